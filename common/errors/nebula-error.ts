@@ -1,0 +1,54 @@
+/** One thing that is wrong with a request: which field, what is wrong with it, and what would be right. */
+export type Violation = Readonly<{
+  /** Path of the field by proto names: `starting_ports[1].host_port`, `env_vars.KEY`. */
+  field: string;
+  /** One sentence: what was wrong, with the value, and what would do. */
+  description: string;
+}>;
+
+/** What went wrong, in Nebula's words. `codes.ts` maps each kind to a gRPC and Connect code. */
+export type ErrorKind =
+  | "cancelled"
+  | "invalid_argument"
+  | "deadline_exceeded"
+  | "not_found"
+  | "already_exists"
+  | "permission_denied"
+  | "resource_exhausted"
+  | "failed_precondition"
+  | "conflict"
+  | "unimplemented"
+  | "internal"
+  | "unavailable"
+  | "unauthenticated";
+
+export type NebulaErrorOptions = { violations?: readonly Violation[]; cause?: unknown };
+
+/** The one error that Nebula's code throws on purpose. Whatever else is thrown is a fault of ours and goes out as `internal`. */
+export class NebulaError extends Error {
+  override readonly name = "NebulaError";
+  readonly kind: ErrorKind;
+  readonly violations: readonly Violation[];
+
+  constructor(kind: ErrorKind, message: string, options: NebulaErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.kind = kind;
+    this.violations = options.violations ?? [];
+  }
+}
+
+/** An `invalid_argument` that carries every violation found; its message is the first one, and how many more there are. */
+export function invalidArgument(violations: readonly Violation[]): NebulaError {
+  const [first, ...more] = violations;
+  const message = first === undefined ? "the request is not valid" : `${first.field}: ${first.description}`;
+  return new NebulaError("invalid_argument", more.length === 0 ? message : `${message} (and ${more.length} more)`, { violations });
+}
+
+export function isNebulaError(error: unknown, kind?: ErrorKind): error is NebulaError {
+  return error instanceof NebulaError && (kind === undefined || error.kind === kind);
+}
+
+/** The message of whatever was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

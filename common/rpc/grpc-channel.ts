@@ -1,0 +1,137 @@
+import type { DescMessage, DescMethod, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
+import { type ChannelCredentials, type ChannelOptions, Client, type ClientReadableStream, Metadata, type ServiceError } from "@grpc/grpc-js";
+import { isNebulaError, messageOf, NebulaError } from "../errors/nebula-error.ts";
+import { decoded, methodDefinition, Undecodable } from "./service-definition.ts";
+import { errorFromStatus, STATUS_DETAILS_KEY } from "./status-details.ts";
+
+export type CallOptions = Readonly<{
+  signal?: AbortSignal;
+  /** The call ends with `deadline_exceeded` after this many milliseconds. */
+  timeoutMs?: number;
+  /** Request headers, by lower-case name. */
+  headers?: Readonly<Record<string, string>>;
+}>;
+
+type UnaryMethod<I extends DescMessage, O extends DescMessage> = DescMethod & { methodKind: "unary"; input: I; output: O };
+type StreamMethod<I extends DescMessage, O extends DescMessage> = DescMethod & { methodKind: "server_streaming"; input: I; output: O };
+
+/** A gRPC channel to one address, with calls by generated method. Errors are NebulaErrors of the kind that the status code stands for. */
+export class GrpcChannel implements Disposable {
+  readonly #client: Client;
+
+  /** @param address host:port */
+  constructor(address: string, credentials: ChannelCredentials, options: ChannelOptions = {}) {
+    this.#client = new Client(address, credentials, { "grpc.enable_channelz": 0, "grpc.use_local_subchannel_pool": 1, ...options });
+  }
+
+  unary<I extends DescMessage, O extends DescMessage>(
+    method: UnaryMethod<I, O>,
+    request: MessageInitShape<I>,
+    options: CallOptions = {},
+  ): Promise<MessageShape<O>> {
+    const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
+    return new Promise((resolve, reject) => {
+      if (options.signal?.aborted) return reject(cancelled());
+      const onAbort = () => call.cancel();
+      const call = this.#client.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        create(method.input, request),
+        metadataOf(options.headers),
+        deadlineOf(options.timeoutMs),
+        (error, value) => {
+          options.signal?.removeEventListener("abort", onAbort);
+          if (error) return reject(fromServiceError(error));
+          const message = decoded(method.output, value);
+          if (message instanceof Undecodable) return reject(new NebulaError("internal", `unreadable answer: ${message.reason}`));
+          resolve(message);
+        },
+      );
+      options.signal?.addEventListener("abort", onAbort);
+    });
+  }
+
+  /** The answers of a server stream, one at a time; leaving the loop, or the signal, cancels the call. */
+  async *serverStream<I extends DescMessage, O extends DescMessage>(
+    method: StreamMethod<I, O>,
+    request: MessageInitShape<I>,
+    options: CallOptions = {},
+  ): AsyncGenerator<MessageShape<O>, void> {
+    const call = this.openStream(method, request, options);
+    const onAbort = () => call.cancel();
+    options.signal?.addEventListener("abort", onAbort);
+    try {
+      if (options.signal?.aborted) throw cancelled();
+      for await (const value of call) {
+        const message = decoded(method.output, value);
+        if (message instanceof Undecodable) throw new NebulaError("internal", `unreadable answer: ${message.reason}`);
+        yield message;
+      }
+    } catch (error) {
+      throw isNebulaError(error) ? error : fromServiceError(error);
+    } finally {
+      options.signal?.removeEventListener("abort", onAbort);
+      call.on("error", () => {}); // a cancelled call still reports its end
+      call.cancel();
+    }
+  }
+
+  /** The bare call of grpc-js, for who needs its headers or its trailers. */
+  openStream<I extends DescMessage>(
+    method: StreamMethod<I, DescMessage>,
+    request: MessageInitShape<I>,
+    options: CallOptions = {},
+  ): ClientReadableStream<unknown> {
+    const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
+    const message = create(method.input, request);
+    return this.#client.makeServerStreamRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      message,
+      metadataOf(options.headers),
+      deadlineOf(options.timeoutMs),
+    );
+  }
+
+  /** Resolves when the channel is connected; rejects with `unavailable` after `timeoutMs`. */
+  ready(timeoutMs: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#client.waitForReady(Date.now() + timeoutMs, (error) => {
+        if (error) reject(new NebulaError("unavailable", messageOf(error), { cause: error }));
+        else resolve();
+      });
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#client.close();
+  }
+}
+
+function metadataOf(headers: Readonly<Record<string, string>> = {}): Metadata {
+  const metadata = new Metadata();
+  for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
+  return metadata;
+}
+
+function deadlineOf(timeoutMs: number | undefined): { deadline?: number } {
+  return timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs };
+}
+
+function cancelled(): NebulaError {
+  return new NebulaError("cancelled", "the call was cancelled");
+}
+
+/** The NebulaError that an error of grpc-js stands for. */
+export function fromServiceError(error: unknown): NebulaError {
+  if (!isServiceError(error)) return new NebulaError("internal", messageOf(error), { cause: error });
+  const [details] = error.metadata.get(STATUS_DETAILS_KEY);
+  return errorFromStatus(error.code, error.details, details instanceof Uint8Array ? details : undefined);
+}
+
+function isServiceError(error: unknown): error is ServiceError {
+  return error instanceof Error && "code" in error && typeof error.code === "number" && "metadata" in error && error.metadata instanceof Metadata;
+}

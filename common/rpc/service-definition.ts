@@ -1,0 +1,67 @@
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  type DescService,
+  fromBinary,
+  isMessage,
+  type Message,
+  type MessageShape,
+  toBinary,
+} from "@bufbuild/protobuf";
+import type { MethodDefinition, ServiceDefinition } from "@grpc/grpc-js";
+
+/** What a message that can't be read becomes, so that the first interceptor answers INVALID_ARGUMENT: a deserialiser that throws would make grpc-js answer INTERNAL. */
+export class Undecodable {
+  readonly reason: string;
+  constructor(reason: string) {
+    this.reason = reason;
+  }
+}
+
+/** gRPC path of a method: /nebula.v1.AppService/GetApp */
+export function pathOf(method: DescMethod): string {
+  return `/${method.parent.typeName}/${method.name}`;
+}
+
+/** Bytes that are encoded already pass as they are: one encoding serves every stream of a group. */
+function serializer(schema: DescMessage): (value: unknown) => Buffer {
+  return (value) => {
+    const bytes = value instanceof Uint8Array ? value : toBinary(schema, isMessage(value, schema) ? value : create(schema));
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  };
+}
+
+function deserializer(schema: DescMessage): (bytes: Buffer) => Message | Undecodable {
+  return (bytes) => {
+    try {
+      return fromBinary(schema, bytes);
+    } catch (error) {
+      return new Undecodable(error instanceof Error ? error.message : String(error));
+    }
+  };
+}
+
+/** A method as grpc-js wants it. */
+export function methodDefinition(method: DescMethod): MethodDefinition<unknown, unknown> {
+  return {
+    path: pathOf(method),
+    requestStream: method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming",
+    responseStream: method.methodKind === "server_streaming" || method.methodKind === "bidi_streaming",
+    requestSerialize: serializer(method.input),
+    requestDeserialize: deserializer(method.input),
+    responseSerialize: serializer(method.output),
+    responseDeserialize: deserializer(method.output),
+    originalName: method.localName,
+  };
+}
+
+/** A generated service as grpc-js wants it. */
+export function serviceDefinition(service: DescService): ServiceDefinition {
+  return Object.fromEntries(service.methods.map((method) => [method.localName, methodDefinition(method)]));
+}
+
+/** Narrows what a deserialiser yielded. */
+export function decoded<Desc extends DescMessage>(schema: Desc, value: unknown): MessageShape<Desc> | Undecodable {
+  return isMessage(value, schema) ? value : value instanceof Undecodable ? value : new Undecodable(`not a ${schema.typeName}`);
+}

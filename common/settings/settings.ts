@@ -1,0 +1,45 @@
+/** Every setting of every part, resolved once (flag > environment > file > default) into one readonly object. Times are milliseconds. */
+export type Settings = Readonly<{
+  httpListen: ListenAddress;
+  /** undefined: off. `given` is false for the default, whose address may be taken with one warning. */
+  metricsListen: (ListenAddress & { given: boolean }) | undefined;
+  grpcListen: ListenAddress;
+  /** host:port that GetShardMap tells workers to dial; undefined: from grpcListen. */
+  grpcAdvertise: string | undefined;
+  /** The gateway's managers, host:port each; empty: grpcListen. */
+  managers: readonly ServerUrl[];
+  redirect: boolean;
+  dataDir: string;
+  admin: Readonly<{ user: string; password: string | undefined; token: string | undefined }>;
+  clusterKey: string | undefined;
+  store: string;
+  reports: string;
+  redis: string;
+  bus: string;
+  cacheTimeMs: number;
+  server: ServerUrl;
+  credentials: Credentials | undefined;
+  deviceGroup: string | undefined;
+  deviceId: string | undefined;
+  instance: string;
+  keepaliveMs: number;
+  reportIntervalMs: number;
+  reportTtlMs: number;
+  /** docker:///var/run/docker.sock, docker://host:port, or simulated: */
+  runtime: string;
+  adopt: boolean;
+  keepImages: number;
+  maxRestartWaitMs: number;
+  authEnabled: boolean;
+  insecureNoAuth: boolean;
+  enrollToken: string | undefined;
+  workerDataDir: string;
+  logLevel: "debug" | "info" | "warn" | "error";
+}>;
+
+export type ListenAddress = Readonly<{ host: string; port: number }>;
+
+/** Where a server is: a gateway (http) or a manager (grpc). */
+export type ServerUrl = Readonly<{ protocol: "http" | "https" | "grpc" | "grpcs"; host: string; port: number }>;
+
+export type Credentials = Readonly<{ kind: "token"; token: string } | { kind: "password"; user: string; password: string }>;

@@ -1,0 +1,19 @@
+import type { EntityKey } from "./config-store.ts";
+
+/** An encoded config with what it was made from. */
+export type CachedConfig = Readonly<{
+  /** The encoded WatchConfigResponse that carries the config: the bytes that every stream of the group gets. */
+  bytes: Uint8Array;
+  etag: string;
+  /** Every entity that it was made from, the group itself included, with the revision read. */
+  madeFrom: readonly Readonly<EntityKey & { revision: bigint }>[];
+}>;
+
+/** Encoded configs by device_group, with a time to live: a hint, never the truth. */
+export interface ConfigCache extends AsyncDisposable {
+  /** The cached config, unless it is older than its time to live or than a revision that the cache was told of. */
+  get(group: string): Promise<CachedConfig | undefined>;
+  put(group: string, config: CachedConfig): Promise<void>;
+  /** An entity reached a revision: no config made from an older one is answered any more. */
+  told(key: EntityKey, revision: bigint): void;
+}

@@ -1,0 +1,46 @@
+import type { Device } from "../../gen/nebula/v1/device_pb.ts";
+import type { StoredReport, TargetState } from "../../gen/nebula/v1/report_pb.ts";
+import type { Page } from "./config-store.ts";
+
+/** A device's newest status, and the version of its row. */
+export type StatusRow = Readonly<{
+  device: Device;
+  /** Microseconds since 1970, rising with every write of the row: a write with an older one loses. */
+  writtenAt: bigint;
+}>;
+
+export type ReportFilter = Readonly<{
+  deviceId?: string;
+  deviceGroup?: string;
+  /** Received at this time or later, milliseconds since 1970. */
+  receivedFromMs?: number;
+  /** Received before this time, milliseconds since 1970. */
+  receivedUntilMs?: number;
+  state?: TargetState;
+}>;
+
+export type DeviceFilter = Readonly<{ deviceGroup?: string; state?: TargetState }>;
+
+export type PageRequest = Readonly<{
+  /** `next` of the page before. */
+  after?: string;
+  /** 1 to 1000. */
+  limit: number;
+}>;
+
+/** The newest status of every device, and the reports of the last hours. */
+export interface ReportStore extends AsyncDisposable {
+  /** The status rows of these devices; devices never heard of are absent. */
+  statuses(deviceIds: readonly string[]): Promise<ReadonlyMap<string, StatusRow>>;
+  /** Inserts the reports (an id that is there already changes nothing), then writes the rows (one with an older `writtenAt` than the stored one changes nothing). */
+  save(batch: { reports: readonly StoredReport[]; statuses: readonly StatusRow[] }): Promise<void>;
+  /** The history by received_at, oldest first. */
+  listReports(filter: ReportFilter, page: PageRequest): Promise<Page<StoredReport>>;
+  /** Devices by group and id. */
+  listDevices(filter: DeviceFilter, page: PageRequest): Promise<Page<Device>>;
+  getDevice(deviceId: string): Promise<Device | undefined>;
+  /** Forgets the newest status of a device; false when there was none. */
+  deleteDevice(deviceId: string): Promise<boolean>;
+  /** Removes reports that were received before this time, a bounded number per call; answers how many. A store with a TTL of its own answers 0. */
+  expire(receivedBeforeMs: number): Promise<number>;
+}

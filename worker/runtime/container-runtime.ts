@@ -1,0 +1,170 @@
+/** What one container is made of: no protobuf, no Docker types. Lists and maps are in the order in which they were given. */
+export type ContainerSpec = Readonly<{
+  /** Normalised reference: registry/repository:tag or @digest, `latest` and `docker.io/library` filled in as Docker understands them. */
+  image: string;
+  env: Readonly<Record<string, string>>;
+  /** Ports to publish; host ports are already those of this container. */
+  ports: readonly PortBinding[];
+  /** Networks by name, the first one is given at create. `host` or `none` stands alone. */
+  networks: readonly string[];
+  /** `host_path_or_volume:container_path[:mode]` */
+  volumes: readonly string[];
+  /** `host_path[:container_path[:rwm]]` */
+  devices: readonly string[];
+  privileged: boolean;
+  restartPolicy: "unless-stopped" | "no";
+  /** Empty: the image's. */
+  command: readonly string[];
+  /** Empty: the image's. */
+  entrypoint: readonly string[];
+  healthcheck: HealthcheckSpec | undefined;
+  /** Cores; 0: no limit. */
+  cpus: number;
+  /** Bytes; 0: no limit. */
+  memoryBytes: number;
+  /** undefined: json-file with 3 files of 10 MB, unless the daemon's default driver is another one. */
+  logging: Readonly<{ driver: string; options: Readonly<Record<string, string>> }> | undefined;
+  /** The operator's labels; Nebula's own come with CreateRequest. */
+  labels: Readonly<Record<string, string>>;
+  capAdd: readonly string[];
+  capDrop: readonly string[];
+  ulimits: readonly Readonly<{ name: string; soft: number; hard: number }>[];
+  user: string;
+  workingDir: string;
+  hostname: string;
+  /** `name:address` */
+  extraHosts: readonly string[];
+  /** Bytes; 0: the engine's default. */
+  shmBytes: number;
+  tmpfs: Readonly<Record<string, string>>;
+  readOnly: boolean;
+  init: boolean;
+}>;
+
+export type PortBinding = Readonly<{ hostPort: number; containerPort: number; protocol: "tcp" | "udp" }>;
+
+/** Times in milliseconds; 0: the engine's default. */
+export type HealthcheckSpec = Readonly<{ test: readonly string[]; intervalMs: number; timeoutMs: number; retries: number; startPeriodMs: number }>;
+
+export type CreateRequest = Readonly<{ name: string; spec: ContainerSpec; labels: Readonly<Record<string, string>> }>;
+
+export type ContainerPhase = "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";
+export type ContainerHealth = "none" | "starting" | "healthy" | "unhealthy";
+
+/** A container as a list shows it: enough for the plan. */
+export type ObservedContainer = Readonly<{
+  id: string;
+  /** Without the leading slash. */
+  name: string;
+  labels: Readonly<Record<string, string>>;
+  phase: ContainerPhase;
+  health: ContainerHealth;
+  /** The reference it was made with, as the engine tells it. */
+  image: string;
+  imageId: string;
+  /** Host ports: those published now, and those asked for by a container that does not run. */
+  hostPorts: readonly Readonly<{ hostPort: number; protocol: "tcp" | "udp" }>[];
+  /** Names of the networks it is connected to. */
+  networks: readonly string[];
+  /** Milliseconds since 1970 by the engine's clock. */
+  createdAt: number;
+  startedAt: number | undefined;
+  finishedAt: number | undefined;
+  exitCode: number | undefined;
+  /** How often the engine started it again by itself. */
+  restartCount: number;
+}>;
+
+/** What inspect tells besides: for the adoption of containers that somebody else made. */
+export type ContainerDetails = Readonly<{
+  container: ObservedContainer;
+  env: readonly string[];
+  portBindings: readonly PortBinding[];
+  binds: readonly string[];
+  devices: readonly string[];
+  privileged: boolean;
+  restartPolicy: string;
+  /** The whole spec as far as inspect shows it, defaults filled in; env as the container has it, the image's included. */
+  spec: ContainerSpec;
+}>;
+
+export type ObservedImage = Readonly<{
+  id: string;
+  /** Normalised references. */
+  references: readonly string[];
+  sizeBytes: number;
+  /** Milliseconds since 1970. */
+  createdAt: number;
+}>;
+
+export type ImageDetails = ObservedImage & Readonly<{ env: readonly string[]; hasHealthcheck: boolean; healthcheck: HealthcheckSpec | undefined }>;
+
+export type ObservedNetwork = Readonly<{ id: string; name: string; driver: string }>;
+
+export type EngineInfo = Readonly<{
+  hostname: string;
+  cores: number;
+  memoryBytes: number;
+  engineVersion: string;
+  apiVersion: string;
+  os: string;
+  arch: string;
+  /** Id of the container that this process runs in; undefined outside of one. */
+  ownContainerId: string | undefined;
+}>;
+
+export type ContainerStats = Readonly<{ memoryBytes: number; cpuPercent: number }>;
+
+export type RegistryLogin = Readonly<{ username: string; password: string; registry: string } | { identityToken: string; registry: string }>;
+
+export type PullOptions = Readonly<{
+  login: RegistryLogin | undefined;
+  /** Called at every sign of progress. */
+  onProgress: () => void;
+  signal: AbortSignal;
+}>;
+
+/** Something happened to a container (health changes included), an image or a network; a hint that causes a look. */
+export type RuntimeEvent = Readonly<{
+  type: "container" | "image" | "network";
+  /** Docker's word: create, start, die, stop, destroy, rename, health_status: unhealthy, ... */
+  action: string;
+  id: string;
+  /** Labels of the container; empty for others. */
+  labels: Readonly<Record<string, string>>;
+  /** Milliseconds since 1970 by the engine's clock. */
+  at: number;
+}>;
+
+/**
+ * The engine that runs containers. Every method rejects with a NebulaError: `unavailable` (the engine cannot be reached), `not_found`,
+ * `already_exists` (a name is taken), `invalid_argument` or `failed_precondition` (the engine refuses; its words are the message), `deadline_exceeded` (no answer within the
+ * time limit), `unauthenticated` (a registry wants another login). Every call but events and pull has a time limit: 60 s, a stop or restart its grace + 60 s.
+ */
+export interface ContainerRuntime extends AsyncDisposable {
+  info(signal: AbortSignal): Promise<EngineInfo>;
+  /** Every container of the engine, also those that are not ours (what holds a name or a port). */
+  listContainers(signal: AbortSignal): Promise<readonly ObservedContainer[]>;
+  inspectContainer(id: string, signal: AbortSignal): Promise<ContainerDetails>;
+  listImages(signal: AbortSignal): Promise<readonly ObservedImage[]>;
+  /** undefined: not on the device. */
+  inspectImage(reference: string, signal: AbortSignal): Promise<ImageDetails | undefined>;
+  listNetworks(signal: AbortSignal): Promise<readonly ObservedNetwork[]>;
+  pull(reference: string, options: PullOptions): Promise<void>;
+  /** Creates with the first network; answers the container's id. */
+  create(request: CreateRequest, signal: AbortSignal): Promise<string>;
+  connectNetwork(containerId: string, network: string, signal: AbortSignal): Promise<void>;
+  start(containerId: string, signal: AbortSignal): Promise<void>;
+  /** Stopped already: fine. */
+  stop(containerId: string, graceSeconds: number, signal: AbortSignal): Promise<void>;
+  restart(containerId: string, graceSeconds: number, signal: AbortSignal): Promise<void>;
+  rename(containerId: string, name: string, signal: AbortSignal): Promise<void>;
+  /** With its anonymous volumes; gone already: fine. `force` kills it first. */
+  remove(containerId: string, options: { force: boolean }, signal: AbortSignal): Promise<void>;
+  createNetwork(name: string, labels: Readonly<Record<string, string>>, signal: AbortSignal): Promise<void>;
+  /** Without force: an image that a container uses is `failed_precondition`. */
+  removeImage(id: string, signal: AbortSignal): Promise<void>;
+  stats(containerId: string, signal: AbortSignal): Promise<ContainerStats>;
+  /** Ends, or throws `unavailable`, when the connection to the engine ends; the caller opens it again and lists anew. */
+  events(signal: AbortSignal): AsyncIterable<RuntimeEvent>;
+}
