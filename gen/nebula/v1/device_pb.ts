@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file nebula/v1/device.proto.
  */
 export const file_nebula_v1_device: GenFile = /*@__PURE__*/
-  fileDesc("ChZuZWJ1bGEvdjEvZGV2aWNlLnByb3RvEgluZWJ1bGEudjEiKwoOU3VwZXJzZWRlZEJvb3QSDAoEYm9vdBgBIAEoCRILCgNzZXEYAiABKAQi0gEKBkRldmljZRIRCglkZXZpY2VfaWQYASABKAkSFAoMZGV2aWNlX2dyb3VwGAIgASgJEiEKBnJlcG9ydBgDIAEoCzIRLm5lYnVsYS52MS5SZXBvcnQSMQoNZmlyc3Rfc2Vlbl9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoQc3VwZXJzZWRlZF9ib290cxgFIAMoCzIZLm5lYnVsYS52MS5TdXBlcnNlZGVkQm9vdBIUCgxkdXBsaWNhdGVfaWQYBiABKAgiJQoQR2V0RGV2aWNlUmVxdWVzdBIRCglkZXZpY2VfaWQYASABKAkiNgoRR2V0RGV2aWNlUmVzcG9uc2USIQoGZGV2aWNlGAEgASgLMhEubmVidWxhLnYxLkRldmljZSJ4ChJMaXN0RGV2aWNlc1JlcXVlc3QSFAoMZGV2aWNlX2dyb3VwGAEgASgJEiUKBXN0YXRlGAIgASgOMhYubmVidWxhLnYxLlRhcmdldFN0YXRlEhEKCXBhZ2Vfc2l6ZRgDIAEoDRISCgpwYWdlX3Rva2VuGAQgASgJIlIKE0xpc3REZXZpY2VzUmVzcG9uc2USIgoHZGV2aWNlcxgBIAMoCzIRLm5lYnVsYS52MS5EZXZpY2USFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIigKE0RlbGV0ZURldmljZVJlcXVlc3QSEQoJZGV2aWNlX2lkGAEgASgJIhYKFERlbGV0ZURldmljZVJlc3BvbnNlMvYBCg1EZXZpY2VTZXJ2aWNlEkYKCUdldERldmljZRIbLm5lYnVsYS52MS5HZXREZXZpY2VSZXF1ZXN0GhwubmVidWxhLnYxLkdldERldmljZVJlc3BvbnNlEkwKC0xpc3REZXZpY2VzEh0ubmVidWxhLnYxLkxpc3REZXZpY2VzUmVxdWVzdBoeLm5lYnVsYS52MS5MaXN0RGV2aWNlc1Jlc3BvbnNlEk8KDERlbGV0ZURldmljZRIeLm5lYnVsYS52MS5EZWxldGVEZXZpY2VSZXF1ZXN0Gh8ubmVidWxhLnYxLkRlbGV0ZURldmljZVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_nebula_v1_report]);
+  fileDesc("ChZuZWJ1bGEvdjEvZGV2aWNlLnByb3RvEgluZWJ1bGEudjEiXgoOU3VwZXJzZWRlZEJvb3QSDAoEYm9vdBgBIAEoCRILCgNzZXEYAiABKAQSMQoNc3VwZXJzZWRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiiQIKBkRldmljZRIRCglkZXZpY2VfaWQYASABKAkSFAoMZGV2aWNlX2dyb3VwGAIgASgJEiEKBnJlcG9ydBgDIAEoCzIRLm5lYnVsYS52MS5SZXBvcnQSMQoNZmlyc3Rfc2Vlbl9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoQc3VwZXJzZWRlZF9ib290cxgFIAMoCzIZLm5lYnVsYS52MS5TdXBlcnNlZGVkQm9vdBIUCgxkdXBsaWNhdGVfaWQYBiABKAgSNQoRZHVwbGljYXRlX3NlZW5fYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIiUKEEdldERldmljZVJlcXVlc3QSEQoJZGV2aWNlX2lkGAEgASgJIjYKEUdldERldmljZVJlc3BvbnNlEiEKBmRldmljZRgBIAEoCzIRLm5lYnVsYS52MS5EZXZpY2UieAoSTGlzdERldmljZXNSZXF1ZXN0EhQKDGRldmljZV9ncm91cBgBIAEoCRIlCgVzdGF0ZRgCIAEoDjIWLm5lYnVsYS52MS5UYXJnZXRTdGF0ZRIRCglwYWdlX3NpemUYAyABKA0SEgoKcGFnZV90b2tlbhgEIAEoCSJSChNMaXN0RGV2aWNlc1Jlc3BvbnNlEiIKB2RldmljZXMYASADKAsyES5uZWJ1bGEudjEuRGV2aWNlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIoChNEZWxldGVEZXZpY2VSZXF1ZXN0EhEKCWRldmljZV9pZBgBIAEoCSIWChREZWxldGVEZXZpY2VSZXNwb25zZTL2AQoNRGV2aWNlU2VydmljZRJGCglHZXREZXZpY2USGy5uZWJ1bGEudjEuR2V0RGV2aWNlUmVxdWVzdBocLm5lYnVsYS52MS5HZXREZXZpY2VSZXNwb25zZRJMCgtMaXN0RGV2aWNlcxIdLm5lYnVsYS52MS5MaXN0RGV2aWNlc1JlcXVlc3QaHi5uZWJ1bGEudjEuTGlzdERldmljZXNSZXNwb25zZRJPCgxEZWxldGVEZXZpY2USHi5uZWJ1bGEudjEuRGVsZXRlRGV2aWNlUmVxdWVzdBofLm5lYnVsYS52MS5EZWxldGVEZXZpY2VSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_nebula_v1_report]);
 
 /**
  * A start of a worker whose reports are over: a later start of the same device was seen.
@@ -35,6 +35,13 @@ export type SupersededBoot = Message<"nebula.v1.SupersededBoot"> & {
    * @generated from field: uint64 seq = 2;
    */
   seq: bigint;
+
+  /**
+   * When the boot after it was first heard of, by the shard's clock.
+   *
+   * @generated from field: google.protobuf.Timestamp superseded_at = 3;
+   */
+  supersededAt?: Timestamp | undefined;
 };
 
 /**
@@ -91,6 +98,13 @@ export type Device = Message<"nebula.v1.Device"> & {
    * @generated from field: bool duplicate_id = 6;
    */
   duplicateId: boolean;
+
+  /**
+   * When a report showed last that there are two workers, by the shard's clock. Absent: none did.
+   *
+   * @generated from field: google.protobuf.Timestamp duplicate_seen_at = 7;
+   */
+  duplicateSeenAt?: Timestamp | undefined;
 };
 
 /**
