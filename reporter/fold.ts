@@ -1,0 +1,98 @@
+import { create } from "@bufbuild/protobuf";
+import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
+import type { StatusRow } from "../common/storage/report-store.ts";
+import { type Device, DeviceSchema, type SupersededBoot, SupersededBootSchema } from "../gen/nebula/v1/device_pb.ts";
+import type { Report } from "../gen/nebula/v1/report_pb.ts";
+
+// How reports become a device's newest status. No clock decides here, so clocks of shards that differ change nothing; the order of the log does.
+//
+// F1: within a boot the larger seq wins.
+// F2: a boot that the row does not know is newer than all it knows.
+// F3: the row keeps the last four superseded boots, each with its newest seq; their reports never win.
+// F4: a report whose seq is not above the newest folded one of its boot changes nothing: it is a repeat, or was never acknowledged to its worker.
+// F5: so folding any part of a device's log again, from any place in it up to where it was folded before, changes nothing (as long as that part
+//     has at most five boots: F3).
+
+/** How many superseded boots a row keeps. */
+const SUPERSEDED_KEPT = 4;
+/** A report of a superseded boot that a shard took this long after the next boot's first one, milliseconds, was not merely on its way: clocks of shards differ by less. */
+const DUPLICATE_MARGIN_MS = 30_000;
+
+export type FoldLimits = Readonly<{
+  /** How long a device is marked "duplicate id" after the last sign of a second worker, milliseconds. */
+  duplicateMemoryMs: number;
+}>;
+
+export type Folded = Readonly<
+  /** The report is known already; nothing is written. */
+  | { kind: "repeat" }
+  /** The report is the device's newest status, and new in the history. */
+  | { kind: "newest"; row: StatusRow }
+  /** The report is of a superseded boot: new in the history, but not the status. */
+  | { kind: "late"; row: StatusRow }
+>;
+
+/** Folds the next report of a device's log into its row. `received_at` has to be set. */
+export function fold(row: StatusRow | undefined, report: Report, limits: FoldLimits): Folded {
+  const device = row?.device;
+  const newest = device?.report;
+  const known = newest?.boot === report.boot ? newest : device?.supersededBoots.find(({ boot }) => boot === report.boot);
+  if (known !== undefined && report.seq <= known.seq) return { kind: "repeat" }; // F4
+  const writtenAt = nextWrite(row, report);
+  if (device !== undefined && known !== undefined && known !== newest) return { kind: "late", row: { device: withLate(device, report), writtenAt } }; // F3
+  const superseded = device?.supersededBoots ?? [];
+  return {
+    kind: "newest", // F1, F2
+    row: {
+      device: create(DeviceSchema, {
+        ...device,
+        deviceId: report.deviceId,
+        deviceGroup: report.deviceGroup,
+        report,
+        firstSeenAt: device?.firstSeenAt ?? report.receivedAt,
+        supersededBoots:
+          newest === undefined || known !== undefined ? superseded : [...superseded, supersede(newest, report)].slice(-SUPERSEDED_KEPT),
+        duplicateId: stillDuplicate(device, report, limits),
+      }),
+      writtenAt,
+    },
+  };
+}
+
+function supersede({ boot, seq }: Report, { receivedAt }: Report): SupersededBoot {
+  return create(SupersededBootSchema, { boot, seq, supersededAt: receivedAt });
+}
+
+/** Marks the seq of a superseded boot; one that was taken well after the next boot appeared shows that two workers are alive. */
+function withLate(device: Device, report: Report): Device {
+  const boots = device.supersededBoots.map((known) =>
+    known.boot === report.boot ? create(SupersededBootSchema, { ...known, seq: report.seq }) : known,
+  );
+  const since = device.supersededBoots.find(({ boot }) => boot === report.boot)?.supersededAt;
+  const alive = since !== undefined && ms(report.receivedAt) > ms(since) + DUPLICATE_MARGIN_MS;
+  if (!alive) return create(DeviceSchema, { ...device, supersededBoots: boots });
+  return create(DeviceSchema, {
+    ...device,
+    supersededBoots: boots,
+    duplicateId: true,
+    duplicateSeenAt: later(device.duplicateSeenAt, report.receivedAt),
+  });
+}
+
+function stillDuplicate(device: Device | undefined, report: Report, { duplicateMemoryMs }: FoldLimits): boolean {
+  return device?.duplicateSeenAt !== undefined && ms(report.receivedAt) <= ms(device.duplicateSeenAt) + duplicateMemoryMs;
+}
+
+/** The version of the row's next write: received_at, but always above the stored one, whatever the shards' clocks say. */
+function nextWrite(row: StatusRow | undefined, report: Report): bigint {
+  const received = BigInt(ms(report.receivedAt)) * 1000n;
+  return row === undefined || received > row.writtenAt ? received : row.writtenAt + 1n;
+}
+
+function later(a: Timestamp | undefined, b: Timestamp | undefined): Timestamp | undefined {
+  return a !== undefined && ms(a) >= ms(b) ? a : b;
+}
+
+function ms(time: Timestamp | undefined): number {
+  return time === undefined ? 0 : timestampMs(time);
+}
