@@ -1,10 +1,11 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { ContainerStatus, Report } from "../../gen/nebula/v1/report_pb.ts";
 import type { Violation } from "../errors/nebula-error.ts";
+import { validateName } from "./name.ts";
+import { quote } from "./quote.ts";
 
 /** As a device_group's name, but longer: a host name may have 64 characters, and the worker adds seven. */
 const DEVICE_ID = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
-const DEVICE_GROUP = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/;
 const BOOT = /^[a-zA-Z0-9_-]{1,64}$/;
 
 /** What JSON can say of a time: 0001-01-01 to 9999-12-31, seconds since 1970. One that it can't say would spoil every list with that report. */
@@ -16,7 +17,7 @@ const LATEST_RECEIVED_SECONDS = 2n ** 32n - 1n;
 /** What is wrong with a device_id, if anything is. */
 export function deviceIdViolations(deviceId: string, field: string): readonly Violation[] {
   if (DEVICE_ID.test(deviceId)) return [];
-  return [{ field, description: `'${shown(deviceId)}' is no device id: 1 to 128 of a-z, A-Z, 0-9, '_', '.', '-', the first a letter or digit` }];
+  return [{ field, description: `${quote(deviceId)} is no device id: 1 to 128 of a-z, A-Z, 0-9, '_', '.', '-', the first a letter or digit` }];
 }
 
 /** What is wrong with a point in time, if anything is. */
@@ -29,13 +30,9 @@ export function timestampViolations(time: Timestamp | undefined, field: string):
 
 /** Everything that is wrong with a report. @param path of the report in its message, for the violations' fields */
 export function validateReport(report: Report, path: string): readonly Violation[] {
-  const violations: Violation[] = [...deviceIdViolations(report.deviceId, `${path}.device_id`)];
-  if (!DEVICE_GROUP.test(report.deviceGroup)) {
-    const description = `'${shown(report.deviceGroup)}' is no name of a device_group: 1 to 63 of a-z, A-Z, 0-9, '_', '.', '-', the first a letter or digit`;
-    violations.push({ field: `${path}.device_group`, description });
-  }
+  const violations = [...deviceIdViolations(report.deviceId, `${path}.device_id`), ...validateName(report.deviceGroup, `${path}.device_group`)];
   if (!BOOT.test(report.boot)) {
-    violations.push({ field: `${path}.boot`, description: `'${shown(report.boot)}' is no id of a boot: 1 to 64 of a-z, A-Z, 0-9, '_', '-'` });
+    violations.push({ field: `${path}.boot`, description: `${quote(report.boot)} is no id of a boot: 1 to 64 of a-z, A-Z, 0-9, '_', '-'` });
   }
   if (report.seq === 0n) violations.push({ field: `${path}.seq`, description: "0 is no number of a report: they rise by one from 1" });
   const received = report.receivedAt?.seconds ?? 0n;
@@ -62,9 +59,4 @@ function* timesOf(report: Report): Generator<readonly [field: string, time: Time
 
 function* timesOfContainers(containers: readonly ContainerStatus[], path: string): Generator<readonly [field: string, time: Timestamp | undefined]> {
   for (const [index, container] of containers.entries()) yield [`${path}.containers[${index}].started_at`, container.startedAt];
-}
-
-/** A value as an error may carry it. */
-function shown(value: string): string {
-  return value.length > 80 ? `${value.slice(0, 80)}...` : value;
 }

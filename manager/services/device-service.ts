@@ -1,0 +1,51 @@
+import { invalidArgument, NebulaError } from "../../common/errors/nebula-error.ts";
+import type { Log } from "../../common/log/log.ts";
+import type { ReportStore } from "../../common/storage/report-store.ts";
+import { pageSizeOrDefault, pageSizeViolations } from "../../common/validation/page-size.ts";
+import { deviceIdViolations } from "../../common/validation/report.ts";
+import type { DeviceService } from "../../gen/nebula/v1/device_pb.ts";
+import { TargetState } from "../../gen/nebula/v1/report_pb.ts";
+import { nameOf, type ServiceHandlers } from "../rpc/call-context.ts";
+
+export type DeviceServiceParts = Readonly<{
+  reportStore: Pick<ReportStore, "getDevice" | "listDevices" | "deleteDevice">;
+  log: Log;
+}>;
+
+/** DeviceService: the newest status of each device. */
+export function createDeviceServiceHandlers({ reportStore, log }: DeviceServiceParts): ServiceHandlers<typeof DeviceService> {
+  return {
+    async getDevice({ deviceId }) {
+      checkDeviceId(deviceId);
+      const device = await reportStore.getDevice(deviceId);
+      if (device === undefined) throw unknownDevice(deviceId);
+      return { device };
+    },
+
+    async listDevices({ deviceGroup, state, pageSize, pageToken }) {
+      const violations = pageSizeViolations(pageSize);
+      if (violations.length > 0) throw invalidArgument(violations);
+      const { items, next } = await reportStore.listDevices(
+        { ...(deviceGroup === "" ? {} : { deviceGroup }), ...(state === TargetState.UNSPECIFIED ? {} : { state }) },
+        { limit: pageSizeOrDefault(pageSize), ...(pageToken === "" ? {} : { after: pageToken }) },
+      );
+      return { devices: [...items], nextPageToken: next ?? "" };
+    },
+
+    async deleteDevice({ deviceId }, { principal, requestId }) {
+      checkDeviceId(deviceId);
+      if (!(await reportStore.deleteDevice(deviceId))) throw unknownDevice(deviceId);
+      log.info({ deviceId, by: nameOf(principal), requestId }, "device forgotten");
+      return {};
+    },
+  };
+}
+
+function checkDeviceId(deviceId: string): void {
+  const violations = deviceIdViolations(deviceId, "device_id");
+  if (violations.length > 0) throw invalidArgument(violations);
+}
+
+function unknownDevice(deviceId: string): NebulaError {
+  return new NebulaError("not_found", `device '${deviceId}' never reported: the list of devices has those that did`);
+}

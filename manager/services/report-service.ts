@@ -1,0 +1,103 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import { type Timestamp, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import type { ReportBus } from "../../common/bus/report-bus.ts";
+import type { Clock } from "../../common/clock/clock.ts";
+import { invalidArgument, isNebulaError, messageOf, type Violation } from "../../common/errors/nebula-error.ts";
+import type { Log } from "../../common/log/log.ts";
+import type { ReportFilter, ReportStore } from "../../common/storage/report-store.ts";
+import { pageSizeOrDefault, pageSizeViolations } from "../../common/validation/page-size.ts";
+import { quote } from "../../common/validation/quote.ts";
+import { timestampViolations, validateReport } from "../../common/validation/report.ts";
+import {
+  BusRecordSchema,
+  type ListReportsRequest,
+  type Report,
+  ReportSchema,
+  type ReportService,
+  TargetState,
+} from "../../gen/nebula/v1/report_pb.ts";
+import type { ServiceHandlers } from "../rpc/call-context.ts";
+
+const MOST_REPORTS = 100;
+/** The largest record of the bus, bytes: with its key and framing it stays below the 1 MiB that a bus takes by default. */
+const LARGEST_RECORD = 1_000_000;
+
+export type ReportServiceParts = Readonly<{
+  reportBus: Pick<ReportBus, "publish">;
+  reportStore: Pick<ReportStore, "listReports">;
+  clock: Clock;
+  log: Log;
+}>;
+
+/** ReportService: takes reports onto the bus, and lists the history. */
+export function createReportServiceHandlers({ reportBus, reportStore, clock, log }: ReportServiceParts): ServiceHandlers<typeof ReportService> {
+  return {
+    /** Resolves once all reports are safe on the bus. When it rejects some may be there; sent again they change nothing. */
+    async submitReports({ reports }, { signal }) {
+      const violations = submissionViolations(reports);
+      if (violations.length > 0) throw invalidArgument(violations);
+      const receivedAt = timestampFromMs(clock.now());
+      const records = reports.map((report) => ({ key: report.deviceId, value: encode(report, receivedAt) }));
+      const tooLarge = records.flatMap(sizeViolations);
+      if (tooLarge.length > 0) throw invalidArgument(tooLarge);
+      try {
+        // Not one after the other: the bus keeps the order in which it was asked, and commits them together.
+        await Promise.all(records.map((record) => reportBus.publish(record, signal)));
+      } catch (error) {
+        if (isNebulaError(error, "unavailable"))
+          log.debug({ deviceId: reports[0]?.deviceId, error: messageOf(error) }, "reports were refused by the bus");
+        throw error;
+      }
+      return {};
+    },
+
+    async listReports(request) {
+      const violations = [
+        ...pageSizeViolations(request.pageSize),
+        ...timestampViolations(request.receivedFrom, "received_from"),
+        ...timestampViolations(request.receivedUntil, "received_until"),
+      ];
+      if (violations.length > 0) throw invalidArgument(violations);
+      const { items, next } = await reportStore.listReports(filterOf(request), {
+        limit: pageSizeOrDefault(request.pageSize),
+        ...(request.pageToken === "" ? {} : { after: request.pageToken }),
+      });
+      return { reports: [...items], nextPageToken: next ?? "" };
+    },
+  };
+}
+
+function submissionViolations(reports: readonly Report[]): readonly Violation[] {
+  const [first] = reports;
+  if (first === undefined) return [{ field: "reports", description: "there is none: send at least one" }];
+  if (reports.length > MOST_REPORTS)
+    return [{ field: "reports", description: `${reports.length} are too many: at most ${MOST_REPORTS} in one call` }];
+  return reports.flatMap((report, index) => {
+    const path = `reports[${index}]`;
+    const foreign = report.deviceId !== first.deviceId;
+    const description = `${quote(report.deviceId)} is another device than the first report's: one call takes reports of one device`;
+    // received_at is the shard's to set, whatever the device put there.
+    const own = create(ReportSchema, { ...report, receivedAt: undefined });
+    return [...validateReport(own, path), ...(foreign ? [{ field: `${path}.device_id`, description }] : [])];
+  });
+}
+
+function encode(report: Report, receivedAt: Timestamp): Uint8Array {
+  const received = create(ReportSchema, { ...report, receivedAt });
+  return toBinary(BusRecordSchema, create(BusRecordSchema, { record: { case: "report", value: received } }));
+}
+
+function sizeViolations({ value }: { value: Uint8Array }, index: number): readonly Violation[] {
+  if (value.length <= LARGEST_RECORD) return [];
+  return [{ field: `reports[${index}]`, description: `${value.length} bytes encoded are too many: at most ${LARGEST_RECORD}` }];
+}
+
+function filterOf({ deviceId, deviceGroup, receivedFrom, receivedUntil, state }: ListReportsRequest): ReportFilter {
+  return {
+    ...(deviceId === "" ? {} : { deviceId }),
+    ...(deviceGroup === "" ? {} : { deviceGroup }),
+    ...(receivedFrom === undefined ? {} : { receivedFromMs: timestampMs(receivedFrom) }),
+    ...(receivedUntil === undefined ? {} : { receivedUntilMs: timestampMs(receivedUntil) }),
+    ...(state === TargetState.UNSPECIFIED ? {} : { state }),
+  };
+}

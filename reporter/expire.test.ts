@@ -1,0 +1,68 @@
+import { strict as assert } from "node:assert";
+import { Counter, Registry } from "prom-client";
+import { ManualClock } from "../common/clock/manual-clock.ts";
+import { silentLog } from "../common/log/log.ts";
+import { runExpiry } from "./expire.ts";
+
+const HOUR_MS = 3_600_000;
+
+/** Runs the expiry over answers of a store, one per call (0 when they are used up), on a clock of the test. */
+function start(answers: (number | Error)[]) {
+  const clock = new ManualClock();
+  const calls: { at: number; before: number }[] = [];
+  const begun = clock.now();
+  const store = {
+    async expire(before: number) {
+      calls.push({ at: clock.now() - begun, before: before - clock.now() });
+      const answer = answers.shift() ?? 0;
+      if (answer instanceof Error) throw answer;
+      return answer;
+    },
+  };
+  const expired = new Counter({ name: "expired", help: "expired", registers: [new Registry()] });
+  const stop = new AbortController();
+  const ended = runExpiry({ store, ttlMs: 26 * HOUR_MS, clock, log: silentLog, expired }, stop.signal);
+  return {
+    clock,
+    calls,
+    expired,
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await ended;
+    },
+  };
+}
+
+describe("expiry of reports", () => {
+  it("removes what is older than the time to live, at once and every minute", async () => {
+    await using run = start([]);
+    await run.clock.advance(120_000);
+    assert.deepEqual(
+      run.calls.map((call) => call.at),
+      [0, 60_000, 120_000],
+    );
+    assert.deepEqual(new Set(run.calls.map((call) => call.before)), new Set([-26 * HOUR_MS]));
+  });
+
+  it("goes on soon while there is more, and counts", async () => {
+    await using run = start([1000, 1000, 5, 0]);
+    await run.clock.advance(1000);
+    assert.equal(run.calls.length, 4);
+    assert.equal((await run.expired.get()).values[0]?.value, 2005);
+  });
+
+  it("tries again when the store was away", async () => {
+    await using run = start([new Error("away"), 3]);
+    await run.clock.advance(60_000);
+    assert.equal(run.calls.length, 2);
+    await run.clock.advance(1000);
+    assert.equal((await run.expired.get()).values[0]?.value, 3);
+  });
+
+  it("ends with its signal", async () => {
+    const run = start([]);
+    await run.clock.advance(0);
+    await run[Symbol.asyncDispose]();
+    assert.equal(run.clock.sleeping, 0);
+  });
+});

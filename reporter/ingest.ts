@@ -1,0 +1,90 @@
+import { create } from "@bufbuild/protobuf";
+import type { BatchHandler, BusMessage, ReportBus } from "../common/bus/report-bus.ts";
+import type { Clock } from "../common/clock/clock.ts";
+import { messageOf } from "../common/errors/nebula-error.ts";
+import type { ChangeFeed } from "../common/feed/change-feed.ts";
+import type { Log } from "../common/log/log.ts";
+import type { ReportStore, StatusRow } from "../common/storage/report-store.ts";
+import { type Report, type StoredReport, StoredReportSchema } from "../gen/nebula/v1/report_pb.ts";
+import { announcements } from "./announcement.ts";
+import { type Folded, type FoldLimits, fold } from "./fold.ts";
+import type { ReporterMetrics } from "./metrics.ts";
+import { parseRecord } from "./parse-record.ts";
+import { reportId } from "./report-id.ts";
+
+export type IngestParts = Readonly<{
+  store: Pick<ReportStore, "statuses" | "save">;
+  bus: Pick<ReportBus, "publishDead">;
+  feed: Pick<ChangeFeed, "publish">;
+  limits: FoldLimits;
+  clock: Clock;
+  log: Log;
+  metrics: ReporterMetrics;
+}>;
+
+type Dead = Readonly<{ message: BusMessage; reason: string }>;
+type Sorted = Readonly<{ reports: readonly Report[]; dead: readonly Dead[] }>;
+type FoldedBatch = Readonly<{ inserts: readonly StoredReport[]; rows: ReadonlyMap<string, StatusRow>; outcomes: readonly Folded["kind"][] }>;
+
+/**
+ * What is done with each batch of the bus: read the rows of its devices, fold, save, put aside what can't be read, announce, and return, which commits.
+ * A batch that is handled again changes nothing (fold's F5). It rejects when the store or the bus does: then the batch comes again.
+ */
+export function createIngest(parts: IngestParts): BatchHandler {
+  const { store, bus, feed, limits, clock, log, metrics } = parts;
+
+  async function ingest(batch: readonly BusMessage[]): Promise<void> {
+    const { reports, dead } = sort(batch);
+    const before = reports.length === 0 ? new Map<string, StatusRow>() : await store.statuses([...new Set(reports.map((report) => report.deviceId))]);
+    const { inserts, rows, outcomes } = foldBatch(before, reports, limits);
+    if (inserts.length > 0) await store.save({ reports: inserts, statuses: [...rows.values()] });
+    for (const { message, reason } of dead) await bus.publishDead(message, reason);
+    for (const [deviceId, row] of rows) {
+      for (const event of announcements(before.get(deviceId)?.device, row.device)) await feed.publish(event);
+    }
+    for (const outcome of outcomes) metrics.reports.inc({ outcome });
+    metrics.unreadable.inc(dead.length);
+    // One line a batch: a device that sends nonsense must not fill the log.
+    const [first] = dead;
+    if (first !== undefined)
+      log.warn({ records: dead.length, key: first.message.key, reason: first.reason }, "records that can't be read were put aside");
+  }
+
+  return async (batch) => {
+    const begun = clock.monotonic();
+    try {
+      await ingest(batch);
+      metrics.batchSeconds.observe((clock.monotonic() - begun) / 1000);
+    } catch (error) {
+      metrics.batchFailures.inc();
+      log.warn({ records: batch.length, error: messageOf(error) }, "a batch of reports could not be stored and is read again");
+      throw error;
+    }
+  };
+}
+
+function sort(batch: readonly BusMessage[]): Sorted {
+  const reports: Report[] = [];
+  const dead: Dead[] = [];
+  for (const message of batch) {
+    const parsed = parseRecord(message);
+    if (parsed.kind === "report") reports.push(parsed.report);
+    else dead.push({ message, reason: parsed.reason });
+  }
+  return { reports, dead };
+}
+
+/** Folds reports in the order of the log; rows that did not change are not in the answer. */
+function foldBatch(before: ReadonlyMap<string, StatusRow>, reports: readonly Report[], limits: FoldLimits): FoldedBatch {
+  const rows = new Map<string, StatusRow>();
+  const inserts: StoredReport[] = [];
+  const outcomes: Folded["kind"][] = [];
+  for (const report of reports) {
+    const folded = fold(rows.get(report.deviceId) ?? before.get(report.deviceId), report, limits);
+    outcomes.push(folded.kind);
+    if (folded.kind === "repeat") continue;
+    rows.set(report.deviceId, folded.row);
+    inserts.push(create(StoredReportSchema, { id: reportId(report), report }));
+  }
+  return { inserts, rows, outcomes };
+}

@@ -1,0 +1,79 @@
+import type { Registry } from "prom-client";
+import type { Clock } from "../common/clock/clock.ts";
+import type { Drivers } from "../common/drivers.ts";
+import { messageOf } from "../common/errors/nebula-error.ts";
+import type { Log } from "../common/log/log.ts";
+import type { Settings } from "../common/settings/settings.ts";
+import { runExpiry } from "./expire.ts";
+import { createIngest } from "./ingest.ts";
+import { createReporterMetrics } from "./metrics.ts";
+
+const RETRY_FIRST_MS = 500;
+const RETRY_LONGEST_MS = 30_000;
+/** Consuming that went well for this long, milliseconds, starts the waits anew. */
+const STEADY_MS = 60_000;
+
+export type ReporterOptions = Readonly<{
+  settings: Pick<Settings, "reportTtlMs">;
+  /** Opened, and closed after the reporter has stopped, by the caller. */
+  drivers: Pick<Drivers, "reportBus" | "reportStore" | "changeFeed">;
+  clock: Clock;
+  log: Log;
+  registry: Registry;
+}>;
+
+/** A running reporter; disposing stops it after the batch that it is at. */
+export type Reporter = AsyncDisposable & {
+  /** Whether it consumes the bus now: what /readyz asks. */
+  readonly ready: boolean;
+};
+
+/** Starts to take reports from the bus into the store, and to remove old ones. It consumes when this resolves. */
+export async function startReporter({ settings, drivers, clock, log, registry }: ReporterOptions): Promise<Reporter> {
+  const { reportBus: bus, reportStore: store, changeFeed: feed } = drivers;
+  const stop = new AbortController();
+  const metrics = createReporterMetrics(registry);
+  // A second worker is remembered for as long as its reports can be looked up.
+  const ingest = createIngest({ store, bus, feed, limits: { duplicateMemoryMs: settings.reportTtlMs }, clock, log, metrics });
+  let ready = false;
+
+  function setReady(value: boolean): void {
+    ready = value;
+    metrics.consuming.set(value ? 1 : 0);
+  }
+
+  async function consume(signal: AbortSignal): Promise<void> {
+    for (let waitMs = RETRY_FIRST_MS; ; waitMs = Math.min(waitMs * 2, RETRY_LONGEST_MS)) {
+      const begun = clock.monotonic();
+      try {
+        const consuming = bus.consume(ingest, signal);
+        setReady(true);
+        await consuming;
+      } catch (error) {
+        if (!signal.aborted) log.error({ error: messageOf(error) }, "consuming reports failed and is begun again");
+      }
+      setReady(false);
+      if (signal.aborted) return;
+      metrics.consumerRestarts.inc();
+      if (clock.monotonic() - begun >= STEADY_MS) waitMs = RETRY_FIRST_MS;
+      await clock.sleep(waitMs, signal).catch(() => {});
+      if (signal.aborted) return;
+    }
+  }
+
+  const running = Promise.all([
+    consume(stop.signal),
+    runExpiry({ store, ttlMs: settings.reportTtlMs, clock, log, expired: metrics.expired }, stop.signal),
+  ]);
+  log.info("reporter started");
+
+  return {
+    get ready() {
+      return ready;
+    },
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await running;
+    },
+  };
+}

@@ -1,0 +1,36 @@
+import { create, fromBinary } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { BusMessage } from "../common/bus/report-bus.ts";
+import { messageOf } from "../common/errors/nebula-error.ts";
+import { validateReport } from "../common/validation/report.ts";
+import { BusRecordSchema, type Report, ReportSchema } from "../gen/nebula/v1/report_pb.ts";
+
+export type ParsedRecord = Readonly<{ kind: "report"; report: Report } | { kind: "unreadable"; reason: string }>;
+
+/** The first byte of v2's JSON; no encoded BusRecord begins with it (it would be field 15 as a group's start). */
+const OPENING_BRACE = 0x7b;
+
+/** Reads a record of the bus. Whatever the bytes are, it answers; a report that it answers is valid and has `received_at`. */
+export function parseRecord(message: BusMessage): ParsedRecord {
+  if (message.value[0] === OPENING_BRACE) return parseJson();
+  try {
+    return parseBinary(message);
+  } catch (error) {
+    return { kind: "unreadable", reason: `not an encoded BusRecord: ${messageOf(error)}` };
+  }
+}
+
+function parseBinary({ value, timestampMs }: BusMessage): ParsedRecord {
+  const { record } = fromBinary(BusRecordSchema, value);
+  if (record.case === undefined) return { kind: "unreadable", reason: "a record of a kind that this version does not know" };
+  const report = record.value;
+  const [violation] = validateReport(report, "report");
+  if (violation !== undefined) return { kind: "unreadable", reason: `${violation.field}: ${violation.description}` };
+  if (report.receivedAt !== undefined) return { kind: "report", report };
+  return { kind: "report", report: create(ReportSchema, { ...report, receivedAt: timestampFromMs(timestampMs) }) };
+}
+
+/** The place of the reports that workers of the original put on the bus themselves. */
+function parseJson(): ParsedRecord {
+  return { kind: "unreadable", reason: "a JSON report of the original's worker: this version reads encoded BusRecords" };
+}
