@@ -1,0 +1,85 @@
+import { create } from "@bufbuild/protobuf";
+import { type AppEntry, AppEntrySchema, type Config, ConfigSchema, type CronJobEntry, CronJobEntrySchema } from "../../gen/nebula/v1/config_pb.ts";
+import type { MergedState } from "./merged-state.ts";
+
+/** What came of a config that arrived. */
+export type MergeResult = Readonly<
+  /** Merged with what was known of the same cluster. `ignoredEntry`: something in it was older than what is known. */
+  | { kind: "merged"; state: MergedState; config: Config; ignoredEntry: boolean }
+  /** The first config, or one of another cluster or a higher epoch: nothing that was known counts any more (R4). */
+  | { kind: "new_cluster"; state: MergedState; config: Config }
+  /** Of the same cluster with a lower epoch: from before a restore. */
+  | { kind: "ignored"; reason: string }
+>;
+
+type Entry = { name: string; revision: bigint };
+
+/**
+ * R3: keeps per (kind, name) the highest revision ever seen in this cluster, tombstones and names that left the group included; members and their order come
+ * from the highest revision of the group. So no order, repetition or staleness of configs takes anything backwards.
+ * Pure: neither argument is changed.
+ */
+export function mergeConfig(state: MergedState | undefined, incoming: Config): MergeResult {
+  const cluster = { id: incoming.cluster?.id ?? "", epoch: incoming.cluster?.epoch ?? 0n };
+  if (state !== undefined && state.cluster.id === cluster.id) {
+    if (cluster.epoch < state.cluster.epoch) {
+      return {
+        kind: "ignored",
+        reason: `epoch ${cluster.epoch} of cluster ${cluster.id} is older than ${state.cluster.epoch}, which this device followed`,
+      };
+    }
+    if (cluster.epoch === state.cluster.epoch) return mergeWithin(state, incoming);
+  }
+  const fresh: MergedState = {
+    cluster,
+    deviceGroup: incoming.deviceGroup,
+    groupRevision: incoming.groupRevision,
+    pruneId: incoming.pruneId,
+    memberApps: incoming.apps.map(({ name }) => name),
+    memberCronJobs: incoming.cronJobs.map(({ name }) => name),
+    apps: new Map(incoming.apps.map((entry) => [entry.name, entry])),
+    cronJobs: new Map(incoming.cronJobs.map((entry) => [entry.name, entry])),
+  };
+  return { kind: "new_cluster", state: fresh, config: configOf(fresh) };
+}
+
+function mergeWithin(state: MergedState, incoming: Config): MergeResult {
+  const apps = highest(state.apps, incoming.apps);
+  const cronJobs = highest(state.cronJobs, incoming.cronJobs);
+  const sameGroup = state.deviceGroup === incoming.deviceGroup;
+  const staleGroup = sameGroup && incoming.groupRevision < state.groupRevision;
+  const merged: MergedState = {
+    cluster: state.cluster,
+    deviceGroup: incoming.deviceGroup,
+    groupRevision: staleGroup ? state.groupRevision : incoming.groupRevision,
+    pruneId: sameGroup && incoming.pruneId < state.pruneId ? state.pruneId : incoming.pruneId,
+    memberApps: staleGroup ? state.memberApps : incoming.apps.map(({ name }) => name),
+    memberCronJobs: staleGroup ? state.memberCronJobs : incoming.cronJobs.map(({ name }) => name),
+    apps: apps.entries,
+    cronJobs: cronJobs.entries,
+  };
+  return { kind: "merged", state: merged, config: configOf(merged), ignoredEntry: staleGroup || apps.ignored || cronJobs.ignored };
+}
+
+function highest<E extends Entry>(known: ReadonlyMap<string, E>, incoming: readonly E[]): { entries: ReadonlyMap<string, E>; ignored: boolean } {
+  const entries = new Map(known);
+  let ignored = false;
+  for (const entry of incoming) {
+    const before = entries.get(entry.name);
+    if (before === undefined || entry.revision >= before.revision) entries.set(entry.name, entry);
+    else ignored = true;
+  }
+  return { entries, ignored };
+}
+
+/** The config that a merged state stands for: the group's members, each at the highest revision seen. */
+export function configOf(state: MergedState): Config {
+  return create(ConfigSchema, {
+    cluster: { id: state.cluster.id, epoch: state.cluster.epoch },
+    deviceGroup: state.deviceGroup,
+    groupRevision: state.groupRevision,
+    pruneId: state.pruneId,
+    apps: state.memberApps.map((name): AppEntry => state.apps.get(name) ?? create(AppEntrySchema, { name })),
+    cronJobs: state.memberCronJobs.map((name): CronJobEntry => state.cronJobs.get(name) ?? create(CronJobEntrySchema, { name })),
+  });
+}
