@@ -44,13 +44,13 @@ export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
     database.exec("COMMIT");
     return result;
   } catch (error) {
-    database.exec("ROLLBACK");
+    if (database.isTransaction) database.exec("ROLLBACK"); // a full disk has rolled it back already
     throw error;
   }
 }
 
 function migrate(database: DatabaseSync, path: string, migrations: readonly string[]): void {
-  const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"] ?? 0);
+  const version = Number(database.prepare("PRAGMA user_version").get()?.user_version ?? 0);
   if (version > migrations.length) {
     throw new NebulaError(
       "failed_precondition",
