@@ -1,0 +1,32 @@
+import type { App } from "../../gen/nebula/v1/app_pb.ts";
+import { standsAlone } from "./networks.ts";
+import { type PortClaim, portClaims } from "./ports.ts";
+
+/** What is allowed but looks unintended in one app, a sentence each. */
+export function appWarnings(app: App): string[] {
+  const warnings: string[] = [];
+  const [network] = app.networks;
+  if (standsAlone(app.networks) && app.startingPorts.length > 0) {
+    warnings.push(`app ${app.name}: its ports are ignored with the network ${network}: a container in it publishes none`);
+  }
+  if (standsAlone(app.networks) && app.networks.length > 1) warnings.push(`app ${app.name}: the networks after ${network} are ignored`);
+  const close = standsAlone(app.networks) ? undefined : firstClash(app);
+  if (close !== undefined) {
+    const [lower, upper] = close;
+    warnings.push(
+      `app ${app.name}: host ports ${lower.first} and ${upper.first}/${upper.protocol} collide on a device that runs more than ${upper.first - lower.first} containers of it`,
+    );
+  }
+  return warnings;
+}
+
+/** Two entries that are nearest to each other, where the number of containers depends on the device. */
+function firstClash(app: App): readonly [PortClaim, PortClaim] | undefined {
+  if (app.containersPer?.per.case !== "cpu" && app.containersPer?.per.case !== "memoryMb") return undefined;
+  const claims = portClaims(app).sort((a, b) => a.protocol.localeCompare(b.protocol) || a.first - b.first);
+  const pairs = claims.flatMap((lower, index) => {
+    const upper = claims[index + 1];
+    return upper?.protocol === lower.protocol ? [[lower, upper] as const] : [];
+  });
+  return pairs.sort(([a, b], [c, d]) => b.first - a.first - (d.first - c.first))[0];
+}

@@ -1,0 +1,22 @@
+import { type App, AppSchema } from "../../gen/nebula/v1/app_pb.ts";
+import type { Violation } from "../errors/nebula-error.ts";
+import { validateContainerFields } from "./container-fields.ts";
+import { validateContainersPer } from "./containers-per.ts";
+import { validateHealthcheck } from "./healthcheck.ts";
+import { validateShape } from "./message-shape.ts";
+import { validateName } from "./name.ts";
+import { validatePorts } from "./ports.ts";
+import { validateSize } from "./size.ts";
+
+/** Everything that is wrong with an app; empty: it can be stored, and run. */
+export function validateApp(app: App): Violation[] {
+  return [
+    ...validateName(app.name),
+    ...validateShape(AppSchema, app),
+    ...validateContainerFields(app),
+    ...validatePorts(app),
+    ...validateContainersPer(app.containersPer),
+    ...(app.healthcheck === undefined ? [] : validateHealthcheck(app.healthcheck)),
+    ...validateSize(AppSchema, app, "app"),
+  ];
+}

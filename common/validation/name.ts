@@ -1,0 +1,16 @@
+import type { Violation } from "../errors/nebula-error.ts";
+import { quote } from "./quote.ts";
+
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/;
+
+/** Whether this can be the name of an app, a cron_job or a device_group. */
+export function isName(text: string): boolean {
+  return NAME.test(text);
+}
+
+/** The name of an entity, in the field of that path. */
+export function validateName(name: string, field = "name"): Violation[] {
+  if (isName(name)) return [];
+  const rule = "a name is a letter or digit, then up to 62 of letters, digits, '_', '.', '-'";
+  return [{ field, description: name === "" ? `is missing; ${rule}` : `${quote(name)} is no name; ${rule}` }];
+}
