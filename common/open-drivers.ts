@@ -1,0 +1,57 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { createMemoryBus } from "./bus/memory-bus.ts";
+import type { Clock } from "./clock/clock.ts";
+import type { Drivers } from "./drivers.ts";
+import { NebulaError } from "./errors/nebula-error.ts";
+import { createMemoryFeed } from "./feed/memory-feed.ts";
+import type { Log } from "./log/log.ts";
+import type { Member } from "./membership/membership.ts";
+import { createMemoryMembership } from "./membership/memory-membership.ts";
+import type { Settings } from "./settings/settings.ts";
+import { createMemoryConfigCache } from "./storage/memory/config-cache.ts";
+import { openSqliteConfigStore } from "./storage/sqlite/config-store.ts";
+import { lockFolder } from "./storage/sqlite/folder-lock.ts";
+import { openSqliteReportStore } from "./storage/sqlite/report-store.ts";
+
+/** Files of the embedded stores, in the data folder. */
+export const CONFIG_DATABASE = "nebula.db";
+export const REPORT_DATABASE = "reports.db";
+
+export type DriverSettings = Pick<Settings, "dataDir" | "store" | "reports" | "redis" | "bus" | "cacheTimeMs">;
+
+export type OpenDriversOptions = Readonly<{ settings: DriverSettings; self: Member; clock: Clock; log: Log }>;
+
+/** Every driver, and the one way to close them all. */
+export type OpenedDrivers = Drivers & AsyncDisposable;
+
+/**
+ * Opens what the settings name by URL.
+ * @throws NebulaError invalid_argument for a URL that no driver serves; failed_precondition when another process has the data folder
+ */
+export async function openDrivers({ settings, self, clock, log }: OpenDriversOptions): Promise<OpenedDrivers> {
+  requireScheme("NEBULA_STORE", settings.store, "sqlite:");
+  requireScheme("NEBULA_REPORTS", settings.reports, "sqlite:");
+  requireScheme("NEBULA_REDIS", settings.redis, "memory:");
+  requireScheme("NEBULA_BUS", settings.bus, "memory:");
+
+  await using opening = new AsyncDisposableStack();
+  mkdirSync(settings.dataDir, { recursive: true, mode: 0o700 });
+  opening.use(lockFolder(settings.dataDir));
+  const drivers: Drivers = {
+    configStore: opening.use(await openSqliteConfigStore({ path: join(settings.dataDir, CONFIG_DATABASE) })),
+    reportStore: opening.use(await openSqliteReportStore({ path: join(settings.dataDir, REPORT_DATABASE) })),
+    configCache: opening.use(createMemoryConfigCache({ ttlMs: settings.cacheTimeMs, clock })),
+    reportBus: opening.use(createMemoryBus({ clock })),
+    changeFeed: opening.use(createMemoryFeed({ log })),
+    membership: opening.use(createMemoryMembership(self)),
+  };
+  const opened = opening.move();
+  return { ...drivers, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+}
+
+function requireScheme(setting: string, url: string, scheme: string): void {
+  if (url.startsWith(scheme)) return;
+  const given = url.slice(0, Math.max(0, url.indexOf(":") + 1)) || url;
+  throw new NebulaError("invalid_argument", `${setting}: this version has no driver for ${given}; ${scheme} would do`);
+}

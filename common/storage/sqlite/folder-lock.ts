@@ -1,0 +1,28 @@
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { messageOf, NebulaError } from "../../errors/nebula-error.ts";
+
+/**
+ * Makes this process the only one that writes to a data folder, until disposed. It is a lock of the operating system (SQLite's on a file of its own): it goes
+ * with the process, however that ends, so nothing stale is left behind.
+ * @throws NebulaError failed_precondition when another process has the folder
+ */
+export function lockFolder(folder: string): Disposable {
+  const path = join(folder, "lock.db");
+  let database: DatabaseSync | undefined;
+  try {
+    database = new DatabaseSync(path, { timeout: 0 });
+    database.exec("BEGIN EXCLUSIVE");
+  } catch (error) {
+    database?.close();
+    if (messageOf(error).includes("locked")) {
+      throw new NebulaError(
+        "failed_precondition",
+        `the data folder ${folder} is in use by another Nebula process: stop that one, or give this one a folder of its own (NEBULA_DATA)`,
+      );
+    }
+    throw new NebulaError("unavailable", `the data folder ${folder} can't be used: ${messageOf(error)}`, { cause: error });
+  }
+  const held = database;
+  return { [Symbol.dispose]: () => held.close() };
+}
