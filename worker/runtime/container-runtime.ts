@@ -51,7 +51,10 @@ export type CreateRequest = Readonly<{ name: string; spec: ContainerSpec; labels
 export type ContainerPhase = "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";
 export type ContainerHealth = "none" | "starting" | "healthy" | "unhealthy";
 
-/** A container as a list shows it: enough for the plan. */
+/**
+ * A container as a list shows it: enough for the plan. Of a container without the label `orchestrator=nebula` the list tells less: no times, exit code
+ * and restarts, and only those host ports that it has now.
+ */
 export type ObservedContainer = Readonly<{
   id: string;
   /** Without the leading slash. */
@@ -97,7 +100,18 @@ export type ObservedImage = Readonly<{
   createdAt: number;
 }>;
 
-export type ImageDetails = ObservedImage & Readonly<{ env: readonly string[]; hasHealthcheck: boolean; healthcheck: HealthcheckSpec | undefined }>;
+/** What a container gets from its image where its spec says nothing. */
+export type ImageDetails = ObservedImage &
+  Readonly<{
+    env: readonly string[];
+    hasHealthcheck: boolean;
+    healthcheck: HealthcheckSpec | undefined;
+    command: readonly string[];
+    entrypoint: readonly string[];
+    user: string;
+    workingDir: string;
+    labels: Readonly<Record<string, string>>;
+  }>;
 
 export type ObservedNetwork = Readonly<{ id: string; name: string; driver: string }>;
 
@@ -165,6 +179,9 @@ export interface ContainerRuntime extends AsyncDisposable {
   /** Without force: an image that a container uses is `failed_precondition`. */
   removeImage(id: string, signal: AbortSignal): Promise<void>;
   stats(containerId: string, signal: AbortSignal): Promise<ContainerStats>;
-  /** Ends, or throws `unavailable`, when the connection to the engine ends; the caller opens it again and lists anew. */
+  /**
+   * What happens from this call on, checks of health and the like left out. Ends, or throws `unavailable`, when the connection to the engine ends; the
+   * caller opens it again and lists anew. Ends when the signal is aborted.
+   */
   events(signal: AbortSignal): AsyncIterable<RuntimeEvent>;
 }

@@ -1,0 +1,466 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { isNebulaError } from "../../common/errors/nebula-error.ts";
+import { eventually } from "../../common/testing/eventually.ts";
+import { normaliseImageReference } from "../../common/validation/image-reference.ts";
+import type { ContainerRuntime, ContainerSpec, ObservedContainer, RuntimeEvent } from "./container-runtime.ts";
+
+/** A runtime to be tested, and what it takes to see it act. Disposing it removes whatever carries `label`. */
+export type RuntimeFixture = AsyncDisposable &
+  Readonly<{
+    runtime: ContainerRuntime;
+    /** The label that everything of one suite carries. */
+    label: Readonly<Record<string, string>>;
+    /** Normalised reference of an image that is there, without a health check. */
+    image: string;
+    /** A reference that is not there and cannot be pulled. */
+    missingImage: string;
+    specs: Readonly<{
+      /** Runs until it is stopped; on the network bridge. */
+      sleeps: ContainerSpec;
+      /** Ends at once with exit code 3. */
+      exits: ContainerSpec;
+      /** Runs, and its health check passes. */
+      healthy: ContainerSpec;
+      /** Runs, and its health check fails. */
+      unhealthy: ContainerSpec;
+      /** The engine refuses to start it. */
+      refused: ContainerSpec;
+    }>;
+    /** A host port that nobody has. */
+    freePort: () => Promise<number>;
+    /** Lets time pass, where the runtime's time is not the machine's. */
+    pass: (ms: number) => Promise<void>;
+  }>;
+
+/** A spec that asks for nothing but an image, on the network bridge. */
+export function bareSpec(image: string): ContainerSpec {
+  return {
+    image: normaliseImageReference(image),
+    env: {},
+    ports: [],
+    networks: ["bridge"],
+    volumes: [],
+    devices: [],
+    privileged: false,
+    restartPolicy: "no",
+    command: [],
+    entrypoint: [],
+    healthcheck: undefined,
+    cpus: 0,
+    memoryBytes: 0,
+    logging: undefined,
+    labels: {},
+    capAdd: [],
+    capDrop: [],
+    ulimits: [],
+    user: "",
+    workingDir: "",
+    hostname: "",
+    extraHosts: [],
+    shmBytes: 0,
+    tmpfs: {},
+    readOnly: false,
+    init: false,
+  };
+}
+
+/** What every ContainerRuntime promises. */
+export function describeContainerRuntime(name: string, open: () => Promise<RuntimeFixture>): void {
+  describe(`container runtime: ${name}`, function () {
+    this.timeout(60_000);
+    const signal = new AbortController().signal;
+    let opened: RuntimeFixture | undefined;
+
+    before(async () => {
+      opened = await open();
+    });
+    after(async () => {
+      await opened?.[Symbol.asyncDispose]();
+    });
+
+    function fixture(): RuntimeFixture {
+      assert.ok(opened, "the fixture was not opened");
+      return opened;
+    }
+
+    function labels(): Readonly<Record<string, string>> {
+      return { orchestrator: "nebula", ...fixture().label };
+    }
+
+    function create(spec: ContainerSpec, containerName = randomName()): Promise<string> {
+      return fixture().runtime.create({ name: containerName, spec, labels: labels() }, signal);
+    }
+
+    async function started(spec: ContainerSpec): Promise<string> {
+      const id = await create(spec);
+      await fixture().runtime.start(id, signal);
+      return id;
+    }
+
+    async function find(id: string): Promise<ObservedContainer | undefined> {
+      return (await fixture().runtime.listContainers(signal)).find((container) => container.id === id);
+    }
+
+    async function listed(id: string): Promise<ObservedContainer> {
+      const container = await find(id);
+      assert.ok(container, "the container is not listed");
+      return container;
+    }
+
+    /** Waits until the listed container is so, letting time pass. */
+    function until(id: string, check: (container: ObservedContainer) => boolean): Promise<ObservedContainer> {
+      return eventually(
+        async () => {
+          await fixture().pass(500);
+          const container = await listed(id);
+          assert.ok(check(container), JSON.stringify(container));
+          return container;
+        },
+        { timeoutMs: 30_000, everyMs: 50 },
+      );
+    }
+
+    it("tells what the engine is", async () => {
+      const info = await fixture().runtime.info(signal);
+      assert.ok(info.cores >= 1 && info.memoryBytes > 0 && info.hostname !== "" && info.engineVersion !== "" && info.apiVersion !== "");
+    });
+
+    describe("the life of a container", () => {
+      it("creates, starts, stops and removes it", async () => {
+        const { runtime, specs, image } = fixture();
+        const containerName = randomName();
+        const id = await create({ ...specs.sleeps, labels: { purpose: "life" } }, containerName);
+        const made = await listed(id);
+        assert.equal(made.name, containerName);
+        assert.equal(made.phase, "created");
+        assert.equal(made.startedAt, undefined);
+        assert.equal(normaliseImageReference(made.image), image);
+        assert.deepEqual(made.networks, ["bridge"]);
+        assert.equal(made.labels.orchestrator, "nebula");
+        assert.equal(made.labels.purpose, "life");
+
+        await runtime.start(id, signal);
+        const running = await listed(id);
+        assert.equal(running.phase, "running");
+        assert.equal(running.health, "none");
+        assert.ok(running.startedAt !== undefined && running.startedAt >= running.createdAt);
+
+        await runtime.stop(id, 0, signal);
+        const stopped = await listed(id);
+        assert.equal(stopped.phase, "exited");
+        assert.ok(stopped.finishedAt !== undefined && stopped.exitCode !== undefined);
+
+        await runtime.remove(id, { force: false }, signal);
+        assert.equal(await find(id), undefined);
+      });
+
+      it("takes a start of what runs, a stop of what is stopped and a removal of what is gone for done", async () => {
+        const { runtime, specs } = fixture();
+        const id = await started(specs.sleeps);
+        await runtime.start(id, signal);
+        await runtime.stop(id, 0, signal);
+        await runtime.stop(id, 0, signal);
+        await runtime.remove(id, { force: false }, signal);
+        await runtime.remove(id, { force: false }, signal);
+      });
+
+      it("removes what runs only by force", async () => {
+        const { runtime, specs } = fixture();
+        const id = await started(specs.sleeps);
+        await rejectsWith(["failed_precondition"], runtime.remove(id, { force: false }, signal));
+        assert.equal((await listed(id)).phase, "running");
+        await runtime.remove(id, { force: true }, signal);
+        assert.equal(await find(id), undefined);
+      });
+
+      it("restarts it", async () => {
+        const { runtime, specs } = fixture();
+        const id = await started(specs.sleeps);
+        const before = await listed(id);
+        await fixture().pass(1000);
+        await runtime.restart(id, 0, signal);
+        const after = await listed(id);
+        assert.equal(after.phase, "running");
+        assert.ok((after.startedAt ?? 0) > (before.startedAt ?? Number.MAX_VALUE), "it was not started again");
+      });
+
+      it("renames it, and never gives one name to two", async () => {
+        const { runtime, specs } = fixture();
+        const [first, second] = [randomName(), randomName()];
+        const id = await create(specs.sleeps, first);
+        await rejectsWith(["already_exists"], create(specs.sleeps, first));
+        const other = await create(specs.sleeps, second);
+        await rejectsWith(["already_exists"], runtime.rename(other, first, signal));
+        await runtime.rename(id, randomName(), signal);
+        await runtime.rename(other, first, signal);
+        assert.equal((await listed(other)).name, first);
+      });
+
+      it("says how it ended", async () => {
+        const id = await started(fixture().specs.exits);
+        const ended = await until(id, (container) => container.phase === "exited");
+        assert.equal(ended.exitCode, 3);
+        assert.equal(ended.restartCount, 0);
+      });
+
+      it("starts it again where its restart policy says so, and counts", async () => {
+        const id = await started({ ...fixture().specs.exits, restartPolicy: "unless-stopped" });
+        await until(id, (container) => container.restartCount >= 2);
+        await fixture().runtime.stop(id, 0, signal);
+        assert.equal((await listed(id)).phase, "exited");
+      });
+
+      it("says what is not there", async () => {
+        const { runtime } = fixture();
+        const nobody = "f".repeat(64);
+        await rejectsWith(["not_found"], runtime.inspectContainer(nobody, signal));
+        await rejectsWith(["not_found"], runtime.start(nobody, signal));
+        await rejectsWith(["not_found"], runtime.stop(nobody, 0, signal));
+        await rejectsWith(["not_found"], runtime.restart(nobody, 0, signal));
+        await rejectsWith(["not_found"], runtime.rename(nobody, randomName(), signal));
+        await rejectsWith(["not_found"], runtime.stats(nobody, signal));
+      });
+
+      it("refuses to start what can't run, and keeps it", async () => {
+        const id = await create(fixture().specs.refused);
+        await rejectsWith(["failed_precondition", "invalid_argument"], fixture().runtime.start(id, signal));
+        assert.notEqual((await listed(id)).phase, "running");
+      });
+
+      it("measures what runs", async () => {
+        const id = await started(fixture().specs.sleeps);
+        for (const stats of [await fixture().runtime.stats(id, signal), await fixture().runtime.stats(id, signal)]) {
+          assert.ok(stats.memoryBytes >= 0 && Number.isFinite(stats.cpuPercent) && stats.cpuPercent >= 0, JSON.stringify(stats));
+        }
+      });
+    });
+
+    describe("health", () => {
+      it("is starting, then healthy", async () => {
+        const id = await started(fixture().specs.healthy);
+        assert.ok(["starting", "healthy"].includes((await listed(id)).health));
+        await until(id, (container) => container.health === "healthy");
+      });
+
+      it("becomes unhealthy, and that is an event", async () => {
+        const seen = await collectEvents(fixture().runtime, async (events) => {
+          const id = await started(fixture().specs.unhealthy);
+          await until(id, (container) => container.health === "unhealthy");
+          await eventually(() => events.some((event) => event.id === id && event.action === "health_status: unhealthy"));
+        });
+        assert.ok(
+          seen.every((event) => !event.action.startsWith("exec_")),
+          "events of every single check were passed on",
+        );
+      });
+    });
+
+    describe("ports", () => {
+      it("shows those of what runs and of what does not, and gives none to two", async () => {
+        const { runtime, specs } = fixture();
+        const [port, udpPort] = [await fixture().freePort(), await fixture().freePort()];
+        const spec: ContainerSpec = {
+          ...specs.sleeps,
+          ports: [
+            { hostPort: port, containerPort: 80, protocol: "tcp" },
+            { hostPort: udpPort, containerPort: 53, protocol: "udp" },
+          ],
+        };
+        const [first, second] = [await create(spec), await create(spec)];
+        const expected = [`${port}/tcp`, `${udpPort}/udp`].sort();
+        assert.deepEqual(portsOf(await listed(first)), expected);
+        await runtime.start(first, signal);
+        assert.deepEqual(portsOf(await listed(first)), expected);
+
+        await rejectsWith(["failed_precondition"], runtime.start(second, signal));
+        assert.notEqual((await listed(second)).phase, "running");
+        await runtime.stop(first, 0, signal);
+        await runtime.start(second, signal);
+        assert.equal((await listed(second)).phase, "running");
+        await runtime.remove(second, { force: true }, signal);
+      });
+    });
+
+    describe("networks", () => {
+      it("makes one, once", async () => {
+        const { runtime, label } = fixture();
+        const network = randomName();
+        await runtime.createNetwork(network, label, signal);
+        await rejectsWith(["already_exists"], runtime.createNetwork(network, label, signal));
+        const made = (await runtime.listNetworks(signal)).filter((candidate) => candidate.name === network);
+        assert.deepEqual(
+          made.map(({ driver }) => driver),
+          ["bridge"],
+        );
+      });
+
+      it("connects a container to more than the one it was created with", async () => {
+        const { runtime, label, specs } = fixture();
+        const network = randomName();
+        await runtime.createNetwork(network, label, signal);
+        const id = await create({ ...specs.sleeps, networks: [network, "bridge"] });
+        assert.deepEqual((await listed(id)).networks, [network]);
+        await runtime.connectNetwork(id, "bridge", signal);
+        await runtime.start(id, signal);
+        assert.deepEqual([...(await listed(id)).networks].sort(), ["bridge", network].sort());
+        assert.deepEqual((await runtime.inspectContainer(id, signal)).spec.networks[0], network);
+        await rejectsWith(["not_found"], runtime.connectNetwork(id, randomName(), signal));
+        await runtime.remove(id, { force: true }, signal);
+      });
+
+      it("knows host and none", async () => {
+        for (const network of ["host", "none"]) {
+          const id = await started({ ...fixture().specs.sleeps, networks: [network] });
+          assert.deepEqual((await listed(id)).networks, [network]);
+        }
+      });
+    });
+
+    describe("inspect", () => {
+      it("shows the whole spec", async () => {
+        const { runtime, specs } = fixture();
+        const spec: ContainerSpec = {
+          ...specs.sleeps,
+          env: { GREETING: "hello=world", EMPTY: "" },
+          ports: [
+            { hostPort: await fixture().freePort(), containerPort: 80, protocol: "tcp" },
+            { hostPort: await fixture().freePort(), containerPort: 80, protocol: "tcp" },
+          ],
+          volumes: ["/tmp:/mnt:ro"],
+          devices: ["/dev/null:/dev/nothing:rw"],
+          restartPolicy: "unless-stopped",
+          healthcheck: { test: ["CMD", "true"], intervalMs: 2000, timeoutMs: 1000, retries: 2, startPeriodMs: 500 },
+          cpus: 0.5,
+          memoryBytes: 64 * 1024 * 1024,
+          logging: { driver: "json-file", options: { "max-size": "1m" } },
+          labels: { team: "shop" },
+          capAdd: ["NET_ADMIN"],
+          capDrop: ["MKNOD"],
+          ulimits: [{ name: "nofile", soft: 100, hard: 200 }],
+          user: "1000:1000",
+          workingDir: "/tmp",
+          hostname: "somebody",
+          extraHosts: ["db:10.0.0.1"],
+          shmBytes: 1024 * 1024,
+          tmpfs: { "/scratch": "size=1m" },
+          readOnly: true,
+          init: true,
+        };
+        const details = await runtime.inspectContainer(await create(spec), signal);
+        const { env, labels: shownLabels, ...shown } = details.spec;
+        const { env: wantedEnv, labels: wantedLabels, ...wanted } = spec;
+        assert.deepEqual(shown, wanted);
+        assert.deepEqual({ ...env, ...wantedEnv }, env);
+        assert.deepEqual({ ...shownLabels, ...wantedLabels, ...labels() }, shownLabels);
+        assert.deepEqual(details.portBindings, spec.ports);
+        assert.deepEqual(details.binds, spec.volumes);
+        assert.deepEqual(details.devices, spec.devices);
+        assert.equal(details.restartPolicy, "unless-stopped");
+        assert.equal(details.privileged, false);
+        assert.ok(details.env.includes("GREETING=hello=world") && details.env.includes("EMPTY="));
+      });
+
+      it("shows what was not asked for as not asked for", async () => {
+        const { specs, runtime } = fixture();
+        const details = await runtime.inspectContainer(await create(specs.sleeps), signal);
+        const { env: _env, labels: _labels, ...shown } = details.spec;
+        const { env: _wantedEnv, labels: _wantedLabels, ...wanted } = specs.sleeps;
+        assert.deepEqual(shown, wanted);
+      });
+    });
+
+    describe("images", () => {
+      it("lists what is there and knows what is not", async () => {
+        const { runtime, image, missingImage } = fixture();
+        const images = await runtime.listImages(signal);
+        const found = images.find(({ references }) => references.includes(image));
+        assert.ok(found, `${image} is not listed`);
+        const details = await runtime.inspectImage(image, signal);
+        assert.equal(details?.id, found.id);
+        assert.equal(details?.hasHealthcheck, false);
+        assert.equal(await runtime.inspectImage(missingImage, signal), undefined);
+      });
+
+      it("refuses a container of what is not there", async () => {
+        await rejectsWith(["not_found"], create({ ...fixture().specs.sleeps, image: fixture().missingImage }));
+      });
+
+      it("does not remove what a container uses", async () => {
+        const { runtime, specs } = fixture();
+        const container = await listed(await create(specs.sleeps));
+        await rejectsWith(["failed_precondition"], runtime.removeImage(container.imageId, signal));
+        assert.ok(await runtime.inspectImage(specs.sleeps.image, signal), "the image lost its name");
+        await rejectsWith(["not_found"], runtime.removeImage(`sha256:${"f".repeat(64)}`, signal));
+      });
+
+      it("says why a pull failed, and ends one that is not wanted any more", async () => {
+        const { runtime, missingImage } = fixture();
+        const pull = (pullSignal: AbortSignal) => runtime.pull(missingImage, { login: undefined, onProgress: () => {}, signal: pullSignal });
+        await rejectsWith(["not_found", "failed_precondition", "unauthenticated"], pull(signal));
+        await rejectsWith(["cancelled"], pull(AbortSignal.abort()));
+      });
+    });
+
+    describe("events", () => {
+      it("tell what happens to containers from the call on", async () => {
+        const { runtime, specs } = fixture();
+        let id = "";
+        const seen = await collectEvents(runtime, async (events) => {
+          id = await create(specs.sleeps);
+          await runtime.start(id, signal);
+          await runtime.rename(id, randomName(), signal);
+          await runtime.stop(id, 0, signal);
+          await runtime.remove(id, { force: false }, signal);
+          await eventually(() => events.some((event) => event.id === id && event.action === "destroy"));
+        });
+        const ours = seen.filter((event) => event.id === id);
+        const actions = ours.map(({ action }) => action);
+        for (const action of ["create", "start", "rename", "die", "stop", "destroy"])
+          assert.ok(actions.includes(action), `no ${action} in ${actions}`);
+        for (const event of ours) {
+          assert.equal(event.type, "container");
+          assert.deepEqual({ ...event.labels, ...labels() }, event.labels);
+          assert.ok(event.at > 0);
+        }
+      });
+    });
+
+    it("ends a call whose signal is aborted", async () => {
+      await rejectsWith(["cancelled"], fixture().runtime.listContainers(AbortSignal.abort()));
+    });
+  });
+}
+
+/** Reads events while `act` runs; they end with their signal. */
+async function collectEvents(runtime: ContainerRuntime, act: (events: readonly RuntimeEvent[]) => Promise<void>): Promise<readonly RuntimeEvent[]> {
+  const seen: RuntimeEvent[] = [];
+  const done = new AbortController();
+  const stream = runtime.events(done.signal);
+  const reading = (async () => {
+    for await (const event of stream) seen.push(event);
+  })();
+  try {
+    await act(seen);
+  } finally {
+    done.abort();
+    await reading;
+  }
+  return seen;
+}
+
+async function rejectsWith(kinds: readonly string[], call: Promise<unknown>): Promise<void> {
+  await assert.rejects(call, (error) => {
+    assert.ok(isNebulaError(error), `not a NebulaError: ${error}`);
+    assert.ok(kinds.includes(error.kind), `${error.kind} (${error.message}) is none of ${kinds}`);
+    return true;
+  });
+}
+
+function portsOf(container: ObservedContainer): readonly string[] {
+  return container.hostPorts.map(({ hostPort, protocol }) => `${hostPort}/${protocol}`).sort();
+}
+
+function randomName(): string {
+  return `contract-${randomBytes(6).toString("hex")}`;
+}

@@ -1,0 +1,102 @@
+import { Agent } from "node:http";
+import { Readable } from "node:stream";
+import Docker from "dockerode";
+import { NebulaError } from "../../common/errors/nebula-error.ts";
+import { CALL_LIMIT_MS, callDocker } from "./docker-call.ts";
+import { statusOf } from "./docker-errors.ts";
+
+const DEFAULT_TCP_PORT = 2375;
+
+export type DockerRequest = Readonly<{
+  /** Names the call in messages: "start container". */
+  what: string;
+  method: "GET" | "POST" | "DELETE";
+  path: string;
+  query?: Readonly<Record<string, string | number | boolean>>;
+  body?: Readonly<Record<string, unknown>>;
+  /** Headers that carry a login are made of this. */
+  authConfig?: Readonly<Record<string, string>> | undefined;
+  /** Milliseconds; 60 s unless given. */
+  limitMs?: number;
+  /** The HTTP status which says that there was nothing to do, or nothing there: it is answered with undefined. */
+  fineStatus?: number;
+}>;
+
+const FINE = { 200: true, 201: true, 204: true };
+
+/** The connection to one Docker Engine: calls within a time limit, streams that end with a signal. */
+export class DockerConnection implements Disposable {
+  readonly #docker: Docker;
+  /** Names the engine in messages. */
+  readonly where: string;
+  readonly #agent = new Agent({ keepAlive: true });
+  readonly #closed = new AbortController();
+
+  /** @param url docker:///var/run/docker.sock or docker://host:port; throws `invalid_argument` for another form */
+  constructor(url: string) {
+    const target = parseDockerUrl(url);
+    // host and port are named so that DOCKER_HOST in the environment does not win
+    const options = { host: undefined, port: undefined, ...target, protocol: "http" as const, agent: this.#agent };
+    this.#docker = new Docker(options);
+    this.where = "socketPath" in target ? target.socketPath : `${target.host}:${target.port}`;
+  }
+
+  get closed(): AbortSignal {
+    return this.#closed.signal;
+  }
+
+  /** One call and its answer, parsed as JSON where it is JSON. Rejects with a NebulaError. */
+  call(request: DockerRequest, signal: AbortSignal): Promise<unknown> {
+    const { what, limitMs = CALL_LIMIT_MS, fineStatus } = request;
+    return callDocker({ signal, limitMs, where: this.where, what }, async (abortSignal) => {
+      try {
+        return await this.#dial(request, false, abortSignal);
+      } catch (error) {
+        if (fineStatus !== undefined && statusOf(error) === fineStatus) return undefined;
+        throw error;
+      }
+    });
+  }
+
+  /** A stream of the engine's, without a time limit. It fails when the signal is aborted, or when this connection is closed. */
+  async stream(request: DockerRequest, signal: AbortSignal): Promise<Readable> {
+    const either = AbortSignal.any([signal, this.#closed.signal]);
+    either.throwIfAborted();
+    const stream = await this.#dial(request, true, either);
+    if (!(stream instanceof Readable)) throw new TypeError("the answer is no stream");
+    const onAbort = () => stream.destroy(new NebulaError("cancelled", "the stream was cancelled", { cause: either.reason }));
+    either.addEventListener("abort", onAbort);
+    stream.once("close", () => either.removeEventListener("abort", onAbort));
+    if (either.aborted) onAbort();
+    return stream;
+  }
+
+  /** By dockerode's transport: its methods for single calls put the body of a create, env values included, into the URL as well. */
+  #dial({ method, path, query = {}, body = {}, authConfig }: DockerRequest, isStream: boolean, abortSignal: AbortSignal): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const options = { _query: query, _body: body };
+      const login = authConfig === undefined ? {} : { authconfig: { ...authConfig } };
+      this.#docker.modem.dial({ path: `${path}?`, method, options, isStream, abortSignal, statusCodes: FINE, ...login }, (error, result) => {
+        if (error) reject(error);
+        else resolve(result);
+      });
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#closed.abort(new NebulaError("cancelled", "the connection to the Docker Engine was closed"));
+    this.#agent.destroy();
+  }
+}
+
+function parseDockerUrl(url: string): { socketPath: string } | { host: string; port: number } {
+  const parsed = URL.parse(url);
+  if (parsed?.protocol === "docker:") {
+    if (parsed.hostname !== "") return { host: parsed.hostname, port: parsed.port === "" ? DEFAULT_TCP_PORT : Number(parsed.port) };
+    if (parsed.pathname.length > 1) return { socketPath: decodeURIComponent(parsed.pathname) };
+  }
+  throw new NebulaError(
+    "invalid_argument",
+    `runtime: ${url} is no address of an engine; docker:///var/run/docker.sock or docker://host:port would do`,
+  );
+}

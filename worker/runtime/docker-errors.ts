@@ -1,0 +1,78 @@
+import { isNebulaError, messageOf, NebulaError } from "../../common/errors/nebula-error.ts";
+import { recordOf, textOf } from "./docker-json.ts";
+
+/** What is thrown when the engine cannot be reached, by Node's error code. */
+const CONNECTION_CODES = new Set([
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "ENOENT",
+  "EACCES",
+  "EPIPE",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "ETIMEDOUT",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ENOTSOCK",
+  "EAGAIN",
+]);
+
+/** The HTTP status that the engine answered with; undefined when it did not answer. */
+export function statusOf(error: unknown): number | undefined {
+  return error instanceof Error && "statusCode" in error && typeof error.statusCode === "number" ? error.statusCode : undefined;
+}
+
+/** The NebulaError that a failed call to the engine stands for; the engine's own words are the message. `where` names the engine. */
+export function errorFromDocker(error: unknown, where: string): NebulaError {
+  if (isNebulaError(error)) return error;
+  const status = statusOf(error);
+  if (status !== undefined) return refusal(status, wordsOf(error), error);
+  if (error instanceof Error && "code" in error && typeof error.code === "string" && CONNECTION_CODES.has(error.code)) {
+    return new NebulaError("unavailable", `the Docker Engine at ${where} cannot be reached: ${error.message}`, { cause: error });
+  }
+  if (/socket hang up|aborted|premature close/i.test(messageOf(error))) {
+    return new NebulaError("unavailable", `the Docker Engine at ${where} ended the connection: ${messageOf(error)}`, { cause: error });
+  }
+  return new NebulaError("internal", `the Docker Engine at ${where}: ${messageOf(error)}`, { cause: error });
+}
+
+function refusal(status: number, words: string, cause: unknown): NebulaError {
+  if (/already in use by container|already exists in network|network with name .* already exists/i.test(words)) {
+    return new NebulaError("already_exists", words, { cause });
+  }
+  if (status === 400) return new NebulaError("invalid_argument", words, { cause });
+  if (status === 404) return new NebulaError("not_found", words, { cause });
+  if (status === 503) return new NebulaError("unavailable", words, { cause });
+  return new NebulaError("failed_precondition", words, { cause });
+}
+
+/** What the engine said, without what the client put around it. */
+function wordsOf(error: unknown): string {
+  const json = error instanceof Error && "json" in error ? recordOf(error.json) : {};
+  return (
+    textOf(json.message).trim() ||
+    messageOf(error)
+      .replace(/^\(HTTP code \d+\) (?:unexpected|undefined) - /, "")
+      .trim()
+  );
+}
+
+/** The NebulaError that a failed pull stands for, by the words of the registry or the engine: `unauthenticated`, `not_found`, else `failed_precondition`. */
+export function pullError(words: string, cause?: unknown): NebulaError {
+  const options = cause === undefined ? {} : { cause };
+  if (/no basic auth credentials|unauthorized|authentication required|incorrect username or password|access denied|denied: /i.test(words)) {
+    return new NebulaError("unauthenticated", words, options);
+  }
+  if (/manifest unknown|not found|does not exist/i.test(words)) return new NebulaError("not_found", words, options);
+  return new NebulaError("failed_precondition", words, options);
+}
+
+/** The same error without values of env: the engine repeats a variable that it refuses, and messages get into reports. */
+export function withoutEnvValues(error: unknown, env: Readonly<Record<string, string>>): unknown {
+  if (!isNebulaError(error)) return error;
+  const message = Object.entries(env).reduce(
+    (text, [name, value]) => (value === "" ? text : text.replaceAll(`${name}=${value}`, `${name}=...`)),
+    error.message,
+  );
+  return message === error.message ? error : new NebulaError(error.kind, message);
+}

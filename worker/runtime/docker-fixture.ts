@@ -1,0 +1,66 @@
+import { randomBytes } from "node:crypto";
+import { createServer } from "node:net";
+import { systemClock } from "../../common/clock/system-clock.ts";
+import { silentLog } from "../../common/log/log.ts";
+import { DOCKER_SOCKET } from "../../common/testing/require-docker.ts";
+import { bareSpec, type RuntimeFixture } from "./contract.ts";
+import { openDockerRuntime } from "./docker.ts";
+import { DockerConnection } from "./docker-connection.ts";
+import { listedContainers, listedNetworks } from "./docker-list.ts";
+
+const IMAGE = "docker.io/library/busybox:1";
+const URL = `docker://${DOCKER_SOCKET}`;
+
+/** The engine of the tests. For tests only. */
+export async function openDockerFixture(): Promise<RuntimeFixture & Readonly<{ engine: DockerConnection }>> {
+  const runtime = await openDockerRuntime({ url: URL, clock: systemClock, log: silentLog });
+  const engine = new DockerConnection(URL);
+  const label = { "nebula.contract": randomBytes(8).toString("hex") };
+  const sleeps = { ...bareSpec(IMAGE), command: ["sleep", "3600"] };
+  const check = { intervalMs: 200, timeoutMs: 2000, retries: 1, startPeriodMs: 0 };
+  return {
+    runtime,
+    engine,
+    label,
+    image: IMAGE,
+    missingImage: "127.0.0.1:1/nebula/missing:1",
+    specs: {
+      sleeps,
+      exits: { ...sleeps, command: ["sh", "-c", "exit 3"] },
+      healthy: { ...sleeps, healthcheck: { ...check, test: ["CMD", "true"] } },
+      unhealthy: { ...sleeps, healthcheck: { ...check, test: ["CMD-SHELL", "exit 1"] } },
+      refused: { ...sleeps, command: ["/no/such/program"] },
+    },
+    freePort,
+    pass: async () => {},
+    [Symbol.asyncDispose]: async () => {
+      await removeLabelled(engine, label);
+      engine[Symbol.dispose]();
+      await runtime[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Removes the containers, networks and images with a label. */
+async function removeLabelled(engine: DockerConnection, label: Readonly<Record<string, string>>): Promise<void> {
+  const signal = AbortSignal.timeout(30_000);
+  const filters = JSON.stringify({ label: Object.entries(label).map(([name, value]) => `${name}=${value}`) });
+  const read = (path: string) => engine.call({ what: `clean up ${path}`, method: "GET", path, query: { filters, all: true } }, signal);
+  const remove = (path: string) =>
+    engine.call({ what: `remove ${path}`, method: "DELETE", path, query: { force: true, v: true }, fineStatus: 404 }, signal);
+  for (const { id } of listedContainers(await read("/containers/json"))) await remove(`/containers/${id}`);
+  for (const { id } of listedNetworks(await read("/networks"))) await remove(`/networks/${id}`);
+}
+
+/** A port of the machine that was free a moment ago, from below the range from which the kernel gives ports to clients. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 10_000);
+    const free = await new Promise<boolean>((resolve) => {
+      const server = createServer();
+      server.once("error", () => resolve(false));
+      server.listen(port, "0.0.0.0", () => server.close(() => resolve(true)));
+    });
+    if (free) return port;
+  }
+}

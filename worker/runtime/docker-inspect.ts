@@ -1,0 +1,193 @@
+import { normaliseImageReference } from "../../common/validation/image-reference.ts";
+import type { ContainerDetails, ContainerSpec, HealthcheckSpec, ImageDetails, ObservedContainer, PortBinding } from "./container-runtime.ts";
+import { LIMITED_LOG } from "./docker-create.ts";
+import { type Json, listOf, numberOf, recordOf, textMapOf, textOf, textsOf, timeOf } from "./docker-json.ts";
+import { distinctPorts, healthOf, hostPort, phaseOf, referencesOf } from "./docker-list.ts";
+
+const NANOSECONDS_PER_MS = 1_000_000;
+const NANOSECONDS_PER_CORE = 1_000_000_000;
+const DEFAULT_SHM_BYTES = 64 * 1024 * 1024;
+
+/** `GET /containers/ID/json` as the plan sees it. */
+export function inspectedContainer(answer: unknown): ObservedContainer {
+  const item = recordOf(answer);
+  const state = recordOf(item.State);
+  const config = recordOf(item.Config);
+  const phase = phaseOf(state.Status);
+  return {
+    id: textOf(item.Id),
+    name: textOf(item.Name).replace(/^\//, ""),
+    labels: textMapOf(config.Labels),
+    phase,
+    health: healthOf(recordOf(state.Health).Status),
+    image: textOf(config.Image),
+    imageId: textOf(item.Image),
+    hostPorts: hostPortsOf(item),
+    networks: networksOf(item),
+    createdAt: timeOf(item.Created) ?? 0,
+    startedAt: timeOf(state.StartedAt),
+    finishedAt: timeOf(state.FinishedAt),
+    exitCode: phase === "exited" || phase === "dead" || phase === "restarting" ? numberOf(state.ExitCode) : undefined,
+    restartCount: numberOf(item.RestartCount),
+  };
+}
+
+/**
+ * `GET /containers/ID/json` with the whole spec. Command, entrypoint, user and the like are as the container has them: the image's, where the
+ * container's maker gave none (`ImageDetails` tells those).
+ * @param daemonLogDriver the driver of containers whose maker named none
+ */
+export function inspectedDetails(answer: unknown, daemonLogDriver: string): ContainerDetails {
+  const item = recordOf(answer);
+  const host = recordOf(item.HostConfig);
+  const env = textsOf(recordOf(item.Config).Env);
+  const restartPolicy = textOf(recordOf(host.RestartPolicy).Name) || "no";
+  return {
+    container: inspectedContainer(answer),
+    env,
+    portBindings: portBindingsOf(host),
+    binds: textsOf(host.Binds),
+    devices: listOf(host.Devices).map(deviceOf),
+    privileged: host.Privileged === true,
+    restartPolicy,
+    spec: specOf(item, daemonLogDriver),
+  };
+}
+
+function specOf(item: Json, daemonLogDriver: string): ContainerSpec {
+  const host = recordOf(item.HostConfig);
+  const config = recordOf(item.Config);
+  const hostname = textOf(config.Hostname);
+  const shmBytes = numberOf(host.ShmSize);
+  return {
+    image: normaliseImageReference(textOf(config.Image)),
+    env: Object.fromEntries(textsOf(config.Env).map(splitVariable)),
+    ports: portBindingsOf(host),
+    networks: networksOf(item),
+    volumes: textsOf(host.Binds),
+    devices: listOf(host.Devices).map(deviceOf),
+    privileged: host.Privileged === true,
+    restartPolicy: recordOf(host.RestartPolicy).Name === "unless-stopped" ? "unless-stopped" : "no",
+    command: commandOf(config.Cmd),
+    entrypoint: commandOf(config.Entrypoint),
+    healthcheck: healthcheckOf(config.Healthcheck),
+    cpus: numberOf(host.NanoCpus) / NANOSECONDS_PER_CORE,
+    memoryBytes: numberOf(host.Memory),
+    logging: loggingOf(recordOf(host.LogConfig), daemonLogDriver),
+    labels: textMapOf(config.Labels),
+    capAdd: textsOf(host.CapAdd),
+    capDrop: textsOf(host.CapDrop),
+    ulimits: listOf(host.Ulimits).map((entry) => {
+      const { Name, Soft, Hard } = recordOf(entry);
+      return { name: textOf(Name), soft: numberOf(Soft), hard: numberOf(Hard) };
+    }),
+    user: textOf(config.User),
+    workingDir: textOf(config.WorkingDir),
+    hostname: isDefaultHostname(item, hostname) ? "" : hostname,
+    extraHosts: textsOf(host.ExtraHosts),
+    shmBytes: shmBytes === DEFAULT_SHM_BYTES ? 0 : shmBytes,
+    tmpfs: textMapOf(host.Tmpfs),
+    readOnly: host.ReadonlyRootfs === true,
+    init: host.Init === true,
+  };
+}
+
+/** The engine's default is the first 12 digits of the id, with host networking the machine's own name. */
+function isDefaultHostname(item: Json, hostname: string): boolean {
+  return textOf(item.Id).startsWith(hostname) || recordOf(item.HostConfig).NetworkMode === "host";
+}
+
+/** Old engines and clients store a command of one word as a text. */
+function commandOf(value: unknown): readonly string[] {
+  return typeof value === "string" ? [value] : textsOf(value);
+}
+
+function splitVariable(line: string): readonly [string, string] {
+  const equals = line.indexOf("=");
+  return equals < 0 ? [line, ""] : [line.slice(0, equals), line.slice(equals + 1)];
+}
+
+/** Ports asked for; 0 for a host port that the engine chooses, or a range. */
+function portBindingsOf(host: Json): readonly PortBinding[] {
+  return Object.entries(recordOf(host.PortBindings)).flatMap(([key, bindings]) => {
+    const [port = "", protocol = "tcp"] = key.split("/");
+    if (protocol !== "tcp" && protocol !== "udp") return [];
+    return listOf(bindings).map((binding) => ({ hostPort: portNumber(recordOf(binding).HostPort), containerPort: Number(port), protocol }));
+  });
+}
+
+function portNumber(value: unknown): number {
+  const port = Number(textOf(value));
+  return Number.isInteger(port) ? port : 0;
+}
+
+/** The ports that a running container has, or those that another one will ask for. */
+function hostPortsOf(item: Json): ObservedContainer["hostPorts"] {
+  const published = Object.entries(recordOf(recordOf(item.NetworkSettings).Ports)).flatMap(([key, bindings]) =>
+    listOf(bindings).flatMap((binding) => hostPort(portNumber(recordOf(binding).HostPort), key.split("/")[1] ?? "tcp")),
+  );
+  const asked = portBindingsOf(recordOf(item.HostConfig)).flatMap((port) => hostPort(port.hostPort, port.protocol));
+  return distinctPorts([...published, ...asked]);
+}
+
+/** Names of the networks; the one given at create comes first. */
+function networksOf(item: Json): readonly string[] {
+  const names = Object.keys(recordOf(recordOf(item.NetworkSettings).Networks));
+  const mode = textOf(recordOf(item.HostConfig).NetworkMode);
+  const first = mode === "default" ? "bridge" : mode;
+  return names.includes(first) ? [first, ...names.filter((name) => name !== first)] : names;
+}
+
+function deviceOf(value: unknown): string {
+  const { PathOnHost, PathInContainer, CgroupPermissions } = recordOf(value);
+  return `${textOf(PathOnHost)}:${textOf(PathInContainer)}:${textOf(CgroupPermissions)}`;
+}
+
+function healthcheckOf(value: unknown): HealthcheckSpec | undefined {
+  const check = recordOf(value);
+  const test = textsOf(check.Test);
+  if (test.length === 0) return undefined;
+  return {
+    test,
+    intervalMs: numberOf(check.Interval) / NANOSECONDS_PER_MS,
+    timeoutMs: numberOf(check.Timeout) / NANOSECONDS_PER_MS,
+    retries: numberOf(check.Retries),
+    startPeriodMs: numberOf(check.StartPeriod) / NANOSECONDS_PER_MS,
+  };
+}
+
+/** undefined: what `createBody` gives to a spec without logging. */
+function loggingOf(config: Json, daemonLogDriver: string): ContainerSpec["logging"] {
+  const driver = textOf(config.Type);
+  const options = textMapOf(config.Config);
+  const isDefault =
+    daemonLogDriver === LIMITED_LOG.Type ? driver === LIMITED_LOG.Type && sameOptions(options, LIMITED_LOG.Config) : driver === daemonLogDriver;
+  return isDefault ? undefined : { driver, options };
+}
+
+function sameOptions(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
+  const keys = Object.keys(a);
+  return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key]);
+}
+
+/** `GET /images/REFERENCE/json`. Newer engines leave out what is empty. */
+export function inspectedImage(answer: unknown): ImageDetails {
+  const item = recordOf(answer);
+  const config = recordOf(item.Config);
+  const healthcheck = healthcheckOf(config.Healthcheck);
+  const [kind] = healthcheck?.test ?? [];
+  return {
+    id: textOf(item.Id),
+    references: referencesOf(item),
+    sizeBytes: numberOf(item.Size),
+    createdAt: timeOf(item.Created) ?? 0,
+    env: textsOf(config.Env),
+    hasHealthcheck: kind !== undefined && kind !== "NONE",
+    healthcheck,
+    command: commandOf(config.Cmd),
+    entrypoint: commandOf(config.Entrypoint),
+    user: textOf(config.User),
+    workingDir: textOf(config.WorkingDir),
+    labels: textMapOf(config.Labels),
+  };
+}

@@ -1,0 +1,106 @@
+import { normaliseImageReference } from "../../common/validation/image-reference.ts";
+import type { ContainerHealth, ContainerPhase, ObservedContainer, ObservedImage, ObservedNetwork } from "./container-runtime.ts";
+import { type Json, listOf, numberOf, recordOf, textMapOf, textOf, textsOf } from "./docker-json.ts";
+
+const PHASES: ReadonlySet<string> = new Set<ContainerPhase>(["created", "running", "paused", "restarting", "removing", "exited", "dead"]);
+
+/** An entry of `GET /containers/json?all=1`: what only inspect tells (times, exit code, restarts, ports of what does not run) is missing. */
+export function listedContainers(answer: unknown): readonly ObservedContainer[] {
+  return listOf(answer).map((entry) => {
+    const item = recordOf(entry);
+    return {
+      id: textOf(item.Id),
+      name: ownName(textsOf(item.Names)),
+      labels: textMapOf(item.Labels),
+      phase: phaseOf(item.State),
+      health: listedHealth(item),
+      image: textOf(item.Image),
+      imageId: textOf(item.ImageID),
+      hostPorts: listedPorts(item.Ports),
+      networks: Object.keys(recordOf(recordOf(item.NetworkSettings).Networks)),
+      createdAt: numberOf(item.Created) * 1000,
+      startedAt: undefined,
+      finishedAt: undefined,
+      exitCode: undefined,
+      restartCount: 0,
+    };
+  });
+}
+
+/** A linked container has names of the form /other/alias besides its own. */
+function ownName(names: readonly string[]): string {
+  const own = names.find((name) => name.lastIndexOf("/") === 0) ?? names[0] ?? "";
+  return own.replace(/^\//, "");
+}
+
+/** The phase by the engine's word; an unknown one is no running container. */
+export function phaseOf(word: unknown): ContainerPhase {
+  const text = textOf(word);
+  return isPhase(text) ? text : "exited";
+}
+
+function isPhase(text: string): text is ContainerPhase {
+  return PHASES.has(text);
+}
+
+/** The health by the engine's word; a container without a check has none. */
+export function healthOf(word: unknown): ContainerHealth {
+  switch (word) {
+    case "starting":
+    case "healthy":
+    case "unhealthy":
+      return word;
+    default:
+      return "none";
+  }
+}
+
+/** Older engines tell the health of a listed container only in the text for people: "Up 2 minutes (healthy)". */
+function listedHealth(item: Json): ContainerHealth {
+  const told = textOf(recordOf(item.Health).Status);
+  if (told !== "") return healthOf(told);
+  const [, word = ""] = /\((?:health: )?(starting|healthy|unhealthy)\)$/.exec(textOf(item.Status)) ?? [];
+  return healthOf(word);
+}
+
+/** Published ports, each once: IPv4 and IPv6 are listed apart. */
+function listedPorts(value: unknown): ObservedContainer["hostPorts"] {
+  return distinctPorts(
+    listOf(value).flatMap((entry) => {
+      const { PublicPort, Type } = recordOf(entry);
+      return hostPort(numberOf(PublicPort), textOf(Type));
+    }),
+  );
+}
+
+/** A host port, when it is one: sctp and unpublished ports are none. */
+export function hostPort(port: number, protocol: string): ObservedContainer["hostPorts"] {
+  return port > 0 && (protocol === "tcp" || protocol === "udp") ? [{ hostPort: port, protocol }] : [];
+}
+
+export function distinctPorts(ports: ObservedContainer["hostPorts"]): ObservedContainer["hostPorts"] {
+  return [...new Map(ports.map((port) => [`${port.hostPort}/${port.protocol}`, port])).values()];
+}
+
+/** `GET /images/json`. */
+export function listedImages(answer: unknown): readonly ObservedImage[] {
+  return listOf(answer).map((entry) => {
+    const item = recordOf(entry);
+    return { id: textOf(item.Id), references: referencesOf(item), sizeBytes: numberOf(item.Size), createdAt: numberOf(item.Created) * 1000 };
+  });
+}
+
+/** Every reference of an image, normalised: its tags, then its digests. */
+export function referencesOf(image: Json): readonly string[] {
+  return [...textsOf(image.RepoTags), ...textsOf(image.RepoDigests)]
+    .filter((reference) => !reference.includes("<none>"))
+    .map(normaliseImageReference);
+}
+
+/** `GET /networks`. */
+export function listedNetworks(answer: unknown): readonly ObservedNetwork[] {
+  return listOf(answer).map((entry) => {
+    const item = recordOf(entry);
+    return { id: textOf(item.Id), name: textOf(item.Name), driver: textOf(item.Driver) };
+  });
+}
