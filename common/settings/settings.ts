@@ -23,6 +23,7 @@ export type Settings = Readonly<{
   deviceId: string | undefined;
   instance: string;
   keepaliveMs: number;
+  /** Infinity: no report while nothing changes. */
   reportIntervalMs: number;
   reportTtlMs: number;
   /** docker:///var/run/docker.sock, docker://host:port, or simulated: */

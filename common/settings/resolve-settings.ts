@@ -1,0 +1,124 @@
+import { messageOf, NebulaError, type Violation } from "../errors/nebula-error.ts";
+import { checkSettings, settingsWarnings } from "./check-settings.ts";
+import { parseBool } from "./parse-word.ts";
+import { type FlagName, readFlags } from "./read-flags.ts";
+import { readSettingsFile } from "./read-settings-file.ts";
+import { type Command, type Environment, usedBy } from "./setting.ts";
+import { SettingReader } from "./setting-reader.ts";
+import type { Credentials, Settings } from "./settings.ts";
+import { ALL_SETTINGS, SETTINGS } from "./settings-table.ts";
+import { misspelledVariables, unknownFlag, unknownKey } from "./unknown-settings.ts";
+
+export type SettingsInput = Readonly<{
+  command: Command;
+  /** What follows the command. */
+  args: readonly string[];
+  env: Environment;
+  /** Reads a text file; throws where it can't be read. */
+  readFile: (path: string) => string;
+  /** Flags of the command itself that are no settings. */
+  ownFlags?: readonly FlagName[];
+}>;
+
+export type ResolvedSettings = Readonly<{
+  settings: Settings;
+  /** The command's own flags that were given. */
+  own: ReadonlyMap<string, string>;
+  /** What is allowed but looks unintended, one sentence each. */
+  warnings: readonly string[];
+}>;
+
+/**
+ * Resolves every setting of a command: flag before variable before older name before settings file before default.
+ * @throws NebulaError `invalid_argument` whose message and violations name everything that is wrong, each with its value and what would do
+ */
+export function resolveSettings({ command, args, env, readFile, ownFlags = [] }: SettingsInput): ResolvedSettings {
+  const known = [...settingFlags(command), ...ownFlags];
+  const { flags, violations: wrongFlags } = readFlags(args, known, isBool, (name) => unknownFlag(name, command, known));
+  const file = openFile(flags.get("config") ?? nonEmpty(env.NEBULA_CONFIG), readFile);
+  const reader = new SettingReader({ command, flags, env, file, readFile });
+  const { settings, given } = readAll(reader, command);
+  const violations = [...wrongFlags, ...file.violations, ...reader.violations];
+  // What was given wrongly stands at its default: a check of one against the other would complain of what nobody wrote.
+  if (violations.length === 0) violations.push(...checkSettings(settings, command, given));
+  if (violations.length > 0) throw wrongSettings(violations);
+  const own = new Map(ownFlags.flatMap(({ name }) => (flags.has(name) ? [[name, flags.get(name) ?? ""]] : [])));
+  return { settings, own, warnings: [...settingsWarnings(settings, command), ...misspelledVariables(env)] };
+}
+
+function readAll(reader: SettingReader, command: Command): { settings: Settings; given: { user: boolean; password: boolean } } {
+  const read = <Name extends keyof typeof SETTINGS>(name: Name) => reader.read<(typeof SETTINGS)[Name]["fallback"]>(SETTINGS[name]).value;
+  const metrics = reader.read(SETTINGS.metricsListen);
+  const [user, password, token, store] = [read("user"), read("password"), read("token"), read("store")];
+  const metricsOn = metrics.value !== undefined && (metrics.given || command !== "worker");
+  const settings: Settings = {
+    httpListen: read("httpListen"),
+    metricsListen: metrics.value !== undefined && metricsOn ? { ...metrics.value, given: metrics.given } : undefined,
+    grpcListen: read("grpcListen"),
+    grpcAdvertise: read("grpcAdvertise"),
+    managers: read("managers"),
+    redirect: read("redirect"),
+    dataDir: read("data"),
+    admin: { user: read("adminUser"), password: read("adminPassword"), token: read("adminToken") },
+    clusterKey: read("clusterKey"),
+    store,
+    reports: read("reports") ?? store,
+    redis: read("redis"),
+    bus: read("bus"),
+    cacheTimeMs: read("cacheTime"),
+    server: read("server"),
+    credentials: credentialsOf(token, user, password),
+    deviceGroup: read("deviceGroup"),
+    deviceId: read("deviceId"),
+    instance: read("instance"),
+    keepaliveMs: read("keepalive"),
+    reportIntervalMs: read("reportInterval"),
+    reportTtlMs: read("reportTtl"),
+    runtime: read("runtime"),
+    adopt: read("adopt"),
+    keepImages: read("keepImages"),
+    maxRestartWaitMs: read("maxRestartWait"),
+    authEnabled: read("authEnabled"),
+    insecureNoAuth: read("insecureNoAuth"),
+    enrollToken: read("enrollToken"),
+    workerDataDir: read("workerData"),
+    logLevel: read("logLevel"),
+  };
+  return { settings, given: { user: user !== undefined, password: password !== undefined } };
+}
+
+function credentialsOf(token: string | undefined, user: string | undefined, password: string | undefined): Credentials | undefined {
+  if (token !== undefined) return { kind: "token", token };
+  return user !== undefined && password !== undefined ? { kind: "password", user, password } : undefined;
+}
+
+/** The flags of the settings that a command uses. */
+export function settingFlags(command: Command): FlagName[] {
+  return ALL_SETTINGS.filter((setting) => usedBy(setting, command)).flatMap(({ flag, switch: isSwitch }) =>
+    flag === undefined ? [] : [{ name: flag, switch: isSwitch }],
+  );
+}
+
+function isBool(word: string): boolean {
+  return parseBool(word).kind === "value";
+}
+
+type OpenedFile = Readonly<{ path: string; values: ReadonlyMap<string, string>; violations: readonly Violation[] }>;
+
+function openFile(path: string | undefined, readFile: (path: string) => string): OpenedFile {
+  if (path === undefined) return { path: "", values: new Map(), violations: [] };
+  try {
+    return { path, ...readSettingsFile(path, readFile(path), unknownKey) };
+  } catch (error) {
+    return { path, values: new Map(), violations: [{ field: "NEBULA_CONFIG", description: `names a file that can't be read: ${messageOf(error)}` }] };
+  }
+}
+
+function nonEmpty(text: string | undefined): string | undefined {
+  return text === "" ? undefined : text;
+}
+
+function wrongSettings(violations: readonly Violation[]): NebulaError {
+  const lines = violations.map(({ field, description }) => `${field}: ${description}`);
+  return new NebulaError("invalid_argument", lines.join("\n"), { violations });
+}

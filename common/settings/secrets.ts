@@ -1,0 +1,111 @@
+import { randomBytes } from "node:crypto";
+import { link, mkdir, open, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { messageOf, NebulaError } from "../errors/nebula-error.ts";
+import type { Settings } from "./settings.ts";
+
+/** What a manager needs to know callers by. Never logged, never in an error. */
+export type Secrets = Readonly<{
+  clusterKey: string;
+  admin: Readonly<{ user: string; password: string; token: string | undefined }>;
+  /** The file that holds the admin's password, where no setting gave it, and whether this start made it. */
+  passwordFile: Readonly<{ path: string; made: boolean }> | undefined;
+}>;
+
+type SecretSettings = Pick<Settings, "admin" | "clusterKey" | "store" | "dataDir" | "authEnabled">;
+
+/** Names, within the data folder, of the files that hold generated secrets. A backup keeps them. */
+export const SECRET_FILES = { adminPassword: "admin-password", clusterKey: "cluster-key" } as const;
+
+/**
+ * The cluster key and the admin's login: as given, or, with sqlite, from the data folder, where the first start makes them.
+ * @throws NebulaError failed_precondition where they are neither given nor can be made
+ */
+export async function openSecrets(settings: SecretSettings): Promise<Secrets> {
+  const { admin, authEnabled } = settings;
+  const clusterKey = await openClusterKey(settings);
+  if (admin.password !== undefined) return { clusterKey, admin: { ...admin, password: admin.password }, passwordFile: undefined };
+  // Nobody is asked for it, so none has to be kept.
+  if (!authEnabled) return { clusterKey, admin: { ...admin, password: randomBytes(24).toString("base64url") }, passwordFile: undefined };
+  const { text, path, made } = await openSecret(settings, SECRET_FILES.adminPassword, "NEBULA_ADMIN_PASSWORD");
+  return { clusterKey, admin: { ...admin, password: text }, passwordFile: { path, made } };
+}
+
+/** The key by which the parts of a cluster trust each other, found as openSecrets finds it. */
+export async function openClusterKey(settings: SecretSettings): Promise<string> {
+  return settings.clusterKey ?? (await openSecret(settings, SECRET_FILES.clusterKey, "NEBULA_CLUSTER_KEY")).text;
+}
+
+async function openSecret(
+  { store, dataDir }: SecretSettings,
+  name: string,
+  variable: string,
+): Promise<{ text: string; path: string; made: boolean }> {
+  if (!store.startsWith("sqlite:")) {
+    throw new NebulaError(
+      "failed_precondition",
+      `${variable} is needed: only a server on sqlite: makes one by itself, for here several processes have to know the same (${variable}_FILE may name a file that holds it)`,
+    );
+  }
+  const path = join(dataDir, name);
+  try {
+    await mkdir(dataDir, { recursive: true, mode: 0o700 });
+    const made = await makeOnce(path);
+    if (made) await syncFolder(dataDir);
+    const text = (await readFile(path, "utf8")).trim();
+    if (text === "") throw new NebulaError("failed_precondition", `${path} is empty: remove it to have one made, or give ${variable}`);
+    return { text, path, made };
+  } catch (error) {
+    if (error instanceof NebulaError) throw error;
+    throw new NebulaError(
+      "failed_precondition",
+      `${path} can't be kept: ${messageOf(error)}; make the folder writable, point NEBULA_DATA elsewhere, or give ${variable}`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+/** Makes the file, readable by its owner alone, unless it is there. It appears whole or not at all, and two processes that start at once agree. */
+async function makeOnce(path: string): Promise<boolean> {
+  if (await exists(path)) return false;
+  const draft = `${path}.${randomBytes(6).toString("hex")}`;
+  const file = await open(draft, "wx", 0o600);
+  try {
+    await file.writeFile(`${randomBytes(24).toString("base64url")}\n`);
+    await file.sync();
+    await link(draft, path); // fails where another process was first: its file counts
+    return true;
+  } catch (error) {
+    if (isCode(error, "EEXIST")) return false;
+    throw error;
+  } finally {
+    await file.close();
+    await rm(draft, { force: true });
+  }
+}
+
+/** Has the folder's own entry of a new file on the disk: what is encrypted under a key must not outlive it. */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, "r");
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await readFile(path);
+    return true;
+  } catch (error) {
+    if (isCode(error, "ENOENT")) return false;
+    throw error;
+  }
+}
+
+function isCode(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code;
+}

@@ -1,0 +1,87 @@
+import { WITHOUT_EFFECT } from "./older-names.ts";
+import { COMMANDS, type Command, type Part, type Setting, usedBy } from "./setting.ts";
+import { ALL_SETTINGS } from "./settings-table.ts";
+
+/** Registry logins are no settings: they are read anew at every pull and never leave the device. */
+const REGISTRY_LOGINS = [
+  ["REGISTRY_HOST", "The registry that the login is for; `skip`: none. Without it Docker Hub."],
+  ["REGISTRY_AUTH_USER, REGISTRY_AUTH_PASSWORD", "The login. Logins in `~/.docker/config.json`, and credential helpers named there, are used too."],
+] as const;
+
+/** The reference of all settings: docs/settings.md. */
+export function settingsReference(): string {
+  const sections = [
+    ["Server: manager, gateway, reporter", ["manager", "gateway", "reporter"]],
+    ["Worker", ["worker"]],
+  ] as const satisfies readonly (readonly [string, readonly Part[]])[];
+  const everywhere = ALL_SETTINGS.filter((setting) => COMMANDS.every((command) => usedBy(setting, command)));
+  const tables = sections.map(([title, parts]) => {
+    const settings = ALL_SETTINGS.filter((setting) => !everywhere.includes(setting) && parts.some((part) => setting.parts.includes(part)));
+    return `## ${title}\n${settingsTable(settings)}`;
+  });
+  return `# Settings
+
+<!-- Made from common/settings/settings-table.ts by \`npm run docs:settings\`: change it there. -->
+
+Every setting can be a flag, a variable, or a key in a YAML file that \`--config\` or \`NEBULA_CONFIG\` names; a flag goes before a variable, a variable before the
+file, the file before the default. The key in the file is the variable's name without \`NEBULA_\`, in lower case: \`NEBULA_CACHE_TIME\`, \`--cache-time\`, \`cache_time\`.
+An empty variable counts as absent. Whatever is wrong ends the start with a message that names all of it. Durations are \`10s\`, \`5m\`, \`12h\`, \`1h30m\`.
+
+Secrets (marked *secret*) have no flag that holds them, since \`ps\` would show it: they come by variable, or from a file that \`<variable>_FILE\` (in the settings
+file \`<key>_file\`) or their flag names. For the same reason a URL on the command line must not carry a password.
+
+\`nebula server\` takes the settings of manager, gateway and reporter. \`nebula migrate\` and \`nebula backup\` take those that say where things are kept.
+
+## Everywhere
+${settingsTable(everywhere)}
+${tables.join("\n")}
+## Names of the original
+These variables of Nebula v2 are taken, too; ours go before them.
+
+| variable | stands for |
+|---|---|
+${olderNames()}
+| ${Object.keys(WITHOUT_EFFECT).join(", ")} | taken, without effect: ${Object.values(WITHOUT_EFFECT).join("; ")} |
+
+## Registry logins
+They stay on the device: a worker reads them anew at every pull.
+
+| variable | meaning |
+|---|---|
+${REGISTRY_LOGINS.map(([name, meaning]) => `| ${name} | ${meaning} |`).join("\n")}
+`;
+}
+
+function settingsTable(settings: readonly Setting<unknown>[]): string {
+  const rows = settings.map((setting) => {
+    const flag = setting.flag === undefined ? "" : `\`--${setting.flag}\``;
+    const meaning = `${setting.secret ? "*Secret.* " : ""}${setting.meaning}`;
+    return `| \`${setting.variable}\` | ${flag} | ${setting.defaultText} | ${meaning} |`;
+  });
+  return `\n| variable | flag | default | meaning |\n|---|---|---|---|\n${rows.join("\n")}\n`;
+}
+
+function olderNames(): string {
+  return ALL_SETTINGS.flatMap(({ variable, aliases }) =>
+    aliases.map(
+      ({ variables, note }) => `| ${variables.map((name) => `\`${name}\``).join(", ")} | \`${variable}\`${note === "" ? "" : ` (${note})`} |`,
+    ),
+  ).join("\n");
+}
+
+/** The settings of one command as lines of its help. */
+export function settingsHelp(command: Command): string {
+  const settings = ALL_SETTINGS.filter((setting) => usedBy(setting, command));
+  const names = settings.map((setting) => [setting.flag === undefined ? "" : `--${setting.flag}`, setting.variable] as const);
+  const [flagWidth, variableWidth] = [0, 1].map((column) => Math.max(...names.map((name) => name[column]?.length ?? 0)));
+  return settings
+    .map((setting, index) => {
+      const [flag = "", variable = ""] = names[index] ?? [];
+      return `  ${flag.padEnd(flagWidth ?? 0)}  ${variable.padEnd(variableWidth ?? 0)}  ${plain(setting.meaning)} (${plain(setting.defaultText)})`;
+    })
+    .join("\n");
+}
+
+function plain(markdown: string): string {
+  return markdown.replaceAll("`", "");
+}
