@@ -7,7 +7,7 @@ import type { ReportStore } from "../common/storage/report-store.ts";
 /** How often old reports are looked for, milliseconds. */
 const EVERY_MS = 60_000;
 /** The pause between two bounded removals, milliseconds, in which everything else has its turn. */
-const PAUSE_MS = 50;
+const PAUSE_MS = 20;
 
 export type ExpiryParts = Readonly<{
   store: Pick<ReportStore, "expire">;

@@ -1,0 +1,32 @@
+/**
+ * The schema of reports.db, one migration a version. `number` orders reports that were received in the same millisecond; each filter of a list has an
+ * index in the list's order, so that a page costs its own rows and no more.
+ */
+export const REPORT_MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE reports (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    received_at INTEGER NOT NULL, -- milliseconds since 1970
+    device_id TEXT NOT NULL,
+    device_group TEXT NOT NULL,
+    state INTEGER NOT NULL,
+    body BLOB NOT NULL -- the encoded Report
+  ) STRICT;
+  CREATE INDEX reports_by_time ON reports (received_at, number);
+  CREATE INDEX reports_by_state ON reports (state, received_at, number);
+  CREATE INDEX reports_by_group ON reports (device_group, received_at, number);
+  CREATE INDEX reports_by_group_and_state ON reports (device_group, state, received_at, number);
+  CREATE INDEX reports_by_device ON reports (device_id, received_at, number);
+
+  CREATE TABLE devices (
+    device_id TEXT PRIMARY KEY,
+    device_group TEXT NOT NULL,
+    state INTEGER NOT NULL,
+    written_at INTEGER NOT NULL, -- version of the row, microseconds since 1970
+    body BLOB NOT NULL -- the encoded Device
+  ) STRICT;
+  CREATE INDEX devices_by_group ON devices (device_group, device_id);
+  CREATE INDEX devices_by_state ON devices (state, device_group, device_id);
+  `,
+];

@@ -1,0 +1,163 @@
+import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { type Device, DeviceSchema } from "../../../gen/nebula/v1/device_pb.ts";
+import { ReportSchema, type StoredReport, StoredReportSchema, TargetState } from "../../../gen/nebula/v1/report_pb.ts";
+import { isNebulaError, messageOf, NebulaError } from "../../errors/nebula-error.ts";
+import type { Page } from "../config-store.ts";
+import type { ReportStore, StatusRow } from "../report-store.ts";
+import { inTransaction, openDatabase } from "./open-database.ts";
+import { decodeDevicePosition, decodeReportPosition, encodeDevicePosition, encodeReportPosition } from "./report-page-token.ts";
+import { deviceListQuery, type Query, reportListQuery } from "./report-queries.ts";
+import { REPORT_MIGRATIONS } from "./report-schema.ts";
+
+/** How many reports one call of `expire` removes at most: SQLite has the event loop to itself meanwhile. */
+const EXPIRED_PER_CALL = 200;
+/** A page ends early when its items reach this many bytes: a gRPC client takes 4 MiB unless told otherwise. */
+const PAGE_BYTES = 2 * 1024 * 1024;
+
+type Row = Record<string, SQLOutputValue>;
+
+/**
+ * Opens the report store in an SQLite file of its own.
+ * @param path the file, made where it is missing, or ":memory:"
+ * @throws NebulaError as `openDatabase` does
+ */
+export async function openSqliteReportStore({ path }: { path: string }): Promise<ReportStore> {
+  return createReportStore(openDatabase(path, REPORT_MIGRATIONS));
+}
+
+function createReportStore(database: DatabaseSync): ReportStore {
+  const selectDevice = database.prepare("SELECT written_at, body FROM devices WHERE device_id = ?");
+  const deleteDevice = database.prepare("DELETE FROM devices WHERE device_id = ?");
+  const writeDevice = database.prepare(`
+    INSERT INTO devices (device_id, device_group, state, written_at, body) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (device_id) DO UPDATE
+    SET device_group = excluded.device_group, state = excluded.state, written_at = excluded.written_at, body = excluded.body
+    WHERE excluded.written_at >= written_at`);
+  const insertReport = database.prepare(`
+    INSERT INTO reports (id, received_at, device_id, device_group, state, body) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO NOTHING`);
+  const deleteReports = database.prepare(`
+    DELETE FROM reports WHERE number IN (SELECT number FROM reports WHERE received_at < ? ORDER BY received_at LIMIT ${EXPIRED_PER_CALL})`);
+
+  function insert({ id, report }: StoredReport): void {
+    if (report === undefined) throw new TypeError(`report ${id} is empty`);
+    const receivedAt = report.receivedAt === undefined ? 0 : timestampMs(report.receivedAt);
+    insertReport.run(id, receivedAt, report.deviceId, report.deviceGroup, report.state, toBinary(ReportSchema, report));
+  }
+
+  function writeStatus({ device, writtenAt }: StatusRow): void {
+    const state = device.report?.state ?? TargetState.UNSPECIFIED;
+    writeDevice.run(device.deviceId, device.deviceGroup, state, writtenAt, toBinary(DeviceSchema, device));
+  }
+
+  function readPage<T>({ sql, parameters }: Query, limit: number, item: (row: Row) => T, position: (row: Row, item: T) => string): Page<T> {
+    const items: T[] = [];
+    let size = 0;
+    let next: string | undefined;
+    for (const row of database.prepare(sql).iterate(...parameters)) {
+      // The row after the last one of the page is read only to know that there is one.
+      if (items.length === limit || size >= PAGE_BYTES) return { items, next };
+      const read = item(row);
+      items.push(read);
+      size += bytes(row, "body").length;
+      next = position(row, read);
+    }
+    return { items, next: undefined };
+  }
+
+  return {
+    async statuses(deviceIds) {
+      return attempt("read statuses", () => {
+        const rows = new Map<string, StatusRow>();
+        for (const deviceId of deviceIds) {
+          const row = selectDevice.get(deviceId);
+          if (row !== undefined) rows.set(deviceId, { device: readDevice(row), writtenAt: BigInt(integer(row, "written_at")) });
+        }
+        return rows;
+      });
+    },
+
+    async save({ reports, statuses }) {
+      attempt("save reports", () =>
+        inTransaction(database, () => {
+          for (const report of reports) insert(report);
+          for (const row of statuses) writeStatus(row);
+        }),
+      );
+    },
+
+    async listReports(filter, { after, limit }) {
+      const position = after === undefined ? undefined : decodeReportPosition(after);
+      return attempt("list reports", () =>
+        readPage(reportListQuery(filter, position, limit + 1), limit, readReport, (row) =>
+          encodeReportPosition({ receivedAtMs: integer(row, "received_at"), number: integer(row, "number") }),
+        ),
+      );
+    },
+
+    async listDevices(filter, { after, limit }) {
+      const position = after === undefined ? undefined : decodeDevicePosition(after);
+      return attempt("list devices", () =>
+        readPage(deviceListQuery(filter, position, limit + 1), limit, readDevice, (_, device) => encodeDevicePosition(device)),
+      );
+    },
+
+    async getDevice(deviceId) {
+      return attempt("read a device", () => {
+        const row = selectDevice.get(deviceId);
+        return row === undefined ? undefined : readDevice(row);
+      });
+    },
+
+    async deleteDevice(deviceId) {
+      return attempt("forget a device", () => deleteDevice.run(deviceId).changes > 0);
+    },
+
+    async expire(receivedBeforeMs) {
+      return attempt("remove old reports", () => Number(deleteReports.run(Math.floor(receivedBeforeMs)).changes));
+    },
+
+    async [Symbol.asyncDispose]() {
+      if (database.isOpen) database.close();
+    },
+  };
+}
+
+/** Does what SQLite may refuse (a full disk, a closed database); that is `unavailable`, and may go well later. */
+function attempt<T>(what: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (isNebulaError(error) || !isSqliteError(error)) throw error;
+    throw new NebulaError("unavailable", `the report store could not ${what}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** node:sqlite has codes of its own: ERR_SQLITE_ERROR for what SQLite answers, ERR_INVALID_STATE for a database that is closed. */
+function isSqliteError(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "ERR_SQLITE_ERROR" || error.code === "ERR_INVALID_STATE");
+}
+
+function readDevice(row: Row): Device {
+  return fromBinary(DeviceSchema, bytes(row, "body"));
+}
+
+function readReport(row: Row): StoredReport {
+  const { id } = row;
+  if (typeof id !== "string") throw new TypeError("the id of a report is no text");
+  return create(StoredReportSchema, { id, report: fromBinary(ReportSchema, bytes(row, "body")) });
+}
+
+function integer(row: Row, column: string): number {
+  const value = row[column];
+  if (typeof value !== "number") throw new TypeError(`column ${column} holds no integer`);
+  return value;
+}
+
+function bytes(row: Row, column: string): Uint8Array {
+  const value = row[column];
+  if (!(value instanceof Uint8Array)) throw new TypeError(`column ${column} holds no bytes`);
+  return value;
+}
