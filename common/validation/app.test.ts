@@ -34,7 +34,13 @@ const accepted: Readonly<Record<string, Fields>> = {
   "no health check": { healthcheck: { test: ["NONE"] } },
   limits: { cpus: 0.01, memoryLimitMb: 6, stopGraceSeconds: 0 },
   capabilities: { capAdd: ["NET_ADMIN", "cap_sys_time", "ALL"], capDrop: ["CHOWN"] },
-  ulimits: { ulimits: [{ name: "nofile", soft: 1n, hard: 2n }, { name: "core", soft: -1n, hard: -1n }, { name: "nproc", soft: 0n, hard: -1n }] }, // biome-ignore format: a table
+  ulimits: {
+    ulimits: [
+      { name: "nofile", soft: 1n, hard: 2n },
+      { name: "core", soft: -1n, hard: -1n },
+      { name: "nproc", soft: 0n, hard: -1n },
+    ],
+  },
   "a user by number": { user: "1000:2147483647" },
   "a user by name": { user: "shop:www-data" },
   "a host name": { hostname: "pos_1.example" },
@@ -168,8 +174,14 @@ describe("an app", () => {
 
   it("is refused with fields of a newer version, by number, also inside of others", () => {
     const newer = fromBinary(AppSchema, Uint8Array.of(...toBinary(AppSchema, app({ logging: { driver: "none" } })), 0xa0, 0x1f, 0x01)); // field 500
-    assert.deepEqual(validateApp(newer).map(({ field }) => field), ["500"]); // biome-ignore format: one line
+    assert.deepEqual(
+      validateApp(newer).map(({ field }) => field),
+      ["500"],
+    );
     if (newer.logging) newer.logging.$unknown = [{ no: 9, wireType: 0, data: Uint8Array.of(1) }];
-    assert.deepEqual(validateApp(newer).map(({ field }) => field), ["500", "logging.9"]); // biome-ignore format: one line
+    assert.deepEqual(
+      validateApp(newer).map(({ field }) => field),
+      ["500", "logging.9"],
+    );
   });
 });

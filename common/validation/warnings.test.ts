@@ -1,0 +1,52 @@
+import { strict as assert } from "node:assert";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { AppSchema, PortProtocol } from "../../gen/nebula/v1/app_pb.ts";
+import { appWarnings } from "./app-warnings.ts";
+import { sharedClaimWarning, sharedPortClaims } from "./port-claims.ts";
+
+const app = (name: string, ports: readonly number[], fields: MessageInitShape<typeof AppSchema> = {}) =>
+  create(AppSchema, { name, dockerImage: "x", startingPorts: ports.map((port) => ({ hostPort: port, containerPort: 80 })), ...fields });
+
+describe("warnings", () => {
+  it("are said of ports that a host's network ignores", () => {
+    assert.match(appWarnings(app("web", [80], { networks: ["host"] })).join(), /ports are ignored with the network host/);
+    assert.deepEqual(appWarnings(app("web", [80], { networks: ["nebula"] })), []);
+  });
+
+  it("are said of networks after one that stands alone", () => {
+    assert.match(appWarnings(app("web", [], { networks: ["none", "nebula"] })).join(), /networks after none are ignored/);
+  });
+
+  it("are said of ports that collide once a device has cores enough", () => {
+    const perCore = { containersPer: { per: { case: "cpu" as const, value: 1 } } };
+    assert.match(appWarnings(app("web", [80, 8080, 84], perCore)).join(), /80 and 84\/tcp collide on a device that runs more than 4 containers/);
+    assert.deepEqual(appWarnings(app("web", [80], perCore)), []);
+  });
+
+  it("are said of one host port that two apps of a group claim, once for a pair", () => {
+    const claims = sharedPortClaims(
+      [app("a", [80, 90]), app("b", [78], { containersPer: { per: { case: "server", value: 4 } } }), app("c", [90]), app("d", [443])],
+      20,
+    );
+    assert.deepEqual(
+      claims.map((claim) => sharedClaimWarning("pos", claim)),
+      [
+        "device_group pos: apps a and b both claim host port 80/tcp; a comes first and gets it",
+        "device_group pos: apps a and c both claim host port 90/tcp; a comes first and gets it",
+      ],
+    );
+  });
+
+  it("are not said of ports that no container publishes at the same time", () => {
+    const udp = app("u", [], { startingPorts: [{ hostPort: 80, containerPort: 80, protocol: PortProtocol.UDP }] });
+    assert.deepEqual(sharedPortClaims([app("a", [80]), udp, app("h", [80], { networks: ["host"] }), app("s", [80], { running: false })], 20), []);
+  });
+
+  it("are bounded, however many apps claim however many ports", () => {
+    const ports = Array.from({ length: 60 }, (_, index) => index * 1000 + 1);
+    const all = Array.from({ length: 1000 }, (_, index) => app(`a${index}`, ports, { containersPer: { per: { case: "server", value: 1000 } } }));
+    const started = performance.now();
+    assert.equal(sharedPortClaims(all, 20).length, 20);
+    assert.ok(performance.now() - started < 5000);
+  });
+});
