@@ -1,0 +1,88 @@
+import { strict as assert } from "node:assert";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { isNebulaError } from "../../errors/nebula-error.ts";
+import { describeConfigStore } from "../config-store-contract.ts";
+import { backupSqlite } from "./backup.ts";
+import { openSqliteConfigStore } from "./config-store.ts";
+import { lockFolder } from "./folder-lock.ts";
+import { openDatabase } from "./open-database.ts";
+
+describe("sqlite", () => {
+  const folder = mkdtempSync(join(tmpdir(), "nebula-store-"));
+  let files = 0;
+  const newPath = () => join(folder, `${files++}.db`);
+  after(() => rmSync(folder, { recursive: true }));
+
+  describeConfigStore("sqlite", async () => {
+    const path = newPath();
+    const store = await openSqliteConfigStore({ path });
+    return {
+      store,
+      reopen: async () => {
+        await store[Symbol.asyncDispose]();
+        return openSqliteConfigStore({ path });
+      },
+    };
+  });
+
+  it("syncs every commit to the disk", () => {
+    const database = openDatabase(newPath(), []);
+    assert.deepEqual({ ...database.prepare("PRAGMA synchronous").get() }, { synchronous: 2 });
+    assert.deepEqual({ ...database.prepare("PRAGMA journal_mode").get() }, { journal_mode: "wal" });
+    database.close();
+  });
+
+  it("refuses a file of a newer version, and one that is no database, and says what would do", async () => {
+    const newer = newPath();
+    openDatabase(newer, ["CREATE TABLE a (x)", "CREATE TABLE b (x)"]).close();
+    assert.throws(
+      () => openDatabase(newer, ["CREATE TABLE a (x)"]),
+      (error) => isNebulaError(error, "failed_precondition") && /newer Nebula/.test(error.message),
+    );
+    const broken = newPath();
+    writeFileSync(broken, "this is no database, and long enough to be looked at as one".repeat(20));
+    await assert.rejects(
+      openSqliteConfigStore({ path: broken }),
+      (error) => isNebulaError(error, "failed_precondition") && /backup/.test(error.message),
+    );
+  });
+
+  it("lets one process have a data folder", () => {
+    const lock = lockFolder(folder);
+    assert.throws(
+      () => lockFolder(folder),
+      (error) => isNebulaError(error, "failed_precondition") && /in use/.test(error.message),
+    );
+    lock[Symbol.dispose]();
+    lockFolder(folder)[Symbol.dispose]();
+  });
+
+  it("backs up a store that is being written to, whole, and never overwrites", async () => {
+    const path = newPath();
+    await using store = await openSqliteConfigStore({ path });
+    const write = (i: number) =>
+      store.write({
+        kind: "app",
+        name: `app-${i}`,
+        expected: 0n,
+        revision: 1n,
+        deleted: false,
+        body: Buffer.alloc(2000, i),
+        action: "create",
+        changedAt: 0,
+        changedBy: "a",
+      });
+    for (let i = 0; i < 200; i++) await write(i);
+    const copy = newPath();
+    const copying = backupSqlite(path, copy);
+    for (let i = 200; i < 300; i++) await write(i);
+    await copying;
+    await using copied = await openSqliteConfigStore({ path: copy });
+    assert.deepEqual(copied.cluster, store.cluster);
+    const { items } = await copied.list("app", { limit: 1000 });
+    assert.ok(items.length >= 200);
+    await assert.rejects(backupSqlite(path, copy), (error) => isNebulaError(error, "already_exists"));
+  });
+});
