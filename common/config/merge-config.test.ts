@@ -1,0 +1,142 @@
+import { strict as assert } from "node:assert";
+import { create } from "@bufbuild/protobuf";
+import fc from "fast-check";
+import { type Config, ConfigSchema } from "../../gen/nebula/v1/config_pb.ts";
+import { mergeConfig } from "./merge-config.ts";
+import type { MergedState } from "./merged-state.ts";
+
+const NAMES = ["a", "b", "c", "d"];
+const CLUSTER = { id: "11".repeat(16), epoch: 1n };
+
+type History = { groupRevision: bigint; members: string[] }[];
+
+/** A config as a shard could have composed it at some time: the group at a revision, its members each at some revision. */
+const configOf = (
+  members: readonly string[],
+  groupRevision: bigint,
+  revisionOf: (name: string) => bigint,
+  cluster = CLUSTER,
+  deviceGroup = "pos",
+): Config =>
+  create(ConfigSchema, {
+    cluster,
+    deviceGroup,
+    groupRevision,
+    pruneId: groupRevision,
+    apps: members.map((name) => {
+      const revision = revisionOf(name);
+      // even revisions are tombstones, so that a delete is a change like any other
+      return { name, revision, ...(revision % 2n === 0n ? {} : { app: { name, revision, dockerImage: `shop:${revision}` } }) };
+    }),
+  });
+
+const revisions = fc.dictionary(fc.constantFrom(...NAMES), fc.bigInt(1n, 20n), { minKeys: NAMES.length });
+const histories: fc.Arbitrary<History> = fc
+  .array(fc.subarray(NAMES), { minLength: 1, maxLength: 5 })
+  .map((lists) => lists.map((members, i) => ({ groupRevision: BigInt(i + 1), members })));
+const sequences = histories.chain((history) =>
+  fc
+    .array(fc.tuple(fc.constantFrom(...history), revisions), { minLength: 1, maxLength: 12 })
+    .map((picks) => picks.map(([{ groupRevision, members }, at]) => configOf(members, groupRevision, (name) => at[name] ?? 1n))),
+);
+
+function mergeAll(configs: readonly Config[], start?: MergedState): MergedState {
+  let state = start;
+  for (const config of configs) {
+    const result = mergeConfig(state, config);
+    if (result.kind !== "ignored") state = result.state;
+  }
+  assert.ok(state);
+  return state;
+}
+
+describe("mergeConfig", () => {
+  it("ends at the highest revision of every name seen, whatever the order and however often", () => {
+    fc.assert(
+      fc.property(sequences, (configs) => {
+        const highest = new Map<string, bigint>();
+        for (const { apps } of configs) for (const { name, revision } of apps) if (revision > (highest.get(name) ?? 0n)) highest.set(name, revision);
+        const shuffled = [...configs, ...configs].reverse();
+        for (const order of [configs, shuffled]) {
+          const state = mergeAll(order);
+          assert.deepEqual(new Map([...state.apps].map(([name, { revision }]) => [name, revision])), highest);
+          const newest = configs.reduce((a, b) => (b.groupRevision > a.groupRevision ? b : a));
+          assert.deepEqual(
+            state.memberApps,
+            newest.apps.map(({ name }) => name),
+          );
+          assert.equal(state.groupRevision, newest.groupRevision);
+        }
+      }),
+    );
+  });
+
+  it("never takes a name backwards, and says when something older came", () => {
+    fc.assert(
+      fc.property(sequences, (configs) => {
+        let state: MergedState | undefined;
+        for (const config of configs) {
+          const result = mergeConfig(state, config);
+          assert.notEqual(result.kind, "ignored");
+          if (result.kind === "ignored") return;
+          for (const [name, { revision }] of state?.apps ?? []) assert.ok((result.state.apps.get(name)?.revision ?? 0n) >= revision);
+          const older =
+            config.apps.some(({ name, revision }) => revision < (state?.apps.get(name)?.revision ?? 0n)) ||
+            config.groupRevision < (state?.groupRevision ?? 0n);
+          assert.equal(result.kind === "merged" && result.ignoredEntry, older);
+          state = result.state;
+        }
+      }),
+    );
+  });
+
+  it("runs what the merged state says: the group's members in their order, each at its highest revision, tombstones without a spec", () => {
+    const first = mergeAll([configOf(["a", "b"], 1n, () => 3n)]);
+    const result = mergeConfig(
+      first,
+      configOf(["b", "c"], 2n, (name) => (name === "b" ? 2n : 1n)),
+    );
+    assert.ok(result.kind === "merged" && result.ignoredEntry);
+    assert.deepEqual(
+      result.config.apps.map(({ name, revision, app }) => [name, revision, app?.dockerImage]),
+      [
+        ["b", 3n, "shop:3"],
+        ["c", 1n, "shop:1"],
+      ],
+    );
+    assert.equal(result.state.apps.get("a")?.revision, 3n, "a name that left is still known");
+  });
+
+  it("starts anew with another cluster, or a higher epoch, and ignores a lower one (R4)", () => {
+    const state = mergeAll([configOf(["a"], 9n, () => 9n)]);
+    const other = mergeConfig(
+      state,
+      configOf(["a"], 1n, () => 1n, { id: "22".repeat(16), epoch: 1n }),
+    );
+    assert.ok(other.kind === "new_cluster");
+    assert.equal(other.state.apps.get("a")?.revision, 1n);
+    const restored = mergeConfig(
+      state,
+      configOf(["a"], 1n, () => 1n, { id: CLUSTER.id, epoch: 2n }),
+    );
+    assert.ok(restored.kind === "new_cluster");
+    const late = mergeConfig(
+      restored.state,
+      configOf(["a"], 10n, () => 10n),
+    );
+    assert.equal(late.kind, "ignored");
+  });
+
+  it("follows a device into another group of the same cluster, with what it knows", () => {
+    const state = mergeAll([configOf(["a", "b"], 7n, () => 5n)]);
+    const moved = mergeConfig(
+      state,
+      configOf(["a"], 2n, () => 3n, CLUSTER, "kiosk"),
+    );
+    assert.ok(moved.kind === "merged");
+    assert.equal(moved.state.groupRevision, 2n);
+    assert.deepEqual(moved.state.memberApps, ["a"]);
+    assert.equal(moved.state.apps.get("a")?.revision, 5n);
+    assert.equal(moved.state.pruneId, 2n);
+  });
+});
