@@ -1,0 +1,90 @@
+import { strict as assert } from "node:assert";
+import { create, equals, type MessageInitShape } from "@bufbuild/protobuf";
+import { isNebulaError } from "../../common/errors/nebula-error.ts";
+import { silentLog } from "../../common/log/log.ts";
+import { openSqliteReportStore } from "../../common/storage/sqlite/report-store.ts";
+import { sampleReport } from "../../common/testing/sample-report.ts";
+import { DeleteDeviceRequestSchema, DeviceSchema, GetDeviceRequestSchema, ListDevicesRequestSchema } from "../../gen/nebula/v1/device_pb.ts";
+import { TargetState } from "../../gen/nebula/v1/report_pb.ts";
+import type { CallContext } from "../rpc/call-context.ts";
+import { createDeviceServiceHandlers } from "./device-service.ts";
+
+const context: CallContext = {
+  principal: { kind: "user", name: "admin", admin: true },
+  signal: new AbortController().signal,
+  peer: "127.0.0.1",
+  requestId: "test",
+};
+
+/** The service over a real store with 120 devices in two groups, every third one failed. */
+async function start() {
+  const reportStore = await openSqliteReportStore({ path: ":memory:" });
+  const devices = Array.from({ length: 120 }, (_, index) => {
+    const deviceId = `device-${String(index).padStart(3, "0")}`;
+    const deviceGroup = index % 2 === 0 ? "offices" : "shops";
+    const state = index % 3 === 0 ? TargetState.FAILED : TargetState.APPLIED;
+    return create(DeviceSchema, { deviceId, deviceGroup, report: sampleReport({ deviceId, deviceGroup, state }) });
+  });
+  await reportStore.save({ reports: [], statuses: devices.map((device) => ({ device, writtenAt: 1n })) });
+  const service = createDeviceServiceHandlers({ reportStore, log: silentLog });
+  return {
+    devices,
+    get: (deviceId: string) => service.getDevice(create(GetDeviceRequestSchema, { deviceId }), context),
+    list: (request: MessageInitShape<typeof ListDevicesRequestSchema> = {}) =>
+      service.listDevices(create(ListDevicesRequestSchema, request), context),
+    forget: (deviceId: string) => service.deleteDevice(create(DeleteDeviceRequestSchema, { deviceId }), context),
+    [Symbol.asyncDispose]: () => reportStore[Symbol.asyncDispose](),
+  };
+}
+
+function refuses(field: string) {
+  return (error: unknown) => isNebulaError(error, "invalid_argument") && error.violations[0]?.field === field;
+}
+
+describe("DeviceService", () => {
+  it("reads a device", async () => {
+    await using service = await start();
+    const { device } = await service.get("device-007");
+    assert.ok(equals(DeviceSchema, create(DeviceSchema, device), service.devices[7] ?? assert.fail()));
+  });
+
+  it("says not_found of a device that never reported, and what a device id is", async () => {
+    await using service = await start();
+    await assert.rejects(service.get("device-999"), (error) => isNebulaError(error, "not_found") && error.message.includes("device-999"));
+    await assert.rejects(service.get(""), refuses("device_id"));
+    await assert.rejects(service.forget("a/b"), refuses("device_id"));
+  });
+
+  it("lists devices by group and id, 100 a page unless told otherwise", async () => {
+    await using service = await start();
+    const first = await service.list();
+    const second = await service.list({ pageToken: first.nextPageToken ?? "" });
+    const ids = [...(first.devices ?? []), ...(second.devices ?? [])].map((device) => device.deviceId);
+    assert.equal(first.devices?.length, 100);
+    assert.equal(second.nextPageToken, "");
+    const half = (group: string) => service.devices.filter((device) => device.deviceGroup === group).map((device) => device.deviceId);
+    assert.deepEqual(ids, [...half("offices"), ...half("shops")]);
+  });
+
+  it("answers what each filter asks for", async () => {
+    await using service = await start();
+    const count = async (request: MessageInitShape<typeof ListDevicesRequestSchema>) =>
+      (await service.list({ ...request, pageSize: 1000 })).devices?.length;
+    assert.equal(await count({ deviceGroup: "shops" }), 60);
+    assert.equal(await count({ state: TargetState.FAILED }), 40);
+    assert.equal(await count({ deviceGroup: "shops", state: TargetState.FAILED }), 20);
+  });
+
+  it("refuses pages that are too large and tokens that it did not make", async () => {
+    await using service = await start();
+    await assert.rejects(service.list({ pageSize: 1001 }), refuses("page_size"));
+    await assert.rejects(service.list({ pageToken: "nonsense" }), refuses("page_token"));
+  });
+
+  it("forgets a device once", async () => {
+    await using service = await start();
+    await service.forget("device-007");
+    await assert.rejects(service.get("device-007"), (error) => isNebulaError(error, "not_found"));
+    await assert.rejects(service.forget("device-007"), (error) => isNebulaError(error, "not_found"));
+  });
+});

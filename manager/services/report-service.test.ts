@@ -1,0 +1,162 @@
+import { strict as assert } from "node:assert";
+import { create, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { ManualClock } from "../../common/clock/manual-clock.ts";
+import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
+import { silentLog } from "../../common/log/log.ts";
+import { openSqliteReportStore } from "../../common/storage/sqlite/report-store.ts";
+import { SAMPLE_TIME_MS, sampleReport } from "../../common/testing/sample-report.ts";
+import {
+  BusRecordSchema,
+  ListReportsRequestSchema,
+  type Report,
+  StoredReportSchema,
+  SubmitReportsRequestSchema,
+  TargetState,
+} from "../../gen/nebula/v1/report_pb.ts";
+import type { CallContext } from "../rpc/call-context.ts";
+import { createReportServiceHandlers } from "./report-service.ts";
+
+const context: CallContext = {
+  principal: { kind: "user", name: "admin", admin: true },
+  signal: new AbortController().signal,
+  peer: "127.0.0.1",
+  requestId: "test",
+};
+
+/** The service over a real store and a bus that keeps what it is given. */
+async function start({ full = false } = {}) {
+  const reportStore = await openSqliteReportStore({ path: ":memory:" });
+  const published: { key: string; report: Report | undefined }[] = [];
+  const reportBus = {
+    async publish({ key, value }: { key: string; value: Uint8Array }) {
+      if (full) throw new NebulaError("unavailable", "the report bus is full");
+      const { record } = fromBinary(BusRecordSchema, value);
+      published.push({ key, report: record.value });
+    },
+  };
+  const clock = new ManualClock(SAMPLE_TIME_MS + 5000);
+  const service = createReportServiceHandlers({ reportBus, reportStore, clock, log: silentLog });
+  return {
+    published,
+    reportStore,
+    submit: (reports: MessageInitShape<typeof SubmitReportsRequestSchema>["reports"]) =>
+      service.submitReports(create(SubmitReportsRequestSchema, reports === undefined ? {} : { reports }), context),
+    list: (request: MessageInitShape<typeof ListReportsRequestSchema> = {}) =>
+      service.listReports(create(ListReportsRequestSchema, request), context),
+    [Symbol.asyncDispose]: () => reportStore[Symbol.asyncDispose](),
+  };
+}
+
+function refuses(...fields: string[]) {
+  return (error: unknown) => {
+    assert.ok(isNebulaError(error, "invalid_argument"), String(error));
+    assert.deepEqual(
+      error.violations.map((violation) => violation.field),
+      fields,
+    );
+    return true;
+  };
+}
+
+describe("SubmitReports", () => {
+  it("puts each report on the bus under its device, in order, with the shard's time in place of what the device said", async () => {
+    await using service = await start();
+    await service.submit([sampleReport({ receivedMs: 1 }), sampleReport({ seq: 2n, receivedAt: { seconds: 2n ** 40n } })]);
+    assert.deepEqual(
+      service.published.map(({ key, report }) => [key, report?.seq, report?.receivedAt]),
+      [
+        ["device-1", 1n, timestampFromMs(SAMPLE_TIME_MS + 5000)],
+        ["device-1", 2n, timestampFromMs(SAMPLE_TIME_MS + 5000)],
+      ],
+    );
+  });
+
+  it("names every field that is wrong, and publishes nothing", async () => {
+    await using service = await start();
+    const bad = [sampleReport(), sampleReport({ seq: 0n, boot: "" }), sampleReport({ deviceGroup: "no group" })];
+    await assert.rejects(async () => service.submit(bad), refuses("reports[1].boot", "reports[1].seq", "reports[2].device_group"));
+    assert.deepEqual(service.published, []);
+  });
+
+  it("takes 1 to 100 reports", async () => {
+    await using service = await start();
+    const many = Array.from({ length: 101 }, (_, index) => sampleReport({ seq: BigInt(index + 1) }));
+    await assert.rejects(async () => service.submit([]), refuses("reports"));
+    await assert.rejects(async () => service.submit(many), refuses("reports"));
+    await service.submit(many.slice(1));
+    assert.equal(service.published.length, 100);
+  });
+
+  it("takes reports of one device in a call", async () => {
+    await using service = await start();
+    await assert.rejects(async () => service.submit([sampleReport(), sampleReport({ deviceId: "device-2" })]), refuses("reports[1].device_id"));
+  });
+
+  it("refuses a report that no bus would take", async () => {
+    await using service = await start();
+    const large = sampleReport({ apps: [{ name: "web", reason: "x".repeat(1_000_000) }] });
+    await assert.rejects(async () => service.submit([sampleReport(), large]), refuses("reports[1]"));
+    assert.deepEqual(service.published, []);
+  });
+
+  it("answers unavailable when the bus does", async () => {
+    await using service = await start({ full: true });
+    await assert.rejects(
+      async () => service.submit([sampleReport()]),
+      (error) => isNebulaError(error, "unavailable"),
+    );
+  });
+});
+
+describe("ListReports", () => {
+  async function withHistory() {
+    const service = await start();
+    const reports = Array.from({ length: 120 }, (_, index) =>
+      create(StoredReportSchema, {
+        id: index.toString(16).padStart(24, "0"),
+        report: sampleReport({
+          deviceId: `device-${index % 2}`,
+          seq: BigInt(index + 1),
+          state: index % 3 === 0 ? TargetState.FAILED : TargetState.APPLIED,
+          receivedMs: SAMPLE_TIME_MS + index * 1000,
+        }),
+      }),
+    );
+    await service.reportStore.save({ reports, statuses: [] });
+    return service;
+  }
+
+  it("answers 100 unless told otherwise, and the rest by the token", async () => {
+    await using service = await withHistory();
+    const first = await service.list();
+    assert.equal(first.reports?.length, 100);
+    const second = await service.list({ pageToken: first.nextPageToken ?? "" });
+    assert.equal(second.reports?.length, 20);
+    assert.equal(second.nextPageToken, "");
+    assert.equal((await service.list({ pageSize: 7 })).reports?.length, 7);
+  });
+
+  it("answers what each filter asks for", async () => {
+    await using service = await withHistory();
+    const count = async (request: MessageInitShape<typeof ListReportsRequestSchema>) =>
+      (await service.list({ ...request, pageSize: 1000 })).reports?.length;
+    assert.equal(await count({ deviceId: "device-1" }), 60);
+    assert.equal(await count({ deviceGroup: "shops" }), 120);
+    assert.equal(await count({ deviceGroup: "offices" }), 0);
+    assert.equal(await count({ state: TargetState.FAILED }), 40);
+    assert.equal(await count({ deviceId: "device-1", state: TargetState.FAILED }), 20);
+    assert.equal(
+      await count({ receivedFrom: timestampFromMs(SAMPLE_TIME_MS + 10_000), receivedUntil: timestampFromMs(SAMPLE_TIME_MS + 20_000) }),
+      10,
+    );
+  });
+
+  it("refuses pages that are too large, tokens that it did not make, and times that there are not", async () => {
+    await using service = await withHistory();
+    await assert.rejects(async () => service.list({ pageSize: 1001 }), refuses("page_size"));
+    await assert.rejects(async () => service.list({ pageToken: "nonsense" }), refuses("page_token"));
+    await assert.rejects(async () => service.list({ receivedFrom: { seconds: 2n ** 60n } }), refuses("received_from"));
+    await assert.rejects(async () => service.list({ receivedUntil: { seconds: 1n, nanos: -1 } }), refuses("received_until"));
+  });
+});
