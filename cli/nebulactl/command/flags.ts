@@ -1,0 +1,46 @@
+type FlagBase = Readonly<{
+  /** Long name in kebab-case, without dashes. `_` in place of `-` is understood everywhere. */
+  name: string;
+  /** Other long names. */
+  aliases?: readonly string[];
+  /** One letter. */
+  short?: string;
+  /** One sentence for the help. */
+  help: string;
+}>;
+
+/** `--image shop:1.5`. Given more than once the last one counts, unless it is repeatable: then all do. */
+export type TextFlag = FlagBase & Readonly<{ kind: "text"; placeholder: string; repeatable?: boolean; choices?: readonly string[] }>;
+/** `--limit 20`, within its bounds. */
+export type NumberFlag = FlagBase & Readonly<{ kind: "number"; placeholder: string; min?: number; max?: number; integer?: boolean }>;
+/** `--yes`: on where it is given. */
+export type SwitchFlag = FlagBase & Readonly<{ kind: "switch" }>;
+/** `--running/--stopped`: on, off or not said. */
+export type ToggleFlag = FlagBase & Readonly<{ kind: "toggle"; off: string; offShort?: string }>;
+
+export type Flag = TextFlag | NumberFlag | SwitchFlag | ToggleFlag;
+
+/** What was given for the flags of a command. Flags are asked for by the object that the command table holds. */
+export interface FlagValues {
+  /** The value of a text flag; of a repeatable one the last. */
+  text(flag: TextFlag): string | undefined;
+  /** Every value of a repeatable flag, in order. */
+  all(flag: TextFlag): readonly string[];
+  number(flag: NumberFlag): number | undefined;
+  /** Whether a switch was given. */
+  on(flag: SwitchFlag): boolean;
+  /** Which of a toggle's names was given last; undefined: neither. */
+  toggle(flag: ToggleFlag): boolean | undefined;
+  /** Whether anything was given for a flag. */
+  has(flag: Flag): boolean;
+}
+
+/** The flag as a user types it: `--image`. */
+export function flagLabel(flag: Flag): string {
+  return flag.kind === "toggle" ? `--${flag.name}/--${flag.off}` : `--${flag.name}`;
+}
+
+/** `-` and `_` are the same in nouns, verbs and flags. */
+export function normaliseName(name: string): string {
+  return name.replaceAll("_", "-");
+}

@@ -1,0 +1,66 @@
+import { strict as assert } from "node:assert";
+import { commands } from "../commands.ts";
+import type { Command, Entry } from "./command.ts";
+import { type Flag, normaliseName } from "./flags.ts";
+import { help } from "./help.ts";
+import { allFlags } from "./parse-command-line.ts";
+
+type Named = { path: string[]; command: Command };
+
+function commandsOf(entry: Entry): Named[] {
+  return entry.kind === "command"
+    ? [{ path: [entry.name], command: entry }]
+    : entry.verbs.map((verb) => ({ path: [entry.name, verb.name], command: verb }));
+}
+
+function namesOf(flag: Flag): string[] {
+  const off = flag.kind === "toggle" ? [flag.off, ...(flag.offShort === undefined ? [] : [flag.offShort])] : [];
+  return [flag.name, ...(flag.aliases ?? []), ...(flag.short === undefined ? [] : [flag.short]), ...off];
+}
+
+describe("the command table", () => {
+  const all = commands.entries.flatMap(commandsOf);
+
+  it("gives every command a help with its arguments and flags, each line of one sentence", () => {
+    for (const { path, command } of all) {
+      const text = help(commands, { kind: "command", path, command }).join("\n");
+      assert.ok(text.startsWith(command.summary), path.join(" "));
+      for (const flag of command.flags ?? []) assert.ok(text.includes(`--${flag.name}`), `${path.join(" ")} --${flag.name}`);
+      for (const { label } of command.arguments ?? []) assert.ok(text.includes(label), `${path.join(" ")} ${label}`);
+      for (const flag of allFlags(command)) assert.match(flag.help, /[.?]$/, `${path.join(" ")} --${flag.name}`);
+      assert.match(command.summary, /\.$/, path.join(" "));
+    }
+  });
+
+  it("uses every name once in a command, in kebab-case, one letter for short ones and more for long ones", () => {
+    for (const { path, command } of all) {
+      const names = allFlags(command).flatMap(namesOf);
+      assert.deepEqual(names, [...new Set(names)], path.join(" "));
+      for (const name of names) assert.match(name, /^([a-zA-Z]|[a-z][a-z0-9-]+)$/, `${path.join(" ")} ${name}`);
+      assert.ok(names.every((name) => normaliseName(name) === name));
+    }
+  });
+
+  it("keeps the letters of -o and of flags that a command does not take apart", () => {
+    for (const { path, command } of all) {
+      if (command.outputs === undefined) continue;
+      assert.ok(
+        !allFlags(command)
+          .flatMap(namesOf)
+          .some((name) => ["o", "output", "server", "profile", "debug", "help"].includes(name)),
+        path.join(" "),
+      );
+    }
+  });
+
+  it("lists every noun and verb in the help above it", () => {
+    const program = help(commands, { kind: "program" }).join("\n");
+    for (const entry of commands.entries) {
+      assert.ok(program.includes(`  ${entry.name} `));
+      if (entry.kind === "command") continue;
+      const text = help(commands, { kind: "noun", noun: entry }).join("\n");
+      for (const verb of entry.verbs) assert.ok(text.includes(`  ${verb.name} `));
+      assert.ok(entry.defaultVerb === undefined || entry.verbs.some(({ name }) => name === entry.defaultVerb));
+    }
+  });
+});

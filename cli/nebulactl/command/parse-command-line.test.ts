@@ -1,0 +1,177 @@
+import { strict as assert } from "node:assert";
+import fc from "fast-check";
+import type { Command, CommandTable } from "./command.ts";
+import type { NumberFlag, SwitchFlag, TextFlag, ToggleFlag } from "./flags.ts";
+import { GLOBAL_FLAGS, SERVER } from "./global-flags.ts";
+import { type CommandLine, missingFlags, parseCommandLine } from "./parse-command-line.ts";
+
+const APP: TextFlag = { kind: "text", name: "app", short: "a", placeholder: "APP", help: "The app." };
+const PORTS: TextFlag = { kind: "text", name: "starting-ports", short: "p", placeholder: "P", help: "Ports." };
+const ENV: TextFlag = { kind: "text", name: "env", placeholder: "K=V", repeatable: true, help: "One variable." };
+const RULE: TextFlag = { kind: "text", name: "rule", placeholder: "R", choices: ["skip", "replace"], help: "Rule." };
+const LIMIT: NumberFlag = { kind: "number", name: "limit", aliases: ["page-size"], placeholder: "N", min: 1, integer: true, help: "Limit." };
+const RUNNING: ToggleFlag = { kind: "toggle", name: "running", short: "r", off: "stopped", offShort: "s", help: "Runs." };
+const YES: SwitchFlag = { kind: "switch", name: "yes", help: "Yes." };
+const HOST: TextFlag = { kind: "text", name: "host", short: "h", placeholder: "HOST", help: "Host." };
+
+const run = async () => 0;
+const update: Command = {
+  kind: "command",
+  name: "update",
+  summary: "Updates.",
+  arguments: [{ label: "APP", flag: APP }],
+  required: [APP],
+  flags: [PORTS, ENV, RULE, LIMIT, RUNNING, YES, HOST],
+  outputs: ["table", "json"],
+  run,
+};
+const list: Command = { kind: "command", name: "list", summary: "Lists.", flags: [LIMIT], run };
+const table: CommandTable = {
+  program: "tool",
+  summary: "A tool.",
+  globalFlags: GLOBAL_FLAGS,
+  entries: [
+    { kind: "noun", name: "cron-jobs", summary: "Jobs.", aliases: ["cron-job"], verbs: [list, update], defaultVerb: "list" },
+    { kind: "noun", name: "apps", summary: "Apps.", verbs: [list, update] },
+    { kind: "command", name: "ping", summary: "Pings.", run },
+  ],
+};
+
+const parse = (line: string) =>
+  parseCommandLine(
+    table,
+    line.split(" ").filter((word) => word !== ""),
+  );
+
+function ran(line: CommandLine) {
+  assert.equal(line.kind, "run", JSON.stringify(line));
+  if (line.kind !== "run") throw new Error("unreachable");
+  return line;
+}
+
+function messageOf(line: CommandLine): string {
+  assert.equal(line.kind, "wrong", JSON.stringify(line));
+  return line.kind === "wrong" ? line.message : "";
+}
+
+describe("a command line", () => {
+  it("names a noun and a verb, with - or _", () => {
+    for (const line of ["cron-jobs update", "cron_jobs update", "cron_job update"]) assert.deepEqual(ran(parse(line)).path, ["cron-jobs", "update"]);
+  });
+
+  it("means a noun's own verb where none is given", () => {
+    assert.deepEqual(ran(parse("cron_jobs")).path, ["cron-jobs", "list"]);
+    const line = ran(parse("cron_jobs --limit 5"));
+    assert.deepEqual([line.path, line.values.number(LIMIT)], [["cron-jobs", "list"], 5]);
+  });
+
+  it("gives a name as an argument or as a flag", () => {
+    for (const line of ["apps update web", "apps update --app web", "apps update -a web", "apps update --app=web", "apps update web --app web"]) {
+      assert.equal(ran(parse(line)).values.text(APP), "web", line);
+    }
+    assert.match(messageOf(parse("apps update web --app other")), /APP is given twice: "web" and --app "other"/);
+    assert.match(messageOf(parse("apps update web more")), /apps update takes APP: "more" is one too many/);
+  });
+
+  it("takes - and _ as the same in flags, and leaves values alone", () => {
+    assert.equal(ran(parse("apps update --starting_ports a_b")).values.text(PORTS), "a_b");
+    assert.equal(ran(parse("apps update --starting_ports=--a_b=c")).values.text(PORTS), "--a_b=c");
+    assert.equal(ran(parse("apps update -- --a_b")).values.text(APP), "--a_b");
+  });
+
+  it("tells on, off and not said of a toggle, by either name and letter", () => {
+    const said = (line: string) => ran(parse(`apps update web ${line}`)).values.toggle(RUNNING);
+    assert.deepEqual([said("--running"), said("-r"), said("--stopped"), said("-s"), said("")], [true, true, false, false, undefined]);
+    assert.equal(said("--running --stopped"), false);
+    assert.match(messageOf(parse("apps update web --running=false")), /--running takes no value: write --running\/--stopped/);
+  });
+
+  it("keeps every value of a repeatable flag, and the last of another", () => {
+    const { values } = ran(parse("apps update web --env A=1 --env B=2 -p 80 -p 81"));
+    assert.deepEqual([values.all(ENV), values.text(PORTS)], [["A=1", "B=2"], "81"]);
+  });
+
+  it("takes global flags before, between and after noun and verb", () => {
+    for (const line of ["--server u apps list", "apps --server u list", "apps list --server u", "--server=u apps list"]) {
+      const { path, values } = ran(parse(line));
+      assert.deepEqual([path, values.text(SERVER)], [["apps", "list"], "u"], line);
+    }
+  });
+
+  it("refuses a value that looks like a flag, unless it is joined by =", () => {
+    assert.match(messageOf(parse("apps update web -p --yes")), /-p needs a value, and "--yes" looks like a flag: if it is the value, write -p=--yes/);
+    assert.match(
+      messageOf(parse("apps update web --starting_ports")),
+      /--starting_ports needs a value: --starting_ports P|--starting-ports needs a value/,
+    );
+    assert.equal(ran(parse("apps update web --starting_ports -")).values.text(PORTS), "-");
+  });
+
+  it("checks numbers and choices", () => {
+    assert.match(messageOf(parse("apps list --limit 0")), /--limit is a whole number from 1, not "0"/);
+    assert.match(messageOf(parse("apps list --page_size 1.5")), /is a whole number from 1, not "1.5"/);
+    assert.match(messageOf(parse("apps update web --rule skp")), /--rule is one of skip, replace, not "skp": did you mean skip\?/);
+  });
+
+  it("names what was meant for an unknown noun, verb and flag", () => {
+    assert.match(messageOf(parse("aps list")), /there is no command "aps": did you mean tool apps\?/);
+    assert.match(messageOf(parse("apps updat")), /there is no verb "updat": did you mean tool apps update\?/);
+    assert.match(messageOf(parse("apps update web --startingports 80")), /there is no flag --startingports here: did you mean --starting-ports\?/);
+    assert.match(messageOf(parse("apps update web -z")), /there is no flag -z here/);
+    assert.match(messageOf(parse("--bogus apps list")), /there is no flag --bogus here/);
+    assert.match(messageOf(parse("apps")), /say what to do: list, update/);
+  });
+
+  it("knows a long flag by two letters or more, never by a short one's", () => {
+    assert.match(messageOf(parse("apps update web --p 80")), /there is no flag --p here/);
+    assert.match(messageOf(parse("apps update web --short:p 80")), /there is no flag --short:p here/);
+  });
+
+  it("asks for help anywhere, and lets a command have -h for itself", () => {
+    for (const line of ["", "--help", "-h", "help"]) assert.equal(parse(line).kind, "help", line);
+    for (const line of ["apps --help", "help apps", "apps list --help", "help apps list", "apps list -h", "ping -h"])
+      assert.equal(parse(line).kind, "help", line);
+    assert.equal(ran(parse("apps update web -h box")).values.text(HOST), "box");
+    assert.equal(parse("--version").kind, "version");
+  });
+
+  it("says which required flags are missing", () => {
+    const missing = ran(parse("apps update"));
+    assert.deepEqual(missingFlags(missing.command, missing.values), [APP]);
+    const given = ran(parse("apps update web"));
+    assert.deepEqual(missingFlags(given.command, given.values), []);
+  });
+
+  it("takes the output format that a command offers", () => {
+    assert.equal(ran(parse("apps update web")).output, "table");
+    assert.equal(ran(parse("apps update web -o json")).output, "json");
+    assert.match(messageOf(parse("apps update web -o yaml")), /-o is one of table, json, not "yaml"/);
+    assert.match(messageOf(parse("ping -o json")), /there is no flag -o here/);
+  });
+
+  it("is never a crash, whatever was typed", () => {
+    const word = fc.oneof(
+      fc.string(),
+      fc.constantFrom(
+        "apps",
+        "update",
+        "list",
+        "--app",
+        "-a",
+        "--env=",
+        "--",
+        "-",
+        "-rs",
+        "-o",
+        "--output",
+        "__proto__",
+        "--__proto__",
+        "--constructor=x",
+        "help",
+      ),
+    );
+    fc.assert(
+      fc.property(fc.array(word, { maxLength: 8 }), (words) => ["run", "help", "version", "wrong"].includes(parseCommandLine(table, words).kind)),
+    );
+  });
+});

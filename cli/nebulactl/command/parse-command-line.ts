@@ -1,0 +1,71 @@
+import type { Command, CommandTable, OutputFormat } from "./command.ts";
+import { type Flag, flagLabel, type NumberFlag, type TextFlag } from "./flags.ts";
+import { HELP, outputFlag, VERSION } from "./global-flags.ts";
+import { type GivenFlags, parseFlags } from "./parse-flags.ts";
+import { splitCommand, type Topic } from "./split-command.ts";
+
+/** What a command line asks for. */
+export type CommandLine =
+  | Readonly<{ kind: "run"; path: readonly string[]; command: Command; values: GivenFlags; output: OutputFormat }>
+  | Readonly<{ kind: "help"; topic: Topic }>
+  | Readonly<{ kind: "version" }>
+  | Readonly<{ kind: "wrong"; message: string; topic: Topic }>;
+
+/** @param args what follows the program's name */
+export function parseCommandLine(table: CommandTable, args: readonly string[]): CommandLine {
+  const split = splitCommand(table, args[0] === "help" ? [...args.slice(1), "--help"] : args);
+  if (split.kind === "wrong") return split;
+  if (split.kind === "topic") {
+    const parsed = parseFlags(split.rest, table.globalFlags);
+    if (parsed.kind === "wrong") return { ...parsed, topic: split.topic };
+    if (parsed.values.on(VERSION)) return { kind: "version" };
+    if (parsed.values.on(HELP) || split.topic.kind === "program") return { kind: "help", topic: split.topic };
+    const verbs = split.topic.kind === "noun" ? split.topic.noun.verbs.map(({ name }) => name) : [];
+    return { kind: "wrong", message: `say what to do: ${verbs.join(", ")}`, topic: split.topic };
+  }
+
+  const { command, path } = split;
+  const topic: Topic = { kind: "command", path, command };
+  const output = command.outputs === undefined ? undefined : outputFlag(command.outputs);
+  // The command's own flags come last: where it has an -h of its own, that one counts.
+  const parsed = parseFlags(split.rest, [...table.globalFlags, ...allFlags(command), ...(output === undefined ? [] : [output])]);
+  if (parsed.kind === "wrong") return { ...parsed, topic };
+  if (parsed.values.on(HELP)) return { kind: "help", topic };
+  if (parsed.values.on(VERSION)) return { kind: "version" };
+  const wrong = takePositionals(path, command, parsed.values, parsed.positionals);
+  if (wrong !== undefined) return { kind: "wrong", message: wrong, topic };
+  const format = command.outputs?.find((known) => output !== undefined && known === parsed.values.text(output)) ?? command.outputs?.[0] ?? "table";
+  return { kind: "run", path, command, values: parsed.values, output: format };
+}
+
+/** Every flag of a command's own, those that an argument may also be given by included. */
+export function allFlags(command: Command): readonly Flag[] {
+  return [...(command.arguments ?? []).map(({ flag }) => flag), ...(command.flags ?? [])];
+}
+
+/** The required flags of a command that were not given. */
+export function missingFlags(command: Command, values: GivenFlags): (TextFlag | NumberFlag)[] {
+  return (command.required ?? []).filter((flag) => !values.has(flag));
+}
+
+/** What to write for a value that is missing: `APP or --app`. */
+export function howToGive(command: Command, flag: Flag): string {
+  const argument = command.arguments?.find((known) => known.flag === flag);
+  return argument === undefined ? flagLabel(flag) : `${argument.label} or ${flagLabel(flag)}`;
+}
+
+function takePositionals(path: readonly string[], command: Command, values: GivenFlags, positionals: readonly string[]): string | undefined {
+  const known = command.arguments ?? [];
+  for (const [index, value] of positionals.entries()) {
+    const argument = known[index];
+    if (argument === undefined) {
+      const takes = known.length === 0 ? "no argument" : known.map(({ label }) => label).join(" and ");
+      return `${path.join(" ")} takes ${takes}: "${value}" is one too many`;
+    }
+    const byFlag = values.text(argument.flag);
+    if (byFlag !== undefined && byFlag !== value) return `${argument.label} is given twice: "${value}" and ${flagLabel(argument.flag)} "${byFlag}"`;
+    const wrong = byFlag === undefined ? values.giveValue(argument.flag, argument.label, value) : undefined;
+    if (wrong !== undefined) return wrong;
+  }
+  return undefined;
+}

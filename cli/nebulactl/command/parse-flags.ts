@@ -1,0 +1,132 @@
+import { parseArgs } from "node:util";
+import { nearestName } from "../../../common/validation/nearest-name.ts";
+import { type Flag, type FlagValues, flagLabel, type NumberFlag, normaliseName, type SwitchFlag, type TextFlag, type ToggleFlag } from "./flags.ts";
+
+export type ParsedFlags = { kind: "parsed"; values: GivenFlags; positionals: string[] } | { kind: "wrong"; message: string };
+
+/** A name on the command line, the flag it stands for, and what a toggle's name says. */
+type Spelling = { name: string; flag: Flag; turnsOn: boolean };
+
+/** Parses what follows a command. `-` and `_` in flags are the same; a value that starts with `-` has to be joined by `=`. */
+export function parseFlags(args: readonly string[], flags: readonly Flag[]): ParsedFlags {
+  const spellings = new Map(flags.flatMap(spellingsOf).map((spelling) => [spelling.name, spelling]));
+  const options = Object.fromEntries([...spellings.values()].map(parseArgsOption));
+  const { tokens } = parseArgs({ args: withDashes(args), options, strict: false, allowPositionals: true, tokens: true });
+
+  const values = new GivenFlags();
+  const positionals: string[] = [];
+  for (const token of tokens) {
+    if (token.kind === "positional") positionals.push(token.value);
+    if (token.kind !== "option") continue;
+    const long = token.rawName.startsWith("--");
+    const spelling = spellings.get(token.rawName.slice(long ? 2 : 1));
+    if (spelling === undefined || spelling.name.length > 1 !== long) return { kind: "wrong", message: unknownFlag(token.rawName, flags) };
+    const wrong = values.give(spelling.flag, spelling.turnsOn, token.rawName, token.value, token.inlineValue ?? false);
+    if (wrong !== undefined) return { kind: "wrong", message: wrong };
+  }
+  return { kind: "parsed", values, positionals };
+}
+
+/** What was given, flag by flag. */
+export class GivenFlags implements FlagValues {
+  readonly #texts = new Map<Flag, string[]>();
+  readonly #numbers = new Map<Flag, number>();
+  readonly #switches = new Map<Flag, boolean>();
+
+  text(flag: TextFlag): string | undefined {
+    return this.#texts.get(flag)?.at(-1);
+  }
+
+  all(flag: TextFlag): readonly string[] {
+    return this.#texts.get(flag) ?? [];
+  }
+
+  number(flag: NumberFlag): number | undefined {
+    return this.#numbers.get(flag);
+  }
+
+  on(flag: SwitchFlag): boolean {
+    return this.#switches.get(flag) ?? false;
+  }
+
+  toggle(flag: ToggleFlag): boolean | undefined {
+    return this.#switches.get(flag);
+  }
+
+  has(flag: Flag): boolean {
+    return this.#texts.has(flag) || this.#numbers.has(flag) || this.#switches.has(flag);
+  }
+
+  /** Takes the value of a text or number flag, as typed after `label`; answers what is wrong with it, if anything. */
+  giveValue(flag: TextFlag | NumberFlag, label: string, value: string): string | undefined {
+    if (flag.kind === "number") {
+      const wrong = wrongNumber(flag, label, value);
+      if (wrong === undefined) this.#numbers.set(flag, Number(value));
+      return wrong;
+    }
+    if (flag.choices !== undefined && !flag.choices.includes(value)) {
+      const nearest = nearestName(value, flag.choices);
+      return `${label} is one of ${flag.choices.join(", ")}, not "${value}"${nearest === undefined ? "" : `: did you mean ${nearest}?`}`;
+    }
+    this.#texts.set(flag, flag.repeatable ? [...this.all(flag), value] : [value]);
+    return undefined;
+  }
+
+  /** Takes one flag of the command line; answers what is wrong with it, if anything. */
+  give(flag: Flag, turnsOn: boolean, label: string, value: string | undefined, inline: boolean): string | undefined {
+    if (flag.kind === "switch" || flag.kind === "toggle") {
+      if (value !== undefined) return `${label} takes no value${flag.kind === "toggle" ? `: write ${flagLabel(flag)}` : ""}`;
+      this.#switches.set(flag, turnsOn);
+      return undefined;
+    }
+    if (value === undefined) return `${label} needs a value: ${label} ${flag.placeholder}`;
+    if (!inline && value.startsWith("-") && value !== "-") {
+      return `${label} needs a value, and "${value}" looks like a flag: if it is the value, write ${label}=${value}`;
+    }
+    return this.giveValue(flag, label, value);
+  }
+}
+
+/** Long names are two letters or more, so the length tells a name's kind. */
+function spellingsOf(flag: Flag): Spelling[] {
+  const names = [flag.name, ...(flag.aliases ?? []), ...(flag.short === undefined ? [] : [flag.short])];
+  const spellings = names.map((name) => ({ name, flag, turnsOn: true }));
+  if (flag.kind !== "toggle") return spellings;
+  const off = [flag.off, ...(flag.offShort === undefined ? [] : [flag.offShort])];
+  return [...spellings, ...off.map((name) => ({ name, flag, turnsOn: false }))];
+}
+
+/** A short name is an option of its own: parseArgs takes one letter per option, and a toggle has two. */
+function parseArgsOption({ name, flag }: Spelling): [string, { type: "string" | "boolean"; short?: string }] {
+  const type = flag.kind === "text" || flag.kind === "number" ? "string" : "boolean";
+  return name.length === 1 ? [`short:${name}`, { type, short: name }] : [name, { type }];
+}
+
+/** Flags with `-` for `_` in their names; what follows `--` stays. */
+function withDashes(args: readonly string[]): string[] {
+  const end = args.indexOf("--");
+  return args.map((arg, index) => {
+    if (!arg.startsWith("--") || (end !== -1 && index >= end)) return arg;
+    const [name = "", ...value] = arg.split("=");
+    return [normaliseName(name), ...value].join("=");
+  });
+}
+
+function unknownFlag(rawName: string, flags: readonly Flag[]): string {
+  const names = flags.flatMap(spellingsOf).flatMap(({ name }) => (name.length > 1 ? [name] : []));
+  const nearest = rawName.startsWith("--") ? nearestName(rawName.slice(2), names) : undefined;
+  return `there is no flag ${rawName} here${nearest === undefined ? "" : `: did you mean --${nearest}?`}`;
+}
+
+function wrongNumber({ min, max, integer }: NumberFlag, label: string, value: string): string | undefined {
+  const number = Number(value);
+  const fits =
+    value.trim() !== "" &&
+    Number.isFinite(number) &&
+    (!integer || Number.isInteger(number)) &&
+    number >= (min ?? -Infinity) &&
+    number <= (max ?? Infinity);
+  if (fits) return undefined;
+  const bounds = [...(min === undefined ? [] : [`from ${min}`]), ...(max === undefined ? [] : [`up to ${max}`])].join(" ");
+  return `${label} is a ${integer ? "whole number" : "number"}${bounds === "" ? "" : ` ${bounds}`}, not "${value}"`;
+}

@@ -1,0 +1,25 @@
+import { type App, AppService } from "../../../gen/nebula/v1/app_pb.ts";
+import { answered, condition, type EntityCalls } from "./entity-calls.ts";
+
+export const appCalls: EntityCalls<App> = {
+  async create({ client, signal }, app) {
+    const answer = await (await client(AppService)).createApp({ app }, { signal });
+    return { entity: answered(answer.app, "app"), warnings: answer.warnings };
+  },
+  async get({ client, signal }, name) {
+    const answer = await (await client(AppService)).getApp({ name }, { signal });
+    return { entity: answered(answer.app, "app"), lastChange: answer.lastChange };
+  },
+  async page({ client, signal }, pageSize, pageToken) {
+    const { apps, nextPageToken } = await (await client(AppService)).listApps({ pageSize, pageToken }, { signal });
+    return { items: apps, nextPageToken };
+  },
+  async update({ client, signal }, { entity: app, paths, ifRevision, redeploy = false }) {
+    const answer = await (await client(AppService)).updateApp({ app, updateFields: [...paths], redeploy, ...condition(ifRevision) }, { signal });
+    return { entity: answered(answer.app, "app"), warnings: answer.warnings };
+  },
+  async remove({ client, signal }, name, ifRevision) {
+    const { revision, warnings } = await (await client(AppService)).deleteApp({ name, ...condition(ifRevision) }, { signal });
+    return { revision, warnings };
+  },
+};

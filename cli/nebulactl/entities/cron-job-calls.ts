@@ -1,0 +1,28 @@
+import { type CronJob, CronJobService } from "../../../gen/nebula/v1/cron_job_pb.ts";
+import { answered, condition, type EntityCalls } from "./entity-calls.ts";
+
+export const cronJobCalls: EntityCalls<CronJob> = {
+  async create({ client, signal }, cronJob) {
+    const answer = await (await client(CronJobService)).createCronJob({ cronJob }, { signal });
+    return { entity: answered(answer.cronJob, "cron_job"), warnings: answer.warnings };
+  },
+  async get({ client, signal }, name) {
+    const answer = await (await client(CronJobService)).getCronJob({ name }, { signal });
+    return { entity: answered(answer.cronJob, "cron_job"), lastChange: answer.lastChange };
+  },
+  async page({ client, signal }, pageSize, pageToken) {
+    const { cronJobs, nextPageToken } = await (await client(CronJobService)).listCronJobs({ pageSize, pageToken }, { signal });
+    return { items: cronJobs, nextPageToken };
+  },
+  async update({ client, signal }, { entity: cronJob, paths, ifRevision, redeploy = false }) {
+    const answer = await (await client(CronJobService)).updateCronJob(
+      { cronJob, updateFields: [...paths], redeploy, ...condition(ifRevision) },
+      { signal },
+    );
+    return { entity: answered(answer.cronJob, "cron_job"), warnings: answer.warnings };
+  },
+  async remove({ client, signal }, name, ifRevision) {
+    const { revision, warnings } = await (await client(CronJobService)).deleteCronJob({ name, ...condition(ifRevision) }, { signal });
+    return { revision, warnings };
+  },
+};

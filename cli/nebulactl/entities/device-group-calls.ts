@@ -1,0 +1,26 @@
+import { type DeviceGroup, DeviceGroupService } from "../../../gen/nebula/v1/device_group_pb.ts";
+import { answered, condition, type EntityCalls } from "./entity-calls.ts";
+
+export const deviceGroupCalls: EntityCalls<DeviceGroup> = {
+  async create({ client, signal }, deviceGroup) {
+    const answer = await (await client(DeviceGroupService)).createDeviceGroup({ deviceGroup }, { signal });
+    return { entity: answered(answer.deviceGroup, "device_group"), warnings: answer.warnings };
+  },
+  async get({ client, signal }, name) {
+    const answer = await (await client(DeviceGroupService)).getDeviceGroup({ name }, { signal });
+    return { entity: answered(answer.deviceGroup, "device_group"), lastChange: answer.lastChange };
+  },
+  async page({ client, signal }, pageSize, pageToken) {
+    const { deviceGroups, nextPageToken } = await (await client(DeviceGroupService)).listDeviceGroups({ pageSize, pageToken }, { signal });
+    return { items: deviceGroups, nextPageToken };
+  },
+  async update({ client, signal }, { entity: deviceGroup, paths, ifRevision, redeploy = false }) {
+    const request = { deviceGroup, updateFields: [...paths], redeploy, ...condition(ifRevision) };
+    const answer = await (await client(DeviceGroupService)).updateDeviceGroup(request, { signal });
+    return { entity: answered(answer.deviceGroup, "device_group"), warnings: answer.warnings };
+  },
+  async remove({ client, signal }, name, ifRevision) {
+    const { revision } = await (await client(DeviceGroupService)).deleteDeviceGroup({ name, ...condition(ifRevision) }, { signal });
+    return { revision, warnings: [] };
+  },
+};

@@ -1,0 +1,50 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { isNebulaError, messageOf, type Violation } from "../../../common/errors/nebula-error.ts";
+import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.ts";
+import type { Login } from "../login/resolve-login.ts";
+import { formatServerUrl } from "../login/server-url.ts";
+import { connectionTrouble } from "./connection-trouble.ts";
+
+/**
+ * What an error says to a user: one line with what was wrong, with which value, and what to do; where several things are wrong with a request,
+ * a line for each follows.
+ * @param login the server and login of the run, once they are known
+ */
+export function describeError(error: unknown, login: Login | undefined): string[] {
+  if (isNebulaError(error)) return withViolations(error.message, error.violations);
+  if (error instanceof ConnectError) return describeConnectError(error, login);
+  return [messageOf(error)];
+}
+
+function describeConnectError(error: ConnectError, login: Login | undefined): string[] {
+  const trouble = login === undefined ? undefined : connectionTrouble(error, login);
+  if (trouble !== undefined) return [trouble];
+  switch (error.code) {
+    case Code.Unauthenticated:
+      return [login === undefined ? error.rawMessage : refusedLogin(error, login)];
+    case Code.DeadlineExceeded:
+      return [`${serverOf(login)} gave no answer in time: ask again; whether a change was stored is not known`];
+    case Code.Unimplemented:
+      return [`${serverOf(login)} does not know this call (${error.rawMessage}): is it a Nebula server, and as new as this nebulactl?`];
+    default: {
+      const violations = error.findDetails(BadRequestSchema).flatMap(({ fieldViolations }) => fieldViolations);
+      return withViolations(error.rawMessage || Code[error.code], violations);
+    }
+  }
+}
+
+function refusedLogin(error: ConnectError, { server, credentials, credentialsFrom }: Login): string {
+  const url = formatServerUrl(server);
+  if (credentials === undefined) return `${url} wants a login, and none is stored for it: nebulactl login --server ${url}, or set NEBULA_TOKEN`;
+  const who = credentials.kind === "token" ? "the token" : `user "${credentials.user}"`;
+  return `${url} refused ${who} (from ${credentialsFrom}): ${error.rawMessage || "not a valid login"}; log in again with nebulactl login --server ${url}`;
+}
+
+function serverOf(login: Login | undefined): string {
+  return login === undefined ? "the server" : formatServerUrl(login.server);
+}
+
+function withViolations(message: string, violations: readonly Violation[]): string[] {
+  if (violations.length < 2) return [message];
+  return [`${violations.length} values are not right:`, ...violations.map(({ field, description }) => `  ${field}: ${description}`)];
+}

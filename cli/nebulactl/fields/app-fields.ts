@@ -1,0 +1,61 @@
+import { create } from "@bufbuild/protobuf";
+import { type App, ContainersPerSchema, StartingPortSchema } from "../../../gen/nebula/v1/app_pb.ts";
+import { moreContainerFields, v2ContainerFields } from "./container-fields.ts";
+import { envField, envFieldOfCreate } from "./env-field.ts";
+import { type Field, numberField, textField, toggleField } from "./field.ts";
+import { healthField } from "./health-field.ts";
+import { parseContainersPer, parsePorts } from "./ports.ts";
+
+const ownFields: readonly Field<App>[] = [
+  textField(
+    "starting_ports",
+    {
+      name: "starting-ports",
+      short: "p",
+      placeholder: "80,8080:80,53/udp",
+      help: "Published ports, host:container; each further container takes the next host port.",
+    },
+    (text, label) => ({
+      startingPorts: parsePorts(text, label).map((port) => create(StartingPortSchema, port)),
+    }),
+  ),
+  textField(
+    "containers_per",
+    { name: "containers-per", short: "c", placeholder: "server:1|cpu:N|memory:MB", help: "How many containers per device. Default: server:1." },
+    (text, label) => ({
+      containersPer: create(ContainersPerSchema, parseContainersPer(text, label)),
+    }),
+  ),
+  toggleField(
+    "rolling_restart",
+    {
+      name: "rolling",
+      short: "R",
+      off: "restart",
+      offShort: "S",
+      help: "Whether a change replaces one container after the other. Default: restart.",
+    },
+    (rollingRestart) => ({
+      rollingRestart,
+    }),
+  ),
+  numberField(
+    "min_healthy_ms",
+    {
+      name: "min-healthy-ms",
+      placeholder: "MS",
+      min: 0,
+      integer: true,
+      help: "How long a container without a health check has to run to count as well. Default: 10000.",
+    },
+    (minHealthyMs) => ({
+      minHealthyMs,
+    }),
+  ),
+  healthField,
+];
+
+/** What can be given for an app when it is created. */
+export const appFieldsOfCreate: readonly Field<App>[] = [...v2ContainerFields, envFieldOfCreate, ...ownFields, ...moreContainerFields];
+/** What can be changed of an app. */
+export const appFieldsOfUpdate: readonly Field<App>[] = [...v2ContainerFields, envField, ...ownFields, ...moreContainerFields];

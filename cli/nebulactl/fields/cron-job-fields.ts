@@ -1,0 +1,36 @@
+import { type CronJob, CronOverlap } from "../../../gen/nebula/v1/cron_job_pb.ts";
+import { moreContainerFields, v2ContainerFields } from "./container-fields.ts";
+import { envField, envFieldOfCreate } from "./env-field.ts";
+import { type Field, textField } from "./field.ts";
+
+const OVERLAPS: Readonly<Record<string, CronOverlap>> = { skip: CronOverlap.SKIP, replace: CronOverlap.REPLACE, allow: CronOverlap.ALLOW };
+
+const ownFields: readonly Field<CronJob>[] = [
+  textField(
+    "schedule",
+    { name: "schedule", placeholder: '"*/5 * * * *"', help: "When it runs: five cron fields, or @hourly, @daily, @weekly, @monthly, @yearly." },
+    (schedule) => ({ schedule }),
+  ),
+  textField(
+    "time_zone",
+    { name: "time-zone", placeholder: "ZONE", help: "The schedule's time zone: Europe/Berlin. Default: the worker's." },
+    (timeZone) => ({ timeZone }),
+  ),
+  textField(
+    "overlap",
+    {
+      name: "overlap",
+      placeholder: "RULE",
+      choices: Object.keys(OVERLAPS),
+      help: "When a run is due while the one before goes on: skip (default), replace, allow.",
+    },
+    (text) => ({
+      overlap: OVERLAPS[text] ?? CronOverlap.UNSPECIFIED,
+    }),
+  ),
+];
+
+/** What can be given for a cron_job when it is created. */
+export const cronJobFieldsOfCreate: readonly Field<CronJob>[] = [...ownFields, ...v2ContainerFields, envFieldOfCreate, ...moreContainerFields];
+/** What can be changed of a cron_job. */
+export const cronJobFieldsOfUpdate: readonly Field<CronJob>[] = [...ownFields, ...v2ContainerFields, envField, ...moreContainerFields];

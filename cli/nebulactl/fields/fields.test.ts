@@ -1,0 +1,193 @@
+import { strict as assert } from "node:assert";
+import { create, toJson } from "@bufbuild/protobuf";
+import { AppSchema } from "../../../gen/nebula/v1/app_pb.ts";
+import { CronJobSchema } from "../../../gen/nebula/v1/cron_job_pb.ts";
+import { DeviceGroupSchema } from "../../../gen/nebula/v1/device_group_pb.ts";
+import { parseFlags } from "../command/parse-flags.ts";
+import { appFieldsOfCreate, appFieldsOfUpdate } from "./app-fields.ts";
+import { cronJobFieldsOfUpdate } from "./cron-job-fields.ts";
+import { deviceGroupFields } from "./device-group-fields.ts";
+import { type Field, readFields } from "./field.ts";
+
+function read<M>(fields: readonly Field<M>[], args: readonly string[]) {
+  const parsed = parseFlags(
+    args,
+    fields.flatMap(({ flags }) => flags),
+  );
+  if (parsed.kind === "wrong") throw new Error(parsed.message);
+  return readFields(fields, parsed.values);
+}
+
+function app(...args: string[]) {
+  const { paths, value } = read(appFieldsOfUpdate, args);
+  return { paths, value: toJson(AppSchema, Object.assign(create(AppSchema), value), { useProtoFieldName: true }) };
+}
+
+describe("the flags of an app", () => {
+  it("are the original's, with its letters", () => {
+    const { paths, value } = app(
+      ..."-i shop:1.5 -p 80,8080:81 -c cpu:0.5 -e K:V,K2:http://x:1 -s -n host -v a:/b,c:/d:ro -d /dev/x -P -R".split(" "),
+    );
+    assert.deepEqual(value, {
+      docker_image: "shop:1.5",
+      running: false,
+      networks: ["host"],
+      volumes: ["a:/b", "c:/d:ro"],
+      devices: ["/dev/x"],
+      privileged: true,
+      env_vars: { K: "V", K2: "http://x:1" },
+      starting_ports: [
+        { host_port: 80, container_port: 80, protocol: "PORT_PROTOCOL_TCP" },
+        { host_port: 8080, container_port: 81, protocol: "PORT_PROTOCOL_TCP" },
+      ],
+      containers_per: { cpu: 0.5 },
+      rolling_restart: true,
+    });
+    assert.deepEqual([...paths].sort(), [
+      "containers_per",
+      "devices",
+      "docker_image",
+      "env_vars",
+      "networks",
+      "privileged",
+      "rolling_restart",
+      "running",
+      "starting_ports",
+      "volumes",
+    ]);
+  });
+
+  it("name only the fields that were given", () => {
+    assert.deepEqual(app("--running"), { paths: ["running"], value: { running: true } });
+    assert.deepEqual(app("--unprivileged", "--restart").paths, ["privileged", "rolling_restart"]);
+    assert.deepEqual(app(), { paths: [], value: {} });
+  });
+
+  it("empty a list with nothing or [], which for networks leaves nebula, as in v2", () => {
+    assert.deepEqual(app("--volumes", "", "--devices", "[]", "--networks", ""), {
+      paths: ["networks", "volumes", "devices"],
+      value: { networks: ["nebula"] },
+    });
+  });
+
+  it("set and unset single variables, and leave the others", () => {
+    assert.deepEqual(app("--env", "A.B=1=2", "--unset-env", "C"), { paths: ["env_vars.A.B", "env_vars.C"], value: { env_vars: { "A.B": "1=2" } } });
+    assert.deepEqual(app("--env_vars", "A:1", "--env", "B=2"), { paths: ["env_vars"], value: { env_vars: { A: "1", B: "2" } } });
+    assert.throws(() => read(appFieldsOfCreate, ["--unset-env", "C"]), /no flag --unset-env here/);
+  });
+
+  it("take ports of udp, and refuse what is none", () => {
+    assert.deepEqual(app("-p", "53/udp,5353:53/udp").value, {
+      starting_ports: [
+        { host_port: 53, container_port: 53, protocol: "PORT_PROTOCOL_UDP" },
+        { host_port: 5353, container_port: 53, protocol: "PORT_PROTOCOL_UDP" },
+      ],
+    });
+    for (const wrong of ["x", "80:", "0", "65536", "80/sctp", "80,,81", "-1"])
+      assert.throws(() => app(`--starting_ports=${wrong}`), /--starting-ports/, wrong);
+  });
+
+  it("take how many containers by the original's names, and refuse what is none", () => {
+    assert.deepEqual(
+      [app("-c", "instance:2").value, app("-c", "mem:512").value],
+      [{ containers_per: { server: 2 } }, { containers_per: { memory_mb: 512 } }],
+    );
+    for (const wrong of ["server", "server:x", "server:1.5", "box:1", "server:"]) assert.throws(() => app("-c", wrong), /--containers-per/, wrong);
+  });
+
+  it("give what v2 lacks", () => {
+    const args = ["--command", "sh -c 'a b'", "--cpus", "0.5", "--memory_limit_mb", "64", "--log-driver", "json-file", "--log-opt", "max-size=1m"];
+    const more = [
+      "--label",
+      "a=b",
+      "--cap-add",
+      "NET_ADMIN,SYS_TIME",
+      "--ulimit",
+      "nofile=1024:2048",
+      "--ulimit",
+      "core=-1",
+      "--user",
+      "1000:1000",
+      "--tmpfs",
+      "/run:size=1m",
+    ];
+    const last = [
+      "--read-only",
+      "--init",
+      "--stop-grace-seconds",
+      "0",
+      "--pull-policy",
+      "missing",
+      "--health-cmd",
+      "true",
+      "--health-interval",
+      "5s",
+      "--health-retries",
+      "2",
+    ];
+    assert.deepEqual(app(...args, ...more, ...last).value, {
+      command: ["sh", "-c", "a b"],
+      cpus: 0.5,
+      memory_limit_mb: 64,
+      logging: { driver: "json-file", options: { "max-size": "1m" } },
+      labels: { a: "b" },
+      cap_add: ["NET_ADMIN", "SYS_TIME"],
+      ulimits: [
+        { name: "nofile", soft: "1024", hard: "2048" },
+        { name: "core", soft: "-1", hard: "-1" },
+      ],
+      user: "1000:1000",
+      tmpfs: { "/run": "size=1m" },
+      read_only: true,
+      init: true,
+      stop_grace_seconds: 0,
+      pull_policy: "PULL_POLICY_MISSING",
+      healthcheck: { test: ["CMD-SHELL", "true"], interval_ms: 5000, retries: 2 },
+    });
+  });
+
+  it("refuse a part of what is given as a whole", () => {
+    assert.throws(() => app("--health-retries", "2"), /--health-retries without --health-cmd/);
+    assert.throws(() => app("--log-opt", "a=b"), /--log-opt without --log-driver/);
+    assert.throws(() => app("--no-healthcheck", "--health-cmd", "true"), /--no-healthcheck stands alone/);
+    assert.deepEqual(app("--no-healthcheck").value, { healthcheck: { test: ["NONE"] } });
+  });
+
+  it("reach every writable field of an app, a cron_job and a device_group", () => {
+    const outputOnly = ["name", "revision", "restart_count", "prune_id"];
+    const writable = (schema: typeof AppSchema | typeof CronJobSchema | typeof DeviceGroupSchema) =>
+      schema.fields.map(({ name }) => name).filter((name) => !outputOnly.includes(name));
+    const everything = (fields: readonly Field<object>[]) =>
+      fields.flatMap(({ flags, read: readOne }) => {
+        for (const flag of flags) {
+          const samples =
+            flag.kind === "text"
+              ? [...(flag.choices ?? []), "server:1", "nofile=1", "80", "a=b", "10s"].map((text) => [`--${flag.name}`, text])
+              : [[`--${flag.name}`, ...(flag.kind === "number" ? ["1"] : [])]];
+          for (const args of samples) {
+            const parsed = parseFlags(args, flags);
+            if (parsed.kind !== "parsed") continue;
+            try {
+              const given = readOne(parsed.values);
+              if (given !== undefined) return given.paths.map((path) => path.split(".")[0] ?? "");
+            } catch {
+              // not a sample of this flag's form
+            }
+          }
+        }
+        return [];
+      });
+    assert.deepEqual(everything(appFieldsOfUpdate).sort(), writable(AppSchema).sort());
+    assert.deepEqual(everything(cronJobFieldsOfUpdate).sort(), writable(CronJobSchema).sort());
+    assert.deepEqual(everything(deviceGroupFields).sort(), writable(DeviceGroupSchema).sort());
+  });
+});
+
+describe("the flags of a device_group", () => {
+  it("are lists of names", () => {
+    assert.deepEqual(read(deviceGroupFields, ["--apps", "web,api", "--cron_jobs", "[]"]), {
+      paths: ["apps", "cron_jobs"],
+      value: { apps: ["web", "api"], cronJobs: [] },
+    });
+  });
+});

@@ -1,0 +1,34 @@
+import type { Transport } from "@connectrpc/connect";
+import type { Clock } from "../../common/clock/clock.ts";
+import type { Login } from "./login/resolve-login.ts";
+
+/** Somebody who can be asked. */
+export interface Terminal {
+  /** What was typed, without the line's end. Rejects with the signal's reason when that is aborted. */
+  ask(question: string, signal: AbortSignal): Promise<string>;
+  /** The same, and nothing of it is shown. */
+  askSecret(question: string, signal: AbortSignal): Promise<string>;
+}
+
+/** A way to a server. */
+export type Connection = Readonly<{ transport: Transport }> & Disposable;
+
+/** All that nebulactl touches outside of itself; files are read where the home folder and the arguments say. */
+export type Io = Readonly<{
+  env: Readonly<Record<string, string | undefined>>;
+  /** The user's home folder. */
+  home: string;
+  clock: Clock;
+  /** Writes to standard output. */
+  out(text: string): void;
+  /** Writes to standard error. */
+  err(text: string): void;
+  /** Whether standard output is a terminal: only then are there colours. */
+  outIsTerminal: boolean;
+  errIsTerminal: boolean;
+  /** All of standard input. */
+  readStdin(): Promise<string>;
+  /** undefined: nobody can be asked. */
+  terminal: Terminal | undefined;
+  connect(login: Login): Connection;
+}>;

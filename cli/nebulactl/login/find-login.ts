@@ -1,0 +1,48 @@
+import { readFile } from "node:fs/promises";
+import { messageOf, NebulaError } from "../../../common/errors/nebula-error.ts";
+import type { FlagValues, TextFlag } from "../command/flags.ts";
+import { PASSWORD_FILE, PROFILE, SERVER, TOKEN_FILE, USERNAME } from "../command/global-flags.ts";
+import type { Io } from "../io.ts";
+import { readOriginalLogin, readProfiles } from "./login-files.ts";
+import { type Login, resolveLogin } from "./resolve-login.ts";
+
+/** The server and login of a command: from its flags, the environment and the files of the home folder. */
+export async function findLogin(values: FlagValues, io: Io, signal: AbortSignal): Promise<Login> {
+  const flags = {
+    server: values.text(SERVER),
+    profile: values.text(PROFILE),
+    username: values.text(USERNAME),
+    password: await secretOf(values, PASSWORD_FILE),
+    token: await secretOf(values, TOKEN_FILE),
+  };
+  return resolveLogin(flags, {
+    env: io.env,
+    profiles: () => readProfiles(io.home),
+    original: () => readOriginalLogin(io.home),
+    askPassword: (user) => askPassword(user, io, signal),
+  });
+}
+
+/** A password from the terminal, never shown. */
+export async function askPassword(user: string, { terminal }: Io, signal: AbortSignal): Promise<string> {
+  if (terminal === undefined) {
+    throw new NebulaError(
+      "invalid_argument",
+      `the password of user "${user}" is missing, and nobody can be asked: give --password-file or NEBULA_PASSWORD`,
+    );
+  }
+  return terminal.askSecret(`Password of ${user}: `, signal);
+}
+
+/** The secret in the file that a flag names, without the line's end. */
+export async function secretOf(values: FlagValues, flag: TextFlag): Promise<string | undefined> {
+  const path = values.text(flag);
+  if (path === undefined) return undefined;
+  try {
+    const secret = (await readFile(path, "utf8")).replace(/[\r\n]+$/, "");
+    if (secret !== "") return secret;
+  } catch (error) {
+    throw new NebulaError("invalid_argument", `--${flag.name} ${path} can't be read: ${messageOf(error)}`, { cause: error });
+  }
+  throw new NebulaError("invalid_argument", `--${flag.name} ${path} is an empty file`);
+}

@@ -1,0 +1,47 @@
+import { randomBytes } from "node:crypto";
+import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { ORIGINAL_LOGIN_FILE, parseOriginalLogin } from "./original-login.ts";
+import { NO_PROFILES, PROFILES_FILE, type Profiles, parseProfiles, printProfiles, type StoredLogin } from "./profiles.ts";
+
+/** The stored logins of one user. @param home the user's home folder */
+export async function readProfiles(home: string): Promise<Profiles> {
+  const text = await readIfThere(join(home, PROFILES_FILE));
+  return text === undefined ? NO_PROFILES : parseProfiles(text);
+}
+
+/** Writes the stored logins, readable by their owner alone. A crash leaves the old file or the new one. */
+export async function writeProfiles(home: string, profiles: Profiles): Promise<void> {
+  const path = join(home, PROFILES_FILE);
+  const next = `${path}.${randomBytes(6).toString("hex")}`;
+  try {
+    await writeFile(next, printProfiles(profiles), { mode: 0o600, flag: "wx", flush: true });
+    await rename(next, path);
+  } catch (error) {
+    await rm(next, { force: true });
+    throw error;
+  }
+}
+
+/** The original tool's login; undefined: there is none. */
+export async function readOriginalLogin(home: string): Promise<StoredLogin | undefined> {
+  const text = await readIfThere(join(home, ORIGINAL_LOGIN_FILE));
+  return text === undefined ? undefined : parseOriginalLogin(text);
+}
+
+/** Removes the original tool's login; answers whether there was one. */
+export async function removeOriginalLogin(home: string): Promise<boolean> {
+  const path = join(home, ORIGINAL_LOGIN_FILE);
+  const there = (await readIfThere(path)) !== undefined;
+  await rm(path, { force: true });
+  return there;
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw error;
+  }
+}

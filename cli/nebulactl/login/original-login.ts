@@ -1,0 +1,49 @@
+import { NebulaError } from "../../../common/errors/nebula-error.ts";
+import type { Credentials } from "../../../common/settings/settings.ts";
+import type { StoredLogin } from "./profiles.ts";
+import { readServerUrl } from "./server-url.ts";
+
+/** Where the original command line tool keeps its login, in the home folder. */
+export const ORIGINAL_LOGIN_FILE = ".nebula.json";
+
+/**
+ * Reads the original's login: host, port, protocol, username, and password and token in base64; an empty text is none.
+ * A token counts before a password.
+ */
+export function parseOriginalLogin(text: string): StoredLogin {
+  const fields = jsonObject(text);
+  const textOf = (name: string) => {
+    const value = fields[name];
+    return value === undefined || value === null || value === "" ? undefined : String(value);
+  };
+  const host = textOf("host");
+  if (host === undefined) throw unreadable('it names no "host"');
+  const server = readServerUrl(`${textOf("protocol") ?? "http"}://${host}:${textOf("port") ?? "80"}`, `~/${ORIGINAL_LOGIN_FILE}`);
+  const credentials = credentialsOf(textOf("username"), decoded(textOf("password")), decoded(textOf("token")));
+  return { server, credentials };
+}
+
+function credentialsOf(user: string | undefined, password: string | undefined, token: string | undefined): Credentials | undefined {
+  if (token !== undefined) return { kind: "token", token };
+  if (user === undefined || password === undefined) return undefined;
+  return { kind: "password", user, password };
+}
+
+function decoded(base64: string | undefined): string | undefined {
+  return base64 === undefined ? undefined : Buffer.from(base64, "base64").toString("utf8");
+}
+
+function jsonObject(text: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw unreadable("it is no JSON");
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw unreadable("it is no JSON object");
+  return { ...value };
+}
+
+function unreadable(why: string): NebulaError {
+  return new NebulaError("failed_precondition", `~/${ORIGINAL_LOGIN_FILE} can't be read, ${why}: log in again with nebulactl login`);
+}

@@ -1,0 +1,86 @@
+import { NebulaError } from "../../../common/errors/nebula-error.ts";
+import type { Credentials, ServerUrl } from "../../../common/settings/settings.ts";
+import { formatServerUrl, readServerUrl } from "./server-url.ts";
+
+/** Where nebulactl keeps its logins, in the home folder. Only its owner may read it. */
+export const PROFILES_FILE = ".nebulactl.json";
+/** The profile that a login without --profile makes. */
+export const DEFAULT_PROFILE = "default";
+
+/** A server and how to log in there. */
+export type StoredLogin = Readonly<{ server: ServerUrl; credentials: Credentials | undefined }>;
+
+/** The stored logins, by name, and the one that is used where none is named. */
+export type Profiles = Readonly<{ current: string | undefined; logins: ReadonlyMap<string, StoredLogin> }>;
+
+export const NO_PROFILES: Profiles = { current: undefined, logins: new Map() };
+
+type ProfileEntry = { server?: unknown; user?: unknown; password?: unknown; token?: unknown };
+
+/** Reads the profiles file: `{"current": "prod", "profiles": {"prod": {"server": "https://...", "user": "...", "password": "..."}}}`. */
+export function parseProfiles(text: string): Profiles {
+  const file = objectOf(parsed(text), "it");
+  const entries = Object.entries(objectOf(file.profiles ?? {}, '"profiles"'));
+  const logins = new Map(entries.map(([name, entry]) => [name, storedLogin(name, objectOf(entry, `profile "${name}"`))]));
+  return { current: typeof file.current === "string" && logins.has(file.current) ? file.current : undefined, logins };
+}
+
+export function printProfiles({ current, logins }: Profiles): string {
+  const profiles = Object.fromEntries([...logins].map(([name, login]) => [name, profileEntry(login)]));
+  return `${JSON.stringify({ current, profiles }, undefined, 2)}\n`;
+}
+
+/** With one login added or replaced; it becomes the current one. */
+export function withProfile(profiles: Profiles, name: string, login: StoredLogin): Profiles {
+  return { current: name, logins: new Map([...profiles.logins, [name, login]]) };
+}
+
+/** Without one login. Where it was the current one, none is. */
+export function withoutProfile(profiles: Profiles, name: string): Profiles {
+  const logins = new Map([...profiles.logins].filter(([known]) => known !== name));
+  return { current: profiles.current === name ? undefined : profiles.current, logins };
+}
+
+/** The login of that name; an error says which names there are. */
+export function profileNamed(profiles: Profiles, name: string): StoredLogin {
+  const login = profiles.logins.get(name);
+  if (login !== undefined) return login;
+  const names = [...profiles.logins.keys()];
+  const hint = names.length === 0 ? "none is stored yet" : `stored are ${names.join(", ")}`;
+  throw new NebulaError("not_found", `there is no profile "${name}", ${hint}: nebulactl login --profile ${name} --server URL makes it`);
+}
+
+function storedLogin(name: string, { server, user, password, token }: ProfileEntry): StoredLogin {
+  if (typeof server !== "string") throw unreadable(`profile "${name}" names no "server"`);
+  return { server: readServerUrl(server, `the server of profile "${name}"`), credentials: credentialsOf(user, password, token) };
+}
+
+function credentialsOf(user: unknown, password: unknown, token: unknown): Credentials | undefined {
+  if (typeof token === "string") return { kind: "token", token };
+  return typeof user === "string" && typeof password === "string" ? { kind: "password", user, password } : undefined;
+}
+
+function profileEntry({ server, credentials }: StoredLogin): ProfileEntry {
+  const url = formatServerUrl(server);
+  if (credentials === undefined) return { server: url };
+  return credentials.kind === "token"
+    ? { server: url, token: credentials.token }
+    : { server: url, user: credentials.user, password: credentials.password };
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw unreadable("it is no JSON");
+  }
+}
+
+function objectOf(value: unknown, what: string): Record<string, unknown> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw unreadable(`${what} is no JSON object`);
+  return { ...value };
+}
+
+function unreadable(why: string): NebulaError {
+  return new NebulaError("failed_precondition", `~/${PROFILES_FILE} can't be read, ${why}: mend it, or remove it and log in again`);
+}

@@ -1,0 +1,32 @@
+import { toJson } from "@bufbuild/protobuf";
+import { GetStatusResponseSchema, StatusService } from "../../../gen/nebula/v1/status_pb.ts";
+import type { Command } from "../command/command.ts";
+import { formatServerUrl } from "../login/server-url.ts";
+import { ageOf } from "../output/age.ts";
+import { fieldsText, renderValue } from "../output/render-value.ts";
+
+/** Is the server there, which one is it, and who am I there. */
+export const ping: Command = {
+  kind: "command",
+  name: "ping",
+  aliases: ["status"],
+  summary: "Asks the server whether it is there, and shows which one it is.",
+  outputs: ["table", "json", "yaml"],
+  async run({ client, login, signal, io, output, paint }) {
+    const started = io.clock.monotonic();
+    const status = await (await client(StatusService)).getStatus({}, { signal });
+    const tookMs = io.clock.monotonic() - started;
+    const { server } = await login();
+    const text = fieldsText([
+      ["server", { text: `${formatServerUrl(server)} answers, ${tookMs.toFixed(0)} ms`, color: "green" }],
+      ["version", status.version],
+      ["cluster", status.cluster === undefined ? "" : `${status.cluster.id}, epoch ${status.cluster.epoch}`],
+      ["up since", status.startedAt === undefined ? "" : `${ageOf(status.startedAt, io.clock.now())} ago`],
+      ["watches", String(status.watches)],
+      ["user", status.user],
+    ]);
+    const json = () => toJson(GetStatusResponseSchema, status, { useProtoFieldName: true, alwaysEmitImplicit: true });
+    io.out(renderValue({ text, json }, output, paint));
+    return 0;
+  },
+};

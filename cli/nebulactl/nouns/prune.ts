@@ -1,0 +1,39 @@
+import { NebulaError } from "../../../common/errors/nebula-error.ts";
+import { DeviceGroupService } from "../../../gen/nebula/v1/device_group_pb.ts";
+import type { Command } from "../command/command.ts";
+import { normaliseName, type SwitchFlag, type TextFlag } from "../command/flags.ts";
+import { answered } from "../entities/entity-calls.ts";
+
+const SCOPE: TextFlag = { kind: "text", name: "scope", placeholder: "all|device-group", help: "What to prune, as the original says it." };
+const GROUP: TextFlag = { kind: "text", name: "device-group", short: "d", placeholder: "GROUP", help: "The devices of this device_group." };
+const ALL: SwitchFlag = { kind: "switch", name: "all", help: "The devices of every device_group." };
+
+/** Has devices remove their unused images once. */
+export const prune: Command = {
+  kind: "command",
+  name: "prune",
+  summary: "Has devices remove their unused images, once.",
+  arguments: [{ label: "SCOPE", flag: SCOPE }],
+  flags: [GROUP, ALL],
+  examples: ["nebulactl prune --device-group pos", "nebulactl prune --all", "nebulactl prune device_group --device_group pos"],
+  async run({ client, values, signal, io }) {
+    const scope = normaliseName(values.text(SCOPE) ?? "");
+    const group = values.text(GROUP);
+    if (!["", "all", "device-group"].includes(scope)) throw new NebulaError("invalid_argument", `prune takes all, or --device-group ${scope}`);
+    const all = values.on(ALL) || scope === "all";
+    if (all && (group !== undefined || scope === "device-group"))
+      throw new NebulaError("invalid_argument", "all and a device_group were both given: give one of them");
+    const groups = await client(DeviceGroupService);
+    if (all) {
+      const { pruneIds } = await groups.pruneAll({}, { signal });
+      for (const [name, pruneId] of Object.entries(pruneIds)) io.out(`device_group ${name} prunes, prune_id ${pruneId}\n`);
+      if (Object.keys(pruneIds).length === 0) io.err("no device_groups\n");
+      return 0;
+    }
+    const name = group ?? (await io.terminal?.ask("Device_group to prune: ", signal))?.trim() ?? "";
+    if (name === "") throw new NebulaError("invalid_argument", "prune needs --device-group GROUP or --all");
+    const { deviceGroup } = await groups.prune({ name }, { signal });
+    io.out(`device_group ${name} prunes, prune_id ${answered(deviceGroup, "device_group").pruneId}\n`);
+    return 0;
+  },
+};

@@ -1,0 +1,110 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { ReportService } from "../../../gen/nebula/v1/report_pb.ts";
+import type { Noun } from "../command/command.ts";
+import type { NumberFlag, TextFlag } from "../command/flags.ts";
+import { allPages } from "../entities/pages.ts";
+import { printList } from "../output/print-list.ts";
+import { CREATION_FILTERS, type ReceivedRange, receivedRange } from "../status/received-range.ts";
+import { reportList } from "../status/report-view.ts";
+import { parseTargetState, STATE } from "../status/target-state.ts";
+
+const DEVICE: TextFlag = { kind: "text", name: "device", aliases: ["hostname"], short: "h", placeholder: "DEVICE", help: "Only of this device." };
+const GROUP: TextFlag = { kind: "text", name: "device-group", short: "d", placeholder: "GROUP", help: "Only of this device_group." };
+const SINCE: TextFlag = {
+  kind: "text",
+  name: "since",
+  placeholder: "2h|TIME",
+  help: "Only received since then: a duration back from now, or an ISO time.",
+};
+const UNTIL: TextFlag = { kind: "text", name: "until", placeholder: "1h|TIME", help: "Only received before then." };
+const CREATION_TIME: NumberFlag = {
+  kind: "number",
+  name: "report-creation-time",
+  short: "r",
+  placeholder: "SECONDS",
+  min: 0,
+  help: "The original's time filter, seconds since 1970.",
+};
+const CREATION_FILTER: TextFlag = {
+  kind: "text",
+  name: "report-creation-time-filter",
+  short: "f",
+  placeholder: CREATION_FILTERS.join("|"),
+  choices: CREATION_FILTERS,
+  help: "How the original's time filter compares. Default: gt.",
+};
+const LIMIT: NumberFlag = {
+  kind: "number",
+  name: "limit",
+  aliases: ["page-size"],
+  short: "p",
+  placeholder: "N",
+  min: 1,
+  integer: true,
+  help: "At most this many. Default: 20.",
+};
+const LAST_ID: TextFlag = {
+  kind: "text",
+  name: "last-id",
+  short: "l",
+  placeholder: "ID",
+  help: "Go on where an earlier list ended, as it says at its end.",
+};
+
+const DEFAULT_LIMIT = 20;
+
+/** The history of reports. */
+export const reports: Noun = {
+  kind: "noun",
+  name: "reports",
+  aliases: ["report"],
+  summary: "Lists what devices reported.",
+  defaultVerb: "list",
+  verbs: [
+    {
+      kind: "command",
+      name: "list",
+      summary: "Lists the history of reports, oldest first.",
+      flags: [DEVICE, GROUP, STATE, SINCE, UNTIL, LIMIT, LAST_ID, CREATION_TIME, CREATION_FILTER],
+      outputs: ["table", "json", "yaml"],
+      examples: ["nebulactl reports --device pos-0031 --since 2h", "nebulactl reports list --device-group pos --state failed --limit 100 -o json"],
+      async run(context) {
+        const { values, signal, io } = context;
+        const range = receivedRange(
+          {
+            since: values.text(SINCE),
+            until: values.text(UNTIL),
+            creationTime: values.number(CREATION_TIME),
+            creationFilter: values.text(CREATION_FILTER),
+          },
+          io.clock.now(),
+        );
+        const filter = {
+          deviceId: values.text(DEVICE) ?? "",
+          deviceGroup: values.text(GROUP) ?? "",
+          state: parseTargetState(values.text(STATE)),
+          ...timestamps(range),
+        };
+        const client = await context.client(ReportService);
+        const fetch = async (pageSize: number, pageToken: string) => {
+          const { reports, nextPageToken } = await client.listReports({ ...filter, pageSize, pageToken }, { signal });
+          return { items: reports, nextPageToken };
+        };
+        const onMore = (token: string) => io.err(`there are more: go on with --last-id ${token}\n`);
+        await printList(
+          allPages(fetch, { limit: values.number(LIMIT) ?? DEFAULT_LIMIT, from: values.text(LAST_ID) ?? "", onMore }),
+          reportList,
+          context,
+        );
+        return 0;
+      },
+    },
+  ],
+};
+
+function timestamps({ fromMs, untilMs }: ReceivedRange) {
+  return {
+    ...(fromMs === undefined ? {} : { receivedFrom: timestampFromMs(fromMs) }),
+    ...(untilMs === undefined ? {} : { receivedUntil: timestampFromMs(untilMs) }),
+  };
+}

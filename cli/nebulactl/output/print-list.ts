@@ -1,0 +1,60 @@
+import type { JsonValue } from "@bufbuild/protobuf";
+import { stringify } from "yaml";
+import { assertNever } from "../../../common/errors/assert-never.ts";
+import type { CommandContext } from "../command/context.ts";
+import { type Cell, columnWidths, renderRows, renderTable } from "./table.ts";
+
+/** How the items of a list are shown. */
+export type ListView<T> = Readonly<{
+  /** What they are, for a list without any: `apps`. */
+  plural: string;
+  header: readonly string[];
+  row(item: T): readonly Cell[];
+  json(item: T): JsonValue;
+}>;
+
+/** A table holds this many rows before the first is printed; later ones keep the columns where they fit. */
+const ROWS_AT_ONCE = 1000;
+
+/** Prints items as they come: a table, one JSON list, or one YAML list. Memory is bounded however many there are. */
+export async function printList<T>(items: AsyncIterable<T> | Iterable<T>, view: ListView<T>, { output, io, paint }: CommandContext): Promise<void> {
+  switch (output) {
+    case "json": {
+      let count = 0;
+      for await (const item of items) io.out(`${count++ === 0 ? "[\n" : ",\n"}${JSON.stringify(view.json(item))}`);
+      io.out(count === 0 ? "[]\n" : "\n]\n");
+      return;
+    }
+    case "yaml": {
+      let count = 0;
+      for await (const item of items) {
+        io.out(stringify([view.json(item)]));
+        count++;
+      }
+      if (count === 0) io.out("[]\n");
+      return;
+    }
+    case "table": {
+      let widths: number[] | undefined;
+      let rows: (readonly Cell[])[] = [];
+      const flush = () => {
+        if (rows.length === 0) return;
+        io.out(widths === undefined ? renderTable(view.header, rows, paint) : renderRows(rows, columnWidths(rows, widths), paint));
+        widths ??= columnWidths(
+          rows,
+          view.header.map(({ length }) => length),
+        );
+        rows = [];
+      };
+      for await (const item of items) {
+        rows.push(view.row(item));
+        if (rows.length === ROWS_AT_ONCE) flush();
+      }
+      flush();
+      if (widths === undefined) io.err(`no ${view.plural}\n`);
+      return;
+    }
+    default:
+      assertNever(output);
+  }
+}

@@ -1,0 +1,32 @@
+import type { JsonValue } from "@bufbuild/protobuf";
+import { stringify } from "yaml";
+import { assertNever } from "../../../common/errors/assert-never.ts";
+import type { OutputFormat } from "../command/command.ts";
+import type { Paint } from "./paint.ts";
+import { type Cell, renderFields } from "./table.ts";
+
+/** One thing: its text for a person, its JSON for a program. */
+export type ValueView = Readonly<{ text: (paint: Paint) => string; json: () => JsonValue }>;
+
+/** One thing in the format that was asked for. */
+export function renderValue(view: ValueView, output: OutputFormat, paint: Paint): string {
+  switch (output) {
+    case "json":
+      return `${JSON.stringify(view.json(), undefined, 2)}\n`;
+    case "yaml":
+      return stringify(view.json());
+    case "table":
+      return view.text(paint);
+    default:
+      return assertNever(output);
+  }
+}
+
+/** The fields of a JSON object for a person: texts as they are, lists and maps as JSON. */
+export function jsonFields(object: Readonly<Record<string, JsonValue>>): (readonly [name: string, value: Cell])[] {
+  return Object.entries(object).map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)]);
+}
+
+export function fieldsText(fields: readonly (readonly [name: string, value: Cell])[]): (paint: Paint) => string {
+  return (paint) => renderFields(fields, paint);
+}

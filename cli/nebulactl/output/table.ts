@@ -1,0 +1,56 @@
+import type { Paint } from "./paint.ts";
+import { printable, printableLine } from "./printable.ts";
+
+/** One cell: its text, and a colour, which takes no room in the layout. */
+export type Cell = string | Readonly<{ text: string; color: keyof Paint }>;
+
+/** Rows under a header, columns aligned on the left, two blanks between them, no blanks at the ends of lines. */
+export function renderTable(header: readonly string[], rows: readonly (readonly Cell[])[], paint: Paint): string {
+  const widths = columnWidths(
+    rows,
+    header.map(({ length }) => length),
+  );
+  return `${aligned(header, widths, paint.dim)}\n${renderRows(rows, widths, paint)}`;
+}
+
+/** The widths that the columns need, none below `atLeast`. */
+export function columnWidths(rows: readonly (readonly Cell[])[], atLeast: readonly number[]): number[] {
+  return atLeast.map((least, column) => rows.reduce((width, row) => Math.max(width, printableLine(textOf(row[column] ?? "")).length), least));
+}
+
+/** Rows alone, for a table that goes on. */
+export function renderRows(rows: readonly (readonly Cell[])[], widths: readonly number[], paint: Paint): string {
+  return rows
+    .map((row) => {
+      const texts = widths.map((_, column) => printableLine(textOf(row[column] ?? "")));
+      return `${aligned(texts, widths, (text, column) => colored(text, row[column], paint))}\n`;
+    })
+    .join("");
+}
+
+/** Names on the left, values on the right; a value of several lines stays in its column. */
+export function renderFields(fields: readonly (readonly [name: string, value: Cell])[], paint: Paint): string {
+  const width = Math.max(0, ...fields.map(([name]) => name.length));
+  const lines = fields.flatMap(([name, cell]) => {
+    const values = printable(textOf(cell)).split("\n");
+    const color = (text: string, column: number) => (column === 0 ? paint.dim(text) : colored(text, cell, paint));
+    return values.map((value, index) => aligned([index === 0 ? name : "", value], [width, 0], color));
+  });
+  return lines.map((line) => `${line}\n`).join("");
+}
+
+function aligned(texts: readonly string[], widths: readonly number[], color: (text: string, column: number) => string): string {
+  const last = texts.findLastIndex((text) => text !== "");
+  return texts
+    .slice(0, last + 1)
+    .map((text, column) => color(text, column) + (column === last ? "" : " ".repeat((widths[column] ?? 0) - text.length + 2)))
+    .join("");
+}
+
+function colored(text: string, cell: Cell | undefined, paint: Paint): string {
+  return cell === undefined || typeof cell === "string" ? text : paint[cell.color](text);
+}
+
+function textOf(cell: Cell): string {
+  return typeof cell === "string" ? cell : cell.text;
+}

@@ -1,0 +1,23 @@
+import { homedir } from "node:os";
+import { text } from "node:stream/consumers";
+import { systemClock } from "../../common/clock/system-clock.ts";
+import type { Io } from "./io.ts";
+import { openTerminal } from "./terminal.ts";
+import { connectTo } from "./transport.ts";
+
+/** The process's own streams, environment and network. Somebody can be asked when both standard input and standard error are a terminal. */
+export function processIo(): Io {
+  const { stdin, stdout, stderr, env } = process;
+  return {
+    env,
+    home: homedir(),
+    clock: systemClock,
+    out: (output) => void stdout.write(output),
+    err: (output) => void stderr.write(output),
+    outIsTerminal: stdout.isTTY === true,
+    errIsTerminal: stderr.isTTY === true,
+    readStdin: () => text(stdin),
+    terminal: stdin.isTTY && stderr.isTTY ? openTerminal(stdin, stderr) : undefined,
+    connect: connectTo,
+  };
+}

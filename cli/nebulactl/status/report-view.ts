@@ -1,0 +1,31 @@
+import { toJson } from "@bufbuild/protobuf";
+import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
+import { type StoredReport, StoredReportSchema } from "../../../gen/nebula/v1/report_pb.ts";
+import type { ListView } from "../output/print-list.ts";
+import { containersCell, problemsCell, problemsOf, revisionsText } from "./report-summary.ts";
+import { stateCell } from "./target-state.ts";
+
+/** Reports of the history, a line each. */
+export const reportList: ListView<StoredReport> = {
+  plural: "reports",
+  header: ["RECEIVED", "DEVICE", "GROUP", "STATE", "REVISIONS", "CONTAINERS", "WORKER", "PROBLEMS"],
+  row({ report }) {
+    if (report === undefined) return [];
+    const { receivedAt, deviceId, deviceGroup, state, workerVersion } = report;
+    return [
+      timeText(receivedAt),
+      deviceId,
+      deviceGroup,
+      stateCell(state),
+      revisionsText(report),
+      containersCell(report),
+      workerVersion,
+      problemsCell(problemsOf(report, false)),
+    ];
+  },
+  json: (report) => toJson(StoredReportSchema, report, { useProtoFieldName: true, alwaysEmitImplicit: true }),
+};
+
+function timeText(time: Timestamp | undefined): string {
+  return time === undefined ? "" : timestampDate(time).toISOString();
+}

@@ -1,0 +1,40 @@
+import type { Interceptor } from "@connectrpc/connect";
+import { createConnectTransport, createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import type { Credentials } from "../../common/settings/settings.ts";
+import type { Connection } from "./io.ts";
+import type { Login } from "./login/resolve-login.ts";
+import { formatServerUrl } from "./login/server-url.ts";
+
+/** A call ends after this, milliseconds. Streams are given a limit of their own. */
+const CALL_TIMEOUT_MS = 30_000;
+
+/** The way to a gateway (Connect JSON) or to a manager (gRPC). Nothing is dialled before the first call. */
+export function connectTo({ server, credentials }: Login): Connection {
+  const common = { interceptors: [withCredentials(credentials)], defaultTimeoutMs: CALL_TIMEOUT_MS };
+  switch (server.protocol) {
+    case "http":
+    case "https": {
+      const transport = createConnectTransport({ ...common, baseUrl: formatServerUrl(server), httpVersion: "1.1", useBinaryFormat: false });
+      return { transport, [Symbol.dispose]: () => {} }; // Node keeps idle connections without keeping the process
+    }
+    case "grpc":
+    case "grpcs": {
+      const baseUrl = formatServerUrl({ ...server, protocol: server.protocol === "grpc" ? "http" : "https" });
+      const sessionManager = new Http2SessionManager(baseUrl);
+      return { transport: createGrpcTransport({ ...common, baseUrl, sessionManager }), [Symbol.dispose]: () => sessionManager.abort() };
+    }
+  }
+}
+
+/** The value of the Authorization header. */
+export function authorization(credentials: Credentials): string {
+  if (credentials.kind === "token") return `Bearer ${credentials.token}`;
+  return `Basic ${Buffer.from(`${credentials.user}:${credentials.password}`, "utf8").toString("base64")}`;
+}
+
+function withCredentials(credentials: Credentials | undefined): Interceptor {
+  return (next) => (request) => {
+    if (credentials !== undefined) request.header.set("authorization", authorization(credentials));
+    return next(request);
+  };
+}
