@@ -1,0 +1,43 @@
+import assert from "node:assert/strict";
+import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
+import { errorFromDocker, pullError, withoutEnvValues } from "./docker-errors.ts";
+
+describe("errors of the engine", () => {
+  const refused = (statusCode: number, message: string) => Object.assign(new Error(message), { statusCode, json: { message } });
+  const cases: readonly (readonly [number, string, string])[] = [
+    [400, "invalid reference format", "invalid_argument"],
+    [404, "No such container: x", "not_found"],
+    [409, 'Conflict. The container name "/web-1" is already in use by container "abc".', "already_exists"],
+    [409, "network with name nebula already exists", "already_exists"],
+    [403, "endpoint with name web-1 already exists in network nebula", "already_exists"],
+    [409, "You cannot remove a running container", "failed_precondition"],
+    [500, "driver failed programming external connectivity: port is already allocated", "failed_precondition"],
+  ];
+  for (const [status, words, kind] of cases) {
+    it(`${status} ${words.slice(0, 40)} is ${kind}`, () => {
+      const error = errorFromDocker(refused(status, words), "here");
+      assert.equal(error.kind, kind);
+      assert.equal(error.message, words);
+    });
+  }
+
+  it("are unavailable when there is no engine", () => {
+    for (const code of ["ECONNREFUSED", "ENOENT", "EACCES", "ECONNRESET"]) {
+      assert.equal(errorFromDocker(Object.assign(new Error(code), { code }), "here").kind, "unavailable");
+    }
+    assert.equal(errorFromDocker(new Error("socket hang up"), "here").kind, "unavailable");
+  });
+
+  it("of a pull say whether another login would do", () => {
+    assert.equal(pullError("Get https://r.example/v2/a/manifests/1: no basic auth credentials").kind, "unauthenticated");
+    assert.equal(pullError("unauthorized: authentication required").kind, "unauthenticated");
+    assert.equal(pullError("pull access denied for a, repository does not exist or may require 'docker login'").kind, "unauthenticated");
+    assert.equal(pullError("manifest for r.example/a:1 not found: manifest unknown: manifest unknown").kind, "not_found");
+    assert.equal(pullError("dial tcp 127.0.0.1:1: connect: connection refused").kind, "failed_precondition");
+  });
+
+  it("lose the values of env", () => {
+    const error = withoutEnvValues(new NebulaError("invalid_argument", "invalid environment variable: KEY=s3cret"), { KEY: "s3cret" });
+    assert.ok(isNebulaError(error, "invalid_argument") && !error.message.includes("s3cret") && error.message.includes("KEY="));
+  });
+});

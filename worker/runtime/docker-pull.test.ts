@@ -1,0 +1,28 @@
+import assert from "node:assert/strict";
+import { isNebulaError } from "../../common/errors/nebula-error.ts";
+import { authConfig, parsePullLine, pullQuery } from "./docker-pull.ts";
+
+describe("a pull", () => {
+  it("asks for the tag or the digest", () => {
+    const digest = `sha256:${"ab".repeat(32)}`;
+    assert.deepEqual(pullQuery("docker.io/library/busybox:1"), { fromImage: "docker.io/library/busybox", tag: "1" });
+    assert.deepEqual(pullQuery(`r.example:5000/a/b@${digest}`), { fromImage: "r.example:5000/a/b", tag: digest });
+    assert.throws(
+      () => pullQuery("No Image"),
+      (error) => isNebulaError(error, "invalid_argument"),
+    );
+  });
+
+  it("fails by a line, old or new", () => {
+    assert.deepEqual(parsePullLine({ error: "no space left on device" }), { kind: "error", message: "no space left on device" });
+    assert.deepEqual(parsePullLine({ errorDetail: { message: "manifest unknown" } }), { kind: "error", message: "manifest unknown" });
+    assert.deepEqual(parsePullLine({ status: "Downloading", progressDetail: { current: 1 } }), { kind: "progress" });
+    assert.deepEqual(parsePullLine({ status: "Retrying in 4 seconds" }), { kind: "waiting" });
+  });
+
+  it("carries a login, or none", () => {
+    assert.equal(authConfig(undefined), undefined);
+    assert.deepEqual(authConfig({ username: "u", password: "p", registry: "r" }), { username: "u", password: "p", serveraddress: "r" });
+    assert.deepEqual(authConfig({ identityToken: "t", registry: "r" }), { identitytoken: "t", serveraddress: "r" });
+  });
+});
