@@ -1,0 +1,64 @@
+import { strict as assert } from "node:assert";
+import { createServer } from "node:http";
+import { isNebulaError } from "../errors/nebula-error.ts";
+import { createLog, silentLog } from "../log/log.ts";
+import { startMetricsServer } from "./metrics-server.ts";
+import { createRegistry } from "./registry.ts";
+
+describe("metrics address", () => {
+  const registry = createRegistry();
+  let missing: string[] = [];
+  const start = (listen: { host: string; port: number; given: boolean } | undefined, log = silentLog) =>
+    startMetricsServer({ listen, registry, ready: () => missing, log });
+
+  it("serves figures, health and readiness, and nothing else", async () => {
+    await using server = await start({ host: "127.0.0.1", port: 0, given: true });
+    const get = (path: string, init?: RequestInit) => fetch(`http://127.0.0.1:${server.address?.port}${path}`, init);
+    const metrics = await get("/metrics?x=1");
+    assert.equal(metrics.status, 200);
+    const text = await metrics.text();
+    assert.match(text, /^nebula_build_info\{version="\d+\.\d+\.\d+"\} 1$/m);
+    assert.match(text, /^process_resident_memory_bytes \d+/m);
+    assert.equal(await (await get("/healthz")).text(), "ok\n");
+    assert.equal((await get("/readyz")).status, 200);
+    missing = ["manager"];
+    const notReady = await get("/readyz");
+    assert.equal(notReady.status, 503);
+    assert.deepEqual(await notReady.json(), { not_ready: ["manager"] });
+    assert.equal((await get("/healthz")).status, 200);
+    assert.equal((await get("/other")).status, 404);
+    assert.equal((await get("/metrics", { method: "POST" })).status, 405);
+  });
+
+  it("is nowhere when it is off", async () => {
+    await using server = await start(undefined);
+    assert.equal(server.address, undefined);
+  });
+
+  describe("that is taken", () => {
+    const other = createServer();
+    before((done) => {
+      other.listen(0, "127.0.0.1", done);
+    });
+    after((done) => {
+      other.close(done);
+    });
+    const address = (given: boolean) => {
+      const bound = other.address();
+      return { host: "127.0.0.1", port: typeof bound === "object" && bound !== null ? bound.port : 0, given };
+    };
+
+    it("is one warning as the default", async () => {
+      const lines: string[] = [];
+      const log = createLog({ level: "info", part: "test", destination: { write: (line) => void lines.push(line) } });
+      await using server = await start(address(false), log);
+      assert.equal(server.address, undefined);
+      assert.equal(lines.length, 1);
+      assert.match(lines[0] ?? "", /127\.0\.0\.1:\d+ \(NEBULA_METRICS_LISTEN\) is taken/);
+    });
+
+    it("ends the start when it was given", async () => {
+      await assert.rejects(start(address(true)), (error) => isNebulaError(error, "failed_precondition") && /is taken/.test(error.message));
+    });
+  });
+});
