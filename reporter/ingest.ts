@@ -39,9 +39,8 @@ export function createIngest(parts: IngestParts): BatchHandler {
     const { inserts, rows, outcomes } = foldBatch(before, reports, limits);
     if (inserts.length > 0) await store.save({ reports: inserts, statuses: [...rows.values()] });
     for (const { message, reason } of dead) await bus.publishDead(message, reason);
-    for (const [deviceId, row] of rows) {
-      for (const event of announcements(before.get(deviceId)?.device, row.device)) await feed.publish(event);
-    }
+    const events = [...rows].flatMap(([deviceId, row]) => announcements(before.get(deviceId)?.device, row.device));
+    await Promise.all(events.map((event) => feed.publish(event)));
     for (const outcome of outcomes) metrics.reports.inc({ outcome });
     metrics.unreadable.inc(dead.length);
     // One line a batch: a device that sends nonsense must not fill the log.

@@ -5,7 +5,7 @@ import { createMemoryBus } from "../common/bus/memory-bus.ts";
 import type { ReportBus } from "../common/bus/report-bus.ts";
 import { ManualClock } from "../common/clock/manual-clock.ts";
 import { isNebulaError } from "../common/errors/nebula-error.ts";
-import type { ChangeFeed, FeedEvent } from "../common/feed/change-feed.ts";
+import { createMemoryFeed } from "../common/feed/memory-feed.ts";
 import { silentLog } from "../common/log/log.ts";
 import { openSqliteReportStore } from "../common/storage/sqlite/report-store.ts";
 import { eventually } from "../common/testing/eventually.ts";
@@ -20,27 +20,18 @@ function record(report: Report) {
   return { key: report.deviceId, value: toBinary(BusRecordSchema, create(BusRecordSchema, { record: { case: "report", value: report } })) };
 }
 
-function recordingFeed(): { feed: ChangeFeed; events: FeedEvent[] } {
-  const events: FeedEvent[] = [];
-  const nothing = { [Symbol.dispose]() {} };
-  const feed: ChangeFeed = {
-    publish: async (event) => void events.push(event),
-    subscribe: () => nothing,
-    followStatus: () => nothing,
-    async [Symbol.asyncDispose]() {},
-  };
-  return { feed, events };
-}
-
 describe("reporter", () => {
   it("takes reports from the bus into the store as soon as it has started, and announces them", async () => {
     const clock = new ManualClock(SAMPLE_TIME_MS);
     await using reportStore = await openSqliteReportStore({ path: ":memory:" });
     await using reportBus = createMemoryBus({ clock });
-    const { feed, events } = recordingFeed();
+    const changeFeed = createMemoryFeed({ log: silentLog });
+    const told: string[] = [];
+    changeFeed.subscribe((event) => void told.push(event.kind === "status" ? event.deviceGroup : event.kind));
+    changeFeed.followStatus("shops");
     await using reporter = await startReporter({
       settings,
-      drivers: { reportBus, reportStore, changeFeed: feed },
+      drivers: { reportBus, reportStore, changeFeed },
       clock,
       log: silentLog,
       registry: new Registry(),
@@ -48,7 +39,8 @@ describe("reporter", () => {
     assert.equal(reporter.ready, true);
     await reportBus.publish(record(sampleReport()), never);
     assert.equal((await reportStore.getDevice("device-1"))?.report?.seq, 1n);
-    assert.equal(events.length, 1);
+    await eventually(() => told.length > 0);
+    assert.deepEqual(told, ["shops"]);
   });
 
   it("stops after the batch that it is at, which is committed", async () => {
@@ -65,10 +57,10 @@ describe("reporter", () => {
         await store.save(batch);
       },
     };
-    const { feed } = recordingFeed();
+    const changeFeed = createMemoryFeed({ log: silentLog });
     const reporter = await startReporter({
       settings,
-      drivers: { reportBus, reportStore, changeFeed: feed },
+      drivers: { reportBus, reportStore, changeFeed },
       clock,
       log: silentLog,
       registry: new Registry(),
@@ -99,8 +91,8 @@ describe("reporter", () => {
       async [Symbol.asyncDispose]() {},
     };
     const registry = new Registry();
-    const { feed } = recordingFeed();
-    await using reporter = await startReporter({ settings, drivers: { reportBus, reportStore, changeFeed: feed }, clock, log: silentLog, registry });
+    const changeFeed = createMemoryFeed({ log: silentLog });
+    await using reporter = await startReporter({ settings, drivers: { reportBus, reportStore, changeFeed }, clock, log: silentLog, registry });
     await clock.advance(10_000);
     assert.deepEqual(begun, [0, 500, 1500, 3500]);
     assert.equal(reporter.ready, true);
@@ -112,10 +104,10 @@ describe("reporter", () => {
     const clock = new ManualClock(SAMPLE_TIME_MS);
     await using reportStore = await openSqliteReportStore({ path: ":memory:" });
     await using reportBus = createMemoryBus({ clock });
-    const { feed } = recordingFeed();
+    const changeFeed = createMemoryFeed({ log: silentLog });
     await using _reporter = await startReporter({
       settings,
-      drivers: { reportBus, reportStore, changeFeed: feed },
+      drivers: { reportBus, reportStore, changeFeed },
       clock,
       log: silentLog,
       registry: new Registry(),
