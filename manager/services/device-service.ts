@@ -1,7 +1,7 @@
 import { invalidArgument, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Log } from "../../common/log/log.ts";
 import type { ReportStore } from "../../common/storage/report-store.ts";
-import { pageSizeOrDefault, pageSizeViolations } from "../../common/validation/page-size.ts";
+import { pageOf } from "../../common/validation/page.ts";
 import { deviceIdViolations } from "../../common/validation/report.ts";
 import type { DeviceService } from "../../gen/nebula/v1/device_pb.ts";
 import { TargetState } from "../../gen/nebula/v1/report_pb.ts";
@@ -22,13 +22,10 @@ export function createDeviceServiceHandlers({ reportStore, log }: DeviceServiceP
       return { device };
     },
 
-    async listDevices({ deviceGroup, state, pageSize, pageToken }) {
-      const violations = pageSizeViolations(pageSize);
-      if (violations.length > 0) throw invalidArgument(violations);
-      const { items, next } = await reportStore.listDevices(
-        { ...(deviceGroup === "" ? {} : { deviceGroup }), ...(state === TargetState.UNSPECIFIED ? {} : { state }) },
-        { limit: pageSizeOrDefault(pageSize), ...(pageToken === "" ? {} : { after: pageToken }) },
-      );
+    async listDevices(request) {
+      const { deviceGroup, state } = request;
+      const filter = { ...(deviceGroup === "" ? {} : { deviceGroup }), ...(state === TargetState.UNSPECIFIED ? {} : { state }) };
+      const { items, next } = await reportStore.listDevices(filter, pageOf(request));
       return { devices: [...items], nextPageToken: next ?? "" };
     },
 

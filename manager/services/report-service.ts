@@ -5,7 +5,7 @@ import type { Clock } from "../../common/clock/clock.ts";
 import { invalidArgument, isNebulaError, messageOf, type Violation } from "../../common/errors/nebula-error.ts";
 import type { Log } from "../../common/log/log.ts";
 import type { ReportFilter, ReportStore } from "../../common/storage/report-store.ts";
-import { pageSizeOrDefault, pageSizeViolations } from "../../common/validation/page-size.ts";
+import { pageOf, validatePage } from "../../common/validation/page.ts";
 import { quote } from "../../common/validation/quote.ts";
 import { timestampViolations, validateReport } from "../../common/validation/report.ts";
 import {
@@ -53,15 +53,12 @@ export function createReportServiceHandlers({ reportBus, reportStore, clock, log
 
     async listReports(request) {
       const violations = [
-        ...pageSizeViolations(request.pageSize),
+        ...validatePage(request),
         ...timestampViolations(request.receivedFrom, "received_from"),
         ...timestampViolations(request.receivedUntil, "received_until"),
       ];
       if (violations.length > 0) throw invalidArgument(violations);
-      const { items, next } = await reportStore.listReports(filterOf(request), {
-        limit: pageSizeOrDefault(request.pageSize),
-        ...(request.pageToken === "" ? {} : { after: request.pageToken }),
-      });
+      const { items, next } = await reportStore.listReports(filterOf(request), pageOf(request));
       return { reports: [...items], nextPageToken: next ?? "" };
     },
   };
