@@ -7,6 +7,8 @@ export type CachedConfig = Readonly<{
   etag: string;
   /** Every entity that it was made from, the group itself included, with the revision read. */
   madeFrom: readonly Readonly<EntityKey & { revision: bigint }>[];
+  /** On how many shards the group is spread. Absent: 1. */
+  spread?: number;
 }>;
 
 /** Encoded configs by device_group, with a time to live: a hint, never the truth. */

@@ -1,0 +1,12 @@
+import { createHmac } from "node:crypto";
+
+/** The request header in which one part of a cluster shows another that it knows the cluster key. */
+export const PART_TOKEN_HEADER = "nebula-part-token";
+
+/** The request header in which a gateway names the address of its caller; believed only beside the part token. */
+export const FORWARDED_FOR_HEADER = "nebula-forwarded-for";
+
+/** The token by which the parts of one cluster trust each other: derived from the cluster key, so that the key itself never travels. */
+export function partToken(clusterKey: string): string {
+  return createHmac("sha256", clusterKey).update("nebula part token 1").digest("base64url");
+}

@@ -1,0 +1,36 @@
+import type { WatchConfigRequest } from "../../gen/nebula/v1/config_pb.ts";
+import type { Violation } from "../errors/nebula-error.ts";
+import { validateName } from "./name.ts";
+import { deviceIdViolations } from "./report.ts";
+
+/** What a keepalive of 0 stands for, milliseconds. */
+export const DEFAULT_KEEPALIVE_MS = 300_000;
+export const SHORTEST_KEEPALIVE_MS = 10_000;
+export const LONGEST_KEEPALIVE_MS = 1_800_000;
+
+const BOOT = /^[A-Za-z0-9_-]{1,64}$/;
+const LONGEST_ETAG = 64;
+
+/** What is wrong with a WatchConfigRequest. */
+export function validateWatchRequest(request: WatchConfigRequest): readonly Violation[] {
+  const violations = validateName(request.deviceGroup, "device_group");
+  const keepalive = request.keepaliveMs;
+  if (keepalive !== 0 && (keepalive < SHORTEST_KEEPALIVE_MS || keepalive > LONGEST_KEEPALIVE_MS)) {
+    violations.push({
+      field: "keepalive_ms",
+      description: `${keepalive} is out of range: ${SHORTEST_KEEPALIVE_MS} to ${LONGEST_KEEPALIVE_MS}, or 0 for ${DEFAULT_KEEPALIVE_MS}`,
+    });
+  }
+  if (request.deviceId !== "") {
+    violations.push(...deviceIdViolations(request.deviceId, "device_id"));
+    if (!BOOT.test(request.boot)) {
+      violations.push({
+        field: "boot",
+        description: "a watch with a device_id needs the id of the worker's start: 1 to 64 of a-z, A-Z, 0-9, '_', '-'",
+      });
+    }
+  }
+  if (request.etag.length > LONGEST_ETAG)
+    violations.push({ field: "etag", description: `is longer than any etag: at most ${LONGEST_ETAG} characters` });
+  return violations;
+}

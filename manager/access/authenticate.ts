@@ -1,0 +1,96 @@
+import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import { FORWARDED_FOR_HEADER, PART_TOKEN_HEADER, partToken } from "../../common/access/part-token.ts";
+import { NebulaError } from "../../common/errors/nebula-error.ts";
+import type { Principal } from "../rpc/call-context.ts";
+import { type Credential, credentialFrom } from "./credential-header.ts";
+import { VerifiedCredentials } from "./verified-credentials.ts";
+
+/** Who calls, and from where. */
+export type Caller = Readonly<{
+  principal: Principal;
+  /** Whether another part of this cluster made the call, for itself or for its own caller. */
+  viaPart: boolean;
+  /** Address of the caller; that of the gateway's caller where a gateway says so. */
+  peer: string;
+}>;
+
+/** The headers of a call, by lower-case name. */
+export type CallHeaders = { header(name: string): string | undefined };
+
+/** Finds out who calls. Rejects with `unauthenticated`. */
+export type Authenticate = (headers: CallHeaders, peer: string) => Promise<Caller>;
+
+export type AuthenticateOptions = Readonly<{
+  /** false: everybody is admin. */
+  enabled: boolean;
+  clusterKey: string;
+  admin: Readonly<{ user: string; password: string; token: string | undefined }>;
+}>;
+
+const KEPT_CREDENTIALS = 20_000;
+
+/** Checks credentials: those of the local admin, and the part token. The secrets themselves are not kept, only keyed digests of them. */
+export function createAuthenticate({ enabled, clusterKey, admin }: AuthenticateOptions): Authenticate {
+  const key = randomBytes(32);
+  const digest = (text: string): Buffer => createHmac("sha256", key).update(text).digest();
+  const expected = {
+    user: digest(admin.user),
+    password: digest(admin.password),
+    token: admin.token === undefined || admin.token === "" ? undefined : digest(admin.token),
+    part: digest(partToken(clusterKey)),
+  };
+  const localAdmin: Principal = { kind: "user", name: admin.user, admin: true };
+  const part: Principal = { kind: "part" };
+  const verified = new VerifiedCredentials(KEPT_CREDENTIALS);
+
+  /** Every comparison is made on digests of one length, and made whatever the others say: the time taken tells nothing. */
+  function verify(credential: Credential): Principal | undefined {
+    switch (credential.kind) {
+      case "basic": {
+        const user = timingSafeEqual(digest(credential.user), expected.user);
+        const password = timingSafeEqual(digest(credential.password), expected.password);
+        return user && password ? localAdmin : undefined;
+      }
+      case "bearer": {
+        if (expected.token === undefined) return undefined;
+        const asIs = timingSafeEqual(digest(credential.token), expected.token);
+        const encoded = timingSafeEqual(digest(Buffer.from(credential.token, "base64").toString("utf8")), expected.token);
+        return asIs || encoded ? localAdmin : undefined;
+      }
+      case "none":
+      case "unreadable":
+        return undefined;
+    }
+  }
+
+  function principalOf(header: string | undefined, viaPart: boolean): Principal {
+    if (!enabled) return localAdmin;
+    if (header !== undefined) {
+      const id = digest(header).toString("base64");
+      const known = verified.get(id);
+      if (known !== undefined) return known;
+      const found = verify(credentialFrom(header));
+      if (found !== undefined) {
+        verified.add(id, found);
+        return found;
+      }
+      throw new NebulaError("unauthenticated", "the authorization header holds no valid user and password, and no valid token");
+    }
+    if (viaPart) return part;
+    throw new NebulaError("unauthenticated", "this call needs an authorization header: Basic with user and password, or Bearer with a token");
+  }
+
+  return async (headers, peer) => {
+    const shown = headers.header(PART_TOKEN_HEADER);
+    const viaPart = shown !== undefined && timingSafeEqual(digest(shown), expected.part);
+    if (shown !== undefined && !viaPart) {
+      throw new NebulaError(
+        "unauthenticated",
+        `the ${PART_TOKEN_HEADER} header is not of this cluster: gateway and managers need the same NEBULA_CLUSTER_KEY`,
+      );
+    }
+    const principal = principalOf(headers.header("authorization"), viaPart);
+    const forwarded = viaPart ? headers.header(FORWARDED_FOR_HEADER) : undefined;
+    return { principal, viaPart, peer: forwarded ?? peer };
+  };
+}

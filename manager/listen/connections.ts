@@ -1,0 +1,29 @@
+import type { Socket } from "node:net";
+
+/** The open connections, by their peer's address and port as gRPC names it. */
+export class Connections {
+  readonly #byPeer = new Map<string, Socket>();
+
+  add(socket: Socket): void {
+    if (socket.remoteAddress === undefined) return; // gone already
+    const peer = `${socket.remoteAddress}:${socket.remotePort}`;
+    this.#byPeer.set(peer, socket);
+    socket.once("close", () => {
+      if (this.#byPeer.get(peer) === socket) this.#byPeer.delete(peer);
+    });
+  }
+
+  /** @param peer address:port, as a gRPC call's getPeer() says it */
+  of(peer: string): Socket | undefined {
+    return this.#byPeer.get(peer);
+  }
+
+  get size(): number {
+    return this.#byPeer.size;
+  }
+
+  /** Ends every connection now. */
+  destroyAll(): void {
+    for (const socket of this.#byPeer.values()) socket.destroy();
+  }
+}

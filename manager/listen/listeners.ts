@@ -1,0 +1,68 @@
+import { createServer, type Server, type Socket } from "node:net";
+import { messageOf, NebulaError } from "../../common/errors/nebula-error.ts";
+import type { Log } from "../../common/log/log.ts";
+import type { ListenAddress } from "../../common/settings/settings.ts";
+
+export type ListenOptions = Readonly<{
+  /** Sockets that share the port: each accepts one connection per turn of the event loop, so more of them let a storm in faster. More than one needs SO_REUSEPORT (Linux). */
+  listeners: number;
+  /** Connections that wait in the kernel to be accepted, per listener; net.core.somaxconn caps it. */
+  backlog: number;
+  log: Log;
+}>;
+
+export type Listeners = { readonly port: number /** No connection is accepted any more; open ones go on. */; close(): void };
+
+/** A dead peer that has no watch is found by TCP keepalive, after longer than any device's ping: it costs a living device no traffic. */
+const TCP_KEEPALIVE_AFTER_MS = 35 * 60_000;
+
+/** How many listeners this system can have on one port. */
+export const LISTENERS_HERE = process.platform === "linux" ? 8 : 1;
+
+/**
+ * Accepts connections. Rejects with `failed_precondition` when the address is taken or is none of this machine's.
+ * @param accept takes each connection over, before anything was read from it
+ */
+export async function openListeners(address: ListenAddress, options: ListenOptions, accept: (socket: Socket) => void): Promise<Listeners> {
+  const { host } = address;
+  if (options.listeners === 1) {
+    const only = await listen(address, options, false, accept);
+    return { port: portOf(only), close: () => only.close() };
+  }
+  // Sockets that share a port take it from nobody, not even from another manager: so the address is first taken alone.
+  const probe = await listen(address, options, false, (socket) => socket.destroy());
+  const port = portOf(probe);
+  await new Promise<void>((resolve) => probe.close(() => resolve()));
+  const servers: Server[] = [];
+  const close = () => {
+    for (const server of servers) server.close();
+  };
+  try {
+    for (let count = 0; count < options.listeners; count++) servers.push(await listen({ host, port }, options, true, accept));
+  } catch (error) {
+    close();
+    throw error;
+  }
+  return { port, close };
+}
+
+function listen(
+  { host, port }: ListenAddress,
+  { backlog, log }: ListenOptions,
+  reusePort: boolean,
+  accept: (socket: Socket) => void,
+): Promise<Server> {
+  const server = createServer({ keepAlive: true, keepAliveInitialDelay: TCP_KEEPALIVE_AFTER_MS }, accept);
+  return new Promise((resolve, reject) => {
+    server.on("error", (error) => {
+      if (server.listening) log.warn({ err: error }, "a connection could not be accepted");
+      else reject(new NebulaError("failed_precondition", `cannot listen on ${host}:${port}: ${messageOf(error)}`, { cause: error }));
+    });
+    server.listen({ host, port, backlog, reusePort }, () => resolve(server));
+  });
+}
+
+function portOf(server: Server): number {
+  const address = server.address();
+  return typeof address === "object" && address !== null ? address.port : 0;
+}

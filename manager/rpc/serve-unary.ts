@@ -1,0 +1,49 @@
+import { create, type DescMessage, type DescMethod, type Message, type MessageInitShape } from "@bufbuild/protobuf";
+import type { handleUnaryCall, ServerUnaryCall } from "@grpc/grpc-js";
+import type { Clock } from "../../common/clock/clock.ts";
+import { codeOf } from "../../common/errors/codes.ts";
+import { NebulaError } from "../../common/errors/nebula-error.ts";
+import type { Log } from "../../common/log/log.ts";
+import { REQUEST_ID_HEADER, requestIdFrom } from "../../common/rpc/request-id.ts";
+import { decoded, pathOf, Undecodable } from "../../common/rpc/service-definition.ts";
+import type { Gate } from "../access/gate.ts";
+import { asNebulaError } from "./as-nebula-error.ts";
+import type { CallContext } from "./call-context.ts";
+import { callHeaders } from "./call-headers.ts";
+import { errorStatus } from "./error-status.ts";
+import type { RpcMetrics } from "./rpc-metrics.ts";
+
+/** A handler of any unary method. Its request is of the method's input, which the decoder guarantees; hence the bivariant parameter. */
+export type AnyUnaryHandler = { handle(request: Message, context: CallContext): Promise<MessageInitShape<DescMessage>> }["handle"];
+
+export type RpcDeps = Readonly<{ gate: Gate; metrics: RpcMetrics; clock: Clock; log: Log }>;
+
+/** The one way from grpc-js into every unary handler: decode, let in, handle, and turn what was thrown into a status. */
+export function serveUnary(method: DescMethod, handler: AnyUnaryHandler, { gate, metrics, clock, log }: RpcDeps): handleUnaryCall<unknown, unknown> {
+  const path = pathOf(method);
+
+  async function answer(call: ServerUnaryCall<unknown, unknown>, requestId: string, signal: AbortSignal): Promise<Message> {
+    const request = decoded(method.input, call.request);
+    if (request instanceof Undecodable) throw new NebulaError("invalid_argument", `the request is no ${method.input.typeName}: ${request.reason}`);
+    const { principal, peer } = await gate(method, request, callHeaders(call.metadata), call.getPeer());
+    return create(method.output, await handler(request, { principal, signal, peer, requestId }));
+  }
+
+  return (call, callback) => {
+    const started = clock.monotonic();
+    const requestId = requestIdFrom(callHeaders(call.metadata).header(REQUEST_ID_HEADER));
+    const gone = new AbortController();
+    call.on("cancelled", () => gone.abort(new NebulaError("cancelled", "the caller went away, or its deadline passed")));
+    answer(call, requestId, gone.signal).then(
+      (response) => {
+        metrics.ended(path, 0, (clock.monotonic() - started) / 1000);
+        callback(null, response);
+      },
+      (thrown) => {
+        const error = asNebulaError(gone.signal.aborted ? gone.signal.reason : thrown, { method: path, requestId }, log);
+        metrics.ended(path, codeOf(error.kind), (clock.monotonic() - started) / 1000);
+        callback(errorStatus(error));
+      },
+    );
+  };
+}

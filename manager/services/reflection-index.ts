@@ -1,0 +1,79 @@
+import { type DescFile, type DescMessage, type DescService, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
+import { codeOf } from "../../common/errors/codes.ts";
+import type { ServerReflectionRequest, ServerReflectionResponseSchema } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
+
+type Answer = NonNullable<MessageInitShape<typeof ServerReflectionResponseSchema>["messageResponse"]>;
+
+/** What reflection answers of these services. */
+export class ReflectionIndex {
+  readonly #services: readonly string[];
+  readonly #files = new Map<string, DescFile>();
+  readonly #fileOfSymbol = new Map<string, DescFile>();
+
+  constructor(services: readonly DescService[]) {
+    this.#services = services.map(({ typeName }) => typeName).sort();
+    for (const service of services) this.#addFile(service.file);
+  }
+
+  answer({ messageRequest: request }: Pick<ServerReflectionRequest, "messageRequest">): Answer {
+    switch (request.case) {
+      case "listServices":
+        return { case: "listServicesResponse", value: { service: this.#services.map((name) => ({ name })) } };
+      case "fileByFilename":
+        return this.#fileAnswer(this.#files.get(request.value), `there is no file ${request.value}`);
+      case "fileContainingSymbol":
+        return this.#fileAnswer(this.#fileOfSymbol.get(request.value), `there is no symbol ${request.value}`);
+      case "fileContainingExtension":
+        return notFound(`there are no extensions of ${request.value.containingType}`);
+      case "allExtensionNumbersOfType":
+        return this.#fileOfSymbol.has(request.value)
+          ? { case: "allExtensionNumbersResponse", value: { baseTypeName: request.value, extensionNumber: [] } }
+          : notFound(`there is no type ${request.value}`);
+      case undefined:
+        return {
+          case: "errorResponse",
+          value: { errorCode: codeOf("invalid_argument"), errorMessage: "message_request: is empty; ask for a file, a symbol or the services" },
+        };
+    }
+  }
+
+  /** A file and all it imports, so that a client asks once. */
+  #fileAnswer(file: DescFile | undefined, missing: string): Answer {
+    if (file === undefined) return notFound(missing);
+    const files = new Set<DescFile>();
+    collect(file, files);
+    return {
+      case: "fileDescriptorResponse",
+      value: { fileDescriptorProto: [...files].map(({ proto }) => toBinary(FileDescriptorProtoSchema, proto)) },
+    };
+  }
+
+  #addFile(file: DescFile): void {
+    if (this.#files.has(file.proto.name)) return;
+    this.#files.set(file.proto.name, file);
+    for (const service of file.services) {
+      this.#fileOfSymbol.set(service.typeName, file);
+      for (const method of service.methods) this.#fileOfSymbol.set(`${service.typeName}.${method.name}`, file);
+    }
+    for (const { typeName } of file.enums) this.#fileOfSymbol.set(typeName, file);
+    for (const message of file.messages) this.#addMessage(message, file);
+    for (const dependency of file.dependencies) this.#addFile(dependency);
+  }
+
+  #addMessage(message: DescMessage, file: DescFile): void {
+    this.#fileOfSymbol.set(message.typeName, file);
+    for (const { typeName } of message.nestedEnums) this.#fileOfSymbol.set(typeName, file);
+    for (const nested of message.nestedMessages) this.#addMessage(nested, file);
+  }
+}
+
+function notFound(errorMessage: string): Answer {
+  return { case: "errorResponse", value: { errorCode: codeOf("not_found"), errorMessage } };
+}
+
+function collect(file: DescFile, into: Set<DescFile>): void {
+  if (into.has(file)) return;
+  into.add(file);
+  for (const dependency of file.dependencies) collect(dependency, into);
+}

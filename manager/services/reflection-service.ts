@@ -1,0 +1,56 @@
+import { create, type DescMethod, toBinary } from "@bufbuild/protobuf";
+import type { ServerDuplexStream } from "@grpc/grpc-js";
+import { codeOf } from "../../common/errors/codes.ts";
+import { NebulaError } from "../../common/errors/nebula-error.ts";
+import { REQUEST_ID_HEADER, requestIdFrom } from "../../common/rpc/request-id.ts";
+import { decoded, pathOf, Undecodable } from "../../common/rpc/service-definition.ts";
+import { ServerReflectionRequestSchema, ServerReflectionResponseSchema } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
+import { asNebulaError } from "../rpc/as-nebula-error.ts";
+import { callHeaders } from "../rpc/call-headers.ts";
+import { errorStatus } from "../rpc/error-status.ts";
+import type { RpcDeps } from "../rpc/serve-unary.ts";
+import type { ReflectionIndex } from "./reflection-index.ts";
+
+type Call = ServerDuplexStream<unknown, unknown>;
+
+/** Serves server reflection to whoever has a credential. v1 and v1alpha are the same bytes under two names: messages are read and written as v1's. */
+export function serveReflection(method: DescMethod, index: ReflectionIndex, { gate, metrics, log }: Omit<RpcDeps, "clock">): (call: Call) => void {
+  const path = pathOf(method);
+
+  async function open(call: Call): Promise<void> {
+    const headers = callHeaders(call.metadata);
+    try {
+      await gate(method, undefined, headers, call.getPeer());
+    } catch (thrown) {
+      fail(call, asNebulaError(thrown, { method: path, requestId: requestIdFrom(headers.header(REQUEST_ID_HEADER)) }, log));
+      return;
+    }
+    metrics.ended(path, 0);
+    call.on("data", (value: unknown) => answer(call, value));
+    call.on("end", () => call.end());
+  }
+
+  function answer(call: Call, value: unknown): void {
+    const request = decoded(ServerReflectionRequestSchema, value);
+    if (request instanceof Undecodable) {
+      fail(call, new NebulaError("invalid_argument", `the request is no ${method.input.typeName}: ${request.reason}`));
+      return;
+    }
+    const response = create(ServerReflectionResponseSchema, {
+      validHost: request.host,
+      originalRequest: request,
+      messageResponse: index.answer(request),
+    });
+    if (call.write(toBinary(ServerReflectionResponseSchema, response))) return;
+    call.pause(); // what waits to be sent is bounded
+    call.once("drain", () => call.resume());
+  }
+
+  function fail(call: Call, error: NebulaError): void {
+    metrics.ended(path, codeOf(error.kind));
+    call.removeAllListeners("data");
+    call.emit("error", errorStatus(error));
+  }
+
+  return (call) => void open(call);
+}

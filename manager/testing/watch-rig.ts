@@ -1,0 +1,190 @@
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { credentials } from "@grpc/grpc-js";
+import { Registry } from "prom-client";
+import type { Clock } from "../../common/clock/clock.ts";
+import { systemClock } from "../../common/clock/system-clock.ts";
+import type { ChangeFeed } from "../../common/feed/change-feed.ts";
+import { createMemoryFeed } from "../../common/feed/memory-feed.ts";
+import { silentLog } from "../../common/log/log.ts";
+import type { Membership } from "../../common/membership/membership.ts";
+import { createMemoryMembership } from "../../common/membership/memory-membership.ts";
+import { GrpcChannel } from "../../common/rpc/grpc-channel.ts";
+import type { ConfigStore, EntityKey, EntityWrite } from "../../common/storage/config-store.ts";
+import { createMemoryConfigCache } from "../../common/storage/memory/config-cache.ts";
+import { openSqliteConfigStore } from "../../common/storage/sqlite/config-store.ts";
+import { AppSchema } from "../../gen/nebula/v1/app_pb.ts";
+import { ConfigService, type WatchConfigRequestSchema, type WatchConfigResponse } from "../../gen/nebula/v1/config_pb.ts";
+import { DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
+import { createAuthenticate } from "../access/authenticate.ts";
+import { createGate } from "../access/gate.ts";
+import { Connections } from "../listen/connections.ts";
+import { openListeners } from "../listen/listeners.ts";
+import { createGrpcServer } from "../rpc/grpc-server.ts";
+import { createRpcMetrics } from "../rpc/rpc-metrics.ts";
+import { createOwnership } from "../watch/ownership.ts";
+import { serveWatch } from "../watch/serve-watch.ts";
+import { WatchHub } from "../watch/watch-hub.ts";
+import { createWatchMetrics } from "../watch/watch-metrics.ts";
+
+export const RIG_CLUSTER_KEY = "cluster key of a test";
+
+export type WatchRequest = Partial<Exclude<MessageInitShape<typeof WatchConfigRequestSchema>, { $typeName: string }>>;
+
+export type RigOptions = Readonly<{
+  clock?: Clock;
+  cacheTimeMs?: number;
+  membership?: Membership;
+  redirect?: boolean;
+  /** Puts something between the hub and the store. */
+  wrapStore?: (store: ConfigStore) => ConfigStore;
+  silence?: { everyMs: number; answerMs: number };
+}>;
+
+/** The watch as the manager has it, on a real listener, with real streams, and nothing else around it. */
+export class WatchRig implements AsyncDisposable {
+  readonly store: ConfigStore;
+  readonly hub: WatchHub;
+  readonly port: number;
+  readonly registry: Registry;
+  /** Whether announcements get lost. */
+  feedLoses = false;
+  readonly #feed: ChangeFeed;
+  readonly #stack: AsyncDisposableStack;
+  readonly #revisions = new Map<string, bigint>();
+
+  constructor(parts: { store: ConfigStore; hub: WatchHub; port: number; registry: Registry; feed: ChangeFeed; stack: AsyncDisposableStack }) {
+    this.store = parts.store;
+    this.hub = parts.hub;
+    this.port = parts.port;
+    this.registry = parts.registry;
+    this.#feed = parts.feed;
+    this.#stack = parts.stack;
+  }
+
+  /** A client's channel; its calls are the local admin's. */
+  channel(): GrpcChannel {
+    return this.#stack.use(new GrpcChannel(`127.0.0.1:${this.port}`, credentials.createInsecure()));
+  }
+
+  /** A watch as a device would have it. */
+  watch(request: WatchRequest, channel = this.channel()): TestWatch {
+    return new TestWatch(channel, { deviceGroup: "g", deviceId: "", boot: "b", ...request });
+  }
+
+  putApp(name: string, image: string): Promise<bigint> {
+    return this.#put({ kind: "app", name }, toBinary(AppSchema, create(AppSchema, { name, dockerImage: image })));
+  }
+
+  putGroup(name: string, apps: readonly string[], spread = 0): Promise<bigint> {
+    const body = toBinary(DeviceGroupSchema, create(DeviceGroupSchema, { name, apps: [...apps], pruneId: 1n, spread }));
+    return this.#put({ kind: "device_group", name }, body, { apps, cronJobs: [] });
+  }
+
+  async remove(key: EntityKey): Promise<bigint> {
+    const stored = await this.store.get(key);
+    return this.#put(key, stored?.body ?? new Uint8Array(), { apps: [], cronJobs: [] }, true);
+  }
+
+  async #put(key: EntityKey, body: Uint8Array, members?: EntityWrite["members"], deleted = false): Promise<bigint> {
+    const id = `${key.kind}/${key.name}`;
+    const expected = this.#revisions.get(id) ?? 0n;
+    const revision = expected + 1n;
+    const change = { deleted, body, action: deleted ? ("delete" as const) : ("update" as const), changedAt: 0, changedBy: "test" };
+    const outcome = await this.store.write({ ...key, ...change, expected, revision, ...(members === undefined ? {} : { members }) });
+    if (outcome.kind !== "written") throw new Error(`${id}: ${outcome.kind}`);
+    this.#revisions.set(id, revision);
+    if (!this.feedLoses) await this.#feed.publish({ kind: "entity", entity: key, revision });
+    return revision;
+  }
+
+  /** A figure of the hub's metrics, the sum over all its labels. */
+  async metric(name: string): Promise<number> {
+    const metric = await this.registry.getSingleMetric(name)?.get();
+    return (metric?.values ?? []).reduce((sum, { value }) => sum + value, 0);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+}
+
+export async function startWatchRig(options: RigOptions = {}): Promise<WatchRig> {
+  await using stack = new AsyncDisposableStack();
+  const clock = options.clock ?? systemClock;
+  const log = silentLog;
+  const registry = new Registry();
+  const store = stack.use(await openSqliteConfigStore({ path: ":memory:" }));
+  const configStore = options.wrapStore?.(store) ?? store;
+  const cacheTimeMs = options.cacheTimeMs ?? 60_000;
+  const configCache = stack.use(createMemoryConfigCache({ ttlMs: cacheTimeMs, clock }));
+  const feed = stack.use(createMemoryFeed({ log }));
+  const membership = options.membership ?? createMemoryMembership({ address: "self:1", boot: "self" });
+  const ownership = createOwnership({ membership, address: () => "self:1", redirect: options.redirect ?? true });
+  const hub: WatchHub = new WatchHub({
+    configStore,
+    configCache,
+    changeFeed: feed,
+    ownership,
+    clock,
+    log,
+    cacheTimeMs,
+    metrics: createWatchMetrics(registry, { streams: () => hub.streams, groups: () => hub.groups }),
+    tuning: { batch: 64, silence: options.silence ?? { everyMs: 5000, answerMs: 30_000 } },
+  });
+  const admin = { user: "admin", password: "secret", token: undefined };
+  const gate = createGate(createAuthenticate({ enabled: false, clusterKey: RIG_CLUSTER_KEY, admin }));
+  const connections = new Connections();
+  const watchConfig = serveWatch({ hub, gate, connections, metrics: createRpcMetrics(registry), log });
+  const { server, injector } = createGrpcServer([{ service: ConfigService, methods: { watchConfig } }]);
+  const listeners = await openListeners({ host: "127.0.0.1", port: 0 }, { listeners: 1, backlog: 100, log }, (socket) => {
+    connections.add(socket);
+    injector.injectConnection(socket);
+  });
+  stack.defer(async () => {
+    listeners.close();
+    await hub.stop();
+    connections.destroyAll();
+    await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+  });
+  return new WatchRig({ store, hub, port: listeners.port, registry, feed, stack: stack.move() });
+}
+
+type Answer = WatchConfigResponse["answer"];
+
+/** A watch of a test: its answers, as they come. */
+export class TestWatch {
+  readonly answers: Answer[] = [];
+  readonly #gone = new AbortController();
+  /** Resolves when the stream is over, to the error that ended it, if one did. */
+  readonly ended: Promise<unknown>;
+
+  constructor(channel: GrpcChannel, request: WatchRequest, headers: Readonly<Record<string, string>> = {}) {
+    this.ended = this.#read(channel, request, headers);
+  }
+
+  async #read(channel: GrpcChannel, request: WatchRequest, headers: Readonly<Record<string, string>>): Promise<unknown> {
+    try {
+      for await (const { answer } of channel.serverStream(ConfigService.method.watchConfig, request, { signal: this.#gone.signal, headers }))
+        this.answers.push(answer);
+      return undefined;
+    } catch (error) {
+      return error;
+    }
+  }
+
+  /** What was answered, in short: image@app-revision of the first app, or the kind of answer. */
+  get heard(): string[] {
+    return this.answers.map((answer) => {
+      if (answer.case !== "config") return answer.case ?? "nothing";
+      return (answer.value.config?.apps ?? []).map(({ app, revision }) => `${app?.dockerImage ?? "none"}@${revision}`).join(" ");
+    });
+  }
+
+  get last(): string | undefined {
+    return this.heard.at(-1);
+  }
+
+  close(): void {
+    this.#gone.abort();
+  }
+}
