@@ -1,10 +1,10 @@
-import { create } from "@bufbuild/protobuf";
-import { type App, ContainersPerSchema, StartingPortSchema } from "../../../gen/nebula/v1/app_pb.ts";
+import type { App } from "../../../gen/nebula/v1/app_pb.ts";
 import { moreContainerFields, v2ContainerFields } from "./container-fields.ts";
+import { parseContainersPer } from "./containers-per.ts";
 import { envField, envFieldOfCreate } from "./env-field.ts";
 import { type Field, numberField, textField, toggleField } from "./field.ts";
 import { healthField } from "./health-field.ts";
-import { parseContainersPer, parsePorts } from "./ports.ts";
+import { parsePorts } from "./ports.ts";
 
 const ownFields: readonly Field<App>[] = [
   textField(
@@ -16,14 +16,14 @@ const ownFields: readonly Field<App>[] = [
       help: "Published ports, host:container; each further container takes the next host port.",
     },
     (text, label) => ({
-      startingPorts: parsePorts(text, label).map((port) => create(StartingPortSchema, port)),
+      startingPorts: parsePorts(text, label),
     }),
   ),
   textField(
     "containers_per",
     { name: "containers-per", short: "c", placeholder: "server:1|cpu:N|memory:MB", help: "How many containers per device. Default: server:1." },
     (text, label) => ({
-      containersPer: create(ContainersPerSchema, parseContainersPer(text, label)),
+      containersPer: parseContainersPer(text, label),
     }),
   ),
   toggleField(

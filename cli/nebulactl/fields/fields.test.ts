@@ -92,7 +92,7 @@ describe("the flags of an app", () => {
       [app("-c", "instance:2").value, app("-c", "mem:512").value],
       [{ containers_per: { server: 2 } }, { containers_per: { memory_mb: 512 } }],
     );
-    for (const wrong of ["server", "server:x", "server:1.5", "box:1", "server:"]) assert.throws(() => app("-c", wrong), /--containers-per/, wrong);
+    for (const wrong of ["server", "server:x", "server:1:2", "box:1", "server:"]) assert.throws(() => app("-c", wrong), /--containers-per/, wrong);
   });
 
   it("give what v2 lacks", () => {

@@ -1,0 +1,85 @@
+import { strict as assert } from "node:assert";
+import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { readOriginalLogin, readProfiles, removeOriginalLogin, writeProfiles } from "./login-files.ts";
+import { parseOriginalLogin } from "./original-login.ts";
+import { NO_PROFILES, parseProfiles, printProfiles, type StoredLogin, withoutProfile, withProfile } from "./profiles.ts";
+
+const base64 = (text: string) => Buffer.from(text).toString("base64");
+const byPassword: StoredLogin = {
+  server: { protocol: "https", host: "prod", port: 443 },
+  credentials: { kind: "password", user: "ci", password: "p:w" },
+};
+const byToken: StoredLogin = { server: { protocol: "grpc", host: "::1", port: 50051 }, credentials: { kind: "token", token: "t" } };
+
+describe("the original tool's login", () => {
+  const file = { username: "root", password: base64("pä ss"), token: "", host: "nebula.example.com", port: 80, protocol: "http" };
+
+  it("is read, with password and token in base64 and empty texts for none", () => {
+    assert.deepEqual(parseOriginalLogin(JSON.stringify(file)), {
+      server: { protocol: "http", host: "nebula.example.com", port: 80 },
+      credentials: { kind: "password", user: "root", password: "pä ss" },
+    });
+    assert.deepEqual(parseOriginalLogin(JSON.stringify({ ...file, token: base64("tok") })).credentials, { kind: "token", token: "tok" });
+    assert.equal(parseOriginalLogin(JSON.stringify({ ...file, username: "", password: "" })).credentials, undefined);
+    assert.deepEqual(parseOriginalLogin(JSON.stringify({ ...file, port: "8443", protocol: "https" })).server, {
+      protocol: "https",
+      host: "nebula.example.com",
+      port: 8443,
+    });
+  });
+
+  it("says what to do when it can't be read", () => {
+    for (const text of ["", "[]", "{}", "null", '"x"'])
+      assert.throws(() => parseOriginalLogin(text), /~\/\.nebula\.json can't be read.*nebulactl login/);
+  });
+});
+
+describe("the profiles", () => {
+  it("come back as they were written", () => {
+    const profiles = withProfile(withProfile(NO_PROFILES, "prod", byPassword), "lab", byToken);
+    assert.deepEqual(parseProfiles(printProfiles(profiles)), profiles);
+    assert.equal(profiles.current, "lab");
+  });
+
+  it("lose the current one with its login", () => {
+    const profiles = withProfile(withProfile(NO_PROFILES, "prod", byPassword), "lab", byToken);
+    assert.deepEqual(withoutProfile(profiles, "lab"), { current: undefined, logins: new Map([["prod", byPassword]]) });
+    assert.deepEqual(withoutProfile(profiles, "prod").current, "lab");
+  });
+
+  it("say what to do when they can't be read", () => {
+    for (const text of ["", "[]", '{"profiles":[]}', '{"profiles":{"a":1}}', '{"profiles":{"a":{}}}'])
+      assert.throws(() => parseProfiles(text), /~\/\.nebulactl\.json can't be read/, text);
+  });
+});
+
+describe("the files of the home folder", () => {
+  let home: string;
+  beforeEach(async () => {
+    home = await mkdtemp(join(tmpdir(), "nebulactl-"));
+  });
+  afterEach(() => rm(home, { recursive: true }));
+
+  it("are absent at first", async () => {
+    assert.deepEqual(await readProfiles(home), NO_PROFILES);
+    assert.equal(await readOriginalLogin(home), undefined);
+    assert.equal(await removeOriginalLogin(home), false);
+  });
+
+  it("hold the logins for their owner alone, and nothing is left beside them", async () => {
+    const profiles = withProfile(NO_PROFILES, "prod", byPassword);
+    await writeProfiles(home, NO_PROFILES);
+    await writeProfiles(home, profiles);
+    assert.deepEqual(await readProfiles(home), profiles);
+    assert.equal((await stat(join(home, ".nebulactl.json"))).mode & 0o777, 0o600);
+    assert.deepEqual(await readdir(home), [".nebulactl.json"]);
+  });
+
+  it("lose the original's login on demand", async () => {
+    await writeFile(join(home, ".nebula.json"), '{"host":"a"}');
+    assert.equal(await removeOriginalLogin(home), true);
+    assert.deepEqual(await readdir(home), []);
+  });
+});
