@@ -31,8 +31,7 @@ export function startingPortsFromV2(value: unknown): PortsFromV2 {
     };
   }
   const outside = read.flatMap(({ path, ports = [] }) =>
-    ports
-      .flatMap(({ host, container }) => [host, container])
+    [...new Set(ports.flatMap(({ host, container }) => [host, container]))]
       .filter((port) => port < 1 || port > LARGEST_PORT)
       .map((port) => ({ field: path, description: `${port} is no port; 1 to ${LARGEST_PORT} would do` })),
   );
