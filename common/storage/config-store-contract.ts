@@ -32,6 +32,22 @@ function bodyOf(entity: StoredEntity | undefined): string {
   return Buffer.from(entity?.body ?? []).toString();
 }
 
+async function listAll(store: ConfigStore, limit: number): Promise<{ names: string[]; pages: number; largest: number }> {
+  const names: string[] = [];
+  let largest = 0;
+  for (let pages = 1, after: string | undefined; ; pages++) {
+    const page = await store.list("app", { limit, ...(after === undefined ? {} : { after }) });
+    assert.ok(page.items.length <= limit);
+    names.push(...page.items.map(({ name }) => name));
+    largest = Math.max(
+      largest,
+      page.items.reduce((bytes, { body }) => bytes + body.byteLength, 0),
+    );
+    if (page.next === undefined) return { names, pages, largest };
+    after = page.next;
+  }
+}
+
 /** What every ConfigStore promises. `open` yields a fresh, empty store; `reopen` closes one and opens what it left (absent where a store keeps nothing). */
 export function describeConfigStore(driver: string, open: () => Promise<{ store: ConfigStore; reopen?: () => Promise<ConfigStore> }>): void {
   describe(`ConfigStore: ${driver}`, () => {
@@ -130,17 +146,26 @@ export function describeConfigStore(driver: string, open: () => Promise<{ store:
     it("lists by name, page by page, each name once", async () => {
       const names = Array.from({ length: 25 }, (_, i) => `app-${String(i).padStart(3, "0")}`);
       for (const name of [...names].reverse()) await store.write(appWrite(name, 0n));
-      const listed: string[] = [];
-      let pages = 0;
-      for (let after: string | undefined; ; ) {
-        const page = await store.list("app", { limit: 10, ...(after === undefined ? {} : { after }) });
-        listed.push(...page.items.map(({ name }) => name));
-        pages++;
-        if (page.next === undefined) break;
-        after = page.next;
-      }
-      assert.deepEqual(listed, names);
-      assert.equal(pages, 3);
+      const listed = await listAll(store, 10);
+      assert.deepEqual(listed.names, names);
+      assert.equal(listed.pages, 3);
+    });
+
+    it("lists thousands of names, in pages of 1000", async () => {
+      const names = Array.from({ length: 2500 }, (_, i) => `app-${String(i).padStart(4, "0")}`);
+      for (let i = 0; i < names.length; i += 50) await Promise.all(names.slice(i, i + 50).map((name) => store.write(appWrite(name, 0n))));
+      const listed = await listAll(store, 1000);
+      assert.deepEqual(listed.names, names);
+      assert.equal(listed.pages, 3);
+      assert.equal((await store.getMany("app", names.slice(0, 1000))).size, 1000);
+    }).timeout(60_000);
+
+    it("ends a page early rather than make it larger than a gRPC client takes, and leaves none out", async () => {
+      const names = Array.from({ length: 80 }, (_, i) => `app-${String(i).padStart(2, "0")}`);
+      for (const name of names) await store.write(appWrite(name, 0n, { body: Buffer.alloc(64 * 1024, name) }));
+      const listed = await listAll(store, 1000);
+      assert.deepEqual(listed.names, names);
+      assert.ok(listed.largest < 4 * 1024 * 1024, `${listed.largest} bytes in a page`);
     });
 
     it("finds the groups that name an app or a cron_job, as they are now", async () => {

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { rename, rm } from "node:fs/promises";
+import { chmod, rename, rm } from "node:fs/promises";
 import { backup, DatabaseSync } from "node:sqlite";
 import { messageOf, NebulaError } from "../../errors/nebula-error.ts";
 
@@ -14,7 +14,10 @@ export async function backupSqlite(from: string, to: string): Promise<void> {
   await rm(partial, { force: true });
   const source = new DatabaseSync(from, { readOnly: true, timeout: 5000 });
   try {
+    // One read transaction for the whole copy: else every commit of the server in between would start it anew.
+    source.exec("BEGIN; SELECT count(*) FROM sqlite_schema");
     await backup(source, partial);
+    await chmod(partial, 0o600);
     await rename(partial, to);
   } catch (error) {
     await rm(partial, { force: true });

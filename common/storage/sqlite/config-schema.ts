@@ -1,4 +1,8 @@
-/** Schema of the config store, a version an entry; entries are only ever added. */
+/**
+ * Schema of the config store, a version an entry; entries are only ever added.
+ * Tables with a body have a rowid: WITHOUT ROWID would put bodies of up to 64 KiB among the keys, and reading a revision or trimming the history would read
+ * through them.
+ */
 export const CONFIG_MIGRATIONS: readonly string[] = [
   `
   CREATE TABLE cluster (
@@ -17,7 +21,7 @@ export const CONFIG_MIGRATIONS: readonly string[] = [
     changed_at INTEGER NOT NULL,
     changed_by TEXT NOT NULL,
     PRIMARY KEY (kind, name)
-  ) STRICT, WITHOUT ROWID;
+  ) STRICT;
   CREATE TABLE history (
     kind TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -28,7 +32,7 @@ export const CONFIG_MIGRATIONS: readonly string[] = [
     changed_at INTEGER NOT NULL,
     changed_by TEXT NOT NULL,
     PRIMARY KEY (kind, name, revision)
-  ) STRICT, WITHOUT ROWID;
+  ) STRICT;
   -- which device_groups name an app or a cron_job
   CREATE TABLE member (
     kind TEXT NOT NULL,

@@ -1,5 +1,5 @@
 import { strict as assert } from "node:assert";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isNebulaError } from "../../errors/nebula-error.ts";
@@ -49,6 +49,28 @@ describe("sqlite", () => {
     );
   });
 
+  it("makes files that only their owner can read, and says when a folder is missing", () => {
+    const path = newPath();
+    const database = openDatabase(path, ["CREATE TABLE a (x)"]);
+    for (const suffix of ["", "-wal", "-shm"]) assert.equal(statSync(path + suffix).mode & 0o777, 0o600, suffix);
+    database.close();
+    assert.throws(
+      () => openDatabase(join(folder, "missing", "a.db"), []),
+      (error) => isNebulaError(error, "unavailable") && /folder has to exist/.test(error.message),
+    );
+  });
+
+  it("brings an older schema to the newest, keeping what it holds, or leaves it when that fails", () => {
+    const path = newPath();
+    const older = openDatabase(path, ["CREATE TABLE a (x)"]);
+    older.exec("INSERT INTO a VALUES (7)");
+    older.close();
+    assert.throws(() => openDatabase(path, ["CREATE TABLE a (x)", "ALTER TABLE a ADD COLUMN y; INSERT INTO nowhere VALUES (1)"]), isNebulaError);
+    const newer = openDatabase(path, ["CREATE TABLE a (x)", "ALTER TABLE a ADD COLUMN y DEFAULT 8"]);
+    assert.deepEqual({ ...newer.prepare("SELECT x, y FROM a").get() }, { x: 7, y: 8 });
+    newer.close();
+  });
+
   it("lets one process have a data folder", () => {
     const lock = lockFolder(folder);
     assert.throws(
@@ -83,6 +105,13 @@ describe("sqlite", () => {
     assert.deepEqual(copied.cluster, store.cluster);
     const { items } = await copied.list("app", { limit: 1000 });
     assert.ok(items.length >= 200);
+    const numbers = items.map(({ name }) => Number(name.slice("app-".length))).sort((a, b) => a - b);
+    assert.deepEqual(
+      numbers,
+      numbers.map((_, i) => i),
+      "the store at one moment",
+    );
+    assert.equal(statSync(copy).mode & 0o777, 0o600);
     await assert.rejects(backupSqlite(path, copy), (error) => isNebulaError(error, "already_exists"));
   });
 });

@@ -17,6 +17,10 @@ import { inTransaction, openDatabase } from "./open-database.ts";
 
 /** Revisions of a name that the history keeps. */
 const KEPT_REVISIONS = 1000n;
+/** A page ends early when its bodies reach this many bytes: a gRPC client takes 4 MiB unless told otherwise, and nothing else runs while it is read. */
+const PAGE_BYTES = 2 * 1024 * 1024;
+/** The highest revision that the file can hold. */
+const MAX_REVISION = 2n ** 63n - 1n;
 
 const COLUMNS = "kind, name, revision, deleted, body, action, changed_at, changed_by";
 
@@ -93,11 +97,13 @@ class SqliteConfigStore implements ConfigStore {
   async write(write: EntityWrite): Promise<WriteOutcome> {
     const { kind, name, expected, revision, members } = write;
     if (revision <= expected) throw new NebulaError("internal", `revision ${revision} of ${kind} ${name} is not above ${expected}`);
+    if (revision > MAX_REVISION)
+      throw new NebulaError("invalid_argument", `revision ${revision} of ${kind} ${name}: the store takes at most ${MAX_REVISION}`);
     return guarded(() =>
       inTransaction(this.#database, (): WriteOutcome => {
         const stored = this.#storedRevision(kind, name);
         if (stored !== expected) return { kind: "conflict", revision: stored };
-        const values = [kind, name, revision, write.deleted ? 1 : 0, write.body, write.action, BigInt(write.changedAt), write.changedBy];
+        const values = [kind, name, revision, write.deleted ? 1 : 0, write.body, write.action, BigInt(Math.trunc(write.changedAt)), write.changedBy];
         this.#put.run(...values);
         this.#putHistory.run(...values);
         this.#trimHistory.run(kind, name, KEPT_REVISIONS - 1n);
@@ -115,10 +121,16 @@ class SqliteConfigStore implements ConfigStore {
 
   async list(kind: EntityKind, { after = "", limit }: { after?: string; limit: number }): Promise<Page<StoredEntity>> {
     return guarded(() => {
-      const items = this.#list.all(kind, after, limit + 1).map(entityOf);
-      const more = items.length > limit;
-      const page = items.slice(0, limit);
-      return { items: page, next: more ? page.at(-1)?.name : undefined };
+      const items: StoredEntity[] = [];
+      let bytes = 0;
+      for (const row of this.#list.iterate(kind, after, limit + 1)) {
+        // the row after the page's last one is read only to know that there is one
+        if (items.length === limit || bytes >= PAGE_BYTES) return { items, next: items.at(-1)?.name };
+        const entity = entityOf(row);
+        items.push(entity);
+        bytes += entity.body.byteLength;
+      }
+      return { items, next: undefined };
     });
   }
 
@@ -126,7 +138,7 @@ class SqliteConfigStore implements ConfigStore {
     return guarded(() => this.#groupsNaming.all(kind, name).map((row) => String(row.device_group)));
   }
 
-  async history({ kind, name }: EntityKey, { before = 2n ** 63n - 1n, limit }: { before?: bigint; limit: number }): Promise<readonly StoredEntity[]> {
+  async history({ kind, name }: EntityKey, { before = MAX_REVISION, limit }: { before?: bigint; limit: number }): Promise<readonly StoredEntity[]> {
     return guarded(() => this.#history.all(kind, name, before, limit).map(entityOf));
   }
 

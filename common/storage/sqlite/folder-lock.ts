@@ -1,6 +1,10 @@
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { messageOf, NebulaError } from "../../errors/nebula-error.ts";
+import { resultCode } from "./open-database.ts";
+
+/** SQLite's result code for a lock that somebody else holds. */
+const SQLITE_BUSY = 5;
 
 /**
  * Makes this process the only one that writes to a data folder, until disposed. It is a lock of the operating system (SQLite's on a file of its own): it goes
@@ -15,7 +19,7 @@ export function lockFolder(folder: string): Disposable {
     database.exec("BEGIN EXCLUSIVE");
   } catch (error) {
     database?.close();
-    if (messageOf(error).includes("locked")) {
+    if (resultCode(error) === SQLITE_BUSY) {
       throw new NebulaError(
         "failed_precondition",
         `the data folder ${folder} is in use by another Nebula process: stop that one, or give this one a folder of its own (NEBULA_DATA)`,

@@ -1,51 +1,82 @@
+import { closeSync, existsSync, openSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { messageOf, NebulaError } from "../../errors/nebula-error.ts";
 
 /** How long a statement waits for another process's lock (a backup reads, never writes), milliseconds. */
 const BUSY_TIMEOUT_MS = 5000;
 
+/** SQLite's result codes for a file that is damaged, or that never was a database: https://www.sqlite.org/rescode.html */
+const SQLITE_CORRUPT = 11;
+const SQLITE_NOTADB = 26;
+
 /**
- * Opens, and where needed creates or upgrades, an SQLite database: WAL, and every commit synced to the disk before it is acknowledged.
- * @param path a file, or ":memory:"
+ * Opens, and where needed creates or upgrades, an SQLite database: WAL, and every commit synced to the disk before it is acknowledged. A file that is made
+ * here is its owner's alone (0600): it holds env values.
+ * @param path a file in an existing folder, or ":memory:"
  * @param migrations SQL of every schema version, oldest first; entry i brings the schema from version i to i + 1. Entries are only ever added.
- * @throws NebulaError failed_precondition when the file is of a newer version or no SQLite database; unavailable when it can't be opened
+ * @throws NebulaError failed_precondition when the file is of a newer version, damaged or no SQLite database; unavailable when it can't be opened or written
  */
 export function openDatabase(path: string, migrations: readonly string[]): DatabaseSync {
-  let database: DatabaseSync;
+  let database: DatabaseSync | undefined;
   try {
+    if (path !== ":memory:") createForOwner(path);
     database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
-  } catch (error) {
-    throw new NebulaError("unavailable", `the database ${path} can't be opened: ${messageOf(error)}; its folder has to exist and be writable`, {
-      cause: error,
-    });
-  }
-  try {
     database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;");
     migrate(database, path, migrations);
     return database;
   } catch (error) {
-    database.close();
+    database?.close();
     if (error instanceof NebulaError) throw error;
-    throw new NebulaError(
-      "failed_precondition",
-      `the database ${path} can't be used: ${messageOf(error)}; restore it from a backup, or point NEBULA_DATA elsewhere`,
-      {
-        cause: error,
-      },
-    );
+    const code = resultCode(error);
+    if (code === SQLITE_CORRUPT || code === SQLITE_NOTADB) {
+      throw new NebulaError(
+        "failed_precondition",
+        `the database ${path} is damaged, or is none (${messageOf(error)}): restore it from a backup, or point NEBULA_DATA elsewhere`,
+        { cause: error },
+      );
+    }
+    throw new NebulaError("unavailable", `the database ${path} can't be opened (${messageOf(error)}): its folder has to exist and be writable`, {
+      cause: error,
+    });
   }
 }
 
-/** Runs `work` in one transaction: all of it is stored, or nothing. */
+/** Makes the file where there is none. One that is there is not opened: closing it again would drop the locks of this process's other connections. */
+function createForOwner(path: string): void {
+  try {
+    closeSync(openSync(path, "wx", 0o600)); // SQLite gives its -wal and -shm files the same mode
+  } catch (error) {
+    if (!existsSync(path)) throw error;
+  }
+}
+
+/**
+ * Runs `work` in one transaction: all of it is stored, or nothing.
+ * @throws what `work` throws; NebulaError unavailable, "outcome unknown", when the commit itself failed
+ */
 export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
   database.exec("BEGIN IMMEDIATE");
   try {
     const result = work();
-    database.exec("COMMIT");
+    commit(database);
     return result;
   } catch (error) {
     if (database.isTransaction) database.exec("ROLLBACK"); // a full disk has rolled it back already
     throw error;
+  }
+}
+
+/** SQLite's primary result code of what was thrown; undefined when that is no error of SQLite's. */
+export function resultCode(error: unknown): number | undefined {
+  return error instanceof Error && "errcode" in error && typeof error.errcode === "number" ? error.errcode & 0xff : undefined;
+}
+
+function commit(database: DatabaseSync): void {
+  try {
+    database.exec("COMMIT");
+  } catch (error) {
+    // When the sync failed, the commit may be in the file all the same, and come back after a crash.
+    throw new NebulaError("unavailable", `the store could not commit, outcome unknown: ${messageOf(error)}`, { cause: error });
   }
 }
 
