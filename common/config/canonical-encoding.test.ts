@@ -1,13 +1,14 @@
 import { strict as assert } from "node:assert";
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, equals, fromBinary, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { AppSchema } from "../../gen/nebula/v1/app_pb.ts";
 import { type Config, ConfigSchema } from "../../gen/nebula/v1/config_pb.ts";
 import { encodeCanonical } from "./canonical-encoding.ts";
 import { etagOf } from "./etag.ts";
 
+const keys = fc.oneof(fc.string(), fc.nat(20).map(String)); // an object lists whole numbers first
 const entries = fc
-  .uniqueArray(fc.tuple(fc.string(), fc.string()), { selector: ([key]) => key, maxLength: 8 })
+  .uniqueArray(fc.tuple(keys, fc.string()), { selector: ([key]) => key, maxLength: 8 })
   .filter((pairs) => pairs.every(([key]) => key !== "__proto__"));
 
 function configWith(pairs: readonly (readonly [string, string])[]): Config {
@@ -36,6 +37,23 @@ describe("encodeCanonical", () => {
           assert.deepEqual({ ...fromBinary(ConfigSchema, a).apps[0]?.app?.envVars }, Object.fromEntries(pairs));
         },
       ),
+    );
+  });
+
+  it("sorts maps of messages inside lists too, in all that a config can hold", () => {
+    const containersOf = (order: readonly string[]) => configWith(order.map((key) => [key, "x"])).apps;
+    const a = create(ConfigSchema, { apps: [...containersOf(["b", "a"]), ...containersOf(["d", "c"])] });
+    const b = create(ConfigSchema, { apps: [...containersOf(["a", "b"]), ...containersOf(["c", "d"])] });
+    assert.notDeepEqual(toBinary(ConfigSchema, a), toBinary(ConfigSchema, b));
+    assert.deepEqual(encodeCanonical(ConfigSchema, a), encodeCanonical(ConfigSchema, b));
+  });
+
+  it("tells different messages apart", () => {
+    fc.assert(
+      fc.property(entries, entries, (one, other) => {
+        const same = equals(ConfigSchema, configWith(one), configWith(other));
+        assert.equal(etagOf(encodeCanonical(ConfigSchema, configWith(one))) === etagOf(encodeCanonical(ConfigSchema, configWith(other))), same);
+      }),
     );
   });
 

@@ -1,9 +1,10 @@
 import { strict as assert } from "node:assert";
-import { create } from "@bufbuild/protobuf";
+import { clone, create, equals } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { type Config, ConfigSchema } from "../../gen/nebula/v1/config_pb.ts";
 import { mergeConfig } from "./merge-config.ts";
 import type { MergedState } from "./merged-state.ts";
+import { storeMergedState } from "./stored-merged-state.ts";
 
 const NAMES = ["a", "b", "c", "d"];
 const CLUSTER = { id: "11".repeat(16), epoch: 1n };
@@ -84,6 +85,7 @@ describe("mergeConfig", () => {
             config.apps.some(({ name, revision }) => revision < (state?.apps.get(name)?.revision ?? 0n)) ||
             config.groupRevision < (state?.groupRevision ?? 0n);
           assert.equal(result.kind === "merged" && result.ignoredEntry, older);
+          if (!older) assert.ok(equals(ConfigSchema, result.config, config), "nothing ignored: what arrived is what runs");
           state = result.state;
         }
       }),
@@ -125,6 +127,30 @@ describe("mergeConfig", () => {
       configOf(["a"], 10n, () => 10n),
     );
     assert.equal(late.kind, "ignored");
+  });
+
+  it("ignores a config that names no cluster, with and without a state", () => {
+    const state = mergeAll([configOf(["a"], 9n, () => 9n)]);
+    const nowhere = create(ConfigSchema, { deviceGroup: "pos", groupRevision: 10n });
+    assert.equal(mergeConfig(state, nowhere).kind, "ignored");
+    assert.equal(mergeConfig(undefined, nowhere).kind, "ignored");
+  });
+
+  it("changes neither of its arguments", () => {
+    fc.assert(
+      fc.property(sequences, (configs) => {
+        const [first, ...rest] = configs;
+        if (first === undefined) return;
+        const state = mergeAll([first]);
+        const before = storeMergedState(state);
+        for (const config of rest) {
+          const copy = clone(ConfigSchema, config);
+          mergeConfig(state, config);
+          assert.ok(equals(ConfigSchema, config, copy));
+        }
+        assert.deepEqual(storeMergedState(state), before);
+      }),
+    );
   });
 
   it("follows a device into another group of the same cluster, with what it knows", () => {

@@ -4,11 +4,11 @@ import type { MergedState } from "./merged-state.ts";
 
 /** What came of a config that arrived. */
 export type MergeResult = Readonly<
-  /** Merged with what was known of the same cluster. `ignoredEntry`: something in it was older than what is known. */
+  /** Merged with what was known of the same cluster. `ignoredEntry`: something in it was older than what is known; without it `config` is what arrived. */
   | { kind: "merged"; state: MergedState; config: Config; ignoredEntry: boolean }
   /** The first config, or one of another cluster or a higher epoch: nothing that was known counts any more (R4). */
   | { kind: "new_cluster"; state: MergedState; config: Config }
-  /** Of the same cluster with a lower epoch: from before a restore. */
+  /** Of the same cluster with a lower epoch, from before a restore; or of no cluster, as no server sends one. */
   | { kind: "ignored"; reason: string }
 >;
 
@@ -21,6 +21,7 @@ type Entry = { name: string; revision: bigint };
  */
 export function mergeConfig(state: MergedState | undefined, incoming: Config): MergeResult {
   const cluster = { id: incoming.cluster?.id ?? "", epoch: incoming.cluster?.epoch ?? 0n };
+  if (cluster.id === "") return { kind: "ignored", reason: "the config names no cluster, so its revisions say nothing" };
   if (state !== undefined && state.cluster.id === cluster.id) {
     if (cluster.epoch < state.cluster.epoch) {
       return {
@@ -48,17 +49,18 @@ function mergeWithin(state: MergedState, incoming: Config): MergeResult {
   const cronJobs = highest(state.cronJobs, incoming.cronJobs);
   const sameGroup = state.deviceGroup === incoming.deviceGroup;
   const staleGroup = sameGroup && incoming.groupRevision < state.groupRevision;
+  const stalePrune = sameGroup && incoming.pruneId < state.pruneId;
   const merged: MergedState = {
     cluster: state.cluster,
     deviceGroup: incoming.deviceGroup,
     groupRevision: staleGroup ? state.groupRevision : incoming.groupRevision,
-    pruneId: sameGroup && incoming.pruneId < state.pruneId ? state.pruneId : incoming.pruneId,
+    pruneId: stalePrune ? state.pruneId : incoming.pruneId,
     memberApps: staleGroup ? state.memberApps : incoming.apps.map(({ name }) => name),
     memberCronJobs: staleGroup ? state.memberCronJobs : incoming.cronJobs.map(({ name }) => name),
     apps: apps.entries,
     cronJobs: cronJobs.entries,
   };
-  return { kind: "merged", state: merged, config: configOf(merged), ignoredEntry: staleGroup || apps.ignored || cronJobs.ignored };
+  return { kind: "merged", state: merged, config: configOf(merged), ignoredEntry: staleGroup || stalePrune || apps.ignored || cronJobs.ignored };
 }
 
 function highest<E extends Entry>(known: ReadonlyMap<string, E>, incoming: readonly E[]): { entries: ReadonlyMap<string, E>; ignored: boolean } {
