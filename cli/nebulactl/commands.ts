@@ -1,6 +1,11 @@
 import type { CommandTable } from "./command/command.ts";
 import { GLOBAL_FLAGS } from "./command/global-flags.ts";
+import { apply } from "./nouns/apply.ts";
+import { apps } from "./nouns/apps.ts";
+import { cronJobs } from "./nouns/cron-jobs.ts";
+import { deviceGroups } from "./nouns/device-groups.ts";
 import { devices } from "./nouns/devices.ts";
+import { get } from "./nouns/get.ts";
 import { login } from "./nouns/login.ts";
 import { logout } from "./nouns/logout.ts";
 import { ping } from "./nouns/ping.ts";
@@ -13,5 +18,5 @@ export const commands: CommandTable = {
   program: "nebulactl",
   summary: "Describes what a fleet of devices runs, and shows what it does run.",
   globalFlags: GLOBAL_FLAGS,
-  entries: [devices, reports, prune, login, logout, profiles, ping],
+  entries: [apply, get, apps, cronJobs, deviceGroups, devices, reports, prune, login, logout, profiles, ping],
 };

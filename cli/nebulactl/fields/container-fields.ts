@@ -1,7 +1,8 @@
 import type { App } from "../../../gen/nebula/v1/app_pb.ts";
 import { PullPolicy } from "../../../gen/nebula/v1/container_pb.ts";
 import type { CronJob } from "../../../gen/nebula/v1/cron_job_pb.ts";
-import { type Field, numberField, repeatedField, textField, toggleField } from "./field.ts";
+import type { TextFlag } from "../command/flags.ts";
+import { type Field, field, numberField, repeatedField, textField, toggleField } from "./field.ts";
 import { logField } from "./log-field.ts";
 import { parseList, parsePair, parseWords } from "./text-values.ts";
 import { parseUlimit } from "./ulimits.ts";
@@ -16,15 +17,21 @@ const PULL_POLICIES: Readonly<Record<string, PullPolicy>> = {
   never: PullPolicy.NEVER,
 };
 
+export const IMAGE: TextFlag = {
+  kind: "text",
+  name: "image",
+  aliases: ["docker-image"],
+  short: "i",
+  placeholder: "IMAGE",
+  help: "The image: shop:1.5, registry:5000/shop@sha256:... .",
+};
+
 /** The fields that the original has flags for, with its flags. */
 export const v2ContainerFields: readonly Field<ContainerFields>[] = [
-  textField(
-    "docker_image",
-    { name: "image", aliases: ["docker-image"], short: "i", placeholder: "IMAGE", help: "The image: shop:1.5, registry:5000/shop@sha256:..." },
-    (dockerImage) => ({
-      dockerImage,
-    }),
-  ),
+  field([IMAGE], "docker_image", (values) => {
+    const dockerImage = values.text(IMAGE);
+    return dockerImage === undefined ? undefined : { dockerImage };
+  }),
   toggleField("running", { name: "running", short: "r", off: "stopped", offShort: "s", help: "Whether it runs. Default: running." }, (running) => ({
     running,
   })),

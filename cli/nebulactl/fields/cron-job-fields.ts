@@ -1,16 +1,23 @@
 import { type CronJob, CronOverlap } from "../../../gen/nebula/v1/cron_job_pb.ts";
+import type { TextFlag } from "../command/flags.ts";
 import { moreContainerFields, v2ContainerFields } from "./container-fields.ts";
 import { envField, envFieldOfCreate } from "./env-field.ts";
-import { type Field, textField } from "./field.ts";
+import { type Field, field, textField } from "./field.ts";
 
 const OVERLAPS: Readonly<Record<string, CronOverlap>> = { skip: CronOverlap.SKIP, replace: CronOverlap.REPLACE, allow: CronOverlap.ALLOW };
 
+export const SCHEDULE: TextFlag = {
+  kind: "text",
+  name: "schedule",
+  placeholder: '"*/5 * * * *"',
+  help: "When it runs: five cron fields, or @hourly, @daily, @weekly, @monthly, @yearly.",
+};
+
 const ownFields: readonly Field<CronJob>[] = [
-  textField(
-    "schedule",
-    { name: "schedule", placeholder: '"*/5 * * * *"', help: "When it runs: five cron fields, or @hourly, @daily, @weekly, @monthly, @yearly." },
-    (schedule) => ({ schedule }),
-  ),
+  field([SCHEDULE], "schedule", (values) => {
+    const schedule = values.text(SCHEDULE);
+    return schedule === undefined ? undefined : { schedule };
+  }),
   textField(
     "time_zone",
     { name: "time-zone", placeholder: "ZONE", help: "The schedule's time zone: Europe/Berlin. Default: the worker's." },

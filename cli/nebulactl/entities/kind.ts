@@ -1,0 +1,47 @@
+import { create } from "@bufbuild/protobuf";
+import type { Violation } from "../../../common/errors/nebula-error.ts";
+import type { Resource, ResourceKind } from "../../../common/resources/resource.ts";
+import { validateApp } from "../../../common/validation/app.ts";
+import { validateCronJob } from "../../../common/validation/cron-job.ts";
+import { validateDeviceGroup } from "../../../common/validation/device-group.ts";
+import { type App, AppSchema } from "../../../gen/nebula/v1/app_pb.ts";
+import { type CronJob, CronJobSchema } from "../../../gen/nebula/v1/cron_job_pb.ts";
+import { type DeviceGroup, DeviceGroupSchema } from "../../../gen/nebula/v1/device_group_pb.ts";
+import { appCalls } from "./app-calls.ts";
+import { cronJobCalls } from "./cron-job-calls.ts";
+import { deviceGroupCalls } from "./device-group-calls.ts";
+import type { Entity, EntityCalls } from "./entity-calls.ts";
+
+/** All that the commands need to know of one kind of entity besides its flags and columns. */
+export type Kind<M extends Entity> = Readonly<{
+  kind: ResourceKind;
+  calls: EntityCalls<M>;
+  /** An entity of that name in which everything else is as given, or its default. */
+  make(name: string, fields: Partial<M>): M;
+  validate(entity: M): Violation[];
+  toResource(entity: M): Resource;
+}>;
+
+export const appKind: Kind<App> = {
+  kind: "app",
+  calls: appCalls,
+  make: (name, fields) => Object.assign(create(AppSchema), fields, { name }),
+  validate: validateApp,
+  toResource: (app) => ({ kind: "app", app }),
+};
+
+export const cronJobKind: Kind<CronJob> = {
+  kind: "cron_job",
+  calls: cronJobCalls,
+  make: (name, fields) => Object.assign(create(CronJobSchema), fields, { name }),
+  validate: validateCronJob,
+  toResource: (cronJob) => ({ kind: "cron_job", cronJob }),
+};
+
+export const deviceGroupKind: Kind<DeviceGroup> = {
+  kind: "device_group",
+  calls: deviceGroupCalls,
+  make: (name, fields) => Object.assign(create(DeviceGroupSchema), fields, { name }),
+  validate: validateDeviceGroup,
+  toResource: (deviceGroup) => ({ kind: "device_group", deviceGroup }),
+};

@@ -1,0 +1,43 @@
+import { strict as assert } from "node:assert";
+import type { JsonObject } from "@bufbuild/protobuf";
+import { describeChange, fieldChanges } from "./resource-changes.ts";
+
+function described(before: JsonObject, after: JsonObject): string[] {
+  return fieldChanges(before, after).flatMap((change) => describeChange(change).map((line) => `${change.field} ${line}`));
+}
+
+describe("the changes between two resources", () => {
+  it("are the fields that differ, an absent one being its default", () => {
+    assert.deepEqual(described({ docker_image: "shop:1.4", running: false }, { docker_image: "shop:1.5", privileged: true }), [
+      "docker_image shop:1.4 -> shop:1.5",
+      "privileged default -> true",
+      "running false -> default",
+    ]);
+    assert.deepEqual(described({ env_vars: { A: "1" } }, { env_vars: { A: "1" } }), []);
+  });
+
+  it("say of maps which keys come, go and change", () => {
+    assert.deepEqual(described({ env_vars: { A: "1", B: "2", C: "" } }, { env_vars: { B: "3", C: "", D: "x=y" } }), [
+      "env_vars - A",
+      "env_vars B: 2 -> 3",
+      "env_vars + D=x=y",
+    ]);
+    assert.deepEqual(described({}, { labels: { a: "b" } }), ["labels + a=b"]);
+    assert.deepEqual(described({ healthcheck: { test: ["NONE"] } }, { healthcheck: { test: ["CMD", "x"], retries: 2 } }), [
+      "healthcheck + retries=2",
+      'healthcheck test: ["NONE"] -> ["CMD","x"]',
+    ]);
+  });
+
+  it("say of lists of names which come and go, and show the whole where the order changes or an item repeats", () => {
+    assert.deepEqual(described({ apps: ["web", "api"] }, { apps: ["web", "till", "x"] }), ["apps - api", "apps + till", "apps + x"]);
+    assert.deepEqual(described({}, { apps: ["web"] }), ["apps + web"]);
+    assert.deepEqual(described({ apps: ["a", "b"] }, { apps: ["b", "a"] }), ['apps ["a","b"] -> ["b","a"]']);
+    assert.deepEqual(described({ command: ["a", "a"] }, { command: ["a"] }), ['command ["a","a"] -> ["a"]']);
+    assert.deepEqual(described({ starting_ports: [80] }, { starting_ports: [80, { "8080": "80" }] }), ['starting_ports [80] -> [80,{"8080":"80"}]']);
+  });
+
+  it("show how many containers as a whole", () => {
+    assert.deepEqual(described({}, { containers_per: { cpu: 2 } }), ['containers_per default -> {"cpu":2}']);
+  });
+});

@@ -1,0 +1,122 @@
+import type { JsonObject } from "@bufbuild/protobuf";
+import { invalidArgument, NebulaError } from "../../../common/errors/nebula-error.ts";
+import { parseResourceFiles, type ResourceViolation, resourceViolationLine } from "../../../common/resources/parse-resources.ts";
+import { entityOf, type Resource } from "../../../common/resources/resource.ts";
+import { type BoundResource, bindResource, ifFound, inOrder, revisionOf, type WrittenResource } from "../apply/bound-resource.ts";
+import { inBatches } from "../apply/in-batches.ts";
+import { missingMembers } from "../apply/missing-members.ts";
+import { readResourceFiles } from "../apply/read-resource-files.ts";
+import type { Command } from "../command/command.ts";
+import type { CommandContext } from "../command/context.ts";
+import type { TextFlag } from "../command/flags.ts";
+import { appKind, cronJobKind } from "../entities/kind.ts";
+import { fieldChanges } from "../entities/resource-changes.ts";
+import { resourceJson } from "../entities/resource-json.ts";
+import { describeError } from "../errors/describe-error.ts";
+import { printWarnings } from "./entity-changes.ts";
+import { titleOf, writtenLines } from "./written.ts";
+
+const FILE: TextFlag = {
+  kind: "text",
+  name: "file",
+  aliases: ["filename"],
+  short: "f",
+  placeholder: "FILE",
+  repeatable: true,
+  help: "A resource file, a folder of them, or - for standard input.",
+};
+
+/** Reads under way at once. */
+const READS = 8;
+
+/** A resource, and what was stored under its name when the apply began. */
+type Planned = Readonly<{ bound: BoundResource; stored: Resource | undefined }>;
+
+/** Makes the server hold what resource files describe. */
+export const apply: Command = {
+  kind: "command",
+  name: "apply",
+  summary: "Creates or changes what resource files describe.",
+  details: [
+    "A resource file is YAML (or JSON), a document for each app, cron_job or device_group. What a document leaves out gets its default. All files are",
+    "checked first; then apps, cron_jobs and device_groups are written, in that order. The first error ends it, and it says what was written.",
+  ],
+  arguments: [],
+  required: [FILE],
+  flags: [FILE],
+  outputs: ["table", "json"],
+  examples: ["nebulactl apply -f shop.yaml", "nebulactl get all -o yaml | nebulactl apply --profile other -f -"],
+  async run(context) {
+    const { values, io } = context;
+    const parsed = parseResourceFiles(await readResourceFiles(values.all(FILE), io.readStdin));
+    if (parsed.kind === "invalid") throw invalidFiles(parsed.violations);
+    const planned = await readStored(inOrder(parsed.resources), context);
+    const width = Math.max(0, ...planned.map(({ bound }) => titleOf(bound.resource).length));
+    const written: string[] = [];
+    for (const [index, plan] of planned.entries()) {
+      const title = titleOf(plan.bound.resource);
+      const outcome = await write(plan, context).catch(async (error: unknown) => {
+        throw stopped(title, error, await describe(error, context), written, planned.length - index - 1);
+      });
+      printWarnings(outcome.warnings, context);
+      if (revisionOf(outcome.resource) !== (plan.stored === undefined ? undefined : revisionOf(plan.stored))) written.push(title);
+      io.out(
+        context.output === "json"
+          ? `${JSON.stringify(outcomeJson(plan.stored, outcome.resource))}\n`
+          : writtenLines(plan.stored, outcome.resource, width).join(""),
+      );
+    }
+    return 0;
+  },
+};
+
+/** Reads what is stored of each resource, and refuses groups whose members would be nowhere, before anything is written. */
+async function readStored(resources: readonly Resource[], context: CommandContext): Promise<Planned[]> {
+  const planned = await inBatches(resources.map(bindResource), READS, async (bound) => ({ bound, stored: await bound.stored(context) }));
+  const missing = await missingMembers(
+    planned.map(({ bound, stored }) => ({ resource: bound.resource, stored })),
+    (members) => inBatches(members, READS, async ({ kind, name }) => (await ifFound<unknown>(callsOf(kind).get(context, name))) !== undefined),
+  );
+  if (missing.length > 0) throw invalidArgument(missing);
+  return planned;
+}
+
+function callsOf(kind: "app" | "cron_job") {
+  return kind === "app" ? appKind.calls : cronJobKind.calls;
+}
+
+function write({ bound, stored }: Planned, context: CommandContext): Promise<WrittenResource> {
+  return stored === undefined ? bound.create(context) : bound.replace(context, revisionOf(stored));
+}
+
+async function describe(error: unknown, context: CommandContext): Promise<string> {
+  return describeError(error, await context.login()).join(" ");
+}
+
+function stopped(title: string, cause: unknown, reason: string, written: readonly string[], left: number): NebulaError {
+  const before = written.length === 0 ? "nothing was written before it" : `written before it: ${written.join(", ")}`;
+  const after = left === 0 ? "" : `; not tried: ${left} more`;
+  return new NebulaError("failed_precondition", `stopped at ${title}: ${reason} (${before}${after})`, { cause });
+}
+
+function invalidFiles(violations: readonly ResourceViolation[]): NebulaError {
+  const lines = violations.map(resourceViolationLine);
+  return new NebulaError("invalid_argument", lines[0] ?? "the files can't be read", {
+    violations: violations.map(({ description }, index) => ({ field: (lines[index] ?? "").replace(`: ${description}`, ""), description })),
+  });
+}
+
+function outcomeJson(before: Resource | undefined, after: Resource): JsonObject {
+  const revision = revisionOf(after);
+  const old = before === undefined ? undefined : revisionOf(before);
+  const result = old === undefined ? "created" : old === revision ? "unchanged" : "updated";
+  const changes = before === undefined || result === "unchanged" ? [] : fieldChanges(resourceJson(before), resourceJson(after));
+  return {
+    kind: after.kind,
+    name: entityOf(after).name,
+    result,
+    ...(old === undefined ? {} : { revision_before: String(old) }),
+    revision: String(revision),
+    changes: changes.map(({ field, before: was, after: is }) => ({ field, before: was ?? null, after: is ?? null })),
+  };
+}

@@ -1,0 +1,90 @@
+import { containersPerToV2 } from "../../../common/v2/containers-per.ts";
+import { startingPortsToV2 } from "../../../common/v2/starting-ports.ts";
+import { type App, AppService } from "../../../gen/nebula/v1/app_pb.ts";
+import type { Command, Noun } from "../command/command.ts";
+import type { CommandContext } from "../command/context.ts";
+import type { TextFlag } from "../command/flags.ts";
+import { answered, condition } from "../entities/entity-calls.ts";
+import { appKind } from "../entities/kind.ts";
+import { appFieldsOfCreate, appFieldsOfUpdate } from "../fields/app-fields.ts";
+import { IMAGE } from "../fields/container-fields.ts";
+import { IF_REVISION, ifRevision } from "./entity-changes.ts";
+import { entityNoun } from "./entity-noun.ts";
+
+const APP: TextFlag = { kind: "text", name: "app", short: "a", placeholder: "APP", help: "The app's name." };
+
+type Request = Readonly<{ name: string; ifRevision?: bigint }>;
+
+/** Apps: what devices run all the time. */
+export const apps: Noun = entityNoun<App>({
+  kind: appKind,
+  name: "apps",
+  aliases: ["app"],
+  summary: "Manages apps: what devices run all the time.",
+  nameFlag: APP,
+  requiredAtCreate: [IMAGE],
+  fieldsOfCreate: appFieldsOfCreate,
+  fieldsOfUpdate: appFieldsOfUpdate,
+  header: ["APP", "REVISION", "IMAGE", "RUNNING", "PORTS", "CONTAINERS"],
+  row: (app) => [app.name, String(app.revision), app.dockerImage, app.running === false ? "no" : "yes", portsText(app), containersText(app)],
+  examples: {
+    create: [
+      "nebulactl apps create web --image shop:1.5 --starting_ports 8080:80 --env REGION=eu",
+      "nebulactl apps create --app web --image shop:1.5 --containers_per cpu:1 --rolling",
+    ],
+    update: [
+      "nebulactl apps update web --image shop:1.6",
+      "nebulactl apps update web --env REGION=us --unset-env DEBUG",
+      "nebulactl apps update web --redeploy",
+    ],
+  },
+  moreVerbs: [
+    powerVerb("start", "Starts an app.", async ({ client, signal }, request) => (await (await client(AppService)).startApp(request, { signal })).app),
+    powerVerb(
+      "stop",
+      "Stops an app: its containers are removed.",
+      async ({ client, signal }, request) => (await (await client(AppService)).stopApp(request, { signal })).app,
+    ),
+    powerVerb(
+      "restart",
+      "Makes an app's containers anew, with a fresh pull.",
+      async ({ client, signal }, request) => (await (await client(AppService)).restartApp(request, { signal })).app,
+    ),
+  ],
+});
+
+function powerVerb(name: string, summary: string, call: (context: CommandContext, request: Request) => Promise<App | undefined>): Command {
+  return {
+    kind: "command",
+    name,
+    summary,
+    arguments: [{ label: "APP", flag: APP }],
+    required: [APP],
+    flags: [IF_REVISION],
+    async run(context) {
+      const app = answered(await call(context, { name: context.values.text(APP) ?? "", ...condition(ifRevision(context)) }), "app");
+      context.io.out(`app ${app.name} ${name === "stop" ? "stopped" : `${name}ed`}, revision ${app.revision}\n`);
+      return 0;
+    },
+  };
+}
+
+/** `80, 8080:80, 53/udp`: as --starting_ports takes them. */
+function portsText({ startingPorts }: App): string {
+  return startingPortsToV2(startingPorts)
+    .map((port) =>
+      typeof port === "object"
+        ? Object.entries(port)
+            .map(([host, container]) => `${host}:${container}`)
+            .join(",")
+        : String(port),
+    )
+    .join(",");
+}
+
+/** `server:1`: as --containers_per takes it. */
+function containersText({ containersPer }: App): string {
+  return Object.entries(containersPerToV2(containersPer))
+    .map(([kind, number]) => `${kind}:${number}`)
+    .join("");
+}

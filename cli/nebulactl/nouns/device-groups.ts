@@ -1,0 +1,42 @@
+import { type DeviceGroup, DeviceGroupService } from "../../../gen/nebula/v1/device_group_pb.ts";
+import type { Noun } from "../command/command.ts";
+import type { TextFlag } from "../command/flags.ts";
+import { answered } from "../entities/entity-calls.ts";
+import { deviceGroupKind } from "../entities/kind.ts";
+import { deviceGroupFields } from "../fields/device-group-fields.ts";
+import { entityNoun } from "./entity-noun.ts";
+
+const DEVICE_GROUP: TextFlag = { kind: "text", name: "device-group", short: "d", placeholder: "DEVICE_GROUP", help: "The device_group's name." };
+
+/** Device_groups: what belongs together on a set of devices. */
+export const deviceGroups: Noun = entityNoun<DeviceGroup>({
+  kind: deviceGroupKind,
+  name: "device-groups",
+  aliases: ["device-group"],
+  summary: "Manages device_groups: what belongs together on a set of devices.",
+  nameFlag: DEVICE_GROUP,
+  requiredAtCreate: [],
+  fieldsOfCreate: deviceGroupFields,
+  fieldsOfUpdate: deviceGroupFields,
+  header: ["DEVICE_GROUP", "REVISION", "APPS", "CRON_JOBS", "PRUNE_ID"],
+  row: ({ name, revision, apps, cronJobs, pruneId }) => [name, String(revision), apps.join(","), cronJobs.join(","), String(pruneId)],
+  examples: {
+    create: ["nebulactl device-groups create pos --apps web,api --cron_jobs backup"],
+    update: ["nebulactl device_groups update --device_group pos --apps web,api,till"],
+  },
+  moreVerbs: [
+    {
+      kind: "command",
+      name: "prune",
+      summary: "Has the devices of a device_group remove their unused images, once.",
+      arguments: [{ label: "DEVICE_GROUP", flag: DEVICE_GROUP }],
+      required: [DEVICE_GROUP],
+      async run({ client, values, signal, io }) {
+        const { deviceGroup } = await (await client(DeviceGroupService)).prune({ name: values.text(DEVICE_GROUP) ?? "" }, { signal });
+        const { name, pruneId } = answered(deviceGroup, "device_group");
+        io.out(`device_group ${name} prunes, prune_id ${pruneId}\n`);
+        return 0;
+      },
+    },
+  ],
+});

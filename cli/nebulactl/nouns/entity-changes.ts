@@ -1,0 +1,128 @@
+import { invalidArgument, NebulaError } from "../../../common/errors/nebula-error.ts";
+import type { Command } from "../command/command.ts";
+import type { CommandContext } from "../command/context.ts";
+import type { NumberFlag, SwitchFlag } from "../command/flags.ts";
+import type { Entity } from "../entities/entity-calls.ts";
+import type { Kind } from "../entities/kind.ts";
+import { entityJson } from "../entities/resource-json.ts";
+import { readFields } from "../fields/field.ts";
+import { renderValue } from "../output/render-value.ts";
+import { confirmDelete, YES } from "./confirm.ts";
+import { argumentOf, type EntityNoun, OUTPUTS } from "./entity-noun.ts";
+import { writtenLines } from "./written.ts";
+
+const REDEPLOY: SwitchFlag = {
+  kind: "switch",
+  name: "redeploy",
+  help: "Raises the revision where nothing differs; an app's containers are then made anew.",
+};
+export const IF_REVISION: NumberFlag = {
+  kind: "number",
+  name: "if-revision",
+  placeholder: "N",
+  min: 1,
+  integer: true,
+  help: "Only when it is at this revision; otherwise nothing is changed.",
+};
+
+/** --if-revision as the API takes it. */
+export function ifRevision({ values }: Pick<CommandContext, "values">): bigint | undefined {
+  const revision = values.number(IF_REVISION);
+  return revision === undefined ? undefined : BigInt(revision);
+}
+
+/** `create`: every field has a flag. */
+export function createVerb<M extends Entity>(spec: EntityNoun<M>): Command {
+  const { kind, nameFlag, requiredAtCreate, fieldsOfCreate, examples } = spec;
+  return {
+    kind: "command",
+    name: "create",
+    summary: `Creates ${oneOf(kind)}.`,
+    arguments: [argumentOf(spec)],
+    required: [nameFlag, ...requiredAtCreate],
+    flags: fieldsOfCreate.flatMap(({ flags }) => flags),
+    outputs: OUTPUTS,
+    examples: examples.create,
+    async run(context) {
+      const entity = kind.make(context.values.text(nameFlag) ?? "", readFields(fieldsOfCreate, context.values).value);
+      const violations = kind.validate(entity);
+      if (violations.length > 0) throw invalidArgument(violations);
+      const written = await kind.calls.create(context, entity);
+      printWritten(kind, undefined, written.entity, written.warnings, context);
+      return 0;
+    },
+  };
+}
+
+/** `update`: only the given fields change. */
+export function updateVerb<M extends Entity>(spec: EntityNoun<M>): Command {
+  const { kind, nameFlag, fieldsOfUpdate, examples } = spec;
+  return {
+    kind: "command",
+    name: "update",
+    summary: `Changes the given fields of ${oneOf(kind)}; the others stay.`,
+    arguments: [argumentOf(spec)],
+    required: [nameFlag],
+    flags: [...fieldsOfUpdate.flatMap(({ flags }) => flags), REDEPLOY, IF_REVISION],
+    outputs: OUTPUTS,
+    examples: examples.update,
+    async run(context) {
+      const { values } = context;
+      const name = values.text(nameFlag) ?? "";
+      const { paths, value } = readFields(fieldsOfUpdate, values);
+      const redeploy = values.on(REDEPLOY);
+      if (paths.length === 0 && !redeploy) {
+        throw new NebulaError("invalid_argument", `nothing to change in ${kind.kind} ${name}: give a field's flag, or --redeploy`);
+      }
+      // Read only to show what changes: the update itself is merged into whatever is stored then.
+      const { entity: before } = await kind.calls.get(context, name);
+      const written = await kind.calls.update(context, { entity: kind.make(name, value), paths, ifRevision: ifRevision(context), redeploy });
+      printWritten(kind, before, written.entity, written.warnings, context);
+      return 0;
+    },
+  };
+}
+
+/** `delete`, which asks first on a terminal. */
+export function deleteVerb<M extends Entity>(spec: EntityNoun<M>): Command {
+  const { kind, nameFlag } = spec;
+  return {
+    kind: "command",
+    name: "delete",
+    summary: `Deletes ${oneOf(kind)}.`,
+    arguments: [argumentOf(spec)],
+    required: [nameFlag],
+    flags: [YES, IF_REVISION],
+    async run(context) {
+      const name = context.values.text(nameFlag) ?? "";
+      await confirmDelete(`${kind.kind} ${name}`, context);
+      const { revision, warnings } = await kind.calls.remove(context, name, ifRevision(context));
+      printWarnings(warnings, context);
+      context.io.out(`${kind.kind} ${name} deleted, revision ${revision}\n`);
+      return 0;
+    },
+  };
+}
+
+/** What a write changed: a line for a person with the fields below it, or the entity as stored. @param before undefined: it was created */
+export function printWritten<M extends Entity>(
+  kind: Kind<M>,
+  before: M | undefined,
+  after: M,
+  warnings: readonly string[],
+  context: Pick<CommandContext, "io" | "output" | "paint">,
+): void {
+  const { io, output, paint } = context;
+  printWarnings(warnings, context);
+  const resource = kind.toResource(after);
+  const text = () => writtenLines(before === undefined ? undefined : kind.toResource(before), resource, 0).join("");
+  io.out(renderValue({ text, json: () => entityJson(resource) }, output, paint));
+}
+
+export function printWarnings(warnings: readonly string[], { io }: Pick<CommandContext, "io">): void {
+  for (const warning of warnings) io.err(`warning: ${warning}\n`);
+}
+
+function oneOf<M extends Entity>({ kind }: Kind<M>): string {
+  return kind === "app" ? "an app" : `a ${kind}`;
+}

@@ -1,0 +1,78 @@
+import { NebulaError } from "../../../common/errors/nebula-error.ts";
+import { printResource } from "../../../common/resources/print-resources.ts";
+import type { Resource } from "../../../common/resources/resource.ts";
+import { nearestName } from "../../../common/validation/nearest-name.ts";
+import type { Command } from "../command/command.ts";
+import type { CommandContext } from "../command/context.ts";
+import { normaliseName, type TextFlag } from "../command/flags.ts";
+import type { Entity } from "../entities/entity-calls.ts";
+import { appKind, cronJobKind, deviceGroupKind, type Kind } from "../entities/kind.ts";
+import { allPages } from "../entities/pages.ts";
+import { resourceJson } from "../entities/resource-json.ts";
+
+const NOUN: TextFlag = { kind: "text", name: "kind", placeholder: "NOUN", help: "What to print: apps, cron-jobs, device-groups or all." };
+const NAME: TextFlag = { kind: "text", name: "name", placeholder: "NAME", help: "Only the one of this name." };
+
+type Source = Readonly<{ one(context: CommandContext, name: string): Promise<Resource>; all(context: CommandContext): AsyncIterable<Resource> }>;
+
+const SOURCES: ReadonlyMap<string, Source> = new Map([
+  ["apps", sourceOf(appKind)],
+  ["cron-jobs", sourceOf(cronJobKind)],
+  ["device-groups", sourceOf(deviceGroupKind)],
+]);
+
+/** Prints resources as `apply -f` takes them. */
+export const get: Command = {
+  kind: "command",
+  name: "get",
+  summary: "Prints resources as apply -f takes them.",
+  arguments: [
+    { label: "NOUN", flag: NOUN },
+    { label: "NAME", flag: NAME },
+  ],
+  required: [NOUN],
+  outputs: ["yaml", "json"],
+  examples: ["nebulactl get apps web -o yaml", "nebulactl get all > everything.yaml"],
+  async run(context) {
+    const { values, io, output } = context;
+    const sources = sourcesNamed(values.text(NOUN) ?? "");
+    const name = values.text(NAME);
+    if (name !== undefined) {
+      const [source, ...more] = sources;
+      if (source === undefined || more.length > 0)
+        throw new NebulaError("invalid_argument", `get all takes no name: give apps, cron-jobs or device-groups before "${name}"`);
+      const resource = await source.one(context, name);
+      io.out(output === "json" ? `${JSON.stringify(resourceJson(resource), undefined, 2)}\n` : printResource(resource));
+      return 0;
+    }
+    let count = 0;
+    for (const source of sources) {
+      for await (const resource of source.all(context)) {
+        if (output === "json") io.out(`${count === 0 ? "[\n" : ",\n"}${JSON.stringify(resourceJson(resource))}`);
+        else io.out(`${count === 0 ? "" : "---\n"}${printResource(resource)}`);
+        count++;
+      }
+    }
+    if (output === "json") io.out(count === 0 ? "[]\n" : "\n]\n");
+    else if (count === 0) io.err("nothing is stored\n");
+    return 0;
+  },
+};
+
+function sourcesNamed(noun: string): Source[] {
+  const wanted = normaliseName(noun);
+  if (wanted === "all") return [...SOURCES.values()];
+  const found = SOURCES.get(wanted) ?? SOURCES.get(`${wanted}s`);
+  if (found !== undefined) return [found];
+  const known = [...SOURCES.keys(), "all"];
+  throw new NebulaError("invalid_argument", `get knows no "${noun}": ${nearestName(noun, known) ?? known.join(", ")} would do`);
+}
+
+function sourceOf<M extends Entity>({ calls, toResource }: Kind<M>): Source {
+  return {
+    one: async (context, name) => toResource((await calls.get(context, name)).entity),
+    async *all(context) {
+      for await (const entity of allPages((size, token) => calls.page(context, size, token))) yield toResource(entity);
+    },
+  };
+}
