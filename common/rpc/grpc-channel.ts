@@ -1,6 +1,14 @@
 import type { DescMessage, DescMethod, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
-import { type ChannelCredentials, type ChannelOptions, Client, type ClientReadableStream, Metadata, type ServiceError } from "@grpc/grpc-js";
+import {
+  type ChannelCredentials,
+  type ChannelOptions,
+  Client,
+  type ClientReadableStream,
+  connectivityState,
+  Metadata,
+  type ServiceError,
+} from "@grpc/grpc-js";
 import { isNebulaError, messageOf, NebulaError } from "../errors/nebula-error.ts";
 import { decoded, methodDefinition, Undecodable } from "./service-definition.ts";
 import { errorFromStatus, STATUS_DETAILS_KEY } from "./status-details.ts";
@@ -94,6 +102,11 @@ export class GrpcChannel implements Disposable {
       metadataOf(options.headers),
       deadlineOf(options.timeoutMs),
     );
+  }
+
+  /** Whether the connection stands now; one that does not is begun to be made. */
+  get connected(): boolean {
+    return this.#client.getChannel().getConnectivityState(true) === connectivityState.READY;
   }
 
   /** Resolves when the channel is connected; rejects with `unavailable` after `timeoutMs`. */
