@@ -22,7 +22,9 @@ import { openListeners } from "../listen/listeners.ts";
 import { createGrpcServer } from "../rpc/grpc-server.ts";
 import { createRpcMetrics } from "../rpc/rpc-metrics.ts";
 import { createOwnership } from "../watch/ownership.ts";
-import { serveWatch } from "../watch/serve-watch.ts";
+import { RawStreams } from "../watch/raw-streams.ts";
+import { serveWatch, WATCH_PATH } from "../watch/serve-watch.ts";
+import { watchInterceptor } from "../watch/watch-call.ts";
 import { WatchHub } from "../watch/watch-hub.ts";
 import { createWatchMetrics } from "../watch/watch-metrics.ts";
 
@@ -134,8 +136,9 @@ export async function startWatchRig(options: RigOptions = {}): Promise<WatchRig>
   const admin = { user: "admin", password: "secret", token: undefined };
   const gate = createGate(createAuthenticate({ enabled: false, clusterKey: RIG_CLUSTER_KEY, admin }));
   const connections = new Connections();
-  const watchConfig = serveWatch({ hub, gate, connections, metrics: createRpcMetrics(registry), log });
-  const { server, injector } = createGrpcServer([{ service: ConfigService, methods: { watchConfig } }]);
+  const rawStreams = stack.use(new RawStreams(WATCH_PATH));
+  const open = serveWatch({ hub, gate, connections, metrics: createRpcMetrics(registry), log });
+  const { server, injector } = createGrpcServer([{ service: ConfigService, methods: {} }], [watchInterceptor(WATCH_PATH, rawStreams, open)]);
   const listeners = await openListeners({ host: "127.0.0.1", port: 0 }, { listeners: 1, backlog: 100, log }, (socket) => {
     connections.add(socket);
     injector.injectConnection(socket);

@@ -8,12 +8,17 @@
  *
  * There is one of these per connected device: fields are few, and there are no timers, signals or promises among them.
  */
-import type { ServerWritableStream } from "@grpc/grpc-js";
-import type { ErrorStatus } from "../rpc/error-status.ts";
+import type { NebulaError } from "../../common/errors/nebula-error.ts";
 import { UNCHANGED, type WatchAnswer } from "./watch-answer.ts";
 
-/** A watch as grpc-js hands it over. */
-export type WatchCall = ServerWritableStream<unknown, unknown>;
+/** Where a watch is written to. */
+export type SlotCall = {
+  /** @param written called when the answer is on its way; never, when the call ends before */
+  write(answer: WatchAnswer, written: () => void): void;
+  /** Ends the call after what was written. */
+  end(): void;
+  fail(error: NebulaError): void;
+};
 
 /** The connection of a watch: how much was heard on it, and its end. */
 export type Connection = { readonly bytesRead: number; destroy(): void };
@@ -32,6 +37,8 @@ export type Watcher = Readonly<{
 
 /** What a stream asks of the group that it is in. */
 export type SlotGroup = {
+  /** What was looked up last; it may not be told any more. */
+  readonly loaded: { readonly answer: WatchAnswer } | undefined;
   /** The answer of now; undefined: it is being looked up, and will be offered. */
   readonly answer: WatchAnswer | undefined;
   /** Monotonic milliseconds, whole. */
@@ -49,7 +56,7 @@ export class StreamSlot<Group extends SlotGroup = SlotGroup> {
   readonly connection: Connection | undefined;
   /** How often the membership had changed when it was opened. */
   readonly openedAt: number;
-  readonly #call: WatchCall;
+  readonly #call: SlotCall;
   /** Etag of what was sent last, or of what the device said it holds; empty: no such group, or none. */
   #told: string;
   #greeted = false;
@@ -63,7 +70,7 @@ export class StreamSlot<Group extends SlotGroup = SlotGroup> {
   #pushedAt = 0;
 
   /** @param etag what the device says it holds */
-  constructor(call: WatchCall, group: Group, watcher: Watcher, connection: Connection | undefined, etag: string, openedAt: number) {
+  constructor(call: SlotCall, group: Group, watcher: Watcher, connection: Connection | undefined, etag: string, openedAt: number) {
     this.#call = call;
     this.group = group;
     this.watcher = watcher;
@@ -85,8 +92,10 @@ export class StreamSlot<Group extends SlotGroup = SlotGroup> {
 
   /** Sends the group's answer if the device was told another one last, and nothing is in flight (W2). */
   advance(): void {
+    if (this.#inFlight || this.#ended) return; // S1, S3
+    if (this.#greeted && this.#told === this.group.loaded?.answer.etag) return; // mostly so after a write: no more is asked
     const answer = this.group.answer;
-    if (answer === undefined || this.#inFlight || this.#ended) return; // S1, S3
+    if (answer === undefined) return;
     if (this.#greeted) {
       if (this.#told !== answer.etag) this.#send(answer);
       return;
@@ -101,7 +110,7 @@ export class StreamSlot<Group extends SlotGroup = SlotGroup> {
     this.#inFlight = true;
     if (answer !== UNCHANGED) this.#told = answer.etag;
     if (answer.etag !== "") this.#notePush();
-    this.#call.write(answer.bytes, () => {
+    this.#call.write(answer, () => {
       this.#inFlight = false;
       this.advance(); // S2, W2
     });
@@ -119,15 +128,15 @@ export class StreamSlot<Group extends SlotGroup = SlotGroup> {
   finish(last: WatchAnswer): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#call.write(last.bytes);
+    this.#call.write(last, () => {});
     this.#call.end();
   }
 
   /** Ends the stream with an error. */
-  fail(status: ErrorStatus): void {
+  fail(error: NebulaError): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#call.emit("error", status);
+    this.#call.fail(error);
   }
 
   /** The stream is over: its peer ended it. */

@@ -2,16 +2,29 @@ import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { ConfigPushSchema, WatchConfigResponseSchema } from "../../gen/nebula/v1/config_pb.ts";
 
+/** Bytes of a gRPC message's prefix: whether it is compressed, and its length. */
+const PREFIX = 5;
+
 /** One answer of a watch, encoded once for every stream that gets it. */
 export type WatchAnswer = Readonly<{
   /** Of a config its etag; empty for any other answer. */
   etag: string;
   /** The encoded WatchConfigResponse. */
   bytes: Uint8Array;
+  /** The same as a gRPC message, with its prefix of five bytes; `bytes` is part of it. */
+  frame: Uint8Array;
 }>;
 
+function answerOf(etag: string, message: Uint8Array): WatchAnswer {
+  const frame = Buffer.allocUnsafeSlow(PREFIX + message.length);
+  frame.writeUInt8(0, 0); // not compressed
+  frame.writeUInt32BE(message.length, 1);
+  frame.set(message, PREFIX);
+  return { etag, frame, bytes: frame.subarray(PREFIX) };
+}
+
 function encoded(answer: NonNullable<MessageInitShape<typeof WatchConfigResponseSchema>["answer"]>): WatchAnswer {
-  return { etag: "", bytes: toBinary(WatchConfigResponseSchema, create(WatchConfigResponseSchema, { answer })) };
+  return answerOf("", toBinary(WatchConfigResponseSchema, create(WatchConfigResponseSchema, { answer })));
 }
 
 /** The device holds the newest config already. */
@@ -36,5 +49,5 @@ export function configAnswer(config: Uint8Array, etag: string): WatchAnswer {
     .string(etag)
     .join()
     .finish();
-  return { etag, bytes };
+  return answerOf(etag, bytes);
 }

@@ -17,7 +17,6 @@ import type { ChangeFeed, FeedEvent } from "../../common/feed/change-feed.ts";
 import type { Log } from "../../common/log/log.ts";
 import type { ConfigCache } from "../../common/storage/config-cache.ts";
 import type { ConfigStore, EntityKey } from "../../common/storage/config-store.ts";
-import { errorStatus } from "../rpc/error-status.ts";
 import { configSizeWarning } from "./config-size.ts";
 import { EntityIndex } from "./entity-index.ts";
 import { FanOut } from "./fan-out.ts";
@@ -29,8 +28,9 @@ import type { Ownership } from "./ownership.ts";
 import { PacedEnds } from "./paced-ends.ts";
 import { recheck } from "./recheck.ts";
 import { type SilenceTimes, watchSilence } from "./silence.ts";
-import { type Connection, type EndReason, StreamSlot, type WatchCall, type Watcher } from "./stream-slot.ts";
+import { type Connection, type EndReason, StreamSlot, type Watcher } from "./stream-slot.ts";
 import { redirectAnswer, type WatchAnswer } from "./watch-answer.ts";
+import type { WatchCall } from "./watch-call.ts";
 import type { WatchMetrics } from "./watch-metrics.ts";
 
 export type WatchTuning = Readonly<{
@@ -132,14 +132,15 @@ export class WatchHub implements GroupHub {
   open({ call, deviceGroup, watcher, etag, connection }: OpenWatch): void {
     if (call.cancelled) return;
     if (this.#stopping) {
-      call.write(STOPPING.bytes);
+      call.opened(() => {});
+      call.write(STOPPING, () => {});
       call.end();
       return;
     }
     const group = this.#groups.get(deviceGroup) ?? this.#addGroup(deviceGroup);
     const stream = new StreamSlot(call, group, watcher, connection, etag, this.#membershipChanges);
     this.#register(stream); // W1
-    call.on("cancelled", () => this.#remove(stream, "closed"));
+    call.opened(() => this.#remove(stream, "closed"));
     if (group.answer === undefined) this.#loads.want(group, group.loaded !== undefined);
     else if (!this.#redirect(stream)) stream.advance();
   }
@@ -170,7 +171,7 @@ export class WatchHub implements GroupHub {
     const older = this.#devices.get(key);
     this.#devices.set(key, stream);
     if (older === undefined) return;
-    older.fail(errorStatus(new NebulaError("conflict", "a newer watch of the same device and boot takes the place of this one"))); // H3
+    older.fail(new NebulaError("conflict", "a newer watch of the same device and boot takes the place of this one")); // H3
     this.#remove(older, "replaced");
   }
 

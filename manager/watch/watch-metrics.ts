@@ -33,7 +33,16 @@ export function createWatchMetrics(registry: Registry, now: { streams(): number;
       this.set(now.groups());
     },
   });
-  const pushes = new Counter({ name: "nebula_pushes_total", help: "Configs sent to devices.", registers });
+  let pushed = 0; // a plain number: it is raised once per device and push
+  new Counter({
+    name: "nebula_pushes_total",
+    help: "Configs sent to devices.",
+    registers,
+    collect() {
+      this.reset();
+      this.inc(pushed);
+    },
+  });
   const ends = new Counter({ name: "nebula_watch_ends_total", help: "Watches that ended, by reason.", labelNames: ["reason"], registers });
   const loads = new Counter({ name: "nebula_config_loads_total", help: "Configs looked up, by result.", labelNames: ["result"], registers });
   const repairs = new Counter({ name: "nebula_watch_repairs_total", help: "Changes that the re-check found and the feed had lost.", registers });
@@ -45,7 +54,7 @@ export function createWatchMetrics(registry: Registry, now: { streams(): number;
   });
   const oversized = new Gauge({ name: "nebula_oversized_configs", help: "Watched configs above 1 MiB.", registers });
   return {
-    pushed: () => pushes.inc(),
+    pushed: () => void pushed++,
     ended: (reason) => ends.inc({ reason }),
     loaded: (result) => loads.inc({ result }),
     repaired: () => repairs.inc(),
