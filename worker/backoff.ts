@@ -1,0 +1,28 @@
+import type { Step } from "./step.ts";
+
+/** The first wait after a failure, and the longest; it doubles in between. Milliseconds. */
+type Waits = Readonly<{ firstMs: number; longestMs: number }>;
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+
+/** A refused start took a working container down: it is not to happen often. */
+const START: Waits = { firstMs: MINUTE_MS, longestMs: HOUR_MS };
+/** The first wait lets a registry recover, the longest keeps a fleet from hammering one. */
+const PULL: Waits = { firstMs: 15_000, longestMs: 15 * MINUTE_MS };
+const HEALTH_RESTART: Waits = { firstMs: MINUTE_MS, longestMs: HOUR_MS };
+const OTHER: Waits = { firstMs: 5000, longestMs: 10 * MINUTE_MS };
+
+/** How long a step waits after it failed for the `tries`th time, milliseconds. */
+export function failureWaitMs(kind: Step["kind"], tries: number): number {
+  return waitMs(kind === "start" ? START : kind === "pull" ? PULL : OTHER, tries);
+}
+
+/** How long an unhealthy container is left alone after its `count`th restart, milliseconds. */
+export function healthRestartWaitMs(count: number): number {
+  return waitMs(HEALTH_RESTART, count);
+}
+
+function waitMs({ firstMs, longestMs }: Waits, tries: number): number {
+  return Math.min(longestMs, firstMs * 2 ** Math.min(tries - 1, 30));
+}

@@ -1,0 +1,106 @@
+import type { ClusterIdentity } from "../common/storage/config-store.ts";
+
+/**
+ * What the plan needs to know beside what is wanted and what is seen. Values are never changed: `remember.ts` makes new ones.
+ * Times are milliseconds of the monotonic clock unless they say otherwise. Marked "kept": written to the worker's data folder.
+ */
+export type Memory = Readonly<{
+  /** By the key of the step. */
+  failures: ReadonlyMap<string, Failure>;
+  /** By unit: the newest pull that ended for it. Kept. */
+  pulled: ReadonlyMap<string, Pulled>;
+  /** By unit: since when the worker knows of its spec. */
+  specSince: ReadonlyMap<string, Readonly<{ change: string; since: number }>>;
+  /** By container id. */
+  runs: ReadonlyMap<string, RunWatch>;
+  /** By container id. */
+  healthRestarts: ReadonlyMap<string, HealthRestarts>;
+  /** Ids of the containers of our instance at the last look; undefined: there was none yet. */
+  seenIds: ReadonlySet<string> | undefined;
+  /** Nothing is done before this because another worker of this instance was seen; 0: none was. */
+  quietUntil: number;
+  /** By container id: the spec that a container without a usable label was taken over with. Kept. */
+  adopted: ReadonlyMap<string, string>;
+  /** The prune that was done last, or set when the group was first seen. Kept. */
+  pruned: PruneMark | undefined;
+  /** By cron_job. */
+  cron: ReadonlyMap<string, CronMemory>;
+  /** By unit: images that this worker pulled for it, oldest first. Kept. */
+  imageHistory: ReadonlyMap<string, readonly PulledImage[]>;
+}>;
+
+export type Failure = Readonly<{
+  tries: number;
+  notBefore: number;
+  reason: string;
+  /** The host ports that a refused start asked for. */
+  ports: readonly HostPort[];
+  /** Up containers that held one of those at the first look after it: when they are gone it is tried at once. undefined: not looked yet. */
+  holders: readonly string[] | undefined;
+  /** The container of the step, where it was about one. */
+  containerId: string | undefined;
+}>;
+
+export type Pulled = Readonly<{
+  image: string;
+  change: string;
+  restartCount: bigint;
+  /** The pull failed and the image on the device is used: why, one sentence. */
+  note: string | undefined;
+  /** A container was made from it: pull policy `always` wants another one. */
+  used: boolean;
+}>;
+
+export type HostPort = Readonly<{ hostPort: number; protocol: "tcp" | "udp" }>;
+
+/** A container that runs, as this worker has seen it. */
+export type RunWatch = Readonly<{
+  /** Since when it was seen running without a restart. */
+  since: number;
+  startedAt: number | undefined;
+  restartCount: number;
+  /** How often it was seen to have been restarted by the engine. */
+  restartsSeen: number;
+  /** Of its last end, where one was seen. */
+  exitCode: number | undefined;
+  /** Since when it was seen healthy without a break; undefined: it is not. */
+  healthySince: number | undefined;
+}>;
+
+export type HealthRestarts = Readonly<{ count: number; notBefore: number }>;
+
+export type PruneMark = Readonly<{ cluster: ClusterIdentity; deviceGroup: string; pruneId: bigint }>;
+
+export type PulledImage = Readonly<{ image: string; id: string }>;
+
+/** Times of cron are of the wall clock, milliseconds since 1970. */
+export type CronMemory = Readonly<{
+  /** The schedule and time zone that the rest is about. */
+  timetable: string;
+  /** Due times up to this were considered. */
+  considered: number;
+  /** When the last run was due that was started or decided against; undefined: none yet. */
+  lastDue: number | undefined;
+  /** The run to be made now. */
+  pending: number | undefined;
+  /** Why the last run failed or was skipped; undefined: it did not. */
+  problem: Readonly<{ kind: "failed" | "skipped"; reason: string }> | undefined;
+  nextDue: number | undefined;
+}>;
+
+export const EMPTY_MEMORY: Memory = {
+  failures: new Map(),
+  pulled: new Map(),
+  specSince: new Map(),
+  runs: new Map(),
+  healthRestarts: new Map(),
+  seenIds: undefined,
+  quietUntil: 0,
+  adopted: new Map(),
+  pruned: undefined,
+  cron: new Map(),
+  imageHistory: new Map(),
+};
+
+/** The part of the memory that outlives the worker. */
+export type KeptMemory = Pick<Memory, "pulled" | "adopted" | "pruned" | "imageHistory">;

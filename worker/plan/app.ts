@@ -1,0 +1,101 @@
+import type { DesiredApp } from "../model.ts";
+import { appUnit, isUp, type OwnedAppContainer } from "../owned.ts";
+import type { Step } from "../step.ts";
+import { type AppDraft, surplusMayGo } from "./draft.ts";
+import { DEFAULT_GRACE_SECONDS, farewells, NO_WORK, together, type Work } from "./farewell.ts";
+import { type ImageReadiness, imageReadiness, type PullWish } from "./image.ts";
+import { slotWork } from "./slot-work.ts";
+import { APPLIED, type AppState, failed, type TargetState, working, worst } from "./states.ts";
+import { earlier, standingFailure, type View } from "./view.ts";
+
+export type AppWork = Work & Readonly<{ state: AppState; wish: PullWish | undefined }>;
+
+/** What is to be done for an app that runs. */
+export function runningAppWork(draft: AppDraft, leaving: ReadonlySet<string>, evicted: ReadonlySet<string>, view: View): AppWork {
+  const { app, unit, slots, surplus, turn } = draft;
+  const image = imageFor(draft, view);
+  const works = slots.map((slot) => slotWork(slot, { draft, image, leaving, evicted, view }));
+  const going = surplusMayGo(draft) ? surplus : surplus.filter(({ container }) => turn.surplus.has(container.id));
+  const farewell = farewells(going, unit, app.stopGraceSeconds, view);
+  const { steps, wakeAt } = together([farewell, ...works]);
+  const states = [...works.map(({ state }) => state), surplus.length > 0 ? removing(surplus, view) : APPLIED];
+  const notes = [...app.notes, image?.kind === "ready" ? image.note : view.memory.pulled.get(unit)?.note, turn.note].filter(
+    (note) => note !== undefined,
+  );
+  return {
+    steps,
+    wakeAt: earlier(wakeAt, turn.wakeAt),
+    state: { name: app.name, revision: app.revision, state: worst(states), notes, containers: byIndex(draft.containers) },
+    wish: image?.kind === "pull" ? image.wish : undefined,
+  };
+}
+
+/** Whether the app's image is there, asked only when a container is to be made now. */
+function imageFor({ app, unit, slots, blocks, turn, containers }: AppDraft, view: View): ImageReadiness | undefined {
+  const wanted = slots.filter((slot) => slot.right.length === 0 && !slot.busy && !blocks.has(slot) && turn.slots.has(slot.instance.index));
+  if (wanted.length === 0) return undefined;
+  const counts = containers.filter(({ original }) => !original).map(({ restartCount }) => restartCount);
+  return imageReadiness(
+    {
+      unit,
+      image: app.image,
+      policy: app.pullPolicy,
+      change: app.change,
+      attempt: app.change,
+      restartCount: app.restartCount,
+      sameSpecExists: slots.some(({ right }) => right.length > 0),
+      restartsDone: counts.reduce<bigint | undefined>((most, count) => (most === undefined || count > most ? count : most), undefined),
+    },
+    view,
+  );
+}
+
+/** What is to be done for an app of which nothing is to run. */
+export function goneAppWork(
+  app: Exclude<DesiredApp, { kind: "running" | "refused" }>,
+  containers: readonly OwnedAppContainer[],
+  view: View,
+): AppWork {
+  const graceSeconds = app.kind === "stopped" ? app.stopGraceSeconds : DEFAULT_GRACE_SECONDS;
+  const work = farewells(containers, appUnit(app.name), graceSeconds, view);
+  const state = containers.length === 0 ? APPLIED : removing(containers, view);
+  return { ...work, state: { name: app.name, revision: app.revision, state, notes: [], containers: byIndex(containers) }, wish: undefined };
+}
+
+/** An app that is not acted upon: what runs of it stays, and what was stopped by somebody is started again. */
+export function refusedAppWork(
+  { name, revision }: Pick<DesiredApp, "name" | "revision">,
+  reason: string,
+  containers: readonly OwnedAppContainer[],
+  view: View,
+): AppWork {
+  const unit = appUnit(name);
+  const works = containers.map(({ container }): Work => {
+    const wasRunning = container.phase === "exited" && /-\d+$/.test(container.name);
+    const key = `start ${container.id}`;
+    if (!wasRunning || view.observed.jobs.stops.has(container.id)) return NO_WORK;
+    const failure = standingFailure(view, key);
+    if (failure !== undefined) return { steps: [], wakeAt: failure.notBefore };
+    const step: Step = { kind: "start", unit, key, containerId: container.id, ports: container.hostPorts };
+    return { steps: [step], wakeAt: undefined };
+  });
+  return {
+    ...together(works),
+    state: { name, revision, state: failed("config", reason), notes: [], containers: byIndex(containers) },
+    wish: undefined,
+  };
+}
+
+/** Where the way out of these containers stands: one that can't be stopped or removed is a failure. */
+function removing(containers: readonly OwnedAppContainer[], view: View): TargetState {
+  for (const { container } of containers) {
+    const kind = isUp(container.phase) ? "stop" : "remove";
+    const failure = standingFailure(view, `${kind} ${container.id}`);
+    if (failure !== undefined) return failed(kind, failure.reason, { tries: failure.tries, retryAt: failure.notBefore });
+  }
+  return working("remove");
+}
+
+export function byIndex(containers: readonly OwnedAppContainer[]): readonly OwnedAppContainer[] {
+  return [...containers].sort((a, b) => (a.index ?? 0) - (b.index ?? 0) || a.container.createdAt - b.container.createdAt);
+}

@@ -1,0 +1,156 @@
+import { isoTime } from "../cron.ts";
+import { cronJobLabels } from "../labels.ts";
+import type { ScheduledCronJob } from "../model.ts";
+import { cronContainerName } from "../names.ts";
+import { cronJobUnit, isUp, type OwnedCronContainer } from "../owned.ts";
+import type { Step } from "../step.ts";
+import { networkBlock } from "./blocks.ts";
+import { connections } from "./connections.ts";
+import { DEFAULT_GRACE_SECONDS, farewell, farewells, NO_WORK, together, type Work } from "./farewell.ts";
+import { imageReadiness, type PullWish } from "./image.ts";
+import { APPLIED, type CronJobState, failed, type TargetState, working } from "./states.ts";
+import { earlier, standingFailure, type View } from "./view.ts";
+
+export type CronJobWork = Work & Readonly<{ state: CronJobState; wish: PullWish | undefined }>;
+
+/** A finished run keeps its container, for its logs, until so many newer ones are there. */
+const KEPT_RUNS = 3;
+
+type RunWork = Work & Readonly<{ wish?: PullWish; step: string }>;
+
+/** What is to be done for a cron_job in force: the pending run, and what is left of earlier ones. */
+export function cronJobWork(job: ScheduledCronJob, containers: readonly OwnedCronContainer[], view: View): CronJobWork {
+  const runs = newestFirst(containers);
+  const memory = view.memory.cron.get(job.name);
+  const pending = memory?.pending;
+  const run: RunWork | undefined = pending === undefined ? undefined : runWork(job, pending, runs, view);
+  const leftovers = runs.filter(({ container, due }, rank) => {
+    if (due !== undefined && due === pending) return false;
+    return container.phase === "created" || container.phase === "dead" || (!isUp(container.phase) && rank >= KEPT_RUNS);
+  });
+  const cleaning = farewells(leftovers, cronJobUnit(job.name), job.stopGraceSeconds, view);
+  const { steps, wakeAt } = together([cleaning, run ?? NO_WORK]);
+  const nextDue = memory?.nextDue;
+  return {
+    steps,
+    wakeAt: earlier(wakeAt, nextDue === undefined ? undefined : view.now.monotonic + Math.max(0, nextDue - view.now.wall)),
+    state: {
+      name: job.name,
+      revision: job.revision,
+      state: stateOf(run, memory?.problem),
+      reason: memory?.problem?.reason,
+      notes: [...job.notes, ...exitNotes(runs), ...pullNotes(job, view)],
+      containers: [...runs].reverse(),
+      lastRunDue: runs[0]?.due ?? memory?.lastDue,
+      nextRunDue: nextDue,
+    },
+    wish: run?.wish,
+  };
+}
+
+/** The containers of a cron_job that is deleted or out of the group go. */
+export function goneCronJobWork(name: string, revision: bigint, containers: readonly OwnedCronContainer[], view: View): CronJobWork {
+  const work = farewells(containers, cronJobUnit(name), DEFAULT_GRACE_SECONDS, view);
+  return { ...work, state: plainState(name, revision, containers, containers.length === 0 ? APPLIED : working("remove")), wish: undefined };
+}
+
+/** A cron_job that is not acted upon. */
+export function refusedCronJobWork(name: string, revision: bigint, reason: string, containers: readonly OwnedCronContainer[]): CronJobWork {
+  return { ...NO_WORK, state: { ...plainState(name, revision, containers, failed("config", reason)), reason }, wish: undefined };
+}
+
+function plainState(name: string, revision: bigint, containers: readonly OwnedCronContainer[], state: TargetState): CronJobState {
+  const runs = newestFirst(containers);
+  return { name, revision, state, reason: undefined, notes: [], containers: [...runs].reverse(), lastRunDue: runs[0]?.due, nextRunDue: undefined };
+}
+
+/** The next steps of the run that was due at `due`. */
+function runWork(job: ScheduledCronJob, due: number, runs: readonly OwnedCronContainer[], view: View): RunWork {
+  const unit = cronJobUnit(job.name);
+  const mine = runs.find((run) => run.due === due);
+  const others = runs.filter((run) => run !== mine && isUp(run.container.phase));
+  if (job.overlap === "replace" && others.length > 0) return { ...farewells(others, unit, job.stopGraceSeconds, view), step: "stop" };
+  return mine === undefined ? creation(job, due, runs, view) : beginning(job, due, mine, view);
+}
+
+function creation(job: ScheduledCronJob, due: number, runs: readonly OwnedCronContainer[], view: View): RunWork {
+  const unit = cronJobUnit(job.name);
+  const key = `create ${unit} ${due}`;
+  const failure = standingFailure(view, key);
+  if (failure !== undefined) return runFailed(job, due, failure.reason);
+  const block = networkBlock(job.spec, view);
+  if (block?.state.kind === "failed") return runFailed(job, due, block.state.reason);
+  if (block !== undefined) return { ...NO_WORK, step: "network" };
+  const image = imageReadiness(
+    {
+      unit,
+      image: job.image,
+      policy: job.pullPolicy,
+      change: job.hash,
+      attempt: `${job.hash} ${due}`,
+      restartCount: 0n,
+      sameSpecExists: runs[0]?.specLabel === job.hash,
+      restartsDone: undefined,
+    },
+    view,
+  );
+  switch (image.kind) {
+    case "pull":
+      return { ...NO_WORK, step: "pull", wish: image.wish };
+    case "waiting":
+      return image.state.kind === "failed" ? runFailed(job, due, image.state.reason) : { ...NO_WORK, step: "pull" };
+    case "ready": {
+      const { instance, boot } = view.identity;
+      const labels = cronJobLabels(job.name, due, { instance, boot, cluster: view.desired.cluster, revision: job.revision, hash: job.hash });
+      const step: Step = { kind: "create", unit, key, request: { name: cronContainerName(instance, job.name, due), spec: job.spec, labels } };
+      return { steps: [step], wakeAt: undefined, step: "create" };
+    }
+  }
+}
+
+function beginning(job: ScheduledCronJob, due: number, mine: OwnedCronContainer, view: View): RunWork {
+  const unit = cronJobUnit(job.name);
+  const { id, phase } = mine.container;
+  if (phase !== "created") return { ...NO_WORK, step: "start" };
+  const key = `start ${unit} ${due}`;
+  const failure = standingFailure(view, key);
+  const networks = connections(mine, job.spec, unit, view);
+  if (failure !== undefined || networks.wakeAt !== undefined) {
+    const reason = failure?.reason ?? "a network could not be connected";
+    return { ...together([farewell(mine, unit, job.stopGraceSeconds, view), runFailed(job, due, reason)]), step: "start" };
+  }
+  return { ...together([networks, { steps: [{ kind: "start", unit, key, containerId: id, ports: [] }], wakeAt: undefined }]), step: "start" };
+}
+
+function runFailed(job: ScheduledCronJob, due: number, reason: string): RunWork {
+  const step: Step = {
+    kind: "run_failed",
+    unit: cronJobUnit(job.name),
+    key: `run ${job.name} ${due}`,
+    cronJob: job.name,
+    due,
+    reason: `the run due at ${isoTime(due)} failed: ${reason}`,
+  };
+  return { steps: [step], wakeAt: undefined, step: "run" };
+}
+
+function stateOf(run: RunWork | undefined, problem: Readonly<{ kind: "failed" | "skipped"; reason: string }> | undefined): TargetState {
+  if (run !== undefined) return working(run.step);
+  return problem?.kind === "failed" ? failed("run", problem.reason) : APPLIED;
+}
+
+/** How the newest run that has ended, ended, where that was not well. */
+function exitNotes(runs: readonly OwnedCronContainer[]): readonly string[] {
+  const ended = runs.find(({ container }) => container.phase === "exited");
+  const code = ended?.container.exitCode ?? 0;
+  return ended === undefined || code === 0 ? [] : [`run ${ended.container.name} ended with exit code ${code}`];
+}
+
+function pullNotes(job: ScheduledCronJob, view: View): readonly string[] {
+  const note = view.memory.pulled.get(cronJobUnit(job.name))?.note;
+  return note === undefined ? [] : [note];
+}
+
+function newestFirst(containers: readonly OwnedCronContainer[]): readonly OwnedCronContainer[] {
+  return [...containers].sort((a, b) => (b.due ?? 0) - (a.due ?? 0) || b.container.createdAt - a.container.createdAt);
+}

@@ -1,0 +1,94 @@
+import type { RunningApp } from "../model.ts";
+import { appUnit, type OwnedAppContainer } from "../owned.ts";
+import { type Block, blockOf } from "./blocks.ts";
+import type { PortClaims } from "./port-claims.ts";
+import { type Turn, turnOf } from "./roll.ts";
+import { type Slot, slotsOf, upRight } from "./slots.ts";
+import { holdersOf, portKey, type View } from "./view.ts";
+
+/** What is known of a running app before its steps are planned: they depend on what other apps are about to give up. */
+export type AppDraft = Readonly<{
+  app: RunningApp;
+  unit: string;
+  containers: readonly OwnedAppContainer[];
+  slots: readonly Slot[];
+  surplus: readonly OwnedAppContainer[];
+  blocks: ReadonlyMap<Slot, Block>;
+  turn: Turn;
+}>;
+
+export function draftOf(app: RunningApp, containers: readonly OwnedAppContainer[], claims: PortClaims, view: View): AppDraft {
+  const unit = appUnit(app.name);
+  const { slots, surplus } = slotsOf(app, containers, view);
+  const blocks = new Map<Slot, Block>();
+  for (const slot of slots) {
+    const block = blockOf(slot, unit, claims, view);
+    if (block !== undefined) blocks.set(slot, block);
+  }
+  return { app, unit, containers, slots, surplus, blocks, turn: turnOf(app, slots, surplus, blocks, view) };
+}
+
+/** Whether the surplus containers of an app go now: at once, but in a roll last. */
+export function surplusMayGo({ app, slots }: AppDraft): boolean {
+  return !app.rolling || slots.every((slot) => upRight(slot) !== undefined);
+}
+
+/** Whether a slot has its new container made and its old ones still up, and may exchange them. */
+function isExchanging({ turn, blocks }: AppDraft, slot: Slot): boolean {
+  return slot.right.length > 0 && upRight(slot) === undefined && !blocks.has(slot) && turn.slots.has(slot.instance.index);
+}
+
+/**
+ * Ids of the containers of ours that are up and about to go, whoever asks: a container that needs their ports has to wait for them, no longer. Nothing is
+ * stopped for a new container whose ports would still be held by one that stays.
+ */
+export function leavingIds(drafts: readonly AppDraft[], goners: readonly OwnedAppContainer[], claims: PortClaims, view: View): ReadonlySet<string> {
+  const leaving = new Set(goners.map(({ container }) => container.id));
+  for (const draft of drafts) {
+    const going = draft.surplus.filter(({ container }) => surplusMayGo(draft) || draft.turn.surplus.has(container.id));
+    for (const { container } of going) leaving.add(container.id);
+    for (const slot of draft.slots) {
+      for (const { container } of slot.wrong) if (upRight(slot) !== undefined || isExchanging(draft, slot)) leaving.add(container.id);
+      for (const { container } of slot.right.slice(1)) leaving.add(container.id);
+    }
+    for (const loser of evicted(draft, drafts, claims)) leaving.add(loser.container.id);
+  }
+  for (const id of view.observed.jobs.stops) leaving.add(id);
+  // Whoever needs a port of one that stays does not exchange, so its own old ones stay, too.
+  for (let before = -1; before !== leaving.size; ) {
+    before = leaving.size;
+    for (const draft of drafts) {
+      for (const slot of draft.slots) {
+        if (!isExchanging(draft, slot) || stayingHolders(slot, leaving, view).length === 0) continue;
+        for (const { container } of slot.wrong) if (!view.observed.jobs.stops.has(container.id)) leaving.delete(container.id);
+      }
+    }
+  }
+  return leaving;
+}
+
+/** Containers of ours, of other slots, that hold a port that a slot's wanted container needs and that do not go. */
+export function stayingHolders(slot: Slot, leaving: ReadonlySet<string>, view: View): readonly string[] {
+  return otherHolders(slot, view).filter((id) => !leaving.has(id));
+}
+
+/** Ids of up containers outside of a slot that hold a port that its wanted container needs. */
+export function otherHolders(slot: Slot, view: View): readonly string[] {
+  const own = new Set([...slot.right, ...slot.wrong].map(({ container }) => container.id));
+  return holdersOf(view, slot.instance.spec.ports, own).map(({ holder }) => holder.id);
+}
+
+/** Running containers whose ports belong to another by the group's order, once that one is made and only waits for them. */
+export function evicted({ app, slots }: AppDraft, drafts: readonly AppDraft[], claims: PortClaims): readonly OwnedAppContainer[] {
+  return slots.flatMap((slot) => {
+    const right = upRight(slot);
+    if (right === undefined || claims.lost(app.name, slot.instance.index) === undefined) return [];
+    const isWaitedFor = slot.instance.spec.ports.some((port) => {
+      const winner = claims.winner(portKey(port));
+      const draft = winner && drafts.find((candidate) => candidate.app.name === winner.app);
+      const waiting = draft?.slots.find(({ instance }) => instance.index === winner?.index);
+      return waiting !== undefined && waiting.right.length > 0 && upRight(waiting) === undefined && draft?.blocks.has(waiting) === false;
+    });
+    return isWaitedFor ? [right] : [];
+  });
+}

@@ -1,0 +1,40 @@
+import { appUnit } from "../owned.ts";
+import type { Step } from "../step.ts";
+import type { AppDraft } from "./draft.ts";
+import { NO_WORK, together, unlessFailing, type Work } from "./farewell.ts";
+import { gateOf } from "./gate.ts";
+import { unusedImages } from "./prune.ts";
+import { upRight } from "./slots.ts";
+import { earlier, type View } from "./view.ts";
+
+/**
+ * Small disks: images that this worker pulled for an app and an update replaced go once the new spec has passed its gate, all but the newest few.
+ * An image that a container uses, or that the config names, stays.
+ */
+export function keepImagesWork(drafts: readonly AppDraft[], view: View): Work {
+  if ([...view.memory.imageHistory.values()].every((history) => history.length <= view.identity.keepImages + 1)) return NO_WORK;
+  const unused = new Map(unusedImages(view).map((image) => [image.id, image]));
+  return together(drafts.map((draft) => appImagesWork(draft, new Set(unused.keys()), view)));
+}
+
+function appImagesWork(draft: AppDraft, unused: ReadonlySet<string>, view: View): Work {
+  const { app } = draft;
+  const history = view.memory.imageHistory.get(appUnit(app.name)) ?? [];
+  const current = view.observed.images.find(({ references }) => references.includes(app.image))?.id;
+  const replaced = history.filter(({ id }) => id !== current);
+  const excess = replaced.slice(0, Math.max(0, replaced.length - view.identity.keepImages)).filter(({ id }) => unused.has(id));
+  if (excess.length === 0) return NO_WORK;
+  const gates = draft.slots.map((slot) => {
+    const right = upRight(slot);
+    return right === undefined || slot.wrong.length > 0 ? undefined : gateOf(right.container, app.minHealthyMs, slot.instance.spec.healthcheck, view);
+  });
+  if (!gates.every((gate) => gate?.kind === "passing")) {
+    return { steps: [], wakeAt: gates.map((gate) => (gate?.kind === "undecided" ? gate.decidedAt : undefined)).reduce(earlier, undefined) };
+  }
+  return together(
+    excess.map(({ id, image }): Work => {
+      const step: Step = { kind: "remove_image", unit: `images ${id}`, key: `remove_image ${id}`, imageId: id, image };
+      return unlessFailing(step, view);
+    }),
+  );
+}

@@ -1,0 +1,53 @@
+import type { OwnedAppContainer, OwnedCronContainer } from "../owned.ts";
+
+/** Where one app, one container or one cron_job stands. Times are milliseconds of the monotonic clock. */
+export type TargetState = Readonly<
+  | { kind: "applied" }
+  | { kind: "working"; step: string }
+  | { kind: "failed"; step: string; reason: string; tries: number; retryAt: number | undefined }
+>;
+
+export type AppState = Readonly<{
+  name: string;
+  revision: bigint;
+  state: TargetState;
+  notes: readonly string[];
+  containers: readonly OwnedAppContainer[];
+}>;
+
+export type CronJobState = Readonly<{
+  name: string;
+  revision: bigint;
+  state: TargetState;
+  notes: readonly string[];
+  containers: readonly OwnedCronContainer[];
+  /** Why the last run failed or was skipped; undefined: it did not. */
+  reason: string | undefined;
+  /** Milliseconds since 1970. */
+  lastRunDue: number | undefined;
+  nextRunDue: number | undefined;
+}>;
+
+/** Something that is wrong with the device as a whole. */
+export type DeviceProblem = Readonly<{ code: string; message: string }>;
+
+export type DeviceStates = Readonly<{
+  apps: readonly AppState[];
+  cronJobs: readonly CronJobState[];
+  problems: readonly DeviceProblem[];
+}>;
+
+export const APPLIED: TargetState = { kind: "applied" };
+
+export function working(step: string): TargetState {
+  return { kind: "working", step };
+}
+
+export function failed(step: string, reason: string, { tries = 1, retryAt }: { tries?: number; retryAt?: number | undefined } = {}): TargetState {
+  return { kind: "failed", step, reason, tries, retryAt };
+}
+
+/** Of several states the one that says most: a failure, else work, else that all is done. */
+export function worst(states: readonly TargetState[]): TargetState {
+  return states.find(({ kind }) => kind === "failed") ?? states.find(({ kind }) => kind === "working") ?? APPLIED;
+}

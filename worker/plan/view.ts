@@ -1,0 +1,85 @@
+import type { Failure, HostPort, Memory } from "../memory.ts";
+import type { Desired, Now, Observed, WorkerIdentity } from "../model.ts";
+import { type Classified, classify, isUp } from "../owned.ts";
+import type { ObservedContainer } from "../runtime/container-runtime.ts";
+
+export type PlanContext = Readonly<{ now: Now; memory: Memory; identity: WorkerIdentity }>;
+
+/** Everything that the parts of a plan look at, made once per plan. */
+export type View = PlanContext &
+  Classified &
+  Readonly<{
+    desired: Desired;
+    observed: Observed;
+    byName: ReadonlyMap<string, ObservedContainer>;
+    byId: ReadonlyMap<string, ObservedContainer>;
+    networks: ReadonlySet<string>;
+    /** Normalised references of the images on the device. */
+    images: ReadonlySet<string>;
+    /** Up containers by the host ports that they hold, ours and others'. */
+    portHolders: ReadonlyMap<string, readonly ObservedContainer[]>;
+    ownedIds: ReadonlySet<string>;
+  }>;
+
+export function viewOf(desired: Desired, observed: Observed, context: PlanContext): View {
+  const classified = classify(observed.containers, context.identity, observed.engine.ownContainerId, context.memory.adopted);
+  return {
+    ...context,
+    ...classified,
+    desired,
+    observed,
+    byName: new Map(observed.containers.map((container) => [container.name, container])),
+    byId: new Map(observed.containers.map((container) => [container.id, container])),
+    networks: new Set(observed.networks.map(({ name }) => name)),
+    images: new Set(observed.images.flatMap(({ references }) => references)),
+    portHolders: holdersByPort(observed.containers),
+    ownedIds: new Set(classified.owned.map(({ container }) => container.id)),
+  };
+}
+
+/** `80/tcp` */
+export function portKey({ hostPort, protocol }: HostPort): string {
+  return `${hostPort}/${protocol}`;
+}
+
+function holdersByPort(containers: readonly ObservedContainer[]): ReadonlyMap<string, readonly ObservedContainer[]> {
+  const holders = new Map<string, ObservedContainer[]>();
+  for (const container of containers) {
+    if (!isUp(container.phase)) continue;
+    for (const key of new Set(container.hostPorts.map(portKey))) {
+      const known = holders.get(key);
+      if (known === undefined) holders.set(key, [container]);
+      else known.push(container);
+    }
+  }
+  return holders;
+}
+
+/** Up containers that hold one of these ports, but for those with the given ids. */
+export function holdersOf(
+  view: View,
+  ports: readonly HostPort[],
+  except: ReadonlySet<string>,
+): readonly (HostPort & { holder: ObservedContainer })[] {
+  return ports.flatMap((port) =>
+    (view.portHolders.get(portKey(port)) ?? [])
+      .filter(({ id }) => !except.has(id))
+      .map((holder) => ({ hostPort: port.hostPort, protocol: port.protocol, holder })),
+  );
+}
+
+/** The failure that still keeps a step from being tried; undefined: it may be tried. */
+export function standingFailure(view: View, key: string): Failure | undefined {
+  const failure = view.memory.failures.get(key);
+  if (failure === undefined || view.now.monotonic >= failure.notBefore) return undefined;
+  // A port that made the engine refuse is free again: no reason to wait.
+  const { holders } = failure;
+  if (holders !== undefined && holders.length > 0 && !holders.some((id) => isUp(view.byId.get(id)?.phase ?? "exited"))) return undefined;
+  return failure;
+}
+
+/** The earlier of two times. */
+export function earlier(a: number | undefined, b: number | undefined): number | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return Math.min(a, b);
+}

@@ -1,0 +1,222 @@
+import type { Clock } from "../common/clock/clock.ts";
+import { isNebulaError, messageOf } from "../common/errors/nebula-error.ts";
+import type { Log } from "../common/log/log.ts";
+import type { Config } from "../gen/nebula/v1/config_pb.ts";
+import { Alarm } from "./alarm.ts";
+import { desiredOf } from "./desired.ts";
+import { executeRound } from "./execute.ts";
+import { JobBoard } from "./jobs.ts";
+import { LABEL, ORCHESTRATOR } from "./labels.ts";
+import { EMPTY_MEMORY, type KeptMemory, type Memory } from "./memory.ts";
+import type { Desired, Now, Observed, WorkerIdentity } from "./model.ts";
+import { Observer } from "./observe.ts";
+import { type Plan, plan, planWithoutConfig } from "./plan.ts";
+import { rememberDesired, rememberObserved, rememberOutcome } from "./remember.ts";
+import type { ContainerRuntime, EngineInfo, RegistryLogin, RuntimeEvent } from "./runtime/container-runtime.ts";
+import type { Step, StepOutcome } from "./step.ts";
+
+/** A look even when nothing happened: events can be lost. */
+const NET_MS = 5 * 60_000;
+/** Schedules follow the wall clock: so often it is checked for a jump. */
+const JUMP_CHECK_MS = 30_000;
+const JUMP_MS = 1000;
+const FIRST_ENGINE_WAIT_MS = 500;
+const LONGEST_ENGINE_WAIT_MS = 15_000;
+/** Rounds in a row without a pause; more mean that something undoes what is done. */
+const MOST_ROUNDS = 200;
+const SLOW_ROUND_MS = 1000;
+
+/** What the reconciler knows after a look; `engine` undefined: the engine can't be reached, for this reason. */
+export type Look = Readonly<
+  | { kind: "seen"; desired: Desired | undefined; observed: Observed; plan: Plan }
+  | { kind: "engine_unreachable"; desired: Desired | undefined; reason: string }
+>;
+
+export type ReconcilerOptions = Readonly<{
+  runtime: ContainerRuntime;
+  clock: Clock;
+  log: Log;
+  identity: WorkerIdentity;
+  deviceId: string;
+  login: (image: string) => Promise<RegistryLogin | undefined>;
+  kept: KeptMemory | undefined;
+  onLook: (look: Look) => void;
+  /** Called when what outlives the worker has changed. */
+  onKept: (kept: KeptMemory) => void;
+}>;
+
+/**
+ * Makes the engine as it is wanted: observe, plan, execute, again until there are no steps; then waits for a reason to look again.
+ * I1 the plan always comes from what the engine says now; a reason to look is never more than that.
+ * I2 a newer config ends the older round between two steps.
+ * I3 a round waits for no job: the end of a job is a reason to look.
+ * I4 outcomes of jobs are taken before a look, so that the plan never knows of an end whose effect it has not seen.
+ */
+export class Reconciler {
+  readonly #options: ReconcilerOptions;
+  readonly #observer: Observer;
+  readonly #jobs: JobBoard;
+  readonly #alarm: Alarm;
+  #config: Config | undefined;
+  #desired: Desired | undefined;
+  #engine: EngineInfo | undefined;
+  #memory: Memory;
+  #isStandingBy = false;
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+    this.#memory = { ...EMPTY_MEMORY, ...options.kept };
+    this.#observer = new Observer(options);
+    this.#alarm = new Alarm(options.clock);
+    this.#jobs = new JobBoard({ ...options, onEnd: () => this.#alarm.ring() });
+  }
+
+  /** What is wanted from now on: a merged config. */
+  setConfig(config: Config): void {
+    this.#config = config;
+    this.#desired = undefined; // I2
+    this.#alarm.ring();
+  }
+
+  /** A reason to look again. */
+  wake(): void {
+    this.#alarm.ring();
+  }
+
+  /** Works until the signal is aborted; containers go on running. */
+  async run(signal: AbortSignal): Promise<void> {
+    let waitMs = FIRST_ENGINE_WAIT_MS;
+    try {
+      for (;;) {
+        try {
+          this.#engine = await this.#options.runtime.info(signal);
+          this.#desired = undefined;
+          waitMs = FIRST_ENGINE_WAIT_MS;
+          await this.#followEngine(this.#engine, signal);
+        } catch (error) {
+          signal.throwIfAborted();
+          this.#engineLost(error);
+        }
+        await this.#options.clock.sleep(waitMs, signal);
+        waitMs = Math.min(waitMs * 2, LONGEST_ENGINE_WAIT_MS);
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    } finally {
+      await this.#jobs[Symbol.asyncDispose]();
+    }
+  }
+
+  #engineLost(error: unknown): void {
+    const { log, onLook } = this.#options;
+    const reason = messageOf(error);
+    if (isNebulaError(error, "unavailable")) log.warn({ reason }, "the engine can't be reached");
+    else log.error({ err: error }, "looking at the engine failed");
+    onLook({ kind: "engine_unreachable", desired: this.#desired, reason });
+  }
+
+  /** Rounds while the engine is there; rejects when it goes away. */
+  async #followEngine(engine: EngineInfo, signal: AbortSignal): Promise<void> {
+    const end = new AbortController();
+    const onAbort = () => end.abort(signal.reason);
+    signal.addEventListener("abort", onAbort);
+    const events = this.#options.runtime.events(end.signal);
+    const following = this.#followEvents(events).then(
+      () => end.abort(),
+      (error) => {
+        if (!end.signal.aborted) this.#options.log.debug({ reason: messageOf(error) }, "the engine's events ended");
+        end.abort();
+      },
+    );
+    try {
+      for (let rounds = 0; !end.signal.aborted; rounds++) {
+        this.#alarm.reset();
+        const planned = await this.#round(engine, signal);
+        if (planned.steps.length === 0) {
+          rounds = 0;
+          await this.#pause(planned.wakeAt, end.signal);
+        } else if (rounds >= MOST_ROUNDS) {
+          if (rounds === MOST_ROUNDS)
+            this.#options.log.warn({ steps: planned.steps.map(({ key }) => key).slice(0, 5) }, "what is done does not hold; going on slowly");
+          await this.#alarm.wait(SLOW_ROUND_MS, end.signal);
+        }
+      }
+    } catch (error) {
+      if (signal.aborted || !end.signal.aborted) throw error;
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      end.abort();
+      await following;
+    }
+  }
+
+  async #followEvents(events: AsyncIterable<RuntimeEvent>): Promise<void> {
+    for await (const { type, action, labels } of events) {
+      const isOurs = type === "container" && labels[LABEL.orchestrator] === ORCHESTRATOR;
+      // A container of somebody else that ends may free a port or a name that something waits for.
+      const mayFree = this.#isStandingBy && (action === "die" || action === "destroy" || action === "rename");
+      const isGone = action === "destroy" || action === "delete" || action === "untag" || action === "disconnect";
+      if (isOurs || mayFree || (type !== "container" && isGone)) this.#alarm.ring();
+    }
+  }
+
+  async #round(engine: EngineInfo, signal: AbortSignal): Promise<Plan> {
+    const { identity, runtime, onLook, deviceId } = this.#options;
+    for (const { step, outcome } of this.#jobs.takeEnded()) this.#outcome(step, outcome); // I4
+    const jobs = this.#jobs.snapshot();
+    const observed = await this.#observer.look({ engine, jobs, adopted: this.#memory.adopted }, signal); // I1
+    const now = this.#now();
+    if (this.#desired === undefined && this.#config !== undefined) {
+      this.#desired = desiredOf(this.#config, { deviceId, engine });
+      this.#memory = rememberDesired(this.#memory, this.#desired, now);
+    }
+    const desired = this.#desired;
+    this.#remember(rememberObserved(this.#memory, desired, observed, identity, now));
+    const context = { now, memory: this.#memory, identity };
+    const planned = desired === undefined ? planWithoutConfig(observed, context) : plan(desired, observed, context);
+    this.#isStandingBy = planned.states.apps.some(({ state }) => state.kind === "failed");
+    onLook({ kind: "seen", desired, observed, plan: planned });
+    await executeRound(planned.steps, {
+      runtime,
+      jobs: this.#jobs,
+      isOver: () => this.#desired !== desired, // I2
+      onOutcome: (step, outcome) => this.#outcome(step, outcome),
+      signal,
+    });
+    return planned;
+  }
+
+  #outcome(step: Step, outcome: StepOutcome): void {
+    const { log } = this.#options;
+    const about = { step: step.kind, unit: step.unit, ...("containerId" in step && { container: step.containerId.slice(0, 12) }) };
+    if (outcome.kind === "failed") log.warn({ ...about, reason: outcome.reason }, "step failed");
+    else log.info(about, outcome.kind === "done" ? "step done" : "step aborted");
+    this.#remember(rememberOutcome(this.#memory, step, outcome, this.#now()));
+  }
+
+  #remember(memory: Memory): void {
+    const before = this.#memory;
+    this.#memory = memory;
+    const { pulled, adopted, pruned, imageHistory } = memory;
+    if (before.pulled !== pulled || before.adopted !== adopted || before.pruned !== pruned || before.imageHistory !== imageHistory) {
+      this.#options.onKept({ pulled, adopted, pruned, imageHistory });
+    }
+  }
+
+  /** Until there is a reason to look, the plan's time comes, or the net's; a jump of the wall clock is a reason where schedules are followed. */
+  async #pause(wakeAt: number | undefined, signal: AbortSignal): Promise<void> {
+    const started = this.#now();
+    const end = Math.min(started.monotonic + NET_MS, wakeAt ?? Number.POSITIVE_INFINITY);
+    const mostMs = (this.#desired?.cronJobs.length ?? 0) > 0 ? JUMP_CHECK_MS : NET_MS;
+    for (let now = started; now.monotonic < end; now = this.#now()) {
+      const drift = now.wall - started.wall - (now.monotonic - started.monotonic);
+      if (Math.abs(drift) >= JUMP_MS) return;
+      if (await this.#alarm.wait(Math.min(end - now.monotonic, mostMs), signal)) return;
+    }
+  }
+
+  #now(): Now {
+    const { clock } = this.#options;
+    return { wall: clock.now(), monotonic: clock.monotonic() };
+  }
+}

@@ -1,0 +1,206 @@
+import { failureWaitMs, healthRestartWaitMs } from "./backoff.ts";
+import { considerSchedule } from "./cron.ts";
+import type { CronMemory, Failure, HostPort, Memory, Pulled, RunWatch } from "./memory.ts";
+import type { Desired, Now, Observed, PullWanter, WorkerIdentity } from "./model.ts";
+import { appUnit, classify, cronJobUnit, isUp, type Owned } from "./owned.ts";
+import type { ObservedContainer } from "./runtime/container-runtime.ts";
+import type { Step, StepOutcome } from "./step.ts";
+
+/** How long nothing is done after a container of another worker of this instance was seen. */
+const QUIET_MS = 5 * 60_000;
+/** A failure is forgotten when nobody tried again for so long after it might have. */
+const FORGET_FAILURE_MS = 2 * 60 * 60_000;
+/** A container that was healthy for so long starts again with the shortest wait. */
+const CALM_MS = 10 * 60_000;
+const MOST_IMAGES_KEPT = 20;
+
+/** What the worker remembers of what is wanted: since when. */
+export function rememberDesired(memory: Memory, desired: Desired, now: Now): Memory {
+  const specSince = new Map<string, Readonly<{ change: string; since: number }>>();
+  const note = (unit: string, change: string) => {
+    const before = memory.specSince.get(unit);
+    specSince.set(unit, before?.change === change ? before : { change, since: now.monotonic });
+  };
+  for (const app of desired.apps) if (app.kind === "running") note(appUnit(app.name), app.change);
+  for (const job of desired.cronJobs) if (job.kind === "scheduled") note(cronJobUnit(job.name), job.hash);
+  return { ...memory, specSince };
+}
+
+/** What the worker remembers of what it sees: since when containers run, who else makes some, which runs of cron_jobs are due. */
+export function rememberObserved(memory: Memory, desired: Desired | undefined, observed: Observed, identity: WorkerIdentity, now: Now): Memory {
+  const { owned } = classify(observed.containers, identity, observed.engine.ownContainerId, memory.adopted);
+  const ids = new Set(observed.containers.map(({ id }) => id));
+  const runs = new Map(
+    observed.containers
+      .filter(({ phase }) => isUp(phase))
+      .map((container) => [container.id, watchRun(memory.runs.get(container.id), container, now)]),
+  );
+  const quietUntil = isSecondWorker(memory, owned, identity) ? now.monotonic + QUIET_MS : memory.quietUntil;
+  const isQuiet = now.monotonic < quietUntil;
+  return {
+    ...memory,
+    runs,
+    quietUntil,
+    seenIds: new Set(owned.map(({ container }) => container.id)),
+    failures: currentFailures(memory.failures, observed, now),
+    healthRestarts: calmed(memory, runs, ids, now),
+    adopted: presentOnly(memory.adopted, ids),
+    cron: isQuiet || desired === undefined ? memory.cron : considerAll(memory.cron, desired, owned, now),
+    imageHistory: withPulledImages(memory, observed),
+  };
+}
+
+/** What the worker remembers of how a step ended. */
+export function rememberOutcome(memory: Memory, step: Step, outcome: StepOutcome, now: Now): Memory {
+  if (outcome.kind === "aborted") return memory;
+  const failures = new Map(memory.failures);
+  if (outcome.kind === "failed") failures.set(step.key, failureOf(memory, step, outcome.reason, now));
+  else failures.delete(step.key);
+  const after = { ...memory, failures };
+  switch (step.kind) {
+    case "pull":
+      return step.wanters.reduce((known, wanter) => rememberPull(known, wanter, outcome, now), memory);
+    case "create":
+      return outcome.kind === "done" ? { ...after, pulled: markUsed(memory.pulled, step.unit) } : after;
+    case "restart":
+      return outcome.kind === "done" ? { ...after, healthRestarts: countRestart(memory, step.containerId, now) } : after;
+    case "adopt":
+      return { ...after, adopted: new Map([...memory.adopted, [step.containerId, step.spec]]) };
+    case "prune_done":
+      return { ...after, pruned: { cluster: step.cluster, deviceGroup: step.deviceGroup, pruneId: step.pruneId } };
+    case "run_failed":
+      return { ...after, cron: endRun(memory.cron, step.cronJob, step.due, step.reason) };
+    case "remove_image":
+      return { ...after, imageHistory: withoutImage(memory.imageHistory, step.imageId) };
+    default:
+      return after;
+  }
+}
+
+function failureOf(memory: Memory, step: Step, reason: string, now: Now): Failure {
+  const tries = (memory.failures.get(step.key)?.tries ?? 0) + 1;
+  return {
+    tries,
+    notBefore: now.monotonic + failureWaitMs(step.kind, tries),
+    reason,
+    ports: step.kind === "start" ? step.ports : [],
+    holders: undefined,
+    containerId: "containerId" in step ? step.containerId : undefined,
+  };
+}
+
+function rememberPull(memory: Memory, wanter: PullWanter, outcome: Exclude<StepOutcome, { kind: "aborted" }>, now: Now): Memory {
+  const failures = new Map(memory.failures);
+  failures.delete(wanter.failureKey);
+  const pulled = (note: string | undefined): Memory => {
+    const entry: Pulled = { image: wanter.image, change: wanter.change, restartCount: wanter.restartCount, note, used: false };
+    return { ...memory, failures, pulled: new Map([...memory.pulled, [wanter.unit, entry]]) };
+  };
+  if (outcome.kind === "done") return pulled(undefined);
+  if (wanter.fallback) return pulled(`the image on the device was used, because its pull failed: ${outcome.reason}`);
+  const tries = (memory.failures.get(wanter.failureKey)?.tries ?? 0) + 1;
+  const failure: Failure = {
+    tries,
+    notBefore: now.monotonic + failureWaitMs("pull", tries),
+    reason: outcome.reason,
+    ports: [],
+    holders: undefined,
+    containerId: undefined,
+  };
+  return { ...memory, failures: failures.set(wanter.failureKey, failure) };
+}
+
+function markUsed(pulled: Memory["pulled"], unit: string): Memory["pulled"] {
+  const entry = pulled.get(unit);
+  return entry === undefined || entry.used ? pulled : new Map([...pulled, [unit, { ...entry, used: true }]]);
+}
+
+function countRestart(memory: Memory, containerId: string, now: Now): Memory["healthRestarts"] {
+  const count = (memory.healthRestarts.get(containerId)?.count ?? 0) + 1;
+  return new Map([...memory.healthRestarts, [containerId, { count, notBefore: now.monotonic + healthRestartWaitMs(count) }]]);
+}
+
+/** A container that has come to our instance since the last look, and that another start of a worker made. */
+function isSecondWorker({ seenIds }: Memory, owned: readonly Owned[], { boot }: WorkerIdentity): boolean {
+  if (seenIds === undefined) return false;
+  return owned.some(({ container, original, boot: madeBy }) => !original && madeBy !== boot && !seenIds.has(container.id));
+}
+
+function watchRun(before: RunWatch | undefined, { startedAt, restartCount, phase, exitCode, health }: ObservedContainer, now: Now): RunWatch {
+  const isSame = before !== undefined && before.startedAt === startedAt && before.restartCount === restartCount && phase === "running";
+  const wasRestarted = before !== undefined && (before.restartCount < restartCount || phase === "restarting");
+  return {
+    since: isSame ? before.since : now.monotonic,
+    startedAt,
+    restartCount,
+    restartsSeen: (before?.restartsSeen ?? 0) + (wasRestarted ? 1 : 0),
+    exitCode: exitCode ?? before?.exitCode,
+    healthySince: health === "healthy" ? (before?.healthySince ?? now.monotonic) : undefined,
+  };
+}
+
+/** Forgets what is long past, and notes who holds the ports of a start that was refused since the last look. */
+function currentFailures(failures: Memory["failures"], observed: Observed, now: Now): Memory["failures"] {
+  const kept = [...failures].filter(([, { notBefore }]) => now.monotonic < notBefore + FORGET_FAILURE_MS);
+  return new Map(
+    kept.map(([key, failure]) => [
+      key,
+      failure.holders === undefined ? { ...failure, holders: holdersNow(failure.ports, failure.containerId, observed) } : failure,
+    ]),
+  );
+}
+
+function holdersNow(ports: readonly HostPort[], except: string | undefined, { containers }: Observed): readonly string[] {
+  const isAsked = (held: HostPort) => ports.some(({ hostPort, protocol }) => hostPort === held.hostPort && protocol === held.protocol);
+  return containers.filter(({ id, phase, hostPorts }) => id !== except && isUp(phase) && hostPorts.some(isAsked)).map(({ id }) => id);
+}
+
+function calmed(memory: Memory, runs: ReadonlyMap<string, RunWatch>, ids: ReadonlySet<string>, now: Now): Memory["healthRestarts"] {
+  if (memory.healthRestarts.size === 0) return memory.healthRestarts;
+  const isCalm = (id: string) => now.monotonic - (runs.get(id)?.healthySince ?? now.monotonic) >= CALM_MS;
+  return new Map([...memory.healthRestarts].filter(([id]) => ids.has(id) && !isCalm(id)));
+}
+
+function presentOnly(map: Memory["adopted"], ids: ReadonlySet<string>): Memory["adopted"] {
+  return [...map.keys()].every((id) => ids.has(id)) ? map : new Map([...map].filter(([id]) => ids.has(id)));
+}
+
+function considerAll(cron: Memory["cron"], desired: Desired, owned: readonly Owned[], now: Now): Memory["cron"] {
+  const considered = new Map<string, CronMemory>();
+  for (const job of desired.cronJobs) {
+    if (job.kind !== "scheduled") continue;
+    const runs = owned.filter((container) => container.kind === "cron_job" && container.cronJob === job.name);
+    considered.set(
+      job.name,
+      considerSchedule(
+        cron.get(job.name),
+        job,
+        runs.filter((run) => run.kind === "cron_job"),
+        now.wall,
+      ),
+    );
+  }
+  return considered;
+}
+
+function endRun(cron: Memory["cron"], name: string, due: number, reason: string): Memory["cron"] {
+  const known = cron.get(name);
+  if (known === undefined || known.pending !== due) return cron;
+  return new Map([...cron, [name, { ...known, pending: undefined, problem: { kind: "failed", reason } }]]);
+}
+
+/** Adds the images of pulls that succeeded to their units' histories, by the id that their references have now. */
+function withPulledImages({ pulled, imageHistory }: Memory, { images }: Observed): Memory["imageHistory"] {
+  let history = imageHistory;
+  for (const [unit, { image, note }] of pulled) {
+    const id = note === undefined ? images.find(({ references }) => references.includes(image))?.id : undefined;
+    const known = history.get(unit) ?? [];
+    if (id === undefined || known.at(-1)?.id === id) continue;
+    history = new Map([...history, [unit, [...known.filter((entry) => entry.id !== id), { image, id }].slice(-MOST_IMAGES_KEPT)]]);
+  }
+  return history;
+}
+
+function withoutImage(imageHistory: Memory["imageHistory"], imageId: string): Memory["imageHistory"] {
+  return new Map([...imageHistory].map(([unit, history]) => [unit, history.filter(({ id }) => id !== imageId)]));
+}

@@ -1,0 +1,110 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { Clock } from "../common/clock/clock.ts";
+import { isNebulaError, messageOf } from "../common/errors/nebula-error.ts";
+import type { Log } from "../common/log/log.ts";
+import type { Report } from "../gen/nebula/v1/report_pb.ts";
+import { Alarm } from "./alarm.ts";
+import { dueAt, NOTHING_REPORTED, type Reported, reportedAfter, tellsTheSame } from "./report-damping.ts";
+
+const FIRST_RETRY_MS = 1000;
+const LONGEST_RETRY_MS = 5 * 60_000;
+
+export type ReportSenderOptions = Readonly<{
+  clock: Clock;
+  log: Log;
+  /** The longest time without a report, milliseconds. */
+  intervalMs: number;
+  /** The newest state as a report; seq and created_at are the sender's. undefined: nothing is known yet. */
+  compose: () => Report | undefined;
+  /** Fills in what is measured only for a report that is sent. `isPeriodic`: nothing has changed, so it may take its time. */
+  measure: (report: Report, isPeriodic: boolean, signal: AbortSignal) => Promise<Report>;
+  submit: (report: Report, signal: AbortSignal) => Promise<void>;
+}>;
+
+/**
+ * Sends reports.
+ * S1 one report is in flight at a time, and the newest state wins: what happened meanwhile is one report, not a queue.
+ * S2 a report that was not acknowledged keeps its seq while it is sent again; another one gets the next.
+ */
+export class ReportSender {
+  readonly #options: ReportSenderOptions;
+  readonly #alarm: Alarm;
+  #reported: Reported = NOTHING_REPORTED;
+  #seq = 0n;
+  #configAt = 0;
+  #retryNotBefore = 0;
+  #failures = 0;
+  /** The newest report, while nobody has said that it arrived. */
+  #unacknowledged: Report | undefined;
+
+  constructor(options: ReportSenderOptions) {
+    this.#options = options;
+    this.#alarm = new Alarm(options.clock);
+  }
+
+  /** The state may have changed. */
+  changed(): void {
+    this.#alarm.ring();
+  }
+
+  /** A config came that has to be answered. */
+  configCame(): void {
+    this.#configAt = this.#options.clock.monotonic();
+    this.#alarm.ring();
+  }
+
+  /** There is a connection: what could not be sent is tried at once. */
+  connected(): void {
+    this.#retryNotBefore = 0;
+    this.#failures = 0;
+    this.#alarm.ring();
+  }
+
+  /** Sends until the signal is aborted. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, compose, intervalMs } = this.#options;
+    try {
+      for (;;) {
+        const report = compose();
+        const now = clock.monotonic();
+        const context = { now, configAt: this.#configAt, intervalMs };
+        const due = report === undefined ? now + intervalMs : Math.max(this.#retryNotBefore, dueAt(report, this.#reported, context));
+        if (report === undefined || due > now) await this.#alarm.wait(due - now, signal);
+        else await this.#send(report, signal);
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  async #send(composed: Report, signal: AbortSignal): Promise<void> {
+    const { clock, log, submit } = this.#options;
+    const report = await this.#reportOf(composed, signal);
+    try {
+      await submit(report, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      const waitMs = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(this.#failures, 20)) * (0.5 + Math.random() / 2);
+      this.#failures++;
+      this.#retryNotBefore = clock.monotonic() + waitMs;
+      const detail = { reason: messageOf(error), retryInMs: Math.round(waitMs) };
+      if (isNebulaError(error, "unavailable")) log.debug(detail, "the report could not be sent");
+      else log.warn(detail, "the report was refused");
+      return;
+    }
+    this.#unacknowledged = undefined;
+    this.#failures = 0;
+    this.#reported = reportedAfter(report, this.#reported, clock.monotonic());
+  }
+
+  async #reportOf(composed: Report, signal: AbortSignal): Promise<Report> {
+    const { clock, measure, intervalMs } = this.#options;
+    if (this.#unacknowledged !== undefined && tellsTheSame(this.#unacknowledged, composed)) return this.#unacknowledged; // S2
+    const isPeriodic = this.#reported.revisions === undefined || clock.monotonic() >= this.#reported.at + intervalMs;
+    const report = await measure(composed, isPeriodic, signal);
+    report.seq = ++this.#seq;
+    report.createdAt = timestampFromMs(clock.now());
+    this.#unacknowledged = report;
+    return report;
+  }
+}

@@ -1,0 +1,30 @@
+import type { HealthcheckSpec } from "./container-runtime.ts";
+
+/** How one image of the simulated world behaves: its pull, and the containers made of it. Times are milliseconds of the runtime's clock. */
+export type ImageBehaviour = Readonly<{
+  pull:
+    | Readonly<{ kind: "ok"; afterMs: number }>
+    | Readonly<{ kind: "fails"; message: string; unauthenticated?: boolean }>
+    | Readonly<{ kind: "hangs" }>;
+  env: readonly string[];
+  /** The image's own health check; undefined: none. */
+  healthcheck: HealthcheckSpec | undefined;
+  /** What the health check of its containers comes to, and how long after each start. */
+  health: Readonly<{ becomes: "healthy" | "unhealthy" | "starting"; afterMs: number }>;
+  /** Its containers end by themselves this long after each start; undefined: they run until they are stopped. */
+  exit: Readonly<{ code: number; afterMs: number }> | undefined;
+  /** The engine refuses to start its containers, with these words; undefined: it does not. */
+  startRefusal: string | undefined;
+  /** How long its containers take to end after a stop. */
+  stopMs: number;
+}>;
+
+export const PLAIN_IMAGE: ImageBehaviour = {
+  pull: { kind: "ok", afterMs: 0 },
+  env: ["PATH=/usr/bin:/bin"],
+  healthcheck: undefined,
+  health: { becomes: "healthy", afterMs: 0 },
+  exit: undefined,
+  startRefusal: undefined,
+  stopMs: 0,
+};

@@ -1,0 +1,196 @@
+import type { Clock } from "../../common/clock/clock.ts";
+import { NebulaError } from "../../common/errors/nebula-error.ts";
+import type { ContainerHealth, ContainerPhase, ContainerSpec, ObservedContainer } from "./container-runtime.ts";
+import type { ImageBehaviour } from "./simulated-behaviour.ts";
+
+/** The wait before the engine's first restart of a container that ended; it doubles up to the longest, as Docker's does. */
+const FIRST_RESTART_MS = 100;
+const LONGEST_RESTART_MS = 60_000;
+/** A container that ran this long starts again with the shortest wait. */
+const CALM_MS = 10_000;
+
+type Made = Readonly<{
+  id: string;
+  name: string;
+  spec: ContainerSpec;
+  labels: Readonly<Record<string, string>>;
+  imageId: string;
+  behaviour: ImageBehaviour;
+  clock: Clock;
+  /** Tells an event about this container. */
+  tell: (action: string) => void;
+}>;
+
+/** One container of the simulated engine: its phases, its health, and what the restart policy makes of an end. */
+export class SimulatedContainer {
+  readonly id: string;
+  name: string;
+  readonly spec: ContainerSpec;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly imageId: string;
+  readonly behaviour: ImageBehaviour;
+  readonly #clock: Clock;
+  readonly #tell: (action: string) => void;
+  readonly #createdAt: number;
+  #networks: readonly string[];
+  #phase: ContainerPhase = "created";
+  #health: ContainerHealth = "none";
+  #startedAt: number | undefined;
+  #startedMonotonic = 0;
+  #finishedAt: number | undefined;
+  #exitCode: number | undefined;
+  #restartCount = 0;
+  #restartWaitMs = FIRST_RESTART_MS;
+  #timers = new AbortController();
+  #upBeforeShutdown = false;
+
+  constructor({ id, name, spec, labels, imageId, behaviour, clock, tell }: Made) {
+    this.id = id;
+    this.name = name;
+    this.spec = spec;
+    this.labels = labels;
+    this.imageId = imageId;
+    this.behaviour = behaviour;
+    this.#clock = clock;
+    this.#tell = tell;
+    this.#createdAt = clock.now();
+    this.#networks = spec.networks.slice(0, 1);
+  }
+
+  /** Whether it holds its ports and its process is there, or about to be again. */
+  get isUp(): boolean {
+    return this.#phase === "running" || this.#phase === "restarting" || this.#phase === "paused";
+  }
+
+  observe(): ObservedContainer {
+    const ignoresPorts = this.#networks[0] === "host" || this.#networks[0] === "none";
+    return {
+      id: this.id,
+      name: this.name,
+      labels: this.labels,
+      phase: this.#phase,
+      health: this.#phase === "running" ? this.#health : "none",
+      image: this.spec.image,
+      imageId: this.imageId,
+      hostPorts: ignoresPorts ? [] : this.spec.ports.map(({ hostPort, protocol }) => ({ hostPort, protocol })),
+      networks: this.#networks,
+      createdAt: this.#createdAt,
+      startedAt: this.#startedAt,
+      finishedAt: this.#finishedAt,
+      exitCode: this.#exitCode,
+      restartCount: this.#restartCount,
+    };
+  }
+
+  networks(): readonly string[] {
+    return this.#networks;
+  }
+
+  connect(network: string): void {
+    if (this.#networks.includes(network))
+      throw new NebulaError("already_exists", `endpoint with name ${this.name} already exists in network ${network}`);
+    this.#networks = [...this.#networks, network];
+  }
+
+  disconnect(network: string): void {
+    this.#networks = this.#networks.filter((name) => name !== network);
+  }
+
+  start(): void {
+    this.#restartCount = 0;
+    this.#restartWaitMs = FIRST_RESTART_MS;
+    this.#run();
+  }
+
+  stop(): void {
+    const was = this.isUp;
+    this.endTimers();
+    if (!was) return;
+    this.#end(0);
+    this.#phase = "exited";
+    this.#tell("die");
+    this.#tell("stop");
+  }
+
+  /** Its process ends by itself, or is killed; the restart policy decides what comes next. */
+  exit(code: number): void {
+    if (!this.isUp) return;
+    const ranMs = this.#clock.monotonic() - this.#startedMonotonic;
+    this.endTimers();
+    this.#end(code);
+    if (this.spec.restartPolicy === "no") {
+      this.#phase = "exited";
+      this.#tell("die");
+      return;
+    }
+    this.#phase = "restarting";
+    this.#restartWaitMs = ranMs >= CALM_MS ? FIRST_RESTART_MS : Math.min(this.#restartWaitMs * 2, LONGEST_RESTART_MS);
+    this.#tell("die");
+    this.#after(this.#restartWaitMs, () => {
+      this.#restartCount++;
+      this.#run();
+    });
+  }
+
+  setHealth(health: ContainerHealth): void {
+    if (this.#phase !== "running" || this.#health === health) return;
+    this.#health = health;
+    this.#tell(`health_status: ${health}`);
+  }
+
+  engineDown(): void {
+    this.#upBeforeShutdown = this.isUp;
+    this.endTimers();
+    if (this.isUp) this.#end(137);
+    if (this.#upBeforeShutdown) this.#phase = "exited";
+  }
+
+  engineUp(): void {
+    if (this.#upBeforeShutdown && this.spec.restartPolicy === "unless-stopped") this.#run();
+  }
+
+  endTimers(): void {
+    this.#timers.abort();
+    this.#timers = new AbortController();
+  }
+
+  #run(): void {
+    this.#phase = "running";
+    this.#startedAt = this.#clock.now();
+    this.#startedMonotonic = this.#clock.monotonic();
+    this.#exitCode = undefined;
+    const check = this.spec.healthcheck ?? this.behaviour.healthcheck;
+    const isChecked = check !== undefined && check.test[0] !== "NONE";
+    this.#health = isChecked ? "starting" : "none";
+    this.#tell("start");
+    const { exit, health } = this.behaviour;
+    if (exit !== undefined) this.#after(exit.afterMs, () => this.exit(exit.code));
+    if (isChecked && health.becomes !== "starting") this.#after(health.afterMs, () => this.setHealth(health.becomes));
+  }
+
+  #end(code: number): void {
+    this.#finishedAt = this.#clock.now();
+    this.#exitCode = code;
+    this.#health = "none";
+  }
+
+  #after(ms: number, act: () => void): void {
+    const { signal } = this.#timers;
+    if (ms <= 0) {
+      setImmediate(() => {
+        if (!signal.aborted) act();
+      });
+      return;
+    }
+    this.#clock.sleep(ms, signal).then(act, () => {});
+  }
+}
+
+/** What the engine shows as a container's environment: the image's, then the spec's over it. */
+export function withImageEnv(spec: ContainerSpec, imageEnv: readonly string[]): ContainerSpec {
+  const fromImage = imageEnv.map((line): [string, string] => {
+    const equals = line.indexOf("=");
+    return equals < 0 ? [line, ""] : [line.slice(0, equals), line.slice(equals + 1)];
+  });
+  return { ...spec, env: { ...Object.fromEntries(fromImage), ...spec.env } };
+}

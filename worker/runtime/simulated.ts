@@ -1,0 +1,347 @@
+import { randomBytes } from "node:crypto";
+import type { Clock } from "../../common/clock/clock.ts";
+import { NebulaError } from "../../common/errors/nebula-error.ts";
+import { normaliseImageReference } from "../../common/validation/image-reference.ts";
+import type {
+  ContainerDetails,
+  ContainerRuntime,
+  ContainerStats,
+  CreateRequest,
+  EngineInfo,
+  ImageDetails,
+  ObservedContainer,
+  ObservedImage,
+  ObservedNetwork,
+  PullOptions,
+  RuntimeEvent,
+} from "./container-runtime.ts";
+import { type ImageBehaviour, PLAIN_IMAGE } from "./simulated-behaviour.ts";
+import { SimulatedContainer, withImageEnv } from "./simulated-container.ts";
+import { EventFan } from "./simulated-events.ts";
+import { SimulatedImages } from "./simulated-images.ts";
+
+/** A call to the runtime, as faults are scripted by it; `target` is what it is about: a container's id or name, an image, a network. */
+export type RuntimeCall = Readonly<{ method: keyof Omit<ContainerRuntime, typeof Symbol.asyncDispose>; target: string }>;
+
+export type SimulatedOptions = Readonly<{
+  clock: Clock;
+  info?: Partial<EngineInfo>;
+  /** References of images that are on the device at first. */
+  images?: readonly string[];
+  /** How the image of a normalised reference behaves. */
+  behaviour?: (reference: string) => Partial<ImageBehaviour>;
+}>;
+
+/** What a simulated image sets beside its env and health check. */
+const PLAIN_CONFIG = { command: ["serve"], entrypoint: [], user: "", workingDir: "", labels: {} };
+
+const BUILT_IN_NETWORKS = ["bridge", "host", "none"];
+
+/**
+ * A container engine in memory, as faithful as the planner needs: names and ports conflict, networks and images must exist, restart policies and
+ * health checks act, events are told. No figure of it is real. One object is one engine; it outlives the workers that use it.
+ */
+export class SimulatedRuntime implements ContainerRuntime {
+  /** Called before every call takes effect; what it throws is what the call fails with, and it may wait. For tests. */
+  before: ((call: RuntimeCall) => void | Promise<void>) | undefined;
+  /** Host ports that some process outside of containers holds. */
+  readonly occupiedPorts = new Set<number>();
+  readonly images = new SimulatedImages();
+  readonly #clock: Clock;
+  readonly #info: EngineInfo;
+  readonly #behaviour: (reference: string) => ImageBehaviour;
+  readonly #containers = new Map<string, SimulatedContainer>();
+  readonly #networks = new Map<string, ObservedNetwork>();
+  readonly #events = new EventFan();
+  #up = true;
+
+  constructor({ clock, info = {}, images = [], behaviour = () => ({}) }: SimulatedOptions) {
+    this.#clock = clock;
+    this.#behaviour = (reference) => ({ ...PLAIN_IMAGE, ...behaviour(reference) });
+    this.#info = {
+      hostname: "simulated",
+      cores: 4,
+      memoryBytes: 4 * 1024 ** 3,
+      engineVersion: "simulated",
+      apiVersion: "1.41",
+      os: "linux",
+      arch: "amd64",
+      ownContainerId: undefined,
+      ...info,
+    };
+    for (const name of BUILT_IN_NETWORKS) this.#networks.set(name, { id: randomId(), name, driver: name === "none" ? "null" : name });
+    for (const reference of images) this.images.add(normaliseImageReference(reference), clock.now());
+  }
+
+  async info(signal: AbortSignal): Promise<EngineInfo> {
+    await this.#enter("info", "", signal);
+    return this.#info;
+  }
+
+  async listContainers(signal: AbortSignal): Promise<readonly ObservedContainer[]> {
+    await this.#enter("listContainers", "", signal);
+    return this.snapshot();
+  }
+
+  /** The containers now, without a call: for tests and summaries. */
+  snapshot(): readonly ObservedContainer[] {
+    return [...this.#containers.values()].map((container) => container.observe());
+  }
+
+  async inspectContainer(id: string, signal: AbortSignal): Promise<ContainerDetails> {
+    await this.#enter("inspectContainer", id, signal);
+    const container = this.#container(id);
+    const spec = withImageEnv(container.spec, this.#behaviour(container.spec.image).env);
+    return {
+      container: container.observe(),
+      env: Object.entries(spec.env).map(([name, value]) => `${name}=${value}`),
+      portBindings: spec.ports,
+      binds: spec.volumes,
+      devices: spec.devices,
+      privileged: spec.privileged,
+      restartPolicy: spec.restartPolicy,
+      spec: {
+        ...spec,
+        command: spec.command.length > 0 ? spec.command : PLAIN_CONFIG.command,
+        healthcheck: spec.healthcheck ?? container.behaviour.healthcheck,
+        labels: container.labels,
+        networks: container.networks(),
+      },
+    };
+  }
+
+  async listImages(signal: AbortSignal): Promise<readonly ObservedImage[]> {
+    await this.#enter("listImages", "", signal);
+    return this.images.list();
+  }
+
+  async inspectImage(reference: string, signal: AbortSignal): Promise<ImageDetails | undefined> {
+    await this.#enter("inspectImage", reference, signal);
+    const image = this.images.find(normaliseImageReference(reference));
+    if (image === undefined) return undefined;
+    const [name = reference] = image.references;
+    const { env, healthcheck } = this.#behaviour(name);
+    const { id, references, createdAt } = image;
+    return {
+      id,
+      references: [...references],
+      sizeBytes: 1_000_000,
+      createdAt,
+      env,
+      hasHealthcheck: healthcheck !== undefined,
+      healthcheck,
+      ...PLAIN_CONFIG,
+    };
+  }
+
+  async listNetworks(signal: AbortSignal): Promise<readonly ObservedNetwork[]> {
+    await this.#enter("listNetworks", "", signal);
+    return [...this.#networks.values()];
+  }
+
+  async pull(reference: string, { onProgress, signal }: PullOptions): Promise<void> {
+    await this.#enter("pull", reference, signal);
+    const name = normaliseImageReference(reference);
+    const { pull } = this.#behaviour(name);
+    switch (pull.kind) {
+      case "fails":
+        throw new NebulaError(pull.unauthenticated === true ? "unauthenticated" : "not_found", pull.message);
+      case "hangs":
+        return await rejectOnAbort(signal);
+      case "ok":
+        if (pull.afterMs > 0) await this.#clock.sleep(pull.afterMs, signal);
+        onProgress();
+        this.images.add(name, this.#clock.now());
+        this.#emit("image", "pull", name, {});
+    }
+  }
+
+  async create({ name, spec, labels }: CreateRequest, signal: AbortSignal): Promise<string> {
+    await this.#enter("create", name, signal);
+    if (this.#named(name) !== undefined) throw new NebulaError("already_exists", `Conflict. The container name "/${name}" is already in use`);
+    const image = this.images.find(normaliseImageReference(spec.image));
+    if (image === undefined) throw new NebulaError("not_found", `No such image: ${spec.image}`);
+    const behaviour = this.#behaviour(normaliseImageReference(spec.image));
+    const container = new SimulatedContainer({
+      id: randomId(),
+      name,
+      spec,
+      labels: { ...spec.labels, ...labels },
+      imageId: image.id,
+      behaviour,
+      clock: this.#clock,
+      tell: (action) => this.#tell(container, action),
+    });
+    this.#containers.set(container.id, container);
+    this.#tell(container, "create");
+    return container.id;
+  }
+
+  async connectNetwork(containerId: string, network: string, signal: AbortSignal): Promise<void> {
+    await this.#enter("connectNetwork", containerId, signal);
+    const container = this.#container(containerId);
+    if (!this.#networks.has(network)) throw new NebulaError("not_found", `network ${network} not found`);
+    container.connect(network);
+    this.#emit("network", "connect", network, {});
+  }
+
+  async start(containerId: string, signal: AbortSignal): Promise<void> {
+    await this.#enter("start", containerId, signal);
+    const container = this.#container(containerId);
+    if (container.isUp) return;
+    this.#checkStart(container);
+    container.start();
+  }
+
+  async stop(containerId: string, graceSeconds: number, signal: AbortSignal): Promise<void> {
+    await this.#enter("stop", containerId, signal);
+    const container = this.#container(containerId);
+    const { stopMs } = container.behaviour;
+    if (container.isUp && stopMs > 0) await this.#clock.sleep(Math.min(stopMs, graceSeconds * 1000), signal);
+    container.stop();
+  }
+
+  async restart(containerId: string, graceSeconds: number, signal: AbortSignal): Promise<void> {
+    await this.stop(containerId, graceSeconds, signal);
+    await this.start(containerId, signal);
+    this.#tell(this.#container(containerId), "restart");
+  }
+
+  async rename(containerId: string, name: string, signal: AbortSignal): Promise<void> {
+    await this.#enter("rename", containerId, signal);
+    const container = this.#container(containerId);
+    const holder = this.#named(name);
+    if (holder !== undefined)
+      throw new NebulaError("already_exists", `Conflict. The container name "/${name}" is already in use by container ${holder.id}`);
+    container.name = name;
+    this.#tell(container, "rename");
+  }
+
+  async remove(containerId: string, { force }: { force: boolean }, signal: AbortSignal): Promise<void> {
+    await this.#enter("remove", containerId, signal);
+    const container = this.#containers.get(containerId);
+    if (container === undefined) return;
+    if (container.isUp && !force) throw new NebulaError("failed_precondition", `You cannot remove a running container ${containerId}`);
+    container.stop();
+    this.#containers.delete(containerId);
+    this.#tell(container, "destroy");
+  }
+
+  async createNetwork(name: string, _labels: Readonly<Record<string, string>>, signal: AbortSignal): Promise<void> {
+    await this.#enter("createNetwork", name, signal);
+    if (this.#networks.has(name)) throw new NebulaError("already_exists", `network with name ${name} already exists`);
+    this.#networks.set(name, { id: randomId(), name, driver: "bridge" });
+    this.#emit("network", "create", name, {});
+  }
+
+  /** Somebody removes a network by hand; containers on it lose it. For tests. */
+  removeNetwork(name: string): void {
+    this.#networks.delete(name);
+    for (const container of this.#containers.values()) container.disconnect(name);
+    this.#emit("network", "destroy", name, {});
+  }
+
+  async removeImage(id: string, signal: AbortSignal): Promise<void> {
+    await this.#enter("removeImage", id, signal);
+    const image = this.images.find(id);
+    const user = [...this.#containers.values()].find((container) => container.imageId === image?.id);
+    if (user !== undefined) throw new NebulaError("failed_precondition", `unable to delete ${id}: image is being used by container ${user.id}`);
+    this.images.remove(id);
+    this.#emit("image", "delete", id, {});
+  }
+
+  async stats(containerId: string, signal: AbortSignal): Promise<ContainerStats> {
+    await this.#enter("stats", containerId, signal);
+    return this.#container(containerId).isUp ? { memoryBytes: 1_000_000, cpuPercent: 0 } : { memoryBytes: 0, cpuPercent: 0 };
+  }
+
+  events(signal: AbortSignal): AsyncIterable<RuntimeEvent> {
+    if (!this.#up) throw unreachable();
+    return this.#events.subscribe(signal);
+  }
+
+  /** The engine goes down: calls are refused and event streams end; containers end with it. */
+  shutDown(): void {
+    this.#up = false;
+    for (const container of this.#containers.values()) container.engineDown();
+    this.#events.endAll(unreachable());
+  }
+
+  /** The engine comes up again and starts what its restart policies ask for. */
+  boot(): void {
+    this.#up = true;
+    for (const container of this.#containers.values()) container.engineUp();
+  }
+
+  /** A health check's result, as a script decides. */
+  setHealth(id: string, health: "starting" | "healthy" | "unhealthy"): void {
+    this.#container(id).setHealth(health);
+  }
+
+  /** The container's process ends by itself. */
+  exit(id: string, code: number): void {
+    this.#container(id).exit(code);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#events.endAll(undefined);
+    for (const container of this.#containers.values()) container.endTimers();
+  }
+
+  #checkStart(container: SimulatedContainer): void {
+    const { spec, behaviour } = container;
+    const missing = container.networks().find((network) => !this.#networks.has(network));
+    if (missing !== undefined) throw new NebulaError("not_found", `network ${missing} not found`);
+    for (const { hostPort, protocol } of container.observe().hostPorts) {
+      const taken = [...this.#containers.values()].some(
+        (other) => other !== container && other.isUp && other.spec.ports.some((port) => port.hostPort === hostPort && port.protocol === protocol),
+      );
+      if (!taken && !this.occupiedPorts.has(hostPort)) continue;
+      throw new NebulaError("failed_precondition", `Bind for 0.0.0.0:${hostPort} failed: port is already allocated`);
+    }
+    if (behaviour.startRefusal !== undefined) throw new NebulaError("failed_precondition", behaviour.startRefusal);
+    if (spec.networks.length === 0 && container.networks().length === 0) container.connect("bridge");
+  }
+
+  async #enter(method: RuntimeCall["method"], target: string, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (!this.#up) throw unreachable();
+    await this.before?.({ method, target });
+    signal.throwIfAborted();
+  }
+
+  /** By id or name, as Docker takes both. */
+  #container(idOrName: string): SimulatedContainer {
+    const container = this.#containers.get(idOrName) ?? this.#named(idOrName);
+    if (container === undefined) throw new NebulaError("not_found", `No such container: ${idOrName}`);
+    return container;
+  }
+
+  #named(name: string): SimulatedContainer | undefined {
+    for (const container of this.#containers.values()) if (container.name === name) return container;
+    return undefined;
+  }
+
+  #tell(container: SimulatedContainer, action: string): void {
+    this.#emit("container", action, container.id, container.labels);
+  }
+
+  #emit(type: RuntimeEvent["type"], action: string, id: string, labels: Readonly<Record<string, string>>): void {
+    this.#events.emit({ type, action, id, labels, at: this.#clock.now() });
+  }
+}
+
+function randomId(): string {
+  return randomBytes(32).toString("hex");
+}
+
+function unreachable(): NebulaError {
+  return new NebulaError("unavailable", "the simulated engine is down");
+}
+
+function rejectOnAbort(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+}

@@ -1,0 +1,149 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { assertNever } from "../common/errors/assert-never.ts";
+import {
+  type AppStatus,
+  AppStatusSchema,
+  ContainerHealth,
+  ContainerState,
+  type ContainerStatus,
+  ContainerStatusSchema,
+  type CronJobStatus,
+  CronJobStatusSchema,
+  type Problem,
+  ProblemSchema,
+  TargetState,
+} from "../gen/nebula/v1/report_pb.ts";
+import type { Now } from "./model.ts";
+import { appUnit, cronJobUnit, type Owned } from "./owned.ts";
+import { type AppState, type CronJobState, type DeviceProblem, type TargetState as PlannedState, worst } from "./plan/states.ts";
+import type { ContainerPhase, ContainerStats, ContainerHealth as Health } from "./runtime/container-runtime.ts";
+
+/** The newest revision that each app and cron_job was fully at, by unit. */
+export type AppliedRevisions = ReadonlyMap<string, bigint>;
+
+export type StatusContext = Readonly<{ applied: AppliedRevisions; now: Now; stats: ReadonlyMap<string, ContainerStats> }>;
+
+/** The revisions that are applied now: those before, and whatever a plan found fully as wanted. */
+export function appliedAfter(before: AppliedRevisions, apps: readonly AppState[], cronJobs: readonly CronJobState[]): AppliedRevisions {
+  const after = new Map<string, bigint>();
+  for (const app of apps) after.set(appUnit(app.name), appliedOf(before.get(appUnit(app.name)), app));
+  for (const job of cronJobs) after.set(cronJobUnit(job.name), appliedOf(before.get(cronJobUnit(job.name)), job));
+  return after;
+}
+
+/** After a start nothing is known but what labels tell: the oldest revision that a container was made for. */
+function appliedOf(
+  before: bigint | undefined,
+  { state, revision, containers }: Pick<AppState | CronJobState, "state" | "revision" | "containers">,
+): bigint {
+  if (state.kind === "applied") return revision;
+  return (
+    before ??
+    containers
+      .map((owned) => owned.revision)
+      .reduce<bigint | undefined>((least, made) => (least === undefined || made < least ? made : least), undefined) ??
+    0n
+  );
+}
+
+export function appStatus(app: AppState, context: StatusContext): AppStatus {
+  return create(AppStatusSchema, {
+    name: app.name,
+    revision: app.revision,
+    appliedRevision: context.applied.get(appUnit(app.name)) ?? 0n,
+    ...stateFields(app.state, context.now),
+    containers: app.containers.map((owned) => containerStatus(owned, context)),
+    notes: [...app.notes],
+  });
+}
+
+export function cronJobStatus(job: CronJobState, context: StatusContext): CronJobStatus {
+  const { state, reason } = stateFields(job.state, context.now);
+  return create(CronJobStatusSchema, {
+    name: job.name,
+    revision: job.revision,
+    appliedRevision: context.applied.get(cronJobUnit(job.name)) ?? 0n,
+    state,
+    reason: job.reason ?? reason ?? "",
+    ...(job.lastRunDue !== undefined && { lastRunDue: timestampFromMs(job.lastRunDue) }),
+    ...(job.nextRunDue !== undefined && { nextRunDue: timestampFromMs(job.nextRunDue) }),
+    containers: job.containers.map((owned) => containerStatus(owned, context)),
+    notes: [...job.notes],
+  });
+}
+
+export function problemStatus({ code, message }: DeviceProblem): Problem {
+  return create(ProblemSchema, { code, message });
+}
+
+/** Where the device stands as a whole; something that is wrong with all of it counts as a failure. */
+export function deviceState(apps: readonly AppState[], cronJobs: readonly CronJobState[], problems: readonly DeviceProblem[]): TargetState {
+  if (problems.length > 0) return TargetState.FAILED;
+  return stateNumber(worst([...apps, ...cronJobs].map(({ state }) => state)));
+}
+
+type StateFields = Pick<AppStatus, "state"> & Partial<Pick<AppStatus, "step" | "reason" | "tries" | "retryAt">>;
+
+function stateFields(state: PlannedState, now: Now): StateFields {
+  switch (state.kind) {
+    case "applied":
+      return { state: TargetState.APPLIED };
+    case "working":
+      return { state: TargetState.WORKING, step: state.step };
+    case "failed": {
+      const { step, reason, tries, retryAt } = state;
+      const at = retryAt === undefined ? {} : { retryAt: timestampFromMs(Math.round(now.wall + retryAt - now.monotonic)) };
+      return { state: TargetState.FAILED, step, reason, tries, ...at };
+    }
+    default:
+      return assertNever(state);
+  }
+}
+
+function stateNumber(state: PlannedState): TargetState {
+  switch (state.kind) {
+    case "applied":
+      return TargetState.APPLIED;
+    case "working":
+      return TargetState.WORKING;
+    case "failed":
+      return TargetState.FAILED;
+    default:
+      return assertNever(state);
+  }
+}
+
+function containerStatus({ container, revision }: Owned, { stats }: StatusContext): ContainerStatus {
+  const used = stats.get(container.id);
+  return create(ContainerStatusSchema, {
+    name: container.name,
+    id: container.id,
+    revision,
+    state: PHASES[container.phase],
+    health: HEALTHS[container.health],
+    restarts: container.restartCount,
+    image: container.image,
+    ...(container.startedAt !== undefined && { startedAt: timestampFromMs(container.startedAt) }),
+    exitCode: container.exitCode ?? 0,
+    memoryBytes: BigInt(Math.round(used?.memoryBytes ?? 0)),
+    cpuPercent: used?.cpuPercent ?? 0,
+  });
+}
+
+const PHASES: Readonly<Record<ContainerPhase, ContainerState>> = {
+  created: ContainerState.CREATED,
+  running: ContainerState.RUNNING,
+  paused: ContainerState.PAUSED,
+  restarting: ContainerState.RESTARTING,
+  removing: ContainerState.EXITED,
+  exited: ContainerState.EXITED,
+  dead: ContainerState.DEAD,
+};
+
+const HEALTHS: Readonly<Record<Health, ContainerHealth>> = {
+  none: ContainerHealth.UNSPECIFIED,
+  starting: ContainerHealth.STARTING,
+  healthy: ContainerHealth.HEALTHY,
+  unhealthy: ContainerHealth.UNHEALTHY,
+};
