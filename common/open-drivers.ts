@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { createMemoryBus } from "./bus/memory-bus.ts";
 import type { Clock } from "./clock/clock.ts";
 import type { Drivers } from "./drivers.ts";
-import { NebulaError } from "./errors/nebula-error.ts";
+import { messageOf, NebulaError } from "./errors/nebula-error.ts";
 import { createMemoryFeed } from "./feed/memory-feed.ts";
 import type { Log } from "./log/log.ts";
 import type { Member } from "./membership/membership.ts";
@@ -36,7 +36,7 @@ export async function openDrivers({ settings, self, clock, log }: OpenDriversOpt
   requireScheme("NEBULA_BUS", settings.bus, "memory:");
 
   await using opening = new AsyncDisposableStack();
-  mkdirSync(settings.dataDir, { recursive: true, mode: 0o700 });
+  makeFolder(settings.dataDir);
   opening.use(lockFolder(settings.dataDir));
   const drivers: Drivers = {
     configStore: opening.use(await openSqliteConfigStore({ path: join(settings.dataDir, CONFIG_DATABASE) })),
@@ -50,8 +50,22 @@ export async function openDrivers({ settings, self, clock, log }: OpenDriversOpt
   return { ...drivers, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }
 
+/** The embedded drivers take nothing behind their scheme: where the files are is for NEBULA_DATA to say. A URL of another may carry a password: not shown. */
 function requireScheme(setting: string, url: string, scheme: string): void {
-  if (url.startsWith(scheme)) return;
-  const given = url.slice(0, Math.max(0, url.indexOf(":") + 1)) || url;
-  throw new NebulaError("invalid_argument", `${setting}: this version has no driver for ${given}; ${scheme} would do`);
+  if (url === scheme) return;
+  if (url.startsWith(scheme)) {
+    throw new NebulaError("invalid_argument", `${setting}: ${scheme} stands alone; the data folder is NEBULA_DATA`);
+  }
+  const given = url.slice(0, url.indexOf(":") + 1) || "it";
+  throw new NebulaError("invalid_argument", `${setting}: a driver for ${given} is not built into this version yet; ${scheme} would do`);
+}
+
+function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new NebulaError("failed_precondition", `NEBULA_DATA: the folder ${folder} can't be made (${messageOf(error)}): name one that can`, {
+      cause: error,
+    });
+  }
 }

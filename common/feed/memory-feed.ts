@@ -2,10 +2,18 @@ import { messageOf } from "../errors/nebula-error.ts";
 import type { Log } from "../log/log.ts";
 import type { ChangeFeed, FeedEvent, FeedListener } from "./change-feed.ts";
 
+export type MemoryFeedOptions = {
+  log: Log;
+  /** How many events wait at most for the turn in which they are delivered; 10,000. One more is lost, and counted in the log. */
+  maxWaiting?: number;
+};
+
 /** The change feed of one process: listeners are called one after the other, after the publisher's turn. */
-export function createMemoryFeed({ log }: { log: Log }): ChangeFeed {
+export function createMemoryFeed({ log, maxWaiting = 10_000 }: MemoryFeedOptions): ChangeFeed {
   const listeners = new Set<FeedListener>();
   const followed = new Map<string, number>();
+  let waiting: FeedEvent[] = [];
+  let lost = 0;
 
   const deliver = (event: FeedEvent) => {
     for (const listener of listeners) {
@@ -17,10 +25,23 @@ export function createMemoryFeed({ log }: { log: Log }): ChangeFeed {
     }
   };
 
+  const deliverWaiting = () => {
+    const events = waiting;
+    waiting = [];
+    if (lost > 0) log.warn({ lost }, "the change feed was full: events were lost, the regular check makes up for them");
+    lost = 0;
+    for (const event of events) if (event.kind !== "status" || followed.has(event.deviceGroup)) deliver(event);
+  };
+
   return {
     async publish(event) {
       if (event.kind === "status" && !followed.has(event.deviceGroup)) return;
-      setImmediate(deliver, event);
+      if (waiting.length >= maxWaiting) {
+        lost++;
+        return;
+      }
+      waiting.push(event);
+      if (waiting.length === 1) setImmediate(deliverWaiting);
     },
     subscribe(listener) {
       const own: FeedListener = (event) => listener(event); // one subscription each, also of the same function

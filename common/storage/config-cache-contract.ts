@@ -14,7 +14,8 @@ const config = (revision: bigint, app = "web"): CachedConfig => ({
 export type OpenedConfigCache = {
   cache: ConfigCache;
   ttlMs: number;
-  clock: Clock /** Lets that much time pass, or waits for it. */;
+  clock: Clock;
+  /** Lets that much time pass, or waits for it. */
   pass: (ms: number) => Promise<void>;
 };
 

@@ -1,4 +1,5 @@
 import { strict as assert } from "node:assert";
+import fc from "fast-check";
 import { ManualClock } from "../../clock/manual-clock.ts";
 import { describeConfigCache } from "../config-cache-contract.ts";
 import { createMemoryConfigCache } from "./config-cache.ts";
@@ -18,10 +19,57 @@ describe("the config cache in memory", () => {
     assert.equal((await cache.get("c"))?.etag, "c");
   });
 
-  it("keeps no config past the bound of what it was told", async () => {
-    const cache = createMemoryConfigCache({ ttlMs: 10_000, clock: new ManualClock(), maxEntries: 2 });
-    await cache.put("a", { bytes: new Uint8Array(), etag: "a", madeFrom: [] });
-    for (let i = 0; i < 21; i++) cache.told({ kind: "app", name: `app-${i}` }, 1n);
+  it("drops the oldest configs above its bound in bytes, and gives the room back", async () => {
+    const cache = createMemoryConfigCache({ ttlMs: 10_000, clock: new ManualClock(), maxBytes: 100 });
+    const put = (group: string, bytes: number) => cache.put(group, { bytes: new Uint8Array(bytes), etag: group, madeFrom: [] });
+    for (let i = 0; i < 10; i++) await put("a", 60); // the same group again is no more
+    await put("b", 40);
+    assert.ok(await cache.get("a"));
+    await put("c", 1);
     assert.equal(await cache.get("a"), undefined);
+    assert.ok(await cache.get("b"));
+    await put("huge", 101);
+    for (const group of ["b", "c", "huge"]) assert.equal(await cache.get(group), undefined);
+    await put("d", 100);
+    assert.ok(await cache.get("d"));
+  });
+
+  it("answers nothing older than any telling, also of those it had no room to remember", async () => {
+    const name = fc.constantFrom("a", "b", "c", "d", "e");
+    const step = fc.oneof(
+      fc.record({ kind: fc.constant("told" as const), name, revision: fc.bigInt(1n, 9n) }),
+      fc.record({
+        kind: fc.constant("put" as const),
+        group: fc.constantFrom("x", "y"),
+        made: fc.dictionary(name, fc.bigInt(1n, 9n), { maxKeys: 3 }),
+      }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
+        const cache = createMemoryConfigCache({ ttlMs: 10_000, clock: new ManualClock(), maxTold: 2 });
+        const told = new Map<string, bigint>();
+        for (const one of steps) {
+          if (one.kind === "told") {
+            cache.told({ kind: "app", name: one.name }, one.revision);
+            if (one.revision > (told.get(one.name) ?? 0n)) told.set(one.name, one.revision);
+          } else {
+            const madeFrom = Object.entries(one.made).map(([member, revision]) => ({ kind: "app" as const, name: member, revision }));
+            await cache.put(one.group, { bytes: new Uint8Array(), etag: "e", madeFrom });
+          }
+          for (const group of ["x", "y"]) {
+            for (const entity of (await cache.get(group))?.madeFrom ?? []) assert.ok(entity.revision >= (told.get(entity.name) ?? 0n));
+          }
+        }
+      }),
+    );
+  });
+
+  it("remembers what it was told for as long as it lives", async () => {
+    const clock = new ManualClock();
+    const cache = createMemoryConfigCache({ ttlMs: 10_000, clock });
+    cache.told({ kind: "app", name: "web" }, 5n);
+    await clock.advance(3_600_000);
+    await cache.put("pos", { bytes: new Uint8Array(), etag: "late", madeFrom: [{ kind: "app", name: "web", revision: 4n }] });
+    assert.equal(await cache.get("pos"), undefined, "a load that took an hour");
   });
 });

@@ -1,0 +1,79 @@
+import { strict as assert } from "node:assert";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ManualClock } from "./clock/manual-clock.ts";
+import { isNebulaError } from "./errors/nebula-error.ts";
+import { silentLog } from "./log/log.ts";
+import { CONFIG_DATABASE, type DriverSettings, openDrivers } from "./open-drivers.ts";
+import { backupSqlite } from "./storage/sqlite/backup.ts";
+import { openSqliteConfigStore } from "./storage/sqlite/config-store.ts";
+
+describe("openDrivers", () => {
+  const root = mkdtempSync(join(tmpdir(), "nebula-drivers-"));
+  let folders = 0;
+  const newFolder = () => join(root, String(folders++), "data");
+  after(() => rmSync(root, { recursive: true }));
+
+  const self = { address: "127.0.0.1:50051", boot: "b1" };
+  const open = (dataDir: string, other: Partial<DriverSettings> = {}) =>
+    openDrivers({
+      settings: { dataDir, store: "sqlite:", reports: "sqlite:", redis: "memory:", bus: "memory:", cacheTimeMs: 10_000, ...other },
+      self,
+      clock: new ManualClock(),
+      log: silentLog,
+    });
+  const failedWith = (pattern: RegExp) => (error: unknown) => isNebulaError(error) && pattern.test(error.message);
+
+  it("opens the embedded drivers in a folder that it makes, and finds the same store there again", async () => {
+    const dataDir = newFolder();
+    const first = await open(dataDir);
+    const { cluster } = first.configStore;
+    assert.deepEqual(first.membership.members(), [self]);
+    assert.equal(statSync(dataDir).mode & 0o777, 0o700);
+    await first[Symbol.asyncDispose]();
+    await first[Symbol.asyncDispose]();
+    await using second = await open(dataDir);
+    assert.deepEqual(second.configStore.cluster, cluster);
+  });
+
+  it("lets one process have a data folder, which can be backed up meanwhile", async () => {
+    const dataDir = newFolder();
+    await using drivers = await open(dataDir);
+    await assert.rejects(open(dataDir), failedWith(/in use by another Nebula process.*NEBULA_DATA/));
+    const copy = join(root, "copy.db");
+    await backupSqlite(join(dataDir, CONFIG_DATABASE), copy);
+    await using copied = await openSqliteConfigStore({ path: copy });
+    assert.deepEqual(copied.cluster, drivers.configStore.cluster);
+  });
+
+  it("gives the folder free when a store can't be opened", async () => {
+    const dataDir = newFolder();
+    await (await open(dataDir))[Symbol.asyncDispose]();
+    const database = join(dataDir, CONFIG_DATABASE);
+    writeFileSync(database, "no database ".repeat(100));
+    await assert.rejects(open(dataDir), failedWith(/damaged/));
+    rmSync(database);
+    await using _ = await open(dataDir);
+  });
+
+  it("says which setting names a driver that is not there, what would do, and no password", async () => {
+    const dataDir = newFolder();
+    const cases: [Partial<DriverSettings>, RegExp][] = [
+      [{ store: "cassandra://user:hunter2@host/keyspace" }, /^NEBULA_STORE: .*cassandra: is not built into this version yet; sqlite: would do/],
+      [{ reports: "cassandra://host/keyspace" }, /^NEBULA_REPORTS: .*sqlite:/],
+      [{ redis: "redis://:hunter2@host:6379" }, /^NEBULA_REDIS: .*redis: is not built .*memory:/],
+      [{ bus: "kafka://host:9092/topic" }, /^NEBULA_BUS: .*kafka: is not built .*memory:/],
+      [{ store: "sqlite:/elsewhere/nebula.db" }, /^NEBULA_STORE: .*NEBULA_DATA/],
+    ];
+    for (const [setting, message] of cases) {
+      await assert.rejects(open(dataDir, setting), (error) => failedWith(message)(error) && !String(error).includes("hunter2"));
+    }
+  });
+
+  it("says when the data folder can't be made", async () => {
+    const file = join(root, "a-file");
+    writeFileSync(file, "");
+    await assert.rejects(open(join(file, "data")), failedWith(/^NEBULA_DATA: /));
+  });
+});
