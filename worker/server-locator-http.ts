@@ -1,0 +1,58 @@
+import { type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
+import { request as httpsRequest } from "node:https";
+import { NebulaError } from "../common/errors/nebula-error.ts";
+
+/** The longest answer that is read, bytes: a shard map is far below. */
+const LONGEST_ANSWER = 1024 * 1024;
+
+export type PostJson = Readonly<{
+  url: string;
+  body: string;
+  headers: Readonly<Record<string, string>>;
+  rootCertificates: Buffer | undefined;
+  /** Milliseconds, for all of it. */
+  limitMs: number;
+  signal: AbortSignal;
+}>;
+
+/**
+ * One POST, on a connection of its own. No redirect is followed: none may lead from TLS to clear text. (`fetch` would do, but costs a small worker 20 MB.)
+ * Rejects with `unavailable` or `deadline_exceeded`.
+ */
+export async function postJson({ url, body, headers, rootCertificates, limitMs, signal }: PostJson): Promise<{ status: number; text: string }> {
+  const limit = AbortSignal.timeout(limitMs);
+  const options = {
+    method: "POST",
+    agent: false,
+    signal: AbortSignal.any([signal, limit]),
+    headers: { ...headers, "content-type": "application/json", "connect-protocol-version": "1", "content-length": Buffer.byteLength(body) },
+    ...(rootCertificates !== undefined && { ca: rootCertificates }),
+  } as const;
+  try {
+    const response = await answered(url.startsWith("https:") ? httpsRequest(url, options) : httpRequest(url, options), body);
+    return { status: response.statusCode ?? 0, text: await bodyOf(response) };
+  } catch (error) {
+    if (limit.aborted) throw new NebulaError("deadline_exceeded", `${url} did not answer within ${limitMs} ms`, { cause: error });
+    throw new NebulaError("unavailable", `${url} cannot be reached: ${error instanceof Error ? error.message : error}`, { cause: error });
+  }
+}
+
+function answered(request: ClientRequest, body: string): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    request.on("response", resolve);
+    request.on("error", reject);
+    request.end(body);
+  });
+}
+
+async function bodyOf(response: IncomingMessage): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of response) {
+    if (!(chunk instanceof Uint8Array)) continue;
+    size += chunk.byteLength;
+    if (size > LONGEST_ANSWER) throw new Error(`the answer is longer than ${LONGEST_ANSWER} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}

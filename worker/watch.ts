@@ -1,0 +1,251 @@
+import { ChannelCredentials } from "@grpc/grpc-js";
+import type { Clock } from "../common/clock/clock.ts";
+import { assertNever } from "../common/errors/assert-never.ts";
+import { type ErrorKind, NebulaError } from "../common/errors/nebula-error.ts";
+import type { Log } from "../common/log/log.ts";
+import { GrpcChannel } from "../common/rpc/grpc-channel.ts";
+import { tlsChannel } from "../common/rpc/tls-channel.ts";
+import type { Credentials, ServerUrl } from "../common/settings/settings.ts";
+import { type Report, ReportService } from "../gen/nebula/v1/report_pb.ts";
+import { isSecure, locateShards } from "./server-locator.ts";
+import { attemptWatch, type WatchAnswer } from "./watch-attempt.ts";
+import { LatestEvents, type WatchEvent } from "./watch-events.ts";
+import {
+  afterLocate,
+  afterWatch,
+  FIRST_STATE,
+  type LocateOutcome,
+  type Move,
+  WATCH_TIMING,
+  type WatchOutcome,
+  type WatchTiming,
+} from "./watch-moves.ts";
+
+/** The largest config that is received, bytes. */
+const LARGEST_MESSAGE = 128 * 1024 * 1024;
+/** How long a ping may stay without an answer, milliseconds. */
+const LONGEST_PING_MS = 20_000;
+const SUBMIT_LIMIT_MS = 30_000;
+
+export type WatchOptions = Readonly<{
+  /** A gateway or a manager. */
+  server: ServerUrl;
+  deviceGroup: string;
+  deviceId: string;
+  /** A random id of this start of the worker. */
+  boot: string;
+  /** Milliseconds between two pings. */
+  keepaliveMs: number;
+  /** The Authorization header, read anew at each call. */
+  authorization: () => string | undefined;
+  /** Etag of the config that is stored as it was received; empty: none. Read at each reconnect. */
+  heldEtag: () => string;
+  clock: Clock;
+  log: Log;
+  /** Ends the watch. */
+  signal: AbortSignal;
+  /** PEM of the authorities to trust; undefined: the system's. */
+  rootCertificates?: Buffer;
+  timing?: WatchTiming;
+  /** How long a connection, or the answer to the question for the shard map, may take, milliseconds. */
+  reachMs?: number;
+  /** From 0 up to 1. */
+  random?: () => number;
+}>;
+
+/** The connection of a worker: its events, for one reader, and its way to send reports. */
+export interface Watch extends AsyncIterable<WatchEvent> {
+  /** Sends a report on the connection that there is. Rejects with `unavailable` when there is none: the next `connected` is the time to try again. */
+  submit(report: Report, signal: AbortSignal): Promise<void>;
+}
+
+/** Opens the connection and keeps it, until the signal is aborted: then the events end. */
+export function openWatch(options: WatchOptions): Watch {
+  const connection = new Connection(options);
+  connection.run().catch((error) => options.log.error({ err: error }, "the watch ended by a fault of its own"));
+  return connection;
+}
+
+/** The header that credentials stand for. */
+export function authorizationOf(credentials: Credentials | undefined): string | undefined {
+  switch (credentials?.kind) {
+    case undefined:
+      return undefined;
+    case "token":
+      return `Bearer ${credentials.token}`;
+    case "password":
+      return `Basic ${Buffer.from(`${credentials.user}:${credentials.password}`, "utf8").toString("base64")}`;
+    default:
+      return assertNever(credentials);
+  }
+}
+
+/**
+ * 1. There is one channel at a time, and one watch on it.
+ * 2. Whether a connection is encrypted is said by the server's URL alone: neither a shard map nor a redirect changes it.
+ * 3. Every end of a try is a value; `watch-moves.ts` says what comes next.
+ */
+class Connection implements Watch {
+  readonly #options: WatchOptions;
+  readonly #events = new LatestEvents();
+  readonly #timing: WatchTiming;
+  readonly #reachMs: number;
+  #channel: Readonly<{ address: string; channel: GrpcChannel }> | undefined;
+  /** Where the watch is served now. */
+  #served: GrpcChannel | undefined;
+  #loggedReason: string | undefined;
+
+  constructor(options: WatchOptions) {
+    this.#options = options;
+    this.#timing = options.timing ?? WATCH_TIMING;
+    this.#reachMs = options.reachMs ?? 10_000;
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<WatchEvent> {
+    return this.#events[Symbol.asyncIterator]();
+  }
+
+  async submit(report: Report, signal: AbortSignal): Promise<void> {
+    if (this.#served === undefined) throw new NebulaError("unavailable", "there is no connection to a manager now");
+    const options = { headers: this.#headers(), timeoutMs: SUBMIT_LIMIT_MS, signal };
+    await this.#served.unary(ReportService.method.submitReports, { reports: [report] }, options);
+  }
+
+  async run(): Promise<void> {
+    const { clock, signal } = this.#options;
+    const context = { timing: this.#timing, random: this.#options.random ?? Math.random };
+    let state = FIRST_STATE;
+    let move: Move = { kind: "locate", waitMs: 0 };
+    try {
+      for (;;) {
+        if (move.waitMs > 0) await clock.sleep(move.waitMs, signal);
+        if (move.kind === "locate") {
+          const outcome: LocateOutcome = await this.#locate();
+          ({ state, move } = afterLocate(state, outcome, context));
+          if (outcome.kind !== "located") this.#tellLost(outcome, move.waitMs);
+        } else {
+          const { address, serveHere }: { address: string; serveHere: boolean } = move;
+          const outcome: WatchOutcome = await this.#watch(address, serveHere);
+          ({ state, move } = afterWatch(state, { address, serveHere }, outcome, context));
+          this.#tellEnd(address, outcome, move.waitMs);
+        }
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    } finally {
+      this.#drop();
+      this.#events.close();
+    }
+  }
+
+  #locate(): Promise<LocateOutcome> {
+    const { server, deviceGroup, deviceId, authorization, rootCertificates, signal } = this.#options;
+    return locateShards({
+      server,
+      deviceGroup,
+      deviceId,
+      authorization: authorization(),
+      channelTo: (address) => this.#channelTo(address),
+      rootCertificates,
+      limitMs: this.#reachMs,
+      signal,
+    });
+  }
+
+  async #watch(address: string, serveHere: boolean): Promise<WatchOutcome> {
+    const { deviceGroup, deviceId, boot, keepaliveMs, heldEtag, clock, signal } = this.#options;
+    const channel = this.#channelTo(address);
+    const request = { deviceGroup, deviceId, boot, keepaliveMs, serveHere, etag: heldEtag() };
+    const onAnswer = (answer: WatchAnswer) => this.#answered(address, channel, answer);
+    const outcome = await attemptWatch({ channel, request, headers: this.#headers(), reachMs: this.#reachMs, clock, onAnswer, signal });
+    this.#served = undefined;
+    if (outcome.kind !== "redirect") this.#drop(); // a channel whose watch ended may hang on a link that is dead
+    return outcome;
+  }
+
+  #answered(address: string, channel: GrpcChannel, answer: WatchAnswer): void {
+    if (this.#served === undefined) {
+      this.#served = channel;
+      this.#loggedReason = undefined;
+      this.#options.log.info({ address }, "connected to a manager");
+      this.#events.put({ kind: "connected", address });
+    }
+    switch (answer.case) {
+      case "config": {
+        const { config, etag } = answer.value;
+        if (config !== undefined) this.#events.put({ kind: "config", config, etag });
+        break;
+      }
+      case "unchanged":
+        this.#events.put({ kind: "unchanged" });
+        break;
+      case "noSuchGroup":
+        this.#events.put({ kind: "no_such_group" });
+        break;
+      default:
+        assertNever(answer);
+    }
+  }
+
+  /** A redirect of a watch that was never served is only the way to the connection. */
+  #tellEnd(address: string, outcome: WatchOutcome, retryInMs: number): void {
+    switch (outcome.kind) {
+      case "redirect":
+        this.#options.log.debug({ address, to: outcome.address }, "another manager serves this device_group");
+        break;
+      case "relocate":
+        this.#tellLost({ kind: outcome.kind, reason: `the manager at ${address} handed the watch over` }, retryInMs);
+        break;
+      case "ended":
+      case "failed":
+      case "unreachable":
+      case "refused":
+        this.#tellLost({ ...outcome, reason: `${address}: ${outcome.reason}` }, retryInMs);
+        break;
+      default:
+        assertNever(outcome);
+    }
+  }
+
+  /** Logs each reason once, however often it is met. */
+  #tellLost(lost: Readonly<{ kind: string; reason: string; problem?: ErrorKind }>, retryInMs: number): void {
+    const { reason } = lost;
+    const detail = { reason, refused: lost.problem, retryInMs: Math.round(retryInMs) };
+    if (lost.kind === "relocate") this.#options.log.info(detail, "the connection moves");
+    else if (reason === this.#loggedReason) this.#options.log.debug(detail, "no connection to a manager");
+    else this.#options.log.warn(detail, lost.problem === undefined ? "no connection to a manager" : "the server refuses this worker");
+    this.#loggedReason = reason;
+    this.#events.put({ kind: "disconnected", reason, refused: lost.problem, retryInMs });
+  }
+
+  #headers(): Readonly<Record<string, string>> {
+    const authorization = this.#options.authorization();
+    return authorization === undefined ? {} : { authorization };
+  }
+
+  #channelTo(address: string): GrpcChannel {
+    if (this.#channel?.address === address) return this.#channel.channel;
+    this.#drop(); // 1
+    const { server, keepaliveMs, rootCertificates } = this.#options;
+    const { credentials, options } = isSecure(server)
+      ? tlsChannel(address, rootCertificates) // 2
+      : { credentials: ChannelCredentials.createInsecure(), options: {} };
+    const channel = new GrpcChannel(address, credentials, {
+      "grpc.keepalive_time_ms": keepaliveMs,
+      "grpc.keepalive_timeout_ms": Math.min(LONGEST_PING_MS, keepaliveMs),
+      "grpc.max_receive_message_length": LARGEST_MESSAGE,
+      "grpc.initial_reconnect_backoff_ms": 1000,
+      "grpc.max_reconnect_backoff_ms": 2000,
+      "grpc.enable_retries": 0,
+      "grpc.service_config_disable_resolution": 1,
+      ...options,
+    });
+    this.#channel = { address, channel };
+    return channel;
+  }
+
+  #drop(): void {
+    this.#channel?.channel[Symbol.dispose]();
+    this.#channel = undefined;
+  }
+}
