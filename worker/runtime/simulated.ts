@@ -147,9 +147,11 @@ export class SimulatedRuntime implements ContainerRuntime {
       case "fails":
         throw new NebulaError(pull.unauthenticated === true ? "unauthenticated" : "not_found", pull.message);
       case "hangs":
-        return await rejectOnAbort(signal);
+        await untilAborted(signal);
+        throw cancelled("pull");
       case "ok":
-        if (pull.afterMs > 0) await this.#clock.sleep(pull.afterMs, signal);
+        if (pull.afterMs > 0) await this.#clock.sleep(pull.afterMs, signal).catch(() => {});
+        if (signal.aborted) throw cancelled("pull");
         onProgress();
         this.images.add(name, this.#clock.now());
         this.#emit("image", "pull", name, {});
@@ -304,10 +306,10 @@ export class SimulatedRuntime implements ContainerRuntime {
   }
 
   async #enter(method: RuntimeCall["method"], target: string, signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
+    if (signal.aborted) throw cancelled(method);
     if (!this.#up) throw unreachable();
     await this.before?.({ method, target });
-    signal.throwIfAborted();
+    if (signal.aborted) throw cancelled(method);
   }
 
   /** By id or name, as Docker takes both. */
@@ -339,9 +341,13 @@ function unreachable(): NebulaError {
   return new NebulaError("unavailable", "the simulated engine is down");
 }
 
-function rejectOnAbort(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+function cancelled(method: RuntimeCall["method"]): NebulaError {
+  return new NebulaError("cancelled", `${method} is not wanted any more`);
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
   });
 }

@@ -1,0 +1,45 @@
+import { ManualClock } from "../../common/clock/manual-clock.ts";
+import { normaliseImageReference } from "../../common/validation/image-reference.ts";
+import { bareSpec, describeContainerRuntime } from "./contract.ts";
+import { SimulatedRuntime } from "./simulated.ts";
+import type { ImageBehaviour } from "./simulated-behaviour.ts";
+
+const BEHAVIOURS: Readonly<Record<string, Partial<ImageBehaviour>>> = {
+  "exits:1": { exit: { code: 3, afterMs: 0 } },
+  "healthy:1": { healthcheck: check(), health: { becomes: "healthy", afterMs: 1000 } },
+  "unhealthy:1": { healthcheck: check(), health: { becomes: "unhealthy", afterMs: 1000 } },
+  "refused:1": { startRefusal: "no such device" },
+  "missing:1": { pull: { kind: "fails", message: "manifest unknown" } },
+};
+
+function check() {
+  return { test: ["CMD", "true"], intervalMs: 1000, timeoutMs: 1000, retries: 1, startPeriodMs: 0 };
+}
+
+describeContainerRuntime("simulated", async () => {
+  const clock = new ManualClock();
+  const behaviours = new Map(Object.entries(BEHAVIOURS).map(([image, behaviour]) => [normaliseImageReference(image), behaviour]));
+  const runtime = new SimulatedRuntime({
+    clock,
+    images: ["plain:1", "exits:1", "healthy:1", "unhealthy:1", "refused:1"],
+    behaviour: (image) => behaviours.get(image) ?? {},
+  });
+  let port = 20_000;
+  const spec = (image: string) => ({ ...bareSpec(image), command: ["serve"] });
+  return {
+    runtime,
+    label: { suite: "simulated" },
+    image: normaliseImageReference("plain:1"),
+    missingImage: normaliseImageReference("missing:1"),
+    specs: {
+      sleeps: spec("plain:1"),
+      exits: spec("exits:1"),
+      healthy: spec("healthy:1"),
+      unhealthy: spec("unhealthy:1"),
+      refused: spec("refused:1"),
+    },
+    freePort: async () => port++,
+    pass: (ms) => clock.advance(ms),
+    [Symbol.asyncDispose]: () => runtime[Symbol.asyncDispose](),
+  };
+});
