@@ -1,0 +1,78 @@
+import { strict as assert } from "node:assert";
+import { FOREVER, IMAGE } from "./harness/engine.ts";
+import { FleetRig } from "./harness/fleet-rig.ts";
+
+describe("what is changed on a device by hand is put right", function () {
+  this.timeout(90_000);
+  const rig = FleetRig.describe();
+  const running = async () => {
+    const web = rig.name("web");
+    await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER });
+    const device = await rig.device([web]);
+    const [container] = await device.engine.settled(web, 1);
+    assert.ok(container);
+    return { web, ...device, container, docker: device.engine.docker.getContainer(container.Id) };
+  };
+
+  it("a container that was removed is made again", async () => {
+    const { web, engine, container, docker } = await running();
+    await docker.remove({ force: true });
+    await engine.settled(web, 1, ({ Id }) => Id !== container.Id);
+  });
+
+  it("a container that was stopped is started again", async () => {
+    const { web, engine, docker } = await running();
+    await docker.stop({ t: 1 });
+    await engine.settled(web, 1);
+  });
+
+  it("a container that was killed runs again", async () => {
+    const { web, engine, container, docker } = await running();
+    await docker.kill();
+    await engine.settled(web, 1, ({ State }) => State.StartedAt !== container.State.StartedAt);
+  });
+
+  it("a container that was renamed has its name back", async () => {
+    const { web, engine, container, docker } = await running();
+    await docker.rename({ name: `renamed-${engine.instance}` });
+    await engine.settled(web, 1, ({ Name, Id }) => Name === container.Name && Id === container.Id);
+  });
+
+  it("a container that is not ours is never touched, whatever its name is", async () => {
+    const { web, engine, docker } = await running();
+    const foreign = await engine.docker.createContainer({ Image: IMAGE, name: `foreign-${engine.instance}`, Cmd: FOREVER });
+    rig.defer(() => foreign.remove({ force: true }));
+    await foreign.start();
+    await docker.remove({ force: true });
+    await engine.settled(web, 1);
+    assert.equal((await foreign.inspect()).State.Running, true);
+  });
+
+  it("an unhealthy container is restarted, its time printed", async () => {
+    const web = rig.name("sick");
+    // healthy for its first second and a half, then not, in every life
+    const command = ["sh", "-c", "touch /ok; sleep 1.5; rm /ok; trap 'exit 0' TERM; while :; do sleep 0.2; done"];
+    await rig.api.createApp({
+      name: web,
+      dockerImage: IMAGE,
+      command,
+      healthcheck: { test: ["CMD", "test", "-e", "/ok"], intervalMs: 300, retries: 1 },
+    });
+    const { engine, worker } = await rig.device([web]);
+    const [first] = await engine.settled(web, 1);
+    assert.ok(first);
+    let unhealthyAt: number | undefined;
+    const { State } = await (async () => {
+      for (;;) {
+        const info = await engine.docker.getContainer(first.Id).inspect();
+        if (info.State.Health?.Status === "unhealthy") unhealthyAt ??= performance.now();
+        if (info.State.StartedAt !== first.State.StartedAt && info.State.Running) return info;
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    })();
+    assert.ok(unhealthyAt !== undefined);
+    console.log(`      unhealthy to running again: ${(performance.now() - unhealthyAt).toFixed(0)} ms (looked at every 10 ms)`);
+    assert.equal(State.Running, true);
+    await rig.api.appStatus(worker.deviceId, web, ({ containers }) => containers.length === 1);
+  });
+});

@@ -1,0 +1,122 @@
+import { strict as assert } from "node:assert";
+import { FOREVER, IMAGE } from "./harness/engine.ts";
+import { FleetRig } from "./harness/fleet-rig.ts";
+import { freePort } from "./harness/program.ts";
+
+const FAILED = 3;
+
+describe("an app that fails says why, and keeps no other from converging", function () {
+  this.timeout(90_000);
+  const rig = FleetRig.describe();
+
+  type AppInit = Parameters<typeof rig.api.createApp>[0];
+
+  /** A device with an app that can't be, between two that can: answers the reason that its report gives. */
+  const reasonOf = async (broken: Omit<AppInit, "name">, prepare?: (device: Awaited<ReturnType<typeof rig.device>>) => Promise<void>) => {
+    const [first, bad, last] = [rig.name("first"), rig.name("bad"), rig.name("last")];
+    for (const name of [first, last]) await rig.api.createApp({ name, dockerImage: IMAGE, command: FOREVER });
+    await rig.api.createApp({ ...broken, name: bad });
+    const device = await rig.device([]);
+    await prepare?.(device);
+    await rig.api.updateGroup(device.group, [first, bad, last]);
+    await device.engine.settled(first, 1);
+    await device.engine.settled(last, 1);
+    const status = await rig.api.appStatus(device.worker.deviceId, bad, ({ state }) => state === FAILED);
+    return { ...device, bad, status };
+  };
+
+  it("an image that can't be pulled", async () => {
+    const { status } = await reasonOf({ dockerImage: "127.0.0.1:1/no/such:image", command: FOREVER });
+    assert.equal(status.step, "pull");
+    assert.match(status.reason, /127\.0\.0\.1:1\/no\/such:image/);
+  });
+
+  it("a port that a container which is not ours has, and that is free later", async () => {
+    const port = await freePort();
+    const holder = { remove: async () => {} };
+    const { status, bad, engine } = await reasonOf(
+      { dockerImage: IMAGE, command: FOREVER, startingPorts: [{ hostPort: port, containerPort: 80 }] },
+      async ({ engine }) => {
+        const foreign = await engine.docker.createContainer({
+          Image: IMAGE,
+          name: `holder-${engine.instance}`,
+          Cmd: FOREVER,
+          ExposedPorts: { "80/tcp": {} },
+          HostConfig: { PortBindings: { "80/tcp": [{ HostPort: String(port) }] } },
+        });
+        await foreign.start();
+        holder.remove = async () => {
+          await foreign.remove({ force: true });
+        };
+        rig.defer(() => holder.remove().catch(() => {}));
+      },
+    );
+    assert.match(status.reason, new RegExp(String(port)));
+    assert.match(status.reason, /holder-/);
+    await holder.remove();
+    await engine.settled(bad, 1);
+  });
+
+  it("a port that a process of the host has", async () => {
+    const { createServer } = await import("node:net");
+    const { once } = await import("node:events");
+    const listener = createServer().listen(0, "0.0.0.0");
+    await once(listener, "listening");
+    rig.defer(() => void listener.close());
+    const address = listener.address();
+    const port = address !== null && typeof address === "object" ? address.port : 0;
+    const { status } = await reasonOf({ dockerImage: IMAGE, command: FOREVER, startingPorts: [{ hostPort: port, containerPort: 80 }] });
+    assert.equal(status.step, "start");
+    assert.match(status.reason, new RegExp(String(port)));
+  });
+
+  it("a volume path that is refused", async () => {
+    const { status } = await reasonOf({ dockerImage: IMAGE, command: FOREVER, volumes: ["/proc/no-such-folder:/data"] });
+    assert.match(status.reason, /\/proc\/no-such-folder/);
+  });
+
+  it("a device that does not exist", async () => {
+    const { status } = await reasonOf({ dockerImage: IMAGE, command: FOREVER, devices: ["/dev/no-such-device"] });
+    assert.match(status.reason, /no-such-device/);
+  });
+
+  it("a network that does not exist", async () => {
+    const { status } = await reasonOf({ dockerImage: IMAGE, command: FOREVER, networks: ["no-such-network"] });
+    assert.match(status.reason, /no-such-network/);
+  });
+
+  it("a command that is not there", async () => {
+    const { status } = await reasonOf({ dockerImage: IMAGE, command: ["/no/such/command"] });
+    assert.match(status.reason, /\/no\/such\/command/);
+  });
+
+  it("a command that exits at once is told with its exit code", async () => {
+    const bad = rig.name("exits");
+    await rig.api.createApp({ name: bad, dockerImage: IMAGE, command: ["sh", "-c", "exit 3"] });
+    const good = rig.name("good");
+    await rig.api.createApp({ name: good, dockerImage: IMAGE, command: FOREVER });
+    const { engine, worker } = await rig.device([bad, good]);
+    await engine.settled(good, 1);
+    const status = await rig.api.appStatus(
+      worker.deviceId,
+      bad,
+      ({ state, containers }) => state !== 1 && containers.some(({ restarts }) => restarts > 0),
+    );
+    assert.match(status.reason, /3/);
+  });
+
+  it("a change that fails leaves the working container running", async () => {
+    const web = rig.name("web");
+    await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER });
+    const { engine, worker } = await rig.device([web]);
+    const [before] = await engine.settled(web, 1);
+    await rig.api.updateApp(web, { dockerImage: "127.0.0.1:1/no/such:image" });
+    await rig.api.appStatus(worker.deviceId, web, ({ state, step }) => state === FAILED && step === "pull");
+    const [after] = await engine.settled(web, 1);
+    assert.equal(after?.Id, before?.Id);
+    await rig.api.updateApp(web, { dockerImage: IMAGE, devices: ["/dev/no-such-device"] });
+    await rig.api.appStatus(worker.deviceId, web, ({ state, revision }) => state === FAILED && revision === 3n);
+    const still = await engine.settled(web, 1);
+    assert.equal(still[0]?.Id, before?.Id);
+  });
+});

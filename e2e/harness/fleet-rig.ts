@@ -1,0 +1,66 @@
+import { requireDocker } from "../../common/testing/require-docker.ts";
+import type { Api } from "./api.ts";
+import type { Engine } from "./engine.ts";
+import { Server } from "./server.ts";
+import { Worker, type WorkerOptions } from "./worker.ts";
+
+/** One server for a suite; a worker with a device_group of its own for each test that asks for one. */
+export class FleetRig {
+  #server: Server | undefined;
+  #opened = new AsyncDisposableStack();
+  #groups = 0;
+
+  /** Hooks a rig into the suite that is being described. */
+  static describe(): FleetRig {
+    const rig = new FleetRig();
+    before(async function () {
+      this.timeout(60_000);
+      await requireDocker(this);
+      rig.#server = await Server.start();
+    });
+    afterEach(async function () {
+      this.timeout(60_000);
+      await rig.#opened.disposeAsync();
+      rig.#opened = new AsyncDisposableStack();
+    });
+    after(async () => {
+      await rig.#server?.[Symbol.asyncDispose]();
+    });
+    return rig;
+  }
+
+  get server(): Server {
+    if (this.#server === undefined) throw new Error("the server is not up");
+    return this.#server;
+  }
+
+  get api(): Api {
+    return this.server.api;
+  }
+
+  /** A name that no other test uses. */
+  name(prefix: string): string {
+    return `${prefix}-${++this.#groups}`;
+  }
+
+  /** Starts a worker that follows a new group with these apps and cron_jobs; all it ran goes after the test. */
+  async device(
+    apps: string[],
+    { cronJobs = [], ...options }: { cronJobs?: string[] } & Partial<WorkerOptions> = {},
+  ): Promise<{ worker: Worker; engine: Engine; group: string }> {
+    const group = this.name("group");
+    await this.api.createGroup(group, apps, cronJobs);
+    const worker = this.#opened.use(await Worker.start({ server: this.server, deviceGroup: group, ...options }));
+    return { worker, engine: worker.engine, group };
+  }
+
+  /** Has something disposed after the test. */
+  use<T extends AsyncDisposable | Disposable>(resource: T): T {
+    return this.#opened.use(resource);
+  }
+
+  /** Has something done after the test. */
+  defer(work: () => Promise<void> | void): void {
+    this.#opened.defer(work);
+  }
+}

@@ -1,0 +1,94 @@
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import Docker from "dockerode";
+import { eventually } from "../../common/testing/eventually.ts";
+import { IMAGE } from "./engine.ts";
+
+const DOCKERD = "/usr/sbin/dockerd";
+
+/** A Docker Engine of the test's own, for what nobody may do to the machine's: prune its images, stop it. It has the test image, and a bridge of its own. */
+export class OwnEngine implements AsyncDisposable {
+  readonly #folder = mkdtempSync(join(tmpdir(), "nebula-e2e-engine-"));
+  readonly #bridge = `nbl${randomBytes(3).toString("hex")}`;
+  readonly #subnet = `10.${200 + ((randomBytes(1)[0] ?? 0) % 50)}.${randomBytes(1)[0] ?? 0}`;
+  #daemon: ChildProcess | undefined;
+
+  /** Skips the test where no engine can be started (not root, no dockerd); under CI=true that is a failure. */
+  static async start(context: Mocha.Context): Promise<OwnEngine> {
+    const able = process.getuid?.() === 0 && spawnSync(DOCKERD, ["--version"]).status === 0;
+    if (!able) {
+      if (process.env.CI === "true") throw new Error(`${DOCKERD} can't be started: it has to be there, and the tests run as root`);
+      context.skip();
+    }
+    const engine = new OwnEngine();
+    run("ip", ["link", "add", engine.#bridge, "type", "bridge"]);
+    run("ip", ["addr", "add", `${engine.#subnet}.1/24`, "dev", engine.#bridge]);
+    run("ip", ["link", "set", engine.#bridge, "up"]);
+    await engine.startDaemon();
+    const saved = spawnSync("docker", ["save", IMAGE], { maxBuffer: 64 * 2 ** 20 });
+    const loaded = spawnSync("docker", ["-H", `unix://${engine.socket}`, "load"], { input: saved.stdout });
+    if (loaded.status !== 0) throw new Error(String(loaded.stderr));
+    return engine;
+  }
+
+  get socket(): string {
+    return join(this.#folder, "docker.sock");
+  }
+
+  /** Starts the daemon, at first or again; resolves when it answers. */
+  async startDaemon(): Promise<void> {
+    const { socket } = this;
+    const folder = (name: string) => join(this.#folder, name);
+    this.#daemon = spawn(
+      DOCKERD,
+      [
+        "--data-root",
+        folder("data"),
+        "--exec-root",
+        folder("exec"),
+        "--pidfile",
+        folder("pid"),
+        "-H",
+        `unix://${socket}`,
+        "--bridge",
+        this.#bridge,
+        "--log-level",
+        "error",
+      ],
+      { stdio: "ignore" },
+    );
+    await eventually(() => new Docker({ socketPath: socket }).ping().then(() => true), { timeoutMs: 30_000, everyMs: 100 });
+  }
+
+  async stopDaemon(): Promise<void> {
+    const daemon = this.#daemon;
+    this.#daemon = undefined;
+    if (daemon === undefined || daemon.exitCode !== null) return;
+    daemon.kill("SIGTERM");
+    await once(daemon, "exit");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#daemon !== undefined) {
+      const docker = new Docker({ socketPath: this.socket });
+      for (const { Id } of await docker.listContainers({ all: true }).catch(() => []))
+        await docker
+          .getContainer(Id)
+          .remove({ force: true, v: true })
+          .catch(() => {});
+      await docker.pruneNetworks().catch(() => {});
+    }
+    await this.stopDaemon();
+    spawnSync("ip", ["link", "del", this.#bridge]);
+    rmSync(this.#folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+  }
+}
+
+function run(command: string, args: readonly string[]): void {
+  const { status, stderr } = spawnSync(command, args, { encoding: "utf8" });
+  if (status !== 0) throw new Error(`${command} ${args.join(" ")}: ${stderr}`);
+}

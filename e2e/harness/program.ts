@@ -1,0 +1,84 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { fileURLToPath } from "node:url";
+import { eventually } from "../../common/testing/eventually.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** A program of Nebula's in a process of its own, as an operator starts it. */
+export class Program implements AsyncDisposable {
+  readonly child: ChildProcess;
+  #output = "";
+
+  /** @param args what follows `nebula`, or `nebulactl` */
+  constructor(args: readonly string[], { file = "cli/nebula.ts", env = {} }: { file?: string; env?: Readonly<Record<string, string>> } = {}) {
+    this.child = spawn(process.execPath, [file, ...args], { cwd: ROOT, env: { ...cleanEnvironment(), ...env }, stdio: ["ignore", "pipe", "pipe"] });
+    for (const stream of [this.child.stdout, this.child.stderr]) {
+      stream?.setEncoding("utf8");
+      stream?.on("data", (text: string) => {
+        this.#output = (this.#output + text).slice(-200_000);
+      });
+    }
+  }
+
+  /** What it printed, standard output and error together, the newest 200,000 characters. */
+  get output(): string {
+    return this.#output;
+  }
+
+  get ended(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
+  }
+
+  /** Waits for something in what it prints; says what it printed when it ends first. */
+  async printed(pattern: RegExp, timeoutMs = 20_000): Promise<void> {
+    await eventually(
+      () => {
+        if (pattern.test(this.#output)) return true;
+        if (this.ended) throw new Error(`ended with ${this.child.exitCode ?? this.child.signalCode}:\n${this.#output}`);
+        return false;
+      },
+      { timeoutMs },
+    ).catch((error) => {
+      throw new Error(`nothing like ${pattern} in:\n${this.#output}`, { cause: error });
+    });
+  }
+
+  /** Waits for its end; answers the exit code. */
+  async exit(): Promise<number | null> {
+    if (!this.ended) await once(this.child, "exit");
+    return this.child.exitCode;
+  }
+
+  /** Stops it as an operator would; answers the exit code. */
+  async stop(): Promise<number | null> {
+    if (!this.ended) this.child.kill("SIGTERM");
+    return this.exit();
+  }
+
+  async kill(): Promise<void> {
+    if (!this.ended) this.child.kill("SIGKILL");
+    await this.exit();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+  }
+}
+
+/** The environment without settings of Nebula's that the machine may have. */
+function cleanEnvironment(): Record<string, string | undefined> {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("NEBULA_") || name === "NEBULA_TEST_LONG"));
+}
+
+/** A port of 127.0.0.1 that was free just now. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return address.port;
+}

@@ -1,0 +1,112 @@
+import { strict as assert } from "node:assert";
+import { setTimeout as delay } from "node:timers/promises";
+import { FOREVER, IMAGE } from "./harness/engine.ts";
+import { FleetRig } from "./harness/fleet-rig.ts";
+import { Server } from "./harness/server.ts";
+
+/** How long the manager is away: a minute in the long run. */
+const AWAY_MS = process.env.NEBULA_TEST_LONG === "1" ? 60_000 : 5_000;
+
+describe("outages", function () {
+  this.timeout(180_000);
+  const rig = FleetRig.describe();
+
+  const running = async () => {
+    const web = rig.name("web");
+    await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER, envVars: { VERSION: "1" } });
+    const device = await rig.device([web]);
+    const [container] = await device.engine.settled(web, 1);
+    assert.ok(container);
+    return { web, ...device, container };
+  };
+
+  it(`of the manager for ${AWAY_MS / 1000} s change nothing on the device, drift is put right meanwhile, and a change made by a manager that came back arrives`, async () => {
+    const { web, engine, container } = await running();
+    await rig.server.stop();
+    const until = performance.now() + AWAY_MS;
+    while (performance.now() < until) {
+      assert.equal((await engine.running(web))[0]?.Id, container.Id);
+      await delay(500);
+    }
+    await engine.docker.getContainer(container.Id).remove({ force: true });
+    await engine.settled(web, 1, ({ Id }) => Id !== container.Id);
+    await rig.server.startAgain();
+    await rig.api.updateApp(web, { envVars: { VERSION: "2" } });
+    await engine.settled(web, 1, ({ Config }) => Config.Env.includes("VERSION=2"), 90_000);
+  });
+
+  it("of the device's link: a change made meanwhile arrives when it comes back", async () => {
+    const { web, engine, worker, container } = await running();
+    await worker.stop();
+    await rig.api.updateApp(web, { envVars: { VERSION: "2" } });
+    assert.equal((await engine.running(web))[0]?.Id, container.Id, "a stopped worker leaves its containers running");
+    worker.startAgain();
+    await engine.settled(web, 1, ({ Config }) => Config.Env.includes("VERSION=2"));
+  });
+
+  it("a worker that starts without a manager restores its last good config", async () => {
+    const { web, engine, worker } = await running();
+    await worker.stop();
+    await engine.clean();
+    worker.startAgain({ server: { grpcUrl: "grpc://127.0.0.1:1", password: "none" } });
+    await engine.settled(web, 1);
+  });
+
+  it("a worker that is killed and started again leaves what has not changed alone", async () => {
+    const { web, engine, worker, container } = await running();
+    await worker.kill();
+    worker.startAgain();
+    await rig.api.appStatus(worker.deviceId, web, ({ state }) => state === 1);
+    await delay(1500); // long enough for a few rounds: what must not happen can't be waited for
+    const [after] = await engine.settled(web, 1);
+    assert.equal(after?.Id, container.Id);
+    assert.equal(after?.State.StartedAt, container.State.StartedAt);
+  });
+});
+
+describe("deletes and other servers", function () {
+  this.timeout(120_000);
+  const rig = FleetRig.describe();
+
+  it("an app that is deleted leaves nothing behind, and one that is created again under its name is followed", async () => {
+    const web = rig.name("web");
+    await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER });
+    const { engine } = await rig.device([web]);
+    await engine.settled(web, 1);
+    assert.equal(await rig.api.deleteApp(web), 2n);
+    await engine.settled(web, 0);
+    const again = await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER, envVars: { AGAIN: "1" } });
+    assert.equal(again.revision, 3n);
+    await engine.settled(web, 1, ({ Config }) => Config.Env.includes("AGAIN=1"));
+  });
+
+  it("a device_group that is deleted crashes nobody: its devices keep what they run, and follow when it is there again", async () => {
+    const web = rig.name("web");
+    await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER });
+    const { engine, worker, group } = await rig.device([web]);
+    const [before] = await engine.settled(web, 1);
+    await rig.api.deleteGroup(group);
+    await rig.api.updateApp(web, { envVars: { UNSEEN: "1" } });
+    await delay(1000); // what must not happen can't be waited for
+    assert.equal(worker.program.ended, false);
+    assert.equal((await engine.running(web))[0]?.Id, before?.Id);
+    await rig.api.createGroup(group, [web]);
+    await engine.settled(web, 1, ({ Config }) => Config.Env.includes("UNSEEN=1"));
+  });
+
+  it("a device that followed one server is pointed at another with lower revisions, and converges", async () => {
+    const web = rig.name("web");
+    await using other = await Server.start();
+    await other.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER, envVars: { SERVER: "other" } });
+    await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER, envVars: { SERVER: "first" } });
+    for (let i = 0; i < 5; i++) await rig.api.startApp(web);
+    const { engine, worker, group } = await rig.device([web]);
+    await engine.settled(web, 1, ({ Config }) => Config.Env.includes("SERVER=first"));
+    await other.api.createGroup(group, [web]);
+    await worker.stop();
+    worker.startAgain({ server: other });
+    await engine.settled(web, 1, ({ Config }) => Config.Env.includes("SERVER=other"));
+    const status = await other.api.appStatus(worker.deviceId, web, ({ state }) => state === 1);
+    assert.equal(status.appliedRevision, 1n);
+  });
+});

@@ -1,0 +1,55 @@
+import { strict as assert } from "node:assert";
+import { eventually } from "../common/testing/eventually.ts";
+import { FOREVER, IMAGE } from "./harness/engine.ts";
+import { FleetRig } from "./harness/fleet-rig.ts";
+import { OwnEngine } from "./harness/own-engine.ts";
+
+describe("on an engine of its own", function () {
+  this.timeout(120_000);
+  const rig = FleetRig.describe();
+  let own: OwnEngine;
+  before(async function () {
+    own = await OwnEngine.start(this);
+  });
+  after(async () => {
+    await own?.[Symbol.asyncDispose]();
+  });
+
+  it("a prune removes images that no container uses and the config does not name, once, and none else", async () => {
+    const [web, idle] = [rig.name("web"), rig.name("idle")];
+    const { engine, worker, group } = await rig.device([], { socket: own.socket });
+    const tag = (what: string) => `nebula-e2e-${what}:1`;
+    for (const what of ["unused", "used", "named"]) await engine.build(tag(what), `ENV WHAT=${what}`);
+    await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER });
+    await rig.api.createApp({ name: idle, dockerImage: tag("named"), running: false });
+    await rig.api.updateGroup(group, [web, idle]);
+    await engine.settled(web, 1);
+    const foreign = await engine.docker.createContainer({ Image: tag("used"), name: "foreign", Cmd: FOREVER });
+    const isThere = async (reference: string) => (await engine.docker.listImages({ filters: { reference: [reference] } })).length > 0;
+
+    const { pruneId } = await rig.api.prune(group);
+    await eventually(async () => !(await isThere(tag("unused"))), { timeoutMs: 30_000 });
+    await eventually(async () => (await rig.api.device(worker.deviceId))?.report?.pruneId === pruneId, { timeoutMs: 30_000 });
+    for (const kept of [tag("used"), tag("named"), IMAGE]) assert.equal(await isThere(kept), true, kept);
+
+    await engine.build(tag("unused"), "ENV WHAT=unused");
+    await rig.api.updateApp(web, { envVars: { CHANGED: "1" } });
+    await engine.settled(web, 1, ({ Config }) => Config.Env.includes("CHANGED=1"));
+    assert.equal(await isThere(tag("unused")), true, "one prune is done once");
+    await foreign.remove({ force: true });
+  });
+
+  it("an engine that is stopped and started again is followed again", async () => {
+    const web = rig.name("web");
+    await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER });
+    const { engine, worker } = await rig.device([web], { socket: own.socket });
+    await engine.settled(web, 1);
+    await own.stopDaemon();
+    await rig.api.updateApp(web, { envVars: { VERSION: "2" } });
+    assert.equal(worker.program.ended, false);
+    await own.startDaemon();
+    const [container] = await engine.settled(web, 1, ({ Config }) => Config.Env.includes("VERSION=2"), 60_000);
+    await engine.docker.getContainer(container?.Id ?? "").remove({ force: true });
+    await engine.settled(web, 1, ({ Id }) => Id !== container?.Id);
+  });
+});

@@ -1,0 +1,95 @@
+import { strict as assert } from "node:assert";
+import type { Engine } from "./harness/engine.ts";
+import { FOREVER, IMAGE } from "./harness/engine.ts";
+import { FleetRig } from "./harness/fleet-rig.ts";
+
+const CONTAINERS = 12;
+/** Healthy from its first check on, or never. */
+const check = (passes: boolean) => ({ test: ["CMD-SHELL", passes ? "true" : "false"], intervalMs: 300, timeoutMs: 1000, retries: 1 });
+
+/** Counts, as fast as the engine answers, the containers that run and are healthy. */
+function countHealthy(engine: Engine, app: string): { lowest: () => number; stop: () => Promise<void> } {
+  let lowest = Number.POSITIVE_INFINITY;
+  let going = true;
+  const counting = (async () => {
+    while (going) {
+      const listed = await engine.docker.listContainers({
+        filters: { label: [`nebula.instance=${engine.instance}`, `app_name=${app}`], status: ["running"], health: ["healthy"] },
+      });
+      lowest = Math.min(lowest, listed.length);
+    }
+  })();
+  return {
+    lowest: () => lowest,
+    async stop() {
+      going = false;
+      await counting;
+    },
+  };
+}
+
+describe("a rolling restart", function () {
+  this.timeout(180_000);
+  const rig = FleetRig.describe();
+
+  const rolling = async () => {
+    const web = rig.name("web");
+    await rig.api.createApp({
+      name: web,
+      dockerImage: IMAGE,
+      command: FOREVER,
+      rollingRestart: true,
+      containersPer: { per: { case: "server", value: CONTAINERS } },
+      healthcheck: check(true),
+      envVars: { VERSION: "1" },
+    });
+    const device = await rig.device([web]);
+    await device.engine.settled(web, CONTAINERS, ({ State }) => State.Health?.Status === "healthy", 60_000);
+    return { web, ...device };
+  };
+
+  it(`of ${CONTAINERS} containers never drops below ${CONTAINERS - 1} that run and are healthy`, async () => {
+    const { web, engine } = await rolling();
+    const counter = countHealthy(engine, web);
+    try {
+      await rig.api.updateApp(web, { envVars: { VERSION: "2" } });
+      await engine.settled(web, CONTAINERS, ({ Config, State }) => Config.Env.includes("VERSION=2") && State.Health?.Status === "healthy", 120_000);
+    } finally {
+      await counter.stop();
+    }
+    assert.equal(counter.lowest(), CONTAINERS - 1);
+  });
+
+  it("stops when the new ones are sick, and goes on with the next spec", async () => {
+    const { web, engine, worker } = await rolling();
+    await rig.api.updateApp(web, { envVars: { VERSION: "2" }, healthcheck: check(false) });
+    await rig.api.appStatus(
+      worker.deviceId,
+      web,
+      ({ containers }) => containers.some(({ revision, health }) => revision === 2n && health === 3),
+      60_000,
+    );
+    const counter = countHealthy(engine, web);
+    await rig.api.updateApp(web, { envVars: { VERSION: "3" }, healthcheck: check(true) });
+    await engine.settled(web, CONTAINERS, ({ Config, State }) => Config.Env.includes("VERSION=3") && State.Health?.Status === "healthy", 120_000);
+    await counter.stop();
+    assert.equal(counter.lowest(), CONTAINERS - 1, "one sick container of the spec before, and none besides");
+  });
+
+  it("that is cut off by SIGKILL goes on when the worker is started again", async () => {
+    const { web, engine, worker } = await rolling();
+    await rig.api.updateApp(web, { envVars: { VERSION: "2" } });
+    for (let replaced = 0; replaced < 3; ) replaced = (await engine.running(web)).filter(({ Config }) => Config.Env.includes("VERSION=2")).length;
+    await worker.kill();
+    assert.ok(
+      (await engine.running(web)).some(({ Config }) => Config.Env.includes("VERSION=1")),
+      "the kill came in the middle of the roll",
+    );
+    worker.startAgain();
+    const after = await engine.settled(web, CONTAINERS, ({ Config }) => Config.Env.includes("VERSION=2"), 120_000);
+    assert.deepEqual(
+      after.map(({ Name }) => Name).sort(),
+      Array.from({ length: CONTAINERS }, (_, i) => `/${engine.instance}-${web}-${i + 1}`).sort(),
+    );
+  });
+});
