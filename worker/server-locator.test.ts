@@ -13,6 +13,7 @@ import { silentLog } from "../common/log/log.ts";
 import { GrpcChannel } from "../common/rpc/grpc-channel.ts";
 import { tlsChannel } from "../common/rpc/tls-channel.ts";
 import { eventually } from "../common/testing/eventually.ts";
+import { ShardService } from "../gen/nebula/v1/shard_pb.ts";
 import { locateShards } from "./server-locator.ts";
 import { openWatch } from "./watch.ts";
 import type { WatchEvent } from "./watch-events.ts";
@@ -118,8 +119,13 @@ describe("a connection that has to be encrypted", function () {
       await using shard = await TestShard.open(`${host}:0`, ServerCredentials.createSsl(null, [{ private_key: key, cert_chain: cert }]));
       const { credentials, options } = tlsChannel(shard.address, cert);
       using channel = new GrpcChannel(shard.address, credentials, options);
-      if (host === "127.0.0.1") await channel.ready(2000);
-      else await assert.rejects(channel.ready(500), /IP: 127\.0\.0\.2 is not in the cert/);
+      const call = channel.unary(ShardService.method.getShardMap, {});
+      if (host === "127.0.0.1")
+        assert.deepEqual(
+          (await call).shards.map(({ address }) => address),
+          [shard.address],
+        );
+      else await assert.rejects(call, /IP: 127\.0\.0\.2 is not in the cert/);
     }
   });
 

@@ -2,6 +2,7 @@ import type { Clock } from "../common/clock/clock.ts";
 import { type ErrorKind, isNebulaError, messageOf } from "../common/errors/nebula-error.ts";
 import type { GrpcChannel } from "../common/rpc/grpc-channel.ts";
 import { ConfigService, type Redirect, type WatchConfigRequest, type WatchConfigResponse } from "../gen/nebula/v1/config_pb.ts";
+import { ShardService } from "../gen/nebula/v1/shard_pb.ts";
 import type { WatchOutcome } from "./watch-moves.ts";
 
 /** An answer that tells something about the config. */
@@ -58,12 +59,22 @@ async function reach(channel: GrpcChannel, reachMs: number, signal: AbortSignal)
     signal.throwIfAborted();
     await channel.ready(reachMs);
     return undefined;
-  } catch (error) {
+  } catch {
     signal.throwIfAborted();
-    return { kind: "unreachable", reason: messageOf(error) };
+    return { kind: "unreachable", reason: await whyUnreachable(channel, reachMs) };
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
+}
+
+/** The channel only says that it is not connected; a call over it says why: refused, a name that is unknown, a certificate. */
+async function whyUnreachable(channel: GrpcChannel, reachMs: number): Promise<string> {
+  try {
+    await channel.unary(ShardService.method.getShardMap, {}, { timeoutMs: 10 });
+  } catch (error) {
+    if (isNebulaError(error, "unavailable")) return error.message;
+  }
+  return `no connection within ${reachMs} ms`;
 }
 
 /** An address is host:port and nothing else: no other scheme, no path. */

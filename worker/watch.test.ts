@@ -221,7 +221,9 @@ describe("the connection of a worker", function () {
   it("goes on trying while nobody is there, and finds the manager when it comes", async () => {
     const address = await deadAddress();
     await using worker = new Worker(address);
-    assert.equal((await worker.next("disconnected")).refused, undefined);
+    const lost = await worker.next("disconnected");
+    assert.equal(lost.refused, undefined);
+    assert.match(lost.reason, /ECONNREFUSED/);
     await using shard = await TestShard.open(address);
     shard.onWatch = (watch) => watch.config(1n, "a");
     await worker.next("config");
