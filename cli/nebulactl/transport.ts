@@ -1,5 +1,6 @@
 import type { Interceptor } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Credentials } from "../../common/settings/settings.ts";
 import type { Connection } from "./io.ts";
 import type { Login } from "./login/resolve-login.ts";
@@ -9,7 +10,11 @@ import { formatServerUrl } from "./login/server-url.ts";
 const CALL_TIMEOUT_MS = 30_000;
 
 /** The way to a gateway (Connect JSON) or to a manager (gRPC). Nothing is dialled before the first call. */
-export function connectTo({ server, credentials }: Login): Connection {
+export function connectTo({ server, credentials, credentialsFrom }: Login): Connection {
+  // What makes no header would be shown in the error of whoever tries.
+  if (credentials?.kind === "token" && !/^[\x21-\x7e]+$/.test(credentials.token)) {
+    throw new NebulaError("invalid_argument", `the token (from ${credentialsFrom}) holds characters that no token has`);
+  }
   const common = { interceptors: [withCredentials(credentials)], defaultTimeoutMs: CALL_TIMEOUT_MS };
   switch (server.protocol) {
     case "http":

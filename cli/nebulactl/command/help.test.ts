@@ -3,7 +3,7 @@ import { commands } from "../commands.ts";
 import type { Command, Entry } from "./command.ts";
 import { type Flag, normaliseName } from "./flags.ts";
 import { help } from "./help.ts";
-import { allFlags } from "./parse-command-line.ts";
+import { allFlags } from "./split-command.ts";
 
 type Named = { path: string[]; command: Command };
 

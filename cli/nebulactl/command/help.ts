@@ -2,8 +2,7 @@ import { assertNever } from "../../../common/errors/assert-never.ts";
 import type { Command, CommandTable, Entry } from "./command.ts";
 import type { Flag } from "./flags.ts";
 import { outputFlag } from "./global-flags.ts";
-import { allFlags } from "./parse-command-line.ts";
-import type { Topic } from "./split-command.ts";
+import { globalFlagsBeside, type Topic } from "./split-command.ts";
 
 /** The help on the program, one noun or one command, as lines. */
 export function help(table: CommandTable, topic: Topic): string[] {
@@ -53,17 +52,14 @@ function commandHelp(table: CommandTable, path: readonly string[], command: Comm
       (command.arguments ?? []).map(({ label, flag }) => [label, `${flag.help} Also ${names(flag)}.`]),
     ),
     ...section("Flags", flags.map(flagRow)),
-    ...section("Flags of every command", globalFlagsBeside(table, command).map(flagRow)),
+    ...section(
+      "Flags of every command",
+      globalFlagsBeside(table, command)
+        .filter(({ name }) => name !== "version")
+        .map(flagRow),
+    ),
     ...((command.examples ?? []).length === 0 ? [] : ["", "Examples", ...(command.examples ?? []).map((line) => `  ${line}`)]),
   ];
-}
-
-/** The global flags as they are left where a command has a name or a letter of its own. */
-function globalFlagsBeside(table: CommandTable, command: Command): Flag[] {
-  const own = allFlags(command);
-  return table.globalFlags
-    .filter(({ name }) => name !== "version" && !own.some((flag) => flag.name === name))
-    .map(({ short, ...flag }) => (short === undefined || own.some((taken) => taken.short === short) ? flag : { ...flag, short }));
 }
 
 function entryRow(entry: Entry): [string, string] {

@@ -33,6 +33,7 @@ const table: CommandTable = {
   entries: [
     { kind: "noun", name: "cron-jobs", summary: "Jobs.", aliases: ["cron-job"], verbs: [list, update], defaultVerb: "list" },
     { kind: "noun", name: "apps", summary: "Apps.", verbs: [list, update] },
+    { kind: "noun", name: "boxes", summary: "Boxes.", verbs: [{ ...list, flags: [HOST] }], defaultVerb: "list" },
     { kind: "command", name: "ping", summary: "Pings.", run },
   ],
 };
@@ -132,6 +133,7 @@ describe("a command line", () => {
     for (const line of ["apps --help", "help apps", "apps list --help", "help apps list", "apps list -h", "ping -h"])
       assert.equal(parse(line).kind, "help", line);
     assert.equal(ran(parse("apps update web -h box")).values.text(HOST), "box");
+    assert.equal(ran(parse("boxes -h box")).values.text(HOST), "box");
     assert.equal(parse("--version").kind, "version");
   });
 

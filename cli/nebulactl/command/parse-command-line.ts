@@ -2,7 +2,7 @@ import type { Command, CommandTable, OutputFormat } from "./command.ts";
 import { type Flag, flagLabel, type NumberFlag, type TextFlag } from "./flags.ts";
 import { HELP, outputFlag, VERSION } from "./global-flags.ts";
 import { type GivenFlags, parseFlags } from "./parse-flags.ts";
-import { splitCommand, type Topic } from "./split-command.ts";
+import { allFlags, splitCommand, type Topic } from "./split-command.ts";
 
 /** What a command line asks for. */
 export type CommandLine =
@@ -36,11 +36,6 @@ export function parseCommandLine(table: CommandTable, args: readonly string[]): 
   if (wrong !== undefined) return { kind: "wrong", message: wrong, topic };
   const format = command.outputs?.find((known) => output !== undefined && known === parsed.values.text(output)) ?? command.outputs?.[0] ?? "table";
   return { kind: "run", path, command, values: parsed.values, output: format };
-}
-
-/** Every flag of a command's own, those that an argument may also be given by included. */
-export function allFlags(command: Command): readonly Flag[] {
-  return [...(command.arguments ?? []).map(({ flag }) => flag), ...(command.flags ?? [])];
 }
 
 /** The required flags of a command that were not given. */

@@ -22,10 +22,11 @@ export function splitCommand(table: CommandTable, args: readonly string[]): Spli
   if (entry.kind === "command") return { kind: "command", path: [entry.name], command: entry, rest: first.rest };
 
   const topic: Topic = { kind: "noun", noun: entry };
-  const second = nextWord(first.rest, table.globalFlags);
+  const meant = entry.verbs.find(({ name }) => name === entry.defaultVerb);
+  // An -h of the verb that is meant without a word is no global flag that could stand before one.
+  const second = nextWord(first.rest, meant === undefined ? table.globalFlags : globalFlagsBeside(table, meant));
   const verb = second === undefined ? undefined : named(entry.verbs, second.word);
   if (second !== undefined && verb !== undefined) return { kind: "command", path: [entry.name, verb.name], command: verb, rest: second.rest };
-  const meant = entry.verbs.find(({ name }) => name === entry.defaultVerb);
   if (second === undefined && meant !== undefined) return { kind: "command", path: [entry.name, meant.name], command: meant, rest: first.rest };
   if (second === undefined) return { kind: "topic", topic, rest: first.rest };
   return { kind: "wrong", message: unknownName(`${table.program} ${entry.name}`, "verb", second.word, entry.verbs), topic };
@@ -34,6 +35,19 @@ export function splitCommand(table: CommandTable, args: readonly string[]): Spli
 function named<E extends Entry>(entries: readonly E[], word: string): E | undefined {
   const name = normaliseName(word);
   return entries.find((entry) => entry.name === name || entry.aliases?.includes(name));
+}
+
+/** The global flags as they are left where a command has a name or a letter of its own. */
+export function globalFlagsBeside(table: CommandTable, command: Command): Flag[] {
+  const own = allFlags(command);
+  return table.globalFlags
+    .filter(({ name }) => !own.some((flag) => flag.name === name))
+    .map(({ short, ...flag }) => (short === undefined || own.some((taken) => taken.short === short) ? flag : { ...flag, short }));
+}
+
+/** Every flag of a command's own, those that an argument may also be given by included. */
+export function allFlags(command: Command): readonly Flag[] {
+  return [...(command.arguments ?? []).map(({ flag }) => flag), ...(command.flags ?? [])];
 }
 
 /** The first word that is neither a global flag nor the value of one. A flag that is not global ends the search: its command is not named yet. */

@@ -1,0 +1,86 @@
+import { strict as assert } from "node:assert";
+import { createClient } from "@connectrpc/connect";
+import { eventually } from "../../../common/testing/eventually.ts";
+import { sampleReport } from "../../../common/testing/sample-report.ts";
+import { ReportService, TargetState } from "../../../gen/nebula/v1/report_pb.ts";
+import { readServerUrl } from "../login/server-url.ts";
+import { nebulactl, type RunOptions } from "../testing/test-cli.ts";
+import { ADMIN, startTestServer, type TestServer } from "../testing/test-server.ts";
+import { connectTo } from "../transport.ts";
+
+describe("nebulactl on devices and reports", () => {
+  let server: TestServer;
+  before(async () => {
+    server = await startTestServer();
+    using connection = connectTo({
+      server: readServerUrl(server.http, "test"),
+      serverFrom: "test",
+      credentials: { kind: "token", token: ADMIN.token },
+      credentialsFrom: "test",
+    });
+    const reports = createClient(ReportService, connection.transport);
+    await reports.submitReports({
+      reports: [sampleReport({ deviceId: "pos-1", deviceGroup: "pos" }), sampleReport({ deviceId: "pos-1", deviceGroup: "pos", seq: 2n })],
+    });
+    await reports.submitReports({
+      reports: [
+        sampleReport({
+          deviceId: "till-1",
+          deviceGroup: "till",
+          state: TargetState.FAILED,
+          apps: [{ name: "web", revision: 4n, appliedRevision: 3n, state: TargetState.FAILED, step: "pull", reason: "no space left on device" }],
+        }),
+      ],
+    });
+  });
+  after(() => server[Symbol.asyncDispose]());
+
+  const run = (args: string, options: RunOptions = {}) =>
+    nebulactl(args, { ...options, env: { NEBULA_SERVER: server.http, NEBULA_TOKEN: ADMIN.token } });
+
+  async function printed(args: string): Promise<string> {
+    const { code, out, err } = await run(args);
+    assert.deepEqual({ code, err }, { code: 0, err: "" }, args);
+    return out;
+  }
+
+  it("lists devices with their newest status, by group and state", async () => {
+    await eventually(async () => assert.equal((await printed("devices list")).split("\n").length, 4));
+    const all = await printed("devices list");
+    assert.match(all, /^pos-1 +pos +applied +web@3 +0\/1 +0\.1\.0 +\d+ s$/m);
+    assert.match(all, /^till-1 +till +failed +web@3->4 +0\/0 +0\.1\.0 +\d+ s +web: pull: no space left on device$/m);
+    assert.match(await printed("devices list --device_group till"), /^DEVICE.+\ntill-1 .+\n$/);
+    assert.match(await printed("devices list --state applied --limit 5"), /^DEVICE.+\npos-1 .+\n$/);
+    assert.deepEqual(
+      JSON.parse(await printed("devices list -o json")).map((device: { device_id: string; report: { worker_version: string } }) => [
+        device.device_id,
+        device.report.worker_version,
+      ]),
+      [
+        ["pos-1", "0.1.0"],
+        ["till-1", "0.1.0"],
+      ],
+    );
+    assert.deepEqual(await run("devices list --device-group nope"), { code: 0, out: "", err: "no devices\n" });
+  });
+
+  it("shows one device, and forgets it", async () => {
+    assert.match(await printed("devices info till-1"), /^problems +web: pull: no space left on device$/m);
+    assert.match(await printed("devices info --device pos-1 -o yaml"), /^device_id: pos-1\n/);
+    assert.match((await run("devices info nope")).err, /^error: .*nope.*\n$/);
+    assert.equal(await printed("devices delete till-1"), "device till-1 deleted\n");
+    assert.equal((await run("devices info till-1")).code, 1);
+  });
+
+  it("lists the history of reports with the original's flags and ours", async () => {
+    assert.match(await printed("reports"), /^RECEIVED.+\n(\S+Z +(pos|till)-1 .+\n){3}$/);
+    assert.match(await printed("reports -h pos-1 -d pos"), /^RECEIVED.+\n(\S+Z +pos-1 .+\n){2}$/);
+    assert.match(await printed("reports list --since 1h --state failed"), /^RECEIVED.+\n\S+Z +till-1 .+\n$/);
+    assert.deepEqual((await run("reports --until 1h")).err, "no reports\n");
+    assert.deepEqual((await run(`reports -f lt -r ${Math.floor(Date.now() / 1000) - 3600}`)).err, "no reports\n");
+    const first = await run("reports --page_size 2 -o json");
+    assert.equal(JSON.parse(first.out).length, 2);
+    const [, token = ""] = /^there are more: go on with --last-id (\S+)\n$/.exec(first.err) ?? [];
+    assert.equal(JSON.parse(await printed(`reports --last_id ${token} -o json`)).length, 1);
+  });
+});

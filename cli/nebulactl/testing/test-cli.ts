@@ -1,0 +1,64 @@
+import { systemClock } from "../../../common/clock/system-clock.ts";
+import { commands } from "../commands.ts";
+import type { Io, Terminal } from "../io.ts";
+import { runNebulactl } from "../run.ts";
+import { connectTo } from "../transport.ts";
+
+/** How a run ended and what it printed. */
+export type Ran = Readonly<{ code: number; out: string; err: string }>;
+
+export type RunOptions = Readonly<{
+  env?: Readonly<Record<string, string>>;
+  stdin?: string;
+  /** What is typed at each question, in order. Absent: nobody can be asked. */
+  answers?: readonly string[];
+  home?: string;
+  signal?: AbortSignal;
+  /** Told of everything that is printed, as it is. */
+  onOut?: (text: string) => void;
+}>;
+
+/** A line as a shell would split it, for arguments without blanks. */
+export function words(line: string): string[] {
+  return line.split(" ").filter((word) => word !== "");
+}
+
+/** Runs nebulactl in this process against real servers. @param args a line without quotes, or the arguments themselves */
+export async function nebulactl(
+  args: string | readonly string[],
+  { env = {}, stdin = "", answers, home = "/nonexistent", signal, onOut }: RunOptions = {},
+): Promise<Ran> {
+  let out = "";
+  let err = "";
+  const print = (text: string) => {
+    err += text;
+  };
+  const io: Io = {
+    env,
+    home,
+    clock: systemClock,
+    out(text) {
+      out += text;
+      onOut?.(text);
+    },
+    err: print,
+    outIsTerminal: false,
+    errIsTerminal: false,
+    readStdin: async () => stdin,
+    terminal: answers === undefined ? undefined : scripted(answers, print),
+    connect: connectTo,
+  };
+  const code = await runNebulactl(commands, typeof args === "string" ? words(args) : args, io, signal ?? new AbortController().signal);
+  return { code, out, err };
+}
+
+function scripted(answers: readonly string[], show: (question: string) => void): Terminal {
+  const left = [...answers];
+  const answer = async (question: string) => {
+    show(question);
+    const next = left.shift();
+    if (next === undefined) throw new Error(`nobody answers "${question}"`);
+    return next;
+  };
+  return { ask: answer, askSecret: answer };
+}
