@@ -1,0 +1,74 @@
+import { strict as assert } from "node:assert";
+import { spawnSync } from "node:child_process";
+import { requireCommand } from "./harness/require-command.ts";
+import { Server } from "./harness/server.ts";
+
+describe("a gRPC client that is not ours", function () {
+  this.timeout(60_000);
+  let server: Server;
+  before(async function () {
+    requireCommand(this, "grpcurl", "go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest");
+    server = await Server.start();
+  });
+  after(async () => {
+    await server?.[Symbol.asyncDispose]();
+  });
+
+  const grpcurl = (...args: string[]) => {
+    const login = `authorization: Basic ${Buffer.from(`admin:${server.password}`).toString("base64")}`;
+    return spawnSync("grpcurl", ["-plaintext", "-H", login, ...args], { encoding: "utf8" });
+  };
+  const address = () => `127.0.0.1:${server.grpcPort}`;
+  const call = (method: string, request: object) => grpcurl("-d", JSON.stringify(request), address(), `nebula.v1.${method}`);
+
+  it("finds the services by reflection", () => {
+    const { stdout, stderr } = grpcurl(address(), "list");
+    for (const service of [
+      "AppService",
+      "CronJobService",
+      "DeviceGroupService",
+      "ConfigService",
+      "ReportService",
+      "DeviceService",
+      "ShardService",
+      "StatusService",
+    ]) {
+      assert.ok(stdout.includes(`nebula.v1.${service}`), `${service} in ${stdout}${stderr}`);
+    }
+    assert.match(grpcurl(address(), "describe", "nebula.v1.App").stdout, /docker_image/);
+  });
+
+  it("creates, reads and changes an app", () => {
+    const created = call("AppService/CreateApp", {
+      app: { name: "web", docker_image: "shop:1.4", starting_ports: [{ host_port: 8080, container_port: 80 }] },
+    });
+    assert.equal(JSON.parse(created.stdout).app.revision, "1", created.stderr);
+    const updated = call("AppService/UpdateApp", { app: { name: "web", docker_image: "shop:1.5" }, update_fields: ["docker_image"] });
+    assert.equal(JSON.parse(updated.stdout).app.dockerImage, "shop:1.5", updated.stderr);
+    assert.equal(JSON.parse(call("AppService/GetApp", { name: "web" }).stdout).app.revision, "2");
+  });
+
+  it("is told what is wrong with its request, field by field", () => {
+    const { stderr, status } = call("AppService/CreateApp", {
+      app: { name: "bad name", docker_image: "Shop", starting_ports: [{ host_port: 70000, container_port: 80 }] },
+    });
+    assert.notEqual(status, 0);
+    assert.match(stderr, /InvalidArgument/);
+    for (const field of ["name", "docker_image", "starting_ports[0].host_port"]) assert.ok(stderr.includes(field), `${field} in ${stderr}`);
+  });
+
+  it("is refused without a login, but for the health service", () => {
+    const anonymous = (...args: string[]) => spawnSync("grpcurl", ["-plaintext", ...args], { encoding: "utf8" });
+    assert.match(anonymous("-d", "{}", address(), "nebula.v1.AppService/ListApps").stderr, /Unauthenticated|login|credential/i);
+    const { stdout, stderr } = grpcurl("-d", "{}", address(), "grpc.health.v1.Health/Check");
+    assert.match(stdout, /SERVING/, stderr);
+  });
+
+  it("watches a config", () => {
+    call("DeviceGroupService/CreateDeviceGroup", { device_group: { name: "pos", apps: ["web"] } });
+    const { stdout } = grpcurl("-max-time", "2", "-d", JSON.stringify({ device_group: "pos" }), address(), "nebula.v1.ConfigService/WatchConfig");
+    const { config } = JSON.parse(stdout);
+    assert.equal(config.config.apps[0].app.dockerImage, "shop:1.5");
+    assert.match(config.etag, /^[\w-]{22}$/);
+  });
+});

@@ -1,0 +1,96 @@
+import { strict as assert } from "node:assert";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { eventually } from "../common/testing/eventually.ts";
+import { FOREVER, IMAGE } from "./harness/engine.ts";
+import { FleetRig } from "./harness/fleet-rig.ts";
+import { Registry, SilentRegistry } from "./harness/registry.ts";
+
+describe("registries", function () {
+  this.timeout(120_000);
+  const rig = FleetRig.describe();
+  let registry: Registry;
+  before(async function () {
+    registry = await Registry.start(this);
+  });
+  after(async () => {
+    await registry?.[Symbol.asyncDispose]();
+  });
+
+  const login = () => ({ REGISTRY_HOST: registry.host, REGISTRY_AUTH_USER: Registry.user, REGISTRY_AUTH_PASSWORD: Registry.password });
+
+  it("one that needs a login is pulled from with it, and its refusal is told without", async () => {
+    const image = await registry.push(IMAGE, "private/app:1");
+    const web = rig.name("web");
+    await rig.api.createApp({ name: web, dockerImage: image, command: FOREVER });
+    const { worker: stranger } = await rig.device([web], { env: { DOCKER_CONFIG: "/no/such/folder" } });
+    const refused = await rig.api.appStatus(stranger.deviceId, web, ({ state }) => state === 3);
+    assert.equal(refused.step, "pull");
+    assert.match(refused.reason, /auth|login/i);
+    const { engine, worker } = await rig.device([web], { env: login() });
+    rig.defer(async () => {
+      await engine.clean();
+      await engine.docker.getImage(image).remove({ force: true });
+    });
+    await engine.settled(web, 1);
+    assert.ok(!worker.program.output.includes(Registry.password), "the password is in no log");
+  });
+
+  it("the login of ~/.docker/config.json is taken, too", async () => {
+    const image = await registry.push(IMAGE, "private/app:2");
+    const folder = mkdtempSync(join(tmpdir(), "nebula-e2e-docker-config-"));
+    rig.defer(() => rmSync(folder, { recursive: true }));
+    const auth = Buffer.from(`${Registry.user}:${Registry.password}`).toString("base64");
+    writeFileSync(join(folder, "config.json"), JSON.stringify({ auths: { [registry.host]: { auth } } }));
+    const web = rig.name("web");
+    await rig.api.createApp({ name: web, dockerImage: image, command: FOREVER });
+    const { engine } = await rig.device([web], { env: { DOCKER_CONFIG: folder } });
+    rig.defer(async () => {
+      await engine.clean();
+      await engine.docker.getImage(image).remove({ force: true });
+    });
+    await engine.settled(web, 1);
+  });
+
+  it("a forced pull brings what a tag means now: by a restart, and by an update with redeploy in which nothing differs", async () => {
+    const web = rig.name("web");
+    const builds = [1, 2, 3].map((version) => `nebula-e2e-moving-${version}:1`);
+    const { engine, group } = await rig.device([], { env: login() });
+    for (const [i, tag] of builds.entries()) await engine.build(tag, `ENV VERSION=${i + 1}`);
+    const [first = "", second = "", third = ""] = builds;
+    const image = await registry.push(first, "moving/app:latest");
+    rig.defer(async () => {
+      await engine.clean();
+      for (const tag of [...builds, image]) await engine.docker.getImage(tag).remove({ force: true });
+    });
+    await rig.api.createApp({ name: web, dockerImage: image, command: FOREVER });
+    await rig.api.updateGroup(group, [web]);
+    await engine.settled(web, 1, ({ Config }) => Config.Env.includes("VERSION=1"));
+    await registry.push(second, "moving/app:latest");
+    await rig.api.restartApp(web);
+    await engine.settled(web, 1, ({ Config }) => Config.Env.includes("VERSION=2"));
+    await registry.push(third, "moving/app:latest");
+    const { revision, restartCount } = await rig.api.updateApp(web, { dockerImage: image }, { redeploy: true });
+    assert.equal(revision, 3n);
+    assert.equal(restartCount, 2n);
+    await engine.settled(web, 1, ({ Config }) => Config.Env.includes("VERSION=3"));
+  });
+
+  it("a pull that hangs delays neither another app's change nor the repair of drift", async () => {
+    const silent = rig.use(await SilentRegistry.start());
+    const [stuck, web] = [rig.name("stuck"), rig.name("web")];
+    await rig.api.createApp({ name: stuck, dockerImage: `${silent.host}/never/answers:1` });
+    await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER });
+    const { engine, worker } = await rig.device([stuck, web]);
+    const [before] = await engine.settled(web, 1);
+    await eventually(() => silent.waiting > 0, { timeoutMs: 20_000 });
+    await rig.api.updateApp(web, { envVars: { VERSION: "2" } });
+    const [after] = await engine.settled(web, 1, ({ Config }) => Config.Env.includes("VERSION=2"));
+    assert.notEqual(after?.Id, before?.Id);
+    await engine.docker.getContainer(after?.Id ?? "").remove({ force: true });
+    await engine.settled(web, 1, ({ Id }) => Id !== after?.Id);
+    await rig.api.appStatus(worker.deviceId, stuck, ({ state, step }) => state === 2 && step === "pull");
+    assert.ok(silent.waiting > 0, "the pull still hangs");
+  });
+});
