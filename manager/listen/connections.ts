@@ -8,7 +8,7 @@ export class Connections {
     if (socket.remoteAddress === undefined) return; // gone already
     const peer = `${socket.remoteAddress}:${socket.remotePort}`;
     this.#byPeer.set(peer, socket);
-    socket.once("close", () => {
+    socket.on("close", () => {
       if (this.#byPeer.get(peer) === socket) this.#byPeer.delete(peer);
     });
   }

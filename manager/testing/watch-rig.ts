@@ -40,6 +40,7 @@ export type RigOptions = Readonly<{
   /** Puts something between the hub and the store. */
   wrapStore?: (store: ConfigStore) => ConfigStore;
   silence?: { everyMs: number; answerMs: number };
+  rawStreams?: RawStreams;
 }>;
 
 /** The watch as the manager has it, on a real listener, with real streams, and nothing else around it. */
@@ -136,7 +137,7 @@ export async function startWatchRig(options: RigOptions = {}): Promise<WatchRig>
   const admin = { user: "admin", password: "secret", token: undefined };
   const gate = createGate(createAuthenticate({ enabled: false, clusterKey: RIG_CLUSTER_KEY, admin }));
   const connections = new Connections();
-  const rawStreams = stack.use(new RawStreams(WATCH_PATH));
+  const rawStreams = stack.use(options.rawStreams ?? new RawStreams(WATCH_PATH));
   const open = serveWatch({ hub, gate, connections, metrics: createRpcMetrics(registry), log });
   const { server, injector } = createGrpcServer([{ service: ConfigService, methods: {} }], [watchInterceptor(WATCH_PATH, rawStreams, open)]);
   const listeners = await openListeners({ host: "127.0.0.1", port: 0 }, { listeners: 1, backlog: 100, log }, (socket) => {

@@ -52,6 +52,11 @@ export class RawStreams implements Disposable {
     return stream;
   }
 
+  /** Streams whose calls have not asked for them. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
   [Symbol.dispose](): void {
     channel(STREAM_STARTS).unsubscribe(this.#onStart);
     this.#waiting.clear();

@@ -1,0 +1,66 @@
+import type { Clock } from "../../common/clock/clock.ts";
+import { systemClock } from "../../common/clock/system-clock.ts";
+import type { FeedEvent } from "../../common/feed/change-feed.ts";
+import { createMemoryFeed } from "../../common/feed/memory-feed.ts";
+import { silentLog } from "../../common/log/log.ts";
+import type { ConfigStore, EntityKey } from "../../common/storage/config-store.ts";
+import { openSqliteConfigStore } from "../../common/storage/sqlite/config-store.ts";
+import type { EntityDeps } from "../entities/write-entity.ts";
+import type { CallContext } from "../rpc/call-context.ts";
+import { createAppServiceHandlers } from "../services/app-service.ts";
+import { createCronJobServiceHandlers } from "../services/cron-job-service.ts";
+import { createDeviceGroupServiceHandlers } from "../services/device-group-service.ts";
+
+/** The three services over a real store, and what they told cache and feed. */
+export type EntityRig = AsyncDisposable & {
+  readonly store: ConfigStore;
+  readonly deps: EntityDeps;
+  readonly apps: ReturnType<typeof createAppServiceHandlers>;
+  readonly cronJobs: ReturnType<typeof createCronJobServiceHandlers>;
+  readonly groups: ReturnType<typeof createDeviceGroupServiceHandlers>;
+  /** `app web 2`, in the order told. */
+  readonly told: string[];
+  readonly announced: FeedEvent[];
+};
+
+export type EntityRigOptions = Readonly<{
+  clock?: Clock;
+  /** Puts something between the services and the store. */
+  wrapStore?: (store: ConfigStore) => ConfigStore;
+}>;
+
+export async function startEntityRig({ clock = systemClock, wrapStore = (store) => store }: EntityRigOptions = {}): Promise<EntityRig> {
+  const store = await openSqliteConfigStore({ path: ":memory:" });
+  const feed = createMemoryFeed({ log: silentLog });
+  const told: string[] = [];
+  const announced: FeedEvent[] = [];
+  feed.subscribe((event) => announced.push(event));
+  const configCache = {
+    get: async () => undefined,
+    put: async () => {},
+    told: ({ kind, name }: EntityKey, revision: bigint) => void told.push(`${kind} ${name} ${revision}`),
+    async [Symbol.asyncDispose]() {},
+  };
+  const deps: EntityDeps = { configStore: wrapStore(store), configCache, changeFeed: feed, clock, log: silentLog };
+  return {
+    store,
+    deps,
+    apps: createAppServiceHandlers(deps),
+    cronJobs: createCronJobServiceHandlers(deps),
+    groups: createDeviceGroupServiceHandlers(deps),
+    told,
+    announced,
+    async [Symbol.asyncDispose]() {
+      await feed[Symbol.asyncDispose]();
+      await store[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** A call of an admin, or of a user who is none. */
+export function callOf(
+  name: string,
+  { admin = true, signal = new AbortController().signal }: { admin?: boolean; signal?: AbortSignal } = {},
+): CallContext {
+  return { principal: { kind: "user", name, admin }, signal, peer: "test", requestId: "r" };
+}

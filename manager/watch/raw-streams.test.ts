@@ -1,0 +1,64 @@
+import { strict as assert } from "node:assert";
+import { channel } from "node:diagnostics_channel";
+import { Metadata } from "@grpc/grpc-js";
+import { eventually } from "../../common/testing/eventually.ts";
+import { startWatchRig, type WatchRig } from "../testing/watch-rig.ts";
+import { type RawStream, RawStreams } from "./raw-streams.ts";
+import { WATCH_PATH } from "./serve-watch.ts";
+
+class CountingStreams extends RawStreams {
+  found = 0;
+
+  override take(metadata: Metadata): RawStream | undefined {
+    const stream = super.take(metadata);
+    if (stream !== undefined) this.found++;
+    return stream;
+  }
+}
+
+async function changesArrive(rig: WatchRig): Promise<void> {
+  await rig.putApp("web", "v1");
+  await rig.putGroup("g", ["web"]);
+  const watches = [rig.watch({ deviceId: "a" }), rig.watch({ deviceId: "b" })];
+  await eventually(() => watches.every(({ last }) => last === "v1@1"));
+  await rig.putApp("web", "v2");
+  await eventually(() => watches.every(({ last }) => last === "v2@2"));
+  await rig.hub.stop();
+  for (const watch of watches) assert.equal(await watch.ended, undefined);
+  assert.ok(watches.every(({ heard }) => heard.join() === "v1@1,v2@2,redirect"));
+}
+
+describe("raw streams", () => {
+  it("are found below real calls", async () => {
+    const rawStreams = new CountingStreams(WATCH_PATH);
+    await using rig = await startWatchRig({ rawStreams });
+    await changesArrive(rig);
+    assert.equal(rawStreams.found, 2);
+  });
+
+  it("are not needed: where there are none, configs go the plain way", async () => {
+    const rawStreams = new CountingStreams(WATCH_PATH);
+    rawStreams[Symbol.dispose]();
+    await using rig = await startWatchRig({ rawStreams });
+    await changesArrive(rig);
+    assert.equal(rawStreams.found, 0);
+  });
+
+  it("X1: those whose calls never come go once they are closed", () => {
+    using rawStreams = new CountingStreams("/a/Path");
+    const starts = channel("http2.server.stream.start");
+    const open: Record<string, unknown> = { ":path": "/a/Path" };
+    starts.publish({ stream: { write() {}, destroyed: false, closed: false }, headers: open });
+    for (let index = 0; index < 5000; index++) {
+      starts.publish({ stream: { write() {}, destroyed: true, closed: true }, headers: { ":path": "/a/Path" } });
+    }
+    starts.publish({ stream: { write() {} }, headers: { ":path": "/another/Path" } });
+    starts.publish("nothing of the kind");
+    assert.ok(rawStreams.waiting < 2000, `${rawStreams.waiting}`);
+    const metadata = new Metadata();
+    for (const [name, value] of Object.entries(open)) if (!name.startsWith(":")) metadata.set(name, String(value));
+    assert.ok(rawStreams.take(metadata) !== undefined);
+    assert.equal(rawStreams.take(metadata), undefined, "once");
+    assert.equal(rawStreams.take(new Metadata()), undefined);
+  });
+});
