@@ -10,9 +10,6 @@ export interface Terminal {
   askSecret(question: string, signal: AbortSignal): Promise<string>;
 }
 
-/** A way to a server. */
-export type Connection = Readonly<{ transport: Transport }> & Disposable;
-
 /** All that nebulactl touches outside of itself; files are read where the home folder and the arguments say. */
 export type Io = Readonly<{
   env: Readonly<Record<string, string | undefined>>;
@@ -30,5 +27,6 @@ export type Io = Readonly<{
   readStdin(): Promise<string>;
   /** undefined: nobody can be asked. */
   terminal: Terminal | undefined;
-  connect(login: Login): Connection;
+  /** The way to a server. */
+  connect(login: Login): Transport;
 }>;

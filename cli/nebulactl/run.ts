@@ -1,5 +1,5 @@
 import type { DescService } from "@bufbuild/protobuf";
-import { createClient } from "@connectrpc/connect";
+import { createClient, type Transport } from "@connectrpc/connect";
 import { assertNever } from "../../common/errors/assert-never.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { VERSION } from "../../common/version.ts";
@@ -11,7 +11,7 @@ import { help, usage } from "./command/help.ts";
 import { type CommandLine, howToGive, missingFlags, parseCommandLine } from "./command/parse-command-line.ts";
 import type { GivenFlags } from "./command/parse-flags.ts";
 import { describeError } from "./errors/describe-error.ts";
-import type { Connection, Io } from "./io.ts";
+import type { Io } from "./io.ts";
 import { findLogin } from "./login/find-login.ts";
 import type { Login } from "./login/resolve-login.ts";
 import { paintFor } from "./output/paint.ts";
@@ -44,7 +44,7 @@ export async function runNebulactl(table: CommandTable, args: readonly string[],
 }
 
 async function runCommand({ path, command, values, output }: CommandLine & { kind: "run" }, io: Io, signal: AbortSignal): Promise<number> {
-  using session = new Session(values, io, signal);
+  const session = new Session(values, io, signal);
   try {
     await askForMissing(path.join(" "), command, values, io, signal);
     const context: CommandContext = {
@@ -64,13 +64,13 @@ async function runCommand({ path, command, values, output }: CommandLine & { kin
   }
 }
 
-/** The login and the connection of one run, each made when it is first needed. */
-class Session implements Disposable {
+/** The login and the transport of one run, each made when it is first needed. */
+class Session {
   readonly #values: GivenFlags;
   readonly #io: Io;
   readonly #signal: AbortSignal;
   #login: Promise<Login> | undefined;
-  #connection: Connection | undefined;
+  #transport: Transport | undefined;
   /** The login, once it is known. */
   known: Login | undefined;
 
@@ -88,12 +88,8 @@ class Session implements Disposable {
 
   async client<S extends DescService>(service: S) {
     const login = await this.login();
-    this.#connection ??= this.#io.connect(login);
-    return createClient(service, this.#connection.transport);
-  }
-
-  [Symbol.dispose](): void {
-    this.#connection?.[Symbol.dispose]();
+    this.#transport ??= this.#io.connect(login);
+    return createClient(service, this.#transport);
   }
 }
 

@@ -1,16 +1,16 @@
-import type { Interceptor } from "@connectrpc/connect";
-import { createConnectTransport, createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import type { Interceptor, Transport } from "@connectrpc/connect";
+import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
+import { assertNever } from "../../common/errors/assert-never.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Credentials } from "../../common/settings/settings.ts";
-import type { Connection } from "./io.ts";
 import type { Login } from "./login/resolve-login.ts";
 import { formatServerUrl } from "./login/server-url.ts";
 
 /** A call ends after this, milliseconds. Streams are given a limit of their own. */
 const CALL_TIMEOUT_MS = 30_000;
 
-/** The way to a gateway (Connect JSON) or to a manager (gRPC). Nothing is dialled before the first call. */
-export function connectTo({ server, credentials, credentialsFrom }: Login): Connection {
+/** The way to a gateway (Connect JSON) or to a manager (gRPC). Nothing is dialled before the first call, and a connection without calls does not keep the process. */
+export function connectTo({ server, credentials, credentialsFrom }: Login): Transport {
   // What makes no header would be shown in the error of whoever tries.
   if (credentials?.kind === "token" && !/^[\x21-\x7e]+$/.test(credentials.token)) {
     throw new NebulaError("invalid_argument", `the token (from ${credentialsFrom}) holds characters that no token has`);
@@ -18,16 +18,14 @@ export function connectTo({ server, credentials, credentialsFrom }: Login): Conn
   const common = { interceptors: [withCredentials(credentials)], defaultTimeoutMs: CALL_TIMEOUT_MS };
   switch (server.protocol) {
     case "http":
-    case "https": {
-      const transport = createConnectTransport({ ...common, baseUrl: formatServerUrl(server), httpVersion: "1.1", useBinaryFormat: false });
-      return { transport, [Symbol.dispose]: () => {} }; // Node keeps idle connections without keeping the process
-    }
+    case "https":
+      return createConnectTransport({ ...common, baseUrl: formatServerUrl(server), httpVersion: "1.1", useBinaryFormat: false });
     case "grpc":
-    case "grpcs": {
-      const baseUrl = formatServerUrl({ ...server, protocol: server.protocol === "grpc" ? "http" : "https" });
-      const sessionManager = new Http2SessionManager(baseUrl);
-      return { transport: createGrpcTransport({ ...common, baseUrl, sessionManager }), [Symbol.dispose]: () => sessionManager.abort() };
-    }
+      return createGrpcTransport({ ...common, baseUrl: formatServerUrl({ ...server, protocol: "http" }) });
+    case "grpcs":
+      return createGrpcTransport({ ...common, baseUrl: formatServerUrl({ ...server, protocol: "https" }) });
+    default:
+      return assertNever(server.protocol);
   }
 }
 

@@ -57,6 +57,11 @@ describe("an error for a user", () => {
       said("ERR_HTTP2_ERROR", { ...LOGIN, server: { protocol: "grpc", host: "gateway", port: 8080 } }),
       /if it is a gateway, write http:\/\/gateway:8080/,
     );
+    for (const answer of ["HTTP 404", "unsupported content type text/html"]) {
+      assert.deepEqual(describeError(new ConnectError(answer, Code.Unimplemented), LOGIN), [
+        `http://gateway:8080 answers as no Nebula server does (${answer}): check its address, and what stands before it`,
+      ]);
+    }
     assert.match(describeError(new ConnectError("", Code.DeadlineExceeded), LOGIN)[0] ?? "", /http:\/\/gateway:8080 gave no answer in time/);
   });
 });

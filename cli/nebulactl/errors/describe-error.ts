@@ -17,7 +17,7 @@ export function describeError(error: unknown, login: Login | undefined): string[
 }
 
 function describeConnectError(error: ConnectError, login: Login | undefined): string[] {
-  const trouble = login === undefined ? undefined : connectionTrouble(error, login);
+  const trouble = login === undefined ? undefined : (connectionTrouble(error, login) ?? foreignAnswer(error, login));
   if (trouble !== undefined) return [trouble];
   switch (error.code) {
     case Code.Unauthenticated:
@@ -31,6 +31,15 @@ function describeConnectError(error: ConnectError, login: Login | undefined): st
       return withViolations(error.rawMessage || Code[error.code], violations);
     }
   }
+}
+
+/** What an answer says that no Nebula server gives. */
+function foreignAnswer({ code, rawMessage }: ConnectError, { server }: Login): string | undefined {
+  const url = formatServerUrl(server);
+  if (rawMessage.startsWith("http/2 stream closed"))
+    return `${url} ended the call before it answered: ask again; whether a change was stored is not known`;
+  if (code === Code.Unauthenticated || !/^HTTP \d+$|^unsupported content type/.test(rawMessage)) return undefined;
+  return `${url} answers as no Nebula server does (${rawMessage}): check its address, and what stands before it`;
 }
 
 function refusedLogin(error: ConnectError, { server, credentials, credentialsFrom }: Login): string {

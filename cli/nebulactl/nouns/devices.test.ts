@@ -12,13 +12,13 @@ describe("nebulactl on devices and reports", () => {
   let server: TestServer;
   before(async () => {
     server = await startTestServer();
-    using connection = connectTo({
+    const transport = connectTo({
       server: readServerUrl(server.http, "test"),
       serverFrom: "test",
       credentials: { kind: "token", token: ADMIN.token },
       credentialsFrom: "test",
     });
-    const reports = createClient(ReportService, connection.transport);
+    const reports = createClient(ReportService, transport);
     await reports.submitReports({
       reports: [sampleReport({ deviceId: "pos-1", deviceGroup: "pos" }), sampleReport({ deviceId: "pos-1", deviceGroup: "pos", seq: 2n })],
     });

@@ -51,9 +51,8 @@ function warnOfSecrets({ values, io }: CommandContext): void {
 /** The user that the server takes the login for. */
 async function userAt({ server, credentials }: StoredLogin, { io, signal }: CommandContext): Promise<string> {
   const login = { server, serverFrom: "the login", credentials, credentialsFrom: "the login" };
-  using connection = io.connect(login);
   try {
-    return (await createClient(StatusService, connection.transport).getStatus({}, { signal })).user;
+    return (await createClient(StatusService, io.connect(login)).getStatus({}, { signal })).user;
   } catch (error) {
     const hint = "nothing was stored; --no-check stores it all the same";
     throw new NebulaError("failed_precondition", `${describeError(error, login).join(" ")} (${hint})`, { cause: error });
