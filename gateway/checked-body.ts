@@ -1,0 +1,60 @@
+import type { IncomingMessage } from "node:http";
+import type { DescMessage } from "@bufbuild/protobuf";
+import { fromBinary } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { messageOf } from "../common/errors/nebula-error.ts";
+
+/** The largest request body, bytes. */
+export const BODY_LIMIT = 4 * 1024 * 1024;
+
+/** Flags (1 byte) and length (4) before each message of a stream, and of gRPC. */
+const ENVELOPE_BYTES = 5;
+
+/**
+ * A request's body, whole, as one chunk. It is held to the limit while it is read, and, where it is binary, must be a message: Connect itself answers `internal`
+ * to bytes that are none, which is the caller's fault and no fault of ours.
+ */
+export async function* checkedBody(request: IncomingMessage, input: DescMessage): AsyncGenerator<Uint8Array, void> {
+  const bytes = await readBody(request);
+  const message = binaryMessage(bytes, request.headers["content-type"] ?? "");
+  if (message !== undefined) {
+    try {
+      fromBinary(input, message);
+    } catch (error) {
+      throw new ConnectError(`the request is no ${input.typeName}: ${messageOf(error)}`, Code.InvalidArgument);
+    }
+  }
+  if (bytes.length > 0) yield bytes;
+}
+
+/** Reads a body as a whole. Rejects with a ConnectError `resource_exhausted` above the limit, at once where the request says its length. */
+export async function readBody(request: IncomingMessage): Promise<Uint8Array> {
+  const limit = BODY_LIMIT + ENVELOPE_BYTES;
+  if (Number(request.headers["content-length"] ?? 0) > limit) throw tooLarge();
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  // The stream is left open, for a destroyed one takes the connection along, and the answer with it.
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+    if (!(chunk instanceof Uint8Array)) continue;
+    length += chunk.length;
+    if (length > limit) break;
+    chunks.push(chunk);
+  }
+  if (length <= limit) return Buffer.concat(chunks, length);
+  request.resume(); // the rest is read, and dropped, so that the caller comes to reading the answer
+  throw tooLarge();
+}
+
+function tooLarge(): ConnectError {
+  return new ConnectError(`the request's body is larger than ${BODY_LIMIT} bytes (4 MiB): send less at once`, Code.ResourceExhausted);
+}
+
+/** The bytes that have to be a message; undefined: the body is no binary one, or compressed, or cut short, which Connect tells by itself. */
+function binaryMessage(bytes: Uint8Array, contentType: string): Uint8Array | undefined {
+  if (/^application\/(proto|x-protobuf)\s*(;|$)/i.test(contentType)) return bytes;
+  if (!/^application\/(connect\+proto|grpc(-web)?(\+proto)?)\s*(;|$)/i.test(contentType)) return undefined;
+  const compressedOrCut = bytes.length < ENVELOPE_BYTES || bytes[0] !== 0;
+  if (compressedOrCut) return undefined;
+  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(1);
+  return length <= bytes.length - ENVELOPE_BYTES ? bytes.subarray(ENVELOPE_BYTES, ENVELOPE_BYTES + length) : undefined;
+}

@@ -1,0 +1,71 @@
+import type { ServerResponse } from "node:http";
+import { pipeline } from "node:stream/promises";
+import { Code, ConnectError, createContextValues } from "@connectrpc/connect";
+import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
+import { universalRequestFromNodeRequest } from "@connectrpc/connect-node";
+import type { Log } from "../common/log/log.ts";
+import { nearestName } from "../common/validation/nearest-name.ts";
+import { callerKey } from "./caller.ts";
+import { checkedBody } from "./checked-body.ts";
+import { sendError } from "./errors.ts";
+import type { Exchange, Route } from "./exchange.ts";
+import { type Forwarder, isServerStream } from "./forwarder.ts";
+import { answerJsonLines } from "./json-lines.ts";
+
+/** Serves the API at `/<service>/<method>`, one route per service. */
+export function connectRoutes(forwarder: Forwarder, log: Log): readonly Route[] {
+  const byPath = new Map(forwarder.handlers.map((handler) => [handler.requestPath, handler]));
+
+  async function handle(exchange: Exchange): Promise<void> {
+    const { request, response, path } = exchange;
+    const handler = byPath.get(path);
+    if (handler === undefined) {
+      const nearest = nearestName(path, byPath.keys());
+      const hint = nearest === undefined ? "" : `: did you mean ${nearest}?`;
+      return sendError(response, new ConnectError(`there is no method ${path}${hint}`, Code.Unimplemented), 404);
+    }
+    exchange.route = path;
+    const contentType = request.headers["content-type"] ?? "";
+    if (isServerStream(handler.method) && request.method === "POST" && /^application\/json\s*(;|$)/i.test(contentType)) {
+      return await answerJsonLines(handler.method, exchange, forwarder, log);
+    }
+    const universal = universalRequest(exchange, handler);
+    if (universal === undefined) return sendError(response, new ConnectError("the Host header is missing, or is none", Code.InvalidArgument));
+    await answer(response, await handler(universal), handler);
+  }
+
+  const services = new Set(forwarder.handlers.map(({ service }) => service.typeName));
+  return [...services].map((name) => ({ prefix: `/${name}/`, handle }));
+}
+
+function universalRequest({ request, response, caller }: Exchange, handler: UniversalHandler): UniversalServerRequest | undefined {
+  const host = request.headers.host;
+  if (host === undefined || !URL.canParse(`http://${host}`)) return undefined;
+  const universal = universalRequestFromNodeRequest(request, response, undefined, createContextValues().set(callerKey, caller));
+  return { ...universal, body: checkedBody(request, handler.method.input) };
+}
+
+/** Writes Connect's answer, at the pace of the reader. When the reader goes away, what still makes the answer is told. */
+async function answer(
+  response: ServerResponse,
+  { status, header, body }: UniversalServerResponse,
+  { allowedMethods, method }: UniversalHandler,
+): Promise<void> {
+  if (body === undefined && status === 405) {
+    response.setHeader("allow", allowedMethods.join(", "));
+    return sendError(response, new ConnectError(`this method is called by ${allowedMethods.join(" or ")}`, Code.Unimplemented), status);
+  }
+  if (body === undefined && status === 415) {
+    const types = isServerStream(method)
+      ? "application/json (one message a line), application/connect+json or application/connect+proto"
+      : "application/json or application/proto";
+    return sendError(
+      response,
+      new ConnectError(`the content type has to be ${types}: curl -H 'content-type: application/json'`, Code.InvalidArgument),
+      status,
+    );
+  }
+  response.writeHead(status, Object.fromEntries(header ?? []));
+  if (body === undefined) response.end();
+  else await pipeline(body, response);
+}

@@ -1,0 +1,33 @@
+import type { ServerResponse } from "node:http";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { codeToHttpStatus, errorToJson } from "@connectrpc/connect/protocol-connect";
+import { codeOf } from "../common/errors/codes.ts";
+import { isNebulaError, messageOf, type NebulaError } from "../common/errors/nebula-error.ts";
+import { sendJson } from "../common/http/send.ts";
+import type { Log } from "../common/log/log.ts";
+import { BadRequestSchema } from "../gen/google/rpc/error_details_pb.ts";
+import { JSON_OPTIONS } from "./json-options.ts";
+
+/** The error as Connect sends it: violations as google.rpc.BadRequest, decoded, so that its JSON shows them in `debug` and not as base64 alone. */
+export function toConnectError({ kind, message, violations }: NebulaError): ConnectError {
+  const badRequest = { desc: BadRequestSchema, value: { fieldViolations: violations.map((violation) => ({ ...violation })) } };
+  return new ConnectError(message, codeOf(kind), undefined, violations.length === 0 ? [] : [badRequest]);
+}
+
+/** Whatever was thrown, as Connect sends it. A surprise is `internal` with the id under which the log has it. */
+export function asConnectError(thrown: unknown, requestId: string, log: Log): ConnectError {
+  if (thrown instanceof ConnectError) return thrown;
+  if (isNebulaError(thrown)) return toConnectError(thrown);
+  log.error({ requestId, error: messageOf(thrown), stack: thrown instanceof Error ? thrown.stack : undefined }, "a call failed by a fault of ours");
+  return new ConnectError(`internal error; the gateway's log has it under ${requestId}`, Code.Internal);
+}
+
+/** The JSON of an error, as Connect writes it: code, message, details. */
+export function errorJson(error: ConnectError): unknown {
+  return errorToJson(error, JSON_OPTIONS);
+}
+
+/** Answers with an error, in Connect's JSON and with its HTTP status, or another one. */
+export function sendError(response: ServerResponse, error: ConnectError, status: number = codeToHttpStatus(error.code)): void {
+  sendJson(response, status, errorJson(error));
+}

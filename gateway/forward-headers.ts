@@ -1,0 +1,17 @@
+import { FORWARDED_FOR_HEADER, PART_TOKEN_HEADER } from "../common/access/part-token.ts";
+import { NebulaError } from "../common/errors/nebula-error.ts";
+import { REQUEST_ID_HEADER } from "../common/rpc/request-id.ts";
+import type { Caller } from "./caller.ts";
+
+/**
+ * The headers of a forwarded call: the caller's Authorization unchanged, and beside it the part token, with which the manager believes the caller's address.
+ * Without an Authorization the part token stays here: alone it would give the caller the rights of a part.
+ * @throws NebulaError unauthenticated when the Authorization can't be a valid one
+ */
+export function forwardHeaders(authorization: string | null, { address, requestId }: Caller, partToken: string): Readonly<Record<string, string>> {
+  const id = { [REQUEST_ID_HEADER]: requestId };
+  if (authorization === null || authorization.trim() === "") return id;
+  if (!/^[ -~]*$/.test(authorization))
+    throw new NebulaError("unauthenticated", "the authorization header holds characters other than printable ASCII");
+  return { ...id, authorization, [PART_TOKEN_HEADER]: partToken, [FORWARDED_FOR_HEADER]: address };
+}

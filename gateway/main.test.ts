@@ -1,0 +1,181 @@
+import { strict as assert } from "node:assert";
+import { request as httpRequest } from "node:http";
+import { Registry } from "prom-client";
+import { systemClock } from "../common/clock/system-clock.ts";
+import { createLog, silentLog } from "../common/log/log.ts";
+import { eventually } from "../common/testing/eventually.ts";
+import { type RunningGateway, startGateway } from "./main.ts";
+import { app, CLUSTER_KEY, CREATE, errorOf, gatewayFor, type Json, linesOf, post, raw, urlOf, WATCH } from "./testing/gateway-fixture.ts";
+import { type Answers, StandInManager } from "./testing/stand-in-manager.ts";
+
+describe("gateway", () => {
+  let manager: StandInManager;
+  let gateway: RunningGateway;
+  const answers: Answers = {};
+  before(async () => {
+    manager = await StandInManager.start(answers);
+    gateway = await gatewayFor([manager]);
+  });
+  after(async () => {
+    await gateway.stop();
+    await manager[Symbol.asyncDispose]();
+  });
+  beforeEach(() => {
+    manager.seen.length = 0;
+    manager.cancelled = 0;
+    for (const key of ["createApp", "getApp", "watchConfig"] as const) delete answers[key];
+  });
+
+  describe("its port", () => {
+    it("answers /healthz, and no figures", async () => {
+      assert.equal(await (await fetch(urlOf(gateway, "/healthz"))).text(), "ok\n");
+      assert.equal((await fetch(urlOf(gateway, "/metrics"))).status, 404);
+      assert.equal((await fetch(urlOf(gateway, "/readyz"))).status, 404);
+    });
+
+    it("refuses what a page of another site sends", async () => {
+      answers.createApp = async () => ({ app });
+      assert.equal((await post(gateway, CREATE, "{}", { origin: "http://evil.example.com" })).status, 403);
+      assert.equal((await post(gateway, CREATE, "{}", { "sec-fetch-site": "cross-site" })).status, 403);
+      assert.equal(manager.seen.length, 0);
+      assert.equal((await post(gateway, CREATE, "{}", { origin: urlOf(gateway) })).status, 200);
+    });
+
+    it("is asked by its own name where authentication is off", async () => {
+      await using open = await gatewayFor([manager], { authEnabled: false });
+      const statusFor = (host: string) =>
+        new Promise((resolve, reject) => {
+          httpRequest({ port: open.address.port, path: "/healthz", headers: { host } }, (response) => resolve(response.resume().statusCode))
+            .on("error", reject)
+            .end();
+        });
+      assert.equal(await statusFor("localhost:8080"), 200);
+      assert.equal(await statusFor("rebound.example.com"), 403);
+    });
+
+    it("survives requests that are none", async () => {
+      const json = "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+      assert.match(await raw(gateway, `POST ${CREATE} HTTP/1.0\r\n${json}`), / 400 /);
+      assert.match(await raw(gateway, `POST ${CREATE} HTTP/1.1\r\nHost: a b\r\n${json}`), / 400 /);
+      assert.match(await raw(gateway, "GET // HTTP/1.1\r\nHost: x\r\n\r\n"), / 404 /);
+      assert.match(await raw(gateway, "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"), / 404 /);
+      assert.match(await raw(gateway, "nonsense\r\n\r\n"), / 400 /);
+      assert.equal((await fetch(urlOf(gateway, "/healthz"))).status, 200);
+    });
+
+    it("keeps a log of requests with their ids, without queries and logins, and counts them by what is known", async () => {
+      answers.createApp = async () => ({ app });
+      const lines: Json[] = [];
+      const log = createLog({ level: "info", part: "gateway", destination: { write: (line) => void lines.push(JSON.parse(line)) } });
+      const registry = new Registry();
+      await using logged = await gatewayFor([manager], { log, registry });
+      await post(logged, `${CREATE}?password=hunter2`, "{}", { "x-request-id": "ci-43" });
+      await post(logged, "/invented/path", "{}");
+      const requests = () => lines.filter(({ msg }) => msg === "request");
+      await eventually(() => requests().length === 2);
+      const [first] = requests();
+      assert.deepEqual([first?.requestId, first?.path, first?.status], ["ci-43", CREATE, 200]);
+      assert.doesNotMatch(JSON.stringify(lines), /hunter2|Basic/);
+      const figures = await registry.metrics();
+      assert.match(figures, /nebula_http_requests_total\{route="\/nebula\.v1\.AppService\/CreateApp",status="200"\} 1/);
+      assert.doesNotMatch(figures, /invented/);
+    });
+  });
+});
+
+describe("gateway and its managers", () => {
+  it("call any that is up, and go on when one goes", async () => {
+    const calls: Answers = { createApp: async () => ({ app }) };
+    await using one = await StandInManager.start(calls);
+    await using two = await StandInManager.start(calls);
+    await using gateway = await gatewayFor([one, two]);
+    await eventually(async () => {
+      assert.equal((await post(gateway, CREATE, "{}")).status, 200);
+      return one.seen.length > 2 && two.seen.length > 2;
+    });
+    await one[Symbol.asyncDispose]();
+    await eventually(async () => (await post(gateway, CREATE, "{}")).status === 200);
+    for (let call = 0; call < 10; call++) assert.equal((await post(gateway, CREATE, "{}")).status, 200);
+  });
+
+  it("never send a change twice, and say that its outcome is not known; a read is asked for again", async () => {
+    const hanging: Answers = { createApp: () => new Promise(() => {}), getApp: () => new Promise(() => {}) };
+    const one = await StandInManager.start(hanging);
+    await using gateway = await gatewayFor([one]);
+    const write = post(gateway, CREATE, "{}");
+    const read = post(gateway, "/nebula.v1.AppService/GetApp", '{"name": "web"}');
+    await eventually(() => one.seen.length === 2);
+    await one[Symbol.asyncDispose]();
+    await using two = await StandInManager.start({ createApp: async () => ({ app }), getApp: async () => ({ app }) }, one.port);
+    const error = await errorOf(await write);
+    assert.deepEqual([error.status, error.code], [503, "unavailable"]);
+    assert.match(error.message, /outcome unknown/);
+    assert.equal((await read).status, 200);
+    assert.deepEqual(
+      two.seen.map(({ method }) => method),
+      ["getApp"],
+    );
+  });
+
+  it("say within seconds that no manager is there, and answer once one is", async () => {
+    const away = await StandInManager.start({});
+    await away[Symbol.asyncDispose]();
+    await using gateway = await gatewayFor([away]);
+    assert.equal(gateway.ready, false);
+    const error = await errorOf(await post(gateway, CREATE, "{}"));
+    assert.deepEqual([error.status, error.code], [503, "unavailable"]);
+    assert.match(error.message, new RegExp(`no manager answers at 127\\.0\\.0\\.1:${away.port}`));
+    await using back = await StandInManager.start({ createApp: async () => ({ app }) }, away.port);
+    await eventually(() => gateway.ready);
+    assert.equal((await post(gateway, CREATE, "{}")).status, 200);
+    assert.equal(back.seen.length, 1);
+  });
+});
+
+describe("gateway that stops", () => {
+  it("ends streams with a reason, finishes calls in flight, and takes no new ones", async () => {
+    const release = Promise.withResolvers<void>();
+    await using manager = await StandInManager.start({
+      createApp: async () => {
+        await release.promise;
+        return { app };
+      },
+      watchConfig: async function* (signal) {
+        yield { answer: { case: "unchanged", value: {} } };
+        await new Promise((resolve) => signal.addEventListener("abort", resolve));
+      },
+    });
+    const gateway = await gatewayFor([manager]);
+    const lines = linesOf(await post(gateway, WATCH, "{}"));
+    await lines.next();
+    const call = post(gateway, CREATE, "{}");
+    await eventually(() => manager.seen.length === 2);
+    const stopped = gateway.stop();
+    assert.deepEqual(Object((await lines.next()).value).error?.code, "unavailable");
+    await assert.rejects(fetch(urlOf(gateway, "/healthz"), { headers: { connection: "close" } }));
+    release.resolve();
+    assert.equal((await call).status, 200);
+    await stopped;
+  });
+
+  it("does not wait for ever for a call that hangs", async () => {
+    await using manager = await StandInManager.start({ createApp: () => new Promise(() => {}) });
+    const gateway = await gatewayFor([manager], { stopMs: 200 });
+    const call = assert.rejects(post(gateway, CREATE, "{}"));
+    await eventually(() => manager.seen.length === 1);
+    const begun = performance.now();
+    await gateway.stop();
+    assert.ok(performance.now() - begun < 2000);
+    await call;
+  });
+
+  it("says that its address is taken", async () => {
+    await using manager = await StandInManager.start({});
+    await using first = await gatewayFor([manager]);
+    const settings = { httpListen: first.address, grpcListen: first.address, managers: [], authEnabled: true };
+    await assert.rejects(
+      startGateway({ settings, secrets: { clusterKey: CLUSTER_KEY }, clock: systemClock, log: silentLog, registry: new Registry() }),
+      /127\.0\.0\.1:\d+ \(NEBULA_HTTP_LISTEN\) is taken/,
+    );
+  });
+});

@@ -1,0 +1,102 @@
+import { createServer } from "node:http";
+import { hostname } from "node:os";
+import type { Registry } from "prom-client";
+import { partToken } from "../common/access/part-token.ts";
+import type { Clock } from "../common/clock/clock.ts";
+import { listen } from "../common/http/listen.ts";
+import { sendText } from "../common/http/send.ts";
+import type { Log } from "../common/log/log.ts";
+import { formatAddress, isUnspecified } from "../common/settings/parse-listen-address.ts";
+import type { ListenAddress, Settings } from "../common/settings/settings.ts";
+import { connectRoutes } from "./connect-routes.ts";
+import type { Route } from "./exchange.ts";
+import { createForwarder } from "./forwarder.ts";
+import { createHttpMetrics } from "./http-metrics.ts";
+import { ManagerPool } from "./manager-pool.ts";
+import { serveHttp } from "./serve-http.ts";
+
+export type GatewaySettings = Pick<Settings, "httpListen" | "grpcListen" | "managers" | "authEnabled">;
+
+export type GatewayOptions = Readonly<{
+  settings: GatewaySettings;
+  secrets: Readonly<{ clusterKey: string }>;
+  clock: Clock;
+  log: Log;
+  registry: Registry;
+  /** How long a stop waits for requests in flight, milliseconds. */
+  stopMs?: number;
+}>;
+
+export type RunningGateway = AsyncDisposable & {
+  /** Where it listens, the port as bound. */
+  readonly address: ListenAddress;
+  /** Whether a manager is connected: what /readyz asks. */
+  readonly ready: boolean;
+  /** Ends the streams, lets requests in flight finish, then closes; within `stopMs` in any case. */
+  stop(): Promise<void>;
+};
+
+const STOP_MS = 5000;
+
+/** Starts the HTTP side of the API. Rejects with `failed_precondition` when its address is taken. The managers need not be up yet. */
+export async function startGateway({ settings, secrets, clock, log, registry, stopMs = STOP_MS }: GatewayOptions): Promise<RunningGateway> {
+  const managers = settings.managers.length > 0 ? settings.managers : [{ protocol: "grpc", ...dialable(settings.grpcListen) } as const];
+  const stopping = new AbortController();
+  await using opening = new AsyncDisposableStack();
+  const pool = opening.use(new ManagerPool(managers));
+  const forwarder = createForwarder({ pool, partToken: partToken(secrets.clusterKey), stopping: stopping.signal, log });
+  const routes: readonly Route[] = [
+    ...connectRoutes(forwarder, log),
+    { prefix: "/healthz", handle: ({ response }) => sendText(response, 200, "ok\n") },
+  ];
+  const policy = { authEnabled: settings.authEnabled, ownNames: [hostname(), settings.httpListen.host] };
+  const metrics = createHttpMetrics(registry);
+  const server = createServer(
+    {
+      headersTimeout: 10_000,
+      requestTimeout: 60_000, // of the request alone: a stream of answers has no limit
+      keepAliveTimeout: 65_000, // longer than load balancers keep theirs, which would else send into a closed one
+      connectionsCheckingInterval: 5000,
+      keepAlive: true, // finds out who vanished from under a quiet stream
+      keepAliveInitialDelay: 60_000,
+    },
+    serveHttp({ routes, policy, clock, log, metrics }),
+  );
+  const address = await listen(server, settings.httpListen, "NEBULA_HTTP_LISTEN");
+  const opened = opening.move();
+  log.info({ address: formatAddress(address), managers: managers.map(formatAddress) }, "gateway started");
+  pool.connect(stopping.signal).catch(() => {
+    if (!stopping.signal.aborted) log.warn({ managers: managers.map(formatAddress) }, "no manager answers yet");
+  });
+
+  let stopped: Promise<void> | undefined;
+  async function stop(): Promise<void> {
+    stopping.abort();
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    // A connection whose last request was answered after the close would be kept for the next one.
+    const idle = setInterval(() => server.closeIdleConnections(), 50);
+    const late = setTimeout(() => server.closeAllConnections(), stopMs);
+    await closed;
+    clearTimeout(late);
+    clearInterval(idle);
+    await opened.disposeAsync();
+    log.info("gateway stopped");
+  }
+  const stopOnce = () => {
+    stopped ??= stop();
+    return stopped;
+  };
+  return {
+    address,
+    get ready() {
+      return pool.connected;
+    },
+    stop: stopOnce,
+    [Symbol.asyncDispose]: stopOnce,
+  };
+}
+
+/** Where a manager that listens on every interface is dialled from its own machine. */
+function dialable({ host, port }: ListenAddress): ListenAddress {
+  return isUnspecified(host) ? { host: host === "::" ? "::1" : "127.0.0.1", port } : { host, port };
+}

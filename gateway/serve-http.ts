@@ -1,0 +1,66 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { Clock } from "../common/clock/clock.ts";
+import type { Log } from "../common/log/log.ts";
+import { REQUEST_ID_HEADER } from "../common/rpc/request-id.ts";
+import { callerOf } from "./caller.ts";
+import { type CrossSitePolicy, crossSiteRefusal } from "./cross-site.ts";
+import { asConnectError, sendError } from "./errors.ts";
+import { type Exchange, findRoute, type Route } from "./exchange.ts";
+import type { HttpMetrics } from "./http-metrics.ts";
+
+export type ServeHttpOptions = Readonly<{ routes: readonly Route[]; policy: CrossSitePolicy; clock: Clock; log: Log; metrics: HttpMetrics }>;
+
+/** The longest part of a path that a log line repeats. */
+const PATH_SHOWN = 200;
+
+/** The one way of every HTTP request: an id, the checks against other sites in a browser, its route, one line in the access log. */
+export function serveHttp({ routes, policy, clock, log, metrics }: ServeHttpOptions): RequestListener {
+  async function answer(exchange: Exchange): Promise<void> {
+    const { request, response, path } = exchange;
+    const refusal = crossSiteRefusal(browserHeaders(request), policy);
+    if (refusal !== undefined) return sendError(response, new ConnectError(refusal, Code.PermissionDenied));
+    const route = findRoute(routes, path);
+    if (route === undefined) {
+      const hint = "there is the API at /nebula.v1.<service>/<method> (POST, content-type: application/json), and /healthz";
+      return sendError(response, new ConnectError(`nothing is at ${path.slice(0, PATH_SHOWN)}: ${hint}`, Code.Unimplemented), 404);
+    }
+    exchange.route = route.prefix;
+    await route.handle(exchange);
+  }
+
+  return (request: IncomingMessage, response: ServerResponse) => {
+    const started = clock.monotonic();
+    const caller = callerOf(request);
+    const exchange: Exchange = { request, response, caller, path: request.url?.split("?")[0] ?? "/", route: "none" };
+    response.setHeader(REQUEST_ID_HEADER, caller.requestId);
+    metrics.begun();
+    response.once("close", () => {
+      const ms = clock.monotonic() - started;
+      const status = response.writableFinished ? response.statusCode : 499;
+      const stream = /x-ndjson|connect\+/.test(String(response.getHeader("content-type")));
+      metrics.ended(exchange.route, status, stream ? undefined : ms / 1000);
+      const line = {
+        requestId: caller.requestId,
+        peer: caller.address,
+        method: request.method,
+        path: exchange.path.slice(0, PATH_SHOWN),
+        status,
+        ms: Math.round(ms),
+      };
+      if (exchange.route === "/healthz") log.debug(line, "request");
+      else log.info(line, "request");
+    });
+    answer(exchange).catch((error: unknown) => {
+      if (response.destroyed || response.writableEnded) return; // the caller went away
+      const failure = asConnectError(error, caller.requestId, log);
+      if (response.headersSent) response.destroy();
+      else sendError(response, failure);
+    });
+  };
+}
+
+function browserHeaders({ method = "", headers }: IncomingMessage): Parameters<typeof crossSiteRefusal>[0] {
+  const site = headers["sec-fetch-site"];
+  return { method, host: headers.host, origin: headers.origin, secFetchSite: typeof site === "string" ? site : undefined };
+}
