@@ -27,10 +27,8 @@ const MOST_ROUNDS = 200;
 const SLOW_ROUND_MS = 1000;
 
 /** What the reconciler knows after a look; `engine` undefined: the engine can't be reached, for this reason. */
-export type Look = Readonly<
-  | { kind: "seen"; desired: Desired | undefined; observed: Observed; plan: Plan }
-  | { kind: "engine_unreachable"; desired: Desired | undefined; reason: string }
->;
+export type Look = Readonly<{ desired: Desired | undefined /** Of the config that `desired` was worked out from. */; etag: string }> &
+  Readonly<{ kind: "seen"; observed: Observed; plan: Plan } | { kind: "engine_unreachable"; reason: string }>;
 
 export type ReconcilerOptions = Readonly<{
   runtime: ContainerRuntime;
@@ -57,9 +55,10 @@ export class Reconciler {
   readonly #observer: Observer;
   readonly #jobs: JobBoard;
   readonly #alarm: Alarm;
-  #config: Config | undefined;
+  #config: Readonly<{ config: Config; etag: string }> | undefined;
   #desired: Desired | undefined;
-  #engine: EngineInfo | undefined;
+  /** Why the engine can't be reached; undefined: it can. */
+  #unreachable: string | undefined;
   #memory: Memory;
   #isStandingBy = false;
 
@@ -71,10 +70,11 @@ export class Reconciler {
     this.#jobs = new JobBoard({ ...options, onEnd: () => this.#alarm.ring() });
   }
 
-  /** What is wanted from now on: a merged config. */
-  setConfig(config: Config): void {
-    this.#config = config;
+  /** What is wanted from now on: a merged config, and the etag under which it came. */
+  setConfig(config: Config, etag: string): void {
+    this.#config = { config, etag };
     this.#desired = undefined; // I2
+    if (this.#unreachable !== undefined) this.#tellUnreachable(this.#unreachable);
     this.#alarm.ring();
   }
 
@@ -89,10 +89,11 @@ export class Reconciler {
     try {
       for (;;) {
         try {
-          this.#engine = await this.#options.runtime.info(signal);
-          this.#desired = undefined;
+          const engine = await this.#options.runtime.info(signal);
+          this.#unreachable = undefined;
+          this.#desired = undefined; // its cores and memory decide counts
           waitMs = FIRST_ENGINE_WAIT_MS;
-          await this.#followEngine(this.#engine, signal);
+          await this.#followEngine(engine, signal);
         } catch (error) {
           signal.throwIfAborted();
           this.#engineLost(error);
@@ -108,11 +109,16 @@ export class Reconciler {
   }
 
   #engineLost(error: unknown): void {
-    const { log, onLook } = this.#options;
+    const { log } = this.#options;
     const reason = messageOf(error);
     if (isNebulaError(error, "unavailable")) log.warn({ reason }, "the engine can't be reached");
     else log.error({ err: error }, "looking at the engine failed");
-    onLook({ kind: "engine_unreachable", desired: this.#desired, reason });
+    this.#unreachable = reason;
+    this.#tellUnreachable(reason);
+  }
+
+  #tellUnreachable(reason: string): void {
+    this.#options.onLook({ kind: "engine_unreachable", desired: this.#desired, etag: this.#config?.etag ?? "", reason });
   }
 
   /** Rounds while the engine is there; rejects when it goes away. */
@@ -167,15 +173,16 @@ export class Reconciler {
     const observed = await this.#observer.look({ engine, jobs, adopted: this.#memory.adopted }, signal); // I1
     const now = this.#now();
     if (this.#desired === undefined && this.#config !== undefined) {
-      this.#desired = desiredOf(this.#config, { deviceId, engine });
+      this.#desired = desiredOf(this.#config.config, { deviceId, engine });
       this.#memory = rememberDesired(this.#memory, this.#desired, now);
     }
     const desired = this.#desired;
+    const etag = this.#config?.etag ?? "";
     this.#remember(rememberObserved(this.#memory, desired, observed, identity, now));
     const context = { now, memory: this.#memory, identity };
     const planned = desired === undefined ? planWithoutConfig(observed, context) : plan(desired, observed, context);
     this.#isStandingBy = planned.states.apps.some(({ state }) => state.kind === "failed");
-    onLook({ kind: "seen", desired, observed, plan: planned });
+    onLook({ kind: "seen", desired, etag, observed, plan: planned });
     await executeRound(planned.steps, {
       runtime,
       jobs: this.#jobs,

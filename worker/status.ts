@@ -77,9 +77,12 @@ export function problemStatus({ code, message }: DeviceProblem): Problem {
   return create(ProblemSchema, { code, message });
 }
 
-/** Where the device stands as a whole; something that is wrong with all of it counts as a failure. */
+/** Problems that keep the device from following its config; others only have to be known. */
+const BLOCKING = new Set(["second_worker", "engine_unreachable", "older_epoch"]);
+
+/** Where the device stands with its config as a whole. */
 export function deviceState(apps: readonly AppState[], cronJobs: readonly CronJobState[], problems: readonly DeviceProblem[]): TargetState {
-  if (problems.length > 0) return TargetState.FAILED;
+  if (problems.some(({ code }) => BLOCKING.has(code))) return TargetState.FAILED;
   return stateNumber(worst([...apps, ...cronJobs].map(({ state }) => state)));
 }
 

@@ -56,13 +56,13 @@ export class Rig implements AsyncDisposable {
         this.kept = kept;
       },
     });
-    if (init !== undefined) reconciler.setConfig(configOf(init));
+    if (init !== undefined) reconciler.setConfig(configOf(init), "");
     this.#worker = { reconciler, abort, done: reconciler.run(abort.signal) };
     await this.settle();
   }
 
   async apply(init: ConfigInit): Promise<void> {
-    this.#worker?.reconciler.setConfig(configOf(init));
+    this.#worker?.reconciler.setConfig(configOf(init), "");
     await this.settle();
   }
 

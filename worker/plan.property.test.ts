@@ -1,0 +1,141 @@
+import { strict as assert } from "node:assert";
+import fc from "fast-check";
+import type { Config } from "../gen/nebula/v1/config_pb.ts";
+import { LABEL } from "./labels.ts";
+import type { DesiredApp } from "./model.ts";
+import type { Plan } from "./plan.ts";
+import { arbitraryConfigs, arbitraryLeftovers, type Leftover, place } from "./testing/arbitrary-world.ts";
+import { Killed, World } from "./testing/world.ts";
+
+const runs = (few: number) => ({ numRuns: process.env.NEBULA_TEST_LONG === "1" ? few * 25 : few });
+
+/** What has to hold once a world has come to rest. */
+async function assertConverged(world: World, planned: Plan, { mayFail }: { mayFail: boolean }): Promise<void> {
+  assert.deepEqual((await world.look()).steps, [], "a second plan is empty");
+  assert.deepEqual(world.violations, [], "only our own containers were touched");
+  for (const app of world.desired?.apps ?? []) {
+    const state = planned.states.apps.find(({ name }) => name === app.name)?.state;
+    if (mayFail && state?.kind === "failed") {
+      assert.ok(["claim", "ports", "name", "config"].includes(state.step), `${app.name}: ${state.step}: ${state.reason}`);
+    } else {
+      assert.equal(state?.kind, "applied", `${app.name}: ${JSON.stringify(state)} with ${world.shown.join(", ")}`);
+      assertAsWanted(world, app);
+    }
+  }
+}
+
+function assertAsWanted(world: World, app: DesiredApp): void {
+  const own = world.containers.filter(({ labels }) => labels[LABEL.appName] === app.name && (labels[LABEL.instance] ?? "main") === "main");
+  const wanted = app.kind === "running" ? app.instances : [];
+  assert.deepEqual(own.map(({ name, phase }) => `${name} ${phase}`).sort(), wanted.map(({ index }) => `${app.name}-${index} running`).sort());
+  for (const { index, hash, spec } of wanted) {
+    const container = own.find(({ name }) => name === `${app.name}-${index}`);
+    assert.equal(container?.labels[LABEL.spec] ?? hash, hash);
+    assert.deepEqual([...(container?.networks ?? [])].sort(), [...spec.networks].sort());
+  }
+}
+
+async function worldWith(leftovers: readonly Leftover[]): Promise<World> {
+  const world = new World();
+  await place(world.runtime, leftovers);
+  return world;
+}
+
+describe("plans, whatever is wanted and whatever is there", function () {
+  this.timeout(600_000);
+
+  it("converge, and every app without a conflict is as wanted", () =>
+    fc.assert(
+      fc.asyncProperty(arbitraryConfigs({ ports: false }), async (configs) => {
+        const world = new World();
+        for (const config of configs) {
+          await world.apply(config);
+          await assertConverged(world, await world.converge(), { mayFail: false });
+        }
+      }),
+      runs(150),
+    ));
+
+  it("converge among leftovers and other people's containers; what can't be had is a failure with its reason", () =>
+    fc.assert(
+      fc.asyncProperty(arbitraryConfigs({ ports: true }), arbitraryLeftovers, async (configs, leftovers) => {
+        const world = await worldWith(leftovers);
+        for (const config of configs) {
+          await world.apply(config);
+          await assertConverged(world, await world.converge(), { mayFail: true });
+        }
+      }),
+      runs(200),
+    ));
+
+  it("converge after a kill at any call, from labels and states alone", () =>
+    fc.assert(
+      fc.asyncProperty(
+        arbitraryConfigs({ ports: true }),
+        arbitraryLeftovers,
+        fc.array(fc.integer({ min: 0, max: 12 }), { minLength: 1, maxLength: 4 }),
+        async (configs, leftovers, kills) => {
+          const world = await worldWith(leftovers);
+          for (const config of configs) {
+            await world.apply(config);
+            for (const callsLeft of kills) {
+              world.callsLeft = callsLeft;
+              await untilKilled(world);
+              await world.restart();
+            }
+            await assertConverged(world, await world.converge(), { mayFail: true });
+          }
+        },
+      ),
+      runs(150),
+    ));
+
+  it("end as if nobody had been killed", () =>
+    fc.assert(
+      fc.asyncProperty(
+        arbitraryConfigs({ ports: false }),
+        fc.array(fc.integer({ min: 0, max: 12 }), { minLength: 1, maxLength: 4 }),
+        async (configs, kills) => {
+          const world = new World();
+          for (const config of configs) {
+            await world.apply(config);
+            for (const callsLeft of kills) {
+              world.callsLeft = callsLeft;
+              await untilKilled(world);
+              await world.restart();
+            }
+            await assertConverged(world, await world.converge(), { mayFail: false });
+          }
+        },
+      ),
+      runs(100),
+    ));
+
+  it("converge although any call fails now and then", () =>
+    fc.assert(
+      fc.asyncProperty(arbitraryConfigs({ ports: false }), fc.array(fc.boolean(), { minLength: 1, maxLength: 40 }), async (configs, faults) => {
+        const world = new World();
+        const left = [...faults];
+        world.fault = () => left.shift() ?? false;
+        await applyAll(world, configs);
+        await assertConverged(world, await world.converge({ horizonMs: 12 * 60 * 60_000 }), { mayFail: false });
+      }),
+      runs(100),
+    ));
+});
+
+async function applyAll(world: World, configs: readonly Config[]): Promise<void> {
+  for (const config of configs) {
+    await world.apply(config);
+    await world.round();
+    await world.round();
+  }
+}
+
+async function untilKilled(world: World): Promise<void> {
+  try {
+    await world.converge();
+  } catch (error) {
+    if (!(error instanceof Killed)) throw error;
+  }
+}
