@@ -1,0 +1,84 @@
+import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
+import { encodeCanonical } from "../../common/config/canonical-encoding.ts";
+import { messageOf, NebulaError, type Violation } from "../../common/errors/nebula-error.ts";
+import type { EntityKind, GroupMembers, StoredEntity } from "../../common/storage/config-store.ts";
+import { validateApp } from "../../common/validation/app.ts";
+import { validateCronJob } from "../../common/validation/cron-job.ts";
+import { validateDeviceGroup } from "../../common/validation/device-group.ts";
+import { unknownFieldPaths } from "../../common/validation/message-shape.ts";
+import { normaliseApp, normaliseCronJob, normaliseDeviceGroup } from "../../common/validation/normal-form.ts";
+import { OUTPUT_ONLY } from "../../common/validation/output-only.ts";
+import { type App, AppSchema } from "../../gen/nebula/v1/app_pb.ts";
+import { type CronJob, CronJobSchema } from "../../gen/nebula/v1/cron_job_pb.ts";
+import { type DeviceGroup, DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
+import { type FieldUpdate, updateFields } from "./update-fields.ts";
+
+export type Entity = App | CronJob | DeviceGroup;
+
+/** What the three kinds of entities have in common, and where they differ. Messages that it answers are copies, in normal form. */
+export type EntityType<E extends Entity> = Readonly<{
+  kind: EntityKind;
+  /** Throws `internal` where the body is damaged. */
+  decode(stored: StoredEntity): E;
+  /** Equal entities, equal bytes. */
+  encode(entity: E): Uint8Array;
+  normalise(entity: E): E;
+  validate(entity: E): Violation[];
+  /** Paths of the fields that this version does not know. */
+  unknownFields(entity: E): string[];
+  update(stored: E, given: E, fields: readonly string[]): FieldUpdate<E>;
+  /** Sets what only the server writes to what the tombstone has, or, without one, to where it starts. */
+  carryOver(tombstone: E | undefined, created: E): void;
+  /** Of a device_group: its members. */
+  members(entity: E): GroupMembers | undefined;
+}>;
+
+export const APP: EntityType<App> = {
+  ...basics("app", AppSchema, normaliseApp),
+  validate: validateApp,
+  carryOver: (tombstone, created) => {
+    created.restartCount = tombstone?.restartCount ?? 0n;
+  },
+  members: () => undefined,
+};
+
+export const CRON_JOB: EntityType<CronJob> = {
+  ...basics("cron_job", CronJobSchema, normaliseCronJob),
+  validate: validateCronJob,
+  carryOver: () => {},
+  members: () => undefined,
+};
+
+export const DEVICE_GROUP: EntityType<DeviceGroup> = {
+  ...basics("device_group", DeviceGroupSchema, normaliseDeviceGroup),
+  validate: validateDeviceGroup,
+  carryOver: (tombstone, created) => {
+    created.pruneId = tombstone?.pruneId ?? 1n;
+  },
+  members: ({ apps, cronJobs }) => ({ apps, cronJobs }),
+};
+
+/** A stored entity as it is answered. */
+export function entityOf<E extends Entity>(type: EntityType<E>, stored: StoredEntity): E {
+  const entity = type.decode(stored);
+  entity.revision = stored.revision;
+  return entity;
+}
+
+function basics<Desc extends DescMessage>(kind: EntityKind, schema: Desc, normalise: (entity: MessageShape<Desc>) => MessageShape<Desc>) {
+  return {
+    kind,
+    normalise,
+    decode(stored: StoredEntity): MessageShape<Desc> {
+      try {
+        return normalise(fromBinary(schema, stored.body));
+      } catch (error) {
+        throw new NebulaError("internal", `the body of ${kind} ${stored.name} in the store can't be read: ${messageOf(error)}`, { cause: error });
+      }
+    },
+    encode: (entity: MessageShape<Desc>) => encodeCanonical(schema, entity),
+    unknownFields: (entity: MessageShape<Desc>) => unknownFieldPaths(schema, entity),
+    update: (stored: MessageShape<Desc>, given: MessageShape<Desc>, fields: readonly string[]) =>
+      updateFields(schema, OUTPUT_ONLY[kind], stored, given, fields),
+  };
+}

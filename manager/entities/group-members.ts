@@ -1,0 +1,30 @@
+import { invalidArgument, type Violation } from "../../common/errors/nebula-error.ts";
+import type { ConfigStore } from "../../common/storage/config-store.ts";
+import { isName } from "../../common/validation/name.ts";
+import type { DeviceGroup } from "../../gen/nebula/v1/device_group_pb.ts";
+
+/** Throws `invalid_argument` where a group comes to name an app or cron_job that does not exist. Names that it had before are not looked at again. */
+export async function checkAddedMembers(store: Pick<ConfigStore, "getMany">, group: DeviceGroup, before: DeviceGroup | undefined): Promise<void> {
+  const violations = [
+    ...(await missing(store, "app", "apps", group.apps, before?.apps ?? [])),
+    ...(await missing(store, "cron_job", "cron_jobs", group.cronJobs, before?.cronJobs ?? [])),
+  ];
+  if (violations.length > 0) throw invalidArgument(violations);
+}
+
+async function missing(
+  store: Pick<ConfigStore, "getMany">,
+  kind: "app" | "cron_job",
+  field: "apps" | "cron_jobs",
+  names: readonly string[],
+  before: readonly string[],
+): Promise<Violation[]> {
+  const known = new Set(before);
+  const added = names.filter((name) => !known.has(name) && isName(name));
+  if (added.length === 0) return [];
+  const stored = await store.getMany(kind, added);
+  return names.flatMap((name, index) => {
+    if (known.has(name) || !isName(name) || stored.get(name)?.deleted === false) return [];
+    return [{ field: `${field}[${index}]`, description: `there is no ${kind} ${name}; create it first, or leave it out` }];
+  });
+}

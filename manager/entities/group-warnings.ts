@@ -1,0 +1,84 @@
+import { toBinary } from "@bufbuild/protobuf";
+import { messageOf } from "../../common/errors/nebula-error.ts";
+import type { EntityKey } from "../../common/storage/config-store.ts";
+import { type SharedClaim, sharedClaimWarning, sharedPortClaims } from "../../common/validation/port-claims.ts";
+import { listed } from "../../common/validation/sentence.ts";
+import { type Config, ConfigSchema } from "../../gen/nebula/v1/config_pb.ts";
+import { composeConfig } from "../watch/compose-config.ts";
+import { configSizeWarning } from "../watch/config-size.ts";
+import type { EntityDeps } from "./write-entity.ts";
+
+/** Groups that are looked at after a change of one of their members; of the others nothing is said. */
+const GROUPS_LOOKED_AT = 10;
+/** Pairs of apps of one group that are told to claim one port. */
+const CLAIMS_TOLD = 20;
+
+type Deps = Pick<EntityDeps, "configStore" | "log">;
+type Member = EntityKey & { readonly kind: "app" | "cron_job" };
+
+/** What looks unintended in a group as it is now. The write is done: a store that fails now costs the warnings, not the answer. */
+export function warningsOfGroup(deps: Deps, name: string): Promise<string[]> {
+  return readWarnings(deps, async () => {
+    const composed = await composeConfig(deps.configStore, name);
+    if (composed.kind !== "config") return [];
+    return [...danglingNames(composed.config), ...claimWarnings(composed.config, () => true), ...sizeWarnings(composed.config)];
+  });
+}
+
+/** What a change of an app or a cron_job leads to in the groups that name it. */
+export function warningsOfMember(deps: Deps, member: Member): Promise<string[]> {
+  return readWarnings(deps, async () => {
+    const warnings: string[] = [];
+    for (const group of (await deps.configStore.groupsNaming(member.kind, member.name)).slice(0, GROUPS_LOOKED_AT)) {
+      const composed = await composeConfig(deps.configStore, group);
+      if (composed.kind !== "config") continue;
+      const concerns = ({ holder, other }: SharedClaim) => holder === member.name || other === member.name;
+      warnings.push(...(member.kind === "app" ? claimWarnings(composed.config, concerns) : []), ...sizeWarnings(composed.config));
+    }
+    return warnings;
+  });
+}
+
+/** Which groups still name what was just deleted. */
+export function warningsOfDelete(deps: Deps, { kind, name }: Member): Promise<string[]> {
+  return readWarnings(deps, async () => {
+    const groups = await deps.configStore.groupsNaming(kind, name);
+    if (groups.length === 0) return [];
+    return [
+      `${kind} ${name} is still named by ${groups.length} device_group${groups.length === 1 ? "" : "s"}: ${listed(groups)}; their devices remove its containers`,
+    ];
+  });
+}
+
+async function readWarnings({ log }: Deps, read: () => Promise<string[]>): Promise<string[]> {
+  try {
+    return await read();
+  } catch (error) {
+    log.warn({ error: messageOf(error) }, "the warnings about a change could not be read");
+    return [];
+  }
+}
+
+function danglingNames({ deviceGroup, apps, cronJobs }: Config): string[] {
+  const dangling = [
+    ["app", apps.flatMap(({ name, app }) => (app === undefined ? [name] : []))],
+    ["cron_job", cronJobs.flatMap(({ name, cronJob }) => (cronJob === undefined ? [name] : []))],
+  ] as const;
+  return dangling.flatMap(([kind, names]) => {
+    if (names.length === 0) return [];
+    const which = names.length === 1 ? `the ${kind} ${names[0]}, which does not exist` : `${kind}s that do not exist: ${listed(names)}`;
+    return [`device_group ${deviceGroup} names ${which}`];
+  });
+}
+
+function claimWarnings({ deviceGroup, apps }: Config, concerns: (claim: SharedClaim) => boolean): string[] {
+  const running = apps.flatMap(({ app }) => (app === undefined ? [] : [app]));
+  return sharedPortClaims(running, CLAIMS_TOLD)
+    .filter(concerns)
+    .map((claim) => sharedClaimWarning(deviceGroup, claim));
+}
+
+function sizeWarnings(config: Config): string[] {
+  const warning = configSizeWarning(toBinary(ConfigSchema, config).byteLength);
+  return warning === undefined ? [] : [`device_group ${config.deviceGroup}: ${warning}`];
+}

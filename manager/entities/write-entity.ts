@@ -1,0 +1,123 @@
+import type { Clock } from "../../common/clock/clock.ts";
+import { NebulaError } from "../../common/errors/nebula-error.ts";
+import type { ChangeFeed } from "../../common/feed/change-feed.ts";
+import type { Log } from "../../common/log/log.ts";
+import type { ConfigCache } from "../../common/storage/config-cache.ts";
+import type { ChangeAction, ConfigStore, EntityWrite, StoredEntity } from "../../common/storage/config-store.ts";
+import { type Entity, type EntityType, entityOf } from "./entity-type.ts";
+import { KeyedQueue } from "./keyed-queue.ts";
+
+export type EntityDeps = Readonly<{ configStore: ConfigStore; configCache: ConfigCache; changeFeed: ChangeFeed; clock: Clock; log: Log }>;
+
+/** What a change makes of what is stored: the whole new entity, or nothing. */
+export type Planned<E> = Readonly<
+  | { kind: "write"; entity: E; action: Exclude<ChangeAction, "delete"> }
+  | { kind: "delete" }
+  /** What is stored stays, and no revision is given. */
+  | { kind: "keep" }
+>;
+
+export type WriteRequest = Readonly<{
+  name: string;
+  /** Only at this revision. */
+  ifRevision?: bigint | undefined;
+  /** The new revision is at least this. */
+  minRevision?: bigint | undefined;
+  /** Who changes it. */
+  by: string;
+  signal: AbortSignal;
+}>;
+
+/** What is stored now: its newest revision, a tombstone included, and the entity unless it is deleted. */
+export type Current<E> = Readonly<{ stored: StoredEntity | undefined; entity: E | undefined }>;
+
+/** An entity after a write, at its revision. */
+export type Written<E> = Readonly<{ entity: E; wrote: boolean }>;
+
+/** Times that a change without if_revision is made anew from what another shard has just written. */
+const TRIES = 8;
+/** The longest wait before the second try, milliseconds; it grows with each. */
+const BACK_OFF_MS = 10;
+/** Changes of one name that wait in one shard. */
+const WAITING_LIMIT = 256;
+
+/**
+ * Writes entities by compare-and-set.
+ * 1. What is written was made from exactly the revision that it replaces: the new revision is above it, and given to nothing else.
+ * 2. Changes of one name queue up within a shard; only those of other shards cost tries.
+ * 3. A write is announced after it is stored: cache and feed never hear of a revision that is not there.
+ */
+export class EntityWriter<E extends Entity> {
+  readonly type: EntityType<E>;
+  readonly deps: EntityDeps;
+  readonly #queue = new KeyedQueue(WAITING_LIMIT);
+
+  constructor(type: EntityType<E>, deps: EntityDeps) {
+    this.type = type;
+    this.deps = deps;
+  }
+
+  /**
+   * Plans a change of what is stored and stores it. `plan` may be called several times, and throws what is wrong with the change (not_found, already_exists, ...).
+   * Rejects with `conflict` when the entity is not at if_revision, or when others were faster each time.
+   */
+  write(request: WriteRequest, plan: (current: Current<E>) => Promise<Planned<E>> | Planned<E>): Promise<Written<E>> {
+    return this.#queue.run(`${this.type.kind} ${request.name}`, request.signal, async () => {
+      const tries = request.ifRevision === undefined ? TRIES : 1;
+      let found = 0n;
+      for (let attempt = 1; attempt <= tries; attempt++) {
+        request.signal.throwIfAborted();
+        const stored = await this.deps.configStore.get({ kind: this.type.kind, name: request.name });
+        const current = { stored, entity: stored === undefined || stored.deleted ? undefined : entityOf(this.type, stored) };
+        if (current.entity !== undefined) checkRevision(this.type.kind, request, current.entity.revision);
+        const planned = await plan(current);
+        const write = this.#writeOf(request, current, planned);
+        if (write === undefined) return { entity: present(current.entity), wrote: false };
+        const outcome = await this.deps.configStore.write(write);
+        if (outcome.kind === "written") return this.#written(write, request);
+        found = outcome.revision;
+        if (request.ifRevision !== undefined) checkRevision(this.type.kind, request, found);
+        if (attempt < tries) await this.deps.clock.sleep(Math.random() * BACK_OFF_MS * attempt, request.signal);
+      }
+      throw new NebulaError(
+        "conflict",
+        `${this.type.kind} ${request.name} was changed by others ${tries} times meanwhile (now revision ${found}): try again`,
+      );
+    });
+  }
+
+  #writeOf({ name, minRevision = 0n, by }: WriteRequest, { stored, entity }: Current<E>, planned: Planned<E>): EntityWrite | undefined {
+    if (planned.kind === "keep") return undefined;
+    const expected = stored?.revision ?? 0n;
+    const revision = minRevision > expected ? minRevision : expected + 1n; // 1
+    const write = { kind: this.type.kind, name, expected, revision, changedAt: this.deps.clock.now(), changedBy: by };
+    if (planned.kind === "delete") return { ...write, deleted: true, action: "delete", body: this.type.encode(present(entity)) };
+    planned.entity.revision = revision;
+    const members = this.type.members(planned.entity);
+    return {
+      ...write,
+      deleted: false,
+      action: planned.action,
+      body: this.type.encode(planned.entity),
+      ...(members === undefined ? {} : { members }),
+    };
+  }
+
+  #written(write: EntityWrite, { signal: _, ...request }: WriteRequest): Written<E> {
+    const { kind, name, revision, action } = write;
+    this.deps.configCache.told({ kind, name }, revision); // 3
+    void this.deps.changeFeed.publish({ kind: "entity", entity: { kind, name }, revision }); // never rejects, and no answer waits for a hint
+    this.deps.log.info({ kind, name, revision: String(revision), action, by: request.by }, "entity changed");
+    return { entity: entityOf(this.type, write), wrote: true };
+  }
+}
+
+function checkRevision(kind: string, { name, ifRevision }: WriteRequest, revision: bigint): void {
+  if (ifRevision === undefined || revision === ifRevision) return;
+  throw new NebulaError("conflict", `${kind} ${name} is at revision ${revision}, not at ${ifRevision} (if_revision): read it again, then decide`);
+}
+
+function present<E>(entity: E | undefined): E {
+  if (entity === undefined) throw new NebulaError("internal", "a change of nothing was planned");
+  return entity;
+}

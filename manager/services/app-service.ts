@@ -1,0 +1,71 @@
+import { NebulaError } from "../../common/errors/nebula-error.ts";
+import { appWarnings } from "../../common/validation/app-warnings.ts";
+import type { App, AppService } from "../../gen/nebula/v1/app_pb.ts";
+import { actOnEntity, createEntity, deleteEntity, getEntity, listEntities, updateEntity } from "../entities/entity-operations.ts";
+import { APP } from "../entities/entity-type.ts";
+import { warningsOfDelete, warningsOfMember } from "../entities/group-warnings.ts";
+import { type EntityDeps, EntityWriter } from "../entities/write-entity.ts";
+import type { ServiceHandlers } from "../rpc/call-context.ts";
+
+/** AppService: apps, and their start, stop and restart. */
+export function createAppServiceHandlers(deps: EntityDeps): ServiceHandlers<typeof AppService> {
+  const writer = new EntityWriter(APP, deps);
+  const warningsOf = async (app: App) => [...appWarnings(app), ...(await warningsOfMember(deps, { kind: "app", name: app.name }))];
+
+  return {
+    async createApp({ app: given, minRevision }, context) {
+      const { entity: app } = await createEntity(writer, { given, minRevision }, context);
+      return { app, warnings: await warningsOf(app) };
+    },
+
+    async getApp({ name }) {
+      const { entity: app, lastChange } = await getEntity(writer, name);
+      return { app, lastChange };
+    },
+
+    async listApps(request) {
+      const { entities: apps, nextPageToken } = await listEntities(writer, request);
+      return { apps, nextPageToken };
+    },
+
+    async updateApp({ app: given, updateFields, ifRevision, redeploy, minRevision }, context) {
+      const { entity: app } = await updateEntity(writer, { given, updateFields, ifRevision, redeploy, minRevision, redeployed: makeAnew }, context);
+      return { app, warnings: await warningsOf(app) };
+    },
+
+    async deleteApp(request, context) {
+      const { entity: app } = await deleteEntity(writer, request, context);
+      return { revision: app.revision, warnings: await warningsOfDelete(deps, { kind: "app", name: app.name }) };
+    },
+
+    async startApp({ name, ifRevision }, context) {
+      return {
+        app: await actOnEntity(writer, { name, ifRevision, action: "start" }, context, (app) => {
+          app.running = true;
+        }),
+      };
+    },
+
+    async stopApp({ name, ifRevision }, context) {
+      return {
+        app: await actOnEntity(writer, { name, ifRevision, action: "stop" }, context, (app) => {
+          app.running = false;
+        }),
+      };
+    },
+
+    async restartApp({ name, ifRevision }, context) {
+      return {
+        app: await actOnEntity(writer, { name, ifRevision, action: "restart" }, context, (app) => {
+          if (app.running === false) throw new NebulaError("failed_precondition", `app ${app.name} is not running: start it`);
+          makeAnew(app);
+        }),
+      };
+    },
+  };
+}
+
+/** The containers are made anew, with a fresh pull. */
+function makeAnew(app: App): void {
+  app.restartCount += 1n;
+}

@@ -1,0 +1,77 @@
+import { isNebulaError } from "../../common/errors/nebula-error.ts";
+import type { DeviceGroup, DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
+import { actOnEntity, createEntity, deleteEntity, getEntity, listEntities, type Prepare, updateEntity } from "../entities/entity-operations.ts";
+import { DEVICE_GROUP } from "../entities/entity-type.ts";
+import { checkAddedMembers } from "../entities/group-members.ts";
+import { warningsOfGroup } from "../entities/group-warnings.ts";
+import { type EntityDeps, EntityWriter } from "../entities/write-entity.ts";
+import type { CallContext, ServiceHandlers } from "../rpc/call-context.ts";
+
+/** Groups that a PruneAll reads at a time. */
+const PAGE = 500;
+
+/** DeviceGroupService: what belongs together on a set of devices, and when they prune. */
+export function createDeviceGroupServiceHandlers(deps: EntityDeps): ServiceHandlers<typeof DeviceGroupService> {
+  const writer = new EntityWriter(DEVICE_GROUP, deps);
+
+  const prepared =
+    (minPruneId = 0n): Prepare<DeviceGroup> =>
+    async (group, before) => {
+      await checkAddedMembers(deps.configStore, group, before);
+      if (group.pruneId < minPruneId) group.pruneId = minPruneId;
+      return group;
+    };
+
+  const prune = (name: string, context: CallContext) =>
+    actOnEntity(writer, { name, action: "prune" }, context, (group) => {
+      group.pruneId += 1n;
+    });
+
+  return {
+    async createDeviceGroup({ deviceGroup: given, minRevision, minPruneId }, context) {
+      const { entity: deviceGroup } = await createEntity(writer, { given, minRevision, minPruneId, prepare: prepared(minPruneId) }, context);
+      return { deviceGroup, warnings: await warningsOfGroup(deps, deviceGroup.name) };
+    },
+
+    async getDeviceGroup({ name }) {
+      const { entity: deviceGroup, lastChange } = await getEntity(writer, name);
+      return { deviceGroup, lastChange };
+    },
+
+    async listDeviceGroups(request) {
+      const { entities: deviceGroups, nextPageToken } = await listEntities(writer, request);
+      return { deviceGroups, nextPageToken };
+    },
+
+    async updateDeviceGroup({ deviceGroup: given, updateFields, ifRevision, redeploy, minRevision, minPruneId }, context) {
+      const fields = { given, updateFields, ifRevision, redeploy, minRevision, minPruneId, prepare: prepared(minPruneId) };
+      const { entity: deviceGroup } = await updateEntity(writer, fields, context);
+      return { deviceGroup, warnings: await warningsOfGroup(deps, deviceGroup.name) };
+    },
+
+    async deleteDeviceGroup(request, context) {
+      const { entity: deviceGroup } = await deleteEntity(writer, request, context);
+      return { revision: deviceGroup.revision };
+    },
+
+    async prune({ name }, context) {
+      return { deviceGroup: await prune(name, context) };
+    },
+
+    async pruneAll(_, context) {
+      const pruneIds: Record<string, bigint> = {};
+      for (let pageToken = ""; ; ) {
+        const { entities: groups, nextPageToken } = await listEntities(writer, { pageSize: PAGE, pageToken });
+        for (const { name } of groups) {
+          try {
+            pruneIds[name] = (await prune(name, context)).pruneId;
+          } catch (error) {
+            if (!isNebulaError(error, "not_found")) throw error; // deleted since the page was read
+          }
+        }
+        if (nextPageToken === "") return { pruneIds };
+        pageToken = nextPageToken;
+      }
+    },
+  };
+}
