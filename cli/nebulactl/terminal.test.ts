@@ -36,6 +36,16 @@ describe("a terminal", () => {
     assert.equal(shown(), "Password: \n");
   });
 
+  it("takes the echo over before it asks for a secret: who types at once is not seen either", async () => {
+    const { input, terminal, shown } = streams();
+    const rawAt: string[] = [];
+    Object.assign(input, { setRawMode: (raw: boolean) => rawAt.push(`${raw} after ${JSON.stringify(shown())}`) });
+    const asked = terminal.askSecret("Password: ", never);
+    input.write("s\r");
+    await asked;
+    assert.deepEqual(rawAt, ['true after ""', 'false after "Password: "']);
+  });
+
   it("ends a question at Ctrl-C, at the end of the input, and at the signal", async () => {
     const interrupted = streams();
     const first = interrupted.terminal.ask("Name: ", never);

@@ -21,13 +21,13 @@ export const PASSWORD_FILE: TextFlag = {
   kind: "text",
   name: "password-file",
   placeholder: "FILE",
-  help: "A file that holds the password. NEBULA_PASSWORD is the password itself.",
+  help: "A file that holds the password. Also NEBULA_PASSWORD_FILE; NEBULA_PASSWORD is the password itself.",
 };
 export const TOKEN_FILE: TextFlag = {
   kind: "text",
   name: "token-file",
   placeholder: "FILE",
-  help: "A file that holds the token. NEBULA_TOKEN is the token itself.",
+  help: "A file that holds the token. Also NEBULA_TOKEN_FILE; NEBULA_TOKEN is the token itself.",
 };
 
 export const GLOBAL_FLAGS: readonly Flag[] = [SERVER, PROFILE, USERNAME, PASSWORD_FILE, TOKEN_FILE, DEBUG, HELP, VERSION];

@@ -16,11 +16,21 @@ export async function findLogin(values: FlagValues, io: Io, signal: AbortSignal)
     token: await secretOf(values, TOKEN_FILE),
   };
   return resolveLogin(flags, {
-    env: io.env,
+    env: await withSecretFiles(io.env),
     profiles: () => readProfiles(io.home),
     original: () => readOriginalLogin(io.home),
     askPassword: (user) => askPassword(user, io, signal),
   });
+}
+
+/** NEBULA_TOKEN_FILE and NEBULA_PASSWORD_FILE name files that hold what NEBULA_TOKEN and NEBULA_PASSWORD would say. */
+async function withSecretFiles(env: Io["env"]): Promise<Io["env"]> {
+  const found: Record<string, string> = {};
+  for (const name of ["NEBULA_TOKEN", "NEBULA_PASSWORD"]) {
+    const path = env[`${name}_FILE`] ?? "";
+    if (path !== "" && (env[name] ?? "") === "") found[name] = await readSecret(path, `${name}_FILE`);
+  }
+  return { ...env, ...found };
 }
 
 /** A password from the terminal, never shown. */
@@ -37,12 +47,15 @@ export async function askPassword(user: string, { terminal }: Io, signal: AbortS
 /** The secret in the file that a flag names, without the line's end. */
 export async function secretOf(values: FlagValues, flag: TextFlag): Promise<string | undefined> {
   const path = values.text(flag);
-  if (path === undefined) return undefined;
+  return path === undefined ? undefined : readSecret(path, `--${flag.name}`);
+}
+
+async function readSecret(path: string, label: string): Promise<string> {
   try {
     const secret = (await readFile(path, "utf8")).replace(/[\r\n]+$/, "");
     if (secret !== "") return secret;
   } catch (error) {
-    throw new NebulaError("invalid_argument", `--${flag.name} ${path} can't be read: ${messageOf(error)}`, { cause: error });
+    throw new NebulaError("invalid_argument", `${label} ${path} can't be read: ${messageOf(error)}`, { cause: error });
   }
-  throw new NebulaError("invalid_argument", `--${flag.name} ${path} is an empty file`);
+  throw new NebulaError("invalid_argument", `${label} ${path} is an empty file`);
 }

@@ -102,6 +102,7 @@ describe("nebulactl's logins", () => {
     await writeFile(tokenFile, `${ADMIN.token}\n`);
     const env = { NEBULA_SERVER: server.http };
     assert.equal((await run(["ping", "--token-file", tokenFile], { env })).code, 0);
+    assert.ok(await pings({ env: { ...env, NEBULA_TOKEN_FILE: tokenFile } }));
     assert.ok(await pings({ env: { ...env, NEBULA_USER: ADMIN.user, NEBULA_PASSWORD: ADMIN.password } }));
     assert.ok(await pings({ env: { ...env, NEBULA_USER: ADMIN.user }, answers: [ADMIN.password] }));
     assert.match(
