@@ -1,0 +1,72 @@
+import type { KeptMemory, PruneMark, Pulled, PulledImage } from "./memory.ts";
+
+/** The kept memory as plain JSON, for a file. */
+export function storeMemory({ pulled, adopted, pruned, imageHistory }: KeptMemory): unknown {
+  return {
+    pulled: [...pulled].map(([unit, pull]) => [unit, { ...pull, restartCount: String(pull.restartCount) }]),
+    adopted: [...adopted],
+    pruned: pruned && {
+      cluster: { id: pruned.cluster.id, epoch: String(pruned.cluster.epoch) },
+      deviceGroup: pruned.deviceGroup,
+      pruneId: String(pruned.pruneId),
+    },
+    imageHistory: [...imageHistory],
+  };
+}
+
+/** What `storeMemory` made, read back. What is not of that form is left out: losing it costs a pull or a comparison, never a container. */
+export function restoreMemory(stored: unknown): KeptMemory {
+  const { pulled, adopted, pruned, imageHistory } = fieldsOf(stored);
+  return {
+    pulled: mapOf(pulled, pulledOf),
+    adopted: mapOf(adopted, textOf),
+    pruned: prunedOf(pruned),
+    imageHistory: mapOf(imageHistory, imagesOf),
+  };
+}
+
+function pulledOf(value: unknown): Pulled | undefined {
+  const { image, change, restartCount, note, used } = fieldsOf(value);
+  const count = numberOf(restartCount);
+  if (typeof image !== "string" || typeof change !== "string" || count === undefined) return undefined;
+  return { image, change, restartCount: count, note: textOf(note), used: used === true };
+}
+
+function prunedOf(value: unknown): PruneMark | undefined {
+  const { cluster, deviceGroup, pruneId } = fieldsOf(value);
+  const { id, epoch } = fieldsOf(cluster);
+  const [epochNumber, pruneNumber] = [numberOf(epoch), numberOf(pruneId)];
+  if (typeof id !== "string" || typeof deviceGroup !== "string" || epochNumber === undefined || pruneNumber === undefined) return undefined;
+  return { cluster: { id, epoch: epochNumber }, deviceGroup, pruneId: pruneNumber };
+}
+
+function imagesOf(value: unknown): readonly PulledImage[] | undefined {
+  if (!Array.isArray(value)) return undefined;
+  return value.flatMap((entry: unknown) => {
+    const { image, id } = fieldsOf(entry);
+    return typeof image === "string" && typeof id === "string" ? [{ image, id }] : [];
+  });
+}
+
+function mapOf<T>(value: unknown, parse: (entry: unknown) => T | undefined): ReadonlyMap<string, T> {
+  const map = new Map<string, T>();
+  if (!Array.isArray(value)) return map;
+  for (const entry of value) {
+    const [key, stored]: unknown[] = Array.isArray(entry) ? entry : [];
+    const parsed = parse(stored);
+    if (typeof key === "string" && parsed !== undefined) map.set(key, parsed);
+  }
+  return map;
+}
+
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null ? { ...value } : {};
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
+}
+
+function numberOf(value: unknown): bigint | undefined {
+  return typeof value === "string" && /^\d{1,20}$/.test(value) ? BigInt(value) : undefined;
+}

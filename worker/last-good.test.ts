@@ -1,0 +1,176 @@
+import assert from "node:assert/strict";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, rmdir, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
+import fc from "fast-check";
+import { mergeConfig } from "../common/config/merge-config.ts";
+import type { MergedState } from "../common/config/merged-state.ts";
+import { createLog, silentLog } from "../common/log/log.ts";
+import { ConfigSchema } from "../gen/nebula/v1/config_pb.ts";
+import { openLastGood } from "./last-good.ts";
+import { restoreMemory, storeMemory } from "./last-good-memory.ts";
+import { EMPTY_MEMORY, type KeptMemory } from "./memory.ts";
+
+function stateOf(revision: bigint): MergedState {
+  const app = { name: "web", dockerImage: "busybox:1", envVars: { KEY: "s3cret" } };
+  const config = create(ConfigSchema, {
+    cluster: { id: "c1", epoch: 3n },
+    deviceGroup: "shop",
+    groupRevision: revision,
+    apps: [{ name: "web", revision, app }],
+  });
+  const merged = mergeConfig(undefined, config);
+  assert.ok(merged.kind === "new_cluster");
+  return merged.state;
+}
+
+const memory: KeptMemory = {
+  pulled: new Map([["web", { image: "docker.io/library/busybox:1", change: "x", restartCount: 2n ** 60n, note: undefined, used: true }]]),
+  adopted: new Map([["abc", "1:ff"]]),
+  pruned: { cluster: { id: "c1", epoch: 3n }, deviceGroup: "shop", pruneId: 4n },
+  imageHistory: new Map([["web", [{ image: "docker.io/library/busybox:1", id: "sha256:1" }]]]),
+};
+
+describe("what a worker keeps on disk", () => {
+  let folder = "";
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), "nebula-last-good-"));
+  });
+  afterEach(() => rm(folder, { recursive: true, force: true }));
+
+  it("is there at the next start", async () => {
+    const first = await openLastGood(join(folder, "new", "data"), silentLog);
+    assert.deepEqual(first.loaded, { config: undefined, memory: undefined, deviceId: undefined });
+    const state = stateOf(7n);
+    for (const outcome of [await first.saveConfig({ state, etag: "e7" }), await first.saveMemory(memory), await first.saveDeviceId("device-7")])
+      assert.deepEqual(outcome, { kind: "saved" });
+    const { loaded } = await openLastGood(join(folder, "new", "data"), silentLog);
+    assert.deepEqual(loaded, { config: { state, etag: "e7" }, memory, deviceId: "device-7" });
+  });
+
+  it("can be read by its owner alone, and leaves nothing else behind", async () => {
+    await writeFile(join(folder, "last-good.json.new"), "left by a crash");
+    await chmod(join(folder, "last-good.json.new"), 0o666);
+    const lastGood = await openLastGood(folder, silentLog);
+    await lastGood.saveConfig({ state: stateOf(1n), etag: "" });
+    assert.deepEqual(await readdir(folder), ["last-good.json"]);
+    assert.equal((await stat(join(folder, "last-good.json"))).mode & 0o777, 0o600);
+  });
+
+  it("is the newest of many, and whole at any time", async () => {
+    const lastGood = await openLastGood(folder, silentLog);
+    let over = false;
+    const reading = (async () => {
+      while (!over) {
+        const { loaded } = await openLastGood(folder, silentLog);
+        assert.ok(loaded.config === undefined || loaded.config.etag === String(loaded.config.state.groupRevision));
+      }
+    })();
+    const saves: Promise<unknown>[] = [];
+    for (let n = 1n; n <= 300n; n++) {
+      saves.push(lastGood.saveConfig({ state: stateOf(n), etag: String(n) }));
+      if (n % 10n === 0n) await saves.at(-1);
+    }
+    await Promise.all(saves);
+    over = true;
+    await reading;
+    assert.equal((await openLastGood(folder, silentLog)).loaded.config?.etag, "300");
+    assert.deepEqual(await readdir(folder), ["last-good.json"], "a damaged one was seen");
+  });
+
+  it("is not written again when it is there already", async () => {
+    const lastGood = await openLastGood(folder, silentLog);
+    await lastGood.saveMemory(memory);
+    const before = await stat(join(folder, "memory.json"));
+    await lastGood.saveMemory({ ...memory });
+    const reopened = await openLastGood(folder, silentLog);
+    await reopened.saveMemory(memory);
+    assert.equal((await stat(join(folder, "memory.json"))).ino, before.ino);
+  });
+
+  for (const [what, text] of Object.entries({
+    nothing: "",
+    "half a file": '{"format":1,"state":{"clu',
+    "JSON of another kind": "[]",
+    "a format to come": '{"format":2,"state":{}}',
+    "a state that is none": '{"format":1,"state":{"clusterId":7},"memory":3}',
+  })) {
+    it(`is set aside when it is ${what}, and the worker starts`, async () => {
+      const lines: string[] = [];
+      const log = createLog({ level: "error", part: "worker", destination: { write: (line) => lines.push(line) } });
+      await writeFile(join(folder, "last-good.json"), text);
+      const lastGood = await openLastGood(folder, log);
+      assert.equal(lastGood.loaded.config, undefined);
+      assert.equal(lines.length, 1);
+      assert.equal(await readFile(join(folder, "last-good.json.damaged"), "utf8"), text);
+      await lastGood.saveConfig({ state: stateOf(1n), etag: "e" });
+      assert.equal((await openLastGood(folder, silentLog)).loaded.config?.etag, "e");
+    });
+  }
+
+  it("is not saved in a folder that cannot be written, which is told and ends nothing", async () => {
+    await writeFile(join(folder, "file"), "");
+    const lastGood = await openLastGood(join(folder, "file", "data"), silentLog);
+    assert.deepEqual(lastGood.loaded, { config: undefined, memory: undefined, deviceId: undefined });
+    const outcome = await lastGood.saveConfig({ state: stateOf(1n), etag: "" });
+    assert.ok(outcome.kind === "not_saved" && outcome.reason !== "" && !outcome.reason.includes("s3cret"));
+    assert.equal(lastGood.failure, outcome.reason);
+  });
+
+  it("is saved once the disk lets it, without a new change", async () => {
+    const lastGood = await openLastGood(folder, silentLog);
+    await mkdir(join(folder, "last-good.json")); // nothing can be renamed over a folder
+    assert.equal((await lastGood.saveConfig({ state: stateOf(1n), etag: "e1" })).kind, "not_saved");
+    assert.equal((await lastGood.saveMemory(memory)).kind, "saved");
+    assert.equal((await lastGood.saveAgain()).kind, "not_saved");
+    await rmdir(join(folder, "last-good.json"));
+    assert.equal((await lastGood.saveAgain()).kind, "saved");
+    assert.equal(lastGood.failure, undefined);
+    assert.equal((await openLastGood(folder, silentLog)).loaded.config?.etag, "e1");
+  });
+
+  it("is done without when it cannot be read", async () => {
+    await mkdir(join(folder, "last-good.json"));
+    assert.equal((await openLastGood(folder, silentLog)).loaded.config, undefined);
+  });
+});
+
+describe("the kept memory", () => {
+  const pulled = fc.record({
+    image: fc.string(),
+    change: fc.string(),
+    restartCount: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+    note: fc.option(fc.string(), { nil: undefined }),
+    used: fc.boolean(),
+  });
+  const entries = <T>(value: fc.Arbitrary<T>) => fc.array(fc.tuple(fc.string(), value)).map((list) => new Map(list));
+  const number = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
+  const pruned = fc.record({ cluster: fc.record({ id: fc.string(), epoch: number }), deviceGroup: fc.string(), pruneId: number });
+  const kept = fc.record({
+    pulled: entries(pulled),
+    adopted: entries(fc.string()),
+    pruned: fc.option(pruned, { nil: undefined }),
+    imageHistory: entries(fc.array(fc.record({ image: fc.string(), id: fc.string() }))),
+  });
+
+  it("comes back from JSON as it was", () => {
+    fc.assert(
+      fc.property(kept, (value) => {
+        const back = restoreMemory(JSON.parse(JSON.stringify(storeMemory(value))));
+        assert.deepEqual(back, structuredClone(value));
+      }),
+    );
+  });
+
+  it("is read from anything", () => {
+    const { pulled: noPulls, adopted, imageHistory } = EMPTY_MEMORY;
+    assert.deepEqual(restoreMemory(null), { pulled: noPulls, adopted, pruned: undefined, imageHistory });
+    fc.assert(
+      fc.property(fc.jsonValue(), (value) => {
+        restoreMemory(value);
+        restoreMemory({ pulled: [[value, value], value], adopted: value, pruned: value, imageHistory: [["a", value]] });
+      }),
+    );
+  });
+});

@@ -1,0 +1,117 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { MergedState } from "../common/config/merged-state.ts";
+import { restoreMergedState, storeMergedState } from "../common/config/stored-merged-state.ts";
+import { messageOf } from "../common/errors/nebula-error.ts";
+import type { Log } from "../common/log/log.ts";
+import { LastGoodFile, type SaveOutcome } from "./last-good-file.ts";
+import { restoreMemory, storeMemory } from "./last-good-memory.ts";
+import type { KeptMemory } from "./memory.ts";
+
+/** The newest accepted config, merged, and the etag that is held with it; empty: none. */
+export type LastGoodConfig = Readonly<{ state: MergedState; etag: string }>;
+
+/** What a worker finds at its start. */
+export type Loaded = Readonly<{
+  config: LastGoodConfig | undefined;
+  memory: KeptMemory | undefined;
+  deviceId: string | undefined;
+}>;
+
+/** What a worker keeps in its data folder, each in a file of its own: a config changes seldom, what is remembered of pulls often. */
+export interface LastGood {
+  readonly loaded: Loaded;
+  /** Why something is not on the disk; undefined: all is. */
+  readonly failure: string | undefined;
+  /** None of these rejects: a disk that is full or read-only is told by the outcome. */
+  saveConfig(config: LastGoodConfig): Promise<SaveOutcome>;
+  saveMemory(memory: KeptMemory): Promise<SaveOutcome>;
+  saveDeviceId(deviceId: string): Promise<SaveOutcome>;
+  /** Tries again what could not be saved. */
+  saveAgain(): Promise<SaveOutcome>;
+}
+
+/** Opens the data folder, and makes it when it is not there. Never rejects: what cannot be read, or makes no sense, is logged, set aside, and done without. */
+export async function openLastGood(folder: string, log: Log): Promise<LastGood> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    log.warn({ folder, reason: messageOf(error) }, "the data folder can't be made");
+  }
+  const files = {
+    config: new LastGoodFile(join(folder, "last-good.json")),
+    memory: new LastGoodFile(join(folder, "memory.json")),
+    deviceId: new LastGoodFile(join(folder, "device-id")),
+  };
+  const loaded: Loaded = {
+    config: await load(files.config, "last good config", log, (text) => readConfig(JSON.parse(text))),
+    memory: await load(files.memory, "memory", log, (text) => readMemory(JSON.parse(text))),
+    deviceId: await load(files.deviceId, "device id", log, (text) => text.trim() || undefined),
+  };
+  return new Folder(files, loaded);
+}
+
+type Files = Readonly<{ config: LastGoodFile; memory: LastGoodFile; deviceId: LastGoodFile }>;
+
+class Folder implements LastGood {
+  readonly loaded: Loaded;
+  readonly #files: Files;
+
+  constructor(files: Files, loaded: Loaded) {
+    this.#files = files;
+    this.loaded = loaded;
+  }
+
+  get failure(): string | undefined {
+    return Object.values(this.#files).find((file) => file.failure !== undefined)?.failure;
+  }
+
+  saveConfig({ state, etag }: LastGoodConfig): Promise<SaveOutcome> {
+    return this.#files.config.save(JSON.stringify({ format: 1, etag, state: storeMergedState(state) }));
+  }
+
+  saveMemory(memory: KeptMemory): Promise<SaveOutcome> {
+    return this.#files.memory.save(JSON.stringify({ format: 1, memory: storeMemory(memory) }));
+  }
+
+  saveDeviceId(deviceId: string): Promise<SaveOutcome> {
+    return this.#files.deviceId.save(`${deviceId}\n`);
+  }
+
+  async saveAgain(): Promise<SaveOutcome> {
+    const outcomes = await Promise.all(Object.values(this.#files).map((file) => file.saveAgain()));
+    return outcomes.find(({ kind }) => kind === "not_saved") ?? { kind: "saved" };
+  }
+}
+
+async function load<T>(file: LastGoodFile, what: string, log: Log, parse: (text: string) => T | undefined): Promise<T | undefined> {
+  let text: string | undefined;
+  try {
+    text = await file.read();
+  } catch (error) {
+    log.error({ reason: messageOf(error) }, `the ${what} can't be read; going on without`);
+    return undefined;
+  }
+  if (text === undefined) return undefined;
+  try {
+    const parsed = parse(text);
+    if (parsed !== undefined) return parsed;
+  } catch {
+    // not even JSON: as one that makes no sense
+  }
+  log.error({ bytes: text.length }, `the ${what} on the disk makes no sense; it is set aside, going on without`);
+  await file.setAside().catch((error) => log.warn({ reason: messageOf(error) }, `the damaged ${what} can't be set aside`));
+  return undefined;
+}
+
+function readConfig(value: unknown): LastGoodConfig | undefined {
+  if (typeof value !== "object" || value === null || !("format" in value) || value.format !== 1 || !("state" in value)) return undefined;
+  const state = restoreMergedState(value.state);
+  const etag = "etag" in value && typeof value.etag === "string" ? value.etag : "";
+  return state === undefined ? undefined : { state, etag };
+}
+
+function readMemory(value: unknown): KeptMemory | undefined {
+  if (typeof value !== "object" || value === null || !("format" in value) || value.format !== 1 || !("memory" in value)) return undefined;
+  return restoreMemory(value.memory);
+}
