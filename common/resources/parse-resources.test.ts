@@ -135,6 +135,7 @@ spread: 2
     "an alias of nothing": [`${WEB}env_vars: *nothing\n`, /:4: nothing before it is called &nothing/],
     "a tag that nobody knows": [`${WEB}user: !secret x\n`, /:4: .*tag/i],
     "binary data": [`${WEB}user: !!binary aGVsbG8=\n`, /:4: /],
+    "half a character": [`${WEB}user: "\\ud800"\n`, /:4: this contains half a character/],
     "a key that is a list": [`${WEB}? [a]\n: 1\n`, /:4: a key is a list or a map/],
   };
   for (const [what, [text, words]] of Object.entries(refused)) it(`is refused with ${what}`, () => assert.match(only(text), words));

@@ -52,6 +52,7 @@ export function readYaml(text: string): YamlDocuments {
   }
 
   function scalar(value: unknown, source: string | undefined, line: number): YamlNode {
+    if (typeof value === "string" && !value.isWellFormed()) return fault(line, "this contains half a character (a lone surrogate); text is UTF-8");
     if (typeof value === "string") return { kind: "scalar", line, text: value, value };
     if (typeof value === "number" || typeof value === "boolean") return { kind: "scalar", line, text: source ?? String(value), value };
     if (value === null || value === undefined) return { kind: "scalar", line, text: "", value: null };

@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import { create, fromBinary, type MessageInitShape, toBinary, type UnknownEnum } from "@bufbuild/protobuf";
 import { type App, AppSchema, PortProtocol } from "../../gen/nebula/v1/app_pb.ts";
 import { validateApp } from "./app.ts";
+import { normaliseApp } from "./normal-form.ts";
 
 type Fields = MessageInitShape<typeof AppSchema>;
 
@@ -157,6 +158,16 @@ describe("an app", () => {
 
   it("proposes the capability that was meant", () => {
     assert.match(validateApp(app({ capAdd: ["NET_ADMN"] }))[0]?.description ?? "", /NET_ADMIN would do/);
+  });
+
+  it("may be as large as is allowed, whatever its revision", () => {
+    const sized = (bytes: number) => app({ revision: 2n ** 53n, restartCount: 2n ** 53n, envVars: { A: "x".repeat(bytes) } });
+    const overhead = toBinary(AppSchema, normaliseApp(app({ envVars: { A: "x".repeat(60_000) } }))).byteLength - 60_000;
+    assert.deepEqual(validateApp(sized(65_536 - overhead)), []);
+    assert.deepEqual(
+      validateApp(sized(65_537 - overhead)).map(({ field }) => field),
+      ["app"],
+    );
   });
 
   it("never shows the value of an environment variable", () => {

@@ -3,6 +3,7 @@ import type { Violation } from "../errors/nebula-error.ts";
 import { validateContainerFields } from "./container-fields.ts";
 import { validateShape } from "./message-shape.ts";
 import { validateName } from "./name.ts";
+import { normaliseCronJob } from "./normal-form.ts";
 import { quote } from "./quote.ts";
 import { parseSchedule } from "./schedule.ts";
 import { validateSize } from "./size.ts";
@@ -10,12 +11,13 @@ import { isTimeZone } from "./time-zone.ts";
 
 /** Everything that is wrong with a cron_job; empty: it can be stored, and run. */
 export function validateCronJob(cronJob: CronJob): Violation[] {
+  const shape = validateShape(CronJobSchema, cronJob);
   return [
     ...validateName(cronJob.name),
-    ...validateShape(CronJobSchema, cronJob),
+    ...shape,
     ...validateContainerFields(cronJob),
     ...scheduleViolations(cronJob),
-    ...validateSize(CronJobSchema, cronJob, "cron_job"),
+    ...(shape.length > 0 ? [] : validateSize("cron_job", CronJobSchema, normaliseCronJob(cronJob))), // what is no message can't be encoded either
   ];
 }
 
