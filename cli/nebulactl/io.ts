@@ -23,8 +23,8 @@ export type Io = Readonly<{
   /** Whether standard output is a terminal: only then are there colours. */
   outIsTerminal: boolean;
   errIsTerminal: boolean;
-  /** All of standard input. */
-  readStdin(): Promise<string>;
+  /** All of standard input. Rejects with the signal's reason when that is aborted first. */
+  readStdin(signal: AbortSignal): Promise<string>;
   /** undefined: nobody can be asked. */
   terminal: Terminal | undefined;
   /** The way to a server. */

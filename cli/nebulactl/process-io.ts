@@ -1,4 +1,5 @@
 import { homedir } from "node:os";
+import { addAbortSignal } from "node:stream";
 import { text } from "node:stream/consumers";
 import { systemClock } from "../../common/clock/system-clock.ts";
 import type { Io } from "./io.ts";
@@ -16,8 +17,17 @@ export function processIo(): Io {
     err: (output) => void stderr.write(output),
     outIsTerminal: stdout.isTTY === true,
     errIsTerminal: stderr.isTTY === true,
-    readStdin: () => text(stdin),
+    readStdin,
     terminal: stdin.isTTY && stderr.isTTY ? openTerminal(stdin, stderr) : undefined,
     connect: connectTo,
   };
+}
+
+async function readStdin(signal: AbortSignal): Promise<string> {
+  try {
+    return await text(addAbortSignal(signal, process.stdin));
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  }
 }

@@ -7,6 +7,7 @@ export const DEBUG: SwitchFlag = { kind: "switch", name: "debug", help: "Adds th
 export const SERVER: TextFlag = {
   kind: "text",
   name: "server",
+  aliases: ["host-uri"],
   placeholder: "URL",
   help: "The server: http(s)://gateway:port or grpc(s)://manager:port. Also NEBULA_SERVER.",
 };

@@ -23,7 +23,7 @@ export const IMAGE: TextFlag = {
   aliases: ["docker-image"],
   short: "i",
   placeholder: "IMAGE",
-  help: "The image: shop:1.5, registry:5000/shop@sha256:... .",
+  help: "The image: shop:1.5, or registry:5000/shop:1.5.",
 };
 
 /** The fields that the original has flags for, with its flags. */

@@ -54,8 +54,8 @@ async function typedPassword(input: Input): Promise<string | undefined> {
   return input.values.on(PASSWORD_STDIN) ? fromStdin(input, PASSWORD_STDIN.name) : given(input.values.text(PASSWORD));
 }
 
-async function fromStdin({ io }: Input, name: string): Promise<string> {
-  const secret = (await io.readStdin()).replace(/[\r\n]+$/, "");
+async function fromStdin({ io, signal }: Input, name: string): Promise<string> {
+  const secret = (await io.readStdin(signal)).replace(/[\r\n]+$/, "");
   if (secret === "") throw new NebulaError("invalid_argument", `--${name} was given, and standard input is empty`);
   return secret;
 }

@@ -48,7 +48,7 @@ export const apply: Command = {
   examples: ["nebulactl apply -f shop.yaml", "nebulactl get all -o yaml | nebulactl apply --profile other -f -"],
   async run(context) {
     const { values, io } = context;
-    const parsed = parseResourceFiles(await readResourceFiles(values.all(FILE), io.readStdin));
+    const parsed = parseResourceFiles(await readResourceFiles(values.all(FILE), () => io.readStdin(context.signal)));
     if (parsed.kind === "invalid") throw invalidFiles(parsed.violations);
     const planned = await readStored(inOrder(parsed.resources), context);
     const width = Math.max(0, ...planned.map(({ bound }) => titleOf(bound.resource).length));

@@ -6,10 +6,12 @@ import type { CommandContext } from "../command/context.ts";
 import type { TextFlag } from "../command/flags.ts";
 import { answered, condition } from "../entities/entity-calls.ts";
 import { appKind } from "../entities/kind.ts";
+import { entityJson } from "../entities/resource-json.ts";
 import { appFieldsOfCreate, appFieldsOfUpdate } from "../fields/app-fields.ts";
 import { IMAGE } from "../fields/container-fields.ts";
+import { renderValue } from "../output/render-value.ts";
 import { IF_REVISION, ifRevision } from "./entity-changes.ts";
-import { entityNoun } from "./entity-noun.ts";
+import { entityNoun, OUTPUTS } from "./entity-noun.ts";
 
 const APP: TextFlag = { kind: "text", name: "app", short: "a", placeholder: "APP", help: "The app's name." };
 
@@ -61,9 +63,11 @@ function powerVerb(name: string, summary: string, call: (context: CommandContext
     arguments: [{ label: "APP", flag: APP }],
     required: [APP],
     flags: [IF_REVISION],
+    outputs: OUTPUTS,
     async run(context) {
       const app = answered(await call(context, { name: context.values.text(APP) ?? "", ...condition(ifRevision(context)) }), "app");
-      context.io.out(`app ${app.name} ${name === "stop" ? "stopped" : `${name}ed`}, revision ${app.revision}\n`);
+      const text = () => `app ${app.name} ${name === "stop" ? "stopped" : `${name}ed`}, revision ${app.revision}\n`;
+      context.io.out(renderValue({ text, json: () => entityJson(appKind.toResource(app)) }, context.output, context.paint));
       return 0;
     },
   };

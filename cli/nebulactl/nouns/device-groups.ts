@@ -4,7 +4,9 @@ import type { TextFlag } from "../command/flags.ts";
 import { answered } from "../entities/entity-calls.ts";
 import { deviceGroupKind } from "../entities/kind.ts";
 import { deviceGroupFields } from "../fields/device-group-fields.ts";
-import { entityNoun } from "./entity-noun.ts";
+import { renderValue } from "../output/render-value.ts";
+import { entityNoun, OUTPUTS } from "./entity-noun.ts";
+import { prunedView } from "./prune.ts";
 
 const DEVICE_GROUP: TextFlag = { kind: "text", name: "device-group", short: "d", placeholder: "DEVICE_GROUP", help: "The device_group's name." };
 
@@ -31,10 +33,11 @@ export const deviceGroups: Noun = entityNoun<DeviceGroup>({
       summary: "Has the devices of a device_group remove their unused images, once.",
       arguments: [{ label: "DEVICE_GROUP", flag: DEVICE_GROUP }],
       required: [DEVICE_GROUP],
-      async run({ client, values, signal, io }) {
+      outputs: OUTPUTS,
+      async run({ client, values, signal, io, output, paint }) {
         const { deviceGroup } = await (await client(DeviceGroupService)).prune({ name: values.text(DEVICE_GROUP) ?? "" }, { signal });
         const { name, pruneId } = answered(deviceGroup, "device_group");
-        io.out(`device_group ${name} prunes, prune_id ${pruneId}\n`);
+        io.out(renderValue(prunedView({ [name]: pruneId }), output, paint));
         return 0;
       },
     },

@@ -6,6 +6,7 @@ import type { Entity } from "../entities/entity-calls.ts";
 import type { Kind } from "../entities/kind.ts";
 import { entityJson } from "../entities/resource-json.ts";
 import { readFields } from "../fields/field.ts";
+import { printableLine } from "../output/printable.ts";
 import { renderValue } from "../output/render-value.ts";
 import { confirmDelete, YES } from "./confirm.ts";
 import { argumentOf, type EntityNoun, OUTPUTS } from "./entity-noun.ts";
@@ -93,12 +94,14 @@ export function deleteVerb<M extends Entity>(spec: EntityNoun<M>): Command {
     arguments: [argumentOf(spec)],
     required: [nameFlag],
     flags: [YES, IF_REVISION],
+    outputs: OUTPUTS,
     async run(context) {
       const name = context.values.text(nameFlag) ?? "";
       await confirmDelete(`${kind.kind} ${name}`, context);
       const { revision, warnings } = await kind.calls.remove(context, name, ifRevision(context));
       printWarnings(warnings, context);
-      context.io.out(`${kind.kind} ${name} deleted, revision ${revision}\n`);
+      const text = () => `${kind.kind} ${name} deleted, revision ${revision}\n`;
+      context.io.out(renderValue({ text, json: () => ({ name, revision: String(revision) }) }, context.output, context.paint));
       return 0;
     },
   };
@@ -120,7 +123,7 @@ export function printWritten<M extends Entity>(
 }
 
 export function printWarnings(warnings: readonly string[], { io }: Pick<CommandContext, "io">): void {
-  for (const warning of warnings) io.err(`warning: ${warning}\n`);
+  for (const warning of warnings) io.err(`warning: ${printableLine(warning)}\n`);
 }
 
 function oneOf<M extends Entity>({ kind }: Kind<M>): string {

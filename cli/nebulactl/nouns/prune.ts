@@ -3,6 +3,7 @@ import { DeviceGroupService } from "../../../gen/nebula/v1/device_group_pb.ts";
 import type { Command } from "../command/command.ts";
 import { normaliseName, type SwitchFlag, type TextFlag } from "../command/flags.ts";
 import { answered } from "../entities/entity-calls.ts";
+import { renderValue, type ValueView } from "../output/render-value.ts";
 
 const SCOPE: TextFlag = { kind: "text", name: "scope", placeholder: "all|device-group", help: "What to prune, as the original says it." };
 const GROUP: TextFlag = { kind: "text", name: "device-group", short: "d", placeholder: "GROUP", help: "The devices of this device_group." };
@@ -16,7 +17,8 @@ export const prune: Command = {
   arguments: [{ label: "SCOPE", flag: SCOPE }],
   flags: [GROUP, ALL],
   examples: ["nebulactl prune --device-group pos", "nebulactl prune --all", "nebulactl prune device_group --device_group pos"],
-  async run({ client, values, signal, io }) {
+  outputs: ["table", "json", "yaml"],
+  async run({ client, values, signal, io, output, paint }) {
     const scope = normaliseName(values.text(SCOPE) ?? "");
     const group = values.text(GROUP);
     if (!["", "all", "device-group"].includes(scope)) throw new NebulaError("invalid_argument", `prune takes all, or --device-group ${scope}`);
@@ -26,14 +28,23 @@ export const prune: Command = {
     const groups = await client(DeviceGroupService);
     if (all) {
       const { pruneIds } = await groups.pruneAll({}, { signal });
-      for (const [name, pruneId] of Object.entries(pruneIds)) io.out(`device_group ${name} prunes, prune_id ${pruneId}\n`);
+      io.out(renderValue(prunedView(pruneIds), output, paint));
       if (Object.keys(pruneIds).length === 0) io.err("no device_groups\n");
       return 0;
     }
     const name = group ?? (await io.terminal?.ask("Device_group to prune: ", signal))?.trim() ?? "";
     if (name === "") throw new NebulaError("invalid_argument", "prune needs --device-group GROUP or --all");
     const { deviceGroup } = await groups.prune({ name }, { signal });
-    io.out(`device_group ${name} prunes, prune_id ${answered(deviceGroup, "device_group").pruneId}\n`);
+    io.out(renderValue(prunedView({ [name]: answered(deviceGroup, "device_group").pruneId }), output, paint));
     return 0;
   },
 };
+
+/** Which groups prune, and their new prune_id. */
+export function prunedView(pruneIds: Readonly<Record<string, bigint>>): ValueView {
+  const groups = Object.entries(pruneIds);
+  return {
+    text: () => groups.map(([name, pruneId]) => `device_group ${name} prunes, prune_id ${pruneId}\n`).join(""),
+    json: () => ({ prune_ids: Object.fromEntries(groups.map(([name, pruneId]) => [name, String(pruneId)])) }),
+  };
+}

@@ -1,6 +1,7 @@
 import { entityOf, type Resource } from "../../../common/resources/resource.ts";
 import { describeChange, fieldChanges } from "../entities/resource-changes.ts";
 import { resourceJson } from "../entities/resource-json.ts";
+import { printableLine } from "../output/printable.ts";
 
 /** `app web`. */
 export function titleOf(resource: Resource): string {
@@ -21,7 +22,7 @@ export function writtenLines(before: Resource | undefined, after: Resource, widt
   const changes = fieldChanges(resourceJson(before), resourceJson(after));
   const fieldWidth = Math.max(0, ...changes.map(({ field }) => field.length));
   const lines = changes.flatMap((change) =>
-    describeChange(change).map((line, index) => `    ${(index === 0 ? change.field : "").padEnd(fieldWidth)}  ${line}\n`),
+    describeChange(change).map((line, index) => `    ${(index === 0 ? change.field : "").padEnd(fieldWidth)}  ${printableLine(line)}\n`),
   );
   return [`${title}  updated ${old} -> ${revision}\n`, ...lines];
 }

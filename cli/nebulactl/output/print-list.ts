@@ -13,11 +13,13 @@ export type ListView<T> = Readonly<{
   json(item: T): JsonValue;
 }>;
 
+type Printer = Pick<CommandContext, "output" | "paint"> & Readonly<{ io: Pick<CommandContext["io"], "out" | "err"> }>;
+
 /** A table holds this many rows before the first is printed; later ones keep the columns where they fit. */
 const ROWS_AT_ONCE = 1000;
 
 /** Prints items as they come: a table, one JSON list, or one YAML list. Memory is bounded however many there are. */
-export async function printList<T>(items: AsyncIterable<T> | Iterable<T>, view: ListView<T>, { output, io, paint }: CommandContext): Promise<void> {
+export async function printList<T>(items: AsyncIterable<T> | Iterable<T>, view: ListView<T>, { output, io, paint }: Printer): Promise<void> {
   switch (output) {
     case "json": {
       let count = 0;
