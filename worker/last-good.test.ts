@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, rmdir, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { create } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { mergeConfig } from "../common/config/merge-config.ts";
@@ -117,6 +119,29 @@ describe("what a worker keeps on disk", () => {
     assert.ok(outcome.kind === "not_saved" && outcome.reason !== "" && !outcome.reason.includes("s3cret"));
     assert.equal(lastGood.failure, outcome.reason);
   });
+
+  if (process.getuid?.() === 0) {
+    it("stays as it was on a disk that is full or turns read-only, and is saved once there is room", async () => {
+      const run = promisify(execFile);
+      await run("mount", ["-t", "tmpfs", "-o", "size=64k", "nebula-test", folder]);
+      try {
+        const lastGood = await openLastGood(folder, silentLog);
+        assert.equal((await lastGood.saveConfig({ state: stateOf(1n), etag: "e1" })).kind, "saved");
+        await writeFile(join(folder, "filler"), Buffer.alloc(1024 * 1024)).catch(() => {});
+        const full = await lastGood.saveConfig({ state: stateOf(2n), etag: "e2" });
+        assert.ok(full.kind === "not_saved" && full.reason.includes("ENOSPC"));
+        assert.equal((await openLastGood(folder, silentLog)).loaded.config?.etag, "e1");
+        await rm(join(folder, "filler"));
+        await run("mount", ["-o", "remount,ro", folder]);
+        assert.equal((await lastGood.saveAgain()).kind, "not_saved");
+        await run("mount", ["-o", "remount,rw", folder]);
+        assert.equal((await lastGood.saveAgain()).kind, "saved");
+        assert.equal((await openLastGood(folder, silentLog)).loaded.config?.etag, "e2");
+      } finally {
+        await run("umount", [folder]);
+      }
+    });
+  }
 
   it("is saved once the disk lets it, without a new change", async () => {
     const lastGood = await openLastGood(folder, silentLog);
