@@ -148,7 +148,7 @@ describe("nebulactl get and apply", () => {
 
   it("name what get knows", async () => {
     for (const [args, message] of [
-      ["get ap", /get knows no "ap": apps would do|get knows no "ap"/],
+      ["get aps", /get knows no "aps": apps would do/],
       ["get all web", /get all takes no name/],
       ["get apps nope", /nope/],
       ["get", /get needs NOUN or --kind/],

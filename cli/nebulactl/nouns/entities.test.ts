@@ -46,10 +46,7 @@ describe("nebulactl on apps, cron_jobs and device_groups", () => {
 
     assert.equal(
       await printed("apps update web --image shop:1.5 --env REGION=us --unset-env URL"),
-      "app web  updated 1 -> 2\n    docker_image  shop:1.4 -> shop:1.5\n    env_vars      - URL\n                  REGION: eu -> us\n".replace(
-        "- URL\n                  REGION: eu -> us",
-        "REGION: eu -> us\n                  - URL",
-      ),
+      "app web  updated 1 -> 2\n    docker_image  shop:1.4 -> shop:1.5\n    env_vars      REGION: eu -> us\n                  - URL\n",
     );
     assert.equal(await printed("apps update web --image shop:1.5"), "app web  unchanged 2\n");
     assert.match(await printed("apps update web --redeploy"), /^app web {2}updated 2 -> 3\n$/);
