@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { create, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
-import { type ErrorKind, isNebulaError } from "../../common/errors/nebula-error.ts";
+import { isNebulaError } from "../../common/errors/nebula-error.ts";
 import { CreateAppRequestSchema, DeleteAppRequestSchema } from "../../gen/nebula/v1/app_pb.ts";
 import {
   CreateDeviceGroupRequestSchema,
@@ -11,14 +11,11 @@ import {
   PruneRequestSchema,
   UpdateDeviceGroupRequestSchema,
 } from "../../gen/nebula/v1/device_group_pb.ts";
+import { refusal } from "../testing/app-calls.ts";
 import { callOf, type EntityRig, startEntityRig } from "../testing/entity-rig.ts";
 
 type GroupInit = MessageInitShape<typeof DeviceGroupSchema>;
 type Minimums = { minRevision?: bigint; minPruneId?: bigint };
-
-function refusal(kind: ErrorKind, words: RegExp) {
-  return (error: unknown) => (isNebulaError(error, kind) && words.test(error.message) ? true : assert.fail(`not ${kind} ${words}: ${String(error)}`));
-}
 
 describe("DeviceGroupService", () => {
   const ann = callOf("ann");
