@@ -28,8 +28,8 @@ describe("secrets", () => {
     const again = await openSecrets(settings());
     assert.deepEqual(first.passwordFile, { path: join(root, "data", SECRET_FILES.adminPassword), made: true });
     assert.deepEqual(again, { ...first, passwordFile: { ...first.passwordFile, made: false } });
-    assert.ok(first.admin.password.length >= 32 && first.clusterKey.length >= 32);
-    assert.notEqual(first.admin.password, first.clusterKey);
+    assert.ok(first.adminPassword.length >= 32 && first.clusterKey.length >= 32);
+    assert.notEqual(first.adminPassword, first.clusterKey);
     for (const name of await readdir(join(root, "data"))) assert.equal((await stat(join(root, "data", name))).mode & 0o777, 0o600, name);
     assert.deepEqual((await readdir(join(root, "data"))).toSorted(), Object.values(SECRET_FILES).toSorted());
   });
@@ -44,7 +44,8 @@ describe("secrets", () => {
     const given = settings({ admin: { user: "root", password: "pw", token: "tok" }, clusterKey: "0123456789abcdef", store: "cassandra://h/k" });
     assert.deepEqual(await openSecrets(given), {
       clusterKey: "0123456789abcdef",
-      admin: { user: "root", password: "pw", token: "tok" },
+      adminPassword: "pw",
+      adminToken: "tok",
       passwordFile: undefined,
     });
     assert.deepEqual(await readdir(root), []);
@@ -63,8 +64,10 @@ describe("secrets", () => {
   });
 
   it("are not asked for where everybody is admin", async () => {
-    const { admin, passwordFile } = await openSecrets(settings({ authEnabled: false, store: "cassandra://h/k", clusterKey: "0123456789abcdef" }));
-    assert.ok(admin.password.length >= 32);
+    const { adminPassword, passwordFile } = await openSecrets(
+      settings({ authEnabled: false, store: "cassandra://h/k", clusterKey: "0123456789abcdef" }),
+    );
+    assert.ok(adminPassword.length >= 32);
     assert.equal(passwordFile, undefined);
   });
 

@@ -7,7 +7,8 @@ import type { Settings } from "./settings.ts";
 /** What a manager needs to know callers by. Never logged, never in an error. */
 export type Secrets = Readonly<{
   clusterKey: string;
-  admin: Readonly<{ user: string; password: string; token: string | undefined }>;
+  adminPassword: string;
+  adminToken: string | undefined;
   /** The file that holds the admin's password, where no setting gave it, and whether this start made it. */
   passwordFile: Readonly<{ path: string; made: boolean }> | undefined;
 }>;
@@ -22,13 +23,13 @@ export const SECRET_FILES = { adminPassword: "admin-password", clusterKey: "clus
  * @throws NebulaError failed_precondition where they are neither given nor can be made
  */
 export async function openSecrets(settings: SecretSettings): Promise<Secrets> {
-  const { admin, authEnabled } = settings;
+  const { password: given, token: adminToken } = settings.admin;
   const clusterKey = await openClusterKey(settings);
-  if (admin.password !== undefined) return { clusterKey, admin: { ...admin, password: admin.password }, passwordFile: undefined };
-  // Nobody is asked for it, so none has to be kept.
-  if (!authEnabled) return { clusterKey, admin: { ...admin, password: randomBytes(24).toString("base64url") }, passwordFile: undefined };
+  if (given !== undefined) return { clusterKey, adminPassword: given, adminToken, passwordFile: undefined };
+  // Where everybody is admin nobody is asked for it, so none has to be kept.
+  if (!settings.authEnabled) return { clusterKey, adminPassword: randomBytes(24).toString("base64url"), adminToken, passwordFile: undefined };
   const { text, path, made } = await openSecret(settings, SECRET_FILES.adminPassword, "NEBULA_ADMIN_PASSWORD");
-  return { clusterKey, admin: { ...admin, password: text }, passwordFile: { path, made } };
+  return { clusterKey, adminPassword: text, adminToken, passwordFile: { path, made } };
 }
 
 /** The key by which the parts of a cluster trust each other, found as openSecrets finds it. */

@@ -69,15 +69,12 @@ function olderNames(): string {
   ).join("\n");
 }
 
-/** The settings of one command as lines of its help. */
+/** The settings of one command, for its help. */
 export function settingsHelp(command: Command): string {
-  const settings = ALL_SETTINGS.filter((setting) => usedBy(setting, command));
-  const names = settings.map((setting) => [setting.flag === undefined ? "" : `--${setting.flag}`, setting.variable] as const);
-  const [flagWidth, variableWidth] = [0, 1].map((column) => Math.max(...names.map((name) => name[column]?.length ?? 0)));
-  return settings
-    .map((setting, index) => {
-      const [flag = "", variable = ""] = names[index] ?? [];
-      return `  ${flag.padEnd(flagWidth ?? 0)}  ${variable.padEnd(variableWidth ?? 0)}  ${plain(setting.meaning)} (${plain(setting.defaultText)})`;
+  return ALL_SETTINGS.filter((setting) => usedBy(setting, command))
+    .map(({ flag, variable, defaultText, meaning }) => {
+      const names = flag === undefined ? variable : `--${flag}, ${variable}`;
+      return `  ${names} (${plain(defaultText)})\n      ${plain(meaning)}`;
     })
     .join("\n");
 }

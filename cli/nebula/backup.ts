@@ -1,0 +1,53 @@
+import { chmod, copyFile, mkdir, readdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { NebulaError } from "../../common/errors/nebula-error.ts";
+import { CONFIG_DATABASE, REPORT_DATABASE } from "../../common/open-drivers.ts";
+import { SECRET_FILES } from "../../common/settings/secrets.ts";
+import type { Settings } from "../../common/settings/settings.ts";
+import { backupSqlite } from "../../common/storage/sqlite/backup.ts";
+import type { CommandContext } from "./command.ts";
+
+/** Copies the sqlite stores, and the generated secrets that go with them, to a folder that appears when it is whole. The server may run. */
+export async function backup({ settings, own, io }: CommandContext): Promise<number> {
+  const to = own.get("to");
+  if (to === undefined) throw new NebulaError("invalid_argument", "--to is needed: give a folder that is not there yet, as --to backups/2026-01-31");
+  const files = await copyStores(settings, to);
+  io.print(`backed up ${files.join(", ")} to ${to}`);
+  io.print(
+    `to restore: stop the server, start it with NEBULA_DATA as a copy of that folder, but first run: nebula migrate --after-restore --data THE_COPY`,
+  );
+  return 0;
+}
+
+async function copyStores({ store, reports, dataDir }: Settings, to: string): Promise<string[]> {
+  if (!store.startsWith("sqlite:"))
+    throw new NebulaError("failed_precondition", "only sqlite: stores are backed up here: use the database's own backup");
+  if (await isThere(to)) throw new NebulaError("already_exists", `${to} is there already: a backup never overwrites, name another folder`);
+  const partial = `${to.replace(/\/+$/, "")}.partial`;
+  await rm(partial, { recursive: true, force: true });
+  await mkdir(partial, { recursive: true, mode: 0o700 });
+  try {
+    const databases = [CONFIG_DATABASE, ...(reports.startsWith("sqlite:") ? [REPORT_DATABASE] : [])];
+    for (const name of databases) await backupSqlite(join(dataDir, name), join(partial, name));
+    const present = await readdir(dataDir);
+    const secrets = Object.values(SECRET_FILES).filter((name) => present.includes(name)); // the others were given
+    for (const name of secrets) await copyFile(join(dataDir, name), join(partial, name));
+    const files = [...databases, ...secrets];
+    for (const name of files) await chmod(join(partial, name), 0o600);
+    await rename(partial, to);
+    return files;
+  } finally {
+    await rm(partial, { recursive: true, force: true });
+  }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await readdir(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
+    if (error instanceof Error && "code" in error && error.code === "ENOTDIR") return true;
+    throw error;
+  }
+}

@@ -1,0 +1,49 @@
+import type { CommandContext, NebulaCommand } from "./command.ts";
+
+type Alone = "startServer" | "startManagerAlone" | "startGatewayAlone" | "startReporterAlone";
+
+/** A command loads what it needs when it runs: a worker has no use for a manager's code. */
+function parts(name: "server" | "manager" | "gateway" | "reporter", start: Alone, summary: string): NebulaCommand {
+  return {
+    name,
+    summary,
+    ownFlags: [],
+    async run(context: CommandContext) {
+      const [{ runParts }, starts] = await Promise.all([import("./run-parts.ts"), import("./start-server.ts")]);
+      return await runParts(name, starts[start], context);
+    },
+  };
+}
+
+/** Every subcommand of `nebula`. */
+export const COMMANDS: readonly NebulaCommand[] = [
+  parts("server", "startServer", "manager, gateway and reporter in one process; needs no other server"),
+  parts("manager", "startManagerAlone", "a manager by itself: the API as gRPC, and the workers' watches"),
+  parts("gateway", "startGatewayAlone", "a gateway by itself: the API as JSON over HTTP, on top of managers"),
+  parts("reporter", "startReporterAlone", "a reporter by itself: takes reports from the bus into the store"),
+  {
+    name: "worker",
+    summary: "a worker: makes this machine's Docker Engine as its device_group's config says",
+    ownFlags: [],
+    run: async (context) => (await import("./run-worker.ts")).runWorker(context),
+  },
+  {
+    name: "migrate",
+    summary: "brings a store up to date, and sets it right after a restore",
+    ownFlags: [
+      {
+        name: "after-restore",
+        switch: true,
+        placeholder: "",
+        meaning: "The store is a restored backup: have devices follow it again (raises the epoch).",
+      },
+    ],
+    run: async (context) => (await import("./migrate.ts")).migrate(context),
+  },
+  {
+    name: "backup",
+    summary: "copies a sqlite store whole, while the server runs",
+    ownFlags: [{ name: "to", switch: false, placeholder: "FOLDER", meaning: "Where to: a folder that is not there yet." }],
+    run: async (context) => (await import("./backup.ts")).backup(context),
+  },
+];

@@ -1,0 +1,48 @@
+import { strict as assert } from "node:assert";
+import { VERSION } from "../../common/version.ts";
+import type { NebulaIo } from "./command.ts";
+import { COMMANDS } from "./commands.ts";
+import { runNebula } from "./main.ts";
+
+async function run(args: readonly string[], env: NebulaIo["env"] = {}) {
+  const out: string[] = [];
+  const errors: string[] = [];
+  const io: NebulaIo = { env, readFile: () => "", print: (line) => out.push(line), complain: (line) => errors.push(line), terminal: false };
+  return { code: await runNebula(COMMANDS, args, io), out: out.join("\n"), errors };
+}
+
+describe("nebula", () => {
+  it("lists its commands, and tells its version", async () => {
+    const { code, out } = await run(["--help"]);
+    assert.equal(code, 0);
+    for (const { name } of COMMANDS) assert.match(out, new RegExp(`^  ${name} `, "m"));
+    assert.equal((await run([])).code, 1);
+    assert.deepEqual(await run(["--version"]), { code: 0, out: `nebula ${VERSION}`, errors: [] });
+  });
+
+  it("explains a command with its own flags and its settings, wherever --help stands", async () => {
+    for (const { name, ownFlags } of COMMANDS) {
+      const { code, out } = await run([name, "--no-such-flag", "--help"]);
+      assert.equal(code, 0);
+      assert.ok(out.startsWith(`Usage: nebula ${name} `));
+      for (const flag of ownFlags) assert.ok(out.includes(`--${flag.name}`), flag.name);
+      assert.match(out, /--log-level, NEBULA_LOG_LEVEL \(info\)/);
+    }
+  });
+
+  it("names the nearest command", async () => {
+    assert.deepEqual(await run(["sever"]), { code: 1, out: "", errors: ["nebula: there is no command sever: did you mean nebula server?"] });
+  });
+
+  it("tells everything that is wrong with the settings, a line each", async () => {
+    const { code, errors } = await run(["server", "--cache-time", "soon", "--colour"], { NEBULA_REDIRECT: "maybe" });
+    assert.equal(code, 1);
+    assert.equal(errors.length, 3);
+    for (const line of errors) assert.ok(line.startsWith("nebula: "), line);
+  });
+
+  it("wants to know where a backup goes to, and which store to migrate", async () => {
+    assert.match((await run(["backup"])).errors.join(), /--to is needed/);
+    assert.match((await run(["migrate", "--data", "/nowhere/at/all"])).errors.join(), /there is no store \/nowhere\/at\/all/);
+  });
+});

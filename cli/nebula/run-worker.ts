@@ -1,0 +1,46 @@
+import { systemClock } from "../../common/clock/system-clock.ts";
+import { createLog, type Log } from "../../common/log/log.ts";
+import { formatAddress } from "../../common/settings/parse-listen-address.ts";
+import type { Settings } from "../../common/settings/settings.ts";
+import { VERSION } from "../../common/version.ts";
+import { startWorker } from "../../worker/main.ts";
+import type { CommandContext } from "./command.ts";
+import { aborted, onStopSignal } from "./stop-signals.ts";
+
+/** Runs a worker until the process is told to stop; answers the exit code. */
+export async function runWorker({ settings, io }: CommandContext): Promise<number> {
+  const stop = onStopSignal(io.complain);
+  const log = createLog({ level: settings.logLevel, part: "worker" });
+  await using stack = new AsyncDisposableStack();
+  let ready = false;
+  stack.use(await openMetrics(settings, () => ready, log));
+  const worker = stack.use(await startWorker({ settings, clock: systemClock, log }));
+  const { protocol } = settings.server;
+  io.print(`Nebula ${VERSION}: worker of device_group ${settings.deviceGroup}, at ${protocol}://${formatAddress(settings.server)}`);
+  worker.deviceId.then(
+    (deviceId) => {
+      ready = true;
+      io.print(`  this device is ${deviceId}`);
+    },
+    () => {}, // `ended` tells
+  );
+  const failed = await Promise.race([
+    aborted(stop).then(() => false),
+    worker.ended.then(
+      () => false,
+      () => true,
+    ),
+  ]);
+  return failed ? 1 : 0;
+}
+
+/** A worker on a small device has no figures unless they are asked for, and then loads nothing for them. */
+async function openMetrics(settings: Settings, ready: () => boolean, log: Log): Promise<AsyncDisposable> {
+  if (settings.metricsListen === undefined) return { [Symbol.asyncDispose]: async () => {} };
+  const [{ createRegistry }, { startMetricsServer }] = await Promise.all([
+    import("../../common/metrics/registry.ts"),
+    import("../../common/metrics/metrics-server.ts"),
+  ]);
+  const missing = () => (ready() ? [] : ["the Docker Engine was not reached yet"]);
+  return await startMetricsServer({ listen: settings.metricsListen, registry: createRegistry(), ready: missing, log });
+}

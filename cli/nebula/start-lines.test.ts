@@ -1,0 +1,39 @@
+import { strict as assert } from "node:assert";
+import { type Started, startLines } from "./start-lines.ts";
+
+const started: Started = {
+  settings: { admin: { user: "admin", password: undefined, token: undefined }, authEnabled: true },
+  http: { host: "127.0.0.1", port: 8080 },
+  grpc: "127.0.0.1:50051",
+  metrics: { host: "127.0.0.1", port: 9464 },
+  secrets: { adminPassword: "hunter2", passwordFile: { path: "data/admin-password", made: true } },
+  terminal: true,
+};
+
+function login(change: Partial<Started>): string {
+  return startLines({ ...started, ...change }).find((line) => line.includes("login")) ?? "";
+}
+
+describe("what a start tells", () => {
+  it("names every address", () => {
+    const text = startLines(started).join("\n");
+    for (const address of ["http://127.0.0.1:8080", "127.0.0.1:50051", "http://127.0.0.1:9464/metrics"]) assert.ok(text.includes(address), address);
+    assert.doesNotMatch(startLines({ ...started, metrics: undefined }).join("\n"), /metrics/);
+  });
+
+  it("shows the password to a terminal, by the start that made it, and else where it is kept", () => {
+    assert.match(login({}), /admin, password hunter2 \(shown this once; kept in data\/admin-password\)/);
+    const { secrets } = started;
+    const again = { adminPassword: "hunter2", passwordFile: { path: "data/admin-password", made: false } };
+    for (const line of [login({ terminal: false }), login({ secrets: again }), login({ secrets: again, terminal: false })]) {
+      assert.match(line, /admin, password in data\/admin-password/);
+      assert.doesNotMatch(line, /hunter2/);
+    }
+    assert.ok(secrets);
+    assert.doesNotMatch(login({ secrets: { ...secrets, passwordFile: undefined } }), /hunter2/);
+  });
+
+  it("says so where everybody is admin", () => {
+    assert.match(login({ settings: { ...started.settings, authEnabled: false } }), /none: everybody is admin/);
+  });
+});

@@ -1,0 +1,126 @@
+import { randomBytes } from "node:crypto";
+import { rm } from "node:fs/promises";
+import type { Registry } from "prom-client";
+import type { Clock } from "../../common/clock/clock.ts";
+import type { Log } from "../../common/log/log.ts";
+import { type OpenedDrivers, openDrivers } from "../../common/open-drivers.ts";
+import { formatAddress } from "../../common/settings/parse-listen-address.ts";
+import { openClusterKey, openSecrets, type Secrets } from "../../common/settings/secrets.ts";
+import type { ListenAddress, Settings } from "../../common/settings/settings.ts";
+import { type RunningGateway, startGateway } from "../../gateway/main.ts";
+import { type RunningManager, startManager } from "../../manager/main.ts";
+import { type Reporter, startReporter } from "../../reporter/main.ts";
+import { asCannotListen } from "./as-cannot-listen.ts";
+
+export type StartOptions = Readonly<{
+  settings: Settings;
+  clock: Clock;
+  /** The log of a part, by its name. */
+  logOf: (part: string) => Log;
+  registry: Registry;
+}>;
+
+/** One or several parts in this process; disposing stops them in order, and closes what they used. */
+export type RunningParts = AsyncDisposable &
+  Readonly<{
+    manager: RunningManager | undefined;
+    gateway: RunningGateway | undefined;
+    reporter: Reporter | undefined;
+    /** Of a manager: what its callers are known by. */
+    secrets: Secrets | undefined;
+    /** What is not ready yet, one word or sentence each. */
+    notReady: () => readonly string[];
+  }>;
+
+/** How long each part may take to stop, milliseconds. */
+const STOP_MS = 4000;
+
+/** Starts manager, gateway and reporter in this process, on drivers that are opened once. */
+export async function startServer(options: StartOptions): Promise<RunningParts> {
+  const { settings } = options;
+  await using opening = new AsyncDisposableStack();
+  const drivers = opening.use(await openAll(options));
+  const secrets = await openSecrets(settings);
+  await using forget = new AsyncDisposableStack();
+  forget.defer(() => forgetPassword(secrets));
+  const reporter = opening.use(await openReporter(options, drivers));
+  const manager = opening.use(await openManager(options, drivers, secrets));
+  const grpcListen = boundAddress(settings, manager);
+  const gateway = opening.use(await openGateway({ ...options, settings: { ...settings, grpcListen } }, secrets));
+  forget.move();
+  return running({ manager, gateway, reporter, secrets }, opening.move());
+}
+
+/** Starts a manager alone. */
+export async function startManagerAlone(options: StartOptions): Promise<RunningParts> {
+  await using opening = new AsyncDisposableStack();
+  const drivers = opening.use(await openAll(options));
+  const secrets = await openSecrets(options.settings);
+  await using forget = new AsyncDisposableStack();
+  forget.defer(() => forgetPassword(secrets));
+  const manager = opening.use(await openManager(options, drivers, secrets));
+  forget.move();
+  return running({ manager, secrets }, opening.move());
+}
+
+/** Starts a gateway alone. */
+export async function startGatewayAlone(options: StartOptions): Promise<RunningParts> {
+  await using opening = new AsyncDisposableStack();
+  const gateway = opening.use(await openGateway(options, { clusterKey: await openClusterKey(options.settings) }));
+  return running({ gateway }, opening.move());
+}
+
+/** Starts a reporter alone. */
+export async function startReporterAlone(options: StartOptions): Promise<RunningParts> {
+  await using opening = new AsyncDisposableStack();
+  const drivers = opening.use(await openAll(options));
+  const reporter = opening.use(await openReporter(options, drivers));
+  return running({ reporter }, opening.move());
+}
+
+function openAll({ settings, clock, logOf }: StartOptions): Promise<OpenedDrivers> {
+  const address = settings.grpcAdvertise ?? formatAddress(settings.grpcListen);
+  return openDrivers({ settings, self: { address, boot: randomBytes(9).toString("base64url") }, clock, log: logOf("drivers") });
+}
+
+async function openManager(options: StartOptions, drivers: OpenedDrivers, secrets: Secrets): Promise<RunningManager> {
+  const { settings, logOf } = options;
+  try {
+    return await startManager({ ...options, log: logOf("manager"), drivers, secrets, tuning: { stopMs: STOP_MS } });
+  } catch (error) {
+    throw asCannotListen(error, settings.grpcListen, "NEBULA_GRPC_LISTEN");
+  }
+}
+
+function openGateway(options: StartOptions, secrets: { clusterKey: string }): Promise<RunningGateway> {
+  return startGateway({ ...options, log: options.logOf("gateway"), secrets, stopMs: STOP_MS });
+}
+
+function openReporter(options: StartOptions, drivers: OpenedDrivers): Promise<Reporter> {
+  return startReporter({ ...options, log: options.logOf("reporter"), drivers });
+}
+
+/** Where the manager listens, with the port as bound: what the gateway of its process dials. */
+function boundAddress({ grpcListen }: Settings, { address }: RunningManager): ListenAddress {
+  return { host: grpcListen.host, port: Number(address.slice(address.lastIndexOf(":") + 1)) };
+}
+
+/** A password that was made by a start that failed was shown to nobody: the next start makes, and shows, another. */
+async function forgetPassword({ passwordFile }: Secrets): Promise<void> {
+  if (passwordFile?.made === true) await rm(passwordFile.path, { force: true });
+}
+
+function running(parts: Partial<Omit<RunningParts, "notReady">>, opened: AsyncDisposableStack): RunningParts {
+  const { manager, gateway, reporter, secrets } = parts;
+  return {
+    manager,
+    gateway,
+    reporter,
+    secrets,
+    notReady: () => [
+      ...(gateway === undefined || gateway.ready ? [] : ["gateway: no manager answers"]),
+      ...(reporter === undefined || reporter.ready ? [] : ["reporter: the bus is not read"]),
+    ],
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
+}
