@@ -174,6 +174,23 @@ describe("the Docker Engine as it is", function () {
       await reading;
     });
 
+    it("is as good by TCP, whatever DOCKER_HOST says", async () => {
+      const port = await opened().freePort();
+      const { DOCKER_HOST } = process.env;
+      process.env.DOCKER_HOST = "tcp://192.0.2.1:1";
+      try {
+        proxy.close();
+        await once(proxy.listen(port, "127.0.0.1"), "listening");
+        await using byTcp = await openDockerRuntime({ url: `docker://127.0.0.1:${port}`, clock: systemClock, log: silentLog });
+        assert.notEqual((await byTcp.info(signal)).engineVersion, "");
+        await using bySocket = await openDockerRuntime({ url: `docker://${DOCKER_SOCKET}`, clock: systemClock, log: silentLog });
+        assert.notEqual((await bySocket.info(signal)).engineVersion, "");
+      } finally {
+        if (DOCKER_HOST === undefined) delete process.env.DOCKER_HOST;
+        else process.env.DOCKER_HOST = DOCKER_HOST;
+      }
+    });
+
     it("says that the engine is not there, and finds it again", async () => {
       const events = readEvents(watched(), signal);
       await eventually(() => paths.some((path) => path.startsWith("GET /events")));
