@@ -1,6 +1,7 @@
 import { type DescFile, type DescMessage, type DescService, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { codeOf } from "../../common/errors/codes.ts";
+import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.ts";
 import type { ServerReflectionRequest, ServerReflectionResponseSchema } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
 
 type Answer = NonNullable<MessageInitShape<typeof ServerReflectionResponseSchema>["messageResponse"]>;
@@ -14,6 +15,7 @@ export class ReflectionIndex {
   constructor(services: readonly DescService[]) {
     this.#services = services.map(({ typeName }) => typeName).sort();
     for (const service of services) this.#addFile(service.file);
+    this.#addFile(file_google_rpc_error_details); // no service names it, but errors carry it: a client that reads it shows every violation
   }
 
   answer({ messageRequest: request }: Pick<ServerReflectionRequest, "messageRequest">): Answer {

@@ -1,0 +1,72 @@
+import { strict as assert } from "node:assert";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { eventually } from "../common/testing/eventually.ts";
+import { FOREVER, IMAGE } from "./harness/engine.ts";
+import { FleetRig } from "./harness/fleet-rig.ts";
+
+/** A file system of its own in memory, so that it can be full, or read-only, for root too. */
+function mountSmall(context: Mocha.Context): { folder: string; remountReadOnly: () => void; unmount: () => void } {
+  const folder = mkdtempSync(join(tmpdir(), "nebula-e2e-small-"));
+  const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs", folder]);
+  if (mounted.status !== 0) {
+    rmSync(folder, { recursive: true });
+    if (process.env.CI === "true") throw new Error(`a file system can't be mounted: ${mounted.stderr}`);
+    context.skip();
+  }
+  return {
+    folder,
+    remountReadOnly: () => assert.equal(spawnSync("mount", ["-o", "remount,ro", folder]).status, 0),
+    unmount: () => {
+      spawnSync("umount", ["-l", folder]);
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+describe("a worker whose data folder", function () {
+  this.timeout(120_000);
+  const rig = FleetRig.describe();
+
+  for (const [how, spoil] of [
+    ["is full", ({ folder }: { folder: string }) => fill(folder)],
+    ["is read-only", ({ remountReadOnly }: { remountReadOnly: () => void }) => remountReadOnly()],
+  ] as const) {
+    it(`${how} goes on, reports state_not_saved, and, started again, takes nothing backwards`, async function () {
+      const small = mountSmall(this);
+      rig.defer(() => small.unmount());
+      const web = rig.name("web");
+      await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER, envVars: { VERSION: "1" } });
+      const { engine, worker } = await rig.device([web], { dataDir: small.folder });
+      await engine.settled(web, 1);
+      await rig.api.appStatus(worker.deviceId, web, ({ appliedRevision }) => appliedRevision === 1n);
+      spoil(small);
+      await rig.api.updateApp(web, { envVars: { VERSION: "2" } });
+      const [newest] = await engine.settled(web, 1, ({ Config }) => Config.Env.includes("VERSION=2"));
+      await eventually(
+        async () => (await rig.api.device(worker.deviceId))?.report?.problems.some(({ code }) => code === "state_not_saved") === true,
+        { timeoutMs: 20_000 },
+      );
+      await worker.kill();
+      // without a manager it has only what it saved, revision 1, and what the labels of its containers say
+      worker.startAgain({ server: { grpcUrl: "grpc://127.0.0.1:1", password: "none" } });
+      await eventually(() => worker.program.output.length > 0, { timeoutMs: 20_000 });
+      const until = performance.now() + 4000;
+      while (performance.now() < until) {
+        const [container] = await engine.running(web);
+        assert.equal(container?.Id, newest?.Id, "the newer container was taken back");
+        await new Promise((resolve) => setTimeout(resolve, 200));
+      }
+    });
+  }
+});
+
+function fill(folder: string): void {
+  try {
+    writeFileSync(join(folder, "filling"), Buffer.alloc(1024 * 1024));
+  } catch {
+    // full is what was wanted
+  }
+}
