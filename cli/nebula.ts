@@ -9,6 +9,7 @@ for (const stream of [process.stdout, process.stderr]) stream.on("error", () => 
 process.exitCode = await runNebula(COMMANDS, process.argv.slice(2), {
   env: process.env,
   readFile: (path) => readFileSync(path, "utf8"),
+  write: (text) => void process.stdout.write(text),
   print: (line) => void process.stdout.write(`${line}\n`),
   complain: (line) => void process.stderr.write(`${line}\n`),
   terminal: process.stdout.isTTY === true,

@@ -6,6 +6,8 @@ import type { Settings } from "../../common/settings/settings.ts";
 export type NebulaIo = Readonly<{
   env: Environment;
   readFile: (path: string) => string;
+  /** Writes to standard output as it is. */
+  write: (text: string) => void;
   /** Writes a line to standard output. */
   print: (line: string) => void;
   /** Writes a line to standard error. */
@@ -19,13 +21,18 @@ export type CommandContext = Readonly<{ settings: Settings; own: ReadonlyMap<str
 /** A flag of a command that is no setting. */
 export type OwnFlag = FlagName & Readonly<{ placeholder: string; meaning: string }>;
 
-/** A subcommand of `nebula`. */
-export type NebulaCommand = Readonly<{
-  /** Its name, which also says which settings it takes. */
-  name: Command;
+type Described = Readonly<{
   /** One line for the list of commands. */
   summary: string;
   ownFlags: readonly OwnFlag[];
-  /** Answers the exit code; throws NebulaErrors, whose message is all that is shown. */
-  run(context: CommandContext): Promise<number>;
 }>;
+
+/** A subcommand that takes settings: its name says which. `run` answers the exit code; it throws NebulaErrors, whose message is all that is shown. */
+export type SettingsCommand = Described & Readonly<{ kind: "settings"; name: Command; run: (context: CommandContext) => Promise<number> }>;
+
+/** A subcommand that takes its own flags alone. */
+export type PlainCommand = Described &
+  Readonly<{ kind: "plain"; name: string; run: (context: Pick<CommandContext, "own" | "io">) => Promise<number> }>;
+
+/** A subcommand of `nebula`. */
+export type NebulaCommand = SettingsCommand | PlainCommand;

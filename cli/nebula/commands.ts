@@ -5,6 +5,7 @@ type Alone = "startServer" | "startManagerAlone" | "startGatewayAlone" | "startR
 /** A command loads what it needs when it runs: a worker has no use for a manager's code. */
 function parts(name: "server" | "manager" | "gateway" | "reporter", start: Alone, summary: string): NebulaCommand {
   return {
+    kind: "settings",
     name,
     summary,
     ownFlags: [],
@@ -22,12 +23,14 @@ export const COMMANDS: readonly NebulaCommand[] = [
   parts("gateway", "startGatewayAlone", "a gateway by itself: the API as JSON over HTTP, on top of managers"),
   parts("reporter", "startReporterAlone", "a reporter by itself: takes reports from the bus into the store"),
   {
+    kind: "settings",
     name: "worker",
     summary: "a worker: makes this machine's Docker Engine as its device_group's config says",
     ownFlags: [],
     run: async (context) => (await import("./run-worker.ts")).runWorker(context),
   },
   {
+    kind: "settings",
     name: "migrate",
     summary: "brings a store up to date, and sets it right after a restore",
     ownFlags: [
@@ -41,9 +44,20 @@ export const COMMANDS: readonly NebulaCommand[] = [
     run: async (context) => (await import("./migrate.ts")).migrate(context),
   },
   {
+    kind: "settings",
     name: "backup",
     summary: "copies a sqlite store whole, while the server runs",
     ownFlags: [{ name: "to", switch: false, placeholder: "FOLDER", meaning: "Where to: a folder that is not there yet." }],
     run: async (context) => (await import("./backup.ts")).backup(context),
+  },
+  {
+    kind: "plain",
+    name: "demo",
+    summary: "the tour: a server, a fleet of simulated devices and this machine's own, a change, a summary",
+    ownFlags: [
+      { name: "keep", switch: true, placeholder: "", meaning: "Stay up after the summary, until interrupted." },
+      { name: "devices", switch: false, placeholder: "N", meaning: "How many simulated devices, 1 to 2000. Default: 100." },
+    ],
+    run: async (context) => (await import("./run-demo.ts")).demo(context),
   },
 ];

@@ -14,15 +14,16 @@ export function overview(commands: readonly NebulaCommand[]): string {
 }
 
 /** One command with its own flags and its settings. */
-export function commandHelp({ name, summary, ownFlags }: NebulaCommand): string {
+export function commandHelp(command: NebulaCommand): string {
+  const { name, summary, ownFlags } = command;
   const own = ownFlags.map((flag) => `  --${[flag.name, flag.placeholder].join(" ").trimEnd()}  ${flag.meaning}`);
   return [
     `Usage: nebula ${name} [FLAGS]`,
     "",
     `${summary[0]?.toUpperCase()}${summary.slice(1)}.`,
     ...(own.length === 0 ? [] : ["", "Flags:", ...own]),
-    "",
-    "Settings, as a flag, a variable, or a key of the settings file (docs/settings.md):",
-    settingsHelp(name),
+    ...(command.kind === "settings"
+      ? ["", "Settings, as a flag, a variable, or a key of the settings file (docs/settings.md):", settingsHelp(command.name)]
+      : []),
   ].join("\n");
 }

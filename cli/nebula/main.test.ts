@@ -7,7 +7,14 @@ import { runNebula } from "./main.ts";
 async function run(args: readonly string[], env: NebulaIo["env"] = {}) {
   const out: string[] = [];
   const errors: string[] = [];
-  const io: NebulaIo = { env, readFile: () => "", print: (line) => out.push(line), complain: (line) => errors.push(line), terminal: false };
+  const io: NebulaIo = {
+    env,
+    readFile: () => "",
+    write: (text) => out.push(text),
+    print: (line) => out.push(line),
+    complain: (line) => errors.push(line),
+    terminal: false,
+  };
   return { code: await runNebula(COMMANDS, args, io), out: out.join("\n"), errors };
 }
 
@@ -21,12 +28,12 @@ describe("nebula", () => {
   });
 
   it("explains a command with its own flags and its settings, wherever --help stands", async () => {
-    for (const { name, ownFlags } of COMMANDS) {
+    for (const { kind, name, ownFlags } of COMMANDS) {
       const { code, out } = await run([name, "--no-such-flag", "--help"]);
       assert.equal(code, 0);
       assert.ok(out.startsWith(`Usage: nebula ${name} `));
       for (const flag of ownFlags) assert.ok(out.includes(`--${flag.name}`), flag.name);
-      assert.match(out, /--log-level, NEBULA_LOG_LEVEL \(info\)/);
+      assert.equal(/--log-level, NEBULA_LOG_LEVEL \(info\)/.test(out), kind === "settings", name);
     }
   });
 
@@ -39,6 +46,13 @@ describe("nebula", () => {
     assert.equal(code, 1);
     assert.equal(errors.length, 3);
     for (const line of errors) assert.ok(line.startsWith("nebula: "), line);
+  });
+
+  it("tells what is wrong with a command's own flags", async () => {
+    assert.deepEqual((await run(["demo", "--device", "5", "--keep"])).errors, [
+      "nebula: --device: is no flag of nebula demo: see nebula demo --help",
+    ]);
+    assert.deepEqual((await run(["demo", "--devices", "many"])).errors, ['nebula: --devices: "many" is no whole number within 1 to 2000']);
   });
 
   it("wants to know where a backup goes to, and which store to migrate", async () => {

@@ -1,4 +1,7 @@
-import { isNebulaError } from "../../common/errors/nebula-error.ts";
+import { assertNever } from "../../common/errors/assert-never.ts";
+import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
+import { parseBool } from "../../common/settings/parse-word.ts";
+import { type FlagName, readFlags } from "../../common/settings/read-flags.ts";
 import { resolveSettings } from "../../common/settings/resolve-settings.ts";
 import { nearestName } from "../../common/validation/nearest-name.ts";
 import { VERSION } from "../../common/version.ts";
@@ -29,18 +32,33 @@ export async function runNebula(commands: readonly NebulaCommand[], [name, ...ar
     return 0;
   }
   try {
-    const { settings, own, warnings } = resolveSettings({
-      command: command.name,
-      args,
-      env: io.env,
-      readFile: io.readFile,
-      ownFlags: command.ownFlags,
-    });
-    for (const warning of warnings) io.complain(`nebula: warning: ${warning}`);
-    return await command.run({ settings, own, io });
+    return await runCommand(command, args, io);
   } catch (error) {
     if (!isNebulaError(error)) throw error;
     for (const line of error.message.split("\n")) io.complain(`nebula: ${line}`);
     return 1;
   }
+}
+
+async function runCommand(command: NebulaCommand, args: readonly string[], io: NebulaIo): Promise<number> {
+  const { ownFlags } = command;
+  switch (command.kind) {
+    case "plain":
+      return await command.run({ own: readOwnFlags(command.name, args, ownFlags), io });
+    case "settings": {
+      const { settings, own, warnings } = resolveSettings({ command: command.name, args, env: io.env, readFile: io.readFile, ownFlags });
+      for (const warning of warnings) io.complain(`nebula: warning: ${warning}`);
+      return await command.run({ settings, own, io });
+    }
+    default:
+      return assertNever(command);
+  }
+}
+
+function readOwnFlags(name: string, args: readonly string[], ownFlags: readonly FlagName[]): ReadonlyMap<string, string> {
+  const isSwitchValue = (word: string) => parseBool(word).kind === "value";
+  const { flags, violations } = readFlags(args, ownFlags, isSwitchValue, () => `is no flag of nebula ${name}: see nebula ${name} --help`);
+  if (violations.length > 0)
+    throw new NebulaError("invalid_argument", violations.map(({ field, description }) => `${field}: ${description}`).join("\n"), { violations });
+  return flags;
 }
