@@ -1,11 +1,13 @@
 import { type Parser, value, wrong } from "./parsed.ts";
 
-/** A URL of a driver by its schemes, as `sqlite:` or `redis://`. What follows the scheme is the driver's own to read. */
-export function driverUrl(schemes: readonly string[], examples: string): Parser<string> {
+/**
+ * A URL of a driver. What follows a scheme is the driver's own to read.
+ * @param whole what is a URL as it is: `memory:`
+ * @param schemes beginnings of URLs: `redis://`
+ */
+export function driverUrl(whole: readonly string[], schemes: readonly string[], examples: string): Parser<string> {
   return (text) => {
-    const known = schemes.some((scheme) =>
-      scheme.endsWith("://") ? text.length > scheme.length && text.startsWith(scheme) : text.startsWith(scheme),
-    );
+    const known = whole.includes(text) || schemes.some((scheme) => text.length > scheme.length && text.startsWith(scheme));
     return known ? value(text) : wrong(`is no URL that is known here: give ${examples}`);
   };
 }

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import fc from "fast-check";
-import { carriesPassword, withoutPassword } from "./parse-driver-url.ts";
+import { carriesPassword, driverUrl, withoutPassword } from "./parse-driver-url.ts";
 import { durationBetween, formatDuration, knownDuration, parseDuration } from "./parse-duration.ts";
 import { formatAddress, isLoopback, parseListenAddress, parseListenAddressOrOff } from "./parse-listen-address.ts";
 import { parseManagers, parseServerUrl } from "./parse-server-url.ts";
@@ -73,6 +73,15 @@ describe("a server's URL", () => {
       { protocol: "grpc", host: "b", port: 2 },
     ]);
     for (const text of ["", ",", "http://a:1", "grpc://a:1,grpc://b:x"]) assert.ok(isWrong(parseManagers(text)), text);
+  });
+});
+
+describe("a driver's URL", () => {
+  it("is a scheme that is known, with something behind it where it leads somewhere", () => {
+    const parse = driverUrl(["memory:"], ["redis://"], "memory: or redis://host");
+    assert.equal(taken(parse("memory:")), "memory:");
+    assert.equal(taken(parse("redis://h:1")), "redis://h:1");
+    for (const text of ["", "memory", "memory:x", "redis://", "amqp://h"]) assert.ok(isWrong(parse(text)), text);
   });
 });
 

@@ -134,7 +134,7 @@ export const SETTINGS = {
   }),
   store: setting({
     variable: "NEBULA_STORE",
-    parse: driverUrl(["sqlite:", "cassandra://"], "sqlite: (in NEBULA_DATA), or cassandra://host:9042,host2:9042/keyspace?dc=datacenter1&user=..."),
+    parse: driverUrl(["sqlite:"], ["cassandra://"], "sqlite: (in NEBULA_DATA), or cassandra://host:9042,host2:9042/keyspace?dc=datacenter1&user=..."),
     fallback: "sqlite:",
     defaultText: "sqlite: (in NEBULA_DATA)",
     parts: [...SERVER, "migrate", "backup"],
@@ -142,7 +142,9 @@ export const SETTINGS = {
   }),
   reports: setting({
     variable: "NEBULA_REPORTS",
-    parse: orUndefined(driverUrl(["sqlite:", "cassandra://"], "sqlite: (in NEBULA_DATA), or cassandra://host:9042/keyspace?dc=datacenter1&user=...")),
+    parse: orUndefined(
+      driverUrl(["sqlite:"], ["cassandra://"], "sqlite: (in NEBULA_DATA), or cassandra://host:9042/keyspace?dc=datacenter1&user=..."),
+    ),
     fallback: undefined,
     defaultText: "as NEBULA_STORE",
     parts: ["manager", "reporter", "backup"],
@@ -150,7 +152,7 @@ export const SETTINGS = {
   }),
   redis: setting({
     variable: "NEBULA_REDIS",
-    parse: driverUrl(["memory:", "redis://", "rediss://", "redis-sentinel://", "redis-cluster://"], "memory: (one process), or redis://host:6379"),
+    parse: driverUrl(["memory:"], ["redis://", "rediss://", "redis-sentinel://", "redis-cluster://"], "memory: (one process), or redis://host:6379"),
     fallback: "memory:",
     defaultText: "memory:",
     parts: SERVER,
@@ -159,7 +161,7 @@ export const SETTINGS = {
   bus: setting({
     variable: "NEBULA_BUS",
     aliases: [kafkaAddress],
-    parse: driverUrl(["memory:", "kafka://"], "memory: (one process), or kafka://host:9092,host2:9092/nebula-reports"),
+    parse: driverUrl(["memory:"], ["kafka://"], "memory: (one process), or kafka://host:9092,host2:9092/nebula-reports"),
     fallback: "memory:",
     defaultText: "memory:",
     parts: ["manager", "reporter"],
@@ -273,7 +275,7 @@ export const SETTINGS = {
   }),
   runtime: setting({
     variable: "NEBULA_RUNTIME",
-    parse: driverUrl(["docker://", "simulated:"], "docker:///var/run/docker.sock, docker://host:port, or simulated:"),
+    parse: driverUrl(["simulated:"], ["docker://", "simulated:?"], "docker:///var/run/docker.sock, docker://host:port, or simulated:"),
     fallback: "docker:///var/run/docker.sock",
     defaultText: "docker:///var/run/docker.sock",
     parts: ["worker"],
