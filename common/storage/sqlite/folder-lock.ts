@@ -6,6 +6,9 @@ import { resultCode } from "./open-database.ts";
 /** SQLite's result code for a lock that somebody else holds. */
 const SQLITE_BUSY = 5;
 
+/** Open locks. The garbage collector closes a connection that nothing refers to: without this a caller that drops what it got would drop the lock. */
+const held = new Set<DatabaseSync>();
+
 /**
  * Makes this process the only one that writes to a data folder, until disposed. It is a lock of the operating system (SQLite's on a file of its own): it goes
  * with the process, however that ends, so nothing stale is left behind.
@@ -27,6 +30,11 @@ export function lockFolder(folder: string): Disposable {
     }
     throw new NebulaError("unavailable", `the data folder ${folder} can't be used: ${messageOf(error)}`, { cause: error });
   }
-  const held = database;
-  return { [Symbol.dispose]: () => held.close() };
+  const lock = database;
+  held.add(lock);
+  return {
+    [Symbol.dispose]: () => {
+      if (held.delete(lock)) lock.close();
+    },
+  };
 }
