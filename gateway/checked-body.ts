@@ -11,17 +11,18 @@ export const BODY_LIMIT = 4 * 1024 * 1024;
 const ENVELOPE_BYTES = 5;
 
 /**
- * A request's body, whole, as one chunk. It is held to the limit while it is read, and, where it is binary, must be a message: Connect itself answers `internal`
- * to bytes that are none, which is the caller's fault and no fault of ours.
+ * A request's body, whole, as one chunk. It is held to the limit while it is read, and has to be one message: Connect itself answers `internal` to bytes that
+ * are none, which is the caller's fault and no fault of ours. Whether JSON is a message Connect tells by itself.
  */
 export async function* checkedBody(request: IncomingMessage, input: DescMessage): AsyncGenerator<Uint8Array, void> {
   const bytes = await readBody(request);
-  const message = binaryMessage(bytes, request.headers["content-type"] ?? "");
-  if (message !== undefined) {
+  const contentType = request.headers["content-type"] ?? "";
+  const message = isEnveloped(contentType) ? messageInEnvelope(bytes) : bytes;
+  if (isBinary(contentType)) {
     try {
       fromBinary(input, message);
     } catch (error) {
-      throw new ConnectError(`the request is no ${input.typeName}: ${messageOf(error)}`, Code.InvalidArgument);
+      throw invalid(`the request is no ${input.typeName}: ${messageOf(error)}`);
     }
   }
   if (bytes.length > 0) yield bytes;
@@ -49,12 +50,23 @@ function tooLarge(): ConnectError {
   return new ConnectError(`the request's body is larger than ${BODY_LIMIT} bytes (4 MiB): send less at once`, Code.ResourceExhausted);
 }
 
-/** The bytes that have to be a message; undefined: the body is no binary one, or compressed, or cut short, which Connect tells by itself. */
-function binaryMessage(bytes: Uint8Array, contentType: string): Uint8Array | undefined {
-  if (/^application\/(proto|x-protobuf)\s*(;|$)/i.test(contentType)) return bytes;
-  if (!/^application\/(connect\+proto|grpc(-web)?(\+proto)?)\s*(;|$)/i.test(contentType)) return undefined;
-  const compressedOrCut = bytes.length < ENVELOPE_BYTES || bytes[0] !== 0;
-  if (compressedOrCut) return undefined;
+function isEnveloped(contentType: string): boolean {
+  return /^application\/(connect\+|grpc-web)/i.test(contentType);
+}
+
+function isBinary(contentType: string): boolean {
+  return /^application\/(proto|connect\+proto|grpc-web(\+proto)?)\s*(;|$)/i.test(contentType);
+}
+
+/** What is in the one envelope that a request consists of. */
+function messageInEnvelope(bytes: Uint8Array): Uint8Array {
+  if (bytes.length < ENVELOPE_BYTES) throw invalid("the request ends before its message");
+  if (bytes[0] !== 0) throw invalid("the request's message is compressed, or marked as something else: send it as it is");
   const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(1);
-  return length <= bytes.length - ENVELOPE_BYTES ? bytes.subarray(ENVELOPE_BYTES, ENVELOPE_BYTES + length) : undefined;
+  if (length !== bytes.length - ENVELOPE_BYTES) throw invalid("the request is not one message of the length that it says");
+  return bytes.subarray(ENVELOPE_BYTES);
+}
+
+function invalid(message: string): ConnectError {
+  return new ConnectError(message, Code.InvalidArgument);
 }

@@ -12,6 +12,9 @@ import type { ManagerPool } from "./manager-pool.ts";
 /** How long a manager may take for a call that is no stream, milliseconds. A caller may ask for less. */
 const UNARY_MS = 60_000;
 
+/** The longest deadline that a caller may ask for, milliseconds: a timer can't be set beyond 24 days. */
+export const LONGEST_MS = 7 * 86_400_000;
+
 export type ForwarderOptions = Readonly<{
   pool: ManagerPool;
   partToken: string;
@@ -65,6 +68,7 @@ export function createForwarder({ pool, partToken, stopping, log }: ForwarderOpt
   const router = createConnectRouter({
     grpc: false, // it needs HTTP/2; the managers speak it
     jsonOptions: JSON_OPTIONS,
+    maxTimeoutMs: LONGEST_MS,
     acceptCompression: [], // a compressed stream costs memory per device, and a compressed request may hide any size
   });
   for (const method of API_SERVICES.flatMap((service) => service.methods)) {

@@ -7,11 +7,8 @@ import type { Log } from "../common/log/log.ts";
 import { readBody } from "./checked-body.ts";
 import { asConnectError, errorJson, sendError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
-import type { Forwarder } from "./forwarder.ts";
+import { type Forwarder, LONGEST_MS } from "./forwarder.ts";
 import { JSON_OPTIONS } from "./json-options.ts";
-
-/** The longest deadline that a caller may ask for, milliseconds. */
-const LONGEST_MS = 365 * 86_400_000;
 
 /**
  * Answers a server stream to a plain JSON request, so that it can be read with curl: one JSON message a line, as they come. An error before the first message
