@@ -1,0 +1,46 @@
+/** What the bench asks one process of its fleet. Devices are numbers, their own within the whole fleet. */
+export type FleetCommand =
+  /** Connect devices; at most `concurrency` of them wait for their first message at a time. */
+  | { kind: "connect"; target: FleetTarget; firstDevice: number; count: number; concurrency: number }
+  /** Wait for one message on every device that reads; `reports`: each answers it with a report. */
+  | { kind: "arm"; reports: boolean }
+  /** Drop this many devices and connect them again, at once. */
+  | { kind: "reconnect"; count: number }
+  /** Have this many devices stop reading. */
+  | { kind: "stick"; count: number }
+  /** Have every device that reads ping, and wait for the answers: the server has heard of all of them. */
+  | { kind: "ping" }
+  /** Send this many pings on one device, `everyMs` apart, then one report, then connect it anew; tell the bytes. */
+  | { kind: "measure-traffic"; pings: number; everyMs: number };
+
+export type FleetTarget = Readonly<{
+  protocol: "grpc" | "nats";
+  port: number;
+  /** Headers of a grpc call. */
+  headers: Readonly<Record<string, string>>;
+  deviceGroup: string;
+  /** Etag of the config of now. Only the reconnect whose bytes are counted names it; the others hold nothing, and get the config. */
+  etag: string;
+}>;
+
+/** What the process answers. Times are `sharedNow`, or lengths of time, milliseconds. */
+export type FleetAnswer =
+  | { kind: "connected"; tookMs: number }
+  | { kind: "armed" }
+  | { kind: "arrived"; at: Float64Array }
+  | { kind: "reported"; at: number }
+  | { kind: "reconnected"; tookMs: number }
+  | { kind: "stuck" }
+  | { kind: "ponged" }
+  | { kind: "traffic"; ping: Traffic; report: Traffic; reconnect: Traffic }
+  | { kind: "failed"; reason: string };
+
+/** What went over the wire in both directions: bytes of TCP's payload, and packets. */
+export type Traffic = Readonly<{ bytes: number; packets: number }>;
+
+const clockOffset = Number(process.hrtime.bigint()) / 1e6 - performance.now();
+
+/** The monotonic clock that all processes of the machine share, milliseconds. */
+export function sharedNow(): number {
+  return performance.now() + clockOffset;
+}

@@ -1,0 +1,67 @@
+import type { Socket } from "node:net";
+import type { Device, DeviceListener, DeviceTarget } from "./device.ts";
+import { FrameReader } from "./frame-reader.ts";
+import { CLIENT_HELLO, grpcRequest, PING, pingAck, SETTINGS_ACK } from "./h2-frames.ts";
+import { openLightSocket } from "./light-socket.ts";
+
+const WATCH_STREAM = 1;
+
+/** A device that speaks gRPC with canned HTTP/2 frames. */
+export class GrpcDevice implements Device {
+  readonly index: number;
+  readonly #socket: Socket;
+  #nextStream = WATCH_STREAM + 2;
+
+  /** @param watch header block and message of its watch */
+  constructor(index: number, target: DeviceTarget, watch: { headerBlock: Uint8Array; message: Uint8Array }, listener: DeviceListener) {
+    this.index = index;
+    const reader = new FrameReader(
+      {
+        onMessage: () => listener.onMessage(this),
+        onSettings: () => this.#socket.write(SETTINGS_ACK),
+        onPing: (payload) => this.#socket.write(pingAck(payload)),
+        onPong: () => listener.onPong(this),
+        onEnd: (streamId, withData) => {
+          if (streamId > WATCH_STREAM) listener.onAnswer(this, withData);
+          else listener.onLost(this, `the server ended ${streamId === 0 ? "the connection" : "the watch"}`);
+        },
+      },
+      WATCH_STREAM,
+    );
+    this.#socket = openLightSocket(target, {
+      onData: (chunk, length) => reader.read(chunk, length),
+      onLost: (reason) => listener.onLost(this, reason),
+    });
+    this.#socket.write(Buffer.concat([CLIENT_HELLO, grpcRequest(WATCH_STREAM, watch.headerBlock, watch.message)]));
+  }
+
+  get localPort(): number | undefined {
+    return this.#socket.localPort;
+  }
+
+  get bytesRead(): number {
+    return this.#socket.bytesRead;
+  }
+
+  get bytesWritten(): number {
+    return this.#socket.bytesWritten;
+  }
+
+  /** A unary call beside the watch. */
+  call(headerBlock: Uint8Array, message: Uint8Array): void {
+    this.#socket.write(grpcRequest(this.#nextStream, headerBlock, message));
+    this.#nextStream += 2;
+  }
+
+  ping(): void {
+    this.#socket.write(PING);
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  close(): void {
+    this.#socket.removeAllListeners("end").destroy();
+  }
+}

@@ -1,0 +1,30 @@
+import type { SubjectName } from "../subjects/subject.ts";
+
+/** Figures of one run of one subject. Times are milliseconds, sizes bytes; CPU is the server's, microseconds, unless it says fleet. */
+export type RunFigures = Readonly<{
+  connectionsPerSecond: number;
+  bytesPerDevice: number;
+  bytesPerDeviceAfterPushes: number;
+  cpuUsPerWatch: number;
+  cpuUsPerPush: number;
+  /** From the answer to the change until the devices have it. */
+  lastDeviceMs: number;
+  p50Ms: number;
+  p99Ms: number;
+  /** Share of their processors' time that the fleet's processes used during pushes, and during the reconnects: near 1 it is the fleet that is measured. */
+  fleetBusyPushing: number;
+  fleetBusyReconnecting: number;
+  reconnectedMs: number;
+  /** A small fleet, large pushes: from asking for a push until the last of the devices that read has it, before others stop reading and while they do; what the server's memory grew by for each of those. */
+  beforeStuckLastDeviceMs: number;
+  stuckLastDeviceMs: number;
+  stuckBytesPerDevice: number;
+  /** With a report of every device after each push (Nebula alone). */
+  reportsLastDeviceMs?: number;
+  reportsAllTakenMs?: number;
+  cpuUsPerReport?: number;
+}>;
+
+export type FigureName = keyof RunFigures;
+
+export type Run = Readonly<{ subject: SubjectName; figures: RunFigures }>;

@@ -1,0 +1,77 @@
+import { createServer, type ServerHttp2Stream } from "node:http2";
+import { listenWithReusePort } from "./listeners.ts";
+
+/**
+ * The floor of the runtime: node:http2 without gRPC, authentication or a store. Every request is a watch. Run by the bench, which sends {kind: "push", bytes}.
+ *
+ * It does what the manager does: batches that yield to the event loop, one pass over the streams at a time (a push during it goes to the streams that
+ * come after at once, to the others in another pass), and for each stream one write in flight and the newest bytes after it.
+ */
+
+const BATCH = 64;
+
+let newest: Uint8Array = new Uint8Array();
+
+class Watcher {
+  readonly #stream: ServerHttp2Stream;
+  #told: Uint8Array | undefined;
+  #writing = false;
+
+  constructor(stream: ServerHttp2Stream) {
+    this.#stream = stream;
+  }
+
+  advance(): void {
+    if (this.#writing || this.#told === newest || this.#stream.destroyed) return;
+    this.#told = newest;
+    this.#writing = true;
+    this.#stream.write(newest, () => {
+      this.#writing = false;
+      this.advance();
+    });
+  }
+}
+
+const watchers = new Set<Watcher>();
+let pass: Iterator<Watcher> | undefined;
+let again = false;
+
+function push(bytes: Uint8Array): void {
+  newest = bytes;
+  if (pass !== undefined) {
+    again = true;
+    return;
+  }
+  pass = watchers.values();
+  setImmediate(turn);
+}
+
+function turn(): void {
+  for (let i = 0; i < BATCH && pass !== undefined; i++) {
+    const next = pass.next();
+    if (!next.done) next.value.advance();
+    else pass = again ? watchers.values() : undefined;
+    if (next.done) again = false;
+  }
+  if (pass !== undefined) setImmediate(turn);
+}
+
+const server = createServer();
+server.on("stream", (stream: ServerHttp2Stream) => {
+  const watcher = new Watcher(stream);
+  stream.on("close", () => watchers.delete(watcher));
+  stream.on("error", () => {}); // its close follows
+  stream.respond({ ":status": 200, "content-type": "application/grpc" });
+  watchers.add(watcher);
+  watcher.advance();
+});
+server.on("sessionError", () => {}); // a peer that is gone
+
+process.on("message", (message: { kind: "push"; bytes: Uint8Array }) => {
+  push(message.bytes);
+  process.send?.({ kind: "pushing" });
+});
+process.on("disconnect", () => process.exit());
+
+const { port } = await listenWithReusePort((socket) => server.emit("connection", socket), { listeners: 8, backlog: 65_535 });
+process.send?.({ kind: "ready", port });

@@ -1,0 +1,36 @@
+import { Registry } from "prom-client";
+import { systemClock } from "../../common/clock/system-clock.ts";
+import { createLog } from "../../common/log/log.ts";
+import { openDrivers } from "../../common/open-drivers.ts";
+import { startManager } from "../../manager/main.ts";
+import { startReporter } from "../../reporter/main.ts";
+
+/** The manager under measurement, alone in its process, with a store of its own and authentication on; a reporter beside it takes what devices report. Run by the bench. */
+
+const { NEBULA_BENCH_TOKEN: adminToken, NEBULA_BENCH_DATA: dataDir } = process.env;
+if (adminToken === undefined || dataDir === undefined)
+  throw new Error("NEBULA_BENCH_TOKEN and NEBULA_BENCH_DATA are what the bench starts this with");
+
+const settings = {
+  grpcListen: { host: "127.0.0.1", port: 0 },
+  grpcAdvertise: undefined,
+  redirect: true,
+  dataDir,
+  store: "sqlite:",
+  reports: "sqlite:",
+  redis: "memory:",
+  bus: "memory:",
+  cacheTimeMs: 10_000,
+  reportTtlMs: 26 * 3_600_000,
+  authEnabled: true,
+  admin: { user: "admin" },
+};
+
+process.on("disconnect", () => process.exit());
+
+const log = createLog({ level: "warn", part: "manager" });
+const common = { clock: systemClock, log, registry: new Registry() };
+const drivers = await openDrivers({ settings, self: { address: "127.0.0.1:0", boot: "bench" }, ...common });
+await startReporter({ settings, drivers, ...common });
+const { address } = await startManager({ settings, secrets: { clusterKey: "bench", adminPassword: "bench", adminToken }, drivers, ...common });
+process.send?.({ kind: "ready", port: Number(address.slice(address.lastIndexOf(":") + 1)) });

@@ -1,0 +1,37 @@
+import { type Medians, medianOfRuns } from "./measure/median-of-runs.ts";
+import type { Run } from "./measure/run-figures.ts";
+import { TABLE_FIGURES } from "./measure/table.ts";
+import { natsInstalled } from "./servers/nats.ts";
+import { runStuck } from "./stuck-run.ts";
+import { type RunOptions, runSubject } from "./subject-run.ts";
+import { openHttp2 } from "./subjects/http2.ts";
+import { openNats } from "./subjects/nats.ts";
+import { openNebula } from "./subjects/nebula.ts";
+import { SUBJECT_NAMES, type Subject, type SubjectName, type SubjectOptions } from "./subjects/subject.ts";
+
+const OPEN: Readonly<Record<SubjectName, (options: SubjectOptions) => Promise<Subject>>> = { nebula: openNebula, http2: openHttp2, nats: openNats };
+
+export type WatchBenchOptions = RunOptions &
+  Readonly<{
+    runs: number;
+    subjects: readonly SubjectName[];
+    subject: SubjectOptions;
+  }>;
+
+/** What can be measured on this machine: nats-server is not everywhere. */
+export function subjectsHere(): readonly SubjectName[] {
+  return SUBJECT_NAMES.filter((name) => name !== "nats" || natsInstalled());
+}
+
+/** Runs each subject in turn, so often; the machine's speed drifts, and runs that take turns still compare. */
+export async function benchWatches(options: WatchBenchOptions): Promise<{ runs: Run[]; medians: Medians[] }> {
+  const runs: Run[] = [];
+  for (let run = 0; run < options.runs; run++) {
+    for (const subject of options.subjects) {
+      const fleet = await runSubject(OPEN[subject], options.subject, options);
+      const stuck = await runStuck(OPEN[subject], options.subject, options);
+      runs.push({ subject, figures: { ...fleet, ...stuck } });
+    }
+  }
+  return { runs, medians: medianOfRuns(runs, TABLE_FIGURES) };
+}

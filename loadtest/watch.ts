@@ -1,0 +1,105 @@
+import { parseArgs } from "node:util";
+import { isNebulaError, NebulaError } from "../common/errors/nebula-error.ts";
+import { idleTrafficLines, measureIdleTraffic } from "./idle-traffic.ts";
+import { figuresTable } from "./measure/table.ts";
+import { splitProcessors, stayOn } from "./processes/processors.ts";
+import { SUBJECT_NAMES, type SubjectName } from "./subjects/subject.ts";
+import { benchWatches, subjectsHere } from "./watch-bench.ts";
+
+const HELP = `npm run bench:watch -- [options]
+
+What very many watches cost: a manager, and in the same run, by the same client, a bare node:http2 server that sends the same bytes, and NATS where
+nats-server is installed. Each server stays on one processor, the fleet of light devices on the others. All of it on the loopback address. Linux only.
+
+  --devices N        connected devices (19900)
+  --runs N           runs, of which the table shows medians (3)
+  --pushes N         pushes per run (11)
+  --payload BYTES    size of the config (2048)
+  --reconnecting N   devices that drop and come back during pushes (2000)
+  --only A,B         of ${SUBJECT_NAMES.join(", ")}
+  --pings N          pings, 2 s apart, by which the traffic of an idle device is counted (100)
+  --no-traffic       leave that out
+  --json             every figure of every run, as JSON
+`;
+
+const interrupted = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+  process.once(signal, () => interrupted.abort(new NebulaError("cancelled", "interrupted")));
+
+async function main(signal: AbortSignal): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      devices: { type: "string", default: "19900" },
+      runs: { type: "string", default: "3" },
+      pushes: { type: "string", default: "11" },
+      payload: { type: "string", default: "2048" },
+      reconnecting: { type: "string", default: "2000" },
+      only: { type: "string" },
+      pings: { type: "string", default: "100" },
+      traffic: { type: "boolean", default: true },
+      json: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+    },
+    allowNegative: true,
+  });
+  if (values.help) return console.log(HELP);
+  if (process.platform !== "linux") throw new NebulaError("failed_precondition", "the bench reads /proc and pins processes: it needs Linux");
+
+  const processors = splitProcessors();
+  stayOn(processors.fleet); // the server has its own to itself
+  const devices = wholeNumber("devices", values.devices);
+  const options = {
+    devices,
+    runs: wholeNumber("runs", values.runs),
+    pushes: wholeNumber("pushes", values.pushes),
+    reconnecting: Math.min(wholeNumber("reconnecting", values.reconnecting), devices),
+    subjects: chosenSubjects(values.only),
+    payloadBytes: wholeNumber("payload", values.payload),
+    pings: wholeNumber("pings", values.pings),
+  };
+  const { runs, medians } = await benchWatches({
+    ...options,
+    settleMs: 500,
+    fleetProcessors: processors.fleet,
+    subject: { payloadBytes: options.payloadBytes, processors: processors.server, signal },
+    signal,
+    say: (line) => console.error(line),
+  });
+  const traffic = values.traffic
+    ? await measureIdleTraffic({ pings: options.pings, everyMs: 2000, processors: processors.fleet, signal })
+    : undefined;
+
+  if (values.json) {
+    const named = medians.map(({ subject, figures }) => ({ subject, figures: Object.fromEntries(figures) }));
+    return console.log(JSON.stringify({ options, medians: named, runs, traffic }, undefined, 2));
+  }
+  const where =
+    processors.server === undefined ? "all on one processor" : `the server on processor ${processors.server}, the fleet on ${processors.fleet}`;
+  console.log(`${devices} devices, ${options.payloadBytes} bytes to each, medians of ${options.runs} runs of ${options.pushes} pushes, ${where}\n`);
+  console.log(figuresTable(medians, "nebula").join("\n"));
+  if (traffic !== undefined) console.log(`\n${idleTrafficLines(traffic).join("\n")}`);
+}
+
+function chosenSubjects(only: string | undefined): readonly SubjectName[] {
+  const here = subjectsHere();
+  if (!here.includes("nats")) console.error("nats-server is not installed: its column is missing (Debian: apt-get install nats-server)");
+  if (only === undefined) return here;
+  const wanted = only.split(",");
+  const unknown = wanted.find((name) => !here.some((known) => known === name));
+  if (unknown !== undefined) throw new NebulaError("invalid_argument", `--only ${unknown}: of ${here.join(", ")}`);
+  return here.filter((name) => wanted.includes(name));
+}
+
+function wholeNumber(name: string, text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value > 0) return value;
+  throw new NebulaError("invalid_argument", `--${name} ${text}: a whole number above 0 would do`);
+}
+
+try {
+  await main(interrupted.signal);
+} catch (error) {
+  const told = isNebulaError(error) || (error instanceof TypeError && "code" in error); // the second: an option that parseArgs does not know
+  console.error(told && error instanceof Error ? error.message : error);
+  process.exitCode = interrupted.signal.aborted ? 130 : 1;
+}
