@@ -1,4 +1,4 @@
-import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import { hash, randomBytes, timingSafeEqual } from "node:crypto";
 import { FORWARDED_FOR_HEADER, PART_TOKEN_HEADER, partToken } from "../../common/access/part-token.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Principal } from "../rpc/call-context.ts";
@@ -31,8 +31,8 @@ const KEPT_CREDENTIALS = 20_000;
 
 /** Checks credentials: those of the local admin, and the part token. The secrets themselves are not kept, only keyed digests of them. */
 export function createAuthenticate({ enabled, clusterKey, admin }: AuthenticateOptions): Authenticate {
-  const key = randomBytes(32);
-  const digest = (text: string): Buffer => createHmac("sha256", key).update(text).digest();
+  const key = randomBytes(32).toString("base64");
+  const digest = (text: string): Buffer => hash("sha256", key + text, "buffer");
   const expected = {
     user: digest(admin.user),
     password: digest(admin.password),
@@ -66,7 +66,7 @@ export function createAuthenticate({ enabled, clusterKey, admin }: AuthenticateO
   function principalOf(header: string | undefined, viaPart: boolean): Principal {
     if (!enabled) return localAdmin;
     if (header !== undefined) {
-      const id = digest(header).toString("base64");
+      const id = hash("sha256", key + header, "base64");
       const known = verified.get(id);
       if (known !== undefined) return known;
       const found = verify(credentialFrom(header));

@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 /** The open connections, by their peer's address and port as gRPC names it. */
 export class Connections {
   readonly #byPeer = new Map<string, Socket>();
+  readonly #onEmpty: (() => void)[] = [];
 
   add(socket: Socket): void {
     if (socket.remoteAddress === undefined) return; // gone already
@@ -10,6 +11,7 @@ export class Connections {
     this.#byPeer.set(peer, socket);
     socket.on("close", () => {
       if (this.#byPeer.get(peer) === socket) this.#byPeer.delete(peer);
+      if (this.#byPeer.size === 0) for (const resolve of this.#onEmpty.splice(0)) resolve();
     });
   }
 
@@ -20,6 +22,11 @@ export class Connections {
 
   get size(): number {
     return this.#byPeer.size;
+  }
+
+  /** Resolves when there is no connection (any more). */
+  async empty(): Promise<void> {
+    if (this.#byPeer.size > 0) await new Promise<void>((resolve) => this.#onEmpty.push(resolve));
   }
 
   /** Ends every connection now. */

@@ -1,0 +1,157 @@
+/**
+ * The manager: one shard of the gRPC API, and the watches of its device_groups.
+ *
+ * `startManager` opens the listeners and nothing else; drivers come opened. A manager alone in a process, for a bench or a test:
+ *
+ *   await using drivers = await openDrivers({ settings, self: { address: "127.0.0.1:50051", boot: "b1" }, clock: systemClock, log });
+ *   await using manager = await startManager({ settings, secrets: { clusterKey, adminPassword, adminToken }, drivers, clock: systemClock, log, registry: new Registry() });
+ *
+ * `settings` are the part of Settings named ManagerSettings; port 0 takes a free one, and `manager.address` says which. NODE_OPTIONS that suit very many
+ * devices: --max-semi-space-size=4. The open files limit is the number of devices.
+ */
+import { hostname } from "node:os";
+import type { Server } from "@grpc/grpc-js";
+import type { Registry } from "prom-client";
+import type { Clock } from "../common/clock/clock.ts";
+import type { Drivers } from "../common/drivers.ts";
+import type { Log } from "../common/log/log.ts";
+import { formatAddress } from "../common/settings/parse-listen-address.ts";
+import type { Settings } from "../common/settings/settings.ts";
+import { createAuthenticate } from "./access/authenticate.ts";
+import { createGate } from "./access/gate.ts";
+import { advertisedAddress } from "./listen/advertised-address.ts";
+import { Connections } from "./listen/connections.ts";
+import { LISTENERS_HERE, openListeners } from "./listen/listeners.ts";
+import { createGrpcServer } from "./rpc/grpc-server.ts";
+import { createRpcMetrics } from "./rpc/rpc-metrics.ts";
+import { createServedServices } from "./services/served-services.ts";
+import { createOwnership } from "./watch/ownership.ts";
+import { RawStreams } from "./watch/raw-streams.ts";
+import { serveWatch, WATCH_PATH } from "./watch/serve-watch.ts";
+import { watchInterceptor } from "./watch/watch-call.ts";
+import { WatchHub } from "./watch/watch-hub.ts";
+import { createWatchMetrics } from "./watch/watch-metrics.ts";
+
+export type ManagerSettings = Pick<Settings, "grpcListen" | "grpcAdvertise" | "redirect" | "cacheTimeMs" | "authEnabled"> & {
+  readonly admin: Pick<Settings["admin"], "user">;
+};
+
+/** What a bench or a test may want otherwise. */
+export type ManagerTuning = Readonly<{
+  /** Listeners that share the port; more than 1 on Linux alone. */
+  listeners: number;
+  /** Connections that wait to be accepted, per listener. */
+  backlog: number;
+  /** Streams that a push writes to in one turn of the event loop. */
+  batch: number;
+  /** How often connections are looked at for silence, and how long after a push one has to be heard from. Milliseconds. */
+  silence: Readonly<{ everyMs: number; answerMs: number }>;
+  /** How long a stop waits for calls in flight, milliseconds. */
+  stopMs: number;
+}>;
+
+const TUNING: ManagerTuning = { listeners: LISTENERS_HERE, backlog: 65_535, batch: 64, silence: { everyMs: 5000, answerMs: 30_000 }, stopMs: 10_000 };
+
+export type ManagerOptions = Readonly<{
+  settings: ManagerSettings;
+  secrets: Readonly<{ clusterKey: string; adminPassword: string; adminToken?: string | undefined }>;
+  drivers: Drivers;
+  clock: Clock;
+  log: Log;
+  registry: Registry;
+  tuning?: Partial<ManagerTuning>;
+}>;
+
+export type RunningManager = AsyncDisposable & {
+  /** Where it listens, host:port, the port as bound. */
+  readonly address: string;
+  /** Open watches. */
+  readonly watches: number;
+  /** Ends the watches with a hint to come back, lets calls in flight finish, then closes; within `stopMs` in any case. The drivers stay open. */
+  stop(): Promise<void>;
+};
+
+/** Starts a manager. Rejects with `failed_precondition` when its address is taken. */
+export async function startManager({
+  settings,
+  secrets,
+  drivers,
+  clock,
+  log,
+  registry,
+  tuning: wanted = {},
+}: ManagerOptions): Promise<RunningManager> {
+  const tuning = { ...TUNING, ...wanted };
+  const authenticate = createAuthenticate({
+    enabled: settings.authEnabled,
+    clusterKey: secrets.clusterKey,
+    admin: { user: settings.admin.user, password: secrets.adminPassword, token: secrets.adminToken },
+  });
+  await using starting = new AsyncDisposableStack(); // what is open when a start fails
+  const rpc = { gate: createGate(authenticate), metrics: createRpcMetrics(registry), clock, log };
+  const connections = new Connections();
+  const rawStreams = starting.use(new RawStreams(WATCH_PATH));
+  let advertised = "";
+  const ownership = createOwnership({ membership: drivers.membership, address: () => advertised, redirect: settings.redirect });
+  const hub: WatchHub = new WatchHub({
+    ...drivers,
+    ownership,
+    clock,
+    log,
+    metrics: createWatchMetrics(registry, { streams: () => hub.streams, groups: () => hub.groups }),
+    cacheTimeMs: settings.cacheTimeMs,
+    tuning,
+  });
+  starting.defer(() => hub.stop());
+  const { services, health } = createServedServices({ drivers, ownership, rpc, clock, log, watches: () => hub.streams });
+  const watches = watchInterceptor(WATCH_PATH, rawStreams, serveWatch({ hub, connections, ...rpc }));
+  const { server, injector } = createGrpcServer(services, [watches]);
+
+  const listeners = await openListeners(settings.grpcListen, { ...tuning, log }, (socket) => {
+    connections.add(socket);
+    injector.injectConnection(socket);
+  });
+  const bound = { host: settings.grpcListen.host, port: listeners.port };
+  const advertise = advertisedAddress(settings.grpcAdvertise, bound, hostname());
+  advertised = advertise.address;
+  if (advertise.warning !== undefined) log.warn(advertise.warning);
+  const address = formatAddress(bound);
+  log.info({ address }, "the manager listens");
+
+  const opened = starting.move();
+  async function stop(): Promise<void> {
+    health.stop();
+    listeners.close();
+    await hub.stop();
+    await shutDown(server, connections, clock, tuning.stopMs);
+    await opened.disposeAsync();
+    log.info("the manager has stopped");
+  }
+
+  let stopping: Promise<void> | undefined;
+  const stopOnce = () => {
+    stopping ??= stop();
+    return stopping;
+  };
+  return {
+    address,
+    get watches() {
+      return hub.streams;
+    },
+    stop: stopOnce,
+    [Symbol.asyncDispose]: stopOnce,
+  };
+}
+
+/** Lets the calls in flight finish; connections that are not done after `withinMs` are cut. */
+async function shutDown(server: Server, connections: Connections, clock: Clock, withinMs: number): Promise<void> {
+  const done = new AbortController();
+  const late = clock.sleep(withinMs, done.signal).then(
+    () => connections.destroyAll(),
+    () => {},
+  );
+  await new Promise<void>((resolve) => server.tryShutdown(() => resolve())); // which has each connection close after its last call, but waits for none
+  await connections.empty();
+  done.abort();
+  await late;
+}

@@ -1,0 +1,83 @@
+import type { DescService } from "@bufbuild/protobuf";
+import type { UntypedHandleCall } from "@grpc/grpc-js";
+import type { Clock } from "../../common/clock/clock.ts";
+import type { Drivers } from "../../common/drivers.ts";
+import type { Log } from "../../common/log/log.ts";
+import { VERSION } from "../../common/version.ts";
+import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
+import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
+import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { AppService } from "../../gen/nebula/v1/app_pb.ts";
+import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
+import { CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
+import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
+import { DeviceService } from "../../gen/nebula/v1/device_pb.ts";
+import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
+import { ShardService } from "../../gen/nebula/v1/shard_pb.ts";
+import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
+import type { ServedService } from "../rpc/grpc-server.ts";
+import { type AnyUnaryHandler, type RpcDeps, serveUnary } from "../rpc/serve-unary.ts";
+import type { Ownership } from "../watch/ownership.ts";
+import { createAppServiceHandlers } from "./app-service.ts";
+import { createConfigServiceHandlers } from "./config-service.ts";
+import { createCronJobServiceHandlers } from "./cron-job-service.ts";
+import { createDeviceGroupServiceHandlers } from "./device-group-service.ts";
+import { createDeviceServiceHandlers } from "./device-service.ts";
+import { HealthService } from "./health-service.ts";
+import { ReflectionIndex } from "./reflection-index.ts";
+import { serveReflection } from "./reflection-service.ts";
+import { createReportServiceHandlers } from "./report-service.ts";
+import { createShardServiceHandlers } from "./shard-service.ts";
+import { createStatusServiceHandlers } from "./status-service.ts";
+
+export type ServedServicesDeps = Readonly<{
+  drivers: Drivers;
+  ownership: Ownership;
+  rpc: RpcDeps;
+  clock: Clock;
+  log: Log;
+  /** Open watches now. */
+  watches: () => number;
+}>;
+
+/** Everything that the manager serves. */
+export function createServedServices({ drivers, ownership, rpc, clock, log, watches }: ServedServicesDeps): {
+  services: readonly ServedService[];
+  health: HealthService;
+} {
+  const entities = { configStore: drivers.configStore, configCache: drivers.configCache, changeFeed: drivers.changeFeed, clock, log };
+  const status = { version: VERSION, cluster: drivers.configStore.cluster, startedAt: clock.now(), watches };
+  const unary = (service: DescService, handlers: Readonly<Record<string, AnyUnaryHandler>>): ServedService => ({
+    service,
+    methods: unaryMethods(service, handlers, rpc),
+  });
+  const nebula = [
+    unary(AppService, createAppServiceHandlers(entities)),
+    unary(CronJobService, createCronJobServiceHandlers(entities)),
+    unary(DeviceGroupService, createDeviceGroupServiceHandlers(entities)),
+    unary(ConfigService, createConfigServiceHandlers(drivers)), // its WatchConfig is taken over before it comes to a handler
+    unary(ReportService, createReportServiceHandlers({ reportBus: drivers.reportBus, reportStore: drivers.reportStore, clock, log })),
+    unary(DeviceService, createDeviceServiceHandlers({ reportStore: drivers.reportStore, log })),
+    unary(ShardService, createShardServiceHandlers({ configStore: drivers.configStore, ownership })),
+    unary(StatusService, createStatusServiceHandlers(status)),
+  ];
+
+  const health = new HealthService(nebula.map(({ service }) => service.typeName));
+  const checked = unary(Health, health.handlers);
+  const index = new ReflectionIndex([...nebula.map(({ service }) => service), Health, ServerReflection, ServerReflectionAlpha]);
+  const reflections = [ServerReflection, ServerReflectionAlpha].map((service) => ({
+    service,
+    methods: { serverReflectionInfo: serveReflection(service.method.serverReflectionInfo, index, rpc) },
+  }));
+  return { services: [...nebula, { ...checked, methods: { ...checked.methods, watch: health.watch } }, ...reflections], health };
+}
+
+/** The unary methods of a service for grpc-js, by local name. */
+function unaryMethods(service: DescService, handlers: Readonly<Record<string, AnyUnaryHandler>>, rpc: RpcDeps): Record<string, UntypedHandleCall> {
+  return Object.fromEntries(
+    service.methods.flatMap((method) => {
+      const handler = handlers[method.localName];
+      return method.methodKind !== "unary" || handler === undefined ? [] : [[method.localName, serveUnary(method, handler, rpc)]];
+    }),
+  );
+}
