@@ -6,9 +6,9 @@ import { encodeStatusDetails, STATUS_DETAILS_KEY } from "../../common/rpc/status
 /** How grpc-js takes an error of a handler. */
 export type ErrorStatus = { code: number; details: string; metadata: Metadata };
 
-/** Trailers are headers, and clients refuse long ones (8 KiB is the smallest limit in use): the message and the violations share this many bytes. */
-const MESSAGE_LIMIT = 1024;
-const DETAILS_LIMIT = 4096;
+/** Trailers are headers, and clients refuse long ones: 8 KiB is the smallest limit in use, for all of them as they travel. */
+const MESSAGE_LIMIT = 3072;
+const DETAILS_LIMIT = 3072;
 
 /** The status that a NebulaError goes out as, with as many of its violations as fit. */
 export function errorStatus(error: NebulaError): ErrorStatus {
@@ -28,7 +28,11 @@ function fittingDetails(error: NebulaError): Uint8Array | undefined {
   return undefined;
 }
 
-/** grpc-js percent-encodes the message, which throws on half a surrogate pair. */
+/** The message, or as much of its beginning as fits when it is percent-encoded, which grpc-js does (and which throws on half a surrogate pair). */
 function shorten(message: string): string {
-  return (message.length <= MESSAGE_LIMIT ? message : `${message.slice(0, MESSAGE_LIMIT - 3)}...`).toWellFormed();
+  const whole = message.toWellFormed();
+  if (whole.length <= MESSAGE_LIMIT && encodeURI(whole).length <= MESSAGE_LIMIT) return whole;
+  let kept = Math.min(whole.length, MESSAGE_LIMIT - 3);
+  while (encodeURI(`${whole.slice(0, kept)}...`.toWellFormed()).length > MESSAGE_LIMIT) kept = Math.floor(kept * 0.75);
+  return `${whole.slice(0, kept)}...`.toWellFormed();
 }

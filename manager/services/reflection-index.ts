@@ -1,5 +1,5 @@
-import { type DescFile, type DescMessage, type DescService, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
+import { type DescFile, type DescService, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { type DescriptorProto, FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { codeOf } from "../../common/errors/codes.ts";
 import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.ts";
 import type { ServerReflectionRequest, ServerReflectionResponseSchema } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
@@ -52,21 +52,25 @@ export class ReflectionIndex {
   }
 
   #addFile(file: DescFile): void {
-    if (this.#files.has(file.proto.name)) return;
-    this.#files.set(file.proto.name, file);
-    for (const service of file.services) {
-      this.#fileOfSymbol.set(service.typeName, file);
-      for (const method of service.methods) this.#fileOfSymbol.set(`${service.typeName}.${method.name}`, file);
+    const { proto } = file;
+    if (this.#files.has(proto.name)) return;
+    this.#files.set(proto.name, file);
+    const prefix = proto.package === "" ? "" : `${proto.package}.`;
+    for (const service of proto.service) {
+      this.#fileOfSymbol.set(prefix + service.name, file);
+      for (const method of service.method) this.#fileOfSymbol.set(`${prefix}${service.name}.${method.name}`, file);
     }
-    for (const { typeName } of file.enums) this.#fileOfSymbol.set(typeName, file);
-    for (const message of file.messages) this.#addMessage(message, file);
+    for (const { name } of proto.enumType) this.#fileOfSymbol.set(prefix + name, file);
+    for (const message of proto.messageType) this.#addMessage(message, prefix, file);
     for (const dependency of file.dependencies) this.#addFile(dependency);
   }
 
-  #addMessage(message: DescMessage, file: DescFile): void {
-    this.#fileOfSymbol.set(message.typeName, file);
-    for (const { typeName } of message.nestedEnums) this.#fileOfSymbol.set(typeName, file);
-    for (const nested of message.nestedMessages) this.#addMessage(nested, file);
+  /** From the proto, not from protobuf-es's view of it: that leaves the entry messages of maps out. */
+  #addMessage(message: DescriptorProto, prefix: string, file: DescFile): void {
+    const name = prefix + message.name;
+    this.#fileOfSymbol.set(name, file);
+    for (const nested of message.enumType) this.#fileOfSymbol.set(`${name}.${nested.name}`, file);
+    for (const nested of message.nestedType) this.#addMessage(nested, `${name}.`, file);
   }
 }
 

@@ -1,4 +1,4 @@
-import { create, type DescMethod, toBinary } from "@bufbuild/protobuf";
+import { create, type DescMethod, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { codeOf } from "../../common/errors/codes.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
@@ -13,7 +13,7 @@ import type { ReflectionIndex } from "./reflection-index.ts";
 
 type Call = ServerDuplexStream<unknown, unknown>;
 
-/** Serves server reflection to whoever has a credential. v1 and v1alpha are the same bytes under two names: messages are read and written as v1's. */
+/** Serves server reflection to whoever has a credential. v1 and v1alpha are the same bytes under two names: all are answered as v1's. */
 export function serveReflection(method: DescMethod, index: ReflectionIndex, { gate, metrics, log }: Omit<RpcDeps, "clock">): (call: Call) => void {
   const path = pathOf(method);
 
@@ -31,11 +31,12 @@ export function serveReflection(method: DescMethod, index: ReflectionIndex, { ga
   }
 
   function answer(call: Call, value: unknown): void {
-    const request = decoded(ServerReflectionRequestSchema, value);
-    if (request instanceof Undecodable) {
-      fail(call, new NebulaError("invalid_argument", `the request is no ${method.input.typeName}: ${request.reason}`));
+    const given = decoded(method.input, value);
+    if (given instanceof Undecodable) {
+      fail(call, new NebulaError("invalid_argument", `the request is no ${method.input.typeName}: ${given.reason}`));
       return;
     }
+    const request = fromBinary(ServerReflectionRequestSchema, toBinary(method.input, given));
     const response = create(ServerReflectionResponseSchema, {
       validHost: request.host,
       originalRequest: request,

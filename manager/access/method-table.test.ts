@@ -1,0 +1,101 @@
+import { strict as assert } from "node:assert";
+import { globSync } from "node:fs";
+import { resolve } from "node:path";
+import { create, type DescMethod, type DescService, type Message } from "@bufbuild/protobuf";
+import { isNebulaError } from "../../common/errors/nebula-error.ts";
+import { pathOf } from "../../common/rpc/service-definition.ts";
+import { AppService, CreateAppRequestSchema } from "../../gen/nebula/v1/app_pb.ts";
+import { ConfigService, WatchConfigRequestSchema } from "../../gen/nebula/v1/config_pb.ts";
+import { CreateDeviceGroupRequestSchema, DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
+import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
+import type { Principal } from "../rpc/call-context.ts";
+import type { Caller } from "./authenticate.ts";
+import { createGate } from "./gate.ts";
+import { ruleOf } from "./method-table.ts";
+
+/** Every service there is, found in the generated code, not in the table. */
+async function services(): Promise<DescService[]> {
+  const found: DescService[] = [];
+  for (const file of globSync("gen/**/*_pb.ts")) {
+    const module: Record<string, unknown> = await import(resolve(file));
+    for (const value of Object.values(module)) if (isService(value)) found.push(value);
+  }
+  return found;
+}
+
+function isService(value: unknown): value is DescService {
+  return typeof value === "object" && value !== null && "kind" in value && value.kind === "service";
+}
+
+describe("method table", () => {
+  it("says of every method of every service what it needs", async () => {
+    const methods = (await services()).flatMap((service) => service.methods);
+    assert.ok(methods.length > 30);
+    assert.deepEqual(methods.filter((method) => ruleOf(method) === undefined).map(pathOf), []);
+  });
+
+  it("leaves nothing public but health", async () => {
+    const methods = (await services()).flatMap((service) => service.methods);
+    const open = methods.filter((method) => ruleOf(method)?.kind === "public");
+    assert.ok(open.every(({ parent }) => parent.typeName === "grpc.health.v1.Health"));
+  });
+
+  it("takes what a call is about from its request", () => {
+    const need = (method: DescMethod, request: Message) => {
+      const rule = ruleOf(method);
+      return rule?.kind === "guarded" ? rule.need(request) : undefined;
+    };
+    assert.deepEqual(need(AppService.method.createApp, create(CreateAppRequestSchema, { app: { name: "web" } })), {
+      kind: "write",
+      entity: { kind: "app", name: "web" },
+    });
+    assert.deepEqual(need(AppService.method.createApp, create(CreateAppRequestSchema, { app: { name: "web" }, minRevision: 0n })), { kind: "admin" });
+    assert.deepEqual(need(DeviceGroupService.method.createDeviceGroup, create(CreateDeviceGroupRequestSchema, { minPruneId: 5n })), {
+      kind: "admin",
+    });
+    assert.deepEqual(need(ConfigService.method.watchConfig, create(WatchConfigRequestSchema, { deviceGroup: "g", deviceId: "d" })), {
+      kind: "device",
+      devices: [{ deviceGroup: "g", deviceId: "d" }],
+    });
+  });
+});
+
+describe("gate", () => {
+  const gateFor = (principal: Principal) => createGate(async (): Promise<Caller> => ({ principal, viaPart: false, peer: "p" }));
+  const headers = { header: () => undefined };
+  const refused = (error: unknown) => isNebulaError(error, "permission_denied");
+
+  it("lets an admin call everything", async () => {
+    const gate = gateFor({ kind: "user", name: "admin", admin: true });
+    for (const method of (await services()).flatMap((service) => service.methods)) await gate(method, create(method.input), headers, "p");
+  });
+
+  it("lets the part token alone watch and ask for the shard map, and nothing else that needs a login", async () => {
+    const gate = gateFor({ kind: "part" });
+    const allowed: string[] = [];
+    for (const method of (await services()).flatMap((service) => service.methods)) {
+      if (ruleOf(method)?.kind === "public") continue;
+      await gate(method, create(method.input), headers, "p").then(
+        () => allowed.push(method.name),
+        (error) => assert.ok(refused(error)),
+      );
+    }
+    assert.deepEqual(allowed.sort(), ["GetShardMap", "WatchConfig"]);
+  });
+
+  it("refuses a user who is no admin and has no permissions all but what any credential may", async () => {
+    const gate = gateFor({ kind: "user", name: "eve", admin: false });
+    await gate(StatusService.method.getStatus, create(StatusService.method.getStatus.input), headers, "p");
+    const createApp = AppService.method.createApp;
+    await assert.rejects(
+      gate(createApp, create(createApp.input, { app: { name: "web" } }), headers, "p"),
+      (error) => refused(error) && /eve.*rw on the app web/.test(String(error)),
+    );
+  });
+
+  it("refuses a method that is missing in the table, an admin's call too", async () => {
+    const gate = gateFor({ kind: "user", name: "admin", admin: true });
+    const method = Object.create(StatusService.method.getStatus, { name: { value: "NewMethod" } });
+    await assert.rejects(gate(method, create(StatusService.method.getStatus.input), headers, "p"), refused);
+  });
+});
