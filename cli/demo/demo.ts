@@ -60,6 +60,8 @@ export async function runDemo({ devices, keep, print, terminal }: DemoOptions): 
   if (engine.kind === "open") stack.use(engine.engine);
   say(`  devices ${devices} simulated ones${describeEngine(engine)}`);
   const instance = `demo-${randomBytes(3).toString("hex")}`;
+  // what the worker made goes once the worker is gone: while it runs it would make it again
+  if (engine.kind === "open") stack.defer(() => engine.engine.clean(instance));
   stack.use(
     await startFleet({
       login,
@@ -70,7 +72,6 @@ export async function runDemo({ devices, keep, print, terminal }: DemoOptions): 
       log,
     }),
   );
-  if (engine.kind === "open") stack.defer(() => engine.engine.clean(instance));
   const expected = devices + (engine.kind === "open" ? 1 : 0);
 
   const nebulactl = createNebulactl(login, say);
