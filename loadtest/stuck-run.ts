@@ -10,25 +10,29 @@ const READING = 150;
 const STUCK = 50;
 /** The kernel holds up to some 4 MB for a socket that is not read; what exceeds that is the server's to keep, or to let go: hence pushes near the largest that an app may have. */
 const PAYLOAD_BYTES = 60_000;
-const PUSHES_BEFORE = 30;
-const PUSHES_TO_FILL = 120;
+
+export type StuckOptions = Pick<RunOptions, "settleMs" | "fleetProcessors" | "signal" | "say"> & {
+  /** Pushes after which what the kernel holds for a stuck device is full: 120, or fewer where only the way is tried. */
+  readonly pushesToFill: number;
+};
 
 /** Devices that stop reading beside some that go on, on a server of their own: what each of them costs, and whether they delay the others. */
 export async function runStuck(
   open: (options: SubjectOptions) => Promise<Subject>,
   subjectOptions: SubjectOptions,
-  options: Pick<RunOptions, "settleMs" | "fleetProcessors" | "signal" | "say">,
+  options: StuckOptions,
 ): Promise<StuckFigures> {
-  const { fleetProcessors, signal, say } = options;
+  const { pushesToFill, fleetProcessors, signal, say } = options;
+  const pushes = Math.ceil(pushesToFill / 4);
   await using subject = await open({ ...subjectOptions, payloadBytes: PAYLOAD_BYTES });
   await using fleet = new Fleet({ devices: READING + STUCK, processors: fleetProcessors, signal });
   await fleet.connect(await subject.target());
-  await pushAll(subject, fleet, PUSHES_BEFORE); // warms up
-  const free = await pushAll(subject, fleet, PUSHES_BEFORE);
+  await pushAll(subject, fleet, pushes); // warms up
+  const free = await pushAll(subject, fleet, pushes);
   const before = await idle(subject, options);
   await fleet.stick(STUCK);
-  await pushAll(subject, fleet, PUSHES_TO_FILL);
-  const stuck = await pushAll(subject, fleet, PUSHES_BEFORE);
+  await pushAll(subject, fleet, pushesToFill);
+  const stuck = await pushAll(subject, fleet, pushes);
   const after = await idle(subject, options);
   say(`${subject.name}: past ${STUCK} stuck devices the last one has it after ${median(stuck.lastFromRequest).toFixed(1)} ms`);
   return {

@@ -2,7 +2,7 @@ import { type Medians, medianOfRuns } from "./measure/median-of-runs.ts";
 import type { Run } from "./measure/run-figures.ts";
 import { TABLE_FIGURES } from "./measure/table.ts";
 import { natsInstalled } from "./servers/nats.ts";
-import { runStuck } from "./stuck-run.ts";
+import { runStuck, type StuckOptions } from "./stuck-run.ts";
 import { type RunOptions, runSubject } from "./subject-run.ts";
 import { openHttp2 } from "./subjects/http2.ts";
 import { openNats } from "./subjects/nats.ts";
@@ -12,6 +12,7 @@ import { SUBJECT_NAMES, type Subject, type SubjectName, type SubjectOptions } fr
 const OPEN: Readonly<Record<SubjectName, (options: SubjectOptions) => Promise<Subject>>> = { nebula: openNebula, http2: openHttp2, nats: openNats };
 
 export type WatchBenchOptions = RunOptions &
+  StuckOptions &
   Readonly<{
     runs: number;
     subjects: readonly SubjectName[];

@@ -60,6 +60,7 @@ async function main(signal: AbortSignal): Promise<void> {
   const { runs, medians } = await benchWatches({
     ...options,
     settleMs: 500,
+    pushesToFill: 120,
     fleetProcessors: processors.fleet,
     subject: { payloadBytes: options.payloadBytes, processors: processors.server, signal },
     signal,

@@ -26,7 +26,7 @@ function allowedProcessors(): number[] {
 export function parseProcessorList(list: string): number[] {
   return list.split(",").flatMap((range) => {
     const [from, to = from] = range.split("-").map(Number);
-    if (from === undefined || to === undefined || Number.isNaN(from) || Number.isNaN(to)) return [];
+    if (range === "" || from === undefined || to === undefined) return [];
     return Array.from({ length: to - from + 1 }, (_, i) => from + i);
   });
 }
