@@ -20,6 +20,12 @@ export function deviceIdViolations(deviceId: string, field: string): readonly Vi
   return [{ field, description: `${quote(deviceId)} is no device id: 1 to 128 of a-z, A-Z, 0-9, '_', '.', '-', the first a letter or digit` }];
 }
 
+/** What is wrong with the id of a worker's start, if anything is. */
+export function bootViolations(boot: string, field: string): readonly Violation[] {
+  if (BOOT.test(boot)) return [];
+  return [{ field, description: `${quote(boot)} is no id of a boot: 1 to 64 of a-z, A-Z, 0-9, '_', '-'` }];
+}
+
 /** What is wrong with a point in time, if anything is. */
 export function timestampViolations(time: Timestamp | undefined, field: string): readonly Violation[] {
   if (time === undefined) return [];
@@ -30,10 +36,11 @@ export function timestampViolations(time: Timestamp | undefined, field: string):
 
 /** Everything that is wrong with a report. @param path of the report in its message, for the violations' fields */
 export function validateReport(report: Report, path: string): readonly Violation[] {
-  const violations = [...deviceIdViolations(report.deviceId, `${path}.device_id`), ...validateName(report.deviceGroup, `${path}.device_group`)];
-  if (!BOOT.test(report.boot)) {
-    violations.push({ field: `${path}.boot`, description: `${quote(report.boot)} is no id of a boot: 1 to 64 of a-z, A-Z, 0-9, '_', '-'` });
-  }
+  const violations = [
+    ...deviceIdViolations(report.deviceId, `${path}.device_id`),
+    ...validateName(report.deviceGroup, `${path}.device_group`),
+    ...bootViolations(report.boot, `${path}.boot`),
+  ];
   if (report.seq === 0n) violations.push({ field: `${path}.seq`, description: "0 is no number of a report: they rise by one from 1" });
   const received = report.receivedAt?.seconds ?? 0n;
   if (received < 0n || received > LATEST_RECEIVED_SECONDS)

@@ -1,14 +1,13 @@
 import type { WatchConfigRequest } from "../../gen/nebula/v1/config_pb.ts";
 import type { Violation } from "../errors/nebula-error.ts";
 import { validateName } from "./name.ts";
-import { deviceIdViolations } from "./report.ts";
+import { bootViolations, deviceIdViolations } from "./report.ts";
 
 /** What a keepalive of 0 stands for, milliseconds. */
 export const DEFAULT_KEEPALIVE_MS = 300_000;
 export const SHORTEST_KEEPALIVE_MS = 10_000;
 export const LONGEST_KEEPALIVE_MS = 1_800_000;
 
-const BOOT = /^[A-Za-z0-9_-]{1,64}$/;
 const LONGEST_ETAG = 64;
 
 /** What is wrong with a WatchConfigRequest. */
