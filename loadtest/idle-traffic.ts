@@ -19,8 +19,8 @@ export type IdleTraffic = Readonly<{
 const PACKET_HEADER_BYTES = 52;
 /** A SYN and its answer carry 8 bytes of options more. */
 const HANDSHAKE_OPTION_BYTES = 16;
-/** The end of the connection before: FIN both ways, each acknowledged. They are not in the kernel's counters of the new one. */
-const CLOSE_PACKETS = 4;
+/** The end of the connection before: FIN, FIN with an acknowledgement, acknowledgement. They are not in the kernel's counters of the new one. */
+const CLOSE_PACKETS = 3;
 
 const MONTH_MS = 30 * 24 * 3_600_000;
 /** NEBULA_REPORT_INTERVAL's default: a device where nothing changes reports twice a day. */
