@@ -20,15 +20,7 @@ export function validateWatchRequest(request: WatchConfigRequest): readonly Viol
       description: `${keepalive} is out of range: ${SHORTEST_KEEPALIVE_MS} to ${LONGEST_KEEPALIVE_MS}, or 0 for ${DEFAULT_KEEPALIVE_MS}`,
     });
   }
-  if (request.deviceId !== "") {
-    violations.push(...deviceIdViolations(request.deviceId, "device_id"));
-    if (!BOOT.test(request.boot)) {
-      violations.push({
-        field: "boot",
-        description: "a watch with a device_id needs the id of the worker's start: 1 to 64 of a-z, A-Z, 0-9, '_', '-'",
-      });
-    }
-  }
+  if (request.deviceId !== "") violations.push(...deviceIdViolations(request.deviceId, "device_id"), ...bootViolations(request.boot, "boot"));
   if (request.etag.length > LONGEST_ETAG)
     violations.push({ field: "etag", description: `is longer than any etag: at most ${LONGEST_ETAG} characters` });
   return violations;
