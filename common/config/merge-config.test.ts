@@ -165,4 +165,24 @@ describe("mergeConfig", () => {
     assert.equal(moved.state.apps.get("a")?.revision, 5n);
     assert.equal(moved.state.pruneId, 2n);
   });
+
+  it("takes a device that comes back to a group not to an older state of it than it knows", () => {
+    const left = mergeAll([configOf(["a", "b"], 7n, () => 5n), configOf(["c"], 2n, () => 3n, CLUSTER, "kiosk")]);
+    const stale = mergeConfig(
+      left,
+      configOf(["a", "d"], 6n, () => 5n),
+    );
+    assert.ok(stale.kind === "merged" && stale.ignoredEntry);
+    assert.deepEqual(
+      [stale.config.deviceGroup, stale.config.groupRevision, stale.config.pruneId, stale.config.apps.map(({ name }) => name)],
+      ["pos", 7n, 7n, ["a", "b"]],
+    );
+    const newer = mergeConfig(
+      left,
+      configOf(["a", "d"], 8n, () => 5n),
+    );
+    assert.ok(newer.kind === "merged" && !newer.ignoredEntry);
+    assert.deepEqual(newer.state.memberApps, ["a", "d"]);
+    assert.deepEqual([...newer.state.otherGroups.keys()], ["kiosk"]);
+  });
 });

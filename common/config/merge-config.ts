@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { type AppEntry, AppEntrySchema, type Config, ConfigSchema, type CronJobEntry, CronJobEntrySchema } from "../../gen/nebula/v1/config_pb.ts";
-import type { MergedState } from "./merged-state.ts";
+import type { GroupState, MergedState } from "./merged-state.ts";
 
 /** What came of a config that arrived. */
 export type MergeResult = Readonly<
@@ -32,12 +32,10 @@ export function mergeConfig(state: MergedState | undefined, incoming: Config): M
     if (cluster.epoch === state.cluster.epoch) return mergeWithin(state, incoming);
   }
   const fresh: MergedState = {
+    ...groupOf(incoming),
     cluster,
     deviceGroup: incoming.deviceGroup,
-    groupRevision: incoming.groupRevision,
-    pruneId: incoming.pruneId,
-    memberApps: incoming.apps.map(({ name }) => name),
-    memberCronJobs: incoming.cronJobs.map(({ name }) => name),
+    otherGroups: new Map(),
     apps: new Map(incoming.apps.map((entry) => [entry.name, entry])),
     cronJobs: new Map(incoming.cronJobs.map((entry) => [entry.name, entry])),
   };
@@ -47,20 +45,34 @@ export function mergeConfig(state: MergedState | undefined, incoming: Config): M
 function mergeWithin(state: MergedState, incoming: Config): MergeResult {
   const apps = highest(state.apps, incoming.apps);
   const cronJobs = highest(state.cronJobs, incoming.cronJobs);
-  const sameGroup = state.deviceGroup === incoming.deviceGroup;
-  const staleGroup = sameGroup && incoming.groupRevision < state.groupRevision;
-  const stalePrune = sameGroup && incoming.pruneId < state.pruneId;
+  const { otherGroups, known } = groupsAt(incoming.deviceGroup, state);
+  const given = groupOf(incoming);
+  const staleGroup = known !== undefined && given.groupRevision < known.groupRevision;
+  const stalePrune = known !== undefined && given.pruneId < known.pruneId;
   const merged: MergedState = {
+    ...(staleGroup ? known : given),
     cluster: state.cluster,
     deviceGroup: incoming.deviceGroup,
-    groupRevision: staleGroup ? state.groupRevision : incoming.groupRevision,
-    pruneId: stalePrune ? state.pruneId : incoming.pruneId,
-    memberApps: staleGroup ? state.memberApps : incoming.apps.map(({ name }) => name),
-    memberCronJobs: staleGroup ? state.memberCronJobs : incoming.cronJobs.map(({ name }) => name),
+    pruneId: stalePrune ? known.pruneId : given.pruneId,
+    otherGroups,
     apps: apps.entries,
     cronJobs: cronJobs.entries,
   };
   return { kind: "merged", state: merged, config: configOf(merged), ignoredEntry: staleGroup || stalePrune || apps.ignored || cronJobs.ignored };
+}
+
+/** What is known of a group, and of all others, when a config of it comes. */
+function groupsAt(deviceGroup: string, state: MergedState): { otherGroups: ReadonlyMap<string, GroupState>; known: GroupState | undefined } {
+  if (state.deviceGroup === deviceGroup) return { otherGroups: state.otherGroups, known: state };
+  const { groupRevision, pruneId, memberApps, memberCronJobs } = state;
+  const otherGroups = new Map(state.otherGroups).set(state.deviceGroup, { groupRevision, pruneId, memberApps, memberCronJobs });
+  const known = otherGroups.get(deviceGroup);
+  otherGroups.delete(deviceGroup);
+  return { otherGroups, known };
+}
+
+function groupOf({ groupRevision, pruneId, apps, cronJobs }: Config): GroupState {
+  return { groupRevision, pruneId, memberApps: apps.map(({ name }) => name), memberCronJobs: cronJobs.map(({ name }) => name) };
 }
 
 function highest<E extends Entry>(known: ReadonlyMap<string, E>, incoming: readonly E[]): { entries: ReadonlyMap<string, E>; ignored: boolean } {

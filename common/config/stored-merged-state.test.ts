@@ -26,6 +26,7 @@ const states: fc.Arbitrary<MergedState> = fc
     pruneId: prune,
     memberApps,
     memberCronJobs,
+    otherGroups: new Map(known.map((name) => [name, { groupRevision: epoch, pruneId: group, memberApps, memberCronJobs: known }])),
     apps: new Map(known.map((name) => [name, create(AppEntrySchema, { name, revision: group, app: { name, envVars: { A: "1" } } })])),
     cronJobs: new Map(known.map((name) => [name, create(CronJobEntrySchema, { name, revision: epoch })])),
   }));
@@ -64,13 +65,25 @@ describe("a stored merged state", () => {
     );
   });
 
+  it("may be of an older version, which knew no other groups", () => {
+    fc.assert(
+      fc.property(states, (state) => {
+        const { otherGroups: _, ...older } = storeMergedState(state);
+        const restored = restoreMergedState(older);
+        assert.ok(restored !== undefined);
+        assert.equal(restored.otherGroups.size, 0);
+        assert.deepEqual(restored.memberApps, state.memberApps);
+      }),
+    );
+  });
+
   it("is told from anything else", () => {
     fc.assert(
       fc.property(states, fc.anything(), fc.nat(), (state, garbage, pick) => {
         const stored: Record<string, unknown> = { ...storeMergedState(state) };
         const field = Object.keys(stored)[pick % Object.keys(stored).length] ?? "";
         const { [field]: _, ...without } = stored;
-        assert.equal(restoreMergedState(without), undefined);
+        if (field !== "otherGroups") assert.equal(restoreMergedState(without), undefined);
         restoreMergedState(garbage); // whatever it is, it does not throw
         restoreMergedState({ ...stored, [field]: garbage });
         assert.equal(restoreMergedState({ ...stored, [field]: { not: "that" } }), undefined);

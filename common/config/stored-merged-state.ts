@@ -1,51 +1,76 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { ConfigSchema } from "../../gen/nebula/v1/config_pb.ts";
-import type { MergedState } from "./merged-state.ts";
+import type { GroupState, MergedState } from "./merged-state.ts";
 
-/** A merged state as plain JSON, for a file. */
-export type StoredMergedState = Readonly<{
-  clusterId: string;
-  /** Decimal digits, as all numbers here. */
-  epoch: string;
+type StoredGroup = Readonly<{
   deviceGroup: string;
+  /** Decimal digits, as all numbers here. */
   groupRevision: string;
   pruneId: string;
   memberApps: readonly string[];
   memberCronJobs: readonly string[];
-  /** base64 of an encoded Config that lists every entry. Binary, for fields that this version does not know must come back as well. */
-  entries: string;
 }>;
+
+/** A merged state as plain JSON, for a file. */
+export type StoredMergedState = StoredGroup &
+  Readonly<{
+    clusterId: string;
+    epoch: string;
+    /** Absent in files of older versions, which knew of none. */
+    otherGroups?: readonly StoredGroup[];
+    /** base64 of an encoded Config that lists every entry. Binary, for fields that this version does not know must come back as well. */
+    entries: string;
+  }>;
 
 /** Turns a merged state into plain JSON. */
 export function storeMergedState(state: MergedState): StoredMergedState {
   const entries = create(ConfigSchema, { apps: [...state.apps.values()], cronJobs: [...state.cronJobs.values()] });
   return {
+    ...storeGroup(state.deviceGroup, state),
     clusterId: state.cluster.id,
     epoch: String(state.cluster.epoch),
-    deviceGroup: state.deviceGroup,
-    groupRevision: String(state.groupRevision),
-    pruneId: String(state.pruneId),
-    memberApps: state.memberApps,
-    memberCronJobs: state.memberCronJobs,
+    otherGroups: [...state.otherGroups].map(([deviceGroup, group]) => storeGroup(deviceGroup, group)),
     entries: Buffer.from(toBinary(ConfigSchema, entries)).toString("base64"),
   };
 }
 
+function storeGroup(deviceGroup: string, { groupRevision, pruneId, memberApps, memberCronJobs }: GroupState): StoredGroup {
+  return { deviceGroup, groupRevision: String(groupRevision), pruneId: String(pruneId), memberApps, memberCronJobs };
+}
+
 /** What `storeMergedState` made, read back from a file; undefined when it is not that (a damaged file must not end a worker). */
 export function restoreMergedState(stored: unknown): MergedState | undefined {
-  if (typeof stored !== "object" || stored === null) return undefined;
-  const fields = new Map<string, unknown>(Object.entries(stored));
+  const fields = fieldsOf(stored);
   const clusterId = textOf(fields.get("clusterId"));
   const epoch = numberOf(fields.get("epoch"));
+  const current = groupOf(stored);
+  const otherGroups = groupsOf(fields.get("otherGroups") ?? []);
+  const entries = entriesOf(fields.get("entries"));
+  if (clusterId === undefined || epoch === undefined || current === undefined || otherGroups === undefined || entries === undefined) return undefined;
+  const [deviceGroup, group] = current;
+  return { ...group, cluster: { id: clusterId, epoch }, deviceGroup, otherGroups, ...entries };
+}
+
+function groupsOf(value: unknown): ReadonlyMap<string, GroupState> | undefined {
+  if (!Array.isArray(value)) return undefined;
+  const groups = value.map(groupOf);
+  return groups.every((group) => group !== undefined) ? new Map(groups) : undefined;
+}
+
+function groupOf(value: unknown): readonly [deviceGroup: string, GroupState] | undefined {
+  const fields = fieldsOf(value);
   const deviceGroup = textOf(fields.get("deviceGroup"));
   const groupRevision = numberOf(fields.get("groupRevision"));
   const pruneId = numberOf(fields.get("pruneId"));
   const memberApps = textsOf(fields.get("memberApps"));
   const memberCronJobs = textsOf(fields.get("memberCronJobs"));
-  const entries = entriesOf(fields.get("entries"));
-  if (clusterId === undefined || epoch === undefined || deviceGroup === undefined || groupRevision === undefined) return undefined;
-  if (pruneId === undefined || memberApps === undefined || memberCronJobs === undefined || entries === undefined) return undefined;
-  return { cluster: { id: clusterId, epoch }, deviceGroup, groupRevision, pruneId, memberApps, memberCronJobs, ...entries };
+  if (deviceGroup === undefined || groupRevision === undefined || pruneId === undefined) return undefined;
+  if (memberApps === undefined || memberCronJobs === undefined) return undefined;
+  return [deviceGroup, { groupRevision, pruneId, memberApps, memberCronJobs }];
+}
+
+function fieldsOf(value: unknown): ReadonlyMap<string, unknown> {
+  return new Map(typeof value === "object" && value !== null ? Object.entries(value) : []);
 }
 
 function entriesOf(value: unknown): Pick<MergedState, "apps" | "cronJobs"> | undefined {
