@@ -108,6 +108,8 @@ export type Observed = Readonly<{
   compared: ReadonlyMap<string, ComparedContainer>;
   /** By image id: the health checks of images whose containers have one that is not the app's. */
   imageHealthchecks: ReadonlyMap<string, HealthcheckSpec>;
+  /** By container id: with which code it ended last, where an event told. */
+  exits: ReadonlyMap<string, number>;
   jobs: Jobs;
 }>;
 

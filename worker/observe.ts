@@ -8,7 +8,7 @@ import { isKnownSpecLabel } from "./spec-hash.ts";
 export type ObserverOptions = Readonly<{ runtime: ContainerRuntime; identity: WorkerIdentity }>;
 
 /** What to look with: the engine as it presented itself, the jobs as they were before the look, what was adopted. */
-export type LookContext = Readonly<{ engine: EngineInfo; jobs: Jobs; adopted: Memory["adopted"] }>;
+export type LookContext = Readonly<{ engine: EngineInfo; jobs: Jobs; adopted: Memory["adopted"]; exits: Observed["exits"] }>;
 
 /**
  * Looks at the engine. Inspects only what no list tells, and that once:
@@ -26,8 +26,8 @@ export class Observer {
     this.#identity = identity;
   }
 
-  /** Rejects with `unavailable` when the engine is away. */
-  async look({ engine, jobs, adopted }: LookContext, signal: AbortSignal): Promise<Observed> {
+  /** Rejects with `unavailable` when the engine is away. `exits` is passed on. */
+  async look({ engine, jobs, adopted, exits }: LookContext, signal: AbortSignal): Promise<Observed> {
     const [containers, images, networks] = await Promise.all([
       this.#runtime.listContainers(signal),
       this.#runtime.listImages(signal),
@@ -47,6 +47,7 @@ export class Observer {
       networks,
       compared: new Map(this.#compared),
       imageHealthchecks: this.#healthchecks(),
+      exits,
       jobs,
     };
   }

@@ -3,6 +3,7 @@ import { bigintOfLabel, clusterOfLabel, LABEL, numberOfLabel, ORCHESTRATOR } fro
 import type { WorkerIdentity } from "./model.ts";
 import { dueOfName, indexOfName, MAIN_INSTANCE } from "./names.ts";
 import type { ContainerPhase, ObservedContainer } from "./runtime/container-runtime.ts";
+import { isKnownSpecLabel } from "./spec-hash.ts";
 
 /** A container that this worker may act on, with what its labels say. */
 export type Owned = OwnedAppContainer | OwnedCronContainer;
@@ -68,7 +69,8 @@ function ownedOf(container: ObservedContainer, { instance, adopt }: Identity, ad
   const common: OwnedCommon = {
     container,
     original,
-    specLabel: labels[LABEL.spec] ?? adoptedSpec,
+    // A label by a function of a newer worker says nothing to this one: what it was taken over with does.
+    specLabel: isKnownSpecLabel(labels[LABEL.spec]) ? labels[LABEL.spec] : (adoptedSpec ?? labels[LABEL.spec]),
     cluster: clusterOfLabel(labels[LABEL.cluster]),
     revision: bigintOfLabel(labels[LABEL.revision]),
     boot: labels[LABEL.boot],

@@ -3,7 +3,7 @@ import type { OwnedAppContainer, OwnedCronContainer } from "./owned.ts";
 import { type AppWork, goneAppWork, refusedAppWork, runningAppWork } from "./plan/app.ts";
 import { compareClusters } from "./plan/cluster.ts";
 import { type CronJobWork, cronJobWork, goneCronJobWork, refusedCronJobWork } from "./plan/cron-job.ts";
-import { type AppDraft, draftOf, evicted, leavingIds } from "./plan/draft.ts";
+import { type AppDraft, departingIds, draftOf, evicted, leavingIds } from "./plan/draft.ts";
 import { together } from "./plan/farewell.ts";
 import { heldBack } from "./plan/held-back.ts";
 import { keepImagesWork } from "./plan/keep-images.ts";
@@ -55,6 +55,7 @@ type Drafted = Readonly<{
   containers: ReadonlyMap<string, readonly OwnedAppContainer[]>;
   leaving: ReadonlySet<string>;
   evicted: ReadonlySet<string>;
+  departing: ReadonlySet<string>;
   /** By app: why nothing is done about it. */
   refused: ReadonlyMap<string, string>;
 }>;
@@ -82,13 +83,14 @@ function draftAll(view: View): Drafted {
     containers,
     leaving: leavingIds(drafts, goners, claims, view),
     evicted: new Set(drafts.flatMap((draft) => evicted(draft, drafts, claims)).map(({ container }) => container.id)),
+    departing: departingIds(drafts),
     refused,
   };
 }
 
 /** The apps in the group's order, then those that are on their way out. */
 function appWorks(drafted: Drafted, view: View): readonly AppWork[] {
-  const { drafts, containers, leaving, evicted: out, refused } = drafted;
+  const { drafts, containers, refused } = drafted;
   const byName = new Map(drafts.map((draft) => [draft.app.name, draft]));
   const own = (name: string) => containers.get(name) ?? [];
   const works = view.desired.apps.map((app: DesiredApp): AppWork => {
@@ -96,7 +98,7 @@ function appWorks(drafted: Drafted, view: View): readonly AppWork[] {
     const draft = byName.get(app.name);
     if (reason !== undefined || app.kind === "refused") return refusedAppWork(app, reason ?? "", own(app.name), view);
     if (app.kind !== "running") return goneAppWork(app, own(app.name), view);
-    return runningAppWork(draft ?? draftOf(app, own(app.name), portClaims(view.desired), view), leaving, out, view);
+    return runningAppWork(draft ?? draftOf(app, own(app.name), portClaims(view.desired), view), drafted, view);
   });
   const named = new Set(view.desired.apps.map(({ name }) => name));
   const leftovers = [...containers].filter(([name]) => !named.has(name));

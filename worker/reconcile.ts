@@ -26,6 +26,9 @@ const LONGEST_ENGINE_WAIT_MS = 15_000;
 const MOST_ROUNDS = 200;
 const SLOW_ROUND_MS = 1000;
 
+/** What makes an image or a network, or a container's place on one, go. */
+const GONE: ReadonlySet<string> = new Set(["destroy", "remove", "delete", "untag", "disconnect"]);
+
 /** What the reconciler knows after a look; `engine` undefined: the engine can't be reached, for this reason. */
 export type Look = Readonly<{ desired: Desired | undefined /** Of the config that `desired` was worked out from. */; etag: string }> &
   Readonly<{ kind: "seen"; observed: Observed; plan: Plan } | { kind: "engine_unreachable"; reason: string }>;
@@ -60,6 +63,8 @@ export class Reconciler {
   /** Why the engine can't be reached; undefined: it can. */
   #unreachable: string | undefined;
   #memory: Memory;
+  /** By container id: with which code it ended last. */
+  readonly #exits = new Map<string, number>();
   #isStandingBy = false;
 
   constructor(options: ReconcilerOptions) {
@@ -157,11 +162,12 @@ export class Reconciler {
   }
 
   async #followEvents(events: AsyncIterable<RuntimeEvent>): Promise<void> {
-    for await (const { type, action, labels } of events) {
+    for await (const { type, action, labels, id, exitCode } of events) {
+      if (exitCode !== undefined) this.#exits.set(id, exitCode);
       const isOurs = type === "container" && labels[LABEL.orchestrator] === ORCHESTRATOR;
       // A container of somebody else that ends may free a port or a name that something waits for.
       const mayFree = this.#isStandingBy && (action === "die" || action === "destroy" || action === "rename");
-      const isGone = action === "destroy" || action === "delete" || action === "untag" || action === "disconnect";
+      const isGone = GONE.has(action);
       if (isOurs || mayFree || (type !== "container" && isGone)) this.#alarm.ring();
     }
   }
@@ -170,7 +176,8 @@ export class Reconciler {
     const { identity, runtime, onLook, deviceId } = this.#options;
     for (const { step, outcome } of this.#jobs.takeEnded()) this.#outcome(step, outcome); // I4
     const jobs = this.#jobs.snapshot();
-    const observed = await this.#observer.look({ engine, jobs, adopted: this.#memory.adopted }, signal); // I1
+    const observed = await this.#observer.look({ engine, jobs, adopted: this.#memory.adopted, exits: this.#exits }, signal); // I1
+    this.#forgetExits(observed);
     const now = this.#now();
     if (this.#desired === undefined && this.#config !== undefined) {
       this.#desired = desiredOf(this.#config.config, { deviceId, engine });
@@ -191,6 +198,11 @@ export class Reconciler {
       signal,
     });
     return planned;
+  }
+
+  #forgetExits({ containers }: Observed): void {
+    const ids = new Set(containers.map(({ id }) => id));
+    for (const id of this.#exits.keys()) if (!ids.has(id)) this.#exits.delete(id);
   }
 
   #outcome(step: Step, outcome: StepOutcome): void {

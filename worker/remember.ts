@@ -4,6 +4,7 @@ import type { CronMemory, Failure, HostPort, Memory, Pulled, RunWatch } from "./
 import type { Desired, Now, Observed, PullWanter, WorkerIdentity } from "./model.ts";
 import { appUnit, classify, cronJobUnit, isUp, type Owned } from "./owned.ts";
 import type { ObservedContainer } from "./runtime/container-runtime.ts";
+import { familiarReference } from "./runtime/docker-reference.ts";
 import type { Step, StepOutcome } from "./step.ts";
 
 /** How long nothing is done after a container of another worker of this instance was seen. */
@@ -33,7 +34,7 @@ export function rememberObserved(memory: Memory, desired: Desired | undefined, o
   const runs = new Map(
     observed.containers
       .filter(({ phase }) => isUp(phase))
-      .map((container) => [container.id, watchRun(memory.runs.get(container.id), container, now)]),
+      .map((container) => [container.id, watchRun(memory.runs.get(container.id), container, observed.exits.get(container.id), now)]),
   );
   const quietUntil = isSecondWorker(memory, owned, identity) ? now.monotonic + QUIET_MS : memory.quietUntil;
   const isQuiet = now.monotonic < quietUntil;
@@ -97,12 +98,13 @@ function rememberPull(memory: Memory, wanter: PullWanter, outcome: Exclude<StepO
     return { ...memory, failures, pulled: new Map([...memory.pulled, [wanter.unit, entry]]) };
   };
   if (outcome.kind === "done") return pulled(undefined);
-  if (wanter.fallback) return pulled(`the image on the device was used, because its pull failed: ${outcome.reason}`);
+  const reason = `image ${familiarReference(wanter.image)} can't be pulled: ${outcome.reason}`;
+  if (wanter.fallback) return pulled(`the image on the device was used: ${reason}`);
   const tries = (memory.failures.get(wanter.failureKey)?.tries ?? 0) + 1;
   const failure: Failure = {
     tries,
     notBefore: now.monotonic + failureWaitMs("pull", tries),
-    reason: outcome.reason,
+    reason,
     ports: [],
     holders: undefined,
     containerId: undefined,
@@ -126,7 +128,8 @@ function isSecondWorker({ seenIds }: Memory, owned: readonly Owned[], { boot }: 
   return owned.some(({ container, original, boot: madeBy }) => !original && madeBy !== boot && !seenIds.has(container.id));
 }
 
-function watchRun(before: RunWatch | undefined, { startedAt, restartCount, phase, exitCode, health }: ObservedContainer, now: Now): RunWatch {
+function watchRun(before: RunWatch | undefined, container: ObservedContainer, toldExitCode: number | undefined, now: Now): RunWatch {
+  const { startedAt, restartCount, phase, exitCode, health } = container;
   const isSame = before !== undefined && before.startedAt === startedAt && before.restartCount === restartCount && phase === "running";
   const wasRestarted = before !== undefined && (before.restartCount < restartCount || phase === "restarting");
   return {
@@ -134,7 +137,7 @@ function watchRun(before: RunWatch | undefined, { startedAt, restartCount, phase
     startedAt,
     restartCount,
     restartsSeen: (before?.restartsSeen ?? 0) + (wasRestarted ? 1 : 0),
-    exitCode: exitCode ?? before?.exitCode,
+    exitCode: exitCode ?? toldExitCode ?? before?.exitCode,
     healthySince: health === "healthy" ? (before?.healthySince ?? now.monotonic) : undefined,
   };
 }

@@ -4,18 +4,19 @@ import type { Step } from "../step.ts";
 import { type AppDraft, surplusMayGo } from "./draft.ts";
 import { DEFAULT_GRACE_SECONDS, farewells, NO_WORK, together, type Work } from "./farewell.ts";
 import { type ImageReadiness, imageReadiness, type PullWish } from "./image.ts";
-import { slotWork } from "./slot-work.ts";
+import { type SlotContext, slotWork } from "./slot-work.ts";
 import { APPLIED, type AppState, failed, type TargetState, working, worst } from "./states.ts";
 import { earlier, standingFailure, type View } from "./view.ts";
 
 export type AppWork = Work & Readonly<{ state: AppState; wish: PullWish | undefined }>;
 
-/** What is to be done for an app that runs. */
-export function runningAppWork(draft: AppDraft, leaving: ReadonlySet<string>, evicted: ReadonlySet<string>, view: View): AppWork {
+/** What is to be done for an app that runs. @param others what is known of the containers of all apps */
+export function runningAppWork(draft: AppDraft, others: Pick<SlotContext, "leaving" | "evicted" | "departing">, view: View): AppWork {
   const { app, unit, slots, surplus, turn } = draft;
   const image = imageFor(draft, view);
-  const works = slots.map((slot) => slotWork(slot, { draft, image, leaving, evicted, view }));
-  const going = surplusMayGo(draft) ? surplus : surplus.filter(({ container }) => turn.surplus.has(container.id));
+  const works = slots.map((slot) => slotWork(slot, { ...others, draft, image, view }));
+  const mayGo = surplusMayGo(draft);
+  const going = surplus.filter(({ container: { id } }) => mayGo || turn.surplus.has(id) || others.evicted.has(id));
   const farewell = farewells(going, unit, app.stopGraceSeconds, view);
   const { steps, wakeAt } = together([farewell, ...works]);
   const states = [...works.map(({ state }) => state), surplus.length > 0 ? removing(surplus, view) : APPLIED];

@@ -1,3 +1,4 @@
+import type { HostPort } from "../memory.ts";
 import type { RunningApp } from "../model.ts";
 import { appUnit, type OwnedAppContainer } from "../owned.ts";
 import { type Block, blockOf } from "./blocks.ts";
@@ -30,7 +31,7 @@ export function draftOf(app: RunningApp, containers: readonly OwnedAppContainer[
 
 /** Whether the surplus containers of an app go now: at once, but in a roll last. */
 export function surplusMayGo({ app, slots }: AppDraft): boolean {
-  return !app.rolling || slots.every((slot) => upRight(slot) !== undefined);
+  return !app.rolling || slots.every(({ wrong }) => wrong.length === 0);
 }
 
 /** Whether a slot has its new container made and its old ones still up, and may exchange them. */
@@ -67,6 +68,18 @@ export function leavingIds(drafts: readonly AppDraft[], goners: readonly OwnedAp
   return leaving;
 }
 
+/** Ids of containers that are to be replaced sooner or later, by slots that nothing stands in the way of. */
+export function departingIds(drafts: readonly AppDraft[]): ReadonlySet<string> {
+  const isOnItsWay = ({ blocks, turn }: AppDraft, slot: Slot) =>
+    blocks.get(slot)?.state.kind !== "failed" && (!turn.isStuck || turn.slots.has(slot.instance.index));
+  return new Set(
+    drafts.flatMap((draft) => [
+      ...draft.surplus.filter(() => !draft.turn.isStuck || surplusMayGo(draft)).map(({ container }) => container.id),
+      ...draft.slots.filter((slot) => isOnItsWay(draft, slot)).flatMap(({ wrong }) => wrong.map(({ container }) => container.id)),
+    ]),
+  );
+}
+
 /** Containers of ours, of other slots, that hold a port that a slot's wanted container needs and that do not go. */
 export function stayingHolders(slot: Slot, leaving: ReadonlySet<string>, view: View): readonly string[] {
   return otherHolders(slot, view).filter((id) => !leaving.has(id));
@@ -78,17 +91,17 @@ export function otherHolders(slot: Slot, view: View): readonly string[] {
   return holdersOf(view, slot.instance.spec.ports, own).map(({ holder }) => holder.id);
 }
 
-/** Running containers whose ports belong to another by the group's order, once that one is made and only waits for them. */
-export function evicted({ app, slots }: AppDraft, drafts: readonly AppDraft[], claims: PortClaims): readonly OwnedAppContainer[] {
-  return slots.flatMap((slot) => {
-    const right = upRight(slot);
-    if (right === undefined || claims.lost(app.name, slot.instance.index) === undefined) return [];
-    const isWaitedFor = slot.instance.spec.ports.some((port) => {
-      const winner = claims.winner(portKey(port));
-      const draft = winner && drafts.find((candidate) => candidate.app.name === winner.app);
-      const waiting = draft?.slots.find(({ instance }) => instance.index === winner?.index);
-      return waiting !== undefined && waiting.right.length > 0 && upRight(waiting) === undefined && draft?.blocks.has(waiting) === false;
-    });
-    return isWaitedFor ? [right] : [];
-  });
+/**
+ * Running containers whose ports belong to another by the group's order, once that one is made and only waits for them: those of the wanted spec that
+ * lost the claim, and those without a place.
+ */
+export function evicted({ app, slots, surplus }: AppDraft, drafts: readonly AppDraft[], claims: PortClaims): readonly OwnedAppContainer[] {
+  const losers = slots.map((slot) => (claims.lost(app.name, slot.instance.index) === undefined ? undefined : upRight(slot)));
+  const isWaitedFor = (port: HostPort) => {
+    const winner = claims.winner(portKey(port));
+    const draft = winner && drafts.find((candidate) => candidate.app.name === winner.app);
+    const waiting = draft?.slots.find(({ instance }) => instance.index === winner?.index);
+    return waiting !== undefined && waiting.right.length > 0 && upRight(waiting) === undefined && draft?.blocks.has(waiting) === false;
+  };
+  return [...losers, ...surplus].filter((owned) => owned !== undefined).filter(({ container }) => container.hostPorts.some(isWaitedFor));
 }

@@ -9,7 +9,14 @@ import { earlier, holdersOf, type View } from "./view.ts";
  * Which slots of an app may be changed now: get a new container, and lose their old one for it.
  * `surplus`: containers without a place that may go although the roll is not over, because a slot needs their ports.
  */
-export type Turn = Readonly<{ slots: ReadonlySet<number>; surplus: ReadonlySet<string>; note: string | undefined; wakeAt: number | undefined }>;
+export type Turn = Readonly<{
+  slots: ReadonlySet<number>;
+  surplus: ReadonlySet<string>;
+  /** The roll does not go on by itself. */
+  isStuck: boolean;
+  note: string | undefined;
+  wakeAt: number | undefined;
+}>;
 
 type Place = Readonly<{ slot: Slot; best: OwnedAppContainer | undefined; gate: Gate; isNew: boolean; isBlocked: boolean }>;
 
@@ -24,7 +31,13 @@ export function turnOf(
   blocks: ReadonlyMap<Slot, Block>,
   view: View,
 ): Turn {
-  const all = { slots: new Set(slots.map(({ instance }) => instance.index)), surplus: new Set<string>(), note: undefined, wakeAt: undefined };
+  const all = {
+    slots: new Set(slots.map(({ instance }) => instance.index)),
+    surplus: new Set<string>(),
+    isStuck: false,
+    note: undefined,
+    wakeAt: undefined,
+  };
   if (!app.rolling || slots.every(({ wrong }) => wrong.length === 0)) return all;
   const highest = Math.max(...slots.filter(({ right, wrong }) => right.length + wrong.length > 0).map(({ instance }) => instance.index));
   // What lies beyond the highest container was asked for by the change: it comes after the roll.
@@ -33,10 +46,13 @@ export function turnOf(
   const isHeld = places.some(({ isNew, isBlocked, gate }) => (isBlocked && gate.kind !== "down") || (isNew && gate.kind !== "passing"));
   const missing = places.filter(({ slot, best, gate }) => best === undefined || (gate.kind === "down" && !(isHeld && canRunOld(slot, view))));
   const chosen = isHeld ? undefined : choose(places, view);
-  const taken = chosen === undefined ? [] : withHolders(chosen, places, view);
+  // A place that is down stays so while others of the app hold its ports: they go with it.
+  const stuck = isHeld ? [] : missing.filter((place) => place.slot.right.length > 0 && holdersElsewhere(place, view).length > 0);
+  const taken = withHolders(chosen === undefined ? stuck : [chosen, ...stuck], places, view);
   return {
     slots: new Set([...missing, ...taken].map(({ slot }) => slot.instance.index)),
     surplus: new Set(taken.flatMap((place) => surplusHolders(place, surplus, view))),
+    isStuck: places.some(({ isNew, isBlocked, gate }) => isBlocked || (isNew && gate.kind === "sick")),
     note:
       taken.length > 1 ? `containers ${taken.map(({ slot }) => slot.name).join(", ")} trade host ports, so they were replaced together` : undefined,
     wakeAt,
@@ -76,9 +92,9 @@ function holdersElsewhere({ slot }: Place, view: View): readonly string[] {
   return holdersOf(view, slot.instance.spec.ports, own).map(({ holder }) => holder.id);
 }
 
-/** A place, and those of the same app whose containers hold ports that it needs, and so on. */
-function withHolders(chosen: Place, places: readonly Place[], view: View): readonly Place[] {
-  const taken = new Set([chosen]);
+/** Places, and those of the same app whose containers hold ports that they need, and so on. */
+function withHolders(chosen: readonly Place[], places: readonly Place[], view: View): readonly Place[] {
+  const taken = new Set(chosen);
   for (const place of taken) {
     const ids = holdersElsewhere(place, view);
     for (const other of places) if (!other.isNew && other.best !== undefined && ids.includes(other.best.container.id)) taken.add(other);

@@ -23,6 +23,7 @@ export type SlotContext = Readonly<{
   image: ImageReadiness | undefined;
   leaving: ReadonlySet<string>;
   evicted: ReadonlySet<string>;
+  departing: ReadonlySet<string>;
   view: View;
 }>;
 
@@ -83,13 +84,13 @@ function exchangeWork(slot: Slot, context: SlotContext): SlotWork {
   const staying = stayingHolders(slot, leaving, view);
   if (old !== undefined && isUp(old.container.phase)) {
     if (!turn.slots.has(slot.instance.index)) return { ...together([clearing, oldWork(slot, context)]), state: working("roll") };
-    if (staying.length > 0) return { ...clearing, state: heldState(staying, slot, view) };
+    if (staying.length > 0) return { ...clearing, state: heldState(staying, slot, context) };
     const networks = connections(next, slot.instance.spec, unit, view);
     if (networks.wakeAt !== undefined) return { ...together([clearing, networks]), state: connectFailure(next, unit, view) };
     return { ...together([clearing, networks, farewell(old, unit, app.stopGraceSeconds, view)]), state: working("stop") };
   }
   if (others.some(({ container }) => isUp(container.phase))) return { ...clearing, state: working("stop") };
-  if (staying.length > 0) return { ...clearing, state: heldState(staying, slot, view) };
+  if (staying.length > 0) return { ...clearing, state: heldState(staying, slot, context) };
   if (otherHolders(slot, view).length > 0) return { ...clearing, state: working("ports") };
   return startWork(slot, next, old, clearing, context);
 }
@@ -220,7 +221,9 @@ function adoption(owned: OwnedAppContainer, { instance }: Slot, unit: string): W
   return { steps: [{ kind: "adopt", unit, key: `adopt ${id}`, containerId: id, spec: instance.hash }], wakeAt: undefined };
 }
 
-function heldState(holderIds: readonly string[], slot: Slot, view: View): TargetState {
+/** Where a slot stands whose ports are held by containers of ours: those that are to be replaced only have to be waited for. */
+function heldState(holderIds: readonly string[], slot: Slot, { departing, view }: SlotContext): TargetState {
+  if (holderIds.every((id) => departing.has(id))) return working("ports");
   const holder = view.byId.get(holderIds[0] ?? "");
   const ports = slot.instance.spec.ports.map(({ hostPort }) => hostPort).join(", ");
   return failed("ports", `a host port of ${slot.name} (${ports}) is held by container ${holder?.name ?? "of another app"}, which goes on as it is`);

@@ -146,6 +146,8 @@ export type RuntimeEvent = Readonly<{
   id: string;
   /** Labels of the container; empty for others. */
   labels: Readonly<Record<string, string>>;
+  /** With which code a container ended, where it did. */
+  exitCode?: number | undefined;
   /** Milliseconds since 1970 by the engine's clock. */
   at: number;
 }>;

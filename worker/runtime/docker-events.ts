@@ -22,7 +22,13 @@ export function parseEvent(line: unknown): RuntimeEvent | undefined {
   const action = textOf(event.Action);
   const id = textOf(actor.ID);
   if ((type !== "container" && type !== "image" && type !== "network") || action === "" || id === "") return undefined;
-  return { type, action, id, labels: type === "container" ? labelsOf(actor) : {}, at: timeOfEvent(event) };
+  const ended = action === "die" ? { exitCode: exitCodeOf(actor) } : {};
+  return { type, action, id, labels: type === "container" ? labelsOf(actor) : {}, ...ended, at: timeOfEvent(event) };
+}
+
+function exitCodeOf(actor: Json): number | undefined {
+  const code = textOf(recordOf(actor.Attributes).exitCode);
+  return /^\d{1,3}$/.test(code) ? Number(code) : undefined;
 }
 
 function labelsOf(actor: Json): Readonly<Record<string, string>> {

@@ -154,7 +154,7 @@ export class SimulatedRuntime implements ContainerRuntime {
         if (signal.aborted) throw cancelled("pull");
         onProgress();
         this.images.add(name, this.#clock.now());
-        this.#emit("image", "pull", name, {});
+        this.#emit("image", "pull", name);
     }
   }
 
@@ -184,7 +184,7 @@ export class SimulatedRuntime implements ContainerRuntime {
     const container = this.#container(containerId);
     if (!this.#networks.has(network)) throw new NebulaError("not_found", `network ${network} not found`);
     container.connect(network);
-    this.#emit("network", "connect", network, {});
+    this.#emit("network", "connect", network);
   }
 
   async start(containerId: string, signal: AbortSignal): Promise<void> {
@@ -233,14 +233,14 @@ export class SimulatedRuntime implements ContainerRuntime {
     await this.#enter("createNetwork", name, signal);
     if (this.#networks.has(name)) throw new NebulaError("already_exists", `network with name ${name} already exists`);
     this.#networks.set(name, { id: randomId(), name, driver: "bridge" });
-    this.#emit("network", "create", name, {});
+    this.#emit("network", "create", name);
   }
 
   /** Somebody removes a network by hand; containers on it lose it. For tests. */
   removeNetwork(name: string): void {
     this.#networks.delete(name);
     for (const container of this.#containers.values()) container.disconnect(name);
-    this.#emit("network", "destroy", name, {});
+    this.#emit("network", "destroy", name);
   }
 
   async removeImage(id: string, signal: AbortSignal): Promise<void> {
@@ -249,7 +249,7 @@ export class SimulatedRuntime implements ContainerRuntime {
     const user = [...this.#containers.values()].find((container) => container.imageId === image?.id);
     if (user !== undefined) throw new NebulaError("failed_precondition", `unable to delete ${id}: image is being used by container ${user.id}`);
     this.images.remove(id);
-    this.#emit("image", "delete", id, {});
+    this.#emit("image", "delete", id);
   }
 
   async stats(containerId: string, signal: AbortSignal): Promise<ContainerStats> {
@@ -325,11 +325,12 @@ export class SimulatedRuntime implements ContainerRuntime {
   }
 
   #tell(container: SimulatedContainer, action: string): void {
-    this.#emit("container", action, container.id, container.labels);
+    const ended = action === "die" ? { exitCode: container.observe().exitCode } : {};
+    this.#events.emit({ type: "container", action, id: container.id, labels: container.labels, ...ended, at: this.#clock.now() });
   }
 
-  #emit(type: RuntimeEvent["type"], action: string, id: string, labels: Readonly<Record<string, string>>): void {
-    this.#events.emit({ type, action, id, labels, at: this.#clock.now() });
+  #emit(type: RuntimeEvent["type"], action: string, id: string): void {
+    this.#events.emit({ type, action, id, labels: {}, at: this.#clock.now() });
   }
 }
 

@@ -87,7 +87,7 @@ export class World {
     assert.ok(this.desired, "no config yet");
     for (const { step, outcome } of this.#jobs.takeEnded()) this.#outcome(step, outcome);
     const engine = await this.runtime.info(signal);
-    const observed = await this.#observer.look({ engine, jobs: this.#jobs.snapshot(), adopted: this.memory.adopted }, signal);
+    const observed = await this.#observer.look({ engine, jobs: this.#jobs.snapshot(), adopted: this.memory.adopted, exits: new Map() }, signal);
     this.memory = rememberObserved(this.memory, this.desired, observed, this.#identity, this.#now());
     return plan(this.desired, observed, { now: this.#now(), memory: this.memory, identity: this.#identity });
   }
