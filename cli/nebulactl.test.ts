@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 
-const ENTRY = fileURLToPath(new URL("nebulactl.ts", import.meta.url));
+const ENTRY = fileURLToPath(new URL("nebulactl.js", import.meta.url));
 
 async function run(args: readonly string[]) {
   const child = spawn(process.execPath, [ENTRY, ...args], {

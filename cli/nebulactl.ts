@@ -1,7 +1,4 @@
 #!/usr/bin/env node
-import { requireNode } from "./nebulactl/require-node.ts";
+import { main } from "./nebulactl/main.ts";
 
-requireNode("nebulactl");
-// Only now: an older Node could not even read the rest.
-const { main } = await import("./nebulactl/main.ts");
 await main();
