@@ -3,67 +3,9 @@ import { randomBytes } from "node:crypto";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { normaliseImageReference } from "../../common/validation/image-reference.ts";
-import type { ContainerRuntime, ContainerSpec, ObservedContainer, RuntimeEvent } from "./container-runtime.ts";
-
-/** A runtime to be tested, and what it takes to see it act. Disposing it removes whatever carries `label`. */
-export type RuntimeFixture = AsyncDisposable &
-  Readonly<{
-    runtime: ContainerRuntime;
-    /** The label that everything of one suite carries. */
-    label: Readonly<Record<string, string>>;
-    /** Normalised reference of an image that is there, without a health check. */
-    image: string;
-    /** A reference that is not there and cannot be pulled. */
-    missingImage: string;
-    specs: Readonly<{
-      /** Runs until it is stopped; on the network bridge. */
-      sleeps: ContainerSpec;
-      /** Ends at once with exit code 3. */
-      exits: ContainerSpec;
-      /** Runs, and its health check passes. */
-      healthy: ContainerSpec;
-      /** Runs, and its health check fails. */
-      unhealthy: ContainerSpec;
-      /** The engine refuses to start it. */
-      refused: ContainerSpec;
-    }>;
-    /** A host port that nobody has. */
-    freePort: () => Promise<number>;
-    /** Lets time pass, where the runtime's time is not the machine's. */
-    pass: (ms: number) => Promise<void>;
-  }>;
-
-/** A spec that asks for nothing but an image, on the network bridge. */
-export function bareSpec(image: string): ContainerSpec {
-  return {
-    image: normaliseImageReference(image),
-    env: {},
-    ports: [],
-    networks: ["bridge"],
-    volumes: [],
-    devices: [],
-    privileged: false,
-    restartPolicy: "no",
-    command: [],
-    entrypoint: [],
-    healthcheck: undefined,
-    cpus: 0,
-    memoryBytes: 0,
-    logging: undefined,
-    labels: {},
-    capAdd: [],
-    capDrop: [],
-    ulimits: [],
-    user: "",
-    workingDir: "",
-    hostname: "",
-    extraHosts: [],
-    shmBytes: 0,
-    tmpfs: {},
-    readOnly: false,
-    init: false,
-  };
-}
+import { collectEvents } from "./collect-events.ts";
+import type { ContainerSpec, ObservedContainer } from "./container-runtime.ts";
+import type { RuntimeFixture } from "./contract-fixture.ts";
 
 /** What every ContainerRuntime promises. */
 export function describeContainerRuntime(name: string, open: () => Promise<RuntimeFixture>): void {
@@ -433,22 +375,6 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
 }
 
 /** Reads events while `act` runs; they end with their signal. */
-async function collectEvents(runtime: ContainerRuntime, act: (events: readonly RuntimeEvent[]) => Promise<void>): Promise<readonly RuntimeEvent[]> {
-  const seen: RuntimeEvent[] = [];
-  const done = new AbortController();
-  const stream = runtime.events(done.signal);
-  const reading = (async () => {
-    for await (const event of stream) seen.push(event);
-  })();
-  try {
-    await act(seen);
-  } finally {
-    done.abort();
-    await reading;
-  }
-  return seen;
-}
-
 async function rejectsWith(kinds: readonly string[], call: Promise<unknown>): Promise<void> {
   await assert.rejects(call, (error) => {
     assert.ok(isNebulaError(error), `not a NebulaError: ${error}`);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { bareSpec } from "./contract.ts";
+import { bareSpec } from "./contract-fixture.ts";
 import { createBody } from "./docker-create.ts";
 import { recordOf } from "./docker-json.ts";
 

@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import { systemClock } from "../../common/clock/system-clock.ts";
 import { silentLog } from "../../common/log/log.ts";
 import { DOCKER_SOCKET } from "../../common/testing/require-docker.ts";
-import { bareSpec, type RuntimeFixture } from "./contract.ts";
+import { bareSpec, type RuntimeFixture } from "./contract-fixture.ts";
 import { openDockerRuntime } from "./docker.ts";
 import { DockerConnection } from "./docker-connection.ts";
 import { listedContainers, listedNetworks } from "./docker-list.ts";

@@ -1,6 +1,7 @@
 import { ManualClock } from "../../common/clock/manual-clock.ts";
 import { normaliseImageReference } from "../../common/validation/image-reference.ts";
-import { bareSpec, describeContainerRuntime } from "./contract.ts";
+import { describeContainerRuntime } from "./contract.ts";
+import { bareSpec } from "./contract-fixture.ts";
 import { SimulatedRuntime } from "./simulated.ts";
 import type { ImageBehaviour } from "./simulated-behaviour.ts";
 

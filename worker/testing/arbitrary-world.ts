@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import type { Config } from "../../gen/nebula/v1/config_pb.ts";
 import { LABEL } from "../labels.ts";
-import { bareSpec } from "../runtime/contract.ts";
+import { bareSpec } from "../runtime/contract-fixture.ts";
 import type { SimulatedRuntime } from "../runtime/simulated.ts";
 import { type ConfigInit, configOf, perServer } from "./config-builder.ts";
 

@@ -1,0 +1,62 @@
+import { normaliseImageReference } from "../../common/validation/image-reference.ts";
+import type { ContainerRuntime, ContainerSpec } from "./container-runtime.ts";
+
+/** A runtime to be tested, and what it takes to see it act. Disposing it removes whatever carries `label`. */
+export type RuntimeFixture = AsyncDisposable &
+  Readonly<{
+    runtime: ContainerRuntime;
+    /** The label that everything of one suite carries. */
+    label: Readonly<Record<string, string>>;
+    /** Normalised reference of an image that is there, without a health check. */
+    image: string;
+    /** A reference that is not there and cannot be pulled. */
+    missingImage: string;
+    specs: Readonly<{
+      /** Runs until it is stopped; on the network bridge. */
+      sleeps: ContainerSpec;
+      /** Ends at once with exit code 3. */
+      exits: ContainerSpec;
+      /** Runs, and its health check passes. */
+      healthy: ContainerSpec;
+      /** Runs, and its health check fails. */
+      unhealthy: ContainerSpec;
+      /** The engine refuses to start it. */
+      refused: ContainerSpec;
+    }>;
+    /** A host port that nobody has. */
+    freePort: () => Promise<number>;
+    /** Lets time pass, where the runtime's time is not the machine's. */
+    pass: (ms: number) => Promise<void>;
+  }>;
+
+/** A spec that asks for nothing but an image, on the network bridge. */
+export function bareSpec(image: string): ContainerSpec {
+  return {
+    image: normaliseImageReference(image),
+    env: {},
+    ports: [],
+    networks: ["bridge"],
+    volumes: [],
+    devices: [],
+    privileged: false,
+    restartPolicy: "no",
+    command: [],
+    entrypoint: [],
+    healthcheck: undefined,
+    cpus: 0,
+    memoryBytes: 0,
+    logging: undefined,
+    labels: {},
+    capAdd: [],
+    capDrop: [],
+    ulimits: [],
+    user: "",
+    workingDir: "",
+    hostname: "",
+    extraHosts: [],
+    shmBytes: 0,
+    tmpfs: {},
+    readOnly: false,
+    init: false,
+  };
+}
