@@ -8,6 +8,7 @@
  * Disposing it stops the worker, never a container.
  */
 import { randomBytes } from "node:crypto";
+import { authorizationOf } from "../common/access/authorization.ts";
 import type { Clock } from "../common/clock/clock.ts";
 import { configOf } from "../common/config/merge-config.ts";
 import { NebulaError } from "../common/errors/nebula-error.ts";
@@ -26,7 +27,7 @@ import { createRegistryLogins } from "./registry-logins.ts";
 import { ReportSender } from "./report-sender.ts";
 import type { ContainerRuntime, ContainerStats } from "./runtime/container-runtime.ts";
 import { mapLimited } from "./runtime/map-limited.ts";
-import { authorizationOf, openWatch, type Watch, type WatchOptions } from "./watch.ts";
+import { openWatch, type Watch, type WatchOptions } from "./watch.ts";
 
 /** What could not be saved is tried again so often. */
 const SAVE_AGAIN_MS = 60_000;
@@ -147,7 +148,7 @@ async function runParts({ options, facts, state, lastGood, runtime, signal }: Pa
     deviceId: facts.deviceId,
     boot: facts.boot,
     keepaliveMs: settings.keepaliveMs,
-    authorization: () => authorizationOf(settings.credentials),
+    authorization: () => (settings.credentials === undefined ? undefined : authorizationOf(settings.credentials)),
     heldEtag: () => keeper.etag,
     clock,
     log: log.child({ component: "watch" }),

@@ -6,7 +6,7 @@ import { isNebulaError } from "../common/errors/nebula-error.ts";
 import { silentLog } from "../common/log/log.ts";
 import { eventually } from "../common/testing/eventually.ts";
 import { ReportSchema } from "../gen/nebula/v1/report_pb.ts";
-import { authorizationOf, openWatch, type Watch, type WatchOptions } from "./watch.ts";
+import { openWatch, type Watch, type WatchOptions } from "./watch.ts";
 import type { WatchEvent } from "./watch-events.ts";
 import { TestShard, TestWire } from "./watch-test-shard.ts";
 
@@ -284,16 +284,5 @@ describe("the connection of a worker", function () {
     await waiting[Symbol.asyncDispose]();
     await connecting[Symbol.asyncDispose]();
     await eventually(() => shard.last.ended);
-  });
-});
-
-describe("the Authorization of a worker", () => {
-  it("is Bearer or Basic", () => {
-    assert.equal(authorizationOf(undefined), undefined);
-    assert.equal(authorizationOf({ kind: "token", token: "abc" }), "Bearer abc");
-    assert.equal(
-      authorizationOf({ kind: "password", user: "admin", password: "pässword" }),
-      `Basic ${Buffer.from("admin:pässword").toString("base64")}`,
-    );
   });
 });

@@ -5,7 +5,7 @@ import { type ErrorKind, NebulaError } from "../common/errors/nebula-error.ts";
 import type { Log } from "../common/log/log.ts";
 import { GrpcChannel } from "../common/rpc/grpc-channel.ts";
 import { tlsChannel } from "../common/rpc/tls-channel.ts";
-import type { Credentials, ServerUrl } from "../common/settings/settings.ts";
+import type { ServerUrl } from "../common/settings/settings.ts";
 import { type Report, ReportService } from "../gen/nebula/v1/report_pb.ts";
 import { isSecure, locateShards } from "./server-locator.ts";
 import { attemptWatch, type WatchAnswer } from "./watch-attempt.ts";
@@ -64,20 +64,6 @@ export function openWatch(options: WatchOptions): Watch {
   const connection = new Connection(options);
   connection.run().catch((error) => options.log.error({ err: error }, "the watch ended by a fault of its own"));
   return connection;
-}
-
-/** The header that credentials stand for. */
-export function authorizationOf(credentials: Credentials | undefined): string | undefined {
-  switch (credentials?.kind) {
-    case undefined:
-      return undefined;
-    case "token":
-      return `Bearer ${credentials.token}`;
-    case "password":
-      return `Basic ${Buffer.from(`${credentials.user}:${credentials.password}`, "utf8").toString("base64")}`;
-    default:
-      return assertNever(credentials);
-  }
 }
 
 /**

@@ -1,5 +1,6 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { credentials } from "@grpc/grpc-js";
+import { authorizationOf } from "../../common/access/authorization.ts";
 import { systemClock } from "../../common/clock/system-clock.ts";
 import { GrpcChannel } from "../../common/rpc/grpc-channel.ts";
 import { AppService } from "../../gen/nebula/v1/app_pb.ts";
@@ -38,7 +39,7 @@ const LOOK_EVERY_MS = 100;
 export async function followRollout(options: FollowOptions): Promise<Rollout> {
   const { login, app, expected, title, calledAt, timeoutMs, print, terminal, signal } = options;
   using channel = new GrpcChannel(login.grpcAddress, credentials.createInsecure());
-  const call = { headers: { authorization: `Basic ${Buffer.from(`admin:${login.password}`).toString("base64")}` } };
+  const call = { headers: { authorization: authorizationOf({ kind: "password", user: "admin", password: login.password }) } };
   const stored = await channel.unary(AppService.method.getApp, { name: app }, call);
   const revision = stored.app?.revision ?? 0n;
   const answeredAt = stored.lastChange?.at === undefined ? calledAt : timestampMs(stored.lastChange.at);

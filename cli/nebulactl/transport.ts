@@ -1,5 +1,6 @@
 import type { Interceptor, Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
+import { authorizationOf } from "../../common/access/authorization.ts";
 import { assertNever } from "../../common/errors/assert-never.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Credentials } from "../../common/settings/settings.ts";
@@ -29,15 +30,9 @@ export function connectTo({ server, credentials, credentialsFrom }: Login): Tran
   }
 }
 
-/** The value of the Authorization header. */
-export function authorization(credentials: Credentials): string {
-  if (credentials.kind === "token") return `Bearer ${credentials.token}`;
-  return `Basic ${Buffer.from(`${credentials.user}:${credentials.password}`, "utf8").toString("base64")}`;
-}
-
 function withCredentials(credentials: Credentials | undefined): Interceptor {
   return (next) => (request) => {
-    if (credentials !== undefined) request.header.set("authorization", authorization(credentials));
+    if (credentials !== undefined) request.header.set("authorization", authorizationOf(credentials));
     return next(request);
   };
 }
