@@ -1,4 +1,5 @@
 import type { App } from "../../gen/nebula/v1/app_pb.ts";
+import { MOST_CONTAINERS } from "./containers-per.ts";
 import { standsAlone } from "./networks.ts";
 import { type PortClaim, portClaims } from "./ports.ts";
 
@@ -20,13 +21,14 @@ export function appWarnings(app: App): string[] {
   return warnings;
 }
 
-/** Two entries that are nearest to each other, where the number of containers depends on the device. */
+/** Two entries that are nearest to each other, where the number of containers depends on the device and some device can have enough of them. */
 function firstClash(app: App): readonly [PortClaim, PortClaim] | undefined {
   if (app.containersPer?.per.case !== "cpu" && app.containersPer?.per.case !== "memoryMb") return undefined;
   const claims = portClaims(app).sort((a, b) => a.protocol.localeCompare(b.protocol) || a.first - b.first);
   const pairs = claims.flatMap((lower, index) => {
     const upper = claims[index + 1];
-    return upper?.protocol === lower.protocol ? [[lower, upper] as const] : [];
+    const canMeet = upper?.protocol === lower.protocol && upper.first - lower.first < MOST_CONTAINERS;
+    return canMeet ? [[lower, upper] as const] : [];
   });
   return pairs.sort(([a, b], [c, d]) => b.first - a.first - (d.first - c.first))[0];
 }

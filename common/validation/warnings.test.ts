@@ -21,6 +21,8 @@ describe("warnings", () => {
     const perCore = { containersPer: { per: { case: "cpu" as const, value: 1 } } };
     assert.match(appWarnings(app("web", [80, 8080, 84], perCore)).join(), /80 and 84\/tcp collide on a device that runs more than 4 containers/);
     assert.deepEqual(appWarnings(app("web", [80], perCore)), []);
+    assert.match(appWarnings(app("web", [8000, 8999], perCore)).join(), /more than 999 containers/);
+    assert.deepEqual(appWarnings(app("web", [8000, 9000], perCore)), [], "no device has more than 1000 containers of one app");
   });
 
   it("are said of one host port that two apps of a group claim, once for a pair", () => {
