@@ -1,9 +1,8 @@
 import { strict as assert } from "node:assert";
+import { TargetState } from "../gen/nebula/v1/report_pb.ts";
 import { FOREVER, IMAGE } from "./harness/engine.ts";
 import { FleetRig } from "./harness/fleet-rig.ts";
 import { freePort } from "./harness/program.ts";
-
-const FAILED = 3;
 
 describe("an app that fails says why, and keeps no other from converging", function () {
   this.timeout(90_000);
@@ -21,7 +20,7 @@ describe("an app that fails says why, and keeps no other from converging", funct
     await rig.api.updateGroup(device.group, [first, bad, last]);
     await device.engine.settled(first, 1);
     await device.engine.settled(last, 1);
-    const status = await rig.api.appStatus(device.worker.deviceId, bad, ({ state }) => state === FAILED);
+    const status = await rig.api.appStatus(device.worker.deviceId, bad, ({ state }) => state === TargetState.FAILED);
     return { ...device, bad, status };
   };
 
@@ -100,7 +99,7 @@ describe("an app that fails says why, and keeps no other from converging", funct
     const status = await rig.api.appStatus(
       worker.deviceId,
       bad,
-      ({ state, containers }) => state !== 1 && containers.some(({ restarts }) => restarts > 0),
+      ({ state, containers }) => state !== TargetState.APPLIED && containers.some(({ restarts }) => restarts > 0),
     );
     assert.match(status.reason, /3/);
   });
@@ -111,11 +110,11 @@ describe("an app that fails says why, and keeps no other from converging", funct
     const { engine, worker } = await rig.device([web]);
     const [before] = await engine.settled(web, 1);
     await rig.api.updateApp(web, { dockerImage: "127.0.0.1:1/no/such:image" });
-    await rig.api.appStatus(worker.deviceId, web, ({ state, step }) => state === FAILED && step === "pull");
+    await rig.api.appStatus(worker.deviceId, web, ({ state, step }) => state === TargetState.FAILED && step === "pull");
     const [after] = await engine.settled(web, 1);
     assert.equal(after?.Id, before?.Id);
     await rig.api.updateApp(web, { dockerImage: IMAGE, devices: ["/dev/no-such-device"] });
-    await rig.api.appStatus(worker.deviceId, web, ({ state, revision }) => state === FAILED && revision === 3n);
+    await rig.api.appStatus(worker.deviceId, web, ({ state, revision }) => state === TargetState.FAILED && revision === 3n);
     const still = await engine.settled(web, 1);
     assert.equal(still[0]?.Id, before?.Id);
   });

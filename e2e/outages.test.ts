@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { setTimeout as delay } from "node:timers/promises";
+import { TargetState } from "../gen/nebula/v1/report_pb.ts";
 import { FOREVER, IMAGE } from "./harness/engine.ts";
 import { FleetRig } from "./harness/fleet-rig.ts";
 import { Server } from "./harness/server.ts";
@@ -56,7 +57,7 @@ describe("outages", function () {
     const { web, engine, worker, container } = await running();
     await worker.kill();
     worker.startAgain();
-    await rig.api.appStatus(worker.deviceId, web, ({ state }) => state === 1);
+    await rig.api.appStatus(worker.deviceId, web, ({ state }) => state === TargetState.APPLIED);
     await delay(1500); // long enough for a few rounds: what must not happen can't be waited for
     const [after] = await engine.settled(web, 1);
     assert.equal(after?.Id, container.Id);
@@ -106,7 +107,7 @@ describe("deletes and other servers", function () {
     await worker.stop();
     worker.startAgain({ server: other });
     await engine.settled(web, 1, ({ Config }) => Config.Env.includes("SERVER=other"));
-    const status = await other.api.appStatus(worker.deviceId, web, ({ state }) => state === 1);
+    const status = await other.api.appStatus(worker.deviceId, web, ({ state }) => state === TargetState.APPLIED);
     assert.equal(status.appliedRevision, 1n);
   });
 });

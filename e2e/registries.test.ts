@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "../common/testing/eventually.ts";
+import { TargetState } from "../gen/nebula/v1/report_pb.ts";
 import { FOREVER, IMAGE } from "./harness/engine.ts";
 import { FleetRig } from "./harness/fleet-rig.ts";
 import { Registry, SilentRegistry } from "./harness/registry.ts";
@@ -25,7 +26,7 @@ describe("registries", function () {
     const web = rig.name("web");
     await rig.api.createApp({ name: web, dockerImage: image, command: FOREVER });
     const { worker: stranger } = await rig.device([web], { env: { DOCKER_CONFIG: "/no/such/folder" } });
-    const refused = await rig.api.appStatus(stranger.deviceId, web, ({ state }) => state === 3);
+    const refused = await rig.api.appStatus(stranger.deviceId, web, ({ state }) => state === TargetState.FAILED);
     assert.equal(refused.step, "pull");
     assert.match(refused.reason, /auth|login/i);
     const { engine, worker } = await rig.device([web], { env: login() });
@@ -90,7 +91,7 @@ describe("registries", function () {
     assert.notEqual(after?.Id, before?.Id);
     await engine.docker.getContainer(after?.Id ?? "").remove({ force: true });
     await engine.settled(web, 1, ({ Id }) => Id !== after?.Id);
-    await rig.api.appStatus(worker.deviceId, stuck, ({ state, step }) => state === 2 && step === "pull");
+    await rig.api.appStatus(worker.deviceId, stuck, ({ state, step }) => state === TargetState.WORKING && step === "pull");
     assert.ok(silent.waiting > 0, "the pull still hangs");
   });
 });

@@ -1,4 +1,5 @@
 import { strict as assert } from "node:assert";
+import { ContainerHealth } from "../gen/nebula/v1/report_pb.ts";
 import type { Engine } from "./harness/engine.ts";
 import { FOREVER, IMAGE } from "./harness/engine.ts";
 import { FleetRig } from "./harness/fleet-rig.ts";
@@ -66,7 +67,7 @@ describe("a rolling restart", function () {
     await rig.api.appStatus(
       worker.deviceId,
       web,
-      ({ containers }) => containers.some(({ revision, health }) => revision === 2n && health === 3),
+      ({ containers }) => containers.some(({ revision, health }) => revision === 2n && health === ContainerHealth.UNHEALTHY),
       60_000,
     );
     const counter = countHealthy(engine, web);

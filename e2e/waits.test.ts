@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { eventually } from "../common/testing/eventually.ts";
+import { TargetState } from "../gen/nebula/v1/report_pb.ts";
 import { Engine, FOREVER, IMAGE, newInstance } from "./harness/engine.ts";
 import { FleetRig } from "./harness/fleet-rig.ts";
 import { startInProcess } from "./harness/in-process-worker.ts";
@@ -42,7 +43,7 @@ describe("waits of a worker, by a clock of the test", function () {
     const backAfter = async (times: number) => {
       await eventually(() => downs.length === times, { timeoutMs: 20_000 });
       await engine.settled(web, 1, ({ Id }) => Id === working?.Id);
-      await rig.api.appStatus(`device-${instance}`, web, ({ state, tries }) => state === 3 && tries === times);
+      await rig.api.appStatus(`device-${instance}`, web, ({ state, tries }) => state === TargetState.FAILED && tries === times);
     };
     await backAfter(1);
     for (const [i, minutes] of [1, 2, 4, 8, 16, 32, 60, 60].entries()) {

@@ -96,6 +96,11 @@ export class Api implements Disposable {
     }
   }
 
+  /** Waits for a device's first report: it is connected, and its engine answers. */
+  async reported(deviceId: string, timeoutMs = 30_000): Promise<Device> {
+    return eventually(async () => (await this.device(deviceId)) ?? false, { timeoutMs, everyMs: 50 });
+  }
+
   /** Waits until a device's report says this of an app; answers what it says. */
   appStatus(deviceId: string, app: string, holds: (status: AppStatus) => boolean, timeoutMs = 30_000): Promise<AppStatus> {
     return this.#status(deviceId, (device) => device.report?.apps.find(({ name }) => name === app), holds, timeoutMs);

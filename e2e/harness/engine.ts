@@ -1,13 +1,15 @@
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import Docker from "dockerode";
 import { eventually } from "../../common/testing/eventually.ts";
 import { DOCKER_SOCKET } from "../../common/testing/require-docker.ts";
+import { mapLimited } from "../../worker/runtime/map-limited.ts";
 
 /** The image of test apps: it has a shell, and nothing of it runs longer than it is told to. */
 export const IMAGE = "busybox:1";
-/** A command that runs until it is stopped, and stops at once. */
-export const FOREVER = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.2; done"];
+/** A command that runs until it is stopped, stops at once, and costs nothing meanwhile, so that a hundred of them are no load. */
+export const FOREVER = ["sh", "-c", "trap 'exit 0' TERM; sleep 1000000 & wait"];
 
 /** A label that keeps the containers of one test apart from all others. */
 export function newInstance(): string {
@@ -59,9 +61,32 @@ export class Engine {
     );
   }
 
+  /** Runs a command in a container; answers its exit code. */
+  async exec(container: string, command: string[]): Promise<number | null> {
+    const exec = await this.docker.getContainer(container).exec({ Cmd: command, AttachStdout: true, AttachStderr: true });
+    const output = await exec.start({});
+    output.resume();
+    await once(output, "end");
+    return (await exec.inspect()).ExitCode;
+  }
+
+  /** Whether it may run privileged containers: one that is itself confined may not. */
+  async runsPrivileged(): Promise<boolean> {
+    const probe = await this.docker.createContainer({ Image: IMAGE, Cmd: ["true"], HostConfig: { Privileged: true } });
+    try {
+      return await probe.start().then(
+        () => true,
+        () => false,
+      );
+    } finally {
+      await probe.remove({ force: true });
+    }
+  }
+
   /** Removes every container of the instance, volumes included. */
   async clean(): Promise<void> {
-    for (const { Id } of await this.containers()) await this.docker.getContainer(Id).remove({ force: true, v: true }).catch(gone);
+    const remove = ({ Id }: Docker.ContainerInspectInfo) => this.docker.getContainer(Id).remove({ force: true, v: true }).catch(gone);
+    await mapLimited(await this.containers(), 8, remove);
   }
 
   /** Builds an image of busybox with these lines added. */

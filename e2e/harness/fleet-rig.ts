@@ -8,6 +8,7 @@ import { Worker, type WorkerOptions } from "./worker.ts";
 export class FleetRig {
   #server: Server | undefined;
   #opened = new AsyncDisposableStack();
+  #workers: Worker[] = [];
   #groups = 0;
 
   /** Hooks a rig into the suite that is being described. */
@@ -20,6 +21,8 @@ export class FleetRig {
     });
     afterEach(async function () {
       this.timeout(60_000);
+      if (this.currentTest?.state === "failed") await rig.#explain();
+      rig.#workers = [];
       await rig.#opened.disposeAsync();
       rig.#opened = new AsyncDisposableStack();
     });
@@ -51,7 +54,19 @@ export class FleetRig {
     const group = this.name("group");
     await this.api.createGroup(group, apps, cronJobs);
     const worker = this.#opened.use(await Worker.start({ server: this.server, deviceGroup: group, ...options }));
+    this.#workers.push(worker);
     return { worker, engine: worker.engine, group };
+  }
+
+  /** Prints what the workers of a test that failed last said and logged. */
+  async #explain(): Promise<void> {
+    for (const { deviceId, program } of this.#workers) {
+      const device = await this.#server?.api.device(deviceId).catch(() => undefined);
+      const apps = device?.report?.apps.map(({ name, state, step, reason, revision }) => `${name} @${revision} ${state} ${step} ${reason}`) ?? [];
+      console.log(`      ${deviceId} said:
+${apps.join("\n")}\n      and logged:
+${program.output.slice(-4000)}`);
+    }
   }
 
   /** Has something disposed after the test. */

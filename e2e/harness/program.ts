@@ -12,7 +12,7 @@ export class Program implements AsyncDisposable {
   #output = "";
 
   /** @param args what follows `nebula`, or `nebulactl` */
-  constructor(args: readonly string[], { file = "cli/nebula.ts", env = {} }: { file?: string; env?: Readonly<Record<string, string>> } = {}) {
+  constructor(args: readonly string[], { file = "cli/nebula.js", env = {} }: { file?: string; env?: Readonly<Record<string, string>> } = {}) {
     this.child = spawn(process.execPath, [file, ...args], { cwd: ROOT, env: { ...cleanEnvironment(), ...env }, stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [this.child.stdout, this.child.stderr]) {
       stream?.setEncoding("utf8");
