@@ -75,8 +75,8 @@ function exchangeWork(slot: Slot, context: SlotContext): SlotWork {
   const { old, others } = oldOf(slot);
   const block = blocks.get(slot);
   if (block !== undefined) {
-    // What can't be started now makes room for what ran before.
-    const makesRoom = old !== undefined && block.state.kind === "failed";
+    // What can't be started now makes room for what ran before; what may not have its ports is of no use.
+    const makesRoom = block.state.kind === "failed" && (old !== undefined || block.state.step === "claim");
     const work = makesRoom ? together([farewells(slot.right, unit, app.stopGraceSeconds, view), oldWork(slot, context)]) : NO_WORK;
     return { steps: work.steps, wakeAt: earlier(work.wakeAt, block.wakeAt), state: block.state };
   }

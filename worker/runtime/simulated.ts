@@ -48,7 +48,7 @@ export class SimulatedRuntime implements ContainerRuntime {
   readonly occupiedPorts = new Set<number>();
   readonly images = new SimulatedImages();
   readonly #clock: Clock;
-  readonly #info: EngineInfo;
+  #info: EngineInfo;
   readonly #behaviour: (reference: string) => ImageBehaviour;
   readonly #containers = new Map<string, SimulatedContainer>();
   readonly #networks = new Map<string, ObservedNetwork>();
@@ -273,6 +273,11 @@ export class SimulatedRuntime implements ContainerRuntime {
   boot(): void {
     this.#up = true;
     for (const container of this.#containers.values()) container.engineUp();
+  }
+
+  /** What the engine says of itself from now on. */
+  presentAs(info: Partial<EngineInfo>): void {
+    this.#info = { ...this.#info, ...info };
   }
 
   /** A health check's result, as a script decides. */

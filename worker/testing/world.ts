@@ -33,7 +33,7 @@ export class World {
   fault: ((call: RuntimeCall) => boolean) | undefined;
   /** Changing calls that may still be made before the worker is killed; undefined: it is not. */
   callsLeft: number | undefined;
-  /** Called after every changing call. */
+  /** Called whenever a changing call has taken effect. */
   watch: (() => void) | undefined;
   memory: Memory = EMPTY_MEMORY;
   desired: Desired | undefined;
@@ -105,6 +105,7 @@ export class World {
         signal,
       });
       await this.#quiet();
+      this.watch?.();
     } catch (error) {
       if (!isNebulaError(error, "unavailable")) throw error;
     } finally {
@@ -135,11 +136,11 @@ export class World {
 
   #before(call: RuntimeCall): void {
     if (!this.#isWorking || LOOKS.includes(call.method)) return;
+    this.watch?.(); // the call before this one has taken effect
     if (this.#isKilled) throw new NebulaError("unavailable", "the worker was killed");
     if (this.callsLeft !== undefined) this.callsLeft--;
     this.#checkOwner(call);
     if (this.fault?.(call) === true) throw new NebulaError("failed_precondition", `fault ${++this.#faults} of ${call.method}`);
-    if (this.watch !== undefined) queueMicrotask(this.watch);
   }
 
   /** Own containers only; images and networks have no owner. */
