@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=4
 // Plain JavaScript: a Node that is too old to run TypeScript says so here, and not by an error about syntax.
 const oldest = 26;
 if (Number(process.versions.node.split(".", 1)[0]) < oldest) {

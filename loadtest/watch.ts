@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
-import { isNebulaError, NebulaError } from "../common/errors/nebula-error.ts";
+import { NebulaError } from "../common/errors/nebula-error.ts";
+import { runBench, wholeNumber } from "./command-line.ts";
 import { idleTrafficLines, measureIdleTraffic } from "./idle-traffic.ts";
 import { figuresTable } from "./measure/table.ts";
 import { splitProcessors, stayOn } from "./processes/processors.ts";
@@ -22,11 +23,7 @@ nats-server is installed. Each server stays on one processor, the fleet of light
   --json             every figure of every run, as JSON
 `;
 
-const interrupted = new AbortController();
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
-  process.once(signal, () => interrupted.abort(new NebulaError("cancelled", "interrupted")));
-
-async function main(signal: AbortSignal): Promise<void> {
+await runBench(async (signal) => {
   const { values } = parseArgs({
     options: {
       devices: { type: "string", default: "19900" },
@@ -43,7 +40,6 @@ async function main(signal: AbortSignal): Promise<void> {
     allowNegative: true,
   });
   if (values.help) return console.log(HELP);
-  if (process.platform !== "linux") throw new NebulaError("failed_precondition", "the bench reads /proc and pins processes: it needs Linux");
 
   const processors = splitProcessors();
   stayOn(processors.fleet); // the server has its own to itself
@@ -79,7 +75,7 @@ async function main(signal: AbortSignal): Promise<void> {
   console.log(`${devices} devices, ${options.payloadBytes} bytes to each, medians of ${options.runs} runs of ${options.pushes} pushes, ${where}\n`);
   console.log(figuresTable(medians, "nebula").join("\n"));
   if (traffic !== undefined) console.log(`\n${idleTrafficLines(traffic).join("\n")}`);
-}
+});
 
 function chosenSubjects(only: string | undefined): readonly SubjectName[] {
   const here = subjectsHere();
@@ -89,18 +85,4 @@ function chosenSubjects(only: string | undefined): readonly SubjectName[] {
   const unknown = wanted.find((name) => !here.some((known) => known === name));
   if (unknown !== undefined) throw new NebulaError("invalid_argument", `--only ${unknown}: of ${here.join(", ")}`);
   return here.filter((name) => wanted.includes(name));
-}
-
-function wholeNumber(name: string, text: string): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value > 0) return value;
-  throw new NebulaError("invalid_argument", `--${name} ${text}: a whole number above 0 would do`);
-}
-
-try {
-  await main(interrupted.signal);
-} catch (error) {
-  const told = isNebulaError(error) || (error instanceof TypeError && "code" in error); // the second: an option that parseArgs does not know
-  console.error(told && error instanceof Error ? error.message : error);
-  process.exitCode = interrupted.signal.aborted ? 130 : 1;
 }

@@ -2,7 +2,6 @@ import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { systemClock } from "../../common/clock/system-clock.ts";
 import { silentLog } from "../../common/log/log.ts";
 import { createRegistry } from "../../common/metrics/registry.ts";
@@ -13,11 +12,11 @@ import { startServer } from "../nebula/start-server.ts";
 import { onStopSignal } from "../nebula/stop-signals.ts";
 import { DemoEngine, type EngineAnswer } from "./demo-engine.ts";
 import { createNebulactl } from "./demo-nebulactl.ts";
+import { exampleFile } from "./example-file.ts";
 import { startFleet } from "./fleet.ts";
 import { followRollout, type Rollout } from "./rollout.ts";
 import { summary } from "./summary.ts";
 
-const EXAMPLE = fileURLToPath(new URL("../../examples/demo.yaml", import.meta.url));
 /** Names in the example. */
 const APP = "hello";
 const GROUP = "demo";
@@ -41,6 +40,7 @@ export type DemoOptions = Readonly<{
  * devices are watched. Everything that it made goes when it ends. Answers the exit code: 0 when every device followed.
  */
 export async function runDemo({ devices, keep, print, terminal }: DemoOptions): Promise<number> {
+  const example = exampleFile("demo.yaml");
   const stop = onStopSignal(print);
   const say = (line: string) => print(`${line}\n`);
   const log = silentLog;
@@ -77,14 +77,14 @@ export async function runDemo({ devices, keep, print, terminal }: DemoOptions): 
   const nebulactl = createNebulactl(login, say);
   const rollouts: Rollout[] = [];
   const change = async (title: string, args: readonly string[]) => {
-    say(`\n$ nebulactl ${args.join(" ").replace(EXAMPLE, "examples/demo.yaml")}`);
+    say(`\n$ nebulactl ${args.join(" ").replace(example, "examples/demo.yaml")}`);
     const before = performance.timeOrigin + performance.now();
     if ((await nebulactl(args)) !== 0) throw new Error(`nebulactl ${args[0]} failed`);
     rollouts.push(
       await followRollout({ login, app: APP, group: GROUP, title, calledAt: before, expected, timeoutMs: FOLLOW_MS, print, terminal, signal: stop }),
     );
   };
-  await change("an app and a device_group are applied", ["apply", "-f", EXAMPLE]);
+  await change("an app and a device_group are applied", ["apply", "-f", example]);
   if (!stop.aborted) await change(`its image is changed to ${IMAGES[1]}`, ["apps", "update", APP, "--image", IMAGES[1]]);
 
   for (const line of summary(rollouts, expected)) say(line);

@@ -1,4 +1,5 @@
 import type { CommandContext, NebulaCommand } from "./command.ts";
+import { WORKER_COMMAND } from "./worker-command.ts";
 
 type Alone = "startServer" | "startManagerAlone" | "startGatewayAlone" | "startReporterAlone";
 
@@ -22,13 +23,7 @@ export const COMMANDS: readonly NebulaCommand[] = [
   parts("manager", "startManagerAlone", "a manager by itself: the API as gRPC, and the workers' watches"),
   parts("gateway", "startGatewayAlone", "a gateway by itself: the API as JSON over HTTP, on top of managers"),
   parts("reporter", "startReporterAlone", "a reporter by itself: takes reports from the bus into the store"),
-  {
-    kind: "settings",
-    name: "worker",
-    summary: "a worker: makes this machine's Docker Engine as its device_group's config says",
-    ownFlags: [],
-    run: async (context) => (await import("./run-worker.ts")).runWorker(context),
-  },
+  WORKER_COMMAND,
   {
     kind: "settings",
     name: "migrate",

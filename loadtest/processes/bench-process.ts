@@ -16,6 +16,8 @@ export type BenchProcessOptions = Readonly<{
   command: readonly string[];
   processors: Processors;
   env?: Readonly<Record<string, string>>;
+  /** Whether it speaks with the bench by messages; true unless given. A program that does not is spared the channel, which takes memory. */
+  channel?: boolean;
   /** The bench's own life. */
   signal: AbortSignal;
 }>;
@@ -32,15 +34,15 @@ export class BenchProcess implements AsyncDisposable {
   #lastWords = "";
   #end: Error | undefined;
 
-  constructor({ name, command, processors, env = {}, signal }: BenchProcessOptions) {
+  constructor({ name, command, processors, env = {}, channel = true, signal }: BenchProcessOptions) {
     this.#name = name;
     this.#signal = signal;
     const pinned = processors === undefined ? command : ["taskset", "-c", processors, ...command];
     // Node lets a process have as many open files as the system allows, and what it starts inherits that.
     this.#child = spawn("setpriv", ["--pdeathsig", "KILL", ...pinned], {
-      stdio: ["ignore", "ignore", "pipe", "ipc"],
+      stdio: channel ? ["ignore", "ignore", "pipe", "ipc"] : ["ignore", "ignore", "pipe"],
       serialization: "advanced",
-      env: { ...process.env, ...env },
+      env: { ...withoutSettings(process.env), ...env },
     }); // P1
     this.#child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       this.#lastWords = (this.#lastWords + text).slice(-LAST_WORDS);
@@ -108,4 +110,9 @@ export class BenchProcess implements AsyncDisposable {
     this.#kill();
     await exited;
   }
+}
+
+/** Settings of Nebula's that the machine may have are not the bench's. */
+function withoutSettings(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith("NEBULA_")));
 }

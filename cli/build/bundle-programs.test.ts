@@ -1,0 +1,99 @@
+import { strict as assert } from "node:assert";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { copyFile, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { eventually } from "../../common/testing/eventually.ts";
+import { VERSION } from "../../common/version.ts";
+import { bundlePrograms } from "./bundle-programs.ts";
+
+const run = promisify(execFile);
+
+describe("the bundled programs", function () {
+  this.timeout(60_000);
+  let folder: string;
+  const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("NEBULA_")));
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), "nebula-build-"));
+    await bundlePrograms(folder);
+  });
+  after(() => rm(folder, { recursive: true, force: true }));
+
+  /** Starts a program by its own first line; answers its output so far, and ends it with the block. */
+  function start(program: string, args: readonly string[], env: Readonly<Record<string, string>>) {
+    const child = spawn(join(folder, program), args, { cwd: folder, env: { ...environment, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+    let out = "";
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding("utf8").on("data", (text: string) => {
+        out += text;
+      });
+    const closed = once(child, "close");
+    return {
+      get out() {
+        assert.equal(child.exitCode, null, out);
+        return out;
+      },
+      pid: child.pid,
+      async stop(): Promise<number | null> {
+        child.kill("SIGTERM");
+        await closed;
+        return child.exitCode;
+      },
+      async [Symbol.asyncDispose]() {
+        child.kill("SIGKILL");
+        await closed;
+      },
+    };
+  }
+
+  it("are one file each, and say what they are", async () => {
+    assert.deepEqual((await readdir(folder)).sort(), ["nebula-worker.mjs", "nebula.mjs", "nebulactl.mjs"]);
+    for (const [program, name] of [
+      ["nebula.mjs", "nebula"],
+      ["nebula-worker.mjs", "nebula"],
+      ["nebulactl.mjs", "nebulactl"],
+    ] as const) {
+      const { stdout } = await run(join(folder, program), ["--version"], { env: environment });
+      assert.equal(stdout.trim(), `${name} ${VERSION}`);
+    }
+  });
+
+  it("leave what a worker has no use for out of its file", async () => {
+    const [worker, whole] = await Promise.all(["nebula-worker.mjs", "nebula.mjs"].map((name) => readFile(join(folder, name), "utf8")));
+    assert.ok(whole?.includes("node:sqlite") && !worker?.includes("node:sqlite"));
+    for (const text of [worker, whole]) assert.ok(text !== undefined && !text.includes("ssh-userauth") && !text.includes("@protobufjs/"));
+  });
+
+  it("work together: a server, a worker that follows it, and nebulactl", async () => {
+    const data = join(folder, "data");
+    const free = ["--http-listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--metrics-listen", "off"];
+    await using server = start("nebula.mjs", ["server", ...free, "--data", data], {});
+    const url = await eventually(() => /http:\/\/127\.0\.0\.1:\d+/.exec(server.out)?.[0] ?? false, { timeoutMs: 20_000 });
+    assert.match(await readFile(`/proc/${server.pid}/cmdline`, "utf8"), /max-semi-space-size=4/);
+    const login = {
+      NEBULA_SERVER: String(url),
+      NEBULA_USER: "admin",
+      NEBULA_PASSWORD: (await readFile(join(data, "admin-password"), "utf8")).trim(),
+    };
+    await copyFile(fileURLToPath(new URL("../../examples/demo.yaml", import.meta.url)), join(folder, "demo.yaml"));
+    const nebulactl = (...args: string[]) =>
+      run(join(folder, "nebulactl.mjs"), args, { cwd: folder, env: { ...environment, ...login, HOME: folder } });
+    await nebulactl("apply", "-f", "demo.yaml");
+
+    const flags = ["--runtime", "simulated:", "--device-group", "demo", "--device-id", "d1", "--data", join(folder, "worker")];
+    await using worker = start("nebula-worker.mjs", flags, login);
+    await eventually(
+      async () => worker.out !== "" && /\bd1\b.*\bapplied\b/.test((await nebulactl("devices", "list", "--device-group", "demo")).stdout),
+      {
+        timeoutMs: 30_000,
+        everyMs: 500,
+      },
+    );
+    assert.equal(await worker.stop(), 0);
+    assert.equal(await server.stop(), 0);
+  });
+});

@@ -1,0 +1,9 @@
+#!/usr/bin/env -S node --max-semi-space-size=1
+import { runNebula } from "./nebula/main.ts";
+import { processIo } from "./nebula/process-io.ts";
+import { WORKER_COMMAND } from "./nebula/worker-command.ts";
+
+// The program of a device's image: `nebula worker` and nothing else. The word may be left out.
+const args = process.argv.slice(2);
+const whole = args[0] === WORKER_COMMAND.name || args[0] === "--version";
+process.exitCode = await runNebula([WORKER_COMMAND], whole ? args : [WORKER_COMMAND.name, ...args], processIo());

@@ -1,0 +1,51 @@
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { credentials } from "@grpc/grpc-js";
+import { type CallOptions, GrpcChannel } from "../../common/rpc/grpc-channel.ts";
+import type { ProcessFigures } from "../measure/process-figures.ts";
+import { BenchProcess } from "../processes/bench-process.ts";
+import type { Processors } from "../processes/processors.ts";
+import { isReady, NODE_FLAGS } from "../subjects/subject.ts";
+
+const SERVER_FILE = fileURLToPath(new URL("./manager.ts", import.meta.url));
+const CALL_LIMIT_MS = 60_000;
+
+/** A manager with a reporter, a process of its own on a store of its own, and a way to call it as its admin. */
+export type BenchManager = AsyncDisposable &
+  Readonly<{
+    port: number;
+    /** Of the admin. */
+    token: string;
+    channel: GrpcChannel;
+    call: CallOptions;
+    figures(): ProcessFigures;
+  }>;
+
+export async function openManager({ processors, signal }: { processors: Processors; signal: AbortSignal }): Promise<BenchManager> {
+  await using opening = new AsyncDisposableStack();
+  const dataDir = opening.adopt(mkdtempSync(join(tmpdir(), "nebula-bench-")), (dir) => rmSync(dir, { recursive: true, force: true }));
+  const token = randomBytes(32).toString("hex");
+  const server = opening.use(
+    new BenchProcess({
+      name: "the manager",
+      command: [process.execPath, ...NODE_FLAGS, SERVER_FILE],
+      processors,
+      env: { NEBULA_BENCH_TOKEN: token, NEBULA_BENCH_DATA: dataDir },
+      signal,
+    }),
+  );
+  const { port } = await server.next(isReady);
+  const channel = opening.use(new GrpcChannel(`127.0.0.1:${port}`, credentials.createInsecure()));
+  const opened = opening.move();
+  return {
+    port,
+    token,
+    channel,
+    call: { headers: { authorization: `Bearer ${token}` }, signal, timeoutMs: CALL_LIMIT_MS },
+    figures: () => server.figures(),
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
+}
