@@ -132,6 +132,13 @@ export class SimulatedContainer {
     });
   }
 
+  pause(): void {
+    if (this.#phase !== "running") return;
+    this.endTimers();
+    this.#phase = "paused";
+    this.#tell("pause");
+  }
+
   setHealth(health: ContainerHealth): void {
     if (this.#phase !== "running" || this.#health === health) return;
     this.#health = health;

@@ -189,7 +189,10 @@ export class SimulatedRuntime implements ContainerRuntime {
 
   async start(containerId: string, signal: AbortSignal): Promise<void> {
     await this.#enter("start", containerId, signal);
-    const container = this.#container(containerId);
+    this.#start(this.#container(containerId));
+  }
+
+  #start(container: SimulatedContainer): void {
     if (container.isUp) return;
     this.#checkStart(container);
     container.start();
@@ -197,16 +200,21 @@ export class SimulatedRuntime implements ContainerRuntime {
 
   async stop(containerId: string, graceSeconds: number, signal: AbortSignal): Promise<void> {
     await this.#enter("stop", containerId, signal);
-    const container = this.#container(containerId);
+    await this.#stop(this.#container(containerId), graceSeconds, signal);
+  }
+
+  async #stop(container: SimulatedContainer, graceSeconds: number, signal: AbortSignal): Promise<void> {
     const { stopMs } = container.behaviour;
     if (container.isUp && stopMs > 0) await this.#clock.sleep(Math.min(stopMs, graceSeconds * 1000), signal);
     container.stop();
   }
 
   async restart(containerId: string, graceSeconds: number, signal: AbortSignal): Promise<void> {
-    await this.stop(containerId, graceSeconds, signal);
-    await this.start(containerId, signal);
-    this.#tell(this.#container(containerId), "restart");
+    await this.#enter("restart", containerId, signal);
+    const container = this.#container(containerId);
+    await this.#stop(container, graceSeconds, signal);
+    this.#start(container);
+    this.#tell(container, "restart");
   }
 
   async rename(containerId: string, name: string, signal: AbortSignal): Promise<void> {
@@ -283,6 +291,11 @@ export class SimulatedRuntime implements ContainerRuntime {
   /** A health check's result, as a script decides. */
   setHealth(id: string, health: "starting" | "healthy" | "unhealthy"): void {
     this.#container(id).setHealth(health);
+  }
+
+  /** Somebody pauses it. */
+  pause(id: string): void {
+    this.#container(id).pause();
   }
 
   /** The container's process ends by itself. */

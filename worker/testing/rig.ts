@@ -9,11 +9,17 @@ import type { ObservedContainer } from "../runtime/container-runtime.ts";
 import { type RuntimeCall, type SimulatedOptions, SimulatedRuntime } from "../runtime/simulated.ts";
 import { type ConfigInit, configOf } from "./config-builder.ts";
 
-export type RigOptions = Partial<Omit<SimulatedOptions, "clock">> & { identity?: Partial<WorkerIdentity>; log?: Log };
+export type RigOptions = Partial<Omit<SimulatedOptions, "clock">> & {
+  identity?: Partial<WorkerIdentity>;
+  log?: Log;
+  /** Another rig whose engine and clock this one uses. */
+  sharedWith?: Rig;
+  bootPrefix?: string;
+};
 
 /** A worker's core on a simulated engine, with a clock that the test moves. */
 export class Rig implements AsyncDisposable {
-  readonly clock = new ManualClock(Date.UTC(2026, 0, 1, 12, 0, 30));
+  readonly clock: ManualClock;
   readonly runtime: SimulatedRuntime;
   readonly calls: RuntimeCall[] = [];
   readonly #options: RigOptions;
@@ -24,8 +30,9 @@ export class Rig implements AsyncDisposable {
 
   constructor(options: RigOptions = {}) {
     this.#options = options;
-    this.runtime = new SimulatedRuntime({ images: ["shop:1", "shop:2"], ...options, clock: this.clock });
-    this.runtime.before = (call) => {
+    this.clock = options.sharedWith?.clock ?? new ManualClock(Date.UTC(2026, 0, 1, 12, 0, 30));
+    this.runtime = options.sharedWith?.runtime ?? new SimulatedRuntime({ images: ["shop:1", "shop:2"], ...options, clock: this.clock });
+    this.runtime.before ??= (call) => {
       this.calls.push(call);
     };
   }
@@ -40,7 +47,7 @@ export class Rig implements AsyncDisposable {
       log: this.#options.log ?? silentLog,
       identity: {
         instance: "main",
-        boot: `boot-${++this.#boots}`,
+        boot: `${this.#options.bootPrefix ?? "boot"}-${++this.#boots}`,
         adopt: true,
         keepImages: 1,
         maxRestartWaitMs: 0,
@@ -135,6 +142,6 @@ export class Rig implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
-    await this.runtime[Symbol.asyncDispose]();
+    if (this.#options.sharedWith === undefined) await this.runtime[Symbol.asyncDispose]();
   }
 }

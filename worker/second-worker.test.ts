@@ -1,0 +1,89 @@
+import { strict as assert } from "node:assert";
+import { LABEL } from "./labels.ts";
+import { bareSpec } from "./runtime/contract-fixture.ts";
+import { Rig } from "./testing/rig.ts";
+
+const MINUTE = 60_000;
+const signal = new AbortController().signal;
+
+function labelsOf(boot: string, app: string) {
+  return {
+    [LABEL.orchestrator]: "nebula",
+    [LABEL.instance]: "main",
+    [LABEL.containerType]: "app",
+    [LABEL.appName]: app,
+    [LABEL.index]: "1",
+    [LABEL.spec]: "1:other",
+    [LABEL.boot]: boot,
+  };
+}
+
+async function byAnother(rig: Rig, name: string): Promise<string> {
+  const id = await rig.runtime.create({ name, spec: bareSpec("shop:1"), labels: labelsOf("another", name) }, signal);
+  await rig.runtime.start(id, signal);
+  return id;
+}
+
+describe("a second worker of the same instance", () => {
+  it("makes this one do nothing for 5 minutes after each new container of the other, and say so", async () => {
+    await using rig = new Rig();
+    await rig.start({ apps: { web: {} } });
+    const first = await byAnother(rig, "theirs");
+    await rig.settle();
+    assert.deepEqual(rig.problems, ["second_worker"]);
+    await rig.runtime.remove(rig.named("web-1").id, { force: true }, signal);
+    await rig.pass(4 * MINUTE);
+    await byAnother(rig, "theirs-too");
+    await rig.pass(4 * MINUTE);
+    assert.deepEqual(rig.shown, ["theirs running", "theirs-too running"], "the second sighting made it 5 minutes more");
+    await rig.pass(MINUTE);
+    assert.deepEqual(rig.shown, ["web-1 running"]);
+    assert.deepEqual(rig.problems, []);
+    assert.ok(!rig.containers.some(({ id }) => id === first));
+  });
+
+  it("does not count where its containers were there before this one's start", async () => {
+    await using rig = new Rig();
+    await byAnother(rig, "theirs");
+    await rig.start({ apps: { web: {} } });
+    assert.deepEqual(rig.shown, ["web-1 running"]);
+    assert.deepEqual(rig.problems, []);
+  });
+
+  it("is told from another instance's, which is nobody's business", async () => {
+    await using rig = new Rig();
+    await rig.start({ apps: { web: {} } });
+    const id = await rig.runtime.create(
+      { name: "demo-web-1", spec: bareSpec("shop:1"), labels: { ...labelsOf("another", "web"), [LABEL.instance]: "demo" } },
+      signal,
+    );
+    await rig.settle();
+    assert.deepEqual(rig.problems, []);
+    assert.ok(rig.containers.some((container) => container.id === id));
+  });
+
+  it("replaces no container twice within 5 minutes, however long both go on", async () => {
+    await using one = new Rig();
+    const apps = (value: string) => ({ apps: { web: { envVars: { VALUE: value } } } });
+    await one.start(apps("one"));
+    // The other worker is another reconciler on the same engine, which follows another group.
+    await using two = new Rig({ sharedWith: one, bootPrefix: "other" });
+    await two.start(apps("two"));
+    const replacedAt: number[] = [];
+    let id = one.named("web-1").id;
+    for (let second = 0; second < 60 * 60; second += 10) {
+      await one.pass(10_000);
+      const now = one.containers.find(({ phase }) => phase === "running")?.id;
+      if (now !== undefined && now !== id) {
+        id = now;
+        replacedAt.push(second);
+      }
+    }
+    const gaps = replacedAt.slice(1).map((at, i) => at - (replacedAt[i] ?? 0));
+    assert.ok(replacedAt.length >= 5, `they go on: ${replacedAt}`);
+    assert.ok(
+      gaps.every((gap) => gap >= 290),
+      `gaps of ${gaps} seconds`,
+    );
+  });
+});
