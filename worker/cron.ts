@@ -27,13 +27,14 @@ export function considerSchedule(
   const dues = [before?.lastDue, ...runs.map((run) => run.due)].filter((due) => due !== undefined && isSane(due));
   const lastDue = dues.length === 0 ? undefined : Math.max(...dues.filter((due) => due !== undefined));
   const schedule = scheduleOf(job);
-  const pending = before?.pending !== undefined && isSane(before.pending) && !isBegun(before.pending, runs) ? before.pending : undefined;
+  const hasBegun = before?.pending !== undefined && isBegun(before.pending, runs);
+  const pending = before?.pending !== undefined && isSane(before.pending) && !hasBegun ? before.pending : undefined;
   const base: CronMemory = {
     timetable,
     considered: Math.max(considered, wall),
     lastDue,
     pending: job.running ? pending : undefined,
-    problem: before?.problem,
+    problem: hasBegun ? undefined : before?.problem,
     nextDue: job.running ? schedule?.next(Math.max(considered, wall)) : undefined,
   };
   const due = job.running ? newestDue(schedule, Math.max(considered, wall - MISSED_AFTER_MS), wall) : undefined;

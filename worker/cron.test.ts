@@ -1,0 +1,241 @@
+import { strict as assert } from "node:assert";
+import fc from "fast-check";
+import { CronOverlap } from "../gen/nebula/v1/cron_job_pb.ts";
+import { considerSchedule } from "./cron.ts";
+import { desiredOf } from "./desired.ts";
+import type { CronMemory } from "./memory.ts";
+import type { ScheduledCronJob } from "./model.ts";
+import type { ImageBehaviour } from "./runtime/simulated-behaviour.ts";
+import { type ConfigInit, configOf } from "./testing/config-builder.ts";
+import { Rig } from "./testing/rig.ts";
+
+const SECOND = 1000;
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const signal = new AbortController().signal;
+
+/** Runs end after 10 s; those of long:1 after 3 hours. */
+function behaviour(image: string): Partial<ImageBehaviour> {
+  if (image.includes("refused")) return { startRefusal: "no such device" };
+  if (image.includes("fails")) return { pull: { kind: "fails", message: "no such host" }, exit: { code: 0, afterMs: SECOND } };
+  return { exit: { code: 0, afterMs: image.includes("long") ? 3 * HOUR : 10 * SECOND } };
+}
+
+const images = ["shop:1", "shop:2", "long:1", "refused:1"];
+type Job = NonNullable<NonNullable<ConfigInit["cronJobs"]>[string]>;
+const hourly = (job: Job = {}): ConfigInit => ({ cronJobs: { backup: { schedule: "0 * * * *", ...job } } });
+
+/** When the runs whose containers are there were due, as hours and minutes of UTC. */
+function runs(rig: Rig): string[] {
+  return rig.containers.map(({ name }) => new Date(Number(name.split("-")[1]) * 1000).toISOString().slice(11, 16)).sort();
+}
+
+function stateOf(rig: Rig) {
+  assert.ok(rig.look?.kind === "seen");
+  const [state] = rig.look.plan.states.cronJobs;
+  assert.ok(state);
+  return state;
+}
+
+// The rig's clock starts at 12:00:30 UTC, 1 January 2026.
+describe("cron jobs", () => {
+  it("run at their time, named by it, and not at a check-in", async () => {
+    await using rig = new Rig({ behaviour, images });
+    await rig.start(hourly());
+    await rig.pass(59 * MINUTE);
+    assert.deepEqual(rig.shown, []);
+    await rig.pass(30 * SECOND);
+    assert.deepEqual(rig.shown, [`backup-${Date.UTC(2026, 0, 1, 13) / 1000}-1 running`]);
+    await rig.pass(10 * SECOND);
+    assert.deepEqual(rig.shown, [`backup-${Date.UTC(2026, 0, 1, 13) / 1000}-1 exited`]);
+    assert.equal(stateOf(rig).nextRunDue, Date.UTC(2026, 0, 1, 14));
+    assert.equal(stateOf(rig).lastRunDue, Date.UTC(2026, 0, 1, 13));
+  });
+
+  it("run in their own time zone", async () => {
+    await using rig = new Rig({ behaviour, images });
+    await rig.start({ cronJobs: { backup: { schedule: "15 14 * * *", timeZone: "Europe/Berlin" } } });
+    await rig.pass(80 * MINUTE, MINUTE);
+    assert.deepEqual(runs(rig), ["13:15"]);
+  });
+
+  it("keep finished runs for their logs until three newer ones are there", async () => {
+    await using rig = new Rig({ behaviour, images });
+    await rig.start(hourly());
+    await rig.pass(6 * HOUR, 10 * MINUTE);
+    assert.deepEqual(runs(rig), ["16:00", "17:00", "18:00"]);
+  });
+
+  it("that still go on when the next is due make it skip, and say so", async () => {
+    await using rig = new Rig({ behaviour, images });
+    await rig.start(hourly({ dockerImage: "long:1" }));
+    await rig.pass(2 * HOUR, 10 * MINUTE);
+    assert.deepEqual(runs(rig), ["13:00"]);
+    assert.match(stateOf(rig).reason ?? "", /2026-01-01T14:00:00.000Z was skipped/);
+    assert.equal(stateOf(rig).state.kind, "applied", "a skipped run is no failure");
+  });
+
+  it("that still go on when the next is due are replaced, or joined, where the job says so", async () => {
+    for (const [overlap, expected] of [
+      [CronOverlap.REPLACE, ["13:00 exited", "14:00 running"]],
+      [CronOverlap.ALLOW, ["13:00 running", "14:00 running"]],
+    ] as const) {
+      await using rig = new Rig({ behaviour, images });
+      await rig.start(hourly({ dockerImage: "long:1", overlap }));
+      await rig.pass(2 * HOUR, 10 * MINUTE);
+      const shown = rig.containers.map(({ name, phase }) => `${new Date(Number(name.split("-")[1]) * 1000).toISOString().slice(11, 16)} ${phase}`);
+      assert.deepEqual(shown.sort(), expected);
+    }
+  });
+
+  it("missed while the worker was away are not made up, and none runs twice", async () => {
+    await using rig = new Rig({ behaviour, images });
+    await rig.start(hourly());
+    await rig.pass(59.5 * MINUTE);
+    assert.deepEqual(runs(rig), ["13:00"]);
+    await rig.start(hourly(), { keep: false });
+    assert.deepEqual(rig.methods("create").length, 1, "13:00 did not run again after a start within its minute");
+    await rig.kill();
+    await rig.clock.advance(2 * HOUR + 5 * MINUTE);
+    await rig.start(hourly());
+    await rig.pass(MINUTE);
+    assert.deepEqual(runs(rig), ["13:00"]);
+    await rig.pass(HOUR, 5 * MINUTE);
+    assert.deepEqual(runs(rig), ["13:00", "16:00"]);
+  });
+
+  it("that change go on until they end, and are as changed from the next run on", async () => {
+    await using rig = new Rig({ behaviour, images });
+    await rig.start(hourly({ dockerImage: "long:1", overlap: CronOverlap.ALLOW }));
+    await rig.pass(HOUR, 10 * MINUTE);
+    await rig.apply(hourly({ dockerImage: "shop:2", overlap: CronOverlap.ALLOW, revision: 2n }));
+    assert.deepEqual(runs(rig), ["13:00"]);
+    await rig.pass(HOUR, 10 * MINUTE);
+    const imagesRun = rig.containers.map(({ image }) => image.split("/").at(-1));
+    assert.deepEqual(imagesRun, ["long:1", "shop:2"]);
+  });
+
+  it("that are not to run let the current one finish; those deleted or out of the group are stopped and removed", async () => {
+    await using rig = new Rig({ behaviour, images });
+    await rig.start(hourly({ dockerImage: "long:1" }));
+    await rig.pass(HOUR, 10 * MINUTE);
+    await rig.apply(hourly({ dockerImage: "long:1", running: false, revision: 2n }));
+    await rig.pass(2 * HOUR, 10 * MINUTE);
+    assert.equal(rig.containers[0]?.phase, "running");
+    assert.equal(stateOf(rig).nextRunDue, undefined);
+    await rig.apply({ cronJobs: { backup: undefined }, tombstoneRevision: 3n });
+    assert.deepEqual(rig.shown, []);
+    assert.equal(rig.stateOf("backup"), "applied");
+  });
+
+  it("that can't be made, started or pulled have failed, say why, and run again at their next time", async () => {
+    for (const [dockerImage, reason] of [
+      ["refused:1", /no such device/],
+      ["fails:9", /can't be pulled: no such host/],
+    ] as const) {
+      await using rig = new Rig({ behaviour, images });
+      await rig.start(hourly({ dockerImage }));
+      await rig.pass(59.5 * MINUTE);
+      assert.equal(stateOf(rig).state.kind, "failed");
+      assert.match(stateOf(rig).reason ?? "", reason);
+      assert.deepEqual(rig.shown, [], "nothing half made is left");
+      await rig.apply(hourly({ revision: 2n }));
+      await rig.pass(HOUR, 10 * MINUTE);
+      assert.deepEqual(runs(rig), ["14:00"]);
+      assert.equal(stateOf(rig).state.kind, "applied");
+    }
+  });
+
+  it("whose pull fails use the image that is there, and pull again only for another spec", async () => {
+    await using rig = new Rig({ behaviour, images: ["fails:1"] });
+    await rig.start(hourly({ dockerImage: "fails:1" }));
+    await rig.pass(2 * HOUR, 10 * MINUTE);
+    assert.deepEqual(runs(rig), ["13:00", "14:00"]);
+    assert.equal(rig.methods("pull").length, 1);
+    assert.match(stateOf(rig).notes.join(), /the image on the device was used/);
+  });
+
+  it("say with which code the last run ended, where that was not 0", async () => {
+    await using rig = new Rig({ behaviour: () => ({ exit: { code: 7, afterMs: SECOND } }), images });
+    await rig.start(hourly());
+    await rig.pass(HOUR, MINUTE);
+    assert.match(stateOf(rig).notes.join(), /ended with exit code 7/);
+  });
+
+  describe("when the clock jumps", () => {
+    it("back by less than 2 h, run nothing twice", async () => {
+      await using rig = new Rig({ behaviour, images });
+      await rig.start(hourly());
+      await rig.pass(2 * HOUR, 10 * MINUTE);
+      rig.clock.setWall(Date.UTC(2026, 0, 1, 12, 50));
+      await rig.pass(80 * MINUTE, MINUTE);
+      assert.deepEqual(runs(rig), ["13:00", "14:00"]);
+      await rig.pass(HOUR, MINUTE);
+      assert.deepEqual(runs(rig), ["13:00", "14:00", "15:00"]);
+    });
+
+    it("back by years, run again: a board that woke in 2036 must not skip ten years", async () => {
+      await using rig = new Rig({ behaviour, images });
+      rig.clock.setWall(Date.UTC(2036, 0, 1, 12, 0, 30));
+      await rig.start(hourly());
+      await rig.pass(HOUR, MINUTE);
+      assert.deepEqual(runs(rig), ["13:00"]);
+      rig.clock.setWall(Date.UTC(2026, 0, 1, 20, 30));
+      await rig.pass(HOUR, MINUTE);
+      assert.ok(runs(rig).includes("21:00"), runs(rig).join());
+    });
+
+    it("forward, run what is next, and make up nothing", async () => {
+      await using rig = new Rig({ behaviour, images });
+      await rig.start(hourly());
+      rig.clock.setWall(Date.UTC(2030, 5, 1, 6, 59));
+      await rig.pass(3 * MINUTE, 10 * SECOND);
+      assert.deepEqual(runs(rig), ["07:00"]);
+    });
+
+    it("anyhow, no due time is run twice within 2 h, and no look takes long", () => {
+      const schedule = "*/7 * * * *";
+      const config = configOf({ cronJobs: { backup: { schedule, timeZone: "UTC", overlap: CronOverlap.ALLOW } } });
+      const [job] = desiredOf(config, { deviceId: "d", engine: { cores: 1, memoryBytes: 1 } }).cronJobs;
+      assert.ok(job?.kind === "scheduled");
+      fc.assert(
+        fc.property(fc.array(jump, { maxLength: 60 }), (jumps) => checkJumps(job, jumps)),
+        { numRuns: process.env.NEBULA_TEST_LONG === "1" ? 10_000 : 300 },
+      );
+    });
+  });
+
+  it("of the original's are told by their labels: they are removed with their job", async () => {
+    await using rig = new Rig({ behaviour, images });
+    const { bareSpec } = await import("./runtime/contract-fixture.ts");
+    const labels = { orchestrator: "nebula", container_type: "cron_job", cron_job_name: "backup" };
+    await rig.runtime.create({ name: "backup-1700000000-1", spec: bareSpec("shop:1"), labels }, signal);
+    await rig.start({});
+    assert.deepEqual(rig.shown, []);
+  });
+});
+
+/** Looks every now and then, clocks put right, and boards that wake in another year; milliseconds. */
+const jump = fc.oneof(
+  { weight: 6, arbitrary: fc.integer({ min: 0, max: 5 * MINUTE }) },
+  { weight: 2, arbitrary: fc.integer({ min: -3 * HOUR, max: 3 * HOUR }) },
+  { weight: 1, arbitrary: fc.integer({ min: -10 * 365 * 24 * HOUR, max: 10 * 365 * 24 * HOUR }) },
+);
+
+/** Looks after each jump, as if every run was begun at once; small steps back never repeat one. */
+function checkJumps(job: ScheduledCronJob, jumps: readonly number[]): void {
+  let wall = Date.UTC(2026, 0, 1);
+  let memory: CronMemory | undefined;
+  let begun: number[] = [];
+  for (const jump of jumps) {
+    wall = Math.max(0, wall + jump);
+    if (Math.max(...begun) - wall >= 2 * HOUR) begun = []; // the clock was wrong then
+    memory = considerSchedule(memory, job, [], wall);
+    if (memory.pending !== undefined) {
+      assert.ok(memory.pending <= wall && wall - memory.pending <= MINUTE, "a run is due now");
+      assert.ok(!begun.includes(memory.pending), `${memory.pending} ran twice`);
+      begun.push(memory.pending);
+      memory = { ...memory, pending: undefined };
+    }
+  }
+}

@@ -1,0 +1,120 @@
+import { strict as assert } from "node:assert";
+import { NebulaError } from "../common/errors/nebula-error.ts";
+import { bareSpec } from "./runtime/contract-fixture.ts";
+import type { ImageBehaviour } from "./runtime/simulated-behaviour.ts";
+import { Rig } from "./testing/rig.ts";
+
+const signal = new AbortController().signal;
+const CHECK = { test: ["CMD", "true"], intervalMs: 1000, timeoutMs: 1000, retries: 1, startPeriodMs: 0 };
+
+function references(rig: Rig): string[] {
+  return rig.runtime.images
+    .list()
+    .flatMap((image) => image.references)
+    .map((reference) => reference.replace("docker.io/library/", ""))
+    .sort();
+}
+
+describe("a prune", () => {
+  it("removes what nobody uses and the config does not name, once", async () => {
+    await using rig = new Rig({ images: ["shop:1", "cron:1", "stopped:1", "theirs:1", "unused:1", "unused:2"] });
+    await rig.runtime.create({ name: "theirs", spec: bareSpec("theirs:1"), labels: {} }, signal);
+    const config = (pruneId: bigint) => ({
+      pruneId,
+      apps: { web: {}, off: { dockerImage: "stopped:1", running: false } },
+      cronJobs: { job: { dockerImage: "cron:1" } },
+    });
+    await rig.start(config(5n));
+    assert.equal(references(rig).length, 6, "the first config of a group only sets the mark");
+    await rig.apply(config(6n));
+    assert.deepEqual(references(rig), ["cron:1", "shop:1", "stopped:1", "theirs:1"]);
+    rig.runtime.images.add("docker.io/library/later:1", 0);
+    await rig.pass(10 * 60_000);
+    await rig.start(config(6n));
+    assert.ok(references(rig).includes("later:1"), "done once, a new start included");
+  });
+
+  it("is not repeated for another group or cluster, whose first config only sets the mark", async () => {
+    await using rig = new Rig({ images: ["shop:1", "unused:1"] });
+    await rig.start({ pruneId: 1n, apps: { web: {} } });
+    await rig.apply({ pruneId: 7n, deviceGroup: "another", apps: { web: {} } });
+    await rig.apply({ pruneId: 9n, cluster: { id: "c2", epoch: 1n }, apps: { web: {} } });
+    assert.deepEqual(references(rig), ["shop:1", "unused:1"]);
+  });
+
+  it("happens although steps wait in back-off: a full disk is why one prunes", async () => {
+    const behaviour = (image: string): Partial<ImageBehaviour> =>
+      image.includes("big") ? { pull: { kind: "fails", message: "no space left on device" } } : {};
+    await using rig = new Rig({ behaviour, images: ["shop:1", "unused:1"] });
+    await rig.start({ pruneId: 1n, apps: { web: {}, big: { dockerImage: "big:1" } } });
+    await rig.apply({ pruneId: 2n, apps: { web: {}, big: { dockerImage: "big:1" } } });
+    assert.match(rig.stateOf("big"), /^failed: pull/);
+    assert.deepEqual(references(rig), ["shop:1"]);
+  });
+
+  it("goes on after an image that can't be removed, and says so", async () => {
+    await using rig = new Rig({ images: ["shop:1", "unused:1", "unused:2"] });
+    await rig.start({ pruneId: 1n, apps: { web: {} } });
+    const stuck = rig.runtime.images.find("docker.io/library/unused:1")?.id;
+    rig.runtime.before = (call) => {
+      if (call.method === "removeImage" && call.target === stuck) throw new NebulaError("failed_precondition", "image has dependent child images");
+    };
+    await rig.apply({ pruneId: 2n, apps: { web: {} } });
+    assert.deepEqual(references(rig), ["shop:1", "unused:1"]);
+    assert.deepEqual(rig.problems, ["prune_failed"]);
+    assert.equal(rig.kept?.pruned?.pruneId, 2n, "it is done");
+  });
+});
+
+describe("images that an update replaced", () => {
+  const behaviour = (image: string): Partial<ImageBehaviour> => ({
+    healthcheck: CHECK,
+    health: { becomes: image.includes("sick") ? "unhealthy" : "healthy", afterMs: 1000 },
+  });
+  const version = (n: number, image = `app:${n}`) => ({ groupRevision: BigInt(n), apps: { web: { dockerImage: image, revision: BigInt(n) } } });
+
+  it("go once the new one has passed its gate, all but the newest", async () => {
+    await using rig = new Rig({ behaviour, images: ["mine:1"] });
+    await rig.start(version(1));
+    for (const n of [2, 3]) {
+      await rig.apply(version(n));
+      await rig.pass(2000);
+    }
+    assert.deepEqual(references(rig), ["app:2", "app:3", "mine:1"], "app:2 is kept to go back to, mine:1 was not pulled by the worker");
+    await rig.apply(version(4));
+    assert.deepEqual(references(rig), ["app:2", "app:3", "app:4", "mine:1"], "the gate is not passed yet");
+    await rig.pass(2000);
+    assert.deepEqual(references(rig), ["app:3", "app:4", "mine:1"]);
+    await rig.apply(version(5, "sick:1"));
+    await rig.pass(60_000);
+    assert.deepEqual(references(rig), ["app:3", "app:4", "mine:1", "sick:1"], "a sick one replaces nothing for good");
+  });
+
+  it("are remembered over a start of the worker, and stay as many as the setting says", async () => {
+    await using rig = new Rig({ behaviour, images: [], identity: { keepImages: 0 } });
+    await rig.start(version(1));
+    await rig.pass(2000);
+    await rig.start(version(1));
+    await rig.apply(version(2));
+    await rig.pass(2000);
+    assert.deepEqual(references(rig), ["app:2"]);
+  });
+
+  it("stay while another app names or uses them", async () => {
+    await using rig = new Rig({ images: [], identity: { keepImages: 0 } });
+    await rig.start({ apps: { web: { dockerImage: "app:1" }, twin: { dockerImage: "app:1" } } });
+    await rig.apply({ apps: { web: { dockerImage: "app:2", revision: 2n }, twin: { dockerImage: "app:1" } } });
+    await rig.pass(60_000, 5000);
+    assert.deepEqual(references(rig), ["app:1", "app:2"]);
+  });
+
+  it("that only lost their tag go as well", async () => {
+    await using rig = new Rig({ images: [], identity: { keepImages: 0 } });
+    await rig.start({ apps: { web: { dockerImage: "app:latest" } } });
+    rig.runtime.images.moveTag("docker.io/library/app:latest");
+    await rig.apply({ apps: { web: { dockerImage: "app:latest", revision: 2n, restartCount: 1n } } });
+    assert.equal(rig.runtime.images.list().length, 2);
+    await rig.pass(60_000, 5000);
+    assert.equal(rig.runtime.images.list().length, 1);
+  });
+});
