@@ -12,6 +12,7 @@ import type { RawStream, RawStreams } from "./raw-streams.ts";
 import type { WatchAnswer } from "./watch-answer.ts";
 
 const OK = 0;
+const NO_HEADERS = new Metadata();
 
 /** What takes a call over when its request is there. The request is what the method's decoder made of it. */
 export type OpenCall = (call: WatchCall, request: unknown, metadata: Metadata) => void;
@@ -46,7 +47,7 @@ export class WatchCall {
   }
 
   onReceiveHalfClose(): void {
-    const [request, metadata] = [this.#request, this.#metadata ?? new Metadata()];
+    const [request, metadata] = [this.#request, this.#metadata ?? NO_HEADERS];
     this.#request = undefined; // a watch lasts for months: what only its beginning needs goes
     this.#metadata = undefined;
     this.#open(this, request, metadata);
@@ -71,7 +72,7 @@ export class WatchCall {
   /** @param gone called when the call is over */
   opened(gone: () => void): void {
     this.#gone = gone;
-    this.#call.sendMetadata(new Metadata());
+    this.#call.sendMetadata(NO_HEADERS);
   }
 
   /** @param written called when the answer is with the kernel; never, when the call ends before */
