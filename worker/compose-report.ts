@@ -6,7 +6,7 @@ import type { PruneMark } from "./memory.ts";
 import type { Desired, Now } from "./model.ts";
 import type { DeviceProblem, DeviceStates } from "./plan/states.ts";
 import type { ContainerStats } from "./runtime/container-runtime.ts";
-import { type AppliedRevisions, appStatus, cronJobStatus, deviceState, problemStatus } from "./status.ts";
+import { type AppliedRevisions, appStatus, cronJobStatus, deviceState, isBlocking, problemStatus } from "./status.ts";
 
 export type ReportParts = Readonly<{
   deviceId: string;
@@ -45,7 +45,7 @@ export function composeReport(parts: ReportParts): Report {
     instance: parts.instance,
     ...(desired !== undefined && { cluster: { id: desired.cluster.id, epoch: desired.cluster.epoch } }),
     etag: parts.etag,
-    state: (desired === undefined || !parts.isPlanned) && problems.length === 0 ? TargetState.WORKING : deviceState(apps, cronJobs, problems),
+    state: wholeState(parts, problems),
     groupRevision: desired?.groupRevision ?? 0n,
     pruneId: parts.pruned?.pruneId ?? 0n,
     apps: apps.map((app) => appStatus(app, context)),
@@ -53,4 +53,9 @@ export function composeReport(parts: ReportParts): Report {
     problems: problems.map(problemStatus),
     startedAt: timestampFromMs(parts.startedAt),
   });
+}
+
+function wholeState({ desired, states, isPlanned }: ReportParts, problems: readonly DeviceProblem[]): TargetState {
+  if (problems.some(isBlocking)) return TargetState.FAILED;
+  return desired === undefined || states === undefined || !isPlanned ? TargetState.WORKING : deviceState(states);
 }

@@ -1,7 +1,9 @@
+import type { ClusterIdentity } from "../common/storage/config-store.ts";
 import type { Report } from "../gen/nebula/v1/report_pb.ts";
 import { composeReport } from "./compose-report.ts";
 import type { PruneMark } from "./memory.ts";
-import type { Now } from "./model.ts";
+import type { Desired, Now } from "./model.ts";
+import { compareClusters } from "./plan/cluster.ts";
 import type { DeviceProblem, DeviceStates } from "./plan/states.ts";
 import type { Look } from "./reconcile.ts";
 import type { ContainerStats, EngineInfo } from "./runtime/container-runtime.ts";
@@ -19,6 +21,7 @@ export type DeviceFacts = Readonly<{
  * What this worker knows of its device, as a report is made of it.
  * 1. States are always those of the newest look; while the engine is away those of the last look before that stay.
  * 2. An etag is only called applied once a look was about its config.
+ * 3. Applied revisions are those of the cluster that is followed; another one's say nothing.
  */
 export class DeviceState {
   readonly #facts: DeviceFacts;
@@ -28,6 +31,7 @@ export class DeviceState {
   #states: DeviceStates | undefined;
   #applied: AppliedRevisions = new Map();
   #pruned: PruneMark | undefined;
+  #cluster: ClusterIdentity | undefined;
   #etag = "";
 
   constructor(facts: DeviceFacts) {
@@ -39,11 +43,19 @@ export class DeviceState {
     if (look.kind === "seen") {
       this.#engine = look.observed.engine;
       this.#states = look.plan.states; // 1
-      this.#applied = appliedAfter(this.#applied, look.plan.states.apps, look.plan.states.cronJobs);
+      this.#apply(look.desired, look.plan.states);
       this.setProblem("engine_unreachable", undefined);
     } else {
       this.setProblem("engine_unreachable", look.reason);
     }
+  }
+
+  /** 3 */
+  #apply(desired: Desired | undefined, states: DeviceStates): void {
+    if (desired === undefined) return;
+    const isSame = this.#cluster !== undefined && compareClusters(this.#cluster, desired.cluster) === "same";
+    this.#applied = appliedAfter(isSame ? this.#applied : new Map(), states, desired.cluster);
+    this.#cluster = desired.cluster;
   }
 
   /** The newest config that came. */

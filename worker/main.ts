@@ -141,6 +141,7 @@ async function runParts({ options, facts, state, lastGood, runtime, signal }: Pa
   const keeper = new ConfigKeeper(loaded.config?.state, known?.etag ?? "");
   state.prunedUpTo(loaded.memory?.pruned);
   const figures = new HostFigures();
+  let saved: Promise<unknown> = Promise.resolve();
 
   const watch = (options.connection ?? openWatch)({
     server: settings.server,
@@ -169,6 +170,9 @@ async function runParts({ options, facts, state, lastGood, runtime, signal }: Pa
       return Object.assign(measured ?? report, host === undefined ? {} : { host });
     },
     submit: (report, submitting) => watch.submit(report, submitting),
+    onArrived: (report) => {
+      if (report.problems.some(({ code }) => code === "cluster_changed")) state.setProblem("cluster_changed", undefined); // told once
+    },
   });
   const reconciler = new Reconciler({
     runtime,
@@ -190,7 +194,7 @@ async function runParts({ options, facts, state, lastGood, runtime, signal }: Pa
     },
     onKept: (kept) => {
       state.prunedUpTo(kept.pruned);
-      void lastGood.saveMemory(kept); // never rejects; what is not saved is a problem in the report
+      saved = lastGood.saveMemory(kept); // never rejects; what is not saved is a problem in the report
     },
   });
   if (known !== undefined) {
@@ -218,6 +222,7 @@ async function runParts({ options, facts, state, lastGood, runtime, signal }: Pa
     await Promise.all(parts);
     if (!signal.aborted) fault.signal.throwIfAborted();
   } finally {
+    await saved;
     signal.removeEventListener("abort", onAbort);
   }
 }

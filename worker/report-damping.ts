@@ -5,6 +5,10 @@ import { TargetState } from "../gen/nebula/v1/report_pb.ts";
 const ANSWER_AFTER_MS = 5000;
 const FIRST_FLIP_WAIT_MS = 60_000;
 const LONGEST_FLIP_WAIT_MS = 60 * 60_000;
+/** What did not change for so long does not flip any more, nor what did not for twice its wait. */
+const CALM_MS = 5 * 60_000;
+/** Told once, with whatever is told next: no reason for a report of its own, nor is its end. */
+const TRANSIENT_PROBLEM = "cluster_changed";
 /** More distinct states than this are not told apart from new ones. */
 const MOST_SEEN = 200;
 
@@ -13,10 +17,9 @@ export type Reported = Readonly<{
   /** What the newest report said of revisions; undefined: there was none. */
   revisions: string | undefined;
   state: string;
-  /** States reported since the revisions last changed. */
+  /** States reported since the revisions last changed, or since it was calm. */
   seen: ReadonlySet<string>;
-  /** A state that was seen before is not reported again before this. */
-  flipNotBefore: number;
+  /** How often a state that was seen before was reported again. */
   flips: number;
   /** When the newest report was sent. */
   at: number;
@@ -26,7 +29,6 @@ export const NOTHING_REPORTED: Reported = {
   revisions: undefined,
   state: "",
   seen: new Set(),
-  flipNotBefore: 0,
   flips: 0,
   at: Number.NEGATIVE_INFINITY,
 };
@@ -40,8 +42,8 @@ export type DampingContext = Readonly<{
 }>;
 
 /**
- * When a report is due, milliseconds of the monotonic clock. What was applied is told at once. A state is told at once the first time; one that keeps
- * coming back (a crash loop) at most once a minute, then half as often each time, down to once an hour. Work that goes on is told only when the config
+ * When a report is due, milliseconds of the monotonic clock. What was applied is told at once. A state is told at once the first time, and once more when it
+ * comes back; one that keeps coming back (a crash loop) at most once a minute, then half as often each time, down to once an hour. Work that goes on is told only when the config
  * has to be answered.
  */
 export function dueAt(report: Report, before: Reported, { now, configAt, intervalMs }: DampingContext): number {
@@ -54,20 +56,30 @@ export function dueAt(report: Report, before: Reported, { now, configAt, interva
   }
   const state = stateOf(report);
   if (state === before.state) return atLatest;
-  if (!before.seen.has(state) && before.seen.size < MOST_SEEN) return now;
-  return Math.min(atLatest, Math.max(now, before.flipNotBefore));
+  if (isNew(state, before) || isCalm(before, now)) return now;
+  return Math.min(atLatest, Math.max(now, before.at + flipWaitMs(before.flips)));
 }
 
 /** What is known of the reports after this one was sent. */
 export function reportedAfter(report: Report, before: Reported, now: number): Reported {
   const revisions = revisionsOf(report);
   const state = stateOf(report);
-  if (revisions !== before.revisions) return { revisions, state, seen: new Set([state]), flipNotBefore: 0, flips: 0, at: now };
+  if (revisions !== before.revisions || isCalm(before, now)) return { revisions, state, seen: new Set([before.state, state]), flips: 0, at: now };
   if (state === before.state) return { ...before, at: now };
-  const isFlip = before.seen.has(state) || before.seen.size >= MOST_SEEN;
-  const flips = isFlip ? before.flips + 1 : before.flips;
-  const waitMs = Math.min(LONGEST_FLIP_WAIT_MS, FIRST_FLIP_WAIT_MS * 2 ** Math.min(flips, 30));
-  return { ...before, state, seen: new Set([...before.seen, state]), flips, flipNotBefore: now + waitMs, at: now };
+  return { ...before, state, seen: new Set([...before.seen, state]), flips: before.flips + (isNew(state, before) ? 0 : 1), at: now };
+}
+
+function isNew(state: string, { seen }: Reported): boolean {
+  return !seen.has(state) && seen.size < MOST_SEEN;
+}
+
+function isCalm({ at, flips }: Reported, now: number): boolean {
+  return now - at >= Math.max(CALM_MS, 2 * flipWaitMs(flips));
+}
+
+/** How long the next report of a state that was seen before has to wait. */
+function flipWaitMs(flips: number): number {
+  return flips === 0 ? 0 : Math.min(LONGEST_FLIP_WAIT_MS, FIRST_FLIP_WAIT_MS * 2 ** Math.min(flips - 1, 30));
 }
 
 /** Whether two reports tell the same, so that one may stand for the other. */
@@ -80,7 +92,8 @@ function revisionsOf(report: Report): string {
 }
 
 function appliedOf(report: Report): string {
-  return [...report.apps, ...report.cronJobs].map(({ name, appliedRevision }) => `${name}=${appliedRevision}`).join(" ");
+  const applied = [...report.apps, ...report.cronJobs].filter(({ appliedRevision }) => appliedRevision > 0n);
+  return applied.map(({ name, appliedRevision }) => `${name}=${appliedRevision}`).join(" ");
 }
 
 /** What makes two reports differ: numbers that only grow, times and ids are left out. */
@@ -88,7 +101,7 @@ function stateOf(report: Report): string {
   return JSON.stringify([
     report.apps.map(targetState),
     report.cronJobs.map(targetState),
-    report.problems.map(({ code }) => code),
+    report.problems.map(({ code }) => code).filter((code) => code !== TRANSIENT_PROBLEM),
     report.pruneId.toString(),
   ]);
 }

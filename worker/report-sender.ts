@@ -19,6 +19,8 @@ export type ReportSenderOptions = Readonly<{
   /** Fills in what is measured only for a report that is sent. `isPeriodic`: nothing has changed, so it may take its time. */
   measure: (report: Report, isPeriodic: boolean, signal: AbortSignal) => Promise<Report>;
   submit: (report: Report, signal: AbortSignal) => Promise<void>;
+  /** Called when a report has arrived. */
+  onArrived?: (report: Report) => void;
 }>;
 
 /**
@@ -95,6 +97,7 @@ export class ReportSender {
     this.#unacknowledged = undefined;
     this.#failures = 0;
     this.#reported = reportedAfter(report, this.#reported, clock.monotonic());
+    this.#options.onArrived?.(report);
   }
 
   async #reportOf(composed: Report, signal: AbortSignal): Promise<Report> {

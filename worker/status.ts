@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { assertNever } from "../common/errors/assert-never.ts";
+import type { ClusterIdentity } from "../common/storage/config-store.ts";
 import {
   type AppStatus,
   AppStatusSchema,
@@ -16,7 +17,8 @@ import {
 } from "../gen/nebula/v1/report_pb.ts";
 import type { Now } from "./model.ts";
 import { appUnit, cronJobUnit, type Owned } from "./owned.ts";
-import { type AppState, type CronJobState, type DeviceProblem, type TargetState as PlannedState, worst } from "./plan/states.ts";
+import { compareClusters } from "./plan/cluster.ts";
+import { type AppState, type CronJobState, type DeviceProblem, type DeviceStates, type TargetState as PlannedState, worst } from "./plan/states.ts";
 import type { ContainerPhase, ContainerStats, ContainerHealth as Health } from "./runtime/container-runtime.ts";
 
 /** The newest revision that each app and cron_job was fully at, by unit. */
@@ -24,26 +26,22 @@ export type AppliedRevisions = ReadonlyMap<string, bigint>;
 
 export type StatusContext = Readonly<{ applied: AppliedRevisions; now: Now; stats: ReadonlyMap<string, ContainerStats> }>;
 
-/** The revisions that are applied now: those before, and whatever a plan found fully as wanted. */
-export function appliedAfter(before: AppliedRevisions, apps: readonly AppState[], cronJobs: readonly CronJobState[]): AppliedRevisions {
-  const after = new Map<string, bigint>();
-  for (const app of apps) after.set(appUnit(app.name), appliedOf(before.get(appUnit(app.name)), app));
-  for (const job of cronJobs) after.set(cronJobUnit(job.name), appliedOf(before.get(cronJobUnit(job.name)), job));
-  return after;
+/** The revisions of this cluster that are applied now: those before, and whatever a plan found fully as wanted. */
+export function appliedAfter(before: AppliedRevisions, { apps, cronJobs }: DeviceStates, cluster: ClusterIdentity): AppliedRevisions {
+  const entries = (targets: readonly (AppState | CronJobState)[], unitOf: (name: string) => string) =>
+    targets.map((target): [string, bigint] => [unitOf(target.name), appliedOf(before.get(unitOf(target.name)), target, cluster)]);
+  return new Map([...entries(apps, appUnit), ...entries(cronJobs, cronJobUnit)]);
 }
 
 /** After a start nothing is known but what labels tell: the oldest revision that a container was made for. */
-function appliedOf(
-  before: bigint | undefined,
-  { state, revision, containers }: Pick<AppState | CronJobState, "state" | "revision" | "containers">,
-): bigint {
+function appliedOf(before: bigint | undefined, { state, revision, containers }: AppState | CronJobState, cluster: ClusterIdentity): bigint {
   if (state.kind === "applied") return revision;
+  if (before !== undefined) return before;
+  const ours = containers.filter((owned) => owned.cluster !== undefined && compareClusters(owned.cluster, cluster) === "same");
   return (
-    before ??
-    containers
+    ours
       .map((owned) => owned.revision)
-      .reduce<bigint | undefined>((least, made) => (least === undefined || made < least ? made : least), undefined) ??
-    0n
+      .reduce<bigint | undefined>((least, made) => (least === undefined || made < least ? made : least), undefined) ?? 0n
   );
 }
 
@@ -77,12 +75,16 @@ export function problemStatus({ code, message }: DeviceProblem): Problem {
   return create(ProblemSchema, { code, message });
 }
 
-/** Problems that keep the device from following its config; others only have to be known. */
+/** Others only have to be known. */
 const BLOCKING = new Set(["second_worker", "engine_unreachable", "older_epoch"]);
 
-/** Where the device stands with its config as a whole. */
-export function deviceState(apps: readonly AppState[], cronJobs: readonly CronJobState[], problems: readonly DeviceProblem[]): TargetState {
-  if (problems.some(({ code }) => BLOCKING.has(code))) return TargetState.FAILED;
+/** Whether a problem keeps the device from following its config. */
+export function isBlocking({ code }: DeviceProblem): boolean {
+  return BLOCKING.has(code);
+}
+
+/** Where the device stands with its config as a whole, where no problem blocks it. */
+export function deviceState({ apps, cronJobs }: Pick<DeviceStates, "apps" | "cronJobs">): TargetState {
   return stateNumber(worst([...apps, ...cronJobs].map(({ state }) => state)));
 }
 

@@ -1,0 +1,179 @@
+import { strict as assert } from "node:assert";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ManualClock } from "../common/clock/manual-clock.ts";
+import { isNebulaError } from "../common/errors/nebula-error.ts";
+import { silentLog } from "../common/log/log.ts";
+import { eventually } from "../common/testing/eventually.ts";
+import { TargetState } from "../gen/nebula/v1/report_pb.ts";
+import { type RunningWorker, startWorker, type WorkerSettings } from "./main.ts";
+import { SimulatedRuntime } from "./runtime/simulated.ts";
+import { configOf } from "./testing/config-builder.ts";
+import { FakeConnection } from "./testing/fake-connection.ts";
+
+const signal = new AbortController().signal;
+
+describe("a worker", () => {
+  const clock = new ManualClock();
+  let folder: string;
+  let runtime: SimulatedRuntime;
+  let connection: FakeConnection;
+  let worker: RunningWorker | undefined;
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), "nebula-worker-"));
+    runtime = new SimulatedRuntime({ clock, images: ["shop:1", "shop:2"] });
+    connection = new FakeConnection();
+  });
+  afterEach(async () => {
+    await worker?.stop();
+    worker = undefined;
+    await runtime[Symbol.asyncDispose]();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  async function start(changes: Partial<WorkerSettings> = {}): Promise<RunningWorker> {
+    await worker?.stop();
+    worker = await startWorker({
+      settings: {
+        server: { protocol: "grpc", host: "127.0.0.1", port: 1 },
+        credentials: undefined,
+        deviceGroup: "shop",
+        deviceId: "device-1",
+        instance: "main",
+        keepaliveMs: 300_000,
+        reportIntervalMs: 12 * 3_600_000,
+        runtime: "simulated:",
+        adopt: true,
+        keepImages: 1,
+        maxRestartWaitMs: 0,
+        workerDataDir: folder,
+        ...changes,
+      },
+      clock,
+      log: silentLog,
+      runtime,
+      connection: connection.open,
+    });
+    await worker.deviceId;
+    return worker;
+  }
+
+  const shown = () =>
+    runtime
+      .snapshot()
+      .map(({ name, phase }) => `${name} ${phase}`)
+      .sort();
+
+  /** Waits, letting the time pass that anything asks for. */
+  const until = (check: () => boolean) =>
+    eventually(async () => {
+      await clock.advance(50);
+      return check();
+    });
+
+  it("makes what its group's config says, and reports it", async () => {
+    await start();
+    connection.say({ kind: "connected", address: "127.0.0.1:1" });
+    connection.push(configOf({ apps: { web: {} } }), "e1");
+    await until(() => connection.newest?.apps[0]?.appliedRevision === 1n);
+    assert.deepEqual(shown(), ["web-1 running"]);
+    const report = connection.newest;
+    assert.equal(report?.deviceId, "device-1");
+    assert.equal(report?.etag, "e1");
+    assert.equal(report?.state, TargetState.APPLIED);
+    assert.equal(report?.cluster?.id, "c1");
+    assert.equal(report?.apps[0]?.containers[0]?.name, "web-1");
+    assert.equal(report?.host?.hostname, "simulated");
+    assert.equal(connection.heldEtag, "e1");
+  });
+
+  it("goes on with its last good config without a connection, and a stop leaves containers running", async () => {
+    await start();
+    connection.push(configOf({ apps: { web: {} } }), "e1");
+    await until(() => shown().length === 1);
+    await worker?.stop();
+    assert.deepEqual(shown(), ["web-1 running"]);
+    for (const { id } of runtime.snapshot()) await runtime.remove(id, { force: true }, signal);
+    connection = new FakeConnection();
+    connection.isUp = false;
+    await start();
+    await until(() => shown().join() === "web-1 running");
+    assert.equal(connection.heldEtag, "e1", "unchanged bytes need not be sent again");
+  });
+
+  it("does not run another group's last good config, nor claim its etag", async () => {
+    await start();
+    connection.push(configOf({ apps: { web: {} } }), "e1");
+    await until(() => shown().length === 1);
+    await start({ deviceGroup: "another" });
+    assert.equal(connection.heldEtag, "");
+    await until(() => worker?.report() !== undefined);
+    assert.equal(worker?.report()?.apps.length, 0);
+    assert.deepEqual(shown(), ["web-1 running"], "what runs is kept until a config has come");
+  });
+
+  it("goes on in memory where nothing can be saved, says so, and saves it later", async () => {
+    const blocked = join(folder, "blocked");
+    await writeFile(blocked, "a file where the folder should be");
+    await start({ workerDataDir: blocked });
+    connection.push(configOf({ apps: { web: {} } }), "e1");
+    await until(() => connection.newest?.apps[0]?.appliedRevision === 1n);
+    assert.deepEqual(
+      connection.newest?.problems.map(({ code }) => code),
+      ["state_not_saved"],
+    );
+    assert.equal(connection.newest?.state, TargetState.APPLIED);
+  });
+
+  it("follows another cluster with lower revisions, and reports that once", async () => {
+    await start();
+    connection.push(configOf({ apps: { web: { revision: 9n } } }), "e1");
+    await until(() => connection.newest?.apps[0]?.appliedRevision === 9n);
+    connection.push(configOf({ cluster: { id: "c2", epoch: 1n }, apps: { web: { revision: 2n, dockerImage: "shop:2" } } }), "e2");
+    await until(() => connection.newest?.apps[0]?.appliedRevision === 2n);
+    connection.push(configOf({ cluster: { id: "c2", epoch: 1n }, apps: { web: { revision: 3n } } }), "e3");
+    await until(() => connection.newest?.apps[0]?.appliedRevision === 3n);
+    const told = connection.reports.filter(({ problems }) => problems.some(({ code }) => code === "cluster_changed"));
+    assert.equal(told.length, 1);
+    assert.equal(told[0]?.etag, "e2");
+  });
+
+  it("keeps what runs when its group is gone, and says so", async () => {
+    await start();
+    connection.push(configOf({ apps: { web: {} } }), "e1");
+    await until(() => connection.newest?.apps[0]?.appliedRevision === 1n);
+    connection.say({ kind: "no_such_group" });
+    await until(() => connection.newest?.problems[0]?.code === "no_such_group");
+    assert.deepEqual(shown(), ["web-1 running"]);
+    connection.say({ kind: "unchanged" });
+    await until(() => connection.newest?.problems.length === 0);
+  });
+
+  it("follows an engine that goes away and comes back, and says meanwhile that it is away", async () => {
+    await start();
+    connection.push(configOf({ apps: { web: {} } }), "e1");
+    await until(() => connection.newest?.apps[0]?.appliedRevision === 1n);
+    runtime.shutDown();
+    await until(() => connection.newest?.problems[0]?.code === "engine_unreachable");
+    assert.equal(connection.newest?.state, TargetState.FAILED);
+    connection.push(configOf({ apps: { web: { revision: 2n, dockerImage: "shop:2" } } }), "e2");
+    await until(() => connection.newest?.etag === "e2");
+    assert.equal(connection.newest?.apps[0]?.appliedRevision, 1n);
+    runtime.boot();
+    await until(() => connection.newest?.apps[0]?.appliedRevision === 2n);
+    assert.deepEqual(connection.newest?.problems, []);
+    assert.match(runtime.snapshot()[0]?.image ?? "", /shop:2/);
+  });
+
+  it("does not start without a device_group, or with an engine of an unknown kind", async () => {
+    const refused = (error: unknown) => isNebulaError(error, "invalid_argument");
+    await assert.rejects(start({ deviceGroup: undefined }), refused);
+    const settings: Partial<WorkerSettings> = { runtime: "podman:" };
+    await assert.rejects(async () => {
+      const { openRuntime } = await import("./open-runtime.ts");
+      await openRuntime(settings.runtime ?? "", { clock, log: silentLog });
+    }, refused);
+  });
+});

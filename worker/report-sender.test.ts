@@ -1,0 +1,194 @@
+import { strict as assert } from "node:assert";
+import { create } from "@bufbuild/protobuf";
+import { ManualClock } from "../common/clock/manual-clock.ts";
+import { NebulaError } from "../common/errors/nebula-error.ts";
+import { silentLog } from "../common/log/log.ts";
+import { type Report, ReportSchema, TargetState } from "../gen/nebula/v1/report_pb.ts";
+import { ReportSender } from "./report-sender.ts";
+
+const SECOND = 1000;
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+
+const NAMES: Readonly<Record<TargetState, string>> = ["UNSPECIFIED", "APPLIED", "WORKING", "FAILED"];
+
+type Now = { etag: string; applied: bigint; state: TargetState; reason: string };
+
+class Desk implements AsyncDisposable {
+  readonly clock = new ManualClock();
+  readonly sent: Report[] = [];
+  readonly #abort = new AbortController();
+  readonly #sender: ReportSender;
+  readonly #done: Promise<void>;
+  #now: Now | undefined;
+  /** Called with each report; what it throws is how its sending fails. */
+  onSubmit: (report: Report) => void | Promise<void> = () => {};
+
+  constructor() {
+    this.#sender = new ReportSender({
+      clock: this.clock,
+      log: silentLog,
+      intervalMs: 12 * HOUR,
+      compose: () => this.#compose(),
+      measure: async (report) => report,
+      submit: async (report) => {
+        await this.onSubmit(report);
+        this.sent.push(report);
+      },
+    });
+    this.#done = this.#sender.run(this.#abort.signal);
+  }
+
+  /** The device's state from now on. */
+  async is(now: Partial<Now>): Promise<void> {
+    this.#now = { etag: "e1", applied: 1n, state: TargetState.APPLIED, reason: "", ...this.#now, ...now };
+    this.#sender.changed();
+    await this.clock.advance(0);
+  }
+
+  async configCame(etag: string): Promise<void> {
+    this.#sender.configCame();
+    await this.is({ etag, state: TargetState.WORKING });
+  }
+
+  async connected(): Promise<void> {
+    this.#sender.connected();
+    await this.clock.advance(0);
+  }
+
+  get states(): string[] {
+    return this.sent.map(({ etag, state, apps }) => `${etag} ${NAMES[state]} ${apps[0]?.appliedRevision}`);
+  }
+
+  #compose(): Report | undefined {
+    if (this.#now === undefined) return undefined;
+    const { etag, applied, state, reason } = this.#now;
+    return create(ReportSchema, { deviceId: "d", etag, state, apps: [{ name: "web", revision: 9n, appliedRevision: applied, state, reason }] });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#abort.abort();
+    await this.#done;
+  }
+}
+
+describe("reports", () => {
+  it("start with the first state that is known, and come at least every interval", async () => {
+    await using desk = new Desk();
+    await desk.clock.advance(MINUTE);
+    assert.deepEqual(desk.sent, []);
+    await desk.is({});
+    assert.equal(desk.sent.length, 1);
+    await desk.clock.advance(12 * HOUR - 1);
+    assert.equal(desk.sent.length, 1);
+    await desk.clock.advance(1);
+    assert.deepEqual(
+      desk.sent.map(({ seq }) => seq),
+      [1n, 2n],
+    );
+  });
+
+  it("answer a config with its result, or after 5 s with the work that goes on", async () => {
+    await using desk = new Desk();
+    await desk.is({});
+    await desk.configCame("e2");
+    await desk.clock.advance(SECOND);
+    await desk.is({ applied: 2n, state: TargetState.APPLIED });
+    assert.deepEqual(desk.states, ["e1 APPLIED 1", "e2 APPLIED 2"]);
+    await desk.configCame("e3");
+    await desk.clock.advance(5 * SECOND);
+    assert.equal(desk.states.at(-1), "e3 WORKING 2");
+    await desk.is({ applied: 3n, state: TargetState.APPLIED });
+    assert.equal(desk.states.at(-1), "e3 APPLIED 3");
+  });
+
+  it("tell a failure at once", async () => {
+    await using desk = new Desk();
+    await desk.is({});
+    await desk.configCame("e2");
+    await desk.is({ state: TargetState.FAILED, reason: "no such image" });
+    assert.deepEqual(desk.states, ["e1 APPLIED 1", "e2 FAILED 1"]);
+  });
+
+  it("of a state that keeps flipping come at once, then at most once a minute, down to once an hour", async () => {
+    await using desk = new Desk();
+    await desk.is({});
+    const times: number[] = [];
+    desk.onSubmit = () => {
+      times.push(Math.round(desk.clock.monotonic() / SECOND));
+    };
+    for (let second = 0; second < 10 * 3600; second += 10) {
+      const restarts = second / 10;
+      const isFailing = restarts % 2 === 0;
+      await desk.is({ state: isFailing ? TargetState.FAILED : TargetState.APPLIED, reason: isFailing ? `restarted ${restarts} times` : "" });
+      await desk.clock.advance(10 * SECOND);
+    }
+    const gaps = times.slice(1).map((at, i) => at - (times[i] ?? 0));
+    assert.deepEqual(times.slice(0, 2), [0, 10], "the first failure is told at once, and that it went by");
+    assert.ok(
+      gaps.slice(1).every((gap, i) => gap >= Math.min(3600, 60 * 2 ** i) - 10),
+      `gaps ${gaps}`,
+    );
+    assert.ok(gaps.length <= 16 && gaps.at(-1) !== undefined && (gaps.at(-1) ?? 0) >= 3590, `gaps ${gaps}`);
+  });
+
+  it("of a change of an applied revision are never delayed, flipping or not", async () => {
+    await using desk = new Desk();
+    await desk.is({});
+    for (let turn = 0; turn < 20; turn++) {
+      await desk.is({ state: turn % 2 === 0 ? TargetState.FAILED : TargetState.APPLIED });
+      await desk.clock.advance(SECOND);
+    }
+    await desk.is({ applied: 2n, state: TargetState.APPLIED });
+    assert.equal(desk.states.at(-1), "e1 APPLIED 2");
+  });
+
+  it("that can't be sent are sent again, the newest alone, with waits that grow, and at once with a new connection", async () => {
+    await using desk = new Desk();
+    let tries = 0;
+    desk.onSubmit = () => {
+      tries++;
+      throw new NebulaError("unavailable", "no connection");
+    };
+    await desk.is({});
+    await desk.clock.advance(2 * HOUR);
+    assert.ok(tries >= 20 && tries < 60, `${tries} tries in two hours`);
+    await desk.is({ applied: 2n });
+    await desk.is({ applied: 3n });
+    desk.onSubmit = () => {};
+    await desk.connected();
+    assert.deepEqual(desk.states, ["e1 APPLIED 3"]);
+  });
+
+  it("keep their seq while they are sent again, and one that says something else has the next", async () => {
+    await using desk = new Desk();
+    const seqs: bigint[] = [];
+    let isDown = true;
+    desk.onSubmit = ({ seq }) => {
+      seqs.push(seq);
+      if (isDown) throw new NebulaError("deadline_exceeded", "the answer was lost");
+    };
+    await desk.is({});
+    await desk.clock.advance(3 * SECOND);
+    await desk.is({ applied: 2n });
+    isDown = false;
+    await desk.clock.advance(MINUTE);
+    assert.deepEqual([...new Set(seqs)], [1n, 2n]);
+    assert.ok(seqs.filter((seq) => seq === 1n).length >= 2);
+  });
+
+  it("are never two in flight: what happens meanwhile is one report", async () => {
+    await using desk = new Desk();
+    let inFlight = 0;
+    let most = 0;
+    desk.onSubmit = async () => {
+      most = Math.max(most, ++inFlight);
+      await desk.clock.sleep(SECOND, new AbortController().signal);
+      inFlight--;
+    };
+    for (let applied = 1n; applied <= 10n; applied++) await desk.is({ applied });
+    await desk.clock.advance(3 * SECOND);
+    assert.equal(most, 1);
+    assert.deepEqual(desk.states, ["e1 APPLIED 1", "e1 APPLIED 10"]);
+  });
+});
