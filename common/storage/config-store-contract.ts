@@ -61,6 +61,12 @@ export function describeConfigStore(driver: string, open: () => Promise<{ store:
     });
     const web: EntityKey = { kind: "app", name: "web" };
 
+    it("refuses a page that it never said goes on", async () => {
+      for (const after of ["no name", "\0", "WyJyZXBvcnRzIl0="]) {
+        await assert.rejects(store.list("app", { limit: 10, after }), (error) => isNebulaError(error, "invalid_argument"));
+      }
+    });
+
     it("knows nothing of a name that was never used", async () => {
       assert.equal(await store.get(web), undefined);
       assert.deepEqual(await store.revisions([web]), [0n]);

@@ -62,7 +62,7 @@ export interface ConfigStore extends AsyncDisposable {
   revisions(keys: readonly EntityKey[]): Promise<readonly bigint[]>;
   /** Writes an entity, its history row and its lookup rows in one, if `expected` is what is stored. `revision` has to be above `expected`. */
   write(write: EntityWrite): Promise<WriteOutcome>;
-  /** Entities that are not deleted, by name; `limit` 1 to 1000. A page of large ones ends before that, below 4 MiB of bodies. */
+  /** Entities that are not deleted, by name; `limit` 1 to 1000. A page of large ones ends before that, below 4 MiB of bodies. Rejects with `invalid_argument` where `after` is no page's `next`. */
   list(kind: EntityKind, page: { after?: string; limit: number }): Promise<Page<StoredEntity>>;
   /** Names of the device_groups that name this app or cron_job and are not deleted, sorted. */
   groupsNaming(kind: "app" | "cron_job", name: string): Promise<readonly string[]>;

@@ -170,6 +170,13 @@ describe("an app", () => {
     );
   });
 
+  it("that is too large is told that alone, however much else is wrong with it", () => {
+    const networks = Array.from({ length: 300_000 }, (_, index) => `n ${index}`);
+    const started = performance.now();
+    assert.deepEqual(fieldsOf({ networks }), ["app"]);
+    assert.ok(performance.now() - started < 5000);
+  });
+
   it("never shows the value of an environment variable", () => {
     const violations = validateApp(app({ envVars: { "A=": "hunter2", B: "hunter2\0", "": "hunter2" } }));
     assert.equal(violations.length, 3);
@@ -177,9 +184,9 @@ describe("an app", () => {
   });
 
   it("shows long values cut", () => {
-    const long = "x".repeat(30_000);
+    const long = "x".repeat(10_000);
     const violations = validateApp(app({ dockerImage: `A${long}`, volumes: [long], labels: { [`nebula.${long}`]: "" }, user: `a b${long}` }));
-    assert.equal(violations.length, 5);
+    assert.equal(violations.length, 4);
     for (const { field, description } of violations) assert.ok(field.length < 200 && description.length < 700, description);
   });
 

@@ -11,14 +11,14 @@ import { validateSize } from "./size.ts";
 
 /** Everything that is wrong with an app; empty: it can be stored, and run. */
 export function validateApp(app: App): Violation[] {
-  const shape = validateShape(AppSchema, app);
+  const size = validateSize("app", AppSchema, app, normaliseApp);
+  if (size.length > 0) return [...validateName(app.name), ...size]; // megabytes of faults would take seconds to tell, and hold up every other call
   return [
     ...validateName(app.name),
-    ...shape,
+    ...validateShape(AppSchema, app),
     ...validateContainerFields(app),
     ...validatePorts(app),
     ...validateContainersPer(app.containersPer),
     ...(app.healthcheck === undefined ? [] : validateHealthcheck(app.healthcheck)),
-    ...(shape.length > 0 ? [] : validateSize("app", AppSchema, normaliseApp(app))), // what is no message can't be encoded either
   ];
 }

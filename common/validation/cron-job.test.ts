@@ -58,11 +58,14 @@ describe("a cron_job", () => {
       networks: ["a b"],
       volumes: ["x"],
       labels: { cron_job_name: "x" },
-      envVars: { A: "x".repeat(70_000) },
     });
     assert.deepEqual(
       found.map(({ field }) => field),
-      ["docker_image", "networks[0]", "volumes[0]", "labels.cron_job_name", "cron_job"],
+      ["docker_image", "networks[0]", "volumes[0]", "labels.cron_job_name"],
+    );
+    assert.deepEqual(
+      violations({ dockerImage: "", envVars: { A: "x".repeat(70_000) } }).map(({ field }) => field),
+      ["cron_job"],
     );
   });
 });

@@ -11,13 +11,13 @@ import { isTimeZone } from "./time-zone.ts";
 
 /** Everything that is wrong with a cron_job; empty: it can be stored, and run. */
 export function validateCronJob(cronJob: CronJob): Violation[] {
-  const shape = validateShape(CronJobSchema, cronJob);
+  const size = validateSize("cron_job", CronJobSchema, cronJob, normaliseCronJob);
+  if (size.length > 0) return [...validateName(cronJob.name), ...size]; // megabytes of faults would take seconds to tell, and hold up every other call
   return [
     ...validateName(cronJob.name),
-    ...shape,
+    ...validateShape(CronJobSchema, cronJob),
     ...validateContainerFields(cronJob),
     ...scheduleViolations(cronJob),
-    ...(shape.length > 0 ? [] : validateSize("cron_job", CronJobSchema, normaliseCronJob(cronJob))), // what is no message can't be encoded either
   ];
 }
 

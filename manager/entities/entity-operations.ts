@@ -13,6 +13,9 @@ export type Prepare<E> = (next: E, before: E | undefined) => Promise<E>;
 
 export type CreateFields<E> = Minimums & Readonly<{ given: E | undefined; prepare?: Prepare<E> }>;
 
+/** Entries of update_fields; each is looked up among the fields' names. */
+const MOST_FIELDS = 1000;
+
 /** Creates an entity, or continues the tombstone of its name (R1). */
 export async function createEntity<E extends Entity>(writer: EntityWriter<E>, fields: CreateFields<E>, context: CallContext): Promise<Written<E>> {
   const { type } = writer;
@@ -49,9 +52,7 @@ export async function updateEntity<E extends Entity>(writer: EntityWriter<E>, fi
   const given = checkGiven(type, fields.given);
   checkMinimums(fields, context.principal);
   refuse(validateName(given.name));
-  if (fields.updateFields.length === 0 && !fields.redeploy) {
-    refuse([{ field: "update_fields", description: "is empty; name the fields to change, * for all of them, or set redeploy" }]);
-  }
+  refuse(updateFieldsViolations(fields));
   const request = { ...requestOf(given.name, context), ifRevision: fields.ifRevision, minRevision: fields.minRevision };
   return writer.write(request, async ({ entity }) => {
     const before = existing(type, given.name, entity);
@@ -66,6 +67,12 @@ export async function updateEntity<E extends Entity>(writer: EntityWriter<E>, fi
     }
     return { kind: "write", entity: next, action: "update" };
   });
+}
+
+function updateFieldsViolations({ updateFields: { length }, redeploy }: Pick<UpdateFields<never>, "updateFields" | "redeploy">): Violation[] {
+  const field = "update_fields";
+  if (length === 0 && !redeploy) return [{ field, description: "is empty; name the fields to change, * for all of them, or set redeploy" }];
+  return length <= MOST_FIELDS ? [] : [{ field, description: `has ${length} entries; at most ${MOST_FIELDS}, or * for all, would do` }];
 }
 
 /** Deletes: a change like any other, which leaves a tombstone (R1). */

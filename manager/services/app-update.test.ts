@@ -68,6 +68,8 @@ describe("UpdateApp", () => {
   it("is refused with nothing to change, unknown fields, and a result that can't be", async () => {
     await web.create();
     await assert.rejects(web.update({}, []), refusal("invalid_argument", /^update_fields: is empty/));
+    const many = Array.from({ length: 1001 }, () => "docker_image");
+    await assert.rejects(web.update({}, many), refusal("invalid_argument", /^update_fields: has 1001 entries; at most 1000/));
     await assert.rejects(web.update({}, ["docker_imag"]), refusal("invalid_argument", /^update_fields\[0\]: .*docker_image would do/));
     await assert.rejects(web.update({}, ["docker_image"]), refusal("invalid_argument", /^docker_image: an image is required/));
     await assert.rejects(web.update({ name: "" }, ["docker_image"]), refusal("invalid_argument", /^name: is missing/));

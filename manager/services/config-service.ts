@@ -14,7 +14,8 @@ export function createConfigServiceHandlers({ configStore }: { configStore: Conf
       const violations = validateName(deviceGroup, "device_group");
       if (violations.length > 0) throw invalidArgument(violations);
       const composed = await composeConfig(configStore, deviceGroup);
-      if (composed.kind === "no_such_group") throw new NebulaError("not_found", `device_group: there is no ${deviceGroup}`);
+      if (composed.kind === "no_such_group")
+        throw new NebulaError("not_found", `there is no device_group ${deviceGroup}: create it first, or look for its name in the list`);
       const { etag, bytes } = encodeConfig(composed.config);
       const warning = configSizeWarning(bytes.length);
       return { config: composed.config, etag, warnings: warning === undefined ? [] : [warning] };

@@ -81,6 +81,11 @@ describe("DeviceService", () => {
     await assert.rejects(service.list({ pageToken: "nonsense" }), refuses("page_token"));
   });
 
+  it("refuses filters that no device can match", async () => {
+    await using service = await start();
+    await assert.rejects(service.list({ deviceGroup: "a/b" }), refuses("device_group"));
+  });
+
   it("forgets a device once", async () => {
     await using service = await start();
     await service.forget("device-007");

@@ -1,8 +1,9 @@
 import { invalidArgument, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Log } from "../../common/log/log.ts";
 import type { ReportStore } from "../../common/storage/report-store.ts";
-import { pageOf } from "../../common/validation/page.ts";
+import { pageOf, validatePage } from "../../common/validation/page.ts";
 import { deviceIdViolations } from "../../common/validation/report.ts";
+import { validateStatusFilter } from "../../common/validation/status-filter.ts";
 import type { DeviceService } from "../../gen/nebula/v1/device_pb.ts";
 import { TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import { nameOf, type ServiceHandlers } from "../rpc/call-context.ts";
@@ -23,6 +24,8 @@ export function createDeviceServiceHandlers({ reportStore, log }: DeviceServiceP
     },
 
     async listDevices(request) {
+      const violations = [...validatePage(request), ...validateStatusFilter(request)];
+      if (violations.length > 0) throw invalidArgument(violations);
       const { deviceGroup, state } = request;
       const filter = { ...(deviceGroup === "" ? {} : { deviceGroup }), ...(state === TargetState.UNSPECIFIED ? {} : { state }) };
       const { items, next } = await reportStore.listDevices(filter, pageOf(request));

@@ -152,10 +152,11 @@ describe("ListReports", () => {
     );
   });
 
-  it("refuses pages that are too large, tokens that it did not make, and times that there are not", async () => {
+  it("refuses pages that are too large, tokens that it did not make, filters that nothing matches, and times that there are not", async () => {
     await using service = await withHistory();
     await assert.rejects(async () => service.list({ pageSize: 1001 }), refuses("page_size"));
     await assert.rejects(async () => service.list({ pageToken: "nonsense" }), refuses("page_token"));
+    await assert.rejects(async () => service.list({ deviceId: "a b", deviceGroup: "c d" }), refuses("device_id", "device_group"));
     await assert.rejects(async () => service.list({ receivedFrom: { seconds: 2n ** 60n } }), refuses("received_from"));
     await assert.rejects(async () => service.list({ receivedUntil: { seconds: 1n, nanos: -1 } }), refuses("received_until"));
   });

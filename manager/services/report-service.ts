@@ -8,6 +8,7 @@ import type { ReportFilter, ReportStore } from "../../common/storage/report-stor
 import { pageOf, validatePage } from "../../common/validation/page.ts";
 import { quote } from "../../common/validation/quote.ts";
 import { timestampViolations, validateReport } from "../../common/validation/report.ts";
+import { validateStatusFilter } from "../../common/validation/status-filter.ts";
 import {
   BusRecordSchema,
   type ListReportsRequest,
@@ -54,6 +55,7 @@ export function createReportServiceHandlers({ reportBus, reportStore, clock, log
     async listReports(request) {
       const violations = [
         ...validatePage(request),
+        ...validateStatusFilter(request),
         ...timestampViolations(request.receivedFrom, "received_from"),
         ...timestampViolations(request.receivedUntil, "received_until"),
       ];

@@ -1,6 +1,8 @@
 import { randomBytes } from "node:crypto";
 import type { DatabaseSync, SQLOutputValue, StatementSync } from "node:sqlite";
-import { messageOf, NebulaError } from "../../errors/nebula-error.ts";
+import { invalidArgument, messageOf, NebulaError } from "../../errors/nebula-error.ts";
+import { isName } from "../../validation/name.ts";
+import { pageTokenViolation } from "../../validation/page.ts";
 import type {
   ChangeAction,
   ClusterIdentity,
@@ -120,6 +122,7 @@ class SqliteConfigStore implements ConfigStore {
   }
 
   async list(kind: EntityKind, { after = "", limit }: { after?: string; limit: number }): Promise<Page<StoredEntity>> {
+    if (after !== "" && !isName(after)) throw invalidArgument([pageTokenViolation(after)]);
     return guarded(() => {
       const items: StoredEntity[] = [];
       let bytes = 0;

@@ -1,14 +1,11 @@
-import { NebulaError } from "../../errors/nebula-error.ts";
-import { quote } from "../../validation/quote.ts";
+import { invalidArgument, type NebulaError } from "../../errors/nebula-error.ts";
+import { pageTokenViolation } from "../../validation/page.ts";
 
 /** Where a page of reports ended. */
 export type ReportPosition = Readonly<{ receivedAtMs: number; number: number }>;
 
 /** Where a page of devices ended. */
 export type DevicePosition = Readonly<{ deviceGroup: string; deviceId: string }>;
-
-/** Callers hand tokens back as they got them; whatever else comes is refused, never guessed at. */
-const LONGEST_TOKEN = 4096;
 
 export function encodeReportPosition({ receivedAtMs, number }: ReportPosition): string {
   return encode("reports", [receivedAtMs, number]);
@@ -37,7 +34,6 @@ function encode(list: string, position: readonly (string | number)[]): string {
 }
 
 function decode(list: string, token: string): readonly unknown[] {
-  if (token.length > LONGEST_TOKEN) throw refused(token);
   const bytes = Buffer.from(token, "base64url");
   if (bytes.toString("base64url") !== token) throw refused(token);
   const value = parse(bytes.toString("utf8"));
@@ -58,7 +54,5 @@ function isWhole(value: unknown): value is number {
 }
 
 function refused(token: string): NebulaError {
-  const field = "page_token";
-  const description = `${quote(token)} is not a token of this list: give the next_page_token of the page before, or nothing for the first page`;
-  return new NebulaError("invalid_argument", `${field}: ${description}`, { violations: [{ field, description }] });
+  return invalidArgument([pageTokenViolation(token)]);
 }
