@@ -155,6 +155,12 @@ describe("gateway", () => {
       assert.equal(manager.seen.length, 0);
     });
 
+    it("that is too large is answered when all of it was sent, also on a connection for one request", async () => {
+      const body = "x".repeat(5 * 1024 * 1024);
+      const head = ["Host: localhost", "Content-Type: application/json", `Content-Length: ${body.length}`, "Connection: close"];
+      assert.match(await raw(gateway, `POST ${CREATE} HTTP/1.1\r\n${head.join("\r\n")}\r\n\r\n${body}`), /^HTTP\/1\.1 429 /);
+    });
+
     it("with another content type or method is told what would do", async () => {
       const form = await errorOf(await post(gateway, CREATE, "{}", { "content-type": "application/x-www-form-urlencoded" }));
       assert.equal(form.status, 415);

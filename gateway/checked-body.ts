@@ -7,6 +7,9 @@ import { messageOf } from "../common/errors/nebula-error.ts";
 /** The largest request body, bytes. */
 export const BODY_LIMIT = 4 * 1024 * 1024;
 
+/** What is read, and dropped, of a larger body, bytes: a caller that sends all before it reads would not see the answer else. */
+const DROPPED_LIMIT = 4 * BODY_LIMIT;
+
 /** Flags (1 byte) and length (4) before each message of a stream, and of gRPC. */
 const ENVELOPE_BYTES = 5;
 
@@ -28,21 +31,22 @@ export async function* checkedBody(request: IncomingMessage, input: DescMessage)
   if (bytes.length > 0) yield bytes;
 }
 
-/** Reads a body as a whole. Rejects with a ConnectError `resource_exhausted` above the limit, at once where the request says its length. */
+/** Reads a body as a whole. Rejects with a ConnectError `resource_exhausted` above the limit. */
 export async function readBody(request: IncomingMessage): Promise<Uint8Array> {
   const limit = BODY_LIMIT + ENVELOPE_BYTES;
-  if (Number(request.headers["content-length"] ?? 0) > limit) throw tooLarge();
+  if (Number(request.headers["content-length"] ?? 0) > DROPPED_LIMIT) throw tooLarge();
   const chunks: Uint8Array[] = [];
   let length = 0;
   // The stream is left open, for a destroyed one takes the connection along, and the answer with it.
   for await (const chunk of request.iterator({ destroyOnReturn: false })) {
     if (!(chunk instanceof Uint8Array)) continue;
     length += chunk.length;
-    if (length > limit) break;
-    chunks.push(chunk);
+    if (length > DROPPED_LIMIT) break;
+    if (length > limit) chunks.length = 0;
+    else chunks.push(chunk);
   }
   if (length <= limit) return Buffer.concat(chunks, length);
-  request.resume(); // the rest is read, and dropped, so that the caller comes to reading the answer
+  request.resume();
   throw tooLarge();
 }
 

@@ -177,6 +177,27 @@ describe("an app", () => {
     assert.ok(performance.now() - started < 5000);
   });
 
+  it("is looked at in little time, whatever its texts are", () => {
+    const texts = ["1", "0", "a", "a-", "a.", "a:", "/", "[", "_", " ", "@", "="].map((text) => `${text.repeat(60_000 / text.length)}!`);
+    for (const text of texts) {
+      const options = { "max-size": text, "max-file": text, "max-buffer-size": text, compress: text };
+      const fields = [
+        ...["dockerImage", "user", "workingDir", "hostname"].map((field) => ({ [field]: text })),
+        ...["networks", "volumes", "devices", "extraHosts", "capAdd", "capDrop"].map((field) => ({ [field]: [text] })),
+        ...Object.entries(options).map(([name, value]) => ({ logging: { driver: "local", options: { [name]: value } } })),
+        { logging: { driver: text } },
+        { tmpfs: { "/x": text } },
+        { tmpfs: { [text]: "" } },
+        { ulimits: [{ name: text }] },
+      ];
+      for (const one of fields) {
+        const started = performance.now();
+        validateApp(app(one));
+        assert.ok(performance.now() - started < 1000, `${Object.keys(one)}: ${text.slice(0, 3)}...`);
+      }
+    }
+  });
+
   it("never shows the value of an environment variable", () => {
     const violations = validateApp(app({ envVars: { "A=": "hunter2", B: "hunter2\0", "": "hunter2" } }));
     assert.equal(violations.length, 3);

@@ -11,7 +11,7 @@ const OPTIONS: Readonly<Record<string, readonly string[]>> = {
   "json-file": ["max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag"],
   local: ["max-size", "max-file", "compress"],
 };
-const SIZE = /^[0-9]*[1-9][0-9]*(?:\.[0-9]+)? ?[kKmMgGtTpP]?[iI]?[bB]?$/;
+const SIZE = /^0*[1-9][0-9]*(?:\.[0-9]+)? ?[kKmMgGtTpP]?[iI]?[bB]?$/;
 const VALUES: Readonly<Record<string, Readonly<{ pattern: RegExp; example: string }>>> = {
   "max-size": { pattern: SIZE, example: "10m" },
   "max-file": { pattern: /^0*[1-9][0-9]{0,8}$/, example: "3" },
