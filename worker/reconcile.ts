@@ -10,6 +10,7 @@ import { LABEL, ORCHESTRATOR } from "./labels.ts";
 import { EMPTY_MEMORY, type KeptMemory, type Memory } from "./memory.ts";
 import type { Desired, Now, Observed, WorkerIdentity } from "./model.ts";
 import { Observer } from "./observe.ts";
+import { Pace } from "./pace.ts";
 import { type Plan, plan, planWithoutConfig } from "./plan.ts";
 import { rememberDesired, rememberObserved, rememberOutcome } from "./remember.ts";
 import type { ContainerRuntime, EngineInfo, RegistryLogin, RuntimeEvent } from "./runtime/container-runtime.ts";
@@ -22,9 +23,10 @@ const JUMP_CHECK_MS = 30_000;
 const JUMP_MS = 1000;
 const FIRST_ENGINE_WAIT_MS = 500;
 const LONGEST_ENGINE_WAIT_MS = 15_000;
-/** Rounds in a row without a pause; more mean that something undoes what is done. */
-const MOST_ROUNDS = 200;
-const SLOW_ROUND_MS = 1000;
+/** Looks for which there was no reason but somebody else's events; more are spaced out. */
+const LOOKS = { burst: 20, everyMs: 500 };
+/** Rounds of work; more mean that something undoes what is done. */
+const WORKS = { burst: 200, everyMs: 1000 };
 
 /** What makes an image or a network, or a container's place on one, go. */
 const GONE: ReadonlySet<string> = new Set(["destroy", "remove", "delete", "untag", "disconnect"]);
@@ -140,17 +142,15 @@ export class Reconciler {
       },
     );
     try {
-      for (let rounds = 0; !end.signal.aborted; rounds++) {
+      const looks = new Pace(LOOKS);
+      const works = new Pace(WORKS);
+      while (!end.signal.aborted) {
         this.#alarm.reset();
         const planned = await this.#round(engine, signal);
-        if (planned.steps.length === 0) {
-          rounds = 0;
-          await this.#pause(planned.wakeAt, end.signal);
-        } else if (rounds >= MOST_ROUNDS) {
-          if (rounds === MOST_ROUNDS)
-            this.#options.log.warn({ steps: planned.steps.map(({ key }) => key).slice(0, 5) }, "what is done does not hold; going on slowly");
-          await this.#alarm.wait(SLOW_ROUND_MS, end.signal);
-        }
+        const isIdle = planned.steps.length === 0;
+        if (isIdle) await this.#pause(planned.wakeAt, end.signal);
+        const waitMs = (isIdle ? looks : works).take(this.#options.clock.monotonic());
+        if (waitMs > 0) await this.#slowDown(planned, waitMs, end.signal);
       }
     } catch (error) {
       if (signal.aborted || !end.signal.aborted) throw error;
@@ -161,10 +161,18 @@ export class Reconciler {
     }
   }
 
+  async #slowDown(planned: Plan, waitMs: number, signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#options;
+    const steps = planned.steps.map(({ key }) => key).slice(0, 5);
+    if (steps.length > 0) log.warn({ steps }, "what is done does not hold; going on slowly");
+    await clock.sleep(waitMs, signal);
+  }
+
   async #followEvents(events: AsyncIterable<RuntimeEvent>): Promise<void> {
     for await (const { type, action, labels, id, exitCode } of events) {
-      if (exitCode !== undefined) this.#exits.set(id, exitCode);
-      const isOurs = type === "container" && labels[LABEL.orchestrator] === ORCHESTRATOR;
+      const { [LABEL.orchestrator]: orchestrator, [LABEL.instance]: instance = this.#options.identity.instance } = labels;
+      const isOurs = type === "container" && orchestrator === ORCHESTRATOR && instance === this.#options.identity.instance;
+      if (isOurs && exitCode !== undefined) this.#exits.set(id, exitCode);
       // A container of somebody else that ends may free a port or a name that something waits for.
       const mayFree = this.#isStandingBy && (action === "die" || action === "destroy" || action === "rename");
       const isGone = GONE.has(action);

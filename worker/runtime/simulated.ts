@@ -44,6 +44,8 @@ const BUILT_IN_NETWORKS = ["bridge", "host", "none"];
 export class SimulatedRuntime implements ContainerRuntime {
   /** Called before every call takes effect; what it throws is what the call fails with, and it may wait. For tests. */
   before: ((call: RuntimeCall) => void | Promise<void>) | undefined;
+  /** Events are lost. For tests. */
+  isMute = false;
   /** Host ports that some process outside of containers holds. */
   readonly occupiedPorts = new Set<number>();
   readonly images = new SimulatedImages();
@@ -343,11 +345,13 @@ export class SimulatedRuntime implements ContainerRuntime {
   }
 
   #tell(container: SimulatedContainer, action: string): void {
+    if (this.isMute) return;
     const ended = action === "die" ? { exitCode: container.observe().exitCode } : {};
     this.#events.emit({ type: "container", action, id: container.id, labels: container.labels, ...ended, at: this.#clock.now() });
   }
 
   #emit(type: RuntimeEvent["type"], action: string, id: string): void {
+    if (this.isMute) return;
     this.#events.emit({ type, action, id, labels: {}, at: this.#clock.now() });
   }
 }
