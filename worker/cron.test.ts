@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import fc from "fast-check";
+import { NebulaError } from "../common/errors/nebula-error.ts";
 import { CronOverlap } from "../gen/nebula/v1/cron_job_pb.ts";
 import { considerSchedule } from "./cron.ts";
 import { desiredOf } from "./desired.ts";
@@ -102,6 +103,28 @@ describe("cron jobs", () => {
     assert.deepEqual(runs(rig), ["13:00"]);
     await rig.pass(HOUR, 5 * MINUTE);
     assert.deepEqual(runs(rig), ["13:00", "16:00"]);
+  });
+
+  it("whose worker was killed between making and starting them run all the same, but not an hour later", async () => {
+    for (const [awayMs, expected] of [
+      [5 * SECOND, ["13:00"]],
+      [10 * MINUTE, []],
+    ] as const) {
+      await using rig = new Rig({ behaviour, images });
+      await rig.start(hourly());
+      rig.runtime.before = (call) => {
+        rig.calls.push(call);
+        if (call.method === "start") throw new NebulaError("unavailable", "the worker was killed");
+      };
+      await rig.pass(59.5 * MINUTE);
+      assert.equal(rig.containers[0]?.phase, "created");
+      await rig.kill();
+      rig.runtime.before = undefined;
+      await rig.clock.advance(awayMs);
+      await rig.start(hourly());
+      await rig.settle();
+      assert.deepEqual(runs(rig), expected);
+    }
   });
 
   it("that change go on until they end, and are as changed from the next run on", async () => {

@@ -28,7 +28,8 @@ export function considerSchedule(
   const lastDue = dues.length === 0 ? undefined : Math.max(...dues.filter((due) => due !== undefined));
   const schedule = scheduleOf(job);
   const hasBegun = before?.pending !== undefined && isBegun(before.pending, runs);
-  const pending = before?.pending !== undefined && isSane(before.pending) && !hasBegun ? before.pending : undefined;
+  const carried = before === undefined ? halfMade(runs, wall) : before.pending;
+  const pending = carried !== undefined && isSane(carried) && !hasBegun ? carried : undefined;
   const base: CronMemory = {
     timetable,
     considered: Math.max(considered, wall),
@@ -48,6 +49,12 @@ export function considerSchedule(
     };
   }
   return { ...base, lastDue: due, pending: due };
+}
+
+/** A run whose container an earlier worker made and could not start any more, if that was just now. */
+function halfMade(runs: readonly OwnedCronContainer[], wall: number): number | undefined {
+  const isDue = (due: number) => due <= wall && wall - due < MISSED_AFTER_MS;
+  return runs.find(({ container, due }) => container.phase === "created" && due !== undefined && isDue(due))?.due;
 }
 
 function scheduleOf({ schedule, timeZone }: ScheduledCronJob): Schedule | undefined {

@@ -40,7 +40,7 @@ export class JobBoard implements AsyncDisposable {
 
   snapshot(): Jobs {
     return {
-      pulls: [...this.#pulls.values()].map(({ step: { image, wanters } }) => ({ image, wanters })),
+      pulls: [...this.#pulls.values()].map(({ step: { image, wanters }, abort }) => ({ image, wanters, isEnding: abort.signal.aborted })),
       stops: new Set(this.#stops.keys()),
     };
   }

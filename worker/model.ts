@@ -74,7 +74,7 @@ export type ScheduledCronJob = Named &
 export type DesiredCronJob = ScheduledCronJob | GoneEntry | RefusedEntry;
 
 /** A pull under way, and for whom. */
-export type PullJob = Readonly<{ image: string; wanters: readonly PullWanter[] }>;
+export type PullJob = Readonly<{ image: string; wanters: readonly PullWanter[] /** It was told to end, and has not yet. */; isEnding: boolean }>;
 
 /** Who waits for a pull: the unit (an app or a cron_job), and its spec. */
 export type PullWanter = Readonly<{

@@ -124,6 +124,30 @@ describe("plans, whatever is wanted and whatever is there", function () {
     ));
 });
 
+describe("plans, whatever the wall clock does", function () {
+  this.timeout(600_000);
+
+  it("converge as if it stood still: what waits, waits by the monotonic clock", () =>
+    fc.assert(
+      fc.asyncProperty(
+        arbitraryConfigs({ ports: false }),
+        fc.array(fc.integer({ min: -(10 ** 12), max: 10 ** 12 }), { minLength: 1 }),
+        async (configs, jumps) => {
+          const world = new World();
+          let turn = 0;
+          world.watch = () => world.clock.setWall(Math.max(0, world.clock.now() + (jumps[turn++ % jumps.length] ?? 0)));
+          for (const config of configs) {
+            await world.apply(config);
+            const before = world.clock.monotonic();
+            await assertConverged(world, await world.converge(), { mayFail: false });
+            assert.ok(world.clock.monotonic() - before < 60 * 60_000);
+          }
+        },
+      ),
+      runs(60),
+    ));
+});
+
 async function applyAll(world: World, configs: readonly Config[]): Promise<void> {
   for (const config of configs) {
     await world.apply(config);

@@ -4,7 +4,8 @@ import type { Step } from "../step.ts";
 import { type AppDraft, surplusMayGo } from "./draft.ts";
 import { DEFAULT_GRACE_SECONDS, farewells, NO_WORK, together, type Work } from "./farewell.ts";
 import { type ImageReadiness, imageReadiness, type PullWish } from "./image.ts";
-import { type SlotContext, slotWork } from "./slot-work.ts";
+import type { SlotContext } from "./slot-context.ts";
+import { slotWork } from "./slot-work.ts";
 import { APPLIED, type AppState, failed, type TargetState, working, worst } from "./states.ts";
 import { earlier, standingFailure, type View } from "./view.ts";
 

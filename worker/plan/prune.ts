@@ -22,7 +22,7 @@ export function pruneWork(view: View, isIdle: boolean): Work & Readonly<{ proble
   const candidates = unusedImages(view).filter(({ id }) => !view.memory.failures.has(pruneKey(pruneId, id)));
   const steps = candidates.map((image): Step => {
     const key = pruneKey(pruneId, image.id);
-    return { kind: "remove_image", unit: `${UNIT} ${image.id}`, key, imageId: image.id, image: image.references[0] ?? image.id };
+    return { kind: "remove_image", unit: UNIT, key, imageId: image.id, image: image.references[0] ?? image.id };
   });
   return { steps: steps.length > 0 ? steps : [done], wakeAt: undefined, problems };
 }

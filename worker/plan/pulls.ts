@@ -12,7 +12,7 @@ export function pullWork(wishes: readonly PullWish[], view: View): Work {
   const { pulls } = view.observed.jobs;
   const wanted = new Set(wishes.map(({ wanter }) => wanter.failureKey));
   const aborts = pulls
-    .filter(({ wanters }) => !wanters.some(({ failureKey }) => wanted.has(failureKey)))
+    .filter(({ wanters, isEnding }) => !isEnding && !wanters.some(({ failureKey }) => wanted.has(failureKey)))
     .map(({ image }): Step => ({ kind: "abort_pull", unit: `image ${image}`, key: `abort ${image}`, image }));
   const underWay = new Set(pulls.map(({ image }) => image));
   const due = new Map<string, PullWanter[]>();
