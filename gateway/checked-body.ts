@@ -5,7 +5,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { messageOf } from "../common/errors/nebula-error.ts";
 
 /** The largest request body, bytes. */
-export const BODY_LIMIT = 4 * 1024 * 1024;
+const BODY_LIMIT = 4 * 1024 * 1024;
 
 /** What is read, and dropped, of a larger body, bytes: a caller that sends all before it reads would not see the answer else. */
 const DROPPED_LIMIT = 4 * BODY_LIMIT;

@@ -9,7 +9,7 @@ import { BadRequestSchema } from "../gen/google/rpc/error_details_pb.ts";
 import { JSON_OPTIONS } from "./json-options.ts";
 
 /** The error as Connect sends it: violations as google.rpc.BadRequest, decoded, so that its JSON shows them in `debug` and not as base64 alone. */
-export function toConnectError({ kind, message, violations }: NebulaError): ConnectError {
+function toConnectError({ kind, message, violations }: NebulaError): ConnectError {
   const badRequest = { desc: BadRequestSchema, value: { fieldViolations: violations.map((violation) => ({ ...violation })) } };
   return new ConnectError(message, codeOf(kind), undefined, violations.length === 0 ? [] : [badRequest]);
 }

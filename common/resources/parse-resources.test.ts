@@ -119,7 +119,11 @@ spread: 2
     "a string in place of a list": [`${WEB}command: echo hi\n`, /:4: .*command: is a single value; a list/],
     "a map in place of a string": [`${WEB}env_vars: { A: { b: c } }\n`, /env_vars\.A: is a map; a string would do/],
     "an empty entry of a list": [`${WEB}command:\n  - a\n  -\n`, /:6: .*command\[1\]: is empty; a string/],
-    "a word in place of a number": [`${WEB}memory_limit_mb: "64"\n`, /memory_limit_mb: is "64"; a whole number, without quotes, would do/],
+    "a word in place of a number": [
+      `${WEB}memory_limit_mb: "64"\n`,
+      /memory_limit_mb: is "64"; a whole number from 0 to 4294967295, without quotes, would do/,
+    ],
+    "a number that no field takes": [`${WEB}memory_limit_mb: -1\n`, /memory_limit_mb: is "-1"; a whole number from 0 to 4294967295/],
     "a fraction in place of a whole number": [`${WEB}memory_limit_mb: 6.5\n`, /memory_limit_mb: is "6\.5"; a whole number/],
     "a word in place of true": [`${WEB}privileged: yes\n`, /privileged: is "yes"; true or false/],
     "a word that an enum does not have": [`${WEB}pull_policy: sometimes\n`, /pull_policy: is "sometimes"; one of always, missing, never would do/],

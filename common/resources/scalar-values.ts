@@ -57,6 +57,8 @@ function wanted(type: ScalarType): string {
       return "true or false, without quotes,";
     case ScalarType.DOUBLE:
       return "a number, without quotes,";
+    case ScalarType.UINT32:
+      return `a whole number from 0 to ${2 ** 32 - 1}, without quotes,`;
     default:
       return "a whole number, without quotes,";
   }

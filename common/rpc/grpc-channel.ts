@@ -139,7 +139,7 @@ function cancelled(): NebulaError {
 }
 
 /** The NebulaError that an error of grpc-js stands for. */
-export function fromServiceError(error: unknown): NebulaError {
+function fromServiceError(error: unknown): NebulaError {
   if (!isServiceError(error)) return new NebulaError("internal", messageOf(error), { cause: error });
   const [details] = error.metadata.get(STATUS_DETAILS_KEY);
   return errorFromStatus(error.code, error.details, details instanceof Uint8Array ? details : undefined);

@@ -6,7 +6,7 @@ import { type CronJob, CronJobSchema, CronOverlap } from "../../gen/nebula/v1/cr
 import { type DeviceGroup, DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
 
 /** Names of entities. */
-export const arbitraryName: fc.Arbitrary<string> = fc.stringMatching(/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,20}$/);
+const arbitraryName: fc.Arbitrary<string> = fc.stringMatching(/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,20}$/);
 
 /** Text of any kind that a container can be given: quotes, line ends, other scripts, words that YAML reads as something else. */
 const text = fc.oneof(

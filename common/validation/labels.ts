@@ -4,7 +4,7 @@ import { entryPath } from "./quote.ts";
 const RESERVED = new Set(["orchestrator", "container_type", "app_name", "cron_job_name"]);
 
 /** Whether the worker writes this label itself: whose container it is rests on it. */
-export function isReservedLabel(key: string): boolean {
+function isReservedLabel(key: string): boolean {
   return RESERVED.has(key) || key.startsWith("nebula.");
 }
 

@@ -5,8 +5,8 @@ import { bootViolations, deviceIdViolations } from "./report.ts";
 
 /** What a keepalive of 0 stands for, milliseconds. */
 export const DEFAULT_KEEPALIVE_MS = 300_000;
-export const SHORTEST_KEEPALIVE_MS = 10_000;
-export const LONGEST_KEEPALIVE_MS = 1_800_000;
+const SHORTEST_KEEPALIVE_MS = 10_000;
+const LONGEST_KEEPALIVE_MS = 1_800_000;
 
 const LONGEST_ETAG = 64;
 

@@ -1,5 +1,5 @@
 /** A config above this is served, with a warning. Bytes. */
-export const LARGE_CONFIG = 1024 * 1024;
+const LARGE_CONFIG = 1024 * 1024;
 
 /** What to say of a config of this many bytes, if anything. */
 export function configSizeWarning(bytes: number): string | undefined {

@@ -1,7 +1,7 @@
 import type { EntityKey } from "../../common/storage/config-store.ts";
 
 /** One string per entity, for maps. */
-export function keyText({ kind, name }: EntityKey): string {
+function keyText({ kind, name }: EntityKey): string {
   return `${kind}/${name}`;
 }
 

@@ -1,7 +1,7 @@
 import type { Clock } from "../../common/clock/clock.ts";
 
 /** A shard's lease: who was away for longer than this may have lost its groups. Milliseconds. */
-export const LEASE_MS = 10_000;
+const LEASE_MS = 10_000;
 
 const BEAT_MS = 1000;
 

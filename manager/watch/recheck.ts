@@ -17,7 +17,7 @@ export type RecheckTarget = {
 };
 
 /** One round: the revision of everything watched, from the store (W4: no cache is asked), one read however many groups and devices share an entity. */
-export async function recheckOnce(store: Pick<ConfigStore, "revisions">, target: RecheckTarget, signal: AbortSignal): Promise<void> {
+async function recheckOnce(store: Pick<ConfigStore, "revisions">, target: RecheckTarget, signal: AbortSignal): Promise<void> {
   target.begin();
   const keys = target.keys();
   for (let from = 0; from < keys.length && !signal.aborted; from += READ) {

@@ -8,7 +8,7 @@ export type Argument = Readonly<{
   flag: TextFlag;
 }>;
 
-export const OUTPUT_FORMATS = ["table", "json", "yaml"] as const;
+const OUTPUT_FORMATS = ["table", "json", "yaml"] as const;
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
 
 /** One thing that nebulactl does. Parsing, help, suggestions and completion all come from this description. */

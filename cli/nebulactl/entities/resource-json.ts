@@ -1,7 +1,7 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { parse } from "yaml";
 import { assertNever } from "../../../common/errors/assert-never.ts";
-import { printResource } from "../../../common/resources/print-resources.ts";
+import { printResource } from "../../../common/resources/print-resource.ts";
 import type { Resource } from "../../../common/resources/resource.ts";
 import { DEFAULTS } from "../../../common/validation/normal-form.ts";
 

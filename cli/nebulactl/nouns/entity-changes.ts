@@ -108,7 +108,7 @@ export function deleteVerb<M extends Entity>(spec: EntityNoun<M>): Command {
 }
 
 /** What a write changed: a line for a person with the fields below it, or the entity as stored. @param before undefined: it was created */
-export function printWritten<M extends Entity>(
+function printWritten<M extends Entity>(
   kind: Kind<M>,
   before: M | undefined,
   after: M,

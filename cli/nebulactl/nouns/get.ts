@@ -1,5 +1,5 @@
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
-import { printResource } from "../../../common/resources/print-resources.ts";
+import { printResource } from "../../../common/resources/print-resource.ts";
 import type { Resource } from "../../../common/resources/resource.ts";
 import { nearestName } from "../../../common/validation/nearest-name.ts";
 import type { Command } from "../command/command.ts";

@@ -7,7 +7,7 @@ import { DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
 import { arbitraryApp, arbitraryCronJob, arbitraryDeviceGroup } from "../testing/arbitrary-entities.ts";
 import { normaliseApp, normaliseCronJob, normaliseDeviceGroup } from "../validation/normal-form.ts";
 import { parseResources, resourceViolationLine } from "./parse-resources.ts";
-import { printResources } from "./print-resources.ts";
+import { printResource } from "./print-resource.ts";
 import type { Resource } from "./resource.ts";
 
 function normal(resource: Resource): Resource {
@@ -41,10 +41,7 @@ describe("a printed resource", () => {
     });
     const deviceGroup = create(DeviceGroupSchema, { name: "pos", revision: 7n, pruneId: 3n, apps: ["web"], spread: 1 });
     assert.equal(
-      printResources([
-        { kind: "app", app },
-        { kind: "device_group", deviceGroup },
-      ]),
+      printResource({ kind: "app", app }),
       [
         "kind: app",
         "name: web",
@@ -54,14 +51,10 @@ describe("a printed resource", () => {
         "  REGION: eu",
         '  VERSION: "1.10"',
         "pull_policy: always",
-        "---",
-        "kind: device_group",
-        "name: pos",
-        "apps:",
-        "  - web",
         "",
       ].join("\n"),
     );
+    assert.equal(printResource({ kind: "device_group", deviceGroup }), "kind: device_group\nname: pos\napps:\n  - web\n");
   });
 
   it("is what parses to the same resource, whatever it holds", () => {
@@ -72,7 +65,7 @@ describe("a printed resource", () => {
     );
     fc.assert(
       fc.property(resource, (given) => {
-        const parsed = parseResources(printResources([given]), "x.yaml");
+        const parsed = parseResources(printResource(given), "x.yaml");
         assert.ok(parsed.kind === "resources", parsed.kind === "invalid" ? parsed.violations.map(resourceViolationLine).join() : "");
         assert.deepEqual(parsed.resources.map(normal), [normal(given)]);
       }),

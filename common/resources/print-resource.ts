@@ -14,12 +14,7 @@ import type { Resource, ResourceKind } from "./resource.ts";
 
 type Printed = ReadonlyMap<string, unknown>;
 
-/** Resources as a file that parseResources takes, in the order given. What only the server sets, and what equals its default, is left out. */
-export function printResources(resources: readonly Resource[]): string {
-  return resources.map(printResource).join("---\n");
-}
-
-/** One resource as a YAML document. */
+/** One resource as a YAML document that parseResources takes. What only the server sets, and what equals its default, is left out. */
 export function printResource(resource: Resource): string {
   const document = new YamlDocument(fieldsOf(resource));
   for (const field of ["starting_ports", "containers_per"]) {
