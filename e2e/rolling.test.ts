@@ -1,4 +1,5 @@
 import { strict as assert } from "node:assert";
+import { setTimeout as delay } from "node:timers/promises";
 import { ContainerHealth } from "../gen/nebula/v1/report_pb.ts";
 import type { Engine } from "./harness/engine.ts";
 import { FOREVER, IMAGE } from "./harness/engine.ts";
@@ -71,6 +72,8 @@ describe("a rolling restart", function () {
       60_000,
     );
     const counter = countHealthy(engine, web);
+    await delay(4000); // longer than a step of the roll takes: what must not happen can't be waited for
+    assert.equal((await engine.containers(web)).filter(({ Config }) => Config.Env.includes("VERSION=2")).length, 1);
     await rig.api.updateApp(web, { envVars: { VERSION: "3" }, healthcheck: check(true) });
     await engine.settled(web, CONTAINERS, ({ Config, State }) => Config.Env.includes("VERSION=3") && State.Health?.Status === "healthy", 120_000);
     await counter.stop();

@@ -61,11 +61,9 @@ export class FleetRig {
   /** Prints what the workers of a test that failed last said and logged. */
   async #explain(): Promise<void> {
     for (const { deviceId, program } of this.#workers) {
-      const device = await this.#server?.api.device(deviceId).catch(() => undefined);
+      const device = await (async () => this.api.device(deviceId))().catch(() => undefined); // there may be no server now
       const apps = device?.report?.apps.map(({ name, state, step, reason, revision }) => `${name} @${revision} ${state} ${step} ${reason}`) ?? [];
-      console.log(`      ${deviceId} said:
-${apps.join("\n")}\n      and logged:
-${program.output.slice(-4000)}`);
+      console.log([`      ${deviceId} said:`, ...apps, "      and logged:", program.output.slice(-4000)].join("\n"));
     }
   }
 

@@ -4,13 +4,21 @@ import { join } from "node:path";
 import type { Clock } from "../../common/clock/clock.ts";
 import { silentLog } from "../../common/log/log.ts";
 import { DOCKER_SOCKET } from "../../common/testing/require-docker.ts";
-import { type RunningWorker, startWorker } from "../../worker/main.ts";
+import { type RunningWorker, startWorker, type WorkerOptions } from "../../worker/main.ts";
 import type { Server } from "./server.ts";
 
-export type InProcessOptions = Readonly<{ server: Server; clock: Clock; deviceGroup: string; deviceId: string; instance: string }>;
+export type InProcessOptions = Readonly<{
+  server: Pick<Server, "grpcPort" | "password">;
+  clock: Clock;
+  deviceGroup: string;
+  deviceId: string;
+  instance: string;
+  /** In place of a connection to the server. */
+  connection?: NonNullable<WorkerOptions["connection"]>;
+}>;
 
 /** A worker on the machine's engine within the test's process, so that it runs by the test's clock. */
-export async function startInProcess({ server, clock, deviceGroup, deviceId, instance }: InProcessOptions): Promise<RunningWorker> {
+export async function startInProcess({ server, clock, deviceGroup, deviceId, instance, connection }: InProcessOptions): Promise<RunningWorker> {
   const workerDataDir = await mkdtemp(join(tmpdir(), "nebula-e2e-worker-"));
   const worker = await startWorker({
     settings: {
@@ -29,6 +37,7 @@ export async function startInProcess({ server, clock, deviceGroup, deviceId, ins
     },
     clock,
     log: silentLog,
+    ...(connection === undefined ? {} : { connection }),
   });
   const stop = async () => {
     await worker.stop();

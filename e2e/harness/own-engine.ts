@@ -54,6 +54,10 @@ export class OwnEngine implements AsyncDisposable {
         folder("pid"),
         "-H",
         `unix://${socket}`,
+        // A second daemon with rules of its own would take down those of the machine's. No --default-address-pool: with one, a daemon that is started
+        // again removes docker0, which is the machine's.
+        "--iptables=false",
+        "--ip-masq=false",
         "--bridge",
         this.#bridge,
         "--log-level",

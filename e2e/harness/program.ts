@@ -6,14 +6,22 @@ import { eventually } from "../../common/testing/eventually.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
+export type ProgramOptions = Readonly<{
+  file?: string;
+  env?: Readonly<Record<string, string>>;
+  /** A command that runs the program in place of itself (exec), and its first arguments. */
+  wrapper?: readonly string[];
+}>;
+
 /** A program of Nebula's in a process of its own, as an operator starts it. */
 export class Program implements AsyncDisposable {
   readonly child: ChildProcess;
   #output = "";
 
   /** @param args what follows `nebula`, or `nebulactl` */
-  constructor(args: readonly string[], { file = "cli/nebula.js", env = {} }: { file?: string; env?: Readonly<Record<string, string>> } = {}) {
-    this.child = spawn(process.execPath, [file, ...args], { cwd: ROOT, env: { ...cleanEnvironment(), ...env }, stdio: ["ignore", "pipe", "pipe"] });
+  constructor(args: readonly string[], { file = "cli/nebula.js", env = {}, wrapper = [] }: ProgramOptions = {}) {
+    const [command = process.execPath, ...rest] = [...wrapper, process.execPath, file, ...args];
+    this.child = spawn(command, rest, { cwd: ROOT, env: { ...cleanEnvironment(), ...env }, stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [this.child.stdout, this.child.stderr]) {
       stream?.setEncoding("utf8");
       stream?.on("data", (text: string) => {

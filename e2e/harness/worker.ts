@@ -28,6 +28,8 @@ export class Worker implements AsyncDisposable {
   private constructor(options: WorkerOptions, dataDir: string) {
     this.#options = options;
     const instance = options.instance ?? newInstance();
+    if (instance === "main" && options.socket === undefined)
+      throw new Error("instance main takes over what the original runs: only on an engine of the test's own");
     this.engine = new Engine(instance, options.socket);
     this.deviceId = options.deviceId ?? `device-${instance}`;
     this.dataDir = dataDir;
