@@ -8,7 +8,7 @@ import { PullPolicy } from "../gen/nebula/v1/container_pb.ts";
 import { TargetState } from "../gen/nebula/v1/report_pb.ts";
 import { FOREVER, hostPort, IMAGE } from "./harness/engine.ts";
 import { FleetRig } from "./harness/fleet-rig.ts";
-import { freePort } from "./harness/program.ts";
+import { freePort } from "./harness/free-port.ts";
 
 describe("a change of an app reaches the containers of its devices", function () {
   this.timeout(90_000);
@@ -44,7 +44,7 @@ describe("a change of an app reaches the containers of its devices", function ()
 
   it("ports: single, mapped, UDP, and one more for each container", async () => {
     const web = rig.name("web");
-    const [first, mapped] = [await freePort(), await freePort()];
+    const [first, mapped] = [await freePort(), await freePort(2)];
     await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER, startingPorts: [{ hostPort: first, containerPort: first }] });
     const { engine } = await rig.device([web]);
     const [before] = await engine.settled(web, 1);

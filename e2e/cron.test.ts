@@ -26,6 +26,7 @@ describe("cron jobs", function () {
     assert.equal(run?.Labels.container_type, "cron_job");
     const inspected = await engine.docker.getContainer(run?.Id ?? "").inspect();
     assert.ok(["no", ""].includes(inspected.HostConfig.RestartPolicy?.Name ?? ""));
+    assert.deepEqual(Object.keys(inspected.NetworkSettings.Networks).sort(), ["bridge", "nebula"], "what an empty list of networks means");
     await rig.api.cronJobStatus(worker.deviceId, job, ({ lastRunDue }) => Number(lastRunDue?.seconds) === due);
     await rig.api.deleteCronJob(job);
     await eventually(async () => (await runs()).length === 0, { timeoutMs: 20_000 });

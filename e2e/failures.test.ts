@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { TargetState } from "../gen/nebula/v1/report_pb.ts";
 import { FOREVER, IMAGE } from "./harness/engine.ts";
 import { FleetRig } from "./harness/fleet-rig.ts";
-import { freePort } from "./harness/program.ts";
+import { freePort } from "./harness/free-port.ts";
 
 describe("an app that fails says why, and keeps no other from converging", function () {
   this.timeout(90_000);
@@ -117,5 +117,27 @@ describe("an app that fails says why, and keeps no other from converging", funct
     await rig.api.appStatus(worker.deviceId, web, ({ state, revision }) => state === TargetState.FAILED && revision === 3n);
     const still = await engine.settled(web, 1);
     assert.equal(still[0]?.Id, before?.Id);
+  });
+
+  it("a restart whose pull fails leaves the working container running, for the pull is the point", async () => {
+    const web = rig.name("web");
+    await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER });
+    const { engine, worker } = await rig.device([web]);
+    const tag = `127.0.0.1:1/${engine.instance}:1`; // preloaded, and no registry has it
+    await engine.build(tag, "ENV PRELOADED=1");
+    rig.defer(async () => {
+      await engine.clean();
+      await engine.docker.getImage(tag).remove({ force: true });
+    });
+    await rig.api.updateApp(web, { dockerImage: tag });
+    const [before] = await engine.settled(web, 1, ({ Config }) => Config.Env.includes("PRELOADED=1"));
+    const noted = await rig.api.appStatus(worker.deviceId, web, ({ state, revision }) => state === TargetState.APPLIED && revision === 2n);
+    assert.match(noted.notes.join(), /pull/, "the report says that the local image was used");
+    await rig.api.restartApp(web);
+    const refused = await rig.api.appStatus(worker.deviceId, web, ({ state, revision }) => state === TargetState.FAILED && revision === 3n);
+    assert.equal(refused.step, "pull");
+    const [after] = await engine.settled(web, 1);
+    assert.equal(after?.Id, before?.Id);
+    assert.equal(after?.State.StartedAt, before?.State.StartedAt);
   });
 });

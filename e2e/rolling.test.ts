@@ -30,6 +30,14 @@ function countHealthy(engine: Engine, app: string): { lowest: () => number; stop
   };
 }
 
+function namesOf(containers: readonly { Name: string }[]): string[] {
+  return containers.map(({ Name }) => Name).sort();
+}
+
+function namesFor({ instance }: Engine, app: string, count: number): string[] {
+  return Array.from({ length: count }, (_, i) => `/${instance}-${app}-${i + 1}`).sort();
+}
+
 describe("a rolling restart", function () {
   this.timeout(180_000);
   const rig = FleetRig.describe();
@@ -62,7 +70,7 @@ describe("a rolling restart", function () {
     assert.equal(counter.lowest(), CONTAINERS - 1);
   });
 
-  it("stops when the new ones are sick, and goes on with the next spec", async () => {
+  it("stops when the new ones are sick, and goes on with the next spec, to more containers then", async () => {
     const { web, engine, worker } = await rolling();
     await rig.api.updateApp(web, { envVars: { VERSION: "2" }, healthcheck: check(false) });
     await rig.api.appStatus(
@@ -74,10 +82,20 @@ describe("a rolling restart", function () {
     const counter = countHealthy(engine, web);
     await delay(4000); // longer than a step of the roll takes: what must not happen can't be waited for
     assert.equal((await engine.containers(web)).filter(({ Config }) => Config.Env.includes("VERSION=2")).length, 1);
-    await rig.api.updateApp(web, { envVars: { VERSION: "3" }, healthcheck: check(true) });
-    await engine.settled(web, CONTAINERS, ({ Config, State }) => Config.Env.includes("VERSION=3") && State.Health?.Status === "healthy", 120_000);
+    await rig.api.updateApp(web, {
+      envVars: { VERSION: "3" },
+      healthcheck: check(true),
+      containersPer: { per: { case: "server", value: CONTAINERS + 1 } },
+    });
+    const all = await engine.settled(
+      web,
+      CONTAINERS + 1,
+      ({ Config, State }) => Config.Env.includes("VERSION=3") && State.Health?.Status === "healthy",
+      120_000,
+    );
     await counter.stop();
     assert.equal(counter.lowest(), CONTAINERS - 1, "one sick container of the spec before, and none besides");
+    assert.deepEqual(namesOf(all), namesFor(engine, web, CONTAINERS + 1));
   });
 
   it("that is cut off by SIGKILL goes on when the worker is started again", async () => {
@@ -91,9 +109,6 @@ describe("a rolling restart", function () {
     );
     worker.startAgain();
     const after = await engine.settled(web, CONTAINERS, ({ Config }) => Config.Env.includes("VERSION=2"), 120_000);
-    assert.deepEqual(
-      after.map(({ Name }) => Name).sort(),
-      Array.from({ length: CONTAINERS }, (_, i) => `/${engine.instance}-${web}-${i + 1}`).sort(),
-    );
+    assert.deepEqual(namesOf(after), namesFor(engine, web, CONTAINERS));
   });
 });

@@ -84,6 +84,18 @@ describe("waits of a worker, by a clock of the test", function () {
       return devices.map((device) => (device?.report?.problems ?? []).map(({ code }) => code));
     };
     await eventually(async () => (await problems()).some((codes) => codes.includes("second_worker")), { timeoutMs: 30_000 });
+    // the second one's start removed what the first one's group runs: that one saw the second's new container, and leaves everything as it is
+    assert.deepEqual(
+      (await problems()).map((codes) => codes.includes("second_worker")),
+      [true, false],
+    );
+    await engine.settled(second, 1);
+    await rig.api.updateApp(first, { envVars: { VERSION: "2" } });
+    clock.jump(4.5 * MINUTE_MS);
+    await delay(2000); // what must not happen can't be waited for
+    assert.deepEqual(await engine.containers(first), []);
+    clock.jump(0.5 * MINUTE_MS);
+    await engine.settled(first, 1, ({ Config }) => Config.Env.includes("VERSION=2"));
     for (let minute = 0; minute < 12; minute++) {
       await delay(300);
       clock.jump(MINUTE_MS);

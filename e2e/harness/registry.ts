@@ -7,7 +7,7 @@ import { join } from "node:path";
 import Docker from "dockerode";
 import { eventually } from "../../common/testing/eventually.ts";
 import { DOCKER_SOCKET } from "../../common/testing/require-docker.ts";
-import { freePort } from "./program.ts";
+import { freePort } from "./free-port.ts";
 
 /** A real registry that wants a login (Debian's docker-registry and htpasswd), on loopback. */
 export class Registry implements AsyncDisposable {

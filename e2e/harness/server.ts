@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "../../common/testing/eventually.ts";
 import { Api } from "./api.ts";
-import { freePort, Program } from "./program.ts";
+import { freePort } from "./free-port.ts";
+import { Program } from "./program.ts";
 
 export type ServerOptions = Readonly<{ env?: Readonly<Record<string, string>>; dataDir?: string }>;
 
