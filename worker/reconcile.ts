@@ -1,4 +1,5 @@
 import type { Clock } from "../common/clock/clock.ts";
+import { assertNever } from "../common/errors/assert-never.ts";
 import { isNebulaError, messageOf } from "../common/errors/nebula-error.ts";
 import type { Log } from "../common/log/log.ts";
 import type { Config } from "../gen/nebula/v1/config_pb.ts";
@@ -27,9 +28,6 @@ const LONGEST_ENGINE_WAIT_MS = 15_000;
 const LOOKS = { burst: 20, everyMs: 500 };
 /** Rounds of work; more mean that something undoes what is done. */
 const WORKS = { burst: 200, everyMs: 1000 };
-
-/** What makes an image or a network, or a container's place on one, go. */
-const GONE: ReadonlySet<string> = new Set(["destroy", "remove", "delete", "untag", "disconnect"]);
 
 /** What the reconciler knows after a look; `engine` undefined: the engine can't be reached, for this reason. */
 export type Look = Readonly<{ desired: Desired | undefined /** Of the config that `desired` was worked out from. */; etag: string }> &
@@ -169,15 +167,33 @@ export class Reconciler {
   }
 
   async #followEvents(events: AsyncIterable<RuntimeEvent>): Promise<void> {
-    for await (const { type, action, labels, id, exitCode } of events) {
-      const { [LABEL.orchestrator]: orchestrator, [LABEL.instance]: instance = this.#options.identity.instance } = labels;
-      const isOurs = type === "container" && orchestrator === ORCHESTRATOR && instance === this.#options.identity.instance;
-      if (isOurs && exitCode !== undefined) this.#exits.set(id, exitCode);
-      // A container of somebody else that ends may free a port or a name that something waits for.
-      const mayFree = this.#isStandingBy && (action === "die" || action === "destroy" || action === "rename");
-      const isGone = GONE.has(action);
-      if (isOurs || mayFree || (type !== "container" && isGone)) this.#alarm.ring();
+    for await (const event of events) {
+      if (event.exitCode !== undefined && this.#isOurs(event)) this.#exits.set(event.id, event.exitCode);
+      if (this.#isReason(event)) this.#alarm.ring();
     }
+  }
+
+  /** Whether an event may have to do with this worker: on a busy engine most have not. */
+  #isReason(event: RuntimeEvent): boolean {
+    const { type, action, containerId } = event;
+    switch (type) {
+      case "container":
+        // One of somebody else that ends may free a port or a name that something waits for.
+        return this.#isOurs(event) || (this.#isStandingBy && (action === "die" || action === "destroy" || action === "rename"));
+      case "network":
+        if (action === "disconnect") return containerId !== undefined && this.#memory.seenIds?.has(containerId) === true;
+        return action === "destroy" || action === "remove" || (action === "create" && this.#isStandingBy);
+      case "image":
+        return false;
+      default:
+        return assertNever(type);
+    }
+  }
+
+  /** By its labels: of this instance, or the original's. */
+  #isOurs({ type, labels }: RuntimeEvent): boolean {
+    const { [LABEL.orchestrator]: orchestrator, [LABEL.instance]: instance = this.#options.identity.instance } = labels;
+    return type === "container" && orchestrator === ORCHESTRATOR && instance === this.#options.identity.instance;
   }
 
   async #round(engine: EngineInfo, signal: AbortSignal): Promise<Plan> {

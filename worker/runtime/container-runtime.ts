@@ -146,6 +146,8 @@ export type RuntimeEvent = Readonly<{
   id: string;
   /** Labels of the container; empty for others. */
   labels: Readonly<Record<string, string>>;
+  /** Of a network: the container that was put on it or taken off. */
+  containerId?: string | undefined;
   /** With which code a container ended, where it did. */
   exitCode?: number | undefined;
   /** Milliseconds since 1970 by the engine's clock. */

@@ -22,8 +22,12 @@ export function parseEvent(line: unknown): RuntimeEvent | undefined {
   const action = textOf(event.Action);
   const id = textOf(actor.ID);
   if ((type !== "container" && type !== "image" && type !== "network") || action === "" || id === "") return undefined;
-  const ended = action === "die" ? { exitCode: exitCodeOf(actor) } : {};
-  return { type, action, id, labels: type === "container" ? labelsOf(actor) : {}, ...ended, at: timeOfEvent(event) };
+  const more = action === "die" ? { exitCode: exitCodeOf(actor) } : type === "network" ? { containerId: containerOf(actor) } : {};
+  return { type, action, id, labels: type === "container" ? labelsOf(actor) : {}, ...more, at: timeOfEvent(event) };
+}
+
+function containerOf(actor: Json): string | undefined {
+  return textOf(recordOf(actor.Attributes).container) || undefined;
 }
 
 function exitCodeOf(actor: Json): number | undefined {
