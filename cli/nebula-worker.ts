@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=1
+#!/usr/bin/env -S node --max-semi-space-size=1 --optimize-for-size --no-opt --no-maglev
 import { runNebula } from "./nebula/main.ts";
 import { processIo } from "./nebula/process-io.ts";
 import { WORKER_COMMAND } from "./nebula/worker-command.ts";

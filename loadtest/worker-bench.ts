@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -8,7 +8,7 @@ import { NebulaError } from "../common/errors/nebula-error.ts";
 import { AppService } from "../gen/nebula/v1/app_pb.ts";
 import { PullPolicy } from "../gen/nebula/v1/container_pb.ts";
 import { DeviceGroupService } from "../gen/nebula/v1/device_group_pb.ts";
-import { ReportService } from "../gen/nebula/v1/report_pb.ts";
+import { type Report, ReportService, TargetState } from "../gen/nebula/v1/report_pb.ts";
 import { EngineView } from "./engine-view.ts";
 import type { ProcessFigures } from "./measure/process-figures.ts";
 import { BenchProcess } from "./processes/bench-process.ts";
@@ -41,12 +41,11 @@ export type WorkerFigures = Readonly<{
 
 const GROUP = "bench";
 const CONVERGE_LIMIT_MS = 120_000;
+const LOOK_EVERY_MS = 200;
 /** After the start, and after each push, the worker is left alone for so long. */
 const SETTLE_MS = 3000;
 const SETTLE_AFTER_PUSH_MS = 1000;
 const FOREVER = ["sh", "-c", "trap 'exit 0' TERM; sleep 1000000 & wait"];
-/** What the worker's first line says for itself when it is started by that (cli/nebula-worker.ts). */
-const WORKER_FLAGS = ["--max-semi-space-size=1"];
 
 /** One worker on a real engine with some containers: what it takes while nothing happens, and how fast a change becomes a running container. */
 export async function benchWorker(options: WorkerBenchOptions): Promise<WorkerFigures> {
@@ -62,7 +61,7 @@ export async function benchWorker(options: WorkerBenchOptions): Promise<WorkerFi
   const worker = opened.use(
     new BenchProcess({
       name: "the worker",
-      command: [process.execPath, ...WORKER_FLAGS, ...file, "--data", join(folder, "data"), "--runtime", url, "--adopt", "false"],
+      command: [process.execPath, ...flagsOf(file), file, "--data", join(folder, "data"), "--runtime", url, "--adopt", "false"],
       processors: undefined,
       env: {
         NEBULA_SERVER: `grpc://127.0.0.1:${manager.port}`,
@@ -76,17 +75,14 @@ export async function benchWorker(options: WorkerBenchOptions): Promise<WorkerFi
       signal,
     }),
   );
-  await until(CONVERGE_LIMIT_MS, `${containers} containers that it has reported`, signal, async () => {
-    worker.figures();
-    return (await engine.running(signal)) === containers && (await hasReported(manager, containers));
-  });
+  await converged(manager, worker, engine, containers, signal);
   await delay(SETTLE_MS, undefined, { signal });
-  const converged = worker.figures();
-  say(`${containers} containers run; the worker has ${mebibytes(converged)} MB`);
+  const before = worker.figures();
+  say(`${containers} containers run; the worker has ${mebibytes(before)} MB`);
 
   await delay(seconds * 1000, undefined, { signal });
   const idle = worker.figures();
-  say(`${seconds} s without a change: ${mebibytes(idle)} MB, ${((idle.cpuMs - converged.cpuMs) / 1000).toFixed(2)} s of CPU`);
+  say(`${seconds} s without a change: ${mebibytes(idle)} MB, ${((idle.cpuMs - before.cpuMs) / 1000).toFixed(2)} s of CPU`);
 
   const pushToRunningMs: number[] = [];
   for (let push = 0; push < pushes; push++) {
@@ -94,19 +90,24 @@ export async function benchWorker(options: WorkerBenchOptions): Promise<WorkerFi
     await delay(SETTLE_AFTER_PUSH_MS, undefined, { signal });
   }
   return {
-    convergedBytes: converged.rssBytes,
+    convergedBytes: before.rssBytes,
     idleBytes: idle.rssBytes,
-    startCpuMs: converged.cpuMs,
-    idleCpuMs: idle.cpuMs - converged.cpuMs,
+    startCpuMs: before.cpuMs,
+    idleCpuMs: idle.cpuMs - before.cpuMs,
     pushToRunningMs,
   };
 }
 
-/** What Node is given to run the worker. */
-async function programFile(program: WorkerBenchOptions["program"], folder: string): Promise<readonly string[]> {
-  if (program === "source") return [join(import.meta.dirname, "..", "cli", "nebula-worker.ts")];
+async function programFile(program: WorkerBenchOptions["program"], folder: string): Promise<string> {
+  if (program === "source") return join(import.meta.dirname, "..", "cli", "nebula-worker.ts");
   await bundlePrograms(folder);
-  return [join(folder, "nebula-worker.mjs")];
+  return join(folder, "nebula-worker.mjs");
+}
+
+/** The flags that a program's first line has Node run it with. */
+function flagsOf(file: string): string[] {
+  const [line = ""] = readFileSync(file, "utf8").split("\n", 1);
+  return /^#!\S+ -S node (.+)$/.exec(line)?.[1]?.split(" ") ?? [];
 }
 
 async function createApps({ channel, call }: BenchManager, { containers, image }: WorkerBenchOptions): Promise<string[]> {
@@ -119,10 +120,26 @@ async function createApps({ channel, call }: BenchManager, { containers, image }
   return names;
 }
 
-/** Whether the worker has reported that so many apps are as they should be. */
-async function hasReported({ channel, call }: BenchManager, apps: number): Promise<boolean> {
+/** Waits until the containers run, and the worker has reported that they are as they should be. */
+async function converged(manager: BenchManager, worker: BenchProcess, engine: EngineView, containers: number, signal: AbortSignal): Promise<void> {
+  const end = performance.now() + CONVERGE_LIMIT_MS;
+  for (;;) {
+    worker.figures(); // throws when it has ended
+    const running = await engine.running(signal);
+    const newest = await newestReport(manager);
+    if (running === containers && newest?.state === TargetState.APPLIED) return;
+    if (performance.now() > end) {
+      const reasons = new Set(newest?.apps.map(({ reason }) => reason).filter((reason) => reason !== ""));
+      const told = newest === undefined ? "it has reported nothing" : [...reasons].join("; ");
+      throw new NebulaError("deadline_exceeded", `after ${CONVERGE_LIMIT_MS / 1000} s ${running} of ${containers} containers run: ${told}`);
+    }
+    await delay(LOOK_EVERY_MS, undefined, { signal });
+  }
+}
+
+async function newestReport({ channel, call }: BenchManager): Promise<Report | undefined> {
   const { reports } = await channel.unary(ReportService.method.listReports, { deviceGroup: GROUP }, call);
-  return reports.some(({ report }) => report !== undefined && report.apps.filter(({ appliedRevision }) => appliedRevision > 0n).length === apps);
+  return reports.at(-1)?.report;
 }
 
 /** Changes an app; how long after the answer its new container was started, milliseconds. */
@@ -135,12 +152,6 @@ async function pushOne({ channel, call }: BenchManager, engine: EngineView, app:
   await channel.unary(AppService.method.updateApp, update, call);
   const answeredAt = performance.timeOrigin + performance.now();
   return (await started).at - answeredAt;
-}
-
-async function until(limitMs: number, what: string, signal: AbortSignal, holds: () => Promise<boolean>): Promise<void> {
-  for (const end = performance.now() + limitMs; !(await holds()); await delay(200, undefined, { signal })) {
-    if (performance.now() > end) throw new NebulaError("deadline_exceeded", `the worker has no ${what} after ${limitMs / 1000} s`);
-  }
 }
 
 function mebibytes({ rssBytes }: ProcessFigures): string {
