@@ -17,7 +17,7 @@ import { startInProcess } from "./harness/in-process-worker.ts";
  *  4 an app that was created again was ignored                 outages: ... and one that is created again under its name is followed
  *  5 the delete of a cron_job crashed workers                  cron: ... and go when they are deleted
  *  6 an empty list of networks crashed the job                 cron: run when they are due (its networks are empty)
- *  7 rolls of ten or more collided on names, never scaled up   rolling: of 12 containers; stops when the new ones are sick, and goes on (to 13)
+ *  7 rolls of ten or more collided on names, never scaled up   rolling: of 12 containers ..., and goes on to more
  *  8 a container that was removed stayed gone                  drift: a container that was removed is made again
  *  9 a port conflict crashed the worker                        failures: a port that a container which is not ours has; that a process of the host has
  * 10 containers_per {} or 0, and bad ports, crashed workers    below
