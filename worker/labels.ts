@@ -55,6 +55,12 @@ function commonLabels({ instance, boot, cluster, revision, hash }: Common): Labe
   };
 }
 
+/** Whether a label is one that Nebula writes, this version or another. */
+export function isNebulaLabel(key: string): boolean {
+  const v2: readonly string[] = [LABEL.orchestrator, LABEL.containerType, LABEL.appName, LABEL.cronJobName];
+  return v2.includes(key) || key.startsWith("nebula.");
+}
+
 /** `<id>.<epoch>` */
 export function clusterLabel({ id, epoch }: ClusterIdentity): string {
   return `${id}.${epoch}`;

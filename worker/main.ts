@@ -32,6 +32,8 @@ import { openWatch, type Watch, type WatchOptions } from "./watch.ts";
 /** What could not be saved is tried again so often. */
 const SAVE_AGAIN_MS = 60_000;
 const STATS_AT_ONCE = 4;
+/** What can't be measured by then is left out of a report. */
+const STATS_LIMIT_MS = 5000;
 
 export type WorkerSettings = Pick<
   Settings,
@@ -165,7 +167,9 @@ async function runParts({ options, facts, state, lastGood, runtime, signal }: Pa
     },
     measure: async (report, isPeriodic, measuring) => {
       // What containers use is dear to measure, so it is told where nothing else is the matter.
-      const measured = isPeriodic ? state.compose(now(), await statsOf(runtime, state.containerIds, measuring)) : report;
+      const measured = isPeriodic
+        ? state.compose(now(), await statsOf(runtime, state.containerIds, AbortSignal.any([measuring, AbortSignal.timeout(STATS_LIMIT_MS)])))
+        : report;
       const host = state.engine === undefined ? undefined : await figures.measure(state.engine);
       return Object.assign(measured ?? report, host === undefined ? {} : { host });
     },

@@ -35,24 +35,24 @@ export const NOTHING_REPORTED: Reported = {
 
 export type DampingContext = Readonly<{
   now: number;
-  /** When the newest config came. */
-  configAt: number;
+  /** When the newest config came that no report has answered; undefined: all are answered. */
+  unansweredSince: number | undefined;
   /** The longest time without a report. */
   intervalMs: number;
 }>;
 
 /**
- * When a report is due, milliseconds of the monotonic clock. What was applied is told at once. A state is told at once the first time, and once more when it
- * comes back; one that keeps coming back (a crash loop) at most once a minute, then half as often each time, down to once an hour. Work that goes on is told only when the config
- * has to be answered.
+ * When a report is due, milliseconds of the monotonic clock. What was applied is told at once. A config is answered by its result, or after a while by the
+ * work that goes on. A state is told at once the first time, and once more when it comes back; one that keeps coming back (a crash loop) at most once a
+ * minute, then half as often each time, down to once an hour.
  */
-export function dueAt(report: Report, before: Reported, { now, configAt, intervalMs }: DampingContext): number {
+export function dueAt(report: Report, before: Reported, { now, unansweredSince, intervalMs }: DampingContext): number {
   if (before.revisions === undefined) return now;
-  const atLatest = before.at + intervalMs;
+  const atLatest = Math.min(before.at + intervalMs, unansweredSince === undefined ? Number.POSITIVE_INFINITY : unansweredSince + ANSWER_AFTER_MS);
+  const isResult = report.state !== TargetState.WORKING;
+  if (unansweredSince !== undefined && isResult) return now;
   if (revisionsOf(report) !== before.revisions) {
-    // A new etag alone is answered by its result, if that comes soon enough.
-    const isAnswer = appliedOf(report) !== before.revisions.split("\n")[0] || report.state !== TargetState.WORKING;
-    return isAnswer ? now : Math.min(atLatest, configAt + ANSWER_AFTER_MS);
+    return isResult || appliedOf(report) !== before.revisions.split("\n")[0] ? now : atLatest;
   }
   const state = stateOf(report);
   if (state === before.state) return atLatest;

@@ -51,6 +51,10 @@ class Desk implements AsyncDisposable {
     await this.is({ etag, state: TargetState.WORKING });
   }
 
+  sameConfigCame(): void {
+    this.#sender.configCame();
+  }
+
   async connected(): Promise<void> {
     this.#sender.connected();
     await this.clock.advance(0);
@@ -100,6 +104,16 @@ describe("reports", () => {
     assert.equal(desk.states.at(-1), "e3 WORKING 2");
     await desk.is({ applied: 3n, state: TargetState.APPLIED });
     assert.equal(desk.states.at(-1), "e3 APPLIED 3");
+  });
+
+  it("answer a config that changes nothing, too", async () => {
+    await using desk = new Desk();
+    await desk.is({});
+    desk.sameConfigCame();
+    await desk.clock.advance(0);
+    assert.deepEqual(desk.states, ["e1 APPLIED 1", "e1 APPLIED 1"]);
+    await desk.clock.advance(HOUR);
+    assert.equal(desk.sent.length, 2);
   });
 
   it("tell a failure at once", async () => {

@@ -33,7 +33,8 @@ export class ReportSender {
   readonly #alarm: Alarm;
   #reported: Reported = NOTHING_REPORTED;
   #seq = 0n;
-  #configAt = 0;
+  /** When the newest config came that no report has answered. */
+  #unanswered: Readonly<{ since: number }> | undefined;
   #retryNotBefore = 0;
   #failures = 0;
   /** The newest report, while nobody has said that it arrived. */
@@ -51,7 +52,7 @@ export class ReportSender {
 
   /** A config came that has to be answered. */
   configCame(): void {
-    this.#configAt = this.#options.clock.monotonic();
+    this.#unanswered = { since: this.#unanswered?.since ?? this.#options.clock.monotonic() };
     this.#alarm.ring();
   }
 
@@ -69,7 +70,7 @@ export class ReportSender {
       for (;;) {
         const report = compose();
         const now = clock.monotonic();
-        const context = { now, configAt: this.#configAt, intervalMs };
+        const context = { now, unansweredSince: this.#unanswered?.since, intervalMs };
         const due = report === undefined ? now + intervalMs : Math.max(this.#retryNotBefore, dueAt(report, this.#reported, context));
         if (report === undefined || due > now) await this.#alarm.wait(due - now, signal);
         else await this.#send(report, signal);
@@ -82,6 +83,7 @@ export class ReportSender {
   async #send(composed: Report, signal: AbortSignal): Promise<void> {
     const { clock, log, submit } = this.#options;
     const report = await this.#reportOf(composed, signal);
+    const answered = this.#unanswered;
     try {
       await submit(report, signal);
     } catch (error) {
@@ -96,6 +98,7 @@ export class ReportSender {
     }
     this.#unacknowledged = undefined;
     this.#failures = 0;
+    if (this.#unanswered === answered) this.#unanswered = undefined; // not one that came meanwhile
     this.#reported = reportedAfter(report, this.#reported, clock.monotonic());
     this.#options.onArrived?.(report);
   }

@@ -1,4 +1,5 @@
 import { normaliseImageReference } from "../../common/validation/image-reference.ts";
+import { isNebulaLabel } from "../labels.ts";
 import type { ComparedContainer } from "../model.ts";
 import type { ContainerDetails, ContainerSpec, HealthcheckSpec, ImageDetails, PortBinding } from "../runtime/container-runtime.ts";
 
@@ -33,7 +34,6 @@ function fitsTheRest(actual: ContainerSpec, image: ImageDetails, spec: Container
     same(value, wanted, wanted === none, byDefault, (a, b) => a === b);
   const map = (value: Readonly<Record<string, string>>, wanted: Readonly<Record<string, string>>) =>
     same(value, wanted, Object.keys(wanted).length === 0, {}, sameMap);
-  const labels = Object.entries(spec.labels).every(([key, value]) => actual.labels[key] === value);
   return (
     // An entrypoint of its own leaves the image's command out.
     list(actual.command, spec.command, spec.entrypoint.length > 0 ? [] : image.command) &&
@@ -42,7 +42,7 @@ function fitsTheRest(actual: ContainerSpec, image: ImageDetails, spec: Container
     plain(actual.cpus, spec.cpus, 0) &&
     plain(actual.memoryBytes, spec.memoryBytes, 0) &&
     same(actual.logging, spec.logging, spec.logging === undefined, undefined, sameLogging) &&
-    labels &&
+    fitsLabels(actual, image, spec, everyField) &&
     list(sorted(actual.capAdd), sorted(spec.capAdd)) &&
     list(sorted(actual.capDrop), sorted(spec.capDrop)) &&
     list(sorted(actual.ulimits.map(ulimitText)), sorted(spec.ulimits.map(ulimitText))) &&
@@ -55,6 +55,13 @@ function fitsTheRest(actual: ContainerSpec, image: ImageDetails, spec: Container
     plain(actual.readOnly, spec.readOnly, false) &&
     plain(actual.init, spec.init, false)
   );
+}
+
+/** The spec's labels are there; with `everyField` no others are, but for Nebula's own and the image's. */
+function fitsLabels(actual: ContainerSpec, image: ImageDetails, spec: ContainerSpec, everyField: boolean): boolean {
+  const isWanted = Object.entries(spec.labels).every(([key, value]) => actual.labels[key] === value);
+  const isKnown = ([key, value]: [string, string]) => Object.hasOwn(spec.labels, key) || isNebulaLabel(key) || image.labels[key] === value;
+  return isWanted && (!everyField || Object.entries(actual.labels).every(isKnown));
 }
 
 function variables(lines: readonly string[]): Record<string, string> {

@@ -1,0 +1,78 @@
+import { strict as assert } from "node:assert";
+import { randomBytes } from "node:crypto";
+import { requireDocker } from "../../common/testing/require-docker.ts";
+import type { ContainerSpec } from "../runtime/container-runtime.ts";
+import { openDockerFixture } from "../runtime/docker-fixture.ts";
+import { fits } from "./adoption.ts";
+
+/** What a spec may say, each field by itself. */
+const FIELDS: Partial<ContainerSpec> = {
+  env: { GREETING: "hello=world", EMPTY: "" },
+  ports: [
+    { hostPort: 20_080, containerPort: 80, protocol: "tcp" },
+    { hostPort: 20_053, containerPort: 53, protocol: "udp" },
+  ],
+  volumes: ["/tmp:/mnt", "/tmp:/ro:ro"],
+  devices: ["/dev/null", "/dev/zero:/dev/nothing:rw"],
+  privileged: true,
+  restartPolicy: "unless-stopped",
+  command: ["sleep", "1"],
+  entrypoint: ["/bin/busybox"],
+  healthcheck: { test: ["CMD", "true"], intervalMs: 2000, timeoutMs: 0, retries: 2, startPeriodMs: 500 },
+  cpus: 0.5,
+  memoryBytes: 64 * 1024 * 1024,
+  logging: { driver: "json-file", options: { "max-size": "1m" } },
+  labels: { team: "shop" },
+  capAdd: ["NET_ADMIN", "SYS_TIME"],
+  capDrop: ["MKNOD"],
+  ulimits: [{ name: "nofile", soft: 100, hard: 200 }],
+  user: "1000:1000",
+  workingDir: "/tmp",
+  hostname: "somebody",
+  extraHosts: ["db:10.0.0.1"],
+  shmBytes: 1024 * 1024,
+  tmpfs: { "/scratch": "size=1m" },
+  readOnly: true,
+  init: true,
+  networks: ["none"],
+};
+
+describe("a container on a real engine, compared by what inspect tells", function () {
+  this.timeout(60_000);
+  const signal = AbortSignal.timeout(60_000);
+  const opened = new AsyncDisposableStack();
+  let engine: Awaited<ReturnType<typeof openDockerFixture>>;
+
+  before(async function () {
+    await requireDocker(this);
+    engine = opened.use(await openDockerFixture());
+  });
+  after(() => opened.disposeAsync());
+
+  async function compared(spec: ContainerSpec) {
+    const labels = { orchestrator: "nebula", "nebula.instance": `adoption-${randomBytes(4).toString("hex")}`, ...engine.label };
+    const id = await engine.runtime.create({ name: `adoption-${randomBytes(6).toString("hex")}`, spec, labels }, signal);
+    const details = await engine.runtime.inspectContainer(id, signal);
+    return { details, image: await engine.runtime.inspectImage(details.container.imageId, signal) };
+  }
+
+  const cases = Object.entries(FIELDS).map(([field, value]): [string, Partial<ContainerSpec>] => [field, { [field]: value }]);
+  for (const [field, part] of [["nothing", {}] as const, ...cases]) {
+    it(`fits the spec it was made of, and no other, where that says ${field}`, async () => {
+      const bare: ContainerSpec = { ...engine.specs.sleeps, command: [] };
+      const spec = { ...bare, ...part };
+      const container = await compared(spec);
+      assert.ok(fits(container, spec, true), "over every field");
+      assert.ok(fits(container, spec, false), "over what the spec says");
+      const others = cases.filter(([other]) => other !== field);
+      const wrong = others.filter(([, otherPart]) => fits(container, { ...spec, ...otherPart }, true)).map(([other]) => other);
+      assert.deepEqual(wrong, [], "fields that it took for the same");
+      if (field !== "nothing") assert.ok(!fits(container, bare, true));
+    });
+  }
+
+  it("fits a spec that says all at once", async () => {
+    const spec: ContainerSpec = { ...engine.specs.sleeps, ...FIELDS, networks: ["bridge"] };
+    assert.ok(fits(await compared(spec), spec, true));
+  });
+});
