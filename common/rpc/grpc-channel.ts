@@ -27,6 +27,7 @@ type StreamMethod<I extends DescMessage, O extends DescMessage> = DescMethod & {
 /** A gRPC channel to one address, with calls by generated method. Errors are NebulaErrors of the kind that the status code stands for. */
 export class GrpcChannel implements Disposable {
   readonly #client: Client;
+  #closed = false;
 
   /** @param address host:port */
   constructor(address: string, credentials: ChannelCredentials, options: ChannelOptions = {}) {
@@ -106,20 +107,31 @@ export class GrpcChannel implements Disposable {
 
   /** Whether the connection stands now; one that does not is begun to be made. */
   get connected(): boolean {
-    return this.#client.getChannel().getConnectivityState(true) === connectivityState.READY;
+    return this.#connect() === connectivityState.READY;
   }
 
-  /** Resolves when the channel is connected; rejects with `unavailable` after `timeoutMs`. */
+  /** Resolves when the channel is connected; rejects with `unavailable` after `timeoutMs`, and when the channel is closed before that. */
   ready(timeoutMs: number): Promise<void> {
+    const deadline = Date.now() + timeoutMs;
     return new Promise((resolve, reject) => {
-      this.#client.waitForReady(Date.now() + timeoutMs, (error) => {
-        if (error) reject(new NebulaError("unavailable", messageOf(error), { cause: error }));
-        else resolve();
-      });
+      const look = (late?: Error) => {
+        const state = this.#connect();
+        if (state === connectivityState.READY) resolve();
+        else if (state === connectivityState.SHUTDOWN) reject(new NebulaError("unavailable", "the channel was closed before it was connected"));
+        else if (late !== undefined) reject(new NebulaError("unavailable", `not connected within ${timeoutMs} ms`, { cause: late }));
+        else this.#client.getChannel().watchConnectivityState(state, deadline, look);
+      };
+      look();
     });
   }
 
+  /** The state of the connection. A closed channel of grpc-js that is asked to connect does so, and then keeps its connection for good: it is not asked. */
+  #connect(): connectivityState {
+    return this.#closed ? connectivityState.SHUTDOWN : this.#client.getChannel().getConnectivityState(true);
+  }
+
   [Symbol.dispose](): void {
+    this.#closed = true;
     this.#client.close();
   }
 }
