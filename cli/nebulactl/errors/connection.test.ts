@@ -34,6 +34,8 @@ describe("a server that does not answer as one", () => {
       assert.match(await said(`${scheme}://127.0.0.1:1`), /nothing answers at (http|grpc):\/\/127\.0\.0\.1:1 \(from --server\)/);
     await using web = createHttpServer((_, response) => response.writeHead(404, { "content-type": "text/html" }).end("<html>"));
     assert.match(await said(`http://${await listening(web)}`), /answers as no Nebula server does \(HTTP 404\)/);
+    await using other = createHttpServer((_, response) => response.writeHead(405, { "content-type": "application/json" }).end('{"error":"no"}'));
+    assert.match(await said(`http://${await listening(other)}`), /answers as no Nebula server does: check its address/);
     await using closing = createServer((socket) => socket.destroy());
     const address = await listening(closing);
     assert.match(await said(`http://${address}`), /closed the connection before it answered/);

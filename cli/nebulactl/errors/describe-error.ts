@@ -38,8 +38,9 @@ function foreignAnswer({ code, rawMessage }: ConnectError, { server }: Login): s
   const url = formatServerUrl(server);
   if (rawMessage.startsWith("http/2 stream closed"))
     return `${url} ended the call before it answered: ask again; whether a change was stored is not known`;
-  if (code === Code.Unauthenticated || !/^HTTP \d+$|^unsupported content type/.test(rawMessage)) return undefined;
-  return `${url} answers as no Nebula server does (${rawMessage}): check its address, and what stands before it`;
+  const wordless = code === Code.Unknown && rawMessage === ""; // JSON, but no error as our servers write one
+  if (code === Code.Unauthenticated || !(wordless || /^HTTP \d+$|^unsupported content type/.test(rawMessage))) return undefined;
+  return `${url} answers as no Nebula server does${wordless ? "" : ` (${rawMessage})`}: check its address, and what stands before it`;
 }
 
 function refusedLogin(error: ConnectError, { server, credentials, credentialsFrom }: Login): string {
