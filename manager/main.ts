@@ -118,6 +118,10 @@ export async function startManager({
   const address = formatAddress(bound);
   log.info({ address }, "the manager listens");
 
+  const life = new AbortController();
+  starting.defer(() => life.abort());
+  void endIdleConnections(connections, clock, life.signal);
+
   const opened = starting.move();
   async function stop(): Promise<void> {
     health.stop();
@@ -154,4 +158,14 @@ async function shutDown(server: Server, connections: Connections, clock: Clock, 
   await connections.empty();
   done.abort();
   await late;
+}
+
+/** Longer than any device's ping: a connection with a watch that fell silent is ended sooner, by the watch. */
+const IDLE_CONNECTION_MS = 35 * 60_000;
+
+async function endIdleConnections(connections: Connections, clock: Clock, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await clock.sleep(IDLE_CONNECTION_MS, signal).catch(() => {});
+    if (!signal.aborted) connections.endIdle();
+  }
 }

@@ -3,6 +3,8 @@ import type { Socket } from "node:net";
 /** The open connections, by their peer's address and port as gRPC names it. */
 export class Connections {
   readonly #byPeer = new Map<string, Socket>();
+  /** Bytes heard on each connection when they were last looked at. */
+  #heard = new Map<Socket, number>();
   readonly #onEmpty: (() => void)[] = [];
 
   add(socket: Socket): void {
@@ -22,6 +24,16 @@ export class Connections {
 
   get size(): number {
     return this.#byPeer.size;
+  }
+
+  /** Ends the connections on which nothing was heard since the last call: peers that died without a word. */
+  endIdle(): void {
+    const before = this.#heard;
+    this.#heard = new Map();
+    for (const socket of this.#byPeer.values()) {
+      if (before.get(socket) === socket.bytesRead) socket.destroy();
+      else this.#heard.set(socket, socket.bytesRead);
+    }
   }
 
   /** Resolves when there is no connection (any more). */

@@ -32,6 +32,27 @@ describe("listeners", () => {
     });
   }
 
+  it("end connections that said nothing for a whole period", async () => {
+    const connections = new Connections();
+    const opened = await openListeners(HERE, { listeners: 1, backlog: 10, log: silentLog }, (socket) => {
+      connections.add(socket);
+      socket.resume();
+    });
+    const [talks, silent] = await Promise.all([open(opened.port), open(opened.port)]);
+    await eventually(() => connections.size === 2);
+    connections.endIdle();
+    talks.write("x");
+    await eventually(() => connections.of(`${talks.localAddress}:${talks.localPort}`)?.bytesRead === 1);
+    const ended = once(silent.resume(), "close");
+    connections.endIdle();
+    await ended;
+    await eventually(() => connections.size === 1);
+    connections.endIdle();
+    await connections.empty();
+    talks.destroy();
+    opened.close();
+  });
+
   it("refuse an address that is taken, by one listener or by many", async () => {
     for (const mine of [1, LISTENERS_HERE]) {
       const taken = await openListeners(HERE, { listeners: mine, backlog: 10, log: silentLog }, (socket) => socket.destroy());

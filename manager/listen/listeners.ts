@@ -13,9 +13,6 @@ export type ListenOptions = Readonly<{
 
 export type Listeners = { readonly port: number /** No connection is accepted any more; open ones go on. */; close(): void };
 
-/** A dead peer that has no watch is found by TCP keepalive, after longer than any device's ping: it costs a living device no traffic. */
-const TCP_KEEPALIVE_AFTER_MS = 35 * 60_000;
-
 /** How many listeners this system can have on one port. */
 export const LISTENERS_HERE = process.platform === "linux" ? 8 : 1;
 
@@ -52,7 +49,7 @@ function listen(
   reusePort: boolean,
   accept: (socket: Socket) => void,
 ): Promise<Server> {
-  const server = createServer({ keepAlive: true, keepAliveInitialDelay: TCP_KEEPALIVE_AFTER_MS }, accept);
+  const server = createServer(accept);
   return new Promise((resolve, reject) => {
     server.on("error", (error) => {
       if (server.listening) log.warn({ err: error }, "a connection could not be accepted");

@@ -5,7 +5,7 @@
  * can guess is put in, under which the call's metadata then names the stream. Where that fails (the channel is of stability 1, experimental) there is
  * no such header, `take` answers undefined, and configs go the plain way.
  *
- * X1 A stream is kept from its start until its call asks for it; one whose call never comes goes once it is closed.
+ * X1 At most KEPT streams wait for their calls. A call comes in the same turn as its stream; where more than KEPT start in one, the first go the plain way.
  */
 import { randomBytes } from "node:crypto";
 import { channel } from "node:diagnostics_channel";
@@ -13,8 +13,7 @@ import type { ServerHttp2Stream } from "node:http2";
 import type { Metadata } from "@grpc/grpc-js";
 
 const STREAM_STARTS = "http2.server.stream.start";
-/** Streams that wait for their call before the closed ones among them are looked for. */
-const SWEEP_AT = 1024;
+const KEPT = 256;
 
 /** What a watch writes its configs to. */
 export type RawStream = Pick<ServerHttp2Stream, "write" | "destroyed" | "closed">;
@@ -22,9 +21,9 @@ export type RawStream = Pick<ServerHttp2Stream, "write" | "destroyed" | "closed"
 export class RawStreams implements Disposable {
   readonly #path: string;
   readonly #header = `raw-${randomBytes(8).toString("hex")}`;
-  readonly #waiting = new Map<string, RawStream>();
+  /** By the last digits of their numbers. */
+  readonly #waiting: ({ id: number; stream: RawStream } | undefined)[] = new Array(KEPT);
   #count = 0;
-  #sweepAt = SWEEP_AT;
   readonly #onStart = (message: unknown) => this.#add(message);
 
   /** @param path gRPC path of the calls whose streams are wanted */
@@ -35,31 +34,24 @@ export class RawStreams implements Disposable {
 
   #add(message: unknown): void {
     if (!isStart(message) || message.headers[":path"] !== this.#path) return;
-    const id = String(++this.#count);
-    message.headers[this.#header] = id;
-    this.#waiting.set(id, message.stream);
-    if (this.#waiting.size < this.#sweepAt) return;
-    for (const [waiting, stream] of this.#waiting) if (stream.destroyed) this.#waiting.delete(waiting); // X1
-    this.#sweepAt = Math.max(SWEEP_AT, 2 * this.#waiting.size);
+    const id = ++this.#count;
+    message.headers[this.#header] = String(id);
+    this.#waiting[id % KEPT] = { id, stream: message.stream }; // X1
   }
 
   /** The stream of a call, once; undefined: write the plain way. */
   take(metadata: Metadata): RawStream | undefined {
-    const [id] = metadata.get(this.#header);
-    if (typeof id !== "string") return undefined;
-    const stream = this.#waiting.get(id);
-    this.#waiting.delete(id); // X1
-    return stream;
-  }
-
-  /** Streams whose calls have not asked for them. */
-  get waiting(): number {
-    return this.#waiting.size;
+    const [text] = metadata.get(this.#header);
+    const id = Number(text);
+    const waiting = this.#waiting[id % KEPT];
+    if (waiting?.id !== id) return undefined;
+    this.#waiting[id % KEPT] = undefined;
+    return waiting.stream;
   }
 
   [Symbol.dispose](): void {
     channel(STREAM_STARTS).unsubscribe(this.#onStart);
-    this.#waiting.clear();
+    this.#waiting.fill(undefined);
   }
 }
 
