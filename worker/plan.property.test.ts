@@ -3,6 +3,7 @@ import fc from "fast-check";
 import type { Config } from "../gen/nebula/v1/config_pb.ts";
 import { LABEL } from "./labels.ts";
 import type { DesiredApp } from "./model.ts";
+import { portClaims } from "./plan/port-claims.ts";
 import type { Plan } from "./plan.ts";
 import { arbitraryConfigs, arbitraryLeftovers, type Leftover, place } from "./testing/arbitrary-world.ts";
 import { Killed, World } from "./testing/world.ts";
@@ -22,6 +23,15 @@ async function assertConverged(world: World, planned: Plan, { mayFail }: { mayFa
       assertAsWanted(world, app);
     }
   }
+}
+
+/** Whether two claim one host port, or an app is refused. */
+function hasConflicts({ desired }: World): boolean {
+  if (desired === undefined) return false;
+  const { lost } = portClaims(desired);
+  return desired.apps.some(
+    (app) => app.kind === "refused" || (app.kind === "running" && app.instances.some(({ index }) => lost(app.name, index) !== undefined)),
+  );
 }
 
 function assertAsWanted(world: World, app: DesiredApp): void {
@@ -54,6 +64,18 @@ describe("plans, whatever is wanted and whatever is there", function () {
         }
       }),
       runs(150),
+    ));
+
+  it("converge however host ports are traded, where no two claim one", () =>
+    fc.assert(
+      fc.asyncProperty(arbitraryConfigs({ ports: true }), async (configs) => {
+        const world = new World();
+        for (const config of configs) {
+          await world.apply(config);
+          await assertConverged(world, await world.converge(), { mayFail: hasConflicts(world) });
+        }
+      }),
+      runs(300),
     ));
 
   it("converge among leftovers and other people's containers; what can't be had is a failure with its reason", () =>
@@ -121,6 +143,36 @@ describe("plans, whatever is wanted and whatever is there", function () {
         await assertConverged(world, await world.converge({ horizonMs: 12 * 60 * 60_000 }), { mayFail: false });
       }),
       runs(100),
+    ));
+});
+
+describe("plans, when all of that comes together", function () {
+  this.timeout(600_000);
+
+  it("converge, or say why not, and never touch what is not theirs", () =>
+    fc.assert(
+      fc.asyncProperty(
+        arbitraryConfigs({ ports: true }),
+        arbitraryLeftovers,
+        fc.array(fc.integer({ min: 0, max: 15 }), { maxLength: 3 }),
+        fc.array(fc.boolean(), { maxLength: 40 }),
+        async (configs, leftovers, kills, faults) => {
+          const world = await worldWith(leftovers);
+          const left = [...faults];
+          world.fault = () => left.shift() ?? false;
+          for (const config of configs) {
+            await world.apply(config);
+            for (const callsLeft of kills) {
+              world.callsLeft = callsLeft;
+              await untilKilled(world);
+              await world.restart();
+            }
+          }
+          left.length = 0;
+          await assertConverged(world, await world.converge({ horizonMs: 12 * 60 * 60_000 }), { mayFail: true });
+        },
+      ),
+      runs(150),
     ));
 });
 
