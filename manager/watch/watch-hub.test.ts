@@ -98,6 +98,7 @@ describe("watch", () => {
     const watch = rig.watch({});
     await reached.promise;
     await rig.putApp("web", "nginx:2");
+    await announced();
     go.resolve();
     await eventually(() => watch.last === "nginx:2@2");
   });
@@ -122,7 +123,7 @@ describe("watch", () => {
       await rig.putApp("web", `nginx:${version}`);
       if (version === 2) await eventually(() => loads === 2);
     }
-    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+    await announced();
     go.resolve();
     await eventually(() => watch.last === "nginx:30@30");
     assert.equal(loads, 3);
@@ -246,3 +247,8 @@ describe("watch", () => {
     assert.deepEqual(late.heard, ["redirect"]);
   });
 });
+
+/** Resolves when what was published has come to the hub. */
+function announced(): Promise<void> {
+  return new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+}
