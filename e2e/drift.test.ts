@@ -1,4 +1,5 @@
 import { strict as assert } from "node:assert";
+import { TargetState } from "../gen/nebula/v1/report_pb.ts";
 import { FOREVER, IMAGE } from "./harness/engine.ts";
 import { FleetRig } from "./harness/fleet-rig.ts";
 
@@ -38,14 +39,27 @@ describe("what is changed on a device by hand is put right", function () {
     await engine.settled(web, 1, ({ Name, Id }) => Name === container.Name && Id === container.Id);
   });
 
-  it("a container that is not ours is never touched, whatever its name is", async () => {
-    const { web, engine, docker } = await running();
-    const foreign = await engine.docker.createContainer({ Image: IMAGE, name: `foreign-${engine.instance}`, Cmd: FOREVER });
-    rig.defer(() => foreign.remove({ force: true }));
+  it("a container that was disconnected from its network is connected again", async () => {
+    const { web, engine, container } = await running();
+    await engine.docker.getNetwork("nebula").disconnect({ Container: container.Id });
+    await engine.settled(web, 1, ({ Id, NetworkSettings }) => Id === container.Id && "nebula" in NetworkSettings.Networks);
+  });
+
+  it("a container that is not ours is never touched, also one that has the name of ours: that is told until it goes", async () => {
+    const { web, engine, worker, container, docker } = await running();
+    const foreign = await engine.docker.createContainer({ Image: IMAGE, name: `${engine.instance}-${web}-2`, Cmd: FOREVER });
+    rig.defer(() => foreign.remove({ force: true }).catch(() => {}));
     await foreign.start();
+    const { State: before } = await foreign.inspect();
+    await rig.api.updateApp(web, { containersPer: { per: { case: "server", value: 2 } } });
+    const refused = await rig.api.appStatus(worker.deviceId, web, ({ state }) => state === TargetState.FAILED);
+    assert.match(refused.reason, new RegExp(`${engine.instance}-${web}-2`));
     await docker.remove({ force: true });
-    await engine.settled(web, 1);
-    assert.equal((await foreign.inspect()).State.Running, true);
+    await engine.settled(web, 1, ({ Id }) => Id !== container.Id);
+    const { State: after } = await foreign.inspect();
+    assert.deepEqual([after.Running, after.StartedAt], [true, before.StartedAt]);
+    await foreign.remove({ force: true });
+    await engine.settled(web, 2);
   });
 
   it("an unhealthy container is restarted, its time printed", async () => {

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { setTimeout as delay } from "node:timers/promises";
-import { TargetState } from "../gen/nebula/v1/report_pb.ts";
+import { ReportService, TargetState } from "../gen/nebula/v1/report_pb.ts";
 import { FOREVER, IMAGE } from "./harness/engine.ts";
 import { FleetRig } from "./harness/fleet-rig.ts";
 import { Server } from "./harness/server.ts";
@@ -38,7 +38,7 @@ describe("outages", function () {
 
   it("of the device's link: a change made meanwhile arrives when it comes back", async () => {
     const { web, engine, worker, container } = await running();
-    await worker.stop();
+    assert.equal(await worker.stop(), 0);
     await rig.api.updateApp(web, { envVars: { VERSION: "2" } });
     assert.equal((await engine.running(web))[0]?.Id, container.Id, "a stopped worker leaves its containers running");
     worker.startAgain();
@@ -95,19 +95,26 @@ describe("deletes and other servers", function () {
     await engine.settled(web, 1, ({ Config }) => Config.Env.includes("UNSEEN=1"));
   });
 
-  it("a device that followed one server is pointed at another with lower revisions, and converges", async () => {
+  it("a device that followed one server is pointed at one that is older and has lower revisions, and converges", async () => {
     const web = rig.name("web");
-    await using other = await Server.start();
-    await other.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER, envVars: { SERVER: "other" } });
-    await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER, envVars: { SERVER: "first" } });
-    for (let i = 0; i < 5; i++) await rig.api.startApp(web);
-    const { engine, worker, group } = await rig.device([web]);
-    await engine.settled(web, 1, ({ Config }) => Config.Env.includes("SERVER=first"));
-    await other.api.createGroup(group, [web]);
+    await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER, envVars: { SERVER: "older" } });
+    await using newer = await Server.start();
+    await newer.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER, envVars: { SERVER: "newer" } });
+    for (let i = 0; i < 5; i++) await newer.api.startApp(web);
+    const group = rig.name("group");
+    await newer.api.createGroup(group, [web]);
+    const { engine, worker } = await rig.device([web], { server: newer, deviceGroup: group });
+    await engine.settled(web, 1, ({ Config }) => Config.Env.includes("SERVER=newer"));
+    assert.equal((await newer.api.appStatus(worker.deviceId, web, ({ state }) => state === TargetState.APPLIED)).appliedRevision, 6n);
     await worker.stop();
-    worker.startAgain({ server: other });
-    await engine.settled(web, 1, ({ Config }) => Config.Env.includes("SERVER=other"));
-    const status = await other.api.appStatus(worker.deviceId, web, ({ state }) => state === TargetState.APPLIED);
+    worker.startAgain({ server: rig.server });
+    await engine.settled(web, 1, ({ Config }) => Config.Env.includes("SERVER=older"));
+    const status = await rig.api.appStatus(worker.deviceId, web, ({ state }) => state === TargetState.APPLIED);
     assert.equal(status.appliedRevision, 1n);
+    const { reports } = await rig.api.channel.unary(ReportService.method.listReports, { deviceId: worker.deviceId }, { headers: rig.api.headers });
+    assert.ok(
+      reports.some(({ report }) => report?.problems.some(({ code }) => code === "cluster_changed")),
+      "the operator is told of it once",
+    );
   });
 });

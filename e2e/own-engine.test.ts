@@ -39,6 +39,20 @@ describe("on an engine of its own", function () {
     await foreign.remove({ force: true });
   });
 
+  it("the network nebula is made again when somebody removed it", async () => {
+    const web = rig.name("web");
+    const { engine, worker, group } = await rig.device([], { socket: own.socket });
+    await rig.api.reported(worker.deviceId);
+    const network = engine.docker.getNetwork("nebula");
+    await eventually(async () => (await network.inspect()).Name === "nebula");
+    const { Id: before } = await network.inspect();
+    await network.remove();
+    await eventually(async () => (await network.inspect()).Id !== before, { timeoutMs: 20_000 });
+    await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER });
+    await rig.api.updateGroup(group, [web]);
+    await engine.settled(web, 1);
+  });
+
   it("an engine that is stopped and started again is followed again", async () => {
     const web = rig.name("web");
     await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER });

@@ -63,7 +63,10 @@ describe("registries", function () {
     const image = await registry.push(first, "moving/app:latest");
     rig.defer(async () => {
       await engine.clean();
-      for (const tag of [...builds, image]) await engine.docker.getImage(tag).remove({ force: true });
+      for (const tag of builds) await engine.docker.getImage(tag).remove({ force: true });
+      // what the tag meant before is there as well, under no tag
+      const pulled = await engine.docker.listImages({ filters: { reference: [`${registry.host}/moving/app`] } });
+      for (const { Id } of pulled) await engine.docker.getImage(Id).remove({ force: true });
     });
     await rig.api.createApp({ name: web, dockerImage: image, command: FOREVER });
     await rig.api.updateGroup(group, [web]);

@@ -52,7 +52,7 @@ describe("a worker whose data folder", function () {
       await worker.kill();
       // without a manager it has only what it saved, revision 1, and what the labels of its containers say
       worker.startAgain({ server: { grpcUrl: "grpc://127.0.0.1:1", password: "none" } });
-      await eventually(() => worker.program.output.length > 0, { timeoutMs: 20_000 });
+      await worker.program.printed(/going on with the last good config/);
       const until = performance.now() + 4000;
       while (performance.now() < until) {
         const [container] = await engine.running(web);

@@ -51,9 +51,9 @@ export class FleetRig {
     apps: string[],
     { cronJobs = [], ...options }: { cronJobs?: string[] } & Partial<WorkerOptions> = {},
   ): Promise<{ worker: Worker; engine: Engine; group: string }> {
-    const group = this.name("group");
+    const group = options.deviceGroup ?? this.name("group");
     await this.api.createGroup(group, apps, cronJobs);
-    const worker = this.#opened.use(await Worker.start({ server: this.server, deviceGroup: group, ...options }));
+    const worker = this.#opened.use(await Worker.start({ server: this.server, ...options, deviceGroup: group }));
     this.#workers.push(worker);
     return { worker, engine: worker.engine, group };
   }
