@@ -132,7 +132,8 @@ export class GrpcChannel implements Disposable {
 
   [Symbol.dispose](): void {
     this.#closed = true;
-    this.#client.close();
+    // A turn later: addresses that grpc-js has just looked up reach a channel that is closed meanwhile, which then connects to them for good.
+    setImmediate(() => this.#client.close());
   }
 }
 
