@@ -52,7 +52,7 @@ function commonSpec(entity: App | CronJob, variables: DeviceVariables): Omit<Con
 }
 
 /** A first entry host or none stands alone; otherwise nebula comes first, then each listed one. An empty list is nebula and bridge. */
-export function containerNetworks(listed: readonly string[]): readonly string[] {
+function containerNetworks(listed: readonly string[]): readonly string[] {
   const [first] = listed;
   if (first === undefined) return [NEBULA_NETWORK, "bridge"];
   if (standsAlone(listed)) return [first];

@@ -62,7 +62,7 @@ export function isNebulaLabel(key: string): boolean {
 }
 
 /** `<id>.<epoch>` */
-export function clusterLabel({ id, epoch }: ClusterIdentity): string {
+function clusterLabel({ id, epoch }: ClusterIdentity): string {
   return `${id}.${epoch}`;
 }
 

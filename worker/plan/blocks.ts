@@ -70,7 +70,7 @@ function foreignName({ name }: Slot, view: View): string | undefined {
 }
 
 /** A host port that a container not ours publishes: why, in one sentence. */
-export function foreignPort(spec: Pick<ContainerSpec, "ports">, view: View): string | undefined {
+function foreignPort(spec: Pick<ContainerSpec, "ports">, view: View): string | undefined {
   const taken = holdersOf(view, spec.ports, view.ownedIds)[0];
   return (
     taken &&

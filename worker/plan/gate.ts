@@ -49,7 +49,7 @@ function startingGate(container: ObservedContainer, since: number, deadlineMs: n
 }
 
 /** How long a container may take to become healthy, milliseconds. */
-export function healthDeadlineMs(check: HealthcheckSpec | undefined): number {
+function healthDeadlineMs(check: HealthcheckSpec | undefined): number {
   const intervalMs = check?.intervalMs || DEFAULT_INTERVAL_MS;
   const timeoutMs = check?.timeoutMs || DEFAULT_TIMEOUT_MS;
   const retries = check?.retries || DEFAULT_RETRIES;

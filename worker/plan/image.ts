@@ -76,7 +76,7 @@ function changeNotBefore(unit: string, change: string, view: View): number {
 }
 
 /** A number from 0 up to 1 that a text decides (FNV-1a). */
-export function share(text: string): number {
+function share(text: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193) >>> 0;
   return hash / 2 ** 32;

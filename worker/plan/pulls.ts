@@ -5,7 +5,7 @@ import type { PullWish } from "./image.ts";
 import { earlier, type View } from "./view.ts";
 
 /** Pulls at the same time. */
-export const MOST_PULLS = 3;
+const MOST_PULLS = 3;
 
 /** Starts the pulls that are wished for, first come first served, one per image; ends those that nobody wants any more. */
 export function pullWork(wishes: readonly PullWish[], view: View): Work {
