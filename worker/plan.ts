@@ -78,12 +78,13 @@ function draftAll(view: View): Drafted {
   }
   const named = new Set(view.desired.apps.map(({ name }) => name));
   for (const [app, own] of containers) if (!named.has(app)) goners.push(...own);
+  const leaving = leavingIds(drafts, goners, claims, view);
   return {
     drafts,
     containers,
-    leaving: leavingIds(drafts, goners, claims, view),
+    leaving,
     evicted: new Set(drafts.flatMap((draft) => evicted(draft, drafts, claims)).map(({ container }) => container.id)),
-    departing: departingIds(drafts),
+    departing: departingIds(drafts, leaving, view),
     refused,
   };
 }

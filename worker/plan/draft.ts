@@ -68,16 +68,25 @@ export function leavingIds(drafts: readonly AppDraft[], goners: readonly OwnedAp
   return leaving;
 }
 
-/** Ids of containers that are to be replaced sooner or later, by slots that nothing stands in the way of. */
-export function departingIds(drafts: readonly AppDraft[]): ReadonlySet<string> {
+/**
+ * Ids of containers that go sooner or later, and so only have to be waited for: those that are leaving, and those of slots that nothing stands in the way
+ * of, a port that somebody keeps included.
+ */
+export function departingIds(drafts: readonly AppDraft[], leaving: ReadonlySet<string>, view: View): ReadonlySet<string> {
   const isOnItsWay = ({ blocks, turn }: AppDraft, slot: Slot) =>
     blocks.get(slot)?.state.kind !== "failed" && (!turn.isStuck || turn.slots.has(slot.instance.index));
-  return new Set(
-    drafts.flatMap((draft) => [
-      ...draft.surplus.filter(() => !draft.turn.isStuck || surplusMayGo(draft)).map(({ container }) => container.id),
-      ...draft.slots.filter((slot) => isOnItsWay(draft, slot)).flatMap(({ wrong }) => wrong.map(({ container }) => container.id)),
-    ]),
-  );
+  const replaced = drafts.flatMap((draft) => draft.slots.filter((slot) => slot.wrong.length > 0 && isOnItsWay(draft, slot)));
+  const surplus = drafts.filter((draft) => !draft.turn.isStuck || surplusMayGo(draft)).flatMap((draft) => draft.surplus);
+  const departing = new Set(leaving);
+  for (const { container } of [...surplus, ...replaced.flatMap(({ wrong }) => wrong)]) departing.add(container.id);
+  for (let before = -1; before !== departing.size; ) {
+    before = departing.size;
+    for (const slot of replaced) {
+      if (upRight(slot) !== undefined || stayingHolders(slot, departing, view).length === 0) continue;
+      for (const { container } of slot.wrong) if (!leaving.has(container.id)) departing.delete(container.id);
+    }
+  }
+  return departing;
 }
 
 /** Containers of ours, of other slots, that hold a port that a slot's wanted container needs and that do not go. */
