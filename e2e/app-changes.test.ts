@@ -36,7 +36,7 @@ describe("a change of an app reaches the containers of its devices", function ()
     await engine.settled(web, 1);
     const tag = `nebula-e2e-${engine.instance}:2`;
     await engine.build(tag, "ENV VERSION=2");
-    rig.defer(() => engine.docker.getImage(tag).remove({ force: true }));
+    rig.deferLast(() => engine.docker.getImage(tag).remove({ force: true }));
     await rig.api.updateApp(web, { dockerImage: tag });
     const [container] = await engine.settled(web, 1, ({ Config }) => Config.Image.includes(tag));
     assert.ok(container?.Config.Env.includes("VERSION=2"));
@@ -91,12 +91,9 @@ describe("a change of an app reaches the containers of its devices", function ()
     const { engine } = await rig.device([web]);
     await engine.settled(web, 1);
     const volume = `nebula-e2e-${engine.instance}`;
+    rig.deferLast(() => engine.docker.getVolume(volume).remove());
     await rig.api.updateApp(web, { volumes: [`${folder}:/in:ro`, `${volume}:/data`] });
     const [container] = await engine.settled(web, 1, ({ Mounts }) => Mounts.length === 2);
-    rig.defer(async () => {
-      await engine.clean();
-      await engine.docker.getVolume(volume).remove();
-    });
     assert.deepEqual(container?.Mounts.map(({ Destination, RW }) => [Destination, RW]).sort(), [
       ["/data", true],
       ["/in", false],
@@ -120,10 +117,7 @@ describe("a change of an app reaches the containers of its devices", function ()
     const { engine } = await rig.device([web, db]);
     const network = `nebula-e2e-${engine.instance}`;
     await engine.docker.createNetwork({ Name: network });
-    rig.defer(async () => {
-      await engine.clean();
-      await engine.docker.getNetwork(network).remove();
-    });
+    rig.deferLast(() => engine.docker.getNetwork(network).remove());
     await engine.settled(db, 1);
     const [byDefault] = await engine.settled(web, 1);
     assert.deepEqual(Object.keys(byDefault?.NetworkSettings.Networks ?? {}).sort(), ["bridge", "nebula"]);

@@ -125,10 +125,7 @@ describe("an app that fails says why, and keeps no other from converging", funct
     const { engine, worker } = await rig.device([web]);
     const tag = `127.0.0.1:1/${engine.instance}:1`; // preloaded, and no registry has it
     await engine.build(tag, "ENV PRELOADED=1");
-    rig.defer(async () => {
-      await engine.clean();
-      await engine.docker.getImage(tag).remove({ force: true });
-    });
+    rig.deferLast(() => engine.docker.getImage(tag).remove({ force: true }));
     await rig.api.updateApp(web, { dockerImage: tag });
     const [before] = await engine.settled(web, 1, ({ Config }) => Config.Env.includes("PRELOADED=1"));
     const noted = await rig.api.appStatus(worker.deviceId, web, ({ state, revision }) => state === TargetState.APPLIED && revision === 2n);

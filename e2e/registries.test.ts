@@ -30,10 +30,7 @@ describe("registries", function () {
     assert.equal(refused.step, "pull");
     assert.match(refused.reason, /auth|login/i);
     const { engine, worker } = await rig.device([web], { env: login() });
-    rig.defer(async () => {
-      await engine.clean();
-      await engine.docker.getImage(image).remove({ force: true });
-    });
+    rig.deferLast(() => engine.docker.getImage(image).remove({ force: true }));
     await engine.settled(web, 1);
     assert.ok(!worker.program.output.includes(Registry.password), "the password is in no log");
   });
@@ -47,10 +44,7 @@ describe("registries", function () {
     const web = rig.name("web");
     await rig.api.createApp({ name: web, dockerImage: image, command: FOREVER });
     const { engine } = await rig.device([web], { env: { DOCKER_CONFIG: folder } });
-    rig.defer(async () => {
-      await engine.clean();
-      await engine.docker.getImage(image).remove({ force: true });
-    });
+    rig.deferLast(() => engine.docker.getImage(image).remove({ force: true }));
     await engine.settled(web, 1);
   });
 
@@ -61,8 +55,7 @@ describe("registries", function () {
     for (const [i, tag] of builds.entries()) await engine.build(tag, `ENV VERSION=${i + 1}`);
     const [first = "", second = "", third = ""] = builds;
     const image = await registry.push(first, "moving/app:latest");
-    rig.defer(async () => {
-      await engine.clean();
+    rig.deferLast(async () => {
       for (const tag of builds) await engine.docker.getImage(tag).remove({ force: true });
       // what the tag meant before is there as well, under no tag
       const pulled = await engine.docker.listImages({ filters: { reference: [`${registry.host}/moving/app`] } });

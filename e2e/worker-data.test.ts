@@ -36,7 +36,7 @@ describe("a worker whose data folder", function () {
   ] as const) {
     it(`${how} goes on, reports state_not_saved, and, started again, takes nothing backwards`, async function () {
       const small = mountSmall(this);
-      rig.defer(() => small.unmount());
+      rig.deferLast(async () => small.unmount());
       const web = rig.name("web");
       await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER, envVars: { VERSION: "1" } });
       const { engine, worker } = await rig.device([web], { dataDir: small.folder });

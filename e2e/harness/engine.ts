@@ -86,7 +86,8 @@ export class Engine {
   /** Removes every container of the instance, volumes included. */
   async clean(): Promise<void> {
     const remove = ({ Id }: Docker.ContainerInspectInfo) => this.docker.getContainer(Id).remove({ force: true, v: true }).catch(gone);
-    await mapLimited(await this.containers(), 8, remove);
+    // a worker that was killed may have asked the engine for one that comes only now
+    for (let left = await this.containers(); left.length > 0; left = await this.containers()) await mapLimited(left, 8, remove);
   }
 
   /** Builds an image of busybox with these lines added. */

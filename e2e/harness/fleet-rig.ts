@@ -8,6 +8,7 @@ import { Worker, type WorkerOptions } from "./worker.ts";
 export class FleetRig {
   #server: Server | undefined;
   #opened = new AsyncDisposableStack();
+  #last = new AsyncDisposableStack();
   #workers: Worker[] = [];
   #groups = 0;
 
@@ -23,8 +24,10 @@ export class FleetRig {
       this.timeout(60_000);
       if (this.currentTest?.state === "failed") await rig.#explain();
       rig.#workers = [];
-      await rig.#opened.disposeAsync();
+      const [opened, last] = [rig.#opened, rig.#last];
       rig.#opened = new AsyncDisposableStack();
+      rig.#last = new AsyncDisposableStack();
+      await opened.disposeAsync().finally(() => last.disposeAsync());
     });
     after(async () => {
       await rig.#server?.[Symbol.asyncDispose]();
@@ -72,8 +75,13 @@ export class FleetRig {
     return this.#opened.use(resource);
   }
 
-  /** Has something done after the test. */
+  /** Has something done after the test, in the opposite order. */
   defer(work: () => Promise<void> | void): void {
     this.#opened.defer(work);
+  }
+
+  /** Has something done after the test when its workers and their containers are gone: for the images, networks and volumes that these used. */
+  deferLast(work: () => Promise<unknown>): void {
+    this.#last.defer(async () => void (await work()));
   }
 }
