@@ -10,6 +10,7 @@ export class FleetRig {
   #opened = new AsyncDisposableStack();
   #last = new AsyncDisposableStack();
   #workers: Worker[] = [];
+  readonly #engines = new Set<Engine>();
   #groups = 0;
 
   /** Hooks a rig into the suite that is being described. */
@@ -29,7 +30,10 @@ export class FleetRig {
       rig.#last = new AsyncDisposableStack();
       await opened.disposeAsync().finally(() => last.disposeAsync());
     });
-    after(async () => {
+    after(async function () {
+      this.timeout(60_000);
+      // once more: what a worker had asked the engine for when it was killed may have come since
+      for (const engine of rig.#engines) await engine.clean();
       await rig.#server?.[Symbol.asyncDispose]();
     });
     return rig;
@@ -58,6 +62,7 @@ export class FleetRig {
     await this.api.createGroup(group, apps, cronJobs);
     const worker = this.#opened.use(await Worker.start({ server: this.server, ...options, deviceGroup: group }));
     this.#workers.push(worker);
+    if (options.socket === undefined) this.#engines.add(worker.engine);
     return { worker, engine: worker.engine, group };
   }
 
