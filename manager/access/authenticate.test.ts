@@ -51,14 +51,14 @@ describe("authenticate", () => {
       fc.string().map((text) => ({ authorization: text })),
       fc.constantFrom("admin", "").map((user) => basic(user, "")),
     );
-    await fc.assert(fc.asyncProperty(credential, (each) => assert.rejects(authenticate(headers(each), "peer"), refused)));
+    await fc.assert(fc.asyncProperty(credential, (each) => assert.rejects(async () => authenticate(headers(each), "peer"), refused)));
   });
 
   it("without a token configured no token is valid, the empty one neither", async () => {
     for (const token of [undefined, ""]) {
       const authenticate = authenticator({ token });
       for (const authorization of ["Bearer ", "Bearer =", "Bearer undefined", "Bearer AA=="]) {
-        await assert.rejects(authenticate(headers({ authorization }), "peer"), refused);
+        await assert.rejects(async () => authenticate(headers({ authorization }), "peer"), refused);
       }
     }
   });
@@ -73,8 +73,8 @@ describe("authenticate", () => {
     const direct = await authenticate(headers({ ...forwarded, ...basic("admin", "päss:word") }), "peer");
     assert.deepEqual(direct, { principal: LOCAL, viaPart: false, peer: "peer" });
     const foreign = { [PART_TOKEN_HEADER]: partToken("another key") };
-    await assert.rejects(authenticate(headers({ ...foreign, ...basic("admin", "päss:word") }), "peer"), refused);
-    await assert.rejects(authenticate(headers({ ...token, ...basic("admin", "wrong") }), "peer"), refused);
+    await assert.rejects(async () => authenticate(headers({ ...foreign, ...basic("admin", "päss:word") }), "peer"), refused);
+    await assert.rejects(async () => authenticate(headers({ ...token, ...basic("admin", "wrong") }), "peer"), refused);
   });
 
   it("makes everybody admin where it is off, and still tells parts from others", async () => {

@@ -3,35 +3,47 @@ import { assertNever } from "../../common/errors/assert-never.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { pathOf } from "../../common/rpc/service-definition.ts";
 import type { Authenticate, Caller, CallHeaders } from "./authenticate.ts";
-import { ruleOf } from "./method-table.ts";
+import { type MethodRule, ruleOf } from "./method-table.ts";
 import { permit } from "./permit.ts";
 
-/** Lets a call in, or rejects with `unauthenticated` or `permission_denied`. `request` is undefined for a stream of requests, none of which has come yet. */
-export type Gate = (method: DescMethod, request: Message | undefined, headers: CallHeaders, peer: string) => Promise<Caller>;
+/**
+ * Lets a call in; throws, or rejects with, `unauthenticated` or `permission_denied`. Answers at once where Authenticate does. `request` is undefined for a
+ * stream of requests, none of which has come yet.
+ */
+export type Gate = (method: DescMethod, request: Message | undefined, headers: CallHeaders, peer: string) => Caller | Promise<Caller>;
 
 const NOBODY: Caller["principal"] = { kind: "user", name: "", admin: false };
 
 /** The one way into every method: who calls, then what the method table says. */
 export function createGate(authenticate: Authenticate): Gate {
-  return async (method, request, headers, peer) => {
+  return (method, request, headers, peer) => {
     const rule = ruleOf(method);
     if (rule === undefined) throw new NebulaError("permission_denied", `nobody may call ${pathOf(method)}: it is missing in the method table`);
-    switch (rule.kind) {
-      case "public":
-        return { principal: NOBODY, viaPart: false, peer };
-      case "stream": {
-        const caller = await authenticate(headers, peer);
-        permit(caller.principal, { kind: "login" }, false);
-        return caller;
-      }
-      case "guarded": {
-        const caller = await authenticate(headers, peer);
-        if (request === undefined) throw new NebulaError("invalid_argument", `${pathOf(method)} takes one request`);
-        permit(caller.principal, rule.need(request), rule.part);
-        return caller;
-      }
-      default:
-        return assertNever(rule);
-    }
+    if (rule.kind === "public") return { principal: NOBODY, viaPart: false, peer };
+    const letIn = (caller: Caller): Caller => {
+      permitBy(rule, method, request, caller);
+      return caller;
+    };
+    const caller = authenticate(headers, peer);
+    return caller instanceof Promise ? caller.then(letIn) : letIn(caller);
   };
+}
+
+function permitBy(
+  rule: Exclude<MethodRule<Message>, { kind: "public" }>,
+  method: DescMethod,
+  request: Message | undefined,
+  { principal }: Caller,
+): void {
+  switch (rule.kind) {
+    case "stream":
+      permit(principal, { kind: "login" }, false);
+      return;
+    case "guarded":
+      if (request === undefined) throw new NebulaError("invalid_argument", `${pathOf(method)} takes one request`);
+      permit(principal, rule.need(request), rule.part);
+      return;
+    default:
+      assertNever(rule);
+  }
 }

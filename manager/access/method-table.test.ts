@@ -60,42 +60,46 @@ describe("method table", () => {
   });
 });
 
-describe("gate", () => {
-  const gateFor = (principal: Principal) => createGate(async (): Promise<Caller> => ({ principal, viaPart: false, peer: "p" }));
-  const headers = { header: () => undefined };
-  const refused = (error: unknown) => isNebulaError(error, "permission_denied");
+for (const [how, answer] of [
+  ["at once", (caller: Caller) => caller],
+  ["after a while", async (caller: Caller) => caller],
+] as const)
+  describe(`gate, to a caller who is known ${how}`, () => {
+    const gateFor = (principal: Principal) => createGate(() => answer({ principal, viaPart: false, peer: "p" }));
+    const headers = { header: () => undefined };
+    const refused = (error: unknown) => isNebulaError(error, "permission_denied");
 
-  it("lets an admin call everything", async () => {
-    const gate = gateFor({ kind: "user", name: "admin", admin: true });
-    for (const method of (await services()).flatMap((service) => service.methods)) await gate(method, create(method.input), headers, "p");
-  });
+    it("lets an admin call everything", async () => {
+      const gate = gateFor({ kind: "user", name: "admin", admin: true });
+      for (const method of (await services()).flatMap((service) => service.methods)) await gate(method, create(method.input), headers, "p");
+    });
 
-  it("lets the part token alone watch and ask for the shard map, and nothing else that needs a login", async () => {
-    const gate = gateFor({ kind: "part" });
-    const allowed: string[] = [];
-    for (const method of (await services()).flatMap((service) => service.methods)) {
-      if (ruleOf(method)?.kind === "public") continue;
-      await gate(method, create(method.input), headers, "p").then(
-        () => allowed.push(method.name),
-        (error) => assert.ok(refused(error)),
+    it("lets the part token alone watch and ask for the shard map, and nothing else that needs a login", async () => {
+      const gate = gateFor({ kind: "part" });
+      const allowed: string[] = [];
+      for (const method of (await services()).flatMap((service) => service.methods)) {
+        if (ruleOf(method)?.kind === "public") continue;
+        await Promise.try(() => gate(method, create(method.input), headers, "p")).then(
+          () => allowed.push(method.name),
+          (error) => assert.ok(refused(error)),
+        );
+      }
+      assert.deepEqual(allowed.sort(), ["GetShardMap", "WatchConfig"]);
+    });
+
+    it("refuses a user who is no admin and has no permissions all but what any credential may", async () => {
+      const gate = gateFor({ kind: "user", name: "eve", admin: false });
+      await gate(StatusService.method.getStatus, create(StatusService.method.getStatus.input), headers, "p");
+      const createApp = AppService.method.createApp;
+      await assert.rejects(
+        async () => gate(createApp, create(createApp.input, { app: { name: "web" } }), headers, "p"),
+        (error) => refused(error) && /eve.*rw on the app web/.test(String(error)),
       );
-    }
-    assert.deepEqual(allowed.sort(), ["GetShardMap", "WatchConfig"]);
-  });
+    });
 
-  it("refuses a user who is no admin and has no permissions all but what any credential may", async () => {
-    const gate = gateFor({ kind: "user", name: "eve", admin: false });
-    await gate(StatusService.method.getStatus, create(StatusService.method.getStatus.input), headers, "p");
-    const createApp = AppService.method.createApp;
-    await assert.rejects(
-      gate(createApp, create(createApp.input, { app: { name: "web" } }), headers, "p"),
-      (error) => refused(error) && /eve.*rw on the app web/.test(String(error)),
-    );
+    it("refuses a method that is missing in the table, an admin's call too", async () => {
+      const gate = gateFor({ kind: "user", name: "admin", admin: true });
+      const method = Object.create(StatusService.method.getStatus, { name: { value: "NewMethod" } });
+      await assert.rejects(async () => gate(method, create(StatusService.method.getStatus.input), headers, "p"), refused);
+    });
   });
-
-  it("refuses a method that is missing in the table, an admin's call too", async () => {
-    const gate = gateFor({ kind: "user", name: "admin", admin: true });
-    const method = Object.create(StatusService.method.getStatus, { name: { value: "NewMethod" } });
-    await assert.rejects(gate(method, create(StatusService.method.getStatus.input), headers, "p"), refused);
-  });
-});

@@ -6,15 +6,26 @@ export class Connections {
   /** Bytes heard on each connection when they were last looked at. */
   #heard = new Map<Socket, number>();
   readonly #onEmpty: (() => void)[] = [];
+  /** One listener for all sockets: there are very many. */
+  readonly #onClose: (this: Socket) => void;
+
+  constructor() {
+    const forget = (socket: Socket) => this.#forget(socket);
+    this.#onClose = function () {
+      forget(this);
+    };
+  }
 
   add(socket: Socket): void {
     if (socket.remoteAddress === undefined) return; // gone already
-    const peer = `${socket.remoteAddress}:${socket.remotePort}`;
-    this.#byPeer.set(peer, socket);
-    socket.on("close", () => {
-      if (this.#byPeer.get(peer) === socket) this.#byPeer.delete(peer);
-      if (this.#byPeer.size === 0) for (const resolve of this.#onEmpty.splice(0)) resolve();
-    });
+    this.#byPeer.set(peerOf(socket), socket);
+    socket.on("close", this.#onClose);
+  }
+
+  #forget(socket: Socket): void {
+    const peer = peerOf(socket);
+    if (this.#byPeer.get(peer) === socket) this.#byPeer.delete(peer);
+    if (this.#byPeer.size === 0) for (const resolve of this.#onEmpty.splice(0)) resolve();
   }
 
   /** @param peer address:port, as a gRPC call's getPeer() says it */
@@ -45,4 +56,9 @@ export class Connections {
   destroyAll(): void {
     for (const socket of this.#byPeer.values()) socket.destroy();
   }
+}
+
+/** As a gRPC call names it. A socket knows it after its end, too, once it was asked before. */
+function peerOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress}:${remotePort}`;
 }

@@ -5,11 +5,12 @@ import type { Log } from "../../common/log/log.ts";
 import { REQUEST_ID_HEADER, requestIdFrom } from "../../common/rpc/request-id.ts";
 import { decoded, pathOf, Undecodable } from "../../common/rpc/service-definition.ts";
 import { DEFAULT_KEEPALIVE_MS, validateWatchRequest } from "../../common/validation/watch-request.ts";
-import { ConfigService, WatchConfigRequestSchema } from "../../gen/nebula/v1/config_pb.ts";
+import { ConfigService, type WatchConfigRequest, WatchConfigRequestSchema } from "../../gen/nebula/v1/config_pb.ts";
+import type { Caller } from "../access/authenticate.ts";
 import type { Gate } from "../access/gate.ts";
 import type { Connections } from "../listen/connections.ts";
 import { asNebulaError } from "../rpc/as-nebula-error.ts";
-import { callHeaders } from "../rpc/call-headers.ts";
+import { callHeaders, forgetHeaders } from "../rpc/call-headers.ts";
 import type { RpcMetrics } from "../rpc/rpc-metrics.ts";
 import type { OpenCall, WatchCall } from "./watch-call.ts";
 import type { WatchHub } from "./watch-hub.ts";
@@ -22,19 +23,22 @@ export const WATCH_PATH = pathOf(METHOD);
 
 /** Lets a watch in, and hands it to the hub. What it makes on the way is garbage when the hub has it: a watch lasts for months. */
 export function serveWatch({ hub, gate, connections, metrics, log }: ServeWatchDeps): OpenCall {
-  async function open(call: WatchCall, message: unknown, metadata: Metadata): Promise<void> {
+  function read(message: unknown): WatchConfigRequest {
     const request = decoded(WatchConfigRequestSchema, message);
     if (request instanceof Undecodable) {
       throw new NebulaError("invalid_argument", `the request is no ${WatchConfigRequestSchema.typeName}: ${request.reason}`);
     }
-    const { peer } = call;
-    const { viaPart } = await gate(METHOD, request, callHeaders(metadata), peer);
+    return request;
+  }
+
+  function open(call: WatchCall, request: WatchConfigRequest, metadata: Metadata, { viaPart }: Caller): void {
     const violations = validateWatchRequest(request);
     if (violations.length > 0) throw invalidArgument(violations);
     const { deviceGroup, deviceId, boot, serveHere, etag } = request;
     const keepaliveMs = request.keepaliveMs === 0 ? DEFAULT_KEEPALIVE_MS : request.keepaliveMs;
     metrics.ended(WATCH_PATH, 0);
-    hub.open({ call, deviceGroup, watcher: { deviceId, boot, keepaliveMs, serveHere, viaPart }, etag, connection: connections.of(peer) });
+    forgetHeaders(metadata);
+    hub.open({ call, deviceGroup, watcher: { deviceId, boot, keepaliveMs, serveHere, viaPart }, etag, connection: connections.of(call.peer) });
   }
 
   function refuse(call: WatchCall, metadata: Metadata, thrown: unknown): void {
@@ -44,7 +48,14 @@ export function serveWatch({ hub, gate, connections, metrics, log }: ServeWatchD
     call.fail(error);
   }
 
-  return (call, request, metadata) => {
-    open(call, request, metadata).catch((thrown) => refuse(call, metadata, thrown));
+  return (call, message, metadata) => {
+    try {
+      const request = read(message);
+      const caller = gate(METHOD, request, callHeaders(metadata), call.peer);
+      if (caller instanceof Promise) caller.then((known) => open(call, request, metadata, known)).catch((thrown) => refuse(call, metadata, thrown));
+      else open(call, request, metadata, caller);
+    } catch (thrown) {
+      refuse(call, metadata, thrown);
+    }
   };
 }

@@ -66,7 +66,8 @@ export class WatchCall {
   }
 
   get peer(): string {
-    return this.#call.getPeer();
+    const { remoteAddress, remotePort } = this.#call.getConnectionInfo();
+    return `${remoteAddress}:${remotePort}`;
   }
 
   /** @param gone called when the call is over */
