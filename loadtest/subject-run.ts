@@ -39,8 +39,9 @@ export async function runSubject(
 
   const before = await settled();
   const connectMs = await fleet.connect(await subject.target());
-  await fleet.ping();
   const connected = await settled();
+  await fleet.ping();
+  await settled();
   say(`${subject.name}: ${devices} devices connected in ${(connectMs / 1000).toFixed(1)} s`);
 
   const pushed = await pushAll(subject, fleet, pushes);
@@ -65,6 +66,7 @@ export async function runSubject(
     p99Ms: median(pushed.p99),
     fleetBusyPushing: pushed.fleetBusy,
     fleetBusyReconnecting: back.fleetBusy,
+    serverBusyReconnecting: back.serverBusy,
     reconnectedMs: back.tookMs,
     ...reports,
   };
@@ -88,7 +90,7 @@ export async function pushAll(subject: Subject, fleet: Fleet, pushes: number): P
   const p99: number[] = [];
   const lastFromRequest: number[] = [];
   const cpuMs = subject.figures().cpuMs;
-  const fleetBusy = fleetBusyFrom(fleet);
+  const fleetBusy = busyFrom(() => fleet.cpuMs());
   for (let i = 0; i < pushes; i++) {
     const { arrived } = await fleet.arm();
     const askedAt = sharedNow();
@@ -123,14 +125,15 @@ async function reconnectDuringPushes(
   subject: Subject,
   fleet: Fleet,
   { reconnecting, signal }: RunOptions,
-): Promise<{ tookMs: number; fleetBusy: number }> {
+): Promise<{ tookMs: number; fleetBusy: number; serverBusy: number }> {
   const done = new AbortController();
   const pushing = pushEvery(subject, PUSH_EVERY_MS, AbortSignal.any([done.signal, signal]));
   try {
     await delay(3 * PUSH_EVERY_MS, undefined, { signal });
-    const fleetBusy = fleetBusyFrom(fleet);
+    const fleetBusy = busyFrom(() => fleet.cpuMs());
+    const serverBusy = busyFrom(() => subject.figures().cpuMs);
     const tookMs = await fleet.reconnect(reconnecting);
-    return { tookMs, fleetBusy: fleetBusy() };
+    return { tookMs, fleetBusy: fleetBusy(), serverBusy: serverBusy() };
   } finally {
     done.abort();
     await pushing;
@@ -144,11 +147,11 @@ async function pushEvery(subject: Subject, everyMs: number, signal: AbortSignal)
   }
 }
 
-/** The share of a processor's time that the fleet uses from now until the returned function is called. */
-function fleetBusyFrom(fleet: Fleet): () => number {
+/** The share of a processor's time that is used from now until the returned function is called. */
+function busyFrom(cpuMs: () => number): () => number {
   const start = sharedNow();
-  const before = fleet.cpuMs();
-  return () => (fleet.cpuMs() - before) / (sharedNow() - start);
+  const before = cpuMs();
+  return () => (cpuMs() - before) / (sharedNow() - start);
 }
 
 /** Waits until the server has been idle for a moment, 20 s at most, and answers its figures then. */

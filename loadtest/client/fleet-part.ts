@@ -8,7 +8,7 @@ import { NatsDevice } from "./nats-device.ts";
 import { Requests } from "./requests.ts";
 import { Wait } from "./wait.ts";
 
-/** Source addresses 127.0.0.1 to 127.0.0.100: each has some 28,000 ports. */
+/** Source addresses 127.0.0.2 to 127.0.0.101: each has some 28,000 ports. */
 const SOURCE_ADDRESSES = 100;
 /** Anything that a device waits for and that takes longer will not come. */
 const LIMIT_MS = 60_000;
@@ -149,7 +149,7 @@ export class FleetPart implements Disposable {
   }
 
   #connect(index: number, etag: string): Device {
-    const where = { port: this.#target.port, localAddress: `127.0.0.${1 + (index % SOURCE_ADDRESSES)}` };
+    const where = { port: this.#target.port, localAddress: `127.0.0.${2 + (index % SOURCE_ADDRESSES)}` };
     const device =
       this.#target.protocol === "nats"
         ? new NatsDevice(index, where, this.#listener)

@@ -15,6 +15,7 @@ const ANY: RunFigures = {
   p99Ms: 1,
   fleetBusyPushing: 1,
   fleetBusyReconnecting: 1,
+  serverBusyReconnecting: 1,
   reconnectedMs: 1,
   beforeStuckLastDeviceMs: 1,
   stuckLastDeviceMs: 1,

@@ -11,9 +11,11 @@ export type RunFigures = Readonly<{
   lastDeviceMs: number;
   p50Ms: number;
   p99Ms: number;
-  /** Share of their processors' time that the fleet's processes used during pushes, and during the reconnects: near 1 it is the fleet that is measured. */
+  /** Share of a processor's time that the fleet used during pushes, and during the reconnects: near 1 it is the fleet that is measured. */
   fleetBusyPushing: number;
   fleetBusyReconnecting: number;
+  /** The same of the server: well below 1 the machine did something else meanwhile. */
+  serverBusyReconnecting: number;
   reconnectedMs: number;
   /** A small fleet, large pushes: from asking for a push until the last of the devices that read has it, before others stop reading and while they do; what the server's memory grew by for each of those. */
   beforeStuckLastDeviceMs: number;

@@ -2,7 +2,13 @@ import type { SubjectName } from "../subjects/subject.ts";
 import type { Medians } from "./median-of-runs.ts";
 import type { FigureName } from "./run-figures.ts";
 
-type Row = Readonly<{ title: string; figure: FigureName; scale: number; digits: number }>;
+type Row = Readonly<{
+  title: string;
+  figure: FigureName;
+  scale: number;
+  digits: number /** Of a figure that says how good the others are no ratio is shown. */;
+  check?: true;
+}>;
 
 const ROWS: readonly Row[] = [
   { title: "connections per second", figure: "connectionsPerSecond", scale: 1, digits: 0 },
@@ -20,8 +26,9 @@ const ROWS: readonly Row[] = [
   { title: "all reporting: ms to the last device", figure: "reportsLastDeviceMs", scale: 1, digits: 0 },
   { title: "  ms until all reports are taken", figure: "reportsAllTakenMs", scale: 1, digits: 0 },
   { title: "  us CPU per push and report", figure: "cpuUsPerReport", scale: 1, digits: 0 },
-  { title: "% the fleet was busy, pushes", figure: "fleetBusyPushing", scale: 100, digits: 0 },
-  { title: "% the fleet was busy, reconnects", figure: "fleetBusyReconnecting", scale: 100, digits: 0 },
+  { title: "% of a processor: the fleet, during pushes", figure: "fleetBusyPushing", scale: 100, digits: 0, check: true },
+  { title: "  the fleet, during reconnects", figure: "fleetBusyReconnecting", scale: 100, digits: 0, check: true },
+  { title: "  the server, during reconnects", figure: "serverBusyReconnecting", scale: 100, digits: 0, check: true },
 ];
 
 export const TABLE_FIGURES: readonly FigureName[] = ROWS.map(({ figure }) => figure);
@@ -31,10 +38,10 @@ export function figuresTable(columns: readonly Medians[], own: SubjectName): str
   const ours = columns.find(({ subject }) => subject === own);
   const peers = ours === undefined ? [] : columns.filter((column) => column !== ours);
   const header = ["", ...columns.map(({ subject }) => subject), ...peers.map(({ subject }) => `${own} / ${subject}`)];
-  const rows = ROWS.map(({ title, figure, scale, digits }) => [
+  const rows = ROWS.map(({ title, figure, scale, digits, check }) => [
     title,
     ...columns.map(({ figures }) => show(figures.get(figure), scale, digits)),
-    ...peers.map(({ figures }) => show(ratio(ours?.figures.get(figure), figures.get(figure)), 1, 2)),
+    ...peers.map(({ figures }) => show(check ? undefined : ratio(ours?.figures.get(figure), figures.get(figure)), 1, 2)),
   ]);
   return alignedRows([header, ...rows]);
 }

@@ -61,9 +61,12 @@ server.on("stream", (stream: ServerHttp2Stream) => {
   const watcher = new Watcher(stream);
   stream.on("close", () => watchers.delete(watcher));
   stream.on("error", () => {}); // its close follows
-  stream.respond({ ":status": 200, "content-type": "application/grpc" });
-  watchers.add(watcher);
-  watcher.advance();
+  stream.on("data", () => {}); // what is watched: no server could answer without having read it
+  stream.on("end", () => {
+    stream.respond({ ":status": 200, "content-type": "application/grpc" });
+    watchers.add(watcher);
+    watcher.advance();
+  });
 });
 server.on("sessionError", () => {}); // a peer that is gone
 
