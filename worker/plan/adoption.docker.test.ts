@@ -39,7 +39,7 @@ const FIELDS: Partial<ContainerSpec> = {
 
 describe("a container on a real engine, compared by what inspect tells", function () {
   this.timeout(60_000);
-  const signal = AbortSignal.timeout(60_000);
+  const { signal } = new AbortController();
   const opened = new AsyncDisposableStack();
   let engine: Awaited<ReturnType<typeof openDockerFixture>>;
 
