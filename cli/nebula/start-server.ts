@@ -10,7 +10,6 @@ import type { ListenAddress, Settings } from "../../common/settings/settings.ts"
 import { type RunningGateway, startGateway } from "../../gateway/main.ts";
 import { type RunningManager, startManager } from "../../manager/main.ts";
 import { type Reporter, startReporter } from "../../reporter/main.ts";
-import { asCannotListen } from "./as-cannot-listen.ts";
 
 export type StartOptions = Readonly<{
   settings: Settings;
@@ -83,13 +82,8 @@ function openAll({ settings, clock, logOf }: StartOptions): Promise<OpenedDriver
   return openDrivers({ settings, self: { address, boot: randomBytes(9).toString("base64url") }, clock, log: logOf("drivers") });
 }
 
-async function openManager(options: StartOptions, drivers: OpenedDrivers, secrets: Secrets): Promise<RunningManager> {
-  const { settings, logOf } = options;
-  try {
-    return await startManager({ ...options, log: logOf("manager"), drivers, secrets, tuning: { stopMs: STOP_MS } });
-  } catch (error) {
-    throw asCannotListen(error, settings.grpcListen, "NEBULA_GRPC_LISTEN");
-  }
+function openManager(options: StartOptions, drivers: OpenedDrivers, secrets: Secrets): Promise<RunningManager> {
+  return startManager({ ...options, log: options.logOf("manager"), drivers, secrets, tuning: { stopMs: STOP_MS } });
 }
 
 function openGateway(options: StartOptions, secrets: { clusterKey: string }): Promise<RunningGateway> {

@@ -1,5 +1,5 @@
 import { createServer, type Server, type Socket } from "node:net";
-import { messageOf, NebulaError } from "../../common/errors/nebula-error.ts";
+import { CannotListen } from "../../common/http/listen.ts";
 import type { Log } from "../../common/log/log.ts";
 import type { ListenAddress } from "../../common/settings/settings.ts";
 
@@ -17,7 +17,7 @@ export type Listeners = { readonly port: number /** No connection is accepted an
 export const LISTENERS_HERE = process.platform === "linux" ? 8 : 1;
 
 /**
- * Accepts connections. Rejects with `failed_precondition` when the address is taken or is none of this machine's.
+ * Accepts connections. Rejects with CannotListen (`failed_precondition`) when the address is taken or is none of this machine's.
  * @param accept takes each connection over, before anything was read from it
  */
 export async function openListeners(address: ListenAddress, options: ListenOptions, accept: (socket: Socket) => void): Promise<Listeners> {
@@ -53,7 +53,7 @@ function listen(
   return new Promise((resolve, reject) => {
     server.on("error", (error) => {
       if (server.listening) log.warn({ err: error }, "a connection could not be accepted");
-      else reject(new NebulaError("failed_precondition", `cannot listen on ${host}:${port}: ${messageOf(error)}`, { cause: error }));
+      else reject(new CannotListen({ host, port }, "NEBULA_GRPC_LISTEN", error));
     });
     server.listen({ host, port, backlog, reusePort }, () => resolve(server));
   });
