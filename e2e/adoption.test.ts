@@ -2,10 +2,10 @@ import { strict as assert } from "node:assert";
 import { rm } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { eventually } from "../common/testing/eventually.ts";
+import { freePort } from "../common/testing/free-port.ts";
 import { TargetState } from "../gen/nebula/v1/report_pb.ts";
 import { type Engine, FOREVER } from "./harness/engine.ts";
 import { FleetRig } from "./harness/fleet-rig.ts";
-import { freePort } from "./harness/free-port.ts";
 import { OwnEngine } from "./harness/own-engine.ts";
 
 const SHOP = "nebula-e2e-shop:1";
@@ -36,18 +36,12 @@ async function runAsOriginal(
 describe("what the original runs on a device", function () {
   this.timeout(120_000);
   const rig = FleetRig.describe();
-  let own: OwnEngine;
-  before(async function () {
-    own = await OwnEngine.start(this);
-  });
-  after(async () => {
-    await own?.[Symbol.asyncDispose]();
-  });
+  const own = OwnEngine.describe();
 
   it("is taken over without touching what fits, by instance main alone, and only where it may", async () => {
     const [fits, changed, gone] = [rig.name("fits"), rig.name("changed"), rig.name("gone")];
     const port = await freePort(2);
-    const { worker, engine, group } = await rig.device([], { socket: own.socket, instance: "main" });
+    const { worker, engine, group } = await rig.device([], { socket: own().socket, instance: "main" });
     const { docker } = engine;
     await rig.api.reported(worker.deviceId);
     await eventually(async () => (await docker.listNetworks({ filters: { name: ["nebula"] } })).length === 1);
@@ -86,7 +80,7 @@ describe("what the original runs on a device", function () {
     await worker.stop();
 
     // another instance never may
-    const { worker: other, engine: others } = await rig.device([changed], { socket: own.socket, env: { NEBULA_ADOPT: "true" } });
+    const { worker: other, engine: others } = await rig.device([changed], { socket: own().socket, env: { NEBULA_ADOPT: "true" } });
     await others.settled(changed, 1);
     for (const id of [...kept, replaced, removed]) assert.equal(await isThere(id), true);
     await other.stop();

@@ -3,12 +3,12 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "../common/testing/eventually.ts";
+import { freePort } from "../common/testing/free-port.ts";
 import { PortProtocol } from "../gen/nebula/v1/app_pb.ts";
 import { PullPolicy } from "../gen/nebula/v1/container_pb.ts";
 import { TargetState } from "../gen/nebula/v1/report_pb.ts";
 import { FOREVER, hostPort, IMAGE } from "./harness/engine.ts";
 import { FleetRig } from "./harness/fleet-rig.ts";
-import { freePort } from "./harness/free-port.ts";
 
 describe("a change of an app reaches the containers of its devices", function () {
   this.timeout(90_000);

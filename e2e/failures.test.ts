@@ -1,8 +1,8 @@
 import { strict as assert } from "node:assert";
+import { freePort } from "../common/testing/free-port.ts";
 import { TargetState } from "../gen/nebula/v1/report_pb.ts";
 import { FOREVER, IMAGE } from "./harness/engine.ts";
 import { FleetRig } from "./harness/fleet-rig.ts";
-import { freePort } from "./harness/free-port.ts";
 
 describe("an app that fails says why, and keeps no other from converging", function () {
   this.timeout(90_000);

@@ -7,17 +7,11 @@ import { OwnEngine } from "./harness/own-engine.ts";
 describe("on an engine of its own", function () {
   this.timeout(120_000);
   const rig = FleetRig.describe();
-  let own: OwnEngine;
-  before(async function () {
-    own = await OwnEngine.start(this);
-  });
-  after(async () => {
-    await own?.[Symbol.asyncDispose]();
-  });
+  const own = OwnEngine.describe();
 
   it("a prune removes images that no container uses and the config does not name, once, and none else", async () => {
     const [web, idle] = [rig.name("web"), rig.name("idle")];
-    const { engine, worker, group } = await rig.device([], { socket: own.socket });
+    const { engine, worker, group } = await rig.device([], { socket: own().socket });
     const tag = (what: string) => `nebula-e2e-${what}:1`;
     for (const what of ["unused", "used", "named"]) await engine.build(tag(what), `ENV WHAT=${what}`);
     await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER });
@@ -41,7 +35,7 @@ describe("on an engine of its own", function () {
 
   it("the network nebula is made again when somebody removed it", async () => {
     const web = rig.name("web");
-    const { engine, worker, group } = await rig.device([], { socket: own.socket });
+    const { engine, worker, group } = await rig.device([], { socket: own().socket });
     await rig.api.reported(worker.deviceId);
     const network = engine.docker.getNetwork("nebula");
     await eventually(async () => (await network.inspect()).Name === "nebula");
@@ -56,12 +50,12 @@ describe("on an engine of its own", function () {
   it("an engine that is stopped and started again is followed again", async () => {
     const web = rig.name("web");
     await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER });
-    const { engine, worker } = await rig.device([web], { socket: own.socket });
+    const { engine, worker } = await rig.device([web], { socket: own().socket });
     await engine.settled(web, 1);
-    await own.stopDaemon();
+    await own().stopDaemon();
     await rig.api.updateApp(web, { envVars: { VERSION: "2" } });
     assert.equal(worker.program.ended, false);
-    await own.startDaemon();
+    await own().startDaemon();
     const [container] = await engine.settled(web, 1, ({ Config }) => Config.Env.includes("VERSION=2"), 60_000);
     await engine.docker.getContainer(container?.Id ?? "").remove({ force: true });
     await engine.settled(web, 1, ({ Id }) => Id !== container?.Id);

@@ -1,3 +1,4 @@
+import { strict as assert } from "node:assert";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -16,6 +17,18 @@ export class OwnEngine implements AsyncDisposable {
   readonly #bridge = `nbl${randomBytes(3).toString("hex")}`;
   readonly #subnet = `10.${200 + ((randomBytes(1)[0] ?? 0) % 50)}.${randomBytes(1)[0] ?? 0}`;
   #daemon: ChildProcess | undefined;
+
+  /** Hooks an engine into the suite that is being described; it is there in its tests. */
+  static describe(): () => OwnEngine {
+    let engine: OwnEngine | undefined;
+    before(async function () {
+      engine = await OwnEngine.start(this);
+    });
+    after(async () => {
+      await engine?.[Symbol.asyncDispose]();
+    });
+    return () => engine ?? assert.fail("the engine is not up");
+  }
 
   /** Skips the test where no engine can be started (not root, no dockerd); under CI=true that is a failure. */
   static async start(context: Mocha.Context): Promise<OwnEngine> {

@@ -40,16 +40,10 @@ export class Program implements AsyncDisposable {
 
   /** Waits for something in what it prints; says what it printed when it ends first. */
   async printed(pattern: RegExp, timeoutMs = 20_000): Promise<void> {
-    await eventually(
-      () => {
-        if (pattern.test(this.#output)) return true;
-        if (this.ended) throw new Error(`ended with ${this.child.exitCode ?? this.child.signalCode}:\n${this.#output}`);
-        return false;
-      },
-      { timeoutMs },
-    ).catch((error) => {
+    await eventually(() => this.ended || pattern.test(this.#output), { timeoutMs }).catch((error) => {
       throw new Error(`nothing like ${pattern} in:\n${this.#output}`, { cause: error });
     });
+    if (!pattern.test(this.#output)) throw new Error(`ended with ${this.child.exitCode ?? this.child.signalCode}:\n${this.#output}`);
   }
 
   /** Waits for its end; answers the exit code. */

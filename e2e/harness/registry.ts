@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Docker from "dockerode";
 import { eventually } from "../../common/testing/eventually.ts";
+import { freePort } from "../../common/testing/free-port.ts";
 import { DOCKER_SOCKET } from "../../common/testing/require-docker.ts";
-import { freePort } from "./free-port.ts";
 
 /** A real registry that wants a login (Debian's docker-registry and htpasswd), on loopback. */
 export class Registry implements AsyncDisposable {

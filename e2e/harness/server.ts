@@ -2,8 +2,8 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "../../common/testing/eventually.ts";
+import { freePort } from "../../common/testing/free-port.ts";
 import { Api } from "./api.ts";
-import { freePort } from "./free-port.ts";
 import { Program } from "./program.ts";
 
 export type ServerOptions = Readonly<{ env?: Readonly<Record<string, string>>; dataDir?: string }>;
@@ -96,13 +96,8 @@ export class Server implements AsyncDisposable {
 
   async #ready(): Promise<void> {
     const program = this.#program;
-    await eventually(
-      async () => {
-        if (program.ended) throw new Error(`the server ended:\n${program.output}`);
-        return (await fetch(`${this.url}/healthz`)).ok;
-      },
-      { timeoutMs: 20_000, everyMs: 50 },
-    );
+    await eventually(async () => program.ended || (await fetch(`${this.url}/healthz`)).ok, { timeoutMs: 20_000, everyMs: 50 });
+    if (program.ended) throw new Error(`the server ended:\n${program.output}`);
     const password = this.#env.NEBULA_ADMIN_PASSWORD ?? (await readFile(join(this.dataDir, "admin-password"), "utf8")).trim();
     this.#api = new Api(`127.0.0.1:${this.grpcPort}`, password);
   }

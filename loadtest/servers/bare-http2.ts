@@ -1,5 +1,6 @@
 import { createServer, type ServerHttp2Stream } from "node:http2";
-import { listenWithReusePort } from "./listeners.ts";
+import { silentLog } from "../../common/log/log.ts";
+import { LISTENERS_HERE, openListeners } from "../../manager/listen/listeners.ts";
 
 /**
  * The floor of the runtime: node:http2 without gRPC, authentication or a store. Every request is a watch. Run by the bench, which sends {kind: "push", bytes}.
@@ -76,5 +77,6 @@ process.on("message", (message: { kind: "push"; bytes: Uint8Array }) => {
 });
 process.on("disconnect", () => process.exit());
 
-const { port } = await listenWithReusePort((socket) => server.emit("connection", socket), { listeners: 8, backlog: 65_535 });
+const options = { listeners: LISTENERS_HERE, backlog: 65_535, log: silentLog };
+const { port } = await openListeners({ host: "127.0.0.1", port: 0 }, options, (socket) => server.emit("connection", socket));
 process.send?.({ kind: "ready", port });

@@ -1,21 +1,12 @@
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { connect, createServer, type Socket } from "node:net";
+import { connect, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { messageOf, NebulaError } from "../../common/errors/nebula-error.ts";
 
 /** Whether nats-server (a Debian package) is installed. */
 export function natsInstalled(): boolean {
   return spawnSync("nats-server", ["--version"]).status === 0;
-}
-
-/** A port that is free now. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  return address !== null && typeof address === "object" ? address.port : 0;
 }
 
 const OPEN_LIMIT_MS = 10_000;

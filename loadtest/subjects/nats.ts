@@ -1,6 +1,7 @@
+import { freePort } from "../../common/testing/free-port.ts";
 import { sharedNow } from "../client/fleet-protocol.ts";
 import { BenchProcess } from "../processes/bench-process.ts";
-import { freePort, NatsPublisher } from "../servers/nats.ts";
+import { NatsPublisher } from "../servers/nats.ts";
 import type { Subject, SubjectOptions } from "./subject.ts";
 
 /** A NATS server, as it comes: a peer that does fan-out and nothing else. */

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { createServer } from "node:net";
 import { systemClock } from "../../common/clock/system-clock.ts";
 import { silentLog } from "../../common/log/log.ts";
+import { freePort } from "../../common/testing/free-port.ts";
 import { DOCKER_SOCKET } from "../../common/testing/require-docker.ts";
 import { bareSpec, type RuntimeFixture } from "./contract-fixture.ts";
 import { openDockerRuntime } from "./docker.ts";
@@ -50,17 +50,4 @@ async function removeLabelled(engine: DockerConnection, label: Readonly<Record<s
     engine.call({ what: `remove ${path}`, method: "DELETE", path, query: { force: true, v: true }, fineStatus: 404 }, signal);
   for (const { id } of listedContainers(await read("/containers/json"))) await remove(`/containers/${id}`);
   for (const { id } of listedNetworks(await read("/networks"))) await remove(`/networks/${id}`);
-}
-
-/** A port of the machine that was free a moment ago, from below the range from which the kernel gives ports to clients. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 10_000);
-    const free = await new Promise<boolean>((resolve) => {
-      const server = createServer();
-      server.once("error", () => resolve(false));
-      server.listen(port, "0.0.0.0", () => server.close(() => resolve(true)));
-    });
-    if (free) return port;
-  }
 }
