@@ -6,32 +6,16 @@ import { FORWARDED_FOR_HEADER, PART_TOKEN_HEADER, partToken } from "../common/ac
 import { invalidArgument, NebulaError } from "../common/errors/nebula-error.ts";
 import { eventually } from "../common/testing/eventually.ts";
 import { AppService, CreateAppRequestSchema } from "../gen/nebula/v1/app_pb.ts";
-import type { RunningGateway } from "./main.ts";
-import { app, CLUSTER_KEY, CREATE, errorOf, gatewayFor, type Json, LOGIN, post, raw, urlOf } from "./testing/gateway-fixture.ts";
-import { type Answers, StandInManager } from "./testing/stand-in-manager.ts";
+import { app, CLUSTER_KEY, CREATE, errorOf, GatewayRig, type Json, LOGIN, post, raw, urlOf } from "./testing/gateway-fixture.ts";
 
 describe("gateway", () => {
-  let manager: StandInManager;
-  let gateway: RunningGateway;
-  const answers: Answers = {};
-  before(async () => {
-    manager = await StandInManager.start(answers);
-    gateway = await gatewayFor([manager]);
-  });
-  after(async () => {
-    await gateway.stop();
-    await manager[Symbol.asyncDispose]();
-  });
-  beforeEach(() => {
-    manager.seen.length = 0;
-    manager.cancelled = 0;
-    for (const key of ["createApp", "getApp", "watchConfig"] as const) delete answers[key];
-  });
+  const rig = GatewayRig.describe();
+  const { answers } = rig;
 
   describe("a call", () => {
     it("is JSON by proto's names, zero values included", async () => {
       answers.createApp = async (name) => ({ app: { ...app, name } });
-      const response = await post(gateway, CREATE, JSON.stringify({ app: { name: "web", docker_image: "shop:1", env_vars: { A: "1" } } }));
+      const response = await post(rig.gateway, CREATE, JSON.stringify({ app: { name: "web", docker_image: "shop:1", env_vars: { A: "1" } } }));
       assert.equal(response.status, 200);
       const { app: created, warnings }: { app?: Json; warnings?: unknown } = await response.json();
       assert.equal(created?.docker_image, "shop:1");
@@ -43,9 +27,9 @@ describe("gateway", () => {
 
     it("takes the caller's login, address and id along, and the part token with them", async () => {
       answers.createApp = async () => ({ app });
-      const response = await post(gateway, CREATE, "{}", { "x-request-id": "ci-42", cookie: "a=b", [FORWARDED_FOR_HEADER]: "6.6.6.6" });
+      const response = await post(rig.gateway, CREATE, "{}", { "x-request-id": "ci-42", cookie: "a=b", [FORWARDED_FOR_HEADER]: "6.6.6.6" });
       assert.equal(response.headers.get("x-request-id"), "ci-42");
-      const { metadata } = manager.seen[0] ?? assert.fail();
+      const { metadata } = rig.manager.seen[0] ?? assert.fail();
       assert.deepEqual(metadata.get("authorization"), [LOGIN]);
       assert.deepEqual(metadata.get(PART_TOKEN_HEADER), [partToken(CLUSTER_KEY)]);
       assert.deepEqual(metadata.get(FORWARDED_FOR_HEADER), ["127.0.0.1"]);
@@ -55,10 +39,14 @@ describe("gateway", () => {
 
     it("without a login gets no part token: alone it would give the caller a part's rights", async () => {
       answers.createApp = async () => ({ app });
-      for (const authorization of ["", " "]) await post(gateway, CREATE, "{}", { authorization });
-      await fetch(urlOf(gateway, CREATE), { method: "POST", body: "{}", headers: { "content-type": "application/json", [PART_TOKEN_HEADER]: "x" } });
-      assert.equal(manager.seen.length, 3);
-      for (const { metadata } of manager.seen) {
+      for (const authorization of ["", " "]) await post(rig.gateway, CREATE, "{}", { authorization });
+      await fetch(urlOf(rig.gateway, CREATE), {
+        method: "POST",
+        body: "{}",
+        headers: { "content-type": "application/json", [PART_TOKEN_HEADER]: "x" },
+      });
+      assert.equal(rig.manager.seen.length, 3);
+      for (const { metadata } of rig.manager.seen) {
         assert.deepEqual(metadata.get(PART_TOKEN_HEADER), []);
         assert.deepEqual(metadata.get(FORWARDED_FOR_HEADER), []);
       }
@@ -66,11 +54,11 @@ describe("gateway", () => {
 
     it("with a login that is no text is refused here", async () => {
       const status = await raw(
-        gateway,
+        rig.gateway,
         `POST ${CREATE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}`,
       );
       assert.match(status, /^HTTP\/1\.1 401 /);
-      assert.equal(manager.seen.length, 0);
+      assert.equal(rig.manager.seen.length, 0);
     });
 
     it("answers an error with its code, its message, and its details readable", async () => {
@@ -80,7 +68,7 @@ describe("gateway", () => {
           { field: "app.docker_image", description: "is empty: give an image" },
         ]);
       };
-      const error = await errorOf(await post(gateway, CREATE, "{}"));
+      const error = await errorOf(await post(rig.gateway, CREATE, "{}"));
       assert.equal(error.status, 400);
       assert.equal(error.code, "invalid_argument");
       assert.match(error.message, /^app\.name: is empty/);
@@ -108,10 +96,10 @@ describe("gateway", () => {
         answers.createApp = async () => {
           throw new NebulaError(kind, `it is ${kind}`);
         };
-        const error = await errorOf(await post(gateway, CREATE, "{}"));
+        const error = await errorOf(await post(rig.gateway, CREATE, "{}"));
         assert.deepEqual([error.status, error.code, error.message], [status, code, `it is ${kind}`]);
       }
-      assert.equal(manager.seen.length, 6, "an answer, unavailable included, is never asked for again");
+      assert.equal(rig.manager.seen.length, 6, "an answer, unavailable included, is never asked for again");
     });
 
     it("that can't be read is the caller's fault", async () => {
@@ -125,21 +113,21 @@ describe("gateway", () => {
         [Buffer.from([0, 0, 0, 0, 3, 255, 255, 255]), "application/grpc-web+proto"],
       ];
       for (const [body, type] of bodies) {
-        const response = await post(gateway, CREATE, body, { "content-type": type });
+        const response = await post(rig.gateway, CREATE, body, { "content-type": type });
         if (type.startsWith("application/grpc")) assert.match(Buffer.from(await response.arrayBuffer()).toString("latin1"), /grpc-status: 3/);
         else {
           const error = await errorOf(response);
           assert.deepEqual([error.status, error.code], [400, "invalid_argument"], String(body));
         }
       }
-      assert.match((await errorOf(await post(gateway, CREATE, '{"app": {"colour": "red"}}'))).message, /"colour" is unknown/);
-      assert.equal(manager.seen.length, 0);
+      assert.match((await errorOf(await post(rig.gateway, CREATE, '{"app": {"colour": "red"}}'))).message, /"colour" is unknown/);
+      assert.equal(rig.manager.seen.length, 0);
     });
 
     it("in binary may hold fields that are newer than the gateway", async () => {
       answers.createApp = async (name) => ({ app: { ...app, name } });
       const known = toBinary(CreateAppRequestSchema, create(CreateAppRequestSchema, { app }));
-      const response = await post(gateway, CREATE, Buffer.concat([known, Buffer.from([0xf8, 0x3f, 1])]), { "content-type": "application/proto" });
+      const response = await post(rig.gateway, CREATE, Buffer.concat([known, Buffer.from([0xf8, 0x3f, 1])]), { "content-type": "application/proto" });
       assert.equal(response.status, 200);
     });
 
@@ -147,31 +135,31 @@ describe("gateway", () => {
       const body = JSON.stringify({ app: { name: "x".repeat(5 * 1024 * 1024) } });
       // fetch sends a stream in chunks, without a length; its types don't know the option that it wants for that
       const chunked = { method: "POST", body: new Blob([body]).stream(), headers: { "content-type": "application/json" }, duplex: "half" };
-      for (const response of [await post(gateway, CREATE, body), await fetch(urlOf(gateway, CREATE), chunked)]) {
+      for (const response of [await post(rig.gateway, CREATE, body), await fetch(urlOf(rig.gateway, CREATE), chunked)]) {
         const error = await errorOf(response);
         assert.deepEqual([error.status, error.code], [429, "resource_exhausted"]);
         assert.match(error.message, /4 MiB/);
       }
-      assert.equal(manager.seen.length, 0);
+      assert.equal(rig.manager.seen.length, 0);
     });
 
     it("that is too large is answered when all of it was sent, also on a connection for one request", async () => {
       const body = "x".repeat(5 * 1024 * 1024);
       const head = ["Host: localhost", "Content-Type: application/json", `Content-Length: ${body.length}`, "Connection: close"];
-      assert.match(await raw(gateway, `POST ${CREATE} HTTP/1.1\r\n${head.join("\r\n")}\r\n\r\n${body}`), /^HTTP\/1\.1 429 /);
+      assert.match(await raw(rig.gateway, `POST ${CREATE} HTTP/1.1\r\n${head.join("\r\n")}\r\n\r\n${body}`), /^HTTP\/1\.1 429 /);
     });
 
     it("with another content type or method is told what would do", async () => {
-      const form = await errorOf(await post(gateway, CREATE, "{}", { "content-type": "application/x-www-form-urlencoded" }));
+      const form = await errorOf(await post(rig.gateway, CREATE, "{}", { "content-type": "application/x-www-form-urlencoded" }));
       assert.equal(form.status, 415);
       assert.match(form.message, /application\/json/);
-      const get = await fetch(urlOf(gateway, CREATE));
+      const get = await fetch(urlOf(rig.gateway, CREATE));
       assert.equal(get.headers.get("allow"), "POST");
       assert.equal((await errorOf(get)).status, 405);
-      const typo = await errorOf(await post(gateway, "/nebula.v1.AppService/CreateApps", "{}"));
+      const typo = await errorOf(await post(rig.gateway, "/nebula.v1.AppService/CreateApps", "{}"));
       assert.equal(typo.status, 404);
       assert.match(typo.message, /did you mean \/nebula\.v1\.AppService\/CreateApp\?/);
-      const elsewhere = await errorOf(await post(gateway, "/api/v1/apps", "{}"));
+      const elsewhere = await errorOf(await post(rig.gateway, "/api/v1/apps", "{}"));
       assert.equal(elsewhere.status, 404);
       assert.match(elsewhere.message, /\/nebula\.v1\./);
     });
@@ -179,38 +167,38 @@ describe("gateway", () => {
     it("that only reads can be a GET", async () => {
       answers.getApp = async () => ({ app });
       const query = `encoding=json&message=${encodeURIComponent('{"name":"web"}')}`;
-      const response = await fetch(urlOf(gateway, `/nebula.v1.AppService/GetApp?${query}`), { headers: { authorization: LOGIN } });
+      const response = await fetch(urlOf(rig.gateway, `/nebula.v1.AppService/GetApp?${query}`), { headers: { authorization: LOGIN } });
       assert.equal(response.status, 200);
     });
 
     it("hands its deadline on, and ends with it", async () => {
       answers.createApp = () => new Promise(() => {});
-      const error = await errorOf(await post(gateway, CREATE, "{}", { "connect-timeout-ms": "150" }));
+      const error = await errorOf(await post(rig.gateway, CREATE, "{}", { "connect-timeout-ms": "150" }));
       assert.deepEqual([error.status, error.code], [504, "deadline_exceeded"]);
-      const { timeoutMs } = manager.seen[0] ?? assert.fail();
+      const { timeoutMs } = rig.manager.seen[0] ?? assert.fail();
       assert.ok(timeoutMs > 0 && timeoutMs <= 150, `${timeoutMs}`);
     });
 
     it("has a deadline where the caller gave none", async () => {
       answers.createApp = async () => ({ app });
-      await post(gateway, CREATE, "{}");
-      const { timeoutMs } = manager.seen[0] ?? assert.fail();
+      await post(rig.gateway, CREATE, "{}");
+      const { timeoutMs } = rig.manager.seen[0] ?? assert.fail();
       assert.ok(timeoutMs > 50_000 && timeoutMs <= 60_000, `${timeoutMs}`);
     });
 
     it("is cancelled at the manager when the caller goes away", async () => {
       answers.createApp = () => new Promise(() => {});
       const gone = new AbortController();
-      const call = post(gateway, CREATE, "{}", {}, gone.signal);
-      await eventually(() => manager.seen.length === 1);
+      const call = post(rig.gateway, CREATE, "{}", {}, gone.signal);
+      await eventually(() => rig.manager.seen.length === 1);
       gone.abort();
       await assert.rejects(call);
-      await eventually(() => manager.cancelled === 1);
+      await eventually(() => rig.manager.cancelled === 1);
     });
 
     it("is answered for clients of Connect and of gRPC-Web, in binary and in JSON", async () => {
       answers.createApp = async (name) => ({ app: { ...app, name } });
-      const options = { baseUrl: urlOf(gateway), httpVersion: "1.1" } as const;
+      const options = { baseUrl: urlOf(rig.gateway), httpVersion: "1.1" } as const;
       for (const transport of [
         createConnectTransport({ ...options, useBinaryFormat: true }),
         createConnectTransport({ ...options, useBinaryFormat: false }),

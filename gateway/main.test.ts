@@ -4,45 +4,31 @@ import { Registry } from "prom-client";
 import { systemClock } from "../common/clock/system-clock.ts";
 import { createLog, silentLog } from "../common/log/log.ts";
 import { eventually } from "../common/testing/eventually.ts";
-import { type RunningGateway, startGateway } from "./main.ts";
-import { app, CLUSTER_KEY, CREATE, errorOf, gatewayFor, type Json, linesOf, post, raw, urlOf, WATCH } from "./testing/gateway-fixture.ts";
+import { startGateway } from "./main.ts";
+import { app, CLUSTER_KEY, CREATE, errorOf, GatewayRig, gatewayFor, type Json, linesOf, post, raw, urlOf, WATCH } from "./testing/gateway-fixture.ts";
 import { type Answers, StandInManager } from "./testing/stand-in-manager.ts";
 
 describe("gateway", () => {
-  let manager: StandInManager;
-  let gateway: RunningGateway;
-  const answers: Answers = {};
-  before(async () => {
-    manager = await StandInManager.start(answers);
-    gateway = await gatewayFor([manager]);
-  });
-  after(async () => {
-    await gateway.stop();
-    await manager[Symbol.asyncDispose]();
-  });
-  beforeEach(() => {
-    manager.seen.length = 0;
-    manager.cancelled = 0;
-    for (const key of ["createApp", "getApp", "watchConfig"] as const) delete answers[key];
-  });
+  const rig = GatewayRig.describe();
+  const { answers } = rig;
 
   describe("its port", () => {
     it("answers /healthz, and no figures", async () => {
-      assert.equal(await (await fetch(urlOf(gateway, "/healthz"))).text(), "ok\n");
-      assert.equal((await fetch(urlOf(gateway, "/metrics"))).status, 404);
-      assert.equal((await fetch(urlOf(gateway, "/readyz"))).status, 404);
+      assert.equal(await (await fetch(urlOf(rig.gateway, "/healthz"))).text(), "ok\n");
+      assert.equal((await fetch(urlOf(rig.gateway, "/metrics"))).status, 404);
+      assert.equal((await fetch(urlOf(rig.gateway, "/readyz"))).status, 404);
     });
 
     it("refuses what a page of another site sends", async () => {
       answers.createApp = async () => ({ app });
-      assert.equal((await post(gateway, CREATE, "{}", { origin: "http://evil.example.com" })).status, 403);
-      assert.equal((await post(gateway, CREATE, "{}", { "sec-fetch-site": "cross-site" })).status, 403);
-      assert.equal(manager.seen.length, 0);
-      assert.equal((await post(gateway, CREATE, "{}", { origin: urlOf(gateway) })).status, 200);
+      assert.equal((await post(rig.gateway, CREATE, "{}", { origin: "http://evil.example.com" })).status, 403);
+      assert.equal((await post(rig.gateway, CREATE, "{}", { "sec-fetch-site": "cross-site" })).status, 403);
+      assert.equal(rig.manager.seen.length, 0);
+      assert.equal((await post(rig.gateway, CREATE, "{}", { origin: urlOf(rig.gateway) })).status, 200);
     });
 
     it("is asked by its own name where authentication is off", async () => {
-      await using open = await gatewayFor([manager], { authEnabled: false });
+      await using open = await gatewayFor([rig.manager], { authEnabled: false });
       const statusFor = (host: string) =>
         new Promise((resolve, reject) => {
           httpRequest({ port: open.address.port, path: "/healthz", headers: { host } }, (response) => resolve(response.resume().statusCode))
@@ -55,12 +41,12 @@ describe("gateway", () => {
 
     it("survives requests that are none", async () => {
       const json = "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
-      assert.match(await raw(gateway, `POST ${CREATE} HTTP/1.0\r\n${json}`), / 400 /);
-      assert.match(await raw(gateway, `POST ${CREATE} HTTP/1.1\r\nHost: a b\r\n${json}`), / 400 /);
-      assert.match(await raw(gateway, "GET // HTTP/1.1\r\nHost: x\r\n\r\n"), / 404 /);
-      assert.match(await raw(gateway, "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"), / 404 /);
-      assert.match(await raw(gateway, "nonsense\r\n\r\n"), / 400 /);
-      assert.equal((await fetch(urlOf(gateway, "/healthz"))).status, 200);
+      assert.match(await raw(rig.gateway, `POST ${CREATE} HTTP/1.0\r\n${json}`), / 400 /);
+      assert.match(await raw(rig.gateway, `POST ${CREATE} HTTP/1.1\r\nHost: a b\r\n${json}`), / 400 /);
+      assert.match(await raw(rig.gateway, "GET // HTTP/1.1\r\nHost: x\r\n\r\n"), / 404 /);
+      assert.match(await raw(rig.gateway, "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"), / 404 /);
+      assert.match(await raw(rig.gateway, "nonsense\r\n\r\n"), / 400 /);
+      assert.equal((await fetch(urlOf(rig.gateway, "/healthz"))).status, 200);
     });
 
     it("keeps a log of requests with their ids, without queries and logins, and counts them by what is known", async () => {
@@ -68,7 +54,7 @@ describe("gateway", () => {
       const lines: Json[] = [];
       const log = createLog({ level: "info", part: "gateway", destination: { write: (line) => void lines.push(JSON.parse(line)) } });
       const registry = new Registry();
-      await using logged = await gatewayFor([manager], { log, registry });
+      await using logged = await gatewayFor([rig.manager], { log, registry });
       await post(logged, `${CREATE}?password=hunter2`, "{}", { "x-request-id": "ci-43" });
       await post(logged, "/invented/path", "{}");
       const requests = () => lines.filter(({ msg }) => msg === "request");

@@ -4,27 +4,12 @@ import { createConnectTransport } from "@connectrpc/connect-node";
 import { NebulaError } from "../common/errors/nebula-error.ts";
 import { eventually } from "../common/testing/eventually.ts";
 import { ConfigService } from "../gen/nebula/v1/config_pb.ts";
-import type { RunningGateway } from "./main.ts";
-import { errorOf, gatewayFor, LOGIN, linesOf, post, urlOf, WATCH } from "./testing/gateway-fixture.ts";
-import { type Answers, StandInManager } from "./testing/stand-in-manager.ts";
+import { errorOf, GatewayRig, LOGIN, linesOf, post, urlOf, WATCH } from "./testing/gateway-fixture.ts";
+import type { Answers } from "./testing/stand-in-manager.ts";
 
 describe("gateway", () => {
-  let manager: StandInManager;
-  let gateway: RunningGateway;
-  const answers: Answers = {};
-  before(async () => {
-    manager = await StandInManager.start(answers);
-    gateway = await gatewayFor([manager]);
-  });
-  after(async () => {
-    await gateway.stop();
-    await manager[Symbol.asyncDispose]();
-  });
-  beforeEach(() => {
-    manager.seen.length = 0;
-    manager.cancelled = 0;
-    for (const key of ["createApp", "getApp", "watchConfig"] as const) delete answers[key];
-  });
+  const rig = GatewayRig.describe();
+  const { answers } = rig;
 
   describe("a stream", () => {
     /** Answers `first`, then, once released, `second`; and waits for its end after that. */
@@ -41,7 +26,7 @@ describe("gateway", () => {
       const release = Promise.withResolvers<void>();
       answers.watchConfig = twoConfigs(release.promise);
       const gone = new AbortController();
-      const response = await post(gateway, WATCH, '{"device_group": "pos"}', {}, gone.signal);
+      const response = await post(rig.gateway, WATCH, '{"device_group": "pos"}', {}, gone.signal);
       assert.equal(response.status, 200);
       assert.equal(response.headers.get("content-type"), "application/x-ndjson");
       const lines = linesOf(response);
@@ -50,14 +35,14 @@ describe("gateway", () => {
       assert.deepEqual((await lines.next()).value, { config: { etag: "two" } });
       gone.abort();
       await assert.rejects(lines.next());
-      await eventually(() => manager.cancelled === 1);
-      assert.deepEqual(manager.seen[0]?.metadata.get("authorization"), [LOGIN]);
+      await eventually(() => rig.manager.cancelled === 1);
+      assert.deepEqual(rig.manager.seen[0]?.metadata.get("authorization"), [LOGIN]);
     });
 
     it("is read by a client of Connect, and ends at the manager with its reader", async () => {
       const release = Promise.withResolvers<void>();
       answers.watchConfig = twoConfigs(release.promise);
-      const client = createClient(ConfigService, createConnectTransport({ baseUrl: urlOf(gateway), httpVersion: "1.1" }));
+      const client = createClient(ConfigService, createConnectTransport({ baseUrl: urlOf(rig.gateway), httpVersion: "1.1" }));
       const gone = new AbortController();
       const etags: string[] = [];
       const reading = (async () => {
@@ -70,7 +55,7 @@ describe("gateway", () => {
       assert.deepEqual(etags, ["one", "two"]);
       gone.abort();
       await assert.rejects(reading);
-      await eventually(() => manager.cancelled === 1);
+      await eventually(() => rig.manager.cancelled === 1);
     });
 
     it("fails as any call before its first message, and with a last line after it", async () => {
@@ -78,34 +63,34 @@ describe("gateway", () => {
         yield* [];
         throw new NebulaError("permission_denied", "not this group");
       };
-      assert.deepEqual((await errorOf(await post(gateway, WATCH, "{}"))).status, 403);
+      assert.deepEqual((await errorOf(await post(rig.gateway, WATCH, "{}"))).status, 403);
       answers.watchConfig = async function* () {
         yield { answer: { case: "unchanged", value: {} } };
         throw new NebulaError("unavailable", "later");
       };
-      const lines = await Array.fromAsync(linesOf(await post(gateway, WATCH, "{}")));
+      const lines = await Array.fromAsync(linesOf(await post(rig.gateway, WATCH, "{}")));
       assert.deepEqual(lines, [{ unchanged: {} }, { error: { code: "unavailable", message: "later" } }]);
     });
 
     it("that can't be read is the caller's fault", async () => {
       for (const body of ["{", '{"colour": 1}', "\xff", "[]"]) {
-        const error = await errorOf(await post(gateway, WATCH, body));
+        const error = await errorOf(await post(rig.gateway, WATCH, body));
         assert.deepEqual([error.status, error.code], [400, "invalid_argument"], body);
       }
       const garbage = Buffer.concat([Buffer.from([0, 0, 0, 0, 2, 255, 255])]);
-      const response = await post(gateway, WATCH, garbage, { "content-type": "application/connect+proto" });
+      const response = await post(rig.gateway, WATCH, garbage, { "content-type": "application/connect+proto" });
       assert.match(Buffer.from(await response.arrayBuffer()).toString("latin1"), /"code":"invalid_argument"/);
-      assert.equal(manager.seen.length, 0);
+      assert.equal(rig.manager.seen.length, 0);
     });
 
     it("ends at its deadline", async () => {
       answers.watchConfig = twoConfigs(new Promise(() => {}));
-      const lines = await Array.fromAsync(linesOf(await post(gateway, WATCH, "{}", { "connect-timeout-ms": "200" })));
+      const lines = await Array.fromAsync(linesOf(await post(rig.gateway, WATCH, "{}", { "connect-timeout-ms": "200" })));
       assert.deepEqual(
         lines.map((line) => line.error ?? "message"),
         ["message", { code: "deadline_exceeded", message: Object(lines[1]?.error).message }],
       );
-      const tooLong = await errorOf(await post(gateway, WATCH, "{}", { "connect-timeout-ms": "soon" }));
+      const tooLong = await errorOf(await post(rig.gateway, WATCH, "{}", { "connect-timeout-ms": "soon" }));
       assert.deepEqual([tooLong.status, tooLong.code], [400, "invalid_argument"]);
     });
   });

@@ -4,7 +4,7 @@ import { Registry } from "prom-client";
 import { systemClock } from "../../common/clock/system-clock.ts";
 import { silentLog } from "../../common/log/log.ts";
 import { type RunningGateway, startGateway } from "../main.ts";
-import type { StandInManager } from "./stand-in-manager.ts";
+import { type Answers, StandInManager } from "./stand-in-manager.ts";
 
 export const CLUSTER_KEY = "a key for this test alone";
 export const LOGIN = `Basic ${Buffer.from("admin:pässword").toString("base64")}`;
@@ -33,6 +33,40 @@ export async function gatewayFor(
     stopMs: 2000,
     ...change,
   });
+}
+
+/** A gateway on a stand-in manager, for one suite; before each test the manager has seen nothing, and answers nothing. */
+export class GatewayRig {
+  readonly answers: Answers = {};
+  #manager: StandInManager | undefined;
+  #gateway: RunningGateway | undefined;
+
+  /** Hooks a rig into the suite that is being described. */
+  static describe(): GatewayRig {
+    const rig = new GatewayRig();
+    before(async () => {
+      rig.#manager = await StandInManager.start(rig.answers);
+      rig.#gateway = await gatewayFor([rig.#manager]);
+    });
+    after(async () => {
+      await rig.#gateway?.stop();
+      await rig.#manager?.[Symbol.asyncDispose]();
+    });
+    beforeEach(() => {
+      rig.manager.seen.length = 0;
+      rig.manager.cancelled = 0;
+      for (const key of ["createApp", "getApp", "watchConfig"] as const) delete rig.answers[key];
+    });
+    return rig;
+  }
+
+  get manager(): StandInManager {
+    return this.#manager ?? assert.fail("the manager is not up");
+  }
+
+  get gateway(): RunningGateway {
+    return this.#gateway ?? assert.fail("the gateway is not up");
+  }
 }
 
 export function urlOf(gateway: RunningGateway, path = ""): string {
