@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { setTimeout as delay } from "node:timers/promises";
+import { throughout } from "../common/testing/throughout.ts";
 import { ReportService, TargetState } from "../gen/nebula/v1/report_pb.ts";
 import { FOREVER, IMAGE } from "./harness/engine.ts";
 import { FleetRig } from "./harness/fleet-rig.ts";
@@ -24,11 +25,7 @@ describe("outages", function () {
   it(`of the manager for ${AWAY_MS / 1000} s change nothing on the device, drift is put right meanwhile, and a change made by a manager that came back arrives`, async () => {
     const { web, engine, container } = await running();
     await rig.server.stop();
-    const until = performance.now() + AWAY_MS;
-    while (performance.now() < until) {
-      assert.equal((await engine.running(web))[0]?.Id, container.Id);
-      await delay(500);
-    }
+    await throughout(AWAY_MS, async () => assert.equal((await engine.running(web))[0]?.Id, container.Id), { everyMs: 500 });
     await engine.docker.getContainer(container.Id).remove({ force: true });
     await engine.settled(web, 1, ({ Id }) => Id !== container.Id);
     await rig.server.startAgain();

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "../common/testing/eventually.ts";
+import { throughout } from "../common/testing/throughout.ts";
 import { FOREVER, IMAGE } from "./harness/engine.ts";
 import { FleetRig } from "./harness/fleet-rig.ts";
 
@@ -53,12 +54,10 @@ describe("a worker whose data folder", function () {
       // without a manager it has only what it saved, revision 1, and what the labels of its containers say
       worker.startAgain({ server: { grpcUrl: "grpc://127.0.0.1:1", password: "none" } });
       await worker.program.printed(/going on with the last good config/);
-      const until = performance.now() + 4000;
-      while (performance.now() < until) {
+      await throughout(4000, async () => {
         const [container] = await engine.running(web);
         assert.equal(container?.Id, newest?.Id, "the newer container was taken back");
-        await new Promise((resolve) => setTimeout(resolve, 200));
-      }
+      });
     });
   }
 });

@@ -100,11 +100,7 @@ describe("plans, whatever is wanted and whatever is there", function () {
           const world = await worldWith(leftovers);
           for (const config of configs) {
             await world.apply(config);
-            for (const callsLeft of kills) {
-              world.callsLeft = callsLeft;
-              await untilKilled(world);
-              await world.restart();
-            }
+            await throughKills(world, kills);
             await assertConverged(world, await world.converge(), { mayFail: true });
           }
         },
@@ -121,11 +117,7 @@ describe("plans, whatever is wanted and whatever is there", function () {
           const world = new World();
           for (const config of configs) {
             await world.apply(config);
-            for (const callsLeft of kills) {
-              world.callsLeft = callsLeft;
-              await untilKilled(world);
-              await world.restart();
-            }
+            await throughKills(world, kills);
             await assertConverged(world, await world.converge(), { mayFail: false });
           }
         },
@@ -162,11 +154,7 @@ describe("plans, when all of that comes together", function () {
           world.fault = () => left.shift() ?? false;
           for (const config of configs) {
             await world.apply(config);
-            for (const callsLeft of kills) {
-              world.callsLeft = callsLeft;
-              await untilKilled(world);
-              await world.restart();
-            }
+            await throughKills(world, kills);
           }
           left.length = 0;
           await assertConverged(world, await world.converge({ horizonMs: 12 * 60 * 60_000 }), { mayFail: true });
@@ -205,6 +193,15 @@ async function applyAll(world: World, configs: readonly Config[]): Promise<void>
     await world.apply(config);
     await world.round();
     await world.round();
+  }
+}
+
+/** Has the worker killed after so many calls to the engine, once for each number, and started again. */
+async function throughKills(world: World, kills: readonly number[]): Promise<void> {
+  for (const callsLeft of kills) {
+    world.callsLeft = callsLeft;
+    await untilKilled(world);
+    await world.restart();
   }
 }
 
