@@ -1,15 +1,29 @@
-import { createServer, type ServerHttp2Stream } from "node:http2";
+import { hash } from "node:crypto";
+import { createServer, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import { silentLog } from "../../common/log/log.ts";
 import { LISTENERS_HERE, openListeners } from "../../manager/listen/listeners.ts";
 
 /**
- * The floor of the runtime: node:http2 without gRPC, authentication or a store. Every request is a watch. Run by the bench, which sends {kind: "push", bytes}.
+ * The floor of the runtime: node:http2 without gRPC or a store. Every request is a watch with a token, whose SHA-256 is looked up among those of 20,000
+ * devices: no server that lets only its own devices in could do less. Run by the bench, with the token as its argument; it sends {kind: "push", bytes}.
  *
  * It does what the manager does: batches that yield to the event loop, one pass over the streams at a time (a push during it goes to the streams that
  * come after at once, to the others in another pass), and for each stream one write in flight and the newest bytes after it.
  */
 
 const BATCH = 64;
+const OTHER_TOKENS = 19_999;
+
+const [, , token = ""] = process.argv;
+const known = new Set([digest(`Bearer ${token}`), ...Array.from({ length: OTHER_TOKENS }, (_, i) => digest(`Bearer other-${i}`))]);
+
+function digest(authorization: string): string {
+  return hash("sha256", authorization, "base64");
+}
+
+function isKnown({ authorization }: IncomingHttpHeaders): boolean {
+  return authorization !== undefined && known.has(digest(authorization));
+}
 
 let newest: Uint8Array = new Uint8Array();
 
@@ -58,7 +72,11 @@ function turn(): void {
 }
 
 const server = createServer();
-server.on("stream", (stream: ServerHttp2Stream) => {
+server.on("stream", (stream: ServerHttp2Stream, headers) => {
+  if (!isKnown(headers)) {
+    stream.respond({ ":status": 401 }, { endStream: true });
+    return;
+  }
   const watcher = new Watcher(stream);
   stream.on("close", () => watchers.delete(watcher));
   stream.on("error", () => {}); // its close follows

@@ -4,13 +4,15 @@ import { grpcMessage } from "../client/h2-frames.ts";
 import { BenchProcess } from "../processes/bench-process.ts";
 import { isReady, NODE_FLAGS, type Subject, type SubjectOptions } from "./subject.ts";
 
+/** As long as a device's. */
+const TOKEN = "0".repeat(64);
 const SERVER_FILE = fileURLToPath(new URL("../servers/bare-http2.ts", import.meta.url));
 
 /** A bare node:http2 server: the floor of the runtime. */
 export async function openHttp2({ payloadBytes, processors, signal }: SubjectOptions): Promise<Subject> {
   await using opening = new AsyncDisposableStack();
   const server = opening.use(
-    new BenchProcess({ name: "the bare http2 server", command: [process.execPath, ...NODE_FLAGS, SERVER_FILE], processors, signal }),
+    new BenchProcess({ name: "the bare http2 server", command: [process.execPath, ...NODE_FLAGS, SERVER_FILE, TOKEN], processors, signal }),
   );
   const { port } = await server.next(isReady);
   let pushes = 0;
@@ -23,11 +25,11 @@ export async function openHttp2({ payloadBytes, processors, signal }: SubjectOpt
   return {
     name: "http2",
     figures: () => server.figures(),
-    // header and etag have the sizes of real ones, so that a new watch costs the same bytes
+    // the etag has the size of a real one, so that a new watch costs the same bytes
     target: async () => ({
       protocol: "grpc",
       port,
-      headers: { authorization: `Bearer ${"0".repeat(64)}` },
+      headers: { authorization: `Bearer ${TOKEN}` },
       deviceGroup: "bench",
       etag: "0".repeat(22),
     }),

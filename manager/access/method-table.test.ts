@@ -74,7 +74,7 @@ for (const [how, answer] of [
       for (const method of (await services()).flatMap((service) => service.methods)) await gate(method, create(method.input), headers, "p");
     });
 
-    it("lets the part token alone watch and ask for the shard map, and nothing else that needs a login", async () => {
+    it("lets the part token alone watch, ask for the shard map and check a credential, and nothing else that needs a login", async () => {
       const gate = gateFor({ kind: "part" });
       const allowed: string[] = [];
       for (const method of (await services()).flatMap((service) => service.methods)) {
@@ -84,7 +84,7 @@ for (const [how, answer] of [
           (error) => assert.ok(refused(error)),
         );
       }
-      assert.deepEqual(allowed.sort(), ["GetShardMap", "WatchConfig"]);
+      assert.deepEqual(allowed.sort(), ["Check", "GetShardMap", "WatchConfig"]);
     });
 
     it("refuses a user who is no admin and has no permissions all but what any credential may", async () => {

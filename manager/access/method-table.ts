@@ -4,7 +4,9 @@ import type { EntityKey } from "../../common/storage/config-store.ts";
 import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { AppService } from "../../gen/nebula/v1/app_pb.ts";
+import { AuditService } from "../../gen/nebula/v1/audit_pb.ts";
 import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
 import { CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
@@ -12,6 +14,8 @@ import { DeviceService } from "../../gen/nebula/v1/device_pb.ts";
 import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
 import { ShardService } from "../../gen/nebula/v1/shard_pb.ts";
 import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
+import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
+import { UserService } from "../../gen/nebula/v1/user_pb.ts";
 
 /** What one call needs. */
 export type Need = Readonly<
@@ -28,6 +32,10 @@ export type Need = Readonly<
   /** Any user: the handler shows, or changes, only what the caller may. */
   | { kind: "filtered" }
   | { kind: "admin" }
+  /** To come with an enrolment token. */
+  | { kind: "enroll" }
+  /** To be a device with a token of its own. */
+  | { kind: "own_device" }
 >;
 
 /** What a method needs. `part`: the part token alone is enough. */
@@ -53,6 +61,7 @@ function needsOrPart<Request>(need: (request: Request) => Need): MethodRule<Requ
 
 const login = needs<unknown>(() => ({ kind: "login" }));
 const filtered = needs<unknown>(() => ({ kind: "filtered" }));
+const admin = needs<unknown>(() => ({ kind: "admin" }));
 
 function read(kind: EntityKey["kind"], name: string | undefined): Need {
   return { kind: "read", entity: { kind, name: name ?? "" } };
@@ -113,6 +122,35 @@ const device: RulesOf<typeof DeviceService> = {
   deleteDevice: filtered,
 };
 
+const user: RulesOf<typeof UserService> = {
+  createUser: admin,
+  getUser: admin,
+  listUsers: admin,
+  updateUser: admin,
+  deleteUser: admin,
+  refreshUserToken: admin,
+};
+
+const userGroup: RulesOf<typeof UserGroupService> = {
+  createUserGroup: admin,
+  getUserGroup: admin,
+  listUserGroups: admin,
+  updateUserGroup: admin,
+  deleteUserGroup: admin,
+};
+
+const access: RulesOf<typeof AccessService> = {
+  check: needsOrPart(() => ({ kind: "admin" })),
+  createEnrolmentToken: needs((request) => write("device_group", request.deviceGroup)),
+  listEnrolmentTokens: filtered,
+  revokeEnrolmentToken: filtered,
+  enrollDevice: needs(() => ({ kind: "enroll" })),
+  rotateDeviceToken: needs(() => ({ kind: "own_device" })),
+  listDeviceTokens: filtered,
+  revokeDeviceToken: filtered,
+};
+
+const audit: RulesOf<typeof AuditService> = { listAuditEntries: admin };
 const shard: RulesOf<typeof ShardService> = { getShardMap: needsOrPart(() => ({ kind: "login" })) };
 const status: RulesOf<typeof StatusService> = { getStatus: login };
 const health: RulesOf<typeof Health> = { check: open, watch: open, list: open };
@@ -136,6 +174,10 @@ const RULES: ReadonlyMap<string, MethodRule<Message>> = new Map([
   ...byPath(ConfigService, config),
   ...byPath(ReportService, report),
   ...byPath(DeviceService, device),
+  ...byPath(UserService, user),
+  ...byPath(UserGroupService, userGroup),
+  ...byPath(AccessService, access),
+  ...byPath(AuditService, audit),
   ...byPath(ShardService, shard),
   ...byPath(StatusService, status),
   ...byPath(Health, health),

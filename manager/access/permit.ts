@@ -33,6 +33,10 @@ function wanted(need: Need): string {
       return "permissions of some user_group";
     case "admin":
       return "an admin";
+    case "enroll":
+      return "an enrolment token";
+    case "own_device":
+      return "the token of a device";
     default:
       return assertNever(need);
   }
