@@ -10,12 +10,14 @@ import type { Member } from "./membership/membership.ts";
 import { createMemoryMembership } from "./membership/memory-membership.ts";
 import type { Settings } from "./settings/settings.ts";
 import { createMemoryConfigCache } from "./storage/memory/config-cache.ts";
+import { openSqliteAccessStore } from "./storage/sqlite/access-store.ts";
 import { openSqliteConfigStore } from "./storage/sqlite/config-store.ts";
 import { lockFolder } from "./storage/sqlite/folder-lock.ts";
 import { openSqliteReportStore } from "./storage/sqlite/report-store.ts";
 
 /** Files of the embedded stores, in the data folder. */
 export const CONFIG_DATABASE = "nebula.db";
+export const ACCESS_DATABASE = "access.db";
 export const REPORT_DATABASE = "reports.db";
 
 export type DriverSettings = Pick<Settings, "dataDir" | "store" | "reports" | "redis" | "bus" | "cacheTimeMs">;
@@ -40,6 +42,7 @@ export async function openDrivers({ settings, self, clock, log }: OpenDriversOpt
   opening.use(lockFolder(settings.dataDir));
   const drivers: Drivers = {
     configStore: opening.use(await openSqliteConfigStore({ path: join(settings.dataDir, CONFIG_DATABASE) })),
+    accessStore: opening.use(await openSqliteAccessStore({ path: join(settings.dataDir, ACCESS_DATABASE) })),
     reportStore: opening.use(await openSqliteReportStore({ path: join(settings.dataDir, REPORT_DATABASE) })),
     configCache: opening.use(createMemoryConfigCache({ ttlMs: settings.cacheTimeMs, clock })),
     reportBus: opening.use(createMemoryBus({ clock })),

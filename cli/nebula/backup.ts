@@ -1,7 +1,7 @@
 import { chmod, copyFile, mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
-import { CONFIG_DATABASE, REPORT_DATABASE } from "../../common/open-drivers.ts";
+import { ACCESS_DATABASE, CONFIG_DATABASE, REPORT_DATABASE } from "../../common/open-drivers.ts";
 import { SECRET_FILES } from "../../common/settings/secrets.ts";
 import type { Settings } from "../../common/settings/settings.ts";
 import { backupSqlite } from "../../common/storage/sqlite/backup.ts";
@@ -27,9 +27,11 @@ async function copyStores({ store, reports, dataDir }: Settings, to: string): Pr
   await rm(partial, { recursive: true, force: true });
   await mkdir(partial, { recursive: true, mode: 0o700 });
   try {
-    const databases = [CONFIG_DATABASE, ...(reports.startsWith("sqlite:") ? [REPORT_DATABASE] : [])];
-    for (const name of databases) await backupSqlite(join(dataDir, name), join(partial, name));
     const present = await readdir(dataDir);
+    // A folder that only an older version wrote has no access store yet.
+    const access = present.includes(ACCESS_DATABASE) ? [ACCESS_DATABASE] : [];
+    const databases = [CONFIG_DATABASE, ...access, ...(reports.startsWith("sqlite:") ? [REPORT_DATABASE] : [])];
+    for (const name of databases) await backupSqlite(join(dataDir, name), join(partial, name));
     const secrets = Object.values(SECRET_FILES).filter((name) => present.includes(name)); // the others were given
     for (const name of secrets) await copyFile(join(dataDir, name), join(partial, name));
     const files = [...databases, ...secrets];

@@ -139,10 +139,10 @@ export interface AccessStore extends AsyncDisposable {
   /** Ends the device's token; false: it had none. */
   revokeDeviceToken(deviceId: string): Promise<boolean>;
 
-  /** Appends entries; their ids are given by the store and rise. */
+  /** Appends entries; their ids are given by the store, and have the order of the list: by time, those of one millisecond as they were appended. */
   appendAudit(entries: readonly AuditEntry[]): Promise<void>;
   /** Newest first. */
   listAudit(filter: AuditFilter, page: PageRequest): Promise<Page<AuditEntry>>;
-  /** Deletes entries from before then, milliseconds since 1970; answers how many. */
+  /** Deletes entries from before then, milliseconds since 1970, a bounded number per call; answers how many. A store with a TTL of its own answers 0. */
   expireAudit(beforeMs: number): Promise<number>;
 }
