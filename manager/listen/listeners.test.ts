@@ -13,7 +13,10 @@ describe("listeners", () => {
   for (const listeners of new Set([1, LISTENERS_HERE])) {
     it(`${listeners} on one port take connections until they are closed`, async () => {
       const connections = new Connections();
-      const opened = await openListeners(HERE, { listeners, backlog: 1000, log: silentLog }, (socket) => connections.add(socket));
+      const opened = await openListeners(HERE, { listeners, backlog: 1000, log: silentLog }, (socket) => {
+        assert.deepEqual([socket.localAddress, socket.localPort], [HERE.host, opened.port]);
+        connections.add(socket);
+      });
       const clients = await Promise.all(Array.from({ length: 100 }, () => open(opened.port)));
       await eventually(() => connections.size === 100);
       const [first] = clients;

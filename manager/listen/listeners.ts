@@ -2,6 +2,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { CannotListen } from "../../common/http/listen.ts";
 import type { Log } from "../../common/log/log.ts";
 import type { ListenAddress } from "../../common/settings/settings.ts";
+import { localNameOf } from "./local-name.ts";
 
 export type ListenOptions = Readonly<{
   /** Sockets that share the port: each accepts one connection per turn of the event loop, so more of them let a storm in faster. More than one needs SO_REUSEPORT (Linux). */
@@ -49,7 +50,11 @@ function listen(
   reusePort: boolean,
   accept: (socket: Socket) => void,
 ): Promise<Server> {
-  const server = createServer(accept);
+  const server = createServer((socket) => {
+    name(socket);
+    accept(socket);
+  });
+  const name = localNameOf(server);
   return new Promise((resolve, reject) => {
     server.on("error", (error) => {
       if (server.listening) log.warn({ err: error }, "a connection could not be accepted");
