@@ -28,6 +28,7 @@ const context: CallContext = {
   signal: new AbortController().signal,
   peer: "127.0.0.1",
   requestId: "test",
+  changed() {},
 };
 
 const ahead: Clock = { ...systemClock, now: () => systemClock.now() + SKEW_MS };

@@ -14,6 +14,9 @@ export type Caller = Readonly<{
   peer: string;
 }>;
 
+/** Told who calls as soon as it is known, so that a refusal can be put down to somebody: at first the address, then the principal too. */
+export type Seen = (caller: Omit<Caller, "principal"> & Partial<Pick<Caller, "principal">>) => void;
+
 /** The headers of a call, by lower-case name. */
 export type CallHeaders = { header(name: string): string | undefined };
 
@@ -21,7 +24,7 @@ export type CallHeaders = { header(name: string): string | undefined };
  * Finds out who calls; throws, or rejects with, `unauthenticated`. A credential that is known is answered for at once: a storm of returning devices is
  * let in without promises.
  */
-export type Authenticate = (headers: CallHeaders, peer: string) => Caller | Promise<Caller>;
+export type Authenticate = (headers: CallHeaders, peer: string, seen?: Seen) => Caller | Promise<Caller>;
 
 export type AuthenticateOptions = Readonly<{
   /** false: everybody is admin. */
@@ -83,7 +86,7 @@ export function createAuthenticate({ enabled, clusterKey, admin }: AuthenticateO
     throw new NebulaError("unauthenticated", "this call needs an authorization header: Basic with user and password, or Bearer with a token");
   }
 
-  return (headers, peer) => {
+  return (headers, peer, seen) => {
     const shown = headers.header(PART_TOKEN_HEADER);
     const viaPart = shown !== undefined && timingSafeEqual(digest(shown), expected.part);
     if (shown !== undefined && !viaPart) {
@@ -92,8 +95,8 @@ export function createAuthenticate({ enabled, clusterKey, admin }: AuthenticateO
         `the ${PART_TOKEN_HEADER} header is not of this cluster: gateway and managers need the same NEBULA_CLUSTER_KEY`,
       );
     }
-    const principal = principalOf(headers.header("authorization"), viaPart);
-    const forwarded = viaPart ? headers.header(FORWARDED_FOR_HEADER) : undefined;
-    return { principal, viaPart, peer: forwarded ?? peer };
+    const from = { viaPart, peer: (viaPart ? headers.header(FORWARDED_FOR_HEADER) : undefined) ?? peer };
+    seen?.(from);
+    return { ...from, principal: principalOf(headers.header("authorization"), viaPart) };
   };
 }

@@ -2,29 +2,30 @@ import type { DescMethod, Message } from "@bufbuild/protobuf";
 import { assertNever } from "../../common/errors/assert-never.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { pathOf } from "../../common/rpc/service-definition.ts";
-import type { Authenticate, Caller, CallHeaders } from "./authenticate.ts";
+import type { Authenticate, Caller, CallHeaders, Seen } from "./authenticate.ts";
 import { type MethodRule, ruleOf } from "./method-table.ts";
 import { permit } from "./permit.ts";
 
 /**
  * Lets a call in; throws, or rejects with, `unauthenticated` or `permission_denied`. Answers at once where Authenticate does. `request` is undefined for a
- * stream of requests, none of which has come yet.
+ * stream of requests, none of which has come yet. `seen` is told who calls before the call is refused.
  */
-export type Gate = (method: DescMethod, request: Message | undefined, headers: CallHeaders, peer: string) => Caller | Promise<Caller>;
+export type Gate = (method: DescMethod, request: Message | undefined, headers: CallHeaders, peer: string, seen?: Seen) => Caller | Promise<Caller>;
 
 const NOBODY: Caller["principal"] = { kind: "user", name: "", admin: false };
 
 /** The one way into every method: who calls, then what the method table says. */
 export function createGate(authenticate: Authenticate): Gate {
-  return (method, request, headers, peer) => {
+  return (method, request, headers, peer, seen) => {
     const rule = ruleOf(method);
     if (rule === undefined) throw new NebulaError("permission_denied", `nobody may call ${pathOf(method)}: it is missing in the method table`);
     if (rule.kind === "public") return { principal: NOBODY, viaPart: false, peer };
     const letIn = (caller: Caller): Caller => {
+      seen?.(caller);
       permitBy(rule, method, request, caller);
       return caller;
     };
-    const caller = authenticate(headers, peer);
+    const caller = authenticate(headers, peer, seen);
     return caller instanceof Promise ? caller.then(letIn) : letIn(caller);
   };
 }

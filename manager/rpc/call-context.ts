@@ -8,6 +8,19 @@ export type Principal = Readonly<
   | { kind: "part" }
 >;
 
+/** One thing that a call has changed, for the audit log. */
+export type Changed = Readonly<{
+  /** app, cron_job, device_group, user, user_group, device or enrolment_token. */
+  kind: string;
+  name: string;
+  /** 0n or absent: there was none. */
+  revisionBefore?: bigint;
+  /** 0n or absent: there is none. */
+  revisionAfter?: bigint;
+  /** What was changed, one sentence, without values. */
+  detail?: string;
+}>;
+
 /** What a handler knows of its call besides the request. */
 export type CallContext = Readonly<{
   principal: Principal;
@@ -17,6 +30,8 @@ export type CallContext = Readonly<{
   peer: string;
   /** An id for the log, the caller's own where it sent one. */
   requestId: string;
+  /** Says what the call has changed, once per thing and after it is stored: the audit log has one entry for each. A call that succeeds without saying so has one for the call. */
+  changed(change: Changed): void;
 }>;
 
 export type UnaryHandler<M extends DescMethod> = (request: MessageShape<M["input"]>, context: CallContext) => Promise<MessageInitShape<M["output"]>>;

@@ -26,7 +26,7 @@ export function serveUnary(method: DescMethod, handler: AnyUnaryHandler, { gate,
     const request = decoded(method.input, call.request);
     if (request instanceof Undecodable) throw new NebulaError("invalid_argument", `the request is no ${method.input.typeName}: ${request.reason}`);
     const { principal, peer } = await gate(method, request, callHeaders(call.metadata), call.getPeer());
-    return create(method.output, await handler(request, { principal, signal, peer, requestId }));
+    return create(method.output, await handler(request, { principal, signal, peer, requestId, changed: () => {} }));
   }
 
   return (call, callback) => {

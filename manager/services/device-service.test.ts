@@ -14,6 +14,7 @@ const context: CallContext = {
   signal: new AbortController().signal,
   peer: "127.0.0.1",
   requestId: "test",
+  changed() {},
 };
 
 /** The service over a real store with 120 devices in two groups, every third one failed. */

@@ -22,6 +22,7 @@ const context: CallContext = {
   signal: new AbortController().signal,
   peer: "127.0.0.1",
   requestId: "test",
+  changed() {},
 };
 
 /** The service over a real store and a bus that keeps what it is given. */

@@ -15,7 +15,7 @@ const MEMBERS: readonly Member[] = ["a:1", "b:1", "c:1", "d:1"].map((address) =>
 const [SELF = { address: "", boot: "" }, ...OTHERS] = MEMBERS;
 
 async function shardMap(handlers: ServiceHandlers<typeof ShardService>, deviceGroup: string, deviceId: string): Promise<string[]> {
-  const context = { principal: { kind: "part" } as const, signal: new AbortController().signal, peer: "", requestId: "" };
+  const context = { principal: { kind: "part" } as const, signal: new AbortController().signal, peer: "", requestId: "", changed() {} };
   const { shards } = await handlers.getShardMap({ $typeName: "nebula.v1.GetShardMapRequest", deviceGroup, deviceId }, context);
   return (shards ?? []).map(({ address }) => address ?? "");
 }

@@ -60,7 +60,11 @@ export async function startEntityRig({ clock = systemClock, wrapStore = (store) 
 /** A call of an admin, or of a user who is none. */
 export function callOf(
   name: string,
-  { admin = true, signal = new AbortController().signal }: { admin?: boolean; signal?: AbortSignal } = {},
+  {
+    admin = true,
+    signal = new AbortController().signal,
+    changed = () => {},
+  }: { admin?: boolean; signal?: AbortSignal; changed?: CallContext["changed"] } = {},
 ): CallContext {
-  return { principal: { kind: "user", name, admin }, signal, peer: "test", requestId: "r" };
+  return { principal: { kind: "user", name, admin }, signal, peer: "test", requestId: "r", changed };
 }
