@@ -8,6 +8,7 @@ import { createRegistry } from "../../common/metrics/registry.ts";
 import { formatAddress } from "../../common/settings/parse-listen-address.ts";
 import { resolveSettings } from "../../common/settings/resolve-settings.ts";
 import type { Settings } from "../../common/settings/settings.ts";
+import type { RunningManager } from "../../manager/main.ts";
 import { startServer } from "../nebula/start-server.ts";
 import { onStopSignal } from "../nebula/stop-signals.ts";
 import { DemoEngine, type EngineAnswer } from "./demo-engine.ts";
@@ -24,6 +25,8 @@ const GROUP = "demo";
 const IMAGES = ["busybox:1", "busybox:latest"] as const;
 /** How long a change is followed at most, milliseconds. */
 const FOLLOW_MS = 25_000;
+/** How long the fleet has to connect, milliseconds. */
+const CONNECT_MS = 10_000;
 
 export type DemoOptions = Readonly<{
   /** Simulated devices. */
@@ -74,6 +77,8 @@ export async function runDemo({ devices, keep, print, terminal }: DemoOptions): 
   );
   const expected = devices + (engine.kind === "open" ? 1 : 0);
 
+  await connected(manager, expected, stop);
+
   const nebulactl = createNebulactl(login, say);
   const rollouts: Rollout[] = [];
   const change = async (title: string, args: readonly string[]) => {
@@ -102,6 +107,12 @@ export async function runDemo({ devices, keep, print, terminal }: DemoOptions): 
     });
   } else say("\nNow on your own: npm start, then npm run worker (README.md). All that the demo made is removed.");
   return rollouts.every(({ applied }) => applied.length === expected) ? 0 : 1;
+}
+
+/** Waits for the fleet's watches, so that the first change shows how fast a change is, not how fast workers start; it goes on without those that are late. */
+async function connected(manager: Pick<RunningManager, "watches">, expected: number, signal: AbortSignal): Promise<void> {
+  const until = systemClock.monotonic() + CONNECT_MS;
+  while (manager.watches < expected && systemClock.monotonic() < until && !signal.aborted) await systemClock.sleep(25, signal).catch(() => {});
 }
 
 function describeEngine(engine: EngineAnswer): string {

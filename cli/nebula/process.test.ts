@@ -19,7 +19,7 @@ class Child implements AsyncDisposable {
 
   constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
     const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("NEBULA_")));
-    this.process = spawn(process.execPath, args, { env: { ...clean, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+    this.process = endWithTests(spawn(process.execPath, args, { env: { ...clean, ...env }, stdio: ["ignore", "pipe", "pipe"] }));
     this.#exit = once(this.process, "close");
     this.process.stdout?.on("data", (chunk) => {
       this.out += chunk;
@@ -108,6 +108,7 @@ describe("nebula as a process", function () {
 
   it("ends at once at a second signal", async () => {
     const script = `import { aborted, onStopSignal } from "${STOP_SIGNALS}";
+import { endWithTests } from "../../common/testing/end-with-tests.ts";
       aborted(onStopSignal(console.error)).then(() => console.log("asked"));
       setInterval(() => {}, 1000);
       console.log("up");`;

@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Docker from "dockerode";
+import { endWithTests } from "../../common/testing/end-with-tests.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { IMAGE } from "./engine.ts";
 
@@ -56,27 +57,29 @@ export class OwnEngine implements AsyncDisposable {
   async startDaemon(): Promise<void> {
     const { socket } = this;
     const folder = (name: string) => join(this.#folder, name);
-    this.#daemon = spawn(
-      DOCKERD,
-      [
-        "--data-root",
-        folder("data"),
-        "--exec-root",
-        folder("exec"),
-        "--pidfile",
-        folder("pid"),
-        "-H",
-        `unix://${socket}`,
-        // A second daemon with rules of its own would take down those of the machine's. No --default-address-pool: with one, a daemon that is started
-        // again removes docker0, which is the machine's.
-        "--iptables=false",
-        "--ip-masq=false",
-        "--bridge",
-        this.#bridge,
-        "--log-level",
-        "error",
-      ],
-      { stdio: "ignore" },
+    this.#daemon = endWithTests(
+      spawn(
+        DOCKERD,
+        [
+          "--data-root",
+          folder("data"),
+          "--exec-root",
+          folder("exec"),
+          "--pidfile",
+          folder("pid"),
+          "-H",
+          `unix://${socket}`,
+          // A second daemon with rules of its own would take down those of the machine's. No --default-address-pool: with one, a daemon that is started
+          // again removes docker0, which is the machine's.
+          "--iptables=false",
+          "--ip-masq=false",
+          "--bridge",
+          this.#bridge,
+          "--log-level",
+          "error",
+        ],
+        { stdio: "ignore" },
+      ),
     );
     await eventually(() => new Docker({ socketPath: socket }).ping().then(() => true), { timeoutMs: 30_000, everyMs: 100 });
   }

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
+import { endWithTests } from "../../common/testing/end-with-tests.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -20,7 +21,7 @@ export class Program implements AsyncDisposable {
   /** @param args what follows `nebula`, or `nebulactl` */
   constructor(args: readonly string[], { file = "cli/nebula.js", env = {}, wrapper = [] }: ProgramOptions = {}) {
     const [command = process.execPath, ...rest] = [...wrapper, process.execPath, file, ...args];
-    this.child = spawn(command, rest, { cwd: ROOT, env: { ...cleanEnvironment(), ...env }, stdio: ["ignore", "pipe", "pipe"] });
+    this.child = endWithTests(spawn(command, rest, { cwd: ROOT, env: { ...cleanEnvironment(), ...env }, stdio: ["ignore", "pipe", "pipe"] }));
     for (const stream of [this.child.stdout, this.child.stderr]) {
       stream?.setEncoding("utf8");
       stream?.on("data", (text: string) => {

@@ -5,6 +5,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from "node:n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Docker from "dockerode";
+import { endWithTests } from "../../common/testing/end-with-tests.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { freePort } from "../../common/testing/free-port.ts";
 import { DOCKER_SOCKET } from "../../common/testing/require-docker.ts";
@@ -32,7 +33,7 @@ http: { addr: "127.0.0.1:${port}" }
 auth: { htpasswd: { realm: test, path: ${users} } }
 `,
     );
-    this.#process = spawn("docker-registry", ["serve", config], { stdio: "ignore" });
+    this.#process = endWithTests(spawn("docker-registry", ["serve", config], { stdio: "ignore" }));
   }
 
   /** Skips the test where docker-registry or htpasswd is missing; under CI=true that is a failure. */

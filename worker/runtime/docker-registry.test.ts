@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
 import { silentLog } from "../../common/log/log.ts";
+import { endWithTests } from "../../common/testing/end-with-tests.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { requireDocker } from "../../common/testing/require-docker.ts";
 import { createRegistryLogins } from "../registry-logins.ts";
@@ -43,7 +44,7 @@ describe("a registry that needs a login", function () {
     const settings = { version: "0.1", log: { level: "error" }, storage: { filesystem: { rootdirectory: join(folder, "data") } } };
     const auth = { htpasswd: { realm: "test", path: join(folder, "htpasswd") } };
     await writeFile(join(folder, "config.yml"), JSON.stringify({ ...settings, http: { addr: host }, auth }));
-    registry = spawn("docker-registry", ["serve", join(folder, "config.yml")], { stdio: "ignore" });
+    registry = endWithTests(spawn("docker-registry", ["serve", join(folder, "config.yml")], { stdio: "ignore" }));
     await eventually(async () => (await fetch(`http://${host}/v2/`)).status === 401);
     await push();
   });

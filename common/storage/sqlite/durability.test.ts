@@ -10,6 +10,7 @@ import { systemClock } from "../../clock/system-clock.ts";
 import { isNebulaError } from "../../errors/nebula-error.ts";
 import { silentLog } from "../../log/log.ts";
 import { CONFIG_DATABASE, openDrivers } from "../../open-drivers.ts";
+import { endWithTests } from "../../testing/end-with-tests.ts";
 import type { ConfigStore, EntityKey } from "../config-store.ts";
 import { isDeletedAt, membersAt } from "./durability-writer.ts";
 
@@ -29,7 +30,7 @@ const open = (dataDir: string) =>
 
 /** Lets a process write until it has acknowledged that many writes, and kills it while it goes on; answers how many had come through by then. */
 async function writeUntilKilled(dataDir: string, writes: number, acknowledged: Acknowledged): Promise<number> {
-  const writer = spawn(process.execPath, [WRITER, dataDir], { stdio: ["ignore", "pipe", "inherit"] });
+  const writer = endWithTests(spawn(process.execPath, [WRITER, dataDir], { stdio: ["ignore", "pipe", "inherit"] }));
   const exited = once(writer, "exit");
   let count = 0;
   try {
