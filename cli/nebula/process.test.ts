@@ -5,6 +5,7 @@ import { cp, mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { endWithTests } from "../../common/testing/end-with-tests.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 
 const NEBULA = fileURLToPath(new URL("../nebula.js", import.meta.url));
@@ -108,7 +109,6 @@ describe("nebula as a process", function () {
 
   it("ends at once at a second signal", async () => {
     const script = `import { aborted, onStopSignal } from "${STOP_SIGNALS}";
-import { endWithTests } from "../../common/testing/end-with-tests.ts";
       aborted(onStopSignal(console.error)).then(() => console.log("asked"));
       setInterval(() => {}, 1000);
       console.log("up");`;
