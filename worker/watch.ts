@@ -7,7 +7,8 @@ import { GrpcChannel } from "../common/rpc/grpc-channel.ts";
 import { tlsChannel } from "../common/rpc/tls-channel.ts";
 import type { ServerUrl } from "../common/settings/settings.ts";
 import { type Report, ReportService } from "../gen/nebula/v1/report_pb.ts";
-import { isSecure, locateShards } from "./server-locator.ts";
+import { isSecure } from "./server-call.ts";
+import { locateShards } from "./server-locator.ts";
 import { attemptWatch, type WatchAnswer } from "./watch-attempt.ts";
 import { LatestEvents, type WatchEvent } from "./watch-events.ts";
 import {
