@@ -10,6 +10,7 @@ import { mergeConfig } from "../common/config/merge-config.ts";
 import type { MergedState } from "../common/config/merged-state.ts";
 import { createLog, silentLog } from "../common/log/log.ts";
 import { ConfigSchema } from "../gen/nebula/v1/config_pb.ts";
+import { type DeviceToken, restoreDeviceToken, storeDeviceToken } from "./device-token.ts";
 import { openLastGood } from "./last-good.ts";
 import { restoreMemory, storeMemory } from "./last-good-memory.ts";
 import { EMPTY_MEMORY, type KeptMemory } from "./memory.ts";
@@ -34,6 +35,12 @@ const memory: KeptMemory = {
   imageHistory: new Map([["web", [{ image: "docker.io/library/busybox:1", id: "sha256:1" }]]]),
 };
 
+const deviceToken: DeviceToken = {
+  deviceId: "device-7",
+  confirmed: { token: "t1", deviceGroup: "shop", since: 1_700_000_000_000 },
+  pending: { kind: "rotating", secret: "t2" },
+};
+
 describe("what a worker keeps on disk", () => {
   let folder = "";
   beforeEach(async () => {
@@ -43,12 +50,17 @@ describe("what a worker keeps on disk", () => {
 
   it("is there at the next start", async () => {
     const first = await openLastGood(join(folder, "new", "data"), silentLog);
-    assert.deepEqual(first.loaded, { config: undefined, memory: undefined, deviceId: undefined });
+    assert.deepEqual(first.loaded, { config: undefined, memory: undefined, deviceId: undefined, deviceToken: undefined });
     const state = stateOf(7n);
-    for (const outcome of [await first.saveConfig({ state, etag: "e7" }), await first.saveMemory(memory), await first.saveDeviceId("device-7")])
+    for (const outcome of [
+      await first.saveConfig({ state, etag: "e7" }),
+      await first.saveMemory(memory),
+      await first.saveDeviceId("device-7"),
+      await first.saveDeviceToken(deviceToken),
+    ])
       assert.deepEqual(outcome, { kind: "saved" });
     const { loaded } = await openLastGood(join(folder, "new", "data"), silentLog);
-    assert.deepEqual(loaded, { config: { state, etag: "e7" }, memory, deviceId: "device-7" });
+    assert.deepEqual(loaded, { config: { state, etag: "e7" }, memory, deviceId: "device-7", deviceToken });
   });
 
   it("can be read by its owner alone, and leaves nothing else behind", async () => {
@@ -114,7 +126,7 @@ describe("what a worker keeps on disk", () => {
   it("is not saved in a folder that cannot be written, which is told and ends nothing", async () => {
     await writeFile(join(folder, "file"), "");
     const lastGood = await openLastGood(join(folder, "file", "data"), silentLog);
-    assert.deepEqual(lastGood.loaded, { config: undefined, memory: undefined, deviceId: undefined });
+    assert.deepEqual(lastGood.loaded, { config: undefined, memory: undefined, deviceId: undefined, deviceToken: undefined });
     const outcome = await lastGood.saveConfig({ state: stateOf(1n), etag: "" });
     assert.ok(outcome.kind === "not_saved" && outcome.reason !== "" && !outcome.reason.includes("s3cret"));
     assert.equal(lastGood.failure, outcome.reason);
@@ -197,5 +209,26 @@ describe("the kept memory", () => {
         restoreMemory({ pulled: [[value, value], value], adopted: value, pruned: value, imageHistory: [["a", value]] });
       }),
     );
+  });
+});
+
+describe("the kept device token", () => {
+  const text = fc.string();
+  const confirmed = fc.option(fc.record({ token: text, deviceGroup: text, since: fc.nat() }), { nil: undefined });
+  const pending = fc.option(fc.record({ kind: fc.constantFrom("enrolling" as const, "rotating" as const), secret: text }), { nil: undefined });
+  const kept = fc
+    .record({ deviceId: text, confirmed, pending })
+    .filter((token) => token.confirmed !== undefined || token.pending?.kind !== "rotating");
+
+  it("comes back from JSON as it was", () => {
+    fc.assert(
+      fc.property(kept, (value) => assert.deepEqual(restoreDeviceToken(JSON.parse(JSON.stringify(storeDeviceToken(value)))), structuredClone(value))),
+    );
+  });
+
+  it("is none where a part of it makes no sense", () => {
+    for (const damaged of [null, 7, {}, { deviceId: "d", confirmed: {} }, { deviceId: "d", pending: { kind: "rotating", secret: "s" } }])
+      assert.equal(restoreDeviceToken(damaged), undefined);
+    fc.assert(fc.property(fc.jsonValue(), (value) => void restoreDeviceToken({ deviceId: "d", confirmed: value, pending: value })));
   });
 });

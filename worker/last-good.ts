@@ -4,6 +4,7 @@ import type { MergedState } from "../common/config/merged-state.ts";
 import { restoreMergedState, storeMergedState } from "../common/config/stored-merged-state.ts";
 import { messageOf } from "../common/errors/nebula-error.ts";
 import type { Log } from "../common/log/log.ts";
+import { type DeviceToken, restoreDeviceToken, storeDeviceToken } from "./device-token.ts";
 import { LastGoodFile, type SaveOutcome } from "./last-good-file.ts";
 import { restoreMemory, storeMemory } from "./last-good-memory.ts";
 import type { KeptMemory } from "./memory.ts";
@@ -16,6 +17,7 @@ export type Loaded = Readonly<{
   config: LastGoodConfig | undefined;
   memory: KeptMemory | undefined;
   deviceId: string | undefined;
+  deviceToken: DeviceToken | undefined;
 }>;
 
 /** What a worker keeps in its data folder, each in a file of its own: a config changes seldom, what is remembered of pulls often. */
@@ -27,6 +29,7 @@ export interface LastGood {
   saveConfig(config: LastGoodConfig): Promise<SaveOutcome>;
   saveMemory(memory: KeptMemory): Promise<SaveOutcome>;
   saveDeviceId(deviceId: string): Promise<SaveOutcome>;
+  saveDeviceToken(token: DeviceToken): Promise<SaveOutcome>;
   /** Tries again what could not be saved. */
   saveAgain(): Promise<SaveOutcome>;
 }
@@ -42,16 +45,18 @@ export async function openLastGood(folder: string, log: Log): Promise<LastGood> 
     config: new LastGoodFile(join(folder, "last-good.json")),
     memory: new LastGoodFile(join(folder, "memory.json")),
     deviceId: new LastGoodFile(join(folder, "device-id")),
+    deviceToken: new LastGoodFile(join(folder, "device-token.json")),
   };
   const loaded: Loaded = {
     config: await load(files.config, "last good config", log, (text) => readConfig(JSON.parse(text))),
     memory: await load(files.memory, "memory", log, (text) => readMemory(JSON.parse(text))),
     deviceId: await load(files.deviceId, "device id", log, (text) => text.trim() || undefined),
+    deviceToken: await load(files.deviceToken, "device token", log, (text) => readDeviceToken(JSON.parse(text))),
   };
   return new Folder(files, loaded);
 }
 
-type Files = Readonly<{ config: LastGoodFile; memory: LastGoodFile; deviceId: LastGoodFile }>;
+type Files = Readonly<Record<keyof Loaded, LastGoodFile>>;
 
 class Folder implements LastGood {
   readonly loaded: Loaded;
@@ -76,6 +81,10 @@ class Folder implements LastGood {
 
   saveDeviceId(deviceId: string): Promise<SaveOutcome> {
     return this.#files.deviceId.save(`${deviceId}\n`);
+  }
+
+  saveDeviceToken(token: DeviceToken): Promise<SaveOutcome> {
+    return this.#files.deviceToken.save(JSON.stringify({ format: 1, token: storeDeviceToken(token) }));
   }
 
   async saveAgain(): Promise<SaveOutcome> {
@@ -114,4 +123,9 @@ function readConfig(value: unknown): LastGoodConfig | undefined {
 function readMemory(value: unknown): KeptMemory | undefined {
   if (typeof value !== "object" || value === null || !("format" in value) || value.format !== 1 || !("memory" in value)) return undefined;
   return restoreMemory(value.memory);
+}
+
+function readDeviceToken(value: unknown): DeviceToken | undefined {
+  if (typeof value !== "object" || value === null || !("format" in value) || value.format !== 1 || !("token" in value)) return undefined;
+  return restoreDeviceToken(value.token);
 }
