@@ -1,5 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { invalidArgument, NebulaError } from "../../../common/errors/nebula-error.ts";
+import { fieldChanges } from "../../../common/resources/field-changes.ts";
 import { parseResourceFiles, type ResourceViolation, resourceViolationLine } from "../../../common/resources/parse-resources.ts";
 import { entityOf, type Resource } from "../../../common/resources/resource.ts";
 import { type BoundResource, bindResource, ifFound, inOrder, revisionOf, type WrittenResource } from "../apply/bound-resource.ts";
@@ -10,7 +11,6 @@ import type { Command } from "../command/command.ts";
 import type { CommandContext } from "../command/context.ts";
 import type { TextFlag } from "../command/flags.ts";
 import { appKind, cronJobKind } from "../entities/kind.ts";
-import { fieldChanges } from "../entities/resource-changes.ts";
 import { resourceJson } from "../entities/resource-json.ts";
 import { describeError } from "../errors/describe-error.ts";
 import { printWarnings } from "./entity-changes.ts";

@@ -1,5 +1,5 @@
+import { describeChange, fieldChanges } from "../../../common/resources/field-changes.ts";
 import { entityOf, type Resource } from "../../../common/resources/resource.ts";
-import { describeChange, fieldChanges } from "../entities/resource-changes.ts";
 import { resourceJson } from "../entities/resource-json.ts";
 import { printableLine } from "../output/printable.ts";
 

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import type { JsonObject } from "@bufbuild/protobuf";
-import { describeChange, fieldChanges } from "./resource-changes.ts";
+import { describeChange, fieldChanges } from "./field-changes.ts";
 
 function described(before: JsonObject, after: JsonObject): string[] {
   return fieldChanges(before, after).flatMap((change) => describeChange(change).map((line) => `${change.field} ${line}`));
