@@ -1,0 +1,76 @@
+import { strict as assert } from "node:assert";
+import { hash } from "node:crypto";
+import type { AccessStore, StoredEnrolment, UserGroupWrite, UserWrite } from "./access-store.ts";
+import type { Page } from "./config-store.ts";
+import type { PageRequest } from "./report-store.ts";
+
+/** The time of the samples, milliseconds since 1970. */
+export const NOW_MS = 1_700_000_000_000;
+
+/** As tokens are stored. */
+export function hashOf(token: string): string {
+  return hash("sha256", token);
+}
+
+/** A write of a user, with a token of its own, that takes it from `expected` to the next revision. */
+export function userWrite(name: string, expected: bigint, more: Partial<UserWrite> = {}): UserWrite {
+  return {
+    name,
+    expected,
+    revision: expected + 1n,
+    deleted: false,
+    passwordHash: `$argon2id$of-${name}`,
+    tokenHash: hashOf(`token of ${name}`),
+    changedAt: NOW_MS + Number(expected),
+    changedBy: "admin",
+    ...more,
+  };
+}
+
+export function groupWrite(name: string, expected: bigint, more: Partial<UserGroupWrite> = {}): UserGroupWrite {
+  return {
+    name,
+    expected,
+    revision: expected + 1n,
+    deleted: false,
+    body: Buffer.from(`${name}@${expected + 1n}`),
+    members: [],
+    changedAt: NOW_MS + Number(expected),
+    changedBy: "admin",
+    ...more,
+  };
+}
+
+/** An enrolment token into `shops`, for one device, valid for a day. */
+export function enrolment(id: string, more: Partial<StoredEnrolment> = {}): StoredEnrolment {
+  return {
+    id,
+    tokenHash: hashOf(`enrolment token ${id}`),
+    deviceGroup: "shops",
+    usesLeft: 1,
+    expiresAt: NOW_MS + 86_400_000,
+    createdAt: NOW_MS,
+    createdBy: "admin",
+    ...more,
+  };
+}
+
+export type EnrolCall = Parameters<AccessStore["enrol"]>[0];
+
+/** A device that comes in with the enrolment token `e1` and a token of its own. */
+export function device(deviceId: string, more: Partial<EnrolCall> = {}): EnrolCall {
+  return { deviceId, tokenHash: hashOf(`token of ${deviceId}`), enrolmentHash: enrolment("e1").tokenHash, nowMs: NOW_MS, ...more };
+}
+
+/** Every item of a list, read in pages of `limit`. */
+export async function readAll<T>(list: (page: PageRequest) => Promise<Page<T>>, limit: number): Promise<T[]> {
+  const items: T[] = [];
+  for (let after: string | undefined; ; ) {
+    const page = await list(after === undefined ? { limit } : { limit, after });
+    assert.ok(page.items.length <= limit, `a page of ${page.items.length}`);
+    items.push(...page.items);
+    if (page.next === undefined) return items;
+    assert.ok(page.items.length > 0, "an empty page that is not the last one");
+    after = page.next;
+  }
+}
