@@ -17,6 +17,7 @@ import { openSqliteReportStore } from "../common/storage/sqlite/report-store.ts"
 import { sampleReport } from "../common/testing/sample-report.ts";
 import { type Device, ListDevicesRequestSchema } from "../gen/nebula/v1/device_pb.ts";
 import { ListReportsRequestSchema, ListReportsResponseSchema, type Report, SubmitReportsRequestSchema } from "../gen/nebula/v1/report_pb.ts";
+import { ADMIN_RIGHTS } from "../manager/access/rights.ts";
 import type { CallContext } from "../manager/rpc/call-context.ts";
 import { createDeviceServiceHandlers } from "../manager/services/device-service.ts";
 import { createReportServiceHandlers } from "../manager/services/report-service.ts";
@@ -24,7 +25,7 @@ import { startReporter } from "../reporter/main.ts";
 
 const SKEW_MS = 10_000;
 const context: CallContext = {
-  principal: { kind: "user", name: "admin", admin: true },
+  principal: { kind: "user", name: "admin", rights: ADMIN_RIGHTS },
   signal: new AbortController().signal,
   peer: "127.0.0.1",
   requestId: "test",

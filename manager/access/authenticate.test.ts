@@ -3,10 +3,11 @@ import fc from "fast-check";
 import { FORWARDED_FOR_HEADER, PART_TOKEN_HEADER, partToken } from "../../common/access/part-token.ts";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
 import { type Authenticate, createAuthenticate } from "./authenticate.ts";
+import { ADMIN_RIGHTS } from "./rights.ts";
 
 const CLUSTER_KEY = "key";
 const ADMIN = { user: "admin", password: "päss:word", token: "t0ken" };
-const LOCAL = { kind: "user", name: "admin", admin: true };
+const LOCAL = { kind: "user", name: "admin", rights: ADMIN_RIGHTS };
 
 function authenticator(options: { enabled?: boolean; token?: string | undefined } = {}): Authenticate {
   const token = "token" in options ? options.token : ADMIN.token;

@@ -3,6 +3,7 @@ import { FORWARDED_FOR_HEADER, PART_TOKEN_HEADER, partToken } from "../../common
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Principal } from "../rpc/call-context.ts";
 import { type Credential, credentialFrom } from "./credential-header.ts";
+import { ADMIN_RIGHTS } from "./rights.ts";
 import { VerifiedCredentials } from "./verified-credentials.ts";
 
 /** Who calls, and from where. */
@@ -45,7 +46,7 @@ export function createAuthenticate({ enabled, clusterKey, admin }: AuthenticateO
     token: admin.token === undefined || admin.token === "" ? undefined : digest(admin.token),
     part: digest(partToken(clusterKey)),
   };
-  const localAdmin: Principal = { kind: "user", name: admin.user, admin: true };
+  const localAdmin: Principal = { kind: "user", name: admin.user, rights: ADMIN_RIGHTS };
   const part: Principal = { kind: "part" };
   const verified = new VerifiedCredentials(KEPT_CREDENTIALS);
 

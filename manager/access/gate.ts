@@ -5,6 +5,7 @@ import { pathOf } from "../../common/rpc/service-definition.ts";
 import type { Authenticate, Caller, CallHeaders, Seen } from "./authenticate.ts";
 import { type MethodRule, ruleOf } from "./method-table.ts";
 import { permit } from "./permit.ts";
+import { NO_RIGHTS } from "./rights.ts";
 
 /**
  * Lets a call in; throws, or rejects with, `unauthenticated` or `permission_denied`. Answers at once where Authenticate does. `request` is undefined for a
@@ -12,7 +13,7 @@ import { permit } from "./permit.ts";
  */
 export type Gate = (method: DescMethod, request: Message | undefined, headers: CallHeaders, peer: string, seen?: Seen) => Caller | Promise<Caller>;
 
-const NOBODY: Caller["principal"] = { kind: "user", name: "", admin: false };
+const NOBODY: Caller["principal"] = { kind: "user", name: "", rights: NO_RIGHTS };
 
 /** The one way into every method: who calls, then what the method table says. */
 export function createGate(authenticate: Authenticate): Gate {
@@ -38,7 +39,7 @@ function permitBy(
 ): void {
   switch (rule.kind) {
     case "stream":
-      permit(principal, { kind: "login" }, false);
+      permit(principal, { kind: "credential" }, false);
       return;
     case "guarded":
       if (request === undefined) throw new NebulaError("invalid_argument", `${pathOf(method)} takes one request`);

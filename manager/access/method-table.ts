@@ -19,15 +19,21 @@ import { UserService } from "../../gen/nebula/v1/user_pb.ts";
 
 /** What one call needs. */
 export type Need = Readonly<
-  /** Any valid credential. */
+  /** Any valid credential: it tells nothing that is not public. */
+  | { kind: "credential" }
+  /** Any user. */
   | { kind: "login" }
+  /** Any user or device. */
+  | { kind: "member" }
   /** `ro` on the entity. */
   | { kind: "read"; entity: EntityKey }
   /** `rw` on the entity. */
   | { kind: "write"; entity: EntityKey }
   /** `rw` or pruning_allowed on the device_group. */
   | { kind: "prune"; deviceGroup: string }
-  /** To be one of the devices named, or `ro` on the groups of all. */
+  /** `ro` on the device_group, or to be a device of it. */
+  | { kind: "config"; deviceGroup: string }
+  /** To be the one device that is named, or `ro` on the groups of all. */
   | { kind: "device"; devices: readonly Readonly<{ deviceGroup: string; deviceId: string }>[] }
   /** Any user: the handler shows, or changes, only what the caller may. */
   | { kind: "filtered" }
@@ -107,7 +113,7 @@ const deviceGroup: RulesOf<typeof DeviceGroupService> = {
 };
 
 const config: RulesOf<typeof ConfigService> = {
-  getConfig: needs((request) => read("device_group", request.deviceGroup)),
+  getConfig: needs(({ deviceGroup }) => ({ kind: "config", deviceGroup })),
   watchConfig: needsOrPart(({ deviceGroup, deviceId }) => ({ kind: "device", devices: [{ deviceGroup, deviceId }] })),
 };
 
@@ -151,7 +157,7 @@ const access: RulesOf<typeof AccessService> = {
 };
 
 const audit: RulesOf<typeof AuditService> = { listAuditEntries: admin };
-const shard: RulesOf<typeof ShardService> = { getShardMap: needsOrPart(() => ({ kind: "login" })) };
+const shard: RulesOf<typeof ShardService> = { getShardMap: needsOrPart(() => ({ kind: "member" })) };
 const status: RulesOf<typeof StatusService> = { getStatus: login };
 const health: RulesOf<typeof Health> = { check: open, watch: open, list: open };
 const reflection: RulesOf<typeof ServerReflection> = { serverReflectionInfo: stream };

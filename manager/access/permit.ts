@@ -2,35 +2,107 @@ import { assertNever } from "../../common/errors/assert-never.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Principal } from "../rpc/call-context.ts";
 import type { Need } from "./method-table.ts";
+import { mayPrune, mayRead, mayWrite, type Rights } from "./rights.ts";
 
-/** Throws `permission_denied`, saying what was missing, unless the principal has what the call needs. */
+/**
+ * Throws `permission_denied`, saying what was missing, unless the principal has what the call needs.
+ * @param partMay whether the part token alone is enough
+ */
 export function permit(principal: Principal, need: Need, partMay: boolean): void {
   switch (principal.kind) {
     case "user":
-      if (principal.admin || need.kind === "login") return;
-      throw new NebulaError("permission_denied", `${principal.name} may not do this: it needs ${wanted(need)}`);
+      if (userMay(principal.rights, need)) return;
+      throw denied(`${principal.name} may not do this: it needs ${wanted(need)}`);
+    case "device":
+      if (deviceMay(principal, need)) return;
+      throw denied(
+        `the token of the device ${principal.deviceId} is for itself, in the device_group ${principal.deviceGroup}: this needs ${wanted(need)}`,
+      );
+    case "enrolment":
+      if (need.kind === "enroll" || need.kind === "credential") return;
+      throw denied(`an enrolment token is for EnrollDevice alone: this needs ${wanted(need)}`);
     case "part":
       if (partMay) return;
-      throw new NebulaError("permission_denied", "the part token alone does not do for this call: pass the caller's authorization header on");
+      throw denied("the part token alone does not do for this call: pass the caller's authorization header on");
     default:
       assertNever(principal);
   }
 }
 
+function denied(message: string): NebulaError {
+  return new NebulaError("permission_denied", message);
+}
+
+function userMay(rights: Rights, need: Need): boolean {
+  switch (need.kind) {
+    case "credential":
+    case "login":
+    case "member":
+    case "filtered":
+      return true;
+    case "read":
+      return mayRead(rights, need.entity);
+    case "write":
+      return mayWrite(rights, need.entity);
+    case "prune":
+      return mayPrune(rights, need.deviceGroup);
+    case "config":
+      return mayRead(rights, { kind: "device_group", name: need.deviceGroup });
+    case "device":
+      return need.devices.every(({ deviceGroup }) => mayRead(rights, { kind: "device_group", name: deviceGroup }));
+    case "admin":
+      return rights.admin;
+    case "enroll":
+    case "own_device":
+      return false; // not even an admin: it is said of the credential itself
+    default:
+      return assertNever(need);
+  }
+}
+
+function deviceMay(self: Readonly<{ deviceId: string; deviceGroup: string }>, need: Need): boolean {
+  switch (need.kind) {
+    case "credential":
+    case "member":
+    case "own_device":
+      return true;
+    case "config":
+      return need.deviceGroup === self.deviceGroup;
+    case "device":
+      return need.devices.every(({ deviceId, deviceGroup }) => deviceId === self.deviceId && deviceGroup === self.deviceGroup);
+    case "login":
+    case "read":
+    case "write":
+    case "prune":
+    case "filtered":
+    case "admin":
+    case "enroll":
+      return false;
+    default:
+      return assertNever(need);
+  }
+}
+
 function wanted(need: Need): string {
   switch (need.kind) {
-    case "login":
+    case "credential":
       return "a valid credential";
+    case "login":
+      return "a user";
+    case "member":
+      return "a user, or a device's own token";
     case "read":
       return `ro on the ${need.entity.kind} ${need.entity.name}`;
     case "write":
       return `rw on the ${need.entity.kind} ${need.entity.name}`;
     case "prune":
-      return `pruning_allowed on the device_group ${need.deviceGroup}`;
+      return `rw, or ro with pruning_allowed, on the device_group ${need.deviceGroup}`;
+    case "config":
+      return `ro on the device_group ${need.deviceGroup}, or the token of a device of it`;
     case "device":
       return `the device's own token, or ro on the device_group ${need.devices[0]?.deviceGroup ?? ""}`;
     case "filtered":
-      return "permissions of some user_group";
+      return "a user";
     case "admin":
       return "an admin";
     case "enroll":

@@ -13,7 +13,7 @@ export function checkMinimums({ minRevision, minPruneId }: Minimums, principal: 
     ["min_revision", minRevision],
     ["min_prune_id", minPruneId],
   ] as const;
-  const isAdmin = principal.kind === "user" && principal.admin;
+  const isAdmin = principal.kind === "user" && principal.rights.admin;
   const violations = given.flatMap(([field, value]): Violation[] => {
     if (value === undefined) return [];
     if (!isAdmin) throw new NebulaError("permission_denied", `${field} is for imports by admins: leave it out, or log in as one`);

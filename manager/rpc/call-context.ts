@@ -1,9 +1,15 @@
 import type { DescMethod, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import { assertNever } from "../../common/errors/assert-never.ts";
+import type { Rights } from "../access/rights.ts";
 
 /** Who calls. */
 export type Principal = Readonly<
   /** A user; the local admin is one. */
-  | { kind: "user"; name: string; admin: boolean }
+  | { kind: "user"; name: string; rights: Rights }
+  /** A device with a token of its own. `tokenHash`: SHA-256 of the token, 64 hexadecimal digits. */
+  | { kind: "device"; deviceId: string; deviceGroup: string; tokenHash: string }
+  /** Whoever comes with an enrolment token; it may be used up or expired: the store has the last word when a device is taken in. */
+  | { kind: "enrolment"; tokenHash: string; deviceGroup: string }
   /** A part of this cluster that knows the cluster key, without a user behind it. */
   | { kind: "part" }
 >;
@@ -43,7 +49,18 @@ type UnaryMethodNames<S extends DescService> = {
 /** The unary methods of a service; server streams (WatchConfig) are served by the watch hub. They throw NebulaErrors. */
 export type ServiceHandlers<S extends DescService> = { [Name in UnaryMethodNames<S>]: UnaryHandler<S["method"][Name]> };
 
-/** The name that goes into the history. */
+/** The name that goes into the history, the audit log and the log. */
 export function nameOf(principal: Principal): string {
-  return principal.kind === "user" ? principal.name : "nebula";
+  switch (principal.kind) {
+    case "user":
+      return principal.name;
+    case "device":
+      return `device/${principal.deviceId}`;
+    case "enrolment":
+      return `enrolment/${principal.deviceGroup}`;
+    case "part":
+      return "nebula";
+    default:
+      return assertNever(principal);
+  }
 }

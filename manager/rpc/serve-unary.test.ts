@@ -8,6 +8,7 @@ import { GrpcChannel } from "../../common/rpc/grpc-channel.ts";
 import { serviceDefinition } from "../../common/rpc/service-definition.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
+import { ADMIN_RIGHTS } from "../access/rights.ts";
 import type { CallContext } from "./call-context.ts";
 import { createRpcMetrics } from "./rpc-metrics.ts";
 import { serveUnary } from "./serve-unary.ts";
@@ -15,7 +16,7 @@ import { serveUnary } from "./serve-unary.ts";
 /** A server whose one method does what the test says. */
 async function serve(handler: (context: CallContext) => Promise<{ version?: string }>) {
   const registry = new Registry();
-  const gate = async () => ({ principal: { kind: "user", name: "u", admin: true } as const, viaPart: false, peer: "from" });
+  const gate = async () => ({ principal: { kind: "user", name: "u", rights: ADMIN_RIGHTS } as const, viaPart: false, peer: "from" });
   const deps = { gate, metrics: createRpcMetrics(registry), clock: systemClock, log: silentLog };
   const server = new Server({ "grpc.enable_channelz": 0 });
   server.addService(serviceDefinition(StatusService), {
@@ -47,7 +48,7 @@ describe("unary calls", () => {
     });
     assert.equal((await server.call({ headers: { "x-request-id": "mine-1" } })).version, "v");
     await server.call({ headers: { "x-request-id": "no id: spaces" } });
-    assert.deepEqual([seen[0]?.requestId, seen[0]?.peer, seen[0]?.principal], ["mine-1", "from", { kind: "user", name: "u", admin: true }]);
+    assert.deepEqual([seen[0]?.requestId, seen[0]?.peer, seen[0]?.principal], ["mine-1", "from", { kind: "user", name: "u", rights: ADMIN_RIGHTS }]);
     assert.match(seen[1]?.requestId ?? "", /^[A-Za-z0-9_-]{12}$/);
   });
 

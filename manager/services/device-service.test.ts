@@ -6,11 +6,12 @@ import { openSqliteReportStore } from "../../common/storage/sqlite/report-store.
 import { sampleReport } from "../../common/testing/sample-report.ts";
 import { DeleteDeviceRequestSchema, DeviceSchema, GetDeviceRequestSchema, ListDevicesRequestSchema } from "../../gen/nebula/v1/device_pb.ts";
 import { TargetState } from "../../gen/nebula/v1/report_pb.ts";
+import { ADMIN_RIGHTS } from "../access/rights.ts";
 import type { CallContext } from "../rpc/call-context.ts";
 import { createDeviceServiceHandlers } from "./device-service.ts";
 
 const context: CallContext = {
-  principal: { kind: "user", name: "admin", admin: true },
+  principal: { kind: "user", name: "admin", rights: ADMIN_RIGHTS },
   signal: new AbortController().signal,
   peer: "127.0.0.1",
   requestId: "test",

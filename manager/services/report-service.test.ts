@@ -14,11 +14,12 @@ import {
   SubmitReportsRequestSchema,
   TargetState,
 } from "../../gen/nebula/v1/report_pb.ts";
+import { ADMIN_RIGHTS } from "../access/rights.ts";
 import type { CallContext } from "../rpc/call-context.ts";
 import { createReportServiceHandlers } from "./report-service.ts";
 
 const context: CallContext = {
-  principal: { kind: "user", name: "admin", admin: true },
+  principal: { kind: "user", name: "admin", rights: ADMIN_RIGHTS },
   signal: new AbortController().signal,
   peer: "127.0.0.1",
   requestId: "test",

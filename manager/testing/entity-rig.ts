@@ -5,6 +5,7 @@ import { createMemoryFeed } from "../../common/feed/memory-feed.ts";
 import { silentLog } from "../../common/log/log.ts";
 import type { ConfigStore, EntityKey } from "../../common/storage/config-store.ts";
 import { openSqliteConfigStore } from "../../common/storage/sqlite/config-store.ts";
+import { ADMIN_RIGHTS, NO_RIGHTS } from "../access/rights.ts";
 import type { EntityDeps } from "../entities/write-entity.ts";
 import type { CallContext } from "../rpc/call-context.ts";
 import { createAppServiceHandlers } from "../services/app-service.ts";
@@ -66,5 +67,5 @@ export function callOf(
     changed = () => {},
   }: { admin?: boolean; signal?: AbortSignal; changed?: CallContext["changed"] } = {},
 ): CallContext {
-  return { principal: { kind: "user", name, admin }, signal, peer: "test", requestId: "r", changed };
+  return { principal: { kind: "user", name, rights: admin ? ADMIN_RIGHTS : NO_RIGHTS }, signal, peer: "test", requestId: "r", changed };
 }
