@@ -149,9 +149,11 @@ export function describeAccessStore(driver: string, open: OpenAccessStore): void
     });
 
     describe("enrolment tokens", () => {
-      it("reads back what was made, by the token's hash", async () => {
+      it("reads back what was made, by the token's hash and by id", async () => {
         await store.createEnrolment(enrolment("e1"));
         assert.deepEqual(await store.enrolmentByTokenHash(enrolment("e1").tokenHash), enrolment("e1"));
+        assert.deepEqual(await store.enrolment("e1"), enrolment("e1"));
+        assert.equal(await store.enrolment("e2"), undefined);
         for (const hash of ["", hashOf("other")]) assert.equal(await store.enrolmentByTokenHash(hash), undefined);
         await assert.rejects(store.createEnrolment({ ...enrolment("e1"), tokenHash: hashOf("new") }), (error) =>
           isNebulaError(error, "already_exists"),

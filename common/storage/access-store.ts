@@ -120,6 +120,8 @@ export interface AccessStore extends AsyncDisposable {
 
   createEnrolment(enrolment: StoredEnrolment): Promise<void>;
   enrolmentByTokenHash(tokenHash: string): Promise<StoredEnrolment | undefined>;
+  /** By its id, also one that is used up or has expired. */
+  enrolment(id: string): Promise<StoredEnrolment | undefined>;
   /** Those that are valid at `nowMs`, newest first. */
   listEnrolments(filter: { deviceGroup?: string; nowMs: number }, page: PageRequest): Promise<Page<StoredEnrolment>>;
   /** Ends one; false: there was none. */

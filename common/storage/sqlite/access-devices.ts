@@ -9,6 +9,7 @@ const DEVICE = "d.device_id, d.device_group, d.token_hash, d.next_hash, d.enrolm
 type DeviceMethods =
   | "createEnrolment"
   | "enrolmentByTokenHash"
+  | "enrolment"
   | "listEnrolments"
   | "revokeEnrolment"
   | "enrol"
@@ -65,6 +66,10 @@ export function createAccessDevices(database: AccessDatabase): Pick<AccessStore,
 
     async enrolmentByTokenHash(tokenHash) {
       return attempt("read an enrolment token", () => readEnrolmentByToken(tokenHash));
+    },
+
+    async enrolment(id) {
+      return attempt("read an enrolment token", () => optional(selectEnrolment.get(id), enrolmentOf));
     },
 
     async listEnrolments({ deviceGroup, nowMs }, { after, limit }) {
