@@ -19,6 +19,7 @@ import { formatAddress } from "../common/settings/parse-listen-address.ts";
 import type { Settings } from "../common/settings/settings.ts";
 import { createAuthenticate } from "./access/authenticate.ts";
 import { createGate } from "./access/gate.ts";
+import { createAudit } from "./audit/audit.ts";
 import { advertisedAddress } from "./listen/advertised-address.ts";
 import { Connections } from "./listen/connections.ts";
 import { LISTENERS_HERE, openListeners } from "./listen/listeners.ts";
@@ -88,7 +89,8 @@ export async function startManager({
     admin: { user: settings.admin.user, password: secrets.adminPassword, token: secrets.adminToken },
   });
   await using starting = new AsyncDisposableStack(); // what is open when a start fails
-  const rpc = { gate: createGate(authenticate), metrics: createRpcMetrics(registry), clock, log };
+  const audit = starting.use(createAudit({ accessStore: drivers.accessStore, clock, log, registry })); // closed last: every call is over by then
+  const rpc = { gate: createGate(authenticate), audit, metrics: createRpcMetrics(registry), clock, log };
   const connections = new Connections();
   const rawStreams = starting.use(new RawStreams(WATCH_PATH));
   let advertised = "";

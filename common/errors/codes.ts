@@ -30,3 +30,8 @@ export function codeOf(kind: ErrorKind): number {
 export function kindOf(code: number): ErrorKind {
   return KIND_OF_CODE.get(code) ?? FOREIGN_CODES[code] ?? "internal";
 }
+
+/** The name of a kind's code: PERMISSION_DENIED. */
+export function codeNameOf(kind: ErrorKind): string {
+  return kind === "conflict" ? "ABORTED" : kind.toUpperCase();
+}

@@ -121,8 +121,8 @@ export async function listEntities<E extends Entity>(
   return { entities: items.map((stored) => entityOf(type, stored)), nextPageToken: next ?? "" };
 }
 
-function requestOf(name: string, { principal, signal }: CallContext) {
-  return { name, by: nameOf(principal), signal };
+function requestOf(name: string, { principal, signal, changed }: CallContext) {
+  return { name, by: nameOf(principal), signal, changed };
 }
 
 function checkGiven<E extends Entity>(type: EntityType<E>, given: E | undefined): E {

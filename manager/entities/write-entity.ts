@@ -4,6 +4,7 @@ import type { ChangeFeed } from "../../common/feed/change-feed.ts";
 import type { Log } from "../../common/log/log.ts";
 import type { ConfigCache } from "../../common/storage/config-cache.ts";
 import type { ChangeAction, ConfigStore, EntityWrite, StoredEntity } from "../../common/storage/config-store.ts";
+import type { CallContext } from "../rpc/call-context.ts";
 import { type Entity, type EntityType, entityOf } from "./entity-type.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
 
@@ -26,6 +27,8 @@ export type WriteRequest = Readonly<{
   /** Who changes it. */
   by: string;
   signal: AbortSignal;
+  /** Told of the change, or that what is stored stays. */
+  changed: CallContext["changed"];
 }>;
 
 /** What is stored now: its newest revision, a tombstone included, and the entity unless it is deleted. */
@@ -72,7 +75,7 @@ export class EntityWriter<E extends Entity> {
         if (current.entity !== undefined) checkRevision(this.type.kind, request, current.entity.revision);
         const planned = await plan(current);
         const write = this.#writeOf(request, current, planned);
-        if (write === undefined) return { entity: present(current.entity), wrote: false };
+        if (write === undefined) return this.#kept(present(current.entity), request);
         const outcome = await this.deps.configStore.write(write);
         if (outcome.kind === "written") return this.#written(write, request);
         found = outcome.revision;
@@ -103,8 +106,15 @@ export class EntityWriter<E extends Entity> {
     };
   }
 
-  #written(write: EntityWrite, { signal: _, ...request }: WriteRequest): Written<E> {
-    const { kind, name, revision, action } = write;
+  #kept(entity: E, { name, changed }: WriteRequest): Written<E> {
+    const { revision } = entity;
+    changed({ kind: this.type.kind, name, revisionBefore: revision, revisionAfter: revision, detail: "nothing differs" });
+    return { entity, wrote: false };
+  }
+
+  #written(write: EntityWrite, request: WriteRequest): Written<E> {
+    const { kind, name, expected, revision, action } = write;
+    request.changed({ kind, name, revisionBefore: expected, revisionAfter: revision, detail: action });
     this.deps.configCache.told({ kind, name }, revision); // 3
     void this.deps.changeFeed.publish({ kind: "entity", entity: { kind, name }, revision }); // never rejects, and no answer waits for a hint
     this.deps.log.info({ kind, name, revision: String(revision), action, by: request.by }, "entity changed");

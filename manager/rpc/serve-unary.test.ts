@@ -9,6 +9,7 @@ import { serviceDefinition } from "../../common/rpc/service-definition.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
 import { ADMIN_RIGHTS } from "../access/rights.ts";
+import { keepAudit } from "../testing/kept-audit.ts";
 import type { CallContext } from "./call-context.ts";
 import { createRpcMetrics } from "./rpc-metrics.ts";
 import { serveUnary } from "./serve-unary.ts";
@@ -17,7 +18,8 @@ import { serveUnary } from "./serve-unary.ts";
 async function serve(handler: (context: CallContext) => Promise<{ version?: string }>) {
   const registry = new Registry();
   const gate = async () => ({ principal: { kind: "user", name: "u", rights: ADMIN_RIGHTS } as const, viaPart: false, peer: "from" });
-  const deps = { gate, metrics: createRpcMetrics(registry), clock: systemClock, log: silentLog };
+  const { audit } = keepAudit();
+  const deps = { gate, audit, metrics: createRpcMetrics(registry), clock: systemClock, log: silentLog };
   const server = new Server({ "grpc.enable_channelz": 0 });
   server.addService(serviceDefinition(StatusService), {
     getStatus: serveUnary(StatusService.method.getStatus, (_request, context) => handler(context), deps),

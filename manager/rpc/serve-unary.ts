@@ -7,6 +7,8 @@ import type { Log } from "../../common/log/log.ts";
 import { REQUEST_ID_HEADER, requestIdFrom } from "../../common/rpc/request-id.ts";
 import { decoded, pathOf, Undecodable } from "../../common/rpc/service-definition.ts";
 import type { Gate } from "../access/gate.ts";
+import type { Audit } from "../audit/audit.ts";
+import type { CallRecord } from "../audit/call-record.ts";
 import { asNebulaError } from "./as-nebula-error.ts";
 import type { CallContext } from "./call-context.ts";
 import { callHeaders } from "./call-headers.ts";
@@ -16,31 +18,40 @@ import type { RpcMetrics } from "./rpc-metrics.ts";
 /** A handler of any unary method. Its request is of the method's input, which the decoder guarantees; hence the bivariant parameter. */
 export type AnyUnaryHandler = { handle(request: Message, context: CallContext): Promise<MessageInitShape<DescMessage>> }["handle"];
 
-export type RpcDeps = Readonly<{ gate: Gate; metrics: RpcMetrics; clock: Clock; log: Log }>;
+export type RpcDeps = Readonly<{ gate: Gate; audit: Audit; metrics: RpcMetrics; clock: Clock; log: Log }>;
 
-/** The one way from grpc-js into every unary handler: decode, let in, handle, and turn what was thrown into a status. */
-export function serveUnary(method: DescMethod, handler: AnyUnaryHandler, { gate, metrics, clock, log }: RpcDeps): handleUnaryCall<unknown, unknown> {
+/** The one way from grpc-js into every unary handler: decode, let in, handle, and turn what was thrown into a status. What the audit log is to have of it is stored before the answer. */
+export function serveUnary(
+  method: DescMethod,
+  handler: AnyUnaryHandler,
+  { gate, audit, metrics, clock, log }: RpcDeps,
+): handleUnaryCall<unknown, unknown> {
   const path = pathOf(method);
 
-  async function answer(call: ServerUnaryCall<unknown, unknown>, requestId: string, signal: AbortSignal): Promise<Message> {
+  async function answer(call: ServerUnaryCall<unknown, unknown>, record: CallRecord, requestId: string, signal: AbortSignal): Promise<Message> {
     const request = decoded(method.input, call.request);
     if (request instanceof Undecodable) throw new NebulaError("invalid_argument", `the request is no ${method.input.typeName}: ${request.reason}`);
-    const { principal, peer } = await gate(method, request, callHeaders(call.metadata), call.getPeer());
-    return create(method.output, await handler(request, { principal, signal, peer, requestId, changed: () => {} }));
+    record.asked(request);
+    const { principal, peer } = await gate(method, request, callHeaders(call.metadata), call.getPeer(), record.seen);
+    const response = create(method.output, await handler(request, { principal, signal, peer, requestId, changed: record.changed }));
+    await record.ended();
+    return response;
   }
 
   return (call, callback) => {
     const started = clock.monotonic();
     const requestId = requestIdFrom(callHeaders(call.metadata).header(REQUEST_ID_HEADER));
+    const record = audit.begin(method, { peer: call.getPeer(), requestId });
     const gone = new AbortController();
     call.on("cancelled", () => gone.abort(new NebulaError("cancelled", "the caller went away, or its deadline passed")));
-    answer(call, requestId, gone.signal).then(
+    answer(call, record, requestId, gone.signal).then(
       (response) => {
         metrics.ended(path, 0, (clock.monotonic() - started) / 1000);
         callback(null, response);
       },
-      (thrown) => {
+      async (thrown) => {
         const error = asNebulaError(gone.signal.aborted ? gone.signal.reason : thrown, { method: path, requestId }, log);
+        await record.ended(error);
         metrics.ended(path, codeOf(error.kind), (clock.monotonic() - started) / 1000);
         callback(errorStatus(error));
       },

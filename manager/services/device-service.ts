@@ -32,9 +32,10 @@ export function createDeviceServiceHandlers({ reportStore, log }: DeviceServiceP
       return { devices: [...items], nextPageToken: next ?? "" };
     },
 
-    async deleteDevice({ deviceId }, { principal, requestId }) {
+    async deleteDevice({ deviceId }, { principal, requestId, changed }) {
       checkDeviceId(deviceId);
       if (!(await reportStore.deleteDevice(deviceId))) throw unknownDevice(deviceId);
+      changed({ kind: "device", name: deviceId, detail: "its newest status was forgotten" });
       log.info({ deviceId, by: nameOf(principal), requestId }, "device forgotten");
       return {};
     },

@@ -14,15 +14,23 @@ import type { ReflectionIndex } from "./reflection-index.ts";
 type Call = ServerDuplexStream<unknown, unknown>;
 
 /** Serves server reflection to whoever has a credential. v1 and v1alpha are the same bytes under two names: all are answered as v1's. */
-export function serveReflection(method: DescMethod, index: ReflectionIndex, { gate, metrics, log }: Omit<RpcDeps, "clock">): (call: Call) => void {
+export function serveReflection(
+  method: DescMethod,
+  index: ReflectionIndex,
+  { gate, audit, metrics, log }: Omit<RpcDeps, "clock">,
+): (call: Call) => void {
   const path = pathOf(method);
 
   async function open(call: Call): Promise<void> {
     const headers = callHeaders(call.metadata);
+    const requestId = requestIdFrom(headers.header(REQUEST_ID_HEADER));
+    const record = audit.begin(method, { peer: call.getPeer(), requestId });
     try {
-      await gate(method, undefined, headers, call.getPeer());
+      await gate(method, undefined, headers, call.getPeer(), record.seen);
     } catch (thrown) {
-      fail(call, asNebulaError(thrown, { method: path, requestId: requestIdFrom(headers.header(REQUEST_ID_HEADER)) }, log));
+      const error = asNebulaError(thrown, { method: path, requestId }, log);
+      void record.ended(error); // a failed login leaves an entry
+      fail(call, error);
       return;
     }
     metrics.ended(path, 0);

@@ -27,6 +27,7 @@ import { serveWatch, WATCH_PATH } from "../watch/serve-watch.ts";
 import { watchInterceptor } from "../watch/watch-call.ts";
 import { WatchHub } from "../watch/watch-hub.ts";
 import { createWatchMetrics } from "../watch/watch-metrics.ts";
+import { keepAudit } from "./kept-audit.ts";
 
 export const RIG_CLUSTER_KEY = "cluster key of a test";
 
@@ -138,7 +139,7 @@ export async function startWatchRig(options: RigOptions = {}): Promise<WatchRig>
   const gate = createGate(createAuthenticate({ enabled: false, clusterKey: RIG_CLUSTER_KEY, admin }));
   const connections = new Connections();
   const rawStreams = stack.use(options.rawStreams ?? new RawStreams(WATCH_PATH));
-  const open = serveWatch({ hub, gate, connections, metrics: createRpcMetrics(registry), log });
+  const open = serveWatch({ hub, gate, audit: stack.use(keepAudit().audit), connections, metrics: createRpcMetrics(registry), log });
   const { server, injector } = createGrpcServer([{ service: ConfigService, methods: {} }], [watchInterceptor(WATCH_PATH, rawStreams, open)]);
   const listeners = await openListeners({ host: "127.0.0.1", port: 0 }, { listeners: 1, backlog: 100, log }, (socket) => {
     connections.add(socket);

@@ -1,0 +1,59 @@
+import type { DescMethod, Message } from "@bufbuild/protobuf";
+import { reflect } from "@bufbuild/protobuf/reflect";
+import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
+import { AppService } from "../../gen/nebula/v1/app_pb.ts";
+import { CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
+import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
+import { DeviceService } from "../../gen/nebula/v1/device_pb.ts";
+import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
+import { UserService } from "../../gen/nebula/v1/user_pb.ts";
+
+/** What a call is about. Empty: nothing in particular. */
+export type AuditSubject = Readonly<{ kind: string; name: string }>;
+
+/** A name longer than this is none, and is kept as far as it says what was tried, characters. */
+const LONGEST_NAME = 128;
+
+const KIND_OF_SERVICE: ReadonlyMap<unknown, string> = new Map<unknown, string>([
+  [AppService, "app"],
+  [CronJobService, "cron_job"],
+  [DeviceGroupService, "device_group"],
+  [UserService, "user"],
+  [UserGroupService, "user_group"],
+  [DeviceService, "device"],
+  [AccessService, "device"],
+]);
+
+/** Of AccessService's methods those that are not about a device. */
+const ENROLMENT_METHODS: readonly DescMethod[] = [AccessService.method.createEnrolmentToken, AccessService.method.revokeEnrolmentToken];
+
+/** What a call is about as far as its request says: the entity that it names. The request may be anything that a caller could send. */
+export function subjectOf(method: DescMethod, request: Message | undefined): AuditSubject {
+  const kind = ENROLMENT_METHODS.includes(method) ? "enrolment_token" : (KIND_OF_SERVICE.get(method.parent) ?? "");
+  const name = kind === "" || request === undefined ? "" : nameIn(method, request, kind);
+  return { kind, name: cut(name, LONGEST_NAME) };
+}
+
+/** The text without what a terminal or a log might take for its own, no longer than `longest` characters. */
+export function cut(text: string, longest: number): string {
+  const plain = text.slice(0, longest).toWellFormed().replace(/\p{C}/gu, "\uFFFD");
+  return text.length > longest ? `${plain}...` : plain;
+}
+
+/** `name`, `device_id` or `id` of the request, or of the entity in it: app.name, user_group.name, ... */
+function nameIn(method: DescMethod, request: Message, kind: string): string {
+  const message = reflect(method.input, request);
+  for (const field of method.input.fields) {
+    if (field.fieldKind === "message" && field.name === kind) {
+      const name = field.message.fields.find((inner) => inner.name === "name");
+      if (name === undefined || !message.isSet(field)) return "";
+      return text(message.get(field).get(name));
+    }
+    if (field.fieldKind === "scalar" && (field.name === "name" || field.name === "device_id" || field.name === "id")) return text(message.get(field));
+  }
+  return "";
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}

@@ -1,0 +1,51 @@
+import type { DescMethod } from "@bufbuild/protobuf";
+import type { Registry } from "prom-client";
+import type { Clock } from "../../common/clock/clock.ts";
+import type { Log } from "../../common/log/log.ts";
+import type { AccessStore } from "../../common/storage/access-store.ts";
+import type { AuditEntry } from "../../gen/nebula/v1/audit_pb.ts";
+import { AuditQueue } from "./audit-queue.ts";
+import { CallRecord } from "./call-record.ts";
+import { RefusalFold } from "./refusal-fold.ts";
+
+/** How long equal refusals are counted together, milliseconds. */
+const FOLD_MS = 60_000;
+
+/** The audit log as calls see it. */
+export type Audit = {
+  /** Begins the record of one call. `peer`: address and port of the connection. */
+  begin(method: DescMethod, call: Readonly<{ peer: string; requestId: string }>): CallRecord;
+};
+
+export type RunningAudit = Audit & AsyncDisposable;
+
+export type AuditParts = Readonly<{ accessStore: Pick<AccessStore, "appendAudit">; clock: Clock; log: Log; registry: Registry }>;
+
+/** Opens the audit log. Disposing it stores what was counted and what waits; calls have to be over by then. */
+export function createAudit({ accessStore, clock, log, registry }: AuditParts): RunningAudit {
+  const queue = new AuditQueue({ store: accessStore, log, registry });
+  const fold = new RefusalFold();
+  const life = new AbortController();
+  let folding: Promise<void> = Promise.resolve();
+
+  async function foldFor(ms: number): Promise<void> {
+    await clock.sleep(ms, life.signal).catch(() => {}); // a stop ends the minute early
+    await Promise.all(fold.drain().map((entry) => queue.append(entry)));
+  }
+
+  function refused(refusal: AuditEntry): Promise<void> {
+    if (fold.empty) folding = foldFor(FOLD_MS);
+    const entry = fold.add(refusal);
+    return entry === undefined ? Promise.resolve() : queue.append(entry);
+  }
+
+  const sink = { recorded: (entry: AuditEntry) => queue.append(entry), refused, now: () => clock.now() };
+  return {
+    begin: (method, call) => new CallRecord(method, call, sink),
+    async [Symbol.asyncDispose]() {
+      life.abort();
+      await folding;
+      await queue.drained();
+    },
+  };
+}
