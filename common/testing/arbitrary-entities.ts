@@ -41,6 +41,10 @@ const envVars = map(
   text.filter((name) => name !== "" && !name.includes("=")),
   text,
 );
+const secretEnvVars = map(
+  text.filter((name) => !name.includes("=")).map((name) => `SECRET ${name}`),
+  text,
+);
 const path = fc.stringMatching(/^\/[a-z]{1,8}$/);
 const sometimes = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined, freq: 1 });
 
@@ -48,6 +52,7 @@ const containerFields = {
   dockerImage: fc.constantFrom("shop:1.5", "registry.example.com:5000/team/shop", `shop@sha256:${"a".repeat(64)}`),
   running: sometimes(fc.boolean()),
   envVars,
+  secretEnvVars,
   networks: fc.constantFrom<string[]>([], ["nebula"], ["host"], ["bridge", "backend"]),
   volumes: fc.uniqueArray(path, { maxLength: 3 }).map((paths) => paths.map((at) => `data${at.length}:${at}:ro`)),
   devices: fc.constantFrom<string[]>([], ["/dev/ttyUSB0"], ["/dev/a:/dev/b:rw"]),

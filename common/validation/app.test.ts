@@ -1,6 +1,8 @@
 import { strict as assert } from "node:assert";
 import { create, fromBinary, type MessageInitShape, toBinary, type UnknownEnum } from "@bufbuild/protobuf";
 import { type App, AppSchema, PortProtocol } from "../../gen/nebula/v1/app_pb.ts";
+import { sealValue } from "../secrets/seal-value.ts";
+import { deriveSecretKeys } from "../secrets/secret-keys.ts";
 import { validateApp } from "./app.ts";
 import { normaliseApp } from "./normal-form.ts";
 
@@ -24,6 +26,7 @@ const accepted: Readonly<Record<string, Fields>> = {
   "a share of the cores": { containersPer: { per: { case: "cpu", value: 0.5 } } },
   "one per gigabyte": { containersPer: { per: { case: "memoryMb", value: 1024 } } },
   "environment variables of any value": { envVars: { A: "", "B-1": "x=y\n", ä: "1" } },
+  "secret variables of any value": { envVars: { A: "" }, secretEnvVars: { B: "", "C-1": "secret:12345678", ä: "x\n" } },
   "the host's network": { networks: ["host"] },
   "several networks": { networks: ["nebula", "bridge", "my_net.1"] },
   volumes: { volumes: ["/data:/data", "shop-data:/var/lib/shop:ro", "/a b:/x:rslave,z", "cache:/c:nocopy", "/e:/e:"] },
@@ -75,6 +78,11 @@ const refused: Readonly<Record<string, [Fields, string]>> = {
   "one per 0 MB": [{ containersPer: { per: { case: "memoryMb", value: 0 } } }, "containers_per.memory_mb"],
   "a variable without a name": [{ envVars: { "": "x" } }, "env_vars"],
   "a variable with = in its name": [{ envVars: { "A=B": "x" } }, "env_vars.A=B"],
+  "a secret variable without a name": [{ secretEnvVars: { "": "x" } }, "secret_env_vars"],
+  "a secret variable with = in its name": [{ secretEnvVars: { "A=B": "x" } }, "secret_env_vars.A=B"],
+  "a NUL in a secret value": [{ secretEnvVars: { A: "x\0" } }, "secret_env_vars.A"],
+  "a lone surrogate in a secret value": [{ secretEnvVars: { A: "\ud800" } }, "secret_env_vars.A"],
+  "a variable that is secret and not": [{ envVars: { A: "x" }, secretEnvVars: { A: "x", B: "y" } }, "secret_env_vars.A"],
   "a NUL in a value": [{ envVars: { A: "x\0" } }, "env_vars.A"],
   "a NUL in a variable's name": [{ envVars: { "A\0": "x" } }, "env_vars.A\0"],
   "a lone surrogate": [{ envVars: { A: "\ud800" } }, "env_vars.A"],
@@ -170,6 +178,16 @@ describe("an app", () => {
     );
   });
 
+  it("counts a secret value as long as it is stored, so that what was accepted once stays so", () => {
+    const keys = deriveSecretKeys("cluster key of a test");
+    const secret = (value: string) => app({ secretEnvVars: { A: value } });
+    const sealed = (value: string) => secret(sealValue(keys, { kind: "app", name: "web", variable: "A" }, value));
+    const refusals = (sizes: readonly number[], of: (value: string) => App) => sizes.map((size) => validateApp(of("x".repeat(size))).length);
+    const sizes = Array.from({ length: 300 }, (_, index) => 48_900 + index);
+    assert.deepEqual(refusals(sizes, secret), refusals(sizes, sealed));
+    assert.deepEqual([...new Set(refusals(sizes, secret))], [0, 1]);
+  });
+
   it("that is too large is told that alone, however much else is wrong with it", () => {
     const networks = Array.from({ length: 300_000 }, (_, index) => `n ${index}`);
     const started = performance.now();
@@ -199,8 +217,13 @@ describe("an app", () => {
   });
 
   it("never shows the value of an environment variable", () => {
-    const violations = validateApp(app({ envVars: { "A=": "hunter2", B: "hunter2\0", "": "hunter2" } }));
-    assert.equal(violations.length, 3);
+    const violations = validateApp(
+      app({
+        envVars: { "A=": "hunter2", B: "hunter2\0", "": "hunter2", C: "hunter2" },
+        secretEnvVars: { "A=": "hunter2", B: "hunter2\0", "": "hunter2", C: "hunter2" },
+      }),
+    );
+    assert.equal(violations.length, 10);
     assert.doesNotMatch(JSON.stringify(violations), /hunter2/);
   });
 

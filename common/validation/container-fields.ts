@@ -18,6 +18,7 @@ export type ContainerFields = Pick<
   App,
   | "dockerImage"
   | "envVars"
+  | "secretEnvVars"
   | "networks"
   | "volumes"
   | "devices"
@@ -40,7 +41,7 @@ export function validateContainerFields(fields: ContainerFields): Violation[] {
   const image = parseImageReference(fields.dockerImage);
   return [
     ...(image.kind === "invalid" ? [{ field: "docker_image", description: image.reason }] : []),
-    ...validateEnvVars(fields.envVars),
+    ...validateEnvVars(fields),
     ...validateNetworks(fields.networks),
     ...validateVolumes(fields.volumes, fields.tmpfs),
     ...validateTmpfs(fields.tmpfs),
