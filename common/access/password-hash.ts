@@ -1,0 +1,64 @@
+import { argon2, randomBytes, timingSafeEqual } from "node:crypto";
+import { promisify } from "node:util";
+import bcrypt from "bcryptjs";
+import { BoundedWork } from "./bounded-work.ts";
+import { formatArgon2id, type PasswordFormat, parsePasswordHash } from "./password-format.ts";
+
+/*
+ * The parameters are the first choice of OWASP's Password Storage Cheat Sheet: 19 MiB, two passes, one lane; some 30 ms of one core.
+ *
+ * Processor and memory are the whole process's, and so is the bound on what passwords take of them: two at a time (38 MiB, and two of the four threads
+ * that Node also reads files and looks names up with), whatever calls come.
+ */
+
+const MEMORY_KIB = 19_456;
+const PASSES = 2;
+const PARALLELISM = 1;
+/** Bytes. */
+const SALT = 16;
+const DIGEST = 32;
+
+const argon2Work = new BoundedWork({ what: "password checks", atOnce: 2, waiting: 64 });
+/** bcrypt in JavaScript takes the event loop's own time, so one at a time, and few wait: it is for hashes that were carried over and not used yet. */
+const bcryptWork = new BoundedWork({ what: "checks of carried over passwords", atOnce: 1, waiting: 16 });
+
+const derive = promisify(argon2);
+
+/** What became of a check. `outdated`: the stored hash is of another algorithm, or weaker, than hashPassword makes. */
+export type PasswordCheck = Readonly<{ ok: boolean; outdated: boolean }>;
+
+/** Hashes a password with argon2id and a new salt; answers a PHC string. Rejects with `resource_exhausted` when too many wait, with the signal's reason when that comes first. */
+export async function hashPassword(password: string, signal?: AbortSignal): Promise<string> {
+  const parameters = { memoryKib: MEMORY_KIB, passes: PASSES, parallelism: PARALLELISM, salt: randomBytes(SALT) };
+  const digest = await argon2Work.run(() => argon2id(password, parameters, DIGEST), signal);
+  return formatArgon2id({ ...parameters, digest });
+}
+
+/**
+ * Whether the password is the one that was hashed. A hash that can't be read, or that costs more than is allowed, is never ok.
+ * Rejects as hashPassword does.
+ */
+export async function verifyPassword(password: string, hash: string, signal?: AbortSignal): Promise<PasswordCheck> {
+  const format = parsePasswordHash(hash);
+  switch (format?.kind) {
+    case "argon2id": {
+      const digest = await argon2Work.run(() => argon2id(password, format, format.digest.length), signal);
+      return { ok: timingSafeEqual(digest, format.digest), outdated: isWeaker(format) };
+    }
+    case "bcrypt":
+      return { ok: await bcryptWork.run(() => bcrypt.compare(password, format.text), signal), outdated: true };
+    case undefined:
+      return { ok: false, outdated: true };
+  }
+}
+
+type Argon2Parameters = Omit<PasswordFormat & { kind: "argon2id" }, "kind" | "digest">;
+
+function argon2id(password: string, { memoryKib, passes, parallelism, salt }: Argon2Parameters, tagLength: number): Promise<Buffer> {
+  return derive("argon2id", { message: password, nonce: salt, parallelism, tagLength, memory: memoryKib, passes });
+}
+
+/** Less work for a guess: memory times passes is what one costs. */
+function isWeaker({ memoryKib, passes, salt, digest }: PasswordFormat & { kind: "argon2id" }): boolean {
+  return memoryKib * passes < MEMORY_KIB * PASSES || salt.length < SALT || digest.length < DIGEST;
+}
