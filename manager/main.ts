@@ -15,6 +15,7 @@ import type { Registry } from "prom-client";
 import type { Clock } from "../common/clock/clock.ts";
 import type { Drivers } from "../common/drivers.ts";
 import type { Log } from "../common/log/log.ts";
+import { deriveSecretKeys } from "../common/secrets/secret-keys.ts";
 import { formatAddress } from "../common/settings/parse-listen-address.ts";
 import type { Settings } from "../common/settings/settings.ts";
 import { createAuthenticate } from "./access/authenticate.ts";
@@ -95,8 +96,10 @@ export async function startManager({
   const rawStreams = starting.use(new RawStreams(WATCH_PATH));
   let advertised = "";
   const ownership = createOwnership({ membership: drivers.membership, address: () => advertised, redirect: settings.redirect });
+  const secretKeys = deriveSecretKeys(secrets.clusterKey);
   const hub: WatchHub = new WatchHub({
     ...drivers,
+    secretKeys,
     ownership,
     clock,
     log,
@@ -105,7 +108,7 @@ export async function startManager({
     tuning,
   });
   starting.defer(() => hub.stop());
-  const { services, health } = createServedServices({ drivers, ownership, rpc, clock, log, watches: () => hub.streams });
+  const { services, health } = createServedServices({ drivers, ownership, rpc, secretKeys, clock, log, watches: () => hub.streams });
   const watches = watchInterceptor(WATCH_PATH, rawStreams, serveWatch({ hub, connections, ...rpc }));
   const { server, injector } = createGrpcServer(services, [watches]);
 

@@ -11,7 +11,10 @@ export type CachedConfig = Readonly<{
   spread?: number;
 }>;
 
-/** Encoded configs by device_group, with a time to live: a hint, never the truth. */
+/**
+ * Encoded configs by device_group, with a time to live: a hint, never the truth. The bytes hold secret values as they are: a driver that takes them out of this
+ * process seals them first, and believes only what opens (AES-256-GCM under a key of its own from the cluster key, bound to the group's name).
+ */
 export interface ConfigCache extends AsyncDisposable {
   /** The cached config, unless it is older than its time to live or than a revision that the cache was told of. */
   get(group: string): Promise<CachedConfig | undefined>;

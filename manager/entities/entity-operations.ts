@@ -1,12 +1,13 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { invalidArgument, NebulaError, type Violation } from "../../common/errors/nebula-error.ts";
+import { keepStored } from "../../common/secrets/secret-env-vars.ts";
 import type { ChangeAction } from "../../common/storage/config-store.ts";
 import { validateName } from "../../common/validation/name.ts";
 import { type PageFields, pageOf } from "../../common/validation/page.ts";
 import { type CallContext, nameOf } from "../rpc/call-context.ts";
 import { type Entity, type EntityType, entityOf } from "./entity-type.ts";
 import { checkMinimums, type Minimums } from "./import-minimum.ts";
-import type { EntityWriter, Written } from "./write-entity.ts";
+import type { EntityDeps, EntityWriter, Written } from "./write-entity.ts";
 
 /** Has the last word on a new state, once per try: answers it as it is to be stored, or throws. `before` is what is stored now. */
 export type Prepare<E> = (next: E, before: E | undefined) => Promise<E>;
@@ -18,10 +19,10 @@ const MOST_FIELDS = 1000;
 
 /** Creates an entity, or continues the tombstone of its name (R1). */
 export async function createEntity<E extends Entity>(writer: EntityWriter<E>, fields: CreateFields<E>, context: CallContext): Promise<Written<E>> {
-  const { type } = writer;
+  const { type, deps } = writer;
   const given = checkGiven(type, fields.given);
   checkMinimums(fields, context.principal);
-  refuse(type.validate(given));
+  refuse([...type.validate(given), ...keepSecrets(type, deps, given, undefined)]);
   return writer.write({ ...requestOf(given.name, context), minRevision: fields.minRevision }, async ({ stored, entity }) => {
     if (entity !== undefined) {
       throw new NebulaError(
@@ -48,7 +49,7 @@ export type UpdateFields<E> = Minimums &
 
 /** Changes the named fields. Where nothing differs nothing is written, unless it is a redeploy or min_revision is not reached. */
 export async function updateEntity<E extends Entity>(writer: EntityWriter<E>, fields: UpdateFields<E>, context: CallContext): Promise<Written<E>> {
-  const { type } = writer;
+  const { type, deps } = writer;
   const given = checkGiven(type, fields.given);
   checkMinimums(fields, context.principal);
   refuse(validateName(given.name));
@@ -59,6 +60,7 @@ export async function updateEntity<E extends Entity>(writer: EntityWriter<E>, fi
     const update = type.update(before, given, fields.updateFields);
     if (update.kind === "invalid") throw invalidArgument(update.violations);
     const changed = type.normalise(update.message);
+    refuse(keepSecrets(type, deps, changed, before));
     if (!isSame(type, before, changed)) refuse(newViolations(type, changed));
     const next = (await fields.prepare?.(changed, before)) ?? changed;
     if (isSame(type, before, next)) {
@@ -147,6 +149,13 @@ function notFound<E extends Entity>({ kind }: EntityType<E>, name: string): Nebu
 function newViolations<E extends Entity>(type: EntityType<E>, entity: E): Violation[] {
   const unknown = new Set(type.unknownFields(entity));
   return type.validate(entity).filter(({ field }) => !unknown.has(field));
+}
+
+/** Puts the secret values that are stored in place of what stands for them. Answers which of the given ones are no values. */
+function keepSecrets<E extends Entity>(type: EntityType<E>, { secretKeys }: EntityDeps, changed: E, before: E | undefined): Violation[] {
+  const secrets = type.secrets(changed);
+  if (secrets === undefined) return [];
+  return keepStored(secretKeys, secrets.owner, secrets.values, before === undefined ? {} : (type.secrets(before)?.values ?? {}));
 }
 
 function isSame<E extends Entity>(type: EntityType<E>, a: E, b: E): boolean {

@@ -1,6 +1,7 @@
 import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
 import { encodeCanonical } from "../../common/config/canonical-encoding.ts";
 import { messageOf, NebulaError, type Violation } from "../../common/errors/nebula-error.ts";
+import { maskSecretEnvVars, type SecretEnvVars, type SecretOwner } from "../../common/secrets/secret-env-vars.ts";
 import type { EntityKind, GroupMembers, StoredEntity } from "../../common/storage/config-store.ts";
 import { validateApp } from "../../common/validation/app.ts";
 import { validateCronJob } from "../../common/validation/cron-job.ts";
@@ -31,7 +32,11 @@ export type EntityType<E extends Entity> = Readonly<{
   carryOver(tombstone: E | undefined, created: E): void;
   /** Of a device_group: its members. */
   members(entity: E): GroupMembers | undefined;
+  /** Of an app or a cron_job: its secret_env_vars themselves, no copy. In what is stored they are sealed. */
+  secrets(entity: E): Secrets | undefined;
 }>;
+
+export type Secrets = Readonly<{ owner: SecretOwner; values: SecretEnvVars }>;
 
 export const APP: EntityType<App> = {
   ...basics("app", AppSchema, normaliseApp),
@@ -40,6 +45,7 @@ export const APP: EntityType<App> = {
     created.restartCount = tombstone?.restartCount ?? 0n;
   },
   members: () => undefined,
+  secrets: ({ name, secretEnvVars }) => ({ owner: { kind: "app", name }, values: secretEnvVars }),
 };
 
 export const CRON_JOB: EntityType<CronJob> = {
@@ -47,6 +53,7 @@ export const CRON_JOB: EntityType<CronJob> = {
   validate: validateCronJob,
   carryOver: () => {},
   members: () => undefined,
+  secrets: ({ name, secretEnvVars }) => ({ owner: { kind: "cron_job", name }, values: secretEnvVars }),
 };
 
 export const DEVICE_GROUP: EntityType<DeviceGroup> = {
@@ -56,10 +63,18 @@ export const DEVICE_GROUP: EntityType<DeviceGroup> = {
     created.pruneId = tombstone?.pruneId ?? 1n;
   },
   members: ({ apps, cronJobs }) => ({ apps, cronJobs }),
+  secrets: () => undefined,
 };
 
-/** A stored entity as it is answered. */
+/** A stored entity as it is answered, to whomever: what stands for its secret values in place of them. */
 export function entityOf<E extends Entity>(type: EntityType<E>, stored: StoredEntity): E {
+  const entity = sealedEntityOf(type, stored);
+  maskSecretEnvVars(type.secrets(entity)?.values ?? {});
+  return entity;
+}
+
+/** A stored entity as a change is made from it: with its secret values as they are stored. */
+export function sealedEntityOf<E extends Entity>(type: EntityType<E>, stored: StoredEntity): E {
   const entity = type.decode(stored);
   entity.revision = stored.revision;
   return entity;

@@ -2,13 +2,22 @@ import type { Clock } from "../../common/clock/clock.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { ChangeFeed } from "../../common/feed/change-feed.ts";
 import type { Log } from "../../common/log/log.ts";
+import { sealSecretEnvVars } from "../../common/secrets/secret-env-vars.ts";
+import type { SecretKeys } from "../../common/secrets/secret-keys.ts";
 import type { ConfigCache } from "../../common/storage/config-cache.ts";
 import type { ChangeAction, ConfigStore, EntityWrite, StoredEntity } from "../../common/storage/config-store.ts";
 import type { CallContext } from "../rpc/call-context.ts";
-import { type Entity, type EntityType, entityOf } from "./entity-type.ts";
+import { type Entity, type EntityType, entityOf, sealedEntityOf } from "./entity-type.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
 
-export type EntityDeps = Readonly<{ configStore: ConfigStore; configCache: ConfigCache; changeFeed: ChangeFeed; clock: Clock; log: Log }>;
+export type EntityDeps = Readonly<{
+  configStore: ConfigStore;
+  configCache: ConfigCache;
+  changeFeed: ChangeFeed;
+  secretKeys: SecretKeys;
+  clock: Clock;
+  log: Log;
+}>;
 
 /** What a change makes of what is stored: the whole new entity, or nothing. */
 export type Planned<E> = Readonly<
@@ -31,10 +40,10 @@ export type WriteRequest = Readonly<{
   changed: CallContext["changed"];
 }>;
 
-/** What is stored now: its newest revision, a tombstone included, and the entity unless it is deleted. */
+/** What is stored now: its newest revision, a tombstone included, and the entity, its secret values sealed, unless it is deleted. */
 export type Current<E> = Readonly<{ stored: StoredEntity | undefined; entity: E | undefined }>;
 
-/** An entity after a write, at its revision. */
+/** An entity after a write, at its revision, as it is answered. */
 export type Written<E> = Readonly<{ entity: E; wrote: boolean }>;
 
 /** Times that a change without if_revision is made anew from what another shard has just written. */
@@ -48,7 +57,8 @@ const WAITING_LIMIT = 256;
  * Writes entities by compare-and-set.
  * 1. What is written was made from exactly the revision that it replaces: the new revision is above it, and given to nothing else.
  * 2. Changes of one name queue up within a shard; only those of other shards cost tries.
- * 3. A write is announced after it is stored: cache and feed never hear of a revision that is not there.
+ * 3. No secret value is stored unsealed, or answered.
+ * 4. A write is announced after it is stored: cache and feed never hear of a revision that is not there.
  */
 export class EntityWriter<E extends Entity> {
   readonly type: EntityType<E>;
@@ -71,11 +81,11 @@ export class EntityWriter<E extends Entity> {
       for (let attempt = 1; attempt <= tries; attempt++) {
         request.signal.throwIfAborted();
         const stored = await this.deps.configStore.get({ kind: this.type.kind, name: request.name });
-        const current = { stored, entity: stored === undefined || stored.deleted ? undefined : entityOf(this.type, stored) };
+        const current = { stored, entity: stored === undefined || stored.deleted ? undefined : sealedEntityOf(this.type, stored) };
         if (current.entity !== undefined) checkRevision(this.type.kind, request, current.entity.revision);
         const planned = await plan(current);
         const write = this.#writeOf(request, current, planned);
-        if (write === undefined) return this.#kept(present(current.entity), request);
+        if (write === undefined) return this.#kept(present(stored), request);
         const outcome = await this.deps.configStore.write(write);
         if (outcome.kind === "written") return this.#written(write, request);
         found = outcome.revision;
@@ -96,6 +106,8 @@ export class EntityWriter<E extends Entity> {
     const write = { kind: this.type.kind, name, expected, revision, changedAt: this.deps.clock.now(), changedBy: by };
     if (planned.kind === "delete") return { ...write, deleted: true, action: "delete", body: this.type.encode(present(entity)) };
     planned.entity.revision = revision;
+    const secrets = this.type.secrets(planned.entity);
+    if (secrets !== undefined) sealSecretEnvVars(this.deps.secretKeys, secrets.owner, secrets.values); // 3
     const members = this.type.members(planned.entity);
     return {
       ...write,
@@ -106,19 +118,19 @@ export class EntityWriter<E extends Entity> {
     };
   }
 
-  #kept(entity: E, { name, changed }: WriteRequest): Written<E> {
-    const { revision } = entity;
+  #kept(stored: StoredEntity, { name, changed }: WriteRequest): Written<E> {
+    const { revision } = stored;
     changed({ kind: this.type.kind, name, revisionBefore: revision, revisionAfter: revision, detail: "nothing differs" });
-    return { entity, wrote: false };
+    return { entity: entityOf(this.type, stored), wrote: false }; // 3
   }
 
   #written(write: EntityWrite, request: WriteRequest): Written<E> {
     const { kind, name, expected, revision, action } = write;
     request.changed({ kind, name, revisionBefore: expected, revisionAfter: revision, detail: action });
-    this.deps.configCache.told({ kind, name }, revision); // 3
+    this.deps.configCache.told({ kind, name }, revision); // 4
     void this.deps.changeFeed.publish({ kind: "entity", entity: { kind, name }, revision }); // never rejects, and no answer waits for a hint
     this.deps.log.info({ kind, name, revision: String(revision), action, by: request.by }, "entity changed");
-    return { entity: entityOf(this.type, write), wrote: true };
+    return { entity: entityOf(this.type, write), wrote: true }; // 3
   }
 }
 

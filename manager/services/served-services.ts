@@ -3,6 +3,7 @@ import type { UntypedHandleCall } from "@grpc/grpc-js";
 import type { Clock } from "../../common/clock/clock.ts";
 import type { Drivers } from "../../common/drivers.ts";
 import type { Log } from "../../common/log/log.ts";
+import type { SecretKeys } from "../../common/secrets/secret-keys.ts";
 import { VERSION } from "../../common/version.ts";
 import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
@@ -34,6 +35,7 @@ export type ServedServicesDeps = Readonly<{
   drivers: Drivers;
   ownership: Ownership;
   rpc: RpcDeps;
+  secretKeys: SecretKeys;
   clock: Clock;
   log: Log;
   /** Open watches now. */
@@ -41,11 +43,12 @@ export type ServedServicesDeps = Readonly<{
 }>;
 
 /** Everything that the manager serves. */
-export function createServedServices({ drivers, ownership, rpc, clock, log, watches }: ServedServicesDeps): {
+export function createServedServices({ drivers, ownership, rpc, secretKeys, clock, log, watches }: ServedServicesDeps): {
   services: readonly ServedService[];
   health: HealthService;
 } {
-  const entities = { configStore: drivers.configStore, configCache: drivers.configCache, changeFeed: drivers.changeFeed, clock, log };
+  const { configStore, configCache, changeFeed } = drivers;
+  const entities = { configStore, configCache, changeFeed, secretKeys, clock, log };
   const status = { version: VERSION, cluster: drivers.configStore.cluster, startedAt: clock.now(), watches };
   const unary = (service: DescService, handlers: Readonly<Record<string, AnyUnaryHandler>>): ServedService => ({
     service,
@@ -55,7 +58,7 @@ export function createServedServices({ drivers, ownership, rpc, clock, log, watc
     unary(AppService, createAppServiceHandlers(entities)),
     unary(CronJobService, createCronJobServiceHandlers(entities)),
     unary(DeviceGroupService, createDeviceGroupServiceHandlers(entities)),
-    unary(ConfigService, createConfigServiceHandlers(drivers)), // its WatchConfig is taken over before it comes to a handler
+    unary(ConfigService, createConfigServiceHandlers({ configStore, secretKeys })), // its WatchConfig is taken over before it comes to a handler
     unary(ReportService, createReportServiceHandlers({ reportBus: drivers.reportBus, reportStore: drivers.reportStore, clock, log })),
     unary(DeviceService, createDeviceServiceHandlers({ reportStore: drivers.reportStore, log })),
     unary(ShardService, createShardServiceHandlers({ configStore: drivers.configStore, ownership })),

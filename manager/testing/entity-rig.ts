@@ -3,6 +3,7 @@ import { systemClock } from "../../common/clock/system-clock.ts";
 import type { FeedEvent } from "../../common/feed/change-feed.ts";
 import { createMemoryFeed } from "../../common/feed/memory-feed.ts";
 import { silentLog } from "../../common/log/log.ts";
+import { deriveSecretKeys } from "../../common/secrets/secret-keys.ts";
 import type { ConfigStore, EntityKey } from "../../common/storage/config-store.ts";
 import { openSqliteConfigStore } from "../../common/storage/sqlite/config-store.ts";
 import { ADMIN_RIGHTS, NO_RIGHTS } from "../access/rights.ts";
@@ -42,7 +43,14 @@ export async function startEntityRig({ clock = systemClock, wrapStore = (store) 
     told: ({ kind, name }: EntityKey, revision: bigint) => void told.push(`${kind} ${name} ${revision}`),
     async [Symbol.asyncDispose]() {},
   };
-  const deps: EntityDeps = { configStore: wrapStore(store), configCache, changeFeed: feed, clock, log: silentLog };
+  const deps: EntityDeps = {
+    configStore: wrapStore(store),
+    configCache,
+    changeFeed: feed,
+    secretKeys: deriveSecretKeys("cluster key of a test"),
+    clock,
+    log: silentLog,
+  };
   return {
     store,
     deps,

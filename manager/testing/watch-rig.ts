@@ -9,6 +9,7 @@ import { silentLog } from "../../common/log/log.ts";
 import type { Membership } from "../../common/membership/membership.ts";
 import { createMemoryMembership } from "../../common/membership/memory-membership.ts";
 import { GrpcChannel } from "../../common/rpc/grpc-channel.ts";
+import { deriveSecretKeys } from "../../common/secrets/secret-keys.ts";
 import type { ConfigStore, EntityKey, EntityWrite } from "../../common/storage/config-store.ts";
 import { createMemoryConfigCache } from "../../common/storage/memory/config-cache.ts";
 import { openSqliteConfigStore } from "../../common/storage/sqlite/config-store.ts";
@@ -128,6 +129,7 @@ export async function startWatchRig(options: RigOptions = {}): Promise<WatchRig>
     configStore,
     configCache,
     changeFeed: feed,
+    secretKeys: deriveSecretKeys(RIG_CLUSTER_KEY),
     ownership,
     clock,
     log,

@@ -14,7 +14,7 @@ export type Composed = Readonly<
   | { kind: "no_such_group"; madeFrom: readonly [MadeFrom] }
 >;
 
-/** Reads what the devices of a group should run: the group first, then its members, so that no member is older than the group's list of them (R2). */
+/** Reads what the devices of a group should run, secret values as they are stored (config-secrets.ts): the group first, then its members, so that no member is older than the group's list of them (R2). */
 export async function composeConfig(store: ConfigStore, name: string): Promise<Composed> {
   const stored = await store.get({ kind: "device_group", name });
   const self: MadeFrom = { kind: "device_group", name, revision: stored?.revision ?? 0n };

@@ -7,8 +7,10 @@
  * H2 After a standstill of the process longer than a lease, nothing is told before it was looked up anew.
  */
 import type { Clock } from "../../common/clock/clock.ts";
+import { isNebulaError } from "../../common/errors/nebula-error.ts";
 import type { ChangeFeed, FeedEvent } from "../../common/feed/change-feed.ts";
 import type { Log } from "../../common/log/log.ts";
+import type { SecretKeys } from "../../common/secrets/secret-keys.ts";
 import type { ConfigCache } from "../../common/storage/config-cache.ts";
 import type { ConfigStore, EntityKey } from "../../common/storage/config-store.ts";
 import { configSizeWarning } from "./config-size.ts";
@@ -24,6 +26,7 @@ export type GroupLookupsDeps = Readonly<{
   configStore: ConfigStore;
   configCache: ConfigCache;
   changeFeed: ChangeFeed;
+  secretKeys: SecretKeys;
   clock: Clock;
   log: Log;
   metrics: WatchMetrics;
@@ -113,7 +116,8 @@ export class GroupLookups {
       this.#deps.metrics.loaded(changed ? "changed" : "same");
       this.#target.found(group, { moved: !trusted || before?.spread !== loaded.spread, changed });
     } catch (error) {
-      this.#deps.metrics.loaded("failed");
+      // what is stored can't be read with this manager's cluster key, or by its version
+      this.#deps.metrics.loaded(isNebulaError(error, "failed_precondition") ? "unreadable" : "failed");
       if (!this.#target.watched(group)) return;
       if (!this.#failed.has(group))
         this.#deps.log.warn({ err: error, device_group: group.name }, "the group could not be looked up; it is tried again");

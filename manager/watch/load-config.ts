@@ -4,10 +4,12 @@ import { etagOf } from "../../common/config/etag.ts";
 import { mergeConfig } from "../../common/config/merge-config.ts";
 import type { MergedState } from "../../common/config/merged-state.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
+import type { SecretKeys } from "../../common/secrets/secret-keys.ts";
 import type { ConfigCache } from "../../common/storage/config-cache.ts";
 import type { ConfigStore } from "../../common/storage/config-store.ts";
 import { type Config, ConfigSchema, WatchConfigResponseSchema } from "../../gen/nebula/v1/config_pb.ts";
 import { type Composed, composeConfig, type MadeFrom, madeFrom } from "./compose-config.ts";
+import { openedConfig } from "./config-secrets.ts";
 import { configAnswer, NO_SUCH_GROUP, type WatchAnswer } from "./watch-answer.ts";
 
 /** What a group's devices are told now, and what it was made from. */
@@ -19,7 +21,7 @@ export type LoadedConfig = Readonly<{
   merged: MergedState | undefined;
 }>;
 
-export type LoadDeps = Readonly<{ configStore: ConfigStore; configCache: ConfigCache }>;
+export type LoadDeps = Readonly<{ configStore: ConfigStore; configCache: ConfigCache; secretKeys: SecretKeys }>;
 
 /** Encodes a config, and names it by its etag. */
 export function encodeConfig(config: Config): WatchAnswer {
@@ -29,15 +31,17 @@ export function encodeConfig(config: Config): WatchAnswer {
 
 /**
  * Looks a group up. What comes out is never older, entity by entity, than `before` (R3).
+ * Throws `failed_precondition` where a secret value can't be opened: the group's devices keep what they have.
  * @param fresh from the store, whatever the cache says
  */
 export async function loadConfig(deps: LoadDeps, group: string, before: LoadedConfig | undefined, fresh: boolean): Promise<LoadedConfig> {
   return (fresh ? undefined : await fromCache(deps, group, before)) ?? (await fromStore(deps, group, before));
 }
 
-async function fromStore({ configStore, configCache }: LoadDeps, group: string, before: LoadedConfig | undefined): Promise<LoadedConfig> {
+async function fromStore({ configStore, configCache, secretKeys }: LoadDeps, group: string, before: LoadedConfig | undefined): Promise<LoadedConfig> {
   const composed = await composeConfig(configStore, group);
-  const loaded = merge(composed, before);
+  const opened = composed.kind === "config" ? { ...composed, config: openedConfig(secretKeys, composed.config) } : composed;
+  const loaded = merge(opened, before);
   if (loaded.answer.etag !== "") {
     await configCache.put(group, { bytes: loaded.answer.bytes, etag: loaded.answer.etag, madeFrom: loaded.madeFrom, spread: loaded.spread });
   }

@@ -5,7 +5,7 @@ import type { EndReason } from "./stream-slot.ts";
 export type WatchMetrics = {
   pushed(): void;
   ended(reason: EndReason): void;
-  loaded(result: "changed" | "same" | "failed"): void;
+  loaded(result: "changed" | "same" | "failed" | "unreadable"): void;
   /** The re-check found a revision that no hint had told of. */
   repaired(): void;
   /** Every stream of a group was offered its newest config, this long after it was made. */
