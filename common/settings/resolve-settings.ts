@@ -74,6 +74,7 @@ function readAll(reader: SettingReader, command: Command): { settings: Settings;
     keepaliveMs: read("keepalive"),
     reportIntervalMs: read("reportInterval"),
     reportTtlMs: read("reportTtl"),
+    auditRetentionMs: read("auditRetention"),
     runtime: read("runtime"),
     adopt: read("adopt"),
     keepImages: read("keepImages"),
@@ -81,6 +82,7 @@ function readAll(reader: SettingReader, command: Command): { settings: Settings;
     authEnabled: read("authEnabled"),
     insecureNoAuth: read("insecureNoAuth"),
     enrollToken: read("enrollToken"),
+    tokenRotationMs: read("tokenRotation"),
     workerDataDir: read("workerData"),
     logLevel: read("logLevel"),
   };

@@ -33,7 +33,10 @@ export type Settings = Readonly<{
   maxRestartWaitMs: number;
   authEnabled: boolean;
   insecureNoAuth: boolean;
+  auditRetentionMs: number;
   enrollToken: string | undefined;
+  /** How long a device's token is in use; 0: for ever. */
+  tokenRotationMs: number;
   workerDataDir: string;
   logLevel: "debug" | "info" | "warn" | "error";
 }>;
