@@ -1,17 +1,19 @@
 import type { ServerResponse } from "node:http";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { codeToHttpStatus, errorToJson } from "@connectrpc/connect/protocol-connect";
 import { codeOf } from "../common/errors/codes.ts";
 import { isNebulaError, messageOf, type NebulaError } from "../common/errors/nebula-error.ts";
 import { sendJson } from "../common/http/send.ts";
 import type { Log } from "../common/log/log.ts";
-import { BadRequestSchema } from "../gen/google/rpc/error_details_pb.ts";
+import { BadRequestSchema, RetryInfoSchema } from "../gen/google/rpc/error_details_pb.ts";
 import { JSON_OPTIONS } from "./json-options.ts";
 
-/** The error as Connect sends it: violations as google.rpc.BadRequest, decoded, so that its JSON shows them in `debug` and not as base64 alone. */
-function toConnectError({ kind, message, violations }: NebulaError): ConnectError {
+/** The error as Connect sends it: violations as google.rpc.BadRequest, the retry time as google.rpc.RetryInfo, decoded, so that its JSON shows them in `debug` and not as base64 alone. */
+function toConnectError({ kind, message, violations, retryAfterMs }: NebulaError): ConnectError {
   const badRequest = { desc: BadRequestSchema, value: { fieldViolations: violations.map((violation) => ({ ...violation })) } };
-  return new ConnectError(message, codeOf(kind), undefined, violations.length === 0 ? [] : [badRequest]);
+  const retry = retryAfterMs === undefined ? [] : [{ desc: RetryInfoSchema, value: { retryDelay: durationFromMs(Math.ceil(retryAfterMs)) } }];
+  return new ConnectError(message, codeOf(kind), undefined, [...(violations.length === 0 ? [] : [badRequest]), ...retry]);
 }
 
 /** Whatever was thrown, as Connect sends it. A surprise is `internal` with the id under which the log has it. */

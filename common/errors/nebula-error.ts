@@ -22,18 +22,25 @@ export type ErrorKind =
   | "unavailable"
   | "unauthenticated";
 
-export type NebulaErrorOptions = { violations?: readonly Violation[]; cause?: unknown };
+export type NebulaErrorOptions = {
+  violations?: readonly Violation[];
+  /** When the same call may do, milliseconds from now. */
+  retryAfterMs?: number | undefined;
+  cause?: unknown;
+};
 
 /** The one error that Nebula's code throws on purpose. Whatever else is thrown is a fault of ours and goes out as `internal`. */
 export class NebulaError extends Error {
   override readonly name = "NebulaError";
   readonly kind: ErrorKind;
   readonly violations: readonly Violation[];
+  readonly retryAfterMs: number | undefined;
 
   constructor(kind: ErrorKind, message: string, options: NebulaErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.kind = kind;
     this.violations = options.violations ?? [];
+    this.retryAfterMs = options.retryAfterMs;
   }
 }
 

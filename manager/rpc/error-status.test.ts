@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import fc from "fast-check";
 import { invalidArgument, NebulaError } from "../../common/errors/nebula-error.ts";
-import { decodeViolations, STATUS_DETAILS_KEY } from "../../common/rpc/status-details.ts";
+import { decodeRetryAfter, decodeViolations, STATUS_DETAILS_KEY } from "../../common/rpc/status-details.ts";
 import { errorStatus } from "./error-status.ts";
 
 function violationsOf({ metadata }: ReturnType<typeof errorStatus>) {
@@ -16,6 +16,12 @@ describe("error status", () => {
     assert.equal(status.details, "name: is missing");
     assert.deepEqual(violationsOf(status), [{ field: "name", description: "is missing" }]);
     assert.deepEqual(violationsOf(errorStatus(new NebulaError("not_found", "no"))), []);
+  });
+
+  it("carries the time after which the call may do", () => {
+    const { metadata } = errorStatus(new NebulaError("resource_exhausted", "too many", { retryAfterMs: 1500 }));
+    const [details] = metadata.get(STATUS_DETAILS_KEY);
+    assert.equal(decodeRetryAfter(details instanceof Uint8Array ? details : undefined), 1500);
   });
 
   it("fits into the headers that any client takes, and into grpc-js, whatever the error says", () => {

@@ -10,7 +10,7 @@ export type ErrorStatus = { code: number; details: string; metadata: Metadata };
 const MESSAGE_LIMIT = 3072;
 const DETAILS_LIMIT = 3072;
 
-/** The status that a NebulaError goes out as, with as many of its violations as fit. */
+/** The status that a NebulaError goes out as, with its retry time, and as many of its violations as fit. */
 export function errorStatus(error: NebulaError): ErrorStatus {
   const metadata = new Metadata();
   const details = fittingDetails(error);
@@ -20,10 +20,11 @@ export function errorStatus(error: NebulaError): ErrorStatus {
 
 function fittingDetails(error: NebulaError): Uint8Array | undefined {
   const message = shorten(error.message);
-  for (let kept = error.violations.length; kept > 0; kept >>= 1) {
+  const { retryAfterMs } = error;
+  for (let kept = error.violations.length; kept > 0 || retryAfterMs !== undefined; kept >>= 1) {
     const violations: Violation[] = error.violations.slice(0, kept).map(({ field, description }) => ({ field, description: shorten(description) }));
-    const encoded = encodeStatusDetails(new NebulaError(error.kind, message, { violations }));
-    if (encoded !== undefined && encoded.length <= DETAILS_LIMIT) return encoded;
+    const encoded = encodeStatusDetails(new NebulaError(error.kind, message, { violations, retryAfterMs }));
+    if (encoded !== undefined && (encoded.length <= DETAILS_LIMIT || kept === 0)) return encoded;
   }
   return undefined;
 }
