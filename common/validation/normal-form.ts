@@ -2,6 +2,7 @@ import { clone, create } from "@bufbuild/protobuf";
 import { type App, AppSchema, ContainersPerSchema, PortProtocol } from "../../gen/nebula/v1/app_pb.ts";
 import { type CronJob, CronJobSchema, CronOverlap } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { type DeviceGroup, DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
+import { type UserGroup, UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
 
 /*
  * The normal form, in which entities are stored, answered and compared: every field whose default is Nebula's own and not zero is there. So a default that changes
@@ -45,4 +46,9 @@ export function normaliseDeviceGroup(group: DeviceGroup): DeviceGroup {
   const normal = clone(DeviceGroupSchema, group);
   if (normal.spread === 0) normal.spread = DEFAULTS.spread;
   return normal;
+}
+
+/** A copy of the user_group in normal form: all its defaults are zeros. Its members keep the order in which they were given. */
+export function normaliseUserGroup(group: UserGroup): UserGroup {
+  return clone(UserGroupSchema, group);
 }

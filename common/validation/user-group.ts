@@ -1,0 +1,52 @@
+import { type UserGroup, UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
+import type { Violation } from "../errors/nebula-error.ts";
+import { validateShape } from "./message-shape.ts";
+import { isName, validateName } from "./name.ts";
+import { entryPath, quote } from "./quote.ts";
+
+/** The most members, and the most entries of each kind. */
+const MOST = 1000;
+
+/** Stands for every name that starts with what is before it. */
+const WILDCARD = "*";
+
+/** Everything that is wrong with a user_group by itself. What it names need not exist. */
+export function validateUserGroup(group: UserGroup): Violation[] {
+  return [
+    ...validateName(group.name),
+    ...validateShape(UserGroupSchema, group),
+    ...validateMembers(group.groupMembers),
+    ...validatePermissions("apps", group.apps),
+    ...validatePermissions("cron_jobs", group.cronJobs),
+    ...validatePermissions("device_groups", group.deviceGroups),
+  ];
+}
+
+function validateMembers(names: readonly string[]): Violation[] {
+  const field = "group_members";
+  if (names.length > MOST) return [{ field, description: `has ${names.length} names; at most ${MOST} would do` }];
+  const seen = new Map<string, number>();
+  return names.flatMap((name, index) => {
+    const path = `${field}[${index}]`;
+    const before = seen.get(name);
+    if (before !== undefined) return [{ field: path, description: `${quote(name)} is named by ${field}[${before}] already; once is enough` }];
+    seen.set(name, index);
+    return validateName(name, path);
+  });
+}
+
+function validatePermissions(field: string, permissions: Readonly<Record<string, string>>): Violation[] {
+  const entries = Object.entries(permissions);
+  if (entries.length > MOST) return [{ field, description: `has ${entries.length} entries; at most ${MOST}, or a prefix and *, would do` }];
+  return entries.flatMap(([key, level]) => [...validateKey(field, key), ...validateLevel(entryPath(field, key), level)]);
+}
+
+function validateKey(field: string, key: string): Violation[] {
+  const prefix = key.endsWith(WILDCARD) ? key.slice(0, -1) : undefined;
+  if (prefix === "" || isName(prefix ?? key)) return [];
+  return [{ field: entryPath(field, key), description: `${quote(key)} is no name; a name, the beginning of names and *, or * for all, would do` }];
+}
+
+function validateLevel(field: string, level: string): Violation[] {
+  return level === "ro" || level === "rw" ? [] : [{ field, description: `${quote(level)} is no permission; ro or rw would do` }];
+}
