@@ -25,7 +25,7 @@ export function specOfCronJob(cronJob: CronJob, variables: DeviceVariables): Con
 function commonSpec(entity: App | CronJob, variables: DeviceVariables): Omit<ContainerSpec, "restartPolicy" | "healthcheck"> {
   return {
     image: normaliseImageReference(entity.dockerImage),
-    env: Object.fromEntries(Object.entries(entity.envVars).map(([name, value]) => [name, fillDeviceVariables(value, variables)])),
+    env: envOf(entity, variables),
     ports: [],
     networks: containerNetworks(entity.networks),
     volumes: entity.volumes,
@@ -49,6 +49,12 @@ function commonSpec(entity: App | CronJob, variables: DeviceVariables): Omit<Con
     readOnly: entity.readOnly,
     init: entity.init,
   };
+}
+
+/** To a container a secret variable is one like any other. */
+function envOf({ envVars, secretEnvVars }: App | CronJob, variables: DeviceVariables): Record<string, string> {
+  const all = Object.entries({ ...envVars, ...secretEnvVars });
+  return Object.fromEntries(all.map(([name, value]) => [name, fillDeviceVariables(value, variables)]));
 }
 
 /** A first entry host or none stands alone; otherwise nebula comes first, then each listed one. An empty list is nebula and bridge. */

@@ -36,6 +36,20 @@ describe("errors of the engine", () => {
     assert.equal(pullError("dial tcp 127.0.0.1:1: connect: connection refused").kind, "failed_precondition");
   });
 
+  it("lose the values of env in whatever form the engine repeats them, and keep the rest", () => {
+    const messageWithout = (words: string, env: Record<string, string>) => {
+      const error = withoutEnvValues(new NebulaError("invalid_argument", words), env);
+      return isNebulaError(error) ? error.message : "no error";
+    };
+    assert.equal(
+      messageWithout('invalid environment variable: "KEY=s3 \\"cret\\nx"', { KEY: 's3 "cret\nx' }),
+      'invalid environment variable: "KEY=..."',
+    );
+    assert.equal(messageWithout("s3cret-long is no host, s3cret is none", { A: "s3cret", B: "s3cret-long" }), "... is no host, ... is none");
+    assert.equal(messageWithout("PIN=12: port 8012 is taken", { PIN: "12", EMPTY: "" }), "PIN=...: port 8012 is taken");
+    assert.equal(messageWithout("nothing of it", { A: "s3cret" }), "nothing of it");
+  });
+
   it("lose the values of env", () => {
     const error = withoutEnvValues(new NebulaError("invalid_argument", "invalid environment variable: KEY=s3cret"), { KEY: "s3cret" });
     assert.ok(isNebulaError(error, "invalid_argument") && !error.message.includes("s3cret") && error.message.includes("KEY="));

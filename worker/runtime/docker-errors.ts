@@ -67,12 +67,23 @@ export function pullError(words: string, cause?: unknown): NebulaError {
   return new NebulaError("failed_precondition", words, options);
 }
 
-/** The same error without values of env: the engine repeats a variable that it refuses, and messages get into reports. */
+/** Values this long, in characters, are taken out of messages wherever they stand; shorter ones only behind their names: the engine's words are full of short ones. */
+const TELLING_LENGTH = 6;
+
+/** The same error without values of env: the engine repeats a variable that it refuses, as it is or quoted, and messages get into reports. */
 export function withoutEnvValues(error: unknown, env: Readonly<Record<string, string>>): unknown {
   if (!isNebulaError(error)) return error;
-  const message = Object.entries(env).reduce(
-    (text, [name, value]) => (value === "" ? text : text.replaceAll(`${name}=${value}`, `${name}=...`)),
-    error.message,
-  );
+  // the longest first: one value may be a part of another
+  const variables = Object.entries(env).sort(([, a], [, b]) => b.length - a.length);
+  const message = variables.reduce((text, [name, value]) => withoutValue(text, name, value), error.message);
   return message === error.message ? error : new NebulaError(error.kind, message);
+}
+
+function withoutValue(text: string, name: string, value: string): string {
+  if (value === "") return text;
+  const forms = [value, JSON.stringify(value).slice(1, -1)];
+  return forms.reduce((rest, form) => {
+    const named = rest.replaceAll(`${name}=${form}`, `${name}=...`);
+    return value.length < TELLING_LENGTH ? named : named.replaceAll(form, "...");
+  }, text);
 }
