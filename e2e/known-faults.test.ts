@@ -70,7 +70,7 @@ describe("values that no container can be made of", function () {
         instance,
         connection: ({ signal }) => {
           signal.addEventListener("abort", () => events.close());
-          return { [Symbol.asyncIterator]: () => events[Symbol.asyncIterator](), submit: async () => {} };
+          return { [Symbol.asyncIterator]: () => events[Symbol.asyncIterator](), submit: async () => {}, loginChanged: () => {} };
         },
       }),
     );

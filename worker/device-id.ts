@@ -21,7 +21,7 @@ export type DeviceIdOptions = Readonly<{
 }>;
 
 /**
- * The device's id: the one given, else the one kept, else a new one made of the engine's host name, which is then kept. Waits for an engine that is not
+ * The device's id: the one given, else the one kept (the device's token keeps it too), else a new one made of the engine's host name, which is then kept. Waits for an engine that is not
  * there yet; rejects with `invalid_argument` for a given id that is none.
  */
 export async function decideDeviceId({ given, lastGood, engineHostname, clock, log, signal }: DeviceIdOptions): Promise<string> {
@@ -30,7 +30,7 @@ export async function decideDeviceId({ given, lastGood, engineHostname, clock, l
     if (violation !== undefined) throw new NebulaError("invalid_argument", `${violation.field}: ${violation.description}`);
     return given;
   }
-  const kept = lastGood.loaded.deviceId;
+  const kept = lastGood.loaded.deviceId ?? lastGood.loaded.deviceToken?.deviceId;
   if (kept !== undefined && deviceIdViolations(kept, "device_id").length === 0) return kept;
   const deviceId = newDeviceId(await answered(engineHostname, { clock, log, signal }), randomBytes(3).toString("hex"));
   const outcome = await lastGood.saveDeviceId(deviceId);

@@ -7,6 +7,7 @@ import { isNebulaError } from "../common/errors/nebula-error.ts";
 import { silentLog } from "../common/log/log.ts";
 import { eventually } from "../common/testing/eventually.ts";
 import { TargetState } from "../gen/nebula/v1/report_pb.ts";
+import { openLastGood } from "./last-good.ts";
 import { type RunningWorker, startWorker, type WorkerSettings } from "./main.ts";
 import { SimulatedRuntime } from "./runtime/simulated.ts";
 import { configOf } from "./testing/config-builder.ts";
@@ -47,6 +48,8 @@ describe("a worker", () => {
         runtime: "simulated:",
         adopt: true,
         keepImages: 1,
+        enrollToken: undefined,
+        tokenRotationMs: 0,
         maxRestartWaitMs: 0,
         workerDataDir: folder,
         ...changes,
@@ -165,6 +168,41 @@ describe("a worker", () => {
     await until(() => connection.newest?.apps[0]?.appliedRevision === 2n);
     assert.deepEqual(connection.newest?.problems, []);
     assert.match(runtime.snapshot()[0]?.image ?? "", /shop:2/);
+  });
+
+  it("belongs to the device_group that its own token is bound to, and to no other", async () => {
+    const token = { deviceId: "device-1", confirmed: { token: "t1", deviceGroup: "shop", since: clock.now() }, pending: undefined };
+    await (await openLastGood(folder, silentLog)).saveDeviceToken(token);
+    await start({ deviceGroup: undefined, credentials: { kind: "token", token: "given" } });
+    assert.equal(await worker?.deviceGroup, "shop");
+    assert.equal(connection.authorization, "Bearer t1");
+    connection.say({ kind: "connected", address: "127.0.0.1:1" });
+    connection.push(configOf({ apps: { web: {} } }), "e1");
+    await until(() => connection.newest?.apps[0]?.appliedRevision === 1n);
+    assert.equal(connection.newest?.deviceGroup, "shop");
+    await assert.rejects(
+      start({ deviceGroup: "pos" }),
+      (error) => isNebulaError(error, "failed_precondition") && /'shop'.*'pos'/.test(error.message),
+    );
+    assert.deepEqual(shown(), ["web-1 running"]);
+    await start({ deviceId: "device-2", deviceGroup: "pos", credentials: { kind: "token", token: "given" } });
+    await until(() => connection.authorization === "Bearer given"); // a token of another device id is not this device's
+  });
+
+  it("keeps its device id with its token, where only that is left", async () => {
+    const token = { deviceId: "device-9", confirmed: { token: "t1", deviceGroup: "shop", since: clock.now() }, pending: undefined };
+    await (await openLastGood(folder, silentLog)).saveDeviceToken(token);
+    assert.equal(await (await start({ deviceId: undefined })).deviceId, "device-9");
+  });
+
+  it("does what its last good config says while it can't be enrolled", async () => {
+    await start();
+    connection.push(configOf({ apps: { web: {} } }), "e1");
+    await until(() => shown().length === 1);
+    await worker?.stop();
+    for (const { id } of runtime.snapshot()) await runtime.remove(id, { force: true }, signal);
+    await start({ enrollToken: "of a server that is not there" });
+    await until(() => shown().join() === "web-1 running");
   });
 
   it("does not start without a device_group, or with an engine of an unknown kind", async () => {

@@ -8,7 +8,7 @@
  * Disposing it stops the worker, never a container.
  */
 import { randomBytes } from "node:crypto";
-import { authorizationOf } from "../common/access/authorization.ts";
+import { newToken } from "../common/access/tokens.ts";
 import type { Clock } from "../common/clock/clock.ts";
 import { configOf } from "../common/config/merge-config.ts";
 import { NebulaError } from "../common/errors/nebula-error.ts";
@@ -17,7 +17,9 @@ import type { Settings } from "../common/settings/settings.ts";
 import type { Report } from "../gen/nebula/v1/report_pb.ts";
 import { ConfigKeeper } from "./config-keeper.ts";
 import { decideDeviceId } from "./device-id.ts";
+import { DeviceLogin, groupConflict } from "./device-login.ts";
 import { DeviceState } from "./device-state.ts";
+import type { DeviceToken } from "./device-token.ts";
 import { followWatch } from "./follow-watch.ts";
 import { HostFigures } from "./host-figures.ts";
 import { type LastGood, openLastGood } from "./last-good.ts";
@@ -25,8 +27,10 @@ import { openRuntime } from "./open-runtime.ts";
 import { Reconciler } from "./reconcile.ts";
 import { createRegistryLogins } from "./registry-logins.ts";
 import { ReportSender } from "./report-sender.ts";
+import { runTogether } from "./run-together.ts";
 import type { ContainerRuntime, ContainerStats } from "./runtime/container-runtime.ts";
 import { mapLimited } from "./runtime/map-limited.ts";
+import { createTokenServer } from "./token-server.ts";
 import { openWatch, type Watch, type WatchOptions } from "./watch.ts";
 
 /** What could not be saved is tried again so often. */
@@ -39,6 +43,8 @@ export type WorkerSettings = Pick<
   Settings,
   | "server"
   | "credentials"
+  | "enrollToken"
+  | "tokenRotationMs"
   | "deviceGroup"
   | "deviceId"
   | "instance"
@@ -64,6 +70,8 @@ export type WorkerOptions = Readonly<{
 export interface RunningWorker extends AsyncDisposable {
   /** Known once the engine was there, where the settings and the data folder do not say it. */
   readonly deviceId: Promise<string>;
+  /** Known once the device was enrolled, where the settings and the data folder do not say it. */
+  readonly deviceGroup: Promise<string>;
   readonly boot: string;
   /** Rejects when the worker ended by a fault of its own. */
   readonly ended: Promise<void>;
@@ -73,14 +81,17 @@ export interface RunningWorker extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-/** Starts a worker. Rejects with `invalid_argument` when the settings name no device_group, or an engine of an unknown kind. */
+/**
+ * Starts a worker. Rejects with `invalid_argument` when nothing says which device_group it belongs to, or for an engine of an unknown kind, and with
+ * `failed_precondition` when its token is bound to another device_group than the settings'.
+ */
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
   const { settings, clock, log } = options;
-  const { deviceGroup } = settings;
-  if (deviceGroup === undefined) {
-    throw new NebulaError("invalid_argument", "the worker has no device_group; give NEBULA_DEVICE_GROUP or --device-group the name of one");
-  }
   const lastGood = await openLastGood(settings.workerDataDir, log);
+  const kept = keptToken(lastGood, settings, log);
+  const conflict = groupConflict(settings.deviceGroup, kept?.confirmed);
+  if (conflict !== undefined) throw conflict;
+  if ((settings.deviceGroup ?? kept?.confirmed?.deviceGroup ?? settings.enrollToken) === undefined) throw noGroup();
   const runtime = options.runtime ?? (await openRuntime(settings.runtime, { clock, log }));
   const stopping = new AbortController();
   const boot = randomBytes(8).toString("hex");
@@ -93,10 +104,27 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     signal: stopping.signal,
   });
   let state: DeviceState | undefined;
+  const startedAt = clock.now();
+  const group = Promise.withResolvers<string>();
   const work = async () => {
-    const facts = { deviceId: await deviceId, deviceGroup, boot, instance: settings.instance, startedAt: clock.now() };
-    state = new DeviceState(facts);
-    await runParts({ options, facts, state, lastGood, runtime, signal: stopping.signal });
+    const login = new DeviceLogin({
+      ...settings,
+      deviceId: await deviceId,
+      kept,
+      save: (token) => lastGood.saveDeviceToken(token),
+      server: createTokenServer({ server: settings.server }),
+      rotationMs: settings.tokenRotationMs,
+      newSecret: newToken,
+      clock,
+      log: log.child({ component: "login" }),
+    });
+    const follow = async (signal: AbortSignal) => {
+      const facts = { deviceId: await deviceId, deviceGroup: await login.deviceGroup, boot, instance: settings.instance, startedAt };
+      group.resolve(facts.deviceGroup);
+      state = new DeviceState(facts);
+      await runParts({ options, facts, state, login, lastGood, runtime }, signal);
+    };
+    await runTogether(stopping.signal, (signal) => [login.run(signal), follow(signal)]);
   };
   const ended = work()
     .catch((error) => {
@@ -107,13 +135,15 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     .finally(async () => {
       if (options.runtime === undefined) await runtime[Symbol.asyncDispose]();
     });
-  for (const promise of [ended, deviceId]) promise.catch(() => {}); // whoever waits for them is told
+  ended.catch(group.reject);
+  for (const promise of [ended, deviceId, group.promise]) promise.catch(() => {}); // whoever waits for them is told
   const stop = async () => {
     stopping.abort();
     await ended.catch(() => {});
   };
   return {
     deviceId,
+    deviceGroup: group.promise,
     boot,
     ended,
     report: () => state?.compose({ wall: clock.now(), monotonic: clock.monotonic() }),
@@ -126,24 +156,28 @@ type Parts = Readonly<{
   options: WorkerOptions;
   facts: ConstructorParameters<typeof DeviceState>[0];
   state: DeviceState;
+  login: DeviceLogin;
   lastGood: LastGood;
   runtime: ContainerRuntime;
-  signal: AbortSignal;
 }>;
 
 /** Wires the parts and runs them until the signal is aborted; a fault in one ends all. */
-async function runParts({ options, facts, state, lastGood, runtime, signal }: Parts): Promise<void> {
+async function runParts(parts: Parts, signal: AbortSignal): Promise<void> {
+  let saved: Promise<unknown> = Promise.resolve();
+  const onSaving = (saving: Promise<unknown>) => {
+    saved = saving;
+  };
+  await runTogether(signal, (whole) => startParts(parts, onSaving, whole)).finally(() => saved);
+}
+
+function startParts({ options, facts, state, login, lastGood, runtime }: Parts, onSaving: (saving: Promise<unknown>) => void, signal: AbortSignal) {
   const { settings, clock, log } = options;
   const now = () => ({ wall: clock.now(), monotonic: clock.monotonic() });
-  const fault = new AbortController();
-  const onAbort = () => fault.abort(signal.reason);
-  signal.addEventListener("abort", onAbort);
   const { loaded } = lastGood;
   const known = loaded.config?.state.deviceGroup === facts.deviceGroup ? loaded.config : undefined;
   const keeper = new ConfigKeeper(loaded.config?.state, known?.etag ?? "");
   state.prunedUpTo(loaded.memory?.pruned);
   const figures = new HostFigures();
-  let saved: Promise<unknown> = Promise.resolve();
 
   const watch = (options.connection ?? openWatch)({
     server: settings.server,
@@ -151,12 +185,15 @@ async function runParts({ options, facts, state, lastGood, runtime, signal }: Pa
     deviceId: facts.deviceId,
     boot: facts.boot,
     keepaliveMs: settings.keepaliveMs,
-    authorization: () => (settings.credentials === undefined ? undefined : authorizationOf(settings.credentials)),
+    authorization: () => login.authorization(),
+    loginReady: (waiting) => login.ready(waiting),
+    loginRefused: (authorization) => login.refused(authorization),
     heldEtag: () => keeper.etag,
     clock,
     log: log.child({ component: "watch" }),
-    signal: fault.signal,
+    signal,
   });
+  login.onChanged = () => watch.loginChanged();
   const sender = new ReportSender({
     clock,
     log: log.child({ component: "reports" }),
@@ -198,7 +235,7 @@ async function runParts({ options, facts, state, lastGood, runtime, signal }: Pa
     },
     onKept: (kept) => {
       state.prunedUpTo(kept.pruned);
-      saved = lastGood.saveMemory(kept); // never rejects; what is not saved is a problem in the report
+      onSaving(lastGood.saveMemory(kept)); // never rejects; what is not saved is a problem in the report
     },
   });
   if (known !== undefined) {
@@ -208,27 +245,27 @@ async function runParts({ options, facts, state, lastGood, runtime, signal }: Pa
   }
   const saveAgain = async () => {
     for (;;) {
-      await clock.sleep(SAVE_AGAIN_MS, fault.signal);
+      await clock.sleep(SAVE_AGAIN_MS, signal);
       if (lastGood.failure !== undefined && (await lastGood.saveAgain()).kind === "saved") sender.changed();
     }
   };
-  const parts = [
-    reconciler.run(fault.signal),
-    sender.run(fault.signal),
-    followWatch(watch, { keeper, lastGood, reconciler, sender, state, log }),
-    saveAgain(),
-  ].map((part) =>
-    part.catch((error) => {
-      fault.abort(error); // the first fault ends all parts
-    }),
+  return [reconciler.run(signal), sender.run(signal), followWatch(watch, { keeper, lastGood, reconciler, sender, state, log }), saveAgain()];
+}
+
+/** The token on the disk, if it is this device's. */
+function keptToken({ loaded }: LastGood, { deviceId }: WorkerSettings, log: Log): DeviceToken | undefined {
+  const { deviceToken } = loaded;
+  const own = deviceId ?? loaded.deviceId;
+  if (deviceToken === undefined || own === undefined || deviceToken.deviceId === own) return deviceToken;
+  log.warn({ deviceId: own, tokenOf: deviceToken.deviceId }, "the token in the data folder is of another device id, and is not used");
+  return undefined;
+}
+
+function noGroup(): NebulaError {
+  return new NebulaError(
+    "invalid_argument",
+    "the worker has no device_group; give NEBULA_DEVICE_GROUP or --device-group the name of one, or NEBULA_ENROLL_TOKEN an enrolment token",
   );
-  try {
-    await Promise.all(parts);
-    if (!signal.aborted) fault.signal.throwIfAborted();
-  } finally {
-    await saved;
-    signal.removeEventListener("abort", onAbort);
-  }
 }
 
 /** What the containers use; one that can't be measured is left out. */

@@ -5,6 +5,7 @@ import { systemClock } from "../common/clock/system-clock.ts";
 import { isNebulaError } from "../common/errors/nebula-error.ts";
 import { silentLog } from "../common/log/log.ts";
 import { eventually } from "../common/testing/eventually.ts";
+import { throughout } from "../common/testing/throughout.ts";
 import { ReportSchema } from "../gen/nebula/v1/report_pb.ts";
 import { openWatch, type Watch, type WatchOptions } from "./watch.ts";
 import type { WatchEvent } from "./watch-events.ts";
@@ -237,6 +238,28 @@ describe("the connection of a worker", function () {
     assert.equal(lost.refused, "unauthenticated");
     assert.ok(lost.reason.includes("no such token") && lost.retryInMs >= 30_000);
     assert.ok(!JSON.stringify(worker.events).includes("secret"));
+  });
+
+  it("waits until there is something to log in with, tells what is refused, and tries at once with another login", async () => {
+    await using shard = await TestShard.open();
+    shard.onWatch = (watch) => (watch.authorization === "Bearer new" ? watch.config(1n, "e1") : watch.fail(status.UNAUTHENTICATED, "revoked"));
+    const login = Promise.withResolvers<void>();
+    const refused: (string | undefined)[] = [];
+    let authorization = "Bearer old";
+    await using worker = new Worker(shard.address, {
+      timing: { ...FAST, refusedMs: 60_000 },
+      authorization: () => authorization,
+      loginReady: () => login.promise,
+      loginRefused: (header) => void refused.push(header),
+    });
+    await throughout(200, () => assert.equal(shard.mapRequests, 0));
+    login.resolve();
+    await worker.next("disconnected");
+    assert.deepEqual(refused, ["Bearer old"]);
+    authorization = "Bearer new";
+    worker.watch.loginChanged();
+    await worker.next("config");
+    assert.deepEqual(refused, ["Bearer old"]);
   });
 
   it("keeps one config for a reader that is busy, the newest", async () => {

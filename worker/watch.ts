@@ -7,6 +7,7 @@ import { GrpcChannel } from "../common/rpc/grpc-channel.ts";
 import { tlsChannel } from "../common/rpc/tls-channel.ts";
 import type { ServerUrl } from "../common/settings/settings.ts";
 import { type Report, ReportService } from "../gen/nebula/v1/report_pb.ts";
+import { Alarm } from "./alarm.ts";
 import { isSecure } from "./server-call.ts";
 import { locateShards } from "./server-locator.ts";
 import { attemptWatch, type WatchAnswer } from "./watch-attempt.ts";
@@ -39,6 +40,10 @@ export type WatchOptions = Readonly<{
   keepaliveMs: number;
   /** The Authorization header, read anew at each call. */
   authorization: () => string | undefined;
+  /** Resolves when there is something to log in with: waited for before each question for the shard map. */
+  loginReady?: (signal: AbortSignal) => Promise<void>;
+  /** Told that a call with this Authorization header was answered `unauthenticated`. */
+  loginRefused?: (authorization: string | undefined) => void;
   /** Etag of the config that is stored as it was received; empty: none. Read at each reconnect. */
   heldEtag: () => string;
   clock: Clock;
@@ -58,6 +63,8 @@ export type WatchOptions = Readonly<{
 export interface Watch extends AsyncIterable<WatchEvent> {
   /** Sends a report on the connection that there is. Rejects with `unavailable` when there is none: the next `connected` is the time to try again. */
   submit(report: Report, signal: AbortSignal): Promise<void>;
+  /** The login is another one now: a try that was refused is repeated at once. */
+  loginChanged(): void;
 }
 
 /** Opens the connection and keeps it, until the signal is aborted: then the events end. */
@@ -75,15 +82,18 @@ export function openWatch(options: WatchOptions): Watch {
 class Connection implements Watch {
   readonly #options: WatchOptions;
   readonly #events = new LatestEvents();
+  readonly #alarm: Alarm;
   readonly #timing: WatchTiming;
   readonly #reachMs: number;
   #channel: Readonly<{ address: string; channel: GrpcChannel }> | undefined;
   /** Where the watch is served now. */
   #served: GrpcChannel | undefined;
   #loggedReason: string | undefined;
+  #wasRefused = false;
 
   constructor(options: WatchOptions) {
     this.#options = options;
+    this.#alarm = new Alarm(options.clock);
     this.#timing = options.timing ?? WATCH_TIMING;
     this.#reachMs = options.reachMs ?? 10_000;
   }
@@ -94,8 +104,12 @@ class Connection implements Watch {
 
   async submit(report: Report, signal: AbortSignal): Promise<void> {
     if (this.#served === undefined) throw new NebulaError("unavailable", "there is no connection to a manager now");
-    const options = { headers: this.#headers(), timeoutMs: SUBMIT_LIMIT_MS, signal };
+    const options = { headers: headersOf(this.#options.authorization()), timeoutMs: SUBMIT_LIMIT_MS, signal };
     await this.#served.unary(ReportService.method.submitReports, { reports: [report] }, options);
+  }
+
+  loginChanged(): void {
+    this.#alarm.ring();
   }
 
   async run(): Promise<void> {
@@ -105,8 +119,11 @@ class Connection implements Watch {
     let move: Move = { kind: "locate", waitMs: 0 };
     try {
       for (;;) {
-        if (move.waitMs > 0) await clock.sleep(move.waitMs, signal);
+        // Only who was refused is woken: a fleet that lost its manager comes back spread out, whatever its logins did meanwhile.
+        if (move.waitMs > 0) await (this.#wasRefused ? this.#alarm.wait(move.waitMs, signal) : clock.sleep(move.waitMs, signal));
+        this.#alarm.reset();
         if (move.kind === "locate") {
+          await this.#options.loginReady?.(signal);
           const outcome: LocateOutcome = await this.#locate();
           ({ state, move } = afterLocate(state, outcome, context));
           if (outcome.kind !== "located") this.#tellLost(outcome, move.waitMs);
@@ -125,18 +142,26 @@ class Connection implements Watch {
     }
   }
 
-  #locate(): Promise<LocateOutcome> {
-    const { server, deviceGroup, deviceId, authorization, rootCertificates, signal } = this.#options;
-    return locateShards({
+  async #locate(): Promise<LocateOutcome> {
+    const { server, deviceGroup, deviceId, rootCertificates, signal } = this.#options;
+    const authorization = this.#options.authorization();
+    const outcome = await locateShards({
       server,
       deviceGroup,
       deviceId,
-      authorization: authorization(),
+      authorization,
       channelTo: (address) => this.#channelTo(address),
       rootCertificates,
       limitMs: this.#reachMs,
       signal,
     });
+    this.#tellRefused(outcome, authorization);
+    return outcome;
+  }
+
+  #tellRefused(outcome: LocateOutcome | WatchOutcome, authorization: string | undefined): void {
+    this.#wasRefused = outcome.kind === "refused" && outcome.problem === "unauthenticated";
+    if (this.#wasRefused) this.#options.loginRefused?.(authorization);
   }
 
   async #watch(address: string, serveHere: boolean): Promise<WatchOutcome> {
@@ -144,8 +169,11 @@ class Connection implements Watch {
     const channel = this.#channelTo(address);
     const request = { deviceGroup, deviceId, boot, keepaliveMs, serveHere, etag: heldEtag() };
     const onAnswer = (answer: WatchAnswer) => this.#answered(address, channel, answer);
-    const outcome = await attemptWatch({ channel, request, headers: this.#headers(), reachMs: this.#reachMs, clock, onAnswer, signal });
+    const authorization = this.#options.authorization();
+    const headers = headersOf(authorization);
+    const outcome = await attemptWatch({ channel, request, headers, reachMs: this.#reachMs, clock, onAnswer, signal });
     this.#served = undefined;
+    this.#tellRefused(outcome, authorization);
     if (outcome.kind !== "redirect") this.#drop(); // a channel whose watch ended may hang on a link that is dead
     return outcome;
   }
@@ -205,11 +233,6 @@ class Connection implements Watch {
     this.#events.put({ kind: "disconnected", reason, refused: lost.problem, retryInMs });
   }
 
-  #headers(): Readonly<Record<string, string>> {
-    const authorization = this.#options.authorization();
-    return authorization === undefined ? {} : { authorization };
-  }
-
   #channelTo(address: string): GrpcChannel {
     if (this.#channel?.address === address) return this.#channel.channel;
     this.#drop(); // 1
@@ -235,4 +258,8 @@ class Connection implements Watch {
     this.#channel?.channel[Symbol.dispose]();
     this.#channel = undefined;
   }
+}
+
+function headersOf(authorization: string | undefined): Readonly<Record<string, string>> {
+  return authorization === undefined ? {} : { authorization };
 }

@@ -16,7 +16,15 @@ export async function runWorker({ settings, io }: CommandContext): Promise<numbe
   stack.use(await openMetrics(settings, () => ready, log));
   const worker = stack.use(await startWorker({ settings, clock: systemClock, log }));
   const { protocol } = settings.server;
-  io.print(`Nebula ${VERSION}: worker of device_group ${settings.deviceGroup}, at ${protocol}://${formatAddress(settings.server)}`);
+  const at = `${protocol}://${formatAddress(settings.server)}`;
+  const known = settings.deviceGroup === undefined ? "" : ` of device_group ${settings.deviceGroup}`;
+  io.print(`Nebula ${VERSION}: worker${known}, at ${at}`);
+  if (settings.deviceGroup === undefined) {
+    worker.deviceGroup.then(
+      (deviceGroup) => io.print(`  its device_group is ${deviceGroup}`),
+      () => {}, // `ended` tells
+    );
+  }
   worker.deviceId.then(
     (deviceId) => {
       ready = true;

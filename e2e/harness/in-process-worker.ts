@@ -32,6 +32,8 @@ export async function startInProcess({ server, clock, deviceGroup, deviceId, ins
       runtime: `docker://${DOCKER_SOCKET}`,
       adopt: false,
       keepImages: 1,
+      enrollToken: undefined,
+      tokenRotationMs: 0,
       maxRestartWaitMs: 0,
       workerDataDir,
     },

@@ -22,6 +22,7 @@ export class FakeConnection {
         if (!this.isUp) throw new NebulaError("unavailable", "there is no connection to a manager now");
         this.reports.push(report);
       },
+      loginChanged: () => {},
     };
   };
 
@@ -36,6 +37,11 @@ export class FakeConnection {
   /** The etag that the worker would send with its next watch. */
   get heldEtag(): string {
     return this.#options?.heldEtag() ?? "";
+  }
+
+  /** The Authorization header that the worker would send. */
+  get authorization(): string | undefined {
+    return this.#options?.authorization();
   }
 
   get newest(): Report | undefined {
