@@ -193,6 +193,7 @@ describe("manager", () => {
       grpcAdvertise: undefined,
       redirect: true,
       cacheTimeMs: 10,
+      auditRetentionMs: 3_600_000,
       authEnabled: true,
     };
     const options = { secrets: TEST_SECRETS, drivers: rig.drivers, clock: systemClock, log: silentLog, registry: new Registry() };

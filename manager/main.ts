@@ -21,6 +21,7 @@ import type { Settings } from "../common/settings/settings.ts";
 import { createAuthenticate } from "./access/authenticate.ts";
 import { createGate } from "./access/gate.ts";
 import { createAudit } from "./audit/audit.ts";
+import { expireAudit } from "./audit/expire-audit.ts";
 import { advertisedAddress } from "./listen/advertised-address.ts";
 import { Connections } from "./listen/connections.ts";
 import { LISTENERS_HERE, openListeners } from "./listen/listeners.ts";
@@ -34,7 +35,7 @@ import { watchInterceptor } from "./watch/watch-call.ts";
 import { WatchHub } from "./watch/watch-hub.ts";
 import { createWatchMetrics } from "./watch/watch-metrics.ts";
 
-export type ManagerSettings = Pick<Settings, "grpcListen" | "grpcAdvertise" | "redirect" | "cacheTimeMs" | "authEnabled"> & {
+export type ManagerSettings = Pick<Settings, "grpcListen" | "grpcAdvertise" | "redirect" | "cacheTimeMs" | "authEnabled" | "auditRetentionMs"> & {
   readonly admin: Pick<Settings["admin"], "user">;
 };
 
@@ -124,8 +125,12 @@ export async function startManager({
   log.info({ address }, "the manager listens");
 
   const life = new AbortController();
-  starting.defer(() => life.abort());
   void endIdleConnections(connections, clock, life.signal);
+  const expiring = expireAudit({ accessStore: drivers.accessStore, retentionMs: settings.auditRetentionMs, clock, log }, life.signal);
+  starting.defer(() => {
+    life.abort();
+    return expiring; // the store is the caller's to close
+  });
 
   const opened = starting.move();
   async function stop(): Promise<void> {

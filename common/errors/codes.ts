@@ -35,3 +35,6 @@ export function kindOf(code: number): ErrorKind {
 export function codeNameOf(kind: ErrorKind): string {
   return kind === "conflict" ? "ABORTED" : kind.toUpperCase();
 }
+
+/** The names of all codes that a call can end with. */
+export const CODE_NAMES: readonly string[] = ["OK", ...[...KIND_OF_CODE.values()].map(codeNameOf)];

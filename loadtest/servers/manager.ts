@@ -21,6 +21,7 @@ const settings = {
   redis: "memory:",
   bus: "memory:",
   cacheTimeMs: 10_000,
+  auditRetentionMs: 90 * 86_400_000,
   reportTtlMs: 26 * 3_600_000,
   authEnabled: true,
   admin: { user: "admin" },

@@ -24,12 +24,16 @@ const KIND_OF_SERVICE: ReadonlyMap<unknown, string> = new Map<unknown, string>([
   [AccessService, "device"],
 ]);
 
+const ENROLMENT_TOKEN = "enrolment_token";
+/** What a call can be about. */
+export const AUDIT_KINDS: readonly string[] = [...new Set(KIND_OF_SERVICE.values()), ENROLMENT_TOKEN];
+
 /** Of AccessService's methods those that are not about a device. */
 const ENROLMENT_METHODS: readonly DescMethod[] = [AccessService.method.createEnrolmentToken, AccessService.method.revokeEnrolmentToken];
 
 /** What a call is about as far as its request says: the entity that it names. The request may be anything that a caller could send. */
 export function subjectOf(method: DescMethod, request: Message | undefined): AuditSubject {
-  const kind = ENROLMENT_METHODS.includes(method) ? "enrolment_token" : (KIND_OF_SERVICE.get(method.parent) ?? "");
+  const kind = ENROLMENT_METHODS.includes(method) ? ENROLMENT_TOKEN : (KIND_OF_SERVICE.get(method.parent) ?? "");
   const name = kind === "" || request === undefined ? "" : nameIn(method, request, kind);
   return { kind, name: cut(name, LONGEST_NAME) };
 }

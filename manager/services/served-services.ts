@@ -8,7 +8,9 @@ import { VERSION } from "../../common/version.ts";
 import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { AppService } from "../../gen/nebula/v1/app_pb.ts";
+import { AuditService } from "../../gen/nebula/v1/audit_pb.ts";
 import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
 import { CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
@@ -19,7 +21,9 @@ import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
 import type { ServedService } from "../rpc/grpc-server.ts";
 import { type AnyUnaryHandler, type RpcDeps, serveUnary } from "../rpc/serve-unary.ts";
 import type { Ownership } from "../watch/ownership.ts";
+import { createAccessServiceHandlers } from "./access-service.ts";
 import { createAppServiceHandlers } from "./app-service.ts";
+import { createAuditServiceHandlers } from "./audit-service.ts";
 import { createConfigServiceHandlers } from "./config-service.ts";
 import { createCronJobServiceHandlers } from "./cron-job-service.ts";
 import { createDeviceGroupServiceHandlers } from "./device-group-service.ts";
@@ -61,6 +65,8 @@ export function createServedServices({ drivers, ownership, rpc, secretKeys, cloc
     unary(ConfigService, createConfigServiceHandlers({ configStore, secretKeys })), // its WatchConfig is taken over before it comes to a handler
     unary(ReportService, createReportServiceHandlers({ reportBus: drivers.reportBus, reportStore: drivers.reportStore, clock, log })),
     unary(DeviceService, createDeviceServiceHandlers({ reportStore: drivers.reportStore, log })),
+    unary(AccessService, createAccessServiceHandlers({ accessStore: drivers.accessStore, configStore, changeFeed, clock, log })),
+    unary(AuditService, createAuditServiceHandlers(drivers)),
     unary(ShardService, createShardServiceHandlers({ configStore: drivers.configStore, ownership })),
     unary(StatusService, createStatusServiceHandlers(status)),
   ];

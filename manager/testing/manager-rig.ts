@@ -38,6 +38,7 @@ export async function startManagerRig(
     grpcAdvertise: undefined,
     redirect: true,
     cacheTimeMs: 10_000,
+    auditRetentionMs: 90 * 86_400_000,
     authEnabled: true,
     admin: { user: "admin" },
     dataDir,

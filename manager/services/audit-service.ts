@@ -1,0 +1,51 @@
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { CODE_NAMES } from "../../common/errors/codes.ts";
+import { invalidArgument, type Violation } from "../../common/errors/nebula-error.ts";
+import type { AccessStore, AuditFilter } from "../../common/storage/access-store.ts";
+import { pageOf, validatePage } from "../../common/validation/page.ts";
+import { quote } from "../../common/validation/quote.ts";
+import { timestampViolations } from "../../common/validation/report.ts";
+import type { AuditService, ListAuditEntriesRequest } from "../../gen/nebula/v1/audit_pb.ts";
+import { AUDIT_KINDS } from "../audit/audit-subject.ts";
+import type { ServiceHandlers } from "../rpc/call-context.ts";
+
+/** A name longer than this is nobody's and nothing's, characters. */
+const LONGEST = 256;
+
+/** AuditService: who changed what. */
+export function createAuditServiceHandlers({ accessStore }: { accessStore: Pick<AccessStore, "listAudit"> }): ServiceHandlers<typeof AuditService> {
+  return {
+    async listAuditEntries(request) {
+      const violations = [...validatePage(request), ...filterViolations(request)];
+      if (violations.length > 0) throw invalidArgument(violations);
+      const { items, next } = await accessStore.listAudit(filterOf(request), pageOf(request));
+      return { auditEntries: [...items], nextPageToken: next ?? "" };
+    },
+  };
+}
+
+/** What can match no entry there may ever be: a typing error, which an empty list would hide. */
+function filterViolations({ who, kind, name, outcome, fromTime, untilTime }: ListAuditEntriesRequest): Violation[] {
+  const texts = Object.entries({ who, name }).filter(([, text]) => text.length > LONGEST);
+  const words = [
+    { field: "kind", word: kind, known: AUDIT_KINDS },
+    { field: "outcome", word: outcome, known: CODE_NAMES },
+  ].filter(({ word, known }) => word !== "" && !known.includes(word));
+  return [
+    ...texts.map(([field, text]) => ({ field, description: `${quote(text)} is too long: at most ${LONGEST} characters` })),
+    ...words.map(({ field, word, known }) => ({ field, description: `${quote(word)} is no ${field}; ${known.join(", ")} would do` })),
+    ...timestampViolations(fromTime, "from_time"),
+    ...timestampViolations(untilTime, "until_time"),
+  ];
+}
+
+function filterOf({ who, kind, name, outcome, fromTime, untilTime }: ListAuditEntriesRequest): AuditFilter {
+  return {
+    ...(who === "" ? {} : { who }),
+    ...(kind === "" ? {} : { kind }),
+    ...(name === "" ? {} : { name }),
+    ...(outcome === "" ? {} : { outcome }),
+    ...(fromTime === undefined ? {} : { fromMs: timestampMs(fromTime) }),
+    ...(untilTime === undefined ? {} : { untilMs: timestampMs(untilTime) }),
+  };
+}
