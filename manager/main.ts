@@ -18,7 +18,7 @@ import type { Log } from "../common/log/log.ts";
 import { deriveSecretKeys } from "../common/secrets/secret-keys.ts";
 import { formatAddress } from "../common/settings/parse-listen-address.ts";
 import type { Settings } from "../common/settings/settings.ts";
-import { createAuthenticate } from "./access/authenticate.ts";
+import { createAccess } from "./access/access.ts";
 import { createGate } from "./access/gate.ts";
 import { createAudit } from "./audit/audit.ts";
 import { expireAudit } from "./audit/expire-audit.ts";
@@ -85,14 +85,24 @@ export async function startManager({
   tuning: wanted = {},
 }: ManagerOptions): Promise<RunningManager> {
   const tuning = { ...TUNING, ...wanted };
-  const authenticate = createAuthenticate({
+  await using starting = new AsyncDisposableStack(); // what is open when a start fails
+  const audit = starting.use(createAudit({ accessStore: drivers.accessStore, clock, log, registry })); // closed last: every call is over by then
+  const life = new AbortController();
+  const access = createAccess({
     enabled: settings.authEnabled,
     clusterKey: secrets.clusterKey,
     admin: { user: settings.admin.user, password: secrets.adminPassword, token: secrets.adminToken },
+    drivers,
+    clock,
+    log,
+    everyMs: settings.cacheTimeMs,
+    signal: life.signal,
   });
-  await using starting = new AsyncDisposableStack(); // what is open when a start fails
-  const audit = starting.use(createAudit({ accessStore: drivers.accessStore, clock, log, registry })); // closed last: every call is over by then
-  const rpc = { gate: createGate(authenticate), audit, metrics: createRpcMetrics(registry), clock, log };
+  starting.defer(() => {
+    life.abort();
+    return access.rounds.done; // the store is the caller's to close
+  });
+  const rpc = { gate: createGate(access.authenticate), audit, metrics: createRpcMetrics(registry), clock, log };
   const connections = new Connections();
   const rawStreams = starting.use(new RawStreams(WATCH_PATH));
   let advertised = "";
@@ -124,7 +134,6 @@ export async function startManager({
   const address = formatAddress(bound);
   log.info({ address }, "the manager listens");
 
-  const life = new AbortController();
   void endIdleConnections(connections, clock, life.signal);
   const expiring = expireAudit({ accessStore: drivers.accessStore, retentionMs: settings.auditRetentionMs, clock, log }, life.signal);
   starting.defer(() => {

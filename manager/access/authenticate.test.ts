@@ -1,17 +1,74 @@
 import { strict as assert } from "node:assert";
+import { createHash } from "node:crypto";
+import { create, toBinary } from "@bufbuild/protobuf";
+import bcrypt from "bcryptjs";
 import fc from "fast-check";
 import { FORWARDED_FOR_HEADER, PART_TOKEN_HEADER, partToken } from "../../common/access/part-token.ts";
-import { isNebulaError } from "../../common/errors/nebula-error.ts";
-import { type Authenticate, createAuthenticate } from "./authenticate.ts";
-import { ADMIN_RIGHTS } from "./rights.ts";
+import { hashPassword } from "../../common/access/password-hash.ts";
+import { newToken, tokenHash } from "../../common/access/tokens.ts";
+import { systemClock } from "../../common/clock/system-clock.ts";
+import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
+import { createMemoryFeed } from "../../common/feed/memory-feed.ts";
+import { silentLog } from "../../common/log/log.ts";
+import type { AccessStore } from "../../common/storage/access-store.ts";
+import { openSqliteAccessStore } from "../../common/storage/sqlite/access-store.ts";
+import { eventually } from "../../common/testing/eventually.ts";
+import { UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
+import { createAccess } from "./access.ts";
+import type { Caller } from "./authenticate.ts";
+import { ADMIN_RIGHTS, mayRead, mayWrite } from "./rights.ts";
 
 const CLUSTER_KEY = "key";
 const ADMIN = { user: "admin", password: "päss:word", token: "t0ken" };
 const LOCAL = { kind: "user", name: "admin", rights: ADMIN_RIGHTS };
 
-function authenticator(options: { enabled?: boolean; token?: string | undefined } = {}): Authenticate {
-  const token = "token" in options ? options.token : ADMIN.token;
-  return createAuthenticate({ enabled: options.enabled ?? true, clusterKey: CLUSTER_KEY, admin: { ...ADMIN, token } });
+type Options = { enabled?: boolean; token?: string | undefined; everyMs?: number };
+
+/** Authentication over a real store, whose reads are counted. */
+async function startAccess(options: Options = {}) {
+  await using stack = new AsyncDisposableStack();
+  const store = stack.use(await openSqliteAccessStore({ path: ":memory:" }));
+  const feed = stack.use(createMemoryFeed({ log: silentLog }));
+  const reads: string[] = [];
+  const state = { down: false };
+  const accessStore = new Proxy(store, {
+    get(target, name) {
+      const value = Reflect.get(target, name);
+      if (typeof value !== "function") return value;
+      return (...args: unknown[]) => {
+        reads.push(String(name));
+        return state.down ? Promise.reject(new NebulaError("unavailable", "down")) : Reflect.apply(value, target, args);
+      };
+    },
+  });
+  const life = new AbortController();
+  const access = createAccess({
+    enabled: options.enabled ?? true,
+    clusterKey: CLUSTER_KEY,
+    admin: { ...ADMIN, token: "token" in options ? options.token : ADMIN.token },
+    drivers: { accessStore, changeFeed: feed },
+    clock: systemClock,
+    log: silentLog,
+    everyMs: options.everyMs ?? 60_000,
+    signal: life.signal,
+  });
+  stack.defer(async () => {
+    life.abort();
+    await access.rounds.done;
+  });
+  await eventually(() => assert.equal(access.rounds.current, 1), { timeoutMs: 2000 });
+  reads.length = 0;
+  const opened = stack.move();
+  return {
+    ...access,
+    store,
+    feed,
+    reads,
+    state,
+    /** Who calls with these headers. */
+    caller: async (values: Record<string, string>, peer = "192.0.2.1:1000"): Promise<Caller> => access.authenticate(headers(values), peer),
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
 }
 
 function headers(values: Record<string, string>) {
@@ -22,22 +79,70 @@ function basic(user: string, password: string): Record<string, string> {
   return { authorization: `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}` };
 }
 
+function bearer(token: string): Record<string, string> {
+  return { authorization: `Bearer ${token}` };
+}
+
+async function putUser(
+  store: AccessStore,
+  name: string,
+  { passwordHash = "", token = "" }: { passwordHash?: string; token?: string },
+): Promise<void> {
+  const before = (await store.getUser(name))?.revision ?? 0n;
+  const outcome = await store.writeUser({
+    name,
+    expected: before,
+    revision: before + 1n,
+    deleted: false,
+    passwordHash,
+    tokenHash: token === "" ? "" : tokenHash(token),
+    changedAt: 0,
+    changedBy: "test",
+  });
+  assert.equal(outcome.kind, "written");
+}
+
+async function putGroup(store: AccessStore, name: string, members: string[], apps: Record<string, string>): Promise<void> {
+  const before = (await store.getUserGroup(name))?.revision ?? 0n;
+  const body = toBinary(UserGroupSchema, create(UserGroupSchema, { name, groupMembers: members, apps }));
+  const change = { expected: before, revision: before + 1n, deleted: false, changedAt: 0, changedBy: "test" };
+  assert.equal((await store.writeUserGroup({ name, body, members, ...change })).kind, "written");
+}
+
+async function enrol(store: AccessStore, deviceId: string, token: string, enrolment = newToken()): Promise<void> {
+  const id = createHash("sha256").update(enrolment).digest("hex").slice(0, 16);
+  const times = { usesLeft: 1, expiresAt: Date.now() + 60_000, createdAt: Date.now(), createdBy: "test" };
+  await store.createEnrolment({ id, tokenHash: tokenHash(enrolment), deviceGroup: "g", ...times });
+  const outcome = await store.enrol({ deviceId, tokenHash: tokenHash(token), enrolmentHash: tokenHash(enrolment), nowMs: Date.now() });
+  assert.equal(outcome.kind, "enrolled");
+}
+
 const refused = (error: unknown) => isNebulaError(error, "unauthenticated");
 
 describe("authenticate", () => {
-  it("knows the local admin by password and by token, as configured or in base64, however the scheme is written", async () => {
-    const authenticate = authenticator();
+  it("knows the local admin by password and by token, as configured or in base64, however the scheme is written, without a read of the store", async () => {
+    await using access = await startAccess();
     const valid = [
       basic("admin", "päss:word"),
       { authorization: basic("admin", "päss:word").authorization?.replace("Basic", "bAsIc") ?? "" },
-      { authorization: "Bearer t0ken" },
+      bearer("t0ken"),
       { authorization: `bearer ${Buffer.from("t0ken").toString("base64")}` },
     ];
-    for (const each of [...valid, ...valid]) assert.deepEqual((await authenticate(headers(each), "peer")).principal, LOCAL);
+    for (const each of [...valid, ...valid]) assert.deepEqual((await access.caller(each)).principal, LOCAL);
+    assert.deepEqual(access.reads, []);
+  });
+
+  it("answers for a known credential at once, without a promise", async () => {
+    await using access = await startAccess();
+    const token = newToken();
+    await enrol(access.store, "d1", token);
+    await access.caller(bearer(token));
+    assert.ok(!(access.authenticate(headers(bearer(token)), "peer") instanceof Promise));
+    assert.ok(!(access.authenticate(headers({ [PART_TOKEN_HEADER]: partToken(CLUSTER_KEY) }), "peer") instanceof Promise));
   });
 
   it("refuses everything else", async () => {
-    const authenticate = authenticator();
+    await using access = await startAccess();
     const known = new Set(["t0ken", Buffer.from("t0ken").toString("base64")]);
     const credential = fc.oneof(
       fc.constant({}),
@@ -48,43 +153,152 @@ describe("authenticate", () => {
       fc
         .string()
         .filter((token) => !known.has(token.trim()))
-        .map((token) => ({ authorization: `Bearer ${token}` })),
+        .map(bearer),
       fc.string().map((text) => ({ authorization: text })),
       fc.constantFrom("admin", "").map((user) => basic(user, "")),
     );
-    await fc.assert(fc.asyncProperty(credential, (each) => assert.rejects(async () => authenticate(headers(each), "peer"), refused)));
+    let from = 0; // another address each time: many failures of one are another test's
+    await fc.assert(
+      fc.asyncProperty(credential, (each) => assert.rejects(access.caller(each, `10.0.${(from++ >> 8) & 255}.${from & 255}:1`), refused)),
+      { numRuns: 60 },
+    );
   });
 
   it("without a token configured no token is valid, the empty one neither", async () => {
     for (const token of [undefined, ""]) {
-      const authenticate = authenticator({ token });
-      for (const authorization of ["Bearer ", "Bearer =", "Bearer undefined", "Bearer AA=="]) {
-        await assert.rejects(async () => authenticate(headers({ authorization }), "peer"), refused);
-      }
+      await using access = await startAccess({ token });
+      for (const authorization of ["Bearer ", "Bearer =", "Bearer undefined", "Bearer AA=="])
+        await assert.rejects(access.caller({ authorization }), refused);
     }
   });
 
   it("believes another part of the cluster, and the address it names, by its token alone", async () => {
-    const authenticate = authenticator();
+    await using access = await startAccess();
+    const seenOf = async (values: Record<string, string>) => {
+      const { principal, viaPart, peer } = await access.caller(values, "peer");
+      return { principal, viaPart, peer };
+    };
     const token = { [PART_TOKEN_HEADER]: partToken(CLUSTER_KEY) };
     const forwarded = { [FORWARDED_FOR_HEADER]: "192.0.2.7" };
-    assert.deepEqual(await authenticate(headers(token), "peer"), { principal: { kind: "part" }, viaPart: true, peer: "peer" });
-    const viaGateway = await authenticate(headers({ ...token, ...forwarded, ...basic("admin", "päss:word") }), "peer");
+    assert.deepEqual(await seenOf(token), { principal: { kind: "part" }, viaPart: true, peer: "peer" });
+    const viaGateway = await seenOf({ ...token, ...forwarded, ...basic("admin", "päss:word") });
     assert.deepEqual(viaGateway, { principal: LOCAL, viaPart: true, peer: "192.0.2.7" });
-    const direct = await authenticate(headers({ ...forwarded, ...basic("admin", "päss:word") }), "peer");
+    const direct = await seenOf({ ...forwarded, ...basic("admin", "päss:word") });
     assert.deepEqual(direct, { principal: LOCAL, viaPart: false, peer: "peer" });
     const foreign = { [PART_TOKEN_HEADER]: partToken("another key") };
-    await assert.rejects(async () => authenticate(headers({ ...foreign, ...basic("admin", "päss:word") }), "peer"), refused);
-    await assert.rejects(async () => authenticate(headers({ ...token, ...basic("admin", "wrong") }), "peer"), refused);
+    await assert.rejects(seenOf({ ...foreign, ...basic("admin", "päss:word") }), refused);
+    await assert.rejects(seenOf({ ...token, ...basic("admin", "wrong") }), refused);
   });
 
   it("makes everybody admin where it is off, and still tells parts from others", async () => {
-    const authenticate = authenticator({ enabled: false });
-    assert.deepEqual(await authenticate(headers({}), "peer"), { principal: LOCAL, viaPart: false, peer: "peer" });
-    assert.deepEqual(await authenticate(headers({ [PART_TOKEN_HEADER]: partToken(CLUSTER_KEY) }), "peer"), {
-      principal: LOCAL,
-      viaPart: true,
-      peer: "peer",
+    await using access = await startAccess({ enabled: false });
+    const own = await access.caller({});
+    assert.deepEqual([own.principal, own.viaPart], [LOCAL, false]);
+    const part = await access.caller({ [PART_TOKEN_HEADER]: partToken(CLUSTER_KEY) });
+    assert.deepEqual([part.principal, part.viaPart], [LOCAL, true]);
+  });
+});
+
+describe("authenticate by the store", () => {
+  it("knows a user by password and by token, with the rights of all its user_groups; what is known is not read again", async () => {
+    await using access = await startAccess();
+    await putUser(access.store, "ann", { passwordHash: await hashPassword("correct horse"), token: "anns-own-token-of-text" });
+    await putGroup(access.store, "web", ["ann"], { web: "rw" });
+    await putGroup(access.store, "look", ["ann", "bob"], { "*": "ro" });
+    access.reads.length = 0;
+    const encoded = Buffer.from("anns-own-token-of-text").toString("base64");
+    for (const each of [basic("ann", "correct horse"), bearer(encoded), bearer(encoded), basic("ann", "correct horse")]) {
+      const { principal } = await access.caller(each);
+      assert.ok(principal.kind === "user" && principal.name === "ann");
+      assert.ok(mayWrite(principal.rights, { kind: "app", name: "web" }) && mayRead(principal.rights, { kind: "app", name: "db" }));
+      assert.ok(!mayWrite(principal.rights, { kind: "app", name: "db" }));
+    }
+    assert.equal(access.reads.filter((read) => read === "groupsOf").length, 2);
+    await assert.rejects(access.caller(basic("ann", "wrong horse")), refused);
+    await assert.rejects(access.caller(basic("bob", "correct horse")), refused);
+  });
+
+  it("checks a password that many calls bring at once a single time", async () => {
+    await using access = await startAccess();
+    await putUser(access.store, "ann", { passwordHash: await hashPassword("correct horse") });
+    access.reads.length = 0;
+    await Promise.all(Array.from({ length: 50 }, () => access.caller(basic("ann", "correct horse"))));
+    assert.deepEqual(access.reads, ["getUser", "groupsOf"]);
+  });
+
+  it("takes a bcrypt hash that was carried over, and replaces it at the first login", async () => {
+    await using access = await startAccess();
+    await putUser(access.store, "old", { passwordHash: await bcrypt.hash("correct horse", 4) });
+    const stamp = await access.store.stamp();
+    assert.equal((await access.caller(basic("old", "correct horse"))).principal.kind, "user");
+    const stored = await access.store.getUser("old");
+    assert.ok(stored?.passwordHash.startsWith("$argon2id$") === true);
+    assert.deepEqual([stored?.revision, await access.store.stamp()], [1n, stamp]);
+    await assert.rejects(access.caller(basic("old", "wrong")), refused);
+  });
+
+  it("knows a device by its token, in one read; the first use of the next token ends the one before", async () => {
+    await using access = await startAccess();
+    const [token, next] = [newToken(), newToken()];
+    await enrol(access.store, "d1", token);
+    const device = { kind: "device", deviceId: "d1", deviceGroup: "g" };
+    access.reads.length = 0;
+    assert.deepEqual((await access.caller(bearer(token))).principal, { ...device, tokenHash: tokenHash(token) });
+    assert.deepEqual(access.reads, ["deviceByTokenHash"]);
+    await access.store.announceNext(tokenHash(token), tokenHash(next));
+    assert.deepEqual((await access.caller(bearer(next))).principal, { ...device, tokenHash: tokenHash(next) });
+    await eventually(() => assert.rejects(access.caller(bearer(token)), refused), { timeoutMs: 1000 });
+    assert.equal((await access.caller(bearer(next))).principal.kind, "device");
+  });
+
+  it("knows an enrolment token, and asks the store each time: its uses and its time are counted there", async () => {
+    await using access = await startAccess();
+    const token = newToken();
+    await access.store.createEnrolment({
+      id: "0123456789abcdef",
+      tokenHash: tokenHash(token),
+      deviceGroup: "g",
+      usesLeft: 1,
+      expiresAt: 1,
+      createdAt: 0,
+      createdBy: "t",
     });
+    const principal = { kind: "enrolment", deviceGroup: "g", tokenHash: tokenHash(token) };
+    assert.deepEqual((await access.caller(bearer(token))).principal, principal);
+    await access.store.revokeEnrolment("0123456789abcdef");
+    await assert.rejects(access.caller(bearer(token)), refused);
+  });
+
+  it("gives changed rights within a second while the feed works, and within the time of the stamp without it", async () => {
+    for (const everyMs of [60_000, 50]) {
+      await using access = await startAccess({ everyMs });
+      await putUser(access.store, "ann", { token: "anns-own-token-of-text" });
+      await putGroup(access.store, "web", ["ann"], { web: "ro" });
+      const ann = bearer("anns-own-token-of-text");
+      const may = async () => {
+        const { principal } = await access.caller(ann);
+        return principal.kind === "user" && mayRead(principal.rights, { kind: "app", name: "web" });
+      };
+      assert.ok(await may());
+      await putGroup(access.store, "web", [], { web: "ro" });
+      if (everyMs === 60_000) await access.feed.publish({ kind: "access", subject: "user_group/web" });
+      await eventually(async () => assert.ok(!(await may())), { timeoutMs: 1000 });
+    }
+  });
+
+  it("keeps what is known while the store is down, and is unavailable for what is not, which is nobody's failed login", async () => {
+    await using access = await startAccess({ everyMs: 20 });
+    const [known, unknown] = [newToken(), newToken()];
+    await enrol(access.store, "d1", known);
+    await enrol(access.store, "d2", unknown);
+    await eventually(async () => assert.equal(access.rounds.current, 1), { timeoutMs: 1000 });
+    await access.caller(bearer(known));
+    access.state.down = true;
+    const reads = access.reads.length;
+    await eventually(() => assert.ok(access.reads.length > reads + 3), { timeoutMs: 2000 });
+    assert.equal((await access.caller(bearer(known))).principal.kind, "device");
+    for (let tries = 0; tries < 30; tries++) await assert.rejects(access.caller(bearer(unknown)), (error) => isNebulaError(error, "unavailable"));
+    access.state.down = false;
+    assert.equal((await access.caller(bearer(unknown))).principal.kind, "device");
   });
 });

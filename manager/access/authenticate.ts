@@ -2,13 +2,21 @@ import { hash, randomBytes, timingSafeEqual } from "node:crypto";
 import { FORWARDED_FOR_HEADER, PART_TOKEN_HEADER, partToken } from "../../common/access/part-token.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Principal } from "../rpc/call-context.ts";
+import { countedAddress } from "./caller-address.ts";
 import { type Credential, credentialFrom } from "./credential-header.ts";
+import type { Attempt, AttemptEnd, FailedLogins } from "./failed-logins.ts";
+import { type AdminSettings, createLocalAdmin } from "./local-admin.ts";
+import { configuredLogin, type Login, type Verified } from "./login.ts";
+import { isUnguessable } from "./presented-token.ts";
 import { ADMIN_RIGHTS } from "./rights.ts";
-import { VerifiedCredentials } from "./verified-credentials.ts";
+import type { StoredCredentials } from "./stored-credentials.ts";
+import type { VerifiedCredentials } from "./verified-credentials.ts";
 
 /** Who calls, and from where. */
 export type Caller = Readonly<{
   principal: Principal;
+  /** What the principal was found by: one for all calls and watches of a credential. */
+  login: Login;
   /** Whether another part of this cluster made the call, for itself or for its own caller. */
   viaPart: boolean;
   /** Address of the caller; that of the gateway's caller where a gateway says so. */
@@ -16,14 +24,14 @@ export type Caller = Readonly<{
 }>;
 
 /** Told who calls as soon as it is known, so that a refusal can be put down to somebody: at first the address, then the principal too. */
-export type Seen = (caller: Omit<Caller, "principal"> & Partial<Pick<Caller, "principal">>) => void;
+export type Seen = (caller: Pick<Caller, "viaPart" | "peer"> & Partial<Pick<Caller, "principal">>) => void;
 
 /** The headers of a call, by lower-case name. */
 export type CallHeaders = { header(name: string): string | undefined };
 
 /**
- * Finds out who calls; throws, or rejects with, `unauthenticated`. A credential that is known is answered for at once: a storm of returning devices is
- * let in without promises.
+ * Finds out who calls; throws, or rejects with, `unauthenticated`, `resource_exhausted` (with a retry time) after too many failed logins, and `unavailable`
+ * where the store does not answer. A credential that is known is answered for at once: a storm of returning devices is let in without promises.
  */
 export type Authenticate = (headers: CallHeaders, peer: string, seen?: Seen) => Caller | Promise<Caller>;
 
@@ -31,65 +39,78 @@ export type AuthenticateOptions = Readonly<{
   /** false: everybody is admin. */
   enabled: boolean;
   clusterKey: string;
-  admin: Readonly<{ user: string; password: string; token: string | undefined }>;
+  admin: AdminSettings;
+  stored: StoredCredentials;
+  verified: VerifiedCredentials;
+  failedLogins: FailedLogins;
+  /** The round of access now: see access-rounds.ts. */
+  round: () => number;
 }>;
 
-const KEPT_CREDENTIALS = 20_000;
-
-/** Checks credentials: those of the local admin, and the part token. The secrets themselves are not kept, only keyed digests of them. */
-export function createAuthenticate({ enabled, clusterKey, admin }: AuthenticateOptions): Authenticate {
+/** Checks credentials: those of the local admin, which need no store, those of the store, and the part token. */
+export function createAuthenticate(options: AuthenticateOptions): Authenticate {
+  const { enabled, clusterKey, admin, stored, verified, failedLogins, round } = options;
   const key = randomBytes(32).toString("base64");
   const digest = (text: string): Buffer => hash("sha256", key + text, "buffer");
-  const expected = {
-    user: digest(admin.user),
-    password: digest(admin.password),
-    token: admin.token === undefined || admin.token === "" ? undefined : digest(admin.token),
-    part: digest(partToken(clusterKey)),
-  };
-  const localAdmin: Principal = { kind: "user", name: admin.user, rights: ADMIN_RIGHTS };
-  const part: Principal = { kind: "part" };
-  const verified = new VerifiedCredentials(KEPT_CREDENTIALS);
+  const expectedPart = digest(partToken(clusterKey));
+  const isLocalAdmin = createLocalAdmin(admin, key);
+  const localAdmin = configuredLogin({ kind: "user", name: admin.user, rights: ADMIN_RIGHTS });
+  const part = configuredLogin({ kind: "part" });
+  /** By credential and address: many calls that come with one new credential at once are one check, and one failed login. */
+  const checks = new Map<string, Promise<Login>>();
 
-  /** Every comparison is made on digests of one length, and made whatever the others say: the time taken tells nothing. */
-  function verify(credential: Credential): Principal | undefined {
-    switch (credential.kind) {
-      case "basic": {
-        const user = timingSafeEqual(digest(credential.user), expected.user);
-        const password = timingSafeEqual(digest(credential.password), expected.password);
-        return user && password ? localAdmin : undefined;
-      }
-      case "bearer": {
-        if (expected.token === undefined) return undefined;
-        const asIs = timingSafeEqual(digest(credential.token), expected.token);
-        const encoded = timingSafeEqual(digest(Buffer.from(credential.token, "base64").toString("utf8")), expected.token);
-        return asIs || encoded ? localAdmin : undefined;
-      }
-      case "none":
-      case "unreadable":
-        return undefined;
-    }
+  async function verify(credential: Credential): Promise<Verified | undefined> {
+    return isLocalAdmin(credential) ? localAdmin.verified : stored.verify(credential);
   }
 
-  function principalOf(header: string | undefined, viaPart: boolean): Principal {
-    if (!enabled) return localAdmin;
-    if (header !== undefined) {
-      const id = hash("sha256", key + header, "base64");
-      const known = verified.get(id);
-      if (known !== undefined) return known;
-      const found = verify(credentialFrom(header));
-      if (found !== undefined) {
-        verified.add(id, found);
-        return found;
-      }
-      throw new NebulaError("unauthenticated", "the authorization header holds no valid user and password, and no valid token");
+  /** Looks a credential up that is not known (any more). */
+  async function check(id: string, header: string, peer: string): Promise<Login> {
+    const credential = credentialFrom(header);
+    const attempt: Attempt = { address: countedAddress(peer), user: credential.kind === "basic" ? credential.user : undefined };
+    // Never held up by the failures of others: what was valid before, and tokens that nobody can guess.
+    const isExempt = verified.wasValid(id) || (credential.kind === "bearer" && isUnguessable(credential.token));
+    const ended = isExempt ? undefined : await failedLogins.begin(attempt);
+    let end: AttemptEnd = "unknown";
+    try {
+      const roundBefore = round();
+      const found = await verify(credential);
+      end = found === undefined ? "invalid" : "valid";
+      if (found !== undefined) return keep({ id, verified: found, round: roundBefore, ended: false });
+    } finally {
+      ended?.(end);
     }
-    if (viaPart) return part;
-    throw new NebulaError("unauthenticated", "this call needs an authorization header: Basic with user and password, or Bearer with a token");
+    verified.refuse(id);
+    if (isExempt) await failedLogins.failed(attempt);
+    throw new NebulaError("unauthenticated", "the authorization header holds no valid user and password, and no valid token");
+  }
+
+  function keep(login: Login): Login {
+    // What was looked up before the present round is not known to be valid in it. An enrolment token's uses and time are the store's to count.
+    if (login.round === round() && login.verified.principal.kind !== "enrolment") verified.add(login);
+    return login;
+  }
+
+  function loginOf(header: string | undefined, viaPart: boolean, peer: string): Login | Promise<Login> {
+    if (!enabled) return localAdmin;
+    if (header === undefined || header.trim() === "") {
+      if (viaPart) return part;
+      throw new NebulaError("unauthenticated", "this call needs an authorization header: Basic with user and password, or Bearer with a token");
+    }
+    const id = hash("sha256", key + header, "base64");
+    const known = verified.get(id);
+    if (known !== undefined) return known;
+    const checkId = `${id} ${countedAddress(peer)}`;
+    let running = checks.get(checkId);
+    if (running === undefined) {
+      running = check(id, header, peer).finally(() => checks.delete(checkId));
+      checks.set(checkId, running);
+    }
+    return running;
   }
 
   return (headers, peer, seen) => {
     const shown = headers.header(PART_TOKEN_HEADER);
-    const viaPart = shown !== undefined && timingSafeEqual(digest(shown), expected.part);
+    const viaPart = shown !== undefined && timingSafeEqual(digest(shown), expectedPart);
     if (shown !== undefined && !viaPart) {
       throw new NebulaError(
         "unauthenticated",
@@ -98,6 +119,11 @@ export function createAuthenticate({ enabled, clusterKey, admin }: AuthenticateO
     }
     const from = { viaPart, peer: (viaPart ? headers.header(FORWARDED_FOR_HEADER) : undefined) ?? peer };
     seen?.(from);
-    return { ...from, principal: principalOf(headers.header("authorization"), viaPart) };
+    const login = loginOf(headers.header("authorization"), viaPart, from.peer);
+    return login instanceof Promise ? login.then((found) => callerOf(found, from)) : callerOf(login, from);
   };
+}
+
+function callerOf(login: Login, from: Pick<Caller, "viaPart" | "peer">): Caller {
+  return { ...from, principal: login.verified.principal, login };
 }

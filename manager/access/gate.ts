@@ -2,7 +2,9 @@ import type { DescMethod, Message } from "@bufbuild/protobuf";
 import { assertNever } from "../../common/errors/assert-never.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { pathOf } from "../../common/rpc/service-definition.ts";
+import type { Principal } from "../rpc/call-context.ts";
 import type { Authenticate, Caller, CallHeaders, Seen } from "./authenticate.ts";
+import { configuredLogin } from "./login.ts";
 import { type MethodRule, ruleOf } from "./method-table.ts";
 import { permit } from "./permit.ts";
 import { NO_RIGHTS } from "./rights.ts";
@@ -13,17 +15,17 @@ import { NO_RIGHTS } from "./rights.ts";
  */
 export type Gate = (method: DescMethod, request: Message | undefined, headers: CallHeaders, peer: string, seen?: Seen) => Caller | Promise<Caller>;
 
-const NOBODY: Caller["principal"] = { kind: "user", name: "", rights: NO_RIGHTS };
+const NOBODY = configuredLogin({ kind: "user", name: "", rights: NO_RIGHTS });
 
 /** The one way into every method: who calls, then what the method table says. */
 export function createGate(authenticate: Authenticate): Gate {
   return (method, request, headers, peer, seen) => {
     const rule = ruleOf(method);
     if (rule === undefined) throw new NebulaError("permission_denied", `nobody may call ${pathOf(method)}: it is missing in the method table`);
-    if (rule.kind === "public") return { principal: NOBODY, viaPart: false, peer };
+    if (rule.kind === "public") return { principal: NOBODY.verified.principal, login: NOBODY, viaPart: false, peer };
     const letIn = (caller: Caller): Caller => {
       seen?.(caller);
-      permitBy(rule, method, request, caller);
+      permitBy(rule, method, request, caller.principal);
       return caller;
     };
     const caller = authenticate(headers, peer, seen);
@@ -31,13 +33,11 @@ export function createGate(authenticate: Authenticate): Gate {
   };
 }
 
-function permitBy(
-  rule: Exclude<MethodRule<Message>, { kind: "public" }>,
-  method: DescMethod,
-  request: Message | undefined,
-  { principal }: Caller,
-): void {
+/** What the table says of a call of this principal; throws `permission_denied`. `request` is undefined for a stream of requests. */
+export function permitBy(rule: MethodRule<Message>, method: DescMethod, request: Message | undefined, principal: Principal): void {
   switch (rule.kind) {
+    case "public":
+      return;
     case "stream":
       permit(principal, { kind: "credential" }, false);
       return;

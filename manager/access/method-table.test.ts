@@ -11,6 +11,7 @@ import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
 import type { Principal } from "../rpc/call-context.ts";
 import type { Caller } from "./authenticate.ts";
 import { createGate } from "./gate.ts";
+import { configuredLogin } from "./login.ts";
 import { ruleOf } from "./method-table.ts";
 import { ADMIN_RIGHTS, NO_RIGHTS } from "./rights.ts";
 
@@ -66,7 +67,7 @@ for (const [how, answer] of [
   ["after a while", async (caller: Caller) => caller],
 ] as const)
   describe(`gate, to a caller who is known ${how}`, () => {
-    const gateFor = (principal: Principal) => createGate(() => answer({ principal, viaPart: false, peer: "p" }));
+    const gateFor = (principal: Principal) => createGate(() => answer({ principal, login: configuredLogin(principal), viaPart: false, peer: "p" }));
     const headers = { header: () => undefined };
     const refused = (error: unknown) => isNebulaError(error, "permission_denied");
 

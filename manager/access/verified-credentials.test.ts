@@ -1,18 +1,34 @@
 import { strict as assert } from "node:assert";
-import { NO_RIGHTS } from "./rights.ts";
+import { configuredLogin, type Login } from "./login.ts";
 import { VerifiedCredentials } from "./verified-credentials.ts";
+
+const loginOf = (id: string): Login => ({ ...configuredLogin({ kind: "part" }), id });
 
 describe("verified credentials", () => {
   it("V1: keeps at most its limit, and of those the ones used last", () => {
     const verified = new VerifiedCredentials(3);
-    const principal = { kind: "user", name: "u", rights: NO_RIGHTS } as const;
-    for (const digest of ["a", "b", "c"]) verified.add(digest, principal);
-    assert.equal(verified.get("a"), principal);
-    verified.add("d", principal);
+    for (const id of ["a", "b", "c"]) verified.add(loginOf(id));
+    assert.equal(verified.get("a")?.id, "a");
+    verified.add(loginOf("d"));
     assert.equal(verified.size, 3);
     assert.deepEqual(
-      ["a", "b", "c", "d"].map((digest) => verified.get(digest) === principal),
+      ["a", "b", "c", "d"].map((id) => verified.get(id) !== undefined),
       [true, false, true, true],
     );
+  });
+
+  it("V3: knows what was valid when all is forgotten, up to its limit, until it is found invalid", () => {
+    const verified = new VerifiedCredentials(2);
+    for (const id of ["a", "b"]) verified.add(loginOf(id));
+    verified.forgetAll();
+    assert.deepEqual(
+      [verified.size, verified.get("a"), verified.wasValid("a"), verified.wasValid("b"), verified.wasValid("c")],
+      [0, undefined, true, true, false],
+    );
+    verified.refuse("b");
+    assert.ok(!verified.wasValid("b"));
+    for (const id of ["c", "d"]) verified.add(loginOf(id));
+    verified.forgetAll();
+    assert.deepEqual([verified.wasValid("a"), verified.wasValid("c"), verified.wasValid("d")], [false, true, true]);
   });
 });

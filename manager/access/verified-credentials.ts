@@ -1,39 +1,64 @@
-import type { Principal } from "../rpc/call-context.ts";
+import type { Login } from "./login.ts";
 
 /**
  * Credentials that were found valid, by the digest of their header.
  *
  * V1 at most `limit` are kept; the one that was used longest ago goes first.
  * V2 only what was verified is kept, so guesses cannot push it out.
+ * V3 a credential that was forgotten because rights changed is still known to have been valid: nobody else's failed logins hold it up.
  */
 export class VerifiedCredentials {
   readonly #limit: number;
-  readonly #byDigest = new Map<string, Principal>();
+  readonly #logins = new Map<string, Login>();
+  /** Ids of those that were forgotten by `forgetAll`, oldest first, at most `limit`. */
+  readonly #before = new Set<string>();
 
   /** @param limit how many are kept */
   constructor(limit: number) {
     this.#limit = limit;
   }
 
-  get(digest: string): Principal | undefined {
-    const principal = this.#byDigest.get(digest);
-    if (principal !== undefined) {
-      this.#byDigest.delete(digest); // a Map keeps the order of insertion: the first is the one used longest ago
-      this.#byDigest.set(digest, principal);
+  get(id: string): Login | undefined {
+    const login = this.#logins.get(id);
+    if (login !== undefined) {
+      this.#logins.delete(id); // a Map keeps the order of insertion: the first is the one used longest ago
+      this.#logins.set(id, login);
     }
-    return principal;
+    return login;
   }
 
-  add(digest: string, principal: Principal): void {
-    this.#byDigest.set(digest, principal);
-    if (this.#byDigest.size <= this.#limit) return;
-    for (const oldest of this.#byDigest.keys()) {
-      this.#byDigest.delete(oldest); // V1
+  add(login: Login): void {
+    this.#before.delete(login.id);
+    this.#logins.set(login.id, login);
+    if (this.#logins.size <= this.#limit) return;
+    for (const oldest of this.#logins.keys()) {
+      this.#logins.delete(oldest); // V1
       return;
     }
   }
 
+  /** Whether it was found valid once, and not invalid since. */
+  wasValid(id: string): boolean {
+    return this.#before.has(id);
+  }
+
+  /** It was found invalid. */
+  refuse(id: string): void {
+    this.#logins.delete(id);
+    this.#before.delete(id);
+  }
+
+  /** Every credential has to be looked up again. */
+  forgetAll(): void {
+    for (const id of this.#logins.keys()) this.#before.add(id); // V3
+    this.#logins.clear();
+    for (const oldest of this.#before) {
+      if (this.#before.size <= this.#limit) return; // V1
+      this.#before.delete(oldest);
+    }
+  }
+
   get size(): number {
-    return this.#byDigest.size;
+    return this.#logins.size;
   }
 }

@@ -8,6 +8,7 @@ import { GrpcChannel } from "../../common/rpc/grpc-channel.ts";
 import { serviceDefinition } from "../../common/rpc/service-definition.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
+import { configuredLogin } from "../access/login.ts";
 import { ADMIN_RIGHTS } from "../access/rights.ts";
 import { keepAudit } from "../testing/kept-audit.ts";
 import type { CallContext } from "./call-context.ts";
@@ -17,7 +18,8 @@ import { serveUnary } from "./serve-unary.ts";
 /** A server whose one method does what the test says. */
 async function serve(handler: (context: CallContext) => Promise<{ version?: string }>) {
   const registry = new Registry();
-  const gate = async () => ({ principal: { kind: "user", name: "u", rights: ADMIN_RIGHTS } as const, viaPart: false, peer: "from" });
+  const principal = { kind: "user", name: "u", rights: ADMIN_RIGHTS } as const;
+  const gate = async () => ({ principal, login: configuredLogin(principal), viaPart: false, peer: "from" });
   const { audit } = keepAudit();
   const deps = { gate, audit, metrics: createRpcMetrics(registry), clock: systemClock, log: silentLog };
   const server = new Server({ "grpc.enable_channelz": 0 });

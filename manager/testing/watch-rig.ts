@@ -12,11 +12,12 @@ import { GrpcChannel } from "../../common/rpc/grpc-channel.ts";
 import { deriveSecretKeys } from "../../common/secrets/secret-keys.ts";
 import type { ConfigStore, EntityKey, EntityWrite } from "../../common/storage/config-store.ts";
 import { createMemoryConfigCache } from "../../common/storage/memory/config-cache.ts";
+import { openSqliteAccessStore } from "../../common/storage/sqlite/access-store.ts";
 import { openSqliteConfigStore } from "../../common/storage/sqlite/config-store.ts";
 import { AppSchema } from "../../gen/nebula/v1/app_pb.ts";
 import { ConfigService, type WatchConfigRequestSchema, type WatchConfigResponse } from "../../gen/nebula/v1/config_pb.ts";
 import { DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
-import { createAuthenticate } from "../access/authenticate.ts";
+import { createAccess } from "../access/access.ts";
 import { createGate } from "../access/gate.ts";
 import { Connections } from "../listen/connections.ts";
 import { openListeners } from "../listen/listeners.ts";
@@ -39,6 +40,8 @@ export type RigOptions = Readonly<{
   cacheTimeMs?: number;
   membership?: Membership;
   redirect?: boolean;
+  /** Whether a credential is needed; otherwise every call is the local admin's. */
+  auth?: boolean;
   /** Puts something between the hub and the store. */
   wrapStore?: (store: ConfigStore) => ConfigStore;
   silence?: { everyMs: number; answerMs: number };
@@ -137,8 +140,23 @@ export async function startWatchRig(options: RigOptions = {}): Promise<WatchRig>
     metrics: createWatchMetrics(registry, { streams: () => hub.streams, groups: () => hub.groups }),
     tuning: { batch: 64, silence: options.silence ?? { everyMs: 5000, answerMs: 30_000 } },
   });
-  const admin = { user: "admin", password: "secret", token: undefined };
-  const gate = createGate(createAuthenticate({ enabled: false, clusterKey: RIG_CLUSTER_KEY, admin }));
+  const accessStore = stack.use(await openSqliteAccessStore({ path: ":memory:" }));
+  const life = new AbortController();
+  const access = createAccess({
+    enabled: options.auth ?? false,
+    clusterKey: RIG_CLUSTER_KEY,
+    admin: { user: "admin", password: "secret", token: undefined },
+    drivers: { accessStore, changeFeed: feed },
+    clock,
+    log,
+    everyMs: cacheTimeMs,
+    signal: life.signal,
+  });
+  stack.defer(() => {
+    life.abort();
+    return access.rounds.done;
+  });
+  const gate = createGate(access.authenticate);
   const connections = new Connections();
   const rawStreams = stack.use(options.rawStreams ?? new RawStreams(WATCH_PATH));
   const open = serveWatch({ hub, gate, audit: stack.use(keepAudit().audit), connections, metrics: createRpcMetrics(registry), log });

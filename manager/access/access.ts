@@ -1,0 +1,48 @@
+import type { Clock } from "../../common/clock/clock.ts";
+import type { Drivers } from "../../common/drivers.ts";
+import type { Log } from "../../common/log/log.ts";
+import { AccessRounds } from "./access-rounds.ts";
+import { type Authenticate, createAuthenticate } from "./authenticate.ts";
+import { createFailedLogins } from "./failed-logins.ts";
+import type { AdminSettings } from "./local-admin.ts";
+import { createStoredCredentials, type StoredCredentials } from "./stored-credentials.ts";
+import { VerifiedCredentials } from "./verified-credentials.ts";
+
+/** Some 300 bytes each; more devices than one process has connections. */
+const KEPT_CREDENTIALS = 100_000;
+
+export type AccessOptions = Readonly<{
+  /** false: everybody is admin. */
+  enabled: boolean;
+  clusterKey: string;
+  admin: AdminSettings;
+  drivers: Pick<Drivers, "accessStore" | "changeFeed">;
+  clock: Clock;
+  log: Log;
+  /** How often the access stamp is read, milliseconds. */
+  everyMs: number;
+  signal: AbortSignal;
+}>;
+
+/** Who calls, and whether they still may. */
+export type Access = Readonly<{
+  authenticate: Authenticate;
+  rounds: AccessRounds;
+  verified: VerifiedCredentials;
+  stored: StoredCredentials;
+}>;
+
+/** Everything that finds out who calls; runs until the signal is aborted. */
+export function createAccess({ enabled, clusterKey, admin, drivers, clock, log, everyMs, signal }: AccessOptions): Access {
+  const verified = new VerifiedCredentials(KEPT_CREDENTIALS);
+  const rounds = new AccessRounds({ ...drivers, clock, log, everyMs, signal });
+  rounds.listen({ began: () => verified.forgetAll(), lost: () => verified.forgetAll() });
+  const stored = createStoredCredentials({ ...drivers, clock, log });
+  const failedLogins = createFailedLogins({ clock, log, signal });
+  return {
+    authenticate: createAuthenticate({ enabled, clusterKey, admin, stored, verified, failedLogins, round: () => rounds.current }),
+    rounds,
+    verified,
+    stored,
+  };
+}

@@ -1,0 +1,29 @@
+import { isIPv4, isIPv6 } from "node:net";
+
+/**
+ * Whose failed logins are counted together: an IPv4 address, or the /64 of an IPv6 address, which one subscriber has all of.
+ * @param peer an address, alone or with a port as gRPC writes it (`192.0.2.7:1234`, `2001:db8::1:1234`, `[2001:db8::1]:1234`)
+ */
+export function countedAddress(peer: string): string {
+  const mapped = /^\[?::ffff:(\d+\.\d+\.\d+\.\d+)/i.exec(peer)?.[1];
+  if (mapped !== undefined) return mapped;
+  const address = withoutPort(peer);
+  return isIPv6(address) ? networkOf(address) : address;
+}
+
+function withoutPort(peer: string): string {
+  const bracketed = /^\[(.*)\](?::\d+)?$/.exec(peer)?.[1];
+  if (bracketed !== undefined) return bracketed;
+  const before = peer.slice(0, Math.max(0, peer.lastIndexOf(":")));
+  // gRPC writes no brackets: what is an address without its last group was written with a port, unless it is complete as it is
+  return isIPv4(before) || (isIPv6(before) && peer.split(":").length !== 8) ? before : peer;
+}
+
+function networkOf(address: string): string {
+  const [head = "", tail] = address.split("%", 1).join("").split("::");
+  const before = head === "" ? [] : head.split(":");
+  const after = tail === undefined || tail === "" ? [] : tail.split(":");
+  const zeros = tail === undefined ? [] : new Array<string>(Math.max(0, 8 - before.length - after.length)).fill("0");
+  const groups = [...before, ...zeros, ...after].slice(0, 4).map((group) => Number.parseInt(group, 16).toString(16));
+  return `${groups.join(":")}::/64`;
+}
