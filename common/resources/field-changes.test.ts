@@ -16,6 +16,19 @@ describe("the changes between two resources", () => {
     assert.deepEqual(described({ env_vars: { A: "1" } }, { env_vars: { A: "1" } }), []);
   });
 
+  it("never hold a secret value, only what reads show of it", () => {
+    const [was, is] = ["secret:00000001", "secret:00000002"];
+    const before = { secret_env_vars: { A: was, B: was, C: was } };
+    const after = { secret_env_vars: { A: is, B: "hunter2", D: "hunter2" } };
+    assert.deepEqual(described(before, after), [
+      `secret_env_vars A: ${was} -> ${is}`,
+      `secret_env_vars B: ${was} -> (a value)`,
+      "secret_env_vars - C",
+      "secret_env_vars + D=(a value)",
+    ]);
+    assert.doesNotMatch(JSON.stringify(fieldChanges(after, {})), /hunter2/);
+  });
+
   it("say of maps which keys come, go and change", () => {
     assert.deepEqual(described({ env_vars: { A: "1", B: "2", C: "" } }, { env_vars: { B: "3", C: "", D: "x=y" } }), [
       "env_vars - A",

@@ -1,10 +1,18 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import { isDisplay } from "../secrets/sealed-text.ts";
 
 /** A field that differs. undefined is its default. */
 export type FieldChange = Readonly<{ field: string; before: JsonValue | undefined; after: JsonValue | undefined }>;
 
-/** The fields in which two resources differ, by name. Both leave out what equals its default. */
+/** Stands for a secret value that is only about to be stored: whether it is another than the stored one only the server knows. */
+const GIVEN_SECRET = "(a value)";
+
+/** The fields in which two resources differ, by name. Both leave out what equals its default. Of secret values only what reads show of them is there. */
 export function fieldChanges(before: JsonObject, after: JsonObject): FieldChange[] {
+  return differences(withoutSecrets(before), withoutSecrets(after));
+}
+
+function differences(before: JsonObject, after: JsonObject): FieldChange[] {
   const fields = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
   return fields.flatMap((field) => (same(before[field], after[field]) ? [] : [{ field, before: before[field], after: after[field] }]));
 }
@@ -19,10 +27,17 @@ export function describeChange({ field, before, after }: FieldChange): string[] 
 }
 
 function mapChanges(before: JsonObject, after: JsonObject): string[] {
-  return fieldChanges(before, after).map(({ field, before: old, after: next }) => {
+  return differences(before, after).map(({ field, before: old, after: next }) => {
     if (old === undefined) return `+ ${field}=${shown(next)}`;
     return next === undefined ? `- ${field}` : `${field}: ${shown(old)} -> ${shown(next)}`;
   });
+}
+
+function withoutSecrets(resource: JsonObject): JsonObject {
+  const secrets = asMap(resource.secret_env_vars ?? null);
+  if (secrets === undefined) return resource;
+  const shown = Object.entries(secrets).map(([name, value]) => [name, typeof value === "string" && isDisplay(value) ? value : GIVEN_SECRET]);
+  return { ...resource, secret_env_vars: Object.fromEntries(shown) };
 }
 
 function listChanges(before: readonly string[], after: readonly string[]): string[] {

@@ -5,6 +5,7 @@ import { envField, envFieldOfCreate } from "./env-field.ts";
 import { type Field, numberField, textField, toggleField } from "./field.ts";
 import { healthField } from "./health-field.ts";
 import { parsePorts } from "./ports.ts";
+import { secretEnvField, secretEnvFieldOfCreate } from "./secret-env-field.ts";
 
 const ownFields: readonly Field<App>[] = [
   textField(
@@ -56,6 +57,12 @@ const ownFields: readonly Field<App>[] = [
 ];
 
 /** What can be given for an app when it is created. */
-export const appFieldsOfCreate: readonly Field<App>[] = [...v2ContainerFields, envFieldOfCreate, ...ownFields, ...moreContainerFields];
+export const appFieldsOfCreate: readonly Field<App>[] = [
+  ...v2ContainerFields,
+  envFieldOfCreate,
+  secretEnvFieldOfCreate,
+  ...ownFields,
+  ...moreContainerFields,
+];
 /** What can be changed of an app. */
-export const appFieldsOfUpdate: readonly Field<App>[] = [...v2ContainerFields, envField, ...ownFields, ...moreContainerFields];
+export const appFieldsOfUpdate: readonly Field<App>[] = [...v2ContainerFields, envField, secretEnvField, ...ownFields, ...moreContainerFields];

@@ -3,6 +3,7 @@ import type { TextFlag } from "../command/flags.ts";
 import { moreContainerFields, v2ContainerFields } from "./container-fields.ts";
 import { envField, envFieldOfCreate } from "./env-field.ts";
 import { type Field, field, textField } from "./field.ts";
+import { secretEnvField, secretEnvFieldOfCreate } from "./secret-env-field.ts";
 
 const OVERLAPS: Readonly<Record<string, CronOverlap>> = { skip: CronOverlap.SKIP, replace: CronOverlap.REPLACE, allow: CronOverlap.ALLOW };
 
@@ -38,6 +39,18 @@ const ownFields: readonly Field<CronJob>[] = [
 ];
 
 /** What can be given for a cron_job when it is created. */
-export const cronJobFieldsOfCreate: readonly Field<CronJob>[] = [...ownFields, ...v2ContainerFields, envFieldOfCreate, ...moreContainerFields];
+export const cronJobFieldsOfCreate: readonly Field<CronJob>[] = [
+  ...ownFields,
+  ...v2ContainerFields,
+  envFieldOfCreate,
+  secretEnvFieldOfCreate,
+  ...moreContainerFields,
+];
 /** What can be changed of a cron_job. */
-export const cronJobFieldsOfUpdate: readonly Field<CronJob>[] = [...ownFields, ...v2ContainerFields, envField, ...moreContainerFields];
+export const cronJobFieldsOfUpdate: readonly Field<CronJob>[] = [
+  ...ownFields,
+  ...v2ContainerFields,
+  envField,
+  secretEnvField,
+  ...moreContainerFields,
+];

@@ -3,11 +3,19 @@ import type { Flag, FlagValues, NumberFlag, TextFlag, ToggleFlag } from "../comm
 /** The value that a command line gives to a field, and the paths that say so in update_fields. */
 export type GivenField<M> = Readonly<{ paths: readonly string[]; value: Partial<M> }>;
 
+/** What a field may touch besides its flags. */
+export type FieldInput = Readonly<{
+  /** The text of a file that a flag names. */
+  readFile(path: string): string;
+  /** Tells the user something, and goes on. */
+  warn(sentence: string): void;
+}>;
+
 /** A field of a resource that has flags. */
 export type Field<M> = Readonly<{
   flags: readonly Flag[];
   /** undefined: nothing was given. */
-  read(values: FlagValues): GivenField<M> | undefined;
+  read(values: FlagValues, input: FieldInput): GivenField<M> | undefined;
 }>;
 
 type TextSpec = Omit<TextFlag, "kind">;
@@ -42,8 +50,8 @@ export function field<M>(flags: readonly Flag[], path: string, read: (values: Fl
 }
 
 /** All that a command line gives. */
-export function readFields<M>(fields: readonly Field<M>[], values: FlagValues): GivenField<M> {
-  const found = fields.flatMap((known) => known.read(values) ?? []);
+export function readFields<M>(fields: readonly Field<M>[], values: FlagValues, input: FieldInput): GivenField<M> {
+  const found = fields.flatMap((known) => known.read(values, input) ?? []);
   const value: Partial<M> = {};
   for (const one of found) Object.assign(value, one.value);
   return { paths: found.flatMap(({ paths }) => paths), value };

@@ -7,15 +7,17 @@ import { parseFlags } from "../command/parse-flags.ts";
 import { appFieldsOfCreate, appFieldsOfUpdate } from "./app-fields.ts";
 import { cronJobFieldsOfUpdate } from "./cron-job-fields.ts";
 import { deviceGroupFields } from "./device-group-fields.ts";
-import { type Field, readFields } from "./field.ts";
+import { type Field, type FieldInput, readFields } from "./field.ts";
 
-function read<M>(fields: readonly Field<M>[], args: readonly string[]) {
+const noInput: FieldInput = { readFile: (path) => assert.fail(`${path} was read`), warn: () => {} };
+
+function read<M>(fields: readonly Field<M>[], args: readonly string[], input = noInput) {
   const parsed = parseFlags(
     args,
     fields.flatMap(({ flags }) => flags),
   );
   if (parsed.kind === "wrong") throw new Error(parsed.message);
-  return readFields(fields, parsed.values);
+  return readFields(fields, parsed.values, input);
 }
 
 function app(...args: string[]) {
@@ -74,6 +76,36 @@ describe("the flags of an app", () => {
     assert.deepEqual(app("--env", "A.B=1=2", "--unset-env", "C"), { paths: ["env_vars.A.B", "env_vars.C"], value: { env_vars: { "A.B": "1=2" } } });
     assert.deepEqual(app("--env_vars", "A:1", "--env", "B=2"), { paths: ["env_vars"], value: { env_vars: { A: "1", B: "2" } } });
     assert.throws(() => read(appFieldsOfCreate, ["--unset-env", "C"]), /no flag --unset-env here/);
+  });
+
+  it("set and unset single secret variables, from files that ps does not show, and never repeat a value", () => {
+    const warnings: string[] = [];
+    const files: Readonly<Record<string, string>> = {
+      "a.env": "\uFEFF# tokens\r\nTOKEN=a=b #c \r\n\n  KEY = x\n",
+      "b.env": "TOKEN=2",
+      wrong: "A=1\nhunter2",
+    };
+    const input: FieldInput = { readFile: (path) => files[path] ?? "", warn: (sentence) => void warnings.push(sentence) };
+    const secret = (...args: string[]) => read(appFieldsOfUpdate, args, input);
+    assert.deepEqual(secret("--secret-env-file", "a.env", "--unset-secret-env", "OLD.1"), {
+      paths: ["secret_env_vars.TOKEN", "secret_env_vars.KEY", "secret_env_vars.OLD.1"],
+      value: { secretEnvVars: { TOKEN: "a=b #c ", KEY: " x" } },
+    });
+    assert.deepEqual(warnings, []);
+    assert.deepEqual(secret("--secret-env-file", "a.env", "--secret-env-file", "b.env", "--secret-env", "KEY=3").value, {
+      secretEnvVars: { TOKEN: "2", KEY: "3" },
+    });
+    assert.match(warnings.join(), /list of processes/);
+    const withoutValue = (error: unknown) => error instanceof Error && !error.message.includes("hunter2") && /no NAME=value/.test(error.message);
+    for (const args of [
+      ["--secret-env", "hunter2"],
+      ["--secret-env", "=hunter2"],
+      ["--secret-env-file", "wrong"],
+    ]) {
+      assert.throws(() => secret(...args), withoutValue);
+    }
+    assert.throws(() => secret("--secret-env-file", "wrong"), /line 2 of wrong/);
+    assert.throws(() => read(appFieldsOfCreate, ["--unset-secret-env", "C"]), /no flag --unset-secret-env here/);
   });
 
   it("take ports of udp, and refuse what is none", () => {
@@ -168,7 +200,7 @@ describe("the flags of an app", () => {
             const parsed = parseFlags(args, flags);
             if (parsed.kind !== "parsed") continue;
             try {
-              const given = readOne(parsed.values);
+              const given = readOne(parsed.values, noInput);
               if (given !== undefined) return given.paths.map((path) => path.split(".")[0] ?? "");
             } catch {
               // not a sample of this flag's form

@@ -1,11 +1,12 @@
-import { invalidArgument, NebulaError } from "../../../common/errors/nebula-error.ts";
+import { readFileSync } from "node:fs";
+import { invalidArgument, messageOf, NebulaError } from "../../../common/errors/nebula-error.ts";
 import type { Command } from "../command/command.ts";
 import type { CommandContext } from "../command/context.ts";
 import type { NumberFlag, SwitchFlag } from "../command/flags.ts";
 import type { Entity } from "../entities/entity-calls.ts";
 import type { Kind } from "../entities/kind.ts";
 import { entityJson } from "../entities/resource-json.ts";
-import { readFields } from "../fields/field.ts";
+import { type FieldInput, readFields } from "../fields/field.ts";
 import { printableLine } from "../output/printable.ts";
 import { renderValue } from "../output/render-value.ts";
 import { confirmDelete, YES } from "./confirm.ts";
@@ -45,7 +46,7 @@ export function createVerb<M extends Entity>(spec: EntityNoun<M>): Command {
     outputs: OUTPUTS,
     examples: examples.create,
     async run(context) {
-      const entity = kind.make(context.values.text(nameFlag) ?? "", readFields(fieldsOfCreate, context.values).value);
+      const entity = kind.make(context.values.text(nameFlag) ?? "", readFields(fieldsOfCreate, context.values, fieldInput(context)).value);
       const violations = kind.validate(entity);
       if (violations.length > 0) throw invalidArgument(violations);
       const written = await kind.calls.create(context, entity);
@@ -70,7 +71,7 @@ export function updateVerb<M extends Entity>(spec: EntityNoun<M>): Command {
     async run(context) {
       const { values } = context;
       const name = values.text(nameFlag) ?? "";
-      const { paths, value } = readFields(fieldsOfUpdate, values);
+      const { paths, value } = readFields(fieldsOfUpdate, values, fieldInput(context));
       const redeploy = values.on(REDEPLOY);
       if (paths.length === 0 && !redeploy) {
         throw new NebulaError("invalid_argument", `nothing to change in ${kind.kind} ${name}: give a field's flag, or --redeploy`);
@@ -120,6 +121,18 @@ function printWritten<M extends Entity>(
   const resource = kind.toResource(after);
   const text = () => writtenLines(before === undefined ? undefined : kind.toResource(before), resource, 0).join("");
   io.out(renderValue({ text, json: () => entityJson(resource) }, output, paint));
+}
+
+function fieldInput(context: Pick<CommandContext, "io">): FieldInput {
+  return { readFile, warn: (sentence) => printWarnings([sentence], context) };
+}
+
+function readFile(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new NebulaError("invalid_argument", `${path} can't be read: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 export function printWarnings(warnings: readonly string[], { io }: Pick<CommandContext, "io">): void {
