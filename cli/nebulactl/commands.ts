@@ -2,6 +2,7 @@ import type { CommandTable } from "./command/command.ts";
 import { GLOBAL_FLAGS } from "./command/global-flags.ts";
 import { apply } from "./nouns/apply.ts";
 import { apps } from "./nouns/apps.ts";
+import { audit } from "./nouns/audit.ts";
 import { cronJobs } from "./nouns/cron-jobs.ts";
 import { deviceGroups } from "./nouns/device-groups.ts";
 import { devices } from "./nouns/devices.ts";
@@ -18,5 +19,5 @@ export const commands: CommandTable = {
   program: "nebulactl",
   summary: "Describes what a fleet of devices runs, and shows what it does run.",
   globalFlags: GLOBAL_FLAGS,
-  entries: [apply, get, apps, cronJobs, deviceGroups, devices, reports, prune, login, logout, profiles, ping],
+  entries: [apply, get, apps, cronJobs, deviceGroups, devices, reports, audit, prune, login, logout, profiles, ping],
 };
