@@ -8,18 +8,19 @@ import { renderValue } from "../output/render-value.ts";
 import { deviceJson, deviceList, deviceText } from "../status/device-view.ts";
 import { parseTargetState, STATE } from "../status/target-state.ts";
 import { confirmDelete, YES } from "./confirm.ts";
+import { deviceTokenVerbs } from "./device-tokens.ts";
 
 const DEVICE: TextFlag = { kind: "text", name: "device", placeholder: "DEVICE", help: "The device's id." };
 const GROUP: TextFlag = { kind: "text", name: "device-group", short: "d", placeholder: "GROUP", help: "Only of this device_group." };
 const LIMIT: NumberFlag = { kind: "number", name: "limit", placeholder: "N", min: 1, integer: true, help: "At most this many. Default: all." };
 const argument = [{ label: "DEVICE", flag: DEVICE }] as const;
 
-/** Devices, with the newest status of each. */
+/** Devices, with the newest status of each, and their tokens. */
 export const devices: Noun = {
   kind: "noun",
   name: "devices",
   aliases: ["device"],
-  summary: "Shows devices and the newest status of each.",
+  summary: "Shows devices and the newest status of each; lets devices in, and ends their tokens.",
   verbs: [
     {
       kind: "command",
@@ -57,7 +58,7 @@ export const devices: Noun = {
     {
       kind: "command",
       name: "delete",
-      summary: "Forgets a device. One that is still there comes back with its next report.",
+      summary: "Forgets a device. One that is still there comes back with its next report; its token stays valid until it is revoked.",
       arguments: argument,
       required: [DEVICE],
       flags: [YES],
@@ -69,5 +70,6 @@ export const devices: Noun = {
         return 0;
       },
     },
+    ...deviceTokenVerbs,
   ],
 };

@@ -1,0 +1,91 @@
+import { strict as assert } from "node:assert";
+import { createClient } from "@connectrpc/connect";
+import { tokenHash } from "../../../common/access/tokens.ts";
+import { AccessService } from "../../../gen/nebula/v1/access_pb.ts";
+import { readServerUrl } from "../login/server-url.ts";
+import { nebulactl, type RunOptions } from "../testing/test-cli.ts";
+import { ADMIN, startTestServer, type TestServer } from "../testing/test-server.ts";
+import { connectTo } from "../transport.ts";
+
+describe("nebulactl on the tokens of devices", () => {
+  let server: TestServer;
+  before(async () => {
+    server = await startTestServer();
+    await printed("device-groups create pos --apps=");
+  });
+  after(() => server[Symbol.asyncDispose]());
+
+  const run = (args: string, options: RunOptions = {}) =>
+    nebulactl(args, { ...options, env: { NEBULA_SERVER: server.http, NEBULA_TOKEN: ADMIN.token } });
+
+  async function printed(args: string): Promise<string> {
+    const { code, out, err } = await run(args);
+    assert.deepEqual({ code, err }, { code: 0, err: "" }, args);
+    return out;
+  }
+
+  /** As the device does. */
+  async function enrol(deviceId: string, token: string, enrolToken: string): Promise<string> {
+    const transport = connectTo({
+      server: readServerUrl(server.http, "test"),
+      serverFrom: "test",
+      credentials: { kind: "token", token: enrolToken },
+      credentialsFrom: "test",
+    });
+    const answer = await createClient(AccessService, transport).enrollDevice({ deviceId, tokenHash: Buffer.from(tokenHash(token), "hex") });
+    return answer.deviceGroup;
+  }
+
+  it("makes an enrolment token, shows it once, with the command for the device", async () => {
+    const out = await printed("devices enroll --device-group pos --uses 3 --expires 7d");
+    assert.match(
+      out,
+      /^Enrolment token [0-9a-f]{16} for 3 devices of device_group pos, until \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ; it is shown this once:$/m,
+    );
+    const [, token = ""] = /^ {2}([A-Za-z0-9_-]{43})$/m.exec(out) ?? [];
+    assert.ok(out.includes(`  NEBULA_SERVER=${server.http} NEBULA_ENROLL_TOKEN=${token} nebula worker\n`), out);
+    assert.ok(!(await printed("devices enrolments -o json")).includes(token));
+    const json = JSON.parse(await printed("devices enrol -d pos -o json"));
+    assert.match(json.token, /^[A-Za-z0-9_-]{43}$/);
+    assert.equal(json.enrolment_token.uses_left, 1);
+  });
+
+  it("lists and ends enrolment tokens", async () => {
+    const { enrolment_token: made } = JSON.parse(await printed("devices enroll --device-group pos --expires 1h -o json"));
+    const line = new RegExp(`^${made.id} +pos +1 +59 min +\\d+ s ago +admin$`, "m");
+    assert.match(await printed("devices enrolments"), /^ID +GROUP +USES LEFT +EXPIRES IN +MADE +BY\n/);
+    assert.match(await printed("devices enrolments --device_group pos --limit 1"), line);
+    assert.equal(await printed(`devices revoke-enrolment ${made.id}`), `enrolment token ${made.id} revoked\n`);
+    assert.doesNotMatch(await printed("devices enrolments"), line);
+    const again = await run(`devices revoke-enrolment ${made.id}`);
+    assert.deepEqual([again.code, /^error: there is no enrolment token/.test(again.err)], [1, true], again.err);
+  });
+
+  it("lists the devices that have a token, and ends one", async () => {
+    const { token } = JSON.parse(await printed("devices enroll --device-group pos -o json"));
+    assert.equal(await enrol("pos-1", "secret of pos-1", token), "pos");
+    assert.match(await printed("devices tokens --device-group pos"), /^DEVICE.+\npos-1 +pos +\d+ s ago +[0-9a-f]{16} +never\n$/);
+    assert.deepEqual(await run("devices tokens -d nope"), { code: 0, out: "", err: "no devices with a token\n" });
+    const kept = await run("devices revoke pos-1", { answers: ["n"] });
+    assert.match(kept.err, /Delete the token of device pos-1\?.*was not deleted/);
+    assert.equal(await printed("devices revoke pos-1 --yes"), "token of device pos-1 revoked\n");
+    assert.deepEqual(JSON.parse(await printed("devices tokens -o json")), []);
+  });
+
+  it("says what is wrong", async () => {
+    for (const [args, message] of [
+      ["devices enroll", /--device-group/],
+      ["devices enroll --device-group nope", /there is no device_group nope/],
+      ["devices enroll --device-group pos --expires never", /--expires is a duration from 1s to 365d.*"never"/],
+      ["devices enroll --device-group pos --expires 0s", /--expires is a duration/],
+      ["devices enroll --device-group pos --uses 0", /--uses is a whole number from 1/],
+      ["devices revoke nope", /there is no token of a device nope/],
+      ["devices revoke-enrolment xyz", /16 hexadecimal digits/],
+    ] as const) {
+      const { code, out, err } = await run(args);
+      assert.equal(out, "");
+      assert.notEqual(code, 0);
+      assert.match(err, message, args);
+    }
+  });
+});
