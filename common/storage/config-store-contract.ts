@@ -1,5 +1,5 @@
 import { strict as assert } from "node:assert";
-import { isNebulaError } from "../errors/nebula-error.ts";
+import { isNebulaError, NebulaError } from "../errors/nebula-error.ts";
 import type { ConfigStore, EntityKey, EntityWrite, StoredEntity } from "./config-store.ts";
 
 /** A write of an app that takes it from `expected` to the next revision. */
@@ -211,6 +211,58 @@ export function describeConfigStore(driver: string, open: () => Promise<{ store:
       assert.ok(all.length >= 1000 && all.length <= 1010, `${all.length} kept`);
       assert.equal(all.at(-1)?.revision, 1010n - BigInt(all.length) + 1n);
     }).timeout(60_000);
+
+    describe("rewriting bodies", () => {
+      const shouted = ({ body }: StoredEntity) => Buffer.from(Buffer.from(body).toString().toUpperCase());
+      const everything = async () => [
+        ...(await store.history(web, { limit: 10 })),
+        await store.get(web),
+        ...(await store.history({ kind: "device_group", name: "a" }, { limit: 10 })),
+        await store.get({ kind: "device_group", name: "a" }),
+      ];
+      beforeEach(async () => {
+        await store.write(appWrite("web", 0n));
+        await store.write(appWrite("web", 1n));
+        await store.write(appWrite("web", 2n, { deleted: true, action: "delete" }));
+        await store.write(groupWrite("a", 0n, ["web"], ["job"]));
+      });
+
+      it("reaches entities, tombstones and every kept revision, and changes nothing else of them", async () => {
+        const before = await everything();
+        assert.ok((await store.rewriteBodies(shouted)) >= 4);
+        const after = await everything();
+        assert.deepEqual(after.map(bodyOf), ["WEB@3", "WEB@2", "WEB@1", "WEB@3", "A@1", "A@1"]);
+        const rest = (entities: readonly (StoredEntity | undefined)[]) => entities.map((entity) => ({ ...entity, body: undefined }));
+        assert.deepEqual(rest(after), rest(before));
+        assert.deepEqual(await store.groupsNaming("app", "web"), ["a"]);
+        assert.deepEqual(await store.write(appWrite("web", 3n)), { kind: "written" });
+      });
+
+      it("leaves alone what it is told to, and all of it when one can't be rewritten", async () => {
+        const before = (await everything()).map(bodyOf);
+        assert.equal(await store.rewriteBodies(() => undefined), 0);
+        const refuse = (stored: StoredEntity) => {
+          if (stored.kind === "device_group") throw new NebulaError("failed_precondition", "not this one");
+          return shouted(stored);
+        };
+        await assert.rejects(store.rewriteBodies(refuse), (error) => isNebulaError(error, "failed_precondition") && error.message === "not this one");
+        assert.deepEqual((await everything()).map(bodyOf), before);
+        assert.ok((await store.rewriteBodies((stored) => (stored.kind === "app" ? shouted(stored) : undefined))) >= 3);
+        assert.deepEqual((await everything()).map(bodyOf), ["WEB@3", "WEB@2", "WEB@1", "WEB@3", "a@1", "a@1"]);
+      });
+
+      it("reaches thousands of revisions", async () => {
+        for (let i = 0; i < 1000; i += 50) await Promise.all(Array.from({ length: 50 }, (_, j) => store.write(appWrite(`app-${i + j}`, 0n))));
+        let asked = 0;
+        await store.rewriteBodies((stored) => {
+          asked++;
+          return stored.name.startsWith("app-") ? shouted(stored) : undefined;
+        });
+        assert.ok(asked >= 1004);
+        const { items } = await store.list("app", { limit: 1000 });
+        assert.ok(items.length === 1000 && items.every((entity) => bodyOf(entity) === `${entity.name.toUpperCase()}@1`));
+      }).timeout(60_000);
+    });
 
     it("has an identity of its own, and raises its epoch above every earlier one and the seconds of now", async () => {
       assert.match(store.cluster.id, /^[0-9a-f]{32}$/);

@@ -68,6 +68,13 @@ export interface ConfigStore extends AsyncDisposable {
   groupsNaming(kind: "app" | "cron_job", name: string): Promise<readonly string[]>;
   /** Every kept revision of one name (at least the newest 1000), newest first; `before`: only older ones. */
   history(key: EntityKey, page: { before?: bigint; limit: number }): Promise<readonly StoredEntity[]>;
+  /**
+   * Puts in place of the body of every entity, tombstone and kept revision what `rewrite` answers for it (undefined: it stays); nothing else of them changes.
+   * For the time no other process may have the store. `rewrite` is asked about all before anything is replaced for good: what it throws is passed on, and then all is as it was.
+   * After a crash in the middle some may be replaced: it is called again then, so `rewrite` has to know its own work. Afterwards the store's files hold nothing
+   * of what was replaced. Answers how many bodies were replaced.
+   */
+  rewriteBodies(rewrite: (stored: StoredEntity) => Uint8Array | undefined): Promise<number>;
   /** After a restore from a backup: sets the epoch to the larger of epoch + 1 and the seconds since 1970, and answers the identity. */
   raiseEpoch(nowMs: number): Promise<ClusterIdentity>;
 }

@@ -11,6 +11,7 @@ export function plainStore(store: ConfigStore): ConfigStore {
     list: (kind, page) => store.list(kind, page),
     groupsNaming: (kind, name) => store.groupsNaming(kind, name),
     history: (key, page) => store.history(key, page),
+    rewriteBodies: (rewrite) => store.rewriteBodies(rewrite),
     raiseEpoch: (nowMs) => store.raiseEpoch(nowMs),
     async [Symbol.asyncDispose]() {},
   };

@@ -1,5 +1,5 @@
 import { strict as assert } from "node:assert";
-import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isNebulaError } from "../../errors/nebula-error.ts";
@@ -69,6 +69,20 @@ describe("sqlite", () => {
     const newer = openDatabase(path, ["CREATE TABLE a (x)", "ALTER TABLE a ADD COLUMN y DEFAULT 8"]);
     assert.deepEqual({ ...newer.prepare("SELECT x, y FROM a").get() }, { x: 7, y: 8 });
     newer.close();
+  });
+
+  it("keeps nothing of a replaced body in its files", async () => {
+    const path = newPath();
+    await using store = await openSqliteConfigStore({ path });
+    const change = { deleted: false, action: "update", changedAt: 0, changedBy: "a" } as const;
+    for (let expected = 0n; expected < 50n; expected++) {
+      const body = Buffer.from(`hunter2-${"x".repeat(10_000)}`);
+      await store.write({ kind: "app", name: `app-${expected % 3n}`, expected: expected / 3n, revision: expected / 3n + 1n, body, ...change });
+    }
+    const files = () => ["", "-wal"].map((suffix) => readFileSync(path + suffix, "latin1")).join("");
+    assert.match(files(), /hunter2/);
+    assert.equal(await store.rewriteBodies(() => Buffer.from("other")), 53);
+    assert.doesNotMatch(files(), /hunter2/);
   });
 
   it("lets one process have a data folder", () => {

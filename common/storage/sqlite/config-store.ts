@@ -16,6 +16,7 @@ import type {
 } from "../config-store.ts";
 import { CONFIG_MIGRATIONS } from "./config-schema.ts";
 import { inTransaction, openDatabase } from "./open-database.ts";
+import { rewriteBodies } from "./rewrite-bodies.ts";
 
 /** Revisions of a name that the history keeps. */
 const KEPT_REVISIONS = 1000n;
@@ -143,6 +144,10 @@ class SqliteConfigStore implements ConfigStore {
 
   async history({ kind, name }: EntityKey, { before = MAX_REVISION, limit }: { before?: bigint; limit: number }): Promise<readonly StoredEntity[]> {
     return guarded(() => this.#history.all(kind, name, before, limit).map(entityOf));
+  }
+
+  async rewriteBodies(rewrite: (stored: StoredEntity) => Uint8Array | undefined): Promise<number> {
+    return guarded(() => rewriteBodies(this.#database, ["entity", "history"], COLUMNS, (row) => rewrite(entityOf(row))));
   }
 
   async raiseEpoch(nowMs: number): Promise<ClusterIdentity> {
