@@ -119,7 +119,17 @@ export async function startManager({
     tuning,
   });
   starting.defer(() => hub.stop());
-  const { services, health } = createServedServices({ drivers, ownership, rpc, secretKeys, clock, log, watches: () => hub.streams });
+  const { services, health } = createServedServices({
+    drivers,
+    ownership,
+    rpc,
+    ...access,
+    secretKeys,
+    localAdmin: settings.admin.user,
+    clock,
+    log,
+    watches: () => hub.streams,
+  });
   const watches = watchInterceptor(WATCH_PATH, rawStreams, serveWatch({ hub, connections, ...rpc }));
   const { server, injector } = createGrpcServer(services, [watches]);
 

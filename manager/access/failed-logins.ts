@@ -3,7 +3,8 @@
  *
  * F1 Few failures cost nothing, more of them a growing delay before the next try is looked at, many a refusal with the time after which one more may do.
  * F2 Tries in flight count as if they had failed already: guessing at once is no faster than guessing in turn.
- * F3 What is kept is bounded: MOST_KEPT counts of each sort (the one that was used longest ago goes first), a few tries that wait for each, MOST_WAITING in all.
+ * F3 What is kept is bounded: MOST_KEPT counts of each sort (the one that was used longest ago goes first), a few tries that wait for each, MOST_WAITING in all,
+ *    none of them longer than LONGEST_WAIT_MS before its turn.
  * F4 Failures are forgotten: half of them with every FORGET_MS without a new one.
  */
 import { hash } from "node:crypto";
@@ -53,6 +54,8 @@ const BY_ADDRESS: LoginLimits = {
 const FORGET_MS = 10 * MINUTE;
 const MOST_KEPT = 10_000;
 const MOST_WAITING = 1000;
+/** No try waits longer for its turn, milliseconds. */
+const LONGEST_WAIT_MS = 5000;
 /** When to come back where too many tries are in flight. */
 const BUSY_RETRY_MS = 1000;
 
@@ -100,11 +103,13 @@ export function createFailedLogins({ clock, log, signal }: { clock: Clock; log: 
   return {
     async begin(attempt) {
       const counts = countsOf(attempt);
+      const began = clock.monotonic();
       for (;;) {
         const looks = counts.map((each) => ({ ...each, look: look(each.count, each.limits, clock.monotonic()) }));
         const held = looks.find((each) => each.look.kind === "refused") ?? looks.find((each) => each.look.kind !== "go");
         if (held === undefined) break;
         if (held.look.kind === "refused") throw tooMany(held.look.retryAfterMs);
+        if (clock.monotonic() - began > LONGEST_WAIT_MS) throw tooMany(BUSY_RETRY_MS); // F3
         const { count } = held;
         const until = held.look.kind === "wait" ? clock.sleep(held.look.ms, signal) : new Promise<void>((resolve) => count.released.push(resolve));
         await wait(counts, until);

@@ -163,17 +163,19 @@ const health: RulesOf<typeof Health> = { check: open, watch: open, list: open };
 const reflection: RulesOf<typeof ServerReflection> = { serverReflectionInfo: stream };
 const reflectionAlpha: RulesOf<typeof ServerReflectionAlpha> = { serverReflectionInfo: stream };
 
-/** Rules by gRPC path. The requests of a path are of that method's input, which the call's decoder guarantees. */
+/** The requests of a path are of that method's input, which the call's decoder guarantees. */
 type ErasedRules = Readonly<Record<string, MethodRule<Message>>>;
+type Row = Readonly<{ method: DescMethod; rule: MethodRule<Message> }>;
 
-function byPath(service: DescService, rules: ErasedRules): [string, MethodRule<Message>][] {
+function byPath(service: DescService, rules: ErasedRules): [string, Row][] {
   return service.methods.flatMap((method) => {
     const rule = rules[method.localName];
-    return rule === undefined ? [] : [[pathOf(method), rule]];
+    return rule === undefined ? [] : [[pathOf(method), { method, rule }]];
   });
 }
 
-const RULES: ReadonlyMap<string, MethodRule<Message>> = new Map([
+/** By gRPC path. */
+const ROWS: ReadonlyMap<string, Row> = new Map([
   ...byPath(AppService, app),
   ...byPath(CronJobService, cronJob),
   ...byPath(DeviceGroupService, deviceGroup),
@@ -193,5 +195,10 @@ const RULES: ReadonlyMap<string, MethodRule<Message>> = new Map([
 
 /** The one table of what every method of every service needs. A method that is missing in it is refused. */
 export function ruleOf(method: DescMethod): MethodRule<Message> | undefined {
-  return RULES.get(pathOf(method));
+  return ROWS.get(pathOf(method))?.rule;
+}
+
+/** The method of a gRPC path, as far as the table knows it. */
+export function methodOf(path: string): DescMethod | undefined {
+  return ROWS.get(path)?.method;
 }

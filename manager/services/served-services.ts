@@ -18,9 +18,13 @@ import { DeviceService } from "../../gen/nebula/v1/device_pb.ts";
 import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
 import { ShardService } from "../../gen/nebula/v1/shard_pb.ts";
 import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
+import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
+import { UserService } from "../../gen/nebula/v1/user_pb.ts";
+import type { Authenticate } from "../access/authenticate.ts";
 import type { ServedService } from "../rpc/grpc-server.ts";
 import { type AnyUnaryHandler, type RpcDeps, serveUnary } from "../rpc/serve-unary.ts";
 import type { Ownership } from "../watch/ownership.ts";
+import { createAccessCheck } from "./access-check.ts";
 import { createAccessServiceHandlers } from "./access-service.ts";
 import { createAppServiceHandlers } from "./app-service.ts";
 import { createAuditServiceHandlers } from "./audit-service.ts";
@@ -34,12 +38,17 @@ import { serveReflection } from "./reflection-service.ts";
 import { createReportServiceHandlers } from "./report-service.ts";
 import { createShardServiceHandlers } from "./shard-service.ts";
 import { createStatusServiceHandlers } from "./status-service.ts";
+import { createUserGroupServiceHandlers } from "./user-group-service.ts";
+import { createUserServiceHandlers } from "./user-service.ts";
 
 export type ServedServicesDeps = Readonly<{
   drivers: Drivers;
   ownership: Ownership;
   rpc: RpcDeps;
+  authenticate: Authenticate;
   secretKeys: SecretKeys;
+  /** The name of the configuration's admin. */
+  localAdmin: string;
   clock: Clock;
   log: Log;
   /** Open watches now. */
@@ -47,12 +56,13 @@ export type ServedServicesDeps = Readonly<{
 }>;
 
 /** Everything that the manager serves. */
-export function createServedServices({ drivers, ownership, rpc, secretKeys, clock, log, watches }: ServedServicesDeps): {
+export function createServedServices({ drivers, ownership, rpc, authenticate, secretKeys, localAdmin, clock, log, watches }: ServedServicesDeps): {
   services: readonly ServedService[];
   health: HealthService;
 } {
   const { configStore, configCache, changeFeed } = drivers;
   const entities = { configStore, configCache, changeFeed, secretKeys, clock, log };
+  const access = { accessStore: drivers.accessStore, changeFeed, clock, log };
   const status = { version: VERSION, cluster: drivers.configStore.cluster, startedAt: clock.now(), watches };
   const unary = (service: DescService, handlers: Readonly<Record<string, AnyUnaryHandler>>): ServedService => ({
     service,
@@ -65,7 +75,12 @@ export function createServedServices({ drivers, ownership, rpc, secretKeys, cloc
     unary(ConfigService, createConfigServiceHandlers({ configStore, secretKeys })), // its WatchConfig is taken over before it comes to a handler
     unary(ReportService, createReportServiceHandlers({ reportBus: drivers.reportBus, reportStore: drivers.reportStore, clock, log })),
     unary(DeviceService, createDeviceServiceHandlers({ reportStore: drivers.reportStore, log })),
-    unary(AccessService, createAccessServiceHandlers({ accessStore: drivers.accessStore, configStore, changeFeed, clock, log })),
+    unary(
+      AccessService,
+      createAccessServiceHandlers({ accessStore: drivers.accessStore, configStore, changeFeed, clock, log, check: createAccessCheck(authenticate) }),
+    ),
+    unary(UserService, createUserServiceHandlers({ ...access, localAdmin })),
+    unary(UserGroupService, createUserGroupServiceHandlers(access)),
     unary(AuditService, createAuditServiceHandlers(drivers)),
     unary(ShardService, createShardServiceHandlers({ configStore: drivers.configStore, ownership })),
     unary(StatusService, createStatusServiceHandlers(status)),

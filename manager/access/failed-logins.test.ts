@@ -1,0 +1,121 @@
+import { strict as assert } from "node:assert";
+import { ManualClock } from "../../common/clock/manual-clock.ts";
+import { isNebulaError } from "../../common/errors/nebula-error.ts";
+import { silentLog } from "../../common/log/log.ts";
+import { type Attempt, createFailedLogins, type FailedLogins } from "./failed-logins.ts";
+
+function start() {
+  const clock = new ManualClock();
+  return { clock, logins: createFailedLogins({ clock, log: silentLog, signal: new AbortController().signal }) };
+}
+
+const refused = (error: unknown) =>
+  isNebulaError(error, "resource_exhausted") && error.retryAfterMs !== undefined && /try again in \d+ s/.test(error.message);
+
+/** One try that fails; answers how long it was held up, milliseconds of the manual clock. */
+async function fail(logins: FailedLogins, clock: ManualClock, attempt: Attempt): Promise<number> {
+  const before = clock.monotonic();
+  let isIn = false;
+  const begun = logins.begin(attempt).finally(() => {
+    isIn = true;
+  });
+  begun.catch(() => {});
+  for (let turns = 0; turns < 5; turns++) await Promise.resolve();
+  while (!isIn) {
+    await clock.advance(50);
+    for (let turns = 0; turns < 5; turns++) await Promise.resolve();
+  }
+  const end = await begun;
+  end("invalid");
+  return clock.monotonic() - before;
+}
+
+const ANN = { address: "192.0.2.1", user: "ann" };
+
+describe("failed logins", () => {
+  it("cost nothing at first, then a growing delay, then a refusal with a retry time, after which one more try may do", async () => {
+    const { clock, logins } = start();
+    const held: number[] = [];
+    for (let tries = 0; tries < 10; tries++) held.push(await fail(logins, clock, ANN));
+    assert.deepEqual(held, [0, 0, 0, 250, 500, 1000, 2000, 4000, 4000, 4000]);
+    await assert.rejects(logins.begin(ANN), refused);
+    await clock.advance(30_000);
+    (await logins.begin(ANN))("invalid");
+    await clock.advance(30_000);
+    await assert.rejects(logins.begin(ANN), refused, "the refusal grows");
+  });
+
+  it("are of (address, user): they hold up neither the same user elsewhere nor another user at the same address", async () => {
+    const { clock, logins } = start();
+    for (let tries = 0; tries < 10; tries++) await fail(logins, clock, ANN);
+    await assert.rejects(logins.begin(ANN), refused);
+    assert.equal(await fail(logins, clock, { ...ANN, address: "192.0.2.2" }), 0);
+    assert.equal(await fail(logins, clock, { ...ANN, user: "bob" }), 0);
+  });
+
+  it("are counted per address, too, whatever the users' names; passwords hold up no tokens, tokens no passwords", async () => {
+    const { clock, logins } = start();
+    const { address } = ANN;
+    for (let tries = 0; tries < 60; tries++) await fail(logins, clock, { address, user: `user${tries}` });
+    await assert.rejects(logins.begin({ address, user: "somebody" }), refused);
+    assert.equal(await fail(logins, clock, { address, user: undefined }), 0);
+    assert.equal(await fail(logins, clock, { address: "192.0.2.2", user: "somebody" }), 0);
+  });
+
+  it("F2: many tries at once are as slow as one after the other", async () => {
+    const { clock, logins } = start();
+    let begun = 0;
+    const tries = Array.from({ length: 200 }, () =>
+      logins.begin(ANN).then((end) => {
+        begun++;
+        setImmediate(() => end("invalid"));
+      }),
+    );
+    const results = Promise.allSettled(tries);
+    for (let step = 0; step < 400; step++) {
+      await clock.advance(50);
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+    const settled = await results;
+    assert.ok(begun <= 10, `${begun} were looked at`);
+    for (const result of settled) if (result.status === "rejected") assert.ok(refused(result.reason));
+  });
+
+  it("are forgotten by a login of that user from there, and in time", async () => {
+    const { clock, logins } = start();
+    for (let tries = 0; tries < 5; tries++) await fail(logins, clock, ANN);
+    await clock.advance(4000);
+    (await logins.begin(ANN))("valid");
+    assert.equal(await fail(logins, clock, ANN), 0);
+    for (let tries = 0; tries < 6; tries++) await fail(logins, clock, ANN);
+    await clock.advance(30 * 60_000);
+    assert.equal(await fail(logins, clock, ANN), 0);
+  });
+
+  it("F3: are kept for a bounded number of addresses and users", async () => {
+    const { clock, logins } = start();
+    for (let tries = 0; tries < 10; tries++) await fail(logins, clock, ANN);
+    for (let other = 0; other < 10_000; other++) (await logins.begin({ address: `10.0.${other >> 8}.${other & 255}`, user: "x" }))("invalid");
+    assert.equal(await fail(logins, clock, ANN), 0, "the one that was used longest ago went");
+  });
+
+  it("of what was looked at without asking are answered late, then with a refusal", async () => {
+    const { clock, logins } = start();
+    const token = { address: "192.0.2.1", user: undefined };
+    for (let tries = 0; tries < 19; tries++) await logins.failed(token);
+    let isAnswered = false;
+    const answered = logins.failed(token).then(() => {
+      isAnswered = true;
+    });
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    assert.ok(!isAnswered);
+    await clock.advance(100);
+    await answered;
+    for (let tries = 0; tries < 39; tries++) {
+      const late = logins.failed(token);
+      await clock.advance(1000);
+      await late;
+    }
+    await assert.rejects(logins.failed(token), refused);
+  });
+});

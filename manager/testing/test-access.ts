@@ -1,0 +1,51 @@
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { hashPassword } from "../../common/access/password-hash.ts";
+import { newToken, tokenHash } from "../../common/access/tokens.ts";
+import type { AccessStore } from "../../common/storage/access-store.ts";
+import { UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
+
+type Permissions = Omit<Exclude<MessageInitShape<typeof UserGroupSchema>, { $typeName: string }>, "name" | "groupMembers">;
+
+const BY_TEST = { deleted: false, changedAt: 0, changedBy: "test" };
+
+/** Puts a user into the store, with a token or a password, and a user_group of the same name that grants what is given. */
+export async function putTestUser(
+  store: AccessStore,
+  name: string,
+  { password, token, ...permissions }: Permissions & { password?: string; token?: string },
+): Promise<void> {
+  const expected = (await store.getUser(name))?.revision ?? 0n;
+  await store.writeUser({
+    ...BY_TEST,
+    name,
+    expected,
+    revision: expected + 1n,
+    passwordHash: password === undefined ? "" : await hashPassword(password),
+    tokenHash: token === undefined ? "" : tokenHash(token),
+  });
+  await putTestUserGroup(store, name, [name], permissions);
+}
+
+/** Puts a user_group into the store, or changes it. */
+export async function putTestUserGroup(store: AccessStore, name: string, members: readonly string[], permissions: Permissions): Promise<void> {
+  const expected = (await store.getUserGroup(name))?.revision ?? 0n;
+  const body = toBinary(UserGroupSchema, create(UserGroupSchema, { ...permissions, name, groupMembers: [...members] }));
+  await store.writeUserGroup({ ...BY_TEST, name, body, members, expected, revision: expected + 1n });
+}
+
+/** Makes an enrolment token, and answers it. */
+export async function putTestEnrolment(store: AccessStore, deviceGroup: string, usesLeft = 1): Promise<string> {
+  const token = newToken();
+  const times = { usesLeft, expiresAt: Date.now() + 3_600_000, createdAt: Date.now(), createdBy: "test" };
+  await store.createEnrolment({ id: tokenHash(token).slice(0, 16), tokenHash: tokenHash(token), deviceGroup, ...times });
+  return token;
+}
+
+/** Takes a device in, and answers its token. */
+export async function putTestDevice(store: AccessStore, deviceId: string, deviceGroup: string): Promise<string> {
+  const token = newToken();
+  const enrolmentHash = tokenHash(await putTestEnrolment(store, deviceGroup));
+  const outcome = await store.enrol({ deviceId, tokenHash: tokenHash(token), enrolmentHash, nowMs: Date.now() });
+  if (outcome.kind !== "enrolled") throw new Error(`${deviceId}: ${outcome.kind}`);
+  return token;
+}
