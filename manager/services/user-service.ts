@@ -1,0 +1,143 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { hashPassword } from "../../common/access/password-hash.ts";
+import { newToken, tokenHash } from "../../common/access/tokens.ts";
+import { invalidArgument, isNebulaError, NebulaError, type Violation } from "../../common/errors/nebula-error.ts";
+import { validateName } from "../../common/validation/name.ts";
+import { pageOf } from "../../common/validation/page.ts";
+import { type UserCredentials, validateUser } from "../../common/validation/user.ts";
+import type { UserService } from "../../gen/nebula/v1/user_pb.ts";
+import type { CallContext, ServiceHandlers } from "../rpc/call-context.ts";
+import { noSuchRecord, type RecordDeps, RecordWriter, recordExists, type StoredRecord } from "../users/write-record.ts";
+
+export type UserServiceDeps = RecordDeps &
+  Readonly<{
+    /** The name of the configuration's admin, which no user may have. */
+    localAdmin: string;
+  }>;
+
+/** What is stored of a user's credentials; empty: the user has none. */
+type Credentials = Readonly<{ passwordHash: string; tokenHash: string }>;
+type StoredUser = StoredRecord<Credentials>;
+
+const NONE: Credentials = { passwordHash: "", tokenHash: "" };
+
+/** UserService: who may call the API. Credentials come in clear, and are stored as hashes; what is made here is answered in clear once. */
+export function createUserServiceHandlers(deps: UserServiceDeps): ServiceHandlers<typeof UserService> {
+  const { accessStore, localAdmin } = deps;
+  const users = new RecordWriter<Credentials>(
+    { kind: "user", get: (name) => accessStore.getUser(name), write: (write) => accessStore.writeUser(write).catch(tokenInUse) },
+    deps,
+  );
+
+  return {
+    async createUser(request, context) {
+      refuse(validateUser(request));
+      if (request.name === localAdmin) throw isLocalAdmin(localAdmin);
+      const made = {
+        generatedPassword: request.password === undefined && request.passwordHash === undefined ? newToken() : "",
+        generatedToken: request.token === undefined ? newToken() : "",
+      };
+      const { passwordHash = "", tokenHash: token = "" } = await given(
+        {
+          password: request.password ?? (made.generatedPassword || undefined),
+          passwordHash: request.passwordHash,
+          token: request.token ?? made.generatedToken,
+        },
+        context.signal,
+      );
+      const user = await users.write({ name: request.name }, context, (current) => {
+        if (current !== undefined) throw recordExists("user", current);
+        return { kind: "write", fields: { passwordHash, tokenHash: token }, detail: "create" };
+      });
+      return { user: userOf(user), ...made };
+    },
+
+    async getUser({ name }) {
+      refuse(validateName(name));
+      const stored = await accessStore.getUser(name);
+      if (stored === undefined || stored.deleted) throw noSuchRecord("user", name);
+      return { user: userOf(stored), lastChange: { at: timestampFromMs(stored.changedAt), by: stored.changedBy } };
+    },
+
+    async listUsers(request) {
+      const { items, next } = await accessStore.listUsers(pageOf(request));
+      return { users: items.map(userOf), nextPageToken: next ?? "" };
+    },
+
+    async updateUser(request, context) {
+      const { name, password, passwordHash, token, ifRevision } = request;
+      refuse([...validateUser(request), ...nothingGiven(request)]);
+      const change = await given({ password, passwordHash, token }, context.signal);
+      const user = await users.write({ name, ifRevision }, context, (current) => {
+        if (current === undefined) throw noSuchRecord("user", name);
+        return changeOf(current, change);
+      });
+      return { user: userOf(user) };
+    },
+
+    async deleteUser({ name, ifRevision }, context) {
+      refuse(validateName(name));
+      const { revision } = await users.write({ name, ifRevision }, context, (current) => {
+        if (current === undefined) throw noSuchRecord("user", name);
+        return { kind: "delete", fields: NONE };
+      });
+      return { revision };
+    },
+
+    async refreshUserToken({ name }, context) {
+      refuse(validateName(name));
+      const token = newToken();
+      const user = await users.write({ name }, context, (current) => {
+        if (current === undefined) throw noSuchRecord("user", name);
+        return { kind: "write", fields: { passwordHash: current.passwordHash, tokenHash: tokenHash(token) }, detail: "a new token" };
+      });
+      return { token, user: userOf(user) };
+    },
+  };
+}
+
+/** The credentials of a request as they are stored: a password is hashed once, however often the write is tried. */
+async function given(
+  { password, passwordHash, token }: Omit<UserCredentials, "name">,
+  signal: CallContext["signal"],
+): Promise<Readonly<{ passwordHash: string | undefined; tokenHash: string | undefined }>> {
+  return {
+    passwordHash: password === undefined ? passwordHash : await hashPassword(password, signal),
+    tokenHash: token === undefined ? undefined : tokenHash(token),
+  };
+}
+
+function changeOf(current: StoredUser, change: Readonly<{ passwordHash: string | undefined; tokenHash: string | undefined }>) {
+  const fields = { passwordHash: change.passwordHash ?? current.passwordHash, tokenHash: change.tokenHash ?? current.tokenHash };
+  const changed = [
+    ...(fields.passwordHash === current.passwordHash ? [] : ["password"]),
+    ...(fields.tokenHash === current.tokenHash ? [] : ["token"]),
+  ];
+  return changed.length === 0 ? ({ kind: "keep" } as const) : ({ kind: "write", fields, detail: `another ${changed.join(" and ")}` } as const);
+}
+
+function userOf({ name, revision, passwordHash, tokenHash }: StoredUser) {
+  return { name, revision, passwordHash, tokenHash };
+}
+
+function nothingGiven({ password, passwordHash, token }: UserCredentials): Violation[] {
+  if (password !== undefined || passwordHash !== undefined || token !== undefined) return [];
+  return [{ field: "password", description: "is missing, and so is everything else; give the password, the token or both" }];
+}
+
+/** The store refuses a token that somebody has already; whose it is stays untold. */
+function tokenInUse(error: unknown): never {
+  if (!isNebulaError(error, "already_exists")) throw error;
+  throw invalidArgument([{ field: "token", description: "is in use already; another one, or none so that one is made, would do" }]);
+}
+
+function isLocalAdmin(name: string): NebulaError {
+  return new NebulaError(
+    "already_exists",
+    `${name} is the admin of the configuration (NEBULA_ADMIN_USER), whom no user may hide: choose another name, or change that setting`,
+  );
+}
+
+function refuse(violations: readonly Violation[]): void {
+  if (violations.length > 0) throw invalidArgument(violations);
+}
