@@ -5,7 +5,7 @@ import type { Log } from "../../common/log/log.ts";
 import type { AccessStore } from "../../common/storage/access-store.ts";
 import type { AuditEntry } from "../../gen/nebula/v1/audit_pb.ts";
 import { AuditQueue } from "./audit-queue.ts";
-import { CallRecord } from "./call-record.ts";
+import { CallRecord, NOBODY } from "./call-record.ts";
 import { RefusalFold } from "./refusal-fold.ts";
 
 /** How long equal refusals are counted together, milliseconds. */
@@ -24,18 +24,19 @@ export type AuditParts = Readonly<{ accessStore: Pick<AccessStore, "appendAudit"
 /** Opens the audit log. Disposing it stores what was counted and what waits; calls have to be over by then. */
 export function createAudit({ accessStore, clock, log, registry }: AuditParts): RunningAudit {
   const queue = new AuditQueue({ store: accessStore, log, registry });
-  const fold = new RefusalFold();
+  // Kept apart: however many come without a valid credential, they hide nothing that a known caller was refused.
+  const folds = { nobody: new RefusalFold(), known: new RefusalFold() };
   const life = new AbortController();
   let folding: Promise<void> = Promise.resolve();
 
   async function foldFor(ms: number): Promise<void> {
     await clock.sleep(ms, life.signal).catch(() => {}); // a stop ends the minute early
-    await Promise.all(fold.drain().map((entry) => queue.append(entry)));
+    await Promise.all([...folds.known.drain(), ...folds.nobody.drain()].map((entry) => queue.append(entry)));
   }
 
   function refused(refusal: AuditEntry): Promise<void> {
-    if (fold.empty) folding = foldFor(FOLD_MS);
-    const entry = fold.add(refusal);
+    if (folds.nobody.empty && folds.known.empty) folding = foldFor(FOLD_MS);
+    const entry = folds[refusal.who === NOBODY ? "nobody" : "known"].add(refusal);
     return entry === undefined ? Promise.resolve() : queue.append(entry);
   }
 

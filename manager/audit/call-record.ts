@@ -103,9 +103,9 @@ function whoOf(caller: Parameters<Seen>[0] | undefined): string {
   return caller?.principal === undefined ? NOBODY : cut(nameOf(caller.principal), LONGEST_WHO);
 }
 
-/** A connection's peer without its port; a gateway forwards an address alone. */
+/** A connection's peer without its port; a gateway forwards an address alone. An IPv4 address is one however the listener writes it. */
 function addressOf({ peer, viaPart }: Pick<Caller, "peer" | "viaPart">): string {
-  return viaPart ? peer : peer.replace(/:\d+$/, "");
+  return (viaPart ? peer : peer.replace(/:\d+$/, "")).replace(/^::ffff:(?=\d+\.)/i, "");
 }
 
 /** Why it was refused, without the values that the request held. */

@@ -1,0 +1,53 @@
+import { strict as assert } from "node:assert";
+import { create } from "@bufbuild/protobuf";
+import fc from "fast-check";
+import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
+import { AppService } from "../../gen/nebula/v1/app_pb.ts";
+import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
+import { DeviceService } from "../../gen/nebula/v1/device_pb.ts";
+import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
+import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
+import { UserService } from "../../gen/nebula/v1/user_pb.ts";
+import { AUDIT_KINDS, cut, subjectOf } from "./audit-subject.ts";
+
+describe("what a call is about", () => {
+  it("is what its request names", () => {
+    const { createApp, deleteApp } = AppService.method;
+    const { prune, pruneAll } = DeviceGroupService.method;
+    const { revokeEnrolmentToken, createEnrolmentToken, revokeDeviceToken, enrollDevice } = AccessService.method;
+    const { createUserGroup } = UserGroupService.method;
+    const cases = [
+      [createApp, create(createApp.input, { app: { name: "web" } }), "app", "web"],
+      [createApp, create(createApp.input), "app", ""],
+      [deleteApp, create(deleteApp.input, { name: "web" }), "app", "web"],
+      [prune, create(prune.input, { name: "pos" }), "device_group", "pos"],
+      [pruneAll, create(pruneAll.input), "device_group", ""],
+      [UserService.method.createUser, create(UserService.method.createUser.input, { name: "ann", password: "a secret" }), "user", "ann"],
+      [createUserGroup, create(createUserGroup.input, { userGroup: { name: "staff" } }), "user_group", "staff"],
+      [DeviceService.method.deleteDevice, create(DeviceService.method.deleteDevice.input, { deviceId: "d1" }), "device", "d1"],
+      [createEnrolmentToken, create(createEnrolmentToken.input, { deviceGroup: "pos" }), "enrolment_token", ""],
+      [revokeEnrolmentToken, create(revokeEnrolmentToken.input, { id: "e1" }), "enrolment_token", "e1"],
+      [revokeDeviceToken, create(revokeDeviceToken.input, { deviceId: "d1" }), "device", "d1"],
+      [enrollDevice, create(enrollDevice.input, { deviceId: "d1" }), "device", "d1"],
+      [StatusService.method.getStatus, create(StatusService.method.getStatus.input), "", ""],
+    ] as const;
+    for (const [method, request, kind, name] of cases) {
+      assert.deepEqual(subjectOf(method, request), { kind, name }, method.name);
+      assert.ok(kind === "" || AUDIT_KINDS.includes(kind), kind);
+    }
+    assert.deepEqual(subjectOf(deleteApp, undefined), { kind: "app", name: "" });
+  });
+
+  it("is short and plain, whatever a caller sends", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "binary", maxLength: 400 }), (name) => {
+        const { deleteApp } = AppService.method;
+        const subject = subjectOf(deleteApp, create(deleteApp.input, { name }));
+        assert.ok(subject.name.length <= 131);
+        assert.doesNotMatch(subject.name, /\p{Cc}/u);
+        assert.ok(subject.name.isWellFormed());
+        assert.ok(cut(name, 10).length <= 13);
+      }),
+    );
+  });
+});
