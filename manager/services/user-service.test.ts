@@ -1,0 +1,173 @@
+import { strict as assert } from "node:assert";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { verifyPassword } from "../../common/access/password-hash.ts";
+import { tokenHash } from "../../common/access/tokens.ts";
+import { eventually } from "../../common/testing/eventually.ts";
+import {
+  CreateUserRequestSchema,
+  DeleteUserRequestSchema,
+  GetUserRequestSchema,
+  ListUsersRequestSchema,
+  RefreshUserTokenRequestSchema,
+  UpdateUserRequestSchema,
+} from "../../gen/nebula/v1/user_pb.ts";
+import { type AccessRig, LOCAL_ADMIN, startAccessRig } from "../testing/access-rig.ts";
+import { refusal } from "../testing/app-calls.ts";
+
+const BCRYPT = "$2a$06$m0CrhHm10qJ3lXRY.5zDGO3rS2KdeeWLuGmsfGlMfOxih58VYVfxe";
+const TOKEN = "a token that is long".replaceAll(" ", "-");
+
+describe("UserService", () => {
+  let rig: AccessRig;
+  beforeEach(async () => {
+    rig = await startAccessRig();
+  });
+  afterEach(() => rig[Symbol.asyncDispose]());
+
+  const createUser = (fields: MessageInitShape<typeof CreateUserRequestSchema> = {}) =>
+    rig.users.createUser(create(CreateUserRequestSchema, { name: "ann", ...fields }), rig.call());
+  const updateUser = (fields: MessageInitShape<typeof UpdateUserRequestSchema>, { users } = { users: rig.users }) =>
+    users.updateUser(create(UpdateUserRequestSchema, { name: "ann", ...fields }), rig.call());
+  const getUser = (name = "ann") => rig.users.getUser(create(GetUserRequestSchema, { name }), rig.call());
+  const deleteUser = (ifRevision?: bigint) =>
+    rig.users.deleteUser(create(DeleteUserRequestSchema, { name: "ann", ...(ifRevision === undefined ? {} : { ifRevision }) }), rig.call());
+  const refresh = () => rig.users.refreshUserToken(create(RefreshUserTokenRequestSchema, { name: "ann" }), rig.call());
+
+  it("makes the password and the token that are not given, and answers them once", async () => {
+    const { user, generatedPassword = "", generatedToken = "" } = await createUser();
+    assert.match(generatedPassword, /^[A-Za-z0-9_-]{43}$/);
+    assert.match(generatedToken, /^[A-Za-z0-9_-]{43}$/);
+    assert.notEqual(generatedPassword, generatedToken);
+    assert.deepEqual(await verifyPassword(generatedPassword, user?.passwordHash ?? ""), { ok: true, outdated: false });
+    assert.deepEqual([user?.revision, user?.tokenHash], [1n, tokenHash(generatedToken)]);
+    const read = await getUser();
+    assert.deepEqual([read.user, read.lastChange?.by], [user, "root"]);
+    assert.equal((await rig.store.userByTokenHash(tokenHash(generatedToken)))?.name, "ann");
+  });
+
+  it("takes the credentials that are given, and answers none of them in clear", async () => {
+    const { user, generatedPassword, generatedToken } = await createUser({ password: "correct horse", token: TOKEN });
+    assert.deepEqual([generatedPassword, generatedToken], ["", ""]);
+    assert.equal((await verifyPassword("correct horse", user?.passwordHash ?? "")).ok, true);
+    assert.equal(user?.tokenHash, tokenHash(TOKEN));
+  });
+
+  it("takes a password's hash as it is", async () => {
+    const { user, generatedPassword } = await createUser({ passwordHash: BCRYPT });
+    assert.deepEqual([user?.passwordHash, generatedPassword], [BCRYPT, ""]);
+  });
+
+  it("refuses what can't be a credential, in words that do not repeat it", async () => {
+    await assert.rejects(createUser({ password: "short-1" }), refusal("invalid_argument", /^password: has 7 bytes; 8 to 256 would do$/));
+    await assert.rejects(createUser({ token: "short" }), refusal("invalid_argument", /^token: /));
+    await assert.rejects(createUser({ passwordHash: "clear" }), refusal("invalid_argument", /^password_hash: /));
+    await assert.rejects(createUser({ name: "a/b" }), refusal("invalid_argument", /^name: /));
+    assert.deepEqual((await rig.users.listUsers(create(ListUsersRequestSchema), rig.call())).users, []);
+  });
+
+  it("creates no user twice, and none with the name of the configuration's admin", async () => {
+    await createUser();
+    await assert.rejects(createUser(), refusal("already_exists", /^user ann exists already, at revision 1/));
+    await assert.rejects(
+      createUser({ name: LOCAL_ADMIN }),
+      refusal("already_exists", /^admin is the admin of the configuration \(NEBULA_ADMIN_USER\)/),
+    );
+  });
+
+  it("gives a token to one user at most", async () => {
+    await createUser({ token: TOKEN });
+    await assert.rejects(createUser({ name: "bob", token: TOKEN }), refusal("invalid_argument", /^token: is in use already/));
+    await deleteUser();
+    await createUser({ name: "bob", token: TOKEN });
+    assert.equal((await rig.store.userByTokenHash(tokenHash(TOKEN)))?.name, "bob");
+  });
+
+  it("changes what is given, and leaves the rest", async () => {
+    const { user: before } = await createUser({ password: "correct horse", token: TOKEN });
+    const { user: other } = await updateUser({ password: "battery staple" });
+    assert.deepEqual([other?.revision, other?.tokenHash], [2n, before?.tokenHash]);
+    assert.equal((await verifyPassword("battery staple", other?.passwordHash ?? "")).ok, true);
+    assert.equal((await verifyPassword("correct horse", other?.passwordHash ?? "")).ok, false);
+    const { user } = await updateUser({ token: `${TOKEN}-2` });
+    assert.deepEqual([user?.revision, user?.passwordHash, user?.tokenHash], [3n, other?.passwordHash, tokenHash(`${TOKEN}-2`)]);
+    assert.equal(await rig.store.userByTokenHash(tokenHash(TOKEN)), undefined);
+  });
+
+  it("writes nothing where nothing differs, and refuses to change nothing at all", async () => {
+    await createUser({ passwordHash: BCRYPT, token: TOKEN });
+    assert.equal((await updateUser({ passwordHash: BCRYPT, token: TOKEN })).user?.revision, 1n);
+    await assert.rejects(updateUser({}), refusal("invalid_argument", /^password: is missing, and so is everything else/));
+    await assert.rejects(updateUser({ name: "bob", token: TOKEN }), refusal("not_found", /^there is no user bob/));
+  });
+
+  it("with if_revision is done at that revision alone", async () => {
+    await createUser();
+    await assert.rejects(updateUser({ token: TOKEN, ifRevision: 2n }), refusal("conflict", /^user ann is at revision 1, not at 2/));
+    assert.equal((await updateUser({ token: TOKEN, ifRevision: 1n })).user?.revision, 2n);
+    await assert.rejects(deleteUser(1n), refusal("conflict", /revision 2, not at 1/));
+    assert.equal((await deleteUser(2n)).revision, 3n);
+  });
+
+  it("lands every change of two shards at once, each with a revision of its own", async () => {
+    await createUser({ passwordHash: BCRYPT });
+    const tokens = Array.from({ length: 12 }, (_, index) => `${TOKEN}-${index}`);
+    const answers = await Promise.all(tokens.map((token, index) => updateUser({ token }, index % 2 === 0 ? rig : rig.other)));
+    assert.deepEqual(
+      answers.map(({ user }) => Number(user?.revision)).sort((a, b) => a - b),
+      tokens.map((_, index) => index + 2),
+    );
+  });
+
+  it("deletes for good what the user logged in with, and goes on from its revision", async () => {
+    await createUser({ token: TOKEN });
+    assert.equal((await deleteUser()).revision, 2n);
+    await assert.rejects(getUser(), refusal("not_found", /^there is no user ann/));
+    await assert.rejects(deleteUser(), refusal("not_found", /^there is no user ann/));
+    assert.equal(await rig.store.userByTokenHash(tokenHash(TOKEN)), undefined);
+    assert.equal((await createUser()).user?.revision, 3n);
+  });
+
+  it("gives a new token in place of the old one", async () => {
+    const { user: before } = await createUser({ passwordHash: BCRYPT, token: TOKEN });
+    const { token = "", user } = await refresh();
+    assert.deepEqual([user?.revision, user?.passwordHash, user?.tokenHash], [2n, before?.passwordHash, tokenHash(token)]);
+    assert.equal(await rig.store.userByTokenHash(tokenHash(TOKEN)), undefined);
+    assert.equal((await rig.store.userByTokenHash(tokenHash(token)))?.name, "ann");
+  });
+
+  it("lists by name, page by page", async () => {
+    for (const name of ["cyd", "ann", "bob"]) await createUser({ name, passwordHash: BCRYPT });
+    await deleteUser();
+    const first = await rig.users.listUsers(create(ListUsersRequestSchema, { pageSize: 1 }), rig.call());
+    assert.deepEqual(
+      first.users?.map(({ name }) => name),
+      ["bob"],
+    );
+    const second = await rig.users.listUsers(create(ListUsersRequestSchema, { pageSize: 1, pageToken: first.nextPageToken ?? "" }), rig.call());
+    assert.deepEqual([second.users?.map(({ name }) => name), second.nextPageToken], [["cyd"], ""]);
+  });
+
+  it("announces every change, says for the audit log what it was, and puts no credential into either, nor into the log", async () => {
+    const { generatedPassword = "", generatedToken = "" } = await createUser();
+    await updateUser({ password: "correct horse", token: TOKEN });
+    const { token = "" } = await refresh();
+    const { user } = await getUser();
+    await deleteUser();
+    await eventually(() => rig.announced.length === 4);
+    for (const event of rig.announced) assert.deepEqual(event, { kind: "access", subject: "user/ann" });
+    assert.deepEqual(
+      rig.changes.map(({ revisionBefore, revisionAfter, detail }) => [revisionBefore, revisionAfter, detail]),
+      [
+        [0n, 1n, "create"],
+        [1n, 2n, "another password and token"],
+        [2n, 3n, "a new token"],
+        [3n, 4n, "delete"],
+      ],
+    );
+    const said = [...rig.logged, ...rig.changes.map(({ kind, name, detail }) => `${kind} ${name} ${detail}`)].join("\n");
+    assert.match(said, /user ann create/);
+    for (const secret of [generatedPassword, generatedToken, "correct horse", TOKEN, token, user?.passwordHash ?? "?", user?.tokenHash ?? "?"]) {
+      assert.ok(!said.includes(secret), secret);
+    }
+  });
+});
