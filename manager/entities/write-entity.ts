@@ -7,6 +7,7 @@ import type { SecretKeys } from "../../common/secrets/secret-keys.ts";
 import type { ConfigCache } from "../../common/storage/config-cache.ts";
 import type { ChangeAction, ConfigStore, EntityWrite, StoredEntity } from "../../common/storage/config-store.ts";
 import type { CallContext } from "../rpc/call-context.ts";
+import { type Attempt, checkRevision, compareAndSet } from "./compare-and-set.ts";
 import { type Entity, type EntityType, entityOf, sealedEntityOf } from "./entity-type.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
 
@@ -46,10 +47,6 @@ export type Current<E> = Readonly<{ stored: StoredEntity | undefined; entity: E 
 /** An entity after a write, at its revision, as it is answered. */
 export type Written<E> = Readonly<{ entity: E; wrote: boolean }>;
 
-/** Times that a change without if_revision is made anew from what another shard has just written. */
-const TRIES = 8;
-/** The longest wait before the second try, milliseconds; it grows with each. */
-const BACK_OFF_MS = 10;
 /** Changes of one name that wait in one shard. */
 const WAITING_LIMIT = 256;
 
@@ -75,28 +72,18 @@ export class EntityWriter<E extends Entity> {
    * Rejects with `conflict` when the entity is not at if_revision, or when others were faster each time.
    */
   write(request: WriteRequest, plan: (current: Current<E>) => Promise<Planned<E>> | Planned<E>): Promise<Written<E>> {
-    return this.#queue.run(`${this.type.kind} ${request.name}`, request.signal, async () => {
-      const tries = request.ifRevision === undefined ? TRIES : 1;
-      let found = 0n;
-      for (let attempt = 1; attempt <= tries; attempt++) {
-        request.signal.throwIfAborted();
+    const change = { ...request, kind: this.type.kind };
+    return this.#queue.run(`${this.type.kind} ${request.name}`, request.signal, () =>
+      compareAndSet(change, this.deps.clock, async (): Promise<Attempt<Written<E>>> => {
         const stored = await this.deps.configStore.get({ kind: this.type.kind, name: request.name });
         const current = { stored, entity: stored === undefined || stored.deleted ? undefined : sealedEntityOf(this.type, stored) };
-        if (current.entity !== undefined) checkRevision(this.type.kind, request, current.entity.revision);
-        const planned = await plan(current);
-        const write = this.#writeOf(request, current, planned);
-        if (write === undefined) return this.#kept(present(stored), request);
+        if (current.entity !== undefined) checkRevision(change, current.entity.revision);
+        const write = this.#writeOf(request, current, await plan(current));
+        if (write === undefined) return { kind: "done", value: this.#kept(present(stored), request) };
         const outcome = await this.deps.configStore.write(write);
-        if (outcome.kind === "written") return this.#written(write, request);
-        found = outcome.revision;
-        if (request.ifRevision !== undefined) checkRevision(this.type.kind, request, found);
-        if (attempt < tries) await this.deps.clock.sleep(Math.random() * BACK_OFF_MS * attempt, request.signal);
-      }
-      throw new NebulaError(
-        "conflict",
-        `${this.type.kind} ${request.name} was changed by others ${tries} times meanwhile (now revision ${found}): try again`,
-      );
-    });
+        return outcome.kind === "written" ? { kind: "done", value: this.#written(write, request) } : outcome;
+      }),
+    );
   }
 
   #writeOf({ name, minRevision = 0n, by }: WriteRequest, { stored, entity }: Current<E>, planned: Planned<E>): EntityWrite | undefined {
@@ -132,11 +119,6 @@ export class EntityWriter<E extends Entity> {
     this.deps.log.info({ kind, name, revision: String(revision), action, by: request.by }, "entity changed");
     return { entity: entityOf(this.type, write), wrote: true }; // 3
   }
-}
-
-function checkRevision(kind: string, { name, ifRevision }: WriteRequest, revision: bigint): void {
-  if (ifRevision === undefined || revision === ifRevision) return;
-  throw new NebulaError("conflict", `${kind} ${name} is at revision ${revision}, not at ${ifRevision} (if_revision): read it again, then decide`);
 }
 
 function present<E>(entity: E | undefined): E {
