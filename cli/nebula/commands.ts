@@ -27,13 +27,19 @@ export const COMMANDS: readonly NebulaCommand[] = [
   {
     kind: "settings",
     name: "migrate",
-    summary: "brings a store up to date, and sets it right after a restore",
+    summary: "brings a store up to date, sets it right after a restore, turns it over to a new cluster key",
     ownFlags: [
       {
         name: "after-restore",
         switch: true,
         placeholder: "",
         meaning: "The store is a restored backup: have devices follow it again (raises the epoch).",
+      },
+      {
+        name: "new-cluster-key",
+        switch: true,
+        placeholder: "",
+        meaning: "Put all secret values under a new cluster key: NEBULA_NEW_CLUSTER_KEY, or one that is made (docs/secrets.md).",
       },
     ],
     run: async (context) => (await import("./migrate.ts")).migrate(context),

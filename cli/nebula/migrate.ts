@@ -5,8 +5,12 @@ import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { createLog } from "../../common/log/log.ts";
 import { CONFIG_DATABASE, openDrivers } from "../../common/open-drivers.ts";
 import type { CommandContext } from "./command.ts";
+import { turnClusterKey } from "./turn-cluster-key.ts";
 
-/** Brings the store's schema up to date and, after a restore from a backup, raises its epoch. The server must not run: the folder is taken for the time. */
+/**
+ * Brings the store's schema up to date; after a restore from a backup raises its epoch; turns secret values over to a new cluster key. The server must not run: the
+ * folder is taken for the time.
+ */
 export async function migrate({ settings, own, io }: CommandContext): Promise<number> {
   const path = join(settings.dataDir, CONFIG_DATABASE);
   if (!existsSync(path)) {
@@ -21,5 +25,6 @@ export async function migrate({ settings, own, io }: CommandContext): Promise<nu
     const { id, epoch } = await configStore.raiseEpoch(systemClock.now());
     io.print(`cluster ${id}: epoch ${before} -> ${epoch}; devices follow this store again, whatever they had seen before the restore`);
   }
+  if (own.get("new-cluster-key") === "true") await turnClusterKey({ settings, configStore, io });
   return 0;
 }

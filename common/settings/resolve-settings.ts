@@ -61,6 +61,7 @@ function readAll(reader: SettingReader, command: Command): { settings: Settings;
     dataDir: read("data"),
     admin: { user: read("adminUser"), password: read("adminPassword"), token: read("adminToken") },
     clusterKey: read("clusterKey"),
+    newClusterKey: read("newClusterKey"),
     store,
     reports: read("reports") ?? store,
     redis: read("redis"),

@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promise
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isNebulaError } from "../errors/nebula-error.ts";
-import { openClusterKey, openSecrets, SECRET_FILES } from "./secrets.ts";
+import { NEXT_CLUSTER_KEY, openClusterKey, openSecrets, SECRET_FILES } from "./secrets.ts";
 
 describe("secrets", () => {
   let root: string;
@@ -69,6 +69,16 @@ describe("secrets", () => {
     );
     assert.ok(adminPassword.length >= 32);
     assert.equal(passwordFile, undefined);
+  });
+
+  it("are not told while a change of the cluster key is under way, unless it is given", async () => {
+    await openSecrets(settings());
+    await writeFile(join(root, "data", NEXT_CLUSTER_KEY), "the key to come\n");
+    await assert.rejects(
+      openClusterKey(settings()),
+      (error) => isNebulaError(error, "failed_precondition") && /cluster-key\.new is there.*migrate --new-cluster-key/.test(error.message),
+    );
+    assert.equal(await openClusterKey(settings({ clusterKey: "0123456789abcdef" })), "0123456789abcdef");
   });
 
   it("say what is wrong with the folder or the file", async () => {

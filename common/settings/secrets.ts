@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { link, mkdir, open, readFile, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { messageOf, NebulaError } from "../errors/nebula-error.ts";
 import type { Settings } from "./settings.ts";
 
@@ -18,6 +18,9 @@ type SecretSettings = Pick<Settings, "admin" | "clusterKey" | "store" | "dataDir
 /** Names, within the data folder, of the files that hold generated secrets. A backup keeps them. */
 export const SECRET_FILES = { adminPassword: "admin-password", clusterKey: "cluster-key" } as const;
 
+/** Name, within the data folder, of the cluster key to come: there while a change of it is under way (cluster-key-turn.ts). */
+export const NEXT_CLUSTER_KEY = "cluster-key.new";
+
 /**
  * The cluster key and the admin's login: as given, or, with sqlite, from the data folder, where the first start makes them.
  * @throws NebulaError failed_precondition where they are neither given nor can be made
@@ -27,14 +30,23 @@ export async function openSecrets(settings: SecretSettings): Promise<Secrets> {
   const clusterKey = await openClusterKey(settings);
   if (given !== undefined) return { clusterKey, adminPassword: given, adminToken, passwordFile: undefined };
   // Where everybody is admin nobody is asked for it, so none has to be kept.
-  if (!settings.authEnabled) return { clusterKey, adminPassword: randomBytes(24).toString("base64url"), adminToken, passwordFile: undefined };
+  if (!settings.authEnabled) return { clusterKey, adminPassword: randomSecret(), adminToken, passwordFile: undefined };
   const { text, path, made } = await openSecret(settings, SECRET_FILES.adminPassword, "NEBULA_ADMIN_PASSWORD");
   return { clusterKey, adminPassword: text, adminToken, passwordFile: { path, made } };
 }
 
 /** The key by which the parts of a cluster trust each other, found as openSecrets finds it. */
 export async function openClusterKey(settings: SecretSettings): Promise<string> {
-  return settings.clusterKey ?? (await openSecret(settings, SECRET_FILES.clusterKey, "NEBULA_CLUSTER_KEY")).text;
+  if (settings.clusterKey !== undefined) return settings.clusterKey;
+  const next = join(settings.dataDir, NEXT_CLUSTER_KEY);
+  // Which of the two keys the store is under is not known.
+  if (await exists(next)) {
+    throw new NebulaError(
+      "failed_precondition",
+      `${next} is there, so a change of the cluster key did not end: nebula migrate --new-cluster-key ends it`,
+    );
+  }
+  return (await openSecret(settings, SECRET_FILES.clusterKey, "NEBULA_CLUSTER_KEY")).text;
 }
 
 async function openSecret(
@@ -51,8 +63,7 @@ async function openSecret(
   const path = join(dataDir, name);
   try {
     await mkdir(dataDir, { recursive: true, mode: 0o700 });
-    const made = await makeOnce(path);
-    if (made) await syncFolder(dataDir);
+    const made = await keepSecret(path, randomSecret());
     const text = (await readFile(path, "utf8")).trim();
     if (text === "") throw new NebulaError("failed_precondition", `${path} is empty: remove it to have one made, or give ${variable}`);
     return { text, path, made };
@@ -68,15 +79,24 @@ async function openSecret(
   }
 }
 
-/** Makes the file, readable by its owner alone, unless it is there. It appears whole or not at all, and two processes that start at once agree. */
-async function makeOnce(path: string): Promise<boolean> {
+/** A new secret: 192 random bits. */
+export function randomSecret(): string {
+  return randomBytes(24).toString("base64url");
+}
+
+/**
+ * Makes a file of a secret, readable by its owner alone, unless it is there; answers whether it did. It appears whole or not at all, and two processes that start
+ * at once agree.
+ */
+export async function keepSecret(path: string, secret: string): Promise<boolean> {
   if (await exists(path)) return false;
   const draft = `${path}.${randomBytes(6).toString("hex")}`;
   const file = await open(draft, "wx", 0o600);
   try {
-    await file.writeFile(`${randomBytes(24).toString("base64url")}\n`);
+    await file.writeFile(`${secret}\n`);
     await file.sync();
     await link(draft, path); // fails where another process was first: its file counts
+    await syncFolder(dirname(path));
     return true;
   } catch (error) {
     if (isCode(error, "EEXIST")) return false;
@@ -88,7 +108,7 @@ async function makeOnce(path: string): Promise<boolean> {
 }
 
 /** Has the folder's own entry of a new file on the disk: what is encrypted under a key must not outlive it. */
-async function syncFolder(path: string): Promise<void> {
+export async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, "r");
   try {
     await folder.sync();
@@ -102,7 +122,7 @@ async function exists(path: string): Promise<boolean> {
     await readFile(path);
     return true;
   } catch (error) {
-    if (isCode(error, "ENOENT")) return false;
+    if (isCode(error, "ENOENT") || isCode(error, "ENOTDIR")) return false;
     throw error;
   }
 }

@@ -19,6 +19,8 @@ export function settingsReference(): string {
     const settings = ALL_SETTINGS.filter((setting) => !everywhere.includes(setting) && parts.some((part) => setting.parts.includes(part)));
     return `## ${title}\n${settingsTable(settings)}`;
   });
+  const tasks: readonly Part[] = ["migrate", "backup"];
+  const ofTasks = ALL_SETTINGS.filter(({ parts }) => parts.every((part) => tasks.includes(part)));
   return `# Settings
 
 <!-- Made from common/settings/settings-table.ts by \`npm run docs:settings\`: change it there. -->
@@ -35,6 +37,8 @@ file \`<key>_file\`) or their flag names. For the same reason a URL on the comma
 ## Everywhere
 ${settingsTable(everywhere)}
 ${tables.join("\n")}
+## Migrate alone
+${settingsTable(ofTasks)}
 ## Names of the original
 These variables of Nebula v2 are taken, too; ours go before them.
 

@@ -129,8 +129,17 @@ export const SETTINGS = {
     parse: orUndefined(textOfAtLeast(16)),
     fallback: undefined,
     defaultText: "made at the first start (sqlite only)",
-    parts: SERVER,
-    meaning: "What the parts of one cluster trust each other by: the same for all of them. A generated one is kept in NEBULA_DATA.",
+    parts: [...SERVER, "migrate"],
+    meaning:
+      "What the parts of one cluster trust each other by, and what secret values are encrypted under: the same for all of them. A generated one is kept in NEBULA_DATA.",
+  }),
+  newClusterKey: secret({
+    variable: "NEBULA_NEW_CLUSTER_KEY",
+    parse: orUndefined(textOfAtLeast(16)),
+    fallback: undefined,
+    defaultText: "made, where NEBULA_DATA holds the old one",
+    parts: ["migrate"],
+    meaning: "The cluster key to come, for `nebula migrate --new-cluster-key`.",
   }),
   store: setting({
     variable: "NEBULA_STORE",

@@ -12,6 +12,8 @@ export type Settings = Readonly<{
   dataDir: string;
   admin: Readonly<{ user: string; password: string | undefined; token: string | undefined }>;
   clusterKey: string | undefined;
+  /** The one to come, for `nebula migrate --new-cluster-key`. */
+  newClusterKey: string | undefined;
   store: string;
   reports: string;
   redis: string;
