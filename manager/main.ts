@@ -112,6 +112,7 @@ export async function startManager({
     ...drivers,
     secretKeys,
     ownership,
+    access,
     clock,
     log,
     metrics: createWatchMetrics(registry, { streams: () => hub.streams, groups: () => hub.groups }),

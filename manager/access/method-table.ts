@@ -112,9 +112,14 @@ const deviceGroup: RulesOf<typeof DeviceGroupService> = {
   pruneAll: filtered,
 };
 
+/** What a watch needs: when it opens, and as long as it is open. */
+export function watchNeed(deviceGroup: string, deviceId: string): Need {
+  return { kind: "device", devices: [{ deviceGroup, deviceId }] };
+}
+
 const config: RulesOf<typeof ConfigService> = {
   getConfig: needs(({ deviceGroup }) => ({ kind: "config", deviceGroup })),
-  watchConfig: needsOrPart(({ deviceGroup, deviceId }) => ({ kind: "device", devices: [{ deviceGroup, deviceId }] })),
+  watchConfig: needsOrPart(({ deviceGroup, deviceId }) => watchNeed(deviceGroup, deviceId)),
 };
 
 const report: RulesOf<typeof ReportService> = {

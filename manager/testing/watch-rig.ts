@@ -10,6 +10,7 @@ import type { Membership } from "../../common/membership/membership.ts";
 import { createMemoryMembership } from "../../common/membership/memory-membership.ts";
 import { GrpcChannel } from "../../common/rpc/grpc-channel.ts";
 import { deriveSecretKeys } from "../../common/secrets/secret-keys.ts";
+import type { AccessStore } from "../../common/storage/access-store.ts";
 import type { ConfigStore, EntityKey, EntityWrite } from "../../common/storage/config-store.ts";
 import { createMemoryConfigCache } from "../../common/storage/memory/config-cache.ts";
 import { openSqliteAccessStore } from "../../common/storage/sqlite/access-store.ts";
@@ -38,6 +39,8 @@ export type WatchRequest = Partial<Exclude<MessageInitShape<typeof WatchConfigRe
 export type RigOptions = Readonly<{
   clock?: Clock;
   cacheTimeMs?: number;
+  /** Puts something between access and its store. */
+  wrapAccessStore?: (store: AccessStore) => AccessStore;
   membership?: Membership;
   redirect?: boolean;
   /** Whether a credential is needed; otherwise every call is the local admin's. */
@@ -51,6 +54,7 @@ export type RigOptions = Readonly<{
 /** The watch as the manager has it, on a real listener, with real streams, and nothing else around it. */
 export class WatchRig implements AsyncDisposable {
   readonly store: ConfigStore;
+  readonly accessStore: AccessStore;
   readonly hub: WatchHub;
   readonly port: number;
   readonly registry: Registry;
@@ -60,8 +64,17 @@ export class WatchRig implements AsyncDisposable {
   readonly #stack: AsyncDisposableStack;
   readonly #revisions = new Map<string, bigint>();
 
-  constructor(parts: { store: ConfigStore; hub: WatchHub; port: number; registry: Registry; feed: ChangeFeed; stack: AsyncDisposableStack }) {
+  constructor(parts: {
+    store: ConfigStore;
+    accessStore: AccessStore;
+    hub: WatchHub;
+    port: number;
+    registry: Registry;
+    feed: ChangeFeed;
+    stack: AsyncDisposableStack;
+  }) {
     this.store = parts.store;
+    this.accessStore = parts.accessStore;
     this.hub = parts.hub;
     this.port = parts.port;
     this.registry = parts.registry;
@@ -75,8 +88,13 @@ export class WatchRig implements AsyncDisposable {
   }
 
   /** A watch as a device would have it. */
-  watch(request: WatchRequest, channel = this.channel()): TestWatch {
-    return new TestWatch(channel, { deviceGroup: "g", deviceId: "", boot: "b", ...request });
+  watch(request: WatchRequest, channel = this.channel(), headers: Readonly<Record<string, string>> = {}): TestWatch {
+    return new TestWatch(channel, { deviceGroup: "g", deviceId: "", boot: "b", ...request }, headers);
+  }
+
+  /** Announces that what a credential may do changed, unless announcements get lost. */
+  async accessChanged(subject: string): Promise<void> {
+    if (!this.feedLoses) await this.#feed.publish({ kind: "access", subject });
   }
 
   putApp(name: string, image: string): Promise<bigint> {
@@ -128,25 +146,13 @@ export async function startWatchRig(options: RigOptions = {}): Promise<WatchRig>
   const feed = stack.use(createMemoryFeed({ log }));
   const membership = options.membership ?? createMemoryMembership({ address: "self:1", boot: "self" });
   const ownership = createOwnership({ membership, address: () => "self:1", redirect: options.redirect ?? true });
-  const hub: WatchHub = new WatchHub({
-    configStore,
-    configCache,
-    changeFeed: feed,
-    secretKeys: deriveSecretKeys(RIG_CLUSTER_KEY),
-    ownership,
-    clock,
-    log,
-    cacheTimeMs,
-    metrics: createWatchMetrics(registry, { streams: () => hub.streams, groups: () => hub.groups }),
-    tuning: { batch: 64, silence: options.silence ?? { everyMs: 5000, answerMs: 30_000 } },
-  });
   const accessStore = stack.use(await openSqliteAccessStore({ path: ":memory:" }));
   const life = new AbortController();
   const access = createAccess({
     enabled: options.auth ?? false,
     clusterKey: RIG_CLUSTER_KEY,
     admin: { user: "admin", password: "secret", token: undefined },
-    drivers: { accessStore, changeFeed: feed },
+    drivers: { accessStore: options.wrapAccessStore?.(accessStore) ?? accessStore, changeFeed: feed },
     clock,
     log,
     everyMs: cacheTimeMs,
@@ -155,6 +161,19 @@ export async function startWatchRig(options: RigOptions = {}): Promise<WatchRig>
   stack.defer(() => {
     life.abort();
     return access.rounds.done;
+  });
+  const hub: WatchHub = new WatchHub({
+    configStore,
+    configCache,
+    changeFeed: feed,
+    secretKeys: deriveSecretKeys(RIG_CLUSTER_KEY),
+    ownership,
+    access,
+    clock,
+    log,
+    cacheTimeMs,
+    metrics: createWatchMetrics(registry, { streams: () => hub.streams, groups: () => hub.groups }),
+    tuning: { batch: 64, silence: options.silence ?? { everyMs: 5000, answerMs: 30_000 } },
   });
   const gate = createGate(access.authenticate);
   const connections = new Connections();
@@ -171,7 +190,7 @@ export async function startWatchRig(options: RigOptions = {}): Promise<WatchRig>
     connections.destroyAll();
     await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
   });
-  return new WatchRig({ store, hub, port: listeners.port, registry, feed, stack: stack.move() });
+  return new WatchRig({ store, accessStore, hub, port: listeners.port, registry, feed, stack: stack.move() });
 }
 
 type Answer = WatchConfigResponse["answer"];

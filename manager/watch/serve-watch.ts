@@ -32,14 +32,14 @@ export function serveWatch({ hub, gate, audit, connections, metrics, log }: Serv
     return request;
   }
 
-  function open(call: WatchCall, request: WatchConfigRequest, metadata: Metadata, { viaPart }: Caller): void {
+  function open(call: WatchCall, request: WatchConfigRequest, metadata: Metadata, { viaPart, login }: Caller): void {
     const violations = validateWatchRequest(request);
     if (violations.length > 0) throw invalidArgument(violations);
     const { deviceGroup, deviceId, boot, serveHere, etag } = request;
     const keepaliveMs = request.keepaliveMs === 0 ? DEFAULT_KEEPALIVE_MS : request.keepaliveMs;
     metrics.ended(WATCH_PATH, 0);
     forgetHeaders(metadata);
-    hub.open({ call, deviceGroup, watcher: { deviceId, boot, keepaliveMs, serveHere, viaPart }, etag, connection: connections.of(call.peer) });
+    hub.open({ call, deviceGroup, watcher: { deviceId, boot, keepaliveMs, serveHere, viaPart, login }, etag, connection: connections.of(call.peer) });
   }
 
   function refuse(call: WatchCall, metadata: Metadata, from: Parameters<Seen>[0] | undefined, thrown: unknown): void {

@@ -1,9 +1,10 @@
 import { strict as assert } from "node:assert";
 import fc from "fast-check";
+import { configuredLogin } from "../access/login.ts";
 import { type SlotCall, type SlotGroup, StreamSlot, type Watcher } from "./stream-slot.ts";
 import { configAnswer, NO_SUCH_GROUP, redirectAnswer, UNCHANGED, type WatchAnswer } from "./watch-answer.ts";
 
-const DEVICE: Watcher = { deviceId: "d", boot: "b", keepaliveMs: 10_000, serveHere: false, viaPart: false };
+const DEVICE: Watcher = { deviceId: "d", boot: "b", keepaliveMs: 10_000, serveHere: false, viaPart: false, login: configuredLogin({ kind: "part" }) };
 
 /** A group whose answer and clock a test sets. */
 class TestGroup implements SlotGroup {

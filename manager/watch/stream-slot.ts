@@ -9,6 +9,7 @@
  * There is one of these per connected device: fields are few, and there are no timers, signals or promises among them.
  */
 import type { NebulaError } from "../../common/errors/nebula-error.ts";
+import type { Login } from "../access/login.ts";
 import { UNCHANGED, type WatchAnswer } from "./watch-answer.ts";
 
 /** Where a watch is written to. */
@@ -33,6 +34,8 @@ export type Watcher = Readonly<{
   serveHere: boolean;
   /** Under the part token: no presence, no part in `spread`. */
   viaPart: boolean;
+  /** The credential that it was opened with, shared by all its watches. */
+  login: Login;
 }>;
 
 /** What a stream asks of the group that it is in. */
@@ -48,7 +51,7 @@ export type SlotGroup = {
 };
 
 /** How a stream ended, for the metrics. */
-export type EndReason = "closed" | "replaced" | "redirected" | "stopping" | "silent" | "unanswered";
+export type EndReason = "closed" | "replaced" | "redirected" | "refused" | "stopping" | "silent" | "unanswered";
 
 export class StreamSlot<Group extends SlotGroup = SlotGroup> {
   readonly watcher: Watcher;

@@ -14,6 +14,7 @@ import { GroupLookups, type GroupLookupsDeps } from "./group-lookups.ts";
 import { type GroupHub, GroupWatch } from "./group-watch.ts";
 import type { Ownership } from "./ownership.ts";
 import { PacedEnds } from "./paced-ends.ts";
+import { Reauthorisation, type ReauthorisationDeps } from "./reauthorisation.ts";
 import { type SilenceTimes, watchSilence } from "./silence.ts";
 import { type Connection, type EndReason, StreamSlot, type Watcher } from "./stream-slot.ts";
 import { redirectAnswer, type WatchAnswer } from "./watch-answer.ts";
@@ -25,7 +26,7 @@ export type WatchTuning = Readonly<{
   silence: SilenceTimes;
 }>;
 
-export type WatchHubDeps = GroupLookupsDeps & Readonly<{ ownership: Ownership; tuning: WatchTuning }>;
+export type WatchHubDeps = GroupLookupsDeps & Readonly<{ ownership: Ownership; access: ReauthorisationDeps["access"]; tuning: WatchTuning }>;
 
 /** What a watch is opened with. */
 export type OpenWatch = Readonly<{ call: WatchCall; deviceGroup: string; watcher: Watcher; etag: string; connection: Connection | undefined }>;
@@ -44,6 +45,7 @@ export class WatchHub implements GroupHub {
   readonly #lookups: GroupLookups;
   readonly #fanOut: FanOut<Stream, GroupWatch>;
   readonly #lost: PacedEnds<Stream>;
+  readonly #reauthorisation: Reauthorisation<Stream>;
   readonly #life = new AbortController();
   #streams = 0;
   #membershipChanges = 0;
@@ -61,6 +63,8 @@ export class WatchHub implements GroupHub {
     this.#lookups = new GroupLookups(deps, target, signal);
     this.#fanOut = new FanOut(tuning.batch, (group) => metrics.fannedOut((clock.monotonic() - group.changedAt) / 1000));
     this.#lost = new PacedEnds(clock, (stream) => this.#sendAway(stream), signal);
+    const watches = { streams: () => this.#allStreams(), refuse: (stream: Stream, error: NebulaError) => this.#refuse(stream, error) };
+    this.#reauthorisation = new Reauthorisation({ ...deps, withinMs: deps.cacheTimeMs, signal }, watches);
     const membership = ownership.onChange(() => this.#onMembershipChange());
     signal.addEventListener("abort", () => membership[Symbol.dispose]());
     const onSilent = (stream: Stream, why: "silent" | "unanswered") => this.#dropConnection(stream, why);
@@ -102,6 +106,7 @@ export class WatchHub implements GroupHub {
     const stream = new StreamSlot(call, group, watcher, connection, etag, this.#membershipChanges);
     this.#register(stream); // W1
     call.opened(() => this.#remove(stream, "closed"));
+    this.#reauthorisation.opened(watcher.login);
     if (group.answer === undefined) this.#lookups.want(group);
     else if (!this.#redirect(stream)) stream.advance();
   }
@@ -115,6 +120,7 @@ export class WatchHub implements GroupHub {
       this.#finish(stream, "stopping", STOPPING);
       if (++ended % this.#deps.tuning.batch === 0) await turn();
     }
+    await this.#reauthorisation.done;
   }
 
   #addGroup(name: string): GroupWatch {
@@ -152,6 +158,11 @@ export class WatchHub implements GroupHub {
   #finish(stream: Stream, reason: EndReason, last: WatchAnswer): void {
     stream.finish(last);
     this.#remove(stream, reason);
+  }
+
+  #refuse(stream: Stream, error: NebulaError): void {
+    stream.fail(error);
+    this.#remove(stream, "refused");
   }
 
   #dropConnection(stream: Stream, why: "silent" | "unanswered"): void {
