@@ -61,12 +61,17 @@ export class CallRecord {
     this.#stored = this.#sink.recorded(this.#entry({ outcome: "OK", ...change }));
   };
 
+  /** Records the refusal where it is one of a login; answers whether it is. Waits for nothing. */
+  failedLogin(error: NebulaError): boolean {
+    const failed = this.#isFailedLogin(error);
+    if (failed) void this.#sink.refused(this.#refusal(error));
+    return failed;
+  }
+
   /** The call is over. Resolves when what it leaves is stored: not before is it answered. A failed login waits for nothing. */
   async ended(error?: NebulaError): Promise<void> {
     if (error !== undefined) {
-      const refusal = this.#refusal(error);
-      if (this.#isFailedLogin(error)) void this.#sink.refused(refusal);
-      else if (auditedOf(this.#method) !== "logins") await this.#sink.refused(refusal);
+      if (!this.failedLogin(error) && auditedOf(this.#method) !== "logins") await this.#sink.refused(this.#refusal(error));
     } else if (this.#stored === undefined && auditedOf(this.#method) === "every_call") {
       this.#stored = this.#sink.recorded(this.#entry({ outcome: "OK", ...subjectOf(this.#method, this.#request) }));
     }

@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { FORWARDED_FOR_HEADER, PART_TOKEN_HEADER, partToken } from "../../common/access/part-token.ts";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
+import { eventually } from "../../common/testing/eventually.ts";
 import { AccessService, type CheckRequestSchema, Verdict } from "../../gen/nebula/v1/access_pb.ts";
 import { GetConfigRequestSchema } from "../../gen/nebula/v1/config_pb.ts";
 import { ADMIN, startManagerRig, TEST_SECRETS } from "../testing/manager-rig.ts";
@@ -44,6 +45,22 @@ describe("AccessService.Check", () => {
       assert.equal(answer.verdict, verdict, `${method}: ${answer.reason}`);
       assert.equal(answer.reason === "", verdict === Verdict.ALLOWED);
     }
+  });
+
+  it("leaves an audit entry of a failed login, for the address that is forwarded, and of nothing else", async () => {
+    await using checks = await startChecks();
+    const asked = (authorization: string, method = GET_CONFIG) => checks.check({ authorization, request: configOf("g"), method });
+    await asked("Bearer wrong");
+    await asked(ADMIN.authorization);
+    await putTestUser(checks.rig.drivers.accessStore, "ann", { password: "correct horse" });
+    assert.equal((await asked(basic("ann", "correct horse"))).verdict, Verdict.DENIED);
+    await eventually(async () => {
+      const { items } = await checks.rig.drivers.accessStore.listAudit({}, { limit: 10 });
+      assert.deepEqual(
+        items.map(({ who, from, method, outcome }) => [who, from, method, outcome]),
+        [["nobody", "192.0.2.1", GET_CONFIG, "UNAUTHENTICATED"]],
+      );
+    });
   });
 
   it("refuses a request that is none of the method's, naming the field", async () => {

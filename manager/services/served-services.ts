@@ -77,7 +77,14 @@ export function createServedServices({ drivers, ownership, rpc, authenticate, se
     unary(DeviceService, createDeviceServiceHandlers({ reportStore: drivers.reportStore, log })),
     unary(
       AccessService,
-      createAccessServiceHandlers({ accessStore: drivers.accessStore, configStore, changeFeed, clock, log, check: createAccessCheck(authenticate) }),
+      createAccessServiceHandlers({
+        accessStore: drivers.accessStore,
+        configStore,
+        changeFeed,
+        clock,
+        log,
+        check: createAccessCheck(authenticate, rpc.audit),
+      }),
     ),
     unary(UserService, createUserServiceHandlers({ ...access, localAdmin })),
     unary(UserGroupService, createUserGroupServiceHandlers(access)),
