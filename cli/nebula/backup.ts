@@ -1,8 +1,8 @@
-import { chmod, copyFile, mkdir, readdir, rename, rm } from "node:fs/promises";
+import { chmod, copyFile, mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { ACCESS_DATABASE, CONFIG_DATABASE, REPORT_DATABASE } from "../../common/open-drivers.ts";
-import { SECRET_FILES } from "../../common/settings/secrets.ts";
+import { NEXT_CLUSTER_KEY, SECRET_FILES } from "../../common/settings/secrets.ts";
 import type { Settings } from "../../common/settings/settings.ts";
 import { backupSqlite } from "../../common/storage/sqlite/backup.ts";
 import type { CommandContext } from "./command.ts";
@@ -28,6 +28,7 @@ async function copyStores({ store, reports, dataDir }: Settings, to: string): Pr
   await mkdir(partial, { recursive: true, mode: 0o700 });
   try {
     const present = await readdir(dataDir);
+    const key = await clusterKeyIn(dataDir);
     // A folder that only an older version wrote has no access store yet.
     const access = present.includes(ACCESS_DATABASE) ? [ACCESS_DATABASE] : [];
     const databases = [CONFIG_DATABASE, ...access, ...(reports.startsWith("sqlite:") ? [REPORT_DATABASE] : [])];
@@ -35,6 +36,7 @@ async function copyStores({ store, reports, dataDir }: Settings, to: string): Pr
     const secrets = Object.values(SECRET_FILES).filter((name) => present.includes(name)); // the others were given
     for (const name of secrets) await copyFile(join(dataDir, name), join(partial, name));
     const files = [...databases, ...secrets];
+    if ((await clusterKeyIn(dataDir)) !== key) throw keyChanges();
     for (const name of files) await chmod(join(partial, name), 0o600);
     await rename(partial, to);
     return files;
@@ -52,4 +54,15 @@ async function isThere(path: string): Promise<boolean> {
     if (error instanceof Error && "code" in error && error.code === "ENOTDIR") return true;
     throw error;
   }
+}
+
+/** The cluster key that the folder holds; undefined: none. A copy of a store is of use only with the key that its secret values are under. */
+async function clusterKeyIn(dataDir: string): Promise<string | undefined> {
+  const present = await readdir(dataDir);
+  if (present.includes(NEXT_CLUSTER_KEY)) throw keyChanges();
+  return present.includes(SECRET_FILES.clusterKey) ? await readFile(join(dataDir, SECRET_FILES.clusterKey), "utf8") : undefined;
+}
+
+function keyChanges(): NebulaError {
+  return new NebulaError("failed_precondition", "the cluster key is being changed (nebula migrate --new-cluster-key): back up when that has ended");
 }

@@ -6,7 +6,7 @@ import { encodeCanonical } from "../config/canonical-encoding.ts";
 import { isNebulaError } from "../errors/nebula-error.ts";
 import { openSecretEnvVars, sealSecretEnvVars } from "./secret-env-vars.ts";
 import { deriveSecretKeys } from "./secret-keys.ts";
-import { turnOverBody } from "./turn-over.ts";
+import { requireReadable, turnOverBody } from "./turn-over.ts";
 
 const from = deriveSecretKeys("an old cluster key");
 const to = deriveSecretKeys("a new cluster key");
@@ -22,20 +22,20 @@ function appBody(values: Readonly<Record<string, string>>, keys = from) {
 describe("turning secret values over to a new key", () => {
   it("seals every value anew, changes nothing else, and knows its own work", () => {
     const stored = appBody({ TOKEN: "hunter2", PIN: "" });
-    const body = turnOverBody(turn, stored) ?? assert.fail("nothing was turned");
+    const body = turnOverBody(turn, stored).body ?? assert.fail("nothing was turned");
     const [before, after] = [stored.body, body].map((bytes) => fromBinary(AppSchema, bytes));
     assert.ok(before !== undefined && after !== undefined);
     for (const value of Object.values(after.secretEnvVars)) assert.ok(value.startsWith(`nebula-sealed:1:${to.id}:`));
     openSecretEnvVars(from, { kind: "app", name: "web" }, before.secretEnvVars);
     openSecretEnvVars(to, { kind: "app", name: "web" }, after.secretEnvVars);
     assert.deepEqual(after, before);
-    assert.equal(turnOverBody(turn, { ...stored, body }), undefined);
+    assert.deepEqual(turnOverBody(turn, { ...stored, body }), { body: undefined, unreadable: 0 });
   });
 
   it("goes on where some values of a body were turned over", () => {
     const app = fromBinary(AppSchema, appBody({ A: "old" }).body);
     Object.assign(app.secretEnvVars, fromBinary(AppSchema, appBody({ B: "new" }, to).body).secretEnvVars);
-    const body = turnOverBody(turn, { kind: "app", name: "web", revision: 1n, body: encodeCanonical(AppSchema, app) });
+    const { body } = turnOverBody(turn, { kind: "app", name: "web", revision: 1n, body: encodeCanonical(AppSchema, app) });
     const after = fromBinary(AppSchema, body ?? new Uint8Array());
     openSecretEnvVars(to, { kind: "app", name: "web" }, after.secretEnvVars);
     assert.deepEqual(after.secretEnvVars, { A: "old", B: "new" });
@@ -45,17 +45,26 @@ describe("turning secret values over to a new key", () => {
     const job = create(CronJobSchema, { name: "web", schedule: "@daily", secretEnvVars: { A: "1" } });
     sealSecretEnvVars(from, { kind: "cron_job", name: "web" }, job.secretEnvVars);
     const stored = { kind: "cron_job", name: "web", revision: 1n, body: encodeCanonical(CronJobSchema, job) } as const;
-    assert.ok(turnOverBody(turn, stored));
-    assert.equal(turnOverBody(turn, appBody({})), undefined);
-    assert.equal(turnOverBody(turn, { kind: "device_group", name: "g", revision: 1n, body: Buffer.from("whatever") }), undefined);
+    assert.ok(turnOverBody(turn, stored).body);
+    const none = { body: undefined, unreadable: 0 };
+    assert.deepEqual(turnOverBody(turn, appBody({})), none);
+    assert.deepEqual(turnOverBody(turn, { kind: "device_group", name: "g", revision: 1n, body: Buffer.from("whatever") }), none);
   });
 
-  it("refuses what opens under neither key, and what it can't read, by name and revision", () => {
+  it("leaves what opens under neither key, and counts it", () => {
+    const stored = appBody({ TOKEN: "hunter2" }, lost);
+    assert.deepEqual(turnOverBody(turn, stored), { body: undefined, unreadable: 1 });
+    assert.deepEqual(turnOverBody(turn, { ...stored, body: Buffer.from("damaged") }), { body: undefined, unreadable: 1 });
+  });
+
+  it("can be refused beforehand where a value that counts would stay behind", () => {
+    for (const stored of [appBody({ A: "1" }), appBody({ A: "1" }, to), appBody({})]) assert.doesNotThrow(() => requireReadable(from, to, stored));
     for (const stored of [appBody({ TOKEN: "hunter2" }, lost), { ...appBody({}), body: Buffer.from("hunter2") }]) {
       assert.throws(
-        () => turnOverBody(turn, stored),
-        (error) => isNebulaError(error, "failed_precondition") && /app web, revision 7/.test(error.message) && !error.message.includes("hunter2"),
+        () => requireReadable(from, to, stored),
+        (error) => isNebulaError(error, "failed_precondition") && /app web/.test(error.message) && !error.message.includes("hunter2"),
       );
     }
+    assert.throws(() => requireReadable(from, undefined, appBody({ A: "1" }, to)), /secret_env_vars\.A of app web/);
   });
 });

@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promise
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isNebulaError } from "../errors/nebula-error.ts";
-import { beginClusterKeyTurn } from "./cluster-key-turn.ts";
+import { clusterKeyTurn } from "./cluster-key-turn.ts";
 
 const OLD = "the old cluster key";
 const NEW = "the new cluster key";
@@ -15,52 +15,60 @@ describe("a change of the cluster key", () => {
   });
   afterEach(() => rm(dataDir, { recursive: true, force: true }));
 
-  const begin = (clusterKey?: string, newClusterKey?: string) => beginClusterKeyTurn({ clusterKey, newClusterKey, dataDir });
+  const turnOf = (clusterKey?: string, newClusterKey?: string) => clusterKeyTurn({ clusterKey, newClusterKey, dataDir });
   const text = async (name: string) => (await readFile(join(dataDir, name), "utf8")).trim();
   const keep = (name: string, key: string) => writeFile(join(dataDir, name), `${key}\n`, { mode: 0o600 });
 
-  it("makes a key beside the old one, and puts it in its place at the end", async () => {
+  it("makes a key beside the old one when it begins, and puts it in its place at the end", async () => {
     await keep("cluster-key", OLD);
-    const { from, to, finish } = await begin();
-    assert.deepEqual([from, to, await text("cluster-key")], [OLD, await text("cluster-key.new"), OLD]);
+    const turn = await turnOf();
+    assert.deepEqual([turn.from, turn.to, await readdir(dataDir)], [OLD, undefined, ["cluster-key"]]);
+    const to = await turn.begin();
+    assert.deepEqual([to, await text("cluster-key")], [await text("cluster-key.new"), OLD]);
     assert.ok(to.length >= 32 && to !== OLD);
     assert.equal((await stat(join(dataDir, "cluster-key.new"))).mode & 0o777, 0o600);
-    await finish();
+    await turn.finish();
     assert.equal(await text("cluster-key"), to);
     assert.deepEqual(await readdir(dataDir), ["cluster-key"]);
   });
 
   it("goes on with the key that it had made when it was killed", async () => {
     await keep("cluster-key", OLD);
-    const killed = await begin();
-    const again = await begin();
-    assert.deepEqual([again.from, again.to], [killed.from, killed.to]);
-    await assert.rejects(begin(undefined, NEW), (error) => isNebulaError(error, "failed_precondition") && !error.message.includes(killed.to));
+    const made = await (await turnOf()).begin();
+    const again = await turnOf();
+    assert.deepEqual([again.from, again.to, await again.begin()], [OLD, made, made]);
+    for (const given of [NEW, OLD]) {
+      await assert.rejects(turnOf(undefined, given), (error) => isNebulaError(error, "failed_precondition") && !error.message.includes(made));
+    }
   });
 
   it("takes a key that is given, and knows when it was changed to that before", async () => {
     await keep("cluster-key", OLD);
-    await (await begin(undefined, NEW)).finish();
+    const turn = await turnOf(undefined, NEW);
+    assert.deepEqual([turn.to, await turn.begin()], [NEW, NEW]);
+    await turn.finish();
     assert.equal(await text("cluster-key"), NEW);
-    const again = await begin(undefined, NEW);
+    const again = await turnOf(undefined, NEW);
+    await again.begin();
     await again.finish();
     assert.deepEqual([again.from, again.to, await readdir(dataDir)], [NEW, NEW, ["cluster-key"]]);
   });
 
   it("keeps nothing where both keys are given, and needs the new one there", async () => {
-    const { from, to, file, finish } = await begin(OLD, NEW);
+    const { from, begin, file, finish } = await turnOf(OLD, NEW);
+    assert.deepEqual([from, await begin(), file], [OLD, NEW, undefined]);
     await finish();
-    assert.deepEqual([from, to, file, await readdir(dataDir)], [OLD, NEW, undefined, []]);
+    assert.deepEqual(await readdir(dataDir), []);
     await assert.rejects(
-      begin(OLD),
+      turnOf(OLD),
       (error) => isNebulaError(error, "failed_precondition") && /NEBULA_NEW_CLUSTER_KEY is needed/.test(error.message),
     );
   });
 
   it("needs an old key", async () => {
-    await assert.rejects(begin(), (error) => isNebulaError(error, "not_found"));
+    await assert.rejects(turnOf(), (error) => isNebulaError(error, "not_found"));
     await keep("cluster-key", "");
-    await assert.rejects(begin(), (error) => isNebulaError(error, "failed_precondition"));
+    await assert.rejects(turnOf(), (error) => isNebulaError(error, "failed_precondition"));
     assert.deepEqual(await readdir(dataDir), ["cluster-key"]);
   });
 });
