@@ -11,9 +11,10 @@ import type { ReportStore } from "../common/storage/report-store.ts";
 import { openSqliteReportStore } from "../common/storage/sqlite/report-store.ts";
 import { SAMPLE_TIME_MS, sampleReport } from "../common/testing/sample-report.ts";
 import { DeviceSchema } from "../gen/nebula/v1/device_pb.ts";
-import { BusRecordSchema, type Report } from "../gen/nebula/v1/report_pb.ts";
+import { BusRecordSchema, type Report, TargetState } from "../gen/nebula/v1/report_pb.ts";
 import { createIngest } from "./ingest.ts";
 import { createReporterMetrics } from "./metrics.ts";
+import { encodedOriginalReport, SECRET_IN_SAMPLE } from "./testing/original-report.ts";
 
 const never = new AbortController().signal;
 
@@ -88,6 +89,42 @@ describe("ingest", () => {
     );
     assert.equal((await historyOf(store)).length, 1);
     assert.match(await registry.metrics(), /nebula_reporter_unreadable_records_total 1\n/);
+  });
+
+  it("takes what workers of the original send: in the history as they sent it, newest status by the second at which it was made", async () => {
+    await using store = await openSqliteReportStore({ path: ":memory:" });
+    const { ingest, dead } = start(store);
+    const made = (second: number, changes: object = {}): BusMessage => {
+      const value = encodedOriginalReport({ report_creation_time: second, ...changes });
+      return { key: "", value, timestampMs: SAMPLE_TIME_MS };
+    };
+    await ingest([made(2000, { updated: false }), made(1000), made(2000), message(sampleReport())]);
+    await ingest([made(3000, { apps_containers: [] })]);
+    const { items } = await store.listReports({ deviceId: "pos-0042" }, { limit: 10 });
+    assert.deepEqual(
+      items.map(({ originalJson, updated }) => [JSON.parse(originalJson).report_creation_time, updated]),
+      [
+        [2000, false],
+        [3000, true],
+      ],
+    );
+    assert.ok(items.every(({ originalJson }) => !originalJson.includes(SECRET_IN_SAMPLE)));
+    const device = await store.getDevice("pos-0042");
+    assert.deepEqual([device?.report?.seq, device?.report?.state, device?.duplicateId], [3000n, TargetState.FAILED, false]);
+    assert.deepEqual(dead, []);
+  });
+
+  it("says of each report of ours whether the device has changed something since the one before", async () => {
+    await using store = await openSqliteReportStore({ path: ":memory:" });
+    const { ingest } = start(store);
+    const apps = (appliedRevision: bigint) => [{ name: "web", revision: 2n, appliedRevision }];
+    await ingest([sampleReport({ seq: 1n, apps: apps(1n) }), sampleReport({ seq: 2n, apps: apps(1n) })].map(message));
+    await ingest([message(sampleReport({ seq: 3n, apps: apps(2n) }))]);
+    const { items } = await store.listReports({}, { limit: 10 });
+    assert.deepEqual(
+      items.map(({ updated }) => updated),
+      [true, false, true],
+    );
   });
 
   it("rejects when the store is away, and has announced nothing then", async () => {

@@ -5,11 +5,12 @@ import { messageOf } from "../common/errors/nebula-error.ts";
 import type { ChangeFeed } from "../common/feed/change-feed.ts";
 import type { Log } from "../common/log/log.ts";
 import type { ReportStore, StatusRow } from "../common/storage/report-store.ts";
-import { type Report, type StoredReport, StoredReportSchema } from "../gen/nebula/v1/report_pb.ts";
+import { type StoredReport, StoredReportSchema } from "../gen/nebula/v1/report_pb.ts";
 import { announcements } from "./announcement.ts";
 import { type Folded, type FoldLimits, fold } from "./fold.ts";
+import { hasUpdated } from "./has-updated.ts";
 import type { ReporterMetrics } from "./metrics.ts";
-import { parseRecord } from "./parse-record.ts";
+import { type ParsedRecord, parseRecord } from "./parse-record.ts";
 import { reportId } from "./report-id.ts";
 
 export type IngestParts = Readonly<{
@@ -23,7 +24,8 @@ export type IngestParts = Readonly<{
 }>;
 
 type Dead = Readonly<{ message: BusMessage; reason: string }>;
-type Sorted = Readonly<{ reports: readonly Report[]; dead: readonly Dead[] }>;
+type Received = Extract<ParsedRecord, { kind: "report" }>;
+type Sorted = Readonly<{ received: readonly Received[]; dead: readonly Dead[] }>;
 type FoldedBatch = Readonly<{ inserts: readonly StoredReport[]; rows: ReadonlyMap<string, StatusRow>; outcomes: readonly Folded["kind"][] }>;
 
 /**
@@ -34,9 +36,10 @@ export function createIngest(parts: IngestParts): BatchHandler {
   const { store, bus, feed, limits, clock, log, metrics } = parts;
 
   async function ingest(batch: readonly BusMessage[]): Promise<void> {
-    const { reports, dead } = sort(batch);
-    const before = reports.length === 0 ? new Map<string, StatusRow>() : await store.statuses([...new Set(reports.map((report) => report.deviceId))]);
-    const { inserts, rows, outcomes } = foldBatch(before, reports, limits);
+    const { received, dead } = sort(batch);
+    const deviceIds = new Set(received.map(({ report }) => report.deviceId));
+    const before = deviceIds.size === 0 ? new Map<string, StatusRow>() : await store.statuses([...deviceIds]);
+    const { inserts, rows, outcomes } = foldBatch(before, received, limits);
     if (inserts.length > 0) await store.save({ reports: inserts, statuses: [...rows.values()] });
     for (const { message, reason } of dead) await bus.publishDead(message, reason);
     const events = [...rows].flatMap(([deviceId, row]) => announcements(before.get(deviceId)?.device, row.device));
@@ -63,27 +66,29 @@ export function createIngest(parts: IngestParts): BatchHandler {
 }
 
 function sort(batch: readonly BusMessage[]): Sorted {
-  const reports: Report[] = [];
+  const received: Received[] = [];
   const dead: Dead[] = [];
   for (const message of batch) {
     const parsed = parseRecord(message);
-    if (parsed.kind === "report") reports.push(parsed.report);
+    if (parsed.kind === "report") received.push(parsed);
     else dead.push({ message, reason: parsed.reason });
   }
-  return { reports, dead };
+  return { received, dead };
 }
 
 /** Folds reports in the order of the log; rows that did not change are not in the answer. */
-function foldBatch(before: ReadonlyMap<string, StatusRow>, reports: readonly Report[], limits: FoldLimits): FoldedBatch {
+function foldBatch(before: ReadonlyMap<string, StatusRow>, received: readonly Received[], limits: FoldLimits): FoldedBatch {
   const rows = new Map<string, StatusRow>();
   const inserts: StoredReport[] = [];
   const outcomes: Folded["kind"][] = [];
-  for (const report of reports) {
-    const folded = fold(rows.get(report.deviceId) ?? before.get(report.deviceId), report, limits);
+  for (const { report, original } of received) {
+    const row = rows.get(report.deviceId) ?? before.get(report.deviceId);
+    const folded = fold(row, report, limits);
     outcomes.push(folded.kind);
     if (folded.kind === "repeat") continue;
     rows.set(report.deviceId, folded.row);
-    inserts.push(create(StoredReportSchema, { id: reportId(report), report }));
+    const updated = original?.updated ?? (folded.kind === "newest" && hasUpdated(row?.device.report, report));
+    inserts.push(create(StoredReportSchema, { id: reportId(report), report, originalJson: original?.json ?? "", updated }));
   }
   return { inserts, rows, outcomes };
 }

@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { SAMPLE_TIME_MS, sampleReport } from "../common/testing/sample-report.ts";
 import { BusRecordSchema, ReportSchema } from "../gen/nebula/v1/report_pb.ts";
 import { parseRecord } from "./parse-record.ts";
+import { encodedOriginalReport } from "./testing/original-report.ts";
 
 function message(value: Uint8Array) {
   return { key: "device-1", value, timestampMs: SAMPLE_TIME_MS };
@@ -31,7 +32,14 @@ describe("reading a record of the bus", () => {
     assert.match(parsed.kind === "unreadable" ? parsed.reason : "", /report\.seq/);
   });
 
-  it("puts aside JSON, records of an unknown kind, and nothing at all", () => {
+  it("answers the report in the JSON of a worker of the original, received when the bus took it", () => {
+    const parsed = parseRecord(message(encodedOriginalReport()));
+    assert.ok(parsed.kind === "report" && parsed.original?.updated);
+    assert.equal(parsed.report.deviceId, "pos-0042");
+    assert.deepEqual(parsed.report.receivedAt, timestampFromMs(SAMPLE_TIME_MS));
+  });
+
+  it("puts aside other JSON, records of an unknown kind, and nothing at all", () => {
     const json = new TextEncoder().encode('{"hostname": "old"}');
     const otherField = Uint8Array.from([0x7a, 0x00]);
     for (const value of [json, otherField, new Uint8Array()]) assert.equal(parseRecord(message(value)).kind, "unreadable");

@@ -4,15 +4,24 @@ import type { BusMessage } from "../common/bus/report-bus.ts";
 import { messageOf } from "../common/errors/nebula-error.ts";
 import { validateReport } from "../common/validation/report.ts";
 import { BusRecordSchema, type Report, ReportSchema } from "../gen/nebula/v1/report_pb.ts";
+import { parseOriginalReport } from "./original/parse-original-report.ts";
 
-export type ParsedRecord = Readonly<{ kind: "report"; report: Report } | { kind: "unreadable"; reason: string }>;
+export type ParsedRecord = Readonly<
+  | {
+      kind: "report";
+      report: Report;
+      /** Of a report of the original's worker: what it sent, and what it says itself of a change. */
+      original?: Readonly<{ json: string; updated: boolean }>;
+    }
+  | { kind: "unreadable"; reason: string }
+>;
 
 /** The first byte of v2's JSON; no encoded BusRecord begins with it (it would be field 15 as a group's start). */
 const OPENING_BRACE = 0x7b;
 
 /** Reads a record of the bus. Whatever the bytes are, it answers; a report that it answers is valid and has `received_at`. */
 export function parseRecord(message: BusMessage): ParsedRecord {
-  if (message.value[0] === OPENING_BRACE) return parseJson();
+  if (message.value[0] === OPENING_BRACE) return parseJson(message);
   try {
     return parseBinary(message);
   } catch (error) {
@@ -30,7 +39,8 @@ function parseBinary({ value, timestampMs }: BusMessage): ParsedRecord {
   return { kind: "report", report: create(ReportSchema, { ...report, receivedAt: timestampFromMs(timestampMs) }) };
 }
 
-/** The place of the reports that workers of the original put on the bus themselves. */
-function parseJson(): ParsedRecord {
-  return { kind: "unreadable", reason: "a JSON report of the original's worker: this version reads encoded BusRecords" };
+/** The reports that workers of the original put on the bus themselves. */
+function parseJson({ value, timestampMs }: BusMessage): ParsedRecord {
+  const parsed = parseOriginalReport(value, timestampMs);
+  return parsed.kind === "report" ? { kind: "report", report: parsed.report, original: { json: parsed.json, updated: parsed.updated } } : parsed;
 }

@@ -166,6 +166,34 @@ export function describeReportStore(name: string, open: () => Promise<ReportStor
       assert.equal((await store.listReports({}, { limit: 10 })).items.length, 2);
     });
 
+    it("answers what a worker of the original sent, and whether something was changed", async () => {
+      await using store = await open();
+      const given = create(StoredReportSchema, { id: "a".repeat(24), report: sampleReport(), originalJson: '{"hostname":"pos-1"}', updated: true });
+      await store.save({ reports: [given], statuses: [] });
+      const [read] = (await store.listReports({}, { limit: 1 })).items;
+      assert.ok(read && equals(StoredReportSchema, read, given));
+    });
+
+    it("goes on after a report by its id, also one of the same millisecond, with a filter, and one that has expired", async () => {
+      await using store = await open();
+      const second = Math.floor(SAMPLE_TIME_MS / 1000).toString(16);
+      const at = (number: number, change: object = {}) => {
+        const report = sampleReport({ seq: BigInt(number), receivedMs: SAMPLE_TIME_MS, ...change });
+        return create(StoredReportSchema, { id: `${second}${(99 - number).toString().padStart(16, "0")}`, report });
+      };
+      const [first, another, third, fourth] = [at(1), at(2, { deviceId: "device-2" }), at(3), at(4)] as const;
+      await store.save({ reports: [first, another, third, fourth], statuses: [] });
+      const seqs = async (filter: ReportFilter, page: PageRequest = { limit: 10 }) =>
+        (await store.listReports(filter, page)).items.map((item) => item.report?.seq);
+      assert.deepEqual(await seqs({ afterId: first.id }), [2n, 3n, 4n]);
+      assert.deepEqual(await seqs({ afterId: another.id, deviceId: "device-1" }), [3n, 4n]);
+      assert.deepEqual(await seqs({ afterId: fourth.id }), []);
+      const { next } = await store.listReports({ afterId: first.id }, { limit: 2 });
+      assert.deepEqual(await seqs({ afterId: first.id }, { limit: 2, after: next ?? assert.fail("there is a second page") }), [4n]);
+      assert.deepEqual(await seqs({ afterId: `${second}${"f".repeat(16)}` }), [1n, 2n, 3n, 4n]);
+      assert.deepEqual(await seqs({ afterId: `ffffffff${"f".repeat(16)}` }), []);
+    });
+
     it("lists by received_at, with each filter, in pages of any size, each once", async () => {
       const anyFilter = fc.record({
         deviceId: optional(anyDeviceId),

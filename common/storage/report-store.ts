@@ -17,6 +17,8 @@ export type ReportFilter = Readonly<{
   /** Received before this time, milliseconds since 1970. */
   receivedUntilMs?: number;
   state?: TargetState;
+  /** After the report of this id in the list's order, 24 hexadecimal digits; where there is none any more, from its second on. */
+  afterId?: string;
 }>;
 
 export type DeviceFilter = Readonly<{ deviceGroup?: string; state?: TargetState }>;

@@ -26,6 +26,12 @@ export function bootViolations(boot: string, field: string): readonly Violation[
   return [{ field, description: `${quote(boot)} is no id of a boot: 1 to 64 of a-z, A-Z, 0-9, '_', '-'` }];
 }
 
+/** What is wrong with the id of a report that may be given, if anything is. */
+export function reportIdViolations(id: string, field: string): readonly Violation[] {
+  if (id === "" || /^[0-9a-f]{24}$/i.test(id)) return [];
+  return [{ field, description: `${quote(id)} is no id of a report: 24 hexadecimal digits, as a list of reports shows them` }];
+}
+
 /** What is wrong with a point in time, if anything is. */
 export function timestampViolations(time: Timestamp | undefined, field: string): readonly Violation[] {
   if (time === undefined) return [];

@@ -13,7 +13,7 @@ export function reportListQuery(filter: ReportFilter, after: ReportPosition | un
   const index =
     deviceId !== undefined ? "device" : [...(deviceGroup === undefined ? [] : ["group"]), ...(state === undefined ? [] : ["state"])].join("_and_");
   return select(
-    `SELECT number, id, received_at, body FROM reports INDEXED BY reports_by_${index === "" ? "time" : index}`,
+    `SELECT number, id, received_at, body, original, updated FROM reports INDEXED BY reports_by_${index === "" ? "time" : index}`,
     [
       deviceId === undefined ? undefined : ["device_id = ?", deviceId],
       deviceGroup === undefined ? undefined : ["device_group = ?", deviceGroup],

@@ -29,4 +29,8 @@ export const REPORT_MIGRATIONS: readonly string[] = [
   CREATE INDEX devices_by_group ON devices (device_group, device_id);
   CREATE INDEX devices_by_state ON devices (state, device_group, device_id);
   `,
+  `
+  ALTER TABLE reports ADD COLUMN original TEXT NOT NULL DEFAULT ''; -- JSON of a worker of the original, env values blanked
+  ALTER TABLE reports ADD COLUMN updated INTEGER NOT NULL DEFAULT 0;
+  `,
 ];

@@ -7,7 +7,7 @@ import { isNebulaError, messageOf, NebulaError } from "../../errors/nebula-error
 import type { Page } from "../config-store.ts";
 import type { ReportStore, StatusRow } from "../report-store.ts";
 import { inTransaction, openDatabase } from "./open-database.ts";
-import { decodeDevicePosition, decodeReportPosition, encodeDevicePosition, encodeReportPosition } from "./report-page-token.ts";
+import { decodeDevicePosition, decodeReportPosition, encodeDevicePosition, encodeReportPosition, type ReportPosition } from "./report-page-token.ts";
 import { deviceListQuery, type Query, reportListQuery } from "./report-queries.ts";
 import { REPORT_MIGRATIONS } from "./report-schema.ts";
 
@@ -36,15 +36,24 @@ function createReportStore(database: DatabaseSync): ReportStore {
     SET device_group = excluded.device_group, state = excluded.state, written_at = excluded.written_at, body = excluded.body
     WHERE excluded.written_at >= written_at`);
   const insertReport = database.prepare(`
-    INSERT INTO reports (id, received_at, device_id, device_group, state, body) VALUES (?, ?, ?, ?, ?, ?)
+    INSERT INTO reports (id, received_at, device_id, device_group, state, body, original, updated) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO NOTHING`);
+  const selectPosition = database.prepare("SELECT received_at, number FROM reports WHERE id = ?");
   const deleteReports = database.prepare(`
     DELETE FROM reports WHERE number IN (SELECT number FROM reports WHERE received_at < ? ORDER BY received_at LIMIT ${EXPIRED_PER_CALL})`);
 
-  function insert({ id, report }: StoredReport): void {
+  function insert({ id, report, originalJson, updated }: StoredReport): void {
     if (report === undefined) throw new TypeError(`report ${id} is empty`);
     const receivedAt = report.receivedAt === undefined ? 0 : timestampMs(report.receivedAt);
-    insertReport.run(id, receivedAt, report.deviceId, report.deviceGroup, report.state, toBinary(ReportSchema, report));
+    const body = toBinary(ReportSchema, report);
+    insertReport.run(id, receivedAt, report.deviceId, report.deviceGroup, report.state, body, originalJson, updated ? 1 : 0);
+  }
+
+  /** Where the report of an id stands; one that has expired had only expired ones before its second. */
+  function positionOf(id: string): ReportPosition {
+    const row = selectPosition.get(id);
+    if (row !== undefined) return { receivedAtMs: integer(row, "received_at"), number: integer(row, "number") };
+    return { receivedAtMs: Number.parseInt(id.slice(0, 8), 16) * 1000 - 1, number: Number.MAX_SAFE_INTEGER };
   }
 
   function writeStatus({ device, writtenAt }: StatusRow): void {
@@ -61,7 +70,7 @@ function createReportStore(database: DatabaseSync): ReportStore {
       if (items.length === limit || size >= PAGE_BYTES) return { items, next };
       const read = item(row);
       items.push(read);
-      size += bytes(row, "body").length;
+      size += bytes(row, "body").length + (typeof row.original === "string" ? row.original.length : 0);
       next = position(row, read);
     }
     return { items, next: undefined };
@@ -90,9 +99,13 @@ function createReportStore(database: DatabaseSync): ReportStore {
 
     async listReports(filter, { after, limit }) {
       const position = after === undefined ? undefined : decodeReportPosition(after);
+      const { afterId } = filter;
       return attempt("list reports", () =>
-        readPage(reportListQuery(filter, position, limit + 1), limit, readReport, (row) =>
-          encodeReportPosition({ receivedAtMs: integer(row, "received_at"), number: integer(row, "number") }),
+        readPage(
+          reportListQuery(filter, position ?? (afterId === undefined ? undefined : positionOf(afterId)), limit + 1),
+          limit,
+          readReport,
+          (row) => encodeReportPosition({ receivedAtMs: integer(row, "received_at"), number: integer(row, "number") }),
         ),
       );
     },
@@ -145,9 +158,10 @@ function readDevice(row: Row): Device {
 }
 
 function readReport(row: Row): StoredReport {
-  const { id } = row;
-  if (typeof id !== "string") throw new TypeError("the id of a report is no text");
-  return create(StoredReportSchema, { id, report: fromBinary(ReportSchema, bytes(row, "body")) });
+  const { id, original } = row;
+  if (typeof id !== "string" || typeof original !== "string") throw new TypeError("the id of a report, or its original, is no text");
+  const report = fromBinary(ReportSchema, bytes(row, "body"));
+  return create(StoredReportSchema, { id, report, originalJson: original, updated: integer(row, "updated") === 1 });
 }
 
 function integer(row: Row, column: string): number {

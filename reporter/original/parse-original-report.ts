@@ -1,0 +1,96 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { messageOf } from "../../common/errors/nebula-error.ts";
+import { validateReport } from "../../common/validation/report.ts";
+import { type HostStatusSchema, type Report, ReportSchema, TargetState } from "../../gen/nebula/v1/report_pb.ts";
+import { blankEnv } from "./blank-env.ts";
+import { isJsonObject, type JsonObject, numberAt, objectAt, textAt } from "./json-value.ts";
+import { originalApps, originalCronJobs } from "./original-targets.ts";
+
+export type ParsedOriginal = Readonly<
+  | {
+      kind: "report";
+      report: Report;
+      /** What the worker sent, whole, env values blanked. */
+      json: string;
+      /** Whether the worker says that it had changed something. */
+      updated: boolean;
+    }
+  | { kind: "unreadable"; reason: string }
+>;
+
+/** What stands in place of the version of a worker that does not tell it. */
+const ORIGINAL_WORKER = "original";
+/** The original counts in MB of 1024 * 1024. */
+const MB = 1024 * 1024;
+
+/**
+ * Reads the JSON that a worker of the original puts on the bus: its device is its hostname, all its reports are of one boot, `v2`, and a report's number is the
+ * second at which it was made. Whatever the bytes are, it answers; a report that it answers is valid.
+ * @param receivedMs when the bus took it, milliseconds since 1970
+ */
+export function parseOriginalReport(value: Uint8Array, receivedMs: number): ParsedOriginal {
+  try {
+    const parsed: unknown = blankEnv(JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(value)));
+    if (!isJsonObject(parsed)) return unreadable("it is no object");
+    const report = reportOf(parsed, receivedMs);
+    const [violation] = validateReport(report, "report");
+    if (violation !== undefined) return unreadable(`${originalNameOf(violation.field)}: ${violation.description}`);
+    return { kind: "report", report, json: JSON.stringify(parsed), updated: parsed.updated === true };
+  } catch (error) {
+    // The parser's own words repeat a part of the text, which may hold env values.
+    return unreadable(error instanceof RangeError ? messageOf(error) : "it is no JSON");
+  }
+}
+
+function unreadable(reason: string): ParsedOriginal {
+  return { kind: "unreadable", reason: `not a report of the original's worker: ${reason}` };
+}
+
+function reportOf(original: JsonObject, receivedMs: number): Report {
+  const config = objectAt(original, "current_device_group_config");
+  const createdSeconds = Math.trunc(numberAt(original, "report_creation_time"));
+  const [apps, cronJobs] = [originalApps(original), originalCronJobs(original)];
+  return create(ReportSchema, {
+    deviceId: textAt(original, "hostname"),
+    deviceGroup: textAt(original, "device_group"),
+    boot: "v2",
+    seq: BigInt(createdSeconds),
+    createdAt: timestampFromMs(createdSeconds * 1000),
+    receivedAt: timestampFromMs(receivedMs),
+    workerVersion: ORIGINAL_WORKER,
+    state: apps.every(({ state }) => state === TargetState.APPLIED) ? TargetState.APPLIED : TargetState.FAILED,
+    groupRevision: BigInt(Math.trunc(numberAt(config, "device_group_id"))),
+    pruneId: BigInt(Math.trunc(numberAt(config, "prune_id"))),
+    apps,
+    cronJobs,
+    host: hostOf(original),
+  });
+}
+
+function hostOf(original: JsonObject): Exclude<MessageInitShape<typeof HostStatusSchema>, { $typeName: string }> {
+  const [memory, disk, cpu] = [objectAt(original, "memory_usage"), objectAt(original, "root_disk_usage"), objectAt(original, "cpu_usage")];
+  return {
+    hostname: textAt(original, "hostname"),
+    cpuCores: Math.min(Math.trunc(numberAt(cpu, "cores")), 0xffff),
+    cpuUsedPercent: numberAt(cpu, "used_percent"),
+    memoryTotalBytes: bytesAt(memory, "total"),
+    memoryAvailableBytes: bytesAt(memory, "available"),
+    diskTotalBytes: bytesAt(disk, "total"),
+    diskFreeBytes: bytesAt(disk, "free"),
+  };
+}
+
+function bytesAt(usage: JsonObject, name: string): bigint {
+  return BigInt(Math.trunc(numberAt(usage, name))) * BigInt(MB);
+}
+
+/** The original's name of a field of Report. */
+function originalNameOf(field: string): string {
+  const names: Readonly<Record<string, string>> = {
+    "report.device_id": "hostname",
+    "report.device_group": "device_group",
+    "report.seq": "report_creation_time",
+  };
+  return names[field] ?? field;
+}
