@@ -21,6 +21,7 @@ import { ADMIN_RIGHTS } from "../manager/access/rights.ts";
 import type { CallContext } from "../manager/rpc/call-context.ts";
 import { createDeviceServiceHandlers } from "../manager/services/device-service.ts";
 import { createReportServiceHandlers } from "../manager/services/report-service.ts";
+import { TEST_PAGES } from "../manager/testing/test-access.ts";
 import { startReporter } from "../reporter/main.ts";
 
 const SKEW_MS = 10_000;
@@ -61,8 +62,10 @@ async function startServer(failures: readonly ("before" | "after" | undefined)[]
       registry: new Registry(),
     });
   let reporter = await startReporting();
-  const shards = [systemClock, ahead].map((clock) => createReportServiceHandlers({ reportBus, reportStore: store, clock, log: silentLog }));
-  const devices = createDeviceServiceHandlers({ reportStore: store, log: silentLog });
+  const shards = [systemClock, ahead].map((clock) =>
+    createReportServiceHandlers({ visiblePages: TEST_PAGES, reportBus, reportStore: store, clock, log: silentLog }),
+  );
+  const devices = createDeviceServiceHandlers({ visiblePages: TEST_PAGES, reportStore: store, log: silentLog });
   return {
     async submit(shard: number, report: Report) {
       await shards[shard]?.submitReports(create(SubmitReportsRequestSchema, { reports: [report] }), context);

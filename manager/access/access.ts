@@ -5,8 +5,10 @@ import { AccessRounds } from "./access-rounds.ts";
 import { type Authenticate, createAuthenticate } from "./authenticate.ts";
 import { createFailedLogins } from "./failed-logins.ts";
 import type { AdminSettings } from "./local-admin.ts";
+import { createPageSeal } from "./page-seal.ts";
 import { createStoredCredentials, type StoredCredentials } from "./stored-credentials.ts";
 import { VerifiedCredentials } from "./verified-credentials.ts";
+import { createVisiblePages, type VisiblePages } from "./visible-pages.ts";
 
 /** Some 300 bytes each; more devices than one process has connections. */
 const KEPT_CREDENTIALS = 100_000;
@@ -24,12 +26,13 @@ export type AccessOptions = Readonly<{
   signal: AbortSignal;
 }>;
 
-/** Who calls, and whether they still may. */
+/** Who calls, whether they still may, and what they see. */
 export type Access = Readonly<{
   authenticate: Authenticate;
   rounds: AccessRounds;
   verified: VerifiedCredentials;
   stored: StoredCredentials;
+  visiblePages: VisiblePages;
 }>;
 
 /** Everything that finds out who calls; runs until the signal is aborted. */
@@ -44,5 +47,6 @@ export function createAccess({ enabled, clusterKey, admin, drivers, clock, log, 
     rounds,
     verified,
     stored,
+    visiblePages: createVisiblePages(createPageSeal(clusterKey)),
   };
 }

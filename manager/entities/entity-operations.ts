@@ -1,9 +1,10 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { invalidArgument, NebulaError, type Violation } from "../../common/errors/nebula-error.ts";
 import { keepStored } from "../../common/secrets/secret-env-vars.ts";
-import type { ChangeAction } from "../../common/storage/config-store.ts";
+import type { ChangeAction, StoredEntity } from "../../common/storage/config-store.ts";
 import { validateName } from "../../common/validation/name.ts";
 import { type PageFields, pageOf } from "../../common/validation/page.ts";
+import { readableBy } from "../access/visible-pages.ts";
 import { type CallContext, nameOf } from "../rpc/call-context.ts";
 import { type Entity, type EntityType, entityOf } from "./entity-type.ts";
 import { checkMinimums, type Minimums } from "./import-minimum.ts";
@@ -114,12 +115,14 @@ export async function getEntity<E extends Entity>({ type, deps }: EntityWriter<E
   return { entity: entityOf(type, stored), lastChange: { at: timestampFromMs(stored.changedAt), by: stored.changedBy } };
 }
 
-/** One page by name. */
+/** One page by name, of what the caller may read. */
 export async function listEntities<E extends Entity>(
   { type, deps }: EntityWriter<E>,
   page: PageFields,
+  { principal }: CallContext,
 ): Promise<{ entities: E[]; nextPageToken: string }> {
-  const { items, next } = await deps.configStore.list(type.kind, pageOf(page));
+  const isVisible = readableBy<StoredEntity>(principal, type.kind, ({ name }) => name);
+  const { items, next } = await deps.visiblePages((part) => deps.configStore.list(type.kind, part), pageOf(page), isVisible);
   return { entities: items.map((stored) => entityOf(type, stored)), nextPageToken: next ?? "" };
 }
 

@@ -6,6 +6,7 @@ import { sealSecretEnvVars } from "../../common/secrets/secret-env-vars.ts";
 import type { SecretKeys } from "../../common/secrets/secret-keys.ts";
 import type { ConfigCache } from "../../common/storage/config-cache.ts";
 import type { ChangeAction, ConfigStore, EntityWrite, StoredEntity } from "../../common/storage/config-store.ts";
+import type { VisiblePages } from "../access/visible-pages.ts";
 import type { CallContext } from "../rpc/call-context.ts";
 import { type Attempt, checkRevision, compareAndSet } from "./compare-and-set.ts";
 import { type Entity, type EntityType, entityOf, sealedEntityOf } from "./entity-type.ts";
@@ -16,6 +17,7 @@ export type EntityDeps = Readonly<{
   configCache: ConfigCache;
   changeFeed: ChangeFeed;
   secretKeys: SecretKeys;
+  visiblePages: VisiblePages;
   clock: Clock;
   log: Log;
 }>;

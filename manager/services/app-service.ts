@@ -23,8 +23,8 @@ export function createAppServiceHandlers(deps: EntityDeps): ServiceHandlers<type
       return { app, lastChange };
     },
 
-    async listApps(request) {
-      const { entities: apps, nextPageToken } = await listEntities(writer, request);
+    async listApps(request, context) {
+      const { entities: apps, nextPageToken } = await listEntities(writer, request, context);
       return { apps, nextPageToken };
     },
 

@@ -21,8 +21,8 @@ export function createCronJobServiceHandlers(deps: EntityDeps): ServiceHandlers<
       return { cronJob, lastChange };
     },
 
-    async listCronJobs(request) {
-      const { entities: cronJobs, nextPageToken } = await listEntities(writer, request);
+    async listCronJobs(request, context) {
+      const { entities: cronJobs, nextPageToken } = await listEntities(writer, request, context);
       return { cronJobs, nextPageToken };
     },
 

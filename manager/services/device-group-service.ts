@@ -1,5 +1,6 @@
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
 import type { DeviceGroup, DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
+import { mayPrune } from "../access/rights.ts";
 import { actOnEntity, createEntity, deleteEntity, getEntity, listEntities, type Prepare, updateEntity } from "../entities/entity-operations.ts";
 import { DEVICE_GROUP } from "../entities/entity-type.ts";
 import { checkAddedMembers } from "../entities/group-members.ts";
@@ -38,8 +39,8 @@ export function createDeviceGroupServiceHandlers(deps: EntityDeps): ServiceHandl
       return { deviceGroup, lastChange };
     },
 
-    async listDeviceGroups(request) {
-      const { entities: deviceGroups, nextPageToken } = await listEntities(writer, request);
+    async listDeviceGroups(request, context) {
+      const { entities: deviceGroups, nextPageToken } = await listEntities(writer, request, context);
       return { deviceGroups, nextPageToken };
     },
 
@@ -58,11 +59,14 @@ export function createDeviceGroupServiceHandlers(deps: EntityDeps): ServiceHandl
       return { deviceGroup: await prune(name, context) };
     },
 
+    /** Prunes what the caller may prune. */
     async pruneAll(_, context) {
+      const { principal } = context;
       const pruneIds: Record<string, bigint> = {};
       for (let pageToken = ""; ; ) {
-        const { entities: groups, nextPageToken } = await listEntities(writer, { pageSize: PAGE, pageToken });
+        const { entities: groups, nextPageToken } = await listEntities(writer, { pageSize: PAGE, pageToken }, context);
         for (const { name } of groups) {
+          if (principal.kind !== "user" || !mayPrune(principal.rights, name)) continue;
           try {
             pruneIds[name] = (await prune(name, context)).pruneId;
           } catch (error) {

@@ -8,6 +8,7 @@ import { DeleteDeviceRequestSchema, DeviceSchema, GetDeviceRequestSchema, ListDe
 import { TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import { ADMIN_RIGHTS } from "../access/rights.ts";
 import type { CallContext } from "../rpc/call-context.ts";
+import { TEST_PAGES } from "../testing/test-access.ts";
 import { createDeviceServiceHandlers } from "./device-service.ts";
 
 const context: CallContext = {
@@ -28,7 +29,7 @@ async function start() {
     return create(DeviceSchema, { deviceId, deviceGroup, report: sampleReport({ deviceId, deviceGroup, state }) });
   });
   await reportStore.save({ reports: [], statuses: devices.map((device) => ({ device, writtenAt: 1n })) });
-  const service = createDeviceServiceHandlers({ reportStore, log: silentLog });
+  const service = createDeviceServiceHandlers({ visiblePages: TEST_PAGES, reportStore, log: silentLog });
   return {
     devices,
     get: (deviceId: string) => service.getDevice(create(GetDeviceRequestSchema, { deviceId }), context),

@@ -4,42 +4,58 @@ import type { ReportStore } from "../../common/storage/report-store.ts";
 import { pageOf, validatePage } from "../../common/validation/page.ts";
 import { deviceIdViolations } from "../../common/validation/report.ts";
 import { validateStatusFilter } from "../../common/validation/status-filter.ts";
-import type { DeviceService } from "../../gen/nebula/v1/device_pb.ts";
+import type { Device, DeviceService } from "../../gen/nebula/v1/device_pb.ts";
 import { TargetState } from "../../gen/nebula/v1/report_pb.ts";
-import { nameOf, type ServiceHandlers } from "../rpc/call-context.ts";
+import { permit } from "../access/permit.ts";
+import { readableBy, type VisiblePages } from "../access/visible-pages.ts";
+import { nameOf, type Principal, type ServiceHandlers } from "../rpc/call-context.ts";
+import { groupKey } from "./writable-page.ts";
 
 export type DeviceServiceParts = Readonly<{
   reportStore: Pick<ReportStore, "getDevice" | "listDevices" | "deleteDevice">;
+  visiblePages: VisiblePages;
   log: Log;
 }>;
 
 /** DeviceService: the newest status of each device. */
-export function createDeviceServiceHandlers({ reportStore, log }: DeviceServiceParts): ServiceHandlers<typeof DeviceService> {
+export function createDeviceServiceHandlers({ reportStore, visiblePages, log }: DeviceServiceParts): ServiceHandlers<typeof DeviceService> {
+  /** A device that the caller may see; one that it may not see is as unknown as one that never reported. */
+  async function visibleDevice(deviceId: string, principal: Principal): Promise<Device> {
+    const device = await reportStore.getDevice(deviceId);
+    if (device === undefined || readableDevices(principal)?.(device) === false) throw unknownDevice(deviceId);
+    return device;
+  }
+
   return {
-    async getDevice({ deviceId }) {
+    async getDevice({ deviceId }, { principal }) {
       checkDeviceId(deviceId);
-      const device = await reportStore.getDevice(deviceId);
-      if (device === undefined) throw unknownDevice(deviceId);
-      return { device };
+      return { device: await visibleDevice(deviceId, principal) };
     },
 
-    async listDevices(request) {
+    async listDevices(request, { principal }) {
       const violations = [...validatePage(request), ...validateStatusFilter(request)];
       if (violations.length > 0) throw invalidArgument(violations);
       const { deviceGroup, state } = request;
+      if (deviceGroup !== "") permit(principal, { kind: "read", entity: groupKey(deviceGroup) }, false);
       const filter = { ...(deviceGroup === "" ? {} : { deviceGroup }), ...(state === TargetState.UNSPECIFIED ? {} : { state }) };
-      const { items, next } = await reportStore.listDevices(filter, pageOf(request));
+      const { items, next } = await visiblePages((part) => reportStore.listDevices(filter, part), pageOf(request), readableDevices(principal));
       return { devices: [...items], nextPageToken: next ?? "" };
     },
 
     async deleteDevice({ deviceId }, { principal, requestId, changed }) {
       checkDeviceId(deviceId);
+      const { deviceGroup } = await visibleDevice(deviceId, principal);
+      permit(principal, { kind: "write", entity: groupKey(deviceGroup) }, false);
       if (!(await reportStore.deleteDevice(deviceId))) throw unknownDevice(deviceId);
       changed({ kind: "device", name: deviceId, detail: "its newest status was forgotten" });
       log.info({ deviceId, by: nameOf(principal), requestId }, "device forgotten");
       return {};
     },
   };
+}
+
+function readableDevices(principal: Principal) {
+  return readableBy<Device>(principal, "device_group", ({ deviceGroup }) => deviceGroup);
 }
 
 function checkDeviceId(deviceId: string): void {

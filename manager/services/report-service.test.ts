@@ -16,6 +16,7 @@ import {
 } from "../../gen/nebula/v1/report_pb.ts";
 import { ADMIN_RIGHTS } from "../access/rights.ts";
 import type { CallContext } from "../rpc/call-context.ts";
+import { TEST_PAGES } from "../testing/test-access.ts";
 import { createReportServiceHandlers } from "./report-service.ts";
 
 const context: CallContext = {
@@ -38,7 +39,7 @@ async function start({ full = false } = {}) {
     },
   };
   const clock = new ManualClock(SAMPLE_TIME_MS + 5000);
-  const service = createReportServiceHandlers({ reportBus, reportStore, clock, log: silentLog });
+  const service = createReportServiceHandlers({ visiblePages: TEST_PAGES, reportBus, reportStore, clock, log: silentLog });
   return {
     published,
     reportStore,

@@ -7,7 +7,7 @@ import type { Log } from "../../common/log/log.ts";
 import type { ReportFilter, ReportStore } from "../../common/storage/report-store.ts";
 import { pageOf, validatePage } from "../../common/validation/page.ts";
 import { quote } from "../../common/validation/quote.ts";
-import { timestampViolations, validateReport } from "../../common/validation/report.ts";
+import { reportIdViolations, timestampViolations, validateReport } from "../../common/validation/report.ts";
 import { validateStatusFilter } from "../../common/validation/status-filter.ts";
 import {
   BusRecordSchema,
@@ -15,8 +15,11 @@ import {
   type Report,
   ReportSchema,
   type ReportService,
+  type StoredReport,
   TargetState,
 } from "../../gen/nebula/v1/report_pb.ts";
+import { permit } from "../access/permit.ts";
+import { readableBy, type VisiblePages } from "../access/visible-pages.ts";
 import type { ServiceHandlers } from "../rpc/call-context.ts";
 
 const MOST_REPORTS = 100;
@@ -26,12 +29,19 @@ const LARGEST_RECORD = 1_000_000;
 export type ReportServiceParts = Readonly<{
   reportBus: Pick<ReportBus, "publish">;
   reportStore: Pick<ReportStore, "listReports">;
+  visiblePages: VisiblePages;
   clock: Clock;
   log: Log;
 }>;
 
 /** ReportService: takes reports onto the bus, and lists the history. */
-export function createReportServiceHandlers({ reportBus, reportStore, clock, log }: ReportServiceParts): ServiceHandlers<typeof ReportService> {
+export function createReportServiceHandlers({
+  reportBus,
+  reportStore,
+  visiblePages,
+  clock,
+  log,
+}: ReportServiceParts): ServiceHandlers<typeof ReportService> {
   return {
     /** Resolves once all reports are safe on the bus. When it rejects some may be there; sent again they change nothing. */
     async submitReports({ reports }, { signal }) {
@@ -52,15 +62,19 @@ export function createReportServiceHandlers({ reportBus, reportStore, clock, log
       return {};
     },
 
-    async listReports(request) {
+    async listReports(request, { principal }) {
       const violations = [
         ...validatePage(request),
         ...validateStatusFilter(request),
         ...timestampViolations(request.receivedFrom, "received_from"),
         ...timestampViolations(request.receivedUntil, "received_until"),
+        ...reportIdViolations(request.afterId, "after_id"),
       ];
       if (violations.length > 0) throw invalidArgument(violations);
-      const { items, next } = await reportStore.listReports(filterOf(request), pageOf(request));
+      if (request.deviceGroup !== "") permit(principal, { kind: "read", entity: { kind: "device_group", name: request.deviceGroup } }, false);
+      const filter = filterOf(request);
+      const isVisible = readableBy<StoredReport>(principal, "device_group", ({ report }) => report?.deviceGroup ?? "");
+      const { items, next } = await visiblePages((part) => reportStore.listReports(filter, part), pageOf(request), isVisible);
       return { reports: [...items], nextPageToken: next ?? "" };
     },
   };
@@ -91,12 +105,13 @@ function sizeViolations({ value }: { value: Uint8Array }, index: number): readon
   return [{ field: `reports[${index}]`, description: `${value.length} bytes encoded are too many: at most ${LARGEST_RECORD}` }];
 }
 
-function filterOf({ deviceId, deviceGroup, receivedFrom, receivedUntil, state }: ListReportsRequest): ReportFilter {
+function filterOf({ deviceId, deviceGroup, receivedFrom, receivedUntil, state, afterId }: ListReportsRequest): ReportFilter {
   return {
     ...(deviceId === "" ? {} : { deviceId }),
     ...(deviceGroup === "" ? {} : { deviceGroup }),
     ...(receivedFrom === undefined ? {} : { receivedFromMs: timestampMs(receivedFrom) }),
     ...(receivedUntil === undefined ? {} : { receivedUntilMs: timestampMs(receivedUntil) }),
     ...(state === TargetState.UNSPECIFIED ? {} : { state }),
+    ...(afterId === "" ? {} : { afterId: afterId.toLowerCase() }),
   };
 }

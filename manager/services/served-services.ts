@@ -21,6 +21,7 @@ import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
 import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
 import { UserService } from "../../gen/nebula/v1/user_pb.ts";
 import type { Authenticate } from "../access/authenticate.ts";
+import type { VisiblePages } from "../access/visible-pages.ts";
 import type { ServedService } from "../rpc/grpc-server.ts";
 import { type AnyUnaryHandler, type RpcDeps, serveUnary } from "../rpc/serve-unary.ts";
 import type { Ownership } from "../watch/ownership.ts";
@@ -46,6 +47,7 @@ export type ServedServicesDeps = Readonly<{
   ownership: Ownership;
   rpc: RpcDeps;
   authenticate: Authenticate;
+  visiblePages: VisiblePages;
   secretKeys: SecretKeys;
   /** The name of the configuration's admin. */
   localAdmin: string;
@@ -56,12 +58,23 @@ export type ServedServicesDeps = Readonly<{
 }>;
 
 /** Everything that the manager serves. */
-export function createServedServices({ drivers, ownership, rpc, authenticate, secretKeys, localAdmin, clock, log, watches }: ServedServicesDeps): {
+export function createServedServices({
+  drivers,
+  ownership,
+  rpc,
+  authenticate,
+  visiblePages,
+  secretKeys,
+  localAdmin,
+  clock,
+  log,
+  watches,
+}: ServedServicesDeps): {
   services: readonly ServedService[];
   health: HealthService;
 } {
   const { configStore, configCache, changeFeed } = drivers;
-  const entities = { configStore, configCache, changeFeed, secretKeys, clock, log };
+  const entities = { configStore, configCache, changeFeed, secretKeys, visiblePages, clock, log };
   const access = { accessStore: drivers.accessStore, changeFeed, clock, log };
   const status = { version: VERSION, cluster: drivers.configStore.cluster, startedAt: clock.now(), watches };
   const unary = (service: DescService, handlers: Readonly<Record<string, AnyUnaryHandler>>): ServedService => ({
@@ -73,8 +86,8 @@ export function createServedServices({ drivers, ownership, rpc, authenticate, se
     unary(CronJobService, createCronJobServiceHandlers(entities)),
     unary(DeviceGroupService, createDeviceGroupServiceHandlers(entities)),
     unary(ConfigService, createConfigServiceHandlers({ configStore, secretKeys })), // its WatchConfig is taken over before it comes to a handler
-    unary(ReportService, createReportServiceHandlers({ reportBus: drivers.reportBus, reportStore: drivers.reportStore, clock, log })),
-    unary(DeviceService, createDeviceServiceHandlers({ reportStore: drivers.reportStore, log })),
+    unary(ReportService, createReportServiceHandlers({ visiblePages, reportBus: drivers.reportBus, reportStore: drivers.reportStore, clock, log })),
+    unary(DeviceService, createDeviceServiceHandlers({ visiblePages, reportStore: drivers.reportStore, log })),
     unary(
       AccessService,
       createAccessServiceHandlers({

@@ -12,6 +12,7 @@ import type { CallContext } from "../rpc/call-context.ts";
 import { createAppServiceHandlers } from "../services/app-service.ts";
 import { createCronJobServiceHandlers } from "../services/cron-job-service.ts";
 import { createDeviceGroupServiceHandlers } from "../services/device-group-service.ts";
+import { TEST_PAGES } from "./test-access.ts";
 
 /** The three services over a real store, and what they told cache and feed. */
 export type EntityRig = AsyncDisposable & {
@@ -44,6 +45,7 @@ export async function startEntityRig({ clock = systemClock, wrapStore = (store) 
     async [Symbol.asyncDispose]() {},
   };
   const deps: EntityDeps = {
+    visiblePages: TEST_PAGES,
     configStore: wrapStore(store),
     configCache,
     changeFeed: feed,

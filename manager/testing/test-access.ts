@@ -3,6 +3,11 @@ import { hashPassword } from "../../common/access/password-hash.ts";
 import { newToken, tokenHash } from "../../common/access/tokens.ts";
 import type { AccessStore } from "../../common/storage/access-store.ts";
 import { UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
+import { createPageSeal } from "../access/page-seal.ts";
+import { createVisiblePages } from "../access/visible-pages.ts";
+
+/** Pages of what a caller may see, as a manager makes them. */
+export const TEST_PAGES = createVisiblePages(createPageSeal("cluster key of a test"));
 
 type Permissions = Omit<Exclude<MessageInitShape<typeof UserGroupSchema>, { $typeName: string }>, "name" | "groupMembers">;
 

@@ -1,0 +1,94 @@
+import { strict as assert } from "node:assert";
+import { create } from "@bufbuild/protobuf";
+import { isNebulaError } from "../../common/errors/nebula-error.ts";
+import type { GrpcChannel } from "../../common/rpc/grpc-channel.ts";
+import { sampleReport } from "../../common/testing/sample-report.ts";
+import { AppService } from "../../gen/nebula/v1/app_pb.ts";
+import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
+import { DeviceSchema, DeviceService } from "../../gen/nebula/v1/device_pb.ts";
+import { ReportService, StoredReportSchema } from "../../gen/nebula/v1/report_pb.ts";
+import { ADMIN, startManagerRig } from "../testing/manager-rig.ts";
+import { putTestUser } from "../testing/test-access.ts";
+
+const GROUPS = ["offices", "shop-1", "shop-2", "shop-3"];
+const TOKEN = "token-of-a-shopkeeper";
+const asUser = { headers: { authorization: `Bearer ${TOKEN}` } };
+const asAdmin = { headers: ADMIN };
+
+/** A manager with four groups, a device and a report in each, and a user who reads the shops, and may change and prune some. */
+async function start() {
+  await using stack = new AsyncDisposableStack();
+  const rig = stack.use(await startManagerRig());
+  const channel = rig.channel();
+  const { accessStore, reportStore } = rig.drivers;
+  await putTestUser(accessStore, "keeper", {
+    token: TOKEN,
+    apps: { web: "ro" },
+    deviceGroups: { "shop-*": "ro", "shop-2": "rw" },
+    pruningAllowed: false,
+  });
+  for (const name of ["web", "secret-app"]) {
+    await channel.unary(AppService.method.createApp, { app: { name, dockerImage: "nginx:1" } }, asAdmin);
+  }
+  for (const name of GROUPS) await channel.unary(DeviceGroupService.method.createDeviceGroup, { deviceGroup: { name } }, asAdmin);
+  const devices = GROUPS.map((deviceGroup) => ({ deviceId: `device-of-${deviceGroup}`, deviceGroup }));
+  await reportStore.save({
+    reports: devices.map((device, index) => create(StoredReportSchema, { id: `00000001000000000000000${index}`, report: sampleReport(device) })),
+    statuses: devices.map((device) => ({ device: create(DeviceSchema, { ...device, report: sampleReport(device) }), writtenAt: 1n })),
+  });
+  const opened = stack.move();
+  return { channel, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+}
+
+const denied = (error: unknown) => isNebulaError(error, "permission_denied");
+const unknown = (error: unknown) => isNebulaError(error, "not_found");
+
+async function groupsListed(channel: GrpcChannel): Promise<string[]> {
+  const names: string[] = [];
+  for (let pageToken = ""; ; ) {
+    const page = await channel.unary(DeviceGroupService.method.listDeviceGroups, { pageSize: 2, pageToken }, asUser);
+    names.push(...page.deviceGroups.map(({ name }) => name));
+    if (page.nextPageToken === "") return names;
+    assert.equal(page.deviceGroups.length, 2, "a page that is not the last is full");
+    pageToken = page.nextPageToken;
+  }
+}
+
+describe("what a user is shown", () => {
+  it("are the entities, devices and reports that it may read, and no others", async () => {
+    await using rig = await start();
+    const { apps } = await rig.channel.unary(AppService.method.listApps, {}, asUser);
+    assert.deepEqual(
+      apps.map(({ name }) => name),
+      ["web"],
+    );
+    assert.deepEqual(await groupsListed(rig.channel), ["shop-1", "shop-2", "shop-3"]);
+    const { devices } = await rig.channel.unary(DeviceService.method.listDevices, {}, asUser);
+    assert.deepEqual(
+      devices.map(({ deviceGroup }) => deviceGroup),
+      ["shop-1", "shop-2", "shop-3"],
+    );
+    const { reports } = await rig.channel.unary(ReportService.method.listReports, {}, asUser);
+    assert.deepEqual(reports.map(({ report }) => report?.deviceGroup).sort(), ["shop-1", "shop-2", "shop-3"]);
+    assert.equal((await rig.channel.unary(ReportService.method.listReports, {}, asAdmin)).reports.length, 4);
+  });
+
+  it("says of a group that it may not read that it may not, and of a device of one as much as of one that there is not", async () => {
+    await using rig = await start();
+    await assert.rejects(rig.channel.unary(ReportService.method.listReports, { deviceGroup: "offices" }, asUser), denied);
+    await assert.rejects(rig.channel.unary(DeviceService.method.listDevices, { deviceGroup: "offices" }, asUser), denied);
+    assert.equal((await rig.channel.unary(DeviceService.method.getDevice, { deviceId: "device-of-shop-1" }, asUser)).device?.deviceGroup, "shop-1");
+    for (const deviceId of ["device-of-offices", "device-of-nobody"]) {
+      await assert.rejects(rig.channel.unary(DeviceService.method.getDevice, { deviceId }, asUser), unknown);
+      await assert.rejects(rig.channel.unary(DeviceService.method.deleteDevice, { deviceId }, asUser), unknown);
+    }
+  });
+
+  it("may be forgotten, and pruned, where the user may change it", async () => {
+    await using rig = await start();
+    await assert.rejects(rig.channel.unary(DeviceService.method.deleteDevice, { deviceId: "device-of-shop-1" }, asUser), denied);
+    await rig.channel.unary(DeviceService.method.deleteDevice, { deviceId: "device-of-shop-2" }, asUser);
+    const { pruneIds } = await rig.channel.unary(DeviceGroupService.method.pruneAll, {}, asUser);
+    assert.deepEqual(pruneIds, { "shop-2": 2n });
+  });
+});
