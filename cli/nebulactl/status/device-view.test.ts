@@ -126,3 +126,31 @@ describe("the status of devices", () => {
     }
   });
 });
+
+describe("a device of the original", () => {
+  const original = create(DeviceSchema, {
+    deviceId: "pos-0042",
+    deviceGroup: "pos",
+    firstSeenAt: ago(60),
+    report: {
+      boot: "v2",
+      workerVersion: "original",
+      state: TargetState.APPLIED,
+      receivedAt: ago(3),
+      apps: [{ name: "web", revision: 7n, appliedRevision: 7n, state: TargetState.APPLIED, containers: [container] }],
+      host: { hostname: "pos-0042", cpuCores: 4, memoryTotalBytes: 4_000_000_000n, memoryAvailableBytes: 1_000_000_000n },
+    },
+  });
+
+  it("stands in the list as any other", () => {
+    const row = deviceList(NOW).row(original);
+    assert.deepEqual(row.map((cell) => (typeof cell === "string" ? cell : cell.text)).join("|"), "pos-0042|pos|applied|web@7|1/1|original|3 min|");
+  });
+
+  it("shows what its worker tells, and makes up nothing", () => {
+    const text = deviceText(original, NOW)(plainPaint);
+    assert.match(text, /^worker +original$/m);
+    assert.match(text, /^host +pos-0042$/m);
+    assert.doesNotMatch(text, /cluster|instance|Docker|never|undefined/);
+  });
+});

@@ -75,16 +75,41 @@ function reportFields(report: Report, now: number): (readonly [string, Cell])[] 
     ["group revision", String(report.groupRevision)],
     ["prune_id", String(report.pruneId)],
     ["last report", report.receivedAt === undefined ? "never" : `${ageOf(report.receivedAt, now)} ago`],
-    ["worker", `${report.workerVersion}, instance ${report.instance}, started ${ageOf(report.startedAt, now)} ago`],
-    ["cluster", report.cluster === undefined ? "none yet" : `${report.cluster.id}, epoch ${report.cluster.epoch}`],
+    ["worker", workerText(report, now)],
+    ...clusterField(report),
   ];
+}
+
+/** A worker of the original knows of no cluster. */
+function clusterField({ cluster, instance }: Report): (readonly [string, Cell])[] {
+  if (cluster === undefined) return instance === "" ? [] : [["cluster", "none yet"]];
+  return [["cluster", `${cluster.id}, epoch ${cluster.epoch}`]];
+}
+
+/** A worker of the original tells neither its instance nor when it started. */
+function workerText({ workerVersion, instance, startedAt }: Report, now: number): string {
+  return joined([workerVersion, instance && `instance ${instance}`, startedAt && `started ${ageOf(startedAt, now)} ago`]);
+}
+
+/** What is known, of what may be told. */
+function joined(parts: readonly (string | undefined)[]): string {
+  return parts.filter((part) => part !== undefined && part !== "").join(", ");
 }
 
 function hostFields(host: HostStatus | undefined): (readonly [string, Cell])[] {
   if (host === undefined) return [];
   const used = (total: bigint, free: bigint) => `${gigabytes(total - free)} of ${gigabytes(total)} used`;
   return [
-    ["host", `${host.hostname}, ${host.os}, ${host.arch}, Docker ${host.engineVersion}, up ${formatAge(Number(host.uptimeSeconds) * 1000)}`],
+    [
+      "host",
+      joined([
+        host.hostname,
+        host.os,
+        host.arch,
+        host.engineVersion && `Docker ${host.engineVersion}`,
+        host.uptimeSeconds === 0n ? undefined : `up ${formatAge(Number(host.uptimeSeconds) * 1000)}`,
+      ]),
+    ],
     ["cpu", `${host.cpuUsedPercent.toFixed(0)} % of ${host.cpuCores} cores`],
     ["memory", used(host.memoryTotalBytes, host.memoryAvailableBytes)],
     ["disk", used(host.diskTotalBytes, host.diskFreeBytes)],
