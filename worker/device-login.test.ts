@@ -162,6 +162,7 @@ describe("a device's login", () => {
     assert.deepEqual(onDisk, Array(4).fill(["s1", "s2"]));
     assert.equal(login.authorization(), "Bearer s2");
     assert.ok(changes > 0);
+    assert.equal(login.refused("Bearer s1"), true, "the end of the one before is to be expected");
     assert.deepEqual([device.disk?.confirmed?.token, device.disk?.pending], ["s2", undefined]);
   });
 
@@ -185,7 +186,7 @@ describe("a device's login", () => {
     await login.ready(device.life.signal);
     device.server.revoke();
     for (let times = 0; times < 3; times++) {
-      login.refused("Bearer s1");
+      assert.equal(login.refused("Bearer s1"), false);
       await device.clock.advance(HOUR_MS / 2);
     }
     assert.deepEqual(

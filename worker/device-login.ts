@@ -96,11 +96,13 @@ export class DeviceLogin {
     }
   }
 
-  /** A call with this header was answered `unauthenticated`. */
-  refused(authorization: string | undefined): void {
+  /** A call with this header was answered `unauthenticated`. Answers whether that was to be expected: another login is there, or on its way. */
+  refused(authorization: string | undefined): boolean {
     const { confirmed, pending } = this.#kept;
-    if (confirmed === undefined || authorization !== this.authorization()) return; // an older one: there is another now
-    if (pending?.kind === "rotating")
+    if (authorization !== this.authorization()) return true;
+    if (confirmed === undefined) return false;
+    const isRotating = pending?.kind === "rotating";
+    if (isRotating)
       this.#isUnclear = true; // L3
     else if (!this.#isRevoked) {
       this.#isRevoked = true;
@@ -110,6 +112,7 @@ export class DeviceLogin {
       else this.#options.log.warn(`${what}; the device enrols again`);
     }
     this.#alarm.ring();
+    return isRotating;
   }
 
   /** Enrols and rotates until the signal is aborted. Rejects with `failed_precondition` where the enrolment leads to another device_group than the settings'. */
@@ -168,7 +171,8 @@ export class DeviceLogin {
       deviceGroup = await server.enroll(enrollToken, deviceId, secret, signal);
     } catch (error) {
       // The server knows another token: that may be the confirmed one, refused by mistake.
-      if (!isNebulaError(error, "already_exists") || confirmed === undefined || !(await server.isKnown(confirmed.token, signal))) throw error;
+      if (!isNebulaError(error, "already_exists") || confirmed === undefined || !(await this.#isKnown(confirmed.token, confirmed, signal)))
+        throw error;
       log.info("the server knows this device's token again");
       await this.#settle(confirmed);
       return 0;
@@ -180,9 +184,13 @@ export class DeviceLogin {
 
   /** A server that knew no token of this device may be another, or be restored, by now. */
   async #askAgain(confirmed: ConfirmedToken, signal: AbortSignal): Promise<number> {
-    if (!(await this.#options.server.isKnown(confirmed.token, signal))) return LONGEST_RETRY_MS;
+    if (!(await this.#isKnown(confirmed.token, confirmed, signal))) return LONGEST_RETRY_MS;
     this.#isRevoked = false;
     return 0;
+  }
+
+  #isKnown(token: string, { deviceGroup }: ConfirmedToken, signal: AbortSignal): Promise<boolean> {
+    return this.#options.server.isKnown(token, { deviceId: this.#options.deviceId, deviceGroup }, signal);
   }
 
   async #rotate(confirmed: ConfirmedToken, next: string, signal: AbortSignal): Promise<number> {
@@ -192,7 +200,7 @@ export class DeviceLogin {
       await this.#settle({ ...confirmed, token: next, since: clock.now() });
       return 0;
     };
-    if (this.#isUnclear && (await server.isKnown(next, signal))) return exchanged(); // L3
+    if (this.#isUnclear && (await this.#isKnown(next, confirmed, signal))) return exchanged(); // L3
     this.#setUnclear(false);
     try {
       await server.announce(confirmed.token, next, signal);
@@ -203,7 +211,7 @@ export class DeviceLogin {
       return 0;
     }
     this.#setUnclear(true);
-    if (await server.isKnown(next, signal)) return exchanged();
+    if (await this.#isKnown(next, confirmed, signal)) return exchanged();
     throw new NebulaError("unavailable", "the server took the next token, and does not know it");
   }
 

@@ -16,7 +16,7 @@ export interface TokenServer {
   /** Announces the token that follows `token`, which ends at the first use of `next`. */
   announce(token: string, next: string, signal: AbortSignal): Promise<void>;
   /** Uses a token: false, the server does not know it. */
-  isKnown(token: string, signal: AbortSignal): Promise<boolean>;
+  isKnown(token: string, device: Readonly<{ deviceId: string; deviceGroup: string }>, signal: AbortSignal): Promise<boolean>;
 }
 
 export type TokenServerOptions = Readonly<{ server: ServerUrl; rootCertificates?: Buffer | undefined; limitMs?: number }>;
@@ -49,9 +49,9 @@ export function createTokenServer({ server, rootCertificates, limitMs = 10_000 }
     async announce(token, next, signal) {
       await call(token, signal, (options) => callServer(AccessService.method.rotateDeviceToken, { nextTokenHash: hashBytes(next) }, options));
     },
-    async isKnown(token, signal) {
+    async isKnown(token, { deviceId, deviceGroup }, signal) {
       try {
-        await call(token, signal, (options) => callServer(ShardService.method.getShardMap, {}, options));
+        await call(token, signal, (options) => callServer(ShardService.method.getShardMap, { deviceId, deviceGroup }, options));
         return true;
       } catch (error) {
         if (isNebulaError(error, "unauthenticated")) return false;

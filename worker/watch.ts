@@ -42,8 +42,8 @@ export type WatchOptions = Readonly<{
   authorization: () => string | undefined;
   /** Resolves when there is something to log in with: waited for before each question for the shard map. */
   loginReady?: (signal: AbortSignal) => Promise<void>;
-  /** Told that a call with this Authorization header was answered `unauthenticated`. */
-  loginRefused?: (authorization: string | undefined) => void;
+  /** Told that a call with this Authorization header was answered `unauthenticated`; answers whether that was to be expected, as another login is on its way. */
+  loginRefused?: (authorization: string | undefined) => boolean;
   /** Etag of the config that is stored as it was received; empty: none. Read at each reconnect. */
   heldEtag: () => string;
   clock: Clock;
@@ -90,6 +90,7 @@ class Connection implements Watch {
   #served: GrpcChannel | undefined;
   #loggedReason: string | undefined;
   #wasRefused = false;
+  #loginFollows = false;
 
   constructor(options: WatchOptions) {
     this.#options = options;
@@ -161,7 +162,7 @@ class Connection implements Watch {
 
   #tellRefused(outcome: LocateOutcome | WatchOutcome, authorization: string | undefined): void {
     this.#wasRefused = outcome.kind === "refused" && outcome.problem === "unauthenticated";
-    if (this.#wasRefused) this.#options.loginRefused?.(authorization);
+    this.#loginFollows = this.#wasRefused && (this.#options.loginRefused?.(authorization) ?? false);
   }
 
   async #watch(address: string, serveHere: boolean): Promise<WatchOutcome> {
@@ -226,7 +227,7 @@ class Connection implements Watch {
   #tellLost(lost: Readonly<{ kind: string; reason: string; problem?: ErrorKind }>, retryInMs: number): void {
     const { reason } = lost;
     const detail = { reason, refused: lost.problem, retryInMs: Math.round(retryInMs) };
-    if (lost.kind === "relocate") this.#options.log.info(detail, "the connection moves");
+    if (lost.kind === "relocate" || this.#loginFollows) this.#options.log.info(detail, "the connection moves");
     else if (reason === this.#loggedReason) this.#options.log.debug(detail, "no connection to a manager");
     else this.#options.log.warn(detail, lost.problem === undefined ? "no connection to a manager" : "the server refuses this worker");
     this.#loggedReason = reason;

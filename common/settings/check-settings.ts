@@ -10,8 +10,6 @@ export function checkSettings(settings: Settings, command: Command, given: { use
   const refuse = (field: string, description: string) => violations.push({ field, description });
 
   if (command === "worker") {
-    if (settings.deviceGroup === undefined)
-      refuse("NEBULA_DEVICE_GROUP", "is needed: give the device_group that this device belongs to (--device-group)");
     if (given.user !== given.password) {
       const [here, missing] = given.user ? ["NEBULA_USER", "NEBULA_PASSWORD"] : ["NEBULA_PASSWORD", "NEBULA_USER"];
       refuse(missing, `is needed beside ${here}`);

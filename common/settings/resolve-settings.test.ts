@@ -184,8 +184,7 @@ describe("settings", () => {
     assert.match(warnings[1] ?? "", /NEBULA_KEEP_ALIVE is no setting: did you mean NEBULA_KEEPALIVE\?/);
   });
 
-  it("want a device_group for a worker, and a password beside a user", () => {
-    assert.deepEqual(fields(refusal({ command: "worker" })), ["NEBULA_DEVICE_GROUP"]);
+  it("want a password beside a user", () => {
     assert.deepEqual(fields(refusal({ command: "worker", env: { NEBULA_DEVICE_GROUP: "pos", NEBULA_USER: "u" } })), ["NEBULA_PASSWORD"]);
     assert.equal(worker().settings.metricsListen, undefined);
     assert.deepEqual(worker({ env: { NEBULA_METRICS_LISTEN: "127.0.0.1:9465" } }).settings.metricsListen, {
