@@ -13,11 +13,13 @@ import { ping } from "./nouns/ping.ts";
 import { profiles } from "./nouns/profiles.ts";
 import { prune } from "./nouns/prune.ts";
 import { reports } from "./nouns/reports.ts";
+import { userGroups } from "./nouns/user-groups.ts";
+import { users } from "./nouns/users.ts";
 
 /** All that nebulactl does. */
 export const commands: CommandTable = {
   program: "nebulactl",
   summary: "Describes what a fleet of devices runs, and shows what it does run.",
   globalFlags: GLOBAL_FLAGS,
-  entries: [apply, get, apps, cronJobs, deviceGroups, devices, reports, audit, prune, login, logout, profiles, ping],
+  entries: [apply, get, apps, cronJobs, deviceGroups, devices, users, userGroups, reports, audit, prune, login, logout, profiles, ping],
 };

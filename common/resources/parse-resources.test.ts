@@ -108,8 +108,16 @@ spread: 2
     ],
     "a field that the server sets": [`${WEB}revision: 41\n`, /:4: app web: revision: is set by the server; leave it out/],
     "a field of another kind": [`${WEB}schedule: "@daily"\n`, /:4: app web: schedule: is no field/],
-    "no kind": ["name: web\n", /^shop\.yaml:1: kind: is missing; app, cron_job, device_group would do/],
+    "no kind": ["name: web\n", /^shop\.yaml:1: kind: is missing; app, cron_job, device_group, user_group would do/],
     "an unknown kind": ["kind: application\n", /"application" is no kind of resource/],
+    "a user, which is none": [
+      "kind: user\nname: ann\n",
+      /:1: kind: "user" is no kind of resource, since a file is no place for passwords and tokens/,
+    ],
+    "a permission that there is not": [
+      "kind: user_group\nname: ops\napps:\n  web: rw\n  db: r\n",
+      /:5: user_group ops: apps\.db: "r" is no permission; ro or rw/,
+    ],
     "a kind that is nearly one": ["kind: cronjobs\n", /cron_job would do/],
     "no name": ["kind: app\ndocker_image: x\n", /^shop\.yaml:1: app: name: is missing/],
     "no image": ["# first\nkind: app\nname: web\n", /^shop\.yaml:2: app web: docker_image: an image is required/],

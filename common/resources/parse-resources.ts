@@ -2,6 +2,7 @@ import type { DescMessage } from "@bufbuild/protobuf";
 import { AppSchema } from "../../gen/nebula/v1/app_pb.ts";
 import { CronJobSchema } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
+import { UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
 import { assertNever } from "../errors/assert-never.ts";
 import type { Violation } from "../errors/nebula-error.ts";
 import { validateApp } from "../validation/app.ts";
@@ -10,6 +11,7 @@ import { validateDeviceGroup } from "../validation/device-group.ts";
 import { nearestName } from "../validation/nearest-name.ts";
 import { OUTPUT_ONLY } from "../validation/output-only.ts";
 import { quote } from "../validation/quote.ts";
+import { validateUserGroup } from "../validation/user-group.ts";
 import { type LineFault, type ReadMessage, readMessage } from "./read-message.ts";
 import { entityOf, type Resource, type ResourceKind } from "./resource.ts";
 import { readYaml, type YamlNode } from "./yaml-tree.ts";
@@ -30,7 +32,9 @@ export type ParsedResources = Readonly<
 
 export type ResourceFile = Readonly<{ name: string; text: string }>;
 
-const KINDS: readonly ResourceKind[] = ["app", "cron_job", "device_group"];
+const KINDS: readonly ResourceKind[] = ["app", "cron_job", "device_group", "user_group"];
+/** Words that a document may start with by mistake. */
+const USERS: readonly string[] = ["user", "users"];
 
 /** Reads one resource file: YAML (or JSON), one document for each resource. Everything that is wrong is answered at once, each with its line. */
 export function parseResources(text: string, fileName: string): ParsedResources {
@@ -82,9 +86,7 @@ function readDocument(node: YamlNode): Omit<ReadDocument, "file"> {
   if (kindEntry === undefined) return wrong(node.line, "kind", `is missing; ${KINDS.join(", ")} would do`);
   const word = kindEntry.value.kind === "scalar" ? kindEntry.value.text : "";
   const kind = KINDS.find((known) => known === word.toLowerCase().replaceAll("-", "_"));
-  if (kind === undefined) {
-    return wrong(kindEntry.line, "kind", `${quote(word)} is no kind of resource; ${nearestName(word, KINDS) ?? KINDS.join(", ")} would do`);
-  }
+  if (kind === undefined) return wrong(kindEntry.line, "kind", noKind(word));
   const title = name?.kind === "scalar" ? `${kind} ${name.text}` : kind;
   const fields = node.entries.filter((entry) => entry !== kindEntry);
   const refused = new Map(OUTPUT_ONLY[kind].map((field) => [field, "is set by the server; leave it out"]));
@@ -102,9 +104,20 @@ function readDocument(node: YamlNode): Omit<ReadDocument, "file"> {
       const read = readMessage(DeviceGroupSchema, fields, refused);
       return { line, title, resource: { kind, deviceGroup: read.message }, faults: faultsOf(read, () => validateDeviceGroup(read.message), line) };
     }
+    case "user_group": {
+      const read = readMessage(UserGroupSchema, fields, refused);
+      return { line, title, resource: { kind, userGroup: read.message }, faults: faultsOf(read, () => validateUserGroup(read.message), line) };
+    }
     default:
       return assertNever(kind);
   }
+}
+
+function noKind(word: string): string {
+  if (USERS.includes(word.toLowerCase())) {
+    return `${quote(word)} is no kind of resource, since a file is no place for passwords and tokens; nebulactl users create, or user_group, would do`;
+  }
+  return `${quote(word)} is no kind of resource; ${nearestName(word, KINDS) ?? KINDS.join(", ")} would do`;
 }
 
 /** What is wrong with the shape, else what is wrong with the values: a field that could not be read would be called missing, too. */

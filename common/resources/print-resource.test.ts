@@ -4,8 +4,8 @@ import fc from "fast-check";
 import { AppSchema, PortProtocol } from "../../gen/nebula/v1/app_pb.ts";
 import { PullPolicy } from "../../gen/nebula/v1/container_pb.ts";
 import { DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
-import { arbitraryApp, arbitraryCronJob, arbitraryDeviceGroup } from "../testing/arbitrary-entities.ts";
-import { normaliseApp, normaliseCronJob, normaliseDeviceGroup } from "../validation/normal-form.ts";
+import { arbitraryApp, arbitraryCronJob, arbitraryDeviceGroup, arbitraryUserGroup } from "../testing/arbitrary-entities.ts";
+import { normaliseApp, normaliseCronJob, normaliseDeviceGroup, normaliseUserGroup } from "../validation/normal-form.ts";
 import { parseResources, resourceViolationLine } from "./parse-resources.ts";
 import { printResource } from "./print-resource.ts";
 import type { Resource } from "./resource.ts";
@@ -18,6 +18,8 @@ function normal(resource: Resource): Resource {
       return { kind: "cron_job", cronJob: normaliseCronJob(resource.cronJob) };
     case "device_group":
       return { kind: "device_group", deviceGroup: normaliseDeviceGroup(resource.deviceGroup) };
+    case "user_group":
+      return { kind: "user_group", userGroup: normaliseUserGroup(resource.userGroup) };
   }
 }
 
@@ -62,6 +64,7 @@ describe("a printed resource", () => {
       arbitraryApp.map((app): Resource => ({ kind: "app", app })),
       arbitraryCronJob.map((cronJob): Resource => ({ kind: "cron_job", cronJob })),
       arbitraryDeviceGroup.map((deviceGroup): Resource => ({ kind: "device_group", deviceGroup })),
+      arbitraryUserGroup.map((userGroup): Resource => ({ kind: "user_group", userGroup })),
     );
     fc.assert(
       fc.property(resource, (given) => {

@@ -4,10 +4,11 @@ import { isCollection, Document as YamlDocument } from "yaml";
 import { AppSchema } from "../../gen/nebula/v1/app_pb.ts";
 import { CronJobSchema } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
+import { UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
 import { assertNever } from "../errors/assert-never.ts";
 import { containersPerToV2 } from "../v2/containers-per.ts";
 import { startingPortsToV2 } from "../v2/starting-ports.ts";
-import { normaliseApp, normaliseCronJob, normaliseDeviceGroup } from "../validation/normal-form.ts";
+import { normaliseApp, normaliseCronJob, normaliseDeviceGroup, normaliseUserGroup } from "../validation/normal-form.ts";
 import { OUTPUT_ONLY } from "../validation/output-only.ts";
 import { enumWords } from "./enum-words.ts";
 import type { Resource, ResourceKind } from "./resource.ts";
@@ -35,6 +36,8 @@ function fieldsOf(resource: Resource): Printed {
       return printed("cron_job", CronJobSchema, resource.cronJob, normaliseCronJob, {});
     case "device_group":
       return printed("device_group", DeviceGroupSchema, resource.deviceGroup, normaliseDeviceGroup, {});
+    case "user_group":
+      return printed("user_group", UserGroupSchema, resource.userGroup, normaliseUserGroup, {});
     default:
       return assertNever(resource);
   }

@@ -59,6 +59,7 @@ function readFields(
 const OTHER_WORDS: ReadonlyMap<string, string> = new Map([
   ["app_name", "name"],
   ["cron_job_name", "name"],
+  ["members", "group_members"],
   ["image", "docker_image"],
   ["ports", "starting_ports"],
   ["replicas", "containers_per"],

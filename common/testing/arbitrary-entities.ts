@@ -4,6 +4,7 @@ import { type App, AppSchema, PortProtocol } from "../../gen/nebula/v1/app_pb.ts
 import { type HealthcheckSchema, PullPolicy } from "../../gen/nebula/v1/container_pb.ts";
 import { type CronJob, CronJobSchema, CronOverlap } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { type DeviceGroup, DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
+import { type UserGroup, UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
 
 /** Names of entities. */
 const arbitraryName: fc.Arbitrary<string> = fc.stringMatching(/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,20}$/);
@@ -136,3 +137,25 @@ export const arbitraryDeviceGroup: fc.Arbitrary<DeviceGroup> = fc
     spread: fc.constantFrom(0, 1, 4),
   })
   .map((fields) => create(DeviceGroupSchema, fields));
+
+const permissions = map(
+  fc.oneof(
+    arbitraryName,
+    arbitraryName.map((prefix) => `${prefix}*`),
+    fc.constant("*"),
+  ),
+  fc.constantFrom("ro", "rw"),
+);
+
+/** User_groups that pass validation. */
+export const arbitraryUserGroup: fc.Arbitrary<UserGroup> = fc
+  .record({
+    name: arbitraryName,
+    groupMembers: fc.uniqueArray(arbitraryName, { maxLength: 5 }),
+    apps: permissions,
+    cronJobs: permissions,
+    deviceGroups: permissions,
+    pruningAllowed: fc.boolean(),
+    admin: fc.boolean(),
+  })
+  .map((fields) => create(UserGroupSchema, fields));

@@ -2,7 +2,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { assertNever } from "../../../common/errors/assert-never.ts";
 import { entityOf, type Resource } from "../../../common/resources/resource.ts";
 import type { Call, Entity, Written } from "../entities/entity-calls.ts";
-import { appKind, cronJobKind, deviceGroupKind, type Kind } from "../entities/kind.ts";
+import { appKind, cronJobKind, deviceGroupKind, type Kind, userGroupKind } from "../entities/kind.ts";
 
 export type WrittenResource = Readonly<{ resource: Resource; warnings: readonly string[] }>;
 
@@ -24,6 +24,8 @@ export function bindResource(resource: Resource): BoundResource {
       return bind(cronJobKind, resource.cronJob);
     case "device_group":
       return bind(deviceGroupKind, resource.deviceGroup);
+    case "user_group":
+      return bind(userGroupKind, resource.userGroup);
     default:
       return assertNever(resource);
   }
@@ -52,8 +54,8 @@ export async function ifFound<T>(answer: Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** Apps and cron_jobs come before the groups that name them. */
-const ORDER: Readonly<Record<Resource["kind"], number>> = { app: 0, cron_job: 1, device_group: 2 };
+/** Apps and cron_jobs come before the device_groups that name them, and all of these before the user_groups. */
+const ORDER: Readonly<Record<Resource["kind"], number>> = { app: 0, cron_job: 1, device_group: 2, user_group: 3 };
 
 /** In the order in which they can be written, and as given within a kind. */
 export function inOrder(resources: readonly Resource[]): Resource[] {

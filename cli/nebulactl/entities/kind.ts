@@ -4,13 +4,16 @@ import type { Resource, ResourceKind } from "../../../common/resources/resource.
 import { validateApp } from "../../../common/validation/app.ts";
 import { validateCronJob } from "../../../common/validation/cron-job.ts";
 import { validateDeviceGroup } from "../../../common/validation/device-group.ts";
+import { validateUserGroup } from "../../../common/validation/user-group.ts";
 import { type App, AppSchema } from "../../../gen/nebula/v1/app_pb.ts";
 import { type CronJob, CronJobSchema } from "../../../gen/nebula/v1/cron_job_pb.ts";
 import { type DeviceGroup, DeviceGroupSchema } from "../../../gen/nebula/v1/device_group_pb.ts";
+import { type UserGroup, UserGroupSchema } from "../../../gen/nebula/v1/user_group_pb.ts";
 import { appCalls } from "./app-calls.ts";
 import { cronJobCalls } from "./cron-job-calls.ts";
 import { deviceGroupCalls } from "./device-group-calls.ts";
 import type { Entity, EntityCalls } from "./entity-calls.ts";
+import { userGroupCalls } from "./user-group-calls.ts";
 
 /** All that the commands need to know of one kind of entity besides its flags and columns. */
 export type Kind<M extends Entity> = Readonly<{
@@ -44,4 +47,12 @@ export const deviceGroupKind: Kind<DeviceGroup> = {
   make: (name, fields) => Object.assign(create(DeviceGroupSchema), fields, { name }),
   validate: validateDeviceGroup,
   toResource: (deviceGroup) => ({ kind: "device_group", deviceGroup }),
+};
+
+export const userGroupKind: Kind<UserGroup> = {
+  kind: "user_group",
+  calls: userGroupCalls,
+  make: (name, fields) => Object.assign(create(UserGroupSchema), fields, { name }),
+  validate: validateUserGroup,
+  toResource: (userGroup) => ({ kind: "user_group", userGroup }),
 };

@@ -25,6 +25,8 @@ function countersOf(resource: Resource): JsonObject {
       return { revision: String(resource.cronJob.revision) };
     case "device_group":
       return { revision: String(resource.deviceGroup.revision), prune_id: String(resource.deviceGroup.pruneId) };
+    case "user_group":
+      return { revision: String(resource.userGroup.revision) };
     default:
       return assertNever(resource);
   }
@@ -47,6 +49,8 @@ function v2Defaults({ kind }: Resource): Record<string, JsonValue> {
       return { schedule: "", ...container };
     case "device_group":
       return { apps: [], cron_jobs: [] };
+    case "user_group":
+      return { group_members: [], apps: {}, cron_jobs: {}, device_groups: {}, pruning_allowed: false, admin: false };
     default:
       return assertNever(kind);
   }

@@ -38,8 +38,9 @@ export const apply: Command = {
   name: "apply",
   summary: "Creates or changes what resource files describe.",
   details: [
-    "A resource file is YAML (or JSON), a document for each app, cron_job or device_group. What a document leaves out gets its default. All files are",
-    "checked first; then apps, cron_jobs and device_groups are written, in that order. The first error ends it, and it says what was written.",
+    "A resource file is YAML (or JSON), a document for each app, cron_job, device_group or user_group. What a document leaves out gets its",
+    "default. All files are checked first; then apps, cron_jobs, device_groups and user_groups are written, in that order. The first error ends it,",
+    "and it says what was written. Users are not in files, since these are no place for passwords and tokens: see nebulactl users.",
   ],
   arguments: [],
   required: [FILE],

@@ -25,6 +25,7 @@ export const apps: Noun = entityNoun<App>({
   summary: "Manages apps: what devices run all the time.",
   nameFlag: APP,
   requiredAtCreate: [IMAGE],
+  redeploys: true,
   fieldsOfCreate: appFieldsOfCreate,
   fieldsOfUpdate: appFieldsOfUpdate,
   header: ["APP", "REVISION", "IMAGE", "RUNNING", "PORTS", "CONTAINERS"],

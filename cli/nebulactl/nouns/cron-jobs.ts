@@ -16,6 +16,7 @@ export const cronJobs: Noun = entityNoun<CronJob>({
   summary: "Manages cron_jobs: what devices run on a schedule.",
   nameFlag: CRON_JOB,
   requiredAtCreate: [IMAGE, SCHEDULE],
+  redeploys: true,
   fieldsOfCreate: cronJobFieldsOfCreate,
   fieldsOfUpdate: cronJobFieldsOfUpdate,
   header: ["CRON_JOB", "REVISION", "SCHEDULE", "TIME ZONE", "IMAGE", "RUNNING"],

@@ -18,6 +18,7 @@ export const deviceGroups: Noun = entityNoun<DeviceGroup>({
   summary: "Manages device_groups: what belongs together on a set of devices.",
   nameFlag: DEVICE_GROUP,
   requiredAtCreate: [],
+  redeploys: true,
   fieldsOfCreate: deviceGroupFields,
   fieldsOfUpdate: deviceGroupFields,
   header: ["DEVICE_GROUP", "REVISION", "APPS", "CRON_JOBS", "PRUNE_ID"],

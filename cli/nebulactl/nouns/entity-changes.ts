@@ -58,14 +58,14 @@ export function createVerb<M extends Entity>(spec: EntityNoun<M>): Command {
 
 /** `update`: only the given fields change. */
 export function updateVerb<M extends Entity>(spec: EntityNoun<M>): Command {
-  const { kind, nameFlag, fieldsOfUpdate, examples } = spec;
+  const { kind, nameFlag, redeploys, fieldsOfUpdate, examples } = spec;
   return {
     kind: "command",
     name: "update",
     summary: `Changes the given fields of ${oneOf(kind)}; the others stay.`,
     arguments: [argumentOf(spec)],
     required: [nameFlag],
-    flags: [...fieldsOfUpdate.flatMap(({ flags }) => flags), REDEPLOY, IF_REVISION],
+    flags: [...fieldsOfUpdate.flatMap(({ flags }) => flags), ...(redeploys ? [REDEPLOY] : []), IF_REVISION],
     outputs: OUTPUTS,
     examples: examples.update,
     async run(context) {
@@ -74,7 +74,10 @@ export function updateVerb<M extends Entity>(spec: EntityNoun<M>): Command {
       const { paths, value } = readFields(fieldsOfUpdate, values, fieldInput(context));
       const redeploy = values.on(REDEPLOY);
       if (paths.length === 0 && !redeploy) {
-        throw new NebulaError("invalid_argument", `nothing to change in ${kind.kind} ${name}: give a field's flag, or --redeploy`);
+        throw new NebulaError(
+          "invalid_argument",
+          `nothing to change in ${kind.kind} ${name}: give a field's flag${redeploys ? ", or --redeploy" : ""}`,
+        );
       }
       // Read only to show what changes: the update itself is merged into whatever is stored then.
       const { entity: before } = await kind.calls.get(context, name);

@@ -22,6 +22,8 @@ export type EntityNoun<M extends Entity> = Readonly<{
   nameFlag: TextFlag;
   /** Flags that create needs besides the name. */
   requiredAtCreate: readonly TextFlag[];
+  /** Whether an update may be for the devices' sake alone: --redeploy. */
+  redeploys: boolean;
   fieldsOfCreate: readonly Field<M>[];
   fieldsOfUpdate: readonly Field<M>[];
   header: readonly string[];

@@ -1,3 +1,4 @@
+import { Code, ConnectError } from "@connectrpc/connect";
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
 import { printResource } from "../../../common/resources/print-resource.ts";
 import type { Resource } from "../../../common/resources/resource.ts";
@@ -6,11 +7,16 @@ import type { Command } from "../command/command.ts";
 import type { CommandContext } from "../command/context.ts";
 import { normaliseName, type TextFlag } from "../command/flags.ts";
 import type { Entity } from "../entities/entity-calls.ts";
-import { appKind, cronJobKind, deviceGroupKind, type Kind } from "../entities/kind.ts";
+import { appKind, cronJobKind, deviceGroupKind, type Kind, userGroupKind } from "../entities/kind.ts";
 import { allPages } from "../entities/pages.ts";
 import { resourceJson } from "../entities/resource-json.ts";
 
-const NOUN: TextFlag = { kind: "text", name: "kind", placeholder: "NOUN", help: "What to print: apps, cron-jobs, device-groups or all." };
+const NOUN: TextFlag = {
+  kind: "text",
+  name: "kind",
+  placeholder: "NOUN",
+  help: "What to print: apps, cron-jobs, device-groups, user-groups or all.",
+};
 const NAME: TextFlag = { kind: "text", name: "name", placeholder: "NAME", help: "Only the one of this name." };
 
 type Source = Readonly<{ one(context: CommandContext, name: string): Promise<Resource>; all(context: CommandContext): AsyncIterable<Resource> }>;
@@ -19,6 +25,7 @@ const SOURCES: ReadonlyMap<string, Source> = new Map([
   ["apps", sourceOf(appKind)],
   ["cron-jobs", sourceOf(cronJobKind)],
   ["device-groups", sourceOf(deviceGroupKind)],
+  ["user-groups", sourceOf(userGroupKind)],
 ]);
 
 /** Prints resources as `apply -f` takes them. */
@@ -40,14 +47,14 @@ export const get: Command = {
     if (name !== undefined) {
       const [source, ...more] = sources;
       if (source === undefined || more.length > 0)
-        throw new NebulaError("invalid_argument", `get all takes no name: give apps, cron-jobs or device-groups before "${name}"`);
+        throw new NebulaError("invalid_argument", `get all takes no name: give apps, cron-jobs, device-groups or user-groups before "${name}"`);
       const resource = await source.one(context, name);
       io.out(output === "json" ? `${JSON.stringify(resourceJson(resource), undefined, 2)}\n` : printResource(resource));
       return 0;
     }
     let count = 0;
     for (const source of sources) {
-      for await (const resource of source.all(context)) {
+      for await (const resource of sources.length > 1 ? readable(source, context) : source.all(context)) {
         if (output === "json") io.out(`${count === 0 ? "[\n" : ",\n"}${JSON.stringify(resourceJson(resource))}`);
         else io.out(`${count === 0 ? "" : "---\n"}${printResource(resource)}`);
         count++;
@@ -59,11 +66,27 @@ export const get: Command = {
   },
 };
 
+/** All that the login may read: user_groups are for admins. */
+async function* readable(source: Source, context: CommandContext): AsyncGenerator<Resource> {
+  try {
+    yield* source.all(context);
+  } catch (error) {
+    if (!(error instanceof ConnectError) || error.code !== Code.PermissionDenied) throw error;
+    context.io.err("user_groups are left out: only admins may read them\n");
+  }
+}
+
 function sourcesNamed(noun: string): Source[] {
   const wanted = normaliseName(noun);
   if (wanted === "all") return [...SOURCES.values()];
   const found = SOURCES.get(wanted) ?? SOURCES.get(`${wanted}s`);
   if (found !== undefined) return [found];
+  if (wanted === "user" || wanted === "users") {
+    throw new NebulaError(
+      "invalid_argument",
+      "get prints no users, since files are no place for passwords and tokens: nebulactl users list would do",
+    );
+  }
   const known = [...SOURCES.keys(), "all"];
   throw new NebulaError("invalid_argument", `get knows no "${noun}": ${nearestName(noun, known) ?? known.join(", ")} would do`);
 }

@@ -1,0 +1,80 @@
+import { NebulaError } from "../../../common/errors/nebula-error.ts";
+import type { CommandContext } from "../command/context.ts";
+import type { Flag, SwitchFlag, TextFlag } from "../command/flags.ts";
+import { secretOf } from "../login/find-login.ts";
+
+/* What a user is to log in with. These are the new credentials: those that nebulactl itself logs in with come from elsewhere while one of these is given. */
+
+const PASSWORD: TextFlag = {
+  kind: "text",
+  name: "password",
+  short: "p",
+  placeholder: "PASSWORD",
+  help: "As in the original. Others see it in the list of processes: prefer --password-file or --password-stdin.",
+};
+const TOKEN: TextFlag = {
+  kind: "text",
+  name: "token",
+  short: "t",
+  placeholder: "TOKEN",
+  help: "As in the original. Others see it in the list of processes: prefer --token-file or --token-stdin.",
+};
+const PASSWORD_FILE: TextFlag = { kind: "text", name: "password-file", placeholder: "FILE", help: "A file that holds the user's password." };
+const TOKEN_FILE: TextFlag = { kind: "text", name: "token-file", placeholder: "FILE", help: "A file that holds the user's token." };
+const PASSWORD_STDIN: SwitchFlag = { kind: "switch", name: "password-stdin", help: "Reads the user's password from standard input." };
+const TOKEN_STDIN: SwitchFlag = { kind: "switch", name: "token-stdin", help: "Reads the user's token from standard input." };
+
+export const USER_SECRET_FLAGS: readonly Flag[] = [PASSWORD_FILE, PASSWORD_STDIN, TOKEN_FILE, TOKEN_STDIN, PASSWORD, TOKEN];
+
+export type UserSecrets = Readonly<{ password?: string; token?: string }>;
+
+type Input = Pick<CommandContext, "values" | "io" | "signal" | "login">;
+
+/** The credentials that the flags give. An empty text is none, as in the original. */
+export async function givenSecrets(input: Input): Promise<UserSecrets> {
+  const { values, io } = input;
+  if (values.on(PASSWORD_STDIN) && values.on(TOKEN_STDIN)) {
+    throw new NebulaError("invalid_argument", "--password-stdin and --token-stdin both read standard input: give one of them");
+  }
+  for (const flag of [PASSWORD, TOKEN]) {
+    if ((values.text(flag) ?? "") === "") continue;
+    io.err(
+      `warning: ps shows --${flag.name} while this runs, and the shell keeps it in its history: --${flag.name}-file and --${flag.name}-stdin do neither\n`,
+    );
+  }
+  const password = await oneOf(input, PASSWORD, PASSWORD_FILE, PASSWORD_STDIN);
+  const token = await oneOf(input, TOKEN, TOKEN_FILE, TOKEN_STDIN);
+  if (token !== undefined) await refuseOwnToken(token, input);
+  return { ...(password === undefined ? {} : { password }), ...(token === undefined ? {} : { token }) };
+}
+
+/** A password from the terminal, typed twice. Empty: none. */
+export async function typedPassword(user: string, ifEmpty: string, { io, signal }: Input): Promise<string | undefined> {
+  if (io.terminal === undefined) return undefined;
+  const password = await io.terminal.askSecret(`Password of ${user} (empty: ${ifEmpty}): `, signal);
+  if (password === "") return undefined;
+  const again = await io.terminal.askSecret("The same again: ", signal);
+  if (again === password) return password;
+  throw new NebulaError("invalid_argument", "the two passwords differ: nothing was changed");
+}
+
+async function oneOf(input: Input, flag: TextFlag, file: TextFlag, stdin: SwitchFlag): Promise<string | undefined> {
+  const { values } = input;
+  const given = [flag, file, stdin].filter((each) => values.has(each)).map(({ name }) => `--${name}`);
+  if (given.length > 1) throw new NebulaError("invalid_argument", `${given.join(" and ")} say the same: give one of them`);
+  const text = values.on(stdin) ? await fromStdin(input, stdin) : ((await secretOf(values, file)) ?? values.text(flag) ?? "");
+  return text === "" ? undefined : text;
+}
+
+async function fromStdin({ io, signal }: Input, { name }: SwitchFlag): Promise<string> {
+  const secret = (await io.readStdin(signal)).replace(/[\r\n]+$/, "");
+  if (secret === "") throw new NebulaError("invalid_argument", `--${name} was given, and standard input is empty`);
+  return secret;
+}
+
+/** --token-file logs in everywhere else: whoever means that here would give his own token away. */
+async function refuseOwnToken(token: string, { login }: Input): Promise<void> {
+  const { credentials } = await login();
+  if (credentials?.kind !== "token" || credentials.token !== token) return;
+  throw new NebulaError("invalid_argument", "the user's token is the one that you log in with: give another one, or none so that one is made");
+}

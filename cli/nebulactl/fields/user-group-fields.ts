@@ -1,0 +1,116 @@
+import { NebulaError } from "../../../common/errors/nebula-error.ts";
+import type { UserGroup } from "../../../gen/nebula/v1/user_group_pb.ts";
+import type { TextFlag } from "../command/flags.ts";
+import { type Field, textField, toggleField } from "./field.ts";
+import { parseList, parsePairs } from "./text-values.ts";
+
+type Permissions = Pick<UserGroup, "apps" | "cronJobs" | "deviceGroups">;
+
+/** What permissions are for: the field, and the flag that gives all of them. */
+type Subject = Readonly<{
+  field: "apps" | "cron_jobs" | "device_groups";
+  key: keyof Permissions;
+  /** The word for one of them in --grant. */
+  word: string;
+  flag: TextFlag;
+}>;
+
+const SUBJECTS: readonly Subject[] = [
+  { field: "apps", key: "apps", word: "app", flag: wholeFlag("apps", "a", "apps") },
+  { field: "cron_jobs", key: "cronJobs", word: "cron_job", flag: wholeFlag("cron-jobs", "c", "cron_jobs") },
+  { field: "device_groups", key: "deviceGroups", word: "device_group", flag: wholeFlag("device-groups", "d", "device_groups") },
+];
+
+const GRANT: TextFlag = {
+  kind: "text",
+  name: "grant",
+  placeholder: "KIND/NAME:ro|rw",
+  repeatable: true,
+  help: "One permission, as app/web:rw, cron_job/backup-*:ro or device_group/pos:ro; on update the others stay. Repeat it for more.",
+};
+const REVOKE: TextFlag = {
+  kind: "text",
+  name: "revoke",
+  placeholder: "KIND/NAME",
+  repeatable: true,
+  help: "On update: takes one permission away.",
+};
+
+const membersField = textField<UserGroup>(
+  "group_members",
+  {
+    name: "group-members",
+    aliases: ["members"],
+    short: "m",
+    placeholder: "A,B",
+    help: "The users that are in it; on update these replace all that are.",
+  },
+  (text, label) => ({ groupMembers: parseList(text, label) }),
+);
+const pruningField = toggleField<UserGroup>(
+  "pruning_allowed",
+  { name: "pruning-allowed", off: "pruning-not-allowed", help: "Members may prune the device_groups that they may read." },
+  (pruningAllowed) => ({ pruningAllowed }),
+);
+const adminField = toggleField<UserGroup>("admin", { name: "admin", off: "no-admin", help: "Members may do everything." }, (admin) => ({ admin }));
+
+/** Permissions: as a whole (`--apps web:rw,db:ro`), or one by one (`--grant`, `--revoke`), which leaves the others as they are. */
+const permissionsField: Field<UserGroup> = {
+  flags: [...SUBJECTS.map(({ flag }) => flag), GRANT, REVOKE],
+  read(values) {
+    const paths: string[] = [];
+    const value: Permissions = { apps: {}, cronJobs: {}, deviceGroups: {} };
+    for (const { field, key, flag } of SUBJECTS) {
+      const whole = values.text(flag);
+      if (whole === undefined) continue;
+      value[key] = parsePairs(whole, `--${flag.name}`);
+      paths.push(field);
+    }
+    for (const { subject, name, level } of [...values.all(GRANT).map(parseGrant), ...values.all(REVOKE).map(parseRevoke)]) {
+      if (level === undefined) delete value[subject.key][name];
+      else value[subject.key][name] = level;
+      if (!paths.includes(subject.field)) paths.push(`${subject.field}.${name}`);
+    }
+    return paths.length === 0 ? undefined : { paths, value };
+  },
+};
+
+/** What can be given for a user_group. */
+export const userGroupFieldsOfUpdate: readonly Field<UserGroup>[] = [membersField, permissionsField, pruningField, adminField];
+
+/** Where every permission that is wanted has to be given, there is nothing to take away. */
+export const userGroupFieldsOfCreate: readonly Field<UserGroup>[] = userGroupFieldsOfUpdate.map((field) => ({
+  ...field,
+  flags: field.flags.filter((flag) => flag !== REVOKE),
+}));
+
+function wholeFlag(name: string, short: string, what: string): TextFlag {
+  const help = `Permissions on ${what}: by name, by the beginning of names and *, or * for all; on update these replace all that are.`;
+  return { kind: "text", name, short, placeholder: "A:rw,B-*:ro", help };
+}
+
+/** `level` undefined: it is taken away. */
+type Grant = Readonly<{ subject: Subject; name: string; level: string | undefined }>;
+
+function parseGrant(text: string): Grant {
+  const at = text.lastIndexOf(":");
+  const level = text.slice(at + 1);
+  if (at < 0 || (level !== "ro" && level !== "rw")) {
+    throw new NebulaError("invalid_argument", `--grant wants KIND/NAME:ro or KIND/NAME:rw, as app/web:rw, not "${text}"`);
+  }
+  return { ...parseSubject(text.slice(0, at), "--grant"), level };
+}
+
+function parseRevoke(text: string): Grant {
+  return { ...parseSubject(text, "--revoke"), level: undefined };
+}
+
+function parseSubject(text: string, label: string): Omit<Grant, "level"> {
+  const [word = "", ...rest] = text.split("/");
+  const name = rest.join("/");
+  const subject = SUBJECTS.find((known) => [known.word, known.field].includes(word.replaceAll("-", "_")));
+  if (subject === undefined || name === "") {
+    throw new NebulaError("invalid_argument", `${label} wants app/NAME, cron_job/NAME or device_group/NAME, not "${text}"`);
+  }
+  return { subject, name };
+}

@@ -1,0 +1,48 @@
+import type { UserGroup } from "../../../gen/nebula/v1/user_group_pb.ts";
+import type { Noun } from "../command/command.ts";
+import type { TextFlag } from "../command/flags.ts";
+import { userGroupKind } from "../entities/kind.ts";
+import { userGroupFieldsOfCreate, userGroupFieldsOfUpdate } from "../fields/user-group-fields.ts";
+import { entityNoun } from "./entity-noun.ts";
+
+const USER_GROUP: TextFlag = { kind: "text", name: "user-group", short: "g", placeholder: "USER_GROUP", help: "The user_group's name." };
+
+/** User_groups: what users may do. */
+export const userGroups: Noun = entityNoun<UserGroup>({
+  kind: userGroupKind,
+  name: "user-groups",
+  aliases: ["user-group"],
+  summary: "Manages user_groups: what users may do.",
+  nameFlag: USER_GROUP,
+  requiredAtCreate: [],
+  redeploys: false,
+  fieldsOfCreate: userGroupFieldsOfCreate,
+  fieldsOfUpdate: userGroupFieldsOfUpdate,
+  header: ["USER_GROUP", "REVISION", "MEMBERS", "APPS", "CRON_JOBS", "DEVICE_GROUPS", "PRUNING", "ADMIN"],
+  row: (group) => [
+    group.name,
+    String(group.revision),
+    group.groupMembers.join(","),
+    permissionsText(group.apps),
+    permissionsText(group.cronJobs),
+    permissionsText(group.deviceGroups),
+    group.pruningAllowed ? "yes" : "no",
+    group.admin ? "yes" : "no",
+  ],
+  examples: {
+    create: [
+      "nebulactl user-groups create ops --group_members ann,bob --apps 'shop-*:rw,db:ro' --device_groups pos:ro --pruning_allowed",
+      "nebulactl user_groups create --user_group root --group_members ann --admin",
+    ],
+    update: ["nebulactl user-groups update ops --grant app/web:rw --revoke app/db", "nebulactl user_groups update ops --group_members ann,bob,cyd"],
+  },
+  moreVerbs: [],
+});
+
+/** `db:ro,shop-*:rw`: as --apps takes them. */
+function permissionsText(permissions: Readonly<Record<string, string>>): string {
+  return Object.entries(permissions)
+    .map(([name, level]) => `${name}:${level}`)
+    .sort()
+    .join(",");
+}
