@@ -4,6 +4,8 @@ import type { EntityKey } from "../../common/storage/config-store.ts";
 import { type SharedClaim, sharedClaimWarning, sharedPortClaims } from "../../common/validation/port-claims.ts";
 import { listed } from "../../common/validation/sentence.ts";
 import { type Config, ConfigSchema } from "../../gen/nebula/v1/config_pb.ts";
+import { readableBy } from "../access/visible-pages.ts";
+import type { Principal } from "../rpc/call-context.ts";
 import { composeConfig } from "../watch/compose-config.ts";
 import { configSizeWarning } from "../watch/config-size.ts";
 import type { EntityDeps } from "./write-entity.ts";
@@ -25,11 +27,12 @@ export function warningsOfGroup(deps: Deps, name: string): Promise<string[]> {
   });
 }
 
-/** What a change of an app or a cron_job leads to in the groups that name it. */
-export function warningsOfMember(deps: Deps, member: Member): Promise<string[]> {
+/** What a change of an app or a cron_job leads to in the groups that name it, as far as the caller may read them. */
+export function warningsOfMember(deps: Deps, member: Member, caller: Principal): Promise<string[]> {
   return readWarnings(deps, async () => {
     const warnings: string[] = [];
-    for (const group of (await deps.configStore.groupsNaming(member.kind, member.name)).slice(0, GROUPS_LOOKED_AT)) {
+    const { visible } = await groupsNaming(deps, member, caller);
+    for (const group of visible.slice(0, GROUPS_LOOKED_AT)) {
       const composed = await composeConfig(deps.configStore, group);
       if (composed.kind !== "config") continue;
       const concerns = ({ holder, other }: SharedClaim) => holder === member.name || other === member.name;
@@ -39,15 +42,26 @@ export function warningsOfMember(deps: Deps, member: Member): Promise<string[]> 
   });
 }
 
-/** Which groups still name what was just deleted. */
-export function warningsOfDelete(deps: Deps, { kind, name }: Member): Promise<string[]> {
+/** Which groups still name what was just deleted; of those that the caller may not read, how many. */
+export function warningsOfDelete(deps: Deps, member: Member, caller: Principal): Promise<string[]> {
   return readWarnings(deps, async () => {
-    const groups = await deps.configStore.groupsNaming(kind, name);
-    if (groups.length === 0) return [];
-    return [
-      `${kind} ${name} is still named by ${groups.length} device_group${groups.length === 1 ? "" : "s"}: ${listed(groups)}; their devices remove its containers`,
-    ];
+    const { visible, count } = await groupsNaming(deps, member, caller);
+    if (count === 0) return [];
+    const names = visible.length === 0 ? "" : `: ${listed(visible)}`;
+    const hidden = visible.length === count || visible.length === 0 ? "" : ` and ${count - visible.length} that you may not read`;
+    const still = `${member.kind} ${member.name} is still named by ${count} device_group${count === 1 ? "" : "s"}`;
+    return [`${still}${names}${hidden}; their devices remove its containers`];
   });
+}
+
+async function groupsNaming(
+  { configStore }: Deps,
+  { kind, name }: Member,
+  caller: Principal,
+): Promise<{ visible: readonly string[]; count: number }> {
+  const groups = await configStore.groupsNaming(kind, name);
+  const isVisible = readableBy<string>(caller, "device_group", (group) => group);
+  return { visible: isVisible === undefined ? groups : groups.filter(isVisible), count: groups.length };
 }
 
 async function readWarnings({ log }: Deps, read: () => Promise<string[]>): Promise<string[]> {

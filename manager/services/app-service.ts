@@ -5,17 +5,20 @@ import { actOnEntity, createEntity, deleteEntity, getEntity, listEntities, updat
 import { APP } from "../entities/entity-type.ts";
 import { warningsOfDelete, warningsOfMember } from "../entities/group-warnings.ts";
 import { type EntityDeps, EntityWriter } from "../entities/write-entity.ts";
-import type { ServiceHandlers } from "../rpc/call-context.ts";
+import type { CallContext, ServiceHandlers } from "../rpc/call-context.ts";
 
 /** AppService: apps, and their start, stop and restart. */
 export function createAppServiceHandlers(deps: EntityDeps): ServiceHandlers<typeof AppService> {
   const writer = new EntityWriter(APP, deps);
-  const warningsOf = async (app: App) => [...appWarnings(app), ...(await warningsOfMember(deps, { kind: "app", name: app.name }))];
+  const warningsOf = async (app: App, { principal }: CallContext) => [
+    ...appWarnings(app),
+    ...(await warningsOfMember(deps, { kind: "app", name: app.name }, principal)),
+  ];
 
   return {
     async createApp({ app: given, minRevision }, context) {
       const { entity: app } = await createEntity(writer, { given, minRevision }, context);
-      return { app, warnings: await warningsOf(app) };
+      return { app, warnings: await warningsOf(app, context) };
     },
 
     async getApp({ name }) {
@@ -30,12 +33,12 @@ export function createAppServiceHandlers(deps: EntityDeps): ServiceHandlers<type
 
     async updateApp({ app: given, updateFields, ifRevision, redeploy, minRevision }, context) {
       const { entity: app } = await updateEntity(writer, { given, updateFields, ifRevision, redeploy, minRevision, redeployed: makeAnew }, context);
-      return { app, warnings: await warningsOf(app) };
+      return { app, warnings: await warningsOf(app, context) };
     },
 
     async deleteApp(request, context) {
       const { entity: app } = await deleteEntity(writer, request, context);
-      return { revision: app.revision, warnings: await warningsOfDelete(deps, { kind: "app", name: app.name }) };
+      return { revision: app.revision, warnings: await warningsOfDelete(deps, { kind: "app", name: app.name }, context.principal) };
     },
 
     async startApp({ name, ifRevision }, context) {

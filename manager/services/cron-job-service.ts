@@ -3,17 +3,17 @@ import { createEntity, deleteEntity, getEntity, listEntities, updateEntity } fro
 import { CRON_JOB } from "../entities/entity-type.ts";
 import { warningsOfDelete, warningsOfMember } from "../entities/group-warnings.ts";
 import { type EntityDeps, EntityWriter } from "../entities/write-entity.ts";
-import type { ServiceHandlers } from "../rpc/call-context.ts";
+import type { CallContext, ServiceHandlers } from "../rpc/call-context.ts";
 
 /** CronJobService: what devices run on a schedule. */
 export function createCronJobServiceHandlers(deps: EntityDeps): ServiceHandlers<typeof CronJobService> {
   const writer = new EntityWriter(CRON_JOB, deps);
-  const warningsOf = ({ name }: CronJob) => warningsOfMember(deps, { kind: "cron_job", name });
+  const warningsOf = ({ name }: CronJob, { principal }: CallContext) => warningsOfMember(deps, { kind: "cron_job", name }, principal);
 
   return {
     async createCronJob({ cronJob: given, minRevision }, context) {
       const { entity: cronJob } = await createEntity(writer, { given, minRevision }, context);
-      return { cronJob, warnings: await warningsOf(cronJob) };
+      return { cronJob, warnings: await warningsOf(cronJob, context) };
     },
 
     async getCronJob({ name }) {
@@ -28,12 +28,12 @@ export function createCronJobServiceHandlers(deps: EntityDeps): ServiceHandlers<
 
     async updateCronJob({ cronJob: given, updateFields, ifRevision, redeploy, minRevision }, context) {
       const { entity: cronJob } = await updateEntity(writer, { given, updateFields, ifRevision, redeploy, minRevision }, context);
-      return { cronJob, warnings: await warningsOf(cronJob) };
+      return { cronJob, warnings: await warningsOf(cronJob, context) };
     },
 
     async deleteCronJob(request, context) {
       const { entity: cronJob } = await deleteEntity(writer, request, context);
-      return { revision: cronJob.revision, warnings: await warningsOfDelete(deps, { kind: "cron_job", name: cronJob.name }) };
+      return { revision: cronJob.revision, warnings: await warningsOfDelete(deps, { kind: "cron_job", name: cronJob.name }, context.principal) };
     },
   };
 }

@@ -27,6 +27,7 @@ async function start() {
     deviceGroups: { "shop-*": "ro", "shop-2": "rw" },
     pruningAllowed: false,
   });
+  await putTestUser(accessStore, "developer", { token: "token-of-a-developer", apps: { web: "rw" }, deviceGroups: { "shop-1": "ro" } });
   for (const name of ["web", "secret-app"]) {
     await channel.unary(AppService.method.createApp, { app: { name, dockerImage: "nginx:1" } }, asAdmin);
   }
@@ -82,6 +83,21 @@ describe("what a user is shown", () => {
       await assert.rejects(rig.channel.unary(DeviceService.method.getDevice, { deviceId }, asUser), unknown);
       await assert.rejects(rig.channel.unary(DeviceService.method.deleteDevice, { deviceId }, asUser), unknown);
     }
+  });
+
+  it("is warned of the groups that it may read, and told of the others only how many", async () => {
+    await using rig = await start();
+    for (const name of ["offices", "shop-1"]) {
+      await rig.channel.unary(DeviceGroupService.method.updateDeviceGroup, { deviceGroup: { name, apps: ["web"] }, updateFields: ["apps"] }, asAdmin);
+    }
+    const { warnings } = await rig.channel.unary(
+      AppService.method.deleteApp,
+      { name: "web" },
+      { headers: { authorization: "Bearer token-of-a-developer" } },
+    );
+    assert.deepEqual(warnings, [
+      "app web is still named by 2 device_groups: shop-1 and 1 that you may not read; their devices remove its containers",
+    ]);
   });
 
   it("may be forgotten, and pruned, where the user may change it", async () => {
