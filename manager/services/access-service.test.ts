@@ -23,6 +23,7 @@ import {
 import { UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
 import { ADMIN_RIGHTS, rightsOf } from "../access/rights.ts";
 import type { CallContext, Changed, Principal } from "../rpc/call-context.ts";
+import { TEST_PAGES } from "../testing/test-access.ts";
 import { createAccessServiceHandlers } from "./access-service.ts";
 
 const ADMIN: Principal = { kind: "user", name: "root", rights: ADMIN_RIGHTS };
@@ -56,6 +57,7 @@ async function start() {
         published.push(event);
       },
     },
+    visiblePages: TEST_PAGES,
     clock,
     log: silentLog,
   });

@@ -11,10 +11,11 @@ import { enrolmentIdViolations, tokenHashViolations, validateEnrolment, validate
 import { pageOf } from "../../common/validation/page.ts";
 import { deviceIdViolations } from "../../common/validation/report.ts";
 import type { AccessService } from "../../gen/nebula/v1/access_pb.ts";
+import { groupKey } from "../access/group-key.ts";
 import { permit } from "../access/permit.ts";
+import { changeableBy, type VisiblePages } from "../access/visible-pages.ts";
 import { nameOf, type Principal, type ServiceHandlers, type UnaryHandler } from "../rpc/call-context.ts";
 import { enrolledGroup } from "./enrolled-group.ts";
-import { groupKey, mayChangeGroup, writablePage } from "./writable-page.ts";
 
 const DEFAULT_EXPIRY_SECONDS = 86_400;
 
@@ -22,6 +23,7 @@ export type AccessServiceParts = Readonly<{
   accessStore: AccessStore;
   configStore: Pick<ConfigStore, "get">;
   changeFeed: Pick<ChangeFeed, "publish">;
+  visiblePages: VisiblePages;
   clock: Clock;
   log: Log;
   /** Answers Check; without it Check is answered `unimplemented`. */
@@ -32,7 +34,7 @@ type Handlers = ServiceHandlers<typeof AccessService>;
 
 /** AccessService: enrolment tokens, and the tokens of devices. Whatever ends is announced after it is stored, so that open watches end with it. */
 export function createAccessServiceHandlers(parts: AccessServiceParts): Omit<Handlers, "check"> & Partial<Pick<Handlers, "check">> {
-  const { accessStore, configStore, changeFeed, clock, log, check } = parts;
+  const { accessStore, configStore, changeFeed, visiblePages, clock, log, check } = parts;
   const ended = (subject: string) => changeFeed.publish({ kind: "access", subject });
 
   return {
@@ -64,14 +66,14 @@ export function createAccessServiceHandlers(parts: AccessServiceParts): Omit<Han
       const page = pageOf(request);
       const group = groupOf(request.deviceGroup, principal);
       const nowMs = clock.now();
-      const { items, next } = await writablePage(principal, (part) => accessStore.listEnrolments({ ...group, nowMs }, part), page);
+      const { items, next } = await visiblePages((part) => accessStore.listEnrolments({ ...group, nowMs }, part), page, changeable(principal));
       return { enrolmentTokens: items.map(enrolmentMessage), nextPageToken: next ?? "" };
     },
 
     async revokeEnrolmentToken({ id }, { principal, requestId, changed }) {
       refuse(enrolmentIdViolations(id, "id"));
       const enrolment = await accessStore.enrolment(id);
-      const isSeen = enrolment !== undefined && mayChangeGroup(principal, enrolment.deviceGroup);
+      const isSeen = enrolment !== undefined && (changeable(principal)?.(enrolment) ?? true);
       if (!isSeen || !(await accessStore.revokeEnrolment(id)))
         throw unknown("enrolment token", id, "the list of enrolment tokens has those that are valid");
       changed({ kind: "enrolment_token", name: id, detail: "revoked" });
@@ -113,14 +115,14 @@ export function createAccessServiceHandlers(parts: AccessServiceParts): Omit<Han
     async listDeviceTokens(request, { principal }) {
       const page = pageOf(request);
       const group = groupOf(request.deviceGroup, principal);
-      const { items, next } = await writablePage(principal, (part) => accessStore.listDeviceTokens(group, part), page);
+      const { items, next } = await visiblePages((part) => accessStore.listDeviceTokens(group, part), page, changeable(principal));
       return { deviceTokens: items.map(deviceMessage), nextPageToken: next ?? "" };
     },
 
     async revokeDeviceToken({ deviceId }, { principal, requestId, changed }) {
       refuse(deviceIdViolations(deviceId, "device_id"));
       const device = await accessStore.deviceToken(deviceId);
-      const isSeen = device !== undefined && mayChangeGroup(principal, device.deviceGroup);
+      const isSeen = device !== undefined && (changeable(principal)?.(device) ?? true);
       if (!isSeen || !(await accessStore.revokeDeviceToken(deviceId))) {
         throw unknown("token of a device", deviceId, "the list of device tokens has the devices that have one");
       }
@@ -145,6 +147,11 @@ function groupOf(deviceGroup: string, principal: Principal): { deviceGroup?: str
   if (deviceGroup === "") return {};
   permit(principal, { kind: "write", entity: groupKey(deviceGroup) }, false);
   return { deviceGroup };
+}
+
+/** Who may change a device_group sees and ends the tokens that lead into it. */
+function changeable(principal: Principal): ((token: Readonly<{ deviceGroup: string }>) => boolean) | undefined {
+  return changeableBy(principal, ({ deviceGroup }) => deviceGroup);
 }
 
 function hex(hash: Uint8Array): string {

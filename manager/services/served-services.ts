@@ -94,6 +94,7 @@ export function createServedServices({
         accessStore: drivers.accessStore,
         configStore,
         changeFeed,
+        visiblePages,
         clock,
         log,
         check: createAccessCheck(authenticate, rpc.audit),
