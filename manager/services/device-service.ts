@@ -36,7 +36,7 @@ export function createDeviceServiceHandlers({ reportStore, visiblePages, log }: 
       const violations = [...validatePage(request), ...validateStatusFilter(request)];
       if (violations.length > 0) throw invalidArgument(violations);
       const { deviceGroup, state } = request;
-      if (deviceGroup !== "") permit(principal, { kind: "read", entity: { kind: "device_group", name: deviceGroup } }, false);
+      if (deviceGroup !== "") permit(principal, { kind: "read", entity: groupKey(deviceGroup) }, false);
       const filter = { ...(deviceGroup === "" ? {} : { deviceGroup }), ...(state === TargetState.UNSPECIFIED ? {} : { state }) };
       const { items, next } = await visiblePages((part) => reportStore.listDevices(filter, part), pageOf(request), readableDevices(principal));
       return { devices: [...items], nextPageToken: next ?? "" };
@@ -45,7 +45,7 @@ export function createDeviceServiceHandlers({ reportStore, visiblePages, log }: 
     async deleteDevice({ deviceId }, { principal, requestId, changed }) {
       checkDeviceId(deviceId);
       const { deviceGroup } = await visibleDevice(deviceId, principal);
-      permit(principal, { kind: "write", entity: { kind: "device_group", name: deviceGroup } }, false);
+      permit(principal, { kind: "write", entity: groupKey(deviceGroup) }, false);
       if (!(await reportStore.deleteDevice(deviceId))) throw unknownDevice(deviceId);
       changed({ kind: "device", name: deviceId, detail: "its newest status was forgotten" });
       log.info({ deviceId, by: nameOf(principal), requestId }, "device forgotten");
