@@ -122,6 +122,31 @@ export function describeAccessInvariants(storeOf: () => AccessStore): void {
     );
   }).timeout(60_000);
 
+  it("renews the stamp at a change of a user or user_group, and at what ends a token; at nothing else (A1)", async () => {
+    const store = storeOf();
+    const renewed = async (call: () => Promise<unknown>) => {
+      const before = await store.stamp();
+      await call();
+      return (await store.stamp()) !== before;
+    };
+    const [d1, next, other] = [device("d1"), hashOf("next"), hashOf("other")];
+    assert.equal(await renewed(() => store.writeUser(userWrite("ann", 0n))), true);
+    assert.equal(await renewed(() => store.writeUser(userWrite("ann", 0n))), false, "a write that was refused");
+    assert.equal(await renewed(() => store.writeUserGroup(groupWrite("staff", 0n))), true);
+    assert.equal(await renewed(() => store.rehashPassword("ann", userWrite("ann", 0n).passwordHash, "$argon2id$new")), false);
+    assert.equal(await renewed(() => store.createEnrolment(enrolment("e1", { usesLeft: 5 }))), false);
+    assert.equal(await renewed(() => store.enrol(d1)), false);
+    assert.equal(await renewed(() => store.announceNext(d1.tokenHash, next)), false);
+    assert.equal(await renewed(() => store.announceNext(d1.tokenHash, next)), false);
+    assert.equal(await renewed(() => store.announceNext(d1.tokenHash, other)), true, "the one announced before has ended");
+    assert.equal(await renewed(() => store.promoteNext(other, NOW_MS)), true);
+    assert.equal(await renewed(() => store.promoteNext(other, NOW_MS)), false);
+    assert.equal(await renewed(() => store.revokeDeviceToken("d1")), true);
+    assert.equal(await renewed(() => store.revokeDeviceToken("d1")), false);
+    assert.equal(await renewed(() => store.revokeEnrolment("e1")), true);
+    assert.equal(await renewed(() => store.revokeEnrolment("e1")), false);
+  });
+
   it("never has a stamp twice (A1)", async () => {
     const store = storeOf();
     const stamps = new Set([await store.stamp()]);

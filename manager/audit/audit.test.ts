@@ -62,6 +62,36 @@ describe("the audit log", () => {
     assert.deepEqual([updated?.from, updated?.requestId, updated?.repeats], ["127.0.0.1", "mine", 0]);
   });
 
+  it("has the entry before the caller has the answer, of a refusal too", async () => {
+    const storing = { wait: Promise.resolve(), begun: 0 };
+    const { call, refused } = await start({
+      wrapDrivers: (drivers) => ({
+        ...drivers,
+        accessStore: Object.assign(Object.create(drivers.accessStore), {
+          async appendAudit(entries: readonly AuditEntry[]) {
+            storing.begun++;
+            await storing.wait;
+            return drivers.accessStore.appendAudit(entries);
+          },
+        }),
+      }),
+    });
+    for (const make of [() => call(createApp, { app: { name: "web", dockerImage: "nginx:1" } }), () => refused(stopApp, { name: "nope" })]) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const before = storing.begun;
+      storing.wait = promise;
+      let answered = false;
+      const calling = make().then(() => {
+        answered = true;
+      });
+      await eventually(() => storing.begun > before);
+      await call(getApp, { name: "web" }); // a call that was made later is answered meanwhile
+      assert.equal(answered, false);
+      resolve();
+      await calling;
+    }
+  });
+
   it("has an entry of every change that was refused, without the values that it held", async () => {
     const { rig, refused, lines } = await start();
     await refused(stopApp, { name: "web" });
@@ -182,6 +212,22 @@ describe("the audit log", () => {
       [0, 4, 0, 2],
     );
     assert.equal(clock.sleeping, 0);
+  });
+
+  it("names an address without its port, whatever its family and whoever says it", async () => {
+    const { audit, entries } = keepAudit();
+    const unauthenticated = new NebulaError("unauthenticated", "no");
+    for (const peer of ["192.0.2.1:5", "::ffff:192.0.2.2:5", "2001:db8::1:4444"]) {
+      await audit.begin(getApp, { peer, requestId: "r" }).ended(unauthenticated);
+    }
+    const forwarded = audit.begin(getApp, { peer: "192.0.2.3:5", requestId: "r" });
+    forwarded.seen({ peer: "2001:db8::2:4444", viaPart: true });
+    await forwarded.ended(unauthenticated);
+    await audit[Symbol.asyncDispose]();
+    assert.deepEqual(
+      entries.map(({ from }) => from),
+      ["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2:4444"],
+    );
   });
 
   it("lets no flood without a login hide what a known caller was refused", async () => {
