@@ -23,7 +23,7 @@ export type DeviceLoginOptions = Readonly<{
   enrollToken: string | undefined;
   /** The device_group that the settings name; undefined: the one that the enrolment token leads to. */
   deviceGroup: string | undefined;
-  /** How long a token is in use, milliseconds; 0: for ever. */
+  /** How long a token is in use at most, milliseconds; 0: for ever. */
   rotationMs: number;
   /** Makes a secret of 256 random bits. */
   newSecret: () => string;
@@ -51,6 +51,8 @@ export class DeviceLogin {
   #isUnclear: boolean;
   /** L4: the server does not know the confirmed token. */
   #isRevoked = false;
+  /** Devices that came in together do not rotate together: spread over the last tenth of the time. */
+  readonly #rotationMs: number;
   #failures = 0;
   #logged: string | undefined;
   #changed = Promise.withResolvers<void>();
@@ -60,6 +62,7 @@ export class DeviceLogin {
   constructor(options: DeviceLoginOptions) {
     this.#options = options;
     this.#alarm = new Alarm(options.clock);
+    this.#rotationMs = options.rotationMs * (0.9 + (options.random ?? Math.random)() / 10);
     this.#kept = options.kept ?? { deviceId: options.deviceId, confirmed: undefined, pending: undefined };
     this.#isUnclear = this.#kept.pending?.kind === "rotating";
     this.#group.promise.catch(() => {}); // whoever waits is told
@@ -133,7 +136,6 @@ export class DeviceLogin {
   /** One thing that is to be done; answers how long to wait after it. */
   async #round(signal: AbortSignal): Promise<number> {
     const { confirmed, pending } = this.#kept;
-    const { clock, rotationMs } = this.#options;
     if (pending?.kind === "enrolling") return this.#tried("the device can't be enrolled", signal, () => this.#enrol(pending.secret, signal));
     if (this.#isRevoked && this.#options.enrollToken === undefined && confirmed !== undefined) {
       return this.#tried("the device has no token that the server knows", signal, () => this.#askAgain(confirmed, signal));
@@ -142,10 +144,10 @@ export class DeviceLogin {
     if (pending?.kind === "rotating") {
       return this.#tried("the device's token can't be rotated", signal, () => this.#rotate(confirmed, pending.secret, signal));
     }
-    if (rotationMs === 0) return DAY_MS;
-    const age = clock.now() - confirmed.since;
-    if (age >= rotationMs || age < -DAY_MS) return this.#begin("rotating"); // it dates from a time when the clock was wrong
-    return Math.min(rotationMs - age, DAY_MS); // not longer: the clock may be set meanwhile
+    if (this.#rotationMs === 0) return DAY_MS;
+    const age = this.#options.clock.now() - confirmed.since;
+    if (age >= this.#rotationMs || age < -DAY_MS) return this.#begin("rotating"); // it dates from a time when the clock was wrong
+    return Math.min(this.#rotationMs - age, DAY_MS); // not longer: the clock may be set meanwhile
   }
 
   /** L1: nothing is begun that is not on the disk. */
