@@ -27,6 +27,7 @@ export function checkSettings(settings: Settings, command: Command, given: { use
   if (command === "reporter" && settings.bus === "memory:") {
     refuse("NEBULA_BUS", "memory: is within one process, in which no manager is: give kafka://host:9092/nebula-reports, or start nebula server");
   }
+  violations.push(...tlsViolations(settings, command));
   if (!settings.authEnabled && !settings.insecureNoAuth) {
     for (const { variable, address } of listeners(settings, command)) {
       if (!isLoopback(address.host)) {
@@ -40,8 +41,36 @@ export function checkSettings(settings: Settings, command: Command, given: { use
   return violations;
 }
 
+/** What is wrong with the files of TLS as they are named; what is in them is looked at when they are read. */
+function tlsViolations({ tls, managers }: Settings, command: Command): Violation[] {
+  const violations: Violation[] = [];
+  const pair = (cert: string | undefined, key: string | undefined, name: string) => {
+    if (cert !== undefined && key === undefined) violations.push({ field: `${name}_KEY`, description: `is needed beside ${name}_CERT` });
+    if (cert === undefined && key !== undefined) violations.push({ field: `${name}_CERT`, description: `is needed beside ${name}_KEY` });
+  };
+  pair(tls.cert, tls.key, "NEBULA_TLS");
+  pair(tls.clientCert, tls.clientKey, "NEBULA_TLS_CLIENT");
+  if (tls.clientAuth !== "off" && tls.clientCa === undefined) {
+    violations.push({
+      field: "NEBULA_TLS_CLIENT_CA",
+      description: `is needed for NEBULA_TLS_CLIENT_AUTH ${tls.clientAuth}: give the authorities of the clients' certificates`,
+    });
+  }
+  if (tls.clientAuth !== "off" && tls.cert === undefined) {
+    violations.push({ field: "NEBULA_TLS_CERT", description: "is needed where clients are to show certificates: without it there is no TLS" });
+  }
+  if (command === "server" && tls.clientAuth === "required" && managers.length === 0 && tls.clientCert === undefined) {
+    violations.push({
+      field: "NEBULA_TLS_CLIENT_CERT",
+      description: "is needed, with NEBULA_TLS_CLIENT_KEY: this server's own gateway shows it to the manager, as every client has to",
+    });
+  }
+  return violations;
+}
+
 /** What is allowed but worth a line at the start. */
 export function settingsWarnings(settings: Settings, command: Command): string[] {
+  if (settings.tls.cert !== undefined) return [];
   const open = listeners(settings, command).filter(({ address }) => !isLoopback(address.host));
   if (open.length === 0) return [];
   const where = open.map(({ variable, address }) => `${variable} ${formatAddress(address)}`).join(" and ");

@@ -257,3 +257,36 @@ describe("the table of settings", () => {
     assert.ok(usedBy(SETTINGS.cacheTime, "server"));
   });
 });
+
+describe("settings of TLS", () => {
+  const server = { NEBULA_TLS_CERT: "server.pem", NEBULA_TLS_KEY: "server.key" };
+  const clients = { NEBULA_TLS_CLIENT_CA: "clients.pem", NEBULA_TLS_CLIENT_CERT: "own.pem", NEBULA_TLS_CLIENT_KEY: "own.key" };
+
+  it("are off by default, and want client certificates where their authorities are given", () => {
+    assert.equal(resolve().settings.tls.clientAuth, "off");
+    assert.equal(resolve({ env: server }).settings.tls.clientAuth, "off");
+    assert.equal(resolve({ env: { ...server, ...clients } }).settings.tls.clientAuth, "required");
+    assert.equal(resolve({ env: { ...server, ...clients, NEBULA_TLS_CLIENT_AUTH: "optional" } }).settings.tls.clientAuth, "optional");
+  });
+
+  it("name what is missing beside what is given", () => {
+    assert.deepEqual(fields(refusal({ env: { NEBULA_TLS_CERT: "a" } })), ["NEBULA_TLS_KEY"]);
+    assert.deepEqual(fields(refusal({ env: { NEBULA_TLS_KEY: "a" } })), ["NEBULA_TLS_CERT"]);
+    assert.deepEqual(fields(refusal({ env: { ...server, NEBULA_TLS_CLIENT_AUTH: "optional" } })), ["NEBULA_TLS_CLIENT_CA"]);
+    assert.deepEqual(fields(refusal({ command: "manager", env: { NEBULA_TLS_CLIENT_CA: "a" } })), ["NEBULA_TLS_CERT"]);
+    const workerEnv = { NEBULA_DEVICE_GROUP: "pos", NEBULA_TLS_CLIENT_CERT: "a" };
+    assert.deepEqual(fields(refusal({ command: "worker", env: workerEnv })), ["NEBULA_TLS_CLIENT_KEY"]);
+  });
+
+  it("want a certificate of the gateway that dials a manager of its own process", () => {
+    const env = { ...server, NEBULA_TLS_CLIENT_CA: "clients.pem" };
+    assert.deepEqual(fields(refusal({ env })), ["NEBULA_TLS_CLIENT_CERT"]);
+    assert.deepEqual(resolve({ command: "manager", env }).settings.tls.clientCa, "clients.pem");
+  });
+
+  it("leave no warning of clear text where there is none", () => {
+    const env = { NEBULA_GRPC_LISTEN: "0.0.0.0:50051" };
+    assert.match(resolve({ env }).warnings.join(), /clear text/);
+    assert.deepEqual(resolve({ env: { ...env, ...server } }).warnings, []);
+  });
+});

@@ -50,6 +50,7 @@ function readAll(reader: SettingReader, command: Command): { settings: Settings;
   const read = <Name extends keyof typeof SETTINGS>(name: Name) => reader.read<(typeof SETTINGS)[Name]["fallback"]>(SETTINGS[name]).value;
   const metrics = reader.read(SETTINGS.metricsListen);
   const [user, password, token, store] = [read("user"), read("password"), read("token"), read("store")];
+  const clientCa = read("tlsClientCa");
   const metricsOn = metrics.value !== undefined && (metrics.given || command !== "worker");
   const settings: Settings = {
     httpListen: read("httpListen"),
@@ -85,6 +86,17 @@ function readAll(reader: SettingReader, command: Command): { settings: Settings;
     enrollToken: read("enrollToken"),
     tokenRotationMs: read("tokenRotation"),
     workerDataDir: read("workerData"),
+    tls: {
+      cert: read("tlsCert"),
+      key: read("tlsKey"),
+      clientCa,
+      clientAuth: read("tlsClientAuth") ?? (clientCa === undefined ? "off" : "required"),
+      ca: read("tlsCa"),
+      clientCert: read("tlsClientCert"),
+      clientKey: read("tlsClientKey"),
+    },
+    grpcConnections: { inAll: read("grpcConnections"), perAddress: read("grpcConnectionsPerAddress") },
+    httpConnections: { inAll: read("httpConnections"), perAddress: read("httpConnectionsPerAddress") },
     logLevel: read("logLevel"),
   };
   return { settings, given: { user: user !== undefined, password: password !== undefined } };

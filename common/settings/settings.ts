@@ -40,8 +40,26 @@ export type Settings = Readonly<{
   /** How long a device's token is in use; 0: for ever. */
   tokenRotationMs: number;
   workerDataDir: string;
+  tls: TlsSettings;
+  grpcConnections: ConnectionLimits;
+  httpConnections: ConnectionLimits;
   logLevel: "debug" | "info" | "warn" | "error";
 }>;
+
+/** Files, all PEM; undefined: not given. */
+export type TlsSettings = Readonly<{
+  cert: string | undefined;
+  key: string | undefined;
+  clientCa: string | undefined;
+  clientAuth: "off" | "optional" | "required";
+  /** What a client trusts, and what it shows. */
+  ca: string | undefined;
+  clientCert: string | undefined;
+  clientKey: string | undefined;
+}>;
+
+/** How many connections a listener has open at once. */
+export type ConnectionLimits = Readonly<{ inAll: number; perAddress: number }>;
 
 export type ListenAddress = Readonly<{ host: string; port: number }>;
 
