@@ -14,6 +14,7 @@ import { configOf } from "../common/config/merge-config.ts";
 import { NebulaError } from "../common/errors/nebula-error.ts";
 import type { Log } from "../common/log/log.ts";
 import type { Settings } from "../common/settings/settings.ts";
+import { ReloadedClientTls } from "../common/tls/client-tls.ts";
 import type { Report } from "../gen/nebula/v1/report_pb.ts";
 import { ConfigKeeper } from "./config-keeper.ts";
 import { decideDeviceId } from "./device-id.ts";
@@ -55,7 +56,8 @@ export type WorkerSettings = Pick<
   | "keepImages"
   | "maxRestartWaitMs"
   | "workerDataDir"
->;
+> &
+  Partial<Pick<Settings, "tls">>;
 
 export type WorkerOptions = Readonly<{
   settings: WorkerSettings;
@@ -83,7 +85,7 @@ export interface RunningWorker extends AsyncDisposable {
 
 /**
  * Starts a worker. Rejects with `invalid_argument` when nothing says which device_group it belongs to, or for an engine of an unknown kind, and with
- * `failed_precondition` when its token is bound to another device_group than the settings'.
+ * `failed_precondition` when its token is bound to another device_group than the settings', or a file of TLS is wrong.
  */
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
   const { settings, clock, log } = options;
@@ -92,6 +94,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
   const conflict = groupConflict(settings.deviceGroup, kept?.confirmed);
   if (conflict !== undefined) throw conflict;
   if ((settings.deviceGroup ?? kept?.confirmed?.deviceGroup ?? settings.enrollToken) === undefined) throw noGroup();
+  const tls = await ReloadedClientTls.open(settings.tls, log);
   const runtime = options.runtime ?? (await openRuntime(settings.runtime, { clock, log }));
   const stopping = new AbortController();
   const boot = randomBytes(8).toString("hex");
@@ -112,7 +115,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
       deviceId: await deviceId,
       kept,
       save: (token) => lastGood.saveDeviceToken(token),
-      server: createTokenServer({ server: settings.server }),
+      server: createTokenServer({ server: settings.server, tls: () => tls.current }),
       rotationMs: settings.tokenRotationMs,
       newSecret: newToken,
       clock,
@@ -122,7 +125,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
       const facts = { deviceId: await deviceId, deviceGroup: await login.deviceGroup, boot, instance: settings.instance, startedAt };
       group.resolve(facts.deviceGroup);
       state = new DeviceState(facts);
-      await runParts({ options, facts, state, login, lastGood, runtime }, signal);
+      await runParts({ options, facts, state, login, lastGood, runtime, tls }, signal);
     };
     await runTogether(stopping.signal, (signal) => [login.run(signal), follow(signal)]);
   };
@@ -133,6 +136,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
       throw error;
     })
     .finally(async () => {
+      tls[Symbol.dispose]();
       if (options.runtime === undefined) await runtime[Symbol.asyncDispose]();
     });
   ended.catch(group.reject);
@@ -159,6 +163,7 @@ type Parts = Readonly<{
   login: DeviceLogin;
   lastGood: LastGood;
   runtime: ContainerRuntime;
+  tls: ReloadedClientTls;
 }>;
 
 /** Wires the parts and runs them until the signal is aborted; a fault in one ends all. */
@@ -170,7 +175,11 @@ async function runParts(parts: Parts, signal: AbortSignal): Promise<void> {
   await runTogether(signal, (whole) => startParts(parts, onSaving, whole)).finally(() => saved);
 }
 
-function startParts({ options, facts, state, login, lastGood, runtime }: Parts, onSaving: (saving: Promise<unknown>) => void, signal: AbortSignal) {
+function startParts(
+  { options, facts, state, login, lastGood, runtime, tls }: Parts,
+  onSaving: (saving: Promise<unknown>) => void,
+  signal: AbortSignal,
+) {
   const { settings, clock, log } = options;
   const now = () => ({ wall: clock.now(), monotonic: clock.monotonic() });
   const { loaded } = lastGood;
@@ -189,6 +198,7 @@ function startParts({ options, facts, state, login, lastGood, runtime }: Parts, 
     loginReady: (waiting) => login.ready(waiting),
     loginRefused: (authorization) => login.refused(authorization),
     heldEtag: () => keeper.etag,
+    tls: () => tls.current,
     clock,
     log: log.child({ component: "watch" }),
     signal,

@@ -1,6 +1,7 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { NebulaError } from "../common/errors/nebula-error.ts";
+import type { ClientTls } from "../common/tls/client-tls.ts";
 
 /** The longest answer that is read, bytes: a shard map is far below. */
 const LONGEST_ANSWER = 1024 * 1024;
@@ -9,7 +10,7 @@ export type PostJson = Readonly<{
   url: string;
   body: string;
   headers: Readonly<Record<string, string>>;
-  rootCertificates: Buffer | undefined;
+  tls: ClientTls;
   /** Milliseconds, for all of it. */
   limitMs: number;
   signal: AbortSignal;
@@ -19,14 +20,16 @@ export type PostJson = Readonly<{
  * One POST, on a connection of its own. No redirect is followed: none may lead from TLS to clear text. (`fetch` would do, but costs a small worker 20 MB.)
  * Rejects with `unavailable` or `deadline_exceeded`.
  */
-export async function postJson({ url, body, headers, rootCertificates, limitMs, signal }: PostJson): Promise<{ status: number; text: string }> {
+export async function postJson({ url, body, headers, tls, limitMs, signal }: PostJson): Promise<{ status: number; text: string }> {
   const limit = AbortSignal.timeout(limitMs);
   const options = {
     method: "POST",
     agent: false,
     signal: AbortSignal.any([signal, limit]),
     headers: { ...headers, "content-type": "application/json", "connect-protocol-version": "1", "content-length": Buffer.byteLength(body) },
-    ...(rootCertificates !== undefined && { ca: rootCertificates }),
+    minVersion: "TLSv1.2",
+    ...(tls.ca !== undefined && { ca: tls.ca }),
+    ...tls.pair,
   } as const;
   try {
     const response = await answered(url.startsWith("https:") ? httpsRequest(url, options) : httpRequest(url, options), body);

@@ -3,6 +3,7 @@ import { type ErrorKind, NebulaError } from "../common/errors/nebula-error.ts";
 import type { GrpcChannel } from "../common/rpc/grpc-channel.ts";
 import { pathOf } from "../common/rpc/service-definition.ts";
 import type { ServerUrl } from "../common/settings/settings.ts";
+import type { ClientTls } from "../common/tls/client-tls.ts";
 import { postJson } from "./server-call-http.ts";
 
 type UnaryMethod<I extends DescMessage, O extends DescMessage> = DescMethod & { methodKind: "unary"; input: I; output: O };
@@ -12,8 +13,8 @@ export type ServerCallOptions = Readonly<{
   authorization: string | undefined;
   /** The channel to a manager at host:port; used when `server` is one. */
   channelTo: (address: string) => GrpcChannel;
-  /** PEM of the authorities to trust; undefined: the system's. */
-  rootCertificates: Buffer | undefined;
+  /** For `https://`; channels bring theirs. */
+  tls: ClientTls;
   /** Milliseconds. */
   limitMs: number;
   signal: AbortSignal;
@@ -49,12 +50,12 @@ export function addressOf({ host, port }: ServerUrl): string {
 async function callByHttp<I extends DescMessage, O extends DescMessage>(
   method: UnaryMethod<I, O>,
   request: MessageInitShape<I>,
-  { server, rootCertificates, limitMs, signal }: ServerCallOptions,
+  { server, tls, limitMs, signal }: ServerCallOptions,
   headers: Readonly<Record<string, string>>,
 ): Promise<MessageShape<O>> {
   const url = `${server.protocol}://${addressOf(server)}${pathOf(method)}`;
   const body = JSON.stringify(toJson(method.input, create(method.input, request)));
-  const { status, text } = await postJson({ url, body, headers, rootCertificates, limitMs, signal });
+  const { status, text } = await postJson({ url, body, headers, tls, limitMs, signal });
   if (status !== 200) throw httpError(url, status, text);
   try {
     return fromJson(method.output, JSON.parse(text), { ignoreUnknownFields: true });

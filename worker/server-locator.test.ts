@@ -49,7 +49,7 @@ describe("the question for the shard map, to a gateway", () => {
       deviceId: "device-7",
       authorization: "Bearer secret",
       channelTo: () => assert.fail("a gateway is not dialled"),
-      rootCertificates: undefined,
+      tls: {},
       limitMs,
       signal,
     });
@@ -117,7 +117,7 @@ describe("a connection that has to be encrypted", function () {
     const [key, cert] = await Promise.all([readFile(join(folder, "key.pem")), readFile(join(folder, "cert.pem"))]);
     for (const host of ["127.0.0.1", "127.0.0.2"]) {
       await using shard = await TestShard.open(`${host}:0`, ServerCredentials.createSsl(null, [{ private_key: key, cert_chain: cert }]));
-      const { credentials, options } = tlsChannel(shard.address, cert);
+      const { credentials, options } = tlsChannel(shard.address, { ca: cert });
       using channel = new GrpcChannel(shard.address, credentials, options);
       const call = channel.unary(ShardService.method.getShardMap, {});
       if (host === "127.0.0.1")
@@ -132,6 +132,7 @@ describe("a connection that has to be encrypted", function () {
   it("is encrypted wherever a map or a redirect leads, or is none", async () => {
     const [key, cert] = await Promise.all([readFile(join(folder, "key.pem")), readFile(join(folder, "cert.pem"))]);
     const credentials = ServerCredentials.createSsl(null, [{ private_key: key, cert_chain: cert }]);
+    const trust = { ca: cert };
     await using secure = await TestShard.open("127.0.0.1:0", credentials);
     await using clear = await TestShard.open();
     secure.onWatch = (watch) => (watch.request.serveHere ? watch.config(1n, "a") : watch.redirect(clear.address));
@@ -159,7 +160,7 @@ describe("a connection that has to be encrypted", function () {
           clock: systemClock,
           log: silentLog,
           signal: stop.signal,
-          rootCertificates: cert,
+          tls: () => trust,
           reachMs: 500,
         });
         const events: WatchEvent[] = [];

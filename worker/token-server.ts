@@ -5,6 +5,7 @@ import { isNebulaError } from "../common/errors/nebula-error.ts";
 import { GrpcChannel } from "../common/rpc/grpc-channel.ts";
 import { tlsChannel } from "../common/rpc/tls-channel.ts";
 import type { ServerUrl } from "../common/settings/settings.ts";
+import type { ClientTls } from "../common/tls/client-tls.ts";
 import { AccessService } from "../gen/nebula/v1/access_pb.ts";
 import { ShardService } from "../gen/nebula/v1/shard_pb.ts";
 import { callServer, isSecure, type ServerCallOptions } from "./server-call.ts";
@@ -19,22 +20,22 @@ export interface TokenServer {
   isKnown(token: string, device: Readonly<{ deviceId: string; deviceGroup: string }>, signal: AbortSignal): Promise<boolean>;
 }
 
-export type TokenServerOptions = Readonly<{ server: ServerUrl; rootCertificates?: Buffer | undefined; limitMs?: number }>;
+export type TokenServerOptions = Readonly<{ server: ServerUrl; tls?: () => ClientTls; limitMs?: number }>;
 
 /** The server that the settings name. Of a secret that the device made itself only the hash travels, but for the use of it as a token. */
-export function createTokenServer({ server, rootCertificates, limitMs = 10_000 }: TokenServerOptions): TokenServer {
+export function createTokenServer({ server, tls = () => ({}), limitMs = 10_000 }: TokenServerOptions): TokenServer {
   /** These calls are rare: each has a connection of its own, which goes with it. */
   async function call<T>(token: string, signal: AbortSignal, run: (options: ServerCallOptions) => Promise<T>): Promise<T> {
     let channel: GrpcChannel | undefined;
     const channelTo = (address: string): GrpcChannel => {
       const { credentials, options } = isSecure(server)
-        ? tlsChannel(address, rootCertificates)
+        ? tlsChannel(address, tls())
         : { credentials: ChannelCredentials.createInsecure(), options: {} };
       channel = new GrpcChannel(address, credentials, options);
       return channel;
     };
     try {
-      return await run({ server, authorization: authorizationOf({ kind: "token", token }), channelTo, rootCertificates, limitMs, signal });
+      return await run({ server, authorization: authorizationOf({ kind: "token", token }), channelTo, tls: tls(), limitMs, signal });
     } finally {
       channel?.[Symbol.dispose]();
     }

@@ -6,6 +6,7 @@ import type { Log } from "../common/log/log.ts";
 import { GrpcChannel } from "../common/rpc/grpc-channel.ts";
 import { tlsChannel } from "../common/rpc/tls-channel.ts";
 import type { ServerUrl } from "../common/settings/settings.ts";
+import type { ClientTls } from "../common/tls/client-tls.ts";
 import { type Report, ReportService } from "../gen/nebula/v1/report_pb.ts";
 import { Alarm } from "./alarm.ts";
 import { isSecure } from "./server-call.ts";
@@ -28,6 +29,7 @@ const LARGEST_MESSAGE = 128 * 1024 * 1024;
 /** How long a ping may stay without an answer, milliseconds. */
 const LONGEST_PING_MS = 20_000;
 const SUBMIT_LIMIT_MS = 30_000;
+const NO_TLS_SETTINGS: ClientTls = {};
 
 export type WatchOptions = Readonly<{
   /** A gateway or a manager. */
@@ -50,8 +52,8 @@ export type WatchOptions = Readonly<{
   log: Log;
   /** Ends the watch. */
   signal: AbortSignal;
-  /** PEM of the authorities to trust; undefined: the system's. */
-  rootCertificates?: Buffer;
+  /** What is trusted and shown, asked anew for each connection; the same object as long as nothing differs. */
+  tls?: () => ClientTls;
   timing?: WatchTiming;
   /** How long a connection, or the answer to the question for the shard map, may take, milliseconds. */
   reachMs?: number;
@@ -85,7 +87,7 @@ class Connection implements Watch {
   readonly #alarm: Alarm;
   readonly #timing: WatchTiming;
   readonly #reachMs: number;
-  #channel: Readonly<{ address: string; channel: GrpcChannel }> | undefined;
+  #channel: Readonly<{ address: string; tls: ClientTls; channel: GrpcChannel }> | undefined;
   /** Where the watch is served now. */
   #served: GrpcChannel | undefined;
   #loggedReason: string | undefined;
@@ -144,7 +146,7 @@ class Connection implements Watch {
   }
 
   async #locate(): Promise<LocateOutcome> {
-    const { server, deviceGroup, deviceId, rootCertificates, signal } = this.#options;
+    const { server, deviceGroup, deviceId, signal } = this.#options;
     const authorization = this.#options.authorization();
     const outcome = await locateShards({
       server,
@@ -152,7 +154,7 @@ class Connection implements Watch {
       deviceId,
       authorization,
       channelTo: (address) => this.#channelTo(address),
-      rootCertificates,
+      tls: this.#tls(),
       limitMs: this.#reachMs,
       signal,
     });
@@ -235,11 +237,12 @@ class Connection implements Watch {
   }
 
   #channelTo(address: string): GrpcChannel {
-    if (this.#channel?.address === address) return this.#channel.channel;
+    const tls = this.#tls();
+    if (this.#channel?.address === address && this.#channel.tls === tls) return this.#channel.channel;
     this.#drop(); // 1
-    const { server, keepaliveMs, rootCertificates } = this.#options;
+    const { server, keepaliveMs } = this.#options;
     const { credentials, options } = isSecure(server)
-      ? tlsChannel(address, rootCertificates) // 2
+      ? tlsChannel(address, tls) // 2
       : { credentials: ChannelCredentials.createInsecure(), options: {} };
     const channel = new GrpcChannel(address, credentials, {
       "grpc.keepalive_time_ms": keepaliveMs,
@@ -251,8 +254,12 @@ class Connection implements Watch {
       "grpc.service_config_disable_resolution": 1,
       ...options,
     });
-    this.#channel = { address, channel };
+    this.#channel = { address, tls, channel };
     return channel;
+  }
+
+  #tls(): ClientTls {
+    return this.#options.tls?.() ?? NO_TLS_SETTINGS;
   }
 
   #drop(): void {

@@ -1,19 +1,28 @@
 import { isIP } from "node:net";
-import { checkServerIdentity } from "node:tls";
+import { checkServerIdentity, createSecureContext } from "node:tls";
 import { ChannelCredentials, type ChannelOptions } from "@grpc/grpc-js";
+import type { ClientTls } from "../tls/client-tls.ts";
 
 /** The name that is sent where there is none: TLS knows no server name that is an IP address, and Node refuses to send one. */
 const NO_NAME = "ip-address.invalid";
 
-/**
- * What a GrpcChannel needs for TLS to `address` (host:port), an IP address included: then the certificate has to name that address.
- * @param rootCertificates PEM of the authorities to trust; undefined: the system's
- */
-export function tlsChannel(address: string, rootCertificates?: Buffer): { credentials: ChannelCredentials; options: ChannelOptions } {
+/** What a GrpcChannel needs for TLS to `address` (host:port), an IP address included: then the certificate has to name that address. */
+export function tlsChannel(
+  address: string,
+  { ca, pair, pinned = false }: ClientTls = {},
+): { credentials: ChannelCredentials; options: ChannelOptions } {
   const host = address.slice(0, address.lastIndexOf(":")).replace(/^\[|\]$/g, "");
-  if (isIP(host) === 0) return { credentials: ChannelCredentials.createSsl(rootCertificates), options: {} };
+  const context = createSecureContext({
+    minVersion: "TLSv1.2",
+    ...(ca === undefined ? {} : { ca }),
+    ...pair,
+    ...(pinned ? { allowPartialTrustChain: true } : {}), // trusted is the certificate itself, whoever signed it
+  });
+  const options: ChannelOptions = isIP(host) === 0 ? {} : { "grpc.ssl_target_name_override": NO_NAME };
+  if (isIP(host) === 0 && !pinned) return { credentials: ChannelCredentials.createFromSecureContext(context), options };
   const verify = {
-    checkServerIdentity: (_name: string, certificate: Parameters<typeof checkServerIdentity>[1]) => checkServerIdentity(host, certificate),
+    checkServerIdentity: (_name: string, certificate: Parameters<typeof checkServerIdentity>[1]) =>
+      pinned ? undefined : checkServerIdentity(host, certificate),
   };
-  return { credentials: ChannelCredentials.createSsl(rootCertificates, null, null, verify), options: { "grpc.ssl_target_name_override": NO_NAME } };
+  return { credentials: ChannelCredentials.createFromSecureContext(context, verify), options };
 }
