@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFile, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,6 +11,8 @@ import { VERSION } from "../../common/version.ts";
 import { bundlePrograms } from "./bundle-programs.ts";
 
 const run = promisify(execFile);
+
+const BCRYPT_OF_A = "$2a$06$m0CrhHm10qJ3lXRY.5zDGO3rS2KdeeWLuGmsfGlMfOxih58VYVfxe";
 
 describe("the bundled programs", function () {
   this.timeout(60_000);
@@ -50,6 +52,11 @@ describe("the bundled programs", function () {
     };
   }
 
+  async function fileOf(name: string, text: string): Promise<string> {
+    await writeFile(join(folder, name), text);
+    return join(folder, name);
+  }
+
   it("are one file each, and say what they are", async () => {
     assert.deepEqual((await readdir(folder)).sort(), ["nebula-worker.mjs", "nebula.mjs", "nebulactl.mjs"]);
     for (const [program, name] of [
@@ -83,6 +90,18 @@ describe("the bundled programs", function () {
     const nebulactl = (...args: string[]) =>
       run(join(folder, "nebulactl.mjs"), args, { cwd: folder, env: { ...environment, ...login, HOME: folder } });
     await nebulactl("apply", "-f", "demo.yaml");
+
+    await fetch(`${url}/nebula.v1.UserService/CreateUser`, {
+      method: "POST",
+      headers: { "content-type": "application/json", authorization: `Basic ${btoa(`admin:${login.NEBULA_PASSWORD}`)}` },
+      body: JSON.stringify({ name: "ann", password_hash: BCRYPT_OF_A }),
+    });
+    await nebulactl("ping", "--username", "ann", "--password-file", await fileOf("password", "a"));
+    assert.match(
+      (await nebulactl("users", "info", "ann")).stdout,
+      /^password +argon2id$/m,
+      "a hash that was carried over is replaced at the first login",
+    );
 
     const flags = ["--runtime", "simulated:", "--device-group", "demo", "--device-id", "d1", "--data", join(folder, "worker")];
     await using worker = start("nebula-worker.mjs", flags, login);

@@ -1,5 +1,5 @@
-import { stat } from "node:fs/promises";
-import { join } from "node:path";
+import { readFile, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, type Plugin } from "esbuild";
 
@@ -10,6 +10,8 @@ const PROGRAMS = [
   { entry: "nebula", minify: false },
   { entry: "nebulactl", minify: false },
 ] as const;
+
+const COMMON = { bundle: true, platform: "node", target: "node26", format: "esm", logLevel: "warning" } as const;
 
 /**
  * Packages that dockerode loads for what is never done here: engines behind SSH, builds of images. They cost a worker some 10 MB. Who reaches for what
@@ -25,6 +27,19 @@ const withoutUnused: Plugin = {
   },
 };
 
+/** The program of the thread that checks bcrypt hashes goes into the file of its parent, as a data: URL. */
+const withBcryptThread: Plugin = {
+  name: "with the program of a thread",
+  setup({ onLoad }) {
+    onLoad({ filter: /\/bcrypt-thread-url\.ts$/ }, async ({ path }) => {
+      const { outputFiles } = await build({ ...COMMON, entryPoints: [join(dirname(path), "bcrypt-thread.ts")], minify: true, write: false });
+      const program = Buffer.from(outputFiles[0]?.contents ?? []).toString("base64");
+      const licence = await readFile(fileURLToPath(new URL("LICENSE", import.meta.resolve("bcryptjs"))), "utf8"); // its notice goes with it
+      return { contents: `/*! bcryptjs\n${licence}*/\nexport const BCRYPT_THREAD = new URL("data:text/javascript;base64,${program}");` };
+    });
+  },
+};
+
 export type Bundle = Readonly<{ file: string; bytes: number }>;
 
 /** Writes each program as one file that needs nothing but Node, NAME.mjs, into a folder; files of these names there are replaced. */
@@ -37,16 +52,12 @@ async function bundle({ entry, minify }: (typeof PROGRAMS)[number], folder: stri
   await build({
     entryPoints: [fileURLToPath(new URL(`../${entry}.ts`, import.meta.url))],
     outfile: file,
-    bundle: true,
-    platform: "node",
-    target: "node26",
-    format: "esm",
+    ...COMMON,
     minify,
     legalComments: "eof",
-    plugins: [withoutUnused],
+    plugins: [withoutUnused, withBcryptThread],
     // what is CommonJS among the packages asks for Node's own modules by require()
     banner: { js: `import { createRequire } from "node:module";\nconst require = createRequire(import.meta.url);` },
-    logLevel: "warning",
   });
   return { file, bytes: (await stat(file)).size };
 }
