@@ -74,6 +74,12 @@ describe("UserService", () => {
     );
   });
 
+  it("says of the configuration's admin where it is changed", async () => {
+    const wanted = refusal("not_found", /^there is no user admin: it is the admin of the configuration/);
+    await assert.rejects(getUser(LOCAL_ADMIN), wanted);
+    await assert.rejects(updateUser({ name: LOCAL_ADMIN, token: TOKEN }), wanted);
+  });
+
   it("gives a token to one user at most", async () => {
     await createUser({ token: TOKEN });
     await assert.rejects(createUser({ name: "bob", token: TOKEN }), refusal("invalid_argument", /^token: is in use already/));

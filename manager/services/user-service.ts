@@ -29,6 +29,12 @@ export function createUserServiceHandlers(deps: UserServiceDeps): ServiceHandler
     deps,
   );
 
+  function noSuchUser(name: string): NebulaError {
+    if (name !== localAdmin) return noSuchRecord("user", name);
+    const description = "it is the admin of the configuration (NEBULA_ADMIN_USER), whose password and token are changed there";
+    return new NebulaError("not_found", `there is no user ${name}: ${description}`);
+  }
+
   return {
     async createUser(request, context) {
       refuse(validateUser(request));
@@ -55,7 +61,7 @@ export function createUserServiceHandlers(deps: UserServiceDeps): ServiceHandler
     async getUser({ name }) {
       refuse(validateName(name));
       const stored = await accessStore.getUser(name);
-      if (stored === undefined || stored.deleted) throw noSuchRecord("user", name);
+      if (stored === undefined || stored.deleted) throw noSuchUser(name);
       return { user: userOf(stored), lastChange: { at: timestampFromMs(stored.changedAt), by: stored.changedBy } };
     },
 
@@ -69,7 +75,7 @@ export function createUserServiceHandlers(deps: UserServiceDeps): ServiceHandler
       refuse([...validateUser(request), ...nothingGiven(request)]);
       const change = await given({ password, passwordHash, token }, context.signal);
       const user = await users.write({ name, ifRevision }, context, (current) => {
-        if (current === undefined) throw noSuchRecord("user", name);
+        if (current === undefined) throw noSuchUser(name);
         return changeOf(current, change);
       });
       return { user: userOf(user) };
@@ -78,7 +84,7 @@ export function createUserServiceHandlers(deps: UserServiceDeps): ServiceHandler
     async deleteUser({ name, ifRevision }, context) {
       refuse(validateName(name));
       const { revision } = await users.write({ name, ifRevision }, context, (current) => {
-        if (current === undefined) throw noSuchRecord("user", name);
+        if (current === undefined) throw noSuchUser(name);
         return { kind: "delete", fields: NONE };
       });
       return { revision };
@@ -88,7 +94,7 @@ export function createUserServiceHandlers(deps: UserServiceDeps): ServiceHandler
       refuse(validateName(name));
       const token = newToken();
       const user = await users.write({ name }, context, (current) => {
-        if (current === undefined) throw noSuchRecord("user", name);
+        if (current === undefined) throw noSuchUser(name);
         return { kind: "write", fields: { passwordHash: current.passwordHash, tokenHash: tokenHash(token) }, detail: "a new token" };
       });
       return { token, user: userOf(user) };
