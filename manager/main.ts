@@ -9,22 +9,30 @@
  * `settings` are the part of Settings named ManagerSettings; port 0 takes a free one, and `manager.address` says which. NODE_OPTIONS that suit very many
  * devices: --max-semi-space-size=4. The open files limit is the number of devices.
  */
+import type { Socket } from "node:net";
 import { hostname } from "node:os";
 import type { Server } from "@grpc/grpc-js";
 import type { Registry } from "prom-client";
 import type { Clock } from "../common/clock/clock.ts";
 import type { Drivers } from "../common/drivers.ts";
+import { ConnectionLimiter } from "../common/listen/connection-limiter.ts";
+import { openFilesLimit, withinOpenFiles } from "../common/listen/open-files.ts";
 import type { Log } from "../common/log/log.ts";
+import { pathOf } from "../common/rpc/service-definition.ts";
 import { deriveSecretKeys } from "../common/secrets/secret-keys.ts";
 import { formatAddress } from "../common/settings/parse-listen-address.ts";
 import type { Settings } from "../common/settings/settings.ts";
+import { ServerTls } from "../common/tls/server-tls.ts";
 import { createAccess } from "./access/access.ts";
 import { createGate } from "./access/gate.ts";
 import { createAudit } from "./audit/audit.ts";
 import { expireAudit } from "./audit/expire-audit.ts";
+import { createAccept } from "./listen/accept.ts";
 import { advertisedAddress } from "./listen/advertised-address.ts";
 import { Connections } from "./listen/connections.ts";
 import { LISTENERS_HERE, openListeners } from "./listen/listeners.ts";
+import { Newcomers } from "./listen/newcomers.ts";
+import { UnfinishedCalls } from "./listen/unfinished-calls.ts";
 import { createGrpcServer } from "./rpc/grpc-server.ts";
 import { createRpcMetrics } from "./rpc/rpc-metrics.ts";
 import { createServedServices } from "./services/served-services.ts";
@@ -37,7 +45,7 @@ import { createWatchMetrics } from "./watch/watch-metrics.ts";
 
 export type ManagerSettings = Pick<Settings, "grpcListen" | "grpcAdvertise" | "redirect" | "cacheTimeMs" | "authEnabled" | "auditRetentionMs"> & {
   readonly admin: Pick<Settings["admin"], "user">;
-};
+} & Partial<Pick<Settings, "tls" | "grpcConnections">>;
 
 /** What a bench or a test may want otherwise. */
 export type ManagerTuning = Readonly<{
@@ -52,6 +60,8 @@ export type ManagerTuning = Readonly<{
   /** How long a stop waits for calls in flight, milliseconds. */
   stopMs: number;
 }>;
+
+const UNLIMITED = { inAll: Number.POSITIVE_INFINITY, perAddress: Number.POSITIVE_INFINITY };
 
 const TUNING: ManagerTuning = { listeners: LISTENERS_HERE, backlog: 65_535, batch: 64, silence: { everyMs: 5000, answerMs: 30_000 }, stopMs: 10_000 };
 
@@ -74,7 +84,7 @@ export type RunningManager = AsyncDisposable & {
   stop(): Promise<void>;
 };
 
-/** Starts a manager. Rejects with `failed_precondition` when its address is taken. */
+/** Starts a manager. Rejects with `failed_precondition` when its address is taken, or a file of TLS is wrong. */
 export async function startManager({
   settings,
   secrets,
@@ -133,11 +143,19 @@ export async function startManager({
   });
   const watches = watchInterceptor(WATCH_PATH, rawStreams, serveWatch({ hub, connections, ...rpc }));
   const { server, injector } = createGrpcServer(services, [watches]);
+  const streaming = new Set(
+    services.flatMap(({ service }) => service.methods.filter(({ methodKind }) => methodKind === "server_streaming").map(pathOf)),
+  );
+  const unfinished = starting.use(new UnfinishedCalls({ isOwn: (peer) => connections.of(peer) !== undefined, streaming, clock }));
 
-  const listeners = await openListeners(settings.grpcListen, { ...tuning, log }, (socket) => {
-    connections.add(socket);
-    injector.injectConnection(socket);
-  });
+  const tls = await ServerTls.open(settings.tls, log);
+  if (tls !== undefined) starting.use(tls);
+  const limits = withinOpenFiles(settings.grpcConnections ?? UNLIMITED, openFilesLimit());
+  const limiter = new ConnectionLimiter({ limits, name: "GRPC", log });
+  const newcomers = new Newcomers(clock);
+  const inject = (socket: Socket) => injector.injectConnection(socket);
+  const accept = createAccept({ limiter, newcomers, connections, tls, inject, log });
+  const listeners = await openListeners(settings.grpcListen, { ...tuning, log }, accept);
   const bound = { host: settings.grpcListen.host, port: listeners.port };
   const advertise = advertisedAddress(settings.grpcAdvertise, bound, hostname());
   advertised = advertise.address;
@@ -145,6 +163,8 @@ export async function startManager({
   const address = formatAddress(bound);
   log.info({ address }, "the manager listens");
 
+  void newcomers.watch(life.signal);
+  void unfinished.watch(life.signal);
   void endIdleConnections(connections, clock, life.signal);
   const expiring = expireAudit({ accessStore: drivers.accessStore, retentionMs: settings.auditRetentionMs, clock, log }, life.signal);
   starting.defer(() => {
@@ -158,6 +178,7 @@ export async function startManager({
     listeners.close();
     await hub.stop();
     await shutDown(server, connections, clock, tuning.stopMs);
+    newcomers.endAll();
     await opened.disposeAsync();
     log.info("the manager has stopped");
   }

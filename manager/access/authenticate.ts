@@ -2,7 +2,7 @@ import { hash, randomBytes, timingSafeEqual } from "node:crypto";
 import { FORWARDED_FOR_HEADER, PART_TOKEN_HEADER, partToken } from "../../common/access/part-token.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Principal } from "../rpc/call-context.ts";
-import { countedAddress } from "./caller-address.ts";
+import { countedAddress } from "../../common/access/caller-address.ts";
 import { type Credential, credentialFrom } from "./credential-header.ts";
 import type { Attempt, AttemptEnd, FailedLogins } from "./failed-logins.ts";
 import { type AdminSettings, createLocalAdmin } from "./local-admin.ts";
