@@ -1,0 +1,60 @@
+import type { IncomingMessage } from "node:http";
+import type { JsonObject } from "@bufbuild/protobuf";
+import { ConnectError } from "@connectrpc/connect";
+import { isJsonObject } from "../../common/v2/fields-from-json.ts";
+import { readBody } from "../checked-body.ts";
+import { V2Refusal } from "./refusal.ts";
+
+/** The deepest nesting of lists and objects: v2's own objects have three. */
+const DEEPEST = 16;
+
+/**
+ * Reads the JSON object in a body, whatever content type it has; no body is an empty object. Entries that are null are left out: they are as if not given.
+ * Rejects with a V2Refusal: 413 for a body that is too large, 400 for one that is something else.
+ */
+export async function jsonBody(request: IncomingMessage): Promise<JsonObject> {
+  const text = await bodyText(request);
+  if (text.trim() === "") return {};
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw refused('the body is no JSON; an object such as {"docker_image": "shop:1"} would do');
+  }
+  if (!isJsonObject(value))
+    throw refused(`the body is ${value === null ? "null" : Array.isArray(value) ? "a list" : `a ${typeof value}`}; a JSON object would do`);
+  if (isDeeperThan(value, DEEPEST)) throw refused(`the body is nested more than ${DEEPEST} levels deep, which nothing here is`);
+  return Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== null));
+}
+
+/** Reads a body that is not looked at. Rejects as jsonBody does. */
+export async function ignoredBody(request: IncomingMessage): Promise<void> {
+  await bodyBytes(request);
+}
+
+async function bodyText(request: IncomingMessage): Promise<string> {
+  const bytes = await bodyBytes(request);
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw refused("the body is no UTF-8");
+  }
+}
+
+async function bodyBytes(request: IncomingMessage): Promise<Uint8Array> {
+  try {
+    return await readBody(request);
+  } catch (error) {
+    if (error instanceof ConnectError) throw new V2Refusal(413, { error: error.rawMessage });
+    throw error;
+  }
+}
+
+function isDeeperThan(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return levels === 0 || Object.values(value).some((inner) => isDeeperThan(inner, levels - 1));
+}
+
+function refused(error: string): V2Refusal {
+  return new V2Refusal(400, { error });
+}

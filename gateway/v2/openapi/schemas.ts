@@ -1,0 +1,41 @@
+import type { JsonObject } from "@bufbuild/protobuf";
+import type { JsonSchema } from "./json-schema.ts";
+
+/** An object of these properties, all of which are always there; more may be. */
+export function objectOf(properties: Readonly<Record<string, JsonSchema>>): JsonSchema {
+  return { type: "object", properties: { ...properties }, required: Object.keys(properties) };
+}
+
+/** An object of these properties, each of which may be left out. */
+export function partsOf(properties: Readonly<Record<string, JsonSchema>>): JsonSchema {
+  return { type: "object", properties: { ...properties } };
+}
+
+export function listOf(items: JsonSchema): JsonSchema {
+  return { type: "array", items };
+}
+
+export function mapOf(values: JsonSchema): JsonSchema {
+  return { type: "object", additionalProperties: values };
+}
+
+export function described(schema: JsonSchema, description: string): JsonSchema {
+  return { ...schema, description };
+}
+
+/** Exactly this. */
+export function constant(value: JsonObject[string]): JsonSchema {
+  return { const: value };
+}
+
+/** A schema that the document names. */
+export function named(name: string): JsonSchema {
+  return { $ref: `#/components/schemas/${name}` };
+}
+
+export const TEXT: JsonSchema = { type: "string" };
+export const TRUTH: JsonSchema = { type: "boolean" };
+export const COUNT: JsonSchema = { type: "integer", minimum: 0 };
+export const NUMBER: JsonSchema = { type: "number" };
+export const TEXTS: JsonSchema = listOf(TEXT);
+export const TEXT_MAP: JsonSchema = mapOf(TEXT);

@@ -1,0 +1,30 @@
+import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
+import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
+import { COUNT, constant, mapOf, objectOf } from "./openapi/schemas.ts";
+import type { Operation } from "./operation.ts";
+
+/** What concerns no single object. */
+export const STATUS_OPERATIONS: readonly Operation[] = [
+  {
+    method: "GET",
+    path: "/status",
+    id: "getStatus",
+    summary: "Whether the API is there.",
+    answers: { 200: { description: "It is.", schema: objectOf({ api_available: constant(true) }) } },
+    async handle({ call }) {
+      await call(StatusService.method.getStatus, {});
+      return { status: 200, body: { api_available: true } };
+    },
+  },
+  {
+    method: "POST",
+    path: "/prune",
+    id: "pruneAll",
+    summary: "Has each device of every group that the caller may prune remove its unused images once.",
+    answers: { 202: { description: "The new prune_id of every group that is pruned.", schema: objectOf({ prune_ids: mapOf(COUNT) }) } },
+    async handle({ call }) {
+      const { pruneIds } = await call(DeviceGroupService.method.pruneAll, {});
+      return { status: 202, body: { prune_ids: Object.fromEntries(Object.entries(pruneIds).map(([name, id]) => [name, Number(id)])) } };
+    },
+  },
+];
