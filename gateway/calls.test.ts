@@ -179,6 +179,22 @@ describe("gateway", () => {
       assert.ok(timeoutMs > 0 && timeoutMs <= 150, `${timeoutMs}`);
     });
 
+    it("that is no message is told what is wrong, without a value that may be secret", async () => {
+      for (const [body, words] of [
+        ['{"app": {"secret_env_vars": {"TOKEN": hunter2}}}', /Unexpected token .* is not valid JSON/],
+        ['{"app": {"secret_env_vars": {"TOKEN": ["hunter2"]}}}', /secret_env_vars .*map entry "TOKEN": expected string/],
+        ['{"app": {"env_vars": {"TOKEN": 20070707}}}', /env_vars .*map entry "TOKEN": expected string/],
+        ['{"app": {"secret_env_vars": "hunter2"}}', /secret_env_vars .*expected object/],
+        ['{"app": {"running": "hunter"}}', /running .*got "hunter"/],
+        ["\xff", /CreateAppRequest/],
+      ] as const) {
+        const response = await post(rig.gateway, CREATE, body);
+        const text = await response.text();
+        assert.deepEqual([response.status, /hunter2|20070707/.test(text)], [400, false], text);
+        assert.match(text.replaceAll('\\"', '"'), words);
+      }
+    });
+
     it("has a deadline where the caller gave none", async () => {
       answers.createApp = async () => ({ app });
       await post(rig.gateway, CREATE, "{}");

@@ -1,8 +1,9 @@
 import type { IncomingMessage } from "node:http";
 import type { DescMessage } from "@bufbuild/protobuf";
-import { fromBinary } from "@bufbuild/protobuf";
+import { fromBinary, fromJsonString } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { messageOf } from "../common/errors/nebula-error.ts";
+import { JSON_OPTIONS } from "./json-options.ts";
 
 /** The largest request body, bytes. */
 const BODY_LIMIT = 4 * 1024 * 1024;
@@ -15,18 +16,17 @@ const ENVELOPE_BYTES = 5;
 
 /**
  * A request's body, whole, as one chunk. It is held to the limit while it is read, and has to be one message: Connect itself answers `internal` to bytes that
- * are none, which is the caller's fault and no fault of ours. Whether JSON is a message Connect tells by itself.
+ * are none, which is the caller's fault and no fault of ours, and to JSON that is none with a part of it, which may be a secret.
  */
 export async function* checkedBody(request: IncomingMessage, input: DescMessage): AsyncGenerator<Uint8Array, void> {
   const bytes = await readBody(request);
   const contentType = request.headers["content-type"] ?? "";
   const message = isEnveloped(contentType) ? messageInEnvelope(bytes) : bytes;
-  if (isBinary(contentType)) {
-    try {
-      fromBinary(input, message);
-    } catch (error) {
-      throw invalid(`the request is no ${input.typeName}: ${messageOf(error)}`);
-    }
+  try {
+    if (isBinary(contentType)) fromBinary(input, message);
+    else if (isJson(contentType)) fromJsonString(input, new TextDecoder("utf-8", { fatal: true }).decode(message), JSON_OPTIONS);
+  } catch (error) {
+    throw invalid(`the request is no ${input.typeName}: ${whyNot(error)}`);
   }
   if (bytes.length > 0) yield bytes;
 }
@@ -60,6 +60,18 @@ function isEnveloped(contentType: string): boolean {
 
 function isBinary(contentType: string): boolean {
   return /^application\/(proto|connect\+proto|grpc-web(\+proto)?)\s*(;|$)/i.test(contentType);
+}
+
+function isJson(contentType: string): boolean {
+  return /^application\/(json|connect\+json|grpc-web\+json)\s*(;|$)/i.test(contentType);
+}
+
+/** What was wrong without what was given: values of variables, and a text that is no JSON at all, are in many a log of those who call. */
+function whyNot(error: unknown): string {
+  return messageOf(error)
+    .replace(/^cannot decode message \S+ from JSON: /, "")
+    .replace(/, (?:\.\.\.)?".*"(?:\.\.\.)? is not valid JSON/s, " is not valid JSON")
+    .replace(/(env_vars from JSON: .*?), got .*/s, "$1");
 }
 
 /** What is in the one envelope that a request consists of. */
