@@ -1,21 +1,27 @@
-import { createServer } from "node:http";
 import { hostname } from "node:os";
 import type { Registry } from "prom-client";
 import { partToken } from "../common/access/part-token.ts";
 import type { Clock } from "../common/clock/clock.ts";
 import { listen } from "../common/http/listen.ts";
 import { sendText } from "../common/http/send.ts";
+import { ConnectionLimiter } from "../common/listen/connection-limiter.ts";
+import { openFilesLimit, withinOpenFiles } from "../common/listen/open-files.ts";
 import type { Log } from "../common/log/log.ts";
 import { formatAddress, isUnspecified } from "../common/settings/parse-listen-address.ts";
 import type { ListenAddress, Settings } from "../common/settings/settings.ts";
+import { ReloadedClientTls } from "../common/tls/client-tls.ts";
+import { ServerTls } from "../common/tls/server-tls.ts";
 import { connectRoutes } from "./connect-routes.ts";
 import type { Route } from "./exchange.ts";
 import { createForwarder } from "./forwarder.ts";
 import { createHttpMetrics } from "./http-metrics.ts";
+import { createHttpServer } from "./http-server.ts";
 import { ManagerPool } from "./manager-pool.ts";
+import { managerTls } from "./manager-tls.ts";
 import { serveHttp } from "./serve-http.ts";
 
-export type GatewaySettings = Pick<Settings, "httpListen" | "grpcListen" | "managers" | "authEnabled">;
+export type GatewaySettings = Pick<Settings, "httpListen" | "grpcListen" | "managers" | "authEnabled"> &
+  Partial<Pick<Settings, "tls" | "httpConnections">>;
 
 export type GatewayOptions = Readonly<{
   settings: GatewaySettings;
@@ -38,12 +44,20 @@ export type RunningGateway = AsyncDisposable & {
 
 const STOP_MS = 5000;
 
-/** Starts the HTTP side of the API. Rejects with `failed_precondition` when its address is taken. The managers need not be up yet. */
+const UNLIMITED = { inAll: Number.POSITIVE_INFINITY, perAddress: Number.POSITIVE_INFINITY };
+
+/** Starts the HTTP side of the API. Rejects with `failed_precondition` when its address is taken, or a file of TLS is wrong. The managers need not be up yet. */
 export async function startGateway({ settings, secrets, clock, log, registry, stopMs = STOP_MS }: GatewayOptions): Promise<RunningGateway> {
-  const managers = settings.managers.length > 0 ? settings.managers : [{ protocol: "grpc", ...dialable(settings.grpcListen) } as const];
   const stopping = new AbortController();
   await using opening = new AsyncDisposableStack();
-  const pool = opening.use(new ManagerPool(managers));
+  const tls = await ServerTls.open(settings.tls, log);
+  if (tls !== undefined) opening.use(tls);
+  const clientTls = opening.use(await ReloadedClientTls.open(settings.tls, log));
+  const named = settings.managers.length > 0;
+  const own = { protocol: tls === undefined ? "grpc" : "grpcs", ...dialable(settings.grpcListen) } as const;
+  const managers = named ? settings.managers : [own];
+  const pool = opening.use(new ManagerPool(managers, managerTls(tls, clientTls, named)));
+  for (const files of [tls, clientTls]) files?.onChange(() => pool.renew());
   const forwarder = createForwarder({ pool, partToken: partToken(secrets.clusterKey), stopping: stopping.signal, log });
   const routes: readonly Route[] = [
     ...connectRoutes(forwarder, log),
@@ -51,17 +65,10 @@ export async function startGateway({ settings, secrets, clock, log, registry, st
   ];
   const policy = { authEnabled: settings.authEnabled, ownNames: [hostname(), settings.httpListen.host] };
   const metrics = createHttpMetrics(registry);
-  const server = createServer(
-    {
-      headersTimeout: 10_000,
-      requestTimeout: 60_000, // of the request alone: a stream of answers has no limit
-      keepAliveTimeout: 65_000, // longer than load balancers keep theirs, which would else send into a closed one
-      connectionsCheckingInterval: 5000,
-      keepAlive: true, // finds out who vanished from under a quiet stream
-      keepAliveInitialDelay: 60_000,
-    },
-    serveHttp({ routes, policy, clock, log, metrics }),
-  );
+  const limits = withinOpenFiles(settings.httpConnections ?? UNLIMITED, openFilesLimit());
+  const limiter = new ConnectionLimiter({ limits, name: "HTTP", log });
+  const listener = serveHttp({ routes, policy, clock, log, metrics });
+  const server = createHttpServer({ listener, limiter, tls, log });
   const address = await listen(server, settings.httpListen, "NEBULA_HTTP_LISTEN");
   const opened = opening.move();
   log.info({ address: formatAddress(address), managers: managers.map(formatAddress) }, "gateway started");

@@ -1,10 +1,10 @@
 import type { DescMessage, DescMethodServerStreaming, DescMethodUnary, MessageShape } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
-import { credentials } from "@grpc/grpc-js";
 import { isNebulaError, NebulaError } from "../common/errors/nebula-error.ts";
-import { type CallOptions, GrpcChannel } from "../common/rpc/grpc-channel.ts";
-import { formatAddress } from "../common/settings/parse-listen-address.ts";
+import type { CallOptions } from "../common/rpc/grpc-channel.ts";
 import type { ServerUrl } from "../common/settings/settings.ts";
+import type { ClientTls } from "../common/tls/client-tls.ts";
+import { type Lease, ManagerChannels } from "./manager-channels.ts";
 
 // The managers that calls go to: any that is up.
 //
@@ -15,38 +15,24 @@ import type { ServerUrl } from "../common/settings/settings.ts";
 /** How long a call waits for the first of the managers to be connected, milliseconds. */
 const CONNECT_MS = 3000;
 
-const CHANNEL_OPTIONS = {
-  "grpc.initial_reconnect_backoff_ms": 100,
-  "grpc.min_reconnect_backoff_ms": 100,
-  "grpc.max_reconnect_backoff_ms": 2000,
-  // A manager's machine that vanished without a word is found out, and a watch that is quiet for hours shows that somebody is there.
-  "grpc.keepalive_time_ms": 30_000,
-  "grpc.keepalive_timeout_ms": 10_000,
-  "grpc.max_receive_message_length": 128 * 1024 * 1024,
-  "grpc.max_send_message_length": 16 * 1024 * 1024,
-};
-
-type Manager = Readonly<{ address: string; channel: GrpcChannel }>;
-
 /** Calls to any manager that is up. */
 export class ManagerPool implements Disposable {
-  readonly #managers: readonly Manager[];
+  readonly #managers: readonly ManagerChannels[];
   #turn = 0;
 
-  constructor(managers: readonly ServerUrl[]) {
-    this.#managers = managers.map((url) => ({
-      address: formatAddress(url),
-      channel: new GrpcChannel(
-        formatAddress(url),
-        url.protocol === "grpcs" ? credentials.createSsl() : credentials.createInsecure(),
-        CHANNEL_OPTIONS,
-      ),
-    }));
+  /** @param tls what `grpcs://` managers are dialled with */
+  constructor(managers: readonly ServerUrl[], tls: () => ClientTls = () => ({})) {
+    this.#managers = managers.map((url) => new ManagerChannels(url, tls));
+  }
+
+  /** Has new calls go on new connections, since what `tls` answers has changed. Calls that are under way go on. */
+  renew(): void {
+    for (const manager of this.#managers) manager.renew();
   }
 
   /** Whether a manager is connected now. */
   get connected(): boolean {
-    return this.#managers.some(({ channel }) => channel.connected);
+    return this.#managers.some(({ connected }) => connected);
   }
 
   /** Resolves when a manager is connected; rejects with `unavailable` after a few seconds, or when the signal is aborted. */
@@ -60,12 +46,13 @@ export class ManagerPool implements Disposable {
     options: CallOptions & { signal: AbortSignal },
   ): Promise<MessageShape<DescMessage>> {
     const manager = await this.#pick(options.signal);
+    using lease = manager.lease();
     try {
-      return await manager.channel.unary(method, request, options);
+      return await lease.channel.unary(method, request, options);
     } catch (error) {
-      if (!brokeUnder(manager, error)) throw error;
+      if (!brokeUnder(lease, error)) throw error;
       if (method.idempotency !== MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS) throw outcomeUnknown(manager, error); // P2, P3
-      const other = await this.#pick(options.signal);
+      using other = (await this.#pick(options.signal)).lease();
       return await other.channel.unary(method, request, options);
     }
   }
@@ -76,17 +63,17 @@ export class ManagerPool implements Disposable {
     request: MessageShape<DescMessage>,
     options: CallOptions & { signal: AbortSignal },
   ): AsyncGenerator<MessageShape<DescMessage>, void> {
-    const { channel } = await this.#pick(options.signal);
-    yield* channel.serverStream(method, request, options);
+    using lease = (await this.#pick(options.signal)).lease();
+    yield* lease.channel.serverStream(method, request, options);
   }
 
   /** The next manager in turn among those that are connected, or whichever is first to be (P1). */
-  async #pick(signal: AbortSignal): Promise<Manager> {
-    const connected = this.#managers.filter(({ channel }) => channel.connected);
+  async #pick(signal: AbortSignal): Promise<ManagerChannels> {
+    const connected = this.#managers.filter(({ connected }) => connected);
     const inTurn = connected[this.#turn++ % Math.max(1, connected.length)];
     if (inTurn !== undefined) return inTurn;
     const attempts = this.#managers.map(async (manager) => {
-      await manager.channel.ready(CONNECT_MS);
+      await manager.ready(CONNECT_MS);
       return manager;
     });
     const gone = Promise.withResolvers<never>();
@@ -105,16 +92,16 @@ export class ManagerPool implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const { channel } of this.#managers) channel[Symbol.dispose]();
+    for (const manager of this.#managers) manager[Symbol.dispose]();
   }
 }
 
 /** Whether a call failed since its connection broke: a manager that says `unavailable` itself stays connected. */
-function brokeUnder({ channel }: Manager, error: unknown): boolean {
+function brokeUnder({ channel }: Lease, error: unknown): boolean {
   return isNebulaError(error, "unavailable") && !channel.connected;
 }
 
-function outcomeUnknown({ address }: Manager, cause: unknown): NebulaError {
+function outcomeUnknown({ address }: ManagerChannels, cause: unknown): NebulaError {
   return new NebulaError(
     "unavailable",
     `the connection to manager ${address} broke before its answer came: outcome unknown, the call may or may not have been carried out`,
