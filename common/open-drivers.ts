@@ -4,6 +4,7 @@ import { createMemoryBus } from "./bus/memory-bus.ts";
 import type { Clock } from "./clock/clock.ts";
 import type { Drivers } from "./drivers.ts";
 import { messageOf, NebulaError } from "./errors/nebula-error.ts";
+import type { ChangeFeed } from "./feed/change-feed.ts";
 import { createMemoryFeed } from "./feed/memory-feed.ts";
 import type { Log } from "./log/log.ts";
 import type { Member } from "./membership/membership.ts";
@@ -51,6 +52,12 @@ export async function openDrivers({ settings, self, clock, log }: OpenDriversOpt
   };
   const opened = opening.move();
   return { ...drivers, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+}
+
+/** Opens the change feed alone, for a part that needs no other driver. @throws NebulaError invalid_argument for a URL that no driver serves */
+export async function openChangeFeed({ settings, log }: { settings: Pick<Settings, "redis">; log: Log }): Promise<ChangeFeed> {
+  requireScheme("NEBULA_REDIS", settings.redis, "memory:");
+  return createMemoryFeed({ log });
 }
 
 /** The embedded drivers take nothing behind their scheme: where the files are is for NEBULA_DATA to say. A URL of another may carry a password: not shown. */

@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import { request as httpRequest } from "node:http";
 import { Registry } from "prom-client";
 import { systemClock } from "../common/clock/system-clock.ts";
+import { createMemoryFeed } from "../common/feed/memory-feed.ts";
 import { createLog, silentLog } from "../common/log/log.ts";
 import { eventually } from "../common/testing/eventually.ts";
 import { startGateway } from "./main.ts";
@@ -160,7 +161,14 @@ describe("gateway that stops", () => {
     await using first = await gatewayFor([manager]);
     const settings = { httpListen: first.address, grpcListen: first.address, managers: [], authEnabled: true };
     await assert.rejects(
-      startGateway({ settings, secrets: { clusterKey: CLUSTER_KEY }, clock: systemClock, log: silentLog, registry: new Registry() }),
+      startGateway({
+        settings,
+        secrets: { clusterKey: CLUSTER_KEY },
+        changeFeed: createMemoryFeed({ log: silentLog }),
+        clock: systemClock,
+        log: silentLog,
+        registry: new Registry(),
+      }),
       /127\.0\.0\.1:\d+ \(NEBULA_HTTP_LISTEN\) is taken/,
     );
   });

@@ -2,6 +2,7 @@ import { hostname } from "node:os";
 import type { Registry } from "prom-client";
 import { partToken } from "../common/access/part-token.ts";
 import type { Clock } from "../common/clock/clock.ts";
+import type { ChangeFeed } from "../common/feed/change-feed.ts";
 import { listen } from "../common/http/listen.ts";
 import { sendText } from "../common/http/send.ts";
 import { ConnectionLimiter } from "../common/listen/connection-limiter.ts";
@@ -19,6 +20,10 @@ import { createHttpServer } from "./http-server.ts";
 import { ManagerPool } from "./manager-pool.ts";
 import { managerTls } from "./manager-tls.ts";
 import { serveHttp } from "./serve-http.ts";
+import { infoOperation } from "./v2/info/info-operation.ts";
+import { openInfo } from "./v2/info/open-info.ts";
+import { OPERATIONS } from "./v2/operations.ts";
+import { v2Route } from "./v2/v2-route.ts";
 
 export type GatewaySettings = Pick<Settings, "httpListen" | "grpcListen" | "managers" | "authEnabled"> &
   Partial<Pick<Settings, "tls" | "httpConnections">>;
@@ -26,6 +31,8 @@ export type GatewaySettings = Pick<Settings, "httpListen" | "grpcListen" | "mana
 export type GatewayOptions = Readonly<{
   settings: GatewaySettings;
   secrets: Readonly<{ clusterKey: string }>;
+  /** Tells that rights changed; opened, and closed after the gateway has stopped, by the caller. */
+  changeFeed: Pick<ChangeFeed, "subscribe">;
   clock: Clock;
   log: Log;
   registry: Registry;
@@ -47,7 +54,15 @@ const STOP_MS = 5000;
 const UNLIMITED = { inAll: Number.POSITIVE_INFINITY, perAddress: Number.POSITIVE_INFINITY };
 
 /** Starts the HTTP side of the API. Rejects with `failed_precondition` when its address is taken, or a file of TLS is wrong. The managers need not be up yet. */
-export async function startGateway({ settings, secrets, clock, log, registry, stopMs = STOP_MS }: GatewayOptions): Promise<RunningGateway> {
+export async function startGateway({
+  settings,
+  secrets,
+  changeFeed,
+  clock,
+  log,
+  registry,
+  stopMs = STOP_MS,
+}: GatewayOptions): Promise<RunningGateway> {
   const stopping = new AbortController();
   await using opening = new AsyncDisposableStack();
   const tls = await ServerTls.open(settings.tls, log);
@@ -58,16 +73,20 @@ export async function startGateway({ settings, secrets, clock, log, registry, st
   const managers = named ? settings.managers : [own];
   const pool = opening.use(new ManagerPool(managers, managerTls(tls, clientTls, named)));
   for (const files of [tls, clientTls]) files?.onChange(() => pool.renew());
-  const forwarder = createForwarder({ pool, partToken: partToken(secrets.clusterKey), stopping: stopping.signal, log });
+  const token = partToken(secrets.clusterKey);
+  const forwarder = createForwarder({ pool, partToken: token, stopping: stopping.signal, log });
+  const metrics = createHttpMetrics(registry);
+  const info = openInfo({ pool, partToken: token, changeFeed, clock, log, registry, http: metrics }, stopping.signal);
   const routes: readonly Route[] = [
     ...connectRoutes(forwarder, log),
+    v2Route({ operations: [...OPERATIONS, infoOperation(info)], pool, partToken: token, log }),
     { prefix: "/healthz", handle: ({ response }) => sendText(response, 200, "ok\n") },
   ];
   const policy = { authEnabled: settings.authEnabled, ownNames: [hostname(), settings.httpListen.host] };
   const metrics = createHttpMetrics(registry);
   const limits = withinOpenFiles(settings.httpConnections ?? UNLIMITED, openFilesLimit());
   const limiter = new ConnectionLimiter({ limits, name: "HTTP", log });
-  const listener = serveHttp({ routes, policy, clock, log, metrics });
+  const listener = serveHttp({ routes, atOnce: info.answerAtOnce, policy, clock, log, metrics });
   const server = createHttpServer({ listener, limiter, tls, log });
   const address = await listen(server, settings.httpListen, "NEBULA_HTTP_LISTEN");
   const opened = opening.move();

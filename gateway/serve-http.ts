@@ -8,14 +8,23 @@ import { type CrossSitePolicy, crossSiteRefusal } from "./cross-site.ts";
 import { asConnectError, sendError } from "./errors.ts";
 import { type Exchange, findRoute, type Route } from "./exchange.ts";
 import type { HttpMetrics } from "./http-metrics.ts";
+import { INFO_ROUTE } from "./v2/info/serve-info.ts";
 
-export type ServeHttpOptions = Readonly<{ routes: readonly Route[]; policy: CrossSitePolicy; clock: Clock; log: Log; metrics: HttpMetrics }>;
+export type ServeHttpOptions = Readonly<{
+  routes: readonly Route[];
+  /** Answers, and says so, what can be answered at once at the least cost; not asked while authentication is off, as it looks at no Host. */
+  atOnce: (request: IncomingMessage, response: ServerResponse) => boolean;
+  policy: CrossSitePolicy;
+  clock: Clock;
+  log: Log;
+  metrics: HttpMetrics;
+}>;
 
 /** The longest part of a path that a log line repeats. */
 const PATH_SHOWN = 200;
 
 /** The one way of every HTTP request: an id, the checks against other sites in a browser, its route, one line in the access log. */
-export function serveHttp({ routes, policy, clock, log, metrics }: ServeHttpOptions): RequestListener {
+export function serveHttp({ routes, atOnce, policy, clock, log, metrics }: ServeHttpOptions): RequestListener {
   async function answer(exchange: Exchange): Promise<void> {
     const { request, response, path } = exchange;
     const refusal = crossSiteRefusal(browserHeaders(request), policy);
@@ -30,6 +39,7 @@ export function serveHttp({ routes, policy, clock, log, metrics }: ServeHttpOpti
   }
 
   return (request: IncomingMessage, response: ServerResponse) => {
+    if (policy.authEnabled && atOnce(request, response)) return;
     const started = clock.monotonic();
     const caller = callerOf(request);
     const exchange: Exchange = { request, response, caller, path: request.url?.split("?")[0] ?? "/", route: "none" };
@@ -48,7 +58,9 @@ export function serveHttp({ routes, policy, clock, log, metrics }: ServeHttpOpti
         status,
         ms: Math.round(ms),
       };
-      if (exchange.route === "/healthz") log.debug(line, "request");
+      // What devices and load balancers ask all day is worth a line only where it is refused.
+      const isRoutine = exchange.route === "/healthz" || (exchange.route === INFO_ROUTE && status < 400);
+      if (isRoutine) log.debug(line, "request");
       else log.info(line, "request");
     });
     answer(exchange).catch((error: unknown) => {

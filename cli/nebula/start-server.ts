@@ -3,7 +3,7 @@ import { rm } from "node:fs/promises";
 import type { Registry } from "prom-client";
 import type { Clock } from "../../common/clock/clock.ts";
 import type { Log } from "../../common/log/log.ts";
-import { type OpenedDrivers, openDrivers } from "../../common/open-drivers.ts";
+import { type OpenedDrivers, openChangeFeed, openDrivers } from "../../common/open-drivers.ts";
 import { formatAddress } from "../../common/settings/parse-listen-address.ts";
 import { openClusterKey, openSecrets, type Secrets } from "../../common/settings/secrets.ts";
 import type { ListenAddress, Settings } from "../../common/settings/settings.ts";
@@ -45,7 +45,7 @@ export async function startServer(options: StartOptions): Promise<RunningParts> 
   const reporter = opening.use(await openReporter(options, drivers));
   const manager = opening.use(await openManager(options, drivers, secrets));
   const grpcListen = boundAddress(settings, manager);
-  const gateway = opening.use(await openGateway({ ...options, settings: { ...settings, grpcListen } }, secrets));
+  const gateway = opening.use(await openGateway({ ...options, settings: { ...settings, grpcListen } }, secrets, drivers));
   forget.move();
   return running({ manager, gateway, reporter, secrets }, opening.move());
 }
@@ -65,7 +65,9 @@ export async function startManagerAlone(options: StartOptions): Promise<RunningP
 /** Starts a gateway alone. */
 export async function startGatewayAlone(options: StartOptions): Promise<RunningParts> {
   await using opening = new AsyncDisposableStack();
-  const gateway = opening.use(await openGateway(options, { clusterKey: await openClusterKey(options.settings) }));
+  const { settings, logOf } = options;
+  const changeFeed = opening.use(await openChangeFeed({ settings, log: logOf("drivers") }));
+  const gateway = opening.use(await openGateway(options, { clusterKey: await openClusterKey(settings) }, { changeFeed }));
   return running({ gateway }, opening.move());
 }
 
@@ -86,8 +88,12 @@ function openManager(options: StartOptions, drivers: OpenedDrivers, secrets: Sec
   return startManager({ ...options, log: options.logOf("manager"), drivers, secrets, tuning: { stopMs: STOP_MS } });
 }
 
-function openGateway(options: StartOptions, secrets: { clusterKey: string }): Promise<RunningGateway> {
-  return startGateway({ ...options, log: options.logOf("gateway"), secrets, stopMs: STOP_MS });
+function openGateway(
+  options: StartOptions,
+  secrets: { clusterKey: string },
+  { changeFeed }: Pick<OpenedDrivers, "changeFeed">,
+): Promise<RunningGateway> {
+  return startGateway({ ...options, log: options.logOf("gateway"), secrets, changeFeed, stopMs: STOP_MS });
 }
 
 function openReporter(options: StartOptions, drivers: OpenedDrivers): Promise<Reporter> {

@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import { connect } from "node:net";
 import { Registry } from "prom-client";
 import { systemClock } from "../../common/clock/system-clock.ts";
+import { createMemoryFeed } from "../../common/feed/memory-feed.ts";
 import { silentLog } from "../../common/log/log.ts";
 import { type RunningGateway, startGateway } from "../main.ts";
 import { type Answers, StandInManager } from "./stand-in-manager.ts";
@@ -27,6 +28,7 @@ export async function gatewayFor(
   return await startGateway({
     settings,
     secrets: { clusterKey: CLUSTER_KEY },
+    changeFeed: createMemoryFeed({ log: silentLog }),
     clock: systemClock,
     log: silentLog,
     registry: new Registry(),

@@ -41,7 +41,7 @@ export async function startTestServer(): Promise<TestServer> {
   const manager = starting.use(await startManager({ settings, secrets, drivers, ...parts }));
   const port = Number(manager.address.split(":").at(-1));
   const managers = [{ protocol: "grpc", host: "127.0.0.1", port }] as const;
-  const gateway = starting.use(await startGateway({ settings: { ...settings, managers }, secrets, ...parts }));
+  const gateway = starting.use(await startGateway({ settings: { ...settings, managers }, secrets, ...drivers, ...parts }));
   const started = starting.move();
   return {
     http: `http://127.0.0.1:${gateway.address.port}`,

@@ -1,0 +1,92 @@
+import { create, isMessage } from "@bufbuild/protobuf";
+import { PART_TOKEN_HEADER } from "../../../common/access/part-token.ts";
+import type { Clock } from "../../../common/clock/clock.ts";
+import { assertNever } from "../../../common/errors/assert-never.ts";
+import { messageOf } from "../../../common/errors/nebula-error.ts";
+import type { Log } from "../../../common/log/log.ts";
+import {
+  type ConfigPush,
+  ConfigService,
+  WatchConfigRequestSchema,
+  type WatchConfigResponse,
+  WatchConfigResponseSchema,
+} from "../../../gen/nebula/v1/config_pb.ts";
+import type { ManagerPool } from "../../manager-pool.ts";
+
+const METHOD = ConfigService.method.watchConfig;
+/** The waits between attempts, milliseconds; each is drawn between nothing and this (full jitter), doubling. */
+const FIRST_WAIT_MS = 200;
+const LONGEST_WAIT_MS = 10_000;
+
+/** What a watch tells of its device_group. */
+export type GroupNews = Readonly<
+  | { kind: "config"; push: ConfigPush }
+  /** What was told last is the newest. */
+  | { kind: "unchanged" }
+  | { kind: "no_such_group" }
+  /** Nobody tells what changes, until the next news. */
+  | { kind: "lost" }
+>;
+
+export type FollowGroupOptions = Readonly<{
+  pool: Pick<ManagerPool, "serverStream">;
+  partToken: string;
+  deviceGroup: string;
+  /** Etag of the config held as it was received; empty: none. */
+  etag: () => string;
+  heard: (news: GroupNews) => void;
+  clock: Clock;
+  log: Log;
+}>;
+
+/**
+ * Watches a device_group under the part token, on any manager, as nobody's device, until the signal is aborted. Where the watch ends it is opened again,
+ * later each time that it fails.
+ */
+export async function followGroup(options: FollowGroupOptions, signal: AbortSignal): Promise<void> {
+  const { deviceGroup, heard, clock, log } = options;
+  let failures = 0;
+  while (!signal.aborted) {
+    let waitMs: number | undefined;
+    try {
+      for await (const answer of watch(options, signal)) {
+        failures = 0;
+        waitMs = hear(answer, heard);
+        if (waitMs !== undefined) break;
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      if (failures === 0) log.info({ deviceGroup, error: messageOf(error) }, "the watch of a polled device_group broke and is opened again");
+    }
+    heard({ kind: "lost" });
+    waitMs ??= Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(failures++, 16));
+    await clock.sleep(Math.random() * waitMs, signal).catch(() => {});
+  }
+}
+
+async function* watch({ pool, partToken, deviceGroup, etag }: FollowGroupOptions, signal: AbortSignal): AsyncGenerator<WatchConfigResponse, void> {
+  const request = create(WatchConfigRequestSchema, { deviceGroup, serveHere: true, etag: etag() });
+  for await (const answer of pool.serverStream(METHOD, request, { signal, headers: { [PART_TOKEN_HEADER]: partToken } }))
+    if (isMessage(answer, WatchConfigResponseSchema)) yield answer;
+}
+
+/** Passes an answer on; answers how long to wait for the next watch, milliseconds, where this one is over. */
+function hear({ answer }: WatchConfigResponse, heard: (news: GroupNews) => void): number | undefined {
+  switch (answer.case) {
+    case "config":
+      heard({ kind: "config", push: answer.value });
+      return undefined;
+    case "unchanged":
+      heard({ kind: "unchanged" });
+      return undefined;
+    case "noSuchGroup":
+      heard({ kind: "no_such_group" });
+      return undefined;
+    case "redirect":
+      return answer.value.retryAfterMs; // wherever it points: any manager serves a part
+    case undefined:
+      return undefined; // an answer of a newer version
+    default:
+      return assertNever(answer);
+  }
+}
