@@ -4,10 +4,11 @@ import type { SecretKeys } from "../../common/secrets/secret-keys.ts";
 import { type Config, ConfigSchema } from "../../gen/nebula/v1/config_pb.ts";
 
 /**
- * A config as devices get it: a copy with its secret values opened.
+ * A config as devices get it: with its secret values opened, in a copy where there are any.
  * Throws `failed_precondition` where one can't be: a device that got the app without it would make its containers anew, and worse.
  */
 export function openedConfig(keys: SecretKeys, config: Config): Config {
+  if (secretsOf(config).every(({ values }) => Object.keys(values).length === 0)) return config;
   const opened = clone(ConfigSchema, config);
   for (const { owner, values } of secretsOf(opened)) openSecretEnvVars(keys, owner, values);
   return opened;

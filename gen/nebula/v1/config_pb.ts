@@ -179,7 +179,7 @@ export type GetConfigResponse = Message<"nebula.v1.GetConfigResponse"> & {
   config?: Config | undefined;
 
   /**
-   * Its etag: equal etags, equal configs.
+   * The etag of the config that devices get, secret values and all: equal etags, equal configs.
    *
    * @generated from field: string etag = 2;
    */
@@ -402,7 +402,7 @@ export const RedirectSchema: GenMessage<Redirect> = /*@__PURE__*/
  */
 export const ConfigService: GenService<{
   /**
-   * Reads the config of a device_group. NOT_FOUND when there is no such group.
+   * Reads the config of a device_group, secret values shown as in every read. NOT_FOUND when there is no such group.
    *
    * @generated from rpc nebula.v1.ConfigService.GetConfig
    */
@@ -412,7 +412,7 @@ export const ConfigService: GenService<{
     output: typeof GetConfigResponseSchema;
   },
   /**
-   * Streams the config of a device_group to one device: now, and after every change. Nothing is sent while nothing changes; liveness is HTTP/2 keepalive.
+   * Streams the config of a device_group, with its secret values, to one device: now, and after every change. Nothing is sent while nothing changes; liveness is HTTP/2 keepalive.
    *
    * @generated from rpc nebula.v1.ConfigService.WatchConfig
    */
