@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { type Started, startLines } from "./start-lines.ts";
 
 const started: Started = {
-  settings: { admin: { user: "admin", password: undefined, token: undefined }, authEnabled: true },
+  settings: { admin: { user: "admin", password: undefined, token: undefined }, authEnabled: true, tls: { cert: undefined } },
   http: { host: "127.0.0.1", port: 8080 },
   grpc: "127.0.0.1:50051",
   metrics: { host: "127.0.0.1", port: 9464 },
@@ -19,6 +19,11 @@ describe("what a start tells", () => {
     const text = startLines(started).join("\n");
     for (const address of ["http://127.0.0.1:8080", "127.0.0.1:50051", "http://127.0.0.1:9464/metrics"]) assert.ok(text.includes(address), address);
     assert.doesNotMatch(startLines({ ...started, metrics: undefined }).join("\n"), /metrics/);
+  });
+
+  it("says where TLS is spoken", () => {
+    const text = startLines({ ...started, settings: { ...started.settings, tls: { cert: "server.pem" } } }).join("\n");
+    for (const address of ["https://127.0.0.1:8080", "grpcs://127.0.0.1:50051"]) assert.ok(text.includes(address), address);
   });
 
   it("shows the password to a terminal, by the start that made it, and else where it is kept", () => {

@@ -5,7 +5,7 @@ import type { ListenAddress, Settings } from "../../common/settings/settings.ts"
 import { VERSION } from "../../common/version.ts";
 
 export type Started = Readonly<{
-  settings: Pick<Settings, "admin" | "authEnabled">;
+  settings: Pick<Settings, "admin" | "authEnabled"> & Readonly<{ tls: Pick<Settings["tls"], "cert"> }>;
   http: ListenAddress | undefined;
   /** host:port */
   grpc: string | undefined;
@@ -17,8 +17,9 @@ export type Started = Readonly<{
 /** What a start tells: where things are, and how to log in. A password is shown to a terminal alone, and only by the start that made it. */
 export function startLines({ settings, http, grpc, metrics, secrets, terminal }: Started): string[] {
   const rows: [string, string][] = [];
-  if (http !== undefined) rows.push(["API, as JSON over HTTP", `http://${formatAddress(http)}`]);
-  if (grpc !== undefined) rows.push(["API, as gRPC, and workers", grpc]);
+  const secure = settings.tls.cert !== undefined;
+  if (http !== undefined) rows.push(["API, as JSON over HTTP", `${secure ? "https" : "http"}://${formatAddress(http)}`]);
+  if (grpc !== undefined) rows.push(["API, as gRPC, and workers", secure ? `grpcs://${grpc}` : grpc]);
   if (metrics !== undefined) rows.push(["figures", `http://${formatAddress(metrics)}/metrics`]);
   if (secrets !== undefined) rows.push(["login", loginLine(loginOf(settings, secrets, terminal))]);
   const width = Math.max(0, ...rows.map(([name]) => name.length));

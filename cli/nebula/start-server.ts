@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
 import type { Registry } from "prom-client";
 import type { Clock } from "../../common/clock/clock.ts";
+import { openFilesLimit, sharedLimits } from "../../common/listen/open-files.ts";
 import type { Log } from "../../common/log/log.ts";
 import { type OpenedDrivers, openChangeFeed, openDrivers } from "../../common/open-drivers.ts";
 import { formatAddress } from "../../common/settings/parse-listen-address.ts";
@@ -35,8 +36,10 @@ export type RunningParts = AsyncDisposable &
 const STOP_MS = 4000;
 
 /** Starts manager, gateway and reporter in this process, on drivers that are opened once. */
-export async function startServer(options: StartOptions): Promise<RunningParts> {
-  const { settings } = options;
+export async function startServer(given: StartOptions): Promise<RunningParts> {
+  const { grpc, http } = sharedLimits(given.settings.grpcConnections, given.settings.httpConnections, openFilesLimit());
+  const settings = { ...given.settings, grpcConnections: grpc, httpConnections: http };
+  const options = { ...given, settings };
   await using opening = new AsyncDisposableStack();
   const drivers = opening.use(await openAll(options));
   const secrets = await openSecrets(settings);

@@ -11,20 +11,22 @@ import { formatServerUrl } from "./login/server-url.ts";
 const CALL_TIMEOUT_MS = 30_000;
 
 /** The way to a gateway (Connect JSON) or to a manager (gRPC). Nothing is dialled before the first call, and a connection without calls does not keep the process. */
-export function connectTo({ server, credentials, credentialsFrom }: Login): Transport {
+export function connectTo({ server, credentials, credentialsFrom, tls = {} }: Login): Transport {
   // What makes no header would be shown in the error of whoever tries.
   if (credentials?.kind === "token" && !/^[\x21-\x7e]+$/.test(credentials.token)) {
     throw new NebulaError("invalid_argument", `the token (from ${credentialsFrom}) holds characters that no token has`);
   }
   const common = { interceptors: [withCredentials(credentials)], defaultTimeoutMs: CALL_TIMEOUT_MS };
+  const nodeOptions = { minVersion: "TLSv1.2", ...(tls.ca === undefined ? {} : { ca: tls.ca }), ...tls.pair } as const;
   switch (server.protocol) {
     case "http":
-    case "https":
       return createConnectTransport({ ...common, baseUrl: formatServerUrl(server), httpVersion: "1.1", useBinaryFormat: false });
+    case "https":
+      return createConnectTransport({ ...common, baseUrl: formatServerUrl(server), httpVersion: "1.1", useBinaryFormat: false, nodeOptions });
     case "grpc":
       return createGrpcTransport({ ...common, baseUrl: formatServerUrl({ ...server, protocol: "http" }) });
     case "grpcs":
-      return createGrpcTransport({ ...common, baseUrl: formatServerUrl({ ...server, protocol: "https" }) });
+      return createGrpcTransport({ ...common, baseUrl: formatServerUrl({ ...server, protocol: "https" }), nodeOptions });
     default:
       return assertNever(server.protocol);
   }

@@ -31,7 +31,38 @@ export const TOKEN_FILE: TextFlag = {
   help: "A file that holds the token. Also NEBULA_TOKEN_FILE; NEBULA_TOKEN is the token itself.",
 };
 
-export const GLOBAL_FLAGS: readonly Flag[] = [SERVER, PROFILE, USERNAME, PASSWORD_FILE, TOKEN_FILE, DEBUG, HELP, VERSION];
+export const TLS_CA: TextFlag = {
+  kind: "text",
+  name: "tls-ca",
+  placeholder: "FILE",
+  help: "The authorities that the server's certificate has to be of, PEM. Also NEBULA_TLS_CA.",
+};
+export const TLS_CLIENT_CERT: TextFlag = {
+  kind: "text",
+  name: "tls-client-cert",
+  placeholder: "FILE",
+  help: "The certificate to show to a server that asks for one, PEM. Also NEBULA_TLS_CLIENT_CERT.",
+};
+export const TLS_CLIENT_KEY: TextFlag = {
+  kind: "text",
+  name: "tls-client-key",
+  placeholder: "FILE",
+  help: "The private key of --tls-client-cert, PEM. Also NEBULA_TLS_CLIENT_KEY.",
+};
+
+export const GLOBAL_FLAGS: readonly Flag[] = [
+  SERVER,
+  PROFILE,
+  USERNAME,
+  PASSWORD_FILE,
+  TOKEN_FILE,
+  TLS_CA,
+  TLS_CLIENT_CERT,
+  TLS_CLIENT_KEY,
+  DEBUG,
+  HELP,
+  VERSION,
+];
 
 /** -o of one command. Its value is read from the command line's `output`. */
 export function outputFlag(outputs: readonly OutputFormat[]): TextFlag {

@@ -28,7 +28,12 @@ export function connectionTrouble(error: unknown, { server, serverFrom }: Login)
       case "SELF_SIGNED_CERT_IN_CHAIN":
       case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":
       case "UNABLE_TO_GET_ISSUER_CERT_LOCALLY":
-        return `the certificate of ${url} is not trusted (${message}): NODE_EXTRA_CA_CERTS may name a file with your own authority's`;
+        return `the certificate of ${url} is not trusted (${message}): --tls-ca, or NEBULA_TLS_CA, names a file with your own authority's`;
+      case "ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED":
+      case "ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE":
+      case "ERR_SSL_TLSV1_ALERT_UNKNOWN_CA":
+      case "ERR_SSL_SSL/TLS_ALERT_HANDSHAKE_FAILURE":
+        return `${url} wants a client certificate that it trusts: give --tls-client-cert and --tls-client-key`;
       default:
     }
     if (code.startsWith("HPE_")) return `${url} does not answer in HTTP: if it is a manager, write grpc://${server.host}:${server.port}`;

@@ -1,5 +1,6 @@
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
 import type { Credentials, ServerUrl } from "../../../common/settings/settings.ts";
+import type { ClientTls } from "../../../common/tls/client-tls.ts";
 import { ORIGINAL_LOGIN_FILE } from "./original-login.ts";
 import { type Profiles, profileNamed, type StoredLogin } from "./profiles.ts";
 import { DEFAULT_SERVER, readServerUrl, sameServer } from "./server-url.ts";
@@ -10,6 +11,8 @@ export type Login = Readonly<{
   serverFrom: string;
   credentials: Credentials | undefined;
   credentialsFrom: string;
+  /** What is trusted of the server, and shown to it; absent: the system's authorities, nothing. */
+  tls?: ClientTls;
 }>;
 
 /** What the flags say, the contents of the files that they name included. */

@@ -11,6 +11,7 @@ import { HOST, PASSWORD, PASSWORD_STDIN, PORT, PROTOCOL, TOKEN, TOKEN_STDIN, USE
 import { loginCredentials, loginServer } from "../login/login-input.ts";
 import { DEFAULT_PROFILE, PROFILES_FILE, type StoredLogin, withProfile } from "../login/profiles.ts";
 import { formatServerUrl } from "../login/server-url.ts";
+import { readClientTls } from "../login/tls-files.ts";
 
 const NO_CHECK: SwitchFlag = { kind: "switch", name: "no-check", help: "Stores the login without asking the server whether it is right." };
 
@@ -49,8 +50,9 @@ function warnOfSecrets({ values, io }: CommandContext): void {
 }
 
 /** The user that the server takes the login for. */
-async function userAt({ server, credentials }: StoredLogin, { io, signal }: CommandContext): Promise<string> {
-  const login = { server, serverFrom: "the login", credentials, credentialsFrom: "the login" };
+async function userAt({ server, credentials }: StoredLogin, { values, io, signal }: CommandContext): Promise<string> {
+  const tls = await readClientTls(values, io);
+  const login = { server, serverFrom: "the login", credentials, credentialsFrom: "the login", tls };
   try {
     return (await createClient(StatusService, io.connect(login)).getStatus({}, { signal })).user;
   } catch (error) {
