@@ -14,11 +14,14 @@ import { startingPortsToV2 } from "./starting-ports.ts";
 /** What a container without networks of its own is in, as v2 says it. */
 export const DEFAULT_NETWORKS: readonly string[] = ["nebula", "bridge"];
 
-/** The proto names of the fields that v2 has itself, under its own names or the same. */
 const CONTAINER_FIELDS = ["name", "docker_image", "running", "env_vars", "networks", "volumes", "devices", "privileged"];
-const APP_FIELDS: ReadonlySet<string> = new Set([...CONTAINER_FIELDS, "starting_ports", "containers_per", "rolling_restart", ...OUTPUT_ONLY.app]);
-const CRON_JOB_FIELDS: ReadonlySet<string> = new Set([...CONTAINER_FIELDS, "schedule", ...OUTPUT_ONLY.cron_job]);
-const DEVICE_GROUP_FIELDS: ReadonlySet<string> = new Set(["name", "apps", "cron_jobs", ...OUTPUT_ONLY.device_group]);
+
+/** The proto names of the fields that v2 shows in its own way, or not at all. */
+export const V2_FIELDS: Readonly<Record<"app" | "cron_job" | "device_group", ReadonlySet<string>>> = {
+  app: new Set([...CONTAINER_FIELDS, "starting_ports", "containers_per", "rolling_restart", ...OUTPUT_ONLY.app]),
+  cron_job: new Set([...CONTAINER_FIELDS, "schedule", ...OUTPUT_ONLY.cron_job]),
+  device_group: new Set(["name", "apps", "cron_jobs", ...OUTPUT_ONLY.device_group]),
+};
 
 const EMPTY_APP = normaliseApp(create(AppSchema));
 const EMPTY_CRON_JOB = normaliseCronJob(create(CronJobSchema));
@@ -35,7 +38,7 @@ export function appToV2(app: App): JsonObject {
     containers_per: { ...containersPerToV2(app.containersPer) },
     ...containerToV2(normal),
     rolling_restart: app.rollingRestart,
-    ...ownFields(AppSchema, normal, EMPTY_APP, APP_FIELDS),
+    ...ownFields(AppSchema, normal, EMPTY_APP, V2_FIELDS.app),
   };
 }
 
@@ -48,7 +51,7 @@ export function cronJobToV2(cronJob: CronJob): JsonObject {
     cron_job_id: Number(cronJob.revision),
     schedule: cronJob.schedule,
     ...containerToV2(normal),
-    ...ownFields(CronJobSchema, normal, EMPTY_CRON_JOB, CRON_JOB_FIELDS),
+    ...ownFields(CronJobSchema, normal, EMPTY_CRON_JOB, V2_FIELDS.cron_job),
   };
 }
 
@@ -61,7 +64,7 @@ export function deviceGroupToV2(group: DeviceGroup): JsonObject {
     prune_id: Number(group.pruneId),
     apps: [...group.apps],
     cron_jobs: [...group.cronJobs],
-    ...ownFields(DeviceGroupSchema, normaliseDeviceGroup(group), EMPTY_DEVICE_GROUP, DEVICE_GROUP_FIELDS),
+    ...ownFields(DeviceGroupSchema, normaliseDeviceGroup(group), EMPTY_DEVICE_GROUP, V2_FIELDS.device_group),
   };
 }
 

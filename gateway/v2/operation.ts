@@ -22,8 +22,8 @@ export type HttpMethod = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 export type QueryParameter = Readonly<{ name: string; description: string; schema: JsonSchema }>;
 
-/** An answer as the OpenAPI document describes it; undefined: it has no body. */
-export type DescribedAnswer = Readonly<{ description: string; schema: JsonSchema | undefined }>;
+/** An answer as the OpenAPI document describes it; several of one status are alternatives. schema undefined: it has no body. */
+export type DescribedAnswer = Readonly<{ status: number; description: string; schema: JsonSchema | undefined }>;
 
 /** One operation of REST v2: how it is called, what it answers, and what does it. It is routed and described from this alone. */
 export type Operation = Readonly<{
@@ -36,8 +36,8 @@ export type Operation = Readonly<{
   query?: readonly QueryParameter[];
   /** What the body holds; undefined: it takes none. */
   request?: JsonSchema;
-  /** By status, besides those that every operation answers. */
-  answers: Readonly<Record<number, DescribedAnswer>>;
+  /** Refusals included, besides those that every operation has. */
+  answers: readonly DescribedAnswer[];
 }> &
   Readonly<
     /** Throws a V2Refusal for what it refuses itself. */

@@ -10,7 +10,7 @@ export const STATUS_OPERATIONS: readonly Operation[] = [
     path: "/status",
     id: "getStatus",
     summary: "Whether the API is there.",
-    answers: { 200: { description: "It is.", schema: objectOf({ api_available: constant(true) }) } },
+    answers: [{ status: 200, description: "It is.", schema: objectOf({ api_available: constant(true) }) }],
     async handle({ call }) {
       await call(StatusService.method.getStatus, {});
       return { status: 200, body: { api_available: true } };
@@ -21,7 +21,7 @@ export const STATUS_OPERATIONS: readonly Operation[] = [
     path: "/prune",
     id: "pruneAll",
     summary: "Has each device of every group that the caller may prune remove its unused images once.",
-    answers: { 202: { description: "The new prune_id of every group that is pruned.", schema: objectOf({ prune_ids: mapOf(COUNT) }) } },
+    answers: [{ status: 202, description: "The new prune_id of every group that is pruned.", schema: objectOf({ prune_ids: mapOf(COUNT) }) }],
     async handle({ call }) {
       const { pruneIds } = await call(DeviceGroupService.method.pruneAll, {});
       return { status: 202, body: { prune_ids: Object.fromEntries(Object.entries(pruneIds).map(([name, id]) => [name, Number(id)])) } };

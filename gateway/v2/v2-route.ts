@@ -6,6 +6,7 @@ import type { Exchange, Route } from "../exchange.ts";
 import { type CallManagersDeps, callManagers } from "./call-managers.ts";
 import { ignoredBody, jsonBody } from "./json-body.ts";
 import { createPathMatcher, type PathMatch } from "./match-path.ts";
+import { documentOperation } from "./openapi/document-operation.ts";
 import type { HttpMethod, Operation, V2Call } from "./operation.ts";
 import { type RefusedAnswer, refusedAnswer, V2Refusal } from "./refusal.ts";
 
@@ -18,7 +19,7 @@ const PATH_SHOWN = 200;
 
 /** Serves REST v2. Nothing is answered to who has no login, be it that nothing is there. */
 export function v2Route({ operations, log, ...deps }: V2RouteDeps): Route {
-  const match = createPathMatcher(operations);
+  const match = createPathMatcher([...operations, documentOperation(operations, V2_PREFIX)]);
 
   async function handle(exchange: Exchange): Promise<void> {
     const { request, path, response } = exchange;

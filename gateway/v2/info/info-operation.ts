@@ -1,7 +1,7 @@
 import { assertNever } from "../../../common/errors/assert-never.ts";
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
 import { sendJson } from "../../../common/http/send.ts";
-import { COUNT, constant, listOf, objectOf, TEXTS } from "../openapi/schemas.ts";
+import { COUNT, constant, listOf, named, objectOf, TEXTS } from "../openapi/schemas.ts";
 import type { Operation } from "../operation.ts";
 import { INFO_PATH, type Info } from "./serve-info.ts";
 
@@ -12,21 +12,22 @@ export function infoOperation(info: Info): Operation {
     path: INFO_PATH,
     id: "getDeviceGroupInfo",
     summary: "The whole config of a device_group, as a device needs it. Answers an ETag, and 304 to If-None-Match.",
-    answers: {
-      200: {
+    answers: [
+      {
+        status: 200,
         description: "The config. Values of secret_env_vars are in env_vars; apps and cron_jobs that were deleted are left out.",
         schema: objectOf({
-          apps: listOf({ type: "object" }),
+          apps: listOf(named("App")),
           apps_list: TEXTS,
           prune_id: COUNT,
-          cron_jobs: listOf({ type: "object" }),
+          cron_jobs: listOf(named("CronJob")),
           cron_jobs_list: TEXTS,
           device_group_id: COUNT,
         }),
       },
-      304: { description: "It is as the ETag says.", schema: undefined },
-      403: { description: "There is no such device_group.", schema: objectOf({ device_group_exists: constant(false) }) },
-    },
+      { status: 304, description: "It is as the ETag says.", schema: undefined },
+      { status: 403, description: "There is no such device_group.", schema: objectOf({ device_group_exists: constant(false) }) },
+    ],
     async serve({ request, response, caller }, parameter) {
       const deviceGroup = parameter("device_group");
       const gone = new AbortController();

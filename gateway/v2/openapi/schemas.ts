@@ -1,13 +1,15 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { JsonSchema } from "./json-schema.ts";
 
-/** An object of these properties, all of which are always there; more may be. */
-export function objectOf(properties: Readonly<Record<string, JsonSchema>>): JsonSchema {
-  return { type: "object", properties: { ...properties }, required: Object.keys(properties) };
+type Properties = Readonly<Record<string, JsonSchema>>;
+
+/** An object whose properties are always there, but for those that may be; further ones may come with a later version. */
+export function objectOf(properties: Properties, more: Properties = {}): JsonSchema {
+  return { type: "object", properties: { ...properties, ...more }, required: Object.keys(properties) };
 }
 
 /** An object of these properties, each of which may be left out. */
-export function partsOf(properties: Readonly<Record<string, JsonSchema>>): JsonSchema {
+export function partsOf(properties: Properties): JsonSchema {
   return { type: "object", properties: { ...properties } };
 }
 

@@ -1,0 +1,23 @@
+import type { JsonObject } from "@bufbuild/protobuf";
+import { StatusService } from "../../../gen/nebula/v1/status_pb.ts";
+import type { Operation } from "../operation.ts";
+import { openApiDocument } from "./document.ts";
+import { objectOf } from "./schemas.ts";
+
+/** GET /openapi.json: the document of these operations, and of itself. */
+export function documentOperation(operations: readonly Operation[], prefix: string): Operation {
+  let document: JsonObject | undefined;
+  const own: Operation = {
+    method: "GET",
+    path: "/openapi.json",
+    id: "getOpenApiDocument",
+    summary: "This document.",
+    answers: [{ status: 200, description: "The OpenAPI document of this API.", schema: objectOf({ openapi: { const: "3.1.0" } }) }],
+    async handle({ call }) {
+      await call(StatusService.method.getStatus, {}); // for who has a login, as all else here
+      document ??= openApiDocument([...operations, own], prefix);
+      return { status: 200, body: document };
+    },
+  };
+  return own;
+}
