@@ -65,6 +65,7 @@ export async function startGateway({
 }: GatewayOptions): Promise<RunningGateway> {
   const stopping = new AbortController();
   await using opening = new AsyncDisposableStack();
+  opening.defer(() => stopping.abort()); // what was begun ends with a start that fails
   const tls = await ServerTls.open(settings.tls, log);
   if (tls !== undefined) opening.use(tls);
   const clientTls = opening.use(await ReloadedClientTls.open(settings.tls, log));
@@ -83,7 +84,6 @@ export async function startGateway({
     { prefix: "/healthz", handle: ({ response }) => sendText(response, 200, "ok\n") },
   ];
   const policy = { authEnabled: settings.authEnabled, ownNames: [hostname(), settings.httpListen.host] };
-  const metrics = createHttpMetrics(registry);
   const limits = withinOpenFiles(settings.httpConnections ?? UNLIMITED, openFilesLimit());
   const limiter = new ConnectionLimiter({ limits, name: "HTTP", log });
   const listener = serveHttp({ routes, atOnce: info.answerAtOnce, policy, clock, log, metrics });
