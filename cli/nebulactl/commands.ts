@@ -7,6 +7,7 @@ import { cronJobs } from "./nouns/cron-jobs.ts";
 import { deviceGroups } from "./nouns/device-groups.ts";
 import { devices } from "./nouns/devices.ts";
 import { get } from "./nouns/get.ts";
+import { importFromOriginal } from "./nouns/import.ts";
 import { login } from "./nouns/login.ts";
 import { logout } from "./nouns/logout.ts";
 import { ping } from "./nouns/ping.ts";
@@ -21,5 +22,22 @@ export const commands: CommandTable = {
   program: "nebulactl",
   summary: "Describes what a fleet of devices runs, and shows what it does run.",
   globalFlags: GLOBAL_FLAGS,
-  entries: [apply, get, apps, cronJobs, deviceGroups, devices, users, userGroups, reports, audit, prune, login, logout, profiles, ping],
+  entries: [
+    apply,
+    get,
+    apps,
+    cronJobs,
+    deviceGroups,
+    devices,
+    users,
+    userGroups,
+    reports,
+    audit,
+    prune,
+    importFromOriginal,
+    login,
+    logout,
+    profiles,
+    ping,
+  ],
 };

@@ -1,7 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { assertNever } from "../../../common/errors/assert-never.ts";
 import { entityOf, type Resource } from "../../../common/resources/resource.ts";
-import type { Call, Entity, Written } from "../entities/entity-calls.ts";
+import type { Call, Entity, Minimums, Written } from "../entities/entity-calls.ts";
 import { appKind, cronJobKind, deviceGroupKind, type Kind, userGroupKind } from "../entities/kind.ts";
 
 export type WrittenResource = Readonly<{ resource: Resource; warnings: readonly string[] }>;
@@ -11,9 +11,9 @@ export type BoundResource = Readonly<{
   resource: Resource;
   /** What is stored under its name; undefined: nothing. */
   stored(call: Call): Promise<Resource | undefined>;
-  create(call: Call): Promise<WrittenResource>;
+  create(call: Call, minimums?: Minimums): Promise<WrittenResource>;
   /** Replaces every writable field, if the stored one is still at that revision. */
-  replace(call: Call, ifRevision: bigint): Promise<WrittenResource>;
+  replace(call: Call, ifRevision: bigint, minimums?: Minimums): Promise<WrittenResource>;
 }>;
 
 export function bindResource(resource: Resource): BoundResource {
@@ -39,8 +39,8 @@ function bind<M extends Entity>({ calls, toResource }: Kind<M>, entity: M): Boun
       const found = await ifFound(calls.get(call, entity.name));
       return found === undefined ? undefined : toResource(found.entity);
     },
-    create: async (call) => written(await calls.create(call, entity)),
-    replace: async (call, ifRevision) => written(await calls.update(call, { entity, paths: ["*"], ifRevision })),
+    create: async (call, minimums = {}) => written(await calls.create(call, entity, minimums)),
+    replace: async (call, ifRevision, minimums = {}) => written(await calls.update(call, { entity, paths: ["*"], ifRevision, minimums })),
   };
 }
 

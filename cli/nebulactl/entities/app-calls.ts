@@ -1,9 +1,9 @@
 import { type App, AppService } from "../../../gen/nebula/v1/app_pb.ts";
-import { answered, condition, type EntityCalls } from "./entity-calls.ts";
+import { answered, condition, type EntityCalls, revisionOf } from "./entity-calls.ts";
 
 export const appCalls: EntityCalls<App> = {
-  async create({ client, signal }, app) {
-    const answer = await (await client(AppService)).createApp({ app }, { signal });
+  async create({ client, signal }, app, minimums = {}) {
+    const answer = await (await client(AppService)).createApp({ app, ...revisionOf(minimums) }, { signal });
     return { entity: answered(answer.app, "app"), warnings: answer.warnings };
   },
   async get({ client, signal }, name) {
@@ -14,8 +14,11 @@ export const appCalls: EntityCalls<App> = {
     const { apps, nextPageToken } = await (await client(AppService)).listApps({ pageSize, pageToken }, { signal });
     return { items: apps, nextPageToken };
   },
-  async update({ client, signal }, { entity: app, paths, ifRevision, redeploy = false }) {
-    const answer = await (await client(AppService)).updateApp({ app, updateFields: [...paths], redeploy, ...condition(ifRevision) }, { signal });
+  async update({ client, signal }, { entity: app, paths, ifRevision, redeploy = false, minimums = {} }) {
+    const answer = await (await client(AppService)).updateApp(
+      { app, updateFields: [...paths], redeploy, ...condition(ifRevision), ...revisionOf(minimums) },
+      { signal },
+    );
     return { entity: answered(answer.app, "app"), warnings: answer.warnings };
   },
   async remove({ client, signal }, name, ifRevision) {

@@ -1,9 +1,9 @@
 import { type CronJob, CronJobService } from "../../../gen/nebula/v1/cron_job_pb.ts";
-import { answered, condition, type EntityCalls } from "./entity-calls.ts";
+import { answered, condition, type EntityCalls, revisionOf } from "./entity-calls.ts";
 
 export const cronJobCalls: EntityCalls<CronJob> = {
-  async create({ client, signal }, cronJob) {
-    const answer = await (await client(CronJobService)).createCronJob({ cronJob }, { signal });
+  async create({ client, signal }, cronJob, minimums = {}) {
+    const answer = await (await client(CronJobService)).createCronJob({ cronJob, ...revisionOf(minimums) }, { signal });
     return { entity: answered(answer.cronJob, "cron_job"), warnings: answer.warnings };
   },
   async get({ client, signal }, name) {
@@ -14,9 +14,9 @@ export const cronJobCalls: EntityCalls<CronJob> = {
     const { cronJobs, nextPageToken } = await (await client(CronJobService)).listCronJobs({ pageSize, pageToken }, { signal });
     return { items: cronJobs, nextPageToken };
   },
-  async update({ client, signal }, { entity: cronJob, paths, ifRevision, redeploy = false }) {
+  async update({ client, signal }, { entity: cronJob, paths, ifRevision, redeploy = false, minimums = {} }) {
     const answer = await (await client(CronJobService)).updateCronJob(
-      { cronJob, updateFields: [...paths], redeploy, ...condition(ifRevision) },
+      { cronJob, updateFields: [...paths], redeploy, ...condition(ifRevision), ...revisionOf(minimums) },
       { signal },
     );
     return { entity: answered(answer.cronJob, "cron_job"), warnings: answer.warnings };

@@ -2,8 +2,8 @@ import { type DeviceGroup, DeviceGroupService } from "../../../gen/nebula/v1/dev
 import { answered, condition, type EntityCalls } from "./entity-calls.ts";
 
 export const deviceGroupCalls: EntityCalls<DeviceGroup> = {
-  async create({ client, signal }, deviceGroup) {
-    const answer = await (await client(DeviceGroupService)).createDeviceGroup({ deviceGroup }, { signal });
+  async create({ client, signal }, deviceGroup, minimums = {}) {
+    const answer = await (await client(DeviceGroupService)).createDeviceGroup({ deviceGroup, ...minimums }, { signal });
     return { entity: answered(answer.deviceGroup, "device_group"), warnings: answer.warnings };
   },
   async get({ client, signal }, name) {
@@ -14,8 +14,8 @@ export const deviceGroupCalls: EntityCalls<DeviceGroup> = {
     const { deviceGroups, nextPageToken } = await (await client(DeviceGroupService)).listDeviceGroups({ pageSize, pageToken }, { signal });
     return { items: deviceGroups, nextPageToken };
   },
-  async update({ client, signal }, { entity: deviceGroup, paths, ifRevision, redeploy = false }) {
-    const request = { deviceGroup, updateFields: [...paths], redeploy, ...condition(ifRevision) };
+  async update({ client, signal }, { entity: deviceGroup, paths, ifRevision, redeploy = false, minimums = {} }) {
+    const request = { deviceGroup, updateFields: [...paths], redeploy, ...condition(ifRevision), ...minimums };
     const answer = await (await client(DeviceGroupService)).updateDeviceGroup(request, { signal });
     return { entity: answered(answer.deviceGroup, "device_group"), warnings: answer.warnings };
   },

@@ -1,0 +1,140 @@
+import type { JsonValue } from "@bufbuild/protobuf";
+import { assertNever } from "../../../common/errors/assert-never.ts";
+import type { Violation } from "../../../common/errors/nebula-error.ts";
+import { entityOf, type Resource } from "../../../common/resources/resource.ts";
+import { appFromV2, cronJobFromV2, deviceGroupFromV2, type FromV2, userGroupFromV2, type V2Fault } from "../../../common/v2/entity-from-v2.ts";
+import { validateApp } from "../../../common/validation/app.ts";
+import { validateCronJob } from "../../../common/validation/cron-job.ts";
+import { validateDeviceGroup } from "../../../common/validation/device-group.ts";
+import { validateName } from "../../../common/validation/name.ts";
+import { normaliseApp, normaliseCronJob, normaliseDeviceGroup, normaliseUserGroup } from "../../../common/validation/normal-form.ts";
+import { validateUserGroup } from "../../../common/validation/user-group.ts";
+import type { Original, OriginalObject } from "./read-original.ts";
+
+/** An app, cron_job, device_group or user_group as the original has it. */
+export type Wanted = Readonly<{
+  resource: Resource;
+  /** The original's id: the revision is to be at least this. 0n: it has none. */
+  id: bigint;
+  /** Of a device_group. 0n: none. */
+  pruneId: bigint;
+}>;
+
+/** A user as the original has it. Its token can't be carried over: a bcrypt hash has no lookup key. */
+export type WantedUser = Readonly<{ name: string; passwordHash: string }>;
+
+/** Something that can't be imported as it is: of which object, and why. */
+export type Refused = Readonly<{ title: string; violations: readonly Violation[] }>;
+
+/** What an import makes of an original's contents. */
+export type WantedContents = Readonly<{
+  /** In the order in which they can be written. */
+  resources: readonly Wanted[];
+  users: readonly WantedUser[];
+  refused: readonly Refused[];
+  /** What is carried over in another form than it was, a sentence each. */
+  notes: readonly string[];
+}>;
+
+type Read = Readonly<{ title: string; wanted: Wanted; violations: readonly Violation[] }>;
+
+/** Turns the objects of an original into what is to be here. Pure. */
+export function wantedOf(original: Original): WantedContents {
+  const notes: string[] = [];
+  const apps = original.apps.map(readApp);
+  const cronJobs = original.cron_jobs.map(readCronJob);
+  const there = { apps: namesOf(apps), cronJobs: namesOf(cronJobs) };
+  const groups = original.device_groups.map((object) => readDeviceGroup(object, there, notes));
+  const read = [...apps, ...cronJobs, ...groups, ...original.user_groups.map(readUserGroup)];
+  const users = original.users.map(readUser);
+  return {
+    resources: read.filter(({ violations }) => violations.length === 0).map(({ wanted }) => wanted),
+    users: users.flatMap(({ user, violations }) => (violations.length === 0 ? [user] : [])),
+    refused: [...read, ...users].filter(({ violations }) => violations.length > 0).map(({ title, violations }) => ({ title, violations })),
+    notes,
+  };
+}
+
+function readApp({ name, fields }: OriginalObject): Read {
+  const read = appFromV2(name, fields);
+  const app = normaliseApp(read.message);
+  return readOf({ kind: "app", app }, read, fields.app_id, validateApp(app));
+}
+
+function readCronJob({ name, fields }: OriginalObject): Read {
+  const read = cronJobFromV2(name, fields);
+  const cronJob = normaliseCronJob(read.message);
+  return readOf({ kind: "cron_job", cronJob }, read, fields.cron_job_id, validateCronJob(cronJob));
+}
+
+/** Members that the original no longer has are left out: it leaves them out of what its devices get, too. */
+function readDeviceGroup({ name, fields }: OriginalObject, there: Readonly<Record<"apps" | "cronJobs", ReadonlySet<string>>>, notes: string[]): Read {
+  const read = deviceGroupFromV2(name, fields);
+  const group = read.message;
+  const present = (kind: "app" | "cron_job", names: readonly string[], known: ReadonlySet<string>) => {
+    const kept = names.filter((member) => known.has(member));
+    for (const gone of names.filter((member) => !known.has(member)))
+      notes.push(`device_group ${name} names the ${kind} ${gone}, which is gone: left out`);
+    return [...new Set(kept)];
+  };
+  group.apps = present("app", group.apps, there.apps);
+  group.cronJobs = present("cron_job", group.cronJobs, there.cronJobs);
+  const deviceGroup = normaliseDeviceGroup(group);
+  return readOf({ kind: "device_group", deviceGroup }, read, fields.device_group_id, validateDeviceGroup(deviceGroup), fields.prune_id);
+}
+
+function readUserGroup({ name, fields }: OriginalObject): Read {
+  const read = userGroupFromV2(name, fields);
+  const userGroup = normaliseUserGroup(read.message);
+  return readOf({ kind: "user_group", userGroup }, read, undefined, validateUserGroup(userGroup));
+}
+
+function readUser({ name, fields }: OriginalObject): { title: string; user: WantedUser; violations: readonly Violation[] } {
+  const hash = typeof fields.password === "string" ? fields.password : "";
+  const isHash = /^\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}$/.test(hash);
+  const violations = [
+    ...validateName(name),
+    ...(isHash
+      ? []
+      : [{ field: "password", description: "is no bcrypt hash, which is what the original keeps: set a new one there, or create the user here" }]),
+  ];
+  return { title: `user ${name}`, user: { name, passwordHash: hash }, violations };
+}
+
+function readOf<M>(
+  resource: Resource,
+  { faults }: FromV2<M>,
+  id: JsonValue | undefined,
+  violations: readonly Violation[],
+  pruneId?: JsonValue | undefined,
+): Read {
+  const shape = faults.map(describeFault);
+  return {
+    title: `${resource.kind} ${entityOf(resource).name}`,
+    wanted: { resource, id: numberOf(id), pruneId: numberOf(pruneId) },
+    violations: shape.length > 0 ? shape : violations,
+  };
+}
+
+function describeFault(fault: V2Fault): Violation {
+  switch (fault.kind) {
+    case "ports_shape":
+      return { field: "starting_ports", description: "is no list of ports and of {host port: container port}" };
+    case "port":
+      return { field: "starting_ports", description: "holds a number that is no port; 1 to 65535 would do" };
+    case "no_list":
+      return { field: fault.field, description: "is no list of names" };
+    case "invalid":
+      return fault.violation;
+    default:
+      return assertNever(fault);
+  }
+}
+
+function numberOf(value: JsonValue | undefined): bigint {
+  return typeof value === "number" && Number.isSafeInteger(value) && value > 0 ? BigInt(value) : 0n;
+}
+
+function namesOf(read: readonly Read[]): ReadonlySet<string> {
+  return new Set(read.map(({ wanted: { resource } }) => entityOf(resource).name));
+}

@@ -1,0 +1,159 @@
+import { strict as assert } from "node:assert";
+import { freePort } from "../../../common/testing/free-port.ts";
+import { ORIGINAL_ADMIN, type OriginalContents, type OriginalManager, startOriginalManager } from "../testing/original-manager.ts";
+import { nebulactl as run } from "../testing/test-cli.ts";
+import { ADMIN, startTestServer, type TestServer } from "../testing/test-server.ts";
+
+/** bcrypt of "the old password". */
+const HASH = "$2b$04$E3MqXVYbrSwPZAln3huCy.mZMyAH2AaanCiJfP8GpxUWTsPzpufpC";
+
+const CONTENTS: OriginalContents = {
+  apps: {
+    web: {
+      _id: { $oid: "5f0f1e7b8f4c2a0012345678" },
+      app_name: "web",
+      app_id: 41,
+      starting_ports: [{ "80": "8080" }, 443],
+      containers_per: { server: 2 },
+      env_vars: { REGION: "eu", DEBUG: true },
+      docker_image: "shop:1.4",
+      running: true,
+      networks: ["nebula", "bridge"],
+      volumes: ["/data:/data:ro"],
+      devices: [],
+      privileged: false,
+      rolling_restart: true,
+    },
+    db: { app_name: "db", app_id: 1, docker_image: "db:2", env_vars: [], running: false },
+  },
+  cron_jobs: { clean: { cron_job_name: "clean", cron_job_id: 3, schedule: "0 3 * * *", docker_image: "clean", env_vars: {}, running: true } },
+  device_groups: { pos: { device_group: "pos", device_group_id: 7, prune_id: 4, apps: ["web", "gone", "db"], cron_jobs: ["clean"] } },
+  users: { ann: { user_name: "ann", password: HASH, token: HASH } },
+  user_groups: {
+    ops: {
+      user_group: "ops",
+      group_members: ["ann"],
+      apps: { web: "rw" },
+      cron_jobs: {},
+      device_groups: { pos: "ro" },
+      pruning_allowed: true,
+      admin: false,
+    },
+  },
+};
+
+describe("nebulactl import", () => {
+  let server: TestServer;
+  let original: OriginalManager;
+  const env = () => ({ NEBULA_SERVER: server.http, NEBULA_USER: ADMIN.user, NEBULA_PASSWORD: ADMIN.password });
+  const nebulactl = (args: string) => run(args, { env: env() });
+  const imported = (args = "") => {
+    const login = { NEBULA_FROM_PASSWORD: ORIGINAL_ADMIN.password };
+    return run(`import --from ${original.url} --from-user ${ORIGINAL_ADMIN.user} ${args}`, { env: { ...env(), ...login } });
+  };
+
+  beforeEach(async () => {
+    server = await startTestServer();
+    original = await startOriginalManager(CONTENTS);
+  });
+
+  afterEach(async () => {
+    assert.equal(original.changed, 0, "the original is only read");
+    await original[Symbol.asyncDispose]();
+    await server[Symbol.asyncDispose]();
+  });
+
+  it("shows in a dry run what it would do, and does nothing", async () => {
+    const { code, out, err } = await imported("--dry-run");
+    assert.equal(code, 0, err);
+    assert.match(out, /^app web +create, at revision 41 or above$/m);
+    assert.match(out, /^device_group pos +create, at revision 7 or above$/m);
+    assert.match(out, /^user ann +create, with its old password and a new token$/m);
+    assert.match(out, /^6 created, 0 changed, 0 unchanged, 0 kept, 0 refused would be; nothing was written$/m);
+    assert.match(err, /note: device_group pos names the app gone, which is gone: left out/);
+    assert.equal((await nebulactl("apps list -o json")).out.trim(), "[]");
+  });
+
+  it("copies everything, ids too, and again does nothing", async () => {
+    const first = await imported();
+    assert.equal(first.code, 0, first.err);
+    const web = JSON.parse((await nebulactl("apps info web -o json")).out);
+    assert.equal(web.revision, "41");
+    assert.deepEqual(web.starting_ports, [{ "80": "8080" }, 443]);
+    assert.deepEqual(web.env_vars, { REGION: "eu", DEBUG: "True" });
+    assert.deepEqual(web.containers_per, { server: 2 });
+    assert.equal(JSON.parse((await nebulactl("apps info db -o json")).out).running, false);
+    const pos = JSON.parse((await nebulactl("device-groups info pos -o json")).out);
+    assert.deepEqual([pos.revision, pos.prune_id, pos.apps, pos.cron_jobs], ["7", "4", ["web", "db"], ["clean"]]);
+    const ops = JSON.parse((await nebulactl("user-groups info ops -o json")).out);
+    assert.deepEqual([ops.group_members, ops.apps, ops.device_groups, ops.pruning_allowed], [["ann"], { web: "rw" }, { pos: "ro" }, true]);
+
+    const again = await imported();
+    assert.equal(again.code, 0, again.err);
+    assert.match(again.out, /^0 created, 0 changed, 5 unchanged, 1 kept, 0 refused$/m);
+  });
+
+  it("carries passwords over, and gives each user a new token, shown once", async () => {
+    const { out } = await imported();
+    const [, token = ""] = /^user ann +create, with its old password and a new token: (\S+)$/m.exec(out) ?? [];
+    const as = (login: Record<string, string>) => run("apps info web -o json", { env: { NEBULA_SERVER: server.http, ...login } });
+    assert.equal((await as({ NEBULA_USER: "ann", NEBULA_PASSWORD: "the old password" })).code, 0);
+    assert.equal((await as({ NEBULA_TOKEN: token })).code, 0);
+    assert.notEqual((await as({ NEBULA_USER: "ann", NEBULA_PASSWORD: "another password" })).code, 0);
+    const { password_hash } = JSON.parse((await nebulactl("users info ann -o json")).out);
+    assert.match(password_hash, /^\$argon2id\$/, "the first login has replaced the bcrypt hash");
+  });
+
+  it("follows what was changed there since, and keeps what was changed here since, unless it is told to overwrite", async () => {
+    await imported();
+    await nebulactl("apps update db --image db:3"); // 2 here
+    original.contents = {
+      ...CONTENTS,
+      apps: { ...CONTENTS.apps, web: { ...CONTENTS.apps.web, app_id: 43, docker_image: "shop:1.5" } },
+      device_groups: { pos: { ...CONTENTS.device_groups.pos, prune_id: 9 } },
+    };
+    const dry = await imported("--dry-run");
+    assert.match(dry.out, /^app web +update 41 -> 43\n +docker_image +shop:1.4 -> shop:1.5$/m);
+    assert.match(dry.out, /^app db +kept as it is here \(revision 2\).*\n +docker_image +db:3 -> db:2$/m);
+    assert.equal((await imported()).code, 0);
+    const image = async (app: string) => JSON.parse((await nebulactl(`apps info ${app} -o json`)).out);
+    assert.deepEqual([(await image("web")).docker_image, (await image("web")).revision], ["shop:1.5", "43"]);
+    assert.equal((await image("db")).docker_image, "db:3");
+    assert.equal(JSON.parse((await nebulactl("device-groups info pos -o json")).out).prune_id, "9");
+    await imported("--overwrite");
+    assert.deepEqual([(await image("db")).docker_image, (await image("db")).revision], ["db:2", "3"]);
+  });
+
+  it("names what can't be imported, and writes nothing unless it may skip that", async () => {
+    const six = { ...CONTENTS.cron_jobs.clean, schedule: "*/5 * * * * *" };
+    original.contents = { ...CONTENTS, cron_jobs: { ...CONTENTS.cron_jobs, often: six }, users: { bob: { user_name: "bob", password: "clear" } } };
+    const refused = await imported();
+    assert.equal(refused.code, 1);
+    assert.match(refused.err, /can't be imported: cron_job often: schedule /);
+    assert.match(refused.err, /can't be imported: user bob: password is no bcrypt hash/);
+    assert.match(refused.err, /nothing was written/);
+    assert.equal((await nebulactl("apps list -o json")).out.trim(), "[]");
+    const skipped = await imported("--skip-refused -o json");
+    assert.equal(skipped.code, 1, "what was left out is no success");
+    const lines = skipped.out
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    assert.deepEqual(
+      lines.map(({ kind, name, step }) => `${step} ${kind} ${name}`),
+      ["create app db", "create app web", "create cron_job clean", "create device_group pos", "create user_group ops"],
+    );
+  });
+
+  it("says what is wrong with the way to the original", async () => {
+    const wrong = await run(`import --from ${original.url} --from-user nebula`, { env: { ...env(), NEBULA_FROM_PASSWORD: "wrong" } });
+    assert.match(wrong.err, /refuses the login: give --from-user and --from-password-file/);
+    assert.doesNotMatch(wrong.err, /wrong/);
+    const absent = await run(`import --from http://127.0.0.1:${await freePort()}`, { env: env() });
+    assert.match(absent.err, /can't be read: .*ECONNREFUSED/);
+    const itself = await run(`import --from ${server.http}/ --from-user x`, { env: { ...env(), NEBULA_FROM_PASSWORD: "y" } });
+    assert.notEqual(itself.code, 0);
+    const grpc = await run(`import --from ${server.grpc}`, { env: env() });
+    assert.match(grpc.err, /--from is the REST API of an original manager/);
+  });
+});
