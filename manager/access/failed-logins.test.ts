@@ -117,5 +117,7 @@ describe("failed logins", () => {
       await late;
     }
     await assert.rejects(logins.failed(token), refused);
+    await clock.advance(3 * 3_600_000);
+    await logins.failed(token);
   });
 });

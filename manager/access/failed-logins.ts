@@ -95,8 +95,10 @@ export function createFailedLogins({ clock, log, signal }: { clock: Clock; log: 
   }
 
   function noteFailure({ count, limits }: { count: Count; limits: LoginLimits }, { address }: Attempt): void {
+    const now = clock.monotonic();
+    forget(count, now);
     count.failures = Math.min(count.failures + 1, 1000);
-    count.failedAt = clock.monotonic();
+    count.failedAt = now;
     if (count.failures === limits.refusedFrom) log.warn({ address }, "too many failed logins: further ones are refused for a while");
   }
 
@@ -151,13 +153,17 @@ function countIn(counts: Map<string, Count>, key: string): Count {
   return count;
 }
 
-/** F1, F2, F4: what becomes of a try now. */
-function look(count: Count, limits: LoginLimits, now: number): Look {
+/** F4 */
+function forget(count: Count, now: number): void {
   const halvings = Math.floor((now - count.failedAt) / FORGET_MS);
-  if (halvings > 0) {
-    count.failures >>= Math.min(halvings, 31);
-    count.failedAt += halvings * FORGET_MS;
-  }
+  if (halvings <= 0) return;
+  count.failures >>= Math.min(halvings, 31);
+  count.failedAt += halvings * FORGET_MS;
+}
+
+/** F1, F2: what becomes of a try now. */
+function look(count: Count, limits: LoginLimits, now: number): Look {
+  forget(count, now);
   const { failures, failedAt, inFlight } = count;
   if (failures >= limits.refusedFrom) {
     const until = failedAt + Math.min(limits.refusedMs * 2 ** (failures - limits.refusedFrom), limits.longestRefusedMs);

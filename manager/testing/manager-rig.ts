@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { credentials } from "@grpc/grpc-js";
 import { Registry } from "prom-client";
+import type { Clock } from "../../common/clock/clock.ts";
 import { systemClock } from "../../common/clock/system-clock.ts";
 import type { Drivers } from "../../common/drivers.ts";
 import { createLog, type Log, silentLog } from "../../common/log/log.ts";
@@ -28,7 +29,12 @@ export type ManagerRig = AsyncDisposable &
   }>;
 
 export async function startManagerRig(
-  options: { settings?: Partial<ManagerSettings>; tuning?: ManagerOptions["tuning"]; wrapDrivers?: (drivers: Drivers) => Drivers } = {},
+  options: {
+    settings?: Partial<ManagerSettings>;
+    tuning?: ManagerOptions["tuning"];
+    clock?: Clock;
+    wrapDrivers?: (drivers: Drivers) => Drivers;
+  } = {},
 ): Promise<ManagerRig> {
   await using stack = new AsyncDisposableStack();
   const dataDir = await mkdtemp(join(tmpdir(), "nebula-manager-"));
@@ -48,6 +54,7 @@ export async function startManagerRig(
     bus: "memory:",
     ...options.settings,
   };
+  const clock = options.clock ?? systemClock;
   const self = { address: "127.0.0.1:0", boot: "boot-of-a-test" };
   const opened = stack.use(await openDrivers({ settings, self, clock: systemClock, log: silentLog }));
   const drivers = options.wrapDrivers?.(opened) ?? opened;
@@ -55,7 +62,7 @@ export async function startManagerRig(
   const log: Log = createLog({ level: "debug", part: "manager", destination: { write: (line: string) => void logged.push(line) } });
   const registry = new Registry();
   const manager = stack.use(
-    await startManager({ settings, secrets: TEST_SECRETS, drivers, clock: systemClock, log, registry, tuning: { stopMs: 2000, ...options.tuning } }),
+    await startManager({ settings, secrets: TEST_SECRETS, drivers, clock, log, registry, tuning: { stopMs: 2000, ...options.tuning } }),
   );
   const port = Number(manager.address.split(":").at(-1));
   const disposal = stack.move();

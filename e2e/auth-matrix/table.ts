@@ -1,0 +1,156 @@
+import { randomBytes } from "node:crypto";
+import { create, type DescMethod, type Message, type MessageInitShape } from "@bufbuild/protobuf";
+import { sampleReport } from "../../common/testing/sample-report.ts";
+import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
+import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
+import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
+import { AppService } from "../../gen/nebula/v1/app_pb.ts";
+import { AuditService } from "../../gen/nebula/v1/audit_pb.ts";
+import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
+import { CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
+import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
+import { DeviceService } from "../../gen/nebula/v1/device_pb.ts";
+import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
+import { ShardService } from "../../gen/nebula/v1/shard_pb.ts";
+import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
+import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
+import { UserService } from "../../gen/nebula/v1/user_pb.ts";
+import { APP, type CallerName, type Cast, CRON_JOB, DEVICE, GROUP } from "./cast.ts";
+
+/**
+ * A call, who may make it, and what they are answered. Everybody else who is known is answered PERMISSION_DENIED, or, of what is `hiddenFrom` it, NOT_FOUND; who is not known
+ * UNAUTHENTICATED. What is answered is chosen so that no call changes what another row is about.
+ */
+export type Row = Readonly<{
+  method: DescMethod;
+  /** Beside the method's name, where it has several rows. */
+  about: string;
+  request: (cast: Cast) => Promise<Message>;
+  /** "everybody": without a login. */
+  who: readonly CallerName[] | "everybody";
+  answer: string;
+  hiddenFrom: readonly CallerName[];
+}>;
+
+type RowOptions = { answer?: string; hiddenFrom?: readonly CallerName[]; about?: string };
+
+function row<M extends DescMethod>(
+  method: M,
+  init: MessageInitShape<M["input"]> | ((cast: Cast) => Promise<MessageInitShape<M["input"]>>),
+  who: Row["who"],
+  { answer = "OK", hiddenFrom = [], about = "" }: RowOptions = {},
+): Row {
+  const request = async (cast: Cast) => create(method.input, typeof init === "function" ? await init(cast) : init);
+  return { method, about, request, who, answer, hiddenFrom };
+}
+
+const ADMINS = ["admin", "local_admin"] as const;
+const WRITERS = ["rw", ...ADMINS] as const;
+const PRUNERS = ["pruning", ...WRITERS] as const;
+const READERS = ["ro", ...PRUNERS] as const;
+const USERS = ["stranger", ...READERS] as const;
+/** Who may change nothing. */
+const LOOKERS = ["stranger", "ro", "pruning"] as const;
+const DEVICES = ["device", "other_device"] as const;
+const CREDENTIALS = [...USERS, ...DEVICES, "enrolment"] as const;
+
+/** A revision that nothing has: a write that is let in ends there, and changes nothing. */
+const NOT_NOW = { ifRevision: 999n };
+const STALE = { answer: "ABORTED" };
+const THERE = { answer: "ALREADY_EXISTS" };
+const MISSING = { answer: "NOT_FOUND" };
+const INVALID = { answer: "INVALID_ARGUMENT" };
+const hash = () => new Uint8Array(randomBytes(32));
+
+const apps = AppService.method;
+const cronJobs = CronJobService.method;
+const groups = DeviceGroupService.method;
+const config = ConfigService.method;
+const reports = ReportService.method;
+const devices = DeviceService.method;
+const users = UserService.method;
+const userGroups = UserGroupService.method;
+const access = AccessService.method;
+
+/** Every method of every service. */
+export const TABLE: readonly Row[] = [
+  row(apps.createApp, { app: { name: APP, dockerImage: "nginx:1" } }, WRITERS, THERE),
+  row(apps.createApp, { app: { name: APP, dockerImage: "nginx:1" }, minRevision: 5n }, ADMINS, { ...THERE, about: "an import" }),
+  row(apps.getApp, { name: APP }, READERS),
+  row(apps.listApps, {}, USERS),
+  row(apps.updateApp, { app: { name: APP } }, WRITERS, INVALID),
+  row(apps.updateApp, { app: { name: APP }, minRevision: 5n }, ADMINS, { ...INVALID, about: "an import" }),
+  row(apps.deleteApp, { name: APP, ...NOT_NOW }, WRITERS, STALE),
+  row(apps.startApp, { name: APP, ...NOT_NOW }, WRITERS, STALE),
+  row(apps.stopApp, { name: APP, ...NOT_NOW }, WRITERS, STALE),
+  row(apps.restartApp, { name: APP, ...NOT_NOW }, WRITERS, STALE),
+
+  row(cronJobs.createCronJob, { cronJob: { name: CRON_JOB, schedule: "@daily", dockerImage: "backup:1" } }, WRITERS, THERE),
+  row(cronJobs.getCronJob, { name: CRON_JOB }, READERS),
+  row(cronJobs.listCronJobs, {}, USERS),
+  row(cronJobs.updateCronJob, { cronJob: { name: CRON_JOB } }, WRITERS, INVALID),
+  row(cronJobs.deleteCronJob, { name: CRON_JOB, ...NOT_NOW }, WRITERS, STALE),
+
+  row(groups.createDeviceGroup, { deviceGroup: { name: GROUP } }, WRITERS, THERE),
+  row(groups.createDeviceGroup, { deviceGroup: { name: GROUP }, minPruneId: 5n }, ADMINS, { ...THERE, about: "an import" }),
+  row(groups.getDeviceGroup, { name: GROUP }, READERS),
+  row(groups.listDeviceGroups, {}, USERS),
+  row(groups.updateDeviceGroup, { deviceGroup: { name: GROUP } }, WRITERS, INVALID),
+  row(groups.deleteDeviceGroup, { name: GROUP, ...NOT_NOW }, WRITERS, STALE),
+  row(groups.prune, { name: GROUP }, PRUNERS),
+  row(groups.pruneAll, {}, USERS),
+
+  row(config.getConfig, { deviceGroup: GROUP }, ["device", ...READERS]),
+  row(config.watchConfig, { deviceGroup: GROUP, deviceId: DEVICE, boot: "b" }, ["device", "part", ...READERS]),
+  row(config.watchConfig, { deviceGroup: GROUP, deviceId: "device-2", boot: "b" }, ["part", ...READERS], { about: "as another device" }),
+
+  row(reports.submitReports, { reports: [sampleReport({ deviceId: DEVICE, deviceGroup: GROUP })] }, ["device", ...READERS], {
+    answer: "UNAVAILABLE", // there is no reporter behind the bus
+  }),
+  row(reports.submitReports, { reports: [sampleReport({ deviceId: "device-2", deviceGroup: GROUP })] }, READERS, {
+    answer: "UNAVAILABLE",
+    about: "as another device",
+  }),
+  row(reports.listReports, {}, USERS),
+  row(reports.listReports, { deviceGroup: GROUP }, READERS, { about: "of a group" }),
+
+  row(devices.getDevice, (cast) => cast.putStatus().then(() => ({ deviceId: DEVICE })), READERS, { hiddenFrom: ["stranger"] }),
+  row(devices.listDevices, {}, USERS),
+  row(devices.listDevices, { deviceGroup: GROUP }, READERS, { about: "of a group" }),
+  row(devices.deleteDevice, (cast) => cast.putStatus().then(() => ({ deviceId: DEVICE })), WRITERS, { hiddenFrom: ["stranger"] }),
+
+  row(users.createUser, { name: "ro" }, ADMINS, THERE),
+  row(users.getUser, { name: "ro" }, ADMINS),
+  row(users.listUsers, {}, ADMINS),
+  row(users.updateUser, { name: "nobody", password: "long enough" }, ADMINS, MISSING),
+  row(users.deleteUser, { name: "nobody" }, ADMINS, MISSING),
+  row(users.refreshUserToken, { name: "nobody" }, ADMINS, MISSING),
+
+  row(userGroups.createUserGroup, { userGroup: { name: "ro" } }, ADMINS, THERE),
+  row(userGroups.getUserGroup, { name: "ro" }, ADMINS),
+  row(userGroups.listUserGroups, {}, ADMINS),
+  row(userGroups.updateUserGroup, { userGroup: { name: "nobody", admin: true }, updateFields: ["admin"] }, ADMINS, MISSING),
+  row(userGroups.deleteUserGroup, { name: "nobody" }, ADMINS, MISSING),
+
+  row(access.check, { method: "/grpc.health.v1.Health/Check" }, ["part", ...ADMINS]),
+  row(access.createEnrolmentToken, { deviceGroup: GROUP }, WRITERS),
+  row(access.listEnrolmentTokens, {}, USERS),
+  row(access.listEnrolmentTokens, { deviceGroup: GROUP }, WRITERS, { about: "of a group" }),
+  row(access.revokeEnrolmentToken, async (cast) => ({ id: await cast.freshEnrolment() }), WRITERS, { hiddenFrom: LOOKERS }),
+  row(access.enrollDevice, async () => ({ deviceId: `device-${randomBytes(6).toString("hex")}`, tokenHash: hash() }), ["enrolment"]),
+  row(access.rotateDeviceToken, async () => ({ nextTokenHash: hash() }), DEVICES),
+  row(access.listDeviceTokens, {}, USERS),
+  row(access.listDeviceTokens, { deviceGroup: GROUP }, WRITERS, { about: "of a group" }),
+  row(access.revokeDeviceToken, async (cast) => ({ deviceId: await cast.freshDevice() }), WRITERS, { hiddenFrom: LOOKERS }),
+
+  row(AuditService.method.listAuditEntries, {}, ADMINS),
+  row(ShardService.method.getShardMap, { deviceGroup: GROUP, deviceId: DEVICE }, ["part", ...DEVICES, ...USERS]),
+  row(StatusService.method.getStatus, {}, USERS),
+
+  row(Health.method.check, {}, "everybody"),
+  row(Health.method.watch, {}, "everybody"),
+  row(Health.method.list, {}, "everybody"),
+  row(ServerReflection.method.serverReflectionInfo, { messageRequest: { case: "listServices", value: "" } }, CREDENTIALS),
+  row(ServerReflectionAlpha.method.serverReflectionInfo, { messageRequest: { case: "listServices", value: "" } }, CREDENTIALS),
+];
