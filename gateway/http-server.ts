@@ -1,5 +1,5 @@
 import { createServer, type RequestListener, type Server } from "node:http";
-import { createServer as createTlsServer, type ServerOptions } from "node:https";
+import { type ServerOptions, Server as TlsHttpServer } from "node:https";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { messageOf } from "../common/errors/nebula-error.ts";
@@ -34,8 +34,32 @@ export function createHttpServer({ listener, limiter, tls, log }: HttpServerOpti
   return server;
 }
 
+/** An HTTPS server to which a connection whose handshake is not over counts as idle: Node's waits for it to the end. */
+class SecureServer extends TlsHttpServer {
+  readonly #handshaking = new Map<string, Socket>();
+
+  constructor(options: ServerOptions, listener: RequestListener) {
+    super(options, listener);
+    this.prependListener("connection", (socket: Socket) => {
+      const peer = peerOf(socket);
+      this.#handshaking.set(peer, socket);
+      socket.on("close", () => this.#handshaking.delete(peer));
+    });
+    this.prependListener("secureConnection", (socket: TLSSocket) => this.#handshaking.delete(peerOf(socket)));
+  }
+
+  override closeIdleConnections(): void {
+    super.closeIdleConnections();
+    for (const socket of this.#handshaking.values()) socket.destroy();
+  }
+}
+
+function peerOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress}:${remotePort}`;
+}
+
 function createSecureServer(options: ServerOptions, listener: RequestListener, tls: ServerTls, log: Log): Server {
-  const server = createTlsServer(options, listener);
+  const server = new SecureServer(options, listener);
   tls.keep(server);
   const refused = (socket: Socket, reason: string) => log.debug({ peer: socket.remoteAddress, reason }, "a TLS handshake failed");
   server.on("tlsClientError", (error, socket) => refused(socket, messageOf(error)));

@@ -2,7 +2,9 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { credentials } from "@grpc/grpc-js";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
 import { GrpcChannel } from "../../common/rpc/grpc-channel.ts";
+import { tlsChannel } from "../../common/rpc/tls-channel.ts";
 import { eventually } from "../../common/testing/eventually.ts";
+import type { ClientTls } from "../../common/tls/client-tls.ts";
 import { type App, type AppSchema, AppService } from "../../gen/nebula/v1/app_pb.ts";
 import { type CronJob, type CronJobSchema, CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { type DeviceGroup, DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
@@ -18,9 +20,11 @@ export class Api implements Disposable {
   readonly password: string;
   readonly headers: Readonly<Record<string, string>>;
 
-  constructor(address: string, password: string) {
+  /** @param tls undefined: clear text */
+  constructor(address: string, password: string, tls?: ClientTls) {
     this.password = password;
-    this.channel = new GrpcChannel(address, credentials.createInsecure());
+    const { credentials: way, options } = tls === undefined ? { credentials: credentials.createInsecure(), options: {} } : tlsChannel(address, tls);
+    this.channel = new GrpcChannel(address, way, options);
     this.headers = { authorization: `Basic ${Buffer.from(`admin:${password}`).toString("base64")}` };
   }
 

@@ -18,7 +18,7 @@ export function connectionTrouble(error: unknown, { server, serverFrom }: Login)
         return `${url} (from ${serverFrom}) can't be reached: check the network, or name another server with --server or NEBULA_SERVER`;
       case "ECONNRESET":
       case "EPIPE":
-        return `${url} closed the connection before it answered: ask again; whether a change was stored is not known`;
+        return closedBeforeAnswer(url, server.protocol);
       case "EPROTO":
       case "ERR_SSL_WRONG_VERSION_NUMBER":
         return `${url} does not speak TLS: write ${http ? "http" : "grpc"}:// if that is meant`;
@@ -40,6 +40,12 @@ export function connectionTrouble(error: unknown, { server, serverFrom }: Login)
     if (code.startsWith("ERR_HTTP2_")) return `${url} does not answer in gRPC: if it is a gateway, write http://${server.host}:${server.port}`;
   }
   return undefined;
+}
+
+/** A server that wants a client certificate ends the connection for the lack of one, and the reason is often lost on the way. */
+export function closedBeforeAnswer(url: string, protocol: Login["server"]["protocol"]): string {
+  const hint = protocol === "https" || protocol === "grpcs" ? "; if it wants a client certificate, give --tls-client-cert and --tls-client-key" : "";
+  return `${url} closed the connection before it answered: ask again; whether a change was stored is not known${hint}`;
 }
 
 type SystemError = { code: string; message: string };

@@ -3,7 +3,7 @@ import { isNebulaError, messageOf, type Violation } from "../../../common/errors
 import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import type { Login } from "../login/resolve-login.ts";
 import { formatServerUrl } from "../login/server-url.ts";
-import { connectionTrouble } from "./connection-trouble.ts";
+import { closedBeforeAnswer, connectionTrouble } from "./connection-trouble.ts";
 
 /**
  * What an error says to a user: one line with what was wrong, with which value, and what to do; where several things are wrong with a request,
@@ -36,8 +36,7 @@ function describeConnectError(error: ConnectError, login: Login | undefined): st
 /** What an answer says that no Nebula server gives. */
 function foreignAnswer({ code, rawMessage }: ConnectError, { server }: Login): string | undefined {
   const url = formatServerUrl(server);
-  if (rawMessage.startsWith("http/2 stream closed"))
-    return `${url} ended the call before it answered: ask again; whether a change was stored is not known`;
+  if (rawMessage.startsWith("http/2 stream closed")) return closedBeforeAnswer(url, server.protocol);
   const wordless = code === Code.Unknown && rawMessage === ""; // JSON, but no error as our servers write one
   if (code === Code.Unauthenticated || !(wordless || /^HTTP \d+$|^unsupported content type/.test(rawMessage))) return undefined;
   return `${url} answers as no Nebula server does${wordless ? "" : ` (${rawMessage})`}: check its address, and what stands before it`;
