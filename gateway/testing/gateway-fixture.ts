@@ -57,7 +57,7 @@ export class GatewayRig {
     beforeEach(() => {
       rig.manager.seen.length = 0;
       rig.manager.cancelled = 0;
-      for (const key of ["createApp", "getApp", "watchConfig"] as const) delete rig.answers[key];
+      for (const key of ["createApp", "getApp", "watchConfig", "check"] as const) delete rig.answers[key];
     });
     return rig;
   }

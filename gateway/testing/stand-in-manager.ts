@@ -5,6 +5,7 @@ import { codeOf } from "../../common/errors/codes.ts";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
 import { decoded, serviceDefinition, Undecodable } from "../../common/rpc/service-definition.ts";
 import { encodeStatusDetails, STATUS_DETAILS_KEY } from "../../common/rpc/status-details.ts";
+import { AccessService, type CheckRequest, CheckRequestSchema, CheckResponseSchema } from "../../gen/nebula/v1/access_pb.ts";
 import { AppService, CreateAppRequestSchema, type CreateAppResponseSchema, type GetAppResponseSchema } from "../../gen/nebula/v1/app_pb.ts";
 import { ConfigService, type WatchConfigResponseSchema } from "../../gen/nebula/v1/config_pb.ts";
 
@@ -12,6 +13,7 @@ export type Seen = Readonly<{ method: string; metadata: Metadata; timeoutMs: num
 
 /** What a stand-in answers. A method that throws a NebulaError answers with it. */
 export type Answers = {
+  check?: (request: CheckRequest) => Promise<MessageInitShape<typeof CheckResponseSchema>>;
   createApp?: (name: string) => Promise<MessageInitShape<typeof CreateAppResponseSchema>>;
   getApp?: () => Promise<MessageInitShape<typeof GetAppResponseSchema>>;
   watchConfig?: (signal: AbortSignal) => AsyncIterable<MessageInitShape<typeof WatchConfigResponseSchema>>;
@@ -50,6 +52,17 @@ export class StandInManager implements AsyncDisposable {
     this.#server.addService(serviceDefinition(AppService), {
       createApp: unary("createApp", async (name) => create(AppService.method.createApp.output, await (answers.createApp ?? missing)(name))),
       getApp: unary("getApp", async () => create(AppService.method.getApp.output, await (answers.getApp ?? missing)())),
+    });
+    this.#server.addService(serviceDefinition(AccessService), {
+      check: (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>) => {
+        this.#note("check", call);
+        const request = decoded(CheckRequestSchema, call.request);
+        const asked = request instanceof Undecodable ? missing() : (answers.check ?? missing)(request);
+        asked.then(
+          (value) => callback(null, create(CheckResponseSchema, value)),
+          (error: unknown) => callback(errorOf(error)),
+        );
+      },
     });
     this.#server.addService(serviceDefinition(ConfigService), {
       watchConfig: (call: ServerWritableStream<unknown, unknown>) => {

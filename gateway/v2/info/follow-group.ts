@@ -14,9 +14,9 @@ import {
 import type { ManagerPool } from "../../manager-pool.ts";
 
 const METHOD = ConfigService.method.watchConfig;
-/** The waits between attempts, milliseconds; each is drawn between nothing and this (full jitter), doubling. */
+/** The waits between attempts, milliseconds; each is drawn between nothing and this (full jitter), doubling. The longest is shorter than a poll waits. */
 const FIRST_WAIT_MS = 200;
-const LONGEST_WAIT_MS = 10_000;
+const LONGEST_WAIT_MS = 4000;
 
 /** What a watch tells of its device_group. */
 export type GroupNews = Readonly<
