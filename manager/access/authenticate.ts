@@ -1,8 +1,8 @@
 import { hash, randomBytes, timingSafeEqual } from "node:crypto";
+import { countedAddress } from "../../common/access/caller-address.ts";
 import { FORWARDED_FOR_HEADER, PART_TOKEN_HEADER, partToken } from "../../common/access/part-token.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Principal } from "../rpc/call-context.ts";
-import { countedAddress } from "../../common/access/caller-address.ts";
 import { type Credential, credentialFrom } from "./credential-header.ts";
 import type { Attempt, AttemptEnd, FailedLogins } from "./failed-logins.ts";
 import { type AdminSettings, createLocalAdmin } from "./local-admin.ts";
