@@ -3,10 +3,12 @@ import type { DescMessage } from "@bufbuild/protobuf";
 import { fromBinary, fromJsonString } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { messageOf } from "../common/errors/nebula-error.ts";
+import { hasTooManyJsonValues, hasTooManyValues, TOO_MANY_VALUES } from "../common/rpc/count-values.ts";
+import { HTTP_LIMITS } from "./http-limits.ts";
 import { JSON_OPTIONS } from "./json-options.ts";
 
 /** The largest request body, bytes. */
-const BODY_LIMIT = 4 * 1024 * 1024;
+const BODY_LIMIT = HTTP_LIMITS.bodyBytes;
 
 /** What is read, and dropped, of a larger body, bytes: a caller that sends all before it reads would not see the answer else. */
 const DROPPED_LIMIT = 4 * BODY_LIMIT;
@@ -22,6 +24,8 @@ export async function* checkedBody(request: IncomingMessage, input: DescMessage)
   const bytes = await readBody(request);
   const contentType = request.headers["content-type"] ?? "";
   const message = isEnveloped(contentType) ? messageInEnvelope(bytes) : bytes;
+  if (isBinary(contentType) ? hasTooManyValues(input, message) : hasTooManyJsonValues(message))
+    throw invalid(`the request is no ${input.typeName}: ${TOO_MANY_VALUES}`);
   try {
     if (isBinary(contentType)) fromBinary(input, message);
     else if (isJson(contentType)) fromJsonString(input, new TextDecoder("utf-8", { fatal: true }).decode(message), JSON_OPTIONS);

@@ -4,6 +4,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { parseTimeout } from "@connectrpc/connect/protocol-connect";
 import { messageOf } from "../common/errors/nebula-error.ts";
 import type { Log } from "../common/log/log.ts";
+import { hasTooManyJsonValues, TOO_MANY_VALUES } from "../common/rpc/count-values.ts";
 import { readBody } from "./checked-body.ts";
 import { asConnectError, errorJson, sendError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
@@ -60,9 +61,11 @@ async function* lines(
 
 function parseRequest(method: DescMethodServerStreaming, body: Uint8Array): Message {
   try {
+    if (hasTooManyJsonValues(body)) throw new ConnectError(`the request is no ${method.input.typeName}: ${TOO_MANY_VALUES}`, Code.InvalidArgument);
     const text = new TextDecoder("utf-8", { fatal: true }).decode(body);
     return fromJsonString(method.input, text.trim() === "" ? "{}" : text, JSON_OPTIONS);
   } catch (error) {
+    if (error instanceof ConnectError) throw error;
     throw new ConnectError(messageOf(error), Code.InvalidArgument);
   }
 }

@@ -10,6 +10,7 @@ import {
   toBinary,
 } from "@bufbuild/protobuf";
 import type { MethodDefinition, ServiceDefinition } from "@grpc/grpc-js";
+import { hasTooManyValues, TOO_MANY_VALUES } from "./count-values.ts";
 
 /** What a message that can't be read becomes, so that the first interceptor answers INVALID_ARGUMENT: a deserialiser that throws would make grpc-js answer INTERNAL. */
 export class Undecodable {
@@ -32,6 +33,11 @@ function serializer(schema: DescMessage): (value: unknown) => Buffer {
   };
 }
 
+function requestDeserializer(schema: DescMessage): (bytes: Buffer) => Message | Undecodable {
+  const read = deserializer(schema);
+  return (bytes) => (hasTooManyValues(schema, bytes) ? new Undecodable(TOO_MANY_VALUES) : read(bytes));
+}
+
 function deserializer(schema: DescMessage): (bytes: Buffer) => Message | Undecodable {
   return (bytes) => {
     try {
@@ -49,7 +55,7 @@ export function methodDefinition(method: DescMethod): MethodDefinition<unknown, 
     requestStream: method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming",
     responseStream: method.methodKind === "server_streaming" || method.methodKind === "bidi_streaming",
     requestSerialize: serializer(method.input),
-    requestDeserialize: deserializer(method.input),
+    requestDeserialize: requestDeserializer(method.input),
     responseSerialize: serializer(method.output),
     responseDeserialize: deserializer(method.output),
     originalName: method.localName,

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { JsonObject } from "@bufbuild/protobuf";
 import { ConnectError } from "@connectrpc/connect";
+import { hasTooManyJsonValues, TOO_MANY_VALUES } from "../../common/rpc/count-values.ts";
 import { isJsonObject } from "../../common/v2/fields-from-json.ts";
 import { readBody } from "../checked-body.ts";
 import { V2Refusal } from "./refusal.ts";
@@ -34,6 +35,7 @@ export async function ignoredBody(request: IncomingMessage): Promise<void> {
 
 async function bodyText(request: IncomingMessage): Promise<string> {
   const bytes = await bodyBytes(request);
+  if (hasTooManyJsonValues(bytes)) throw refused(`the body is too much: ${TOO_MANY_VALUES}`);
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {

@@ -1,0 +1,54 @@
+import { strict as assert } from "node:assert";
+import { create, type DescMessage, type Message, toBinary } from "@bufbuild/protobuf";
+import fc from "fast-check";
+import { AppSchema } from "../../gen/nebula/v1/app_pb.ts";
+import { ReportService, SubmitReportsRequestSchema } from "../../gen/nebula/v1/report_pb.ts";
+import { hasTooManyJsonValues, hasTooManyValues, MOST_VALUES } from "./count-values.ts";
+import { decoded, methodDefinition, Undecodable } from "./service-definition.ts";
+
+const emptyReports = (count: number) => Buffer.alloc(2 * count, Buffer.from([10, 0]));
+
+/** How many values the counter sees in a message. */
+function valuesIn(schema: DescMessage, message: Message): number {
+  const bytes = toBinary(schema, message);
+  let most = 0;
+  while (hasTooManyValues(schema, bytes, most)) most++;
+  return most;
+}
+
+describe("the number of values in a request", () => {
+  it("is held to a bound before any of it is decoded", () => {
+    assert.equal(hasTooManyValues(SubmitReportsRequestSchema, emptyReports(MOST_VALUES)), false);
+    assert.equal(hasTooManyValues(SubmitReportsRequestSchema, emptyReports(MOST_VALUES + 1)), true);
+    const read = methodDefinition(ReportService.method.submitReports).requestDeserialize;
+    const request = decoded(SubmitReportsRequestSchema, read(emptyReports(1_000_000)));
+    assert.ok(request instanceof Undecodable);
+    assert.match(request.reason, /more than 100000 values/);
+  });
+
+  it("counts fields, items and entries, nested ones too", () => {
+    assert.equal(valuesIn(AppSchema, create(AppSchema, {})), 0);
+    assert.equal(valuesIn(AppSchema, create(AppSchema, { name: "web", dockerImage: "shop:1" })), 2);
+    assert.equal(valuesIn(AppSchema, create(AppSchema, { startingPorts: [{ hostPort: 1, containerPort: 2 }, { containerPort: 3 }] })), 5);
+    assert.equal(valuesIn(AppSchema, create(AppSchema, { command: ["a", "b", "c"] })), 3);
+    assert.equal(valuesIn(AppSchema, create(AppSchema, { envVars: { A: "1", B: "2" } })), 4);
+  });
+
+  it("of JSON looks over what is within strings", () => {
+    const text = '{"a": ["x,{[\\",", 2, {"b": 3}], "c\\\\": 4}';
+    let most = 0;
+    while (hasTooManyJsonValues(Buffer.from(text), most)) most++;
+    assert.equal(most, 6); // three that open, three commas
+    assert.equal(hasTooManyJsonValues(Buffer.from(`{"reports":[${"{},".repeat(1_000_000)}{}]}`)), true);
+    assert.equal(hasTooManyJsonValues(Buffer.from(JSON.stringify({ text: ",".repeat(1_000_000) }))), false);
+  });
+
+  it("ends for whatever bytes there are, and is never above their number", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+        for (const schema of [SubmitReportsRequestSchema, AppSchema]) assert.equal(hasTooManyValues(schema, bytes, bytes.length), false);
+        assert.equal(hasTooManyJsonValues(bytes, bytes.length), false);
+      }),
+    );
+  });
+});
