@@ -2,6 +2,7 @@ import { APP_OPERATIONS } from "./app-operations.ts";
 import { CRON_JOB_OPERATIONS } from "./cron-job-operations.ts";
 import { DEVICE_GROUP_OPERATIONS } from "./device-group-operations.ts";
 import type { Operation } from "./operation.ts";
+import { REPORT_OPERATIONS } from "./report-operations.ts";
 import { STATUS_OPERATIONS } from "./status-operations.ts";
 import { USER_GROUP_OPERATIONS } from "./user-group-operations.ts";
 import { USER_OPERATIONS } from "./user-operations.ts";
@@ -17,4 +18,5 @@ export const OPERATIONS: readonly Operation[] = [
   ...DEVICE_GROUP_OPERATIONS,
   ...USER_OPERATIONS,
   ...USER_GROUP_OPERATIONS,
+  ...REPORT_OPERATIONS,
 ];

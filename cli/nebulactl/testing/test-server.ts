@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Registry } from "prom-client";
+import type { ReportBus } from "../../../common/bus/report-bus.ts";
 import { systemClock } from "../../../common/clock/system-clock.ts";
 import { silentLog } from "../../../common/log/log.ts";
 import { openDrivers } from "../../../common/open-drivers.ts";
@@ -12,7 +13,7 @@ import { startReporter } from "../../../reporter/main.ts";
 export const ADMIN = { user: "admin", password: "a test's password", token: "a-tests-token" } as const;
 
 /** A whole server in this process, on the embedded drivers and on free ports. */
-export type TestServer = AsyncDisposable & Readonly<{ http: string; grpc: string }>;
+export type TestServer = AsyncDisposable & Readonly<{ http: string; grpc: string; reportBus: ReportBus }>;
 
 export async function startTestServer(): Promise<TestServer> {
   await using starting = new AsyncDisposableStack();
@@ -46,6 +47,7 @@ export async function startTestServer(): Promise<TestServer> {
   return {
     http: `http://127.0.0.1:${gateway.address.port}`,
     grpc: `grpc://127.0.0.1:${port}`,
+    reportBus: drivers.reportBus,
     [Symbol.asyncDispose]: () => started.disposeAsync(),
   };
 }

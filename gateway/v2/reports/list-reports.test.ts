@@ -1,0 +1,129 @@
+import { strict as assert } from "node:assert";
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import fc from "fast-check";
+import { invalidArgument, isNebulaError } from "../../../common/errors/nebula-error.ts";
+import { sampleReport } from "../../../common/testing/sample-report.ts";
+import { ListReportsRequestSchema, ListReportsResponseSchema, type StoredReport, StoredReportSchema } from "../../../gen/nebula/v1/report_pb.ts";
+import { listReports, type ReadHistory } from "./list-reports.ts";
+import { isAt, readReportsQuery, TIME_FILTERS } from "./reports-query.ts";
+
+function stored(number: number, { second = number, updated = false, device = "a" } = {}): StoredReport {
+  const report = sampleReport({ deviceId: device, seq: BigInt(number + 1), createdAt: timestampFromMs(second * 1000) });
+  return create(StoredReportSchema, { id: number.toString(16).padStart(24, "0"), report, updated });
+}
+
+/** A manager that holds these reports, and gives out pages that may be shorter than asked for. */
+function managerOf(history: readonly StoredReport[], largestPage = 1000): ReadHistory {
+  return async (init) => {
+    const { afterId, deviceId, pageSize, pageToken } = create(ListReportsRequestSchema, init);
+    const of = history.filter(({ report }) => deviceId === "" || report?.deviceId === deviceId);
+    const from = pageToken === "" ? of.findIndex(({ id }) => id > afterId) : Number(pageToken);
+    const start = from < 0 ? of.length : from;
+    const end = start + Math.min(pageSize, largestPage);
+    return create(ListReportsResponseSchema, { reports: of.slice(start, end), nextPageToken: end < of.length ? String(end) : "" });
+  };
+}
+
+function idsOf(reports: readonly object[]): string[] {
+  return reports.map((report) => Object(report)._id.$oid);
+}
+
+describe("the query of GET /reports", () => {
+  const read = (text: string) => readReportsQuery(new URLSearchParams(text));
+
+  it("is ten reports of any device unless told otherwise", () => {
+    const none = { hostname: undefined, deviceGroup: undefined, createdAt: undefined, updated: undefined, lastId: undefined };
+    for (const text of ["", "page_size=x", "page_size=-3", "page_size=0", "hostname=&last_id="])
+      assert.deepEqual(read(text), { pageSize: 10, ...none });
+    assert.equal(read("page_size=100000").pageSize, 1000);
+  });
+
+  it("takes each filter of v2", () => {
+    const query = read(
+      "page_size=3&hostname=pos-1&device_group=shops&report_creation_time=7&report_creation_time_filter=gte&updated=True&last_id=ABCDEF0123456789abcdef01",
+    );
+    assert.deepEqual(query, {
+      pageSize: 3,
+      hostname: "pos-1",
+      deviceGroup: "shops",
+      createdAt: { filter: "gte", seconds: 7 },
+      updated: true,
+      lastId: "abcdef0123456789abcdef01",
+    });
+    assert.equal(read("updated=False").updated, false);
+    assert.deepEqual(read("report_creation_time=7").createdAt, { filter: "eq", seconds: 7 });
+  });
+
+  it("names what is wrong", () => {
+    for (const [name, value] of [
+      ["report_creation_time", "yesterday"],
+      ["report_creation_time_filter", "around"],
+      ["updated", "maybe"],
+      ["last_id", "12"],
+    ] as const) {
+      assert.throws(
+        () => read(`${name}=${value}`),
+        (error) => isNebulaError(error, "invalid_argument") && error.violations[0]?.field === name,
+        name,
+      );
+    }
+  });
+});
+
+describe("a page of GET /reports", () => {
+  it("followed by its last_id shows each report that is asked for once, in order, whatever the sizes of pages", async () => {
+    const anyReport = fc.record({ second: fc.nat(5), updated: fc.boolean(), device: fc.constantFrom("a", "b") });
+    const anyFilter = fc.record({
+      hostname: fc.constantFrom(undefined, "a", "c"),
+      updated: fc.constantFrom(undefined, true, false),
+      createdAt: fc.option(fc.record({ filter: fc.constantFrom(...TIME_FILTERS), seconds: fc.nat(5) }), { nil: undefined }),
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(anyReport, { maxLength: 30 }),
+        anyFilter,
+        fc.integer({ min: 1, max: 7 }),
+        fc.integer({ min: 1, max: 5 }),
+        async (fields, filter, pageSize, largest) => {
+          const history = fields.map((each, index) => stored(index + 1, each));
+          const read = managerOf(history, largest);
+          const seen: string[] = [];
+          let lastId: string | undefined;
+          do {
+            const page = await listReports(read, { pageSize, deviceGroup: undefined, lastId, ...filter });
+            assert.ok(page.reports.length <= pageSize);
+            seen.push(...idsOf(page.reports));
+            lastId = page.lastId;
+          } while (lastId !== undefined);
+          const wanted = fields.flatMap((each, index) => {
+            const isWanted =
+              (filter.hostname ?? each.device) === each.device &&
+              (filter.updated ?? each.updated) === each.updated &&
+              (filter.createdAt === undefined || isAt(each.second, filter.createdAt));
+            return isWanted ? [history[index]?.id] : [];
+          });
+          assert.deepEqual(seen, wanted);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  it("ends after many reports that nobody asked for, and says where", async () => {
+    const read = managerOf(Array.from({ length: 12_000 }, (_, index) => stored(index + 1)));
+    const query = { pageSize: 10, hostname: undefined, deviceGroup: undefined, createdAt: undefined, updated: true, lastId: undefined };
+    const first = await listReports(read, query);
+    assert.deepEqual([first.reports.length, Number.parseInt(first.lastId ?? "", 16)], [0, 10_000]);
+    assert.deepEqual(await listReports(read, { ...query, lastId: first.lastId }), { reports: [], lastId: undefined });
+  });
+
+  it("is empty for a name that nobody can have", async () => {
+    const query = { pageSize: 10, hostname: "no name", deviceGroup: undefined, createdAt: undefined, updated: undefined, lastId: undefined };
+    const refusing = (field: string) => async () => {
+      throw invalidArgument([{ field, description: "is none" }]);
+    };
+    assert.deepEqual(await listReports(refusing("device_id"), query), { reports: [], lastId: undefined });
+    await assert.rejects(listReports(refusing("after_id"), query), (error) => isNebulaError(error, "invalid_argument"));
+  });
+});
