@@ -3,7 +3,7 @@ import { deviceGroupFromV2 } from "../../common/v2/entity-from-v2.ts";
 import { deviceGroupToV2 } from "../../common/v2/entity-to-v2.ts";
 import { validateDeviceGroup } from "../../common/validation/device-group.ts";
 import { type DeviceGroup, DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
-import { entityOperations, refusal } from "./entity-operations.ts";
+import { entityOperations, NOTHING_GIVEN, refusal } from "./entity-operations.ts";
 import { DEVICE_GROUPS } from "./nouns.ts";
 import { named } from "./openapi/schemas.ts";
 import type { Operation } from "./operation.ts";
@@ -46,6 +46,7 @@ export const DEVICE_GROUP_OPERATIONS: readonly Operation[] = [
         refusal(400, "cron_jobs is no list.", { cron_jobs_is_list: false }),
       ],
       whole: [],
+      replace: [NOTHING_GIVEN],
     },
   }),
   {

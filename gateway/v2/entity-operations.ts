@@ -27,8 +27,8 @@ export type EntityCalls = Readonly<{
   }>;
   /** Of a device_group: what is said of members that are not there. */
   members?: Readonly<Record<string, JsonObject>>;
-  /** Answers that only this kind gives: to a create or a POST update, and to any update. */
-  refusals: Readonly<{ whole: readonly DescribedAnswer[]; given: readonly DescribedAnswer[] }>;
+  /** Answers that only this kind gives: to whatever is given, to a create or a POST update besides, to a POST update in place of that. */
+  refusals: Readonly<{ given: readonly DescribedAnswer[]; whole: readonly DescribedAnswer[]; replace?: readonly DescribedAnswer[] }>;
 }>;
 
 /** Names on one page of the managers' lists; v2 answers all at once. */
@@ -52,9 +52,8 @@ export function entityOperations(kind: EntityCalls): Operation[] {
     answers: [
       object(updated.status, `The ${singular} as it is now.`),
       refusal(403, `There is no such ${singular}.`, updated.missing[verb]),
-      NOTHING_GIVEN,
       ...kind.refusals.given,
-      ...(verb === "replace" ? kind.refusals.whole : []),
+      ...(verb === "replace" ? (kind.refusals.replace ?? kind.refusals.whole) : [NOTHING_GIVEN]),
     ],
     handle: ({ call, parameter, body }) =>
       inWords({ nameField, members, missing: updated.missing[verb] }, async () => {
@@ -133,7 +132,8 @@ export const MISSING_PARAMETERS: DescribedAnswer = {
   schema: objectOf({ missing_parameters: listOf(TEXT) }),
 };
 
-const NOTHING_GIVEN: DescribedAnswer = refusal(400, "Nothing is given that could be changed.", { missing_parameters: true });
+/** The refusal of an update in which nothing is given. */
+export const NOTHING_GIVEN: DescribedAnswer = refusal(400, "Nothing is given that could be changed.", { missing_parameters: true });
 
 /** The whole list, page by page: v2 knows no pages. */
 async function allNames({ list }: EntityCalls, call: Call): Promise<string[]> {

@@ -1,0 +1,195 @@
+import { strict as assert } from "node:assert";
+import { OPERATIONS } from "../gateway/v2/operations.ts";
+import { invalid } from "./v2/invalid.ts";
+import { describeRows, type Row, type RowCall } from "./v2/row.ts";
+import { V2Client } from "./v2/v2-client.ts";
+
+const WEB: RowCall = ["POST", "/apps/~web", { docker_image: "busybox:1" }];
+const CLEAN: RowCall = ["POST", "/cron_jobs/~clean", { docker_image: "busybox:1", schedule: "@daily" }];
+const MEMBERS = { apps: ["~web"], cron_jobs: ["~clean"] };
+const EMPTY: RowCall = ["POST", "/device_groups/~shops", { apps: [] }];
+const FULL: readonly RowCall[] = [WEB, CLEAN, ["POST", "/device_groups/~shops", MEMBERS]];
+const SHOPS = { device_group: "~shops", device_group_id: 1, prune_id: 1, apps: [], cron_jobs: [] };
+
+/** What is refused of members, however they are given. */
+const refusedMembers = (method: string, path: string, given: readonly RowCall[]): Row[] => [
+  {
+    it: `${method} ${path} refuses an app that is not there`,
+    given,
+    call: [method, path, { apps: ["~none"] }],
+    status: 403,
+    answer: { app_exists: false },
+  },
+  {
+    it: `${method} ${path} refuses a cron_job that is not there`,
+    given,
+    call: [method, path, { cron_jobs: ["~none"] }],
+    status: 403,
+    answer: { cron_job_exists: false },
+  },
+  {
+    it: `${method} ${path} refuses apps that are no list`,
+    given,
+    call: [method, path, { apps: "~web" }],
+    status: 400,
+    answer: { apps_is_list: false },
+  },
+  {
+    it: `${method} ${path} refuses cron_jobs that are no list`,
+    given,
+    call: [method, path, { cron_jobs: { a: 1 } }],
+    status: 400,
+    answer: { cron_jobs_is_list: false },
+  },
+  {
+    it: `${method} ${path} refuses names that are no strings`,
+    given,
+    call: [method, path, { apps: [5] }],
+    status: 400,
+    holds: invalid("apps[0]", /a string would do/),
+  },
+  {
+    it: `${method} ${path} refuses what is no name`,
+    given,
+    call: [method, path, { apps: ["no name"] }],
+    status: 400,
+    holds: invalid("apps[0]", /is no name/),
+  },
+  {
+    it: `${method} ${path} refuses a name twice`,
+    given: [...given, WEB],
+    call: [method, path, { apps: ["~web", "~web"] }],
+    status: 400,
+    holds: invalid("apps[1]", /already/),
+  },
+];
+
+const TABLE: readonly Row[] = [
+  {
+    it: "GET /device_groups answers names",
+    given: [EMPTY],
+    call: ["GET", "/device_groups"],
+    status: 200,
+    holds: (body) => assert.ok(Object(body).device_groups.includes("~shops")),
+  },
+  {
+    it: "POST creates a device_group, both ids are 1",
+    given: [WEB, CLEAN],
+    call: ["POST", "/device_groups/~shops", MEMBERS],
+    status: 200,
+    answer: { ...SHOPS, ...MEMBERS },
+  },
+  { it: "POST without cron_jobs has none", call: EMPTY, status: 200, answer: SHOPS },
+  {
+    it: "POST takes and shows a field that v2 lacks",
+    call: ["POST", "/device_groups/~shops", { spread: 3 }],
+    status: 200,
+    answer: { ...SHOPS, spread: 3 },
+  },
+  { it: "refuses a second create", given: [EMPTY], call: EMPTY, status: 403, answer: { device_group_exists: true } },
+  {
+    it: "both ids go on after a delete",
+    given: [EMPTY, ["POST", "/device_groups/~shops/prune"], ["DELETE", "/device_groups/~shops"]],
+    call: EMPTY,
+    status: 200,
+    answer: { ...SHOPS, device_group_id: 4, prune_id: 2 },
+  },
+  ...refusedMembers("POST", "/device_groups/~shops", []),
+  { it: "GET reads a device_group", given: FULL, call: ["GET", "/device_groups/~shops"], status: 200, answer: { ...SHOPS, ...MEMBERS } },
+  { it: "GET refuses one that is not there", call: ["GET", "/device_groups/~shops"], status: 403, answer: { device_group_exists: false } },
+  { it: "DELETE answers {}", given: [EMPTY], call: ["DELETE", "/device_groups/~shops"], status: 200, answer: {} },
+  { it: "DELETE refuses one that is not there", call: ["DELETE", "/device_groups/~shops"], status: 403, answer: { device_group_exists: false } },
+  {
+    it: "POST update replaces all",
+    given: FULL,
+    call: ["POST", "/device_groups/~shops/update", { apps: ["~web"] }],
+    status: 202,
+    answer: { ...SHOPS, device_group_id: 2, apps: ["~web"] },
+  },
+  {
+    it: "POST update where nothing differs raises the id all the same",
+    given: FULL,
+    call: ["POST", "/device_groups/~shops/update", MEMBERS],
+    status: 202,
+    answer: { ...SHOPS, ...MEMBERS, device_group_id: 2 },
+  },
+  {
+    it: "POST update of one that is not there says app_exists",
+    given: [WEB],
+    call: ["POST", "/device_groups/~shops/update", { apps: ["~web"] }],
+    status: 403,
+    answer: { app_exists: false },
+  },
+  {
+    it: "POST update with nothing empties no group",
+    given: FULL,
+    call: ["POST", "/device_groups/~shops/update"],
+    status: 400,
+    answer: { missing_parameters: true },
+  },
+  ...refusedMembers("POST", "/device_groups/~shops/update", [EMPTY]),
+  ...(["PUT", "PATCH"] as const).flatMap((method): Row[] => [
+    {
+      it: `${method} update changes only what is given`,
+      given: FULL,
+      call: [method, "/device_groups/~shops/update", { apps: [] }],
+      status: 202,
+      answer: { ...SHOPS, device_group_id: 2, cron_jobs: ["~clean"] },
+    },
+    {
+      it: `${method} update where nothing differs raises the id all the same`,
+      given: FULL,
+      call: [method, "/device_groups/~shops/update", MEMBERS],
+      status: 202,
+      answer: { ...SHOPS, ...MEMBERS, device_group_id: 2 },
+    },
+    {
+      it: `${method} update with nothing is refused`,
+      given: [EMPTY],
+      call: [method, "/device_groups/~shops/update", {}],
+      status: 400,
+      answer: { missing_parameters: true },
+    },
+    {
+      it: `${method} update refuses one that is not there`,
+      call: [method, "/device_groups/~shops/update", { apps: [] }],
+      status: 403,
+      answer: { device_group_exists: false },
+    },
+    ...refusedMembers(method, "/device_groups/~shops/update", [EMPTY]),
+  ]),
+  {
+    it: "POST prune raises prune_id",
+    given: [EMPTY],
+    call: ["POST", "/device_groups/~shops/prune"],
+    status: 202,
+    answer: { ...SHOPS, device_group_id: 2, prune_id: 2 },
+  },
+  {
+    it: "POST prune of one that is not there says app_exists",
+    call: ["POST", "/device_groups/~shops/prune"],
+    status: 403,
+    answer: { app_exists: false },
+  },
+  {
+    it: "POST /prune prunes all and answers their prune_ids",
+    given: [EMPTY],
+    call: ["POST", "/prune"],
+    status: 202,
+    holds: (body) => assert.equal(Object(body).prune_ids["~shops"], 2),
+  },
+];
+
+describe("REST v2: device_groups", () => {
+  const client = V2Client.describe();
+  describeRows(client, TABLE);
+
+  it("every answer that the document gives an operation of them was seen", () => {
+    const operations = OPERATIONS.filter(({ path }) => path.startsWith("/device_groups") || path === "/prune");
+    assert.ok(operations.length > 6);
+    assert.deepEqual(
+      operations.flatMap(({ method, path, answers }) => client.answers.unseen(method, path, answers)),
+      [],
+    );
+  });
+});
