@@ -32,6 +32,9 @@ export const CALLERS = [
 ] as const;
 export type CallerName = (typeof CALLERS)[number];
 
+/** Those whom nobody knows. */
+export const UNKNOWN: ReadonlySet<CallerName> = new Set(["anonymous", "wrong_password", "wrong_token", "revoked_device"]);
+
 export const APP = "web";
 export const CRON_JOB = "nightly";
 export const GROUP = "shops";

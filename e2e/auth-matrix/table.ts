@@ -16,7 +16,7 @@ import { ShardService } from "../../gen/nebula/v1/shard_pb.ts";
 import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
 import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
 import { UserService } from "../../gen/nebula/v1/user_pb.ts";
-import { APP, type CallerName, type Cast, CRON_JOB, DEVICE, GROUP } from "./cast.ts";
+import { APP, type CallerName, type Cast, CRON_JOB, DEVICE, GROUP, UNKNOWN } from "./cast.ts";
 
 /**
  * A call, who may make it, and what they are answered. Everybody else who is known is answered PERMISSION_DENIED, or, of what is `hiddenFrom` it, NOT_FOUND; who is not known
@@ -32,6 +32,14 @@ export type Row = Readonly<{
   answer: string;
   hiddenFrom: readonly CallerName[];
 }>;
+
+/** What a caller is answered by a row. */
+export function expected({ who, answer, hiddenFrom }: Pick<Row, "who" | "answer" | "hiddenFrom">, caller: CallerName): string {
+  if (who === "everybody") return answer;
+  if (UNKNOWN.has(caller)) return "UNAUTHENTICATED";
+  if (who.includes(caller)) return answer;
+  return hiddenFrom.includes(caller) ? "NOT_FOUND" : "PERMISSION_DENIED";
+}
 
 type RowOptions = { answer?: string; hiddenFrom?: readonly CallerName[]; about?: string };
 
