@@ -34,6 +34,8 @@ export const reportOnUpdateOnly: Alias = {
 /** Names of v2 that are taken without a complaint and change nothing, with the reason. */
 export const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   CACHE_MAX_SIZE: "the cache holds the device_groups that are watched",
+  NEBULA_MANAGER_CHECK_IN_TIME: "a worker is told of changes and asks for none",
+  NEBULA_MANAGER_REQUEST_TIMEOUT: "calls have limits of their own",
   KAFKA_GROUP_ID: "reports of a worker go to the manager; the reporter has a group of its own",
   KAFKA_AUTO_OFFSET_RESET: "the reporter goes on where it was, and begins with the oldest report",
 };

@@ -11,13 +11,19 @@ import {
 } from "../../gen/nebula/v1/report_pb.ts";
 import { isJsonObject, type JsonObject, numberAt, objectAt, objectsAt, textAt } from "./json-value.ts";
 
+/** The config in a report. Workers of the original put the manager's whole answer there, status code and all; the config is its reply. */
+export function originalConfig(report: JsonObject): JsonObject {
+  const config = objectAt(report, "current_device_group_config");
+  return isJsonObject(config.reply) ? config.reply : config;
+}
+
 /**
  * Where a device of the original stands with its apps. Its worker says no more than which containers run, so an app is applied when as many run as its
  * containers_per says of every device, at least one.
  */
 export function originalApps(report: JsonObject): AppStatus[] {
   const running = objectsAt(report, "apps_containers");
-  return objectsAt(objectAt(report, "current_device_group_config"), "apps").map((app) => {
+  return objectsAt(originalConfig(report), "apps").map((app) => {
     const name = textAt(app, "app_name");
     const revision = BigInt(Math.trunc(numberAt(app, "app_id")));
     const containers = containersOf(running, new RegExp(`^/?${RegExp.escape(name)}-[0-9]+$`), { revision, image: textAt(app, "docker_image") });
@@ -31,7 +37,7 @@ export function originalApps(report: JsonObject): AppStatus[] {
 /** Where a device of the original stands with its cron_jobs: its worker names those that it knows, and the runs that go on. */
 export function originalCronJobs(report: JsonObject): CronJobStatus[] {
   const running = objectsAt(report, "cron_jobs_containers");
-  return objectsAt(objectAt(report, "current_device_group_config"), "cron_jobs").map((cronJob) => {
+  return objectsAt(originalConfig(report), "cron_jobs").map((cronJob) => {
     const name = textAt(cronJob, "cron_job_name");
     const revision = BigInt(Math.trunc(numberAt(cronJob, "cron_job_id")));
     const made = { revision, image: textAt(cronJob, "docker_image") };

@@ -72,6 +72,12 @@ describe("a report of the original's worker", () => {
     );
   });
 
+  it("may hold the manager's whole answer for its config, as workers put it there", () => {
+    const reply = originalReport().current_device_group_config;
+    const { apps, groupRevision } = reportOf({ current_device_group_config: { status_code: 200, reply } });
+    assert.deepEqual([apps.map(({ name }) => name), groupRevision], [["web", "cache"], 5n]);
+  });
+
   it("tells apps apart whose names begin alike", () => {
     const config = { apps: [{ app_name: "web" }, { app_name: "web-1" }, { app_name: "w.b" }] };
     const { apps } = reportOf({

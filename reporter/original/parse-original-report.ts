@@ -5,7 +5,7 @@ import { validateReport } from "../../common/validation/report.ts";
 import { type HostStatusSchema, type Report, ReportSchema, TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import { blankEnv } from "./blank-env.ts";
 import { isJsonObject, type JsonObject, numberAt, objectAt, textAt } from "./json-value.ts";
-import { originalApps, originalCronJobs } from "./original-targets.ts";
+import { originalApps, originalConfig, originalCronJobs } from "./original-targets.ts";
 
 export type ParsedOriginal = Readonly<
   | {
@@ -48,7 +48,7 @@ function unreadable(reason: string): ParsedOriginal {
 }
 
 function reportOf(original: JsonObject, receivedMs: number): Report {
-  const config = objectAt(original, "current_device_group_config");
+  const config = originalConfig(original);
   const createdSeconds = Math.trunc(numberAt(original, "report_creation_time"));
   const [apps, cronJobs] = [originalApps(original), originalCronJobs(original)];
   return create(ReportSchema, {
