@@ -73,11 +73,21 @@ export class OpenApiAnswers {
   #templateOf(path: string): string | undefined {
     const paths = at(this.#document, ["paths"]);
     assert.ok(paths);
+    if (!isDecodable(path)) return undefined;
     const parts = `${this.#prefix}${path}`.split("/");
     return Object.keys(paths).find((template) => {
       const wanted = template.split("/");
       return wanted.length === parts.length && wanted.every((want, index) => want === parts[index] || (want.startsWith("{") && parts[index] !== ""));
     });
+  }
+}
+
+function isDecodable(path: string): boolean {
+  try {
+    decodeURIComponent(path);
+    return true;
+  } catch {
+    return false;
   }
 }
 
