@@ -1,0 +1,81 @@
+import { type ChildProcessWithoutNullStreams, execFile, spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { promisify } from "node:util";
+import { messageOf } from "../../common/errors/nebula-error.ts";
+
+const PACKAGES = ["NebulaPythonSDK==2.8.0"];
+const SCRIPT = join(import.meta.dirname, "call-sdk.py");
+
+/** Python with the original SDK, in a folder of its own. */
+export type SdkPython = AsyncDisposable & Readonly<{ python: string }>;
+
+/** What the SDK answers: the status, and the body. */
+export type SdkAnswer = Readonly<{ status_code: number; reply: unknown }>;
+
+/** Installs the SDK from PyPI. Where Python or PyPI is missing the suite is skipped; under CI=true that is a failure. */
+export async function requirePythonSdk(context: Mocha.Context): Promise<SdkPython> {
+  const folder = await mkdtemp(join(tmpdir(), "nebula-e2e-python-"));
+  const remove = () => rm(folder, { recursive: true, force: true });
+  const python = join(folder, "bin", "python");
+  try {
+    await promisify(execFile)("python3", ["-m", "venv", folder]);
+    await promisify(execFile)(python, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ...PACKAGES]);
+  } catch (error) {
+    await remove();
+    if (process.env.CI === "true") throw error;
+    console.log(`    (skipped: the SDK needs python3, python3-venv and PyPI: ${messageOf(error).split("\n")[0]})`);
+    context.skip();
+  }
+  return { python, [Symbol.asyncDispose]: remove };
+}
+
+/** The SDK in a process of its own, with one login. */
+export class PythonSdk implements AsyncDisposable {
+  readonly #process: ChildProcessWithoutNullStreams;
+  readonly #lines: AsyncIterator<string>;
+  #errors = "";
+  #methods: readonly string[] = [];
+
+  private constructor(python: string, login: Readonly<Record<string, unknown>>) {
+    this.#process = spawn(python, [SCRIPT, JSON.stringify(login)]);
+    this.#process.stderr.on("data", (chunk) => {
+      this.#errors += chunk;
+    });
+    this.#lines = createInterface({ input: this.#process.stdout })[Symbol.asyncIterator]();
+  }
+
+  /** @param login what the SDK's constructor takes */
+  static async start({ python }: SdkPython, login: Readonly<Record<string, unknown>>): Promise<PythonSdk> {
+    const sdk = new PythonSdk(python, login);
+    sdk.#methods = JSON.parse(await sdk.#line());
+    return sdk;
+  }
+
+  /** The names of all its methods. */
+  get methods(): readonly string[] {
+    return this.#methods;
+  }
+
+  async call(method: string, args: readonly unknown[] = [], named: Readonly<Record<string, unknown>> = {}): Promise<SdkAnswer> {
+    this.#process.stdin.write(`${JSON.stringify({ method, args, named })}\n`);
+    const answer = JSON.parse(await this.#line());
+    if ("exception" in answer) throw new Error(`${method} of the SDK raised ${answer.exception}`);
+    return answer;
+  }
+
+  async #line(): Promise<string> {
+    const { value, done } = await this.#lines.next();
+    if (done === true) throw new Error(`Python ended:\n${this.#errors}`);
+    return value;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#process.exitCode !== null) return;
+    const ended = new Promise((resolve) => this.#process.once("close", resolve));
+    this.#process.stdin.end();
+    await ended;
+  }
+}
