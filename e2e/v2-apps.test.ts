@@ -219,6 +219,13 @@ const TABLE: readonly Row[] = [
       answer: { ...DEFAULTS, app_id: 2 },
     },
     {
+      it: `${method} update with unknown fields alone raises the id`,
+      given: [CREATE],
+      call: [method, "/apps/~web/update", { unheard_of: 1 }],
+      status: 202,
+      answer: { ...DEFAULTS, app_id: 2 },
+    },
+    {
       it: `${method} update with nothing is refused`,
       given: [CREATE],
       call: [method, "/apps/~web/update", {}],

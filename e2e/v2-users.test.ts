@@ -76,6 +76,13 @@ const USERS: readonly Row[] = [
       holds: shown,
     },
     {
+      it: `${method} update with unknown fields alone is one with nothing`,
+      given: [["POST", "/users/~ann"]],
+      call: [method, "/users/~ann/update", { unheard_of: 1 }],
+      status: 400,
+      answer: { missing_parameters: true },
+    },
+    {
       it: `${method} update with nothing is refused`,
       given: [["POST", "/users/~ann"]],
       call: [method, "/users/~ann/update", {}],
@@ -144,11 +151,11 @@ const USER_GROUPS: readonly Row[] = [
       answer: { ...NOTHING, group_members: ["~ann"], apps: { web: "ro" } },
     },
     {
-      it: `${method} update with unknown fields alone changes nothing`,
+      it: `${method} update with unknown fields alone is one with nothing`,
       given: [CREATE_GROUP],
       call: [method, "/user_groups/~crew/update", { unheard_of: 1 }],
-      status: 200,
-      answer: { ...NOTHING, group_members: ["~ann"] },
+      status: 400,
+      answer: { missing_parameters: true },
     },
     {
       it: `${method} update with nothing is refused`,

@@ -6,7 +6,7 @@ import { entityOperations } from "./entity-operations.ts";
 import { USER_GROUPS } from "./nouns.ts";
 import type { Operation } from "./operation.ts";
 import { present } from "./present.ts";
-import { refuseFaults } from "./words.ts";
+import { refuseFaults, refuseNothing } from "./words.ts";
 
 const { createUserGroup, getUserGroup, listUserGroups, updateUserGroup, deleteUserGroup } = UserGroupService.method;
 const MISSING = { user_group_exists: false };
@@ -22,7 +22,7 @@ export const USER_GROUP_OPERATIONS: readonly Operation[] = entityOperations({
   remove: (call, name) => call(deleteUserGroup, { name }),
   async change(call, name, body) {
     const { message: userGroup, given } = groupOf(name, body);
-    if (given.length === 0) return shown(await call(getUserGroup, { name })); // unknown fields alone change nothing
+    if (given.length === 0) refuseNothing({}); // unknown fields alone
     return shown(await call(updateUserGroup, { userGroup, updateFields: [...given] }));
   },
   updated: { status: 200, missing: { change: MISSING, replace: MISSING } },

@@ -7,7 +7,7 @@ import { USERS } from "./nouns.ts";
 import { objectOf, TEXT } from "./openapi/schemas.ts";
 import type { Operation } from "./operation.ts";
 import { present } from "./present.ts";
-import { inWords, refuseViolations } from "./words.ts";
+import { inWords, refuseNothing, refuseViolations } from "./words.ts";
 
 const { createUser, getUser, listUsers, updateUser, deleteUser, refreshUserToken } = UserService.method;
 /** What v2 says of a user that is not there, at an update and at a refresh. */
@@ -27,7 +27,11 @@ export const USER_OPERATIONS: readonly Operation[] = [
       return { ...shown(created), ...generated(created) };
     },
     remove: (call, name) => call(deleteUser, { name }),
-    change: async (call, name, body) => shown(await call(updateUser, { name, ...credentialsOf(body) })),
+    async change(call, name, body) {
+      const credentials = credentialsOf(body);
+      refuseNothing(credentials); // unknown fields alone
+      return shown(await call(updateUser, { name, ...credentials }));
+    },
     updated: { status: 200, missing: { change: ODDLY_MISSING, replace: ODDLY_MISSING } },
     refusals: { given: [], whole: [] },
   }),

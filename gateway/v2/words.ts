@@ -66,7 +66,7 @@ export function refuseMissing(body: JsonObject, required: readonly string[]): vo
 }
 
 /** Throws a V2Refusal where nothing is given that could be changed. */
-export function refuseNothing(body: JsonObject): void {
+export function refuseNothing(body: Readonly<Record<string, unknown>>): void {
   if (Object.keys(body).length === 0) throw new V2Refusal(400, { missing_parameters: true });
 }
 
