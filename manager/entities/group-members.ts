@@ -2,14 +2,32 @@ import { invalidArgument, type Violation } from "../../common/errors/nebula-erro
 import type { ConfigStore } from "../../common/storage/config-store.ts";
 import { isName } from "../../common/validation/name.ts";
 import type { DeviceGroup } from "../../gen/nebula/v1/device_group_pb.ts";
+import { permit } from "../access/permit.ts";
+import type { Principal } from "../rpc/call-context.ts";
 
-/** Throws `invalid_argument` where a group comes to name an app or cron_job that does not exist. Names that it had before are not looked at again. */
-export async function checkAddedMembers(store: Pick<ConfigStore, "getMany">, group: DeviceGroup, before: DeviceGroup | undefined): Promise<void> {
+/**
+ * Throws `permission_denied` where a group comes to name an app or cron_job that the caller may not read, be it there or not: who may read a group's config
+ * reads its members there, secret values included, so naming them must not open what was closed. Throws `invalid_argument` where one does not exist.
+ * Names that the group had before are not looked at again.
+ */
+export async function checkAddedMembers(
+  store: Pick<ConfigStore, "getMany">,
+  group: DeviceGroup,
+  before: DeviceGroup | undefined,
+  caller: Principal,
+): Promise<void> {
+  mayName(caller, "app", group.apps, before?.apps ?? []);
+  mayName(caller, "cron_job", group.cronJobs, before?.cronJobs ?? []);
   const violations = [
     ...(await missing(store, "app", "apps", group.apps, before?.apps ?? [])),
     ...(await missing(store, "cron_job", "cron_jobs", group.cronJobs, before?.cronJobs ?? [])),
   ];
   if (violations.length > 0) throw invalidArgument(violations);
+}
+
+function mayName(caller: Principal, kind: "app" | "cron_job", names: readonly string[], before: readonly string[]): void {
+  const known = new Set(before);
+  for (const name of names) if (!known.has(name) && isName(name)) permit(caller, { kind: "read", entity: { kind, name } }, false);
 }
 
 async function missing(

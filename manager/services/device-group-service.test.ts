@@ -11,6 +11,7 @@ import {
   PruneRequestSchema,
   UpdateDeviceGroupRequestSchema,
 } from "../../gen/nebula/v1/device_group_pb.ts";
+import { rightsOf } from "../access/rights.ts";
 import { refusal } from "../testing/app-calls.ts";
 import { callOf, type EntityRig, startEntityRig } from "../testing/entity-rig.ts";
 
@@ -69,6 +70,21 @@ describe("DeviceGroupService", () => {
       updateGroup({ apps: ["a", "never"] }, ["apps"]),
       refusal("invalid_argument", /^apps\[1\]: there is no app never; create it first/),
     );
+  });
+
+  it("takes only members that the caller may read, and tells nobody else whether they exist", async () => {
+    for (const name of ["a", "vault"]) await createApp(name);
+    const rights = rightsOf([{ admin: false, pruningAllowed: false, apps: { a: "ro" }, cronJobs: {}, deviceGroups: { pos: "rw" } }]);
+    const bob = { ...ann, principal: { kind: "user", name: "bob", rights } } as const;
+    const denied = (what: string) => refusal("permission_denied", new RegExp(`bob may not do this: it needs ro on the ${what}`));
+    await assert.rejects(createGroup({ apps: ["a", "vault"] }, {}, bob), denied("app vault"));
+    await assert.rejects(createGroup({ apps: ["a", "never"] }, {}, bob), denied("app never"));
+    await assert.rejects(createGroup({ cronJobs: ["never"] }, {}, bob), denied("cron_job never"));
+    await createGroup({ apps: ["a"] }, {}, bob);
+    await assert.rejects(updateGroup({ apps: ["a", "vault"] }, ["apps"], {}, bob), denied("app vault"));
+    await updateGroup({ apps: ["a", "vault"] }, ["apps"]);
+    const { group } = await updateGroup({ apps: ["vault", "a"] }, ["apps"], {}, bob); // what is in it already is not his to judge
+    assert.deepEqual(group.apps, ["vault", "a"]);
   });
 
   it("does not look again at members that it had, and says which are gone", async () => {

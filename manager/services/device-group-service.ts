@@ -16,9 +16,9 @@ export function createDeviceGroupServiceHandlers(deps: EntityDeps): ServiceHandl
   const writer = new EntityWriter(DEVICE_GROUP, deps);
 
   const prepared =
-    (minPruneId = 0n): Prepare<DeviceGroup> =>
+    ({ principal }: CallContext, minPruneId = 0n): Prepare<DeviceGroup> =>
     async (group, before) => {
-      await checkAddedMembers(deps.configStore, group, before);
+      await checkAddedMembers(deps.configStore, group, before, principal);
       if (group.pruneId < minPruneId) group.pruneId = minPruneId;
       return group;
     };
@@ -30,7 +30,7 @@ export function createDeviceGroupServiceHandlers(deps: EntityDeps): ServiceHandl
 
   return {
     async createDeviceGroup({ deviceGroup: given, minRevision, minPruneId }, context) {
-      const { entity: deviceGroup } = await createEntity(writer, { given, minRevision, minPruneId, prepare: prepared(minPruneId) }, context);
+      const { entity: deviceGroup } = await createEntity(writer, { given, minRevision, minPruneId, prepare: prepared(context, minPruneId) }, context);
       return { deviceGroup, warnings: await warningsOfGroup(deps, deviceGroup.name) };
     },
 
@@ -45,7 +45,7 @@ export function createDeviceGroupServiceHandlers(deps: EntityDeps): ServiceHandl
     },
 
     async updateDeviceGroup({ deviceGroup: given, updateFields, ifRevision, redeploy, minRevision, minPruneId }, context) {
-      const fields = { given, updateFields, ifRevision, redeploy, minRevision, minPruneId, prepare: prepared(minPruneId) };
+      const fields = { given, updateFields, ifRevision, redeploy, minRevision, minPruneId, prepare: prepared(context, minPruneId) };
       const { entity: deviceGroup } = await updateEntity(writer, fields, context);
       return { deviceGroup, warnings: await warningsOfGroup(deps, deviceGroup.name) };
     },
