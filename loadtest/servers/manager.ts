@@ -4,6 +4,8 @@ import { createLog } from "../../common/log/log.ts";
 import { openDrivers } from "../../common/open-drivers.ts";
 import { startManager } from "../../manager/main.ts";
 import { startReporter } from "../../reporter/main.ts";
+import { BENCH_ADMIN_PASSWORD, BENCH_CLUSTER_KEY } from "./bench-secrets.ts";
+import { countedStore } from "./counted-store.ts";
 
 /** The manager under measurement, alone in its process, with a store of its own and authentication on; a reporter beside it takes what devices report. Run by the bench. */
 
@@ -31,7 +33,17 @@ process.on("disconnect", () => process.exit());
 
 const log = createLog({ level: "warn", part: "manager" });
 const common = { clock: systemClock, log, registry: new Registry() };
-const drivers = await openDrivers({ settings, self: { address: "127.0.0.1:0", boot: "bench" }, ...common });
+const opened = await openDrivers({ settings, self: { address: "127.0.0.1:0", boot: "bench" }, ...common });
+const [configs, access] = [countedStore(opened.configStore), countedStore(opened.accessStore)];
+const drivers = { ...opened, configStore: configs.store, accessStore: access.store };
+process.on("message", (message: { kind: "count-store-calls" }) => {
+  if (message.kind === "count-store-calls") process.send?.({ kind: "store-calls", count: configs.calls() + access.calls() });
+});
 await startReporter({ settings, drivers, ...common });
-const { address } = await startManager({ settings, secrets: { clusterKey: "bench", adminPassword: "bench", adminToken }, drivers, ...common });
+const { address } = await startManager({
+  settings,
+  secrets: { clusterKey: BENCH_CLUSTER_KEY, adminPassword: BENCH_ADMIN_PASSWORD, adminToken },
+  drivers,
+  ...common,
+});
 process.send?.({ kind: "ready", port: Number(address.slice(address.lastIndexOf(":") + 1)) });

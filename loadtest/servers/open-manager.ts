@@ -22,6 +22,8 @@ export type BenchManager = AsyncDisposable &
     channel: GrpcChannel;
     call: CallOptions;
     figures(): ProcessFigures;
+    /** How often its stores of configs and of access were called so far. */
+    storeCalls(): Promise<number>;
   }>;
 
 export async function openManager({ processors, signal }: { processors: Processors; signal: AbortSignal }): Promise<BenchManager> {
@@ -46,6 +48,11 @@ export async function openManager({ processors, signal }: { processors: Processo
     channel,
     call: { headers: { authorization: `Bearer ${token}` }, signal, timeoutMs: CALL_LIMIT_MS },
     figures: () => server.figures(),
+    storeCalls: async () => (await server.ask({ kind: "count-store-calls" }, isStoreCalls)).count,
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
+}
+
+function isStoreCalls(message: unknown): message is { kind: "store-calls"; count: number } {
+  return typeof message === "object" && message !== null && "kind" in message && message.kind === "store-calls";
 }
