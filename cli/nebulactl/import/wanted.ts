@@ -1,7 +1,9 @@
 import type { JsonValue } from "@bufbuild/protobuf";
+import { parsePasswordHash } from "../../../common/access/password-format.ts";
 import { assertNever } from "../../../common/errors/assert-never.ts";
 import type { Violation } from "../../../common/errors/nebula-error.ts";
 import { entityOf, type Resource } from "../../../common/resources/resource.ts";
+import { isDisplay } from "../../../common/secrets/sealed-text.ts";
 import { appFromV2, cronJobFromV2, deviceGroupFromV2, type FromV2, userGroupFromV2, type V2Fault } from "../../../common/v2/entity-from-v2.ts";
 import { validateApp } from "../../../common/validation/app.ts";
 import { validateCronJob } from "../../../common/validation/cron-job.ts";
@@ -20,7 +22,7 @@ export type Wanted = Readonly<{
   pruneId: bigint;
 }>;
 
-/** A user as the original has it. Its token can't be carried over: a bcrypt hash has no lookup key. */
+/** A user as the original has it. Its token can't be carried over: a bcrypt hash has no lookup key. From another server of ours the password is argon2id. */
 export type WantedUser = Readonly<{ name: string; passwordHash: string }>;
 
 /** Something that can't be imported as it is: of which object, and why. */
@@ -37,13 +39,15 @@ export type WantedContents = Readonly<{
 }>;
 
 type Read = Readonly<{ title: string; wanted: Wanted; violations: readonly Violation[] }>;
+/** Of each name that the original has: whether it comes over. */
+type Members = Readonly<Record<"app" | "cron_job", ReadonlyMap<string, "comes" | "refused">>>;
 
 /** Turns the objects of an original into what is to be here. Pure. */
 export function wantedOf(original: Original): WantedContents {
   const notes: string[] = [];
   const apps = original.apps.map(readApp);
   const cronJobs = original.cron_jobs.map(readCronJob);
-  const there = { apps: namesOf(apps), cronJobs: namesOf(cronJobs) };
+  const there: Members = { app: fateOf(apps), cron_job: fateOf(cronJobs) };
   const groups = original.device_groups.map((object) => readDeviceGroup(object, there, notes));
   const read = [...apps, ...cronJobs, ...groups, ...original.user_groups.map(readUserGroup)];
   const users = original.users.map(readUser);
@@ -58,27 +62,29 @@ export function wantedOf(original: Original): WantedContents {
 function readApp({ name, fields }: OriginalObject): Read {
   const read = appFromV2(name, fields);
   const app = normaliseApp(read.message);
-  return readOf({ kind: "app", app }, read, fields.app_id, validateApp(app));
+  return readOf({ kind: "app", app }, read, fields.app_id, [...validateApp(app), ...displayedSecrets(app.secretEnvVars)]);
 }
 
 function readCronJob({ name, fields }: OriginalObject): Read {
   const read = cronJobFromV2(name, fields);
   const cronJob = normaliseCronJob(read.message);
-  return readOf({ kind: "cron_job", cronJob }, read, fields.cron_job_id, validateCronJob(cronJob));
+  return readOf({ kind: "cron_job", cronJob }, read, fields.cron_job_id, [...validateCronJob(cronJob), ...displayedSecrets(cronJob.secretEnvVars)]);
 }
 
-/** Members that the original no longer has are left out: it leaves them out of what its devices get, too. */
-function readDeviceGroup({ name, fields }: OriginalObject, there: Readonly<Record<"apps" | "cronJobs", ReadonlySet<string>>>, notes: string[]): Read {
+/** Members that the original no longer has are left out: it leaves them out of what its devices get, too. So are those that can't be imported. */
+function readDeviceGroup({ name, fields }: OriginalObject, there: Members, notes: string[]): Read {
   const read = deviceGroupFromV2(name, fields);
   const group = read.message;
-  const present = (kind: "app" | "cron_job", names: readonly string[], known: ReadonlySet<string>) => {
-    const kept = names.filter((member) => known.has(member));
-    for (const gone of names.filter((member) => !known.has(member)))
-      notes.push(`device_group ${name} names the ${kind} ${gone}, which is gone: left out`);
-    return [...new Set(kept)];
+  const present = (kind: "app" | "cron_job", names: readonly string[]) => {
+    for (const member of names) {
+      const fate = there[kind].get(member);
+      if (fate !== "comes")
+        notes.push(`device_group ${name} names the ${kind} ${member}, which ${fate === undefined ? "is gone" : "can't be imported"}: left out`);
+    }
+    return [...new Set(names.filter((member) => there[kind].get(member) === "comes"))];
   };
-  group.apps = present("app", group.apps, there.apps);
-  group.cronJobs = present("cron_job", group.cronJobs, there.cronJobs);
+  group.apps = present("app", group.apps);
+  group.cronJobs = present("cron_job", group.cronJobs);
   const deviceGroup = normaliseDeviceGroup(group);
   return readOf({ kind: "device_group", deviceGroup }, read, fields.device_group_id, validateDeviceGroup(deviceGroup), fields.prune_id);
 }
@@ -91,14 +97,23 @@ function readUserGroup({ name, fields }: OriginalObject): Read {
 
 function readUser({ name, fields }: OriginalObject): { title: string; user: WantedUser; violations: readonly Violation[] } {
   const hash = typeof fields.password === "string" ? fields.password : "";
-  const isHash = /^\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}$/.test(hash);
   const violations = [
     ...validateName(name),
-    ...(isHash
-      ? []
-      : [{ field: "password", description: "is no bcrypt hash, which is what the original keeps: set a new one there, or create the user here" }]),
+    ...(parsePasswordHash(hash) === undefined
+      ? [{ field: "password", description: "is no bcrypt hash that can be checked: set a new one there, or create the user here" }]
+      : []),
   ];
   return { title: `user ${name}`, user: { name, passwordHash: hash }, violations };
+}
+
+/** Of another server of ours only a keyed hash of these is to be had. */
+function displayedSecrets(secrets: Readonly<Record<string, string>>): Violation[] {
+  return Object.entries(secrets)
+    .filter(([, value]) => isDisplay(value))
+    .map(([variable]) => ({
+      field: `secret_env_vars.${variable}`,
+      description: "is shown to nobody, so that it can't be copied: make this one here, with the value",
+    }));
 }
 
 function readOf<M>(
@@ -135,6 +150,6 @@ function numberOf(value: JsonValue | undefined): bigint {
   return typeof value === "number" && Number.isSafeInteger(value) && value > 0 ? BigInt(value) : 0n;
 }
 
-function namesOf(read: readonly Read[]): ReadonlySet<string> {
-  return new Set(read.map(({ wanted: { resource } }) => entityOf(resource).name));
+function fateOf(read: readonly Read[]): ReadonlyMap<string, "comes" | "refused"> {
+  return new Map(read.map(({ wanted: { resource }, violations }) => [entityOf(resource).name, violations.length === 0 ? "comes" : "refused"]));
 }

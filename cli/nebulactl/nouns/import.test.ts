@@ -126,12 +126,15 @@ describe("nebulactl import", () => {
 
   it("names what can't be imported, and writes nothing unless it may skip that", async () => {
     const six = { ...CONTENTS.cron_jobs.clean, schedule: "*/5 * * * * *" };
-    original.contents = { ...CONTENTS, cron_jobs: { ...CONTENTS.cron_jobs, often: six }, users: { bob: { user_name: "bob", password: "clear" } } };
+    const pos = { ...CONTENTS.device_groups.pos, cron_jobs: ["often", "clean"] };
+    const users = { bob: { user_name: "bob", password: "clear" } };
+    original.contents = { ...CONTENTS, cron_jobs: { ...CONTENTS.cron_jobs, often: six }, device_groups: { pos }, users };
     const refused = await imported();
     assert.equal(refused.code, 1);
     assert.match(refused.err, /can't be imported: cron_job often: schedule /);
     assert.match(refused.err, /can't be imported: user bob: password is no bcrypt hash/);
     assert.match(refused.err, /nothing was written/);
+    assert.match(refused.err, /device_group pos names the cron_job often, which can't be imported: left out/);
     assert.equal((await nebulactl("apps list -o json")).out.trim(), "[]");
     const skipped = await imported("--skip-refused -o json");
     assert.equal(skipped.code, 1, "what was left out is no success");
@@ -143,6 +146,46 @@ describe("nebulactl import", () => {
       lines.map(({ kind, name, step }) => `${step} ${kind} ${name}`),
       ["create app db", "create app web", "create cron_job clean", "create device_group pos", "create user_group ops"],
     );
+    assert.deepEqual(JSON.parse((await nebulactl("device-groups info pos -o json")).out).cron_jobs, ["clean"]);
+  });
+
+  it("takes an argon2id hash, as another server of this kind has it, and refuses secret values, of which that one shows none", async () => {
+    await nebulactl("users create carl --password carls-password");
+    const { password_hash } = JSON.parse((await nebulactl("users info carl -o json")).out);
+    const safe = { app_name: "safe", app_id: 1, docker_image: "safe:1", secret_env_vars: { TOKEN: "secret:0123abcd" } };
+    original.contents = { ...CONTENTS, apps: { ...CONTENTS.apps, safe }, users: { dora: { user_name: "dora", password: password_hash } } };
+    const { err } = await imported("--dry-run");
+    assert.match(err, /can't be imported: app safe: secret_env_vars\.TOKEN is shown to nobody/);
+    assert.equal((await imported("--skip-refused")).code, 1);
+    const login = { NEBULA_SERVER: server.http, NEBULA_USER: "dora", NEBULA_PASSWORD: "carls-password" };
+    assert.equal((await run("apps list -o json", { env: login })).code, 0);
+  });
+
+  it("copies from the REST v2 of another server of this kind", async () => {
+    await using other = await startTestServer();
+    const there = (args: string) => run(args, { env: { ...env(), NEBULA_SERVER: other.http } });
+    for (const made of [
+      "apps create web --image shop:1.4 --starting_ports 80,8443:443 --command sleep,9 --containers_per cpu:2 --env A=b",
+      "apps restart web",
+      "cron-jobs create clean --image clean --schedule @daily",
+      "device-groups create pos --apps web --cron-jobs clean",
+      "device-groups prune pos",
+      "users create carl --password carls-password",
+      "user-groups create ops --group-members carl --apps *:ro",
+    ]) {
+      const { code, err } = await there(made);
+      assert.equal(code, 0, err);
+    }
+    const login = { NEBULA_FROM_PASSWORD: ADMIN.password };
+    const copy = (args: string) => run(`import --from ${other.http} --from-user ${ADMIN.user} ${args}`, { env: { ...env(), ...login } });
+    const first = await copy("");
+    assert.equal(first.code, 0, first.err);
+    for (const each of ["apps info web", "cron-jobs info clean", "device-groups info pos", "user-groups info ops"]) {
+      const shown = async (side: typeof there) => ({ ...JSON.parse((await side(`${each} -o json`)).out), restart_count: "", last_change: "" });
+      assert.deepEqual(await shown(nebulactl), await shown(there));
+    }
+    assert.equal((await run("apps list", { env: { NEBULA_SERVER: server.http, NEBULA_USER: "carl", NEBULA_PASSWORD: "carls-password" } })).code, 0);
+    assert.match((await copy("")).out, /^0 created, 0 changed, 4 unchanged, 1 kept, 0 refused$/m);
   });
 
   it("says what is wrong with the way to the original", async () => {
