@@ -172,6 +172,35 @@ const TABLE: readonly Row[] = [
     answer: { app_exists: false },
   },
   {
+    it: "GET info answers what a device needs, secret variables among the others",
+    given: [
+      ["POST", "/apps/~web", { docker_image: "busybox:1", env_vars: { A: "1" }, secret_env_vars: { B: "2" }, memory_limit_mb: 64 }],
+      CLEAN,
+      ["POST", "/device_groups/~shops", MEMBERS],
+    ],
+    call: ["GET", "/device_groups/~shops/info"],
+    status: 200,
+    holds: (body) => {
+      const { apps, cron_jobs, ...more } = Object(body);
+      assert.deepEqual(more, { apps_list: ["~web"], cron_jobs_list: ["~clean"], prune_id: 1, device_group_id: 1 });
+      assert.deepEqual([apps[0].app_name, apps[0].app_id, apps[0].env_vars, apps[0].memory_limit_mb], ["~web", 1, { A: "1", B: "2" }, 64]);
+      assert.deepEqual([cron_jobs[0].cron_job_name, cron_jobs[0].cron_job_id], ["~clean", 1]);
+    },
+  },
+  {
+    it: "GET info leaves an app out that was deleted",
+    given: [...FULL, ["DELETE", "/apps/~web"]],
+    call: ["GET", "/device_groups/~shops/info"],
+    status: 200,
+    holds: (body) => assert.deepEqual([Object(body).apps, Object(body).apps_list], [[], []]),
+  },
+  {
+    it: "GET info refuses a group that is not there",
+    call: ["GET", "/device_groups/~shops/info"],
+    status: 403,
+    answer: { device_group_exists: false },
+  },
+  {
     it: "POST /prune prunes all and answers their prune_ids",
     given: [EMPTY],
     call: ["POST", "/prune"],
@@ -183,6 +212,15 @@ const TABLE: readonly Row[] = [
 describe("REST v2: device_groups", () => {
   const client = V2Client.describe();
   describeRows(client, TABLE);
+
+  it("GET info answers 304 to the ETag that it gave", async () => {
+    await client.send("POST", "/device_groups/polled", { body: {} });
+    const { status, headers } = await client.send("GET", "/device_groups/polled/info");
+    assert.equal(status, 200);
+    const etag = headers.get("etag") ?? assert.fail("no ETag");
+    const again = await client.send("GET", "/device_groups/polled/info", { headers: { "if-none-match": etag } });
+    assert.deepEqual([again.status, again.text], [304, ""]);
+  });
 
   it("every answer that the document gives an operation of them was seen", () => {
     const operations = OPERATIONS.filter(({ path }) => path.startsWith("/device_groups") || path === "/prune");
