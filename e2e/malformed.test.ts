@@ -55,7 +55,9 @@ describe("malformed requests", function () {
     const after = residentMb(server.program.child.pid);
     console.log(`      ${before} MB after the first ${warmUp}, ${after} MB after all`);
     assert.ok(!server.program.ended, server.program.output);
-    assert.ok(after < before * 1.25 + 40, `the server grew from ${before} to ${after} MB`);
+    // A short run ends before the heap has found its size; in a long one nothing may be left to grow.
+    const most = LONG ? before * 1.25 + 40 : before * 1.5 + 100;
+    assert.ok(after < most, `the server grew from ${before} to ${after} MB`);
   };
   const headers = () => fc.constantFrom<Readonly<Record<string, string>>>({ authorization }, { authorization }, { authorization }, {});
 
