@@ -62,8 +62,9 @@ async function startServer(failures: readonly ("before" | "after" | undefined)[]
       registry: new Registry(),
     });
   let reporter = await startReporting();
+  const accessStore = { deviceToken: async () => undefined };
   const shards = [systemClock, ahead].map((clock) =>
-    createReportServiceHandlers({ visiblePages: TEST_PAGES, reportBus, reportStore: store, clock, log: silentLog }),
+    createReportServiceHandlers({ visiblePages: TEST_PAGES, reportBus, reportStore: store, accessStore, clock, log: silentLog }),
   );
   const devices = createDeviceServiceHandlers({ visiblePages: TEST_PAGES, reportStore: store, log: silentLog });
   return {

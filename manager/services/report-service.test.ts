@@ -4,6 +4,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { ManualClock } from "../../common/clock/manual-clock.ts";
 import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
 import { silentLog } from "../../common/log/log.ts";
+import { openSqliteAccessStore } from "../../common/storage/sqlite/access-store.ts";
 import { openSqliteReportStore } from "../../common/storage/sqlite/report-store.ts";
 import { SAMPLE_TIME_MS, sampleReport } from "../../common/testing/sample-report.ts";
 import {
@@ -14,9 +15,9 @@ import {
   SubmitReportsRequestSchema,
   TargetState,
 } from "../../gen/nebula/v1/report_pb.ts";
-import { ADMIN_RIGHTS } from "../access/rights.ts";
-import type { CallContext } from "../rpc/call-context.ts";
-import { TEST_PAGES } from "../testing/test-access.ts";
+import { ADMIN_RIGHTS, rightsOf } from "../access/rights.ts";
+import type { CallContext, Principal } from "../rpc/call-context.ts";
+import { putTestDevice, TEST_PAGES } from "../testing/test-access.ts";
 import { createReportServiceHandlers } from "./report-service.ts";
 
 const context: CallContext = {
@@ -30,6 +31,7 @@ const context: CallContext = {
 /** The service over a real store and a bus that keeps what it is given. */
 async function start({ full = false } = {}) {
   const reportStore = await openSqliteReportStore({ path: ":memory:" });
+  const accessStore = await openSqliteAccessStore({ path: ":memory:" });
   const published: { key: string; report: Report | undefined }[] = [];
   const reportBus = {
     async publish({ key, value }: { key: string; value: Uint8Array }) {
@@ -39,15 +41,19 @@ async function start({ full = false } = {}) {
     },
   };
   const clock = new ManualClock(SAMPLE_TIME_MS + 5000);
-  const service = createReportServiceHandlers({ visiblePages: TEST_PAGES, reportBus, reportStore, clock, log: silentLog });
+  const service = createReportServiceHandlers({ visiblePages: TEST_PAGES, reportBus, reportStore, accessStore, clock, log: silentLog });
   return {
     published,
     reportStore,
-    submit: (reports: MessageInitShape<typeof SubmitReportsRequestSchema>["reports"]) =>
-      service.submitReports(create(SubmitReportsRequestSchema, reports === undefined ? {} : { reports }), context),
+    accessStore,
+    submit: (reports: MessageInitShape<typeof SubmitReportsRequestSchema>["reports"], principal: Principal = context.principal) =>
+      service.submitReports(create(SubmitReportsRequestSchema, reports === undefined ? {} : { reports }), { ...context, principal }),
     list: (request: MessageInitShape<typeof ListReportsRequestSchema> = {}) =>
       service.listReports(create(ListReportsRequestSchema, request), context),
-    [Symbol.asyncDispose]: () => reportStore[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      await reportStore[Symbol.asyncDispose]();
+      await accessStore[Symbol.asyncDispose]();
+    },
   };
 }
 
@@ -94,6 +100,26 @@ describe("SubmitReports", () => {
   it("takes reports of one device in a call", async () => {
     await using service = await start();
     await assert.rejects(async () => service.submit([sampleReport(), sampleReport({ deviceId: "device-2" })]), refuses("reports[1].device_id"));
+  });
+
+  it("takes no device with a token into another device_group than the token's, whoever may report there", async () => {
+    await using service = await start();
+    await putTestDevice(service.accessStore, "till-1", "bank");
+    const rights = rightsOf([{ admin: false, pruningAllowed: false, apps: {}, cronJobs: {}, deviceGroups: { shops: "ro" } }]);
+    const bob: Principal = { kind: "user", name: "bob", rights };
+    const taken = sampleReport({ deviceId: "till-1", deviceGroup: "shops" });
+    await assert.rejects(
+      async () => service.submit([taken], bob),
+      (error) =>
+        isNebulaError(error, "permission_denied") && /till-1 has a token of its own, for another device_group than shops/.test(error.message),
+    );
+    const own = sampleReport({ deviceId: "till-1", deviceGroup: "bank" });
+    await assert.rejects(async () => service.submit([own, taken], bob), /another device_group than shops/);
+    assert.deepEqual(service.published, []);
+    await service.submit([own], bob); // ro on that group was looked at before
+    await service.submit([sampleReport({ deviceId: "device-1", deviceGroup: "shops" })], bob); // has no token
+    await service.submit([taken], { kind: "device", deviceId: "till-1", deviceGroup: "shops", tokenHash: "" }); // its token says so
+    assert.equal(service.published.length, 3);
   });
 
   it("refuses a report that no bus would take", async () => {

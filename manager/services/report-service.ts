@@ -2,8 +2,9 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { type Timestamp, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { ReportBus } from "../../common/bus/report-bus.ts";
 import type { Clock } from "../../common/clock/clock.ts";
-import { invalidArgument, isNebulaError, messageOf, type Violation } from "../../common/errors/nebula-error.ts";
+import { invalidArgument, isNebulaError, messageOf, NebulaError, type Violation } from "../../common/errors/nebula-error.ts";
 import type { Log } from "../../common/log/log.ts";
+import type { AccessStore } from "../../common/storage/access-store.ts";
 import type { ReportFilter, ReportStore } from "../../common/storage/report-store.ts";
 import { pageOf, validatePage } from "../../common/validation/page.ts";
 import { quote } from "../../common/validation/quote.ts";
@@ -20,7 +21,7 @@ import {
 } from "../../gen/nebula/v1/report_pb.ts";
 import { permit } from "../access/permit.ts";
 import { readableBy, type VisiblePages } from "../access/visible-pages.ts";
-import type { ServiceHandlers } from "../rpc/call-context.ts";
+import type { Principal, ServiceHandlers } from "../rpc/call-context.ts";
 
 const MOST_REPORTS = 100;
 /** The largest record of the bus, bytes: with its key and framing it stays below the 1 MiB that a bus takes by default. */
@@ -29,6 +30,7 @@ const LARGEST_RECORD = 1_000_000;
 export type ReportServiceParts = Readonly<{
   reportBus: Pick<ReportBus, "publish">;
   reportStore: Pick<ReportStore, "listReports">;
+  accessStore: Pick<AccessStore, "deviceToken">;
   visiblePages: VisiblePages;
   clock: Clock;
   log: Log;
@@ -38,15 +40,31 @@ export type ReportServiceParts = Readonly<{
 export function createReportServiceHandlers({
   reportBus,
   reportStore,
+  accessStore,
   visiblePages,
   clock,
   log,
 }: ReportServiceParts): ServiceHandlers<typeof ReportService> {
+  /**
+   * A device with a token belongs to that token's group: a user who may report for another group's devices does not take it there. The others are who they say.
+   * Of a call the first device is all of them.
+   */
+  async function checkGroup(reports: readonly Report[], principal: Principal): Promise<void> {
+    const [first] = reports;
+    if (principal.kind !== "user" || principal.rights.admin || first === undefined) return;
+    const token = await accessStore.deviceToken(first.deviceId);
+    const foreign = token === undefined ? undefined : reports.find(({ deviceGroup }) => deviceGroup !== token.deviceGroup);
+    if (foreign === undefined) return;
+    const why = `the device ${first.deviceId} has a token of its own, for another device_group than ${foreign.deviceGroup}`;
+    throw new NebulaError("permission_denied", `${principal.name} may not report this: ${why}`);
+  }
+
   return {
     /** Resolves once all reports are safe on the bus. When it rejects some may be there; sent again they change nothing. */
-    async submitReports({ reports }, { signal }) {
+    async submitReports({ reports }, { principal, signal }) {
       const violations = submissionViolations(reports);
       if (violations.length > 0) throw invalidArgument(violations);
+      await checkGroup(reports, principal);
       const receivedAt = timestampFromMs(clock.now());
       const records = reports.map((report) => ({ key: report.deviceId, value: encode(report, receivedAt) }));
       const tooLarge = records.flatMap(sizeViolations);

@@ -73,9 +73,9 @@ export function createServedServices({
   services: readonly ServedService[];
   health: HealthService;
 } {
-  const { configStore, configCache, changeFeed } = drivers;
+  const { configStore, configCache, changeFeed, accessStore, reportBus, reportStore } = drivers;
   const entities = { configStore, configCache, changeFeed, secretKeys, visiblePages, clock, log };
-  const access = { accessStore: drivers.accessStore, changeFeed, clock, log };
+  const access = { accessStore, changeFeed, clock, log };
   const status = { version: VERSION, cluster: drivers.configStore.cluster, startedAt: clock.now(), watches };
   const unary = (service: DescService, handlers: Readonly<Record<string, AnyUnaryHandler>>): ServedService => ({
     service,
@@ -86,12 +86,12 @@ export function createServedServices({
     unary(CronJobService, createCronJobServiceHandlers(entities)),
     unary(DeviceGroupService, createDeviceGroupServiceHandlers(entities)),
     unary(ConfigService, createConfigServiceHandlers({ configStore, secretKeys })), // its WatchConfig is taken over before it comes to a handler
-    unary(ReportService, createReportServiceHandlers({ visiblePages, reportBus: drivers.reportBus, reportStore: drivers.reportStore, clock, log })),
-    unary(DeviceService, createDeviceServiceHandlers({ visiblePages, reportStore: drivers.reportStore, log })),
+    unary(ReportService, createReportServiceHandlers({ visiblePages, accessStore, reportBus, reportStore, clock, log })),
+    unary(DeviceService, createDeviceServiceHandlers({ visiblePages, reportStore, log })),
     unary(
       AccessService,
       createAccessServiceHandlers({
-        accessStore: drivers.accessStore,
+        accessStore,
         configStore,
         changeFeed,
         visiblePages,
