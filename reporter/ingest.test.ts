@@ -114,6 +114,20 @@ describe("ingest", () => {
     assert.deepEqual(dead, []);
   });
 
+  it("finds out itself whether a device has changed something where its worker says nothing of it", async () => {
+    await using store = await openSqliteReportStore({ path: ":memory:" });
+    const { ingest } = start(store);
+    const made = (second: number, changes: object): BusMessage => {
+      const value = encodedOriginalReport({ updated: undefined, report_creation_time: second, ...changes });
+      return { key: "", value, timestampMs: SAMPLE_TIME_MS };
+    };
+    await ingest([made(1, {}), made(2, { cpu_usage: { cores: 4, used_percent: 99 } }), made(3, { apps_containers: [] })]);
+    assert.deepEqual(
+      (await store.listReports({}, { limit: 10 })).items.map(({ updated }) => updated),
+      [true, false, true],
+    );
+  });
+
   it("says of each report of ours whether the device has changed something since the one before", async () => {
     await using store = await openSqliteReportStore({ path: ":memory:" });
     const { ingest } = start(store);

@@ -11,7 +11,7 @@ export type ParsedRecord = Readonly<
       kind: "report";
       report: Report;
       /** Of a report of the original's worker: what it sent, and what it says itself of a change. */
-      original?: Readonly<{ json: string; updated: boolean }>;
+      original?: Readonly<{ json: string; updated: boolean | undefined }>;
     }
   | { kind: "unreadable"; reason: string }
 >;

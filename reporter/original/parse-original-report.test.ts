@@ -105,7 +105,7 @@ describe("a report of the original's worker", () => {
   it("may lack everything but what says whose it is and when it was made", () => {
     const least = { hostname: "h", device_group: "g", report_creation_time: 1 };
     const parsed = parseOriginalReport(text(least), RECEIVED_MS);
-    assert.ok(parsed.kind === "report" && !parsed.updated);
+    assert.ok(parsed.kind === "report" && parsed.updated === undefined);
     for (const name of Object.keys(least)) {
       const refused = parseOriginalReport(text({ ...least, [name]: undefined }), RECEIVED_MS);
       assert.ok(refused.kind === "unreadable" && refused.reason.includes(name), `${name}: ${JSON.stringify(refused)}`);

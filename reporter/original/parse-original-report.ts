@@ -13,8 +13,8 @@ export type ParsedOriginal = Readonly<
       report: Report;
       /** What the worker sent, whole, env values blanked. */
       json: string;
-      /** Whether the worker says that it had changed something. */
-      updated: boolean;
+      /** Whether the worker says that it had changed something; undefined: it says nothing of it, as older ones do not. */
+      updated: boolean | undefined;
     }
   | { kind: "unreadable"; reason: string }
 >;
@@ -36,7 +36,7 @@ export function parseOriginalReport(value: Uint8Array, receivedMs: number): Pars
     const report = reportOf(parsed, receivedMs);
     const [violation] = validateReport(report, "report");
     if (violation !== undefined) return unreadable(`${originalNameOf(violation.field)}: ${violation.description}`);
-    return { kind: "report", report, json: JSON.stringify(parsed), updated: parsed.updated === true };
+    return { kind: "report", report, json: JSON.stringify(parsed), updated: typeof parsed.updated === "boolean" ? parsed.updated : undefined };
   } catch (error) {
     // The parser's own words repeat a part of the text, which may hold env values.
     return unreadable(error instanceof RangeError ? messageOf(error) : "it is no JSON");
