@@ -166,6 +166,14 @@ describe("ListReports", () => {
     assert.equal((await service.list({ pageSize: 7 })).reports?.length, 7);
   });
 
+  it("goes on after the report of an id, and refuses what is none", async () => {
+    await using service = await withHistory();
+    const afterId = (117).toString(16).padStart(24, "0");
+    const { reports = [], nextPageToken } = await service.list({ afterId: afterId.toUpperCase() });
+    assert.deepEqual([reports.map((stored) => stored.report?.seq), nextPageToken], [[119n, 120n], ""]);
+    await assert.rejects(async () => service.list({ afterId: "117" }), refuses("after_id"));
+  });
+
   it("answers what each filter asks for", async () => {
     await using service = await withHistory();
     const count = async (request: MessageInitShape<typeof ListReportsRequestSchema>) =>
