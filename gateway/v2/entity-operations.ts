@@ -31,8 +31,8 @@ export type EntityCalls = Readonly<{
   refusals: Readonly<{ given: readonly DescribedAnswer[]; whole: readonly DescribedAnswer[]; replace?: readonly DescribedAnswer[] }>;
 }>;
 
-/** Names on one page of the managers' lists; v2 answers all at once. */
-const PAGE_SIZE = 1000;
+/** Names on one page of the managers' lists, which bring whole objects, of up to 64 KiB each. v2 answers all names at once. */
+const PAGE_SIZE = 200;
 
 /** List, create, read, delete and update of one kind. */
 export function entityOperations(kind: EntityCalls): Operation[] {
