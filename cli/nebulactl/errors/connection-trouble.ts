@@ -42,10 +42,14 @@ export function connectionTrouble(error: unknown, { server, serverFrom }: Login)
   return undefined;
 }
 
-/** A server that wants a client certificate ends the connection for the lack of one, and the reason is often lost on the way. */
+/**
+ * A server that wants a client certificate ends the connection for the lack of one, and the reason is often lost on the way; one that speaks TLS does so
+ * with whoever does not.
+ */
 export function closedBeforeAnswer(url: string, protocol: Login["server"]["protocol"]): string {
-  const hint = protocol === "https" || protocol === "grpcs" ? "; if it wants a client certificate, give --tls-client-cert and --tls-client-key" : "";
-  return `${url} closed the connection before it answered: ask again; whether a change was stored is not known${hint}`;
+  const isTls = protocol === "https" || protocol === "grpcs";
+  const hint = isTls ? "if it wants a client certificate, give --tls-client-cert and --tls-client-key" : `if it speaks TLS, write ${protocol}s://`;
+  return `${url} closed the connection before it answered: ask again; whether a change was stored is not known; ${hint}`;
 }
 
 type SystemError = { code: string; message: string };

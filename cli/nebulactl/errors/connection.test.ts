@@ -38,7 +38,8 @@ describe("a server that does not answer as one", () => {
     assert.match(await said(`http://${await listening(other)}`), /answers as no Nebula server does: check its address/);
     await using closing = createServer((socket) => socket.destroy());
     const address = await listening(closing);
-    assert.match(await said(`http://${address}`), /closed the connection before it answered/);
-    assert.match(await said(`grpc://${address}`), /before it answered/);
+    assert.match(await said(`http://${address}`), /closed the connection before it answered: .*; if it speaks TLS, write https:/);
+    assert.match(await said(`grpc://${address}`), /before it answered: .*; if it speaks TLS, write grpcs:/);
+    assert.match(await said(`https://${address}`), /before it answered: .*; if it wants a client certificate, give --tls-client-cert/);
   });
 });

@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { createClient } from "@connectrpc/connect";
 import { tokenHash } from "../../../common/access/tokens.ts";
+import { TestAuthority } from "../../../common/testing/test-authority.ts";
 import { AccessService } from "../../../gen/nebula/v1/access_pb.ts";
 import { readServerUrl } from "../login/server-url.ts";
 import { nebulactl, type RunOptions } from "../testing/test-cli.ts";
@@ -48,6 +49,12 @@ describe("nebulactl on the tokens of devices", () => {
     const json = JSON.parse(await printed("devices enrol -d pos -o json"));
     assert.match(json.token, /^[A-Za-z0-9_-]{43}$/);
     assert.equal(json.enrolment_token.uses_left, 1);
+  });
+
+  it("says that the device needs the authority's file, where nebulactl does", async () => {
+    await using authority = await TestAuthority.make();
+    const args = `devices enroll --device-group pos --tls-ca ${authority.caFile}`;
+    assert.match(await printed(args), /as it is seen from there, and NEBULA_TLS_CA naming a copy of the authority's file:$/m);
   });
 
   it("lists and ends enrolment tokens", async () => {

@@ -46,9 +46,9 @@ export const deviceTokenVerbs: readonly Command[] = [
       const request = { deviceGroup: values.text(INTO) ?? "", uses: values.number(USES) ?? 0, expiresInSeconds: secondsOf(values.text(EXPIRES)) };
       const { enrolmentToken, token } = await (await client(AccessService)).createEnrolmentToken(request, { signal });
       const enrolment = answered(enrolmentToken, "enrolment token");
-      const { server } = await login();
+      const { server, tls } = await login();
       const json = (): JsonObject => ({ token, enrolment_token: enrolmentJson(enrolment) });
-      io.out(renderValue({ text: () => enrolmentText(enrolment, token, server), json }, output, paint));
+      io.out(renderValue({ text: () => enrolmentText(enrolment, token, server, tls?.ca !== undefined), json }, output, paint));
       return 0;
     },
   },
@@ -131,13 +131,14 @@ function secondsOf(expires: string | undefined): number {
   throw new NebulaError("invalid_argument", `--expires is a duration from 1s to 365d, such as 30m, 24h or 7d, not "${expires}"`);
 }
 
-function enrolmentText({ id, deviceGroup, usesLeft, expiresAt }: EnrolmentToken, token: string, server: ServerUrl): string {
+/** @param ownAuthority the server's certificate is of an authority that the device has to be told of, too */
+function enrolmentText({ id, deviceGroup, usesLeft, expiresAt }: EnrolmentToken, token: string, server: ServerUrl, ownAuthority: boolean): string {
   const until = expiresAt === undefined ? "" : `, until ${new Date(timestampMs(expiresAt)).toISOString().replace(/\.\d+Z$/, "Z")}`;
   const devices = usesLeft === 1 ? "1 device" : `${usesLeft} devices`;
   return [
     `Enrolment token ${id} for ${devices} of device_group ${deviceGroup}${until}; it is shown this once:`,
     `  ${token}`,
-    "On the device, with the server's address as it is seen from there:",
+    `On the device, with the server's address as it is seen from there${ownAuthority ? ", and NEBULA_TLS_CA naming a copy of the authority's file" : ""}:`,
     `  NEBULA_SERVER=${server.protocol}://${formatAddress(server)} NEBULA_ENROLL_TOKEN=${token} nebula worker`,
     "",
   ].join("\n");
