@@ -11,7 +11,7 @@ function poll(change: Partial<PollCredential> = {}): PollCredential {
 }
 
 /** A manager that answers when the test says so. */
-function rig(limits: { mostKept?: number; mostAsked?: number } = {}) {
+function rig(limits: { mostKept?: number; mostAsked?: number; mostAskedByOne?: number } = {}) {
   const clock = new ManualClock();
   const asked: { poll: PollCredential; answer: (verdict: VerdictOnPoll) => void; fail: (error: Error) => void }[] = [];
   const ask = (credential: PollCredential) =>
@@ -146,5 +146,18 @@ describe("verdicts on polls", () => {
     for (const { answer } of asked) answer(ALLOWED);
     await Promise.all(waiting);
     assert.deepEqual(await polled(ALLOWED, { deviceGroup: "f" }), ALLOWED);
+  });
+
+  it("V5: whoever floods waits by itself: others are asked for", async () => {
+    const { asked, verdicts } = rig({ mostAskedByOne: 3 });
+    const flood = (n: number) => verdicts.verdict(poll({ authorization: `Basic wrong-${n}` }));
+    const waiting = [1, 2, 3].map(flood);
+    await assert.rejects(flood(4), (error) => isNebulaError(error, "resource_exhausted"));
+    const other = verdicts.verdict(poll({ address: "10.0.0.2" }));
+    for (const { answer } of asked) answer(ALLOWED);
+    assert.deepEqual(await other, ALLOWED);
+    await Promise.all(waiting);
+    void flood(5);
+    assert.equal(asked.length, 5);
   });
 });

@@ -6,9 +6,10 @@
  * V3 One question per key at a time. A refusal that is meant for the address that asked (too many failed logins) goes to nobody else: others ask for themselves.
  * V4 "Access changed" empties all, and no verdict that was asked for before it is kept, or given to a poll that came after it. One asked for shortly after it may come from a manager that has not
  *    heard of the change yet: it is kept for an instant only, so that new rights count within a second.
- * V5 At most so many verdicts are kept, the oldest goes first; at most so many questions wait, one more is refused.
+ * V5 At most so many verdicts are kept, the oldest goes first. At most so many questions wait, fewer of one address: who floods takes nobody else's place.
  */
 import { hash } from "node:crypto";
+import { countedAddress } from "../../../common/access/caller-address.ts";
 import type { Clock } from "../../../common/clock/clock.ts";
 import { isNebulaError, NebulaError } from "../../../common/errors/nebula-error.ts";
 
@@ -29,7 +30,7 @@ export type PollCredential = Readonly<{
 /** Asks a manager; rejects where none answers, or where this address may not ask now. */
 export type AskVerdict = (poll: PollCredential) => Promise<VerdictOnPoll>;
 
-export type KnownVerdictsDeps = Readonly<{ ask: AskVerdict; clock: Clock; mostKept?: number; mostAsked?: number }>;
+export type KnownVerdictsDeps = Readonly<{ ask: AskVerdict; clock: Clock; mostKept?: number; mostAsked?: number; mostAskedByOne?: number }>;
 
 const ALLOWED_KEPT_MS = 5000;
 const REFUSED_KEPT_MS = 1000;
@@ -44,18 +45,22 @@ export class KnownVerdicts {
   readonly #clock: Clock;
   readonly #mostKept: number;
   readonly #mostAsked: number;
+  readonly #mostAskedByOne: number;
   readonly #kept = new Map<string, Kept>();
   readonly #asked = new Map<string, Question>();
   #waiting = 0;
+  /** By address. */
+  readonly #waitingOf = new Map<string, number>();
   /** Counts changes of access. */
   #round = 0;
   #changedAt = Number.NEGATIVE_INFINITY;
 
-  constructor({ ask, clock, mostKept = 50_000, mostAsked = 2000 }: KnownVerdictsDeps) {
+  constructor({ ask, clock, mostKept = 50_000, mostAsked = 20_000, mostAskedByOne = 2000 }: KnownVerdictsDeps) {
     this.#ask = ask;
     this.#clock = clock;
     this.#mostKept = mostKept;
     this.#mostAsked = mostAsked;
+    this.#mostAskedByOne = mostAskedByOne;
   }
 
   /** The verdict that is known; undefined: a manager has to be asked. */
@@ -63,7 +68,7 @@ export class KnownVerdicts {
     return this.#keptAt(keyOf(authorization, deviceGroup));
   }
 
-  /** The verdict, from a manager where none is known. Rejects as the question does; `unavailable` where too many wait already. */
+  /** The verdict, from a manager where none is known. Rejects as the question does; `unavailable`, or for one address `resource_exhausted`, where too many wait. */
   async verdict(poll: PollCredential): Promise<VerdictOnPoll> {
     const key = keyOf(poll.authorization, poll.deviceGroup);
     const kept = this.#keptAt(key);
@@ -93,6 +98,8 @@ export class KnownVerdicts {
   async #put(key: string, poll: PollCredential): Promise<VerdictOnPoll> {
     if (this.#waiting >= this.#mostAsked)
       throw new NebulaError("unavailable", "too many logins are being checked: call again in a moment", { retryAfterMs: 1000 }); // V5
+    if ((this.#waitingOf.get(countedAddress(poll.address)) ?? 0) >= this.#mostAskedByOne)
+      throw new NebulaError("resource_exhausted", "too many logins of this address are being checked", { retryAfterMs: 1000 }); // V5
     const question: Question = { answer: this.#askNow(key, poll), address: poll.address, round: this.#round };
     this.#asked.set(key, question);
     try {
@@ -104,14 +111,22 @@ export class KnownVerdicts {
 
   async #askNow(key: string, poll: PollCredential): Promise<VerdictOnPoll> {
     const [round, askedAt] = [this.#round, this.#clock.monotonic()];
-    this.#waiting++;
+    this.#wait(poll.address, 1);
     try {
       const verdict = await this.#ask(poll);
       if (round === this.#round) this.#keep(key, verdict, askedAt); // V4
       return verdict;
     } finally {
-      this.#waiting--;
+      this.#wait(poll.address, -1);
     }
+  }
+
+  #wait(address: string, change: 1 | -1): void {
+    const counted = countedAddress(address);
+    const waiting = (this.#waitingOf.get(counted) ?? 0) + change;
+    this.#waiting += change;
+    if (waiting === 0) this.#waitingOf.delete(counted);
+    else this.#waitingOf.set(counted, waiting);
   }
 
   #keep(key: string, verdict: VerdictOnPoll, askedAt: number): void {
