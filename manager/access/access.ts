@@ -10,7 +10,7 @@ import { createStoredCredentials, type StoredCredentials } from "./stored-creden
 import { VerifiedCredentials } from "./verified-credentials.ts";
 import { createVisiblePages, type VisiblePages } from "./visible-pages.ts";
 
-/** Some 300 bytes each; more devices than one process has connections. */
+/** Some 300 bytes each, kept twice at most; more devices than one process has connections. */
 const KEPT_CREDENTIALS = 100_000;
 
 export type AccessOptions = Readonly<{

@@ -286,6 +286,30 @@ describe("authenticate by the store", () => {
     }
   });
 
+  it("hashes no password again when rights change, so that no storm of changes, nor of logins, turns a known user away", async () => {
+    await using access = await startAccess();
+    await putUser(access.store, "ann", { passwordHash: await hashPassword("anns password") });
+    const ann = basic("ann", "anns password");
+    await access.caller(ann);
+    const changed = async () => {
+      const round = access.rounds.current;
+      await putGroup(access.store, "others", [], { web: "ro" });
+      await access.feed.publish({ kind: "access", subject: "user_group/others" });
+      await eventually(() => assert.ok(access.rounds.current > round), { timeoutMs: 1000 });
+    };
+    await changed();
+    const busy = Array.from({ length: 66 }, () => hashPassword("somebody else's"));
+    await assert.rejects(access.caller(basic("nobody", "x"), "192.0.2.9:1"), (error) => isNebulaError(error, "resource_exhausted"));
+    assert.equal((await access.caller(ann)).principal.kind, "user");
+    await Promise.all(busy);
+    await putUser(access.store, "ann", { passwordHash: await hashPassword("another one") });
+    await changed();
+    await assert.rejects(access.caller(ann), refused);
+    await putUser(access.store, "ann", { passwordHash: await hashPassword("anns password") }); // under another salt: it is looked at from the beginning
+    await changed();
+    assert.equal((await access.caller(ann)).principal.kind, "user");
+  });
+
   it("keeps what is known while the store is down, and is unavailable for what is not, which is nobody's failed login", async () => {
     await using access = await startAccess({ everyMs: 20 });
     const [known, unknown] = [newToken(), newToken()];

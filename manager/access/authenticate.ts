@@ -63,17 +63,23 @@ export function createAuthenticate(options: AuthenticateOptions): Authenticate {
     return isLocalAdmin(credential) ? localAdmin.verified : stored.verify(credential);
   }
 
+  /** What a credential stands for that was valid before rights changed. It is looked at from the beginning where that has ended: it may be somebody's anew. */
+  async function verifyAgain(before: Login, credential: Credential): Promise<Verified | undefined> {
+    return (await stored.again(before.verified)) ?? (await verify(credential));
+  }
+
   /** Looks a credential up that is not known (any more). */
   async function check(id: string, header: string, peer: string): Promise<Login> {
     const credential = credentialFrom(header);
     const attempt: Attempt = { address: countedAddress(peer), user: credential.kind === "basic" ? credential.user : undefined };
     // Never held up by the failures of others: what was valid before, and tokens that nobody can guess.
-    const isExempt = verified.wasValid(id) || (credential.kind === "bearer" && isUnguessable(credential.token));
+    const before = verified.before(id);
+    const isExempt = before !== undefined || (credential.kind === "bearer" && isUnguessable(credential.token));
     const ended = isExempt ? undefined : await failedLogins.begin(attempt);
     let end: AttemptEnd = "unknown";
     try {
       const roundBefore = round();
-      const found = await verify(credential);
+      const found = before === undefined ? await verify(credential) : await verifyAgain(before, credential);
       end = found === undefined ? "invalid" : "valid";
       if (found !== undefined) return keep({ id, verified: found, round: roundBefore, ended: false });
     } finally {

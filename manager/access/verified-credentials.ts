@@ -5,13 +5,14 @@ import type { Login } from "./login.ts";
  *
  * V1 at most `limit` are kept; the one that was used longest ago goes first.
  * V2 only what was verified is kept, so guesses cannot push it out.
- * V3 a credential that was forgotten because rights changed is still known to have been valid: nobody else's failed logins hold it up.
+ * V3 a credential that was forgotten because rights changed is still known to have been valid: nobody else's failed logins hold it up, and no password is
+ *    hashed to find out what it stands for now. So whoever changes access often, as a device that exchanges its token does, costs the others reads alone.
  */
 export class VerifiedCredentials {
   readonly #limit: number;
   readonly #logins = new Map<string, Login>();
-  /** Ids of those that were forgotten by `forgetAll`, oldest first, at most `limit`. */
-  readonly #before = new Set<string>();
+  /** Those that were forgotten by `forgetAll`, oldest first, at most `limit`. */
+  readonly #before = new Map<string, Login>();
 
   /** @param limit how many are kept */
   constructor(limit: number) {
@@ -37,9 +38,9 @@ export class VerifiedCredentials {
     }
   }
 
-  /** Whether it was found valid once, and not invalid since. */
-  wasValid(id: string): boolean {
-    return this.#before.has(id);
+  /** What it stood for when all was forgotten; undefined: it was not known then, or was found invalid since. */
+  before(id: string): Login | undefined {
+    return this.#before.get(id);
   }
 
   /** It was found invalid. */
@@ -50,9 +51,9 @@ export class VerifiedCredentials {
 
   /** Every credential has to be looked up again. */
   forgetAll(): void {
-    for (const id of this.#logins.keys()) this.#before.add(id); // V3
+    for (const [id, login] of this.#logins) this.#before.set(id, login); // V3
     this.#logins.clear();
-    for (const oldest of this.#before) {
+    for (const oldest of this.#before.keys()) {
       if (this.#before.size <= this.#limit) return; // V1
       this.#before.delete(oldest);
     }
