@@ -12,7 +12,7 @@ import type { ClientTls } from "../common/tls/client-tls.ts";
 // N2: a channel that is replaced ends with its last call.
 
 /** Calls on a connection before the next one is opened: below what a manager serves at once. */
-const CALLS_PER_CHANNEL = 500;
+export const CALLS_PER_CHANNEL = 500;
 
 /** Connections to one manager; with all of them full, calls go where the fewest are. */
 const MOST_CHANNELS = 32;

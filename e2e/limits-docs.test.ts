@@ -1,0 +1,49 @@
+import { strict as assert } from "node:assert";
+import { readFileSync } from "node:fs";
+import { MOST_VALUES } from "../common/rpc/count-values.ts";
+import { ALL_SETTINGS } from "../common/settings/settings-table.ts";
+import { HANDSHAKE_MS } from "../common/tls/server-tls.ts";
+import { HTTP_LIMITS } from "../gateway/http-limits.ts";
+import { CALLS_PER_CHANNEL } from "../gateway/manager-channels.ts";
+import { PREFACE_MS } from "../manager/listen/newcomers.ts";
+import { REQUEST_MS } from "../manager/listen/unfinished-calls.ts";
+import { GRPC_LIMITS } from "../manager/rpc/grpc-limits.ts";
+
+const PAGE = readFileSync(new URL("../docs/limits.md", import.meta.url), "utf8");
+
+/** The second cell of the row that begins so. */
+function said(row: string): string {
+  const line = PAGE.split("\n").find((text) => text.startsWith(`| ${row}`)) ?? assert.fail(`there is no row ${row}`);
+  return line.split("|")[2]?.trim() ?? "";
+}
+
+describe("docs/limits.md", () => {
+  it("says the numbers that the code has", () => {
+    assert.equal(HTTP_LIMITS.bodyBytes, GRPC_LIMITS.requestBytes);
+    assert.equal(HTTP_LIMITS.requestMs, REQUEST_MS);
+    assert.deepEqual(
+      Object.entries({
+        "body |": `${HTTP_LIMITS.bodyBytes / 2 ** 20} MiB`,
+        "values in a body": String(MOST_VALUES),
+        "headers over HTTP": `${HTTP_LIMITS.headerBytes / 1024} KiB`,
+        "headers over gRPC": `${GRPC_LIMITS.headerBytes / 1024} KiB`,
+        "time to send the headers": `${HTTP_LIMITS.headersMs / 1000} s`,
+        "time to send the whole request": `${HTTP_LIMITS.requestMs / 1000} s`,
+        "time to read an answer": `${HTTP_LIMITS.unreadMs / 1000} s`,
+        "TLS handshake": `${HANDSHAKE_MS / 1000} s`,
+        "first bytes of HTTP/2": `${PREFACE_MS / 1000} s`,
+        "calls at once over gRPC": String(GRPC_LIMITS.streamsPerConnection),
+        "calls that the client takes back": `${GRPC_LIMITS.resets.perSecond} a second, ${GRPC_LIMITS.resets.burst} at once`,
+        "memory of answers": `${GRPC_LIMITS.connectionMemoryMb} MB`,
+      }).filter(([row, number]) => said(row) !== number),
+      [],
+    );
+    assert.match(PAGE, new RegExp(`another connection for every ${CALLS_PER_CHANNEL}\\b`));
+  });
+
+  it("has every setting of connections with its default", () => {
+    const settings = ALL_SETTINGS.filter(({ variable }) => /CONNECTIONS/.test(variable));
+    assert.equal(settings.length, 4);
+    for (const { variable, fallback } of settings) assert.equal(said(`\`${variable}\``), String(fallback));
+  });
+});
