@@ -36,14 +36,14 @@ const app = { docker_image: "nginx:1" };
 const cronJob = { docker_image: "backup:1", schedule: "0 3 * * *" };
 /** Of the right shape: it is a manager, to whom it comes only from who may change something, that refuses it. */
 const NO_IMAGE = { docker_image: "NO IMAGE" };
-const NO_MEMBER = { apps: ["not-there"] };
+const MEMBERS = { apps: [APP] };
 const WEB = `/apps/${APP}`;
 const NIGHTLY = `/cron_jobs/${CRON_JOB}`;
 const SHOPS = `/device_groups/${GROUP}`;
 const [createWeb, createNightly, createShops]: [V2Call, V2Call, V2Call] = [
   ["POST", WEB, app],
   ["POST", NIGHTLY, cronJob],
-  ["POST", SHOPS, { apps: [APP] }],
+  ["POST", SHOPS, MEMBERS],
 ];
 
 /** Every operation of REST v2. */
@@ -77,9 +77,9 @@ export const V2_TABLE: readonly V2Row[] = [
   row("createDeviceGroup", ["POST", SHOPS, {}], WRITERS, "403 device_group_exists"),
   row("getDeviceGroup", ["GET", SHOPS], READERS),
   row("getDeviceGroupInfo", ["GET", `${SHOPS}/info`], READERS),
-  row("putDeviceGroupUpdate", ["PUT", `${SHOPS}/update`, NO_MEMBER], WRITERS, "403 app_exists"),
-  row("patchDeviceGroupUpdate", ["PATCH", `${SHOPS}/update`, NO_MEMBER], WRITERS, "403 app_exists"),
-  row("postDeviceGroupUpdate", ["POST", `${SHOPS}/update`, NO_MEMBER], WRITERS, "403 app_exists"),
+  row("putDeviceGroupUpdate", ["PUT", `${SHOPS}/update`, MEMBERS], WRITERS, "202", [createWeb]),
+  row("patchDeviceGroupUpdate", ["PATCH", `${SHOPS}/update`, MEMBERS], WRITERS, "202", [createWeb]),
+  row("postDeviceGroupUpdate", ["POST", `${SHOPS}/update`, MEMBERS], WRITERS, "202", [createWeb]),
   row("pruneDeviceGroup", ["POST", `${SHOPS}/prune`], PRUNERS, "202"),
   row("deleteDeviceGroup", ["DELETE", SHOPS], WRITERS, "200", [createWeb, createShops]),
 
