@@ -27,7 +27,7 @@ describe("the README's examples, in its order, as printed but for the ports", fu
 
   const blocks = [...README.matchAll(BLOCK)].map(([, refused, script = ""]) => ({ isRefused: refused !== undefined, script }));
   for (const [i, { isRefused, script }] of blocks.entries()) {
-    const [summary = ""] = /nebula\.v1\.\w+\/\w+|grpcurl/.exec(script) ?? [];
+    const [summary = ""] = /nebula\.v1\.\w+\/\w+|api\/v2\/[\w/]+|grpcurl/.exec(script) ?? [];
     it(`${i + 1}. ${summary}${isRefused ? ", refused" : ""}`, function () {
       if (script.includes("grpcurl")) requireCommand(this, "grpcurl", "go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest");
       const here = script.replaceAll("127.0.0.1:8080", `127.0.0.1:${server.httpPort}`).replaceAll("127.0.0.1:50051", `127.0.0.1:${server.grpcPort}`);
