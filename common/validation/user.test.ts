@@ -20,9 +20,9 @@ describe("a user", () => {
     }
   });
 
-  it("has a token of at least 16 characters that a header can carry", () => {
-    for (const token of ["0123456789abcdef", "a.token-with=punctuation/+~", "x".repeat(512)]) assert.deepEqual(fieldsOf({ token }), [], token);
-    for (const token of ["", "0123456789abcde", "x".repeat(513), "0123456789abcde f", "0123456789abcdeé", "0123456789abcdef\n"]) {
+  it("has a token of at least 8 characters that a header can carry", () => {
+    for (const token of ["01234567", "a.token-with=punctuation/+~", "x".repeat(512)]) assert.deepEqual(fieldsOf({ token }), [], token);
+    for (const token of ["", "0123456", "x".repeat(513), "0123456789abcde f", "0123456789abcdeé", "0123456789abcdef\n"]) {
       assert.deepEqual(fieldsOf({ token }), ["token"], token);
     }
   });

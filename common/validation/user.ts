@@ -5,7 +5,7 @@ import { validateName } from "./name.ts";
 /** Bytes in UTF-8. */
 const SHORTEST_PASSWORD = 8;
 const LONGEST_PASSWORD = 256;
-const SHORTEST_TOKEN = 16;
+const SHORTEST_TOKEN = 8;
 const LONGEST_TOKEN = 512;
 /** What a header's value may have in it, without spaces. */
 const TOKEN = /^[!-~]*$/;

@@ -57,7 +57,7 @@ export const OBJECT_SCHEMAS: Readonly<Record<string, JsonSchema>> = {
   DeviceGroup: shown({ device_group: TEXT, device_group_id: ID, prune_id: COUNT, ...MEMBERS }, DeviceGroupSchema, V2_FIELDS.device_group),
   DeviceGroupInput: taken(MEMBERS, DeviceGroupSchema, V2_FIELDS.device_group),
   User: objectOf({ _id: OBJECT_ID, user_name: TEXT, password: HASH, token: HASH }, { generated_password: GENERATED, generated_token: GENERATED }),
-  UserInput: partsOf({ password: described(TEXT, "8 to 256 bytes."), token: described(TEXT, "At least 16 characters.") }),
+  UserInput: partsOf({ password: described(TEXT, "8 to 256 bytes."), token: described(TEXT, "At least 8 characters.") }),
   UserGroup: objectOf({ _id: OBJECT_ID, user_group: TEXT, ...USER_GROUP }),
   UserGroupInput: partsOf(USER_GROUP),
   AccessDenied: objectOf({ access_allowed: { const: false } }),

@@ -77,7 +77,7 @@ export type CreateUserRequest = Message<"nebula.v1.CreateUserRequest"> & {
   password?: string | undefined;
 
   /**
-   * The token, at least 16 characters of a header's value. Absent: one of 256 random bits is made and answered once.
+   * The token, at least 8 characters of a header's value. Absent: one of 256 random bits is made and answered once.
    *
    * @generated from field: optional string token = 3;
    */
@@ -259,7 +259,7 @@ export type UpdateUserRequest = Message<"nebula.v1.UpdateUserRequest"> & {
   password?: string | undefined;
 
   /**
-   * The new token, at least 16 characters of a header's value. Absent: it stays.
+   * The new token, at least 8 characters of a header's value. Absent: it stays.
    *
    * @generated from field: optional string token = 3;
    */
