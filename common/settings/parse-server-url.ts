@@ -1,3 +1,4 @@
+import { withoutPassword } from "./parse-driver-url.ts";
 import { type Parsed, value, wrong } from "./parsed.ts";
 import type { ServerUrl } from "./settings.ts";
 
@@ -27,8 +28,9 @@ export function parseManagers(text: string): Parsed<readonly ServerUrl[]> {
   for (const part of text.split(",").map((item) => item.trim())) {
     if (part === "") continue;
     const parsed = parseServerUrl(part.includes("://") ? part : `grpc://${part}`);
-    if (parsed.kind === "wrong") return wrong(`holds ${part}, which ${parsed.problem}`);
-    if (!parsed.value.protocol.startsWith("grpc")) return wrong(`holds ${part}: managers are dialled by gRPC, give grpc://host:port`);
+    if (parsed.kind === "wrong") return wrong(`holds ${withoutPassword(part)}, which ${parsed.problem}`);
+    if (!parsed.value.protocol.startsWith("grpc"))
+      return wrong(`holds ${withoutPassword(part)}: managers are dialled by gRPC, give grpc://host:port`);
     managers.push(parsed.value);
   }
   return managers.length > 0 ? value(managers) : wrong("names no manager: give grpc://host:port, several separated by commas");
