@@ -76,7 +76,7 @@ export const V2_TABLE: readonly V2Row[] = [
   row("listDeviceGroups", ["GET", "/device_groups"], USERS),
   row("createDeviceGroup", ["POST", SHOPS, {}], WRITERS, "403 device_group_exists"),
   row("getDeviceGroup", ["GET", SHOPS], READERS),
-  row("getDeviceGroupInfo", ["GET", `${SHOPS}/info`], READERS),
+  row("getDeviceGroupInfo", ["GET", `${SHOPS}/info`], ["device", ...READERS]),
   row("putDeviceGroupUpdate", ["PUT", `${SHOPS}/update`, MEMBERS], WRITERS, "202", [createWeb]),
   row("patchDeviceGroupUpdate", ["PATCH", `${SHOPS}/update`, MEMBERS], WRITERS, "202", [createWeb]),
   row("postDeviceGroupUpdate", ["POST", `${SHOPS}/update`, MEMBERS], WRITERS, "202", [createWeb]),

@@ -4,12 +4,12 @@ import { NebulaError } from "../../../common/errors/nebula-error.ts";
 import { REQUEST_ID_HEADER } from "../../../common/rpc/request-id.ts";
 import { pathOf } from "../../../common/rpc/service-definition.ts";
 import { AccessService, CheckRequestSchema, type CheckResponse, CheckResponseSchema, Verdict } from "../../../gen/nebula/v1/access_pb.ts";
-import { ConfigService, WatchConfigRequestSchema } from "../../../gen/nebula/v1/config_pb.ts";
+import { ConfigService, GetConfigRequestSchema } from "../../../gen/nebula/v1/config_pb.ts";
 import type { ManagerPool } from "../../manager-pool.ts";
 import type { AskVerdict, VerdictOnPoll } from "./known-verdicts.ts";
 
-/** A poll is let in where the watch of its device_group would be, for which `ro` on the group is enough. */
-const METHOD = pathOf(ConfigService.method.watchConfig);
+/** A poll is let in where a read of its device_group's config would be: with `ro` on the group, or the token of a device of it. */
+const METHOD = pathOf(ConfigService.method.getConfig);
 const TIMEOUT_MS = 5000;
 
 export type AskManagersDeps = Readonly<{ pool: Pick<ManagerPool, "unary">; partToken: string; signal: AbortSignal }>;
@@ -17,7 +17,7 @@ export type AskManagersDeps = Readonly<{ pool: Pick<ManagerPool, "unary">; partT
 /** Asks AccessService.Check of a manager. */
 export function askManagers({ pool, partToken, signal }: AskManagersDeps): AskVerdict {
   return async ({ authorization, deviceGroup, address, requestId }) => {
-    const request = toBinary(WatchConfigRequestSchema, create(WatchConfigRequestSchema, { deviceGroup }));
+    const request = toBinary(GetConfigRequestSchema, create(GetConfigRequestSchema, { deviceGroup }));
     const check = create(CheckRequestSchema, { authorization, method: METHOD, request });
     const headers = { [PART_TOKEN_HEADER]: partToken, [FORWARDED_FOR_HEADER]: address, [REQUEST_ID_HEADER]: requestId };
     const answer = await pool.unary(AccessService.method.check, check, { signal, headers, timeoutMs: TIMEOUT_MS });

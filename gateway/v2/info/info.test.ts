@@ -126,13 +126,13 @@ describe("GET /info", () => {
     assert.equal(seen[0]?.metadata.get("authorization").length, 0);
   });
 
-  it("asks a manager whether the watch of the group would be let in, once for all polls of a credential, and names the address that polls", async () => {
+  it("asks a manager whether a read of the group's config would be let in, once for all polls of a credential, and names the address that polls", async () => {
     await using rig = await Rig.start();
     const answers = await Promise.all(Array.from({ length: 20 }, () => rig.poll()));
     assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([200]));
     assert.equal(rig.checks.length, 1);
     const [check] = rig.checks;
-    assert.deepEqual([check?.authorization, check?.method], [LOGIN, "/nebula.v1.ConfigService/WatchConfig"]);
+    assert.deepEqual([check?.authorization, check?.method], [LOGIN, "/nebula.v1.ConfigService/GetConfig"]);
     assert.equal(fromBinary(WatchConfigRequestSchema, check?.request ?? new Uint8Array()).deviceGroup, "shops");
     const [asked] = rig.manager.seen.filter(({ method }) => method === "check");
     assert.equal(asked?.metadata.get(FORWARDED_FOR_HEADER)[0], "127.0.0.1");
