@@ -8,7 +8,7 @@ import { createMemoryFeed } from "../../../common/feed/memory-feed.ts";
 import { silentLog } from "../../../common/log/log.ts";
 import { eventually } from "../../../common/testing/eventually.ts";
 import { type CheckRequest, Verdict } from "../../../gen/nebula/v1/access_pb.ts";
-import { WatchConfigRequestSchema, type WatchConfigResponseSchema } from "../../../gen/nebula/v1/config_pb.ts";
+import { GetConfigRequestSchema, type WatchConfigResponseSchema } from "../../../gen/nebula/v1/config_pb.ts";
 import type { RunningGateway } from "../../main.ts";
 import { CLUSTER_KEY, gatewayFor, LOGIN, urlOf } from "../../testing/gateway-fixture.ts";
 import { type Answers, StandInManager } from "../../testing/stand-in-manager.ts";
@@ -133,7 +133,7 @@ describe("GET /info", () => {
     assert.equal(rig.checks.length, 1);
     const [check] = rig.checks;
     assert.deepEqual([check?.authorization, check?.method], [LOGIN, "/nebula.v1.ConfigService/GetConfig"]);
-    assert.equal(fromBinary(WatchConfigRequestSchema, check?.request ?? new Uint8Array()).deviceGroup, "shops");
+    assert.equal(fromBinary(GetConfigRequestSchema, check?.request ?? new Uint8Array()).deviceGroup, "shops");
     const [asked] = rig.manager.seen.filter(({ method }) => method === "check");
     assert.equal(asked?.metadata.get(FORWARDED_FOR_HEADER)[0], "127.0.0.1");
     await rig.poll({ authorization: "Bearer another" });
