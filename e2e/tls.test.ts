@@ -1,7 +1,10 @@
 import { strict as assert } from "node:assert";
 import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { request } from "node:https";
 import { connect as connectSocket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { connect } from "node:tls";
 import { eventually } from "../common/testing/eventually.ts";
@@ -44,6 +47,21 @@ describe("TLS", function () {
         const foreign = await nebulactl(server, url, {});
         assert.equal(foreign.code, 1);
         assert.match(foreign.output, /is not trusted .*--tls-ca, or NEBULA_TLS_CA/);
+      }
+    });
+
+    it("is what a login of nebulactl remembers the authority of", async () => {
+      const home = await mkdtemp(join(tmpdir(), "nebula-home-"));
+      try {
+        const without = { HOME: home, NEBULA_SERVER: "", NEBULA_USER: "", NEBULA_PASSWORD: "" };
+        await writeFile(join(home, "password"), server.password);
+        const login = ["--username", "admin", "--password-file", join(home, "password"), "--tls-ca", server.authority.caFile];
+        const stored = await nebulactl(server, "", without, ["login", "--server", server.https, ...login]);
+        assert.equal(stored.code, 0, stored.output);
+        const listed = await nebulactl(server, "", without);
+        assert.deepEqual([listed.code, /\bweb\b/.test(listed.output)], [0, true], listed.output);
+      } finally {
+        await rm(home, { recursive: true });
       }
     });
 
@@ -192,8 +210,13 @@ function worksAt(server: TlsServer, url: string, deviceId: string, env: Record<s
   return new SimulatedWorker({ server: url, deviceId, env: { ...login, ...env } });
 }
 
-async function nebulactl(server: TlsServer, url: string, env: Record<string, string>): Promise<{ code: number | null; output: string }> {
-  await using program = new Program(["apps", "list"], {
+async function nebulactl(
+  server: TlsServer,
+  url: string,
+  env: Record<string, string>,
+  args: readonly string[] = ["apps", "list"],
+): Promise<{ code: number | null; output: string }> {
+  await using program = new Program(args, {
     file: "cli/nebulactl.js",
     env: { NEBULA_SERVER: url, NEBULA_USER: "admin", NEBULA_PASSWORD: server.password, ...env },
   });

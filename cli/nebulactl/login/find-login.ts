@@ -5,7 +5,7 @@ import { PASSWORD_FILE, PROFILE, SERVER, TOKEN_FILE, USERNAME } from "../command
 import type { Io } from "../io.ts";
 import { readOriginalLogin, readProfiles } from "./login-files.ts";
 import { type Login, resolveLogin } from "./resolve-login.ts";
-import { readClientTls } from "./tls-files.ts";
+import { readClientTls, tlsFilesGiven } from "./tls-files.ts";
 
 /** The server and login of a command: from its flags, the environment and the files of the home folder. */
 export async function findLogin(values: FlagValues, io: Io, signal: AbortSignal): Promise<Login> {
@@ -22,7 +22,7 @@ export async function findLogin(values: FlagValues, io: Io, signal: AbortSignal)
     original: () => readOriginalLogin(io.home),
     askPassword: (user) => askPassword(user, io, signal),
   });
-  return { ...login, tls: await readClientTls(values, io) };
+  return { ...login, tls: await readClientTls({ ...login.tlsFiles, ...tlsFilesGiven(values, io) }) };
 }
 
 /** NEBULA_TOKEN_FILE and NEBULA_PASSWORD_FILE name files that hold what NEBULA_TOKEN and NEBULA_PASSWORD would say. */

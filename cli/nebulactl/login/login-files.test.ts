@@ -41,6 +41,11 @@ describe("the profiles", () => {
     const profiles = withProfile(withProfile(NO_PROFILES, "prod", byPassword), "lab", byToken);
     assert.deepEqual(parseProfiles(printProfiles(profiles)), profiles);
     assert.equal(profiles.current, "lab");
+    const tlsFiles = { ca: "/etc/ca.pem", clientCert: "/etc/me.pem", clientKey: "/etc/me.key" };
+    for (const files of [tlsFiles, { ca: tlsFiles.ca }]) {
+      const withTls = withProfile(profiles, "prod", { ...byPassword, tlsFiles: files });
+      assert.deepEqual(parseProfiles(printProfiles(withTls)), withTls);
+    }
   });
 
   it("lose the current one with its login", () => {

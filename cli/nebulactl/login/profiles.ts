@@ -1,21 +1,30 @@
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
 import type { Credentials, ServerUrl } from "../../../common/settings/settings.ts";
 import { formatServerUrl, readServerUrl } from "./server-url.ts";
+import type { TlsFiles } from "./tls-files.ts";
 
 /** Where nebulactl keeps its logins, in the home folder. Only its owner may read it. */
 export const PROFILES_FILE = ".nebulactl.json";
 /** The profile that a login without --profile makes. */
 export const DEFAULT_PROFILE = "default";
 
-/** A server and how to log in there. */
-export type StoredLogin = Readonly<{ server: ServerUrl; credentials: Credentials | undefined }>;
+/** A server and how to log in there; `tlsFiles` as absolute paths, absent where there are none. */
+export type StoredLogin = Readonly<{ server: ServerUrl; credentials: Credentials | undefined; tlsFiles?: TlsFiles }>;
 
 /** The stored logins, by name, and the one that is used where none is named. */
 export type Profiles = Readonly<{ current: string | undefined; logins: ReadonlyMap<string, StoredLogin> }>;
 
 export const NO_PROFILES: Profiles = { current: undefined, logins: new Map() };
 
-type ProfileEntry = { server?: unknown; user?: unknown; password?: unknown; token?: unknown };
+type ProfileEntry = {
+  server?: unknown;
+  user?: unknown;
+  password?: unknown;
+  token?: unknown;
+  tls_ca?: unknown;
+  tls_client_cert?: unknown;
+  tls_client_key?: unknown;
+};
 
 /** Reads the profiles file: `{"current": "prod", "profiles": {"prod": {"server": "https://...", "user": "...", "password": "..."}}}`. */
 export function parseProfiles(text: string): Profiles {
@@ -50,9 +59,22 @@ export function profileNamed(profiles: Profiles, name: string): StoredLogin {
   throw new NebulaError("not_found", `there is no profile "${name}", ${hint}: nebulactl login --profile ${name} --server URL makes it`);
 }
 
-function storedLogin(name: string, { server, user, password, token }: ProfileEntry): StoredLogin {
+function storedLogin(name: string, entry: ProfileEntry): StoredLogin {
+  const { server, user, password, token } = entry;
   if (typeof server !== "string") throw unreadable(`profile "${name}" names no "server"`);
-  return { server: readServerUrl(server, `the server of profile "${name}"`), credentials: credentialsOf(user, password, token) };
+  const tlsFiles = tlsFilesOf(entry);
+  return {
+    server: readServerUrl(server, `the server of profile "${name}"`),
+    credentials: credentialsOf(user, password, token),
+    ...(Object.keys(tlsFiles).length === 0 ? {} : { tlsFiles }),
+  };
+}
+
+function tlsFilesOf({ tls_ca: ca, tls_client_cert: clientCert, tls_client_key: clientKey }: ProfileEntry): TlsFiles {
+  return {
+    ...(typeof ca === "string" ? { ca } : {}),
+    ...(typeof clientCert === "string" && typeof clientKey === "string" ? { clientCert, clientKey } : {}),
+  };
 }
 
 function credentialsOf(user: unknown, password: unknown, token: unknown): Credentials | undefined {
@@ -60,12 +82,13 @@ function credentialsOf(user: unknown, password: unknown, token: unknown): Creden
   return typeof user === "string" && typeof password === "string" ? { kind: "password", user, password } : undefined;
 }
 
-function profileEntry({ server, credentials }: StoredLogin): ProfileEntry {
-  const url = formatServerUrl(server);
-  if (credentials === undefined) return { server: url };
-  return credentials.kind === "token"
-    ? { server: url, token: credentials.token }
-    : { server: url, user: credentials.user, password: credentials.password };
+function profileEntry({ server, credentials, tlsFiles: { ca, clientCert, clientKey } = {} }: StoredLogin): ProfileEntry {
+  return { server: formatServerUrl(server), ...credentialsEntry(credentials), tls_ca: ca, tls_client_cert: clientCert, tls_client_key: clientKey };
+}
+
+function credentialsEntry(credentials: Credentials | undefined): ProfileEntry {
+  if (credentials === undefined) return {};
+  return credentials.kind === "token" ? { token: credentials.token } : { user: credentials.user, password: credentials.password };
 }
 
 function parsed(text: string): unknown {

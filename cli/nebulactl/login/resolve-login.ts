@@ -4,6 +4,7 @@ import type { ClientTls } from "../../../common/tls/client-tls.ts";
 import { ORIGINAL_LOGIN_FILE } from "./original-login.ts";
 import { type Profiles, profileNamed, type StoredLogin } from "./profiles.ts";
 import { DEFAULT_SERVER, readServerUrl, sameServer } from "./server-url.ts";
+import type { TlsFiles } from "./tls-files.ts";
 
 /** The server of this run and how to log in there, with where each comes from, for errors. */
 export type Login = Readonly<{
@@ -13,6 +14,8 @@ export type Login = Readonly<{
   credentialsFrom: string;
   /** What is trusted of the server, and shown to it; absent: the system's authorities, nothing. */
   tls?: ClientTls;
+  /** The files that a stored login names for that; absent: none. */
+  tlsFiles?: TlsFiles;
 }>;
 
 /** What the flags say, the contents of the files that they name included. */
@@ -33,6 +36,7 @@ export type LoginSources = Readonly<{
   askPassword(user: string): Promise<string>;
 }>;
 
+type FoundCredentials = { credentials: Credentials | undefined; from: string; tlsFiles?: TlsFiles | undefined };
 type Found = { server: ServerUrl; from: string; stored: StoredLogin | undefined };
 
 /**
@@ -42,8 +46,8 @@ type Found = { server: ServerUrl; from: string; stored: StoredLogin | undefined 
  */
 export async function resolveLogin(flags: LoginFlags, sources: LoginSources): Promise<Login> {
   const found = await findServer(flags, sources);
-  const { credentials, from } = await findCredentials(flags, sources, found);
-  return { server: found.server, serverFrom: found.from, credentials, credentialsFrom: from };
+  const { credentials, from, tlsFiles = found.stored?.tlsFiles } = await findCredentials(flags, sources, found);
+  return { server: found.server, serverFrom: found.from, credentials, credentialsFrom: from, ...(tlsFiles === undefined ? {} : { tlsFiles }) };
 }
 
 async function findServer(flags: LoginFlags, { env, profiles, original }: LoginSources): Promise<Found> {
@@ -62,11 +66,7 @@ async function findServer(flags: LoginFlags, { env, profiles, original }: LoginS
   return { server: DEFAULT_SERVER, from: "the default", stored: undefined };
 }
 
-async function findCredentials(
-  flags: LoginFlags,
-  sources: LoginSources,
-  found: Found,
-): Promise<{ credentials: Credentials | undefined; from: string }> {
+async function findCredentials(flags: LoginFlags, sources: LoginSources, found: Found): Promise<FoundCredentials> {
   const { env } = sources;
   const password = flags.password ?? given(env.NEBULA_PASSWORD);
   if (flags.token !== undefined) return { credentials: { kind: "token", token: flags.token }, from: "--token-file" };
@@ -87,17 +87,14 @@ async function findCredentials(
   return storedCredentials(found, sources);
 }
 
-async function storedCredentials(
-  found: Found,
-  { profiles, original }: LoginSources,
-): Promise<{ credentials: Credentials | undefined; from: string }> {
+async function storedCredentials(found: Found, { profiles, original }: LoginSources): Promise<FoundCredentials> {
   if (found.stored !== undefined) return { credentials: found.stored.credentials, from: found.from };
   const known = await profiles();
   const current = known.current === undefined ? [] : [known.current];
   for (const name of [...current, ...known.logins.keys()]) {
     const login = known.logins.get(name);
     if (login?.credentials !== undefined && sameServer(login.server, found.server))
-      return { credentials: login.credentials, from: profileLabel(name) };
+      return { credentials: login.credentials, from: profileLabel(name), tlsFiles: login.tlsFiles };
   }
   const old = await original();
   if (old?.credentials !== undefined && sameServer(old.server, found.server))

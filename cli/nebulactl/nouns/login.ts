@@ -11,7 +11,7 @@ import { HOST, PASSWORD, PASSWORD_STDIN, PORT, PROTOCOL, TOKEN, TOKEN_STDIN, USE
 import { loginCredentials, loginServer } from "../login/login-input.ts";
 import { DEFAULT_PROFILE, PROFILES_FILE, type StoredLogin, withProfile } from "../login/profiles.ts";
 import { formatServerUrl } from "../login/server-url.ts";
-import { readClientTls } from "../login/tls-files.ts";
+import { absoluteTlsFiles, readClientTls, tlsFilesGiven } from "../login/tls-files.ts";
 
 const NO_CHECK: SwitchFlag = { kind: "switch", name: "no-check", help: "Stores the login without asking the server whether it is right." };
 
@@ -22,8 +22,9 @@ export const login: Command = {
   summary: "Stores a server and how to log in there.",
   details: [
     `The login is kept in ~/${PROFILES_FILE}, which only its owner can read, as the profile that --profile names ("${DEFAULT_PROFILE}" without it),`,
-    "and is used from then on. What is said otherwise counts before it, in this order: flags, NEBULA_SERVER with NEBULA_TOKEN or NEBULA_USER and",
-    "NEBULA_PASSWORD, NEBULA_PROFILE. Where there is no login of nebulactl's own, that of the original tool in ~/.nebula.json is used.",
+    "and is used from then on; so are the files that --tls-ca, --tls-client-cert and --tls-client-key name, which stay where they are.",
+    "What is said otherwise counts before it, in this order: flags, NEBULA_SERVER with NEBULA_TOKEN or NEBULA_USER and NEBULA_PASSWORD,",
+    "NEBULA_PROFILE. Where there is no login of nebulactl's own, that of the original tool in ~/.nebula.json is used.",
   ],
   flags: [USER, PASSWORD_STDIN, TOKEN_STDIN, HOST, PORT, PROTOCOL, PASSWORD, TOKEN, NO_CHECK],
   examples: [
@@ -33,7 +34,12 @@ export const login: Command = {
   async run(context) {
     const { values, io } = context;
     warnOfSecrets(context);
-    const stored: StoredLogin = { server: await loginServer(context), credentials: await loginCredentials(context) };
+    const tlsFiles = absoluteTlsFiles(tlsFilesGiven(values, io));
+    const stored: StoredLogin = {
+      server: await loginServer(context),
+      credentials: await loginCredentials(context),
+      ...(Object.keys(tlsFiles).length === 0 ? {} : { tlsFiles }),
+    };
     const user = values.on(NO_CHECK) ? undefined : await userAt(stored, context);
     const profile = values.text(PROFILE) ?? (io.env.NEBULA_PROFILE || DEFAULT_PROFILE);
     await writeProfiles(io.home, withProfile(await readProfiles(io.home), profile, stored));
@@ -50,8 +56,8 @@ function warnOfSecrets({ values, io }: CommandContext): void {
 }
 
 /** The user that the server takes the login for. */
-async function userAt({ server, credentials }: StoredLogin, { values, io, signal }: CommandContext): Promise<string> {
-  const tls = await readClientTls(values, io);
+async function userAt({ server, credentials, tlsFiles = {} }: StoredLogin, { io, signal }: CommandContext): Promise<string> {
+  const tls = await readClientTls(tlsFiles);
   const login = { server, serverFrom: "the login", credentials, credentialsFrom: "the login", tls };
   try {
     return (await createClient(StatusService, io.connect(login)).getStatus({}, { signal })).user;
