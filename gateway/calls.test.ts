@@ -193,6 +193,10 @@ describe("gateway", () => {
         assert.deepEqual([response.status, /hunter2|20070707/.test(text)], [400, false], text);
         assert.match(text.replaceAll('\\"', '"'), words);
       }
+      for (const field of ["password", "password_hash", "token"]) {
+        const text = await (await post(rig.gateway, "/nebula.v1.UserService/CreateUser", `{"name": "ann", "${field}": 20070707}`)).text();
+        assert.match(text, new RegExp(`CreateUserRequest.${field} from JSON: expected string"`));
+      }
     });
 
     it("has a deadline where the caller gave none", async () => {

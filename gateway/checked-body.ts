@@ -75,7 +75,7 @@ function whyNot(error: unknown): string {
   return messageOf(error)
     .replace(/^cannot decode message \S+ from JSON: /, "")
     .replace(/, (?:\.\.\.)?".*"(?:\.\.\.)? is not valid JSON/s, " is not valid JSON")
-    .replace(/(env_vars from JSON: .*?), got .*/s, "$1");
+    .replace(/((?:env_vars|password|password_hash|token|authorization) from JSON: .*?), got .*/s, "$1");
 }
 
 /** What is in the one envelope that a request consists of. */

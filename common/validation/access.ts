@@ -1,6 +1,5 @@
 import type { Violation } from "../errors/nebula-error.ts";
 import { validateName } from "./name.ts";
-import { quote } from "./quote.ts";
 import { deviceIdViolations } from "./report.ts";
 
 const MOST_USES = 1_000_000;
@@ -36,5 +35,11 @@ export function tokenHashViolations(hash: Uint8Array, field: string): Violation[
 /** What is wrong with the id of an enrolment token, if anything is. */
 export function enrolmentIdViolations(id: string, field: string): Violation[] {
   if (/^[0-9a-f]{16}$/.test(id)) return [];
-  return [{ field, description: `${quote(id)} is no id of an enrolment token: 16 hexadecimal digits, as the list of enrolment tokens has them` }];
+  // Not repeated: it may be the token itself.
+  return [
+    {
+      field,
+      description: "is no id of an enrolment token, nor would the token itself do: 16 hexadecimal digits, as the list of enrolment tokens has them",
+    },
+  ];
 }

@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { create } from "@bufbuild/protobuf";
 import fc from "fast-check";
+import { newToken } from "../../common/access/tokens.ts";
 import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { AppService } from "../../gen/nebula/v1/app_pb.ts";
 import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
@@ -26,7 +27,8 @@ describe("what a call is about", () => {
       [createUserGroup, create(createUserGroup.input, { userGroup: { name: "staff" } }), "user_group", "staff"],
       [DeviceService.method.deleteDevice, create(DeviceService.method.deleteDevice.input, { deviceId: "d1" }), "device", "d1"],
       [createEnrolmentToken, create(createEnrolmentToken.input, { deviceGroup: "pos" }), "enrolment_token", ""],
-      [revokeEnrolmentToken, create(revokeEnrolmentToken.input, { id: "e1" }), "enrolment_token", "e1"],
+      [revokeEnrolmentToken, create(revokeEnrolmentToken.input, { id: "0123456789abcdef" }), "enrolment_token", "0123456789abcdef"],
+      [revokeEnrolmentToken, create(revokeEnrolmentToken.input, { id: newToken() }), "enrolment_token", ""], // the token in place of its id
       [revokeDeviceToken, create(revokeDeviceToken.input, { deviceId: "d1" }), "device", "d1"],
       [enrollDevice, create(enrollDevice.input, { deviceId: "d1" }), "device", "d1"],
       [StatusService.method.getStatus, create(StatusService.method.getStatus.input), "", ""],

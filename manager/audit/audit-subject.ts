@@ -1,5 +1,6 @@
 import type { DescMethod, Message } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
+import { enrolmentIdViolations } from "../../common/validation/access.ts";
 import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { AppService } from "../../gen/nebula/v1/app_pb.ts";
 import { CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
@@ -35,6 +36,8 @@ const ENROLMENT_METHODS: readonly DescMethod[] = [AccessService.method.createEnr
 export function subjectOf(method: DescMethod, request: Message | undefined): AuditSubject {
   const kind = ENROLMENT_METHODS.includes(method) ? ENROLMENT_TOKEN : (KIND_OF_SERVICE.get(method.parent) ?? "");
   const name = kind === "" || request === undefined ? "" : nameIn(method, request, kind);
+  // Whoever means to end an enrolment token may name the token itself in place of its id: it is still good, and no text for a log.
+  if (kind === ENROLMENT_TOKEN && enrolmentIdViolations(name, "id").length > 0) return { kind, name: "" };
   return { kind, name: cut(name, LONGEST_NAME) };
 }
 

@@ -6,6 +6,7 @@ import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts"
 import type { AuditFilter } from "../../common/storage/access-store.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { sampleReport } from "../../common/testing/sample-report.ts";
+import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { AppService } from "../../gen/nebula/v1/app_pb.ts";
 import { type AuditEntry, AuditEntrySchema, AuditService } from "../../gen/nebula/v1/audit_pb.ts";
 import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
@@ -102,6 +103,17 @@ describe("the audit log", () => {
     assert.match(invalid ?? "", /^admin CreateApp app:web 0->0 INVALID_ARGUMENT not valid: \S+/);
     assert.match(part ?? "", /^nebula CreateApp app:web 0->0 PERMISSION_DENIED the part token alone/);
     assert.doesNotMatch(JSON.stringify((await entriesOf(rig)).map(short)), /hunter2/);
+  });
+
+  it("holds no value where somebody wrote it behind a variable's name, and no enrolment token where its id was asked for", async () => {
+    const { rig, refused, lines } = await start();
+    const app = { name: "web", dockerImage: "x:1", secretEnvVars: { "TOKEN=hunter2": "" } };
+    await refused(AppService.method.createApp, { app });
+    await refused(AccessService.method.revokeEnrolmentToken, { id: "hunter2-hunter2-hunter2-hunter2-hunter2-hunt" });
+    await eventually(async () => (await lines()).length === 2);
+    assert.match((await lines()).join(), /not valid: secret_env_vars\.TOKEN/);
+    assert.doesNotMatch(JSON.stringify(await lines()), /hunter2/);
+    assert.equal((await entriesOf(rig)).length, 2);
   });
 
   it("has no entry of reads, of devices' reports, and of reads that were refused", async () => {

@@ -113,10 +113,10 @@ function addressOf({ peer, viaPart }: Pick<Caller, "peer" | "viaPart">): string 
   return (viaPart ? peer : peer.replace(/:\d+$/, "")).replace(/^::ffff:(?=\d+\.)/i, "");
 }
 
-/** Why it was refused, without the values that the request held. */
+/** Why it was refused, without the values that the request held: the name of a variable may have its value behind it where somebody wrote K=V. */
 function detailOf({ violations, message }: NebulaError): string {
   if (violations.length === 0) return message;
-  const fields = violations.slice(0, MOST_FIELDS).map(({ field }) => field);
+  const fields = violations.slice(0, MOST_FIELDS).map(({ field }) => field.split("=", 1).join(""));
   const more = violations.length > MOST_FIELDS ? ` and ${violations.length - MOST_FIELDS} more` : "";
   return `not valid: ${fields.join(", ")}${more}`;
 }
