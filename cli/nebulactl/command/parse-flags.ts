@@ -64,11 +64,13 @@ export class GivenFlags implements FlagValues {
       if (wrong === undefined) this.#numbers.set(flag, Number(value));
       return wrong;
     }
-    if (flag.choices !== undefined && !flag.choices.includes(value)) {
+    const choice = flag.choices?.find((one) => normaliseName(one) === normaliseName(value)); // "device-group" is "device_group" here, too
+    if (flag.choices !== undefined && choice === undefined) {
       const nearest = nearestName(value, flag.choices);
       return `${label} is one of ${flag.choices.join(", ")}, not "${value}"${nearest === undefined ? "" : `: did you mean ${nearest}?`}`;
     }
-    this.#texts.set(flag, flag.repeatable ? [...this.all(flag), value] : [value]);
+    const given = choice ?? value;
+    this.#texts.set(flag, flag.repeatable ? [...this.all(flag), given] : [given]);
     return undefined;
   }
 

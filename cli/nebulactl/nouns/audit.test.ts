@@ -45,6 +45,7 @@ describe("nebulactl audit", () => {
     assert.deepEqual(await about("--name web --outcome ok"), ["admin web OK", "admin web OK"]);
     assert.deepEqual(await about("--kind app --outcome NOT_FOUND --since 1h"), ["admin nope NOT_FOUND"]);
     assert.deepEqual(await run("audit --kind user"), { code: 0, out: "", err: "no audit entries\n" });
+    for (const group of ["user_group", "user-group"]) assert.equal((await run(`audit --kind ${group}`)).err, "no audit entries\n");
     assert.deepEqual((await run("audit --until 1h")).err, "no audit entries\n");
   });
 
