@@ -73,6 +73,35 @@ describe("unfinished calls", () => {
     assert.equal(calls.size, 0);
   });
 
+  it("with large requests are ended where all of them hold too much; small ones are not", async () => {
+    using calls = new UnfinishedCalls({ isOwn: () => true, streaming: new Set(), clock, heldBytes: { inAll: 100_000, small: 1000 } });
+    const large = await begin("/unary", false);
+    large.write(Buffer.alloc(60_000));
+    served[0]?.resume();
+    const small = await begin("/unary", false);
+    const another = await begin("/unary", false);
+    served[1]?.resume();
+    served[2]?.resume();
+    another.write(Buffer.alloc(60_000));
+    await eventually(() => another.closed || large.closed);
+    const [ended, left] = another.closed ? [another, large] : [large, another];
+    assert.equal(ended.rstCode, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    small.write(Buffer.alloc(900));
+    await eventually(() => calls.size === 2);
+    assert.deepEqual([small.closed, left.closed], [false, false]);
+    left.close();
+    await eventually(() => calls.size === 1);
+    const next = await begin("/unary", false); // there is room again
+    served[3]?.resume();
+    next.write(Buffer.alloc(60_000));
+    let got = 0;
+    served[3]?.on("data", (chunk: Uint8Array) => {
+      got += chunk.length;
+    });
+    await eventually(() => got === 60_000);
+    assert.equal(next.closed, false);
+  });
+
   it("of other servers in the process are not looked at", async () => {
     using calls = watched(false);
     await begin("/unary", false);

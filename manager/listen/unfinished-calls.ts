@@ -1,11 +1,12 @@
 /**
- * Ends calls that hold memory and do not move: whose request is not complete in time, or whose answer nobody reads.
+ * Ends calls that hold memory: whose request is not complete in time, whose answer nobody reads, or whose request is one too many of large ones.
  *
  * The diagnostics channel `http2.server.stream.start` shows every stream of HTTP/2 (raw-streams.ts tells more of it). Where it fails nothing is ended.
  *
  * U1: only streams of this server's own connections are looked at.
  * U2: a stream of answers whose request is complete is not looked at any more: it may be quiet for months, and the watch has limits of its own.
- * U3: there is no timer per call: one loop looks at those that are open, which are few, or new.
+ * U3: what the requests of all open calls hold is bounded; small ones always pass.
+ * U4: there is no timer per call: one loop looks at those that are open, which are few, or new.
  */
 import { channel } from "node:diagnostics_channel";
 import { constants, type ServerHttp2Stream } from "node:http2";
@@ -17,12 +18,17 @@ const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_STREAM_STATE_OPEN, NGHTTP2_STREAM_STA
 /** How long a request may take to be complete, and an answer to be read. Milliseconds. */
 export const REQUEST_MS = 60_000;
 
+/** What the requests of all open calls may hold, bytes, and what one may hold where they do already. */
+export const HELD_BYTES = { inAll: 256 * 1024 * 1024, small: 16 * 1024 } as const;
+
 const LOOK_EVERY_MS = 2500;
 
 type Open = {
   readonly since: number;
   /** A stream of answers follows the request. */
   readonly streaming: boolean;
+  /** Bytes of the request. */
+  held: number;
   /** Since when the answer is complete, and waits for its reader. */
   answered: number | undefined;
 };
@@ -35,20 +41,27 @@ export type UnfinishedCallsOptions = Readonly<{
   /** Paths of the methods that answer with streams (U2). */
   streaming: ReadonlySet<string>;
   clock: Clock;
+  heldBytes?: Readonly<{ inAll: number; small: number }>;
 }>;
 
 export class UnfinishedCalls implements Disposable {
   readonly #options: UnfinishedCallsOptions;
   readonly #open = new Map<Stream, Open>();
   readonly #onStart = (message: unknown) => this.#add(message);
-  /** One listener for all streams. */
+  /** One listener for all streams, of each sort. */
   readonly #onClose: (this: Stream) => void;
+  readonly #onData: (this: Stream, chunk: Uint8Array) => void;
+  #held = 0;
 
   constructor(options: UnfinishedCallsOptions) {
     this.#options = options;
-    const open = this.#open;
+    const forget = (stream: Stream) => this.#forget(stream);
     this.#onClose = function () {
-      open.delete(this);
+      forget(this);
+    };
+    const hold = (stream: Stream, bytes: number) => this.#hold(stream, bytes);
+    this.#onData = function (chunk) {
+      hold(this, chunk.length);
     };
     channel(STREAM_STARTS).subscribe(this.#onStart);
   }
@@ -88,14 +101,27 @@ export class UnfinishedCalls implements Disposable {
     this.#open.set(stream, {
       since: this.#options.clock.monotonic(),
       streaming: this.#options.streaming.has(String(headers[":path"])),
+      held: 0,
       answered: undefined,
     });
     stream.on("close", this.#onClose);
+    stream.on("data", this.#onData); // gRPC, which comes next, decides when it flows
+  }
+
+  #hold(stream: Stream, bytes: number): void {
+    const call = this.#open.get(stream);
+    if (call === undefined) return;
+    call.held += bytes;
+    this.#held += bytes;
+    const { inAll, small } = this.#options.heldBytes ?? HELD_BYTES;
+    if (this.#held > inAll && call.held > small) stream.close(NGHTTP2_ENHANCE_YOUR_CALM); // U3
   }
 
   #forget(stream: Stream): void {
+    this.#held -= this.#open.get(stream)?.held ?? 0;
     this.#open.delete(stream);
     stream.off("close", this.#onClose);
+    stream.off("data", this.#onData);
   }
 
   [Symbol.dispose](): void {
