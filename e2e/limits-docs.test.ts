@@ -6,7 +6,7 @@ import { HANDSHAKE_MS } from "../common/tls/server-tls.ts";
 import { HTTP_LIMITS } from "../gateway/http-limits.ts";
 import { CALLS_PER_CHANNEL } from "../gateway/manager-channels.ts";
 import { PREFACE_MS } from "../manager/listen/newcomers.ts";
-import { REQUEST_MS } from "../manager/listen/unfinished-calls.ts";
+import { HELD_BYTES, REQUEST_MS } from "../manager/listen/unfinished-calls.ts";
 import { GRPC_LIMITS } from "../manager/rpc/grpc-limits.ts";
 
 const PAGE = readFileSync(new URL("../docs/limits.md", import.meta.url), "utf8");
@@ -38,6 +38,8 @@ describe("docs/limits.md", () => {
       }).filter(([row, number]) => said(row) !== number),
       [],
     );
+    assert.deepEqual(HELD_BYTES, { inAll: HTTP_LIMITS.heldBytes, small: HTTP_LIMITS.smallBytes });
+    assert.ok(PAGE.includes(`above ${HELD_BYTES.small / 1024} KiB that are on their way hold ${HELD_BYTES.inAll / 2 ** 20} MiB`));
     assert.match(PAGE, new RegExp(`another connection for every ${CALLS_PER_CHANNEL}\\b`));
   });
 
