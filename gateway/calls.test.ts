@@ -48,7 +48,7 @@ describe("gateway", () => {
       assert.equal(rig.manager.seen.length, 3);
       for (const { metadata } of rig.manager.seen) {
         assert.deepEqual(metadata.get(PART_TOKEN_HEADER), []);
-        assert.deepEqual(metadata.get(FORWARDED_FOR_HEADER), []);
+        assert.deepEqual(metadata.get(FORWARDED_FOR_HEADER), ["127.0.0.1"]);
       }
     });
 

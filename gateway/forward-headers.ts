@@ -5,13 +5,14 @@ import type { Caller } from "./caller.ts";
 
 /**
  * The headers of a forwarded call: the caller's Authorization unchanged, and beside it the part token, with which the manager believes the caller's address.
- * Without an Authorization the part token stays here: alone it would give the caller the rights of a part.
+ * Without an Authorization the part token stays here: alone it would give the caller the rights of a part. The address goes along all the same: a manager whose
+ * authentication is off learns that the call is not of its own machine.
  * @throws NebulaError unauthenticated when the Authorization can't be a valid one
  */
 export function forwardHeaders(authorization: string | null, { address, requestId }: Caller, partToken: string): Readonly<Record<string, string>> {
-  const id = { [REQUEST_ID_HEADER]: requestId };
-  if (authorization === null || authorization.trim() === "") return id;
+  const from = { [REQUEST_ID_HEADER]: requestId, [FORWARDED_FOR_HEADER]: address };
+  if (authorization === null || authorization.trim() === "") return from;
   if (!/^[ -~]*$/.test(authorization))
     throw new NebulaError("unauthenticated", "the authorization header holds characters other than printable ASCII");
-  return { ...id, authorization, [PART_TOKEN_HEADER]: partToken, [FORWARDED_FOR_HEADER]: address };
+  return { ...from, authorization, [PART_TOKEN_HEADER]: partToken };
 }

@@ -45,7 +45,7 @@ import { createWatchMetrics } from "./watch/watch-metrics.ts";
 
 export type ManagerSettings = Pick<Settings, "grpcListen" | "grpcAdvertise" | "redirect" | "cacheTimeMs" | "authEnabled" | "auditRetentionMs"> & {
   readonly admin: Pick<Settings["admin"], "user">;
-} & Partial<Pick<Settings, "tls" | "grpcConnections">>;
+} & Partial<Pick<Settings, "tls" | "grpcConnections" | "insecureNoAuth">>;
 
 /** What a bench or a test may want otherwise. */
 export type ManagerTuning = Readonly<{
@@ -100,6 +100,7 @@ export async function startManager({
   const life = new AbortController();
   const access = createAccess({
     enabled: settings.authEnabled,
+    openToOthers: settings.insecureNoAuth ?? false,
     clusterKey: secrets.clusterKey,
     admin: { user: settings.admin.user, password: secrets.adminPassword, token: secrets.adminToken },
     drivers,

@@ -16,6 +16,8 @@ const KEPT_CREDENTIALS = 100_000;
 export type AccessOptions = Readonly<{
   /** false: everybody is admin. */
   enabled: boolean;
+  /** Where it is off: those whom a gateway names as being elsewhere, too. */
+  openToOthers?: boolean;
   clusterKey: string;
   admin: AdminSettings;
   drivers: Pick<Drivers, "accessStore" | "changeFeed">;
@@ -36,14 +38,14 @@ export type Access = Readonly<{
 }>;
 
 /** Everything that finds out who calls; runs until the signal is aborted. */
-export function createAccess({ enabled, clusterKey, admin, drivers, clock, log, everyMs, signal }: AccessOptions): Access {
+export function createAccess({ enabled, openToOthers = false, clusterKey, admin, drivers, clock, log, everyMs, signal }: AccessOptions): Access {
   const verified = new VerifiedCredentials(KEPT_CREDENTIALS);
   const rounds = new AccessRounds({ ...drivers, clock, log, everyMs, signal });
   rounds.listen({ began: () => verified.forgetAll(), lost: () => verified.forgetAll() });
   const stored = createStoredCredentials({ ...drivers, clock, log });
   const failedLogins = createFailedLogins({ clock, log, signal });
   return {
-    authenticate: createAuthenticate({ enabled, clusterKey, admin, stored, verified, failedLogins, round: () => rounds.current }),
+    authenticate: createAuthenticate({ enabled, openToOthers, clusterKey, admin, stored, verified, failedLogins, round: () => rounds.current }),
     rounds,
     verified,
     stored,

@@ -22,7 +22,7 @@ const CLUSTER_KEY = "key";
 const ADMIN = { user: "admin", password: "päss:word", token: "t0ken" };
 const LOCAL = { kind: "user", name: "admin", rights: ADMIN_RIGHTS };
 
-type Options = { enabled?: boolean; token?: string | undefined; everyMs?: number };
+type Options = { enabled?: boolean; openToOthers?: boolean; token?: string | undefined; everyMs?: number };
 
 /** Authentication over a real store, whose reads are counted. */
 async function startAccess(options: Options = {}) {
@@ -44,6 +44,7 @@ async function startAccess(options: Options = {}) {
   const life = new AbortController();
   const access = createAccess({
     enabled: options.enabled ?? true,
+    openToOthers: options.openToOthers ?? false,
     clusterKey: CLUSTER_KEY,
     admin: { ...ADMIN, token: "token" in options ? options.token : ADMIN.token },
     drivers: { accessStore, changeFeed: feed },
@@ -196,6 +197,17 @@ describe("authenticate", () => {
     assert.deepEqual([own.principal, own.viaPart], [LOCAL, false]);
     const part = await access.caller({ [PART_TOKEN_HEADER]: partToken(CLUSTER_KEY) });
     assert.deepEqual([part.principal, part.viaPart], [LOCAL, true]);
+  });
+
+  it("makes nobody elsewhere admin where it is off, for a gateway beside the manager may be open to all", async () => {
+    await using access = await startAccess({ enabled: false });
+    const from = (address: string) => ({ [FORWARDED_FOR_HEADER]: address });
+    for (const address of ["127.0.0.1", "::1"]) assert.deepEqual((await access.caller(from(address))).principal, LOCAL);
+    for (const more of [{}, basic("admin", "päss:word"), { [PART_TOKEN_HEADER]: partToken(CLUSTER_KEY) }]) {
+      await assert.rejects(access.caller({ ...from("192.0.2.9"), ...more }), refused);
+    }
+    await using open = await startAccess({ enabled: false, openToOthers: true });
+    assert.deepEqual((await open.caller(from("192.0.2.9"))).principal, LOCAL);
   });
 });
 

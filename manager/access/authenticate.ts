@@ -2,6 +2,7 @@ import { hash, randomBytes, timingSafeEqual } from "node:crypto";
 import { countedAddress } from "../../common/access/caller-address.ts";
 import { FORWARDED_FOR_HEADER, PART_TOKEN_HEADER, partToken } from "../../common/access/part-token.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
+import { isLoopback } from "../../common/settings/parse-listen-address.ts";
 import type { Principal } from "../rpc/call-context.ts";
 import { type Credential, credentialFrom } from "./credential-header.ts";
 import type { Attempt, AttemptEnd, FailedLogins } from "./failed-logins.ts";
@@ -38,6 +39,8 @@ export type Authenticate = (headers: CallHeaders, peer: string, seen?: Seen) => 
 export type AuthenticateOptions = Readonly<{
   /** false: everybody is admin. */
   enabled: boolean;
+  /** Where it is off, whether callers whom a gateway names as being elsewhere are admins, too: the manager's own address says nothing of who reaches a gateway. */
+  openToOthers?: boolean;
   clusterKey: string;
   admin: AdminSettings;
   stored: StoredCredentials;
@@ -49,7 +52,7 @@ export type AuthenticateOptions = Readonly<{
 
 /** Checks credentials: those of the local admin, which need no store, those of the store, and the part token. */
 export function createAuthenticate(options: AuthenticateOptions): Authenticate {
-  const { enabled, clusterKey, admin, stored, verified, failedLogins, round } = options;
+  const { enabled, openToOthers = false, clusterKey, admin, stored, verified, failedLogins, round } = options;
   const key = randomBytes(32).toString("base64");
   const digest = (text: string): Buffer => hash("sha256", key + text, "buffer");
   const expectedPart = digest(partToken(clusterKey));
@@ -123,11 +126,20 @@ export function createAuthenticate(options: AuthenticateOptions): Authenticate {
         `the ${PART_TOKEN_HEADER} header is not of this cluster: gateway and managers need the same NEBULA_CLUSTER_KEY`,
       );
     }
-    const from = { viaPart, peer: (viaPart ? headers.header(FORWARDED_FOR_HEADER) : undefined) ?? peer };
+    const forwardedFor = headers.header(FORWARDED_FOR_HEADER);
+    if (!enabled && !openToOthers && forwardedFor !== undefined && !isLoopback(forwardedFor)) throw forThisMachine(forwardedFor);
+    const from = { viaPart, peer: (viaPart ? forwardedFor : undefined) ?? peer };
     seen?.(from);
     const login = loginOf(headers.header("authorization"), viaPart, from.peer);
     return login instanceof Promise ? login.then((found) => callerOf(found, from)) : callerOf(login, from);
   };
+}
+
+function forThisMachine(address: string): NebulaError {
+  return new NebulaError(
+    "unauthenticated",
+    `authentication is off (NEBULA_AUTH_ENABLED), which is for callers on this machine, and a gateway says that this one is at ${address}: switch it on, or say --insecure-no-auth to the manager if you mean it`,
+  );
 }
 
 function callerOf(login: Login, from: Pick<Caller, "viaPart" | "peer">): Caller {
