@@ -55,7 +55,7 @@ export function createReportServiceHandlers({
     const token = await accessStore.deviceToken(first.deviceId);
     const foreign = token === undefined ? undefined : reports.find(({ deviceGroup }) => deviceGroup !== token.deviceGroup);
     if (foreign === undefined) return;
-    const why = `the device ${first.deviceId} has a token of its own, for another device_group than ${foreign.deviceGroup}`;
+    const why = `the device ${first.deviceId} has a token of its own, for another device_group than ${foreign.deviceGroup}; an operator ends that first (nebulactl devices revoke ${first.deviceId})`;
     throw new NebulaError("permission_denied", `${principal.name} may not report this: ${why}`);
   }
 
