@@ -149,6 +149,14 @@ describe("nebulactl import", () => {
     assert.deepEqual(JSON.parse((await nebulactl("device-groups info pos -o json")).out).cron_jobs, ["clean"]);
   });
 
+  it("keeps the admin of the configuration before a user of the original's with that name", async () => {
+    original.contents = { ...CONTENTS, users: { [ADMIN.user]: { user_name: ADMIN.user, password: HASH } } };
+    const { code, out, err } = await imported();
+    assert.equal(code, 0, err);
+    assert.match(out, /^user admin +is there: kept as it is$/m);
+    assert.match(out, /^5 created, 0 changed, 0 unchanged, 1 kept, 0 refused$/m);
+  });
+
   it("takes an argon2id hash, as another server of this kind has it, and refuses secret values, of which that one shows none", async () => {
     await nebulactl("users create carl --password carls-password");
     const { password_hash } = JSON.parse((await nebulactl("users info carl -o json")).out);

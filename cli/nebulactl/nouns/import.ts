@@ -63,8 +63,8 @@ export const importFromOriginal: Command = {
       throw new NebulaError("failed_precondition", "nothing was written: mend the above in the original, or give --skip-refused");
     }
     if (dry) show(steps, users, context);
-    else await write(steps, users, context);
-    if (context.output === "table") io.out(summary(steps, users, wanted.refused, dry));
+    const done = dry ? users : await write(steps, users, context);
+    if (context.output === "table") io.out(summary(steps, done, wanted.refused, dry));
     return wanted.refused.length > 0 ? 1 : 0;
   },
 };
@@ -75,8 +75,11 @@ function show(steps: readonly Step[], users: readonly UserStep[], context: Comma
   for (const each of users) printUser(each, undefined, width, context);
 }
 
-/** Writes step by step; the first error ends it, and what was written stays: the same command goes on from there. */
-async function write(steps: readonly Step[], users: readonly UserStep[], context: CommandContext): Promise<void> {
+/**
+ * Writes step by step; the first error ends it, and what was written stays: the same command goes on from there. Answers the users with who was there after
+ * all: the configuration's admin is in no list.
+ */
+async function write(steps: readonly Step[], users: readonly UserStep[], context: CommandContext): Promise<readonly UserStep[]> {
   const width = widthOf(steps, users);
   let written = 0;
   const attempt = async <T>(title: string, call: () => Promise<T>): Promise<T> => {
@@ -98,11 +101,15 @@ async function write(steps: readonly Step[], users: readonly UserStep[], context
     if (step.kind === "create" || step.kind === "update") written++;
     printStep(step, width, context);
   }
+  const done: UserStep[] = [];
   for (const each of users) {
     const token = each.there ? undefined : await attempt(`user ${each.user.name}`, () => writeUser(each.user, context));
     if (token !== undefined) written++;
-    printUser({ ...each, there: each.there || token === undefined }, token, width, context);
+    const outcome = { ...each, there: token === undefined };
+    printUser(outcome, token, width, context);
+    done.push(outcome);
   }
+  return done;
 }
 
 function printStep(step: Step, width: number, { io, output }: CommandContext): void {
