@@ -22,6 +22,12 @@ export type AuditSink = {
 /** Who called, where no credential was valid. */
 export const NOBODY = "nobody";
 
+/** What `who` is where refusals of several callers are counted together. */
+export const SEVERAL = "several";
+
+/** Whose refusals these are is no user's: a user called so could deny its own. */
+export const NO_USERS: readonly string[] = [NOBODY, SEVERAL];
+
 const LONGEST_WHO = 128;
 const LONGEST_ADDRESS = 64;
 const LONGEST_DETAIL = 300;

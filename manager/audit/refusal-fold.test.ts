@@ -3,7 +3,8 @@ import { create } from "@bufbuild/protobuf";
 import { type Timestamp, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { type AuditEntry, AuditEntrySchema } from "../../gen/nebula/v1/audit_pb.ts";
-import { ADDRESSES, KINDS, KINDS_PER_ADDRESS, RefusalFold, SEVERAL } from "./refusal-fold.ts";
+import { SEVERAL } from "./call-record.ts";
+import { ADDRESSES, KINDS, KINDS_PER_ADDRESS, RefusalFold } from "./refusal-fold.ts";
 
 type Fields = Pick<AuditEntry, "who" | "from" | "method" | "name" | "outcome" | "detail" | "requestId"> & { at: Timestamp };
 

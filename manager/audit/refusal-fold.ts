@@ -7,13 +7,11 @@
  */
 import { clone, create } from "@bufbuild/protobuf";
 import { type AuditEntry, AuditEntrySchema } from "../../gen/nebula/v1/audit_pb.ts";
+import { SEVERAL } from "./call-record.ts";
 
 export const KINDS_PER_ADDRESS = 16;
 export const KINDS = 256;
 export const ADDRESSES = 256;
-
-/** What `who` is where refusals of several callers are counted together. */
-export const SEVERAL = "several";
 
 type Counted = { entry: AuditEntry; repeats: number };
 

@@ -74,6 +74,11 @@ describe("UserService", () => {
     );
   });
 
+  it("creates none with a name under which the audit log has those who are no users", async () => {
+    for (const name of ["nobody", "several"]) await assert.rejects(createUser({ name }), refusal("invalid_argument", /^name: .* the audit log/));
+    await createUser({ name: "Nobody" });
+  });
+
   it("says of the configuration's admin where it is changed", async () => {
     const wanted = refusal("not_found", /^there is no user admin: it is the admin of the configuration/);
     await assert.rejects(getUser(LOCAL_ADMIN), wanted);

@@ -6,6 +6,7 @@ import { validateName } from "../../common/validation/name.ts";
 import { pageOf } from "../../common/validation/page.ts";
 import { type UserCredentials, validateUser } from "../../common/validation/user.ts";
 import type { UserService } from "../../gen/nebula/v1/user_pb.ts";
+import { NO_USERS } from "../audit/call-record.ts";
 import type { CallContext, ServiceHandlers } from "../rpc/call-context.ts";
 import { noSuchRecord, type RecordDeps, RecordWriter, recordExists, type StoredRecord } from "../users/write-record.ts";
 
@@ -39,6 +40,7 @@ export function createUserServiceHandlers(deps: UserServiceDeps): ServiceHandler
     async createUser(request, context) {
       refuse(validateUser(request));
       if (request.name === localAdmin) throw isLocalAdmin(localAdmin);
+      refuse(takenByAudit(request.name));
       const made = {
         generatedPassword: request.password === undefined && request.passwordHash === undefined ? newToken() : "",
         generatedToken: request.token === undefined ? newToken() : "",
@@ -135,6 +137,12 @@ function nothingGiven({ password, passwordHash, token }: UserCredentials): Viola
 function tokenInUse(error: unknown): never {
   if (!isNebulaError(error, "already_exists")) throw error;
   throw invalidArgument([{ field: "token", description: "is in use already; another one, or none so that one is made, would do" }]);
+}
+
+/** Users who are there already, of an older server, stay. */
+function takenByAudit(name: string): Violation[] {
+  if (!NO_USERS.includes(name)) return [];
+  return [{ field: "name", description: `${name} is what the audit log calls somebody who is no user; another name would do` }];
 }
 
 function isLocalAdmin(name: string): NebulaError {
