@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { tokenHash } from "../../common/access/tokens.ts";
+import { newToken, tokenHash } from "../../common/access/tokens.ts";
 import { ManualClock } from "../../common/clock/manual-clock.ts";
 import { type ErrorKind, isNebulaError } from "../../common/errors/nebula-error.ts";
 import type { FeedEvent } from "../../common/feed/change-feed.ts";
@@ -221,5 +221,22 @@ describe("AccessService", () => {
       (await rig.devices({ deviceGroup: "pos" }, ann)).deviceTokens.map(({ deviceId }) => deviceId),
       ["d", "f"],
     );
+  });
+
+  it("lets no device exchange its token without end: everybody else would pay for it", async () => {
+    await using rig = await start();
+    const { token } = await rig.make({ deviceGroup: "shop" });
+    let own = newToken();
+    await rig.enroll("d1", own, token);
+    const exchange = async () => {
+      const next = newToken();
+      await rig.rotate(own, next);
+      assert.ok(await rig.accessStore.promoteNext(tokenHash(next), rig.clock.now()));
+      own = next;
+    };
+    for (let times = 0; times < 60; times++) await exchange();
+    await assert.rejects(exchange(), kind("resource_exhausted", /d1 exchanges its token too often/));
+    await rig.clock.advance(10_000);
+    await exchange();
   });
 });

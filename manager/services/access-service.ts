@@ -13,6 +13,7 @@ import { deviceIdViolations } from "../../common/validation/report.ts";
 import type { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { groupKey } from "../access/group-key.ts";
 import { permit } from "../access/permit.ts";
+import { createRotationLimit } from "../access/rotation-limit.ts";
 import { changeableBy, type VisiblePages } from "../access/visible-pages.ts";
 import { nameOf, type Principal, type ServiceHandlers, type UnaryHandler } from "../rpc/call-context.ts";
 import { enrolledGroup } from "./enrolled-group.ts";
@@ -35,6 +36,7 @@ type Handlers = ServiceHandlers<typeof AccessService>;
 /** AccessService: enrolment tokens, and the tokens of devices. Whatever ends is announced after it is stored, so that open watches end with it. */
 export function createAccessServiceHandlers(parts: AccessServiceParts): Omit<Handlers, "check"> & Partial<Pick<Handlers, "check">> {
   const { accessStore, configStore, changeFeed, visiblePages, clock, log, check } = parts;
+  const limitRotations = createRotationLimit(clock);
   const ended = (subject: string) => changeFeed.publish({ kind: "access", subject });
 
   return {
@@ -104,6 +106,7 @@ export function createAccessServiceHandlers(parts: AccessServiceParts): Omit<Han
       refuse(tokenHashViolations(nextTokenHash, "next_token_hash"));
       if (principal.kind !== "device") throw new NebulaError("permission_denied", "only a device rotates its own token");
       const { deviceId } = principal;
+      limitRotations(deviceId);
       if (!(await accessStore.announceNext(principal.tokenHash, hex(nextTokenHash)))) {
         throw new NebulaError("unauthenticated", `the token of the device ${deviceId} has ended: it was revoked, or its next one is in use`);
       }
