@@ -116,9 +116,13 @@ export const TABLE: readonly Row[] = [
   row(reports.submitReports, { reports: [sampleReport({ deviceId: DEVICE, deviceGroup: GROUP })] }, ["device", ...READERS], {
     answer: "UNAVAILABLE", // there is no reporter behind the bus
   }),
-  row(reports.submitReports, { reports: [sampleReport({ deviceId: "device-2", deviceGroup: GROUP })] }, READERS, {
+  row(reports.submitReports, { reports: [sampleReport({ deviceId: "device-3", deviceGroup: GROUP })] }, READERS, {
     answer: "UNAVAILABLE",
     about: "as another device",
+  }),
+  row(reports.submitReports, { reports: [sampleReport({ deviceId: "device-2", deviceGroup: GROUP })] }, ADMINS, {
+    answer: "UNAVAILABLE",
+    about: "as a device with a token into another group",
   }),
   row(reports.listReports, {}, USERS),
   row(reports.listReports, { deviceGroup: GROUP }, READERS, { about: "of a group" }),
