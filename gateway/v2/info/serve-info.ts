@@ -51,8 +51,9 @@ export function serveInfo({ verdicts, groups, metrics, http }: InfoDeps): Info {
       const { url = "", method, headers } = request;
       if (method !== "GET" || !url.startsWith(PREFIX) || !url.endsWith(SUFFIX)) return false;
       const deviceGroup = url.slice(PREFIX.length, -SUFFIX.length); // one that is written another way is none that is known
+      if (verdicts.known(headers.authorization ?? "", deviceGroup)?.kind !== "allowed") return false; // first: what is not allowed is no poll of the group
       const answer = groups.known(deviceGroup)?.answer;
-      if (answer?.kind !== "info" || verdicts.known(headers.authorization ?? "", deviceGroup)?.kind !== "allowed") return false;
+      if (answer?.kind !== "info") return false;
       send(request, response, deviceGroup, answer.info);
       http.endedAtOnce(INFO_ROUTE, response.statusCode);
       return true;
