@@ -14,7 +14,6 @@ describe("a poll of a device_group that is in memory", () => {
   it("keeps it there only where it is allowed", async () => {
     const clock = new ManualClock();
     const stop = new AbortController();
-    // biome-ignore lint/correctness/useYield: a watch that tells nothing
     async function* serverStream(_method: unknown, _request: unknown, { signal }: { signal: AbortSignal }): AsyncGenerator<never, void> {
       await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
     }
