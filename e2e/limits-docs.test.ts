@@ -5,6 +5,7 @@ import { ALL_SETTINGS } from "../common/settings/settings-table.ts";
 import { HANDSHAKE_MS } from "../common/tls/server-tls.ts";
 import { HTTP_LIMITS } from "../gateway/http-limits.ts";
 import { CALLS_PER_CHANNEL } from "../gateway/manager-channels.ts";
+import { ROTATIONS } from "../manager/access/rotation-limit.ts";
 import { PREFACE_MS } from "../manager/listen/newcomers.ts";
 import { HELD_BYTES, REQUEST_MS } from "../manager/listen/unfinished-calls.ts";
 import { GRPC_LIMITS } from "../manager/rpc/grpc-limits.ts";
@@ -40,6 +41,7 @@ describe("docs/limits.md", () => {
     );
     assert.deepEqual(HELD_BYTES, { inAll: HTTP_LIMITS.heldBytes, small: HTTP_LIMITS.smallBytes });
     assert.ok(PAGE.includes(`above ${HELD_BYTES.small / 1024} KiB that are on their way hold ${HELD_BYTES.inAll / 2 ** 20} MiB`));
+    assert.ok(PAGE.includes(`exchanges its token ${ROTATIONS.inARow} times in a row at most, then once in ${ROTATIONS.oneMoreMs / 1000} s`));
     assert.match(PAGE, new RegExp(`another connection for every ${CALLS_PER_CHANNEL}\\b`));
   });
 

@@ -2,8 +2,7 @@ import type { Clock } from "../../common/clock/clock.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 
 /** Exchanges in a row, and how long one more takes to be allowed, milliseconds. A worker exchanges its token every 30 days. */
-const IN_A_ROW = 60;
-const ONE_MORE_MS = 10_000;
+export const ROTATIONS = { inARow: 60, oneMoreMs: 10_000 } as const;
 /** Devices that are kept count of; the one that asked longest ago goes first. */
 const MOST_KEPT = 10_000;
 
@@ -15,12 +14,12 @@ export type RotationLimit = (deviceId: string) => void;
  * to have them do that without end.
  */
 export function createRotationLimit(clock: Pick<Clock, "monotonic">): RotationLimit {
-  /** By device: when all of IN_A_ROW will be allowed again, on the monotonic clock. */
+  /** By device: when all that are allowed in a row will be allowed again, on the monotonic clock. */
   const restoredAt = new Map<string, number>();
   return (deviceId) => {
     const now = clock.monotonic();
-    const restored = Math.max(now, restoredAt.get(deviceId) ?? now) + ONE_MORE_MS;
-    const retryAfterMs = restored - now - IN_A_ROW * ONE_MORE_MS;
+    const restored = Math.max(now, restoredAt.get(deviceId) ?? now) + ROTATIONS.oneMoreMs;
+    const retryAfterMs = restored - now - ROTATIONS.inARow * ROTATIONS.oneMoreMs;
     if (retryAfterMs > 0) {
       const seconds = Math.ceil(retryAfterMs / 1000);
       throw new NebulaError("resource_exhausted", `the device ${deviceId} exchanges its token too often: try again in ${seconds} s`, {
