@@ -6,6 +6,7 @@ import type { DesiredApp } from "./model.ts";
 import { portClaims } from "./plan/port-claims.ts";
 import type { Plan } from "./plan.ts";
 import { arbitraryConfigs, arbitraryLeftovers, type Leftover, place } from "./testing/arbitrary-world.ts";
+import { configOf, perServer } from "./testing/config-builder.ts";
 import { Killed, World } from "./testing/world.ts";
 
 const runs = (few: number) => ({ numRuns: process.env.NEBULA_TEST_LONG === "1" ? few * 25 : few });
@@ -89,6 +90,30 @@ describe("plans, whatever is wanted and whatever is there", function () {
       }),
       runs(200),
     ));
+
+  it("converge where a roll waits, by way of another app's ports, for a container of its own", async () => {
+    const app = (hostPort: number, revision: bigint, rollingRestart: boolean) => ({
+      revision,
+      rollingRestart,
+      dockerImage: "shop:1",
+      networks: ["nebula"],
+      containersPer: perServer(2),
+      startingPorts: [{ hostPort, containerPort: 80 }],
+    });
+    const world = await worldWith([
+      { name: "web-2", owner: "ours", app: "api", index: 1, port: 8002, isStarted: false },
+      { name: "web-1", owner: "foreign", app: "web", index: 1, port: 8001, isStarted: true },
+    ]);
+    const traded = [
+      { api: app(8001, 1n, false), web: app(8003, 1n, false) },
+      { api: app(8003, 2n, true), web: app(8001, 2n, false) }, // api-2 needs a port of web-2's, web-2 one of api-1's, and api-1's turn is after api-2's
+    ];
+    for (const [step, apps] of traded.entries()) {
+      await world.apply(configOf({ groupRevision: BigInt(step + 1), apps }));
+      await assertConverged(world, await world.converge(), { mayFail: true });
+    }
+    assert.ok(world.shown.includes("api-1 running") && world.shown.includes("api-2 running"), world.shown.join(", "));
+  });
 
   it("converge after a kill at any call, from labels and states alone", () =>
     fc.assert(

@@ -9,6 +9,7 @@ import { heldBack } from "./plan/held-back.ts";
 import { keepImagesWork } from "./plan/keep-images.ts";
 import { networkWork } from "./plan/network.ts";
 import { portClaims } from "./plan/port-claims.ts";
+import { withPortTrades } from "./plan/port-trades.ts";
 import { pruneWork } from "./plan/prune.ts";
 import { pullWork } from "./plan/pulls.ts";
 import type { DeviceProblem, DeviceStates } from "./plan/states.ts";
@@ -68,16 +69,17 @@ function draftAll(view: View): Drafted {
   );
   const refused = new Map<string, string>();
   const goners: OwnedAppContainer[] = [];
-  const drafts: AppDraft[] = [];
+  const each: AppDraft[] = [];
   for (const app of view.desired.apps) {
     const own = containers.get(app.name) ?? [];
     const reason = app.kind === "refused" ? app.reason : heldBack(app, own, view.desired.cluster);
     if (reason !== undefined) refused.set(app.name, reason);
-    else if (app.kind === "running") drafts.push(draftOf(app, own, claims, view));
+    else if (app.kind === "running") each.push(draftOf(app, own, claims, view));
     else goners.push(...own);
   }
   const named = new Set(view.desired.apps.map(({ name }) => name));
   for (const [app, own] of containers) if (!named.has(app)) goners.push(...own);
+  const drafts = withPortTrades(each, view);
   const leaving = leavingIds(drafts, goners, claims, view);
   return {
     drafts,
