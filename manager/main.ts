@@ -63,7 +63,7 @@ export type ManagerTuning = Readonly<{
 
 const UNLIMITED = { inAll: Number.POSITIVE_INFINITY, perAddress: Number.POSITIVE_INFINITY };
 
-const TUNING: ManagerTuning = { listeners: LISTENERS_HERE, backlog: 65_535, batch: 64, silence: { everyMs: 5000, answerMs: 30_000 }, stopMs: 10_000 };
+const TUNING: ManagerTuning = { listeners: LISTENERS_HERE, backlog: 65_535, batch: 32, silence: { everyMs: 5000, answerMs: 30_000 }, stopMs: 10_000 };
 
 export type ManagerOptions = Readonly<{
   settings: ManagerSettings;

@@ -11,7 +11,7 @@ import { LISTENERS_HERE, openListeners } from "../../manager/listen/listeners.ts
  * come after at once, to the others in another pass), and for each stream one write in flight and the newest bytes after it.
  */
 
-const BATCH = 64;
+const BATCH = 32;
 const OTHER_TOKENS = 19_999;
 
 const [, , token = ""] = process.argv;
