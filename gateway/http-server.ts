@@ -17,7 +17,7 @@ export type HttpServerOptions = Readonly<{
   log: Log;
 }>;
 
-/** The gateway's HTTP/1.1 server with its limits, over TLS where it has a certificate. A request that breaks HTTP itself is answered in JSON as any other. */
+/** The gateway's HTTP/1.1 server with its limits, over TLS where it has a certificate. A request that breaks HTTP itself is answered in JSON like every other. */
 export function createHttpServer({ listener: answer, limiter, tls, log }: HttpServerOptions): Server {
   const large = new LargeRequests();
   const listener: RequestListener = (request, response) => {

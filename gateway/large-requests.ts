@@ -30,7 +30,7 @@ export class LargeRequests {
   }
 }
 
-/** How much of a body is kept at the most; one that does not say how long it is may be as long as any. */
+/** How much of a body is kept at the most; one that does not say how long it is may be as long as the longest. */
 function bytesOf({ headers }: IncomingMessage): number {
   if (headers["transfer-encoding"] !== undefined) return HTTP_LIMITS.bodyBytes;
   return Math.min(Number(headers["content-length"] ?? 0), HTTP_LIMITS.bodyBytes);

@@ -9,7 +9,7 @@ import { plainValue, type YamlNode } from "./yaml-tree.ts";
 /** Reads a field into the message; answers what was wrong. */
 export type SpecialReader = (message: ReflectMessage, field: DescField, node: YamlNode) => readonly Violation[];
 
-/** How a field is read that resource files write in v2's shape; undefined: as any field of its type. */
+/** How a field is read that resource files write in v2's shape; undefined: like every field of its type. */
 export function reader(field: DescField): SpecialReader | undefined {
   if (field.fieldKind === "list" && field.message === StartingPortSchema) return readStartingPorts;
   return field.fieldKind === "message" && field.message === ContainersPerSchema ? readContainersPer : undefined;

@@ -1,36 +1,17 @@
-import { kafkaAddress, managerAddress, reportOnUpdateOnly } from "./older-names.ts";
+import { CONNECTION_SETTINGS } from "./connection-settings.ts";
+import { EVERY, SERVER, secret, setting, toggle } from "./define-setting.ts";
+import { kafkaAddress } from "./older-names.ts";
 import { driverUrl } from "./parse-driver-url.ts";
 import { durationBetween, knownDuration } from "./parse-duration.ts";
 import { parseListenAddress, parseListenAddressOrOff } from "./parse-listen-address.ts";
-import { parseManagers, parseServerUrl } from "./parse-server-url.ts";
-import { oneOf, parseBool, parseDeviceId, parseHostAndPort, parseName, parseText, textOfAtLeast, wholeNumber } from "./parse-word.ts";
-import { orUndefined, type Parser, value } from "./parsed.ts";
-import { inSeconds, type Part, renamed, type Setting } from "./setting.ts";
+import { parseManagers } from "./parse-server-url.ts";
+import { oneOf, parseHostAndPort, parseText, textOfAtLeast } from "./parse-word.ts";
+import { orUndefined } from "./parsed.ts";
+import { inSeconds, renamed, type Setting } from "./setting.ts";
+import { TLS_SETTINGS } from "./tls-settings.ts";
+import { WORKER_SETTINGS } from "./worker-settings.ts";
 
-type Given<T> = Pick<Setting<T>, "variable" | "parse" | "defaultText" | "parts" | "meaning"> &
-  Partial<Pick<Setting<T>, "flag" | "aliases" | "switch">> & { fallback: NoInfer<T> };
-
-/** The flag is the variable's name as a flag, unless another is given. */
-function setting<T>(given: Given<T>): Setting<T> {
-  const flag = given.variable.slice("NEBULA_".length).toLowerCase().replaceAll("_", "-");
-  return { flag, aliases: [], switch: false, secret: false, ...given };
-}
-
-/** A setting that `ps` must not show: its flag, where it has one, names a file. */
-function secret<T>(given: Given<T>): Setting<T> {
-  return { flag: undefined, aliases: [], switch: false, ...given, secret: true };
-}
-
-function toggle(given: Omit<Given<boolean>, "parse">): Setting<boolean> {
-  return setting({ ...given, parse: parseBool, switch: true });
-}
-
-const reportInterval: Parser<number> = (text) => (text === "off" ? value(Number.POSITIVE_INFINITY) : durationBetween("1m", "30d")(text));
-
-const EVERY: readonly Part[] = ["manager", "gateway", "reporter", "worker", "migrate", "backup"];
-const SERVER: readonly Part[] = ["manager", "gateway", "reporter"];
-
-/** Every setting of every part: the one place that says how it is called, what it may be, and what it means. docs/settings.md is made from it. */
+/** Every setting of every part, by way of the tables of some: what it is called, what it may be, and what it means. docs/settings.md is made from it. */
 export const SETTINGS = {
   config: setting({
     variable: "NEBULA_CONFIG",
@@ -185,152 +166,7 @@ export const SETTINGS = {
     parts: ["manager", "gateway"],
     meaning: "How long a config is cached, and the most that a change can be late while the change feed is down.",
   }),
-  server: setting({
-    variable: "NEBULA_SERVER",
-    aliases: [managerAddress],
-    parse: parseServerUrl,
-    fallback: { protocol: "http", host: "127.0.0.1", port: 8080 },
-    defaultText: "http://127.0.0.1:8080",
-    parts: ["worker"],
-    meaning: "A gateway (`http(s)://`, which the worker asks for the managers) or a manager (`grpc(s)://`). nebulactl reads it, too.",
-  }),
-  token: secret({
-    variable: "NEBULA_TOKEN",
-    flag: "token-file",
-    aliases: [renamed("NEBULA_MANAGER_AUTH_TOKEN")],
-    parse: orUndefined(parseText),
-    fallback: undefined,
-    defaultText: "none",
-    parts: ["worker"],
-    meaning: "The token to log in with; it goes before user and password, and a worker's own device token before it.",
-  }),
-  user: setting({
-    variable: "NEBULA_USER",
-    aliases: [renamed("NEBULA_MANAGER_AUTH_USER")],
-    parse: orUndefined(parseText),
-    fallback: undefined,
-    defaultText: "none",
-    parts: ["worker"],
-    meaning: "The user to log in as, with NEBULA_PASSWORD.",
-  }),
-  password: secret({
-    variable: "NEBULA_PASSWORD",
-    flag: "password-file",
-    aliases: [renamed("NEBULA_MANAGER_AUTH_PASSWORD")],
-    parse: orUndefined(parseText),
-    fallback: undefined,
-    defaultText: "none",
-    parts: ["worker"],
-    meaning: "The password of NEBULA_USER.",
-  }),
-  enrollToken: secret({
-    variable: "NEBULA_ENROLL_TOKEN",
-    flag: "enroll-token-file",
-    parse: orUndefined(parseText),
-    fallback: undefined,
-    defaultText: "none",
-    parts: ["worker"],
-    meaning: "An enrolment token; used only while the worker has no confirmed device token.",
-  }),
-  tokenRotation: setting({
-    variable: "NEBULA_TOKEN_ROTATION",
-    parse: durationBetween("0s", "3650d"),
-    fallback: knownDuration("30d"),
-    defaultText: "30d",
-    parts: ["worker"],
-    meaning: "How long the device uses its own token before it exchanges it for a new one; `0s`: for ever.",
-  }),
-  deviceGroup: setting({
-    variable: "NEBULA_DEVICE_GROUP",
-    aliases: [renamed("DEVICE_GROUP")],
-    parse: orUndefined(parseName),
-    fallback: undefined,
-    defaultText: "that of the device's own token; without one a worker needs it",
-    parts: ["worker"],
-    meaning: "The device_group that the device belongs to.",
-  }),
-  deviceId: setting({
-    variable: "NEBULA_DEVICE_ID",
-    parse: orUndefined(parseDeviceId),
-    fallback: undefined,
-    defaultText: "made at the first start from the engine's host name, kept in NEBULA_WORKER_DATA",
-    parts: ["worker"],
-    meaning: "The device's name; no two devices have the same.",
-  }),
-  instance: setting({
-    variable: "NEBULA_INSTANCE",
-    parse: parseName,
-    fallback: "main",
-    defaultText: "main",
-    parts: ["worker"],
-    meaning: "Keeps several workers on one engine apart: a worker touches only containers of its own instance.",
-  }),
-  keepalive: setting({
-    variable: "NEBULA_KEEPALIVE",
-    parse: durationBetween("10s", "30m"),
-    fallback: knownDuration("5m"),
-    defaultText: "5m",
-    parts: ["worker"],
-    meaning: "How often the worker pings on its connection, 10s to 30m.",
-  }),
-  reportInterval: setting({
-    variable: "NEBULA_REPORT_INTERVAL",
-    aliases: [reportOnUpdateOnly],
-    parse: reportInterval,
-    fallback: knownDuration("12h"),
-    defaultText: "12h",
-    parts: ["worker", "reporter"],
-    meaning: "How often a worker reports while nothing changes; `off`: never. The reporter only checks NEBULA_REPORT_TTL against it.",
-  }),
-  reportTtl: setting({
-    variable: "NEBULA_REPORT_TTL",
-    parse: durationBetween("2m", "3650d"),
-    fallback: knownDuration("26h"),
-    defaultText: "26h",
-    parts: ["reporter"],
-    meaning: "How long the history of reports is kept; at least twice NEBULA_REPORT_INTERVAL.",
-  }),
-  runtime: setting({
-    variable: "NEBULA_RUNTIME",
-    parse: driverUrl(["simulated:"], ["docker://", "simulated:?"], "docker:///var/run/docker.sock, docker://host:port, or simulated:"),
-    fallback: "docker:///var/run/docker.sock",
-    defaultText: "docker:///var/run/docker.sock",
-    parts: ["worker"],
-    meaning: "The engine that runs the containers; `simulated:` only pretends.",
-  }),
-  adopt: toggle({
-    variable: "NEBULA_ADOPT",
-    fallback: true,
-    defaultText: "true",
-    parts: ["worker"],
-    meaning: "Whether a worker of instance main takes over the containers of a worker of v2.",
-  }),
-  keepImages: setting({
-    variable: "NEBULA_KEEP_IMAGES",
-    parse: wholeNumber(0, 1000),
-    fallback: 1,
-    defaultText: "1",
-    parts: ["worker"],
-    meaning: "How many images of an app that an update replaced are kept.",
-  }),
-  maxRestartWait: setting({
-    variable: "NEBULA_MAX_RESTART_WAIT",
-    aliases: [inSeconds("MAX_RESTART_WAIT_IN_SECONDS")],
-    parse: durationBetween("0s", "1d"),
-    fallback: 0,
-    defaultText: "0s",
-    parts: ["worker"],
-    meaning: "A pull after a change waits a random time up to this, which spares the registry.",
-  }),
-  workerData: setting({
-    variable: "NEBULA_WORKER_DATA",
-    flag: "data",
-    parse: parseText,
-    fallback: "./worker-data",
-    defaultText: "./worker-data",
-    parts: ["worker"],
-    meaning: "The worker's folder: last good config, device id and token, what was pruned and adopted.",
-  }),
+  ...WORKER_SETTINGS,
   authEnabled: toggle({
     variable: "NEBULA_AUTH_ENABLED",
     aliases: [renamed("AUTH_ENABLED")],
@@ -354,94 +190,8 @@ export const SETTINGS = {
     parts: ["manager"],
     meaning: "How long the audit log keeps its entries: who changed what, and who was refused.",
   }),
-  tlsCert: setting({
-    variable: "NEBULA_TLS_CERT",
-    parse: orUndefined(parseText),
-    fallback: undefined,
-    defaultText: "none: clear text",
-    parts: ["manager", "gateway"],
-    meaning: "PEM file of the server's certificate, with its intermediates: gRPC and HTTP then speak TLS alone. Read again when it changes.",
-  }),
-  tlsKey: setting({
-    variable: "NEBULA_TLS_KEY",
-    parse: orUndefined(parseText),
-    fallback: undefined,
-    defaultText: "none",
-    parts: ["manager", "gateway"],
-    meaning: "PEM file of the private key of NEBULA_TLS_CERT.",
-  }),
-  tlsClientCa: setting({
-    variable: "NEBULA_TLS_CLIENT_CA",
-    parse: orUndefined(parseText),
-    fallback: undefined,
-    defaultText: "none",
-    parts: ["manager", "gateway"],
-    meaning: "PEM file of the authorities whose client certificates are taken.",
-  }),
-  tlsClientAuth: setting({
-    variable: "NEBULA_TLS_CLIENT_AUTH",
-    parse: orUndefined(oneOf("off", "optional", "required")),
-    fallback: undefined,
-    defaultText: "required with NEBULA_TLS_CLIENT_CA, else off",
-    parts: ["manager", "gateway"],
-    meaning: "Whether clients show a certificate. `optional`: none will do, a wrong one will not. It comes before the login, and replaces none.",
-  }),
-  tlsCa: setting({
-    variable: "NEBULA_TLS_CA",
-    parse: orUndefined(parseText),
-    fallback: undefined,
-    defaultText: "those of the system",
-    parts: ["gateway", "worker"],
-    meaning: "PEM file of the authorities that a server's certificate has to be of (`https://`, `grpcs://`). nebulactl reads it, too.",
-  }),
-  tlsClientCert: setting({
-    variable: "NEBULA_TLS_CLIENT_CERT",
-    parse: orUndefined(parseText),
-    fallback: undefined,
-    defaultText: "none",
-    parts: ["gateway", "worker"],
-    meaning: "PEM file of the certificate to show to a server that asks for one. nebulactl reads it, too.",
-  }),
-  tlsClientKey: setting({
-    variable: "NEBULA_TLS_CLIENT_KEY",
-    parse: orUndefined(parseText),
-    fallback: undefined,
-    defaultText: "none",
-    parts: ["gateway", "worker"],
-    meaning: "PEM file of the private key of NEBULA_TLS_CLIENT_CERT.",
-  }),
-  grpcConnections: setting({
-    variable: "NEBULA_GRPC_CONNECTIONS",
-    parse: wholeNumber(1, 10_000_000),
-    fallback: 1_000_000,
-    defaultText: "1000000, or what the limit of open files leaves",
-    parts: ["manager"],
-    meaning: "Open gRPC connections in all; one more is closed at once.",
-  }),
-  grpcConnectionsPerAddress: setting({
-    variable: "NEBULA_GRPC_CONNECTIONS_PER_ADDRESS",
-    parse: wholeNumber(1, 10_000_000),
-    fallback: 5000,
-    defaultText: "5000",
-    parts: ["manager"],
-    meaning: "Open gRPC connections of one IPv4 address or IPv6 /64; loopback is not counted. Raise it where a load balancer stands in front.",
-  }),
-  httpConnections: setting({
-    variable: "NEBULA_HTTP_CONNECTIONS",
-    parse: wholeNumber(1, 10_000_000),
-    fallback: 10_000,
-    defaultText: "10000, or what the limit of open files leaves",
-    parts: ["gateway"],
-    meaning: "Open HTTP connections in all; one more is closed at once.",
-  }),
-  httpConnectionsPerAddress: setting({
-    variable: "NEBULA_HTTP_CONNECTIONS_PER_ADDRESS",
-    parse: wholeNumber(1, 10_000_000),
-    fallback: 1000,
-    defaultText: "1000",
-    parts: ["gateway"],
-    meaning: "Open HTTP connections of one IPv4 address or IPv6 /64; loopback is not counted. Raise it where a load balancer stands in front.",
-  }),
+  ...TLS_SETTINGS,
+  ...CONNECTION_SETTINGS,
   logLevel: setting({
     variable: "NEBULA_LOG_LEVEL",
     parse: oneOf("debug", "info", "warn", "error"),

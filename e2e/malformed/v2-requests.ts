@@ -33,7 +33,7 @@ const query = fc.oneof(
     .map(([key, value]) => `?${key}=${encodeURIComponent(value)}`),
 );
 
-/** Requests of REST v2 that are right nearly: any path, any verb, bodies that are the noun's objects, other JSON, or noise. */
+/** Requests of REST v2 that are right nearly, of every path and verb; bodies are the noun's objects, other JSON, or noise. */
 export const v2Request: fc.Arbitrary<V2Request> = fc.constantFrom(...Object.keys(NOUNS)).chain((noun) =>
   fc
     .record({

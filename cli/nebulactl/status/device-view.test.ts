@@ -142,7 +142,7 @@ describe("a device of the original", () => {
     },
   });
 
-  it("stands in the list as any other", () => {
+  it("stands in the list like every other", () => {
     const row = deviceList(NOW).row(original);
     assert.deepEqual(row.map((cell) => (typeof cell === "string" ? cell : cell.text)).join("|"), "pos-0042|pos|applied|web@7|1/1|original|3 min|");
   });
