@@ -71,6 +71,7 @@ class Counter {
           this.#at += 4;
           break;
         case DELIMITED: {
+          if (this.#at >= end) break; // cut off before its length: there is nothing of it to count
           const length = this.#varint(end);
           const to = Math.min(this.#at + length, end);
           this.#delimited(fields.get(tag >>> 3), to, depth);
