@@ -1,10 +1,10 @@
 import { randomBytes } from "node:crypto";
-import type { DatabaseSync, SQLOutputValue, StatementSync } from "node:sqlite";
-import { isNebulaError, messageOf, NebulaError } from "../../errors/nebula-error.ts";
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { NebulaError } from "../../errors/nebula-error.ts";
 import type { Page } from "../config-store.ts";
+import { type Attempt, attemptOf } from "./attempt.ts";
 import { inTransaction } from "./open-database.ts";
-
-export type Row = Record<string, SQLOutputValue>;
+import { type Row, text } from "./rows.ts";
 
 /** Whose a token's hash is. */
 export type TokenOwner = Readonly<{ kind: "user" | "device" | "enrolment"; owner: string }>;
@@ -13,10 +13,9 @@ export type TokenOwner = Readonly<{ kind: "user" | "device" | "enrolment"; owner
 export type AccessDatabase = Readonly<{
   /** A statement whose integers are read as bigint. */
   prepare(sql: string): StatementSync;
-  /** Does what SQLite may refuse (a full disk, a closed database): that is `unavailable`. */
-  attempt<T>(what: string, work: () => T): T;
-  /** As attempt: all of `work` is stored, or nothing. */
-  change<T>(what: string, work: () => T): T;
+  attempt: Attempt;
+  /** All of `work` is stored, or nothing. */
+  change: Attempt;
   stamp(): string;
   renewStamp(): void;
   /** Makes the hash this owner's; rejects with `already_exists` when it is another's. The empty hash is nobody's. */
@@ -31,20 +30,12 @@ export function createAccessDatabase(database: DatabaseSync): AccessDatabase {
     statement.setReadBigInts(true);
     return statement;
   }
+  const attempt = attemptOf("access");
   const readStamp = prepare("SELECT value FROM stamp WHERE only = 1");
   const putStamp = prepare("INSERT INTO stamp (only, value) VALUES (1, ?) ON CONFLICT (only) DO UPDATE SET value = excluded.value");
   const ownerOf = prepare("SELECT kind, owner FROM token WHERE hash = ?");
   const putToken = prepare("INSERT INTO token (hash, kind, owner) VALUES (?, ?, ?)");
   const dropToken = prepare("DELETE FROM token WHERE hash = ?");
-
-  function attempt<T>(what: string, work: () => T): T {
-    try {
-      return work();
-    } catch (error) {
-      if (isNebulaError(error) || !isSqliteError(error)) throw error;
-      throw new NebulaError("unavailable", `the access store could not ${what}: ${messageOf(error)}`, { cause: error });
-    }
-  }
 
   function renewStamp(): void {
     putStamp.run(randomBytes(16).toString("hex"));
@@ -80,35 +71,4 @@ export function pageOfRows<T>(rows: Iterable<Row>, limit: number, item: (row: Ro
     next = position(read, row);
   }
   return { items, next: undefined };
-}
-
-export function optional<T>(row: Row | undefined, read: (row: Row) => T): T | undefined {
-  return row === undefined ? undefined : read(row);
-}
-
-export function text(row: Row, column: string): string {
-  const value = row[column];
-  if (typeof value !== "string") throw new TypeError(`column ${column} holds no text`);
-  return value;
-}
-
-export function bigint(row: Row, column: string): bigint {
-  const value = row[column];
-  if (typeof value !== "bigint") throw new TypeError(`column ${column} holds no integer`);
-  return value;
-}
-
-export function integer(row: Row, column: string): number {
-  return Number(bigint(row, column));
-}
-
-export function bytes(row: Row, column: string): Uint8Array {
-  const value = row[column];
-  if (!(value instanceof Uint8Array)) throw new TypeError(`column ${column} holds no bytes`);
-  return value;
-}
-
-/** node:sqlite has codes of its own: ERR_SQLITE_ERROR for what SQLite answers, ERR_INVALID_STATE for a database that is closed. */
-function isSqliteError(error: unknown): boolean {
-  return error instanceof Error && "code" in error && (error.code === "ERR_SQLITE_ERROR" || error.code === "ERR_INVALID_STATE");
 }

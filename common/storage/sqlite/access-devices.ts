@@ -1,7 +1,8 @@
 import { NebulaError } from "../../errors/nebula-error.ts";
 import type { AccessStore, EnrolOutcome, StoredDeviceToken, StoredEnrolment } from "../access-store.ts";
-import { type AccessDatabase, integer, optional, pageOfRows, type Row, text } from "./access-database.ts";
+import { type AccessDatabase, pageOfRows } from "./access-database.ts";
 import { decodePosition, decodeTextPosition, encodePosition, refusedPosition } from "./list-position.ts";
+import { integer, optional, type Row, text } from "./rows.ts";
 
 const ENROLMENT = "e.id, e.token_hash, e.device_group, e.uses_left, e.expires_at, e.created_at, e.created_by";
 const DEVICE = "d.device_id, d.device_group, d.token_hash, d.next_hash, d.enrolment_id, d.enrolled_at, d.rotated_at";

@@ -1,8 +1,9 @@
 import { NebulaError } from "../../errors/nebula-error.ts";
 import type { AccessStore, StoredUser, StoredUserGroup } from "../access-store.ts";
 import type { WriteOutcome } from "../config-store.ts";
-import { type AccessDatabase, bigint, bytes, integer, optional, pageOfRows, type Row, text } from "./access-database.ts";
+import { type AccessDatabase, pageOfRows } from "./access-database.ts";
 import { decodeTextPosition, encodePosition } from "./list-position.ts";
+import { bigint, bytes, integer, optional, type Row, text } from "./rows.ts";
 
 const USER = "u.name, u.revision, u.deleted, u.password_hash, u.token_hash, u.changed_at, u.changed_by";
 const GROUP = `g.name, g.revision, g.deleted, g.body, g.changed_at, g.changed_by,

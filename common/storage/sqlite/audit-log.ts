@@ -2,8 +2,9 @@ import { clone, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type AuditEntry, AuditEntrySchema } from "../../../gen/nebula/v1/audit_pb.ts";
 import type { AccessStore, AuditFilter } from "../access-store.ts";
-import { type AccessDatabase, bytes, integer, pageOfRows, type Row } from "./access-database.ts";
+import { type AccessDatabase, pageOfRows } from "./access-database.ts";
 import { decodePosition, encodePosition, refusedPosition } from "./list-position.ts";
+import { bytes, integer, type Row } from "./rows.ts";
 
 /** How many entries one call of expireAudit removes at most: SQLite has the event loop to itself meanwhile. */
 const EXPIRED_PER_CALL = 500;

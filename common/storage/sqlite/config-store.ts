@@ -17,6 +17,7 @@ import type {
 import { CONFIG_MIGRATIONS } from "./config-schema.ts";
 import { inTransaction, openDatabase } from "./open-database.ts";
 import { rewriteBodies } from "./rewrite-bodies.ts";
+import type { Row } from "./rows.ts";
 
 /** Revisions of a name that the history keeps. */
 const KEPT_REVISIONS = 1000n;
@@ -26,8 +27,6 @@ const PAGE_BYTES = 2 * 1024 * 1024;
 const MAX_REVISION = 2n ** 63n - 1n;
 
 const COLUMNS = "kind, name, revision, deleted, body, action, changed_at, changed_by";
-
-type Row = Record<string, SQLOutputValue>;
 
 /**
  * Opens the config store in one SQLite file.

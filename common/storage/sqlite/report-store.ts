@@ -1,22 +1,21 @@
-import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Device, DeviceSchema } from "../../../gen/nebula/v1/device_pb.ts";
 import { ReportSchema, type StoredReport, StoredReportSchema, TargetState } from "../../../gen/nebula/v1/report_pb.ts";
-import { isNebulaError, messageOf, NebulaError } from "../../errors/nebula-error.ts";
 import type { Page } from "../config-store.ts";
 import type { ReportStore, StatusRow } from "../report-store.ts";
+import { attemptOf } from "./attempt.ts";
 import { inTransaction, openDatabase } from "./open-database.ts";
 import { decodeDevicePosition, decodeReportPosition, encodeDevicePosition, encodeReportPosition, type ReportPosition } from "./report-page-token.ts";
 import { deviceListQuery, type Query, reportListQuery } from "./report-queries.ts";
 import { REPORT_MIGRATIONS } from "./report-schema.ts";
+import { bytes, integer, type Row } from "./rows.ts";
 
 /** How many reports one call of `expire` removes at most: SQLite has the event loop to itself meanwhile. */
 const EXPIRED_PER_CALL = 200;
 /** A page ends early when its items reach this many bytes: a gRPC client takes 4 MiB unless told otherwise. */
 const PAGE_BYTES = 2 * 1024 * 1024;
-
-type Row = Record<string, SQLOutputValue>;
 
 /**
  * Opens the report store in an SQLite file of its own.
@@ -26,6 +25,8 @@ type Row = Record<string, SQLOutputValue>;
 export async function openSqliteReportStore({ path }: { path: string }): Promise<ReportStore> {
   return createReportStore(openDatabase(path, REPORT_MIGRATIONS));
 }
+
+const attempt = attemptOf("report");
 
 function createReportStore(database: DatabaseSync): ReportStore {
   const selectDevice = database.prepare("SELECT written_at, body FROM devices WHERE device_id = ?");
@@ -138,21 +139,6 @@ function createReportStore(database: DatabaseSync): ReportStore {
   };
 }
 
-/** Does what SQLite may refuse (a full disk, a closed database); that is `unavailable`, and may go well later. */
-function attempt<T>(what: string, work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    if (isNebulaError(error) || !isSqliteError(error)) throw error;
-    throw new NebulaError("unavailable", `the report store could not ${what}: ${messageOf(error)}`, { cause: error });
-  }
-}
-
-/** node:sqlite has codes of its own: ERR_SQLITE_ERROR for what SQLite answers, ERR_INVALID_STATE for a database that is closed. */
-function isSqliteError(error: unknown): boolean {
-  return error instanceof Error && "code" in error && (error.code === "ERR_SQLITE_ERROR" || error.code === "ERR_INVALID_STATE");
-}
-
 function readDevice(row: Row): Device {
   return fromBinary(DeviceSchema, bytes(row, "body"));
 }
@@ -162,16 +148,4 @@ function readReport(row: Row): StoredReport {
   if (typeof id !== "string" || typeof original !== "string") throw new TypeError("the id of a report, or its original, is no text");
   const report = fromBinary(ReportSchema, bytes(row, "body"));
   return create(StoredReportSchema, { id, report, originalJson: original, updated: integer(row, "updated") === 1 });
-}
-
-function integer(row: Row, column: string): number {
-  const value = row[column];
-  if (typeof value !== "number") throw new TypeError(`column ${column} holds no integer`);
-  return value;
-}
-
-function bytes(row: Row, column: string): Uint8Array {
-  const value = row[column];
-  if (!(value instanceof Uint8Array)) throw new TypeError(`column ${column} holds no bytes`);
-  return value;
 }

@@ -1,7 +1,6 @@
-import type { DatabaseSync, SQLInputValue, SQLOutputValue } from "node:sqlite";
+import type { DatabaseSync, SQLInputValue } from "node:sqlite";
 import { inTransaction } from "./open-database.ts";
-
-type Row = Record<string, SQLOutputValue>;
+import type { Row } from "./rows.ts";
 
 /** Rows that are in memory at once; a body is at most some 64 KiB. */
 const ROWS_AT_ONCE = 100;
