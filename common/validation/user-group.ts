@@ -1,11 +1,12 @@
 import { type UserGroup, UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
 import type { Violation } from "../errors/nebula-error.ts";
+import { MOST_MEMBERS, validateMembers } from "./member-names.ts";
 import { validateShape } from "./message-shape.ts";
 import { isName, validateName } from "./name.ts";
 import { entryPath, quote } from "./quote.ts";
 
-/** The most members, and the most entries of each kind. */
-const MOST = 1000;
+/** The most entries of each kind. */
+const MOST = MOST_MEMBERS;
 
 /** Stands for every name that starts with what is before it. */
 const WILDCARD = "*";
@@ -15,24 +16,11 @@ export function validateUserGroup(group: UserGroup): Violation[] {
   return [
     ...validateName(group.name),
     ...validateShape(UserGroupSchema, group),
-    ...validateMembers(group.groupMembers),
+    ...validateMembers("group_members", group.groupMembers),
     ...validatePermissions("apps", group.apps),
     ...validatePermissions("cron_jobs", group.cronJobs),
     ...validatePermissions("device_groups", group.deviceGroups),
   ];
-}
-
-function validateMembers(names: readonly string[]): Violation[] {
-  const field = "group_members";
-  if (names.length > MOST) return [{ field, description: `has ${names.length} names; at most ${MOST} would do` }];
-  const seen = new Map<string, number>();
-  return names.flatMap((name, index) => {
-    const path = `${field}[${index}]`;
-    const before = seen.get(name);
-    if (before !== undefined) return [{ field: path, description: `${quote(name)} is named by ${field}[${before}] already; once is enough` }];
-    seen.set(name, index);
-    return validateName(name, path);
-  });
 }
 
 function validatePermissions(field: string, permissions: Readonly<Record<string, string>>): Violation[] {
