@@ -1,11 +1,10 @@
 import type { Clock } from "../../common/clock/clock.ts";
-import { messageOf } from "../../common/errors/nebula-error.ts";
 import type { Log } from "../../common/log/log.ts";
 import type { AccessStore } from "../../common/storage/access-store.ts";
+import { removeOld } from "../../common/storage/remove-old.ts";
 
-/** How often old entries are looked for, milliseconds: an entry is kept at most this long beyond its time. */
+/** An entry is kept at most this long beyond its time, milliseconds. */
 const EVERY_MS = 10 * 60_000;
-/** The wait between two removals while there is more to remove, milliseconds: others use the store, too. */
 const PAUSE_MS = 50;
 
 export type ExpireAuditParts = Readonly<{
@@ -16,13 +15,8 @@ export type ExpireAuditParts = Readonly<{
   log: Log;
 }>;
 
-/** Removes old audit entries until the signal is aborted; resolves then. A store that can't be reached is tried again the next time. */
-export async function expireAudit({ accessStore, retentionMs, clock, log }: ExpireAuditParts, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    const removed = await accessStore.expireAudit(clock.now() - retentionMs).catch((error: unknown) => {
-      log.warn({ error: messageOf(error) }, "old audit entries could not be removed");
-      return 0;
-    });
-    await clock.sleep(removed > 0 ? PAUSE_MS : EVERY_MS, signal).catch(() => {});
-  }
+/** Removes old audit entries until the signal is aborted; resolves then. */
+export function expireAudit({ accessStore, retentionMs, clock, log }: ExpireAuditParts, signal: AbortSignal): Promise<void> {
+  const remove = (beforeMs: number) => accessStore.expireAudit(beforeMs);
+  return removeOld({ remove, keptMs: retentionMs, everyMs: EVERY_MS, pauseMs: PAUSE_MS, what: "audit entries", clock, log }, signal);
 }
