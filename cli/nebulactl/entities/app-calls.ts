@@ -1,9 +1,9 @@
 import { type App, AppService } from "../../../gen/nebula/v1/app_pb.ts";
-import { answered, condition, type EntityCalls, revisionOf } from "./entity-calls.ts";
+import { answered, condition, type EntityCalls, minRevisionOf } from "./entity-calls.ts";
 
 export const appCalls: EntityCalls<App> = {
   async create({ client, signal }, app, minimums = {}) {
-    const answer = await (await client(AppService)).createApp({ app, ...revisionOf(minimums) }, { signal });
+    const answer = await (await client(AppService)).createApp({ app, ...minRevisionOf(minimums) }, { signal });
     return { entity: answered(answer.app, "app"), warnings: answer.warnings };
   },
   async get({ client, signal }, name) {
@@ -16,7 +16,7 @@ export const appCalls: EntityCalls<App> = {
   },
   async update({ client, signal }, { entity: app, paths, ifRevision, redeploy = false, minimums = {} }) {
     const answer = await (await client(AppService)).updateApp(
-      { app, updateFields: [...paths], redeploy, ...condition(ifRevision), ...revisionOf(minimums) },
+      { app, updateFields: [...paths], redeploy, ...condition(ifRevision), ...minRevisionOf(minimums) },
       { signal },
     );
     return { entity: answered(answer.app, "app"), warnings: answer.warnings };

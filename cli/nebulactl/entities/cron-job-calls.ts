@@ -1,9 +1,9 @@
 import { type CronJob, CronJobService } from "../../../gen/nebula/v1/cron_job_pb.ts";
-import { answered, condition, type EntityCalls, revisionOf } from "./entity-calls.ts";
+import { answered, condition, type EntityCalls, minRevisionOf } from "./entity-calls.ts";
 
 export const cronJobCalls: EntityCalls<CronJob> = {
   async create({ client, signal }, cronJob, minimums = {}) {
-    const answer = await (await client(CronJobService)).createCronJob({ cronJob, ...revisionOf(minimums) }, { signal });
+    const answer = await (await client(CronJobService)).createCronJob({ cronJob, ...minRevisionOf(minimums) }, { signal });
     return { entity: answered(answer.cronJob, "cron_job"), warnings: answer.warnings };
   },
   async get({ client, signal }, name) {
@@ -16,7 +16,7 @@ export const cronJobCalls: EntityCalls<CronJob> = {
   },
   async update({ client, signal }, { entity: cronJob, paths, ifRevision, redeploy = false, minimums = {} }) {
     const answer = await (await client(CronJobService)).updateCronJob(
-      { cronJob, updateFields: [...paths], redeploy, ...condition(ifRevision), ...revisionOf(minimums) },
+      { cronJob, updateFields: [...paths], redeploy, ...condition(ifRevision), ...minRevisionOf(minimums) },
       { signal },
     );
     return { entity: answered(answer.cronJob, "cron_job"), warnings: answer.warnings };

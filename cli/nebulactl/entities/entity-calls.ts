@@ -43,6 +43,6 @@ export function condition(ifRevision: bigint | undefined): { ifRevision?: bigint
 }
 
 /** min_revision where it is given: what has no prune_id. */
-export function revisionOf({ minRevision }: Minimums): { minRevision?: bigint } {
+export function minRevisionOf({ minRevision }: Minimums): { minRevision?: bigint } {
   return minRevision === undefined ? {} : { minRevision };
 }

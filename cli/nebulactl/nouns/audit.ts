@@ -1,11 +1,11 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { AuditService } from "../../../gen/nebula/v1/audit_pb.ts";
 import type { Noun } from "../command/command.ts";
-import type { NumberFlag, TextFlag } from "../command/flags.ts";
-import { allPages } from "../entities/pages.ts";
+import type { TextFlag } from "../command/flags.ts";
 import { printList } from "../output/print-list.ts";
 import { auditList } from "../status/audit-view.ts";
-import { receivedRange } from "../status/received-range.ts";
+import { timeRange } from "../status/received-range.ts";
+import { LAST_ID, pageLimit, SINCE, somePages, UNTIL } from "./some-pages.ts";
 
 const KINDS = ["app", "cron_job", "device_group", "user", "user_group", "device", "enrolment_token"];
 
@@ -25,32 +25,7 @@ const OUTCOME: TextFlag = {
   placeholder: "CODE",
   help: "Only with this outcome: OK, PERMISSION_DENIED, UNAUTHENTICATED, ...",
 };
-const SINCE: TextFlag = {
-  kind: "text",
-  name: "since",
-  placeholder: "2h|TIME",
-  help: "Only since then: a duration back from now, or an ISO time.",
-};
-const UNTIL: TextFlag = { kind: "text", name: "until", placeholder: "1h|TIME", help: "Only before then." };
-const LIMIT: NumberFlag = {
-  kind: "number",
-  name: "limit",
-  aliases: ["page-size"],
-  short: "p",
-  placeholder: "N",
-  min: 1,
-  integer: true,
-  help: "At most this many. Default: 50.",
-};
-const LAST_ID: TextFlag = {
-  kind: "text",
-  name: "last-id",
-  short: "l",
-  placeholder: "ID",
-  help: "Go on where an earlier list ended, as it says at its end.",
-};
-
-const DEFAULT_LIMIT = 50;
+const LIMIT = pageLimit(50);
 
 /** The audit log. */
 export const audit: Noun = {
@@ -63,13 +38,12 @@ export const audit: Noun = {
       kind: "command",
       name: "list",
       summary: "Lists the audit log, newest first. For admins.",
-      flags: [USER, KIND, NAME, OUTCOME, SINCE, UNTIL, LIMIT, LAST_ID],
+      flags: [USER, KIND, NAME, OUTCOME, SINCE, UNTIL, LIMIT.flag, LAST_ID],
       outputs: ["table", "json", "yaml"],
       examples: ["nebulactl audit --kind app --name web", "nebulactl audit list --outcome UNAUTHENTICATED --since 1d -o json"],
       async run(context) {
         const { values, signal, io } = context;
-        const range = { since: values.text(SINCE), until: values.text(UNTIL), creationTime: undefined, creationFilter: undefined };
-        const { fromMs, untilMs } = receivedRange(range, io.clock.now());
+        const { fromMs, untilMs } = timeRange({ since: values.text(SINCE), until: values.text(UNTIL) }, io.clock.now());
         const filter = {
           who: values.text(USER) ?? "",
           kind: values.text(KIND) ?? "",
@@ -83,12 +57,7 @@ export const audit: Noun = {
           const { auditEntries, nextPageToken } = await client.listAuditEntries({ ...filter, pageSize, pageToken }, { signal });
           return { items: auditEntries, nextPageToken };
         };
-        const onMore = (token: string) => io.err(`there are more: go on with --last-id ${token}\n`);
-        await printList(
-          allPages(fetch, { limit: values.number(LIMIT) ?? DEFAULT_LIMIT, from: values.text(LAST_ID) ?? "", onMore }),
-          auditList,
-          context,
-        );
+        await printList(somePages(fetch, LIMIT, context), auditList, context);
         return 0;
       },
     },

@@ -1,5 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
+import type { Client } from "@connectrpc/connect";
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
 import { parseDuration } from "../../../common/settings/parse-duration.ts";
 import { formatAddress } from "../../../common/settings/parse-listen-address.ts";
@@ -7,10 +8,11 @@ import type { ServerUrl } from "../../../common/settings/settings.ts";
 import { AccessService, type EnrolmentToken } from "../../../gen/nebula/v1/access_pb.ts";
 import { deviceTokenList, enrolmentJson, enrolmentList } from "../access/token-views.ts";
 import type { Command } from "../command/command.ts";
+import type { CommandContext } from "../command/context.ts";
 import type { NumberFlag, TextFlag } from "../command/flags.ts";
 import { answered } from "../entities/entity-calls.ts";
-import { allPages } from "../entities/pages.ts";
-import { printList } from "../output/print-list.ts";
+import { allPages, type Page } from "../entities/pages.ts";
+import { type ListView, printList } from "../output/print-list.ts";
 import { renderValue } from "../output/render-value.ts";
 import { confirmDelete, YES } from "./confirm.ts";
 
@@ -60,15 +62,10 @@ export const deviceTokenVerbs: readonly Command[] = [
     flags: [OF_GROUP, LIMIT],
     outputs: ["table", "json", "yaml"],
     async run(context) {
-      const { values, signal, io } = context;
-      const client = await context.client(AccessService);
-      const deviceGroup = values.text(OF_GROUP) ?? "";
-      const fetch = async (pageSize: number, pageToken: string) => {
-        const { enrolmentTokens, nextPageToken } = await client.listEnrolmentTokens({ deviceGroup, pageSize, pageToken }, { signal });
-        return { items: enrolmentTokens, nextPageToken };
-      };
-      await printList(allPages(fetch, { limit: values.number(LIMIT) }), enrolmentList(io.clock.now()), context);
-      return 0;
+      return printOfGroup(context, enrolmentList(context.io.clock.now()), async (client, page) => {
+        const { enrolmentTokens: items, nextPageToken } = await client.listEnrolmentTokens(page, { signal: context.signal });
+        return { items, nextPageToken };
+      });
     },
   },
   {
@@ -94,15 +91,10 @@ export const deviceTokenVerbs: readonly Command[] = [
     flags: [OF_GROUP, LIMIT],
     outputs: ["table", "json", "yaml"],
     async run(context) {
-      const { values, signal, io } = context;
-      const client = await context.client(AccessService);
-      const deviceGroup = values.text(OF_GROUP) ?? "";
-      const fetch = async (pageSize: number, pageToken: string) => {
-        const { deviceTokens, nextPageToken } = await client.listDeviceTokens({ deviceGroup, pageSize, pageToken }, { signal });
-        return { items: deviceTokens, nextPageToken };
-      };
-      await printList(allPages(fetch, { limit: values.number(LIMIT) }), deviceTokenList(io.clock.now()), context);
-      return 0;
+      return printOfGroup(context, deviceTokenList(context.io.clock.now()), async (client, page) => {
+        const { deviceTokens: items, nextPageToken } = await client.listDeviceTokens(page, { signal: context.signal });
+        return { items, nextPageToken };
+      });
     },
   },
   {
@@ -121,6 +113,21 @@ export const deviceTokenVerbs: readonly Command[] = [
     },
   },
 ];
+
+type OfGroup = Readonly<{ deviceGroup: string; pageSize: number; pageToken: string }>;
+
+/** Prints tokens, those of one device_group or of all. Answers the exit code. */
+async function printOfGroup<T>(
+  context: CommandContext,
+  view: ListView<T>,
+  fetch: (client: Client<typeof AccessService>, page: OfGroup) => Promise<Page<T>>,
+): Promise<number> {
+  const client = await context.client(AccessService);
+  const deviceGroup = context.values.text(OF_GROUP) ?? "";
+  const pages = allPages((pageSize, pageToken) => fetch(client, { deviceGroup, pageSize, pageToken }), { limit: context.values.number(LIMIT) });
+  await printList(pages, view, context);
+  return 0;
+}
 
 /** 0: as the server has it by default. */
 function secondsOf(expires: string | undefined): number {

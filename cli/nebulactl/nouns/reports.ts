@@ -2,21 +2,14 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { ReportService } from "../../../gen/nebula/v1/report_pb.ts";
 import type { Noun } from "../command/command.ts";
 import type { NumberFlag, TextFlag } from "../command/flags.ts";
-import { allPages } from "../entities/pages.ts";
 import { printList } from "../output/print-list.ts";
 import { CREATION_FILTERS, type ReceivedRange, receivedRange } from "../status/received-range.ts";
 import { reportList } from "../status/report-view.ts";
 import { parseTargetState, STATE } from "../status/target-state.ts";
+import { LAST_ID, pageLimit, SINCE, somePages, UNTIL } from "./some-pages.ts";
 
 const DEVICE: TextFlag = { kind: "text", name: "device", aliases: ["hostname"], short: "h", placeholder: "DEVICE", help: "Only of this device." };
 const GROUP: TextFlag = { kind: "text", name: "device-group", short: "d", placeholder: "GROUP", help: "Only of this device_group." };
-const SINCE: TextFlag = {
-  kind: "text",
-  name: "since",
-  placeholder: "2h|TIME",
-  help: "Only received since then: a duration back from now, or an ISO time.",
-};
-const UNTIL: TextFlag = { kind: "text", name: "until", placeholder: "1h|TIME", help: "Only received before then." };
 const CREATION_TIME: NumberFlag = {
   kind: "number",
   name: "report-creation-time",
@@ -33,25 +26,8 @@ const CREATION_FILTER: TextFlag = {
   choices: CREATION_FILTERS,
   help: "How the original's time filter compares. Default: gt.",
 };
-const LIMIT: NumberFlag = {
-  kind: "number",
-  name: "limit",
-  aliases: ["page-size"],
-  short: "p",
-  placeholder: "N",
-  min: 1,
-  integer: true,
-  help: "At most this many. Default: 20.",
-};
-const LAST_ID: TextFlag = {
-  kind: "text",
-  name: "last-id",
-  short: "l",
-  placeholder: "ID",
-  help: "Go on where an earlier list ended, as it says at its end.",
-};
 
-const DEFAULT_LIMIT = 20;
+const LIMIT = pageLimit(20);
 
 /** The history of reports. */
 export const reports: Noun = {
@@ -65,7 +41,7 @@ export const reports: Noun = {
       kind: "command",
       name: "list",
       summary: "Lists the history of reports, oldest first.",
-      flags: [DEVICE, GROUP, STATE, SINCE, UNTIL, LIMIT, LAST_ID, CREATION_TIME, CREATION_FILTER],
+      flags: [DEVICE, GROUP, STATE, SINCE, UNTIL, LIMIT.flag, LAST_ID, CREATION_TIME, CREATION_FILTER],
       outputs: ["table", "json", "yaml"],
       examples: ["nebulactl reports --device pos-0031 --since 2h", "nebulactl reports list --device-group pos --state failed --limit 100 -o json"],
       async run(context) {
@@ -90,12 +66,7 @@ export const reports: Noun = {
           const { reports, nextPageToken } = await client.listReports({ ...filter, pageSize, pageToken }, { signal });
           return { items: reports, nextPageToken };
         };
-        const onMore = (token: string) => io.err(`there are more: go on with --last-id ${token}\n`);
-        await printList(
-          allPages(fetch, { limit: values.number(LIMIT) ?? DEFAULT_LIMIT, from: values.text(LAST_ID) ?? "", onMore }),
-          reportList,
-          context,
-        );
+        await printList(somePages(fetch, LIMIT, context), reportList, context);
         return 0;
       },
     },

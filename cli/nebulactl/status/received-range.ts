@@ -17,12 +17,7 @@ export const CREATION_FILTERS = ["gt", "gte", "lt", "lte", "eq"] as const;
 
 /** The times that a list of reports is asked for. Times of reports are whole milliseconds; the original's are whole seconds. */
 export function receivedRange({ since, until, creationTime, creationFilter }: RangeFlags, now: number): ReceivedRange {
-  if (creationTime === undefined) {
-    return {
-      fromMs: since === undefined ? undefined : timeOf(since, "--since", now),
-      untilMs: until === undefined ? undefined : timeOf(until, "--until", now),
-    };
-  }
+  if (creationTime === undefined) return timeRange({ since, until }, now);
   if (since !== undefined || until !== undefined) {
     throw new NebulaError("invalid_argument", "--report_creation_time and --since, --until both filter by time: give one kind");
   }
@@ -32,6 +27,14 @@ export function receivedRange({ since, until, creationTime, creationFilter }: Ra
   return {
     fromMs: filter === "gt" ? end : filter === "gte" || filter === "eq" ? start : undefined,
     untilMs: filter === "lt" ? start : filter === "lte" || filter === "eq" ? end : undefined,
+  };
+}
+
+/** The times that --since and --until say. */
+export function timeRange({ since, until }: Pick<RangeFlags, "since" | "until">, now: number): ReceivedRange {
+  return {
+    fromMs: since === undefined ? undefined : timeOf(since, "--since", now),
+    untilMs: until === undefined ? undefined : timeOf(until, "--until", now),
   };
 }
 
