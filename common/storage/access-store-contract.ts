@@ -1,8 +1,9 @@
 import { strict as assert } from "node:assert";
 import { isNebulaError } from "../errors/nebula-error.ts";
+import { readAll } from "../testing/read-all.ts";
 import { describeAccessInvariants } from "./access-invariants-contract.ts";
 import type { AccessStore } from "./access-store.ts";
-import { device, enrolment, groupWrite, hashOf, NOW_MS, readAll, userWrite } from "./access-store-samples.ts";
+import { device, enrolment, groupWrite, hashOf, NOW_MS, userWrite } from "./access-store-samples.ts";
 import { describeAuditLog } from "./audit-log-contract.ts";
 
 export type OpenAccessStore = () => Promise<{ store: AccessStore; reopen?: () => Promise<AccessStore> }>;

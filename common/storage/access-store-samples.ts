@@ -1,8 +1,5 @@
-import { strict as assert } from "node:assert";
 import { hash } from "node:crypto";
 import type { AccessStore, StoredEnrolment, UserGroupWrite, UserWrite } from "./access-store.ts";
-import type { Page } from "./config-store.ts";
-import type { PageRequest } from "./report-store.ts";
 
 /** The time of the samples, milliseconds since 1970. */
 export const NOW_MS = 1_700_000_000_000;
@@ -60,17 +57,4 @@ export type EnrolCall = Parameters<AccessStore["enrol"]>[0];
 /** A device that comes in with the enrolment token `e1` and a token of its own. */
 export function device(deviceId: string, more: Partial<EnrolCall> = {}): EnrolCall {
   return { deviceId, tokenHash: hashOf(`token of ${deviceId}`), enrolmentHash: enrolment("e1").tokenHash, nowMs: NOW_MS, ...more };
-}
-
-/** Every item of a list, read in pages of `limit`. */
-export async function readAll<T>(list: (page: PageRequest) => Promise<Page<T>>, limit: number): Promise<T[]> {
-  const items: T[] = [];
-  for (let after: string | undefined; ; ) {
-    const page = await list(after === undefined ? { limit } : { limit, after });
-    assert.ok(page.items.length <= limit, `a page of ${page.items.length}`);
-    items.push(...page.items);
-    if (page.next === undefined) return items;
-    assert.ok(page.items.length > 0, "an empty page that is not the last one");
-    after = page.next;
-  }
 }

@@ -3,8 +3,9 @@ import { create, equals } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { type AuditEntry, AuditEntrySchema } from "../../gen/nebula/v1/audit_pb.ts";
+import { readAll } from "../testing/read-all.ts";
 import type { AccessStore, AuditFilter } from "./access-store.ts";
-import { NOW_MS, readAll } from "./access-store-samples.ts";
+import { NOW_MS } from "./access-store-samples.ts";
 
 type Sample = Pick<AuditEntry, "who" | "kind" | "name" | "outcome"> & { after: number };
 

@@ -5,8 +5,8 @@ import fc from "fast-check";
 import { type Device, DeviceSchema } from "../../gen/nebula/v1/device_pb.ts";
 import { type Report, type StoredReport, StoredReportSchema, TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import { isNebulaError } from "../errors/nebula-error.ts";
+import { readAll } from "../testing/read-all.ts";
 import { SAMPLE_TIME_MS, sampleReport } from "../testing/sample-report.ts";
-import type { Page } from "./config-store.ts";
 import type { DeviceFilter, PageRequest, ReportFilter, ReportStore, StatusRow } from "./report-store.ts";
 
 function statusRow(report: Report, writtenAt = 1n): StatusRow {
@@ -21,19 +21,6 @@ function statusRow(report: Report, writtenAt = 1n): StatusRow {
 
 function stored(id: number, report: Report): StoredReport {
   return create(StoredReportSchema, { id: id.toString(16).padStart(24, "0"), report });
-}
-
-/** Every item of a list, read in pages of `limit`, and how many pages that took. */
-async function readAll<T>(list: (page: PageRequest) => Promise<Page<T>>, limit: number): Promise<T[]> {
-  const items: T[] = [];
-  for (let after: string | undefined; ; ) {
-    const page = await list(after === undefined ? { limit } : { limit, after });
-    assert.ok(page.items.length <= limit, `a page of ${page.items.length}`);
-    items.push(...page.items);
-    if (page.next === undefined) return items;
-    assert.ok(page.items.length > 0, "an empty page that is not the last one");
-    after = page.next;
-  }
 }
 
 function matches(report: Report | undefined, filter: ReportFilter): boolean {

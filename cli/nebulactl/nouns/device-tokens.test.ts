@@ -4,8 +4,8 @@ import { tokenHash } from "../../../common/access/tokens.ts";
 import { TestAuthority } from "../../../common/testing/test-authority.ts";
 import { AccessService } from "../../../gen/nebula/v1/access_pb.ts";
 import { readServerUrl } from "../login/server-url.ts";
-import { nebulactl, type RunOptions } from "../testing/test-cli.ts";
-import { ADMIN, startTestServer, type TestServer } from "../testing/test-server.ts";
+import { asAdmin } from "../testing/as-admin.ts";
+import { startTestServer, type TestServer } from "../testing/test-server.ts";
 import { connectTo } from "../transport.ts";
 
 describe("nebulactl on the tokens of devices", () => {
@@ -16,14 +16,7 @@ describe("nebulactl on the tokens of devices", () => {
   });
   after(() => server[Symbol.asyncDispose]());
 
-  const run = (args: string, options: RunOptions = {}) =>
-    nebulactl(args, { ...options, env: { NEBULA_SERVER: server.http, NEBULA_TOKEN: ADMIN.token } });
-
-  async function printed(args: string): Promise<string> {
-    const { code, out, err } = await run(args);
-    assert.deepEqual({ code, err }, { code: 0, err: "" }, args);
-    return out;
-  }
+  const { run, printed } = asAdmin(() => server);
 
   /** As the device does. */
   async function enrol(deviceId: string, token: string, enrolToken: string): Promise<string> {

@@ -4,7 +4,7 @@ import { eventually } from "../../../common/testing/eventually.ts";
 import { sampleReport } from "../../../common/testing/sample-report.ts";
 import { ReportService, TargetState } from "../../../gen/nebula/v1/report_pb.ts";
 import { readServerUrl } from "../login/server-url.ts";
-import { nebulactl, type RunOptions } from "../testing/test-cli.ts";
+import { asAdmin } from "../testing/as-admin.ts";
 import { ADMIN, startTestServer, type TestServer } from "../testing/test-server.ts";
 import { connectTo } from "../transport.ts";
 
@@ -35,14 +35,7 @@ describe("nebulactl on devices and reports", () => {
   });
   after(() => server[Symbol.asyncDispose]());
 
-  const run = (args: string, options: RunOptions = {}) =>
-    nebulactl(args, { ...options, env: { NEBULA_SERVER: server.http, NEBULA_TOKEN: ADMIN.token } });
-
-  async function printed(args: string): Promise<string> {
-    const { code, out, err } = await run(args);
-    assert.deepEqual({ code, err }, { code: 0, err: "" }, args);
-    return out;
-  }
+  const { run, printed } = asAdmin(() => server);
 
   it("lists devices with their newest status, by group and state", async () => {
     await eventually(async () => assert.equal((await printed("devices list")).split("\n").length, 4));

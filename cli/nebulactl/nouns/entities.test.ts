@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
-import { nebulactl, type RunOptions } from "../testing/test-cli.ts";
-import { ADMIN, startTestServer, type TestServer } from "../testing/test-server.ts";
+import { asAdmin } from "../testing/as-admin.ts";
+import { startTestServer, type TestServer } from "../testing/test-server.ts";
 
 describe("nebulactl on apps, cron_jobs and device_groups", () => {
   let server: TestServer;
@@ -9,21 +9,7 @@ describe("nebulactl on apps, cron_jobs and device_groups", () => {
   });
   after(() => server[Symbol.asyncDispose]());
 
-  const run = (args: string | readonly string[], options: RunOptions = {}) =>
-    nebulactl(args, { ...options, env: { NEBULA_SERVER: server.http, NEBULA_TOKEN: ADMIN.token, ...options.env } });
-
-  async function printed(args: string | readonly string[], options: RunOptions = {}): Promise<string> {
-    const { code, out, err } = await run(args, options);
-    assert.deepEqual({ code, err }, { code: 0, err: "" }, `${args}`);
-    return out;
-  }
-
-  async function refused(args: string | readonly string[], message: RegExp, options: RunOptions = {}): Promise<void> {
-    const { code, out, err } = await run(args, options);
-    assert.deepEqual({ code, out }, { code: 1, out: "" }, `${args}`);
-    assert.match(err, message);
-    assert.match(err, /^error: .+\n$/, "an error is one line");
-  }
+  const { run, printed, refused } = asAdmin(() => server);
 
   it("creates, shows, changes, lists and deletes an app", async () => {
     assert.equal(

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "../../../common/testing/eventually.ts";
-import { nebulactl, type RunOptions } from "../testing/test-cli.ts";
+import { asAdmin } from "../testing/as-admin.ts";
 import { ADMIN, startTestServer, type TestServer } from "../testing/test-server.ts";
 
 describe("nebulactl on users and user_groups", () => {
@@ -18,20 +18,7 @@ describe("nebulactl on users and user_groups", () => {
     await rm(folder, { recursive: true });
   });
 
-  const run = (args: string | readonly string[], options: RunOptions = {}) =>
-    nebulactl(args, { ...options, env: { NEBULA_SERVER: server.http, NEBULA_TOKEN: ADMIN.token, ...options.env } });
-
-  async function printed(args: string | readonly string[], options: RunOptions = {}): Promise<string> {
-    const { code, out, err } = await run(args, options);
-    assert.deepEqual({ code, err }, { code: 0, err: "" }, `${args}`);
-    return out;
-  }
-
-  async function refused(args: string | readonly string[], message: RegExp, options: RunOptions = {}): Promise<void> {
-    const { code, out, err } = await run(args, options);
-    assert.deepEqual({ code, out }, { code: 1, out: "" }, `${args}`);
-    assert.match(err, message);
-  }
+  const { run, printed, refused } = asAdmin(() => server);
 
   /** Waits until somebody gets in with that login, or until nobody does: a change comes to the managers within a second while the feed works. */
   const getsIn = (env: Readonly<Record<string, string>>, wanted = true) =>
