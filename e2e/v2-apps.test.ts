@@ -83,6 +83,12 @@ const TABLE: readonly Row[] = [
     status: 200,
     answer: DEFAULTS,
   },
+  {
+    it: "reads an explicit empty list of networks as the network nebula alone",
+    call: ["POST", "/apps/~web", { ...IMAGE, networks: [] }],
+    status: 200,
+    answer: { ...DEFAULTS, networks: ["nebula"] },
+  },
   { it: "env_vars may be an empty list", call: ["POST", "/apps/~web", { ...IMAGE, env_vars: [] }], status: 200, answer: DEFAULTS },
   {
     it: "secret_env_vars show a fingerprint, and writing that back keeps the value",
@@ -136,7 +142,7 @@ const TABLE: readonly Row[] = [
   },
   {
     it: "refuses volumes that are no list",
-    call: ["POST", "/apps/~web", { ...IMAGE, volumes: "/a:/b" }],
+    call: ["POST", "/apps/~web", { ...IMAGE, volumes: { "/a": "/b" } }],
     status: 400,
     holds: invalid("volumes", /a list would do/),
   },

@@ -9,6 +9,7 @@ import { OUTPUT_ONLY } from "../validation/output-only.ts";
 import { containersPerFromV2 } from "./containers-per.ts";
 import { envVarsFromV2 } from "./env-vars.ts";
 import { fieldFromJson } from "./fields-from-json.ts";
+import { listAsSent, permissionsAsSent } from "./original-cli-values.ts";
 import { startingPortsFromV2 } from "./starting-ports.ts";
 
 /** What can be wrong with the shape of a v2 object; v2 answers some of it in words of its own. */
@@ -28,6 +29,7 @@ export type FromV2<M> = Readonly<{ message: M; given: readonly string[]; faults:
 /** Reads an app as v2 writes it, fields that v2 lacks by their proto names. Unknown fields are ignored, a null is as if it were not given. */
 export function appFromV2(name: string, body: JsonObject): FromV2<App> {
   const read = messageFromV2(AppSchema, OUTPUT_ONLY.app, body, {
+    ...CONTAINER_LISTS,
     starting_ports: readPorts,
     containers_per: readContainersPer,
     env_vars: readEnvVars,
@@ -38,7 +40,7 @@ export function appFromV2(name: string, body: JsonObject): FromV2<App> {
 
 /** Reads a cron_job as v2 writes it; see appFromV2. */
 export function cronJobFromV2(name: string, body: JsonObject): FromV2<CronJob> {
-  const read = messageFromV2(CronJobSchema, OUTPUT_ONLY.cron_job, body, { env_vars: readEnvVars });
+  const read = messageFromV2(CronJobSchema, OUTPUT_ONLY.cron_job, body, { ...CONTAINER_LISTS, env_vars: readEnvVars });
   read.message.name = name;
   return read;
 }
@@ -52,12 +54,30 @@ export function deviceGroupFromV2(name: string, body: JsonObject): FromV2<Device
 
 /** Reads a user_group as v2 writes it; see appFromV2. */
 export function userGroupFromV2(name: string, body: JsonObject): FromV2<UserGroup> {
-  const read = messageFromV2(UserGroupSchema, OUTPUT_ONLY.user_group, body, {});
+  const read = messageFromV2(UserGroupSchema, OUTPUT_ONLY.user_group, body, {
+    group_members: readAs(listAsSent),
+    apps: readAs(permissionsAsSent),
+    device_groups: readAs(permissionsAsSent),
+    cron_jobs: readAs(permissionsAsSent),
+  });
   read.message.name = name;
   return read;
 }
 
 type ReadField = (message: ReflectMessage, field: DescField, value: JsonValue) => V2Fault[];
+
+/** What an explicit empty list of networks means; without a list it is the default networks. */
+const NO_NETWORKS: readonly string[] = ["nebula"];
+
+/** Lists of a container that the original's CLI may send as text. */
+const CONTAINER_LISTS: Readonly<Record<string, ReadField>> = {
+  devices: readAs(listAsSent),
+  volumes: readAs(listAsSent),
+  networks: readAs((value) => {
+    const networks = listAsSent(value);
+    return Array.isArray(networks) && networks.length === 0 ? [...NO_NETWORKS] : networks;
+  }),
+};
 
 function messageFromV2<Desc extends DescMessage>(
   schema: Desc,
@@ -106,6 +126,11 @@ function readEnvVars(message: ReflectMessage, field: DescField, value: JsonValue
 function readMembers(name: "apps" | "cron_jobs"): ReadField {
   return (message, field, value) =>
     Array.isArray(value) ? fieldFromJson(message, field, value, name).map(invalid) : [{ kind: "no_list", field: name }];
+}
+
+/** Reads a field like any of its type once its value was brought into the shape of the API. */
+function readAs(shape: (value: JsonValue) => JsonValue): ReadField {
+  return (message, field, value) => fieldFromJson(message, field, shape(value), field.name).map(invalid);
 }
 
 function invalid(violation: Violation): V2Fault {
