@@ -319,6 +319,18 @@ describe("REST v2: apps", () => {
   const client = V2Client.describe();
   describeRows(client, TABLE);
 
+  it("keeps the text of numbers in env_vars at create and update, and in /info", async () => {
+    const create = await client.send("POST", "/apps/numbers", {
+      raw: '{"docker_image": "busybox:1", "env_vars": {"ID": 12345678901234567890, "V": 1.0}}',
+    });
+    assert.deepEqual(Object(create.body).env_vars, { ID: "12345678901234567890", V: "1.0" });
+    const update = await client.send("PUT", "/apps/numbers/update", { raw: '{"env_vars": {"V": 1.10, "N": 3}}' });
+    assert.deepEqual(Object(update.body).env_vars, { V: "1.10", N: "3" });
+    await client.send("POST", "/device_groups/of-numbers", { body: { apps: ["numbers"] } });
+    const info = await client.send("GET", "/device_groups/of-numbers/info");
+    assert.deepEqual(Object(info.body).apps[0].env_vars, { V: "1.10", N: "3" });
+  });
+
   it("a fingerprint that is written back by a POST update keeps the value", async () => {
     const path = "/apps/with-secret";
     await client.send("POST", path, { body: { ...IMAGE, secret_env_vars: { KEY: "geheim" } } });

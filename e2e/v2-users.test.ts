@@ -121,7 +121,7 @@ const USER_GROUPS: readonly Row[] = [
   },
   {
     it: "refuses members that are no list",
-    call: ["POST", "/user_groups/~crew", { group_members: "ann" }],
+    call: ["POST", "/user_groups/~crew", { group_members: { ann: true } }],
     status: 400,
     holds: invalid("group_members", /a list/),
   },

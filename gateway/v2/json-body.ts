@@ -1,8 +1,9 @@
 import type { IncomingMessage } from "node:http";
-import type { JsonObject } from "@bufbuild/protobuf";
+import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { ConnectError } from "@connectrpc/connect";
 import { hasTooManyJsonValues, TOO_MANY_VALUES } from "../../common/rpc/count-values.ts";
 import { isJsonObject } from "../../common/v2/fields-from-json.ts";
+import { parseV2Json } from "../../common/v2/parse-json.ts";
 import { readBody } from "../checked-body.ts";
 import { V2Refusal } from "./refusal.ts";
 
@@ -18,13 +19,13 @@ export async function jsonBody(request: IncomingMessage): Promise<JsonObject> {
   if (text.trim() === "") return {};
   let value: unknown;
   try {
-    value = JSON.parse(text);
-  } catch {
+    value = parseV2Json(text, refuseDeep);
+  } catch (error) {
+    if (error instanceof V2Refusal) throw error;
     throw refused('the body is no JSON; an object such as {"docker_image": "shop:1"} would do');
   }
   if (!isJsonObject(value))
     throw refused(`the body is ${value === null ? "null" : Array.isArray(value) ? "a list" : `a ${typeof value}`}; a JSON object would do`);
-  if (isDeeperThan(value, DEEPEST)) throw refused(`the body is nested more than ${DEEPEST} levels deep, which nothing here is`);
   return Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== null));
 }
 
@@ -50,6 +51,10 @@ async function bodyBytes(request: IncomingMessage): Promise<Uint8Array> {
     if (error instanceof ConnectError) throw new V2Refusal(413, { error: error.rawMessage });
     throw error;
   }
+}
+
+function refuseDeep(value: JsonValue): void {
+  if (isDeeperThan(value, DEEPEST)) throw refused(`the body is nested more than ${DEEPEST} levels deep, which nothing here is`);
 }
 
 function isDeeperThan(value: unknown, levels: number): boolean {

@@ -2,6 +2,7 @@ import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { authorizationOf } from "../../../common/access/authorization.ts";
 import { isNebulaError, messageOf, NebulaError } from "../../../common/errors/nebula-error.ts";
 import type { Credentials, ServerUrl } from "../../../common/settings/settings.ts";
+import { parseV2Json } from "../../../common/v2/parse-json.ts";
 import { formatServerUrl } from "../login/server-url.ts";
 
 /** One answer may take this long, milliseconds: a stored user costs the original a bcrypt at every call. */
@@ -98,7 +99,7 @@ async function bounded(response: Response): Promise<string> {
 
 function parsed(text: string): JsonValue | undefined {
   try {
-    return JSON.parse(text);
+    return parseV2Json(text);
   } catch {
     return undefined;
   }

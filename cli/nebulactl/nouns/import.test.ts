@@ -7,7 +7,7 @@ import { ADMIN, startTestServer, type TestServer } from "../testing/test-server.
 /** bcrypt of "the old password". */
 const HASH = "$2b$04$E3MqXVYbrSwPZAln3huCy.mZMyAH2AaanCiJfP8GpxUWTsPzpufpC";
 
-const CONTENTS: OriginalContents = {
+const CONTENTS = {
   apps: {
     web: {
       _id: { $oid: "5f0f1e7b8f4c2a0012345678" },
@@ -40,7 +40,7 @@ const CONTENTS: OriginalContents = {
       admin: false,
     },
   },
-};
+} satisfies OriginalContents;
 
 describe("nebulactl import", () => {
   let server: TestServer;
@@ -91,6 +91,15 @@ describe("nebulactl import", () => {
     const again = await imported();
     assert.equal(again.code, 0, again.err);
     assert.match(again.out, /^0 created, 0 changed, 5 unchanged, 1 kept, 0 refused$/m);
+  });
+
+  it("keeps the text of numbers in env_vars, and reads lists that the original's CLI stored as text", async () => {
+    const web = '{"app_name": "web", "app_id": 2, "docker_image": "shop:1", "env_vars": {"ID": 12345678901234567890, "V": 1.0}, "devices": "[]"}';
+    original.contents = { ...CONTENTS, apps: { ...CONTENTS.apps, web } };
+    const { code, err } = await imported();
+    assert.equal(code, 0, err);
+    const { env_vars, devices } = JSON.parse((await nebulactl("apps info web -o json")).out);
+    assert.deepEqual([env_vars, devices ?? []], [{ ID: "12345678901234567890", V: "1.0" }, []]);
   });
 
   it("carries passwords over, and gives each user a new token, shown once", async () => {

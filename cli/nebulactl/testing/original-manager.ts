@@ -2,8 +2,9 @@ import { createServer } from "node:http";
 import type { JsonObject } from "@bufbuild/protobuf";
 import { listen } from "../../../common/http/listen.ts";
 
+/** Its objects by noun and name; a text is JSON as it is sent. */
 export type OriginalContents = Readonly<
-  Record<"apps" | "cron_jobs" | "device_groups" | "users" | "user_groups", Readonly<Record<string, JsonObject>>>
+  Record<"apps" | "cron_jobs" | "device_groups" | "users" | "user_groups", Readonly<Record<string, JsonObject | string>>>
 >;
 
 /** What the stand-in's admin logs in with. */
@@ -37,7 +38,7 @@ export async function startOriginalManager(contents: OriginalContents): Promise<
       .replace(/^\/api\/v2\//, "")
       .split("/")
       .map(decodeURIComponent);
-    const objects: Readonly<Record<string, JsonObject>> | undefined = isNoun(noun) ? manager.contents[noun] : undefined;
+    const objects: Readonly<Record<string, JsonObject | string>> | undefined = isNoun(noun) ? manager.contents[noun] : undefined;
     if (objects === undefined) return answer(404, "<html>Not Found</html>");
     if (name === undefined) return answer(200, { [noun]: Object.keys(objects) });
     const object = objects[name];
