@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { systemClock } from "../../common/clock/system-clock.ts";
 import { silentLog } from "../../common/log/log.ts";
 import { createRegistry } from "../../common/metrics/registry.ts";
+import { printable } from "../../common/printable.ts";
 import { formatAddress } from "../../common/settings/parse-listen-address.ts";
 import { resolveSettings } from "../../common/settings/resolve-settings.ts";
 import type { Settings } from "../../common/settings/settings.ts";
@@ -45,7 +46,7 @@ export type DemoOptions = Readonly<{
 export async function runDemo({ devices, keep, print, terminal }: DemoOptions): Promise<number> {
   const example = exampleFile("demo.yaml");
   const stop = onStopSignal(print);
-  const say = (line: string) => print(`${line}\n`);
+  const say = (line: string) => print(`${printable(line)}\n`);
   const log = silentLog;
   await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), "nebula-demo-"));

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { printable } from "../../common/printable.ts";
 import type { NebulaIo } from "./command.ts";
 
 /** What a command reaches of this process. */
@@ -9,8 +10,8 @@ export function processIo(): NebulaIo {
     env: process.env,
     readFile: (path) => readFileSync(path, "utf8"),
     write: (text) => void process.stdout.write(text),
-    print: (line) => void process.stdout.write(`${line}\n`),
-    complain: (line) => void process.stderr.write(`${line}\n`),
+    print: (line) => void process.stdout.write(`${printable(line)}\n`),
+    complain: (line) => void process.stderr.write(`${printable(line)}\n`),
     terminal: process.stdout.isTTY === true,
   };
 }

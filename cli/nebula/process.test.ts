@@ -55,6 +55,12 @@ describe("nebula as a process", function () {
   });
   afterEach(() => rm(root, { recursive: true, force: true }));
 
+  it("shows what was given without letting it take effect", async () => {
+    await using child = nebula("serv\x9b31m\u202e\u200b");
+    assert.deepEqual([await child.exit(), child.out], [1, ""]);
+    assert.match(child.errors, /^nebula: .*serv\\x9b31m\\u202e\\u200b.*\n$/);
+  });
+
   function nebula(...args: string[]): Child {
     return new Child([NEBULA, ...args], { NEBULA_DATA: data });
   }

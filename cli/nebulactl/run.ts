@@ -2,6 +2,7 @@ import type { DescService } from "@bufbuild/protobuf";
 import { createClient, type Transport } from "@connectrpc/connect";
 import { assertNever } from "../../common/errors/assert-never.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
+import { printable } from "../../common/printable.ts";
 import { VERSION } from "../../common/version.ts";
 import type { Command, CommandTable } from "./command/command.ts";
 import type { CommandContext } from "./command/context.ts";
@@ -15,7 +16,7 @@ import type { Io } from "./io.ts";
 import { findLogin } from "./login/find-login.ts";
 import type { Login } from "./login/resolve-login.ts";
 import { paintFor } from "./output/paint.ts";
-import { printable } from "./output/printable.ts";
+import { printableIo } from "./output/printable-io.ts";
 
 /** Anything that went wrong, usage included. 2 and 3 say how a waited-for apply ended. */
 const EXIT_WRONG = 1;
@@ -24,7 +25,8 @@ const EXIT_WRONG = 1;
  * Runs one command line and resolves to the exit code. Whatever goes wrong is printed, never thrown.
  * @param args what follows the program's name
  */
-export async function runNebulactl(table: CommandTable, args: readonly string[], io: Io, signal: AbortSignal): Promise<number> {
+export async function runNebulactl(table: CommandTable, args: readonly string[], given: Io, signal: AbortSignal): Promise<number> {
+  const io = printableIo(given);
   const line = parseCommandLine(table, args);
   switch (line.kind) {
     case "help":

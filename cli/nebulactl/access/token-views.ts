@@ -1,10 +1,9 @@
-import { type JsonValue, toJson } from "@bufbuild/protobuf";
+import type { JsonValue } from "@bufbuild/protobuf";
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import { type DeviceToken, DeviceTokenSchema, type EnrolmentToken, EnrolmentTokenSchema } from "../../../gen/nebula/v1/access_pb.ts";
 import { ageOf, formatAge } from "../output/age.ts";
 import type { ListView } from "../output/print-list.ts";
-
-const AS_IN_PROTO = { useProtoFieldName: true, alwaysEmitImplicit: true } as const;
+import { protoJson } from "../output/proto-json.ts";
 
 /** Enrolment tokens, a line each. @param now wall clock, milliseconds since 1970 */
 export function enrolmentList(now: number): ListView<EnrolmentToken> {
@@ -20,7 +19,7 @@ export function enrolmentList(now: number): ListView<EnrolmentToken> {
 }
 
 export function enrolmentJson(token: EnrolmentToken): JsonValue {
-  return toJson(EnrolmentTokenSchema, token, AS_IN_PROTO);
+  return protoJson(EnrolmentTokenSchema, token);
 }
 
 /** Devices that have a token of their own, a line each. @param now wall clock, milliseconds since 1970 */
@@ -32,6 +31,6 @@ export function deviceTokenList(now: number): ListView<DeviceToken> {
     row({ deviceId, deviceGroup, enrolledAt, enrolmentId, rotatedAt, rotating }) {
       return [deviceId, deviceGroup, ago(enrolledAt), enrolmentId, rotating ? `${ago(rotatedAt)}, next announced` : ago(rotatedAt)];
     },
-    json: (token) => toJson(DeviceTokenSchema, token, AS_IN_PROTO),
+    json: (token) => protoJson(DeviceTokenSchema, token),
   };
 }

@@ -1,5 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { jsonNumber } from "../../../common/resources/resource-fields.ts";
 import type { Change } from "../../../gen/nebula/v1/change_pb.ts";
 import type { User } from "../../../gen/nebula/v1/user_pb.ts";
 import { ageOf } from "../output/age.ts";
@@ -16,7 +17,7 @@ export const userList: ListView<User> = {
 
 /** A user as the API has it, hashes included. */
 export function userJson({ name, revision, passwordHash, tokenHash }: User): JsonObject {
-  return { name, revision: String(revision), password_hash: passwordHash, token_hash: tokenHash };
+  return { name, revision: jsonNumber(revision), password_hash: passwordHash, token_hash: tokenHash };
 }
 
 /** One user with who changed it last. @param now wall clock, milliseconds since 1970 */

@@ -1,6 +1,6 @@
 import { type FieldChange, fieldChanges } from "../../../common/resources/field-changes.ts";
 import { entityOf, type Resource } from "../../../common/resources/resource.ts";
-import { resourceJson } from "../entities/resource-json.ts";
+import { resourceJson } from "../../../common/resources/resource-fields.ts";
 import type { Wanted } from "./wanted.ts";
 
 /** What an import does with one of them. */

@@ -1,9 +1,10 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { assertNever } from "../../../common/errors/assert-never.ts";
+import { printableLine } from "../../../common/printable.ts";
 import { describeChange, type FieldChange } from "../../../common/resources/field-changes.ts";
 import { entityOf } from "../../../common/resources/resource.ts";
+import { jsonNumber } from "../../../common/resources/resource-fields.ts";
 import { titleOf } from "../nouns/written.ts";
-import { printableLine } from "../output/printable.ts";
 import type { Step } from "./plan-import.ts";
 
 /** What a step is to do, for a person: a line, and one for each field that differs. */
@@ -38,8 +39,8 @@ export function stepJson(step: Step): JsonObject {
     kind: resource.kind,
     name: entityOf(resource).name,
     step: step.kind,
-    ...(id === 0n ? {} : { original_id: String(id) }),
-    ...(before === undefined ? {} : { revision_before: String(before) }),
+    ...(id === 0n ? {} : { original_id: jsonNumber(id) }),
+    ...(before === undefined ? {} : { revision_before: jsonNumber(before) }),
     changes: changes.map(({ field, before: was, after: is }) => ({ field, before: was ?? null, after: is ?? null })),
   };
 }

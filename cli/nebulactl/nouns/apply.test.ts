@@ -127,7 +127,7 @@ describe("nebulactl get and apply", () => {
         .trim()
         .split("\n")
         .map((line) => JSON.parse(line)),
-      [{ kind: "app", name: "a", result: "created", revision: "1", changes: [] }],
+      [{ kind: "app", name: "a", result: "created", revision: 1, changes: [] }],
     );
     assert.match(outcome.err, /^error: stopped at app b: .+ \(written before it: app a; not tried: 1 more\)\n$/);
     assert.equal(await printed("get apps -o json").then((all) => JSON.parse(all).length), 2);
@@ -140,8 +140,8 @@ describe("nebulactl get and apply", () => {
       kind: "app",
       name: "web",
       result: "updated",
-      revision_before: "1",
-      revision: "2",
+      revision_before: 1,
+      revision: 2,
       changes: [{ field: "docker_image", before: "shop:1", after: "shop:2" }],
     });
   });

@@ -1,8 +1,10 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { invalidArgument, NebulaError } from "../../../common/errors/nebula-error.ts";
+import { jsonText } from "../../../common/printable.ts";
 import { fieldChanges } from "../../../common/resources/field-changes.ts";
 import { parseResourceFiles, type ResourceViolation, resourceViolationLine } from "../../../common/resources/parse-resources.ts";
 import { entityOf, type Resource } from "../../../common/resources/resource.ts";
+import { jsonNumber, resourceJson } from "../../../common/resources/resource-fields.ts";
 import { type BoundResource, bindResource, ifFound, inOrder, revisionOf, type WrittenResource } from "../apply/bound-resource.ts";
 import { inBatches } from "../apply/in-batches.ts";
 import { missingMembers } from "../apply/missing-members.ts";
@@ -11,7 +13,6 @@ import type { Command } from "../command/command.ts";
 import type { CommandContext } from "../command/context.ts";
 import type { TextFlag } from "../command/flags.ts";
 import { appKind, cronJobKind } from "../entities/kind.ts";
-import { resourceJson } from "../entities/resource-json.ts";
 import { describeError } from "../errors/describe-error.ts";
 import { printWarnings } from "./entity-changes.ts";
 import { titleOf, writtenLines } from "./written.ts";
@@ -63,7 +64,7 @@ export const apply: Command = {
       if (revisionOf(outcome.resource) !== (plan.stored === undefined ? undefined : revisionOf(plan.stored))) written.push(title);
       io.out(
         context.output === "json"
-          ? `${JSON.stringify(outcomeJson(plan.stored, outcome.resource))}\n`
+          ? `${jsonText(outcomeJson(plan.stored, outcome.resource))}\n`
           : writtenLines(plan.stored, outcome.resource, width).join(""),
       );
     }
@@ -116,8 +117,8 @@ function outcomeJson(before: Resource | undefined, after: Resource): JsonObject 
     kind: after.kind,
     name: entityOf(after).name,
     result,
-    ...(old === undefined ? {} : { revision_before: String(old) }),
-    revision: String(revision),
+    ...(old === undefined ? {} : { revision_before: jsonNumber(old) }),
+    revision: jsonNumber(revision),
     changes: changes.map(({ field, before: was, after: is }) => ({ field, before: was ?? null, after: is ?? null })),
   };
 }

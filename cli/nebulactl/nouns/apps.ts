@@ -5,8 +5,8 @@ import type { Command, Noun } from "../command/command.ts";
 import type { CommandContext } from "../command/context.ts";
 import type { TextFlag } from "../command/flags.ts";
 import { answered, condition } from "../entities/entity-calls.ts";
+import { entityJson } from "../entities/entity-json.ts";
 import { appKind } from "../entities/kind.ts";
-import { entityJson } from "../entities/resource-json.ts";
 import { appFieldsOfCreate, appFieldsOfUpdate } from "../fields/app-fields.ts";
 import { IMAGE } from "../fields/container-fields.ts";
 import { renderValue } from "../output/render-value.ts";
@@ -68,7 +68,7 @@ function powerVerb(name: string, summary: string, call: (context: CommandContext
     async run(context) {
       const app = answered(await call(context, { name: context.values.text(APP) ?? "", ...condition(ifRevision(context)) }), "app");
       const text = () => `app ${app.name} ${name === "stop" ? "stopped" : `${name}ed`}, revision ${app.revision}\n`;
-      context.io.out(renderValue({ text, json: () => entityJson(appKind.toResource(app)) }, context.output, context.paint));
+      context.io.out(await renderValue({ text, json: () => entityJson(appKind.toResource(app)) }, context.output, context.paint));
       return 0;
     },
   };

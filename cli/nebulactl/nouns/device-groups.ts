@@ -38,7 +38,7 @@ export const deviceGroups: Noun = entityNoun<DeviceGroup>({
       async run({ client, values, signal, io, output, paint }) {
         const { deviceGroup } = await (await client(DeviceGroupService)).prune({ name: values.text(DEVICE_GROUP) ?? "" }, { signal });
         const { name, pruneId } = answered(deviceGroup, "device_group");
-        io.out(renderValue(prunedView({ [name]: pruneId }), output, paint));
+        io.out(await renderValue(prunedView({ [name]: pruneId }), output, paint));
         return 0;
       },
     },

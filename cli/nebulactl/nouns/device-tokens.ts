@@ -50,7 +50,7 @@ export const deviceTokenVerbs: readonly Command[] = [
       const enrolment = answered(enrolmentToken, "enrolment token");
       const { server, tls } = await login();
       const json = (): JsonObject => ({ token, enrolment_token: enrolmentJson(enrolment) });
-      io.out(renderValue({ text: () => enrolmentText(enrolment, token, server, tls?.ca !== undefined), json }, output, paint));
+      io.out(await renderValue({ text: () => enrolmentText(enrolment, token, server, tls?.ca !== undefined), json }, output, paint));
       return 0;
     },
   },

@@ -51,7 +51,7 @@ export const devices: Noun = {
       async run({ client, values, signal, io, output, paint }) {
         const answer = await (await client(DeviceService)).getDevice({ deviceId: values.text(DEVICE) ?? "" }, { signal });
         const device = answered(answer.device, "device");
-        io.out(renderValue({ text: deviceText(device, io.clock.now()), json: () => deviceJson(device) }, output, paint));
+        io.out(await renderValue({ text: deviceText(device, io.clock.now()), json: () => deviceJson(device) }, output, paint));
         return 0;
       },
     },

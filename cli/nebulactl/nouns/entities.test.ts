@@ -57,17 +57,17 @@ describe("nebulactl on apps, cron_jobs and device_groups", () => {
     const info = JSON.parse(await printed("apps info json -o json"));
     assert.deepEqual(
       [info.name, info.revision, info.running, info.containers_per, info.networks],
-      ["json", "1", true, { cpu: 0.5 }, ["nebula", "bridge"]],
+      ["json", 1, true, { cpu: 0.5 }, ["nebula", "bridge"]],
     );
     assert.equal(info.last_change.by, "admin");
     assert.deepEqual(
       JSON.parse(await printed("apps list -o json")).map(({ name }: { name: string }) => name),
       ["json"],
     );
-    assert.equal(JSON.parse(await printed("apps update json --image shop:2 -o json")).revision, "2");
+    assert.equal(JSON.parse(await printed("apps update json --image shop:2 -o json")).revision, 2);
     assert.match(await printed("apps list -o yaml"), /^- name: json\n/);
-    assert.equal(JSON.parse(await printed("apps restart json -o json")).restart_count, "1");
-    assert.deepEqual(JSON.parse(await printed("apps delete json -o json")), { name: "json", revision: "4" });
+    assert.equal(JSON.parse(await printed("apps restart json -o json")).restart_count, 1);
+    assert.deepEqual(JSON.parse(await printed("apps delete json -o json")), { name: "json", revision: 4 });
     assert.equal(await printed("apps list -o json"), "[]\n");
     assert.deepEqual(await run("apps list"), { code: 0, out: "", err: "no apps\n" });
   });
@@ -119,7 +119,7 @@ describe("nebulactl on apps, cron_jobs and device_groups", () => {
     assert.equal(await printed("prune device_group --device_group pos"), "device_group pos prunes, prune_id 3\n");
     assert.equal(await printed("prune --all"), "device_group pos prunes, prune_id 4\n");
     assert.equal(await printed("prune all"), "device_group pos prunes, prune_id 5\n");
-    assert.deepEqual(JSON.parse(await printed("prune all -o json")), { prune_ids: { pos: "6" } });
+    assert.deepEqual(JSON.parse(await printed("prune all -o json")), { prune_ids: { pos: 6 } });
     await refused("prune", /prune needs --device-group GROUP or --all/);
     await refused("prune --device-group nope", /nope/);
 

@@ -1,13 +1,14 @@
 import { readFileSync } from "node:fs";
 import { invalidArgument, messageOf, NebulaError } from "../../../common/errors/nebula-error.ts";
+import { printableLine } from "../../../common/printable.ts";
+import { jsonNumber } from "../../../common/resources/resource-fields.ts";
 import type { Command } from "../command/command.ts";
 import type { CommandContext } from "../command/context.ts";
 import type { NumberFlag, SwitchFlag } from "../command/flags.ts";
 import type { Entity } from "../entities/entity-calls.ts";
+import { entityJson } from "../entities/entity-json.ts";
 import type { Kind } from "../entities/kind.ts";
-import { entityJson } from "../entities/resource-json.ts";
 import { type FieldInput, readFields } from "../fields/field.ts";
-import { printableLine } from "../output/printable.ts";
 import { renderValue } from "../output/render-value.ts";
 import { confirmDelete, YES } from "./confirm.ts";
 import { argumentOf, type EntityNoun, OUTPUTS } from "./entity-noun.ts";
@@ -50,7 +51,7 @@ export function createVerb<M extends Entity>(spec: EntityNoun<M>): Command {
       const violations = kind.validate(entity);
       if (violations.length > 0) throw invalidArgument(violations);
       const written = await kind.calls.create(context, entity);
-      printWritten(kind, undefined, written.entity, written.warnings, context);
+      await printWritten(kind, undefined, written.entity, written.warnings, context);
       return 0;
     },
   };
@@ -82,7 +83,7 @@ export function updateVerb<M extends Entity>(spec: EntityNoun<M>): Command {
       // Read only to show what changes: the update itself is merged into whatever is stored then.
       const { entity: before } = await kind.calls.get(context, name);
       const written = await kind.calls.update(context, { entity: kind.make(name, value), paths, ifRevision: ifRevision(context), redeploy });
-      printWritten(kind, before, written.entity, written.warnings, context);
+      await printWritten(kind, before, written.entity, written.warnings, context);
       return 0;
     },
   };
@@ -103,27 +104,27 @@ export function deleteVerb<M extends Entity>(spec: EntityNoun<M>): Command {
       const name = context.values.text(nameFlag) ?? "";
       await confirmDelete(`${kind.kind} ${name}`, context);
       const { revision, warnings } = await kind.calls.remove(context, name, ifRevision(context));
-      printWarnings(warnings, context);
       const text = () => `${kind.kind} ${name} deleted, revision ${revision}\n`;
-      context.io.out(renderValue({ text, json: () => ({ name, revision: String(revision) }) }, context.output, context.paint));
+      context.io.out(await renderValue({ text, json: () => ({ name, revision: jsonNumber(revision) }) }, context.output, context.paint));
+      printWarnings(warnings, context);
       return 0;
     },
   };
 }
 
 /** What a write changed: a line for a person with the fields below it, or the entity as stored. @param before undefined: it was created */
-function printWritten<M extends Entity>(
+async function printWritten<M extends Entity>(
   kind: Kind<M>,
   before: M | undefined,
   after: M,
   warnings: readonly string[],
   context: Pick<CommandContext, "io" | "output" | "paint">,
-): void {
+): Promise<void> {
   const { io, output, paint } = context;
-  printWarnings(warnings, context);
   const resource = kind.toResource(after);
   const text = () => writtenLines(before === undefined ? undefined : kind.toResource(before), resource, 0).join("");
-  io.out(renderValue({ text, json: () => entityJson(resource) }, output, paint));
+  io.out(await renderValue({ text, json: () => entityJson(resource) }, output, paint));
+  printWarnings(warnings, context);
 }
 
 function fieldInput(context: Pick<CommandContext, "io">): FieldInput {

@@ -2,7 +2,7 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { Resource } from "../../../common/resources/resource.ts";
 import type { Change } from "../../../gen/nebula/v1/change_pb.ts";
-import { entityJson } from "../entities/resource-json.ts";
+import { entityJson } from "../entities/entity-json.ts";
 import { ageOf } from "../output/age.ts";
 import { fieldsText, jsonFields, type ValueView } from "../output/render-value.ts";
 

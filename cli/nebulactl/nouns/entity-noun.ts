@@ -1,9 +1,9 @@
 import type { Command, Noun, OutputFormat } from "../command/command.ts";
 import type { NumberFlag, TextFlag } from "../command/flags.ts";
 import type { Entity } from "../entities/entity-calls.ts";
+import { entityJson } from "../entities/entity-json.ts";
 import type { Kind } from "../entities/kind.ts";
 import { allPages } from "../entities/pages.ts";
-import { entityJson } from "../entities/resource-json.ts";
 import type { Field } from "../fields/field.ts";
 import { printList } from "../output/print-list.ts";
 import { renderValue } from "../output/render-value.ts";
@@ -74,7 +74,7 @@ function info<M extends Entity>(spec: EntityNoun<M>): Command {
     async run(context) {
       const { values, io, output, paint } = context;
       const { entity, lastChange } = await kind.calls.get(context, values.text(nameFlag) ?? "");
-      io.out(renderValue(infoText(kind.toResource(entity), lastChange, io.clock.now()), output, paint));
+      io.out(await renderValue(infoText(kind.toResource(entity), lastChange, io.clock.now()), output, paint));
       return 0;
     },
   };

@@ -1,7 +1,9 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
+import { jsonText } from "../../../common/printable.ts";
 import { printResource } from "../../../common/resources/print-resource.ts";
 import type { Resource } from "../../../common/resources/resource.ts";
+import { resourceJson } from "../../../common/resources/resource-fields.ts";
 import { nearestName } from "../../../common/validation/nearest-name.ts";
 import type { Command } from "../command/command.ts";
 import type { CommandContext } from "../command/context.ts";
@@ -9,7 +11,6 @@ import { normaliseName, type TextFlag } from "../command/flags.ts";
 import type { Entity } from "../entities/entity-calls.ts";
 import { appKind, cronJobKind, deviceGroupKind, type Kind, userGroupKind } from "../entities/kind.ts";
 import { allPages } from "../entities/pages.ts";
-import { resourceJson } from "../entities/resource-json.ts";
 
 const NOUN: TextFlag = {
   kind: "text",
@@ -49,13 +50,13 @@ export const get: Command = {
       if (source === undefined || more.length > 0)
         throw new NebulaError("invalid_argument", `get all takes no name: give apps, cron-jobs, device-groups or user-groups before "${name}"`);
       const resource = await source.one(context, name);
-      io.out(output === "json" ? `${JSON.stringify(resourceJson(resource), undefined, 2)}\n` : printResource(resource));
+      io.out(output === "json" ? `${jsonText(resourceJson(resource), 2)}\n` : printResource(resource));
       return 0;
     }
     let count = 0;
     for (const source of sources) {
       for await (const resource of sources.length > 1 ? readable(source, context) : source.all(context)) {
-        if (output === "json") io.out(`${count === 0 ? "[\n" : ",\n"}${JSON.stringify(resourceJson(resource))}`);
+        if (output === "json") io.out(`${count === 0 ? "[\n" : ",\n"}${jsonText(resourceJson(resource))}`);
         else io.out(`${count === 0 ? "" : "---\n"}${printResource(resource)}`);
         count++;
       }

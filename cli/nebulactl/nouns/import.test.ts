@@ -78,13 +78,13 @@ describe("nebulactl import", () => {
     const first = await imported();
     assert.equal(first.code, 0, first.err);
     const web = JSON.parse((await nebulactl("apps info web -o json")).out);
-    assert.equal(web.revision, "41");
+    assert.equal(web.revision, 41);
     assert.deepEqual(web.starting_ports, [{ "80": "8080" }, 443]);
     assert.deepEqual(web.env_vars, { REGION: "eu", DEBUG: "True" });
     assert.deepEqual(web.containers_per, { server: 2 });
     assert.equal(JSON.parse((await nebulactl("apps info db -o json")).out).running, false);
     const pos = JSON.parse((await nebulactl("device-groups info pos -o json")).out);
-    assert.deepEqual([pos.revision, pos.prune_id, pos.apps, pos.cron_jobs], ["7", "4", ["web", "db"], ["clean"]]);
+    assert.deepEqual([pos.revision, pos.prune_id, pos.apps, pos.cron_jobs], [7, 4, ["web", "db"], ["clean"]]);
     const ops = JSON.parse((await nebulactl("user-groups info ops -o json")).out);
     assert.deepEqual([ops.group_members, ops.apps, ops.device_groups, ops.pruning_allowed], [["ann"], { web: "rw" }, { pos: "ro" }, true]);
 
@@ -126,11 +126,11 @@ describe("nebulactl import", () => {
     assert.match(dry.out, /^app db +kept as it is here \(revision 2\).*\n +docker_image +db:3 -> db:2$/m);
     assert.equal((await imported()).code, 0);
     const image = async (app: string) => JSON.parse((await nebulactl(`apps info ${app} -o json`)).out);
-    assert.deepEqual([(await image("web")).docker_image, (await image("web")).revision], ["shop:1.5", "43"]);
+    assert.deepEqual([(await image("web")).docker_image, (await image("web")).revision], ["shop:1.5", 43]);
     assert.equal((await image("db")).docker_image, "db:3");
-    assert.equal(JSON.parse((await nebulactl("device-groups info pos -o json")).out).prune_id, "9");
+    assert.equal(JSON.parse((await nebulactl("device-groups info pos -o json")).out).prune_id, 9);
     await imported("--overwrite");
-    assert.deepEqual([(await image("db")).docker_image, (await image("db")).revision], ["db:2", "3"]);
+    assert.deepEqual([(await image("db")).docker_image, (await image("db")).revision], ["db:2", 3]);
   });
 
   it("names what can't be imported, and writes nothing unless it may skip that", async () => {

@@ -1,4 +1,5 @@
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
+import { jsonText, printableLine } from "../../../common/printable.ts";
 import { bindResource } from "../apply/bound-resource.ts";
 import { inBatches } from "../apply/in-batches.ts";
 import type { Command } from "../command/command.ts";
@@ -13,7 +14,6 @@ import { stepJson, stepLines } from "../import/step-lines.ts";
 import { type Refused, type WantedUser, wantedOf } from "../import/wanted.ts";
 import { hasUser, writeStep, writeUser } from "../import/write-step.ts";
 import { readServerUrl } from "../login/server-url.ts";
-import { printableLine } from "../output/printable.ts";
 import { titleOf } from "./written.ts";
 
 const DRY_RUN: SwitchFlag = { kind: "switch", name: "dry-run", help: "Only shows what would be created and changed, field by field." };
@@ -113,13 +113,13 @@ async function write(steps: readonly Step[], users: readonly UserStep[], context
 }
 
 function printStep(step: Step, width: number, { io, output }: CommandContext): void {
-  io.out(output === "json" ? `${JSON.stringify(stepJson(step))}\n` : stepLines(step, width).join(""));
+  io.out(output === "json" ? `${jsonText(stepJson(step))}\n` : stepLines(step, width).join(""));
 }
 
 /** @param token shown once: it can't be read again */
 function printUser({ user: { name }, there }: UserStep, token: string | undefined, width: number, { io, output }: CommandContext): void {
   if (output === "json") {
-    io.out(`${JSON.stringify({ kind: "user", name, step: there ? "kept" : "create", ...(token === undefined ? {} : { token }) })}\n`);
+    io.out(`${jsonText({ kind: "user", name, step: there ? "kept" : "create", ...(token === undefined ? {} : { token }) })}\n`);
     return;
   }
   const what = there ? "is there: kept as it is" : `create, with its old password and a new token${token === undefined ? "" : `: ${token}`}`;

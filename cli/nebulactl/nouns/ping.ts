@@ -1,8 +1,8 @@
-import { toJson } from "@bufbuild/protobuf";
 import { GetStatusResponseSchema, StatusService } from "../../../gen/nebula/v1/status_pb.ts";
 import type { Command } from "../command/command.ts";
 import { formatServerUrl } from "../login/server-url.ts";
 import { ageOf } from "../output/age.ts";
+import { protoJson } from "../output/proto-json.ts";
 import { fieldsText, renderValue } from "../output/render-value.ts";
 
 /** Is the server there, which one is it, and who am I there. */
@@ -25,8 +25,8 @@ export const ping: Command = {
       ["watches", String(status.watches)],
       ["user", status.user],
     ]);
-    const json = () => toJson(GetStatusResponseSchema, status, { useProtoFieldName: true, alwaysEmitImplicit: true });
-    io.out(renderValue({ text, json }, output, paint));
+    const json = () => protoJson(GetStatusResponseSchema, status);
+    io.out(await renderValue({ text, json }, output, paint));
     return 0;
   },
 };

@@ -1,4 +1,5 @@
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
+import { jsonNumber } from "../../../common/resources/resource-fields.ts";
 import { DeviceGroupService } from "../../../gen/nebula/v1/device_group_pb.ts";
 import type { Command } from "../command/command.ts";
 import { normaliseName, type SwitchFlag, type TextFlag } from "../command/flags.ts";
@@ -28,14 +29,14 @@ export const prune: Command = {
     const groups = await client(DeviceGroupService);
     if (all) {
       const { pruneIds } = await groups.pruneAll({}, { signal });
-      io.out(renderValue(prunedView(pruneIds), output, paint));
+      io.out(await renderValue(prunedView(pruneIds), output, paint));
       if (Object.keys(pruneIds).length === 0) io.err("no device_groups\n");
       return 0;
     }
     const name = group ?? (await io.terminal?.ask("Device_group to prune: ", signal))?.trim() ?? "";
     if (name === "") throw new NebulaError("invalid_argument", "prune needs --device-group GROUP or --all");
     const { deviceGroup } = await groups.prune({ name }, { signal });
-    io.out(renderValue(prunedView({ [name]: answered(deviceGroup, "device_group").pruneId }), output, paint));
+    io.out(await renderValue(prunedView({ [name]: answered(deviceGroup, "device_group").pruneId }), output, paint));
     return 0;
   },
 };
@@ -45,6 +46,6 @@ export function prunedView(pruneIds: Readonly<Record<string, bigint>>): ValueVie
   const groups = Object.entries(pruneIds);
   return {
     text: () => groups.map(([name, pruneId]) => `device_group ${name} prunes, prune_id ${pruneId}\n`).join(""),
-    json: () => ({ prune_ids: Object.fromEntries(groups.map(([name, pruneId]) => [name, String(pruneId)])) }),
+    json: () => ({ prune_ids: Object.fromEntries(groups.map(([name, pruneId]) => [name, jsonNumber(pruneId)])) }),
   };
 }

@@ -66,7 +66,7 @@ describe("nebulactl on users and user_groups", () => {
     await getsIn({ NEBULA_TOKEN: "a-token-of-ann-0001" });
     const token = await fileOf("token", "a-token-of-ann-0002\n");
     await refused(["users", "update", "ann", "--token-file", token, "--if-revision", "7"], /error: .*revision 4, not at 7/);
-    assert.equal(JSON.parse(await printed(["users", "update", "ann", "--token-file", token, "-o", "json"])).revision, "5");
+    assert.equal(JSON.parse(await printed(["users", "update", "ann", "--token-file", token, "-o", "json"])).revision, 5);
     await getsIn({ NEBULA_TOKEN: "a-token-of-ann-0001" }, false);
     await refused(
       "users update ann",

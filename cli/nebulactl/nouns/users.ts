@@ -1,5 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
+import { jsonNumber } from "../../../common/resources/resource-fields.ts";
 import { UserService } from "../../../gen/nebula/v1/user_pb.ts";
 import { givenSecrets, typedPassword, USER_SECRET_FLAGS } from "../access/user-secrets.ts";
 import { madeLines, userInfo, userJson, userList } from "../access/user-views.ts";
@@ -56,7 +57,7 @@ export const users: Noun = {
       summary: "Shows one user.",
       async run({ client, values, signal, io, output, paint }) {
         const { user, lastChange } = await (await client(UserService)).getUser({ name: values.text(USER) ?? "" }, { signal });
-        io.out(renderValue(userInfo(answered(user, "user"), lastChange, io.clock.now()), output, paint));
+        io.out(await renderValue(userInfo(answered(user, "user"), lastChange, io.clock.now()), output, paint));
         return 0;
       },
     },
@@ -85,7 +86,7 @@ export const users: Noun = {
           ...(made.password === "" ? {} : { generated_password: made.password }),
           ...(made.token === "" ? {} : { generated_token: made.token }),
         });
-        io.out(renderValue({ text: () => `user ${name} created, revision ${user.revision}\n${madeLines(made)}`, json }, output, paint));
+        io.out(await renderValue({ text: () => `user ${name} created, revision ${user.revision}\n${madeLines(made)}`, json }, output, paint));
         return 0;
       },
     },
@@ -108,7 +109,7 @@ export const users: Noun = {
         }
         const request = { name, ...given, ...(password === undefined ? {} : { password }), ...condition(ifRevision(context)) };
         const user = answered((await (await client(UserService)).updateUser(request, { signal })).user, "user");
-        io.out(renderValue({ text: () => `user ${name} updated, revision ${user.revision}\n`, json: () => userJson(user) }, output, paint));
+        io.out(await renderValue({ text: () => `user ${name} updated, revision ${user.revision}\n`, json: () => userJson(user) }, output, paint));
         return 0;
       },
     },
@@ -122,8 +123,8 @@ export const users: Noun = {
         const name = values.text(USER) ?? "";
         await confirmDelete(`user ${name}`, context);
         const { revision } = await (await client(UserService)).deleteUser({ name, ...condition(ifRevision(context)) }, { signal });
-        const json = (): JsonObject => ({ name, revision: String(revision) });
-        io.out(renderValue({ text: () => `user ${name} deleted, revision ${revision}\n`, json }, output, paint));
+        const json = (): JsonObject => ({ name, revision: jsonNumber(revision) });
+        io.out(await renderValue({ text: () => `user ${name} deleted, revision ${revision}\n`, json }, output, paint));
         return 0;
       },
     },
@@ -135,7 +136,7 @@ export const users: Noun = {
         const { token, user: answer } = await (await client(UserService)).refreshUserToken({ name: values.text(USER) ?? "" }, { signal });
         const { name, revision } = answered(answer, "user");
         const text = () => `user ${name} has a new token, revision ${revision}; ${madeLines({ password: "", token })}`;
-        io.out(renderValue({ text, json: () => ({ name, revision: String(revision), token }) }, output, paint));
+        io.out(await renderValue({ text, json: () => ({ name, revision: jsonNumber(revision), token }) }, output, paint));
         return 0;
       },
     },

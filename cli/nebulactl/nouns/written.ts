@@ -1,7 +1,7 @@
+import { printableLine } from "../../../common/printable.ts";
 import { describeChange, fieldChanges } from "../../../common/resources/field-changes.ts";
 import { entityOf, type Resource } from "../../../common/resources/resource.ts";
-import { resourceJson } from "../entities/resource-json.ts";
-import { printableLine } from "../output/printable.ts";
+import { resourceJson } from "../../../common/resources/resource-fields.ts";
 
 /** `app web`. */
 export function titleOf(resource: Resource): string {

@@ -1,8 +1,8 @@
 import { strict as assert } from "node:assert";
 import fc from "fast-check";
+import { printable, printableLine } from "../../../common/printable.ts";
 import { formatAge } from "./age.ts";
 import { paintFor, plainPaint } from "./paint.ts";
-import { printable, printableLine } from "./printable.ts";
 import { renderFields, renderTable } from "./table.ts";
 
 describe("a table", () => {

@@ -1,6 +1,6 @@
 import type { JsonValue } from "@bufbuild/protobuf";
-import { stringify } from "yaml";
 import { assertNever } from "../../../common/errors/assert-never.ts";
+import { jsonText } from "../../../common/printable.ts";
 import type { CommandContext } from "../command/context.ts";
 import { type Cell, columnWidths, renderRows, renderTable } from "./table.ts";
 
@@ -23,14 +23,15 @@ export async function printList<T>(items: AsyncIterable<T> | Iterable<T>, view: 
   switch (output) {
     case "json": {
       let count = 0;
-      for await (const item of items) io.out(`${count++ === 0 ? "[\n" : ",\n"}${JSON.stringify(view.json(item))}`);
+      for await (const item of items) io.out(`${count++ === 0 ? "[\n" : ",\n"}${jsonText(view.json(item))}`);
       io.out(count === 0 ? "[]\n" : "\n]\n");
       return;
     }
     case "yaml": {
+      const { yamlText } = await import("../../../common/resources/yaml-text.ts");
       let count = 0;
       for await (const item of items) {
-        io.out(stringify([view.json(item)]));
+        io.out(yamlText([view.json(item)]));
         count++;
       }
       if (count === 0) io.out("[]\n");

@@ -1,6 +1,6 @@
 import type { JsonValue } from "@bufbuild/protobuf";
-import { stringify } from "yaml";
 import { assertNever } from "../../../common/errors/assert-never.ts";
+import { jsonText, printableLine } from "../../../common/printable.ts";
 import type { OutputFormat } from "../command/command.ts";
 import type { Paint } from "./paint.ts";
 import { type Cell, renderFields } from "./table.ts";
@@ -9,12 +9,12 @@ import { type Cell, renderFields } from "./table.ts";
 export type ValueView = Readonly<{ text: (paint: Paint) => string; json: () => JsonValue }>;
 
 /** One thing in the format that was asked for. */
-export function renderValue(view: ValueView, output: OutputFormat, paint: Paint): string {
+export async function renderValue(view: ValueView, output: OutputFormat, paint: Paint): Promise<string> {
   switch (output) {
     case "json":
-      return `${JSON.stringify(view.json(), undefined, 2)}\n`;
+      return `${jsonText(view.json(), 2)}\n`;
     case "yaml":
-      return stringify(view.json());
+      return (await import("../../../common/resources/yaml-text.ts")).yamlText(view.json());
     case "table":
       return view.text(paint);
     default:
@@ -24,7 +24,7 @@ export function renderValue(view: ValueView, output: OutputFormat, paint: Paint)
 
 /** The fields of a JSON object for a person: texts as they are, lists and maps as JSON. */
 export function jsonFields(object: Readonly<Record<string, JsonValue>>): (readonly [name: string, value: Cell])[] {
-  return Object.entries(object).map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)]);
+  return Object.entries(object).map(([name, value]) => [name, typeof value === "string" ? printableLine(value) : jsonText(value)]);
 }
 
 export function fieldsText(fields: readonly (readonly [name: string, value: Cell])[]): (paint: Paint) => string {

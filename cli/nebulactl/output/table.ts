@@ -1,5 +1,11 @@
+import { printable, printableLine } from "../../../common/printable.ts";
 import type { Paint } from "./paint.ts";
-import { printable, printableLine } from "./printable.ts";
+
+/** What others wrote is shown up to here, characters; JSON and YAML have the whole. */
+const LONGEST_CELL = 500;
+const LONGEST_LINE = 4000;
+/** The lines of one value, at most. */
+const MOST_LINES = 50;
 
 /** One cell: its text, and a colour, which takes no room in the layout. */
 export type Cell = string | Readonly<{ text: string; color: keyof Paint }>;
@@ -15,14 +21,14 @@ export function renderTable(header: readonly string[], rows: readonly (readonly 
 
 /** The widths that the columns need, none below `atLeast`. */
 export function columnWidths(rows: readonly (readonly Cell[])[], atLeast: readonly number[]): number[] {
-  return atLeast.map((least, column) => rows.reduce((width, row) => Math.max(width, printableLine(textOf(row[column] ?? "")).length), least));
+  return atLeast.map((least, column) => rows.reduce((width, row) => Math.max(width, cellText(row[column]).length), least));
 }
 
 /** Rows alone, for a table that goes on. */
 export function renderRows(rows: readonly (readonly Cell[])[], widths: readonly number[], paint: Paint): string {
   return rows
     .map((row) => {
-      const texts = widths.map((_, column) => printableLine(textOf(row[column] ?? "")));
+      const texts = widths.map((_, column) => cellText(row[column]));
       return `${aligned(texts, widths, (text, column) => colored(text, row[column], paint))}\n`;
     })
     .join("");
@@ -32,7 +38,7 @@ export function renderRows(rows: readonly (readonly Cell[])[], widths: readonly 
 export function renderFields(fields: readonly (readonly [name: string, value: Cell])[], paint: Paint): string {
   const width = Math.max(0, ...fields.map(([name]) => name.length));
   const lines = fields.flatMap(([name, cell]) => {
-    const values = printable(textOf(cell)).split("\n");
+    const values = valueLines(cell);
     const color = (text: string, column: number) => (column === 0 ? paint.dim(text) : colored(text, cell, paint));
     return values.map((value, index) => aligned([index === 0 ? name : "", value], [width, 0], color));
   });
@@ -53,4 +59,21 @@ function colored(text: string, cell: Cell | undefined, paint: Paint): string {
 
 function textOf(cell: Cell): string {
   return typeof cell === "string" ? cell : cell.text;
+}
+
+/** What a cell shows: one line of bounded length. */
+function cellText(cell: Cell | undefined): string {
+  return cell === undefined ? "" : cut(printableLine(cut(textOf(cell), LONGEST_CELL)), LONGEST_CELL);
+}
+
+/** The lines that a value shows: a bounded number, each of bounded length. */
+function valueLines(cell: Cell): string[] {
+  const text = cut(textOf(cell), LONGEST_LINE * MOST_LINES);
+  const lines = text.split("\n", MOST_LINES + 1).map((line) => cut(printable(line), LONGEST_LINE));
+  return lines.length <= MOST_LINES ? lines : [...lines.slice(0, MOST_LINES), "… more lines; -o json shows all"];
+}
+
+/** A text of at most so many characters, a mark at its end where it was longer. */
+function cut(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, most - 1).replace(/[\ud800-\udbff]$/, "")}…`;
 }

@@ -1,7 +1,7 @@
-import { toJson } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { type AuditEntry, AuditEntrySchema } from "../../../gen/nebula/v1/audit_pb.ts";
 import type { ListView } from "../output/print-list.ts";
+import { protoJson } from "../output/proto-json.ts";
 
 /** Entries of the audit log, a line each. */
 export const auditList: ListView<AuditEntry> = {
@@ -20,7 +20,7 @@ export const auditList: ListView<AuditEntry> = {
       detail,
     ];
   },
-  json: (entry) => toJson(AuditEntrySchema, entry, { useProtoFieldName: true, alwaysEmitImplicit: true }),
+  json: (entry) => protoJson(AuditEntrySchema, entry),
 };
 
 /** `41->42`, `42` where it stayed, `->1` where there was none before; empty where the call was about none. */

@@ -1,13 +1,18 @@
-import { type JsonValue, toJson } from "@bufbuild/protobuf";
+import type { JsonValue } from "@bufbuild/protobuf";
+import { printableLine } from "../../../common/printable.ts";
 import { type Device, DeviceSchema } from "../../../gen/nebula/v1/device_pb.ts";
 import type { HostStatus, Report } from "../../../gen/nebula/v1/report_pb.ts";
 import { ageOf, formatAge } from "../output/age.ts";
 import type { Paint } from "../output/paint.ts";
 import type { ListView } from "../output/print-list.ts";
+import { protoJson } from "../output/proto-json.ts";
 import { type Cell, renderFields, renderTable } from "../output/table.ts";
 import { containersCell, problemsCell, problemsOf, revisionsText } from "./report-summary.ts";
 import { appRow, containerRow, cronJobRow } from "./status-rows.ts";
 import { stateCell } from "./target-state.ts";
+
+/** The rows that one table of a device shows: what a device reports may be very much. */
+const MOST_ROWS = 100;
 
 /** The newest status of many devices, a line each. @param now wall clock, milliseconds since 1970 */
 export function deviceList(now: number): ListView<Device> {
@@ -33,7 +38,7 @@ export function deviceList(now: number): ListView<Device> {
 }
 
 export function deviceJson(device: Device): JsonValue {
-  return toJson(DeviceSchema, device, { useProtoFieldName: true, alwaysEmitImplicit: true });
+  return protoJson(DeviceSchema, device);
 }
 
 /** All that is known of one device. @param now wall clock, milliseconds since 1970 */
@@ -46,7 +51,8 @@ export function deviceText({ deviceId, deviceGroup, report, firstSeenAt, duplica
     const seen: readonly [string, Cell] = ["first seen", firstSeenAt === undefined ? "" : `${ageOf(firstSeenAt, now)} ago`];
     if (report === undefined) return renderFields([...known, seen], paint);
     const problems = problemsOf(report, duplicateId);
-    const wrong: (readonly [string, Cell])[] = problems.length === 0 ? [] : [["problems", { text: problems.join("\n"), color: "red" }]];
+    const wrong: (readonly [string, Cell])[] =
+      problems.length === 0 ? [] : [["problems", { text: problems.map(printableLine).join("\n"), color: "red" }]];
     const parts = [
       renderFields([...known, ...reportFields(report, now), seen, ...hostFields(report.host), ...wrong], paint),
       table(
@@ -118,7 +124,9 @@ function hostFields(host: HostStatus | undefined): (readonly [string, Cell])[] {
 
 /** A table with a line between it and what stands before; nothing where it has no rows. */
 function table(header: readonly string[], rows: readonly (readonly Cell[])[], paint: Paint): string {
-  return rows.length === 0 ? "" : renderTable(header, rows, paint);
+  if (rows.length === 0) return "";
+  const more = rows.length - MOST_ROWS;
+  return `${renderTable(header, rows.slice(0, MOST_ROWS), paint)}${more <= 0 ? "" : `and ${more} more; -o json shows all\n`}`;
 }
 
 function gigabytes(bytes: bigint): string {

@@ -1,7 +1,7 @@
-import { toJson } from "@bufbuild/protobuf";
 import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
 import { type StoredReport, StoredReportSchema } from "../../../gen/nebula/v1/report_pb.ts";
 import type { ListView } from "../output/print-list.ts";
+import { protoJson } from "../output/proto-json.ts";
 import { containersCell, problemsCell, problemsOf, revisionsText } from "./report-summary.ts";
 import { stateCell } from "./target-state.ts";
 
@@ -23,7 +23,7 @@ export const reportList: ListView<StoredReport> = {
       problemsCell(problemsOf(report, false)),
     ];
   },
-  json: (report) => toJson(StoredReportSchema, report, { useProtoFieldName: true, alwaysEmitImplicit: true }),
+  json: (report) => protoJson(StoredReportSchema, report),
 };
 
 function timeText(time: Timestamp | undefined): string {

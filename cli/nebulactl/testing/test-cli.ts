@@ -13,6 +13,8 @@ export type RunOptions = Readonly<{
   /** What is typed at each question, in order. Absent: nobody can be asked. */
   answers?: readonly string[];
   home?: string;
+  /** Standard output and error are a terminal. */
+  terminal?: boolean;
   signal?: AbortSignal;
   /** Told of everything that is printed, as it is. */
   onOut?: (text: string) => void;
@@ -26,7 +28,7 @@ export function words(line: string): string[] {
 /** Runs nebulactl in this process against real servers. @param args a line without quotes, or the arguments themselves */
 export async function nebulactl(
   args: string | readonly string[],
-  { env = {}, stdin = "", answers, home = "/nonexistent", signal, onOut }: RunOptions = {},
+  { env = {}, stdin = "", answers, home = "/nonexistent", terminal = false, signal, onOut }: RunOptions = {},
 ): Promise<Ran> {
   let out = "";
   let err = "";
@@ -42,8 +44,8 @@ export async function nebulactl(
       onOut?.(text);
     },
     err: print,
-    outIsTerminal: false,
-    errIsTerminal: false,
+    outIsTerminal: terminal,
+    errIsTerminal: terminal,
     readStdin: async () => stdin,
     terminal: answers === undefined ? undefined : scripted(answers, print),
     connect: connectTo,

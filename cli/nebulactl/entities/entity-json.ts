@@ -1,17 +1,10 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
-import { parse } from "yaml";
 import { assertNever } from "../../../common/errors/assert-never.ts";
-import { printResource } from "../../../common/resources/print-resource.ts";
 import type { Resource } from "../../../common/resources/resource.ts";
+import { jsonNumber, resourceJson } from "../../../common/resources/resource-fields.ts";
 import { DEFAULTS } from "../../../common/validation/normal-form.ts";
 
-/** A resource as its file has it, what equals its default left out. */
-export function resourceJson(resource: Resource): JsonObject {
-  const value: JsonObject = parse(printResource(resource)); // what is printed is a map of JSON's own types
-  return value;
-}
-
-/** A resource with its revision and counters, and with the fields that v2 always shows. 64-bit numbers are strings, as in the API's JSON. */
+/** A resource with its revision and counters, and with the fields that v2 always shows. 64-bit numbers are numbers where JSON holds them exactly. */
 export function entityJson(resource: Resource): JsonObject {
   const { kind: _, name = "", ...fields } = resourceJson(resource);
   return { name, ...countersOf(resource), ...v2Defaults(resource), ...fields };
@@ -20,13 +13,13 @@ export function entityJson(resource: Resource): JsonObject {
 function countersOf(resource: Resource): JsonObject {
   switch (resource.kind) {
     case "app":
-      return { revision: String(resource.app.revision), restart_count: String(resource.app.restartCount) };
+      return { revision: jsonNumber(resource.app.revision), restart_count: jsonNumber(resource.app.restartCount) };
     case "cron_job":
-      return { revision: String(resource.cronJob.revision) };
+      return { revision: jsonNumber(resource.cronJob.revision) };
     case "device_group":
-      return { revision: String(resource.deviceGroup.revision), prune_id: String(resource.deviceGroup.pruneId) };
+      return { revision: jsonNumber(resource.deviceGroup.revision), prune_id: jsonNumber(resource.deviceGroup.pruneId) };
     case "user_group":
-      return { revision: String(resource.userGroup.revision) };
+      return { revision: jsonNumber(resource.userGroup.revision) };
     default:
       return assertNever(resource);
   }
