@@ -48,6 +48,29 @@ describe("registries", function () {
     await engine.settled(web, 1);
   });
 
+  it("an image on the device runs while its pull is refused, and the app is applied only once a pull has succeeded", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "nebula-e2e-docker-config-"));
+    rig.defer(() => rmSync(folder, { recursive: true }));
+    const image = await registry.push(IMAGE, "private/stale:1");
+    const web = rig.name("web");
+    await rig.api.createApp({ name: web, dockerImage: image, command: FOREVER });
+    const { engine, worker, group } = await rig.device([], { env: { DOCKER_CONFIG: folder } });
+    rig.deferLast(() => engine.docker.getImage(image).remove({ force: true }));
+    const colon = image.lastIndexOf(":");
+    await engine.docker.getImage(IMAGE).tag({ repo: image.slice(0, colon), tag: image.slice(colon + 1) });
+    await rig.api.updateGroup(group, [web]);
+    const [stale] = await engine.settled(web, 1);
+    assert.equal(stale?.Config.Labels["nebula.stale"], "1");
+    const status = await rig.api.appStatus(worker.deviceId, web, ({ reason }) => reason.startsWith("image stale"));
+    assert.equal(status.state, TargetState.WORKING);
+    assert.match(status.reason, /^image stale: image .*private\/stale:1 can't be pulled: .*(auth|login)/i);
+    const auth = Buffer.from(`${Registry.user}:${Registry.password}`).toString("base64");
+    writeFileSync(join(folder, "config.json"), JSON.stringify({ auths: { [registry.host]: { auth } } }));
+    await rig.api.appStatus(worker.deviceId, web, ({ state }) => state === TargetState.APPLIED, 60_000);
+    const [after] = await engine.settled(web, 1);
+    assert.equal(after?.Id, stale?.Id, "the same image restarts nothing");
+  });
+
   it("a forced pull brings what a tag means now: by a restart, and by an update with redeploy in which nothing differs", async () => {
     const web = rig.name("web");
     const builds = [1, 2, 3].map((version) => `nebula-e2e-moving-${version}:1`);

@@ -169,13 +169,24 @@ describe("cron jobs", () => {
     }
   });
 
-  it("whose pull fails use the image that is there, and pull again only for another spec", async () => {
-    await using rig = new Rig({ behaviour, images: ["fails:1"] });
-    await rig.start(hourly({ dockerImage: "fails:1" }));
+  it("use the image on the device when its pull fails, with a note, and pull again at the next run", async () => {
+    let isReachable = false;
+    const offline = (): Partial<ImageBehaviour> => ({
+      exit: { code: 0, afterMs: SECOND },
+      ...(!isReachable && { pull: { kind: "fails", message: "no such host" } }),
+    });
+    await using rig = new Rig({ behaviour: offline, images: ["offline:1"] });
+    await rig.start(hourly({ dockerImage: "offline:1" }));
     await rig.pass(2 * HOUR, 10 * MINUTE);
     assert.deepEqual(runs(rig), ["13:00", "14:00"]);
-    assert.equal(rig.methods("pull").length, 1);
-    assert.match(stateOf(rig).notes.join(), /the image on the device was used/);
+    assert.equal(rig.methods("pull").length, 2, "each run pulls once");
+    assert.match(stateOf(rig).notes.join(), /used the image on the device: image offline:1 can't be pulled: no such host; the next run pulls again/);
+    assert.equal(stateOf(rig).state.kind, "applied");
+    isReachable = true;
+    await rig.pass(2 * HOUR, 10 * MINUTE);
+    assert.deepEqual(runs(rig).slice(-2), ["15:00", "16:00"]);
+    assert.equal(rig.methods("pull").length, 3, "a pull that succeeded holds for the runs after it");
+    assert.deepEqual(stateOf(rig).notes, []);
   });
 
   it("say with which code the last run ended, where that was not 0", async () => {

@@ -15,13 +15,15 @@ export const LABEL = {
   restart: "nebula.restart",
   /** Of a cron container: when its run was due, unix seconds. */
   due: "nebula.due",
+  /** `1`: made from the image on the device after a failed pull. */
+  stale: "nebula.stale",
 } as const;
 
 export const ORCHESTRATOR = "nebula";
 
 type Labels = Readonly<Record<string, string>>;
 
-type Common = Readonly<{ instance: string; boot: string; cluster: ClusterIdentity; revision: bigint; hash: string }>;
+type Common = Readonly<{ instance: string; boot: string; cluster: ClusterIdentity; revision: bigint; hash: string; isStale: boolean }>;
 
 /** What Nebula writes on a container of an app. */
 export function appLabels(app: string, index: number, restartCount: bigint, common: Common): Labels {
@@ -44,7 +46,7 @@ export function cronJobLabels(cronJob: string, dueMs: number, common: Common): L
   };
 }
 
-function commonLabels({ instance, boot, cluster, revision, hash }: Common): Labels {
+function commonLabels({ instance, boot, cluster, revision, hash, isStale }: Common): Labels {
   return {
     [LABEL.orchestrator]: ORCHESTRATOR,
     [LABEL.instance]: instance,
@@ -52,6 +54,7 @@ function commonLabels({ instance, boot, cluster, revision, hash }: Common): Labe
     [LABEL.revision]: String(revision),
     [LABEL.spec]: hash,
     [LABEL.boot]: boot,
+    ...(isStale && { [LABEL.stale]: "1" }),
   };
 }
 

@@ -3,7 +3,10 @@ import type { KeptMemory, PruneMark, Pulled, PulledImage } from "./memory.ts";
 /** The kept memory as plain JSON, for a file. */
 export function storeMemory({ pulled, adopted, pruned, imageHistory }: KeptMemory): unknown {
   return {
-    pulled: [...pulled].map(([unit, pull]) => [unit, { ...pull, restartCount: String(pull.restartCount) }]),
+    pulled: [...pulled].map(([unit, { image, change, restartCount, used, brought }]) => [
+      unit,
+      { image, change, restartCount: String(restartCount), used, ...(brought.kind === "known" && { imageId: brought.id }) },
+    ]),
     adopted: [...adopted],
     pruned: pruned && {
       cluster: { id: pruned.cluster.id, epoch: String(pruned.cluster.epoch) },
@@ -26,10 +29,18 @@ export function restoreMemory(stored: unknown): KeptMemory {
 }
 
 function pulledOf(value: unknown): Pulled | undefined {
-  const { image, change, restartCount, note, used } = fieldsOf(value);
+  const { image, change, restartCount, note, used, imageId } = fieldsOf(value);
   const count = numberOf(restartCount);
   if (typeof image !== "string" || typeof change !== "string" || count === undefined) return undefined;
-  return { image, change, restartCount: count, note: textOf(note), used: used === true };
+  if (textOf(note) !== undefined) return undefined; // of a worker that counted a failed pull beside a local image as one that succeeded
+  const id = textOf(imageId);
+  return {
+    image,
+    change,
+    restartCount: count,
+    used: used === true,
+    brought: id === undefined ? { kind: "unknown", present: undefined, isFirst: false } : { kind: "known", id },
+  };
 }
 
 function prunedOf(value: unknown): PruneMark | undefined {

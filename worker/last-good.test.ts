@@ -29,7 +29,9 @@ function stateOf(revision: bigint): MergedState {
 }
 
 const memory: KeptMemory = {
-  pulled: new Map([["web", { image: "docker.io/library/busybox:1", change: "x", restartCount: 2n ** 60n, note: undefined, used: true }]]),
+  pulled: new Map([
+    ["web", { image: "docker.io/library/busybox:1", change: "x", restartCount: 2n ** 60n, brought: { kind: "known", id: "sha256:1" }, used: true }],
+  ]),
   adopted: new Map([["abc", "1:ff"]]),
   pruned: { cluster: { id: "c1", epoch: 3n }, deviceGroup: "shop", pruneId: 4n },
   imageHistory: new Map([["web", [{ image: "docker.io/library/busybox:1", id: "sha256:1" }]]]),
@@ -178,7 +180,10 @@ describe("the kept memory", () => {
     image: fc.string(),
     change: fc.string(),
     restartCount: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
-    note: fc.option(fc.string(), { nil: undefined }),
+    brought: fc.oneof(
+      fc.record({ kind: fc.constant("known" as const), id: fc.string() }),
+      fc.constant({ kind: "unknown" as const, present: undefined, isFirst: false }),
+    ),
     used: fc.boolean(),
   });
   const entries = <T>(value: fc.Arbitrary<T>) => fc.array(fc.tuple(fc.string(), value)).map((list) => new Map(list));
@@ -198,6 +203,17 @@ describe("the kept memory", () => {
         assert.deepEqual(back, structuredClone(value));
       }),
     );
+  });
+
+  it("leaves out a failed pull that an older worker counted as one that succeeded", () => {
+    const entry = { image: "docker.io/library/busybox:1", change: "x", restartCount: "0", used: true };
+    const restored = restoreMemory({
+      pulled: [
+        ["app a", { ...entry, note: "the image on the device was used" }],
+        ["app b", entry],
+      ],
+    });
+    assert.deepEqual([...restored.pulled.keys()], ["app b"]);
   });
 
   it("is read from anything", () => {

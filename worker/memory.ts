@@ -7,7 +7,7 @@ import type { ClusterIdentity } from "../common/storage/config-store.ts";
 export type Memory = Readonly<{
   /** By the key of the step. */
   failures: ReadonlyMap<string, Failure>;
-  /** By unit: the newest pull that ended for it. Kept. */
+  /** By unit: the newest pull that brought its image. Kept. */
   pulled: ReadonlyMap<string, Pulled>;
   /** By unit: since when the worker knows of its spec. */
   specSince: ReadonlyMap<string, Readonly<{ change: string; since: number }>>;
@@ -45,10 +45,18 @@ export type Pulled = Readonly<{
   image: string;
   change: string;
   restartCount: bigint;
-  /** The pull failed and the image on the device is used: why, one sentence. */
-  note: string | undefined;
+  /** Which image it brought; not known before the first look after it. */
+  brought: Readonly<{ kind: "known"; id: string }> | UnknownImage;
   /** A container was made from it: pull policy `always` wants another one. */
   used: boolean;
+}>;
+
+type UnknownImage = Readonly<{
+  kind: "unknown";
+  /** Ids of the images that were on the device before the pull; undefined: not known. */
+  present: ReadonlySet<string> | undefined;
+  /** The first that succeeded for this spec: a container that was made of the same image while it could not be pulled has used it. */
+  isFirst: boolean;
 }>;
 
 export type HostPort = Readonly<{ hostPort: number; protocol: "tcp" | "udp" }>;

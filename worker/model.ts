@@ -84,8 +84,6 @@ export type PullWanter = Readonly<{
   restartCount: bigint;
   /** Under which a failure is remembered. */
   failureKey: string;
-  /** Whether the image on the device will do when the pull fails. */
-  fallback: boolean;
 }>;
 
 /** What goes on beside the rounds. */

@@ -27,6 +27,8 @@ type OwnedCommon = Readonly<{
   revision: bigint;
   boot: string | undefined;
   restartCount: bigint;
+  /** Made from the image on the device after a failed pull. */
+  isStale: boolean;
 }>;
 
 export type Classified = Readonly<{
@@ -75,6 +77,7 @@ function ownedOf(container: ObservedContainer, { instance, adopt }: Identity, ad
     revision: bigintOfLabel(labels[LABEL.revision]),
     boot: labels[LABEL.boot],
     restartCount: bigintOfLabel(labels[LABEL.restart]),
+    isStale: labels[LABEL.stale] === "1",
   };
   if (labels[LABEL.containerType] === "cron_job") {
     const seconds = numberOfLabel(labels[LABEL.due]);

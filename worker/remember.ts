@@ -1,8 +1,9 @@
 import { failureWaitMs, healthRestartWaitMs } from "./backoff.ts";
 import { considerSchedule } from "./cron.ts";
-import type { CronMemory, Failure, HostPort, Memory, Pulled, RunWatch } from "./memory.ts";
+import type { CronMemory, Failure, HostPort, Memory, RunWatch } from "./memory.ts";
 import type { Desired, Now, Observed, PullWanter, WorkerIdentity } from "./model.ts";
 import { appUnit, classify, cronJobUnit, isUp, type Owned } from "./owned.ts";
+import { pullKeys } from "./plan/image.ts";
 import type { ObservedContainer } from "./runtime/container-runtime.ts";
 import { familiarReference } from "./runtime/docker-reference.ts";
 import type { Step, StepOutcome } from "./step.ts";
@@ -18,13 +19,16 @@ const MOST_IMAGES_KEPT = 20;
 /** What the worker remembers of what is wanted: since when. */
 export function rememberDesired(memory: Memory, desired: Desired, now: Now): Memory {
   const specSince = new Map<string, Readonly<{ change: string; since: number }>>();
+  const failures = new Map(memory.failures);
   const note = (unit: string, change: string) => {
     const before = memory.specSince.get(unit);
     specSince.set(unit, before?.change === change ? before : { change, since: now.monotonic });
+    if (before === undefined || before.change === change) return;
+    for (const key of failures.keys()) if (key.startsWith(pullKeys(unit))) failures.delete(key); // a new spec is tried at once
   };
   for (const app of desired.apps) if (app.kind === "running") note(appUnit(app.name), app.change);
   for (const job of desired.cronJobs) if (job.kind === "scheduled") note(cronJobUnit(job.name), job.hash);
-  return { ...memory, specSince };
+  return { ...memory, specSince, failures };
 }
 
 /** What the worker remembers of what it sees: since when containers run, who else makes some, which runs of cron_jobs are due. */
@@ -47,7 +51,7 @@ export function rememberObserved(memory: Memory, desired: Desired | undefined, o
     healthRestarts: calmed(memory, runs, ids, now),
     adopted: presentOnly(memory.adopted, ids),
     cron: isQuiet || desired === undefined ? memory.cron : considerAll(memory.cron, desired, owned, now),
-    imageHistory: withPulledImages(memory, observed),
+    ...withPulledImages(memory, observed, owned),
   };
 }
 
@@ -60,7 +64,7 @@ export function rememberOutcome(memory: Memory, step: Step, outcome: StepOutcome
   const after = { ...memory, failures };
   switch (step.kind) {
     case "pull":
-      return step.wanters.reduce((known, wanter) => rememberPull(known, wanter, outcome, now), memory);
+      return step.wanters.reduce((known, wanter) => rememberPull(known, wanter, step.present, outcome, now), memory);
     case "create":
       return outcome.kind === "done" ? { ...after, pulled: markUsed(memory.pulled, step.unit) } : after;
     case "restart":
@@ -90,17 +94,25 @@ function failureOf(memory: Memory, step: Step, reason: string, now: Now): Failur
   };
 }
 
-function rememberPull(memory: Memory, wanter: PullWanter, outcome: Exclude<StepOutcome, { kind: "aborted" }>, now: Now): Memory {
+function rememberPull(
+  memory: Memory,
+  { unit, image, change, restartCount, failureKey }: PullWanter,
+  present: ReadonlySet<string>,
+  outcome: Exclude<StepOutcome, { kind: "aborted" }>,
+  now: Now,
+): Memory {
   const failures = new Map(memory.failures);
-  failures.delete(wanter.failureKey);
-  const pulled = (note: string | undefined): Memory => {
-    const entry: Pulled = { image: wanter.image, change: wanter.change, restartCount: wanter.restartCount, note, used: false };
-    return { ...memory, failures, pulled: new Map([...memory.pulled, [wanter.unit, entry]]) };
-  };
-  if (outcome.kind === "done") return pulled(undefined);
-  const reason = `image ${familiarReference(wanter.image)} can't be pulled: ${outcome.reason}`;
-  if (wanter.fallback) return pulled(`the image on the device was used: ${reason}`);
-  const tries = (memory.failures.get(wanter.failureKey)?.tries ?? 0) + 1;
+  const pulled = new Map(memory.pulled);
+  if (outcome.kind === "done") {
+    failures.delete(failureKey);
+    const isFirst = pulled.get(unit)?.change !== change;
+    pulled.set(unit, { image, change, restartCount, brought: { kind: "unknown", present, isFirst }, used: false });
+    return { ...memory, failures, pulled };
+  }
+  // What an earlier pull for this spec brought counts no more: the next container is made of what is on the device.
+  if (pulled.get(unit)?.change === change) pulled.delete(unit);
+  const reason = `image ${familiarReference(image)} can't be pulled: ${outcome.reason}`;
+  const tries = (memory.failures.get(failureKey)?.tries ?? 0) + 1;
   const failure: Failure = {
     tries,
     notBefore: now.monotonic + failureWaitMs("pull", tries),
@@ -109,7 +121,7 @@ function rememberPull(memory: Memory, wanter: PullWanter, outcome: Exclude<StepO
     holders: undefined,
     containerId: undefined,
   };
-  return { ...memory, failures: failures.set(wanter.failureKey, failure) };
+  return { ...memory, pulled, failures: failures.set(failureKey, failure) };
 }
 
 function markUsed(pulled: Memory["pulled"], unit: string): Memory["pulled"] {
@@ -192,16 +204,29 @@ function endRun(cron: Memory["cron"], name: string, due: number, reason: string)
   return new Map([...cron, [name, { ...known, pending: undefined, problem: { kind: "failed", reason } }]]);
 }
 
-/** Adds the images of pulls that succeeded to their units' histories, by the id that their references have now. */
-function withPulledImages({ pulled, imageHistory }: Memory, { images }: Observed): Memory["imageHistory"] {
-  let history = imageHistory;
-  for (const [unit, { image, note }] of pulled) {
-    const id = note === undefined ? images.find(({ references }) => references.includes(image))?.id : undefined;
-    const known = history.get(unit) ?? [];
-    if (id === undefined || known.at(-1)?.id === id) continue;
-    history = new Map([...history, [unit, [...known.filter((entry) => entry.id !== id), { image, id }].slice(-MOST_IMAGES_KEPT)]]);
+/**
+ * Notes which image each pull brought that has ended since the last look, and adds it to its unit's history, but for one that was on the device before:
+ * that is somebody else's.
+ */
+function withPulledImages(memory: Memory, { images }: Observed, owned: readonly Owned[]): Pick<Memory, "pulled" | "imageHistory"> {
+  let { pulled, imageHistory } = memory;
+  for (const [unit, entry] of pulled) {
+    if (entry.brought.kind === "known") continue;
+    const { image, brought, used } = entry;
+    const id = images.find(({ references }) => references.includes(image))?.id;
+    if (id === undefined) continue;
+    const isUsed = brought.isFirst && owned.some((made) => made.isStale && made.container.imageId === id && unitOf(made) === unit);
+    pulled = new Map([...pulled, [unit, { ...entry, brought: { kind: "known", id }, used: used || isUsed }]]);
+    const isOurs = [...imageHistory.values()].some((history) => history.some((known) => known.id === id));
+    if (!isOurs && brought.present?.has(id) !== false) continue;
+    const known = imageHistory.get(unit) ?? [];
+    imageHistory = new Map([...imageHistory, [unit, [...known.filter((other) => other.id !== id), { image, id }].slice(-MOST_IMAGES_KEPT)]]);
   }
-  return history;
+  return { pulled, imageHistory };
+}
+
+function unitOf(owned: Owned): string {
+  return owned.kind === "app" ? appUnit(owned.app) : cronJobUnit(owned.cronJob);
 }
 
 function withoutImage(imageHistory: Memory["imageHistory"], imageId: string): Memory["imageHistory"] {

@@ -95,15 +95,23 @@ function stateFields(state: PlannedState, now: Now): StateFields {
     case "applied":
       return { state: TargetState.APPLIED };
     case "working":
-      return { state: TargetState.WORKING, step: state.step };
-    case "failed": {
-      const { step, reason, tries, retryAt } = state;
-      const at = retryAt === undefined ? {} : { retryAt: timestampFromMs(Math.round(now.wall + retryAt - now.monotonic)) };
-      return { state: TargetState.FAILED, step, reason, tries, ...at };
-    }
+      return {
+        state: TargetState.WORKING,
+        step: state.step,
+        reason: state.reason ?? "",
+        tries: state.tries ?? 0,
+        ...retryFields(state.retryAt, now),
+      };
+    case "failed":
+      return { state: TargetState.FAILED, step: state.step, reason: state.reason, tries: state.tries, ...retryFields(state.retryAt, now) };
     default:
       return assertNever(state);
   }
+}
+
+/** @param retryAt milliseconds of the monotonic clock; the report has it by the wall clock */
+function retryFields(retryAt: number | undefined, now: Now): Pick<StateFields, "retryAt"> {
+  return retryAt === undefined ? {} : { retryAt: timestampFromMs(Math.round(now.wall + retryAt - now.monotonic)) };
 }
 
 function stateNumber(state: PlannedState): TargetState {

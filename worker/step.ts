@@ -18,7 +18,7 @@ export type Step = Readonly<{ unit: string; key: string }> &
     /** Jobs: the round goes on without waiting for their end. */
     | Readonly<{ kind: "stop"; containerId: string; graceSeconds: number }>
     | Readonly<{ kind: "restart"; containerId: string; graceSeconds: number }>
-    | Readonly<{ kind: "pull"; image: string; wanters: readonly PullWanter[] }>
+    | Readonly<{ kind: "pull"; image: string; wanters: readonly PullWanter[] /** Ids of the images on the device. */; present: ReadonlySet<string> }>
     | Readonly<{ kind: "abort_pull"; image: string }>
     | Readonly<{ kind: "remove_image"; imageId: string; image: string }>
     /** Of the memory alone: nothing is asked of the engine. */

@@ -15,27 +15,27 @@ export type AppWork = Work & Readonly<{ state: AppState; wish: PullWish | undefi
 export function runningAppWork(draft: AppDraft, others: Pick<SlotContext, "leaving" | "evicted" | "departing">, view: View): AppWork {
   const { app, unit, slots, surplus, turn } = draft;
   const image = imageFor(draft, view);
-  const works = slots.map((slot) => slotWork(slot, { ...others, draft, image, view }));
+  const works = slots.map((slot) => slotWork(slot, { ...others, draft, image: image?.use, view }));
   const mayGo = surplusMayGo(draft);
   const going = surplus.filter(({ container: { id } }) => mayGo || turn.surplus.has(id) || others.evicted.has(id));
   const farewell = farewells(going, unit, app.stopGraceSeconds, view);
   const { steps, wakeAt } = together([farewell, ...works]);
-  const states = [...works.map(({ state }) => state), surplus.length > 0 ? removing(surplus, view) : APPLIED];
-  const notes = [...app.notes, image?.kind === "ready" ? image.note : view.memory.pulled.get(unit)?.note, turn.note].filter(
-    (note) => note !== undefined,
-  );
+  const states = [...works.map(({ state }) => state), surplus.length > 0 ? removing(surplus, view) : APPLIED, image?.stale ?? APPLIED];
+  const notes = [...app.notes, turn.note].filter((note) => note !== undefined);
   return {
     steps,
-    wakeAt: earlier(wakeAt, turn.wakeAt),
+    wakeAt: [wakeAt, turn.wakeAt, image?.wakeAt].reduce(earlier, undefined),
     state: { name: app.name, revision: app.revision, state: worst(states), notes, containers: byIndex(draft.containers) },
-    wish: image?.kind === "pull" ? image.wish : undefined,
+    wish: image?.wish,
   };
 }
 
-/** Whether the app's image is there, asked only when a container is to be made now. */
+/** How the app stands with its image, asked only when a container is to be made now, or was made of an image that could not be pulled. */
 function imageFor({ app, unit, slots, blocks, turn, containers }: AppDraft, view: View): ImageReadiness | undefined {
   const wanted = slots.filter((slot) => slot.right.length === 0 && !slot.busy && !blocks.has(slot) && turn.slots.has(slot.instance.index));
-  if (wanted.length === 0) return undefined;
+  const isStale = slots.some(({ right }) => right.some((owned) => owned.isStale)) && view.memory.pulled.get(unit)?.change !== app.change;
+  if (wanted.length === 0 && !isStale) return undefined;
+  const made = new Set(slots.flatMap(({ right }) => right.filter((owned) => owned.isStale)));
   const counts = containers.filter(({ original }) => !original).map(({ restartCount }) => restartCount);
   return imageReadiness(
     {
@@ -45,7 +45,10 @@ function imageFor({ app, unit, slots, blocks, turn, containers }: AppDraft, view
       change: app.change,
       attempt: app.change,
       restartCount: app.restartCount,
+      isWanted: wanted.length > 0,
       sameSpecExists: slots.some(({ right }) => right.length > 0),
+      isStale,
+      isReplacing: containers.some((owned) => isUp(owned.container.phase) && !made.has(owned)),
       restartsDone: counts.reduce<bigint | undefined>((most, count) => (most === undefined || count > most ? count : most), undefined),
     },
     view,

@@ -7,7 +7,7 @@ import type { Step } from "../step.ts";
 import { networkBlock } from "./blocks.ts";
 import { connections } from "./connections.ts";
 import { DEFAULT_GRACE_SECONDS, farewell, farewells, NO_WORK, together, type Work } from "./farewell.ts";
-import { imageReadiness, type PullWish } from "./image.ts";
+import { imageReadiness, type PullWish, pullKeys } from "./image.ts";
 import { APPLIED, type CronJobState, failed, type TargetState, working } from "./states.ts";
 import { earlier, standingFailure, type View } from "./view.ts";
 
@@ -16,7 +16,7 @@ export type CronJobWork = Work & Readonly<{ state: CronJobState; wish: PullWish 
 /** A finished run keeps its container, for its logs, until so many newer ones are there. */
 const KEPT_RUNS = 3;
 
-type RunWork = Work & Readonly<{ wish?: PullWish; step: string }>;
+type RunWork = Work & Readonly<{ wish?: PullWish | undefined; step: string }>;
 
 /** What is to be done for a cron_job in force: the pending run, and what is left of earlier ones. */
 export function cronJobWork(job: ScheduledCronJob, containers: readonly OwnedCronContainer[], view: View): CronJobWork {
@@ -39,7 +39,7 @@ export function cronJobWork(job: ScheduledCronJob, containers: readonly OwnedCro
       revision: job.revision,
       state: stateOf(run, memory?.problem),
       reason: memory?.problem?.reason,
-      notes: [...job.notes, ...exitNotes(runs), ...pullNotes(job, view)],
+      notes: [...job.notes, ...exitNotes(runs), ...staleNotes(job, runs, view)],
       containers: [...runs].reverse(),
       lastRunDue: runs[0]?.due ?? memory?.lastDue,
       nextRunDue: nextDue,
@@ -87,25 +87,23 @@ function creation(job: ScheduledCronJob, due: number, runs: readonly OwnedCronCo
       image: job.image,
       policy: job.pullPolicy,
       change: job.hash,
-      attempt: `${job.hash} ${due}`,
+      attempt: attemptOf(job.hash, due),
       restartCount: 0n,
-      sameSpecExists: runs[0]?.specLabel === job.hash,
+      isWanted: true,
+      sameSpecExists: runs[0]?.specLabel === job.hash && !runs[0].isStale,
+      isStale: false,
+      isReplacing: false,
       restartsDone: undefined,
     },
     view,
   );
-  switch (image.kind) {
-    case "pull":
-      return { ...NO_WORK, step: "pull", wish: image.wish };
-    case "waiting":
-      return image.state.kind === "failed" ? runFailed(job, due, image.state.reason) : { ...NO_WORK, step: "pull" };
-    case "ready": {
-      const { instance, boot } = view.identity;
-      const labels = cronJobLabels(job.name, due, { instance, boot, cluster: view.desired.cluster, revision: job.revision, hash: job.hash });
-      const step: Step = { kind: "create", unit, key, request: { name: cronContainerName(instance, job.name, due), spec: job.spec, labels } };
-      return { steps: [step], wakeAt: undefined, step: "create" };
-    }
-  }
+  const { use, wish } = image;
+  if (use.kind === "waiting") return use.state.kind === "failed" ? runFailed(job, due, use.state.reason) : { ...NO_WORK, step: "pull", wish };
+  const { instance, boot } = view.identity;
+  const { cluster } = view.desired;
+  const labels = cronJobLabels(job.name, due, { instance, boot, cluster, revision: job.revision, hash: job.hash, isStale: use.isStale });
+  const step: Step = { kind: "create", unit, key, request: { name: cronContainerName(instance, job.name, due), spec: job.spec, labels } };
+  return { steps: [step], wakeAt: undefined, step: "create" };
 }
 
 function beginning(job: ScheduledCronJob, due: number, mine: OwnedCronContainer, view: View): RunWork {
@@ -146,9 +144,17 @@ function exitNotes(runs: readonly OwnedCronContainer[]): readonly string[] {
   return ended === undefined || code === 0 ? [] : [`run ${ended.container.name} ended with exit code ${code}`];
 }
 
-function pullNotes(job: ScheduledCronJob, view: View): readonly string[] {
-  const note = view.memory.pulled.get(cronJobUnit(job.name))?.note;
-  return note === undefined ? [] : [note];
+/** That the newest run was made of the image on the device, because it could not be pulled. */
+function staleNotes({ name }: ScheduledCronJob, [newest]: readonly OwnedCronContainer[], view: View): readonly string[] {
+  if (newest?.isStale !== true) return [];
+  const key = `${pullKeys(cronJobUnit(name))}${attemptOf(newest.specLabel ?? "", newest.due ?? 0)}`;
+  const reason = view.memory.failures.get(key)?.reason ?? "it could not be pulled";
+  return [`run ${newest.container.name} used the image on the device: ${reason}; the next run pulls again`];
+}
+
+/** Each run pulls for itself. */
+function attemptOf(hash: string, due: number): string {
+  return `${hash} ${due}`;
 }
 
 function newestFirst(containers: readonly OwnedCronContainer[]): readonly OwnedCronContainer[] {

@@ -1,15 +1,19 @@
 import { assertNever } from "../../common/errors/assert-never.ts";
 import type { PullPolicy, PullWanter } from "../model.ts";
-import { failed, type TargetState } from "./states.ts";
+import { failed, type TargetState, working } from "./states.ts";
 import { standingFailure, type View } from "./view.ts";
 
 /** A pull that a unit wants, now or from `notBefore` on. */
 export type PullWish = Readonly<{ image: string; wanter: PullWanter; notBefore: number }>;
 
-/** Whether a unit's image is there to make a container from. */
-export type ImageReadiness = Readonly<
-  { kind: "ready"; note: string | undefined } | { kind: "pull"; wish: PullWish } | { kind: "waiting"; state: TargetState; wakeAt: number | undefined }
->;
+/** Whether a container may be made of a unit's image now; `isStale`: of the image on the device, because it could not be pulled. */
+export type ImageUse = Readonly<{ kind: "ready"; isStale: boolean } | { kind: "waiting"; state: TargetState }>;
+
+/**
+ * How a unit stands with its image. The wish goes on while a stale image is used. `stale`: the state of a unit that runs, or is about to run, the image
+ * on the device because it could not be pulled; undefined: it does not.
+ */
+export type ImageReadiness = Readonly<{ use: ImageUse; wish: PullWish | undefined; wakeAt: number | undefined; stale: TargetState | undefined }>;
 
 export type ImageQuestion = Readonly<{
   unit: string;
@@ -19,47 +23,65 @@ export type ImageQuestion = Readonly<{
   /** Names one try: a failure of another does not count. */
   attempt: string;
   restartCount: bigint;
+  /** A container is to be made now. */
+  isWanted: boolean;
   /** A container of the same spec is there already: it is made again, not changed. */
   sameSpecExists: boolean;
+  /** A container of the same spec was made of the image on the device after a failed pull, and no pull has succeeded since. */
+  isStale: boolean;
+  /** A container that a new one would take down is up. */
+  isReplacing: boolean;
   /** The highest restart count that the unit's containers were made for; undefined: there are none. */
   restartsDone: bigint | undefined;
 }>;
 
-function pullKey(unit: string, attempt: string): string {
-  return `pull ${unit} ${attempt}`;
+/** After so many failed tries the image on the device takes the place of a container that runs. */
+const TRIES_BEFORE_REPLACING = 2;
+
+/** What begins the keys of a unit's failed pulls. */
+export function pullKeys(unit: string): string {
+  return `pull ${unit} `;
 }
 
 /** By default an image is pulled when the spec changes, and a container of the same spec is made again from what is on the device. */
 export function imageReadiness(question: ImageQuestion, view: View): ImageReadiness {
-  const { image, policy, change, unit } = question;
+  const { image, policy, isStale, isWanted, sameSpecExists } = question;
   const isLocal = view.images.has(image);
-  const pulled = view.memory.pulled.get(unit);
-  const isPulled = isLocal && pulled !== undefined && pulled.change === change;
+  const pulled = view.memory.pulled.get(question.unit);
+  const isPulled = isLocal && pulled !== undefined && pulled.change === question.change;
   switch (policy) {
     case "never":
-      if (isLocal) return ready(undefined);
+      if (isLocal) return READY;
       return waiting(failed("image", `image ${image} is not on the device, and pull_policy is never; load it, or change pull_policy`));
     case "missing":
-      return isLocal ? ready(undefined) : pull(question, isLocal, view);
+      return isLocal ? READY : pull(question, isLocal, view);
     case "always":
-      return isPulled && !pulled.used ? ready(pulled.note) : pull(question, isLocal, view);
+      return isStale || (isWanted && !(isPulled && !pulled.used)) ? pull(question, isLocal, view) : READY;
     case "on_change":
-      if (isPulled) return ready(pulled.note);
-      return question.sameSpecExists && isLocal ? ready(undefined) : pull(question, isLocal, view);
+      return isStale || (isWanted && !isPulled && !(sameSpecExists && isLocal)) ? pull(question, isLocal, view) : READY;
     default:
       return assertNever(policy);
   }
 }
 
+const READY: ImageReadiness = { use: { kind: "ready", isStale: false }, wish: undefined, wakeAt: undefined, stale: undefined };
+
+/** The image has to be pulled. Where that failed, the image of that tag on the device will do meanwhile, but not for a restart. */
 function pull(question: ImageQuestion, isLocal: boolean, view: View): ImageReadiness {
-  const { unit, image, change, restartCount, attempt } = question;
-  const failureKey = pullKey(unit, attempt);
-  const wanter = { unit, image, change, restartCount, failureKey, fallback: isLocal && !isRestart(question, view) };
-  const failure = standingFailure(view, failureKey);
-  if (failure !== undefined) {
-    return waiting(failed("pull", failure.reason, { tries: failure.tries, retryAt: failure.notBefore }), failure.notBefore);
+  const { unit, image, change, restartCount, attempt, isStale, isReplacing, policy } = question;
+  const failureKey = `${pullKeys(unit)}${attempt}`;
+  const standing = standingFailure(view, failureKey);
+  const failure = standing ?? view.memory.failures.get(failureKey);
+  const wish = { image, wanter: { unit, image, change, restartCount, failureKey }, notBefore: changeNotBefore(unit, change, view) };
+  const next = { wish: standing === undefined ? wish : undefined, wakeAt: standing?.notBefore };
+  if (isLocal && !isRestart(question, view) && (failure !== undefined || isStale)) {
+    const reason = failure?.reason ?? "its container was made of the image on the device, because the image could not be pulled";
+    const stale = working("image", { reason: `image stale: ${reason}`, tries: failure?.tries ?? 0, retryAt: standing?.notBefore });
+    const isDue = failure === undefined ? policy === "on_change" : !isReplacing || failure.tries >= TRIES_BEFORE_REPLACING;
+    return { use: isDue ? { kind: "ready", isStale: true } : { kind: "waiting", state: stale }, ...next, stale };
   }
-  return { kind: "pull", wish: { image, wanter, notBefore: changeNotBefore(unit, change, view) } };
+  if (failure === undefined) return { ...waiting(working("pull")), ...next };
+  return { ...waiting(failed("pull", failure.reason, { tries: failure.tries, retryAt: standing?.notBefore })), ...next };
 }
 
 /** A restart or a redeploy is about the pull: the image that is on the device already is what is not wanted. */
@@ -82,10 +104,6 @@ function share(text: string): number {
   return hash / 2 ** 32;
 }
 
-function ready(note: string | undefined): ImageReadiness {
-  return { kind: "ready", note };
-}
-
-function waiting(state: TargetState, wakeAt?: number): ImageReadiness {
-  return { kind: "waiting", state, wakeAt };
+function waiting(state: TargetState): ImageReadiness {
+  return { use: { kind: "waiting", state }, wish: undefined, wakeAt: undefined, stale: undefined };
 }

@@ -24,7 +24,9 @@ export function oldWork(slot: Slot, { draft: { unit, app }, view }: SlotContext)
   if (isUp(container.phase)) {
     return together([clearing, nameMend(old, slot.name, unit, clearing.steps, view), mendHealth(old, unit, app.stopGraceSeconds, view)]);
   }
-  const key = startKey(unit, slot.instance.index, container.labels[LABEL.spec] ?? container.id);
+  // One of the wanted spec but of another image is not the container whose start may have been refused.
+  const label = container.labels[LABEL.spec];
+  const key = startKey(unit, slot.instance.index, label === undefined || label === slot.instance.hash ? container.id : label);
   const failure = standingFailure(view, key);
   if (failure !== undefined) return together([clearing, { steps: [], wakeAt: failure.notBefore }]);
   if (holdersOf(view, container.hostPorts, new Set([container.id])).length > 0) return clearing;

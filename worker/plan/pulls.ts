@@ -24,6 +24,6 @@ export function pullWork(wishes: readonly PullWish[], view: View): Work {
   }
   const starts = [...due]
     .slice(0, Math.max(0, MOST_PULLS - pulls.length))
-    .map(([image, wanters]): Step => ({ kind: "pull", unit: `image ${image}`, key: `pull ${image}`, image, wanters }));
+    .map(([image, wanters]): Step => ({ kind: "pull", unit: `image ${image}`, key: `pull ${image}`, image, wanters, present: view.imageIds }));
   return { steps: [...aborts, ...starts], wakeAt };
 }

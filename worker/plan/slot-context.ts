@@ -1,6 +1,6 @@
 import type { AppDraft } from "./draft.ts";
 import type { Work } from "./farewell.ts";
-import type { ImageReadiness } from "./image.ts";
+import type { ImageUse } from "./image.ts";
 import type { TargetState } from "./states.ts";
 import type { View } from "./view.ts";
 
@@ -9,8 +9,8 @@ export type SlotWork = Work & Readonly<{ state: TargetState }>;
 
 export type SlotContext = Readonly<{
   draft: AppDraft;
-  /** Why there is no container to be made from the image yet; undefined: nobody asked. */
-  image: ImageReadiness | undefined;
+  /** Whether a container may be made of the image now; undefined: none is to be made. */
+  image: ImageUse | undefined;
   leaving: ReadonlySet<string>;
   evicted: ReadonlySet<string>;
   departing: ReadonlySet<string>;

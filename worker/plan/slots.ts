@@ -1,6 +1,6 @@
 import type { DesiredInstance, RunningApp } from "../model.ts";
 import { appContainerName } from "../names.ts";
-import { isUp, type OwnedAppContainer } from "../owned.ts";
+import { appUnit, isUp, type OwnedAppContainer } from "../owned.ts";
 import { compareSpecLabel } from "../spec-hash.ts";
 import { fits } from "./adoption.ts";
 import type { View } from "./view.ts";
@@ -52,7 +52,15 @@ function preference({ container }: OwnedAppContainer, name: string): number {
   );
 }
 
+/** Whether the pull that failed when a container was made has succeeded since, and brought another image. */
+function isOvertaken({ isStale, container }: OwnedAppContainer, app: RunningApp, view: View): boolean {
+  const pulled = view.memory.pulled.get(appUnit(app.name));
+  if (!isStale || pulled === undefined || pulled.change !== app.change) return false;
+  return pulled.brought.kind === "known" && pulled.brought.id !== container.imageId;
+}
+
 function isRight(owned: OwnedAppContainer, app: RunningApp, instance: DesiredInstance, view: View): boolean {
+  if (isOvertaken(owned, app, view)) return false;
   if (owned.specLabel === instance.hash) return true;
   switch (compareSpecLabel(owned.specLabel, { spec: instance.spec, restartCount: app.restartCount })) {
     case "same":

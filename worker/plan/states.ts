@@ -3,7 +3,8 @@ import type { OwnedAppContainer, OwnedCronContainer } from "../owned.ts";
 /** Where one app, one container or one cron_job stands. Times are milliseconds of the monotonic clock. */
 export type TargetState = Readonly<
   | { kind: "applied" }
-  | { kind: "working"; step: string }
+  /** With a reason where it goes on only once something changes that the device can't change itself. */
+  | { kind: "working"; step: string; reason?: string | undefined; tries?: number; retryAt?: number | undefined }
   | { kind: "failed"; step: string; reason: string; tries: number; retryAt: number | undefined }
 >;
 
@@ -39,15 +40,16 @@ export type DeviceStates = Readonly<{
 
 export const APPLIED: TargetState = { kind: "applied" };
 
-export function working(step: string): TargetState {
-  return { kind: "working", step };
+export function working(step: string, why: { reason?: string; tries?: number; retryAt?: number | undefined } = {}): TargetState {
+  return { kind: "working", step, ...why };
 }
 
 export function failed(step: string, reason: string, { tries = 1, retryAt }: { tries?: number; retryAt?: number | undefined } = {}): TargetState {
   return { kind: "failed", step, reason, tries, retryAt };
 }
 
-/** Of several states the one that says most: a failure, else work, else that all is done. */
+/** Of several states the one that says most: a failure, else work with a reason, else work, else that all is done. */
 export function worst(states: readonly TargetState[]): TargetState {
-  return states.find(({ kind }) => kind === "failed") ?? states.find(({ kind }) => kind === "working") ?? APPLIED;
+  const explained = states.find((state) => state.kind === "working" && state.reason !== undefined);
+  return states.find(({ kind }) => kind === "failed") ?? explained ?? states.find(({ kind }) => kind === "working") ?? APPLIED;
 }

@@ -16,6 +16,7 @@ export type View = PlanContext &
     networks: ReadonlySet<string>;
     /** Normalised references of the images on the device. */
     images: ReadonlySet<string>;
+    imageIds: ReadonlySet<string>;
     /** Up containers by the host ports that they hold, ours and others'. */
     portHolders: ReadonlyMap<string, readonly ObservedContainer[]>;
     ownedIds: ReadonlySet<string>;
@@ -32,6 +33,7 @@ export function viewOf(desired: Desired, observed: Observed, context: PlanContex
     byId: new Map(observed.containers.map((container) => [container.id, container])),
     networks: new Set(observed.networks.map(({ name }) => name)),
     images: new Set(observed.images.flatMap(({ references }) => references)),
+    imageIds: new Set(observed.images.map(({ id }) => id)),
     portHolders: holdersByPort(observed.containers),
     ownedIds: new Set(classified.owned.map(({ container }) => container.id)),
   };

@@ -20,11 +20,8 @@ export function wantedWork(slot: Slot, context: SlotContext): SlotWork {
     return { steps: old.steps, wakeAt: earlier(old.wakeAt, block.wakeAt), state: block.state };
   }
   if (!turn.slots.has(slot.instance.index)) return { ...oldWork(slot, context), state: working("roll") };
-  if (image === undefined || image.kind === "pull") return { ...oldWork(slot, context), state: working("pull") };
-  if (image.kind === "waiting") {
-    const old = oldWork(slot, context);
-    return { steps: old.steps, wakeAt: earlier(old.wakeAt, image.wakeAt), state: image.state };
-  }
+  if (image === undefined) return { ...oldWork(slot, context), state: working("pull") };
+  if (image.kind === "waiting") return { ...oldWork(slot, context), state: image.state };
   const name = slot.wrong.length === 0 && !view.byName.has(slot.name) ? slot.name : nextName(slot.name);
   const holder = view.byName.get(name);
   const create: Step = {
@@ -40,6 +37,7 @@ export function wantedWork(slot: Slot, context: SlotContext): SlotWork {
         cluster: view.desired.cluster,
         revision: app.revision,
         hash: slot.instance.hash,
+        isStale: image.isStale,
       }),
     },
   };

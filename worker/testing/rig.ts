@@ -122,7 +122,7 @@ export class Rig implements AsyncDisposable {
       case "applied":
         return "applied";
       case "working":
-        return `working: ${state.step}`;
+        return state.reason === undefined ? `working: ${state.step}` : `working: ${state.step}: ${state.reason}`;
       case "failed":
         return `failed: ${state.step}: ${state.reason}`;
     }

@@ -149,7 +149,7 @@ export type AppStatus = Message<"nebula.v1.AppStatus"> & {
   step: string;
 
   /**
-   * Why it failed, one sentence. Empty: it did not.
+   * Why it failed, or why it is still working on it (image stale: the image could not be pulled and the one on the device is used), one sentence. Empty: neither.
    *
    * @generated from field: string reason = 6;
    */
@@ -177,7 +177,7 @@ export type AppStatus = Message<"nebula.v1.AppStatus"> & {
   containers: ContainerStatus[];
 
   /**
-   * What the operator may want to know though nothing failed (a pull failed and the local image was used; ports are ignored with host networking), one sentence each.
+   * What the operator may want to know though nothing failed (ports are ignored with host networking), one sentence each.
    *
    * @generated from field: repeated string notes = 10;
    */
