@@ -17,6 +17,7 @@ import { openSqliteReportStore } from "../common/storage/sqlite/report-store.ts"
 import { sampleReport } from "../common/testing/sample-report.ts";
 import { type Device, ListDevicesRequestSchema } from "../gen/nebula/v1/device_pb.ts";
 import { ListReportsRequestSchema, ListReportsResponseSchema, type Report, SubmitReportsRequestSchema } from "../gen/nebula/v1/report_pb.ts";
+import { PresentGroups } from "../manager/access/present-groups.ts";
 import { ADMIN_RIGHTS } from "../manager/access/rights.ts";
 import type { CallContext } from "../manager/rpc/call-context.ts";
 import { createDeviceServiceHandlers } from "../manager/services/device-service.ts";
@@ -53,20 +54,22 @@ async function startServer(failures: readonly ("before" | "after" | undefined)[]
   const folder = await mkdtemp(join(tmpdir(), "nebula-reports-"));
   const store = await openSqliteReportStore({ path: join(folder, "reports.db") });
   const reportBus = createMemoryBus({ clock: systemClock });
+  const accessStore = { deviceToken: async () => undefined };
   const startReporting = () =>
     startReporter({
       settings: { reportTtlMs: 3_600_000 },
-      drivers: { reportBus, reportStore: unsteady(store, failures), changeFeed: createMemoryFeed({ log: silentLog }) },
+      drivers: { reportBus, reportStore: unsteady(store, failures), accessStore, changeFeed: createMemoryFeed({ log: silentLog }) },
       clock: systemClock,
       log: silentLog,
       registry: new Registry(),
     });
   let reporter = await startReporting();
-  const accessStore = { deviceToken: async () => undefined };
+  const groupsOf = (clock: Clock) => new PresentGroups({ accessStore, reportStore: store, clock, cacheTimeMs: 10_000 });
   const shards = [systemClock, ahead].map((clock) =>
-    createReportServiceHandlers({ visiblePages: TEST_PAGES, reportBus, reportStore: store, accessStore, clock, log: silentLog }),
+    createReportServiceHandlers({ visiblePages: TEST_PAGES, reportBus, reportStore: store, presentGroups: groupsOf(clock), clock, log: silentLog }),
   );
-  const devices = createDeviceServiceHandlers({ visiblePages: TEST_PAGES, reportStore: store, log: silentLog });
+  const presentGroups = groupsOf(systemClock);
+  const devices = createDeviceServiceHandlers({ visiblePages: TEST_PAGES, reportStore: store, presentGroups, log: silentLog });
   return {
     async submit(shard: number, report: Report) {
       await shards[shard]?.submitReports(create(SubmitReportsRequestSchema, { reports: [report] }), context);

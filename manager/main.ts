@@ -25,6 +25,7 @@ import type { Settings } from "../common/settings/settings.ts";
 import { ServerTls } from "../common/tls/server-tls.ts";
 import { createAccess } from "./access/access.ts";
 import { createGate } from "./access/gate.ts";
+import { PresentGroups } from "./access/present-groups.ts";
 import { createAudit } from "./audit/audit.ts";
 import { expireAudit } from "./audit/expire-audit.ts";
 import { createAccept } from "./listen/accept.ts";
@@ -114,6 +115,7 @@ export async function startManager({
     return access.rounds.done; // the store is the caller's to close
   });
   const rpc = { gate: createGate(access.authenticate), audit, metrics: createRpcMetrics(registry), clock, log };
+  const presentGroups = new PresentGroups({ ...drivers, clock, cacheTimeMs: settings.cacheTimeMs });
   const connections = new Connections();
   const rawStreams = starting.use(new RawStreams(WATCH_PATH));
   let advertised = "";
@@ -136,13 +138,14 @@ export async function startManager({
     ownership,
     rpc,
     ...access,
+    presentGroups,
     secretKeys,
     localAdmin: settings.admin.user,
     clock,
     log,
     watches: () => hub.streams,
   });
-  const watches = watchInterceptor(WATCH_PATH, rawStreams, serveWatch({ hub, connections, ...rpc }));
+  const watches = watchInterceptor(WATCH_PATH, rawStreams, serveWatch({ hub, connections, presentGroups, ...rpc }));
   const { server, injector } = createGrpcServer(services, [watches]);
   const streaming = new Set(
     services.flatMap(({ service }) => service.methods.filter(({ methodKind }) => methodKind === "server_streaming").map(pathOf)),

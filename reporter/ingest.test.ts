@@ -23,12 +23,20 @@ function message(report: Report): BusMessage {
   return { key: report.deviceId, value, timestampMs: SAMPLE_TIME_MS };
 }
 
-function start(store: Pick<ReportStore, "statuses" | "save">) {
+/** @param tokens the group of each device that has a token of its own */
+function start(store: Pick<ReportStore, "statuses" | "save">, tokens: Readonly<Record<string, string>> = {}) {
   const dead: { record: BusMessage; reason: string }[] = [];
   const events: FeedEvent[] = [];
   const registry = new Registry();
   const ingest = createIngest({
     store,
+    accessStore: {
+      async deviceToken(deviceId) {
+        const deviceGroup = tokens[deviceId];
+        const rest = { tokenHash: "", nextHash: "", enrolmentId: "", enrolledAt: 0, rotatedAt: 0 };
+        return deviceGroup === undefined ? undefined : { deviceId, deviceGroup, ...rest };
+      },
+    },
     bus: { publishDead: async (record, reason) => void dead.push({ record, reason }) },
     feed: { publish: async (event) => void events.push(event) },
     limits: { duplicateMemoryMs: 3_600_000 },
@@ -112,6 +120,23 @@ describe("ingest", () => {
     const device = await store.getDevice("pos-0042");
     assert.deepEqual([device?.report?.seq, device?.report?.state, device?.duplicateId], [3000n, TargetState.FAILED, false]);
     assert.deepEqual(dead, []);
+  });
+
+  it("leaves out a record of the original's worker that would take a device out of the group of its token", async () => {
+    await using store = await openSqliteReportStore({ path: ":memory:" });
+    const { ingest, registry } = start(store, { "pos-0042": "bank", "pos-0043": "pos" });
+    const made = (hostname: string, group: string): BusMessage => {
+      const value = encodedOriginalReport({ hostname, device_group: group });
+      return { key: "", value, timestampMs: SAMPLE_TIME_MS };
+    };
+    await ingest([made("pos-0042", "pos"), made("pos-0043", "pos"), made("pos-0044", "pos")]);
+    await ingest([made("pos-0042", "pos")]);
+    assert.deepEqual(
+      (await store.listDevices({}, { limit: 10 })).items.map(({ deviceId }) => deviceId),
+      ["pos-0043", "pos-0044"],
+    );
+    assert.equal((await historyOf(store)).length, 2);
+    assert.match(await registry.metrics(), /nebula_reporter_reports_total\{outcome="foreign"\} 2\n/);
   });
 
   it("finds out itself whether a device has changed something where its worker says nothing of it", async () => {

@@ -4,6 +4,7 @@ import type { Clock } from "../common/clock/clock.ts";
 import { messageOf } from "../common/errors/nebula-error.ts";
 import type { ChangeFeed } from "../common/feed/change-feed.ts";
 import type { Log } from "../common/log/log.ts";
+import type { AccessStore } from "../common/storage/access-store.ts";
 import type { ReportStore, StatusRow } from "../common/storage/report-store.ts";
 import { type StoredReport, StoredReportSchema } from "../gen/nebula/v1/report_pb.ts";
 import { announcements } from "./announcement.ts";
@@ -15,6 +16,7 @@ import { reportId } from "./report-id.ts";
 
 export type IngestParts = Readonly<{
   store: Pick<ReportStore, "statuses" | "save">;
+  accessStore: Pick<AccessStore, "deviceToken">;
   bus: Pick<ReportBus, "publishDead">;
   feed: Pick<ChangeFeed, "publish">;
   limits: FoldLimits;
@@ -33,18 +35,36 @@ type FoldedBatch = Readonly<{ inserts: readonly StoredReport[]; rows: ReadonlyMa
  * A batch that is handled again changes nothing (fold's F5). It rejects when the store or the bus does: then the batch comes again.
  */
 export function createIngest(parts: IngestParts): BatchHandler {
-  const { store, bus, feed, limits, clock, log, metrics } = parts;
+  const { store, accessStore, bus, feed, limits, clock, log, metrics } = parts;
+
+  /**
+   * Leaves out the records that would take a device with a token of its own out of that token's group. A shard has checked its caller; a record that a worker of
+   * the original put on the bus itself has none.
+   */
+  async function withoutForeign(received: readonly Received[], before: ReadonlyMap<string, StatusRow>): Promise<readonly Received[]> {
+    const groups = new Map<string, string | undefined>();
+    for (const { report, original } of received) {
+      const isAtHome = before.get(report.deviceId)?.device.deviceGroup === report.deviceGroup;
+      if (original === undefined || isAtHome || groups.has(report.deviceId)) continue;
+      groups.set(report.deviceId, (await accessStore.deviceToken(report.deviceId))?.deviceGroup);
+    }
+    return received.filter(
+      ({ report, original }) => original === undefined || (groups.get(report.deviceId) ?? report.deviceGroup) === report.deviceGroup,
+    );
+  }
 
   async function ingest(batch: readonly BusMessage[]): Promise<void> {
     const { received, dead } = sort(batch);
     const deviceIds = new Set(received.map(({ report }) => report.deviceId));
     const before = deviceIds.size === 0 ? new Map<string, StatusRow>() : await store.statuses([...deviceIds]);
-    const { inserts, rows, outcomes } = foldBatch(before, received, limits);
+    const home = await withoutForeign(received, before);
+    const { inserts, rows, outcomes } = foldBatch(before, home, limits);
     if (inserts.length > 0) await store.save({ reports: inserts, statuses: [...rows.values()] });
     for (const { message, reason } of dead) await bus.publishDead(message, reason);
     const events = [...rows].flatMap(([deviceId, row]) => announcements(before.get(deviceId)?.device, row.device));
     await Promise.all(events.map((event) => feed.publish(event)));
     for (const outcome of outcomes) metrics.reports.inc({ outcome });
+    metrics.reports.inc({ outcome: "foreign" }, received.length - home.length);
     metrics.unreadable.inc(dead.length);
     // One line a batch: a device that sends nonsense must not fill the log.
     const [first] = dead;

@@ -14,6 +14,7 @@ import { BusRecordSchema, type Report } from "../gen/nebula/v1/report_pb.ts";
 import { startReporter } from "./main.ts";
 
 const never = new AbortController().signal;
+const accessStore = { deviceToken: async () => undefined };
 const settings = { reportTtlMs: 3_600_000 };
 
 function record(report: Report) {
@@ -31,7 +32,7 @@ describe("reporter", () => {
     changeFeed.followStatus("shops");
     await using reporter = await startReporter({
       settings,
-      drivers: { reportBus, reportStore, changeFeed },
+      drivers: { reportBus, reportStore, accessStore, changeFeed },
       clock,
       log: silentLog,
       registry: new Registry(),
@@ -60,7 +61,7 @@ describe("reporter", () => {
     const changeFeed = createMemoryFeed({ log: silentLog });
     const reporter = await startReporter({
       settings,
-      drivers: { reportBus, reportStore, changeFeed },
+      drivers: { reportBus, reportStore, accessStore, changeFeed },
       clock,
       log: silentLog,
       registry: new Registry(),
@@ -92,7 +93,13 @@ describe("reporter", () => {
     };
     const registry = new Registry();
     const changeFeed = createMemoryFeed({ log: silentLog });
-    await using reporter = await startReporter({ settings, drivers: { reportBus, reportStore, changeFeed }, clock, log: silentLog, registry });
+    await using reporter = await startReporter({
+      settings,
+      drivers: { reportBus, reportStore, accessStore, changeFeed },
+      clock,
+      log: silentLog,
+      registry,
+    });
     await clock.advance(10_000);
     assert.deepEqual(begun, [0, 500, 1500, 3500]);
     assert.equal(reporter.ready, true);
@@ -107,7 +114,7 @@ describe("reporter", () => {
     const changeFeed = createMemoryFeed({ log: silentLog });
     await using _reporter = await startReporter({
       settings,
-      drivers: { reportBus, reportStore, changeFeed },
+      drivers: { reportBus, reportStore, accessStore, changeFeed },
       clock,
       log: silentLog,
       registry: new Registry(),

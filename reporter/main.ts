@@ -16,7 +16,7 @@ const STEADY_MS = 60_000;
 export type ReporterOptions = Readonly<{
   settings: Pick<Settings, "reportTtlMs">;
   /** Opened, and closed after the reporter has stopped, by the caller. */
-  drivers: Pick<Drivers, "reportBus" | "reportStore" | "changeFeed">;
+  drivers: Pick<Drivers, "reportBus" | "reportStore" | "changeFeed"> & Readonly<{ accessStore: Pick<Drivers["accessStore"], "deviceToken"> }>;
   clock: Clock;
   log: Log;
   registry: Registry;
@@ -30,11 +30,11 @@ export type Reporter = AsyncDisposable & {
 
 /** Starts to take reports from the bus into the store, and to remove old ones. It consumes when this resolves. */
 export async function startReporter({ settings, drivers, clock, log, registry }: ReporterOptions): Promise<Reporter> {
-  const { reportBus: bus, reportStore: store, changeFeed: feed } = drivers;
+  const { reportBus: bus, reportStore: store, changeFeed: feed, accessStore } = drivers;
   const stop = new AbortController();
   const metrics = createReporterMetrics(registry);
   // A second worker is remembered for as long as its reports can be looked up.
-  const ingest = createIngest({ store, bus, feed, limits: { duplicateMemoryMs: settings.reportTtlMs }, clock, log, metrics });
+  const ingest = createIngest({ store, accessStore, bus, feed, limits: { duplicateMemoryMs: settings.reportTtlMs }, clock, log, metrics });
   let ready = false;
 
   function setReady(value: boolean): void {

@@ -8,7 +8,7 @@ export function createReporterMetrics(registry: Registry) {
   return {
     reports: new Counter({
       name: "nebula_reporter_reports_total",
-      help: "Reports read from the bus, by what became of them: newest (the device's status), late (of a superseded boot), repeat (known already).",
+      help: "Reports read from the bus, by what became of them: newest (the device's status), late (of a superseded boot), repeat (known already), foreign (would take a device out of the group of its token).",
       labelNames: ["outcome"] as const,
       registers,
     }),

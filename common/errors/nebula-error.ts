@@ -26,6 +26,8 @@ export type NebulaErrorOptions = {
   violations?: readonly Violation[];
   /** When the same call may do, milliseconds from now. */
   retryAfterMs?: number | undefined;
+  /** Whether the refusal belongs in the audit log also where the refusals of its method do not. */
+  audited?: boolean;
   cause?: unknown;
 };
 
@@ -35,12 +37,14 @@ export class NebulaError extends Error {
   readonly kind: ErrorKind;
   readonly violations: readonly Violation[];
   readonly retryAfterMs: number | undefined;
+  readonly audited: boolean;
 
   constructor(kind: ErrorKind, message: string, options: NebulaErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.kind = kind;
     this.violations = options.violations ?? [];
     this.retryAfterMs = options.retryAfterMs;
+    this.audited = options.audited ?? false;
   }
 }
 

@@ -12,7 +12,7 @@ import { putTestDevice, putTestEnrolment, putTestUser } from "../../manager/test
 
 /**
  * Who calls. `device` is DEVICE of GROUP, `other_device` one of another group; `ro`, `rw` and `pruning` are users with these rights on APP, CRON_JOB and GROUP,
- * `pruning` reads and may prune; `stranger` is a user whom no user_group names; `admin` is one of the store, `local_admin` the configuration's.
+ * `pruning` reads and may prune; `elsewhere` has rw on ELSEWHERE alone; `stranger` is a user whom no user_group names; `admin` is one of the store, `local_admin` the configuration's.
  */
 export const CALLERS = [
   "anonymous",
@@ -27,6 +27,7 @@ export const CALLERS = [
   "ro",
   "rw",
   "pruning",
+  "elsewhere",
   "admin",
   "local_admin",
 ] as const;
@@ -39,6 +40,10 @@ export const APP = "web";
 export const CRON_JOB = "nightly";
 export const GROUP = "shops";
 export const DEVICE = "device-1";
+/** A group that only `elsewhere` and admins have rights on. */
+export const ELSEWHERE = "offices";
+/** A device of GROUP without a token of its own. */
+export const TOKENLESS = "device-tokenless";
 
 /** The headers of a caller. */
 export type Headers = Readonly<Record<string, string>>;
@@ -77,24 +82,29 @@ export async function assembleCast({ drivers: { accessStore, reportStore }, chan
     wrong_token: bearer(newToken()),
     revoked_device: bearer(revoked),
     device: bearer(await putTestDevice(accessStore, DEVICE, GROUP)),
-    other_device: bearer(await putTestDevice(accessStore, "device-2", "offices")),
+    other_device: bearer(await putTestDevice(accessStore, "device-2", ELSEWHERE)),
     enrolment: bearer(await putTestEnrolment(accessStore, GROUP, 1000)),
     part: { [PART_TOKEN_HEADER]: partToken(TEST_SECRETS.clusterKey) },
     stranger: await userWith("stranger", {}),
     ro: await userWith("ro", on("ro")),
     rw: await userWith("rw", on("rw")),
+    elsewhere: await userWith("elsewhere", { deviceGroups: { [ELSEWHERE]: "rw" } }),
     pruning: await userWith("pruning", { ...on("ro"), pruningAllowed: true }),
     admin: await userWith("boss", { admin: true }),
     local_admin: ADMIN,
   };
 
+  const put = async (deviceId: string, writtenAt: bigint) => {
+    const device = create(DeviceSchema, { deviceId, deviceGroup: GROUP, report: sampleReport({ deviceId, deviceGroup: GROUP }) });
+    await reportStore.save({ reports: [], statuses: [{ device, writtenAt }] });
+  };
+  await put(TOKENLESS, 1n);
+
   let written = 0n;
   return {
     headersOf: (caller) => headers[caller],
     async putStatus() {
-      const report = sampleReport({ deviceId: DEVICE, deviceGroup: GROUP });
-      const device = create(DeviceSchema, { deviceId: DEVICE, deviceGroup: GROUP, report });
-      await reportStore.save({ reports: [], statuses: [{ device, writtenAt: ++written }] });
+      await put(DEVICE, ++written);
     },
     async freshDevice() {
       const deviceId = `device-${randomBytes(6).toString("hex")}`;

@@ -16,7 +16,7 @@ import { ShardService } from "../../gen/nebula/v1/shard_pb.ts";
 import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
 import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
 import { UserService } from "../../gen/nebula/v1/user_pb.ts";
-import { APP, type CallerName, type Cast, CRON_JOB, DEVICE, GROUP, UNKNOWN } from "./cast.ts";
+import { APP, type CallerName, type Cast, CRON_JOB, DEVICE, ELSEWHERE, GROUP, TOKENLESS, UNKNOWN } from "./cast.ts";
 
 /**
  * A call, who may make it, and what they are answered. Everybody else who is known is answered PERMISSION_DENIED, or, of what is `hiddenFrom` it, NOT_FOUND; who is not known
@@ -57,9 +57,11 @@ const ADMINS = ["admin", "local_admin"] as const;
 const WRITERS = ["rw", ...ADMINS] as const;
 const PRUNERS = ["pruning", ...WRITERS] as const;
 const READERS = ["ro", ...PRUNERS] as const;
-const USERS = ["stranger", ...READERS] as const;
+const USERS = ["stranger", "elsewhere", ...READERS] as const;
 /** Who may change nothing. */
-const LOOKERS = ["stranger", "ro", "pruning"] as const;
+const LOOKERS = ["stranger", "elsewhere", "ro", "pruning"] as const;
+/** Who knows nothing of GROUP. */
+const OUTSIDERS = ["stranger", "elsewhere"] as const;
 const DEVICES = ["device", "other_device"] as const;
 const CREDENTIALS = [...USERS, ...DEVICES, "enrolment"] as const;
 
@@ -124,13 +126,21 @@ export const TABLE: readonly Row[] = [
     answer: "UNAVAILABLE",
     about: "as a device with a token into another group",
   }),
+  row(reports.submitReports, { reports: [sampleReport({ deviceId: TOKENLESS, deviceGroup: ELSEWHERE })] }, ADMINS, {
+    answer: "UNAVAILABLE",
+    about: "as a device of another group",
+  }),
+  row(reports.submitReports, { reports: [sampleReport({ deviceId: "device-4", deviceGroup: ELSEWHERE })] }, ["elsewhere", ...ADMINS], {
+    answer: "UNAVAILABLE",
+    about: "as a device of no group, into that other group",
+  }),
   row(reports.listReports, {}, USERS),
   row(reports.listReports, { deviceGroup: GROUP }, READERS, { about: "of a group" }),
 
-  row(devices.getDevice, (cast) => cast.putStatus().then(() => ({ deviceId: DEVICE })), READERS, { hiddenFrom: ["stranger"] }),
+  row(devices.getDevice, (cast) => cast.putStatus().then(() => ({ deviceId: DEVICE })), READERS, { hiddenFrom: OUTSIDERS }),
   row(devices.listDevices, {}, USERS),
   row(devices.listDevices, { deviceGroup: GROUP }, READERS, { about: "of a group" }),
-  row(devices.deleteDevice, (cast) => cast.putStatus().then(() => ({ deviceId: DEVICE })), WRITERS, { hiddenFrom: ["stranger"] }),
+  row(devices.deleteDevice, (cast) => cast.putStatus().then(() => ({ deviceId: DEVICE })), WRITERS, { hiddenFrom: OUTSIDERS }),
 
   row(users.createUser, { name: "ro" }, ADMINS, THERE),
   row(users.getUser, { name: "ro" }, ADMINS),

@@ -26,7 +26,7 @@ const ADMINS = ["admin", "local_admin"] as const;
 const WRITERS = ["rw", ...ADMINS] as const;
 const PRUNERS = ["pruning", ...WRITERS] as const;
 const READERS = ["ro", ...PRUNERS] as const;
-const USERS = ["stranger", ...READERS] as const;
+const USERS = ["stranger", "elsewhere", ...READERS] as const;
 
 function row(operation: string, call: V2Call, who: V2Row["who"], answer = "200", before: V2Row["before"] = []): V2Row {
   return { operation, call, who, answer, before };

@@ -9,23 +9,37 @@ import { mayPrune, mayRead, mayWrite, type Rights } from "./rights.ts";
  * @param partMay whether the part token alone is enough
  */
 export function permit(principal: Principal, need: Need, partMay: boolean): void {
+  if (!isPermitted(principal, need, partMay)) throw denied(refusalOf(principal, need));
+}
+
+/** Whether the principal has what the call needs. */
+export function isPermitted(principal: Principal, need: Need, partMay: boolean): boolean {
   switch (principal.kind) {
     case "user":
-      if (userMay(principal.rights, need)) return;
-      throw denied(`${principal.name} may not do this: it needs ${wanted(need)}`);
+      return userMay(principal.rights, need);
     case "device":
-      if (deviceMay(principal, need)) return;
-      throw denied(
-        `the token of the device ${principal.deviceId} is for itself, in the device_group ${principal.deviceGroup}: this needs ${wanted(need)}`,
-      );
+      return deviceMay(principal, need);
     case "enrolment":
-      if (need.kind === "enroll" || need.kind === "credential") return;
-      throw denied(`an enrolment token is for EnrollDevice alone: this needs ${wanted(need)}`);
+      return need.kind === "enroll" || need.kind === "credential";
     case "part":
-      if (partMay) return;
-      throw denied("the part token alone does not do for this call: pass the caller's authorization header on");
+      return partMay;
     default:
-      assertNever(principal);
+      return assertNever(principal);
+  }
+}
+
+function refusalOf(principal: Principal, need: Need): string {
+  switch (principal.kind) {
+    case "user":
+      return `${principal.name} may not do this: it needs ${wanted(need)}`;
+    case "device":
+      return `the token of the device ${principal.deviceId} is for itself, in the device_group ${principal.deviceGroup}: this needs ${wanted(need)}`;
+    case "enrolment":
+      return `an enrolment token is for EnrollDevice alone: this needs ${wanted(need)}`;
+    case "part":
+      return "the part token alone does not do for this call: pass the caller's authorization header on";
+    default:
+      return assertNever(principal);
   }
 }
 

@@ -12,7 +12,7 @@ import { UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
 import type { Credential } from "./credential-header.ts";
 import type { Verified } from "./login.ts";
 import { tokensOf } from "./presented-token.ts";
-import { rightsOf } from "./rights.ts";
+import { NO_RIGHTS, type Rights, rightsOf } from "./rights.ts";
 
 export type StoredCredentialsDeps = Readonly<{
   accessStore: Pick<
@@ -30,6 +30,8 @@ export type StoredCredentials = {
   verify(credential: Credential): Promise<Verified | undefined>;
   /** What a credential that was found valid stands for now; undefined: it is valid no more. No password is hashed for it. */
   again(verified: Verified): Promise<Verified | undefined>;
+  /** What the user of a name may do now; nothing, where there is no such user. */
+  rightsOfUser(name: string): Promise<Rights>;
 };
 
 export function createStoredCredentials({ accessStore, changeFeed, clock, log }: StoredCredentialsDeps): StoredCredentials {
@@ -46,10 +48,14 @@ export function createStoredCredentials({ accessStore, changeFeed, clock, log }:
     }
   }
 
-  async function userOf({ name }: StoredUser, source: Verified["source"]): Promise<Verified> {
+  async function grantedTo(name: string): Promise<{ rights: Rights; userGroups: readonly string[] }> {
     const groups = await accessStore.groupsOf(name);
-    const rights = rightsOf(groups.map(({ body }) => fromBinary(UserGroupSchema, body)));
-    return { principal: { kind: "user", name, rights }, source, userGroups: groups.map((group) => group.name) };
+    return { rights: rightsOf(groups.map(({ body }) => fromBinary(UserGroupSchema, body))), userGroups: groups.map((group) => group.name) };
+  }
+
+  async function userOf({ name }: StoredUser, source: Verified["source"]): Promise<Verified> {
+    const { rights, userGroups } = await grantedTo(name);
+    return { principal: { kind: "user", name, rights }, source, userGroups };
   }
 
   async function byPassword(name: string, password: string): Promise<Verified | undefined> {
@@ -159,6 +165,11 @@ export function createStoredCredentials({ accessStore, changeFeed, clock, log }:
         default:
           return assertNever(principal);
       }
+    },
+
+    async rightsOfUser(name) {
+      const user = await accessStore.getUser(name);
+      return user === undefined || user.deleted ? NO_RIGHTS : (await grantedTo(name)).rights;
     },
   };
 }

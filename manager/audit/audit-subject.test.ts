@@ -4,8 +4,10 @@ import fc from "fast-check";
 import { newToken } from "../../common/access/tokens.ts";
 import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { AppService } from "../../gen/nebula/v1/app_pb.ts";
+import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
 import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
 import { DeviceService } from "../../gen/nebula/v1/device_pb.ts";
+import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
 import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
 import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
 import { UserService } from "../../gen/nebula/v1/user_pb.ts";
@@ -17,6 +19,8 @@ describe("what a call is about", () => {
     const { prune, pruneAll } = DeviceGroupService.method;
     const { revokeEnrolmentToken, createEnrolmentToken, revokeDeviceToken, enrollDevice } = AccessService.method;
     const { createUserGroup } = UserGroupService.method;
+    const { submitReports } = ReportService.method;
+    const { watchConfig } = ConfigService.method;
     const cases = [
       [createApp, create(createApp.input, { app: { name: "web" } }), "app", "web"],
       [createApp, create(createApp.input), "app", ""],
@@ -31,6 +35,9 @@ describe("what a call is about", () => {
       [revokeEnrolmentToken, create(revokeEnrolmentToken.input, { id: newToken() }), "enrolment_token", ""], // the token in place of its id
       [revokeDeviceToken, create(revokeDeviceToken.input, { deviceId: "d1" }), "device", "d1"],
       [enrollDevice, create(enrollDevice.input, { deviceId: "d1" }), "device", "d1"],
+      [submitReports, create(submitReports.input, { reports: [{ deviceId: "d1" }] }), "device", "d1"],
+      [submitReports, create(submitReports.input), "device", ""],
+      [watchConfig, create(watchConfig.input, { deviceGroup: "pos", deviceId: "d1" }), "device", "d1"],
       [StatusService.method.getStatus, create(StatusService.method.getStatus.input), "", ""],
     ] as const;
     for (const [method, request, kind, name] of cases) {

@@ -1,11 +1,13 @@
 import type { DescMethod, Message } from "@bufbuild/protobuf";
-import { reflect } from "@bufbuild/protobuf/reflect";
+import { isReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { enrolmentIdViolations } from "../../common/validation/access.ts";
 import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { AppService } from "../../gen/nebula/v1/app_pb.ts";
+import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
 import { CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
 import { DeviceService } from "../../gen/nebula/v1/device_pb.ts";
+import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
 import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
 import { UserService } from "../../gen/nebula/v1/user_pb.ts";
 
@@ -23,6 +25,8 @@ const KIND_OF_SERVICE: ReadonlyMap<unknown, string> = new Map<unknown, string>([
   [UserGroupService, "user_group"],
   [DeviceService, "device"],
   [AccessService, "device"],
+  [ReportService, "device"],
+  [ConfigService, "device"],
 ]);
 
 const ENROLMENT_TOKEN = "enrolment_token";
@@ -47,7 +51,7 @@ export function cut(text: string, longest: number): string {
   return text.length > longest ? `${plain}...` : plain;
 }
 
-/** `name`, `device_id` or `id` of the request, or of the entity in it: app.name, user_group.name, ... */
+/** `name`, `device_id` or `id` of the request, or of the entity in it: app.name, user_group.name, reports[0].device_id, ... */
 function nameIn(method: DescMethod, request: Message, kind: string): string {
   const message = reflect(method.input, request);
   for (const field of method.input.fields) {
@@ -55,6 +59,11 @@ function nameIn(method: DescMethod, request: Message, kind: string): string {
       const name = field.message.fields.find((inner) => inner.name === "name");
       if (name === undefined || !message.isSet(field)) return "";
       return text(message.get(field).get(name));
+    }
+    if (field.fieldKind === "list" && field.listKind === "message") {
+      const deviceId = field.message.fields.find((inner) => inner.name === "device_id");
+      const first = message.get(field).get(0);
+      if (deviceId !== undefined && isReflectMessage(first)) return text(first.get(deviceId));
     }
     if (field.fieldKind === "scalar" && (field.name === "name" || field.name === "device_id" || field.name === "id")) return text(message.get(field));
   }

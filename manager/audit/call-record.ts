@@ -77,7 +77,8 @@ export class CallRecord {
   /** The call is over. Resolves when what it leaves is stored: not before is it answered. A failed login waits for nothing. */
   async ended(error?: NebulaError): Promise<void> {
     if (error !== undefined) {
-      if (!this.failedLogin(error) && auditedOf(this.#method) !== "logins") await this.#sink.refused(this.#refusal(error));
+      const isAudited = error.audited || auditedOf(this.#method) !== "logins";
+      if (!this.failedLogin(error) && isAudited) await this.#sink.refused(this.#refusal(error));
     } else if (this.#stored === undefined && auditedOf(this.#method) === "every_call") {
       this.#stored = this.#sink.recorded(this.#entry({ outcome: "OK", ...subjectOf(this.#method, this.#request) }));
     }

@@ -20,8 +20,10 @@ import {
   RevokeEnrolmentTokenRequestSchema,
   RotateDeviceTokenRequestSchema,
 } from "../../gen/nebula/v1/access_pb.ts";
+import { type Device, DeviceSchema } from "../../gen/nebula/v1/device_pb.ts";
 import { UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
-import { ADMIN_RIGHTS, rightsOf } from "../access/rights.ts";
+import { inUseElsewhere, PresentGroups } from "../access/present-groups.ts";
+import { ADMIN_RIGHTS, NO_RIGHTS, rightsOf } from "../access/rights.ts";
 import type { CallContext, Changed, Principal } from "../rpc/call-context.ts";
 import { TEST_PAGES } from "../testing/test-access.ts";
 import { createAccessServiceHandlers } from "./access-service.ts";
@@ -45,6 +47,9 @@ async function start() {
   const clock = new ManualClock();
   const published: FeedEvent[] = [];
   const changes: Changed[] = [];
+  /** The newest status of devices, by device_id. */
+  const statuses = new Map<string, Device>();
+  const rights = new Map([["root", ADMIN_RIGHTS]]);
   const stored = (name: string): StoredEntity | undefined =>
     ["shop", "pos", "gone"].includes(name)
       ? { kind: "device_group", name, revision: 1n, body: new Uint8Array(), action: "create", deleted: name === "gone", changedAt: 0, changedBy: "" }
@@ -57,6 +62,13 @@ async function start() {
         published.push(event);
       },
     },
+    presentGroups: new PresentGroups({
+      accessStore,
+      reportStore: { getDevice: async (deviceId) => statuses.get(deviceId) },
+      clock,
+      cacheTimeMs: 10_000,
+    }),
+    rightsOf: async (user) => rights.get(user) ?? NO_RIGHTS,
     visiblePages: TEST_PAGES,
     clock,
     log: silentLog,
@@ -74,6 +86,9 @@ async function start() {
     clock,
     published,
     changes,
+    statuses,
+    /** What users may do now, by name. */
+    rights,
     make: async (request: Init<typeof CreateEnrolmentTokenRequestSchema>, by = ADMIN) => {
       const answer = await service.createEnrolmentToken(create(CreateEnrolmentTokenRequestSchema, request), as(by));
       const { token, enrolmentToken: enrolment } = create(CreateEnrolmentTokenResponseSchema, answer);
@@ -174,6 +189,40 @@ describe("AccessService", () => {
     const [device] = (await rig.devices()).deviceTokens;
     assert.equal(device?.rotating, false);
     assert.equal(device?.rotatedAt && timestampMs(device.rotatedAt), rig.clock.now());
+  });
+
+  it("enrols a device that is in another group only where the maker of the enrolment token has rw there, and says nothing else", async () => {
+    await using rig = await start();
+    const ann = userWith({ shop: "rw", pos: "ro" });
+    const grant = (deviceGroups: Record<string, string>) => rig.rights.set("ann", rightsOf([create(UserGroupSchema, { deviceGroups })]));
+    grant({ shop: "rw", pos: "ro" });
+    const { token } = await rig.make({ deviceGroup: "shop", uses: 5 }, ann);
+    rig.statuses.set("till", create(DeviceSchema, { deviceId: "till", deviceGroup: "pos" }));
+    const pos = await rig.make({ deviceGroup: "pos" });
+    await rig.enroll("kiosk", "t2", pos.token);
+    const elsewhere = (deviceId: string) => (error: unknown) => {
+      assert.ok(isNebulaError(error, "permission_denied"), String(error));
+      assert.equal(error.message, inUseElsewhere(deviceId).message);
+      return error.audited;
+    };
+    await assert.rejects(rig.enroll("till", "t1", token), elsewhere("till")); // has a status alone
+    await assert.rejects(rig.enroll("kiosk", "t3", token), elsewhere("kiosk")); // has a token of its own
+    assert.equal((await rig.accessStore.enrolmentByTokenHash(tokenHash(token)))?.usesLeft, 5);
+    assert.equal(await rig.accessStore.deviceToken("till"), undefined);
+    grant({ shop: "rw", pos: "rw" });
+    assert.equal(await rig.enroll("till", "t1", token), "shop");
+    await assert.rejects(rig.enroll("kiosk", "t3", token), kind("already_exists", /nebulactl devices revoke kiosk/));
+  });
+
+  it("enrols nothing with a token whose maker has lost its rights, but answers a device that is in already", async () => {
+    await using rig = await start();
+    const ann = userWith({ shop: "rw" });
+    rig.rights.set("ann", rightsOf([create(UserGroupSchema, { deviceGroups: { shop: "rw" } })]));
+    const { token } = await rig.make({ deviceGroup: "shop", uses: 5 }, ann);
+    await rig.enroll("d1", "t1", token);
+    rig.rights.delete("ann");
+    await assert.rejects(rig.enroll("d2", "t2", token), kind("permission_denied", /its maker has no rw on the device_group shop any more/));
+    assert.equal(await rig.enroll("d1", "t1", token), "shop");
   });
 
   it("revokes, announces that after it is stored, and lets the device come in anew", async () => {

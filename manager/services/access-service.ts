@@ -5,7 +5,7 @@ import type { Clock } from "../../common/clock/clock.ts";
 import { invalidArgument, NebulaError, type Violation } from "../../common/errors/nebula-error.ts";
 import type { ChangeFeed } from "../../common/feed/change-feed.ts";
 import type { Log } from "../../common/log/log.ts";
-import type { AccessStore, StoredDeviceToken, StoredEnrolment } from "../../common/storage/access-store.ts";
+import type { AccessStore, EnrolOutcome, StoredDeviceToken, StoredEnrolment } from "../../common/storage/access-store.ts";
 import type { ConfigStore } from "../../common/storage/config-store.ts";
 import { enrolmentIdViolations, tokenHashViolations, validateEnrolment, validateEnrolmentRequest } from "../../common/validation/access.ts";
 import { pageOf } from "../../common/validation/page.ts";
@@ -13,6 +13,8 @@ import { deviceIdViolations } from "../../common/validation/report.ts";
 import type { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { groupKey } from "../access/group-key.ts";
 import { permit } from "../access/permit.ts";
+import { inUseElsewhere, type PresentGroups } from "../access/present-groups.ts";
+import { mayWrite, type Rights } from "../access/rights.ts";
 import { createRotationLimit } from "../access/rotation-limit.ts";
 import { changeableBy, type VisiblePages } from "../access/visible-pages.ts";
 import { nameOf, type Principal, type ServiceHandlers, type UnaryHandler } from "../rpc/call-context.ts";
@@ -24,6 +26,9 @@ export type AccessServiceParts = Readonly<{
   accessStore: AccessStore;
   configStore: Pick<ConfigStore, "get">;
   changeFeed: Pick<ChangeFeed, "publish">;
+  presentGroups: PresentGroups;
+  /** What the user of a name may do now; nothing, where there is no such user. */
+  rightsOf: (user: string) => Promise<Rights>;
   visiblePages: VisiblePages;
   clock: Clock;
   log: Log;
@@ -35,9 +40,28 @@ type Handlers = ServiceHandlers<typeof AccessService>;
 
 /** AccessService: enrolment tokens, and the tokens of devices. Whatever ends is announced after it is stored, so that open watches end with it. */
 export function createAccessServiceHandlers(parts: AccessServiceParts): Omit<Handlers, "check"> & Partial<Pick<Handlers, "check">> {
-  const { accessStore, configStore, changeFeed, visiblePages, clock, log, check } = parts;
+  const { accessStore, configStore, changeFeed, presentGroups, rightsOf, visiblePages, clock, log, check } = parts;
   const limitRotations = createRotationLimit(clock);
   const ended = (subject: string) => changeFeed.publish({ kind: "access", subject });
+
+  /**
+   * An enrolment token has the rights of its maker, as they are now: `rw` on the token's group, and on the group that the device is in. Nothing is looked at for a
+   * token that the store refuses, nor for a device that is in with this token already.
+   */
+  async function assertMayEnrol(deviceId: string, hash: string, enrolmentHash: string): Promise<void> {
+    const enrolment = await accessStore.enrolmentByTokenHash(enrolmentHash);
+    if (enrolment === undefined || enrolment.usesLeft === 0 || enrolment.expiresAt <= clock.now()) return;
+    const token = await accessStore.deviceToken(deviceId);
+    if (token?.tokenHash === hash || token?.nextHash === hash) return;
+    const rights = await rightsOf(enrolment.createdBy);
+    if (!mayWrite(rights, groupKey(enrolment.deviceGroup))) {
+      const why = `its maker has no rw on the device_group ${enrolment.deviceGroup} any more`;
+      throw new NebulaError("permission_denied", `the enrolment token admits no device: ${why}; make another one (nebulactl devices enroll)`);
+    }
+    presentGroups.forget(deviceId); // an enrolment is rare: it goes by what the stores hold now
+    const present = await presentGroups.of(deviceId);
+    if (present !== undefined && !mayWrite(rights, groupKey(present.deviceGroup))) throw inUseElsewhere(deviceId);
+  }
 
   return {
     ...(check !== undefined && { check }),
@@ -88,12 +112,10 @@ export function createAccessServiceHandlers(parts: AccessServiceParts): Omit<Han
       refuse(validateEnrolment(request));
       if (principal.kind !== "enrolment") throw new NebulaError("permission_denied", "only an enrolment token takes a device in");
       const { deviceId } = request;
-      const outcome = await accessStore.enrol({
-        deviceId,
-        tokenHash: hex(request.tokenHash),
-        enrolmentHash: principal.tokenHash,
-        nowMs: clock.now(),
-      });
+      const hash = hex(request.tokenHash);
+      await assertMayEnrol(deviceId, hash, principal.tokenHash);
+      const outcome: EnrolOutcome = await accessStore.enrol({ deviceId, tokenHash: hash, enrolmentHash: principal.tokenHash, nowMs: clock.now() });
+      presentGroups.forget(deviceId);
       const { deviceGroup, again } = enrolledGroup(outcome, deviceId);
       if (!again) {
         changed({ kind: "device", name: deviceId, detail: `enrolled in ${deviceGroup}` });
@@ -129,6 +151,7 @@ export function createAccessServiceHandlers(parts: AccessServiceParts): Omit<Han
       if (!isSeen || !(await accessStore.revokeDeviceToken(deviceId))) {
         throw unknown("token of a device", deviceId, "the list of device tokens has the devices that have one");
       }
+      presentGroups.forget(deviceId);
       changed({ kind: "device", name: deviceId, detail: "token revoked" });
       await ended(`device/${deviceId}`);
       log.info({ deviceId, by: nameOf(principal), requestId }, "device token revoked");

@@ -29,7 +29,7 @@ async function start() {
     return create(DeviceSchema, { deviceId, deviceGroup, report: sampleReport({ deviceId, deviceGroup, state }) });
   });
   await reportStore.save({ reports: [], statuses: devices.map((device) => ({ device, writtenAt: 1n })) });
-  const service = createDeviceServiceHandlers({ visiblePages: TEST_PAGES, reportStore, log: silentLog });
+  const service = createDeviceServiceHandlers({ visiblePages: TEST_PAGES, presentGroups: { forget() {} }, reportStore, log: silentLog });
   return {
     devices,
     get: (deviceId: string) => service.getDevice(create(GetDeviceRequestSchema, { deviceId }), context),

@@ -8,17 +8,21 @@ import type { Device, DeviceService } from "../../gen/nebula/v1/device_pb.ts";
 import { TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import { groupKey } from "../access/group-key.ts";
 import { permit } from "../access/permit.ts";
+import type { PresentGroups } from "../access/present-groups.ts";
 import { readableBy, type VisiblePages } from "../access/visible-pages.ts";
 import { nameOf, type Principal, type ServiceHandlers } from "../rpc/call-context.ts";
 
 export type DeviceServiceParts = Readonly<{
   reportStore: Pick<ReportStore, "getDevice" | "listDevices" | "deleteDevice">;
+  presentGroups: Pick<PresentGroups, "forget">;
   visiblePages: VisiblePages;
   log: Log;
 }>;
 
 /** DeviceService: the newest status of each device. */
-export function createDeviceServiceHandlers({ reportStore, visiblePages, log }: DeviceServiceParts): ServiceHandlers<typeof DeviceService> {
+export function createDeviceServiceHandlers(parts: DeviceServiceParts): ServiceHandlers<typeof DeviceService> {
+  const { reportStore, presentGroups, visiblePages, log } = parts;
+
   /** A device that the caller may see; one that it may not see is as unknown as one that never reported. */
   async function visibleDevice(deviceId: string, principal: Principal): Promise<Device> {
     const device = await reportStore.getDevice(deviceId);
@@ -47,6 +51,7 @@ export function createDeviceServiceHandlers({ reportStore, visiblePages, log }: 
       const { deviceGroup } = await visibleDevice(deviceId, principal);
       permit(principal, { kind: "write", entity: groupKey(deviceGroup) }, false);
       if (!(await reportStore.deleteDevice(deviceId))) throw unknownDevice(deviceId);
+      presentGroups.forget(deviceId);
       changed({ kind: "device", name: deviceId, detail: "its newest status was forgotten" });
       log.info({ deviceId, by: nameOf(principal), requestId }, "device forgotten");
       return {};

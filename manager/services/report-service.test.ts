@@ -7,6 +7,7 @@ import { silentLog } from "../../common/log/log.ts";
 import { openSqliteAccessStore } from "../../common/storage/sqlite/access-store.ts";
 import { openSqliteReportStore } from "../../common/storage/sqlite/report-store.ts";
 import { SAMPLE_TIME_MS, sampleReport } from "../../common/testing/sample-report.ts";
+import { DeviceSchema } from "../../gen/nebula/v1/device_pb.ts";
 import {
   BusRecordSchema,
   ListReportsRequestSchema,
@@ -15,6 +16,7 @@ import {
   SubmitReportsRequestSchema,
   TargetState,
 } from "../../gen/nebula/v1/report_pb.ts";
+import { inUseElsewhere, PresentGroups } from "../access/present-groups.ts";
 import { ADMIN_RIGHTS, rightsOf } from "../access/rights.ts";
 import type { CallContext, Principal } from "../rpc/call-context.ts";
 import { putTestDevice, TEST_PAGES } from "../testing/test-access.ts";
@@ -41,7 +43,8 @@ async function start({ full = false } = {}) {
     },
   };
   const clock = new ManualClock(SAMPLE_TIME_MS + 5000);
-  const service = createReportServiceHandlers({ visiblePages: TEST_PAGES, reportBus, reportStore, accessStore, clock, log: silentLog });
+  const presentGroups = new PresentGroups({ accessStore, reportStore, clock, cacheTimeMs: 10_000 });
+  const service = createReportServiceHandlers({ visiblePages: TEST_PAGES, reportBus, reportStore, presentGroups, clock, log: silentLog });
   return {
     published,
     reportStore,
@@ -64,6 +67,20 @@ function refuses(...fields: string[]) {
       error.violations.map((violation) => violation.field),
       fields,
     );
+    return true;
+  };
+}
+
+function userWith(deviceGroups: Record<string, string>): Principal {
+  return { kind: "user", name: "bob", rights: rightsOf([{ admin: false, pruningAllowed: false, apps: {}, cronJobs: {}, deviceGroups }]) };
+}
+
+/** Where the device is, and what it has, stays untold. */
+function refusesElsewhere(deviceId: string) {
+  return (error: unknown) => {
+    assert.ok(isNebulaError(error, "permission_denied"), String(error));
+    assert.equal(error.message, inUseElsewhere(deviceId).message);
+    assert.ok(error.audited);
     return true;
   };
 }
@@ -105,20 +122,41 @@ describe("SubmitReports", () => {
   it("takes no device with a token into another device_group than the token's, whoever may report there", async () => {
     await using service = await start();
     await putTestDevice(service.accessStore, "till-1", "bank");
-    const rights = rightsOf([{ admin: false, pruningAllowed: false, apps: {}, cronJobs: {}, deviceGroups: { shops: "ro" } }]);
-    const bob: Principal = { kind: "user", name: "bob", rights };
+    const bob = userWith({ shops: "ro" });
     const taken = sampleReport({ deviceId: "till-1", deviceGroup: "shops" });
-    await assert.rejects(
-      async () => service.submit([taken], bob),
-      (error) =>
-        isNebulaError(error, "permission_denied") && /till-1 has a token of its own, for another device_group than shops/.test(error.message),
-    );
+    await assert.rejects(async () => service.submit([taken], bob), refusesElsewhere("till-1"));
     const own = sampleReport({ deviceId: "till-1", deviceGroup: "bank" });
-    await assert.rejects(async () => service.submit([own, taken], bob), /another device_group than shops/);
+    await assert.rejects(async () => service.submit([own, taken], bob), refusesElsewhere("till-1"));
+    const ann = userWith({ shops: "ro", bank: "ro" });
+    await assert.rejects(async () => service.submit([own, taken], ann), /till-1 has a token of its own, for another device_group than shops/);
     assert.deepEqual(service.published, []);
-    await service.submit([own], bob); // ro on that group was looked at before
+    await service.submit([own], ann);
     await service.submit([sampleReport({ deviceId: "device-1", deviceGroup: "shops" })], bob); // has no token
     await service.submit([taken], { kind: "device", deviceId: "till-1", deviceGroup: "shops", tokenHash: "" }); // its token says so
+    assert.equal(service.published.length, 3);
+  });
+
+  it("takes a device out of its device_group only for who may read that group too, or for an admin, and says nothing else", async () => {
+    await using service = await start();
+    const put = (deviceGroup: string, writtenAt: bigint) => {
+      const report = sampleReport({ deviceId: "till-2", deviceGroup });
+      return service.reportStore.save({
+        reports: [],
+        statuses: [{ device: create(DeviceSchema, { deviceId: "till-2", deviceGroup, report }), writtenAt }],
+      });
+    };
+    await put("bank", 1n);
+    const taken = sampleReport({ deviceId: "till-2", deviceGroup: "shops" });
+    await assert.rejects(async () => service.submit([taken], userWith({ shops: "rw" })), refusesElsewhere("till-2"));
+    assert.deepEqual(service.published, []);
+    await service.submit([taken], userWith({ shops: "ro", bank: "ro" }));
+    await put("shops", 2n);
+    await service.submit([sampleReport({ deviceId: "till-2", deviceGroup: "shops" })], userWith({ shops: "ro" }));
+    await assert.rejects(
+      async () => service.submit([sampleReport({ deviceId: "till-2", deviceGroup: "bank" })], userWith({ bank: "ro" })),
+      refusesElsewhere("till-2"),
+    );
+    await service.submit([sampleReport({ deviceId: "till-2", deviceGroup: "bank" })]); // an admin
     assert.equal(service.published.length, 3);
   });
 

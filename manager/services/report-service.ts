@@ -4,7 +4,6 @@ import type { ReportBus } from "../../common/bus/report-bus.ts";
 import type { Clock } from "../../common/clock/clock.ts";
 import { invalidArgument, isNebulaError, messageOf, NebulaError, type Violation } from "../../common/errors/nebula-error.ts";
 import type { Log } from "../../common/log/log.ts";
-import type { AccessStore } from "../../common/storage/access-store.ts";
 import type { ReportFilter, ReportStore } from "../../common/storage/report-store.ts";
 import { pageOf, validatePage } from "../../common/validation/page.ts";
 import { quote } from "../../common/validation/quote.ts";
@@ -19,7 +18,10 @@ import {
   type StoredReport,
   TargetState,
 } from "../../gen/nebula/v1/report_pb.ts";
+import { groupKey } from "../access/group-key.ts";
 import { permit } from "../access/permit.ts";
+import { inUseElsewhere, type PresentGroups } from "../access/present-groups.ts";
+import { mayRead } from "../access/rights.ts";
 import { readableBy, type VisiblePages } from "../access/visible-pages.ts";
 import type { Principal, ServiceHandlers } from "../rpc/call-context.ts";
 
@@ -30,7 +32,7 @@ const LARGEST_RECORD = 1_000_000;
 export type ReportServiceParts = Readonly<{
   reportBus: Pick<ReportBus, "publish">;
   reportStore: Pick<ReportStore, "listReports">;
-  accessStore: Pick<AccessStore, "deviceToken">;
+  presentGroups: PresentGroups;
   visiblePages: VisiblePages;
   clock: Clock;
   log: Log;
@@ -40,23 +42,27 @@ export type ReportServiceParts = Readonly<{
 export function createReportServiceHandlers({
   reportBus,
   reportStore,
-  accessStore,
+  presentGroups,
   visiblePages,
   clock,
   log,
 }: ReportServiceParts): ServiceHandlers<typeof ReportService> {
   /**
-   * A device with a token belongs to that token's group: a user who may report for another group's devices does not take it there. The others are who they say.
-   * Of a call the first device is all of them.
+   * A device belongs to the group that it is in: a user takes it to another one only with `ro` there too, and one with a token of its own never. The devices of
+   * a call are one.
    */
-  async function checkGroup(reports: readonly Report[], principal: Principal): Promise<void> {
+  async function assertMayReport(reports: readonly Report[], principal: Principal): Promise<void> {
     const [first] = reports;
     if (principal.kind !== "user" || principal.rights.admin || first === undefined) return;
-    const token = await accessStore.deviceToken(first.deviceId);
-    const foreign = token === undefined ? undefined : reports.find(({ deviceGroup }) => deviceGroup !== token.deviceGroup);
-    if (foreign === undefined) return;
-    const why = `the device ${first.deviceId} has a token of its own, for another device_group than ${foreign.deviceGroup}; an operator ends that first (nebulactl devices revoke ${first.deviceId})`;
-    throw new NebulaError("permission_denied", `${principal.name} may not report this: ${why}`);
+    const { deviceId } = first;
+    const present = await presentGroups.of(deviceId);
+    const foreign = present === undefined ? undefined : reports.find(({ deviceGroup }) => deviceGroup !== present.deviceGroup);
+    if (present === undefined || foreign === undefined) return;
+    if (!mayRead(principal.rights, groupKey(present.deviceGroup))) throw inUseElsewhere(deviceId);
+    if (!present.hasToken) return;
+    const why = `the device ${deviceId} has a token of its own, for another device_group than ${foreign.deviceGroup}`;
+    const advice = `an operator ends that first (nebulactl devices revoke ${deviceId})`;
+    throw new NebulaError("permission_denied", `${principal.name} may not report this: ${why}; ${advice}`, { audited: true });
   }
 
   return {
@@ -64,7 +70,7 @@ export function createReportServiceHandlers({
     async submitReports({ reports }, { principal, signal }) {
       const violations = submissionViolations(reports);
       if (violations.length > 0) throw invalidArgument(violations);
-      await checkGroup(reports, principal);
+      await assertMayReport(reports, principal);
       const receivedAt = timestampFromMs(clock.now());
       const records = reports.map((report) => ({ key: report.deviceId, value: encode(report, receivedAt) }));
       const tooLarge = records.flatMap(sizeViolations);
@@ -77,6 +83,8 @@ export function createReportServiceHandlers({
           log.debug({ deviceId: reports[0]?.deviceId, error: messageOf(error) }, "reports were refused by the bus");
         throw error;
       }
+      const last = reports.at(-1);
+      if (last !== undefined) presentGroups.reported(last.deviceId, last.deviceGroup);
       return {};
     },
 

@@ -21,6 +21,9 @@ import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
 import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
 import { UserService } from "../../gen/nebula/v1/user_pb.ts";
 import type { Authenticate } from "../access/authenticate.ts";
+import type { PresentGroups } from "../access/present-groups.ts";
+import { ADMIN_RIGHTS } from "../access/rights.ts";
+import type { StoredCredentials } from "../access/stored-credentials.ts";
 import type { VisiblePages } from "../access/visible-pages.ts";
 import type { ServedService } from "../rpc/grpc-server.ts";
 import { type AnyUnaryHandler, type RpcDeps, serveUnary } from "../rpc/serve-unary.ts";
@@ -47,6 +50,8 @@ export type ServedServicesDeps = Readonly<{
   ownership: Ownership;
   rpc: RpcDeps;
   authenticate: Authenticate;
+  stored: Pick<StoredCredentials, "rightsOfUser">;
+  presentGroups: PresentGroups;
   visiblePages: VisiblePages;
   secretKeys: SecretKeys;
   /** The name of the configuration's admin. */
@@ -63,6 +68,8 @@ export function createServedServices({
   ownership,
   rpc,
   authenticate,
+  stored,
+  presentGroups,
   visiblePages,
   secretKeys,
   localAdmin,
@@ -86,14 +93,16 @@ export function createServedServices({
     unary(CronJobService, createCronJobServiceHandlers(entities)),
     unary(DeviceGroupService, createDeviceGroupServiceHandlers(entities)),
     unary(ConfigService, createConfigServiceHandlers({ configStore, secretKeys })), // its WatchConfig is taken over before it comes to a handler
-    unary(ReportService, createReportServiceHandlers({ visiblePages, accessStore, reportBus, reportStore, clock, log })),
-    unary(DeviceService, createDeviceServiceHandlers({ visiblePages, reportStore, log })),
+    unary(ReportService, createReportServiceHandlers({ visiblePages, presentGroups, reportBus, reportStore, clock, log })),
+    unary(DeviceService, createDeviceServiceHandlers({ visiblePages, presentGroups, reportStore, log })),
     unary(
       AccessService,
       createAccessServiceHandlers({
         accessStore,
         configStore,
         changeFeed,
+        presentGroups,
+        rightsOf: async (user) => (user === localAdmin ? ADMIN_RIGHTS : stored.rightsOfUser(user)),
         visiblePages,
         clock,
         log,

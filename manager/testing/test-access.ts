@@ -38,10 +38,10 @@ export async function putTestUserGroup(store: AccessStore, name: string, members
   await store.writeUserGroup({ ...BY_TEST, name, body, members, expected, revision: expected + 1n });
 }
 
-/** Makes an enrolment token, and answers it. */
+/** Makes an enrolment token, as the local admin, and answers it. */
 export async function putTestEnrolment(store: AccessStore, deviceGroup: string, usesLeft = 1): Promise<string> {
   const token = newToken();
-  const times = { usesLeft, expiresAt: Date.now() + 3_600_000, createdAt: Date.now(), createdBy: "test" };
+  const times = { usesLeft, expiresAt: Date.now() + 3_600_000, createdAt: Date.now(), createdBy: "admin" };
   await store.createEnrolment({ id: tokenHash(token).slice(0, 16), tokenHash: tokenHash(token), deviceGroup, ...times });
   return token;
 }

@@ -16,10 +16,13 @@ import { createMemoryConfigCache } from "../../common/storage/memory/config-cach
 import { openSqliteAccessStore } from "../../common/storage/sqlite/access-store.ts";
 import { openSqliteConfigStore } from "../../common/storage/sqlite/config-store.ts";
 import { AppSchema } from "../../gen/nebula/v1/app_pb.ts";
+import type { AuditEntry } from "../../gen/nebula/v1/audit_pb.ts";
 import { ConfigService, type WatchConfigRequestSchema, type WatchConfigResponse } from "../../gen/nebula/v1/config_pb.ts";
 import { DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
+import type { Device } from "../../gen/nebula/v1/device_pb.ts";
 import { createAccess } from "../access/access.ts";
 import { createGate } from "../access/gate.ts";
+import { PresentGroups } from "../access/present-groups.ts";
 import { Connections } from "../listen/connections.ts";
 import { openListeners } from "../listen/listeners.ts";
 import { createGrpcServer } from "../rpc/grpc-server.ts";
@@ -58,6 +61,10 @@ export class WatchRig implements AsyncDisposable {
   readonly hub: WatchHub;
   readonly port: number;
   readonly registry: Registry;
+  /** The newest status of devices, by device_id. */
+  readonly devices: Map<string, Device>;
+  /** What the audit log got. */
+  readonly audited: readonly AuditEntry[];
   /** Whether announcements get lost. */
   feedLoses = false;
   readonly #feed: ChangeFeed;
@@ -71,6 +78,8 @@ export class WatchRig implements AsyncDisposable {
     port: number;
     registry: Registry;
     feed: ChangeFeed;
+    devices: Map<string, Device>;
+    audited: readonly AuditEntry[];
     stack: AsyncDisposableStack;
   }) {
     this.store = parts.store;
@@ -78,6 +87,8 @@ export class WatchRig implements AsyncDisposable {
     this.hub = parts.hub;
     this.port = parts.port;
     this.registry = parts.registry;
+    this.devices = parts.devices;
+    this.audited = parts.audited;
     this.#feed = parts.feed;
     this.#stack = parts.stack;
   }
@@ -147,6 +158,7 @@ export async function startWatchRig(options: RigOptions = {}): Promise<WatchRig>
   const membership = options.membership ?? createMemoryMembership({ address: "self:1", boot: "self" });
   const ownership = createOwnership({ membership, address: () => "self:1", redirect: options.redirect ?? true });
   const accessStore = stack.use(await openSqliteAccessStore({ path: ":memory:" }));
+  const devices = new Map<string, Device>();
   const life = new AbortController();
   const access = createAccess({
     enabled: options.auth ?? false,
@@ -178,7 +190,9 @@ export async function startWatchRig(options: RigOptions = {}): Promise<WatchRig>
   const gate = createGate(access.authenticate);
   const connections = new Connections();
   const rawStreams = stack.use(options.rawStreams ?? new RawStreams(WATCH_PATH));
-  const open = serveWatch({ hub, gate, audit: stack.use(keepAudit().audit), connections, metrics: createRpcMetrics(registry), log });
+  const audit = keepAudit();
+  const presentGroups = new PresentGroups({ accessStore, reportStore: { getDevice: async (deviceId) => devices.get(deviceId) }, clock, cacheTimeMs });
+  const open = serveWatch({ hub, gate, audit: stack.use(audit.audit), connections, presentGroups, metrics: createRpcMetrics(registry), log });
   const { server, injector } = createGrpcServer([{ service: ConfigService, methods: {} }], [watchInterceptor(WATCH_PATH, rawStreams, open)]);
   const listeners = await openListeners({ host: "127.0.0.1", port: 0 }, { listeners: 1, backlog: 100, log }, (socket) => {
     connections.add(socket);
@@ -190,7 +204,7 @@ export async function startWatchRig(options: RigOptions = {}): Promise<WatchRig>
     connections.destroyAll();
     await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
   });
-  return new WatchRig({ store, accessStore, hub, port: listeners.port, registry, feed, stack: stack.move() });
+  return new WatchRig({ store, accessStore, hub, port: listeners.port, registry, feed, devices, audited: audit.entries, stack: stack.move() });
 }
 
 type Answer = WatchConfigResponse["answer"];

@@ -31,7 +31,7 @@ const BATCH = 256;
 export type AuthorisedStream = { readonly watcher: { readonly login: Login; readonly deviceId: string }; readonly group: { readonly name: string } };
 
 export type ReauthorisationDeps = Readonly<{
-  access: Pick<Access, "rounds" | "stored" | "verified">;
+  access: Pick<Access, "rounds" | "verified"> & Readonly<{ stored: Pick<Access["stored"], "again"> }>;
   clock: Clock;
   log: Log;
   withinMs: number;

@@ -8,6 +8,10 @@ import { DEFAULT_KEEPALIVE_MS, validateWatchRequest } from "../../common/validat
 import { ConfigService, type WatchConfigRequest, WatchConfigRequestSchema } from "../../gen/nebula/v1/config_pb.ts";
 import type { Caller, Seen } from "../access/authenticate.ts";
 import type { Gate } from "../access/gate.ts";
+import type { Login } from "../access/login.ts";
+import { watchNeed } from "../access/method-table.ts";
+import { isPermitted } from "../access/permit.ts";
+import { inUseElsewhere, type PresentGroups } from "../access/present-groups.ts";
 import type { Audit } from "../audit/audit.ts";
 import type { Connections } from "../listen/connections.ts";
 import { asNebulaError } from "../rpc/as-nebula-error.ts";
@@ -16,14 +20,22 @@ import type { RpcMetrics } from "../rpc/rpc-metrics.ts";
 import type { OpenCall, WatchCall } from "./watch-call.ts";
 import type { WatchHub } from "./watch-hub.ts";
 
-export type ServeWatchDeps = Readonly<{ hub: WatchHub; gate: Gate; audit: Audit; connections: Connections; metrics: RpcMetrics; log: Log }>;
+export type ServeWatchDeps = Readonly<{
+  hub: WatchHub;
+  gate: Gate;
+  audit: Audit;
+  connections: Connections;
+  presentGroups: Pick<PresentGroups, "of">;
+  metrics: RpcMetrics;
+  log: Log;
+}>;
 
 const METHOD = ConfigService.method.watchConfig;
 /** gRPC path of WatchConfig. */
 export const WATCH_PATH = pathOf(METHOD);
 
 /** Lets a watch in, and hands it to the hub. What it makes on the way is garbage when the hub has it: a watch lasts for months. */
-export function serveWatch({ hub, gate, audit, connections, metrics, log }: ServeWatchDeps): OpenCall {
+export function serveWatch({ hub, gate, audit, connections, presentGroups, metrics, log }: ServeWatchDeps): OpenCall {
   function read(message: unknown): WatchConfigRequest {
     const request = decoded(WatchConfigRequestSchema, message);
     if (request instanceof Undecodable) {
@@ -32,9 +44,19 @@ export function serveWatch({ hub, gate, audit, connections, metrics, log }: Serv
     return request;
   }
 
-  function open(call: WatchCall, request: WatchConfigRequest, metadata: Metadata, { viaPart, login }: Caller): void {
+  /** Opens the watch, at once unless it meets another caller's watch of the same device and boot (H3 of the hub). */
+  function open(call: WatchCall, request: WatchConfigRequest, metadata: Metadata, caller: Caller): void | Promise<void> {
     const violations = validateWatchRequest(request);
     if (violations.length > 0) throw invalidArgument(violations);
+    const { deviceGroup, deviceId, boot } = request;
+    const first = hub.watchOf(deviceId, boot);
+    const second = { login: caller.login, deviceGroup };
+    const isFree = first === undefined || mayReplace({ login: first.watcher.login, deviceGroup: first.group.name }, second, deviceId);
+    if (isFree) handOver(call, request, metadata, caller);
+    else return assertAtHome(second, deviceId, presentGroups).then(() => handOver(call, request, metadata, caller));
+  }
+
+  function handOver(call: WatchCall, request: WatchConfigRequest, metadata: Metadata, { viaPart, login }: Caller): void {
     const { deviceGroup, deviceId, boot, serveHere, etag } = request;
     const keepaliveMs = request.keepaliveMs === 0 ? DEFAULT_KEEPALIVE_MS : request.keepaliveMs;
     metrics.ended(WATCH_PATH, 0);
@@ -42,13 +64,14 @@ export function serveWatch({ hub, gate, audit, connections, metrics, log }: Serv
     hub.open({ call, deviceGroup, watcher: { deviceId, boot, keepaliveMs, serveHere, viaPart, login }, etag, connection: connections.of(call.peer) });
   }
 
-  function refuse(call: WatchCall, metadata: Metadata, from: Parameters<Seen>[0] | undefined, thrown: unknown): void {
+  function refuse(call: WatchCall, message: unknown, metadata: Metadata, from: Parameters<Seen>[0] | undefined, thrown: unknown): void {
     const requestId = requestIdFrom(callHeaders(metadata).header(REQUEST_ID_HEADER));
     const error = asNebulaError(thrown, { method: WATCH_PATH, requestId }, log);
     metrics.ended(WATCH_PATH, codeOf(error.kind));
     const record = audit.begin(METHOD, { peer: call.peer, requestId });
     if (from !== undefined) record.seen(from);
-    void record.ended(error); // a failed login leaves an entry
+    if (error.audited) record.asked(read(message));
+    void record.ended(error); // a failed login leaves an entry, and so does a refusal to end another's watch
     call.fail(error);
   }
 
@@ -60,11 +83,29 @@ export function serveWatch({ hub, gate, audit, connections, metrics, log }: Serv
     try {
       const request = read(message);
       const caller = gate(METHOD, request, callHeaders(metadata), call.peer, seen);
-      if (caller instanceof Promise)
-        caller.then((known) => open(call, request, metadata, known)).catch((thrown) => refuse(call, metadata, from, thrown));
-      else open(call, request, metadata, caller);
+      const opening =
+        caller instanceof Promise ? caller.then((known) => open(call, request, metadata, known)) : open(call, request, metadata, caller);
+      opening?.catch((thrown) => refuse(call, message, metadata, from, thrown));
     } catch (thrown) {
-      refuse(call, metadata, from, thrown);
+      refuse(call, message, metadata, from, thrown);
     }
   };
+}
+
+/** A watch, as far as it matters to another one of the same device and boot. */
+type Rival = Readonly<{ login: Login; deviceGroup: string }>;
+
+/** Whether a watch may end the first one of its device and boot: with the credential of the first, or with rights on the group of the first. */
+function mayReplace(first: Rival, second: Rival, deviceId: string): boolean {
+  const isSame = first.login === second.login || (first.login.id !== "" && first.login.id === second.login.id);
+  return isSame || isPermitted(second.login.verified.principal, watchNeed(first.deviceGroup, deviceId), true);
+}
+
+/**
+ * Rejects with `permission_denied` unless the second watch is in the group that the device is in: then the first one, which is elsewhere, keeps no device out
+ * that comes back to its own group.
+ */
+async function assertAtHome(second: Rival, deviceId: string, presentGroups: Pick<PresentGroups, "of">): Promise<void> {
+  const present = await presentGroups.of(deviceId);
+  if (present?.deviceGroup !== second.deviceGroup) throw inUseElsewhere(deviceId);
 }

@@ -1,8 +1,12 @@
 import { strict as assert } from "node:assert";
+import { create } from "@bufbuild/protobuf";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
 import type { ConfigStore } from "../../common/storage/config-store.ts";
 import { eventually } from "../../common/testing/eventually.ts";
+import { DeviceSchema } from "../../gen/nebula/v1/device_pb.ts";
+import { inUseElsewhere } from "../access/present-groups.ts";
 import { plainStore } from "../testing/plain-store.ts";
+import { putTestDevice, putTestUser } from "../testing/test-access.ts";
 import { startWatchRig } from "../testing/watch-rig.ts";
 
 describe("watch", () => {
@@ -222,6 +226,43 @@ describe("watch", () => {
     await eventually(() => second.answers.length === 1 && clone.answers.length === 1);
     assert.ok(isNebulaError(await first.ended, "conflict"));
     assert.equal(rig.hub.streams, 2);
+  });
+
+  it("H3: a second watch is refused to who has no rights on the first one's group, and the first goes on", async () => {
+    await using rig = await startWatchRig({ auth: true });
+    await rig.putGroup("shops", []);
+    await rig.putGroup("bank", []);
+    await putTestUser(rig.accessStore, "bob", { token: "token-of-bob", deviceGroups: { shops: "rw" } });
+    await putTestUser(rig.accessStore, "ann", { token: "token-of-ann", deviceGroups: { "*": "ro" } });
+    rig.devices.set("till", create(DeviceSchema, { deviceId: "till", deviceGroup: "bank" }));
+    const as = (deviceGroup: string, token: string) =>
+      rig.watch({ deviceGroup, deviceId: "till", boot: "b1" }, rig.channel(), { authorization: `Bearer ${token}` });
+    const first = as("bank", "token-of-ann");
+    await eventually(() => first.answers.length === 1);
+    const refusal = await as("shops", "token-of-bob").ended;
+    assert.ok(isNebulaError(refusal, "permission_denied") && refusal.message === inUseElsewhere("till").message, String(refusal));
+    assert.deepEqual(
+      rig.audited.map(({ who, kind, name, outcome }) => [who, kind, name, outcome]),
+      [["bob", "device", "till", "PERMISSION_DENIED"]],
+    );
+    assert.equal(rig.hub.streams, 1);
+    const same = as("bank", "token-of-ann");
+    assert.ok(isNebulaError(await first.ended, "conflict"));
+    await eventually(() => same.answers.length === 1);
+  });
+
+  it("H3: a watch from elsewhere that was first keeps no device out of the group that it is in", async () => {
+    await using rig = await startWatchRig({ auth: true });
+    await rig.putGroup("shops", []);
+    await rig.putGroup("bank", []);
+    await putTestUser(rig.accessStore, "bob", { token: "token-of-bob", deviceGroups: { shops: "rw" } });
+    const till = await putTestDevice(rig.accessStore, "till", "bank");
+    const squatter = rig.watch({ deviceGroup: "shops", deviceId: "till", boot: "b1" }, rig.channel(), { authorization: "Bearer token-of-bob" });
+    await eventually(() => squatter.answers.length === 1);
+    const device = rig.watch({ deviceGroup: "bank", deviceId: "till", boot: "b1" }, rig.channel(), { authorization: `Bearer ${till}` });
+    assert.ok(isNebulaError(await squatter.ended, "conflict"));
+    await eventually(() => device.answers.length === 1);
+    assert.equal(rig.hub.streams, 1);
   });
 
   it("forgets a group when its last watch is gone", async () => {

@@ -5,7 +5,7 @@
  * W2 When what was last sent differs from the group's etag and nothing is in flight, the newest is sent (stream-slot.ts).
  * W3 and W4, and what keeps devices from being told anything old: group-lookups.ts.
  * H1 A watch is in its group, and among the devices, from #register to #remove: these two are also where a device's presence begins and ends.
- * H3 A device's second watch with the same boot ends its first.
+ * H3 A device's second watch with the same boot ends its first; whether its caller may do that is decided before it is opened (serve-watch.ts).
  */
 import { setImmediate as turn } from "node:timers/promises";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
@@ -79,6 +79,11 @@ export class WatchHub implements GroupHub {
   /** Watched groups. */
   get groups(): number {
     return this.#groups.size;
+  }
+
+  /** The open watch of a device and boot. */
+  watchOf(deviceId: string, boot: string): Pick<Stream, "watcher" | "group"> | undefined {
+    return deviceId === "" ? undefined : this.#devices.get(`${deviceId}/${boot}`);
   }
 
   now(): number {
