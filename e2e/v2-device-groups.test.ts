@@ -53,7 +53,7 @@ const refusedMembers = (method: string, path: string, given: readonly RowCall[])
     given,
     call: [method, path, { apps: ["no name"] }],
     status: 400,
-    holds: invalid("apps[0]", /is no name/),
+    holds: invalid("apps[0]", /^invalid name "/),
   },
   {
     it: `${method} ${path} refuses a name twice`,

@@ -6,10 +6,8 @@ import { type Config, ConfigSchema } from "../../gen/nebula/v1/config_pb.ts";
 import { encodeCanonical } from "./canonical-encoding.ts";
 import { etagOf } from "./etag.ts";
 
-const keys = fc.oneof(fc.string(), fc.nat(20).map(String)); // an object lists whole numbers first
-const entries = fc
-  .uniqueArray(fc.tuple(keys, fc.string()), { selector: ([key]) => key, maxLength: 8 })
-  .filter((pairs) => pairs.every(([key]) => key !== "__proto__"));
+const keys = fc.oneof(fc.string(), fc.nat(20).map(String), fc.constant("__proto__")); // an object lists whole numbers first
+const entries = fc.uniqueArray(fc.tuple(keys, fc.string()), { selector: ([key]) => key, maxLength: 8 });
 
 function configWith(pairs: readonly (readonly [string, string])[]): Config {
   return create(ConfigSchema, {

@@ -1,5 +1,6 @@
 import { create, type DescField, type DescMessage, type Message, type MessageShape } from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
+import { validateKey } from "../validation/name.ts";
 import { nearestName } from "../validation/nearest-name.ts";
 import { entryPath } from "../validation/quote.ts";
 import { enumFrom, type ReadValue, scalarFrom, shapeOf } from "./scalar-values.ts";
@@ -145,7 +146,8 @@ function readEntry(
   reading: Reading,
 ): void {
   reading.lines.set(path, line);
-  if (key === "__proto__") reading.faults.push({ line, field: path, description: "is no name that can be kept; choose another" });
+  const violations = validateKey(key, path);
+  if (violations.length > 0) reading.faults.push(...violations.map((violation) => ({ line, ...violation })));
   else if (value.kind === "scalar") message.get(field).set(key, value.text);
   else reading.faults.push({ line, field: path, description: `is ${shapeOf(value)}; a string would do` });
 }

@@ -37,7 +37,7 @@ const text = fc.oneof(
   ),
 );
 const strings = fc.array(text, { maxLength: 4 });
-/** Without __proto__, which no entry point takes as a key: no object can hold it. */
+/** Without __proto__, which every entry point refuses as a key. */
 const map = (key: fc.Arbitrary<string>, value: fc.Arbitrary<string>) =>
   fc.dictionary(
     key.filter((name) => name !== "__proto__"),

@@ -1,5 +1,5 @@
 import { strict as assert } from "node:assert";
-import { type JsonObject, toJson } from "@bufbuild/protobuf";
+import { create, type JsonObject, toJson } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { AppSchema } from "../../gen/nebula/v1/app_pb.ts";
 import { CronJobSchema } from "../../gen/nebula/v1/cron_job_pb.ts";
@@ -34,6 +34,11 @@ describe("v2's objects", () => {
         assert.deepEqual(toJson(AppSchema, normaliseApp(message)), toJson(AppSchema, expected));
       }),
     );
+  });
+
+  it("shows an app that is stored with the key __proto__", () => {
+    const envVars: Record<string, string> = JSON.parse('{"__proto__": "x"}');
+    assert.equal(JSON.stringify(appToV2(create(AppSchema, { name: "web", envVars })).env_vars), '{"__proto__":"x"}');
   });
 
   it("a cron_job that is shown, and written back, is the same", () => {

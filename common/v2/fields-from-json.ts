@@ -2,6 +2,7 @@ import { create, type DescField, type DescMessage, type JsonObject, type JsonVal
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import type { Violation } from "../errors/nebula-error.ts";
 import { enumWords } from "../resources/enum-words.ts";
+import { validateKey } from "../validation/name.ts";
 import { nearestName } from "../validation/nearest-name.ts";
 import { entryPath, quote } from "../validation/quote.ts";
 
@@ -94,7 +95,8 @@ function itemFromJson(message: ReflectMessage, field: DescField & { fieldKind: "
 }
 
 function entryFromJson(message: ReflectMessage, field: DescField & { fieldKind: "map" }, key: string, value: JsonValue, path: string): Violation[] {
-  if (key === "__proto__") return [{ field: path, description: "is no name that can be kept; choose another" }];
+  const violations = validateKey(key, path);
+  if (violations.length > 0) return violations;
   if (typeof value !== "string") return [wrong(path, value, "a string")];
   message.get(field).set(key, value);
   return [];

@@ -3,7 +3,7 @@ import type { Violation } from "../errors/nebula-error.ts";
 import { validateContainerFields } from "./container-fields.ts";
 import { validateContainersPer } from "./containers-per.ts";
 import { validateHealthcheck } from "./healthcheck.ts";
-import { validateShape } from "./message-shape.ts";
+import { validateKeys, validateShape } from "./message-shape.ts";
 import { validateName } from "./name.ts";
 import { normaliseApp } from "./normal-form.ts";
 import { validatePorts } from "./ports.ts";
@@ -21,4 +21,9 @@ export function validateApp(app: App): Violation[] {
     ...validateContainersPer(app.containersPer),
     ...(app.healthcheck === undefined ? [] : validateHealthcheck(app.healthcheck)),
   ];
+}
+
+/** As validateApp, for what is about to be written: it refuses names, too, under which something may be stored already. */
+export function validateWrittenApp(app: App): Violation[] {
+  return [...validateKeys(AppSchema, app), ...validateApp(app)];
 }

@@ -1,7 +1,7 @@
 import { type CronJob, CronJobSchema } from "../../gen/nebula/v1/cron_job_pb.ts";
 import type { Violation } from "../errors/nebula-error.ts";
 import { validateContainerFields } from "./container-fields.ts";
-import { validateShape } from "./message-shape.ts";
+import { validateKeys, validateShape } from "./message-shape.ts";
 import { validateName } from "./name.ts";
 import { normaliseCronJob } from "./normal-form.ts";
 import { quote } from "./quote.ts";
@@ -30,4 +30,9 @@ function scheduleViolations({ schedule, timeZone }: CronJob): Violation[] {
       ? []
       : [{ field: "time_zone", description: `${quote(timeZone)} is no time zone; an IANA name such as Europe/Berlin or UTC would do` }]),
   ];
+}
+
+/** As validateCronJob, for what is about to be written: it refuses names, too, under which something may be stored already. */
+export function validateWrittenCronJob(cronJob: CronJob): Violation[] {
+  return [...validateKeys(CronJobSchema, cronJob), ...validateCronJob(cronJob)];
 }

@@ -1,6 +1,7 @@
 import type { DescEnum, DescField, DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { isReflectMessage, type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import type { Violation } from "../errors/nebula-error.ts";
+import { validateKey } from "./name.ts";
 import { entryPath } from "./quote.ts";
 
 /** What is wrong with any message, whatever it means: fields of a newer version, enum values that have no name, NUL characters in strings. */
@@ -11,6 +12,28 @@ export function validateShape<Desc extends DescMessage>(schema: Desc, message: M
 /** The fields that this version does not know, by number, `healthcheck.9` for one of a message inside. */
 export function unknownFieldPaths<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): string[] {
   return messageViolations(reflect(schema, message), "").flatMap(({ field, description }) => (description === UNKNOWN ? [field] : []));
+}
+
+/** What is wrong with the keys of a message's maps. It is looked at when they are written, and not of what is stored. */
+export function validateKeys<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): Violation[] {
+  return keyViolations(reflect(schema, message), "");
+}
+
+function keyViolations(message: ReflectMessage, path: string): Violation[] {
+  return message.fields.flatMap((field): Violation[] => {
+    if (!message.isSet(field)) return [];
+    const at = join(path, field.name);
+    switch (field.fieldKind) {
+      case "message":
+        return keyViolations(message.get(field), at);
+      case "list":
+        return [...message.get(field)].flatMap((item, index) => (isReflectMessage(item) ? keyViolations(item, `${at}[${index}]`) : []));
+      case "map":
+        return [...message.get(field).keys()].flatMap((key) => validateKey(String(key), entryPath(at, String(key))));
+      default:
+        return [];
+    }
+  });
 }
 
 const UNKNOWN = "is a field that this version does not know; leave it out, or upgrade";

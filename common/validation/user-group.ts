@@ -32,7 +32,7 @@ function validatePermissions(field: string, permissions: Readonly<Record<string,
 function validateKey(field: string, key: string): Violation[] {
   const prefix = key.endsWith(WILDCARD) ? key.slice(0, -1) : undefined;
   if (prefix === "" || isName(prefix ?? key)) return [];
-  return [{ field: entryPath(field, key), description: `${quote(key)} is no name; a name, the beginning of names and *, or * for all, would do` }];
+  return [{ field: entryPath(field, key), description: `invalid name ${quote(key)}; use a name, the beginning of names and *, or * for all` }];
 }
 
 function validateLevel(field: string, level: string): Violation[] {

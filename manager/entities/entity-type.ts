@@ -3,8 +3,8 @@ import { encodeCanonical } from "../../common/config/canonical-encoding.ts";
 import { messageOf, NebulaError, type Violation } from "../../common/errors/nebula-error.ts";
 import { maskSecretEnvVars, type SecretEnvVars, type SecretOwner } from "../../common/secrets/secret-env-vars.ts";
 import type { EntityKind, GroupMembers, StoredEntity } from "../../common/storage/config-store.ts";
-import { validateApp } from "../../common/validation/app.ts";
-import { validateCronJob } from "../../common/validation/cron-job.ts";
+import { validateWrittenApp } from "../../common/validation/app.ts";
+import { validateWrittenCronJob } from "../../common/validation/cron-job.ts";
 import { validateDeviceGroup } from "../../common/validation/device-group.ts";
 import { unknownFieldPaths } from "../../common/validation/message-shape.ts";
 import { normaliseApp, normaliseCronJob, normaliseDeviceGroup } from "../../common/validation/normal-form.ts";
@@ -40,7 +40,7 @@ export type Secrets = Readonly<{ owner: SecretOwner; values: SecretEnvVars }>;
 
 export const APP: EntityType<App> = {
   ...basics("app", AppSchema, normaliseApp),
-  validate: validateApp,
+  validate: validateWrittenApp,
   carryOver: (tombstone, created) => {
     created.restartCount = tombstone?.restartCount ?? 0n;
   },
@@ -50,7 +50,7 @@ export const APP: EntityType<App> = {
 
 export const CRON_JOB: EntityType<CronJob> = {
   ...basics("cron_job", CronJobSchema, normaliseCronJob),
-  validate: validateCronJob,
+  validate: validateWrittenCronJob,
   carryOver: () => {},
   members: () => undefined,
   secrets: ({ name, secretEnvVars }) => ({ owner: { kind: "cron_job", name }, values: secretEnvVars }),

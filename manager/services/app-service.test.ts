@@ -168,6 +168,21 @@ describe("AppService", () => {
       await assert.rejects(restart(1n), refusal("conflict", /revision 2, not at 1/));
     });
 
+    it("read, list, stop and mend an app that was stored with the key __proto__, which writes refuse", async () => {
+      const row = { kind: "app", name: "web", revision: 1n, expected: 0n, deleted: false, action: "create", changedAt: 0, changedBy: "" } as const;
+      const envVars: Record<string, string> = JSON.parse('{"__proto__": "x", "A": "b"}');
+      await rig.store.write({ ...row, body: toBinary(AppSchema, create(AppSchema, { name: "web", dockerImage: "shop:1", envVars })) });
+      assert.deepEqual(Object.entries((await web.get()).envVars).sort(), [
+        ["A", "b"],
+        ["__proto__", "x"],
+      ]);
+      const listed = await rig.apps.listApps(create(ListAppsRequestSchema, {}), ann);
+      assert.deepEqual(Object.keys(listed.apps?.[0]?.envVars ?? {}).sort(), ["A", "__proto__"]);
+      assert.equal((await stop()).running, false);
+      await assert.rejects(web.update({ running: true }, ["running"]), refusal("invalid_argument", /^env_vars.__proto__: invalid name "__proto__"/));
+      assert.deepEqual((await web.update({ running: true }, ["running", "env_vars.__proto__"])).envVars, { A: "b" });
+    });
+
     it("stop an app that the rules of today would refuse", async () => {
       const row = { kind: "app", name: "web", revision: 1n, expected: 0n, deleted: false, action: "create", changedAt: 0, changedBy: "" } as const;
       await rig.store.write({ ...row, body: toBinary(AppSchema, create(AppSchema, { name: "web", dockerImage: "NOT AN IMAGE" })) });

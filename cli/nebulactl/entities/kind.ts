@@ -1,8 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import type { Violation } from "../../../common/errors/nebula-error.ts";
 import type { Resource, ResourceKind } from "../../../common/resources/resource.ts";
-import { validateApp } from "../../../common/validation/app.ts";
-import { validateCronJob } from "../../../common/validation/cron-job.ts";
+import { validateWrittenApp } from "../../../common/validation/app.ts";
+import { validateWrittenCronJob } from "../../../common/validation/cron-job.ts";
 import { validateDeviceGroup } from "../../../common/validation/device-group.ts";
 import { validateUserGroup } from "../../../common/validation/user-group.ts";
 import { type App, AppSchema } from "../../../gen/nebula/v1/app_pb.ts";
@@ -29,7 +29,7 @@ export const appKind: Kind<App> = {
   kind: "app",
   calls: appCalls,
   make: (name, fields) => Object.assign(create(AppSchema), fields, { name }),
-  validate: validateApp,
+  validate: validateWrittenApp,
   toResource: (app) => ({ kind: "app", app }),
 };
 
@@ -37,7 +37,7 @@ export const cronJobKind: Kind<CronJob> = {
   kind: "cron_job",
   calls: cronJobCalls,
   make: (name, fields) => Object.assign(create(CronJobSchema), fields, { name }),
-  validate: validateCronJob,
+  validate: validateWrittenCronJob,
   toResource: (cronJob) => ({ kind: "cron_job", cronJob }),
 };
 

@@ -59,19 +59,26 @@ const permissionsField: Field<UserGroup> = {
   flags: [...SUBJECTS.map(({ flag }) => flag), GRANT, REVOKE],
   read(values) {
     const paths: string[] = [];
-    const value: Permissions = { apps: {}, cronJobs: {}, deviceGroups: {} };
+    const permissions = { apps: new Map<string, string>(), cronJobs: new Map<string, string>(), deviceGroups: new Map<string, string>() };
     for (const { field, key, flag } of SUBJECTS) {
       const whole = values.text(flag);
       if (whole === undefined) continue;
-      value[key] = parsePairs(whole, `--${flag.name}`);
+      permissions[key] = new Map(Object.entries(parsePairs(whole, `--${flag.name}`)));
       paths.push(field);
     }
     for (const { subject, name, level } of [...values.all(GRANT).map(parseGrant), ...values.all(REVOKE).map(parseRevoke)]) {
-      if (level === undefined) delete value[subject.key][name];
-      else value[subject.key][name] = level;
+      if (level === undefined) permissions[subject.key].delete(name);
+      else permissions[subject.key].set(name, level);
       if (!paths.includes(subject.field)) paths.push(`${subject.field}.${name}`);
     }
-    return paths.length === 0 ? undefined : { paths, value };
+    if (paths.length === 0) return undefined;
+    const { apps, cronJobs, deviceGroups } = permissions;
+    const value: Permissions = {
+      apps: Object.fromEntries(apps),
+      cronJobs: Object.fromEntries(cronJobs),
+      deviceGroups: Object.fromEntries(deviceGroups),
+    };
+    return { paths, value };
   },
 };
 
