@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { ADMIN, startTestServer, type TestServer } from "../cli/nebulactl/testing/test-server.ts";
-import { PythonSdk, requirePythonSdk, type SdkPython } from "./python/python-sdk.ts";
+import type { Python } from "./python/python.ts";
+import { PythonSdk, requirePythonSdk } from "./python/python-sdk.ts";
 import { withoutId } from "./v2/row.ts";
 
 type SdkRow = Readonly<{
@@ -127,7 +128,7 @@ function hasHashes(reply: unknown): void {
 
 describe("the original's Python SDK", function () {
   this.timeout(120_000);
-  let python: SdkPython | undefined;
+  let python: Python | undefined;
   let server: TestServer | undefined;
 
   before(async function () {

@@ -1,35 +1,17 @@
-import { type ChildProcessWithoutNullStreams, execFile, spawn } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { promisify } from "node:util";
-import { messageOf } from "../../common/errors/nebula-error.ts";
+import { type Python, requirePython } from "./python.ts";
 
 const PACKAGES = ["NebulaPythonSDK==2.8.0"];
 const SCRIPT = join(import.meta.dirname, "call-sdk.py");
 
-/** Python with the original SDK, in a folder of its own. */
-export type SdkPython = AsyncDisposable & Readonly<{ python: string }>;
-
 /** What the SDK answers: the status, and the body. */
 export type SdkAnswer = Readonly<{ status_code: number; reply: unknown }>;
 
-/** Installs the SDK from PyPI. Where Python or PyPI is missing the suite is skipped; under CI=true that is a failure. */
-export async function requirePythonSdk(context: Mocha.Context): Promise<SdkPython> {
-  const folder = await mkdtemp(join(tmpdir(), "nebula-e2e-python-"));
-  const remove = () => rm(folder, { recursive: true, force: true });
-  const python = join(folder, "bin", "python");
-  try {
-    await promisify(execFile)("python3", ["-m", "venv", folder]);
-    await promisify(execFile)(python, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ...PACKAGES]);
-  } catch (error) {
-    await remove();
-    if (process.env.CI === "true") throw error;
-    console.log(`    (skipped: the SDK needs python3, python3-venv and PyPI: ${messageOf(error).split("\n")[0]})`);
-    context.skip();
-  }
-  return { python, [Symbol.asyncDispose]: remove };
+/** The original SDK from PyPI; see requirePython. */
+export function requirePythonSdk(context: Mocha.Context): Promise<Python> {
+  return requirePython(context, PACKAGES);
 }
 
 /** The SDK in a process of its own, with one login. */
@@ -48,7 +30,7 @@ export class PythonSdk implements AsyncDisposable {
   }
 
   /** @param login what the SDK's constructor takes */
-  static async start({ python }: SdkPython, login: Readonly<Record<string, unknown>>): Promise<PythonSdk> {
+  static async start({ python }: Python, login: Readonly<Record<string, unknown>>): Promise<PythonSdk> {
     const sdk = new PythonSdk(python, login);
     sdk.#methods = JSON.parse(await sdk.#line());
     return sdk;

@@ -24,11 +24,11 @@ const ID = described(COUNT, "Starts at 1 and rises with every change; it never f
 
 const CONTAINER = { docker_image: TEXT, running: RUNNING, networks: NETWORKS, volumes: TEXTS, devices: TEXTS, privileged: TRUTH };
 const ENV_VARS_TAKEN = described(
-  { anyOf: [mapOf({ type: ["string", "number", "boolean", "null"] }), { type: "array", maxItems: 0 }] },
+  { anyOf: [mapOf({ type: ["string", "number", "boolean", "null"] }), { type: "array", items: TEXT, maxItems: 0 }] },
   "Environment variables. true is True, null is empty.",
 );
 const ENV_VARS_SHOWN = described(
-  { anyOf: [TEXT_MAP, { type: "array", maxItems: 0 }] },
+  { anyOf: [TEXT_MAP, { type: "array", items: TEXT, maxItems: 0 }] },
   "Environment variables; an empty list in the answer to a POST update that gave none.",
 );
 const APP = { starting_ports: PORTS, containers_per: CONTAINERS_PER, ...CONTAINER, rolling_restart: TRUTH };
