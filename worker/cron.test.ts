@@ -114,7 +114,9 @@ describe("cron jobs", () => {
       await rig.start(hourly());
       rig.runtime.before = (call) => {
         rig.calls.push(call);
-        if (call.method === "start") throw new NebulaError("unavailable", "the worker was killed");
+        if (call.method !== "start") return;
+        void rig.kill();
+        throw new NebulaError("cancelled", "the worker was killed");
       };
       await rig.pass(59.5 * MINUTE);
       assert.equal(rig.containers[0]?.phase, "created");

@@ -1,11 +1,18 @@
 import type { Clock } from "../common/clock/clock.ts";
-import { messageOf, NebulaError } from "../common/errors/nebula-error.ts";
+import { assertNever } from "../common/errors/assert-never.ts";
+import { isNebulaError, messageOf, NebulaError } from "../common/errors/nebula-error.ts";
+import { LABEL, ORCHESTRATOR } from "./labels.ts";
 import type { Jobs } from "./model.ts";
+import { Places } from "./places.ts";
 import type { ContainerRuntime, RegistryLogin } from "./runtime/container-runtime.ts";
-import type { Step, StepOutcome } from "./step.ts";
+import type { LaneStep, Step, StepOutcome } from "./step.ts";
 
 /** A pull that shows no progress for so long is given up. */
 const STALLED_MS = 2 * 60_000;
+/** Lanes side by side. One that takes longer gives its place to the next, and the ends of others are no longer told together with its own. */
+const LANES = { count: 4, patienceMs: 1000 };
+/** More steps whose connection was lost are not told apart. */
+const MOST_INTERRUPTED = 1000;
 
 type PullStep = Extract<Step, { kind: "pull" }>;
 type StopStep = Extract<Step, { kind: "stop" | "restart" }>;
@@ -15,37 +22,61 @@ export type EndedJob = Readonly<{ step: Step; outcome: StepOutcome }>;
 export type JobsOptions = Readonly<{
   runtime: ContainerRuntime;
   clock: Clock;
-  /** The login for an image, read anew at each pull; undefined: none. */
+  /** The login for an image, read again at each pull; undefined: none. */
   login: (image: string) => Promise<RegistryLogin | undefined>;
   /** Called at each end: a reason to look again. */
   onEnd: () => void;
 }>;
 
 /**
- * Pulls and stops under way beside the rounds.
- * J1 one pull per image, one stop per container, at a time.
- * J2 the end of a job is handed over by `takeEnded`, once, and until then the job counts as under way.
+ * Everything that the engine is asked to do, beside the rounds: lanes of steps, pulls and stops.
+ * J1 one pull per image, one stop per container, one run of a lane, at a time.
+ * J2 the end of a job, and of each step of a lane, is handed over by `takeEnded`, once, and until then the job counts as under way.
+ * J3 a call that hangs holds its lane, and no other.
  */
 export class JobBoard implements AsyncDisposable {
   readonly #options: JobsOptions;
   readonly #pulls = new Map<string, { step: PullStep; abort: AbortController }>();
   readonly #stops = new Map<string, StopStep>();
+  readonly #lanes = new Map<string, readonly LaneStep[]>();
+  /** Lanes that have not ended, and are not slow. */
+  readonly #fresh = new Set<string>();
+  readonly #places: Places;
+  /** Keys of steps whose last call lost its connection. */
+  readonly #interrupted = new Set<string>();
   readonly #running = new Set<Promise<void>>();
   readonly #closing = new AbortController();
   #ended: EndedJob[] = [];
+  #endedLanes: string[] = [];
 
   constructor(options: JobsOptions) {
     this.#options = options;
+    this.#places = new Places({ clock: options.clock, ...LANES });
   }
 
   snapshot(): Jobs {
+    const steps = [...this.#lanes.values()].flat();
     return {
       pulls: [...this.#pulls.values()].map(({ step: { image, wanters }, abort }) => ({ image, wanters, isEnding: abort.signal.aborted })),
       stops: new Set(this.#stops.keys()),
+      lanes: new Set(this.#lanes.keys()),
+      touched: new Set(steps.flatMap((step) => ("containerId" in step ? [step.containerId] : []))),
+      keys: new Set(steps.map(({ key }) => key)),
     };
   }
 
-  /** The jobs that have ended since the last call; they are under way no more. */
+  /** Jobs that have not ended. */
+  get unended(): number {
+    return this.#running.size;
+  }
+
+  /** Whether a lane or a stop under way is about this container: its end is the reason to look. */
+  isAbout(containerId: string): boolean {
+    if (this.#stops.has(containerId)) return true;
+    return [...this.#lanes.values()].some((steps) => steps.some((step) => "containerId" in step && step.containerId === containerId));
+  }
+
+  /** The jobs, and steps of lanes, that have ended since the last call. */
   takeEnded(): readonly EndedJob[] {
     const ended = this.#ended;
     this.#ended = [];
@@ -53,14 +84,79 @@ export class JobBoard implements AsyncDisposable {
       if (step.kind === "pull") this.#pulls.delete(step.image);
       else if (step.kind === "stop" || step.kind === "restart") this.#stops.delete(step.containerId);
     }
+    for (const lane of this.#endedLanes) this.#lanes.delete(lane);
+    this.#endedLanes = [];
     return ended;
+  }
+
+  /** Has the steps of a lane done in their order, up to the first that fails. @param isOver asked before each step: true ends the lane there */
+  work(lane: string, steps: readonly LaneStep[], isOver: () => boolean): void {
+    if (this.#lanes.has(lane)) return; // J1
+    this.#lanes.set(lane, steps);
+    this.#fresh.add(lane);
+    const onSlow = () => this.#stale(lane);
+    const running = this.#places
+      .run(() => this.#inOrder(steps, isOver), onSlow)
+      .then(() => {
+        this.#endedLanes.push(lane); // J2
+        this.#running.delete(running);
+        if (!this.#stale(lane)) this.#options.onEnd();
+      });
+    this.#running.add(running);
+  }
+
+  /** Ends of lanes come in bunches: they are one reason to look, when no lane is left but slow ones. Returns whether it was not slow yet. */
+  #stale(lane: string): boolean {
+    const wasFresh = this.#fresh.delete(lane);
+    if (wasFresh && this.#fresh.size === 0) this.#options.onEnd();
+    return wasFresh;
+  }
+
+  async #inOrder(steps: readonly LaneStep[], isOver: () => boolean): Promise<void> {
+    for (const step of steps) {
+      if (isOver() || this.#closing.signal.aborted) return;
+      if (step.kind === "stop" || step.kind === "restart") {
+        this.#stop(step);
+        continue;
+      }
+      const outcome = await this.#outcomeOf(step, this.#call(step));
+      this.#ended.push({ step, outcome }); // J2
+      if (outcome.kind !== "done") return;
+    }
+  }
+
+  async #call(step: Exclude<LaneStep, StopStep>): Promise<void> {
+    const { runtime } = this.#options;
+    const { signal } = this.#closing;
+    switch (step.kind) {
+      case "create_network":
+        return await runtime.createNetwork(step.network, { [LABEL.orchestrator]: ORCHESTRATOR }, signal);
+      case "create":
+        await runtime.create(step.request, signal);
+        return;
+      case "connect":
+        return await runtime.connectNetwork(step.containerId, step.network, signal);
+      case "start":
+        return await runtime.start(step.containerId, signal);
+      case "rename":
+        return await runtime.rename(step.containerId, step.name, signal);
+      case "remove":
+        return await runtime.remove(step.containerId, { force: step.force }, signal);
+      case "inspect":
+        await runtime.inspectContainer(step.containerId, signal);
+        return;
+      case "remove_image":
+        return await runtime.removeImage(step.imageId, signal);
+      default:
+        return assertNever(step);
+    }
   }
 
   pull(step: PullStep): void {
     if (this.#pulls.has(step.image)) return; // J1
     const abort = new AbortController();
     this.#pulls.set(step.image, { step, abort });
-    this.#run(step, () => this.#pullNow(step.image, abort));
+    this.#run(step, this.#pullNow(step.image, abort));
   }
 
   /** Nobody wants this image any more. */
@@ -68,14 +164,13 @@ export class JobBoard implements AsyncDisposable {
     this.#pulls.get(image)?.abort.abort(new NebulaError("cancelled", "nobody wants this image any more"));
   }
 
-  stop(step: StopStep): void {
+  #stop(step: StopStep): void {
     if (this.#stops.has(step.containerId)) return; // J1
     this.#stops.set(step.containerId, step);
     const { runtime } = this.#options;
     const { signal } = this.#closing;
-    this.#run(step, () =>
-      step.kind === "stop" ? runtime.stop(step.containerId, step.graceSeconds, signal) : runtime.restart(step.containerId, step.graceSeconds, signal),
-    );
+    const { containerId, graceSeconds } = step;
+    this.#run(step, step.kind === "stop" ? runtime.stop(containerId, graceSeconds, signal) : runtime.restart(containerId, graceSeconds, signal));
   }
 
   /** Aborts what is under way. A container that is being stopped goes on being stopped: the engine does that. */
@@ -85,18 +180,32 @@ export class JobBoard implements AsyncDisposable {
     await Promise.all(this.#running);
   }
 
-  #run(step: Step, task: () => Promise<void>): void {
-    const running = task()
-      .then(
-        (): StepOutcome => ({ kind: "done" }),
-        (error): StepOutcome => outcomeOf(error),
-      )
-      .then((outcome) => {
-        this.#ended.push({ step, outcome }); // J2
-        this.#running.delete(running);
-        this.#options.onEnd();
-      });
+  #run(step: Step, task: Promise<void>): void {
+    const running = this.#outcomeOf(step, task).then((outcome) => {
+      this.#ended.push({ step, outcome }); // J2
+      this.#running.delete(running);
+      this.#options.onEnd();
+    });
     this.#running.add(running);
+  }
+
+  /**
+   * How a step ended. A lost connection is at first no fault of the step's: the next look tells whether the engine is there. Where it is, and the
+   * same step loses its connection again, the step has failed.
+   */
+  async #outcomeOf({ key }: Step, task: Promise<void>): Promise<StepOutcome> {
+    try {
+      await task;
+      this.#interrupted.delete(key);
+      return { kind: "done" };
+    } catch (error) {
+      if (isNebulaError(error, "cancelled") || (error instanceof Error && error.name === "AbortError")) return { kind: "aborted" };
+      const isFirstLoss = isNebulaError(error, "unavailable") && !this.#interrupted.delete(key);
+      if (!isFirstLoss) return { kind: "failed", reason: messageOf(error) };
+      if (this.#interrupted.size >= MOST_INTERRUPTED) this.#interrupted.clear();
+      this.#interrupted.add(key);
+      return { kind: "aborted" };
+    }
   }
 
   async #pullNow(image: string, abort: AbortController): Promise<void> {
@@ -120,10 +229,4 @@ export class JobBoard implements AsyncDisposable {
       watched.abort();
     }
   }
-}
-
-function outcomeOf(error: unknown): StepOutcome {
-  if (error instanceof NebulaError && error.kind === "cancelled") return { kind: "aborted" };
-  if (error instanceof Error && error.name === "AbortError") return { kind: "aborted" };
-  return { kind: "failed", reason: messageOf(error) };
 }

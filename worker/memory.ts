@@ -1,4 +1,6 @@
 import type { ClusterIdentity } from "../common/storage/config-store.ts";
+import type { HostPort } from "./runtime/container-runtime.ts";
+import type { Step } from "./step.ts";
 
 /**
  * What the plan needs to know beside what is wanted and what is seen. Values are never changed: `remember.ts` makes new ones.
@@ -30,7 +32,10 @@ export type Memory = Readonly<{
 }>;
 
 export type Failure = Readonly<{
+  step: Step["kind"];
   tries: number;
+  /** When it failed first. */
+  since: number;
   notBefore: number;
   reason: string;
   /** The host ports that a refused start asked for. */
@@ -58,8 +63,6 @@ type UnknownImage = Readonly<{
   /** The first that succeeded for this spec: a container that was made of the same image while it could not be pulled has used it. */
   isFirst: boolean;
 }>;
-
-export type HostPort = Readonly<{ hostPort: number; protocol: "tcp" | "udp" }>;
 
 /** A container that runs, as this worker has seen it. */
 export type RunWatch = Readonly<{
@@ -112,3 +115,13 @@ export const EMPTY_MEMORY: Memory = {
 
 /** The part of the memory that outlives the worker. */
 export type KeptMemory = Pick<Memory, "pulled" | "adopted" | "pruned" | "imageHistory">;
+
+/** Ids of the containers whose inspect failed: a look leaves them out, and a job inspects them until that succeeds. */
+export function uninspectable({ failures }: Pick<Memory, "failures">): ReadonlySet<string> {
+  const ids = [...failures.values()].map(({ step, containerId }) => (step === "inspect" ? containerId : undefined));
+  return new Set(ids.filter((id) => id !== undefined));
+}
+
+export function inspectKey(containerId: string): string {
+  return `inspect ${containerId}`;
+}

@@ -1,4 +1,5 @@
 import type { ClusterIdentity } from "../common/storage/config-store.ts";
+import type { Classified } from "./owned.ts";
 import type {
   ContainerDetails,
   ContainerSpec,
@@ -91,7 +92,15 @@ export type Jobs = Readonly<{
   pulls: readonly PullJob[];
   /** Ids of containers that are being stopped or restarted. */
   stops: ReadonlySet<string>;
+  /** Lanes whose steps are under way. */
+  lanes: ReadonlySet<string>;
+  /** Ids of the containers that those steps are about. */
+  touched: ReadonlySet<string>;
+  /** Keys of those steps. */
+  keys: ReadonlySet<string>;
 }>;
+
+export const NO_JOBS: Jobs = { pulls: [], stops: new Set(), lanes: new Set(), touched: new Set(), keys: new Set() };
 
 /** A container that the plan has to compare by what inspect tells, with the environment of its image. */
 export type ComparedContainer = Readonly<{ details: ContainerDetails; image: ImageDetails | undefined }>;
@@ -100,6 +109,8 @@ export type ComparedContainer = Readonly<{ details: ContainerDetails; image: Ima
 export type Observed = Readonly<{
   engine: EngineInfo;
   containers: readonly ObservedContainer[];
+  /** Whose they are. */
+  classified: Classified;
   images: readonly ObservedImage[];
   networks: readonly ObservedNetwork[];
   /** By container id: those whose spec can't be told from a label. */

@@ -1,19 +1,30 @@
-import { isNebulaError } from "../common/errors/nebula-error.ts";
+import { isNebulaError, messageOf } from "../common/errors/nebula-error.ts";
 import type { Memory } from "./memory.ts";
 import type { ComparedContainer, Jobs, Observed, WorkerIdentity } from "./model.ts";
-import { classify } from "./owned.ts";
-import type { ContainerRuntime, EngineInfo, HealthcheckSpec, ImageDetails } from "./runtime/container-runtime.ts";
+import { classify, type Owned } from "./owned.ts";
+import type { ContainerRuntime, EngineInfo, HealthcheckSpec, ImageDetails, ObservedContainer } from "./runtime/container-runtime.ts";
+import { INSPECT_LIMIT_MS } from "./runtime/docker-call.ts";
 import { isKnownSpecLabel } from "./spec-hash.ts";
 
 export type ObserverOptions = Readonly<{ runtime: ContainerRuntime; identity: WorkerIdentity }>;
 
-/** What to look with: the engine as it presented itself, the jobs as they were before the look, what was adopted. */
-export type LookContext = Readonly<{ engine: EngineInfo; jobs: Jobs; adopted: Memory["adopted"]; exits: Observed["exits"] }>;
+/**
+ * What to look with: the engine as it presented itself, the jobs as they were before the look, what was adopted, and ids of containers that could not
+ * be inspected (a job tries again).
+ */
+export type LookContext = Readonly<{
+  engine: EngineInfo;
+  jobs: Jobs;
+  adopted: Memory["adopted"];
+  unknown: ReadonlySet<string>;
+  exits: Observed["exits"];
+}>;
 
 /**
  * Looks at the engine. Inspects only what no list tells, and that once:
  * 1. what inspect says of a container's spec never changes while it lives, so it is kept until the container is gone;
- * 2. an image id names its content, so what was read of it holds for ever.
+ * 2. an image id names its content, so what was read of it holds as long as a container has it;
+ * 3. the engine holds the lock of a container that a job is about: that is not inspected, nor one that could not be inspected before.
  */
 export class Observer {
   readonly #runtime: ContainerRuntime;
@@ -27,22 +38,26 @@ export class Observer {
   }
 
   /** Rejects with `unavailable` when the engine is away. `exits` is passed on. */
-  async look({ engine, jobs, adopted, exits }: LookContext, signal: AbortSignal): Promise<Observed> {
-    const [containers, images, networks] = await Promise.all([
-      this.#runtime.listContainers(signal),
+  async look({ engine, jobs, adopted, unknown, exits }: LookContext, signal: AbortSignal): Promise<Observed> {
+    const leaveOut = new Set([...jobs.stops, ...jobs.touched, ...unknown]); // 3
+    const [listed, images, networks] = await Promise.all([
+      this.#runtime.listContainers(signal, leaveOut),
       this.#runtime.listImages(signal),
       this.#runtime.listNetworks(signal),
     ]);
-    const { owned } = classify(containers, this.#identity, engine.ownContainerId, adopted);
-    for (const { container, specLabel } of owned) {
-      if (!isKnownSpecLabel(specLabel)) await this.#compare(container.id, container.imageId, signal);
+    const { owned, foreign, self } = classify(listed, this.#identity, engine.ownContainerId, adopted);
+    const seen: Owned[] = [];
+    for (const mine of owned) {
+      const { container, specLabel } = mine;
+      const failure = container.listedOnly || isKnownSpecLabel(specLabel) ? undefined : await this.#compare(container, signal);
+      seen.push(failure === undefined ? mine : { ...mine, container: { ...container, listedOnly: { failure } } });
+      if (container.health !== "none") await this.#healthcheckOf(container.imageId, signal);
     }
-    const checked = owned.filter(({ container }) => container.health !== "none");
-    for (const { container } of checked) await this.#image(container.imageId, signal);
-    this.#forget(new Set(containers.map(({ id }) => id)), new Set(containers.map(({ imageId }) => imageId)));
+    this.#forget(new Set(listed.map(({ id }) => id)), new Set(listed.map(({ imageId }) => imageId)));
     return {
       engine,
-      containers,
+      containers: [...seen.map(({ container }) => container), ...foreign],
+      classified: { owned: seen, foreign, self },
       images,
       networks,
       compared: new Map(this.#compared),
@@ -52,13 +67,26 @@ export class Observer {
     };
   }
 
-  async #compare(containerId: string, imageId: string, signal: AbortSignal): Promise<void> {
-    if (this.#compared.has(containerId)) return;
+  /** Why a container cannot be compared; undefined: it was, or it is gone since the list. */
+  async #compare({ id, imageId }: ObservedContainer, signal: AbortSignal): Promise<string | undefined> {
+    if (this.#compared.has(id)) return undefined;
     try {
-      const details = await this.#runtime.inspectContainer(containerId, signal);
-      this.#compared.set(containerId, { details, image: await this.#image(imageId, signal) });
+      const details = await this.#runtime.inspectContainer(id, signal, INSPECT_LIMIT_MS);
+      this.#compared.set(id, { details, image: await this.#image(imageId, signal) });
+      return undefined;
     } catch (error) {
-      if (!isNebulaError(error, "not_found")) throw error; // gone since the list: the next look does not show it
+      if (signal.aborted || isNebulaError(error, "unavailable")) throw error;
+      return isNebulaError(error, "not_found") ? undefined : messageOf(error);
+    }
+  }
+
+  /** Looks for the health check of an image. One that cannot be inspected counts as without: the engine's defaults apply. */
+  async #healthcheckOf(imageId: string, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#image(imageId, signal);
+    } catch (error) {
+      if (signal.aborted || isNebulaError(error, "unavailable")) throw error;
+      this.#images.set(imageId, undefined);
     }
   }
 

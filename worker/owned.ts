@@ -1,6 +1,5 @@
 import type { ClusterIdentity } from "../common/storage/config-store.ts";
 import { bigintOfLabel, clusterOfLabel, LABEL, numberOfLabel, ORCHESTRATOR } from "./labels.ts";
-import type { WorkerIdentity } from "./model.ts";
 import { dueOfName, indexOfName, MAIN_INSTANCE } from "./names.ts";
 import type { ContainerPhase, ObservedContainer } from "./runtime/container-runtime.ts";
 import { isKnownSpecLabel } from "./spec-hash.ts";
@@ -39,7 +38,7 @@ export type Classified = Readonly<{
   self: ObservedContainer | undefined;
 }>;
 
-type Identity = Pick<WorkerIdentity, "instance" | "adopt">;
+type Identity = Readonly<{ instance: string; adopt: boolean }>;
 
 /**
  * Tells whose each container is. Identity comes from labels, never from a name.

@@ -1,10 +1,11 @@
+import { inspectKey } from "./memory.ts";
 import type { Desired, DesiredApp, Observed } from "./model.ts";
-import type { OwnedAppContainer, OwnedCronContainer } from "./owned.ts";
+import { appUnit, cronJobUnit, type OwnedAppContainer, type OwnedCronContainer } from "./owned.ts";
 import { type AppWork, goneAppWork, refusedAppWork, runningAppWork } from "./plan/app.ts";
 import { compareClusters } from "./plan/cluster.ts";
 import { type CronJobWork, cronJobWork, goneCronJobWork, refusedCronJobWork } from "./plan/cron-job.ts";
 import { type AppDraft, departingIds, draftOf, evicted, leavingIds } from "./plan/draft.ts";
-import { together } from "./plan/farewell.ts";
+import { together, unlessFailing, type Work } from "./plan/farewell.ts";
 import { heldBack } from "./plan/held-back.ts";
 import { keepImagesWork } from "./plan/keep-images.ts";
 import { networkWork } from "./plan/network.ts";
@@ -14,7 +15,7 @@ import { pruneWork } from "./plan/prune.ts";
 import { pullWork } from "./plan/pulls.ts";
 import type { DeviceProblem, DeviceStates } from "./plan/states.ts";
 import { type PlanContext, type View, viewOf } from "./plan/view.ts";
-import type { Step } from "./step.ts";
+import { laneOf, type Step } from "./step.ts";
 
 export type Plan = Readonly<{
   /** What to do now: steps of one unit in this order, different units side by side. Empty: nothing, until something happens or `wakeAt` comes. */
@@ -37,17 +38,45 @@ export function plan(desired: Desired, observed: Observed, context: PlanContext)
   const standstill = standstillOf(view);
   if (standstill !== undefined) return { steps: [], wakeAt: standstill.wakeAt, states: { ...states, problems: [standstill.problem] } };
   const wishes = [...apps, ...cronJobs].flatMap(({ wish }) => (wish === undefined ? [] : [wish]));
-  const work = together([networkWork(view), ...apps, ...cronJobs, pullWork(wishes, view), keepImagesWork(drafted.drafts, view)]);
+  const works = [networkWork(view), ...apps, ...cronJobs, pullWork(wishes, view), keepImagesWork(drafted.drafts, view), inspectWork(view)];
+  const work = withoutBusy(together(works), view);
   const { jobs } = observed;
-  const prune = pruneWork(view, work.steps.length === 0 && jobs.pulls.length === 0 && jobs.stops.size === 0);
+  const prune = pruneWork(view, work.steps.length === 0 && jobs.pulls.length === 0 && jobs.stops.size === 0 && jobs.lanes.size === 0);
   const { steps, wakeAt } = together([work, prune]);
   return { steps, wakeAt, states: { ...states, problems: prune.problems } };
+}
+
+/** A container that cannot be inspected is inspected again, with back-off; nothing else is done to it. */
+function inspectWork(view: View): Work {
+  const unitOf = new Map(view.owned.map((owned) => [owned.container.id, owned.kind === "app" ? appUnit(owned.app) : cronJobUnit(owned.cronJob)]));
+  const again = [...view.unknownIds].map((containerId): Work => {
+    const unit = unitOf.get(containerId) ?? "foreign containers";
+    return unlessFailing({ kind: "inspect", unit, key: inspectKey(containerId), containerId }, view);
+  });
+  return together(again);
+}
+
+/**
+ * Leaves out the lanes that are under way, and ends each lane before its first step about a container that a job is about, or that cannot be
+ * inspected: the engine holds its lock.
+ */
+function withoutBusy({ steps, wakeAt }: Work, { observed: { jobs }, unknownIds }: View): Work {
+  const ended = new Set(jobs.lanes);
+  const isLocked = (step: Step) =>
+    "containerId" in step && (jobs.touched.has(step.containerId) || (step.kind !== "inspect" && unknownIds.has(step.containerId)));
+  const begun = steps.filter((step) => {
+    const lane = laneOf(step);
+    if (isLocked(step)) ended.add(lane);
+    return !ended.has(lane);
+  });
+  return { steps: begun, wakeAt };
 }
 
 /** Before the first config only the network is made sure of: what runs is left as it is. */
 export function planWithoutConfig(observed: Observed, context: PlanContext): Plan {
   const nothing: Desired = { cluster: { id: "", epoch: 0n }, deviceGroup: "", groupRevision: 0n, pruneId: 0n, apps: [], cronJobs: [] };
-  const { steps, wakeAt } = networkWork(viewOf(nothing, observed, context));
+  const view = viewOf(nothing, observed, context);
+  const { steps, wakeAt } = withoutBusy(networkWork(view), view);
   return { steps, wakeAt, states: { apps: [], cronJobs: [], problems: [] } };
 }
 

@@ -5,17 +5,17 @@ import type { Log } from "../common/log/log.ts";
 import type { Config } from "../gen/nebula/v1/config_pb.ts";
 import { Alarm } from "./alarm.ts";
 import { desiredOf } from "./desired.ts";
-import { executeRound } from "./execute.ts";
+import { beginRound } from "./execute.ts";
 import { JobBoard } from "./jobs.ts";
 import { LABEL, ORCHESTRATOR } from "./labels.ts";
-import { EMPTY_MEMORY, type KeptMemory, type Memory } from "./memory.ts";
+import { EMPTY_MEMORY, type KeptMemory, type Memory, uninspectable } from "./memory.ts";
 import type { Desired, Now, Observed, WorkerIdentity } from "./model.ts";
 import { Observer } from "./observe.ts";
 import { Pace } from "./pace.ts";
 import { type Plan, plan, planWithoutConfig } from "./plan.ts";
 import { rememberDesired, rememberObserved, rememberOutcome } from "./remember.ts";
 import type { ContainerRuntime, EngineInfo, RegistryLogin, RuntimeEvent } from "./runtime/container-runtime.ts";
-import type { Step, StepOutcome } from "./step.ts";
+import { isDoneAtOnce, type Step, type StepOutcome } from "./step.ts";
 
 /** A look even when nothing happened: events can be lost. */
 const NET_MS = 5 * 60_000;
@@ -50,7 +50,7 @@ export type ReconcilerOptions = Readonly<{
  * Makes the engine as it is wanted: observe, plan, execute, again until there are no steps; then waits for a reason to look again.
  * I1 the plan always comes from what the engine says now; a reason to look is never more than that.
  * I2 a newer config ends the older round between two steps.
- * I3 a round waits for no job: the end of a job is a reason to look.
+ * I3 a round only begins jobs, and waits for none: the end of a job is a reason to look.
  * I4 outcomes of jobs are taken before a look, so that the plan never knows of an end whose effect it has not seen.
  */
 export class Reconciler {
@@ -144,10 +144,10 @@ export class Reconciler {
       const works = new Pace(WORKS);
       while (!end.signal.aborted) {
         this.#alarm.reset();
-        const planned = await this.#round(engine, signal);
-        const isIdle = planned.steps.length === 0;
-        if (isIdle) await this.#pause(planned.wakeAt, end.signal);
-        const waitMs = (isIdle ? looks : works).take(this.#options.clock.monotonic());
+        const { planned, hasEnded } = await this.#round(engine, signal);
+        if (!planned.steps.some(isDoneAtOnce)) await this.#pause(planned.wakeAt, end.signal); // I3
+        const pace = planned.steps.length > 0 ? works : hasEnded ? undefined : looks;
+        const waitMs = pace?.take(this.#options.clock.monotonic()) ?? 0;
         if (waitMs > 0) await this.#slowDown(planned, waitMs, end.signal);
       }
     } catch (error) {
@@ -178,6 +178,7 @@ export class Reconciler {
     const { type, action, containerId } = event;
     switch (type) {
       case "container":
+        if (this.#isOwnWork(event)) return false;
         // One of somebody else that ends may free a port or a name that something waits for.
         return this.#isOurs(event) || (this.#isStandingBy && (action === "die" || action === "destroy" || action === "rename"));
       case "network":
@@ -190,17 +191,24 @@ export class Reconciler {
     }
   }
 
+  /** Of what a job does: its end is the reason to look. */
+  #isOwnWork({ action, id, labels }: RuntimeEvent): boolean {
+    return this.#jobs.isAbout(id) || (action === "create" && labels[LABEL.boot] === this.#options.identity.boot);
+  }
+
   /** By its labels: of this instance, or the original's. */
   #isOurs({ type, labels }: RuntimeEvent): boolean {
     const { [LABEL.orchestrator]: orchestrator, [LABEL.instance]: instance = this.#options.identity.instance } = labels;
     return type === "container" && orchestrator === ORCHESTRATOR && instance === this.#options.identity.instance;
   }
 
-  async #round(engine: EngineInfo, signal: AbortSignal): Promise<Plan> {
-    const { identity, runtime, onLook, deviceId } = this.#options;
-    for (const { step, outcome } of this.#jobs.takeEnded()) this.#outcome(step, outcome); // I4
+  async #round(engine: EngineInfo, signal: AbortSignal): Promise<{ planned: Plan; hasEnded: boolean }> {
+    const { identity, onLook, deviceId } = this.#options;
+    const ended = this.#jobs.takeEnded();
+    for (const { step, outcome } of ended) this.#outcome(step, outcome); // I4
     const jobs = this.#jobs.snapshot();
-    const observed = await this.#observer.look({ engine, jobs, adopted: this.#memory.adopted, exits: this.#exits }, signal); // I1
+    const known = { adopted: this.#memory.adopted, unknown: uninspectable(this.#memory), exits: this.#exits };
+    const observed = await this.#observer.look({ engine, jobs, ...known }, signal); // I1
     this.#forgetExits(observed);
     const now = this.#now();
     if (this.#desired === undefined && this.#config !== undefined) {
@@ -214,14 +222,12 @@ export class Reconciler {
     const planned = desired === undefined ? planWithoutConfig(observed, context) : plan(desired, observed, context);
     this.#isStandingBy = planned.states.apps.some(({ state }) => state.kind === "failed");
     onLook({ kind: "seen", desired, etag, observed, plan: planned });
-    await executeRound(planned.steps, {
-      runtime,
+    beginRound(planned.steps, {
       jobs: this.#jobs,
       isOver: () => this.#desired !== desired, // I2
       onOutcome: (step, outcome) => this.#outcome(step, outcome),
-      signal,
     });
-    return planned;
+    return { planned, hasEnded: ended.length > 0 };
   }
 
   #forgetExits({ containers }: Observed): void {

@@ -1,10 +1,10 @@
 import { failureWaitMs, healthRestartWaitMs } from "./backoff.ts";
 import { considerSchedule } from "./cron.ts";
-import type { CronMemory, Failure, HostPort, Memory, RunWatch } from "./memory.ts";
+import { type CronMemory, type Failure, inspectKey, type Memory, type RunWatch } from "./memory.ts";
 import type { Desired, Now, Observed, PullWanter, WorkerIdentity } from "./model.ts";
-import { appUnit, classify, cronJobUnit, isUp, type Owned } from "./owned.ts";
+import { appUnit, cronJobUnit, isUp, type Owned } from "./owned.ts";
 import { pullKeys } from "./plan/image.ts";
-import type { ObservedContainer } from "./runtime/container-runtime.ts";
+import type { HostPort, ObservedContainer } from "./runtime/container-runtime.ts";
 import { familiarReference } from "./runtime/docker-reference.ts";
 import type { Step, StepOutcome } from "./step.ts";
 
@@ -33,7 +33,7 @@ export function rememberDesired(memory: Memory, desired: Desired, now: Now): Mem
 
 /** What the worker remembers of what it sees: since when containers run, who else makes some, which runs of cron_jobs are due. */
 export function rememberObserved(memory: Memory, desired: Desired | undefined, observed: Observed, identity: WorkerIdentity, now: Now): Memory {
-  const { owned } = classify(observed.containers, identity, observed.engine.ownContainerId, memory.adopted);
+  const { owned } = observed.classified;
   const ids = new Set(observed.containers.map(({ id }) => id));
   const runs = new Map(
     observed.containers
@@ -47,7 +47,7 @@ export function rememberObserved(memory: Memory, desired: Desired | undefined, o
     runs,
     quietUntil,
     seenIds: new Set(owned.map(({ container }) => container.id)),
-    failures: currentFailures(memory.failures, observed, now),
+    failures: currentFailures(withFailedInspects(memory.failures, observed, now), observed, now),
     healthRestarts: calmed(memory, runs, ids, now),
     adopted: presentOnly(memory.adopted, ids),
     cron: isQuiet || desired === undefined ? memory.cron : considerAll(memory.cron, desired, owned, now),
@@ -82,10 +82,24 @@ export function rememberOutcome(memory: Memory, step: Step, outcome: StepOutcome
   }
 }
 
+/** An inspect that failed in a look is the first try of a job's. */
+function withFailedInspects(failures: Memory["failures"], { containers }: Observed, now: Now): Memory["failures"] {
+  const failed = containers.filter(({ id, listedOnly }) => listedOnly?.failure !== undefined && !failures.has(inspectKey(id)));
+  if (failed.length === 0) return failures;
+  const entries = failed.map(({ id, listedOnly }): [string, Failure] => {
+    const wait = { tries: 1, since: now.monotonic, notBefore: now.monotonic + failureWaitMs("inspect", 1) };
+    return [inspectKey(id), { ...wait, step: "inspect", reason: listedOnly?.failure ?? "", ports: [], holders: undefined, containerId: id }];
+  });
+  return new Map([...failures, ...entries]);
+}
+
 function failureOf(memory: Memory, step: Step, reason: string, now: Now): Failure {
-  const tries = (memory.failures.get(step.key)?.tries ?? 0) + 1;
+  const before = memory.failures.get(step.key);
+  const tries = (before?.tries ?? 0) + 1;
   return {
+    step: step.kind,
     tries,
+    since: before?.since ?? now.monotonic,
     notBefore: now.monotonic + failureWaitMs(step.kind, tries),
     reason,
     ports: step.kind === "start" ? step.ports : [],
@@ -112,9 +126,12 @@ function rememberPull(
   // What an earlier pull for this spec brought counts no more: the next container is made of what is on the device.
   if (pulled.get(unit)?.change === change) pulled.delete(unit);
   const reason = `image ${familiarReference(image)} can't be pulled: ${outcome.reason}`;
-  const tries = (memory.failures.get(failureKey)?.tries ?? 0) + 1;
+  const before = memory.failures.get(failureKey);
+  const tries = (before?.tries ?? 0) + 1;
   const failure: Failure = {
+    step: "pull",
     tries,
+    since: before?.since ?? now.monotonic,
     notBefore: now.monotonic + failureWaitMs("pull", tries),
     reason,
     ports: [],
@@ -141,6 +158,7 @@ function isSecondWorker({ seenIds }: Memory, owned: readonly Owned[], { boot }: 
 }
 
 function watchRun(before: RunWatch | undefined, container: ObservedContainer, toldExitCode: number | undefined, now: Now): RunWatch {
+  if (container.listedOnly !== undefined && before !== undefined) return before; // no list tells of restarts
   const { startedAt, restartCount, phase, exitCode, health } = container;
   const isSame = before !== undefined && before.startedAt === startedAt && before.restartCount === restartCount && phase === "running";
   const wasRestarted = before !== undefined && (before.restartCount < restartCount || phase === "restarting");
@@ -154,9 +172,12 @@ function watchRun(before: RunWatch | undefined, container: ObservedContainer, to
   };
 }
 
-/** Forgets what is long past, and notes who holds the ports of a start that was refused since the last look. */
+/** Forgets what is long past, or about a container that is gone, and notes who holds the ports of a start that was refused since the last look. */
 function currentFailures(failures: Memory["failures"], observed: Observed, now: Now): Memory["failures"] {
-  const kept = [...failures].filter(([, { notBefore }]) => now.monotonic < notBefore + FORGET_FAILURE_MS);
+  const ids = new Set(observed.containers.map(({ id }) => id));
+  // A refused start is its place's, whichever container it was tried with.
+  const isGone = ({ step, containerId }: Failure) => step !== "start" && containerId !== undefined && !ids.has(containerId);
+  const kept = [...failures].filter(([, failure]) => now.monotonic < failure.notBefore + FORGET_FAILURE_MS && !isGone(failure));
   return new Map(
     kept.map(([key, failure]) => [
       key,

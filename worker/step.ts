@@ -1,13 +1,12 @@
 import type { ClusterIdentity } from "../common/storage/config-store.ts";
-import type { HostPort } from "./memory.ts";
 import type { PullWanter } from "./model.ts";
-import type { CreateRequest } from "./runtime/container-runtime.ts";
+import type { CreateRequest, HostPort } from "./runtime/container-runtime.ts";
 
 /**
- * One thing to do. `unit` names whose step it is: steps of one unit run in order, and one that fails ends that unit's round.
- * `key` names what failed in the memory of failures.
+ * One thing to do, for `unit`. `key` names what failed in the memory of failures. Steps of one lane run in order, up to the first that fails; no
+ * lane waits for another. Where none is given, a container or unit is its own lane.
  */
-export type Step = Readonly<{ unit: string; key: string }> &
+export type Step = Readonly<{ unit: string; key: string; lane?: string }> &
   (
     | Readonly<{ kind: "create_network"; network: string }>
     | Readonly<{ kind: "create"; request: CreateRequest }>
@@ -15,7 +14,8 @@ export type Step = Readonly<{ unit: string; key: string }> &
     | Readonly<{ kind: "start"; containerId: string; ports: readonly HostPort[] }>
     | Readonly<{ kind: "rename"; containerId: string; name: string }>
     | Readonly<{ kind: "remove"; containerId: string; force: boolean }>
-    /** Jobs: the round goes on without waiting for their end. */
+    | Readonly<{ kind: "inspect"; containerId: string }>
+    /** Jobs of their own: their lane goes on without waiting for their end. */
     | Readonly<{ kind: "stop"; containerId: string; graceSeconds: number }>
     | Readonly<{ kind: "restart"; containerId: string; graceSeconds: number }>
     | Readonly<{ kind: "pull"; image: string; wanters: readonly PullWanter[] /** Ids of the images on the device. */; present: ReadonlySet<string> }>
@@ -26,6 +26,18 @@ export type Step = Readonly<{ unit: string; key: string }> &
     | Readonly<{ kind: "run_failed"; cronJob: string; due: number; reason: string }>
     | Readonly<{ kind: "prune_done"; cluster: ClusterIdentity; deviceGroup: string; pruneId: bigint }>
   );
+
+/** What the engine is asked for, in the order of its lane. */
+export type LaneStep = Exclude<Step, { kind: "pull" | "abort_pull" | "adopt" | "run_failed" | "prune_done" }>;
+
+/** Whether a step is of the memory alone: nothing is asked of the engine. */
+export function isDoneAtOnce({ kind }: Step): boolean {
+  return kind === "adopt" || kind === "run_failed" || kind === "prune_done";
+}
+
+export function laneOf(step: Step): string {
+  return step.lane ?? ("containerId" in step ? `container ${step.containerId}` : step.unit);
+}
 
 /** How a step ended. */
 export type StepOutcome = Readonly<{ kind: "done" } | { kind: "failed"; reason: string } | { kind: "aborted" }>;

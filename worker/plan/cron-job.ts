@@ -6,7 +6,7 @@ import { cronJobUnit, isUp, type OwnedCronContainer } from "../owned.ts";
 import type { Step } from "../step.ts";
 import { networkBlock } from "./blocks.ts";
 import { connections } from "./connections.ts";
-import { DEFAULT_GRACE_SECONDS, farewell, farewells, NO_WORK, together, type Work } from "./farewell.ts";
+import { DEFAULT_GRACE_SECONDS, farewell, farewells, inLane, NO_WORK, together, type Work } from "./farewell.ts";
 import { imageReadiness, type PullWish, pullKeys } from "./image.ts";
 import { APPLIED, type CronJobState, failed, type TargetState, working } from "./states.ts";
 import { earlier, standingFailure, type View } from "./view.ts";
@@ -23,7 +23,7 @@ export function cronJobWork(job: ScheduledCronJob, containers: readonly OwnedCro
   const runs = newestFirst(containers);
   const memory = view.memory.cron.get(job.name);
   const pending = memory?.pending;
-  const run: RunWork | undefined = pending === undefined ? undefined : runWork(job, pending, runs, view);
+  const run: RunWork | undefined = pending === undefined ? undefined : inLane(cronJobUnit(job.name), runWork(job, pending, runs, view));
   const leftovers = runs.filter(({ container, due }, rank) => {
     if (due !== undefined && due === pending) return false;
     return container.phase === "created" || container.phase === "dead" || (!isUp(container.phase) && rank >= KEPT_RUNS);

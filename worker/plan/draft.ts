@@ -1,6 +1,6 @@
-import type { HostPort } from "../memory.ts";
 import type { RunningApp } from "../model.ts";
 import { appUnit, type OwnedAppContainer } from "../owned.ts";
+import type { HostPort } from "../runtime/container-runtime.ts";
 import { type Block, blockOf } from "./blocks.ts";
 import type { PortClaims } from "./port-claims.ts";
 import { type Turn, turnOf } from "./roll.ts";

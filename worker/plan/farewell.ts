@@ -30,6 +30,11 @@ export function farewells(containers: readonly Owned[], unit: string, graceSecon
   return together(containers.map((owned) => farewell(owned, unit, graceSeconds, view)));
 }
 
+/** A work whose steps are done in one lane. */
+export function inLane<W extends Work>(lane: string, work: W): W {
+  return { ...work, steps: work.steps.map((step) => ({ ...step, lane })) };
+}
+
 /** Several works, one after the other. */
 export function together(works: readonly Work[]): Work {
   return { steps: works.flatMap(({ steps }) => steps), wakeAt: works.map(({ wakeAt }) => wakeAt).reduce(earlier, undefined) };

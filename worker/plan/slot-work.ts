@@ -2,13 +2,14 @@ import type { OwnedAppContainer } from "../owned.ts";
 import { isKnownSpecLabel } from "../spec-hash.ts";
 import { connections } from "./connections.ts";
 import { exchangeWork } from "./exchange-work.ts";
-import { farewell, farewells, NO_WORK, together, type Work } from "./farewell.ts";
+import { farewell, farewells, inLane, NO_WORK, together, type Work } from "./farewell.ts";
 import { gateOf } from "./gate.ts";
 import { mendHealth } from "./health.ts";
 import { nameMend } from "./names-work.ts";
 import type { SlotContext, SlotWork } from "./slot-context.ts";
-import { type Slot, upRight } from "./slots.ts";
+import { type Slot, slotLane, upRight } from "./slots.ts";
 import { APPLIED, failed, working } from "./states.ts";
+import type { View } from "./view.ts";
 import { wantedWork } from "./wanted-work.ts";
 
 /**
@@ -16,9 +17,22 @@ import { wantedWork } from "./wanted-work.ts";
  * A replacement goes: create `<name>.next`; connect; stop the old one; rename the old to `.old`, the new to its name; start; remove the old.
  */
 export function slotWork(slot: Slot, context: SlotContext): SlotWork {
-  if (slot.busy) return { ...NO_WORK, state: working("stop") };
+  if (slot.busy) return { ...NO_WORK, state: working(busyStep(slot, context.view)) };
+  return inLane(slotLane(context.draft.unit, slot.instance.index), freeWork(slot, context));
+}
+
+function freeWork(slot: Slot, context: SlotContext): SlotWork {
   if (upRight(slot) !== undefined) return settledWork(slot, context);
   return slot.right.length > 0 ? exchangeWork(slot, context) : wantedWork(slot, context);
+}
+
+/** What a busy slot is waited for. */
+function busyStep(slot: Slot, { observed: { jobs }, unknownIds }: View): string {
+  const own = [...slot.right, ...slot.wrong].map(({ container }) => container);
+  if (own.some(({ id }) => jobs.stops.has(id))) return "stop";
+  if (own.some(({ phase }) => phase === "removing")) return "remove";
+  if (own.some(({ id }) => unknownIds.has(id))) return "inspect";
+  return slot.right.length > 0 ? "start" : "create";
 }
 
 /** The wanted container runs: what else stands here goes, and whatever is amiss with it is mended. */

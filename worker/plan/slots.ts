@@ -1,6 +1,7 @@
 import type { DesiredInstance, RunningApp } from "../model.ts";
 import { appContainerName } from "../names.ts";
 import { appUnit, isUp, type OwnedAppContainer } from "../owned.ts";
+import type { ObservedContainer } from "../runtime/container-runtime.ts";
 import { compareSpecLabel } from "../spec-hash.ts";
 import { fits } from "./adoption.ts";
 import type { View } from "./view.ts";
@@ -14,9 +15,14 @@ export type Slot = Readonly<{
   right: readonly OwnedAppContainer[];
   /** Of another spec, the one to fall back to first. */
   wrong: readonly OwnedAppContainer[];
-  /** One of its containers is being stopped, restarted or removed: nothing is done here before that has ended. */
+  /** Its steps are under way, or one of its containers is being stopped, restarted or removed, or cannot be inspected: nothing is done here meanwhile. */
   busy: boolean;
 }>;
+
+/** The lane of a slot's steps. */
+export function slotLane(unit: string, index: number): string {
+  return `${unit} ${index}`;
+}
 
 /** The slots of an app, index 1 first, and its containers that have no place (any more). */
 export function slotsOf(
@@ -39,7 +45,9 @@ function slotOf(app: RunningApp, instance: DesiredInstance, containers: readonly
   const name = appContainerName(view.identity.instance, app.name, instance.index);
   const ordered = [...containers].sort((a, b) => preference(b, name) - preference(a, name) || b.container.createdAt - a.container.createdAt);
   const right = ordered.filter((owned) => owned.container.phase !== "dead" && isRight(owned, app, instance, view));
-  const busy = containers.some(({ container }) => container.phase === "removing" || view.observed.jobs.stops.has(container.id));
+  const { stops, touched, lanes } = view.observed.jobs;
+  const isBusy = ({ id, phase }: ObservedContainer) => phase === "removing" || stops.has(id) || touched.has(id) || view.unknownIds.has(id);
+  const busy = lanes.has(slotLane(appUnit(app.name), instance.index)) || containers.some(({ container }) => isBusy(container));
   return { app, instance, name, right, wrong: ordered.filter((owned) => !right.includes(owned)), busy };
 }
 

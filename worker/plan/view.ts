@@ -1,7 +1,7 @@
-import type { Failure, HostPort, Memory } from "../memory.ts";
+import { type Failure, type Memory, uninspectable } from "../memory.ts";
 import type { Desired, Now, Observed, WorkerIdentity } from "../model.ts";
-import { type Classified, classify, isUp } from "../owned.ts";
-import type { ObservedContainer } from "../runtime/container-runtime.ts";
+import { type Classified, isUp } from "../owned.ts";
+import type { HostPort, ObservedContainer } from "../runtime/container-runtime.ts";
 
 export type PlanContext = Readonly<{ now: Now; memory: Memory; identity: WorkerIdentity }>;
 
@@ -20,10 +20,12 @@ export type View = PlanContext &
     /** Up containers by the host ports that they hold, ours and others'. */
     portHolders: ReadonlyMap<string, readonly ObservedContainer[]>;
     ownedIds: ReadonlySet<string>;
+    /** Containers that cannot be inspected: their places are busy, and nothing is done to them. */
+    unknownIds: ReadonlySet<string>;
   }>;
 
 export function viewOf(desired: Desired, observed: Observed, context: PlanContext): View {
-  const classified = classify(observed.containers, context.identity, observed.engine.ownContainerId, context.memory.adopted);
+  const { classified } = observed;
   return {
     ...context,
     ...classified,
@@ -36,6 +38,7 @@ export function viewOf(desired: Desired, observed: Observed, context: PlanContex
     imageIds: new Set(observed.images.map(({ id }) => id)),
     portHolders: holdersByPort(observed.containers),
     ownedIds: new Set(classified.owned.map(({ container }) => container.id)),
+    unknownIds: uninspectable(context.memory),
   };
 }
 

@@ -41,7 +41,9 @@ export type ContainerSpec = Readonly<{
   init: boolean;
 }>;
 
-export type PortBinding = Readonly<{ hostPort: number; containerPort: number; protocol: "tcp" | "udp" }>;
+export type HostPort = Readonly<{ hostPort: number; protocol: "tcp" | "udp" }>;
+
+export type PortBinding = HostPort & Readonly<{ containerPort: number }>;
 
 /** Times in milliseconds; 0: the engine's default. */
 export type HealthcheckSpec = Readonly<{ test: readonly string[]; intervalMs: number; timeoutMs: number; retries: number; startPeriodMs: number }>;
@@ -66,7 +68,7 @@ export type ObservedContainer = Readonly<{
   image: string;
   imageId: string;
   /** Host ports: those published now, and those asked for by a container that does not run. */
-  hostPorts: readonly Readonly<{ hostPort: number; protocol: "tcp" | "udp" }>[];
+  hostPorts: readonly HostPort[];
   /** Names of the networks it is connected to. */
   networks: readonly string[];
   /** Milliseconds since 1970 by the engine's clock. */
@@ -76,6 +78,8 @@ export type ObservedContainer = Readonly<{
   exitCode: number | undefined;
   /** How often the engine started it again by itself. */
   restartCount: number;
+  /** Set where only the list shows it, and the last inspect before: it was to be left out, or its inspect failed (why). */
+  listedOnly?: Readonly<{ failure: string | undefined }>;
 }>;
 
 /** What inspect tells besides: for the adoption of containers that somebody else made. */
@@ -156,14 +160,19 @@ export type RuntimeEvent = Readonly<{
 
 /**
  * The engine that runs containers. Every method rejects with a NebulaError: `unavailable` (the engine cannot be reached), `not_found`,
- * `already_exists` (a name is taken), `invalid_argument` or `failed_precondition` (the engine refuses; its words are the message), `deadline_exceeded` (no answer within the
- * time limit), `unauthenticated` (a registry wants another login). Every call but events and pull has a time limit: 60 s, a stop or restart its grace + 60 s.
+ * `already_exists` (a name is taken), `invalid_argument` or `failed_precondition` (the engine refuses; its words are the message),
+ * `deadline_exceeded` (no answer within the time limit), `unauthenticated` (a registry wants another login). Every call but events and pull has
+ * a time limit: 60 s, a stop or restart its grace + 60 s, an inspect that is part of a list 10 s. The engine may finish a call after its limit.
  */
 export interface ContainerRuntime extends AsyncDisposable {
   info(signal: AbortSignal): Promise<EngineInfo>;
-  /** Every container of the engine, also those that are not ours (what holds a name or a port). */
-  listContainers(signal: AbortSignal): Promise<readonly ObservedContainer[]>;
-  inspectContainer(id: string, signal: AbortSignal): Promise<ContainerDetails>;
+  /**
+   * Every container of the engine, also those that are not ours (what holds a name or a port). One that cannot be inspected is `listedOnly`, and
+   * never fails the list. @param leaveOut ids of containers that are not inspected
+   */
+  listContainers(signal: AbortSignal, leaveOut?: ReadonlySet<string>): Promise<readonly ObservedContainer[]>;
+  /** @param limitMs 60 s unless given */
+  inspectContainer(id: string, signal: AbortSignal, limitMs?: number): Promise<ContainerDetails>;
   listImages(signal: AbortSignal): Promise<readonly ObservedImage[]>;
   /** undefined: not on the device. */
   inspectImage(reference: string, signal: AbortSignal): Promise<ImageDetails | undefined>;

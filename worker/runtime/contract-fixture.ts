@@ -23,6 +23,8 @@ export type RuntimeFixture = AsyncDisposable &
       /** The engine refuses to start it. */
       refused: ContainerSpec;
     }>;
+    /** A spec whose start the engine neither does nor refuses before `end` was called. */
+    hanging: () => Promise<Readonly<{ spec: ContainerSpec; end: () => Promise<void> }>>;
     /** A host port that nobody has. */
     freePort: () => Promise<number>;
     /** Lets time pass, where the runtime's time is not the machine's. */

@@ -178,6 +178,40 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
       });
     });
 
+    it("shows a container whose start hangs, and every other one; the start's end is its caller's limit or the engine's", async () => {
+      const { runtime, specs, hanging, pass } = fixture();
+      const { spec, end } = await hanging();
+      const [id, other] = [await create(spec), await started(specs.sleeps)];
+      const refusal = rejectsWith(["failed_precondition"], runtime.start(id, signal));
+      let shown: readonly ObservedContainer[] | undefined;
+      const listing = runtime.listContainers(signal).then((containers) => {
+        shown = containers;
+      });
+      await eventually(
+        async () => {
+          await pass(500);
+          assert.ok(shown);
+        },
+        { timeoutMs: 20_000, everyMs: 50 },
+      );
+      await listing;
+      const [hangs, runs] = [id, other].map((wanted) => shown?.find((container) => container.id === wanted));
+      assert.equal(hangs?.phase, "created");
+      assert.match(hangs?.listedOnly?.failure ?? "", /did not answer within 10000 ms/);
+      assert.equal(runs?.listedOnly, undefined);
+      assert.ok(runs?.startedAt !== undefined);
+
+      const leftOut = (await runtime.listContainers(signal, new Set([id]))).find((container) => container.id === id);
+      assert.deepEqual(leftOut?.listedOnly, { failure: undefined });
+      const given = new AbortController();
+      const inspect = rejectsWith(["cancelled"], runtime.inspectContainer(id, given.signal));
+      given.abort();
+      await inspect;
+      await end();
+      await refusal;
+      assert.equal((await listed(id)).listedOnly, undefined);
+    });
+
     describe("health", () => {
       it("is starting, then healthy", async () => {
         const id = await started(fixture().specs.healthy);

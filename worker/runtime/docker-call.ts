@@ -3,6 +3,8 @@ import { errorFromDocker } from "./docker-errors.ts";
 
 /** How long one call to the engine may take, milliseconds. */
 export const CALL_LIMIT_MS = 60_000;
+/** The same of an inspect that a list needs: one container never holds up a look for long. */
+export const INSPECT_LIMIT_MS = 10_000;
 
 export type DockerCall = Readonly<{
   /** The caller's: the call ends with `cancelled` when it is aborted. */

@@ -4,7 +4,7 @@ import { inspect } from "node:util";
 import Docker from "dockerode";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { CALL_LIMIT_MS, callDocker } from "./docker-call.ts";
-import { statusOf } from "./docker-errors.ts";
+import { errorFromDocker, statusOf } from "./docker-errors.ts";
 
 const DEFAULT_TCP_PORT = 2375;
 
@@ -21,6 +21,8 @@ export type DockerRequest = Readonly<{
   limitMs?: number;
   /** The HTTP status which says that there was nothing to do, or nothing there: it is answered with undefined. */
   fineStatus?: number;
+  /** It is about the engine as a whole: a 503 says that the engine is not ready. Of one container it is a refusal like others. */
+  isOfEngine?: boolean;
 }>;
 
 /** docker-modem renders every request with util.inspect, for a debug line that nobody reads: an agent that shows its sockets makes that 10 to 30 ms of CPU a call. */
@@ -55,12 +57,13 @@ export class DockerConnection implements Disposable {
 
   /** One call and its answer, parsed as JSON where it is JSON. Rejects with a NebulaError. */
   call(request: DockerRequest, signal: AbortSignal): Promise<unknown> {
-    const { what, limitMs = CALL_LIMIT_MS, fineStatus } = request;
+    const { what, limitMs = CALL_LIMIT_MS, fineStatus, isOfEngine = false } = request;
     return callDocker({ signal, limitMs, where: this.where, what }, async (abortSignal) => {
       try {
         return await this.#dial(request, false, abortSignal);
       } catch (error) {
         if (fineStatus !== undefined && statusOf(error) === fineStatus) return undefined;
+        if (isOfEngine && statusOf(error) === 503) throw new NebulaError("unavailable", errorFromDocker(error, this.where).message, { cause: error });
         throw error;
       }
     });

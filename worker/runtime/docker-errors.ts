@@ -42,7 +42,6 @@ function refusal(status: number, words: string, cause: unknown): NebulaError {
   }
   if (status === 400) return new NebulaError("invalid_argument", words, { cause });
   if (status === 404) return new NebulaError("not_found", words, { cause });
-  if (status === 503) return new NebulaError("unavailable", words, { cause });
   return new NebulaError("failed_precondition", words, { cause });
 }
 

@@ -1,4 +1,6 @@
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { createServer, type Socket } from "node:net";
 import { systemClock } from "../../common/clock/system-clock.ts";
 import { silentLog } from "../../common/log/log.ts";
 import { freePort } from "../../common/testing/free-port.ts";
@@ -30,6 +32,19 @@ export async function openDockerFixture(): Promise<RuntimeFixture & Readonly<{ e
       healthy: { ...sleeps, healthcheck: { ...check, test: ["CMD", "true"] } },
       unhealthy: { ...sleeps, healthcheck: { ...check, test: ["CMD-SHELL", "exit 1"] } },
       refused: { ...sleeps, command: ["/no/such/program"] },
+    },
+    hanging: async () => {
+      const sockets: Socket[] = [];
+      const silent = createServer((socket) => sockets.push(socket.on("error", () => {})));
+      await once(silent.listen(0, "127.0.0.1"), "listening");
+      const address = silent.address();
+      const port = typeof address === "object" && address !== null ? address.port : 0;
+      const logging = { driver: "syslog", options: { "syslog-address": `tcp+tls://127.0.0.1:${port}` } };
+      const end = async () => {
+        for (const socket of sockets) socket.destroy();
+        silent.close();
+      };
+      return { spec: { ...sleeps, logging }, end };
     },
     freePort,
     pass: async () => {},

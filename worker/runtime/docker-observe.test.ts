@@ -34,14 +34,54 @@ describe("what is kept of inspects", () => {
     return get;
   }
 
-  it("is used while events are read, for a minute", async () => {
+  it("is used while events are read, for 45 s to a minute", async () => {
     const cache = new InspectCache();
     const get = counting(cache);
     assert.deepEqual([await get(0), await get(0)], [1, 2]);
     const end = cache.watch();
-    assert.deepEqual([await get(0), await get(0), await get(59_999), await get(60_000)], [3, 3, 3, 4]);
+    assert.deepEqual([await get(0), await get(0), await get(44_999), await get(60_000)], [3, 3, 3, 4]);
     end();
     assert.equal(await get(60_000), 5);
+  });
+
+  it("is used for ages that are spread, so that a thousand containers are never inspected at once", async () => {
+    const cache = new InspectCache();
+    cache.watch();
+    let asked = 0;
+    const look = async (now: number) => {
+      const before = asked;
+      for (let n = 0; n < 1000; n++) {
+        const container = {
+          ...listed,
+          id: Math.floor((n * 2 ** 32) / 1000)
+            .toString(16)
+            .padStart(8, "0"),
+        };
+        await cache.get(container, now, async () => {
+          asked++;
+          return container;
+        });
+      }
+      return asked - before;
+    };
+    assert.equal(await look(0), 1000);
+    const later = [];
+    for (let now = 44_000; now <= 60_000; now += 1000) later.push(await look(now));
+    assert.equal(
+      later.reduce((sum, count) => sum + count, 0),
+      1000,
+    );
+    assert.ok(Math.max(...later) <= 100, later.join(" "));
+  });
+
+  it("stands in for what no list tells, where there is no inspect", async () => {
+    const cache = new InspectCache();
+    await cache.get(listed, 0, async () => ({ ...listed, startedAt: 5, restartCount: 2, hostPorts: [{ hostPort: 80, protocol: "tcp" }] }));
+    const shown = cache.listedOnly({ ...listed, phase: "exited" }, "no answer");
+    assert.deepEqual([shown.phase, shown.startedAt, shown.restartCount, shown.hostPorts.length], ["exited", 5, 2, 1]);
+    assert.deepEqual(shown.listedOnly, { failure: "no answer" });
+    cache.retain(new Set());
+    assert.deepEqual(cache.listedOnly(listed, undefined), { ...listed, listedOnly: { failure: undefined } });
   });
 
   it("is not used once the list shows another state, or an event came", async () => {

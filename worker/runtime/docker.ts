@@ -1,6 +1,7 @@
 import type { Clock } from "../../common/clock/clock.ts";
-import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
+import { isNebulaError, messageOf, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Log } from "../../common/log/log.ts";
+import { Places } from "../places.ts";
 import type {
   ContainerDetails,
   ContainerRuntime,
@@ -14,7 +15,7 @@ import type {
   PullOptions,
   RuntimeEvent,
 } from "./container-runtime.ts";
-import { CALL_LIMIT_MS } from "./docker-call.ts";
+import { CALL_LIMIT_MS, INSPECT_LIMIT_MS } from "./docker-call.ts";
 import { DockerConnection, type DockerRequest } from "./docker-connection.ts";
 import { createBody } from "./docker-create.ts";
 import { errorFromDocker, pullError, statusOf, withoutEnvValues } from "./docker-errors.ts";
@@ -27,14 +28,13 @@ import { InspectCache } from "./docker-observe.ts";
 import { ownIdCandidates, ownIdHints } from "./docker-own-id.ts";
 import { authConfig, parsePullLine, pullQuery } from "./docker-pull.ts";
 import { type CpuSample, cpuSample, earlierCpuSample, statsOf } from "./docker-stats.ts";
-import { mapLimited } from "./map-limited.ts";
 
-/** Inspects side by side. */
-const INSPECTS_AT_ONCE = 8;
+/** Inspects side by side; one that takes longer gives its place to the next. */
+const INSPECTS = { count: 8, patienceMs: 1000 };
 /** For how long the daemon's default log driver is taken as known, milliseconds: it changes only with a restart of the daemon. */
 const LOG_DRIVER_USABLE_MS = 60_000;
 
-const INFO = { what: "read the engine's info", method: "GET", path: "/info" } as const;
+const INFO = { what: "read the engine's info", method: "GET", path: "/info", isOfEngine: true } as const;
 
 export type DockerRuntimeOptions = Readonly<{
   /** docker:///var/run/docker.sock or docker://host:port */
@@ -56,6 +56,7 @@ class DockerRuntime implements ContainerRuntime {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #inspects = new InspectCache();
+  readonly #places: Places;
   readonly #cpuSamples = new Map<string, CpuSample>();
   #logDriver: Readonly<{ name: string; at: number }> | undefined;
   /** undefined: not known yet. */
@@ -65,12 +66,13 @@ class DockerRuntime implements ContainerRuntime {
     this.#engine = new DockerConnection(url);
     this.#clock = clock;
     this.#log = log;
+    this.#places = new Places({ clock, ...INSPECTS });
   }
 
   async info(signal: AbortSignal): Promise<EngineInfo> {
     const [infoAnswer, versionAnswer, ownContainerId] = await Promise.all([
       this.#engine.call(INFO, signal),
-      this.#engine.call({ what: "read the engine's version", method: "GET", path: "/version" }, signal),
+      this.#engine.call({ what: "read the engine's version", method: "GET", path: "/version", isOfEngine: true }, signal),
       this.#ownContainerId(signal),
     ]);
     const info = recordOf(infoAnswer);
@@ -87,21 +89,35 @@ class DockerRuntime implements ContainerRuntime {
     };
   }
 
-  async listContainers(signal: AbortSignal): Promise<readonly ObservedContainer[]> {
+  async listContainers(signal: AbortSignal, leaveOut: ReadonlySet<string> = new Set()): Promise<readonly ObservedContainer[]> {
     const listed = await this.#list(signal);
     const ids = new Set(listed.map(({ id }) => id));
     this.#inspects.retain(ids);
     for (const id of this.#cpuSamples.keys()) if (!ids.has(id)) this.#cpuSamples.delete(id);
     const now = this.#clock.monotonic();
-    const containers = await mapLimited(listed, INSPECTS_AT_ONCE, async (container) =>
-      container.labels.orchestrator === "nebula" ? this.#inspects.get(container, now, () => this.#inspectListed(container.id, signal)) : container,
+    const containers = await Promise.all(
+      listed.map(async (container) => {
+        if (container.labels.orchestrator !== "nebula") return container;
+        if (leaveOut.has(container.id)) return this.#inspects.listedOnly(container, undefined);
+        return await this.#inspectInList(container, now, signal);
+      }),
     );
     return containers.filter((container) => container !== undefined);
   }
 
-  async inspectContainer(id: string, signal: AbortSignal): Promise<ContainerDetails> {
+  /** A container that cannot be inspected keeps no other from being seen. Rejects only when the engine is away, or the signal aborted. */
+  async #inspectInList(listed: ObservedContainer, now: number, signal: AbortSignal): Promise<ObservedContainer | undefined> {
+    try {
+      return await this.#inspects.get(listed, now, () => this.#places.run(() => this.#inspectListed(listed.id, signal)));
+    } catch (error) {
+      if (signal.aborted || isNebulaError(error, "unavailable")) throw error;
+      return this.#inspects.listedOnly(listed, messageOf(error));
+    }
+  }
+
+  async inspectContainer(id: string, signal: AbortSignal, limitMs?: number): Promise<ContainerDetails> {
     const logDriver = await this.#daemonLogDriver(signal);
-    return inspectedDetails(await this.#inspect(id, signal), logDriver);
+    return inspectedDetails(await this.#inspect(id, signal, limitMs), logDriver);
   }
 
   async listImages(signal: AbortSignal): Promise<readonly ObservedImage[]> {
@@ -252,14 +268,14 @@ class DockerRuntime implements ContainerRuntime {
     );
   }
 
-  #inspect(id: string, signal: AbortSignal): Promise<unknown> {
-    return this.#engine.call({ what: "inspect container", method: "GET", path: containerPath(id, "/json") }, signal);
+  #inspect(id: string, signal: AbortSignal, limitMs = CALL_LIMIT_MS): Promise<unknown> {
+    return this.#engine.call({ what: "inspect container", method: "GET", path: containerPath(id, "/json"), limitMs }, signal);
   }
 
   /** undefined: it is gone since it was listed. */
   async #inspectListed(id: string, signal: AbortSignal): Promise<ObservedContainer | undefined> {
     try {
-      return inspectedContainer(await this.#inspect(id, signal));
+      return inspectedContainer(await this.#inspect(id, signal, INSPECT_LIMIT_MS));
     } catch (error) {
       if (isNebulaError(error, "not_found")) return undefined;
       throw error;
@@ -278,11 +294,21 @@ class DockerRuntime implements ContainerRuntime {
   async #ownContainerId(signal: AbortSignal): Promise<string | undefined> {
     if (this.#ownId === undefined) {
       const candidates = ownIdCandidates(await ownIdHints());
-      const found = await Promise.all(candidates.map((candidate) => this.#inspectListed(candidate, signal)));
-      this.#ownId = { id: found.find((container) => container !== undefined)?.id };
+      const found = await Promise.all(candidates.map((candidate) => this.#ownIdOf(candidate, signal)));
+      this.#ownId = { id: found.find((id) => id !== undefined) };
       this.#log.debug({ ownContainerId: this.#ownId.id }, "looked for the worker's own container");
     }
     return this.#ownId.id;
+  }
+
+  /** The id of the container that a hint names; undefined: there is none. One that cannot be inspected exists, and nothing is to be done to it. */
+  async #ownIdOf(candidate: string, signal: AbortSignal): Promise<string | undefined> {
+    try {
+      return (await this.#inspectListed(candidate, signal))?.id;
+    } catch (error) {
+      if (signal.aborted || isNebulaError(error, "unavailable")) throw error;
+      return (await this.#list(signal)).find(({ id }) => id.startsWith(candidate))?.id;
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Clock } from "../../common/clock/clock.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
-import type { ContainerHealth, ContainerPhase, ContainerSpec, ObservedContainer } from "./container-runtime.ts";
+import type { ContainerDetails, ContainerHealth, ContainerPhase, ContainerSpec, ObservedContainer } from "./container-runtime.ts";
 import type { ImageBehaviour } from "./simulated-behaviour.ts";
 
 /** The wait before the engine's first restart of a container that ended; it doubles up to the longest, as Docker's does. */
@@ -79,6 +79,34 @@ export class SimulatedContainer {
       finishedAt: this.#finishedAt,
       exitCode: this.#exitCode,
       restartCount: this.#restartCount,
+    };
+  }
+
+  /** As a list shows it, without what only an inspect tells. @param failure why there is no inspect */
+  glimpse(failure: string | undefined): ObservedContainer {
+    const shown = this.observe();
+    const hidden = { startedAt: undefined, finishedAt: undefined, exitCode: undefined, restartCount: 0 };
+    return { ...shown, ...hidden, hostPorts: this.isUp ? shown.hostPorts : [], listedOnly: { failure } };
+  }
+
+  /** As an inspect shows it. @param imageCommand what the image runs where the spec says nothing */
+  details(imageEnv: readonly string[], imageCommand: readonly string[]): ContainerDetails {
+    const spec = withImageEnv(this.spec, imageEnv);
+    return {
+      container: this.observe(),
+      env: Object.entries(spec.env).map(([name, value]) => `${name}=${value}`),
+      portBindings: spec.ports,
+      binds: spec.volumes,
+      devices: spec.devices,
+      privileged: spec.privileged,
+      restartPolicy: spec.restartPolicy,
+      spec: {
+        ...spec,
+        command: spec.command.length > 0 ? spec.command : imageCommand,
+        healthcheck: spec.healthcheck ?? this.behaviour.healthcheck,
+        labels: this.labels,
+        networks: this.networks(),
+      },
     };
   }
 
@@ -194,7 +222,7 @@ export class SimulatedContainer {
 }
 
 /** What the engine shows as a container's environment: the image's, then the spec's over it. */
-export function withImageEnv(spec: ContainerSpec, imageEnv: readonly string[]): ContainerSpec {
+function withImageEnv(spec: ContainerSpec, imageEnv: readonly string[]): ContainerSpec {
   const fromImage = imageEnv.map((line): [string, string] => {
     const equals = line.indexOf("=");
     return equals < 0 ? [line, ""] : [line.slice(0, equals), line.slice(equals + 1)];

@@ -22,7 +22,7 @@ describeContainerRuntime("simulated", async () => {
   const behaviours = new Map(Object.entries(BEHAVIOURS).map(([image, behaviour]) => [normaliseImageReference(image), behaviour]));
   const runtime = new SimulatedRuntime({
     clock,
-    images: ["plain:1", "exits:1", "healthy:1", "unhealthy:1", "refused:1"],
+    images: ["plain:1", "exits:1", "healthy:1", "unhealthy:1", "refused:1", "hanging:1"],
     behaviour: (image) => behaviours.get(image) ?? {},
   });
   let port = 20_000;
@@ -38,6 +38,12 @@ describeContainerRuntime("simulated", async () => {
       healthy: spec("healthy:1"),
       unhealthy: spec("unhealthy:1"),
       refused: spec("refused:1"),
+    },
+    hanging: async () => {
+      const isHanging = (id: string) => runtime.snapshot().some((container) => container.id === id && container.image.includes("hanging"));
+      runtime.trouble = ({ method, target }) =>
+        method === "start" && isHanging(target) ? { afterMs: 30_000, refusal: "failed to initialize logging driver" } : undefined;
+      return { spec: spec("hanging:1"), end: () => clock.advance(30_000) };
     },
     freePort: async () => port++,
     pass: (ms) => clock.advance(ms),

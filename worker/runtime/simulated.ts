@@ -15,10 +15,12 @@ import type {
   PullOptions,
   RuntimeEvent,
 } from "./container-runtime.ts";
+import { CALL_LIMIT_MS } from "./docker-call.ts";
 import { type ImageBehaviour, PLAIN_IMAGE } from "./simulated-behaviour.ts";
-import { SimulatedContainer, withImageEnv } from "./simulated-container.ts";
+import { SimulatedContainer } from "./simulated-container.ts";
 import { EventFan } from "./simulated-events.ts";
 import { SimulatedImages } from "./simulated-images.ts";
+import { SimulatedTroubles, type Trouble } from "./simulated-troubles.ts";
 
 /** A call to the runtime, as faults are scripted by it; `target` is what it is about: a container's id or name, an image, a network. */
 export type RuntimeCall = Readonly<{ method: keyof Omit<ContainerRuntime, typeof Symbol.asyncDispose>; target: string }>;
@@ -44,6 +46,8 @@ const BUILT_IN_NETWORKS = ["bridge", "host", "none"];
 export class SimulatedRuntime implements ContainerRuntime {
   /** Called before every call takes effect; what it throws is what the call fails with, and it may wait. For tests. */
   before: ((call: RuntimeCall) => void | Promise<void>) | undefined;
+  /** What is wrong with a call; undefined: nothing. The inspects that a list makes are asked for as `inspectContainer`. For tests. */
+  trouble: ((call: RuntimeCall) => Trouble | undefined) | undefined;
   /** Events are lost. For tests. */
   isMute = false;
   /** Host ports that some process outside of containers holds. */
@@ -55,10 +59,12 @@ export class SimulatedRuntime implements ContainerRuntime {
   readonly #containers = new Map<string, SimulatedContainer>();
   readonly #networks = new Map<string, ObservedNetwork>();
   readonly #events = new EventFan();
+  readonly #troubles: SimulatedTroubles;
   #up = true;
 
   constructor({ clock, info = {}, images = [], behaviour = () => ({}) }: SimulatedOptions) {
     this.#clock = clock;
+    this.#troubles = new SimulatedTroubles(clock);
     this.#behaviour = (reference) => ({ ...PLAIN_IMAGE, ...behaviour(reference) });
     this.#info = {
       hostname: "simulated",
@@ -80,9 +86,17 @@ export class SimulatedRuntime implements ContainerRuntime {
     return this.#info;
   }
 
-  async listContainers(signal: AbortSignal): Promise<readonly ObservedContainer[]> {
+  async listContainers(signal: AbortSignal, leaveOut: ReadonlySet<string> = new Set()): Promise<readonly ObservedContainer[]> {
     await this.#enter("listContainers", "", signal);
-    return this.snapshot();
+    if (leaveOut.size === 0 && this.trouble === undefined && !this.#troubles.holdsAny) return this.snapshot();
+    const seen = [...this.#containers.values()].map(async (container) => {
+      const { id, labels } = container;
+      if (labels.orchestrator !== "nebula") return container.observe();
+      if (leaveOut.has(id)) return container.glimpse(undefined);
+      const failure = await this.#troubles.inspectFailure(id, this.trouble?.({ method: "inspectContainer", target: id }), signal);
+      return failure === undefined ? container.observe() : container.glimpse(failure);
+    });
+    return (await Promise.all(seen)).filter(({ id }) => this.#containers.has(id));
   }
 
   /** The containers now, without a call: for tests and summaries. */
@@ -90,26 +104,10 @@ export class SimulatedRuntime implements ContainerRuntime {
     return [...this.#containers.values()].map((container) => container.observe());
   }
 
-  async inspectContainer(id: string, signal: AbortSignal): Promise<ContainerDetails> {
+  async inspectContainer(id: string, signal: AbortSignal, limitMs?: number): Promise<ContainerDetails> {
     await this.#enter("inspectContainer", id, signal);
-    const container = this.#container(id);
-    const spec = withImageEnv(container.spec, this.#behaviour(container.spec.image).env);
-    return {
-      container: container.observe(),
-      env: Object.entries(spec.env).map(([name, value]) => `${name}=${value}`),
-      portBindings: spec.ports,
-      binds: spec.volumes,
-      devices: spec.devices,
-      privileged: spec.privileged,
-      restartPolicy: spec.restartPolicy,
-      spec: {
-        ...spec,
-        command: spec.command.length > 0 ? spec.command : PLAIN_CONFIG.command,
-        healthcheck: spec.healthcheck ?? container.behaviour.healthcheck,
-        labels: container.labels,
-        networks: container.networks(),
-      },
-    };
+    const container = await this.#act("inspectContainer", id, signal, () => this.#container(id), limitMs);
+    return container.details(this.#behaviour(container.spec.image).env, PLAIN_CONFIG.command);
   }
 
   async listImages(signal: AbortSignal): Promise<readonly ObservedImage[]> {
@@ -160,8 +158,12 @@ export class SimulatedRuntime implements ContainerRuntime {
     }
   }
 
-  async create({ name, spec, labels }: CreateRequest, signal: AbortSignal): Promise<string> {
-    await this.#enter("create", name, signal);
+  async create(request: CreateRequest, signal: AbortSignal): Promise<string> {
+    await this.#enter("create", request.name, signal);
+    return await this.#act("create", request.name, signal, () => this.#create(request));
+  }
+
+  #create({ name, spec, labels }: CreateRequest): string {
     if (this.#named(name) !== undefined) throw new NebulaError("already_exists", `Conflict. The container name "/${name}" is already in use`);
     const image = this.images.find(normaliseImageReference(spec.image));
     if (image === undefined) throw new NebulaError("not_found", `No such image: ${spec.image}`);
@@ -183,15 +185,17 @@ export class SimulatedRuntime implements ContainerRuntime {
 
   async connectNetwork(containerId: string, network: string, signal: AbortSignal): Promise<void> {
     await this.#enter("connectNetwork", containerId, signal);
-    const container = this.#container(containerId);
-    if (!this.#networks.has(network)) throw new NebulaError("not_found", `network ${network} not found`);
-    container.connect(network);
-    this.#emit("network", "connect", network);
+    await this.#act("connectNetwork", containerId, signal, () => {
+      const container = this.#container(containerId);
+      if (!this.#networks.has(network)) throw new NebulaError("not_found", `network ${network} not found`);
+      container.connect(network);
+      this.#emit("network", "connect", network);
+    });
   }
 
   async start(containerId: string, signal: AbortSignal): Promise<void> {
     await this.#enter("start", containerId, signal);
-    this.#start(this.#container(containerId));
+    await this.#act("start", containerId, signal, () => this.#start(this.#container(containerId)));
   }
 
   #start(container: SimulatedContainer): void {
@@ -202,6 +206,7 @@ export class SimulatedRuntime implements ContainerRuntime {
 
   async stop(containerId: string, graceSeconds: number, signal: AbortSignal): Promise<void> {
     await this.#enter("stop", containerId, signal);
+    await this.#act("stop", containerId, signal, () => {});
     await this.#stop(this.#container(containerId), graceSeconds, signal);
   }
 
@@ -213,6 +218,7 @@ export class SimulatedRuntime implements ContainerRuntime {
 
   async restart(containerId: string, graceSeconds: number, signal: AbortSignal): Promise<void> {
     await this.#enter("restart", containerId, signal);
+    await this.#act("restart", containerId, signal, () => {});
     const container = this.#container(containerId);
     await this.#stop(container, graceSeconds, signal);
     this.#start(container);
@@ -221,26 +227,31 @@ export class SimulatedRuntime implements ContainerRuntime {
 
   async rename(containerId: string, name: string, signal: AbortSignal): Promise<void> {
     await this.#enter("rename", containerId, signal);
-    const container = this.#container(containerId);
-    const holder = this.#named(name);
-    if (holder !== undefined)
-      throw new NebulaError("already_exists", `Conflict. The container name "/${name}" is already in use by container ${holder.id}`);
-    container.name = name;
-    this.#tell(container, "rename");
+    await this.#act("rename", containerId, signal, () => {
+      const container = this.#container(containerId);
+      const holder = this.#named(name);
+      if (holder !== undefined)
+        throw new NebulaError("already_exists", `Conflict. The container name "/${name}" is already in use by container ${holder.id}`);
+      container.name = name;
+      this.#tell(container, "rename");
+    });
   }
 
   async remove(containerId: string, { force }: { force: boolean }, signal: AbortSignal): Promise<void> {
     await this.#enter("remove", containerId, signal);
-    const container = this.#containers.get(containerId);
-    if (container === undefined) return;
-    if (container.isUp && !force) throw new NebulaError("failed_precondition", `You cannot remove a running container ${containerId}`);
-    container.stop();
-    this.#containers.delete(containerId);
-    this.#tell(container, "destroy");
+    await this.#act("remove", containerId, signal, () => {
+      const container = this.#containers.get(containerId);
+      if (container === undefined) return;
+      if (container.isUp && !force) throw new NebulaError("failed_precondition", `You cannot remove a running container ${containerId}`);
+      container.stop();
+      this.#containers.delete(containerId);
+      this.#tell(container, "destroy");
+    });
   }
 
   async createNetwork(name: string, _labels: Readonly<Record<string, string>>, signal: AbortSignal): Promise<void> {
     await this.#enter("createNetwork", name, signal);
+    await this.#act("createNetwork", name, signal, () => {});
     if (this.#networks.has(name)) throw new NebulaError("already_exists", `network with name ${name} already exists`);
     this.#networks.set(name, { id: randomId(), name, driver: "bridge" });
     this.#emit("network", "create", name);
@@ -255,6 +266,7 @@ export class SimulatedRuntime implements ContainerRuntime {
 
   async removeImage(id: string, signal: AbortSignal): Promise<void> {
     await this.#enter("removeImage", id, signal);
+    await this.#act("removeImage", id, signal, () => {});
     const image = this.images.find(id);
     const user = [...this.#containers.values()].find((container) => container.imageId === image?.id);
     if (user !== undefined) throw new NebulaError("failed_precondition", `unable to delete ${id}: image is being used by container ${user.id}`);
@@ -307,6 +319,7 @@ export class SimulatedRuntime implements ContainerRuntime {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#events.endAll(undefined);
+    this.#troubles.end();
     for (const container of this.#containers.values()) container.endTimers();
   }
 
@@ -330,6 +343,12 @@ export class SimulatedRuntime implements ContainerRuntime {
     if (!this.#up) throw unreachable();
     await this.before?.({ method, target });
     if (signal.aborted) throw cancelled(method);
+  }
+
+  /** What a call does, later or never where there is trouble. */
+  #act<T>(method: RuntimeCall["method"], target: string, signal: AbortSignal, act: () => T, limitMs = CALL_LIMIT_MS): Promise<T> {
+    const trouble = this.trouble?.({ method, target });
+    return this.#troubles.call({ what: method, id: target, trouble, limitMs, signal }, act);
   }
 
   /** By id or name, as Docker takes both. */

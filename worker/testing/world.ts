@@ -3,9 +3,9 @@ import { ManualClock } from "../../common/clock/manual-clock.ts";
 import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Config } from "../../gen/nebula/v1/config_pb.ts";
 import { desiredOf } from "../desired.ts";
-import { executeRound } from "../execute.ts";
+import { beginRound } from "../execute.ts";
 import { JobBoard } from "../jobs.ts";
-import { EMPTY_MEMORY, type Memory } from "../memory.ts";
+import { EMPTY_MEMORY, type Memory, uninspectable } from "../memory.ts";
 import type { Desired, WorkerIdentity } from "../model.ts";
 import { Observer } from "../observe.ts";
 import { classify } from "../owned.ts";
@@ -16,6 +16,8 @@ import { type RuntimeCall, type SimulatedOptions, SimulatedRuntime } from "../ru
 import type { Step, StepOutcome } from "../step.ts";
 
 const signal = new AbortController().signal;
+/** While a job hangs, rounds are made this often. */
+const JOB_LOOK_MS = 5000;
 /** Calls that only look. */
 const LOOKS: readonly RuntimeCall["method"][] = ["info", "listContainers", "inspectContainer", "listImages", "inspectImage", "listNetworks", "stats"];
 
@@ -74,6 +76,7 @@ export class World {
 
   /** The worker starts again, knowing nothing but what the engine shows and the config. */
   async restart(): Promise<void> {
+    await this.#jobs[Symbol.asyncDispose]();
     this.memory = EMPTY_MEMORY;
     this.#identity = { ...this.#identity, boot: `boot-${++this.#boots}` };
     this.#observer = new Observer({ runtime: this.runtime, identity: this.#identity });
@@ -87,7 +90,8 @@ export class World {
     assert.ok(this.desired, "no config yet");
     for (const { step, outcome } of this.#jobs.takeEnded()) this.#outcome(step, outcome);
     const engine = await this.runtime.info(signal);
-    const observed = await this.#observer.look({ engine, jobs: this.#jobs.snapshot(), adopted: this.memory.adopted, exits: new Map() }, signal);
+    const known = { adopted: this.memory.adopted, unknown: uninspectable(this.memory), exits: new Map() };
+    const observed = await this.#throughTime(this.#observer.look({ engine, jobs: this.#jobs.snapshot(), ...known }, signal));
     this.memory = rememberObserved(this.memory, this.desired, observed, this.#identity, this.#now());
     return plan(this.desired, observed, { now: this.#now(), memory: this.memory, identity: this.#identity });
   }
@@ -97,12 +101,10 @@ export class World {
     const planned = await this.look();
     this.#isWorking = true;
     try {
-      await executeRound(planned.steps, {
-        runtime: this.runtime,
+      beginRound(planned.steps, {
         jobs: this.#jobs,
         isOver: () => this.#isKilled,
         onOutcome: (step, outcome) => this.#outcome(step, outcome),
-        signal,
       });
       await this.#quiet();
       this.watch?.();
@@ -122,8 +124,9 @@ export class World {
       const planned = await this.round();
       if (planned.steps.length > 0) continue;
       const wakeAt = planned.wakeAt ?? Number.POSITIVE_INFINITY;
-      if (wakeAt > end) return planned;
-      await this.clock.advance(Math.max(1, wakeAt - this.clock.monotonic()));
+      const jobEnd = this.#isBusy ? this.clock.monotonic() + JOB_LOOK_MS : Number.POSITIVE_INFINITY;
+      if (Math.min(wakeAt, jobEnd) > end) return planned;
+      await this.clock.advance(Math.max(1, Math.min(wakeAt, jobEnd) - this.clock.monotonic()));
     }
     throw new Error(
       `no end after ${mostRounds} rounds: ${this.shown.join(", ")}; next: ${(await this.look()).steps.map(({ key }) => key).join(", ")}`,
@@ -158,7 +161,24 @@ export class World {
   /** Lets jobs end that need no time. */
   async #quiet(): Promise<void> {
     for (let turn = 0; turn < 20; turn++) await Promise.resolve();
-    if (this.#jobs.snapshot().pulls.length + this.#jobs.snapshot().stops.size > 0) await this.clock.advance(0);
+    for (let turn = 0; turn < 20 && this.#isBusy; turn++) await this.clock.advance(0);
+  }
+
+  /** Jobs are under way that have not ended. */
+  get #isBusy(): boolean {
+    return this.#jobs.unended > 0;
+  }
+
+  /** Waits for what may need time to pass: an inspect that hangs. */
+  async #throughTime<T>(task: Promise<T>): Promise<T> {
+    let isDone = false;
+    const mark = () => {
+      isDone = true;
+    };
+    task.then(mark, mark);
+    for (let turn = 0; turn < 50 && !isDone; turn++) await Promise.resolve();
+    while (!isDone) await this.clock.advance(1000);
+    return await task;
   }
 
   #newJobs(): JobBoard {

@@ -1,0 +1,137 @@
+import { strict as assert } from "node:assert";
+import { HANGS, type Trouble } from "./runtime/simulated-troubles.ts";
+import { perServer } from "./testing/config-builder.ts";
+import { Rig } from "./testing/rig.ts";
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+
+/** The app of a container, by the name that it was made under. */
+function appOf(rig: Rig, target: string): string {
+  const name = rig.containers.find(({ id }) => id === target)?.name ?? target;
+  return name.split("-")[0] ?? "";
+}
+
+/** Gives calls of one app's containers trouble. */
+function trouble(rig: Rig, methods: readonly string[], trouble: Trouble): void {
+  rig.runtime.trouble = ({ method, target }) => (methods.includes(method) && appOf(rig, target) === "bad" ? trouble : undefined);
+}
+
+const refused = (refusal: string): Trouble => ({ afterMs: 0, refusal });
+
+describe("one container that hangs", () => {
+  for (const method of ["create", "connectNetwork", "start"] as const) {
+    it(`at its ${method} holds its own place only, and has failed when the limit is over`, async () => {
+      await using rig = new Rig();
+      trouble(rig, [method], HANGS);
+      const bad = { networks: ["nebula", "bridge"] };
+      await rig.start({ apps: { first: {}, bad, last: {} } });
+      await rig.pass(2 * SECOND, SECOND);
+      assert.equal(rig.stateOf("first"), "applied");
+      assert.equal(rig.stateOf("last"), "applied");
+      assert.match(rig.stateOf("bad"), /^working/);
+      await rig.apply({ groupRevision: 2n, apps: { first: {}, bad, last: {}, later: { revision: 2n } } });
+      assert.equal(rig.stateOf("later"), "applied", "a change of another app is followed meanwhile");
+      await rig.runtime.remove(rig.named("last-1").id, { force: true }, AbortSignal.timeout(1000));
+      await rig.pass(2 * SECOND, SECOND);
+      assert.equal(rig.stateOf("last"), "applied", "what somebody removed is made again meanwhile");
+      await rig.pass(75 * SECOND, SECOND);
+      assert.match(rig.stateOf("bad"), /^(failed|working).*/);
+      assert.equal(rig.look?.kind, "seen", "the engine is never called unreachable");
+    });
+  }
+
+  it("at a start holds one place of an app of many", async () => {
+    await using rig = new Rig();
+    rig.runtime.trouble = ({ method, target }) => {
+      const name = rig.containers.find(({ id }) => id === target)?.name;
+      return method === "start" && name === "web-2" ? HANGS : undefined;
+    };
+    await rig.start({ apps: { web: { containersPer: perServer(4) } } });
+    await rig.pass(2 * SECOND, SECOND);
+    assert.deepEqual(rig.shown, ["web-1 running", "web-2 created", "web-3 running", "web-4 running"]);
+  });
+
+  it("at an inspect is unknown: nothing is done to it, it is no reason to call the engine unreachable, and all else converges", async () => {
+    await using rig = new Rig();
+    await rig.start({ apps: { bad: {}, web: {} } });
+    trouble(rig, ["inspectContainer"], HANGS);
+    rig.calls.length = 0;
+    await rig.apply({
+      groupRevision: 2n,
+      apps: { bad: { revision: 2n, dockerImage: "shop:2" }, web: { revision: 2n, dockerImage: "shop:2" }, later: { revision: 2n } },
+    });
+    await rig.pass(15 * SECOND, SECOND);
+    assert.equal(rig.look?.kind, "seen");
+    assert.equal(rig.stateOf("web"), "applied");
+    assert.equal(rig.stateOf("later"), "applied");
+    assert.match(rig.named("web-1").image, /shop:2/);
+    assert.match(rig.stateOf("bad"), /inspect/);
+    assert.deepEqual(
+      rig.calls.filter(({ target }) => target === rig.named("bad-1").id).map(({ method }) => method),
+      ["inspectContainer"],
+      "only a job inspects it",
+    );
+    await rig.runtime.stop(rig.named("web-1").id, 0, AbortSignal.timeout(1000));
+    await rig.pass(2 * SECOND, SECOND);
+    assert.equal(rig.stateOf("web"), "applied", "looks do not wait for the unknown one any more");
+  });
+});
+
+describe("one container that the engine answers 500 for", () => {
+  it("at an inspect is unknown until an inspect succeeds, and then follows its config", async () => {
+    await using rig = new Rig();
+    await rig.start({ apps: { bad: {}, web: {} } });
+    trouble(rig, ["inspectContainer"], refused("layer does not exist"));
+    await rig.apply({ groupRevision: 2n, apps: { bad: { revision: 2n, dockerImage: "shop:2" }, web: { revision: 2n, dockerImage: "shop:2" } } });
+    assert.equal(rig.stateOf("web"), "applied");
+    assert.match(rig.named("bad-1").image, /shop:1/);
+    rig.calls.length = 0;
+    await rig.pass(10 * MINUTE, SECOND);
+    assert.match(rig.named("bad-1").image, /shop:1/);
+    const tries = rig.methods("inspectContainer").length;
+    assert.ok(tries >= 4 && tries <= 12, `${tries} tries within 10 minutes`);
+    rig.runtime.trouble = undefined;
+    await rig.pass(10 * MINUTE, SECOND);
+    assert.equal(rig.stateOf("bad"), "applied");
+    assert.match(rig.named("bad-1").image, /shop:2/);
+  });
+
+  for (const [words, status] of [
+    ["failed to create endpoint", 500],
+    ["Conflict", 409],
+    ["daemon is shutting down a plugin", 503],
+  ] as const) {
+    it(`at its start (${status}) fails its app with these words, and no other`, async () => {
+      await using rig = new Rig();
+      trouble(rig, ["start"], refused(words));
+      await rig.start({ apps: { first: {}, bad: {}, last: {} } });
+      assert.equal(rig.stateOf("bad"), `failed: start: ${words}`);
+      assert.equal(rig.stateOf("first"), "applied");
+      assert.equal(rig.stateOf("last"), "applied");
+      rig.runtime.trouble = undefined;
+      await rig.pass(2 * MINUTE, SECOND);
+      assert.equal(rig.stateOf("bad"), "applied");
+    });
+  }
+});
+
+describe("a container that a job is about", () => {
+  it("is not inspected by looks while it is stopped: the engine holds its lock", async () => {
+    await using rig = new Rig({ behaviour: () => ({ stopMs: 8000 }) });
+    await rig.start({ apps: { web: {}, db: {} } });
+    const id = rig.named("web-1").id;
+    await rig.apply({ groupRevision: 2n, apps: { web: undefined, db: {} } });
+    let inspects = 0;
+    rig.runtime.trouble = ({ method, target }) => {
+      if (method === "inspectContainer" && target === id) inspects++;
+      return undefined;
+    };
+    await rig.runtime.remove(rig.named("db-1").id, { force: true }, AbortSignal.timeout(1000));
+    await rig.pass(5 * SECOND, SECOND);
+    assert.equal(rig.stateOf("db"), "applied", "looks were made meanwhile");
+    assert.equal(inspects, 0);
+    await rig.pass(5 * SECOND, SECOND);
+    assert.deepEqual(rig.shown, ["db-1 running"]);
+  });
+});
