@@ -1,7 +1,8 @@
 import { strict as assert } from "node:assert";
-import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { ManualClock } from "./clock/manual-clock.ts";
 import { isNebulaError } from "./errors/nebula-error.ts";
 import { silentLog } from "./log/log.ts";
@@ -55,6 +56,17 @@ describe("openDrivers", () => {
     await assert.rejects(open(dataDir), failedWith(/damaged/));
     rmSync(database);
     await using _ = await open(dataDir);
+  });
+
+  it("refuses Kafka, and the page on moving promises nothing else", async () => {
+    await assert.rejects(
+      open(newFolder(), { bus: "kafka://old:9092/nebula-reports" }),
+      failedWith(/NEBULA_BUS.*kafka:.*not built into this version/),
+    );
+    const page = readFileSync(fileURLToPath(new URL("../docs/moving-from-the-original.md", import.meta.url)), "utf8");
+    const paragraphs = page.split(/\n(?=\n|\d\. |- )/).filter((paragraph) => /kafka/i.test(paragraph));
+    assert.ok(paragraphs.length > 0);
+    for (const paragraph of paragraphs) assert.match(paragraph.replaceAll(/\s+/g, " "), /driver for Kafka is not built in/);
   });
 
   it("says which setting names a driver that is not there, what would do, and no password", async () => {
