@@ -19,9 +19,13 @@ function mountSmall(context: Mocha.Context): { folder: string; remountReadOnly: 
   }
   return {
     folder,
-    remountReadOnly: () => assert.equal(spawnSync("mount", ["-o", "remount,ro", folder]).status, 0),
+    // A mount of its own over the first: the worker's lock holds a file of that one open for writing.
+    remountReadOnly: () => {
+      assert.equal(spawnSync("mount", ["--bind", folder, folder]).status, 0);
+      assert.equal(spawnSync("mount", ["-o", "remount,ro,bind", folder]).status, 0);
+    },
     unmount: () => {
-      spawnSync("umount", ["-l", folder]);
+      while (spawnSync("umount", ["-l", folder]).status === 0) {}
       rmSync(folder, { recursive: true, force: true });
     },
   };

@@ -124,6 +124,7 @@ describe("containers that a newer worker made", () => {
     [LABEL.index]: "1",
     [LABEL.spec]: spec,
     [LABEL.boot]: "earlier",
+    [LABEL.cluster]: "c1.1",
   });
 
   it("are compared over every field, and stay where all are the same", async () => {

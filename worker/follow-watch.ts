@@ -64,7 +64,7 @@ async function accept(config: Config, etag: string, { keeper, lastGood, reconcil
       `the device follows cluster ${accepted.state.cluster.id}, epoch ${accepted.state.cluster.epoch}, from now on`,
     );
   }
-  const saved = await lastGood.saveConfig({ state: accepted.state, etag: accepted.etag });
+  const saved = await lastGood.saveConfig({ state: accepted.state, etag: accepted.etag, followed: keeper.followed });
   if (saved.kind === "not_saved") log.warn({ reason: saved.reason }, "the config can't be saved; going on in memory");
   log.info({ etag, apps: accepted.config.apps.length, cronJobs: accepted.config.cronJobs.length }, "a config came");
   state.configCame(etag);

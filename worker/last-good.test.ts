@@ -51,25 +51,33 @@ describe("what a worker keeps on disk", () => {
   afterEach(() => rm(folder, { recursive: true, force: true }));
 
   it("is there at the next start", async () => {
-    const first = await openLastGood(join(folder, "new", "data"), silentLog);
+    const first = await openLastGood(folder, silentLog);
     assert.deepEqual(first.loaded, { config: undefined, memory: undefined, deviceId: undefined, deviceToken: undefined });
     const state = stateOf(7n);
     for (const outcome of [
-      await first.saveConfig({ state, etag: "e7" }),
+      await first.saveConfig({ state, etag: "e7", followed: ["c1"] }),
       await first.saveMemory(memory),
       await first.saveDeviceId("device-7"),
       await first.saveDeviceToken(deviceToken),
     ])
       assert.deepEqual(outcome, { kind: "saved" });
-    const { loaded } = await openLastGood(join(folder, "new", "data"), silentLog);
-    assert.deepEqual(loaded, { config: { state, etag: "e7" }, memory, deviceId: "device-7", deviceToken });
+    const { loaded } = await openLastGood(folder, silentLog);
+    assert.deepEqual(loaded, { config: { state, etag: "e7", followed: ["c1"] }, memory, deviceId: "device-7", deviceToken });
+  });
+
+  it("knows the cluster that it follows where it was written before followed clusters were kept", async () => {
+    await (await openLastGood(folder, silentLog)).saveConfig({ state: stateOf(1n), etag: "e", followed: [] });
+    const text = JSON.parse(await readFile(join(folder, "last-good.json"), "utf8"));
+    delete text.followed;
+    await writeFile(join(folder, "last-good.json"), JSON.stringify(text));
+    assert.deepEqual((await openLastGood(folder, silentLog)).loaded.config?.followed, ["c1"]);
   });
 
   it("can be read by its owner alone, and leaves nothing else behind", async () => {
     await writeFile(join(folder, "last-good.json.new"), "left by a crash");
     await chmod(join(folder, "last-good.json.new"), 0o666);
     const lastGood = await openLastGood(folder, silentLog);
-    await lastGood.saveConfig({ state: stateOf(1n), etag: "" });
+    await lastGood.saveConfig({ state: stateOf(1n), etag: "", followed: ["c1"] });
     assert.deepEqual(await readdir(folder), ["last-good.json"]);
     assert.equal((await stat(join(folder, "last-good.json"))).mode & 0o777, 0o600);
   });
@@ -85,7 +93,7 @@ describe("what a worker keeps on disk", () => {
     })();
     const saves: Promise<unknown>[] = [];
     for (let n = 1n; n <= 300n; n++) {
-      saves.push(lastGood.saveConfig({ state: stateOf(n), etag: String(n) }));
+      saves.push(lastGood.saveConfig({ state: stateOf(n), etag: String(n), followed: ["c1"] }));
       if (n % 10n === 0n) await saves.at(-1);
     }
     await Promise.all(saves);
@@ -120,7 +128,7 @@ describe("what a worker keeps on disk", () => {
       assert.equal(lastGood.loaded.config, undefined);
       assert.equal(lines.length, 1);
       assert.equal(await readFile(join(folder, "last-good.json.damaged"), "utf8"), text);
-      await lastGood.saveConfig({ state: stateOf(1n), etag: "e" });
+      await lastGood.saveConfig({ state: stateOf(1n), etag: "e", followed: ["c1"] });
       assert.equal((await openLastGood(folder, silentLog)).loaded.config?.etag, "e");
     });
   }
@@ -129,7 +137,7 @@ describe("what a worker keeps on disk", () => {
     await writeFile(join(folder, "file"), "");
     const lastGood = await openLastGood(join(folder, "file", "data"), silentLog);
     assert.deepEqual(lastGood.loaded, { config: undefined, memory: undefined, deviceId: undefined, deviceToken: undefined });
-    const outcome = await lastGood.saveConfig({ state: stateOf(1n), etag: "" });
+    const outcome = await lastGood.saveConfig({ state: stateOf(1n), etag: "", followed: ["c1"] });
     assert.ok(outcome.kind === "not_saved" && outcome.reason !== "" && !outcome.reason.includes("s3cret"));
     assert.equal(lastGood.failure, outcome.reason);
   });
@@ -140,9 +148,9 @@ describe("what a worker keeps on disk", () => {
       await run("mount", ["-t", "tmpfs", "-o", "size=64k", "nebula-test", folder]);
       try {
         const lastGood = await openLastGood(folder, silentLog);
-        assert.equal((await lastGood.saveConfig({ state: stateOf(1n), etag: "e1" })).kind, "saved");
+        assert.equal((await lastGood.saveConfig({ state: stateOf(1n), etag: "e1", followed: ["c1"] })).kind, "saved");
         await writeFile(join(folder, "filler"), Buffer.alloc(1024 * 1024)).catch(() => {});
-        const full = await lastGood.saveConfig({ state: stateOf(2n), etag: "e2" });
+        const full = await lastGood.saveConfig({ state: stateOf(2n), etag: "e2", followed: ["c1"] });
         assert.ok(full.kind === "not_saved" && full.reason.includes("ENOSPC"));
         assert.equal((await openLastGood(folder, silentLog)).loaded.config?.etag, "e1");
         await rm(join(folder, "filler"));
@@ -160,7 +168,7 @@ describe("what a worker keeps on disk", () => {
   it("is saved once the disk lets it, without a new change", async () => {
     const lastGood = await openLastGood(folder, silentLog);
     await mkdir(join(folder, "last-good.json")); // nothing can be renamed over a folder
-    assert.equal((await lastGood.saveConfig({ state: stateOf(1n), etag: "e1" })).kind, "not_saved");
+    assert.equal((await lastGood.saveConfig({ state: stateOf(1n), etag: "e1", followed: ["c1"] })).kind, "not_saved");
     assert.equal((await lastGood.saveMemory(memory)).kind, "saved");
     assert.equal((await lastGood.saveAgain()).kind, "not_saved");
     await rmdir(join(folder, "last-good.json"));

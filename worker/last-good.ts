@@ -1,4 +1,3 @@
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { MergedState } from "../common/config/merged-state.ts";
 import { restoreMergedState, storeMergedState } from "../common/config/stored-merged-state.ts";
@@ -10,7 +9,12 @@ import { restoreMemory, storeMemory } from "./last-good-memory.ts";
 import type { KeptMemory } from "./memory.ts";
 
 /** The newest accepted config, merged, and the etag that is held with it; empty: none. */
-export type LastGoodConfig = Readonly<{ state: MergedState; etag: string }>;
+export type LastGoodConfig = Readonly<{
+  state: MergedState;
+  etag: string;
+  /** Ids of the clusters that this data folder followed or took over, that of the state included; the newest last. */
+  followed: readonly string[];
+}>;
 
 /** What a worker finds at its start. */
 export type Loaded = Readonly<{
@@ -34,13 +38,8 @@ export interface LastGood {
   saveAgain(): Promise<SaveOutcome>;
 }
 
-/** Opens the data folder, and makes it when it is not there. Never rejects: what cannot be read, or makes no sense, is logged, set aside, and done without. */
+/** Reads what is in a data folder. Never rejects: what cannot be read, or makes no sense, is logged, set aside, and done without. */
 export async function openLastGood(folder: string, log: Log): Promise<LastGood> {
-  try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    log.warn({ folder, reason: messageOf(error) }, "the data folder can't be made");
-  }
   const files = {
     config: new LastGoodFile(join(folder, "last-good.json")),
     memory: new LastGoodFile(join(folder, "memory.json")),
@@ -71,8 +70,8 @@ class Folder implements LastGood {
     return Object.values(this.#files).find((file) => file.failure !== undefined)?.failure;
   }
 
-  saveConfig({ state, etag }: LastGoodConfig): Promise<SaveOutcome> {
-    return this.#files.config.save(JSON.stringify({ format: 1, etag, state: storeMergedState(state) }));
+  saveConfig({ state, etag, followed }: LastGoodConfig): Promise<SaveOutcome> {
+    return this.#files.config.save(JSON.stringify({ format: 1, etag, followed, state: storeMergedState(state) }));
   }
 
   saveMemory(memory: KeptMemory): Promise<SaveOutcome> {
@@ -117,7 +116,10 @@ function readConfig(value: unknown): LastGoodConfig | undefined {
   if (typeof value !== "object" || value === null || !("format" in value) || value.format !== 1 || !("state" in value)) return undefined;
   const state = restoreMergedState(value.state);
   const etag = "etag" in value && typeof value.etag === "string" ? value.etag : "";
-  return state === undefined ? undefined : { state, etag };
+  if (state === undefined) return undefined;
+  const ids: readonly unknown[] = "followed" in value && Array.isArray(value.followed) ? value.followed : [];
+  const followed = ids.filter((id) => typeof id === "string");
+  return { state, etag, followed: followed.includes(state.cluster.id) ? followed : [...followed, state.cluster.id] };
 }
 
 function readMemory(value: unknown): KeptMemory | undefined {

@@ -143,6 +143,36 @@ describe("a worker", () => {
     assert.equal(told[0]?.etag, "e2");
   });
 
+  it("leaves containers of a cluster that its data folder never followed, until that is taken over, which is said once", async () => {
+    await start();
+    connection.push(configOf({ cluster: { id: "c9", epoch: 1n }, apps: { web: {} } }), "e1");
+    await until(() => shown().length === 1);
+    const fresh = { workerDataDir: join(folder, "fresh") };
+    await start(fresh);
+    connection.push(configOf({ apps: { db: {} } }), "e1");
+    await until(() => connection.newest?.problems[0]?.code === "foreign_cluster");
+    assert.match(connection.newest?.problems[0]?.message ?? "", /^containers web-1 are of cluster c9, .*NEBULA_TAKE_OVER=c9$/);
+    assert.equal(connection.newest?.state, TargetState.APPLIED, "it is no failure of the device");
+    assert.deepEqual(shown(), ["db-1 running", "web-1 running"]);
+    await start({ ...fresh, takeOver: ["c9"] });
+    await until(() => shown().join() === "db-1 running");
+    await start(fresh);
+    await start({ ...fresh, workerDataDir: folder });
+    await worker?.stop();
+    assert.deepEqual((await openLastGood(fresh.workerDataDir, silentLog)).loaded.config?.followed, ["c9", "c1"]);
+  });
+
+  it("shares its data folder with no other worker, and gives it back at its end", async () => {
+    const { stop } = await start();
+    worker = undefined;
+    const refused = (error: unknown) => isNebulaError(error, "failed_precondition") && error.message.includes(folder);
+    await assert.rejects(start(), refused);
+    await stop();
+    await (await start()).stop();
+    await assert.rejects(start({ deviceGroup: undefined }), { kind: "invalid_argument" }); // a start that fails gives it back, too
+    await start();
+  });
+
   it("keeps what runs when its group is gone, and says so", async () => {
     await start();
     connection.push(configOf({ apps: { web: {} } }), "e1");

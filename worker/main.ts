@@ -17,6 +17,7 @@ import type { Settings } from "../common/settings/settings.ts";
 import { ReloadedClientTls } from "../common/tls/client-tls.ts";
 import type { Report } from "../gen/nebula/v1/report_pb.ts";
 import { ConfigKeeper } from "./config-keeper.ts";
+import { DataFolder } from "./data-folder.ts";
 import { decideDeviceId } from "./device-id.ts";
 import { DeviceLogin, groupConflict } from "./device-login.ts";
 import { DeviceState } from "./device-state.ts";
@@ -57,7 +58,7 @@ export type WorkerSettings = Pick<
   | "maxRestartWaitMs"
   | "workerDataDir"
 > &
-  Partial<Pick<Settings, "tls">>;
+  Partial<Pick<Settings, "tls" | "takeOver">>;
 
 export type WorkerOptions = Readonly<{
   settings: WorkerSettings;
@@ -85,11 +86,19 @@ export interface RunningWorker extends AsyncDisposable {
 
 /**
  * Starts a worker. Rejects with `invalid_argument` when nothing says which device_group it belongs to, or for an engine of an unknown kind, and with
- * `failed_precondition` when its token is bound to another device_group than the settings', or a file of TLS is wrong.
+ * `failed_precondition` when another worker uses its data folder, its token is bound to another device_group than the settings', or a file of TLS is wrong.
  */
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
+  using starting = new DisposableStack();
+  const folder = starting.use(await DataFolder.open(options.settings.workerDataDir, options.log));
+  const worker = await startIn(folder, options);
+  starting.move(); // released once the worker has ended
+  return worker;
+}
+
+async function startIn(folder: DataFolder, options: WorkerOptions): Promise<RunningWorker> {
   const { settings, clock, log } = options;
-  const lastGood = await openLastGood(settings.workerDataDir, log);
+  const lastGood = await openLastGood(folder.path, log);
   const kept = keptToken(lastGood, settings, log);
   const conflict = groupConflict(settings.deviceGroup, kept?.confirmed);
   if (conflict !== undefined) throw conflict;
@@ -125,7 +134,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
       const facts = { deviceId: await deviceId, deviceGroup: await login.deviceGroup, boot, instance: settings.instance, startedAt };
       group.resolve(facts.deviceGroup);
       state = new DeviceState(facts);
-      await runParts({ options, facts, state, login, lastGood, runtime, tls }, signal);
+      await runParts({ options, facts, state, login, folder, lastGood, runtime, tls }, signal);
     };
     await runTogether(stopping.signal, (signal) => [login.run(signal), follow(signal)]);
   };
@@ -137,6 +146,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     })
     .finally(async () => {
       tls[Symbol.dispose]();
+      folder[Symbol.dispose]();
       if (options.runtime === undefined) await runtime[Symbol.asyncDispose]();
     });
   ended.catch(group.reject);
@@ -161,6 +171,7 @@ type Parts = Readonly<{
   facts: ConstructorParameters<typeof DeviceState>[0];
   state: DeviceState;
   login: DeviceLogin;
+  folder: DataFolder;
   lastGood: LastGood;
   runtime: ContainerRuntime;
   tls: ReloadedClientTls;
@@ -176,7 +187,7 @@ async function runParts(parts: Parts, signal: AbortSignal): Promise<void> {
 }
 
 function startParts(
-  { options, facts, state, login, lastGood, runtime, tls }: Parts,
+  { options, facts, state, login, folder, lastGood, runtime, tls }: Parts,
   onSaving: (saving: Promise<unknown>) => void,
   signal: AbortSignal,
 ) {
@@ -184,7 +195,8 @@ function startParts(
   const now = () => ({ wall: clock.now(), monotonic: clock.monotonic() });
   const { loaded } = lastGood;
   const known = loaded.config?.state.deviceGroup === facts.deviceGroup ? loaded.config : undefined;
-  const keeper = new ConfigKeeper(loaded.config?.state, known?.etag ?? "");
+  const followed = [...new Set([...(settings.takeOver ?? []), ...(loaded.config?.followed ?? [])])];
+  const keeper = new ConfigKeeper(loaded.config?.state, known?.etag ?? "", followed);
   state.prunedUpTo(loaded.memory?.pruned);
   const figures = new HostFigures();
 
@@ -209,7 +221,7 @@ function startParts(
     log: log.child({ component: "reports" }),
     intervalMs: settings.reportIntervalMs,
     compose: () => {
-      state.setProblem("state_not_saved", lastGood.failure);
+      state.setProblem("state_not_saved", lastGood.failure ?? folder.failure);
       return state.compose(now());
     },
     measure: async (report, isPeriodic, measuring) => {
@@ -235,6 +247,7 @@ function startParts(
       adopt: settings.adopt,
       keepImages: settings.keepImages,
       maxRestartWaitMs: settings.maxRestartWaitMs,
+      followed: new Set(followed),
     },
     deviceId: facts.deviceId,
     login: createRegistryLogins({ env: process.env, log: log.child({ component: "registries" }) }),
@@ -248,6 +261,9 @@ function startParts(
       onSaving(lastGood.saveMemory(kept)); // never rejects; what is not saved is a problem in the report
     },
   });
+  if (loaded.config !== undefined && loaded.config.followed.length < followed.length) {
+    onSaving(lastGood.saveConfig({ ...loaded.config, followed })); // what was taken over is followed without the setting from the next start on
+  }
   if (known !== undefined) {
     log.info({ apps: known.state.memberApps.length }, "going on with the last good config");
     state.configCame(known.etag);
@@ -256,6 +272,10 @@ function startParts(
   const saveAgain = async () => {
     for (;;) {
       await clock.sleep(SAVE_AGAIN_MS, signal);
+      if (folder.failure !== undefined) {
+        await folder.lockAgain();
+        if (folder.failure === undefined) sender.changed();
+      }
       if (lastGood.failure !== undefined && (await lastGood.saveAgain()).kind === "saved") sender.changed();
     }
   };

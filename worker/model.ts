@@ -126,11 +126,18 @@ export type Observed = Readonly<{
 export type WorkerIdentity = Readonly<{
   instance: string;
   boot: string;
-  /** Whether containers of the original are taken over; only ever in instance main. */
+  /** Whether containers of the original are adopted; only ever in instance main. */
   adopt: boolean;
   keepImages: number;
   maxRestartWaitMs: number;
+  /** Ids of the clusters that this data folder followed, or was told to take over; the one of the config is among them. */
+  followed: ReadonlySet<string>;
 }>;
+
+/** A worker that follows a cluster from now on. */
+export function following(identity: WorkerIdentity, clusterId: string): WorkerIdentity {
+  return identity.followed.has(clusterId) ? identity : { ...identity, followed: new Set([...identity.followed, clusterId]) };
+}
 
 /** Both clocks at one moment, milliseconds. */
 export type Now = Readonly<{ wall: number; monotonic: number }>;

@@ -6,13 +6,14 @@ import type { ContainerRuntime, EngineInfo, HealthcheckSpec, ImageDetails, Obser
 import { INSPECT_LIMIT_MS } from "./runtime/docker-call.ts";
 import { isKnownSpecLabel } from "./spec-hash.ts";
 
-export type ObserverOptions = Readonly<{ runtime: ContainerRuntime; identity: WorkerIdentity }>;
+export type ObserverOptions = Readonly<{ runtime: ContainerRuntime }>;
 
 /**
- * What to look with: the engine as it presented itself, the jobs as they were before the look, what was adopted, and ids of containers that could not
- * be inspected (a job tries again).
+ * What to look with: who looks, the engine as it presented itself, the jobs as they were before the look, what was adopted, and ids of containers that
+ * could not be inspected (a job tries again).
  */
 export type LookContext = Readonly<{
+  identity: WorkerIdentity;
   engine: EngineInfo;
   jobs: Jobs;
   adopted: Memory["adopted"];
@@ -28,24 +29,22 @@ export type LookContext = Readonly<{
  */
 export class Observer {
   readonly #runtime: ContainerRuntime;
-  readonly #identity: WorkerIdentity;
   readonly #compared = new Map<string, ComparedContainer>(); // 1
   readonly #images = new Map<string, ImageDetails | undefined>(); // 2
 
-  constructor({ runtime, identity }: ObserverOptions) {
+  constructor({ runtime }: ObserverOptions) {
     this.#runtime = runtime;
-    this.#identity = identity;
   }
 
   /** Rejects with `unavailable` when the engine is away. `exits` is passed on. */
-  async look({ engine, jobs, adopted, unknown, exits }: LookContext, signal: AbortSignal): Promise<Observed> {
+  async look({ identity, engine, jobs, adopted, unknown, exits }: LookContext, signal: AbortSignal): Promise<Observed> {
     const leaveOut = new Set([...jobs.stops, ...jobs.touched, ...unknown]); // 3
     const [listed, images, networks] = await Promise.all([
       this.#runtime.listContainers(signal, leaveOut),
       this.#runtime.listImages(signal),
       this.#runtime.listNetworks(signal),
     ]);
-    const { owned, foreign, self } = classify(listed, this.#identity, engine.ownContainerId, adopted);
+    const { owned, foreign, foreignCluster, self } = classify(listed, identity, engine.ownContainerId, adopted);
     const seen: Owned[] = [];
     for (const mine of owned) {
       const { container, specLabel } = mine;
@@ -57,7 +56,7 @@ export class Observer {
     return {
       engine,
       containers: [...seen.map(({ container }) => container), ...foreign],
-      classified: { owned: seen, foreign, self },
+      classified: { owned: seen, foreign, foreignCluster, self },
       images,
       networks,
       compared: new Map(this.#compared),

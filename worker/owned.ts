@@ -32,13 +32,18 @@ type OwnedCommon = Readonly<{
 
 export type Classified = Readonly<{
   owned: readonly Owned[];
-  /** Never touched: other people's, another instance's, and the worker's own. */
+  /** Never touched: other people's, another instance's, another cluster's, and the worker's own. */
   foreign: readonly ObservedContainer[];
+  /** Those of the foreign ones that are of this instance, and of a cluster that this data folder never followed. */
+  foreignCluster: readonly OfForeignCluster[];
   /** The container that this worker runs in; also among the foreign ones. */
   self: ObservedContainer | undefined;
 }>;
 
-type Identity = Readonly<{ instance: string; adopt: boolean }>;
+/** `clusterId`: undefined if its label is missing or malformed. */
+export type OfForeignCluster = Readonly<{ container: ObservedContainer; clusterId: string | undefined }>;
+
+type Identity = Readonly<{ instance: string; adopt: boolean; followed: ReadonlySet<string> }>;
 
 /**
  * Tells whose each container is. Identity comes from labels, never from a name.
@@ -46,24 +51,31 @@ type Identity = Readonly<{ instance: string; adopt: boolean }>;
  */
 export function classify(
   containers: readonly ObservedContainer[],
-  { instance, adopt }: Identity,
+  identity: Identity,
   ownContainerId: string | undefined,
   adopted: ReadonlyMap<string, string>,
 ): Classified {
   const owned: Owned[] = [];
   const foreign: ObservedContainer[] = [];
+  const foreignCluster: OfForeignCluster[] = [];
   const self = containers.find(({ id }) => id === ownContainerId);
   for (const container of containers) {
-    const mine = container === self ? undefined : ownedOf(container, { instance, adopt }, adopted.get(container.id));
+    const mine = container === self ? undefined : ofInstance(container, identity, adopted.get(container.id));
+    const clusterId = mine?.cluster?.id;
     if (mine === undefined) foreign.push(container);
-    else owned.push(mine);
+    else if (mine.original || (clusterId !== undefined && identity.followed.has(clusterId))) owned.push(mine);
+    else {
+      foreign.push(container);
+      foreignCluster.push({ container, clusterId });
+    }
   }
-  return { owned, foreign, self };
+  return { owned, foreign, foreignCluster, self };
 }
 
-function ownedOf(container: ObservedContainer, { instance, adopt }: Identity, adoptedSpec: string | undefined): Owned | undefined {
+/** A container of this instance or of the original; its cluster is not looked at. */
+function ofInstance(container: ObservedContainer, { instance, adopt }: Identity, adoptedSpec: string | undefined): Owned | undefined {
   const { labels, name } = container;
-  if (labels[LABEL.orchestrator] !== ORCHESTRATOR) return undefined;
+  if (labels[LABEL.orchestrator] !== ORCHESTRATOR || !namesUnit(labels)) return undefined;
   const label = labels[LABEL.instance];
   const original = label === undefined;
   if (original ? !adopt || instance !== MAIN_INSTANCE : label !== instance) return undefined;
@@ -84,6 +96,13 @@ function ownedOf(container: ObservedContainer, { instance, adopt }: Identity, ad
   }
   const index = original ? indexOfName(name) : numberOfLabel(labels[LABEL.index]);
   return { ...common, kind: "app", app: labels[LABEL.appName] ?? "", index };
+}
+
+/** Whether labels say which app or cron_job a container is of; `orchestrator=nebula` alone makes no container owned. */
+function namesUnit(labels: ObservedContainer["labels"]): boolean {
+  const name = { app: labels[LABEL.appName], cron_job: labels[LABEL.cronJobName] };
+  const type = labels[LABEL.containerType];
+  return (type === "app" || type === "cron_job") && (name[type] ?? "") !== "";
 }
 
 /** Whether a container in this phase holds its host ports, and is or will be running by itself. */

@@ -6,6 +6,7 @@ import { compareClusters } from "./plan/cluster.ts";
 import { type CronJobWork, cronJobWork, goneCronJobWork, refusedCronJobWork } from "./plan/cron-job.ts";
 import { type AppDraft, departingIds, draftOf, evicted, leavingIds } from "./plan/draft.ts";
 import { together, unlessFailing, type Work } from "./plan/farewell.ts";
+import { foreignClusterProblems } from "./plan/foreign-cluster.ts";
 import { heldBack } from "./plan/held-back.ts";
 import { keepImagesWork } from "./plan/keep-images.ts";
 import { networkWork } from "./plan/network.ts";
@@ -35,15 +36,16 @@ export function plan(desired: Desired, observed: Observed, context: PlanContext)
   const apps = appWorks(drafted, view);
   const cronJobs = cronJobWorks(view);
   const states = { apps: apps.map(({ state }) => state), cronJobs: cronJobs.map(({ state }) => state) };
+  const foreign = foreignClusterProblems(view);
   const standstill = standstillOf(view);
-  if (standstill !== undefined) return { steps: [], wakeAt: standstill.wakeAt, states: { ...states, problems: [standstill.problem] } };
+  if (standstill !== undefined) return { steps: [], wakeAt: standstill.wakeAt, states: { ...states, problems: [standstill.problem, ...foreign] } };
   const wishes = [...apps, ...cronJobs].flatMap(({ wish }) => (wish === undefined ? [] : [wish]));
   const works = [networkWork(view), ...apps, ...cronJobs, pullWork(wishes, view), keepImagesWork(drafted.drafts, view), inspectWork(view)];
   const work = withoutBusy(together(works), view);
   const { jobs } = observed;
   const prune = pruneWork(view, work.steps.length === 0 && jobs.pulls.length === 0 && jobs.stops.size === 0 && jobs.lanes.size === 0);
   const { steps, wakeAt } = together([work, prune]);
-  return { steps, wakeAt, states: { ...states, problems: prune.problems } };
+  return { steps, wakeAt, states: { ...states, problems: [...prune.problems, ...foreign] } };
 }
 
 /** A container that cannot be inspected is inspected again, with back-off; nothing else is done to it. */

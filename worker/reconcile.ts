@@ -9,7 +9,7 @@ import { beginRound } from "./execute.ts";
 import { JobBoard } from "./jobs.ts";
 import { LABEL, ORCHESTRATOR } from "./labels.ts";
 import { EMPTY_MEMORY, type KeptMemory, type Memory, uninspectable } from "./memory.ts";
-import type { Desired, Now, Observed, WorkerIdentity } from "./model.ts";
+import { type Desired, following, type Now, type Observed, type WorkerIdentity } from "./model.ts";
 import { Observer } from "./observe.ts";
 import { Pace } from "./pace.ts";
 import { type Plan, plan, planWithoutConfig } from "./plan.ts";
@@ -58,6 +58,7 @@ export class Reconciler {
   readonly #observer: Observer;
   readonly #jobs: JobBoard;
   readonly #alarm: Alarm;
+  #identity: WorkerIdentity;
   #config: Readonly<{ config: Config; etag: string }> | undefined;
   #desired: Desired | undefined;
   /** Why the engine can't be reached; undefined: it can. */
@@ -69,6 +70,7 @@ export class Reconciler {
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
+    this.#identity = options.identity;
     this.#memory = { ...EMPTY_MEMORY, ...options.kept };
     this.#observer = new Observer(options);
     this.#alarm = new Alarm(options.clock);
@@ -78,6 +80,7 @@ export class Reconciler {
   /** What is wanted from now on: a merged config, and the etag under which it came. */
   setConfig(config: Config, etag: string): void {
     this.#config = { config, etag };
+    if (config.cluster !== undefined) this.#identity = following(this.#identity, config.cluster.id);
     this.#desired = undefined; // I2
     if (this.#unreachable !== undefined) this.#tellUnreachable(this.#unreachable);
     this.#alarm.ring();
@@ -198,17 +201,18 @@ export class Reconciler {
 
   /** By its labels: of this instance, or the original's. */
   #isOurs({ type, labels }: RuntimeEvent): boolean {
-    const { [LABEL.orchestrator]: orchestrator, [LABEL.instance]: instance = this.#options.identity.instance } = labels;
-    return type === "container" && orchestrator === ORCHESTRATOR && instance === this.#options.identity.instance;
+    const { [LABEL.orchestrator]: orchestrator, [LABEL.instance]: instance = this.#identity.instance } = labels;
+    return type === "container" && orchestrator === ORCHESTRATOR && instance === this.#identity.instance;
   }
 
   async #round(engine: EngineInfo, signal: AbortSignal): Promise<{ planned: Plan; hasEnded: boolean }> {
-    const { identity, onLook, deviceId } = this.#options;
+    const { onLook, deviceId } = this.#options;
+    const identity = this.#identity;
     const ended = this.#jobs.takeEnded();
     for (const { step, outcome } of ended) this.#outcome(step, outcome); // I4
     const jobs = this.#jobs.snapshot();
     const known = { adopted: this.#memory.adopted, unknown: uninspectable(this.#memory), exits: this.#exits };
-    const observed = await this.#observer.look({ engine, jobs, ...known }, signal); // I1
+    const observed = await this.#observer.look({ identity, engine, jobs, ...known }, signal); // I1
     this.#forgetExits(observed);
     const now = this.#now();
     if (this.#desired === undefined && this.#config !== undefined) {

@@ -69,7 +69,7 @@ describe("a replacement", () => {
     const holder = await foreign(rig, "theirs", 8080);
     rig.calls.length = 0;
     await rig.apply({ apps: { web: { revision: 2n, startingPorts: [{ hostPort: 8080, containerPort: 80 }] } } });
-    assert.match(rig.stateOf("web"), /^failed: ports: host port 8080\/tcp is published by container theirs, which is not Nebula's/);
+    assert.match(rig.stateOf("web"), /^failed: ports: host port 8080\/tcp is published by container theirs, which this worker does not own/);
     assert.deepEqual(rig.methods("stop", "rename", "remove"), []);
     await rig.runtime.remove(holder, { force: true }, signal);
     await rig.settle();

@@ -15,6 +15,7 @@ function labelsOf(boot: string, app: string) {
     [LABEL.index]: "1",
     [LABEL.spec]: "1:other",
     [LABEL.boot]: boot,
+    [LABEL.cluster]: "c1.1",
   };
 }
 

@@ -50,6 +50,15 @@ export function parseHostAndPort(text: string): Parsed<string> {
   return right ? value(text) : wrong("is no host:port, as nebula-1.example.com:50051");
 }
 
+/** Ids of clusters, separated by commas. */
+export function clusterIds(text: string): Parsed<readonly string[]> {
+  const ids = text.split(",").map((id) => id.trim());
+  const right = ids.every((id) => /^[\w.-]{1,64}$/.test(id));
+  return right
+    ? value(ids)
+    : wrong("is not a list of cluster ids: give them as in the report, separated by commas; use 5f0c1d7e9a2b4c6d8e0f1a3b5c7d9e2f");
+}
+
 /** A device_id as the API takes it. */
 export function parseDeviceId(text: string): Parsed<string> {
   const right = deviceIdViolations(text, "").length === 0;

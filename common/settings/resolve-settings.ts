@@ -79,6 +79,7 @@ function readAll(reader: SettingReader, command: Command): { settings: Settings;
     auditRetentionMs: read("auditRetention"),
     runtime: read("runtime"),
     adopt: read("adopt"),
+    takeOver: read("takeOver"),
     keepImages: read("keepImages"),
     maxRestartWaitMs: read("maxRestartWait"),
     authEnabled: read("authEnabled"),

@@ -31,6 +31,8 @@ export type Settings = Readonly<{
   /** docker:///var/run/docker.sock, docker://host:port, or simulated: */
   runtime: string;
   adopt: boolean;
+  /** Ids of clusters whose containers the worker owns from now on. */
+  takeOver: readonly string[];
   keepImages: number;
   maxRestartWaitMs: number;
   authEnabled: boolean;

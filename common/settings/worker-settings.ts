@@ -3,7 +3,7 @@ import { managerAddress, reportOnUpdateOnly } from "./older-names.ts";
 import { driverUrl } from "./parse-driver-url.ts";
 import { durationBetween, knownDuration } from "./parse-duration.ts";
 import { parseServerUrl } from "./parse-server-url.ts";
-import { parseDeviceId, parseName, parseText, wholeNumber } from "./parse-word.ts";
+import { clusterIds, parseDeviceId, parseName, parseText, wholeNumber } from "./parse-word.ts";
 import { orUndefined, type Parser, value } from "./parsed.ts";
 import { inSeconds, renamed } from "./setting.ts";
 
@@ -131,6 +131,15 @@ export const WORKER_SETTINGS = {
     parts: ["worker"],
     meaning: "Whether a worker of instance main takes over the containers of a worker of v2.",
   }),
+  takeOver: setting({
+    variable: "NEBULA_TAKE_OVER",
+    parse: clusterIds,
+    fallback: [],
+    parts: ["worker"],
+    defaultText: "none",
+    meaning:
+      "Ids of clusters, separated by commas: this worker takes over the containers that workers of those made on this engine. Without it they are left alone, and reported as `foreign_cluster`. Needed once: the data folder remembers them.",
+  }),
   keepImages: setting({
     variable: "NEBULA_KEEP_IMAGES",
     parse: wholeNumber(0, 1000),
@@ -155,6 +164,6 @@ export const WORKER_SETTINGS = {
     fallback: "./worker-data",
     defaultText: "./worker-data",
     parts: ["worker"],
-    meaning: "The worker's folder: last good config, device id and token, what was pruned and adopted.",
+    meaning: "The worker's folder: last good config, device id and token, what was pruned and adopted. One worker at a time uses it.",
   }),
 };

@@ -13,12 +13,21 @@ export type InProcessOptions = Readonly<{
   deviceGroup: string;
   deviceId: string;
   instance: string;
+  takeOver?: readonly string[];
   /** In place of a connection to the server. */
   connection?: NonNullable<WorkerOptions["connection"]>;
 }>;
 
 /** A worker on the machine's engine within the test's process, so that it runs by the test's clock. */
-export async function startInProcess({ server, clock, deviceGroup, deviceId, instance, connection }: InProcessOptions): Promise<RunningWorker> {
+export async function startInProcess({
+  server,
+  clock,
+  deviceGroup,
+  deviceId,
+  instance,
+  takeOver,
+  connection,
+}: InProcessOptions): Promise<RunningWorker> {
   const workerDataDir = await mkdtemp(join(tmpdir(), "nebula-e2e-worker-"));
   const worker = await startWorker({
     settings: {
@@ -36,6 +45,7 @@ export async function startInProcess({ server, clock, deviceGroup, deviceId, ins
       tokenRotationMs: 0,
       maxRestartWaitMs: 0,
       workerDataDir,
+      ...(takeOver === undefined ? {} : { takeOver }),
     },
     clock,
     log: silentLog,

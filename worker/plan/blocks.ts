@@ -64,7 +64,7 @@ function foreignName({ name }: Slot, view: View): string | undefined {
   for (const taken of [name, nextName(name), oldName(name)]) {
     const holder = view.byName.get(taken);
     if (holder !== undefined && !view.ownedIds.has(holder.id))
-      return `the name ${taken} is taken by a container that is not Nebula's; rename or remove that`;
+      return `the name ${taken} is taken by a container that this worker does not own; rename or remove that`;
   }
   return undefined;
 }
@@ -74,6 +74,6 @@ function foreignPort(spec: Pick<ContainerSpec, "ports">, view: View): string | u
   const taken = holdersOf(view, spec.ports, view.ownedIds)[0];
   return (
     taken &&
-    `host port ${taken.hostPort}/${taken.protocol} is published by container ${taken.holder.name}, which is not Nebula's; stop that, or change starting_ports`
+    `host port ${taken.hostPort}/${taken.protocol} is published by container ${taken.holder.name}, which this worker does not own; stop that, or change starting_ports`
   );
 }

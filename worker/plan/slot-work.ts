@@ -56,7 +56,7 @@ function settledWork(slot: Slot, { draft: { app, unit, blocks }, evicted, view }
   if (block?.kind === "failed" && block.step === "claim") return { ...work, state: block };
   const nameHolder = view.byName.get(slot.name);
   if (nameHolder !== undefined && !view.ownedIds.has(nameHolder.id)) {
-    return { ...work, state: failed("name", `the name ${slot.name} is taken by a container that is not Nebula's; rename or remove that`) };
+    return { ...work, state: failed("name", `the name ${slot.name} is taken by a container that this worker does not own; rename or remove that`) };
   }
   if (gate.kind === "sick") return { ...work, state: failed("health", gate.reason) };
   // Without a health check, running is all there is to be waited for; a roll waits longer, at its gate.

@@ -71,8 +71,8 @@ export const arbitraryLeftovers: fc.Arbitrary<Leftover[]> = fc.uniqueArray(
   { selector: ({ name }) => name, maxLength: 5 },
 );
 
-/** Puts leftovers on an engine; those whose port is taken stay unstarted. */
-export async function place(runtime: SimulatedRuntime, leftovers: readonly Leftover[]): Promise<void> {
+/** Puts leftovers on an engine, ours made for this cluster; those whose port is taken stay unstarted. */
+export async function place(runtime: SimulatedRuntime, leftovers: readonly Leftover[], clusterId = "c1"): Promise<void> {
   const signal = new AbortController().signal;
   for (const { name, owner, app, index, port, isStarted } of leftovers) {
     const spec = {
@@ -87,6 +87,7 @@ export async function place(runtime: SimulatedRuntime, leftovers: readonly Lefto
       [LABEL.index]: String(index),
       [LABEL.spec]: "1:earlier",
       [LABEL.boot]: "earlier",
+      [LABEL.cluster]: `${clusterId}.1`,
       [LABEL.revision]: "1",
     };
     const id = await runtime.create({ name, spec, labels: owner === "ours" ? ours : owner === "original" ? v2 : {} }, signal);

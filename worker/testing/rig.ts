@@ -25,6 +25,8 @@ export class Rig implements AsyncDisposable {
   readonly #options: RigOptions;
   #worker: { reconciler: Reconciler; abort: AbortController; done: Promise<void> } | undefined;
   #boots = 0;
+  /** Clusters that the data folder has followed; a start without what was kept forgets them. */
+  followed: ReadonlySet<string> = new Set();
   kept: KeptMemory | undefined;
   look: Look | undefined;
 
@@ -40,6 +42,7 @@ export class Rig implements AsyncDisposable {
   /** Starts a worker; one that runs is killed first: it does nothing more, and its memory is lost but for what it kept. */
   async start(init?: ConfigInit, { keep = true } = {}): Promise<void> {
     await this.kill();
+    if (!keep) this.followed = new Set();
     const abort = new AbortController();
     const reconciler = new Reconciler({
       runtime: this.runtime,
@@ -51,6 +54,7 @@ export class Rig implements AsyncDisposable {
         adopt: true,
         keepImages: 1,
         maxRestartWaitMs: 0,
+        followed: this.followed,
         ...this.#options.identity,
       },
       deviceId: "device-1",
@@ -63,14 +67,20 @@ export class Rig implements AsyncDisposable {
         this.kept = kept;
       },
     });
-    if (init !== undefined) reconciler.setConfig(configOf(init), "");
+    if (init !== undefined) this.#follow(reconciler, init);
     this.#worker = { reconciler, abort, done: reconciler.run(abort.signal) };
     await this.settle();
   }
 
   async apply(init: ConfigInit): Promise<void> {
-    this.#worker?.reconciler.setConfig(configOf(init), "");
+    if (this.#worker !== undefined) this.#follow(this.#worker.reconciler, init);
     await this.settle();
+  }
+
+  #follow(reconciler: Reconciler, init: ConfigInit): void {
+    const config = configOf(init);
+    if (config.cluster !== undefined) this.followed = new Set([...this.followed, config.cluster.id]);
+    reconciler.setConfig(config, "");
   }
 
   async kill(): Promise<void> {

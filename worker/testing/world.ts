@@ -6,7 +6,7 @@ import { desiredOf } from "../desired.ts";
 import { beginRound } from "../execute.ts";
 import { JobBoard } from "../jobs.ts";
 import { EMPTY_MEMORY, type Memory, uninspectable } from "../memory.ts";
-import type { Desired, WorkerIdentity } from "../model.ts";
+import { type Desired, following, type WorkerIdentity } from "../model.ts";
 import { Observer } from "../observe.ts";
 import { classify } from "../owned.ts";
 import { type Plan, plan } from "../plan.ts";
@@ -49,8 +49,8 @@ export class World {
 
   constructor({ identity, ...options }: WorldOptions = {}) {
     this.runtime = new SimulatedRuntime({ images: ["shop:1", "shop:2"], ...options, clock: this.clock });
-    this.#identity = { instance: "main", boot: "boot-1", adopt: true, keepImages: 1, maxRestartWaitMs: 0, ...identity };
-    this.#observer = new Observer({ runtime: this.runtime, identity: this.#identity });
+    this.#identity = { instance: "main", boot: "boot-1", adopt: true, keepImages: 1, maxRestartWaitMs: 0, followed: new Set(), ...identity };
+    this.#observer = new Observer({ runtime: this.runtime });
     this.#jobs = this.#newJobs();
     this.runtime.before = (call) => this.#before(call);
   }
@@ -69,6 +69,7 @@ export class World {
 
   async apply(config: Config): Promise<void> {
     this.#config = config;
+    if (config.cluster !== undefined) this.#identity = following(this.#identity, config.cluster.id);
     const engine = await this.runtime.info(signal);
     this.desired = desiredOf(config, { deviceId: "device-1", engine });
     this.memory = rememberDesired(this.memory, this.desired, this.#now());
@@ -79,7 +80,7 @@ export class World {
     await this.#jobs[Symbol.asyncDispose]();
     this.memory = EMPTY_MEMORY;
     this.#identity = { ...this.#identity, boot: `boot-${++this.#boots}` };
-    this.#observer = new Observer({ runtime: this.runtime, identity: this.#identity });
+    this.#observer = new Observer({ runtime: this.runtime });
     this.#jobs = this.#newJobs();
     this.callsLeft = undefined;
     if (this.#config !== undefined) await this.apply(this.#config);
@@ -91,7 +92,8 @@ export class World {
     for (const { step, outcome } of this.#jobs.takeEnded()) this.#outcome(step, outcome);
     const engine = await this.runtime.info(signal);
     const known = { adopted: this.memory.adopted, unknown: uninspectable(this.memory), exits: new Map() };
-    const observed = await this.#throughTime(this.#observer.look({ engine, jobs: this.#jobs.snapshot(), ...known }, signal));
+    const looking = this.#observer.look({ identity: this.#identity, engine, jobs: this.#jobs.snapshot(), ...known }, signal);
+    const observed = await this.#throughTime(looking);
     this.memory = rememberObserved(this.memory, this.desired, observed, this.#identity, this.#now());
     return plan(this.desired, observed, { now: this.#now(), memory: this.memory, identity: this.#identity });
   }

@@ -9,13 +9,18 @@ const SQLITE_BUSY = 5;
 /** Open locks. The garbage collector closes a connection that nothing refers to: without this a caller that drops what it got would drop the lock. */
 const held = new Set<DatabaseSync>();
 
+/** The lock's file, and the setting that names the folder. */
+type Lock = Readonly<{ file: string; setting: string }>;
+
+const SERVER_LOCK: Lock = { file: "lock.db", setting: "NEBULA_DATA" };
+
 /**
  * Makes this process the only one that writes to a data folder, until disposed. It is a lock of the operating system (SQLite's on a file of its own): it goes
  * with the process, however that ends, so nothing stale is left behind.
  * @throws NebulaError failed_precondition when another process has the folder
  */
-export function lockFolder(folder: string): Disposable {
-  const path = join(folder, "lock.db");
+export function lockFolder(folder: string, { file, setting }: Lock = SERVER_LOCK): Disposable {
+  const path = join(folder, file);
   let database: DatabaseSync | undefined;
   try {
     database = new DatabaseSync(path, { timeout: 0 });
@@ -25,7 +30,7 @@ export function lockFolder(folder: string): Disposable {
     if (resultCode(error) === SQLITE_BUSY) {
       throw new NebulaError(
         "failed_precondition",
-        `the data folder ${folder} is in use by another Nebula process: stop that one, or give this one a folder of its own (NEBULA_DATA)`,
+        `the data folder ${folder} is in use by another Nebula process: stop that one, or give this one a folder of its own (${setting})`,
       );
     }
     throw new NebulaError("unavailable", `the data folder ${folder} can't be used: ${messageOf(error)}`, { cause: error });
