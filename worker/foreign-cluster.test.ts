@@ -63,6 +63,17 @@ describe("containers of a cluster that the data folder never followed", () => {
     assert.deepEqual(rig.problems, []);
   });
 
+  it("are owned from the first config of their cluster on, by a worker that lost its data folder and looked before it came", async () => {
+    const { rig, ids } = await deviceOfAnotherCluster();
+    await using _ = rig;
+    await rig.start(undefined, { keep: false });
+    await rig.pass(MINUTE);
+    await rig.apply({ ...of("c2"), apps: { web: {} } });
+    assert.deepEqual(rig.problems, []);
+    assert.deepEqual(rig.shown, ["web-1 running"]);
+    assert.ok(ids.includes(rig.named("web-1").id));
+  });
+
   it("count for no second worker while the worker of that cluster makes more of them", async () => {
     const { rig } = await deviceOfAnotherCluster();
     await using _ = rig;

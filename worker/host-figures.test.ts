@@ -12,6 +12,7 @@ const engine = {
   apiVersion: "1.41",
   os: "Debian GNU/Linux 12",
   arch: "x86_64",
+  clock: 0,
   ownContainerId: undefined,
 };
 

@@ -1,4 +1,5 @@
 import type { ClusterIdentity } from "../common/storage/config-store.ts";
+import type { Now } from "./model.ts";
 import type { HostPort } from "./runtime/container-runtime.ts";
 import type { Step } from "./step.ts";
 
@@ -17,7 +18,9 @@ export type Memory = Readonly<{
   runs: ReadonlyMap<string, RunWatch>;
   /** By container id. */
   healthRestarts: ReadonlyMap<string, HealthRestarts>;
-  /** Ids of the containers of our instance at the last look; undefined: there was none yet. */
+  /** The engine's clock at the first look of this start, and when that was; undefined before it. */
+  engineStart: Readonly<{ clock: number; at: Now }> | undefined;
+  /** Ids of the containers of our instance, those of foreign clusters included, at the last look; undefined: there was none yet. */
   seenIds: ReadonlySet<string> | undefined;
   /** Nothing is done before this because another worker of this instance was seen; 0: none was. */
   quietUntil: number;
@@ -105,6 +108,7 @@ export const EMPTY_MEMORY: Memory = {
   specSince: new Map(),
   runs: new Map(),
   healthRestarts: new Map(),
+  engineStart: undefined,
   seenIds: undefined,
   quietUntil: 0,
   adopted: new Map(),

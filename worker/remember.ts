@@ -33,20 +33,22 @@ export function rememberDesired(memory: Memory, desired: Desired, now: Now): Mem
 
 /** What the worker remembers of what it sees: since when containers run, who else makes some, which runs of cron_jobs are due. */
 export function rememberObserved(memory: Memory, desired: Desired | undefined, observed: Observed, identity: WorkerIdentity, now: Now): Memory {
-  const { owned } = observed.classified;
+  const { owned, foreignCluster } = observed.classified;
   const ids = new Set(observed.containers.map(({ id }) => id));
   const runs = new Map(
     observed.containers
       .filter(({ phase }) => isUp(phase))
       .map((container) => [container.id, watchRun(memory.runs.get(container.id), container, observed.exits.get(container.id), now)]),
   );
-  const quietUntil = isSecondWorker(memory, owned, identity) ? now.monotonic + QUIET_MS : memory.quietUntil;
+  const engineStart = memory.engineStart ?? { clock: observed.engine.clock, at: now };
+  const quietUntil = isSecondWorker({ ...memory, engineStart }, owned, identity, now) ? now.monotonic + QUIET_MS : memory.quietUntil;
   const isQuiet = now.monotonic < quietUntil;
   return {
     ...memory,
     runs,
     quietUntil,
-    seenIds: new Set(owned.map(({ container }) => container.id)),
+    engineStart,
+    seenIds: new Set([...owned, ...foreignCluster].map(({ container }) => container.id)),
     failures: currentFailures(withFailedInspects(memory.failures, observed, now), observed, now),
     healthRestarts: calmed(memory, runs, ids, now),
     adopted: presentOnly(memory.adopted, ids),
@@ -151,10 +153,17 @@ function countRestart(memory: Memory, containerId: string, now: Now): Memory["he
   return new Map([...memory.healthRestarts, [containerId, { count, notBefore: now.monotonic + healthRestartWaitMs(count) }]]);
 }
 
-/** A container that has come to our instance since the last look, and that another start of a worker made. */
-function isSecondWorker({ seenIds }: Memory, owned: readonly Owned[], { boot }: WorkerIdentity): boolean {
-  if (seenIds === undefined) return false;
-  return owned.some(({ container, original, boot: madeBy }) => !original && madeBy !== boot && !seenIds.has(container.id));
+/**
+ * A container that has come to our instance since the last look, and that another start of a worker made after this one's. The engine dates a container
+ * at the beginning of its create: one that an earlier worker left in flight is older than this start, however late it shows.
+ */
+function isSecondWorker({ seenIds, engineStart }: Memory, owned: readonly Owned[], { boot }: WorkerIdentity, now: Now): boolean {
+  if (seenIds === undefined || engineStart === undefined) return false;
+  const { clock, at } = engineStart;
+  const start = clock + (now.wall - at.wall) - (now.monotonic - at.monotonic); // the machine's clock may have been set since
+  return owned.some(
+    ({ container, original, boot: madeBy }) => !original && madeBy !== boot && !seenIds.has(container.id) && container.createdAt >= start,
+  );
 }
 
 function watchRun(before: RunWatch | undefined, container: ObservedContainer, toldExitCode: number | undefined, now: Now): RunWatch {

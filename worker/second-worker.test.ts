@@ -51,6 +51,36 @@ describe("a second worker of the same instance", () => {
     assert.deepEqual(rig.problems, []);
   });
 
+  it("does not count where an earlier worker left the create in flight, however long the engine takes for it", async () => {
+    await using rig = new Rig();
+    const gate = Promise.withResolvers<void>();
+    const record = rig.runtime.before;
+    rig.runtime.before = async (call) => {
+      await record?.(call);
+      if (call.method === "create" && call.target === "web-1") await gate.promise;
+    };
+    const slow = byAnother(rig, "web-1");
+    await rig.pass(1000);
+    await rig.start({ apps: { db: {} } });
+    await rig.pass(MINUTE);
+    gate.resolve();
+    await slow;
+    await rig.settle();
+    assert.deepEqual(rig.problems, []);
+    await rig.pass(1000);
+    assert.deepEqual(rig.shown, ["db-1 running"], "its container was this device's own to remove");
+  });
+
+  it("counts also after the machine's clock was set back", async () => {
+    await using rig = new Rig();
+    await rig.start({ apps: { web: {} } });
+    await rig.pass(1000);
+    rig.clock.setWall(rig.clock.now() - 60 * MINUTE);
+    await byAnother(rig, "theirs");
+    await rig.settle();
+    assert.deepEqual(rig.problems, ["second_worker"]);
+  });
+
   it("is told from another instance's, which is nobody's business", async () => {
     await using rig = new Rig();
     await rig.start({ apps: { web: {} } });

@@ -120,6 +120,8 @@ export type ImageDetails = ObservedImage &
 export type ObservedNetwork = Readonly<{ id: string; name: string; driver: string }>;
 
 export type EngineInfo = Readonly<{
+  /** The engine's clock when it answered, milliseconds since 1970. */
+  clock: number;
   hostname: string;
   cores: number;
   memoryBytes: number;

@@ -21,7 +21,7 @@ import { createBody } from "./docker-create.ts";
 import { errorFromDocker, pullError, statusOf, withoutEnvValues } from "./docker-errors.ts";
 import { EVENT_FILTERS, parseEvent } from "./docker-events.ts";
 import { inspectedContainer, inspectedDetails, inspectedImage } from "./docker-inspect.ts";
-import { numberOf, recordOf, textOf } from "./docker-json.ts";
+import { numberOf, recordOf, textOf, timeOf } from "./docker-json.ts";
 import { jsonLines } from "./docker-lines.ts";
 import { listedContainers, listedImages, listedNetworks } from "./docker-list.ts";
 import { InspectCache } from "./docker-observe.ts";
@@ -78,6 +78,7 @@ class DockerRuntime implements ContainerRuntime {
     const info = recordOf(infoAnswer);
     this.#logDriver = { name: textOf(info.LoggingDriver), at: this.#clock.monotonic() };
     return {
+      clock: timeOf(info.SystemTime) ?? this.#clock.now(),
       hostname: textOf(info.Name),
       cores: numberOf(info.NCPU),
       memoryBytes: numberOf(info.MemTotal),

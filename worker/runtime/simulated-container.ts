@@ -14,6 +14,8 @@ type Made = Readonly<{
   name: string;
   spec: ContainerSpec;
   labels: Readonly<Record<string, string>>;
+  /** Milliseconds since 1970. */
+  createdAt: number;
   imageId: string;
   behaviour: ImageBehaviour;
   clock: Clock;
@@ -44,7 +46,7 @@ export class SimulatedContainer {
   #timers = new AbortController();
   #upBeforeShutdown = false;
 
-  constructor({ id, name, spec, labels, imageId, behaviour, clock, tell }: Made) {
+  constructor({ id, name, spec, labels, createdAt, imageId, behaviour, clock, tell }: Made) {
     this.id = id;
     this.name = name;
     this.spec = spec;
@@ -53,7 +55,7 @@ export class SimulatedContainer {
     this.behaviour = behaviour;
     this.#clock = clock;
     this.#tell = tell;
-    this.#createdAt = clock.now();
+    this.#createdAt = createdAt;
     this.#networks = spec.networks.slice(0, 1);
   }
 

@@ -54,7 +54,7 @@ export class SimulatedRuntime implements ContainerRuntime {
   readonly occupiedPorts = new Set<number>();
   readonly images = new SimulatedImages();
   readonly #clock: Clock;
-  #info: EngineInfo;
+  #info: Omit<EngineInfo, "clock">;
   readonly #behaviour: (reference: string) => ImageBehaviour;
   readonly #containers = new Map<string, SimulatedContainer>();
   readonly #networks = new Map<string, ObservedNetwork>();
@@ -83,7 +83,7 @@ export class SimulatedRuntime implements ContainerRuntime {
 
   async info(signal: AbortSignal): Promise<EngineInfo> {
     await this.#enter("info", "", signal);
-    return this.#info;
+    return { clock: this.#clock.now(), ...this.#info };
   }
 
   async listContainers(signal: AbortSignal, leaveOut: ReadonlySet<string> = new Set()): Promise<readonly ObservedContainer[]> {
@@ -158,12 +158,14 @@ export class SimulatedRuntime implements ContainerRuntime {
     }
   }
 
+  /** As Docker does, it dates a container at the beginning of the call, and shows it only at its end. */
   async create(request: CreateRequest, signal: AbortSignal): Promise<string> {
+    const createdAt = this.#clock.now();
     await this.#enter("create", request.name, signal);
-    return await this.#act("create", request.name, signal, () => this.#create(request));
+    return await this.#act("create", request.name, signal, () => this.#create(request, createdAt));
   }
 
-  #create({ name, spec, labels }: CreateRequest): string {
+  #create({ name, spec, labels }: CreateRequest, createdAt: number): string {
     if (this.#named(name) !== undefined) throw new NebulaError("already_exists", `Conflict. The container name "/${name}" is already in use`);
     const image = this.images.find(normaliseImageReference(spec.image));
     if (image === undefined) throw new NebulaError("not_found", `No such image: ${spec.image}`);
@@ -173,6 +175,7 @@ export class SimulatedRuntime implements ContainerRuntime {
       name,
       spec,
       labels: { ...spec.labels, ...labels },
+      createdAt,
       imageId: image.id,
       behaviour,
       clock: this.#clock,
