@@ -1,14 +1,17 @@
 import { strict as assert } from "node:assert";
 import { readFileSync } from "node:fs";
 import { MOST_VALUES } from "../common/rpc/count-values.ts";
-import { ALL_SETTINGS } from "../common/settings/settings-table.ts";
+import { ALL_SETTINGS, SETTINGS } from "../common/settings/settings-table.ts";
+import { HISTORY_BYTES_PER_DEVICE } from "../common/storage/report-store.ts";
 import { HANDSHAKE_MS } from "../common/tls/server-tls.ts";
 import { HTTP_LIMITS } from "../gateway/http-limits.ts";
 import { CALLS_PER_CHANNEL } from "../gateway/manager-channels.ts";
+import { REPORTS } from "../manager/access/report-limits.ts";
 import { ROTATIONS } from "../manager/access/rotation-limit.ts";
 import { PREFACE_MS } from "../manager/listen/newcomers.ts";
 import { HELD_BYTES, REQUEST_MS } from "../manager/listen/unfinished-calls.ts";
 import { GRPC_LIMITS } from "../manager/rpc/grpc-limits.ts";
+import { STATUS_KEPT_MS } from "../reporter/expire.ts";
 
 const PAGE = readFileSync(new URL("../docs/limits.md", import.meta.url), "utf8");
 
@@ -42,6 +45,12 @@ describe("docs/limits.md", () => {
     assert.deepEqual(HELD_BYTES, { inAll: HTTP_LIMITS.heldBytes, small: HTTP_LIMITS.smallBytes });
     assert.ok(PAGE.includes(`above ${HELD_BYTES.small / 1024} KiB that are on their way hold ${HELD_BYTES.inAll / 2 ** 20} MiB`));
     assert.ok(PAGE.includes(`exchanges its token ${ROTATIONS.inARow} times in a row at most, then once in ${ROTATIONS.oneMoreMs / 1000} s`));
+    assert.ok(PAGE.includes(`A device reports ${REPORTS.inARow} times in a row at most, then once in ${REPORTS.oneMoreMs / 1000} s`));
+    assert.ok(PAGE.includes(`The history holds ${HISTORY_BYTES_PER_DEVICE / 2 ** 20} MiB of each device`));
+    assert.ok(
+      PAGE.includes(`at most ${SETTINGS.maxDevicesPerGroup.fallback} devices without a token of their own (\`NEBULA_MAX_DEVICES_PER_GROUP\`)`),
+    );
+    assert.ok(PAGE.includes(`forgotten ${STATUS_KEPT_MS / 86_400_000} days after their newest report`));
     assert.match(PAGE, new RegExp(`another connection for every ${CALLS_PER_CHANNEL}\\b`));
   });
 

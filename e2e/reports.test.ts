@@ -43,8 +43,9 @@ function unsteady(store: ReportStore, failures: readonly ("before" | "after" | u
     ...store,
     async save(batch) {
       const failure = left.shift();
-      if (failure !== "before") await store.save(batch);
+      const outcome = failure === "before" ? { leftOut: 0 } : await store.save(batch);
       if (failure !== undefined) throw new NebulaError("unavailable", "the disk hung");
+      return outcome;
     },
   };
 }
@@ -65,8 +66,17 @@ async function startServer(failures: readonly ("before" | "after" | undefined)[]
     });
   let reporter = await startReporting();
   const groupsOf = (clock: Clock) => new PresentGroups({ accessStore, reportStore: store, clock, cacheTimeMs: 10_000 });
+  const reportLimits = { assertRate() {}, async assertRoom() {} };
   const shards = [systemClock, ahead].map((clock) =>
-    createReportServiceHandlers({ visiblePages: TEST_PAGES, reportBus, reportStore: store, presentGroups: groupsOf(clock), clock, log: silentLog }),
+    createReportServiceHandlers({
+      visiblePages: TEST_PAGES,
+      reportBus,
+      reportStore: store,
+      presentGroups: groupsOf(clock),
+      reportLimits,
+      clock,
+      log: silentLog,
+    }),
   );
   const presentGroups = groupsOf(systemClock);
   const devices = createDeviceServiceHandlers({ visiblePages: TEST_PAGES, reportStore: store, presentGroups, log: silentLog });

@@ -194,6 +194,7 @@ describe("manager", () => {
       redirect: true,
       cacheTimeMs: 10,
       auditRetentionMs: 3_600_000,
+      maxDevicesPerGroup: 100_000,
       authEnabled: true,
     };
     const options = { secrets: TEST_SECRETS, drivers: rig.drivers, clock: systemClock, log: silentLog, registry: new Registry() };

@@ -44,7 +44,10 @@ import { watchInterceptor } from "./watch/watch-call.ts";
 import { WatchHub } from "./watch/watch-hub.ts";
 import { createWatchMetrics } from "./watch/watch-metrics.ts";
 
-export type ManagerSettings = Pick<Settings, "grpcListen" | "grpcAdvertise" | "redirect" | "cacheTimeMs" | "authEnabled" | "auditRetentionMs"> & {
+export type ManagerSettings = Pick<
+  Settings,
+  "grpcListen" | "grpcAdvertise" | "redirect" | "cacheTimeMs" | "authEnabled" | "auditRetentionMs" | "maxDevicesPerGroup"
+> & {
   readonly admin: Pick<Settings["admin"], "user">;
 } & Partial<Pick<Settings, "tls" | "grpcConnections" | "insecureNoAuth">>;
 
@@ -139,6 +142,7 @@ export async function startManager({
     rpc,
     ...access,
     presentGroups,
+    mostDevices: settings.maxDevicesPerGroup,
     secretKeys,
     localAdmin: settings.admin.user,
     clock,

@@ -11,7 +11,12 @@ function start(answers: (number | Error)[]) {
   const clock = new ManualClock();
   const calls: { at: number; before: number }[] = [];
   const begun = clock.now();
+  const deviceCalls: { at: number; before: number }[] = [];
   const store = {
+    async expireDevices(before: number) {
+      deviceCalls.push({ at: clock.now() - begun, before: before - clock.now() });
+      return deviceCalls.length === 1 ? 7 : 0;
+    },
     async expire(before: number) {
       calls.push({ at: clock.now() - begun, before: before - clock.now() });
       const answer = answers.shift() ?? 0;
@@ -19,13 +24,16 @@ function start(answers: (number | Error)[]) {
       return answer;
     },
   };
-  const expired = new Counter({ name: "expired", help: "expired", registers: [new Registry()] });
+  const counter = (name: string) => new Counter({ name, help: name, registers: [new Registry()] });
+  const [expired, devices] = [counter("expired"), counter("devices")];
   const stop = new AbortController();
-  const ended = runExpiry({ store, ttlMs: 26 * HOUR_MS, clock, log: silentLog, expired }, stop.signal);
+  const ended = runExpiry({ store, ttlMs: 26 * HOUR_MS, clock, log: silentLog, expired: { reports: expired, devices } }, stop.signal);
   return {
     clock,
     calls,
+    deviceCalls,
     expired,
+    devices,
     async [Symbol.asyncDispose]() {
       stop.abort();
       await ended;
@@ -49,6 +57,16 @@ describe("expiry of reports", () => {
     await run.clock.advance(1000);
     assert.equal(run.calls.length, 4);
     assert.equal((await run.expired.get()).values[0]?.value, 2005);
+  });
+
+  it("removes devices without a token of their own 30 days after their newest report, at once and every minute", async () => {
+    await using run = start([]);
+    await run.clock.advance(61_000);
+    assert.deepEqual(
+      run.deviceCalls.map((call) => call.before),
+      [1, 2, 3].map(() => -30 * 24 * HOUR_MS), // twice at first: there was something to remove
+    );
+    assert.equal((await run.devices.get()).values[0]?.value, 7);
   });
 
   it("tries again when the store was away", async () => {

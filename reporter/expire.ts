@@ -4,25 +4,36 @@ import type { Log } from "../common/log/log.ts";
 import { removeOld } from "../common/storage/remove-old.ts";
 import type { ReportStore } from "../common/storage/report-store.ts";
 
+/** How long the newest status of a device without a token of its own is kept, milliseconds. */
+export const STATUS_KEPT_MS = 30 * 86_400_000;
 const EVERY_MS = 60_000;
 const PAUSE_MS = 20;
 
 export type ExpiryParts = Readonly<{
-  store: Pick<ReportStore, "expire">;
+  store: Pick<ReportStore, "expire" | "expireDevices">;
   /** How long a report is kept, milliseconds. */
   ttlMs: number;
   clock: Clock;
   log: Log;
-  /** Counts what was removed. */
-  expired: Pick<Counter, "inc">;
+  /** Count what was removed. */
+  expired: Readonly<{ reports: Pick<Counter, "inc">; devices: Pick<Counter, "inc"> }>;
 }>;
 
-/** Removes reports that are older than `ttlMs`, now and every minute, until the signal is aborted; resolves then. */
-export function runExpiry({ store, ttlMs, clock, log, expired }: ExpiryParts, signal: AbortSignal): Promise<void> {
-  const remove = async (beforeMs: number) => {
-    const removed = await store.expire(beforeMs);
-    expired.inc(removed);
+/**
+ * Removes reports that are older than `ttlMs`, and the status of devices without a token of their own after STATUS_KEPT_MS, now and every minute, until the signal
+ * is aborted; resolves then.
+ */
+export async function runExpiry({ store, ttlMs, clock, log, expired }: ExpiryParts, signal: AbortSignal): Promise<void> {
+  const counted = (remove: (beforeMs: number) => Promise<number>, counter: Pick<Counter, "inc">) => async (beforeMs: number) => {
+    const removed = await remove(beforeMs);
+    counter.inc(removed);
     return removed;
   };
-  return removeOld({ remove, keptMs: ttlMs, everyMs: EVERY_MS, pauseMs: PAUSE_MS, what: "reports", clock, log }, signal);
+  const common = { everyMs: EVERY_MS, pauseMs: PAUSE_MS, clock, log };
+  const reports = counted((beforeMs) => store.expire(beforeMs), expired.reports);
+  const devices = counted((beforeMs) => store.expireDevices(beforeMs), expired.devices);
+  await Promise.all([
+    removeOld({ ...common, remove: reports, keptMs: ttlMs, what: "reports" }, signal),
+    removeOld({ ...common, remove: devices, keptMs: STATUS_KEPT_MS, what: "devices" }, signal),
+  ]);
 }

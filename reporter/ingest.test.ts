@@ -252,7 +252,7 @@ async function readLog(store: ReportStore, log: readonly Report[], reads: readon
     const save: ReportStore["save"] = async (batch) => {
       if (ends === "before the save") await fails();
       if (ends === "between history and status") await store.save({ reports: batch.reports, statuses: [] }).then(fails);
-      await store.save(batch);
+      return store.save(batch);
     };
     const { ingest } = start({ statuses: (ids) => store.statuses(ids), save });
     const batch = log.slice(committed, committed + size).map(message);

@@ -38,33 +38,39 @@ export function createIngest(parts: IngestParts): BatchHandler {
   const { store, accessStore, bus, feed, limits, clock, log, metrics } = parts;
 
   /**
-   * Leaves out the records that would take a device with a token of its own out of that token's group. A shard has checked its caller; a record that a worker of
-   * the original put on the bus itself has none.
+   * Leaves out the records that would take a device with a token of its own out of that token's group. A shard has checked its caller, and says whether the device
+   * has a token; a record that a worker of the original put on the bus itself has no caller.
    */
-  async function withoutForeign(received: readonly Received[], before: ReadonlyMap<string, StatusRow>): Promise<readonly Received[]> {
-    const groups = new Map<string, string | undefined>();
+  async function atHome(received: readonly Received[], before: ReadonlyMap<string, StatusRow>): Promise<readonly Received[]> {
+    /** The group of each device's token, where it was looked up. */
+    const tokens = new Map<string, string | undefined>();
     for (const { report, original } of received) {
-      const isAtHome = before.get(report.deviceId)?.device.deviceGroup === report.deviceGroup;
-      if (original === undefined || isAtHome || groups.has(report.deviceId)) continue;
-      groups.set(report.deviceId, (await accessStore.deviceToken(report.deviceId))?.deviceGroup);
+      const isSame = before.get(report.deviceId)?.device.deviceGroup === report.deviceGroup;
+      if (original === undefined || isSame || tokens.has(report.deviceId)) continue;
+      tokens.set(report.deviceId, (await accessStore.deviceToken(report.deviceId))?.deviceGroup);
     }
-    return received.filter(
-      ({ report, original }) => original === undefined || (groups.get(report.deviceId) ?? report.deviceGroup) === report.deviceGroup,
-    );
+    return received.flatMap((each) => {
+      const { deviceId, deviceGroup } = each.report;
+      if (each.original === undefined) return [each];
+      if (!tokens.has(deviceId)) return [{ ...each, withoutToken: before.get(deviceId)?.withoutToken ?? false }];
+      const group = tokens.get(deviceId);
+      return group !== undefined && group !== deviceGroup ? [] : [{ ...each, withoutToken: group === undefined }];
+    });
   }
 
   async function ingest(batch: readonly BusMessage[]): Promise<void> {
     const { received, dead } = sort(batch);
     const deviceIds = new Set(received.map(({ report }) => report.deviceId));
     const before = deviceIds.size === 0 ? new Map<string, StatusRow>() : await store.statuses([...deviceIds]);
-    const home = await withoutForeign(received, before);
+    const home = await atHome(received, before);
     const { inserts, rows, outcomes } = foldBatch(before, home, limits);
-    if (inserts.length > 0) await store.save({ reports: inserts, statuses: [...rows.values()] });
+    const { leftOut } = inserts.length > 0 ? await store.save({ reports: inserts, statuses: [...rows.values()] }) : { leftOut: 0 };
     for (const { message, reason } of dead) await bus.publishDead(message, reason);
     const events = [...rows].flatMap(([deviceId, row]) => announcements(before.get(deviceId)?.device, row.device));
     await Promise.all(events.map((event) => feed.publish(event)));
     for (const outcome of outcomes) metrics.reports.inc({ outcome });
     metrics.reports.inc({ outcome: "foreign" }, received.length - home.length);
+    metrics.leftOut.inc(leftOut);
     metrics.unreadable.inc(dead.length);
     // One line a batch: a device that sends nonsense must not fill the log.
     const [first] = dead;
@@ -101,12 +107,12 @@ function foldBatch(before: ReadonlyMap<string, StatusRow>, received: readonly Re
   const rows = new Map<string, StatusRow>();
   const inserts: StoredReport[] = [];
   const outcomes: Folded["kind"][] = [];
-  for (const { report, original } of received) {
+  for (const { report, original, withoutToken } of received) {
     const row = rows.get(report.deviceId) ?? before.get(report.deviceId);
     const folded = fold(row, report, limits);
     outcomes.push(folded.kind);
     if (folded.kind === "repeat") continue;
-    rows.set(report.deviceId, folded.row);
+    rows.set(report.deviceId, { ...folded.row, withoutToken });
     const updated = original?.updated ?? (folded.kind === "newest" && hasUpdated(row?.device.report, report));
     inserts.push(create(StoredReportSchema, { id: reportId(report), report, originalJson: original?.json ?? "", updated }));
   }

@@ -55,7 +55,7 @@ describe("reporter", () => {
       async save(batch: Parameters<typeof store.save>[0]) {
         saving.resolve();
         await release.promise;
-        await store.save(batch);
+        return store.save(batch);
       },
     };
     const changeFeed = createMemoryFeed({ log: silentLog });

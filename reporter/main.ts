@@ -63,7 +63,10 @@ export async function startReporter({ settings, drivers, clock, log, registry }:
 
   const running = Promise.all([
     consume(stop.signal),
-    runExpiry({ store, ttlMs: settings.reportTtlMs, clock, log, expired: metrics.expired }, stop.signal),
+    runExpiry(
+      { store, ttlMs: settings.reportTtlMs, clock, log, expired: { reports: metrics.expired, devices: metrics.expiredDevices } },
+      stop.signal,
+    ),
   ]);
   log.info("reporter started");
 

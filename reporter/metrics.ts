@@ -12,6 +12,11 @@ export function createReporterMetrics(registry: Registry) {
       labelNames: ["outcome"] as const,
       registers,
     }),
+    leftOut: new Counter({
+      name: "nebula_reporter_left_out_reports_total",
+      help: "Reports that became the status of their device and are not in the history: it holds 16 MiB of that device.",
+      registers,
+    }),
     unreadable: new Counter({
       name: "nebula_reporter_unreadable_records_total",
       help: "Records of the bus that could not be read and were put aside.",
@@ -34,6 +39,11 @@ export function createReporterMetrics(registry: Registry) {
       registers,
     }),
     consuming: new Gauge({ name: "nebula_reporter_consuming", help: "1 while the bus is consumed, else 0.", registers }),
+    expiredDevices: new Counter({
+      name: "nebula_reporter_expired_devices_total",
+      help: "Devices without a token of their own whose newest status was removed because of its age.",
+      registers,
+    }),
     expired: new Counter({
       name: "nebula_reporter_expired_reports_total",
       help: "Reports removed from the history because of their age.",

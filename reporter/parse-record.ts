@@ -10,6 +10,8 @@ export type ParsedRecord = Readonly<
   | {
       kind: "report";
       report: Report;
+      /** Whether the device had no token of its own; of a report of the original's worker: as far as the record says. */
+      withoutToken: boolean;
       /** Of a report of the original's worker: what it sent, and what it says itself of a change. */
       original?: Readonly<{ json: string; updated: boolean | undefined }>;
     }
@@ -30,17 +32,18 @@ export function parseRecord(message: BusMessage): ParsedRecord {
 }
 
 function parseBinary({ value, timestampMs }: BusMessage): ParsedRecord {
-  const { record } = fromBinary(BusRecordSchema, value);
+  const { record, withoutToken } = fromBinary(BusRecordSchema, value);
   if (record.case === undefined) return { kind: "unreadable", reason: "a record of a kind that this version does not know" };
   const report = record.value;
   const [violation] = validateReport(report, "report");
   if (violation !== undefined) return { kind: "unreadable", reason: `${violation.field}: ${violation.description}` };
-  if (report.receivedAt !== undefined) return { kind: "report", report };
-  return { kind: "report", report: create(ReportSchema, { ...report, receivedAt: timestampFromMs(timestampMs) }) };
+  if (report.receivedAt !== undefined) return { kind: "report", report, withoutToken };
+  return { kind: "report", withoutToken, report: create(ReportSchema, { ...report, receivedAt: timestampFromMs(timestampMs) }) };
 }
 
 /** The reports that workers of the original put on the bus themselves. */
 function parseJson({ value, timestampMs }: BusMessage): ParsedRecord {
   const parsed = parseOriginalReport(value, timestampMs);
-  return parsed.kind === "report" ? { kind: "report", report: parsed.report, original: { json: parsed.json, updated: parsed.updated } } : parsed;
+  if (parsed.kind !== "report") return parsed;
+  return { kind: "report", report: parsed.report, withoutToken: true, original: { json: parsed.json, updated: parsed.updated } };
 }

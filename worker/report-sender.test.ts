@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { create } from "@bufbuild/protobuf";
 import { ManualClock } from "../common/clock/manual-clock.ts";
 import { NebulaError } from "../common/errors/nebula-error.ts";
-import { silentLog } from "../common/log/log.ts";
+import { createLog } from "../common/log/log.ts";
 import { type Report, ReportSchema, TargetState } from "../gen/nebula/v1/report_pb.ts";
 import { ReportSender } from "./report-sender.ts";
 
@@ -24,10 +24,13 @@ class Desk implements AsyncDisposable {
   /** Called with each report; what it throws is how its sending fails. */
   onSubmit: (report: Report) => void | Promise<void> = () => {};
 
+  /** What the log got at level info or above. */
+  readonly logged: string[] = [];
+
   constructor() {
     this.#sender = new ReportSender({
       clock: this.clock,
-      log: silentLog,
+      log: createLog({ level: "info", part: "worker", destination: { write: (line: string) => void this.logged.push(line) } }),
       intervalMs: 12 * HOUR,
       compose: () => this.#compose(),
       measure: async (report) => report,
@@ -77,6 +80,31 @@ class Desk implements AsyncDisposable {
 }
 
 describe("reports", () => {
+  it("S3: wait as long as the server tells, over a new connection too, and log no error", async () => {
+    await using desk = new Desk();
+    let isFull = true;
+    let tries = 0;
+    desk.onSubmit = () => {
+      tries++;
+      if (isFull) throw new NebulaError("resource_exhausted", "the device d reports too often", { retryAfterMs: 60 * SECOND });
+    };
+    await desk.is({});
+    assert.equal(tries, 1);
+    await desk.clock.advance(59 * SECOND);
+    await desk.connected();
+    await desk.is({ applied: 2n });
+    assert.equal(tries, 1);
+    await desk.clock.advance(8 * SECOND);
+    assert.equal(tries, 2);
+    isFull = false;
+    await desk.clock.advance(67 * SECOND);
+    assert.deepEqual([tries, desk.states], [3, ["e1 APPLIED 2"]]);
+    assert.deepEqual(
+      desk.logged.map((line) => JSON.parse(line).msg),
+      ["the server takes the report later"],
+    );
+  });
+
   it("start with the first state that is known, and come at least every interval", async () => {
     await using desk = new Desk();
     await desk.clock.advance(MINUTE);

@@ -27,6 +27,7 @@ export type ReportSenderOptions = Readonly<{
  * Sends reports.
  * S1 one report is in flight at a time, and the newest state wins: what happened meanwhile is one report, not a queue.
  * S2 a report that was not acknowledged keeps its seq while it is sent again; another one gets the next.
+ * S3 a waiting time that the server tells is waited, also over a new connection.
  */
 export class ReportSender {
   readonly #options: ReportSenderOptions;
@@ -36,6 +37,8 @@ export class ReportSender {
   /** When the newest config came that no report has answered. */
   #unanswered: Readonly<{ since: number }> | undefined;
   #retryNotBefore = 0;
+  /** S3 */
+  #toldNotBefore = 0;
   #failures = 0;
   /** The newest report, while nobody has said that it arrived. */
   #unacknowledged: Report | undefined;
@@ -71,7 +74,8 @@ export class ReportSender {
         const report = compose();
         const now = clock.monotonic();
         const context = { now, unansweredSince: this.#unanswered?.since, intervalMs };
-        const due = report === undefined ? now + intervalMs : Math.max(this.#retryNotBefore, dueAt(report, this.#reported, context));
+        const due =
+          report === undefined ? now + intervalMs : Math.max(this.#retryNotBefore, this.#toldNotBefore, dueAt(report, this.#reported, context));
         if (report === undefined || due > now) await this.#alarm.wait(due - now, signal);
         else await this.#send(report, signal);
       }
@@ -88,6 +92,7 @@ export class ReportSender {
       await submit(report, signal);
     } catch (error) {
       signal.throwIfAborted();
+      if (this.#isToldToWait(error)) return;
       const waitMs = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(this.#failures, 20)) * (0.5 + Math.random() / 2);
       this.#failures++;
       this.#retryNotBefore = clock.monotonic() + waitMs;
@@ -98,9 +103,22 @@ export class ReportSender {
     }
     this.#unacknowledged = undefined;
     this.#failures = 0;
+    this.#toldNotBefore = 0;
     if (this.#unanswered === answered) this.#unanswered = undefined; // not one that came meanwhile
     this.#reported = reportedAfter(report, this.#reported, clock.monotonic());
     this.#options.onArrived?.(report);
+  }
+
+  /** S3: what the server told is no failure; it is logged once until a report arrives. */
+  #isToldToWait(error: unknown): boolean {
+    if (!isNebulaError(error, "resource_exhausted") || error.retryAfterMs === undefined) return false;
+    const { clock, log } = this.#options;
+    const waitMs = error.retryAfterMs * (1 + Math.random() / 10);
+    const detail = { reason: error.message, retryInMs: Math.round(waitMs) };
+    if (this.#toldNotBefore === 0) log.info(detail, "the server takes the report later");
+    else log.debug(detail, "the server takes the report later");
+    this.#toldNotBefore = clock.monotonic() + waitMs;
+    return true;
   }
 
   async #reportOf(composed: Report, signal: AbortSignal): Promise<Report> {

@@ -75,6 +75,7 @@ function readAll(reader: SettingReader, command: Command): { settings: Settings;
     instance: read("instance"),
     keepaliveMs: read("keepalive"),
     reportIntervalMs: read("reportInterval"),
+    maxDevicesPerGroup: read("maxDevicesPerGroup"),
     reportTtlMs: read("reportTtl"),
     auditRetentionMs: read("auditRetention"),
     runtime: read("runtime"),

@@ -5,7 +5,7 @@ import { driverUrl } from "./parse-driver-url.ts";
 import { durationBetween, knownDuration } from "./parse-duration.ts";
 import { parseListenAddress, parseListenAddressOrOff } from "./parse-listen-address.ts";
 import { parseManagers } from "./parse-server-url.ts";
-import { oneOf, parseHostAndPort, parseText, textOfAtLeast } from "./parse-word.ts";
+import { oneOf, parseHostAndPort, parseText, textOfAtLeast, wholeNumber } from "./parse-word.ts";
 import { orUndefined } from "./parsed.ts";
 import { inSeconds, renamed, type Setting } from "./setting.ts";
 import { TLS_SETTINGS } from "./tls-settings.ts";
@@ -189,6 +189,15 @@ export const SETTINGS = {
     defaultText: "90d",
     parts: ["manager"],
     meaning: "How long the audit log keeps its entries: who changed what, and who was refused.",
+  }),
+  maxDevicesPerGroup: setting({
+    variable: "NEBULA_MAX_DEVICES_PER_GROUP",
+    parse: wholeNumber(1, 10_000_000),
+    fallback: 100_000,
+    defaultText: "100000",
+    parts: ["manager"],
+    meaning:
+      "The devices of a device_group that have no token of their own. More are refused until one is deleted, enrols, or was silent for 30 days.",
   }),
   ...TLS_SETTINGS,
   ...CONNECTION_SETTINGS,

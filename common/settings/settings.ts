@@ -38,6 +38,8 @@ export type Settings = Readonly<{
   authEnabled: boolean;
   insecureNoAuth: boolean;
   auditRetentionMs: number;
+  /** Devices without a token of their own, per device_group. */
+  maxDevicesPerGroup: number;
   enrollToken: string | undefined;
   /** How long a device's token is in use; 0: for ever. */
   tokenRotationMs: number;

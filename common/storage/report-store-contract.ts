@@ -7,7 +7,14 @@ import { type Report, type StoredReport, StoredReportSchema, TargetState } from 
 import { isNebulaError } from "../errors/nebula-error.ts";
 import { readAll } from "../testing/read-all.ts";
 import { SAMPLE_TIME_MS, sampleReport } from "../testing/sample-report.ts";
-import type { DeviceFilter, PageRequest, ReportFilter, ReportStore, StatusRow } from "./report-store.ts";
+import {
+  type DeviceFilter,
+  HISTORY_BYTES_PER_DEVICE,
+  type PageRequest,
+  type ReportFilter,
+  type ReportStore,
+  type StatusRow,
+} from "./report-store.ts";
 
 function statusRow(report: Report, writtenAt = 1n): StatusRow {
   const device = create(DeviceSchema, {
@@ -105,6 +112,25 @@ export function describeReportStore(name: string, open: () => Promise<ReportStor
       assert.equal((await store.getDevice("device-1"))?.report?.seq, 2n);
     });
 
+    it("counts the devices of a group that have no token of their own, as far as it is asked to", async () => {
+      await using store = await open();
+      const row = (number: number, deviceGroup: string, withoutToken: boolean, writtenAt = 1n) => ({
+        ...statusRow(sampleReport({ deviceId: `device-${number}`, deviceGroup }), writtenAt),
+        withoutToken,
+      });
+      const rows = [row(1, "shops", true), row(2, "shops", true), row(3, "shops", false), row(4, "offices", true)];
+      await store.save({ reports: [], statuses: [...rows, statusRow(sampleReport({ deviceId: "device-5" }))] });
+      assert.deepEqual([await store.countWithoutToken("shops", 10), await store.countWithoutToken("shops", 1)], [2, 1]);
+      assert.deepEqual([await store.countWithoutToken("offices", 10), await store.countWithoutToken("none", 10)], [1, 0]);
+      const read = await store.statuses(["device-1", "device-3"]);
+      assert.deepEqual(
+        [...read.values()].map(({ withoutToken }) => withoutToken ?? false),
+        [true, false],
+      );
+      await store.save({ reports: [], statuses: [row(1, "shops", false, 2n), row(2, "offices", true, 2n)] });
+      assert.deepEqual([await store.countWithoutToken("shops", 10), await store.countWithoutToken("offices", 10)], [0, 2]);
+    });
+
     it("lists devices by group and id, with each filter, in pages of any size, each once", async () => {
       const anyDevice = fc.record({ number: fc.integer({ min: 0, max: 30 }), deviceGroup: anyGroup, state: anyState });
       const anyFilter = fc.record({ deviceGroup: optional(anyGroup), state: optional(anyState) });
@@ -151,6 +177,27 @@ export function describeReportStore(name: string, open: () => Promise<ReportStor
       await store.save({ reports: [stored(1, sampleReport())], statuses: [] });
       await store.save({ reports: [stored(1, sampleReport()), stored(1, sampleReport()), stored(2, sampleReport({ seq: 2n }))], statuses: [] });
       assert.equal((await store.listReports({}, { limit: 10 })).items.length, 2);
+    });
+
+    it("inserts no report of a device that has its bytes in the history, keeps its status up to date, and others' reports", async () => {
+      await using store = await open();
+      const originalJson = "x".repeat(1024 * 1024);
+      const most = HISTORY_BYTES_PER_DEVICE / originalJson.length;
+      const of = (deviceId: string, number: number) => {
+        const report = sampleReport({ deviceId, seq: BigInt(number), receivedMs: SAMPLE_TIME_MS + number });
+        return create(StoredReportSchema, { id: `${deviceId.at(-1)}${number}`.padStart(24, "0"), report, originalJson });
+      };
+      const flood = Array.from({ length: most + 3 }, (_, index) => of("device-1", index + 1));
+      let leftOut = 0;
+      for (const report of flood) leftOut += (await store.save({ reports: [report], statuses: [] })).leftOut;
+      assert.deepEqual((await store.save({ reports: flood.slice(-2), statuses: [] })).leftOut, 2);
+      assert.equal(leftOut, 3);
+      const last = sampleReport({ seq: 99n });
+      assert.deepEqual(await store.save({ reports: [of("device-2", 1)], statuses: [statusRow(last, 2n)] }), { leftOut: 0 });
+      assert.equal((await store.getDevice("device-1"))?.report?.seq, 99n);
+      const kept = (deviceId: string) => readAll((page) => store.listReports({ deviceId }, page), 10);
+      assert.equal((await kept("device-1")).length, most);
+      assert.equal((await kept("device-2")).length, 1);
     });
 
     it("answers what a worker of the original sent, and whether something was changed", async () => {
@@ -264,6 +311,39 @@ export function describeReportExpiry(name: string, open: () => Promise<ReportSto
         [3n],
       );
       assert.ok(await store.getDevice("device-1"));
+    });
+
+    it("makes room for a device's reports by what it removes", async () => {
+      await using store = await open();
+      const originalJson = "x".repeat(HISTORY_BYTES_PER_DEVICE);
+      const at = (number: number) => {
+        const report = sampleReport({ seq: BigInt(number), receivedMs: SAMPLE_TIME_MS + number });
+        return create(StoredReportSchema, { id: String(number).padStart(24, "0"), report, originalJson: number === 1 ? originalJson : "" });
+      };
+      await store.save({ reports: [at(1)], statuses: [] });
+      assert.deepEqual(await store.save({ reports: [at(2)], statuses: [] }), { leftOut: 1 });
+      assert.equal(await store.expire(SAMPLE_TIME_MS + 2), 1);
+      assert.deepEqual(await store.save({ reports: [at(3)], statuses: [] }), { leftOut: 0 });
+      assert.equal((await store.listReports({}, { limit: 10 })).items.length, 1);
+    });
+
+    it("removes the status of devices without a token of their own that was written before a time, and of no others", async () => {
+      await using store = await open();
+      const row = (deviceId: string, writtenMs: number, withoutToken: boolean) => ({
+        ...statusRow(sampleReport({ deviceId }), BigInt(writtenMs) * 1000n),
+        withoutToken,
+      });
+      const total = 1000;
+      const old = Array.from({ length: total }, (_, index) => row(`old-${index}`, SAMPLE_TIME_MS, true));
+      const rows = [...old, row("old-with-token", SAMPLE_TIME_MS, false), row("new", SAMPLE_TIME_MS + 1000, true)];
+      await store.save({ reports: [], statuses: rows });
+      const counts: number[] = [];
+      for (let removed = -1; removed !== 0; counts.push(removed)) removed = await store.expireDevices(SAMPLE_TIME_MS + 1000);
+      assert.ok(Math.max(...counts) < total, `${Math.max(...counts)} in one call`);
+      assert.deepEqual(
+        (await store.listDevices({}, { limit: 10 })).items.map(({ deviceId }) => deviceId),
+        ["new", "old-with-token"],
+      );
     });
 
     it("removes a bounded number per call, and in the end all", async () => {

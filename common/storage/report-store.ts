@@ -7,7 +7,12 @@ export type StatusRow = Readonly<{
   device: Device;
   /** Microseconds since 1970, rising with every write of the row: a write with an older one loses. */
   writtenAt: bigint;
+  /** Whether the device has no token of its own: the row expires after its newest report. Absent: it has one. */
+  withoutToken?: boolean;
 }>;
+
+/** Bytes that the history holds of one device, body and original; beyond it a report is not inserted. */
+export const HISTORY_BYTES_PER_DEVICE = 16 * 1024 * 1024;
 
 export type ReportFilter = Readonly<{
   deviceId?: string;
@@ -34,8 +39,11 @@ export type PageRequest = Readonly<{
 export interface ReportStore extends AsyncDisposable {
   /** The status rows of these devices; devices never heard of are absent. */
   statuses(deviceIds: readonly string[]): Promise<ReadonlyMap<string, StatusRow>>;
-  /** Inserts the reports (an id that is there already changes nothing), then writes the rows (one with an older `writtenAt` than the stored one changes nothing). */
-  save(batch: { reports: readonly StoredReport[]; statuses: readonly StatusRow[] }): Promise<void>;
+  /**
+   * Inserts the reports (an id that is there already changes nothing, nor does one of a device with HISTORY_BYTES_PER_DEVICE in the history), then writes the rows
+   * (one with an older `writtenAt` than the stored one changes nothing). Answers how many reports were left out because of their device's bytes.
+   */
+  save(batch: { reports: readonly StoredReport[]; statuses: readonly StatusRow[] }): Promise<Readonly<{ leftOut: number }>>;
   /** The history by received_at, oldest first. */
   listReports(filter: ReportFilter, page: PageRequest): Promise<Page<StoredReport>>;
   /** Devices by group and id. */
@@ -43,6 +51,13 @@ export interface ReportStore extends AsyncDisposable {
   getDevice(deviceId: string): Promise<Device | undefined>;
   /** Forgets the newest status of a device; false when there was none. */
   deleteDevice(deviceId: string): Promise<boolean>;
+  /** The devices of a group without a token of their own; counts to `most` at the furthest. */
+  countWithoutToken(deviceGroup: string, most: number): Promise<number>;
+  /**
+   * Removes the newest status of devices without a token of their own that was written before this time, a bounded number per call; answers how many. A store with
+   * a TTL of its own answers 0.
+   */
+  expireDevices(writtenBeforeMs: number): Promise<number>;
   /** Removes reports that were received before this time, a bounded number per call; answers how many. A store with a TTL of its own answers 0. */
   expire(receivedBeforeMs: number): Promise<number>;
 }

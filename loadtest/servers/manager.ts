@@ -24,6 +24,7 @@ const settings = {
   bus: "memory:",
   cacheTimeMs: 10_000,
   auditRetentionMs: 90 * 86_400_000,
+  maxDevicesPerGroup: 10_000_000,
   reportTtlMs: 26 * 3_600_000,
   authEnabled: true,
   admin: { user: "admin" },

@@ -17,6 +17,7 @@ import {
   TargetState,
 } from "../../gen/nebula/v1/report_pb.ts";
 import { inUseElsewhere, PresentGroups } from "../access/present-groups.ts";
+import { createReportLimits, REPORTS } from "../access/report-limits.ts";
 import { ADMIN_RIGHTS, rightsOf } from "../access/rights.ts";
 import type { CallContext, Principal } from "../rpc/call-context.ts";
 import { putTestDevice, TEST_PAGES } from "../testing/test-access.ts";
@@ -31,22 +32,32 @@ const context: CallContext = {
 };
 
 /** The service over a real store and a bus that keeps what it is given. */
-async function start({ full = false } = {}) {
+async function start({ full = false, mostDevices = 1000 } = {}) {
   const reportStore = await openSqliteReportStore({ path: ":memory:" });
   const accessStore = await openSqliteAccessStore({ path: ":memory:" });
-  const published: { key: string; report: Report | undefined }[] = [];
+  const published: { key: string; report: Report | undefined; withoutToken: boolean }[] = [];
   const reportBus = {
     async publish({ key, value }: { key: string; value: Uint8Array }) {
       if (full) throw new NebulaError("unavailable", "the report bus is full");
-      const { record } = fromBinary(BusRecordSchema, value);
-      published.push({ key, report: record.value });
+      const { record, withoutToken } = fromBinary(BusRecordSchema, value);
+      published.push({ key, report: record.value, withoutToken });
     },
   };
   const clock = new ManualClock(SAMPLE_TIME_MS + 5000);
   const presentGroups = new PresentGroups({ accessStore, reportStore, clock, cacheTimeMs: 10_000 });
-  const service = createReportServiceHandlers({ visiblePages: TEST_PAGES, reportBus, reportStore, presentGroups, clock, log: silentLog });
+  const reportLimits = createReportLimits({ reportStore, mostDevices, clock });
+  const service = createReportServiceHandlers({
+    visiblePages: TEST_PAGES,
+    reportBus,
+    reportStore,
+    presentGroups,
+    reportLimits,
+    clock,
+    log: silentLog,
+  });
   return {
     published,
+    clock,
     reportStore,
     accessStore,
     submit: (reports: MessageInitShape<typeof SubmitReportsRequestSchema>["reports"], principal: Principal = context.principal) =>
@@ -158,6 +169,47 @@ describe("SubmitReports", () => {
     );
     await service.submit([sampleReport({ deviceId: "till-2", deviceGroup: "bank" })]); // an admin
     assert.equal(service.published.length, 3);
+  });
+
+  it("holds a device to a burst of reports and a pace, with the time to come back", async () => {
+    await using service = await start();
+    const reports = (from: number, count: number) => Array.from({ length: count }, (_, index) => sampleReport({ seq: BigInt(from + index) }));
+    await service.submit(reports(1, REPORTS.inARow));
+    const refused = (error: unknown) => isNebulaError(error, "resource_exhausted") && error.retryAfterMs === REPORTS.oneMoreMs;
+    await assert.rejects(async () => service.submit(reports(21, 1)), refused);
+    await service.submit([sampleReport({ deviceId: "device-2" })]);
+    await service.clock.advance(REPORTS.oneMoreMs);
+    await service.submit(reports(21, 1));
+    assert.equal(service.published.length, REPORTS.inARow + 2);
+  });
+
+  it("admits only so many devices without a token of their own to a group, and any with one", async () => {
+    await using service = await start({ mostDevices: 2 });
+    const put = (deviceId: string) => {
+      const device = create(DeviceSchema, { deviceId, deviceGroup: "shops", report: sampleReport({ deviceId }) });
+      return service.reportStore.save({ reports: [], statuses: [{ device, writtenAt: 1n, withoutToken: true }] });
+    };
+    await put("device-1");
+    const bob = userWith({ shops: "ro" });
+    await service.submit([sampleReport({ deviceId: "device-2" })], bob);
+    await put("device-2");
+    await assert.rejects(
+      async () => service.submit([sampleReport({ deviceId: "device-3" })], bob),
+      (error) => isNebulaError(error, "resource_exhausted") && /NEBULA_MAX_DEVICES_PER_GROUP/.test(error.message) && error.retryAfterMs === 60_000,
+    );
+    await service.submit([sampleReport({ deviceId: "device-1", seq: 2n })], bob);
+    await putTestDevice(service.accessStore, "device-4", "shops");
+    await service.submit([sampleReport({ deviceId: "device-4" })], { kind: "device", deviceId: "device-4", deviceGroup: "shops", tokenHash: "" });
+    await service.submit([sampleReport({ deviceId: "device-4", seq: 2n })], bob);
+    assert.deepEqual(
+      service.published.map(({ key, withoutToken }) => [key, withoutToken]),
+      [
+        ["device-2", true],
+        ["device-1", true],
+        ["device-4", false],
+        ["device-4", false],
+      ],
+    );
   });
 
   it("refuses a report that no bus would take", async () => {

@@ -20,7 +20,8 @@ import {
 } from "../../gen/nebula/v1/report_pb.ts";
 import { groupKey } from "../access/group-key.ts";
 import { permit } from "../access/permit.ts";
-import { inUseElsewhere, type PresentGroups } from "../access/present-groups.ts";
+import { inUseElsewhere, type PresentGroup, type PresentGroups } from "../access/present-groups.ts";
+import type { ReportLimits } from "../access/report-limits.ts";
 import { mayRead } from "../access/rights.ts";
 import { readableBy, type VisiblePages } from "../access/visible-pages.ts";
 import type { Principal, ServiceHandlers } from "../rpc/call-context.ts";
@@ -33,6 +34,7 @@ export type ReportServiceParts = Readonly<{
   reportBus: Pick<ReportBus, "publish">;
   reportStore: Pick<ReportStore, "listReports">;
   presentGroups: PresentGroups;
+  reportLimits: ReportLimits;
   visiblePages: VisiblePages;
   clock: Clock;
   log: Log;
@@ -43,6 +45,7 @@ export function createReportServiceHandlers({
   reportBus,
   reportStore,
   presentGroups,
+  reportLimits,
   visiblePages,
   clock,
   log,
@@ -51,13 +54,10 @@ export function createReportServiceHandlers({
    * A device belongs to the group that it is in: a user takes it to another one only with `ro` there too, and one with a token of its own never. The devices of
    * a call are one.
    */
-  async function assertMayReport(reports: readonly Report[], principal: Principal): Promise<void> {
-    const [first] = reports;
-    if (principal.kind !== "user" || principal.rights.admin || first === undefined) return;
-    const { deviceId } = first;
-    const present = await presentGroups.of(deviceId);
-    const foreign = present === undefined ? undefined : reports.find(({ deviceGroup }) => deviceGroup !== present.deviceGroup);
-    if (present === undefined || foreign === undefined) return;
+  function assertMayReport(reports: readonly Report[], deviceId: string, present: PresentGroup | undefined, principal: Principal): void {
+    if (principal.kind !== "user" || principal.rights.admin || present === undefined) return;
+    const foreign = reports.find(({ deviceGroup }) => deviceGroup !== present.deviceGroup);
+    if (foreign === undefined) return;
     if (!mayRead(principal.rights, groupKey(present.deviceGroup))) throw inUseElsewhere(deviceId);
     if (!present.hasToken) return;
     const why = `the device ${deviceId} has a token of its own, for another device_group than ${foreign.deviceGroup}`;
@@ -65,14 +65,27 @@ export function createReportServiceHandlers({
     throw new NebulaError("permission_denied", `${principal.name} may not report this: ${why}; ${advice}`, { audited: true });
   }
 
+  /** Lets the reports of a device in, or rejects; answers whether the device has no token of its own. */
+  async function admit(reports: readonly Report[], deviceId: string, principal: Principal): Promise<boolean> {
+    const isItself = principal.kind === "device";
+    const present = isItself ? undefined : await presentGroups.of(deviceId);
+    assertMayReport(reports, deviceId, present, principal);
+    const withoutToken = !isItself && present?.hasToken !== true;
+    const group = reports.at(-1)?.deviceGroup;
+    if (withoutToken && group !== undefined && group !== present?.deviceGroup) await reportLimits.assertRoom(group);
+    reportLimits.assertRate(deviceId, reports.length);
+    return withoutToken;
+  }
+
   return {
     /** Resolves once all reports are safe on the bus. When it rejects some may be there; sent again they change nothing. */
     async submitReports({ reports }, { principal, signal }) {
       const violations = submissionViolations(reports);
       if (violations.length > 0) throw invalidArgument(violations);
-      await assertMayReport(reports, principal);
+      const [{ deviceId } = { deviceId: "" }] = reports;
+      const withoutToken = await admit(reports, deviceId, principal);
       const receivedAt = timestampFromMs(clock.now());
-      const records = reports.map((report) => ({ key: report.deviceId, value: encode(report, receivedAt) }));
+      const records = reports.map((report) => ({ key: report.deviceId, value: encode(report, receivedAt, withoutToken) }));
       const tooLarge = records.flatMap(sizeViolations);
       if (tooLarge.length > 0) throw invalidArgument(tooLarge);
       try {
@@ -83,8 +96,7 @@ export function createReportServiceHandlers({
           log.debug({ deviceId: reports[0]?.deviceId, error: messageOf(error) }, "reports were refused by the bus");
         throw error;
       }
-      const last = reports.at(-1);
-      if (last !== undefined) presentGroups.reported(last.deviceId, last.deviceGroup);
+      presentGroups.reported(deviceId, reports.at(-1)?.deviceGroup ?? "");
       return {};
     },
 
@@ -121,9 +133,9 @@ function submissionViolations(reports: readonly Report[]): readonly Violation[] 
   });
 }
 
-function encode(report: Report, receivedAt: Timestamp): Uint8Array {
+function encode(report: Report, receivedAt: Timestamp, withoutToken: boolean): Uint8Array {
   const received = create(ReportSchema, { ...report, receivedAt });
-  return toBinary(BusRecordSchema, create(BusRecordSchema, { record: { case: "report", value: received } }));
+  return toBinary(BusRecordSchema, create(BusRecordSchema, { record: { case: "report", value: received }, withoutToken }));
 }
 
 function sizeViolations({ value }: { value: Uint8Array }, index: number): readonly Violation[] {

@@ -22,6 +22,7 @@ import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
 import { UserService } from "../../gen/nebula/v1/user_pb.ts";
 import type { Authenticate } from "../access/authenticate.ts";
 import type { PresentGroups } from "../access/present-groups.ts";
+import { createReportLimits } from "../access/report-limits.ts";
 import { ADMIN_RIGHTS } from "../access/rights.ts";
 import type { StoredCredentials } from "../access/stored-credentials.ts";
 import type { VisiblePages } from "../access/visible-pages.ts";
@@ -52,6 +53,8 @@ export type ServedServicesDeps = Readonly<{
   authenticate: Authenticate;
   stored: Pick<StoredCredentials, "rightsOfUser">;
   presentGroups: PresentGroups;
+  /** NEBULA_MAX_DEVICES_PER_GROUP */
+  mostDevices: number;
   visiblePages: VisiblePages;
   secretKeys: SecretKeys;
   /** The name of the configuration's admin. */
@@ -70,6 +73,7 @@ export function createServedServices({
   authenticate,
   stored,
   presentGroups,
+  mostDevices,
   visiblePages,
   secretKeys,
   localAdmin,
@@ -88,12 +92,13 @@ export function createServedServices({
     service,
     methods: unaryMethods(service, handlers, rpc),
   });
+  const reportLimits = createReportLimits({ reportStore, mostDevices, clock });
   const nebula = [
     unary(AppService, createAppServiceHandlers(entities)),
     unary(CronJobService, createCronJobServiceHandlers(entities)),
     unary(DeviceGroupService, createDeviceGroupServiceHandlers(entities)),
     unary(ConfigService, createConfigServiceHandlers({ configStore, secretKeys })), // its WatchConfig is taken over before it comes to a handler
-    unary(ReportService, createReportServiceHandlers({ visiblePages, presentGroups, reportBus, reportStore, clock, log })),
+    unary(ReportService, createReportServiceHandlers({ visiblePages, presentGroups, reportLimits, reportBus, reportStore, clock, log })),
     unary(DeviceService, createDeviceServiceHandlers({ visiblePages, presentGroups, reportStore, log })),
     unary(
       AccessService,

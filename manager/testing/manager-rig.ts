@@ -45,6 +45,7 @@ export async function startManagerRig(
     redirect: true,
     cacheTimeMs: 10_000,
     auditRetentionMs: 90 * 86_400_000,
+    maxDevicesPerGroup: 100_000,
     authEnabled: true,
     admin: { user: "admin" },
     dataDir,

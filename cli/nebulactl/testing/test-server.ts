@@ -27,6 +27,7 @@ export async function startTestServer(): Promise<TestServer> {
     bus: "memory:",
     cacheTimeMs: 10_000,
     auditRetentionMs: 90 * 86_400_000,
+    maxDevicesPerGroup: 100_000,
     reportTtlMs: 26 * 3_600_000,
     httpListen: { host: "127.0.0.1", port: 0 },
     grpcListen: { host: "127.0.0.1", port: 0 },

@@ -4,7 +4,7 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Device, DeviceSchema } from "../../../gen/nebula/v1/device_pb.ts";
 import { ReportSchema, type StoredReport, StoredReportSchema, TargetState } from "../../../gen/nebula/v1/report_pb.ts";
 import type { Page } from "../config-store.ts";
-import type { ReportStore, StatusRow } from "../report-store.ts";
+import { HISTORY_BYTES_PER_DEVICE, type ReportStore, type StatusRow } from "../report-store.ts";
 import { attemptOf } from "./attempt.ts";
 import { inTransaction, openDatabase } from "./open-database.ts";
 import { decodeDevicePosition, decodeReportPosition, encodeDevicePosition, encodeReportPosition, type ReportPosition } from "./report-page-token.ts";
@@ -12,7 +12,7 @@ import { deviceListQuery, type Query, reportListQuery } from "./report-queries.t
 import { REPORT_MIGRATIONS } from "./report-schema.ts";
 import { bytes, integer, type Row } from "./rows.ts";
 
-/** How many reports one call of `expire` removes at most: SQLite has the event loop to itself meanwhile. */
+/** How many rows one call of `expire`, or of `expireDevices`, removes at most: SQLite has the event loop to itself meanwhile. */
 const EXPIRED_PER_CALL = 200;
 /** A page ends early when its items reach this many bytes: a gRPC client takes 4 MiB unless told otherwise. */
 const PAGE_BYTES = 2 * 1024 * 1024;
@@ -29,12 +29,13 @@ export async function openSqliteReportStore({ path }: { path: string }): Promise
 const attempt = attemptOf("report");
 
 function createReportStore(database: DatabaseSync): ReportStore {
-  const selectDevice = database.prepare("SELECT written_at, body FROM devices WHERE device_id = ?");
+  const selectDevice = database.prepare("SELECT written_at, without_token, body FROM devices WHERE device_id = ?");
   const deleteDevice = database.prepare("DELETE FROM devices WHERE device_id = ?");
   const writeDevice = database.prepare(`
-    INSERT INTO devices (device_id, device_group, state, written_at, body) VALUES (?, ?, ?, ?, ?)
+    INSERT INTO devices (device_id, device_group, state, written_at, without_token, body) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (device_id) DO UPDATE
-    SET device_group = excluded.device_group, state = excluded.state, written_at = excluded.written_at, body = excluded.body
+    SET device_group = excluded.device_group, state = excluded.state, written_at = excluded.written_at, without_token = excluded.without_token,
+      body = excluded.body
     WHERE excluded.written_at >= written_at`);
   const insertReport = database.prepare(`
     INSERT INTO reports (id, received_at, device_id, device_group, state, body, original, updated) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -43,11 +44,23 @@ function createReportStore(database: DatabaseSync): ReportStore {
   const deleteReports = database.prepare(`
     DELETE FROM reports WHERE number IN (SELECT number FROM reports WHERE received_at < ? ORDER BY received_at LIMIT ${EXPIRED_PER_CALL})`);
 
-  function insert({ id, report, originalJson, updated }: StoredReport): void {
+  const selectHistory = database.prepare("SELECT bytes FROM history WHERE device_id = ?");
+  const countDevices = database.prepare(
+    "SELECT count(*) AS devices FROM (SELECT 1 FROM devices INDEXED BY devices_without_token_by_group WHERE without_token = 1 AND device_group = ? LIMIT ?)",
+  );
+  const deleteDevices = database.prepare(`
+    DELETE FROM devices WHERE device_id IN
+    (SELECT device_id FROM devices WHERE without_token = 1 AND written_at < ? ORDER BY written_at LIMIT ${EXPIRED_PER_CALL})`);
+
+  /** Answers whether there was room for it. */
+  function insert({ id, report, originalJson, updated }: StoredReport): boolean {
     if (report === undefined) throw new TypeError(`report ${id} is empty`);
+    const history = selectHistory.get(report.deviceId);
+    if (history !== undefined && integer(history, "bytes") >= HISTORY_BYTES_PER_DEVICE) return false;
     const receivedAt = report.receivedAt === undefined ? 0 : timestampMs(report.receivedAt);
     const body = toBinary(ReportSchema, report);
     insertReport.run(id, receivedAt, report.deviceId, report.deviceGroup, report.state, body, originalJson, updated ? 1 : 0);
+    return true;
   }
 
   /** Where the report of an id stands; one that has expired had only expired ones before its second. */
@@ -57,9 +70,9 @@ function createReportStore(database: DatabaseSync): ReportStore {
     return { receivedAtMs: Number.parseInt(id.slice(0, 8), 16) * 1000 - 1, number: Number.MAX_SAFE_INTEGER };
   }
 
-  function writeStatus({ device, writtenAt }: StatusRow): void {
+  function writeStatus({ device, writtenAt, withoutToken = false }: StatusRow): void {
     const state = device.report?.state ?? TargetState.UNSPECIFIED;
-    writeDevice.run(device.deviceId, device.deviceGroup, state, writtenAt, toBinary(DeviceSchema, device));
+    writeDevice.run(device.deviceId, device.deviceGroup, state, writtenAt, withoutToken ? 1 : 0, toBinary(DeviceSchema, device));
   }
 
   function readPage<T>({ sql, parameters }: Query, limit: number, item: (row: Row) => T, position: (row: Row, item: T) => string): Page<T> {
@@ -83,17 +96,20 @@ function createReportStore(database: DatabaseSync): ReportStore {
         const rows = new Map<string, StatusRow>();
         for (const deviceId of deviceIds) {
           const row = selectDevice.get(deviceId);
-          if (row !== undefined) rows.set(deviceId, { device: readDevice(row), writtenAt: BigInt(integer(row, "written_at")) });
+          if (row === undefined) continue;
+          const withoutToken = integer(row, "without_token") === 1;
+          rows.set(deviceId, { device: readDevice(row), writtenAt: BigInt(integer(row, "written_at")), ...(withoutToken && { withoutToken }) });
         }
         return rows;
       });
     },
 
     async save({ reports, statuses }) {
-      attempt("save reports", () =>
+      return attempt("save reports", () =>
         inTransaction(database, () => {
-          for (const report of reports) insert(report);
+          const leftOut = reports.filter((report) => !insert(report)).length;
           for (const row of statuses) writeStatus(row);
+          return { leftOut };
         }),
       );
     },
@@ -127,6 +143,14 @@ function createReportStore(database: DatabaseSync): ReportStore {
 
     async deleteDevice(deviceId) {
       return attempt("forget a device", () => deleteDevice.run(deviceId).changes > 0);
+    },
+
+    async countWithoutToken(deviceGroup, most) {
+      return attempt("count devices", () => integer(countDevices.get(deviceGroup, most) ?? {}, "devices"));
+    },
+
+    async expireDevices(writtenBeforeMs) {
+      return attempt("remove devices", () => Number(deleteDevices.run(Math.floor(writtenBeforeMs) * 1000).changes));
     },
 
     async expire(receivedBeforeMs) {

@@ -1,0 +1,81 @@
+/**
+ * What the reports of one device, and the devices of one group, may cost.
+ *
+ * L1 Reports pass a bucket per device: REPORTS.inARow in a row, then one per REPORTS.oneMoreMs; a call counts its reports.
+ * L2 A group has at most `mostDevices` devices without a token of their own. They are counted in the store at most once per COUNTED_MS; between two counts the
+ *    devices that this shard took in are added.
+ * L3 What is kept is bounded: MOST_BUCKETS devices and MOST_COUNTS groups.
+ */
+import type { Clock } from "../../common/clock/clock.ts";
+import { NebulaError } from "../../common/errors/nebula-error.ts";
+import type { ReportStore } from "../../common/storage/report-store.ts";
+import { createBuckets } from "./buckets.ts";
+
+/** Reports of a device in a row, and how long one more takes to be allowed, milliseconds. */
+export const REPORTS = { inARow: 20, oneMoreMs: 2000 } as const;
+/** How long a count of a group's devices holds, milliseconds. */
+export const COUNTED_MS = 60_000;
+const MOST_BUCKETS = 100_000;
+const MOST_COUNTS = 10_000;
+
+export type ReportLimits = {
+  /** L1: throws `resource_exhausted`, with a retry time, where a device reports too often. */
+  assertRate(deviceId: string, reports: number): void;
+  /** L2: rejects with `resource_exhausted`, with a retry time, where a group has no room for one more device without a token of its own. */
+  assertRoom(deviceGroup: string): Promise<void>;
+};
+
+export type ReportLimitsDeps = Readonly<{
+  reportStore: Pick<ReportStore, "countWithoutToken">;
+  /** NEBULA_MAX_DEVICES_PER_GROUP */
+  mostDevices: number;
+  clock: Pick<Clock, "monotonic">;
+}>;
+
+type Count = { readonly stored: Promise<number>; readonly countedAt: number; admitted: number };
+
+export function createReportLimits({ reportStore, mostDevices, clock }: ReportLimitsDeps): ReportLimits {
+  const take = createBuckets({ ...REPORTS, most: MOST_BUCKETS }, clock);
+  /** A Map keeps the order of insertion. */
+  const counts = new Map<string, Count>();
+
+  function countOf(deviceGroup: string): Count {
+    const now = clock.monotonic();
+    const known = counts.get(deviceGroup);
+    if (known !== undefined && now < known.countedAt + COUNTED_MS) return known;
+    const count: Count = { stored: reportStore.countWithoutToken(deviceGroup, mostDevices), countedAt: now, admitted: 0 };
+    count.stored.catch(() => {
+      if (counts.get(deviceGroup) === count) counts.delete(deviceGroup); // whoever waits for it hears of it
+    });
+    counts.delete(deviceGroup);
+    counts.set(deviceGroup, count);
+    if (counts.size > MOST_COUNTS) {
+      const [oldest] = counts.keys();
+      if (oldest !== undefined) counts.delete(oldest); // L3
+    }
+    return count;
+  }
+
+  return {
+    assertRate(deviceId, reports) {
+      const retryAfterMs = take(deviceId, reports);
+      if (retryAfterMs === 0) return;
+      const seconds = Math.ceil(retryAfterMs / 1000);
+      throw new NebulaError("resource_exhausted", `the device ${deviceId} reports too often: report again in ${seconds} s`, { retryAfterMs });
+    },
+
+    async assertRoom(deviceGroup) {
+      const count = countOf(deviceGroup);
+      const stored = await count.stored;
+      if (stored + count.admitted < mostDevices) {
+        count.admitted++;
+        return;
+      }
+      const retryAfterMs = Math.max(1000, count.countedAt + COUNTED_MS - clock.monotonic());
+      const why = `the device_group ${deviceGroup} has ${mostDevices} devices without a token of their own, and admits no more (NEBULA_MAX_DEVICES_PER_GROUP)`;
+      throw new NebulaError("resource_exhausted", `${why}; enrol this device (nebulactl devices enroll), or delete devices that are gone`, {
+        retryAfterMs,
+      });
+    },
+  };
+}
