@@ -81,6 +81,34 @@ describe("failed logins", () => {
     for (const result of settled) if (result.status === "rejected") assert.ok(refused(result.reason));
   });
 
+  it("leave no rejected promise behind when a stop comes while more tries wait than may", async () => {
+    const clock = new ManualClock();
+    const life = new AbortController();
+    const logins = createFailedLogins({ clock, log: silentLog, signal: life.signal });
+    const unhandled: unknown[] = [];
+    const onUnhandled = (reason: unknown) => unhandled.push(reason);
+    const before = process.listeners("unhandledRejection");
+    process.removeAllListeners("unhandledRejection").on("unhandledRejection", onUnhandled);
+    try {
+      for (let failures = 0; failures < 5; failures++) await fail(logins, clock, ANN);
+      const tries = Array.from({ length: 30 }, () => Promise.allSettled([logins.begin(ANN), logins.failed(ANN)]));
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      life.abort(new Error("the manager stops"));
+      const results = (await Promise.all(tries)).flat();
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      const reasons = results.map((result) => result.status === "rejected" && result.reason);
+      assert.ok(reasons.some(refused), "no try was refused at once");
+      assert.ok(
+        reasons.some((reason) => reason instanceof Error && reason.message === "the manager stops"),
+        "no try was waiting",
+      );
+      assert.deepEqual(unhandled, []);
+    } finally {
+      process.removeAllListeners("unhandledRejection");
+      for (const listener of before) process.on("unhandledRejection", listener);
+    }
+  });
+
   it("are forgotten by a login of that user from there, and in time", async () => {
     const { clock, logins } = start();
     for (let tries = 0; tries < 5; tries++) await fail(logins, clock, ANN);

@@ -81,13 +81,14 @@ export function createFailedLogins({ clock, log, signal }: { clock: Clock; log: 
     return [ofAddress, { count: countIn(byUser, hash("sha256", `${address} ${user}`, "base64")), limits: BY_USER }];
   }
 
-  async function wait(counts: readonly { count: Count; limits: LoginLimits }[], until: Promise<void>): Promise<void> {
+  /** @param until begins the wait: a promise made before the bounds were checked would be left without a handler by a refusal */
+  async function wait(counts: readonly { count: Count; limits: LoginLimits }[], until: () => Promise<void>): Promise<void> {
     const full = counts.some(({ count, limits }) => count.waiting >= limits.waiting);
     if (full || waiting >= MOST_WAITING) throw tooMany(BUSY_RETRY_MS); // F3
     waiting++;
     for (const { count } of counts) count.waiting++;
     try {
-      await until;
+      await until();
     } finally {
       waiting--;
       for (const { count } of counts) count.waiting--;
@@ -112,9 +113,9 @@ export function createFailedLogins({ clock, log, signal }: { clock: Clock; log: 
         if (held === undefined) break;
         if (held.look.kind === "refused") throw tooMany(held.look.retryAfterMs);
         if (clock.monotonic() - began > LONGEST_WAIT_MS) throw tooMany(BUSY_RETRY_MS); // F3
-        const { count } = held;
-        const until = held.look.kind === "wait" ? clock.sleep(held.look.ms, signal) : new Promise<void>((resolve) => count.released.push(resolve));
-        await wait(counts, until);
+        const { count, look: found } = held;
+        const released = () => new Promise<void>((resolve) => count.released.push(resolve));
+        await wait(counts, found.kind === "wait" ? () => clock.sleep(found.ms, signal) : released);
       }
       for (const { count } of counts) count.inFlight++; // F2
       return (end) => {
@@ -133,7 +134,7 @@ export function createFailedLogins({ clock, log, signal }: { clock: Clock; log: 
       for (const { count, limits } of counts) {
         const now = look(count, limits, clock.monotonic());
         if (now.kind === "refused") throw tooMany(now.retryAfterMs);
-        if (now.kind === "wait") await wait(counts, clock.sleep(now.ms, signal));
+        if (now.kind === "wait") await wait(counts, () => clock.sleep(now.ms, signal));
       }
     },
   };
