@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import { ManualClock } from "../../common/clock/manual-clock.ts";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
 import { silentLog } from "../../common/log/log.ts";
+import { unhandledDuring } from "../../common/testing/unhandled-during.ts";
 import { type Attempt, createFailedLogins, type FailedLogins } from "./failed-logins.ts";
 
 function start() {
@@ -85,28 +86,18 @@ describe("failed logins", () => {
     const clock = new ManualClock();
     const life = new AbortController();
     const logins = createFailedLogins({ clock, log: silentLog, signal: life.signal });
-    const unhandled: unknown[] = [];
-    const onUnhandled = (reason: unknown) => unhandled.push(reason);
-    const before = process.listeners("unhandledRejection");
-    process.removeAllListeners("unhandledRejection").on("unhandledRejection", onUnhandled);
-    try {
+    const unhandled = await unhandledDuring(async () => {
       for (let failures = 0; failures < 5; failures++) await fail(logins, clock, ANN);
       const tries = Array.from({ length: 30 }, () => Promise.allSettled([logins.begin(ANN), logins.failed(ANN)]));
       await new Promise<void>((resolve) => setImmediate(resolve));
       life.abort(new Error("the manager stops"));
       const results = (await Promise.all(tries)).flat();
-      await new Promise<void>((resolve) => setImmediate(resolve));
       const reasons = results.map((result) => result.status === "rejected" && result.reason);
       assert.ok(reasons.some(refused), "no try was refused at once");
-      assert.ok(
-        reasons.some((reason) => reason instanceof Error && reason.message === "the manager stops"),
-        "no try was waiting",
-      );
-      assert.deepEqual(unhandled, []);
-    } finally {
-      process.removeAllListeners("unhandledRejection");
-      for (const listener of before) process.on("unhandledRejection", listener);
-    }
+      const isStopped = (reason: unknown) => reason instanceof Error && reason.message === "the manager stops";
+      assert.ok(reasons.some(isStopped), "no try was waiting");
+    });
+    assert.deepEqual(unhandled, []);
   });
 
   it("are forgotten by a login of that user from there, and in time", async () => {
