@@ -121,26 +121,28 @@ async function pushWithReports(subject: Subject, fleet: Fleet, { devices, say }:
 }
 
 /** Pushes every 200 ms, whether or not the last one has reached everybody, and in the middle of it drops a part of the fleet that connects again at once; how long until all of it is back. */
-async function reconnectDuringPushes(
-  subject: Subject,
-  fleet: Fleet,
-  { reconnecting, signal }: RunOptions,
+export async function reconnectDuringPushes(
+  subject: Pick<Subject, "figures" | "push">,
+  fleet: Pick<Fleet, "cpuMs" | "reconnect">,
+  { reconnecting, signal }: Pick<RunOptions, "reconnecting" | "signal">,
 ): Promise<{ tookMs: number; fleetBusy: number; serverBusy: number }> {
   const done = new AbortController();
-  const pushing = pushEvery(subject, PUSH_EVERY_MS, AbortSignal.any([done.signal, signal]));
-  try {
-    await delay(3 * PUSH_EVERY_MS, undefined, { signal });
-    const fleetBusy = busyFrom(() => fleet.cpuMs());
-    const serverBusy = busyFrom(() => subject.figures().cpuMs);
-    const tookMs = await fleet.reconnect(reconnecting);
-    return { tookMs, fleetBusy: fleetBusy(), serverBusy: serverBusy() };
-  } finally {
-    done.abort();
-    await pushing;
-  }
+  const reconnect = async () => {
+    try {
+      await delay(3 * PUSH_EVERY_MS, undefined, { signal });
+      const fleetBusy = busyFrom(() => fleet.cpuMs());
+      const serverBusy = busyFrom(() => subject.figures().cpuMs);
+      const tookMs = await fleet.reconnect(reconnecting);
+      return { tookMs, fleetBusy: fleetBusy(), serverBusy: serverBusy() };
+    } finally {
+      done.abort();
+    }
+  };
+  const [back] = await Promise.all([reconnect(), pushEvery(subject, PUSH_EVERY_MS, AbortSignal.any([done.signal, signal]))]);
+  return back;
 }
 
-async function pushEvery(subject: Subject, everyMs: number, signal: AbortSignal): Promise<void> {
+async function pushEvery(subject: Pick<Subject, "push">, everyMs: number, signal: AbortSignal): Promise<void> {
   for (let due = sharedNow(); !signal.aborted; due += everyMs) {
     await subject.push();
     await delay(Math.max(0, due + everyMs - sharedNow()), undefined, { signal }).catch(() => {});

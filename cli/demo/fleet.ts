@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { systemClock } from "../../common/clock/system-clock.ts";
 import type { Log } from "../../common/log/log.ts";
 import { resolveSettings } from "../../common/settings/resolve-settings.ts";
-import { startWorker } from "../../worker/main.ts";
+import { startWorker, type WorkerOptions } from "../../worker/main.ts";
 import type { ContainerRuntime } from "../../worker/runtime/container-runtime.ts";
 import type { DemoLogin } from "./demo-nebulactl.ts";
 
@@ -26,16 +26,17 @@ export async function startFleet({ login, deviceGroup, simulated, real, folder, 
       env: { NEBULA_USER: "admin", NEBULA_PASSWORD: login.password, NEBULA_ADOPT: "false" },
       readFile: () => "",
     }).settings;
-  const workers = [];
+  const workers: WorkerOptions[] = [];
   for (let i = 1; i <= simulated; i++) {
     const settings = settingsOf(`simulated-${String(i).padStart(3, "0")}`, ["--runtime", "simulated:", "--instance", `simulated-${i}`]);
-    workers.push(startWorker({ settings, clock: systemClock, log }));
+    workers.push({ settings, clock: systemClock, log });
   }
-  if (real !== undefined) {
-    const settings = settingsOf("this-machine", ["--instance", real.instance]);
-    workers.push(startWorker({ settings, clock: systemClock, log, runtime: real.runtime }));
-  }
-  for (const worker of await Promise.all(workers)) starting.use(worker);
+  if (real !== undefined)
+    workers.push({ settings: settingsOf("this-machine", ["--instance", real.instance]), clock: systemClock, log, runtime: real.runtime });
+  // All are waited for, also where one can't start: those that did start end with it.
+  const starts = await Promise.allSettled(workers.map(startWorker));
+  for (const start of starts) if (start.status === "fulfilled") starting.use(start.value);
+  for (const start of starts) if (start.status === "rejected") throw start.reason;
   const started = starting.move();
   return { [Symbol.asyncDispose]: () => started.disposeAsync() };
 }

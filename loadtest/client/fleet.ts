@@ -43,14 +43,13 @@ export class Fleet implements AsyncDisposable {
 
   /** Has every device wait for its next message: `arrived` resolves with all their times, `reported` with when the last of their reports was taken (`sharedNow`). */
   async arm({ reports = false } = {}): Promise<{ arrived: Promise<Float64Array>; reported: Promise<number> }> {
-    const arrived = Promise.all(this.#processes.map((part) => next(part, "arrived")));
-    const reported = reports ? Promise.all(this.#processes.map((part) => next(part, "reported"))) : Promise.resolve([]);
-    for (const pending of [arrived, reported]) pending.catch(() => {}); // awaited by the caller, perhaps later
+    const arrivals = Promise.all(this.#processes.map((part) => next(part, "arrived")));
+    const reportings = reports ? Promise.all(this.#processes.map((part) => next(part, "reported"))) : Promise.resolve([]);
+    const arrived = arrivals.then((answers) => Float64Array.from(answers.flatMap(({ at }) => [...at])));
+    const reported = reportings.then((answers) => Math.max(...answers.map(({ at }) => at)));
+    for (const pending of [arrived, reported]) pending.catch(() => {}); // awaited by the caller later, or not at all where something else fails first
     await this.#askAll("armed", () => ({ kind: "arm", reports }));
-    return {
-      arrived: arrived.then((answers) => Float64Array.from(answers.flatMap(({ at }) => [...at]))),
-      reported: reported.then((answers) => Math.max(...answers.map(({ at }) => at))),
-    };
+    return { arrived, reported };
   }
 
   /** Drops that many devices and connects them again at once; how long it took until the last had its first message, milliseconds. */

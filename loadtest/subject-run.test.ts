@@ -1,0 +1,45 @@
+import { strict as assert } from "node:assert";
+import { setTimeout as delay } from "node:timers/promises";
+import { unhandledDuring } from "../common/testing/unhandled-during.ts";
+import { Fleet } from "./client/fleet.ts";
+import { splitProcessors } from "./processes/processors.ts";
+import { reconnectDuringPushes } from "./subject-run.ts";
+import { openHttp2 } from "./subjects/http2.ts";
+
+const figures = () => ({ rssBytes: 0, cpuMs: 0 });
+
+describe("a subject's run", function () {
+  this.timeout(30_000);
+  before(function () {
+    if (process.platform !== "linux") this.skip();
+  });
+
+  it("rejects where a push fails while devices reconnect, and leaves no other rejection behind", async () => {
+    const { signal } = new AbortController();
+    const unhandled = await unhandledDuring(async () => {
+      let pushes = 0;
+      const push = async () => {
+        if (++pushes === 2) throw new Error("the server refused a push");
+        return 0;
+      };
+      const fleet = { cpuMs: () => 0, reconnect: () => delay(1500, 1) };
+      await assert.rejects(reconnectDuringPushes({ figures, push }, fleet, { reconnecting: 1, signal }), /refused a push/);
+    });
+    assert.deepEqual(unhandled, []);
+  });
+
+  it("leaves no rejection behind where it ends between a push and its reports", async () => {
+    const interrupted = new AbortController();
+    const unhandled = await unhandledDuring(async () => {
+      const processors = splitProcessors().fleet;
+      const { signal } = interrupted;
+      await using subject = await openHttp2({ payloadBytes: 100, processors, signal });
+      await using fleet = new Fleet({ devices: 1, processors, signal });
+      await fleet.connect(await subject.target());
+      const { arrived } = await fleet.arm({ reports: true });
+      interrupted.abort();
+      await assert.rejects(arrived);
+    });
+    assert.deepEqual(unhandled, []);
+  });
+});
