@@ -1,6 +1,9 @@
 #!/usr/bin/env -S node --max-semi-space-size=4
+import { exitOnUnhandledError } from "../common/errors/unhandled-error.ts";
 import { COMMANDS } from "./nebula/commands.ts";
 import { runNebula } from "./nebula/main.ts";
-import { processIo } from "./nebula/process-io.ts";
+import { processIo, unhandledErrorReport } from "./nebula/process-io.ts";
 
-process.exitCode = await runNebula(COMMANDS, process.argv.slice(2), processIo());
+const args = process.argv.slice(2);
+exitOnUnhandledError(unhandledErrorReport(COMMANDS, args[0]));
+process.exitCode = await runNebula(COMMANDS, args, processIo());

@@ -1,7 +1,9 @@
 import { isNebulaError, NebulaError } from "../common/errors/nebula-error.ts";
+import { exitOnUnhandledError } from "../common/errors/unhandled-error.ts";
 
 /** Runs a bench from its command line: an interrupt aborts the signal, what went wrong is told in a sentence, and the exit code says that it did. */
 export async function runBench(bench: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  exitOnUnhandledError(({ kind, error }) => console.error(`${kind}:`, error));
   const interrupted = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
     process.once(signal, () => interrupted.abort(new NebulaError("cancelled", "interrupted")));

@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs";
+import { describeUnhandled, type UnhandledError } from "../../common/errors/unhandled-error.ts";
+import { createLog } from "../../common/log/log.ts";
 import { printable } from "../../common/printable.ts";
-import type { NebulaIo } from "./command.ts";
+import type { NebulaCommand, NebulaIo } from "./command.ts";
 
 /** What a command reaches of this process. */
 export function processIo(): NebulaIo {
@@ -14,4 +16,13 @@ export function processIo(): NebulaIo {
     complain: (line) => void process.stderr.write(`${printable(line)}\n`),
     terminal: process.stdout.isTTY === true,
   };
+}
+
+/** Writes an error that nothing handled as the rest of the command's output is: a line of the log with its stack and causes, or a line for a person. */
+export function unhandledErrorReport(commands: readonly NebulaCommand[], name: string | undefined): (unhandled: UnhandledError) => void {
+  const command = commands.find((known) => known.name === name);
+  if (command?.kind !== "settings") return (unhandled) => void process.stderr.write(`nebula: ${printable(describeUnhandled(unhandled))}\n`);
+  const log = createLog({ level: "error", part: command.name });
+  return ({ kind, error }) =>
+    log.error({ kind, err: error instanceof Error ? error : new Error(describeUnhandled({ kind, error })) }, "unhandled error: the process ends");
 }

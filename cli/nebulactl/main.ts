@@ -1,10 +1,13 @@
 import { NebulaError } from "../../common/errors/nebula-error.ts";
+import { describeUnhandled, exitOnUnhandledError } from "../../common/errors/unhandled-error.ts";
+import { printableLine } from "../../common/printable.ts";
 import { commands } from "./commands.ts";
 import { processIo } from "./process-io.ts";
 import { runNebulactl } from "./run.ts";
 
 /** The program: runs the process's command line, and sets the exit code. */
 export async function main(): Promise<void> {
+  exitOnUnhandledError((unhandled) => process.stderr.write(`error: ${printableLine(describeUnhandled(unhandled))}\n`));
   // A reader that has seen enough (`nebulactl apps list | head`) closes the pipe: that is no error.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
 

@@ -11,6 +11,7 @@ export async function verifyBcrypt(password: string, hash: string, signal?: Abor
   signal?.throwIfAborted();
   // None of this process's variables and flags: the thread needs nothing of them.
   const thread = new Worker(BCRYPT_THREAD, { workerData: { password, hash }, env: {}, execArgv: [] });
+  thread.on("error", () => {}); // one that comes after the signal's abort, while the thread ends, has no other listener
   try {
     const [isSame] = await once(thread, "message", signal === undefined ? {} : { signal });
     return isSame === true;
