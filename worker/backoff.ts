@@ -6,16 +6,19 @@ type Waits = Readonly<{ firstMs: number; longestMs: number }>;
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 
-/** A refused start took a working container down: it is not to happen often. */
-const START: Waits = { firstMs: MINUTE_MS, longestMs: HOUR_MS };
+/** A start that took a working container down must not be tried often. */
+const EXCHANGE_START: Waits = { firstMs: MINUTE_MS, longestMs: HOUR_MS };
+/** Where nothing runs there is nothing to protect: a missing device, or a full disk, may pass. */
+const BARE_START: Waits = { firstMs: 5000, longestMs: MINUTE_MS };
 /** The first wait lets a registry recover, the longest keeps a fleet from hammering one. */
 const PULL: Waits = { firstMs: 15_000, longestMs: 15 * MINUTE_MS };
 const HEALTH_RESTART: Waits = { firstMs: MINUTE_MS, longestMs: HOUR_MS };
 const OTHER: Waits = { firstMs: 5000, longestMs: 10 * MINUTE_MS };
 
 /** How long a step waits after it failed for the `tries`th time, milliseconds. */
-export function failureWaitMs(kind: Step["kind"], tries: number): number {
-  return waitMs(kind === "start" ? START : kind === "pull" ? PULL : OTHER, tries);
+export function failureWaitMs(step: Readonly<{ kind: Step["kind"]; isExchange?: boolean }>, tries: number): number {
+  if (step.kind === "start") return waitMs(step.isExchange === true ? EXCHANGE_START : BARE_START, tries);
+  return waitMs(step.kind === "pull" ? PULL : OTHER, tries);
 }
 
 /** How long an unhealthy container is left alone after its `count`th restart, milliseconds. */

@@ -16,6 +16,8 @@ export type Memory = Readonly<{
   specSince: ReadonlyMap<string, Readonly<{ change: string; since: number }>>;
   /** By container id. */
   runs: ReadonlyMap<string, RunWatch>;
+  /** By container id: since when it was seen in removal. */
+  removing: ReadonlyMap<string, number>;
   /** By container id. */
   healthRestarts: ReadonlyMap<string, HealthRestarts>;
   /** The engine's clock at the first look of this start, and when that was; undefined before it. */
@@ -107,6 +109,7 @@ export const EMPTY_MEMORY: Memory = {
   pulled: new Map(),
   specSince: new Map(),
   runs: new Map(),
+  removing: new Map(),
   healthRestarts: new Map(),
   engineStart: undefined,
   seenIds: undefined,

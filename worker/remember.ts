@@ -46,6 +46,9 @@ export function rememberObserved(memory: Memory, desired: Desired | undefined, o
   return {
     ...memory,
     runs,
+    removing: new Map(
+      observed.containers.filter(({ phase }) => phase === "removing").map(({ id }) => [id, memory.removing.get(id) ?? now.monotonic]),
+    ),
     quietUntil,
     engineStart,
     seenIds: new Set([...owned, ...foreignCluster].map(({ container }) => container.id)),
@@ -89,7 +92,7 @@ function withFailedInspects(failures: Memory["failures"], { containers }: Observ
   const failed = containers.filter(({ id, listedOnly }) => listedOnly?.failure !== undefined && !failures.has(inspectKey(id)));
   if (failed.length === 0) return failures;
   const entries = failed.map(({ id, listedOnly }): [string, Failure] => {
-    const wait = { tries: 1, since: now.monotonic, notBefore: now.monotonic + failureWaitMs("inspect", 1) };
+    const wait = { tries: 1, since: now.monotonic, notBefore: now.monotonic + failureWaitMs({ kind: "inspect" }, 1) };
     return [inspectKey(id), { ...wait, step: "inspect", reason: listedOnly?.failure ?? "", ports: [], holders: undefined, containerId: id }];
   });
   return new Map([...failures, ...entries]);
@@ -102,7 +105,7 @@ function failureOf(memory: Memory, step: Step, reason: string, now: Now): Failur
     step: step.kind,
     tries,
     since: before?.since ?? now.monotonic,
-    notBefore: now.monotonic + failureWaitMs(step.kind, tries),
+    notBefore: now.monotonic + failureWaitMs(step, tries),
     reason,
     ports: step.kind === "start" ? step.ports : [],
     holders: undefined,
@@ -134,7 +137,7 @@ function rememberPull(
     step: "pull",
     tries,
     since: before?.since ?? now.monotonic,
-    notBefore: now.monotonic + failureWaitMs("pull", tries),
+    notBefore: now.monotonic + failureWaitMs({ kind: "pull" }, tries),
     reason,
     ports: [],
     holders: undefined,
@@ -184,9 +187,11 @@ function watchRun(before: RunWatch | undefined, container: ObservedContainer, to
 /** Forgets what is long past, or about a container that is gone, and notes who holds the ports of a start that was refused since the last look. */
 function currentFailures(failures: Memory["failures"], observed: Observed, now: Now): Memory["failures"] {
   const ids = new Set(observed.containers.map(({ id }) => id));
-  // A refused start is its place's, whichever container it was tried with.
-  const isGone = ({ step, containerId }: Failure) => step !== "start" && containerId !== undefined && !ids.has(containerId);
-  const kept = [...failures].filter(([, failure]) => now.monotonic < failure.notBefore + FORGET_FAILURE_MS && !isGone(failure));
+  // A key without the container's id is that of a place, whichever container it was tried with.
+  const isGone = (key: string, id: string | undefined) => id !== undefined && !ids.has(id) && key.includes(id);
+  const kept = [...failures].filter(
+    ([key, { notBefore, containerId }]) => now.monotonic < notBefore + FORGET_FAILURE_MS && !isGone(key, containerId),
+  );
   return new Map(
     kept.map(([key, failure]) => [
       key,

@@ -11,7 +11,8 @@ export type Step = Readonly<{ unit: string; key: string; lane?: string }> &
     | Readonly<{ kind: "create_network"; network: string }>
     | Readonly<{ kind: "create"; request: CreateRequest }>
     | Readonly<{ kind: "connect"; containerId: string; network: string }>
-    | Readonly<{ kind: "start"; containerId: string; ports: readonly HostPort[] }>
+    /** `isExchange`: an old container was stopped for it, and is started again if it fails. */
+    | Readonly<{ kind: "start"; containerId: string; ports: readonly HostPort[]; isExchange: boolean }>
     | Readonly<{ kind: "rename"; containerId: string; name: string }>
     | Readonly<{ kind: "remove"; containerId: string; force: boolean }>
     | Readonly<{ kind: "inspect"; containerId: string }>

@@ -1,13 +1,16 @@
 import type { DesiredApp } from "../model.ts";
 import { appUnit, isUp, type OwnedAppContainer } from "../owned.ts";
-import type { Step } from "../step.ts";
+import { slotKeys } from "./blocks.ts";
 import { type AppDraft, surplusMayGo } from "./draft.ts";
-import { DEFAULT_GRACE_SECONDS, farewells, NO_WORK, together, type Work } from "./farewell.ts";
+import { DEFAULT_GRACE_SECONDS, farewells, NO_WORK, together, unlessFailing, type Work } from "./farewell.ts";
 import { type ImageReadiness, imageReadiness, type PullWish } from "./image.ts";
+import { NETWORK_KEY } from "./network.ts";
 import type { SlotContext } from "./slot-context.ts";
 import { slotWork } from "./slot-work.ts";
-import { APPLIED, type AppState, failed, type TargetState, working, worst } from "./states.ts";
-import { earlier, standingFailure, type View } from "./view.ts";
+import { upRight } from "./slots.ts";
+import { type Target, withStandingFailures } from "./standing.ts";
+import { APPLIED, type AppState, failed, working, worst } from "./states.ts";
+import { earlier, type View } from "./view.ts";
 
 export type AppWork = Work & Readonly<{ state: AppState; wish: PullWish | undefined }>;
 
@@ -19,14 +22,24 @@ export function runningAppWork(draft: AppDraft, others: Pick<SlotContext, "leavi
   const mayGo = surplusMayGo(draft);
   const going = surplus.filter(({ container: { id } }) => mayGo || turn.surplus.has(id) || others.evicted.has(id));
   const farewell = farewells(going, unit, app.stopGraceSeconds, view);
-  const { steps, wakeAt } = together([farewell, ...works]);
-  const states = [...works.map(({ state }) => state), surplus.length > 0 ? removing(surplus, view) : APPLIED, image?.stale ?? APPLIED];
+  const work = together([farewell, ...works]);
+  const states = [...works.map(({ state }) => state), surplus.length > 0 ? working("remove") : APPLIED, image?.stale ?? APPLIED];
   const notes = [...app.notes, turn.note].filter((note) => note !== undefined);
+  const standing = withStandingFailures(worst(states), { work, containers: draft.containers, ...keysOf(draft) }, view);
   return {
-    steps,
-    wakeAt: [wakeAt, turn.wakeAt, image?.wakeAt].reduce(earlier, undefined),
-    state: { name: app.name, revision: app.revision, state: worst(states), notes, containers: byIndex(draft.containers) },
+    steps: work.steps,
+    wakeAt: [work.wakeAt, turn.wakeAt, image?.wakeAt, standing.wakeAt].reduce(earlier, undefined),
+    state: { name: app.name, revision: app.revision, state: standing.state, notes, containers: byIndex(draft.containers) },
     wish: image?.wish,
+  };
+}
+
+/** What an app's containers fail by: that of a container which is yet to run is told until a try succeeds. */
+function keysOf({ unit, slots, blocks }: AppDraft): Pick<Target, "atOnce" | "awaited"> {
+  const isWaiting = [...blocks.values()].some(({ state }) => state.kind === "working" && state.step === "network");
+  return {
+    atOnce: slots.filter((slot) => upRight(slot) === undefined).flatMap((slot) => slotKeys(slot, unit)),
+    awaited: isWaiting ? [NETWORK_KEY] : [],
   };
 }
 
@@ -63,8 +76,9 @@ export function goneAppWork(
 ): AppWork {
   const graceSeconds = app.kind === "stopped" ? app.stopGraceSeconds : DEFAULT_GRACE_SECONDS;
   const work = farewells(containers, appUnit(app.name), graceSeconds, view);
-  const state = containers.length === 0 ? APPLIED : removing(containers, view);
-  return { ...work, state: { name: app.name, revision: app.revision, state, notes: [], containers: byIndex(containers) }, wish: undefined };
+  const { state, wakeAt } = withStandingFailures(containers.length === 0 ? APPLIED : working("remove"), { work, containers, atOnce: [] }, view);
+  const shown = { name: app.name, revision: app.revision, state, notes: [], containers: byIndex(containers) };
+  return { steps: work.steps, wakeAt: earlier(work.wakeAt, wakeAt), state: shown, wish: undefined };
 }
 
 /** An app that is not acted upon: what runs of it stays, and what was stopped by somebody is started again. */
@@ -79,26 +93,13 @@ export function refusedAppWork(
     const wasRunning = container.phase === "exited" && /-\d+$/.test(container.name);
     const key = `start ${container.id}`;
     if (!wasRunning || view.observed.jobs.stops.has(container.id)) return NO_WORK;
-    const failure = standingFailure(view, key);
-    if (failure !== undefined) return { steps: [], wakeAt: failure.notBefore };
-    const step: Step = { kind: "start", unit, key, containerId: container.id, ports: container.hostPorts };
-    return { steps: [step], wakeAt: undefined };
+    return unlessFailing({ kind: "start", unit, key, containerId: container.id, ports: container.hostPorts, isExchange: false }, view);
   });
   return {
     ...together(works),
     state: { name, revision, state: failed("config", reason), notes: [], containers: byIndex(containers) },
     wish: undefined,
   };
-}
-
-/** Where the way out of these containers stands: one that can't be stopped or removed is a failure. */
-function removing(containers: readonly OwnedAppContainer[], view: View): TargetState {
-  for (const { container } of containers) {
-    const kind = isUp(container.phase) ? "stop" : "remove";
-    const failure = standingFailure(view, `${kind} ${container.id}`);
-    if (failure !== undefined) return failed(kind, failure.reason, { tries: failure.tries, retryAt: failure.notBefore });
-  }
-  return working("remove");
 }
 
 export function byIndex(containers: readonly OwnedAppContainer[]): readonly OwnedAppContainer[] {

@@ -1,5 +1,6 @@
 import { standsAlone } from "../../common/validation/networks.ts";
 import { NEBULA_NETWORK } from "../container-spec.ts";
+import type { DesiredInstance } from "../model.ts";
 import { nextName, oldName } from "../names.ts";
 import type { ContainerSpec } from "../runtime/container-runtime.ts";
 import type { PortClaims } from "./port-claims.ts";
@@ -16,6 +17,17 @@ export function createKey(unit: string, index: number, hash: string): string {
 
 export function startKey(unit: string, index: number, hash: string): string {
   return `start ${unit} ${index} ${hash}`;
+}
+
+/** Of a container that is yet to be started: each try may be with another one. */
+export function connectKey(unit: string, { index, hash }: DesiredInstance, network: string): string {
+  return `connect ${unit} ${index} ${hash} ${network}`;
+}
+
+/** Keys of the steps by which a slot gets its wanted container. */
+export function slotKeys({ instance }: Slot, unit: string): readonly string[] {
+  const { index, hash, spec } = instance;
+  return [startKey(unit, index, hash), createKey(unit, index, hash), ...spec.networks.map((network) => connectKey(unit, instance, network))];
 }
 
 /** What stands in the way of a slot's wanted container, the image left aside. Looked at before anything is stopped. */
@@ -42,15 +54,11 @@ export function networkBlock(spec: ContainerSpec, view: View): Block | undefined
 }
 
 function failureBlock(slot: Slot, unit: string, view: View): Block | undefined {
-  const { index, hash } = slot.instance;
-  for (const [step, key] of [
-    ["start", startKey(unit, index, hash)],
-    ["create", createKey(unit, index, hash)],
-  ] as const) {
+  for (const key of slotKeys(slot, unit)) {
     const failure = standingFailure(view, key);
-    if (failure !== undefined) {
-      return { state: failed(step, failure.reason, { tries: failure.tries, retryAt: failure.notBefore }), wakeAt: failure.notBefore };
-    }
+    if (failure === undefined) continue;
+    const { step, reason, tries, notBefore } = failure;
+    return { state: failed(step, reason, { tries, retryAt: notBefore }), wakeAt: notBefore };
   }
   return undefined;
 }

@@ -8,6 +8,8 @@ import { networkBlock } from "./blocks.ts";
 import { connections } from "./connections.ts";
 import { DEFAULT_GRACE_SECONDS, farewell, farewells, inLane, NO_WORK, together, type Work } from "./farewell.ts";
 import { imageReadiness, type PullWish, pullKeys } from "./image.ts";
+import { NETWORK_KEY } from "./network.ts";
+import { withStandingFailures } from "./standing.ts";
 import { APPLIED, type CronJobState, failed, type TargetState, working } from "./states.ts";
 import { earlier, standingFailure, type View } from "./view.ts";
 
@@ -29,16 +31,19 @@ export function cronJobWork(job: ScheduledCronJob, containers: readonly OwnedCro
     return container.phase === "created" || container.phase === "dead" || (!isUp(container.phase) && rank >= KEPT_RUNS);
   });
   const cleaning = farewells(leftovers, cronJobUnit(job.name), job.stopGraceSeconds, view);
-  const { steps, wakeAt } = together([cleaning, run ?? NO_WORK]);
+  const work = together([cleaning, run ?? NO_WORK]);
   const nextDue = memory?.nextDue;
+  const awaited = run?.step === "network" ? [NETWORK_KEY] : [];
+  const standing = withStandingFailures(stateOf(run, memory?.problem), { work, containers: runs, atOnce: [], awaited }, view);
+  const dueIn = nextDue === undefined ? undefined : view.now.monotonic + Math.max(0, nextDue - view.now.wall);
   return {
-    steps,
-    wakeAt: earlier(wakeAt, nextDue === undefined ? undefined : view.now.monotonic + Math.max(0, nextDue - view.now.wall)),
+    steps: work.steps,
+    wakeAt: [work.wakeAt, standing.wakeAt, dueIn].reduce(earlier, undefined),
     state: {
       name: job.name,
       revision: job.revision,
-      state: stateOf(run, memory?.problem),
-      reason: memory?.problem?.reason,
+      state: standing.state,
+      reason: standing.state.kind === "failed" ? standing.state.reason : memory?.problem?.reason,
       notes: [...job.notes, ...exitNotes(runs), ...staleNotes(job, runs, view)],
       containers: [...runs].reverse(),
       lastRunDue: runs[0]?.due ?? memory?.lastDue,
@@ -51,7 +56,10 @@ export function cronJobWork(job: ScheduledCronJob, containers: readonly OwnedCro
 /** The containers of a cron_job that is deleted or out of the group go. */
 export function goneCronJobWork(name: string, revision: bigint, containers: readonly OwnedCronContainer[], view: View): CronJobWork {
   const work = farewells(containers, cronJobUnit(name), DEFAULT_GRACE_SECONDS, view);
-  return { ...work, state: plainState(name, revision, containers, containers.length === 0 ? APPLIED : working("remove")), wish: undefined };
+  const { state, wakeAt } = withStandingFailures(containers.length === 0 ? APPLIED : working("remove"), { work, containers, atOnce: [] }, view);
+  const reason = state.kind === "failed" ? state.reason : undefined;
+  const shown = { ...plainState(name, revision, containers, state), reason };
+  return { steps: work.steps, wakeAt: earlier(work.wakeAt, wakeAt), state: shown, wish: undefined };
 }
 
 /** A cron_job that is not acted upon. */
@@ -111,13 +119,16 @@ function beginning(job: ScheduledCronJob, due: number, mine: OwnedCronContainer,
   const { id, phase } = mine.container;
   if (phase !== "created") return { ...NO_WORK, step: "start" };
   const key = `start ${unit} ${due}`;
-  const failure = standingFailure(view, key);
   const networks = connections(mine, job.spec, unit, view);
-  if (failure !== undefined || networks.wakeAt !== undefined) {
-    const reason = failure?.reason ?? "a network could not be connected";
+  const failure = standingFailure(view, key) ?? networks.waiting?.map((waiting) => standingFailure(view, waiting))[0];
+  if (failure !== undefined) {
+    const { reason } = failure;
     return { ...together([farewell(mine, unit, job.stopGraceSeconds, view), runFailed(job, due, reason)]), step: "start" };
   }
-  return { ...together([networks, { steps: [{ kind: "start", unit, key, containerId: id, ports: [] }], wakeAt: undefined }]), step: "start" };
+  return {
+    ...together([networks, { steps: [{ kind: "start", unit, key, containerId: id, ports: [], isExchange: false }], wakeAt: undefined }]),
+    step: "start",
+  };
 }
 
 function runFailed(job: ScheduledCronJob, due: number, reason: string): RunWork {

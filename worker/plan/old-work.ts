@@ -15,8 +15,8 @@ export function oldOf({ wrong }: Slot): { old: OwnedAppContainer | undefined; ot
   return { old, others: wrong.filter((owned) => owned !== old) };
 }
 
-/** Keeps the old container of a slot going, and only one. */
-export function oldWork(slot: Slot, { draft: { unit, app }, view }: SlotContext): Work {
+/** Keeps the old container of a slot going, and only one. @param gone the slot's containers that go before it is started */
+export function oldWork(slot: Slot, { draft: { unit, app }, view }: SlotContext, gone: readonly OwnedAppContainer[] = []): Work {
   const { old, others } = oldOf(slot);
   const clearing = farewells(others, unit, app.stopGraceSeconds, view);
   if (old === undefined) return clearing;
@@ -28,9 +28,9 @@ export function oldWork(slot: Slot, { draft: { unit, app }, view }: SlotContext)
   const label = container.labels[LABEL.spec];
   const key = startKey(unit, slot.instance.index, label === undefined || label === slot.instance.hash ? container.id : label);
   const failure = standingFailure(view, key);
-  if (failure !== undefined) return together([clearing, { steps: [], wakeAt: failure.notBefore }]);
+  if (failure !== undefined) return together([clearing, { steps: [], wakeAt: failure.notBefore, waiting: [key] }]);
   if (holdersOf(view, container.hostPorts, new Set([container.id])).length > 0) return clearing;
-  const start: Step = { kind: "start", unit, key, containerId: container.id, ports: container.hostPorts };
-  const rightGone = slot.right.map((owned): Step => ({ kind: "remove", unit, key: "", containerId: owned.container.id, force: false }));
+  const start: Step = { kind: "start", unit, key, containerId: container.id, ports: container.hostPorts, isExchange: false };
+  const rightGone = gone.map((owned): Step => ({ kind: "remove", unit, key: "", containerId: owned.container.id, force: false }));
   return together([clearing, nameMend(old, slot.name, unit, [...clearing.steps, ...rightGone], view), { steps: [start], wakeAt: undefined }]);
 }

@@ -169,6 +169,11 @@ export class SimulatedContainer {
     this.#tell("pause");
   }
 
+  stickInRemoval(): void {
+    this.stop();
+    this.#phase = "removing";
+  }
+
   setHealth(health: ContainerHealth): void {
     if (this.#phase !== "running" || this.#health === health) return;
     this.#health = health;

@@ -315,6 +315,11 @@ export class SimulatedRuntime implements ContainerRuntime {
     this.#container(id).pause();
   }
 
+  /** Its removal begins, and the engine does not get done with it. */
+  stickInRemoval(id: string): void {
+    this.#container(id).stickInRemoval();
+  }
+
   /** The container's process ends by itself. */
   exit(id: string, code: number): void {
     this.#container(id).exit(code);
