@@ -56,6 +56,7 @@ function row<M extends DescMethod>(
 const ADMINS = ["admin", "local_admin"] as const;
 const WRITERS = ["rw", ...ADMINS] as const;
 const PRUNERS = ["pruning", ...WRITERS] as const;
+const ALL_PRUNERS = ["pruning", ...ADMINS] as const;
 const READERS = ["ro", ...PRUNERS] as const;
 const USERS = ["stranger", "elsewhere", ...READERS] as const;
 /** Who may change nothing. */
@@ -109,7 +110,7 @@ export const TABLE: readonly Row[] = [
   row(groups.updateDeviceGroup, { deviceGroup: { name: GROUP } }, WRITERS, INVALID),
   row(groups.deleteDeviceGroup, { name: GROUP, ...NOT_NOW }, WRITERS, STALE),
   row(groups.prune, { name: GROUP }, PRUNERS),
-  row(groups.pruneAll, {}, USERS),
+  row(groups.pruneAll, {}, ALL_PRUNERS),
 
   row(config.getConfig, { deviceGroup: GROUP }, ["device", ...READERS]),
   row(config.watchConfig, { deviceGroup: GROUP, deviceId: DEVICE, boot: "b" }, ["device", "part", ...READERS]),

@@ -23,8 +23,14 @@ export const STATUS_OPERATIONS: readonly Operation[] = [
     summary: "Has each device of every group that the caller may prune remove its unused images once.",
     answers: [{ status: 202, description: "The new prune_id of every group that is pruned.", schema: objectOf({ prune_ids: mapOf(COUNT) }) }],
     async handle({ call }) {
-      const { pruneIds } = await call(DeviceGroupService.method.pruneAll, {});
-      return { status: 202, body: { prune_ids: Object.fromEntries(Object.entries(pruneIds).map(([name, id]) => [name, Number(id)])) } };
+      const pruned: (readonly [name: string, pruneId: number])[] = [];
+      let pageToken = "";
+      do {
+        const { pruneIds, nextPageToken } = await call(DeviceGroupService.method.pruneAll, { pageToken });
+        for (const [name, pruneId] of Object.entries(pruneIds)) pruned.push([name, Number(pruneId)]);
+        pageToken = nextPageToken;
+      } while (pageToken !== "");
+      return { status: 202, body: { prune_ids: Object.fromEntries(pruned) } };
     },
   },
 ];

@@ -31,6 +31,8 @@ export type Need = Readonly<
   | { kind: "write"; entity: EntityKey }
   /** `rw` or pruning_allowed on the device_group. */
   | { kind: "prune"; deviceGroup: string }
+  /** pruning_allowed, on whichever device_groups there is `ro`. */
+  | { kind: "prune_all" }
   /** `ro` on the device_group, or to be a device of it. */
   | { kind: "config"; deviceGroup: string }
   /** To be the one device that is named, or `ro` on the groups of all. */
@@ -109,7 +111,7 @@ const deviceGroup: RulesOf<typeof DeviceGroupService> = {
   updateDeviceGroup: needs((request) => write("device_group", request.deviceGroup?.name, request)),
   deleteDeviceGroup: needs((request) => write("device_group", request.name)),
   prune: needs((request) => ({ kind: "prune", deviceGroup: request.name })),
-  pruneAll: filtered,
+  pruneAll: needs(() => ({ kind: "prune_all" })),
 };
 
 /** What a watch needs: when it opens, and as long as it is open. */

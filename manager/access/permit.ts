@@ -60,6 +60,8 @@ function userMay(rights: Rights, need: Need): boolean {
       return mayWrite(rights, need.entity);
     case "prune":
       return mayPrune(rights, need.deviceGroup);
+    case "prune_all":
+      return rights.admin || rights.pruning;
     case "config":
       return mayRead(rights, { kind: "device_group", name: need.deviceGroup });
     case "device":
@@ -88,6 +90,7 @@ function deviceMay(self: Readonly<{ deviceId: string; deviceGroup: string }>, ne
     case "read":
     case "write":
     case "prune":
+    case "prune_all":
     case "filtered":
     case "admin":
     case "enroll":
@@ -111,6 +114,8 @@ function wanted(need: Need): string {
       return `rw on the ${need.entity.kind} ${need.entity.name}`;
     case "prune":
       return `rw, or ro with pruning_allowed, on the device_group ${need.deviceGroup}`;
+    case "prune_all":
+      return "pruning_allowed";
     case "config":
       return `ro on the device_group ${need.deviceGroup}, or the token of a device of it`;
     case "device":

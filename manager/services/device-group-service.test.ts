@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { create, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
+import { ManualClock } from "../../common/clock/manual-clock.ts";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
 import { CreateAppRequestSchema, DeleteAppRequestSchema } from "../../gen/nebula/v1/app_pb.ts";
 import {
@@ -8,12 +9,16 @@ import {
   DeviceGroupSchema,
   GetDeviceGroupRequestSchema,
   PruneAllRequestSchema,
+  type PruneAllResponse,
+  PruneAllResponseSchema,
   PruneRequestSchema,
   UpdateDeviceGroupRequestSchema,
 } from "../../gen/nebula/v1/device_group_pb.ts";
 import { rightsOf } from "../access/rights.ts";
 import { refusal } from "../testing/app-calls.ts";
 import { callOf, type EntityRig, startEntityRig } from "../testing/entity-rig.ts";
+import { plainStore } from "../testing/plain-store.ts";
+import { PRUNED_PER_CALL } from "./device-group-service.ts";
 
 type GroupInit = MessageInitShape<typeof DeviceGroupSchema>;
 type Minimums = { minRevision?: bigint; minPruneId?: bigint };
@@ -170,13 +175,49 @@ describe("DeviceGroupService", () => {
       await assert.rejects(prune(""), refusal("invalid_argument", /^name: is missing/));
     });
 
-    it("of all goes through every page, and leaves deleted groups out", async () => {
-      const names = Array.from({ length: 1203 }, (_, index) => `g${index}`);
+    it("of all ends a call before its deadline where writes are slow, and the next call prunes the rest, none twice", async () => {
+      const clock = new ManualClock();
+      let isSlow = false;
+      await using slow = await startEntityRig({
+        clock,
+        wrapStore: (store) => ({
+          ...plainStore(store),
+          async write(change) {
+            if (isSlow) await clock.advance(1000);
+            return store.write(change);
+          },
+        }),
+      });
+      const names = Array.from({ length: 25 }, (_, index) => `g${String(index).padStart(2, "0")}`);
+      for (const name of names) await slow.groups.createDeviceGroup(create(CreateDeviceGroupRequestSchema, { deviceGroup: { name } }), ann);
+      isSlow = true;
+      const call = async (pageToken: string) =>
+        create(PruneAllResponseSchema, await slow.groups.pruneAll(create(PruneAllRequestSchema, { pageToken }), ann));
+      const begun = clock.monotonic();
+      const first = await call("");
+      assert.ok(clock.monotonic() - begun <= 15_000);
+      assert.deepEqual(Object.keys(first.pruneIds), names.slice(0, 10));
+      const second = await call(first.nextPageToken);
+      const third = await call(second.nextPageToken);
+      assert.deepEqual([...Object.keys(second.pruneIds), ...Object.keys(third.pruneIds)], names.slice(10));
+      assert.equal(third.nextPageToken, "");
+    });
+
+    it("of all prunes 100 groups a call, says where the next call goes on, and leaves deleted groups out", async () => {
+      const names = Array.from({ length: 203 }, (_, index) => `g${index}`);
       for (const name of names) await createGroup({ name });
       await createGroup();
       await deleteGroup();
       await prune("g7");
-      const { pruneIds } = await rig.groups.pruneAll(create(PruneAllRequestSchema), ann);
+      const pruneIds: Record<string, bigint> = {};
+      const calls: number[] = [];
+      for (let pageToken: string | undefined = ""; pageToken !== undefined; ) {
+        const answer: PruneAllResponse = create(PruneAllResponseSchema, await rig.groups.pruneAll(create(PruneAllRequestSchema, { pageToken }), ann));
+        calls.push(Object.keys(answer.pruneIds).length);
+        Object.assign(pruneIds, answer.pruneIds);
+        pageToken = answer.nextPageToken === "" ? undefined : answer.nextPageToken;
+      }
+      assert.deepEqual(calls, [PRUNED_PER_CALL, PRUNED_PER_CALL, 3]);
       assert.deepEqual(pruneIds, Object.fromEntries(names.map((name) => [name, name === "g7" ? 3n : 2n])));
     }).timeout(20_000);
   });

@@ -8,8 +8,11 @@ import { warningsOfGroup } from "../entities/group-warnings.ts";
 import { type EntityDeps, EntityWriter } from "../entities/write-entity.ts";
 import type { CallContext, ServiceHandlers } from "../rpc/call-context.ts";
 
-/** Groups that a PruneAll reads at a time. */
-const PAGE = 500;
+/** Groups that one PruneAll prunes at most, and that it reads at a time: it may end after any of these parts. */
+export const PRUNED_PER_CALL = 100;
+const PART = 10;
+/** A PruneAll ends after this time, milliseconds, before the deadline of its caller passes. */
+const PRUNE_ALL_MS = 5000;
 
 /** DeviceGroupService: what belongs together on a set of devices, and when they prune. */
 export function createDeviceGroupServiceHandlers(deps: EntityDeps): ServiceHandlers<typeof DeviceGroupService> {
@@ -59,13 +62,16 @@ export function createDeviceGroupServiceHandlers(deps: EntityDeps): ServiceHandl
       return { deviceGroup: await prune(name, context) };
     },
 
-    /** Prunes what the caller may prune. */
-    async pruneAll(_, context) {
-      const { principal } = context;
+    /** Prunes what the caller may prune: as many groups as a call may, and says where the next one goes on. */
+    async pruneAll({ pageToken }, context) {
+      const { principal, signal } = context;
+      const begun = deps.clock.monotonic();
       const pruneIds: Record<string, bigint> = {};
-      for (let pageToken = ""; ; ) {
-        const { entities: groups, nextPageToken } = await listEntities(writer, { pageSize: PAGE, pageToken }, context);
+      let next = pageToken;
+      for (let read = 0; read < PRUNED_PER_CALL; read += PART) {
+        const { entities: groups, nextPageToken } = await listEntities(writer, { pageSize: PART, pageToken: next }, context);
         for (const { name } of groups) {
+          signal.throwIfAborted();
           if (principal.kind !== "user" || !mayPrune(principal.rights, name)) continue;
           try {
             pruneIds[name] = (await prune(name, context)).pruneId;
@@ -73,9 +79,10 @@ export function createDeviceGroupServiceHandlers(deps: EntityDeps): ServiceHandl
             if (!isNebulaError(error, "not_found")) throw error; // deleted since the page was read
           }
         }
-        if (nextPageToken === "") return { pruneIds };
-        pageToken = nextPageToken;
+        next = nextPageToken;
+        if (next === "" || deps.clock.monotonic() >= begun + PRUNE_ALL_MS) break;
       }
+      return { pruneIds, nextPageToken: next };
     },
   };
 }

@@ -28,6 +28,9 @@ async function start() {
     pruningAllowed: false,
   });
   await putTestUser(accessStore, "developer", { token: "token-of-a-developer", apps: { web: "rw" }, deviceGroups: { "shop-1": "ro" } });
+  const pruningAllowed = true;
+  await putTestUser(accessStore, "pruner", { token: "token-of-a-pruner", deviceGroups: { "shop-2": "ro", "shop-3": "rw" }, pruningAllowed });
+  await putTestUser(accessStore, "idle", { token: "token-of-one-without-groups", pruningAllowed });
   for (const name of ["web", "secret-app"]) {
     await channel.unary(AppService.method.createApp, { app: { name, dockerImage: "nginx:1" } }, asAdmin);
   }
@@ -104,7 +107,13 @@ describe("what a user is shown", () => {
     await using rig = await start();
     await assert.rejects(rig.channel.unary(DeviceService.method.deleteDevice, { deviceId: "device-of-shop-1" }, asUser), denied);
     await rig.channel.unary(DeviceService.method.deleteDevice, { deviceId: "device-of-shop-2" }, asUser);
-    const { pruneIds } = await rig.channel.unary(DeviceGroupService.method.pruneAll, {}, asUser);
-    assert.deepEqual(pruneIds, { "shop-2": 2n });
+    await rig.channel.unary(DeviceGroupService.method.prune, { name: "shop-2" }, asUser);
+    await assert.rejects(rig.channel.unary(DeviceGroupService.method.prune, { name: "shop-1" }, asUser), denied);
+    await assert.rejects(rig.channel.unary(DeviceGroupService.method.pruneAll, {}, asUser), denied);
+    const asPruner = { headers: { authorization: "Bearer token-of-a-pruner" } };
+    const { pruneIds } = await rig.channel.unary(DeviceGroupService.method.pruneAll, {}, asPruner);
+    assert.deepEqual(pruneIds, { "shop-2": 3n, "shop-3": 2n });
+    const asIdle = { headers: { authorization: "Bearer token-of-one-without-groups" } };
+    assert.deepEqual((await rig.channel.unary(DeviceGroupService.method.pruneAll, {}, asIdle)).pruneIds, {});
   });
 });

@@ -28,9 +28,17 @@ export const prune: Command = {
       throw new NebulaError("invalid_argument", "all and a device_group were both given: give one of them");
     const groups = await client(DeviceGroupService);
     if (all) {
-      const { pruneIds } = await groups.pruneAll({}, { signal });
-      io.out(await renderValue(prunedView(pruneIds), output, paint));
-      if (Object.keys(pruneIds).length === 0) io.err("no device_groups\n");
+      const pruned: [name: string, pruneId: bigint][] = [];
+      try {
+        for (let pageToken: string | undefined = ""; pageToken !== undefined; ) {
+          const { pruneIds, nextPageToken } = await groups.pruneAll({ pageToken }, { signal });
+          pruned.push(...Object.entries(pruneIds));
+          pageToken = nextPageToken === "" ? undefined : nextPageToken;
+        }
+      } finally {
+        io.out(await renderValue(prunedView(Object.fromEntries(pruned)), output, paint)); // also where a later page failed: these prune
+      }
+      if (pruned.length === 0) io.err("no device_groups\n");
       return 0;
     }
     const name = group ?? (await io.terminal?.ask("Device_group to prune: ", signal))?.trim() ?? "";
