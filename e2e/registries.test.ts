@@ -4,9 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "../common/testing/eventually.ts";
 import { TargetState } from "../gen/nebula/v1/report_pb.ts";
-import { FOREVER, IMAGE } from "./harness/engine.ts";
+import { FOREVER, IMAGE, newInstance } from "./harness/engine.ts";
 import { FleetRig } from "./harness/fleet-rig.ts";
-import { Registry, SilentRegistry } from "./harness/registry.ts";
+import { startInProcess } from "./harness/in-process-worker.ts";
+import { JumpingClock } from "./harness/jumping-clock.ts";
+import { Registry, SilentRegistry, StallingRegistry } from "./harness/registry.ts";
 
 describe("registries", function () {
   this.timeout(120_000);
@@ -95,6 +97,25 @@ describe("registries", function () {
     assert.equal(revision, 3n);
     assert.equal(restartCount, 2n);
     await engine.settled(web, 1, ({ Config }) => Config.Env.includes("VERSION=3"));
+  });
+
+  it("a pull whose layer stops arriving is given up after 2 minutes, and tried again", async () => {
+    const stalling = rig.use(await StallingRegistry.start());
+    const [web, group, instance] = [rig.name("web"), rig.name("group"), newInstance()];
+    await rig.api.createApp({ name: web, dockerImage: `${stalling.host}/never/arrives:1` });
+    await rig.api.createGroup(group, [web], []);
+    const clock = new JumpingClock();
+    const worker = rig.use(await startInProcess({ server: rig.server, clock, deviceGroup: group, deviceId: `device-${instance}`, instance }));
+    const status = () => worker.report()?.apps.find(({ name }) => name === web);
+    await eventually(() => stalling.layersAsked === 1, { timeoutMs: 20_000 });
+    assert.equal(status()?.state, TargetState.WORKING);
+    clock.jump(120_000);
+    const failed = await eventually(() => (status()?.state === TargetState.FAILED ? status() : false), { timeoutMs: 20_000 });
+    assert.match(failed?.reason ?? "", /never\/arrives:1 showed no progress for 120 s/);
+    const asked = stalling.manifestsAsked;
+    clock.jump(15_000);
+    await eventually(() => stalling.manifestsAsked > asked, { timeoutMs: 20_000 });
+    assert.equal(status()?.state, TargetState.FAILED, "a target that is tried again keeps its reason");
   });
 
   it("a pull that hangs delays neither another app's change nor the repair of drift", async () => {

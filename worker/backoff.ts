@@ -1,3 +1,4 @@
+import type { PullRefusal } from "./memory.ts";
 import type { Step } from "./step.ts";
 
 /** The first wait after a failure, and the longest; it doubles in between. Milliseconds. */
@@ -15,10 +16,18 @@ const PULL: Waits = { firstMs: 15_000, longestMs: 15 * MINUTE_MS };
 const HEALTH_RESTART: Waits = { firstMs: MINUTE_MS, longestMs: HOUR_MS };
 const OTHER: Waits = { firstMs: 5000, longestMs: 10 * MINUTE_MS };
 
-/** How long a step waits after it failed for the `tries`th time, milliseconds. */
+/** What a registry does not have, or refuses, seldom changes within minutes. */
+const HOPELESS_PULL: Waits = { firstMs: 15_000, longestMs: HOUR_MS };
+
+/** How long a pull waits after it failed for the `tries`th time, milliseconds. */
+export function pullWaitMs(refusal: PullRefusal, tries: number): number {
+  return waitMs(refusal === "login" || refusal === "absent" ? HOPELESS_PULL : PULL, tries);
+}
+
+/** How long a step other than a pull waits after it failed for the `tries`th time, milliseconds. */
 export function failureWaitMs(step: Readonly<{ kind: Step["kind"]; isExchange?: boolean }>, tries: number): number {
   if (step.kind === "start") return waitMs(step.isExchange === true ? EXCHANGE_START : BARE_START, tries);
-  return waitMs(step.kind === "pull" ? PULL : OTHER, tries);
+  return waitMs(OTHER, tries);
 }
 
 /** How long an unhealthy container is left alone after its `count`th restart, milliseconds. */

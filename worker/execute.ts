@@ -17,6 +17,9 @@ export function beginRound(steps: readonly Step[], { jobs, isOver, onOutcome }: 
       case "pull":
         jobs.pull(step);
         break;
+      case "join_pull":
+        jobs.joinPull(step);
+        break;
       case "abort_pull":
         jobs.abortPull(step.image);
         break;

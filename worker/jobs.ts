@@ -4,11 +4,10 @@ import { isNebulaError, messageOf, NebulaError } from "../common/errors/nebula-e
 import { LABEL, ORCHESTRATOR } from "./labels.ts";
 import type { Jobs } from "./model.ts";
 import { Places } from "./places.ts";
+import { pullImage } from "./pull-image.ts";
 import type { ContainerRuntime, RegistryLogin } from "./runtime/container-runtime.ts";
 import type { LaneStep, Step, StepOutcome } from "./step.ts";
 
-/** A pull that shows no progress for so long is given up. */
-const STALLED_MS = 2 * 60_000;
 /** Lanes side by side. One that takes longer gives its place to the next, and the ends of others are no longer told together with its own. */
 const LANES = { count: 4, patienceMs: 1000 };
 /** More steps whose connection was lost are not told apart. */
@@ -36,7 +35,7 @@ export type JobsOptions = Readonly<{
  */
 export class JobBoard implements AsyncDisposable {
   readonly #options: JobsOptions;
-  readonly #pulls = new Map<string, { step: PullStep; abort: AbortController }>();
+  readonly #pulls = new Map<string, { step: PullStep; abort: AbortController; startedAt: number }>();
   readonly #stops = new Map<string, StopStep>();
   readonly #lanes = new Map<string, readonly LaneStep[]>();
   /** Lanes that have not ended, and are not slow. */
@@ -57,7 +56,12 @@ export class JobBoard implements AsyncDisposable {
   snapshot(): Jobs {
     const steps = [...this.#lanes.values()].flat();
     return {
-      pulls: [...this.#pulls.values()].map(({ step: { image, wanters }, abort }) => ({ image, wanters, isEnding: abort.signal.aborted })),
+      pulls: [...this.#pulls.values()].map(({ step: { image, wanters }, abort, startedAt }) => ({
+        image,
+        wanters,
+        startedAt,
+        isEnding: abort.signal.aborted,
+      })),
       stops: new Set(this.#stops.keys()),
       lanes: new Set(this.#lanes.keys()),
       touched: new Set(steps.flatMap((step) => ("containerId" in step ? [step.containerId] : []))),
@@ -78,7 +82,10 @@ export class JobBoard implements AsyncDisposable {
 
   /** The jobs, and steps of lanes, that have ended since the last call. */
   takeEnded(): readonly EndedJob[] {
-    const ended = this.#ended;
+    const ended = this.#ended.map(({ step, outcome }) => ({
+      step: step.kind === "pull" ? (this.#pulls.get(step.image)?.step ?? step) : step,
+      outcome,
+    }));
     this.#ended = [];
     for (const { step } of ended) {
       if (step.kind === "pull") this.#pulls.delete(step.image);
@@ -155,13 +162,19 @@ export class JobBoard implements AsyncDisposable {
   pull(step: PullStep): void {
     if (this.#pulls.has(step.image)) return; // J1
     const abort = new AbortController();
-    this.#pulls.set(step.image, { step, abort });
-    this.#run(step, this.#pullNow(step.image, abort));
+    this.#pulls.set(step.image, { step, abort, startedAt: this.#options.clock.monotonic() });
+    this.#run(step, pullImage(step.image, this.#options, abort));
   }
 
-  /** Nobody wants this image any more. */
+  /** The units that the end of a pull under way is about from now on. */
+  joinPull({ image, wanters }: Extract<Step, { kind: "join_pull" }>): void {
+    const pull = this.#pulls.get(image);
+    if (pull !== undefined) pull.step = { ...pull.step, wanters };
+  }
+
+  /** No unit wants this image any more. */
   abortPull(image: string): void {
-    this.#pulls.get(image)?.abort.abort(new NebulaError("cancelled", "nobody wants this image any more"));
+    this.#pulls.get(image)?.abort.abort(new NebulaError("cancelled", "no unit wants this image any more"));
   }
 
   #stop(step: StopStep): void {
@@ -201,32 +214,10 @@ export class JobBoard implements AsyncDisposable {
     } catch (error) {
       if (isNebulaError(error, "cancelled") || (error instanceof Error && error.name === "AbortError")) return { kind: "aborted" };
       const isFirstLoss = isNebulaError(error, "unavailable") && !this.#interrupted.delete(key);
-      if (!isFirstLoss) return { kind: "failed", reason: messageOf(error) };
+      if (!isFirstLoss) return { kind: "failed", reason: messageOf(error), ...(isNebulaError(error) && { errorKind: error.kind }) };
       if (this.#interrupted.size >= MOST_INTERRUPTED) this.#interrupted.clear();
       this.#interrupted.add(key);
       return { kind: "aborted" };
-    }
-  }
-
-  async #pullNow(image: string, abort: AbortController): Promise<void> {
-    const { runtime, clock, login } = this.#options;
-    let lastProgress = clock.monotonic();
-    const watched = new AbortController();
-    const onProgress = () => {
-      lastProgress = clock.monotonic();
-    };
-    const watch = async () => {
-      for (let idle = 0; idle < STALLED_MS; idle = clock.monotonic() - lastProgress) await clock.sleep(STALLED_MS - idle, watched.signal);
-      abort.abort(new NebulaError("deadline_exceeded", `the pull of ${image} showed no progress for ${STALLED_MS / 1000} s`));
-    };
-    watch().catch(() => {}); // ended below
-    try {
-      await runtime.pull(image, { login: await login(image), onProgress, signal: abort.signal });
-    } catch (error) {
-      // However the runtime puts an abort, the reason for it is ours.
-      throw abort.signal.aborted ? abort.signal.reason : error;
-    } finally {
-      watched.abort();
     }
   }
 }

@@ -136,7 +136,7 @@ async function startIn(folder: DataFolder, options: WorkerOptions): Promise<Runn
       state = new DeviceState(facts);
       await runParts({ options, facts, state, login, folder, lastGood, runtime, tls }, signal);
     };
-    await runTogether(stopping.signal, (signal) => [login.run(signal), follow(signal)]);
+    await runTogether(stopping.signal, (signal) => ({ login: login.run(signal), device: follow(signal) }));
   };
   const ended = work()
     .catch((error) => {
@@ -279,7 +279,12 @@ function startParts(
       if (lastGood.failure !== undefined && (await lastGood.saveAgain()).kind === "saved") sender.changed();
     }
   };
-  return [reconciler.run(signal), sender.run(signal), followWatch(watch, { keeper, lastGood, reconciler, sender, state, log }), saveAgain()];
+  return {
+    reconciler: reconciler.run(signal),
+    reports: sender.run(signal),
+    watch: followWatch(watch, { keeper, lastGood, reconciler, sender, state, log }),
+    saves: saveAgain(),
+  };
 }
 
 /** The token on the disk, if it is this device's. */

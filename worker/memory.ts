@@ -13,7 +13,7 @@ export type Memory = Readonly<{
   /** By unit: the newest pull that brought its image. Kept. */
   pulled: ReadonlyMap<string, Pulled>;
   /** By unit: since when the worker knows of its spec. */
-  specSince: ReadonlyMap<string, Readonly<{ change: string; since: number }>>;
+  specSince: ReadonlyMap<string, SpecSince>;
   /** By container id. */
   runs: ReadonlyMap<string, RunWatch>;
   /** By container id: since when it was seen in removal. */
@@ -22,6 +22,8 @@ export type Memory = Readonly<{
   healthRestarts: ReadonlyMap<string, HealthRestarts>;
   /** The engine's clock at the first look of this start, and when that was; undefined before it. */
   engineStart: Readonly<{ clock: number; at: Now }> | undefined;
+  /** Ids of the images at the last look. */
+  imageIds: ReadonlySet<string>;
   /** Ids of the containers of our instance, those of foreign clusters included, at the last look; undefined: there was none yet. */
   seenIds: ReadonlySet<string> | undefined;
   /** Nothing is done before this because another worker of this instance was seen; 0: none was. */
@@ -49,6 +51,19 @@ export type Failure = Readonly<{
   holders: readonly string[] | undefined;
   /** The container of the step, where it was about one. */
   containerId: string | undefined;
+  /** Of a pull: what was refused, and for which image. */
+  pull: Readonly<{ image: string; refusal: PullRefusal }> | undefined;
+}>;
+
+/** Why a pull failed, as far as it matters for the next try: the login, no such image (for this platform), no space on the disk. */
+export type PullRefusal = "login" | "absent" | "no_space" | "other";
+
+export type SpecSince = Readonly<{
+  change: string;
+  since: number;
+  restartCount: bigint;
+  /** When the restart count was seen to rise; undefined: it was not. */
+  restartedAt: number | undefined;
 }>;
 
 export type Pulled = Readonly<{
@@ -112,6 +127,7 @@ export const EMPTY_MEMORY: Memory = {
   removing: new Map(),
   healthRestarts: new Map(),
   engineStart: undefined,
+  imageIds: new Set(),
   seenIds: undefined,
   quietUntil: 0,
   adopted: new Map(),

@@ -75,7 +75,14 @@ export type ScheduledCronJob = Named &
 export type DesiredCronJob = ScheduledCronJob | GoneEntry | RefusedEntry;
 
 /** A pull under way, and for whom. */
-export type PullJob = Readonly<{ image: string; wanters: readonly PullWanter[] /** It was told to end, and has not yet. */; isEnding: boolean }>;
+export type PullJob = Readonly<{
+  image: string;
+  wanters: readonly PullWanter[];
+  /** Milliseconds of the monotonic clock. */
+  startedAt: number;
+  /** It was aborted, and has not ended yet. */
+  isEnding: boolean;
+}>;
 
 /** Who waits for a pull: the unit (an app or a cron_job), and its spec. */
 export type PullWanter = Readonly<{
@@ -85,6 +92,8 @@ export type PullWanter = Readonly<{
   restartCount: bigint;
   /** Under which a failure is remembered. */
   failureKey: string;
+  /** Since when a restart of the unit asks for a pull that begins after it, milliseconds of the monotonic clock; undefined: none does. */
+  restartedAt: number | undefined;
 }>;
 
 /** What goes on beside the rounds. */

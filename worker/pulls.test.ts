@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { PullPolicy } from "../gen/nebula/v1/container_pb.ts";
-import { LABEL } from "./labels.ts";
+import type { RegistryLogin } from "./runtime/container-runtime.ts";
 import type { ImageBehaviour } from "./runtime/simulated-behaviour.ts";
 import { perServer } from "./testing/config-builder.ts";
 import { Rig } from "./testing/rig.ts";
@@ -11,151 +11,18 @@ const signal = new AbortController().signal;
 /** An image's tag says how its pull goes. */
 function behaviour(image: string): Partial<ImageBehaviour> {
   if (image.includes("hangs")) return { pull: { kind: "hangs" } };
+  if (image.includes("repeats")) return { pull: { kind: "repeats" } };
+  if (image.includes("unpacks")) return { pull: { kind: "unpacks", afterMs: 3 * 60 * MINUTE } };
+  if (image.includes("endless")) return { pull: { kind: "unpacks", afterMs: 100 * 60 * MINUTE } };
+  if (image.includes("absent")) return { pull: { kind: "fails", message: "manifest unknown: manifest unknown" } };
+  if (image.includes("platform")) return { pull: { kind: "fails", message: "no matching manifest for linux/arm64 in the manifest list entries" } };
+  if (image.includes("private")) return { pull: { kind: "fails", message: "unauthorized: authentication required" } };
   if (image.includes("slow")) return { pull: { kind: "ok", afterMs: MINUTE } };
   if (image.includes("fails")) return { pull: { kind: "fails", message: "no such host" } };
   return {};
 }
 
 const pulls = (rig: Rig) => rig.methods("pull").map(({ target }) => target.replace("docker.io/library/", ""));
-
-describe("a pull that fails beside an image of that tag on the device", () => {
-  const STALE = "working: image: image stale: image app:2 can't be pulled: no such host";
-  /** The registry is away until `isReachable`. */
-  const registry = { isReachable: false };
-  const away = (image: string): Partial<ImageBehaviour> =>
-    registry.isReachable || image.includes("shop") ? {} : { pull: { kind: "fails", message: "no such host" } };
-  const app2 = { apps: { web: { revision: 2n, dockerImage: "app:2" } } };
-  const labelOf = (rig: Rig) => rig.named("web-1").labels[LABEL.stale];
-
-  beforeEach(() => {
-    registry.isReachable = false;
-  });
-
-  it("starts the local image at once where nothing of the app runs, and is retried until it succeeds", async () => {
-    await using rig = new Rig({ behaviour: away, images: ["app:2"] });
-    await rig.start(app2);
-    assert.deepEqual(rig.shown, ["web-1 running"]);
-    assert.equal(labelOf(rig), "1");
-    assert.equal(rig.stateOf("web"), STALE);
-    const { id } = rig.named("web-1");
-    await rig.pass(60 * MINUTE, 15_000);
-    const tries = pulls(rig).length;
-    assert.ok(tries >= 6 && tries <= 10, `${tries} tries within an hour`);
-    assert.equal(rig.stateOf("web"), STALE);
-    registry.isReachable = true;
-    await rig.pass(15 * MINUTE, 15_000);
-    assert.equal(rig.stateOf("web"), "applied");
-    assert.equal(rig.named("web-1").id, id, "the same image restarts nothing");
-    const after = pulls(rig).length;
-    await rig.pass(60 * MINUTE, MINUTE);
-    assert.equal(pulls(rig).length, after);
-  });
-
-  it("replaces the container when its retry brings another image", async () => {
-    await using rig = new Rig({ behaviour: away, images: ["app:2"] });
-    await rig.start(app2);
-    const stale = rig.named("web-1");
-    rig.runtime.images.moveTag("docker.io/library/app:2");
-    registry.isReachable = true;
-    await rig.pass(MINUTE, 5000);
-    assert.notEqual(rig.named("web-1").imageId, stale.imageId);
-    assert.equal(labelOf(rig), undefined);
-    assert.deepEqual(rig.shown, ["web-1 running"]);
-    assert.equal(rig.stateOf("web"), "applied");
-    const { id } = rig.named("web-1");
-    rig.runtime.images.moveTag("docker.io/library/app:2");
-    await rig.pass(60 * MINUTE, MINUTE);
-    assert.equal(rig.named("web-1").id, id, "a tag that moves later is not drift");
-  });
-
-  it("takes down a container that runs only after its second failed try", async () => {
-    await using rig = new Rig({ behaviour: away, images: ["shop:1", "app:2"] });
-    await rig.start({ apps: { web: {} } });
-    const before = rig.named("web-1").id;
-    await rig.apply(app2);
-    assert.equal(rig.named("web-1").id, before);
-    assert.equal(rig.stateOf("web"), STALE, "the reason is visible from the start");
-    await rig.pass(14_000);
-    assert.equal(rig.named("web-1").id, before);
-    await rig.pass(2000);
-    assert.match(rig.named("web-1").image, /app:2/);
-    assert.equal(labelOf(rig), "1");
-    assert.equal(pulls(rig).filter((image) => image === "app:2").length, 2);
-    assert.equal(rig.stateOf("web"), STALE);
-  });
-
-  it("is retried by a worker that lost its memory", async () => {
-    await using rig = new Rig({ behaviour: away, images: ["app:2"] });
-    await rig.start(app2);
-    const { id } = rig.named("web-1");
-    rig.calls.length = 0;
-    await rig.start(app2, { keep: false });
-    assert.deepEqual(pulls(rig), ["app:2"]);
-    assert.equal(rig.stateOf("web"), STALE);
-    registry.isReachable = true;
-    await rig.start(app2, { keep: false });
-    assert.equal(rig.stateOf("web"), "applied");
-    assert.equal(rig.named("web-1").id, id);
-    await rig.start(app2);
-    assert.equal(rig.stateOf("web"), "applied", "what was pulled is kept");
-  });
-
-  it("leaves an app that scales up meanwhile on one image, and replaces all of its containers afterwards", async () => {
-    await using rig = new Rig({ behaviour: away, images: ["app:2"] });
-    await rig.start(app2);
-    await rig.apply({ apps: { web: { revision: 3n, dockerImage: "app:2", containersPer: perServer(3) } } });
-    assert.deepEqual(rig.shown, ["web-1 running", "web-2 running", "web-3 running"]);
-    assert.equal(rig.stateOf("web"), STALE);
-    rig.runtime.images.moveTag("docker.io/library/app:2");
-    registry.isReachable = true;
-    await rig.pass(15 * MINUTE, 5000);
-    assert.deepEqual(rig.shown, ["web-1 running", "web-2 running", "web-3 running"]);
-    assert.equal(new Set(rig.containers.map(({ imageId }) => imageId)).size, 1);
-    assert.ok(rig.containers.every(({ labels }) => labels[LABEL.stale] === undefined));
-    assert.equal(rig.stateOf("web"), "applied");
-  });
-
-  it("keeps the container of the local image when the one of the pulled image is refused", async () => {
-    let refusal: string | undefined;
-    const refused = (image: string) => ({ ...away(image), startRefusal: refusal });
-    await using rig = new Rig({ behaviour: refused, images: ["app:2"] });
-    await rig.start(app2);
-    const stale = rig.named("web-1").id;
-    rig.runtime.images.moveTag("docker.io/library/app:2");
-    refusal = "exec: no such file";
-    registry.isReachable = true;
-    await rig.pass(30_000, 1000);
-    assert.match(rig.stateOf("web"), /^failed: start: exec: no such file/);
-    assert.deepEqual(rig.shown, ["web-1 running"]);
-    assert.equal(rig.named("web-1").id, stale, "it runs again at once, under its name");
-    refusal = undefined;
-    await rig.pass(10 * MINUTE, 1000);
-    assert.deepEqual(rig.shown, ["web-1 running"]);
-    assert.notEqual(rig.named("web-1").id, stale);
-    assert.equal(rig.stateOf("web"), "applied");
-  });
-
-  it("is pulled again for each container with pull_policy always, and no oftener", async () => {
-    await using rig = new Rig({ behaviour: away, images: ["app:2"] });
-    const always = { apps: { web: { dockerImage: "app:2", pullPolicy: PullPolicy.ALWAYS } } };
-    await rig.start(always);
-    assert.equal(labelOf(rig), "1");
-    registry.isReachable = true;
-    await rig.pass(MINUTE, 5000);
-    assert.equal(rig.stateOf("web"), "applied");
-    assert.equal(pulls(rig).length, 2);
-    registry.isReachable = false;
-    await rig.runtime.remove(rig.named("web-1").id, { force: true }, signal);
-    await rig.settle();
-    assert.equal(pulls(rig).length, 3);
-    assert.equal(rig.stateOf("web"), STALE);
-    rig.runtime.images.moveTag("docker.io/library/app:2");
-    rig.calls.length = 0;
-    await rig.pass(10 * MINUTE, 5000);
-    assert.ok(pulls(rig).length >= 4);
-    assert.deepEqual(rig.methods("remove"), [], "what an earlier pull brought is not compared with");
-  });
-});
 
 describe("pulls", () => {
   it("that fail without an image leave running what runs, and are tried again with waits that grow", async () => {
@@ -256,6 +123,130 @@ describe("pulls", () => {
     await rig.pass(2 * MINUTE);
     assert.match(rig.stateOf("stuck"), /^failed: pull: .*no progress for 120 s/);
   });
+
+  it("that repeat their lines while nothing arrives are given up after 2 minutes", async () => {
+    await using rig = new Rig({ behaviour });
+    await rig.start({ apps: { stuck: { dockerImage: "repeats:1" } } });
+    await rig.pass(2 * MINUTE - 1000, 1000);
+    assert.equal(rig.stateOf("stuck"), "working: pull");
+    await rig.pass(2000, 1000);
+    assert.match(rig.stateOf("stuck"), /^failed: pull: .*no progress for 120 s/);
+  });
+
+  it("that unpack in silence once every layer has arrived have no stall limit, but end after a day", async () => {
+    await using rig = new Rig({ behaviour });
+    await rig.start({ apps: { big: { dockerImage: "unpacks:1" }, bigger: { dockerImage: "endless:1" } } });
+    await rig.pass(3 * 60 * MINUTE - 1000, 30 * MINUTE);
+    assert.equal(rig.stateOf("big"), "working: pull");
+    await rig.pass(2000);
+    assert.equal(rig.stateOf("big"), "applied");
+    await rig.pass(20 * 60 * MINUTE, 60 * MINUTE);
+    assert.equal(rig.stateOf("bigger"), "working: pull");
+    await rig.pass(60 * MINUTE);
+    assert.match(rig.stateOf("bigger"), /^failed: pull: .*took longer than 24 h/);
+    assert.deepEqual(pulls(rig), ["unpacks:1", "endless:1"], "each was pulled once");
+  });
+
+  it("of what is not there, or is refused, wait for up to an hour, and others for up to 15 minutes", async () => {
+    await using rig = new Rig({ behaviour });
+    const images = ["absent:1", "platform:1", "private:1", "fails:1"];
+    await rig.start({ apps: Object.fromEntries(images.map((dockerImage, i) => [`app${i}`, { dockerImage }])) });
+    await rig.pass(4 * 60 * MINUTE, MINUTE);
+    rig.calls.length = 0;
+    await rig.pass(24 * 60 * MINUTE, MINUTE);
+    for (const image of images) {
+      const tries = pulls(rig).filter((pulled) => pulled === image).length;
+      const expected = image === "fails:1" ? 96 : 24;
+      assert.ok(tries >= expected - 1 && tries <= expected + 1, `${image}: ${tries} tries in a day`);
+    }
+  });
+
+  it("of a refused login are tried again as soon as the device's login for it has changed, and the new one is no login of another image", async () => {
+    const logins = new Map<string, RegistryLogin>();
+    const open = (image: string): Partial<ImageBehaviour> => (logins.get(image)?.registry === "right" ? {} : behaviour(image));
+    await using rig = new Rig({ behaviour: open, login: async (image) => logins.get(image) });
+    await rig.start({ apps: { web: { dockerImage: "private:1" }, db: { dockerImage: "private:2" } } });
+    await rig.pass(5 * 60 * MINUTE, MINUTE);
+    for (rig.calls.length = 0; pulls(rig).length === 0; ) await rig.pass(MINUTE);
+    assert.deepEqual(pulls(rig), ["private:1", "private:2"]);
+    rig.calls.length = 0;
+    await rig.pass(30 * MINUTE, MINUTE);
+    assert.deepEqual(pulls(rig), [], "both wait");
+    logins.set("docker.io/library/private:1", { username: "u", password: "p", registry: "right" });
+    await rig.pass(30_000);
+    assert.deepEqual(pulls(rig), ["private:1"]);
+    assert.equal(rig.stateOf("web"), "applied");
+    assert.match(rig.stateOf("db"), /^failed: pull/);
+  });
+
+  it("that found no space are tried again as soon as an image has been removed", async () => {
+    let isFull = true;
+    const disk = (image: string): Partial<ImageBehaviour> =>
+      isFull && image.includes("big") ? { pull: { kind: "fails", message: "write /var/lib: no space left on device" } } : {};
+    await using rig = new Rig({ behaviour: disk, images: ["shop:1", "old:1"] });
+    await rig.start({ apps: { web: { dockerImage: "big:1" } } });
+    await rig.pass(5 * 60 * MINUTE, MINUTE);
+    for (rig.calls.length = 0; pulls(rig).length === 0; ) await rig.pass(MINUTE);
+    rig.calls.length = 0;
+    isFull = false;
+    const old = rig.runtime.images.find("docker.io/library/old:1");
+    await rig.runtime.removeImage(old?.id ?? "", signal);
+    await rig.pass(1000);
+    assert.deepEqual(pulls(rig), ["big:1"]);
+    assert.equal(rig.stateOf("web"), "applied");
+  });
+
+  it("go on when the rest of the spec changes, for all units that want the image by then", async () => {
+    await using rig = new Rig({ behaviour });
+    const withValue = (VALUE: string, others: object = {}) => ({
+      groupRevision: BigInt(VALUE),
+      apps: { web: { revision: BigInt(VALUE), dockerImage: "slow:1", envVars: { VALUE } }, ...others },
+    });
+    await rig.start(withValue("1"));
+    await rig.pass(MINUTE / 2);
+    await rig.apply(withValue("2", { twin: { dockerImage: "slow:1" } }));
+    await rig.pass(MINUTE / 2);
+    assert.deepEqual(pulls(rig), ["slow:1"]);
+    assert.deepEqual(rig.shown, ["twin-1 running", "web-1 running"]);
+    assert.deepEqual([rig.stateOf("web"), rig.stateOf("twin")], ["applied", "applied"]);
+    assert.equal(rig.revisionOf("web-1"), "2");
+  });
+
+  it("that fail fail for every unit that joined them", async () => {
+    let isReachable = true;
+    const late = (): Partial<ImageBehaviour> => ({ pull: isReachable ? { kind: "hangs" } : { kind: "fails", message: "no such host" } });
+    await using rig = new Rig({ behaviour: late, images: [] });
+    await rig.start({ apps: { web: { dockerImage: "app:1" } } });
+    await rig.apply({ groupRevision: 2n, apps: { web: { dockerImage: "app:1" }, twin: { dockerImage: "app:1" } } });
+    isReachable = false;
+    await rig.pass(2 * MINUTE);
+    for (const app of ["web", "twin"]) assert.match(rig.stateOf(app), /^failed: pull: .*no progress for 120 s/);
+    await rig.pass(15_000);
+    assert.deepEqual(pulls(rig), ["app:1", "app:1"], "the retry is one for both");
+  });
+
+  for (const [what, others] of [
+    ["a restart of a new app", {}],
+    ["a restart of one that another app joined", { twin: { dockerImage: "slow:1" } }],
+  ] as const) {
+    it(`are followed by another one for ${what} that was asked for meanwhile`, async () => {
+      await using rig = new Rig({ behaviour });
+      await rig.start({ apps: { web: { dockerImage: "slow:1" } } });
+      await rig.pass(MINUTE / 2);
+      await rig.apply({ groupRevision: 2n, apps: { web: { revision: 2n, dockerImage: "slow:1", restartCount: 1n }, ...others } });
+      assert.deepEqual(pulls(rig), ["slow:1"], "the one under way goes on");
+      await rig.pass(MINUTE / 2);
+      assert.deepEqual(pulls(rig), ["slow:1", "slow:1"]);
+      assert.equal(
+        rig.containers.some(({ name }) => name === "web-1"),
+        false,
+        "what the first one brought is not what was asked for",
+      );
+      await rig.pass(MINUTE);
+      assert.equal(rig.stateOf("web"), "applied");
+      assert.equal(pulls(rig).length, 2);
+    });
+  }
 
   it("of a spec that nobody wants any more are ended", async () => {
     await using rig = new Rig({ behaviour });

@@ -13,7 +13,9 @@ import { type Desired, following, type Now, type Observed, type WorkerIdentity }
 import { Observer } from "./observe.ts";
 import { Pace } from "./pace.ts";
 import { type Plan, plan, planWithoutConfig } from "./plan.ts";
-import { rememberDesired, rememberObserved, rememberOutcome } from "./remember.ts";
+import { LoginWatch } from "./registry-login-watch.ts";
+import { refusedLogins, rememberDesired, rememberNewLogin, rememberObserved, rememberOutcome } from "./remember.ts";
+import { runTogether } from "./run-together.ts";
 import type { ContainerRuntime, EngineInfo, RegistryLogin, RuntimeEvent } from "./runtime/container-runtime.ts";
 import { isDoneAtOnce, type Step, type StepOutcome } from "./step.ts";
 
@@ -57,6 +59,7 @@ export class Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #observer: Observer;
   readonly #jobs: JobBoard;
+  readonly #logins: LoginWatch;
   readonly #alarm: Alarm;
   #identity: WorkerIdentity;
   #config: Readonly<{ config: Config; etag: string }> | undefined;
@@ -74,7 +77,15 @@ export class Reconciler {
     this.#memory = { ...EMPTY_MEMORY, ...options.kept };
     this.#observer = new Observer(options);
     this.#alarm = new Alarm(options.clock);
-    this.#jobs = new JobBoard({ ...options, onEnd: () => this.#alarm.ring() });
+    this.#logins = new LoginWatch({
+      ...options,
+      refused: () => refusedLogins(this.#memory),
+      onChanged: (image) => {
+        this.#remember(rememberNewLogin(this.#memory, image));
+        this.#alarm.ring();
+      },
+    });
+    this.#jobs = new JobBoard({ ...options, login: this.#logins.login, onEnd: () => this.#alarm.ring() });
   }
 
   /** What is wanted from now on: a merged config, and the etag under which it came. */
@@ -93,26 +104,30 @@ export class Reconciler {
 
   /** Works until the signal is aborted; containers go on running. */
   async run(signal: AbortSignal): Promise<void> {
-    let waitMs = FIRST_ENGINE_WAIT_MS;
     try {
-      for (;;) {
-        try {
-          const engine = await this.#options.runtime.info(signal);
-          this.#unreachable = undefined;
-          this.#desired = undefined; // its cores and memory decide counts
-          waitMs = FIRST_ENGINE_WAIT_MS;
-          await this.#followEngine(engine, signal);
-        } catch (error) {
-          signal.throwIfAborted();
-          this.#engineLost(error);
-        }
-        await this.#options.clock.sleep(waitMs, signal);
-        waitMs = Math.min(waitMs * 2, LONGEST_ENGINE_WAIT_MS);
-      }
+      await runTogether(signal, (whole) => ({ rounds: this.#follow(whole), logins: this.#logins.run(whole) }));
     } catch (error) {
       if (!signal.aborted) throw error;
     } finally {
       await this.#jobs[Symbol.asyncDispose]();
+    }
+  }
+
+  async #follow(signal: AbortSignal): Promise<never> {
+    let waitMs = FIRST_ENGINE_WAIT_MS;
+    for (;;) {
+      try {
+        const engine = await this.#options.runtime.info(signal);
+        this.#unreachable = undefined;
+        this.#desired = undefined; // its cores and memory decide counts
+        waitMs = FIRST_ENGINE_WAIT_MS;
+        await this.#followEngine(engine, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        this.#engineLost(error);
+      }
+      await this.#options.clock.sleep(waitMs, signal);
+      waitMs = Math.min(waitMs * 2, LONGEST_ENGINE_WAIT_MS);
     }
   }
 
@@ -188,7 +203,7 @@ export class Reconciler {
         if (action === "disconnect") return containerId !== undefined && this.#memory.seenIds?.has(containerId) === true;
         return action === "destroy" || action === "remove" || (action === "create" && this.#isStandingBy);
       case "image":
-        return false;
+        return action === "delete" && this.#isStandingBy; // there may be room now
       default:
         return assertNever(type);
     }

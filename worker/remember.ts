@@ -1,6 +1,7 @@
-import { failureWaitMs, healthRestartWaitMs } from "./backoff.ts";
+import type { ErrorKind } from "../common/errors/nebula-error.ts";
+import { failureWaitMs, healthRestartWaitMs, pullWaitMs } from "./backoff.ts";
 import { considerSchedule } from "./cron.ts";
-import { type CronMemory, type Failure, inspectKey, type Memory, type RunWatch } from "./memory.ts";
+import { type CronMemory, type Failure, inspectKey, type Memory, type PullRefusal, type RunWatch, type SpecSince } from "./memory.ts";
 import type { Desired, Now, Observed, PullWanter, WorkerIdentity } from "./model.ts";
 import { appUnit, cronJobUnit, isUp, type Owned } from "./owned.ts";
 import { pullKeys } from "./plan/image.ts";
@@ -18,16 +19,17 @@ const MOST_IMAGES_KEPT = 20;
 
 /** What the worker remembers of what is wanted: since when. */
 export function rememberDesired(memory: Memory, desired: Desired, now: Now): Memory {
-  const specSince = new Map<string, Readonly<{ change: string; since: number }>>();
+  const specSince = new Map<string, SpecSince>();
   const failures = new Map(memory.failures);
-  const note = (unit: string, change: string) => {
+  const note = (unit: string, change: string, restartCount: bigint) => {
     const before = memory.specSince.get(unit);
-    specSince.set(unit, before?.change === change ? before : { change, since: now.monotonic });
+    const restartedAt = before !== undefined && before.restartCount < restartCount ? now.monotonic : before?.restartedAt;
+    specSince.set(unit, before?.change === change ? before : { change, since: now.monotonic, restartCount, restartedAt });
     if (before === undefined || before.change === change) return;
     for (const key of failures.keys()) if (key.startsWith(pullKeys(unit))) failures.delete(key); // a new spec is tried at once
   };
-  for (const app of desired.apps) if (app.kind === "running") note(appUnit(app.name), app.change);
-  for (const job of desired.cronJobs) if (job.kind === "scheduled") note(cronJobUnit(job.name), job.hash);
+  for (const app of desired.apps) if (app.kind === "running") note(appUnit(app.name), app.change, app.restartCount);
+  for (const job of desired.cronJobs) if (job.kind === "scheduled") note(cronJobUnit(job.name), job.hash, 0n);
   return { ...memory, specSince, failures };
 }
 
@@ -52,7 +54,8 @@ export function rememberObserved(memory: Memory, desired: Desired | undefined, o
     quietUntil,
     engineStart,
     seenIds: new Set([...owned, ...foreignCluster].map(({ container }) => container.id)),
-    failures: currentFailures(withFailedInspects(memory.failures, observed, now), observed, now),
+    failures: currentFailures(withFailedInspects(withRoom(memory, observed), observed, now), observed, now),
+    imageIds: new Set(observed.images.map(({ id }) => id)),
     healthRestarts: calmed(memory, runs, ids, now),
     adopted: presentOnly(memory.adopted, ids),
     cron: isQuiet || desired === undefined ? memory.cron : considerAll(memory.cron, desired, owned, now),
@@ -93,7 +96,10 @@ function withFailedInspects(failures: Memory["failures"], { containers }: Observ
   if (failed.length === 0) return failures;
   const entries = failed.map(({ id, listedOnly }): [string, Failure] => {
     const wait = { tries: 1, since: now.monotonic, notBefore: now.monotonic + failureWaitMs({ kind: "inspect" }, 1) };
-    return [inspectKey(id), { ...wait, step: "inspect", reason: listedOnly?.failure ?? "", ports: [], holders: undefined, containerId: id }];
+    return [
+      inspectKey(id),
+      { ...wait, step: "inspect", reason: listedOnly?.failure ?? "", ports: [], holders: undefined, containerId: id, pull: undefined },
+    ];
   });
   return new Map([...failures, ...entries]);
 }
@@ -110,7 +116,38 @@ function failureOf(memory: Memory, step: Step, reason: string, now: Now): Failur
     ports: step.kind === "start" ? step.ports : [],
     holders: undefined,
     containerId: "containerId" in step ? step.containerId : undefined,
+    pull: undefined,
   };
+}
+
+/** Images whose registry refused the login of their last pull. */
+export function refusedLogins({ failures }: Memory): readonly string[] {
+  return [...new Set([...failures.values()].flatMap(({ pull }) => (pull?.refusal === "login" ? [pull.image] : [])))];
+}
+
+/** The login for this image is another one now: no pull waits for what was refused with the one before. */
+export function rememberNewLogin(memory: Memory, image: string): Memory {
+  return { ...memory, failures: new Map([...memory.failures].filter(([, { pull }]) => pull?.refusal !== "login" || pull.image !== image)) };
+}
+
+/** An image was removed: no pull waits that found no space before. */
+function withRoom({ failures, imageIds }: Memory, { images }: Observed): Memory["failures"] {
+  const ids = new Set(images.map(({ id }) => id));
+  if ([...imageIds].every((id) => ids.has(id))) return failures;
+  return new Map([...failures].filter(([, { pull }]) => pull?.refusal !== "no_space"));
+}
+
+function refusalOf(errorKind: ErrorKind | undefined): PullRefusal {
+  switch (errorKind) {
+    case "unauthenticated":
+      return "login";
+    case "not_found":
+      return "absent";
+    case "resource_exhausted":
+      return "no_space";
+    default:
+      return "other";
+  }
 }
 
 function rememberPull(
@@ -133,15 +170,17 @@ function rememberPull(
   const reason = `image ${familiarReference(image)} can't be pulled: ${outcome.reason}`;
   const before = memory.failures.get(failureKey);
   const tries = (before?.tries ?? 0) + 1;
+  const refusal = refusalOf(outcome.errorKind);
   const failure: Failure = {
     step: "pull",
     tries,
     since: before?.since ?? now.monotonic,
-    notBefore: now.monotonic + failureWaitMs({ kind: "pull" }, tries),
+    notBefore: now.monotonic + pullWaitMs(refusal, tries),
     reason,
     ports: [],
     holders: undefined,
     containerId: undefined,
+    pull: { image, refusal },
   };
   return { ...memory, pulled, failures: failures.set(failureKey, failure) };
 }

@@ -1,3 +1,4 @@
+import type { ErrorKind } from "../common/errors/nebula-error.ts";
 import type { ClusterIdentity } from "../common/storage/config-store.ts";
 import type { PullWanter } from "./model.ts";
 import type { CreateRequest, HostPort } from "./runtime/container-runtime.ts";
@@ -20,6 +21,8 @@ export type Step = Readonly<{ unit: string; key: string; lane?: string }> &
     | Readonly<{ kind: "stop"; containerId: string; graceSeconds: number }>
     | Readonly<{ kind: "restart"; containerId: string; graceSeconds: number }>
     | Readonly<{ kind: "pull"; image: string; wanters: readonly PullWanter[] /** Ids of the images on the device. */; present: ReadonlySet<string> }>
+    /** Another set of units waits for a pull that is under way. */
+    | Readonly<{ kind: "join_pull"; image: string; wanters: readonly PullWanter[] }>
     | Readonly<{ kind: "abort_pull"; image: string }>
     | Readonly<{ kind: "remove_image"; imageId: string; image: string }>
     /** Of the memory alone: nothing is asked of the engine. */
@@ -29,7 +32,7 @@ export type Step = Readonly<{ unit: string; key: string; lane?: string }> &
   );
 
 /** What the engine is asked for, in the order of its lane. */
-export type LaneStep = Exclude<Step, { kind: "pull" | "abort_pull" | "adopt" | "run_failed" | "prune_done" }>;
+export type LaneStep = Exclude<Step, { kind: "pull" | "join_pull" | "abort_pull" | "adopt" | "run_failed" | "prune_done" }>;
 
 /** Whether a step is of the memory alone: nothing is asked of the engine. */
 export function isDoneAtOnce({ kind }: Step): boolean {
@@ -41,4 +44,4 @@ export function laneOf(step: Step): string {
 }
 
 /** How a step ended. */
-export type StepOutcome = Readonly<{ kind: "done" } | { kind: "failed"; reason: string } | { kind: "aborted" }>;
+export type StepOutcome = Readonly<{ kind: "done" } | { kind: "failed"; reason: string; errorKind?: ErrorKind } | { kind: "aborted" }>;

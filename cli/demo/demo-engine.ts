@@ -33,7 +33,7 @@ export class DemoEngine implements AsyncDisposable {
       const { engineVersion } = await runtime.info(AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]));
       for (const image of images) {
         if ((await runtime.inspectImage(image, signal)) !== undefined) continue;
-        await runtime.pull(image, { login: undefined, onProgress: () => {}, signal: AbortSignal.any([signal, AbortSignal.timeout(PULL_MS)]) });
+        await runtime.pull(image, { login: undefined, onLine: () => {}, signal: AbortSignal.any([signal, AbortSignal.timeout(PULL_MS)]) });
       }
       return { kind: "open", engine: new DemoEngine(runtime, engineVersion) };
     } catch (error) {

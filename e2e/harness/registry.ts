@@ -1,6 +1,8 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -109,4 +111,57 @@ export class SilentRegistry implements AsyncDisposable {
     this.#server.close();
     await once(this.#server, "close");
   }
+}
+
+/** A registry of one image for the machine's architecture, whose only layer never arrives as a whole. */
+export class StallingRegistry implements AsyncDisposable {
+  readonly #server: HttpServer;
+  readonly host: string;
+  /** How often a pull asked for the manifest, and for the layer. */
+  manifestsAsked = 0;
+  layersAsked = 0;
+
+  private constructor(server: HttpServer) {
+    this.#server = server;
+    this.host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const layer = { size: 1_000_000, digest: digestOf("a layer that is never sent") };
+    const config = JSON.stringify({ architecture: "amd64", os: "linux", rootfs: { type: "layers", diff_ids: [digestOf("its content")] } });
+    const type = "application/vnd.docker.distribution.manifest.v2+json";
+    const manifest = JSON.stringify({
+      schemaVersion: 2,
+      mediaType: type,
+      config: { mediaType: "application/vnd.docker.container.image.v1+json", size: config.length, digest: digestOf(config) },
+      layers: [{ mediaType: "application/vnd.docker.image.rootfs.diff.tar.gzip", ...layer }],
+    });
+    server.on("request", ({ url = "", method }, response) => {
+      if (url.includes("/manifests/")) {
+        this.manifestsAsked++;
+        response.writeHead(200, { "content-type": type, "content-length": manifest.length, "docker-content-digest": digestOf(manifest) });
+        response.end(method === "HEAD" ? undefined : manifest);
+      } else if (url.endsWith(digestOf(config))) {
+        response.writeHead(200, { "content-length": config.length }).end(config);
+      } else if (url.endsWith(layer.digest)) {
+        response.writeHead(200, { "content-length": layer.size }).write(Buffer.alloc(layer.size / 10));
+        this.layersAsked++;
+      } else {
+        response.writeHead(url === "/v2/" ? 200 : 404).end();
+      }
+    });
+  }
+
+  static async start(): Promise<StallingRegistry> {
+    const server = createHttpServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    return new StallingRegistry(server);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections();
+    this.#server.close();
+    await once(this.#server, "close");
+  }
+}
+
+function digestOf(content: string): string {
+  return `sha256:${createHash("sha256").update(content).digest("hex")}`;
 }

@@ -72,7 +72,9 @@ function pull(question: ImageQuestion, isLocal: boolean, view: View): ImageReadi
   const failureKey = `${pullKeys(unit)}${attempt}`;
   const standing = standingFailure(view, failureKey);
   const failure = standing ?? view.memory.failures.get(failureKey);
-  const wish = { image, wanter: { unit, image, change, restartCount, failureKey }, notBefore: changeNotBefore(unit, change, view) };
+  const restartedAt = restartedSince(question, view);
+  const wanter = { unit, image, change, restartCount, failureKey, restartedAt };
+  const wish = { image, wanter, notBefore: changeNotBefore(unit, change, view) };
   const next = { wish: standing === undefined ? wish : undefined, wakeAt: standing?.notBefore };
   if (isLocal && !isRestart(question, view) && (failure !== undefined || isStale)) {
     const reason = failure?.reason ?? "its container was made of the image on the device, because the image could not be pulled";
@@ -89,6 +91,12 @@ function isRestart({ unit, restartCount, restartsDone }: ImageQuestion, view: Vi
   const pulled = view.memory.pulled.get(unit)?.restartCount;
   const known = [pulled, restartsDone].filter((count) => count !== undefined);
   return known.length > 0 && known.every((count) => count < restartCount);
+}
+
+/** A pull that began before a restart was asked for is not the one that it asks for. */
+function restartedSince(question: ImageQuestion, view: View): number | undefined {
+  const known = view.memory.specSince.get(question.unit);
+  return isRestart(question, view) ? known?.since : known?.restartedAt;
 }
 
 /** The random wait that spares the registry: a share of the longest wait that is the same at every look. */

@@ -1,3 +1,5 @@
+import type { PullSign } from "./pull-progress.ts";
+
 /** What one container is made of: no protobuf, no Docker types. Lists and maps are in the order in which they were given. */
 export type ContainerSpec = Readonly<{
   /** Normalised reference: registry/repository:tag or @digest, `latest` and `docker.io/library` filled in as Docker understands them. */
@@ -139,8 +141,8 @@ export type RegistryLogin = Readonly<{ username: string; password: string; regis
 
 export type PullOptions = Readonly<{
   login: RegistryLogin | undefined;
-  /** Called at every sign of progress. */
-  onProgress: () => void;
+  /** Called for each line of the engine's. */
+  onLine: (sign: PullSign) => void;
   signal: AbortSignal;
 }>;
 
@@ -162,7 +164,7 @@ export type RuntimeEvent = Readonly<{
 
 /**
  * The engine that runs containers. Every method rejects with a NebulaError: `unavailable` (the engine cannot be reached), `not_found`,
- * `already_exists` (a name is taken), `invalid_argument` or `failed_precondition` (the engine refuses; its words are the message),
+ * `already_exists` (a name is taken), `resource_exhausted` (a pull found no space), `invalid_argument` or `failed_precondition` (the engine refuses; its words are the message),
  * `deadline_exceeded` (no answer within the time limit), `unauthenticated` (a registry wants another login). Every call but events and pull has
  * a time limit: 60 s, a stop or restart its grace + 60 s, an inspect that is part of a list 10 s. The engine may finish a call after its limit.
  */

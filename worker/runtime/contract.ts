@@ -372,7 +372,7 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
 
       it("says why a pull failed, and ends one that is not wanted any more", async () => {
         const { runtime, missingImage } = fixture();
-        const pull = (pullSignal: AbortSignal) => runtime.pull(missingImage, { login: undefined, onProgress: () => {}, signal: pullSignal });
+        const pull = (pullSignal: AbortSignal) => runtime.pull(missingImage, { login: undefined, onLine: () => {}, signal: pullSignal });
         await rejectsWith(["not_found", "failed_precondition", "unauthenticated"], pull(signal));
         await rejectsWith(["cancelled"], pull(AbortSignal.abort()));
       });

@@ -5,7 +5,7 @@ import { parseEvent } from "./docker-events.ts";
 import { inspectedContainer, inspectedDetails, inspectedImage } from "./docker-inspect.ts";
 import { type Json, recordOf } from "./docker-json.ts";
 import { listedContainers, listedImages, listedNetworks } from "./docker-list.ts";
-import { parsePullLine } from "./docker-pull.ts";
+import { pullLineError } from "./docker-pull.ts";
 import { statsOf } from "./docker-stats.ts";
 
 const ID = "3f4e8c1b9a7d52604e8f1c3b5a7d9e0f2143658709badcfe3f4e8c1b9a7d5260";
@@ -174,7 +174,7 @@ describe("answers of engines to come", () => {
           listedImages(answer);
           listedNetworks(answer);
           parseEvent(answer);
-          parsePullLine(answer);
+          pullLineError(answer);
           statsOf(answer, undefined);
         }
       }),

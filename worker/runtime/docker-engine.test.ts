@@ -14,6 +14,7 @@ import type { ContainerRuntime, RuntimeEvent } from "./container-runtime.ts";
 import { openDockerRuntime } from "./docker.ts";
 import { openDockerFixture } from "./docker-fixture.ts";
 import { listOf, recordOf, textOf } from "./docker-json.ts";
+import type { PullSign } from "./pull-progress.ts";
 
 const signal = new AbortController().signal;
 type Fixture = Awaited<ReturnType<typeof openDockerFixture>>;
@@ -98,8 +99,8 @@ describe("the Docker Engine as it is", function () {
     const address = silent.address();
     assert.ok(typeof address === "object" && address !== null);
     const stop = new AbortController();
-    const onProgress = () => assert.fail("progress was told");
-    const pull = opened().runtime.pull(`127.0.0.1:${address.port}/nebula/hangs:1`, { login: undefined, onProgress, signal: stop.signal });
+    const onLine = ({ isProgress }: PullSign) => assert.ok(!isProgress, "progress was reported");
+    const pull = opened().runtime.pull(`127.0.0.1:${address.port}/nebula/hangs:1`, { login: undefined, onLine, signal: stop.signal });
     await eventually(() => sockets.size > 0);
     stop.abort();
     await assert.rejects(pull, (error) => isNebulaError(error, "cancelled"));

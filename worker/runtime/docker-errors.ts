@@ -56,13 +56,18 @@ function wordsOf(error: unknown): string {
   );
 }
 
-/** The NebulaError that a failed pull stands for, by the words of the registry or the engine: `unauthenticated`, `not_found`, else `failed_precondition`. */
+/**
+ * The NebulaError that a failed pull stands for, by the words of the registry or the engine: `unauthenticated`, `not_found` (an image for this platform
+ * included), `resource_exhausted` (no space on the disk), else `failed_precondition`.
+ */
 export function pullError(words: string, cause?: unknown): NebulaError {
   const options = cause === undefined ? {} : { cause };
   if (/no basic auth credentials|unauthorized|authentication required|incorrect username or password|access denied|denied: /i.test(words)) {
     return new NebulaError("unauthenticated", words, options);
   }
-  if (/manifest unknown|not found|does not exist/i.test(words)) return new NebulaError("not_found", words, options);
+  if (/no space left on device|disk quota exceeded/i.test(words)) return new NebulaError("resource_exhausted", words, options);
+  if (/manifest unknown|no matching manifest|no match for platform|not found|does not exist/i.test(words))
+    return new NebulaError("not_found", words, options);
   return new NebulaError("failed_precondition", words, options);
 }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
-import { authConfig, parsePullLine, pullQuery } from "./docker-pull.ts";
+import { authConfig, pullLineError, pullQuery } from "./docker-pull.ts";
 
 describe("a pull", () => {
   it("asks for the tag or the digest", () => {
@@ -14,10 +14,9 @@ describe("a pull", () => {
   });
 
   it("fails by a line, old or new", () => {
-    assert.deepEqual(parsePullLine({ error: "no space left on device" }), { kind: "error", message: "no space left on device" });
-    assert.deepEqual(parsePullLine({ errorDetail: { message: "manifest unknown" } }), { kind: "error", message: "manifest unknown" });
-    assert.deepEqual(parsePullLine({ status: "Downloading", progressDetail: { current: 1 } }), { kind: "progress" });
-    assert.deepEqual(parsePullLine({ status: "Retrying in 4 seconds" }), { kind: "waiting" });
+    assert.equal(pullLineError({ error: "no space left on device" }), "no space left on device");
+    assert.equal(pullLineError({ errorDetail: { message: "manifest unknown" } }), "manifest unknown");
+    assert.equal(pullLineError({ status: "Downloading", progressDetail: { current: 1 } }), undefined);
   });
 
   it("carries a login, or none", () => {

@@ -18,12 +18,8 @@ export function authConfig(login: RegistryLogin | undefined): Record<string, str
   return { username: login.username, password: login.password, serveraddress: login.registry };
 }
 
-export type PullLine = Readonly<{ kind: "progress" } | { kind: "waiting" } | { kind: "error"; message: string }>;
-
-/** One line of a pull. An error is a line like any other, after an answer 200; a countdown to the next try is no progress. */
-export function parsePullLine(line: unknown): PullLine {
-  const { error, errorDetail, status } = recordOf(line);
-  const message = textOf(recordOf(errorDetail).message) || textOf(error);
-  if (message !== "") return { kind: "error", message };
-  return { kind: /^(Retrying in|Waiting)/.test(textOf(status)) ? "waiting" : "progress" };
+/** The engine's words for why a pull failed, which come as a line like any other, after an answer 200; undefined for another line. */
+export function pullLineError(line: unknown): string | undefined {
+  const { error, errorDetail } = recordOf(line);
+  return textOf(recordOf(errorDetail).message) || textOf(error) || undefined;
 }

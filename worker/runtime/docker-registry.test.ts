@@ -14,7 +14,7 @@ import { requireDocker } from "../../common/testing/require-docker.ts";
 import { createRegistryLogins } from "../registry-logins.ts";
 import { openDockerFixture } from "./docker-fixture.ts";
 import { jsonLines } from "./docker-lines.ts";
-import { authConfig, parsePullLine } from "./docker-pull.ts";
+import { authConfig, pullLineError } from "./docker-pull.ts";
 
 const USER = "shop";
 const PASSWORD = randomBytes(9).toString("base64url");
@@ -74,8 +74,7 @@ describe("a registry that needs a login", function () {
     for await (const value of jsonLines(
       await engine.stream({ what: "push", method: "POST", path, query: { tag: "1" }, authConfig: login }, signal),
     )) {
-      const line = parsePullLine(value);
-      if (line.kind === "error") assert.fail(line.message);
+      assert.equal(pullLineError(value), undefined);
     }
   }
 
@@ -89,7 +88,7 @@ describe("a registry that needs a login", function () {
     await forget();
     let progress = 0;
     const login = await createRegistryLogins({ env: { DOCKER_CONFIG: folder, ...env }, log: silentLog })(image);
-    await opened().runtime.pull(image, { login, onProgress: () => progress++, signal });
+    await opened().runtime.pull(image, { login, onLine: ({ isProgress }) => (progress += Number(isProgress)), signal });
     assert.notEqual(await opened().runtime.inspectImage(image, signal), undefined);
     return progress;
   }
@@ -113,7 +112,7 @@ describe("a registry that needs a login", function () {
 
   it("says which image it does not have", async () => {
     const login = { username: USER, password: PASSWORD, registry: host };
-    const missing = opened().runtime.pull(`${host}/shop/app:none`, { login, onProgress: () => {}, signal });
+    const missing = opened().runtime.pull(`${host}/shop/app:none`, { login, onLine: () => {}, signal });
     await assert.rejects(missing, (error) => isNebulaError(error, "not_found"));
   });
 });

@@ -26,8 +26,9 @@ import { jsonLines } from "./docker-lines.ts";
 import { listedContainers, listedImages, listedNetworks } from "./docker-list.ts";
 import { InspectCache } from "./docker-observe.ts";
 import { ownIdCandidates, ownIdHints } from "./docker-own-id.ts";
-import { authConfig, parsePullLine, pullQuery } from "./docker-pull.ts";
+import { authConfig, pullLineError, pullQuery } from "./docker-pull.ts";
 import { type CpuSample, cpuSample, earlierCpuSample, statsOf } from "./docker-stats.ts";
+import { PullProgress } from "./pull-progress.ts";
 
 /** Inspects side by side; one that takes longer gives its place to the next. */
 const INSPECTS = { count: 8, patienceMs: 1000 };
@@ -134,15 +135,16 @@ class DockerRuntime implements ContainerRuntime {
     return listedNetworks(await this.#engine.call({ what: "list networks", method: "GET", path: "/networks" }, signal));
   }
 
-  async pull(reference: string, { login, onProgress, signal }: PullOptions): Promise<void> {
+  async pull(reference: string, { login, onLine, signal }: PullOptions): Promise<void> {
     const query = pullQuery(reference);
+    const progress = new PullProgress();
     try {
       // no time limit: the caller watches the progress
       const request = { what: "pull", method: "POST", path: "/images/create", query, authConfig: authConfig(login) } as const;
       for await (const value of jsonLines(await this.#engine.stream(request, signal))) {
-        const line = parsePullLine(value);
-        if (line.kind === "error") throw pullError(line.message);
-        if (line.kind === "progress") onProgress();
+        const words = pullLineError(value);
+        if (words !== undefined) throw pullError(words);
+        onLine(progress.see(value));
       }
     } catch (error) {
       if (signal.aborted) throw new NebulaError("cancelled", `the pull of ${reference} was cancelled`, { cause: signal.reason });

@@ -5,7 +5,12 @@ export type ImageBehaviour = Readonly<{
   pull:
     | Readonly<{ kind: "ok"; afterMs: number }>
     | Readonly<{ kind: "fails"; message: string; unauthenticated?: boolean }>
-    | Readonly<{ kind: "hangs" }>;
+    /** Nothing comes of it, not even a line. */
+    | Readonly<{ kind: "hangs" }>
+    /** The same lines again and again, while nothing arrives. */
+    | Readonly<{ kind: "repeats" }>
+    /** Every layer arrives at once; the rest happens in silence. */
+    | Readonly<{ kind: "unpacks"; afterMs: number }>;
   env: readonly string[];
   /** The image's own health check; undefined: none. */
   healthcheck: HealthcheckSpec | undefined;

@@ -20,6 +20,7 @@ import { type ImageBehaviour, PLAIN_IMAGE } from "./simulated-behaviour.ts";
 import { SimulatedContainer } from "./simulated-container.ts";
 import { EventFan } from "./simulated-events.ts";
 import { SimulatedImages } from "./simulated-images.ts";
+import { simulatePull } from "./simulated-pull.ts";
 import { SimulatedTroubles, type Trouble } from "./simulated-troubles.ts";
 
 /** A call to the runtime, as faults are scripted by it; `target` is what it is about: a container's id or name, an image, a network. */
@@ -139,23 +140,12 @@ export class SimulatedRuntime implements ContainerRuntime {
     return [...this.#networks.values()];
   }
 
-  async pull(reference: string, { onProgress, signal }: PullOptions): Promise<void> {
-    await this.#enter("pull", reference, signal);
+  async pull(reference: string, options: PullOptions): Promise<void> {
+    await this.#enter("pull", reference, options.signal);
     const name = normaliseImageReference(reference);
-    const { pull } = this.#behaviour(name);
-    switch (pull.kind) {
-      case "fails":
-        throw new NebulaError(pull.unauthenticated === true ? "unauthenticated" : "not_found", pull.message);
-      case "hangs":
-        await untilAborted(signal);
-        throw cancelled("pull");
-      case "ok":
-        if (pull.afterMs > 0) await this.#clock.sleep(pull.afterMs, signal).catch(() => {});
-        if (signal.aborted) throw cancelled("pull");
-        onProgress();
-        this.images.add(name, this.#clock.now());
-        this.#emit("image", "pull", name);
-    }
+    await simulatePull(this.#behaviour(name).pull, this.#clock, options);
+    this.images.add(name, this.#clock.now());
+    this.#emit("image", "pull", name);
   }
 
   /** As Docker does, it dates a container at the beginning of the call, and shows it only at its end. */
@@ -393,11 +383,4 @@ function unreachable(): NebulaError {
 
 function cancelled(method: RuntimeCall["method"]): NebulaError {
   return new NebulaError("cancelled", `${method} is not wanted any more`);
-}
-
-function untilAborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }

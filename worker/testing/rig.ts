@@ -5,7 +5,7 @@ import { LABEL } from "../labels.ts";
 import type { KeptMemory } from "../memory.ts";
 import type { WorkerIdentity } from "../model.ts";
 import { type Look, Reconciler } from "../reconcile.ts";
-import type { ObservedContainer } from "../runtime/container-runtime.ts";
+import type { ObservedContainer, RegistryLogin } from "../runtime/container-runtime.ts";
 import { type RuntimeCall, type SimulatedOptions, SimulatedRuntime } from "../runtime/simulated.ts";
 import { type ConfigInit, configOf } from "./config-builder.ts";
 
@@ -15,6 +15,8 @@ export type RigOptions = Partial<Omit<SimulatedOptions, "clock">> & {
   /** Another rig whose engine and clock this one uses. */
   sharedWith?: Rig;
   bootPrefix?: string;
+  /** The device's login for an image's registry; none unless given. */
+  login?: (image: string) => Promise<RegistryLogin | undefined>;
 };
 
 /** A worker's core on a simulated engine, with a clock that the test moves. */
@@ -58,7 +60,7 @@ export class Rig implements AsyncDisposable {
         ...this.#options.identity,
       },
       deviceId: "device-1",
-      login: async () => undefined,
+      login: this.#options.login ?? (async () => undefined),
       kept: keep ? this.kept : undefined,
       onLook: (look) => {
         this.look = look;
