@@ -83,3 +83,34 @@ describe("health", () => {
     assert.equal(rig.methods("restart").length, 1);
   });
 });
+
+describe("a container that the engine restarted before the worker saw it", () => {
+  it("is not applied before it has run for min_healthy_ms, and then it is", async () => {
+    await using rig = new Rig();
+    await rig.start({ apps: { web: { minHealthyMs: 20_000 }, calm: {} } });
+    await rig.kill();
+    rig.runtime.exit(rig.named("web-1").id, 1);
+    await rig.pass(1000);
+    assert.equal(rig.named("web-1").phase, "running");
+    await rig.start({ apps: { web: { minHealthyMs: 20_000 }, calm: {} } });
+    assert.equal(rig.stateOf("web"), "working: health");
+    assert.equal(rig.stateOf("calm"), "applied");
+    await rig.pass(19_000, 1000);
+    assert.equal(rig.stateOf("web"), "working: health");
+    await rig.pass(2000, 1000);
+    assert.equal(rig.stateOf("web"), "applied");
+  });
+
+  it("has failed while it is restarting, and is applied without another event once it stays up", async () => {
+    await using rig = new Rig();
+    await rig.start({ apps: { web: {} } });
+    await rig.kill();
+    rig.runtime.exit(rig.named("web-1").id, 1);
+    await rig.start({ apps: { web: {} } });
+    assert.match(rig.stateOf("web"), /^failed: health: container web-1 ends with exit code 1/);
+    await rig.pass(9000, 1000);
+    assert.match(rig.stateOf("web"), /^failed: health/);
+    await rig.pass(3000, 1000);
+    assert.equal(rig.stateOf("web"), "applied");
+  });
+});

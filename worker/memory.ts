@@ -90,6 +90,8 @@ export type RunWatch = Readonly<{
   since: number;
   startedAt: number | undefined;
   restartCount: number;
+  /** The engine had restarted it, or was about to, when it was first seen. */
+  foundRestarted: boolean;
   /** How often it was seen to have been restarted by the engine. */
   restartsSeen: number;
   /** Of its last end, where one was seen. */

@@ -217,6 +217,7 @@ function watchRun(before: RunWatch | undefined, container: ObservedContainer, to
     since: isSame ? before.since : now.monotonic,
     startedAt,
     restartCount,
+    foundRestarted: before?.foundRestarted ?? (phase === "restarting" || restartCount > 0),
     restartsSeen: (before?.restartsSeen ?? 0) + (wasRestarted ? 1 : 0),
     exitCode: exitCode ?? toldExitCode ?? before?.exitCode,
     healthySince: health === "healthy" ? (before?.healthySince ?? now.monotonic) : undefined,

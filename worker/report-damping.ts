@@ -1,5 +1,6 @@
 import type { AppStatus, ContainerStatus, CronJobStatus, Report } from "../gen/nebula/v1/report_pb.ts";
 import { TargetState } from "../gen/nebula/v1/report_pb.ts";
+import { failedTargets, LONGEST_HOLD_MS } from "./report-hold.ts";
 
 /** A config has to be answered within 10 s; while work on it goes on, so long is waited for its result. */
 const ANSWER_AFTER_MS = 5000;
@@ -17,6 +18,8 @@ export type Reported = Readonly<{
   /** What the newest report said of revisions; undefined: there was none. */
   revisions: string | undefined;
   state: string;
+  /** Targets that it called failed. */
+  failed: ReadonlySet<string>;
   /** States reported since the revisions last changed, or since it was calm. */
   seen: ReadonlySet<string>;
   /** How often a state that was seen before was reported again. */
@@ -28,6 +31,7 @@ export type Reported = Readonly<{
 export const NOTHING_REPORTED: Reported = {
   revisions: undefined,
   state: "",
+  failed: new Set(),
   seen: new Set(),
   flips: 0,
   at: Number.NEGATIVE_INFINITY,
@@ -44,7 +48,8 @@ export type DampingContext = Readonly<{
 /**
  * When a report is due, milliseconds of the monotonic clock. What was applied is told at once. A config is answered by its result, or after a while by the
  * work that goes on. A state is told at once the first time, and once more when it comes back; one that keeps coming back (a crash loop) at most once a
- * minute, then half as often each time, down to once an hour.
+ * minute, then half as often each time, down to once an hour. A failure never waits for longer than a minute, nor what is well again for longer than
+ * five: the state that lasts is the one that is told.
  */
 export function dueAt(report: Report, before: Reported, { now, unansweredSince, intervalMs }: DampingContext): number {
   if (before.revisions === undefined) return now;
@@ -57,16 +62,29 @@ export function dueAt(report: Report, before: Reported, { now, unansweredSince, 
   const state = stateOf(report);
   if (state === before.state) return atLatest;
   if (isNew(state, before) || isCalm(before, now)) return now;
-  return Math.min(atLatest, Math.max(now, before.at + flipWaitMs(before.flips)));
+  return Math.min(atLatest, Math.max(now, before.at + Math.min(flipWaitMs(before.flips), longestWaitMs(report, before))));
+}
+
+function longestWaitMs(report: Report, before: Reported): number {
+  const failed = failedTargets(report);
+  if (failed.difference(before.failed).size > 0) return FIRST_FLIP_WAIT_MS;
+  return before.failed.difference(failed).size > 0 ? LONGEST_HOLD_MS : LONGEST_FLIP_WAIT_MS;
+}
+
+/** For how long a target has to be well before it is no longer called failed: not at all the first times, longer the more often it flips. */
+export function holdMs({ flips }: Reported): number {
+  return Math.min(LONGEST_HOLD_MS, flipWaitMs(flips));
 }
 
 /** What is known of the reports after this one was sent. */
 export function reportedAfter(report: Report, before: Reported, now: number): Reported {
   const revisions = revisionsOf(report);
   const state = stateOf(report);
-  if (revisions !== before.revisions || isCalm(before, now)) return { revisions, state, seen: new Set([before.state, state]), flips: 0, at: now };
+  const failed = failedTargets(report);
+  if (revisions !== before.revisions || isCalm(before, now))
+    return { revisions, state, failed, seen: new Set([before.state, state]), flips: 0, at: now };
   if (state === before.state) return { ...before, at: now };
-  return { ...before, state, seen: new Set([...before.seen, state]), flips: before.flips + (isNew(state, before) ? 0 : 1), at: now };
+  return { ...before, state, failed, seen: new Set([...before.seen, state]), flips: before.flips + (isNew(state, before) ? 0 : 1), at: now };
 }
 
 function isNew(state: string, { seen }: Reported): boolean {

@@ -152,7 +152,50 @@ describe("reports", () => {
     assert.deepEqual(desk.states, ["e1 APPLIED 1", "e2 FAILED 1"]);
   });
 
-  it("of a state that keeps flipping come at once, then at most once a minute, down to once an hour", async () => {
+  it("of a crash loop call it failed, not applied between two crashes, and applied once it is well", async () => {
+    for (const [failingMs, wellMs] of [
+      [10 * SECOND, 10 * SECOND],
+      [5 * SECOND, 50 * SECOND],
+      [1 * SECOND, 4 * MINUTE],
+    ] as const) {
+      await using desk = new Desk();
+      await desk.is({});
+      let wrongMs = 0;
+      for (let passed = 0; passed < 3 * HOUR; passed += failingMs + wellMs) {
+        for (const [state, ms] of [
+          [TargetState.FAILED, failingMs],
+          [TargetState.APPLIED, wellMs],
+        ] as const) {
+          await desk.is({ state, reason: state === TargetState.FAILED ? "it ends again and again" : "" });
+          for (let left = ms; left > 0; left -= SECOND) {
+            await desk.clock.advance(SECOND);
+            if (passed > HOUR && desk.sent.at(-1)?.state !== TargetState.FAILED) wrongMs += SECOND;
+          }
+        }
+      }
+      assert.equal(wrongMs, 0, `called applied for ${wrongMs / SECOND} s of the last two hours`);
+      assert.equal(desk.sent.at(-1)?.apps[0]?.reason, "it ends again and again");
+      assert.ok(desk.sent.length >= 2 && desk.sent.length <= 20, `${desk.sent.length} reports`);
+      await desk.clock.advance(5 * MINUTE);
+      assert.equal(desk.states.at(-1), "e1 APPLIED 1", "the newest state is told in the end");
+    }
+  });
+
+  it("of a failure that no report was made of are not applied before it is over for a while", async () => {
+    await using desk = new Desk();
+    await desk.is({});
+    for (let turn = 0; turn < 3; turn++) {
+      await desk.is({ state: TargetState.FAILED });
+      await desk.is({ state: TargetState.APPLIED });
+    }
+    await desk.clock.advance(61 * SECOND);
+    const before = desk.sent.length;
+    await desk.is({ state: TargetState.FAILED });
+    await desk.is({ state: TargetState.APPLIED });
+    assert.ok(desk.sent.slice(before).every(({ state }) => state === TargetState.FAILED) && desk.sent.length > before, desk.states.join(", "));
+  });
+
+  it("of work that keeps flipping come at once, then at most once a minute, down to once an hour", async () => {
     await using desk = new Desk();
     await desk.is({});
     const times: number[] = [];
@@ -162,11 +205,11 @@ describe("reports", () => {
     for (let second = 0; second < 10 * 3600; second += 10) {
       const restarts = second / 10;
       const isFailing = restarts % 2 === 0;
-      await desk.is({ state: isFailing ? TargetState.FAILED : TargetState.APPLIED, reason: isFailing ? `restarted ${restarts} times` : "" });
+      await desk.is({ state: isFailing ? TargetState.WORKING : TargetState.APPLIED, reason: isFailing ? `restarted ${restarts} times` : "" });
       await desk.clock.advance(10 * SECOND);
     }
     const gaps = times.slice(1).map((at, i) => at - (times[i] ?? 0));
-    assert.deepEqual(times.slice(0, 2), [0, 10], "the first failure is told at once, and that it went by");
+    assert.deepEqual(times.slice(0, 2), [0, 10], "the first is told at once, and that it went by");
     assert.ok(
       gaps.slice(1).every((gap, i) => gap >= Math.min(3600, 60 * 2 ** i) - 10),
       `gaps ${gaps}`,

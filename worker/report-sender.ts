@@ -4,7 +4,8 @@ import { isNebulaError, messageOf } from "../common/errors/nebula-error.ts";
 import type { Log } from "../common/log/log.ts";
 import type { Report } from "../gen/nebula/v1/report_pb.ts";
 import { Alarm } from "./alarm.ts";
-import { dueAt, NOTHING_REPORTED, type Reported, reportedAfter, tellsTheSame } from "./report-damping.ts";
+import { dueAt, holdMs, NOTHING_REPORTED, type Reported, reportedAfter, tellsTheSame } from "./report-damping.ts";
+import { failuresAfter, type SeenFailures, withHeldFailures } from "./report-hold.ts";
 
 const FIRST_RETRY_MS = 1000;
 const LONGEST_RETRY_MS = 5 * 60_000;
@@ -33,6 +34,8 @@ export class ReportSender {
   readonly #options: ReportSenderOptions;
   readonly #alarm: Alarm;
   #reported: Reported = NOTHING_REPORTED;
+  /** What failed, also where no report was made of it. */
+  #seenFailures: SeenFailures = new Map();
   #seq = 0n;
   /** When the newest config came that no report has answered. */
   #unanswered: Readonly<{ since: number }> | undefined;
@@ -50,6 +53,7 @@ export class ReportSender {
 
   /** The state may have changed. */
   changed(): void {
+    this.#compose();
     this.#alarm.ring();
   }
 
@@ -68,20 +72,29 @@ export class ReportSender {
 
   /** Sends until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, compose, intervalMs } = this.#options;
+    const { clock, intervalMs } = this.#options;
     try {
       for (;;) {
-        const report = compose();
+        const { report, until } = this.#compose();
         const now = clock.monotonic();
         const context = { now, unansweredSince: this.#unanswered?.since, intervalMs };
         const due =
           report === undefined ? now + intervalMs : Math.max(this.#retryNotBefore, this.#toldNotBefore, dueAt(report, this.#reported, context));
-        if (report === undefined || due > now) await this.#alarm.wait(due - now, signal);
+        if (report === undefined || due > now) await this.#alarm.wait(Math.min(due, until ?? due) - now, signal);
         else await this.#send(report, signal);
       }
     } catch (error) {
       if (!signal.aborted) throw error;
     }
+  }
+
+  /** The newest state, in which a target that failed a short while ago, and flips, has failed. `until`: when that is over. */
+  #compose(): Readonly<{ report: Report | undefined; until: number | undefined }> {
+    const composed = this.#options.compose();
+    if (composed === undefined) return { report: undefined, until: undefined };
+    const now = this.#options.clock.monotonic();
+    this.#seenFailures = failuresAfter(composed, this.#seenFailures, now);
+    return withHeldFailures(composed, this.#seenFailures, { holdMs: holdMs(this.#reported), now });
   }
 
   async #send(composed: Report, signal: AbortSignal): Promise<void> {

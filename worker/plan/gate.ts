@@ -5,9 +5,11 @@ import type { View } from "./view.ts";
 
 /**
  * Whether a container counts as well: `passing`, `sick`, or `undecided` until `decidedAt` (monotonic milliseconds) at the latest;
- * `down`: it does not run at all.
+ * `down`: it does not run at all. A sick one may pass at `decidedAt`.
  */
-export type Gate = Readonly<{ kind: "passing" } | { kind: "sick"; reason: string } | { kind: "undecided"; decidedAt: number } | { kind: "down" }>;
+export type Gate = Readonly<
+  { kind: "passing" } | { kind: "sick"; reason: string; decidedAt?: number } | { kind: "undecided"; decidedAt: number } | { kind: "down" }
+>;
 
 /** The engine's defaults where a health check says 0. */
 const DEFAULT_INTERVAL_MS = 30_000;
@@ -36,7 +38,7 @@ export function gateOf(container: ObservedContainer, minHealthyMs: number, ownCh
     case "none": {
       const passesAt = since + minHealthyMs;
       if (view.now.monotonic >= passesAt) return { kind: "passing" };
-      if ((run?.restartsSeen ?? 0) > 0) return { kind: "sick", reason: endsReason(container, run) };
+      if ((run?.restartsSeen ?? 0) > 0) return { kind: "sick", reason: endsReason(container, run), decidedAt: passesAt };
       return { kind: "undecided", decidedAt: passesAt };
     }
   }

@@ -51,7 +51,7 @@ function settledWork(slot: Slot, { draft: { app, unit, blocks }, evicted, view }
     nameMend(keep, slot.name, unit, farewellWork.steps, view),
     connections(keep, slot.instance.spec, unit, view),
     mendHealth(keep, unit, app.stopGraceSeconds, view),
-    { steps: [], wakeAt: gate.kind === "undecided" ? gate.decidedAt : undefined },
+    { steps: [], wakeAt: "decidedAt" in gate ? gate.decidedAt : undefined },
   ]);
   if (block?.kind === "failed" && block.step === "claim") return { ...work, state: block };
   const nameHolder = view.byName.get(slot.name);
@@ -59,8 +59,9 @@ function settledWork(slot: Slot, { draft: { app, unit, blocks }, evicted, view }
     return { ...work, state: failed("name", `the name ${slot.name} is taken by a container that this worker does not own; rename or remove that`) };
   }
   if (gate.kind === "sick") return { ...work, state: failed("health", gate.reason) };
-  // Without a health check, running is all there is to be waited for; a roll waits longer, at its gate.
-  if (gate.kind === "undecided" && keep.container.health !== "none") return { ...work, state: working("health") };
+  // Without a health check, running is all there is to be waited for, but for one that may be in a crash loop; a roll waits longer, at its gate.
+  const isDoubtful = keep.container.health !== "none" || view.memory.runs.get(keep.container.id)?.foundRestarted === true;
+  if (gate.kind === "undecided" && isDoubtful) return { ...work, state: working("health") };
   return { ...work, state: slot.wrong.length + copies.length > 0 ? working("remove") : APPLIED };
 }
 
