@@ -8,7 +8,18 @@ export function countedAddress(peer: string): string {
   const mapped = /^\[?::ffff:(\d+\.\d+\.\d+\.\d+)/i.exec(peer)?.[1];
   if (mapped !== undefined) return mapped;
   const address = withoutPort(peer);
-  return isIPv6(address) ? networkOf(address) : address;
+  return isIPv6(address) ? networkOf(address, 64) : address;
+}
+
+/**
+ * The network that shares its turns in a queue: the /24 of an IPv4 address, the /48 of an IPv6 address.
+ * @param peer as for `countedAddress`
+ */
+export function countedNetwork(peer: string): string {
+  const counted = countedAddress(peer);
+  if (isIPv4(counted)) return `${counted.slice(0, counted.lastIndexOf("."))}.0/24`;
+  const address = withoutPort(peer);
+  return isIPv6(address) ? networkOf(address, 48) : counted;
 }
 
 function withoutPort(peer: string): string {
@@ -19,11 +30,11 @@ function withoutPort(peer: string): string {
   return isIPv4(before) || (isIPv6(before) && peer.split(":").length !== 8) ? before : peer;
 }
 
-function networkOf(address: string): string {
+function networkOf(address: string, bits: 48 | 64): string {
   const [head = "", tail] = address.split("%", 1).join("").split("::");
   const before = head === "" ? [] : head.split(":");
   const after = tail === undefined || tail === "" ? [] : tail.split(":");
   const zeros = tail === undefined ? [] : new Array<string>(Math.max(0, 8 - before.length - after.length)).fill("0");
-  const groups = [...before, ...zeros, ...after].slice(0, 4).map((group) => Number.parseInt(group, 16).toString(16));
-  return `${groups.join(":")}::/64`;
+  const groups = [...before, ...zeros, ...after].slice(0, bits / 16).map((group) => Number.parseInt(group, 16).toString(16));
+  return `${groups.join(":")}::/${bits}`;
 }

@@ -1,6 +1,6 @@
 import { argon2, randomBytes, timingSafeEqual } from "node:crypto";
 import { promisify } from "node:util";
-import { BoundedWork } from "./bounded-work.ts";
+import { FairWork, FOR_KNOWN_CALLER, type WorkFor } from "./fair-work.ts";
 import { formatArgon2id, type PasswordFormat, parsePasswordHash } from "./password-format.ts";
 import { verifyBcrypt } from "./verify-bcrypt.ts";
 
@@ -18,19 +18,25 @@ const PARALLELISM = 1;
 const SALT = 16;
 const DIGEST = 32;
 
-const argon2Work = new BoundedWork({ what: "password checks", atOnce: 2, waiting: 64 });
+const argon2Work = new FairWork({ what: "password checks", atOnce: 2, waiting: 64, kept: 16 });
 /** bcrypt in JavaScript takes ten times as long, so one at a time, and few wait: it is for hashes that were carried over and not used yet. */
-const bcryptWork = new BoundedWork({ what: "checks of carried over passwords", atOnce: 1, waiting: 16 });
+const bcryptWork = new FairWork({ what: "checks of carried over passwords", atOnce: 1, waiting: 16, kept: 4 });
 
 const derive = promisify(argon2);
 
 /** What became of a check. `outdated`: the stored hash is of another algorithm, or weaker, than hashPassword makes. */
 export type PasswordCheck = Readonly<{ ok: boolean; outdated: boolean }>;
 
+export type HashOptions = Readonly<{
+  /** Default: a caller who is logged in already. */
+  workFor?: WorkFor;
+  signal?: AbortSignal;
+}>;
+
 /** Hashes a password with argon2id and a new salt; answers a PHC string. Rejects with `resource_exhausted` when too many wait, with the signal's reason when that comes first. */
-export async function hashPassword(password: string, signal?: AbortSignal): Promise<string> {
+export async function hashPassword(password: string, { workFor = FOR_KNOWN_CALLER, signal }: HashOptions = {}): Promise<string> {
   const parameters = { memoryKib: MEMORY_KIB, passes: PASSES, parallelism: PARALLELISM, salt: randomBytes(SALT) };
-  const digest = await argon2Work.run(() => argon2id(password, parameters, DIGEST), signal);
+  const digest = await argon2Work.run(() => argon2id(password, parameters, DIGEST), workFor, signal);
   return formatArgon2id({ ...parameters, digest });
 }
 
@@ -38,15 +44,19 @@ export async function hashPassword(password: string, signal?: AbortSignal): Prom
  * Whether the password is the one that was hashed. A hash that can't be read, or that costs more than is allowed, is never ok.
  * Rejects as hashPassword does.
  */
-export async function verifyPassword(password: string, hash: string, signal?: AbortSignal): Promise<PasswordCheck> {
+export async function verifyPassword(
+  password: string,
+  hash: string,
+  { workFor = FOR_KNOWN_CALLER, signal }: HashOptions = {},
+): Promise<PasswordCheck> {
   const format = parsePasswordHash(hash);
   switch (format?.kind) {
     case "argon2id": {
-      const digest = await argon2Work.run(() => argon2id(password, format, format.digest.length), signal);
+      const digest = await argon2Work.run(() => argon2id(password, format, format.digest.length), workFor, signal);
       return { ok: timingSafeEqual(digest, format.digest), outdated: isWeaker(format) };
     }
     case "bcrypt":
-      return { ok: await bcryptWork.run(() => verifyBcrypt(password, format.text, signal), signal), outdated: true };
+      return { ok: await bcryptWork.run(() => verifyBcrypt(password, format.text, signal), workFor, signal), outdated: true };
     case undefined:
       return { ok: false, outdated: true };
   }

@@ -1,5 +1,6 @@
 import { hash, randomBytes, timingSafeEqual } from "node:crypto";
-import { countedAddress } from "../../common/access/caller-address.ts";
+import { countedAddress, countedNetwork } from "../../common/access/caller-address.ts";
+import type { WorkFor } from "../../common/access/fair-work.ts";
 import { FORWARDED_FOR_HEADER, PART_TOKEN_HEADER, partToken } from "../../common/access/part-token.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { isLoopback } from "../../common/settings/parse-listen-address.ts";
@@ -62,13 +63,13 @@ export function createAuthenticate(options: AuthenticateOptions): Authenticate {
   /** By credential and address: many calls that come with one new credential at once are one check, and one failed login. */
   const checks = new Map<string, Promise<Login>>();
 
-  async function verify(credential: Credential): Promise<Verified | undefined> {
-    return isLocalAdmin(credential) ? localAdmin.verified : stored.verify(credential);
+  async function verify(credential: Credential, workFor: WorkFor): Promise<Verified | undefined> {
+    return isLocalAdmin(credential) ? localAdmin.verified : stored.verify(credential, workFor);
   }
 
   /** What a credential stands for that was valid before rights changed. It is looked at from the beginning where that has ended: it may be somebody's anew. */
-  async function verifyAgain(before: Login, credential: Credential): Promise<Verified | undefined> {
-    return (await stored.again(before.verified)) ?? (await verify(credential));
+  async function verifyAgain(before: Login, credential: Credential, workFor: WorkFor): Promise<Verified | undefined> {
+    return (await stored.again(before.verified)) ?? (await verify(credential, workFor));
   }
 
   /** Looks a credential up that is not known (any more). */
@@ -78,11 +79,12 @@ export function createAuthenticate(options: AuthenticateOptions): Authenticate {
     // Never held up by the failures of others: what was valid before, and tokens that nobody can guess.
     const before = verified.before(id);
     const isExempt = before !== undefined || (credential.kind === "bearer" && isUnguessable(credential.token));
+    const workFor: WorkFor = { standing: failedLogins.hasFailed(attempt) ? "failed" : "clean", network: countedNetwork(peer) };
     const ended = isExempt ? undefined : await failedLogins.begin(attempt);
     let end: AttemptEnd = "unknown";
     try {
       const roundBefore = round();
-      const found = before === undefined ? await verify(credential) : await verifyAgain(before, credential);
+      const found = before === undefined ? await verify(credential, workFor) : await verifyAgain(before, credential, workFor);
       end = found === undefined ? "invalid" : "valid";
       if (found !== undefined) return keep({ id, verified: found, round: roundBefore, ended: false });
     } finally {

@@ -63,6 +63,8 @@ type Count = { failures: number; failedAt: number; inFlight: number; waiting: nu
 type Look = { kind: "go" } | { kind: "wait"; ms: number } | { kind: "busy" } | { kind: "refused"; retryAfterMs: number };
 
 export type FailedLogins = {
+  /** Whether an attempt from this address failed, in the time that failures are remembered, or is under way. */
+  hasFailed(attempt: Attempt): boolean;
   /** Lets a try in, maybe after a delay; rejects with `resource_exhausted` and a retry time. What it answers has to be called with the end of the try. */
   begin(attempt: Attempt): Promise<(end: AttemptEnd) => void>;
   /** Counts a failure of a try that was looked at without asking, and answers after the delay that the next one would have; rejects as begin does. */
@@ -74,9 +76,9 @@ export function createFailedLogins({ clock, log, signal }: { clock: Clock; log: 
   const byAddress = new Map<string, Count>();
   let waiting = 0;
 
-  function countsOf({ address, user }: Attempt): { count: Count; limits: LoginLimits }[] {
-    // Tokens and passwords apart: a device whose token was revoked, and which goes on trying, does not hold up its neighbours' passwords.
-    const ofAddress = { count: countIn(byAddress, `${user === undefined ? "token" : "password"} ${address}`), limits: BY_ADDRESS };
+  function countsOf(attempt: Attempt): { count: Count; limits: LoginLimits }[] {
+    const { address, user } = attempt;
+    const ofAddress = { count: countIn(byAddress, addressKey(attempt)), limits: BY_ADDRESS };
     if (user === undefined) return [ofAddress];
     return [ofAddress, { count: countIn(byUser, hash("sha256", `${address} ${user}`, "base64")), limits: BY_USER }];
   }
@@ -104,6 +106,13 @@ export function createFailedLogins({ clock, log, signal }: { clock: Clock; log: 
   }
 
   return {
+    hasFailed(attempt) {
+      const count = byAddress.get(addressKey(attempt));
+      if (count === undefined) return false;
+      forget(count, clock.monotonic());
+      return count.failures + count.inFlight > 0;
+    },
+
     async begin(attempt) {
       const counts = countsOf(attempt);
       const began = clock.monotonic();
@@ -138,6 +147,11 @@ export function createFailedLogins({ clock, log, signal }: { clock: Clock; log: 
       }
     },
   };
+}
+
+/** Tokens and passwords apart: a device whose token was revoked, and which goes on trying, does not hold up its neighbours' passwords. */
+function addressKey({ address, user }: Attempt): string {
+  return `${user === undefined ? "token" : "password"} ${address}`;
 }
 
 /** The count of a key, which is now the one used last (F3). */

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { fromBinary } from "@bufbuild/protobuf";
+import type { WorkFor } from "../../common/access/fair-work.ts";
 import { hashPassword, verifyPassword } from "../../common/access/password-hash.ts";
 import { tokenHash } from "../../common/access/tokens.ts";
 import type { Clock } from "../../common/clock/clock.ts";
@@ -26,8 +27,11 @@ export type StoredCredentialsDeps = Readonly<{
 
 /** The credentials of the access store. Both reject with `unavailable` when it can't be reached, with `resource_exhausted` when too many passwords wait. */
 export type StoredCredentials = {
-  /** Who a credential stands for; undefined: nobody. An unknown user takes as long as a wrong password. */
-  verify(credential: Credential): Promise<Verified | undefined>;
+  /**
+   * Who a credential stands for; undefined: nobody. An unknown user takes as long as a wrong password.
+   * @param workFor the caller that a password is hashed for
+   */
+  verify(credential: Credential, workFor: WorkFor): Promise<Verified | undefined>;
   /** What a credential that was found valid stands for now; undefined: it is valid no more. No password is hashed for it. */
   again(verified: Verified): Promise<Verified | undefined>;
   /** What the user of a name may do now; nothing, where there is no such user. */
@@ -58,13 +62,13 @@ export function createStoredCredentials({ accessStore, changeFeed, clock, log }:
     return { principal: { kind: "user", name, rights }, source, userGroups };
   }
 
-  async function byPassword(name: string, password: string): Promise<Verified | undefined> {
+  async function byPassword(name: string, password: string, workFor: WorkFor): Promise<Verified | undefined> {
     const user = await accessStore.getUser(name);
     if (user === undefined || user.deleted || user.passwordHash === "") {
-      await verifyPassword(password, await hashForNobody());
+      await verifyPassword(password, await hashForNobody(), { workFor });
       return undefined;
     }
-    const { ok, outdated } = await verifyPassword(password, user.passwordHash);
+    const { ok, outdated } = await verifyPassword(password, user.passwordHash, { workFor });
     if (!ok) return undefined;
     const passwordHash = outdated ? await rehash(user, password) : user.passwordHash;
     return userOf(user, { kind: "password", revision: user.revision, passwordHash });
@@ -136,10 +140,10 @@ export function createStoredCredentials({ accessStore, changeFeed, clock, log }:
   }
 
   return {
-    async verify(credential) {
+    async verify(credential, workFor) {
       switch (credential.kind) {
         case "basic":
-          return byPassword(credential.user, credential.password);
+          return byPassword(credential.user, credential.password, workFor);
         case "bearer":
           return byToken(credential.token);
         case "none":

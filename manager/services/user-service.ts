@@ -110,7 +110,7 @@ async function given(
   signal: CallContext["signal"],
 ): Promise<Readonly<{ passwordHash: string | undefined; tokenHash: string | undefined }>> {
   return {
-    passwordHash: password === undefined ? passwordHash : await hashPassword(password, signal),
+    passwordHash: password === undefined ? passwordHash : await hashPassword(password, { signal }),
     tokenHash: token === undefined ? undefined : tokenHash(token),
   };
 }
