@@ -105,6 +105,18 @@ const TABLE: readonly Row[] = [
     status: 200,
     answer: { ...DEFAULTS, app_id: 3 },
   },
+  {
+    it: "takes ports as on Docker's command line, with a host address, and shows them in v2's shape",
+    call: ["POST", "/apps/~web", { ...IMAGE, starting_ports: ["8080:80", "127.0.0.1:8081:80", { "[0::1]:8082": 80 }, "53/udp"] }],
+    status: 200,
+    answer: { ...DEFAULTS, starting_ports: [{ "8080": "80" }, { "127.0.0.1:8081": "80" }, { "[::1]:8082": "80" }, "53/udp"] },
+  },
+  {
+    it: "refuses one port twice on one address",
+    call: ["POST", "/apps/~web", { ...IMAGE, starting_ports: ["127.0.0.1:80:80", 80] }],
+    status: 400,
+    holds: invalid("starting_ports[1].host_port", /claimed by starting_ports\[0\] already \(127\.0\.0\.1:80\)/),
+  },
   { it: "refuses a create without docker_image", call: ["POST", "/apps/~web", {}], status: 400, answer: { missing_parameters: ["docker_image"] } },
   { it: "refuses a create without a body", call: ["POST", "/apps/~web"], status: 400, answer: { missing_parameters: ["docker_image"] } },
   { it: "refuses a name that is none", call: ["POST", "/apps/-web", IMAGE], status: 400, holds: invalid("app_name", /^invalid name "-web";/) },

@@ -50,6 +50,15 @@ describe("GET /api/v2/device_groups/X/info", () => {
     assert.match(Object(shown.body).secret_env_vars.PASSWORD, /^secret:[0-9a-f]{8}$/);
   });
 
+  it("leaves out ports that a worker of the original exits on, and shows them elsewhere", async () => {
+    const name = await group();
+    const ports = [80, { "8080": "81" }, "53/udp", { "5353": "53/udp" }, { "127.0.0.1:9090": "90" }, { "[::1]:9091": "53/udp" }];
+    await sent("PUT", `/apps/${name}/update`, { starting_ports: ports });
+    assert.deepEqual(Object((await client.send("GET", `/apps/${name}`)).body).starting_ports, ports);
+    await eventually(async () => Object((await info(name)).body).apps[0].app_id === 2, { timeoutMs: WITHIN_MS });
+    assert.deepEqual(Object((await info(name)).body).apps[0].starting_ports, [80, { "8080": "81" }]);
+  });
+
   it("follows every change at once; ids rise, and whoever has it gets 304", async () => {
     const name = await group();
     const first = await info(name);

@@ -67,10 +67,11 @@ function containerNetworks(listed: readonly string[]): readonly string[] {
 
 /** The ports of the container with this index, counted from 1: entry p binds host port p + index - 1. */
 export function portsAt(ports: readonly StartingPort[], index: number): readonly PortBinding[] {
-  return ports.map(({ hostPort, containerPort, protocol }) => ({
+  return ports.map(({ hostAddress, hostPort, containerPort, protocol }) => ({
     hostPort: hostPort + index - 1,
     containerPort,
     protocol: protocolOf(protocol),
+    ...(hostAddress === "" ? {} : { address: hostAddress }),
   }));
 }
 

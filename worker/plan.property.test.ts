@@ -101,8 +101,8 @@ describe("plans, whatever is wanted and whatever is there", function () {
       startingPorts: [{ hostPort, containerPort: 80 }],
     });
     const world = await worldWith([
-      { name: "web-2", owner: "ours", app: "api", index: 1, port: 8002, isStarted: false },
-      { name: "web-1", owner: "foreign", app: "web", index: 1, port: 8001, isStarted: true },
+      { name: "web-2", owner: "ours", app: "api", index: 1, port: 8002, address: "", isStarted: false },
+      { name: "web-1", owner: "foreign", app: "web", index: 1, port: 8001, address: "", isStarted: true },
     ]);
     const traded = [
       { api: app(8001, 1n, false), web: app(8003, 1n, false) },

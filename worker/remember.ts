@@ -1,6 +1,7 @@
 import type { ErrorKind } from "../common/errors/nebula-error.ts";
 import { failureWaitMs, healthRestartWaitMs, pullWaitMs } from "./backoff.ts";
 import { considerSchedule } from "./cron.ts";
+import { portsCollide } from "./host-ports.ts";
 import { type CronMemory, type Failure, inspectKey, type Memory, type PullRefusal, type RunWatch, type SpecSince } from "./memory.ts";
 import type { Desired, Now, Observed, PullWanter, WorkerIdentity } from "./model.ts";
 import { appUnit, cronJobUnit, isUp, type Owned } from "./owned.ts";
@@ -241,7 +242,7 @@ function currentFailures(failures: Memory["failures"], observed: Observed, now: 
 }
 
 function holdersNow(ports: readonly HostPort[], except: string | undefined, { containers }: Observed): readonly string[] {
-  const isAsked = (held: HostPort) => ports.some(({ hostPort, protocol }) => hostPort === held.hostPort && protocol === held.protocol);
+  const isAsked = (held: HostPort) => ports.some((port) => portsCollide(port, held));
   return containers.filter(({ id, phase, hostPorts }) => id !== except && isUp(phase) && hostPorts.some(isAsked)).map(({ id }) => id);
 }
 

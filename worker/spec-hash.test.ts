@@ -42,6 +42,14 @@ describe("the hash of a spec", () => {
     assert.equal(specHash({ spec: FULL, restartCount: 7n }), "1:63c8bc4f2137397428551b76051d4c034c211342f691f0b8ee5741207b934451");
   });
 
+  it("differs with the address of a port, and not where a port has none", () => {
+    const [port] = FULL.ports;
+    assert.ok(port !== undefined);
+    const hashOf = (address?: string) =>
+      specHash({ spec: { ...BARE, ports: [{ ...port, ...(address === undefined ? {} : { address }) }] }, restartCount: 0n });
+    assert.equal(new Set([hashOf(), hashOf("127.0.0.1"), hashOf("10.0.0.1")]).size, 3);
+  });
+
   it("does not depend on the order of maps", () => {
     const turned = { ...FULL, env: { "10": "ten", A: "", B: "2" } };
     assert.equal(specHash({ spec: turned, restartCount: 7n }), specHash({ spec: FULL, restartCount: 7n }));

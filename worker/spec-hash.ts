@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { ContainerSpec } from "./runtime/container-runtime.ts";
+import type { ContainerSpec, PortBinding } from "./runtime/container-runtime.ts";
 
 /** What a container is made of, and how often its app was restarted: a restart makes it anew. */
 export type HashedSpec = Readonly<{ spec: ContainerSpec; restartCount: bigint }>;
@@ -48,7 +48,7 @@ function hash1({ spec, restartCount }: HashedSpec): string {
     ["logging", logging1(spec.logging), spec.logging === undefined],
     ["memory", spec.memoryBytes, spec.memoryBytes === 0],
     ["networks", spec.networks, false],
-    ["ports", spec.ports.map(({ hostPort, containerPort, protocol }) => [hostPort, containerPort, protocol]), spec.ports.length === 0],
+    ["ports", spec.ports.map(portEntry), spec.ports.length === 0],
     ["privileged", spec.privileged, !spec.privileged],
     ["read_only", spec.readOnly, !spec.readOnly],
     ["restart", String(restartCount), restartCount === 0n],
@@ -82,4 +82,9 @@ function sortedMap(map: Readonly<Record<string, string>>): readonly (readonly [s
 
 function isEmpty(map: Readonly<Record<string, string>>): boolean {
   return Object.keys(map).length === 0;
+}
+
+/** A port without an address is as it was before there were addresses. */
+function portEntry({ hostPort, containerPort, protocol, address }: PortBinding): readonly (number | string)[] {
+  return [hostPort, containerPort, protocol, ...(address === undefined ? [] : [address])];
 }

@@ -101,6 +101,7 @@ export const arbitraryApp: fc.Arbitrary<App> = fc
     startingPorts: fc.uniqueArray(fc.integer({ min: 1, max: 600 }), { maxLength: 4 }).chain((ports) =>
       fc.array(fc.constantFrom(PortProtocol.UNSPECIFIED, PortProtocol.TCP, PortProtocol.UDP), { minLength: 4, maxLength: 4 }).map((protocols) =>
         ports.map((port, index) => ({
+          hostAddress: ["", "127.0.0.1", "::1"][port % 3] ?? "",
           hostPort: port * 100,
           containerPort: index % 2 === 0 ? port * 100 : 80,
           protocol: protocols[index] ?? PortProtocol.TCP,

@@ -1,9 +1,13 @@
 import { create } from "@bufbuild/protobuf";
 import { PortProtocol, type StartingPort, StartingPortSchema } from "../../gen/nebula/v1/app_pb.ts";
 import type { Violation } from "../errors/nebula-error.ts";
+import { canonicalAddress, publishedPort } from "../validation/host-address.ts";
 import { quote } from "../validation/quote.ts";
 
-/** A published port as v2 writes it: `80`, `{"8080": "80"}`; UDP is ours: `"53/udp"`, `{"5353": "53/udp"}`. */
+/**
+ * A published port as v2 writes it: `80`, `{"8080": "80"}`. Ours are UDP, `"53/udp"` and `{"5353": "53/udp"}`; a host address,
+ * `{"127.0.0.1:8080": "80"}`; and a text as on Docker's command line, `"127.0.0.1:8080:80"`, which is read and never written.
+ */
 export type V2StartingPort = number | string | Readonly<Record<string, string>>;
 
 export type PortsFromV2 = Readonly<
@@ -15,65 +19,87 @@ export type PortsFromV2 = Readonly<
 >;
 
 const LARGEST_PORT = 65_535;
-const PORT = /^([0-9]+)(?:\/(tcp|udp))?$/;
+const ADDRESS = String.raw`(?:(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):)?`;
+/** `8080`, `127.0.0.1:8080`, `[::1]:8080` */
+const HOST = new RegExp(`^${ADDRESS}([0-9]+)$`);
+/** `80`, `53/udp` */
+const CONTAINER = /^([0-9]+)(?:\/(tcp|udp))?$/;
 
-type Entry = { host: number; container: number; protocol: PortProtocol };
+type Entry = { address: string; host: number; container: number; protocol: PortProtocol };
 
 /** Reads v2's starting_ports: a list that mixes ports and objects of host to container port. */
 export function startingPortsFromV2(value: unknown): PortsFromV2 {
-  if (!Array.isArray(value)) return { kind: "invalid_shape", violations: [{ field: "starting_ports", description: `is no list; ${EXAMPLE}` }] };
+  if (!Array.isArray(value))
+    return { kind: "invalid_shape", violations: [{ field: "starting_ports", description: `is not a list of ports; ${EXAMPLE}` }] };
   const read = value.map((entry: unknown, index) => ({ path: `starting_ports[${index}]`, entry, ports: entriesOf(entry) }));
   const unread = read.filter(({ ports }) => ports === undefined);
   if (unread.length > 0) {
     return {
       kind: "invalid_shape",
-      violations: unread.map(({ path, entry }) => ({ field: path, description: `${shown(entry)} is no port; ${EXAMPLE}` })),
+      violations: unread.map(({ path, entry }) => ({ field: path, description: `invalid port ${shown(entry)}; ${EXAMPLE}` })),
     };
   }
   const outside = read.flatMap(({ path, ports = [] }) =>
     [...new Set(ports.flatMap(({ host, container }) => [host, container]))]
       .filter((port) => port < 1 || port > LARGEST_PORT)
-      .map((port) => ({ field: path, description: `${port} is no port; 1 to ${LARGEST_PORT} would do` })),
+      .map((port) => ({ field: path, description: `invalid port "${port}"; use 1 to ${LARGEST_PORT}` })),
   );
   if (outside.length > 0) return { kind: "invalid_port", violations: outside };
   const ports = read.flatMap(({ ports = [] }) => ports);
   return {
     kind: "ports",
-    ports: ports.map(({ host, container, protocol }) => create(StartingPortSchema, { hostPort: host, containerPort: container, protocol })),
+    ports: ports.map(({ address, host, container, protocol }) =>
+      create(StartingPortSchema, { hostAddress: address, hostPort: host, containerPort: container, protocol }),
+    ),
   };
+}
+
+/** The ports that the original knows: its worker exits on any other. */
+export function portsOfOriginal(ports: readonly StartingPort[]): StartingPort[] {
+  return ports.filter(({ hostAddress, protocol }) => hostAddress === "" && protocol !== PortProtocol.UDP);
 }
 
 /** Writes starting_ports as v2 does, in the shortest shape that says it. */
 export function startingPortsToV2(ports: readonly StartingPort[]): V2StartingPort[] {
-  return ports.map(({ hostPort, containerPort, protocol }) => {
+  return ports.map(({ hostAddress, hostPort, containerPort, protocol }) => {
     const container = protocol === PortProtocol.UDP ? `${containerPort}/udp` : `${containerPort}`;
-    if (hostPort !== containerPort) return { [`${hostPort}`]: container };
+    if (hostAddress !== "" || hostPort !== containerPort) return { [publishedPort(hostAddress, hostPort)]: container };
     return protocol === PortProtocol.UDP ? container : containerPort;
   });
 }
 
-const EXAMPLE = '80, "53/udp", {"8080": "80"} or {"5353": "53/udp"} would do';
+const EXAMPLE = 'use 80, "8080:80", "53/udp", "127.0.0.1:8080:80" or {"8080": "80"}';
 
 /** The ports of one entry of the list; undefined: it has another shape. An object may hold several. */
 function entriesOf(entry: unknown): Entry[] | undefined {
   if (typeof entry === "object" && entry !== null && !Array.isArray(entry)) {
-    const pairs = Object.entries(entry).map(([host, container]): Entry | undefined => {
-      const inside = portOf(container);
-      return /^[0-9]+$/.test(host) && inside !== undefined ? { ...inside, host: Number(host) } : undefined;
-    });
+    const pairs = Object.entries(entry).map(([host, container]) => entryOf(host, container));
     const known = pairs.filter((pair) => pair !== undefined);
     return pairs.length > 0 && known.length === pairs.length ? known : undefined;
   }
-  const port = portOf(entry);
-  return port === undefined ? undefined : [port];
+  const colon = typeof entry === "string" ? entry.lastIndexOf(":") : -1;
+  const read = typeof entry === "string" && colon >= 0 ? entryOf(entry.slice(0, colon), entry.slice(colon + 1)) : samePort(entry);
+  return read === undefined ? undefined : [read];
 }
 
-function portOf(value: unknown): Entry | undefined {
-  if (typeof value === "number") return Number.isSafeInteger(value) ? { host: value, container: value, protocol: PortProtocol.TCP } : undefined;
-  const match = typeof value === "string" ? PORT.exec(value) : null;
+function entryOf(host: string, container: unknown): Entry | undefined {
+  const [, ipv6, ipv4, port] = HOST.exec(host) ?? [];
+  const inside = samePort(container);
+  const given = ipv6 ?? ipv4;
+  const address = given === undefined ? "" : canonicalAddress(given);
+  if (port === undefined || inside === undefined || address === undefined) return undefined;
+  return { ...inside, address, host: Number(port) };
+}
+
+/** A port that is the same outside and inside. */
+function samePort(value: unknown): Entry | undefined {
+  if (typeof value === "number") {
+    return Number.isSafeInteger(value) ? { address: "", host: value, container: value, protocol: PortProtocol.TCP } : undefined;
+  }
+  const match = typeof value === "string" ? CONTAINER.exec(value) : null;
   if (match === null) return undefined;
   const port = Number(match[1]);
-  return { host: port, container: port, protocol: match[2] === "udp" ? PortProtocol.UDP : PortProtocol.TCP };
+  return { address: "", host: port, container: port, protocol: match[2] === "udp" ? PortProtocol.UDP : PortProtocol.TCP };
 }
 
 function shown(value: unknown): string {

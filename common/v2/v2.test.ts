@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import { create } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { ContainersPerSchema, PortProtocol, StartingPortSchema } from "../../gen/nebula/v1/app_pb.ts";
+import { canonicalAddress, publishedPort } from "../validation/host-address.ts";
 import { containersPerFromV2, containersPerToV2 } from "./containers-per.ts";
 import { envVarsFromV2 } from "./env-vars.ts";
 import { startingPortsFromV2, startingPortsToV2 } from "./starting-ports.ts";
@@ -10,7 +11,9 @@ describe("starting_ports of v2", () => {
   const plain = (value: unknown) => {
     const read = startingPortsFromV2(value);
     return read.kind === "ports"
-      ? read.ports.map(({ hostPort, containerPort, protocol }) => `${hostPort}:${containerPort}${protocol === PortProtocol.UDP ? "/udp" : ""}`)
+      ? read.ports.map(({ hostAddress, hostPort, containerPort, protocol }) => {
+          return `${publishedPort(hostAddress, hostPort)}:${containerPort}${protocol === PortProtocol.UDP ? "/udp" : ""}`;
+        })
       : read.kind;
   };
 
@@ -18,6 +21,15 @@ describe("starting_ports of v2", () => {
     assert.deepEqual(plain([80, { "8080": "81" }, "53/udp", { "5353": "53/udp", "82": 83 }, "84", "85/tcp"]), [
       ..."80:80 8080:81 53:53/udp 82:83 5353:53/udp 84:84 85:85".split(" "),
     ]);
+  });
+  it("are read as on Docker's command line, too", () => {
+    const texts = ["8080:80", "5353:53/udp", "127.0.0.1:8080:80", "[::1]:8080:80/udp", { "127.0.0.1:9090": "90" }, { "[0::1]:9090": 90 }];
+    assert.deepEqual(plain(texts), ["8080:80", "5353:53/udp", "127.0.0.1:8080:80", "[::1]:8080:80/udp", "127.0.0.1:9090:90", "[::1]:9090:90"]);
+  });
+  it("are written in the shortest form", () => {
+    const read = startingPortsFromV2(["80:80", "8080:80", "53:53/udp", "127.0.0.1:80:80", "[::1]:53:53/udp"]);
+    assert.ok(read.kind === "ports");
+    assert.deepEqual(startingPortsToV2(read.ports), [80, { "8080": "80" }, "53/udp", { "127.0.0.1:80": "80" }, { "[::1]:53": "53/udp" }]);
   });
   it("are a list", () => {
     for (const value of [undefined, null, {}, "80", 80]) assert.equal(plain(value), "invalid_shape");
@@ -32,7 +44,16 @@ describe("starting_ports of v2", () => {
       80.5,
       Number.NaN,
       "a",
-      "80:80",
+      "80:",
+      ":80",
+      "80:80:80",
+      "127.0.0.1:80",
+      "127.0.0.1::80",
+      "::1:80:80",
+      "999.0.0.1:80:80",
+      "localhost:80:80",
+      "80-90:80",
+      { "127.0.0.1": 1 },
       { a: 1 },
       { 80: null },
       { 80: "x" },
@@ -49,11 +70,17 @@ describe("starting_ports of v2", () => {
   it("name the entry that is wrong", () => {
     const read = startingPortsFromV2([80, { 80: "x" }]);
     assert.ok(read.kind === "invalid_shape");
-    assert.match(JSON.stringify(read.violations), /starting_ports\[1\].*would do/);
+    assert.match(JSON.stringify(read.violations), /starting_ports\[1\].*invalid port .*use 80/);
   });
   it("come back as they are", () => {
     const port = fc.integer({ min: 1, max: 65_535 });
-    const ports = fc.array(fc.record({ hostPort: port, containerPort: port, protocol: fc.constantFrom(PortProtocol.TCP, PortProtocol.UDP) }));
+    const hostAddress = fc.oneof(
+      fc.constant(""),
+      fc.ipV4(),
+      fc.ipV6().map((address) => canonicalAddress(address) ?? ""),
+    );
+    const protocol = fc.constantFrom(PortProtocol.TCP, PortProtocol.UDP);
+    const ports = fc.array(fc.record({ hostAddress, hostPort: port, containerPort: port, protocol }));
     fc.assert(
       fc.property(ports, (given) => {
         const messages = given.map((fields) => create(StartingPortSchema, fields));

@@ -1,5 +1,6 @@
 import type { App } from "../../gen/nebula/v1/app_pb.ts";
 import { MOST_CONTAINERS } from "./containers-per.ts";
+import { addressesOverlap } from "./host-address.ts";
 import { standsAlone } from "./networks.ts";
 import { type PortClaim, portClaims } from "./ports.ts";
 
@@ -26,9 +27,11 @@ function firstClash(app: App): readonly [PortClaim, PortClaim] | undefined {
   if (app.containersPer?.per.case !== "cpu" && app.containersPer?.per.case !== "memoryMb") return undefined;
   const claims = portClaims(app).sort((a, b) => a.protocol.localeCompare(b.protocol) || a.first - b.first);
   const pairs = claims.flatMap((lower, index) => {
-    const upper = claims[index + 1];
-    const canMeet = upper?.protocol === lower.protocol && upper.first - lower.first < MOST_CONTAINERS;
-    return canMeet ? [[lower, upper] as const] : [];
+    for (const upper of claims.slice(index + 1)) {
+      if (upper.protocol !== lower.protocol || upper.first - lower.first >= MOST_CONTAINERS) break;
+      if (addressesOverlap(lower.address, upper.address)) return [[lower, upper] as const];
+    }
+    return [];
   });
   return pairs.sort(([a, b], [c, d]) => b.first - a.first - (d.first - c.first))[0];
 }

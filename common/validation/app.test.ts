@@ -13,6 +13,7 @@ const newer = 9 as UnknownEnum; // a brand
 
 const app = (fields: Fields = {}): App => create(AppSchema, { name: "web", dockerImage: "shop:1.5", ...fields });
 const fieldsOf = (fields: Fields) => validateApp(app(fields)).map(({ field }) => field);
+const at = (hostAddress: string, hostPort: number) => ({ hostAddress, hostPort, containerPort: 80 });
 const port = (hostPort: number, containerPort = 80, protocol: PortProtocol = PortProtocol.UNSPECIFIED) => ({ hostPort, containerPort, protocol });
 const server = (value: number) => ({ per: { case: "server" as const, value } });
 
@@ -22,6 +23,9 @@ const accepted: Readonly<Record<string, Fields>> = {
   "ports of both protocols on one number": { startingPorts: [port(53, 53, 1), port(53, 53, 2)] },
   "three containers on neighbouring ranges": { startingPorts: [port(80), port(83)], containersPer: server(3) },
   "ports that may collide on large devices": { startingPorts: [port(80), port(81)], containersPer: { per: { case: "cpu", value: 1 } } },
+  "one port on two addresses": {
+    startingPorts: [at("127.0.0.1", 80), at("10.0.0.1", 80), at("::1", 80), { ...at("", 80), protocol: PortProtocol.UDP }],
+  },
   "the last port": { startingPorts: [port(65_535, 65_535)] },
   "a share of the cores": { containersPer: { per: { case: "cpu", value: 0.5 } } },
   "one per gigabyte": { containersPer: { per: { case: "memoryMb", value: 1024 } } },
@@ -66,6 +70,17 @@ const refused: Readonly<Record<string, [Fields, string]>> = {
   "a host port above 65535": [{ startingPorts: [port(80), port(65_536)] }, "starting_ports[1].host_port"],
   "a container port above 65535": [{ startingPorts: [port(80, 65_536)] }, "starting_ports[0].container_port"],
   "a host port twice": [{ startingPorts: [port(80), port(80, 81)] }, "starting_ports[1].host_port"],
+  "a host port twice on one address": [{ startingPorts: [at("127.0.0.1", 80), at("127.0.0.1", 80)] }, "starting_ports[1].host_port"],
+  "a host port on an address and on all": [{ startingPorts: [at("127.0.0.1", 80), at("10.0.0.1", 80), port(80)] }, "starting_ports[2].host_port"],
+  "a host port on all addresses and on one": [{ startingPorts: [at("0.0.0.0", 80), at("10.0.0.1", 80)] }, "starting_ports[1].host_port"],
+  "one address in two forms": [{ startingPorts: [at("::1", 80), at("0:0::1", 80)] }, "starting_ports[1].host_port"],
+  "ranges that overlap on one address, past one on another": [
+    { startingPorts: [at("127.0.0.1", 80), at("10.0.0.1", 81), at("127.0.0.1", 82)], containersPer: server(3) },
+    "starting_ports[2].host_port",
+  ],
+  "a host name as an address": [{ startingPorts: [at("localhost", 80)] }, "starting_ports[0].host_address"],
+  "an address with a zone": [{ startingPorts: [at("fe80::1%eth0", 80)] }, "starting_ports[0].host_address"],
+  "an address in brackets": [{ startingPorts: [at("[::1]", 80)] }, "starting_ports[0].host_address"],
   "a host port twice, once by default a TCP port": [{ startingPorts: [port(80, 80, 1), port(80, 81)] }, "starting_ports[1].host_port"],
   "ranges that overlap": [{ startingPorts: [port(82), port(80)], containersPer: server(3) }, "starting_ports[0].host_port"],
   "a range past the last port": [{ startingPorts: [port(65_534)], containersPer: server(3) }, "starting_ports[0].host_port"],

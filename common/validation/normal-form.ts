@@ -3,6 +3,7 @@ import { type App, AppSchema, ContainersPerSchema, PortProtocol } from "../../ge
 import { type CronJob, CronJobSchema, CronOverlap } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { type DeviceGroup, DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
 import { type UserGroup, UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
+import { canonicalAddress } from "./host-address.ts";
 
 /*
  * The normal form, in which entities are stored, answered and compared: every field whose default is Nebula's own and not zero is there. So a default that changes
@@ -28,7 +29,10 @@ export function normaliseApp(app: App): App {
   normal.containersPer ??= create(ContainersPerSchema, { per: { case: "server", value: DEFAULTS.containers } });
   normal.minHealthyMs ??= DEFAULTS.minHealthyMs;
   normal.stopGraceSeconds ??= DEFAULTS.stopGraceSeconds;
-  for (const port of normal.startingPorts) if (port.protocol === PortProtocol.UNSPECIFIED) port.protocol = PortProtocol.TCP;
+  for (const port of normal.startingPorts) {
+    if (port.protocol === PortProtocol.UNSPECIFIED) port.protocol = PortProtocol.TCP;
+    port.hostAddress = canonicalAddress(port.hostAddress) ?? port.hostAddress;
+  }
   return normal;
 }
 

@@ -39,6 +39,27 @@ describe("warnings", () => {
     );
   });
 
+  it("are said of one port of two apps only where the addresses overlap", () => {
+    const on = (name: string, ...addresses: string[]) =>
+      app(name, [], { startingPorts: addresses.map((hostAddress) => ({ hostAddress, hostPort: 80, containerPort: 80 })) });
+    const apps = [on("a", "127.0.0.1"), on("b", "10.0.0.1"), on("c", ""), on("d", "10.0.0.1"), on("e", "::1")];
+    assert.deepEqual(
+      sharedPortClaims(apps, 10).map((claim) => sharedClaimWarning("pos", claim)),
+      [
+        "device_group pos: apps a and c both claim host port 80/tcp; a comes first and gets it",
+        "device_group pos: apps b and d both claim host port 10.0.0.1:80/tcp; b comes first and gets it",
+      ],
+    );
+    assert.equal(sharedPortClaims([on("c", ""), on("e", "::1")], 10).length, 1);
+  });
+
+  it("are said of a large device only where the addresses overlap", () => {
+    const per = { containersPer: { per: { case: "cpu", value: 1 } } } as const;
+    const ports = (...addresses: string[]) => addresses.map((hostAddress, index) => ({ hostAddress, hostPort: 80 + index, containerPort: 80 }));
+    assert.deepEqual(appWarnings(app("web", [], { ...per, startingPorts: ports("127.0.0.1", "10.0.0.1") })), []);
+    assert.equal(appWarnings(app("web", [], { ...per, startingPorts: ports("127.0.0.1", "10.0.0.1", "127.0.0.1") })).length, 1);
+  });
+
   it("are not said of ports that no container publishes at the same time", () => {
     const udp = app("u", [], { startingPorts: [{ hostPort: 80, containerPort: 80, protocol: PortProtocol.UDP }] });
     assert.deepEqual(sharedPortClaims([app("a", [80]), udp, app("h", [80], { networks: ["host"] }), app("s", [80], { running: false })], 20), []);

@@ -11,6 +11,8 @@ const FIELDS: Partial<ContainerSpec> = {
   ports: [
     { hostPort: 20_080, containerPort: 80, protocol: "tcp" },
     { hostPort: 20_053, containerPort: 53, protocol: "udp" },
+    { hostPort: 20_081, containerPort: 80, protocol: "tcp", address: "127.0.0.1" },
+    { hostPort: 20_082, containerPort: 80, protocol: "tcp", address: "::1" },
   ],
   volumes: ["/tmp:/mnt", "/tmp:/ro:ro"],
   devices: ["/dev/null", "/dev/zero:/dev/nothing:rw"],

@@ -1,3 +1,4 @@
+import { isEveryAddress, publishedPort } from "../../common/validation/host-address.ts";
 import { normaliseImageReference } from "../../common/validation/image-reference.ts";
 import { isNebulaLabel } from "../labels.ts";
 import type { ComparedContainer } from "../model.ts";
@@ -16,7 +17,7 @@ function fitsV2(details: ContainerDetails, image: ImageDetails, spec: ContainerS
   return (
     normaliseImageReference(details.container.image) === spec.image &&
     sameMap(variables(details.env), { ...variables(image.env), ...spec.env }) &&
-    sameSet(details.portBindings.map(portText), spec.ports.map(portText)) &&
+    sameSet(details.portBindings.map(bindingText), spec.ports.map(bindingText)) &&
     sameSet(details.binds.map(normalBind), spec.volumes.map(normalBind)) &&
     sameSet(details.devices.map(normalDevice), spec.devices.map(normalDevice)) &&
     details.privileged === spec.privileged &&
@@ -73,8 +74,9 @@ function variables(lines: readonly string[]): Record<string, string> {
   );
 }
 
-function portText({ hostPort, containerPort, protocol }: PortBinding): string {
-  return `${hostPort}:${containerPort}/${protocol}`;
+/** A port on 0.0.0.0 or :: is as good as one on every address. */
+function bindingText({ hostPort, containerPort, protocol, address = "" }: PortBinding): string {
+  return `${publishedPort(isEveryAddress(address) ? "" : address, hostPort)}:${containerPort}/${protocol}`;
 }
 
 /** rw is what a mount is without a mode. */

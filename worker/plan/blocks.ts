@@ -1,5 +1,6 @@
 import { standsAlone } from "../../common/validation/networks.ts";
 import { NEBULA_NETWORK } from "../container-spec.ts";
+import { portText } from "../host-ports.ts";
 import type { DesiredInstance } from "../model.ts";
 import { nextName, oldName } from "../names.ts";
 import type { ContainerSpec } from "../runtime/container-runtime.ts";
@@ -82,6 +83,6 @@ function foreignPort(spec: Pick<ContainerSpec, "ports">, view: View): string | u
   const taken = holdersOf(view, spec.ports, view.ownedIds)[0];
   return (
     taken &&
-    `host port ${taken.hostPort}/${taken.protocol} is published by container ${taken.holder.name}, which this worker does not own; stop that, or change starting_ports`
+    `host port ${portText(taken.port)} is published by container ${taken.holder.name}, which this worker does not own; stop that, or change starting_ports`
   );
 }

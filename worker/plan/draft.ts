@@ -2,10 +2,10 @@ import type { RunningApp } from "../model.ts";
 import { appUnit, type OwnedAppContainer } from "../owned.ts";
 import type { HostPort } from "../runtime/container-runtime.ts";
 import { type Block, blockOf } from "./blocks.ts";
-import type { PortClaims } from "./port-claims.ts";
+import type { Claim, PortClaims } from "./port-claims.ts";
 import { type Turn, turnOf } from "./roll.ts";
 import { type Slot, slotsOf, upRight } from "./slots.ts";
-import { holdersOf, portKey, type View } from "./view.ts";
+import { holdersOf, type View } from "./view.ts";
 
 /** What is known of a running app before its steps are planned: they depend on what other apps are about to give up. */
 export type AppDraft = Readonly<{
@@ -106,11 +106,11 @@ export function otherHolders(slot: Slot, view: View): readonly string[] {
  */
 export function evicted({ app, slots, surplus }: AppDraft, drafts: readonly AppDraft[], claims: PortClaims): readonly OwnedAppContainer[] {
   const losers = slots.map((slot) => (claims.lost(app.name, slot.instance.index) === undefined ? undefined : upRight(slot)));
-  const isWaitedFor = (port: HostPort) => {
-    const winner = claims.winner(portKey(port));
-    const draft = winner && drafts.find((candidate) => candidate.app.name === winner.app);
-    const waiting = draft?.slots.find(({ instance }) => instance.index === winner?.index);
+  const isWaiting = (winner: Claim) => {
+    const draft = drafts.find((candidate) => candidate.app.name === winner.app);
+    const waiting = draft?.slots.find(({ instance }) => instance.index === winner.index);
     return waiting !== undefined && waiting.right.length > 0 && upRight(waiting) === undefined && draft?.blocks.has(waiting) === false;
   };
+  const isWaitedFor = (port: HostPort) => claims.winners(port).some(isWaiting);
   return [...losers, ...surplus].filter((owned) => owned !== undefined).filter(({ container }) => container.hostPorts.some(isWaitedFor));
 }

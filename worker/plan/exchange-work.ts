@@ -1,3 +1,4 @@
+import { portText } from "../host-ports.ts";
 import { isUp, type OwnedAppContainer } from "../owned.ts";
 import type { Step } from "../step.ts";
 import { connectKey, startKey } from "./blocks.ts";
@@ -64,7 +65,7 @@ function startWork(slot: Slot, next: OwnedAppContainer, old: OwnedAppContainer |
 function heldState(holderIds: readonly string[], slot: Slot, { departing, view }: SlotContext): TargetState {
   if (holderIds.every((id) => departing.has(id))) return working("ports");
   const holder = view.byId.get(holderIds[0] ?? "");
-  const ports = slot.instance.spec.ports.map(({ hostPort }) => hostPort).join(", ");
+  const ports = slot.instance.spec.ports.map(portText).join(", ");
   return failed("ports", `a host port of ${slot.name} (${ports}) is held by container ${holder?.name ?? "of another app"}, which goes on as it is`);
 }
 

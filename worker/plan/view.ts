@@ -1,3 +1,4 @@
+import { PortMap } from "../host-ports.ts";
 import { type Failure, type Memory, uninspectable } from "../memory.ts";
 import type { Desired, Now, Observed, WorkerIdentity } from "../model.ts";
 import { type Classified, isUp } from "../owned.ts";
@@ -18,7 +19,7 @@ export type View = PlanContext &
     images: ReadonlySet<string>;
     imageIds: ReadonlySet<string>;
     /** Up containers by the host ports that they hold, ours and others'. */
-    portHolders: ReadonlyMap<string, readonly ObservedContainer[]>;
+    portHolders: Pick<PortMap<ObservedContainer>, "colliding">;
     ownedIds: ReadonlySet<string>;
     /** Containers that cannot be inspected: their places are busy, and nothing is done to them. */
     unknownIds: ReadonlySet<string>;
@@ -42,20 +43,11 @@ export function viewOf(desired: Desired, observed: Observed, context: PlanContex
   };
 }
 
-/** `80/tcp` */
-export function portKey({ hostPort, protocol }: HostPort): string {
-  return `${hostPort}/${protocol}`;
-}
-
-function holdersByPort(containers: readonly ObservedContainer[]): ReadonlyMap<string, readonly ObservedContainer[]> {
-  const holders = new Map<string, ObservedContainer[]>();
+function holdersByPort(containers: readonly ObservedContainer[]): PortMap<ObservedContainer> {
+  const holders = new PortMap<ObservedContainer>();
   for (const container of containers) {
     if (!isUp(container.phase)) continue;
-    for (const key of new Set(container.hostPorts.map(portKey))) {
-      const known = holders.get(key);
-      if (known === undefined) holders.set(key, [container]);
-      else known.push(container);
-    }
+    for (const port of container.hostPorts) holders.add(port, container);
   }
   return holders;
 }
@@ -65,11 +57,12 @@ export function holdersOf(
   view: View,
   ports: readonly HostPort[],
   except: ReadonlySet<string>,
-): readonly (HostPort & { holder: ObservedContainer })[] {
+): readonly Readonly<{ port: HostPort; holder: ObservedContainer }>[] {
   return ports.flatMap((port) =>
-    (view.portHolders.get(portKey(port)) ?? [])
+    view.portHolders
+      .colliding(port)
       .filter(({ id }) => !except.has(id))
-      .map((holder) => ({ hostPort: port.hostPort, protocol: port.protocol, holder })),
+      .map((holder) => ({ port, holder })),
   );
 }
 

@@ -43,7 +43,8 @@ export type ContainerSpec = Readonly<{
   init: boolean;
 }>;
 
-export type HostPort = Readonly<{ hostPort: number; protocol: "tcp" | "udp" }>;
+/** A port of the device. address absent: on every address. */
+export type HostPort = Readonly<{ hostPort: number; protocol: "tcp" | "udp"; address?: string }>;
 
 export type PortBinding = HostPort & Readonly<{ containerPort: number }>;
 

@@ -258,6 +258,38 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
       });
     });
 
+    describe("ports with a host address", () => {
+      it("are published on it alone, beside the same port on another address, and shown with it", async () => {
+        const { runtime, specs } = fixture();
+        const hostPort = await fixture().freePort();
+        const on = (address?: string): ContainerSpec => {
+          return { ...specs.sleeps, ports: [{ hostPort, containerPort: 80, protocol: "tcp", ...(address === undefined ? {} : { address }) }] };
+        };
+        const [first, second, same, all] = [
+          await create(on("127.0.0.1")),
+          await create(on("127.0.0.2")),
+          await create(on("127.0.0.1")),
+          await create(on()),
+        ];
+        for (const [id, address] of [
+          [first, "127.0.0.1"],
+          [second, "127.0.0.2"],
+        ] as const) {
+          assert.deepEqual((await listed(id)).hostPorts, [{ hostPort, protocol: "tcp", address }], "before its start");
+          await runtime.start(id, signal);
+          assert.deepEqual((await listed(id)).hostPorts, [{ hostPort, protocol: "tcp", address }]);
+          assert.deepEqual((await runtime.inspectContainer(id, signal)).spec.ports, on(address).ports);
+        }
+        for (const id of [same, all]) {
+          await rejectsWith(["failed_precondition"], runtime.start(id, signal));
+          assert.notEqual((await listed(id)).phase, "running");
+        }
+        for (const id of [first, second]) await runtime.stop(id, 0, signal);
+        await runtime.start(all, signal);
+        assert.deepEqual((await listed(all)).hostPorts, [{ hostPort, protocol: "tcp" }]);
+      });
+    });
+
     describe("networks", () => {
       it("makes one, once", async () => {
         const { runtime, label } = fixture();

@@ -71,12 +71,15 @@ function portKey({ containerPort, protocol }: PortBinding): string {
   return `${containerPort}/${protocol}`;
 }
 
+type DockerBinding = Readonly<{ HostPort: string; HostIp?: string }>;
+
 /** One container port may be bound to several host ports. */
-function portBindings(ports: readonly PortBinding[]): Record<string, { HostPort: string }[]> {
-  const bindings: Record<string, { HostPort: string }[]> = {};
+function portBindings(ports: readonly PortBinding[]): Record<string, DockerBinding[]> {
+  const bindings: Record<string, DockerBinding[]> = {};
   for (const port of ports) {
     const key = portKey(port);
-    bindings[key] = [...(bindings[key] ?? []), { HostPort: String(port.hostPort) }];
+    const binding = { HostPort: String(port.hostPort), ...(port.address === undefined ? {} : { HostIp: port.address }) };
+    bindings[key] = [...(bindings[key] ?? []), binding];
   }
   return bindings;
 }

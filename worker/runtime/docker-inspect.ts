@@ -1,3 +1,4 @@
+import { canonicalAddress } from "../../common/validation/host-address.ts";
 import { normaliseImageReference } from "../../common/validation/image-reference.ts";
 import type { ContainerDetails, ContainerSpec, HealthcheckSpec, ImageDetails, ObservedContainer, PortBinding } from "./container-runtime.ts";
 import { LIMITED_LOG } from "./docker-create.ts";
@@ -112,7 +113,11 @@ function portBindingsOf(host: Json): readonly PortBinding[] {
   return Object.entries(recordOf(host.PortBindings)).flatMap(([key, bindings]) => {
     const [port = "", protocol = "tcp"] = key.split("/");
     if (protocol !== "tcp" && protocol !== "udp") return [];
-    return listOf(bindings).map((binding) => ({ hostPort: portNumber(recordOf(binding).HostPort), containerPort: Number(port), protocol }));
+    return listOf(bindings).map((binding) => {
+      const { HostIp, HostPort } = recordOf(binding);
+      const address = canonicalAddress(textOf(HostIp)) ?? textOf(HostIp);
+      return { hostPort: portNumber(HostPort), containerPort: Number(port), protocol, ...(address === "" ? {} : { address }) };
+    });
   });
 }
 
@@ -124,9 +129,12 @@ function portNumber(value: unknown): number {
 /** The ports that a running container has, or those that another one will ask for. */
 function hostPortsOf(item: Json): ObservedContainer["hostPorts"] {
   const published = Object.entries(recordOf(recordOf(item.NetworkSettings).Ports)).flatMap(([key, bindings]) =>
-    listOf(bindings).flatMap((binding) => hostPort(portNumber(recordOf(binding).HostPort), key.split("/")[1] ?? "tcp")),
+    listOf(bindings).flatMap((binding) => {
+      const { HostIp, HostPort } = recordOf(binding);
+      return hostPort(portNumber(HostPort), key.split("/")[1] ?? "tcp", textOf(HostIp));
+    }),
   );
-  const asked = portBindingsOf(recordOf(item.HostConfig)).flatMap((port) => hostPort(port.hostPort, port.protocol));
+  const asked = portBindingsOf(recordOf(item.HostConfig)).flatMap((port) => hostPort(port.hostPort, port.protocol, port.address ?? ""));
   return distinctPorts([...published, ...asked]);
 }
 

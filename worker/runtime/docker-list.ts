@@ -1,4 +1,6 @@
+import { canonicalAddress, isEveryAddress } from "../../common/validation/host-address.ts";
 import { normaliseImageReference } from "../../common/validation/image-reference.ts";
+import { portText } from "../host-ports.ts";
 import type { ContainerHealth, ContainerPhase, ObservedContainer, ObservedImage, ObservedNetwork } from "./container-runtime.ts";
 import { type Json, listOf, numberOf, recordOf, textMapOf, textOf, textsOf } from "./docker-json.ts";
 
@@ -63,23 +65,25 @@ function listedHealth(item: Json): ContainerHealth {
   return healthOf(word);
 }
 
-/** Published ports, each once: IPv4 and IPv6 are listed apart. */
+/** Published ports, each once: a port on every address is listed for IPv4 and for IPv6. */
 function listedPorts(value: unknown): ObservedContainer["hostPorts"] {
   return distinctPorts(
     listOf(value).flatMap((entry) => {
-      const { PublicPort, Type } = recordOf(entry);
-      return hostPort(numberOf(PublicPort), textOf(Type));
+      const { IP, PublicPort, Type } = recordOf(entry);
+      return hostPort(numberOf(PublicPort), textOf(Type), textOf(IP));
     }),
   );
 }
 
 /** A host port, when it is one: sctp and unpublished ports are none. */
-export function hostPort(port: number, protocol: string): ObservedContainer["hostPorts"] {
-  return port > 0 && (protocol === "tcp" || protocol === "udp") ? [{ hostPort: port, protocol }] : [];
+export function hostPort(port: number, protocol: string, ip: string): ObservedContainer["hostPorts"] {
+  if (port <= 0 || (protocol !== "tcp" && protocol !== "udp")) return [];
+  const address = canonicalAddress(ip) ?? ip;
+  return [{ hostPort: port, protocol, ...(isEveryAddress(address) ? {} : { address }) }];
 }
 
 export function distinctPorts(ports: ObservedContainer["hostPorts"]): ObservedContainer["hostPorts"] {
-  return [...new Map(ports.map((port) => [`${port.hostPort}/${port.protocol}`, port])).values()];
+  return [...new Map(ports.map((port) => [portText(port), port])).values()];
 }
 
 /** `GET /images/json`. */

@@ -74,7 +74,7 @@ export class SimulatedContainer {
       health: this.#phase === "running" ? this.#health : "none",
       image: this.spec.image,
       imageId: this.imageId,
-      hostPorts: ignoresPorts ? [] : this.spec.ports.map(({ hostPort, protocol }) => ({ hostPort, protocol })),
+      hostPorts: ignoresPorts ? [] : this.spec.ports.map(({ containerPort: _, ...port }) => port),
       networks: this.#networks,
       createdAt: this.#createdAt,
       startedAt: this.#startedAt,

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { Clock } from "../../common/clock/clock.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { normaliseImageReference } from "../../common/validation/image-reference.ts";
+import { portsCollide } from "../host-ports.ts";
 import type {
   ContainerDetails,
   ContainerRuntime,
@@ -325,12 +326,12 @@ export class SimulatedRuntime implements ContainerRuntime {
     const { spec, behaviour } = container;
     const missing = container.networks().find((network) => !this.#networks.has(network));
     if (missing !== undefined) throw new NebulaError("not_found", `network ${missing} not found`);
-    for (const { hostPort, protocol } of container.observe().hostPorts) {
+    for (const port of container.observe().hostPorts) {
       const taken = [...this.#containers.values()].some(
-        (other) => other !== container && other.isUp && other.spec.ports.some((port) => port.hostPort === hostPort && port.protocol === protocol),
+        (other) => other !== container && other.isUp && other.observe().hostPorts.some((held) => portsCollide(held, port)),
       );
-      if (!taken && !this.occupiedPorts.has(hostPort)) continue;
-      throw new NebulaError("failed_precondition", `Bind for 0.0.0.0:${hostPort} failed: port is already allocated`);
+      if (!taken && !this.occupiedPorts.has(port.hostPort)) continue;
+      throw new NebulaError("failed_precondition", `Bind for ${port.address ?? "0.0.0.0"}:${port.hostPort} failed: port is already allocated`);
     }
     if (behaviour.startRefusal !== undefined) throw new NebulaError("failed_precondition", behaviour.startRefusal);
     if (spec.networks.length === 0 && container.networks().length === 0) container.connect("bridge");

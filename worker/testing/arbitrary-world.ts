@@ -8,6 +8,8 @@ import { type ConfigInit, configOf, perServer } from "./config-builder.ts";
 const APPS = ["web", "db", "api"];
 /** Few, so that they collide. */
 const PORTS = [8000, 8001, 8002, 8003];
+/** Most ports are on every address, as most are. */
+const ADDRESSES = ["", "", "", "127.0.0.1", "10.0.0.1"];
 
 type AppInit = NonNullable<NonNullable<ConfigInit["apps"]>[string]>;
 
@@ -18,7 +20,10 @@ function arbitraryApp(ports: boolean): fc.Arbitrary<AppInit> {
       count: fc.integer({ min: 1, max: 4 }),
       running: fc.oneof({ weight: 5, arbitrary: fc.constant(true) }, fc.constant(false)),
       rollingRestart: fc.boolean(),
-      ports: fc.uniqueArray(fc.constantFrom(...PORTS), { maxLength: ports ? 2 : 0 }),
+      ports: fc.uniqueArray(fc.tuple(fc.constantFrom(...PORTS), fc.constantFrom(...ADDRESSES)), {
+        maxLength: ports ? 2 : 0,
+        selector: ([port]) => port,
+      }),
       networks: fc.constantFrom(["nebula"], [], ["none"], ["bridge", "nebula"]),
       value: fc.constantFrom("a", "b"),
       pullPolicy: fc.constantFrom(0, 1, 2),
@@ -29,7 +34,7 @@ function arbitraryApp(ports: boolean): fc.Arbitrary<AppInit> {
         networks: [...networks],
         dockerImage: image,
         containersPer: perServer(count),
-        startingPorts: hostPorts.map((hostPort) => ({ hostPort, containerPort: 80 })),
+        startingPorts: hostPorts.map(([hostPort, hostAddress]) => ({ hostPort, hostAddress, containerPort: 80 })),
         envVars: { VALUE: value },
       }),
     );
@@ -53,6 +58,7 @@ export type Leftover = Readonly<{
   app: string;
   index: number;
   port: number | undefined;
+  address: string;
   isStarted: boolean;
 }>;
 
@@ -66,6 +72,7 @@ export const arbitraryLeftovers: fc.Arbitrary<Leftover[]> = fc.uniqueArray(
     app: fc.constantFrom(...APPS, "gone"),
     index: fc.integer({ min: 1, max: 4 }),
     port: fc.option(fc.constantFrom(...PORTS), { nil: undefined }),
+    address: fc.constantFrom(...ADDRESSES),
     isStarted: fc.boolean(),
   }),
   { selector: ({ name }) => name, maxLength: 5 },
@@ -74,11 +81,12 @@ export const arbitraryLeftovers: fc.Arbitrary<Leftover[]> = fc.uniqueArray(
 /** Puts leftovers on an engine, ours made for this cluster; those whose port is taken stay unstarted. */
 export async function place(runtime: SimulatedRuntime, leftovers: readonly Leftover[], clusterId = "c1"): Promise<void> {
   const signal = new AbortController().signal;
-  for (const { name, owner, app, index, port, isStarted } of leftovers) {
+  for (const { name, owner, app, index, port, address, isStarted } of leftovers) {
+    const published = { hostPort: port ?? 0, containerPort: 80, protocol: "tcp" as const, ...(address === "" ? {} : { address }) };
     const spec = {
       ...bareSpec("shop:1"),
       restartPolicy: "unless-stopped" as const,
-      ports: port === undefined ? [] : [{ hostPort: port, containerPort: 80, protocol: "tcp" as const }],
+      ports: port === undefined ? [] : [published],
     };
     const v2 = { [LABEL.orchestrator]: "nebula", [LABEL.containerType]: "app", [LABEL.appName]: app };
     const ours = {

@@ -84,7 +84,7 @@ describe("nebulactl on apps, cron_jobs and device_groups", () => {
     const several = await run("apps create -a .web -i UPPER/case -n nope,host");
     assert.equal(several.code, 1);
     assert.match(several.err, /^error: \d+ values are not right:\n( {2}.+\n)+$/);
-    await refused("apps create web --image shop:1 --starting_ports 80:x", /--starting-ports wants ports/);
+    await refused("apps create web --image shop:1 --starting_ports 80:x", /invalid port "80:x" in --starting-ports/);
     await printed("apps create web --image shop:1");
     await refused(["apps", "update", "web", "--image", "UPPER case"], /error: docker_image/);
     await refused("apps update web", /nothing to change in app web: give a field's flag, or --redeploy/);

@@ -1,5 +1,6 @@
 import { hash } from "node:crypto";
 import { appToV2, cronJobToV2 } from "../../../common/v2/entity-to-v2.ts";
+import { portsOfOriginal } from "../../../common/v2/starting-ports.ts";
 import type { App } from "../../../gen/nebula/v1/app_pb.ts";
 import type { Config } from "../../../gen/nebula/v1/config_pb.ts";
 import type { CronJob } from "../../../gen/nebula/v1/cron_job_pb.ts";
@@ -15,12 +16,15 @@ export type InfoAnswer = Readonly<{
   unchangedHeaders: readonly string[];
 }>;
 
-/** The config that a device of the original needs, in v2's shape. Deleted apps and cron_jobs are left out; secret variables are variables here. */
+/**
+ * The config that a device of the original needs, in v2's shape. Deleted apps and cron_jobs are left out, as are ports that its worker does not
+ * know; secret variables are variables here.
+ */
 export function infoAnswer(config: Config): InfoAnswer {
   const apps = config.apps.flatMap(({ app }) => (app === undefined ? [] : [withSecrets(app)]));
   const cronJobs = config.cronJobs.flatMap(({ cronJob }) => (cronJob === undefined ? [] : [withSecrets(cronJob)]));
   const body = `${asciiJson({
-    apps: apps.map(appToV2),
+    apps: apps.map((app) => appToV2({ ...app, startingPorts: portsOfOriginal(app.startingPorts) })),
     apps_list: apps.map(({ name }) => name),
     prune_id: Number(config.pruneId),
     cron_jobs: cronJobs.map(cronJobToV2),

@@ -9,10 +9,12 @@ import { COUNT, described, listOf, mapOf, NUMBER, objectOf, partsOf, TEXT, TEXT_
 
 const OBJECT_ID = described(objectOf({ $oid: { type: "string", pattern: "^[0-9a-f]{24}$" } }), "Derived from the object's kind and name.");
 const PORT: JsonSchema = { type: "integer", minimum: 1, maximum: 65_535 };
-const UDP_PORT: JsonSchema = { type: "string", pattern: "^[0-9]+(/(tcp|udp))?$" };
+const CONTAINER_PORT: JsonSchema = { type: "string", pattern: "^[0-9]+(/(tcp|udp))?$" };
+/** As on Docker's command line: [[address:]host port:]container port. */
+const PORT_TEXT: JsonSchema = { type: "string", pattern: "^(((\\[[0-9a-fA-F:.]+\\]|[0-9.]+):)?[0-9]+:)?[0-9]+(/(tcp|udp))?$" };
 const PORTS = described(
-  listOf({ anyOf: [PORT, UDP_PORT, { type: "object", minProperties: 1, additionalProperties: { anyOf: [UDP_PORT, PORT] } }] }),
-  'Published ports: 80, {"8080": "80"}, "53/udp". The second container of a device takes the next host port, and so on.',
+  listOf({ anyOf: [PORT, PORT_TEXT, { type: "object", minProperties: 1, additionalProperties: { anyOf: [CONTAINER_PORT, PORT] } }] }),
+  'Published ports: 80, {"8080": "80"}, "53/udp", {"127.0.0.1:8080": "80"}. The second container of a device takes the next host port, and so on.',
 );
 const CONTAINERS_PER = described(
   { anyOf: [objectOf({ server: COUNT }), objectOf({ cpu: NUMBER }), objectOf({ memory: COUNT })] },
