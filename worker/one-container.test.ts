@@ -97,6 +97,19 @@ describe("one container that the engine answers 500 for", () => {
     assert.match(rig.named("bad-1").image, /shop:2/);
   });
 
+  it("at an inspect is inspected again, and then removed, where its app was deleted meanwhile", async () => {
+    await using rig = new Rig();
+    await rig.start({ apps: { bad: {}, web: {} } });
+    trouble(rig, ["inspectContainer"], refused("layer does not exist"));
+    await rig.apply({ groupRevision: 2n, apps: { bad: undefined, web: {} } });
+    await rig.pass(MINUTE, SECOND);
+    assert.equal(rig.stateOf("bad"), "failed: inspect: layer does not exist");
+    rig.runtime.trouble = undefined;
+    await rig.pass(10 * MINUTE, SECOND);
+    assert.deepEqual(rig.shown, ["web-1 running"]);
+    assert.equal(rig.stateOf("bad"), "applied");
+  });
+
   for (const [words, status] of [
     ["failed to create endpoint", 500],
     ["Conflict", 409],

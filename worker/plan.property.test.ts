@@ -5,7 +5,8 @@ import { LABEL } from "./labels.ts";
 import type { DesiredApp } from "./model.ts";
 import { portClaims } from "./plan/port-claims.ts";
 import type { Plan } from "./plan.ts";
-import { arbitraryConfigs, arbitraryLeftovers, type Leftover, place } from "./testing/arbitrary-world.ts";
+import { HANGS } from "./runtime/simulated-troubles.ts";
+import { arbitraryConfigs, arbitraryLeftovers, arbitraryTrouble, type Leftover, place, TROUBLED, troubleInOrder } from "./testing/arbitrary-world.ts";
 import { configOf, perServer } from "./testing/config-builder.ts";
 import { Killed, World } from "./testing/world.ts";
 
@@ -160,6 +161,76 @@ describe("plans, whatever is wanted and whatever is there", function () {
         await assertConverged(world, await world.converge({ horizonMs: 12 * 60 * 60_000 }), { mayFail: false });
       }),
       runs(100),
+    ));
+});
+
+describe("plans, though single objects hang or are refused", function () {
+  this.timeout(600_000);
+  const troubles = fc.array(arbitraryTrouble, { minLength: 1, maxLength: 30 });
+
+  it("converge once that has passed, also where a call takes effect after its caller gave up", () =>
+    fc.assert(
+      fc.asyncProperty(arbitraryConfigs({ ports: false }), troubles, async (configs, trouble) => {
+        const world = new World();
+        world.runtime.trouble = troubleInOrder(trouble);
+        await applyAll(world, configs);
+        await world.converge({ horizonMs: 12 * 60 * 60_000 });
+        world.runtime.trouble = undefined;
+        await assertConverged(world, await world.converge({ horizonMs: 12 * 60 * 60_000 }), { mayFail: false });
+      }),
+      runs(100),
+    ));
+
+  it("converge after kills among it, with leftovers and traded ports", () =>
+    fc.assert(
+      fc.asyncProperty(
+        arbitraryConfigs({ ports: true }),
+        arbitraryLeftovers,
+        fc.array(fc.integer({ min: 0, max: 12 }), { maxLength: 2 }),
+        troubles,
+        async (configs, leftovers, kills, trouble) => {
+          const world = await worldWith(leftovers);
+          world.runtime.trouble = troubleInOrder(trouble);
+          for (const config of configs) {
+            await world.apply(config);
+            await throughKills(world, kills);
+          }
+          await world.converge({ horizonMs: 12 * 60 * 60_000 });
+          world.runtime.trouble = undefined;
+          await assertConverged(world, await world.converge({ horizonMs: 12 * 60 * 60_000 }), { mayFail: true });
+        },
+      ),
+      runs(80),
+    ));
+
+  it("leave out only the app whose calls never end or never succeed", () =>
+    fc.assert(
+      fc.asyncProperty(arbitraryConfigs({ ports: false }), fc.subarray(TROUBLED, { minLength: 1 }), fc.boolean(), async (configs, methods, hangs) => {
+        const world = new World();
+        const isBad = (target: string) =>
+          target.startsWith("web-") || world.containers.some(({ id, labels }) => id === target && labels[LABEL.appName] === "web");
+        world.runtime.trouble = ({ method, target }) =>
+          methods.some((troubled) => troubled === method) && isBad(target)
+            ? hangs
+              ? HANGS
+              : { afterMs: 0, refusal: "refused by the engine" }
+            : undefined;
+        for (const config of configs) {
+          await world.apply(config);
+          const planned = await world.converge({ horizonMs: 5 * 60_000 });
+          assert.deepEqual(world.violations, []);
+          for (const app of world.desired?.apps ?? []) {
+            const state = planned.states.apps.find(({ name }) => name === app.name)?.state;
+            if (app.name === "web") {
+              if (state?.kind === "applied") assertAsWanted(world, app);
+              continue;
+            }
+            assert.equal(state?.kind, "applied", `${app.name}: ${JSON.stringify(state)} with ${world.shown.join(", ")}`);
+            assertAsWanted(world, app);
+          }
+        }
+      }),
+      runs(80),
     ));
 });
 

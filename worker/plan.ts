@@ -53,7 +53,8 @@ function inspectWork(view: View): Work {
   const unitOf = new Map(view.owned.map((owned) => [owned.container.id, owned.kind === "app" ? appUnit(owned.app) : cronJobUnit(owned.cronJob)]));
   const again = [...view.unknownIds].map((containerId): Work => {
     const unit = unitOf.get(containerId) ?? "foreign containers";
-    return unlessFailing({ kind: "inspect", unit, key: inspectKey(containerId), containerId }, view);
+    const key = inspectKey(containerId);
+    return unlessFailing({ kind: "inspect", unit, key, lane: key, containerId }, view); // not in the lane of what waits for it
   });
   return together(again);
 }

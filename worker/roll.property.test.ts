@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import fc from "fast-check";
 import type { ImageBehaviour } from "./runtime/simulated-behaviour.ts";
+import { arbitraryTrouble, troubleInOrder } from "./testing/arbitrary-world.ts";
 import { configOf, perServer } from "./testing/config-builder.ts";
 import { Killed, World } from "./testing/world.ts";
 
@@ -27,7 +28,8 @@ describe("a rolling restart, whatever changes and wherever the worker is killed"
       fc.asyncProperty(
         fc.integer({ min: 1, max: 6 }),
         fc.array(fc.record({ change, kills: fc.array(fc.integer({ min: 0, max: 20 }), { maxLength: 3 }) }), { minLength: 1, maxLength: 4 }),
-        async (firstCount, changes) => {
+        fc.array(arbitraryTrouble, { maxLength: 15 }),
+        async (firstCount, changes, troubles) => {
           const world = new World({ images: ["shop:1", "shop:2", "sick:1"], behaviour });
           const passing = () => world.containers.filter(({ phase, health }) => phase === "running" && health === "healthy").length;
           const apply = (revision: bigint, image: string, value: string, count: number) =>
@@ -40,6 +42,7 @@ describe("a rolling restart, whatever changes and wherever the worker is killed"
           await apply(1n, "shop:1", "first", firstCount);
           await world.converge();
           assert.equal(passing(), firstCount);
+          world.runtime.trouble = troubleInOrder(troubles);
           let least = firstCount - 1;
           world.watch = () => assert.ok(passing() >= least, `${passing()} pass, at least ${least} have to: ${world.shown.join(", ")}`);
           for (const [step, { change, kills }] of changes.entries()) {
@@ -54,6 +57,8 @@ describe("a rolling restart, whatever changes and wherever the worker is killed"
             await converge(world);
             if (passing() === change.count) least = change.count - 1;
           }
+          world.runtime.trouble = undefined;
+          await converge(world);
           const last = changes.at(-1)?.change;
           if (last !== undefined && last.image !== "sick:1") {
             assert.deepEqual(

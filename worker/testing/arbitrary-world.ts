@@ -2,7 +2,8 @@ import fc from "fast-check";
 import type { Config } from "../../gen/nebula/v1/config_pb.ts";
 import { LABEL } from "../labels.ts";
 import { bareSpec } from "../runtime/contract-fixture.ts";
-import type { SimulatedRuntime } from "../runtime/simulated.ts";
+import type { RuntimeCall, SimulatedRuntime } from "../runtime/simulated.ts";
+import type { Trouble } from "../runtime/simulated-troubles.ts";
 import { type ConfigInit, configOf, perServer } from "./config-builder.ts";
 
 const APPS = ["web", "db", "api"];
@@ -50,6 +51,30 @@ export function arbitraryConfigs({ ports }: { ports: boolean }): fc.Arbitrary<Co
       return configOf({ groupRevision: revision, tombstoneRevision: revision, apps: Object.fromEntries(entries) });
     }),
   );
+}
+
+/** Calls about one object, as an engine may leave them hanging, or refuse them. */
+export const TROUBLED = [
+  "create",
+  "connectNetwork",
+  "start",
+  "stop",
+  "rename",
+  "remove",
+  "inspectContainer",
+  "createNetwork",
+] satisfies readonly RuntimeCall["method"][];
+
+/** What is wrong with a call: a refusal, at once or late, or a call that takes effect, perhaps after its caller has given up; undefined: nothing. */
+export const arbitraryTrouble: fc.Arbitrary<Trouble | undefined> = fc.oneof(
+  { weight: 3, arbitrary: fc.constant(undefined) },
+  fc.record({ afterMs: fc.constantFrom(0, 500, 5000, 30_000, 90_000, 150_000), refusal: fc.constantFrom(undefined, "refused by the engine") }),
+);
+
+/** Has calls troubled in their order, as long as there is trouble left. */
+export function troubleInOrder(troubles: readonly (Trouble | undefined)[]): (call: RuntimeCall) => Trouble | undefined {
+  const left = [...troubles];
+  return ({ method }) => (TROUBLED.some((troubled) => troubled === method) ? left.shift() : undefined);
 }
 
 export type Leftover = Readonly<{
