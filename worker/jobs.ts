@@ -132,28 +132,34 @@ export class JobBoard implements AsyncDisposable {
     }
   }
 
-  async #call(step: Exclude<LaneStep, StopStep>): Promise<void> {
+  /** Answers the container's id after a create, else undefined. */
+  async #call(step: Exclude<LaneStep, StopStep>): Promise<string | undefined> {
     const { runtime } = this.#options;
     const { signal } = this.#closing;
     switch (step.kind) {
       case "create_network":
-        return await runtime.createNetwork(step.network, { [LABEL.orchestrator]: ORCHESTRATOR }, signal);
+        await runtime.createNetwork(step.network, { [LABEL.orchestrator]: ORCHESTRATOR }, signal);
+        return undefined;
       case "create":
-        await runtime.create(step.request, signal);
-        return;
+        return await runtime.create(step.request, signal);
       case "connect":
-        return await runtime.connectNetwork(step.containerId, step.network, signal);
+        await runtime.connectNetwork(step.containerId, step.network, signal);
+        return undefined;
       case "start":
-        return await runtime.start(step.containerId, signal);
+        await runtime.start(step.containerId, signal);
+        return undefined;
       case "rename":
-        return await runtime.rename(step.containerId, step.name, signal);
+        await runtime.rename(step.containerId, step.name, signal);
+        return undefined;
       case "remove":
-        return await runtime.remove(step.containerId, { force: step.force }, signal);
+        await runtime.remove(step.containerId, { force: step.force }, signal);
+        return undefined;
       case "inspect":
         await runtime.inspectContainer(step.containerId, signal);
-        return;
+        return undefined;
       case "remove_image":
-        return await runtime.removeImage(step.imageId, signal);
+        await runtime.removeImage(step.imageId, signal);
+        return undefined;
       default:
         return assertNever(step);
     }
@@ -194,7 +200,10 @@ export class JobBoard implements AsyncDisposable {
   }
 
   #run(step: Step, task: Promise<void>): void {
-    const running = this.#outcomeOf(step, task).then((outcome) => {
+    const running = this.#outcomeOf(
+      step,
+      task.then(() => undefined),
+    ).then((outcome) => {
       this.#ended.push({ step, outcome }); // J2
       this.#running.delete(running);
       this.#options.onEnd();
@@ -206,11 +215,11 @@ export class JobBoard implements AsyncDisposable {
    * How a step ended. A lost connection is at first no fault of the step's: the next look tells whether the engine is there. Where it is, and the
    * same step loses its connection again, the step has failed.
    */
-  async #outcomeOf({ key }: Step, task: Promise<void>): Promise<StepOutcome> {
+  async #outcomeOf({ key }: Step, task: Promise<string | undefined>): Promise<StepOutcome> {
     try {
-      await task;
+      const created = await task;
       this.#interrupted.delete(key);
-      return { kind: "done" };
+      return { kind: "done", ...(created !== undefined && { created }) };
     } catch (error) {
       if (isNebulaError(error, "cancelled") || (error instanceof Error && error.name === "AbortError")) return { kind: "aborted" };
       const isFirstLoss = isNebulaError(error, "unavailable") && !this.#interrupted.delete(key);

@@ -58,6 +58,16 @@ function commonLabels({ instance, boot, cluster, revision, hash, isStale }: Comm
   };
 }
 
+/**
+ * The labels of a container without those that it only has from its image. If all of its Nebula labels equal those of the image, they are the image's:
+ * somebody made it of a copy (`docker commit`) of a container of Nebula's. A container that a worker made always differs from its image in its spec.
+ */
+export function withoutInherited(labels: Labels, ofImage: Labels): Labels {
+  const entries = Object.entries(labels);
+  if (entries.some(([key, value]) => isNebulaLabel(key) && ofImage[key] !== value)) return labels;
+  return Object.fromEntries(entries.filter(([key]) => !isNebulaLabel(key)));
+}
+
 /** Whether a label is one that Nebula writes, this version or another. */
 export function isNebulaLabel(key: string): boolean {
   const v2: readonly string[] = [LABEL.orchestrator, LABEL.containerType, LABEL.appName, LABEL.cronJobName];

@@ -28,7 +28,7 @@ export type Memory = Readonly<{
   seenIds: ReadonlySet<string> | undefined;
   /** Nothing is done before this because another worker of this instance was seen; 0: none was. */
   quietUntil: number;
-  /** By container id: the spec that a container without a usable label was taken over with. Kept. */
+  /** By container id: the spec that this worker made a container of an app with, or that inspect showed it to fit. Kept. */
   adopted: ReadonlyMap<string, string>;
   /** The prune that was done last, or set when the group was first seen. Kept. */
   pruned: PruneMark | undefined;

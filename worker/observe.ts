@@ -1,10 +1,15 @@
 import { isNebulaError, messageOf } from "../common/errors/nebula-error.ts";
+import { LABEL, ORCHESTRATOR, withoutInherited } from "./labels.ts";
 import type { Memory } from "./memory.ts";
 import type { ComparedContainer, Jobs, Observed, WorkerIdentity } from "./model.ts";
 import { classify, type Owned } from "./owned.ts";
-import type { ContainerRuntime, EngineInfo, HealthcheckSpec, ImageDetails, ObservedContainer } from "./runtime/container-runtime.ts";
+import type { ContainerRuntime, EngineInfo, HealthcheckSpec, ImageDetails, ObservedContainer, ObservedImage } from "./runtime/container-runtime.ts";
 import { INSPECT_LIMIT_MS } from "./runtime/docker-call.ts";
+import { mapLimited } from "./runtime/map-limited.ts";
 import { isKnownSpecLabel } from "./spec-hash.ts";
+
+/** Containers compared side by side. */
+const COMPARED_AT_ONCE = 8;
 
 export type ObserverOptions = Readonly<{ runtime: ContainerRuntime }>;
 
@@ -23,7 +28,7 @@ export type LookContext = Readonly<{
 
 /**
  * Looks at the engine. Inspects only what no list tells, and that once:
- * 1. what inspect says of a container's spec never changes while it lives, so it is kept until the container is gone;
+ * 1. what inspect says of a container's spec never changes while it lives, so it is kept until the plan has compared it;
  * 2. an image id names its content, so what was read of it holds as long as a container has it;
  * 3. the engine holds the lock of a container that a job is about: that is not inspected, nor one that could not be inspected before.
  */
@@ -39,20 +44,23 @@ export class Observer {
   /** Rejects with `unavailable` when the engine is away. `exits` is passed on. */
   async look({ identity, engine, jobs, adopted, unknown, exits }: LookContext, signal: AbortSignal): Promise<Observed> {
     const leaveOut = new Set([...jobs.stops, ...jobs.touched, ...unknown]); // 3
-    const [listed, images, networks] = await Promise.all([
+    const [shown, images, networks] = await Promise.all([
       this.#runtime.listContainers(signal, leaveOut),
       this.#runtime.listImages(signal),
       this.#runtime.listNetworks(signal),
     ]);
+    const listed = await this.#withOwnLabels(shown, images, signal);
     const { owned, foreign, foreignCluster, self } = classify(listed, identity, engine.ownContainerId, adopted);
-    const seen: Owned[] = [];
-    for (const mine of owned) {
-      const { container, specLabel } = mine;
-      const failure = container.listedOnly || isKnownSpecLabel(specLabel) ? undefined : await this.#compare(container, signal);
-      seen.push(failure === undefined ? mine : { ...mine, container: { ...container, listedOnly: { failure } } });
-      if (container.health !== "none") await this.#healthcheckOf(container.imageId, signal);
-    }
-    this.#forget(new Set(listed.map(({ id }) => id)), new Set(listed.map(({ imageId }) => imageId)));
+    const seen = await mapLimited(owned, COMPARED_AT_ONCE, async (mine): Promise<Owned> => {
+      const { container } = mine;
+      const failure = container.listedOnly || !isToCompare(mine, adopted) ? undefined : await this.#compare(container, signal);
+      if (container.health !== "none") await this.#detailsOf(container.imageId, signal);
+      return failure === undefined ? mine : { ...mine, container: { ...container, listedOnly: { failure } } };
+    });
+    this.#forget(
+      new Set(owned.filter((mine) => isToCompare(mine, adopted)).map(({ container }) => container.id)),
+      new Set(listed.map(({ imageId }) => imageId)),
+    );
     return {
       engine,
       containers: [...seen.map(({ container }) => container), ...foreign],
@@ -79,13 +87,30 @@ export class Observer {
     }
   }
 
-  /** Looks for the health check of an image. One that cannot be inspected counts as without: the engine's defaults apply. */
-  async #healthcheckOf(imageId: string, signal: AbortSignal): Promise<void> {
+  /** Leaves out the labels that containers have from their images alone. An image that was untagged under a container is not always listed. */
+  async #withOwnLabels(
+    containers: readonly ObservedContainer[],
+    images: readonly ObservedImage[],
+    signal: AbortSignal,
+  ): Promise<readonly ObservedContainer[]> {
+    const known = new Map(images.map(({ id, labels }) => [id, labels]));
+    return await mapLimited(containers, COMPARED_AT_ONCE, async (container) => {
+      const { labels, imageId } = container;
+      if (labels[LABEL.orchestrator] !== ORCHESTRATOR) return container;
+      const ofImage = known.get(imageId) ?? (await this.#detailsOf(imageId, signal))?.labels ?? {};
+      const own = withoutInherited(labels, ofImage);
+      return own === labels ? container : { ...container, labels: own };
+    });
+  }
+
+  /** What is known of an image. One that cannot be inspected counts as without a health check (the engine's defaults apply) and without labels. */
+  async #detailsOf(imageId: string, signal: AbortSignal): Promise<ImageDetails | undefined> {
     try {
-      await this.#image(imageId, signal);
+      return await this.#image(imageId, signal);
     } catch (error) {
       if (signal.aborted || isNebulaError(error, "unavailable")) throw error;
       this.#images.set(imageId, undefined);
+      return undefined;
     }
   }
 
@@ -104,4 +129,9 @@ export class Observer {
     for (const id of this.#compared.keys()) if (!containerIds.has(id)) this.#compared.delete(id);
     for (const id of this.#images.keys()) if (!imageIds.has(id)) this.#images.delete(id);
   }
+}
+
+/** Whether only inspect tells what a container is: it has no label that this worker understands, or is not known to be what its label names. */
+function isToCompare({ kind, container, specLabel }: Owned, adopted: Memory["adopted"]): boolean {
+  return kind === "app" && !(isKnownSpecLabel(specLabel) && adopted.has(container.id));
 }

@@ -47,7 +47,7 @@ type Identity = Readonly<{ instance: string; adopt: boolean; followed: ReadonlyS
 
 /**
  * Tells whose each container is. Identity comes from labels, never from a name.
- * @param adopted the specs under which containers of the original were taken over, by container id
+ * @param adopted the specs that containers are known to have, by container id
  */
 export function classify(
   containers: readonly ObservedContainer[],

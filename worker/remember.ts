@@ -2,11 +2,12 @@ import type { ErrorKind } from "../common/errors/nebula-error.ts";
 import { failureWaitMs, healthRestartWaitMs, pullWaitMs } from "./backoff.ts";
 import { considerSchedule } from "./cron.ts";
 import { portsCollide } from "./host-ports.ts";
+import { LABEL } from "./labels.ts";
 import { type CronMemory, type Failure, inspectKey, type Memory, type PullRefusal, type RunWatch, type SpecSince } from "./memory.ts";
 import type { Desired, Now, Observed, PullWanter, WorkerIdentity } from "./model.ts";
 import { appUnit, cronJobUnit, isUp, type Owned } from "./owned.ts";
 import { pullKeys } from "./plan/image.ts";
-import type { HostPort, ObservedContainer } from "./runtime/container-runtime.ts";
+import type { CreateRequest, HostPort, ObservedContainer } from "./runtime/container-runtime.ts";
 import { familiarReference } from "./runtime/docker-reference.ts";
 import type { Step, StepOutcome } from "./step.ts";
 
@@ -75,7 +76,9 @@ export function rememberOutcome(memory: Memory, step: Step, outcome: StepOutcome
     case "pull":
       return step.wanters.reduce((known, wanter) => rememberPull(known, wanter, step.present, outcome, now), memory);
     case "create":
-      return outcome.kind === "done" ? { ...after, pulled: markUsed(memory.pulled, step.unit) } : after;
+      return outcome.kind === "done"
+        ? rememberCreated({ ...after, pulled: markUsed(memory.pulled, step.unit) }, step.request, outcome.created)
+        : after;
     case "restart":
       return outcome.kind === "done" ? { ...after, healthRestarts: countRestart(memory, step.containerId, now) } : after;
     case "adopt":
@@ -89,6 +92,13 @@ export function rememberOutcome(memory: Memory, step: Step, outcome: StepOutcome
     default:
       return after;
   }
+}
+
+/** A container that this worker made for an app is known by its id: it need not be inspected to be told from one with copied labels. */
+function rememberCreated(memory: Memory, { labels }: CreateRequest, id: string | undefined): Memory {
+  const spec = labels[LABEL.spec];
+  if (id === undefined || spec === undefined || labels[LABEL.appName] === undefined) return memory;
+  return { ...memory, adopted: new Map([...memory.adopted, [id, spec]]) };
 }
 
 /** An inspect that failed in a look is the first try of a job's. */

@@ -44,4 +44,8 @@ export function laneOf(step: Step): string {
 }
 
 /** How a step ended. */
-export type StepOutcome = Readonly<{ kind: "done" } | { kind: "failed"; reason: string; errorKind?: ErrorKind } | { kind: "aborted" }>;
+export type StepOutcome = Readonly<
+  | { kind: "done" /** The container that a create made. */; created?: string | undefined }
+  | { kind: "failed"; reason: string; errorKind?: ErrorKind }
+  | { kind: "aborted" }
+>;

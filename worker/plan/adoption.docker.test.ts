@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { requireDocker } from "../../common/testing/require-docker.ts";
 import type { ContainerSpec } from "../runtime/container-runtime.ts";
 import { openDockerFixture } from "../runtime/docker-fixture.ts";
-import { fits } from "./adoption.ts";
+import { fits, fitsItsLabel } from "./adoption.ts";
 
 /** What a spec may say, each field by itself. */
 const FIELDS: Partial<ContainerSpec> = {
@@ -66,12 +66,34 @@ describe("a container on a real engine, compared by what inspect tells", functio
       const container = await compared(spec);
       assert.ok(fits(container, spec, true), "over every field");
       assert.ok(fits(container, spec, false), "over what the spec says");
+      assert.ok(fitsItsLabel(container, spec), "what its label names");
+      assert.ok(fitsItsLabel({ ...container, image: undefined }, spec), "what its label names, where its image is gone");
       const others = cases.filter(([other]) => other !== field);
       const wrong = others.filter(([, otherPart]) => fits(container, { ...spec, ...otherPart }, true)).map(([other]) => other);
       assert.deepEqual(wrong, [], "fields that it took for the same");
       if (field !== "nothing") assert.ok(!fits(container, bare, true));
     });
   }
+
+  it("is what its label names also on a network that somebody added, and is not with another image, variable, port, mount or mode", async () => {
+    const spec: ContainerSpec = { ...engine.specs.sleeps, ...FIELDS, networks: ["bridge"] };
+    const container = await compared(spec);
+    const { details } = container;
+    const added = { ...container, details: { ...details, container: { ...details.container, networks: ["bridge", "added"] } } };
+    assert.ok(fitsItsLabel(added, spec));
+    const others: readonly Partial<ContainerSpec>[] = [
+      { image: "docker.io/library/busybox:2" },
+      { env: { GREETING: "hello" } },
+      { env: {} },
+      { ports: [] },
+      { volumes: [] },
+      { devices: [] },
+      { privileged: false },
+      { restartPolicy: "no" },
+      { networks: ["none"] },
+    ];
+    for (const other of others) assert.ok(!fitsItsLabel(container, { ...spec, ...other }), JSON.stringify(other));
+  });
 
   it("fits a spec that says all at once", async () => {
     const spec: ContainerSpec = { ...engine.specs.sleeps, ...FIELDS, networks: ["bridge"] };

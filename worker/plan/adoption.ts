@@ -1,5 +1,6 @@
 import { isEveryAddress, publishedPort } from "../../common/validation/host-address.ts";
 import { normaliseImageReference } from "../../common/validation/image-reference.ts";
+import { standsAlone } from "../../common/validation/networks.ts";
 import { isNebulaLabel } from "../labels.ts";
 import type { ComparedContainer } from "../model.ts";
 import type { ContainerDetails, ContainerSpec, HealthcheckSpec, ImageDetails, PortBinding } from "../runtime/container-runtime.ts";
@@ -13,16 +14,37 @@ export function fits({ details, image }: ComparedContainer, spec: ContainerSpec,
   return fitsV2(details, image, spec) && fitsTheRest(details.spec, image, spec, everyField);
 }
 
+/**
+ * Whether a container is what its label names, over v2's fields: one that somebody made by hand under copied labels is not. Networks are left to the
+ * plan, which connects what is missing and leaves what somebody added; only a mode that stands alone has to be the same.
+ */
+export function fitsItsLabel({ details, image }: ComparedContainer, spec: ContainerSpec): boolean {
+  const env = variables(details.env);
+  const { networks } = details.container;
+  return (
+    (image === undefined ? hasAll(env, spec.env) : sameMap(env, { ...variables(image.env), ...spec.env })) &&
+    fitsItsHost(details, spec) &&
+    (standsAlone(spec.networks) ? sameSet(networks, spec.networks) : !standsAlone(networks))
+  );
+}
+
 function fitsV2(details: ContainerDetails, image: ImageDetails, spec: ContainerSpec): boolean {
   return (
-    normaliseImageReference(details.container.image) === spec.image &&
     sameMap(variables(details.env), { ...variables(image.env), ...spec.env }) &&
+    fitsItsHost(details, spec) &&
+    sameSet(details.container.networks, spec.networks)
+  );
+}
+
+/** The image, and what a container has of its host. */
+function fitsItsHost(details: ContainerDetails, spec: ContainerSpec): boolean {
+  return (
+    normaliseImageReference(details.container.image) === spec.image &&
     sameSet(details.portBindings.map(bindingText), spec.ports.map(bindingText)) &&
     sameSet(details.binds.map(normalBind), spec.volumes.map(normalBind)) &&
     sameSet(details.devices.map(normalDevice), spec.devices.map(normalDevice)) &&
     details.privileged === spec.privileged &&
-    details.restartPolicy === spec.restartPolicy &&
-    sameSet(details.container.networks, spec.networks)
+    details.restartPolicy === spec.restartPolicy
   );
 }
 
@@ -115,6 +137,10 @@ function sameLogging(a: ContainerSpec["logging"], b: ContainerSpec["logging"]): 
 function sameMap(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
   const keys = Object.keys(a);
   return keys.length === Object.keys(b).length && keys.every((key) => Object.hasOwn(b, key) && a[key] === b[key]);
+}
+
+function hasAll(map: Readonly<Record<string, string>>, wanted: Readonly<Record<string, string>>): boolean {
+  return Object.entries(wanted).every(([key, value]) => map[key] === value);
 }
 
 function sameList(a: readonly string[], b: readonly string[]): boolean {

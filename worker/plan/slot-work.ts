@@ -1,5 +1,4 @@
 import type { OwnedAppContainer } from "../owned.ts";
-import { isKnownSpecLabel } from "../spec-hash.ts";
 import { connections } from "./connections.ts";
 import { exchangeWork } from "./exchange-work.ts";
 import { farewell, farewells, inLane, NO_WORK, together, type Work } from "./farewell.ts";
@@ -46,7 +45,7 @@ function settledWork(slot: Slot, { draft: { app, unit, blocks }, evicted, view }
   const farewellWork = farewells([...slot.wrong, ...copies], unit, app.stopGraceSeconds, view);
   const gate = gateOf(keep.container, app.minHealthyMs, slot.instance.spec.healthcheck, view);
   const work = together([
-    adoption(keep, slot, unit),
+    adoption(keep, slot, unit, view),
     farewellWork,
     nameMend(keep, slot.name, unit, farewellWork.steps, view),
     connections(keep, slot.instance.spec, unit, view),
@@ -65,9 +64,8 @@ function settledWork(slot: Slot, { draft: { app, unit, blocks }, evicted, view }
   return { ...work, state: slot.wrong.length + copies.length > 0 ? working("remove") : APPLIED };
 }
 
-/** A container whose spec was told by inspect is remembered under the spec that it fits. */
-function adoption(owned: OwnedAppContainer, { instance }: Slot, unit: string): Work {
-  if (owned.specLabel === instance.hash || isKnownSpecLabel(owned.specLabel)) return NO_WORK;
-  const { id } = owned.container;
+/** A container that inspect showed to be as wanted is remembered under that spec: once is enough. */
+function adoption({ container: { id } }: OwnedAppContainer, { instance }: Slot, unit: string, view: View): Work {
+  if (view.memory.adopted.has(id) || !view.observed.compared.has(id)) return NO_WORK;
   return { steps: [{ kind: "adopt", unit, key: `adopt ${id}`, containerId: id, spec: instance.hash }], wakeAt: undefined };
 }

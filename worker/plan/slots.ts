@@ -3,7 +3,7 @@ import { appContainerName } from "../names.ts";
 import { appUnit, isUp, type OwnedAppContainer } from "../owned.ts";
 import type { ObservedContainer } from "../runtime/container-runtime.ts";
 import { compareSpecLabel } from "../spec-hash.ts";
-import { fits } from "./adoption.ts";
+import { fits, fitsItsLabel } from "./adoption.ts";
 import type { View } from "./view.ts";
 
 /** The place of one container of an app: which containers stand there, and which of them are what is wanted. */
@@ -69,18 +69,12 @@ function isOvertaken({ isStale, container }: OwnedAppContainer, app: RunningApp,
 
 function isRight(owned: OwnedAppContainer, app: RunningApp, instance: DesiredInstance, view: View): boolean {
   if (isOvertaken(owned, app, view)) return false;
-  if (owned.specLabel === instance.hash) return true;
-  switch (compareSpecLabel(owned.specLabel, { spec: instance.spec, restartCount: app.restartCount })) {
-    case "same":
-      return true;
-    case "different":
-      return false;
-    case "unknown": {
-      const compared = view.observed.compared.get(owned.container.id);
-      // Not known yet is no reason to replace what runs.
-      return compared === undefined || fits(compared, instance.spec, !owned.original);
-    }
-  }
+  const named = compareSpecLabel(owned.specLabel, { spec: instance.spec, restartCount: app.restartCount });
+  if (named === "different") return false;
+  if (named === "same" && view.memory.adopted.has(owned.container.id)) return true;
+  const compared = view.observed.compared.get(owned.container.id);
+  if (compared === undefined) return true; // not known yet is no reason to replace what runs
+  return named === "same" ? fitsItsLabel(compared, instance.spec) : fits(compared, instance.spec, !owned.original);
 }
 
 /** The right container that is up; undefined: there is none. */

@@ -105,6 +105,8 @@ export type ObservedImage = Readonly<{
   sizeBytes: number;
   /** Milliseconds since 1970. */
   createdAt: number;
+  /** Every container made of it has these, unless its maker set others. */
+  labels: Readonly<Record<string, string>>;
 }>;
 
 /** What a container gets from its image where its spec says nothing. */
@@ -117,7 +119,6 @@ export type ImageDetails = ObservedImage &
     entrypoint: readonly string[];
     user: string;
     workingDir: string;
-    labels: Readonly<Record<string, string>>;
   }>;
 
 export type ObservedNetwork = Readonly<{ id: string; name: string; driver: string }>;

@@ -127,7 +127,7 @@ for (const version of ["1.41", "1.44", "1.52"]) {
     it("list and inspect images", () => {
       const references = ["docker.io/library/busybox:1", `docker.io/library/busybox@${DIGEST}`];
       const [busybox, dangling] = listedImages(answers.images);
-      assert.deepEqual(busybox, { id: IMAGE_ID, references, sizeBytes: 1984132, createdAt: 1795518748000 });
+      assert.deepEqual(busybox, { id: IMAGE_ID, references, sizeBytes: 1984132, createdAt: 1795518748000, labels: {} });
       assert.deepEqual(dangling?.references, []);
       assert.deepEqual(inspectedImage(answers.image), {
         id: IMAGE_ID,

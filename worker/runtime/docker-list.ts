@@ -90,7 +90,13 @@ export function distinctPorts(ports: ObservedContainer["hostPorts"]): ObservedCo
 export function listedImages(answer: unknown): readonly ObservedImage[] {
   return listOf(answer).map((entry) => {
     const item = recordOf(entry);
-    return { id: textOf(item.Id), references: referencesOf(item), sizeBytes: numberOf(item.Size), createdAt: numberOf(item.Created) * 1000 };
+    return {
+      id: textOf(item.Id),
+      references: referencesOf(item),
+      sizeBytes: numberOf(item.Size),
+      createdAt: numberOf(item.Created) * 1000,
+      labels: textMapOf(item.Labels),
+    };
   });
 }
 

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { ObservedImage } from "./container-runtime.ts";
 
-type Image = { id: string; references: Set<string>; createdAt: number };
+type Image = { id: string; references: Set<string>; createdAt: number; labels: Readonly<Record<string, string>> };
 
 /** The images on a simulated device, and how often each tag has moved in the registry. References are normalised. */
 export class SimulatedImages {
@@ -10,7 +10,7 @@ export class SimulatedImages {
   readonly #generations = new Map<string, number>();
 
   list(): ObservedImage[] {
-    return [...this.#byId.values()].map(({ id, references, createdAt }) => ({ id, references: [...references], sizeBytes: 1_000_000, createdAt }));
+    return [...this.#byId.values()].map((image) => ({ ...image, references: [...image.references], sizeBytes: 1_000_000 }));
   }
 
   /** By reference or id. */
@@ -23,10 +23,10 @@ export class SimulatedImages {
     this.#generations.set(reference, (this.#generations.get(reference) ?? 0) + 1);
   }
 
-  add(reference: string, now: number): void {
+  add(reference: string, now: number, labels: Readonly<Record<string, string>> = {}): void {
     const id = imageId(reference, this.#generations.get(reference) ?? 0);
     for (const image of this.#byId.values()) if (image.id !== id) image.references.delete(reference);
-    const image = this.#byId.get(id) ?? { id, references: new Set(), createdAt: now };
+    const image = this.#byId.get(id) ?? { id, references: new Set(), createdAt: now, labels };
     image.references.add(reference);
     this.#byId.set(id, image);
   }

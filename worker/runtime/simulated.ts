@@ -37,7 +37,7 @@ export type SimulatedOptions = Readonly<{
 }>;
 
 /** What a simulated image sets beside its env and health check. */
-const PLAIN_CONFIG = { command: ["serve"], entrypoint: [], user: "", workingDir: "", labels: {} };
+const PLAIN_CONFIG = { command: ["serve"], entrypoint: [], user: "", workingDir: "" };
 
 const BUILT_IN_NETWORKS = ["bridge", "host", "none"];
 
@@ -123,12 +123,13 @@ export class SimulatedRuntime implements ContainerRuntime {
     if (image === undefined) return undefined;
     const [name = reference] = image.references;
     const { env, healthcheck } = this.#behaviour(name);
-    const { id, references, createdAt } = image;
+    const { id, references, createdAt, labels } = image;
     return {
       id,
       references: [...references],
       sizeBytes: 1_000_000,
       createdAt,
+      labels,
       env,
       hasHealthcheck: healthcheck !== undefined,
       healthcheck,
@@ -165,7 +166,7 @@ export class SimulatedRuntime implements ContainerRuntime {
       id: randomId(),
       name,
       spec,
-      labels: { ...spec.labels, ...labels },
+      labels: { ...image.labels, ...spec.labels, ...labels },
       createdAt,
       imageId: image.id,
       behaviour,

@@ -5,6 +5,7 @@ import type { Config } from "../../gen/nebula/v1/config_pb.ts";
 import { desiredOf } from "../desired.ts";
 import { beginRound } from "../execute.ts";
 import { JobBoard } from "../jobs.ts";
+import { withoutInherited } from "../labels.ts";
 import { EMPTY_MEMORY, type Memory, uninspectable } from "../memory.ts";
 import { type Desired, following, type WorkerIdentity } from "../model.ts";
 import { Observer } from "../observe.ts";
@@ -152,7 +153,9 @@ export class World {
   #checkOwner({ method, target }: RuntimeCall): void {
     if (method === "create" || method === "pull" || method === "removeImage" || method === "createNetwork") return;
     if (!this.containers.some(({ id }) => id === target)) return; // gone by now
-    const { owned } = classify(this.containers, this.#identity, undefined, this.memory.adopted);
+    const ofImage = new Map(this.runtime.images.list().map(({ id, labels }) => [id, labels]));
+    const own = this.containers.map((each) => ({ ...each, labels: withoutInherited(each.labels, ofImage.get(each.imageId) ?? {}) }));
+    const { owned } = classify(own, this.#identity, undefined, this.memory.adopted);
     if (!owned.some(({ container }) => container.id === target)) this.violations.push(`${method} of ${target}`);
   }
 
