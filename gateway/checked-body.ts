@@ -2,10 +2,10 @@ import type { IncomingMessage } from "node:http";
 import type { DescMessage } from "@bufbuild/protobuf";
 import { fromBinary, fromJsonString } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { messageOf } from "../common/errors/nebula-error.ts";
 import { hasTooManyJsonValues, hasTooManyValues, TOO_MANY_VALUES } from "../common/rpc/count-values.ts";
 import { HTTP_LIMITS } from "./http-limits.ts";
 import { JSON_OPTIONS } from "./json-options.ts";
+import { whyNot } from "./why-not.ts";
 
 /** The largest request body, bytes. */
 const BODY_LIMIT = HTTP_LIMITS.bodyBytes;
@@ -68,14 +68,6 @@ function isBinary(contentType: string): boolean {
 
 function isJson(contentType: string): boolean {
   return /^application\/(json|connect\+json|grpc-web\+json)\s*(;|$)/i.test(contentType);
-}
-
-/** What was wrong without what was given: values of variables, and a text that is no JSON at all, are in many a log of those who call. */
-function whyNot(error: unknown): string {
-  return messageOf(error)
-    .replace(/^cannot decode message \S+ from JSON: /, "")
-    .replace(/, (?:\.\.\.)?".*"(?:\.\.\.)? is not valid JSON/s, " is not valid JSON")
-    .replace(/((?:env_vars|password|password_hash|token|authorization) from JSON: .*?), got .*/s, "$1");
 }
 
 /** What is in the one envelope that a request consists of. */

@@ -2,7 +2,6 @@ import { pipeline } from "node:stream/promises";
 import { type DescMethodServerStreaming, fromJsonString, type Message, toJsonString } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { parseTimeout } from "@connectrpc/connect/protocol-connect";
-import { messageOf } from "../common/errors/nebula-error.ts";
 import type { Log } from "../common/log/log.ts";
 import { hasTooManyJsonValues, TOO_MANY_VALUES } from "../common/rpc/count-values.ts";
 import { readBody } from "./checked-body.ts";
@@ -10,6 +9,7 @@ import { asConnectError, errorJson, sendError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { type Forwarder, LONGEST_MS } from "./forwarder.ts";
 import { JSON_OPTIONS } from "./json-options.ts";
+import { whyNot } from "./why-not.ts";
 
 /**
  * Answers a server stream to a plain JSON request, so that it can be read with curl: one JSON message a line, as they come. An error before the first message
@@ -66,7 +66,7 @@ function parseRequest(method: DescMethodServerStreaming, body: Uint8Array): Mess
     return fromJsonString(method.input, text.trim() === "" ? "{}" : text, JSON_OPTIONS);
   } catch (error) {
     if (error instanceof ConnectError) throw error;
-    throw new ConnectError(messageOf(error), Code.InvalidArgument);
+    throw new ConnectError(`the request is no ${method.input.typeName}: ${whyNot(error)}`, Code.InvalidArgument);
   }
 }
 

@@ -1,3 +1,4 @@
+import { withoutEnd } from "../common/text/without-end.ts";
 import { registryKey, serverAddress } from "./registry-logins-environment.ts";
 import type { RegistryLogin } from "./runtime/container-runtime.ts";
 
@@ -27,9 +28,7 @@ export function fileLogin({ auths }: DockerConfig, registry: string): RegistryLo
   const server = serverAddress(registry);
   const identityToken = textOf(identitytoken);
   if (identityToken !== undefined) return { identityToken, registry: server };
-  const decoded = Buffer.from(textOf(auth) ?? "", "base64")
-    .toString("utf8")
-    .replace(/\0+$/, "");
+  const decoded = withoutEnd(Buffer.from(textOf(auth) ?? "", "base64").toString("utf8"), "\0");
   const colon = decoded.indexOf(":");
   if (colon > 0) return { username: decoded.slice(0, colon), password: decoded.slice(colon + 1), registry: server };
   const [user, secret] = [textOf(username), textOf(password)];

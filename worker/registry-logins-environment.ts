@@ -11,7 +11,8 @@ const SKIP = "skip";
 export function registryKey(text: string): string {
   const host = text
     .replace(/^[a-z]+:\/\//i, "")
-    .replace(/\/.*$/, "")
+    .split("/", 1)
+    .join("")
     .toLowerCase();
   return DOCKER_HUB_NAMES.has(host) ? "docker.io" : host;
 }

@@ -5,6 +5,7 @@ import { ACCESS_DATABASE, CONFIG_DATABASE, REPORT_DATABASE } from "../../common/
 import { NEXT_CLUSTER_KEY, SECRET_FILES } from "../../common/settings/secrets.ts";
 import type { Settings } from "../../common/settings/settings.ts";
 import { backupSqlite } from "../../common/storage/sqlite/backup.ts";
+import { withoutEnd } from "../../common/text/without-end.ts";
 import type { CommandContext } from "./command.ts";
 
 /** Copies the sqlite stores, and the generated secrets that go with them, to a folder that appears when it is whole. The server may run. */
@@ -23,7 +24,7 @@ async function copyStores({ store, reports, dataDir }: Settings, to: string): Pr
   if (!store.startsWith("sqlite:"))
     throw new NebulaError("failed_precondition", "only sqlite: stores are backed up here: use the database's own backup");
   if (await isThere(to)) throw new NebulaError("already_exists", `${to} is there already: a backup never overwrites, name another folder`);
-  const partial = `${to.replace(/\/+$/, "")}.partial`;
+  const partial = `${withoutEnd(to, "/")}.partial`;
   await rm(partial, { recursive: true, force: true });
   await mkdir(partial, { recursive: true, mode: 0o700 });
   try {

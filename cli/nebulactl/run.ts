@@ -3,6 +3,7 @@ import { createClient, type Transport } from "@connectrpc/connect";
 import { assertNever } from "../../common/errors/assert-never.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { printable } from "../../common/printable.ts";
+import { withoutEnd } from "../../common/text/without-end.ts";
 import { VERSION } from "../../common/version.ts";
 import type { Command, CommandTable } from "./command/command.ts";
 import type { CommandContext } from "./command/context.ts";
@@ -102,7 +103,7 @@ async function askForMissing(name: string, command: Command, values: GivenFlags,
     throw new NebulaError("invalid_argument", `${name} needs ${missing.map((flag) => howToGive(command, flag)).join(", and ")}`);
   }
   for (const flag of missing) {
-    const answer = (await io.terminal?.ask(`${flag.help.replace(/[.:]+$/, "")}: `, signal))?.trim() ?? "";
+    const answer = (await io.terminal?.ask(`${withoutEnd(flag.help, ".:")}: `, signal))?.trim() ?? "";
     if (answer === "") throw new NebulaError("invalid_argument", `${name} needs ${howToGive(command, flag)}`);
     const wrong = values.giveValue(flag, flagLabel(flag), answer);
     if (wrong !== undefined) throw new NebulaError("invalid_argument", wrong);

@@ -12,16 +12,29 @@ export function driverUrl(whole: readonly string[], schemes: readonly string[], 
   };
 }
 
-/** As far as the last @ before the query: whoever forgot to encode the @ or / of a password must not find it in a log. */
-const USER_INFO = /(\/\/[^/?#@:]*):[^?#]*@/;
-const PASSWORD_PARAMETER = /([?&](?:password|passwd|secret|token)=)[^&#]*/i;
+const PASSWORD_PARAMETER = /([?&](?:password|passwd|secret|token)=)[^&#]*/gi;
 
 /** Whether the text is a URL that carries a password, as user information or as a parameter. */
 export function carriesPassword(text: string): boolean {
-  return USER_INFO.test(text) || PASSWORD_PARAMETER.test(text);
+  return text.split(/[?#]/).some((part) => passwordIn(part) !== undefined) || text.search(PASSWORD_PARAMETER) >= 0;
 }
 
 /** The text with a password in it, if there is one, made unreadable: for messages. */
 export function withoutPassword(text: string): string {
-  return text.replace(new RegExp(USER_INFO, "g"), "$1:***@").replace(new RegExp(PASSWORD_PARAMETER, "gi"), "$1***");
+  const hidden = text.replace(/[^?#]+/g, (part) => {
+    const found = passwordIn(part);
+    return found === undefined ? part : `${part.slice(0, found.from)}***${part.slice(found.to)}`;
+  });
+  return hidden.replace(PASSWORD_PARAMETER, "$1***");
+}
+
+/**
+ * Where the password of user information stands in what is before a URL's query: as far as the last @, because a password whose @ or / is not encoded must not
+ * come into a log either.
+ */
+function passwordIn(part: string): { from: number; to: number } | undefined {
+  const user = /\/\/[^/@:]*:/.exec(part);
+  const to = part.lastIndexOf("@");
+  const from = user === null ? part.length : user.index + user[0].length;
+  return from <= to ? { from, to } : undefined;
 }

@@ -6,7 +6,7 @@ const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h
 export function parseDuration(text: string): Parsed<number> {
   if (text === "0") return value(0);
   if (!/^(\d+(\.\d+)?(ms|s|m|h|d))+$/.test(text)) return wrong("is no duration: give a number with a unit, as 10s, 5m or 12h");
-  const ms = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)].reduce(
+  const ms = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/gy)].reduce(
     (sum, [, number, unit]) => sum + Number(number) * (UNIT_MS[unit ?? ""] ?? 0),
     0,
   );

@@ -18,8 +18,8 @@ const DEFAULT_REGISTRY = "docker.io";
 /** The longest registry/repository that Docker takes. */
 const LONGEST_NAME = 255;
 const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}$/;
-const HOST_LABEL = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?";
-const REGISTRY = new RegExp(`^(?:${HOST_LABEL}(?:\\.${HOST_LABEL})*|\\[[a-fA-F0-9:]+\\])(?::[0-9]+)?$`);
+/** Labels of a host name, or an IPv6 address in brackets, and a port. */
+const REGISTRY = /^(?:[a-zA-Z0-9]+(?:-+[a-zA-Z0-9]+)*(?:\.[a-zA-Z0-9]+(?:-+[a-zA-Z0-9]+)*)*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?$/;
 const PATH_COMPONENT = /^[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*$/;
 const IMAGE_ID = /^(?:sha256:)?[a-f0-9]{64}$/;
 const DIGEST_LENGTHS: Readonly<Record<string, number>> = { sha256: 64, sha384: 96, sha512: 128 };

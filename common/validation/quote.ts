@@ -1,13 +1,18 @@
-/** The longest part of a value that a message repeats, in characters. */
-const LONGEST = 80;
+/** The longest part of a caller's text that an answer repeats, in characters. */
+export const LONGEST_REPEATED = 80;
+
+/** The beginning of a caller's text, as much as an answer repeats of it. Linear in what is shown, not in the text. */
+export function shown(text: string): string {
+  const characters = text.length > LONGEST_REPEATED ? [...text.slice(0, 2 * LONGEST_REPEATED)] : [];
+  return characters.length > LONGEST_REPEATED ? `${characters.slice(0, LONGEST_REPEATED).join("")}...` : text;
+}
 
 /** A value as a message shows it: in quotes, control characters escaped, a long one cut. Values of environment variables are never shown. */
 export function quote(value: string): string {
-  const characters = value.length > LONGEST ? [...value.slice(0, 2 * LONGEST)] : [];
-  return JSON.stringify(characters.length > LONGEST ? `${characters.slice(0, LONGEST).join("")}...` : value);
+  return JSON.stringify(shown(value));
 }
 
 /** Path of one entry of a map: `env_vars.KEY`, a long key cut. */
 export function entryPath(field: string, key: string): string {
-  return `${field}.${key.length > LONGEST ? `${[...key.slice(0, LONGEST)].join("")}...` : key}`;
+  return `${field}.${shown(key)}`;
 }

@@ -1,4 +1,5 @@
 import { isUtf8 } from "node:buffer";
+import { withoutEnd } from "../../common/text/without-end.ts";
 
 /**
  * From as many characters on a token is of 256 random bits, as the tokens that Nebula makes are (43 in base64url, 64 in hexadecimal): it can't be guessed, so
@@ -9,7 +10,7 @@ const UNGUESSABLE_LENGTH = 43;
 /** What a Bearer credential may stand for: itself, and, as v2's clients send it, what it is the base64 of. */
 export function tokensOf(sent: string): readonly string[] {
   const bytes = Buffer.from(sent, "base64");
-  const isBase64 = bytes.length > 0 && bytes.toString("base64").replace(/=+$/, "") === sent.replace(/=+$/, "");
+  const isBase64 = bytes.length > 0 && withoutEnd(bytes.toString("base64"), "=") === withoutEnd(sent, "=");
   return isBase64 && isText(bytes) ? [sent, bytes.toString("utf8")] : [sent];
 }
 

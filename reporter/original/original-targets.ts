@@ -26,7 +26,10 @@ export function originalApps(report: JsonObject): AppStatus[] {
   return objectsAt(originalConfig(report), "apps").map((app) => {
     const name = textAt(app, "app_name");
     const revision = BigInt(Math.trunc(numberAt(app, "app_id")));
-    const containers = containersOf(running, new RegExp(`^/?${RegExp.escape(name)}-[0-9]+$`), { revision, image: textAt(app, "docker_image") });
+    const containers = containersOf(running, (container) => afterName(container, name, /^-[0-9]+$/), {
+      revision,
+      image: textAt(app, "docker_image"),
+    });
     const wanted = app.running === false ? 0 : leastContainers(app.containers_per);
     const reason = containers.length >= wanted ? "" : `${containers.length} of at least ${wanted} containers run`;
     const state = reason === "" ? TargetState.APPLIED : TargetState.FAILED;
@@ -41,7 +44,7 @@ export function originalCronJobs(report: JsonObject): CronJobStatus[] {
     const name = textAt(cronJob, "cron_job_name");
     const revision = BigInt(Math.trunc(numberAt(cronJob, "cron_job_id")));
     const made = { revision, image: textAt(cronJob, "docker_image") };
-    const containers = containersOf(running, new RegExp(`^/?${RegExp.escape(name)}-[0-9]+-[0-9]+$`), made);
+    const containers = containersOf(running, (container) => afterName(container, name, /^-[0-9]+-[0-9]+$/), made);
     return create(CronJobStatusSchema, { name, revision, appliedRevision: revision, state: TargetState.APPLIED, containers });
   });
 }
@@ -52,13 +55,19 @@ function leastContainers(containersPer: unknown): number {
   return Math.max(1, Math.trunc(numberAt(containersPer, "server") || numberAt(containersPer, "instance")));
 }
 
+/** Whether a container, whose name may have Docker's slash before it, is called as an app or cron_job with such an end. */
+function afterName(container: string, name: string, end: RegExp): boolean {
+  const own = container.replace(/^\//, "");
+  return own.startsWith(name) && end.test(own.slice(name.length));
+}
+
 function containersOf(
   running: readonly JsonObject[],
-  named: RegExp,
+  isOne: (container: string) => boolean,
   made: Pick<MessageInitShape<typeof ContainerStatusSchema>, "revision" | "image">,
 ): ContainerStatus[] {
   return running
-    .filter((stats) => named.test(textAt(stats, "name")))
+    .filter((stats) => isOne(textAt(stats, "name")))
     .map((stats) =>
       create(ContainerStatusSchema, {
         ...made,

@@ -37,12 +37,19 @@ export function errorFromDocker(error: unknown, where: string): NebulaError {
 }
 
 function refusal(status: number, words: string, cause: unknown): NebulaError {
-  if (/already in use by container|already exists in network|network with name .* already exists/i.test(words)) {
+  if (/already in use by container|already exists in network/i.test(words) || says(words, "network with name ", " already exists")) {
     return new NebulaError("already_exists", words, { cause });
   }
   if (status === 400) return new NebulaError("invalid_argument", words, { cause });
   if (status === 404) return new NebulaError("not_found", words, { cause });
   return new NebulaError("failed_precondition", words, { cause });
+}
+
+/** Whether words of the engine hold both of these, the second after the first; case does not matter. */
+export function says(words: string, first: string, second: string): boolean {
+  const lower = words.toLowerCase();
+  const at = lower.indexOf(first);
+  return at >= 0 && lower.indexOf(second, at + first.length) >= 0;
 }
 
 /** What the engine said, without what the client put around it. */

@@ -18,7 +18,7 @@ import type {
 import { CALL_LIMIT_MS, INSPECT_LIMIT_MS } from "./docker-call.ts";
 import { DockerConnection, type DockerRequest } from "./docker-connection.ts";
 import { createBody } from "./docker-create.ts";
-import { errorFromDocker, pullError, statusOf, withoutEnvValues } from "./docker-errors.ts";
+import { errorFromDocker, pullError, says, statusOf, withoutEnvValues } from "./docker-errors.ts";
 import { EVENT_FILTERS, parseEvent } from "./docker-events.ts";
 import { inspectedContainer, inspectedDetails, inspectedImage } from "./docker-inspect.ts";
 import { numberOf, recordOf, textOf, timeOf } from "./docker-json.ts";
@@ -195,7 +195,7 @@ class DockerRuntime implements ContainerRuntime {
     try {
       await this.#change(containerId, { what: "remove container", method: "DELETE", path, query: { force, v: true }, fineStatus: 404 }, signal);
     } catch (error) {
-      if (isNebulaError(error) && /removal of container .* is already in progress/i.test(error.message)) return;
+      if (isNebulaError(error) && says(error.message, "removal of container ", " is already in progress")) return;
       throw error;
     }
   }

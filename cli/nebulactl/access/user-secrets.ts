@@ -1,4 +1,5 @@
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
+import { withoutEnd } from "../../../common/text/without-end.ts";
 import type { CommandContext } from "../command/context.ts";
 import type { Flag, SwitchFlag, TextFlag } from "../command/flags.ts";
 import { secretOf } from "../login/find-login.ts";
@@ -67,7 +68,7 @@ async function oneOf(input: Input, flag: TextFlag, file: TextFlag, stdin: Switch
 }
 
 async function fromStdin({ io, signal }: Input, { name }: SwitchFlag): Promise<string> {
-  const secret = (await io.readStdin(signal)).replace(/[\r\n]+$/, "");
+  const secret = withoutEnd(await io.readStdin(signal), "\r\n");
   if (secret === "") throw new NebulaError("invalid_argument", `--${name} was given, and standard input is empty`);
   return secret;
 }

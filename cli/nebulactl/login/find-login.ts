@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { messageOf, NebulaError } from "../../../common/errors/nebula-error.ts";
+import { withoutEnd } from "../../../common/text/without-end.ts";
 import type { FlagValues, TextFlag } from "../command/flags.ts";
 import { PASSWORD_FILE, PROFILE, SERVER, TOKEN_FILE, USERNAME } from "../command/global-flags.ts";
 import type { Io } from "../io.ts";
@@ -54,7 +55,7 @@ export async function secretOf(values: FlagValues, flag: TextFlag): Promise<stri
 
 async function readSecret(path: string, label: string): Promise<string> {
   try {
-    const secret = (await readFile(path, "utf8")).replace(/[\r\n]+$/, "");
+    const secret = withoutEnd(await readFile(path, "utf8"), "\r\n");
     if (secret !== "") return secret;
   } catch (error) {
     throw new NebulaError("invalid_argument", `${label} ${path} can't be read: ${messageOf(error)}`, { cause: error });

@@ -1,5 +1,6 @@
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
 import type { Credentials, ServerUrl } from "../../../common/settings/settings.ts";
+import { withoutEnd } from "../../../common/text/without-end.ts";
 import type { CommandContext } from "../command/context.ts";
 import { PASSWORD_FILE, SERVER, TOKEN_FILE } from "../command/global-flags.ts";
 import { secretOf } from "./find-login.ts";
@@ -55,7 +56,7 @@ async function typedPassword(input: Input): Promise<string | undefined> {
 }
 
 async function fromStdin({ io, signal }: Input, name: string): Promise<string> {
-  const secret = (await io.readStdin(signal)).replace(/[\r\n]+$/, "");
+  const secret = withoutEnd(await io.readStdin(signal), "\r\n");
   if (secret === "") throw new NebulaError("invalid_argument", `--${name} was given, and standard input is empty`);
   return secret;
 }
