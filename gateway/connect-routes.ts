@@ -1,10 +1,11 @@
-import type { ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { pipeline } from "node:stream/promises";
 import { Code, ConnectError, createContextValues } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest } from "@connectrpc/connect-node";
 import type { Log } from "../common/log/log.ts";
 import { nearestName } from "../common/validation/nearest-name.ts";
+import { LONGEST_REPEATED, quote, shown } from "../common/validation/quote.ts";
 import { callerKey } from "./caller.ts";
 import { checkedBody } from "./checked-body.ts";
 import { sendError } from "./errors.ts";
@@ -22,9 +23,11 @@ export function connectRoutes(forwarder: Forwarder, log: Log): readonly Route[] 
     if (handler === undefined) {
       const nearest = nearestName(path, byPath.keys());
       const hint = nearest === undefined ? "" : `: did you mean ${nearest}?`;
-      return sendError(response, new ConnectError(`there is no method ${path}${hint}`, Code.Unimplemented), 404);
+      return sendError(response, new ConnectError(`there is no method ${shown(path)}${hint}`, Code.Unimplemented), 404);
     }
     exchange.route = path;
+    const header = longHeader(request);
+    if (header !== undefined) return sendError(response, new ConnectError(header, Code.InvalidArgument));
     const contentType = request.headers["content-type"] ?? "";
     if (isServerStream(handler.method) && request.method === "POST" && /^application\/json\s*(;|$)/i.test(contentType)) {
       return await answerJsonLines(handler.method, exchange, forwarder, log);
@@ -36,6 +39,24 @@ export function connectRoutes(forwarder: Forwarder, log: Log): readonly Route[] 
 
   const services = new Set(forwarder.handlers.map(({ service }) => service.typeName));
   return [...services].map((name) => ({ prefix: `/${name}/`, handle }));
+}
+
+/** Headers whose values Connect repeats in its refusals. */
+const REPEATED_HEADERS = [
+  "connect-timeout-ms",
+  "connect-protocol-version",
+  "content-encoding",
+  "connect-content-encoding",
+  "grpc-timeout",
+  "grpc-encoding",
+];
+
+/** Why a header is refused for its length; undefined: none is. */
+function longHeader({ headers }: IncomingMessage): string | undefined {
+  const name = REPEATED_HEADERS.find((name) => String(headers[name] ?? "").length > LONGEST_REPEATED);
+  return name === undefined
+    ? undefined
+    : `invalid header ${name} ${quote(String(headers[name]))}: it is too long; use at most ${LONGEST_REPEATED} characters`;
 }
 
 function universalRequest({ request, response, caller }: Exchange, handler: UniversalHandler): UniversalServerRequest | undefined {

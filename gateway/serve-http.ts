@@ -3,6 +3,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { Clock } from "../common/clock/clock.ts";
 import type { Log } from "../common/log/log.ts";
 import { REQUEST_ID_HEADER } from "../common/rpc/request-id.ts";
+import { shown } from "../common/validation/quote.ts";
 import { callerOf } from "./caller.ts";
 import { type CrossSitePolicy, crossSiteRefusal } from "./cross-site.ts";
 import { asConnectError, sendError } from "./errors.ts";
@@ -32,7 +33,7 @@ export function serveHttp({ routes, atOnce, policy, clock, log, metrics }: Serve
     const route = findRoute(routes, path);
     if (route === undefined) {
       const hint = "there is the API at /nebula.v1.<service>/<method> (POST, content-type: application/json), and /healthz";
-      return sendError(response, new ConnectError(`nothing is at ${path.slice(0, PATH_SHOWN)}: ${hint}`, Code.Unimplemented), 404);
+      return sendError(response, new ConnectError(`nothing is at ${shown(path)}: ${hint}`, Code.Unimplemented), 404);
     }
     exchange.route = route.prefix;
     await route.handle(exchange);

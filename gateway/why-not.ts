@@ -43,8 +43,8 @@ function syntaxFault(words: string): string {
   return text.length === 0 ? words : `${words.slice(0, Math.min(...text))} is not valid JSON`;
 }
 
-/** A caller's text stands in quotes. */
+/** A caller's text stands in quotes, or behind the type of a number: `expected bigint (uint64): text`. */
 function withLittleText(words: string): string {
-  const at = words.indexOf('"');
-  return at < 0 ? words : words.slice(0, at) + shown(words.slice(at));
+  const at = [words.indexOf('"'), words.indexOf("): ")].filter((found) => found >= 0);
+  return at.length === 0 ? words : words.slice(0, Math.min(...at)) + shown(words.slice(Math.min(...at)));
 }

@@ -1,6 +1,7 @@
 import { isNebulaError, messageOf, NebulaError } from "../../common/errors/nebula-error.ts";
 import { send, sendJson } from "../../common/http/send.ts";
 import type { Log } from "../../common/log/log.ts";
+import { shown } from "../../common/validation/quote.ts";
 import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
 import type { Exchange, Route } from "../exchange.ts";
 import { type CallManagersDeps, callManagers } from "./call-managers.ts";
@@ -13,9 +14,6 @@ import { type RefusedAnswer, refusedAnswer, V2Refusal } from "./refusal.ts";
 export const V2_PREFIX = "/api/v2";
 
 export type V2RouteDeps = CallManagersDeps & Readonly<{ operations: readonly Operation[]; log: Log }>;
-
-/** The longest part of a path that an answer repeats. */
-const PATH_SHOWN = 200;
 
 /** Serves REST v2. Nothing is answered to who has no login, be it that nothing is there. */
 export function v2Route({ operations, log, ...deps }: V2RouteDeps): Route {
@@ -41,8 +39,7 @@ export function v2Route({ operations, log, ...deps }: V2RouteDeps): Route {
 
 async function answer(exchange: Exchange, found: PathMatch | undefined, call: V2Call["call"]): Promise<void> {
   const { request, response, path } = exchange;
-  if (found === undefined)
-    throw new V2Refusal(404, { error: `nothing is at ${path.slice(0, PATH_SHOWN)}; ${V2_PREFIX}/openapi.json says what there is` });
+  if (found === undefined) throw new V2Refusal(404, { error: `nothing is at ${shown(path)}; ${V2_PREFIX}/openapi.json says what there is` });
   const { operations, parameters } = found;
   const method = methodOf(request.method);
   const operation = method === undefined ? undefined : operations.get(method);

@@ -2,6 +2,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import type { ServerWritableStream } from "@grpc/grpc-js";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { decoded, Undecodable } from "../../common/rpc/service-definition.ts";
+import { quote } from "../../common/validation/quote.ts";
 import {
   type Health,
   HealthCheckRequestSchema,
@@ -26,7 +27,7 @@ export class HealthService {
 
   readonly handlers: ServiceHandlers<typeof Health> = {
     check: async ({ service }) => {
-      if (!this.#services.has(service)) throw new NebulaError("not_found", `service: there is no ${service} here`);
+      if (!this.#services.has(service)) throw new NebulaError("not_found", `service: there is no ${quote(service)} here`);
       return { status: this.#status };
     },
     list: async () => ({ statuses: Object.fromEntries([...this.#services].map((service) => [service, { status: this.#status }])) }),
