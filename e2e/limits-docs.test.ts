@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { readFileSync } from "node:fs";
+import { BODY_BEFORE_LOGIN, HELD_BYTES } from "../common/listen/request-budget.ts";
 import { MOST_VALUES } from "../common/rpc/count-values.ts";
 import { ALL_SETTINGS, SETTINGS } from "../common/settings/settings-table.ts";
 import { HISTORY_BYTES_PER_DEVICE } from "../common/storage/report-store.ts";
@@ -9,7 +10,7 @@ import { CALLS_PER_CHANNEL } from "../gateway/manager-channels.ts";
 import { REPORTS } from "../manager/access/report-limits.ts";
 import { ROTATIONS } from "../manager/access/rotation-limit.ts";
 import { PREFACE_MS } from "../manager/listen/newcomers.ts";
-import { HELD_BYTES, REQUEST_MS } from "../manager/listen/unfinished-calls.ts";
+import { CONNECTION_BYTES, REQUEST_MS } from "../manager/listen/unfinished-calls.ts";
 import { GRPC_LIMITS } from "../manager/rpc/grpc-limits.ts";
 import { STATUS_KEPT_MS } from "../reporter/expire.ts";
 
@@ -42,8 +43,11 @@ describe("docs/limits.md", () => {
       }).filter(([row, number]) => said(row) !== number),
       [],
     );
-    assert.deepEqual(HELD_BYTES, { inAll: HTTP_LIMITS.heldBytes, small: HTTP_LIMITS.smallBytes });
-    assert.ok(PAGE.includes(`above ${HELD_BYTES.small / 1024} KiB that are on their way hold ${HELD_BYTES.inAll / 2 ** 20} MiB`));
+    const [kib, mib] = [1024, 2 ** 20];
+    assert.ok(PAGE.includes(`A body above ${BODY_BEFORE_LOGIN / kib} KiB is read on only after`));
+    assert.ok(PAGE.includes(`hold ${HELD_BYTES.inAll / mib} MiB in all, and those without a login ${HELD_BYTES.beforeLogin / mib} MiB of it`));
+    assert.equal(said("requests under way over gRPC, before a login"), `${CONNECTION_BYTES.beforeLogin / kib} KiB`);
+    assert.equal(said("requests under way over gRPC, after one"), `${CONNECTION_BYTES.loggedIn / mib} MiB`);
     assert.ok(PAGE.includes(`exchanges its token ${ROTATIONS.inARow} times in a row at most, then once in ${ROTATIONS.oneMoreMs / 1000} s`));
     assert.ok(PAGE.includes(`A device reports ${REPORTS.inARow} times in a row at most, then once in ${REPORTS.oneMoreMs / 1000} s`));
     assert.ok(PAGE.includes(`The history holds ${HISTORY_BYTES_PER_DEVICE / 2 ** 20} MiB of each device`));

@@ -30,6 +30,7 @@ import { createAudit } from "./audit/audit.ts";
 import { expireAudit } from "./audit/expire-audit.ts";
 import { createAccept } from "./listen/accept.ts";
 import { advertisedAddress } from "./listen/advertised-address.ts";
+import { createCallLogins, notingLogins } from "./listen/call-logins.ts";
 import { Connections } from "./listen/connections.ts";
 import { LISTENERS_HERE, openListeners } from "./listen/listeners.ts";
 import { Newcomers } from "./listen/newcomers.ts";
@@ -117,7 +118,8 @@ export async function startManager({
     life.abort();
     return access.rounds.done; // the store is the caller's to close
   });
-  const rpc = { gate: createGate(access.authenticate), audit, metrics: createRpcMetrics(registry), clock, log };
+  const authenticate = notingLogins(access.authenticate, (peer) => unfinished.loggedIn(peer));
+  const rpc = { gate: createGate(authenticate), audit, metrics: createRpcMetrics(registry), clock, log };
   const presentGroups = new PresentGroups({ ...drivers, clock, cacheTimeMs: settings.cacheTimeMs });
   const connections = new Connections();
   const rawStreams = starting.use(new RawStreams(WATCH_PATH));
@@ -154,7 +156,8 @@ export async function startManager({
   const streaming = new Set(
     services.flatMap(({ service }) => service.methods.filter(({ methodKind }) => methodKind === "server_streaming").map(pathOf)),
   );
-  const unfinished = starting.use(new UnfinishedCalls({ isOwn: (peer) => connections.of(peer) !== undefined, streaming, clock }));
+  const logins = createCallLogins({ authenticate: access.authenticate, audit, clusterKey: secrets.clusterKey });
+  const unfinished = starting.use(new UnfinishedCalls({ isOwn: (peer) => connections.of(peer) !== undefined, streaming, logins, clock }));
 
   const tls = await ServerTls.open(settings.tls, log);
   if (tls !== undefined) starting.use(tls);

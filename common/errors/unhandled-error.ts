@@ -26,7 +26,8 @@ export function exitOnUnhandledError(report: (unhandled: UnhandledError) => void
 export function describeUnhandled({ kind, error }: UnhandledError): string {
   const texts = [`${kind}: ${textOf(error)}`];
   for (let at = causeOf(error); at !== undefined && texts.length < MOST_CAUSES; at = causeOf(at)) texts.push(`caused by: ${textOf(at)}`);
-  return texts.join(", ").replace(/\s*\n\s*/g, " ");
+  const lines = texts.join(", ").split("\n");
+  return lines.map((line) => line.trim()).join(" ");
 }
 
 /** An error can be its own cause's cause. */

@@ -2,6 +2,8 @@ import { strict as assert } from "node:assert";
 import { once } from "node:events";
 import { type ClientHttp2Stream, connect, constants, createServer, type Http2Server, type ServerHttp2Stream } from "node:http2";
 import { ManualClock } from "../../common/clock/manual-clock.ts";
+import { NebulaError } from "../../common/errors/nebula-error.ts";
+import { BODY_BEFORE_LOGIN, RequestBudget } from "../../common/listen/request-budget.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { REQUEST_MS, UnfinishedCalls } from "./unfinished-calls.ts";
 
@@ -10,20 +12,32 @@ describe("unfinished calls", () => {
   let clock: ManualClock;
   let served: ServerHttp2Stream[];
   let client: ReturnType<typeof connect>;
+  const others: ReturnType<typeof connect>[] = [];
+  /** Another connection. */
+  function another() {
+    const session = connect(url());
+    others.push(session);
+    return session;
+  }
+  function url(): string {
+    const address = server.address();
+    return `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}`;
+  }
   beforeEach(async () => {
     clock = new ManualClock();
     served = [];
     server = createServer((_request, response) => void served.push(response.stream)).listen(0, "127.0.0.1");
     await once(server, "listening");
-    const address = server.address();
-    client = connect(`http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}`);
+    client = connect(url());
   });
   afterEach(() => {
+    for (const session of others.splice(0)) session.destroy();
     client.destroy();
     server.close();
   });
 
-  const watched = (isOwn = true) => new UnfinishedCalls({ isOwn: () => isOwn, streaming: new Set(["/watch"]), clock });
+  const ALL = { isOwn: () => true, streaming: new Set(["/watch"]) };
+  const watched = (isOwn = true) => new UnfinishedCalls({ ...ALL, isOwn: () => isOwn, logins: { isPart: () => false, check: () => {} }, clock });
 
   /** Begins a call, and waits until the server has it. */
   async function begin(path: string, end: boolean): Promise<ClientHttp2Stream> {
@@ -73,33 +87,113 @@ describe("unfinished calls", () => {
     assert.equal(calls.size, 0);
   });
 
-  it("with large requests are ended where all of them hold too much; small ones are not", async () => {
-    using calls = new UnfinishedCalls({ isOwn: () => true, streaming: new Set(), clock, heldBytes: { inAll: 100_000, small: 1000 } });
-    const large = await begin("/unary", false);
-    large.write(Buffer.alloc(60_000));
-    served[0]?.resume();
-    const small = await begin("/unary", false);
-    const another = await begin("/unary", false);
-    served[1]?.resume();
-    served[2]?.resume();
-    another.write(Buffer.alloc(60_000));
-    await eventually(() => another.closed || large.closed);
-    const [ended, left] = another.closed ? [another, large] : [large, another];
-    assert.equal(ended.rstCode, constants.NGHTTP2_ENHANCE_YOUR_CALM);
-    small.write(Buffer.alloc(900));
-    await eventually(() => calls.size === 2);
-    assert.deepEqual([small.closed, left.closed], [false, false]);
-    left.close();
-    await eventually(() => calls.size === 1);
-    const next = await begin("/unary", false); // there is room again
-    served[3]?.resume();
-    next.write(Buffer.alloc(60_000));
-    let got = 0;
-    served[3]?.on("data", (chunk: Uint8Array) => {
-      got += chunk.length;
+  describe("hold", () => {
+    /** Logins by the value of a header: `valid` is one, `part` a gateway's. */
+    const logins = {
+      isPart: (headers: Readonly<Record<string, unknown>>) => headers.authorization === "part",
+      check: (headers: Readonly<Record<string, unknown>>) => {
+        if (headers.authorization !== "valid" && headers.authorization !== "part") throw new NebulaError("unauthenticated", "no login");
+      },
+    };
+    const held = (limits: { inAll: number; beforeLogin: number }, connectionBytes = { beforeLogin: 10_000, loggedIn: 200_000 }) =>
+      new UnfinishedCalls({ ...ALL, logins, clock, budget: new RequestBudget(limits), connectionBytes });
+    const ample = { inAll: 10_000_000, beforeLogin: 10_000_000 };
+
+    /** Begins a call, reads it as gRPC does, and counts what came through. */
+    async function send(authorization: string, bytes: number, session = client) {
+      const before = served.length;
+      const stream = session.request({ ":method": "POST", ":path": "/unary", authorization }, { endStream: false });
+      const answer = { status: "", got: 0 };
+      stream.on("error", () => {});
+      stream.on("response", (headers) => (answer.status = String(headers["grpc-status"])));
+      stream.resume();
+      await eventually(() => served.length > before || stream.closed);
+      served.at(-1)?.on("data", (chunk: Uint8Array) => {
+        answer.got += chunk.length;
+      });
+      stream.write(Buffer.alloc(bytes));
+      return { stream, answer };
+    }
+
+    it("little before a login, small ones and their headers included; one with a login goes on", async () => {
+      using calls = held(ample);
+      const small: Awaited<ReturnType<typeof send>>[] = [];
+      for (let count = 0; count < 30; count++) small.push(await send("", 500));
+      await eventually(() => small.filter(({ stream }) => stream.closed).length >= 20);
+      assert.ok(calls.held < 12_000, String(calls.held));
+      assert.ok(small.filter(({ stream }) => !stream.closed).length >= 3, "the first are let in");
+      assert.ok(small.filter(({ answer }) => answer.status === "16").length >= 20, "the others are told that they need a login");
+      const known = await send("valid", 50_000);
+      await eventually(() => known.answer.got === 50_000);
+      assert.equal(known.stream.closed, false);
     });
-    await eventually(() => got === 60_000);
-    assert.equal(next.closed, false);
+
+    it("no more of a body above 64 KiB than that until the login was checked", async () => {
+      using calls = held(ample, { beforeLogin: 10_000_000, loggedIn: 10_000_000 });
+      const anonymous = await send("", 1_000_000);
+      await eventually(() => anonymous.stream.closed);
+      assert.equal(anonymous.answer.status, "16");
+      assert.ok(anonymous.answer.got <= BODY_BEFORE_LOGIN + 65_536, String(anonymous.answer.got));
+      const known = await send("valid", 1_000_000);
+      await eventually(() => known.answer.got === 1_000_000);
+      known.stream.close();
+      await eventually(() => calls.held === 0);
+    });
+
+    it("what their connection may, once it has a login; the others go on", async () => {
+      using calls = held(ample);
+      const other = another();
+      const [first, second, others] = [await send("valid", 150_000), await send("valid", 150_000), await send("valid", 150_000, other)];
+      await eventually(() => first.stream.closed || second.stream.closed);
+      assert.ok([first, second].some(({ answer }) => answer.status === "8"));
+      await eventually(() => others.answer.got === 150_000);
+      assert.equal(others.stream.closed, false);
+      assert.ok(calls.held >= 150_000);
+    });
+
+    it("no more than all may, and the connection pays that holds most", async () => {
+      using calls = held({ inAll: 300_000, beforeLogin: 300_000 });
+      const other = another();
+      const large = [await send("valid", 90_000), await send("valid", 90_000)];
+      await eventually(() => calls.held > 180_000);
+      const small = await send("valid", 60_000, other);
+      await eventually(() => calls.held > 240_000);
+      const more = await send("valid", 60_000, other);
+      await eventually(() => large.some(({ stream }) => stream.closed));
+      await eventually(() => more.answer.got === 60_000);
+      assert.deepEqual([small.stream.closed, more.stream.closed, calls.held <= 300_000], [false, false, true]);
+    });
+
+    it("as many as a gateway sends, whose connection is none of one caller", async () => {
+      using calls = held(ample);
+      const sent: Awaited<ReturnType<typeof send>>[] = [];
+      for (let count = 0; count < 4; count++) sent.push(await send("part", 90_000));
+      await eventually(() => sent.every(({ answer }) => answer.got === 90_000));
+      assert.ok(calls.held > 360_000);
+    });
+
+    it("nothing that keeps callers with a login out, where those without one hold all that they may", async () => {
+      using calls = held({ inAll: 10_000_000, beforeLogin: 5000 }, { beforeLogin: 1_000_000, loggedIn: 1_000_000 });
+      const anonymous: Awaited<ReturnType<typeof send>>[] = [];
+      for (let count = 0; count < 10; count++) anonymous.push(await send("", 1000));
+      await eventually(() => anonymous.filter(({ stream }) => stream.closed).length >= 6);
+      const other = another();
+      const known = await send("valid", 3000, other);
+      await eventually(() => known.answer.got === 3000);
+      assert.equal(known.stream.closed, false);
+      assert.ok(calls.held > 3000);
+    });
+
+    it("as a login, what a call of the connection showed", async () => {
+      using calls = held(ample);
+      const first = await send("", 100);
+      await eventually(() => first.answer.got === 100);
+      const { remoteAddress, remotePort } = served[0]?.session?.socket ?? {};
+      calls.loggedIn(`${remoteAddress}:${remotePort}`);
+      const next = await send("", 50_000);
+      await eventually(() => next.answer.got === 50_000);
+      assert.equal(next.stream.closed, false);
+    });
   });
 
   it("of other servers in the process are not looked at", async () => {

@@ -1,65 +1,109 @@
 /**
- * Ends calls that hold memory: whose request is not complete in time, whose answer nobody reads, or whose request is one too many of large ones.
+ * Ends calls that hold memory: whose request is not complete in time, whose answer nobody reads, or that hold more than their connection, or all, may.
  *
  * The diagnostics channel `http2.server.stream.start` shows every stream of HTTP/2 (raw-streams.ts tells more of it). Where it fails nothing is ended.
  *
  * U1: only streams of this server's own connections are looked at.
  * U2: a stream of answers whose request is complete is not looked at any more: it may be quiet for months, and the watch has limits of its own.
- * U3: what the requests of all open calls hold is bounded; small ones always pass.
+ * U3: all that open calls hold counts, headers and small requests included, for the connection and in all. A connection without a login holds little, and a
+ *     call above that is read on only after the Authorization in its headers was checked. Where all together hold too much, the connection pays that holds most.
  * U4: there is no timer per call: one loop looks at those that are open, which are few, or new.
  */
 import { channel } from "node:diagnostics_channel";
 import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Clock } from "../../common/clock/clock.ts";
+import { codeOf } from "../../common/errors/codes.ts";
+import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
+import { BODY_BEFORE_LOGIN, RequestBudget } from "../../common/listen/request-budget.ts";
+import { shown } from "../../common/validation/quote.ts";
 
 const STREAM_STARTS = "http2.server.stream.start";
-const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_STREAM_STATE_OPEN, NGHTTP2_STREAM_STATE_HALF_CLOSED_LOCAL } = constants;
+const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR, NGHTTP2_STREAM_STATE_OPEN, NGHTTP2_STREAM_STATE_HALF_CLOSED_LOCAL } = constants;
 
 /** How long a request may take to be complete, and an answer to be read. Milliseconds. */
 export const REQUEST_MS = 60_000;
 
-/** What the requests of all open calls may hold, bytes, and what one may hold where they do already. */
-export const HELD_BYTES = { inAll: 256 * 1024 * 1024, small: 16 * 1024 } as const;
+/** What the open calls of one connection may hold before a login, and after one, bytes. A gateway's connection has callers of its own: all that there is. */
+export const CONNECTION_BYTES = { beforeLogin: 256 * 1024, loggedIn: 64 * 1024 * 1024 } as const;
+
+/** What an open call holds besides its headers and its request, bytes. */
+const CALL_BYTES = 1024;
 
 const LOOK_EVERY_MS = 2500;
+
+/** Headers whose values grpc-js repeats in its refusals. */
+const REPEATED = [":path", "grpc-timeout", "grpc-encoding"] as const;
+
+type Headers = Readonly<Record<string, unknown>>;
+
+/** What the open calls of one connection hold. */
+type Connection = {
+  readonly peer: string;
+  readonly calls: Set<Stream>;
+  held: number;
+  /** `part`: a gateway's, or another part's. */
+  login: "none" | "caller" | "part";
+};
 
 type Open = {
   readonly since: number;
   /** A stream of answers follows the request. */
   readonly streaming: boolean;
-  /** Bytes of the request. */
+  readonly connection: Connection;
+  /** Until the login is checked, or the request complete. */
+  readonly headers: Headers;
+  login: "unchecked" | "checking" | "valid";
+  /** Whether it is paused for its login. */
+  paused: boolean;
+  /** Bytes of the request, and of all that the call holds. */
+  body: number;
   held: number;
   /** Since when the answer is complete, and waits for its reader. */
   answered: number | undefined;
 };
 
-type Stream = Pick<ServerHttp2Stream, "on" | "off" | "close" | "state" | "writableEnded" | "session">;
+type Stream = Pick<
+  ServerHttp2Stream,
+  "on" | "off" | "close" | "closed" | "destroyed" | "headersSent" | "pause" | "resume" | "respond" | "state" | "writableEnded" | "session"
+>;
+
+/** Who opens a connection: whether its calls are of another part of the cluster; and whether one has a valid login. */
+export type CallLogins = Readonly<{
+  isPart: (headers: Headers) => boolean;
+  /** Rejects with, or throws, the NebulaError that the call itself would have been refused with. */
+  check: (headers: Headers, peer: string) => unknown;
+}>;
 
 export type UnfinishedCallsOptions = Readonly<{
   /** Whether a connection is one of this server's (U1). */
   isOwn: (peer: string) => boolean;
   /** Paths of the methods that answer with streams (U2). */
   streaming: ReadonlySet<string>;
+  logins: CallLogins;
   clock: Clock;
-  heldBytes?: Readonly<{ inAll: number; small: number }>;
+  budget?: RequestBudget;
+  connectionBytes?: Readonly<{ beforeLogin: number; loggedIn: number }>;
 }>;
 
 export class UnfinishedCalls implements Disposable {
   readonly #options: UnfinishedCallsOptions;
+  readonly #budget: RequestBudget;
   readonly #open = new Map<Stream, Open>();
+  /** Those with open calls. */
+  readonly #connections = new Map<string, Connection>();
   readonly #onStart = (message: unknown) => this.#add(message);
   /** One listener for all streams, of each sort. */
   readonly #onClose: (this: Stream) => void;
   readonly #onData: (this: Stream, chunk: Uint8Array) => void;
-  #held = 0;
 
   constructor(options: UnfinishedCallsOptions) {
     this.#options = options;
+    this.#budget = options.budget ?? new RequestBudget();
     const forget = (stream: Stream) => this.#forget(stream);
     this.#onClose = function () {
       forget(this);
     };
-    const hold = (stream: Stream, bytes: number) => this.#hold(stream, bytes);
+    const hold = (stream: Stream, bytes: number) => this.#arrived(stream, bytes);
     this.#onData = function (chunk) {
       hold(this, chunk.length);
     };
@@ -69,6 +113,17 @@ export class UnfinishedCalls implements Disposable {
   /** Calls that are looked at. */
   get size(): number {
     return this.#open.size;
+  }
+
+  /** Bytes that they hold. */
+  get held(): number {
+    return this.#budget.held;
+  }
+
+  /** A call of this connection had a valid login. @param peer address:port, as a gRPC call's getPeer() says it */
+  loggedIn(peer: string): void {
+    const connection = this.#connections.get(peer);
+    if (connection?.login === "none") this.#logIn(connection, "caller");
   }
 
   /** Until the signal is aborted. */
@@ -97,37 +152,157 @@ export class UnfinishedCalls implements Disposable {
     if (!isStart(message)) return;
     const { stream, headers } = message;
     const { remoteAddress, remotePort } = stream.session?.socket ?? {};
-    if (!this.#options.isOwn(`${remoteAddress}:${remotePort}`)) return; // U1
-    this.#open.set(stream, {
-      since: this.#options.clock.monotonic(),
-      streaming: this.#options.streaming.has(String(headers[":path"])),
-      held: 0,
-      answered: undefined,
-    });
+    const peer = `${remoteAddress}:${remotePort}`;
+    if (!this.#options.isOwn(peer)) return; // U1
+    const streaming = this.#options.streaming.has(String(headers[":path"]));
+    for (const name of REPEATED) if (typeof headers[name] === "string") headers[name] = shown(headers[name]);
+    const connection = this.#connectionOf(peer, headers);
+    const since = this.#options.clock.monotonic();
+    const call: Open = { since, streaming, connection, headers, login: "unchecked", paused: false, body: 0, held: 0, answered: undefined };
+    this.#open.set(stream, call);
+    connection.calls.add(stream);
     stream.on("close", this.#onClose);
     stream.on("data", this.#onData); // gRPC, which comes next, decides when it flows
+    this.#hold(stream, call, CALL_BYTES + sizeOf(headers));
   }
 
-  #hold(stream: Stream, bytes: number): void {
+  #connectionOf(peer: string, headers: Headers): Connection {
+    const known = this.#connections.get(peer);
+    const connection: Connection = known ?? { peer, calls: new Set(), held: 0, login: "none" };
+    if (known === undefined) this.#connections.set(peer, connection);
+    if (connection.login !== "part" && this.#options.logins.isPart(headers)) this.#logIn(connection, "part");
+    return connection;
+  }
+
+  #logIn(connection: Connection, login: "caller" | "part"): void {
+    if (connection.login === "none") this.#budget.loggedIn(connection.held);
+    connection.login = login;
+  }
+
+  #arrived(stream: Stream, bytes: number): void {
     const call = this.#open.get(stream);
     if (call === undefined) return;
+    call.body += bytes;
+    this.#hold(stream, call, bytes);
+    if (call.login !== "checking") return;
+    call.paused = true;
+    stream.pause();
+  }
+
+  #hold(stream: Stream, call: Open, bytes: number): void {
+    const { connection } = call;
     call.held += bytes;
-    this.#held += bytes;
-    const { inAll, small } = this.#options.heldBytes ?? HELD_BYTES;
-    if (this.#held > inAll && call.held > small) stream.close(NGHTTP2_ENHANCE_YOUR_CALM); // U3
+    connection.held += bytes;
+    this.#budget.add(bytes, connection.login !== "none");
+    if (call.login === "unchecked" && this.#needsLogin(call)) this.#check(stream, call);
+    else this.#keepWithin(stream, connection);
+  }
+
+  #needsLogin({ body, connection }: Open): boolean {
+    if (body > BODY_BEFORE_LOGIN) return true;
+    return connection.login === "none" && (connection.held > this.#limits.beforeLogin || this.#budget.needsLogin);
+  }
+
+  get #limits(): Readonly<{ beforeLogin: number; loggedIn: number }> {
+    return this.#options.connectionBytes ?? CONNECTION_BYTES;
+  }
+
+  /** Has a call wait until its login is checked: nothing more of it is read meanwhile. */
+  #check(stream: Stream, call: Open): void {
+    call.login = "checking";
+    const { connection, headers } = call;
+    const checked = async () => this.#options.logins.check(headers, connection.peer);
+    checked().then(
+      () => {
+        call.login = "valid";
+        if (connection.login === "none") this.#logIn(connection, "caller");
+        if (!this.#open.has(stream)) return;
+        this.#keepWithin(stream, connection);
+        if (call.paused && !stream.destroyed) stream.resume();
+      },
+      (error: unknown) =>
+        this.#refuse(stream, isNebulaError(error) ? error : new NebulaError("unavailable", "the login cannot be checked: call again")),
+    );
+  }
+
+  /** Ends calls where more is held than may be. */
+  #keepWithin(stream: Stream, connection: Connection): void {
+    if (connection.login === "caller" && connection.held > this.#limits.loggedIn) this.#refuse(stream, TOO_MUCH);
+    while (this.#budget.isFull) {
+      const largest = this.#largest();
+      if (largest === undefined) return;
+      this.#refuse(largest, TOO_MUCH);
+    }
+  }
+
+  /** The largest call of the connection that holds most; a gateway's, whose callers are many, only where there is no other. */
+  #largest(): Stream | undefined {
+    let most: Connection | undefined;
+    for (const connection of this.#connections.values()) {
+      const [part, mostIsPart] = [connection.login === "part", most?.login === "part"];
+      if (most === undefined || (part === mostIsPart ? connection.held > most.held : mostIsPart)) most = connection;
+    }
+    let largest: { stream: Stream; held: number } | undefined;
+    for (const stream of most?.calls ?? []) {
+      const held = this.#open.get(stream)?.held ?? 0;
+      if (held > (largest?.held ?? -1)) largest = { stream, held };
+    }
+    return largest?.stream;
+  }
+
+  #refuse(stream: Stream, error: NebulaError): void {
+    this.#forget(stream);
+    refuse(stream, error);
   }
 
   #forget(stream: Stream): void {
-    this.#held -= this.#open.get(stream)?.held ?? 0;
-    this.#open.delete(stream);
+    const call = this.#open.get(stream);
     stream.off("close", this.#onClose);
     stream.off("data", this.#onData);
+    if (call === undefined) return;
+    const { connection, held } = call;
+    this.#open.delete(stream);
+    this.#budget.release(held, connection.login !== "none");
+    connection.held -= held;
+    connection.calls.delete(stream);
+    if (connection.calls.size === 0) this.#connections.delete(connection.peer);
   }
 
   [Symbol.dispose](): void {
     channel(STREAM_STARTS).unsubscribe(this.#onStart);
     this.#open.clear();
+    this.#connections.clear();
   }
+}
+
+const TOO_MUCH = new NebulaError("resource_exhausted", "the requests under way hold too much memory: send it again in a moment, or fewer at once");
+
+/**
+ * Answers a call, whose handler has not, with an error, and ends it. The end follows a turn later, because an answer is lost where it is ended at once; until
+ * then gRPC, which answers no call that is closed, takes it for closed.
+ */
+function refuse(stream: Stream, { kind, message }: NebulaError): void {
+  if (stream.destroyed || stream.closed) return;
+  if (stream.headersSent) {
+    stream.close(NGHTTP2_ENHANCE_YOUR_CALM);
+    return;
+  }
+  const status = { "grpc-status": String(codeOf(kind)), "grpc-message": encodeURI(message) };
+  stream.respond({ ":status": 200, "content-type": "application/grpc", ...status }, { endStream: true });
+  Reflect.defineProperty(stream, "closed", { value: true, configurable: true });
+  setImmediate(() => {
+    Reflect.deleteProperty(stream, "closed");
+    if (stream.destroyed) return;
+    stream.close(NGHTTP2_NO_ERROR);
+    stream.resume(); // what has come of it takes up the connection's window
+  });
+}
+
+/** About what headers hold, bytes. */
+function sizeOf(headers: Headers): number {
+  let bytes = 0;
+  for (const name in headers) bytes += name.length + String(headers[name]).length;
+  return bytes;
 }
 
 /** Whether nothing more of the request is to come. */

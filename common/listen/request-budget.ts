@@ -1,0 +1,56 @@
+/** What the requests under way may hold, bytes. */
+export type RequestLimits = Readonly<{
+  /** All of them together. */
+  inAll: number;
+  /** Those together of which no valid login is known. */
+  beforeLogin: number;
+}>;
+
+/** The largest body that is read before its Authorization was checked, bytes. */
+export const BODY_BEFORE_LOGIN = 64 * 1024;
+
+/** What requests under way hold in this process, small ones included: bytes count when they have arrived. docs/limits.md names the limits. */
+export const HELD_BYTES: RequestLimits = { inAll: 256 * 1024 * 1024, beforeLogin: 64 * 1024 * 1024 };
+
+/**
+ * Counts what the requests under way hold. Requests without a login have a small part of it: where that is full, a request is let in by its login alone, so
+ * callers without one keep nobody out.
+ */
+export class RequestBudget {
+  readonly #limits: RequestLimits;
+  #all = 0;
+  #beforeLogin = 0;
+
+  constructor(limits: RequestLimits = HELD_BYTES) {
+    this.#limits = limits;
+  }
+
+  /** Bytes of all requests under way. */
+  get held(): number {
+    return this.#all;
+  }
+
+  /** Whether requests hold more than they may in all. */
+  get isFull(): boolean {
+    return this.#all > this.#limits.inAll;
+  }
+
+  /** Whether requests without a login hold more than they may together. */
+  get needsLogin(): boolean {
+    return this.#beforeLogin > this.#limits.beforeLogin;
+  }
+
+  add(bytes: number, loggedIn: boolean): void {
+    this.#all += bytes;
+    if (!loggedIn) this.#beforeLogin += bytes;
+  }
+
+  release(bytes: number, loggedIn: boolean): void {
+    this.add(-bytes, loggedIn);
+  }
+
+  /** What held these bytes has logged in. */
+  loggedIn(bytes: number): void {
+    this.#beforeLogin -= bytes;
+  }
+}
