@@ -8,7 +8,9 @@ const GROWTH = 8;
 /** Work on a text that is GROWTH times as long may grow so much more than the text: a quadratic expression's grows GROWTH times as much. */
 const TOLERANCE = 3;
 /** What takes less on the longer text, milliseconds, is not compared: it says nothing but how busy the machine is. */
-const WORTH_COMPARING_MS = 2;
+const WORTH_COMPARING_MS = 5;
+/** How many times in a row it has to be found: the machine may be busy once. */
+const ROUNDS = 4;
 
 const FILES = globSync("{gateway,manager,common,cli,reporter,worker}/**/*.ts").filter((file) => !/\.test\.ts$|-contract\.ts$|\/testing\//.test(file));
 /** Expressions that are put together: their text is none of a caller's, or is escaped. */
@@ -75,12 +77,14 @@ function worst({ source, flags }: Expression): string | undefined {
   return isSuperlinear(expression, slowest.make, LARGEST / GROWTH) ? slowest.make(SMALL) : undefined;
 }
 
-function isSuperlinear(expression: RegExp, make: (length: number) => string, length: number): boolean {
+function isSuperlinear(expression: RegExp, make: MakeText, length: number): boolean {
   const [short, long] = [make(length), make(length * GROWTH)];
   if (timed(expression, long) < WORTH_COMPARING_MS) return false;
   const best = (text: string) => Math.min(...Array.from({ length: 5 }, () => timed(expression, text)));
-  const took = best(long);
-  return took >= WORTH_COMPARING_MS && took > best(short) * GROWTH * TOLERANCE;
+  return Array.from({ length: ROUNDS }).every(() => {
+    const took = best(long);
+    return took >= WORTH_COMPARING_MS && took > best(short) * GROWTH * TOLERANCE;
+  });
 }
 
 /** Milliseconds to look for every match. */
