@@ -1,12 +1,12 @@
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { createMemoryBus } from "./bus/memory-bus.ts";
 import type { Clock } from "./clock/clock.ts";
 import type { Drivers } from "./drivers.ts";
-import { messageOf, NebulaError } from "./errors/nebula-error.ts";
+import { NebulaError } from "./errors/nebula-error.ts";
 import type { ChangeFeed } from "./feed/change-feed.ts";
 import { createMemoryFeed } from "./feed/memory-feed.ts";
 import type { Log } from "./log/log.ts";
+import { makeFolder } from "./make-folder.ts";
 import type { Member } from "./membership/membership.ts";
 import { createMemoryMembership } from "./membership/memory-membership.ts";
 import type { Settings } from "./settings/settings.ts";
@@ -39,7 +39,7 @@ export async function openDrivers({ settings, self, clock, log }: OpenDriversOpt
   requireScheme("NEBULA_BUS", settings.bus, "memory:");
 
   await using opening = new AsyncDisposableStack();
-  makeFolder(settings.dataDir);
+  await makeFolder("NEBULA_DATA", settings.dataDir);
   opening.use(lockFolder(settings.dataDir));
   const drivers: Drivers = {
     configStore: opening.use(await openSqliteConfigStore({ path: join(settings.dataDir, CONFIG_DATABASE) })),
@@ -68,14 +68,4 @@ function requireScheme(setting: string, url: string, scheme: string): void {
   }
   const given = url.slice(0, url.indexOf(":") + 1) || "it";
   throw new NebulaError("invalid_argument", `${setting}: a driver for ${given} is not built into this version yet; ${scheme} would do`);
-}
-
-function makeFolder(folder: string): void {
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw new NebulaError("failed_precondition", `NEBULA_DATA: the folder ${folder} can't be made (${messageOf(error)}): name one that can`, {
-      cause: error,
-    });
-  }
 }

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { eventually } from "../../common/testing/eventually.ts";
@@ -11,6 +12,9 @@ import { VERSION } from "../../common/version.ts";
 import { bundlePrograms } from "./bundle-programs.ts";
 
 const run = promisify(execFile);
+
+/** Runs before a program, and makes it believe in an older Node. */
+const OLDER = `data:text/javascript,Object.defineProperty(process,"versions",{value:{...process.versions,node:"20.20.2"}})`;
 
 const BCRYPT_OF_A = "$2a$06$m0CrhHm10qJ3lXRY.5zDGO3rS2KdeeWLuGmsfGlMfOxih58VYVfxe";
 
@@ -56,6 +60,21 @@ describe("the bundled programs", function () {
     await writeFile(join(folder, name), text);
     return join(folder, name);
   }
+
+  it("say which Node they need where it is too old, in one line, and can be read by that", async () => {
+    for (const name of ["nebula", "nebula-worker", "nebulactl"]) {
+      const child = spawn(process.execPath, ["--import", OLDER, join(folder, `${name}.mjs`), "--version"], {
+        env: environment,
+        stdio: ["ignore", "pipe", "pipe"],
+      });
+      const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "close")]);
+      assert.deepEqual([code, out], [1, ""]);
+      assert.match(err, new RegExp(`^${name}: Node 26 or newer is needed, and this is 20\\.20\\.2 .*: install it from https://nodejs\\.org.*\\n$`));
+      const program = await readFile(join(folder, `${name}.mjs`), "utf8");
+      assert.doesNotMatch(program, /^import .*"node:sqlite"/m, "Node 20 has no such module");
+      assert.doesNotMatch(program, /^ *(await )?using \w+ =/m, "Node 20 can't read it");
+    }
+  });
 
   it("are one file each, and say what they are", async () => {
     assert.deepEqual((await readdir(folder)).sort(), ["nebula-worker.mjs", "nebula.mjs", "nebulactl.mjs"]);

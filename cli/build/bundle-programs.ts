@@ -11,7 +11,21 @@ const PROGRAMS = [
   { entry: "nebulactl", minify: false },
 ] as const;
 
-const COMMON = { bundle: true, platform: "node", target: "node26", format: "esm", logLevel: "warning" } as const;
+/** What an older Node can read, so that it gets as far as the sentence on which one is needed. */
+const COMMON = { bundle: true, platform: "node", target: "node18", format: "esm", logLevel: "warning" } as const;
+
+/** Node's modules that an older one lacks are asked for when they are used: an import of one would end the program before its first line. */
+const withLateModules: Plugin = {
+  name: "with newer modules of Node when they are used",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^node:sqlite$/ }, ({ path }) => ({ path, namespace: "late" }));
+    onLoad({ filter: /.*/, namespace: "late" }, ({ path }) => ({
+      contents: `export const { ${Object.keys(process.getBuiltinModule(path) ?? {})
+        .filter((name) => name !== "default")
+        .join(", ")} } = process.getBuiltinModule("${path}");`,
+    }));
+  },
+};
 
 /**
  * Packages that dockerode loads for what is never done here: engines behind SSH, builds of images. They cost a worker some 10 MB. Who reaches for what
@@ -47,17 +61,29 @@ export function bundlePrograms(folder: string): Promise<Bundle[]> {
   return Promise.all(PROGRAMS.map((program) => bundle(program, folder)));
 }
 
+/** The program, once Node is new enough for it. */
+function starting(entry: string): string {
+  const how = "install it from https://nodejs.org, or by your system's packages";
+  return `import { requireNode } from "./require-node.js";\nrequireNode("${entry}", "${how}");\nawait import("./${entry}.ts");\n`;
+}
+
+function firstLine(program: string): string {
+  return program.slice(0, program.indexOf("\n"));
+}
+
 async function bundle({ entry, minify }: (typeof PROGRAMS)[number], folder: string): Promise<Bundle> {
   const file = join(folder, `${entry}.mjs`);
   await build({
-    entryPoints: [fileURLToPath(new URL(`../${entry}.ts`, import.meta.url))],
+    stdin: { contents: starting(entry), resolveDir: fileURLToPath(new URL("..", import.meta.url)), sourcefile: `${entry}.js` },
     outfile: file,
     ...COMMON,
     minify,
     legalComments: "eof",
-    plugins: [withoutUnused, withBcryptThread],
+    plugins: [withoutUnused, withBcryptThread, withLateModules],
     // what is CommonJS among the packages asks for Node's own modules by require()
-    banner: { js: `import { createRequire } from "node:module";\nconst require = createRequire(import.meta.url);` },
+    banner: {
+      js: `${firstLine(await readFile(fileURLToPath(new URL(`../${entry}.ts`, import.meta.url)), "utf8"))}\nimport { createRequire } from "node:module";\nconst require = createRequire(import.meta.url);`,
+    },
   });
   return { file, bytes: (await stat(file)).size };
 }

@@ -1,6 +1,8 @@
-import { chmod, copyFile, mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { chmod, copyFile, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
+import { systemReason } from "../../common/errors/system-reason.ts";
+import { makeFolder } from "../../common/make-folder.ts";
 import { ACCESS_DATABASE, CONFIG_DATABASE, REPORT_DATABASE } from "../../common/open-drivers.ts";
 import { NEXT_CLUSTER_KEY, SECRET_FILES } from "../../common/settings/secrets.ts";
 import type { Settings } from "../../common/settings/settings.ts";
@@ -24,11 +26,12 @@ async function copyStores({ store, reports, dataDir }: Settings, to: string): Pr
   if (!store.startsWith("sqlite:"))
     throw new NebulaError("failed_precondition", "only sqlite: stores are backed up here: use the database's own backup");
   if (await isThere(to)) throw new NebulaError("already_exists", `${to} is there already: a backup never overwrites, name another folder`);
+  await filesOf(dataDir); // before anything is made
   const partial = `${withoutEnd(to, "/")}.partial`;
   await rm(partial, { recursive: true, force: true });
-  await mkdir(partial, { recursive: true, mode: 0o700 });
+  await makeFolder("--to", partial);
   try {
-    const present = await readdir(dataDir);
+    const present = await filesOf(dataDir);
     const key = await clusterKeyIn(dataDir);
     // A folder that only an older version wrote has no access store yet.
     const access = present.includes(ACCESS_DATABASE) ? [ACCESS_DATABASE] : [];
@@ -44,6 +47,22 @@ async function copyStores({ store, reports, dataDir }: Settings, to: string): Pr
   } finally {
     await rm(partial, { recursive: true, force: true });
   }
+}
+
+/** The files of the data folder, which has to be one of a server that ran. */
+async function filesOf(dataDir: string): Promise<string[]> {
+  const missing = (reason: string, cause?: unknown) =>
+    new NebulaError("not_found", `the data folder "${dataDir}" can't be backed up: ${reason}; NEBULA_DATA has to name the folder of a server`, {
+      cause,
+    });
+  let present: string[];
+  try {
+    present = await readdir(dataDir);
+  } catch (error) {
+    throw missing(systemReason(error), error);
+  }
+  if (!present.includes(CONFIG_DATABASE)) throw missing(`it holds no ${CONFIG_DATABASE}`);
+  return present;
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -1,4 +1,7 @@
 import { strict as assert } from "node:assert";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { VERSION } from "../../common/version.ts";
 import type { NebulaIo } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
@@ -53,6 +56,37 @@ describe("nebula", () => {
       "nebula: --device: is no flag of nebula demo: see nebula demo --help",
     ]);
     assert.deepEqual((await run(["demo", "--devices", "many"])).errors, ['nebula: --devices: "many" is no whole number within 1 to 2000']);
+  });
+
+  it("says in one line which folder or file can't be used, by the name that was given", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "nebula-main-"));
+    try {
+      const cases: [string[], RegExp][] = [
+        [
+          ["backup", "--data", "/nope", "--to", join(folder, "to")],
+          /^nebula: the data folder "\/nope" can't be backed up: it does not exist; --data has to/,
+        ],
+        [["backup", "--data", folder, "--to", join(folder, "to")], /can't be backed up: it holds no nebula\.db; --data has to/],
+        [
+          ["server", "--data", "/proc/nope", "--metrics-listen", "off"],
+          /^nebula: --data: the folder \/proc\/nope can't be made: its parent takes no folders/,
+        ],
+        [
+          ["server", "--tls-ca", "/nope", "--tls-cert", "/nope", "--data", folder, "--metrics-listen", "off"],
+          /^nebula: --tls-key: is needed|NEBULA_TLS_KEY: is needed beside --tls-cert/,
+        ],
+        [["worker", "--tls-ca", "/nope", "--device-group", "pos"], /^nebula: --tls-ca \/nope can't be read: it does not exist$/],
+        [["migrate", "--data", "/nope"], /^nebula: there is no store \/nope\/nebula\.db: --data has to/],
+      ];
+      for (const [args, message] of cases) {
+        const { code, errors } = await run(args, { NEBULA_WORKER_DATA: folder, NEBULA_LOG_LEVEL: "error" });
+        assert.equal(code, 1, `${args}`);
+        assert.equal(errors.length, 1, errors.join("\n"));
+        assert.match(errors.join(), message);
+      }
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 
   it("wants to know where a backup goes to, and which store to migrate", async () => {

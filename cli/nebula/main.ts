@@ -1,5 +1,6 @@
 import { assertNever } from "../../common/errors/assert-never.ts";
-import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
+import { isNebulaError, messageOf, NebulaError } from "../../common/errors/nebula-error.ts";
+import { codeOf, systemReason } from "../../common/errors/system-reason.ts";
 import { parseBool } from "../../common/settings/parse-word.ts";
 import { type FlagName, readFlags } from "../../common/settings/read-flags.ts";
 import { resolveSettings } from "../../common/settings/resolve-settings.ts";
@@ -34,10 +35,23 @@ export async function runNebula(commands: readonly NebulaCommand[], [name, ...ar
   try {
     return await runCommand(command, args, io);
   } catch (error) {
-    if (!isNebulaError(error)) throw error;
-    for (const line of error.message.split("\n")) io.complain(`nebula: ${line}`);
+    for (const line of describeError(error, name)) io.complain(`nebula: ${line}`);
+    if (isDebug(args, io) && error instanceof Error && error.stack !== undefined) io.complain(error.stack);
     return 1;
   }
+}
+
+/** What an error says to a person: what the parts threw on purpose is theirs to say; of anything else, one line, and where to find more. */
+function describeError(error: unknown, command: string): string[] {
+  if (isNebulaError(error)) return error.message.split("\n");
+  const path = error instanceof Error && "path" in error && typeof error.path === "string" ? error.path : undefined;
+  if (codeOf(error) !== undefined && path !== undefined) return [`${path} can't be used: ${systemReason(error)}`];
+  return [`unhandled error in nebula ${command}: ${messageOf(error).split("\n")[0]}; --log-level debug shows where it happened`];
+}
+
+/** Whether the stack of an error was asked for; settings that could not be resolved may be what is wrong. */
+function isDebug(args: readonly string[], { env }: NebulaIo): boolean {
+  return env.NEBULA_LOG_LEVEL === "debug" || args.join("=").includes("--log-level=debug");
 }
 
 async function runCommand(command: NebulaCommand, args: readonly string[], io: NebulaIo): Promise<number> {
@@ -46,9 +60,14 @@ async function runCommand(command: NebulaCommand, args: readonly string[], io: N
     case "plain":
       return await command.run({ own: readOwnFlags(command.name, args, ownFlags), io });
     case "settings": {
-      const { settings, own, warnings } = resolveSettings({ command: command.name, args, env: io.env, readFile: io.readFile, ownFlags });
+      const { settings, own, asGiven, warnings } = resolveSettings({ command: command.name, args, env: io.env, readFile: io.readFile, ownFlags });
       for (const warning of warnings) io.complain(`nebula: warning: ${warning}`);
-      return await command.run({ settings, own, io });
+      try {
+        return await command.run({ settings, own, io });
+      } catch (error) {
+        if (!isNebulaError(error)) throw error;
+        throw new NebulaError(error.kind, asGiven(error.message), { violations: error.violations, cause: error });
+      }
     }
     default:
       return assertNever(command);

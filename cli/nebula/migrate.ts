@@ -14,7 +14,7 @@ import { turnClusterKey } from "./turn-cluster-key.ts";
 export async function migrate({ settings, own, io }: CommandContext): Promise<number> {
   const path = join(settings.dataDir, CONFIG_DATABASE);
   if (!existsSync(path)) {
-    throw new NebulaError("not_found", `there is no store ${path}: NEBULA_DATA (--data) has to name the folder of a server that ran, or of a backup`);
+    throw new NebulaError("not_found", `there is no store ${path}: NEBULA_DATA has to name the folder of a server that ran, or of a backup`);
   }
   const log = createLog({ level: settings.logLevel, part: "migrate" });
   await using drivers = await openDrivers({ settings, self: { address: "", boot: "" }, clock: systemClock, log });

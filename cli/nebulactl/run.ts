@@ -1,4 +1,5 @@
-import type { DescService } from "@bufbuild/protobuf";
+import type { DescMethod, DescService } from "@bufbuild/protobuf";
+import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { createClient, type Transport } from "@connectrpc/connect";
 import { assertNever } from "../../common/errors/assert-never.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
@@ -12,7 +13,7 @@ import { DEBUG } from "./command/global-flags.ts";
 import { help, usage } from "./command/help.ts";
 import { type CommandLine, howToGive, missingFlags, parseCommandLine } from "./command/parse-command-line.ts";
 import type { GivenFlags } from "./command/parse-flags.ts";
-import { describeError } from "./errors/describe-error.ts";
+import { explainError } from "./errors/describe-error.ts";
 import type { Io } from "./io.ts";
 import { findLogin } from "./login/find-login.ts";
 import type { Login } from "./login/resolve-login.ts";
@@ -57,11 +58,12 @@ async function runCommand({ path, command, values, output }: CommandLine & { kin
       io,
       signal,
       login: () => session.login(),
+      explain: (error) => session.explain(error),
       client: (service) => session.client(service),
     };
     return await command.run(context);
   } catch (error) {
-    printError(describeError(error, session.known), io);
+    printError(await session.explain(error), io);
     if (values.on(DEBUG)) io.err(`${printable(stackOf(error))}\n`);
     return EXIT_WRONG;
   }
@@ -75,7 +77,9 @@ class Session {
   #login: Promise<Login> | undefined;
   #transport: Transport | undefined;
   /** The login, once it is known. */
-  known: Login | undefined;
+  #known: Login | undefined;
+  /** Whether a call was made that may have changed something. */
+  #changing = false;
 
   constructor(values: GivenFlags, io: Io, signal: AbortSignal) {
     this.#values = values;
@@ -85,14 +89,36 @@ class Session {
 
   async login(): Promise<Login> {
     this.#login ??= findLogin(this.#values, this.#io, this.#signal);
-    this.known = await this.#login;
-    return this.known;
+    const login = await this.#login;
+    this.#known = login;
+    return login;
   }
 
   async client<S extends DescService>(service: S) {
     const login = await this.login();
-    this.#transport ??= this.#io.connect(login);
+    this.#transport ??= this.#noting(this.#io.connect(login));
     return createClient(service, this.#transport);
+  }
+
+  explain(error: unknown): Promise<string[]> {
+    return explainError(error, this.#known, { changing: this.#changing });
+  }
+
+  /** The same transport; whether a call that changes something was made is noted. */
+  #noting(transport: Transport): Transport {
+    const note = ({ idempotency }: DescMethod) => {
+      this.#changing ||= idempotency !== MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
+    };
+    return {
+      unary: (method, ...call) => {
+        note(method);
+        return transport.unary(method, ...call);
+      },
+      stream: (method, ...call) => {
+        note(method);
+        return transport.stream(method, ...call);
+      },
+    };
   }
 }
 

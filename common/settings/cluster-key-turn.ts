@@ -1,6 +1,7 @@
 import { readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
-import { messageOf, NebulaError } from "../errors/nebula-error.ts";
+import { NebulaError } from "../errors/nebula-error.ts";
+import { systemReason } from "../errors/system-reason.ts";
 import { keepSecret, NEXT_CLUSTER_KEY, randomSecret, SECRET_FILES, syncFolder } from "./secrets.ts";
 import type { Settings } from "./settings.ts";
 
@@ -74,6 +75,6 @@ async function read(path: string): Promise<string | undefined> {
   } catch (error) {
     if (error instanceof NebulaError) throw error;
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    throw new NebulaError("failed_precondition", `${path} can't be read: ${messageOf(error)}`, { cause: error });
+    throw new NebulaError("failed_precondition", `${path} can't be read: ${systemReason(error)}`, { cause: error });
   }
 }

@@ -1,4 +1,5 @@
-import { messageOf, NebulaError, type Violation } from "../errors/nebula-error.ts";
+import { NebulaError, type Violation } from "../errors/nebula-error.ts";
+import { systemReason } from "../errors/system-reason.ts";
 import { checkSettings, settingsWarnings } from "./check-settings.ts";
 import { parseBool } from "./parse-word.ts";
 import { type FlagName, readFlags } from "./read-flags.ts";
@@ -24,6 +25,8 @@ export type ResolvedSettings = Readonly<{
   settings: Settings;
   /** The command's own flags that were given. */
   own: ReadonlyMap<string, string>;
+  /** An error's text with the names by which settings were given: `--data` for NEBULA_DATA, by which the parts know it. */
+  asGiven: (text: string) => string;
   /** What is allowed but looks unintended, one sentence each. */
   warnings: readonly string[];
 }>;
@@ -35,15 +38,20 @@ export type ResolvedSettings = Readonly<{
 export function resolveSettings({ command, args, env, readFile, ownFlags = [] }: SettingsInput): ResolvedSettings {
   const known = [...settingFlags(command), ...ownFlags];
   const { flags, violations: wrongFlags } = readFlags(args, known, isBool, (name) => unknownFlag(name, command, known));
-  const file = openFile(flags.get("config") ?? nonEmpty(env.NEBULA_CONFIG), readFile);
+  const inFlag = flags.get("config");
+  const file = openFile(inFlag === undefined ? "NEBULA_CONFIG" : "--config", inFlag ?? nonEmpty(env.NEBULA_CONFIG), readFile);
   const reader = new SettingReader({ command, flags, env, file, readFile });
   const { settings, given } = readAll(reader, command);
   const violations = [...wrongFlags, ...file.violations, ...reader.violations];
   // What was given wrongly stands at its default: a check of one against the other would complain of what nobody wrote.
-  if (violations.length === 0) violations.push(...checkSettings(settings, command, given));
+  const asGiven = (text: string) => text.replace(/\bNEBULA_[A-Z_]+\b/g, (variable) => reader.labels.get(variable) ?? variable);
+  if (violations.length === 0) {
+    const found = checkSettings(settings, command, given);
+    violations.push(...found.map(({ field, description }) => ({ field: asGiven(field), description: asGiven(description) })));
+  }
   if (violations.length > 0) throw wrongSettings(violations);
   const own = new Map(ownFlags.flatMap(({ name }) => (flags.has(name) ? [[name, flags.get(name) ?? ""]] : [])));
-  return { settings, own, warnings: [...settingsWarnings(settings, command), ...misspelledVariables(env)] };
+  return { settings, own, asGiven, warnings: [...settingsWarnings(settings, command).map(asGiven), ...misspelledVariables(env)] };
 }
 
 function readAll(reader: SettingReader, command: Command): { settings: Settings; given: { user: boolean; password: boolean } } {
@@ -122,12 +130,12 @@ function isBool(word: string): boolean {
 
 type OpenedFile = Readonly<{ path: string; values: ReadonlyMap<string, string>; violations: readonly Violation[] }>;
 
-function openFile(path: string | undefined, readFile: (path: string) => string): OpenedFile {
+function openFile(label: string, path: string | undefined, readFile: (path: string) => string): OpenedFile {
   if (path === undefined) return { path: "", values: new Map(), violations: [] };
   try {
     return { path, ...readSettingsFile(path, readFile(path), unknownKey) };
   } catch (error) {
-    return { path, values: new Map(), violations: [{ field: "NEBULA_CONFIG", description: `names a file that can't be read: ${messageOf(error)}` }] };
+    return { path, values: new Map(), violations: [{ field: label, description: `${path} can't be read: ${systemReason(error)}` }] };
   }
 }
 

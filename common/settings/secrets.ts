@@ -1,7 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { link, mkdir, open, readFile, rm } from "node:fs/promises";
+import { link, open, readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { messageOf, NebulaError } from "../errors/nebula-error.ts";
+import { NebulaError } from "../errors/nebula-error.ts";
+import { systemReason } from "../errors/system-reason.ts";
+import { makeFolder } from "../make-folder.ts";
 import type { Settings } from "./settings.ts";
 
 /** What a manager needs to know callers by. Never logged, never in an error. */
@@ -62,7 +64,7 @@ async function openSecret(
   }
   const path = join(dataDir, name);
   try {
-    await mkdir(dataDir, { recursive: true, mode: 0o700 });
+    await makeFolder("NEBULA_DATA", dataDir);
     const made = await keepSecret(path, randomSecret());
     const text = (await readFile(path, "utf8")).trim();
     if (text === "") throw new NebulaError("failed_precondition", `${path} is empty: remove it to have one made, or give ${variable}`);
@@ -71,7 +73,7 @@ async function openSecret(
     if (error instanceof NebulaError) throw error;
     throw new NebulaError(
       "failed_precondition",
-      `${path} can't be kept: ${messageOf(error)}; make the folder writable, point NEBULA_DATA elsewhere, or give ${variable}`,
+      `${path} can't be kept: ${systemReason(error)}; make the folder writable, point NEBULA_DATA elsewhere, or give ${variable}`,
       {
         cause: error,
       },

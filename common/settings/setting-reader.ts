@@ -1,4 +1,5 @@
-import { messageOf, type Violation } from "../errors/nebula-error.ts";
+import type { Violation } from "../errors/nebula-error.ts";
+import { systemReason } from "../errors/system-reason.ts";
 import { carriesPassword, withoutPassword } from "./parse-driver-url.ts";
 import { type Command, type Environment, keyOf, type Setting, usedBy } from "./setting.ts";
 
@@ -19,6 +20,8 @@ type Found = Readonly<{ kind: "text"; label: string; text: string } | { kind: "f
 /** Reads one setting after the other, flag before variable before older name before file before default, and keeps what was wrong with them. */
 export class SettingReader {
   readonly violations: Violation[] = [];
+  /** How settings were given that were not given by their variable: NEBULA_DATA by `--data`. */
+  readonly labels = new Map<string, string>();
   readonly #sources: Sources;
   readonly #env: Environment;
 
@@ -34,6 +37,7 @@ export class SettingReader {
     if (!usedBy(setting, this.#sources.command)) return fallback;
     const found = this.#find(setting);
     const text = found === undefined ? undefined : this.#textOf(found);
+    if (found !== undefined && found.label !== setting.variable) this.labels.set(setting.variable, found.label);
     if (found === undefined || text === undefined) return fallback;
     const parsed = setting.parse(text);
     if (parsed.kind === "value") return { value: parsed.value, given: true };
@@ -80,7 +84,7 @@ export class SettingReader {
     try {
       return this.#sources.readFile(found.path).replace(/\r?\n$/, "");
     } catch (error) {
-      this.violations.push({ field: found.label, description: `names a file that can't be read: ${messageOf(error)}` });
+      this.violations.push({ field: found.label, description: `the file ${found.path} can't be read: ${systemReason(error)}` });
       return undefined;
     }
   }

@@ -15,23 +15,26 @@ const NOTHING_GIVEN: ClientTls = {};
 
 type Given = Pick<TlsSettings, "ca" | "clientCert" | "clientKey">;
 
+/** How the files of a client are called in errors. */
+export type ClientTlsNames = Readonly<{ ca: string; clientCert: string; clientKey: string }>;
+
+const VARIABLES: ClientTlsNames = { ca: "NEBULA_TLS_CA", clientCert: "NEBULA_TLS_CLIENT_CERT", clientKey: "NEBULA_TLS_CLIENT_KEY" };
+
+type ClientFile = Readonly<{ role: keyof ClientTlsNames; setting: string; path: string; secret: boolean }>;
+
 /** The files that a client's settings name, with their settings. */
-export function clientTlsFiles({ ca, clientCert, clientKey }: Given): { setting: string; path: string; secret: boolean }[] {
+export function clientTlsFiles({ ca, clientCert, clientKey }: Given, names = VARIABLES): ClientFile[] {
+  const file = (role: keyof ClientTlsNames, path: string): ClientFile => ({ role, setting: names[role], path, secret: role === "clientKey" });
   return [
-    ...(ca === undefined ? [] : [{ setting: "NEBULA_TLS_CA", path: ca, secret: false }]),
-    ...(clientCert === undefined || clientKey === undefined
-      ? []
-      : [
-          { setting: "NEBULA_TLS_CLIENT_CERT", path: clientCert, secret: false },
-          { setting: "NEBULA_TLS_CLIENT_KEY", path: clientKey, secret: true },
-        ]),
+    ...(ca === undefined ? [] : [file("ca", ca)]),
+    ...(clientCert === undefined || clientKey === undefined ? [] : [file("clientCert", clientCert), file("clientKey", clientKey)]),
   ];
 }
 
 /** What a client makes of its files. @throws NebulaError `failed_precondition` where one is wrong */
-export function makeClientTls(files: readonly NamedFile[]): ClientTls {
-  const find = (setting: string) => files.find((file) => file.setting === setting);
-  const [ca, cert, key] = [find("NEBULA_TLS_CA"), find("NEBULA_TLS_CLIENT_CERT"), find("NEBULA_TLS_CLIENT_KEY")];
+export function makeClientTls(files: readonly (NamedFile & Pick<ClientFile, "role">)[]): ClientTls {
+  const find = (role: keyof ClientTlsNames) => files.find((file) => file.role === role);
+  const [ca, cert, key] = [find("ca"), find("clientCert"), find("clientKey")];
   return {
     ca: ca === undefined ? undefined : readAuthorities(ca),
     pair: cert === undefined || key === undefined ? undefined : readKeyPair(cert, key),
@@ -49,7 +52,10 @@ export class ReloadedClientTls implements Disposable {
   /** Rejects with `failed_precondition` where a file is wrong. */
   static async open(settings: Given | undefined, log: Log): Promise<ReloadedClientTls> {
     const files = settings === undefined ? [] : clientTlsFiles(settings);
-    return new ReloadedClientTls(files.length === 0 ? undefined : await ReloadedFiles.open({ files, make: makeClientTls, log }));
+    // the files come back in the order in which they are named
+    const make = (read: readonly NamedFile[]) =>
+      makeClientTls(files.flatMap(({ role }, index) => (read[index] === undefined ? [] : [{ role, ...read[index] }])));
+    return new ReloadedClientTls(files.length === 0 ? undefined : await ReloadedFiles.open({ files, make, log }));
   }
 
   /** The same object until a file changes. */

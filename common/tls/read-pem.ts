@@ -4,7 +4,7 @@ import { messageOf, NebulaError } from "../errors/nebula-error.ts";
 /** A certificate with its intermediates, and its private key. */
 export type KeyPair = Readonly<{ cert: Buffer; key: Buffer }>;
 
-/** A file with the setting that names it. */
+/** A file with the setting that names it: the name of the variable, or of the flag that was given. */
 export type NamedFile = Readonly<{ setting: string; path: string; bytes: Buffer }>;
 
 /**

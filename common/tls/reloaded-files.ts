@@ -3,6 +3,7 @@ import { type FSWatcher, watch } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { messageOf, NebulaError } from "../errors/nebula-error.ts";
+import { systemReason } from "../errors/system-reason.ts";
 import type { Log } from "../log/log.ts";
 import type { NamedFile } from "./read-pem.ts";
 
@@ -121,7 +122,7 @@ function readAll<T>({ files }: ReloadedOptions<T>): Promise<NamedFile[]> {
       try {
         return { setting, path, bytes: await readFile(path) };
       } catch (error) {
-        throw new NebulaError("failed_precondition", `${setting} ${path} can't be read: ${messageOf(error)}`, { cause: error });
+        throw new NebulaError("failed_precondition", `${setting} ${path} can't be read: ${systemReason(error)}`, { cause: error });
       }
     }),
   );

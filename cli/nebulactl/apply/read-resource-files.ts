@@ -1,6 +1,7 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { messageOf, NebulaError } from "../../../common/errors/nebula-error.ts";
+import { NebulaError } from "../../../common/errors/nebula-error.ts";
+import { systemReason } from "../../../common/errors/system-reason.ts";
 import type { ResourceFile } from "../../../common/resources/parse-resources.ts";
 
 const EXTENSIONS = [".yaml", ".yml", ".json"];
@@ -16,6 +17,7 @@ export async function readResourceFiles(paths: readonly string[], readStdin: () 
 }
 
 async function filesAt(path: string): Promise<string[]> {
+  if (/^https?:\/\//.test(path)) throw new NebulaError("invalid_argument", `-f takes local files: curl ${path} | nebulactl apply -f -`);
   const found = await stat(path).catch((error: unknown) => {
     throw unreadable(path, error);
   });
@@ -45,5 +47,5 @@ function withoutJsonList(text: string): string {
 }
 
 function unreadable(path: string, error: unknown): NebulaError {
-  return new NebulaError("invalid_argument", `-f ${path} can't be read: ${messageOf(error)}`, { cause: error });
+  return new NebulaError("invalid_argument", `-f ${path} can't be read: ${systemReason(error)}`, { cause: error });
 }

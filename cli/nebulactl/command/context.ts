@@ -15,6 +15,8 @@ export type CommandContext = Readonly<{
   signal: AbortSignal;
   /** Server and login of this run, resolved at the first call. */
   login(): Promise<Login>;
+  /** What an error of this run says to a user, a line or more. */
+  explain(error: unknown): Promise<string[]>;
   /** A client of one service at that server. */
   client<S extends DescService>(service: S): Promise<Client<S>>;
 }>;

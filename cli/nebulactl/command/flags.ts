@@ -11,7 +11,10 @@ type FlagBase = Readonly<{
 
 /** `--image shop:1.5`. Given more than once the last one counts, unless it is repeatable: then all do. */
 export type TextFlag = FlagBase & Readonly<{ kind: "text"; placeholder: string; repeatable?: boolean; choices?: readonly string[] }>;
-/** `--limit 20`, within its bounds. */
+/** What a 32-bit field of the API holds at most. */
+export const MOST_UINT32 = 4_294_967_295;
+
+/** `--limit 20`, within its bounds. A whole number without a greatest one of its own goes up to what a 32-bit field holds. */
 export type NumberFlag = FlagBase & Readonly<{ kind: "number"; placeholder: string; min?: number; max?: number; integer?: boolean }>;
 /** `--yes`: on where it is given. */
 export type SwitchFlag = FlagBase & Readonly<{ kind: "switch" }>;

@@ -16,7 +16,7 @@ export function parseCommandLine(table: CommandTable, args: readonly string[]): 
   const split = splitCommand(table, args[0] === "help" ? [...args.slice(1), "--help"] : args);
   if (split.kind === "wrong") return split;
   if (split.kind === "topic") {
-    const parsed = parseFlags(split.rest, table.globalFlags);
+    const parsed = parseFlags(split.rest, table.globalFlags, split.topic.kind === "noun" ? split.topic.noun.name : table.program);
     if (parsed.kind === "wrong") return { ...parsed, topic: split.topic };
     if (parsed.values.on(VERSION)) return { kind: "version" };
     if (parsed.values.on(HELP) || split.topic.kind === "program") return { kind: "help", topic: split.topic };
@@ -28,7 +28,7 @@ export function parseCommandLine(table: CommandTable, args: readonly string[]): 
   const topic: Topic = { kind: "command", path, command };
   const output = command.outputs === undefined ? undefined : outputFlag(command.outputs);
   // The command's own flags come last: where it has an -h of its own, that one counts.
-  const parsed = parseFlags(split.rest, [...table.globalFlags, ...allFlags(command), ...(output === undefined ? [] : [output])]);
+  const parsed = parseFlags(split.rest, [...table.globalFlags, ...allFlags(command), ...(output === undefined ? [] : [output])], path.join(" "));
   if (parsed.kind === "wrong") return { ...parsed, topic };
   if (parsed.values.on(HELP)) return { kind: "help", topic };
   if (parsed.values.on(VERSION)) return { kind: "version" };

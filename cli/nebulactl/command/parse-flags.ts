@@ -1,14 +1,24 @@
 import { parseArgs } from "node:util";
 import { nearestName } from "../../../common/validation/nearest-name.ts";
-import { type Flag, type FlagValues, flagLabel, type NumberFlag, normaliseName, type SwitchFlag, type TextFlag, type ToggleFlag } from "./flags.ts";
+import {
+  type Flag,
+  type FlagValues,
+  flagLabel,
+  MOST_UINT32,
+  type NumberFlag,
+  normaliseName,
+  type SwitchFlag,
+  type TextFlag,
+  type ToggleFlag,
+} from "./flags.ts";
 
 export type ParsedFlags = { kind: "parsed"; values: GivenFlags; positionals: string[] } | { kind: "wrong"; message: string };
 
 /** A name on the command line, the flag it stands for, and what a toggle's name says. */
 type Spelling = { name: string; flag: Flag; turnsOn: boolean };
 
-/** Parses what follows a command. `-` and `_` in flags are the same; a value that starts with `-` has to be joined by `=`. */
-export function parseFlags(args: readonly string[], flags: readonly Flag[]): ParsedFlags {
+/** Parses what follows a command. `-` and `_` in flags are the same; a value that starts with `-` has to be joined by `=`. @param command for errors */
+export function parseFlags(args: readonly string[], flags: readonly Flag[], command: string): ParsedFlags {
   const spellings = new Map(flags.flatMap(spellingsOf).map((spelling) => [spelling.name, spelling]));
   const options = Object.fromEntries([...spellings.values()].map(parseArgsOption));
   const { tokens } = parseArgs({ args: withDashes(args), options, strict: false, allowPositionals: true, tokens: true });
@@ -20,7 +30,7 @@ export function parseFlags(args: readonly string[], flags: readonly Flag[]): Par
     if (token.kind !== "option") continue;
     const long = token.rawName.startsWith("--");
     const spelling = spellings.get(token.rawName.slice(long ? 2 : 1));
-    if (spelling === undefined || spelling.name.length > 1 !== long) return { kind: "wrong", message: unknownFlag(token.rawName, flags) };
+    if (spelling === undefined || spelling.name.length > 1 !== long) return { kind: "wrong", message: unknownFlag(token.rawName, flags, command) };
     const wrong = values.give(spelling.flag, spelling.turnsOn, token.rawName, token.value, token.inlineValue ?? false);
     if (wrong !== undefined) return { kind: "wrong", message: wrong };
   }
@@ -114,21 +124,23 @@ function withDashes(args: readonly string[]): string[] {
   });
 }
 
-function unknownFlag(rawName: string, flags: readonly Flag[]): string {
+function unknownFlag(rawName: string, flags: readonly Flag[], command: string): string {
   const names = flags.flatMap(spellingsOf).flatMap(({ name }) => (name.length > 1 ? [name] : []));
   const nearest = rawName.startsWith("--") ? nearestName(rawName.slice(2), names) : undefined;
-  return `there is no flag ${rawName} here${nearest === undefined ? "" : `: did you mean --${nearest}?`}`;
+  return `unknown flag ${rawName} for "${command}"${nearest === undefined ? "" : `; did you mean --${nearest}?`}`;
 }
 
-function wrongNumber({ min, max, integer }: NumberFlag, label: string, value: string): string | undefined {
+function wrongNumber({ min, max: given, integer }: NumberFlag, label: string, value: string): string | undefined {
+  const max = given ?? (integer === true ? MOST_UINT32 : undefined);
   const number = Number(value);
   const fits =
-    value.trim() !== "" &&
+    /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(value) && // Number() takes 0x10 and blanks, too
     Number.isFinite(number) &&
     (!integer || Number.isInteger(number)) &&
     number >= (min ?? -Infinity) &&
     number <= (max ?? Infinity);
   if (fits) return undefined;
   const bounds = [...(min === undefined ? [] : [`from ${min}`]), ...(max === undefined ? [] : [`up to ${max}`])].join(" ");
-  return `${label} is a ${integer ? "whole number" : "number"}${bounds === "" ? "" : ` ${bounds}`}, not "${value}"`;
+  const use = `${integer ? "a whole number" : "a number"}${bounds === "" ? "" : ` ${bounds}`}`;
+  return `invalid ${label} "${value}": use ${use}`;
 }

@@ -1,29 +1,45 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { isNebulaError, messageOf, type Violation } from "../../../common/errors/nebula-error.ts";
+import { codeOf, systemReason } from "../../../common/errors/system-reason.ts";
+import { speaksHttp2 } from "../../../common/rpc/speaks-http2.ts";
 import { BadRequestSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import type { Login } from "../login/resolve-login.ts";
 import { formatServerUrl } from "../login/server-url.ts";
-import { closedBeforeAnswer, connectionTrouble } from "./connection-trouble.ts";
+import { type CallFacts, closedBeforeAnswer, connectionTrouble, endedWithoutAnswer, unknownOutcome } from "./connection-trouble.ts";
+
+/** How long a look at a server may take, milliseconds. */
+const LOOK_MS = 1000;
 
 /**
  * What an error says to a user: one line with what was wrong, with which value, and what to do; where several things are wrong with a request,
  * a line for each follows.
  * @param login the server and login of the run, once they are known
  */
-export function describeError(error: unknown, login: Login | undefined): string[] {
+export function describeError(error: unknown, login: Login | undefined, facts: CallFacts): string[] {
   if (isNebulaError(error)) return withViolations(error.message, error.violations);
-  if (error instanceof ConnectError) return describeConnectError(error, login);
-  return [messageOf(error)];
+  if (error instanceof ConnectError) return describeConnectError(error, login, facts);
+  return [codeOf(error) === undefined ? `unhandled error: ${messageOf(error)}; --debug shows where it happened` : systemError(error)];
 }
 
-function describeConnectError(error: ConnectError, login: Login | undefined): string[] {
-  const trouble = login === undefined ? undefined : (connectionTrouble(error, login) ?? foreignAnswer(error, login));
+/** The same, with a look at the server where the error alone does not tell what it speaks. */
+export async function explainError(error: unknown, login: Login | undefined, { changing }: CallFacts): Promise<string[]> {
+  const looked = login?.server.protocol === "http" && endedWithoutAnswer(error);
+  return describeError(error, login, { changing, ...(looked ? { speaksGrpc: await speaksHttp2(login.server, LOOK_MS) } : {}) });
+}
+
+function systemError(error: unknown): string {
+  const path = error instanceof Error && "path" in error && typeof error.path === "string" ? `${error.path} can't be used: ` : "";
+  return `${path}${systemReason(error)}`;
+}
+
+function describeConnectError(error: ConnectError, login: Login | undefined, facts: CallFacts): string[] {
+  const trouble = login === undefined ? undefined : (connectionTrouble(error, login, facts) ?? foreignAnswer(error, login, facts));
   if (trouble !== undefined) return [trouble];
   switch (error.code) {
     case Code.Unauthenticated:
       return [login === undefined ? error.rawMessage : refusedLogin(error, login)];
     case Code.DeadlineExceeded:
-      return [`${serverOf(login)} gave no answer in time: ask again; whether a change was stored is not known`];
+      return [`${serverOf(login)} gave no answer in time: ask again${unknownOutcome(facts.changing)}`];
     case Code.Unimplemented:
       return [`${serverOf(login)} does not know this call (${error.rawMessage}): is it a Nebula server, and as new as this nebulactl?`];
     default: {
@@ -34,9 +50,9 @@ function describeConnectError(error: ConnectError, login: Login | undefined): st
 }
 
 /** What an answer says that no Nebula server gives. */
-function foreignAnswer({ code, rawMessage }: ConnectError, { server }: Login): string | undefined {
+function foreignAnswer({ code, rawMessage }: ConnectError, { server }: Login, facts: CallFacts): string | undefined {
   const url = formatServerUrl(server);
-  if (rawMessage.startsWith("http/2 stream closed")) return closedBeforeAnswer(url, server.protocol);
+  if (rawMessage.startsWith("http/2 stream closed")) return closedBeforeAnswer(server, facts);
   const wordless = code === Code.Unknown && rawMessage === ""; // JSON, but no error as our servers write one
   if (code === Code.Unauthenticated || !(wordless || /^HTTP \d+$|^unsupported content type/.test(rawMessage))) return undefined;
   return `${url} answers as no Nebula server does${wordless ? "" : ` (${rawMessage})`}: check its address, and what stands before it`;

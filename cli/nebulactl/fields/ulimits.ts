@@ -6,5 +6,9 @@ import { type Ulimit, UlimitSchema } from "../../../gen/nebula/v1/container_pb.t
 export function parseUlimit(text: string, label: string): Ulimit {
   const [, name = "", soft = "", hard = soft] = /^([a-z]+)=(-?\d+)(?::(-?\d+))?$/.exec(text.trim()) ?? [];
   if (name === "") throw new NebulaError("invalid_argument", `${label} wants name=soft or name=soft:hard, such as nofile=1024:2048, not "${text}"`);
-  return create(UlimitSchema, { name, soft: BigInt.asIntN(64, BigInt(soft)), hard: BigInt.asIntN(64, BigInt(hard)) });
+  for (const limit of [soft, hard]) {
+    if (!Number.isSafeInteger(Number(limit)))
+      throw new NebulaError("invalid_argument", `invalid ${label} "${text}": use limits up to ${Number.MAX_SAFE_INTEGER}, or -1 for none`);
+  }
+  return create(UlimitSchema, { name, soft: BigInt(soft), hard: BigInt(hard) });
 }

@@ -1,12 +1,13 @@
 import { readFile } from "node:fs/promises";
-import { messageOf, NebulaError } from "../../../common/errors/nebula-error.ts";
+import { NebulaError } from "../../../common/errors/nebula-error.ts";
+import { systemReason } from "../../../common/errors/system-reason.ts";
 import { withoutEnd } from "../../../common/text/without-end.ts";
 import type { FlagValues, TextFlag } from "../command/flags.ts";
 import { PASSWORD_FILE, PROFILE, SERVER, TOKEN_FILE, USERNAME } from "../command/global-flags.ts";
 import type { Io } from "../io.ts";
 import { readOriginalLogin, readProfiles } from "./login-files.ts";
 import { type Login, resolveLogin } from "./resolve-login.ts";
-import { readClientTls, tlsFilesGiven } from "./tls-files.ts";
+import { readClientTls, tlsFilesFrom, tlsFilesGiven } from "./tls-files.ts";
 
 /** The server and login of a command: from its flags, the environment and the files of the home folder. */
 export async function findLogin(values: FlagValues, io: Io, signal: AbortSignal): Promise<Login> {
@@ -23,7 +24,7 @@ export async function findLogin(values: FlagValues, io: Io, signal: AbortSignal)
     original: () => readOriginalLogin(io.home),
     askPassword: (user) => askPassword(user, io, signal),
   });
-  return { ...login, tls: await readClientTls({ ...login.tlsFiles, ...tlsFilesGiven(values, io) }) };
+  return { ...login, tls: await readClientTls({ ...login.tlsFiles, ...tlsFilesGiven(values, io) }, tlsFilesFrom(values, io, login.credentialsFrom)) };
 }
 
 /** NEBULA_TOKEN_FILE and NEBULA_PASSWORD_FILE name files that hold what NEBULA_TOKEN and NEBULA_PASSWORD would say. */
@@ -58,7 +59,7 @@ async function readSecret(path: string, label: string): Promise<string> {
     const secret = withoutEnd(await readFile(path, "utf8"), "\r\n");
     if (secret !== "") return secret;
   } catch (error) {
-    throw new NebulaError("invalid_argument", `${label} ${path} can't be read: ${messageOf(error)}`, { cause: error });
+    throw new NebulaError("invalid_argument", `${label} ${path} can't be read: ${systemReason(error)}`, { cause: error });
   }
   throw new NebulaError("invalid_argument", `${label} ${path} is an empty file`);
 }

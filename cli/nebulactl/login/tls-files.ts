@@ -1,7 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { messageOf, NebulaError } from "../../../common/errors/nebula-error.ts";
-import { type ClientTls, clientTlsFiles, makeClientTls } from "../../../common/tls/client-tls.ts";
+import { NebulaError } from "../../../common/errors/nebula-error.ts";
+import { systemReason } from "../../../common/errors/system-reason.ts";
+import { type ClientTls, type ClientTlsNames, clientTlsFiles, makeClientTls } from "../../../common/tls/client-tls.ts";
 import type { FlagValues, TextFlag } from "../command/flags.ts";
 import { TLS_CA, TLS_CLIENT_CERT, TLS_CLIENT_KEY } from "../command/global-flags.ts";
 import type { Io } from "../io.ts";
@@ -32,18 +33,29 @@ export function absoluteTlsFiles({ ca, clientCert, clientKey }: TlsFiles): TlsFi
   };
 }
 
+/** How the files were given, for errors: by a flag, else by a variable, else by a stored login. */
+export function tlsFilesFrom(values: FlagValues, { env }: Pick<Io, "env">, stored: string): ClientTlsNames {
+  const name = (flag: TextFlag, variable: string, what: string) => {
+    if (values.has(flag)) return `--${flag.name}`;
+    return (env[variable] ?? "") === "" ? `${stored}: ${what}` : variable;
+  };
+  return {
+    ca: name(TLS_CA, "NEBULA_TLS_CA", "its authority's file"),
+    clientCert: name(TLS_CLIENT_CERT, "NEBULA_TLS_CLIENT_CERT", "its certificate"),
+    clientKey: name(TLS_CLIENT_KEY, "NEBULA_TLS_CLIENT_KEY", "its key"),
+  };
+}
+
 /** What the files hold. */
-export async function readClientTls({ ca, clientCert, clientKey }: TlsFiles): Promise<ClientTls> {
-  const files = await Promise.all(
-    clientTlsFiles({ ca, clientCert, clientKey }).map(async ({ setting, path: file }) => ({ setting, path: file, bytes: await read(setting, file) })),
-  );
-  return makeClientTls(files);
+export async function readClientTls({ ca, clientCert, clientKey }: TlsFiles, names: ClientTlsNames): Promise<ClientTls> {
+  const files = clientTlsFiles({ ca, clientCert, clientKey }, names).map(async (file) => ({ ...file, bytes: await read(file.setting, file.path) }));
+  return makeClientTls(await Promise.all(files));
 }
 
 async function read(setting: string, path: string): Promise<Buffer> {
   try {
     return await readFile(path);
   } catch (error) {
-    throw new NebulaError("invalid_argument", `${setting} ${path} can't be read: ${messageOf(error)}`, { cause: error });
+    throw new NebulaError("invalid_argument", `${setting} ${path} can't be read: ${systemReason(error)}`, { cause: error });
   }
 }

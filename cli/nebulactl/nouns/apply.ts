@@ -13,7 +13,6 @@ import type { Command } from "../command/command.ts";
 import type { CommandContext } from "../command/context.ts";
 import type { TextFlag } from "../command/flags.ts";
 import { appKind, cronJobKind } from "../entities/kind.ts";
-import { describeError } from "../errors/describe-error.ts";
 import { printWarnings } from "./entity-changes.ts";
 import { titleOf, writtenLines } from "./written.ts";
 
@@ -58,7 +57,7 @@ export const apply: Command = {
     for (const [index, plan] of planned.entries()) {
       const title = titleOf(plan.bound.resource);
       const outcome = await write(plan, context).catch(async (error: unknown) => {
-        throw stopped(title, error, await describe(error, context), written, planned.length - index - 1);
+        throw stopped(title, error, (await context.explain(error)).join(" "), written, planned.length - index - 1);
       });
       printWarnings(outcome.warnings, context);
       if (revisionOf(outcome.resource) !== (plan.stored === undefined ? undefined : revisionOf(plan.stored))) written.push(title);
@@ -89,10 +88,6 @@ function callsOf(kind: "app" | "cron_job") {
 
 function write({ bound, stored }: Planned, context: CommandContext): Promise<WrittenResource> {
   return stored === undefined ? bound.create(context) : bound.replace(context, revisionOf(stored));
-}
-
-async function describe(error: unknown, context: CommandContext): Promise<string> {
-  return describeError(error, await context.login()).join(" ");
 }
 
 function stopped(title: string, cause: unknown, reason: string, written: readonly string[], left: number): NebulaError {

@@ -78,7 +78,7 @@ describe("nebulactl on the tokens of devices", () => {
       ["devices enroll --device-group nope", /there is no device_group nope/],
       ["devices enroll --device-group pos --expires never", /--expires is a duration from 1s to 365d.*"never"/],
       ["devices enroll --device-group pos --expires 0s", /--expires is a duration/],
-      ["devices enroll --device-group pos --uses 0", /--uses is a whole number from 1/],
+      ["devices enroll --device-group pos --uses 0", /invalid --uses "0": use a whole number from 1/],
       ["devices revoke nope", /there is no token of a device nope/],
       ["devices revoke-enrolment xyz", /16 hexadecimal digits/],
     ] as const) {

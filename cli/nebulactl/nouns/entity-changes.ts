@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
-import { invalidArgument, messageOf, NebulaError } from "../../../common/errors/nebula-error.ts";
+import { invalidArgument, NebulaError } from "../../../common/errors/nebula-error.ts";
+import { systemReason } from "../../../common/errors/system-reason.ts";
 import { printableLine } from "../../../common/printable.ts";
 import { jsonNumber } from "../../../common/resources/resource-fields.ts";
 import type { Command } from "../command/command.ts";
@@ -24,6 +25,7 @@ export const IF_REVISION: NumberFlag = {
   name: "if-revision",
   placeholder: "N",
   min: 1,
+  max: Number.MAX_SAFE_INTEGER,
   integer: true,
   help: "Only when it is at this revision; otherwise nothing is changed.",
 };
@@ -135,7 +137,7 @@ function readFile(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    throw new NebulaError("invalid_argument", `${path} can't be read: ${messageOf(error)}`, { cause: error });
+    throw new NebulaError("invalid_argument", `${path} can't be read: ${systemReason(error)}`, { cause: error });
   }
 }
 

@@ -5,7 +5,6 @@ import { inBatches } from "../apply/in-batches.ts";
 import type { Command } from "../command/command.ts";
 import type { CommandContext } from "../command/context.ts";
 import type { SwitchFlag } from "../command/flags.ts";
-import { describeError } from "../errors/describe-error.ts";
 import { OriginalApi } from "../import/original-api.ts";
 import { FROM, FROM_PASSWORD_FILE, FROM_TOKEN_FILE, FROM_USER, originalCredentials } from "../import/original-login.ts";
 import { planStep, type Step } from "../import/plan-import.ts";
@@ -86,7 +85,7 @@ async function write(steps: readonly Step[], users: readonly UserStep[], context
     try {
       return await call();
     } catch (error) {
-      const reason = describeError(error, await context.login()).join(" ");
+      const reason = (await context.explain(error)).join(" ");
       throw new NebulaError(
         "failed_precondition",
         `stopped at ${title}: ${reason} (${written} written before it; the same command goes on from here)`,

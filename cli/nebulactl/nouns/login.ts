@@ -5,13 +5,13 @@ import type { Command } from "../command/command.ts";
 import type { CommandContext } from "../command/context.ts";
 import type { SwitchFlag } from "../command/flags.ts";
 import { PROFILE } from "../command/global-flags.ts";
-import { describeError } from "../errors/describe-error.ts";
+import { explainError } from "../errors/describe-error.ts";
 import { readProfiles, writeProfiles } from "../login/login-files.ts";
 import { HOST, PASSWORD, PASSWORD_STDIN, PORT, PROTOCOL, TOKEN, TOKEN_STDIN, USER } from "../login/login-flags.ts";
 import { loginCredentials, loginServer } from "../login/login-input.ts";
 import { DEFAULT_PROFILE, PROFILES_FILE, type StoredLogin, withProfile } from "../login/profiles.ts";
 import { formatServerUrl } from "../login/server-url.ts";
-import { absoluteTlsFiles, readClientTls, tlsFilesGiven } from "../login/tls-files.ts";
+import { absoluteTlsFiles, readClientTls, tlsFilesFrom, tlsFilesGiven } from "../login/tls-files.ts";
 
 const NO_CHECK: SwitchFlag = { kind: "switch", name: "no-check", help: "Stores the login without asking the server whether it is right." };
 
@@ -56,13 +56,13 @@ function warnOfSecrets({ values, io }: CommandContext): void {
 }
 
 /** The user that the server takes the login for. */
-async function userAt({ server, credentials, tlsFiles = {} }: StoredLogin, { io, signal }: CommandContext): Promise<string> {
-  const tls = await readClientTls(tlsFiles);
+async function userAt({ server, credentials, tlsFiles = {} }: StoredLogin, { io, signal, values }: CommandContext): Promise<string> {
+  const tls = await readClientTls(tlsFiles, tlsFilesFrom(values, io, "the login"));
   const login = { server, serverFrom: "the login", credentials, credentialsFrom: "the login", tls };
   try {
     return (await createClient(StatusService, io.connect(login)).getStatus({}, { signal })).user;
   } catch (error) {
     const hint = "nothing was stored; --no-check stores it all the same";
-    throw new NebulaError("failed_precondition", `${describeError(error, login).join(" ")} (${hint})`, { cause: error });
+    throw new NebulaError("failed_precondition", `${(await explainError(error, login, { changing: false })).join(" ")} (${hint})`, { cause: error });
   }
 }

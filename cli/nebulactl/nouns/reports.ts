@@ -16,6 +16,7 @@ const CREATION_TIME: NumberFlag = {
   short: "r",
   placeholder: "SECONDS",
   min: 0,
+  max: 253_402_300_799, // the last second of the year 9999
   help: "The original's time filter, seconds since 1970.",
 };
 const CREATION_FILTER: TextFlag = {
