@@ -1,6 +1,9 @@
 import { constants } from "node:fs";
-import { access, mkdir, stat } from "node:fs/promises";
+import { access, stat } from "node:fs/promises";
+import { resolve } from "node:path";
 import { isNebulaError, messageOf } from "../common/errors/nebula-error.ts";
+import { systemReason } from "../common/errors/system-reason.ts";
+import { makeWithParents } from "../common/make-folder.ts";
 import type { Log } from "../common/log/log.ts";
 import { lockFolder } from "../common/storage/sqlite/folder-lock.ts";
 
@@ -27,9 +30,9 @@ export class DataFolder implements Disposable {
   /** Makes the folder if it does not exist, and locks it. Rejects with `failed_precondition` if another worker uses it. */
   static async open(path: string, log: Log): Promise<DataFolder> {
     try {
-      await mkdir(path, { recursive: true, mode: 0o700 });
+      await makeWithParents(resolve(path));
     } catch (error) {
-      log.warn({ folder: path, reason: messageOf(error) }, "the data folder can't be made");
+      log.warn({ folder: path, reason: systemReason(error) }, "the data folder can't be made");
     }
     const folder = new DataFolder(path);
     await folder.#warnOfOthers(log);

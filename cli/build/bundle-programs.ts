@@ -1,4 +1,4 @@
-import { readFile, stat } from "node:fs/promises";
+import { chmod, readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, type Plugin } from "esbuild";
@@ -14,15 +14,13 @@ const PROGRAMS = [
 /** What an older Node can read, so that it gets as far as the sentence on which one is needed. */
 const COMMON = { bundle: true, platform: "node", target: "node18", format: "esm", logLevel: "warning" } as const;
 
-/** Node's modules that an older one lacks are asked for when they are used: an import of one would end the program before its first line. */
+/** Node's modules that an older one lacks, wholly or in part (argon2 of node:crypto), are asked for when they are used: an import of one would end the program before its first line. */
 const withLateModules: Plugin = {
   name: "with newer modules of Node when they are used",
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^node:sqlite$/ }, ({ path }) => ({ path, namespace: "late" }));
+    onResolve({ filter: /^node:(sqlite|crypto)$/ }, ({ path }) => ({ path, namespace: "late" }));
     onLoad({ filter: /.*/, namespace: "late" }, ({ path }) => ({
-      contents: `export const { ${Object.keys(process.getBuiltinModule(path) ?? {})
-        .filter((name) => name !== "default")
-        .join(", ")} } = process.getBuiltinModule("${path}");`,
+      contents: `export const { ${namesOf(path).join(", ")} } = process.getBuiltinModule("${path}");`,
     }));
   },
 };
@@ -61,6 +59,12 @@ export function bundlePrograms(folder: string): Promise<Bundle[]> {
   return Promise.all(PROGRAMS.map((program) => bundle(program, folder)));
 }
 
+/** What a module of Node's exports, but for what it only makes when asked. */
+function namesOf(path: string): string[] {
+  const exports = Object.entries(Object.getOwnPropertyDescriptors(process.getBuiltinModule(path) ?? {}));
+  return exports.flatMap(([name, { value }]) => (value === undefined ? [] : [name]));
+}
+
 /** The program, once Node is new enough for it. */
 function starting(entry: string): string {
   const how = "install it from https://nodejs.org, or by your system's packages";
@@ -85,5 +89,6 @@ async function bundle({ entry, minify }: (typeof PROGRAMS)[number], folder: stri
       js: `${firstLine(await readFile(fileURLToPath(new URL(`../${entry}.ts`, import.meta.url)), "utf8"))}\nimport { createRequire } from "node:module";\nconst require = createRequire(import.meta.url);`,
     },
   });
+  await chmod(file, 0o755);
   return { file, bytes: (await stat(file)).size };
 }
