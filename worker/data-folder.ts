@@ -3,8 +3,8 @@ import { access, stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { isNebulaError, messageOf } from "../common/errors/nebula-error.ts";
 import { systemReason } from "../common/errors/system-reason.ts";
-import { makeWithParents } from "../common/make-folder.ts";
 import type { Log } from "../common/log/log.ts";
+import { makeWithParents } from "../common/make-folder.ts";
 import { lockFolder } from "../common/storage/sqlite/folder-lock.ts";
 
 /** Of a name that a server's data folder has not: one folder may serve both. */
