@@ -99,6 +99,24 @@ spread: 2
     );
   });
 
+  it("reads ports as on Docker's command line", () => {
+    const ports = 'starting_ports: ["8080:80", "127.0.0.1:8081:80", "53/udp", 90, {"[::1]:9090": "90"}]\n';
+    const parsed = parseResources(`${WEB}${ports}`, "shop.yaml");
+    assert.ok(parsed.kind === "resources");
+    const [resource] = parsed.resources;
+    assert.ok(resource?.kind === "app");
+    assert.deepEqual(
+      resource.app.startingPorts.map(({ hostAddress, hostPort, containerPort, protocol }) => [hostAddress, hostPort, containerPort, protocol]),
+      [
+        ["", 8080, 80, 1],
+        ["127.0.0.1", 8081, 80, 1],
+        ["", 53, 53, 2],
+        ["", 90, 90, 1],
+        ["::1", 9090, 90, 1],
+      ],
+    );
+  });
+
   const refused: Readonly<Record<string, [string, RegExp]>> = {
     "an unknown field, with the nearest one": [`${WEB}docker_imag: x\n`, /^shop\.yaml:4: app web: docker_imag: is no field; docker_image would do/],
     "a field in another tool's word": [`${WEB}environment: {}\n`, /:4: .*environment: is no field; env_vars would do/],
@@ -120,6 +138,15 @@ spread: 2
     ],
     "a kind that is nearly one": ["kind: cronjobs\n", /cron_job would do/],
     "no name": ["kind: app\ndocker_image: x\n", /^shop\.yaml:1: app: name: is missing/],
+    "a compose file": [
+      "services:\n  web:\n    image: shop:1\n",
+      /^shop\.yaml:1: invalid resource file: it is a compose file; use kind: app, as in examples\/shop\.yaml$/,
+    ],
+    "a compose file with a version": ['version: "3"\nservices: {}\n', /^shop\.yaml:1: invalid resource file: it is a compose file/],
+    "a Kubernetes manifest": [
+      "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\n",
+      /^shop\.yaml:1: invalid resource file: it is a Kubernetes manifest; use kind: app, as in examples\/shop\.yaml$/,
+    ],
     "no image": ["# first\nkind: app\nname: web\n", /^shop\.yaml:2: app web: docker_image: an image is required/],
     "a document that is a list": ["- kind: app\n", /is no map of fields/],
     "nothing at all": ["# nothing\n", /:1: holds no resource/],

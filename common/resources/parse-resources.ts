@@ -81,6 +81,8 @@ function readDocument(node: YamlNode): Omit<ReadDocument, "file"> {
     faults: [{ line, field, description }],
   });
   if (node.kind !== "map") return wrong(node.line, "", "is no map of fields; a resource starts with kind: app");
+  const foreign = foreignFormat(node);
+  if (foreign !== undefined) return wrong(node.line, "", `invalid resource file: it is ${foreign}; use kind: app, as in examples/shop.yaml`);
   const kindEntry = node.entries.find(({ key }) => key === "kind");
   const name = node.entries.find(({ key }) => key === "name")?.value;
   if (kindEntry === undefined) return wrong(node.line, "kind", `is missing; ${KINDS.join(", ")} would do`);
@@ -111,6 +113,13 @@ function readDocument(node: YamlNode): Omit<ReadDocument, "file"> {
     default:
       return assertNever(kind);
   }
+}
+
+/** What a document is that another tool reads; undefined: it may be a resource. */
+function foreignFormat({ entries }: YamlNode & { kind: "map" }): string | undefined {
+  const has = (key: string) => entries.some((entry) => entry.key === key);
+  if (has("apiVersion") && has("kind")) return "a Kubernetes manifest";
+  return has("services") && !has("kind") ? "a compose file" : undefined;
 }
 
 function noKind(word: string): string {

@@ -1,7 +1,7 @@
-import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import type { JsonValue } from "@bufbuild/protobuf";
 
 /** The right that a name without a level stands for: the smaller one. */
-export const DEFAULT_LEVEL = "ro";
+const DEFAULT_LEVEL = "ro";
 
 /**
  * A list as the original's CLI sends it: CSV in one text, where `""` and `[]` are the empty list; or a list of one such text, which
@@ -24,7 +24,7 @@ export function permissionsAsSent(value: JsonValue): JsonValue {
 }
 
 /** The map of `web:rw` and `web`; names hold no colon. */
-export function permissionsOf(items: readonly string[]): JsonObject {
+export function permissionsOf(items: readonly string[]): Record<string, string> {
   return Object.fromEntries(
     items.map((item) => {
       const at = item.indexOf(":");

@@ -19,7 +19,7 @@ export type NumberFlag = FlagBase & Readonly<{ kind: "number"; placeholder: stri
 /** `--yes`: on where it is given. */
 export type SwitchFlag = FlagBase & Readonly<{ kind: "switch" }>;
 /** `--running/--stopped`: on, off or not said. */
-export type ToggleFlag = FlagBase & Readonly<{ kind: "toggle"; off: string; offShort?: string }>;
+export type ToggleFlag = FlagBase & Readonly<{ kind: "toggle"; off: string; offAliases?: readonly string[]; offShort?: string }>;
 
 export type Flag = TextFlag | NumberFlag | SwitchFlag | ToggleFlag;
 

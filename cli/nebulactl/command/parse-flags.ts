@@ -104,7 +104,7 @@ function spellingsOf(flag: Flag): Spelling[] {
   const names = [flag.name, ...(flag.aliases ?? []), ...(flag.short === undefined ? [] : [flag.short])];
   const spellings = names.map((name) => ({ name, flag, turnsOn: true }));
   if (flag.kind !== "toggle") return spellings;
-  const off = [flag.off, ...(flag.offShort === undefined ? [] : [flag.offShort])];
+  const off = [flag.off, ...(flag.offAliases ?? []), ...(flag.offShort === undefined ? [] : [flag.offShort])];
   return [...spellings, ...off.map((name) => ({ name, flag, turnsOn: false }))];
 }
 

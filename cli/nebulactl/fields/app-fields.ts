@@ -2,22 +2,23 @@ import type { App } from "../../../gen/nebula/v1/app_pb.ts";
 import { moreContainerFields, v2ContainerFields } from "./container-fields.ts";
 import { parseContainersPer } from "./containers-per.ts";
 import { envField, envFieldOfCreate } from "./env-field.ts";
-import { type Field, numberField, textField, toggleField } from "./field.ts";
+import { type Field, listField, numberField, textField, toggleField } from "./field.ts";
 import { healthField } from "./health-field.ts";
-import { parsePorts } from "./ports.ts";
+import { parsePort } from "./ports.ts";
 import { secretEnvField, secretEnvFieldOfCreate } from "./secret-env-field.ts";
 
 const ownFields: readonly Field<App>[] = [
-  textField(
+  listField(
     "starting_ports",
     {
       name: "starting-ports",
+      aliases: ["publish"],
       short: "p",
       placeholder: "80,8080:80,53/udp",
-      help: "Published ports, host:container; each further container takes the next host port.",
+      help: "Published ports, [address:]host:container; each further container takes the next host port. Repeat it for more.",
     },
-    (text, label) => ({
-      startingPorts: parsePorts(text, label),
+    (items, label) => ({
+      startingPorts: items.flatMap((item) => parsePort(item, label)),
     }),
   ),
   textField(

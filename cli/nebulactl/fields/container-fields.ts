@@ -2,9 +2,9 @@ import type { App } from "../../../gen/nebula/v1/app_pb.ts";
 import { PullPolicy } from "../../../gen/nebula/v1/container_pb.ts";
 import type { CronJob } from "../../../gen/nebula/v1/cron_job_pb.ts";
 import type { TextFlag } from "../command/flags.ts";
-import { type Field, field, numberField, repeatedField, textField, toggleField } from "./field.ts";
+import { type Field, field, listField, numberField, repeatedField, textField, toggleField } from "./field.ts";
 import { logField } from "./log-field.ts";
-import { parseList, parsePair, parseWords } from "./text-values.ts";
+import { parsePair, parseWords } from "./text-values.ts";
 import { parseUlimit } from "./ulimits.ts";
 
 /** What apps and cron_jobs have in common. */
@@ -36,24 +36,39 @@ export const v2ContainerFields: readonly Field<ContainerFields>[] = [
     running,
   })),
   // An explicit empty list of v2 means the network nebula alone; to the API an empty list is the default, nebula and bridge.
-  textField(
+  listField(
     "networks",
-    { name: "networks", short: "n", placeholder: "A,B", help: "Networks. Default: nebula,bridge; an empty list: nebula; host or none stands alone." },
-    (text, label) => {
-      const networks = parseList(text, label);
-      return { networks: networks.length === 0 ? ["nebula"] : networks };
+    {
+      name: "networks",
+      short: "n",
+      aliases: ["network"],
+      placeholder: "A,B",
+      help: "Networks. Default: nebula,bridge; an empty list: nebula; host or none stands alone.",
     },
+    (networks) => ({ networks: networks.length === 0 ? ["nebula"] : networks }),
   ),
-  textField(
+  listField(
     "volumes",
-    { name: "volumes", short: "v", placeholder: "HOST:DIR[:ro],...", help: "Mounts: a host path or volume, and where it is in the container." },
-    (text, label) => ({
-      volumes: parseList(text, label),
-    }),
+    {
+      name: "volumes",
+      aliases: ["volume"],
+      short: "v",
+      placeholder: "HOST:DIR[:ro],...",
+      help: "Mounts: a host path or volume, and where it is in the container. Repeat it for more.",
+    },
+    (volumes) => ({ volumes }),
   ),
-  textField("devices", { name: "devices", short: "d", placeholder: "HOST[:DEV[:rwm]],...", help: "Devices of the host." }, (text, label) => ({
-    devices: parseList(text, label),
-  })),
+  listField(
+    "devices",
+    {
+      name: "devices",
+      aliases: ["device"],
+      short: "d",
+      placeholder: "HOST[:DEV[:rwm]],...",
+      help: "Devices of the host. Repeat it for more.",
+    },
+    (devices) => ({ devices }),
+  ),
   toggleField(
     "privileged",
     { name: "privileged", short: "P", off: "unprivileged", offShort: "U", help: "Whether it has all rights of the host. Default: unprivileged." },
@@ -95,12 +110,8 @@ export const moreContainerFields: readonly Field<ContainerFields>[] = [
       labels: pairs(items, label),
     }),
   ),
-  textField("cap_add", { name: "cap-add", placeholder: "A,B", help: "Linux capabilities to add: NET_ADMIN, ..." }, (text, label) => ({
-    capAdd: parseList(text, label),
-  })),
-  textField("cap_drop", { name: "cap-drop", placeholder: "A,B", help: "Linux capabilities to take away." }, (text, label) => ({
-    capDrop: parseList(text, label),
-  })),
+  listField("cap_add", { name: "cap-add", placeholder: "A,B", help: "Linux capabilities to add: NET_ADMIN, ..." }, (capAdd) => ({ capAdd })),
+  listField("cap_drop", { name: "cap-drop", placeholder: "A,B", help: "Linux capabilities to take away." }, (capDrop) => ({ capDrop })),
   repeatedField(
     "ulimits",
     { name: "ulimit", aliases: ["ulimits"], placeholder: "NAME=SOFT[:HARD]", help: "One kernel limit: nofile=1024:2048. Repeat it for more." },
@@ -111,9 +122,7 @@ export const moreContainerFields: readonly Field<ContainerFields>[] = [
   textField("user", { name: "user", placeholder: "USER[:GROUP]", help: "Who runs the command in the container." }, (user) => ({ user })),
   textField("working_dir", { name: "working-dir", placeholder: "DIR", help: "Where the command starts." }, (workingDir) => ({ workingDir })),
   textField("hostname", { name: "hostname", placeholder: "NAME", help: "The host name inside." }, (hostname) => ({ hostname })),
-  textField("extra_hosts", { name: "extra-hosts", placeholder: "NAME:ADDRESS,...", help: "Lines for /etc/hosts." }, (text, label) => ({
-    extraHosts: parseList(text, label),
-  })),
+  listField("extra_hosts", { name: "extra-hosts", placeholder: "NAME:ADDRESS,...", help: "Lines for /etc/hosts." }, (extraHosts) => ({ extraHosts })),
   numberField(
     "shm_size_mb",
     { name: "shm-size-mb", placeholder: "MB", min: 0, integer: true, help: "Size of /dev/shm. 0: the engine's default." },

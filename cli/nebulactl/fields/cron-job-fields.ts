@@ -10,6 +10,7 @@ const OVERLAPS: Readonly<Record<string, CronOverlap>> = { skip: CronOverlap.SKIP
 export const SCHEDULE: TextFlag = {
   kind: "text",
   name: "schedule",
+  short: "t",
   placeholder: '"*/5 * * * *"',
   help: "When it runs: five cron fields, or @hourly, @daily, @weekly, @monthly, @yearly.",
 };

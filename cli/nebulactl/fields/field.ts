@@ -1,4 +1,5 @@
 import type { Flag, FlagValues, NumberFlag, TextFlag, ToggleFlag } from "../command/flags.ts";
+import { listOf } from "./text-values.ts";
 
 /** The value that a command line gives to a field, and the paths that say so in update_fields. */
 export type GivenField<M> = Readonly<{ paths: readonly string[]; value: Partial<M> }>;
@@ -32,6 +33,11 @@ export function textField<M>(path: string, spec: TextSpec, make: (text: string, 
 export function repeatedField<M>(path: string, spec: TextSpec, make: (items: readonly string[], label: string) => Partial<M>): Field<M> {
   const flag: TextFlag = { kind: "text", repeatable: true, ...spec };
   return field([flag], path, (values) => (values.has(flag) ? make(values.all(flag), `--${flag.name}`) : undefined));
+}
+
+/** A field that is a list: CSV or a JSON list, and each time that the flag is given adds to it. */
+export function listField<M>(path: string, spec: TextSpec, make: (items: string[], label: string) => Partial<M>): Field<M> {
+  return repeatedField(path, spec, (texts, label) => make(listOf(texts, label), label));
 }
 
 export function numberField<M>(path: string, spec: NumberSpec, make: (number: number) => Partial<M>): Field<M> {

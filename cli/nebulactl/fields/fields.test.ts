@@ -8,6 +8,7 @@ import { appFieldsOfCreate, appFieldsOfUpdate } from "./app-fields.ts";
 import { cronJobFieldsOfUpdate } from "./cron-job-fields.ts";
 import { deviceGroupFields } from "./device-group-fields.ts";
 import { type Field, type FieldInput, readFields } from "./field.ts";
+import { userGroupFieldsOfCreate, userGroupFieldsOfUpdate } from "./user-group-fields.ts";
 
 const noInput: FieldInput = { readFile: (path) => assert.fail(`${path} was read`), warn: () => {} };
 
@@ -79,6 +80,57 @@ describe("the flags of an app", () => {
     assert.throws(() => read(appFieldsOfCreate, ["--unset-env", "C"]), /unknown flag --unset-env/);
   });
 
+  it("take -e and --env as docker does, and -e and --env_vars as the original does", () => {
+    const pairs = { paths: ["env_vars.FOO", "env_vars.URL"], value: { env_vars: { FOO: "bar", URL: "http://x:1/?a=b,c" } } };
+    assert.deepEqual(app("-e", "FOO=bar", "-e", "URL=http://x:1/?a=b,c"), pairs);
+    assert.deepEqual(app("--env", "FOO=bar", "--env=URL=http://x:1/?a=b,c"), pairs);
+    assert.deepEqual(app("-e", "EMPTY="), { paths: ["env_vars.EMPTY"], value: { env_vars: { EMPTY: "" } } });
+    const whole = { paths: ["env_vars"], value: { env_vars: { FOO: "bar", URL: "http://x:1/?a=b" } } };
+    assert.deepEqual(app("-e", "FOO:bar,URL:http://x:1/?a=b"), whole);
+    assert.deepEqual(app("--env_vars", "FOO:bar", "--env_vars", "URL:http://x:1/?a=b"), whole);
+    assert.deepEqual(app("-e", ""), { paths: ["env_vars"], value: {} });
+  });
+
+  it("refuse a variable without a value: none comes from the caller's environment", () => {
+    for (const args of [
+      ["-e", "HOME"],
+      ["--env", "HOME"],
+      ["--env_vars", "HOME"],
+      ["-e", "A=1", "-e", "HOME"],
+    ]) {
+      assert.throws(() => app(...args), /invalid variable "HOME" in --env; use HOME=VALUE, or --secret-env-file/, args.join(" "));
+    }
+  });
+
+  it("add up where a list is given several times", () => {
+    const ports = app("-p", "8080:80", "-p", "81", "-p", "53/udp,127.0.0.1:8081:80", "-p", "[::1]:8082:80");
+    assert.deepEqual(ports, {
+      paths: ["starting_ports"],
+      value: {
+        starting_ports: [
+          { host_port: 8080, container_port: 80, protocol: "PORT_PROTOCOL_TCP" },
+          { host_port: 81, container_port: 81, protocol: "PORT_PROTOCOL_TCP" },
+          { host_port: 53, container_port: 53, protocol: "PORT_PROTOCOL_UDP" },
+          { host_port: 8081, container_port: 80, protocol: "PORT_PROTOCOL_TCP", host_address: "127.0.0.1" },
+          { host_port: 8082, container_port: 80, protocol: "PORT_PROTOCOL_TCP", host_address: "::1" },
+        ],
+      },
+    });
+    const lists = app("-v", "/a:/b:ro", "-v", "/c:/d,/e:/f", "-d", "/dev/a", "--device", '["/dev/b"]', "-n", "x", "--networks", "y");
+    assert.deepEqual(lists, {
+      paths: ["networks", "volumes", "devices"],
+      value: { networks: ["x", "y"], volumes: ["/a:/b:ro", "/c:/d", "/e:/f"], devices: ["/dev/a", "/dev/b"] },
+    });
+    assert.deepEqual(app("--cap-add", "A", "--cap-add", "B", "--extra-hosts", "a:10.0.0.1", "--extra-hosts", "b:10.0.0.2").value, {
+      cap_add: ["A", "B"],
+      extra_hosts: ["a:10.0.0.1", "b:10.0.0.2"],
+    });
+    assert.deepEqual(read(deviceGroupFields, ["-a", "web", "--apps", "api", "-c", "x,y", "-c", "z"]).value, {
+      apps: ["web", "api"],
+      cronJobs: ["x", "y", "z"],
+    });
+  });
+
   it("set and unset single secret variables, from files that ps does not show, and never repeat a value", () => {
     const warnings: string[] = [];
     const files: Readonly<Record<string, string>> = {
@@ -116,7 +168,7 @@ describe("the flags of an app", () => {
         { host_port: 5353, container_port: 53, protocol: "PORT_PROTOCOL_UDP" },
       ],
     });
-    for (const wrong of ["x", "80:", "0", "65536", "80/sctp", "80,,81", "-1"])
+    for (const wrong of ["x", "80:", "0", "65536", "80/sctp", "80,,81", "-1", "127.0.0.1:80", "127.0.0.1::80", "::1:80:80", "80-90:80"])
       assert.throws(() => app(`--starting_ports=${wrong}`), /--starting-ports/, wrong);
   });
 
@@ -213,6 +265,40 @@ describe("the flags of an app", () => {
     assert.deepEqual(everything(appFieldsOfUpdate).sort(), writable(AppSchema).sort());
     assert.deepEqual(everything(cronJobFieldsOfUpdate).sort(), writable(CronJobSchema).sort());
     assert.deepEqual(everything(deviceGroupFields).sort(), writable(DeviceGroupSchema).sort());
+  });
+});
+
+describe("the flags of a user_group", () => {
+  it("are the original's, with its letters", () => {
+    const args = "-m ann,bob -a web:rw,db -d pos -P -A".split(" ");
+    const { paths, value } = read(userGroupFieldsOfCreate, args);
+    assert.deepEqual(paths, ["group_members", "apps", "device_groups", "pruning_allowed", "admin"]);
+    assert.deepEqual(value, {
+      groupMembers: ["ann", "bob"],
+      apps: { web: "rw", db: "ro" },
+      cronJobs: {},
+      deviceGroups: { pos: "ro" },
+      pruningAllowed: true,
+      admin: true,
+    });
+    const off = { pruningAllowed: false, admin: false };
+    for (const line of ["-N -U", "--no-pruning --user", "--pruning-not-allowed --no-admin"])
+      assert.deepEqual(read(userGroupFieldsOfUpdate, line.split(" ")).value, off);
+    assert.deepEqual(read(userGroupFieldsOfUpdate, ["--device_group", "pos:rw", "--pruning", "--admin"]).value, {
+      apps: {},
+      cronJobs: {},
+      deviceGroups: { pos: "rw" },
+      pruningAllowed: true,
+      admin: true,
+    });
+  });
+
+  it("add up where a map is given several times, and empty it with nothing, [] or {}", () => {
+    assert.deepEqual(read(userGroupFieldsOfUpdate, ["-a", "web:rw", "-a", "db,x-*:rw"]).value.apps, { web: "rw", db: "ro", "x-*": "rw" });
+    for (const nothing of ["", "[]", "{}"]) {
+      const { paths, value } = read(userGroupFieldsOfUpdate, ["-a", nothing]);
+      assert.deepEqual([paths, value.apps], [["apps"], {}], nothing);
+    }
   });
 });
 

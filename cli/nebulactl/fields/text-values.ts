@@ -4,8 +4,13 @@ import { parseDuration } from "../../../common/settings/parse-duration.ts";
 /** `a,b` as a list; nothing, and `[]`, is the empty one, as in the original. A JSON list is taken as it is, for items with commas. */
 export function parseList(text: string, label: string): string[] {
   const trimmed = text.trim();
-  if (trimmed.startsWith("[")) return parseJsonList(trimmed, label);
+  if (trimmed.startsWith("[") && trimmed.endsWith("]")) return parseJsonList(trimmed, label); // an IPv6 address has brackets, too
   return trimmed === "" ? [] : trimmed.split(",").map((item) => item.trim());
+}
+
+/** The lists of a flag that was given several times, as one. */
+export function listOf(texts: readonly string[], label: string): string[] {
+  return texts.flatMap((text) => parseList(text, label));
 }
 
 /** `k:v,k2:v2` as a map. A value may hold `:`, no `,`: single pairs can hold anything. */

@@ -1,8 +1,8 @@
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
+import { permissionsOf } from "../../../common/v2/original-cli-values.ts";
 import type { UserGroup } from "../../../gen/nebula/v1/user_group_pb.ts";
 import type { TextFlag } from "../command/flags.ts";
-import { type Field, textField, toggleField } from "./field.ts";
-import { parseList, parsePairs } from "./text-values.ts";
+import { type Field, listField, toggleField } from "./field.ts";
 
 type Permissions = Pick<UserGroup, "apps" | "cronJobs" | "deviceGroups">;
 
@@ -18,7 +18,7 @@ type Subject = Readonly<{
 const SUBJECTS: readonly Subject[] = [
   { field: "apps", key: "apps", word: "app", flag: wholeFlag("apps", "a", "apps") },
   { field: "cron_jobs", key: "cronJobs", word: "cron_job", flag: wholeFlag("cron-jobs", "c", "cron_jobs") },
-  { field: "device_groups", key: "deviceGroups", word: "device_group", flag: wholeFlag("device-groups", "d", "device_groups") },
+  { field: "device_groups", key: "deviceGroups", word: "device_group", flag: wholeFlag("device-groups", "d", "device_groups", ["device-group"]) },
 ];
 
 const GRANT: TextFlag = {
@@ -36,7 +36,7 @@ const REVOKE: TextFlag = {
   help: "On update: takes one permission away.",
 };
 
-const membersField = textField<UserGroup>(
+const membersField = listField<UserGroup>(
   "group_members",
   {
     name: "group-members",
@@ -45,14 +45,26 @@ const membersField = textField<UserGroup>(
     placeholder: "A,B",
     help: "The users that are in it; on update these replace all that are.",
   },
-  (text, label) => ({ groupMembers: parseList(text, label) }),
+  (groupMembers) => ({ groupMembers }),
 );
 const pruningField = toggleField<UserGroup>(
   "pruning_allowed",
-  { name: "pruning-allowed", off: "pruning-not-allowed", help: "Members may prune the device_groups that they may read." },
+  {
+    name: "pruning-allowed",
+    aliases: ["pruning"],
+    short: "P",
+    off: "pruning-not-allowed",
+    offAliases: ["no-pruning"],
+    offShort: "N",
+    help: "Members may prune the device_groups that they may read.",
+  },
   (pruningAllowed) => ({ pruningAllowed }),
 );
-const adminField = toggleField<UserGroup>("admin", { name: "admin", off: "no-admin", help: "Members may do everything." }, (admin) => ({ admin }));
+const adminField = toggleField<UserGroup>(
+  "admin",
+  { name: "admin", short: "A", off: "no-admin", offAliases: ["user"], offShort: "U", help: "Members may do everything." },
+  (admin) => ({ admin }),
+);
 
 /** Permissions: as a whole (`--apps web:rw,db:ro`), or one by one (`--grant`, `--revoke`), which leaves the others as they are. */
 const permissionsField: Field<UserGroup> = {
@@ -61,9 +73,8 @@ const permissionsField: Field<UserGroup> = {
     const paths: string[] = [];
     const permissions = { apps: new Map<string, string>(), cronJobs: new Map<string, string>(), deviceGroups: new Map<string, string>() };
     for (const { field, key, flag } of SUBJECTS) {
-      const whole = values.text(flag);
-      if (whole === undefined) continue;
-      permissions[key] = new Map(Object.entries(parsePairs(whole, `--${flag.name}`)));
+      if (!values.has(flag)) continue;
+      for (const [name, level] of values.all(flag).flatMap(parsePermissions)) permissions[key].set(name, level);
       paths.push(field);
     }
     for (const { subject, name, level } of [...values.all(GRANT).map(parseGrant), ...values.all(REVOKE).map(parseRevoke)]) {
@@ -91,9 +102,16 @@ export const userGroupFieldsOfCreate: readonly Field<UserGroup>[] = userGroupFie
   flags: field.flags.filter((flag) => flag !== REVOKE),
 }));
 
-function wholeFlag(name: string, short: string, what: string): TextFlag {
-  const help = `Permissions on ${what}: by name, by the beginning of names and *, or * for all; on update these replace all that are.`;
-  return { kind: "text", name, short, placeholder: "A:rw,B-*:ro", help };
+/** `web:rw,db`: a name without a level has the smaller right. `""`, `[]` and `{}` are the empty map. */
+function parsePermissions(text: string): [name: string, level: string][] {
+  const trimmed = text.trim();
+  if (["", "[]", "{}"].includes(trimmed)) return [];
+  return Object.entries(permissionsOf(trimmed.split(",").map((item) => item.trim())));
+}
+
+function wholeFlag(name: string, short: string, what: string, aliases: readonly string[] = []): TextFlag {
+  const help = `Permissions on ${what}: by name, by the beginning of names and *, or * for all; ro where no level is given. On update these replace all that are.`;
+  return { kind: "text", name, aliases, short, repeatable: true, placeholder: "A:rw,B-*:ro", help };
 }
 
 /** `level` undefined: it is taken away. */

@@ -30,6 +30,18 @@ describe("the original tool's login", () => {
     });
   });
 
+  it("is read from a host_uri, which stands for host, port and protocol", () => {
+    const { host: _, ...rest } = file;
+    for (const fields of [
+      { ...file, host_uri: "https://nebula.example.com:8443" },
+      { ...rest, host_uri: "https://nebula.example.com:8443/" },
+    ]) {
+      assert.deepEqual(parseOriginalLogin(JSON.stringify(fields)).server, { protocol: "https", host: "nebula.example.com", port: 8443 });
+    }
+    assert.deepEqual(parseOriginalLogin(JSON.stringify({ ...file, host_uri: "" })).server.host, "nebula.example.com");
+    assert.deepEqual(parseOriginalLogin(JSON.stringify({ ...file, host_uri: null, token: null })).server.port, 80);
+  });
+
   it("says what to do when it can't be read", () => {
     for (const text of ["", "[]", "{}", "null", '"x"'])
       assert.throws(() => parseOriginalLogin(text), /~\/\.nebula\.json can't be read.*nebulactl login/);

@@ -1,7 +1,10 @@
 import type { NumberFlag, SwitchFlag, TextFlag } from "../command/flags.ts";
+import { SERVER } from "../command/global-flags.ts";
 
 /* The flags of `login`: the original's, with its letters, and those that keep secrets out of the list of processes. */
 
+/** --server, with the letter that the original has for --host_uri. */
+export const LOGIN_SERVER: TextFlag = { ...SERVER, short: "U" };
 export const USER: TextFlag = { kind: "text", name: "username", short: "u", placeholder: "NAME", help: "The user to log in as." };
 export const PASSWORD_STDIN: SwitchFlag = { kind: "switch", name: "password-stdin", help: "Reads the password from standard input." };
 export const TOKEN_STDIN: SwitchFlag = { kind: "switch", name: "token-stdin", help: "Reads the token from standard input." };

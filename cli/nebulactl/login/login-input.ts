@@ -2,16 +2,16 @@ import { NebulaError } from "../../../common/errors/nebula-error.ts";
 import type { Credentials, ServerUrl } from "../../../common/settings/settings.ts";
 import { withoutEnd } from "../../../common/text/without-end.ts";
 import type { CommandContext } from "../command/context.ts";
-import { PASSWORD_FILE, SERVER, TOKEN_FILE } from "../command/global-flags.ts";
+import { PASSWORD_FILE, TOKEN_FILE } from "../command/global-flags.ts";
 import { secretOf } from "./find-login.ts";
-import { HOST, PASSWORD, PASSWORD_STDIN, PORT, PROTOCOL, TOKEN, TOKEN_STDIN, USER } from "./login-flags.ts";
+import { HOST, LOGIN_SERVER, PASSWORD, PASSWORD_STDIN, PORT, PROTOCOL, TOKEN, TOKEN_STDIN, USER } from "./login-flags.ts";
 import { DEFAULT_SERVER, formatServerUrl, readServerUrl } from "./server-url.ts";
 
 type Input = Pick<CommandContext, "values" | "io" | "signal">;
 
 /** The server to log in to: --server, --host with --port and --protocol, NEBULA_SERVER, or asked for. */
 export async function loginServer({ values, io, signal }: Input): Promise<ServerUrl> {
-  const [url, host] = [values.text(SERVER), values.text(HOST)];
+  const [url, host] = [values.text(LOGIN_SERVER), values.text(HOST)];
   if (url !== undefined && host !== undefined) throw new NebulaError("invalid_argument", "--server and --host both name a server: give one of them");
   if (url !== undefined) return readServerUrl(url, "--server");
   if (host !== undefined) {

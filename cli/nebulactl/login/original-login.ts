@@ -7,7 +7,7 @@ import { readServerUrl } from "./server-url.ts";
 export const ORIGINAL_LOGIN_FILE = ".nebula.json";
 
 /**
- * Reads the original's login: host, port, protocol, username, and password and token in base64; an empty text is none.
+ * Reads the original's login: host, port, protocol, or host_uri in their place; username, and password and token in base64; an empty text is none.
  * A token counts before a password.
  */
 export function parseOriginalLogin(text: string): StoredLogin {
@@ -16,9 +16,10 @@ export function parseOriginalLogin(text: string): StoredLogin {
     const value = fields[name];
     return value === undefined || value === null || value === "" ? undefined : String(value);
   };
-  const host = textOf("host");
-  if (host === undefined) throw unreadable('it names no "host"');
-  const server = readServerUrl(`${textOf("protocol") ?? "http"}://${host}:${textOf("port") ?? "80"}`, `~/${ORIGINAL_LOGIN_FILE}`);
+  const [host, hostUri] = [textOf("host"), textOf("host_uri")];
+  if (host === undefined && hostUri === undefined) throw unreadable('it names no "host" and no "host_uri"');
+  const url = hostUri ?? `${textOf("protocol") ?? "http"}://${host}:${textOf("port") ?? "80"}`;
+  const server = readServerUrl(url, `~/${ORIGINAL_LOGIN_FILE}`);
   const credentials = credentialsOf(textOf("username"), decoded(textOf("password")), decoded(textOf("token")));
   return { server, credentials };
 }

@@ -6,7 +6,7 @@ import { IMAGE } from "../fields/container-fields.ts";
 import { cronJobFieldsOfCreate, cronJobFieldsOfUpdate, SCHEDULE } from "../fields/cron-job-fields.ts";
 import { entityNoun } from "./entity-noun.ts";
 
-const CRON_JOB: TextFlag = { kind: "text", name: "cron-job", placeholder: "CRON_JOB", help: "The cron_job's name." };
+const CRON_JOB: TextFlag = { kind: "text", name: "cron-job", short: "c", placeholder: "CRON_JOB", help: "The cron_job's name." };
 
 /** Cron_jobs: what devices run on a schedule. */
 export const cronJobs: Noun = entityNoun<CronJob>({

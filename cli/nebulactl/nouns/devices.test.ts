@@ -71,6 +71,11 @@ describe("nebulactl on devices and reports", () => {
     assert.match(await printed("reports list --since 1h --state failed"), /^RECEIVED.+\n\S+Z +till-1 .+\n$/);
     assert.deepEqual((await run("reports --until 1h")).err, "no reports\n");
     assert.deepEqual((await run(`reports -f lt -r ${Math.floor(Date.now() / 1000) - 3600}`)).err, "no reports\n");
+    const lines = async (flags: string) => ((await run(`reports ${flags}`)).out.match(/^\S+Z /gm) ?? []).length;
+    const inV2 = await fetch(`${server.http}/api/v2/reports?updated=True`, { headers: { authorization: `Bearer ${ADMIN.token}` } });
+    const updated = Object(await inV2.json()).data.length;
+    assert.deepEqual([await lines("-u True"), await lines("--updated false")], [updated, 3 - updated]);
+    assert.ok(updated > 0 && updated < 3, "there are reports of both kinds");
     const first = await run("reports --page_size 2 -o json");
     assert.equal(JSON.parse(first.out).length, 2);
     const [, token = ""] = /^there are more: go on with --last-id (\S+)\n$/.exec(first.err) ?? [];

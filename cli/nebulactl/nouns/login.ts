@@ -7,7 +7,7 @@ import type { SwitchFlag } from "../command/flags.ts";
 import { PROFILE } from "../command/global-flags.ts";
 import { explainError } from "../errors/describe-error.ts";
 import { readProfiles, writeProfiles } from "../login/login-files.ts";
-import { HOST, PASSWORD, PASSWORD_STDIN, PORT, PROTOCOL, TOKEN, TOKEN_STDIN, USER } from "../login/login-flags.ts";
+import { HOST, LOGIN_SERVER, PASSWORD, PASSWORD_STDIN, PORT, PROTOCOL, TOKEN, TOKEN_STDIN, USER } from "../login/login-flags.ts";
 import { loginCredentials, loginServer } from "../login/login-input.ts";
 import { DEFAULT_PROFILE, PROFILES_FILE, type StoredLogin, withProfile } from "../login/profiles.ts";
 import { formatServerUrl } from "../login/server-url.ts";
@@ -26,7 +26,7 @@ export const login: Command = {
     "What is said otherwise counts before it, in this order: flags, NEBULA_SERVER with NEBULA_TOKEN or NEBULA_USER and NEBULA_PASSWORD,",
     "NEBULA_PROFILE. Where there is no login of nebulactl's own, that of the original tool in ~/.nebula.json is used.",
   ],
-  flags: [USER, PASSWORD_STDIN, TOKEN_STDIN, HOST, PORT, PROTOCOL, PASSWORD, TOKEN, NO_CHECK],
+  flags: [LOGIN_SERVER, USER, PASSWORD_STDIN, TOKEN_STDIN, HOST, PORT, PROTOCOL, PASSWORD, TOKEN, NO_CHECK],
   examples: [
     "nebulactl login --server https://nebula.example.com --username ci --password-stdin < password",
     "nebulactl login --profile prod --server https://nebula.example.com --token-file token",

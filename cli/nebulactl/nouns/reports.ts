@@ -28,6 +28,15 @@ const CREATION_FILTER: TextFlag = {
   help: "How the original's time filter compares. Default: gt.",
 };
 
+const UPDATED: TextFlag = {
+  kind: "text",
+  name: "updated",
+  short: "u",
+  placeholder: "true|false",
+  choices: ["true", "false", "True", "False"],
+  help: "Only of devices that had changed something, or had not.",
+};
+
 const LIMIT = pageLimit(20);
 
 /** The history of reports. */
@@ -42,7 +51,7 @@ export const reports: Noun = {
       kind: "command",
       name: "list",
       summary: "Lists the history of reports, oldest first.",
-      flags: [DEVICE, GROUP, STATE, SINCE, UNTIL, LIMIT.flag, LAST_ID, CREATION_TIME, CREATION_FILTER],
+      flags: [DEVICE, GROUP, STATE, SINCE, UNTIL, LIMIT.flag, LAST_ID, UPDATED, CREATION_TIME, CREATION_FILTER],
       outputs: ["table", "json", "yaml"],
       examples: ["nebulactl reports --device pos-0031 --since 2h", "nebulactl reports list --device-group pos --state failed --limit 100 -o json"],
       async run(context) {
@@ -65,7 +74,8 @@ export const reports: Noun = {
         const client = await context.client(ReportService);
         const fetch = async (pageSize: number, pageToken: string) => {
           const { reports, nextPageToken } = await client.listReports({ ...filter, pageSize, pageToken }, { signal });
-          return { items: reports, nextPageToken };
+          const updated = values.text(UPDATED)?.toLowerCase();
+          return { items: updated === undefined ? reports : reports.filter((report) => String(report.updated) === updated), nextPageToken };
         };
         await printList(somePages(fetch, LIMIT, context), reportList, context);
         return 0;

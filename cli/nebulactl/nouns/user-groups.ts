@@ -5,7 +5,14 @@ import { userGroupKind } from "../entities/kind.ts";
 import { userGroupFieldsOfCreate, userGroupFieldsOfUpdate } from "../fields/user-group-fields.ts";
 import { entityNoun } from "./entity-noun.ts";
 
-const USER_GROUP: TextFlag = { kind: "text", name: "user-group", short: "g", placeholder: "USER_GROUP", help: "The user_group's name." };
+const USER_GROUP: TextFlag = {
+  kind: "text",
+  name: "user-group",
+  aliases: ["group"],
+  short: "g",
+  placeholder: "USER_GROUP",
+  help: "The user_group's name.",
+};
 
 /** User_groups: what users may do. */
 export const userGroups: Noun = entityNoun<UserGroup>({
