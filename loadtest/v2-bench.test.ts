@@ -12,7 +12,7 @@ describe("the bench of REST v2", function () {
 
   it("polls each server in each way, and every connection is answered without the store", async () => {
     const { signal } = new AbortController();
-    const options = { runs: 1, connections: 10, warmUpMs: 100, measureMs: 400, processors: splitProcessors(), signal, say: () => {} };
+    const options = { runs: 1, connections: 10, warmUpMs: 100, measureMs: 400, sliceMs: 150, processors: splitProcessors(), signal, say: () => {} };
     const { runs, bodyBytes } = await benchV2(options);
     assert.deepEqual(
       runs.map(({ way, polled }) => `${way}, ${polled}`),

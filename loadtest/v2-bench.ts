@@ -1,7 +1,9 @@
 import { fileURLToPath } from "node:url";
 import { NebulaError } from "../common/errors/nebula-error.ts";
 import { isPollAnswer, type PollAnswer, type PollCommand } from "./client/poll-protocol.ts";
+import type { ProcessFigures } from "./measure/process-figures.ts";
 import { median } from "./measure/quantiles.ts";
+import { StolenTime } from "./measure/stolen-time.ts";
 import { BenchProcess } from "./processes/bench-process.ts";
 import type { Processors } from "./processes/processors.ts";
 import { LOGINS, openV2Servers, type V2Servers } from "./v2-servers.ts";
@@ -23,12 +25,16 @@ export type V2Figures = Readonly<{
   p50Ms: number;
   p99Ms: number;
   slowestShare: number;
+  /** From the first connection's beginning until each was answered once, milliseconds: while a server is busy, Node accepts one per turn of its loop. */
+  firstAnswersMs: number;
   /** Calls to the managers' stores meanwhile. */
   storeCalls: number;
   /** The share of a processor that the client used. */
   clientBusy: number;
   /** The share of a processor that the server used. */
   serverBusy: number;
+  /** The share of the processors' time that the host took away during its slices. */
+  stolenShare: number;
 }>;
 
 export type V2Run = Readonly<{ way: Way; polled: PolledName; figures: V2Figures }>;
@@ -37,68 +43,125 @@ export type V2BenchOptions = Readonly<{
   runs: number;
   connections: number;
   warmUpMs: number;
+  /** What is measured of each in all, and in one slice of it. */
   measureMs: number;
+  sliceMs: number;
   processors: Readonly<{ server: Processors; fleet: Processors }>;
   signal: AbortSignal;
   say: (line: string) => void;
 }>;
 
-/** Polls each server in each way in turn, so often; the machine's speed drifts, and runs that take turns still compare. */
+/** Polls the servers in short slices in turn, each way by itself: the machine's speed drifts, and slices that alternate share the drift. */
 export async function benchV2(options: V2BenchOptions): Promise<{ runs: V2Run[]; bodyBytes: number }> {
   const { server, fleet } = options.processors;
   await using servers = await openV2Servers({ server, others: fleet, signal: options.signal });
   const runs: V2Run[] = [];
-  for (let run = 0; run < options.runs; run++) {
-    for (const way of WAYS) {
-      for (const polled of POLLED) {
-        const figures = await runOnce(servers, way, polled, options);
-        options.say(`${way}, ${polled}: ${figures.requestsPerSecond.toFixed(0)} requests per second`);
-        runs.push({ way, polled, figures });
-      }
-    }
-  }
+  for (let run = 0; run < options.runs; run++) for (const way of WAYS) runs.push(...(await runWay(servers, way, options)));
   return { runs, bodyBytes: servers.bodyBytes };
 }
 
-async function runOnce(servers: V2Servers, way: Way, polled: PolledName, options: V2BenchOptions): Promise<V2Figures> {
-  const { connections, warmUpMs, measureMs, processors, signal } = options;
-  const once = way === "a connection per request";
-  const { port, figures } = polled === "bare" ? servers.bare : servers.gateway;
-  const authorization = servers.authorization[polled === "bare" ? "admin" : polled];
-  const request = [
-    `GET ${servers.path} HTTP/1.1`,
-    "Host: 127.0.0.1",
-    "User-Agent: bench",
-    "Accept: */*",
-    `Connection: ${once ? "close" : "keep-alive"}`,
-    `Authorization: ${authorization}`,
-    "",
-    "",
-  ].join("\r\n");
-  await using client = new BenchProcess({ name: "the client", command: [process.execPath, POLL_FILE], processors: processors.fleet, signal });
-  const command: PollCommand = { kind: "poll", port, request, connections, once, warmUpMs, measureMs };
-  const { kind } = succeeded(await client.ask(command, isPollAnswer));
-  if (kind !== "measuring") throw new NebulaError("internal", `the client said ${kind} before it measured`);
-  const before = { server: figures().cpuMs, client: client.figures().cpuMs, calls: await servers.storeCalls() };
-  const answer = succeeded(await client.next(isPollAnswer));
-  if (answer.kind !== "polled") throw new NebulaError("internal", `the client said ${answer.kind} in place of what it measured`);
-  const [serverMs, clientMs] = [figures().cpuMs - before.server, client.figures().cpuMs - before.client];
-  const { requests, tookMs, p50Ms, p99Ms, slowestShare } = answer;
-  return {
-    requestsPerSecond: (requests * 1000) / tookMs,
-    requestsPerCoreSecond: (requests * 1000) / Math.max(serverMs, 1),
-    p50Ms,
-    p99Ms,
-    slowestShare,
-    storeCalls: (await servers.storeCalls()) - before.calls,
-    clientBusy: clientMs / tookMs,
-    serverBusy: serverMs / tookMs,
-  };
+async function runWay(servers: V2Servers, way: Way, options: V2BenchOptions): Promise<V2Run[]> {
+  await using opened = new AsyncDisposableStack();
+  const polls: Poll[] = [];
+  for (const polled of POLLED) polls.push(opened.use(await Poll.open(servers, way, polled, options)));
+  for (let left = options.measureMs; left > 0; left -= options.sliceMs) {
+    for (const poll of polls) await poll.slice(Math.min(left, options.sliceMs));
+  }
+  const runs: V2Run[] = [];
+  for (const poll of polls) {
+    const figures = await poll.finish();
+    options.say(`${way}, ${poll.polled}: ${figures.requestsPerSecond.toFixed(0)} requests per second`);
+    runs.push({ way, polled: poll.polled, figures });
+  }
+  return runs;
 }
 
-function succeeded(answer: PollAnswer): Exclude<PollAnswer, { kind: "failed" }> {
-  if (answer.kind === "failed") throw new NebulaError("unavailable", answer.reason);
-  return answer;
+/** One server polled in one way, by a process of its own. */
+class Poll implements AsyncDisposable {
+  readonly polled: PolledName;
+  readonly #servers: V2Servers;
+  readonly #client: BenchProcess;
+  readonly #firstAnswersMs: number;
+  readonly #stolen = new StolenTime();
+  #serverMs = 0;
+  #clientMs = 0;
+  #storeCalls = 0;
+
+  private constructor(polled: PolledName, servers: V2Servers, client: BenchProcess, firstAnswersMs: number) {
+    this.polled = polled;
+    this.#servers = servers;
+    this.#client = client;
+    this.#firstAnswersMs = firstAnswersMs;
+  }
+
+  static async open(servers: V2Servers, way: Way, polled: PolledName, options: V2BenchOptions): Promise<Poll> {
+    const { connections, warmUpMs, processors, signal } = options;
+    const once = way === "a connection per request";
+    const { port } = polled === "bare" ? servers.bare : servers.gateway;
+    const request = [
+      `GET ${servers.path} HTTP/1.1`,
+      "Host: 127.0.0.1",
+      "User-Agent: bench",
+      "Accept: */*",
+      `Connection: ${once ? "close" : "keep-alive"}`,
+      `Authorization: ${servers.authorization[polled === "bare" ? "admin" : polled]}`,
+      "",
+      "",
+    ].join("\r\n");
+    await using opening = new AsyncDisposableStack();
+    const command = [process.execPath, POLL_FILE];
+    const client = opening.use(new BenchProcess({ name: "the client", command, processors: processors.fleet, signal }));
+    const answer = await ask(client, { kind: "open", port, request, connections, once, warmUpMs }, "opened");
+    opening.move();
+    return new Poll(polled, servers, client, answer.firstAnswersMs);
+  }
+
+  async slice(ms: number): Promise<void> {
+    const calls = await this.#servers.storeCalls();
+    const [server, client] = [this.#server().cpuMs, this.#client.figures().cpuMs];
+    await this.#stolen.during(() => ask(this.#client, { kind: "slice", ms }, "measured"));
+    this.#serverMs += this.#server().cpuMs - server;
+    this.#clientMs += this.#client.figures().cpuMs - client;
+    this.#storeCalls += (await this.#servers.storeCalls()) - calls;
+  }
+
+  async finish(): Promise<V2Figures> {
+    const { requests, tookMs, p50Ms, p99Ms, slowestShare } = await ask(this.#client, { kind: "finish" }, "polled");
+    return {
+      requestsPerSecond: (requests * 1000) / tookMs,
+      requestsPerCoreSecond: (requests * 1000) / Math.max(this.#serverMs, 1),
+      p50Ms,
+      p99Ms,
+      slowestShare,
+      firstAnswersMs: this.#firstAnswersMs,
+      storeCalls: this.#storeCalls,
+      clientBusy: this.#clientMs / tookMs,
+      serverBusy: this.#serverMs / tookMs,
+      stolenShare: this.#stolen.share,
+    };
+  }
+
+  #server(): ProcessFigures {
+    return (this.polled === "bare" ? this.#servers.bare : this.#servers.gateway).figures();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#client[Symbol.asyncDispose]();
+  }
+}
+
+async function ask<Kind extends PollAnswer["kind"]>(
+  client: BenchProcess,
+  command: PollCommand,
+  kind: Kind,
+): Promise<Extract<PollAnswer, { kind: Kind }>> {
+  const answer = await client.ask(command, isPollAnswer);
+  if (isOf(answer, kind)) return answer;
+  throw new NebulaError("unavailable", answer.kind === "failed" ? answer.reason : `the client said ${answer.kind} in place of ${kind}`);
+}
+
+function isOf<Kind extends PollAnswer["kind"]>(answer: PollAnswer, kind: Kind): answer is Extract<PollAnswer, { kind: Kind }> {
+  return answer.kind === kind;
 }
 
 /** The median of each figure of one server polled in one way. */
@@ -111,8 +174,10 @@ export function medianFigures(runs: readonly V2Run[], way: Way, polled: PolledNa
     p50Ms: over("p50Ms"),
     p99Ms: over("p99Ms"),
     slowestShare: over("slowestShare"),
+    firstAnswersMs: over("firstAnswersMs"),
     storeCalls: over("storeCalls"),
     clientBusy: over("clientBusy"),
     serverBusy: over("serverBusy"),
+    stolenShare: over("stolenShare"),
   };
 }

@@ -1,3 +1,4 @@
+import { doubtfulRuns } from "./measure/stolen-time.ts";
 import { alignedRows } from "./measure/table.ts";
 import { medianFigures, POLLED, type V2Figures, type V2Run, WAYS, type Way } from "./v2-bench.ts";
 
@@ -9,9 +10,11 @@ const ROWS: readonly Row[] = [
   { title: "p50, ms", of: ({ p50Ms }) => p50Ms, digits: 1 },
   { title: "p99, ms", of: ({ p99Ms }) => p99Ms, digits: 1 },
   { title: "the slowest connection, % of the average", of: ({ slowestShare }) => slowestShare * 100, digits: 0 },
+  { title: "ms until each connection was answered once", of: ({ firstAnswersMs }) => firstAnswersMs, digits: 0 },
   { title: "calls to the managers' stores", of: ({ storeCalls }) => storeCalls, digits: 0 },
   { title: "% of a processor: the server", of: ({ serverBusy }) => serverBusy * 100, digits: 0 },
   { title: "  the client", of: ({ clientBusy }) => clientBusy * 100, digits: 0 },
+  { title: "% of processor time that the host took away", of: ({ stolenShare }) => stolenShare * 100, digits: 1 },
 ];
 
 const COLUMNS: Readonly<Record<(typeof POLLED)[number], string>> = {
@@ -21,9 +24,14 @@ const COLUMNS: Readonly<Record<(typeof POLLED)[number], string>> = {
   token: "a user, token",
 };
 
-/** Lines of a table per way of polling: the bare server, and /info by each login. */
+/** Lines of a table per way of polling: the bare server, and /info by each login; then a line for each run that is doubtful. */
 export function v2Tables(runs: readonly V2Run[]): string[] {
-  return WAYS.flatMap((way) => [`${way}:`, ...alignedRows(rowsOf(runs, way)), ""]);
+  const tables = WAYS.flatMap((way) => [`${way}:`, ...alignedRows(rowsOf(runs, way)), ""]);
+  const named = runs.map(({ way, polled, figures }, at) => ({
+    name: `run ${1 + Math.floor(at / (WAYS.length * POLLED.length))}, ${way}, ${COLUMNS[polled]}`,
+    share: figures.stolenShare,
+  }));
+  return [...tables, ...doubtfulRuns(named)];
 }
 
 function rowsOf(runs: readonly V2Run[], way: Way): string[][] {

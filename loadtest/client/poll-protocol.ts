@@ -1,20 +1,22 @@
-/** What the bench asks the process that polls. */
-export type PollCommand = Readonly<{
-  kind: "poll";
+/** What the bench asks the process that polls: `open` once, then slices, then `finish`. Between slices it is silent. */
+export type PollCommand = OpenCommand | Readonly<{ kind: "slice"; ms: number }> | Readonly<{ kind: "finish" }>;
+
+export type OpenCommand = Readonly<{
+  kind: "open";
   port: number;
   /** The request as it goes over the wire. */
   request: string;
   connections: number;
   /** Whether a connection is used for one request alone. */
   once: boolean;
+  /** How long it polls once each connection was answered, and before the first slice. */
   warmUpMs: number;
-  measureMs: number;
 }>;
 
-/** What was measured after the warm-up. */
+/** What was measured in all slices together. */
 export type Polled = Readonly<{
   requests: number;
-  /** Milliseconds that the measuring took. */
+  /** Milliseconds that the slices took. */
   tookMs: number;
   /** Milliseconds from a request (or, where each has one, its connection's beginning) to the end of its answer. */
   p50Ms: number;
@@ -23,13 +25,12 @@ export type Polled = Readonly<{
   slowestShare: number;
 }>;
 
-export type PollAnswer = Readonly<{ kind: "measuring" } | ({ kind: "polled" } & Polled) | { kind: "failed"; reason: string }>;
+export type PollAnswer =
+  /** Every connection was answered once, the last of them after so many milliseconds, and the warm-up is over. */
+  Readonly<{ kind: "opened"; firstAnswersMs: number } | { kind: "measured" } | ({ kind: "polled" } & Polled) | { kind: "failed"; reason: string }>;
+
+const ANSWERS: readonly unknown[] = ["opened", "measured", "polled", "failed"] satisfies PollAnswer["kind"][];
 
 export function isPollAnswer(message: unknown): message is PollAnswer {
-  return (
-    typeof message === "object" &&
-    message !== null &&
-    "kind" in message &&
-    (message.kind === "measuring" || message.kind === "polled" || message.kind === "failed")
-  );
+  return typeof message === "object" && message !== null && "kind" in message && ANSWERS.includes(message.kind);
 }
