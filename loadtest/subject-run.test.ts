@@ -3,8 +3,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import { unhandledDuring } from "../common/testing/unhandled-during.ts";
 import { Fleet } from "./client/fleet.ts";
 import { splitProcessors } from "./processes/processors.ts";
-import { reconnectDuringPushes } from "./subject-run.ts";
+import { reconnectDuringPushes, runSubjects } from "./subject-run.ts";
 import { openHttp2 } from "./subjects/http2.ts";
+import type { Subject, SubjectOptions } from "./subjects/subject.ts";
 
 const figures = () => ({ rssBytes: 0, cpuMs: 0 });
 
@@ -41,5 +42,30 @@ describe("a subject's run", function () {
       await assert.rejects(arrived);
     });
     assert.deepEqual(unhandled, []);
+  });
+
+  it("takes turns with the others, slice by slice, and shows what the host took away meanwhile", async () => {
+    const { signal } = new AbortController();
+    const processors = splitProcessors().fleet;
+    const pushed: string[] = [];
+    const opens = ["a", "b"].map((name) => async (options: SubjectOptions): Promise<Subject> => {
+      const subject = await openHttp2(options);
+      const push = () => {
+        pushed.push(name);
+        return subject.push();
+      };
+      return { ...subject, push, [Symbol.asyncDispose]: () => subject[Symbol.asyncDispose]() };
+    });
+    const figures = await runSubjects(
+      opens,
+      { payloadBytes: 100, processors, signal },
+      { devices: 3, pushes: 8, reconnecting: 1, settleMs: 50, fleetProcessors: processors, signal, say: () => {} },
+    );
+    assert.equal(pushed.slice(0, 16).join(""), "aabbaabbaabbaabb");
+    assert.match(pushed.slice(16).join(""), /^a+b+a+b+a+b+$/, "rounds of reconnects");
+    assert.equal(figures.length, 2);
+    for (const { stolenShare, lastDeviceMs, reconnectedMs } of figures) {
+      assert.ok(stolenShare >= 0 && stolenShare < 1 && Number.isFinite(lastDeviceMs) && reconnectedMs > 0, JSON.stringify(figures));
+    }
   });
 });

@@ -1,8 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Fleet } from "./client/fleet.ts";
-import { sharedNow } from "./client/fleet-protocol.ts";
+import { type FleetTarget, sharedNow } from "./client/fleet-protocol.ts";
+import type { ProcessFigures } from "./measure/process-figures.ts";
 import { median, quantile } from "./measure/quantiles.ts";
 import type { RunFigures } from "./measure/run-figures.ts";
+import { StolenTime } from "./measure/stolen-time.ts";
 import type { Processors } from "./processes/processors.ts";
 import type { Subject, SubjectOptions } from "./subjects/subject.ts";
 
@@ -26,50 +28,153 @@ const PUSHES_WITH_REPORTS = 3;
 const IDLE_SHARE = 0.04;
 const SETTLED_AFTER_AT_MOST_MS = 20_000;
 
-/** One subject under the whole fleet: connects it, pushes, lets it report, reconnects a part of it during pushes. */
-export async function runSubject(
-  open: (options: SubjectOptions) => Promise<Subject>,
+/** A slice of pushes, between slices of the other subjects. */
+const PUSH_SLICES = 4;
+/** Rounds in which devices reconnect, of which the figures are medians. */
+const RECONNECT_ROUNDS = 3;
+/** Fewer devices than this make no slice: the server's time is counted in steps of 10 ms. */
+const LEAST_DEVICES_PER_SLICE = 500;
+const MOST_CONNECT_SLICES = 8;
+
+/**
+ * Each subject under a fleet of its own: connects it, pushes, lets it report, reconnects a part of it during pushes. All are open at a time and take turns in
+ * short slices, in which the others are idle: the machine's speed drifts, and slices that alternate share the drift. The figures are in the order of `opens`.
+ */
+export async function runSubjects(
+  opens: readonly ((options: SubjectOptions) => Promise<Subject>)[],
   subjectOptions: SubjectOptions,
   options: RunOptions,
-): Promise<FleetFigures> {
-  const { devices, pushes, reconnecting, signal, say } = options;
-  await using subject = await open(subjectOptions);
-  await using fleet = new Fleet({ devices, processors: options.fleetProcessors, signal });
-  const settled = () => idle(subject, options);
-
-  const before = await settled();
-  const connectMs = await fleet.connect(await subject.target());
-  const connected = await settled();
-  await fleet.ping();
-  await settled();
-  say(`${subject.name}: ${devices} devices connected in ${(connectMs / 1000).toFixed(1)} s`);
-
-  const pushed = await pushAll(subject, fleet, pushes);
-  await fleet.ping();
-  const after = await settled();
-  say(`${subject.name}: ${pushes} pushes, last device after ${median(pushed.last).toFixed(0)} ms`);
-
-  const reports = subject.name === "nebula" ? await pushWithReports(subject, fleet, options) : {};
-  await fleet.ping();
-  await settled();
-  const back = await reconnectDuringPushes(subject, fleet, options);
-  say(`${subject.name}: ${reconnecting} devices back after ${back.tookMs.toFixed(0)} ms`);
-
-  return {
-    connectionsPerSecond: devices / (connectMs / 1000),
-    bytesPerDevice: (connected.rssBytes - before.rssBytes) / devices,
-    bytesPerDeviceAfterPushes: (after.rssBytes - before.rssBytes) / devices,
-    cpuUsPerWatch: ((connected.cpuMs - before.cpuMs) * 1000) / devices,
-    cpuUsPerPush: (pushed.cpuMs * 1000) / (devices * pushes),
-    lastDeviceMs: median(pushed.last),
-    p50Ms: median(pushed.p50),
-    p99Ms: median(pushed.p99),
-    fleetBusyPushing: pushed.fleetBusy,
-    fleetBusyReconnecting: back.fleetBusy,
-    serverBusyReconnecting: back.serverBusy,
-    reconnectedMs: back.tookMs,
-    ...reports,
+): Promise<FleetFigures[]> {
+  const { devices, pushes, say } = options;
+  await using stack = new AsyncDisposableStack();
+  const runs: SubjectRun[] = [];
+  for (const open of opens) runs.push(stack.use(await SubjectRun.open(open, subjectOptions, options)));
+  const inTurn = async (times: number, slice: (run: SubjectRun, index: number) => Promise<void>) => {
+    for (let index = 0; index < times; index++) for (const run of runs) await run.stolen.during(() => slice(run, index));
   };
+  const connectSlices = Math.max(1, Math.min(MOST_CONNECT_SLICES, Math.floor(devices / LEAST_DEVICES_PER_SLICE)));
+  await inTurn(connectSlices, (run, index) => run.connect(index, connectSlices));
+  for (const run of runs) say(`${run.name}: ${devices} devices connected in ${(run.connectMs / 1000).toFixed(1)} s`);
+  const pushSlices = Math.min(PUSH_SLICES, pushes);
+  await inTurn(pushSlices, (run, index) => run.push(Math.floor((pushes * (index + 1)) / pushSlices) - Math.floor((pushes * index) / pushSlices)));
+  for (const run of runs) say(`${run.name}: ${pushes} pushes, last device after ${median(run.pushed.last).toFixed(0)} ms`);
+  await inTurn(1, (run) => run.report());
+  await inTurn(RECONNECT_ROUNDS, (run) => run.reconnect());
+  for (const run of runs)
+    say(`${run.name}: ${options.reconnecting} devices back after ${median(run.back.map(({ tookMs }) => tookMs)).toFixed(0)} ms`);
+  return runs.map((run) => run.figures());
+}
+
+type Back = Readonly<{ tookMs: number; fleetBusy: number; serverBusy: number }>;
+
+/** One subject and its fleet; each method is a slice, after which the server is idle. */
+class SubjectRun implements AsyncDisposable {
+  readonly name: Subject["name"];
+  readonly stolen = new StolenTime();
+  readonly back: Back[] = [];
+  connectMs = 0;
+  pushed: Pushed = { last: [], p50: [], p99: [], lastFromRequest: [], cpuMs: 0, fleetMs: 0, tookMs: 0 };
+  readonly #subject: Subject;
+  readonly #fleet: Fleet;
+  readonly #options: RunOptions;
+  readonly #target: FleetTarget;
+  readonly #rssAtFirst: number;
+  #connectCpuMs = 0;
+  #rssConnected = 0;
+  #rssPushed = 0;
+  #reports: Partial<RunFigures> = {};
+
+  private constructor(subject: Subject, fleet: Fleet, target: FleetTarget, rssAtFirst: number, options: RunOptions) {
+    this.name = subject.name;
+    this.#subject = subject;
+    this.#fleet = fleet;
+    this.#target = target;
+    this.#rssAtFirst = rssAtFirst;
+    this.#options = options;
+  }
+
+  static async open(open: (options: SubjectOptions) => Promise<Subject>, subjectOptions: SubjectOptions, options: RunOptions): Promise<SubjectRun> {
+    const { devices, signal, fleetProcessors } = options;
+    await using opening = new AsyncDisposableStack();
+    const subject = opening.use(await open(subjectOptions));
+    const fleet = opening.use(new Fleet({ devices, processors: fleetProcessors, signal }));
+    const { rssBytes } = await idle(subject, options);
+    const run = new SubjectRun(subject, fleet, await subject.target(), rssBytes, options);
+    opening.move();
+    return run;
+  }
+
+  async connect(slice: number, slices: number): Promise<void> {
+    const before = await this.#settled();
+    this.connectMs += await this.#fleet.connectSome(this.#target, slice, slices);
+    const after = await this.#settled();
+    this.#connectCpuMs += after.cpuMs - before.cpuMs;
+    this.#rssConnected = after.rssBytes;
+    if (slice === slices - 1) await this.#pinged();
+  }
+
+  async push(pushes: number): Promise<void> {
+    const { last, p50, p99, lastFromRequest, ...times } = await pushAll(this.#subject, this.#fleet, pushes);
+    const before = this.pushed;
+    this.pushed = {
+      last: [...before.last, ...last],
+      p50: [...before.p50, ...p50],
+      p99: [...before.p99, ...p99],
+      lastFromRequest: [...before.lastFromRequest, ...lastFromRequest],
+      cpuMs: before.cpuMs + times.cpuMs,
+      fleetMs: before.fleetMs + times.fleetMs,
+      tookMs: before.tookMs + times.tookMs,
+    };
+    this.#rssPushed = (await this.#pinged()).rssBytes;
+  }
+
+  async report(): Promise<void> {
+    if (this.name !== "nebula") return;
+    this.#reports = await pushWithReports(this.#subject, this.#fleet, this.#options);
+    await this.#pinged();
+  }
+
+  async reconnect(): Promise<void> {
+    this.back.push(await reconnectDuringPushes(this.#subject, this.#fleet, this.#options));
+    await this.#pinged();
+  }
+
+  figures(): FleetFigures {
+    const { devices, pushes } = this.#options;
+    const { last, p50, p99, cpuMs, fleetMs, tookMs } = this.pushed;
+    const ofBack = (figure: keyof Back) => median(this.back.map((back) => back[figure]));
+    return {
+      connectionsPerSecond: devices / (this.connectMs / 1000),
+      bytesPerDevice: (this.#rssConnected - this.#rssAtFirst) / devices,
+      bytesPerDeviceAfterPushes: (this.#rssPushed - this.#rssAtFirst) / devices,
+      cpuUsPerWatch: (this.#connectCpuMs * 1000) / devices,
+      cpuUsPerPush: (cpuMs * 1000) / (devices * pushes),
+      lastDeviceMs: median(last),
+      p50Ms: median(p50),
+      p99Ms: median(p99),
+      fleetBusyPushing: fleetMs / tookMs,
+      fleetBusyReconnecting: ofBack("fleetBusy"),
+      serverBusyReconnecting: ofBack("serverBusy"),
+      reconnectedMs: ofBack("tookMs"),
+      stolenShare: this.stolen.share,
+      ...this.#reports,
+    };
+  }
+
+  #settled(): Promise<ProcessFigures> {
+    return idle(this.#subject, this.#options);
+  }
+
+  /** Has the server hear of every device, as it has to within 30 s of a push, and waits until it is idle. */
+  async #pinged(): Promise<ProcessFigures> {
+    await this.#fleet.ping();
+    return await this.#settled();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#fleet[Symbol.asyncDispose]();
+    await this.#subject[Symbol.asyncDispose]();
+  }
 }
 
 export type Pushed = Readonly<{
@@ -78,9 +183,10 @@ export type Pushed = Readonly<{
   p50: readonly number[];
   p99: readonly number[];
   lastFromRequest: readonly number[];
-  /** The server's, of all pushes. */
+  /** Processor time of the server and of the fleet, and how long all pushes took, milliseconds. */
   cpuMs: number;
-  fleetBusy: number;
+  fleetMs: number;
+  tookMs: number;
 }>;
 
 /** Pushes, each when all devices have the one before. */
@@ -89,8 +195,7 @@ export async function pushAll(subject: Subject, fleet: Fleet, pushes: number): P
   const p50: number[] = [];
   const p99: number[] = [];
   const lastFromRequest: number[] = [];
-  const cpuMs = subject.figures().cpuMs;
-  const fleetBusy = busyFrom(() => fleet.cpuMs());
+  const [cpuMs, fleetMs, begun] = [subject.figures().cpuMs, fleet.cpuMs(), sharedNow()];
   for (let i = 0; i < pushes; i++) {
     const { arrived } = await fleet.arm();
     const askedAt = sharedNow();
@@ -101,7 +206,8 @@ export async function pushAll(subject: Subject, fleet: Fleet, pushes: number): P
     p99.push(quantile(at, 0.99) - answeredAt);
     lastFromRequest.push(quantile(at, 1) - askedAt);
   }
-  return { last, p50, p99, lastFromRequest, cpuMs: subject.figures().cpuMs - cpuMs, fleetBusy: fleetBusy() };
+  const times = { cpuMs: subject.figures().cpuMs - cpuMs, fleetMs: fleet.cpuMs() - fleetMs, tookMs: sharedNow() - begun };
+  return { last, p50, p99, lastFromRequest, ...times };
 }
 
 async function pushWithReports(subject: Subject, fleet: Fleet, { devices, say }: RunOptions): Promise<Partial<RunFigures>> {
@@ -125,7 +231,7 @@ export async function reconnectDuringPushes(
   subject: Pick<Subject, "figures" | "push">,
   fleet: Pick<Fleet, "cpuMs" | "reconnect">,
   { reconnecting, signal }: Pick<RunOptions, "reconnecting" | "signal">,
-): Promise<{ tookMs: number; fleetBusy: number; serverBusy: number }> {
+): Promise<Back> {
   const done = new AbortController();
   const reconnect = async () => {
     try {

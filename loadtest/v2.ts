@@ -8,7 +8,7 @@ const HELP = `npm run bench:v2 -- [options]
 
 What the polls of old workers cost: GET /api/v2/device_groups/X/info through the gateway with authentication on, and in the same run, by the same client, a
 bare node:http server that answers the same bytes; on connections that are kept and with one per request; logged in as the configuration's admin and as a user of
-the store. They take turns in slices of half a second, once each connection was answered. The servers stay on one processor, the client and the managers on the others. All of it on the loopback address. Linux only.
+the store. They take turns in slices of a second, once each connection was answered. The servers stay on one processor, the client and the managers on the others. All of it on the loopback address. Linux only.
 
   --connections N    clients that poll at a time (500)
   --runs N           runs, of which the tables show medians (3)
@@ -34,7 +34,7 @@ await runBench(async (signal) => {
     wholeNumber("runs", values.runs),
     wholeNumber("seconds", values.seconds),
   ];
-  const options = { connections, runs: runCount, warmUpMs: 1500, measureMs: seconds * 1000, sliceMs: 500 };
+  const options = { connections, runs: runCount, warmUpMs: 1500, measureMs: seconds * 1000, sliceMs: 1000 };
   const { runs, bodyBytes } = await benchV2({ ...options, processors, signal, say: (line) => console.error(line) });
   if (values.json) return console.log(JSON.stringify({ options, bodyBytes, runs }, undefined, 2));
   const where =

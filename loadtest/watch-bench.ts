@@ -1,9 +1,10 @@
+import { NebulaError } from "../common/errors/nebula-error.ts";
 import { type Medians, medianOfRuns } from "./measure/median-of-runs.ts";
 import type { Run } from "./measure/run-figures.ts";
 import { TABLE_FIGURES } from "./measure/table.ts";
 import { natsInstalled } from "./servers/nats.ts";
 import { runStuck, type StuckOptions } from "./stuck-run.ts";
-import { type RunOptions, runSubject } from "./subject-run.ts";
+import { type RunOptions, runSubjects } from "./subject-run.ts";
 import { openHttp2 } from "./subjects/http2.ts";
 import { openNats } from "./subjects/nats.ts";
 import { openNebula } from "./subjects/nebula.ts";
@@ -24,12 +25,18 @@ export function subjectsHere(): readonly SubjectName[] {
   return SUBJECT_NAMES.filter((name) => name !== "nats" || natsInstalled());
 }
 
-/** Runs each subject in turn, so often; the machine's speed drifts, and runs that take turns still compare. */
+/** Runs the subjects side by side, in slices that alternate, so often; then the part with stuck devices, which is short, one subject after the other. */
 export async function benchWatches(options: WatchBenchOptions): Promise<{ runs: Run[]; medians: Medians[] }> {
   const runs: Run[] = [];
   for (let run = 0; run < options.runs; run++) {
-    for (const subject of options.subjects) {
-      const fleet = await runSubject(OPEN[subject], options.subject, options);
+    const fleets = await runSubjects(
+      options.subjects.map((subject) => OPEN[subject]),
+      options.subject,
+      options,
+    );
+    for (const [index, subject] of options.subjects.entries()) {
+      const fleet = fleets[index];
+      if (fleet === undefined) throw new NebulaError("internal", `no figures of ${subject}`);
       const stuck = await runStuck(OPEN[subject], options.subject, options);
       runs.push({ subject, figures: { ...fleet, ...stuck } });
     }

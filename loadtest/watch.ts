@@ -2,6 +2,7 @@ import { parseArgs } from "node:util";
 import { NebulaError } from "../common/errors/nebula-error.ts";
 import { runBench, wholeNumber } from "./command-line.ts";
 import { idleTrafficLines, measureIdleTraffic } from "./idle-traffic.ts";
+import { doubtfulRuns } from "./measure/stolen-time.ts";
 import { figuresTable } from "./measure/table.ts";
 import { splitProcessors, stayOn } from "./processes/processors.ts";
 import { SUBJECT_NAMES, type SubjectName } from "./subjects/subject.ts";
@@ -10,7 +11,7 @@ import { benchWatches, subjectsHere } from "./watch-bench.ts";
 const HELP = `npm run bench:watch -- [options]
 
 What very many watches cost: a manager, and in the same run, by the same client, a bare node:http2 server that sends the same bytes, and NATS where
-nats-server is installed. Each server stays on one processor, the fleet of light devices on the others. All of it on the loopback address. Linux only.
+nats-server is installed. They take turns in short slices, in which the others are idle. Each server stays on one processor, the fleet of light devices on the others. All of it on the loopback address. Linux only.
 
   --devices N        connected devices (19900)
   --runs N           runs, of which the table shows medians (3)
@@ -74,6 +75,11 @@ await runBench(async (signal) => {
     processors.server === undefined ? "all on one processor" : `the server on processor ${processors.server}, the fleet on ${processors.fleet}`;
   console.log(`${devices} devices, ${options.payloadBytes} bytes to each, medians of ${options.runs} runs of ${options.pushes} pushes, ${where}\n`);
   console.log(figuresTable(medians, "nebula").join("\n"));
+  const named = runs.map(({ subject, figures }, at) => ({
+    name: `run ${1 + Math.floor(at / options.subjects.length)}, ${subject}`,
+    share: figures.stolenShare,
+  }));
+  for (const line of doubtfulRuns(named)) console.log(line);
   if (traffic !== undefined) console.log(`\n${idleTrafficLines(traffic).join("\n")}`);
 });
 

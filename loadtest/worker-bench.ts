@@ -11,6 +11,7 @@ import { DeviceGroupService } from "../gen/nebula/v1/device_group_pb.ts";
 import { type Report, ReportService, TargetState } from "../gen/nebula/v1/report_pb.ts";
 import { EngineView } from "./engine-view.ts";
 import type { ProcessFigures } from "./measure/process-figures.ts";
+import { StolenTime } from "./measure/stolen-time.ts";
 import { BenchProcess } from "./processes/bench-process.ts";
 import { type BenchManager, openManager } from "./servers/open-manager.ts";
 
@@ -37,6 +38,8 @@ export type WorkerFigures = Readonly<{
   idleCpuMs: number;
   /** From the API's answer to a change until the container of the new revision was started, milliseconds, one per push. */
   pushToRunningMs: readonly number[];
+  /** The share of the processors' time that the host took away, while idle and during the pushes. */
+  stolenShare: number;
 }>;
 
 const GROUP = "bench";
@@ -80,13 +83,14 @@ export async function benchWorker(options: WorkerBenchOptions): Promise<WorkerFi
   const before = worker.figures();
   say(`${containers} containers run; the worker has ${mebibytes(before)} MB`);
 
-  await delay(seconds * 1000, undefined, { signal });
+  const stolen = new StolenTime();
+  await stolen.during(() => delay(seconds * 1000, undefined, { signal }));
   const idle = worker.figures();
   say(`${seconds} s without a change: ${mebibytes(idle)} MB, ${((idle.cpuMs - before.cpuMs) / 1000).toFixed(2)} s of CPU`);
 
   const pushToRunningMs: number[] = [];
   for (let push = 0; push < pushes; push++) {
-    pushToRunningMs.push(await pushOne(manager, engine, apps[push % apps.length] ?? "", signal));
+    pushToRunningMs.push(await stolen.during(() => pushOne(manager, engine, apps[push % apps.length] ?? "", signal)));
     await delay(SETTLE_AFTER_PUSH_MS, undefined, { signal });
   }
   return {
@@ -95,6 +99,7 @@ export async function benchWorker(options: WorkerBenchOptions): Promise<WorkerFi
     startCpuMs: before.cpuMs,
     idleCpuMs: idle.cpuMs - before.cpuMs,
     pushToRunningMs,
+    stolenShare: stolen.share,
   };
 }
 

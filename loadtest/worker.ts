@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { runBench, wholeNumber } from "./command-line.ts";
 import { quantile } from "./measure/quantiles.ts";
+import { doubtfulRuns } from "./measure/stolen-time.ts";
 import { alignedRows } from "./measure/table.ts";
 import { benchWorker } from "./worker-bench.ts";
 
@@ -45,7 +46,7 @@ await runBench(async (signal) => {
   const figures = await benchWorker({ ...options, signal, say: (line) => console.error(line) });
   if (values.json) return console.log(JSON.stringify({ options, figures }, undefined, 2));
 
-  const { convergedBytes, idleBytes, startCpuMs, idleCpuMs, pushToRunningMs } = figures;
+  const { convergedBytes, idleBytes, startCpuMs, idleCpuMs, pushToRunningMs, stolenShare } = figures;
   console.log(`a worker (${options.program}) with ${options.containers} containers\n`);
   const rows = [
     ["MB resident, once they run", (convergedBytes / MEBIBYTE).toFixed(1)],
@@ -54,6 +55,8 @@ await runBench(async (signal) => {
     [`s of CPU in ${options.seconds} s without a change`, (idleCpuMs / 1000).toFixed(2)],
     [`ms from the API's answer to the running container, median of ${options.pushes}`, quantile(pushToRunningMs, 0.5).toFixed(0)],
     ["  quickest and slowest", `${quantile(pushToRunningMs, 0).toFixed(0)}, ${quantile(pushToRunningMs, 1).toFixed(0)}`],
+    ["% of processor time that the host took away", (stolenShare * 100).toFixed(1)],
   ];
   console.log(alignedRows(rows).join("\n"));
+  for (const line of doubtfulRuns([{ name: "the worker", share: stolenShare }])) console.log(line);
 });

@@ -20,7 +20,7 @@ async function obey(command: FleetCommand): Promise<void> {
   switch (command.kind) {
     case "connect": {
       const { target, firstDevice, count, concurrency } = command;
-      part = new FleetPart(target);
+      part ??= new FleetPart(target);
       const devices = Array.from({ length: count }, (_, i) => firstDevice + i);
       return answer({ kind: "connected", tookMs: await part.connect(devices, concurrency) });
     }

@@ -1,6 +1,6 @@
 /** What the bench asks one process of its fleet. Devices are numbers, their own within the whole fleet. */
 export type FleetCommand =
-  /** Connect devices; at most `concurrency` of them wait for their first message at a time. */
+  /** Connect devices, besides those that are connected already; at most `concurrency` of them wait for their first message at a time. */
   | { kind: "connect"; target: FleetTarget; firstDevice: number; count: number; concurrency: number }
   /** Wait for one message on every device that reads; `reports`: each answers it with a report. */
   | { kind: "arm"; reports: boolean }

@@ -27,17 +27,20 @@ export class Fleet implements AsyncDisposable {
     this.#processes = Array.from({ length: processes }, () => new BenchProcess({ name: "a process of the fleet", command, processors, signal }));
   }
 
-  /** Connects every device, spread over the processes; answers how long it took until each had its first message, milliseconds. */
-  async connect(target: FleetTarget): Promise<number> {
+  /** Connects every device; answers how long it took until each had its first message, milliseconds. */
+  connect(target: FleetTarget): Promise<number> {
+    return this.connectSome(target, 0, 1);
+  }
+
+  /** Connects the devices of one slice of `slices`, spread over the processes; answers as `connect`. Each slice has one target, the same as the first. */
+  async connectSome(target: FleetTarget, slice: number, slices: number): Promise<number> {
     const share = this.#share(this.#devices);
     const concurrency = this.#share(CONNECTING_AT_ONCE);
-    const answers = await this.#askAll("connected", (part) => ({
-      kind: "connect",
-      target,
-      firstDevice: part * share,
-      count: Math.min(share, this.#devices - part * share),
-      concurrency,
-    }));
+    const answers = await this.#askAll("connected", (part) => {
+      const own = Math.min(share, this.#devices - part * share);
+      const [from, to] = [Math.floor((own * slice) / slices), Math.floor((own * (slice + 1)) / slices)];
+      return { kind: "connect", target, firstDevice: part * share + from, count: to - from, concurrency };
+    });
     return Math.max(...answers.map(({ tookMs }) => tookMs));
   }
 

@@ -5,7 +5,8 @@
  * L2 An answer that is none of those (another status, another length, a connection that ends) ends the poll with an error: a refusal is fast, and no result.
  * L3 Nothing is measured before each connection was answered once. Node accepts one connection per turn of its event loop, and a turn of a busy server is
  *    long: the last of 500 connections that begin to poll at once waits for some seconds, which is no property of the answers.
- * L4 A slice ends when all clients are silent: then another server can be measured on the same processors. Answers that come after its time count for nothing.
+ * L4 A slice ends when all clients are silent: then another server can be measured on the same processors. What is
+ *    still under way when its time is over counts, and so does the time that it takes, as it does for the server's processor.
  */
 import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
@@ -83,16 +84,16 @@ export class Pollers {
     }
   }
 
-  /** Polls and measures for so many milliseconds. */
+  /** Polls for so many milliseconds, until the last answer has come. */
   async slice(ms: number): Promise<void> {
     try {
       this.#shared.measuring = true;
       const begun = performance.now();
       this.#start();
       await Promise.race([delay(ms), this.#failure]);
+      await this.#silence(); // L4
       this.#shared.measuring = false;
       this.#tookMs += performance.now() - begun;
-      await this.#silence(); // L4
     } catch (error) {
       this.#close();
       throw error;

@@ -17,6 +17,7 @@ const ANY: RunFigures = {
   fleetBusyReconnecting: 1,
   serverBusyReconnecting: 1,
   reconnectedMs: 1,
+  stolenShare: 0,
   beforeStuckLastDeviceMs: 1,
   stuckLastDeviceMs: 1,
   stuckBytesPerDevice: 1,

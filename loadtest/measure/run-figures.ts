@@ -17,6 +17,8 @@ export type RunFigures = Readonly<{
   /** The same of the server: well below 1 the machine did something else meanwhile. */
   serverBusyReconnecting: number;
   reconnectedMs: number;
+  /** The share of the processors' time that the host took away during the subject's slices. */
+  stolenShare: number;
   /** A small fleet, large pushes: from asking for a push until the last of the devices that read has it, before others stop reading and while they do; what the server's memory grew by for each of those. */
   beforeStuckLastDeviceMs: number;
   stuckLastDeviceMs: number;

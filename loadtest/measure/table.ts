@@ -29,6 +29,7 @@ const ROWS: readonly Row[] = [
   { title: "% of a processor: the fleet, during pushes", figure: "fleetBusyPushing", scale: 100, digits: 0, check: true },
   { title: "  the fleet, during reconnects", figure: "fleetBusyReconnecting", scale: 100, digits: 0, check: true },
   { title: "  the server, during reconnects", figure: "serverBusyReconnecting", scale: 100, digits: 0, check: true },
+  { title: "% of processor time that the host took away", figure: "stolenShare", scale: 100, digits: 1, check: true },
 ];
 
 export const TABLE_FIGURES: readonly FigureName[] = ROWS.map(({ figure }) => figure);
