@@ -1,3 +1,4 @@
+import { utf8Text } from "../common/text/utf8.ts";
 import { withoutEnd } from "../common/text/without-end.ts";
 import { registryKey, serverAddress } from "./registry-logins-environment.ts";
 import type { RegistryLogin } from "./runtime/container-runtime.ts";
@@ -22,13 +23,16 @@ export function helperOf({ credHelpers, credsStore }: DockerConfig, registry: st
   return textOf(credHelpers.get(registry)) ?? credsStore;
 }
 
-/** The login that the file itself holds: an identity token, `user:password` in base64, or both apart. */
+/**
+ * The login that the file itself holds: an identity token, `user:password` in base64, or both apart.
+ * @throws NebulaError `invalid_argument` where the base64 holds something else than UTF-8
+ */
 export function fileLogin({ auths }: DockerConfig, registry: string): RegistryLogin | undefined {
   const { auth, username, password, identitytoken } = fieldsOf(auths.get(registry));
   const server = serverAddress(registry);
   const identityToken = textOf(identitytoken);
   if (identityToken !== undefined) return { identityToken, registry: server };
-  const decoded = withoutEnd(Buffer.from(textOf(auth) ?? "", "base64").toString("utf8"), "\0");
+  const decoded = withoutEnd(utf8Text(Buffer.from(textOf(auth) ?? "", "base64"), `the login of ${registry}`), "\0");
   const colon = decoded.indexOf(":");
   if (colon > 0) return { username: decoded.slice(0, colon), password: decoded.slice(colon + 1), registry: server };
   const [user, secret] = [textOf(username), textOf(password)];

@@ -52,6 +52,21 @@ describe("logins to registries", () => {
       assert.equal(await find("me/a", { REGISTRY_AUTH_USER: "me" }), undefined);
     });
 
+    it("are none where bytes of them were lost, as the log says without them", async () => {
+      const lines: string[] = [];
+      const log = createLog({ level: "info", part: "worker", destination: { write: (line: string) => void lines.push(line) } });
+      const logins = (env: Record<string, string>) => createRegistryLogins({ env: environment(env), log });
+      const latin1 = Buffer.from("me:p\u00e9sky", "latin1");
+      assert.equal(await logins({ REGISTRY_AUTH_USER: "me", REGISTRY_AUTH_PASSWORD: "p\uFFFDsky" })("me/a"), undefined);
+      await config({ auths: { "r.example": { auth: latin1.toString("base64") }, "s.example": auth("me:p\u00e9sky") } });
+      assert.equal(await logins({})("r.example/a"), undefined);
+      assert.deepEqual(await logins({})("s.example/a"), { username: "me", password: "p\u00e9sky", registry: "s.example" });
+      assert.deepEqual(
+        lines.map((line) => /not UTF-8/.test(JSON.parse(line).reason) && !/sky/.test(line)),
+        [true, true],
+      );
+    });
+
     it("come before Docker's own", async () => {
       await config({ auths: { "r.example": auth("other:x"), "s.example": auth("third:y") } });
       const env = { ...login, REGISTRY_HOST: "r.example" };

@@ -3,6 +3,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { messageOf } from "../common/errors/nebula-error.ts";
 import type { Log } from "../common/log/log.ts";
+import { hasLostBytes, NOT_UTF8, utf8Text } from "../common/text/utf8.ts";
 import { parseImageReference } from "../common/validation/image-reference.ts";
 import { type DockerConfig, fileLogin, helperOf, parseDockerConfig } from "./registry-logins-config.ts";
 import { environmentLogin, registryKey, serverAddress } from "./registry-logins-environment.ts";
@@ -26,17 +27,28 @@ export function createRegistryLogins({ env, log }: RegistryLoginsOptions): (imag
     if (parsed.kind === "invalid") return undefined;
     const registry = registryKey(parsed.image.registry);
     const given = environmentLogin(env);
-    if (given !== undefined && registryKey(given.registry) === registry) return given;
+    if (given !== undefined && registryKey(given.registry) === registry) {
+      if (!hasLostBytes(Object.values(given).join(""))) return given;
+      log.warn({ registry, reason: `REGISTRY_AUTH_USER or REGISTRY_AUTH_PASSWORD ${NOT_UTF8}` }, "the login can't be used");
+      return undefined;
+    }
     const config = await readDockerConfig(env, log);
     if (config === undefined) return undefined;
-    return (await helperLogin(config, registry, env, log)) ?? fileLogin(config, registry);
+    const fromHelper = await helperLogin(config, registry, env, log);
+    if (fromHelper !== undefined) return fromHelper;
+    try {
+      return fileLogin(config, registry);
+    } catch (error) {
+      log.warn({ registry, reason: messageOf(error) }, "the login can't be used");
+      return undefined;
+    }
   };
 }
 
 async function readDockerConfig(env: RegistryLoginsOptions["env"], log: Log): Promise<DockerConfig | undefined> {
   const path = join(env.DOCKER_CONFIG || join(env.HOME || homedir(), ".docker"), "config.json");
   try {
-    return parseDockerConfig(await readFile(path, "utf8"));
+    return parseDockerConfig(utf8Text(await readFile(path), "it"));
   } catch (error) {
     const isMissing = error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
     // not the message of JSON.parse: it repeats what it could not read, and that may be a login

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { describeUnhandled, type UnhandledError } from "../../common/errors/unhandled-error.ts";
 import { createLog } from "../../common/log/log.ts";
 import { printable } from "../../common/printable.ts";
+import { utf8Text } from "../../common/text/utf8.ts";
 import type { NebulaCommand, NebulaIo } from "./command.ts";
 
 /** What a command reaches of this process. */
@@ -10,7 +11,7 @@ export function processIo(): NebulaIo {
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   return {
     env: process.env,
-    readFile: (path) => readFileSync(path, "utf8"),
+    readFile: (path) => utf8Text(readFileSync(path), path),
     write: (text) => void process.stdout.write(text),
     print: (line) => void process.stdout.write(`${printable(line)}\n`),
     complain: (line) => void process.stderr.write(`${printable(line)}\n`),

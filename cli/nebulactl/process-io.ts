@@ -1,7 +1,8 @@
 import { homedir } from "node:os";
 import { addAbortSignal } from "node:stream";
-import { text } from "node:stream/consumers";
+import { buffer } from "node:stream/consumers";
 import { systemClock } from "../../common/clock/system-clock.ts";
+import { utf8Text } from "../../common/text/utf8.ts";
 import type { Io } from "./io.ts";
 import { openTerminal } from "./terminal.ts";
 import { connectTo } from "./transport.ts";
@@ -25,7 +26,7 @@ export function processIo(): Io {
 
 async function readStdin(signal: AbortSignal): Promise<string> {
   try {
-    return await text(addAbortSignal(signal, process.stdin));
+    return utf8Text(await buffer(addAbortSignal(signal, process.stdin)), "standard input");
   } catch (error) {
     signal.throwIfAborted();
     throw error;

@@ -1,6 +1,7 @@
 import { createInterface } from "node:readline/promises";
 import { PassThrough, type Readable, type Writable } from "node:stream";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
+import { wholeSecret } from "../../common/text/utf8.ts";
 import type { Terminal } from "./io.ts";
 
 /** Asks on a terminal. Questions go to `output`, which is standard error, so that what a command prints can be piped on. */
@@ -10,7 +11,7 @@ export function openTerminal(input: Readable, output: Writable): Terminal {
     async askSecret(question, signal) {
       const answer = await answerTo(question, { input, output, echo: new PassThrough().resume() }, signal);
       output.write("\n");
-      return answer;
+      return wholeSecret(answer, "what was typed");
     },
   };
 }

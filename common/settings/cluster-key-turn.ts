@@ -2,6 +2,7 @@ import { readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { NebulaError } from "../errors/nebula-error.ts";
 import { systemReason } from "../errors/system-reason.ts";
+import { utf8Text } from "../text/utf8.ts";
 import { keepSecret, NEXT_CLUSTER_KEY, randomSecret, SECRET_FILES, syncFolder } from "./secrets.ts";
 import type { Settings } from "./settings.ts";
 
@@ -69,7 +70,7 @@ function givenTurn(from: string, to: string | undefined): ClusterKeyTurn {
 /** undefined: there is no such file. */
 async function read(path: string): Promise<string | undefined> {
   try {
-    const text = (await readFile(path, "utf8")).trim();
+    const text = utf8Text(await readFile(path), path).trim();
     if (text === "") throw new NebulaError("failed_precondition", `${path} is empty: put it back from a backup`);
     return text;
   } catch (error) {

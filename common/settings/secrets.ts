@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { NebulaError } from "../errors/nebula-error.ts";
 import { systemReason } from "../errors/system-reason.ts";
 import { makeFolder } from "../make-folder.ts";
+import { utf8Text } from "../text/utf8.ts";
 import type { Settings } from "./settings.ts";
 
 /** What a manager needs to know callers by. Never logged, never in an error. */
@@ -66,7 +67,7 @@ async function openSecret(
   try {
     await makeFolder("NEBULA_DATA", dataDir);
     const made = await keepSecret(path, randomSecret());
-    const text = (await readFile(path, "utf8")).trim();
+    const text = utf8Text(await readFile(path), path).trim();
     if (text === "") throw new NebulaError("failed_precondition", `${path} is empty: remove it to have one made, or give ${variable}`);
     return { text, path, made };
   } catch (error) {

@@ -1,5 +1,6 @@
 import type { Violation } from "../errors/nebula-error.ts";
 import { systemReason } from "../errors/system-reason.ts";
+import { hasLostBytes, NOT_UTF8 } from "../text/utf8.ts";
 import { carriesPassword, withoutPassword } from "./parse-driver-url.ts";
 import { type Command, type Environment, keyOf, type Setting, usedBy } from "./setting.ts";
 
@@ -39,6 +40,10 @@ export class SettingReader {
     const text = found === undefined ? undefined : this.#textOf(found);
     if (found !== undefined && found.label !== setting.variable) this.labels.set(setting.variable, found.label);
     if (found === undefined || text === undefined) return fallback;
+    if (setting.secret && hasLostBytes(text)) {
+      this.violations.push({ field: found.label, description: NOT_UTF8 });
+      return fallback;
+    }
     const parsed = setting.parse(text);
     if (parsed.kind === "value") return { value: parsed.value, given: true };
     const shown = setting.secret || found.kind === "file" ? "the value" : `"${withoutPassword(text)}"`;

@@ -1,3 +1,5 @@
+import { isUtf8 } from "node:buffer";
+
 /** What an Authorization header says. */
 export type Credential = Readonly<
   { kind: "none" } | { kind: "basic"; user: string; password: string } | { kind: "bearer"; token: string } | { kind: "unreadable" }
@@ -11,7 +13,9 @@ export function credentialFrom(header: string | undefined): Credential {
     case "bearer":
       return { kind: "bearer", token: value };
     case "basic": {
-      const pair = Buffer.from(value, "base64").toString("utf8");
+      const bytes = Buffer.from(value, "base64");
+      if (!isUtf8(bytes)) return { kind: "unreadable" };
+      const pair = bytes.toString("utf8");
       const colon = pair.indexOf(":");
       return colon < 0 ? { kind: "unreadable" } : { kind: "basic", user: pair.slice(0, colon), password: pair.slice(colon + 1) };
     }

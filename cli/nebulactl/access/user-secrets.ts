@@ -1,5 +1,6 @@
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
 import { withoutEnd } from "../../../common/text/without-end.ts";
+import { wholeSecret } from "../../../common/text/utf8.ts";
 import type { CommandContext } from "../command/context.ts";
 import type { Flag, SwitchFlag, TextFlag } from "../command/flags.ts";
 import { secretOf } from "../login/find-login.ts";
@@ -63,7 +64,9 @@ async function oneOf(input: Input, flag: TextFlag, file: TextFlag, stdin: Switch
   const { values } = input;
   const given = [flag, file, stdin].filter((each) => values.has(each)).map(({ name }) => `--${name}`);
   if (given.length > 1) throw new NebulaError("invalid_argument", `${given.join(" and ")} say the same: give one of them`);
-  const text = values.on(stdin) ? await fromStdin(input, stdin) : ((await secretOf(values, file)) ?? values.text(flag) ?? "");
+  const text = values.on(stdin)
+    ? await fromStdin(input, stdin)
+    : ((await secretOf(values, file)) ?? wholeSecret(values.text(flag) ?? "", `--${flag.name}`));
   return text === "" ? undefined : text;
 }
 

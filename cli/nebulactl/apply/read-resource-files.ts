@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
 import { systemReason } from "../../../common/errors/system-reason.ts";
 import type { ResourceFile } from "../../../common/resources/parse-resources.ts";
+import { utf8Text } from "../../../common/text/utf8.ts";
 
 const EXTENSIONS = [".yaml", ".yml", ".json"];
 
@@ -29,7 +30,7 @@ async function filesAt(path: string): Promise<string[]> {
 
 async function read(file: string): Promise<string> {
   try {
-    return await readFile(file, "utf8");
+    return utf8Text(await readFile(file), "it");
   } catch (error) {
     throw unreadable(file, error);
   }

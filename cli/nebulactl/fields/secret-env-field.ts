@@ -1,4 +1,5 @@
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
+import { wholeSecret } from "../../../common/text/utf8.ts";
 import type { TextFlag } from "../command/flags.ts";
 import type { Field } from "./field.ts";
 
@@ -32,7 +33,7 @@ export const secretEnvField: Field<{ secretEnvVars: Record<string, string> }> = 
     if (typed.length > 0) warn("--secret-env shows its value in the list of processes and the shell's history; --secret-env-file FILE does not");
     const secretEnvVars = Object.fromEntries([
       ...values.all(SECRET_ENV_FILE).flatMap((path) => linesOf(readFile(path), path)),
-      ...typed.map((pair) => splitPair(pair, "--secret-env")),
+      ...typed.map((pair) => splitPair(wholeSecret(pair, "--secret-env"), "--secret-env")),
     ]);
     const paths = [...Object.keys(secretEnvVars), ...values.all(UNSET_SECRET_ENV)].map((key) => `secret_env_vars.${key}`);
     return paths.length === 0 ? undefined : { paths, value: { secretEnvVars } };

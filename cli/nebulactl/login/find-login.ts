@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
 import { systemReason } from "../../../common/errors/system-reason.ts";
 import { withoutEnd } from "../../../common/text/without-end.ts";
+import { utf8Text, wholeSecret } from "../../../common/text/utf8.ts";
 import type { FlagValues, TextFlag } from "../command/flags.ts";
 import { PASSWORD_FILE, PROFILE, SERVER, TOKEN_FILE, USERNAME } from "../command/global-flags.ts";
 import type { Io } from "../io.ts";
@@ -34,7 +35,9 @@ async function withSecretFiles(env: Io["env"]): Promise<Io["env"]> {
     const path = env[`${name}_FILE`] ?? "";
     if (path !== "" && (env[name] ?? "") === "") found[name] = await readSecret(path, `${name}_FILE`);
   }
-  return { ...env, ...found };
+  const all = { ...env, ...found };
+  for (const name of ["NEBULA_TOKEN", "NEBULA_PASSWORD"]) wholeSecret(all[name] ?? "", name);
+  return all;
 }
 
 /** A password from the terminal, never shown. */
@@ -56,7 +59,7 @@ export async function secretOf(values: FlagValues, flag: TextFlag): Promise<stri
 
 async function readSecret(path: string, label: string): Promise<string> {
   try {
-    const secret = withoutEnd(await readFile(path, "utf8"), "\r\n");
+    const secret = withoutEnd(utf8Text(await readFile(path), "it"), "\r\n");
     if (secret !== "") return secret;
   } catch (error) {
     throw new NebulaError("invalid_argument", `${label} ${path} can't be read: ${systemReason(error)}`, { cause: error });

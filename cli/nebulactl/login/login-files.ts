@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { utf8Text } from "../../../common/text/utf8.ts";
 import { ORIGINAL_LOGIN_FILE, parseOriginalLogin } from "./original-login.ts";
 import { NO_PROFILES, PROFILES_FILE, type Profiles, parseProfiles, printProfiles, type StoredLogin } from "./profiles.ts";
 
@@ -39,7 +40,7 @@ export async function removeOriginalLogin(home: string): Promise<boolean> {
 
 async function readIfThere(path: string): Promise<string | undefined> {
   try {
-    return await readFile(path, "utf8");
+    return utf8Text(await readFile(path), path);
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
     throw error;

@@ -1,6 +1,7 @@
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
 import type { Credentials, ServerUrl } from "../../../common/settings/settings.ts";
 import { withoutEnd } from "../../../common/text/without-end.ts";
+import { wholeSecret } from "../../../common/text/utf8.ts";
 import type { CommandContext } from "../command/context.ts";
 import { PASSWORD_FILE, TOKEN_FILE } from "../command/global-flags.ts";
 import { secretOf } from "./find-login.ts";
@@ -37,7 +38,8 @@ export async function loginCredentials(input: Input): Promise<Credentials> {
     throw new NebulaError("invalid_argument", "--password-stdin and --token-stdin both read standard input: give one of them");
   }
   const token =
-    (await secretOf(values, TOKEN_FILE)) ?? (values.on(TOKEN_STDIN) ? await fromStdin(input, TOKEN_STDIN.name) : given(values.text(TOKEN)));
+    (await secretOf(values, TOKEN_FILE)) ??
+    (values.on(TOKEN_STDIN) ? await fromStdin(input, TOKEN_STDIN.name) : typed(values.text(TOKEN), TOKEN.name));
   if (token !== undefined) return { kind: "token", token };
 
   const password = (await secretOf(values, PASSWORD_FILE)) ?? (await typedPassword(input));
@@ -52,13 +54,17 @@ export async function loginCredentials(input: Input): Promise<Credentials> {
 }
 
 async function typedPassword(input: Input): Promise<string | undefined> {
-  return input.values.on(PASSWORD_STDIN) ? fromStdin(input, PASSWORD_STDIN.name) : given(input.values.text(PASSWORD));
+  return input.values.on(PASSWORD_STDIN) ? fromStdin(input, PASSWORD_STDIN.name) : typed(input.values.text(PASSWORD), PASSWORD.name);
 }
 
 async function fromStdin({ io, signal }: Input, name: string): Promise<string> {
   const secret = withoutEnd(await io.readStdin(signal), "\r\n");
   if (secret === "") throw new NebulaError("invalid_argument", `--${name} was given, and standard input is empty`);
   return secret;
+}
+
+function typed(text: string | undefined, flag: string): string | undefined {
+  return text === undefined ? undefined : given(wholeSecret(text, `--${flag}`));
 }
 
 function given(text: string | undefined): string | undefined {

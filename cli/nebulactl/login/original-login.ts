@@ -1,5 +1,6 @@
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
 import type { Credentials } from "../../../common/settings/settings.ts";
+import { utf8Text } from "../../../common/text/utf8.ts";
 import type { StoredLogin } from "./profiles.ts";
 import { readServerUrl } from "./server-url.ts";
 
@@ -31,7 +32,7 @@ function credentialsOf(user: string | undefined, password: string | undefined, t
 }
 
 function decoded(base64: string | undefined): string | undefined {
-  return base64 === undefined ? undefined : Buffer.from(base64, "base64").toString("utf8");
+  return base64 === undefined ? undefined : utf8Text(Buffer.from(base64, "base64"), `a login in ~/${ORIGINAL_LOGIN_FILE}`);
 }
 
 function jsonObject(text: string): Record<string, unknown> {

@@ -3,6 +3,7 @@ import { invalidArgument, NebulaError } from "../../../common/errors/nebula-erro
 import { systemReason } from "../../../common/errors/system-reason.ts";
 import { printableLine } from "../../../common/printable.ts";
 import { jsonNumber } from "../../../common/resources/resource-fields.ts";
+import { utf8Text } from "../../../common/text/utf8.ts";
 import type { Command } from "../command/command.ts";
 import type { CommandContext } from "../command/context.ts";
 import type { NumberFlag, SwitchFlag } from "../command/flags.ts";
@@ -135,7 +136,7 @@ function fieldInput(context: Pick<CommandContext, "io">): FieldInput {
 
 function readFile(path: string): string {
   try {
-    return readFileSync(path, "utf8");
+    return utf8Text(readFileSync(path), "it");
   } catch (error) {
     throw new NebulaError("invalid_argument", `${path} can't be read: ${systemReason(error)}`, { cause: error });
   }
