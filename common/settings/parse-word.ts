@@ -21,6 +21,11 @@ export function textOfAtLeast(length: number): Parser<string> {
   return (text) => (text.length >= length ? value(text) : wrong(`is too short: give at least ${length} characters`));
 }
 
+/** Text of at least this many bytes in UTF-8. */
+export function textOfAtLeastBytes(length: number): Parser<string> {
+  return (text) => (Buffer.byteLength(text) >= length ? value(text) : wrong(`is too short: give at least ${length} bytes`));
+}
+
 /** A whole number within bounds, both included. */
 export function wholeNumber(least: number, most: number): Parser<number> {
   return (text) => {

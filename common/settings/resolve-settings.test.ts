@@ -89,18 +89,45 @@ describe("settings", () => {
   it("take the names that managers and reporters of v2 are given", () => {
     const env = {
       BASIC_AUTH_USER: "root",
-      BASIC_AUTH_PASSWORD: "pw",
+      BASIC_AUTH_PASSWORD: "password",
       AUTH_TOKEN: "tok",
       AUTH_ENABLED: "false",
       CACHE_TIME: "20",
       CACHE_MAX_SIZE: "99",
     };
     const { settings } = resolve({ env });
-    assert.deepEqual(settings.admin, { user: "root", password: "pw", token: "tok" });
+    assert.deepEqual(settings.admin, { user: "root", password: "password", token: "tok" });
     assert.equal(settings.authEnabled, false);
     assert.equal(settings.cacheTimeMs, 20_000);
     const kafka = { KAFKA_BOOTSTRAP_SERVERS: "a:9092,b:9092", KAFKA_TOPIC: "reports" };
     assert.equal(resolve({ command: "reporter", env: kafka }).settings.bus, "kafka://a:9092,b:9092/reports");
+  });
+
+  it("end the start where the admin's password is below 8 bytes, by whichever name, and do not repeat it", () => {
+    const short = "\u00e9\u00e9\u00e91"; // 7 bytes
+    const files = { "/run/password": `${short}\n`, "nebula.yaml": "admin_password: hunter2" };
+    const cases = [
+      { env: { NEBULA_ADMIN_PASSWORD: short }, field: "NEBULA_ADMIN_PASSWORD" },
+      { env: { BASIC_AUTH_PASSWORD: "hunter2" }, field: "BASIC_AUTH_PASSWORD" },
+      { env: { NEBULA_ADMIN_PASSWORD_FILE: "/run/password" }, field: "NEBULA_ADMIN_PASSWORD_FILE" },
+      { env: { NEBULA_CONFIG: "nebula.yaml" }, field: "nebula.yaml: admin_password" },
+    ];
+    for (const { env, field } of cases) {
+      const error = refusal({ env, files });
+      assert.deepEqual(fields(error), [field]);
+      assert.match(error.message, /is too short: give at least 8 bytes/);
+      assert.doesNotMatch(error.message, /hunter2|\u00e9/);
+    }
+    assert.equal(resolve({ env: { NEBULA_ADMIN_PASSWORD: `${short}2` } }).settings.admin.password, `${short}2`);
+  });
+
+  it("refuse a secret whose bytes were not UTF-8, and do not repeat it", () => {
+    for (const name of ["NEBULA_ADMIN_PASSWORD", "NEBULA_ADMIN_TOKEN", "NEBULA_CLUSTER_KEY"]) {
+      const error = refusal({ env: { [name]: "p\uFFFDsky-long-enough" } });
+      assert.deepEqual(fields(error), [name]);
+      assert.match(error.message, /not UTF-8/);
+      assert.doesNotMatch(error.message, /sky/);
+    }
   });
 
   it("read a token from a file that a flag, a variable or the settings file names, without its line break", () => {

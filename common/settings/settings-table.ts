@@ -1,3 +1,4 @@
+import { SHORTEST_PASSWORD } from "../validation/user.ts";
 import { CONNECTION_SETTINGS } from "./connection-settings.ts";
 import { EVERY, SERVER, secret, setting, toggle } from "./define-setting.ts";
 import { kafkaAddress } from "./older-names.ts";
@@ -5,7 +6,7 @@ import { driverUrl } from "./parse-driver-url.ts";
 import { durationBetween, knownDuration } from "./parse-duration.ts";
 import { parseListenAddress, parseListenAddressOrOff } from "./parse-listen-address.ts";
 import { parseManagers } from "./parse-server-url.ts";
-import { oneOf, parseHostAndPort, parseText, textOfAtLeast, wholeNumber } from "./parse-word.ts";
+import { oneOf, parseHostAndPort, parseText, textOfAtLeast, textOfAtLeastBytes, wholeNumber } from "./parse-word.ts";
 import { orUndefined } from "./parsed.ts";
 import { inSeconds, renamed, type Setting } from "./setting.ts";
 import { TLS_SETTINGS } from "./tls-settings.ts";
@@ -90,11 +91,11 @@ export const SETTINGS = {
   adminPassword: secret({
     variable: "NEBULA_ADMIN_PASSWORD",
     aliases: [renamed("BASIC_AUTH_PASSWORD")],
-    parse: orUndefined(parseText),
+    parse: orUndefined(textOfAtLeastBytes(SHORTEST_PASSWORD)),
     fallback: undefined,
     defaultText: "made at the first start (sqlite only)",
     parts: ["manager"],
-    meaning: "The local admin's password. A generated one is kept in NEBULA_DATA and printed once, to a terminal only.",
+    meaning: "The local admin's password, at least 8 bytes. A generated one is kept in NEBULA_DATA and printed once, to a terminal only.",
   }),
   adminToken: secret({
     variable: "NEBULA_ADMIN_TOKEN",

@@ -35,6 +35,17 @@ export function describeAccessStore(driver: string, open: OpenAccessStore): void
         assert.deepEqual(await store.userByTokenHash(ann.tokenHash), ann);
       });
 
+      it("finds users, and user_groups, whose names differ in case alone, and are not deleted", async () => {
+        for (const name of ["ann", "Ann", "ANN", "annA"]) {
+          await store.writeUser(userWrite(name, 0n, { tokenHash: "" }));
+          await store.writeUserGroup(groupWrite(name, 0n));
+        }
+        await store.writeUser(userWrite("ANN", 1n, { deleted: true }));
+        assert.deepEqual(await store.usersInOtherCase("ann"), ["Ann"]);
+        assert.deepEqual(await store.userGroupsInOtherCase("ann"), ["ANN", "Ann"]);
+        assert.deepEqual(await store.usersInOtherCase("bob"), []);
+      });
+
       it("refuses a write that expects another revision, and leaves everything as it was", async () => {
         const ann = userWrite("ann", 0n);
         await store.writeUser(ann);

@@ -105,6 +105,8 @@ export interface AccessStore extends AsyncDisposable {
   /** The newest revision, tombstones included; undefined: the name was never used. */
   getUser(name: string): Promise<StoredUser | undefined>;
   userByTokenHash(tokenHash: string): Promise<StoredUser | undefined>;
+  /** Users that are not deleted and whose names differ from this one in case alone, sorted, at most 10. */
+  usersInOtherCase(name: string): Promise<readonly string[]>;
   /** Users that are not deleted, by name. */
   listUsers(page: PageRequest): Promise<Page<StoredUser>>;
   /** Writes if `expected` is the stored revision (0n: never used). Rejects with `already_exists` where the token's hash is another's (A3). */
@@ -113,6 +115,8 @@ export interface AccessStore extends AsyncDisposable {
   rehashPassword(name: string, before: string, after: string): Promise<boolean>;
 
   getUserGroup(name: string): Promise<StoredUserGroup | undefined>;
+  /** As usersInOtherCase, of user_groups. */
+  userGroupsInOtherCase(name: string): Promise<readonly string[]>;
   listUserGroups(page: PageRequest): Promise<Page<StoredUserGroup>>;
   writeUserGroup(write: UserGroupWrite): Promise<WriteOutcome>;
   /** The user_groups that name this user and are not deleted, by name. */

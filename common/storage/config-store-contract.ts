@@ -67,6 +67,16 @@ export function describeConfigStore(driver: string, open: () => Promise<{ store:
       }
     });
 
+    it("finds the names of a kind that differ in case alone, and are not deleted", async () => {
+      for (const name of ["web", "Web", "WEB", "web-2", "weB"]) await store.write(appWrite(name, 0n));
+      await store.write(groupWrite("wEb", 0n, []));
+      await store.write(appWrite("weB", 1n, { deleted: true }));
+      assert.deepEqual(await store.namesInOtherCase(web), ["WEB", "Web"]);
+      assert.deepEqual(await store.namesInOtherCase({ kind: "app", name: "wEB" }), ["WEB", "Web", "web"]);
+      assert.deepEqual(await store.namesInOtherCase({ kind: "app", name: "web_2" }), []);
+      assert.deepEqual(await store.namesInOtherCase({ kind: "cron_job", name: "web" }), []);
+    });
+
     it("knows nothing of a name that was never used", async () => {
       assert.equal(await store.get(web), undefined);
       assert.deepEqual(await store.revisions([web]), [0n]);

@@ -64,6 +64,8 @@ export interface ConfigStore extends AsyncDisposable {
   write(write: EntityWrite): Promise<WriteOutcome>;
   /** Entities that are not deleted, by name; `limit` 1 to 1000. A page of large ones ends before that, below 4 MiB of bodies. Rejects with `invalid_argument` where `after` is no page's `next`. */
   list(kind: EntityKind, page: { after?: string; limit: number }): Promise<Page<StoredEntity>>;
+  /** Names of the kind that are not deleted and differ from this one in case alone, sorted, at most 10. */
+  namesInOtherCase(key: EntityKey): Promise<readonly string[]>;
   /** Names of the device_groups that name this app or cron_job and are not deleted, sorted. */
   groupsNaming(kind: "app" | "cron_job", name: string): Promise<readonly string[]>;
   /** Every kept revision of one name (at least the newest 1000), newest first; `before`: only older ones. */

@@ -3,7 +3,7 @@ import type { Violation } from "../errors/nebula-error.ts";
 import { validateName } from "./name.ts";
 
 /** Bytes in UTF-8. */
-const SHORTEST_PASSWORD = 8;
+export const SHORTEST_PASSWORD = 8;
 const LONGEST_PASSWORD = 256;
 const SHORTEST_TOKEN = 8;
 const LONGEST_TOKEN = 512;

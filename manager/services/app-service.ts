@@ -4,6 +4,7 @@ import type { App, AppService } from "../../gen/nebula/v1/app_pb.ts";
 import { actOnEntity, createEntity, deleteEntity, getEntity, listEntities, updateEntity } from "../entities/entity-operations.ts";
 import { APP } from "../entities/entity-type.ts";
 import { warningsOfDelete, warningsOfMember } from "../entities/group-warnings.ts";
+import { warningsOfName } from "../entities/name-warnings.ts";
 import { type EntityDeps, EntityWriter } from "../entities/write-entity.ts";
 import type { CallContext, ServiceHandlers } from "../rpc/call-context.ts";
 
@@ -18,7 +19,8 @@ export function createAppServiceHandlers(deps: EntityDeps): ServiceHandlers<type
   return {
     async createApp({ app: given, minRevision }, context) {
       const { entity: app } = await createEntity(writer, { given, minRevision }, context);
-      return { app, warnings: await warningsOf(app, context) };
+      const inOtherCase = await warningsOfName(deps, { kind: "app", name: app.name }, context.principal);
+      return { app, warnings: [...(await warningsOf(app, context)), ...inOtherCase] };
     },
 
     async getApp({ name }) {

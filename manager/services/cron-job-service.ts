@@ -2,6 +2,7 @@ import type { CronJob, CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts
 import { createEntity, deleteEntity, getEntity, listEntities, updateEntity } from "../entities/entity-operations.ts";
 import { CRON_JOB } from "../entities/entity-type.ts";
 import { warningsOfDelete, warningsOfMember } from "../entities/group-warnings.ts";
+import { warningsOfName } from "../entities/name-warnings.ts";
 import { type EntityDeps, EntityWriter } from "../entities/write-entity.ts";
 import type { CallContext, ServiceHandlers } from "../rpc/call-context.ts";
 
@@ -13,7 +14,8 @@ export function createCronJobServiceHandlers(deps: EntityDeps): ServiceHandlers<
   return {
     async createCronJob({ cronJob: given, minRevision }, context) {
       const { entity: cronJob } = await createEntity(writer, { given, minRevision }, context);
-      return { cronJob, warnings: await warningsOf(cronJob, context) };
+      const inOtherCase = await warningsOfName(deps, { kind: "cron_job", name: cronJob.name }, context.principal);
+      return { cronJob, warnings: [...(await warningsOf(cronJob, context)), ...inOtherCase] };
     },
 
     async getCronJob({ name }) {

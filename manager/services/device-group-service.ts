@@ -5,6 +5,7 @@ import { actOnEntity, createEntity, deleteEntity, getEntity, listEntities, type 
 import { DEVICE_GROUP } from "../entities/entity-type.ts";
 import { checkAddedMembers } from "../entities/group-members.ts";
 import { warningsOfGroup } from "../entities/group-warnings.ts";
+import { warningsOfName } from "../entities/name-warnings.ts";
 import { type EntityDeps, EntityWriter } from "../entities/write-entity.ts";
 import type { CallContext, ServiceHandlers } from "../rpc/call-context.ts";
 
@@ -34,7 +35,8 @@ export function createDeviceGroupServiceHandlers(deps: EntityDeps): ServiceHandl
   return {
     async createDeviceGroup({ deviceGroup: given, minRevision, minPruneId }, context) {
       const { entity: deviceGroup } = await createEntity(writer, { given, minRevision, minPruneId, prepare: prepared(context, minPruneId) }, context);
-      return { deviceGroup, warnings: await warningsOfGroup(deps, deviceGroup.name) };
+      const inOtherCase = await warningsOfName(deps, { kind: "device_group", name: deviceGroup.name }, context.principal);
+      return { deviceGroup, warnings: [...(await warningsOfGroup(deps, deviceGroup.name)), ...inOtherCase] };
     },
 
     async getDeviceGroup({ name }) {

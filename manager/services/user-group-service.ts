@@ -12,6 +12,7 @@ import { OUTPUT_ONLY } from "../../common/validation/output-only.ts";
 import { pageOf } from "../../common/validation/page.ts";
 import { validateUserGroup } from "../../common/validation/user-group.ts";
 import { type UserGroup, UserGroupSchema, type UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
+import { warningsOfOthers } from "../entities/name-warnings.ts";
 import { updateFields } from "../entities/update-fields.ts";
 import type { ServiceHandlers } from "../rpc/call-context.ts";
 import { noSuchRecord, type RecordDeps, RecordWriter, recordExists, type StoredRecord } from "../users/write-record.ts";
@@ -40,7 +41,9 @@ export function createUserGroupServiceHandlers(deps: RecordDeps): ServiceHandler
         if (current !== undefined) throw recordExists("user_group", current);
         return { kind: "write", fields: bodyOf(group), detail: "create" };
       });
-      return { userGroup: groupOf(stored) };
+      const { name } = group;
+      const warnings = await warningsOfOthers({ kind: "user_group", name }, () => accessStore.userGroupsInOtherCase(name), deps.log);
+      return { userGroup: groupOf(stored), warnings };
     },
 
     async getUserGroup({ name }) {

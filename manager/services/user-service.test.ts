@@ -72,6 +72,10 @@ describe("UserService", () => {
       createUser({ name: LOCAL_ADMIN }),
       refusal("already_exists", /^admin is the admin of the configuration \(NEBULA_ADMIN_USER\)/),
     );
+    for (const name of ["Admin", "ADMIN"]) {
+      const wanted = new RegExp(`^${name} differs in case alone from admin, the admin of the configuration`);
+      await assert.rejects(createUser({ name }), refusal("already_exists", wanted));
+    }
   });
 
   it("creates none with a name under which the audit log has those who are no users", async () => {

@@ -7,6 +7,7 @@ import { pageOf } from "../../common/validation/page.ts";
 import { type UserCredentials, validateUser } from "../../common/validation/user.ts";
 import type { UserService } from "../../gen/nebula/v1/user_pb.ts";
 import { NO_USERS } from "../audit/call-record.ts";
+import { warningsOfOthers } from "../entities/name-warnings.ts";
 import type { CallContext, ServiceHandlers } from "../rpc/call-context.ts";
 import { noSuchRecord, type RecordDeps, RecordWriter, recordExists, type StoredRecord } from "../users/write-record.ts";
 
@@ -39,7 +40,7 @@ export function createUserServiceHandlers(deps: UserServiceDeps): ServiceHandler
   return {
     async createUser(request, context) {
       refuse(validateUser(request));
-      if (request.name === localAdmin) throw isLocalAdmin(localAdmin);
+      if (request.name.toLowerCase() === localAdmin.toLowerCase()) throw isLocalAdmin(request.name, localAdmin);
       refuse(takenByAudit(request.name));
       const made = {
         generatedPassword: request.password === undefined && request.passwordHash === undefined ? newToken() : "",
@@ -57,7 +58,9 @@ export function createUserServiceHandlers(deps: UserServiceDeps): ServiceHandler
         if (current !== undefined) throw recordExists("user", current);
         return { kind: "write", fields: { passwordHash, tokenHash: token }, detail: "create" };
       });
-      return { user: userOf(user), ...made };
+      const { name } = request;
+      const warnings = await warningsOfOthers({ kind: "user", name }, () => accessStore.usersInOtherCase(name), deps.log);
+      return { user: userOf(user), ...made, warnings };
     },
 
     async getUser({ name }) {
@@ -145,10 +148,11 @@ function takenByAudit(name: string): Violation[] {
   return [{ field: "name", description: `${name} is what the audit log calls somebody who is no user; another name would do` }];
 }
 
-function isLocalAdmin(name: string): NebulaError {
+function isLocalAdmin(name: string, localAdmin: string): NebulaError {
+  const who = name === localAdmin ? `${name} is` : `${name} differs in case alone from ${localAdmin},`;
   return new NebulaError(
     "already_exists",
-    `${name} is the admin of the configuration (NEBULA_ADMIN_USER), whom no user may hide: choose another name, or change that setting`,
+    `${who} the admin of the configuration (NEBULA_ADMIN_USER), whom no user may hide: choose another name, or change that setting`,
   );
 }
 

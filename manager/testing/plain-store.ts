@@ -9,6 +9,7 @@ export function plainStore(store: ConfigStore): ConfigStore {
     revisions: (keys) => store.revisions(keys),
     write: (write) => store.write(write),
     list: (kind, page) => store.list(kind, page),
+    namesInOtherCase: (key) => store.namesInOtherCase(key),
     groupsNaming: (kind, name) => store.groupsNaming(kind, name),
     history: (key, page) => store.history(key, page),
     rewriteBodies: (rewrite) => store.rewriteBodies(rewrite),

@@ -4,7 +4,7 @@ import { answered, condition, type EntityCalls } from "./entity-calls.ts";
 export const userGroupCalls: EntityCalls<UserGroup> = {
   async create({ client, signal }, userGroup) {
     const answer = await (await client(UserGroupService)).createUserGroup({ userGroup }, { signal });
-    return { entity: answered(answer.userGroup, "user_group"), warnings: [] };
+    return { entity: answered(answer.userGroup, "user_group"), warnings: answer.warnings };
   },
   async get({ client, signal }, name) {
     const answer = await (await client(UserGroupService)).getUserGroup({ name }, { signal });

@@ -11,7 +11,7 @@ import { allPages } from "../entities/pages.ts";
 import { printList } from "../output/print-list.ts";
 import { renderValue } from "../output/render-value.ts";
 import { confirmDelete, YES } from "./confirm.ts";
-import { IF_REVISION, ifRevision } from "./entity-changes.ts";
+import { IF_REVISION, ifRevision, printWarnings } from "./entity-changes.ts";
 import { OUTPUTS } from "./entity-noun.ts";
 
 const USER: TextFlag = { kind: "text", name: "user", short: "u", placeholder: "USER", help: "The user's name." };
@@ -87,6 +87,7 @@ export const users: Noun = {
           ...(made.token === "" ? {} : { generated_token: made.token }),
         });
         io.out(await renderValue({ text: () => `user ${name} created, revision ${user.revision}\n${madeLines(made)}`, json }, output, paint));
+        printWarnings(answer.warnings, context);
         return 0;
       },
     },

@@ -79,4 +79,8 @@ export const ACCESS_MIGRATIONS: readonly string[] = [
   CREATE INDEX audit_by_name ON audit (name, at, number);
   CREATE INDEX audit_by_outcome ON audit (outcome, at, number);
   `,
+  `
+  CREATE INDEX user_in_any_case ON user (name COLLATE NOCASE);
+  CREATE INDEX user_group_in_any_case ON user_group (name COLLATE NOCASE);
+  `,
 ];

@@ -12,6 +12,8 @@ const GROUP = `g.name, g.revision, g.deleted, g.body, g.changed_at, g.changed_by
 type UserMethods =
   | "getUser"
   | "userByTokenHash"
+  | "usersInOtherCase"
+  | "userGroupsInOtherCase"
   | "listUsers"
   | "writeUser"
   | "rehashPassword"
@@ -25,6 +27,9 @@ export function createAccessUsers(database: AccessDatabase): Pick<AccessStore, U
   const { prepare, attempt, change, renewStamp, claim, release } = database;
   const selectUser = prepare(`SELECT ${USER} FROM user u WHERE u.name = ?`);
   const selectUserByToken = prepare(`SELECT ${USER} FROM token t JOIN user u ON u.name = t.owner WHERE t.hash = ? AND t.kind = 'user'`);
+  const inOtherCase = (table: "user" | "user_group") =>
+    prepare(`SELECT name FROM ${table} WHERE name = ?1 COLLATE NOCASE AND name <> ?1 AND deleted = 0 ORDER BY name LIMIT 10`);
+  const [usersInOtherCase, userGroupsInOtherCase] = [inOtherCase("user"), inOtherCase("user_group")];
   const selectUsers = prepare(`SELECT ${USER} FROM user u WHERE u.name > ? AND u.deleted = 0 ORDER BY u.name LIMIT ?`);
   const putUser = prepare(
     "INSERT OR REPLACE INTO user (name, revision, deleted, password_hash, token_hash, changed_at, changed_by) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -48,6 +53,14 @@ export function createAccessUsers(database: AccessDatabase): Pick<AccessStore, U
 
     async userByTokenHash(tokenHash) {
       return attempt("read a user", () => optional(selectUserByToken.get(tokenHash), userOf));
+    },
+
+    async usersInOtherCase(name) {
+      return attempt("read users", () => usersInOtherCase.all(name).map((row) => text(row, "name")));
+    },
+
+    async userGroupsInOtherCase(name) {
+      return attempt("read user_groups", () => userGroupsInOtherCase.all(name).map((row) => text(row, "name")));
     },
 
     async listUsers({ after, limit }) {

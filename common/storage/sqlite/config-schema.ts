@@ -42,4 +42,5 @@ export const CONFIG_MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX member_by_group ON member (device_group);
   `,
+  "CREATE INDEX entity_in_any_case ON entity (kind, name COLLATE NOCASE)",
 ];

@@ -17,7 +17,7 @@ import type {
 import { CONFIG_MIGRATIONS } from "./config-schema.ts";
 import { inTransaction, openDatabase } from "./open-database.ts";
 import { rewriteBodies } from "./rewrite-bodies.ts";
-import type { Row } from "./rows.ts";
+import { type Row, text } from "./rows.ts";
 
 /** Revisions of a name that the history keeps. */
 const KEPT_REVISIONS = 1000n;
@@ -42,6 +42,7 @@ class SqliteConfigStore implements ConfigStore {
   readonly #get: StatementSync;
   readonly #revision: StatementSync;
   readonly #list: StatementSync;
+  readonly #namesInOtherCase: StatementSync;
   readonly #groupsNaming: StatementSync;
   readonly #history: StatementSync;
   readonly #put: StatementSync;
@@ -61,6 +62,9 @@ class SqliteConfigStore implements ConfigStore {
     this.#get = prepare(`SELECT ${COLUMNS} FROM entity WHERE kind = ? AND name = ?`);
     this.#revision = prepare("SELECT revision FROM entity WHERE kind = ? AND name = ?");
     this.#list = prepare(`SELECT ${COLUMNS} FROM entity WHERE kind = ? AND name > ? AND deleted = 0 ORDER BY name LIMIT ?`);
+    this.#namesInOtherCase = prepare(
+      "SELECT name FROM entity WHERE kind = ?1 AND name = ?2 COLLATE NOCASE AND name <> ?2 AND deleted = 0 ORDER BY name LIMIT 10",
+    );
     this.#groupsNaming = prepare("SELECT device_group FROM member WHERE kind = ? AND name = ? ORDER BY device_group");
     this.#history = prepare(`SELECT ${COLUMNS} FROM history WHERE kind = ? AND name = ? AND revision < ? ORDER BY revision DESC LIMIT ?`);
     this.#put = prepare(`INSERT OR REPLACE INTO entity (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`);
@@ -135,6 +139,10 @@ class SqliteConfigStore implements ConfigStore {
       }
       return { items, next: undefined };
     });
+  }
+
+  async namesInOtherCase({ kind, name }: EntityKey): Promise<readonly string[]> {
+    return guarded(() => this.#namesInOtherCase.all(kind, name).map((row) => text(row, "name")));
   }
 
   async groupsNaming(kind: "app" | "cron_job", name: string): Promise<readonly string[]> {
