@@ -1,6 +1,6 @@
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
-import { withoutEnd } from "../../../common/text/without-end.ts";
 import { wholeSecret } from "../../../common/text/utf8.ts";
+import { withoutEnd } from "../../../common/text/without-end.ts";
 import type { CommandContext } from "../command/context.ts";
 import type { Flag, SwitchFlag, TextFlag } from "../command/flags.ts";
 import { secretOf } from "../login/find-login.ts";

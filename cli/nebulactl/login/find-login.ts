@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
 import { systemReason } from "../../../common/errors/system-reason.ts";
-import { withoutEnd } from "../../../common/text/without-end.ts";
 import { utf8Text, wholeSecret } from "../../../common/text/utf8.ts";
+import { withoutEnd } from "../../../common/text/without-end.ts";
 import type { FlagValues, TextFlag } from "../command/flags.ts";
 import { PASSWORD_FILE, PROFILE, SERVER, TOKEN_FILE, USERNAME } from "../command/global-flags.ts";
 import type { Io } from "../io.ts";

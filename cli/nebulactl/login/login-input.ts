@@ -1,7 +1,7 @@
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
 import type { Credentials, ServerUrl } from "../../../common/settings/settings.ts";
-import { withoutEnd } from "../../../common/text/without-end.ts";
 import { wholeSecret } from "../../../common/text/utf8.ts";
+import { withoutEnd } from "../../../common/text/without-end.ts";
 import type { CommandContext } from "../command/context.ts";
 import { PASSWORD_FILE, TOKEN_FILE } from "../command/global-flags.ts";
 import { secretOf } from "./find-login.ts";
