@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { eventually } from "../common/testing/eventually.ts";
-import { basic, V2Client } from "./v2/v2-client.ts";
+import { ADMIN_LOGIN, basic, V2Client } from "./v2/v2-client.ts";
 
 /** A change counts within this, milliseconds. */
 const WITHIN_MS = 1000;
@@ -57,6 +57,25 @@ describe("GET /api/v2/device_groups/X/info", () => {
     assert.deepEqual(Object((await client.send("GET", `/apps/${name}`)).body).starting_ports, ports);
     await eventually(async () => Object((await info(name)).body).apps[0].app_id === 2, { timeoutMs: WITHIN_MS });
     assert.deepEqual(Object((await info(name)).body).apps[0].starting_ports, [80, { "8080": "81" }]);
+  });
+
+  it("makes a write of such ports warn while the group is polled", async () => {
+    const name = await group();
+    const update = {
+      app: { name, starting_ports: [{ host_port: 53, container_port: 53, protocol: "PORT_PROTOCOL_UDP" }] },
+      update_fields: ["starting_ports"],
+    };
+    const warnings = async () => {
+      const headers = { authorization: ADMIN_LOGIN, "content-type": "application/json" };
+      const response = await fetch(`${client.url}/nebula.v1.AppService/UpdateApp`, { method: "POST", headers, body: JSON.stringify(update) });
+      assert.equal(response.status, 200);
+      return Object(await response.json()).warnings ?? [];
+    };
+    assert.deepEqual(await warnings(), []);
+    assert.equal((await info(name)).status, 200);
+    const [warning = "", ...more] = await warnings();
+    assert.match(warning, new RegExp(`^workers of the original that poll device_group ${name} get app ${name} without host port 53/udp`));
+    assert.deepEqual(more, []);
   });
 
   it("follows every change at once; ids rise, and whoever has it gets 304", async () => {

@@ -150,6 +150,7 @@ export async function startManager({
     clock,
     log,
     watches: () => hub.streams,
+    isPolled: (deviceGroup) => hub.isPolled(deviceGroup),
   });
   const watches = watchInterceptor(WATCH_PATH, rawStreams, serveWatch({ hub, connections, presentGroups, ...rpc }));
   const { server, injector } = createGrpcServer(services, [watches]);

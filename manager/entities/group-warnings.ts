@@ -1,7 +1,10 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { messageOf } from "../../common/errors/nebula-error.ts";
 import type { EntityKey } from "../../common/storage/config-store.ts";
+import { portsOfOriginal } from "../../common/v2/starting-ports.ts";
+import { publishedPort } from "../../common/validation/host-address.ts";
 import { type SharedClaim, sharedClaimWarning, sharedPortClaims } from "../../common/validation/port-claims.ts";
+import { protocolOf } from "../../common/validation/ports.ts";
 import { listed } from "../../common/validation/sentence.ts";
 import { type Config, ConfigSchema } from "../../gen/nebula/v1/config_pb.ts";
 import { readableBy } from "../access/visible-pages.ts";
@@ -15,7 +18,7 @@ const GROUPS_LOOKED_AT = 10;
 /** Pairs of apps of one group that are told to claim one port. */
 const CLAIMS_TOLD = 20;
 
-type Deps = Pick<EntityDeps, "configStore" | "log">;
+type Deps = Pick<EntityDeps, "configStore" | "log" | "isPolled">;
 type Member = EntityKey & { readonly kind: "app" | "cron_job" };
 
 /** What looks unintended in a group as it is now. The write is done: a store that fails now costs the warnings, not the answer. */
@@ -23,7 +26,8 @@ export function warningsOfGroup(deps: Deps, name: string): Promise<string[]> {
   return readWarnings(deps, async () => {
     const composed = await composeConfig(deps.configStore, name);
     if (composed.kind !== "config") return [];
-    return [...danglingNames(composed.config), ...claimWarnings(composed.config, () => true), ...sizeWarnings(composed.config)];
+    const { config } = composed;
+    return [...danglingNames(config), ...claimWarnings(config, () => true), ...portWarnings(deps, config, config.apps), ...sizeWarnings(config)];
   });
 }
 
@@ -36,7 +40,10 @@ export function warningsOfMember(deps: Deps, member: Member, caller: Principal):
       const composed = await composeConfig(deps.configStore, group);
       if (composed.kind !== "config") continue;
       const concerns = ({ holder, other }: SharedClaim) => holder === member.name || other === member.name;
-      warnings.push(...(member.kind === "app" ? claimWarnings(composed.config, concerns) : []), ...sizeWarnings(composed.config));
+      const { config } = composed;
+      const changed = config.apps.filter(({ name }) => name === member.name);
+      if (member.kind === "app") warnings.push(...claimWarnings(config, concerns), ...portWarnings(deps, config, changed));
+      warnings.push(...sizeWarnings(config));
     }
     return warnings;
   });
@@ -90,6 +97,19 @@ function claimWarnings({ deviceGroup, apps }: Config, concerns: (claim: SharedCl
   return sharedPortClaims(running, CLAIMS_TOLD)
     .filter(concerns)
     .map((claim) => sharedClaimWarning(deviceGroup, claim));
+}
+
+/** Which ports of these apps are left out of what workers of the original get of a group that they poll. */
+function portWarnings({ isPolled }: Deps, { deviceGroup }: Config, apps: Config["apps"]): string[] {
+  if (!isPolled(deviceGroup)) return [];
+  return apps.flatMap(({ name, app }) => {
+    const known = new Set(portsOfOriginal(app?.startingPorts ?? []));
+    const left = (app?.startingPorts ?? []).filter((port) => !known.has(port));
+    if (left.length === 0) return [];
+    const ports = listed(left.map(({ hostAddress, hostPort, protocol }) => `${publishedPort(hostAddress, hostPort)}/${protocolOf(protocol)}`));
+    const who = `workers of the original that poll device_group ${deviceGroup}`;
+    return [`${who} get app ${name} without host port ${ports}: they know neither UDP nor host addresses`];
+  });
 }
 
 function sizeWarnings(config: Config): string[] {

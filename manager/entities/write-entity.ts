@@ -18,6 +18,8 @@ export type EntityDeps = Readonly<{
   changeFeed: ChangeFeed;
   secretKeys: SecretKeys;
   visiblePages: VisiblePages;
+  /** Whether workers of the original poll a device_group. */
+  isPolled: (deviceGroup: string) => boolean;
   clock: Clock;
   log: Log;
 }>;

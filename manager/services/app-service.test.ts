@@ -17,7 +17,7 @@ import {
   StopAppRequestSchema,
   UpdateAppRequestSchema,
 } from "../../gen/nebula/v1/app_pb.ts";
-import { CreateDeviceGroupRequestSchema } from "../../gen/nebula/v1/device_group_pb.ts";
+import { CreateDeviceGroupRequestSchema, UpdateDeviceGroupRequestSchema } from "../../gen/nebula/v1/device_group_pb.ts";
 import { AppCalls, type AppInit, answered, refusal } from "../testing/app-calls.ts";
 import { callOf, type EntityRig, startEntityRig } from "../testing/entity-rig.ts";
 import { plainStore } from "../testing/plain-store.ts";
@@ -209,6 +209,30 @@ describe("AppService", () => {
 
     it("refuses pages that are too large", async () => {
       await assert.rejects(list({ pageSize: 1001 }), refusal("invalid_argument", /page_size/));
+    });
+  });
+
+  describe("warnings about workers of the original", () => {
+    const startingPorts = [
+      { hostPort: 80, containerPort: 80 },
+      { hostPort: 53, containerPort: 53, protocol: PortProtocol.UDP },
+      { hostAddress: "127.0.0.1", hostPort: 8080, containerPort: 80 },
+    ];
+    const written = async (app: AppInit) =>
+      (await rig.apps.updateApp(create(UpdateAppRequestSchema, { app: { name: "web", ...app }, updateFields: ["starting_ports"] }), ann)).warnings;
+
+    it("name the ports that they do not know, where they poll a group of the app", async () => {
+      await web.create();
+      const deviceGroup = { name: "pos", apps: ["web"] };
+      await rig.groups.createDeviceGroup(create(CreateDeviceGroupRequestSchema, { deviceGroup }), ann);
+      assert.deepEqual(await written({ startingPorts }), [], "nobody polls");
+      rig.polled.add("pos");
+      const warning =
+        "workers of the original that poll device_group pos get app web without host port 53/udp and 127.0.0.1:8080/tcp: they know neither UDP nor host addresses";
+      assert.deepEqual(await written({ startingPorts }), [warning]);
+      const update = create(UpdateDeviceGroupRequestSchema, { deviceGroup, updateFields: ["apps"] });
+      assert.deepEqual((await rig.groups.updateDeviceGroup(update, ann)).warnings, [warning]);
+      assert.deepEqual(await written({ startingPorts: startingPorts.slice(0, 1) }), []);
     });
   });
 

@@ -63,6 +63,8 @@ export type ServedServicesDeps = Readonly<{
   log: Log;
   /** Open watches now. */
   watches: () => number;
+  /** Whether workers of the original poll a device_group. */
+  isPolled: (deviceGroup: string) => boolean;
 }>;
 
 /** Everything that the manager serves. */
@@ -80,12 +82,13 @@ export function createServedServices({
   clock,
   log,
   watches,
+  isPolled,
 }: ServedServicesDeps): {
   services: readonly ServedService[];
   health: HealthService;
 } {
   const { configStore, configCache, changeFeed, accessStore, reportBus, reportStore } = drivers;
-  const entities = { configStore, configCache, changeFeed, secretKeys, visiblePages, clock, log };
+  const entities = { configStore, configCache, changeFeed, secretKeys, visiblePages, isPolled, clock, log };
   const access = { accessStore, changeFeed, clock, log };
   const status = { version: VERSION, cluster: drivers.configStore.cluster, startedAt: clock.now(), watches };
   const unary = (service: DescService, handlers: Readonly<Record<string, AnyUnaryHandler>>): ServedService => ({

@@ -24,6 +24,8 @@ export type EntityRig = AsyncDisposable & {
   /** `app web 2`, in the order told. */
   readonly told: string[];
   readonly announced: FeedEvent[];
+  /** The device_groups that workers of the original poll. */
+  readonly polled: Set<string>;
 };
 
 export type EntityRigOptions = Readonly<{
@@ -37,6 +39,7 @@ export async function startEntityRig({ clock = systemClock, wrapStore = (store) 
   const feed = createMemoryFeed({ log: silentLog });
   const told: string[] = [];
   const announced: FeedEvent[] = [];
+  const polled = new Set<string>();
   feed.subscribe((event) => announced.push(event));
   const configCache = {
     get: async () => undefined,
@@ -46,6 +49,7 @@ export async function startEntityRig({ clock = systemClock, wrapStore = (store) 
   };
   const deps: EntityDeps = {
     visiblePages: TEST_PAGES,
+    isPolled: (deviceGroup) => polled.has(deviceGroup),
     configStore: wrapStore(store),
     configCache,
     changeFeed: feed,
@@ -61,6 +65,7 @@ export async function startEntityRig({ clock = systemClock, wrapStore = (store) 
     groups: createDeviceGroupServiceHandlers(deps),
     told,
     announced,
+    polled,
     async [Symbol.asyncDispose]() {
       await feed[Symbol.asyncDispose]();
       await store[Symbol.asyncDispose]();

@@ -17,6 +17,8 @@ export class GroupWatch implements SlotGroup {
   /** When the answer changed last, monotonic milliseconds. */
   changedAt = 0;
   readonly streams = new Set<StreamSlot<GroupWatch>>();
+  /** How many of the streams are a gateway's, which follows the group for workers of the original that poll it. */
+  gateways = 0;
   readonly #hub: GroupHub;
   #loaded: LoadedConfig | undefined;
   #trusted = false;

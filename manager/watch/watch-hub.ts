@@ -98,6 +98,11 @@ export class WatchHub implements GroupHub {
     return this.#lookups.standstill();
   }
 
+  /** Whether a gateway follows a device_group here, since workers of the original poll it. */
+  isPolled(deviceGroup: string): boolean {
+    return (this.#groups.get(deviceGroup)?.gateways ?? 0) > 0;
+  }
+
   /** Takes a watch over: its device is told its group's config now and at every change, until one of the two ends it. */
   open({ call, deviceGroup, watcher, etag, connection }: OpenWatch): void {
     if (call.cancelled) return;
@@ -136,6 +141,7 @@ export class WatchHub implements GroupHub {
 
   #register(stream: Stream): void {
     stream.group.streams.add(stream); // H1
+    if (stream.watcher.viaPart) stream.group.gateways++;
     this.#streams++;
     const key = deviceKey(stream.watcher);
     if (key === undefined) return;
@@ -150,6 +156,7 @@ export class WatchHub implements GroupHub {
     const { group } = stream;
     if (!group.streams.delete(stream)) return; // H1: it left already
     stream.gone();
+    if (stream.watcher.viaPart) group.gateways--;
     this.#streams--;
     const key = deviceKey(stream.watcher);
     if (key !== undefined && this.#devices.get(key) === stream) this.#devices.delete(key);
