@@ -78,6 +78,65 @@ describe("one container that hangs", () => {
   });
 });
 
+describe("a change whose new container hangs at its start", () => {
+  it("has failed after a minute, and has its old container back once the engine has given up", async () => {
+    await using rig = new Rig();
+    await rig.start({ apps: { web: {} } });
+    const isNew = (target: string) => rig.containers.some(({ id, image }) => id === target && image.endsWith("shop:2"));
+    rig.runtime.trouble = ({ method, target }) =>
+      method === "start" && isNew(target) ? { afterMs: 130_000, refusal: "connection timed out" } : undefined;
+    await rig.apply({ groupRevision: 2n, apps: { web: { revision: 2n, dockerImage: "shop:2" } } });
+    await rig.pass(59 * SECOND, SECOND);
+    assert.equal(rig.stateOf("web"), "working: start");
+    const states = new Set<string>();
+    for (let second = 0; second < 4 * 60; second++) {
+      await rig.pass(SECOND);
+      if (second > 10) states.add(rig.stateOf("web").replace(/inspect: .*|start: .*/, "..."));
+    }
+    assert.deepEqual([...states], ["failed: ..."]);
+    assert.deepEqual(
+      rig.containers.filter(({ phase }) => phase === "running").map(({ image }) => image.split(":").at(-1)),
+      ["1"],
+    );
+  });
+
+  it("runs, and its old one goes, where the start takes effect after the worker has given up", async () => {
+    await using rig = new Rig();
+    await rig.start({ apps: { web: {} } });
+    const isNew = (target: string) => rig.containers.some(({ id, image }) => id === target && image.endsWith("shop:2"));
+    rig.runtime.trouble = ({ method, target }) => (method === "start" && isNew(target) ? { afterMs: 90_000, refusal: undefined } : undefined);
+    await rig.apply({ groupRevision: 2n, apps: { web: { revision: 2n, dockerImage: "shop:2" } } });
+    await rig.pass(4 * MINUTE, SECOND);
+    assert.deepEqual(rig.shown, ["web-1 running"]);
+    assert.match(rig.named("web-1").image, /shop:2/);
+    assert.equal(rig.stateOf("web"), "applied");
+  });
+});
+
+describe("a rolling restart with a container that cannot be inspected", () => {
+  it("replaces the others, and that one once it can", async () => {
+    await using rig = new Rig();
+    const web = (revision: bigint, dockerImage: string) => ({
+      groupRevision: revision,
+      apps: { web: { revision, dockerImage, rollingRestart: true, containersPer: perServer(3) } },
+    });
+    await rig.start(web(1n, "shop:1"));
+    await rig.pass(MINUTE, SECOND);
+    const { id } = rig.named("web-1");
+    rig.runtime.trouble = ({ method, target }) =>
+      method === "inspectContainer" && target === id ? { afterMs: 0, refusal: "layer does not exist" } : undefined;
+    await rig.apply(web(2n, "shop:2"));
+    await rig.pass(3 * MINUTE, SECOND);
+    const images = () => ["web-1", "web-2", "web-3"].map((name) => rig.named(name).image.split(":").at(-1));
+    assert.deepEqual(images(), ["1", "2", "2"]);
+    assert.deepEqual(rig.shown, ["web-1 running", "web-2 running", "web-3 running"]);
+    rig.runtime.trouble = undefined;
+    await rig.pass(12 * MINUTE, SECOND);
+    assert.deepEqual(images(), ["2", "2", "2"]);
+    assert.equal(rig.stateOf("web"), "applied");
+  });
+});
+
 describe("one container that the engine answers 500 for", () => {
   it("at an inspect is unknown until an inspect succeeds, and then follows its config", async () => {
     await using rig = new Rig();

@@ -18,7 +18,15 @@ export type Turn = Readonly<{
   wakeAt: number | undefined;
 }>;
 
-type Place = Readonly<{ slot: Slot; best: OwnedAppContainer | undefined; gate: Gate; isNew: boolean; isBlocked: boolean }>;
+type Place = Readonly<{
+  slot: Slot;
+  best: OwnedAppContainer | undefined;
+  gate: Gate;
+  isNew: boolean;
+  isBlocked: boolean;
+  /** Nothing can be done here: one of its containers cannot be inspected. The roll goes on with the others. */
+  isUnknown: boolean;
+}>;
 
 /**
  * Without rolling_restart every slot may. With it, one after the other: what is missing first, then what is sick, then a healthy one, and that only
@@ -64,7 +72,8 @@ function placeOf(slot: Slot, blocks: ReadonlyMap<Slot, Block>, view: View): Plac
   const best = right ?? slot.wrong.find(({ container }) => isUp(container.phase)) ?? slot.wrong[0] ?? slot.right[0];
   const check = right === undefined ? undefined : slot.instance.spec.healthcheck;
   const gate: Gate = best === undefined ? { kind: "down" } : gateOf(best.container, slot.app.minHealthyMs, check, view);
-  return { slot, best, gate, isNew: right !== undefined, isBlocked: right === undefined && blocks.get(slot)?.state.kind === "failed" };
+  const isUnknown = [...slot.right, ...slot.wrong].some(({ container }) => view.unknownIds.has(container.id));
+  return { slot, best, gate, isNew: right !== undefined, isBlocked: right === undefined && blocks.get(slot)?.state.kind === "failed", isUnknown };
 }
 
 /** Whether the old container of a slot that is down could be started again: no other of ours has its ports by now. */
@@ -75,7 +84,7 @@ function canRunOld(slot: Slot, view: View): boolean {
 
 /** The next old container to be taken down; undefined: none for now. */
 function choose(places: readonly Place[], view: View): Place | undefined {
-  const waiting = places.filter(({ isNew, best, gate }) => !isNew && best !== undefined && gate.kind !== "down");
+  const waiting = places.filter(({ isNew, isUnknown, best, gate }) => !isNew && !isUnknown && best !== undefined && gate.kind !== "down");
   const begun = waiting.find(({ slot }) => slot.busy || slot.right.length > 0);
   const others = (place: Place) => places.filter((other) => other !== place);
   const isUnderWay = (place: Place) => others(place).some(({ slot, gate }) => slot.busy || (slot.right.length > 0 && gate.kind === "down"));
