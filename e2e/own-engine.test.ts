@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { eventually } from "../common/testing/eventually.ts";
+import { PullPolicy } from "../gen/nebula/v1/container_pb.ts";
 import { FOREVER, IMAGE } from "./harness/engine.ts";
 import { FleetRig } from "./harness/fleet-rig.ts";
 import { OwnEngine } from "./harness/own-engine.ts";
@@ -45,6 +46,27 @@ describe("on an engine of its own", function () {
     await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER });
     await rig.api.updateGroup(group, [web]);
     await engine.settled(web, 1);
+  });
+
+  it("several networks nebula become one, the one that a container is on, and apps start", async () => {
+    const [web, db] = [rig.name("web"), rig.name("db")];
+    const app = { dockerImage: IMAGE, pullPolicy: PullPolicy.MISSING, command: FOREVER };
+    for (const name of [web, db]) await rig.api.createApp({ ...app, name });
+    const { engine, worker, group } = await rig.device([web], { socket: own().socket });
+    await engine.settled(web, 1);
+    const named = async () => (await engine.docker.listNetworks()).filter(({ Name }) => Name === "nebula").map(({ Id }) => Id);
+    const used = await named();
+    assert.equal(used.length, 1);
+    await worker.stop();
+    const twin = { Name: "nebula", Driver: "bridge", CheckDuplicate: false, Labels: { orchestrator: "nebula" } };
+    for (let n = 0; n < 2; n++) await engine.docker.createNetwork(twin);
+    assert.equal((await named()).length, 3);
+    await rig.api.updateGroup(group, [web, db]);
+    worker.startAgain();
+    const [container] = await engine.settled(db, 1, () => true, 60_000);
+    assert.deepEqual(await named(), used);
+    assert.equal(container?.NetworkSettings.Networks.nebula?.NetworkID, used[0]);
+    assert.doesNotMatch(worker.program.output, /ambiguous/);
   });
 
   it("an engine that is stopped and started again is followed again", async () => {

@@ -29,6 +29,7 @@ export function beginRound(steps: readonly Step[], { jobs, isOver, onOutcome }: 
         onOutcome(step, { kind: "done" });
         break;
       case "create_network":
+      case "remove_network":
       case "create":
       case "connect":
       case "start":

@@ -147,6 +147,7 @@ const CONTAINER = {
   imageId: "sha256:0",
   hostPorts: [],
   networks: [],
+  networkIds: [],
   createdAt: 0,
   startedAt: undefined,
   finishedAt: undefined,

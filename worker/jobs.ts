@@ -140,6 +140,9 @@ export class JobBoard implements AsyncDisposable {
       case "create_network":
         await runtime.createNetwork(step.network, { [LABEL.orchestrator]: ORCHESTRATOR }, signal);
         return undefined;
+      case "remove_network":
+        await runtime.removeNetwork(step.networkId, signal);
+        return undefined;
       case "create":
         return await runtime.create(step.request, signal);
       case "connect":

@@ -178,7 +178,7 @@ describe("a replacement", () => {
   it("makes the network nebula again, and puts containers back on it", async () => {
     await using rig = new Rig();
     await rig.start({ apps: { web: {} } });
-    rig.runtime.removeNetwork("nebula");
+    rig.runtime.loseNetwork("nebula");
     await rig.settle();
     assert.deepEqual([...rig.named("web-1").networks].sort(), ["bridge", "nebula"]);
     assert.deepEqual(rig.methods("stop"), []);

@@ -78,7 +78,7 @@ describe("a step that keeps failing", () => {
     await rig.start({ apps: { web: { networks: ["bridge", "nebula"] } } });
     assert.equal(rig.stateOf("web"), "applied");
     const id = rig.named("web-1").id;
-    rig.runtime.removeNetwork("nebula");
+    rig.runtime.loseNetwork("nebula");
     await rig.pass(MINUTE, SECOND);
     assert.equal(rig.named("web-1").id, id);
     assert.equal(rig.stateOf("web"), "failed: connect: no connectNetwork");
@@ -183,7 +183,7 @@ describe("whatever keeps a new container from running", () => {
     await rig.runtime.stop(rig.named("web-1").id, 0, signal);
     await rig.kill();
     rig.isRefused = true;
-    rig.runtime.removeNetwork("nebula");
+    rig.runtime.loseNetwork("nebula");
     await rig.start({ groupRevision: 2n, apps: { web: { revision: 2n, dockerImage: "shop:2", networks: ["bridge", "nebula"] } } });
     await rig.pass(31 * SECOND, SECOND);
     assert.deepEqual(running(rig), ["1"]);

@@ -10,8 +10,9 @@ import type { CreateRequest, HostPort } from "./runtime/container-runtime.ts";
 export type Step = Readonly<{ unit: string; key: string; lane?: string }> &
   (
     | Readonly<{ kind: "create_network"; network: string }>
+    | Readonly<{ kind: "remove_network"; networkId: string }>
     | Readonly<{ kind: "create"; request: CreateRequest }>
-    | Readonly<{ kind: "connect"; containerId: string; network: string }>
+    | Readonly<{ kind: "connect"; containerId: string /** Its id. */; network: string }>
     /** `isExchange`: an old container was stopped for it, and is started again if it fails. */
     | Readonly<{ kind: "start"; containerId: string; ports: readonly HostPort[]; isExchange: boolean }>
     | Readonly<{ kind: "rename"; containerId: string; name: string }>

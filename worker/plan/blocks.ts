@@ -4,6 +4,7 @@ import { portText } from "../host-ports.ts";
 import type { DesiredInstance } from "../model.ts";
 import { nextName, oldName } from "../names.ts";
 import type { ContainerSpec } from "../runtime/container-runtime.ts";
+import { spareNetworks } from "./network.ts";
 import type { PortClaims } from "./port-claims.ts";
 import type { Slot } from "./slots.ts";
 import { failed, type TargetState, working } from "./states.ts";
@@ -51,7 +52,8 @@ export function networkBlock(spec: ContainerSpec, view: View): Block | undefined
   if (listed !== undefined) {
     return { state: failed("network", `network ${listed} does not exist on this device; create it, or take it out of networks`), wakeAt: undefined };
   }
-  return missing.length > 0 ? { state: working("network"), wakeAt: undefined } : undefined;
+  const isAwaited = missing.length > 0 || (spec.networks.includes(NEBULA_NETWORK) && spareNetworks(view).length > 0);
+  return isAwaited ? { state: working("network"), wakeAt: undefined } : undefined;
 }
 
 function failureBlock(slot: Slot, unit: string, view: View): Block | undefined {

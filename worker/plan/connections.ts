@@ -17,5 +17,10 @@ export function connections(
 ): Work {
   if (standsAlone(spec.networks)) return NO_WORK;
   const missing = spec.networks.filter((network) => !container.networks.includes(network) && view.networks.has(network));
-  return together(missing.map((network) => unlessFailing({ kind: "connect", unit, key: keyOf(network), containerId: container.id, network }, view)));
+  return together(
+    missing.map((name) => {
+      const network = view.networks.get(name)?.id ?? name;
+      return unlessFailing({ kind: "connect", unit, key: keyOf(name), containerId: container.id, network }, view);
+    }),
+  );
 }

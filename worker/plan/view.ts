@@ -1,8 +1,9 @@
 import { PortMap } from "../host-ports.ts";
+import { LABEL, ORCHESTRATOR } from "../labels.ts";
 import { type Failure, type Memory, uninspectable } from "../memory.ts";
 import type { Desired, Now, Observed, WorkerIdentity } from "../model.ts";
 import { type Classified, isUp } from "../owned.ts";
-import type { HostPort, ObservedContainer } from "../runtime/container-runtime.ts";
+import type { HostPort, ObservedContainer, ObservedNetwork } from "../runtime/container-runtime.ts";
 
 export type PlanContext = Readonly<{ now: Now; memory: Memory; identity: WorkerIdentity }>;
 
@@ -14,7 +15,8 @@ export type View = PlanContext &
     observed: Observed;
     byName: ReadonlyMap<string, ObservedContainer>;
     byId: ReadonlyMap<string, ObservedContainer>;
-    networks: ReadonlySet<string>;
+    /** By name: the network to use, of several the one that stays. */
+    networks: ReadonlyMap<string, ObservedNetwork>;
     /** Normalised references of the images on the device. */
     images: ReadonlySet<string>;
     imageIds: ReadonlySet<string>;
@@ -34,7 +36,7 @@ export function viewOf(desired: Desired, observed: Observed, context: PlanContex
     observed,
     byName: new Map(observed.containers.map((container) => [container.name, container])),
     byId: new Map(observed.containers.map((container) => [container.id, container])),
-    networks: new Set(observed.networks.map(({ name }) => name)),
+    networks: networksByName(observed, classified),
     images: new Set(observed.images.flatMap(({ references }) => references)),
     imageIds: new Set(observed.images.map(({ id }) => id)),
     portHolders: holdersByPort(observed.containers),
@@ -80,4 +82,30 @@ export function standingFailure(view: View, key: string): Failure | undefined {
 export function earlier(a: number | undefined, b: number | undefined): number | undefined {
   if (a === undefined || b === undefined) return a ?? b;
   return Math.min(a, b);
+}
+
+/**
+ * Of several networks of one name that stays which is in use, first by containers that are not ours, or which the worker may not remove (it made none
+ * but those with its label); else the oldest. Every worker on the engine comes to the same.
+ */
+function networksByName({ networks, containers }: Observed, { owned }: Classified): ReadonlyMap<string, ObservedNetwork> {
+  const ours = new Set(owned.map(({ container }) => container.id));
+  const uses = new Map<string, number>();
+  for (const { id, phase, networkIds } of containers) {
+    const weight = ours.has(id) ? 1 : networks.length * containers.length;
+    if (isUp(phase)) for (const network of networkIds) uses.set(network, (uses.get(network) ?? 0) + weight);
+  }
+  const best = (a: ObservedNetwork, b: ObservedNetwork) =>
+    (uses.get(b.id) ?? 0) - (uses.get(a.id) ?? 0) ||
+    Number(isOfNebula(a)) - Number(isOfNebula(b)) ||
+    a.createdAt - b.createdAt ||
+    (a.id < b.id ? -1 : 1);
+  const byName = new Map<string, ObservedNetwork>();
+  for (const network of [...networks].sort(best)) if (!byName.has(network.name)) byName.set(network.name, network);
+  return byName;
+}
+
+/** Whether a worker made a network. */
+export function isOfNebula({ labels }: ObservedNetwork): boolean {
+  return labels[LABEL.orchestrator] === ORCHESTRATOR;
 }

@@ -74,6 +74,8 @@ export type ObservedContainer = Readonly<{
   hostPorts: readonly HostPort[];
   /** Names of the networks it is connected to. */
   networks: readonly string[];
+  /** Ids of those that it was connected to when it was started last. */
+  networkIds: readonly string[];
   /** Milliseconds since 1970 by the engine's clock. */
   createdAt: number;
   startedAt: number | undefined;
@@ -121,7 +123,15 @@ export type ImageDetails = ObservedImage &
     workingDir: string;
   }>;
 
-export type ObservedNetwork = Readonly<{ id: string; name: string; driver: string }>;
+export type ObservedNetwork = Readonly<{
+  id: string;
+  /** Engines let several networks have one name, where they were made at the same time. */
+  name: string;
+  driver: string;
+  labels: Readonly<Record<string, string>>;
+  /** Milliseconds since 1970. */
+  createdAt: number;
+}>;
 
 export type EngineInfo = Readonly<{
   /** The engine's clock when it answered, milliseconds since 1970. */
@@ -186,6 +196,7 @@ export interface ContainerRuntime extends AsyncDisposable {
   pull(reference: string, options: PullOptions): Promise<void>;
   /** Creates with the first network; answers the container's id. */
   create(request: CreateRequest, signal: AbortSignal): Promise<string>;
+  /** @param network its id, or a name that no other network has */
   connectNetwork(containerId: string, network: string, signal: AbortSignal): Promise<void>;
   start(containerId: string, signal: AbortSignal): Promise<void>;
   /** Stopped already: fine. */
@@ -194,6 +205,8 @@ export interface ContainerRuntime extends AsyncDisposable {
   rename(containerId: string, name: string, signal: AbortSignal): Promise<void>;
   /** With its anonymous volumes; gone already: fine. `force` kills it first. */
   remove(containerId: string, options: { force: boolean }, signal: AbortSignal): Promise<void>;
+  /** Gone already: fine. One that a container which is up is connected to is `failed_precondition`. */
+  removeNetwork(id: string, signal: AbortSignal): Promise<void>;
   createNetwork(name: string, labels: Readonly<Record<string, string>>, signal: AbortSignal): Promise<void>;
   /** Without force: an image that a container uses is `failed_precondition`. */
   removeImage(id: string, signal: AbortSignal): Promise<void>;

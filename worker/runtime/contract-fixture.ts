@@ -27,6 +27,8 @@ export type RuntimeFixture = AsyncDisposable &
     hanging: () => Promise<Readonly<{ spec: ContainerSpec; end: () => Promise<void> }>>;
     /** A host port that nobody has. */
     freePort: () => Promise<number>;
+    /** Makes a network though its name is taken, as two calls at the same time do; answers its id. */
+    duplicateNetwork: (name: string) => Promise<string>;
     /** Lets time pass, where the runtime's time is not the machine's. */
     pass: (ms: number) => Promise<void>;
   }>;

@@ -317,6 +317,35 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
         await runtime.remove(id, { force: true }, signal);
       });
 
+      it("tells networks of one name apart, and removes the one that nothing uses", async () => {
+        const { runtime, label, specs, duplicateNetwork } = fixture();
+        const name = randomName();
+        await runtime.createNetwork(name, label, signal);
+        const known = async () => (await runtime.listNetworks(signal)).filter((candidate) => candidate.name === name);
+        const [first] = await known();
+        assert.ok(first);
+        assert.deepEqual(first.labels, label);
+        assert.ok(first.createdAt > 0);
+        const id = await started({ ...specs.sleeps, networks: [name] });
+        assert.deepEqual((await listed(id)).networkIds, [first.id]);
+        const second = await duplicateNetwork(name);
+        const ambiguous = await create({ ...specs.sleeps, networks: [name] });
+        await assert.rejects(runtime.start(ambiguous, signal), /ambiguous \(2 matches found on name\)/);
+        const other = await started({ ...specs.sleeps, networks: ["bridge"] });
+        await runtime.connectNetwork(other, first.id, signal);
+        assert.ok((await listed(other)).networkIds.includes(first.id));
+        await rejectsWith(["failed_precondition"], runtime.removeNetwork(first.id, signal));
+        await runtime.removeNetwork(second, signal);
+        await runtime.removeNetwork(second, signal);
+        assert.deepEqual(
+          (await known()).map((network) => network.id),
+          [first.id],
+        );
+        await runtime.start(ambiguous, signal);
+        assert.deepEqual((await listed(ambiguous)).networkIds, [first.id]);
+        for (const container of [id, other, ambiguous]) await runtime.remove(container, { force: true }, signal);
+      });
+
       it("knows host and none", async () => {
         for (const network of ["host", "none"]) {
           const id = await started({ ...fixture().specs.sleeps, networks: [network] });

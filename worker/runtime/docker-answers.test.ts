@@ -10,6 +10,7 @@ import { statsOf } from "./docker-stats.ts";
 
 const ID = "3f4e8c1b9a7d52604e8f1c3b5a7d9e0f2143658709badcfe3f4e8c1b9a7d5260";
 const IMAGE_ID = "sha256:08254ccb8c43cd5e39592ece5eb8b75d719659dc99f7daa6e023dde3b5d569e9";
+const NETWORK_ID = "952531fcdf6022523e50019aa91f2f442d0754eef729256932cdd2abe8edfdc3";
 const DIGEST = "sha256:5c6453624bc49dbe7ea4dc6e3405a54780d9ec2b49f7cc3e2cb2f6fbef71715c";
 const LABELS = { orchestrator: "nebula", "nebula.instance": "main", app_name: "web" };
 const HEALTHCHECK = { test: ["CMD-SHELL", "exit 1"], intervalMs: 2000, timeoutMs: 1000, retries: 2, startPeriodMs: 0 };
@@ -39,6 +40,7 @@ for (const version of ["1.41", "1.44", "1.52"]) {
         imageId: IMAGE_ID,
         hostPorts: [{ hostPort: 8080, protocol: "tcp" }],
         networks: ["bridge", "nebula"],
+        networkIds: [NETWORK_ID, NETWORK_ID],
         createdAt: 1795520375000,
         startedAt: undefined,
         finishedAt: undefined,
@@ -65,6 +67,7 @@ for (const version of ["1.41", "1.44", "1.52"]) {
           { hostPort: 8080, protocol: "tcp" },
         ],
         networks: ["nebula", "bridge"],
+        networkIds: [NETWORK_ID, NETWORK_ID],
         createdAt: Date.parse("2026-11-24T11:39:35.119Z"),
         startedAt: Date.parse("2026-11-24T11:39:35.421Z"),
         finishedAt: undefined,

@@ -8,6 +8,7 @@ import { DOCKER_SOCKET } from "../../common/testing/require-docker.ts";
 import { bareSpec, type RuntimeFixture } from "./contract-fixture.ts";
 import { openDockerRuntime } from "./docker.ts";
 import { DockerConnection } from "./docker-connection.ts";
+import { recordOf, textOf } from "./docker-json.ts";
 import { listedContainers, listedNetworks } from "./docker-list.ts";
 
 const IMAGE = "docker.io/library/busybox:1";
@@ -47,6 +48,11 @@ export async function openDockerFixture(): Promise<RuntimeFixture & Readonly<{ e
       return { spec: { ...sleeps, logging }, end };
     },
     freePort,
+    duplicateNetwork: async (name) => {
+      const body = { Name: name, Driver: "bridge", CheckDuplicate: false, Labels: label };
+      const request = { what: "create network", method: "POST", path: "/networks/create", body } as const;
+      return textOf(recordOf(await engine.call(request, AbortSignal.timeout(30_000))).Id);
+    },
     pass: async () => {},
     [Symbol.asyncDispose]: async () => {
       await removeLabelled(engine, label);

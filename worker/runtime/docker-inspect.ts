@@ -3,7 +3,7 @@ import { normaliseImageReference } from "../../common/validation/image-reference
 import type { ContainerDetails, ContainerSpec, HealthcheckSpec, ImageDetails, ObservedContainer, PortBinding } from "./container-runtime.ts";
 import { LIMITED_LOG } from "./docker-create.ts";
 import { type Json, listOf, numberOf, recordOf, textMapOf, textOf, textsOf, timeOf } from "./docker-json.ts";
-import { distinctPorts, healthOf, hostPort, phaseOf, referencesOf } from "./docker-list.ts";
+import { distinctPorts, healthOf, hostPort, networkIdsOf, phaseOf, referencesOf } from "./docker-list.ts";
 
 const NANOSECONDS_PER_MS = 1_000_000;
 const NANOSECONDS_PER_CORE = 1_000_000_000;
@@ -25,6 +25,7 @@ export function inspectedContainer(answer: unknown): ObservedContainer {
     imageId: textOf(item.Image),
     hostPorts: hostPortsOf(item),
     networks: networksOf(item),
+    networkIds: networkIdsOf(item),
     createdAt: timeOf(item.Created) ?? 0,
     startedAt: timeOf(state.StartedAt),
     finishedAt: timeOf(state.FinishedAt),

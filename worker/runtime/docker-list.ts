@@ -2,7 +2,7 @@ import { canonicalAddress, isEveryAddress } from "../../common/validation/host-a
 import { normaliseImageReference } from "../../common/validation/image-reference.ts";
 import { portText } from "../host-ports.ts";
 import type { ContainerHealth, ContainerPhase, ObservedContainer, ObservedImage, ObservedNetwork } from "./container-runtime.ts";
-import { type Json, listOf, numberOf, recordOf, textMapOf, textOf, textsOf } from "./docker-json.ts";
+import { type Json, listOf, numberOf, recordOf, textMapOf, textOf, textsOf, timeOf } from "./docker-json.ts";
 
 const PHASES: ReadonlySet<string> = new Set<ContainerPhase>(["created", "running", "paused", "restarting", "removing", "exited", "dead"]);
 
@@ -20,6 +20,7 @@ export function listedContainers(answer: unknown): readonly ObservedContainer[] 
       imageId: textOf(item.ImageID),
       hostPorts: listedPorts(item.Ports),
       networks: Object.keys(recordOf(recordOf(item.NetworkSettings).Networks)),
+      networkIds: networkIdsOf(item),
       createdAt: numberOf(item.Created) * 1000,
       startedAt: undefined,
       finishedAt: undefined,
@@ -27,6 +28,12 @@ export function listedContainers(answer: unknown): readonly ObservedContainer[] 
       restartCount: 0,
     };
   });
+}
+
+/** Ids of the networks of a container, listed or inspected; a network that it was not started on yet has none. */
+export function networkIdsOf(item: Json): readonly string[] {
+  const networks = Object.values(recordOf(recordOf(item.NetworkSettings).Networks));
+  return networks.map((network) => textOf(recordOf(network).NetworkID)).filter((id) => id !== "");
 }
 
 /** A linked container has names of the form /other/alias besides its own. */
@@ -111,6 +118,12 @@ export function referencesOf(image: Json): readonly string[] {
 export function listedNetworks(answer: unknown): readonly ObservedNetwork[] {
   return listOf(answer).map((entry) => {
     const item = recordOf(entry);
-    return { id: textOf(item.Id), name: textOf(item.Name), driver: textOf(item.Driver) };
+    return {
+      id: textOf(item.Id),
+      name: textOf(item.Name),
+      driver: textOf(item.Driver),
+      labels: textMapOf(item.Labels),
+      createdAt: timeOf(item.Created) ?? 0,
+    };
   });
 }

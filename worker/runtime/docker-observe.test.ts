@@ -15,6 +15,7 @@ describe("what is kept of inspects", () => {
     imageId: "",
     hostPorts: [],
     networks: [],
+    networkIds: [],
     createdAt: 0,
     startedAt: undefined,
     finishedAt: undefined,

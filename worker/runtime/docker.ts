@@ -205,6 +205,10 @@ class DockerRuntime implements ContainerRuntime {
     await this.#engine.call({ what: "create network", method: "POST", path: "/networks/create", body }, signal);
   }
 
+  async removeNetwork(id: string, signal: AbortSignal): Promise<void> {
+    await this.#engine.call({ what: "remove network", method: "DELETE", path: `/networks/${encodeURIComponent(id)}`, fineStatus: 404 }, signal);
+  }
+
   async removeImage(id: string, signal: AbortSignal): Promise<void> {
     const image = inspectedImage(await this.#engine.call({ what: "inspect image", method: "GET", path: imagePath(id, "/json") }, signal));
     const user = (await this.#list(signal)).find(({ imageId }) => imageId === image.id);

@@ -35,6 +35,8 @@ export class SimulatedContainer {
   readonly #tell: (action: string) => void;
   readonly #createdAt: number;
   #networks: readonly string[];
+  /** By network: its id. One given at create has none before the first start. */
+  readonly #networkIds = new Map<string, string>();
   #phase: ContainerPhase = "created";
   #health: ContainerHealth = "none";
   #startedAt: number | undefined;
@@ -76,6 +78,7 @@ export class SimulatedContainer {
       imageId: this.imageId,
       hostPorts: ignoresPorts ? [] : this.spec.ports.map(({ containerPort: _, ...port }) => port),
       networks: this.#networks,
+      networkIds: this.#networks.flatMap((name) => this.#networkIds.get(name) ?? []),
       createdAt: this.#createdAt,
       startedAt: this.#startedAt,
       finishedAt: this.#finishedAt,
@@ -116,10 +119,16 @@ export class SimulatedContainer {
     return this.#networks;
   }
 
-  connect(network: string): void {
+  connect(network: string, id: string): void {
     if (this.#networks.includes(network))
       throw new NebulaError("already_exists", `endpoint with name ${this.name} already exists in network ${network}`);
     this.#networks = [...this.#networks, network];
+    this.#networkIds.set(network, id);
+  }
+
+  /** Finds each of its networks by its name, as the engine does at each start. @param idOf throws for one that it does not find */
+  attach(idOf: (network: string) => string): void {
+    for (const network of this.#networks) this.#networkIds.set(network, idOf(network));
   }
 
   disconnect(network: string): void {

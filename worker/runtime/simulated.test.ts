@@ -46,6 +46,7 @@ describeContainerRuntime("simulated", async () => {
       return { spec: spec("hanging:1"), end: () => clock.advance(30_000) };
     },
     freePort: async () => port++,
+    duplicateNetwork: async (name) => runtime.networks.duplicate(name, { suite: "simulated" }, clock.now()),
     pass: (ms) => clock.advance(ms),
     [Symbol.asyncDispose]: () => runtime[Symbol.asyncDispose](),
   };

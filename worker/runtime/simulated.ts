@@ -21,6 +21,7 @@ import { type ImageBehaviour, PLAIN_IMAGE } from "./simulated-behaviour.ts";
 import { SimulatedContainer } from "./simulated-container.ts";
 import { EventFan } from "./simulated-events.ts";
 import { SimulatedImages } from "./simulated-images.ts";
+import { SimulatedNetworks } from "./simulated-networks.ts";
 import { simulatePull } from "./simulated-pull.ts";
 import { SimulatedTroubles, type Trouble } from "./simulated-troubles.ts";
 
@@ -38,8 +39,6 @@ export type SimulatedOptions = Readonly<{
 
 /** What a simulated image sets beside its env and health check. */
 const PLAIN_CONFIG = { command: ["serve"], entrypoint: [], user: "", workingDir: "" };
-
-const BUILT_IN_NETWORKS = ["bridge", "host", "none"];
 
 /**
  * A container engine in memory, as faithful as the planner needs: names and ports conflict, networks and images must exist, restart policies and
@@ -59,7 +58,7 @@ export class SimulatedRuntime implements ContainerRuntime {
   #info: Omit<EngineInfo, "clock">;
   readonly #behaviour: (reference: string) => ImageBehaviour;
   readonly #containers = new Map<string, SimulatedContainer>();
-  readonly #networks = new Map<string, ObservedNetwork>();
+  readonly networks: SimulatedNetworks;
   readonly #events = new EventFan();
   readonly #troubles: SimulatedTroubles;
   #up = true;
@@ -79,7 +78,7 @@ export class SimulatedRuntime implements ContainerRuntime {
       ownContainerId: undefined,
       ...info,
     };
-    for (const name of BUILT_IN_NETWORKS) this.#networks.set(name, { id: randomId(), name, driver: name === "none" ? "null" : name });
+    this.networks = new SimulatedNetworks(clock.now());
     for (const reference of images) this.images.add(normaliseImageReference(reference), clock.now());
   }
 
@@ -139,7 +138,7 @@ export class SimulatedRuntime implements ContainerRuntime {
 
   async listNetworks(signal: AbortSignal): Promise<readonly ObservedNetwork[]> {
     await this.#enter("listNetworks", "", signal);
-    return [...this.#networks.values()];
+    return this.networks.list();
   }
 
   async pull(reference: string, options: PullOptions): Promise<void> {
@@ -182,9 +181,9 @@ export class SimulatedRuntime implements ContainerRuntime {
     await this.#enter("connectNetwork", containerId, signal);
     await this.#act("connectNetwork", containerId, signal, () => {
       const container = this.#container(containerId);
-      if (!this.#networks.has(network)) throw new NebulaError("not_found", `network ${network} not found`);
-      container.connect(network);
-      this.#emit("network", "connect", network);
+      const { name, id } = this.networks.find(network);
+      container.connect(name, id);
+      this.#emit("network", "connect", name);
     });
   }
 
@@ -244,17 +243,25 @@ export class SimulatedRuntime implements ContainerRuntime {
     });
   }
 
-  async createNetwork(name: string, _labels: Readonly<Record<string, string>>, signal: AbortSignal): Promise<void> {
+  async createNetwork(name: string, labels: Readonly<Record<string, string>>, signal: AbortSignal): Promise<void> {
     await this.#enter("createNetwork", name, signal);
     await this.#act("createNetwork", name, signal, () => {});
-    if (this.#networks.has(name)) throw new NebulaError("already_exists", `network with name ${name} already exists`);
-    this.#networks.set(name, { id: randomId(), name, driver: "bridge" });
+    this.networks.create(name, labels, this.#clock.now());
     this.#emit("network", "create", name);
   }
 
+  async removeNetwork(id: string, signal: AbortSignal): Promise<void> {
+    await this.#enter("removeNetwork", id, signal);
+    await this.#act("removeNetwork", id, signal, () => {});
+    const user = [...this.#containers.values()].find((container) => container.isUp && container.observe().networkIds.includes(id));
+    if (user !== undefined) throw new NebulaError("failed_precondition", `error while removing network: network ${id} has active endpoints`);
+    this.networks.remove(id);
+    this.#emit("network", "destroy", id);
+  }
+
   /** Somebody removes a network by hand; containers on it lose it. For tests. */
-  removeNetwork(name: string): void {
-    this.#networks.delete(name);
+  loseNetwork(name: string): void {
+    for (const { id } of this.networks.named(name)) this.networks.remove(id);
     for (const container of this.#containers.values()) container.disconnect(name);
     this.#emit("network", "destroy", name);
   }
@@ -325,8 +332,7 @@ export class SimulatedRuntime implements ContainerRuntime {
 
   #checkStart(container: SimulatedContainer): void {
     const { spec, behaviour } = container;
-    const missing = container.networks().find((network) => !this.#networks.has(network));
-    if (missing !== undefined) throw new NebulaError("not_found", `network ${missing} not found`);
+    container.attach((network) => this.networks.find(network).id);
     for (const port of container.observe().hostPorts) {
       const taken = [...this.#containers.values()].some(
         (other) => other !== container && other.isUp && other.observe().hostPorts.some((held) => portsCollide(held, port)),
@@ -335,7 +341,7 @@ export class SimulatedRuntime implements ContainerRuntime {
       throw new NebulaError("failed_precondition", `Bind for ${port.address ?? "0.0.0.0"}:${port.hostPort} failed: port is already allocated`);
     }
     if (behaviour.startRefusal !== undefined) throw new NebulaError("failed_precondition", behaviour.startRefusal);
-    if (spec.networks.length === 0 && container.networks().length === 0) container.connect("bridge");
+    if (spec.networks.length === 0 && container.networks().length === 0) container.connect("bridge", this.networks.find("bridge").id);
   }
 
   async #enter(method: RuntimeCall["method"], target: string, signal: AbortSignal): Promise<void> {
