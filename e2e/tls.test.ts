@@ -50,6 +50,13 @@ describe("TLS", function () {
       }
     });
 
+    it("of an unknown authority names --tls-ca in the worker's log, by gateway and by manager", async () => {
+      for (const url of [server.https, server.grpcs]) {
+        await using worker = worksAt(server, url, "untrusting", {});
+        await eventually(() => assert.match(worker.output, /certificate.*--tls-ca, or NEBULA_TLS_CA/));
+      }
+    });
+
     it("is what a login of nebulactl remembers the authority of", async () => {
       const home = await mkdtemp(join(tmpdir(), "nebula-home-"));
       try {

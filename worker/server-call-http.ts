@@ -1,6 +1,9 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
-import { NebulaError } from "../common/errors/nebula-error.ts";
+import { messageOf, NebulaError } from "../common/errors/nebula-error.ts";
+import { codeOf } from "../common/errors/system-reason.ts";
+import { speaksHttp2 } from "../common/rpc/speaks-http2.ts";
+import { withCertificateHint } from "../common/tls/certificate-trouble.ts";
 import type { ClientTls } from "../common/tls/client-tls.ts";
 
 /** The longest answer that is read, bytes: a shard map is far below. */
@@ -36,8 +39,21 @@ export async function postJson({ url, body, headers, tls, limitMs, signal }: Pos
     return { status: response.statusCode ?? 0, text: await bodyOf(response) };
   } catch (error) {
     if (limit.aborted) throw new NebulaError("deadline_exceeded", `${url} did not answer within ${limitMs} ms`, { cause: error });
-    throw new NebulaError("unavailable", `${url} cannot be reached: ${error instanceof Error ? error.message : error}`, { cause: error });
+    if (await isManager(url, error))
+      throw new NebulaError("unavailable", `${url} does not answer in HTTP: if it is a manager, write grpc://`, { cause: error });
+    throw new NebulaError("unavailable", `${url} cannot be reached: ${withCertificateHint(messageOf(error))}`, { cause: error });
   }
+}
+
+/** How long a look at what a server speaks may take, milliseconds. */
+const LOOK_MS = 1000;
+
+/** Whether gRPC is spoken where HTTP/1.1 was not understood. */
+async function isManager(url: string, error: unknown): Promise<boolean> {
+  const code = codeOf(error) ?? "";
+  if (!url.startsWith("http:") || !(code === "ECONNRESET" || code === "EPIPE" || code.startsWith("HPE_"))) return false;
+  const { hostname, port } = new URL(url);
+  return await speaksHttp2({ host: hostname.replace(/^\[|\]$/g, ""), port: Number(port || 80) }, LOOK_MS);
 }
 
 function answered(request: ClientRequest, body: string): Promise<IncomingMessage> {

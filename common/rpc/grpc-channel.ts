@@ -8,8 +8,10 @@ import {
   connectivityState,
   Metadata,
   type ServiceError,
+  status,
 } from "@grpc/grpc-js";
 import { isNebulaError, messageOf, NebulaError } from "../errors/nebula-error.ts";
+import { withCertificateHint } from "../tls/certificate-trouble.ts";
 import { decoded, methodDefinition, Undecodable } from "./service-definition.ts";
 import { errorFromStatus, STATUS_DETAILS_KEY } from "./status-details.ts";
 
@@ -155,7 +157,11 @@ function cancelled(): NebulaError {
 function fromServiceError(error: unknown): NebulaError {
   if (!isServiceError(error)) return new NebulaError("internal", messageOf(error), { cause: error });
   const [details] = error.metadata.get(STATUS_DETAILS_KEY);
-  return errorFromStatus(error.code, error.details, details instanceof Uint8Array ? details : undefined);
+  return errorFromStatus(
+    error.code,
+    error.code === status.UNAVAILABLE ? withCertificateHint(error.details) : error.details,
+    details instanceof Uint8Array ? details : undefined,
+  );
 }
 
 function isServiceError(error: unknown): error is ServiceError {
