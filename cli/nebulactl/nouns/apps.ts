@@ -12,6 +12,7 @@ import { IMAGE } from "../fields/container-fields.ts";
 import { renderValue } from "../output/render-value.ts";
 import { IF_REVISION, ifRevision } from "./entity-changes.ts";
 import { entityNoun, OUTPUTS } from "./entity-noun.ts";
+import { groupsWithApp } from "./in-use.ts";
 
 const APP: TextFlag = { kind: "text", name: "app", short: "a", placeholder: "APP", help: "The app's name." };
 
@@ -41,6 +42,7 @@ export const apps: Noun = entityNoun<App>({
       "nebulactl apps update web --redeploy",
     ],
   },
+  findUse: groupsWithApp,
   moreVerbs: [
     powerVerb("start", "Starts an app.", async ({ client, signal }, request) => (await (await client(AppService)).startApp(request, { signal })).app),
     powerVerb(

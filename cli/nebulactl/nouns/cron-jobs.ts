@@ -5,6 +5,7 @@ import { cronJobKind } from "../entities/kind.ts";
 import { IMAGE } from "../fields/container-fields.ts";
 import { cronJobFieldsOfCreate, cronJobFieldsOfUpdate, SCHEDULE } from "../fields/cron-job-fields.ts";
 import { entityNoun } from "./entity-noun.ts";
+import { groupsWithCronJob } from "./in-use.ts";
 
 const CRON_JOB: TextFlag = { kind: "text", name: "cron-job", short: "c", placeholder: "CRON_JOB", help: "The cron_job's name." };
 
@@ -32,5 +33,6 @@ export const cronJobs: Noun = entityNoun<CronJob>({
     create: ['nebulactl cron-jobs create backup --image backup:1 --schedule "0 3 * * *" --time-zone Europe/Berlin'],
     update: ["nebulactl cron-jobs update backup --schedule @daily", "nebulactl cron_jobs update --cron_job backup --stopped"],
   },
+  findUse: groupsWithCronJob,
   moreVerbs: [],
 });

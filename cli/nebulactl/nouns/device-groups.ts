@@ -6,6 +6,7 @@ import { deviceGroupKind } from "../entities/kind.ts";
 import { deviceGroupFields } from "../fields/device-group-fields.ts";
 import { renderValue } from "../output/render-value.ts";
 import { entityNoun, OUTPUTS } from "./entity-noun.ts";
+import { devicesOfGroup } from "./in-use.ts";
 import { prunedView } from "./prune.ts";
 
 const DEVICE_GROUP: TextFlag = { kind: "text", name: "device-group", short: "d", placeholder: "DEVICE_GROUP", help: "The device_group's name." };
@@ -27,6 +28,7 @@ export const deviceGroups: Noun = entityNoun<DeviceGroup>({
     create: ["nebulactl device-groups create pos --apps web,api --cron_jobs backup"],
     update: ["nebulactl device_groups update --device_group pos --apps web,api,till"],
   },
+  findUse: devicesOfGroup,
   moreVerbs: [
     {
       kind: "command",

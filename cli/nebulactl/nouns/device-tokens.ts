@@ -15,6 +15,7 @@ import { allPages, type Page } from "../entities/pages.ts";
 import { type ListView, printList } from "../output/print-list.ts";
 import { renderValue } from "../output/render-value.ts";
 import { confirmDelete, YES } from "./confirm.ts";
+import { ofExistingGroup } from "./in-use.ts";
 
 const DEVICE: TextFlag = { kind: "text", name: "device", placeholder: "DEVICE", help: "The device's id." };
 const ENROLMENT: TextFlag = { kind: "text", name: "id", placeholder: "ID", help: "The enrolment token's id, as `devices enrolments` lists it." };
@@ -78,7 +79,7 @@ export const deviceTokenVerbs: readonly Command[] = [
     flags: [YES],
     async run(context) {
       const id = context.values.text(ENROLMENT) ?? "";
-      await confirmDelete(`enrolment token ${id}`, context);
+      await confirmDelete(`enrolment token ${id}`, id, context);
       await (await context.client(AccessService)).revokeEnrolmentToken({ id }, { signal: context.signal });
       context.io.out(`enrolment token ${id} revoked\n`);
       return 0;
@@ -106,7 +107,7 @@ export const deviceTokenVerbs: readonly Command[] = [
     flags: [YES],
     async run(context) {
       const deviceId = context.values.text(DEVICE) ?? "";
-      await confirmDelete(`the token of device ${deviceId}`, context);
+      await confirmDelete(`the token of device ${deviceId}`, deviceId, context);
       await (await context.client(AccessService)).revokeDeviceToken({ deviceId }, { signal: context.signal });
       context.io.out(`token of device ${deviceId} revoked\n`);
       return 0;
@@ -125,7 +126,7 @@ async function printOfGroup<T>(
   const client = await context.client(AccessService);
   const deviceGroup = context.values.text(OF_GROUP) ?? "";
   const pages = allPages((pageSize, pageToken) => fetch(client, { deviceGroup, pageSize, pageToken }), { limit: context.values.number(LIMIT) });
-  await printList(pages, view, context);
+  await printList(ofExistingGroup(pages, context.values.text(OF_GROUP), context), view, context);
   return 0;
 }
 

@@ -35,7 +35,7 @@ describe("nebulactl on devices and reports", () => {
   });
   after(() => server[Symbol.asyncDispose]());
 
-  const { run, printed } = asAdmin(() => server);
+  const { run, printed, refused } = asAdmin(() => server);
 
   it("lists devices with their newest status, by group and state", async () => {
     await eventually(async () => assert.equal((await printed("devices list")).split("\n").length, 4));
@@ -54,7 +54,7 @@ describe("nebulactl on devices and reports", () => {
         ["till-1", "0.1.0"],
       ],
     );
-    assert.deepEqual(await run("devices list --device-group nope"), { code: 0, out: "", err: "no devices\n" });
+    await refused("devices list --device-group nope", /device_group "?nope/);
   });
 
   it("shows one device, and forgets it", async () => {

@@ -9,6 +9,7 @@ import { deviceJson, deviceList, deviceText } from "../status/device-view.ts";
 import { parseTargetState, STATE } from "../status/target-state.ts";
 import { confirmDelete, YES } from "./confirm.ts";
 import { deviceTokenVerbs } from "./device-tokens.ts";
+import { ofExistingGroup } from "./in-use.ts";
 
 const DEVICE: TextFlag = { kind: "text", name: "device", placeholder: "DEVICE", help: "The device's id." };
 const GROUP: TextFlag = { kind: "text", name: "device-group", short: "d", placeholder: "GROUP", help: "Only of this device_group." };
@@ -37,7 +38,8 @@ export const devices: Noun = {
           const { devices, nextPageToken } = await client.listDevices({ ...filter, pageSize, pageToken }, { signal });
           return { items: devices, nextPageToken };
         };
-        await printList(allPages(fetch, { limit: values.number(LIMIT) }), deviceList(io.clock.now()), context);
+        const items = ofExistingGroup(allPages(fetch, { limit: values.number(LIMIT) }), values.text(GROUP), context);
+        await printList(items, deviceList(io.clock.now()), context);
         return 0;
       },
     },
@@ -64,7 +66,7 @@ export const devices: Noun = {
       flags: [YES],
       async run(context) {
         const deviceId = context.values.text(DEVICE) ?? "";
-        await confirmDelete(`device ${deviceId}`, context);
+        await confirmDelete(`device ${deviceId}`, deviceId, context);
         await (await context.client(DeviceService)).deleteDevice({ deviceId }, { signal: context.signal });
         context.io.out(`device ${deviceId} deleted\n`);
         return 0;

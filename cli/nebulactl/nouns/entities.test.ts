@@ -123,11 +123,11 @@ describe("nebulactl on apps, cron_jobs and device_groups", () => {
     await refused("prune", /prune needs --device-group GROUP or --all/);
     await refused("prune --device-group nope", /nope/);
 
-    const { code, err } = await run("apps delete api");
+    const { code, err } = await run("apps delete api --yes");
     assert.equal(code, 0);
     assert.match(err, /^warning: .*pos/);
     assert.match(await printed("device-groups delete pos"), /^device_group pos deleted, revision \d+\n$/);
-    await printed("apps delete web");
+    await printed("apps delete web --yes");
   });
 
   it("works over gRPC alike", async () => {

@@ -105,7 +105,7 @@ export function deleteVerb<M extends Entity>(spec: EntityNoun<M>): Command {
     outputs: OUTPUTS,
     async run(context) {
       const name = context.values.text(nameFlag) ?? "";
-      await confirmDelete(`${kind.kind} ${name}`, context);
+      await confirmDelete(`${kind.kind} ${name}`, name, context, spec.findUse);
       const { revision, warnings } = await kind.calls.remove(context, name, ifRevision(context));
       const text = () => `${kind.kind} ${name} deleted, revision ${revision}\n`;
       context.io.out(await renderValue({ text, json: () => ({ name, revision: jsonNumber(revision) }) }, context.output, context.paint));

@@ -10,6 +10,7 @@ import { renderValue } from "../output/render-value.ts";
 import type { Cell } from "../output/table.ts";
 import { createVerb, deleteVerb, updateVerb } from "./entity-changes.ts";
 import { infoText } from "./entity-info.ts";
+import type { FindUse } from "./in-use.ts";
 
 /** What tells the commands of one kind of entity from those of another. */
 export type EntityNoun<M extends Entity> = Readonly<{
@@ -29,6 +30,8 @@ export type EntityNoun<M extends Entity> = Readonly<{
   header: readonly string[];
   row(entity: M): readonly Cell[];
   examples: Readonly<{ create: readonly string[]; update: readonly string[] }>;
+  /** Who uses an entity of this kind. */
+  findUse: FindUse;
   moreVerbs: readonly Command[];
 }>;
 

@@ -6,6 +6,7 @@ import { printList } from "../output/print-list.ts";
 import { CREATION_FILTERS, type ReceivedRange, receivedRange } from "../status/received-range.ts";
 import { reportList } from "../status/report-view.ts";
 import { parseTargetState, STATE } from "../status/target-state.ts";
+import { ofExistingGroup } from "./in-use.ts";
 import { LAST_ID, pageLimit, SINCE, somePages, UNTIL } from "./some-pages.ts";
 
 const DEVICE: TextFlag = { kind: "text", name: "device", aliases: ["hostname"], short: "h", placeholder: "DEVICE", help: "Only of this device." };
@@ -77,7 +78,7 @@ export const reports: Noun = {
           const updated = values.text(UPDATED)?.toLowerCase();
           return { items: updated === undefined ? reports : reports.filter((report) => String(report.updated) === updated), nextPageToken };
         };
-        await printList(somePages(fetch, LIMIT, context), reportList, context);
+        await printList(ofExistingGroup(somePages(fetch, LIMIT, context), values.text(GROUP), context), reportList, context);
         return 0;
       },
     },

@@ -4,6 +4,7 @@ import type { TextFlag } from "../command/flags.ts";
 import { userGroupKind } from "../entities/kind.ts";
 import { userGroupFieldsOfCreate, userGroupFieldsOfUpdate } from "../fields/user-group-fields.ts";
 import { entityNoun } from "./entity-noun.ts";
+import { membersOfGroup } from "./in-use.ts";
 
 const USER_GROUP: TextFlag = {
   kind: "text",
@@ -43,6 +44,7 @@ export const userGroups: Noun = entityNoun<UserGroup>({
     ],
     update: ["nebulactl user-groups update ops --grant app/web:rw --revoke app/db", "nebulactl user_groups update ops --group_members ann,bob,cyd"],
   },
+  findUse: membersOfGroup,
   moreVerbs: [],
 });
 

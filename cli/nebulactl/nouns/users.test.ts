@@ -157,7 +157,7 @@ describe("nebulactl on users and user_groups", () => {
     await refused("user-groups update ops --grant app/web", /error: --grant wants KIND\/NAME:ro or KIND\/NAME:rw/);
     await refused("user-groups update ops --grant user/ann:ro", /error: --grant wants app\/NAME, cron_job\/NAME or device_group\/NAME/);
     await refused("user-groups create bad --apps web:all", /error: apps\.web: "all" is no permission; ro or rw would do/);
-    assert.equal(await printed("user-groups delete ops"), "user_group ops deleted, revision 4\n");
+    assert.equal(await printed("user-groups delete ops --yes"), "user_group ops deleted, revision 4\n");
     await printed("users delete ann");
     await printed("apps delete web");
     await printed("apps delete db");
@@ -176,7 +176,7 @@ describe("nebulactl on users and user_groups", () => {
     const users = await fileOf("users.yaml", "kind: user\nname: ann\npassword: correct horse\n");
     await refused(["apply", "-f", users], /users\.yaml:1: kind: "user" is no kind of resource, since a file is no place for passwords and tokens/);
     await refused("get users", /error: get prints no users, since files are no place for passwords and tokens/);
-    await printed("user-groups delete root");
+    await printed("user-groups delete root --yes");
     await printed("apps delete first");
   });
 
@@ -189,7 +189,7 @@ describe("nebulactl on users and user_groups", () => {
     const { code, out, err } = await run("get all", asUser);
     assert.deepEqual({ code, err }, { code: 0, err: "user_groups are left out: only admins may read them\n" });
     assert.match(out, /^kind: app\nname: web\n/);
-    await printed("user-groups delete readers");
+    await printed("user-groups delete readers --yes");
     await printed("users delete ann");
     await printed("apps delete web");
   });

@@ -13,6 +13,7 @@ import { renderValue } from "../output/render-value.ts";
 import { confirmDelete, YES } from "./confirm.ts";
 import { IF_REVISION, ifRevision, printWarnings } from "./entity-changes.ts";
 import { OUTPUTS } from "./entity-noun.ts";
+import { groupsOfUser } from "./in-use.ts";
 
 const USER: TextFlag = { kind: "text", name: "user", short: "u", placeholder: "USER", help: "The user's name." };
 const LIMIT: NumberFlag = { kind: "number", name: "limit", placeholder: "N", min: 1, integer: true, help: "At most this many. Default: all." };
@@ -122,7 +123,7 @@ export const users: Noun = {
       async run(context) {
         const { client, values, signal, io, output, paint } = context;
         const name = values.text(USER) ?? "";
-        await confirmDelete(`user ${name}`, context);
+        await confirmDelete(`user ${name}`, name, context, groupsOfUser);
         const { revision } = await (await client(UserService)).deleteUser({ name, ...condition(ifRevision(context)) }, { signal });
         const json = (): JsonObject => ({ name, revision: jsonNumber(revision) });
         io.out(await renderValue({ text: () => `user ${name} deleted, revision ${revision}\n`, json }, output, paint));
