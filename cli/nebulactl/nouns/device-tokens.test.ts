@@ -16,7 +16,7 @@ describe("nebulactl on the tokens of devices", () => {
   });
   after(() => server[Symbol.asyncDispose]());
 
-  const { run, printed } = asAdmin(() => server);
+  const { run, printed, refused } = asAdmin(() => server);
 
   /** As the device does. */
   async function enrol(deviceId: string, token: string, enrolToken: string): Promise<string> {
