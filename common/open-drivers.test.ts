@@ -1,11 +1,11 @@
 import { strict as assert } from "node:assert";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ManualClock } from "./clock/manual-clock.ts";
 import { isNebulaError } from "./errors/nebula-error.ts";
-import { silentLog } from "./log/log.ts";
+import { createLog, silentLog } from "./log/log.ts";
 import { CONFIG_DATABASE, type DriverSettings, openDrivers } from "./open-drivers.ts";
 import { backupSqlite } from "./storage/sqlite/backup.ts";
 import { openSqliteConfigStore } from "./storage/sqlite/config-store.ts";
@@ -25,6 +25,47 @@ describe("openDrivers", () => {
       log: silentLog,
     });
   const failedWith = (pattern: RegExp) => (error: unknown) => isNebulaError(error) && pattern.test(error.message);
+
+  it("warns of a folder that others may write to, and of files there that others may read, and of no other", async () => {
+    const lines: string[] = [];
+    const log = createLog({ level: "warn", part: "drivers", destination: { write: (line: string) => void lines.push(line) } });
+    const dataDir = newFolder();
+    const settings = { dataDir, store: "sqlite:", reports: "sqlite:", redis: "memory:", bus: "memory:", cacheTimeMs: 10_000 };
+    const openLogged = () => openDrivers({ settings, self, clock: new ManualClock(), log });
+    await (await openLogged())[Symbol.asyncDispose]();
+    assert.deepEqual(lines, []);
+    writeFileSync(join(dataDir, "admin-password"), "a password");
+    chmodSync(join(dataDir, "admin-password"), 0o604);
+    chmodSync(join(dataDir, CONFIG_DATABASE), 0o660);
+    chmodSync(dataDir, 0o777);
+    await (await openLogged())[Symbol.asyncDispose]();
+    assert.deepEqual(
+      lines.map((line) => JSON.parse(line)).map(({ folder, file, mode }) => [folder ?? file, mode]),
+      [
+        [dataDir, "777"],
+        [join(dataDir, CONFIG_DATABASE), "660"],
+        [join(dataDir, "admin-password"), "604"],
+      ],
+    );
+  });
+
+  it("takes no symbolic link for its lock or for a store, and makes no file through one", async () => {
+    for (const name of ["lock.db", CONFIG_DATABASE]) {
+      const dataDir = newFolder();
+      const elsewhere = join(root, `elsewhere-${name}`);
+      mkdirSync(dataDir, { recursive: true });
+      symlinkSync(elsewhere, join(dataDir, name));
+      await assert.rejects(open(dataDir), failedWith(new RegExp(name)));
+      assert.equal(existsSync(elsewhere), false);
+    }
+    const dataDir = newFolder();
+    const elsewhere = join(root, "another-lock");
+    mkdirSync(dataDir, { recursive: true });
+    writeFileSync(elsewhere, "");
+    symlinkSync(elsewhere, join(dataDir, "lock.db"));
+    await assert.rejects(open(dataDir), failedWith(/symbolic link/));
+    assert.equal(statSync(elsewhere).size, 0);
+  });
 
   it("opens the embedded drivers in a folder that it makes, and finds the same store there again", async () => {
     const dataDir = newFolder();

@@ -9,6 +9,8 @@ import type { Log } from "./log/log.ts";
 import { makeFolder } from "./make-folder.ts";
 import type { Member } from "./membership/membership.ts";
 import { createMemoryMembership } from "./membership/memory-membership.ts";
+import { warnOfOpenModes } from "./open-modes.ts";
+import { NEXT_CLUSTER_KEY, SECRET_FILES } from "./settings/secrets.ts";
 import type { Settings } from "./settings/settings.ts";
 import { createMemoryConfigCache } from "./storage/memory/config-cache.ts";
 import { openSqliteAccessStore } from "./storage/sqlite/access-store.ts";
@@ -50,6 +52,8 @@ export async function openDrivers({ settings, self, clock, log }: OpenDriversOpt
     changeFeed: opening.use(createMemoryFeed({ log })),
     membership: opening.use(createMemoryMembership(self)),
   };
+  const files = [CONFIG_DATABASE, ACCESS_DATABASE, REPORT_DATABASE, ...Object.values(SECRET_FILES), NEXT_CLUSTER_KEY];
+  await warnOfOpenModes(settings.dataDir, files, log);
   const opened = opening.move();
   return { ...drivers, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }

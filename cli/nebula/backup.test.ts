@@ -1,5 +1,5 @@
 import { strict as assert } from "node:assert";
-import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { lstat, mkdir, mkdtemp, readdir, rm, stat, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
@@ -70,5 +70,20 @@ describe("nebula backup", () => {
     assert.equal(await run(data, to), 0);
     assert.deepEqual((await readdir(to)).sort(), [CONFIG_DATABASE, REPORT_DATABASE].sort());
     await assert.rejects(run(data, to), (error) => isNebulaError(error, "already_exists"));
+  });
+
+  it("is in a folder of its owner alone, and writes through no link that somebody put in its way", async () => {
+    const [data, elsewhere] = [join(folder, "linked"), join(folder, "elsewhere")];
+    await (await open(data))[Symbol.asyncDispose]();
+    await mkdir(elsewhere);
+    await symlink(elsewhere, join(folder, "first.partial"));
+    assert.equal(await run(data, join(folder, "first")), 0);
+    assert.equal((await lstat(join(folder, "first"))).mode & 0o777, 0o700);
+    assert.ok((await lstat(join(folder, "first"))).isDirectory());
+    for (const name of await readdir(join(folder, "first"))) assert.equal((await lstat(join(folder, "first", name))).mode & 0o777, 0o600, name);
+    await symlink(join(folder, "nowhere"), join(folder, "second"));
+    await assert.rejects(run(data, join(folder, "second")));
+    assert.deepEqual(await readdir(elsewhere), []);
+    assert.ok(!(await readdir(folder)).some((name) => name === "nowhere" || name.endsWith(".partial")));
   });
 });

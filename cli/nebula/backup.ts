@@ -1,5 +1,5 @@
-import { chmod, copyFile, readdir, readFile, rename, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { chmod, copyFile, mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { systemReason } from "../../common/errors/system-reason.ts";
 import { makeFolder } from "../../common/make-folder.ts";
@@ -29,7 +29,8 @@ async function copyStores({ store, reports, dataDir }: Settings, to: string): Pr
   await filesOf(dataDir); // before anything is made
   const partial = `${withoutEnd(to, "/")}.partial`;
   await rm(partial, { recursive: true, force: true });
-  await makeFolder("--to", partial);
+  await makeFolder("--to", dirname(resolve(partial)));
+  await mkdir(partial, { mode: 0o700 }); // of this backup alone: what somebody put in its place meanwhile, a link too, ends it
   try {
     const present = await filesOf(dataDir);
     const key = await clusterKeyIn(dataDir);

@@ -21,7 +21,7 @@ export async function findLogin(values: FlagValues, io: Io, signal: AbortSignal)
   };
   const login = await resolveLogin(flags, {
     env: await withSecretFiles(io.env),
-    profiles: () => readProfiles(io.home),
+    profiles: () => readProfiles(io.home, (sentence) => io.err(`warning: ${sentence}\n`)),
     original: () => readOriginalLogin(io.home),
     askPassword: (user) => askPassword(user, io, signal),
   });

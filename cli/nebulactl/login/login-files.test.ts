@@ -1,5 +1,5 @@
 import { strict as assert } from "node:assert";
-import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readOriginalLogin, readProfiles, removeOriginalLogin, writeProfiles } from "./login-files.ts";
@@ -83,6 +83,20 @@ describe("the files of the home folder", () => {
     assert.deepEqual(await readProfiles(home), NO_PROFILES);
     assert.equal(await readOriginalLogin(home), undefined);
     assert.equal(await removeOriginalLogin(home), false);
+  });
+
+  it("are read with a warning where others may read them, until the next login makes them the owner's alone", async () => {
+    const warned: string[] = [];
+    const read = () => readProfiles(home, (sentence) => void warned.push(sentence));
+    await writeProfiles(home, withProfile(NO_PROFILES, "prod", byPassword));
+    await read();
+    assert.deepEqual(warned, []);
+    await chmod(join(home, ".nebulactl.json"), 0o644);
+    const profiles = await read();
+    assert.deepEqual(warned, [`others may read or write ${join(home, ".nebulactl.json")}, which holds logins; give it the mode 600`]);
+    await writeProfiles(home, profiles);
+    await read();
+    assert.equal(warned.length, 1);
   });
 
   it("hold the logins for their owner alone, and nothing is left beside them", async () => {

@@ -1,13 +1,21 @@
 import { randomBytes } from "node:crypto";
-import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { isOpenToOthers } from "../../../common/open-modes.ts";
 import { utf8Text } from "../../../common/text/utf8.ts";
 import { ORIGINAL_LOGIN_FILE, parseOriginalLogin } from "./original-login.ts";
 import { NO_PROFILES, PROFILES_FILE, type Profiles, parseProfiles, printProfiles, type StoredLogin } from "./profiles.ts";
 
-/** The stored logins of one user. @param home the user's home folder */
-export async function readProfiles(home: string): Promise<Profiles> {
-  const text = await readIfThere(join(home, PROFILES_FILE));
+/**
+ * The stored logins of one user.
+ * @param home the user's home folder
+ * @param warn called with a sentence where others may read the file
+ */
+export async function readProfiles(home: string, warn: (sentence: string) => void = () => {}): Promise<Profiles> {
+  const path = join(home, PROFILES_FILE);
+  const text = await readIfThere(path);
+  if (text !== undefined && isOpenToOthers((await stat(path)).mode))
+    warn(`others may read or write ${path}, which holds logins; give it the mode 600`);
   return text === undefined ? NO_PROFILES : parseProfiles(text);
 }
 

@@ -1,7 +1,8 @@
+import { lstatSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { messageOf, NebulaError } from "../../errors/nebula-error.ts";
-import { resultCode } from "./open-database.ts";
+import { createForOwner, resultCode } from "./open-database.ts";
 
 /** SQLite's result code for a lock that somebody else holds. */
 const SQLITE_BUSY = 5;
@@ -23,6 +24,8 @@ export function lockFolder(folder: string, { file, setting }: Lock = SERVER_LOCK
   const path = join(folder, file);
   let database: DatabaseSync | undefined;
   try {
+    createForOwner(path);
+    if (lstatSync(path).isSymbolicLink()) throw new Error(`${path} is a symbolic link: remove it`);
     database = new DatabaseSync(path, { timeout: 0 });
     database.exec("BEGIN EXCLUSIVE");
   } catch (error) {

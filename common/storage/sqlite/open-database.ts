@@ -42,7 +42,7 @@ export function openDatabase(path: string, migrations: readonly string[]): Datab
 }
 
 /** Makes the file where there is none. One that is there is not opened: closing it again would drop the locks of this process's other connections. */
-function createForOwner(path: string): void {
+export function createForOwner(path: string): void {
   try {
     closeSync(openSync(path, "wx", 0o600)); // SQLite gives its -wal and -shm files the same mode
   } catch (error) {
