@@ -50,9 +50,8 @@ auth: { htpasswd: { realm: test, path: ${users} } }
     return registry;
   }
 
-  /** Pushes a local image under this repository and tag; answers the reference. */
-  async push(local: string, repositoryAndTag: string): Promise<string> {
-    const docker = new Docker({ socketPath: DOCKER_SOCKET });
+  /** Pushes a local image of an engine under this repository and tag, and removes that tag from the engine; answers the reference. */
+  async push(local: string, repositoryAndTag: string, docker = new Docker({ socketPath: DOCKER_SOCKET })): Promise<string> {
     const reference = `${this.host}/${repositoryAndTag}`;
     const colon = reference.lastIndexOf(":");
     await docker.getImage(local).tag({ repo: reference.slice(0, colon), tag: reference.slice(colon + 1) });
