@@ -43,6 +43,7 @@ describe("a device whose programs, engine and containers are disturbed while its
   let server: Server;
   let worker: Worker;
   let apps: ChangedApps;
+  let foreign: Foreign | undefined;
 
   before(async function () {
     await requireDocker(this);
@@ -75,6 +76,9 @@ describe("a device whose programs, engine and containers are disturbed while its
     );
   });
 
+  /** The containers that are the worker's to manage: those with copied labels are not. */
+  const managed = async (app?: string) => (await worker.engine.containers(app)).filter(({ Id }) => foreign?.ids.has(Id) !== true);
+
   /** The apps as stored, and of each container what differs from them; rejects while the server is away. */
   const differences = async (): Promise<string[]> => {
     const { engine } = worker;
@@ -89,7 +93,7 @@ describe("a device whose programs, engine and containers are disturbed while its
       const { app } = await server.api.channel.unary(AppService.method.getApp, { name }, call);
       assert.ok(app);
       const member = deviceGroup?.apps.includes(name) === true;
-      const containers = await engine.containers(name);
+      const containers = await managed(name);
       if (member) found.push(...(await differencesOf(app, containers, { instance: engine.instance, image })));
       else found.push(...containers.map(({ Name }) => `${Name} must not exist: ${name} is not in the device_group`));
       const status = (await server.api.device(worker.deviceId))?.report?.apps.find((each) => each.name === name);
@@ -103,7 +107,7 @@ describe("a device whose programs, engine and containers are disturbed while its
   it(`has, ${CHAOS_MS / 60_000} minutes later, exactly the containers that its apps ask for, and nothing foreign was touched`, async () => {
     const { engine } = worker;
     await eventually(async () => (await differences()).length === 0, { timeoutMs: 60_000, everyMs: 250 });
-    const foreign = await Foreign.create(engine.docker, engine.instance);
+    foreign = await Foreign.create(engine.docker, engine.instance);
 
     const counts = new Map<string, number>();
     const ended = AbortSignal.timeout(CHAOS_MS);
@@ -137,7 +141,7 @@ describe("a device whose programs, engine and containers are disturbed while its
       }),
       repeat(DISTURB_CONTAINERS_EVERY_MS, async () => {
         const { name, run } = containers.next().value;
-        const target = dice.of(await engine.running());
+        const target = dice.of((await managed()).filter(({ State }) => State.Running));
         await run(engine.docker.getContainer(target.Id), engine.docker);
         return name;
       }),
@@ -161,7 +165,7 @@ describe("a device whose programs, engine and containers are disturbed while its
     console.log(`      as wanted ${Math.round(performance.now() - from)} ms after the last disturbance`);
     assert.deepEqual(await foreign.changes(), []);
 
-    const ids = async () => (await engine.containers()).map(({ Id, State }) => `${Id} ${State.StartedAt}`).sort();
+    const ids = async () => (await managed()).map(({ Id, State }) => `${Id} ${State.StartedAt}`).sort();
     const before = await ids();
     assert.equal(await worker.stop(), 0);
     const boot = (await server.api.device(worker.deviceId))?.report?.boot;
@@ -211,6 +215,10 @@ class Foreign {
       before.set(container.id, await Foreign.#shown(container));
     }
     return new Foreign(docker, before);
+  }
+
+  get ids(): ReadonlySet<string> {
+    return new Set(this.#before.keys());
   }
 
   /** What was changed about them since, one sentence each. */
