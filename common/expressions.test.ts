@@ -106,8 +106,8 @@ function* texts(source: string): Generator<MakeText> {
   const words = wordsOf(source);
   const characters = [...new Set([...words.join("").slice(0, 40), ...classesOf(source)])];
   const units = new Set([...words, ...characters, words.join(""), ...words.map((word, index) => word + (words[index + 1] ?? ""))]);
-  if (words.length <= 5) for (const one of words) for (const other of words) for (const last of ["", ...words]) units.add(one + other + last);
-  if (characters.length <= 12) for (const one of characters) for (const other of characters) units.add(one + other);
+  if (words.length <= 4) for (const one of words) for (const other of words) for (const last of ["", ...words]) units.add(one + other + last);
+  if (characters.length <= 8) for (const one of characters) for (const other of characters) units.add(one + other);
   for (const unit of units) {
     if (unit === "") continue;
     for (const before of new Set(["", words[0] ?? "", "a"])) for (const end of ["", "\n\u0000"]) yield textOf(before, unit, end);

@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import { readFileSync } from "node:fs";
 import { BODY_BEFORE_LOGIN, HELD_BYTES } from "../common/listen/request-budget.ts";
-import { MOST_VALUES } from "../common/rpc/count-values.ts";
+import { MOST_MAP_ENTRIES, MOST_VALUES } from "../common/rpc/count-values.ts";
 import { ALL_SETTINGS, SETTINGS } from "../common/settings/settings-table.ts";
 import { HISTORY_BYTES_PER_DEVICE } from "../common/storage/report-store.ts";
 import { HANDSHAKE_MS } from "../common/tls/server-tls.ts";
@@ -30,6 +30,7 @@ describe("docs/limits.md", () => {
       Object.entries({
         "body |": `${HTTP_LIMITS.bodyBytes / 2 ** 20} MiB`,
         "values in a body": String(MOST_VALUES),
+        "map entries in a body": String(MOST_MAP_ENTRIES),
         "headers over HTTP": `${HTTP_LIMITS.headerBytes / 1024} KiB`,
         "headers over gRPC": `${GRPC_LIMITS.headerBytes / 1024} KiB`,
         "time to send the headers": `${HTTP_LIMITS.headersMs / 1000} s`,
@@ -45,7 +46,11 @@ describe("docs/limits.md", () => {
     );
     const [kib, mib] = [1024, 2 ** 20];
     assert.ok(PAGE.includes(`A body above ${BODY_BEFORE_LOGIN / kib} KiB is read on only after`));
-    assert.ok(PAGE.includes(`hold ${HELD_BYTES.inAll / mib} MiB in all, and those without a login ${HELD_BYTES.beforeLogin / mib} MiB of it`));
+    assert.ok(
+      PAGE.includes(
+        `hold ${HELD_BYTES.inAll / mib} MiB in all on each of the two ports, and those without a login ${HELD_BYTES.beforeLogin / mib} MiB of it`,
+      ),
+    );
     assert.equal(said("requests under way over gRPC, before a login"), `${CONNECTION_BYTES.beforeLogin / kib} KiB`);
     assert.equal(said("requests under way over gRPC, after one"), `${CONNECTION_BYTES.loggedIn / mib} MiB`);
     assert.ok(PAGE.includes(`exchanges its token ${ROTATIONS.inARow} times in a row at most, then once in ${ROTATIONS.oneMoreMs / 1000} s`));

@@ -5,6 +5,7 @@ import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/conn
 import { FORWARDED_FOR_HEADER, PART_TOKEN_HEADER, partToken } from "../common/access/part-token.ts";
 import { invalidArgument, NebulaError } from "../common/errors/nebula-error.ts";
 import { eventually } from "../common/testing/eventually.ts";
+import { Verdict } from "../gen/nebula/v1/access_pb.ts";
 import { AppService, CreateAppRequestSchema } from "../gen/nebula/v1/app_pb.ts";
 import { app, CLUSTER_KEY, CREATE, errorOf, GatewayRig, type Json, LOGIN, post, raw, urlOf } from "./testing/gateway-fixture.ts";
 
@@ -134,17 +135,36 @@ describe("gateway", () => {
     it("that is too large is refused, whether or not it says its length", async () => {
       const body = JSON.stringify({ app: { name: "x".repeat(5 * 1024 * 1024) } });
       // fetch sends a stream in chunks, without a length; its types don't know the option that it wants for that
-      const chunked = { method: "POST", body: new Blob([body]).stream(), headers: { "content-type": "application/json" }, duplex: "half" };
+      const headers = { "content-type": "application/json", authorization: LOGIN };
+      const chunked = { method: "POST", body: new Blob([body]).stream(), headers, duplex: "half" };
+      answers.check = async () => ({ verdict: Verdict.ALLOWED });
       for (const response of [await post(rig.gateway, CREATE, body), await fetch(urlOf(rig.gateway, CREATE), chunked)]) {
         const error = await errorOf(response);
         assert.deepEqual([error.status, error.code], [429, "resource_exhausted"]);
         assert.match(error.message, /4 MiB/);
       }
-      assert.equal(rig.manager.seen.length, 0);
+      assert.deepEqual(new Set(rig.manager.seen.map(({ method }) => method)), new Set(["check"]));
+    });
+
+    it("above 64 KiB is read only with a login that a manager says is valid", async () => {
+      answers.createApp = async (name) => ({ app: { ...app, name } });
+      answers.check = async ({ method, authorization }) => {
+        assert.equal(method, CREATE);
+        return authorization === LOGIN ? { verdict: Verdict.DENIED } : { verdict: Verdict.UNAUTHENTICATED, reason: "no login" };
+      };
+      const body = JSON.stringify({ app: { name: "web", labels: { a: "x".repeat(100_000) } } });
+      const refused = await errorOf(await post(rig.gateway, CREATE, body, { authorization: "Bearer wrong" }));
+      assert.deepEqual([refused.status, refused.code, refused.message], [401, "unauthenticated", "no login"]);
+      assert.deepEqual(
+        rig.manager.seen.map(({ method }) => method),
+        ["check"],
+      );
+      assert.equal((await post(rig.gateway, CREATE, body)).status, 200, "whether the call is permitted is said by the call");
     });
 
     it("that is too large is answered when all of it was sent, also on a connection for one request", async () => {
       const body = "x".repeat(5 * 1024 * 1024);
+      answers.check = async () => ({ verdict: Verdict.ALLOWED });
       const head = ["Host: localhost", "Content-Type: application/json", `Content-Length: ${body.length}`, "Connection: close"];
       assert.match(await raw(rig.gateway, `POST ${CREATE} HTTP/1.1\r\n${head.join("\r\n")}\r\n\r\n${body}`), /^HTTP\/1\.1 429 /);
     });

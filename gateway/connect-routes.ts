@@ -32,7 +32,7 @@ export function connectRoutes(forwarder: Forwarder, log: Log): readonly Route[] 
     if (isServerStream(handler.method) && request.method === "POST" && /^application\/json\s*(;|$)/i.test(contentType)) {
       return await answerJsonLines(handler.method, exchange, forwarder, log);
     }
-    const universal = universalRequest(exchange, handler);
+    const universal = universalRequest(exchange, handler, log);
     if (universal === undefined) return sendError(response, new ConnectError("the Host header is missing, or is none", Code.InvalidArgument));
     await answer(response, await handler(universal), handler);
   }
@@ -59,11 +59,12 @@ function longHeader({ headers }: IncomingMessage): string | undefined {
     : `invalid header ${name} ${quote(String(headers[name]))}: it is too long; use at most ${LONGEST_REPEATED} characters`;
 }
 
-function universalRequest({ request, response, caller }: Exchange, handler: UniversalHandler): UniversalServerRequest | undefined {
+function universalRequest(exchange: Exchange, handler: UniversalHandler, log: Log): UniversalServerRequest | undefined {
+  const { request, response, caller } = exchange;
   const host = request.headers.host;
   if (host === undefined || !URL.canParse(`http://${host}`)) return undefined;
   const universal = universalRequestFromNodeRequest(request, response, undefined, createContextValues().set(callerKey, caller));
-  return { ...universal, body: checkedBody(request, handler.method.input) };
+  return { ...universal, body: checkedBody(exchange, handler.method.input, log) };
 }
 
 /** Writes Connect's answer, at the pace of the reader. When the reader goes away, what still makes the answer is told. */

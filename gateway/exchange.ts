@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Caller } from "./caller.ts";
+import type { RequestBody } from "./request-body.ts";
 
 /** One HTTP request and its answer on their way through the gateway. */
 export type Exchange = {
@@ -8,6 +9,7 @@ export type Exchange = {
   readonly caller: Caller;
   /** The path without the query. */
   readonly path: string;
+  readonly body: RequestBody;
   /** What the request is counted under; a handler that knows its path sets it, so that what callers invent makes no figures. */
   route: string;
 };

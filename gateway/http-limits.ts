@@ -1,9 +1,6 @@
 /** What one HTTP request may be, and take; docs/limits.md names each. Sizes in bytes, times in milliseconds. */
 export const HTTP_LIMITS = {
   bodyBytes: 4 * 1024 * 1024,
-  /** What the bodies of all requests under way may hold, and up to which size one always passes; above it 503. */
-  heldBytes: 256 * 1024 * 1024,
-  smallBytes: 16 * 1024,
   /** Of all headers and the request line; above it 431. */
   headerBytes: 16 * 1024,
   /** From the connection, or the end of the request before, to the end of the headers; then 408. */

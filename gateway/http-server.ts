@@ -7,7 +7,6 @@ import type { ConnectionLimiter } from "../common/listen/connection-limiter.ts";
 import type { Log } from "../common/log/log.ts";
 import type { ServerTls } from "../common/tls/server-tls.ts";
 import { HTTP_LIMITS } from "./http-limits.ts";
-import { LargeRequests } from "./large-requests.ts";
 
 export type HttpServerOptions = Readonly<{
   listener: RequestListener;
@@ -18,11 +17,7 @@ export type HttpServerOptions = Readonly<{
 }>;
 
 /** The gateway's HTTP/1.1 server with its limits, over TLS where it has a certificate. A request that breaks HTTP itself is answered in JSON like every other. */
-export function createHttpServer({ listener: answer, limiter, tls, log }: HttpServerOptions): Server {
-  const large = new LargeRequests();
-  const listener: RequestListener = (request, response) => {
-    if (large.admits(request, response)) answer(request, response);
-  };
+export function createHttpServer({ listener, limiter, tls, log }: HttpServerOptions): Server {
   const options = {
     headersTimeout: HTTP_LIMITS.headersMs,
     requestTimeout: HTTP_LIMITS.requestMs, // of the request alone: a stream of answers has no limit

@@ -4,7 +4,6 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { parseTimeout } from "@connectrpc/connect/protocol-connect";
 import type { Log } from "../common/log/log.ts";
 import { hasTooManyJsonValues, TOO_MANY_VALUES } from "../common/rpc/count-values.ts";
-import { readBody } from "./checked-body.ts";
 import { asConnectError, errorJson, sendError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { type Forwarder, LONGEST_MS } from "./forwarder.ts";
@@ -17,7 +16,7 @@ import { whyNot } from "./why-not.ts";
  */
 export async function answerJsonLines(
   method: DescMethodServerStreaming,
-  { request, response, caller }: Exchange,
+  { request, response, caller, body }: Exchange,
   forwarder: Forwarder,
   log: Log,
 ): Promise<void> {
@@ -26,7 +25,7 @@ export async function answerJsonLines(
   try {
     const timeout = parseTimeout(oneHeader(request.headers["connect-timeout-ms"]), LONGEST_MS);
     if (timeout.error !== undefined) throw timeout.error;
-    const message = parseRequest(method, await readBody(request));
+    const message = parseRequest(method, await body.read());
     const authorization = request.headers.authorization ?? null;
     const messages = forwarder.stream(method, message, { caller, authorization, signal: gone.signal, timeoutMs: timeout.timeoutMs });
     const first = await messages.next();

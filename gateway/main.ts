@@ -12,6 +12,7 @@ import { formatAddress, isUnspecified } from "../common/settings/parse-listen-ad
 import type { ListenAddress, Settings } from "../common/settings/settings.ts";
 import { ReloadedClientTls } from "../common/tls/client-tls.ts";
 import { ServerTls } from "../common/tls/server-tls.ts";
+import { checkLogin } from "./access-verdict.ts";
 import { connectRoutes } from "./connect-routes.ts";
 import type { Route } from "./exchange.ts";
 import { createForwarder } from "./forwarder.ts";
@@ -19,6 +20,7 @@ import { createHttpMetrics } from "./http-metrics.ts";
 import { createHttpServer } from "./http-server.ts";
 import { ManagerPool } from "./manager-pool.ts";
 import { managerTls } from "./manager-tls.ts";
+import { RequestBodies } from "./request-body.ts";
 import { serveHttp } from "./serve-http.ts";
 import { infoOperation } from "./v2/info/info-operation.ts";
 import { openInfo } from "./v2/info/open-info.ts";
@@ -86,7 +88,8 @@ export async function startGateway({
   const policy = { authEnabled: settings.authEnabled, ownNames: [hostname(), settings.httpListen.host] };
   const limits = withinOpenFiles(settings.httpConnections ?? UNLIMITED, openFilesLimit());
   const limiter = new ConnectionLimiter({ limits, name: "HTTP", log });
-  const listener = serveHttp({ routes, atOnce: info.answerAtOnce, policy, clock, log, metrics });
+  const bodies = new RequestBodies(checkLogin({ pool, partToken: token }));
+  const listener = serveHttp({ routes, bodies, atOnce: info.answerAtOnce, policy, clock, log, metrics });
   const server = createHttpServer({ listener, limiter, tls, log });
   const address = await listen(server, settings.httpListen, "NEBULA_HTTP_LISTEN");
   const opened = opening.move();

@@ -9,10 +9,12 @@ import { type CrossSitePolicy, crossSiteRefusal } from "./cross-site.ts";
 import { asConnectError, sendError } from "./errors.ts";
 import { type Exchange, findRoute, type Route } from "./exchange.ts";
 import type { HttpMetrics } from "./http-metrics.ts";
+import type { RequestBodies } from "./request-body.ts";
 import { INFO_ROUTE } from "./v2/info/serve-info.ts";
 
 export type ServeHttpOptions = Readonly<{
   routes: readonly Route[];
+  bodies: RequestBodies;
   /** Answers, and says so, what can be answered at once at the least cost; not asked while authentication is off, as it looks at no Host. */
   atOnce: (request: IncomingMessage, response: ServerResponse) => boolean;
   policy: CrossSitePolicy;
@@ -25,7 +27,7 @@ export type ServeHttpOptions = Readonly<{
 const PATH_SHOWN = 200;
 
 /** The one way of every HTTP request: an id, the checks against other sites in a browser, its route, one line in the access log. */
-export function serveHttp({ routes, atOnce, policy, clock, log, metrics }: ServeHttpOptions): RequestListener {
+export function serveHttp({ routes, bodies, atOnce, policy, clock, log, metrics }: ServeHttpOptions): RequestListener {
   async function answer(exchange: Exchange): Promise<void> {
     const { request, response, path } = exchange;
     const refusal = crossSiteRefusal(browserHeaders(request), policy);
@@ -43,7 +45,8 @@ export function serveHttp({ routes, atOnce, policy, clock, log, metrics }: Serve
     if (policy.authEnabled && atOnce(request, response)) return;
     const started = clock.monotonic();
     const caller = callerOf(request);
-    const exchange: Exchange = { request, response, caller, path: request.url?.split("?")[0] ?? "/", route: "none" };
+    const path = request.url?.split("?", 1)[0] ?? "/";
+    const exchange: Exchange = { request, response, caller, path, body: bodies.of({ request, response, caller, path }), route: "none" };
     response.setHeader(REQUEST_ID_HEADER, caller.requestId);
     metrics.begun();
     response.once("close", () => {

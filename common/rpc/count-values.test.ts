@@ -3,7 +3,7 @@ import { create, type DescMessage, type Message, toBinary } from "@bufbuild/prot
 import fc from "fast-check";
 import { AppSchema } from "../../gen/nebula/v1/app_pb.ts";
 import { ReportService, SubmitReportsRequestSchema } from "../../gen/nebula/v1/report_pb.ts";
-import { hasTooManyJsonValues, hasTooManyValues, MOST_VALUES } from "./count-values.ts";
+import { hasTooManyJsonValues, hasTooManyValues, MOST_MAP_ENTRIES, MOST_VALUES } from "./count-values.ts";
 import { decoded, methodDefinition, Undecodable } from "./service-definition.ts";
 
 const emptyReports = (count: number) => Buffer.alloc(2 * count, Buffer.from([10, 0]));
@@ -41,6 +41,22 @@ describe("the number of values in a request", () => {
     assert.equal(most, 6); // three that open, three commas
     assert.equal(hasTooManyJsonValues(Buffer.from(`{"reports":[${"{},".repeat(1_000_000)}{}]}`)), true);
     assert.equal(hasTooManyJsonValues(Buffer.from(JSON.stringify({ text: ",".repeat(1_000_000) }))), false);
+  });
+
+  it("is held to a tenth of it for the entries of maps, in JSON and in binary", () => {
+    const entries = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, index) => [`K${index}`, "v"]));
+    for (const [count, isTooMuch] of [
+      [MOST_MAP_ENTRIES, false],
+      [MOST_MAP_ENTRIES + 1, true],
+      [90_000, true],
+    ] as const) {
+      assert.equal(hasTooManyJsonValues(Buffer.from(JSON.stringify({ app: { env_vars: entries(count) } }))), isTooMuch, `${count} in JSON`);
+      assert.equal(hasTooManyValues(AppSchema, toBinary(AppSchema, create(AppSchema, { envVars: entries(count) }))), isTooMuch, `${count} in binary`);
+    }
+    const two = { env_vars: entries(6000), labels: entries(6000) };
+    assert.equal(hasTooManyJsonValues(Buffer.from(JSON.stringify(two))), true, "all maps count together");
+    const messages = { reports: Array.from({ length: 9000 }, () => ({ a: 1, b: 2, c: { d: 3 } })) };
+    assert.equal(hasTooManyJsonValues(Buffer.from(JSON.stringify(messages))), false, "fields of messages are no entries");
   });
 
   it("ends for whatever bytes there are, and is never above their number", () => {

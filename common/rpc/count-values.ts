@@ -6,15 +6,27 @@ import { type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf
  */
 export const MOST_VALUES = 100_000;
 
+/**
+ * The most entries that all maps of one request may have together. Each key is a name of its own to the process, so an entry costs some ten times as much as
+ * another value; the largest map of ours, the variables of an app, has some thousand.
+ */
+export const MOST_MAP_ENTRIES = 10_000;
+
+/** An object of JSON with more keys than this is a map: no message has so many fields. */
+const MOST_FIELDS = 100;
+
 /** What is said of a request that has more; it goes on from `the request is no X: `. */
-export const TOO_MANY_VALUES = `it consists of more than ${MOST_VALUES} values (fields, list items, map entries): send less at once`;
+export const TOO_MANY_VALUES = `it consists of more than ${MOST_VALUES} values (fields, list items, map entries), or of more than ${MOST_MAP_ENTRIES} map entries: send less at once`;
 
-const [QUOTE, BACKSLASH, COMMA, BRACE, BRACKET] = [...'"\\,{['].map((character) => character.charCodeAt(0));
+const [QUOTE, BACKSLASH, COMMA, COLON, BRACE, END_BRACE, BRACKET] = [...'"\\,:{}['].map((character) => character.charCodeAt(0));
 
-/** Whether a JSON text, which may be none, has more values than `most`. Looks at each byte at most once. */
-export function hasTooManyJsonValues(json: Uint8Array, most = MOST_VALUES): boolean {
-  if (json.length < most) return false; // each takes a byte at the least
+/** Whether a JSON text, which may be none, has more values than `most`, or more map entries than `mostEntries`. Looks at each byte at most once. */
+export function hasTooManyJsonValues(json: Uint8Array, most = MOST_VALUES, mostEntries = MOST_MAP_ENTRIES): boolean {
+  if (json.length < Math.min(most, mostEntries)) return false; // each takes a byte at the least
   let values = 0;
+  let entries = 0;
+  /** Keys of each object that is open. */
+  const keys: number[] = [];
   let inString = false;
   for (let at = 0; at < json.length; at++) {
     const byte = json[at];
@@ -23,13 +35,22 @@ export function hasTooManyJsonValues(json: Uint8Array, most = MOST_VALUES): bool
       else if (byte === QUOTE) inString = false;
     } else if (byte === QUOTE) inString = true;
     else if ((byte === COMMA || byte === BRACE || byte === BRACKET) && ++values > most) return true;
+    if (inString) continue;
+    if (byte === BRACE) keys.push(0);
+    else if (byte === END_BRACE) keys.pop();
+    else if (byte === COLON && keys.length > 0) {
+      const count = (keys.pop() ?? 0) + 1;
+      keys.push(count);
+      if (count > MOST_FIELDS) entries += count === MOST_FIELDS + 1 ? count : 1;
+      if (entries > mostEntries) return true;
+    }
   }
   return false;
 }
 
-/** Whether an encoded message, which may be none, has more values than `most`. What can't be read any further is left to the decoder. */
-export function hasTooManyValues(schema: DescMessage, bytes: Uint8Array, most = MOST_VALUES): boolean {
-  return bytes.length >= most && new Counter(bytes, most).isAbove(schema);
+/** Whether an encoded message, which may be none, has more values than `most`, or more map entries than `mostEntries`. What can't be read any further is left to the decoder. */
+export function hasTooManyValues(schema: DescMessage, bytes: Uint8Array, most = MOST_VALUES, mostEntries = MOST_MAP_ENTRIES): boolean {
+  return bytes.length >= Math.min(most, mostEntries) && new Counter(bytes, most, mostEntries).isAbove(schema);
 }
 
 const [VARINT, FIXED64, DELIMITED, FIXED32] = [0, 1, 2, 5];
@@ -41,23 +62,25 @@ const DEPTH = 100;
 class Counter {
   readonly #bytes: Uint8Array;
   #left: number;
+  #entriesLeft: number;
   #at = 0;
   readonly #fields = new Map<DescMessage, ReadonlyMap<number, DescField>>();
 
-  constructor(bytes: Uint8Array, most: number) {
+  constructor(bytes: Uint8Array, most: number, mostEntries: number) {
     this.#bytes = bytes;
     this.#left = most;
+    this.#entriesLeft = mostEntries;
   }
 
   isAbove(schema: DescMessage): boolean {
     this.#message(schema, this.#bytes.length, 0);
-    return this.#left < 0;
+    return this.#left < 0 || this.#entriesLeft < 0;
   }
 
   #message(schema: DescMessage, end: number, depth: number): void {
     if (depth > DEPTH) return;
     const fields = this.#fieldsOf(schema);
-    while (this.#at < end && this.#left >= 0) {
+    while (this.#at < end && this.#left >= 0 && this.#entriesLeft >= 0) {
       const tag = this.#varint(end);
       this.#left--;
       switch (tag & 7) {
@@ -103,6 +126,7 @@ class Counter {
   /** A map's entry is a message with the key as 1 and the value as 2. */
   #entry(value: DescMessage | undefined, end: number, depth: number): void {
     this.#left--;
+    this.#entriesLeft--;
     while (value !== undefined && this.#at < end) {
       const tag = this.#varint(end);
       if ((tag & 7) !== DELIMITED) {

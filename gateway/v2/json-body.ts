@@ -1,10 +1,9 @@
-import type { IncomingMessage } from "node:http";
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { ConnectError } from "@connectrpc/connect";
 import { hasTooManyJsonValues, TOO_MANY_VALUES } from "../../common/rpc/count-values.ts";
 import { isJsonObject } from "../../common/v2/fields-from-json.ts";
 import { parseV2Json } from "../../common/v2/parse-json.ts";
-import { readBody } from "../checked-body.ts";
+import type { RequestBody } from "../request-body.ts";
 import { V2Refusal } from "./refusal.ts";
 
 /** The deepest nesting of lists and objects: v2's own objects have three. */
@@ -14,8 +13,8 @@ const DEEPEST = 16;
  * Reads the JSON object in a body, whatever content type it has; no body is an empty object. Entries that are null are left out: they are as if not given.
  * Rejects with a V2Refusal: 413 for a body that is too large, 400 for one that is something else.
  */
-export async function jsonBody(request: IncomingMessage): Promise<JsonObject> {
-  const text = await bodyText(request);
+export async function jsonBody(body: RequestBody): Promise<JsonObject> {
+  const text = await bodyText(body);
   if (text.trim() === "") return {};
   let value: unknown;
   try {
@@ -30,12 +29,12 @@ export async function jsonBody(request: IncomingMessage): Promise<JsonObject> {
 }
 
 /** Reads a body that is not looked at. Rejects as jsonBody does. */
-export async function ignoredBody(request: IncomingMessage): Promise<void> {
-  await bodyBytes(request);
+export async function ignoredBody(body: RequestBody): Promise<void> {
+  await asRefusal(body.drop());
 }
 
-async function bodyText(request: IncomingMessage): Promise<string> {
-  const bytes = await bodyBytes(request);
+async function bodyText(body: RequestBody): Promise<string> {
+  const bytes = await asRefusal(body.read());
   if (hasTooManyJsonValues(bytes)) throw refused(`the body is too much: ${TOO_MANY_VALUES}`);
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
@@ -44,9 +43,9 @@ async function bodyText(request: IncomingMessage): Promise<string> {
   }
 }
 
-async function bodyBytes(request: IncomingMessage): Promise<Uint8Array> {
+async function asRefusal<T>(reading: Promise<T>): Promise<T> {
   try {
-    return await readBody(request);
+    return await reading;
   } catch (error) {
     if (error instanceof ConnectError) throw new V2Refusal(413, { error: error.rawMessage });
     throw error;

@@ -29,7 +29,7 @@ export function v2Route({ operations, log, ...deps }: V2RouteDeps): Route {
     } catch (error) {
       let refused = asRefused(error, exchange, log);
       if (error instanceof V2Refusal) refused = (await withoutLogin(call, exchange, log)) ?? refused;
-      if (!request.complete && !response.headersSent) await ignoredBody(request).catch(() => {}); // a caller that sends all before it reads would not see the answer else
+      if (!request.complete && !response.headersSent) await ignoredBody(exchange.body).catch(() => {}); // a caller that sends all before it reads would not see the answer else
       sendRefused(exchange, refused);
     }
   }
@@ -38,7 +38,7 @@ export function v2Route({ operations, log, ...deps }: V2RouteDeps): Route {
 }
 
 async function answer(exchange: Exchange, found: PathMatch | undefined, call: V2Call["call"]): Promise<void> {
-  const { request, response, path } = exchange;
+  const { request, response, path, body } = exchange;
   if (found === undefined) throw new V2Refusal(404, { error: `nothing is at ${shown(path)}; ${V2_PREFIX}/openapi.json says what there is` });
   const { operations, parameters } = found;
   const method = methodOf(request.method);
@@ -50,8 +50,8 @@ async function answer(exchange: Exchange, found: PathMatch | undefined, call: V2
     return value;
   };
   if ("serve" in operation) return await operation.serve(exchange, parameter);
-  if (operation.request === undefined) await ignoredBody(request);
-  const answered = await operation.handle({ parameter, query: queryOf(request.url), body: () => jsonBody(request), call });
+  if (operation.request === undefined) await ignoredBody(body);
+  const answered = await operation.handle({ parameter, query: queryOf(request.url), body: () => jsonBody(body), call });
   for (const [name, value] of Object.entries(answered.headers ?? {})) response.setHeader(name, value);
   sendJson(response, answered.status, answered.body);
 }

@@ -1,0 +1,166 @@
+/**
+ * The bodies of requests: how large one may be, what all of them hold, and whose are read.
+ *
+ * B1 A byte counts when it has arrived; a length that is announced holds nothing.
+ * B2 Above BODY_BEFORE_LOGIN a body is read on only after a manager has checked its Authorization; the same holds for each body where those without a login hold
+ *    all that they may together.
+ * B3 A body that is refused is dropped, not held, while the rest of it arrives: a caller that sends all before it reads does not see the answer otherwise.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { NebulaError } from "../common/errors/nebula-error.ts";
+import { BODY_BEFORE_LOGIN, RequestBudget } from "../common/listen/request-budget.ts";
+import type { Caller } from "./caller.ts";
+import { HTTP_LIMITS } from "./http-limits.ts";
+
+/** The largest request body, bytes. */
+const BODY_LIMIT = HTTP_LIMITS.bodyBytes;
+
+/** What is read, and dropped, of a larger body, bytes. */
+const DROPPED_LIMIT = 4 * BODY_LIMIT;
+
+/** Flags (1 byte) and length (4) before each message of a stream, and of gRPC. */
+export const ENVELOPE_BYTES = 5;
+
+const RETRY_MS = 1000;
+
+/** Whose body is to be read. */
+export type BodyOf = Readonly<{ request: IncomingMessage; response: ServerResponse; caller: Caller; path: string }>;
+
+/** Resolves where the Authorization of a request is valid. Rejects with a NebulaError as the call itself. */
+export type CheckLogin = (of: BodyOf, signal: AbortSignal) => Promise<void>;
+
+export type RequestBody = Readonly<{
+  /** The whole body. Rejects with a ConnectError `resource_exhausted` above the limit, and with NebulaErrors: `unavailable` where all hold too much, and those of a failed login. */
+  read(): Promise<Uint8Array>;
+  /** Reads and drops the body. Rejects above the limit as `read` does. */
+  drop(): Promise<void>;
+}>;
+
+/** Reads bodies within what all of them may hold. */
+export class RequestBodies {
+  readonly #checkLogin: CheckLogin;
+  readonly #budget: RequestBudget;
+
+  constructor(checkLogin: CheckLogin, budget = new RequestBudget()) {
+    this.#checkLogin = checkLogin;
+    this.#budget = budget;
+  }
+
+  /** Bytes of the bodies of all requests that are not answered yet. */
+  get held(): number {
+    return this.#budget.held;
+  }
+
+  of(of: BodyOf): RequestBody {
+    return { read: () => this.#read(of), drop: () => drop(of.request) };
+  }
+
+  async #read(of: BodyOf): Promise<Uint8Array> {
+    const { request } = of;
+    assertAnnounced(request);
+    using account = new Account(of, this.#budget);
+    try {
+      // The stream is left open, for a destroyed one takes the connection along, and the answer with it.
+      for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+        if (!(chunk instanceof Uint8Array)) continue;
+        account.add(chunk); // B1
+        if (account.length > DROPPED_LIMIT) break;
+        if (account.needsLogin) {
+          await this.#checkLogin(of, account.gone); // B2
+          account.loggedIn();
+        }
+        if (this.#budget.isFull)
+          throw new NebulaError("unavailable", "the requests under way hold too much: send it again in a moment", { retryAfterMs: RETRY_MS });
+      }
+      return account.whole();
+    } catch (error) {
+      account.clear();
+      request.resume(); // B3
+      throw error;
+    }
+  }
+}
+
+/** What one body holds until its request is answered. */
+class Account implements Disposable {
+  readonly #budget: RequestBudget;
+  readonly #gone = new AbortController();
+  readonly #response: ServerResponse;
+  readonly #onClose = () => {
+    this.#gone.abort();
+    this.clear();
+  };
+  readonly #chunks: Uint8Array[] = [];
+  #held = 0;
+  #loggedIn = false;
+  length = 0;
+
+  constructor({ response }: BodyOf, budget: RequestBudget) {
+    this.#budget = budget;
+    this.#response = response;
+    response.once("close", this.#onClose);
+  }
+
+  /** Aborted when the caller has gone. */
+  get gone(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  add(chunk: Uint8Array): void {
+    this.length += chunk.length;
+    if (this.length > BODY_LIMIT + ENVELOPE_BYTES) {
+      this.clear();
+      return;
+    }
+    this.#chunks.push(chunk);
+    this.#held += chunk.length;
+    this.#budget.add(chunk.length, this.#loggedIn);
+  }
+
+  get needsLogin(): boolean {
+    return !this.#loggedIn && (this.length > BODY_BEFORE_LOGIN || this.#budget.needsLogin);
+  }
+
+  loggedIn(): void {
+    this.#loggedIn = true;
+    this.#budget.loggedIn(this.#held);
+  }
+
+  whole(): Uint8Array {
+    if (this.length > BODY_LIMIT + ENVELOPE_BYTES) throw tooLarge();
+    return Buffer.concat(this.#chunks.splice(0), this.length);
+  }
+
+  /** Holds nothing any more. */
+  clear(): void {
+    this.#chunks.length = 0;
+    this.#budget.release(this.#held, this.#loggedIn);
+    this.#held = 0;
+  }
+
+  /** The body is read: it counts until the answer is out, and nobody waits for its login. */
+  [Symbol.dispose](): void {
+    if (this.#response.destroyed) this.clear();
+  }
+}
+
+async function drop(request: IncomingMessage): Promise<void> {
+  assertAnnounced(request);
+  let length = 0;
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+    if (chunk instanceof Uint8Array) length += chunk.length;
+    if (length > DROPPED_LIMIT) break;
+  }
+  if (length <= BODY_LIMIT) return;
+  request.resume();
+  throw tooLarge();
+}
+
+function assertAnnounced({ headers }: IncomingMessage): void {
+  if (Number(headers["content-length"] ?? 0) > DROPPED_LIMIT) throw tooLarge();
+}
+
+function tooLarge(): ConnectError {
+  return new ConnectError(`the request's body is larger than ${BODY_LIMIT} bytes (4 MiB): send less at once`, Code.ResourceExhausted);
+}
