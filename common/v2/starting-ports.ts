@@ -19,9 +19,8 @@ export type PortsFromV2 = Readonly<
 >;
 
 const LARGEST_PORT = 65_535;
-const ADDRESS = String.raw`(?:(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):)?`;
 /** `8080`, `127.0.0.1:8080`, `[::1]:8080` */
-const HOST = new RegExp(`^${ADDRESS}([0-9]+)$`);
+const HOST = /^(?:(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):)?([0-9]+)$/;
 /** `80`, `53/udp` */
 const CONTAINER = /^([0-9]+)(?:\/(tcp|udp))?$/;
 
