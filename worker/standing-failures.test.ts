@@ -150,7 +150,7 @@ describe("a step that keeps failing", () => {
   });
 });
 
-describe("whatever keeps a new container from running", () => {
+describe("a new container that cannot run yet", () => {
   const running = (rig: Rig) => rig.containers.filter(({ phase }) => phase === "running").map(({ image }) => image.split(":").at(-1));
 
   it("its old one runs while a network cannot be connected, also where somebody stopped it", async () => {

@@ -36,7 +36,7 @@ export function exchangeWork(slot: Slot, context: SlotContext): SlotWork {
     return { ...together([clearing, networks, farewell(old, unit, app.stopGraceSeconds, view)]), state: working("stop") };
   }
   if (others.some(({ container }) => isUp(container.phase))) return { ...clearing, state: working("stop") };
-  // Whatever keeps the new one from being started, the old one runs.
+  // While something keeps the new one from being started, the old one runs.
   if (staying.length > 0)
     return { ...together([farewells(copies, unit, app.stopGraceSeconds, view), oldWork(slot, context)]), state: heldState(staying, slot, context) };
   if (otherHolders(slot, view).length > 0) return { ...clearing, state: working("ports") };

@@ -6,7 +6,7 @@ import type { Work } from "./farewell.ts";
 import { failed, type TargetState } from "./states.ts";
 import { earlier, type View } from "./view.ts";
 
-/** A step that keeps failing is told after so many tries, or this long after the first, milliseconds; whichever comes first. */
+/** A step that keeps failing is told after this number of tries, or this time after the first, milliseconds, if that is earlier. */
 const TOLD_TRIES = 3;
 const TOLD_AFTER_MS = 30_000;
 /** A container that stays in removal for this long, milliseconds, cannot be removed. */
