@@ -3,6 +3,7 @@ import { rm } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { eventually } from "../common/testing/eventually.ts";
 import { freePort } from "../common/testing/free-port.ts";
+import { PullPolicy } from "../gen/nebula/v1/container_pb.ts";
 import { TargetState } from "../gen/nebula/v1/report_pb.ts";
 import { type Engine, FOREVER } from "./harness/engine.ts";
 import { FleetRig } from "./harness/fleet-rig.ts";
@@ -63,11 +64,12 @@ describe("what the original runs on a device", function () {
     await rig.api.createApp({
       name: fits,
       dockerImage: SHOP,
+      pullPolicy: PullPolicy.MISSING,
       envVars: { REGION: "eu" },
       startingPorts: [{ hostPort: port, containerPort: 80 }],
       containersPer: { per: { case: "server", value: 2 } },
     });
-    await rig.api.createApp({ name: changed, dockerImage: SHOP, envVars: { REGION: "eu" } });
+    await rig.api.createApp({ name: changed, dockerImage: SHOP, pullPolicy: PullPolicy.MISSING, envVars: { REGION: "eu" } });
     await rig.api.updateGroup(group, [fits, changed]);
 
     // where it may not: nothing of the original's is touched, and the names that it holds are told

@@ -1,7 +1,10 @@
 import { strict as assert } from "node:assert";
+import { eventually } from "../common/testing/eventually.ts";
 import { TargetState } from "../gen/nebula/v1/report_pb.ts";
-import { FOREVER, IMAGE } from "./harness/engine.ts";
+import { Engine, FOREVER, IMAGE, newInstance } from "./harness/engine.ts";
 import { FleetRig } from "./harness/fleet-rig.ts";
+import { startInProcess } from "./harness/in-process-worker.ts";
+import { JumpingClock } from "./harness/jumping-clock.ts";
 
 describe("what is changed on a device by hand is put right", function () {
   this.timeout(90_000);
@@ -60,6 +63,27 @@ describe("what is changed on a device by hand is put right", function () {
     assert.deepEqual([after.Running, after.StartedAt], [true, before.StartedAt]);
     await foreign.remove({ force: true });
     await engine.settled(web, 2);
+  });
+
+  it("a container that somebody paused is unpaused after 2 minutes, and never restarted", async () => {
+    const [web, group, instance] = [rig.name("web"), rig.name("group"), newInstance()];
+    await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER });
+    await rig.api.createGroup(group, [web], []);
+    const clock = new JumpingClock();
+    const engine = new Engine(instance);
+    rig.defer(() => engine.clean());
+    const worker = rig.use(await startInProcess({ server: rig.server, clock, deviceGroup: group, deviceId: `device-${instance}`, instance }));
+    const [before] = await engine.settled(web, 1);
+    const container = engine.docker.getContainer(before?.Id ?? "");
+    await container.pause();
+    const status = () => worker.report()?.apps.find(({ name }) => name === web);
+    await eventually(() => status()?.state === TargetState.WORKING && status()?.step === "paused", { timeoutMs: 20_000 });
+    assert.match(status()?.notes.join() ?? "", /is paused; it is unpaused when it has been so for 2 minutes/);
+    assert.equal((await container.inspect()).State.Paused, true, "it is left alone");
+    clock.jump(120_000);
+    await eventually(() => status()?.state === TargetState.APPLIED, { timeoutMs: 20_000 });
+    const { State } = await container.inspect();
+    assert.deepEqual([State.Paused, State.StartedAt], [false, before?.State.StartedAt]);
   });
 
   it("an unhealthy container is restarted, its time printed", async () => {

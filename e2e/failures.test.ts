@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { freePort } from "../common/testing/free-port.ts";
+import { PullPolicy } from "../gen/nebula/v1/container_pb.ts";
 import { TargetState } from "../gen/nebula/v1/report_pb.ts";
 import { FOREVER, IMAGE } from "./harness/engine.ts";
 import { FleetRig } from "./harness/fleet-rig.ts";
@@ -126,10 +127,10 @@ describe("an app that fails says why, and keeps no other from converging", funct
     const tag = `127.0.0.1:1/${engine.instance}:1`; // preloaded, and no registry has it
     await engine.build(tag, "ENV PRELOADED=1");
     rig.deferLast(() => engine.docker.getImage(tag).remove({ force: true }));
-    await rig.api.updateApp(web, { dockerImage: tag });
+    await rig.api.updateApp(web, { dockerImage: tag, pullPolicy: PullPolicy.UNSPECIFIED });
     const [before] = await engine.settled(web, 1, ({ Config }) => Config.Env.includes("PRELOADED=1"));
-    const noted = await rig.api.appStatus(worker.deviceId, web, ({ state, revision }) => state === TargetState.APPLIED && revision === 2n);
-    assert.match(noted.notes.join(), /pull/, "the report says that the local image was used");
+    const stale = await rig.api.appStatus(worker.deviceId, web, ({ reason, revision }) => reason.startsWith("image stale") && revision === 2n);
+    assert.equal(stale.state, TargetState.WORKING, "the local image is used, and that is not what was asked for");
     await rig.api.restartApp(web);
     const refused = await rig.api.appStatus(worker.deviceId, web, ({ state, revision }) => state === TargetState.FAILED && revision === 3n);
     assert.equal(refused.step, "pull");

@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import { systemClock } from "../common/clock/system-clock.ts";
 import { eventually } from "../common/testing/eventually.ts";
 import { AppService } from "../gen/nebula/v1/app_pb.ts";
+import { PullPolicy } from "../gen/nebula/v1/container_pb.ts";
 import { type Report, TargetState } from "../gen/nebula/v1/report_pb.ts";
 import { configOf } from "../worker/testing/config-builder.ts";
 import { LatestEvents } from "../worker/watch-events.ts";
@@ -57,7 +58,7 @@ describe("values that no container can be made of", function () {
     const engine = new Engine(instance);
     rig.defer(() => engine.clean());
     const events = new LatestEvents();
-    const good = { dockerImage: IMAGE, command: FOREVER };
+    const good = { dockerImage: IMAGE, command: FOREVER, pullPolicy: PullPolicy.MISSING };
     const bad = Object.fromEntries(refused.map(({ app }, i) => [`bad-${i}`, { ...good, ...app }]));
     events.put({ kind: "connected", address: "test" });
     events.put({ kind: "config", etag: "e1", config: configOf({ deviceGroup: "group", apps: { first: good, ...bad, last: good } }) });

@@ -51,7 +51,7 @@ describe("a secret variable", function () {
   }
 
   it("is in the container of the device, and neither in what the API answers nor in what the server keeps or logs", async () => {
-    const app = { name: "web", docker_image: IMAGE, command: FOREVER, secret_env_vars: { TOKEN: SECRET } };
+    const app = { name: "web", docker_image: IMAGE, pull_policy: "PULL_POLICY_MISSING", command: FOREVER, secret_env_vars: { TOKEN: SECRET } };
     const answers = [await post("AppService/CreateApp", { app })];
     answers.push(await post("DeviceGroupService/CreateDeviceGroup", { device_group: { name: "pos", apps: ["web"] } }));
     const [container] = await running(SECRET);

@@ -35,6 +35,7 @@ export function beginRound(steps: readonly Step[], { jobs, isOver, onOutcome }: 
       case "start":
       case "rename":
       case "remove":
+      case "unpause":
       case "inspect":
       case "stop":
       case "restart":

@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import type { ImageBehaviour } from "./runtime/simulated-behaviour.ts";
+import { perServer } from "./testing/config-builder.ts";
 import { Rig } from "./testing/rig.ts";
 
 const SECOND = 1000;
@@ -74,13 +75,60 @@ describe("health", () => {
     assert.deepEqual(rig.methods("restart", "stop", "remove"), [], "the engine restarts it, by its policy");
   });
 
-  it("a container that somebody paused runs again", async () => {
+  const notesOf = (rig: Rig) => (rig.look?.kind === "seen" ? rig.look.plan.states.apps.flatMap(({ notes }) => notes).join() : "");
+
+  it("a container that somebody paused is left alone for 2 minutes, which its app says, then unpaused and never restarted", async () => {
     await using rig = new Rig();
     await rig.start({ apps: { web: {} } });
-    rig.runtime.pause(rig.named("web-1").id);
+    const { id, startedAt } = rig.named("web-1");
+    rig.runtime.pause(id);
     await rig.settle();
+    rig.calls.length = 0;
+    assert.equal(rig.stateOf("web"), "working: paused");
+    assert.match(notesOf(rig), /container web-1 is paused; it is unpaused when it has been so for 2 minutes/);
+    await rig.pass(119 * SECOND, SECOND);
+    assert.deepEqual(rig.shown, ["web-1 paused"]);
+    await rig.pass(2 * SECOND);
     assert.deepEqual(rig.shown, ["web-1 running"]);
-    assert.equal(rig.methods("restart").length, 1);
+    assert.equal(rig.named("web-1").startedAt, startedAt);
+    assert.deepEqual(rig.methods("unpause", "restart", "stop", "start", "create").length, 1);
+    assert.equal(rig.stateOf("web"), "applied");
+    assert.equal(notesOf(rig), "");
+    rig.runtime.pause(id);
+    await rig.pass(119 * SECOND, SECOND);
+    assert.deepEqual(rig.shown, ["web-1 paused"], "each pause has its own 2 minutes");
+  });
+
+  it("a container that can't be unpaused fails its app, and is tried again", async () => {
+    await using rig = new Rig();
+    await rig.start({ apps: { web: {} } });
+    rig.runtime.trouble = ({ method }) => (method === "unpause" ? { afterMs: 0, refusal: "cgroup is frozen" } : undefined);
+    rig.runtime.pause(rig.named("web-1").id);
+    await rig.pass(121 * SECOND, SECOND);
+    assert.equal(rig.stateOf("web"), "failed: paused: cgroup is frozen");
+    rig.runtime.trouble = undefined;
+    await rig.pass(11 * 60 * SECOND, SECOND);
+    assert.deepEqual(rig.shown, ["web-1 running"]);
+    assert.equal(rig.stateOf("web"), "applied");
+  });
+
+  it("a paused container holds a roll, and the run of a cron_job that somebody paused goes on, too", async () => {
+    await using rig = new Rig();
+    const apps = (n: number) => ({ web: { revision: BigInt(n), dockerImage: `shop:${n}`, rollingRestart: true, containersPer: perServer(2) } });
+    await rig.start({ apps: apps(1), cronJobs: { job: { schedule: "1 12 * * *" } } });
+    await rig.pass(60 * SECOND, 10 * SECOND);
+    const run = rig.containers.find(({ name }) => name.startsWith("job"));
+    for (const id of [rig.named("web-2").id, run?.id ?? ""]) rig.runtime.pause(id);
+    await rig.apply({ groupRevision: 2n, apps: apps(2), cronJobs: { job: { schedule: "1 12 * * *" } } });
+    await rig.pass(100 * SECOND, 10 * SECOND);
+    assert.match(rig.named("web-1").image, /shop:1/, "a paused one counts as down for its neighbours");
+    await rig.pass(60 * SECOND, 5 * SECOND);
+    assert.deepEqual(
+      rig.containers.filter(({ phase }) => phase !== "running"),
+      [],
+    );
+    assert.equal(rig.stateOf("web"), "applied");
+    assert.match(rig.named("web-2").image, /shop:2/);
   });
 });
 

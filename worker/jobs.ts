@@ -157,6 +157,9 @@ export class JobBoard implements AsyncDisposable {
       case "remove":
         await runtime.remove(step.containerId, { force: step.force }, signal);
         return undefined;
+      case "unpause":
+        await runtime.unpause(step.containerId, signal);
+        return undefined;
       case "inspect":
         await runtime.inspectContainer(step.containerId, signal);
         return undefined;

@@ -96,6 +96,8 @@ export type RunWatch = Readonly<{
   restartsSeen: number;
   /** Of its last end, where one was seen. */
   exitCode: number | undefined;
+  /** Since when it was seen paused; undefined: it is not. */
+  pausedSince: number | undefined;
   /** Since when it was seen healthy without a break; undefined: it is not. */
   healthySince: number | undefined;
 }>;

@@ -17,6 +17,7 @@ export type Step = Readonly<{ unit: string; key: string; lane?: string }> &
     | Readonly<{ kind: "start"; containerId: string; ports: readonly HostPort[]; isExchange: boolean }>
     | Readonly<{ kind: "rename"; containerId: string; name: string }>
     | Readonly<{ kind: "remove"; containerId: string; force: boolean }>
+    | Readonly<{ kind: "unpause"; containerId: string }>
     | Readonly<{ kind: "inspect"; containerId: string }>
     /** Jobs of their own: their lane goes on without waiting for their end. */
     | Readonly<{ kind: "stop"; containerId: string; graceSeconds: number }>

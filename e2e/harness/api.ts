@@ -6,10 +6,18 @@ import { tlsChannel } from "../../common/rpc/tls-channel.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import type { ClientTls } from "../../common/tls/client-tls.ts";
 import { type App, type AppSchema, AppService } from "../../gen/nebula/v1/app_pb.ts";
+import { PullPolicy } from "../../gen/nebula/v1/container_pb.ts";
 import { type CronJob, type CronJobSchema, CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { type DeviceGroup, DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
 import { type Device, DeviceService } from "../../gen/nebula/v1/device_pb.ts";
 import type { AppStatus, CronJobStatus } from "../../gen/nebula/v1/report_pb.ts";
+
+/** The image that is on every engine; no registry may be reachable, so it is pulled only by tests that ask for it. */
+const LOCAL_IMAGE = "busybox:1";
+
+function policyOf(dockerImage: string | undefined): { pullPolicy?: PullPolicy } {
+  return dockerImage === LOCAL_IMAGE ? { pullPolicy: PullPolicy.MISSING } : {};
+}
 
 type AppInit = Exclude<MessageInitShape<typeof AppSchema>, App>;
 type CronJobInit = Exclude<MessageInitShape<typeof CronJobSchema>, CronJob>;
@@ -33,7 +41,7 @@ export class Api implements Disposable {
   }
 
   async createApp(app: AppInit): Promise<App> {
-    return present((await this.channel.unary(AppService.method.createApp, { app }, this.#call)).app);
+    return present((await this.channel.unary(AppService.method.createApp, { app: { ...policyOf(app.dockerImage), ...app } }, this.#call)).app);
   }
 
   /** Changes the fields that are given; answers the app as stored. */
@@ -64,7 +72,8 @@ export class Api implements Disposable {
   }
 
   async createCronJob(cronJob: CronJobInit): Promise<CronJob> {
-    return present((await this.channel.unary(CronJobService.method.createCronJob, { cronJob }, this.#call)).cronJob);
+    const request = { cronJob: { ...policyOf(cronJob.dockerImage), ...cronJob } };
+    return present((await this.channel.unary(CronJobService.method.createCronJob, request, this.#call)).cronJob);
   }
 
   async deleteCronJob(name: string): Promise<bigint> {

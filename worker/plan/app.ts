@@ -3,6 +3,7 @@ import { appUnit, isUp, type OwnedAppContainer } from "../owned.ts";
 import { slotKeys } from "./blocks.ts";
 import { type AppDraft, surplusMayGo } from "./draft.ts";
 import { DEFAULT_GRACE_SECONDS, farewells, NO_WORK, together, unlessFailing, type Work } from "./farewell.ts";
+import { endPause, pauseNotes } from "./health.ts";
 import { type ImageReadiness, imageReadiness, type PullWish } from "./image.ts";
 import { NETWORK_KEY } from "./network.ts";
 import type { SlotContext } from "./slot-context.ts";
@@ -24,7 +25,7 @@ export function runningAppWork(draft: AppDraft, others: Pick<SlotContext, "leavi
   const farewell = farewells(going, unit, app.stopGraceSeconds, view);
   const work = together([farewell, ...works]);
   const states = [...works.map(({ state }) => state), surplus.length > 0 ? working("remove") : APPLIED, image?.stale ?? APPLIED];
-  const notes = [...app.notes, turn.note].filter((note) => note !== undefined);
+  const notes = [...app.notes, turn.note, ...pauseNotes(draft.containers)].filter((note) => note !== undefined);
   const standing = withStandingFailures(worst(states), { work, containers: draft.containers, ...keysOf(draft) }, view);
   return {
     steps: work.steps,
@@ -81,7 +82,7 @@ export function goneAppWork(
   return { steps: work.steps, wakeAt: earlier(work.wakeAt, wakeAt), state: shown, wish: undefined };
 }
 
-/** An app that is not acted upon: what runs of it stays, and what was stopped by somebody is started again. */
+/** An app that is not acted upon: what runs of it stays, and what was stopped or paused by somebody goes on. */
 export function refusedAppWork(
   { name, revision }: Pick<DesiredApp, "name" | "revision">,
   reason: string,
@@ -89,7 +90,9 @@ export function refusedAppWork(
   view: View,
 ): AppWork {
   const unit = appUnit(name);
-  const works = containers.map(({ container }): Work => {
+  const works = containers.map((owned): Work => {
+    const { container } = owned;
+    if (container.phase === "paused") return endPause(owned, unit, view);
     const wasRunning = container.phase === "exited" && /-\d+$/.test(container.name);
     const key = `start ${container.id}`;
     if (!wasRunning || view.observed.jobs.stops.has(container.id)) return NO_WORK;
@@ -97,7 +100,7 @@ export function refusedAppWork(
   });
   return {
     ...together(works),
-    state: { name, revision, state: failed("config", reason), notes: [], containers: byIndex(containers) },
+    state: { name, revision, state: failed("config", reason), notes: pauseNotes(containers), containers: byIndex(containers) },
     wish: undefined,
   };
 }

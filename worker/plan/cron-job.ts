@@ -7,6 +7,7 @@ import type { Step } from "../step.ts";
 import { networkBlock } from "./blocks.ts";
 import { connections } from "./connections.ts";
 import { DEFAULT_GRACE_SECONDS, farewell, farewells, inLane, NO_WORK, together, type Work } from "./farewell.ts";
+import { endPauses, pauseNotes } from "./health.ts";
 import { imageReadiness, type PullWish, pullKeys } from "./image.ts";
 import { NETWORK_KEY } from "./network.ts";
 import { withStandingFailures } from "./standing.ts";
@@ -31,7 +32,7 @@ export function cronJobWork(job: ScheduledCronJob, containers: readonly OwnedCro
     return container.phase === "created" || container.phase === "dead" || (!isUp(container.phase) && rank >= KEPT_RUNS);
   });
   const cleaning = farewells(leftovers, cronJobUnit(job.name), job.stopGraceSeconds, view);
-  const work = together([cleaning, run ?? NO_WORK]);
+  const work = together([cleaning, run ?? NO_WORK, endPauses(runs, cronJobUnit(job.name), view)]);
   const nextDue = memory?.nextDue;
   const awaited = run?.step === "network" ? [NETWORK_KEY] : [];
   const standing = withStandingFailures(stateOf(run, memory?.problem), { work, containers: runs, atOnce: [], awaited }, view);
@@ -44,7 +45,7 @@ export function cronJobWork(job: ScheduledCronJob, containers: readonly OwnedCro
       revision: job.revision,
       state: standing.state,
       reason: standing.state.kind === "failed" ? standing.state.reason : memory?.problem?.reason,
-      notes: [...job.notes, ...exitNotes(runs), ...staleNotes(job, runs, view)],
+      notes: [...job.notes, ...exitNotes(runs), ...staleNotes(job, runs, view), ...pauseNotes(runs)],
       containers: [...runs].reverse(),
       lastRunDue: runs[0]?.due ?? memory?.lastDue,
       nextRunDue: nextDue,

@@ -5,10 +5,14 @@ import type { View } from "./view.ts";
 
 /**
  * Whether a container counts as well: `passing`, `sick`, or `undecided` until `decidedAt` (monotonic milliseconds) at the latest;
- * `down`: it does not run at all. A sick one may pass at `decidedAt`.
+ * `paused`: somebody paused it; `down`: it does not run at all. A sick one may pass at `decidedAt`.
  */
 export type Gate = Readonly<
-  { kind: "passing" } | { kind: "sick"; reason: string; decidedAt?: number } | { kind: "undecided"; decidedAt: number } | { kind: "down" }
+  | { kind: "passing" }
+  | { kind: "sick"; reason: string; decidedAt?: number }
+  | { kind: "undecided"; decidedAt: number }
+  | { kind: "paused" }
+  | { kind: "down" }
 >;
 
 /** The engine's defaults where a health check says 0. */
@@ -25,7 +29,7 @@ const DEADLINE_MARGIN_MS = 30_000;
 export function gateOf(container: ObservedContainer, minHealthyMs: number, ownCheck: HealthcheckSpec | undefined, view: View): Gate {
   if (!isUp(container.phase)) return { kind: "down" };
   const run = view.memory.runs.get(container.id);
-  if (container.phase === "paused") return { kind: "sick", reason: `container ${container.name} is paused` };
+  if (container.phase === "paused") return { kind: "paused" };
   if (container.phase === "restarting") return { kind: "sick", reason: endsReason(container, run) };
   const since = run?.since ?? view.now.monotonic;
   switch (container.health) {

@@ -84,7 +84,9 @@ function canRunOld(slot: Slot, view: View): boolean {
 
 /** The next old container to be taken down; undefined: none for now. */
 function choose(places: readonly Place[], view: View): Place | undefined {
-  const waiting = places.filter(({ isNew, isUnknown, best, gate }) => !isNew && !isUnknown && best !== undefined && gate.kind !== "down");
+  // One that somebody paused is left alone until it is unpaused.
+  const isLeftAlone = ({ isUnknown, gate }: Place) => isUnknown || gate.kind === "down" || gate.kind === "paused";
+  const waiting = places.filter((place) => !place.isNew && place.best !== undefined && !isLeftAlone(place));
   const begun = waiting.find(({ slot }) => slot.busy || slot.right.length > 0);
   const others = (place: Place) => places.filter((other) => other !== place);
   const isUnderWay = (place: Place) => others(place).some(({ slot, gate }) => slot.busy || (slot.right.length > 0 && gate.kind === "down"));

@@ -57,6 +57,7 @@ function settledWork(slot: Slot, { draft: { app, unit, blocks }, evicted, view }
   if (nameHolder !== undefined && !view.ownedIds.has(nameHolder.id)) {
     return { ...work, state: failed("name", `the name ${slot.name} is taken by a container that this worker does not own; rename or remove that`) };
   }
+  if (gate.kind === "paused") return { ...work, state: working("paused") };
   if (gate.kind === "sick") return { ...work, state: failed("health", gate.reason) };
   // Without a health check, running is all there is to be waited for, but for one that may be in a crash loop; a roll waits longer, at its gate.
   const isDoubtful = keep.container.health !== "none" || view.memory.runs.get(keep.container.id)?.foundRestarted === true;

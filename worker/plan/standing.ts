@@ -51,7 +51,7 @@ function wantedKeys({ work, containers, awaited = [] }: Target, { observed: { jo
 }
 
 function isTold({ step, tries, since }: Failure, { now }: View): boolean {
-  return step === "create" || step === "start" || tries >= TOLD_TRIES || now.monotonic >= since + TOLD_AFTER_MS;
+  return step === "create" || step === "start" || step === "unpause" || tries >= TOLD_TRIES || now.monotonic >= since + TOLD_AFTER_MS;
 }
 
 function failedBy({ step, reason, tries, notBefore }: Failure, { now }: View): TargetState {
@@ -59,7 +59,8 @@ function failedBy({ step, reason, tries, notBefore }: Failure, { now }: View): T
 }
 
 function wordOf(step: Step["kind"]): string {
-  return step === "create_network" ? "network" : step;
+  if (step === "create_network") return "network";
+  return step === "unpause" ? "paused" : step;
 }
 
 /** A container that the engine has begun to remove and does not get done with; otherwise when that would be so. */

@@ -202,6 +202,8 @@ export interface ContainerRuntime extends AsyncDisposable {
   /** Stopped already: fine. */
   stop(containerId: string, graceSeconds: number, signal: AbortSignal): Promise<void>;
   restart(containerId: string, graceSeconds: number, signal: AbortSignal): Promise<void>;
+  /** Not paused, or not any more: fine. */
+  unpause(containerId: string, signal: AbortSignal): Promise<void>;
   rename(containerId: string, name: string, signal: AbortSignal): Promise<void>;
   /** With its anonymous volumes; gone already: fine. `force` kills it first. */
   remove(containerId: string, options: { force: boolean }, signal: AbortSignal): Promise<void>;

@@ -25,6 +25,8 @@ export type RuntimeFixture = AsyncDisposable &
     }>;
     /** A spec whose start the engine neither does nor refuses before `end` was called. */
     hanging: () => Promise<Readonly<{ spec: ContainerSpec; end: () => Promise<void> }>>;
+    /** Pauses a container by hand. */
+    pause: (id: string) => Promise<void>;
     /** A host port that nobody has. */
     freePort: () => Promise<number>;
     /** Makes a network though its name is taken, as two calls at the same time do; answers its id. */

@@ -127,6 +127,22 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
         assert.ok((after.startedAt ?? 0) > (before.startedAt ?? Number.MAX_VALUE), "it was not started again");
       });
 
+      it("unpauses it without a restart, and stops what is paused", async () => {
+        const { runtime, specs, pause } = fixture();
+        const id = await started(specs.sleeps);
+        const { startedAt } = await listed(id);
+        await pause(id);
+        assert.equal((await listed(id)).phase, "paused");
+        await runtime.unpause(id, signal);
+        await runtime.unpause(id, signal);
+        const after = await listed(id);
+        assert.deepEqual([after.phase, after.startedAt], ["running", startedAt]);
+        await pause(id);
+        await runtime.stop(id, 0, signal);
+        assert.equal((await listed(id)).phase, "exited");
+        await rejectsWith(["not_found"], runtime.unpause("f".repeat(64), signal));
+      });
+
       it("renames it, and never gives one name to two", async () => {
         const { runtime, specs } = fixture();
         const [first, second] = [randomName(), randomName()];

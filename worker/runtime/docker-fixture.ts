@@ -47,6 +47,7 @@ export async function openDockerFixture(): Promise<RuntimeFixture & Readonly<{ e
       };
       return { spec: { ...sleeps, logging }, end };
     },
+    pause: async (id) => void (await engine.call({ what: "pause", method: "POST", path: `/containers/${id}/pause` }, new AbortController().signal)),
     freePort,
     duplicateNetwork: async (name) => {
       const body = { Name: name, Driver: "bridge", CheckDuplicate: false, Labels: label };

@@ -185,6 +185,16 @@ class DockerRuntime implements ContainerRuntime {
     await this.#change(containerId, { what: "restart container", method: "POST", path, query: { t: graceSeconds }, limitMs }, signal);
   }
 
+  async unpause(containerId: string, signal: AbortSignal): Promise<void> {
+    const path = containerPath(containerId, "/unpause");
+    try {
+      await this.#change(containerId, { what: "unpause container", method: "POST", path }, signal);
+    } catch (error) {
+      if (isNebulaError(error) && /is not paused/i.test(error.message)) return;
+      throw error;
+    }
+  }
+
   async rename(containerId: string, name: string, signal: AbortSignal): Promise<void> {
     const path = containerPath(containerId, "/rename");
     await this.#change(containerId, { what: "rename container", method: "POST", path, query: { name } }, signal);

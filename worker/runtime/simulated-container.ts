@@ -178,6 +178,13 @@ export class SimulatedContainer {
     this.#tell("pause");
   }
 
+  unpause(): void {
+    if (this.#phase !== "paused") return;
+    this.#phase = "running";
+    this.#tell("unpause");
+    this.#live();
+  }
+
   stickInRemoval(): void {
     this.stop();
     this.#phase = "removing";
@@ -211,12 +218,16 @@ export class SimulatedContainer {
     this.#startedMonotonic = this.#clock.monotonic();
     this.#exitCode = undefined;
     const check = this.spec.healthcheck ?? this.behaviour.healthcheck;
-    const isChecked = check !== undefined && check.test[0] !== "NONE";
-    this.#health = isChecked ? "starting" : "none";
+    this.#health = check !== undefined && check.test[0] !== "NONE" ? "starting" : "none";
     this.#tell("start");
+    this.#live();
+  }
+
+  /** What its process and its health check come to, from now on. */
+  #live(): void {
     const { exit, health } = this.behaviour;
     if (exit !== undefined) this.#after(exit.afterMs, () => this.exit(exit.code));
-    if (isChecked && health.becomes !== "starting") this.#after(health.afterMs, () => this.setHealth(health.becomes));
+    if (this.#health !== "none" && health.becomes !== "starting") this.#after(health.afterMs, () => this.setHealth(health.becomes));
   }
 
   #end(code: number): void {

@@ -45,6 +45,7 @@ describeContainerRuntime("simulated", async () => {
         method === "start" && isHanging(target) ? { afterMs: 30_000, refusal: "failed to initialize logging driver" } : undefined;
       return { spec: spec("hanging:1"), end: () => clock.advance(30_000) };
     },
+    pause: async (id) => runtime.pause(id),
     freePort: async () => port++,
     duplicateNetwork: async (name) => runtime.networks.duplicate(name, { suite: "simulated" }, clock.now()),
     pass: (ms) => clock.advance(ms),

@@ -219,6 +219,11 @@ export class SimulatedRuntime implements ContainerRuntime {
     this.#tell(container, "restart");
   }
 
+  async unpause(containerId: string, signal: AbortSignal): Promise<void> {
+    await this.#enter("unpause", containerId, signal);
+    await this.#act("unpause", containerId, signal, () => this.#container(containerId).unpause());
+  }
+
   async rename(containerId: string, name: string, signal: AbortSignal): Promise<void> {
     await this.#enter("rename", containerId, signal);
     await this.#act("rename", containerId, signal, () => {
