@@ -146,9 +146,9 @@ describe("nebula as a process", function () {
       "error",
     );
     assert.equal(port.code, 1);
-    assert.equal(port.errors, `nebula: ${http} (NEBULA_HTTP_LISTEN) is taken: stop what listens there, or give another address\n`);
+    assert.equal(port.errors, `nebula: ${http} (--http-listen) is taken: stop what listens there, or give another address\n`);
     const metrics = await run("server", "--data", join(root, "other"), "--http-listen", "127.0.0.1:0", "--metrics-listen", http);
-    assert.equal(metrics.errors, `nebula: ${http} (NEBULA_METRICS_LISTEN) is taken: stop what listens there, or give another address\n`);
+    assert.equal(metrics.errors, `nebula: ${http} (--metrics-listen) is taken: stop what listens there, or give another address\n`);
   });
 
   it("backs up a running server; what is restored is a cluster of the same id and a higher epoch", async () => {
