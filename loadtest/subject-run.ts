@@ -110,7 +110,7 @@ class SubjectRun implements AsyncDisposable {
     const after = await this.#settled();
     this.#connectCpuMs += after.cpuMs - before.cpuMs;
     this.#rssConnected = after.rssBytes;
-    if (slice === slices - 1) await this.#pinged();
+    await this.#pinged(); // all that are connected: the other subjects' slices come before the next one
   }
 
   async push(pushes: number): Promise<void> {

@@ -5,6 +5,7 @@ import { isIPv4, isIPv6 } from "node:net";
  * @param peer an address, alone or with a port as gRPC writes it (`192.0.2.7:1234`, `2001:db8::1:1234`, `[2001:db8::1]:1234`)
  */
 export function countedAddress(peer: string): string {
+  if (!peer.includes(":")) return peer; // an IPv4 address, as a socket has it: asked for at every connection
   const mapped = /^\[?::ffff:(\d+\.\d+\.\d+\.\d+)/i.exec(peer)?.[1];
   if (mapped !== undefined) return mapped;
   const address = withoutPort(peer);

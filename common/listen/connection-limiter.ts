@@ -90,7 +90,7 @@ export class ConnectionLimiter {
 
 /** The address that a connection counts for; a socket knows it after its end, too, once it was asked before. undefined: for none (L2). */
 function counted({ remoteAddress }: Socket): string | undefined {
-  if (remoteAddress === undefined) return undefined;
+  if (remoteAddress === undefined || remoteAddress.startsWith("127.") || remoteAddress === "::1") return undefined;
   const address = countedAddress(remoteAddress);
-  return isLoopback(address) || remoteAddress === "::1" ? undefined : address;
+  return isLoopback(address) ? undefined : address;
 }

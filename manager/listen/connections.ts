@@ -1,5 +1,8 @@
 import type { Socket } from "node:net";
 
+/** Under which a socket keeps its peer. The socket that HTTP/2 shows of a session hands it out, too. */
+const PEER = Symbol("peer");
+
 /** The open connections, by their peer's address and port as gRPC names it. */
 export class Connections {
   readonly #byPeer = new Map<string, Socket>();
@@ -18,7 +21,9 @@ export class Connections {
 
   add(socket: Socket): void {
     if (socket.remoteAddress === undefined) return; // gone already
-    this.#byPeer.set(peerOf(socket), socket);
+    const peer = `${socket.remoteAddress}:${socket.remotePort}`;
+    Reflect.set(socket, PEER, peer);
+    this.#byPeer.set(peer, socket);
     socket.on("close", this.#onClose);
   }
 
@@ -58,7 +63,12 @@ export class Connections {
   }
 }
 
-/** As a gRPC call names it. A socket knows it after its end, too, once it was asked before. */
-function peerOf({ remoteAddress, remotePort }: Socket): string {
-  return `${remoteAddress}:${remotePort}`;
+/**
+ * The peer of a connection as a gRPC call names it, address:port. Text that was put together once, when the connection was added: it is asked for several
+ * times per call, and a map finds a text that it has as its key at once.
+ * @param socket the connection's own, or the one that its HTTP/2 session shows
+ */
+export function peerOf(socket: Pick<Socket, "remoteAddress" | "remotePort">): string {
+  const kept: unknown = Reflect.get(socket, PEER);
+  return typeof kept === "string" ? kept : `${socket.remoteAddress}:${socket.remotePort}`;
 }

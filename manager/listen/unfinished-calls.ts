@@ -16,6 +16,7 @@ import { codeOf } from "../../common/errors/codes.ts";
 import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
 import { BODY_BEFORE_LOGIN, RequestBudget } from "../../common/listen/request-budget.ts";
 import { shown } from "../../common/validation/quote.ts";
+import { peerOf } from "./connections.ts";
 
 const STREAM_STARTS = "http2.server.stream.start";
 const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR, NGHTTP2_STREAM_STATE_OPEN, NGHTTP2_STREAM_STATE_HALF_CLOSED_LOCAL } = constants;
@@ -64,7 +65,19 @@ type Open = {
 
 type Stream = Pick<
   ServerHttp2Stream,
-  "on" | "off" | "close" | "closed" | "destroyed" | "headersSent" | "pause" | "resume" | "respond" | "state" | "writableEnded" | "session"
+  | "on"
+  | "off"
+  | "close"
+  | "closed"
+  | "destroyed"
+  | "headersSent"
+  | "pause"
+  | "resume"
+  | "respond"
+  | "state"
+  | "readableEnded"
+  | "writableEnded"
+  | "session"
 >;
 
 /** Who opens a connection: whether its calls are of another part of the cluster; and whether one has a valid login. */
@@ -151,8 +164,9 @@ export class UnfinishedCalls implements Disposable {
   #add(message: unknown): void {
     if (!isStart(message)) return;
     const { stream, headers } = message;
-    const { remoteAddress, remotePort } = stream.session?.socket ?? {};
-    const peer = `${remoteAddress}:${remotePort}`;
+    const socket = stream.session?.socket;
+    if (socket === undefined) return;
+    const peer = peerOf(socket);
     if (!this.#options.isOwn(peer)) return; // U1
     const streaming = this.#options.streaming.has(String(headers[":path"]));
     for (const name of REPEATED) if (typeof headers[name] === "string") headers[name] = shown(headers[name]);
@@ -305,8 +319,10 @@ function sizeOf(headers: Headers): number {
   return bytes;
 }
 
-/** Whether nothing more of the request is to come. */
-function isRequestComplete({ state }: Stream): boolean {
+/** Whether nothing more of the request is to come. What was read to its end is known to be complete without asking HTTP/2, which is dear. */
+function isRequestComplete(stream: Stream): boolean {
+  if (stream.readableEnded) return true;
+  const { state } = stream;
   return state.state !== NGHTTP2_STREAM_STATE_OPEN && state.state !== NGHTTP2_STREAM_STATE_HALF_CLOSED_LOCAL;
 }
 

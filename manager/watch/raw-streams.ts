@@ -16,7 +16,7 @@ const STREAM_STARTS = "http2.server.stream.start";
 const KEPT = 256;
 
 /** What a watch writes its configs to. */
-export type RawStream = Pick<ServerHttp2Stream, "write" | "destroyed" | "closed">;
+export type RawStream = Pick<ServerHttp2Stream, "write" | "destroyed" | "closed"> & Partial<Pick<ServerHttp2Stream, "session">>;
 
 export class RawStreams implements Disposable {
   readonly #path: string;

@@ -7,6 +7,7 @@
  */
 import { Metadata, ServerInterceptingCall, type ServerInterceptingCallInterface, type ServerInterceptor } from "@grpc/grpc-js";
 import type { NebulaError } from "../../common/errors/nebula-error.ts";
+import { peerOf } from "../listen/connections.ts";
 import { errorStatus } from "../rpc/error-status.ts";
 import type { RawStream, RawStreams } from "./raw-streams.ts";
 import type { WatchAnswer } from "./watch-answer.ts";
@@ -65,7 +66,10 @@ export class WatchCall {
     return this.#cancelled;
   }
 
+  /** Address and port of the caller. */
   get peer(): string {
+    const socket = this.#raw?.session?.socket;
+    if (socket !== undefined) return peerOf(socket);
     const { remoteAddress, remotePort } = this.#call.getConnectionInfo();
     return `${remoteAddress}:${remotePort}`;
   }
