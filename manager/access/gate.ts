@@ -23,14 +23,16 @@ export function createGate(authenticate: Authenticate): Gate {
     const rule = ruleOf(method);
     if (rule === undefined) throw new NebulaError("permission_denied", `nobody may call ${pathOf(method)}: it is missing in the method table`);
     if (rule.kind === "public") return { principal: NOBODY.verified.principal, login: NOBODY, viaPart: false, peer };
-    const letIn = (caller: Caller): Caller => {
-      seen?.(caller);
-      permitBy(rule, method, request, caller.principal);
-      return caller;
-    };
     const caller = authenticate(headers, peer, seen);
-    return caller instanceof Promise ? caller.then(letIn) : letIn(caller);
+    // A caller who is known is let in without a closure: returning devices come by the thousand.
+    return caller instanceof Promise ? caller.then((found) => letIn(found, rule, method, request, seen)) : letIn(caller, rule, method, request, seen);
   };
+}
+
+function letIn(caller: Caller, rule: MethodRule<Message>, method: DescMethod, request: Message | undefined, seen: Seen | undefined): Caller {
+  seen?.(caller);
+  permitBy(rule, method, request, caller.principal);
+  return caller;
 }
 
 /** What the table says of a call of this principal; throws `permission_denied`. `request` is undefined for a stream of requests. */

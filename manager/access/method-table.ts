@@ -200,9 +200,12 @@ const ROWS: ReadonlyMap<string, Row> = new Map([
   ...byPath(ServerReflectionAlpha, reflectionAlpha),
 ]);
 
+/** The same by the method itself: it is looked up at every call. */
+const BY_METHOD: ReadonlyMap<DescMethod, Row> = new Map([...ROWS.values()].map((row) => [row.method, row]));
+
 /** The one table of what every method of every service needs. A method that is missing in it is refused. */
 export function ruleOf(method: DescMethod): MethodRule<Message> | undefined {
-  return ROWS.get(pathOf(method))?.rule;
+  return BY_METHOD.get(method)?.rule;
 }
 
 /** The method of a gRPC path, as far as the table knows it. */
