@@ -80,6 +80,11 @@ export class JobBoard implements AsyncDisposable {
     return [...this.#lanes.values()].some((steps) => steps.some((step) => "containerId" in step && step.containerId === containerId));
   }
 
+  /** The engine was away, and is followed again: connections that were lost before are no step's fault. */
+  reconnected(): void {
+    this.#interrupted.clear();
+  }
+
   /** The jobs, and steps of lanes, that have ended since the last call. */
   takeEnded(): readonly EndedJob[] {
     const ended = this.#ended.map(({ step, outcome }) => ({

@@ -1,4 +1,5 @@
 import { strict as assert } from "node:assert";
+import { NebulaError } from "../common/errors/nebula-error.ts";
 import { HANGS, type Trouble } from "./runtime/simulated-troubles.ts";
 import { perServer } from "./testing/config-builder.ts";
 import { Rig } from "./testing/rig.ts";
@@ -186,6 +187,44 @@ describe("one container that the engine answers 500 for", () => {
       assert.equal(rig.stateOf("bad"), "applied");
     });
   }
+});
+
+describe("a start whose connection is lost", () => {
+  /** Loses the connection of the first `losses` starts. @param isAway whether the engine goes down with it */
+  async function lost(losses: number, isAway: boolean): Promise<string[]> {
+    await using rig = new Rig();
+    let left = losses;
+    rig.runtime.before = (call) => {
+      rig.calls.push(call);
+      if (call.method !== "start" || left <= 0) return;
+      left--;
+      if (isAway) rig.runtime.shutDown();
+      throw new NebulaError("unavailable", "socket hang up");
+    };
+    await rig.start({ apps: { web: {} } });
+    const states = rig.look?.kind === "seen" ? [rig.stateOf("web")] : [];
+    for (let second = 0; second < 60 && states.at(-1) !== "applied"; second++) {
+      await rig.pass(SECOND);
+      rig.runtime.boot();
+      await rig.pass(SECOND);
+      if (rig.look?.kind === "seen") states.push(rig.stateOf("web"));
+    }
+    return [...new Set(states)];
+  }
+
+  it("is made again at once where the engine is there, and has failed the second time", async () => {
+    assert.deepEqual(await lost(1, false), ["applied"]);
+    assert.deepEqual(await lost(2, false), ["failed: start: socket hang up", "applied"]);
+  });
+
+  it("is no failure of the app where the engine went away, however often", async () => {
+    const states = await lost(4, true);
+    assert.equal(states.at(-1), "applied");
+    assert.ok(
+      states.every((state) => !state.startsWith("failed")),
+      states.join(", "),
+    );
+  });
 });
 
 describe("a container that a job is about", () => {

@@ -146,6 +146,7 @@ export class Reconciler {
 
   /** Rounds while the engine is there; rejects when it goes away. */
   async #followEngine(engine: EngineInfo, signal: AbortSignal): Promise<void> {
+    this.#jobs.reconnected();
     const end = new AbortController();
     const onAbort = () => end.abort(signal.reason);
     signal.addEventListener("abort", onAbort);

@@ -13,12 +13,16 @@ const LABELS = { orchestrator: "nebula" };
 
 type Answer = Readonly<{ status: number; body: unknown }>;
 
+/** A status for which the connection is cut instead of an answer. */
+const CUT = 0;
+
 /** An engine with two containers of ours that refuses calls as `refusals` say, by the end of their paths. */
 function withEngine(refusals: Readonly<Record<string, number>>, act: (runtime: ContainerRuntime) => Promise<void>): () => Promise<void> {
   return async () => {
     const server = createServer((request, response) => {
       const { status, body } = answer(new URL(request.url ?? "", "http://engine").pathname);
-      response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+      if (status === CUT) request.socket.destroy();
+      else response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
     });
     const answer = (path: string): Answer => {
       const refused = Object.entries(refusals).find(([end]) => path.endsWith(end));
@@ -56,6 +60,28 @@ describe("refusals of the Docker Engine", () => {
       }),
     );
   }
+
+  it(
+    "a connection that is cut at one container's inspect leaves the list whole: the engine answers a ping",
+    withEngine({ [`/${bad}/json`]: CUT }, async (runtime) => {
+      const listed = await runtime.listContainers(signal);
+      assert.deepEqual(
+        listed.map(({ id, listedOnly }) => [id, listedOnly?.failure !== undefined]),
+        [
+          [bad, true],
+          [good, false],
+        ],
+      );
+      await assert.rejects(runtime.inspectContainer(bad, signal), (error) => isNebulaError(error, "internal"));
+    }),
+  );
+
+  it(
+    "a connection that is cut at an inspect and at the ping is an engine that is away",
+    withEngine({ [`/${bad}/json`]: CUT, "/_ping": CUT }, async (runtime) => {
+      await assert.rejects(runtime.listContainers(signal), (error) => isNebulaError(error, "unavailable"));
+    }),
+  );
 
   it(
     "503 of one container's start is a refusal, not an engine that is away",

@@ -36,6 +36,7 @@ const INSPECTS = { count: 8, patienceMs: 1000 };
 const LOG_DRIVER_USABLE_MS = 60_000;
 
 const INFO = { what: "read the engine's info", method: "GET", path: "/info", isOfEngine: true } as const;
+const PING = { what: "ping the engine", method: "GET", path: "/_ping", isOfEngine: true } as const;
 
 export type DockerRuntimeOptions = Readonly<{
   /** docker:///var/run/docker.sock or docker://host:port */
@@ -285,8 +286,15 @@ class DockerRuntime implements ContainerRuntime {
     );
   }
 
-  #inspect(id: string, signal: AbortSignal, limitMs = CALL_LIMIT_MS): Promise<unknown> {
-    return this.#engine.call({ what: "inspect container", method: "GET", path: containerPath(id, "/json"), limitMs }, signal);
+  /** An engine that cuts the connection at one container, and answers otherwise, is not away: that container cannot be inspected. */
+  async #inspect(id: string, signal: AbortSignal, limitMs = CALL_LIMIT_MS): Promise<unknown> {
+    try {
+      return await this.#engine.call({ what: "inspect container", method: "GET", path: containerPath(id, "/json"), limitMs }, signal);
+    } catch (error) {
+      if (!isNebulaError(error, "unavailable")) throw error;
+      await this.#engine.call(PING, signal);
+      throw new NebulaError("internal", error.message, { cause: error });
+    }
   }
 
   /** undefined: it is gone since it was listed. */
