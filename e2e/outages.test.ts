@@ -36,6 +36,7 @@ describe("outages", function () {
   it("of the device's link: a change made meanwhile arrives when it comes back", async () => {
     const { web, engine, worker, container } = await running();
     assert.equal(await worker.stop(), 0);
+    assert.match(worker.program.output, /the worker stopped; its containers keep running/);
     await rig.api.updateApp(web, { envVars: { VERSION: "2" } });
     assert.equal((await engine.running(web))[0]?.Id, container.Id, "a stopped worker leaves its containers running");
     worker.startAgain();

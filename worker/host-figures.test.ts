@@ -14,6 +14,7 @@ const engine = {
   arch: "x86_64",
   clock: 0,
   ownContainerId: undefined,
+  rootDir: "/",
 };
 
 describe("figures of the machine", () => {
@@ -27,6 +28,17 @@ describe("figures of the machine", () => {
     assert.equal(figures.diskTotalBytes, bsize * blocks);
     assert.ok(figures.diskFreeBytes > 0n && figures.diskFreeBytes < figures.diskTotalBytes);
     assert.ok(figures.uptimeSeconds > 0n);
+  });
+
+  it("are of the disk that the engine fills, and in a container of the container's own", async () => {
+    const totalOf = async (path: string, ownContainerId: string | undefined) =>
+      (await new HostFigures().measure({ ...engine, rootDir: path, ownContainerId })).diskTotalBytes;
+    const { bsize, blocks } = statfsSync("/dev/shm", { bigint: true });
+    const root = statfsSync("/", { bigint: true });
+    assert.notEqual(bsize * blocks, root.bsize * root.blocks, "the test needs two disks");
+    assert.equal(await totalOf("/dev/shm", undefined), bsize * blocks);
+    assert.equal(await totalOf("/dev/shm", "c0ffee"), root.bsize * root.blocks);
+    assert.equal(await totalOf("/no/such/folder", undefined), 0n, "what can't be measured");
   });
 
   it("show the CPU that is used meanwhile", async () => {

@@ -16,7 +16,7 @@ export class HostFigures {
 
   /** The figures now. Never rejects: what can't be measured is 0. */
   async measure(engine: EngineInfo): Promise<HostStatus> {
-    const [memory, disk] = await Promise.all([memoryFigures(), diskFigures("/")]);
+    const [memory, disk] = await Promise.all([memoryFigures(), diskFigures(engineDisk(engine))]);
     return create(HostStatusSchema, {
       hostname: engine.hostname,
       cpuCores: engine.cores,
@@ -76,6 +76,11 @@ export function parseMeminfo(text: string): MemoryFigures | undefined {
   };
   const [totalBytes, availableBytes] = [bytesOf("MemTotal"), bytesOf("MemAvailable")];
   return totalBytes === undefined || availableBytes === undefined ? undefined : { totalBytes, availableBytes };
+}
+
+/** A path on the disk that the engine fills. A worker in a container has its own `/` there. */
+function engineDisk({ ownContainerId, rootDir }: EngineInfo): string {
+  return ownContainerId === undefined ? (rootDir ?? "/") : "/";
 }
 
 async function diskFigures(path: string): Promise<Readonly<{ totalBytes: bigint; freeBytes: bigint }>> {

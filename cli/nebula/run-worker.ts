@@ -7,8 +7,14 @@ import { startWorker } from "../../worker/main.ts";
 import type { CommandContext } from "./command.ts";
 import { aborted, onStopSignal } from "./stop-signals.ts";
 
-/** Runs a worker until the process is told to stop; answers the exit code. */
-export async function runWorker({ settings, io }: CommandContext): Promise<number> {
+/** Runs a worker until the process is stopped; answers the exit code. A worker that ends before that has failed. */
+export async function runWorker(context: CommandContext): Promise<number> {
+  const exitCode = await runUntilStopped(context);
+  context.io.print(`the worker ${exitCode === 0 ? "stopped" : "ended by a fault"}; its containers keep running`);
+  return exitCode;
+}
+
+async function runUntilStopped({ settings, io }: CommandContext): Promise<number> {
   const stop = onStopSignal(io.complain);
   const log = createLog({ level: settings.logLevel, part: "worker" });
   await using stack = new AsyncDisposableStack();
@@ -35,7 +41,7 @@ export async function runWorker({ settings, io }: CommandContext): Promise<numbe
   const failed = await Promise.race([
     aborted(stop).then(() => false),
     worker.ended.then(
-      () => false,
+      () => !stop.aborted,
       () => true,
     ),
   ]);

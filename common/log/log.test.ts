@@ -17,4 +17,17 @@ describe("a log", () => {
     const { msg, container } = JSON.parse(written);
     assert.deepEqual([msg, container], [hostile, hostile]);
   });
+
+  it("names levels by words, in children as well", () => {
+    const lines: string[] = [];
+    const log = createLog({ level: "debug", part: "worker", destination: { write: (line) => void lines.push(line) } });
+    log.debug("a");
+    log.info("b");
+    log.child({ component: "watch" }).warn("c");
+    log.error("d");
+    assert.deepEqual(
+      lines.map((line) => JSON.parse(line).level),
+      ["debug", "info", "warn", "error"],
+    );
+  });
 });

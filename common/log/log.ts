@@ -6,10 +6,16 @@ export type Log = Pick<Logger, "debug" | "info" | "warn" | "error"> & { child(bi
 
 export type LogOptions = { level: "debug" | "info" | "warn" | "error" | "silent"; part: string; destination?: DestinationStream };
 
-/** Opens the log of one part: one JSON object a line, safe on a terminal (no control or invisible character takes effect), to standard error unless another destination is given. */
+/** Opens the log of one part: one JSON object a line, its level a word, safe on a terminal (no control or invisible character takes effect), to standard error unless another destination is given. */
 export function createLog({ level, part, destination }: LogOptions): Log {
   return pino(
-    { level, base: { part }, timestamp: pino.stdTimeFunctions.isoTime, hooks: { streamWrite: printableJson } },
+    {
+      level,
+      formatters: { level: (word) => ({ level: word }) },
+      base: { part },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      hooks: { streamWrite: printableJson },
+    },
     destination ?? pino.destination({ dest: 2, sync: true }),
   );
 }

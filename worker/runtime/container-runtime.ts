@@ -145,6 +145,8 @@ export type EngineInfo = Readonly<{
   arch: string;
   /** Id of the container that this process runs in; undefined outside of one. */
   ownContainerId: string | undefined;
+  /** Where the engine keeps images and containers, on its machine; undefined: not known. */
+  rootDir: string | undefined;
 }>;
 
 export type ContainerStats = Readonly<{ memoryBytes: number; cpuPercent: number }>;

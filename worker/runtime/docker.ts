@@ -89,6 +89,7 @@ class DockerRuntime implements ContainerRuntime {
       os: textOf(info.OperatingSystem),
       arch: textOf(info.Architecture),
       ownContainerId,
+      rootDir: textOf(info.DockerRootDir) || undefined,
     };
   }
 

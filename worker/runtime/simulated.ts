@@ -76,6 +76,7 @@ export class SimulatedRuntime implements ContainerRuntime {
       os: "linux",
       arch: "amd64",
       ownContainerId: undefined,
+      rootDir: undefined,
       ...info,
     };
     this.networks = new SimulatedNetworks(clock.now());
