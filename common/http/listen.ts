@@ -20,6 +20,9 @@ export class CannotListen extends NebulaError {
   }
 }
 
+/** Connections that wait in the kernel to be accepted; net.core.somaxconn caps it. One that finds no place tries again after 1 s, then 3 s, then 7 s. */
+const BACKLOG = 65_535;
+
 /**
  * Has a server listen, and answers the address it got (port 0 lets the system choose).
  * @param setting the variable that names the address, for the message
@@ -29,7 +32,7 @@ export function listen(server: Server, address: ListenAddress, setting: string):
   return new Promise((resolve, reject) => {
     const onError = (error: unknown) => reject(new CannotListen(address, setting, error));
     server.once("error", onError);
-    server.listen({ host: address.host, port: address.port }, () => {
+    server.listen({ host: address.host, port: address.port, backlog: BACKLOG }, () => {
       server.off("error", onError);
       const got = server.address();
       resolve({ host: address.host, port: typeof got === "object" && got !== null ? got.port : address.port });
