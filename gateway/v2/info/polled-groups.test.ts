@@ -10,25 +10,29 @@ const CONFIG = create(WatchConfigResponseSchema, {
   answer: { case: "config", value: { config: { cluster: { id: "c", epoch: 1n }, deviceGroup: "g", groupRevision: 1n, pruneId: 1n }, etag: "e" } },
 });
 
+const NO_SUCH_GROUP = create(WatchConfigResponseSchema, { answer: { case: "noSuchGroup", value: {} } });
+
 /** Managers that answer every watch with a config and keep it open, while they are up. */
-function rig(mostGroups = 10) {
+function rig(mostGroups = 10, mostUnknown = 100) {
   const clock = new ManualClock();
   const stop = new AbortController();
   const managers = { up: true, open: 0, opened: 0, end: new AbortController() };
-  async function* serverStream(_method: unknown, _request: Message, { signal }: { signal: AbortSignal }): AsyncGenerator<Message, void> {
+  async function* serverStream(_method: unknown, request: Message, { signal }: { signal: AbortSignal }): AsyncGenerator<Message, void> {
     managers.opened++;
     if (!managers.up) throw new NebulaError("unavailable", "no manager");
     managers.open++;
     try {
-      yield CONFIG;
+      yield "deviceGroup" in request && String(request.deviceGroup).startsWith("absent") ? NO_SUCH_GROUP : CONFIG;
       const gone = Promise.withResolvers<void>();
-      for (const each of [signal, managers.end.signal]) each.addEventListener("abort", () => gone.resolve(), { once: true });
+      const ended = AbortSignal.any([signal, managers.end.signal]);
+      if (ended.aborted) return;
+      ended.addEventListener("abort", () => gone.resolve(), { once: true });
       await gone.promise;
     } finally {
       managers.open--;
     }
   }
-  const groups = new PolledGroups({ pool: { serverStream }, partToken: "t", clock, log: silentLog, mostGroups }, stop.signal);
+  const groups = new PolledGroups({ pool: { serverStream }, partToken: "t", clock, log: silentLog, mostGroups, mostUnknown }, stop.signal);
   return { clock, stop, managers, groups };
 }
 
@@ -72,6 +76,38 @@ describe("polled device_groups", () => {
       [true, false, true],
     );
     assert.equal(managers.open, 2);
+    stop.abort();
+  });
+
+  it("D3: hold no watch for a name without a group, and keep those that exist", async () => {
+    const { clock, stop, managers, groups } = rig(2);
+    for (const name of ["a", "b"]) await groups.polled(name).answered(stop.signal);
+    for (let count = 0; count < 5000; count++) {
+      const answer = await groups.polled(`absent-${count}`).answered(stop.signal);
+      assert.equal(answer.kind, "no_such_group");
+    }
+    await clock.advance(0);
+    assert.deepEqual([managers.open, groups.size, managers.opened], [2, 2, 5002]);
+    assert.deepEqual([groups.isAbsent("absent-4999"), groups.isAbsent("absent-0"), groups.isAbsent("a")], [true, false, false]);
+    await clock.advance(1000);
+    assert.equal(groups.isAbsent("absent-4999"), false, "it may have been made meanwhile");
+    assert.deepEqual([groups.known("a")?.answer?.kind, groups.known("b")?.answer?.kind], ["info", "info"]);
+    stop.abort();
+  });
+
+  it("D3: are refused for a moment beyond those of which nothing is known yet; known ones are answered", async () => {
+    const { clock, stop, managers, groups } = rig(10, 3);
+    await groups.polled("a").answered(stop.signal);
+    managers.up = false;
+    for (const name of ["b", "c", "d"]) groups.polled(name);
+    assert.throws(
+      () => groups.polled("e"),
+      (error) => isNebulaError(error, "unavailable"),
+    );
+    assert.equal(groups.polled("a").answer?.kind, "info");
+    managers.up = true;
+    await clock.advance(5000);
+    assert.equal((await groups.polled("e").answered(stop.signal)).kind, "info");
     stop.abort();
   });
 

@@ -2,13 +2,15 @@
  * The device_groups that are polled now, each with one watch of the gateway's own.
  *
  * D1 A group without a poll for a minute is dropped, its watch ended.
- * D2 At most so many groups; one more takes the place of the one that was polled longest ago.
+ * D2 At most so many groups; one more that exists takes the place of the one that was polled longest ago.
+ * D3 A name under which there is no group holds no watch and takes nobody's place: it is dropped as soon as a manager says so, and remembered for a second.
+ *    Names of which nothing is known yet are bounded by themselves.
  */
 import type { Clock } from "../../../common/clock/clock.ts";
-import { messageOf } from "../../../common/errors/nebula-error.ts";
+import { messageOf, NebulaError } from "../../../common/errors/nebula-error.ts";
 import type { Log } from "../../../common/log/log.ts";
 import type { ManagerPool } from "../../manager-pool.ts";
-import { followGroup } from "./follow-group.ts";
+import { followGroup, type GroupNews } from "./follow-group.ts";
 import { PolledGroup } from "./polled-group.ts";
 
 export const UNPOLLED_KEPT_MS = 60_000;
@@ -20,21 +22,33 @@ export type PolledGroupsDeps = Readonly<{
   clock: Clock;
   log: Log;
   mostGroups?: number;
+  /** Names of which nothing is known yet. */
+  mostUnknown?: number;
 }>;
 
-type Followed = Readonly<{ group: PolledGroup; end: AbortController }>;
+/** How long a name is known to be none of a group, and how many such names are remembered. */
+const ABSENT_MS = 1000;
+const MOST_ABSENT = 1000;
+
+type Followed = { readonly group: PolledGroup; readonly end: AbortController /** Whether a manager has said that it does. */; exists: boolean };
 
 export class PolledGroups {
   readonly #deps: PolledGroupsDeps;
   readonly #mostGroups: number;
+  readonly #mostUnknown: number;
   readonly #stopping: AbortSignal;
   /** By name. */
   readonly #followed = new Map<string, Followed>();
+  /** Groups among them that exist. */
+  #existing = 0;
+  /** Names without a group, until when, on the monotonic clock; the oldest first. */
+  readonly #absent = new Map<string, number>();
 
   /** Watches until the signal is aborted. */
   constructor(deps: PolledGroupsDeps, stopping: AbortSignal) {
     this.#deps = deps;
     this.#mostGroups = deps.mostGroups ?? 10_000;
+    this.#mostUnknown = deps.mostUnknown ?? 2000;
     this.#stopping = stopping;
     void this.#dropUnpolled();
   }
@@ -51,16 +65,26 @@ export class PolledGroups {
     return group;
   }
 
-  /** The group, watched from now on, counted as polled now. */
+  /** Whether a manager said a moment ago that there is no such group. */
+  isAbsent(deviceGroup: string): boolean {
+    return (this.#absent.get(deviceGroup) ?? Number.NEGATIVE_INFINITY) > this.#deps.clock.monotonic();
+  }
+
+  /** The group, watched from now on, counted as polled now. Throws `unavailable` where too many names are asked for of which nothing is known yet. */
   polled(deviceGroup: string): PolledGroup {
     const known = this.known(deviceGroup);
     if (known !== undefined) return known;
-    if (this.#followed.size >= this.#mostGroups) this.#dropLongestUnpolled(); // D2
+    if (this.#followed.size - this.#existing >= this.#mostUnknown)
+      throw new NebulaError("unavailable", "too many device_groups are polled for the first time: call again in a moment", { retryAfterMs: 1000 }); // D3
     const { clock, log } = this.#deps;
     const group = new PolledGroup({ deviceGroup, clock, log });
     const end = new AbortController();
-    this.#followed.set(deviceGroup, { group, end });
-    const heard = (news: Parameters<PolledGroup["heard"]>[0]) => group.heard(news);
+    const followed: Followed = { group, end, exists: false };
+    this.#followed.set(deviceGroup, followed);
+    const heard = (news: GroupNews) => {
+      group.heard(news);
+      if (this.#followed.get(deviceGroup) === followed) this.#judge(deviceGroup, followed, news);
+    };
     const follow = { ...this.#deps, deviceGroup, etag: () => group.etag, heard };
     followGroup(follow, AbortSignal.any([this.#stopping, end.signal])).catch((error: unknown) => {
       log.error({ deviceGroup, error: messageOf(error) }, "following a polled device_group failed by a fault of ours");
@@ -69,15 +93,34 @@ export class PolledGroups {
     return group;
   }
 
+  #judge(deviceGroup: string, followed: Followed, { kind }: GroupNews): void {
+    if (kind === "no_such_group") {
+      this.#drop(deviceGroup); // D3
+      this.#absent.delete(deviceGroup);
+      this.#absent.set(deviceGroup, this.#deps.clock.monotonic() + ABSENT_MS);
+      for (const oldest of this.#absent.keys()) {
+        if (this.#absent.size <= MOST_ABSENT) break;
+        this.#absent.delete(oldest);
+      }
+    } else if (kind !== "lost" && !followed.exists) {
+      if (this.#existing >= this.#mostGroups) this.#dropLongestUnpolled(); // D2
+      followed.exists = true;
+      this.#existing++;
+    }
+  }
+
   #drop(deviceGroup: string): void {
-    this.#followed.get(deviceGroup)?.end.abort();
+    const followed = this.#followed.get(deviceGroup);
+    if (followed === undefined) return;
+    if (followed.exists) this.#existing--;
     this.#followed.delete(deviceGroup);
+    followed.end.abort();
   }
 
   #dropLongestUnpolled(): void {
     let longest: { name: string; polledAt: number } | undefined;
-    for (const [name, { group }] of this.#followed)
-      if (longest === undefined || group.polledAt < longest.polledAt) longest = { name, polledAt: group.polledAt };
+    for (const [name, { group, exists }] of this.#followed)
+      if (exists && (longest === undefined || group.polledAt < longest.polledAt)) longest = { name, polledAt: group.polledAt };
     if (longest !== undefined) this.#drop(longest.name);
   }
 

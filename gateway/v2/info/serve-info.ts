@@ -63,7 +63,7 @@ export function serveInfo({ verdicts, groups, metrics, http }: InfoDeps): Info {
       if (!PRINTABLE.test(poll.authorization)) return { kind: "unauthenticated", reason: "the authorization header holds more than printable ASCII" };
       const verdict = await verdicts.verdict(poll);
       if (verdict.kind !== "allowed") return verdict;
-      if (!isName(poll.deviceGroup)) return { kind: "no_such_group" };
+      if (!isName(poll.deviceGroup) || groups.isAbsent(poll.deviceGroup)) return { kind: "no_such_group" };
       return await groups.polled(poll.deviceGroup).answered(signal);
     },
 
