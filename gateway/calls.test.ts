@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
-import { FORWARDED_FOR_HEADER, PART_TOKEN_HEADER, partToken } from "../common/access/part-token.ts";
+import { FORWARDED_FOR_HEADER, FORWARDER_TOKEN_HEADER, forwarderToken, PART_TOKEN_HEADER, partToken } from "../common/access/part-token.ts";
 import { invalidArgument, NebulaError } from "../common/errors/nebula-error.ts";
 import { eventually } from "../common/testing/eventually.ts";
 import { Verdict } from "../gen/nebula/v1/access_pb.ts";
@@ -50,6 +50,7 @@ describe("gateway", () => {
       for (const { metadata } of rig.manager.seen) {
         assert.deepEqual(metadata.get(PART_TOKEN_HEADER), []);
         assert.deepEqual(metadata.get(FORWARDED_FOR_HEADER), ["127.0.0.1"]);
+        assert.deepEqual(metadata.get(FORWARDER_TOKEN_HEADER), [forwarderToken(partToken(CLUSTER_KEY))]);
       }
     });
 

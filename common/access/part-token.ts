@@ -3,7 +3,7 @@ import { createHmac, hash, timingSafeEqual } from "node:crypto";
 /** The request header in which one part of a cluster shows another that it knows the cluster key. */
 export const PART_TOKEN_HEADER = "nebula-part-token";
 
-/** The request header in which a gateway names the address of its caller; believed only beside the part token. */
+/** The request header in which a gateway names the address of its caller; believed only beside the part token, or the forwarder's. */
 export const FORWARDED_FOR_HEADER = "nebula-forwarded-for";
 
 /** The token by which the parts of one cluster trust each other: derived from the cluster key, so that the key itself never travels. */
@@ -11,8 +11,28 @@ export function partToken(clusterKey: string): string {
   return createHmac("sha256", clusterKey).update("nebula part token 1").digest("base64url");
 }
 
+/**
+ * The request header in which a gateway shows that it is one of this cluster's, for the address of a caller without an Authorization alone: unlike the part
+ * token it gives no rights.
+ */
+export const FORWARDER_TOKEN_HEADER = "nebula-forwarder-token";
+
+/** The token that has an address believed, and gives no rights: it cannot be turned back into the part token. */
+export function forwarderToken(partToken: string): string {
+  return createHmac("sha256", partToken).update("nebula forwarder token 1").digest("base64url");
+}
+
 /** Tells a cluster's part token from other texts, in a time that says nothing of it. */
 export function partTokenCheck(clusterKey: string): (shown: string) => boolean {
-  const expected = hash("sha256", partToken(clusterKey), "buffer");
+  return isText(partToken(clusterKey));
+}
+
+/** The same of its forwarder token. */
+export function forwarderTokenCheck(clusterKey: string): (shown: string) => boolean {
+  return isText(forwarderToken(partToken(clusterKey)));
+}
+
+function isText(text: string): (shown: string) => boolean {
+  const expected = hash("sha256", text, "buffer");
   return (shown) => timingSafeEqual(hash("sha256", shown, "buffer"), expected);
 }

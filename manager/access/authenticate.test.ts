@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { create, toBinary } from "@bufbuild/protobuf";
 import bcrypt from "bcryptjs";
 import fc from "fast-check";
-import { FORWARDED_FOR_HEADER, PART_TOKEN_HEADER, partToken } from "../../common/access/part-token.ts";
+import { FORWARDED_FOR_HEADER, FORWARDER_TOKEN_HEADER, forwarderToken, PART_TOKEN_HEADER, partToken } from "../../common/access/part-token.ts";
 import { hashPassword } from "../../common/access/password-hash.ts";
 import { newToken, tokenHash } from "../../common/access/tokens.ts";
 import { systemClock } from "../../common/clock/system-clock.ts";
@@ -189,6 +189,18 @@ describe("authenticate", () => {
     const foreign = { [PART_TOKEN_HEADER]: partToken("another key") };
     await assert.rejects(seenOf({ ...foreign, ...basic("admin", "päss:word") }), refused);
     await assert.rejects(seenOf({ ...token, ...basic("admin", "wrong") }), refused);
+  });
+
+  it("believes the address of a caller without a login by the forwarder's token, which gives no rights", async () => {
+    await using access = await startAccess();
+    const seen: string[] = [];
+    const header = (values: Record<string, string>) => ({ header: (name: string) => values[name] });
+    const call = async (values: Record<string, string>) =>
+      access.authenticate(header({ [FORWARDED_FOR_HEADER]: "192.0.2.7", ...values }), "peer", ({ peer }) => seen.push(peer));
+    await assert.rejects(call({ [FORWARDER_TOKEN_HEADER]: forwarderToken(partToken(CLUSTER_KEY)) }), refused);
+    await assert.rejects(call({ [FORWARDER_TOKEN_HEADER]: partToken(CLUSTER_KEY) }), refused);
+    await assert.rejects(call({ [FORWARDER_TOKEN_HEADER]: forwarderToken(partToken("another key")) }), refused);
+    assert.deepEqual(seen, ["192.0.2.7", "peer", "peer"]);
   });
 
   it("makes everybody admin where it is off, and still tells parts from others", async () => {

@@ -1,7 +1,13 @@
 import { hash, randomBytes } from "node:crypto";
 import { countedAddress, countedNetwork } from "../../common/access/caller-address.ts";
 import type { WorkFor } from "../../common/access/fair-work.ts";
-import { FORWARDED_FOR_HEADER, PART_TOKEN_HEADER, partTokenCheck } from "../../common/access/part-token.ts";
+import {
+  FORWARDED_FOR_HEADER,
+  FORWARDER_TOKEN_HEADER,
+  forwarderTokenCheck,
+  PART_TOKEN_HEADER,
+  partTokenCheck,
+} from "../../common/access/part-token.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { isLoopback } from "../../common/settings/parse-listen-address.ts";
 import type { Principal } from "../rpc/call-context.ts";
@@ -56,6 +62,7 @@ export function createAuthenticate(options: AuthenticateOptions): Authenticate {
   const { enabled, openToOthers = false, clusterKey, admin, stored, verified, failedLogins, round } = options;
   const key = randomBytes(32).toString("base64");
   const isPartToken = partTokenCheck(clusterKey);
+  const isForwarderToken = forwarderTokenCheck(clusterKey);
   const isLocalAdmin = createLocalAdmin(admin, key);
   const localAdmin = configuredLogin({ kind: "user", name: admin.user, rights: ADMIN_RIGHTS });
   const part = configuredLogin({ kind: "part" });
@@ -129,8 +136,10 @@ export function createAuthenticate(options: AuthenticateOptions): Authenticate {
     }
     const forwardedFor = headers.header(FORWARDED_FOR_HEADER);
     if (!enabled && !openToOthers && forwardedFor !== undefined && !isLoopback(forwardedFor)) throw forThisMachine(forwardedFor);
-    const from = { viaPart, peer: (viaPart ? forwardedFor : undefined) ?? peer };
-    seen?.(from);
+    const forwarder = headers.header(FORWARDER_TOKEN_HEADER);
+    const isForwarded = forwardedFor !== undefined && (viaPart || (forwarder !== undefined && isForwarderToken(forwarder)));
+    const from = { viaPart, peer: isForwarded ? forwardedFor : peer };
+    seen?.({ ...from, viaPart: viaPart || isForwarded });
     const login = loginOf(headers.header("authorization"), viaPart, from.peer);
     return login instanceof Promise ? login.then((found) => callerOf(found, from)) : callerOf(login, from);
   };

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { type DescMessage, type DescMethodUnary, equals, type MessageInitShape } from "@bufbuild/protobuf";
-import { FORWARDED_FOR_HEADER, PART_TOKEN_HEADER, partToken } from "../../common/access/part-token.ts";
+import { FORWARDED_FOR_HEADER, FORWARDER_TOKEN_HEADER, forwarderToken, PART_TOKEN_HEADER, partToken } from "../../common/access/part-token.ts";
 import { ManualClock } from "../../common/clock/manual-clock.ts";
 import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { AuditFilter } from "../../common/storage/access-store.ts";
@@ -148,9 +148,16 @@ describe("the audit log", () => {
     await call(createApp, { app: { name: "web", dockerImage: "nginx:1" } }, { ...ADMIN, ...forwarded });
     await refused(stopApp, { name: "web" }, { ...WRONG, ...forwarded });
     await call(stopApp, { name: "web" }, { ...ADMIN, [FORWARDED_FOR_HEADER]: "192.0.2.66" });
-    await eventually(async () => (await entriesOf(rig)).length === 3);
+    const forwarder = { [FORWARDED_FOR_HEADER]: "2001:db8::9", [FORWARDER_TOKEN_HEADER]: forwarderToken(partToken(TEST_SECRETS.clusterKey)) };
+    await refused(createApp, {}, forwarder);
+    await eventually(async () => (await entriesOf(rig)).length === 4);
     const from = new Map((await entriesOf(rig)).map((entry) => [`${entry.method.split("/").at(-1)} ${entry.outcome}`, entry.from]));
-    assert.deepEqual(Object.fromEntries(from), { "CreateApp OK": "192.0.2.9", "StopApp UNAUTHENTICATED": "192.0.2.9", "StopApp OK": "127.0.0.1" });
+    assert.deepEqual(Object.fromEntries(from), {
+      "CreateApp OK": "192.0.2.9",
+      "CreateApp UNAUTHENTICATED": "2001:db8::9",
+      "StopApp UNAUTHENTICATED": "192.0.2.9",
+      "StopApp OK": "127.0.0.1",
+    });
   });
 
   it("has one entry for each device_group that a PruneAll pruned", async () => {
