@@ -1,5 +1,4 @@
-import { isIP } from "node:net";
-import { isLoopback } from "../common/settings/parse-listen-address.ts";
+import { isOwnHost } from "../common/http/own-host.ts";
 
 export type BrowserHeaders = Readonly<{
   method: string;
@@ -39,13 +38,4 @@ function isOwnOrigin(origin: string, host: string | undefined): boolean {
   if (protocol !== "http:" && protocol !== "https:") return false;
   const own = `${protocol}//${host}`; // so that a default port counts as none, as in the Origin
   return URL.canParse(own) && new URL(own).host === originHost;
-}
-
-function isOwnHost(host: string | undefined, ownNames: readonly string[]): boolean {
-  if (host === undefined || !URL.canParse(`http://${host}`)) return false;
-  const name = new URL(`http://${host}`).hostname.toLowerCase().replace(/^\[|\]$/g, "");
-  // An address was not looked up, and a name without a dot is not of the public DNS: neither can be made to point here by somebody else.
-  return (
-    isIP(name) !== 0 || isLoopback(name) || name.endsWith(".localhost") || !name.includes(".") || ownNames.some((own) => own.toLowerCase() === name)
-  );
 }

@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
-import { createServer } from "node:http";
+import { createServer, get } from "node:http";
+import { hostname } from "node:os";
 import { isNebulaError } from "../errors/nebula-error.ts";
 import { createLog, silentLog } from "../log/log.ts";
 import { startMetricsServer } from "./metrics-server.ts";
@@ -13,21 +14,43 @@ describe("metrics address", () => {
 
   it("serves figures, health and readiness, and nothing else", async () => {
     await using server = await start({ host: "127.0.0.1", port: 0, given: true });
-    const get = (path: string, init?: RequestInit) => fetch(`http://127.0.0.1:${server.address?.port}${path}`, init);
-    const metrics = await get("/metrics?x=1");
+    const fetched = (path: string, init?: RequestInit) => fetch(`http://127.0.0.1:${server.address?.port}${path}`, init);
+    const metrics = await fetched("/metrics?x=1");
     assert.equal(metrics.status, 200);
     const text = await metrics.text();
     assert.match(text, /^nebula_build_info\{version="\d+\.\d+\.\d+"\} 1$/m);
     assert.match(text, /^process_resident_memory_bytes \d+/m);
-    assert.equal(await (await get("/healthz")).text(), "ok\n");
-    assert.equal((await get("/readyz")).status, 200);
+    assert.equal(await (await fetched("/healthz")).text(), "ok\n");
+    assert.equal((await fetched("/readyz")).status, 200);
     missing = ["manager"];
-    const notReady = await get("/readyz");
+    const notReady = await fetched("/readyz");
     assert.equal(notReady.status, 503);
     assert.deepEqual(await notReady.json(), { not_ready: ["manager"] });
-    assert.equal((await get("/healthz")).status, 200);
-    assert.equal((await get("/other")).status, 404);
-    assert.equal((await get("/metrics", { method: "POST" })).status, 405);
+    assert.equal((await fetched("/healthz")).status, 200);
+    assert.equal((await fetched("/other")).status, 404);
+    assert.equal((await fetched("/metrics", { method: "POST" })).status, 405);
+  });
+
+  it("answers over loopback under a name of this machine alone, and wherever it listens to no other", async () => {
+    for (const host of ["127.0.0.1", "0.0.0.0"]) {
+      await using server = await start({ host, port: 0, given: true });
+      const port = server.address?.port ?? 0;
+      const statusOf = (name: string | undefined, path: string) =>
+        new Promise<number>((resolve, reject) => {
+          const headers = name === undefined ? {} : { host: `${name}:${port}` };
+          get({ host: "127.0.0.1", port, path, headers }, (response) => {
+            response.resume();
+            resolve(response.statusCode ?? 0);
+          }).on("error", reject);
+        });
+      missing = [];
+      for (const path of ["/metrics", "/readyz", "/healthz"]) {
+        for (const name of ["127.0.0.1", "localhost", "[::1]", "nebula", hostname(), undefined])
+          assert.equal(await statusOf(name, path), 200, `${name}`);
+        for (const name of ["attacker.example", "127.0.0.1.attacker.example", "localhost.attacker.example"])
+          assert.equal(await statusOf(name, path), 403, `${name}`);
+      }
+    }
   });
 
   it("is nowhere when it is off", async () => {

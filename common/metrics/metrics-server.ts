@@ -1,10 +1,14 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { hostname } from "node:os";
 import type { Registry } from "prom-client";
 import { messageOf } from "../errors/nebula-error.ts";
 import { CannotListen, listen } from "../http/listen.ts";
+import { isOwnHost } from "../http/own-host.ts";
 import { send, sendJson, sendText } from "../http/send.ts";
 import type { Log } from "../log/log.ts";
+import { isLoopback } from "../settings/parse-listen-address.ts";
 import type { ListenAddress, Settings } from "../settings/settings.ts";
+import { quote } from "../validation/quote.ts";
 
 export type MetricsServerOptions = Readonly<{
   /** undefined: nowhere. */
@@ -21,14 +25,20 @@ export type MetricsServer = AsyncDisposable & {
 };
 
 /**
- * Serves /metrics, /healthz and /readyz without a login. A default address that is taken is one warning: a second part on one machine has to start all the same.
+ * Serves /metrics, /healthz and /readyz without a login; over loopback only under a name of this machine, because a browser on it could be sent here by a page
+ * whose name resolves to 127.0.0.1 (DNS rebinding). A default address that is taken is one warning: a second part on one machine has to start all the same.
  * @throws CannotListen where a given address can't be had
  */
 export async function startMetricsServer({ listen: wanted, registry, ready, log }: MetricsServerOptions): Promise<MetricsServer> {
   const nowhere: MetricsServer = { address: undefined, [Symbol.asyncDispose]: async () => {} };
   if (wanted === undefined) return nowhere;
 
+  const ownNames = [hostname(), wanted.host];
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (isForeign(request, ownNames)) {
+      const why = "under this name a page of another site could read it; use 127.0.0.1 or localhost";
+      return sendJson(response, 403, { error: `invalid Host ${quote(request.headers.host ?? "")}: ${why}` });
+    }
     if (request.method !== "GET" && request.method !== "HEAD") return sendJson(response, 405, { error: "only GET is answered here" });
     switch (request.url?.split("?")[0]) {
       case "/metrics":
@@ -66,4 +76,10 @@ export async function startMetricsServer({ listen: wanted, registry, ready, log 
     log.warn({}, `${error.message}; going on without /metrics and /readyz`);
     return nowhere;
   }
+}
+
+/** Whether a request that came over loopback names another host than this machine. A client without a Host is no browser. */
+function isForeign({ socket, headers }: IncomingMessage, ownNames: readonly string[]): boolean {
+  const local = (socket.localAddress ?? "").replace(/^::ffff:(?=\d)/, "");
+  return isLoopback(local) && headers.host !== undefined && !isOwnHost(headers.host, ownNames);
 }

@@ -37,7 +37,7 @@ export const SETTINGS = {
     defaultText: "127.0.0.1:9464; worker: off",
     parts: [...SERVER, "worker"],
     meaning:
-      "Where `/metrics`, `/healthz` and `/readyz` are served, without a login; `off`: nowhere. The default address being taken is one warning, a given one being taken ends the start.",
+      "Where `/metrics`, `/healthz` and `/readyz` are served, without a login; over loopback only under a name of this machine (an address, localhost, a name without a dot, its host name), else 403; `off`: nowhere. The default address being taken is one warning, a given one being taken ends the start.",
   }),
   grpcListen: setting({
     variable: "NEBULA_GRPC_LISTEN",
