@@ -55,6 +55,7 @@ function desiredApp({ name, revision, app }: AppEntry, variables: Variables, eng
     pullPolicy: pullPolicyOf(app.pullPolicy),
     restartCount: app.restartCount,
     rolling: app.rollingRestart,
+    renewsVolumes: app.renewAnonymousVolumes,
     minHealthyMs: app.minHealthyMs ?? DEFAULTS.minHealthyMs,
     stopGraceSeconds,
     change: specHash({ spec: { ...spec, ports: portsAt(app.startingPorts, 1) }, restartCount: app.restartCount }),

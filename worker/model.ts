@@ -42,6 +42,8 @@ export type RunningApp = Named &
     restartCount: bigint;
     rolling: boolean;
     minHealthyMs: number;
+    /** Whether a new container starts with empty anonymous volumes. */
+    renewsVolumes: boolean;
     stopGraceSeconds: number;
     /** Names the app's spec as a whole, whatever the index: another value is a change of the app. */
     change: string;

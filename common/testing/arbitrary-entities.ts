@@ -117,6 +117,7 @@ export const arbitraryApp: fc.Arbitrary<App> = fc
       ),
     ),
     rollingRestart: fc.boolean(),
+    renewAnonymousVolumes: fc.boolean(),
     minHealthyMs: sometimes(fc.constantFrom(0, 10_000, 500)),
     healthcheck: sometimes(
       fc.constantFrom<MessageInitShape<typeof HealthcheckSchema>>({ test: ["NONE"] }, { test: ["CMD-SHELL", "exit 0"], intervalMs: 100, retries: 2 }),

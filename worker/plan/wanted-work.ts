@@ -4,7 +4,7 @@ import type { Step } from "../step.ts";
 import { createKey } from "./blocks.ts";
 import { NO_WORK, together } from "./farewell.ts";
 import { rename } from "./names-work.ts";
-import { oldWork } from "./old-work.ts";
+import { oldOf, oldWork } from "./old-work.ts";
 import type { SlotContext, SlotWork } from "./slot-context.ts";
 import type { Slot } from "./slots.ts";
 import { working } from "./states.ts";
@@ -31,6 +31,7 @@ export function wantedWork(slot: Slot, context: SlotContext): SlotWork {
     request: {
       name,
       spec: slot.instance.spec,
+      successorOf: app.renewsVolumes ? undefined : oldOf(slot).old?.container.id,
       labels: appLabels(app.name, slot.instance.index, app.restartCount, {
         instance: view.identity.instance,
         boot: view.identity.boot,

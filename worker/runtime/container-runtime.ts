@@ -1,3 +1,4 @@
+import type { AnonymousVolume } from "./anonymous-volumes.ts";
 import type { PullSign } from "./pull-progress.ts";
 
 /** What one container is made of: no protobuf, no Docker types. Lists and maps are in the order in which they were given. */
@@ -51,7 +52,13 @@ export type PortBinding = HostPort & Readonly<{ containerPort: number }>;
 /** Times in milliseconds; 0: the engine's default. */
 export type HealthcheckSpec = Readonly<{ test: readonly string[]; intervalMs: number; timeoutMs: number; retries: number; startPeriodMs: number }>;
 
-export type CreateRequest = Readonly<{ name: string; spec: ContainerSpec; labels: Readonly<Record<string, string>> }>;
+export type CreateRequest = Readonly<{
+  name: string;
+  spec: ContainerSpec;
+  labels: Readonly<Record<string, string>>;
+  /** Id of the container whose anonymous volumes the new one gets, where both images declare them; one that is gone has none. */
+  successorOf?: string | undefined;
+}>;
 
 export type ContainerPhase = "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";
 export type ContainerHealth = "none" | "starting" | "healthy" | "unhealthy";
@@ -94,6 +101,8 @@ export type ContainerDetails = Readonly<{
   portBindings: readonly PortBinding[];
   binds: readonly string[];
   devices: readonly string[];
+  /** Those for paths that its image declares, its own and those of containers before it. */
+  anonymousVolumes: readonly AnonymousVolume[];
   privileged: boolean;
   restartPolicy: string;
   /** The whole spec as far as inspect shows it, defaults filled in; env as the container has it, the image's included. */
@@ -121,6 +130,8 @@ export type ImageDetails = ObservedImage &
     entrypoint: readonly string[];
     user: string;
     workingDir: string;
+    /** Paths for which each container gets an anonymous volume, unless something else is mounted there. */
+    volumes: readonly string[];
   }>;
 
 export type ObservedNetwork = Readonly<{
@@ -207,7 +218,7 @@ export interface ContainerRuntime extends AsyncDisposable {
   /** Not paused, or not any more: fine. */
   unpause(containerId: string, signal: AbortSignal): Promise<void>;
   rename(containerId: string, name: string, signal: AbortSignal): Promise<void>;
-  /** With its anonymous volumes; gone already: fine. `force` kills it first. */
+  /** With its anonymous volumes that no other container has; gone already: fine. `force` kills it first. */
   remove(containerId: string, options: { force: boolean }, signal: AbortSignal): Promise<void>;
   /** Gone already: fine. One that a container which is up is connected to is `failed_precondition`. */
   removeNetwork(id: string, signal: AbortSignal): Promise<void>;

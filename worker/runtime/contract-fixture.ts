@@ -27,6 +27,10 @@ export type RuntimeFixture = AsyncDisposable &
     hanging: () => Promise<Readonly<{ spec: ContainerSpec; end: () => Promise<void> }>>;
     /** Pauses a container by hand. */
     pause: (id: string) => Promise<void>;
+    /** Normalised references of images that declare volumes: the first for /data and /log, the second for /data and /more. */
+    withVolumes: readonly [string, string];
+    /** Ids of the volumes among these that are on the device. */
+    volumesOf: (names: readonly string[]) => Promise<readonly string[]>;
     /** A host port that nobody has. */
     freePort: () => Promise<number>;
     /** Makes a network though its name is taken, as two calls at the same time do; answers its id. */

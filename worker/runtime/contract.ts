@@ -306,6 +306,61 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
       });
     });
 
+    describe("anonymous volumes", () => {
+      const volumesOf = async (id: string) => {
+        const { anonymousVolumes } = await fixture().runtime.inspectContainer(id, signal);
+        return new Map(anonymousVolumes.map(({ path, name }) => [path, name]));
+      };
+
+      it("are handed over to a successor, by name, and removed with the last container that has them", async () => {
+        const { runtime, specs, withVolumes, volumesOf: onDevice } = fixture();
+        const [image, newer] = withVolumes;
+        const spec = { ...specs.sleeps, image };
+        const first = await started(spec);
+        const before = await volumesOf(first);
+        assert.deepEqual([...before.keys()].sort(), ["/data", "/log"]);
+        const next = async (of: ContainerSpec, successorOf: string) => {
+          const id = await runtime.create({ name: randomName(), spec: of, labels: labels(), successorOf }, signal);
+          await runtime.start(id, signal);
+          return id;
+        };
+        const second = await next(spec, first);
+        assert.deepEqual(await volumesOf(second), before);
+        await runtime.remove(first, { force: true }, signal);
+        const names = [...before.values()];
+        assert.deepEqual((await onDevice(names)).length, 2, "the successor has them");
+
+        const third = await next({ ...spec, image: newer }, second); // it declares /data and /more
+        const after = await volumesOf(third);
+        assert.equal(after.get("/data"), before.get("/data"));
+        assert.deepEqual([...after.keys()].sort(), ["/data", "/more"]);
+        assert.deepEqual((await runtime.inspectContainer(third, signal)).binds, []);
+        await runtime.remove(second, { force: true }, signal);
+        assert.deepEqual(await onDevice(names), [before.get("/data")], "what the newer image does not declare goes with its last container");
+        await runtime.remove(third, { force: true }, signal);
+        assert.deepEqual(await onDevice([...names, ...after.values()]), []);
+      });
+
+      it("are not handed over to a path that the spec mounts, nor from a container that is gone", async () => {
+        const { runtime, specs, withVolumes, volumesOf: onDevice } = fixture();
+        const spec = { ...specs.sleeps, image: withVolumes[0], restartPolicy: "no" as const };
+        const first = await create(spec);
+        const before = await volumesOf(first);
+        const request = { labels: labels(), successorOf: first };
+        const mounted = { ...spec, tmpfs: { "/data/": "" }, volumes: ["/tmp:/log"] };
+        const second = await runtime.create({ ...request, name: randomName(), spec: mounted }, signal);
+        assert.deepEqual(
+          [...(await volumesOf(second)).values()].filter((name) => [...before.values()].includes(name)),
+          [],
+        );
+        await runtime.remove(first, { force: true }, signal);
+        assert.deepEqual(await onDevice([...before.values()]), []);
+        const third = await runtime.create({ ...request, name: randomName(), spec }, signal);
+        assert.equal((await volumesOf(third)).size, 2);
+        for (const id of [second, third]) await runtime.remove(id, { force: true }, signal);
+      });
+    });
+
     describe("networks", () => {
       it("makes one, once", async () => {
         const { runtime, label } = fixture();

@@ -87,6 +87,7 @@ for (const version of ["1.41", "1.44", "1.52"]) {
         portBindings: ports,
         binds: ["/srv:/data:ro"],
         devices: ["/dev/null:/dev/nothing:rw"],
+        anonymousVolumes: [],
         privileged: false,
         restartPolicy: "unless-stopped",
         spec: {
@@ -145,6 +146,7 @@ for (const version of ["1.41", "1.44", "1.52"]) {
         user: "",
         workingDir: "",
         labels: {},
+        volumes: [],
       });
     });
 

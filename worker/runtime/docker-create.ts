@@ -1,3 +1,4 @@
+import type { AnonymousVolume } from "./anonymous-volumes.ts";
 import type { ContainerSpec, CreateRequest, HealthcheckSpec, PortBinding } from "./container-runtime.ts";
 import { familiarReference } from "./docker-reference.ts";
 
@@ -11,8 +12,13 @@ export const LIMITED_LOG = { Type: UNLIMITED_LOG_DRIVER, Config: { "max-size": "
 /**
  * The body of `POST /containers/create`. Only what the spec asks for is there, so that the engine's and the image's defaults hold for the rest.
  * @param daemonLogDriver the driver that the daemon gives to containers which name none
+ * @param carried volumes of the container before: mounted by name, and not in Binds, which stay as the spec says
  */
-export function createBody({ spec, labels }: CreateRequest, daemonLogDriver: string): Record<string, unknown> {
+export function createBody(
+  { spec, labels }: CreateRequest,
+  daemonLogDriver: string,
+  carried: readonly AnonymousVolume[] = [],
+): Record<string, unknown> {
   return {
     Image: familiarReference(spec.image),
     Env: Object.entries(spec.env).map(([name, value]) => `${name}=${value}`),
@@ -24,7 +30,10 @@ export function createBody({ spec, labels }: CreateRequest, daemonLogDriver: str
     ...(spec.hostname !== "" && { Hostname: spec.hostname }),
     ...(spec.healthcheck !== undefined && { Healthcheck: healthcheckBody(spec.healthcheck) }),
     ...(spec.ports.length > 0 && { ExposedPorts: Object.fromEntries(spec.ports.map((port) => [portKey(port), {}])) }),
-    HostConfig: hostConfig(spec, daemonLogDriver),
+    HostConfig: {
+      ...hostConfig(spec, daemonLogDriver),
+      ...(carried.length > 0 && { Mounts: carried.map(({ name, path }) => ({ Type: "volume", Source: name, Target: path })) }),
+    },
   };
 }
 

@@ -21,6 +21,7 @@ export async function openDockerFixture(): Promise<RuntimeFixture & Readonly<{ e
   const label = { "nebula.contract": randomBytes(8).toString("hex") };
   const sleeps = { ...bareSpec(IMAGE), command: ["sleep", "3600"] };
   const check = { intervalMs: 200, timeoutMs: 2000, retries: 1, startPeriodMs: 0 };
+  const images = await imagesWithVolumes(engine, label);
   return {
     runtime,
     engine,
@@ -48,6 +49,13 @@ export async function openDockerFixture(): Promise<RuntimeFixture & Readonly<{ e
       return { spec: { ...sleeps, logging }, end };
     },
     pause: async (id) => void (await engine.call({ what: "pause", method: "POST", path: `/containers/${id}/pause` }, new AbortController().signal)),
+    withVolumes: images,
+    volumesOf: async (names) => {
+      const signal = AbortSignal.timeout(30_000);
+      const inspect = (name: string) => engine.call({ what: "inspect volume", method: "GET", path: `/volumes/${name}`, fineStatus: 404 }, signal);
+      const found = await Promise.all(names.map(async (name) => ((await inspect(name)) === undefined ? [] : [name])));
+      return found.flat();
+    },
     freePort,
     duplicateNetwork: async (name) => {
       const body = { Name: name, Driver: "bridge", CheckDuplicate: false, Labels: label };
@@ -57,10 +65,35 @@ export async function openDockerFixture(): Promise<RuntimeFixture & Readonly<{ e
     pass: async () => {},
     [Symbol.asyncDispose]: async () => {
       await removeLabelled(engine, label);
+      for (const image of images) {
+        const request = {
+          what: "remove image",
+          method: "DELETE",
+          path: `/images/${encodeURIComponent(image)}`,
+          query: { force: true },
+          fineStatus: 404,
+        } as const;
+        await engine.call(request, AbortSignal.timeout(30_000));
+      }
       engine[Symbol.dispose]();
       await runtime[Symbol.asyncDispose]();
     },
   };
+}
+
+/** Two images of a name of the suite's own, the first with volumes /data and /log, the second with /data and /more. */
+async function imagesWithVolumes(engine: DockerConnection, label: Readonly<Record<string, string>>): Promise<[string, string]> {
+  const signal = AbortSignal.timeout(30_000);
+  const repo = `nebula-contract-${randomBytes(6).toString("hex")}`;
+  const body = { Image: "busybox:1", Labels: label };
+  const container = textOf(recordOf(await engine.call({ what: "create container", method: "POST", path: "/containers/create", body }, signal)).Id);
+  const commit = async (tag: string, changes: string) => {
+    await engine.call({ what: "commit", method: "POST", path: "/commit", query: { container, repo, tag, changes } }, signal);
+    return `docker.io/library/${repo}:${tag}`;
+  };
+  const images: [string, string] = [await commit("1", "VOLUME /data /log"), await commit("2", "VOLUME /data /more")];
+  await engine.call({ what: "remove container", method: "DELETE", path: `/containers/${container}` }, signal);
+  return images;
 }
 
 /** Removes the containers, networks and images with a label. */

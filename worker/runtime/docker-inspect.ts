@@ -1,5 +1,6 @@
 import { canonicalAddress } from "../../common/validation/host-address.ts";
 import { normaliseImageReference } from "../../common/validation/image-reference.ts";
+import { type AnonymousVolume, isAnonymousName } from "./anonymous-volumes.ts";
 import type { ContainerDetails, ContainerSpec, HealthcheckSpec, ImageDetails, ObservedContainer, PortBinding } from "./container-runtime.ts";
 import { LIMITED_LOG } from "./docker-create.ts";
 import { type Json, listOf, numberOf, recordOf, textMapOf, textOf, textsOf, timeOf } from "./docker-json.ts";
@@ -50,6 +51,7 @@ export function inspectedDetails(answer: unknown, daemonLogDriver: string): Cont
     portBindings: portBindingsOf(host),
     binds: textsOf(host.Binds),
     devices: listOf(host.Devices).map(deviceOf),
+    anonymousVolumes: anonymousVolumesOf(item),
     privileged: host.Privileged === true,
     restartPolicy,
     spec: specOf(item, daemonLogDriver),
@@ -92,6 +94,25 @@ function specOf(item: Json, daemonLogDriver: string): ContainerSpec {
     readOnly: host.ReadonlyRootfs === true,
     init: host.Init === true,
   };
+}
+
+/** The anonymous volumes of an inspected container. */
+export function anonymousVolumesOf(item: Json): readonly AnonymousVolume[] {
+  return listOf(item.Mounts).flatMap((mount) => {
+    const { Type, Name, Destination } = recordOf(mount);
+    return Type === "volume" && isAnonymousName(textOf(Name)) ? [{ name: textOf(Name), path: textOf(Destination) }] : [];
+  });
+}
+
+/** Those of its anonymous volumes that an inspected container has from one before it: the engine does not remove them with it. */
+export function carriedVolumesOf(item: Json): readonly string[] {
+  const mounts = listOf(recordOf(item.HostConfig).Mounts).map(recordOf);
+  return mounts.flatMap(({ Type, Source }) => (Type === "volume" && isAnonymousName(textOf(Source)) ? [textOf(Source)] : []));
+}
+
+/** Paths for which an inspected container or image declares a volume. */
+export function declaredVolumesOf(item: Json): readonly string[] {
+  return Object.keys(recordOf(recordOf(item.Config).Volumes));
 }
 
 /** The engine's default is the first 12 digits of the id, with host networking the machine's own name. */
@@ -198,5 +219,6 @@ export function inspectedImage(answer: unknown): ImageDetails {
     user: textOf(config.User),
     workingDir: textOf(config.WorkingDir),
     labels: textMapOf(config.Labels),
+    volumes: declaredVolumesOf(item),
   };
 }

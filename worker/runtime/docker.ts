@@ -2,6 +2,7 @@ import type { Clock } from "../../common/clock/clock.ts";
 import { isNebulaError, messageOf, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Log } from "../../common/log/log.ts";
 import { Places } from "../places.ts";
+import { type AnonymousVolume, carriedVolumes } from "./anonymous-volumes.ts";
 import type {
   ContainerDetails,
   ContainerRuntime,
@@ -20,13 +21,14 @@ import { DockerConnection, type DockerRequest } from "./docker-connection.ts";
 import { createBody } from "./docker-create.ts";
 import { errorFromDocker, pullError, says, statusOf, withoutEnvValues } from "./docker-errors.ts";
 import { EVENT_FILTERS, parseEvent } from "./docker-events.ts";
-import { inspectedContainer, inspectedDetails, inspectedImage } from "./docker-inspect.ts";
+import { anonymousVolumesOf, carriedVolumesOf, declaredVolumesOf, inspectedContainer, inspectedDetails, inspectedImage } from "./docker-inspect.ts";
 import { numberOf, recordOf, textOf, timeOf } from "./docker-json.ts";
 import { jsonLines } from "./docker-lines.ts";
 import { listedContainers, listedImages, listedNetworks } from "./docker-list.ts";
 import { InspectCache } from "./docker-observe.ts";
 import { ownIdCandidates, ownIdHints } from "./docker-own-id.ts";
 import { authConfig, pullLineError, pullQuery } from "./docker-pull.ts";
+import { familiarReference } from "./docker-reference.ts";
 import { type CpuSample, cpuSample, earlierCpuSample, statsOf } from "./docker-stats.ts";
 import { PullProgress } from "./pull-progress.ts";
 
@@ -156,13 +158,22 @@ class DockerRuntime implements ContainerRuntime {
   }
 
   async create(request: CreateRequest, signal: AbortSignal): Promise<string> {
-    const body = createBody(request, await this.#daemonLogDriver(signal));
+    const carried = await this.#carriedVolumes(request, signal);
+    const body = createBody(request, await this.#daemonLogDriver(signal), carried);
     try {
       const call = { what: "create container", method: "POST", path: "/containers/create", query: { name: request.name }, body } as const;
       return textOf(recordOf(await this.#engine.call(call, signal)).Id);
     } catch (error) {
       throw withoutEnvValues(error, request.spec.env);
     }
+  }
+
+  async #carriedVolumes({ spec, successorOf }: CreateRequest, signal: AbortSignal): Promise<readonly AnonymousVolume[]> {
+    const old = successorOf === undefined ? undefined : await this.#inspectIfThere(successorOf, signal);
+    const volumes = anonymousVolumesOf(recordOf(old));
+    if (volumes.length === 0) return [];
+    const image = await this.inspectImage(familiarReference(spec.image), signal);
+    return carriedVolumes({ volumes, declared: declaredVolumesOf(recordOf(old)) }, spec, image?.volumes ?? []);
   }
 
   async connectNetwork(containerId: string, network: string, signal: AbortSignal): Promise<void> {
@@ -204,11 +215,22 @@ class DockerRuntime implements ContainerRuntime {
 
   async remove(containerId: string, { force }: { force: boolean }, signal: AbortSignal): Promise<void> {
     const path = containerPath(containerId, "");
+    const carried = carriedVolumesOf(recordOf(await this.#inspectIfThere(containerId, signal)));
     try {
       await this.#change(containerId, { what: "remove container", method: "DELETE", path, query: { force, v: true }, fineStatus: 404 }, signal);
     } catch (error) {
       if (isNebulaError(error) && says(error.message, "removal of container ", " is already in progress")) return;
       throw error;
+    }
+    for (const name of carried) await this.#removeVolume(name, signal);
+  }
+
+  /** A volume that another container has stays. */
+  async #removeVolume(name: string, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#engine.call({ what: "remove volume", method: "DELETE", path: `/volumes/${name}`, fineStatus: 404 }, signal);
+    } catch (error) {
+      if (!isNebulaError(error) || !error.message.includes("volume is in use")) throw error;
     }
   }
 
@@ -295,6 +317,16 @@ class DockerRuntime implements ContainerRuntime {
       if (!isNebulaError(error, "unavailable")) throw error;
       await this.#engine.call(PING, signal);
       throw new NebulaError("internal", error.message, { cause: error });
+    }
+  }
+
+  /** The engine's answer; undefined if there is no such container. */
+  async #inspectIfThere(id: string, signal: AbortSignal): Promise<unknown> {
+    try {
+      return await this.#inspect(id, signal, INSPECT_LIMIT_MS);
+    } catch (error) {
+      if (isNebulaError(error, "not_found")) return undefined;
+      throw error;
     }
   }
 

@@ -12,6 +12,8 @@ export type ImageBehaviour = Readonly<{
     /** Every layer arrives at once; the rest happens in silence. */
     | Readonly<{ kind: "unpacks"; afterMs: number }>;
   env: readonly string[];
+  /** Paths for which the image declares an anonymous volume. */
+  volumes: readonly string[];
   /** The image's own health check; undefined: none. */
   healthcheck: HealthcheckSpec | undefined;
   /** What the health check of its containers comes to, and how long after each start. */
@@ -27,6 +29,7 @@ export type ImageBehaviour = Readonly<{
 export const PLAIN_IMAGE: ImageBehaviour = {
   pull: { kind: "ok", afterMs: 0 },
   env: ["PATH=/usr/bin:/bin"],
+  volumes: [],
   healthcheck: undefined,
   health: { becomes: "healthy", afterMs: 0 },
   exit: undefined,

@@ -95,7 +95,7 @@ export class SimulatedContainer {
   }
 
   /** As an inspect shows it. @param imageCommand what the image runs where the spec says nothing */
-  details(imageEnv: readonly string[], imageCommand: readonly string[]): ContainerDetails {
+  details(imageEnv: readonly string[], imageCommand: readonly string[]): Omit<ContainerDetails, "anonymousVolumes"> {
     const spec = withImageEnv(this.spec, imageEnv);
     return {
       container: this.observe(),

@@ -10,6 +10,8 @@ const BEHAVIOURS: Readonly<Record<string, Partial<ImageBehaviour>>> = {
   "healthy:1": { healthcheck: check(), health: { becomes: "healthy", afterMs: 1000 } },
   "unhealthy:1": { healthcheck: check(), health: { becomes: "unhealthy", afterMs: 1000 } },
   "refused:1": { startRefusal: "no such device" },
+  "volumes:1": { volumes: ["/data", "/log"] },
+  "volumes:2": { volumes: ["/data", "/more"] },
   "missing:1": { pull: { kind: "fails", message: "manifest unknown" } },
 };
 
@@ -22,7 +24,7 @@ describeContainerRuntime("simulated", async () => {
   const behaviours = new Map(Object.entries(BEHAVIOURS).map(([image, behaviour]) => [normaliseImageReference(image), behaviour]));
   const runtime = new SimulatedRuntime({
     clock,
-    images: ["plain:1", "exits:1", "healthy:1", "unhealthy:1", "refused:1", "hanging:1"],
+    images: ["plain:1", "exits:1", "healthy:1", "unhealthy:1", "refused:1", "hanging:1", "volumes:1", "volumes:2"],
     behaviour: (image) => behaviours.get(image) ?? {},
   });
   let port = 20_000;
@@ -46,6 +48,8 @@ describeContainerRuntime("simulated", async () => {
       return { spec: spec("hanging:1"), end: () => clock.advance(30_000) };
     },
     pause: async (id) => runtime.pause(id),
+    withVolumes: [normaliseImageReference("volumes:1"), normaliseImageReference("volumes:2")],
+    volumesOf: async (names) => names.filter((name) => runtime.volumes.names.includes(name)),
     freePort: async () => port++,
     duplicateNetwork: async (name) => runtime.networks.duplicate(name, { suite: "simulated" }, clock.now()),
     pass: (ms) => clock.advance(ms),

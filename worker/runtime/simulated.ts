@@ -24,6 +24,7 @@ import { SimulatedImages } from "./simulated-images.ts";
 import { SimulatedNetworks } from "./simulated-networks.ts";
 import { simulatePull } from "./simulated-pull.ts";
 import { SimulatedTroubles, type Trouble } from "./simulated-troubles.ts";
+import { SimulatedVolumes } from "./simulated-volumes.ts";
 
 /** A call to the runtime, as faults are scripted by it; `target` is what it is about: a container's id or name, an image, a network. */
 export type RuntimeCall = Readonly<{ method: keyof Omit<ContainerRuntime, typeof Symbol.asyncDispose>; target: string }>;
@@ -59,6 +60,7 @@ export class SimulatedRuntime implements ContainerRuntime {
   readonly #behaviour: (reference: string) => ImageBehaviour;
   readonly #containers = new Map<string, SimulatedContainer>();
   readonly networks: SimulatedNetworks;
+  readonly volumes = new SimulatedVolumes();
   readonly #events = new EventFan();
   readonly #troubles: SimulatedTroubles;
   #up = true;
@@ -109,7 +111,7 @@ export class SimulatedRuntime implements ContainerRuntime {
   async inspectContainer(id: string, signal: AbortSignal, limitMs?: number): Promise<ContainerDetails> {
     await this.#enter("inspectContainer", id, signal);
     const container = await this.#act("inspectContainer", id, signal, () => this.#container(id), limitMs);
-    return container.details(this.#behaviour(container.spec.image).env, PLAIN_CONFIG.command);
+    return { ...container.details(this.#behaviour(container.spec.image).env, PLAIN_CONFIG.command), anonymousVolumes: this.volumes.of(container.id) };
   }
 
   async listImages(signal: AbortSignal): Promise<readonly ObservedImage[]> {
@@ -122,7 +124,7 @@ export class SimulatedRuntime implements ContainerRuntime {
     const image = this.images.find(normaliseImageReference(reference));
     if (image === undefined) return undefined;
     const [name = reference] = image.references;
-    const { env, healthcheck } = this.#behaviour(name);
+    const { env, healthcheck, volumes } = this.#behaviour(name);
     const { id, references, createdAt, labels } = image;
     return {
       id,
@@ -130,6 +132,7 @@ export class SimulatedRuntime implements ContainerRuntime {
       sizeBytes: 1_000_000,
       createdAt,
       labels,
+      volumes,
       env,
       hasHealthcheck: healthcheck !== undefined,
       healthcheck,
@@ -157,7 +160,7 @@ export class SimulatedRuntime implements ContainerRuntime {
     return await this.#act("create", request.name, signal, () => this.#create(request, createdAt));
   }
 
-  #create({ name, spec, labels }: CreateRequest, createdAt: number): string {
+  #create({ name, spec, labels, successorOf }: CreateRequest, createdAt: number): string {
     if (this.#named(name) !== undefined) throw new NebulaError("already_exists", `Conflict. The container name "/${name}" is already in use`);
     const image = this.images.find(normaliseImageReference(spec.image));
     if (image === undefined) throw new NebulaError("not_found", `No such image: ${spec.image}`);
@@ -174,6 +177,7 @@ export class SimulatedRuntime implements ContainerRuntime {
       tell: (action) => this.#tell(container, action),
     });
     this.#containers.set(container.id, container);
+    this.volumes.create(container.id, spec, behaviour.volumes, successorOf);
     this.#tell(container, "create");
     return container.id;
   }
@@ -245,6 +249,7 @@ export class SimulatedRuntime implements ContainerRuntime {
       if (container.isUp && !force) throw new NebulaError("failed_precondition", `You cannot remove a running container ${containerId}`);
       container.stop();
       this.#containers.delete(containerId);
+      this.volumes.remove(containerId);
       this.#tell(container, "destroy");
     });
   }

@@ -54,6 +54,15 @@ const ownFields: readonly Field<App>[] = [
       minHealthyMs,
     }),
   ),
+  toggleField(
+    "renew_anonymous_volumes",
+    {
+      name: "renew-anonymous-volumes",
+      off: "keep-anonymous-volumes",
+      help: "Whether a new container starts with empty anonymous volumes. Default: keep-anonymous-volumes.",
+    },
+    (renewAnonymousVolumes) => ({ renewAnonymousVolumes }),
+  ),
   healthField,
 ];
 

@@ -1,0 +1,29 @@
+import { posix } from "node:path";
+import type { ContainerSpec } from "./container-runtime.ts";
+
+/** A volume without a name of its own, by the id that the engine gave it, and where a container has it. */
+export type AnonymousVolume = Readonly<{ name: string; path: string }>;
+
+/** Whether an engine chose a volume's name. */
+export function isAnonymousName(name: string): boolean {
+  return /^[0-9a-f]{64}$/.test(name);
+}
+
+/**
+ * The anonymous volumes of an old container that its successor gets: those for paths that the images of both declare, and that the new spec does not
+ * mount itself.
+ */
+export function carriedVolumes(
+  old: Readonly<{ volumes: readonly AnonymousVolume[]; declared: readonly string[] }>,
+  { volumes, tmpfs }: Pick<ContainerSpec, "volumes" | "tmpfs">,
+  declared: readonly string[],
+): readonly AnonymousVolume[] {
+  const mounted = new Set([...volumes.map((bind) => bind.split(":")[1] ?? ""), ...Object.keys(tmpfs)].map(plain));
+  const both = new Set(declared.map(plain)).intersection(new Set(old.declared.map(plain)));
+  return old.volumes.filter(({ path }) => both.has(plain(path)) && !mounted.has(plain(path)));
+}
+
+/** Without a slash at its end, and with no other twice. */
+function plain(path: string): string {
+  return posix.normalize(path).replace(/(?<=.)\/$/, "");
+}
