@@ -57,6 +57,7 @@ describe("a secret whose bytes are not UTF-8", function () {
     isRefused(nebulactl(["apps", "list"], { env: { NEBULA_TOKEN_FILE: file } }), /NEBULA_TOKEN_FILE/);
     isRefused(nebulactl(["users", "create", "ann", "--password-stdin"], { input: LATIN1 }), /standard input/);
     isRefused(nebulactl(["apps", "create", "web", "--image", "web:1", "--secret-env-file", file]), /secret/);
+    isRefused(nebulactl(["import", "--from", "http://127.0.0.1:9", "--from-user", "x", "--from-password-file", file]), /--from-password-file/);
     isRefused(nebulactl(["apply", "-f", file]), /-f/);
     isRefused(nebulactl(["apply", "-f", "-"], { input: LATIN1 }), /standard input/);
   });

@@ -2,6 +2,7 @@ import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { authorizationOf } from "../../../common/access/authorization.ts";
 import { isNebulaError, messageOf, NebulaError } from "../../../common/errors/nebula-error.ts";
 import type { Credentials, ServerUrl } from "../../../common/settings/settings.ts";
+import { utf8Text } from "../../../common/text/utf8.ts";
 import { parseV2Json } from "../../../common/v2/parse-json.ts";
 import { formatServerUrl } from "../login/server-url.ts";
 
@@ -94,7 +95,7 @@ async function bounded(response: Response): Promise<string> {
     if (size > LARGEST_ANSWER) throw new NebulaError("failed_precondition", `${response.url} answers more than ${LARGEST_ANSWER} bytes`);
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks).toString("utf8");
+  return utf8Text(Buffer.concat(chunks), response.url);
 }
 
 function parsed(text: string): JsonValue | undefined {

@@ -1,5 +1,6 @@
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
 import type { Credentials } from "../../../common/settings/settings.ts";
+import { wholeSecret } from "../../../common/text/utf8.ts";
 import type { CommandContext } from "../command/context.ts";
 import type { TextFlag } from "../command/flags.ts";
 import { askPassword, secretOf } from "../login/find-login.ts";
@@ -25,13 +26,13 @@ export async function originalCredentials({
   io,
   signal,
 }: Pick<CommandContext, "values" | "io" | "signal">): Promise<Credentials | undefined> {
-  const token = (await secretOf(values, FROM_TOKEN_FILE)) ?? io.env.NEBULA_FROM_TOKEN ?? "";
+  const token = (await secretOf(values, FROM_TOKEN_FILE)) ?? wholeSecret(io.env.NEBULA_FROM_TOKEN ?? "", "NEBULA_FROM_TOKEN");
   const user = values.text(FROM_USER) ?? "";
   if (token !== "" && user !== "") {
     throw new NebulaError("invalid_argument", "the original is given a token and a user: give one of them");
   }
   if (token !== "") return { kind: "token", token };
-  const password = (await secretOf(values, FROM_PASSWORD_FILE)) ?? io.env.NEBULA_FROM_PASSWORD ?? "";
+  const password = (await secretOf(values, FROM_PASSWORD_FILE)) ?? wholeSecret(io.env.NEBULA_FROM_PASSWORD ?? "", "NEBULA_FROM_PASSWORD");
   if (user !== "") return { kind: "password", user, password: password !== "" ? password : await askPassword(user, io, signal) };
   if (password !== "") throw new NebulaError("invalid_argument", "a password of the original needs its user: give --from-user");
   return undefined;

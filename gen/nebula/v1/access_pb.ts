@@ -631,6 +631,7 @@ export const AccessService: GenService<{
   },
   /**
    * Takes a device in: called by the device with an enrolment token. Again with the same hash it changes nothing and uses nothing up; ALREADY_EXISTS when the device has another token.
+   * PERMISSION_DENIED when the maker of the enrolment token has no rw on its group any more, or none on the group that the device is in.
    *
    * @generated from rpc nebula.v1.AccessService.EnrollDevice
    */

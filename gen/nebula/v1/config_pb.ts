@@ -413,6 +413,7 @@ export const ConfigService: GenService<{
   },
   /**
    * Streams the config of a device_group, with its secret values, to one device: now, and after every change. Nothing is sent while nothing changes; liveness is HTTP/2 keepalive.
+   * It ends an open watch of the same device and boot; PERMISSION_DENIED when that watch has another credential and a group on which the caller has no rights.
    *
    * @generated from rpc nebula.v1.ConfigService.WatchConfig
    */

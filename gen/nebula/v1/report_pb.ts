@@ -911,7 +911,9 @@ export const ContainerStateSchema: GenEnum<ContainerState> = /*@__PURE__*/
  */
 export const ReportService: GenService<{
   /**
-   * Takes reports of the calling device. UNAVAILABLE when the bus or its consumer is down: send the newest report again later.
+   * Takes reports of the calling device. UNAVAILABLE when the bus or its consumer is down: send the newest report again later. RESOURCE_EXHAUSTED with a waiting
+   * time when the device reports too often, or its group has no room for one more device without a token of its own. PERMISSION_DENIED when the device is in
+   * another group on which the caller has no rights.
    *
    * @generated from rpc nebula.v1.ReportService.SubmitReports
    */
