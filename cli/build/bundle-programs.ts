@@ -14,16 +14,25 @@ const PROGRAMS = [
 /** What an older Node can read, so that it gets as far as the sentence on which one is needed. */
 const COMMON = { bundle: true, platform: "node", target: "node18", format: "esm", logLevel: "warning" } as const;
 
-/** Node's modules that an older one lacks, wholly or in part (argon2 of node:crypto), are asked for when they are used: an import of one would end the program before its first line. */
-const withLateModules: Plugin = {
-  name: "with newer modules of Node when they are used",
+/** What an older Node lacks, wholly or in part (argon2 of crypto): an import of it would end the program before its first line. */
+const NEWER_MODULES = /^(node:)?(sqlite|crypto)$/;
+
+/** For a program of short commands, what costs more to load than all else: http2 alone as much as an empty process, and most calls need none. */
+const SLOW_MODULES = /^(node:)?(sqlite|crypto|http|http2|https|tls|zlib|dns|child_process|worker_threads|readline\/promises)$/;
+
+/** Has modules of Node's loaded when they are used. */
+const lateModules = (filter: RegExp): Plugin => ({
+  name: "with modules of Node when they are used",
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^node:(sqlite|crypto)$/ }, ({ path }) => ({ path, namespace: "late" }));
-    onLoad({ filter: /.*/, namespace: "late" }, ({ path }) => ({
-      contents: `export const { ${namesOf(path).join(", ")} } = process.getBuiltinModule("${path}");`,
-    }));
+    onResolve({ filter }, ({ path }) => ({ path, namespace: "late" }));
+    onLoad({ filter: /.*/, namespace: "late" }, ({ path }) => {
+      const getters = Object.keys(process.getBuiltinModule(path) ?? {}).map(
+        (name) => `get ${JSON.stringify(name)}() { return process.getBuiltinModule("${path}")[${JSON.stringify(name)}]; }`,
+      );
+      return { contents: `module.exports = { ${getters.join(",\n")} };` };
+    });
   },
-};
+});
 
 /**
  * Packages that dockerode loads for what is never done here: engines behind SSH, builds of images. They cost a worker some 10 MB. Who reaches for what
@@ -59,12 +68,6 @@ export function bundlePrograms(folder: string): Promise<Bundle[]> {
   return Promise.all(PROGRAMS.map((program) => bundle(program, folder)));
 }
 
-/** What a module of Node's exports, but for what it only makes when asked. */
-function namesOf(path: string): string[] {
-  const exports = Object.entries(Object.getOwnPropertyDescriptors(process.getBuiltinModule(path) ?? {}));
-  return exports.flatMap(([name, { value }]) => (value === undefined ? [] : [name]));
-}
-
 /** The program, once Node is new enough for it. */
 function starting(entry: string): string {
   const how = "install it from https://nodejs.org, or by your system's packages";
@@ -83,7 +86,7 @@ async function bundle({ entry, minify }: (typeof PROGRAMS)[number], folder: stri
     ...COMMON,
     minify,
     legalComments: "eof",
-    plugins: [withoutUnused, withBcryptThread, withLateModules],
+    plugins: [withoutUnused, withBcryptThread, lateModules(entry === "nebulactl" ? SLOW_MODULES : NEWER_MODULES)],
     // what is CommonJS among the packages asks for Node's own modules by require()
     banner: {
       js: `${firstLine(await readFile(fileURLToPath(new URL(`../${entry}.ts`, import.meta.url)), "utf8"))}\nimport { createRequire } from "node:module";\nconst require = createRequire(import.meta.url);`,

@@ -28,5 +28,5 @@ export type Io = Readonly<{
   /** undefined: nobody can be asked. */
   terminal: Terminal | undefined;
   /** The way to a server. */
-  connect(login: Login): Transport;
+  connect(login: Login): Promise<Transport>;
 }>;

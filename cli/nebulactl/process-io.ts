@@ -5,7 +5,6 @@ import { systemClock } from "../../common/clock/system-clock.ts";
 import { utf8Text } from "../../common/text/utf8.ts";
 import type { Io } from "./io.ts";
 import { openTerminal } from "./terminal.ts";
-import { connectTo } from "./transport.ts";
 
 /** The process's own streams, environment and network. Somebody can be asked when both standard input and standard error are a terminal. */
 export function processIo(): Io {
@@ -20,7 +19,7 @@ export function processIo(): Io {
     errIsTerminal: stderr.isTTY === true,
     readStdin,
     terminal: stdin.isTTY && stderr.isTTY ? openTerminal(stdin, stderr) : undefined,
-    connect: connectTo,
+    connect: async (login) => (await import("./transport.ts")).connectTo(login),
   };
 }
 

@@ -1,6 +1,3 @@
-import type { DescMethod, DescService } from "@bufbuild/protobuf";
-import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
-import { createClient, type Transport } from "@connectrpc/connect";
 import { assertNever } from "../../common/errors/assert-never.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { printable } from "../../common/printable.ts";
@@ -11,12 +8,10 @@ import type { CommandContext } from "./command/context.ts";
 import { flagLabel } from "./command/flags.ts";
 import { DEBUG } from "./command/global-flags.ts";
 import { help, usage } from "./command/help.ts";
+import { loadNamed } from "./command/load-commands.ts";
 import { type CommandLine, howToGive, missingFlags, parseCommandLine } from "./command/parse-command-line.ts";
 import type { GivenFlags } from "./command/parse-flags.ts";
-import { explainError } from "./errors/describe-error.ts";
 import type { Io } from "./io.ts";
-import { findLogin } from "./login/find-login.ts";
-import type { Login } from "./login/resolve-login.ts";
 import { paintFor } from "./output/paint.ts";
 import { printableIo } from "./output/printable-io.ts";
 
@@ -27,8 +22,9 @@ const EXIT_WRONG = 1;
  * Runs one command line and resolves to the exit code. Whatever goes wrong is printed, never thrown.
  * @param args what follows the program's name
  */
-export async function runNebulactl(table: CommandTable, args: readonly string[], given: Io, signal: AbortSignal): Promise<number> {
+export async function runNebulactl(commands: CommandTable, args: readonly string[], given: Io, signal: AbortSignal): Promise<number> {
   const io = printableIo(given);
+  const table = await loadNamed(commands, args);
   const line = parseCommandLine(table, args);
   switch (line.kind) {
     case "help":
@@ -48,6 +44,7 @@ export async function runNebulactl(table: CommandTable, args: readonly string[],
 }
 
 async function runCommand({ path, command, values, output }: CommandLine & { kind: "run" }, io: Io, signal: AbortSignal): Promise<number> {
+  const { Session } = await import("./session.ts"); // help and the like call no server
   const session = new Session(values, io, signal);
   try {
     await askForMissing(path.join(" "), command, values, io, signal);
@@ -66,59 +63,6 @@ async function runCommand({ path, command, values, output }: CommandLine & { kin
     printError(await session.explain(error), io);
     if (values.on(DEBUG)) io.err(`${printable(stackOf(error))}\n`);
     return EXIT_WRONG;
-  }
-}
-
-/** The login and the transport of one run, each made when it is first needed. */
-class Session {
-  readonly #values: GivenFlags;
-  readonly #io: Io;
-  readonly #signal: AbortSignal;
-  #login: Promise<Login> | undefined;
-  #transport: Transport | undefined;
-  /** The login, once it is known. */
-  #known: Login | undefined;
-  /** Whether a call was made that may have changed something. */
-  #changing = false;
-
-  constructor(values: GivenFlags, io: Io, signal: AbortSignal) {
-    this.#values = values;
-    this.#io = io;
-    this.#signal = signal;
-  }
-
-  async login(): Promise<Login> {
-    this.#login ??= findLogin(this.#values, this.#io, this.#signal);
-    const login = await this.#login;
-    this.#known = login;
-    return login;
-  }
-
-  async client<S extends DescService>(service: S) {
-    const login = await this.login();
-    this.#transport ??= this.#noting(this.#io.connect(login));
-    return createClient(service, this.#transport);
-  }
-
-  explain(error: unknown): Promise<string[]> {
-    return explainError(error, this.#known, { changing: this.#changing });
-  }
-
-  /** The same transport; whether a call that changes something was made is noted. */
-  #noting(transport: Transport): Transport {
-    const note = ({ idempotency }: DescMethod) => {
-      this.#changing ||= idempotency !== MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
-    };
-    return {
-      unary: (method, ...call) => {
-        note(method);
-        return transport.unary(method, ...call);
-      },
-      stream: (method, ...call) => {
-        note(method);
-        return transport.stream(method, ...call);
-      },
-    };
   }
 }
 

@@ -75,7 +75,7 @@ describe("resource files", () => {
   });
 
   it("say which path can't be read", async () => {
-    await assert.rejects(read(join(folder, "none.yaml")), /-f .*none\.yaml can't be read: ENOENT/);
+    await assert.rejects(read(join(folder, "none.yaml")), /-f .*none\.yaml can't be read: it does not exist/);
     await assert.rejects(read(folder), /is a folder without \.yaml, \.yml, \.json files/);
   });
 });

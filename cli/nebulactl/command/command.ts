@@ -37,12 +37,21 @@ export type Noun = Readonly<{
   name: string;
   aliases?: readonly string[];
   summary: string;
-  verbs: readonly Command[];
+  verbs: readonly (Command | Deferred<Command>)[];
   /** The verb that is meant where none is given. */
   defaultVerb?: string;
 }>;
 
-export type Entry = Command | Noun;
+/** What help and suggestions need of a command or noun whose module is not loaded. */
+export type Deferred<T extends Command | Noun> = Readonly<{
+  kind: "deferred";
+  name: string;
+  aliases?: readonly string[];
+  summary: string;
+  load(): Promise<T>;
+}>;
+
+export type Entry = Command | Noun | Deferred<Command | Noun>;
 
 /** All of nebulactl's commands. */
 export type CommandTable = Readonly<{

@@ -1,5 +1,5 @@
 import { nearestName } from "../../../common/validation/nearest-name.ts";
-import type { Command, CommandTable, Entry, Noun } from "./command.ts";
+import type { Command, CommandTable, Deferred, Entry, Noun } from "./command.ts";
 import { type Flag, normaliseName } from "./flags.ts";
 
 /** What help can be about. */
@@ -19,17 +19,24 @@ export function splitCommand(table: CommandTable, args: readonly string[]): Spli
   if (entry === undefined) {
     return { kind: "wrong", message: unknownName(table.program, "command", first.word, table.entries), topic: { kind: "program" } };
   }
+  if (entry.kind === "deferred") throw new TypeError(`${entry.name} was not loaded`);
   if (entry.kind === "command") return { kind: "command", path: [entry.name], command: entry, rest: first.rest };
 
   const topic: Topic = { kind: "noun", noun: entry };
-  const meant = entry.verbs.find(({ name }) => name === entry.defaultVerb);
+  const meant = loaded(entry.verbs.find(({ name }) => name === entry.defaultVerb));
   // An -h of the verb that is meant without a word is no global flag that could stand before one.
   const second = nextWord(first.rest, meant === undefined ? table.globalFlags : globalFlagsBeside(table, meant));
-  const verb = second === undefined ? undefined : named(entry.verbs, second.word);
+  const verb = second === undefined ? undefined : loaded(named(entry.verbs, second.word));
   if (second !== undefined && verb !== undefined) return { kind: "command", path: [entry.name, verb.name], command: verb, rest: second.rest };
   if (second === undefined && meant !== undefined) return { kind: "command", path: [entry.name, meant.name], command: meant, rest: first.rest };
   if (second === undefined) return { kind: "topic", topic, rest: first.rest };
   return { kind: "wrong", message: unknownName(`${table.program} ${entry.name}`, "verb", second.word, entry.verbs), topic };
+}
+
+/** What a command line names was loaded before it is split. */
+function loaded(verb: Command | Deferred<Command> | undefined): Command | undefined {
+  if (verb?.kind === "deferred") throw new TypeError(`${verb.name} was not loaded`);
+  return verb;
 }
 
 function named<E extends Entry>(entries: readonly E[], word: string): E | undefined {

@@ -1,10 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import type { Violation } from "../../../common/errors/nebula-error.ts";
 import type { Resource, ResourceKind } from "../../../common/resources/resource.ts";
-import { validateWrittenApp } from "../../../common/validation/app.ts";
-import { validateWrittenCronJob } from "../../../common/validation/cron-job.ts";
-import { validateDeviceGroup } from "../../../common/validation/device-group.ts";
-import { validateUserGroup } from "../../../common/validation/user-group.ts";
 import { type App, AppSchema } from "../../../gen/nebula/v1/app_pb.ts";
 import { type CronJob, CronJobSchema } from "../../../gen/nebula/v1/cron_job_pb.ts";
 import { type DeviceGroup, DeviceGroupSchema } from "../../../gen/nebula/v1/device_group_pb.ts";
@@ -21,7 +17,8 @@ export type Kind<M extends Entity> = Readonly<{
   calls: EntityCalls<M>;
   /** An entity of that name in which everything else is as given, or its default. */
   make(name: string, fields: Partial<M>): M;
-  validate(entity: M): Violation[];
+  /** Its rules are loaded when they are asked for: lists and the like have no use for them. */
+  validate(entity: M): Promise<Violation[]>;
   toResource(entity: M): Resource;
 }>;
 
@@ -29,7 +26,7 @@ export const appKind: Kind<App> = {
   kind: "app",
   calls: appCalls,
   make: (name, fields) => Object.assign(create(AppSchema), fields, { name }),
-  validate: validateWrittenApp,
+  validate: async (entity) => (await import("../../../common/validation/app.ts")).validateWrittenApp(entity),
   toResource: (app) => ({ kind: "app", app }),
 };
 
@@ -37,7 +34,7 @@ export const cronJobKind: Kind<CronJob> = {
   kind: "cron_job",
   calls: cronJobCalls,
   make: (name, fields) => Object.assign(create(CronJobSchema), fields, { name }),
-  validate: validateWrittenCronJob,
+  validate: async (entity) => (await import("../../../common/validation/cron-job.ts")).validateWrittenCronJob(entity),
   toResource: (cronJob) => ({ kind: "cron_job", cronJob }),
 };
 
@@ -45,7 +42,7 @@ export const deviceGroupKind: Kind<DeviceGroup> = {
   kind: "device_group",
   calls: deviceGroupCalls,
   make: (name, fields) => Object.assign(create(DeviceGroupSchema), fields, { name }),
-  validate: validateDeviceGroup,
+  validate: async (entity) => (await import("../../../common/validation/device-group.ts")).validateDeviceGroup(entity),
   toResource: (deviceGroup) => ({ kind: "device_group", deviceGroup }),
 };
 
@@ -53,6 +50,6 @@ export const userGroupKind: Kind<UserGroup> = {
   kind: "user_group",
   calls: userGroupCalls,
   make: (name, fields) => Object.assign(create(UserGroupSchema), fields, { name }),
-  validate: validateUserGroup,
+  validate: async (entity) => (await import("../../../common/validation/user-group.ts")).validateUserGroup(entity),
   toResource: (userGroup) => ({ kind: "user_group", userGroup }),
 };

@@ -5,14 +5,9 @@ import type { Command, Noun } from "../command/command.ts";
 import type { CommandContext } from "../command/context.ts";
 import type { TextFlag } from "../command/flags.ts";
 import { answered, condition } from "../entities/entity-calls.ts";
-import { entityJson } from "../entities/entity-json.ts";
 import { appKind } from "../entities/kind.ts";
-import { appFieldsOfCreate, appFieldsOfUpdate } from "../fields/app-fields.ts";
-import { IMAGE } from "../fields/container-fields.ts";
 import { renderValue } from "../output/render-value.ts";
-import { IF_REVISION, ifRevision } from "./entity-changes.ts";
-import { entityNoun, OUTPUTS } from "./entity-noun.ts";
-import { groupsWithApp } from "./in-use.ts";
+import { entityNoun, IF_REVISION, ifRevision, OUTPUTS } from "./entity-noun.ts";
 
 const APP: TextFlag = { kind: "text", name: "app", short: "a", placeholder: "APP", help: "The app's name." };
 
@@ -25,24 +20,33 @@ export const apps: Noun = entityNoun<App>({
   aliases: ["app"],
   summary: "Manages apps: what devices run all the time.",
   nameFlag: APP,
-  requiredAtCreate: [IMAGE],
-  redeploys: true,
-  fieldsOfCreate: appFieldsOfCreate,
-  fieldsOfUpdate: appFieldsOfUpdate,
   header: ["APP", "REVISION", "IMAGE", "RUNNING", "PORTS", "CONTAINERS"],
   row: (app) => [app.name, String(app.revision), app.dockerImage, app.running === false ? "no" : "yes", portsText(app), containersText(app)],
-  examples: {
-    create: [
-      "nebulactl apps create web --image shop:1.5 --starting_ports 8080:80 --env REGION=eu",
-      "nebulactl apps create --app web --image shop:1.5 --containers_per cpu:1 --rolling",
-    ],
-    update: [
-      "nebulactl apps update web --image shop:1.6",
-      "nebulactl apps update web --env REGION=us --unset-env DEBUG",
-      "nebulactl apps update web --redeploy",
-    ],
+  async changes() {
+    const [fields, { groupsWithApp }, { IMAGE }] = await Promise.all([
+      import("../fields/app-fields.ts"),
+      import("./in-use.ts"),
+      import("../fields/container-fields.ts"),
+    ]);
+    return {
+      requiredAtCreate: [IMAGE],
+      redeploys: true,
+      fieldsOfCreate: fields.appFieldsOfCreate,
+      fieldsOfUpdate: fields.appFieldsOfUpdate,
+      findUse: groupsWithApp,
+      examples: {
+        create: [
+          "nebulactl apps create web --image shop:1.5 --starting_ports 8080:80 --env REGION=eu",
+          "nebulactl apps create --app web --image shop:1.5 --containers_per cpu:1 --rolling",
+        ],
+        update: [
+          "nebulactl apps update web --image shop:1.6",
+          "nebulactl apps update web --env REGION=us --unset-env DEBUG",
+          "nebulactl apps update web --redeploy",
+        ],
+      },
+    };
   },
-  findUse: groupsWithApp,
   moreVerbs: [
     powerVerb("start", "Starts an app.", async ({ client, signal }, request) => (await (await client(AppService)).startApp(request, { signal })).app),
     powerVerb(
@@ -70,7 +74,13 @@ function powerVerb(name: string, summary: string, call: (context: CommandContext
     async run(context) {
       const app = answered(await call(context, { name: context.values.text(APP) ?? "", ...condition(ifRevision(context)) }), "app");
       const text = () => `app ${app.name} ${name === "stop" ? "stopped" : `${name}ed`}, revision ${app.revision}\n`;
-      context.io.out(await renderValue({ text, json: () => entityJson(appKind.toResource(app)) }, context.output, context.paint));
+      context.io.out(
+        await renderValue(
+          { text, json: async () => (await import("../entities/entity-json.ts")).entityJson(appKind.toResource(app)) },
+          context.output,
+          context.paint,
+        ),
+      );
       return 0;
     },
   };

@@ -3,10 +3,8 @@ import type { Noun } from "../command/command.ts";
 import type { TextFlag } from "../command/flags.ts";
 import { answered } from "../entities/entity-calls.ts";
 import { deviceGroupKind } from "../entities/kind.ts";
-import { deviceGroupFields } from "../fields/device-group-fields.ts";
 import { renderValue } from "../output/render-value.ts";
 import { entityNoun, OUTPUTS } from "./entity-noun.ts";
-import { devicesOfGroup } from "./in-use.ts";
 import { prunedView } from "./prune.ts";
 
 const DEVICE_GROUP: TextFlag = { kind: "text", name: "device-group", short: "d", placeholder: "DEVICE_GROUP", help: "The device_group's name." };
@@ -18,17 +16,22 @@ export const deviceGroups: Noun = entityNoun<DeviceGroup>({
   aliases: ["device-group"],
   summary: "Manages device_groups: what belongs together on a set of devices.",
   nameFlag: DEVICE_GROUP,
-  requiredAtCreate: [],
-  redeploys: true,
-  fieldsOfCreate: deviceGroupFields,
-  fieldsOfUpdate: deviceGroupFields,
   header: ["DEVICE_GROUP", "REVISION", "APPS", "CRON_JOBS", "PRUNE_ID"],
   row: ({ name, revision, apps, cronJobs, pruneId }) => [name, String(revision), apps.join(","), cronJobs.join(","), String(pruneId)],
-  examples: {
-    create: ["nebulactl device-groups create pos --apps web,api --cron_jobs backup"],
-    update: ["nebulactl device_groups update --device_group pos --apps web,api,till"],
+  async changes() {
+    const [fields, { devicesOfGroup }] = await Promise.all([import("../fields/device-group-fields.ts"), import("./in-use.ts")]);
+    return {
+      requiredAtCreate: [],
+      redeploys: true,
+      fieldsOfCreate: fields.deviceGroupFields,
+      fieldsOfUpdate: fields.deviceGroupFields,
+      findUse: devicesOfGroup,
+      examples: {
+        create: ["nebulactl device-groups create pos --apps web,api --cron_jobs backup"],
+        update: ["nebulactl device_groups update --device_group pos --apps web,api,till"],
+      },
+    };
   },
-  findUse: devicesOfGroup,
   moreVerbs: [
     {
       kind: "command",

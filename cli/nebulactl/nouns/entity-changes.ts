@@ -6,14 +6,14 @@ import { jsonNumber } from "../../../common/resources/resource-fields.ts";
 import { utf8Text } from "../../../common/text/utf8.ts";
 import type { Command } from "../command/command.ts";
 import type { CommandContext } from "../command/context.ts";
-import type { NumberFlag, SwitchFlag } from "../command/flags.ts";
+import type { SwitchFlag } from "../command/flags.ts";
 import type { Entity } from "../entities/entity-calls.ts";
 import { entityJson } from "../entities/entity-json.ts";
 import type { Kind } from "../entities/kind.ts";
 import { type FieldInput, readFields } from "../fields/field.ts";
 import { renderValue } from "../output/render-value.ts";
 import { confirmDelete, YES } from "./confirm.ts";
-import { argumentOf, type EntityNoun, OUTPUTS } from "./entity-noun.ts";
+import { argumentOf, type EntityChanges, type EntityNoun, IF_REVISION, ifRevision, OUTPUTS } from "./entity-noun.ts";
 import { writtenLines } from "./written.ts";
 
 const REDEPLOY: SwitchFlag = {
@@ -21,29 +21,12 @@ const REDEPLOY: SwitchFlag = {
   name: "redeploy",
   help: "Raises the revision where nothing differs; an app's containers are then made anew.",
 };
-export const IF_REVISION: NumberFlag = {
-  kind: "number",
-  name: "if-revision",
-  placeholder: "N",
-  min: 1,
-  max: Number.MAX_SAFE_INTEGER,
-  integer: true,
-  help: "Only when it is at this revision; otherwise nothing is changed.",
-};
-
-/** --if-revision as the API takes it. */
-export function ifRevision({ values }: Pick<CommandContext, "values">): bigint | undefined {
-  const revision = values.number(IF_REVISION);
-  return revision === undefined ? undefined : BigInt(revision);
-}
-
 /** `create`: every field has a flag. */
-export function createVerb<M extends Entity>(spec: EntityNoun<M>): Command {
-  const { kind, nameFlag, requiredAtCreate, fieldsOfCreate, examples } = spec;
+export function createVerb<M extends Entity>(spec: EntityNoun<M>, changes: EntityChanges<M>): Omit<Command, "name" | "summary"> {
+  const { kind, nameFlag } = spec;
+  const { requiredAtCreate, fieldsOfCreate, examples } = changes;
   return {
     kind: "command",
-    name: "create",
-    summary: `Creates ${oneOf(kind)}.`,
     arguments: [argumentOf(spec)],
     required: [nameFlag, ...requiredAtCreate],
     flags: fieldsOfCreate.flatMap(({ flags }) => flags),
@@ -51,7 +34,7 @@ export function createVerb<M extends Entity>(spec: EntityNoun<M>): Command {
     examples: examples.create,
     async run(context) {
       const entity = kind.make(context.values.text(nameFlag) ?? "", readFields(fieldsOfCreate, context.values, fieldInput(context)).value);
-      const violations = kind.validate(entity);
+      const violations = await kind.validate(entity);
       if (violations.length > 0) throw invalidArgument(violations);
       const written = await kind.calls.create(context, entity);
       await printWritten(kind, undefined, written.entity, written.warnings, context);
@@ -61,12 +44,11 @@ export function createVerb<M extends Entity>(spec: EntityNoun<M>): Command {
 }
 
 /** `update`: only the given fields change. */
-export function updateVerb<M extends Entity>(spec: EntityNoun<M>): Command {
-  const { kind, nameFlag, redeploys, fieldsOfUpdate, examples } = spec;
+export function updateVerb<M extends Entity>(spec: EntityNoun<M>, changes: EntityChanges<M>): Omit<Command, "name" | "summary"> {
+  const { kind, nameFlag } = spec;
+  const { redeploys, fieldsOfUpdate, examples } = changes;
   return {
     kind: "command",
-    name: "update",
-    summary: `Changes the given fields of ${oneOf(kind)}; the others stay.`,
     arguments: [argumentOf(spec)],
     required: [nameFlag],
     flags: [...fieldsOfUpdate.flatMap(({ flags }) => flags), ...(redeploys ? [REDEPLOY] : []), IF_REVISION],
@@ -93,19 +75,17 @@ export function updateVerb<M extends Entity>(spec: EntityNoun<M>): Command {
 }
 
 /** `delete`, which asks first on a terminal. */
-export function deleteVerb<M extends Entity>(spec: EntityNoun<M>): Command {
+export function deleteVerb<M extends Entity>(spec: EntityNoun<M>, changes: EntityChanges<M>): Omit<Command, "name" | "summary"> {
   const { kind, nameFlag } = spec;
   return {
     kind: "command",
-    name: "delete",
-    summary: `Deletes ${oneOf(kind)}.`,
     arguments: [argumentOf(spec)],
     required: [nameFlag],
     flags: [YES, IF_REVISION],
     outputs: OUTPUTS,
     async run(context) {
       const name = context.values.text(nameFlag) ?? "";
-      await confirmDelete(`${kind.kind} ${name}`, name, context, spec.findUse);
+      await confirmDelete(`${kind.kind} ${name}`, name, context, changes.findUse);
       const { revision, warnings } = await kind.calls.remove(context, name, ifRevision(context));
       const text = () => `${kind.kind} ${name} deleted, revision ${revision}\n`;
       context.io.out(await renderValue({ text, json: () => ({ name, revision: jsonNumber(revision) }) }, context.output, context.paint));
@@ -144,8 +124,4 @@ function readFile(path: string): string {
 
 export function printWarnings(warnings: readonly string[], { io }: Pick<CommandContext, "io">): void {
   for (const warning of warnings) io.err(`warning: ${printableLine(warning)}\n`);
-}
-
-function oneOf<M extends Entity>({ kind }: Kind<M>): string {
-  return kind === "app" ? "an app" : `a ${kind}`;
 }

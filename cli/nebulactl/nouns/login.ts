@@ -60,7 +60,7 @@ async function userAt({ server, credentials, tlsFiles = {} }: StoredLogin, { io,
   const tls = await readClientTls(tlsFiles, tlsFilesFrom(values, io, "the login"));
   const login = { server, serverFrom: "the login", credentials, credentialsFrom: "the login", tls };
   try {
-    return (await createClient(StatusService, io.connect(login)).getStatus({}, { signal })).user;
+    return (await createClient(StatusService, await io.connect(login)).getStatus({}, { signal })).user;
   } catch (error) {
     const hint = "nothing was stored; --no-check stores it all the same";
     throw new NebulaError("failed_precondition", `${(await explainError(error, login, { changing: false })).join(" ")} (${hint})`, { cause: error });

@@ -2,9 +2,7 @@ import type { UserGroup } from "../../../gen/nebula/v1/user_group_pb.ts";
 import type { Noun } from "../command/command.ts";
 import type { TextFlag } from "../command/flags.ts";
 import { userGroupKind } from "../entities/kind.ts";
-import { userGroupFieldsOfCreate, userGroupFieldsOfUpdate } from "../fields/user-group-fields.ts";
 import { entityNoun } from "./entity-noun.ts";
-import { membersOfGroup } from "./in-use.ts";
 
 const USER_GROUP: TextFlag = {
   kind: "text",
@@ -22,10 +20,6 @@ export const userGroups: Noun = entityNoun<UserGroup>({
   aliases: ["user-group"],
   summary: "Manages user_groups: what users may do.",
   nameFlag: USER_GROUP,
-  requiredAtCreate: [],
-  redeploys: false,
-  fieldsOfCreate: userGroupFieldsOfCreate,
-  fieldsOfUpdate: userGroupFieldsOfUpdate,
   header: ["USER_GROUP", "REVISION", "MEMBERS", "APPS", "CRON_JOBS", "DEVICE_GROUPS", "PRUNING", "ADMIN"],
   row: (group) => [
     group.name,
@@ -37,14 +31,26 @@ export const userGroups: Noun = entityNoun<UserGroup>({
     group.pruningAllowed ? "yes" : "no",
     group.admin ? "yes" : "no",
   ],
-  examples: {
-    create: [
-      "nebulactl user-groups create ops --group_members ann,bob --apps 'shop-*:rw,db:ro' --device_groups pos:ro --pruning_allowed",
-      "nebulactl user_groups create --user_group root --group_members ann --admin",
-    ],
-    update: ["nebulactl user-groups update ops --grant app/web:rw --revoke app/db", "nebulactl user_groups update ops --group_members ann,bob,cyd"],
+  async changes() {
+    const [fields, { membersOfGroup }] = await Promise.all([import("../fields/user-group-fields.ts"), import("./in-use.ts")]);
+    return {
+      requiredAtCreate: [],
+      redeploys: false,
+      fieldsOfCreate: fields.userGroupFieldsOfCreate,
+      fieldsOfUpdate: fields.userGroupFieldsOfUpdate,
+      findUse: membersOfGroup,
+      examples: {
+        create: [
+          "nebulactl user-groups create ops --group_members ann,bob --apps 'shop-*:rw,db:ro' --device_groups pos:ro --pruning_allowed",
+          "nebulactl user_groups create --user_group root --group_members ann --admin",
+        ],
+        update: [
+          "nebulactl user-groups update ops --grant app/web:rw --revoke app/db",
+          "nebulactl user_groups update ops --group_members ann,bob,cyd",
+        ],
+      },
+    };
   },
-  findUse: membersOfGroup,
   moreVerbs: [],
 });
 

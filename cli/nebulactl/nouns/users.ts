@@ -11,8 +11,8 @@ import { allPages } from "../entities/pages.ts";
 import { printList } from "../output/print-list.ts";
 import { renderValue } from "../output/render-value.ts";
 import { confirmDelete, YES } from "./confirm.ts";
-import { IF_REVISION, ifRevision, printWarnings } from "./entity-changes.ts";
-import { OUTPUTS } from "./entity-noun.ts";
+import { printWarnings } from "./entity-changes.ts";
+import { IF_REVISION, ifRevision, OUTPUTS } from "./entity-noun.ts";
 import { groupsOfUser } from "./in-use.ts";
 
 const USER: TextFlag = { kind: "text", name: "user", short: "u", placeholder: "USER", help: "The user's name." };

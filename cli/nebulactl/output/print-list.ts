@@ -10,7 +10,7 @@ export type ListView<T> = Readonly<{
   plural: string;
   header: readonly string[];
   row(item: T): readonly Cell[];
-  json(item: T): JsonValue;
+  json(item: T): JsonValue | Promise<JsonValue>;
 }>;
 
 type Printer = Pick<CommandContext, "output" | "paint"> & Readonly<{ io: Pick<CommandContext["io"], "out" | "err"> }>;
@@ -23,7 +23,7 @@ export async function printList<T>(items: AsyncIterable<T> | Iterable<T>, view: 
   switch (output) {
     case "json": {
       let count = 0;
-      for await (const item of items) io.out(`${count++ === 0 ? "[\n" : ",\n"}${jsonText(view.json(item))}`);
+      for await (const item of items) io.out(`${count++ === 0 ? "[\n" : ",\n"}${jsonText(await view.json(item))}`);
       io.out(count === 0 ? "[]\n" : "\n]\n");
       return;
     }
@@ -31,7 +31,7 @@ export async function printList<T>(items: AsyncIterable<T> | Iterable<T>, view: 
       const { yamlText } = await import("../../../common/resources/yaml-text.ts");
       let count = 0;
       for await (const item of items) {
-        io.out(yamlText([view.json(item)]));
+        io.out(yamlText([await view.json(item)]));
         count++;
       }
       if (count === 0) io.out("[]\n");

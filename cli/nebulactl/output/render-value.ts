@@ -6,15 +6,15 @@ import type { Paint } from "./paint.ts";
 import { type Cell, renderFields } from "./table.ts";
 
 /** One thing: its text for a person, its JSON for a program. */
-export type ValueView = Readonly<{ text: (paint: Paint) => string; json: () => JsonValue }>;
+export type ValueView = Readonly<{ text: (paint: Paint) => string; json: () => JsonValue | Promise<JsonValue> }>;
 
 /** One thing in the format that was asked for. */
 export async function renderValue(view: ValueView, output: OutputFormat, paint: Paint): Promise<string> {
   switch (output) {
     case "json":
-      return `${jsonText(view.json(), 2)}\n`;
+      return `${jsonText(await view.json(), 2)}\n`;
     case "yaml":
-      return (await import("../../../common/resources/yaml-text.ts")).yamlText(view.json());
+      return (await import("../../../common/resources/yaml-text.ts")).yamlText(await view.json());
     case "table":
       return view.text(paint);
     default:

@@ -48,7 +48,7 @@ export async function nebulactl(
     errIsTerminal: terminal,
     readStdin: async () => stdin,
     terminal: answers === undefined ? undefined : scripted(answers, print),
-    connect: connectTo,
+    connect: async (login) => connectTo(login),
   };
   const code = await runNebulactl(commands, typeof args === "string" ? words(args) : args, io, signal ?? new AbortController().signal);
   return { code, out, err };
