@@ -5,6 +5,7 @@ import type { Log } from "../common/log/log.ts";
 import type { Config } from "../gen/nebula/v1/config_pb.ts";
 import { Alarm } from "./alarm.ts";
 import { desiredOf } from "./desired.ts";
+import { EventFeed } from "./event-feed.ts";
 import { beginRound } from "./execute.ts";
 import { JobBoard } from "./jobs.ts";
 import { LABEL, ORCHESTRATOR } from "./labels.ts";
@@ -21,6 +22,8 @@ import { isDoneAtOnce, type Step, type StepOutcome } from "./step.ts";
 
 /** A look even when nothing happened: events can be lost. */
 const NET_MS = 5 * 60_000;
+/** Without events: a look is all there is. */
+const POLL_MS = 30_000;
 /** Schedules follow the wall clock: so often it is checked for a jump. */
 const JUMP_CHECK_MS = 30_000;
 const JUMP_MS = 1000;
@@ -61,6 +64,7 @@ export class Reconciler {
   readonly #jobs: JobBoard;
   readonly #logins: LoginWatch;
   readonly #alarm: Alarm;
+  readonly #events: EventFeed;
   #identity: WorkerIdentity;
   #config: Readonly<{ config: Config; etag: string }> | undefined;
   #desired: Desired | undefined;
@@ -77,6 +81,7 @@ export class Reconciler {
     this.#memory = { ...EMPTY_MEMORY, ...options.kept };
     this.#observer = new Observer(options);
     this.#alarm = new Alarm(options.clock);
+    this.#events = new EventFeed({ ...options, onEvent: (event) => this.#onEvent(event), onRefused: () => this.#alarm.ring() });
     this.#logins = new LoginWatch({
       ...options,
       refused: () => refusedLogins(this.#memory),
@@ -150,14 +155,7 @@ export class Reconciler {
     const end = new AbortController();
     const onAbort = () => end.abort(signal.reason);
     signal.addEventListener("abort", onAbort);
-    const events = this.#options.runtime.events(end.signal);
-    const following = this.#followEvents(events).then(
-      () => end.abort(),
-      (error) => {
-        if (!end.signal.aborted) this.#options.log.debug({ reason: messageOf(error) }, "the engine's events ended");
-        end.abort();
-      },
-    );
+    const following = this.#events.follow(end.signal).then(() => end.abort());
     try {
       const looks = new Pace(LOOKS);
       const works = new Pace(WORKS);
@@ -185,11 +183,9 @@ export class Reconciler {
     await clock.sleep(waitMs, signal);
   }
 
-  async #followEvents(events: AsyncIterable<RuntimeEvent>): Promise<void> {
-    for await (const event of events) {
-      if (event.exitCode !== undefined && this.#isOurs(event)) this.#exits.set(event.id, event.exitCode);
-      if (this.#isReason(event)) this.#alarm.ring();
-    }
+  #onEvent(event: RuntimeEvent): void {
+    if (event.exitCode !== undefined && this.#isOurs(event)) this.#exits.set(event.id, event.exitCode);
+    if (this.#isReason(event)) this.#alarm.ring();
   }
 
   /** Whether an event may have to do with this worker: on a busy engine most have not. */
@@ -239,7 +235,10 @@ export class Reconciler {
     const etag = this.#config?.etag ?? "";
     this.#remember(rememberObserved(this.#memory, desired, observed, identity, now));
     const context = { now, memory: this.#memory, identity };
-    const planned = desired === undefined ? planWithoutConfig(observed, context) : plan(desired, observed, context);
+    const planned = withEventsProblem(
+      desired === undefined ? planWithoutConfig(observed, context) : plan(desired, observed, context),
+      this.#events.refusal,
+    );
     this.#isStandingBy = planned.states.apps.some(({ state }) => state.kind === "failed");
     onLook({ kind: "seen", desired, etag, observed, plan: planned });
     beginRound(planned.steps, {
@@ -275,7 +274,8 @@ export class Reconciler {
   /** Until there is a reason to look, the plan's time comes, or the net's; a jump of the wall clock is a reason where schedules are followed. */
   async #pause(wakeAt: number | undefined, signal: AbortSignal): Promise<void> {
     const started = this.#now();
-    const end = Math.min(started.monotonic + NET_MS, wakeAt ?? Number.POSITIVE_INFINITY);
+    const netMs = this.#events.refusal === undefined ? NET_MS : POLL_MS;
+    const end = Math.min(started.monotonic + netMs, wakeAt ?? Number.POSITIVE_INFINITY);
     const mostMs = (this.#desired?.cronJobs.length ?? 0) > 0 ? JUMP_CHECK_MS : NET_MS;
     for (let now = started; now.monotonic < end; now = this.#now()) {
       const drift = now.wall - started.wall - (now.monotonic - started.monotonic);
@@ -288,4 +288,11 @@ export class Reconciler {
     const { clock } = this.#options;
     return { wall: clock.now(), monotonic: clock.monotonic() };
   }
+}
+
+/** @param refusal why the engine's events are unavailable; undefined: they are not */
+function withEventsProblem(planned: Plan, refusal: string | undefined): Plan {
+  if (refusal === undefined) return planned;
+  const message = `the engine's events can't be read (${refusal}); the worker looks every ${POLL_MS / 1000} s instead`;
+  return { ...planned, states: { ...planned.states, problems: [...planned.states.problems, { code: "events_unavailable", message }] } };
 }

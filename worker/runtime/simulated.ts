@@ -52,6 +52,8 @@ export class SimulatedRuntime implements ContainerRuntime {
   trouble: ((call: RuntimeCall) => Trouble | undefined) | undefined;
   /** Events are lost. For tests. */
   isMute = false;
+  /** A proxy before the engine refuses its events. For tests. */
+  refusesEvents = false;
   /** Host ports that some process outside of containers holds. */
   readonly occupiedPorts = new Set<number>();
   readonly images = new SimulatedImages();
@@ -293,7 +295,9 @@ export class SimulatedRuntime implements ContainerRuntime {
   }
 
   events(signal: AbortSignal): AsyncIterable<RuntimeEvent> {
+    void this.before?.({ method: "events", target: "" });
     if (!this.#up) throw unreachable();
+    if (this.refusesEvents) throw new NebulaError("failed_precondition", "the proxy allows no events");
     return this.#events.subscribe(signal);
   }
 
