@@ -21,7 +21,7 @@ function start(devices = 0) {
 const isFull = (retryAfterMs: number) => (error: unknown) => isNebulaError(error, "resource_exhausted") && error.retryAfterMs === retryAfterMs;
 
 describe("what reports may cost", () => {
-  it("L1: a device reports 20 times in a row, then once in 2 s, and is told when", async () => {
+  it("L1: a device reports 20 times in a row, then once in 2 s, and a refusal says when", async () => {
     const { limits, clock } = start();
     limits.assertRate("till", 20);
     assert.throws(() => limits.assertRate("till", 1), isFull(2000));

@@ -45,7 +45,7 @@ export function createReportLimits({ reportStore, mostDevices, clock }: ReportLi
     if (known !== undefined && now < known.countedAt + COUNTED_MS) return known;
     const count: Count = { stored: reportStore.countWithoutToken(deviceGroup, mostDevices), countedAt: now, admitted: 0 };
     count.stored.catch(() => {
-      if (counts.get(deviceGroup) === count) counts.delete(deviceGroup); // whoever waits for it hears of it
+      if (counts.get(deviceGroup) === count) counts.delete(deviceGroup); // each caller that waits for it rejects with the reason
     });
     counts.delete(deviceGroup);
     counts.set(deviceGroup, count);

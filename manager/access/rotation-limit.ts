@@ -11,8 +11,8 @@ const MOST_KEPT = 10_000;
 export type RotationLimit = (deviceId: string) => void;
 
 /**
- * Every exchange is an entry of the audit log, and has every manager look at the credentials of all open watches again: one device, or who has its token, is not
- * to have them do that without end.
+ * Every exchange is an entry of the audit log, and has every manager look at the credentials of all open watches again: one device, or the holder of its token,
+ * must not cause that without end.
  */
 export function createRotationLimit(clock: Pick<Clock, "monotonic">): RotationLimit {
   const take = createBuckets({ ...ROTATIONS, most: MOST_KEPT }, clock);
