@@ -1,4 +1,5 @@
 import { strict as assert } from "node:assert";
+import { createLog } from "../common/log/log.ts";
 import { LABEL } from "./labels.ts";
 import type { ContainerSpec } from "./runtime/container-runtime.ts";
 import { bareSpec } from "./runtime/contract-fixture.ts";
@@ -87,6 +88,31 @@ describe("containers of the original", () => {
       assert.notEqual(rig.named("web-1").id, id);
     });
   }
+
+  it("are counted in the log at the first look, and are owned only with container_type and the name of their unit", async () => {
+    const lines: string[] = [];
+    const log = createLog({ level: "info", part: "worker", destination: { write: (line) => lines.push(line) } });
+    const { rig } = await rigWith({}, { log });
+    await using _ = rig;
+    const bare = { ...SPEC, ports: [] };
+    const labels: readonly Record<string, string>[] = [
+      { orchestrator: "nebula" },
+      { orchestrator: "nebula", container_type: "app" },
+      { orchestrator: "nebula", app_name: "web" },
+      { orchestrator: "nebula", container_type: "cron_job", app_name: "web" },
+      { orchestrator: "nebula", container_type: "other", app_name: "web" },
+    ];
+    for (const [i, own] of labels.entries()) await rig.runtime.create({ name: `bare-${i}`, spec: bare, labels: own }, signal);
+    await rig.start({ apps: { web: APP } });
+    await rig.apply({ apps: {} });
+    assert.deepEqual(
+      rig.shown,
+      labels.map((_labels, i) => `bare-${i} created`),
+    );
+    const told = lines.filter((line) => line.includes("containers of the original are owned"));
+    assert.equal(told.length, 1);
+    assert.match(told[0] ?? "", /"adopted":1,/);
+  });
 
   it("are told apart by the number in their names, and go when there are too many", async () => {
     const { rig, id } = await rigWith({}, { name: "web-3" });

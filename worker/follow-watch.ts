@@ -1,3 +1,4 @@
+import type { Clock } from "../common/clock/clock.ts";
 import { assertNever } from "../common/errors/assert-never.ts";
 import type { Log } from "../common/log/log.ts";
 import type { Config } from "../gen/nebula/v1/config_pb.ts";
@@ -8,16 +9,20 @@ import type { Reconciler } from "./reconcile.ts";
 import type { ReportSender } from "./report-sender.ts";
 import type { WatchEvent } from "./watch-events.ts";
 
+/** How long a new config waits for the disk, ms: one that hangs must not hold it back. */
+const SAVE_WAIT_MS = 5000;
+
 export type FollowOptions = Readonly<{
+  clock: Clock;
   keeper: ConfigKeeper;
-  lastGood: LastGood;
-  reconciler: Reconciler;
-  sender: ReportSender;
-  state: DeviceState;
+  lastGood: Pick<LastGood, "saveConfig">;
+  reconciler: Pick<Reconciler, "setConfig" | "wake">;
+  sender: Pick<ReportSender, "connected" | "changed" | "configCame">;
+  state: Pick<DeviceState, "setProblem" | "configCame">;
   log: Log;
 }>;
 
-/** Turns what the connection tells into work, until it ends. A config is on the disk before its first step runs, where the disk takes it. */
+/** Turns what the connection tells into work, until it ends. A config is on the disk before its first step runs, where the disk takes it in time. */
 export async function followWatch(events: AsyncIterable<WatchEvent>, options: FollowOptions): Promise<void> {
   const { sender, state, log } = options;
   for await (const event of events) {
@@ -45,7 +50,7 @@ export async function followWatch(events: AsyncIterable<WatchEvent>, options: Fo
   }
 }
 
-async function accept(config: Config, etag: string, { keeper, lastGood, reconciler, sender, state, log }: FollowOptions): Promise<void> {
+async function accept(config: Config, etag: string, { clock, keeper, lastGood, reconciler, sender, state, log }: FollowOptions): Promise<void> {
   const accepted = keeper.accept(config, etag);
   state.setProblem("no_such_group", undefined);
   if (accepted.kind === "ignored") {
@@ -64,10 +69,23 @@ async function accept(config: Config, etag: string, { keeper, lastGood, reconcil
       `the device follows cluster ${accepted.state.cluster.id}, epoch ${accepted.state.cluster.epoch}, from now on`,
     );
   }
-  const saved = await lastGood.saveConfig({ state: accepted.state, etag: accepted.etag, followed: keeper.followed });
-  if (saved.kind === "not_saved") log.warn({ reason: saved.reason }, "the config can't be saved; going on in memory");
+  const saving = lastGood.saveConfig({ state: accepted.state, etag: accepted.etag, followed: keeper.followed });
+  const saved = await withinTime(saving, SAVE_WAIT_MS, clock);
+  saving.then(() => reconciler.wake()); // images are removed again; it never rejects
+  if (saved === undefined) log.warn({ waitedMs: SAVE_WAIT_MS }, "the disk has not taken the config yet; it is followed meanwhile");
+  else if (saved.kind === "not_saved") log.warn({ reason: saved.reason }, "the config can't be saved; going on in memory");
   log.info({ etag, apps: accepted.config.apps.length, cronJobs: accepted.config.cronJobs.length }, "a config came");
   state.configCame(etag);
   reconciler.setConfig(accepted.config, etag);
   sender.configCame();
+}
+
+/** What a promise comes to; undefined if it takes longer. Rejects as the promise does. */
+export async function withinTime<T>(promise: Promise<T>, ms: number, clock: Clock): Promise<T | undefined> {
+  const end = new AbortController();
+  try {
+    return await Promise.race([promise, clock.sleep(ms, end.signal).then(() => undefined)]);
+  } finally {
+    end.abort();
+  }
 }

@@ -23,6 +23,7 @@ export type JobsOptions = Readonly<{
   clock: Clock;
   /** The login for an image, read again at each pull; undefined: none. */
   login: (image: string) => Promise<RegistryLogin | undefined>;
+  isSaving?: () => boolean;
   /** Called at each end: a reason to look again. */
   onEnd: () => void;
 }>;
@@ -63,6 +64,7 @@ export class JobBoard implements AsyncDisposable {
         isEnding: abort.signal.aborted,
       })),
       stops: new Set(this.#stops.keys()),
+      saving: this.#options.isSaving?.() ?? false,
       lanes: new Set(this.#lanes.keys()),
       touched: new Set(steps.flatMap((step) => ("containerId" in step ? [step.containerId] : []))),
       keys: new Set(steps.map(({ key }) => key)),

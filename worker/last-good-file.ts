@@ -8,7 +8,7 @@ export type SaveOutcome = Readonly<{ kind: "saved" } | { kind: "not_saved"; reas
 
 /**
  * One small file that is whole at any time, whatever happens to the machine.
- * 1. It is written beside its place, readable by its owner alone, forced to the disk, and renamed into its place; then the folder is forced to the disk.
+ * 1. It is written beside its place, exclusively and through no symlink, readable by its owner alone, forced to the disk, and renamed into its place; then the folder is forced to the disk.
  * 2. One write at a time. Of contents that come during it only the newest is written, and whoever asked is answered by that write.
  * 3. What is on the disk already is not written again: flash wears out.
  */
@@ -40,6 +40,15 @@ export class LastGoodFile {
   async setAside(): Promise<void> {
     this.#onDisk = undefined;
     await rename(this.#path, `${this.#path}.damaged`);
+  }
+
+  get path(): string {
+    return this.#path;
+  }
+
+  /** Whether a write is under way. */
+  get isSaving(): boolean {
+    return this.#writing !== undefined;
   }
 
   /** Why the newest content is not on the disk; undefined: it is. */
@@ -90,8 +99,8 @@ export class LastGoodFile {
 async function writeWhole(path: string, content: string): Promise<void> {
   const beside = `${path}.new`;
   try {
-    await using file = await open(beside, "w", 0o600);
-    await file.chmod(0o600); // one that was left there may be readable by others
+    await rm(beside, { force: true, recursive: true }); // left by a kill, or put there by somebody
+    await using file = await open(beside, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
     await file.writeFile(content, "utf8");
     await file.sync();
   } catch (error) {

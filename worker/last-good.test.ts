@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, rmdir, stat, writeFile } from "node:fs/promises";
+import { chmod, link, lstat, mkdir, mkdtemp, readdir, readFile, rm, rmdir, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -8,6 +8,7 @@ import { create } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { mergeConfig } from "../common/config/merge-config.ts";
 import type { MergedState } from "../common/config/merged-state.ts";
+import { isNebulaError } from "../common/errors/nebula-error.ts";
 import { createLog, silentLog } from "../common/log/log.ts";
 import { ConfigSchema } from "../gen/nebula/v1/config_pb.ts";
 import { type DeviceToken, restoreDeviceToken, storeDeviceToken } from "./device-token.ts";
@@ -117,7 +118,6 @@ describe("what a worker keeps on disk", () => {
     nothing: "",
     "half a file": '{"format":1,"state":{"clu',
     "JSON of another kind": "[]",
-    "a format to come": '{"format":2,"state":{}}',
     "a state that is none": '{"format":1,"state":{"clusterId":7},"memory":3}',
   })) {
     it(`is set aside when it is ${what}, and the worker starts`, async () => {
@@ -132,6 +132,47 @@ describe("what a worker keeps on disk", () => {
       assert.equal((await openLastGood(folder, silentLog)).loaded.config?.etag, "e");
     });
   }
+
+  for (const [name, what] of [
+    ["last-good.json", "state"],
+    ["memory.json", "memory"],
+    ["device-token.json", "token"],
+  ] as const) {
+    it(`ends the start where ${name} is in a newer format, and is left as it is`, async () => {
+      const text = JSON.stringify({ format: 2, [what]: {} });
+      await writeFile(join(folder, name), text);
+      await assert.rejects(openLastGood(folder, silentLog), (error: unknown) => {
+        assert.ok(isNebulaError(error, "failed_precondition"));
+        assert.equal(
+          error.message,
+          `invalid data file "${join(folder, name)}": it has format 2, and this worker reads formats up to 1; use the version that wrote it, or a newer one`,
+        );
+        return true;
+      });
+      assert.deepEqual(await readdir(folder), [name]);
+      assert.equal(await readFile(join(folder, name), "utf8"), text);
+    });
+  }
+
+  it("is written through no symlink, and into no file that somebody put beside its place", async () => {
+    const theirs = join(folder, "theirs");
+    await writeFile(theirs, "untouched");
+    for (const plant of [(path: string) => symlink(theirs, path), (path: string) => link(theirs, path)]) {
+      const data = await mkdtemp(join(folder, "data-"));
+      for (const name of ["last-good.json", "memory.json", "device-id", "device-token.json"]) await plant(join(data, `${name}.new`));
+      const lastGood = await openLastGood(data, silentLog);
+      const outcomes = [
+        await lastGood.saveConfig({ state: stateOf(1n), etag: "", followed: ["c1"] }),
+        await lastGood.saveMemory(memory),
+        await lastGood.saveDeviceId("device-7"),
+        await lastGood.saveDeviceToken(deviceToken),
+      ];
+      assert.deepEqual(outcomes, Array(4).fill({ kind: "saved" }));
+      assert.equal(await readFile(theirs, "utf8"), "untouched");
+      assert.deepEqual((await readdir(data)).sort(), ["device-id", "device-token.json", "last-good.json", "memory.json"]);
+      assert.ok((await lstat(join(data, "last-good.json"))).isFile());
+    }
+  });
 
   it("is not saved in a folder that cannot be written, which is told and ends nothing", async () => {
     await writeFile(join(folder, "file"), "");

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { MergedState } from "../common/config/merged-state.ts";
 import { restoreMergedState, storeMergedState } from "../common/config/stored-merged-state.ts";
-import { messageOf } from "../common/errors/nebula-error.ts";
+import { isNebulaError, messageOf, NebulaError } from "../common/errors/nebula-error.ts";
 import type { Log } from "../common/log/log.ts";
 import { type DeviceToken, restoreDeviceToken, storeDeviceToken } from "./device-token.ts";
 import { LastGoodFile, type SaveOutcome } from "./last-good-file.ts";
@@ -27,6 +27,8 @@ export type Loaded = Readonly<{
 /** What a worker keeps in its data folder, each in a file of its own: a config changes seldom, what is remembered of pulls often. */
 export interface LastGood {
   readonly loaded: Loaded;
+  /** Whether a config is being written: that on the disk is an older one. */
+  readonly isSavingConfig: boolean;
   /** Why something is not on the disk; undefined: all is. */
   readonly failure: string | undefined;
   /** None of these rejects: a disk that is full or read-only is told by the outcome. */
@@ -38,7 +40,10 @@ export interface LastGood {
   saveAgain(): Promise<SaveOutcome>;
 }
 
-/** Reads what is in a data folder. Never rejects: what cannot be read, or makes no sense, is logged, set aside, and done without. */
+/** The format in which files are written, and the newest that is read. */
+const FORMAT = 1;
+
+/** Reads what is in a data folder. Rejects only with `failed_precondition`, for a file in a newer format: a downgrade must not cost the device its identity. What cannot be read, or makes no sense, is logged, set aside, and done without. */
 export async function openLastGood(folder: string, log: Log): Promise<LastGood> {
   const files = {
     config: new LastGoodFile(join(folder, "last-good.json")),
@@ -47,10 +52,10 @@ export async function openLastGood(folder: string, log: Log): Promise<LastGood> 
     deviceToken: new LastGoodFile(join(folder, "device-token.json")),
   };
   const loaded: Loaded = {
-    config: await load(files.config, "last good config", log, (text) => readConfig(JSON.parse(text))),
-    memory: await load(files.memory, "memory", log, (text) => readMemory(JSON.parse(text))),
+    config: await load(files.config, "last good config", log, (text) => readConfig(jsonOf(text, files.config))),
+    memory: await load(files.memory, "memory", log, (text) => readMemory(jsonOf(text, files.memory))),
     deviceId: await load(files.deviceId, "device id", log, (text) => text.trim() || undefined),
-    deviceToken: await load(files.deviceToken, "device token", log, (text) => readDeviceToken(JSON.parse(text))),
+    deviceToken: await load(files.deviceToken, "device token", log, (text) => readDeviceToken(jsonOf(text, files.deviceToken))),
   };
   return new Folder(files, loaded);
 }
@@ -66,16 +71,20 @@ class Folder implements LastGood {
     this.loaded = loaded;
   }
 
+  get isSavingConfig(): boolean {
+    return this.#files.config.isSaving;
+  }
+
   get failure(): string | undefined {
     return Object.values(this.#files).find((file) => file.failure !== undefined)?.failure;
   }
 
   saveConfig({ state, etag, followed }: LastGoodConfig): Promise<SaveOutcome> {
-    return this.#files.config.save(JSON.stringify({ format: 1, etag, followed, state: storeMergedState(state) }));
+    return this.#files.config.save(JSON.stringify({ format: FORMAT, etag, followed, state: storeMergedState(state) }));
   }
 
   saveMemory(memory: KeptMemory): Promise<SaveOutcome> {
-    return this.#files.memory.save(JSON.stringify({ format: 1, memory: storeMemory(memory) }));
+    return this.#files.memory.save(JSON.stringify({ format: FORMAT, memory: storeMemory(memory) }));
   }
 
   saveDeviceId(deviceId: string): Promise<SaveOutcome> {
@@ -83,7 +92,7 @@ class Folder implements LastGood {
   }
 
   saveDeviceToken(token: DeviceToken): Promise<SaveOutcome> {
-    return this.#files.deviceToken.save(JSON.stringify({ format: 1, token: storeDeviceToken(token) }));
+    return this.#files.deviceToken.save(JSON.stringify({ format: FORMAT, token: storeDeviceToken(token) }));
   }
 
   async saveAgain(): Promise<SaveOutcome> {
@@ -104,16 +113,28 @@ async function load<T>(file: LastGoodFile, what: string, log: Log, parse: (text:
   try {
     const parsed = parse(text);
     if (parsed !== undefined) return parsed;
-  } catch {
-    // not even JSON: as one that makes no sense
+  } catch (error) {
+    if (isNebulaError(error, "failed_precondition")) throw error;
+    // not even JSON: damaged
   }
   log.error({ bytes: text.length }, `the ${what} on the disk makes no sense; it is set aside, going on without`);
   await file.setAside().catch((error) => log.warn({ reason: messageOf(error) }, `the damaged ${what} can't be set aside`));
   return undefined;
 }
 
+/** The JSON in a file. Throws `failed_precondition` for a newer format. */
+function jsonOf(text: string, { path }: LastGoodFile): unknown {
+  const value: unknown = JSON.parse(text);
+  const format = typeof value === "object" && value !== null && "format" in value ? value.format : undefined;
+  if (typeof format !== "number" || format <= FORMAT) return value;
+  throw new NebulaError(
+    "failed_precondition",
+    `invalid data file "${path}": it has format ${format}, and this worker reads formats up to ${FORMAT}; use the version that wrote it, or a newer one`,
+  );
+}
+
 function readConfig(value: unknown): LastGoodConfig | undefined {
-  if (typeof value !== "object" || value === null || !("format" in value) || value.format !== 1 || !("state" in value)) return undefined;
+  if (typeof value !== "object" || value === null || !("format" in value) || value.format !== FORMAT || !("state" in value)) return undefined;
   const state = restoreMergedState(value.state);
   const etag = "etag" in value && typeof value.etag === "string" ? value.etag : "";
   if (state === undefined) return undefined;
@@ -123,11 +144,11 @@ function readConfig(value: unknown): LastGoodConfig | undefined {
 }
 
 function readMemory(value: unknown): KeptMemory | undefined {
-  if (typeof value !== "object" || value === null || !("format" in value) || value.format !== 1 || !("memory" in value)) return undefined;
+  if (typeof value !== "object" || value === null || !("format" in value) || value.format !== FORMAT || !("memory" in value)) return undefined;
   return restoreMemory(value.memory);
 }
 
 function readDeviceToken(value: unknown): DeviceToken | undefined {
-  if (typeof value !== "object" || value === null || !("format" in value) || value.format !== 1 || !("token" in value)) return undefined;
+  if (typeof value !== "object" || value === null || !("format" in value) || value.format !== FORMAT || !("token" in value)) return undefined;
   return restoreDeviceToken(value.token);
 }

@@ -22,7 +22,7 @@ import { decideDeviceId } from "./device-id.ts";
 import { DeviceLogin, groupConflict } from "./device-login.ts";
 import { DeviceState } from "./device-state.ts";
 import type { DeviceToken } from "./device-token.ts";
-import { followWatch } from "./follow-watch.ts";
+import { followWatch, withinTime } from "./follow-watch.ts";
 import { HostFigures } from "./host-figures.ts";
 import { type LastGood, openLastGood } from "./last-good.ts";
 import { openRuntime } from "./open-runtime.ts";
@@ -35,6 +35,8 @@ import { mapLimited } from "./runtime/map-limited.ts";
 import { createTokenServer } from "./token-server.ts";
 import { openWatch, type Watch, type WatchOptions } from "./watch.ts";
 
+/** How long a stop waits for a write to the disk. */
+const STOP_WAIT_MS = 5000;
 /** What could not be saved is tried again so often. */
 const SAVE_AGAIN_MS = 60_000;
 const STATS_AT_ONCE = 4;
@@ -183,7 +185,7 @@ async function runParts(parts: Parts, signal: AbortSignal): Promise<void> {
   const onSaving = (saving: Promise<unknown>) => {
     saved = saving;
   };
-  await runTogether(signal, (whole) => startParts(parts, onSaving, whole)).finally(() => saved);
+  await runTogether(signal, (whole) => startParts(parts, onSaving, whole)).finally(() => withinTime(saved, STOP_WAIT_MS, parts.options.clock));
 }
 
 function startParts(
@@ -252,6 +254,7 @@ function startParts(
     deviceId: facts.deviceId,
     login: createRegistryLogins({ env: process.env, log: log.child({ component: "registries" }) }),
     kept: loaded.memory,
+    isSaving: () => lastGood.isSavingConfig,
     onLook: (look) => {
       state.see(look);
       sender.changed();
@@ -282,7 +285,7 @@ function startParts(
   return {
     reconciler: reconciler.run(signal),
     reports: sender.run(signal),
-    watch: followWatch(watch, { keeper, lastGood, reconciler, sender, state, log }),
+    watch: followWatch(watch, { clock, keeper, lastGood, reconciler, sender, state, log }),
     saves: saveAgain(),
   };
 }

@@ -103,6 +103,8 @@ export type Jobs = Readonly<{
   pulls: readonly PullJob[];
   /** Ids of containers that are being stopped or restarted. */
   stops: ReadonlySet<string>;
+  /** Whether a config is being written to the disk: the one there may name other images. */
+  saving: boolean;
   /** Lanes whose steps are under way. */
   lanes: ReadonlySet<string>;
   /** Ids of the containers that those steps are about. */
@@ -111,7 +113,7 @@ export type Jobs = Readonly<{
   keys: ReadonlySet<string>;
 }>;
 
-export const NO_JOBS: Jobs = { pulls: [], stops: new Set(), lanes: new Set(), touched: new Set(), keys: new Set() };
+export const NO_JOBS: Jobs = { pulls: [], stops: new Set(), saving: false, lanes: new Set(), touched: new Set(), keys: new Set() };
 
 /** A container that the plan has to compare by what inspect tells, with the environment of its image. */
 export type ComparedContainer = Readonly<{ details: ContainerDetails; image: ImageDetails | undefined }>;

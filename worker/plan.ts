@@ -43,7 +43,7 @@ export function plan(desired: Desired, observed: Observed, context: PlanContext)
   const works = [networkWork(view), ...apps, ...cronJobs, pullWork(wishes, view), keepImagesWork(drafted.drafts, view), inspectWork(view)];
   const work = withoutBusy(together(works), view);
   const { jobs } = observed;
-  const prune = pruneWork(view, work.steps.length === 0 && jobs.pulls.length === 0 && jobs.stops.size === 0 && jobs.lanes.size === 0);
+  const prune = pruneWork(view, work.steps.length === 0 && jobs.pulls.length === 0 && jobs.stops.size === 0 && jobs.lanes.size === 0 && !jobs.saving);
   const { steps, wakeAt } = together([work, prune]);
   return { steps, wakeAt, states: { ...states, problems: [...prune.problems, ...foreign] } };
 }

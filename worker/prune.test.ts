@@ -117,4 +117,18 @@ describe("images that an update replaced", () => {
     await rig.pass(60_000, 5000);
     assert.equal(rig.runtime.images.list().length, 1);
   });
+
+  it("waits while a config is being written to the disk, which names other images until then, and for no save that failed", async () => {
+    let isSaving = true;
+    await using rig = new Rig({ images: ["shop:1", "unused:1"], isSaving: () => isSaving });
+    await rig.start({ apps: { web: {} } });
+    await rig.apply({ pruneId: 2n, apps: { web: {} } });
+    await rig.pass(10 * 60_000, 60_000);
+    assert.deepEqual(rig.methods("removeImage"), []);
+    assert.equal(rig.stateOf("web"), "applied");
+    isSaving = false; // it ended, either way
+    await rig.wake();
+    assert.equal(rig.methods("removeImage").length, 1);
+    assert.equal(rig.kept?.pruned?.pruneId, 2n);
+  });
 });

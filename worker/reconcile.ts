@@ -46,6 +46,8 @@ export type ReconcilerOptions = Readonly<{
   deviceId: string;
   login: (image: string) => Promise<RegistryLogin | undefined>;
   kept: KeptMemory | undefined;
+  /** Whether the config on the disk may be an older one, which names other images: none is removed meanwhile. */
+  isSaving?: () => boolean;
   onLook: (look: Look) => void;
   /** Called when what outlives the worker has changed. */
   onKept: (kept: KeptMemory) => void;
@@ -74,6 +76,7 @@ export class Reconciler {
   /** By container id: with which code it ended last. */
   readonly #exits = new Map<string, number>();
   #isStandingBy = false;
+  #hasToldAdopted = false;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -234,6 +237,7 @@ export class Reconciler {
     const desired = this.#desired;
     const etag = this.#config?.etag ?? "";
     this.#remember(rememberObserved(this.#memory, desired, observed, identity, now));
+    if (desired !== undefined) this.#tellAdopted(observed);
     const context = { now, memory: this.#memory, identity };
     const planned = withEventsProblem(
       desired === undefined ? planWithoutConfig(observed, context) : plan(desired, observed, context),
@@ -247,6 +251,14 @@ export class Reconciler {
       onOutcome: (step, outcome) => this.#outcome(step, outcome),
     });
     return { planned, hasEnded: ended.length > 0 };
+  }
+
+  /** Says once, at the first look with a config, how many containers of the original are there. */
+  #tellAdopted({ classified: { owned } }: Observed): void {
+    if (this.#hasToldAdopted) return;
+    this.#hasToldAdopted = true;
+    const adopted = owned.filter(({ original }) => original).length;
+    if (adopted > 0) this.#options.log.info({ adopted }, "containers of the original are owned by this worker from now on");
   }
 
   #forgetExits({ containers }: Observed): void {

@@ -12,6 +12,7 @@ import { earlier, type View } from "./view.ts";
  * An image that a container uses, or that the config names, stays.
  */
 export function keepImagesWork(drafts: readonly AppDraft[], view: View): Work {
+  if (view.observed.jobs.saving) return NO_WORK;
   if ([...view.memory.imageHistory.values()].every((history) => history.length <= view.identity.keepImages + 1)) return NO_WORK;
   const unused = new Map(unusedImages(view).map((image) => [image.id, image]));
   return together(drafts.map((draft) => appImagesWork(draft, new Set(unused.keys()), view)));

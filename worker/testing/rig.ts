@@ -15,6 +15,8 @@ export type RigOptions = Partial<Omit<SimulatedOptions, "clock">> & {
   /** Another rig whose engine and clock this one uses. */
   sharedWith?: Rig;
   bootPrefix?: string;
+  /** Whether a config is being written to the disk. */
+  isSaving?: () => boolean;
   /** The device's login for an image's registry; none unless given. */
   login?: (image: string) => Promise<RegistryLogin | undefined>;
 };
@@ -62,6 +64,7 @@ export class Rig implements AsyncDisposable {
       deviceId: "device-1",
       login: this.#options.login ?? (async () => undefined),
       kept: keep ? this.kept : undefined,
+      isSaving: this.#options.isSaving ?? (() => false),
       onLook: (look) => {
         this.look = look;
       },
@@ -83,6 +86,12 @@ export class Rig implements AsyncDisposable {
     const config = configOf(init);
     if (config.cluster !== undefined) this.followed = new Set([...this.followed, config.cluster.id]);
     reconciler.setConfig(config, "");
+  }
+
+  /** Gives the worker a reason to look. */
+  async wake(): Promise<void> {
+    this.#worker?.reconciler.wake();
+    await this.settle();
   }
 
   async kill(): Promise<void> {
