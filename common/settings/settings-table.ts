@@ -1,4 +1,4 @@
-import { SHORTEST_PASSWORD } from "../validation/user.ts";
+import { SHORTEST_PASSWORD } from "../access/authorization.ts";
 import { CONNECTION_SETTINGS } from "./connection-settings.ts";
 import { EVERY, SERVER, secret, setting, toggle } from "./define-setting.ts";
 import { kafkaAddress } from "./older-names.ts";

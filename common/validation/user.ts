@@ -1,9 +1,9 @@
+import { SHORTEST_PASSWORD } from "../access/authorization.ts";
 import { PASSWORD_HASH_RULE, parsePasswordHash } from "../access/password-format.ts";
 import type { Violation } from "../errors/nebula-error.ts";
 import { validateName } from "./name.ts";
 
 /** Bytes in UTF-8. */
-export const SHORTEST_PASSWORD = 8;
 const LONGEST_PASSWORD = 256;
 const SHORTEST_TOKEN = 8;
 const LONGEST_TOKEN = 512;
