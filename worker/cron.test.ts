@@ -191,6 +191,26 @@ describe("cron jobs", () => {
     assert.deepEqual(stateOf(rig).notes, []);
   });
 
+  it("that were due while the engine or the worker was away are not made up, and noted with their number until the next one is due", async () => {
+    await using rig = new Rig({ behaviour, images });
+    await rig.start(hourly());
+    await rig.pass(HOUR, 10 * MINUTE);
+    assert.deepEqual(stateOf(rig).notes, []);
+    rig.runtime.shutDown();
+    await rig.pass(3 * HOUR - 5 * MINUTE, MINUTE);
+    rig.runtime.boot();
+    await rig.pass(20 * SECOND, SECOND);
+    assert.deepEqual(runs(rig), ["13:00"]);
+    assert.match(stateOf(rig).notes.join(), /^2 runs were missed, the newest due at 2026-01-01T15:00:00.000Z: the worker or the engine was away/);
+    await rig.pass(10 * MINUTE, 10 * SECOND);
+    assert.deepEqual(runs(rig), ["13:00", "16:00"]);
+    assert.deepEqual(stateOf(rig).notes, []);
+    await rig.kill();
+    await rig.pass(90 * MINUTE);
+    await rig.start(hourly());
+    assert.match(stateOf(rig).notes.join(), /^1 run was missed, the newest due at 2026-01-01T17:00:00.000Z/);
+  });
+
   it("say with which code the last run ended, where that was not 0", async () => {
     await using rig = new Rig({ behaviour: () => ({ exit: { code: 7, afterMs: SECOND } }), images });
     await rig.start(hourly());
@@ -227,6 +247,20 @@ describe("cron jobs", () => {
       rig.clock.setWall(Date.UTC(2030, 5, 1, 6, 59));
       await rig.pass(3 * MINUTE, 10 * SECOND);
       assert.deepEqual(runs(rig), ["07:00"]);
+    });
+
+    it("back by less than 2 h, until when runs are skipped is noted; forward by years, not every run is counted", async () => {
+      await using rig = new Rig({ behaviour, images });
+      const every = { cronJobs: { backup: { schedule: "0 * * * *", timeZone: "UTC" } } };
+      await rig.start(every);
+      await rig.pass(3 * MINUTE, 10 * SECOND);
+      const until = rig.clock.now();
+      rig.clock.setWall(until - HOUR);
+      await rig.pass(MINUTE, 10 * SECOND);
+      assert.match(stateOf(rig).notes.join(), /the clock was set back: runs due until 2026-01-01T12:0/);
+      rig.clock.setWall(until + 5 * 365 * 24 * HOUR);
+      await rig.pass(MINUTE / 2, 10 * SECOND);
+      assert.match(stateOf(rig).notes.join(), /more than 100 runs were missed/);
     });
 
     it("anyhow, no due time is run twice within 2 h, and no look takes long", () => {

@@ -1,15 +1,17 @@
 import { parseSchedule, type Schedule } from "../common/validation/schedule.ts";
-import type { CronMemory } from "./memory.ts";
+import type { CronMemory, MissedRuns } from "./memory.ts";
 import type { ScheduledCronJob } from "./model.ts";
 import { isUp, type OwnedCronContainer } from "./owned.ts";
 
 /** A run that could not be begun this long after it was due is a missed one. */
 const MISSED_AFTER_MS = 60_000;
+/** More missed runs are not counted: a clock may have been set forward by years. */
+const MOST_MISSED = 100;
 /** A clock that jumps back by less than this repeats no run; by more, it was wrong before, and what was seen under it counts for nothing. */
 const LARGE_JUMP_MS = 2 * 60 * 60_000;
 
 /**
- * Considers the due times since the last look: at most one, the newest, becomes the pending run. Missed runs are not made up; a due time at or before
+ * Considers the due times since the last look: at most one, the newest, becomes the pending run. Missed runs are counted, and not made up; a due time at or before
  * the last one run is not run again.
  * @param runs the job's containers: their due times tell what was run before this worker's start
  * @param wall milliseconds since 1970
@@ -30,12 +32,14 @@ export function considerSchedule(
   const hasBegun = before?.pending !== undefined && isBegun(before.pending, runs);
   const carried = before === undefined ? halfMade(runs, wall) : before.pending;
   const pending = carried !== undefined && isSane(carried) && !hasBegun ? carried : undefined;
+  const missed = job.running ? missedRuns(schedule, missedSince(before, known, job, runs), wall - MISSED_AFTER_MS) : undefined;
   const base: CronMemory = {
     timetable,
     considered: Math.max(considered, wall),
     lastDue,
     pending: job.running ? pending : undefined,
     problem: hasBegun ? undefined : before?.problem,
+    missed: job.running ? (missed ?? before?.missed) : undefined,
     nextDue: job.running ? schedule?.next(Math.max(considered, wall)) : undefined,
   };
   const due = job.running ? newestDue(schedule, Math.max(considered, wall - MISSED_AFTER_MS), wall) : undefined;
@@ -44,11 +48,49 @@ export function considerSchedule(
   if (isBusy && job.overlap === "skip") {
     return {
       ...base,
+      missed,
       lastDue: due,
       problem: { kind: "skipped", reason: `the run due at ${isoTime(due)} was skipped: the one before still went on` },
     };
   }
-  return { ...base, lastDue: due, pending: due };
+  return { ...base, missed, lastDue: due, pending: due };
+}
+
+/** From when on runs may have been missed, milliseconds since 1970; undefined: that can't be told. */
+function missedSince(
+  before: CronMemory | undefined,
+  known: CronMemory | undefined,
+  job: ScheduledCronJob,
+  runs: readonly OwnedCronContainer[],
+): number | undefined {
+  if (before !== undefined) return known?.considered;
+  // After a start only the newest run tells, where nothing of the job has changed since.
+  const dues = runs.map((run) => (run.revision === job.revision ? (run.due ?? 0) : Number.POSITIVE_INFINITY));
+  const newest = Math.max(...dues);
+  return dues.length > 0 && Number.isFinite(newest) && newest > 0 ? newest : undefined;
+}
+
+function missedRuns(schedule: Schedule | undefined, since: number | undefined, until: number): MissedRuns | undefined {
+  if (since === undefined || since >= until) return undefined;
+  let count = 0;
+  let newest: number | undefined;
+  for (let due = schedule?.next(since); due !== undefined && due <= until; due = schedule?.next(due)) {
+    if (++count > MOST_MISSED) return { count, newest: undefined };
+    newest = due;
+  }
+  return count === 0 ? undefined : { count, newest };
+}
+
+/** What the operator may want to know of a schedule that did not run as it says. @param wall milliseconds since 1970 */
+export function scheduleNotes({ missed, considered }: CronMemory, wall: number): readonly string[] {
+  const notes: string[] = [];
+  if (missed?.newest === undefined && missed !== undefined) notes.push(`more than ${MOST_MISSED} runs were missed; they are not made up`);
+  else if (missed?.newest !== undefined) {
+    const runs = missed.count === 1 ? "1 run was" : `${missed.count} runs were`;
+    notes.push(`${runs} missed, the newest due at ${isoTime(missed.newest)}: the worker or the engine was away, or the clock was set forward`);
+  }
+  if (considered - wall >= MISSED_AFTER_MS) notes.push(`the clock was set back: runs due until ${isoTime(considered)} are not repeated`);
+  return notes;
 }
 
 /** A run whose container an earlier worker made and could not start any more, if that was just now. */

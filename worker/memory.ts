@@ -120,8 +120,13 @@ export type CronMemory = Readonly<{
   pending: number | undefined;
   /** Why the last run failed or was skipped; undefined: it did not. */
   problem: Readonly<{ kind: "failed" | "skipped"; reason: string }> | undefined;
+  /** Runs that were due while the worker or the engine was away, until the next one is due; undefined: none were. */
+  missed: MissedRuns | undefined;
   nextDue: number | undefined;
 }>;
+
+/** `newest` is undefined where there were more than are counted. */
+export type MissedRuns = Readonly<{ count: number; newest: number | undefined }>;
 
 export const EMPTY_MEMORY: Memory = {
   failures: new Map(),

@@ -1,4 +1,4 @@
-import { isoTime } from "../cron.ts";
+import { isoTime, scheduleNotes } from "../cron.ts";
 import { cronJobLabels } from "../labels.ts";
 import type { ScheduledCronJob } from "../model.ts";
 import { cronContainerName } from "../names.ts";
@@ -45,7 +45,13 @@ export function cronJobWork(job: ScheduledCronJob, containers: readonly OwnedCro
       revision: job.revision,
       state: standing.state,
       reason: standing.state.kind === "failed" ? standing.state.reason : memory?.problem?.reason,
-      notes: [...job.notes, ...exitNotes(runs), ...staleNotes(job, runs, view), ...pauseNotes(runs)],
+      notes: [
+        ...job.notes,
+        ...(memory === undefined ? [] : scheduleNotes(memory, view.now.wall)),
+        ...exitNotes(runs),
+        ...staleNotes(job, runs, view),
+        ...pauseNotes(runs),
+      ],
       containers: [...runs].reverse(),
       lastRunDue: runs[0]?.due ?? memory?.lastDue,
       nextRunDue: nextDue,
