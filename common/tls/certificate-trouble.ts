@@ -1,5 +1,5 @@
 /** What OpenSSL and Node say of a certificate that is not trusted; over gRPC the words are all that is left of the error. */
-const UNTRUSTED = /self[- ]signed certificate|unable to (?:verify|get)[a-z ]* certificate|certificate has expired|certificate's altnames/i;
+const UNTRUSTED = /self[- ]signed certificate|unable to (?:verify|get)[a-z ]{0,40} certificate|certificate has expired|certificate's altnames/i;
 
 /** The reason of a failed connection, with what to do where the server's certificate is not trusted. */
 export function withCertificateHint(reason: string): string {

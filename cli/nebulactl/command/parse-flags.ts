@@ -134,7 +134,7 @@ function wrongNumber({ min, max: given, integer }: NumberFlag, label: string, va
   const max = given ?? (integer === true ? MOST_UINT32 : undefined);
   const number = Number(value);
   const fits =
-    /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(value) && // Number() takes 0x10 and blanks, too
+    /^[+-]?(\d+(?:\.\d*)?|\.\d+)(e[+-]?\d+)?$/i.test(value) && // Number() takes 0x10 and blanks, too
     Number.isFinite(number) &&
     (!integer || Number.isInteger(number)) &&
     number >= (min ?? -Infinity) &&
