@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { createServer } from "node:net";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 
@@ -25,6 +26,52 @@ describe("the nebulactl program", () => {
     assert.match(refused.err, /^error: nothing answers at http:\/\/127\.0\.0\.1:1 \(from NEBULA_SERVER\)/);
     assert.equal((await run(["apps", "lst"])).code, 1);
   });
+
+  it("ends with 130 at Ctrl-C, at a question and in a call", async () => {
+    await using silent = createServer(() => {}); // takes connections and never answers
+    silent.listen(0, "127.0.0.1");
+    await once(silent, "listening");
+    const address = silent.address();
+    const port = typeof address === "object" && address !== null ? address.port : 0;
+    // a terminal of its own, whose Ctrl-C is typed once the program waits
+    const program = `
+import os, pty, sys, time
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+seen, typed = b"", False
+while True:
+    try:
+        chunk = os.read(fd, 4096)
+    except OSError:
+        break
+    if not chunk:
+        break
+    seen += chunk
+    if b"y/N" in seen and not typed:
+        typed = True
+        os.write(fd, b"\\x03")
+code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+sys.stdout.write(seen.decode())
+sys.exit(code)
+`;
+    const env = { ...process.env, HOME: "/nonexistent", NEBULA_SERVER: `http://127.0.0.1:${port}`, NEBULA_TOKEN: "x".repeat(43) };
+    const asked = spawn("python3", ["-c", program, process.execPath, ENTRY, "devices", "delete", "pos-1"], {
+      env,
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const [shown, [askedCode]] = await Promise.all([text(asked.stdout), once(asked, "close")]);
+    assert.deepEqual([askedCode, /Delete device pos-1\? \[y\/N\]/.test(shown), /error:.* interrupted/.test(shown)], [130, true, true], shown);
+
+    const connected = once(silent, "connection");
+    const calling = spawn(process.execPath, [ENTRY, "apps", "list"], { env, stdio: ["ignore", "pipe", "pipe"] });
+    const ended = Promise.all([text(calling.stderr), once(calling, "close")]);
+    const [socket] = await connected;
+    calling.kill("SIGINT");
+    const [err, [code]] = await ended;
+    socket.destroy();
+    assert.deepEqual([code, err], [130, "error: interrupted\n"]);
+  }).timeout(60_000);
 
   it("takes a reader that goes away for no error", async () => {
     const child = spawn(process.execPath, [ENTRY, "apps", "create", "--help"], { stdio: ["ignore", "pipe", "pipe"] });

@@ -1,4 +1,5 @@
 import { settingsHelp } from "../../common/settings/settings-docs.ts";
+import { wrapWords } from "../nebulactl/output/display-width.ts";
 import type { NebulaCommand } from "./command.ts";
 
 /** The list of commands. */
@@ -10,7 +11,16 @@ export function overview(commands: readonly NebulaCommand[]): string {
     ...commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`),
     "",
     "nebula COMMAND --help tells a command's settings, nebula --version the version. The API's client is nebulactl.",
-  ].join("\n");
+  ]
+    .flatMap(wrapped)
+    .join("\n");
+}
+
+/** A line of help in 80 columns; what goes on is indented further. */
+function wrapped(line: string): string[] {
+  const indent = line.length - line.trimStart().length;
+  const [first = "", ...more] = wrapWords(line.trimStart(), 80 - indent - (line.length > 80 ? 4 : 0));
+  return [" ".repeat(indent) + first, ...more.map((part) => " ".repeat(indent + 4) + part)];
 }
 
 /** One command with its own flags and its settings. */
@@ -25,5 +35,8 @@ export function commandHelp(command: NebulaCommand): string {
     ...(command.kind === "settings"
       ? ["", "Settings, as a flag, a variable, or a key of the settings file (docs/settings.md):", settingsHelp(command.name)]
       : []),
-  ].join("\n");
+  ]
+    .flatMap((text) => text.split("\n"))
+    .flatMap(wrapped)
+    .join("\n");
 }

@@ -35,6 +35,7 @@ describe("nebula", () => {
       const { code, out } = await run([name, "--no-such-flag", "--help"]);
       assert.equal(code, 0);
       assert.ok(out.startsWith(`Usage: nebula ${name} `));
+      for (const line of out.split("\n")) assert.ok(line.length <= 80, line);
       for (const flag of ownFlags) assert.ok(out.includes(`--${flag.name}`), flag.name);
       assert.equal(/--log-level, NEBULA_LOG_LEVEL \(info\)/.test(out), kind === "settings", name);
     }

@@ -1,6 +1,14 @@
 import type { Transport } from "@connectrpc/connect";
 import type { Clock } from "../../common/clock/clock.ts";
+import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Login } from "./login/resolve-login.ts";
+
+/** Ctrl-C, or a signal that ends the program: it is no fault, and has an exit code of its own. */
+export class Interrupted extends NebulaError {
+  constructor() {
+    super("cancelled", "interrupted");
+  }
+}
 
 /** Somebody who can be asked. */
 export interface Terminal {
@@ -23,6 +31,8 @@ export type Io = Readonly<{
   /** Whether standard output is a terminal: only then are there colours. */
   outIsTerminal: boolean;
   errIsTerminal: boolean;
+  /** The columns of standard output; undefined: it is no terminal, and nothing is cut. */
+  columns: number | undefined;
   /** All of standard input. Rejects with the signal's reason when that is aborted first. */
   readStdin(signal: AbortSignal): Promise<string>;
   /** undefined: nobody can be asked. */

@@ -1,7 +1,7 @@
-import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { describeUnhandled, exitOnUnhandledError } from "../../common/errors/unhandled-error.ts";
 import { printableLine } from "../../common/printable.ts";
 import { commands } from "./commands.ts";
+import { Interrupted } from "./io.ts";
 import { processIo } from "./process-io.ts";
 import { runNebulactl } from "./run.ts";
 
@@ -14,7 +14,7 @@ export async function main(): Promise<void> {
   // The first signal ends calls in flight and is told as an error; a second one ends the process.
   const interrupted = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    process.once(signal, () => interrupted.abort(new NebulaError("cancelled", "interrupted")));
+    process.once(signal, () => interrupted.abort(new Interrupted()));
   }
   process.exitCode = await runNebulactl(commands, process.argv.slice(2), processIo(), interrupted.signal);
 }

@@ -17,6 +17,7 @@ export function processIo(): Io {
     err: (output) => void stderr.write(output),
     outIsTerminal: stdout.isTTY === true,
     errIsTerminal: stderr.isTTY === true,
+    columns: stdout.isTTY ? stdout.columns : undefined,
     readStdin,
     terminal: stdin.isTTY && stderr.isTTY ? openTerminal(stdin, stderr) : undefined,
     connect: async (login) => (await import("./transport.ts")).connectTo(login),

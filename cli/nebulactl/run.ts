@@ -11,12 +11,14 @@ import { help, usage } from "./command/help.ts";
 import { loadNamed } from "./command/load-commands.ts";
 import { type CommandLine, howToGive, missingFlags, parseCommandLine } from "./command/parse-command-line.ts";
 import type { GivenFlags } from "./command/parse-flags.ts";
-import type { Io } from "./io.ts";
+import { Interrupted, type Io } from "./io.ts";
 import { paintFor } from "./output/paint.ts";
 import { printableIo } from "./output/printable-io.ts";
 
 /** Anything that went wrong, usage included. 2 and 3 say how a waited-for apply ended. */
 const EXIT_WRONG = 1;
+/** Ctrl-C, as a shell has it. */
+const EXIT_INTERRUPTED = 130;
 
 /**
  * Runs one command line and resolves to the exit code. Whatever goes wrong is printed, never thrown.
@@ -28,7 +30,7 @@ export async function runNebulactl(commands: CommandTable, args: readonly string
   const line = parseCommandLine(table, args);
   switch (line.kind) {
     case "help":
-      io.out(`${help(table, line.topic).join("\n")}\n`);
+      io.out(`${help(table, line.topic, io.columns).join("\n")}\n`);
       return 0;
     case "version":
       io.out(`${table.program} ${VERSION}\n`);
@@ -62,7 +64,7 @@ async function runCommand({ path, command, values, output }: CommandLine & { kin
   } catch (error) {
     printError(await session.explain(error), io);
     if (values.on(DEBUG)) io.err(`${printable(stackOf(error))}\n`);
-    return EXIT_WRONG;
+    return error instanceof Interrupted || signal.reason instanceof Interrupted ? EXIT_INTERRUPTED : EXIT_WRONG;
   }
 }
 

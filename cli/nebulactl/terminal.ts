@@ -2,7 +2,7 @@ import { createInterface } from "node:readline/promises";
 import { PassThrough, type Readable, type Writable } from "node:stream";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { wholeSecret } from "../../common/text/utf8.ts";
-import type { Terminal } from "./io.ts";
+import { Interrupted, type Terminal } from "./io.ts";
 
 /** Asks on a terminal. Questions go to `output`, which is standard error, so that what a command prints can be piped on. */
 export function openTerminal(input: Readable, output: Writable): Terminal {
@@ -23,7 +23,7 @@ async function answerTo(question: string, { input, output, echo }: Streams, sign
   // who answers at once must not be seen doing so.
   const lines = createInterface({ input, output: echo, terminal: true, historySize: 0 });
   const interrupted = new AbortController();
-  lines.once("SIGINT", () => interrupted.abort(new NebulaError("cancelled", "interrupted")));
+  lines.once("SIGINT", () => interrupted.abort(new Interrupted()));
   lines.once("close", () => interrupted.abort(new NebulaError("cancelled", "the input ended before an answer")));
   try {
     if (echo !== output) output.write(question);

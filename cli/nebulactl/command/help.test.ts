@@ -4,7 +4,7 @@ import type { Command, CommandTable, Entry } from "./command.ts";
 import { type Flag, normaliseName } from "./flags.ts";
 import { help } from "./help.ts";
 import { loadAll } from "./load-commands.ts";
-import { allFlags } from "./split-command.ts";
+import { allFlags, type Topic } from "./split-command.ts";
 
 type Named = { path: string[]; command: Command };
 
@@ -37,7 +37,7 @@ describe("the command table", () => {
   it("gives every command a help with its arguments and flags, each line of one sentence", () => {
     for (const { path, command } of all) {
       const text = help(commands, { kind: "command", path, command }).join("\n");
-      assert.ok(text.startsWith(command.summary), path.join(" "));
+      assert.ok(text.replaceAll("\n", " ").startsWith(command.summary), path.join(" "));
       for (const flag of command.flags ?? []) assert.ok(text.includes(`--${flag.name}`), `${path.join(" ")} --${flag.name}`);
       for (const { label } of command.arguments ?? []) assert.ok(text.includes(label), `${path.join(" ")} ${label}`);
       for (const flag of allFlags(command)) assert.match(flag.help, /[.?]$/, `${path.join(" ")} --${flag.name}`);
@@ -74,6 +74,17 @@ describe("the command table", () => {
       const text = help(commands, { kind: "noun", noun: entry }).join("\n");
       for (const verb of entry.verbs) assert.ok(text.includes(`  ${verb.name} `));
       assert.ok(entry.defaultVerb === undefined || entry.verbs.some(({ name }) => name === entry.defaultVerb));
+    }
+  });
+
+  it("fits 80 columns in every help, and breaks no word", () => {
+    const topics: Topic[] = [
+      { kind: "program" },
+      ...commands.entries.flatMap((entry): Topic[] => (entry.kind === "noun" ? [{ kind: "noun", noun: entry }] : [])),
+      ...all.map((named): Topic => ({ kind: "command", ...named })),
+    ];
+    for (const topic of topics) {
+      for (const line of help(commands, topic)) assert.ok(line.length <= 80, `${line.length}: ${line}`);
     }
   });
 });

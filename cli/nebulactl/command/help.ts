@@ -1,11 +1,31 @@
 import { assertNever } from "../../../common/errors/assert-never.ts";
+import { displayWidth, padToWidth, wrapWords } from "../output/display-width.ts";
 import type { Command, CommandTable, Entry } from "./command.ts";
 import type { Flag } from "./flags.ts";
 import { outputFlag } from "./global-flags.ts";
 import { globalFlagsBeside, type Topic } from "./split-command.ts";
 
 /** The help on the program, one noun or one command, as lines. */
-export function help(table: CommandTable, topic: Topic): string[] {
+export function help(table: CommandTable, topic: Topic, columns = 80): string[] {
+  return helpLines(table, topic).flatMap((line) => wrapped(line, columns));
+}
+
+/** A line of help, or a row of two columns whose second is wrapped beside the first. */
+type HelpLine = string | Readonly<{ first: string; text: string; width: number }> | Readonly<{ example: string }>;
+
+function wrapped(line: HelpLine, columns: number): string[] {
+  if (typeof line === "string") return wrapWords(line, columns);
+  if ("example" in line) {
+    const lines = wrapWords(line.example, columns - 6); // two blanks before it, two more for what goes on, and the sign that it does
+    return lines.map((text, index) => `${index === 0 ? "  " : "    "}${text}${index === lines.length - 1 ? "" : " \\"}`);
+  }
+  const { first, text, width } = line;
+  const beside = wrapWords(text, Math.max(20, columns - width - 4));
+  if (displayWidth(first) > width) return [`  ${first}`, ...beside.map((part) => `  ${" ".repeat(width)}  ${part}`)];
+  return beside.map((part, index) => `  ${padToWidth(index === 0 ? first : "", width)}  ${part}`);
+}
+
+function helpLines(table: CommandTable, topic: Topic): HelpLine[] {
   switch (topic.kind) {
     case "program":
       return [
@@ -39,14 +59,14 @@ export function usage(table: CommandTable, topic: Topic): string {
   return `see ${table.program} ${topic.kind === "noun" ? topic.noun.name : topic.path.join(" ")} --help`;
 }
 
-function commandHelp(table: CommandTable, path: readonly string[], command: Command): string[] {
+function commandHelp(table: CommandTable, path: readonly string[], command: Command): HelpLine[] {
   const labels = (command.arguments ?? []).map(({ label, flag }) => (command.required?.includes(flag) ? ` ${label}` : ` [${label}]`));
   const flags = [...(command.flags ?? []), ...(command.outputs === undefined ? [] : [outputFlag(command.outputs)])];
   return [
     command.summary,
     "",
     `Usage: ${table.program} ${path.join(" ")}${labels.join("")} [flags]`,
-    ...((command.details ?? []).length === 0 ? [] : ["", ...(command.details ?? [])]),
+    ...((command.details ?? []).length === 0 ? [] : ["", (command.details ?? []).join(" ")]),
     ...section(
       "Arguments",
       (command.arguments ?? []).map(({ label, flag }) => [label, `${flag.help} Also ${names(flag)}.`]),
@@ -58,7 +78,7 @@ function commandHelp(table: CommandTable, path: readonly string[], command: Comm
         .filter(({ name }) => name !== "version")
         .map(flagRow),
     ),
-    ...((command.examples ?? []).length === 0 ? [] : ["", "Examples", ...(command.examples ?? []).map((line) => `  ${line}`)]),
+    ...((command.examples ?? []).length === 0 ? [] : ["", "Examples", ...(command.examples ?? []).map((example) => ({ example }))]),
   ];
 }
 
@@ -78,16 +98,11 @@ function names(flag: Flag): string {
   return flag.kind === "toggle" ? `${on} / ${short(flag.offShort)}--${flag.off}` : on;
 }
 
-/** The widest first column that still stands beside its text, characters. */
-const WIDEST_NAMES = 42;
+/** The widest first column that still stands beside its text, columns. */
+const WIDEST_NAMES = 28;
 
-function section(title: string, rows: readonly (readonly [string, string])[]): string[] {
+function section(title: string, rows: readonly (readonly [string, string])[]): HelpLine[] {
   if (rows.length === 0) return [];
-  const width = Math.min(WIDEST_NAMES, Math.max(...rows.map(([first]) => first.length)));
-  return ["", title, ...rows.flatMap(([first, text]) => row(first, text, width))];
-}
-
-function row(first: string, text: string, width: number): string[] {
-  if (first.length <= width) return [`  ${first.padEnd(width)}  ${text}`];
-  return [`  ${first}`, `  ${" ".repeat(width)}  ${text}`];
+  const width = Math.min(WIDEST_NAMES, Math.max(...rows.map(([first]) => displayWidth(first))));
+  return ["", title, ...rows.map(([first, text]) => ({ first, text, width }))];
 }

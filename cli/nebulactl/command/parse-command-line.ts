@@ -30,7 +30,7 @@ export function parseCommandLine(table: CommandTable, args: readonly string[]): 
   // The command's own flags come last: where it has an -h of its own, that one counts.
   const parsed = parseFlags(split.rest, [...table.globalFlags, ...allFlags(command), ...(output === undefined ? [] : [output])], path.join(" "));
   if (parsed.kind === "wrong") return { ...parsed, topic };
-  if (parsed.values.on(HELP)) return { kind: "help", topic };
+  if (parsed.values.on(HELP)) return { kind: "help", topic: split.noun ?? topic };
   if (parsed.values.on(VERSION)) return { kind: "version" };
   const wrong = takePositionals(path, command, parsed.values, parsed.positionals);
   if (wrong !== undefined) return { kind: "wrong", message: wrong, topic };

@@ -5,9 +5,9 @@ import { type Flag, normaliseName } from "./flags.ts";
 /** What help can be about. */
 export type Topic = { kind: "program" } | { kind: "noun"; noun: Noun } | { kind: "command"; path: readonly string[]; command: Command };
 
-/** The command that the words name, and everything else that was typed, in order. `help` is set where no command was meant. */
+/** The command that the words name, and everything else that was typed, in order. `noun` is set where the verb was left out. `help` is set where no command was meant. */
 export type SplitCommand =
-  | { kind: "command"; path: readonly string[]; command: Command; rest: readonly string[] }
+  | { kind: "command"; path: readonly string[]; command: Command; rest: readonly string[]; noun?: Topic }
   | { kind: "topic"; topic: Topic; rest: readonly string[] }
   | { kind: "wrong"; message: string; topic: Topic };
 
@@ -28,7 +28,8 @@ export function splitCommand(table: CommandTable, args: readonly string[]): Spli
   const second = nextWord(first.rest, meant === undefined ? table.globalFlags : globalFlagsBeside(table, meant));
   const verb = second === undefined ? undefined : loaded(named(entry.verbs, second.word));
   if (second !== undefined && verb !== undefined) return { kind: "command", path: [entry.name, verb.name], command: verb, rest: second.rest };
-  if (second === undefined && meant !== undefined) return { kind: "command", path: [entry.name, meant.name], command: meant, rest: first.rest };
+  if (second === undefined && meant !== undefined)
+    return { kind: "command", path: [entry.name, meant.name], command: meant, rest: first.rest, noun: topic };
   if (second === undefined) return { kind: "topic", topic, rest: first.rest };
   return { kind: "wrong", message: unknownName(`${table.program} ${entry.name}`, "verb", second.word, entry.verbs), topic };
 }

@@ -59,13 +59,13 @@ export const apply: Command = {
       const outcome = await write(plan, context).catch(async (error: unknown) => {
         throw stopped(title, error, (await context.explain(error)).join(" "), written, planned.length - index - 1);
       });
-      printWarnings(outcome.warnings, context);
       if (revisionOf(outcome.resource) !== (plan.stored === undefined ? undefined : revisionOf(plan.stored))) written.push(title);
       io.out(
         context.output === "json"
           ? `${jsonText(outcomeJson(plan.stored, outcome.resource))}\n`
           : writtenLines(plan.stored, outcome.resource, width).join(""),
       );
+      printWarnings(outcome.warnings, context);
     }
     return 0;
   },

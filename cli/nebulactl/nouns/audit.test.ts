@@ -51,7 +51,7 @@ describe("nebulactl audit", () => {
 
   it("goes on where a list ended", async () => {
     const first = await run("audit --limit 3 -o json");
-    const [, token = ""] = /^there are more: go on with --last-id (\S+)\n$/.exec(first.err) ?? [];
+    const [, token = ""] = /^showing \d+; more with --last-id (\S+)\n$/.exec(first.err) ?? [];
     const both: Entry[] = [...JSON.parse(first.out), ...(await listed(`--last-id ${token}`))];
     assert.equal(new Set(both.map(({ request_id }) => request_id)).size, 4);
   });

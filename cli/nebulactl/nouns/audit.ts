@@ -2,10 +2,9 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { AuditService } from "../../../gen/nebula/v1/audit_pb.ts";
 import type { Noun } from "../command/command.ts";
 import type { TextFlag } from "../command/flags.ts";
-import { printList } from "../output/print-list.ts";
 import { auditList } from "../status/audit-view.ts";
 import { timeRange } from "../status/received-range.ts";
-import { LAST_ID, pageLimit, SINCE, somePages, UNTIL } from "./some-pages.ts";
+import { LAST_ID, pageLimit, printSomePages, SINCE, UNTIL } from "./some-pages.ts";
 
 const KINDS = ["app", "cron_job", "device_group", "user", "user_group", "device", "enrolment_token"];
 
@@ -57,7 +56,7 @@ export const audit: Noun = {
           const { auditEntries, nextPageToken } = await client.listAuditEntries({ ...filter, pageSize, pageToken }, { signal });
           return { items: auditEntries, nextPageToken };
         };
-        await printList(somePages(fetch, LIMIT, context), auditList, context);
+        await printSomePages(fetch, LIMIT, auditList, context);
         return 0;
       },
     },

@@ -78,7 +78,7 @@ describe("nebulactl on devices and reports", () => {
     assert.ok(updated > 0 && updated < 3, "there are reports of both kinds");
     const first = await run("reports --page_size 2 -o json");
     assert.equal(JSON.parse(first.out).length, 2);
-    const [, token = ""] = /^there are more: go on with --last-id (\S+)\n$/.exec(first.err) ?? [];
+    const [, token = ""] = /^showing \d+; more with --last-id (\S+)\n$/.exec(first.err) ?? [];
     assert.equal(JSON.parse(await printed(`reports --last_id ${token} -o json`)).length, 1);
   });
 });

@@ -2,12 +2,10 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { ReportService } from "../../../gen/nebula/v1/report_pb.ts";
 import type { Noun } from "../command/command.ts";
 import type { NumberFlag, TextFlag } from "../command/flags.ts";
-import { printList } from "../output/print-list.ts";
 import { CREATION_FILTERS, type ReceivedRange, receivedRange } from "../status/received-range.ts";
 import { reportList } from "../status/report-view.ts";
 import { parseTargetState, STATE } from "../status/target-state.ts";
-import { ofExistingGroup } from "./in-use.ts";
-import { LAST_ID, pageLimit, SINCE, somePages, UNTIL } from "./some-pages.ts";
+import { LAST_ID, pageLimit, printSomePages, SINCE, UNTIL } from "./some-pages.ts";
 
 const DEVICE: TextFlag = { kind: "text", name: "device", aliases: ["hostname"], short: "h", placeholder: "DEVICE", help: "Only of this device." };
 const GROUP: TextFlag = { kind: "text", name: "device-group", short: "d", placeholder: "GROUP", help: "Only of this device_group." };
@@ -78,7 +76,7 @@ export const reports: Noun = {
           const updated = values.text(UPDATED)?.toLowerCase();
           return { items: updated === undefined ? reports : reports.filter((report) => String(report.updated) === updated), nextPageToken };
         };
-        await printList(ofExistingGroup(somePages(fetch, LIMIT, context), values.text(GROUP), context), reportList, context);
+        await printSomePages(fetch, LIMIT, reportList, context, values.text(GROUP));
         return 0;
       },
     },

@@ -1,6 +1,8 @@
 import type { CommandContext } from "../command/context.ts";
 import type { NumberFlag, TextFlag } from "../command/flags.ts";
 import { allPages, type Page } from "../entities/pages.ts";
+import { type ListView, printList } from "../output/print-list.ts";
+import { ofExistingGroup } from "./in-use.ts";
 
 /* The flags of lists that may be very long: of some time, and a part of it at a time. */
 
@@ -27,12 +29,24 @@ export function pageLimit(fallback: number): PageLimit {
   return { flag: { kind: "number", name: "limit", aliases: ["page-size"], short: "p", placeholder: "N", min: 1, integer: true, help }, fallback };
 }
 
-/** The items from --last-id on, as many as --limit says; where there are more it is said how to go on. */
-export function somePages<T>(
+/**
+ * Prints the items from --last-id on, as many as --limit says; where there are more, how to go on is said after them, on standard error.
+ * @param group the device_group that the list is of; absent: of all
+ */
+export async function printSomePages<T>(
   fetch: (pageSize: number, pageToken: string) => Promise<Page<T>>,
   { flag, fallback }: PageLimit,
-  { values, io }: Pick<CommandContext, "values" | "io">,
-): AsyncIterable<T> {
-  const onMore = (token: string) => io.err(`there are more: go on with --last-id ${token}\n`);
-  return allPages(fetch, { limit: values.number(flag) ?? fallback, from: values.text(LAST_ID) ?? "", onMore });
+  view: ListView<T>,
+  context: CommandContext,
+  group?: string,
+): Promise<void> {
+  const { values, io } = context;
+  let next: string | undefined;
+  const limit = values.number(flag) ?? fallback;
+  const onMore = (token: string) => {
+    next = token;
+  };
+  const items = allPages(fetch, { limit, from: values.text(LAST_ID) ?? "", onMore });
+  await printList(ofExistingGroup(items, group, context), view, context);
+  if (next !== undefined) io.err(`showing ${limit}; more with --last-id ${next}\n`);
 }

@@ -15,6 +15,7 @@ async function printed(count: number, output: OutputFormat) {
   const writes: string[] = [];
   let err = "";
   const io = {
+    columns: undefined,
     out: (text: string) => void writes.push(text),
     err(text: string) {
       err += text;

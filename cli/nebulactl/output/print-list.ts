@@ -2,7 +2,7 @@ import type { JsonValue } from "@bufbuild/protobuf";
 import { assertNever } from "../../../common/errors/assert-never.ts";
 import { jsonText } from "../../../common/printable.ts";
 import type { CommandContext } from "../command/context.ts";
-import { type Cell, columnWidths, renderRows, renderTable } from "./table.ts";
+import { type Cell, columnWidths, fittedWidths, renderRows, renderTable } from "./table.ts";
 
 /** How the items of a list are shown. */
 export type ListView<T> = Readonly<{
@@ -13,7 +13,7 @@ export type ListView<T> = Readonly<{
   json(item: T): JsonValue | Promise<JsonValue>;
 }>;
 
-type Printer = Pick<CommandContext, "output" | "paint"> & Readonly<{ io: Pick<CommandContext["io"], "out" | "err"> }>;
+type Printer = Pick<CommandContext, "output" | "paint"> & Readonly<{ io: Pick<CommandContext["io"], "out" | "err" | "columns"> }>;
 
 /** A table holds this many rows before the first is printed; later ones keep the columns where they fit. */
 const ROWS_AT_ONCE = 1000;
@@ -42,11 +42,13 @@ export async function printList<T>(items: AsyncIterable<T> | Iterable<T>, view: 
       let rows: (readonly Cell[])[] = [];
       const flush = () => {
         if (rows.length === 0) return;
-        io.out(widths === undefined ? renderTable(view.header, rows, paint) : renderRows(rows, columnWidths(rows, widths), paint));
-        widths ??= columnWidths(
-          rows,
-          view.header.map(({ length }) => length),
+        const wanted = columnWidths(rows, widths ?? view.header.map(({ length }) => length));
+        io.out(
+          widths === undefined
+            ? renderTable(view.header, rows, paint, io.columns)
+            : renderRows(rows, fittedWidths(wanted, view.header, io.columns), paint),
         );
+        widths ??= fittedWidths(wanted, view.header, io.columns);
         rows = [];
       };
       for await (const item of items) {

@@ -1,4 +1,5 @@
 import { printable, printableLine } from "../../../common/printable.ts";
+import { cutToWidth, displayWidth } from "./display-width.ts";
 import type { Paint } from "./paint.ts";
 
 /** What others wrote is shown up to here, characters; JSON and YAML have the whole. */
@@ -10,25 +11,48 @@ const MOST_LINES = 50;
 /** One cell: its text, and a colour, which takes no room in the layout. */
 export type Cell = string | Readonly<{ text: string; color: keyof Paint }>;
 
-/** Rows under a header, columns aligned on the left, two blanks between them, no blanks at the ends of lines. */
-export function renderTable(header: readonly string[], rows: readonly (readonly Cell[])[], paint: Paint): string {
-  const widths = columnWidths(
-    rows,
-    header.map(({ length }) => length),
+/** Rows under a header, columns aligned on the left, two blanks between them, no blanks at the ends of lines. @param columns of the terminal; absent: nothing is cut */
+export function renderTable(header: readonly string[], rows: readonly (readonly Cell[])[], paint: Paint, columns?: number): string {
+  const widths = fittedWidths(
+    columnWidths(
+      rows,
+      header.map(({ length }) => length),
+    ),
+    header,
+    columns,
   );
   return `${aligned(header, widths, paint.dim)}\n${renderRows(rows, widths, paint)}`;
 }
 
 /** The widths that the columns need, none below `atLeast`. */
 export function columnWidths(rows: readonly (readonly Cell[])[], atLeast: readonly number[]): number[] {
-  return atLeast.map((least, column) => rows.reduce((width, row) => Math.max(width, cellText(row[column]).length), least));
+  return atLeast.map((least, column) => rows.reduce((width, row) => Math.max(width, displayWidth(cellText(row[column]))), least));
 }
 
-/** Rows alone, for a table that goes on. */
+/** The narrowest that a column is made, columns of the terminal. */
+const NARROWEST = 8;
+
+/** The widths of a table that is to fit: the widest columns are made narrower, never below their header or a few characters. */
+export function fittedWidths(widths: readonly number[], header: readonly string[], columns: number | undefined): number[] {
+  const fitted = [...widths];
+  if (columns === undefined) return fitted;
+  const least = header.map((title) => Math.max(NARROWEST, title.length));
+  for (let over = fitted.reduce((sum, width) => sum + width + 2, -2) - columns; over > 0; over--) {
+    const widest = fitted.reduce(
+      (best, width, column) => (width > (least[column] ?? 0) && width > (fitted[best] ?? 0) ? column : best),
+      fitted.findIndex((width, column) => width > (least[column] ?? 0)),
+    );
+    if (widest === -1) break;
+    fitted[widest] = (fitted[widest] ?? 0) - 1;
+  }
+  return fitted;
+}
+
+/** Rows alone, for a table that goes on; cells that are wider than their column are cut. */
 export function renderRows(rows: readonly (readonly Cell[])[], widths: readonly number[], paint: Paint): string {
   return rows
     .map((row) => {
-      const texts = widths.map((_, column) => cellText(row[column]));
+      const texts = widths.map((width, column) => cutToWidth(cellText(row[column]), width));
       return `${aligned(texts, widths, (text, column) => colored(text, row[column], paint))}\n`;
     })
     .join("");
@@ -49,7 +73,7 @@ function aligned(texts: readonly string[], widths: readonly number[], color: (te
   const last = texts.findLastIndex((text) => text !== "");
   return texts
     .slice(0, last + 1)
-    .map((text, column) => color(text, column) + (column === last ? "" : " ".repeat((widths[column] ?? 0) - text.length + 2)))
+    .map((text, column) => color(text, column) + (column === last ? "" : " ".repeat(Math.max(0, (widths[column] ?? 0) - displayWidth(text)) + 2)))
     .join("");
 }
 

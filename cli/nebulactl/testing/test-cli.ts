@@ -15,6 +15,8 @@ export type RunOptions = Readonly<{
   home?: string;
   /** Standard output and error are a terminal. */
   terminal?: boolean;
+  /** The columns of standard output. Absent: it is no terminal. */
+  columns?: number;
   signal?: AbortSignal;
   /** Told of everything that is printed, as it is. */
   onOut?: (text: string) => void;
@@ -28,7 +30,7 @@ export function words(line: string): string[] {
 /** Runs nebulactl in this process against real servers. @param args a line without quotes, or the arguments themselves */
 export async function nebulactl(
   args: string | readonly string[],
-  { env = {}, stdin = "", answers, home = "/nonexistent", terminal = false, signal, onOut }: RunOptions = {},
+  { env = {}, stdin = "", answers, home = "/nonexistent", terminal = false, columns, signal, onOut }: RunOptions = {},
 ): Promise<Ran> {
   let out = "";
   let err = "";
@@ -46,6 +48,7 @@ export async function nebulactl(
     err: print,
     outIsTerminal: terminal,
     errIsTerminal: terminal,
+    columns,
     readStdin: async () => stdin,
     terminal: answers === undefined ? undefined : scripted(answers, print),
     connect: async (login) => connectTo(login),
