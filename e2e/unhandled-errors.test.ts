@@ -80,7 +80,7 @@ describe("an error that nothing handles", function () {
       const given = args.map((arg) => arg.replace("SILENT", String(silent.port)).replace("DATA", join(folder, name)));
       const output = await outputAfter("SIGUSR2", [name, ...given], printed(/Nebula \d+\.\d+\.\d+/), { env: CLUSTER_KEY });
       const { level, part, kind, err } = logLine(output);
-      assert.deepEqual([level, part, kind], [50, name, "unhandled rejection"]);
+      assert.deepEqual([level, part, kind], ["error", name, "unhandled rejection"]);
       const { stack } = Object(err);
       assert.match(stack, /the store broke[\s\S]*caused by: Error: its disk is gone/);
     });
