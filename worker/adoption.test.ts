@@ -51,7 +51,7 @@ describe("containers of the original", () => {
     assert.equal(rig.stateOf("web"), "applied");
     assert.equal(rig.named("web-1").id, id);
     assert.deepEqual(
-      rig.calls.map(({ method }) => method).filter((method) => !/^(list|inspect|info)/.test(method)),
+      rig.calls.map(({ method }) => method).filter((method) => !/^(list|inspect|info|events)/.test(method)),
       [],
     );
     await rig.start({ apps: { web: APP } });

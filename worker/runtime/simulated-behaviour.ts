@@ -1,4 +1,4 @@
-import type { HealthcheckSpec } from "./container-runtime.ts";
+import type { EngineInfo, HealthcheckSpec } from "./container-runtime.ts";
 
 /** How one image of the simulated world behaves: its pull, and the containers made of it. Times are milliseconds of the runtime's clock. */
 export type ImageBehaviour = Readonly<{
@@ -35,4 +35,17 @@ export const PLAIN_IMAGE: ImageBehaviour = {
   exit: undefined,
   startRefusal: undefined,
   stopMs: 0,
+};
+
+/** How a simulated engine presents itself, unless a test gives other values. */
+export const PLAIN_ENGINE: Omit<EngineInfo, "clock"> = {
+  hostname: "simulated",
+  cores: 4,
+  memoryBytes: 4 * 1024 ** 3,
+  engineVersion: "simulated",
+  apiVersion: "1.41",
+  os: "linux",
+  arch: "amd64",
+  ownContainerId: undefined,
+  rootDir: undefined,
 };

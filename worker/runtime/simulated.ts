@@ -17,7 +17,7 @@ import type {
   RuntimeEvent,
 } from "./container-runtime.ts";
 import { CALL_LIMIT_MS } from "./docker-call.ts";
-import { type ImageBehaviour, PLAIN_IMAGE } from "./simulated-behaviour.ts";
+import { type ImageBehaviour, PLAIN_ENGINE, PLAIN_IMAGE } from "./simulated-behaviour.ts";
 import { SimulatedContainer } from "./simulated-container.ts";
 import { EventFan } from "./simulated-events.ts";
 import { SimulatedImages } from "./simulated-images.ts";
@@ -71,18 +71,7 @@ export class SimulatedRuntime implements ContainerRuntime {
     this.#clock = clock;
     this.#troubles = new SimulatedTroubles(clock);
     this.#behaviour = (reference) => ({ ...PLAIN_IMAGE, ...behaviour(reference) });
-    this.#info = {
-      hostname: "simulated",
-      cores: 4,
-      memoryBytes: 4 * 1024 ** 3,
-      engineVersion: "simulated",
-      apiVersion: "1.41",
-      os: "linux",
-      arch: "amd64",
-      ownContainerId: undefined,
-      rootDir: undefined,
-      ...info,
-    };
+    this.#info = { ...PLAIN_ENGINE, ...info };
     this.networks = new SimulatedNetworks(clock.now());
     for (const reference of images) this.images.add(normaliseImageReference(reference), clock.now());
   }
