@@ -71,5 +71,5 @@ function requireScheme(setting: string, url: string, scheme: string): void {
     throw new NebulaError("invalid_argument", `${setting}: ${scheme} stands alone; the data folder is NEBULA_DATA`);
   }
   const given = url.slice(0, url.indexOf(":") + 1) || "it";
-  throw new NebulaError("invalid_argument", `${setting}: a driver for ${given} is not built into this version yet; ${scheme} would do`);
+  throw new NebulaError("invalid_argument", `${setting}: this version has no driver for ${given}; use ${scheme}`);
 }

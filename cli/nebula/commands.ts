@@ -20,9 +20,13 @@ function parts(name: "server" | "manager" | "gateway" | "reporter", start: Alone
 /** Every subcommand of `nebula`. */
 export const COMMANDS: readonly NebulaCommand[] = [
   parts("server", "startServer", "manager, gateway and reporter in one process; needs no other server"),
-  parts("manager", "startManagerAlone", "a manager by itself: the API as gRPC, and the workers' watches"),
+  parts("manager", "startManagerAlone", "a manager by itself: the API as gRPC, and the workers' watches; without a reporter it keeps no reports"),
   parts("gateway", "startGatewayAlone", "a gateway by itself: the API as JSON over HTTP, on top of managers"),
-  parts("reporter", "startReporterAlone", "a reporter by itself: takes reports from the bus into the store"),
+  parts(
+    "reporter",
+    "startReporterAlone",
+    "a reporter by itself: takes reports from a bus of several processes, for which this version has no driver",
+  ),
   WORKER_COMMAND,
   {
     kind: "settings",

@@ -25,7 +25,10 @@ export function checkSettings(settings: Settings, command: Command, given: { use
     }
   }
   if (command === "reporter" && settings.bus === "memory:") {
-    refuse("NEBULA_BUS", "memory: is within one process, in which no manager is: give kafka://host:9092/nebula-reports, or start nebula server");
+    refuse(
+      "NEBULA_BUS",
+      "memory: is within one process, in which no manager is, and this version has no driver for another bus: start nebula server, which has a reporter",
+    );
   }
   violations.push(...tlsViolations(settings, command));
   if (!settings.authEnabled && !settings.insecureNoAuth) {

@@ -125,7 +125,7 @@ export const SETTINGS = {
   }),
   store: setting({
     variable: "NEBULA_STORE",
-    parse: driverUrl(["sqlite:"], ["cassandra://"], "sqlite: (in NEBULA_DATA), or cassandra://host:9042,host2:9042/keyspace?dc=datacenter1&user=..."),
+    parse: driverUrl(["sqlite:"], ["cassandra://"], "sqlite: (in NEBULA_DATA)"),
     fallback: "sqlite:",
     defaultText: "sqlite: (in NEBULA_DATA)",
     parts: [...SERVER, "migrate", "backup"],
@@ -133,9 +133,7 @@ export const SETTINGS = {
   }),
   reports: setting({
     variable: "NEBULA_REPORTS",
-    parse: orUndefined(
-      driverUrl(["sqlite:"], ["cassandra://"], "sqlite: (in NEBULA_DATA), or cassandra://host:9042/keyspace?dc=datacenter1&user=..."),
-    ),
+    parse: orUndefined(driverUrl(["sqlite:"], ["cassandra://"], "sqlite: (in NEBULA_DATA)")),
     fallback: undefined,
     defaultText: "as NEBULA_STORE",
     parts: ["manager", "reporter", "backup"],
@@ -143,7 +141,7 @@ export const SETTINGS = {
   }),
   redis: setting({
     variable: "NEBULA_REDIS",
-    parse: driverUrl(["memory:"], ["redis://", "rediss://", "redis-sentinel://", "redis-cluster://"], "memory: (one process), or redis://host:6379"),
+    parse: driverUrl(["memory:"], ["redis://", "rediss://", "redis-sentinel://", "redis-cluster://"], "memory:"),
     fallback: "memory:",
     defaultText: "memory:",
     parts: SERVER,
@@ -152,7 +150,7 @@ export const SETTINGS = {
   bus: setting({
     variable: "NEBULA_BUS",
     aliases: [kafkaAddress],
-    parse: driverUrl(["memory:"], ["kafka://"], "memory: (one process), or kafka://host:9092,host2:9092/nebula-reports"),
+    parse: driverUrl(["memory:"], ["kafka://"], "memory:"),
     fallback: "memory:",
     defaultText: "memory:",
     parts: ["manager", "reporter"],

@@ -40,7 +40,7 @@ export const TLS_SETTINGS = {
     variable: "NEBULA_TLS_CA",
     parse: orUndefined(parseText),
     fallback: undefined,
-    defaultText: "those of the system",
+    defaultText: "those that come with Node",
     parts: ["gateway", "worker"],
     meaning: "PEM file of the authorities that a server's certificate has to be of (`https://`, `grpcs://`). nebulactl reads it, too.",
   }),

@@ -3,7 +3,7 @@ import type { TlsSettings } from "../settings/settings.ts";
 import { type KeyPair, type NamedFile, readAuthorities, readKeyPair } from "./read-pem.ts";
 import { ReloadedFiles } from "./reloaded-files.ts";
 
-/** What a client trusts and shows. PEM; undefined: the system's authorities, no certificate. */
+/** What a client trusts and shows. PEM; undefined: the authorities that come with Node, no certificate. */
 export type ClientTls = Readonly<{
   ca?: Buffer | undefined;
   pair?: KeyPair | undefined;

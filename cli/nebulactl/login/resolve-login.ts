@@ -12,7 +12,7 @@ export type Login = Readonly<{
   serverFrom: string;
   credentials: Credentials | undefined;
   credentialsFrom: string;
-  /** What is trusted of the server, and shown to it; absent: the system's authorities, nothing. */
+  /** What is trusted of the server, and shown to it; absent: the authorities that come with Node, nothing. */
   tls?: ClientTls;
   /** The files that a stored login names for that; absent: none. */
   tlsFiles?: TlsFiles;
