@@ -75,6 +75,26 @@ describe("health", () => {
     assert.deepEqual(rig.methods("restart", "stop", "remove"), [], "the engine restarts it, by its policy");
   });
 
+  it("an app whose container runs out of memory says so, with the limit, and a failing health check what it prints", async () => {
+    const troubles = (image: string): Partial<ImageBehaviour> =>
+      image.includes("crash")
+        ? { exit: { code: 137, afterMs: 500, outOfMemory: true } }
+        : { healthcheck: CHECK, health: { becomes: "unhealthy", afterMs: 500, output: "curl: (7) connection refused" } };
+    await using rig = new Rig({ behaviour: troubles, images });
+    await rig.start({ apps: { big: { dockerImage: "crash:1", memoryLimitMb: 64 }, ill: { dockerImage: "sick:1" } } });
+    await rig.pass(5 * SECOND, 100);
+    assert.match(rig.stateOf("big"), /^failed: health: container big-1 runs out of memory again and again \(its limit is 64 MB\)/);
+    const seen = new Set<string>();
+    for (let i = 0; i < 30; i++) {
+      await rig.pass(100);
+      seen.add(rig.stateOf("ill"));
+    }
+    assert.ok(
+      [...seen].some((state) => /its health check fails, and prints: curl: \(7\) connection refused/.test(state)),
+      [...seen].join("\n"),
+    );
+  });
+
   const notesOf = (rig: Rig) => (rig.look?.kind === "seen" ? rig.look.plan.states.apps.flatMap(({ notes }) => notes).join() : "");
 
   it("a container that somebody paused is left alone for 2 minutes, which its app says, then unpaused and never restarted", async () => {

@@ -96,6 +96,8 @@ export type RunWatch = Readonly<{
   restartsSeen: number;
   /** Of its last end, where one was seen. */
   exitCode: number | undefined;
+  /** Whether its last end that was seen was for want of memory. */
+  outOfMemory: Readonly<{ limitBytes: number }> | undefined;
   /** Since when it was seen paused; undefined: it is not. */
   pausedSince: number | undefined;
   /** Since when it was seen healthy without a break; undefined: it is not. */

@@ -231,6 +231,7 @@ function watchRun(before: RunWatch | undefined, container: ObservedContainer, to
     foundRestarted: before?.foundRestarted ?? (phase === "restarting" || restartCount > 0),
     restartsSeen: (before?.restartsSeen ?? 0) + (wasRestarted ? 1 : 0),
     exitCode: exitCode ?? toldExitCode ?? before?.exitCode,
+    outOfMemory: phase === "running" ? before?.outOfMemory : container.outOfMemory,
     pausedSince: phase === "paused" ? (before?.pausedSince ?? now.monotonic) : undefined,
     healthySince: health === "healthy" ? (before?.healthySince ?? now.monotonic) : undefined,
   };

@@ -36,7 +36,7 @@ export function gateOf(container: ObservedContainer, minHealthyMs: number, ownCh
     case "healthy":
       return { kind: "passing" };
     case "unhealthy":
-      return { kind: "sick", reason: `container ${container.name} is unhealthy: its health check fails` };
+      return { kind: "sick", reason: unhealthyReason(container) };
     case "starting":
       return startingGate(container, since, healthDeadlineMs(ownCheck ?? view.observed.imageHealthchecks.get(container.imageId)), view);
     case "none": {
@@ -62,8 +62,17 @@ function healthDeadlineMs(check: HealthcheckSpec | undefined): number {
   return (check?.startPeriodMs ?? 0) + retries * (intervalMs + timeoutMs) + DEADLINE_MARGIN_MS;
 }
 
+function unhealthyReason({ name, healthOutput }: ObservedContainer): string {
+  return `container ${name} is unhealthy: its health check fails${healthOutput === undefined ? "" : `, and prints: ${healthOutput}`}`;
+}
+
 function endsReason(container: ObservedContainer, run: RunWatch | undefined): string {
   const code = container.exitCode ?? run?.exitCode;
   const ends = code === undefined ? "ends" : `ends with exit code ${code}`;
+  const memory = container.outOfMemory ?? run?.outOfMemory;
+  if (memory !== undefined) {
+    const limit = memory.limitBytes === 0 ? "it has no limit of its own" : `its limit is ${Math.round(memory.limitBytes / 2 ** 20)} MB`;
+    return `container ${container.name} runs out of memory again and again (${limit}); the engine restarted it ${container.restartCount} times`;
+  }
   return `container ${container.name} ${ends} again and again; the engine restarted it ${container.restartCount} times`;
 }

@@ -88,6 +88,10 @@ export type ObservedContainer = Readonly<{
   startedAt: number | undefined;
   finishedAt: number | undefined;
   exitCode: number | undefined;
+  /** It ended because it reached its memory limit, bytes (0: the machine's memory); absent: it did not, or runs again. */
+  outOfMemory?: Readonly<{ limitBytes: number }> | undefined;
+  /** The end of what its failing health check printed, without values of env; absent: none fails, or nothing was printed. */
+  healthOutput?: string | undefined;
   /** How often the engine started it again by itself. */
   restartCount: number;
   /** Set where only the list shows it, and the last inspect before: it was to be left out, or its inspect failed (why). */

@@ -90,6 +90,12 @@ export function withoutEnvValues(error: unknown, env: Readonly<Record<string, st
   return message === error.message ? error : new NebulaError(error.kind, message);
 }
 
+/** A text of the engine's, or of a container's, without the values of env lines (`NAME=value`). */
+export function textWithoutEnv(text: string, env: readonly string[]): string {
+  const variables = env.map((line): [string, string] => [line.split("=", 1)[0] ?? "", line.slice(line.indexOf("=") + 1)]);
+  return variables.sort(([, a], [, b]) => b.length - a.length).reduce((rest, [name, value]) => withoutValue(rest, name, value), text);
+}
+
 function withoutValue(text: string, name: string, value: string): string {
   if (value === "") return text;
   const forms = [value, JSON.stringify(value).slice(1, -1)];

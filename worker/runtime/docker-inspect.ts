@@ -3,6 +3,7 @@ import { normaliseImageReference } from "../../common/validation/image-reference
 import { type AnonymousVolume, isAnonymousName } from "./anonymous-volumes.ts";
 import type { ContainerDetails, ContainerSpec, HealthcheckSpec, ImageDetails, ObservedContainer, PortBinding } from "./container-runtime.ts";
 import { LIMITED_LOG } from "./docker-create.ts";
+import { textWithoutEnv } from "./docker-errors.ts";
 import { type Json, listOf, numberOf, recordOf, textMapOf, textOf, textsOf, timeOf } from "./docker-json.ts";
 import { distinctPorts, healthOf, hostPort, networkIdsOf, phaseOf, referencesOf } from "./docker-list.ts";
 
@@ -16,6 +17,7 @@ export function inspectedContainer(answer: unknown): ObservedContainer {
   const state = recordOf(item.State);
   const config = recordOf(item.Config);
   const phase = phaseOf(state.Status);
+  const healthOutput = healthOutputOf(recordOf(state.Health), textsOf(config.Env));
   return {
     id: textOf(item.Id),
     name: textOf(item.Name).replace(/^\//, ""),
@@ -31,8 +33,20 @@ export function inspectedContainer(answer: unknown): ObservedContainer {
     startedAt: timeOf(state.StartedAt),
     finishedAt: timeOf(state.FinishedAt),
     exitCode: phase === "exited" || phase === "dead" || phase === "restarting" ? numberOf(state.ExitCode) : undefined,
+    ...(state.OOMKilled === true && phase !== "running" && { outOfMemory: { limitBytes: numberOf(recordOf(item.HostConfig).Memory) } }),
+    ...(healthOutput !== undefined && { healthOutput }),
     restartCount: numberOf(item.RestartCount),
   };
+}
+
+/** The last line or so is where a check says why it fails. */
+const HEALTH_OUTPUT_CHARACTERS = 200;
+
+function healthOutputOf(health: Json, env: readonly string[]): string | undefined {
+  const last = recordOf(listOf(health.Log).at(-1));
+  if (healthOf(health.Status) !== "unhealthy" || numberOf(last.ExitCode) === 0) return undefined;
+  const text = textWithoutEnv(textOf(last.Output), env).replace(/\s+/g, " ").trim();
+  return text.slice(-HEALTH_OUTPUT_CHARACTERS) || undefined;
 }
 
 /**

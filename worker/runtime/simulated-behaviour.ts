@@ -17,9 +17,9 @@ export type ImageBehaviour = Readonly<{
   /** The image's own health check; undefined: none. */
   healthcheck: HealthcheckSpec | undefined;
   /** What the health check of its containers comes to, and how long after each start. */
-  health: Readonly<{ becomes: "healthy" | "unhealthy" | "starting"; afterMs: number }>;
+  health: Readonly<{ becomes: "healthy" | "unhealthy" | "starting"; afterMs: number; output?: string }>;
   /** Its containers end by themselves this long after each start; undefined: they run until they are stopped. */
-  exit: Readonly<{ code: number; afterMs: number }> | undefined;
+  exit: Readonly<{ code: number; afterMs: number; outOfMemory?: boolean }> | undefined;
   /** The engine refuses to start its containers, with these words; undefined: it does not. */
   startRefusal: string | undefined;
   /** How long its containers take to end after a stop. */

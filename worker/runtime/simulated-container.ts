@@ -83,6 +83,8 @@ export class SimulatedContainer {
       startedAt: this.#startedAt,
       finishedAt: this.#finishedAt,
       exitCode: this.#exitCode,
+      ...(this.#phase === "restarting" && this.behaviour.exit?.outOfMemory === true && { outOfMemory: { limitBytes: this.spec.memoryBytes } }),
+      healthOutput: this.#health === "unhealthy" ? this.behaviour.health.output : undefined,
       restartCount: this.#restartCount,
     };
   }
