@@ -12,10 +12,10 @@
 import { channel } from "node:diagnostics_channel";
 import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Clock } from "../../common/clock/clock.ts";
-import { codeOf } from "../../common/errors/codes.ts";
 import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
 import { BODY_BEFORE_LOGIN, RequestBudget } from "../../common/listen/request-budget.ts";
 import { shown } from "../../common/validation/quote.ts";
+import { errorStatus } from "../rpc/error-status.ts";
 import { peerOf } from "./connections.ts";
 
 const STREAM_STARTS = "http2.server.stream.start";
@@ -289,19 +289,22 @@ export class UnfinishedCalls implements Disposable {
   }
 }
 
-const TOO_MUCH = new NebulaError("resource_exhausted", "the requests under way hold too much memory: send it again in a moment, or fewer at once");
+const TOO_MUCH = new NebulaError("resource_exhausted", "the requests under way hold too much memory: send it again in a moment, or fewer at once", {
+  retryAfterMs: 1000,
+});
 
 /**
  * Answers a call, whose handler has not, with an error, and ends it. The end follows a turn later, because an answer is lost where it is ended at once; until
  * then gRPC, which answers no call that is closed, takes it for closed.
  */
-function refuse(stream: Stream, { kind, message }: NebulaError): void {
+function refuse(stream: Stream, error: NebulaError): void {
   if (stream.destroyed || stream.closed) return;
   if (stream.headersSent) {
     stream.close(NGHTTP2_ENHANCE_YOUR_CALM);
     return;
   }
-  const status = { "grpc-status": String(codeOf(kind)), "grpc-message": encodeURI(message) };
+  const { code, details, metadata } = errorStatus(error);
+  const status = { ...metadata.toHttp2Headers(), "grpc-status": String(code), "grpc-message": encodeURI(details) };
   stream.respond({ ":status": 200, "content-type": "application/grpc", ...status }, { endStream: true });
   Reflect.defineProperty(stream, "closed", { value: true, configurable: true });
   setImmediate(() => {
