@@ -122,6 +122,9 @@ export function describeReportStore(name: string, open: () => Promise<ReportStor
       await store.save({ reports: [], statuses: [...rows, statusRow(sampleReport({ deviceId: "device-5" }))] });
       assert.deepEqual([await store.countWithoutToken("shops", 10), await store.countWithoutToken("shops", 1)], [2, 1]);
       assert.deepEqual([await store.countWithoutToken("offices", 10), await store.countWithoutToken("none", 10)], [1, 0]);
+      assert.deepEqual(await store.groupsWithoutToken({ after: "", limit: 10 }), ["offices", "shops"]);
+      assert.deepEqual(await store.groupsWithoutToken({ after: "", limit: 1 }), ["offices"]);
+      assert.deepEqual(await store.groupsWithoutToken({ after: "offices", limit: 10 }), ["shops"]);
       const read = await store.statuses(["device-1", "device-3"]);
       assert.deepEqual(
         [...read.values()].map(({ withoutToken }) => withoutToken ?? false),
@@ -129,6 +132,7 @@ export function describeReportStore(name: string, open: () => Promise<ReportStor
       );
       await store.save({ reports: [], statuses: [row(1, "shops", false, 2n), row(2, "offices", true, 2n)] });
       assert.deepEqual([await store.countWithoutToken("shops", 10), await store.countWithoutToken("offices", 10)], [0, 2]);
+      assert.deepEqual(await store.groupsWithoutToken({ after: "", limit: 10 }), ["offices"]);
     });
 
     it("lists devices by group and id, with each filter, in pages of any size, each once", async () => {

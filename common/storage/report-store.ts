@@ -53,6 +53,8 @@ export interface ReportStore extends AsyncDisposable {
   deleteDevice(deviceId: string): Promise<boolean>;
   /** The devices of a group without a token of their own; counts to `most` at the furthest. */
   countWithoutToken(deviceGroup: string, most: number): Promise<number>;
+  /** Names of the groups that have devices without a token of their own, sorted; `after`: only later names. */
+  groupsWithoutToken(page: Readonly<{ after: string; limit: number }>): Promise<readonly string[]>;
   /**
    * Removes the newest status of devices without a token of their own that was written before this time, a bounded number per call; answers how many. A store with
    * a TTL of its own answers 0.

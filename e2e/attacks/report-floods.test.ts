@@ -33,8 +33,8 @@ describe("attacks with reports", function () {
   }
 
   /** Sends one report; answers what came of it: taken, or the time after which it is to come again, milliseconds. */
-  async function send(deviceId: string, seq: number, headers: Headers, reason = ""): Promise<"taken" | number> {
-    const report = sampleReport({ deviceId, deviceGroup: "a", seq: BigInt(seq), apps: [{ name: "web", reason }] });
+  async function send(deviceId: string, seq: number, headers: Headers, reason = "", deviceGroup = "a"): Promise<"taken" | number> {
+    const report = sampleReport({ deviceId, deviceGroup, seq: BigInt(seq), apps: [{ name: "web", reason }] });
     try {
       await server.api.channel.unary(ReportService.method.submitReports, { reports: [report] }, { headers, timeoutMs: 30_000 });
       return "taken";
@@ -90,5 +90,19 @@ describe("attacks with reports", function () {
     assert.equal(await server.api.device("made-up-4"), undefined);
     assert.equal(await send("made-up-1", 2, headers), "taken");
     assert.equal(await send("late", 1, await enrolled("late")), "taken");
+  });
+
+  it("made up device_groups take in made up devices up to the number of one group, all together, and a group that is created has its own", async () => {
+    const { headers } = server.api;
+    const answers = [];
+    for (let number = 1; number <= 6; number++) answers.push(await send(`stray-${number}`, 1, headers, "", `none-${number}`));
+    assert.deepEqual(answers.slice(0, 3), ["taken", "taken", "taken"]);
+    assert.ok(
+      answers.slice(3).every((answer) => typeof answer === "number" && answer > 0 && answer <= 60_000),
+      String(answers),
+    );
+    assert.equal(await send("stray-1", 2, headers, "", "none-1"), "taken");
+    await server.api.createGroup("none-4", []);
+    assert.equal(await send("stray-4", 1, headers, "", "none-4"), "taken");
   });
 });

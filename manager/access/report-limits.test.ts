@@ -1,21 +1,41 @@
 import { strict as assert } from "node:assert";
 import { ManualClock } from "../../common/clock/manual-clock.ts";
 import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
+import type { EntityKey, EntityKind, StoredEntity } from "../../common/storage/config-store.ts";
+import { groupKey } from "./group-key.ts";
 import { COUNTED_MS, createReportLimits } from "./report-limits.ts";
 
-/** Limits of 3 devices per group over a store that counts how often it is asked. */
+/** Limits of 3 devices per group over a store that counts how often it is asked; the groups shops and offices exist. */
 function start(devices = 0) {
   const clock = new ManualClock();
   const asked: [string, number][] = [];
-  const state = { devices, isAway: false };
+  const state = { devices, isAway: false, made: new Map<string, number>() };
   const reportStore = {
     async countWithoutToken(deviceGroup: string, most: number) {
       asked.push([deviceGroup, most]);
       if (state.isAway) throw new NebulaError("unavailable", "away");
-      return Math.min(state.devices, most);
+      return Math.min(state.made.get(deviceGroup) ?? state.devices, most);
+    },
+    async groupsWithoutToken({ after, limit }: { after: string; limit: number }) {
+      const names = ["shops", ...state.made.keys()].filter((name) => name > after);
+      return names.sort().slice(0, limit);
     },
   };
-  return { clock, asked, state, limits: createReportLimits({ reportStore, mostDevices: 3, clock }) };
+  const stored = (name: string): StoredEntity => ({
+    ...groupKey(name),
+    revision: 1n,
+    deleted: name === "closed",
+    body: new Uint8Array(),
+    action: "create",
+    changedAt: 0,
+    changedBy: "admin",
+  });
+  const isKnown = (name: string) => ["shops", "offices", "closed"].includes(name);
+  const configStore = {
+    get: async ({ name }: EntityKey) => (isKnown(name) ? stored(name) : undefined),
+    getMany: async (_: EntityKind, names: readonly string[]) => new Map(names.filter(isKnown).map((name) => [name, stored(name)])),
+  };
+  return { clock, asked, state, limits: createReportLimits({ reportStore, configStore, mostDevices: 3, clock }) };
 }
 
 const isFull = (retryAfterMs: number) => (error: unknown) => isNebulaError(error, "resource_exhausted") && error.retryAfterMs === retryAfterMs;
@@ -44,6 +64,21 @@ describe("what reports may cost", () => {
     await clock.advance(COUNTED_MS - 20_000);
     await limits.assertRoom("shops");
     await assert.rejects(limits.assertRoom("shops"), isFull(COUNTED_MS));
+  });
+
+  it("L2: all groups that do not exist, deleted ones among them, admit devices up to the number of one group", async () => {
+    const { limits, clock, state } = start(3);
+    state.made.set("none-1", 1);
+    await limits.assertRoom("none-2");
+    await limits.assertRoom("closed");
+    for (const name of ["none-1", "none-3", "closed"]) await assert.rejects(limits.assertRoom(name), /does not exist, and all such together have 3/);
+    // The rows that the store holds by then count, over any number of names.
+    state.made.delete("none-1");
+    for (let number = 0; number < 2000; number++) state.made.set(`none-${number}`, 0);
+    state.made.set("none-1999", 2);
+    await clock.advance(COUNTED_MS);
+    await limits.assertRoom("none-3");
+    await assert.rejects(limits.assertRoom("none-4"), isFull(COUNTED_MS));
   });
 
   it("L2: a count that failed is taken again", async () => {

@@ -5,6 +5,7 @@ import { ManualClock } from "../../common/clock/manual-clock.ts";
 import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
 import { silentLog } from "../../common/log/log.ts";
 import { openSqliteAccessStore } from "../../common/storage/sqlite/access-store.ts";
+import { openSqliteConfigStore } from "../../common/storage/sqlite/config-store.ts";
 import { openSqliteReportStore } from "../../common/storage/sqlite/report-store.ts";
 import { SAMPLE_TIME_MS, sampleReport } from "../../common/testing/sample-report.ts";
 import { DeviceSchema } from "../../gen/nebula/v1/device_pb.ts";
@@ -35,6 +36,7 @@ const context: CallContext = {
 async function start({ full = false, mostDevices = 1000 } = {}) {
   const reportStore = await openSqliteReportStore({ path: ":memory:" });
   const accessStore = await openSqliteAccessStore({ path: ":memory:" });
+  const configStore = await openSqliteConfigStore({ path: ":memory:" });
   const published: { key: string; report: Report | undefined; withoutToken: boolean }[] = [];
   const reportBus = {
     async publish({ key, value }: { key: string; value: Uint8Array }) {
@@ -45,7 +47,7 @@ async function start({ full = false, mostDevices = 1000 } = {}) {
   };
   const clock = new ManualClock(SAMPLE_TIME_MS + 5000);
   const presentGroups = new PresentGroups({ accessStore, reportStore, clock, cacheTimeMs: 10_000 });
-  const reportLimits = createReportLimits({ reportStore, mostDevices, clock });
+  const reportLimits = createReportLimits({ reportStore, configStore, mostDevices, clock });
   const service = createReportServiceHandlers({
     visiblePages: TEST_PAGES,
     reportBus,
@@ -67,6 +69,7 @@ async function start({ full = false, mostDevices = 1000 } = {}) {
     async [Symbol.asyncDispose]() {
       await reportStore[Symbol.asyncDispose]();
       await accessStore[Symbol.asyncDispose]();
+      await configStore[Symbol.asyncDispose]();
     },
   };
 }

@@ -72,8 +72,8 @@ export function createReportServiceHandlers({
     assertMayReport(reports, deviceId, present, principal);
     const withoutToken = !isItself && present?.hasToken !== true;
     const group = reports.at(-1)?.deviceGroup;
+    reportLimits.assertRate(deviceId, reports.length); // first: a call that is refused takes no room
     if (withoutToken && group !== undefined && group !== present?.deviceGroup) await reportLimits.assertRoom(group);
-    reportLimits.assertRate(deviceId, reports.length);
     return withoutToken;
   }
 

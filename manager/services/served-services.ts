@@ -95,7 +95,7 @@ export function createServedServices({
     service,
     methods: unaryMethods(service, handlers, rpc),
   });
-  const reportLimits = createReportLimits({ reportStore, mostDevices, clock });
+  const reportLimits = createReportLimits({ reportStore, configStore, mostDevices, clock });
   const nebula = [
     unary(AppService, createAppServiceHandlers(entities)),
     unary(CronJobService, createCronJobServiceHandlers(entities)),

@@ -10,7 +10,7 @@ import { inTransaction, openDatabase } from "./open-database.ts";
 import { decodeDevicePosition, decodeReportPosition, encodeDevicePosition, encodeReportPosition, type ReportPosition } from "./report-page-token.ts";
 import { deviceListQuery, type Query, reportListQuery } from "./report-queries.ts";
 import { REPORT_MIGRATIONS } from "./report-schema.ts";
-import { bytes, integer, type Row } from "./rows.ts";
+import { bytes, integer, type Row, text } from "./rows.ts";
 
 /** How many rows one call of `expire`, or of `expireDevices`, removes at most: SQLite has the event loop to itself meanwhile. */
 const EXPIRED_PER_CALL = 200;
@@ -48,6 +48,11 @@ function createReportStore(database: DatabaseSync): ReportStore {
   const countDevices = database.prepare(
     "SELECT count(*) AS devices FROM (SELECT 1 FROM devices INDEXED BY devices_without_token_by_group WHERE without_token = 1 AND device_group = ? LIMIT ?)",
   );
+  // One look at the index per name: DISTINCT reads each of its rows.
+  const nextName = "SELECT min(device_group) FROM devices INDEXED BY devices_without_token_by_group WHERE without_token = 1 AND device_group >";
+  const selectGroups = database.prepare(`
+    WITH RECURSIVE named (name) AS (${nextName} ? UNION ALL SELECT (${nextName} named.name) FROM named WHERE named.name IS NOT NULL)
+    SELECT name FROM named WHERE name IS NOT NULL LIMIT ?`);
   const deleteDevices = database.prepare(`
     DELETE FROM devices WHERE device_id IN
     (SELECT device_id FROM devices WHERE without_token = 1 AND written_at < ? ORDER BY written_at LIMIT ${EXPIRED_PER_CALL})`);
@@ -147,6 +152,10 @@ function createReportStore(database: DatabaseSync): ReportStore {
 
     async countWithoutToken(deviceGroup, most) {
       return attempt("count devices", () => integer(countDevices.get(deviceGroup, most) ?? {}, "devices"));
+    },
+
+    async groupsWithoutToken({ after, limit }) {
+      return attempt("list groups of devices", () => selectGroups.all(after, limit).map((row) => text(row, "name")));
     },
 
     async expireDevices(writtenBeforeMs) {
