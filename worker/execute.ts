@@ -25,6 +25,7 @@ export function beginRound(steps: readonly Step[], { jobs, isOver, onOutcome }: 
         break;
       case "adopt":
       case "run_failed":
+      case "forget_unit":
       case "prune_done":
         onOutcome(step, { kind: "done" });
         break;

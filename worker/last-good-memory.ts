@@ -1,7 +1,7 @@
 import type { KeptMemory, PruneMark, Pulled, PulledImage } from "./memory.ts";
 
 /** The kept memory as plain JSON, for a file. */
-export function storeMemory({ pulled, adopted, pruned, imageHistory }: KeptMemory): unknown {
+export function storeMemory({ pulled, adopted, pruned, imageHistory, goneHours }: KeptMemory): unknown {
   return {
     pulled: [...pulled].map(([unit, { image, change, restartCount, used, brought }]) => [
       unit,
@@ -14,17 +14,19 @@ export function storeMemory({ pulled, adopted, pruned, imageHistory }: KeptMemor
       pruneId: String(pruned.pruneId),
     },
     imageHistory: [...imageHistory],
+    goneHours: [...goneHours],
   };
 }
 
 /** What `storeMemory` made, read back. What is not of that form is left out: losing it costs a pull or a comparison, never a container. */
 export function restoreMemory(stored: unknown): KeptMemory {
-  const { pulled, adopted, pruned, imageHistory } = fieldsOf(stored);
+  const { pulled, adopted, pruned, imageHistory, goneHours } = fieldsOf(stored);
   return {
     pulled: mapOf(pulled, pulledOf),
     adopted: mapOf(adopted, textOf),
     pruned: prunedOf(pruned),
     imageHistory: mapOf(imageHistory, imagesOf),
+    goneHours: mapOf(goneHours, hoursOf),
   };
 }
 
@@ -72,6 +74,10 @@ function mapOf<T>(value: unknown, parse: (entry: unknown) => T | undefined): Rea
 
 function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null ? { ...value } : {};
+}
+
+function hoursOf(value: unknown): number | undefined {
+  return typeof value === "number" && Number.isFinite(value) ? value : undefined;
 }
 
 function textOf(value: unknown): string | undefined {

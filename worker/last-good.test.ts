@@ -36,6 +36,7 @@ const memory: KeptMemory = {
   adopted: new Map([["abc", "1:ff"]]),
   pruned: { cluster: { id: "c1", epoch: 3n }, deviceGroup: "shop", pruneId: 4n },
   imageHistory: new Map([["web", [{ image: "docker.io/library/busybox:1", id: "sha256:1" }]]]),
+  goneHours: new Map([["web", 7]]),
 };
 
 const deviceToken: DeviceToken = {
@@ -243,6 +244,7 @@ describe("the kept memory", () => {
     adopted: entries(fc.string()),
     pruned: fc.option(pruned, { nil: undefined }),
     imageHistory: entries(fc.array(fc.record({ image: fc.string(), id: fc.string() }))),
+    goneHours: entries(fc.nat()),
   });
 
   it("comes back from JSON as it was", () => {
@@ -266,12 +268,12 @@ describe("the kept memory", () => {
   });
 
   it("is read from anything", () => {
-    const { pulled: noPulls, adopted, imageHistory } = EMPTY_MEMORY;
-    assert.deepEqual(restoreMemory(null), { pulled: noPulls, adopted, pruned: undefined, imageHistory });
+    const { pulled: noPulls, adopted, imageHistory, goneHours } = EMPTY_MEMORY;
+    assert.deepEqual(restoreMemory(null), { pulled: noPulls, adopted, pruned: undefined, imageHistory, goneHours });
     fc.assert(
       fc.property(fc.jsonValue(), (value) => {
         restoreMemory(value);
-        restoreMemory({ pulled: [[value, value], value], adopted: value, pruned: value, imageHistory: [["a", value]] });
+        restoreMemory({ pulled: [[value, value], value], adopted: value, pruned: value, imageHistory: [["a", value]], goneHours: [["a", value]] });
       }),
     );
   });

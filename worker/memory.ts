@@ -36,6 +36,10 @@ export type Memory = Readonly<{
   cron: ReadonlyMap<string, CronMemory>;
   /** By unit: images that this worker pulled for it, oldest first. Kept. */
   imageHistory: ReadonlyMap<string, readonly PulledImage[]>;
+  /** By unit that something is kept of: since when the config does not name it and it has no container. */
+  goneSince: ReadonlyMap<string, number>;
+  /** By unit: for how many whole hours that has been so, those before this start included. Kept. */
+  goneHours: ReadonlyMap<string, number>;
 }>;
 
 export type Failure = Readonly<{
@@ -145,10 +149,12 @@ export const EMPTY_MEMORY: Memory = {
   pruned: undefined,
   cron: new Map(),
   imageHistory: new Map(),
+  goneSince: new Map(),
+  goneHours: new Map(),
 };
 
 /** The part of the memory that outlives the worker. */
-export type KeptMemory = Pick<Memory, "pulled" | "adopted" | "pruned" | "imageHistory">;
+export type KeptMemory = Pick<Memory, "pulled" | "adopted" | "pruned" | "imageHistory" | "goneHours">;
 
 /** Ids of the containers whose inspect failed: a look leaves them out, and a job inspects them until that succeeds. */
 export function uninspectable({ failures }: Pick<Memory, "failures">): ReadonlySet<string> {

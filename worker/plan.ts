@@ -8,7 +8,7 @@ import { type AppDraft, departingIds, draftOf, evicted, leavingIds } from "./pla
 import { together, unlessFailing, type Work } from "./plan/farewell.ts";
 import { foreignClusterProblems } from "./plan/foreign-cluster.ts";
 import { heldBack } from "./plan/held-back.ts";
-import { keepImagesWork } from "./plan/keep-images.ts";
+import { goneUnitsWork, keepImagesWork } from "./plan/keep-images.ts";
 import { networkWork } from "./plan/network.ts";
 import { portClaims } from "./plan/port-claims.ts";
 import { withPortTrades } from "./plan/port-trades.ts";
@@ -40,7 +40,15 @@ export function plan(desired: Desired, observed: Observed, context: PlanContext)
   const standstill = standstillOf(view);
   if (standstill !== undefined) return { steps: [], wakeAt: standstill.wakeAt, states: { ...states, problems: [standstill.problem, ...foreign] } };
   const wishes = [...apps, ...cronJobs].flatMap(({ wish }) => (wish === undefined ? [] : [wish]));
-  const works = [networkWork(view), ...apps, ...cronJobs, pullWork(wishes, view), keepImagesWork(drafted.drafts, view), inspectWork(view)];
+  const works = [
+    networkWork(view),
+    ...apps,
+    ...cronJobs,
+    pullWork(wishes, view),
+    keepImagesWork(drafted.drafts, view),
+    goneUnitsWork(view),
+    inspectWork(view),
+  ];
   const work = withoutBusy(together(works), view);
   const { jobs } = observed;
   const prune = pruneWork(view, work.steps.length === 0 && jobs.pulls.length === 0 && jobs.stops.size === 0 && jobs.lanes.size === 0 && !jobs.saving);

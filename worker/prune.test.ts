@@ -132,3 +132,57 @@ describe("images that an update replaced", () => {
     assert.equal(rig.kept?.pruned?.pruneId, 2n);
   });
 });
+
+describe("what an app or cron_job that left the config had pulled", () => {
+  const HOUR_MS = 60 * 60_000;
+  const both = { apps: { web: { dockerImage: "web:1" }, gone: { dockerImage: "gone:1" } } };
+  const without = { groupRevision: 2n, apps: { web: { dockerImage: "web:1" } } };
+
+  it("is removed and forgotten a day after its last container is gone, and costs no pull before", async () => {
+    await using rig = new Rig({ images: ["mine:1"] });
+    await rig.start({ apps: { ...both.apps, kept: { dockerImage: "mine:1" } } });
+    await rig.apply(without);
+    assert.deepEqual(rig.shown, ["web-1 running"]);
+    await rig.pass(23 * HOUR_MS, HOUR_MS);
+    assert.deepEqual(references(rig), ["gone:1", "mine:1", "web:1"], "not yet");
+    const pulls = rig.methods("pull").length;
+    await rig.apply({ ...both, groupRevision: 3n });
+    assert.ok(rig.shown.includes("gone-1 running"));
+    assert.equal(rig.methods("pull").length, pulls, "it returned within a day");
+    await rig.apply({ ...without, groupRevision: 4n });
+    await rig.pass(23 * HOUR_MS, HOUR_MS);
+    assert.ok(references(rig).includes("gone:1"), "the day begins again");
+    await rig.start({ ...without, groupRevision: 4n });
+    await rig.pass(2 * HOUR_MS, HOUR_MS);
+    assert.deepEqual(references(rig), ["mine:1", "web:1"], "mine:1 was on the device before");
+    assert.deepEqual([...(rig.kept?.pulled.keys() ?? [])], ["app web"]);
+    assert.deepEqual([...(rig.kept?.imageHistory.keys() ?? [])], ["app web"]);
+    assert.equal(rig.kept?.goneHours.size, 0);
+    assert.deepEqual(rig.shown, ["web-1 running"]);
+  });
+
+  it("is removed for a cron_job, too, and stays where another app uses it", async () => {
+    await using rig = new Rig({ images: [] });
+    const job = { dockerImage: "job:1", schedule: "* * * * *" };
+    await rig.start({ apps: { web: { dockerImage: "shared:1" }, twin: { dockerImage: "shared:1" } }, cronJobs: { job } });
+    await rig.pass(61_000, 1000);
+    assert.deepEqual(references(rig), ["job:1", "shared:1"]);
+    await rig.apply({ groupRevision: 2n, apps: { web: { dockerImage: "shared:1" } } });
+    await rig.pass(25 * HOUR_MS, HOUR_MS);
+    assert.deepEqual(references(rig), ["shared:1"]);
+    assert.deepEqual([...(rig.kept?.pulled.keys() ?? [])], ["app web"]);
+  });
+
+  it("is forgotten though its image cannot be removed, after three tries", async () => {
+    await using rig = new Rig({ images: [] });
+    await rig.start(both);
+    rig.runtime.before = (call) => {
+      rig.calls.push(call);
+      if (call.method === "removeImage") throw new NebulaError("failed_precondition", "image has dependent child images");
+    };
+    await rig.apply(without);
+    await rig.pass(26 * HOUR_MS, HOUR_MS / 4);
+    assert.equal(rig.methods("removeImage").length, 3);
+    assert.deepEqual([...(rig.kept?.imageHistory.keys() ?? [])], ["app web"]);
+  });
+});

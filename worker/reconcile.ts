@@ -34,6 +34,8 @@ const LOOKS = { burst: 20, everyMs: 500 };
 /** Rounds of work; more mean that something undoes what is done. */
 const WORKS = { burst: 200, everyMs: 1000 };
 
+const KEPT = ["pulled", "adopted", "pruned", "imageHistory", "goneHours"] as const satisfies readonly (keyof KeptMemory)[];
+
 /** What the reconciler knows after a look; `engine` undefined: the engine can't be reached, for this reason. */
 export type Look = Readonly<{ desired: Desired | undefined /** Of the config that `desired` was worked out from. */; etag: string }> &
   Readonly<{ kind: "seen"; observed: Observed; plan: Plan } | { kind: "engine_unreachable"; reason: string }>;
@@ -277,10 +279,9 @@ export class Reconciler {
   #remember(memory: Memory): void {
     const before = this.#memory;
     this.#memory = memory;
-    const { pulled, adopted, pruned, imageHistory } = memory;
-    if (before.pulled !== pulled || before.adopted !== adopted || before.pruned !== pruned || before.imageHistory !== imageHistory) {
-      this.#options.onKept({ pulled, adopted, pruned, imageHistory });
-    }
+    const { pulled, adopted, pruned, imageHistory, goneHours } = memory;
+    const kept: KeptMemory = { pulled, adopted, pruned, imageHistory, goneHours };
+    if (KEPT.some((key) => before[key] !== kept[key])) this.#options.onKept(kept);
   }
 
   /** Until there is a reason to look, the plan's time comes, or the net's; a jump of the wall clock is a reason where schedules are followed. */

@@ -18,6 +18,9 @@ const FORGET_FAILURE_MS = 2 * 60 * 60_000;
 /** A container that was healthy for so long starts again with the shortest wait. */
 const CALM_MS = 10 * 60_000;
 const MOST_IMAGES_KEPT = 20;
+const HOUR_MS = 60 * 60_000;
+/** An image that could not be removed so often stays on the device, and is not tried again. */
+const REMOVAL_TRIES = 3;
 
 /** What the worker remembers of what is wanted: since when. */
 export function rememberDesired(memory: Memory, desired: Desired, now: Now): Memory {
@@ -62,6 +65,7 @@ export function rememberObserved(memory: Memory, desired: Desired | undefined, o
     adopted: presentOnly(memory.adopted, ids),
     cron: isQuiet || desired === undefined ? memory.cron : considerAll(memory.cron, desired, owned, now),
     ...withPulledImages(memory, observed, owned),
+    ...(desired !== undefined && unitsGone(memory, desired, owned, now)),
   };
 }
 
@@ -87,7 +91,10 @@ export function rememberOutcome(memory: Memory, step: Step, outcome: StepOutcome
       return { ...after, pruned: { cluster: step.cluster, deviceGroup: step.deviceGroup, pruneId: step.pruneId } };
     case "run_failed":
       return { ...after, cron: endRun(memory.cron, step.cronJob, step.due, step.reason) };
+    case "forget_unit":
+      return withoutUnit(after, step.unit);
     case "remove_image":
+      if (outcome.kind === "failed" && (failures.get(step.key)?.tries ?? 0) < REMOVAL_TRIES) return after;
       return { ...after, imageHistory: withoutImage(memory.imageHistory, step.imageId) };
     default:
       return after;
@@ -315,6 +322,25 @@ function withPulledImages(memory: Memory, { images }: Observed, owned: readonly 
 
 function unitOf(owned: Owned): string {
   return owned.kind === "app" ? appUnit(owned.app) : cronJobUnit(owned.cronJob);
+}
+
+/** Since when units that something is kept of are neither in the config nor on the device. Whole hours are kept: they change seldom. */
+function unitsGone(memory: Memory, desired: Desired, owned: readonly Owned[], now: Now): Pick<Memory, "goneSince" | "goneHours"> {
+  const { pulled, imageHistory } = memory;
+  const apps = desired.apps.flatMap(({ kind, name }) => (kind === "gone" ? [] : [appUnit(name)]));
+  const cronJobs = desired.cronJobs.flatMap(({ kind, name }) => (kind === "gone" ? [] : [cronJobUnit(name)]));
+  const present = new Set([...apps, ...cronJobs, ...owned.map(unitOf)]);
+  const gone = [...new Set([...pulled.keys(), ...imageHistory.keys()])].filter((unit) => !present.has(unit));
+  const before = (unit: string) => (memory.goneHours.get(unit) ?? 0) * HOUR_MS;
+  const goneSince = new Map(gone.map((unit) => [unit, memory.goneSince.get(unit) ?? now.monotonic - before(unit)]));
+  const goneHours = new Map([...goneSince].map(([unit, since]) => [unit, Math.floor((now.monotonic - since) / HOUR_MS)]));
+  const isSame = goneHours.size === memory.goneHours.size && [...goneHours].every(([unit, hours]) => memory.goneHours.get(unit) === hours);
+  return { goneSince, goneHours: isSame ? memory.goneHours : goneHours };
+}
+
+function withoutUnit(memory: Memory, unit: string): Memory {
+  const without = <T>(map: ReadonlyMap<string, T>) => new Map([...map].filter(([key]) => key !== unit));
+  return { ...memory, pulled: without(memory.pulled), imageHistory: without(memory.imageHistory), goneHours: without(memory.goneHours) };
 }
 
 function withoutImage(imageHistory: Memory["imageHistory"], imageId: string): Memory["imageHistory"] {

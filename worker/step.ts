@@ -30,15 +30,17 @@ export type Step = Readonly<{ unit: string; key: string; lane?: string }> &
     /** Of the memory alone: nothing is asked of the engine. */
     | Readonly<{ kind: "adopt"; containerId: string; spec: string }>
     | Readonly<{ kind: "run_failed"; cronJob: string; due: number; reason: string }>
+    /** A unit left the config long ago: what is remembered of its pulls and images. */
+    | Readonly<{ kind: "forget_unit" }>
     | Readonly<{ kind: "prune_done"; cluster: ClusterIdentity; deviceGroup: string; pruneId: bigint }>
   );
 
 /** What the engine is asked for, in the order of its lane. */
-export type LaneStep = Exclude<Step, { kind: "pull" | "join_pull" | "abort_pull" | "adopt" | "run_failed" | "prune_done" }>;
+export type LaneStep = Exclude<Step, { kind: "pull" | "join_pull" | "abort_pull" | "adopt" | "run_failed" | "forget_unit" | "prune_done" }>;
 
 /** Whether a step is of the memory alone: nothing is asked of the engine. */
 export function isDoneAtOnce({ kind }: Step): boolean {
-  return kind === "adopt" || kind === "run_failed" || kind === "prune_done";
+  return kind === "adopt" || kind === "run_failed" || kind === "forget_unit" || kind === "prune_done";
 }
 
 export function laneOf(step: Step): string {
