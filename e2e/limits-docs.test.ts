@@ -7,6 +7,7 @@ import { HISTORY_BYTES_PER_DEVICE } from "../common/storage/report-store.ts";
 import { HANDSHAKE_MS } from "../common/tls/server-tls.ts";
 import { HTTP_LIMITS } from "../gateway/http-limits.ts";
 import { CALLS_PER_CHANNEL } from "../gateway/manager-channels.ts";
+import { LOGIN_BYTES } from "../gateway/request-body.ts";
 import { REPORTS } from "../manager/access/report-limits.ts";
 import { ROTATIONS } from "../manager/access/rotation-limit.ts";
 import { PREFACE_MS } from "../manager/listen/newcomers.ts";
@@ -51,6 +52,7 @@ describe("docs/limits.md", () => {
         `hold ${HELD_BYTES.inAll / mib} MiB in all on each of the two ports, and those without a login ${HELD_BYTES.beforeLogin / mib} MiB of it`,
       ),
     );
+    assert.ok(PAGE.includes(`that was checked hold ${LOGIN_BYTES / mib} MiB at most`));
     assert.equal(said("requests under way over gRPC, before a login"), `${CONNECTION_BYTES.beforeLogin / kib} KiB`);
     assert.equal(said("requests under way over gRPC, after one"), `${CONNECTION_BYTES.loggedIn / mib} MiB`);
     assert.ok(PAGE.includes(`exchanges its token ${ROTATIONS.inARow} times in a row at most, then once in ${ROTATIONS.oneMoreMs / 1000} s`));

@@ -10,7 +10,7 @@ import { RequestBodies } from "./request-body.ts";
 
 const ALL = { inAll: 10_000_000, beforeLogin: 10_000_000 };
 
-/** A server that reads bodies, and answers when it is told. */
+/** A server that reads bodies, and answers when a test says so. */
 class Rig implements AsyncDisposable {
   readonly bodies: RequestBodies;
   readonly read: { response: ServerResponse; bytes: number }[] = [];
@@ -19,12 +19,12 @@ class Rig implements AsyncDisposable {
   readonly #server = createServer();
   readonly #sockets: Socket[] = [];
 
-  constructor(limits = ALL) {
+  constructor(limits = ALL, loginBytes?: number) {
     const check = async (authorization = "") => {
       this.asked.push(authorization);
-      if (authorization !== "valid") throw new NebulaError("unauthenticated", "no login");
+      if (!authorization.startsWith("valid")) throw new NebulaError("unauthenticated", "no login");
     };
-    this.bodies = new RequestBodies(({ request }) => check(request.headers.authorization), new RequestBudget(limits));
+    this.bodies = new RequestBodies(({ request }) => check(request.headers.authorization), new RequestBudget(limits), loginBytes);
     const listener: RequestListener = (request, response) => {
       const body = this.bodies.of({ request, response, caller: callerOf(request), path: "/" });
       body.read().then(
@@ -35,8 +35,8 @@ class Rig implements AsyncDisposable {
     this.#server.on("request", listener);
   }
 
-  static async start(limits = ALL): Promise<Rig> {
-    const rig = new Rig(limits);
+  static async start(limits = ALL, loginBytes?: number): Promise<Rig> {
+    const rig = new Rig(limits, loginBytes);
     rig.#server.listen(0, "127.0.0.1");
     await once(rig.#server, "listening");
     return rig;
@@ -78,6 +78,22 @@ describe("bodies of requests", () => {
     rig.read[0]?.response.end("read");
     assert.equal(await (await large).text(), "read");
     await eventually(() => rig.bodies.held === 6000);
+  });
+
+  it("of one login are refused where they hold too much together, and those of others are read", async () => {
+    await using rig = await Rig.start(ALL, 1_000_000);
+    for (let count = 0; count < 3; count++) await rig.announce(4_000_000, "x".repeat(300_000), "valid of the greedy");
+    await eventually(() => rig.bodies.held === 900_000);
+    assert.match(await (await rig.send(200_000, "valid of the greedy")).text(), /of this login that are under way hold too much/);
+    assert.equal(rig.bodies.held, 900_000);
+    const other = rig.send(900_000, "valid of another");
+    await eventually(() => rig.read.length === 1);
+    rig.read[0]?.response.end("read");
+    assert.equal(await (await other).text(), "read");
+    const again = rig.send(90_000, "valid of another"); // nothing is left of what was answered
+    await eventually(() => rig.read.length === 2);
+    rig.read[1]?.response.end("read");
+    assert.equal(await (await again).text(), "read");
   });
 
   it("are refused where all hold too much, and let in when there is room again", async () => {

@@ -4,6 +4,7 @@
  * B1 A byte counts when it has arrived; a length that is announced holds nothing.
  * B2 Above BODY_BEFORE_LOGIN a body is read on only after a manager has checked its Authorization; the same holds for each body where those without a login hold
  *    all that they may together.
+ *    The bodies of one Authorization that was checked hold LOGIN_BYTES at most, so one caller does not keep the others out.
  * B3 A body that is refused is dropped, not held, while the rest of it arrives: a caller that sends all before it reads does not see the answer otherwise.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -19,6 +20,9 @@ const BODY_LIMIT = HTTP_LIMITS.bodyBytes;
 /** What is read, and dropped, of a larger body, bytes. */
 const DROPPED_LIMIT = 4 * BODY_LIMIT;
 
+/** What the bodies of one checked Authorization may hold together, bytes. */
+export const LOGIN_BYTES = 64 * 1024 * 1024;
+
 /** Flags (1 byte) and length (4) before each message of a stream, and of gRPC. */
 export const ENVELOPE_BYTES = 5;
 
@@ -31,7 +35,7 @@ export type BodyOf = Readonly<{ request: IncomingMessage; response: ServerRespon
 export type CheckLogin = (of: BodyOf, signal: AbortSignal) => Promise<void>;
 
 export type RequestBody = Readonly<{
-  /** The whole body. Rejects with a ConnectError `resource_exhausted` above the limit, and with NebulaErrors: `unavailable` where all hold too much, and those of a failed login. */
+  /** The whole body. Rejects with a ConnectError `resource_exhausted` above the limit, and with NebulaErrors: `unavailable` where all hold too much, `resource_exhausted` where this Authorization does, and those of a failed login. */
   read(): Promise<Uint8Array>;
   /** Reads and drops the body. Rejects above the limit as `read` does. */
   drop(): Promise<void>;
@@ -41,10 +45,14 @@ export type RequestBody = Readonly<{
 export class RequestBodies {
   readonly #checkLogin: CheckLogin;
   readonly #budget: RequestBudget;
+  readonly #loginBytes: number;
+  /** What the bodies of each checked Authorization hold. */
+  readonly #byLogin = new Map<string, number>();
 
-  constructor(checkLogin: CheckLogin, budget = new RequestBudget()) {
+  constructor(checkLogin: CheckLogin, budget = new RequestBudget(), loginBytes = LOGIN_BYTES) {
     this.#checkLogin = checkLogin;
     this.#budget = budget;
+    this.#loginBytes = loginBytes;
   }
 
   /** Bytes of the bodies of all requests that are not answered yet. */
@@ -59,7 +67,7 @@ export class RequestBodies {
   async #read(of: BodyOf): Promise<Uint8Array> {
     const { request } = of;
     assertAnnounced(request);
-    using account = new Account(of, this.#budget);
+    using account = new Account(of, this.#budget, this.#byLogin);
     try {
       // The stream is left open, for a destroyed one takes the connection along, and the answer with it.
       for await (const chunk of request.iterator({ destroyOnReturn: false })) {
@@ -70,6 +78,7 @@ export class RequestBodies {
           await this.#checkLogin(of, account.gone); // B2
           account.loggedIn();
         }
+        if (account.heldByLogin > this.#loginBytes) throw loginHoldsTooMuch(); // B2
         if (this.#budget.isFull)
           throw new NebulaError("unavailable", "the requests under way hold too much: send it again in a moment", { retryAfterMs: RETRY_MS });
       }
@@ -85,6 +94,8 @@ export class RequestBodies {
 /** What one body holds until its request is answered. */
 class Account implements Disposable {
   readonly #budget: RequestBudget;
+  readonly #byLogin: Map<string, number>;
+  readonly #authorization: string;
   readonly #gone = new AbortController();
   readonly #response: ServerResponse;
   readonly #onClose = () => {
@@ -96,8 +107,10 @@ class Account implements Disposable {
   #loggedIn = false;
   length = 0;
 
-  constructor({ response }: BodyOf, budget: RequestBudget) {
+  constructor({ request, response }: BodyOf, budget: RequestBudget, byLogin: Map<string, number>) {
     this.#budget = budget;
+    this.#byLogin = byLogin;
+    this.#authorization = request.headers.authorization ?? "";
     this.#response = response;
     response.once("close", this.#onClose);
   }
@@ -114,8 +127,24 @@ class Account implements Disposable {
       return;
     }
     this.#chunks.push(chunk);
-    this.#held += chunk.length;
-    this.#budget.add(chunk.length, this.#loggedIn);
+    this.#hold(chunk.length);
+  }
+
+  #hold(bytes: number): void {
+    this.#held += bytes;
+    this.#budget.add(bytes, this.#loggedIn);
+    if (this.#loggedIn) this.#holdByLogin(bytes);
+  }
+
+  #holdByLogin(bytes: number): void {
+    const held = this.heldByLogin + bytes;
+    if (held > 0) this.#byLogin.set(this.#authorization, held);
+    else this.#byLogin.delete(this.#authorization);
+  }
+
+  /** What all bodies of the Authorization hold, once it is checked. */
+  get heldByLogin(): number {
+    return this.#loggedIn ? (this.#byLogin.get(this.#authorization) ?? 0) : 0;
   }
 
   get needsLogin(): boolean {
@@ -125,6 +154,7 @@ class Account implements Disposable {
   loggedIn(): void {
     this.#loggedIn = true;
     this.#budget.loggedIn(this.#held);
+    this.#holdByLogin(this.#held);
   }
 
   whole(): Uint8Array {
@@ -135,8 +165,7 @@ class Account implements Disposable {
   /** Holds nothing any more. */
   clear(): void {
     this.#chunks.length = 0;
-    this.#budget.release(this.#held, this.#loggedIn);
-    this.#held = 0;
+    this.#hold(-this.#held);
   }
 
   /** The body is read: it counts until the answer is out, and nobody waits for its login. */
@@ -159,6 +188,11 @@ async function drop(request: IncomingMessage): Promise<void> {
 
 function assertAnnounced({ headers }: IncomingMessage): void {
   if (Number(headers["content-length"] ?? 0) > DROPPED_LIMIT) throw tooLarge();
+}
+
+function loginHoldsTooMuch(): NebulaError {
+  const message = "the requests of this login that are under way hold too much: send it again in a moment, or fewer at once";
+  return new NebulaError("resource_exhausted", message, { retryAfterMs: RETRY_MS });
 }
 
 function tooLarge(): ConnectError {
