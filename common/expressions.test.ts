@@ -13,7 +13,7 @@ const WORTH_COMPARING_MS = 5;
 const ROUNDS = 4;
 
 const FILES = globSync("{gateway,manager,common,cli,reporter,worker}/**/*.ts").filter((file) => !/\.test\.ts$|-contract\.ts$|\/testing\//.test(file));
-/** Expressions that are put together: their text is none of a caller's, or is escaped. */
+/** Expressions that are put together: their text is not a caller's, or is escaped. */
 const PUT_TOGETHER: readonly string[] = ["worker/host-figures.ts"];
 
 describe("regular expressions", function () {

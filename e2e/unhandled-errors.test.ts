@@ -86,7 +86,7 @@ describe("an error that nothing handles", function () {
     });
   }
 
-  it("is told apart as an exception, and shown where it is not an Error", async () => {
+  it("is recognised as an exception, and shown where it is not an Error", async () => {
     const args = ["server", ...listens, "--data", join(folder, "server")];
     const thrown = logLine(await outputAfter("SIGWINCH", args, printed(/is up/)));
     assert.equal(thrown.kind, "uncaught exception");

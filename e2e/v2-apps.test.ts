@@ -119,7 +119,7 @@ const TABLE: readonly Row[] = [
   },
   { it: "refuses a create without docker_image", call: ["POST", "/apps/~web", {}], status: 400, answer: { missing_parameters: ["docker_image"] } },
   { it: "refuses a create without a body", call: ["POST", "/apps/~web"], status: 400, answer: { missing_parameters: ["docker_image"] } },
-  { it: "refuses a name that is none", call: ["POST", "/apps/-web", IMAGE], status: 400, holds: invalid("app_name", /^invalid name "-web";/) },
+  { it: "refuses an invalid name", call: ["POST", "/apps/-web", IMAGE], status: 400, holds: invalid("app_name", /^invalid name "-web";/) },
   {
     it: "refuses a port above 65535",
     call: ["POST", "/apps/~web", { ...IMAGE, starting_ports: [65_536] }],

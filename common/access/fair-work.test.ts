@@ -150,7 +150,7 @@ describe("work that is shared out", () => {
     assert.ok(!rig.refused.includes("known"));
   });
 
-  it("holds its bounds and turns whatever comes, and does everything that it took (B1 to B4)", async () => {
+  it("holds its bounds and turns under any arrivals, and does everything that it took (B1 to B4)", async () => {
     const step = fc.oneof(
       fc.record({
         kind: fc.constant("ask" as const),

@@ -162,7 +162,7 @@ spread: 2
     "a fraction in place of a whole number": [`${WEB}memory_limit_mb: 6.5\n`, /memory_limit_mb: is "6\.5"; a whole number/],
     "a word in place of true": [`${WEB}privileged: yes\n`, /privileged: is "yes"; true or false/],
     "a word that an enum does not have": [`${WEB}pull_policy: sometimes\n`, /pull_policy: is "sometimes"; one of always, missing, never would do/],
-    "a port that is none": [`${WEB}starting_ports:\n  - 80\n  - 70000\n`, /starting_ports\[1\]: invalid port "70000"/],
+    "an invalid port": [`${WEB}starting_ports:\n  - 80\n  - 70000\n`, /starting_ports\[1\]: invalid port "70000"/],
     "ports in another shape": [`${WEB}starting_ports: "80"\n`, /starting_ports: is not a list of ports/],
     "no containers": [`${WEB}containers_per: { server: 0 }\n`, /:4: .*containers_per\.server: 0 is no number of containers/],
     "a value that can't be, with the line of that very value": [

@@ -28,7 +28,7 @@ describe("bodies that are made to cost much", function () {
     return Math.min((await post(body)).ms, (await post(body)).ms, (await post(body)).ms);
   }
 
-  it("take no longer than others of their size, whatever they have an error repeat", async () => {
+  it("take no longer than others of their size, for any text that an error repeats", async () => {
     const bodyOf = (key: string) => JSON.stringify({ [key]: 1 });
     const plain = bodyOf("q".repeat(256 * KB));
     const costly = bodyOf(', "'.repeat((256 * KB) / 4));

@@ -164,7 +164,7 @@ describe("unfinished calls", () => {
       assert.deepEqual([small.stream.closed, more.stream.closed, calls.held <= 300_000], [false, false, true]);
     });
 
-    it("as many as a gateway sends, whose connection is none of one caller", async () => {
+    it("as many as a gateway sends, whose connection carries many callers", async () => {
       using calls = held(ample);
       const sent: Awaited<ReturnType<typeof send>>[] = [];
       for (let count = 0; count < 4; count++) sent.push(await send("part", 90_000));
