@@ -2,11 +2,11 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { VERSION } from "../common/version.ts";
 import { type Report, ReportSchema, TargetState } from "../gen/nebula/v1/report_pb.ts";
-import type { PruneMark } from "./memory.ts";
+import type { Applied, PruneMark } from "./memory.ts";
 import type { Desired, Now } from "./model.ts";
 import type { DeviceProblem, DeviceStates } from "./plan/states.ts";
 import type { ContainerStats } from "./runtime/container-runtime.ts";
-import { type AppliedRevisions, appStatus, cronJobStatus, deviceState, isBlocking, problemStatus } from "./status.ts";
+import { appStatus, cronJobStatus, deviceState, isBlocking, problemStatus } from "./status.ts";
 
 export type ReportParts = Readonly<{
   deviceId: string;
@@ -22,7 +22,7 @@ export type ReportParts = Readonly<{
   desired: Desired | undefined;
   /** The newest that is known, also while the engine is away. */
   states: DeviceStates | undefined;
-  applied: AppliedRevisions;
+  applied: Applied["revisions"];
   pruned: PruneMark | undefined;
   /** What is wrong with the worker itself, beside what the plan found. */
   problems: readonly DeviceProblem[];

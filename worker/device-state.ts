@@ -1,13 +1,10 @@
-import type { ClusterIdentity } from "../common/storage/config-store.ts";
 import type { Report } from "../gen/nebula/v1/report_pb.ts";
 import { composeReport } from "./compose-report.ts";
-import type { PruneMark } from "./memory.ts";
-import type { Desired, Now } from "./model.ts";
-import { compareClusters } from "./plan/cluster.ts";
+import type { Applied, PruneMark } from "./memory.ts";
+import type { Now } from "./model.ts";
 import type { DeviceProblem, DeviceStates } from "./plan/states.ts";
 import type { Look } from "./reconcile.ts";
 import type { ContainerStats, EngineInfo } from "./runtime/container-runtime.ts";
-import { type AppliedRevisions, appliedAfter } from "./status.ts";
 
 export type DeviceFacts = Readonly<{
   deviceId: string;
@@ -21,7 +18,6 @@ export type DeviceFacts = Readonly<{
  * What this worker knows of its device, as a report is made of it.
  * 1. States are always those of the newest look; while the engine is away those of the last look before that stay.
  * 2. An etag is only called applied once a look was about its config.
- * 3. Applied revisions are those of the cluster that is followed; another one's say nothing.
  */
 export class DeviceState {
   readonly #facts: DeviceFacts;
@@ -29,9 +25,8 @@ export class DeviceState {
   #look: Look | undefined;
   #engine: EngineInfo | undefined;
   #states: DeviceStates | undefined;
-  #applied: AppliedRevisions = new Map();
+  #applied: Applied | undefined;
   #pruned: PruneMark | undefined;
-  #cluster: ClusterIdentity | undefined;
   #etag = "";
 
   constructor(facts: DeviceFacts) {
@@ -43,19 +38,11 @@ export class DeviceState {
     if (look.kind === "seen") {
       this.#engine = look.observed.engine;
       this.#states = look.plan.states; // 1
-      this.#apply(look.desired, look.plan.states);
+      this.#applied = look.applied;
       this.setProblem("engine_unreachable", undefined);
     } else {
       this.setProblem("engine_unreachable", look.reason);
     }
-  }
-
-  /** 3 */
-  #apply(desired: Desired | undefined, states: DeviceStates): void {
-    if (desired === undefined) return;
-    const isSame = this.#cluster !== undefined && compareClusters(this.#cluster, desired.cluster) === "same";
-    this.#applied = appliedAfter(isSame ? this.#applied : new Map(), states, desired.cluster);
-    this.#cluster = desired.cluster;
   }
 
   /** The newest config that came. */
@@ -95,7 +82,7 @@ export class DeviceState {
       isPlanned: this.#look.etag === this.#etag, // 2
       desired: this.#look.desired,
       states: this.#states,
-      applied: this.#applied,
+      applied: this.#applied?.revisions ?? new Map(),
       pruned: this.#pruned,
       problems,
       stats,

@@ -1,7 +1,8 @@
-import type { KeptMemory, PruneMark, Pulled, PulledImage } from "./memory.ts";
+import type { ClusterIdentity } from "../common/storage/config-store.ts";
+import type { Applied, KeptMemory, PruneMark, Pulled, PulledImage } from "./memory.ts";
 
 /** The kept memory as plain JSON, for a file. */
-export function storeMemory({ pulled, adopted, pruned, imageHistory, goneHours }: KeptMemory): unknown {
+export function storeMemory({ pulled, adopted, pruned, applied, imageHistory, goneHours }: KeptMemory): unknown {
   return {
     pulled: [...pulled].map(([unit, { image, change, restartCount, used, brought }]) => [
       unit,
@@ -13,6 +14,10 @@ export function storeMemory({ pulled, adopted, pruned, imageHistory, goneHours }
       deviceGroup: pruned.deviceGroup,
       pruneId: String(pruned.pruneId),
     },
+    applied: applied && {
+      cluster: { id: applied.cluster.id, epoch: String(applied.cluster.epoch) },
+      revisions: [...applied.revisions].map(([unit, revision]) => [unit, String(revision)]),
+    },
     imageHistory: [...imageHistory],
     goneHours: [...goneHours],
   };
@@ -20,11 +25,12 @@ export function storeMemory({ pulled, adopted, pruned, imageHistory, goneHours }
 
 /** What `storeMemory` made, read back. What is not of that form is left out: losing it costs a pull or a comparison, never a container. */
 export function restoreMemory(stored: unknown): KeptMemory {
-  const { pulled, adopted, pruned, imageHistory, goneHours } = fieldsOf(stored);
+  const { pulled, adopted, pruned, applied, imageHistory, goneHours } = fieldsOf(stored);
   return {
     pulled: mapOf(pulled, pulledOf),
     adopted: mapOf(adopted, textOf),
     pruned: prunedOf(pruned),
+    applied: appliedOf(applied),
     imageHistory: mapOf(imageHistory, imagesOf),
     goneHours: mapOf(goneHours, hoursOf),
   };
@@ -47,10 +53,21 @@ function pulledOf(value: unknown): Pulled | undefined {
 
 function prunedOf(value: unknown): PruneMark | undefined {
   const { cluster, deviceGroup, pruneId } = fieldsOf(value);
-  const { id, epoch } = fieldsOf(cluster);
-  const [epochNumber, pruneNumber] = [numberOf(epoch), numberOf(pruneId)];
-  if (typeof id !== "string" || typeof deviceGroup !== "string" || epochNumber === undefined || pruneNumber === undefined) return undefined;
-  return { cluster: { id, epoch: epochNumber }, deviceGroup, pruneId: pruneNumber };
+  const [known, pruneNumber] = [clusterOf(cluster), numberOf(pruneId)];
+  if (known === undefined || typeof deviceGroup !== "string" || pruneNumber === undefined) return undefined;
+  return { cluster: known, deviceGroup, pruneId: pruneNumber };
+}
+
+function appliedOf(value: unknown): Applied | undefined {
+  const { cluster, revisions } = fieldsOf(value);
+  const known = clusterOf(cluster);
+  return known && { cluster: known, revisions: mapOf(revisions, numberOf) };
+}
+
+function clusterOf(value: unknown): ClusterIdentity | undefined {
+  const { id, epoch } = fieldsOf(value);
+  const number = numberOf(epoch);
+  return typeof id === "string" && number !== undefined ? { id, epoch: number } : undefined;
 }
 
 function imagesOf(value: unknown): readonly PulledImage[] | undefined {

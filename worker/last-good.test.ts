@@ -36,6 +36,7 @@ const memory: KeptMemory = {
   adopted: new Map([["abc", "1:ff"]]),
   pruned: { cluster: { id: "c1", epoch: 3n }, deviceGroup: "shop", pruneId: 4n },
   imageHistory: new Map([["web", [{ image: "docker.io/library/busybox:1", id: "sha256:1" }]]]),
+  applied: { cluster: { id: "c1", epoch: 3n }, revisions: new Map([["app web", 2n ** 60n]]) },
   goneHours: new Map([["web", 7]]),
 };
 
@@ -238,11 +239,14 @@ describe("the kept memory", () => {
   });
   const entries = <T>(value: fc.Arbitrary<T>) => fc.array(fc.tuple(fc.string(), value)).map((list) => new Map(list));
   const number = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
-  const pruned = fc.record({ cluster: fc.record({ id: fc.string(), epoch: number }), deviceGroup: fc.string(), pruneId: number });
+  const cluster = fc.record({ id: fc.string(), epoch: number });
+  const applied = fc.record({ cluster, revisions: entries(number) });
+  const pruned = fc.record({ cluster, deviceGroup: fc.string(), pruneId: number });
   const kept = fc.record({
     pulled: entries(pulled),
     adopted: entries(fc.string()),
     pruned: fc.option(pruned, { nil: undefined }),
+    applied: fc.option(applied, { nil: undefined }),
     imageHistory: entries(fc.array(fc.record({ image: fc.string(), id: fc.string() }))),
     goneHours: entries(fc.nat()),
   });
@@ -269,11 +273,18 @@ describe("the kept memory", () => {
 
   it("is read from anything", () => {
     const { pulled: noPulls, adopted, imageHistory, goneHours } = EMPTY_MEMORY;
-    assert.deepEqual(restoreMemory(null), { pulled: noPulls, adopted, pruned: undefined, imageHistory, goneHours });
+    assert.deepEqual(restoreMemory(null), { pulled: noPulls, adopted, pruned: undefined, applied: undefined, imageHistory, goneHours });
     fc.assert(
       fc.property(fc.jsonValue(), (value) => {
         restoreMemory(value);
-        restoreMemory({ pulled: [[value, value], value], adopted: value, pruned: value, imageHistory: [["a", value]], goneHours: [["a", value]] });
+        restoreMemory({
+          pulled: [[value, value], value],
+          adopted: value,
+          pruned: value,
+          applied: value,
+          imageHistory: [["a", value]],
+          goneHours: [["a", value]],
+        });
       }),
     );
   });

@@ -173,6 +173,22 @@ describe("a worker", () => {
     await start();
   });
 
+  it("reports after a start the revision that was applied before it, not the one that its container was made for", async () => {
+    await start();
+    connection.push(configOf({ apps: { web: {} } }), "e1");
+    await until(() => connection.newest?.apps[0]?.appliedRevision === 1n);
+    connection.push(configOf({ groupRevision: 2n, apps: { web: { revision: 5n, stopGraceSeconds: 3 } } }), "e2");
+    await until(() => connection.newest?.apps[0]?.appliedRevision === 5n);
+    connection.push(configOf({ groupRevision: 3n, apps: { web: { revision: 6n, networks: ["missing"] } } }), "e3");
+    await until(() => connection.newest?.apps[0]?.state === TargetState.FAILED);
+    await worker?.stop();
+    connection = new FakeConnection();
+    await start();
+    await until(() => connection.newest?.apps[0]?.state === TargetState.FAILED);
+    assert.equal(runtime.snapshot()[0]?.labels["nebula.id"], "1");
+    assert.equal(connection.newest?.apps[0]?.appliedRevision, 5n);
+  });
+
   it("keeps what runs when its group is gone, and says so", async () => {
     await start();
     connection.push(configOf({ apps: { web: {} } }), "e1");

@@ -32,6 +32,8 @@ export type Memory = Readonly<{
   adopted: ReadonlyMap<string, string>;
   /** The prune that was done last, or set when the group was first seen. Kept. */
   pruned: PruneMark | undefined;
+  /** What was applied last, and of which cluster; undefined: nothing yet. Kept. */
+  applied: Applied | undefined;
   /** By cron_job. */
   cron: ReadonlyMap<string, CronMemory>;
   /** By unit: images that this worker pulled for it, oldest first. Kept. */
@@ -112,6 +114,9 @@ export type HealthRestarts = Readonly<{ count: number; notBefore: number }>;
 
 export type PruneMark = Readonly<{ cluster: ClusterIdentity; deviceGroup: string; pruneId: bigint }>;
 
+/** `revisions`: by unit, the newest that it was fully at. */
+export type Applied = Readonly<{ cluster: ClusterIdentity; revisions: ReadonlyMap<string, bigint> }>;
+
 export type PulledImage = Readonly<{ image: string; id: string }>;
 
 /** Times of cron are of the wall clock, milliseconds since 1970. */
@@ -147,6 +152,7 @@ export const EMPTY_MEMORY: Memory = {
   quietUntil: 0,
   adopted: new Map(),
   pruned: undefined,
+  applied: undefined,
   cron: new Map(),
   imageHistory: new Map(),
   goneSince: new Map(),
@@ -154,7 +160,7 @@ export const EMPTY_MEMORY: Memory = {
 };
 
 /** The part of the memory that outlives the worker. */
-export type KeptMemory = Pick<Memory, "pulled" | "adopted" | "pruned" | "imageHistory" | "goneHours">;
+export type KeptMemory = Pick<Memory, "pulled" | "adopted" | "pruned" | "applied" | "imageHistory" | "goneHours">;
 
 /** Ids of the containers whose inspect failed: a look leaves them out, and a job inspects them until that succeeds. */
 export function uninspectable({ failures }: Pick<Memory, "failures">): ReadonlySet<string> {

@@ -9,7 +9,7 @@ import { EventFeed } from "./event-feed.ts";
 import { beginRound } from "./execute.ts";
 import { JobBoard } from "./jobs.ts";
 import { LABEL, ORCHESTRATOR } from "./labels.ts";
-import { EMPTY_MEMORY, type KeptMemory, type Memory, uninspectable } from "./memory.ts";
+import { type Applied, EMPTY_MEMORY, type KeptMemory, type Memory, uninspectable } from "./memory.ts";
 import { type Desired, following, type Now, type Observed, type WorkerIdentity } from "./model.ts";
 import { Observer } from "./observe.ts";
 import { Pace } from "./pace.ts";
@@ -18,6 +18,7 @@ import { LoginWatch } from "./registry-login-watch.ts";
 import { refusedLogins, rememberDesired, rememberNewLogin, rememberObserved, rememberOutcome } from "./remember.ts";
 import { runTogether } from "./run-together.ts";
 import type { ContainerRuntime, EngineInfo, RegistryLogin, RuntimeEvent } from "./runtime/container-runtime.ts";
+import { appliedAfter } from "./status.ts";
 import { isDoneAtOnce, type Step, type StepOutcome } from "./step.ts";
 
 /** A look even when nothing happened: events can be lost. */
@@ -34,11 +35,11 @@ const LOOKS = { burst: 20, everyMs: 500 };
 /** Rounds of work; more mean that something undoes what is done. */
 const WORKS = { burst: 200, everyMs: 1000 };
 
-const KEPT = ["pulled", "adopted", "pruned", "imageHistory", "goneHours"] as const satisfies readonly (keyof KeptMemory)[];
+const KEPT = ["pulled", "adopted", "pruned", "applied", "imageHistory", "goneHours"] as const satisfies readonly (keyof KeptMemory)[];
 
 /** What the reconciler knows after a look; `engine` undefined: the engine can't be reached, for this reason. */
 export type Look = Readonly<{ desired: Desired | undefined /** Of the config that `desired` was worked out from. */; etag: string }> &
-  Readonly<{ kind: "seen"; observed: Observed; plan: Plan } | { kind: "engine_unreachable"; reason: string }>;
+  Readonly<{ kind: "seen"; observed: Observed; plan: Plan; applied: Applied | undefined } | { kind: "engine_unreachable"; reason: string }>;
 
 export type ReconcilerOptions = Readonly<{
   runtime: ContainerRuntime;
@@ -246,7 +247,8 @@ export class Reconciler {
       this.#events.refusal,
     );
     this.#isStandingBy = planned.states.apps.some(({ state }) => state.kind === "failed");
-    onLook({ kind: "seen", desired, etag, observed, plan: planned });
+    if (desired !== undefined) this.#remember({ ...this.#memory, applied: appliedAfter(this.#memory.applied, planned.states, desired.cluster) });
+    onLook({ kind: "seen", desired, etag, observed, plan: planned, applied: this.#memory.applied });
     beginRound(planned.steps, {
       jobs: this.#jobs,
       isOver: () => this.#desired !== desired, // I2
@@ -279,8 +281,8 @@ export class Reconciler {
   #remember(memory: Memory): void {
     const before = this.#memory;
     this.#memory = memory;
-    const { pulled, adopted, pruned, imageHistory, goneHours } = memory;
-    const kept: KeptMemory = { pulled, adopted, pruned, imageHistory, goneHours };
+    const { pulled, adopted, pruned, applied, imageHistory, goneHours } = memory;
+    const kept: KeptMemory = { pulled, adopted, pruned, applied, imageHistory, goneHours };
     if (KEPT.some((key) => before[key] !== kept[key])) this.#options.onKept(kept);
   }
 

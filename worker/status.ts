@@ -15,25 +15,26 @@ import {
   ProblemSchema,
   TargetState,
 } from "../gen/nebula/v1/report_pb.ts";
+import type { Applied } from "./memory.ts";
 import type { Now } from "./model.ts";
 import { appUnit, cronJobUnit, type Owned } from "./owned.ts";
 import { compareClusters } from "./plan/cluster.ts";
 import { type AppState, type CronJobState, type DeviceProblem, type DeviceStates, type TargetState as PlannedState, worst } from "./plan/states.ts";
 import type { ContainerPhase, ContainerStats, ContainerHealth as Health } from "./runtime/container-runtime.ts";
 
-/** The newest revision that each app and cron_job was fully at, by unit. */
-export type AppliedRevisions = ReadonlyMap<string, bigint>;
+export type StatusContext = Readonly<{ applied: Applied["revisions"]; now: Now; stats: ReadonlyMap<string, ContainerStats> }>;
 
-export type StatusContext = Readonly<{ applied: AppliedRevisions; now: Now; stats: ReadonlyMap<string, ContainerStats> }>;
-
-/** The revisions of this cluster that are applied now: those before, and whatever a plan found fully as wanted. */
-export function appliedAfter(before: AppliedRevisions, { apps, cronJobs }: DeviceStates, cluster: ClusterIdentity): AppliedRevisions {
+/** The revisions that are applied now: those before, if they are of this cluster, and those of targets that a plan found fully as wanted. */
+export function appliedAfter(before: Applied | undefined, { apps, cronJobs }: DeviceStates, cluster: ClusterIdentity): Applied {
+  const known = before !== undefined && compareClusters(before.cluster, cluster) === "same" ? before : undefined;
   const entries = (targets: readonly (AppState | CronJobState)[], unitOf: (name: string) => string) =>
-    targets.map((target): [string, bigint] => [unitOf(target.name), appliedOf(before.get(unitOf(target.name)), target, cluster)]);
-  return new Map([...entries(apps, appUnit), ...entries(cronJobs, cronJobUnit)]);
+    targets.map((target): [string, bigint] => [unitOf(target.name), appliedOf(known?.revisions.get(unitOf(target.name)), target, cluster)]);
+  const revisions = new Map([...entries(apps, appUnit), ...entries(cronJobs, cronJobUnit)]);
+  const isSame = revisions.size === known?.revisions.size && [...revisions].every(([unit, revision]) => known.revisions.get(unit) === revision);
+  return known !== undefined && isSame ? known : { cluster, revisions };
 }
 
-/** After a start nothing is known but what labels tell: the oldest revision that a container was made for. */
+/** Where nothing is known but what labels tell: the oldest revision that a container was made for. */
 function appliedOf(before: bigint | undefined, { state, revision, containers }: AppState | CronJobState, cluster: ClusterIdentity): bigint {
   if (state.kind === "applied") return revision;
   if (before !== undefined) return before;
