@@ -11,6 +11,8 @@ import type { TokenServer } from "./token-server.ts";
 const DAY_MS = 86_400_000;
 const FIRST_RETRY_MS = 1000;
 const LONGEST_RETRY_MS = 5 * 60_000;
+/** What the log says where no enrolment is tried, because a restart would lose the token. */
+export const TOKEN_NOT_SAVED = "a new token can't be saved, so none is asked for";
 
 export type DeviceLoginOptions = Readonly<{
   deviceId: string;
@@ -156,7 +158,7 @@ export class DeviceLogin {
     if (kind === "enrolling" && enrollToken === undefined) return DAY_MS;
     const begun = { ...this.#kept, pending: { kind, secret: newSecret() } };
     const saved = await this.#options.save(begun);
-    if (saved.kind === "not_saved") return this.#failed("a new token can't be saved, so none is asked for", saved.reason);
+    if (saved.kind === "not_saved") return this.#failed(TOKEN_NOT_SAVED, saved.reason);
     this.#kept = begun;
     return 0;
   }

@@ -2,7 +2,7 @@ import type { Report } from "../gen/nebula/v1/report_pb.ts";
 import { composeReport } from "./compose-report.ts";
 import type { Applied, PruneMark } from "./memory.ts";
 import type { Now } from "./model.ts";
-import type { DeviceProblem, DeviceStates } from "./plan/states.ts";
+import type { DeviceProblem, DeviceStates, ProblemCode } from "./plan/states.ts";
 import type { Look } from "./reconcile.ts";
 import type { ContainerStats, EngineInfo } from "./runtime/container-runtime.ts";
 
@@ -21,7 +21,7 @@ export type DeviceFacts = Readonly<{
  */
 export class DeviceState {
   readonly #facts: DeviceFacts;
-  readonly #problems = new Map<string, string>();
+  readonly #problems = new Map<ProblemCode, string>();
   #look: Look | undefined;
   #engine: EngineInfo | undefined;
   #states: DeviceStates | undefined;
@@ -55,7 +55,7 @@ export class DeviceState {
   }
 
   /** Something that is wrong, or (undefined) is not any more. */
-  setProblem(code: string, message: string | undefined): void {
+  setProblem(code: ProblemCode, message: string | undefined): void {
     if (message === undefined) this.#problems.delete(code);
     else this.#problems.set(code, message);
   }

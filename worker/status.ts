@@ -19,7 +19,15 @@ import type { Applied } from "./memory.ts";
 import type { Now } from "./model.ts";
 import { appUnit, cronJobUnit, type Owned } from "./owned.ts";
 import { compareClusters } from "./plan/cluster.ts";
-import { type AppState, type CronJobState, type DeviceProblem, type DeviceStates, type TargetState as PlannedState, worst } from "./plan/states.ts";
+import {
+  type AppState,
+  type CronJobState,
+  type DeviceProblem,
+  type DeviceStates,
+  type TargetState as PlannedState,
+  type ProblemCode,
+  worst,
+} from "./plan/states.ts";
 import type { ContainerPhase, ContainerStats, ContainerHealth as Health } from "./runtime/container-runtime.ts";
 
 export type StatusContext = Readonly<{ applied: Applied["revisions"]; now: Now; stats: ReadonlyMap<string, ContainerStats> }>;
@@ -77,7 +85,7 @@ export function problemStatus({ code, message }: DeviceProblem): Problem {
 }
 
 /** Others only have to be known. */
-const BLOCKING = new Set(["second_worker", "engine_unreachable", "older_epoch"]);
+const BLOCKING: ReadonlySet<ProblemCode> = new Set(["second_worker", "engine_unreachable", "older_epoch"]);
 
 /** Whether a problem keeps the device from following its config. */
 export function isBlocking({ code }: DeviceProblem): boolean {

@@ -20,6 +20,9 @@ import { ADMIN_RIGHTS } from "./rights.ts";
 import type { StoredCredentials } from "./stored-credentials.ts";
 import type { VerifiedCredentials } from "./verified-credentials.ts";
 
+/** The answer to a credential that is not valid; the log of a device shows it. */
+export const INVALID_LOGIN = "the authorization header holds no valid user and password, and no valid token";
+
 /** Who calls, and from where. */
 export type Caller = Readonly<{
   principal: Principal;
@@ -98,7 +101,7 @@ export function createAuthenticate(options: AuthenticateOptions): Authenticate {
     }
     verified.refuse(id);
     if (isExempt) await failedLogins.failed(attempt);
-    throw new NebulaError("unauthenticated", "the authorization header holds no valid user and password, and no valid token");
+    throw new NebulaError("unauthenticated", INVALID_LOGIN);
   }
 
   function keep(login: Login): Login {

@@ -18,7 +18,7 @@ import { mayWrite, type Rights } from "../access/rights.ts";
 import { createRotationLimit } from "../access/rotation-limit.ts";
 import { changeableBy, type VisiblePages } from "../access/visible-pages.ts";
 import { nameOf, type Principal, type ServiceHandlers, type UnaryHandler } from "../rpc/call-context.ts";
-import { enrolledGroup } from "./enrolled-group.ts";
+import { enrolledGroup, makerHasNoRights } from "./enrolled-group.ts";
 
 const DEFAULT_EXPIRY_SECONDS = 86_400;
 
@@ -54,10 +54,7 @@ export function createAccessServiceHandlers(parts: AccessServiceParts): Omit<Han
     const token = await accessStore.deviceToken(deviceId);
     if (token?.tokenHash === hash || token?.nextHash === hash) return;
     const rights = await rightsOf(enrolment.createdBy);
-    if (!mayWrite(rights, groupKey(enrolment.deviceGroup))) {
-      const why = `its maker has no rw on the device_group ${enrolment.deviceGroup} any more`;
-      throw new NebulaError("permission_denied", `the enrolment token admits no device: ${why}; make another one (nebulactl devices enroll)`);
-    }
+    if (!mayWrite(rights, groupKey(enrolment.deviceGroup))) throw makerHasNoRights(enrolment.deviceGroup);
     presentGroups.forget(deviceId); // an enrolment is rare: it goes by what the stores hold now
     const present = await presentGroups.of(deviceId);
     if (present !== undefined && !mayWrite(rights, groupKey(present.deviceGroup))) throw inUseElsewhere(deviceId);

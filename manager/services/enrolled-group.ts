@@ -24,6 +24,12 @@ export function enrolledGroup(outcome: EnrolOutcome, deviceId: string): Extract<
   }
 }
 
+/** The refusal of an enrolment token whose maker has lost `rw` on its device_group since, or was deleted. */
+export function makerHasNoRights(deviceGroup: string): NebulaError {
+  const why = `its maker has no rw on the device_group ${deviceGroup} any more`;
+  return new NebulaError("permission_denied", `the enrolment token admits no device: ${why}; make another one (nebulactl devices enroll)`);
+}
+
 function notValid(why: Extract<EnrolOutcome, { kind: "not_valid" }>["why"]): NebulaError {
   const advice = "make another one (nebulactl devices enroll)";
   switch (why) {

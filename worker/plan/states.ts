@@ -29,8 +29,23 @@ export type CronJobState = Readonly<{
   nextRunDue: number | undefined;
 }>;
 
+/** Each problem that a device can have as a whole; docs/devices.md explains each, and a test compares. */
+export const PROBLEM_CODES = [
+  "engine_unreachable",
+  "events_unavailable",
+  "second_worker",
+  "foreign_cluster",
+  "cluster_changed",
+  "older_epoch",
+  "no_such_group",
+  "state_not_saved",
+  "prune_failed",
+] as const;
+
+export type ProblemCode = (typeof PROBLEM_CODES)[number];
+
 /** Something that is wrong with the device as a whole. */
-export type DeviceProblem = Readonly<{ code: string; message: string }>;
+export type DeviceProblem = Readonly<{ code: ProblemCode; message: string }>;
 
 export type DeviceStates = Readonly<{
   apps: readonly AppState[];

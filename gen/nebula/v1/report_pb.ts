@@ -366,7 +366,7 @@ export const HostStatusSchema: GenMessage<HostStatus> = /*@__PURE__*/
  */
 export type Problem = Message<"nebula.v1.Problem"> & {
   /**
-   * Which: second_worker, state_not_saved, no_such_group, engine_unreachable, cluster_changed, prune_failed, ...
+   * Which of those that docs/devices.md lists, such as second_worker or foreign_cluster.
    *
    * @generated from field: string code = 1;
    */
