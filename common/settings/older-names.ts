@@ -17,7 +17,7 @@ export const kafkaAddress: Alias = {
     const { KAFKA_BOOTSTRAP_SERVERS: servers, KAFKA_TOPIC: topic = "nebula-reports" } = env;
     return servers === undefined ? undefined : `kafka://${servers}/${topic}`;
   },
-  note: "together",
+  note: "together; this version has no driver for Kafka, so KAFKA_BOOTSTRAP_SERVERS ends the start of a server",
 };
 
 /** REPORT_ON_UPDATE_ONLY, which has a worker of v2 send no report while nothing changes. */
@@ -36,6 +36,6 @@ export const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   CACHE_MAX_SIZE: "the cache holds the device_groups that are watched",
   NEBULA_MANAGER_CHECK_IN_TIME: "a worker is told of changes and asks for none",
   NEBULA_MANAGER_REQUEST_TIMEOUT: "calls have limits of their own",
-  KAFKA_GROUP_ID: "reports of a worker go to the manager; the reporter has a group of its own",
-  KAFKA_AUTO_OFFSET_RESET: "the reporter goes on where it was, and begins with the oldest report",
+  KAFKA_GROUP_ID: "reports of a worker go to the manager, and this version reads no Kafka topic",
+  KAFKA_AUTO_OFFSET_RESET: "for the same reason",
 };

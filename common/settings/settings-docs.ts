@@ -25,14 +25,17 @@ export function settingsReference(): string {
 
 <!-- Made from common/settings/settings-table.ts by \`npm run docs:settings\`: change it there. -->
 
-Every setting can be a flag, a variable, or a key in a YAML file that \`--config\` or \`NEBULA_CONFIG\` names; a flag goes before a variable, a variable before the
-file, the file before the default. The key in the file is the variable's name without \`NEBULA_\`, in lower case: \`NEBULA_CACHE_TIME\`, \`--cache-time\`, \`cache_time\`.
-An empty variable counts as absent. Whatever is wrong ends the start with a message that names all of it. Durations are \`10s\`, \`5m\`, \`12h\`, \`1h30m\`.
+Every setting can be a variable, a key in a YAML file that \`--config\` or \`NEBULA_CONFIG\` names, and, where the table
+names one, a flag. A flag overrides a variable, a variable the file, the file the default. The key in the file is the
+variable's name without \`NEBULA_\`, in lower case: \`NEBULA_CACHE_TIME\`, \`--cache-time\`, \`cache_time\`. An empty variable
+counts as absent. Invalid settings end the start with a message that names each of them. Durations are \`10s\`, \`5m\`,
+\`12h\`, \`1h30m\`.
 
 Secrets (marked *secret*) have no flag that holds them, since \`ps\` would show it: they come by variable, or from a file that \`<variable>_FILE\` (in the settings
 file \`<key>_file\`) or their flag names. For the same reason a URL on the command line must not carry a password.
 
-\`nebula server\` takes the settings of manager, gateway and reporter. \`nebula migrate\` and \`nebula backup\` take those that say where things are kept.
+\`nebula server\` takes the settings of manager, gateway and reporter. A gateway may also run by itself. A manager may, but
+its reports are not kept then, because the drivers of this version do not lead to a reporter in another process. \`nebula migrate\` and \`nebula backup\` take those that say where things are kept.
 
 ## Everywhere
 ${settingsTable(everywhere)}
@@ -48,7 +51,7 @@ ${olderNames()}
 | ${Object.keys(WITHOUT_EFFECT).join(", ")} | taken, without effect: ${Object.values(WITHOUT_EFFECT).join("; ")} |
 
 ## Registry logins
-They stay on the device: a worker reads them anew at every pull.
+They stay on the device: a worker reads them at every pull, and every 30 s while a registry refuses the login.
 
 | variable | meaning |
 |---|---|

@@ -129,7 +129,7 @@ export const SETTINGS = {
     fallback: "sqlite:",
     defaultText: "sqlite: (in NEBULA_DATA)",
     parts: [...SERVER, "migrate", "backup"],
-    meaning: "Where apps, cron_jobs and device_groups are kept.",
+    meaning: "Where apps, cron_jobs and device_groups are kept; `sqlite:` is the only driver in this version.",
   }),
   reports: setting({
     variable: "NEBULA_REPORTS",
@@ -137,7 +137,7 @@ export const SETTINGS = {
     fallback: undefined,
     defaultText: "as NEBULA_STORE",
     parts: ["manager", "reporter", "backup"],
-    meaning: "Where the devices' reports are kept.",
+    meaning: "Where the devices' reports are kept; `sqlite:` is the only driver in this version.",
   }),
   redis: setting({
     variable: "NEBULA_REDIS",
@@ -145,7 +145,7 @@ export const SETTINGS = {
     fallback: "memory:",
     defaultText: "memory:",
     parts: SERVER,
-    meaning: "Cache, change feed and membership of the managers; `memory:` serves one process.",
+    meaning: "Cache, change feed and membership of the managers; `memory:` serves one process, and is the only driver in this version.",
   }),
   bus: setting({
     variable: "NEBULA_BUS",
@@ -154,7 +154,7 @@ export const SETTINGS = {
     fallback: "memory:",
     defaultText: "memory:",
     parts: ["manager", "reporter"],
-    meaning: "How reports get from the managers to the reporter; `memory:` serves one process.",
+    meaning: "How reports get from the managers to the reporter; `memory:` serves one process, and is the only driver in this version.",
   }),
   cacheTime: setting({
     variable: "NEBULA_CACHE_TIME",
@@ -206,7 +206,7 @@ export const SETTINGS = {
     fallback: "info",
     defaultText: "info",
     parts: EVERY,
-    meaning: "debug, info, warn or error; the log goes to standard error, one JSON object a line.",
+    meaning: "debug, info, warn or error; the log goes to standard error, one JSON object a line, whose `level` is one of these words.",
   }),
 };
 
