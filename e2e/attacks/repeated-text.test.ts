@@ -3,6 +3,7 @@ import { type DescField, type DescMessage, type DescMethod, fromJson, type JsonO
 import { pathOf } from "../../common/rpc/service-definition.ts";
 import { LONGEST_REPEATED } from "../../common/validation/quote.ts";
 import { API_SERVICES } from "../../gateway/api-services.ts";
+import { UserService } from "../../gen/nebula/v1/user_pb.ts";
 import { Server } from "../harness/server.ts";
 import { GrpcDoor } from "../malformed/doors.ts";
 
@@ -55,6 +56,24 @@ describe("a caller's long text", function () {
     }
     assert.deepEqual(wrong, []);
     assert.ok(refused > 500, String(refused));
+  });
+
+  it("is repeated by no refusal of a caller without rights beyond its beginning", async () => {
+    const { channel, headers } = server.api;
+    const password = "a long password";
+    await channel.unary(UserService.method.createUser, { name: "ann", password }, { headers });
+    const authorization = `Basic ${Buffer.from(`ann:${password}`).toString("base64")}`;
+    const wrong: string[] = [];
+    let denied = 0;
+    for (const method of METHODS) {
+      for (const request of requests(method.input, 1)) {
+        const { status, text } = await post(pathOf(method), JSON.stringify(request), { authorization });
+        if (status === 403) denied++;
+        if (text.includes(TOO_MUCH)) wrong.push(`${method.name} ${JSON.stringify(request).replaceAll(/q{20,}/g, "TEXT")}: ${text.slice(0, 200)}`);
+      }
+    }
+    assert.deepEqual(wrong, []);
+    assert.ok(denied > 50, String(denied));
   });
 
   it("is repeated by no status of gRPC beyond its beginning", async () => {

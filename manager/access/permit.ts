@@ -1,5 +1,6 @@
 import { assertNever } from "../../common/errors/assert-never.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
+import { shown } from "../../common/validation/quote.ts";
 import type { Principal } from "../rpc/call-context.ts";
 import type { Need } from "./method-table.ts";
 import { mayPrune, mayRead, mayWrite, type Rights } from "./rights.ts";
@@ -100,6 +101,7 @@ function deviceMay(self: Readonly<{ deviceId: string; deviceGroup: string }>, ne
   }
 }
 
+/** What a call needs, in words; its request may be anything still. */
 function wanted(need: Need): string {
   switch (need.kind) {
     case "credential":
@@ -109,17 +111,17 @@ function wanted(need: Need): string {
     case "member":
       return "a user, or a device's own token";
     case "read":
-      return `ro on the ${need.entity.kind} ${need.entity.name}`;
+      return `ro on the ${need.entity.kind} ${shown(need.entity.name)}`;
     case "write":
-      return `rw on the ${need.entity.kind} ${need.entity.name}`;
+      return `rw on the ${need.entity.kind} ${shown(need.entity.name)}`;
     case "prune":
-      return `rw, or ro with pruning_allowed, on the device_group ${need.deviceGroup}`;
+      return `rw, or ro with pruning_allowed, on the device_group ${shown(need.deviceGroup)}`;
     case "prune_all":
       return "pruning_allowed";
     case "config":
-      return `ro on the device_group ${need.deviceGroup}, or the token of a device of it`;
+      return `ro on the device_group ${shown(need.deviceGroup)}, or the token of a device of it`;
     case "device":
-      return `the device's own token, or ro on the device_group ${need.devices[0]?.deviceGroup ?? ""}`;
+      return `the device's own token, or ro on the device_group ${shown(need.devices[0]?.deviceGroup ?? "")}`;
     case "filtered":
       return "a user";
     case "admin":

@@ -5,10 +5,12 @@
  * P2 A device without a group is read every time: nobody holds its id, and the one who takes it is seen at once.
  * P3 What is kept is bounded: MOST_KEPT devices; the one that was kept first is evicted.
  */
+
 import type { Clock } from "../../common/clock/clock.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { AccessStore } from "../../common/storage/access-store.ts";
 import type { ReportStore } from "../../common/storage/report-store.ts";
+import { quote } from "../../common/validation/quote.ts";
 
 /** As many as one process has connections. */
 const MOST_KEPT = 100_000;
@@ -84,7 +86,7 @@ export class PresentGroups {
 export function inUseElsewhere(deviceId: string): NebulaError {
   return new NebulaError(
     "permission_denied",
-    `the device id "${deviceId}" is in use where this caller has no rights: give this device an id of its own, or ask an admin to move the device`,
+    `the device id ${quote(deviceId)} is in use where this caller has no rights: give this device an id of its own, or ask an admin to move the device`,
     { audited: true },
   );
 }

@@ -6,10 +6,12 @@
  *    at most once per COUNTED_MS; between two counts the devices that this shard admitted are added.
  * L3 What is kept is bounded: MOST_BUCKETS devices and MOST_COUNTS groups.
  */
+
 import type { Clock } from "../../common/clock/clock.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { ConfigStore } from "../../common/storage/config-store.ts";
 import type { ReportStore } from "../../common/storage/report-store.ts";
+import { shown } from "../../common/validation/quote.ts";
 import { createBuckets } from "./buckets.ts";
 import { groupKey } from "./group-key.ts";
 
@@ -90,7 +92,7 @@ export function createReportLimits({ reportStore, configStore, mostDevices, cloc
       const retryAfterMs = take(deviceId, reports);
       if (retryAfterMs === 0) return;
       const seconds = Math.ceil(retryAfterMs / 1000);
-      throw new NebulaError("resource_exhausted", `the device ${deviceId} reports too often: report again in ${seconds} s`, { retryAfterMs });
+      throw new NebulaError("resource_exhausted", `the device ${shown(deviceId)} reports too often: report again in ${seconds} s`, { retryAfterMs });
     },
 
     async assertRoom(deviceGroup) {

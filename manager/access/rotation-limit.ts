@@ -1,5 +1,6 @@
 import type { Clock } from "../../common/clock/clock.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
+import { shown } from "../../common/validation/quote.ts";
 import { createBuckets } from "./buckets.ts";
 
 /** Exchanges in a row, and how long one more takes to be allowed, milliseconds. A worker exchanges its token every 30 days. */
@@ -20,6 +21,8 @@ export function createRotationLimit(clock: Pick<Clock, "monotonic">): RotationLi
     const retryAfterMs = take(deviceId);
     if (retryAfterMs === 0) return;
     const seconds = Math.ceil(retryAfterMs / 1000);
-    throw new NebulaError("resource_exhausted", `the device ${deviceId} exchanges its token too often: try again in ${seconds} s`, { retryAfterMs });
+    throw new NebulaError("resource_exhausted", `the device ${shown(deviceId)} exchanges its token too often: try again in ${seconds} s`, {
+      retryAfterMs,
+    });
   };
 }

@@ -9,6 +9,7 @@ import type { AccessStore, EnrolOutcome, StoredDeviceToken, StoredEnrolment } fr
 import type { ConfigStore } from "../../common/storage/config-store.ts";
 import { enrolmentIdViolations, tokenHashViolations, validateEnrolment, validateEnrolmentRequest } from "../../common/validation/access.ts";
 import { pageOf } from "../../common/validation/page.ts";
+import { shown } from "../../common/validation/quote.ts";
 import { deviceIdViolations } from "../../common/validation/report.ts";
 import type { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { groupKey } from "../access/group-key.ts";
@@ -127,7 +128,7 @@ export function createAccessServiceHandlers(parts: AccessServiceParts): Omit<Han
       const { deviceId } = principal;
       limitRotations(deviceId);
       if (!(await accessStore.announceNext(principal.tokenHash, hex(nextTokenHash)))) {
-        throw new NebulaError("unauthenticated", `the token of the device ${deviceId} has ended: it was revoked, or its next one is in use`);
+        throw new NebulaError("unauthenticated", `the token of the device ${shown(deviceId)} has ended: it was revoked, or its next one is in use`);
       }
       changed({ kind: "device", name: deviceId, detail: "next token announced" });
       log.info({ deviceId, requestId }, "device announced its next token");
@@ -162,7 +163,7 @@ function refuse(violations: readonly Violation[]): void {
 }
 
 function unknown(what: string, name: string, advice: string): NebulaError {
-  return new NebulaError("not_found", `there is no ${what} ${name}: ${advice}`);
+  return new NebulaError("not_found", `there is no ${what} ${shown(name)}: ${advice}`);
 }
 
 /** The filter of a list; throws `permission_denied` for a device_group whose tokens the caller may not see. */

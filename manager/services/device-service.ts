@@ -2,6 +2,7 @@ import { invalidArgument, NebulaError } from "../../common/errors/nebula-error.t
 import type { Log } from "../../common/log/log.ts";
 import type { ReportStore } from "../../common/storage/report-store.ts";
 import { pageOf, validatePage } from "../../common/validation/page.ts";
+import { shown } from "../../common/validation/quote.ts";
 import { deviceIdViolations } from "../../common/validation/report.ts";
 import { validateStatusFilter } from "../../common/validation/status-filter.ts";
 import type { Device, DeviceService } from "../../gen/nebula/v1/device_pb.ts";
@@ -69,5 +70,5 @@ function checkDeviceId(deviceId: string): void {
 }
 
 function unknownDevice(deviceId: string): NebulaError {
-  return new NebulaError("not_found", `device '${deviceId}' never reported: the list of devices has those that did`);
+  return new NebulaError("not_found", `device '${shown(deviceId)}' never reported: the list of devices has those that did`);
 }

@@ -1,6 +1,7 @@
 import { assertNever } from "../../common/errors/assert-never.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { EnrolOutcome } from "../../common/storage/access-store.ts";
+import { shown } from "../../common/validation/quote.ts";
 
 /** The device_group that a device was taken into; throws what else came of it, with what to do. */
 export function enrolledGroup(outcome: EnrolOutcome, deviceId: string): Extract<EnrolOutcome, { kind: "enrolled" }> {
@@ -10,12 +11,12 @@ export function enrolledGroup(outcome: EnrolOutcome, deviceId: string): Extract<
     case "other_token":
       throw new NebulaError(
         "already_exists",
-        `the device ${deviceId} has another token: if this is the same device, an operator has to end that first (nebulactl devices revoke ${deviceId}); if it is another, give it a device id of its own`,
+        `the device ${shown(deviceId)} has another token: if this is the same device, an operator has to end that first (nebulactl devices revoke ${shown(deviceId)}); if it is another, give it a device id of its own`,
       );
     case "hash_taken":
       throw new NebulaError(
         "already_exists",
-        `this token is not new: the device ${deviceId} has to make one of its own, and the data of one device is for no other`,
+        `this token is not new: the device ${shown(deviceId)} has to make one of its own, and the data of one device is for no other`,
       );
     case "not_valid":
       throw notValid(outcome.why);

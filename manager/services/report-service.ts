@@ -6,7 +6,7 @@ import { invalidArgument, isNebulaError, messageOf, NebulaError, type Violation 
 import type { Log } from "../../common/log/log.ts";
 import type { ReportFilter, ReportStore } from "../../common/storage/report-store.ts";
 import { pageOf, validatePage } from "../../common/validation/page.ts";
-import { quote } from "../../common/validation/quote.ts";
+import { quote, shown } from "../../common/validation/quote.ts";
 import { reportIdViolations, timestampViolations, validateReport } from "../../common/validation/report.ts";
 import { validateStatusFilter } from "../../common/validation/status-filter.ts";
 import {
@@ -60,8 +60,8 @@ export function createReportServiceHandlers({
     if (foreign === undefined) return;
     if (!mayRead(principal.rights, groupKey(present.deviceGroup))) throw inUseElsewhere(deviceId);
     if (!present.hasToken) return;
-    const why = `the device ${deviceId} has a token of its own, for another device_group than ${foreign.deviceGroup}`;
-    const advice = `an operator ends that first (nebulactl devices revoke ${deviceId})`;
+    const why = `the device ${shown(deviceId)} has a token of its own, for another device_group than ${foreign.deviceGroup}`;
+    const advice = `an operator ends that first (nebulactl devices revoke ${shown(deviceId)})`;
     throw new NebulaError("permission_denied", `${principal.name} may not report this: ${why}; ${advice}`, { audited: true });
   }
 
