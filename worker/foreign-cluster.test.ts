@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import fc from "fast-check";
 import { appLabels, LABEL } from "./labels.ts";
-import { foreignClusterProblems } from "./plan/foreign-cluster.ts";
+import { foreignClusterProblems } from "./plan/cluster.ts";
 import { bareSpec } from "./runtime/contract-fixture.ts";
 import { arbitraryConfigs, arbitraryLeftovers, place } from "./testing/arbitrary-world.ts";
 import { Rig, type RigOptions } from "./testing/rig.ts";
