@@ -3,7 +3,8 @@ export const LONGEST_REPEATED = 80;
 
 /** The beginning of a caller's text, as much as an answer repeats of it. Linear in what is shown, not in the text. */
 export function shown(text: string): string {
-  const characters = text.length > LONGEST_REPEATED ? [...text.slice(0, 2 * LONGEST_REPEATED)] : [];
+  // One unit more than the longest of so many characters, which may have two units each.
+  const characters = text.length > LONGEST_REPEATED ? [...text.slice(0, 2 * LONGEST_REPEATED + 1)] : [];
   return characters.length > LONGEST_REPEATED ? `${characters.slice(0, LONGEST_REPEATED).join("")}...` : text;
 }
 
