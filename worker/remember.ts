@@ -9,7 +9,7 @@ import { appUnit, cronJobUnit, isUp, type Owned } from "./owned.ts";
 import { pullKeys } from "./plan/image.ts";
 import type { CreateRequest, HostPort, ObservedContainer } from "./runtime/container-runtime.ts";
 import { familiarReference } from "./runtime/docker-reference.ts";
-import type { Step, StepOutcome } from "./step.ts";
+import type { Heir, Step, StepOutcome } from "./step.ts";
 
 /** How long nothing is done after a container of another worker of this instance was seen. */
 const QUIET_MS = 5 * 60_000;
@@ -92,7 +92,7 @@ export function rememberOutcome(memory: Memory, step: Step, outcome: StepOutcome
     case "run_failed":
       return { ...after, cron: endRun(memory.cron, step.cronJob, step.due, step.reason) };
     case "forget_unit":
-      return withoutUnit(after, step.unit);
+      return withoutUnit(after, step.unit, step.heirs);
     case "remove_image":
       if (outcome.kind === "failed" && (failures.get(step.key)?.tries ?? 0) < REMOVAL_TRIES) return after;
       return { ...after, imageHistory: withoutImage(memory.imageHistory, step.imageId) };
@@ -338,9 +338,15 @@ function unitsGone(memory: Memory, desired: Desired, owned: readonly Owned[], no
   return { goneSince, goneHours: isSame ? memory.goneHours : goneHours };
 }
 
-function withoutUnit(memory: Memory, unit: string): Memory {
+/** An image that another unit uses is removed with that one. */
+function withoutUnit(memory: Memory, unit: string, heirs: readonly Heir[]): Memory {
   const without = <T>(map: ReadonlyMap<string, T>) => new Map([...map].filter(([key]) => key !== unit));
-  return { ...memory, pulled: without(memory.pulled), imageHistory: without(memory.imageHistory), goneHours: without(memory.goneHours) };
+  const imageHistory = without(memory.imageHistory);
+  for (const { unit: heir, image } of heirs) {
+    const own = imageHistory.get(heir) ?? [];
+    if (!own.some(({ id }) => id === image.id)) imageHistory.set(heir, [image, ...own].slice(-MOST_IMAGES_KEPT));
+  }
+  return { ...memory, pulled: without(memory.pulled), imageHistory, goneHours: without(memory.goneHours) };
 }
 
 function withoutImage(imageHistory: Memory["imageHistory"], imageId: string): Memory["imageHistory"] {

@@ -1,5 +1,6 @@
 import type { ErrorKind } from "../common/errors/nebula-error.ts";
 import type { ClusterIdentity } from "../common/storage/config-store.ts";
+import type { PulledImage } from "./memory.ts";
 import type { PullWanter } from "./model.ts";
 import type { CreateRequest, HostPort } from "./runtime/container-runtime.ts";
 
@@ -31,9 +32,12 @@ export type Step = Readonly<{ unit: string; key: string; lane?: string }> &
     | Readonly<{ kind: "adopt"; containerId: string; spec: string }>
     | Readonly<{ kind: "run_failed"; cronJob: string; due: number; reason: string }>
     /** A unit left the config long ago: what is remembered of its pulls and images. */
-    | Readonly<{ kind: "forget_unit" }>
+    | Readonly<{ kind: "forget_unit"; heirs: readonly Heir[] }>
     | Readonly<{ kind: "prune_done"; cluster: ClusterIdentity; deviceGroup: string; pruneId: bigint }>
   );
+
+/** A unit that uses an image which was pulled for another one. */
+export type Heir = Readonly<{ unit: string; image: PulledImage }>;
 
 /** What the engine is asked for, in the order of its lane. */
 export type LaneStep = Exclude<Step, { kind: "pull" | "join_pull" | "abort_pull" | "adopt" | "run_failed" | "forget_unit" | "prune_done" }>;

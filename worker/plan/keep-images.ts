@@ -1,24 +1,26 @@
 import type { PulledImage } from "../memory.ts";
-import { appUnit } from "../owned.ts";
-import type { Step } from "../step.ts";
+import { appUnit, cronJobUnit } from "../owned.ts";
+import type { Heir, Step } from "../step.ts";
 import type { AppDraft } from "./draft.ts";
 import { NO_WORK, together, unlessFailing, type Work } from "./farewell.ts";
 import { gateOf } from "./gate.ts";
-import { unusedImages } from "./prune.ts";
+import { unusedPulledImages } from "./prune.ts";
 import { upRight } from "./slots.ts";
 import { earlier, type View } from "./view.ts";
 
 /** What is remembered of a unit, and the images that were pulled for it, outlast it for this long, hours: one that returns costs no pull. */
 const KEPT_AFTER_END_HOURS = 24;
+/** Of more units those that left first are forgotten early. */
+const MOST_GONE = 1000;
 
 /**
  * Small disks: images that this worker pulled for an app and an update replaced go once the new spec has passed its gate, all but the newest few.
- * An image that a container uses, or that the config names, stays.
+ * An image that a container uses, that the config names, or that somebody else tagged, stays; so does that of a unit which may return.
  */
 export function keepImagesWork(drafts: readonly AppDraft[], view: View): Work {
   if (view.observed.jobs.saving) return NO_WORK;
   if ([...view.memory.imageHistory.values()].every((history) => history.length <= view.identity.keepImages + 1)) return NO_WORK;
-  const unused = new Map(unusedImages(view).map((image) => [image.id, image]));
+  const unused = new Map(unusedPulledImages(view).map((image) => [image.id, image]));
   return together(drafts.map((draft) => appImagesWork(draft, new Set(unused.keys()), view)));
 }
 
@@ -27,7 +29,9 @@ function appImagesWork(draft: AppDraft, unused: ReadonlySet<string>, view: View)
   const history = view.memory.imageHistory.get(appUnit(app.name)) ?? [];
   const current = view.observed.images.find(({ references }) => references.includes(app.image))?.id;
   const replaced = history.filter(({ id }) => id !== current);
-  const excess = replaced.slice(0, Math.max(0, replaced.length - view.identity.keepImages)).filter(({ id }) => unused.has(id));
+  const { goneHours, imageHistory } = view.memory;
+  const awaited = new Set([...goneHours.keys()].flatMap((unit) => imageHistory.get(unit) ?? []).map(({ id }) => id));
+  const excess = replaced.slice(0, Math.max(0, replaced.length - view.identity.keepImages)).filter(({ id }) => unused.has(id) && !awaited.has(id));
   if (excess.length === 0) return NO_WORK;
   const gates = draft.slots.map((slot) => {
     const right = upRight(slot);
@@ -42,15 +46,28 @@ function appImagesWork(draft: AppDraft, unused: ReadonlySet<string>, view: View)
 /** Units that left the config, and whose last container has been gone for a day: their images go, then what is remembered of them. */
 export function goneUnitsWork(view: View): Work {
   const { goneHours, imageHistory } = view.memory;
-  const due = [...goneHours].filter(([, hours]) => hours >= KEPT_AFTER_END_HOURS).map(([unit]) => unit);
+  const oldestFirst = [...goneHours].sort(([, a], [, b]) => b - a);
+  const due = oldestFirst.filter(([, hours], rank) => hours >= KEPT_AFTER_END_HOURS || rank < oldestFirst.length - MOST_GONE).map(([unit]) => unit);
   if (due.length === 0 || view.observed.jobs.saving) return NO_WORK;
   const others = [...imageHistory].flatMap(([unit, history]) => (due.includes(unit) ? [] : history.map(({ id }) => id)));
-  const unused = new Set(unusedImages(view).map(({ id }) => id)).difference(new Set(others));
+  const unused = new Set(unusedPulledImages(view).map(({ id }) => id)).difference(new Set(others));
   const removable = (unit: string) => (imageHistory.get(unit) ?? []).filter((pulled) => unused.has(pulled.id));
   const images = new Map(due.flatMap(removable).map((pulled) => [pulled.id, pulled]));
   const forgotten = due.filter((unit) => removable(unit).length === 0);
-  const steps = forgotten.map((unit): Step => ({ kind: "forget_unit", unit, key: `forget ${unit}` }));
+  const steps = forgotten.map((unit): Step => ({ kind: "forget_unit", unit, key: `forget ${unit}`, heirs: heirsOf(unit, view) }));
   return together([...[...images.values()].map((pulled) => removal(pulled, view)), { steps, wakeAt: undefined }]);
+}
+
+/** The units of the config that name an image which was pulled for a unit: it is removed with the last of them. */
+function heirsOf(unit: string, { memory, desired, observed }: View): readonly Heir[] {
+  const users = [
+    ...desired.apps.map((app) => ({ unit: appUnit(app.name), image: app.kind === "gone" ? undefined : app.image })),
+    ...desired.cronJobs.map((job) => ({ unit: cronJobUnit(job.name), image: job.kind === "gone" ? undefined : job.image })),
+  ];
+  return (memory.imageHistory.get(unit) ?? []).flatMap((image) => {
+    const references = observed.images.find(({ id }) => id === image.id)?.references ?? [];
+    return users.filter((user) => user.image !== undefined && references.includes(user.image)).map((user): Heir => ({ unit: user.unit, image }));
+  });
 }
 
 function removal({ id, image }: PulledImage, view: View): Work {

@@ -36,6 +36,12 @@ export function unusedImages(view: View): readonly ObservedImage[] {
   return view.observed.images.filter(({ id, references }) => !used.has(id) && !references.some(isNeeded));
 }
 
+/** Unused images each of whose tags the worker pulled: one that somebody else tagged may be removed by a prune only. */
+export function unusedPulledImages(view: View): readonly ObservedImage[] {
+  const pulled = new Set([...view.memory.imageHistory.values()].flatMap((history) => history.map(({ image }) => image)));
+  return unusedImages(view).filter(({ references }) => references.every((reference) => reference.includes("@") || pulled.has(reference)));
+}
+
 /** The references that the config names, those of stopped and refused entries included. */
 function namedImages({ desired }: View): ReadonlySet<string> {
   return new Set([...desired.apps, ...desired.cronJobs].flatMap((entry) => (entry.kind === "gone" ? [] : [entry.image])));

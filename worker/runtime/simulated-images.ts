@@ -31,6 +31,11 @@ export class SimulatedImages {
     this.#byId.set(id, image);
   }
 
+  /** Somebody gives an image another name. For tests. */
+  tag(idOrReference: string, reference: string): void {
+    this.find(idOrReference)?.references.add(reference);
+  }
+
   /** Removes by id or reference; an image with other references only loses the named one. */
   remove(idOrReference: string): void {
     const image = this.find(idOrReference);

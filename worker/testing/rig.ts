@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import { ManualClock } from "../../common/clock/manual-clock.ts";
 import { type Log, silentLog } from "../../common/log/log.ts";
 import { LABEL } from "../labels.ts";
+import { restoreMemory, storeMemory } from "../last-good-memory.ts";
 import type { KeptMemory } from "../memory.ts";
 import type { WorkerIdentity } from "../model.ts";
 import { type Look, Reconciler } from "../reconcile.ts";
@@ -63,7 +64,7 @@ export class Rig implements AsyncDisposable {
       },
       deviceId: "device-1",
       login: this.#options.login ?? (async () => undefined),
-      kept: keep ? this.kept : undefined,
+      kept: keep && this.kept !== undefined ? restoreMemory(JSON.parse(JSON.stringify(storeMemory(this.kept)))) : undefined,
       isSaving: this.#options.isSaving ?? (() => false),
       onLook: (look) => {
         this.look = look;
