@@ -4,7 +4,7 @@ import type { EnrolOutcome } from "../common/storage/access-store.ts";
 import { INVALID_LOGIN } from "../manager/access/authenticate.ts";
 import { inUseElsewhere } from "../manager/access/present-groups.ts";
 import { enrolledGroup, makerHasNoRights } from "../manager/services/enrolled-group.ts";
-import { TOKEN_NOT_SAVED } from "../worker/device-login.ts";
+import { ENROLMENT_UNFINISHED, TOKEN_NOT_SAVED, TOKEN_UNKNOWN } from "../worker/device-login.ts";
 import { PROBLEM_CODES } from "../worker/plan/states.ts";
 import { isBlocking } from "../worker/status.ts";
 
@@ -44,6 +44,8 @@ describe("docs/devices.md", () => {
       inUseElsewhere("pos-0031").message,
       makerHasNoRights("pos").message,
       TOKEN_NOT_SAVED,
+      ENROLMENT_UNFINISHED,
+      TOKEN_UNKNOWN,
     ];
     assert.deepEqual(
       logged.map((text) => [text, said.filter((phrase) => text.includes(phrase)).length]),

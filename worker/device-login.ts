@@ -11,8 +11,11 @@ import type { TokenServer } from "./token-server.ts";
 const DAY_MS = 86_400_000;
 const FIRST_RETRY_MS = 1000;
 const LONGEST_RETRY_MS = 5 * 60_000;
-/** What the log says where no enrolment is tried, because a restart would lose the token. */
+/** Log lines that docs/devices.md quotes; a test compares. */
 export const TOKEN_NOT_SAVED = "a new token can't be saved, so none is asked for";
+export const ENROLMENT_UNFINISHED = "an enrolment was begun and not finished: it goes on once NEBULA_ENROLL_TOKEN holds an enrolment token";
+export const TOKEN_UNKNOWN =
+  "the server does not know this device's token any more: it was revoked, or the server has another store. What runs is kept";
 
 export type DeviceLoginOptions = Readonly<{
   deviceId: string;
@@ -112,9 +115,8 @@ export class DeviceLogin {
     else if (!this.#isRevoked) {
       this.#isRevoked = true;
       this.#failures = 0;
-      const what = "the server does not know this device's token any more: it was revoked, or the server has another store. What runs is kept";
-      if (this.#options.enrollToken === undefined) this.#options.log.error(`${what}; give NEBULA_ENROLL_TOKEN a new enrolment token`);
-      else this.#options.log.warn(`${what}; the device enrols again`);
+      if (this.#options.enrollToken === undefined) this.#options.log.error(`${TOKEN_UNKNOWN}; give NEBULA_ENROLL_TOKEN a new enrolment token`);
+      else this.#options.log.warn(`${TOKEN_UNKNOWN}; the device enrols again`);
     }
     this.#alarm.ring();
     return isRotating;
@@ -167,7 +169,7 @@ export class DeviceLogin {
     const { enrollToken, server, deviceId, log, clock } = this.#options;
     const { confirmed } = this.#kept;
     if (enrollToken === undefined) {
-      this.#logOnce("an enrolment was begun and not finished: it goes on once NEBULA_ENROLL_TOKEN holds an enrolment token");
+      this.#logOnce(ENROLMENT_UNFINISHED);
       return DAY_MS;
     }
     let deviceGroup: string;
