@@ -10,12 +10,22 @@ const PATH = /(?<![\w/.-])(?:common|manager|worker|reporter|gateway|cli|loadtest
 /** `[text](devices.md)`, `[text](../proto/nebula/v1)`: the path of a link that stays within the repository. */
 const LINK = /\]\((?![a-z]+:)([^)#\s]+)(?:#[^)]*)?\)/g;
 
+/** Systems for which a later version has drivers, and how a paragraph says that this one has none. Variables (`NEBULA_REDIS`) are not meant. */
+const NO_DRIVER = /\b(?:cassandra|redis|kafka)\b/i;
+const ABSENT = /not in this version|not built in(?:to)?\b|no driver for|no Kafka topic|only driver in this version/;
+
 describe("the documents", () => {
   for (const document of DOCUMENTS) {
     it(`name what is there: ${document}`, () => {
       const text = readFileSync(`${ROOT}${document}`, "utf8");
       const missing = [...text.matchAll(PATH)].map(([path]) => path).filter((path) => !existsSync(`${ROOT}${path}`));
       assert.deepEqual(missing, []);
+    });
+
+    it(`promise no driver that this version lacks: ${document}`, () => {
+      const paragraphs = readFileSync(`${ROOT}${document}`, "utf8").split(/\n\s*\n|\n(?=\||\d\. )/);
+      const promises = paragraphs.filter((text) => NO_DRIVER.test(text) && !ABSENT.test(text));
+      assert.deepEqual(promises, []);
     });
 
     it(`link to what is there: ${document}`, () => {

@@ -61,14 +61,16 @@ export const SETTINGS = {
     fallback: [],
     defaultText: "NEBULA_GRPC_LISTEN",
     parts: ["gateway"],
-    meaning: "The gateway's managers, `grpc://a:50051,b:50051`; a call goes to any that is up.",
+    meaning:
+      "The managers that a gateway calls, `grpc://a:50051,b:50051`; a call goes to any that is up. Managers of this version share no store, so a cluster has one.",
   }),
   redirect: toggle({
     variable: "NEBULA_REDIRECT",
     fallback: true,
     defaultText: "on",
     parts: ["manager"],
-    meaning: "Off: a manager serves the watches of any device_group (for one load balancer in front of all).",
+    meaning:
+      "Off: a manager serves the watches of any device_group (for one load balancer in front of all). Without effect where there is one manager.",
   }),
   data: setting({
     variable: "NEBULA_DATA",
