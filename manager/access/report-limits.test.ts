@@ -81,6 +81,22 @@ describe("what reports may cost", () => {
     await assert.rejects(limits.assertRoom("none-4"), isFull(COUNTED_MS));
   });
 
+  it("L2: a count of very many groups that do not exist leaves others their turns", async () => {
+    const { limits, state } = start();
+    for (let number = 0; number < 2000; number++) state.made.set(`none-${number}`, 0);
+    let turns = 0;
+    let isOver = false;
+    const counted = limits.assertRoom("none-3").finally(() => {
+      isOver = true;
+    });
+    while (!isOver) {
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      turns++;
+    }
+    await counted;
+    assert.ok(turns >= 4, `${turns} turns`);
+  });
+
   it("L2: a count that failed is taken again", async () => {
     const { limits, state } = start(1);
     state.isAway = true;

@@ -7,6 +7,7 @@
  * L3 What is kept is bounded: MOST_BUCKETS devices and MOST_COUNTS groups.
  */
 
+import { setImmediate as turn } from "node:timers/promises";
 import type { Clock } from "../../common/clock/clock.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { ConfigStore } from "../../common/storage/config-store.ts";
@@ -23,7 +24,7 @@ const MOST_BUCKETS = 100_000;
 const MOST_COUNTS = 10_000;
 /** The count of all groups that do not exist: not a valid name of a group. */
 const NOT_EXISTING = "";
-/** Names of groups that are looked up at a time. */
+/** Names of groups that are looked up at a time: between two parts other calls have their turn. */
 const NAMES = 500;
 
 export type ReportLimits = {
@@ -64,6 +65,7 @@ export function createReportLimits({ reportStore, configStore, mostDevices, cloc
         if (devices >= mostDevices) return devices;
       }
       after = names.length < NAMES ? undefined : names.at(-1);
+      if (after !== undefined) await turn();
     }
     return devices;
   }
