@@ -17,6 +17,8 @@ export type WatchAttempt = Readonly<{
   clock: Clock;
   /** Called for every answer but a redirect; the first one says that the shard serves. */
   onAnswer: (answer: WatchAnswer) => void;
+  /** Aborted, with an error, once the connection is known to be dead. */
+  dead: AbortSignal;
   signal: AbortSignal;
 }>;
 
@@ -30,7 +32,7 @@ const REFUSALS: ReadonlySet<ErrorKind> = new Set([
 ]);
 
 /** Watches at one shard until that ends, in whatever way. Rejects only when the signal is aborted. */
-export async function attemptWatch({ channel, request, headers, reachMs, clock, onAnswer, signal }: WatchAttempt): Promise<WatchOutcome> {
+export async function attemptWatch({ channel, request, headers, reachMs, clock, onAnswer, dead, signal }: WatchAttempt): Promise<WatchOutcome> {
   const reached = await reach(channel, reachMs, signal);
   if (reached !== undefined) return reached;
   let servedSince: number | undefined;
@@ -38,7 +40,10 @@ export async function attemptWatch({ channel, request, headers, reachMs, clock, 
   const ended = (reason: string): WatchOutcome =>
     servedSince === undefined ? { kind: "failed", reason } : { kind: "ended", uptimeMs: uptime(), reason };
   try {
-    for await (const { answer } of channel.serverStream(ConfigService.method.watchConfig, request, { headers, signal })) {
+    for await (const { answer } of channel.serverStream(ConfigService.method.watchConfig, request, {
+      headers,
+      signal: AbortSignal.any([signal, dead]),
+    })) {
       if (answer.case === "redirect") return redirected(answer.value, uptime());
       if (answer.case === undefined) continue; // an answer of a server that is newer than this worker
       servedSince ??= clock.monotonic();
@@ -48,7 +53,7 @@ export async function attemptWatch({ channel, request, headers, reachMs, clock, 
     return ended("the manager ended the watch");
   } catch (error) {
     signal.throwIfAborted();
-    return refusal(error) ?? ended(messageOf(error));
+    return refusal(error) ?? ended(messageOf(dead.aborted ? dead.reason : error));
   }
 }
 

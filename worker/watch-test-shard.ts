@@ -59,6 +59,8 @@ export class TestShard implements AsyncDisposable {
   mapRequests = 0;
   readonly reports: Report[] = [];
   refuseReports = false;
+  /** Reports get no answer. */
+  ignoreReports = false;
   readonly #server = new Server({ "grpc.max_receive_message_length": -1 });
 
   private constructor() {
@@ -81,6 +83,7 @@ export class TestShard implements AsyncDisposable {
     this.#server.addService(serviceDefinition(ReportService), {
       listReports: () => {},
       submitReports: (call: ServerUnaryCall<unknown, unknown>, answer: (error: object | null, value?: unknown) => void) => {
+        if (this.ignoreReports) return;
         const request = decoded(SubmitReportsRequestSchema, call.request);
         if (this.refuseReports || request instanceof Undecodable) return answer({ code: status.UNAVAILABLE, details: "no consumer" });
         this.reports.push(...request.reports);

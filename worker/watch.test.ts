@@ -299,6 +299,24 @@ describe("the connection of a worker", function () {
     await assert.rejects(worker.watch.submit(report, AbortSignal.abort()), (error) => isNebulaError(error, "cancelled"));
   });
 
+  it("is given up, and made again, where a report has no answer within its limit", async () => {
+    await using shard = await TestShard.open();
+    shard.onWatch = (watch) => watch.config(1n, "a");
+    await using worker = new Worker(shard.address, { submitLimitMs: 200 });
+    await worker.next("connected");
+    shard.ignoreReports = true;
+    const report = create(ReportSchema, { deviceId: "device-7", seq: 1n });
+    const { signal } = new AbortController();
+    await assert.rejects(worker.watch.submit(report, signal), (error) => isNebulaError(error, "deadline_exceeded"));
+    const lost = await worker.next("disconnected");
+    assert.match(lost.reason, /a report had no answer within 200 ms/);
+    await eventually(() => shard.watches.length === 2 && shard.watches[0]?.ended === true);
+    shard.ignoreReports = false;
+    await worker.next("connected", worker.events.indexOf(lost));
+    await worker.watch.submit(report, signal);
+    assert.equal(shard.reports.length, 1);
+  });
+
   it("ends with its signal, wherever it is", async () => {
     await using shard = await TestShard.open();
     await using connecting = new Worker(await deadAddress());

@@ -1,7 +1,7 @@
 import { ChannelCredentials } from "@grpc/grpc-js";
 import type { Clock } from "../common/clock/clock.ts";
 import { assertNever } from "../common/errors/assert-never.ts";
-import { type ErrorKind, NebulaError } from "../common/errors/nebula-error.ts";
+import { type ErrorKind, isNebulaError, NebulaError } from "../common/errors/nebula-error.ts";
 import type { Log } from "../common/log/log.ts";
 import { GrpcChannel } from "../common/rpc/grpc-channel.ts";
 import { tlsChannel } from "../common/rpc/tls-channel.ts";
@@ -28,6 +28,7 @@ import {
 const LARGEST_MESSAGE = 128 * 1024 * 1024;
 /** How long a ping may stay without an answer, milliseconds. */
 const LONGEST_PING_MS = 20_000;
+/** How long a report may stay without an answer, milliseconds: a connection on which one does is dead. */
 const SUBMIT_LIMIT_MS = 30_000;
 const NO_TLS_SETTINGS: ClientTls = {};
 
@@ -55,6 +56,8 @@ export type WatchOptions = Readonly<{
   /** What is trusted and shown, asked anew for each connection; the same object as long as nothing differs. */
   tls?: () => ClientTls;
   timing?: WatchTiming;
+  /** How long a report may stay without an answer, milliseconds. */
+  submitLimitMs?: number;
   /** How long a connection, or the answer to the question for the shard map, may take, milliseconds. */
   reachMs?: number;
   /** From 0 up to 1. */
@@ -68,6 +71,9 @@ export interface Watch extends AsyncIterable<WatchEvent> {
   /** The login is another one now: a try that was refused is repeated at once. */
   loginChanged(): void;
 }
+
+/** A channel on which a watch is served. `end`: the connection is dead, and another one is made. */
+type Served = Readonly<{ channel: GrpcChannel; end: (error: NebulaError) => void }>;
 
 /** Opens the connection and keeps it, until the signal is aborted: then the events end. */
 export function openWatch(options: WatchOptions): Watch {
@@ -89,7 +95,7 @@ class Connection implements Watch {
   readonly #reachMs: number;
   #channel: Readonly<{ address: string; tls: ClientTls; channel: GrpcChannel }> | undefined;
   /** Where the watch is served now. */
-  #served: GrpcChannel | undefined;
+  #served: Served | undefined;
   #loggedReason: string | undefined;
   #wasRefused = false;
   #loginFollows = false;
@@ -106,9 +112,16 @@ class Connection implements Watch {
   }
 
   async submit(report: Report, signal: AbortSignal): Promise<void> {
-    if (this.#served === undefined) throw new NebulaError("unavailable", "there is no connection to a manager now");
-    const options = { headers: headersOf(this.#options.authorization()), timeoutMs: SUBMIT_LIMIT_MS, signal };
-    await this.#served.unary(ReportService.method.submitReports, { reports: [report] }, options);
+    const served = this.#served;
+    if (served === undefined) throw new NebulaError("unavailable", "there is no connection to a manager now");
+    const timeoutMs = this.#options.submitLimitMs ?? SUBMIT_LIMIT_MS;
+    const options = { headers: headersOf(this.#options.authorization()), timeoutMs, signal };
+    try {
+      await served.channel.unary(ReportService.method.submitReports, { reports: [report] }, options);
+    } catch (error) {
+      if (isNebulaError(error, "deadline_exceeded")) served.end(new NebulaError("unavailable", `a report had no answer within ${timeoutMs} ms`));
+      throw error;
+    }
   }
 
   loginChanged(): void {
@@ -171,19 +184,21 @@ class Connection implements Watch {
     const { deviceGroup, deviceId, boot, keepaliveMs, heldEtag, clock, signal } = this.#options;
     const channel = this.#channelTo(address);
     const request = { deviceGroup, deviceId, boot, keepaliveMs, serveHere, etag: heldEtag() };
-    const onAnswer = (answer: WatchAnswer) => this.#answered(address, channel, answer);
+    const dead = new AbortController();
+    const served: Served = { channel, end: (error) => dead.abort(error) };
+    const onAnswer = (answer: WatchAnswer) => this.#answered(address, served, answer);
     const authorization = this.#options.authorization();
     const headers = headersOf(authorization);
-    const outcome = await attemptWatch({ channel, request, headers, reachMs: this.#reachMs, clock, onAnswer, signal });
+    const outcome = await attemptWatch({ channel, request, headers, reachMs: this.#reachMs, clock, onAnswer, dead: dead.signal, signal });
     this.#served = undefined;
     this.#tellRefused(outcome, authorization);
     if (outcome.kind !== "redirect") this.#drop(); // a channel whose watch ended may hang on a link that is dead
     return outcome;
   }
 
-  #answered(address: string, channel: GrpcChannel, answer: WatchAnswer): void {
+  #answered(address: string, served: Served, answer: WatchAnswer): void {
     if (this.#served === undefined) {
-      this.#served = channel;
+      this.#served = served;
       this.#loggedReason = undefined;
       this.#options.log.info({ address }, "connected to a manager");
       this.#events.put({ kind: "connected", address });
