@@ -198,7 +198,7 @@ export const SETTINGS = {
     defaultText: "100000",
     parts: ["manager"],
     meaning:
-      "The devices of a device_group that have no token of their own. More are refused until one is deleted, enrols, or was silent for 30 days.",
+      "The devices of a device_group that have no token of their own; all device_groups that do not exist count as one. More are refused until one is deleted, enrols, or was silent for 30 days.",
   }),
   ...TLS_SETTINGS,
   ...CONNECTION_SETTINGS,
