@@ -211,6 +211,41 @@ describe("cron jobs", () => {
     assert.match(stateOf(rig).notes.join(), /^1 run was missed, the newest due at 2026-01-01T17:00:00.000Z/);
   });
 
+  it("that were due within the last minute before a start of the worker start late, once", async () => {
+    await using rig = new Rig({ behaviour, images });
+    await rig.start(hourly());
+    await rig.pass(HOUR + 58 * MINUTE, MINUTE); // 13:58:30
+    await rig.kill();
+    await rig.pass(2 * MINUTE); // 14:00:30
+    await rig.start(hourly());
+    assert.deepEqual(runs(rig), ["13:00", "14:00"]);
+    await rig.start(hourly());
+    await rig.pass(10 * MINUTE, MINUTE);
+    assert.deepEqual(runs(rig), ["13:00", "14:00"]);
+    assert.deepEqual(stateOf(rig).notes, []);
+    await rig.apply(hourly({ schedule: "10 * * * *", revision: 2n }));
+    await rig.start(hourly({ schedule: "10 * * * *", revision: 2n }));
+    assert.deepEqual(runs(rig), ["13:00", "14:00"], "a changed schedule counts from now on");
+  });
+
+  it("that were due while a look of the worker took long start late, and are not missed", async () => {
+    await using rig = new Rig({ behaviour, images });
+    await rig.start(hourly());
+    await rig.pass(59 * MINUTE, MINUTE); // 12:59:30
+    let isSlow = true;
+    rig.runtime.before = async ({ method }) => {
+      if (method !== "listContainers" || !isSlow) return;
+      isSlow = false;
+      await rig.clock.sleep(95 * SECOND, signal);
+    };
+    await rig.wake();
+    await rig.pass(94 * SECOND, 2 * SECOND);
+    assert.deepEqual(runs(rig), [], "the look has not ended");
+    await rig.pass(2 * SECOND, SECOND);
+    assert.deepEqual(runs(rig), ["13:00"]);
+    assert.doesNotMatch(stateOf(rig).notes.join(), /missed/);
+  });
+
   it("say with which code the last run ended, where that was not 0", async () => {
     await using rig = new Rig({ behaviour: () => ({ exit: { code: 7, afterMs: SECOND } }), images });
     await rig.start(hourly());
@@ -300,7 +335,7 @@ function checkJumps(job: ScheduledCronJob, jumps: readonly number[]): void {
   for (const jump of jumps) {
     wall = Math.max(0, wall + jump);
     if (Math.max(...begun) - wall >= 2 * HOUR) begun = []; // the clock was wrong then
-    memory = considerSchedule(memory, job, [], wall);
+    memory = considerSchedule(memory, job, [], wall, 0);
     if (memory.pending !== undefined) {
       assert.ok(memory.pending <= wall && wall - memory.pending <= MINUTE, "a run is due now");
       assert.ok(!begun.includes(memory.pending), `${memory.pending} ran twice`);

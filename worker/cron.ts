@@ -15,24 +15,28 @@ const LARGE_JUMP_MS = 2 * 60 * 60_000;
  * the last one run is not run again.
  * @param runs the job's containers: their due times tell what was run before this worker's start
  * @param wall milliseconds since 1970
+ * @param lookMs how long the look took that this is about: the worker's own time makes no run a missed one
  */
 export function considerSchedule(
   before: CronMemory | undefined,
   job: ScheduledCronJob,
   runs: readonly OwnedCronContainer[],
   wall: number,
+  lookMs: number,
 ): CronMemory {
   const timetable = `${job.schedule} ${job.timeZone ?? ""}`;
   const known = before?.timetable === timetable ? before : undefined;
+  const missedUntil = wall - lookMs - MISSED_AFTER_MS;
   const isSane = (due: number) => due - wall < LARGE_JUMP_MS;
-  const considered = known !== undefined && isSane(known.considered) ? known.considered : wall;
+  const since = missedSince(before, known, job, runs);
+  const considered = since !== undefined && isSane(since) ? since : wall;
   const dues = [before?.lastDue, ...runs.map((run) => run.due)].filter((due) => due !== undefined && isSane(due));
   const lastDue = dues.length === 0 ? undefined : Math.max(...dues.filter((due) => due !== undefined));
   const schedule = scheduleOf(job);
   const hasBegun = before?.pending !== undefined && isBegun(before.pending, runs);
-  const carried = before === undefined ? halfMade(runs, wall) : before.pending;
+  const carried = before === undefined ? halfMade(runs, wall, missedUntil) : before.pending;
   const pending = carried !== undefined && isSane(carried) && !hasBegun ? carried : undefined;
-  const missed = job.running ? missedRuns(schedule, missedSince(before, known, job, runs), wall - MISSED_AFTER_MS) : undefined;
+  const missed = job.running ? missedRuns(schedule, since, missedUntil) : undefined;
   const base: CronMemory = {
     timetable,
     considered: Math.max(considered, wall),
@@ -42,7 +46,7 @@ export function considerSchedule(
     missed: job.running ? (missed ?? before?.missed) : undefined,
     nextDue: job.running ? schedule?.next(Math.max(considered, wall)) : undefined,
   };
-  const due = job.running ? newestDue(schedule, Math.max(considered, wall - MISSED_AFTER_MS), wall) : undefined;
+  const due = job.running ? newestDue(schedule, Math.max(considered, missedUntil), wall) : undefined;
   if (due === undefined || (lastDue !== undefined && due <= lastDue)) return base;
   const isBusy = pending !== undefined || runs.some(({ container }) => isUp(container.phase));
   if (isBusy && job.overlap === "skip") {
@@ -94,8 +98,8 @@ export function scheduleNotes({ missed, considered }: CronMemory, wall: number):
 }
 
 /** A run whose container an earlier worker made and could not start any more, if that was just now. */
-function halfMade(runs: readonly OwnedCronContainer[], wall: number): number | undefined {
-  const isDue = (due: number) => due <= wall && wall - due < MISSED_AFTER_MS;
+function halfMade(runs: readonly OwnedCronContainer[], wall: number, missedUntil: number): number | undefined {
+  const isDue = (due: number) => due <= wall && due > missedUntil;
   return runs.find(({ container, due }) => container.phase === "created" && due !== undefined && isDue(due))?.due;
 }
 

@@ -257,7 +257,7 @@ describe("the memory of units that left the config", () => {
           ["docker.io/library/preloaded:1"],
         );
       }),
-      { numRuns: 15 },
+      { numRuns: 40 },
     );
   });
 });

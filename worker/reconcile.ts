@@ -230,6 +230,7 @@ export class Reconciler {
     for (const { step, outcome } of ended) this.#outcome(step, outcome); // I4
     const jobs = this.#jobs.snapshot();
     const known = { adopted: this.#memory.adopted, unknown: uninspectable(this.#memory), exits: this.#exits };
+    const began = this.#options.clock.monotonic();
     const observed = await this.#observer.look({ identity, engine, jobs, ...known }, signal); // I1
     this.#forgetExits(observed);
     const now = this.#now();
@@ -239,7 +240,7 @@ export class Reconciler {
     }
     const desired = this.#desired;
     const etag = this.#config?.etag ?? "";
-    this.#remember(rememberObserved(this.#memory, desired, observed, identity, now));
+    this.#remember(rememberObserved(this.#memory, desired, observed, identity, now, now.monotonic - began));
     if (desired !== undefined) this.#tellAdopted(observed);
     const context = { now, memory: this.#memory, identity };
     const planned = withEventsProblem(

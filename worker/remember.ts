@@ -38,8 +38,18 @@ export function rememberDesired(memory: Memory, desired: Desired, now: Now): Mem
   return { ...memory, specSince, failures };
 }
 
-/** What the worker remembers of what it sees: since when containers run, who else makes some, which runs of cron_jobs are due. */
-export function rememberObserved(memory: Memory, desired: Desired | undefined, observed: Observed, identity: WorkerIdentity, now: Now): Memory {
+/**
+ * What the worker remembers of what it sees: since when containers run, who else makes some, which runs of cron_jobs are due.
+ * @param lookMs how long the look took that ended now
+ */
+export function rememberObserved(
+  memory: Memory,
+  desired: Desired | undefined,
+  observed: Observed,
+  identity: WorkerIdentity,
+  now: Now,
+  lookMs: number,
+): Memory {
   const { owned, foreignCluster } = observed.classified;
   const ids = new Set(observed.containers.map(({ id }) => id));
   const runs = new Map(
@@ -63,7 +73,7 @@ export function rememberObserved(memory: Memory, desired: Desired | undefined, o
     imageIds: new Set(observed.images.map(({ id }) => id)),
     healthRestarts: calmed(memory, runs, ids, now),
     adopted: presentOnly(memory.adopted, ids),
-    cron: isQuiet || desired === undefined ? memory.cron : considerAll(memory.cron, desired, owned, now),
+    cron: isQuiet || desired === undefined ? memory.cron : considerAll(memory.cron, desired, owned, now, lookMs),
     ...withPulledImages(memory, observed, owned),
     ...(desired !== undefined && unitsGone(memory, desired, owned, now)),
   };
@@ -275,7 +285,7 @@ function presentOnly(map: Memory["adopted"], ids: ReadonlySet<string>): Memory["
   return [...map.keys()].every((id) => ids.has(id)) ? map : new Map([...map].filter(([id]) => ids.has(id)));
 }
 
-function considerAll(cron: Memory["cron"], desired: Desired, owned: readonly Owned[], now: Now): Memory["cron"] {
+function considerAll(cron: Memory["cron"], desired: Desired, owned: readonly Owned[], now: Now, lookMs: number): Memory["cron"] {
   const considered = new Map<string, CronMemory>();
   for (const job of desired.cronJobs) {
     if (job.kind !== "scheduled") continue;
@@ -287,6 +297,7 @@ function considerAll(cron: Memory["cron"], desired: Desired, owned: readonly Own
         job,
         runs.filter((run) => run.kind === "cron_job"),
         now.wall,
+        lookMs,
       ),
     );
   }

@@ -93,9 +93,10 @@ export class World {
     for (const { step, outcome } of this.#jobs.takeEnded()) this.#outcome(step, outcome);
     const engine = await this.runtime.info(signal);
     const known = { adopted: this.memory.adopted, unknown: uninspectable(this.memory), exits: new Map() };
+    const began = this.clock.monotonic();
     const looking = this.#observer.look({ identity: this.#identity, engine, jobs: this.#jobs.snapshot(), ...known }, signal);
     const observed = await this.#throughTime(looking);
-    this.memory = rememberObserved(this.memory, this.desired, observed, this.#identity, this.#now());
+    this.memory = rememberObserved(this.memory, this.desired, observed, this.#identity, this.#now(), this.clock.monotonic() - began);
     return plan(this.desired, observed, { now: this.#now(), memory: this.memory, identity: this.#identity });
   }
 
