@@ -145,7 +145,7 @@ describe("the upgrade from a worker that trusted labels alone", () => {
     assert.deepEqual([...(rig.kept?.adopted ?? [])], [], "a container that is gone is forgotten");
   });
 
-  it("re-creates nothing, whatever the config", async () => {
+  it("re-creates nothing, with any config", async () => {
     await fc.assert(
       fc.asyncProperty(arbitraryConfigs({ ports: true }), async (configs) => {
         const world = new World();

@@ -3,7 +3,7 @@ import { messageOf } from "../common/errors/nebula-error.ts";
 import type { Log } from "../common/log/log.ts";
 import type { ContainerRuntime, RuntimeEvent } from "./runtime/container-runtime.ts";
 
-/** So many streams in a row that ended without an event mean that the engine, or a proxy before it, refuses them. */
+/** This number of streams in a row that ended without an event means that the engine, or a proxy before it, refuses them. */
 const REFUSED_AFTER = 3;
 /** A stream that stayed open for this long, milliseconds, was not refused, though nothing happened. */
 const HELD_MS = 60_000;

@@ -115,7 +115,7 @@ describe("containers of a cluster that the data folder never followed", () => {
     assert.ok((problem?.message.length ?? 0) < 400);
   });
 
-  it("are never touched, whatever the config and whatever else stands there", async () => {
+  it("are never touched, with any config and beside any other container", async () => {
     await fc.assert(
       fc.asyncProperty(arbitraryConfigs({ ports: true }), arbitraryLeftovers, async (configs, leftovers) => {
         const world = new World();

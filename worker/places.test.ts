@@ -3,7 +3,7 @@ import { ManualClock } from "../common/clock/manual-clock.ts";
 import { Places } from "./places.ts";
 
 describe("places for work side by side", () => {
-  it("run at most so many at once, in their order, and all in the end", async () => {
+  it("run at most `count` at once, in their order, and all in the end", async () => {
     const clock = new ManualClock();
     const places = new Places({ clock, count: 2, patienceMs: 1000 });
     const ends: string[] = [];

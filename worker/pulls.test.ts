@@ -212,7 +212,7 @@ describe("pulls", () => {
     assert.equal(rig.revisionOf("web-1"), "2");
   });
 
-  it("that fail fail for every unit that joined them", async () => {
+  it("that fail are failures of every unit that joined them", async () => {
     let isReachable = true;
     const late = (): Partial<ImageBehaviour> => ({ pull: isReachable ? { kind: "hangs" } : { kind: "fails", message: "no such host" } });
     await using rig = new Rig({ behaviour: late, images: [] });

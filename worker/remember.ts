@@ -19,7 +19,7 @@ const FORGET_FAILURE_MS = 2 * 60 * 60_000;
 const CALM_MS = 10 * 60_000;
 const MOST_IMAGES_KEPT = 20;
 const HOUR_MS = 60 * 60_000;
-/** An image that could not be removed so often stays on the device, and is not tried again. */
+/** An image that could not be removed in this number of tries stays on the device, and is not tried again. */
 const REMOVAL_TRIES = 3;
 
 /** What the worker remembers of what is wanted: since when. */

@@ -49,7 +49,7 @@ export type DampingContext = Readonly<{
  * When a report is due, milliseconds of the monotonic clock. What was applied is told at once. A config is answered by its result, or after a while by the
  * work that goes on. A state is told at once the first time, and once more when it comes back; one that keeps coming back (a crash loop) at most once a
  * minute, then half as often each time, down to once an hour. A failure never waits for longer than a minute, nor what is well again for longer than
- * five: the state that lasts is the one that is told.
+ * five: the state that lasts is the one that is reported.
  */
 export function dueAt(report: Report, before: Reported, { now, unansweredSince, intervalMs }: DampingContext): number {
   if (before.revisions === undefined) return now;

@@ -177,7 +177,7 @@ describe("reports", () => {
       assert.equal(desk.sent.at(-1)?.apps[0]?.reason, "it ends again and again");
       assert.ok(desk.sent.length >= 2 && desk.sent.length <= 20, `${desk.sent.length} reports`);
       await desk.clock.advance(5 * MINUTE);
-      assert.equal(desk.states.at(-1), "e1 APPLIED 1", "the newest state is told in the end");
+      assert.equal(desk.states.at(-1), "e1 APPLIED 1", "the newest state is reported in the end");
     }
   });
 
@@ -209,7 +209,7 @@ describe("reports", () => {
       await desk.clock.advance(10 * SECOND);
     }
     const gaps = times.slice(1).map((at, i) => at - (times[i] ?? 0));
-    assert.deepEqual(times.slice(0, 2), [0, 10], "the first is told at once, and that it went by");
+    assert.deepEqual(times.slice(0, 2), [0, 10], "the first is reported at once, and that it ended");
     assert.ok(
       gaps.slice(1).every((gap, i) => gap >= Math.min(3600, 60 * 2 ** i) - 10),
       `gaps ${gaps}`,

@@ -64,7 +64,7 @@ describe("a step that keeps failing", () => {
         await rig.pass(5 * SECOND);
         seen.add(rig.stateOf("web"));
       }
-      assert.deepEqual([...seen], [`failed: ${step}: no ${method}`], "it is told through every try");
+      assert.deepEqual([...seen], [`failed: ${step}: no ${method}`], "it is reported through every try");
       rig.isRefused = false;
       await rig.pass(11 * MINUTE, SECOND);
       assert.equal(rig.stateOf("web"), "applied");

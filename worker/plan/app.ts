@@ -35,7 +35,7 @@ export function runningAppWork(draft: AppDraft, others: Pick<SlotContext, "leavi
   };
 }
 
-/** What an app's containers fail by: that of a container which is yet to run is told until a try succeeds. */
+/** What an app's containers fail by: that of a container which is yet to run is reported until a try succeeds. */
 function keysOf({ unit, slots, blocks }: AppDraft): Pick<Target, "atOnce" | "awaited"> {
   const isWaiting = [...blocks.values()].some(({ state }) => state.kind === "working" && state.step === "network");
   return {

@@ -35,7 +35,7 @@ export type ImageQuestion = Readonly<{
   restartsDone: bigint | undefined;
 }>;
 
-/** After so many failed tries the image on the device takes the place of a container that runs. */
+/** After this number of failed tries the image on the device takes the place of a container that runs. */
 const TRIES_BEFORE_REPLACING = 2;
 
 /** What begins the keys of a unit's failed pulls. */

@@ -6,7 +6,7 @@ import type { Work } from "./farewell.ts";
 import { failed, type TargetState } from "./states.ts";
 import { earlier, type View } from "./view.ts";
 
-/** A step that keeps failing is told after this number of tries, or this time after the first, milliseconds, if that is earlier. */
+/** A step that keeps failing is reported after this number of tries, or this time after the first, milliseconds, if that is earlier. */
 const TOLD_TRIES = 3;
 const TOLD_AFTER_MS = 30_000;
 /** A container that stays in removal for this long, milliseconds, cannot be removed. */
@@ -16,7 +16,7 @@ const STUCK_REMOVAL_MS = 2 * 60_000;
 export type Target = Readonly<{
   work: Work;
   containers: readonly Owned[];
-  /** Keys of steps whose failure is told at once, and until a try succeeds. */
+  /** Keys of steps whose failure is reported at once, and until a try succeeds. */
   atOnce: readonly string[];
   /** Keys of others' steps that it waits for. */
   awaited?: readonly string[];

@@ -359,7 +359,7 @@ class DockerRuntime implements ContainerRuntime {
     return this.#ownId.id;
   }
 
-  /** The id of the container that a hint names; undefined: there is none. One that cannot be inspected exists, and nothing is to be done to it. */
+  /** The id of the container that a hint names; undefined: there is none. One that cannot be inspected exists, and must be left alone. */
   async #ownIdOf(candidate: string, signal: AbortSignal): Promise<string | undefined> {
     try {
       return (await this.#inspectListed(candidate, signal))?.id;
