@@ -215,6 +215,17 @@ describe("SubmitReports", () => {
     );
   });
 
+  it("takes no room in a group for calls that are refused for their rate", async () => {
+    await using service = await start({ mostDevices: 2 });
+    const burst = Array.from({ length: REPORTS.inARow }, (_, index) => sampleReport({ deviceId: "device-1", seq: BigInt(index + 1) }));
+    await service.submit(burst);
+    for (let count = 0; count < 3; count++) {
+      await assert.rejects(async () => service.submit([sampleReport({ deviceId: "device-1", seq: 99n })]), /reports too often/);
+    }
+    await service.submit([sampleReport({ deviceId: "device-2" })]);
+    assert.equal(service.published.at(-1)?.key, "device-2");
+  });
+
   it("refuses a report that no bus would take", async () => {
     await using service = await start();
     const large = sampleReport({ apps: [{ name: "web", reason: "x".repeat(1_000_000) }] });
