@@ -35,7 +35,8 @@ Secrets (marked *secret*) have no flag that holds them, since \`ps\` would show 
 file \`<key>_file\`) or their flag names. For the same reason a URL on the command line must not carry a password.
 
 \`nebula server\` takes the settings of manager, gateway and reporter. A gateway may also run by itself. A manager may, but
-its reports are not kept then, because the drivers of this version do not lead to a reporter in another process. \`nebula migrate\` and \`nebula backup\` take those that say where things are kept.
+its reports are not kept then, because the drivers of this version do not lead to a reporter in another process.
+\`nebula migrate\` and \`nebula backup\` take those that say where things are kept.
 
 ## Everywhere
 ${settingsTable(everywhere)}
