@@ -5,13 +5,14 @@ import { createServer, request } from "node:http";
 import { createServer as createTcpServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { eventually } from "../common/testing/eventually.ts";
 import { DOCKER_SOCKET } from "../common/testing/require-docker.ts";
 import { PullPolicy } from "../gen/nebula/v1/container_pb.ts";
 import { TargetState } from "../gen/nebula/v1/report_pb.ts";
 import { FOREVER, IMAGE } from "./harness/engine.ts";
 import { FleetRig } from "./harness/fleet-rig.ts";
 
-describe("one container that hangs or cannot be inspected, on a real engine", function () {
+describe("a real engine that hangs or refuses something", function () {
   this.timeout(180_000);
   const rig = FleetRig.describe();
   const plain = { dockerImage: IMAGE, command: FOREVER, pullPolicy: PullPolicy.MISSING };
@@ -29,13 +30,14 @@ describe("one container that hangs or cannot be inspected, on a real engine", fu
     return { port: typeof address === "object" && address !== null ? address.port : 0, end };
   }
 
-  /** The engine behind a proxy that answers 500, or nothing, to inspects of one container. */
-  async function proxiedEngine(trouble: { id: string; kind: "refused" | "hangs" }): Promise<string> {
+  /** The engine behind a proxy. @param troubleOf what becomes of a request for a path: 500, no answer at all, or (undefined) what the engine answers */
+  async function proxiedEngine(troubleOf: (path: string) => "refused" | "hangs" | undefined): Promise<string> {
     const folder = await mkdtemp(join(tmpdir(), "nebula-proxy-"));
     const proxy = createServer((incoming, outgoing) => {
       const { method = "GET", url: path = "/", headers } = incoming;
-      if (trouble.id !== "" && path.includes(`/containers/${trouble.id}/json`)) {
-        if (trouble.kind === "refused") outgoing.writeHead(500).end(JSON.stringify({ message: "layer does not exist" }));
+      const trouble = troubleOf(path);
+      if (trouble !== undefined) {
+        if (trouble === "refused") outgoing.writeHead(500).end(JSON.stringify({ message: "layer does not exist" }));
         return;
       }
       const forward = request({ socketPath: DOCKER_SOCKET, method, path, headers }, (answer) => {
@@ -89,8 +91,9 @@ describe("one container that hangs or cannot be inspected, on a real engine", fu
     it(`an inspect that ${kind === "hangs" ? "hangs" : "is refused"} leaves its container as it is, and nothing else`, async () => {
       const [bad, other] = [rig.name("bad"), rig.name("other")];
       for (const name of [bad, other]) await rig.api.createApp({ ...plain, name });
-      const trouble = { id: "", kind };
-      const { worker, engine } = await rig.device([bad, other], { env: { NEBULA_RUNTIME: await proxiedEngine(trouble) } });
+      const trouble = { id: "" };
+      const troubleOf = (path: string) => (trouble.id !== "" && path.includes(`/containers/${trouble.id}/json`) ? kind : undefined);
+      const { worker, engine } = await rig.device([bad, other], { env: { NEBULA_RUNTIME: await proxiedEngine(troubleOf) } });
       const [before] = await engine.settled(bad, 1);
       await engine.settled(other, 1);
       trouble.id = before?.Id ?? "";
@@ -106,4 +109,24 @@ describe("one container that hangs or cannot be inspected, on a real engine", fu
       await engine.settled(bad, 1, isChanged, 90_000);
     });
   }
+
+  it("events that the engine refuses are reported, and what somebody removed is repaired within half a minute all the same", async () => {
+    const web = rig.name("web");
+    await rig.api.createApp({ ...plain, name: web });
+    const requests: string[] = [];
+    const troubleOf = (path: string) => {
+      requests.push(path);
+      return /\/events\b/.test(path) ? "refused" : undefined;
+    };
+    const { worker, engine } = await rig.device([web], { env: { NEBULA_RUNTIME: await proxiedEngine(troubleOf) } });
+    const [before] = await engine.settled(web, 1);
+    await eventually(async () => {
+      const problems = (await rig.api.device(worker.deviceId))?.report?.problems.map(({ code }) => code) ?? [];
+      assert.deepEqual(problems, ["events_unavailable"]);
+    });
+    await engine.docker.getContainer(before?.Id ?? "").remove({ force: true });
+    await engine.settled(web, 1, ({ Id }) => Id !== before?.Id, 45_000);
+    const streams = requests.filter((path) => /\/events\b/.test(path)).length;
+    assert.ok(streams >= 3 && streams <= 12, `${streams} streams were asked for`);
+  });
 });
