@@ -179,22 +179,27 @@ describe("pulls", () => {
     assert.match(rig.stateOf("db"), /^failed: pull/);
   });
 
-  it("that found no space are tried again as soon as an image has been removed", async () => {
-    let isFull = true;
-    const disk = (image: string): Partial<ImageBehaviour> =>
-      isFull && image.includes("big") ? { pull: { kind: "fails", message: "write /var/lib: no space left on device" } } : {};
-    await using rig = new Rig({ behaviour: disk, images: ["shop:1", "old:1"] });
-    await rig.start({ apps: { web: { dockerImage: "big:1" } } });
-    await rig.pass(5 * 60 * MINUTE, MINUTE);
-    for (rig.calls.length = 0; pulls(rig).length === 0; ) await rig.pass(MINUTE);
-    rig.calls.length = 0;
-    isFull = false;
-    const old = rig.runtime.images.find("docker.io/library/old:1");
-    await rig.runtime.removeImage(old?.id ?? "", signal);
-    await rig.pass(1000);
-    assert.deepEqual(pulls(rig), ["big:1"]);
-    assert.equal(rig.stateOf("web"), "applied");
-  });
+  for (const [what, images] of [
+    ["where nothing runs", ["shop:1", "old:1"]],
+    ["of an app that runs on the image on the device", ["shop:1", "old:1", "big:1"]],
+  ] as const) {
+    it(`that found no space are tried again as soon as an image has been removed, ${what}`, async () => {
+      let isFull = true;
+      const disk = (image: string): Partial<ImageBehaviour> =>
+        isFull && image.includes("big") ? { pull: { kind: "fails", message: "write /var/lib: no space left on device" } } : {};
+      await using rig = new Rig({ behaviour: disk, images });
+      await rig.start({ apps: { web: { dockerImage: "big:1" } } });
+      await rig.pass(5 * 60 * MINUTE, MINUTE);
+      for (rig.calls.length = 0; pulls(rig).length === 0; ) await rig.pass(MINUTE);
+      rig.calls.length = 0;
+      isFull = false;
+      const old = rig.runtime.images.find("docker.io/library/old:1");
+      await rig.runtime.removeImage(old?.id ?? "", signal);
+      await rig.pass(1000);
+      assert.deepEqual(pulls(rig), ["big:1"]);
+      assert.equal(rig.stateOf("web"), "applied");
+    });
+  }
 
   it("go on when the rest of the spec changes, for all units that want the image by then", async () => {
     await using rig = new Rig({ behaviour });

@@ -15,7 +15,7 @@ import { Observer } from "./observe.ts";
 import { Pace } from "./pace.ts";
 import { type Plan, plan, planWithoutConfig } from "./plan.ts";
 import { LoginWatch } from "./registry-login-watch.ts";
-import { refusedLogins, rememberDesired, rememberNewLogin, rememberObserved, rememberOutcome } from "./remember.ts";
+import { imagesRefused, rememberDesired, rememberNewLogin, rememberObserved, rememberOutcome } from "./remember.ts";
 import { runTogether } from "./run-together.ts";
 import type { ContainerRuntime, EngineInfo, RegistryLogin, RuntimeEvent } from "./runtime/container-runtime.ts";
 import { appliedAfter } from "./status.ts";
@@ -90,7 +90,7 @@ export class Reconciler {
     this.#events = new EventFeed({ ...options, onEvent: (event) => this.#onEvent(event), onRefused: () => this.#alarm.ring() });
     this.#logins = new LoginWatch({
       ...options,
-      refused: () => refusedLogins(this.#memory),
+      refused: () => imagesRefused(this.#memory, "login"),
       onChanged: (image) => {
         this.#remember(rememberNewLogin(this.#memory, image));
         this.#alarm.ring();
@@ -206,7 +206,7 @@ export class Reconciler {
         if (action === "disconnect") return containerId !== undefined && this.#memory.seenIds?.has(containerId) === true;
         return action === "destroy" || action === "remove" || (action === "create" && this.#isStandingBy);
       case "image":
-        return action === "delete" && this.#isStandingBy; // there may be room now
+        return action === "delete" && imagesRefused(this.#memory, "no_space").length > 0; // there may be room now
       default:
         return assertNever(type);
     }

@@ -148,9 +148,9 @@ function failureOf(memory: Memory, step: Step, reason: string, now: Now): Failur
   };
 }
 
-/** Images whose registry refused the login of their last pull. */
-export function refusedLogins({ failures }: Memory): readonly string[] {
-  return [...new Set([...failures.values()].flatMap(({ pull }) => (pull?.refusal === "login" ? [pull.image] : [])))];
+/** Images whose last pull was refused for this reason. */
+export function imagesRefused({ failures }: Memory, refusal: PullRefusal): readonly string[] {
+  return [...new Set([...failures.values()].flatMap(({ pull }) => (pull?.refusal === refusal ? [pull.image] : [])))];
 }
 
 /** The login for this image is another one now: no pull waits for what was refused with the one before. */
