@@ -307,7 +307,7 @@ describe("cron jobs", () => {
         fc.property(fc.array(jump, { maxLength: 60 }), (jumps) => checkJumps(job, jumps)),
         { numRuns: process.env.NEBULA_TEST_LONG === "1" ? 10_000 : 300 },
       );
-    });
+    }).timeout(600_000);
   });
 
   it("of the original's are told by their labels: they are removed with their job", async () => {
