@@ -2,7 +2,6 @@ import { randomBytes } from "node:crypto";
 import type { Clock } from "../../common/clock/clock.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { normaliseImageReference } from "../../common/validation/image-reference.ts";
-import { portsCollide } from "../host-ports.ts";
 import type {
   ContainerDetails,
   ContainerRuntime,
@@ -19,6 +18,7 @@ import type {
 import { CALL_LIMIT_MS } from "./docker-call.ts";
 import { type ImageBehaviour, PLAIN_ENGINE, PLAIN_IMAGE } from "./simulated-behaviour.ts";
 import { SimulatedContainer } from "./simulated-container.ts";
+import { SimulatedContainers } from "./simulated-containers.ts";
 import { EventFan } from "./simulated-events.ts";
 import { SimulatedImages } from "./simulated-images.ts";
 import { SimulatedNetworks } from "./simulated-networks.ts";
@@ -54,13 +54,11 @@ export class SimulatedRuntime implements ContainerRuntime {
   isMute = false;
   /** A proxy before the engine refuses its events. For tests. */
   refusesEvents = false;
-  /** Host ports that some process outside of containers holds. */
-  readonly occupiedPorts = new Set<number>();
   readonly images = new SimulatedImages();
   readonly #clock: Clock;
   #info: Omit<EngineInfo, "clock">;
   readonly #behaviour: (reference: string) => ImageBehaviour;
-  readonly #containers = new Map<string, SimulatedContainer>();
+  readonly #containers: SimulatedContainers;
   readonly networks: SimulatedNetworks;
   readonly volumes = new SimulatedVolumes();
   readonly #events = new EventFan();
@@ -73,6 +71,7 @@ export class SimulatedRuntime implements ContainerRuntime {
     this.#behaviour = (reference) => ({ ...PLAIN_IMAGE, ...behaviour(reference) });
     this.#info = { ...PLAIN_ENGINE, ...info };
     this.networks = new SimulatedNetworks(clock.now());
+    this.#containers = new SimulatedContainers(this.networks);
     for (const reference of images) this.images.add(normaliseImageReference(reference), clock.now());
   }
 
@@ -84,24 +83,29 @@ export class SimulatedRuntime implements ContainerRuntime {
   async listContainers(signal: AbortSignal, leaveOut: ReadonlySet<string> = new Set()): Promise<readonly ObservedContainer[]> {
     await this.#enter("listContainers", "", signal);
     if (leaveOut.size === 0 && this.trouble === undefined && !this.#troubles.holdsAny) return this.snapshot();
-    const seen = [...this.#containers.values()].map(async (container) => {
+    const seen = this.#containers.all().map(async (container) => {
       const { id, labels } = container;
       if (labels.orchestrator !== "nebula") return container.observe();
       if (leaveOut.has(id)) return container.glimpse(undefined);
       const failure = await this.#troubles.inspectFailure(id, this.trouble?.({ method: "inspectContainer", target: id }), signal);
       return failure === undefined ? container.observe() : container.glimpse(failure);
     });
-    return (await Promise.all(seen)).filter(({ id }) => this.#containers.has(id));
+    return (await Promise.all(seen)).filter(({ id }) => this.#containers.get(id) !== undefined);
+  }
+
+  /** Host ports that some process outside of containers holds. */
+  get occupiedPorts(): Set<number> {
+    return this.#containers.occupiedPorts;
   }
 
   /** The containers now, without a call: for tests and summaries. */
   snapshot(): readonly ObservedContainer[] {
-    return [...this.#containers.values()].map((container) => container.observe());
+    return this.#containers.snapshot();
   }
 
   async inspectContainer(id: string, signal: AbortSignal, limitMs?: number): Promise<ContainerDetails> {
     await this.#enter("inspectContainer", id, signal);
-    const container = await this.#act("inspectContainer", id, signal, () => this.#container(id), limitMs);
+    const container = await this.#act("inspectContainer", id, signal, () => this.#containers.find(id), limitMs);
     return { ...container.details(this.#behaviour(container.spec.image).env, PLAIN_CONFIG.command), anonymousVolumes: this.volumes.of(container.id) };
   }
 
@@ -152,12 +156,12 @@ export class SimulatedRuntime implements ContainerRuntime {
   }
 
   #create({ name, spec, labels, successorOf }: CreateRequest, createdAt: number): string {
-    if (this.#named(name) !== undefined) throw new NebulaError("already_exists", `Conflict. The container name "/${name}" is already in use`);
+    this.#containers.assertNameIsFree(name);
     const image = this.images.find(normaliseImageReference(spec.image));
     if (image === undefined) throw new NebulaError("not_found", `No such image: ${spec.image}`);
     const behaviour = this.#behaviour(normaliseImageReference(spec.image));
     const container = new SimulatedContainer({
-      id: randomId(),
+      id: randomBytes(32).toString("hex"),
       name,
       spec,
       labels: { ...image.labels, ...spec.labels, ...labels },
@@ -167,7 +171,7 @@ export class SimulatedRuntime implements ContainerRuntime {
       clock: this.#clock,
       tell: (action) => this.#tell(container, action),
     });
-    this.#containers.set(container.id, container);
+    this.#containers.add(container);
     this.volumes.create(container.id, spec, behaviour.volumes, successorOf);
     this.#tell(container, "create");
     return container.id;
@@ -176,7 +180,7 @@ export class SimulatedRuntime implements ContainerRuntime {
   async connectNetwork(containerId: string, network: string, signal: AbortSignal): Promise<void> {
     await this.#enter("connectNetwork", containerId, signal);
     await this.#act("connectNetwork", containerId, signal, () => {
-      const container = this.#container(containerId);
+      const container = this.#containers.find(containerId);
       const { name, id } = this.networks.find(network);
       container.connect(name, id);
       this.#emit("network", "connect", name);
@@ -185,19 +189,13 @@ export class SimulatedRuntime implements ContainerRuntime {
 
   async start(containerId: string, signal: AbortSignal): Promise<void> {
     await this.#enter("start", containerId, signal);
-    await this.#act("start", containerId, signal, () => this.#start(this.#container(containerId)));
-  }
-
-  #start(container: SimulatedContainer): void {
-    if (container.isUp) return;
-    this.#checkStart(container);
-    container.start();
+    await this.#act("start", containerId, signal, () => this.#containers.start(this.#containers.find(containerId)));
   }
 
   async stop(containerId: string, graceSeconds: number, signal: AbortSignal): Promise<void> {
     await this.#enter("stop", containerId, signal);
     await this.#act("stop", containerId, signal, () => {});
-    await this.#stop(this.#container(containerId), graceSeconds, signal);
+    await this.#stop(this.#containers.find(containerId), graceSeconds, signal);
   }
 
   async #stop(container: SimulatedContainer, graceSeconds: number, signal: AbortSignal): Promise<void> {
@@ -209,24 +207,22 @@ export class SimulatedRuntime implements ContainerRuntime {
   async restart(containerId: string, graceSeconds: number, signal: AbortSignal): Promise<void> {
     await this.#enter("restart", containerId, signal);
     await this.#act("restart", containerId, signal, () => {});
-    const container = this.#container(containerId);
+    const container = this.#containers.find(containerId);
     await this.#stop(container, graceSeconds, signal);
-    this.#start(container);
+    this.#containers.start(container);
     this.#tell(container, "restart");
   }
 
   async unpause(containerId: string, signal: AbortSignal): Promise<void> {
     await this.#enter("unpause", containerId, signal);
-    await this.#act("unpause", containerId, signal, () => this.#container(containerId).unpause());
+    await this.#act("unpause", containerId, signal, () => this.#containers.find(containerId).unpause());
   }
 
   async rename(containerId: string, name: string, signal: AbortSignal): Promise<void> {
     await this.#enter("rename", containerId, signal);
     await this.#act("rename", containerId, signal, () => {
-      const container = this.#container(containerId);
-      const holder = this.#named(name);
-      if (holder !== undefined)
-        throw new NebulaError("already_exists", `Conflict. The container name "/${name}" is already in use by container ${holder.id}`);
+      const container = this.#containers.find(containerId);
+      this.#containers.assertNameIsFree(name);
       container.name = name;
       this.#tell(container, "rename");
     });
@@ -255,7 +251,7 @@ export class SimulatedRuntime implements ContainerRuntime {
   async removeNetwork(id: string, signal: AbortSignal): Promise<void> {
     await this.#enter("removeNetwork", id, signal);
     await this.#act("removeNetwork", id, signal, () => {});
-    const user = [...this.#containers.values()].find((container) => container.isUp && container.observe().networkIds.includes(id));
+    const user = this.#containers.all().find((container) => container.isUp && container.observe().networkIds.includes(id));
     if (user !== undefined) throw new NebulaError("failed_precondition", `error while removing network: network ${id} has active endpoints`);
     this.networks.remove(id);
     this.#emit("network", "destroy", id);
@@ -264,7 +260,7 @@ export class SimulatedRuntime implements ContainerRuntime {
   /** Somebody removes a network by hand; containers on it lose it. For tests. */
   loseNetwork(name: string): void {
     for (const { id } of this.networks.named(name)) this.networks.remove(id);
-    for (const container of this.#containers.values()) container.disconnect(name);
+    for (const container of this.#containers.all()) container.disconnect(name);
     this.#emit("network", "destroy", name);
   }
 
@@ -272,7 +268,7 @@ export class SimulatedRuntime implements ContainerRuntime {
     await this.#enter("removeImage", id, signal);
     await this.#act("removeImage", id, signal, () => {});
     const image = this.images.find(id);
-    const user = [...this.#containers.values()].find((container) => container.imageId === image?.id);
+    const user = this.#containers.all().find((container) => container.imageId === image?.id);
     if (user !== undefined) throw new NebulaError("failed_precondition", `unable to delete ${id}: image is being used by container ${user.id}`);
     this.images.remove(id);
     this.#emit("image", "delete", id);
@@ -280,7 +276,7 @@ export class SimulatedRuntime implements ContainerRuntime {
 
   async stats(containerId: string, signal: AbortSignal): Promise<ContainerStats> {
     await this.#enter("stats", containerId, signal);
-    return this.#container(containerId).isUp ? { memoryBytes: 1_000_000, cpuPercent: 0 } : { memoryBytes: 0, cpuPercent: 0 };
+    return this.#containers.find(containerId).isUp ? { memoryBytes: 1_000_000, cpuPercent: 0 } : { memoryBytes: 0, cpuPercent: 0 };
   }
 
   events(signal: AbortSignal): AsyncIterable<RuntimeEvent> {
@@ -293,14 +289,14 @@ export class SimulatedRuntime implements ContainerRuntime {
   /** The engine goes down: calls are refused and event streams end; containers end with it. */
   shutDown(): void {
     this.#up = false;
-    for (const container of this.#containers.values()) container.engineDown();
+    for (const container of this.#containers.all()) container.engineDown();
     this.#events.endAll(unreachable());
   }
 
   /** The engine comes up again and starts what its restart policies ask for. */
   boot(): void {
     this.#up = true;
-    for (const container of this.#containers.values()) container.engineUp();
+    for (const container of this.#containers.all()) container.engineUp();
   }
 
   /** What the engine says of itself from now on. */
@@ -310,42 +306,28 @@ export class SimulatedRuntime implements ContainerRuntime {
 
   /** A health check's result, as a script decides. */
   setHealth(id: string, health: "starting" | "healthy" | "unhealthy"): void {
-    this.#container(id).setHealth(health);
+    this.#containers.find(id).setHealth(health);
   }
 
   /** Somebody pauses it. */
   pause(id: string): void {
-    this.#container(id).pause();
+    this.#containers.find(id).pause();
   }
 
   /** Its removal begins, and the engine does not get done with it. */
   stickInRemoval(id: string): void {
-    this.#container(id).stickInRemoval();
+    this.#containers.find(id).stickInRemoval();
   }
 
   /** The container's process ends by itself. */
   exit(id: string, code: number): void {
-    this.#container(id).exit(code);
+    this.#containers.find(id).exit(code);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#events.endAll(undefined);
     this.#troubles.end();
-    for (const container of this.#containers.values()) container.endTimers();
-  }
-
-  #checkStart(container: SimulatedContainer): void {
-    const { spec, behaviour } = container;
-    container.attach((network) => this.networks.find(network).id);
-    for (const port of container.observe().hostPorts) {
-      const taken = [...this.#containers.values()].some(
-        (other) => other !== container && other.isUp && other.observe().hostPorts.some((held) => portsCollide(held, port)),
-      );
-      if (!taken && !this.occupiedPorts.has(port.hostPort)) continue;
-      throw new NebulaError("failed_precondition", `Bind for ${port.address ?? "0.0.0.0"}:${port.hostPort} failed: port is already allocated`);
-    }
-    if (behaviour.startRefusal !== undefined) throw new NebulaError("failed_precondition", behaviour.startRefusal);
-    if (spec.networks.length === 0 && container.networks().length === 0) container.connect("bridge", this.networks.find("bridge").id);
+    for (const container of this.#containers.all()) container.endTimers();
   }
 
   async #enter(method: RuntimeCall["method"], target: string, signal: AbortSignal): Promise<void> {
@@ -361,18 +343,6 @@ export class SimulatedRuntime implements ContainerRuntime {
     return this.#troubles.call({ what: method, id: target, trouble, limitMs, signal }, act);
   }
 
-  /** By id or name, as Docker takes both. */
-  #container(idOrName: string): SimulatedContainer {
-    const container = this.#containers.get(idOrName) ?? this.#named(idOrName);
-    if (container === undefined) throw new NebulaError("not_found", `No such container: ${idOrName}`);
-    return container;
-  }
-
-  #named(name: string): SimulatedContainer | undefined {
-    for (const container of this.#containers.values()) if (container.name === name) return container;
-    return undefined;
-  }
-
   #tell(container: SimulatedContainer, action: string): void {
     if (this.isMute) return;
     const ended = action === "die" ? { exitCode: container.observe().exitCode } : {};
@@ -383,10 +353,6 @@ export class SimulatedRuntime implements ContainerRuntime {
     if (this.isMute) return;
     this.#events.emit({ type, action, id, labels: {}, at: this.#clock.now() });
   }
-}
-
-function randomId(): string {
-  return randomBytes(32).toString("hex");
 }
 
 function unreachable(): NebulaError {
