@@ -2,9 +2,11 @@ import { strict as assert } from "node:assert";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import Docker from "dockerode";
 import { eventually } from "../common/testing/eventually.ts";
+import { DOCKER_SOCKET } from "../common/testing/require-docker.ts";
 import { TargetState } from "../gen/nebula/v1/report_pb.ts";
-import { FOREVER, IMAGE, newInstance } from "./harness/engine.ts";
+import { Engine, FOREVER, IMAGE, newInstance } from "./harness/engine.ts";
 import { FleetRig } from "./harness/fleet-rig.ts";
 import { startInProcess } from "./harness/in-process-worker.ts";
 import { JumpingClock } from "./harness/jumping-clock.ts";
@@ -116,6 +118,57 @@ describe("registries", function () {
     clock.jump(15_000);
     await eventually(() => stalling.manifestsAsked > asked, { timeoutMs: 20_000 });
     assert.equal(status()?.state, TargetState.FAILED, "a target that is tried again keeps its reason");
+  });
+
+  it("the image of an app that was deleted is removed from the device a day later, and not before", async () => {
+    const docker = new Docker({ socketPath: DOCKER_SOCKET });
+    const local = `nebula-e2e-gone:${newInstance()}`;
+    const source = await docker.createContainer({ Image: IMAGE, Cmd: FOREVER });
+    const [repo, tag] = local.split(":");
+    await source.commit({ repo, tag, changes: `LABEL of=${tag}` });
+    await source.remove();
+    const image = await registry.push(local, "private/gone:1");
+    await docker.getImage(local).remove();
+    const present = () =>
+      docker
+        .getImage(image)
+        .inspect()
+        .then(
+          () => true,
+          () => false,
+        );
+    assert.equal(await present(), false);
+
+    Object.assign(process.env, login());
+    rig.defer(() => {
+      for (const variable of Object.keys(login())) delete process.env[variable];
+    });
+    const [web, group, instance] = [rig.name("web"), rig.name("group"), newInstance()];
+    await rig.api.createApp({ name: web, dockerImage: image, command: FOREVER });
+    await rig.api.createGroup(group, [web]);
+    rig.deferLast(() =>
+      docker
+        .getImage(image)
+        .remove({ force: true })
+        .catch(() => {}),
+    );
+    const clock = new JumpingClock();
+    const engine = new Engine(instance);
+    rig.deferLast(() => engine.clean());
+    const worker = rig.use(await startInProcess({ server: rig.server, clock, deviceGroup: group, deviceId: `device-${instance}`, instance }));
+    await engine.settled(web, 1);
+    await rig.api.deleteApp(web);
+    await engine.settled(web, 0);
+    await eventually(() => worker.report()?.apps.every(({ containers }) => containers.length === 0), { timeoutMs: 20_000 });
+    let hours = 0;
+    const isRemoved = async () => {
+      if (!(await present())) return true;
+      clock.jump(3_600_000);
+      hours++;
+      return false;
+    };
+    await eventually(isRemoved, { timeoutMs: 60_000, everyMs: 300 });
+    assert.ok(hours >= 24, `removed after ${hours} h`);
   });
 
   it("a pull that hangs delays neither another app's change nor the repair of drift", async () => {
