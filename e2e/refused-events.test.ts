@@ -1,60 +1,24 @@
 import { strict as assert } from "node:assert";
-import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
-import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { eventually } from "../common/testing/eventually.ts";
-import { DOCKER_SOCKET } from "../common/testing/require-docker.ts";
 import { TargetState } from "../gen/nebula/v1/report_pb.ts";
 import { FOREVER, IMAGE } from "./harness/engine.ts";
+import { EngineProxy } from "./harness/engine-proxy.ts";
 import { FleetRig } from "./harness/fleet-rig.ts";
-
-/** The machine's Docker Engine behind a socket proxy that refuses its events, as proxies for containers do. */
-class EventlessProxy implements AsyncDisposable {
-  readonly #folder = mkdtempSync(join(tmpdir(), "nebula-e2e-proxy-"));
-  readonly socket = join(this.#folder, "docker.sock");
-  readonly #server = createServer((asked, answer) => this.#serve(asked, answer));
-  /** When each request for events came, milliseconds since 1970. */
-  readonly refused: number[] = [];
-
-  static async start(): Promise<EventlessProxy> {
-    const proxy = new EventlessProxy();
-    proxy.#server.listen(proxy.socket);
-    await once(proxy.#server, "listening");
-    return proxy;
-  }
-
-  #serve(asked: IncomingMessage, answer: ServerResponse): void {
-    const { url: path = "", method, headers } = asked;
-    if (/^(\/v[\d.]+)?\/events(\?|$)/.test(path)) {
-      this.refused.push(Date.now());
-      answer.writeHead(403, { "content-type": "text/html" }).end("<html><body><h1>403 Forbidden</h1></body></html>");
-      return;
-    }
-    const passed = request({ socketPath: DOCKER_SOCKET, path, method, headers }, (response) => {
-      answer.writeHead(response.statusCode ?? 502, response.headers);
-      response.on("error", () => answer.destroy()).pipe(answer);
-    });
-    passed.on("error", () => answer.destroy());
-    answer.on("close", () => passed.destroy());
-    asked.pipe(passed);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#server.closeAllConnections();
-    this.#server.close();
-    await once(this.#server, "close");
-    rmSync(this.#folder, { recursive: true, force: true });
-  }
-}
 
 describe("an engine whose events a proxy refuses", function () {
   this.timeout(150_000);
   const rig = FleetRig.describe();
 
   it("is reported, follows changes at once and drift within 30 s, and is not asked for events without end", async () => {
-    const proxy = rig.use(await EventlessProxy.start());
+    const refused: number[] = []; // when each request for events came, monotonic milliseconds
+    const forbidden = { status: 403, body: "<html><body><h1>403 Forbidden</h1></body></html>" };
+    const isEvents = (path: string) => /^(\/v[\d.]+)?\/events(\?|$)/.test(path);
+    const proxy = await EngineProxy.start((path) => {
+      if (!isEvents(path)) return undefined;
+      refused.push(performance.now());
+      return forbidden;
+    });
+    rig.deferLast(() => proxy[Symbol.asyncDispose]());
     const web = rig.name("web");
     await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER, envVars: { VERSION: "1" } });
     const { worker, engine } = await rig.device([web], { socket: proxy.socket });
@@ -72,8 +36,7 @@ describe("an engine whose events a proxy refuses", function () {
     await engine.settled(web, 1, ({ Id }) => Id !== changed.Id, 45_000);
 
     // Three refusals, then waits of 1 s, 2 s, 4 s, ...: one more request each time that the whole time doubles.
-    const { refused } = proxy;
-    const seconds = (Date.now() - (refused[0] ?? 0)) / 1000;
+    const seconds = (performance.now() - (refused[0] ?? 0)) / 1000;
     const most = 3 + Math.ceil(Math.log2(seconds + 1)) + 1;
     assert.ok(refused.length >= 4 && refused.length <= most, `${refused.length} requests for events in ${seconds} s, at most ${most} expected`);
   });
