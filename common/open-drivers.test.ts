@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { ManualClock } from "./clock/manual-clock.ts";
 import { isNebulaError } from "./errors/nebula-error.ts";
 import { createLog, silentLog } from "./log/log.ts";
-import { CONFIG_DATABASE, type DriverSettings, openDrivers } from "./open-drivers.ts";
+import { CONFIG_DATABASE, type DriverSettings, GATEWAY_DRIVERS, MANAGER_DRIVERS, openDrivers } from "./open-drivers.ts";
 import { backupSqlite } from "./storage/sqlite/backup.ts";
 import { openSqliteConfigStore } from "./storage/sqlite/config-store.ts";
 
@@ -16,11 +16,9 @@ describe("openDrivers", () => {
   const newFolder = () => join(root, String(folders++), "data");
   after(() => rmSync(root, { recursive: true }));
 
-  const self = { address: "127.0.0.1:50051", boot: "b1" };
   const open = (dataDir: string, other: Partial<DriverSettings> = {}) =>
-    openDrivers({
+    openDrivers(MANAGER_DRIVERS, {
       settings: { dataDir, store: "sqlite:", reports: "sqlite:", redis: "memory:", bus: "memory:", cacheTimeMs: 10_000, ...other },
-      self,
       clock: new ManualClock(),
       log: silentLog,
     });
@@ -31,7 +29,7 @@ describe("openDrivers", () => {
     const log = createLog({ level: "warn", part: "drivers", destination: { write: (line: string) => void lines.push(line) } });
     const dataDir = newFolder();
     const settings = { dataDir, store: "sqlite:", reports: "sqlite:", redis: "memory:", bus: "memory:", cacheTimeMs: 10_000 };
-    const openLogged = () => openDrivers({ settings, self, clock: new ManualClock(), log });
+    const openLogged = () => openDrivers(MANAGER_DRIVERS, { settings, clock: new ManualClock(), log });
     await (await openLogged())[Symbol.asyncDispose]();
     assert.deepEqual(lines, []);
     writeFileSync(join(dataDir, "admin-password"), "a password");
@@ -71,7 +69,7 @@ describe("openDrivers", () => {
     const dataDir = newFolder();
     const first = await open(dataDir);
     const { cluster } = first.configStore;
-    assert.deepEqual(first.membership.members(), [self]);
+    assert.equal(first.membership.alone, true);
     assert.equal(statSync(dataDir).mode & 0o777, 0o700);
     await first[Symbol.asyncDispose]();
     await first[Symbol.asyncDispose]();
@@ -87,6 +85,14 @@ describe("openDrivers", () => {
     await backupSqlite(join(dataDir, CONFIG_DATABASE), copy);
     await using copied = await openSqliteConfigStore({ path: copy });
     assert.deepEqual(copied.cluster, drivers.configStore.cluster);
+  });
+
+  it("opens what a component uses and nothing else: without a store of files there is no folder and no lock", async () => {
+    const dataDir = newFolder();
+    const settings = { dataDir, store: "cassandra://h/k", reports: "cassandra://h/k", redis: "memory:", bus: "kafka://h/t", cacheTimeMs: 10_000 };
+    await using gateway = await openDrivers(GATEWAY_DRIVERS, { settings, clock: new ManualClock(), log: silentLog });
+    assert.deepEqual(Object.keys(gateway), ["changeFeed"]);
+    assert.equal(existsSync(dataDir), false);
   });
 
   it("gives the folder free when a store can't be opened", async () => {

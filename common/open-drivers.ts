@@ -3,11 +3,9 @@ import { createMemoryBus } from "./bus/memory-bus.ts";
 import type { Clock } from "./clock/clock.ts";
 import type { Drivers } from "./drivers.ts";
 import { NebulaError } from "./errors/nebula-error.ts";
-import type { ChangeFeed } from "./feed/change-feed.ts";
 import { createMemoryFeed } from "./feed/memory-feed.ts";
 import type { Log } from "./log/log.ts";
 import { makeFolder } from "./make-folder.ts";
-import type { Member } from "./membership/membership.ts";
 import { createMemoryMembership } from "./membership/memory-membership.ts";
 import { warnOfOpenModes } from "./open-modes.ts";
 import { NEXT_CLUSTER_KEY, SECRET_FILES } from "./settings/secrets.ts";
@@ -25,43 +23,66 @@ export const REPORT_DATABASE = "reports.db";
 
 export type DriverSettings = Pick<Settings, "dataDir" | "store" | "reports" | "redis" | "bus" | "cacheTimeMs">;
 
-export type OpenDriversOptions = Readonly<{ settings: DriverSettings; self: Member; clock: Clock; log: Log }>;
+export type OpenDriversOptions = Readonly<{ settings: DriverSettings; clock: Clock; log: Log }>;
 
-/** Every driver, and the one way to close them all. */
-export type OpenedDrivers = Drivers & AsyncDisposable;
+/** The drivers of these names, and the one way to close them all. */
+export type OpenedDrivers<Name extends keyof Drivers = keyof Drivers> = Pick<Drivers, Name> & AsyncDisposable;
+
+/** What each component uses, and so opens: no component waits for a backend that it does not need. */
+export const MANAGER_DRIVERS = ["configStore", "accessStore", "reportStore", "configCache", "reportBus", "changeFeed", "membership"] as const;
+export const GATEWAY_DRIVERS = ["changeFeed"] as const;
+export const REPORTER_DRIVERS = ["accessStore", "reportStore", "reportBus", "changeFeed"] as const;
+export const STORES = ["configStore", "accessStore", "reportStore"] as const;
+
+/** Which setting names the driver by URL, and the scheme that is built in. */
+const SOURCES = {
+  configStore: { setting: "NEBULA_STORE", key: "store", scheme: "sqlite:" },
+  accessStore: { setting: "NEBULA_STORE", key: "store", scheme: "sqlite:" },
+  reportStore: { setting: "NEBULA_REPORTS", key: "reports", scheme: "sqlite:" },
+  configCache: { setting: "NEBULA_REDIS", key: "redis", scheme: "memory:" },
+  changeFeed: { setting: "NEBULA_REDIS", key: "redis", scheme: "memory:" },
+  membership: { setting: "NEBULA_REDIS", key: "redis", scheme: "memory:" },
+  reportBus: { setting: "NEBULA_BUS", key: "bus", scheme: "memory:" },
+} as const satisfies { [Name in keyof Drivers]: { setting: string; key: keyof DriverSettings; scheme: string } };
+
+const OPENERS: { readonly [Name in keyof Drivers]: (options: OpenDriversOptions) => Promise<Drivers[Name]> } = {
+  configStore: ({ settings }) => openSqliteConfigStore({ path: join(settings.dataDir, CONFIG_DATABASE) }),
+  accessStore: ({ settings }) => openSqliteAccessStore({ path: join(settings.dataDir, ACCESS_DATABASE) }),
+  reportStore: ({ settings }) => openSqliteReportStore({ path: join(settings.dataDir, REPORT_DATABASE) }),
+  configCache: async ({ settings, clock }) => createMemoryConfigCache({ ttlMs: settings.cacheTimeMs, clock }),
+  reportBus: async ({ clock }) => createMemoryBus({ clock }),
+  changeFeed: async ({ log }) => createMemoryFeed({ log }),
+  membership: async () => createMemoryMembership(),
+};
 
 /**
- * Opens what the settings name by URL.
+ * Opens the drivers of these names, as the settings name them by URL, and no other. The data folder is made and locked only where one of them keeps files there.
  * @throws NebulaError invalid_argument for a URL that no driver serves; failed_precondition when another process has the data folder
  */
-export async function openDrivers({ settings, self, clock, log }: OpenDriversOptions): Promise<OpenedDrivers> {
-  requireScheme("NEBULA_STORE", settings.store, "sqlite:");
-  requireScheme("NEBULA_REPORTS", settings.reports, "sqlite:");
-  requireScheme("NEBULA_REDIS", settings.redis, "memory:");
-  requireScheme("NEBULA_BUS", settings.bus, "memory:");
+export async function openDrivers<Name extends keyof Drivers>(names: readonly Name[], options: OpenDriversOptions): Promise<OpenedDrivers<Name>> {
+  const { settings } = options;
+  for (const name of names) requireScheme(SOURCES[name].setting, settings[SOURCES[name].key], SOURCES[name].scheme);
 
   await using opening = new AsyncDisposableStack();
-  await makeFolder("NEBULA_DATA", settings.dataDir);
-  opening.use(lockFolder(settings.dataDir));
-  const drivers: Drivers = {
-    configStore: opening.use(await openSqliteConfigStore({ path: join(settings.dataDir, CONFIG_DATABASE) })),
-    accessStore: opening.use(await openSqliteAccessStore({ path: join(settings.dataDir, ACCESS_DATABASE) })),
-    reportStore: opening.use(await openSqliteReportStore({ path: join(settings.dataDir, REPORT_DATABASE) })),
-    configCache: opening.use(createMemoryConfigCache({ ttlMs: settings.cacheTimeMs, clock })),
-    reportBus: opening.use(createMemoryBus({ clock })),
-    changeFeed: opening.use(createMemoryFeed({ log })),
-    membership: opening.use(createMemoryMembership(self)),
-  };
+  const keepsFiles = names.some((name) => settings[SOURCES[name].key].startsWith("sqlite:"));
+  if (keepsFiles) {
+    await makeFolder("NEBULA_DATA", settings.dataDir);
+    opening.use(lockFolder(settings.dataDir));
+  }
+  const drivers: { -readonly [Each in Name]?: Drivers[Each] } = {};
+  for (const name of names) drivers[name] = opening.use(await OPENERS[name](options));
+  requireAll(names, drivers);
   const files = [CONFIG_DATABASE, ACCESS_DATABASE, REPORT_DATABASE, ...Object.values(SECRET_FILES), NEXT_CLUSTER_KEY];
-  await warnOfOpenModes(settings.dataDir, files, log);
+  if (keepsFiles) await warnOfOpenModes(settings.dataDir, files, options.log);
   const opened = opening.move();
   return { ...drivers, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }
 
-/** Opens the change feed alone, for a part that needs no other driver. @throws NebulaError invalid_argument for a URL that no driver serves */
-export async function openChangeFeed({ settings, log }: { settings: Pick<Settings, "redis">; log: Log }): Promise<ChangeFeed> {
-  requireScheme("NEBULA_REDIS", settings.redis, "memory:");
-  return createMemoryFeed({ log });
+function requireAll<Name extends keyof Drivers>(
+  names: readonly Name[],
+  drivers: Partial<Pick<Drivers, Name>>,
+): asserts drivers is Pick<Drivers, Name> {
+  for (const name of names) if (drivers[name] === undefined) throw new NebulaError("internal", `the driver ${name} was not opened`);
 }
 
 /** The embedded drivers take nothing behind their scheme: where the files are is for NEBULA_DATA to say. A URL of another may carry a password: not shown. */

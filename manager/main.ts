@@ -3,12 +3,13 @@
  *
  * `startManager` opens the listeners and nothing else; drivers come opened. A manager alone in a process, for a bench or a test:
  *
- *   await using drivers = await openDrivers({ settings, self: { address: "127.0.0.1:50051", boot: "b1" }, clock: systemClock, log });
+ *   await using drivers = await openDrivers(MANAGER_DRIVERS, { settings, clock: systemClock, log });
  *   await using manager = await startManager({ settings, secrets: { clusterKey, adminPassword, adminToken }, drivers, clock: systemClock, log, registry: new Registry() });
  *
  * `settings` are the part of Settings named ManagerSettings; port 0 takes a free one, and `manager.address` says which. NODE_OPTIONS that suit very many
  * devices: --max-semi-space-size=4. The open files limit is the number of devices.
  */
+import { randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
 import { hostname } from "node:os";
 import type { Server } from "@grpc/grpc-js";
@@ -29,9 +30,9 @@ import { PresentGroups } from "./access/present-groups.ts";
 import { createAudit } from "./audit/audit.ts";
 import { expireAudit } from "./audit/expire-audit.ts";
 import { createAccept } from "./listen/accept.ts";
-import { advertisedAddress } from "./listen/advertised-address.ts";
 import { createCallLogins, notingLogins } from "./listen/call-logins.ts";
 import { Connections } from "./listen/connections.ts";
+import { joinShards, shardOf } from "./listen/join.ts";
 import { LISTENERS_HERE, openListeners } from "./listen/listeners.ts";
 import { Newcomers } from "./listen/newcomers.ts";
 import { UnfinishedCalls } from "./listen/unfinished-calls.ts";
@@ -50,7 +51,7 @@ export type ManagerSettings = Pick<
   "grpcListen" | "grpcAdvertise" | "redirect" | "cacheTimeMs" | "authEnabled" | "auditRetentionMs" | "maxDevicesPerGroup"
 > & {
   readonly admin: Pick<Settings["admin"], "user">;
-} & Partial<Pick<Settings, "tls" | "grpcConnections" | "insecureNoAuth">>;
+} & Partial<Pick<Settings, "shard" | "tls" | "grpcConnections" | "insecureNoAuth">>;
 
 /** What a bench or a test may want otherwise. */
 export type ManagerTuning = Readonly<{
@@ -169,9 +170,11 @@ export async function startManager({
   const accept = createAccept({ limiter, newcomers, connections, tls, inject, log });
   const listeners = await openListeners(settings.grpcListen, { ...tuning, log }, accept);
   const bound = { host: settings.grpcListen.host, port: listeners.port };
-  const advertise = advertisedAddress(settings.grpcAdvertise, bound, hostname());
-  advertised = advertise.address;
-  if (advertise.warning !== undefined) log.warn(advertise.warning);
+  const place = { bound, hostname: hostname(), boot: randomBytes(9).toString("base64url") };
+  const { self, warning } = shardOf(settings, place, drivers.membership.alone);
+  advertised = self.address;
+  if (warning !== undefined) log.warn(warning);
+  await joinShards(drivers.membership, self, log);
   const address = formatAddress(bound);
   log.info({ address }, "the manager listens");
 
@@ -187,6 +190,7 @@ export async function startManager({
   const opened = starting.move();
   async function stop(): Promise<void> {
     health.stop();
+    await drivers.membership.leave();
     listeners.close();
     await hub.stop();
     await shutDown(server, connections, clock, tuning.stopMs);

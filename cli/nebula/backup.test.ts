@@ -6,7 +6,7 @@ import { create } from "@bufbuild/protobuf";
 import { systemClock } from "../../common/clock/system-clock.ts";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
 import { silentLog } from "../../common/log/log.ts";
-import { ACCESS_DATABASE, CONFIG_DATABASE, openDrivers, REPORT_DATABASE } from "../../common/open-drivers.ts";
+import { ACCESS_DATABASE, CONFIG_DATABASE, openDrivers, REPORT_DATABASE, STORES } from "../../common/open-drivers.ts";
 import { resolveSettings } from "../../common/settings/resolve-settings.ts";
 import { device, enrolment, groupWrite, userWrite } from "../../common/storage/access-store-samples.ts";
 import { AuditEntrySchema } from "../../gen/nebula/v1/audit_pb.ts";
@@ -21,8 +21,7 @@ describe("nebula backup", () => {
 
   const settingsOf = (dataDir: string) =>
     resolveSettings({ command: "backup", args: [], env: { NEBULA_DATA: dataDir }, readFile: () => "" }).settings;
-  const open = (dataDir: string) =>
-    openDrivers({ settings: settingsOf(dataDir), self: { address: "", boot: "" }, clock: systemClock, log: silentLog });
+  const open = (dataDir: string) => openDrivers(STORES, { settings: settingsOf(dataDir), clock: systemClock, log: silentLog });
   const printed: string[] = [];
   const io = {
     env: {},

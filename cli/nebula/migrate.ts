@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { systemClock } from "../../common/clock/system-clock.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { createLog } from "../../common/log/log.ts";
-import { CONFIG_DATABASE, openDrivers } from "../../common/open-drivers.ts";
+import { CONFIG_DATABASE, openDrivers, STORES } from "../../common/open-drivers.ts";
 import type { CommandContext } from "./command.ts";
 import { turnClusterKey } from "./turn-cluster-key.ts";
 
@@ -17,7 +17,7 @@ export async function migrate({ settings, own, io }: CommandContext): Promise<nu
     throw new NebulaError("not_found", `there is no store ${path}: NEBULA_DATA has to name the folder of a server that ran, or of a backup`);
   }
   const log = createLog({ level: settings.logLevel, part: "migrate" });
-  await using drivers = await openDrivers({ settings, self: { address: "", boot: "" }, clock: systemClock, log });
+  await using drivers = await openDrivers(STORES, { settings, clock: systemClock, log });
   const { configStore } = drivers;
   io.print("the schema is up to date");
   if (own.get("after-restore") === "true") {

@@ -1,11 +1,10 @@
-import { randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
 import type { Registry } from "prom-client";
 import type { Clock } from "../../common/clock/clock.ts";
+import type { Drivers } from "../../common/drivers.ts";
 import { openFilesLimit, sharedLimits } from "../../common/listen/open-files.ts";
 import type { Log } from "../../common/log/log.ts";
-import { type OpenedDrivers, openChangeFeed, openDrivers } from "../../common/open-drivers.ts";
-import { formatAddress } from "../../common/settings/parse-listen-address.ts";
+import { GATEWAY_DRIVERS, MANAGER_DRIVERS, type OpenedDrivers, openDrivers, REPORTER_DRIVERS } from "../../common/open-drivers.ts";
 import { openClusterKey, openSecrets, type Secrets } from "../../common/settings/secrets.ts";
 import type { ListenAddress, Settings } from "../../common/settings/settings.ts";
 import { type RunningGateway, startGateway } from "../../gateway/main.ts";
@@ -35,13 +34,13 @@ export type RunningParts = AsyncDisposable &
 /** How long each part may take to stop, milliseconds. */
 const STOP_MS = 4000;
 
-/** Starts manager, gateway and reporter in this process, on drivers that are opened once. */
+/** Starts manager, gateway and reporter in this process, on drivers that are opened once: the manager uses those of all. */
 export async function startServer(given: StartOptions): Promise<RunningParts> {
   const { grpc, http } = sharedLimits(given.settings.grpcConnections, given.settings.httpConnections, openFilesLimit());
   const settings = { ...given.settings, grpcConnections: grpc, httpConnections: http };
   const options = { ...given, settings };
   await using opening = new AsyncDisposableStack();
-  const drivers = opening.use(await openAll(options));
+  const drivers = opening.use(await open(MANAGER_DRIVERS, options));
   const secrets = await openSecrets(settings);
   await using forget = new AsyncDisposableStack();
   forget.defer(() => forgetPassword(secrets));
@@ -56,7 +55,7 @@ export async function startServer(given: StartOptions): Promise<RunningParts> {
 /** Starts a manager alone. */
 export async function startManagerAlone(options: StartOptions): Promise<RunningParts> {
   await using opening = new AsyncDisposableStack();
-  const drivers = opening.use(await openAll(options));
+  const drivers = opening.use(await open(MANAGER_DRIVERS, options));
   const secrets = await openSecrets(options.settings);
   await using forget = new AsyncDisposableStack();
   forget.defer(() => forgetPassword(secrets));
@@ -68,38 +67,32 @@ export async function startManagerAlone(options: StartOptions): Promise<RunningP
 /** Starts a gateway alone. */
 export async function startGatewayAlone(options: StartOptions): Promise<RunningParts> {
   await using opening = new AsyncDisposableStack();
-  const { settings, logOf } = options;
-  const changeFeed = opening.use(await openChangeFeed({ settings, log: logOf("drivers") }));
-  const gateway = opening.use(await openGateway(options, { clusterKey: await openClusterKey(settings) }, { changeFeed }));
+  const drivers = opening.use(await open(GATEWAY_DRIVERS, options));
+  const gateway = opening.use(await openGateway(options, { clusterKey: await openClusterKey(options.settings) }, drivers));
   return running({ gateway }, opening.move());
 }
 
 /** Starts a reporter alone. */
 export async function startReporterAlone(options: StartOptions): Promise<RunningParts> {
   await using opening = new AsyncDisposableStack();
-  const drivers = opening.use(await openAll(options));
+  const drivers = opening.use(await open(REPORTER_DRIVERS, options));
   const reporter = opening.use(await openReporter(options, drivers));
   return running({ reporter }, opening.move());
 }
 
-function openAll({ settings, clock, logOf }: StartOptions): Promise<OpenedDrivers> {
-  const address = settings.grpcAdvertise ?? formatAddress(settings.grpcListen);
-  return openDrivers({ settings, self: { address, boot: randomBytes(9).toString("base64url") }, clock, log: logOf("drivers") });
+function open<Name extends keyof Drivers>(names: readonly Name[], { settings, clock, logOf }: StartOptions): Promise<OpenedDrivers<Name>> {
+  return openDrivers(names, { settings, clock, log: logOf("drivers") });
 }
 
 function openManager(options: StartOptions, drivers: OpenedDrivers, secrets: Secrets): Promise<RunningManager> {
   return startManager({ ...options, log: options.logOf("manager"), drivers, secrets, tuning: { stopMs: STOP_MS } });
 }
 
-function openGateway(
-  options: StartOptions,
-  secrets: { clusterKey: string },
-  { changeFeed }: Pick<OpenedDrivers, "changeFeed">,
-): Promise<RunningGateway> {
+function openGateway(options: StartOptions, secrets: { clusterKey: string }, { changeFeed }: Pick<Drivers, "changeFeed">): Promise<RunningGateway> {
   return startGateway({ ...options, log: options.logOf("gateway"), secrets, changeFeed, stopMs: STOP_MS });
 }
 
-function openReporter(options: StartOptions, drivers: OpenedDrivers): Promise<Reporter> {
+function openReporter(options: StartOptions, drivers: OpenedDrivers<(typeof REPORTER_DRIVERS)[number]>): Promise<Reporter> {
   return startReporter({ ...options, log: options.logOf("reporter"), drivers });
 }
 

@@ -2,12 +2,15 @@ import { strict as assert } from "node:assert";
 import { describeMembership } from "./membership-contract.ts";
 import { createMemoryMembership } from "./memory-membership.ts";
 
-const self = { address: "127.0.0.1:50051", boot: "boot-1" };
-
-describeMembership("memory", async () => createMemoryMembership(self));
+describeMembership("memory", async () => createMemoryMembership());
 
 describe("the membership of a process that is alone", () => {
-  it("is itself", () => {
-    assert.deepEqual(createMemoryMembership(self).members(), [self]);
+  it("is empty before the join, and this process alone after it", async () => {
+    const membership = createMemoryMembership();
+    assert.equal(membership.alone, true);
+    assert.deepEqual(membership.members(), []);
+    const self = { name: "a", address: "127.0.0.1:50051", boot: "boot-1" };
+    await membership.join(self);
+    assert.deepEqual(membership.members(), [self]);
   });
 });

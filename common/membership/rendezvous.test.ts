@@ -3,7 +3,8 @@ import fc from "fast-check";
 import type { Member } from "./membership.ts";
 import { ownersOf, ownShard, ranked } from "./rendezvous.ts";
 
-const shards = (count: number): Member[] => Array.from({ length: count }, (_, i) => ({ address: `manager-${i}:50051`, boot: `boot-${i}` }));
+const shards = (count: number): Member[] =>
+  Array.from({ length: count }, (_, i) => ({ name: `manager-${i}`, address: `manager-${i}:50051`, boot: `boot-${i}` }));
 const counts = fc.integer({ min: 1, max: 8 });
 
 describe("rendezvous hashing", () => {

@@ -3,7 +3,7 @@ import type { Member } from "./membership.ts";
 
 /**
  * Rendezvous hashing (highest random weight; Thaler and Ravishankar, "A name-based mapping scheme for rendezvous", 1996): every key ranks all members by a
- * hash of (key, member), and the first ones own it. A member that goes moves only the keys it owned.
+ * hash of (key, the member's name), and the first ones own it. A member that leaves moves only the keys that it owned.
  */
 
 /** The shards that own a group: the first `spread` (at least 1) of its ranking. */
@@ -16,11 +16,11 @@ export function ownShard(group: string, deviceId: string, owners: readonly Membe
   return ranked([group, deviceId], owners)[0];
 }
 
-/** All members, the highest score first; members with equal scores by address. */
+/** All members, the highest score first; members with equal scores by name. */
 export function ranked(key: readonly string[], members: readonly Member[]): readonly Member[] {
   return members
-    .map((member) => ({ member, score: scoreOf([...key, member.address]) }))
-    .sort((a, b) => (a.score > b.score ? -1 : a.score < b.score ? 1 : a.member.address < b.member.address ? -1 : 1))
+    .map((member) => ({ member, score: scoreOf([...key, member.name]) }))
+    .sort((a, b) => (a.score > b.score ? -1 : a.score < b.score ? 1 : a.member.name < b.member.name ? -1 : 1))
     .map(({ member }) => member);
 }
 

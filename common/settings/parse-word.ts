@@ -64,6 +64,12 @@ export function clusterIds(text: string): Parsed<readonly string[]> {
     : wrong("is not a list of cluster ids: give them as in the report, separated by commas; use 5f0c1d7e9a2b4c6d8e0f1a3b5c7d9e2f");
 }
 
+/** A shard's name: a name as the API takes it, or host:port. */
+export function parseShardName(text: string): Parsed<string> {
+  const right = /^[a-zA-Z0-9][a-zA-Z0-9_.:-]{0,127}$/.test(text);
+  return right ? value(text) : wrong("is not a valid name of a shard: use a letter or digit, then up to 127 of letters, digits, '_', '.', ':', '-'");
+}
+
 /** A device_id as the API takes it. */
 export function parseDeviceId(text: string): Parsed<string> {
   const right = deviceIdViolations(text, "").length === 0;

@@ -65,6 +65,7 @@ function readAll(reader: SettingReader, command: Command): { settings: Settings;
     metricsListen: metrics.value !== undefined && metricsOn ? { ...metrics.value, given: metrics.given } : undefined,
     grpcListen: read("grpcListen"),
     grpcAdvertise: read("grpcAdvertise"),
+    shard: read("shard"),
     managers: read("managers"),
     redirect: read("redirect"),
     dataDir: read("data"),

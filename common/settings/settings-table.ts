@@ -6,7 +6,7 @@ import { driverUrl } from "./parse-driver-url.ts";
 import { durationBetween, knownDuration } from "./parse-duration.ts";
 import { parseListenAddress, parseListenAddressOrOff } from "./parse-listen-address.ts";
 import { parseManagers } from "./parse-server-url.ts";
-import { oneOf, parseHostAndPort, parseText, textOfAtLeast, textOfAtLeastBytes, wholeNumber } from "./parse-word.ts";
+import { oneOf, parseHostAndPort, parseShardName, parseText, textOfAtLeast, textOfAtLeastBytes, wholeNumber } from "./parse-word.ts";
 import { orUndefined } from "./parsed.ts";
 import { inSeconds, renamed, type Setting } from "./setting.ts";
 import { TLS_SETTINGS } from "./tls-settings.ts";
@@ -54,6 +54,14 @@ export const SETTINGS = {
     defaultText: "the listen address; the host name where that is every interface",
     parts: ["manager"],
     meaning: "host:port that workers are told to dial.",
+  }),
+  shard: setting({
+    variable: "NEBULA_SHARD",
+    parse: orUndefined(parseShardName),
+    fallback: undefined,
+    defaultText: "host name and port",
+    parts: ["manager"],
+    meaning: "The shard's name, by which device_groups are ranked over the shards: the same after a restart, another one for each live shard.",
   }),
   managers: setting({
     variable: "NEBULA_MANAGERS",
@@ -138,7 +146,7 @@ export const SETTINGS = {
     parse: orUndefined(driverUrl(["sqlite:"], ["cassandra://"], "sqlite: (in NEBULA_DATA)")),
     fallback: undefined,
     defaultText: "as NEBULA_STORE",
-    parts: ["manager", "reporter", "backup"],
+    parts: ["manager", "reporter", "migrate", "backup"],
     meaning: "Where the devices' reports are kept; `sqlite:` is the only driver in this version.",
   }),
   redis: setting({
@@ -146,7 +154,7 @@ export const SETTINGS = {
     parse: driverUrl(["memory:"], ["redis://", "rediss://", "redis-sentinel://", "redis-cluster://"], "memory:"),
     fallback: "memory:",
     defaultText: "memory:",
-    parts: SERVER,
+    parts: [...SERVER, "migrate"],
     meaning: "Cache, change feed and membership of the managers; `memory:` serves one process, and is the only driver in this version.",
   }),
   bus: setting({
@@ -155,7 +163,7 @@ export const SETTINGS = {
     parse: driverUrl(["memory:"], ["kafka://"], "memory:"),
     fallback: "memory:",
     defaultText: "memory:",
-    parts: ["manager", "reporter"],
+    parts: ["manager", "reporter", "migrate"],
     meaning: "How reports get from the managers to the reporter; `memory:` serves one process, and is the only driver in this version.",
   }),
   cacheTime: setting({

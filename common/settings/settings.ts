@@ -6,6 +6,8 @@ export type Settings = Readonly<{
   grpcListen: ListenAddress;
   /** host:port that GetShardMap tells workers to dial; undefined: from grpcListen. */
   grpcAdvertise: string | undefined;
+  /** The shard's name among the shards; undefined: host name and port. */
+  shard: string | undefined;
   /** The gateway's managers, host:port each; empty: grpcListen. */
   managers: readonly ServerUrl[];
   redirect: boolean;

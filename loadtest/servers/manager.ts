@@ -1,7 +1,7 @@
 import { Registry } from "prom-client";
 import { systemClock } from "../../common/clock/system-clock.ts";
 import { createLog } from "../../common/log/log.ts";
-import { openDrivers } from "../../common/open-drivers.ts";
+import { MANAGER_DRIVERS, openDrivers } from "../../common/open-drivers.ts";
 import { startManager } from "../../manager/main.ts";
 import { startReporter } from "../../reporter/main.ts";
 import { BENCH_ADMIN_PASSWORD, BENCH_CLUSTER_KEY } from "./bench-secrets.ts";
@@ -34,7 +34,7 @@ process.on("disconnect", () => process.exit());
 
 const log = createLog({ level: "warn", part: "manager" });
 const common = { clock: systemClock, log, registry: new Registry() };
-const opened = await openDrivers({ settings, self: { address: "127.0.0.1:0", boot: "bench" }, ...common });
+const opened = await openDrivers(MANAGER_DRIVERS, { settings, ...common });
 const [configs, access] = [countedStore(opened.configStore), countedStore(opened.accessStore)];
 const drivers = { ...opened, configStore: configs.store, accessStore: access.store };
 process.on("message", (message: { kind: "count-store-calls" }) => {

@@ -11,8 +11,8 @@ import { TestMembership } from "../testing/test-membership.ts";
 import { createOwnership } from "../watch/ownership.ts";
 import { createShardServiceHandlers } from "./shard-service.ts";
 
-const MEMBERS: readonly Member[] = ["a:1", "b:1", "c:1", "d:1"].map((address) => ({ address, boot: address }));
-const [SELF = { address: "", boot: "" }, ...OTHERS] = MEMBERS;
+const MEMBERS: readonly Member[] = ["a:1", "b:1", "c:1", "d:1"].map((address) => ({ name: address, address, boot: address }));
+const [SELF = { name: "", address: "", boot: "" }, ...OTHERS] = MEMBERS;
 
 async function shardMap(handlers: ServiceHandlers<typeof ShardService>, deviceGroup: string, deviceId: string): Promise<string[]> {
   const context = { principal: { kind: "part" } as const, signal: new AbortController().signal, peer: "", requestId: "", changed() {} };
@@ -27,8 +27,8 @@ describe("shard map", () => {
     const change = { deleted: false, action: "create" as const, changedAt: 0, changedBy: "", expected: 0n, revision: 1n };
     await configStore.write({ kind: "device_group", name: "wide", body, ...change, members: { apps: [], cronJobs: [] } });
     const membership = new TestMembership(SELF, OTHERS);
-    const handlers = createShardServiceHandlers({ configStore, ownership: createOwnership({ membership, address: () => "me:9", redirect: true }) });
-    const named = (member: Member | undefined) => (member === SELF ? "me:9" : member?.address);
+    const handlers = createShardServiceHandlers({ configStore, ownership: createOwnership({ membership, address: () => "a:1", redirect: true }) });
+    const named = (member: Member | undefined) => member?.address;
 
     for (const group of ["wide", "g1", "g2", "g3"]) {
       const owners = ownersOf(group, MEMBERS, group === "wide" ? 3 : 1);
@@ -36,7 +36,7 @@ describe("shard map", () => {
       for (const device of ["d1", "d2", "d3"]) {
         const map = await shardMap(handlers, group, device);
         assert.equal(map[0], named(ownShard(group, device, owners)));
-        assert.deepEqual([...map].sort(), ["b:1", "c:1", "d:1", "me:9"]);
+        assert.deepEqual([...map].sort(), ["a:1", "b:1", "c:1", "d:1"]);
       }
     }
     for (const [group, device] of [
@@ -46,5 +46,16 @@ describe("shard map", () => {
     ] as const) {
       await assert.rejects(shardMap(handlers, group, device), (error) => isNebulaError(error, "invalid_argument"));
     }
+  });
+
+  it("lists this shard first while it has not joined, and an address that several share once", async () => {
+    await using configStore = await openSqliteConfigStore({ path: ":memory:" });
+    const [b, c] = OTHERS;
+    assert.ok(b && c);
+    const membership = new TestMembership(undefined, [b, c, { ...c, name: "same address" }]);
+    const handlers = createShardServiceHandlers({ configStore, ownership: createOwnership({ membership, address: () => "me:9", redirect: true }) });
+    const [first, ...others] = await shardMap(handlers, "g", "d");
+    assert.equal(first, "me:9");
+    assert.deepEqual(others.sort(), ["b:1", "c:1"]);
   });
 });

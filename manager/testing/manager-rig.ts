@@ -7,7 +7,7 @@ import type { Clock } from "../../common/clock/clock.ts";
 import { systemClock } from "../../common/clock/system-clock.ts";
 import type { Drivers } from "../../common/drivers.ts";
 import { createLog, type Log, silentLog } from "../../common/log/log.ts";
-import { openDrivers } from "../../common/open-drivers.ts";
+import { MANAGER_DRIVERS, openDrivers } from "../../common/open-drivers.ts";
 import { GrpcChannel } from "../../common/rpc/grpc-channel.ts";
 import { type ManagerOptions, type ManagerSettings, type RunningManager, startManager } from "../main.ts";
 
@@ -56,8 +56,7 @@ export async function startManagerRig(
     ...options.settings,
   };
   const clock = options.clock ?? systemClock;
-  const self = { address: "127.0.0.1:0", boot: "boot-of-a-test" };
-  const opened = stack.use(await openDrivers({ settings, self, clock: systemClock, log: silentLog }));
+  const opened = stack.use(await openDrivers(MANAGER_DRIVERS, { settings, clock: systemClock, log: silentLog }));
   const drivers = options.wrapDrivers?.(opened) ?? opened;
   const logged: string[] = [];
   const log: Log = createLog({ level: "debug", part: "manager", destination: { write: (line: string) => void logged.push(line) } });

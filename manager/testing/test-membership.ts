@@ -1,23 +1,42 @@
 import type { Member, Membership } from "../../common/membership/membership.ts";
 
-/** A membership that a test changes. */
+/** A membership that a test changes; this shard has joined from the start. */
 export class TestMembership implements Membership {
-  readonly self: Member;
-  #members: readonly Member[];
+  readonly alone = false;
+  #self: Member | undefined;
+  #others: readonly Member[];
   readonly #listeners = new Set<(members: readonly Member[]) => void>();
 
-  constructor(self: Member, others: readonly Member[] = []) {
-    this.self = self;
-    this.#members = [self, ...others];
+  constructor(self: Member | undefined, others: readonly Member[] = []) {
+    this.#self = self;
+    this.#others = others;
+  }
+
+  get self(): Member | undefined {
+    return this.#self;
   }
 
   members(): readonly Member[] {
-    return this.#members;
+    return this.#self === undefined ? this.#others : [this.#self, ...this.#others];
   }
 
   set(others: readonly Member[]): void {
-    this.#members = [this.self, ...others];
-    for (const listener of this.#listeners) listener(this.#members);
+    this.#others = others;
+    this.#changed();
+  }
+
+  async join(self: Member): Promise<void> {
+    this.#self = self;
+    this.#changed();
+  }
+
+  async leave(): Promise<void> {
+    this.#self = undefined;
+    this.#changed();
+  }
+
+  #changed(): void {
+    for (const listener of this.#listeners) listener(this.members());
   }
 
   onChange(listener: (members: readonly Member[]) => void): Disposable {

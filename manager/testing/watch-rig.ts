@@ -155,7 +155,7 @@ export async function startWatchRig(options: RigOptions = {}): Promise<WatchRig>
   const cacheTimeMs = options.cacheTimeMs ?? 60_000;
   const configCache = stack.use(createMemoryConfigCache({ ttlMs: cacheTimeMs, clock }));
   const feed = stack.use(createMemoryFeed({ log }));
-  const membership = options.membership ?? createMemoryMembership({ address: "self:1", boot: "self" });
+  const membership = options.membership ?? createMemoryMembership();
   const ownership = createOwnership({ membership, address: () => "self:1", redirect: options.redirect ?? true });
   const accessStore = stack.use(await openSqliteAccessStore({ path: ":memory:" }));
   const devices = new Map<string, Device>();

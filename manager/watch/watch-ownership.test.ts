@@ -9,8 +9,8 @@ import { plainStore } from "../testing/plain-store.ts";
 import { TestMembership } from "../testing/test-membership.ts";
 import { RIG_CLUSTER_KEY, startWatchRig, TestWatch } from "../testing/watch-rig.ts";
 
-const SELF: Member = { address: "self:1", boot: "self" };
-const OTHER: Member = { address: "other:2", boot: "other" };
+const SELF: Member = { name: "self", address: "self:1", boot: "self" };
+const OTHER: Member = { name: "other", address: "other:2", boot: "other" };
 
 /** A group that this member owns when both are there. */
 function groupOf(owner: Member): string {
@@ -43,6 +43,17 @@ describe("whose watch it is", () => {
     }
   });
 
+  it("serves every watch while it has not joined, and sends devices on once it has", async () => {
+    const membership = new TestMembership(undefined, [OTHER]);
+    await using rig = await startWatchRig({ membership });
+    const group = groupOf(OTHER);
+    await rig.putGroup(group, []);
+    const watch = rig.watch({ deviceGroup: group, deviceId: "d" });
+    await eventually(() => watch.last === "");
+    await membership.join(SELF);
+    await eventually(() => watch.last === "redirect");
+  });
+
   it("splits the devices of a spread group", async () => {
     await using rig = await startWatchRig({ membership: new TestMembership(SELF, [OTHER]) });
     const group = groupOf(OTHER);
@@ -66,7 +77,7 @@ describe("whose watch it is", () => {
     const any = lax.watch(device);
     await eventually(() => [asked, part, any].every(({ last }) => last === ""));
 
-    membership.set([OTHER, { address: "third:3", boot: "third" }]);
+    membership.set([OTHER, { name: "third", address: "third:3", boot: "third" }]);
     const ends = await Promise.all([asked.ended, part.ended]);
     assert.deepEqual(ends, [undefined, undefined]);
     for (const { answers } of [asked, part]) {

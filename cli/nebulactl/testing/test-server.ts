@@ -5,7 +5,7 @@ import { Registry } from "prom-client";
 import type { ReportBus } from "../../../common/bus/report-bus.ts";
 import { systemClock } from "../../../common/clock/system-clock.ts";
 import { silentLog } from "../../../common/log/log.ts";
-import { openDrivers } from "../../../common/open-drivers.ts";
+import { MANAGER_DRIVERS, openDrivers } from "../../../common/open-drivers.ts";
 import { startGateway } from "../../../gateway/main.ts";
 import { startManager } from "../../../manager/main.ts";
 import { startReporter } from "../../../reporter/main.ts";
@@ -38,7 +38,7 @@ export async function startTestServer(): Promise<TestServer> {
   };
   const secrets = { clusterKey: "a test's cluster key", adminPassword: ADMIN.password, adminToken: ADMIN.token };
   const parts = { clock: systemClock, log: silentLog, registry: new Registry() };
-  const drivers = starting.use(await openDrivers({ settings, self: { address: "127.0.0.1:0", boot: "test" }, ...parts }));
+  const drivers = starting.use(await openDrivers(MANAGER_DRIVERS, { settings, ...parts }));
   starting.use(await startReporter({ settings, drivers, ...parts }));
   const manager = starting.use(await startManager({ settings, secrets, drivers, ...parts }));
   const port = Number(manager.address.split(":").at(-1));

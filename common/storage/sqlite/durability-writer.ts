@@ -6,7 +6,7 @@ import { randomUUID } from "node:crypto";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { systemClock } from "../../clock/system-clock.ts";
 import { silentLog } from "../../log/log.ts";
-import { openDrivers } from "../../open-drivers.ts";
+import { openDrivers, STORES } from "../../open-drivers.ts";
 import type { ConfigStore, EntityKey } from "../config-store.ts";
 
 const NAMES = 10;
@@ -45,9 +45,8 @@ async function writeWithoutEnd(store: ConfigStore, key: EntityKey): Promise<neve
 
 const [, script, dataDir] = process.argv;
 if (script === import.meta.filename && dataDir !== undefined) {
-  const { configStore } = await openDrivers({
+  const { configStore } = await openDrivers(STORES, {
     settings: { dataDir, store: "sqlite:", reports: "sqlite:", redis: "memory:", bus: "memory:", cacheTimeMs: 10_000 },
-    self: { address: "127.0.0.1:50051", boot: randomUUID() },
     clock: systemClock,
     log: silentLog,
   });

@@ -9,7 +9,7 @@ import { DatabaseSync } from "node:sqlite";
 import { systemClock } from "../../clock/system-clock.ts";
 import { isNebulaError } from "../../errors/nebula-error.ts";
 import { silentLog } from "../../log/log.ts";
-import { CONFIG_DATABASE, openDrivers } from "../../open-drivers.ts";
+import { CONFIG_DATABASE, openDrivers, STORES } from "../../open-drivers.ts";
 import { endWithTests } from "../../testing/end-with-tests.ts";
 import type { ConfigStore, EntityKey } from "../config-store.ts";
 import { isDeletedAt, membersAt } from "./durability-writer.ts";
@@ -21,9 +21,8 @@ const WRITER = join(import.meta.dirname, "durability-writer.ts");
 type Acknowledged = Map<string, { key: EntityKey; bodies: Map<bigint, string> }>;
 
 const open = (dataDir: string) =>
-  openDrivers({
+  openDrivers(STORES, {
     settings: { dataDir, store: "sqlite:", reports: "sqlite:", redis: "memory:", bus: "memory:", cacheTimeMs: 10_000 },
-    self: { address: "127.0.0.1:50051", boot: "reader" },
     clock: systemClock,
     log: silentLog,
   });
