@@ -48,6 +48,11 @@ export type Page<T> = Readonly<{
   next: string | undefined;
 }>;
 
+export type ReadOptions = Readonly<{
+  /** A revision that was announced, or read: a driver whose replicas may lag behind reads again, more strongly, what is below it. */
+  atLeast?: bigint | undefined;
+}>;
+
 /**
  * The truth: every entity at its newest revision, and the history of how it came there.
  * All methods reject with NebulaError `unavailable` when the store cannot be reached; a write whose outcome is not known says "outcome unknown".
@@ -55,7 +60,7 @@ export type Page<T> = Readonly<{
 export interface ConfigStore extends AsyncDisposable {
   readonly cluster: ClusterIdentity;
   /** The newest revision of one name, tombstones included; undefined when the name was never used. */
-  get(key: EntityKey): Promise<StoredEntity | undefined>;
+  get(key: EntityKey, options?: ReadOptions): Promise<StoredEntity | undefined>;
   /** As get, for many names of one kind; names never used are absent in the map. */
   getMany(kind: EntityKind, names: readonly string[]): Promise<ReadonlyMap<string, StoredEntity>>;
   /** The newest revisions alone, as cheap as the store allows; keys never used are 0n. In the order of the keys. */

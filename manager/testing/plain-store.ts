@@ -4,7 +4,7 @@ import type { ConfigStore } from "../../common/storage/config-store.ts";
 export function plainStore(store: ConfigStore): ConfigStore {
   return {
     cluster: store.cluster,
-    get: (key) => store.get(key),
+    get: (key, options) => store.get(key, options),
     getMany: (kind, names) => store.getMany(kind, names),
     revisions: (keys) => store.revisions(keys),
     write: (write) => store.write(write),

@@ -14,22 +14,60 @@ export type Composed = Readonly<
   | { kind: "no_such_group"; madeFrom: readonly [MadeFrom] }
 >;
 
-/** Reads what the devices of a group should run, secret values as they are stored (config-secrets.ts): the group first, then its members, so that no member is older than the group's list of them (R2). */
-export async function composeConfig(store: ConfigStore, name: string): Promise<Composed> {
-  const stored = await store.get({ kind: "device_group", name });
+export type ComposeOptions = Readonly<{
+  /** Members that need not be read, by name. */
+  known?: Readonly<{ apps: ReadonlyMap<string, AppEntry>; cronJobs: ReadonlyMap<string, CronJobEntry> }> | undefined;
+  /** Called with each member that was read, which it may change; known ones are left as they are. */
+  onRead?: (entry: AppEntry | CronJobEntry) => void;
+  /** A revision of the group that was announced. */
+  atLeast?: bigint;
+}>;
+
+/**
+ * Reads what the devices of a group should run, secret values as they are stored (config-secrets.ts): the group first, then its members, so that no member is
+ * older than the group's list of them (R2).
+ */
+export async function composeConfig(store: ConfigStore, name: string, { known, onRead, atLeast }: ComposeOptions = {}): Promise<Composed> {
+  const stored = await store.get({ kind: "device_group", name }, { atLeast });
   const self: MadeFrom = { kind: "device_group", name, revision: stored?.revision ?? 0n };
   if (stored === undefined || stored.deleted) return { kind: "no_such_group", madeFrom: [self] };
   const group = fromBinary(DeviceGroupSchema, stored.body);
-  const [apps, cronJobs] = await Promise.all([store.getMany("app", group.apps), store.getMany("cron_job", group.cronJobs)]);
+  const [apps, cronJobs] = await Promise.all([
+    readMissing(store, "app", group.apps, known?.apps),
+    readMissing(store, "cron_job", group.cronJobs, known?.cronJobs),
+  ]);
+  const read = <Entry extends AppEntry | CronJobEntry>(entry: Entry): Entry => {
+    onRead?.(entry);
+    return entry;
+  };
   const config = create(ConfigSchema, {
     cluster: { id: store.cluster.id, epoch: store.cluster.epoch },
     deviceGroup: name,
     groupRevision: stored.revision,
     pruneId: group.pruneId,
-    apps: group.apps.map((member) => appEntry(member, apps.get(member))),
-    cronJobs: group.cronJobs.map((member) => cronJobEntry(member, cronJobs.get(member))),
+    apps: group.apps.map((member) => known?.apps.get(member) ?? read(appEntry(member, apps.get(member)))),
+    cronJobs: group.cronJobs.map((member) => known?.cronJobs.get(member) ?? read(cronJobEntry(member, cronJobs.get(member)))),
   });
   return { kind: "config", config, spread: Math.max(1, group.spread), madeFrom: madeFrom(config) };
+}
+
+async function readMissing(
+  store: ConfigStore,
+  kind: "app" | "cron_job",
+  names: readonly string[],
+  known: ReadonlyMap<string, unknown> | undefined,
+): Promise<ReadonlyMap<string, StoredEntity>> {
+  const missing = known === undefined ? names : names.filter((name) => !known.has(name));
+  return missing.length === 0 ? new Map() : store.getMany(kind, missing);
+}
+
+/** One member of groups, as a config lists it. */
+export type Member = Readonly<{ kind: "app"; entry: AppEntry } | { kind: "cron_job"; entry: CronJobEntry }>;
+
+/** Reads one app or cron_job alone. */
+export async function readMember(store: ConfigStore, key: EntityKey & { kind: "app" | "cron_job" }, atLeast: bigint): Promise<Member> {
+  const stored = await store.get(key, { atLeast });
+  return key.kind === "app" ? { kind: "app", entry: appEntry(key.name, stored) } : { kind: "cron_job", entry: cronJobEntry(key.name, stored) };
 }
 
 /** Every entity that a config was made from. */

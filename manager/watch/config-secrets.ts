@@ -14,6 +14,12 @@ export function openedConfig(keys: SecretKeys, config: Config): Config {
   return opened;
 }
 
+/** Opens the secret values of one member, in place. Throws `failed_precondition` where one can't be opened. */
+export function openSecretsOf(keys: SecretKeys, entry: Pick<Config["apps"][number], "app"> | Pick<Config["cronJobs"][number], "cronJob">): void {
+  const owned = "app" in entry ? ownedBy("app", entry.app) : "cronJob" in entry ? ownedBy("cron_job", entry.cronJob) : undefined;
+  if (owned !== undefined) openSecretEnvVars(keys, owned.owner, owned.values);
+}
+
 /** A config as everybody else gets it: a copy with what stands for its secret values. */
 export function maskedConfig(config: Config): Config {
   const masked = clone(ConfigSchema, config);
@@ -21,11 +27,15 @@ export function maskedConfig(config: Config): Config {
   return masked;
 }
 
-function secretsOf({ apps, cronJobs }: Config): { owner: SecretOwner; values: SecretEnvVars }[] {
-  return [
-    ...apps.flatMap(({ app }) => (app === undefined ? [] : [{ owner: { kind: "app" as const, name: app.name }, values: app.secretEnvVars }])),
-    ...cronJobs.flatMap(({ cronJob }) =>
-      cronJob === undefined ? [] : [{ owner: { kind: "cron_job" as const, name: cronJob.name }, values: cronJob.secretEnvVars }],
-    ),
-  ];
+type Owned = Readonly<{ owner: SecretOwner; values: SecretEnvVars }>;
+
+function secretsOf({ apps, cronJobs }: Config): readonly Owned[] {
+  return [...apps.map(({ app }) => ownedBy("app", app)), ...cronJobs.map(({ cronJob }) => ownedBy("cron_job", cronJob))].filter(
+    (owned) => owned !== undefined,
+  );
+}
+
+/** undefined for a member without a spec. */
+function ownedBy(kind: SecretOwner["kind"], member: { name: string; secretEnvVars: SecretEnvVars } | undefined): Owned | undefined {
+  return member === undefined ? undefined : { owner: { kind, name: member.name }, values: member.secretEnvVars };
 }

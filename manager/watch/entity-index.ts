@@ -1,7 +1,7 @@
 import type { EntityKey } from "../../common/storage/config-store.ts";
 
 /** One string per entity, for maps. */
-function keyText({ kind, name }: EntityKey): string {
+export function keyText({ kind, name }: EntityKey): string {
   return `${kind}/${name}`;
 }
 

@@ -1,4 +1,5 @@
 import type { EntityKey } from "../../common/storage/config-store.ts";
+import { keyText } from "./entity-index.ts";
 import type { LoadedConfig } from "./load-config.ts";
 import type { SlotGroup, StreamSlot } from "./stream-slot.ts";
 import type { WatchAnswer } from "./watch-answer.ts";
@@ -21,6 +22,7 @@ export class GroupWatch implements SlotGroup {
   gateways = 0;
   readonly #hub: GroupHub;
   #loaded: LoadedConfig | undefined;
+  #revisions: ReadonlyMap<string, bigint> = new Map();
   #trusted = false;
 
   constructor(name: string, hub: GroupHub) {
@@ -39,8 +41,8 @@ export class GroupWatch implements SlotGroup {
   }
 
   /** The revision of an entity that the group was made from; -1: it was not. */
-  revisionOf({ kind, name }: EntityKey): bigint {
-    return this.#loaded?.madeFrom.find((entity) => entity.name === name && entity.kind === kind)?.revision ?? -1n;
+  revisionOf(key: EntityKey): bigint {
+    return this.#revisions.get(keyText(key)) ?? -1n;
   }
 
   /** Whether there is an answer that may be told. */
@@ -50,6 +52,7 @@ export class GroupWatch implements SlotGroup {
 
   set(loaded: LoadedConfig): void {
     this.#loaded = loaded;
+    this.#revisions = new Map(loaded.madeFrom.map((entity) => [keyText(entity), entity.revision]));
     this.#trusted = true;
   }
 

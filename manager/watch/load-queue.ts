@@ -1,42 +1,44 @@
 /**
- * Which groups are to be looked up, and when.
+ * What is to be read, and when.
  *
- * W3 One load per group at a time; a hint during it starts another after it.
- * L1 At most `width` loads run at once, and the event loop has its turn between two loads: a change of an app that very many groups name
- *    delays nobody's connection.
+ * W3 One read per key at a time; what is wanted during it is done after it.
+ * L1 At most `width` reads run at once, and the event loop has its turn between two: a change that concerns very many groups delays no connection.
  */
 import { setImmediate as turn } from "node:timers/promises";
 
-type Wanted = { fresh: boolean };
+export type LoadQueueOptions<Key, Want> = Readonly<{
+  /** Reads one; it handles its own failures. */
+  load: (key: Key, want: Want) => Promise<void>;
+  /** One want in place of two that wait. */
+  merge: (one: Want, other: Want) => Want;
+  /** Reads at once. */
+  width: number;
+}>;
 
-export class LoadQueue<Group> {
-  readonly #load: (group: Group, fresh: boolean) => Promise<void>;
-  readonly #width: number;
-  readonly #waiting = new Map<Group, Wanted>();
-  /** What runs, and what was asked for during that. */
-  readonly #running = new Map<Group, { again: Wanted | undefined }>();
+export class LoadQueue<Key, Want> {
+  readonly #options: LoadQueueOptions<Key, Want>;
+  readonly #waiting = new Map<Key, Want>();
+  /** What runs, and what was wanted during that. */
+  readonly #running = new Map<Key, { again: Want | undefined }>();
   #lanes = 0;
 
-  /** @param load looks one group up; it handles its own failures @param width loads at once */
-  constructor(load: (group: Group, fresh: boolean) => Promise<void>, width: number) {
-    this.#load = load;
-    this.#width = width;
+  constructor(options: LoadQueueOptions<Key, Want>) {
+    this.#options = options;
   }
 
-  /** Has a group looked up. @param fresh from the store, whatever a cache says */
-  want(group: Group, fresh: boolean): void {
-    const running = this.#running.get(group);
+  /** Has one read: now, or after the read that is in progress (W3). */
+  want(key: Key, want: Want): void {
+    const running = this.#running.get(key);
     if (running !== undefined) {
-      running.again = { fresh: fresh || (running.again?.fresh ?? false) }; // W3
+      running.again = this.#merged(running.again, want); // W3
       return;
     }
-    this.#waiting.set(group, { fresh: fresh || (this.#waiting.get(group)?.fresh ?? false) });
-    if (this.#lanes < this.#width) void this.#lane(); // L1
+    this.#waiting.set(key, this.#merged(this.#waiting.get(key), want));
+    if (this.#lanes < this.#options.width) void this.#lane(); // L1
   }
 
-  /** Something changed while it is not known yet what the loads that run are made from: each is followed by another (W3). */
-  repeatRunning(): void {
-    for (const running of this.#running.values()) running.again = { fresh: true };
+  #merged(known: Want | undefined, want: Want): Want {
+    return known === undefined ? want : this.#options.merge(known, want);
   }
 
   async #lane(): Promise<void> {
@@ -44,13 +46,13 @@ export class LoadQueue<Group> {
     for (;;) {
       const next = this.#waiting.entries().next().value;
       if (next === undefined) break;
-      const [group, { fresh }] = next;
-      this.#waiting.delete(group);
-      const state: { again: Wanted | undefined } = { again: undefined };
-      this.#running.set(group, state);
-      await this.#load(group, fresh);
-      this.#running.delete(group);
-      if (state.again !== undefined) this.want(group, state.again.fresh); // W3
+      const [key, want] = next;
+      this.#waiting.delete(key);
+      const state: { again: Want | undefined } = { again: undefined };
+      this.#running.set(key, state);
+      await this.#options.load(key, want);
+      this.#running.delete(key);
+      if (state.again !== undefined) this.want(key, state.again); // W3
       await turn(); // L1
     }
     this.#lanes--;

@@ -1,7 +1,5 @@
 import type { Clock } from "../../common/clock/clock.ts";
-
-/** A shard's lease: who was away for longer than this may have lost its groups. Milliseconds. */
-const LEASE_MS = 10_000;
+import { LEASE_MS } from "../../common/membership/membership.ts";
 
 const BEAT_MS = 1000;
 

@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { create } from "@bufbuild/protobuf";
+import { ManualClock } from "../../common/clock/manual-clock.ts";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
 import type { ConfigStore } from "../../common/storage/config-store.ts";
 import { eventually } from "../../common/testing/eventually.ts";
@@ -8,6 +9,21 @@ import { inUseElsewhere } from "../access/present-groups.ts";
 import { plainStore } from "../testing/plain-store.ts";
 import { putTestDevice, putTestUser } from "../testing/test-access.ts";
 import { startWatchRig } from "../testing/watch-rig.ts";
+
+/** A store whose reads of entities are noted: kind and name. */
+function counted(store: ConfigStore, reads: string[]): ConfigStore {
+  return {
+    ...plainStore(store),
+    get(key, options) {
+      reads.push(`${key.kind} ${key.name}`);
+      return store.get(key, options);
+    },
+    getMany(kind, names) {
+      reads.push(...names.map((name) => `${kind} ${name}`));
+      return store.getMany(kind, names);
+    },
+  };
+}
 
 describe("watch", () => {
   it("tells the config now and after every change", async () => {
@@ -107,15 +123,15 @@ describe("watch", () => {
     await eventually(() => watch.last === "nginx:2@2");
   });
 
-  it("W3: any number of hints during a load cause one more", async () => {
+  it("W3: any number of hints during a read that covers them cause no further read", async () => {
     const go = Promise.withResolvers<void>();
     let loads = 0;
     await using rig = await startWatchRig({
       wrapStore: (store) => ({
         ...plainStore(store),
-        async get(key) {
+        async get(key, options) {
           if (++loads === 2) await go.promise;
-          return store.get(key);
+          return store.get(key, options);
         },
       }),
     });
@@ -130,7 +146,67 @@ describe("watch", () => {
     await announced();
     go.resolve();
     await eventually(() => watch.last === "nginx:30@30");
-    assert.equal(loads, 3);
+    await announced();
+    assert.equal(loads, 2, "one of the group, one of the app");
+  });
+
+  it("H4: reads a changed app once and alone, however many groups of however many members name it", async () => {
+    const reads: string[] = [];
+    await using rig = await startWatchRig({ wrapStore: (store) => counted(store, reads) });
+    const members = Array.from({ length: 20 }, (_, index) => `app-${index}`);
+    for (const name of members) await rig.putApp(name, "nginx:1");
+    const groups = Array.from({ length: 50 }, (_, index) => `g${index}`);
+    for (const name of groups) await rig.putGroup(name, members);
+    const watches = groups.map((deviceGroup) => rig.watch({ deviceGroup }));
+    await eventually(() => watches.every(({ answers }) => answers.length === 1));
+    reads.length = 0;
+    await rig.putApp("app-7", "nginx:2");
+    await eventually(() => watches.every(({ last }) => last?.includes("nginx:2@2") === true));
+    assert.deepEqual(reads, ["app app-7"]);
+  });
+
+  it("reads a changed group and its new members alone; a member that left and came back is read again", async () => {
+    const reads: string[] = [];
+    await using rig = await startWatchRig({ wrapStore: (store) => counted(store, reads) });
+    for (const name of ["web", "db", "mail"]) await rig.putApp(name, "nginx:1");
+    await rig.putGroup("g", ["web", "db"]);
+    const watch = rig.watch({});
+    await eventually(() => watch.last === "nginx:1@1 nginx:1@1");
+    reads.length = 0;
+    await rig.putGroup("g", ["web", "db", "mail"]);
+    await eventually(() => watch.last === "nginx:1@1 nginx:1@1 nginx:1@1");
+    assert.deepEqual(reads, ["device_group g", "app mail"]);
+    await rig.putGroup("g", ["web"]);
+    await eventually(() => watch.last === "nginx:1@1");
+    await rig.putApp("db", "redis:7");
+    reads.length = 0;
+    await rig.putGroup("g", ["web", "db"]);
+    await eventually(() => watch.last === "nginx:1@1 redis:7@2");
+    assert.deepEqual(reads, ["device_group g", "app db"]);
+  });
+
+  it("gives the place of a load without an answer to other groups after 3 s, and loads its group when the store answers", async () => {
+    const clock = new ManualClock();
+    const stuck = Array.from({ length: 8 }, (_, index) => `stuck-${index}`);
+    let hangs = true;
+    await using rig = await startWatchRig({
+      clock,
+      wrapStore: (store) => ({
+        ...plainStore(store),
+        get: (key, options) => (hangs && key.name.startsWith("stuck") ? new Promise(() => {}) : store.get(key, options)),
+      }),
+    });
+    for (const name of [...stuck, "g"]) await rig.putGroup(name, []);
+    const waiting = stuck.map((deviceGroup) => rig.watch({ deviceGroup }));
+    await eventually(() => rig.hub.groups === 8);
+    const watch = rig.watch({});
+    await eventually(() => rig.hub.groups === 9);
+    assert.equal(watch.answers.length, 0, "all places are taken");
+    await clock.advance(3000);
+    await eventually(() => watch.answers.length === 1);
+    hangs = false;
+    await clock.advance(60_000);
+    await eventually(() => waiting.every(({ answers }) => answers.length === 1));
   });
 
   it("repairs a change that the feed lost within the cache time", async () => {
