@@ -61,7 +61,7 @@ export const SETTINGS = {
     fallback: undefined,
     defaultText: "host name and port",
     parts: ["manager"],
-    meaning: "The shard's name, by which device_groups are ranked over the shards: the same after a restart, another one for each live shard.",
+    meaning: "The shard's name, which stays the same after a restart. It ranks the shards of a cluster; in this version a cluster has one.",
   }),
   managers: setting({
     variable: "NEBULA_MANAGERS",
