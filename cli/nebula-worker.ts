@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=1 --optimize-for-size --no-opt --no-maglev
+#!/usr/bin/env -S MALLOC_ARENA_MAX=1 node --max-semi-space-size=1 --optimize-for-size --no-opt --no-maglev
 import { exitOnUnhandledError } from "../common/errors/unhandled-error.ts";
 import { runNebula } from "./nebula/main.ts";
 import { processIo, unhandledErrorReport } from "./nebula/process-io.ts";

@@ -61,12 +61,14 @@ export async function benchWorker(options: WorkerBenchOptions): Promise<WorkerFi
   const manager = opened.use(await openManager({ processors: undefined, signal }));
   const apps = await createApps(manager, options);
 
+  const start = startOf(file);
   const worker = opened.use(
     new BenchProcess({
       name: "the worker",
-      command: [process.execPath, ...flagsOf(file), file, "--data", join(folder, "data"), "--runtime", url, "--adopt", "false"],
+      command: [process.execPath, ...start.flags, file, "--data", join(folder, "data"), "--runtime", url, "--adopt", "false"],
       processors: undefined,
       env: {
+        ...start.env,
         NEBULA_SERVER: `grpc://127.0.0.1:${manager.port}`,
         NEBULA_TOKEN: manager.token,
         NEBULA_DEVICE_GROUP: GROUP,
@@ -109,10 +111,15 @@ async function programFile(program: WorkerBenchOptions["program"], folder: strin
   return join(folder, "nebula-worker.mjs");
 }
 
-/** The flags that a program's first line has Node run it with. */
-function flagsOf(file: string): string[] {
+/** The flags and the variables that a program's first line has Node run it with: `#!/usr/bin/env -S NAME=value ... node --flag ...`. */
+function startOf(file: string): { flags: readonly string[]; env: Readonly<Record<string, string>> } {
   const [line = ""] = readFileSync(file, "utf8").split("\n", 1);
-  return /^#!\S+ -S node (.+)$/.exec(line)?.[1]?.split(" ") ?? [];
+  const words = line.split(" -S ")[1]?.split(" ") ?? [];
+  const node = words.indexOf("node");
+  const variables = words
+    .slice(0, Math.max(0, node))
+    .map((word): [string, string] => [word.slice(0, word.indexOf("=")), word.slice(word.indexOf("=") + 1)]);
+  return { flags: words.slice(node + 1), env: Object.fromEntries(variables) };
 }
 
 async function createApps({ channel, call }: BenchManager, { containers, image }: WorkerBenchOptions): Promise<string[]> {
