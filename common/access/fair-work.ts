@@ -121,7 +121,7 @@ export class FairWork {
     });
   }
 
-  /** Returns when there is a place for another piece; throws where there is none (B2, B3). */
+  /** Returns when there is a place for another piece; throws if no place can be given (B2, B3). */
   #makeRoom({ standing, network }: WorkFor): void {
     const { known, clean, failed } = this.#lines;
     const { waiting, kept } = this.#bounds;

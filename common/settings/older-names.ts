@@ -34,7 +34,7 @@ export const reportOnUpdateOnly: Alias = {
 /** Names of v2 that are taken without a complaint and change nothing, with the reason. */
 export const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   CACHE_MAX_SIZE: "the cache holds the device_groups that are watched",
-  NEBULA_MANAGER_CHECK_IN_TIME: "a worker is told of changes and asks for none",
+  NEBULA_MANAGER_CHECK_IN_TIME: "a worker receives changes and does not poll",
   NEBULA_MANAGER_REQUEST_TIMEOUT: "calls have limits of their own",
   KAFKA_GROUP_ID: "reports of a worker go to the manager, and this version reads no Kafka topic",
   KAFKA_AUTO_OFFSET_RESET: "for the same reason",

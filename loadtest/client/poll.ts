@@ -56,7 +56,7 @@ export class Pollers {
   static async open(command: Omit<OpenCommand, "kind">): Promise<Pollers> {
     const { connections, warmUpMs } = command;
     const failure = Promise.withResolvers<never>();
-    failure.promise.catch(() => {}); // whoever waits is told
+    failure.promise.catch(() => {}); // the waiting caller receives it
     const shared: Shared = {
       command,
       bodyBytes: await bodyLength(command),

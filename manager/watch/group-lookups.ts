@@ -243,7 +243,7 @@ export class GroupLookups {
 
   // --- failures
 
-  /** Rejects with `unavailable` after LOAD_MS: the place is free for others, whatever becomes of the read. */
+  /** Rejects with `unavailable` after LOAD_MS: the place is free for others, even if the read never ends. */
   async #inTime<T>(work: Promise<T>): Promise<T> {
     const over = new AbortController();
     const late = this.#deps.clock.sleep(LOAD_MS, over.signal).then(() => {

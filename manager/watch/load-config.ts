@@ -29,7 +29,7 @@ export type LoadedConfig = Readonly<{
 export type LoadDeps = Readonly<{ configStore: ConfigStore; configCache: ConfigCache; secretKeys: SecretKeys }>;
 
 export type LoadWant = Readonly<{
-  /** Every member is read again, whatever is known of it. */
+  /** Every member is read again, known ones too. */
   whole: boolean;
   /** The revision of the group that was announced. */
   atLeast: bigint;

@@ -31,7 +31,7 @@ export async function loginServer({ values, io, signal }: Input): Promise<Server
   return answer === "" ? DEFAULT_SERVER : readServerUrl(answer, "the server");
 }
 
-/** The credentials to store. A token counts before a password, and, as in the original, an empty text is none. */
+/** The credentials to store. A token counts before a password, and, as in the original, an empty text counts as absent. */
 export async function loginCredentials(input: Input): Promise<Credentials> {
   const { values, io, signal } = input;
   if (values.on(PASSWORD_STDIN) && values.on(TOKEN_STDIN)) {

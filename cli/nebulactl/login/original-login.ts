@@ -8,7 +8,7 @@ import { readServerUrl } from "./server-url.ts";
 export const ORIGINAL_LOGIN_FILE = ".nebula.json";
 
 /**
- * Reads the original's login: host, port, protocol, or host_uri in their place; username, and password and token in base64; an empty text is none.
+ * Reads the original's login: host, port, protocol, or host_uri in their place; username, and password and token in base64; an empty text counts as absent.
  * A token counts before a password.
  */
 export function parseOriginalLogin(text: string): StoredLogin {

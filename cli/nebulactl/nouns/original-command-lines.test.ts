@@ -91,7 +91,7 @@ describe("the original's command lines", () => {
     }
   });
 
-  it("refuse a variable without a value, and a port that is none, in one line", async () => {
+  it("refuse a variable without a value, and an invalid port, in one line", async () => {
     await admin.refused(["apps", "update", "web", "-e", "HOME"], /invalid variable "HOME" in --env; use HOME=VALUE/);
     await admin.refused(["apps", "update", "web", "-p", "localhost:80:80"], /invalid port "localhost:80:80" in --starting-ports; use 80,/);
   });
