@@ -1,6 +1,7 @@
+import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
-import { bundlePrograms } from "./build/bundle-programs.ts";
+import { writePackage } from "./build/write-package.ts";
 
 // npm run build
 const folder = fileURLToPath(new URL("../dist/", import.meta.url));
-for (const { file, bytes } of await bundlePrograms(folder)) console.log(`${file}  ${(bytes / 1024).toFixed(0)} KB`);
+for (const { file, bytes } of await writePackage(folder)) console.log(`dist/${basename(file)}  ${(bytes / 1024).toFixed(0)} KB`);

@@ -1,9 +1,11 @@
 #!/usr/bin/env -S node --max-semi-space-size=4
 import { exitOnUnhandledError } from "../common/errors/unhandled-error.ts";
+import { endProcess } from "./nebula/command/stop-signals.ts";
 import { COMMANDS } from "./nebula/commands.ts";
 import { runNebula } from "./nebula/main.ts";
 import { processIo, unhandledErrorReport } from "./nebula/process-io.ts";
 
 const args = process.argv.slice(2);
 exitOnUnhandledError(unhandledErrorReport(COMMANDS, args[0]));
-process.exitCode = await runNebula(COMMANDS, args, processIo());
+const io = processIo();
+endProcess(await runNebula(COMMANDS, args, io), io.complain);

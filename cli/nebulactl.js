@@ -2,6 +2,8 @@
 import { requireNode } from "./require-node.js";
 
 requireNode("nebulactl");
-// What was compiled once is kept for the next command. An import would end an older Node, which has no such function, before its sentence.
+// What was compiled once is kept for the next command. Imported here, either would end an older Node before its
+// sentence.
 (await import("node:module")).enableCompileCache();
+(await import("./quick-imports.js")).findImportsByName();
 await import("./nebulactl.ts");

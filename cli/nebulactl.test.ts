@@ -17,7 +17,7 @@ async function run(args: readonly string[]) {
 }
 
 describe("the nebulactl program", () => {
-  it("ends by itself, with 0 where all went well and 1 where not", async () => {
+  it("nebulactl ends by itself, with 0 after success and 1 after a failure", async () => {
     const version = await run(["--version"]);
     assert.equal(version.code, 0);
     assert.match(version.out, /^nebulactl \d+\.\d+\.\d+\n$/);
@@ -27,7 +27,7 @@ describe("the nebulactl program", () => {
     assert.equal((await run(["apps", "lst"])).code, 1);
   });
 
-  it("ends with 130 at Ctrl-C, at a question and in a call", async () => {
+  it("nebulactl ends with 130 at Ctrl-C, at a question and in a call", async () => {
     await using silent = createServer(() => {}); // takes connections and never answers
     silent.listen(0, "127.0.0.1");
     await once(silent, "listening");
@@ -73,7 +73,7 @@ sys.exit(code)
     assert.deepEqual([code, err], [130, "error: interrupted\n"]);
   }).timeout(60_000);
 
-  it("takes a reader that goes away for no error", async () => {
+  it("nebulactl does not report an error for a reader that disconnects", async () => {
     const child = spawn(process.execPath, [ENTRY, "apps", "create", "--help"], { stdio: ["ignore", "pipe", "pipe"] });
     child.stdout.destroy();
     const [err, [code]] = await Promise.all([text(child.stderr), once(child, "close")]);

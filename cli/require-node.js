@@ -1,6 +1,6 @@
 /**
- * Ends the process with a sentence where Node is older than the one that Nebula is tested with. Plain JavaScript, as all that comes before it has to be: an older
- * Node can't read TypeScript, and its own error would be about syntax.
+ * Ends the process with one sentence if Node is older than the version that Nebula is tested with. This file and all
+ * that runs before it is plain JavaScript: an older Node can't read TypeScript, and its own error is about syntax.
  * @param {string} program
  * @param {string} [how] where to get one
  */

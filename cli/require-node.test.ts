@@ -9,7 +9,7 @@ const OLDER = `data:text/javascript,Object.defineProperty(process,"versions",{va
 
 describe("a Node that is too old", () => {
   for (const program of ["nebula", "nebulactl"]) {
-    it(`is told so by ${program}, in one line`, async () => {
+    it(`a Node that is too old gets one line from ${program} that says so`, async () => {
       const entry = fileURLToPath(new URL(`${program}.js`, import.meta.url));
       const child = spawn(process.execPath, ["--import", OLDER, entry, "--version"], { stdio: ["ignore", "pipe", "pipe"] });
       const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "close")]);

@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { globSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 
-/** What each top-level folder may import besides itself: gen <- common <- the parts <- cli <- loadtest, e2e. */
+/** What each top-level folder may import besides itself: gen <- common <- the parts <- cli <- loadtest, e2e <- deploy. */
 const PARTS = ["manager", "worker", "reporter", "gateway"];
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   gen: [],
@@ -14,14 +14,16 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   cli: ["gen", "common", ...PARTS],
   loadtest: ["gen", "common", ...PARTS, "cli"],
   e2e: ["gen", "common", ...PARTS, "cli"],
+  deploy: ["gen", "common", ...PARTS, "cli", "e2e"],
 };
 
 /** Packages that one file, or one folder, keeps behind an interface of ours. */
 const ONLY_IN: Readonly<Record<string, RegExp>> = {
   dockerode: /^worker\/runtime\/docker|^common\/testing\/|^e2e\//,
-  kafkajs: /^common\/bus\/kafka/,
-  "cassandra-driver": /^common\/storage\/cassandra\//,
-  ioredis: /^common\/(storage|feed|membership)\/.*redis/,
+  kafkajs: /^common\/bus\/kafka|^e2e\/cluster\//,
+  "cassandra-driver": /^common\/storage\/cassandra\/|^loadtest\/store-bench|^e2e\/cluster\//,
+  ioredis: /^common\/redis\/|^e2e\/cluster\//,
+  testcontainers: /^common\/testing\//,
   "node:sqlite": /^common\/storage\/sqlite\//,
 };
 
@@ -37,15 +39,54 @@ function importsOf(file: string): Import[] {
   );
 }
 
-describe("imports", () => {
+/**
+ * The imports between the folders of a folder, without those of tests: the folders that each folder imports. Files
+ * directly in the outer folder put its folders together and count as none.
+ */
+function folderEdges(outer: string, imports: readonly Import[]): ReadonlyMap<string, ReadonlySet<string>> {
+  const edges = new Map<string, Set<string>>();
+  const depth = outer.split("/").length + 1;
+  const folderOf = (path: string) =>
+    path.split("/").length > depth && path.startsWith(`${outer}/`) ? path.split("/").slice(0, depth).join("/") : undefined;
+  for (const { file, specifier } of imports) {
+    if (!specifier.startsWith(".") || /\.test\.ts$|-contract\.ts$|\/testing\//.test(file)) continue;
+    const [from, to] = [folderOf(file), folderOf(normalize(join(dirname(file), specifier)))];
+    if (from === undefined || to === undefined || from === to) continue;
+    edges.set(from, (edges.get(from) ?? new Set()).add(to));
+  }
+  return edges;
+}
+
+/** The folders that contain the folder of a file, the outermost first. */
+function outerFoldersOf(file: string): readonly string[] {
+  const parts = file.split("/").slice(0, -2);
+  return parts.map((_, index) => parts.slice(0, index + 1).join("/"));
+}
+
+/** One cycle per folder at which a depth-first search closes one; empty if absent. */
+function cyclesOf(edges: ReadonlyMap<string, ReadonlySet<string>>): string[] {
+  const cycles: string[] = [];
+  const done = new Set<string>();
+  const visit = (folder: string, path: readonly string[]): void => {
+    const at = path.indexOf(folder);
+    if (at >= 0) cycles.push([...path.slice(at), folder].join(" -> "));
+    if (at >= 0 || done.has(folder)) return;
+    for (const next of edges.get(folder) ?? []) visit(next, [...path, folder]);
+    done.add(folder);
+  };
+  for (const folder of edges.keys()) visit(folder, []);
+  return cycles;
+}
+
+describe("the check of imports", () => {
   const folders = Object.keys(ALLOWED);
   const imports = folders.flatMap((folder) => globSync(`${folder}/**/*.ts`)).flatMap(importsOf);
 
-  it("are found at all", () => {
+  it("the source has imports", () => {
     assert.ok(imports.some(({ file, specifier }) => file.startsWith("common/") && specifier.includes("gen/")));
   });
 
-  it("go one way: gen <- common <- manager | worker | reporter | gateway <- cli <- loadtest, e2e", () => {
+  it("imports go in one direction only: gen <- common <- manager | worker | reporter | gateway <- cli <- loadtest, e2e <- deploy", () => {
     const wrong = imports.filter(({ file, specifier }) => {
       if (!specifier.startsWith(".")) return false;
       const from = file.split("/")[0] ?? "";
@@ -55,7 +96,35 @@ describe("imports", () => {
     assert.deepEqual(wrong, []);
   });
 
-  it("reach an outside system only in its driver", () => {
+  const edgesOf = new Map([...new Set(imports.flatMap(({ file }) => outerFoldersOf(file)))].map((outer) => [outer, folderEdges(outer, imports)]));
+  const connected = [...edgesOf].filter(([, edges]) => edges.size > 0);
+
+  it("folders that import each other are found in every part, at any depth", () => {
+    for (const part of ["common", "gateway", "manager", "worker", "cli", "loadtest", "e2e", "worker/plan", "common/storage/cassandra"]) {
+      assert.ok(
+        connected.some(([outer]) => outer === part),
+        `no imports between the folders of ${part}/ were found`,
+      );
+    }
+  });
+
+  for (const [outer, edges] of connected) {
+    it(`the folders of ${outer}/ import each other without cycles, types included`, () => {
+      assert.deepEqual(cyclesOf(edges), []);
+    });
+  }
+
+  it("a cycle between folders is reported", () => {
+    const edges = folderEdges("common", [
+      { file: "common/a/one.ts", specifier: "../b/two.ts" },
+      { file: "common/b/x/two.ts", specifier: "../../c/three.ts" },
+      { file: "common/c/three.ts", specifier: "../a/one.ts" },
+      { file: "common/d/four.ts", specifier: "../a/one.ts" },
+    ]);
+    assert.deepEqual(cyclesOf(edges), ["common/a -> common/b -> common/c -> common/a"]);
+  });
+
+  it("the package of an outside system is imported only in its driver", () => {
     const wrong = imports.filter(({ file, specifier }) => {
       const allowed = ONLY_IN[specifier];
       return allowed !== undefined && !allowed.test(file);

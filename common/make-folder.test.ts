@@ -13,14 +13,14 @@ describe("a folder that a setting names", () => {
   });
   afterEach(() => rm(root, { recursive: true, force: true }));
 
-  it("is made with its parents, for its owner alone, and an existing one is taken", async () => {
+  it("a folder that a setting names is made with its parents, for its owner alone, and an existing one is taken", async () => {
     const folder = join(root, "a", "b", "c");
     await makeFolder("NEBULA_DATA", folder);
     assert.equal((await stat(folder)).mode & 0o777, 0o700);
     await makeFolder("NEBULA_DATA", folder);
   });
 
-  it("is refused in one line with its name where it is a file, is below one, or can't be made", async () => {
+  it("a folder is refused in one line with its name where it is a file, is below one, or cannot be made", async () => {
     await writeFile(join(root, "file"), "");
     await assert.rejects(
       makeFolder("NEBULA_DATA", join(root, "file")),
@@ -33,7 +33,7 @@ describe("a folder that a setting names", () => {
     );
   });
 
-  it("is refused with the permission and the user where this user may not write to it", async () => {
+  it("a folder is refused with the permission and the user where this user may not write to it", async () => {
     // as root everything may be written to: then another user tries
     const nobody = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
     await cp(new URL("./", import.meta.url), join(root, "common"), {

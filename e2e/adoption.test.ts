@@ -39,7 +39,7 @@ describe("what the original runs on a device", function () {
   const rig = FleetRig.describe();
   const own = OwnEngine.describe();
 
-  it("is taken over without touching what fits, by instance main alone, and only where it may", async () => {
+  it("containers of the original that fit are taken over without being touched, by instance main alone, and only where it may", async () => {
     const [fits, changed, gone] = [rig.name("fits"), rig.name("changed"), rig.name("gone")];
     const port = await freePort(2);
     const { worker, engine, group } = await rig.device([], { socket: own().socket, instance: "main" });
@@ -72,7 +72,7 @@ describe("what the original runs on a device", function () {
     await rig.api.createApp({ name: changed, dockerImage: SHOP, pullPolicy: PullPolicy.MISSING, envVars: { REGION: "eu" } });
     await rig.api.updateGroup(group, [fits, changed]);
 
-    // where it may not: nothing of the original's is touched, and the names that it holds are told
+    // where it may not: nothing of the original's is touched, and the names that it holds are reported
     worker.startAgain({ env: { NEBULA_ADOPT: "false" } });
     const refused = await rig.api.appStatus(worker.deviceId, fits, ({ state }) => state === TargetState.FAILED);
     assert.match(refused.reason, new RegExp(`${fits}-1|${port}`));

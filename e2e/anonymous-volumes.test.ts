@@ -11,7 +11,7 @@ describe("anonymous volumes on a real engine", function () {
   this.timeout(120_000);
   const rig = FleetRig.describe();
 
-  it("keep their data through a change and a new image, are renewed on demand, and go with the app", async () => {
+  it("anonymous volumes keep their data through a change and a new image, are renewed on demand, and are removed with the app", async () => {
     const web = rig.name("web");
     const { engine, group } = await rig.device([]);
     for (const [tag, extra] of [

@@ -14,7 +14,7 @@ describe("a change of an app reaches the containers of its devices", function ()
   this.timeout(90_000);
   const rig = FleetRig.describe();
 
-  it("from one API call to a running container, its time printed", async () => {
+  it("a change goes from one API call to a running container, its time printed", async () => {
     const web = rig.name("web");
     const { engine, worker, group } = await rig.device([]);
     await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER });
@@ -30,7 +30,7 @@ describe("a change of an app reaches the containers of its devices", function ()
     assert.equal(container?.HostConfig.RestartPolicy?.Name, "unless-stopped");
   });
 
-  it("image", async () => {
+  it("a change of the image reaches the containers", async () => {
     const web = rig.name("web");
     const { engine } = await rig.device([(await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER })).name]);
     await engine.settled(web, 1);
@@ -42,7 +42,7 @@ describe("a change of an app reaches the containers of its devices", function ()
     assert.ok(container?.Config.Env.includes("VERSION=2"));
   });
 
-  it("ports: single, mapped, UDP, and one more for each container", async () => {
+  it("a change of ports: single, mapped, UDP, and one more for each container", async () => {
     const web = rig.name("web");
     const [first, mapped] = [await freePort(), await freePort(2)];
     await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER, startingPorts: [{ hostPort: first, containerPort: first }] });
@@ -66,7 +66,7 @@ describe("a change of an app reaches the containers of its devices", function ()
     );
   });
 
-  it("env, one variable by its name too, with the device's own variables filled in", async () => {
+  it("a change of env, one variable by its name too, with the device's own variables filled in", async () => {
     const web = rig.name("web");
     await rig.api.createApp({
       name: web,
@@ -82,7 +82,7 @@ describe("a change of an app reaches the containers of its devices", function ()
     assert.ok(!after?.Config.Env.some((line) => line.startsWith("A=")));
   });
 
-  it("volumes: of the host, named, and read-only", async () => {
+  it("a change of volumes: of the host, named, and read-only", async () => {
     const web = rig.name("web");
     const folder = mkdtempSync(join(tmpdir(), "nebula-e2e-volume-"));
     rig.defer(() => rmSync(folder, { recursive: true }));
@@ -100,7 +100,7 @@ describe("a change of an app reaches the containers of its devices", function ()
     ]);
   });
 
-  it("devices", async () => {
+  it("a change of devices reaches the containers", async () => {
     const web = rig.name("web");
     await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER });
     const { engine } = await rig.device([web]);
@@ -110,7 +110,7 @@ describe("a change of an app reaches the containers of its devices", function ()
     assert.deepEqual(container?.HostConfig.Devices, [{ PathOnHost: "/dev/null", PathInContainer: "/dev/nothing", CgroupPermissions: "rw" }]);
   });
 
-  it("networks: nebula besides the listed ones, where containers find each other by name; or the host's alone", async () => {
+  it("a change of networks: nebula besides the listed ones, where containers find each other by name; or the host's alone", async () => {
     const [web, db] = [rig.name("web"), rig.name("db")];
     await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER });
     await rig.api.createApp({ name: db, dockerImage: IMAGE, command: FOREVER });
@@ -129,7 +129,7 @@ describe("a change of an app reaches the containers of its devices", function ()
     await engine.settled(web, 1, ({ HostConfig }) => HostConfig.NetworkMode === "host");
   });
 
-  it("privileges", async () => {
+  it("a change of privileges reaches the containers", async () => {
     const web = rig.name("web");
     await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER });
     const { engine, worker } = await rig.device([web]);
@@ -151,7 +151,7 @@ describe("a change of an app reaches the containers of its devices", function ()
     await engine.settled(web, 1, ({ HostConfig, Config }) => HostConfig.Privileged === false && Config.Env.includes("VERSION=2"));
   });
 
-  it("capabilities, limits, and the rest of what a container can be told", async () => {
+  it("a change of capabilities, limits, and the other fields of a container", async () => {
     const web = rig.name("web");
     await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER });
     const { engine } = await rig.device([web]);
@@ -195,7 +195,7 @@ describe("a change of an app reaches the containers of its devices", function ()
     assert.deepEqual(config.Healthcheck?.Test, ["CMD-SHELL", "true"]);
   });
 
-  it("stop, start and restart", async () => {
+  it("a stop, start and restart of an app reach the containers", async () => {
     const web = rig.name("web");
     // the pull that a restart brings has tests of its own, with a registry
     await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER, pullPolicy: PullPolicy.MISSING });
@@ -224,7 +224,7 @@ describe("a change of an app reaches the containers of its devices", function ()
     assert.equal(after?.Id, before?.Id);
   });
 
-  it("n containers per server, per core, per memory; scaled without touching those that stay", async () => {
+  it("an app runs n containers per server, per core, per memory; scaled without touching those that stay", async () => {
     const web = rig.name("web");
     await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER, containersPer: { per: { case: "server", value: 3 } } });
     const { engine } = await rig.device([web]);
@@ -241,7 +241,7 @@ describe("a change of an app reaches the containers of its devices", function ()
     await engine.settled(web, Math.floor(memory / 2 ** 20 / megabytes));
   });
 
-  it("many apps, 100 of them, in one device_group", async () => {
+  it("100 apps in one device_group run", async () => {
     const names = Array.from({ length: 100 }, (_, i) => rig.name(`many${i}`));
     // a network costs an engine most of the time that a container takes: one in ten has the default ones
     for (const [i, name] of names.entries()) {

@@ -3,7 +3,7 @@ import { globSync } from "node:fs";
 import { resolve } from "node:path";
 import type { DescService } from "@bufbuild/protobuf";
 import { pathOf } from "../common/rpc/service-definition.ts";
-import { ruleOf } from "../manager/access/method-table.ts";
+import { ruleOf } from "../manager/access/rights/method-table.ts";
 import { CALLERS, UNKNOWN } from "./auth-matrix/cast.ts";
 import { openStage, type Stage } from "./auth-matrix/stage.ts";
 import { expected, TABLE } from "./auth-matrix/table.ts";
@@ -35,7 +35,7 @@ describe("who may call what", () => {
   });
   after(() => stack.disposeAsync());
 
-  it("is said here of every method that there is, and that has a rule", async () => {
+  it("the matrix has every method that exists and that has a rule", async () => {
     const described = new Set(TABLE.map(({ method }) => pathOf(method)));
     const missing = (await pathsOfAllMethods()).filter((path) => !described.has(path));
     assert.deepEqual(missing, [], "a new method needs a row in e2e/auth-matrix/table.ts");

@@ -7,11 +7,11 @@ import { Program } from "./harness/program.ts";
 import { Server } from "./harness/server.ts";
 import { Worker } from "./harness/worker.ts";
 
-describe("two servers' workers on one engine", function () {
+describe("several workers on one engine", function () {
   this.timeout(120_000);
   const rig = FleetRig.describe();
 
-  it("leave each other's containers alone, running or not, until one cluster is taken over", async () => {
+  it("workers of two servers leave each other's containers alone, running or not, until one cluster is taken over", async () => {
     const other = rig.use(await Server.start());
     const instance = newInstance();
     const [mine, theirs] = [rig.name("mine"), rig.name("theirs")];
@@ -44,13 +44,8 @@ describe("two servers' workers on one engine", function () {
     await eventually(async () => (await engine.containers(theirs)).length === 0, { timeoutMs: 30_000 });
     await engine.settled(mine, 1, ({ Id }) => Id === own?.Id);
   });
-});
 
-describe("a worker's data folder", function () {
-  this.timeout(60_000);
-  const rig = FleetRig.describe();
-
-  it("is refused to a second process, by name, and is free once the first was killed", async () => {
+  it("a worker refuses a second process the data folder that it uses, by name, until it was killed", async () => {
     const { worker } = await rig.device([]);
     await rig.api.reported(worker.deviceId);
     const env = { NEBULA_SERVER: rig.server.grpcUrl, NEBULA_DEVICE_GROUP: "any", NEBULA_WORKER_DATA: worker.dataDir, NEBULA_RUNTIME: "simulated:" };

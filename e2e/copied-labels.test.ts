@@ -14,7 +14,7 @@ describe("containers with copied labels on a real engine", function () {
   this.timeout(120_000);
   const rig = FleetRig.describe();
 
-  it("a container made of a docker commit of a managed one is left alone, also when the app goes", async () => {
+  it("a container made of a docker commit of a managed one is left alone, also when the app is removed", async () => {
     const web = rig.name("web");
     await rig.api.createApp({ name: web, dockerImage: IMAGE, pullPolicy: PullPolicy.MISSING, command: FOREVER });
     const { engine, worker, group } = await rig.device([web]);
@@ -38,7 +38,7 @@ describe("containers with copied labels on a real engine", function () {
     await throughout(2000, untouched);
   });
 
-  it("one made by hand under the labels and the name of a managed one is replaced", async () => {
+  it("a container made by hand under the labels and the name of a managed one is replaced", async () => {
     const web = rig.name("web");
     await rig.api.createApp({ name: web, dockerImage: IMAGE, pullPolicy: PullPolicy.MISSING, command: FOREVER, envVars: { KEY: "value" } });
     const { engine, worker } = await rig.device([web]);
@@ -54,7 +54,7 @@ describe("containers with copied labels on a real engine", function () {
     await rig.api.appStatus(worker.deviceId, web, ({ state }) => state === TargetState.APPLIED);
   });
 
-  it("none is re-created by the upgrade from a worker that kept no ids of its own containers", async () => {
+  it("an upgrade from a worker that kept no ids of its own containers re-creates none", async () => {
     const [web, db] = [rig.name("web"), rig.name("db")];
     const app = { dockerImage: IMAGE, pullPolicy: PullPolicy.MISSING, command: FOREVER };
     await rig.api.createApp({

@@ -50,7 +50,7 @@ describe("cron jobs", function () {
     return { engine, deviceId };
   };
 
-  it("run when they are due, under a name that says when that was, and go when they are deleted", async () => {
+  it("cron_jobs run when they are due, under a name that says when that was, and are removed when they are deleted", async () => {
     const job = rig.name("backup");
     await rig.api.createCronJob({ name: job, dockerImage: IMAGE, schedule: "* * * * *", command: ["sh", "-c", "echo done; exit 0"] });
     const clock = clockAtMinute();
@@ -69,7 +69,7 @@ describe("cron jobs", function () {
   });
 
   if (process.env.NEBULA_TEST_LONG === "1") {
-    it("run by the machine's own clock, in a worker's own process, which a delete does not end", async () => {
+    it("cron_jobs run by the machine's own clock, in a worker's own process, which a delete does not end", async () => {
       const job = rig.name("backup");
       await rig.api.createCronJob({ name: job, dockerImage: IMAGE, schedule: "* * * * *", command: ["true"] });
       const { engine, worker } = await rig.device([], { cronJobs: [job] });
@@ -81,7 +81,7 @@ describe("cron jobs", function () {
     });
   }
 
-  it("that still go on when the next run is due skip that one and say so; deleted, they are stopped", async () => {
+  it("cron_jobs still running when the next run is due skip that one and say so; deleted, they are stopped", async () => {
     const job = rig.name("long");
     await rig.api.createCronJob({ name: job, dockerImage: IMAGE, schedule: "* * * * *", command: FOREVER });
     const clock = clockAtMinute();
@@ -96,7 +96,7 @@ describe("cron jobs", function () {
     await eventually(async () => (await runsOf(engine, job)).length === 0, { timeoutMs: 20_000 });
   });
 
-  it("that may overlap do; the last ones are kept for their logs; one that fails says its exit code", async () => {
+  it("cron_jobs that may overlap do; the last ones are kept for their logs; one that fails is reported with its exit code", async () => {
     const [twice, short] = [rig.name("twice"), rig.name("short")];
     await rig.api.createCronJob({ name: twice, dockerImage: IMAGE, schedule: "* * * * *", command: FOREVER, overlap: CronOverlap.ALLOW });
     await rig.api.createCronJob({ name: short, dockerImage: IMAGE, schedule: "* * * * *", command: ["sh", "-c", "exit 7"] });
@@ -126,7 +126,7 @@ describe("cron jobs", function () {
     assert.match(status.reason + status.notes.join(), /7/);
   });
 
-  it("have a time zone of their own, and a schedule that is not due runs nothing", async () => {
+  it("cron_jobs have a time zone of their own, and a schedule that is not due runs nothing", async () => {
     const clock = clockAtMinute();
     const due = clock.now() + MINUTE_MS;
     /** The time of day there in a minute. */

@@ -21,7 +21,7 @@ describe("the demo", function () {
   const followed = (output: string) =>
     [...output.matchAll(/(\d+) of (\d+) devices run it/g)].map(([, applied, expected]) => [Number(applied), Number(expected)]);
 
-  it("has the fleet and this machine's engine follow two changes, says how many did and how fast, and leaves nothing behind", async function () {
+  it("the demo has the fleet and this machine's engine follow two changes, prints how many did and how fast, and leaves nothing behind", async function () {
     await requireDocker(this);
     await using demo = new Program(["demo"], { env: { TMPDIR: folder } });
     assert.equal(await demo.exit(), 0, demo.output);
@@ -35,7 +35,7 @@ describe("the demo", function () {
     assert.deepEqual(await readdir(folder), []);
   });
 
-  it("without Docker says so, and shows the simulated fleet alone", async function () {
+  it("the demo without Docker says so, and shows the simulated fleet alone", async function () {
     // in a mount namespace of its own, where an empty folder hides the engine's socket
     const hidden = `mount -t tmpfs none ${dirname(DOCKER_SOCKET)} && exec "$@"`;
     if (spawnSync("unshare", ["-m", "sh", "-c", hidden, "sh", "true"]).status !== 0) {

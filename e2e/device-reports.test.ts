@@ -37,7 +37,7 @@ describe("reports of devices, as JSON over HTTP", function () {
   /** A worker that finds its manager through the gateway, as most do. */
   const device = (apps: string[]) => rig.device(apps, { env: { NEBULA_SERVER: rig.server.url } });
 
-  it("say of every device what it runs, how that is, and how the machine is", async () => {
+  it("reports hold for every device its containers, their state, and the state of the machine", async () => {
     const app = await web(true);
     const [one, two] = [await device([app]), await device([app])];
     for (const { engine, worker, group } of [one, two]) {
@@ -65,7 +65,7 @@ describe("reports of devices, as JSON over HTTP", function () {
     }
   });
 
-  it("are kept, and listed by device, group and state, page by page", async () => {
+  it("reports are kept, and listed by device, group and state, page by page", async () => {
     const app = await web(true);
     const [one, two] = [await device([app]), await device([app])];
     for (const { worker } of [one, two]) await rig.api.appStatus(worker.deviceId, app, ({ appliedRevision }) => appliedRevision === 1n);
@@ -96,7 +96,7 @@ describe("reports of devices, as JSON over HTTP", function () {
     assert.ok(ofGroup.reports?.every(({ report }) => report?.device_id === two.worker.deviceId && report.state === "TARGET_STATE_APPLIED"));
   });
 
-  it("tell a container that is sick, and a device_group that is not there", async () => {
+  it("reports announce an unhealthy container, and a device_group that does not exist", async () => {
     const app = await web(false);
     const { worker, group } = await device([app]);
     await eventually(async () => {

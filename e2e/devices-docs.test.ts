@@ -4,9 +4,9 @@ import type { EnrolOutcome } from "../common/storage/access-store.ts";
 import { INVALID_LOGIN } from "../manager/access/authenticate.ts";
 import { inUseElsewhere } from "../manager/access/present-groups.ts";
 import { enrolledGroup, makerHasNoRights } from "../manager/services/enrolled-group.ts";
-import { ENROLMENT_UNFINISHED, TOKEN_NOT_SAVED, TOKEN_UNKNOWN } from "../worker/device-login.ts";
+import { ENROLMENT_UNFINISHED, TOKEN_NOT_SAVED, TOKEN_UNKNOWN } from "../worker/login/device-login.ts";
 import { PROBLEM_CODES } from "../worker/plan/states.ts";
-import { isBlocking } from "../worker/status.ts";
+import { isBlocking } from "../worker/report/compose.ts";
 
 const PAGE = readFileSync(new URL("../docs/devices.md", import.meta.url), "utf8");
 
@@ -35,7 +35,7 @@ function refusalText(outcome: EnrolOutcome): string {
 }
 
 describe("docs/devices.md", () => {
-  it("lists every reason for which a device is not enrolled, in the words of the log", () => {
+  it("docs/devices.md lists every reason for which a device is not enrolled, in the words of the log", () => {
     const said = table("| the log says | what to do |").flatMap(([says = ""]) => quoted(says));
     const logged = [
       ...(["unknown", "used_up", "expired"] as const).map((why) => refusalText({ kind: "not_valid", why })),
@@ -54,7 +54,7 @@ describe("docs/devices.md", () => {
     assert.equal(said.length, logged.length);
   });
 
-  it("lists every problem that a device can report, and which of them make it failed", () => {
+  it("docs/devices.md lists every problem that a device can report, and which of them make it failed", () => {
     const rows = table("| problem | meaning |").map(([code = "", meaning = ""]) => [...quoted(code), meaning.includes("*failed*")]);
     const known = PROBLEM_CODES.map((code) => [code, isBlocking({ code, message: "" })]);
     assert.deepEqual(rows.sort(), known.sort());

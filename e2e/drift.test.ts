@@ -48,7 +48,7 @@ describe("what is changed on a device by hand is put right", function () {
     await engine.settled(web, 1, ({ Id, NetworkSettings }) => Id === container.Id && "nebula" in NetworkSettings.Networks);
   });
 
-  it("a container that is not ours is never touched, also one that has the name of ours: that is told until it goes", async () => {
+  it("a container that is not ours is never touched, also one that has the name of ours: that is reported until it is gone", async () => {
     const { web, engine, worker, container, docker } = await running();
     const foreign = await engine.docker.createContainer({ Image: IMAGE, name: `${engine.instance}-${web}-2`, Cmd: FOREVER });
     rig.defer(() => foreign.remove({ force: true }).catch(() => {}));
@@ -65,7 +65,7 @@ describe("what is changed on a device by hand is put right", function () {
     await engine.settled(web, 2);
   });
 
-  it("a container that somebody paused is unpaused after 2 minutes, and never restarted", async () => {
+  it("a container that was paused by hand is unpaused after 2 minutes, and never restarted", async () => {
     const [web, group, instance] = [rig.name("web"), rig.name("group"), newInstance()];
     await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER });
     await rig.api.createGroup(group, [web], []);

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { CONFIG_DATABASE } from "../common/open-drivers.ts";
 import { openSqliteConfigStore } from "../common/storage/sqlite/config-store.ts";
+import { readHistory } from "../common/testing/read-all.ts";
 import { Server } from "./harness/server.ts";
 
 const KILLS = process.env.NEBULA_TEST_LONG === "1" ? 20 : 3;
@@ -56,7 +57,7 @@ describe("durability", function () {
       await server.stop();
       await using store = await openSqliteConfigStore({ path: join(dataDir, CONFIG_DATABASE) });
       for (const [name, revisions] of acknowledged) {
-        const history = await store.history({ kind: "app", name }, { limit: 1000 });
+        const history = await readHistory(store, { kind: "app", name });
         const stored = new Map(history.map((entity) => [entity.revision, Buffer.from(entity.body).toString("latin1")]));
         assert.equal(stored.size, history.length, "each revision is in the history once");
         const oldestKept = history.at(-1)?.revision ?? 0n;

@@ -25,13 +25,13 @@ describe("an app that fails says why, and keeps no other from converging", funct
     return { ...device, bad, status };
   };
 
-  it("an image that can't be pulled", async () => {
+  it("an image that cannot be pulled fails its app with the reason", async () => {
     const { status } = await reasonOf({ dockerImage: "127.0.0.1:1/no/such:image", command: FOREVER });
     assert.equal(status.step, "pull");
     assert.match(status.reason, /127\.0\.0\.1:1\/no\/such:image/);
   });
 
-  it("a port that a container which is not ours has, and that is free later", async () => {
+  it("a port that a foreign container has fails its app until it is free", async () => {
     const port = await freePort();
     const holder = { remove: async () => {} };
     const { status, bad, engine } = await reasonOf(
@@ -57,7 +57,7 @@ describe("an app that fails says why, and keeps no other from converging", funct
     await engine.settled(bad, 1);
   });
 
-  it("a port that a process of the host has", async () => {
+  it("a port that a process of the host has fails its app with the reason", async () => {
     const { createServer } = await import("node:net");
     const { once } = await import("node:events");
     const listener = createServer().listen(0, "0.0.0.0");
@@ -70,27 +70,27 @@ describe("an app that fails says why, and keeps no other from converging", funct
     assert.match(status.reason, new RegExp(String(port)));
   });
 
-  it("a volume path that is refused", async () => {
+  it("a volume path that is refused fails its app with the reason", async () => {
     const { status } = await reasonOf({ dockerImage: IMAGE, command: FOREVER, volumes: ["/proc/no-such-folder:/data"] });
     assert.match(status.reason, /\/proc\/no-such-folder/);
   });
 
-  it("a device that does not exist", async () => {
+  it("a device that does not exist fails its app with the reason", async () => {
     const { status } = await reasonOf({ dockerImage: IMAGE, command: FOREVER, devices: ["/dev/no-such-device"] });
     assert.match(status.reason, /no-such-device/);
   });
 
-  it("a network that does not exist", async () => {
+  it("a network that does not exist fails its app with the reason", async () => {
     const { status } = await reasonOf({ dockerImage: IMAGE, command: FOREVER, networks: ["no-such-network"] });
     assert.match(status.reason, /no-such-network/);
   });
 
-  it("a command that is not there", async () => {
+  it("a command that does not exist fails its app with the reason", async () => {
     const { status } = await reasonOf({ dockerImage: IMAGE, command: ["/no/such/command"] });
     assert.match(status.reason, /\/no\/such\/command/);
   });
 
-  it("a command that exits at once is told with its exit code", async () => {
+  it("a command that exits at once is reported with its exit code", async () => {
     const bad = rig.name("exits");
     await rig.api.createApp({ name: bad, dockerImage: IMAGE, command: ["sh", "-c", "exit 3"] });
     const good = rig.name("good");

@@ -6,12 +6,11 @@ import { Server } from "./harness/server.ts";
 describe("a gRPC client that is not ours", function () {
   this.timeout(60_000);
   let server: Server;
-  before(async function () {
+  before(function () {
     requireCommand(this, "grpcurl", "go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest");
-    server = await Server.start();
   });
-  after(async () => {
-    await server?.[Symbol.asyncDispose]();
+  Server.forSuite({}, (started) => {
+    server = started;
   });
 
   const grpcurl = (...args: string[]) => {
@@ -21,7 +20,7 @@ describe("a gRPC client that is not ours", function () {
   const address = () => `127.0.0.1:${server.grpcPort}`;
   const call = (method: string, request: object) => grpcurl("-d", JSON.stringify(request), address(), `nebula.v1.${method}`);
 
-  it("finds the services by reflection", () => {
+  it("a foreign gRPC client finds the services by reflection", () => {
     const { stdout, stderr } = grpcurl(address(), "list");
     for (const service of [
       "AppService",
@@ -38,7 +37,7 @@ describe("a gRPC client that is not ours", function () {
     assert.match(grpcurl(address(), "describe", "nebula.v1.App").stdout, /docker_image/);
   });
 
-  it("creates, reads and changes an app", () => {
+  it("a foreign gRPC client creates, reads and changes an app", () => {
     const created = call("AppService/CreateApp", {
       app: { name: "web", docker_image: "shop:1.4", starting_ports: [{ host_port: 8080, container_port: 80 }] },
     });
@@ -48,7 +47,7 @@ describe("a gRPC client that is not ours", function () {
     assert.equal(JSON.parse(call("AppService/GetApp", { name: "web" }).stdout).app.revision, "2");
   });
 
-  it("is told what is wrong with its request, field by field", () => {
+  it("a foreign gRPC client learns the violations of its request, field by field", () => {
     const { stderr, status } = call("AppService/CreateApp", {
       app: { name: "bad name", docker_image: "Shop", starting_ports: [{ host_port: 70000, container_port: 80 }] },
     });
@@ -57,16 +56,23 @@ describe("a gRPC client that is not ours", function () {
     for (const field of ["name", "docker_image", "starting_ports[0].host_port"]) assert.ok(stderr.includes(field), `${field} in ${stderr}`);
   });
 
-  it("is refused without a login, but for the health service", () => {
+  it("a foreign gRPC client is refused without a login, but for the health service", () => {
     const anonymous = (...args: string[]) => spawnSync("grpcurl", ["-plaintext", ...args], { encoding: "utf8" });
     assert.match(anonymous("-d", "{}", address(), "nebula.v1.AppService/ListApps").stderr, /Unauthenticated|login|credential/i);
     const { stdout, stderr } = grpcurl("-d", "{}", address(), "grpc.health.v1.Health/Check");
     assert.match(stdout, /SERVING/, stderr);
   });
 
-  it("watches a config", () => {
+  it("a foreign gRPC client watches a config", () => {
     call("DeviceGroupService/CreateDeviceGroup", { device_group: { name: "pos", apps: ["web"] } });
-    const { stdout } = grpcurl("-max-time", "2", "-d", JSON.stringify({ device_group: "pos" }), address(), "nebula.v1.ConfigService/WatchConfig");
+    const { stdout } = grpcurl(
+      "-max-time",
+      "2",
+      "-d",
+      JSON.stringify({ device_group: "pos", serve_here: true }),
+      address(),
+      "nebula.v1.ConfigService/WatchConfig",
+    );
     const { config } = JSON.parse(stdout);
     assert.equal(config.config.apps[0].app.dockerImage, "shop:1.5");
     assert.match(config.etag, /^[\w-]{22}$/);

@@ -57,7 +57,7 @@ class MovedDevice {
 
   /**
    * Starts the new worker with the old one's variables and no other. It finds its engine where it looks by itself: in a mount namespace in which that socket is the
-   * test engine's, since on the machine's own engine instance main would take over whatever is there.
+   * test engine's, since on the machine's own engine instance main would take over every container there.
    */
   startWorker(env: Readonly<Record<string, string>>): Program {
     const script = `mount --make-rprivate / && mount --bind "$0" ${DOCKER_SOCKET} && cd "$1" && shift && exec "$@"`;
@@ -133,7 +133,7 @@ describe("a device of the original that is moved", function () {
     if (folder !== undefined) await rm(folder, { recursive: true, force: true });
   });
 
-  it("runs on under the new worker, started with the old one's variables: what matches is not touched, what does not is made anew", async () => {
+  it("a device of the original runs on under the new worker, started with the old one's variables: what matches is not touched, the rest is re-created", async () => {
     const device = new MovedDevice(server, own().socket, folder);
     const { engine } = device;
     const port = await freePort(2);

@@ -1,11 +1,11 @@
 import { strict as assert } from "node:assert";
 import { systemClock } from "../common/clock/system-clock.ts";
+import { configOf } from "../common/testing/config-builder.ts";
 import { eventually } from "../common/testing/eventually.ts";
 import { AppService } from "../gen/nebula/v1/app_pb.ts";
 import { PullPolicy } from "../gen/nebula/v1/container_pb.ts";
 import { type Report, TargetState } from "../gen/nebula/v1/report_pb.ts";
-import { configOf } from "../worker/testing/config-builder.ts";
-import { LatestEvents } from "../worker/watch-events.ts";
+import { LatestEvents } from "../worker/connection/events.ts";
 import { Engine, FOREVER, IMAGE, newInstance } from "./harness/engine.ts";
 import { FleetRig } from "./harness/fleet-rig.ts";
 import { startInProcess } from "./harness/in-process-worker.ts";
@@ -53,7 +53,7 @@ describe("values that no container can be made of", function () {
     });
   }
 
-  it("and a worker that gets one all the same fails that app, with the reason, and runs the others", async () => {
+  it("a worker that gets an invalid value all the same fails that app, with the reason, and runs the others", async () => {
     const instance = newInstance();
     const engine = new Engine(instance);
     rig.defer(() => engine.clean());

@@ -3,17 +3,19 @@ import { readFileSync } from "node:fs";
 import { BODY_BEFORE_LOGIN, HELD_BYTES } from "../common/listen/request-budget.ts";
 import { MOST_MAP_ENTRIES, MOST_VALUES } from "../common/rpc/count-values.ts";
 import { ALL_SETTINGS, SETTINGS } from "../common/settings/settings-table.ts";
-import { HISTORY_BYTES_PER_DEVICE } from "../common/storage/report-store.ts";
+import { HISTORY_BYTES_PER_DEVICE, STATUS_KEPT_MS } from "../common/storage/report-store.ts";
 import { HANDSHAKE_MS } from "../common/tls/server-tls.ts";
-import { HTTP_LIMITS } from "../gateway/http-limits.ts";
-import { CALLS_PER_CHANNEL } from "../gateway/manager-channels.ts";
-import { LOGIN_BYTES } from "../gateway/request-body.ts";
-import { REPORTS } from "../manager/access/report-limits.ts";
-import { ROTATIONS } from "../manager/access/rotation-limit.ts";
-import { PREFACE_MS } from "../manager/listen/newcomers.ts";
+import { HTTP_LIMITS } from "../gateway/http/http-server.ts";
+import { LOGIN_BYTES } from "../gateway/http/request-body.ts";
+import { CALLS_PER_CHANNEL } from "../gateway/managers/manager-channels.ts";
+import { CREDENTIAL_READS } from "../manager/access/limits/credential-reads.ts";
+import { REPORTS } from "../manager/access/limits/report-limits.ts";
+import { ROTATIONS } from "../manager/access/limits/rotations.ts";
+import { PREFACE_MS } from "../manager/listen/accept.ts";
 import { CONNECTION_BYTES, REQUEST_MS } from "../manager/listen/unfinished-calls.ts";
-import { GRPC_LIMITS } from "../manager/rpc/grpc-limits.ts";
-import { STATUS_KEPT_MS } from "../reporter/expire.ts";
+import { WAIT_MS } from "../manager/rpc/call-room.ts";
+import { GRPC_LIMITS } from "../manager/rpc/grpc-server.ts";
+import { API_ROOM, FLEET_ROOM } from "../manager/services/served-services.ts";
 
 const PAGE = readFileSync(new URL("../docs/limits.md", import.meta.url), "utf8");
 
@@ -24,7 +26,7 @@ function said(row: string): string {
 }
 
 describe("docs/limits.md", () => {
-  it("says the numbers that the code has", () => {
+  it("docs/limits.md has the numbers of the code", () => {
     assert.equal(HTTP_LIMITS.bodyBytes, GRPC_LIMITS.requestBytes);
     assert.equal(HTTP_LIMITS.requestMs, REQUEST_MS);
     assert.deepEqual(
@@ -37,6 +39,11 @@ describe("docs/limits.md", () => {
         "time to send the headers": `${HTTP_LIMITS.headersMs / 1000} s`,
         "time to send the whole request": `${HTTP_LIMITS.requestMs / 1000} s`,
         "time to read an answer": `${HTTP_LIMITS.unreadMs / 1000} s`,
+        "calls of devices that are handled at once": String(FLEET_ROOM.atOnce),
+        "such calls that wait": String(FLEET_ROOM.waiting),
+        "all other calls that are handled at once": String(API_ROOM.atOnce),
+        "other calls that wait": String(API_ROOM.waiting),
+        "time that a call waits": `${WAIT_MS / 1000} s`,
         "TLS handshake": `${HANDSHAKE_MS / 1000} s`,
         "first bytes of HTTP/2": `${PREFACE_MS / 1000} s`,
         "calls at once over gRPC": String(GRPC_LIMITS.streamsPerConnection),
@@ -54,6 +61,8 @@ describe("docs/limits.md", () => {
     );
     assert.ok(PAGE.includes(`that was checked hold ${LOGIN_BYTES / mib} MiB at most`));
     assert.equal(said("requests under way over gRPC, before a login"), `${CONNECTION_BYTES.beforeLogin / kib} KiB`);
+    assert.equal(said("reads of unknown logins from the store at once"), `${CREDENTIAL_READS.inFlight}`);
+    assert.equal(said("such reads that wait"), `${CREDENTIAL_READS.waiting}`);
     assert.equal(said("requests under way over gRPC, after one"), `${CONNECTION_BYTES.loggedIn / mib} MiB`);
     assert.ok(PAGE.includes(`exchanges its token ${ROTATIONS.inARow} times in a row at most, then once in ${ROTATIONS.oneMoreMs / 1000} s`));
     assert.ok(PAGE.includes(`A device reports ${REPORTS.inARow} times in a row at most, then once in ${REPORTS.oneMoreMs / 1000} s`));
@@ -65,7 +74,7 @@ describe("docs/limits.md", () => {
     assert.match(PAGE, new RegExp(`another connection for every ${CALLS_PER_CHANNEL}\\b`));
   });
 
-  it("has every setting of connections with its default", () => {
+  it("docs/limits.md has every setting of connections with its default", () => {
     const settings = ALL_SETTINGS.filter(({ variable }) => /CONNECTIONS/.test(variable));
     assert.equal(settings.length, 4);
     for (const { variable, fallback } of settings) assert.equal(said(`\`${variable}\``), String(fallback));

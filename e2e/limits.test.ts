@@ -3,11 +3,11 @@ import { once } from "node:events";
 import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2, constants } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { eventually } from "../common/testing/eventually.ts";
-import { GRPC_LIMITS } from "../manager/rpc/grpc-limits.ts";
+import { GRPC_LIMITS } from "../manager/rpc/grpc-server.ts";
 import { Server } from "./harness/server.ts";
 import { SimulatedWorker } from "./harness/simulated-worker.ts";
 
-/** A real client's call has to be answered within this, whatever somebody else does. */
+/** A real client's call has to be answered within this time, also while another client floods. */
 const DEADLINE_MS = 10_000;
 
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
@@ -81,7 +81,7 @@ describe("limits", function () {
     await server[Symbol.asyncDispose]();
   });
 
-  it("end connections that take for ever to say something, on both ports", async () => {
+  it("connections that send nothing are ended, on both ports", async () => {
     const [slow, silent, mute, begins, noise] = await Promise.all([
       dial(server.httpPort),
       dial(server.httpPort),
@@ -100,7 +100,7 @@ describe("limits", function () {
   });
 
   if (process.env.NEBULA_TEST_LONG === "1") {
-    it("end requests that take for ever, on both ports", async () => {
+    it("requests that never end are ended, on both ports", async () => {
       const slow = await dial(server.httpPort);
       slow.write("POST /nebula.v1.AppService/ListApps HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n");
       await using session = await dialHttp2(server.grpcPort);
@@ -119,7 +119,7 @@ describe("limits", function () {
   }
 
   describe("of HTTP", () => {
-    it("headers above 16 KiB are a 431, in JSON", async () => {
+    it("HTTP headers above 16 KiB are a 431, in JSON", async () => {
       const big = await dial(server.httpPort);
       big.write(`GET /healthz HTTP/1.1\r\nhost: x\r\nx-a: ${"a".repeat(17_000)}\r\n\r\n`);
       assert.match(await read(big), /^HTTP\/1\.1 431 .*content-type: application\/json.*"code":"resource_exhausted"/s);
@@ -127,7 +127,7 @@ describe("limits", function () {
       assert.equal(most.status, 200);
     });
 
-    it("what is no HTTP is a 400, in JSON", async () => {
+    it("bytes that are not HTTP get a 400, in JSON", async () => {
       const noise = await dial(server.httpPort);
       noise.write("\x16\x03\x01 what is this\r\n\r\n");
       assert.match(await read(noise), /^HTTP\/1\.1 400 .*"code":"invalid_argument"/s);
@@ -142,7 +142,7 @@ describe("limits", function () {
       assert.deepEqual([large.status, /larger than 4194304 bytes/.test(await large.text())], [429, true]);
     });
 
-    it("connections above their number are closed at once, and let in again when others have left", async () => {
+    it("HTTP connections above their number are closed at once, and accepted again when others have left", async () => {
       const sockets = await Promise.all(Array.from({ length: 400 }, () => dial(server.httpPort)));
       await eventually(() => sockets.filter((socket) => socket.closed).length >= 100);
       await server.program.printed(/NEBULA_HTTP_CONNECTIONS is reached/);
@@ -153,7 +153,7 @@ describe("limits", function () {
   });
 
   describe("of gRPC", () => {
-    it("headers above 16 KiB end the call, and not the connection", async () => {
+    it("gRPC headers above 16 KiB end the call, and not the connection", async () => {
       await using session = await dialHttp2(server.grpcPort);
       const big = session.request({ ...call("/nebula.v1.AppService/ListApps", real.authorization), "x-a": "a".repeat(GRPC_LIMITS.headerBytes) });
       big.end();
@@ -162,13 +162,13 @@ describe("limits", function () {
       assert.equal(await unary(session, "/nebula.v1.AppService/ListApps", real.authorization), "0");
     });
 
-    it("says how many calls a connection may have at once", async () => {
+    it("a server announces over gRPC how many calls a connection may have at once", async () => {
       await using session = await dialHttp2(server.grpcPort);
       assert.equal(session.remoteSettings.maxConcurrentStreams, GRPC_LIMITS.streamsPerConnection);
       assert.equal(session.remoteSettings.maxHeaderListSize, GRPC_LIMITS.headerBytes);
     });
 
-    it("connections above their number are closed at once", async () => {
+    it("gRPC connections above their number are closed at once", async () => {
       const sockets = await Promise.all(Array.from({ length: 400 }, () => dial(server.grpcPort)));
       await eventually(() => sockets.filter((socket) => socket.closed).length >= 100);
       await server.program.printed(/NEBULA_GRPC_CONNECTIONS is reached/);
@@ -190,7 +190,7 @@ describe("limits", function () {
       });
     }
 
-    it("calls whose answers nobody reads hold nobody else up", async () => {
+    it("calls whose answers are not read hold no other up", async () => {
       await using session = await dialHttp2(server.grpcPort, { initialWindowSize: 0 });
       for (let count = 0; count < 500; count++) {
         const unread = session.request(call("/nebula.v1.AppService/ListApps", real.authorization));

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import type { DescMethod } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { pathOf } from "../common/rpc/service-definition.ts";
-import { API_SERVICES } from "../gateway/api-services.ts";
+import { API_SERVICES } from "../gateway/api/forwarder.ts";
 import { Server } from "./harness/server.ts";
 import { nearlyBytes, nearlyJson } from "./malformed/arbitrary-message.ts";
 import { type Answer, GrpcDoor, HttpDoor } from "./malformed/doors.ts";
@@ -61,7 +61,7 @@ describe("malformed requests", function () {
   };
   const headers = () => fc.constantFrom<Readonly<Record<string, string>>>({ authorization }, { authorization }, { authorization }, {});
 
-  it("over gRPC are never the server's fault", async () => {
+  it("malformed requests over gRPC are never the server's fault", async () => {
     using door = new GrpcDoor(server.grpcPort);
     const more = fc.record(
       {
@@ -86,7 +86,7 @@ describe("malformed requests", function () {
     });
   });
 
-  it("over Connect JSON are never the server's fault", async () => {
+  it("malformed requests over Connect JSON are never the server's fault", async () => {
     using door = new HttpDoor(server.httpPort);
     const json = (called: DescMethod) =>
       fc.oneof(
@@ -110,7 +110,7 @@ describe("malformed requests", function () {
     });
   });
 
-  it("over REST v2 are never the server's fault", async () => {
+  it("malformed requests over REST v2 are never the server's fault", async () => {
     using door = new HttpDoor(server.httpPort);
     await checked("REST v2", fc.tuple(headers(), v2Request), async ([login, { method, path, body, contentType }]) => {
       const type: Record<string, string> = contentType === undefined ? {} : { "content-type": contentType };

@@ -85,7 +85,7 @@ describe("secrets", function () {
     secrets.assertNoneIn(commandLine(server.program), "the process list");
   }
 
-  it("of logins, good and bad, are in no log, answer, file or list of processes", async () => {
+  it("secrets of logins, good and bad, are in no log, answer, file or list of processes", async () => {
     const admin = basic("admin", server.password);
     const user = secrets.make("a user's password");
     await server.api.channel.unary(UserService.method.createUser, { name: "ci", password: user }, { headers: server.api.headers });
@@ -123,7 +123,7 @@ describe("secrets", function () {
     everywhere();
   });
 
-  it("in bodies that are refused are not repeated", async () => {
+  it("secrets in refused bodies are not repeated", async () => {
     const admin = basic("admin", server.password);
     const secret = secrets.make("a secret value");
     const bodies = [
@@ -147,7 +147,7 @@ describe("secrets", function () {
     everywhere();
   });
 
-  it("of a worker are in neither its output nor what it keeps", async () => {
+  it("secrets of a worker are neither in its output nor in its data folder", async () => {
     await server.api.createGroup("pos", []);
     await using worker = new SimulatedWorker({
       server: server.grpcUrl,
@@ -180,12 +180,12 @@ describe("secrets", function () {
     everywhere();
   });
 
-  it("in settings that are wrong are not shown", async () => {
+  it("secrets in invalid settings are not shown", async () => {
     const secret = secrets.make("a password in a URL");
     const wrong: Record<string, string>[] = [
       { NEBULA_STORE: `cassandra://nebula:${secret}@` },
       { NEBULA_STORE: `cassandra://host:9042/?password=${secret}` },
-      { NEBULA_REDIS: `redis://:${secret}@nowhere.invalid:6379` },
+      { NEBULA_REDIS: `redis://:${secret}@host:70000` },
       { NEBULA_REDIS: `nonsense://:${secret}@host` },
       { NEBULA_BUS: `kafka://user:${secret}@host` },
       { NEBULA_MANAGERS: `grpc://admin:${secret}@host:50051` },
@@ -205,7 +205,7 @@ describe("secrets", function () {
     }
   });
 
-  it("of nebulactl are not in what it prints, whatever goes wrong", async () => {
+  it("secrets of nebulactl are not in its output, for any failure", async () => {
     for (const env of [
       { NEBULA_SERVER: server.url, NEBULA_USER: "admin", NEBULA_PASSWORD: settings.get("NEBULA_PASSWORD") ?? "" },
       { NEBULA_SERVER: server.grpcUrl, NEBULA_TOKEN: settings.get("NEBULA_TOKEN") ?? "" },
@@ -217,7 +217,7 @@ describe("secrets", function () {
     }
   });
 
-  it("of a move to a new cluster key are not in what it prints", async () => {
+  it("secrets of a migration to a new cluster key are not in its output", async () => {
     await server.stop();
     const env = {
       NEBULA_DATA: server.dataDir,

@@ -8,7 +8,7 @@ describe("the original's CLI", () => {
   const client = V2Client.describe();
 
   for (const { command, method, path, body, status, answer } of [...CONTAINER_ROWS, ...GROUP_ROWS]) {
-    it(`gets what it got from the original: ${command}`, async () => {
+    it(`the original's CLI gets the answer that it got from the original: ${command}`, async () => {
       const headers = { "content-type": "application/json", "cache-control": "no-cache" }; // as its SDK sends them
       const got = await client.send(method, path, body === undefined ? { headers } : { body, headers });
       assert.equal(got.status, status, got.text);

@@ -22,7 +22,7 @@ describe("outages", function () {
     return { web, ...device, container };
   };
 
-  it(`of the manager for ${AWAY_MS / 1000} s change nothing on the device, drift is put right meanwhile, and a change made by a manager that came back arrives`, async () => {
+  it(`an outage of the manager for ${AWAY_MS / 1000} s changes nothing on the device, drift is repaired meanwhile, and a change made by a manager that came back arrives`, async () => {
     const { web, engine, container } = await running();
     await rig.server.stop();
     await throughout(AWAY_MS, async () => assert.equal((await engine.running(web))[0]?.Id, container.Id), { everyMs: 500 });
@@ -33,7 +33,7 @@ describe("outages", function () {
     await engine.settled(web, 1, ({ Config }) => Config.Env.includes("VERSION=2"), 90_000);
   });
 
-  it("of the device's link: a change made meanwhile arrives when it comes back", async () => {
+  it("an outage of the device's link ends with the change made meanwhile", async () => {
     const { web, engine, worker, container } = await running();
     assert.equal(await worker.stop(), 0);
     assert.match(worker.program.output, /the worker stopped; its containers keep running/);
@@ -79,7 +79,7 @@ describe("deletes and other servers", function () {
     await engine.settled(web, 1, ({ Config }) => Config.Env.includes("AGAIN=1"));
   });
 
-  it("a device_group that is deleted crashes nobody: its devices keep what they run, and follow when it is there again", async () => {
+  it("a device_group that is deleted crashes no worker: its devices keep their containers, and follow when it exists again", async () => {
     const web = rig.name("web");
     await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER });
     const { engine, worker, group } = await rig.device([web]);
@@ -112,7 +112,7 @@ describe("deletes and other servers", function () {
     const { reports } = await rig.api.channel.unary(ReportService.method.listReports, { deviceId: worker.deviceId }, { headers: rig.api.headers });
     assert.ok(
       reports.some(({ report }) => report?.problems.some(({ code }) => code === "cluster_changed")),
-      "the operator is told of it once",
+      "the log says it once",
     );
   });
 });

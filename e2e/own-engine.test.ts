@@ -34,7 +34,7 @@ describe("on an engine of its own", function () {
     await foreign.remove({ force: true });
   });
 
-  it("the network nebula is made again when somebody removed it", async () => {
+  it("the network nebula is made again when it was removed by hand", async () => {
     const web = rig.name("web");
     const { engine, worker, group } = await rig.device([], { socket: own().socket });
     await rig.api.reported(worker.deviceId);

@@ -3,11 +3,12 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { markedCommands } from "../common/testing/doc-commands.ts";
 import { requireCommand } from "./harness/require-command.ts";
 import { Server } from "./harness/server.ts";
 
-/** What `<!-- run -->` (has to work) or `<!-- run: refused -->` (has to be refused) stands above. */
-const BLOCK = /<!-- run(: refused)? -->\n```sh\n(.*?)```/gs;
+/** `<!-- run -->`: has to work; `<!-- run: refused -->`: has to be refused. */
+const MARKS = ["run", "run: refused"];
 const README = readFileSync(new URL("../README.md", import.meta.url), "utf8");
 
 describe("the README's examples, in its order, as printed but for the ports", function () {
@@ -25,7 +26,9 @@ describe("the README's examples, in its order, as printed but for the ports", fu
     if (folder !== undefined) rmSync(folder, { recursive: true });
   });
 
-  const blocks = [...README.matchAll(BLOCK)].map(([, refused, script = ""]) => ({ isRefused: refused !== undefined, script }));
+  const blocks = markedCommands(README)
+    .filter(({ mark }) => MARKS.includes(mark))
+    .map(({ mark, commands }) => ({ isRefused: mark === "run: refused", script: commands }));
   for (const [i, { isRefused, script }] of blocks.entries()) {
     const [summary = ""] = /nebula\.v1\.\w+\/\w+|api\/v2\/[\w/]+|grpcurl/.exec(script) ?? [];
     it(`${i + 1}. ${summary}${isRefused ? ", refused" : ""}`, function () {
@@ -38,7 +41,7 @@ describe("the README's examples, in its order, as printed but for the ports", fu
     });
   }
 
-  it("are there, of each sort", () => {
+  it("the README has examples of each sort", () => {
     assert.ok(blocks.some(({ script }) => script.includes("curl ")));
     assert.ok(blocks.some(({ script }) => script.includes("grpcurl ")));
     assert.equal(blocks.length, README.split("<!-- run").length - 1, "a marker stands right above a ```sh block");

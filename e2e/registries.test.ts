@@ -25,7 +25,7 @@ describe("registries", function () {
 
   const login = () => ({ REGISTRY_HOST: registry.host, REGISTRY_AUTH_USER: Registry.user, REGISTRY_AUTH_PASSWORD: Registry.password });
 
-  it("one that needs a login is pulled from with it, and its refusal is told without", async () => {
+  it("a registry that needs a login is pulled from with it, and its refusal is reported without it", async () => {
     const image = await registry.push(IMAGE, "private/app:1");
     const web = rig.name("web");
     await rig.api.createApp({ name: web, dockerImage: image, command: FOREVER });
@@ -75,7 +75,7 @@ describe("registries", function () {
     assert.equal(after?.Id, stale?.Id, "the same image restarts nothing");
   });
 
-  it("a forced pull brings what a tag means now: by a restart, and by an update with redeploy in which nothing differs", async () => {
+  it("a forced pull brings the image that a tag means now: by a restart, and by an update with redeploy in which nothing differs", async () => {
     const web = rig.name("web");
     const builds = [1, 2, 3].map((version) => `nebula-e2e-moving-${version}:1`);
     const { engine, group } = await rig.device([], { env: login() });

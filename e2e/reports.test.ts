@@ -13,12 +13,12 @@ import { isNebulaError, NebulaError } from "../common/errors/nebula-error.ts";
 import { createMemoryFeed } from "../common/feed/memory-feed.ts";
 import { silentLog } from "../common/log/log.ts";
 import type { ReportStore } from "../common/storage/report-store.ts";
-import { openSqliteReportStore } from "../common/storage/sqlite/report-store.ts";
+import { openSqliteReportStore } from "../common/storage/sqlite/reports/report-store.ts";
 import { sampleReport } from "../common/testing/sample-report.ts";
 import { type Device, ListDevicesRequestSchema } from "../gen/nebula/v1/device_pb.ts";
 import { ListReportsRequestSchema, ListReportsResponseSchema, type Report, SubmitReportsRequestSchema } from "../gen/nebula/v1/report_pb.ts";
 import { PresentGroups } from "../manager/access/present-groups.ts";
-import { ADMIN_RIGHTS } from "../manager/access/rights.ts";
+import { ADMIN_RIGHTS } from "../manager/access/rights/rights.ts";
 import type { CallContext } from "../manager/rpc/call-context.ts";
 import { createDeviceServiceHandlers } from "../manager/services/device-service.ts";
 import { createReportServiceHandlers } from "../manager/services/report-service.ts";
@@ -130,7 +130,7 @@ function label({ boot, seq }: { boot: string; seq: bigint }): string {
 }
 
 describe("reports, from the shard to the store", () => {
-  it("are in the store when SubmitReports answers", async () => {
+  it("reports are in the store when SubmitReports answers", async () => {
     await using server = await startServer();
     const before = Date.now();
     await server.submit(0, sampleReport());
@@ -140,7 +140,7 @@ describe("reports, from the shard to the store", () => {
     assert.equal((await server.device("device-1"))?.report?.seq, 1n);
   });
 
-  it("leave the right newest status, and each report in the history once, for any mix of boots, shards, repeats and failures", async () => {
+  it("reports leave the right newest status, and each report in the history once, for any mix of boots, shards, repeats and failures", async () => {
     const steps = fc.array(fc.record({ shard: fc.constantFrom(0, 1), twice: fc.boolean() }), { minLength: 1, maxLength: 4 });
     const fleet = fc.array(fc.tuple(steps, steps), { minLength: 5, maxLength: 20 });
     const failures = fc.array(fc.constantFrom("before", "after", undefined, undefined, undefined), { maxLength: 8 });
@@ -169,7 +169,7 @@ describe("reports, from the shard to the store", () => {
     );
   });
 
-  it("survive a reporter that is stopped and started again: a worker retries, nothing is doubled", async () => {
+  it("reports survive a reporter that is stopped and started again: a worker retries, nothing is doubled", async () => {
     await using server = await startServer();
     let done = false;
     const sending = Promise.all(

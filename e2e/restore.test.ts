@@ -12,7 +12,7 @@ describe("a server restored from a backup", function () {
   this.timeout(120_000);
   const rig = FleetRig.describe();
 
-  it("is followed by devices that have seen more, once it was given --after-restore, and not before", async () => {
+  it("a restored server is followed by devices with newer configs, once it was given --after-restore, and not before", async () => {
     const folder = await mkdtemp(join(tmpdir(), "nebula-e2e-backup-"));
     rig.defer(() => rm(folder, { recursive: true, force: true }));
     const { server } = rig;

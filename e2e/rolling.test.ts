@@ -59,7 +59,7 @@ describe("a rolling restart", function () {
     return { web, ...device };
   };
 
-  it(`of ${MANY} containers never drops below ${MANY - 1} that run and are healthy, and goes on to more where the change asks for them`, async () => {
+  it(`a rolling restart of ${MANY} containers never drops below ${MANY - 1} that run and are healthy, and continues to more where the change asks for them`, async () => {
     const { web, engine } = await rolling(MANY);
     const counter = countHealthy(engine, web);
     try {
@@ -77,7 +77,7 @@ describe("a rolling restart", function () {
     assert.equal(counter.lowest(), MANY - 1);
   });
 
-  it("stops when the new ones are sick, and goes on with the next spec", async () => {
+  it("a rolling restart stops when the new containers are unhealthy, and continues with the next spec", async () => {
     const { web, engine, worker } = await rolling(4);
     await rig.api.updateApp(web, { envVars: { VERSION: "2" }, healthcheck: check(false) });
     await rig.api.appStatus(
@@ -95,7 +95,7 @@ describe("a rolling restart", function () {
     assert.equal(counter.lowest(), 3, "one sick container of the spec before, and none besides");
   });
 
-  it("that is cut off by SIGKILL goes on when the worker is started again", async () => {
+  it("a rolling restart that is cut off by SIGKILL continues when the worker is started again", async () => {
     const { web, engine, worker } = await rolling(6);
     await rig.api.updateApp(web, { envVars: { VERSION: "2" } });
     for (let replaced = 0; replaced < 3; ) replaced = (await engine.running(web)).filter(({ Config }) => Config.Env.includes("VERSION=2")).length;

@@ -18,7 +18,7 @@ describe("a secret variable", function () {
   let server: Server;
   let worker: Worker;
   before(async function () {
-    requireDocker(this);
+    await requireDocker(this);
     server = await Server.start({ env: { NEBULA_LOG_LEVEL: "debug" } });
     worker = await Worker.start({ server, deviceGroup: "pos", env: { NEBULA_LOG_LEVEL: "debug" } });
   });
@@ -27,7 +27,7 @@ describe("a secret variable", function () {
     await server?.[Symbol.asyncDispose]();
   });
 
-  /** A call over HTTP; answers the answer's text, whatever its status. */
+  /** A call over HTTP; returns the answer's text, for any status. */
   async function post(method: string, body: object | string): Promise<string> {
     const headers = {
       "content-type": "application/json",
@@ -50,7 +50,7 @@ describe("a secret variable", function () {
     for (const text of texts) for (const value of [SECRET, CHANGED]) assert.ok(!text.includes(value), `${where} holds a secret value`);
   }
 
-  it("is in the container of the device, and neither in what the API answers nor in what the server keeps or logs", async () => {
+  it("a secret variable is in the container of the device, and neither in answers of the API nor in the server's files and logs", async () => {
     const app = { name: "web", docker_image: IMAGE, pull_policy: "PULL_POLICY_MISSING", command: FOREVER, secret_env_vars: { TOKEN: SECRET } };
     const answers = [await post("AppService/CreateApp", { app })];
     answers.push(await post("DeviceGroupService/CreateDeviceGroup", { device_group: { name: "pos", apps: ["web"] } }));
@@ -73,7 +73,7 @@ describe("a secret variable", function () {
     answers.push(await nebulactl("get", "apps", "web", "-o", "yaml"), await nebulactl("apps", "info", "web"));
     assertNowhere(answers, "an answer");
 
-    // what can't be read is told without what it was
+    // a value that can't be read is reported without its text
     await post("AppService/UpdateApp", `{"app": {"name": "web", "secret_env_vars": {"TOKEN": ${SECRET}}}}`);
     await post("AppService/UpdateApp", `{"app": {"name": "web", "secret_env_vars": {"TOKEN": ["${SECRET}"]}}, "update_fields": ["*"]}`);
     await post("AppService/UpdateApp", { app: { name: "web", env_vars: { TOKEN: SECRET } }, update_fields: ["env_vars.TOKEN"] });
@@ -88,7 +88,7 @@ describe("a secret variable", function () {
     assert.equal(statSync(join(worker.dataDir, "last-good.json")).mode & 0o777, 0o600);
   });
 
-  it("is kept where what was read is written back, so that nothing happens on the device, and changed where it is given", async () => {
+  it("a secret variable is kept where its display is written back, so that nothing happens on the device, and changed where it is given", async () => {
     const [before] = await worker.engine.running("web");
     const { app } = JSON.parse(await post("AppService/GetApp", { name: "web" }));
     const kept = JSON.parse(await post("AppService/UpdateApp", { app, update_fields: ["*"] }));
@@ -101,7 +101,7 @@ describe("a secret variable", function () {
     assertNowhere([server.program.output, worker.program.output], "a log");
   });
 
-  it("stays as it is when the cluster key is changed, for devices and for who reads it", async () => {
+  it("a secret variable stays as it is when the cluster key is changed, for devices and for readers", async () => {
     const [before] = await worker.engine.running("web");
     const shown = SHOWN.exec(await post("AppService/GetApp", { name: "web" }))?.[0];
     await server.stop();

@@ -29,7 +29,7 @@ describe("TLS", function () {
     });
     after(() => server[Symbol.asyncDispose]());
 
-    it("is spoken by workers to a gateway and to a manager", async () => {
+    it("TLS is spoken by workers to a gateway and to a manager", async () => {
       for (const [deviceId, url] of [
         ["by-gateway", server.https],
         ["by-manager", server.grpcs],
@@ -40,24 +40,24 @@ describe("TLS", function () {
       }
     });
 
-    it("is spoken by nebulactl to both, and a certificate of somebody else is told of", async () => {
+    it("TLS is spoken by nebulactl to both, and a certificate of another server is reported", async () => {
       for (const url of [server.https, server.grpcs]) {
         const listed = await nebulactl(server, url, { NEBULA_TLS_CA: server.authority.caFile });
         assert.deepEqual([listed.code, /\bweb\b/.test(listed.output)], [0, true], listed.output);
         const foreign = await nebulactl(server, url, {});
         assert.equal(foreign.code, 1);
-        assert.match(foreign.output, /is not trusted .*--tls-ca, or NEBULA_TLS_CA/);
+        assert.match(foreign.output, /is not trusted .*--tls-ca or NEBULA_TLS_CA/);
       }
     });
 
-    it("of an unknown authority names --tls-ca in the worker's log, by gateway and by manager", async () => {
+    it("a certificate of an unknown authority names --tls-ca in the worker's log, by gateway and by manager", async () => {
       for (const url of [server.https, server.grpcs]) {
         await using worker = worksAt(server, url, "untrusting", {});
         await eventually(() => assert.match(worker.output, /certificate.*--tls-ca, or NEBULA_TLS_CA/));
       }
     });
 
-    it("is what a login of nebulactl remembers the authority of", async () => {
+    it("a login of nebulactl remembers the authority of its server", async () => {
       const home = await mkdtemp(join(tmpdir(), "nebula-home-"));
       try {
         const without = { HOME: home, NEBULA_SERVER: "", NEBULA_USER: "", NEBULA_PASSWORD: "" };
@@ -72,7 +72,7 @@ describe("TLS", function () {
       }
     });
 
-    it("leaves no way in clear text", async () => {
+    it("TLS leaves no way in clear text", async () => {
       for (const [port, scheme] of [
         [server.httpPort, "http"],
         [server.grpcPort, "grpc"],
@@ -82,7 +82,7 @@ describe("TLS", function () {
       }
     });
 
-    it("is 1.2 at least", async () => {
+    it("TLS is 1.2 at least", async () => {
       for (const port of [server.httpPort, server.grpcPort]) {
         const old = connect({
           host: "127.0.0.1",
@@ -100,7 +100,7 @@ describe("TLS", function () {
       }
     });
 
-    it("follows its files while calls go on: none fails, no watch ends", async () => {
+    it("a server follows its certificate files while calls continue: none fails, no watch ends", async () => {
       const trust = { ca: server.authority.ca };
       await using worker = worksAt(server, server.grpcs, "stays", { NEBULA_TLS_CA: server.authority.caFile });
       await server.api.reported("stays");
@@ -116,7 +116,7 @@ describe("TLS", function () {
       assert.equal(worker.output.match(/connected to a manager/g)?.length, 1);
     });
 
-    it("keeps the certificate that it has where the new one is broken", async () => {
+    it("a server keeps its certificate where the new one is broken", async () => {
       const { commonName } = await handshake(server.grpcPort, { ca: server.authority.ca });
       const next = await server.authority.issue("broken");
       await server.replace({ cert: next.cert.subarray(0, 200), key: next.key });
@@ -126,7 +126,7 @@ describe("TLS", function () {
       await eventually(async () => (await handshake(server.httpPort, { ca: server.authority.ca })).commonName === "broken");
     });
 
-    it("does not keep it from stopping while handshakes are open", async () => {
+    it("open handshakes do not keep a server from stopping", async () => {
       await using other = await TlsServer.start();
       const idle = connectRaw(other.grpcPort);
       const idleToo = connectRaw(other.httpPort);
@@ -138,7 +138,7 @@ describe("TLS", function () {
     });
   });
 
-  it("with client certificates lets nobody in without one, whatever the login", async () => {
+  it("TLS with client certificates refuses every login without one", async () => {
     await using server = await TlsServer.start(async (authority) => {
       const own = await authority.issue("gateway");
       return { NEBULA_TLS_CLIENT_CA: authority.caFile, NEBULA_TLS_CLIENT_CERT: own.certFile, NEBULA_TLS_CLIENT_KEY: own.keyFile };
@@ -164,13 +164,13 @@ describe("TLS", function () {
       for (const env of [trust, shown(foreign)]) {
         const outside = await nebulactl(server, url, env);
         assert.equal(outside.code, 1);
-        assert.match(outside.output, /wants a client certificate/);
+        assert.match(outside.output, /requires a client certificate/);
       }
     }
     assert.ok(worker.output.includes("connected to a manager"));
   });
 
-  it("with optional client certificates takes none, and no wrong one", async () => {
+  it("TLS with optional client certificates accepts a client without one, and none with a wrong one", async () => {
     await using server = await TlsServer.start(async (authority) => ({ NEBULA_TLS_CLIENT_CA: authority.caFile, NEBULA_TLS_CLIENT_AUTH: "optional" }));
     const trust = { NEBULA_TLS_CA: server.authority.caFile };
     await using other = await TestAuthority.make();
@@ -183,7 +183,7 @@ describe("TLS", function () {
     }
   });
 
-  it("is spoken by a gateway to a manager of another process", async () => {
+  it("TLS is spoken by a gateway to a manager of another process", async () => {
     await using server = await TlsServer.start(async () => ({ NEBULA_CLUSTER_KEY: "the cluster key of a test" }));
     const port = await freePort();
     await using gateway = new Program(["gateway"], {
@@ -201,7 +201,7 @@ describe("TLS", function () {
     assert.equal(listed.code, 0, listed.output);
   });
 
-  it("says at the start what is wrong with a file", async () => {
+  it("a start reports what is wrong with a file", async () => {
     await using authority = await TestAuthority.make();
     const [one, other] = [await authority.issue("one"), await authority.issue("other")];
     await using program = new Program(["manager"], {

@@ -76,7 +76,7 @@ describe("an error that nothing handles", function () {
     worker: ["--server", "grpc://127.0.0.1:SILENT", "--device-group", "g", "--device-id", "d", "--data", "DATA", "--runtime", "simulated:"],
   };
   for (const [name, args] of Object.entries(components)) {
-    it(`ends nebula ${name} with 1 and one line of its log, with the stack and the cause`, async () => {
+    it(`an unhandled error ends nebula ${name} with 1 and one line of its log, with the stack and the cause`, async () => {
       const given = args.map((arg) => arg.replace("SILENT", String(silent.port)).replace("DATA", join(folder, name)));
       const output = await outputAfter("SIGUSR2", [name, ...given], printed(/Nebula \d+\.\d+\.\d+/), { env: CLUSTER_KEY });
       const { level, part, kind, err } = logLine(output);
@@ -86,7 +86,7 @@ describe("an error that nothing handles", function () {
     });
   }
 
-  it("is recognised as an exception, and shown where it is not an Error", async () => {
+  it("an unhandled error is recognised as an exception, and shown where it is not an Error", async () => {
     const args = ["server", ...listens, "--data", join(folder, "server")];
     const thrown = logLine(await outputAfter("SIGWINCH", args, printed(/is up/)));
     assert.equal(thrown.kind, "uncaught exception");
@@ -94,7 +94,7 @@ describe("an error that nothing handles", function () {
     assert.match(text, /unhandled rejection.*its disk is gone/);
   });
 
-  it("ends nebulactl with 1 and a line that names the cause", async () => {
+  it("an unhandled error ends nebulactl with 1 and a line that names the cause", async () => {
     const before = silent.sockets.size;
     const calls = async () => void (await eventually(() => silent.sockets.size > before));
     const env = { NEBULA_SERVER: `http://127.0.0.1:${silent.port}`, NEBULA_TOKEN: "t".repeat(43), HOME: folder };
@@ -102,14 +102,14 @@ describe("an error that nothing handles", function () {
     assert.equal(output, "error: unhandled rejection: the store broke, caused by: its disk is gone\n");
   });
 
-  it("ends the demo with 1 and a line that names the cause", async () => {
+  it("an unhandled error ends the demo with 1 and a line that names the cause", async () => {
     const output = await outputAfter("SIGUSR2", ["demo", "--devices", "1", "--keep"], printed(/A server with nothing else/), {
       env: { TMPDIR: folder },
     });
     assert.match(output, /^nebula: unhandled rejection: the store broke, caused by: its disk is gone$/m);
   });
 
-  it("ends a bench with 1, and is shown with its cause", async () => {
+  it("an unhandled error ends a bench with 1, and is shown with its cause", async () => {
     const args = ["--devices", "2", "--only", "http2", "--runs", "1", "--pushes", "2", "--reconnecting", "1", "--no-traffic"];
     const output = await outputAfter("SIGUSR2", args, printed(/connected in/), { file: "loadtest/watch.ts" });
     assert.match(output, /^unhandled rejection: Error: the store broke[\s\S]*\[cause\]: Error: its disk is gone/m);

@@ -66,9 +66,14 @@ const TABLE: readonly Row[] = [
   },
   { it: "POST creates an app with the defaults", call: CREATE, status: 200, answer: DEFAULTS },
   { it: "POST takes every field", call: ["POST", "/apps/~web", ALL], status: 200, answer: { app_name: "~web", app_id: 1, ...ALL_SHOWN } },
-  { it: "takes and shows fields that v2 lacks", call: ["POST", "/apps/~web", { ...IMAGE, ...OURS }], status: 200, answer: { ...DEFAULTS, ...OURS } },
   {
-    it: "ignores unknown fields, ids and names in the body",
+    it: "POST takes and shows fields that v2 lacks",
+    call: ["POST", "/apps/~web", { ...IMAGE, ...OURS }],
+    status: 200,
+    answer: { ...DEFAULTS, ...OURS },
+  },
+  {
+    it: "POST ignores unknown fields, ids and names in the body",
     call: [
       "POST",
       "/apps/~web",
@@ -78,13 +83,13 @@ const TABLE: readonly Row[] = [
     answer: DEFAULTS,
   },
   {
-    it: "a null is as if it were not given",
+    it: "a null counts as absent",
     call: ["POST", "/apps/~web", { ...IMAGE, env_vars: null, running: null }],
     status: 200,
     answer: DEFAULTS,
   },
   {
-    it: "reads an explicit empty list of networks as the network nebula alone",
+    it: "POST reads an explicit empty list of networks as the network nebula alone",
     call: ["POST", "/apps/~web", { ...IMAGE, networks: [] }],
     status: 200,
     answer: { ...DEFAULTS, networks: ["nebula"] },
@@ -97,87 +102,92 @@ const TABLE: readonly Row[] = [
     status: 200,
     holds: (body) => assert.match(Object(body).secret_env_vars.PASSWORD, /^secret:[0-9a-f]{8}$/),
   },
-  { it: "refuses a second create", given: [CREATE], call: CREATE, status: 403, answer: { app_exists: true } },
+  { it: "POST refuses a second create", given: [CREATE], call: CREATE, status: 403, answer: { app_exists: true } },
   {
-    it: "a name that was deleted goes on from its id",
+    it: "a name that was deleted continues from its id",
     given: [CREATE, ["DELETE", "/apps/~web"]],
     call: CREATE,
     status: 200,
     answer: { ...DEFAULTS, app_id: 3 },
   },
   {
-    it: "takes ports as on Docker's command line, with a host address, and shows them in v2's shape",
+    it: "POST takes ports as on Docker's command line, with a host address, and shows them in v2's shape",
     call: ["POST", "/apps/~web", { ...IMAGE, starting_ports: ["8080:80", "127.0.0.1:8081:80", { "[0::1]:8082": 80 }, "53/udp"] }],
     status: 200,
     answer: { ...DEFAULTS, starting_ports: [{ "8080": "80" }, { "127.0.0.1:8081": "80" }, { "[::1]:8082": "80" }, "53/udp"] },
   },
   {
-    it: "refuses one port twice on one address",
+    it: "POST refuses one port twice on one address",
     call: ["POST", "/apps/~web", { ...IMAGE, starting_ports: ["127.0.0.1:80:80", 80] }],
     status: 400,
     holds: invalid("starting_ports[1].host_port", /claimed by starting_ports\[0\] already \(127\.0\.0\.1:80\)/),
   },
-  { it: "refuses a create without docker_image", call: ["POST", "/apps/~web", {}], status: 400, answer: { missing_parameters: ["docker_image"] } },
-  { it: "refuses a create without a body", call: ["POST", "/apps/~web"], status: 400, answer: { missing_parameters: ["docker_image"] } },
-  { it: "refuses an invalid name", call: ["POST", "/apps/-web", IMAGE], status: 400, holds: invalid("app_name", /^invalid name "-web";/) },
   {
-    it: "refuses a port above 65535",
+    it: "POST refuses a create without docker_image",
+    call: ["POST", "/apps/~web", {}],
+    status: 400,
+    answer: { missing_parameters: ["docker_image"] },
+  },
+  { it: "POST refuses a create without a body", call: ["POST", "/apps/~web"], status: 400, answer: { missing_parameters: ["docker_image"] } },
+  { it: "POST refuses an invalid name", call: ["POST", "/apps/-web", IMAGE], status: 400, holds: invalid("app_name", /^invalid name "-web";/) },
+  {
+    it: "POST refuses a port above 65535",
     call: ["POST", "/apps/~web", { ...IMAGE, starting_ports: [65_536] }],
     status: 400,
     answer: { starting_ports: "invalid port" },
   },
   {
-    it: "refuses port 0",
+    it: "POST refuses port 0",
     call: ["POST", "/apps/~web", { ...IMAGE, starting_ports: [{ "80": "0" }] }],
     status: 400,
     answer: { starting_ports: "invalid port" },
   },
-  { it: "refuses ports that are no list", call: ["POST", "/apps/~web", { ...IMAGE, starting_ports: 80 }], status: 403, answer: PORTS_SHAPE },
-  { it: "refuses ports of another shape", call: ["POST", "/apps/~web", { ...IMAGE, starting_ports: [[80]] }], status: 403, answer: PORTS_SHAPE },
+  { it: "POST refuses ports that are not a list", call: ["POST", "/apps/~web", { ...IMAGE, starting_ports: 80 }], status: 403, answer: PORTS_SHAPE },
+  { it: "POST refuses ports of another shape", call: ["POST", "/apps/~web", { ...IMAGE, starting_ports: [[80]] }], status: 403, answer: PORTS_SHAPE },
   {
-    it: "refuses a wrong type",
+    it: "POST refuses a wrong type",
     call: ["POST", "/apps/~web", { ...IMAGE, running: "yes" }],
     status: 400,
-    holds: invalid("running", /is a string; true or false would do/),
+    holds: invalid("running", /is a string; use true or false/),
   },
   {
-    it: "refuses an image that is no string",
+    it: "POST refuses an image that is not a string",
     call: ["POST", "/apps/~web", { docker_image: 5 }],
     status: 400,
-    holds: invalid("docker_image", /is a number; a string/),
+    holds: invalid("docker_image", /is a number; use a string/),
   },
   {
-    it: "refuses a wrong value",
+    it: "POST refuses a wrong value",
     call: ["POST", "/apps/~web", { docker_image: "UPPER CASE" }],
     status: 400,
     holds: invalid("docker_image", /white space/),
   },
   {
-    it: "refuses volumes that are no list",
+    it: "POST refuses volumes that are not a list",
     call: ["POST", "/apps/~web", { ...IMAGE, volumes: { "/a": "/b" } }],
     status: 400,
-    holds: invalid("volumes", /a list would do/),
+    holds: invalid("volumes", /use a list/),
   },
   {
-    it: "refuses containers_per of an unknown kind",
+    it: "POST refuses containers_per of an unknown kind",
     call: ["POST", "/apps/~web", { ...IMAGE, containers_per: { node: 1 } }],
     status: 400,
     holds: invalid("containers_per", /server/),
   },
   {
-    it: "refuses env_vars with a list in them, and does not repeat it",
+    it: "POST refuses env_vars with a list in them, and does not repeat it",
     call: ["POST", "/apps/~web", { ...IMAGE, env_vars: { KEY: ["geheim"] } }],
     status: 400,
     holds: (body) => {
-      invalid("env_vars.KEY", /a string would do/)(body);
+      invalid("env_vars.KEY", /use a string/)(body);
       assert.doesNotMatch(JSON.stringify(body), /geheim/);
     },
   },
   { it: "GET reads an app", given: [CREATE], call: ["GET", "/apps/~web"], status: 200, answer: DEFAULTS },
-  { it: "GET refuses an app that is not there", call: ["GET", "/apps/~web"], status: 403, answer: { app_exists: false } },
-  { it: "GET refuses a name that can be none", call: ["GET", "/apps/%2e%2e%2fetc"], status: 403, answer: { app_exists: false } },
-  { it: "DELETE answers {}", given: [CREATE], call: ["DELETE", "/apps/~web"], status: 200, answer: {} },
-  { it: "DELETE refuses an app that is not there", call: ["DELETE", "/apps/~web"], status: 403, answer: { app_exists: false } },
+  { it: "GET refuses an app that does not exist", call: ["GET", "/apps/~web"], status: 403, answer: { app_exists: false } },
+  { it: "GET refuses an invalid name", call: ["GET", "/apps/%2e%2e%2fetc"], status: 403, answer: { app_exists: false } },
+  { it: "DELETE of an app answers {}", given: [CREATE], call: ["DELETE", "/apps/~web"], status: 200, answer: {} },
+  { it: "DELETE refuses an app that does not exist", call: ["DELETE", "/apps/~web"], status: 403, answer: { app_exists: false } },
   {
     it: "an app that a group names may be deleted, and the group keeps the name",
     given: [CREATE, ["POST", "/device_groups/~shops", { apps: ["~web"] }], ["DELETE", "/apps/~web"]],
@@ -206,7 +216,7 @@ const TABLE: readonly Row[] = [
     status: 400,
     answer: { missing_parameters: ["docker_image"] },
   },
-  { it: "POST update refuses an app that is not there", call: ["POST", "/apps/~web/update", IMAGE], status: 403, answer: { app_exists: false } },
+  { it: "POST update refuses an app that does not exist", call: ["POST", "/apps/~web/update", IMAGE], status: 403, answer: { app_exists: false } },
   {
     it: "POST update refuses a port",
     given: [CREATE],
@@ -223,7 +233,7 @@ const TABLE: readonly Row[] = [
   },
   ...(["PUT", "PATCH"] as const).flatMap((method): Row[] => [
     {
-      it: `${method} update changes only what is given`,
+      it: `${method} update changes only the given fields`,
       given: [["POST", "/apps/~web", { ...ALL, ...OURS }]],
       call: [method, "/apps/~web/update", { docker_image: "shop:2", running: true }],
       status: 202,
@@ -258,7 +268,7 @@ const TABLE: readonly Row[] = [
       answer: { missing_parameters: true },
     },
     {
-      it: `${method} update refuses an app that is not there`,
+      it: `${method} update refuses an app that does not exist`,
       call: [method, "/apps/~web/update", IMAGE],
       status: 403,
       answer: { app_exists: false },
@@ -319,7 +329,7 @@ const TABLE: readonly Row[] = [
   },
   ...["start", "stop", "restart"].map(
     (verb): Row => ({
-      it: `POST ${verb} refuses an app that is not there`,
+      it: `POST ${verb} refuses an app that does not exist`,
       call: ["POST", `/apps/~web/${verb}`],
       status: 403,
       answer: { app_exists: false },
@@ -331,7 +341,7 @@ describe("REST v2: apps", () => {
   const client = V2Client.describe();
   describeRows(client, TABLE);
 
-  it("keeps the text of numbers in env_vars at create and update, and in /info", async () => {
+  it("an app keeps the text of numbers in env_vars at create and update, and in /info", async () => {
     const create = await client.send("POST", "/apps/numbers", {
       raw: '{"docker_image": "busybox:1", "env_vars": {"ID": 12345678901234567890, "V": 1.0}}',
     });
@@ -364,7 +374,7 @@ describe("REST v2: apps", () => {
     );
   });
 
-  it("every answer that the document gives an operation of them was seen", () => {
+  it("every answer that the document gives an operation of apps was seen", () => {
     const operations = OPERATIONS.filter(({ path }) => path.startsWith("/apps"));
     assert.ok(operations.length > 5);
     assert.deepEqual(

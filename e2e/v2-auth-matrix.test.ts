@@ -23,7 +23,7 @@ describe("who may call what of REST v2", () => {
     return `${response.status} ${Object.keys(JSON.parse(text))[0]}`;
   }
 
-  it("is said here of every operation that the OpenAPI document has", async () => {
+  it("the matrix has every operation that the OpenAPI document has", async () => {
     const response = await send(["GET", "/openapi.json"], stage().cast.headersOf("local_admin"));
     const { paths } = await response.json();
     const operations = Object.values(paths).flatMap((methods) => Object.values(Object(methods)).map((operation) => Object(operation).operationId));

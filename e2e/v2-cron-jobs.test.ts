@@ -47,37 +47,37 @@ const TABLE: readonly Row[] = [
     status: 200,
     answer: { cron_job_name: "~clean", cron_job_id: 1, ...ALL },
   },
-  { it: "refuses a second create", given: [CREATE], call: CREATE, status: 403, answer: { cron_job_exists: true } },
+  { it: "POST refuses a second create", given: [CREATE], call: CREATE, status: 403, answer: { cron_job_exists: true } },
   {
-    it: "refuses a create without its fields",
+    it: "POST refuses a create without its fields",
     call: ["POST", "/cron_jobs/~clean", {}],
     status: 400,
     answer: { missing_parameters: ["schedule", "docker_image"] },
   },
   {
-    it: "refuses a create without a schedule",
+    it: "POST refuses a create without a schedule",
     call: ["POST", "/cron_jobs/~clean", { docker_image: "a" }],
     status: 400,
     answer: { missing_parameters: ["schedule"] },
   },
   ...["soon", "*/5 * * * * *", "61 * * * *", "@sometimes", "", "0 0 31 2 *", 5, ["@daily"]].map(
     (schedule): Row => ({
-      it: `refuses the schedule ${JSON.stringify(schedule)}`,
+      it: `POST refuses the schedule ${JSON.stringify(schedule)}`,
       call: ["POST", "/cron_jobs/~clean", { ...GIVEN, schedule }],
       status: 400,
       answer: BAD_SCHEDULE,
     }),
   ),
   {
-    it: "refuses another field of a wrong type",
+    it: "POST refuses another field of a wrong type",
     call: ["POST", "/cron_jobs/~clean", { ...GIVEN, privileged: 1 }],
     status: 400,
     holds: invalid("privileged", /true or false/),
   },
   { it: "GET reads a cron_job", given: [CREATE], call: ["GET", "/cron_jobs/~clean"], status: 200, answer: DEFAULTS },
-  { it: "GET refuses one that is not there", call: ["GET", "/cron_jobs/~clean"], status: 403, answer: { cron_job_exists: false } },
-  { it: "DELETE answers {}", given: [CREATE], call: ["DELETE", "/cron_jobs/~clean"], status: 200, answer: {} },
-  { it: "DELETE refuses one that is not there", call: ["DELETE", "/cron_jobs/~clean"], status: 403, answer: { cron_job_exists: false } },
+  { it: "GET refuses a cron_job that does not exist", call: ["GET", "/cron_jobs/~clean"], status: 403, answer: { cron_job_exists: false } },
+  { it: "DELETE of a cron_job answers {}", given: [CREATE], call: ["DELETE", "/cron_jobs/~clean"], status: 200, answer: {} },
+  { it: "DELETE refuses a cron_job that does not exist", call: ["DELETE", "/cron_jobs/~clean"], status: 403, answer: { cron_job_exists: false } },
   {
     it: "POST update replaces all",
     given: [["POST", "/cron_jobs/~clean", ALL]],
@@ -107,14 +107,14 @@ const TABLE: readonly Row[] = [
     answer: BAD_SCHEDULE,
   },
   {
-    it: "POST update refuses one that is not there",
+    it: "POST update refuses a cron_job that does not exist",
     call: ["POST", "/cron_jobs/~clean/update", GIVEN],
     status: 403,
     answer: { cron_job_exists: false },
   },
   ...(["PUT", "PATCH"] as const).flatMap((method): Row[] => [
     {
-      it: `${method} update changes only what is given`,
+      it: `${method} update changes only the given fields`,
       given: [["POST", "/cron_jobs/~clean", ALL]],
       call: [method, "/cron_jobs/~clean/update", { schedule: "@hourly" }],
       status: 202,
@@ -142,7 +142,7 @@ const TABLE: readonly Row[] = [
       answer: BAD_SCHEDULE,
     },
     {
-      it: `${method} update refuses one that is not there`,
+      it: `${method} update refuses a cron_job that does not exist`,
       call: [method, "/cron_jobs/~clean/update", GIVEN],
       status: 403,
       answer: { cron_job_exists: false },
@@ -154,7 +154,7 @@ describe("REST v2: cron_jobs", () => {
   const client = V2Client.describe();
   describeRows(client, TABLE);
 
-  it("every answer that the document gives an operation of them was seen", () => {
+  it("every answer that the document gives an operation of cron_jobs was seen", () => {
     const operations = OPERATIONS.filter(({ path }) => path.startsWith("/cron_jobs"));
     assert.ok(operations.length > 5);
     assert.deepEqual(

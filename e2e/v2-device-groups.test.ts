@@ -14,42 +14,42 @@ const SHOPS = { device_group: "~shops", device_group_id: 1, prune_id: 1, apps: [
 /** What is refused of members, however they are given. */
 const refusedMembers = (method: string, path: string, given: readonly RowCall[]): Row[] => [
   {
-    it: `${method} ${path} refuses an app that is not there`,
+    it: `${method} ${path} refuses an app that does not exist`,
     given,
     call: [method, path, { apps: ["~none"] }],
     status: 403,
     answer: { app_exists: false },
   },
   {
-    it: `${method} ${path} refuses a cron_job that is not there`,
+    it: `${method} ${path} refuses a cron_job that does not exist`,
     given,
     call: [method, path, { cron_jobs: ["~none"] }],
     status: 403,
     answer: { cron_job_exists: false },
   },
   {
-    it: `${method} ${path} refuses apps that are no list`,
+    it: `${method} ${path} refuses apps that are not a list`,
     given,
     call: [method, path, { apps: "~web" }],
     status: 400,
     answer: { apps_is_list: false },
   },
   {
-    it: `${method} ${path} refuses cron_jobs that are no list`,
+    it: `${method} ${path} refuses cron_jobs that are not a list`,
     given,
     call: [method, path, { cron_jobs: { a: 1 } }],
     status: 400,
     answer: { cron_jobs_is_list: false },
   },
   {
-    it: `${method} ${path} refuses names that are no strings`,
+    it: `${method} ${path} refuses names that are not strings`,
     given,
     call: [method, path, { apps: [5] }],
     status: 400,
-    holds: invalid("apps[0]", /a string would do/),
+    holds: invalid("apps[0]", /use a string/),
   },
   {
-    it: `${method} ${path} refuses what is no name`,
+    it: `${method} ${path} refuses an invalid name`,
     given,
     call: [method, path, { apps: ["no name"] }],
     status: 400,
@@ -86,9 +86,9 @@ const TABLE: readonly Row[] = [
     status: 200,
     answer: { ...SHOPS, spread: 3 },
   },
-  { it: "refuses a second create", given: [EMPTY], call: EMPTY, status: 403, answer: { device_group_exists: true } },
+  { it: "POST refuses a second create", given: [EMPTY], call: EMPTY, status: 403, answer: { device_group_exists: true } },
   {
-    it: "both ids go on after a delete",
+    it: "both ids continue after a delete",
     given: [EMPTY, ["POST", "/device_groups/~shops/prune"], ["DELETE", "/device_groups/~shops"]],
     call: EMPTY,
     status: 200,
@@ -96,9 +96,19 @@ const TABLE: readonly Row[] = [
   },
   ...refusedMembers("POST", "/device_groups/~shops", []),
   { it: "GET reads a device_group", given: FULL, call: ["GET", "/device_groups/~shops"], status: 200, answer: { ...SHOPS, ...MEMBERS } },
-  { it: "GET refuses one that is not there", call: ["GET", "/device_groups/~shops"], status: 403, answer: { device_group_exists: false } },
-  { it: "DELETE answers {}", given: [EMPTY], call: ["DELETE", "/device_groups/~shops"], status: 200, answer: {} },
-  { it: "DELETE refuses one that is not there", call: ["DELETE", "/device_groups/~shops"], status: 403, answer: { device_group_exists: false } },
+  {
+    it: "GET refuses a device_group that does not exist",
+    call: ["GET", "/device_groups/~shops"],
+    status: 403,
+    answer: { device_group_exists: false },
+  },
+  { it: "DELETE of a device_group answers {}", given: [EMPTY], call: ["DELETE", "/device_groups/~shops"], status: 200, answer: {} },
+  {
+    it: "DELETE refuses a device_group that does not exist",
+    call: ["DELETE", "/device_groups/~shops"],
+    status: 403,
+    answer: { device_group_exists: false },
+  },
   {
     it: "POST update replaces all",
     given: FULL,
@@ -114,7 +124,7 @@ const TABLE: readonly Row[] = [
     answer: { ...SHOPS, ...MEMBERS, device_group_id: 2 },
   },
   {
-    it: "POST update of one that is not there says app_exists",
+    it: "POST update of a device_group that does not exist says app_exists",
     given: [WEB],
     call: ["POST", "/device_groups/~shops/update", { apps: ["~web"] }],
     status: 403,
@@ -130,7 +140,7 @@ const TABLE: readonly Row[] = [
   ...refusedMembers("POST", "/device_groups/~shops/update", [EMPTY]),
   ...(["PUT", "PATCH"] as const).flatMap((method): Row[] => [
     {
-      it: `${method} update changes only what is given`,
+      it: `${method} update changes only the given fields`,
       given: FULL,
       call: [method, "/device_groups/~shops/update", { apps: [] }],
       status: 202,
@@ -151,7 +161,7 @@ const TABLE: readonly Row[] = [
       answer: { missing_parameters: true },
     },
     {
-      it: `${method} update refuses one that is not there`,
+      it: `${method} update refuses a device_group that does not exist`,
       call: [method, "/device_groups/~shops/update", { apps: [] }],
       status: 403,
       answer: { device_group_exists: false },
@@ -166,13 +176,13 @@ const TABLE: readonly Row[] = [
     answer: { ...SHOPS, device_group_id: 2, prune_id: 2 },
   },
   {
-    it: "POST prune of one that is not there says app_exists",
+    it: "POST prune of a device_group that does not exist says app_exists",
     call: ["POST", "/device_groups/~shops/prune"],
     status: 403,
     answer: { app_exists: false },
   },
   {
-    it: "GET info answers what a device needs, secret variables among the others",
+    it: "GET info answers the config that a device needs, secret variables among the others",
     given: [
       ["POST", "/apps/~web", { docker_image: "busybox:1", env_vars: { A: "1" }, secret_env_vars: { B: "2" }, memory_limit_mb: 64 }],
       CLEAN,
@@ -188,14 +198,14 @@ const TABLE: readonly Row[] = [
     },
   },
   {
-    it: "GET info leaves an app out that was deleted",
+    it: "GET info leaves out a deleted app",
     given: [...FULL, ["DELETE", "/apps/~web"]],
     call: ["GET", "/device_groups/~shops/info"],
     status: 200,
     holds: (body) => assert.deepEqual([Object(body).apps, Object(body).apps_list], [[], []]),
   },
   {
-    it: "GET info refuses a group that is not there",
+    it: "GET info refuses a group that does not exist",
     call: ["GET", "/device_groups/~shops/info"],
     status: 403,
     answer: { device_group_exists: false },
@@ -222,7 +232,7 @@ describe("REST v2: device_groups", () => {
     assert.deepEqual([again.status, again.text], [304, ""]);
   });
 
-  it("every answer that the document gives an operation of them was seen", () => {
+  it("every answer that the document gives an operation of device_groups was seen", () => {
     const operations = OPERATIONS.filter(({ path }) => path.startsWith("/device_groups") || path === "/prune");
     assert.ok(operations.length > 6);
     assert.deepEqual(

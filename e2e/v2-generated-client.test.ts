@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { execFile } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { ADMIN } from "../cli/nebulactl/testing/test-server.ts";
 import { OPERATIONS } from "../gateway/v2/operations.ts";
@@ -140,7 +141,7 @@ const TABLE: readonly Row[] = [
 describe("the OpenAPI document of REST v2", () => {
   const client = V2Client.describe();
 
-  it("says of each array what its items are", async () => {
+  it("the document says of each array what its items are", async () => {
     const { body } = await client.send("GET", "/openapi.json");
     const arrays = schemasOf(body).filter(({ type }) => type === "array");
     assert.ok(arrays.length > 20, `${arrays.length} arrays`);
@@ -157,7 +158,7 @@ describe("the OpenAPI document of REST v2", () => {
 
     before(async function () {
       python = await requirePython(this, PACKAGES);
-      folder = await mkdtemp(join(python.bin, "client-"));
+      folder = await mkdtemp(join(tmpdir(), "nebula-e2e-client-"));
       const document = join(folder, "openapi.json");
       await writeFile(document, JSON.stringify((await client.send("GET", "/openapi.json")).body));
       // A warning means that an operation or a schema is missing from the client.
@@ -166,10 +167,9 @@ describe("the OpenAPI document of REST v2", () => {
     });
     after(async () => {
       if (folder !== undefined) await rm(folder, { recursive: true, force: true });
-      await python?.[Symbol.asyncDispose]();
     });
 
-    it("creates, reads, updates and deletes one of each kind", async () => {
+    it("a generated Python client creates, reads, updates and deletes one of each kind", async () => {
       const calls = TABLE.map(({ operation, args, model, body }) => ({ operation, args, ...(model === undefined ? {} : { model, body }) }));
       const args = [SCRIPT, folder ?? "", client.url, ADMIN.user, ADMIN.password];
       const answers: readonly Answer[] = JSON.parse(await run(python ?? assert.fail("there is no Python"), args, JSON.stringify(calls)));
@@ -183,7 +183,7 @@ describe("the OpenAPI document of REST v2", () => {
       }
     });
 
-    it("has each operation of the document", async () => {
+    it("a generated Python client has each operation of the document", async () => {
       const code =
         "import importlib, sys; sys.path.insert(0, sys.argv[1]); [importlib.import_module('generated.api.' + name) for name in sys.argv[2:]]";
       const names = OPERATIONS.map(

@@ -137,7 +137,6 @@ describe("the original's Python SDK", function () {
   });
   after(async () => {
     await server?.[Symbol.asyncDispose]();
-    await python?.[Symbol.asyncDispose]();
   });
 
   async function startSdk(login: Readonly<Record<string, unknown>>): Promise<PythonSdk> {
@@ -145,7 +144,7 @@ describe("the original's Python SDK", function () {
     return await PythonSdk.start(python ?? assert.fail("there is no Python"), { host: hostname, port: Number(port), ...login });
   }
 
-  it("gets from every one of its methods what it got from the original", async () => {
+  it("the original's Python SDK gets from every one of its methods the answer of the original", async () => {
     await using sdk = await startSdk({ username: ADMIN.user, password: ADMIN.password });
     for (const { call, status, reply: expected } of TABLE) {
       const { status_code, reply } = await sdk.call(...call);
@@ -161,7 +160,7 @@ describe("the original's Python SDK", function () {
     );
   });
 
-  it("logs in by token, as it is configured and in base64", async () => {
+  it("the original's Python SDK logs in by token, as it is configured and in base64", async () => {
     for (const token of [ADMIN.token, Buffer.from(ADMIN.token).toString("base64")]) {
       await using sdk = await startSdk({ token });
       assert.deepEqual(await sdk.call("check_api"), { status_code: 200, reply: { api_available: true } });

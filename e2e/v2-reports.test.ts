@@ -39,7 +39,7 @@ describe("GET /api/v2/reports", () => {
     return JSON.parse(await response.text());
   }
 
-  const sendOriginal = (changes: object) => server.reportBus.publish({ key: "", value: encodedOriginalReport({ ...changes }) }, signal);
+  const sendOriginal = (changes: object) => server.reportBus.publish({ key: null, value: encodedOriginalReport({ ...changes }) }, signal);
   const sendOurs = (seq: bigint, appliedRevision: bigint) =>
     channel.unary(
       ReportService.method.submitReports,
@@ -63,12 +63,12 @@ describe("GET /api/v2/reports", () => {
       { headers: LOGIN },
     );
 
-  it("answers null while there are none, and nothing to whoever has no login", async () => {
+  it("GET /reports answers null while there are none, and nothing to a caller without a login", async () => {
     assert.deepEqual(await page(""), { data: null, last_id: null });
     assert.equal((await get("", {})).status, 401);
   });
 
-  it("shows the reports of the original's workers as they sent them, but for env values, and those of ours in the same shape", async () => {
+  it("GET /reports shows the reports of the original's workers as they sent them, but for env values, and those of ours in the same shape", async () => {
     await sendOriginal({ updated: false });
     await sendOurs(1n, 1n);
     const { data, last_id } = await eventually(async () => {
@@ -93,7 +93,7 @@ describe("GET /api/v2/reports", () => {
     assert.deepEqual([container.name, container.id, container.memory_stats], ["/web-1", "f00", { usage: 7 }]);
   });
 
-  it("filters and pages as v2 does", async () => {
+  it("GET /reports filters and pages as v2 does", async () => {
     const first = Number(originalReport().report_creation_time);
     for (let n = 1; n <= 5; n++) await sendOriginal({ report_creation_time: first + n, updated: n % 2 === 0 });
     await sendOurs(2n, 1n);
@@ -122,7 +122,7 @@ describe("GET /api/v2/reports", () => {
     assert.equal(walked.length, 9);
   });
 
-  it("refuses a filter that is none by its name", async () => {
+  it("GET /reports refuses an invalid filter by its name", async () => {
     const response = await get("last_id=12&updated=maybe");
     assert.equal(response.status, 400);
     assert.deepEqual(Object.keys(Object(await response.json()).invalid_parameters).sort(), ["last_id", "updated"]);

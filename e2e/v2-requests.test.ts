@@ -24,7 +24,7 @@ describe("REST v2: requests of every sort", () => {
     assert.match(Object(body).error, matches);
   };
 
-  it("nobody without a login is answered, on no path and by no method", async () => {
+  it("a caller without a login is answered on no path and by no method", async () => {
     for (const { method, path } of client.answers.operations) isUnauthorized(await client.send(method, filled(path), { authorization: null }), path);
     const requests: [string, string, V2Request?][] = [
       ["GET", "/nothing"],
@@ -39,7 +39,7 @@ describe("REST v2: requests of every sort", () => {
       isUnauthorized(await client.send(method, path, { ...request, authorization: null }), `${method} ${path}`);
   });
 
-  it("a login that is wrong, or unreadable, is none", async () => {
+  it("a login that is wrong, or unreadable, is refused", async () => {
     for (const authorization of ["Basic !", "Bearer", "Digest x", basic(ADMIN.user, "wrong"), `Bearer ${"x".repeat(43)}`])
       isUnauthorized(await client.send("GET", "/status", { authorization }), authorization);
     isUnauthorized(await client.send("GET", "/nothing", { authorization: `Bearer ${"x".repeat(43)}` }), "a path where nothing is");
@@ -52,12 +52,12 @@ describe("REST v2: requests of every sort", () => {
     }
   });
 
-  it("a path where nothing is answers 404", async () => {
+  it("a path that does not exist answers 404", async () => {
     for (const path of ["", "/", "/nothing", "/apps/", "/apps/web/unheard", "/apps/web/update/more", "/status/x", "/apps/%ff"])
       failure(await client.send("GET", path), 404, /nothing is at .*openapi\.json/);
   });
 
-  it("a method that is not allowed answers 405, with those that are", async () => {
+  it("a method that is not allowed answers 405, with the allowed ones", async () => {
     const refused = [
       ["DELETE", "/status", "GET, HEAD, OPTIONS"],
       ["PUT", "/apps", "GET, HEAD, OPTIONS"],
@@ -73,7 +73,7 @@ describe("REST v2: requests of every sort", () => {
     }
   });
 
-  it("OPTIONS answers what is allowed", async () => {
+  it("OPTIONS answers the allowed methods", async () => {
     const { status, headers } = await client.send("OPTIONS", "/apps/web");
     assert.deepEqual([status, headers.get("allow")], [200, "POST, GET, DELETE, HEAD, OPTIONS"]);
   });
@@ -87,7 +87,7 @@ describe("REST v2: requests of every sort", () => {
     assert.equal((await client.send("HEAD", "/apps/nothing-here")).status, 403);
   });
 
-  it("a body is JSON whatever its content type says, and without one", async () => {
+  it("a body is JSON with any content type, and without one", async () => {
     for (const [name, headers] of [
       ["none", {}],
       ["json", { "content-type": "application/json; charset=utf-8" }],
@@ -97,7 +97,7 @@ describe("REST v2: requests of every sort", () => {
       assert.equal((await client.send("POST", `/apps/typed-${name}`, { body: IMAGE, headers })).status, 200, name);
   });
 
-  it("a body that is no JSON object answers 400", async () => {
+  it("a body that is not a JSON object answers 400", async () => {
     const nested = (levels: number) => `{"env_vars":${'{"a":'.repeat(levels)}1${"}".repeat(levels)}}`;
     const bodies: [string | Uint8Array<ArrayBuffer>, RegExp][] = [
       ["null", /the body is null/],
@@ -105,9 +105,9 @@ describe("REST v2: requests of every sort", () => {
       ["5", /is a number/],
       ['"text"', /is a string/],
       ["true", /is a boolean/],
-      ["{", /is no JSON/],
-      ["docker_image=busybox", /is no JSON/],
-      [new Uint8Array([0x7b, 0xff, 0x7d]), /is no UTF-8/],
+      ["{", /is not valid JSON/],
+      ["docker_image=busybox", /is not valid JSON/],
+      [new Uint8Array([0x7b, 0xff, 0x7d]), /is not valid UTF-8/],
       [nested(20), /nested/],
       [nested(10_000), /nested/],
       [`{"a":[${"1,".repeat(200_000)}1]}`, /is too much/],
@@ -133,7 +133,7 @@ describe("REST v2: requests of every sort", () => {
     assert.equal((await client.send("POST", "/apps/web", { raw: '{"docker_image":"busybox:1","env_vars":{"__proto__":"x"}}' })).status, 400);
   });
 
-  it("a body of 5 MiB answers 413, where a body is taken and where none is", async () => {
+  it("a body of 5 MiB answers 413, whether the operation takes a body or not", async () => {
     const raw = JSON.stringify({ ...IMAGE, padding: "x".repeat(5 * MEBIBYTE) });
     for (const [method, path] of [
       ["POST", "/apps/web"],
@@ -145,13 +145,13 @@ describe("REST v2: requests of every sort", () => {
     failure(await client.send("POST", "/nothing", { raw }), 404, /nothing is at/);
   });
 
-  it("a body where none is taken is ignored", async () => {
+  it("a body of an operation that takes none is ignored", async () => {
     await client.send("POST", "/apps/ignoring", { body: IMAGE });
     assert.equal((await client.send("POST", "/apps/ignoring/stop", { raw: "no JSON" })).status, 202);
     assert.equal((await client.send("DELETE", "/apps/ignoring", { raw: "null" })).status, 200);
   });
 
-  it("the OpenAPI document names every operation once, and only what there is", async () => {
+  it("the OpenAPI document names every operation once, and only existing ones", async () => {
     const { status, body } = await client.send("GET", "/openapi.json");
     assert.equal(status, 200);
     const operations = Object.values(Object(body).paths).flatMap((methods) => Object.values(Object(methods)));
@@ -163,7 +163,7 @@ describe("REST v2: requests of every sort", () => {
     }
   });
 
-  it("too many wrong logins are answered with 429, and when to come back", async function () {
+  it("too many wrong logins are answered with 429, and the time to come back", async function () {
     this.timeout(60_000);
     const tries = Array.from({ length: 20 }, (_, index) => basic("guessed", `wrong ${index}`));
     const responses = await Promise.all(tries.map((authorization) => client.send("GET", "/status", { authorization })));

@@ -43,15 +43,21 @@ const USERS: readonly Row[] = [
       assert.ok(generated_password.length >= 8 && generated_token.length >= 32);
     },
   },
-  { it: "refuses a second create", given: [["POST", "/users/~ann"]], call: ["POST", "/users/~ann"], status: 403, answer: { user_exists: true } },
   {
-    it: "refuses a password that is no string",
-    call: ["POST", "/users/~ann", { password: 12_345_678 }],
-    status: 400,
-    holds: invalid("password", /a string would do/),
+    it: "POST refuses a second create of a user",
+    given: [["POST", "/users/~ann"]],
+    call: ["POST", "/users/~ann"],
+    status: 403,
+    answer: { user_exists: true },
   },
   {
-    it: "refuses a password that is too short",
+    it: "POST refuses a password that is not a string",
+    call: ["POST", "/users/~ann", { password: 12_345_678 }],
+    status: 400,
+    holds: invalid("password", /use a string/),
+  },
+  {
+    it: "POST refuses a password that is too short",
     call: ["POST", "/users/~ann", { password: "geheim" }],
     status: 400,
     holds: invalid("password", /8 to 256/),
@@ -64,33 +70,33 @@ const USERS: readonly Row[] = [
     holds: (body) => assert.ok(Object(body).users.includes("~ann")),
   },
   { it: "GET reads a user", given: [["POST", "/users/~ann"]], call: ["GET", "/users/~ann"], status: 200, holds: shown },
-  { it: "GET refuses one that is not there", call: ["GET", "/users/~ann"], status: 403, answer: { user_exists: false } },
-  { it: "DELETE answers {}", given: [["POST", "/users/~ann"]], call: ["DELETE", "/users/~ann"], status: 200, answer: {} },
-  { it: "DELETE refuses one that is not there", call: ["DELETE", "/users/~ann"], status: 403, answer: { user_exists: false } },
+  { it: "GET refuses a user that does not exist", call: ["GET", "/users/~ann"], status: 403, answer: { user_exists: false } },
+  { it: "DELETE of a user answers {}", given: [["POST", "/users/~ann"]], call: ["DELETE", "/users/~ann"], status: 200, answer: {} },
+  { it: "DELETE refuses a user that does not exist", call: ["DELETE", "/users/~ann"], status: 403, answer: { user_exists: false } },
   ...(["PUT", "PATCH"] as const).flatMap((method): Row[] => [
     {
-      it: `${method} update changes what is given`,
+      it: `${method} update of a user changes the given fields`,
       given: [["POST", "/users/~ann"]],
       call: [method, "/users/~ann/update", { password: PASSWORD }],
       status: 200,
       holds: shown,
     },
     {
-      it: `${method} update with unknown fields alone is one with nothing`,
+      it: `${method} update of a user with unknown fields alone counts as one with nothing`,
       given: [["POST", "/users/~ann"]],
       call: [method, "/users/~ann/update", { unheard_of: 1 }],
       status: 400,
       answer: { missing_parameters: true },
     },
     {
-      it: `${method} update with nothing is refused`,
+      it: `${method} update of a user with nothing is refused`,
       given: [["POST", "/users/~ann"]],
       call: [method, "/users/~ann/update", {}],
       status: 400,
       answer: { missing_parameters: true },
     },
     {
-      it: `${method} update of one that is not there says user_name`,
+      it: `${method} update of a user that does not exist says user_name`,
       call: [method, "/users/~ann/update", { password: PASSWORD }],
       status: 403,
       answer: { user_name: false },
@@ -106,21 +112,26 @@ const USERS: readonly Row[] = [
       assert.match(Object(body).token, /^[\w-]{32,}$/);
     },
   },
-  { it: "POST refresh of one that is not there says user_name", call: ["POST", "/users/~ann/refresh"], status: 403, answer: { user_name: false } },
+  {
+    it: "POST refresh of a user that does not exist says user_name",
+    call: ["POST", "/users/~ann/refresh"],
+    status: 403,
+    answer: { user_name: false },
+  },
 ];
 
 const USER_GROUPS: readonly Row[] = [
   { it: "POST creates a user_group; what is not given is not allowed", call: ["POST", "/user_groups/~crew", {}], status: 200, answer: NOTHING },
   { it: "POST takes every field", call: ["POST", "/user_groups/~crew", ALL], status: 200, answer: { user_group: "~crew", ...ALL } },
-  { it: "refuses a second create", given: [CREATE_GROUP], call: CREATE_GROUP, status: 403, answer: { user_group_exists: true } },
+  { it: "POST refuses a second create of a user_group", given: [CREATE_GROUP], call: CREATE_GROUP, status: 403, answer: { user_group_exists: true } },
   {
-    it: "refuses a permission that is none",
+    it: "POST refuses an invalid permission",
     call: ["POST", "/user_groups/~crew", { apps: { web: "all" } }],
     status: 400,
-    holds: invalid("apps.web", /ro or rw would do/),
+    holds: invalid("apps.web", /use ro or rw/),
   },
   {
-    it: "refuses members that are no list",
+    it: "POST refuses members that are not a list",
     call: ["POST", "/user_groups/~crew", { group_members: { ann: true } }],
     status: 400,
     holds: invalid("group_members", /a list/),
@@ -139,33 +150,38 @@ const USER_GROUPS: readonly Row[] = [
     status: 200,
     answer: { ...NOTHING, group_members: ["~ann"] },
   },
-  { it: "GET refuses one that is not there", call: ["GET", "/user_groups/~crew"], status: 403, answer: { user_group_exists: false } },
-  { it: "DELETE answers {}", given: [CREATE_GROUP], call: ["DELETE", "/user_groups/~crew"], status: 200, answer: {} },
-  { it: "DELETE refuses one that is not there", call: ["DELETE", "/user_groups/~crew"], status: 403, answer: { user_group_exists: false } },
+  { it: "GET refuses a user_group that does not exist", call: ["GET", "/user_groups/~crew"], status: 403, answer: { user_group_exists: false } },
+  { it: "DELETE of a user_group answers {}", given: [CREATE_GROUP], call: ["DELETE", "/user_groups/~crew"], status: 200, answer: {} },
+  {
+    it: "DELETE refuses a user_group that does not exist",
+    call: ["DELETE", "/user_groups/~crew"],
+    status: 403,
+    answer: { user_group_exists: false },
+  },
   ...(["PUT", "PATCH"] as const).flatMap((method): Row[] => [
     {
-      it: `${method} update changes only what is given`,
+      it: `${method} update of a user_group changes only the given fields`,
       given: [CREATE_GROUP],
       call: [method, "/user_groups/~crew/update", { apps: { web: "ro" } }],
       status: 200,
       answer: { ...NOTHING, group_members: ["~ann"], apps: { web: "ro" } },
     },
     {
-      it: `${method} update with unknown fields alone is one with nothing`,
+      it: `${method} update of a user_group with unknown fields alone counts as one with nothing`,
       given: [CREATE_GROUP],
       call: [method, "/user_groups/~crew/update", { unheard_of: 1 }],
       status: 400,
       answer: { missing_parameters: true },
     },
     {
-      it: `${method} update with nothing is refused`,
+      it: `${method} update of a user_group with nothing is refused`,
       given: [CREATE_GROUP],
       call: [method, "/user_groups/~crew/update", {}],
       status: 400,
       answer: { missing_parameters: true },
     },
     {
-      it: `${method} update refuses one that is not there`,
+      it: `${method} update refuses a user_group that does not exist`,
       call: [method, "/user_groups/~crew/update", { admin: true }],
       status: 403,
       answer: { user_group_exists: false },
@@ -199,7 +215,7 @@ describe("REST v2: users and user_groups", function () {
     assert.equal((await client.send("GET", "/status", { authorization: bearer(refreshed) })).status, 401);
   });
 
-  it("a user sees and changes what its groups allow, and is told access_allowed: false of all else", async () => {
+  it("a user sees and changes what its groups allow, and gets access_allowed: false for all else", async () => {
     for (const name of ["seen", "changed", "hidden"]) await client.send("POST", `/apps/${name}`, { body: { docker_image: "busybox:1" } });
     await client.send("POST", "/users/eve", { body: { password: PASSWORD } });
     await client.send("POST", "/user_groups/eves", { body: { group_members: ["eve"], apps: { seen: "ro", changed: "rw" } } });
@@ -223,7 +239,7 @@ describe("REST v2: users and user_groups", function () {
     }
   });
 
-  it("every answer that the document gives an operation of them was seen", () => {
+  it("every answer that the document gives an operation of users was seen", () => {
     const operations = OPERATIONS.filter(({ path }) => path.startsWith("/user"));
     assert.ok(operations.length > 12);
     assert.deepEqual(

@@ -14,7 +14,7 @@ describe("gateway", () => {
   const { answers } = rig;
 
   describe("a call", () => {
-    it("is JSON by proto's names, zero values included", async () => {
+    it("a call is JSON by proto's names, zero values included", async () => {
       answers.createApp = async (name) => ({ app: { ...app, name } });
       const response = await post(rig.gateway, CREATE, JSON.stringify({ app: { name: "web", docker_image: "shop:1", env_vars: { A: "1" } } }));
       assert.equal(response.status, 200);
@@ -26,7 +26,7 @@ describe("gateway", () => {
       assert.deepEqual(warnings, []);
     });
 
-    it("takes the caller's login, address and id along, and the part token with them", async () => {
+    it("a call carries the caller's login, address and id, and the part token with them", async () => {
       answers.createApp = async () => ({ app });
       const response = await post(rig.gateway, CREATE, "{}", { "x-request-id": "ci-42", cookie: "a=b", [FORWARDED_FOR_HEADER]: "6.6.6.6" });
       assert.equal(response.headers.get("x-request-id"), "ci-42");
@@ -38,7 +38,7 @@ describe("gateway", () => {
       assert.deepEqual(metadata.get("cookie"), []);
     });
 
-    it("without a login gets no part token: alone it would give the caller a part's rights", async () => {
+    it("a call without a login gets no part token: alone it would give the caller a part's rights", async () => {
       answers.createApp = async () => ({ app });
       for (const authorization of ["", " "]) await post(rig.gateway, CREATE, "{}", { authorization });
       await fetch(urlOf(rig.gateway, CREATE), {
@@ -54,7 +54,7 @@ describe("gateway", () => {
       }
     });
 
-    it("with a login that is no text is refused here", async () => {
+    it("a call with a login that is not text is refused by the gateway", async () => {
       const status = await raw(
         rig.gateway,
         `POST ${CREATE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}`,
@@ -63,7 +63,7 @@ describe("gateway", () => {
       assert.equal(rig.manager.seen.length, 0);
     });
 
-    it("answers an error with its code, its message, and its details readable", async () => {
+    it("a call is answered an error with its code, its message, and readable details", async () => {
       answers.createApp = async () => {
         throw invalidArgument([
           { field: "app.name", description: "is empty: give a name" },
@@ -86,7 +86,7 @@ describe("gateway", () => {
       );
     });
 
-    it("keeps the manager's kind of error", async () => {
+    it("a call keeps the manager's kind of error", async () => {
       for (const [kind, status, code] of [
         ["not_found", 404, "not_found"],
         ["already_exists", 409, "already_exists"],
@@ -104,7 +104,7 @@ describe("gateway", () => {
       assert.equal(rig.manager.seen.length, 6, "an answer, unavailable included, is never asked for again");
     });
 
-    it("that can't be read is the caller's fault", async () => {
+    it("a call that cannot be read is the caller's fault", async () => {
       const bodies: [BodyInit, string][] = [
         ["{", "application/json"],
         ["null", "application/json"],
@@ -126,14 +126,14 @@ describe("gateway", () => {
       assert.equal(rig.manager.seen.length, 0);
     });
 
-    it("in binary may hold fields that are newer than the gateway", async () => {
+    it("a call in binary may hold fields that are newer than the gateway", async () => {
       answers.createApp = async (name) => ({ app: { ...app, name } });
       const known = toBinary(CreateAppRequestSchema, create(CreateAppRequestSchema, { app }));
       const response = await post(rig.gateway, CREATE, Buffer.concat([known, Buffer.from([0xf8, 0x3f, 1])]), { "content-type": "application/proto" });
       assert.equal(response.status, 200);
     });
 
-    it("that is too large is refused, whether or not it says its length", async () => {
+    it("a call that is too large is refused, whether or not it says its length", async () => {
       const body = JSON.stringify({ app: { name: "x".repeat(5 * 1024 * 1024) } });
       // fetch sends a stream in chunks, without a length; its types don't know the option that it wants for that
       const headers = { "content-type": "application/json", authorization: LOGIN };
@@ -147,7 +147,7 @@ describe("gateway", () => {
       assert.deepEqual(new Set(rig.manager.seen.map(({ method }) => method)), new Set(["check"]));
     });
 
-    it("above 64 KiB is read only with a login that a manager says is valid", async () => {
+    it("a call above 64 KiB is read only with a login that a manager finds valid", async () => {
       answers.createApp = async (name) => ({ app: { ...app, name } });
       answers.check = async ({ method, authorization }) => {
         assert.equal(method, CREATE);
@@ -163,14 +163,14 @@ describe("gateway", () => {
       assert.equal((await post(rig.gateway, CREATE, body)).status, 200, "whether the call is permitted is said by the call");
     });
 
-    it("that is too large is answered when all of it was sent, also on a connection for one request", async () => {
+    it("a call that is too large is answered when all of it was sent, also on a connection for one request", async () => {
       const body = "x".repeat(5 * 1024 * 1024);
       answers.check = async () => ({ verdict: Verdict.ALLOWED });
       const head = ["Host: localhost", "Content-Type: application/json", `Content-Length: ${body.length}`, "Connection: close"];
       assert.match(await raw(rig.gateway, `POST ${CREATE} HTTP/1.1\r\n${head.join("\r\n")}\r\n\r\n${body}`), /^HTTP\/1\.1 429 /);
     });
 
-    it("with another content type or method is told what would do", async () => {
+    it("a call with another content type or method is refused with the valid ones", async () => {
       const form = await errorOf(await post(rig.gateway, CREATE, "{}", { "content-type": "application/x-www-form-urlencoded" }));
       assert.equal(form.status, 415);
       assert.match(form.message, /application\/json/);
@@ -185,14 +185,14 @@ describe("gateway", () => {
       assert.match(elsewhere.message, /\/nebula\.v1\./);
     });
 
-    it("that only reads can be a GET", async () => {
+    it("a call that only reads can be a GET", async () => {
       answers.getApp = async () => ({ app });
       const query = `encoding=json&message=${encodeURIComponent('{"name":"web"}')}`;
       const response = await fetch(urlOf(rig.gateway, `/nebula.v1.AppService/GetApp?${query}`), { headers: { authorization: LOGIN } });
       assert.equal(response.status, 200);
     });
 
-    it("hands its deadline on, and ends with it", async () => {
+    it("a call hands its deadline on, and ends with it", async () => {
       answers.createApp = () => new Promise(() => {});
       const error = await errorOf(await post(rig.gateway, CREATE, "{}", { "connect-timeout-ms": "150" }));
       assert.deepEqual([error.status, error.code], [504, "deadline_exceeded"]);
@@ -200,7 +200,7 @@ describe("gateway", () => {
       assert.ok(timeoutMs > 0 && timeoutMs <= 150, `${timeoutMs}`);
     });
 
-    it("that is no message is told what is wrong, without a value that may be secret", async () => {
+    it("a call with an invalid message is refused with the reason, without a value that may be secret", async () => {
       for (const [body, words] of [
         ['{"app": {"secret_env_vars": {"TOKEN": hunter2}}}', /Unexpected token .* is not valid JSON/],
         ['{"app": {"secret_env_vars": {"TOKEN": ["hunter2"]}}}', /secret_env_vars .*map entry "TOKEN": expected string/],
@@ -220,14 +220,14 @@ describe("gateway", () => {
       }
     });
 
-    it("has a deadline where the caller gave none", async () => {
+    it("a call has a deadline where the caller gave none", async () => {
       answers.createApp = async () => ({ app });
       await post(rig.gateway, CREATE, "{}");
       const { timeoutMs } = rig.manager.seen[0] ?? assert.fail();
       assert.ok(timeoutMs > 50_000 && timeoutMs <= 60_000, `${timeoutMs}`);
     });
 
-    it("is cancelled at the manager when the caller goes away", async () => {
+    it("a call is cancelled at the manager when the caller disconnects", async () => {
       answers.createApp = () => new Promise(() => {});
       const gone = new AbortController();
       const call = post(rig.gateway, CREATE, "{}", {}, gone.signal);
@@ -237,7 +237,7 @@ describe("gateway", () => {
       await eventually(() => rig.manager.cancelled === 1);
     });
 
-    it("is answered for clients of Connect and of gRPC-Web, in binary and in JSON", async () => {
+    it("a call is answered for clients of Connect and of gRPC-Web, in binary and in JSON", async () => {
       answers.createApp = async (name) => ({ app: { ...app, name } });
       const options = { baseUrl: urlOf(rig.gateway), httpVersion: "1.1" } as const;
       for (const transport of [

@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { request as httpRequest } from "node:http";
 import { Registry } from "prom-client";
+import { PART_TOKEN_HEADER, partToken } from "../common/access/part-token.ts";
 import { systemClock } from "../common/clock/system-clock.ts";
 import { createMemoryFeed } from "../common/feed/memory-feed.ts";
 import { createLog, silentLog } from "../common/log/log.ts";
@@ -14,13 +15,21 @@ describe("gateway", () => {
   const { answers } = rig;
 
   describe("its port", () => {
-    it("answers /healthz, and no figures", async () => {
+    it("the gateway answers /healthz on its port, and no metrics", async () => {
       assert.equal(await (await fetch(urlOf(rig.gateway, "/healthz"))).text(), "ok\n");
       assert.equal((await fetch(urlOf(rig.gateway, "/metrics"))).status, 404);
-      assert.equal((await fetch(urlOf(rig.gateway, "/readyz"))).status, 404);
     });
 
-    it("refuses what a page of another site sends", async () => {
+    it("the gateway answers /readyz with 503 and what is missing until a manager is connected", async () => {
+      await eventually(async () => (await fetch(urlOf(rig.gateway, "/readyz"))).status === 200);
+      assert.equal(await (await fetch(urlOf(rig.gateway, "/readyz"))).text(), "ok\n");
+      await using alone = await gatewayFor([]); // of a manager that is not there
+      const missing = await fetch(urlOf(alone, "/readyz"));
+      assert.deepEqual([missing.status, await missing.json()], [503, { not_ready: ["gateway: no manager answers"] }]);
+      assert.equal((await fetch(urlOf(alone, "/healthz"))).status, 200);
+    });
+
+    it("the gateway refuses calls of a page of another site", async () => {
       answers.createApp = async () => ({ app });
       assert.equal((await post(rig.gateway, CREATE, "{}", { origin: "http://evil.example.com" })).status, 403);
       assert.equal((await post(rig.gateway, CREATE, "{}", { "sec-fetch-site": "cross-site" })).status, 403);
@@ -28,7 +37,7 @@ describe("gateway", () => {
       assert.equal((await post(rig.gateway, CREATE, "{}", { origin: urlOf(rig.gateway) })).status, 200);
     });
 
-    it("is asked by its own name where authentication is off", async () => {
+    it("the gateway is reached by its own name where authentication is off", async () => {
       await using open = await gatewayFor([rig.manager], { authEnabled: false });
       const statusFor = (host: string) =>
         new Promise((resolve, reject) => {
@@ -40,7 +49,7 @@ describe("gateway", () => {
       assert.equal(await statusFor("rebound.example.com"), 403);
     });
 
-    it("survives requests that are none", async () => {
+    it("the gateway survives invalid requests", async () => {
       const json = "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
       assert.match(await raw(rig.gateway, `POST ${CREATE} HTTP/1.0\r\n${json}`), / 400 /);
       assert.match(await raw(rig.gateway, `POST ${CREATE} HTTP/1.1\r\nHost: a b\r\n${json}`), / 400 /);
@@ -50,7 +59,7 @@ describe("gateway", () => {
       assert.equal((await fetch(urlOf(rig.gateway, "/healthz"))).status, 200);
     });
 
-    it("keeps a log of requests with their ids, without queries and logins, and counts them by what is known", async () => {
+    it("the gateway logs requests with their ids, without queries and logins, and counts them by known names", async () => {
       answers.createApp = async () => ({ app });
       const lines: Json[] = [];
       const log = createLog({ level: "info", part: "gateway", destination: { write: (line) => void lines.push(JSON.parse(line)) } });
@@ -71,21 +80,41 @@ describe("gateway", () => {
 });
 
 describe("gateway and its managers", () => {
-  it("call any that is up, and go on when one goes", async () => {
+  it("the gateway logs once which managers it found, with their versions, and that an older one does not report its own", async () => {
+    const status = async () => ({ version: "9.8.7", cluster: { id: "c1", epoch: 3n } });
+    await using newer = await StandInManager.start({ status });
+    await using older = await StandInManager.start({});
+    const lines: Json[] = [];
+    const log = createLog({ level: "info", part: "gateway", destination: { write: (line) => void lines.push(JSON.parse(line)) } });
+    await using _gateway = await gatewayFor([newer, older], { log });
+    const found = (address: string) => lines.filter((line) => line.address === address && /^a manager answers/.test(String(line.msg)));
+    const [newerAt, olderAt] = [newer, older].map(({ port }) => `127.0.0.1:${port}`);
+    await eventually(() => found(newerAt ?? "").length > 0 && found(olderAt ?? "").length > 0);
+    const [line, ...more] = found(newerAt ?? "");
+    assert.deepEqual([line?.version, line?.cluster, line?.epoch, line?.reachesStore], ["9.8.7", "c1", 3, true]);
+    assert.deepEqual(more, []);
+    const [call] = newer.seen.filter(({ method }) => method === "getStatus");
+    assert.deepEqual(call?.metadata.get(PART_TOKEN_HEADER), [partToken(CLUSTER_KEY)]);
+    assert.match(String(found(olderAt ?? "")[0]?.msg), /does not tell its version/);
+  });
+
+  it("the gateway calls any manager that is up, and continues when one ends", async () => {
     const calls: Answers = { createApp: async () => ({ app }) };
     await using one = await StandInManager.start(calls);
     await using two = await StandInManager.start(calls);
     await using gateway = await gatewayFor([one, two]);
+    let count = 0;
+    const write = async () => (await post(gateway, CREATE, JSON.stringify({ app: { name: `app-${count++}` } }))).status;
     await eventually(async () => {
-      assert.equal((await post(gateway, CREATE, "{}")).status, 200);
-      return one.seen.length > 2 && two.seen.length > 2;
+      assert.equal(await write(), 200);
+      return one.calls("createApp") > 2 && two.calls("createApp") > 2;
     });
     await one[Symbol.asyncDispose]();
-    await eventually(async () => (await post(gateway, CREATE, "{}")).status === 200);
-    for (let call = 0; call < 10; call++) assert.equal((await post(gateway, CREATE, "{}")).status, 200);
+    await eventually(async () => (await write()) === 200);
+    for (let call = 0; call < 10; call++) assert.equal(await write(), 200);
   });
 
-  it("never send a change twice, and say that its outcome is not known; a read is asked for again", async () => {
+  it("the gateway never sends a change twice, and answers that its outcome is unknown; a read is sent again", async () => {
     const hanging: Answers = { createApp: () => new Promise(() => {}), getApp: () => new Promise(() => {}) };
     const one = await StandInManager.start(hanging);
     await using gateway = await gatewayFor([one]);
@@ -104,7 +133,7 @@ describe("gateway and its managers", () => {
     );
   });
 
-  it("say within seconds that no manager is there, and answer once one is", async () => {
+  it("the gateway answers within seconds that no manager is reachable, and serves once one is", async () => {
     const away = await StandInManager.start({});
     await away[Symbol.asyncDispose]();
     await using gateway = await gatewayFor([away]);
@@ -120,7 +149,7 @@ describe("gateway and its managers", () => {
 });
 
 describe("gateway that stops", () => {
-  it("ends streams with a reason, finishes calls in flight, and takes no new ones", async () => {
+  it("the gateway ends streams with a reason when it stops, finishes calls in flight, and takes no new ones", async () => {
     const release = Promise.withResolvers<void>();
     await using manager = await StandInManager.start({
       createApp: async () => {
@@ -145,7 +174,7 @@ describe("gateway that stops", () => {
     await stopped;
   });
 
-  it("does not wait for ever for a call that hangs", async () => {
+  it("the gateway does not wait without end at its stop for a call that hangs", async () => {
     await using manager = await StandInManager.start({ createApp: () => new Promise(() => {}) });
     const gateway = await gatewayFor([manager], { stopMs: 200 });
     const call = assert.rejects(post(gateway, CREATE, "{}"));
@@ -156,7 +185,7 @@ describe("gateway that stops", () => {
     await call;
   });
 
-  it("says that its address is taken", async () => {
+  it("the gateway reports that its address is taken", async () => {
     await using manager = await StandInManager.start({});
     await using first = await gatewayFor([manager]);
     const settings = { httpListen: first.address, grpcListen: first.address, managers: [], authEnabled: true };

@@ -1,29 +1,29 @@
 import { hostname } from "node:os";
-import type { Registry } from "prom-client";
-import { partToken } from "../common/access/part-token.ts";
+import { Gauge, type Registry } from "prom-client";
+import { PART_TOKEN_HEADER, partToken } from "../common/access/part-token.ts";
 import type { Clock } from "../common/clock/clock.ts";
 import type { ChangeFeed } from "../common/feed/change-feed.ts";
 import { listen } from "../common/http/listen.ts";
-import { sendText } from "../common/http/send.ts";
+import { sendJson, sendText } from "../common/http/send.ts";
 import { ConnectionLimiter } from "../common/listen/connection-limiter.ts";
 import { openFilesLimit, withinOpenFiles } from "../common/listen/open-files.ts";
 import type { Log } from "../common/log/log.ts";
-import { formatAddress, isUnspecified } from "../common/settings/parse-listen-address.ts";
+import { dialable, formatAddress } from "../common/net/address.ts";
 import type { ListenAddress, Settings } from "../common/settings/settings.ts";
 import { ReloadedClientTls } from "../common/tls/client-tls.ts";
 import { ServerTls } from "../common/tls/server-tls.ts";
-import { checkLogin } from "./access-verdict.ts";
-import { connectRoutes } from "./connect-routes.ts";
-import type { Route } from "./exchange.ts";
-import { createForwarder } from "./forwarder.ts";
-import { createHttpMetrics } from "./http-metrics.ts";
-import { createHttpServer } from "./http-server.ts";
-import { ManagerPool } from "./manager-pool.ts";
-import { managerTls } from "./manager-tls.ts";
-import { RequestBodies } from "./request-body.ts";
-import { serveHttp } from "./serve-http.ts";
-import { infoOperation } from "./v2/info/info-operation.ts";
-import { openInfo } from "./v2/info/open-info.ts";
+import { checkLogin } from "./api/access-verdict.ts";
+import { connectRoutes } from "./api/connect-routes.ts";
+import { createForwarder } from "./api/forwarder.ts";
+import type { Route } from "./http/exchange.ts";
+import { createHttpMetrics } from "./http/http-metrics.ts";
+import { createHttpServer } from "./http/http-server.ts";
+import { RequestBodies } from "./http/request-body.ts";
+import { serveHttp } from "./http/serve-http.ts";
+import type { Lookup } from "./managers/known-managers.ts";
+import { ManagerPool } from "./managers/manager-pool.ts";
+import { managerTls } from "./managers/manager-tls.ts";
+import { INFO_ROUTE, openInfo } from "./v2/info/info.ts";
 import { OPERATIONS } from "./v2/operations.ts";
 import { v2Route } from "./v2/v2-route.ts";
 
@@ -40,16 +40,21 @@ export type GatewayOptions = Readonly<{
   registry: Registry;
   /** How long a stop waits for requests in flight, milliseconds. */
   stopMs?: number;
+  /** Looks up the managers' names. */
+  lookup?: Lookup;
 }>;
 
 export type RunningGateway = AsyncDisposable & {
   /** Where it listens, the port as bound. */
   readonly address: ListenAddress;
-  /** Whether a manager is connected: what /readyz asks. */
+  /** Whether a manager is connected. */
   readonly ready: boolean;
   /** Ends the streams, lets requests in flight finish, then closes; within `stopMs` in any case. */
   stop(): Promise<void>;
 };
+
+/** What `/readyz` names, here and on the port of the metrics. */
+export const NO_MANAGER = "gateway: no manager answers";
 
 const STOP_MS = 5000;
 
@@ -64,6 +69,7 @@ export async function startGateway({
   log,
   registry,
   stopMs = STOP_MS,
+  lookup,
 }: GatewayOptions): Promise<RunningGateway> {
   const stopping = new AbortController();
   await using opening = new AsyncDisposableStack();
@@ -74,22 +80,30 @@ export async function startGateway({
   const named = settings.managers.length > 0;
   const own = { protocol: tls === undefined ? "grpc" : "grpcs", ...dialable(settings.grpcListen) } as const;
   const managers = named ? settings.managers : [own];
-  const pool = opening.use(new ManagerPool(managers, managerTls(tls, clientTls, named)));
-  for (const files of [tls, clientTls]) files?.onChange(() => pool.renew());
   const token = partToken(secrets.clusterKey);
+  const headers = { [PART_TOKEN_HEADER]: token };
+  const pool = opening.use(
+    new ManagerPool({ urls: managers, tls: managerTls(tls, clientTls, named), headers, clock, log, ...(lookup === undefined ? {} : { lookup }) }),
+  );
+  for (const files of [tls, clientTls]) files?.onChange(() => pool.renew());
+  showManagers(registry, pool);
   const forwarder = createForwarder({ pool, partToken: token, stopping: stopping.signal, log });
   const metrics = createHttpMetrics(registry);
   const info = openInfo({ pool, partToken: token, changeFeed, clock, log, registry, http: metrics }, stopping.signal);
   const routes: readonly Route[] = [
     ...connectRoutes(forwarder, log),
-    v2Route({ operations: [...OPERATIONS, infoOperation(info)], pool, partToken: token, log }),
+    v2Route({ operations: [...OPERATIONS, info.operation], pool, partToken: token, log }),
     { prefix: "/healthz", handle: ({ response }) => sendText(response, 200, "ok\n") },
+    {
+      prefix: "/readyz",
+      handle: ({ response }) => (pool.connected ? sendText(response, 200, "ok\n") : sendJson(response, 503, { not_ready: [NO_MANAGER] })),
+    },
   ];
   const policy = { authEnabled: settings.authEnabled, ownNames: [hostname(), settings.httpListen.host] };
   const limits = withinOpenFiles(settings.httpConnections ?? UNLIMITED, openFilesLimit());
   const limiter = new ConnectionLimiter({ limits, name: "HTTP", log });
   const bodies = new RequestBodies(checkLogin({ pool, partToken: token }));
-  const listener = serveHttp({ routes, bodies, atOnce: info.answerAtOnce, policy, clock, log, metrics });
+  const listener = serveHttp({ routes, bodies, atOnce: info.answerAtOnce, quietRoutes: new Set([INFO_ROUTE]), policy, clock, log, metrics });
   const server = createHttpServer({ listener, limiter, tls, log });
   const address = await listen(server, settings.httpListen, "NEBULA_HTTP_LISTEN");
   const opened = opening.move();
@@ -125,7 +139,14 @@ export async function startGateway({
   };
 }
 
-/** Where a manager that listens on every interface is dialled from its own machine. */
-function dialable({ host, port }: ListenAddress): ListenAddress {
-  return isUnspecified(host) ? { host: host === "::" ? "::1" : "127.0.0.1", port } : { host, port };
+function showManagers(registry: Registry, pool: ManagerPool): void {
+  new Gauge({
+    name: "nebula_gateway_managers",
+    help: "Managers of this gateway by state: up, without_store (used while none is up), silent (left out), away (not connected).",
+    labelNames: ["state"],
+    registers: [registry],
+    collect() {
+      for (const [state, count] of Object.entries(pool.states)) this.set({ state }, count);
+    },
+  });
 }

@@ -22,7 +22,7 @@ describe("gateway", () => {
       };
     }
 
-    it("is read line by line by who sends plain JSON, as it comes, and ends at the manager with its reader", async () => {
+    it("a stream is read line by line by a client of plain JSON, as it comes, and ends at the manager with its reader", async () => {
       const release = Promise.withResolvers<void>();
       answers.watchConfig = twoConfigs(release.promise);
       const gone = new AbortController();
@@ -39,7 +39,7 @@ describe("gateway", () => {
       assert.deepEqual(rig.manager.seen[0]?.metadata.get("authorization"), [LOGIN]);
     });
 
-    it("is read by a client of Connect, and ends at the manager with its reader", async () => {
+    it("a stream is read by a client of Connect, and ends at the manager with its reader", async () => {
       const release = Promise.withResolvers<void>();
       answers.watchConfig = twoConfigs(release.promise);
       const client = createClient(ConfigService, createConnectTransport({ baseUrl: urlOf(rig.gateway), httpVersion: "1.1" }));
@@ -58,7 +58,7 @@ describe("gateway", () => {
       await eventually(() => rig.manager.cancelled === 1);
     });
 
-    it("fails as any call before its first message, and with a last line after it", async () => {
+    it("a stream fails as any call before its first message, and with a last line after it", async () => {
       answers.watchConfig = async function* () {
         yield* [];
         throw new NebulaError("permission_denied", "not this group");
@@ -72,7 +72,7 @@ describe("gateway", () => {
       assert.deepEqual(lines, [{ unchanged: {} }, { error: { code: "unavailable", message: "later" } }]);
     });
 
-    it("that can't be read is the caller's fault", async () => {
+    it("a stream whose request cannot be read is the caller's fault", async () => {
       for (const body of ["{", '{"colour": 1}', "\xff", "[]"]) {
         const error = await errorOf(await post(rig.gateway, WATCH, body));
         assert.deepEqual([error.status, error.code], [400, "invalid_argument"], body);
@@ -83,7 +83,7 @@ describe("gateway", () => {
       assert.equal(rig.manager.seen.length, 0);
     });
 
-    it("ends at its deadline", async () => {
+    it("a stream ends at its deadline", async () => {
       answers.watchConfig = twoConfigs(new Promise(() => {}));
       const lines = await Array.fromAsync(linesOf(await post(rig.gateway, WATCH, "{}", { "connect-timeout-ms": "200" })));
       assert.deepEqual(

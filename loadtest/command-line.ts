@@ -1,7 +1,7 @@
 import { isNebulaError, NebulaError } from "../common/errors/nebula-error.ts";
 import { exitOnUnhandledError } from "../common/errors/unhandled-error.ts";
 
-/** Runs a bench from its command line: an interrupt aborts the signal, what went wrong is told in a sentence, and the exit code says that it did. */
+/** Runs a bench from its command line: an interrupt aborts the signal, a failure is one sentence, and the exit code says that it did. */
 export async function runBench(bench: (signal: AbortSignal) => Promise<void>): Promise<void> {
   exitOnUnhandledError(({ kind, error }) => console.error(`${kind}:`, error));
   const interrupted = new AbortController();
@@ -21,9 +21,9 @@ function isExpected(error: unknown): error is Error {
   return isNebulaError(error) || (error instanceof TypeError && "code" in error);
 }
 
-/** @throws NebulaError invalid_argument for what is no whole number above 0 */
+/** @throws NebulaError invalid_argument for any text but a whole number above 0 */
 export function wholeNumber(option: string, text: string): number {
   const value = Number(text);
   if (Number.isInteger(value) && value > 0) return value;
-  throw new NebulaError("invalid_argument", `--${option} ${text}: a whole number above 0 would do`);
+  throw new NebulaError("invalid_argument", `invalid --${option} "${text}": use a whole number above 0`);
 }

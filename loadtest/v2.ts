@@ -1,8 +1,8 @@
 import { parseArgs } from "node:util";
 import { runBench, wholeNumber } from "./command-line.ts";
 import { splitProcessors, stayOn } from "./processes/processors.ts";
-import { benchV2 } from "./v2-bench.ts";
-import { v2Tables } from "./v2-table.ts";
+import { benchV2 } from "./v2/v2-bench.ts";
+import { v2Tables } from "./v2/v2-table.ts";
 
 const HELP = `npm run bench:v2 -- [options]
 

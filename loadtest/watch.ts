@@ -1,12 +1,12 @@
 import { parseArgs } from "node:util";
 import { NebulaError } from "../common/errors/nebula-error.ts";
 import { runBench, wholeNumber } from "./command-line.ts";
-import { idleTrafficLines, measureIdleTraffic } from "./idle-traffic.ts";
+import { SUBJECT_NAMES, type WatchSubjectName } from "./measure/run-figures.ts";
 import { doubtfulRuns } from "./measure/stolen-time.ts";
 import { figuresTable } from "./measure/table.ts";
 import { splitProcessors, stayOn } from "./processes/processors.ts";
-import { SUBJECT_NAMES, type SubjectName } from "./subjects/subject.ts";
-import { benchWatches, subjectsHere } from "./watch-bench.ts";
+import { idleTrafficLines, measureIdleTraffic } from "./watch/idle-traffic.ts";
+import { benchWatches, subjectsHere } from "./watch/watch-bench.ts";
 
 const HELP = `npm run bench:watch -- [options]
 
@@ -83,7 +83,7 @@ await runBench(async (signal) => {
   if (traffic !== undefined) console.log(`\n${idleTrafficLines(traffic).join("\n")}`);
 });
 
-function chosenSubjects(only: string | undefined): readonly SubjectName[] {
+function chosenSubjects(only: string | undefined): readonly WatchSubjectName[] {
   const here = subjectsHere();
   if (!here.includes("nats")) console.error("nats-server is not installed: its column is missing (Debian: apt-get install nats-server)");
   if (only === undefined) return here;

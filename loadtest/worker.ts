@@ -3,7 +3,7 @@ import { runBench, wholeNumber } from "./command-line.ts";
 import { quantile } from "./measure/quantiles.ts";
 import { doubtfulRuns } from "./measure/stolen-time.ts";
 import { alignedRows } from "./measure/table.ts";
-import { benchWorker } from "./worker-bench.ts";
+import { benchWorker } from "./worker/worker-bench.ts";
 
 const HELP = `npm run bench:worker -- [options]
 

@@ -3,9 +3,15 @@ import { connect } from "node:net";
 import { Registry } from "prom-client";
 import { FORWARDED_FOR_HEADER, PART_TOKEN_HEADER, partToken } from "../common/access/part-token.ts";
 import { systemClock } from "../common/clock/system-clock.ts";
+import type { Drivers } from "../common/drivers.ts";
 import { isNebulaError } from "../common/errors/nebula-error.ts";
 import { silentLog } from "../common/log/log.ts";
+import { LeaseMembership } from "../common/membership/lease-membership.ts";
+import type { Member } from "../common/membership/membership.ts";
 import { eventually } from "../common/testing/eventually.ts";
+import { fastClock } from "../common/testing/fast-clock.ts";
+import { MemoryLeases } from "../common/testing/memory-leases.ts";
+import { Health, HealthCheckResponse_ServingStatus as Serving } from "../gen/grpc/health/v1/health_pb.ts";
 import { AppService } from "../gen/nebula/v1/app_pb.ts";
 import { ConfigService } from "../gen/nebula/v1/config_pb.ts";
 import { DeviceGroupService } from "../gen/nebula/v1/device_group_pb.ts";
@@ -16,12 +22,13 @@ import { startManager } from "./main.ts";
 import { ADMIN, startManagerRig, TEST_SECRETS } from "./testing/manager-rig.ts";
 import { plainStore } from "./testing/plain-store.ts";
 import { RawClient } from "./testing/raw-client.ts";
+import { TestMembership } from "./testing/test-membership.ts";
 import { TestWatch } from "./testing/watch-rig.ts";
 
 const headers = ADMIN;
 
 describe("manager", () => {
-  it("brings a change from the API to the devices", async () => {
+  it("the manager delivers a change from the API to the devices", async () => {
     await using rig = await startManagerRig();
     const channel = rig.channel();
     await channel.unary(AppService.method.createApp, { app: { name: "web", dockerImage: "nginx:1" } }, { headers });
@@ -44,7 +51,7 @@ describe("manager", () => {
     assert.deepEqual([status.watches, status.user, status.cluster?.id], [1, "admin", rig.drivers.configStore.cluster.id]);
   });
 
-  it("tells workers the address as bound", async () => {
+  it("the manager announces the address as bound to workers", async () => {
     await using rig = await startManagerRig();
     const map = await rig.channel().unary(ShardService.method.getShardMap, { deviceGroup: "g", deviceId: "d" }, { headers });
     assert.deepEqual(
@@ -54,7 +61,7 @@ describe("manager", () => {
     assert.equal(map.cluster?.epoch, 1n);
   });
 
-  it("refuses calls without, and with wrong, credentials", async () => {
+  it("the manager refuses calls without, and with wrong, credentials", async () => {
     await using rig = await startManagerRig();
     const channel = rig.channel();
     const basic = (pair: string) => ({ authorization: `Basic ${Buffer.from(pair).toString("base64")}` });
@@ -70,7 +77,7 @@ describe("manager", () => {
     }
   });
 
-  it("lets another part of the cluster watch and ask for the shard map, and nothing else", async () => {
+  it("the manager lets another part of the cluster watch and ask for the shard map, and nothing else", async () => {
     await using rig = await startManagerRig();
     const channel = rig.channel();
     const part = { [PART_TOKEN_HEADER]: partToken(TEST_SECRETS.clusterKey) };
@@ -83,7 +90,7 @@ describe("manager", () => {
     await channel.unary(AppService.method.listApps, {}, { headers: { ...part, ...headers, [FORWARDED_FOR_HEADER]: "192.0.2.1" } });
   });
 
-  it("answers malformed bytes INVALID_ARGUMENT on every method, and goes on", async () => {
+  it("the manager answers malformed bytes INVALID_ARGUMENT on every method, and serves on", async () => {
     await using rig = await startManagerRig();
     await using client = new RawClient(rig.port);
     for (const service of [AppService, DeviceGroupService, ConfigService, StatusService, ShardService]) {
@@ -95,7 +102,7 @@ describe("manager", () => {
     await rig.channel().unary(StatusService.method.getStatus, {}, { headers });
   });
 
-  it("says every violation with its field", async () => {
+  it("the manager answers every violation with its field", async () => {
     await using rig = await startManagerRig();
     const watch = new TestWatch(rig.channel(), { deviceGroup: "no/name", keepaliveMs: 1 }, headers);
     const error = await watch.ended;
@@ -106,7 +113,7 @@ describe("manager", () => {
     );
   });
 
-  it("tells a caller nothing of a fault but an id, under which the log has the cause", async () => {
+  it("the manager answers an unhandled error with an id alone, under which the log has the cause", async () => {
     await using rig = await startManagerRig({
       wrapDrivers: (drivers) => ({
         ...drivers,
@@ -121,7 +128,7 @@ describe("manager", () => {
     assert.ok(!rig.logged.some((line) => line.includes("secret") || line.includes(ADMIN.authorization)));
   });
 
-  it("refuses an address that another manager has, though both could share it", async () => {
+  it("the manager refuses an address that another manager has, though both could share it", async () => {
     await using rig = await startManagerRig();
     await assert.rejects(
       startManagerRig({ settings: { grpcListen: { host: "127.0.0.1", port: rig.port } } }),
@@ -129,7 +136,27 @@ describe("manager", () => {
     );
   });
 
-  it("ends watches with a hint, finishes what is in flight, and is then gone", async () => {
+  it("the manager serves watches without its membership, and ends with a message where another shard has its name", async () => {
+    const leases = new MemoryLeases();
+    const clock = fastClock(20);
+    await using holder = new LeaseMembership({ table: leases.end(), clock, log: silentLog });
+    await holder.join({ name: "shard-1", address: "other:1", boot: "other" });
+    const table = leases.end();
+    table.cut = true;
+    await using membership = new LeaseMembership({ table, clock, log: silentLog });
+    await using rig = await startManagerRig({ settings: { shard: "shard-1" }, wrapDrivers: (drivers) => ({ ...drivers, membership }) });
+    const watch = new TestWatch(rig.channel(), { deviceGroup: "shops", deviceId: "d", boot: "b" }, headers);
+    await eventually(() => watch.last === "noSuchGroup");
+    assert.equal(rig.manager.failed.aborted, false);
+    table.cut = false;
+    await eventually(() => rig.manager.failed.aborted);
+    assert.ok(isNebulaError(rig.manager.failed.reason, "failed_precondition"));
+    assert.match(rig.manager.failed.reason.message, /NEBULA_SHARD "shard-1": the shard at other:1/);
+    assert.equal(holder.self?.name, "shard-1");
+    watch.close();
+  });
+
+  it("the manager ends watches with a hint, finishes calls in flight, and is then gone", async () => {
     const reached = Promise.withResolvers<void>();
     const go = Promise.withResolvers<void>();
     await using rig = await startManagerRig({
@@ -164,7 +191,7 @@ describe("manager", () => {
     await stopped;
   });
 
-  it("does not wait for ever for a client that does not read", async () => {
+  it("the manager does not wait without limit for a client that does not read", async () => {
     await using rig = await startManagerRig({ tuning: { stopMs: 200 } });
     const channel = rig.channel();
     const env = { ...Object.fromEntries(Array.from({ length: 8 }, (_, index) => [`K${index}`, "x".repeat(7000)])) };
@@ -181,12 +208,12 @@ describe("manager", () => {
     await eventually(() => stuck.session.destroyed);
   });
 
-  it("with authentication off everybody is admin", async () => {
+  it("every caller is admin with authentication off", async () => {
     await using rig = await startManagerRig({ settings: { authEnabled: false } });
     await rig.channel().unary(AppService.method.createApp, { app: { name: "web", dockerImage: "nginx:1" } });
   });
 
-  it("leaves nothing running when it cannot start", async () => {
+  it("the manager leaves nothing running when it cannot start", async () => {
     await using rig = await startManagerRig();
     const settings = {
       grpcListen: { host: "127.0.0.1", port: rig.port },
@@ -199,6 +226,77 @@ describe("manager", () => {
     };
     const options = { secrets: TEST_SECRETS, drivers: rig.drivers, clock: systemClock, log: silentLog, registry: new Registry() };
     await assert.rejects(startManager({ settings: { ...settings, admin: { user: "admin" } }, ...options }));
+  });
+
+  it("the manager drains when it stops beside another shard: it leaves, serves two renewals longer, and hands its watches over without a refusal", async () => {
+    const other: Member = { name: "other", address: "other.example:1", boot: "other" };
+    const membership = new TestMembership(undefined, [other]);
+    await using rig = await startManagerRig({ settings: { drainMs: 3000 }, wrapDrivers: (drivers) => ({ ...drivers, membership }) });
+    const channel = rig.channel();
+    const open = (index: number) =>
+      new TestWatch(channel, { deviceGroup: `g${index % 5}`, deviceId: `d${index}`, boot: "b", serveHere: true }, headers);
+    const watches = Array.from({ length: 200 }, (_, index) => open(index));
+    await eventually(() => watches.every(({ last }) => last === "noSuchGroup"));
+    const stopped = rig.manager.stop();
+    assert.equal(membership.self, undefined);
+    assert.deepEqual(rig.manager.notReady, ["it is stopping"]);
+    assert.equal((await channel.unary(Health.method.check, { service: "" })).status, Serving.NOT_SERVING);
+    assert.equal(rig.manager.watches, 200, "the others have not read yet that it left");
+    const early = open(200);
+    await eventually(() => early.last === "noSuchGroup");
+
+    await eventually(() => rig.manager.watches < 200, { everyMs: 5 });
+    assert.ok(rig.manager.watches > 50, `${rig.manager.watches}: not all at once`);
+    const late = open(201);
+    await late.ended;
+    const [redirect] = late.answers;
+    assert.ok(redirect?.case === "redirect" && redirect.value.address === other.address);
+    const ends = await Promise.all([...watches, early].map(({ ended }) => ended));
+    assert.deepEqual(
+      ends.filter((end) => end !== undefined),
+      [],
+      "nobody was refused",
+    );
+    for (const { answers } of [...watches, early]) {
+      const last = answers.at(-1);
+      assert.ok(last?.case === "redirect" && last.value.address === "" && last.value.retryAfterMs === 0);
+    }
+    await stopped;
+  });
+
+  it("the manager refuses calls beyond its room with a waiting time while the store hangs, answers those that need no store, and the rest later", async () => {
+    const store = Promise.withResolvers<void>();
+    const wrapDrivers = (drivers: Drivers): Drivers => ({
+      ...drivers,
+      configStore: { ...plainStore(drivers.configStore), get: (key, options) => store.promise.then(() => drivers.configStore.get(key, options)) },
+    });
+    await using rig = await startManagerRig({ wrapDrivers });
+    const channels = [rig.channel(), rig.channel(), rig.channel()];
+    const outcomes: string[] = [];
+    const calls = Array.from({ length: 2600 }, (_, index) =>
+      channels[index % channels.length]?.unary(AppService.method.getApp, { name: "web" }, { headers }).catch((error) => {
+        outcomes.push(isNebulaError(error, "unavailable") && (error.retryAfterMs ?? 0) >= 5000 ? "refused" : error.kind);
+      }),
+    );
+    await eventually(() => outcomes.length === 2600 - 2512);
+    assert.deepEqual(new Set(outcomes), new Set(["refused"]));
+    const other = rig.channel();
+    await other.unary(StatusService.method.getStatus, {}, { headers });
+    await other.unary(ShardService.method.getShardMap, { deviceGroup: "g", deviceId: "d" }, { headers });
+    store.resolve();
+    await Promise.all(calls);
+    assert.equal(outcomes.filter((outcome) => outcome === "not_found").length, 2512);
+  });
+
+  it("the manager ends its watches at once when it stops and there is no other shard", async () => {
+    await using rig = await startManagerRig({ settings: { drainMs: 60_000 } });
+    const watch = new TestWatch(rig.channel(), { deviceGroup: "g", deviceId: "d", boot: "b" }, headers);
+    await eventually(() => watch.last === "noSuchGroup");
+    const began = performance.now();
+    await rig.manager.stop();
+    assert.ok(performance.now() - began < 3000);
+    const last = watch.answers.at(-1);
+    assert.ok(last?.case === "redirect" && last.value.retryAfterMs > 0);
   });
 });
 

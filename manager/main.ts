@@ -16,33 +16,35 @@ import type { Server } from "@grpc/grpc-js";
 import type { Registry } from "prom-client";
 import type { Clock } from "../common/clock/clock.ts";
 import type { Drivers } from "../common/drivers.ts";
+import { NebulaError } from "../common/errors/nebula-error.ts";
 import { ConnectionLimiter } from "../common/listen/connection-limiter.ts";
 import { openFilesLimit, withinOpenFiles } from "../common/listen/open-files.ts";
 import type { Log } from "../common/log/log.ts";
+import { RENEW_MS } from "../common/membership/membership.ts";
+import { formatAddress } from "../common/net/address.ts";
 import { pathOf } from "../common/rpc/service-definition.ts";
 import { deriveSecretKeys } from "../common/secrets/secret-keys.ts";
-import { formatAddress } from "../common/settings/parse-listen-address.ts";
 import type { Settings } from "../common/settings/settings.ts";
+import type { ClusterIdentity } from "../common/storage/config-store.ts";
 import { ServerTls } from "../common/tls/server-tls.ts";
+import { VERSION } from "../common/version.ts";
 import { createAccess } from "./access/access.ts";
 import { createGate } from "./access/gate.ts";
 import { PresentGroups } from "./access/present-groups.ts";
-import { createAudit } from "./audit/audit.ts";
-import { expireAudit } from "./audit/expire-audit.ts";
-import { createAccept } from "./listen/accept.ts";
+import { createAudit, expireAudit } from "./audit/audit.ts";
+import { createAccept, Newcomers } from "./listen/accept.ts";
 import { createCallLogins, notingLogins } from "./listen/call-logins.ts";
 import { Connections } from "./listen/connections.ts";
 import { joinShards, shardOf } from "./listen/join.ts";
 import { LISTENERS_HERE, openListeners } from "./listen/listeners.ts";
-import { Newcomers } from "./listen/newcomers.ts";
 import { UnfinishedCalls } from "./listen/unfinished-calls.ts";
 import { createGrpcServer } from "./rpc/grpc-server.ts";
 import { createRpcMetrics } from "./rpc/rpc-metrics.ts";
 import { createServedServices } from "./services/served-services.ts";
+import { StoreHealth } from "./store-health.ts";
 import { createOwnership } from "./watch/ownership.ts";
-import { RawStreams } from "./watch/raw-streams.ts";
 import { serveWatch, WATCH_PATH } from "./watch/serve-watch.ts";
-import { watchInterceptor } from "./watch/watch-call.ts";
+import { RawStreams, watchInterceptor } from "./watch/watch-call.ts";
 import { WatchHub } from "./watch/watch-hub.ts";
 import { createWatchMetrics } from "./watch/watch-metrics.ts";
 
@@ -51,7 +53,7 @@ export type ManagerSettings = Pick<
   "grpcListen" | "grpcAdvertise" | "redirect" | "cacheTimeMs" | "authEnabled" | "auditRetentionMs" | "maxDevicesPerGroup"
 > & {
   readonly admin: Pick<Settings["admin"], "user">;
-} & Partial<Pick<Settings, "shard" | "tls" | "grpcConnections" | "insecureNoAuth">>;
+} & Partial<Pick<Settings, "shard" | "drainMs" | "tls" | "grpcConnections" | "insecureNoAuth">>;
 
 /** What a bench or a test may want otherwise. */
 export type ManagerTuning = Readonly<{
@@ -82,11 +84,18 @@ export type ManagerOptions = Readonly<{
 }>;
 
 export type RunningManager = AsyncDisposable & {
-  /** Where it listens, host:port, the port as bound. */
+  /** The listen address, host:port, with the bound port. */
   readonly address: string;
   /** Open watches. */
   readonly watches: number;
-  /** Ends the watches with a hint to come back, lets calls in flight finish, then closes; within `stopMs` in any case. The drivers stay open. */
+  /** Aborted, with a NebulaError as its reason, when this manager must not go on: the store is of another cluster or epoch than it was. */
+  readonly failed: AbortSignal;
+  /** The reasons why it is not ready; empty: it is ready. */
+  readonly notReady: readonly string[];
+  /**
+   * Leaves the membership and hands the watches to the other shards, within NEBULA_DRAIN; ends the rest with a hint to come back, lets calls in flight finish,
+   * then closes, within `stopMs` in any case. The drivers stay open.
+   */
   stop(): Promise<void>;
 };
 
@@ -104,6 +113,7 @@ export async function startManager({
   await using starting = new AsyncDisposableStack(); // what is open when a start fails
   const audit = starting.use(createAudit({ accessStore: drivers.accessStore, clock, log, registry })); // closed last: every call is over by then
   const life = new AbortController();
+  const failed = new AbortController();
   const access = createAccess({
     enabled: settings.authEnabled,
     openToOthers: settings.insecureNoAuth ?? false,
@@ -117,7 +127,7 @@ export async function startManager({
   });
   starting.defer(() => {
     life.abort();
-    return access.rounds.done; // the store is the caller's to close
+    return access.generations.done; // the store is the caller's to close
   });
   const authenticate = notingLogins(access.authenticate, (peer) => unfinished.loggedIn(peer));
   const rpc = { gate: createGate(authenticate), audit, metrics: createRpcMetrics(registry), clock, log };
@@ -125,7 +135,17 @@ export async function startManager({
   const connections = new Connections();
   const rawStreams = starting.use(new RawStreams(WATCH_PATH));
   let advertised = "";
-  const ownership = createOwnership({ membership: drivers.membership, address: () => advertised, redirect: settings.redirect });
+  const ownership = createOwnership({
+    membership: drivers.membership,
+    address: () => advertised,
+    redirect: settings.redirect,
+    signal: life.signal,
+  });
+  const storeHealth = new StoreHealth({ ...drivers, clock, log, found: onStoreLooked });
+  function onStoreLooked(impaired: boolean): void {
+    drivers.membership.setImpaired(impaired);
+    health.refresh();
+  }
   const secretKeys = deriveSecretKeys(secrets.clusterKey);
   const hub: WatchHub = new WatchHub({
     ...drivers,
@@ -134,8 +154,15 @@ export async function startManager({
     access,
     clock,
     log,
-    metrics: createWatchMetrics(registry, { streams: () => hub.streams, groups: () => hub.groups }),
+    metrics: createWatchMetrics(registry, {
+      streams: () => hub.streams,
+      groups: () => hub.groups,
+      leaving: () => hub.leaving,
+      queued: () => hub.queued,
+      ownership,
+    }),
     cacheTimeMs: settings.cacheTimeMs,
+    onClusterChanged: (found) => failed.abort(clusterChanged(drivers.configStore.cluster, found)),
     tuning,
   });
   starting.defer(() => hub.stop());
@@ -150,7 +177,12 @@ export async function startManager({
     localAdmin: settings.admin.user,
     clock,
     log,
+    registry,
+    stopped: life.signal,
     watches: () => hub.streams,
+    spreadOf: (deviceGroup) => hub.spreadOf(deviceGroup),
+    cacheTimeMs: settings.cacheTimeMs,
+    storeServing: () => storeHealth.serving,
     isPolled: (deviceGroup) => hub.isPolled(deviceGroup),
   });
   const watches = watchInterceptor(WATCH_PATH, rawStreams, serveWatch({ hub, connections, presentGroups, ...rpc }));
@@ -176,21 +208,40 @@ export async function startManager({
   if (warning !== undefined) log.warn(warning);
   await joinShards(drivers.membership, self, log);
   const address = formatAddress(bound);
-  log.info({ address }, "the manager listens");
+  const members = drivers.membership.members().map(({ name, address: at }) => `${name} at ${at}`);
+  log.info({ address, shard: self.name, advertised, cluster: drivers.configStore.cluster, members, version: VERSION }, "the manager listens");
 
+  const { lost } = drivers.membership;
+  const endForName = () => failed.abort(lost.reason);
+  lost.addEventListener("abort", endForName, { once: true });
+  starting.defer(() => lost.removeEventListener("abort", endForName));
+  const looking = storeHealth.run(life.signal);
   void newcomers.watch(life.signal);
   void unfinished.watch(life.signal);
   void endIdleConnections(connections, clock, life.signal);
   const expiring = expireAudit({ accessStore: drivers.accessStore, retentionMs: settings.auditRetentionMs, clock, log }, life.signal);
   starting.defer(() => {
     life.abort();
-    return expiring; // the store is the caller's to close
+    return Promise.all([expiring, looking]).then(() => {}); // the store is the caller's to close
   });
 
   const opened = starting.move();
-  async function stop(): Promise<void> {
-    health.stop();
+  /** Hands every watch to the others, if there are any: they read that this shard has left before its devices come. */
+  async function handOver(): Promise<void> {
+    const drainMs = settings.drainMs ?? 0;
+    const others = ownership.members.filter(({ boot }) => boot !== place.boot);
     await drivers.membership.leave();
+    if (others.length === 0 || drainMs === 0 || !settings.redirect || failed.signal.aborted) return;
+    const began = clock.monotonic();
+    log.info({ watches: hub.streams, others: others.length }, "the manager hands its devices over");
+    await clock.sleep(Math.min(2 * RENEW_MS, drainMs / 2), life.signal).catch(() => {});
+    await hub.drain(drainMs - (clock.monotonic() - began), life.signal);
+  }
+
+  async function stop(): Promise<void> {
+    isStopping = true;
+    health.stop();
+    await handOver();
     listeners.close();
     await hub.stop();
     await shutDown(server, connections, clock, tuning.stopMs);
@@ -199,6 +250,7 @@ export async function startManager({
     log.info("the manager has stopped");
   }
 
+  let isStopping = false;
   let stopping: Promise<void> | undefined;
   const stopOnce = () => {
     stopping ??= stop();
@@ -209,9 +261,24 @@ export async function startManager({
     get watches() {
       return hub.streams;
     },
+    failed: failed.signal,
+    get notReady() {
+      if (isStopping) return ["it is stopping"];
+      const { self: joined, reachable } = drivers.membership;
+      return [
+        ...(storeHealth.read ? [] : ["the store was not read yet"]),
+        ...(joined === undefined && reachable ? ["it has not joined the other shards yet"] : []),
+      ];
+    },
     stop: stopOnce,
     [Symbol.asyncDispose]: stopOnce,
   };
+}
+
+/** After a restore, or with another store behind the same name, everything that this process knows is of another time. */
+function clusterChanged(opened: ClusterIdentity, found: ClusterIdentity): NebulaError {
+  const [before, now] = [opened, found].map(({ id, epoch }) => `cluster ${id}, epoch ${epoch}`);
+  return new NebulaError("failed_precondition", `the store was ${before}, and is ${now} now: it was restored or replaced; start this manager again`);
 }
 
 /** Lets the calls in flight finish; connections that are not done after `withinMs` are cut. */

@@ -1,39 +1,45 @@
 import { strict as assert } from "node:assert";
 import { create, fromBinary } from "@bufbuild/protobuf";
-import { sampleReport } from "../common/testing/sample-report.ts";
-import { DeviceSchema } from "../gen/nebula/v1/device_pb.ts";
-import { type Report, TargetState } from "../gen/nebula/v1/report_pb.ts";
-import { announcements } from "./announcement.ts";
+import type { Announcement } from "../common/feed/change-feed.ts";
+import type { DeviceChange, StatusRow } from "../common/storage/report-store.ts";
+import { DeviceSchema, StatusChangesSchema } from "../gen/nebula/v1/device_pb.ts";
+import { announcements } from "./ingest.ts";
 
-function device(report: Report) {
-  return create(DeviceSchema, { deviceId: report.deviceId, deviceGroup: report.deviceGroup, report });
+function row(deviceId: string, deviceGroup: string, writtenAt: bigint): StatusRow {
+  return { device: create(DeviceSchema, { deviceId, deviceGroup }), writtenAt };
 }
 
-describe("announcement of a status", () => {
-  it("carries the states of the targets, and not their containers", () => {
-    const report = sampleReport({
-      seq: 7n,
-      apps: [{ name: "web", revision: 4n, appliedRevision: 3n, state: TargetState.FAILED, reason: "no such image", containers: [{ name: "web-1" }] }],
-    });
-    const [event, ...more] = announcements(undefined, device(report));
-    assert.deepEqual(more, []);
-    assert.ok(event?.kind === "status");
-    assert.equal(event.deviceGroup, "shops");
-    const told = fromBinary(DeviceSchema, event.payload);
-    assert.equal(told.deviceId, "device-1");
-    assert.equal(told.report?.boot, "boot-1");
-    assert.equal(told.report?.seq, 7n);
-    const [app] = told.report?.apps ?? [];
-    assert.deepEqual([app?.name, app?.revision, app?.appliedRevision, app?.state, app?.reason], ["web", 4n, 3n, TargetState.FAILED, "no such image"]);
-    assert.deepEqual(app?.containers, []);
-    assert.equal(told.report?.host, undefined);
+function change(after: StatusRow, before?: StatusRow): DeviceChange {
+  return { before, row: after, reports: [] };
+}
+
+/** What each group is announced: `device@version`. */
+function announced(events: readonly Announcement[]): Record<string, readonly string[]> {
+  return Object.fromEntries(
+    events.map((event) => {
+      assert.ok(event.kind === "status");
+      const { changes } = fromBinary(StatusChangesSchema, event.payload);
+      return [event.deviceGroup, changes.map(({ deviceId, writtenAt }) => `${deviceId}@${writtenAt}`)];
+    }),
+  );
+}
+
+describe("announcement of a batch", () => {
+  it("an announcement is one event for each group, with the devices and the versions of their rows", () => {
+    const events = announcements([
+      change(row("a", "shops", 7n)),
+      change(row("b", "shops", 8n), row("b", "shops", 3n)),
+      change(row("c", "offices", 9n)),
+    ]);
+    assert.equal(events.length, 2);
+    assert.deepEqual(announced(events), { shops: ["a@7", "b@8"], offices: ["c@9"] });
   });
 
-  it("goes to the group that the device left, too", () => {
-    const before = device(sampleReport());
-    const after = device(sampleReport({ deviceGroup: "offices" }));
-    const groups = announcements(before, after).map((event) => event.kind === "status" && event.deviceGroup);
-    assert.deepEqual(groups, ["shops", "offices"]);
-    assert.equal(announcements(before, device(sampleReport({ seq: 2n }))).length, 1);
+  it("an announcement reaches the group that a device left, too", () => {
+    assert.deepEqual(announced(announcements([change(row("a", "offices", 7n), row("a", "shops", 6n))])), { offices: ["a@7"], shops: ["a@7"] });
+  });
+
+  it("an announcement is empty for a batch that changed no row", () => {
+    assert.deepEqual(announcements([]), []);
   });
 });

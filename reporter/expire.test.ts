@@ -42,7 +42,7 @@ function start(answers: (number | Error)[]) {
 }
 
 describe("expiry of reports", () => {
-  it("removes what is older than the time to live, at once and every minute", async () => {
+  it("expiry removes reports that are older than the time to live, at once and every minute", async () => {
     await using run = start([]);
     await run.clock.advance(120_000);
     assert.deepEqual(
@@ -52,14 +52,14 @@ describe("expiry of reports", () => {
     assert.deepEqual(new Set(run.calls.map((call) => call.before)), new Set([-26 * HOUR_MS]));
   });
 
-  it("goes on soon while there is more, and counts", async () => {
+  it("expiry continues soon while there is more, and counts", async () => {
     await using run = start([1000, 1000, 5, 0]);
     await run.clock.advance(1000);
     assert.equal(run.calls.length, 4);
     assert.equal((await run.expired.get()).values[0]?.value, 2005);
   });
 
-  it("removes devices without a token of their own 30 days after their newest report, at once and every minute", async () => {
+  it("expiry removes devices without a token of their own 30 days after their newest report, at once and every minute", async () => {
     await using run = start([]);
     await run.clock.advance(61_000);
     assert.deepEqual(
@@ -69,7 +69,7 @@ describe("expiry of reports", () => {
     assert.equal((await run.devices.get()).values[0]?.value, 7);
   });
 
-  it("tries again when the store was away", async () => {
+  it("expiry is retried when the store was unreachable", async () => {
     await using run = start([new Error("away"), 3]);
     await run.clock.advance(60_000);
     assert.equal(run.calls.length, 2);
@@ -77,7 +77,7 @@ describe("expiry of reports", () => {
     assert.equal((await run.expired.get()).values[0]?.value, 3);
   });
 
-  it("ends with its signal", async () => {
+  it("expiry ends with its signal", async () => {
     const run = start([]);
     await run.clock.advance(0);
     await run[Symbol.asyncDispose]();

@@ -2,10 +2,8 @@ import type { Counter } from "prom-client";
 import type { Clock } from "../common/clock/clock.ts";
 import type { Log } from "../common/log/log.ts";
 import { removeOld } from "../common/storage/remove-old.ts";
-import type { ReportStore } from "../common/storage/report-store.ts";
+import { type ReportStore, STATUS_KEPT_MS } from "../common/storage/report-store.ts";
 
-/** How long the newest status of a device without a token of its own is kept, milliseconds. */
-export const STATUS_KEPT_MS = 30 * 86_400_000;
 const EVERY_MS = 60_000;
 const PAUSE_MS = 20;
 

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { sampleReport } from "../common/testing/sample-report.ts";
-import { hasUpdated } from "./has-updated.ts";
+import { hasUpdated } from "./fold.ts";
 
 const container = (id: string) => ({ name: `web-${id}`, id });
 
@@ -9,11 +9,11 @@ describe("whether a device has changed something", () => {
   const later = (app: object) =>
     sampleReport({ seq: 2n, apps: [{ name: "web", revision: 3n, appliedRevision: 3n, containers: [container("1"), container("2")], ...app }] });
 
-  it("is said of its first report", () => assert.equal(hasUpdated(undefined, before), true));
-  it("is not said of one that differs in figures alone", () => {
+  it("a device has changed something with its first report", () => assert.equal(hasUpdated(undefined, before), true));
+  it("a device has changed nothing where its report differs in metrics alone", () => {
     assert.equal(hasUpdated(before, later({ containers: [{ ...container("2"), memoryBytes: 7n }, container("1")], revision: 4n })), false);
   });
-  it("is said of another revision, and of other containers", () => {
+  it("a device has changed something with another revision, and with other containers", () => {
     assert.equal(hasUpdated(before, later({ appliedRevision: 4n })), true);
     assert.equal(hasUpdated(before, later({ containers: [container("1"), container("3")] })), true);
     assert.equal(hasUpdated(before, sampleReport({ apps: [] })), true);

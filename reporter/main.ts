@@ -9,8 +9,8 @@ import { createIngest } from "./ingest.ts";
 import { createReporterMetrics } from "./metrics.ts";
 
 const RETRY_FIRST_MS = 500;
-const RETRY_LONGEST_MS = 30_000;
-/** Consuming that went well for this long, milliseconds, starts the waits anew. */
+const RETRY_LONGEST_MS = 5_000;
+/** Consuming without an error for this long, milliseconds, resets the back-off. */
 const STEADY_MS = 60_000;
 
 export type ReporterOptions = Readonly<{
@@ -24,21 +24,37 @@ export type ReporterOptions = Readonly<{
 
 /** A running reporter; disposing stops it after the batch that it is at. */
 export type Reporter = AsyncDisposable & {
-  /** Whether it consumes the bus now: what /readyz asks. */
-  readonly ready: boolean;
+  /** The reasons why it is not ready, one sentence each, for /readyz: the bus that it has not joined, the backend that its batches wait for. */
+  readonly notReady: readonly string[];
 };
 
-/** Starts to take reports from the bus into the store, and to remove old ones. It consumes when this resolves. */
+/** Starts to take reports from the bus into the store, and to remove old ones. It is ready once the bus says that it has joined. */
 export async function startReporter({ settings, drivers, clock, log, registry }: ReporterOptions): Promise<Reporter> {
   const { reportBus: bus, reportStore: store, changeFeed: feed, accessStore } = drivers;
   const stop = new AbortController();
-  const metrics = createReporterMetrics(registry);
+  const metrics = createReporterMetrics(registry, clock);
   // A second worker is remembered for as long as its reports can be looked up.
-  const ingest = createIngest({ store, accessStore, bus, feed, limits: { duplicateMemoryMs: settings.reportTtlMs }, clock, log, metrics });
-  let ready = false;
+  const { reportTtlMs } = settings;
+  let missing: string | undefined;
+  const misses = (backend: string | undefined) => {
+    missing = backend;
+  };
+  const ingest = createIngest({
+    store,
+    accessStore,
+    bus,
+    feed,
+    limits: { duplicateMemoryMs: reportTtlMs },
+    reportTtlMs,
+    clock,
+    log,
+    metrics,
+    misses,
+  });
+  let joined = false;
 
-  function setReady(value: boolean): void {
-    ready = value;
+  function setJoined(value: boolean): void {
+    joined = value;
     metrics.consuming.set(value ? 1 : 0);
   }
 
@@ -46,13 +62,11 @@ export async function startReporter({ settings, drivers, clock, log, registry }:
     for (let waitMs = RETRY_FIRST_MS; ; waitMs = Math.min(waitMs * 2, RETRY_LONGEST_MS)) {
       const begun = clock.monotonic();
       try {
-        const consuming = bus.consume(ingest, signal);
-        setReady(true);
-        await consuming;
+        await bus.consume(ingest, { signal, onJoined: () => setJoined(true) });
       } catch (error) {
         if (!signal.aborted) log.error({ error: messageOf(error) }, "consuming reports failed and is begun again");
       }
-      setReady(false);
+      setJoined(false);
       if (signal.aborted) return;
       metrics.consumerRestarts.inc();
       if (clock.monotonic() - begun >= STEADY_MS) waitMs = RETRY_FIRST_MS;
@@ -63,16 +77,16 @@ export async function startReporter({ settings, drivers, clock, log, registry }:
 
   const running = Promise.all([
     consume(stop.signal),
-    runExpiry(
-      { store, ttlMs: settings.reportTtlMs, clock, log, expired: { reports: metrics.expired, devices: metrics.expiredDevices } },
-      stop.signal,
-    ),
+    runExpiry({ store, ttlMs: reportTtlMs, clock, log, expired: { reports: metrics.expired, devices: metrics.expiredDevices } }, stop.signal),
   ]);
   log.info("reporter started");
 
   return {
-    get ready() {
-      return ready;
+    get notReady() {
+      return [
+        ...(joined ? [] : ["NEBULA_BUS: reports are not read, because the bus has not been joined"]),
+        ...(missing === undefined ? [] : [missing]),
+      ];
     },
     async [Symbol.asyncDispose]() {
       stop.abort();

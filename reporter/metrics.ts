@@ -1,14 +1,33 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import type { Clock } from "../common/clock/clock.ts";
 
 export type ReporterMetrics = ReturnType<typeof createReporterMetrics>;
 
-/** What the reporter counts, in the registry of its process. */
-export function createReporterMetrics(registry: Registry) {
+/** The metrics of the reporter, in the registry of its process. */
+export function createReporterMetrics(registry: Registry, clock: Pick<Clock, "now">) {
   const registers = [registry];
+  let newestMs: number | undefined;
+  new Gauge({
+    name: "nebula_reporter_newest_report_age_seconds",
+    help: "Time since the newest report that was folded was received, seconds; 0 before the first one.",
+    registers,
+    collect() {
+      this.set(newestMs === undefined ? 0 : Math.max(0, clock.now() - newestMs) / 1000);
+    },
+  });
   return {
+    /** Takes note of when reports that are folded now were received, milliseconds since 1970. */
+    folded(receivedMs: readonly number[]): void {
+      for (const ms of receivedMs) if (newestMs === undefined || ms > newestMs) newestMs = ms;
+    },
+    tooOld: new Counter({
+      name: "nebula_reporter_too_old_reports_total",
+      help: "Reports that became the status of their device and are not in the history: they are older than its reports (NEBULA_REPORT_TTL).",
+      registers,
+    }),
     reports: new Counter({
       name: "nebula_reporter_reports_total",
-      help: "Reports read from the bus, by what became of them: newest (the device's status), late (of a superseded boot), repeat (known already), foreign (would take a device out of the group of its token).",
+      help: "Reports read from the bus, by what became of them: newest (the device's status), late (of a superseded boot), repeat (known already), outdated (of a boot that was forgotten), foreign (would take a device out of the group of its token).",
       labelNames: ["outcome"] as const,
       registers,
     }),

@@ -2,7 +2,8 @@ import { create, fromBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { BusMessage } from "../common/bus/report-bus.ts";
 import { messageOf } from "../common/errors/nebula-error.ts";
-import { validateReport } from "../common/validation/report.ts";
+import { receivedMs } from "../common/storage/report-id.ts";
+import { validateReport } from "../common/validation/device-requests.ts";
 import { BusRecordSchema, type Report, ReportSchema } from "../gen/nebula/v1/report_pb.ts";
 import { parseOriginalReport } from "./original/parse-original-report.ts";
 
@@ -10,7 +11,9 @@ export type ParsedRecord = Readonly<
   | {
       kind: "report";
       report: Report;
-      /** Whether the device had no token of its own; of a report of the original's worker: as far as the record says. */
+      /**
+       * Whether the device had no token of its own; of a report of the original's worker: as far as the record says.
+       */
       withoutToken: boolean;
       /** Of a report of the original's worker: what it sent, and what it says itself of a change. */
       original?: Readonly<{ json: string; updated: boolean | undefined }>;
@@ -21,7 +24,10 @@ export type ParsedRecord = Readonly<
 /** The first byte of v2's JSON; no encoded BusRecord begins with it (it would be field 15 as a group's start). */
 const OPENING_BRACE = 0x7b;
 
-/** Reads a record of the bus. Whatever the bytes are, it answers; a report that it answers is valid and has `received_at`. */
+/** How far a shard's time of receipt may be from the bus's, milliseconds: beyond it the shard's clock is wrong, and the bus's time counts. */
+const CLOCKS_DIFFER_MS = 5 * 60_000;
+
+/** Reads a record of the bus. It answers for any bytes; a report that it answers is valid and has `received_at`. */
 export function parseRecord(message: BusMessage): ParsedRecord {
   if (message.value[0] === OPENING_BRACE) return parseJson(message);
   try {
@@ -37,7 +43,8 @@ function parseBinary({ value, timestampMs }: BusMessage): ParsedRecord {
   const report = record.value;
   const [violation] = validateReport(report, "report");
   if (violation !== undefined) return { kind: "unreadable", reason: `${violation.field}: ${violation.description}` };
-  if (report.receivedAt !== undefined) return { kind: "report", report, withoutToken };
+  const isReceived = report.receivedAt !== undefined && Math.abs(receivedMs(report.receivedAt) - timestampMs) <= CLOCKS_DIFFER_MS;
+  if (isReceived) return { kind: "report", report, withoutToken };
   return { kind: "report", withoutToken, report: create(ReportSchema, { ...report, receivedAt: timestampFromMs(timestampMs) }) };
 }
 

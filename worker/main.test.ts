@@ -1,16 +1,16 @@
 import { strict as assert } from "node:assert";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ManualClock } from "../common/clock/manual-clock.ts";
-import { isNebulaError } from "../common/errors/nebula-error.ts";
+import { isNebulaError, messageOf } from "../common/errors/nebula-error.ts";
 import { silentLog } from "../common/log/log.ts";
+import { configOf } from "../common/testing/config-builder.ts";
 import { eventually } from "../common/testing/eventually.ts";
 import { TargetState } from "../gen/nebula/v1/report_pb.ts";
-import { openLastGood } from "./last-good.ts";
-import { type RunningWorker, startWorker, type WorkerSettings } from "./main.ts";
-import { SimulatedRuntime } from "./runtime/simulated.ts";
-import { configOf } from "./testing/config-builder.ts";
+import { openLastGood } from "./data/data-folder.ts";
+import { type RunningWorker, startWorker, type WorkerOptions, type WorkerSettings } from "./main.ts";
+import { SimulatedRuntime } from "./runtime/simulated/simulated.ts";
 import { FakeConnection } from "./testing/fake-connection.ts";
 
 const signal = new AbortController().signal;
@@ -34,7 +34,7 @@ describe("a worker", () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  async function start(changes: Partial<WorkerSettings> = {}): Promise<RunningWorker> {
+  async function start(changes: Partial<WorkerSettings> = {}, engine: Pick<WorkerOptions, "runtime"> = { runtime }): Promise<RunningWorker> {
     await worker?.stop();
     worker = await startWorker({
       settings: {
@@ -56,7 +56,7 @@ describe("a worker", () => {
       },
       clock,
       log: silentLog,
-      runtime,
+      ...engine,
       connection: connection.open,
     });
     await worker.deviceId;
@@ -76,7 +76,7 @@ describe("a worker", () => {
       return check();
     });
 
-  it("makes what its group's config says, and reports it", async () => {
+  it("a worker runs the containers of its group's config, and reports them", async () => {
     await start();
     connection.say({ kind: "connected", address: "127.0.0.1:1" });
     connection.push(configOf({ apps: { web: {} } }), "e1");
@@ -92,7 +92,7 @@ describe("a worker", () => {
     assert.equal(connection.heldEtag, "e1");
   });
 
-  it("goes on with its last good config without a connection, and a stop leaves containers running", async () => {
+  it("a worker continues with its last good config without a connection, and a stop leaves containers running", async () => {
     await start();
     connection.push(configOf({ apps: { web: {} } }), "e1");
     await until(() => shown().length === 1);
@@ -106,7 +106,7 @@ describe("a worker", () => {
     assert.equal(connection.heldEtag, "e1", "unchanged bytes need not be sent again");
   });
 
-  it("does not run another group's last good config, nor claim its etag", async () => {
+  it("a worker does not run another group's last good config, nor claim its etag", async () => {
     await start();
     connection.push(configOf({ apps: { web: {} } }), "e1");
     await until(() => shown().length === 1);
@@ -117,7 +117,7 @@ describe("a worker", () => {
     assert.deepEqual(shown(), ["web-1 running"], "what runs is kept until a config has come");
   });
 
-  it("goes on in memory where nothing can be saved, says so, and saves it later", async () => {
+  it("a worker continues in memory where nothing can be saved, reports that, and saves its state once that is possible", async () => {
     const blocked = join(folder, "blocked");
     await writeFile(blocked, "a file where the folder should be");
     await start({ workerDataDir: blocked });
@@ -128,9 +128,16 @@ describe("a worker", () => {
       ["state_not_saved"],
     );
     assert.equal(connection.newest?.state, TargetState.APPLIED);
+    assert.equal((await openLastGood(join(folder, "nothing"), silentLog)).loaded.config, undefined);
+    await rm(blocked);
+    await mkdir(blocked);
+    await clock.advance(60_000);
+    await until(() => connection.newest?.problems.length === 0);
+    await worker?.stop();
+    assert.equal((await openLastGood(blocked, silentLog)).loaded.config?.etag, "e1");
   });
 
-  it("follows another cluster with lower revisions, and reports that once", async () => {
+  it("a worker follows another cluster with lower revisions, and reports that once", async () => {
     await start();
     connection.push(configOf({ apps: { web: { revision: 9n } } }), "e1");
     await until(() => connection.newest?.apps[0]?.appliedRevision === 9n);
@@ -143,7 +150,7 @@ describe("a worker", () => {
     assert.equal(told[0]?.etag, "e2");
   });
 
-  it("leaves containers of a cluster that its data folder never followed, until that is taken over, which is said once", async () => {
+  it("a worker leaves containers of a cluster that its data folder never followed, until that is taken over, which is reported once", async () => {
     await start();
     connection.push(configOf({ cluster: { id: "c9", epoch: 1n }, apps: { web: {} } }), "e1");
     await until(() => shown().length === 1);
@@ -152,7 +159,7 @@ describe("a worker", () => {
     connection.push(configOf({ apps: { db: {} } }), "e1");
     await until(() => connection.newest?.problems[0]?.code === "foreign_cluster");
     assert.match(connection.newest?.problems[0]?.message ?? "", /^containers web-1 are of cluster c9, .*NEBULA_TAKE_OVER=c9$/);
-    assert.equal(connection.newest?.state, TargetState.APPLIED, "it is no failure of the device");
+    assert.equal(connection.newest?.state, TargetState.APPLIED, "it is not a failure of the device");
     assert.deepEqual(shown(), ["db-1 running", "web-1 running"]);
     await start({ ...fresh, takeOver: ["c9"] });
     await until(() => shown().join() === "db-1 running");
@@ -162,7 +169,7 @@ describe("a worker", () => {
     assert.deepEqual((await openLastGood(fresh.workerDataDir, silentLog)).loaded.config?.followed, ["c9", "c1"]);
   });
 
-  it("shares its data folder with no other worker, and gives it back at its end", async () => {
+  it("a worker shares its data folder with no other worker, and releases it at its end", async () => {
     const { stop } = await start();
     worker = undefined;
     const refused = (error: unknown) => isNebulaError(error, "failed_precondition") && error.message.includes(folder);
@@ -173,7 +180,7 @@ describe("a worker", () => {
     await start();
   });
 
-  it("reports after a start the revision that was applied before it, not the one that its container was made for", async () => {
+  it("a worker reports after a start the revision that was applied before it, not the one that its container was made for", async () => {
     await start();
     connection.push(configOf({ apps: { web: {} } }), "e1");
     await until(() => connection.newest?.apps[0]?.appliedRevision === 1n);
@@ -189,7 +196,7 @@ describe("a worker", () => {
     assert.equal(connection.newest?.apps[0]?.appliedRevision, 5n);
   });
 
-  it("keeps what runs when its group is gone, and says so", async () => {
+  it("a worker keeps its containers running when its group is gone, and reports that", async () => {
     await start();
     connection.push(configOf({ apps: { web: {} } }), "e1");
     await until(() => connection.newest?.apps[0]?.appliedRevision === 1n);
@@ -200,7 +207,7 @@ describe("a worker", () => {
     await until(() => connection.newest?.problems.length === 0);
   });
 
-  it("follows an engine that goes away and comes back, and says meanwhile that it is away", async () => {
+  it("a worker follows an engine that stops and comes back, and reports meanwhile that it is unreachable", async () => {
     await start();
     connection.push(configOf({ apps: { web: {} } }), "e1");
     await until(() => connection.newest?.apps[0]?.appliedRevision === 1n);
@@ -216,8 +223,13 @@ describe("a worker", () => {
     assert.match(runtime.snapshot()[0]?.image ?? "", /shop:2/);
   });
 
-  it("belongs to the device_group that its own token is bound to, and to no other", async () => {
-    const token = { deviceId: "device-1", confirmed: { token: "t1", deviceGroup: "shop", since: clock.now() }, pending: undefined };
+  it("a worker belongs to the device_group that its own token is bound to, and to no other", async () => {
+    const token = {
+      deviceId: "device-1",
+      confirmed: { token: "t1", deviceGroup: "shop", since: clock.now() },
+      previous: undefined,
+      pending: undefined,
+    };
     await (await openLastGood(folder, silentLog)).saveDeviceToken(token);
     await start({ deviceGroup: undefined, credentials: { kind: "token", token: "given" } });
     assert.equal(await worker?.deviceGroup, "shop");
@@ -235,13 +247,18 @@ describe("a worker", () => {
     await until(() => connection.authorization === "Bearer given"); // a token of another device id is not this device's
   });
 
-  it("keeps its device id with its token, where only that is left", async () => {
-    const token = { deviceId: "device-9", confirmed: { token: "t1", deviceGroup: "shop", since: clock.now() }, pending: undefined };
+  it("a worker keeps its device id with its token, where only that is left", async () => {
+    const token = {
+      deviceId: "device-9",
+      confirmed: { token: "t1", deviceGroup: "shop", since: clock.now() },
+      previous: undefined,
+      pending: undefined,
+    };
     await (await openLastGood(folder, silentLog)).saveDeviceToken(token);
     assert.equal(await (await start({ deviceId: undefined })).deviceId, "device-9");
   });
 
-  it("does what its last good config says while it can't be enrolled", async () => {
+  it("a worker follows its last good config while it cannot be enrolled", async () => {
     await start();
     connection.push(configOf({ apps: { web: {} } }), "e1");
     await until(() => shown().length === 1);
@@ -251,13 +268,10 @@ describe("a worker", () => {
     await until(() => shown().join() === "web-1 running");
   });
 
-  it("does not start without a device_group, or with an engine of an unknown kind", async () => {
+  it("a worker does not start without a device_group, or with an engine of an unknown kind", async () => {
     const refused = (error: unknown) => isNebulaError(error, "invalid_argument");
     await assert.rejects(start({ deviceGroup: undefined }), refused);
-    const settings: Partial<WorkerSettings> = { runtime: "podman:" };
-    await assert.rejects(async () => {
-      const { openRuntime } = await import("./open-runtime.ts");
-      await openRuntime(settings.runtime ?? "", { clock, log: silentLog });
-    }, refused);
+    await assert.rejects(start({ runtime: "podman:" }, {}), (error) => refused(error) && messageOf(error).includes("podman:"));
+    await start(); // the data folder was released
   });
 });

@@ -13,31 +13,30 @@ import type { Clock } from "../common/clock/clock.ts";
 import { configOf } from "../common/config/merge-config.ts";
 import { NebulaError } from "../common/errors/nebula-error.ts";
 import type { Log } from "../common/log/log.ts";
+import { mapLimited } from "../common/map-limited.ts";
 import type { Settings } from "../common/settings/settings.ts";
 import { ReloadedClientTls } from "../common/tls/client-tls.ts";
 import type { Report } from "../gen/nebula/v1/report_pb.ts";
-import { ConfigKeeper } from "./config-keeper.ts";
-import { DataFolder } from "./data-folder.ts";
-import { decideDeviceId } from "./device-id.ts";
-import { DeviceLogin, groupConflict } from "./device-login.ts";
-import { DeviceState } from "./device-state.ts";
-import type { DeviceToken } from "./device-token.ts";
-import { followWatch, withinTime } from "./follow-watch.ts";
-import { HostFigures } from "./host-figures.ts";
-import { type LastGood, openLastGood } from "./last-good.ts";
-import { openRuntime } from "./open-runtime.ts";
-import { Reconciler } from "./reconcile.ts";
-import { createRegistryLogins } from "./registry-logins.ts";
-import { ReportSender } from "./report-sender.ts";
-import { runTogether } from "./run-together.ts";
+import { ConfigKeeper, followWatch, withinTime } from "./connection/follow.ts";
+import { openWatch, type Watch, type WatchOptions } from "./connection/watch.ts";
+import { type LastGood, openLastGood } from "./data/data-folder.ts";
+import type { DeviceToken } from "./data/device-token.ts";
+import { DataFolder } from "./data/folder-lock.ts";
+import { decideDeviceId } from "./login/device-id.ts";
+import { DeviceLogin, groupConflict } from "./login/device-login.ts";
+import { createTokenServer } from "./login/token-server.ts";
+import { Reconciler } from "./reconcile/reconcile.ts";
+import { runTogether } from "./reconcile/run-together.ts";
+import { createRegistryLogins } from "./registry/logins.ts";
+import { DeviceState } from "./report/device-state.ts";
+import { HostFigures } from "./report/host.ts";
+import { ReportSender } from "./report/sender.ts";
 import type { ContainerRuntime, ContainerStats } from "./runtime/container-runtime.ts";
-import { mapLimited } from "./runtime/map-limited.ts";
-import { createTokenServer } from "./token-server.ts";
-import { openWatch, type Watch, type WatchOptions } from "./watch.ts";
+import { openRuntime } from "./runtime/open-runtime.ts";
 
 /** How long a stop waits for a write to the disk. */
 const STOP_WAIT_MS = 5000;
-/** What could not be saved is tried again so often. */
+/** How often a failed save is tried again. */
 const SAVE_AGAIN_MS = 60_000;
 const STATS_AT_ONCE = 4;
 /** What can't be measured by then is left out of a report. */
@@ -82,13 +81,14 @@ export interface RunningWorker extends AsyncDisposable {
   readonly ended: Promise<void>;
   /** The newest report, as it would be sent now; undefined: nothing is known yet. For a summary. */
   report(): Report | undefined;
-  /** Ends the worker; containers go on running. */
+  /** Ends the worker; containers keep running. */
   stop(): Promise<void>;
 }
 
 /**
  * Starts a worker. Rejects with `invalid_argument` when nothing says which device_group it belongs to, or for an engine of an unknown kind, and with
- * `failed_precondition` when another worker uses its data folder, its token is bound to another device_group than the settings', or a file of TLS is wrong.
+ * `failed_precondition` when another worker uses its data folder, its token is bound to another device_group than the
+ * settings', or a file of TLS is wrong.
  */
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
   using starting = new DisposableStack();
@@ -152,7 +152,7 @@ async function startIn(folder: DataFolder, options: WorkerOptions): Promise<Runn
       if (options.runtime === undefined) await runtime[Symbol.asyncDispose]();
     });
   ended.catch(group.reject);
-  for (const promise of [ended, deviceId, group.promise]) promise.catch(() => {}); // whoever waits for them is told
+  for (const promise of [ended, deviceId, group.promise]) promise.catch(() => {}); // each caller gets the rejection
   const stop = async () => {
     stopping.abort();
     await ended.catch(() => {});
@@ -227,7 +227,7 @@ function startParts(
       return state.compose(now());
     },
     measure: async (report, isPeriodic, measuring) => {
-      // What containers use is dear to measure, so it is told where nothing else is the matter.
+      // The use of containers is expensive to measure, so only the periodic reports have it.
       const measured = isPeriodic
         ? state.compose(now(), await statsOf(runtime, state.containerIds, AbortSignal.any([measuring, AbortSignal.timeout(STATS_LIMIT_MS)])))
         : report;
@@ -236,7 +236,7 @@ function startParts(
     },
     submit: (report, submitting) => watch.submit(report, submitting),
     onArrived: (report) => {
-      if (report.problems.some(({ code }) => code === "cluster_changed")) state.setProblem("cluster_changed", undefined); // told once
+      if (report.problems.some(({ code }) => code === "cluster_changed")) state.setProblem("cluster_changed", undefined); // reported once
     },
   });
   const reconciler = new Reconciler({

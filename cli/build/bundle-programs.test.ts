@@ -61,7 +61,7 @@ describe("the bundled programs", function () {
     return join(folder, name);
   }
 
-  it("say which Node they need where it is too old, in one line, and can be read by that", async () => {
+  it("the bundled programs say which Node they need where it is too old, in one line, and can be read by that", async () => {
     for (const name of ["nebula", "nebula-worker", "nebulactl"]) {
       const child = spawn(process.execPath, ["--import", OLDER, join(folder, `${name}.mjs`), "--version"], {
         env: environment,
@@ -76,7 +76,7 @@ describe("the bundled programs", function () {
     }
   });
 
-  it("are one file each, and say what they are", async () => {
+  it("the bundled programs are one file each, and say what they are", async () => {
     assert.deepEqual((await readdir(folder)).sort(), ["nebula-worker.mjs", "nebula.mjs", "nebulactl.mjs"]);
     for (const [program, name] of [
       ["nebula.mjs", "nebula"],
@@ -88,13 +88,51 @@ describe("the bundled programs", function () {
     }
   });
 
-  it("leave what a worker has no use for out of its file", async () => {
+  it("the bundled worker leaves modules that it does not use out of its file", async () => {
     const [worker, whole] = await Promise.all(["nebula-worker.mjs", "nebula.mjs"].map((name) => readFile(join(folder, name), "utf8")));
     assert.ok(whole?.includes("CREATE TABLE") && !worker?.includes("CREATE TABLE"), "stores");
     for (const text of [worker, whole]) assert.ok(text !== undefined && !text.includes("ssh-userauth") && !text.includes("@protobufjs/"));
   });
 
-  it("work together: a server, a worker that follows it, and nebulactl", async () => {
+  it("the bundled programs bring the drivers of other servers with them", async () => {
+    const tries = [
+      { setting: { NEBULA_BUS: "kafka://127.0.0.1:1/reports" }, args: ["migrate"], says: /Kafka is unreachable/ },
+      { setting: { NEBULA_REDIS: "redis://127.0.0.1:1" }, args: ["server"], says: /Redis does not answer/ },
+      { setting: { NEBULA_STORE: "cassandra://127.0.0.1:1/nebula" }, args: ["server"], says: /Cassandra/ },
+    ];
+    for (const { setting, args, says } of tries) {
+      const free = args[0] === "server" ? ["--http-listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--metrics-listen", "off"] : [];
+      const child = spawn(join(folder, "nebula.mjs"), [...args, ...free, "--data", join(folder, "elsewhere")], {
+        cwd: folder,
+        env: { ...environment, ...setting },
+        stdio: ["ignore", "pipe", "pipe"],
+      });
+      let output = "";
+      for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => (output += chunk));
+      await eventually(() => says.test(output) || child.exitCode !== null, { timeoutMs: 20_000 });
+      child.kill("SIGKILL");
+      assert.match(output, says);
+      assert.doesNotMatch(output, /Cannot find|unhandled error/);
+    }
+  });
+
+  it("the bundled worker loads no module of Node that it does not use: undici alone takes 20 MB", async () => {
+    const list = `data:text/javascript,process.on("exit",()=>console.error(process.moduleLoadList.join("\\n")))`;
+    const flags = ["--runtime", "simulated:", "--device-group", "demo", "--device-id", "d9", "--data", join(folder, "lean-worker")];
+    const child = spawn(process.execPath, ["--import", list, join(folder, "nebula-worker.mjs"), ...flags], {
+      env: { ...environment, NEBULA_SERVER: "http://127.0.0.1:1", NEBULA_TOKEN: "a-token-of-nobody" },
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let output = "";
+    child.stderr.on("data", (chunk: Buffer) => (output += chunk));
+    await eventually(() => /127\.0\.0\.1:1\b/.test(output), { timeoutMs: 20_000 }); // it has tried to reach its server
+    child.kill("SIGTERM");
+    await once(child, "close");
+    assert.match(output, /NativeModule _http_client/);
+    assert.doesNotMatch(output, /NativeModule internal\/deps\/undici/);
+  });
+
+  it("the bundled programs work together: a server, a worker that follows it, and nebulactl", async () => {
     const data = join(folder, "data");
     const free = ["--http-listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--metrics-listen", "off"];
     await using server = start("nebula.mjs", ["server", ...free, "--data", data], {});

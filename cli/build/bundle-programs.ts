@@ -3,40 +3,51 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, type Plugin } from "esbuild";
 
-/** Their first lines say how Node runs them: with a small young generation of memory where that pays (docs/performance.md). */
-const PROGRAMS = [
-  // A device has little memory: names shorter than they need be. The others keep readable stack traces.
+/**
+ * Their first lines say how Node runs them: with a small young generation of memory where that pays
+ * (docs/performance.md).
+ */
+export const PROGRAMS = [
+  // A device has little memory: minified names. The others keep readable stack traces.
   { entry: "nebula-worker", minify: true },
   { entry: "nebula", minify: false },
   { entry: "nebulactl", minify: false },
 ] as const;
 
-/** What an older Node can read, so that it gets as far as the sentence on which one is needed. */
+const CLI = fileURLToPath(new URL("..", import.meta.url));
+
+/** Syntax that an older Node can read, so that it gets as far as naming the version that is needed. */
 const COMMON = { bundle: true, platform: "node", target: "node18", format: "esm", logLevel: "warning" } as const;
 
-/** What an older Node lacks, wholly or in part (argon2 of crypto): an import of it would end the program before its first line. */
-const NEWER_MODULES = /^(node:)?(sqlite|crypto)$/;
+/**
+ * Modules of Node that are loaded when they are used, each for one of these reasons. An older Node lacks them, wholly
+ * or in part (sqlite, argon2 of crypto): an import would end the program before its first line. An import reads all
+ * that a module exports, and so loads what is behind it: http brings http2 and undici with it, 20 MB of memory and as
+ * much time as an empty process takes.
+ */
+const LATE_MODULES = /^(node:)?(sqlite|crypto|http|http2|https|tls|zlib|dns|child_process|worker_threads|readline\/promises)$/;
 
-/** For a program of short commands, what costs more to load than all else: http2 alone as much as an empty process, and most calls need none. */
-const SLOW_MODULES = /^(node:)?(sqlite|crypto|http|http2|https|tls|zlib|dns|child_process|worker_threads|readline\/promises)$/;
-
-/** Has modules of Node's loaded when they are used. */
-const lateModules = (filter: RegExp): Plugin => ({
+const lateModules: Plugin = {
   name: "with modules of Node when they are used",
   setup({ onResolve, onLoad }) {
-    onResolve({ filter }, ({ path }) => ({ path, namespace: "late" }));
+    onResolve({ filter: LATE_MODULES }, ({ path }) => ({ path, namespace: "late" }));
     onLoad({ filter: /.*/, namespace: "late" }, ({ path }) => {
-      const getters = Object.keys(process.getBuiltinModule(path) ?? {}).map(
-        (name) => `get ${JSON.stringify(name)}() { return process.getBuiltinModule("${path}")[${JSON.stringify(name)}]; }`,
-      );
-      return { contents: `module.exports = { ${getters.join(",\n")} };` };
+      const names = Object.keys(process.getBuiltinModule(path) ?? {});
+      // set: docker-modem makes objects that inherit from http, and gives them functions of its own
+      return {
+        contents: `for (const name of ${JSON.stringify(names)}) Object.defineProperty(module.exports, name, {
+          enumerable: true,
+          get: () => process.getBuiltinModule("${path}")[name],
+          set(value) { Object.defineProperty(this, name, { value, writable: true, enumerable: true, configurable: true }); },
+        });`,
+      };
     });
   },
-});
+};
 
 /**
- * Packages that dockerode loads for what is never done here: engines behind SSH, builds of images. They cost a worker some 10 MB. Who reaches for what
- * is missing gets undefined.
+ * Packages that dockerode loads for what is never done here: engines behind SSH, builds of images. They cost a worker
+ * some 10 MB. Their exports are undefined.
  */
 const UNUSED_PACKAGES = /^(ssh2|@grpc\/proto-loader|protobufjs|tar-fs|@balena\/dockerignore)$/;
 
@@ -48,7 +59,7 @@ const withoutUnused: Plugin = {
   },
 };
 
-/** The program of the thread that checks bcrypt hashes goes into the file of its parent, as a data: URL. */
+/** Puts the program of the bcrypt thread into the file of its parent, as a data: URL. */
 const withBcryptThread: Plugin = {
   name: "with the program of a thread",
   setup({ onLoad }) {
@@ -61,9 +72,34 @@ const withBcryptThread: Plugin = {
   },
 };
 
-export type Bundle = Readonly<{ file: string; bytes: number }>;
+/**
+ * Where a clone changes kafkajs' decoder of answers in Node's cache of modules, a bundle has the changed one from the
+ * start.
+ */
+const withKafkaDecoder: Plugin = {
+  name: "with our decoder of what Kafka answers",
+  setup({ onLoad }) {
+    const ours = fileURLToPath(new URL("../../common/bus/kafka/replace-decoder.ts", import.meta.url));
+    onLoad({ filter: /\/kafkajs\/src\/protocol\/requests\/fetch\/v4\/decodeMessages\.js$/ }, () => ({
+      contents: `module.exports = (...given) => require(${JSON.stringify(ours)}).decodeMessages(...given);`,
+    }));
+    onLoad({ filter: /\/bus\/kafka\/replace-decoder\.ts$/ }, async ({ path }) => ({
+      contents: `${(await readFile(path, "utf8")).split("/** Puts decodeMessages", 1)[0]}\nexport function replaceDecoder() {}`,
+      loader: "ts",
+    }));
+  },
+};
 
-/** Writes each program as one file that needs nothing but Node, NAME.mjs, into a folder; files of these names there are replaced. */
+export type Bundle = Readonly<{
+  file: string;
+  bytes: number;
+  /** The words after `#!/usr/bin/env -S` of its first line: variables, `node` and its flags. */
+  command: readonly string[];
+  /** Folders of the packages that it contains. */
+  packages: readonly string[];
+}>;
+
+/** Writes each program as one file, NAME.mjs, that needs nothing but Node. Replaces existing files of these names. */
 export function bundlePrograms(folder: string): Promise<Bundle[]> {
   return Promise.all(PROGRAMS.map((program) => bundle(program, folder)));
 }
@@ -78,20 +114,29 @@ function firstLine(program: string): string {
   return program.slice(0, program.indexOf("\n"));
 }
 
+/** `node_modules/a/lib/b.js`: the folder of the package that a file is of; undefined: it is of this project. */
+function packageOf(file: string): string | undefined {
+  return /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0];
+}
+
 async function bundle({ entry, minify }: (typeof PROGRAMS)[number], folder: string): Promise<Bundle> {
   const file = join(folder, `${entry}.mjs`);
-  await build({
-    stdin: { contents: starting(entry), resolveDir: fileURLToPath(new URL("..", import.meta.url)), sourcefile: `${entry}.js` },
+  const shebang = firstLine(await readFile(join(CLI, `${entry}.ts`), "utf8"));
+  const { metafile } = await build({
+    stdin: { contents: starting(entry), resolveDir: CLI, sourcefile: `${entry}.js` },
     outfile: file,
+    absWorkingDir: CLI,
+    metafile: true,
     ...COMMON,
     minify,
     legalComments: "eof",
-    plugins: [withoutUnused, withBcryptThread, lateModules(entry === "nebulactl" ? SLOW_MODULES : NEWER_MODULES)],
+    plugins: [withoutUnused, withBcryptThread, withKafkaDecoder, lateModules],
     // what is CommonJS among the packages asks for Node's own modules by require()
     banner: {
-      js: `${firstLine(await readFile(fileURLToPath(new URL(`../${entry}.ts`, import.meta.url)), "utf8"))}\nimport { createRequire } from "node:module";\nconst require = createRequire(import.meta.url);`,
+      js: `${shebang}\nimport { createRequire as requireFrom } from "node:module";\nconst require = requireFrom(import.meta.url);`,
     },
   });
   await chmod(file, 0o755);
-  return { file, bytes: (await stat(file)).size };
+  const packages = new Set(Object.keys(metafile.inputs).flatMap((input) => packageOf(join(CLI, input)) ?? []));
+  return { file, bytes: (await stat(file)).size, command: shebang.replace(/^#!\/usr\/bin\/env( -S)? /, "").split(" "), packages: [...packages] };
 }

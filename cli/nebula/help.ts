@@ -1,6 +1,6 @@
 import { settingsHelp } from "../../common/settings/settings-docs.ts";
 import { wrapWords } from "../nebulactl/output/display-width.ts";
-import type { NebulaCommand } from "./command.ts";
+import type { NebulaCommand } from "./command/command.ts";
 
 /** The list of commands. */
 export function overview(commands: readonly NebulaCommand[]): string {
@@ -10,13 +10,13 @@ export function overview(commands: readonly NebulaCommand[]): string {
     "",
     ...commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`),
     "",
-    "nebula COMMAND --help tells a command's settings, nebula --version the version. The API's client is nebulactl.",
+    "nebula COMMAND --help shows a command's settings, nebula --version the version. The API's client is nebulactl.",
   ]
     .flatMap(wrapped)
     .join("\n");
 }
 
-/** A line of help in 80 columns; what goes on is indented further. */
+/** A line of help in 80 columns; its continuation is indented further. */
 function wrapped(line: string): string[] {
   const indent = line.length - line.trimStart().length;
   const [first = "", ...more] = wrapWords(line.trimStart(), 80 - indent - (line.length > 80 ? 4 : 0));

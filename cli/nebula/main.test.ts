@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { VERSION } from "../../common/version.ts";
-import type { NebulaIo } from "./command.ts";
+import type { NebulaIo } from "./command/command.ts";
 import { COMMANDS } from "./commands.ts";
 import { runNebula } from "./main.ts";
 
@@ -22,7 +22,7 @@ async function run(args: readonly string[], env: NebulaIo["env"] = {}) {
 }
 
 describe("nebula", () => {
-  it("lists its commands, and tells its version", async () => {
+  it("nebula lists its commands, and prints its version", async () => {
     const { code, out } = await run(["--help"]);
     assert.equal(code, 0);
     for (const { name } of COMMANDS) assert.match(out, new RegExp(`^  ${name} `, "m"));
@@ -30,7 +30,7 @@ describe("nebula", () => {
     assert.deepEqual(await run(["--version"]), { code: 0, out: `nebula ${VERSION}`, errors: [] });
   });
 
-  it("explains a command with its own flags and its settings, wherever --help stands", async () => {
+  it("nebula explains a command with its own flags and its settings, for --help at any place", async () => {
     for (const { kind, name, ownFlags } of COMMANDS) {
       const { code, out } = await run([name, "--no-such-flag", "--help"]);
       assert.equal(code, 0);
@@ -41,33 +41,33 @@ describe("nebula", () => {
     }
   });
 
-  it("names the nearest command", async () => {
-    assert.deepEqual(await run(["sever"]), { code: 1, out: "", errors: ["nebula: there is no command sever: did you mean nebula server?"] });
+  it("nebula names the nearest command", async () => {
+    assert.deepEqual(await run(["sever"]), { code: 1, out: "", errors: ['nebula: unknown command "sever"; did you mean nebula server?'] });
   });
 
-  it("tells everything that is wrong with the settings, a line each", async () => {
+  it("nebula reports everything that is wrong with the settings, a line each", async () => {
     const { code, errors } = await run(["server", "--cache-time", "soon", "--colour"], { NEBULA_REDIRECT: "maybe" });
     assert.equal(code, 1);
     assert.equal(errors.length, 3);
     for (const line of errors) assert.ok(line.startsWith("nebula: "), line);
   });
 
-  it("tells what is wrong with a command's own flags", async () => {
+  it("nebula reports what is wrong with a command's own flags", async () => {
     assert.deepEqual((await run(["demo", "--device", "5", "--keep"])).errors, [
-      "nebula: --device: is no flag of nebula demo: see nebula demo --help",
+      "nebula: --device: is not a flag of nebula demo; see nebula demo --help",
     ]);
-    assert.deepEqual((await run(["demo", "--devices", "many"])).errors, ['nebula: --devices: "many" is no whole number within 1 to 2000']);
+    assert.deepEqual((await run(["demo", "--devices", "many"])).errors, ['nebula: --devices: "many" is not a whole number; use 1 to 2000']);
   });
 
-  it("says in one line which folder or file can't be used, by the name that was given", async () => {
+  it("nebula says in one line which folder or file cannot be used, by the name that was given", async () => {
     const folder = await mkdtemp(join(tmpdir(), "nebula-main-"));
     try {
       const cases: [string[], RegExp][] = [
         [
           ["backup", "--data", "/nope", "--to", join(folder, "to")],
-          /^nebula: the data folder "\/nope" can't be backed up: it does not exist; --data has to/,
+          /^nebula: the data folder "\/nope" can't be backed up: it does not exist; --data must/,
         ],
-        [["backup", "--data", folder, "--to", join(folder, "to")], /can't be backed up: it holds no nebula\.db; --data has to/],
+        [["backup", "--data", folder, "--to", join(folder, "to")], /can't be backed up: it holds no nebula\.db; --data must/],
         [
           ["server", "--data", "/proc/nope", "--metrics-listen", "off"],
           /^nebula: --data: the folder \/proc\/nope can't be made: its parent takes no folders/,
@@ -77,7 +77,7 @@ describe("nebula", () => {
           /^nebula: --tls-key: is needed|NEBULA_TLS_KEY: is needed beside --tls-cert/,
         ],
         [["worker", "--tls-ca", "/nope", "--device-group", "pos"], /^nebula: --tls-ca \/nope can't be read: it does not exist$/],
-        [["migrate", "--data", "/nope"], /^nebula: there is no store \/nope\/nebula\.db: --data has to/],
+        [["migrate", "--data", "/nope"], /^nebula: store \/nope\/nebula\.db not found: --data must/],
       ];
       for (const [args, message] of cases) {
         const { code, errors } = await run(args, { NEBULA_WORKER_DATA: folder, NEBULA_LOG_LEVEL: "error" });
@@ -90,8 +90,8 @@ describe("nebula", () => {
     }
   });
 
-  it("wants to know where a backup goes to, and which store to migrate", async () => {
-    assert.match((await run(["backup"])).errors.join(), /--to is needed/);
-    assert.match((await run(["migrate", "--data", "/nowhere/at/all"])).errors.join(), /there is no store \/nowhere\/at\/all/);
+  it("nebula requires the target of a backup, and the store of a migration", async () => {
+    assert.match((await run(["backup"])).errors.join(), /missing --to/);
+    assert.match((await run(["migrate", "--data", "/nowhere/at/all"])).errors.join(), /store \/nowhere\/at\/all.* not found/);
   });
 });

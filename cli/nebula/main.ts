@@ -1,15 +1,15 @@
 import { assertNever } from "../../common/errors/assert-never.ts";
 import { isNebulaError, messageOf, NebulaError } from "../../common/errors/nebula-error.ts";
 import { codeOf, systemReason } from "../../common/errors/system-reason.ts";
-import { parseBool } from "../../common/settings/parse-word.ts";
-import { type FlagName, readFlags } from "../../common/settings/read-flags.ts";
+import { parseBool } from "../../common/settings/parsers.ts";
 import { resolveSettings } from "../../common/settings/resolve-settings.ts";
-import { nearestName } from "../../common/validation/nearest-name.ts";
+import { type FlagName, readFlags } from "../../common/settings/sources.ts";
+import { nearestName } from "../../common/text/wording.ts";
 import { VERSION } from "../../common/version.ts";
-import type { NebulaCommand, NebulaIo } from "./command.ts";
+import type { NebulaCommand, NebulaIo } from "./command/command.ts";
 import { commandHelp, overview } from "./help.ts";
 
-/** Runs `nebula` with these arguments; answers the exit code: 0, or 1 with the reason told in a line for each thing that is wrong. */
+/** Runs `nebula` with these arguments. Returns the exit code: 0, or 1 after printing a line for each fault. */
 export async function runNebula(commands: readonly NebulaCommand[], [name, ...args]: readonly string[], io: NebulaIo): Promise<number> {
   if (name === undefined || name === "help" || name === "--help" || name === "-h") {
     io.print(overview(commands));
@@ -25,7 +25,7 @@ export async function runNebula(commands: readonly NebulaCommand[], [name, ...ar
       name,
       commands.map((known) => known.name),
     );
-    io.complain(`nebula: there is no command ${name}${nearest === undefined ? ": see nebula --help" : `: did you mean nebula ${nearest}?`}`);
+    io.complain(`nebula: unknown command "${name}"; ${nearest === undefined ? "see nebula --help" : `did you mean nebula ${nearest}?`}`);
     return 1;
   }
   if (args.some((arg) => arg === "--help" || arg === "-h")) {
@@ -41,7 +41,10 @@ export async function runNebula(commands: readonly NebulaCommand[], [name, ...ar
   }
 }
 
-/** What an error says to a person: what the parts threw on purpose is theirs to say; of anything else, one line, and where to find more. */
+/**
+ * The lines that describe an error to a user. An error that is not a NebulaError gets one line, which says where to
+ * find more.
+ */
 function describeError(error: unknown, command: string): string[] {
   if (isNebulaError(error)) return error.message.split("\n");
   const path = error instanceof Error && "path" in error && typeof error.path === "string" ? error.path : undefined;
@@ -49,7 +52,7 @@ function describeError(error: unknown, command: string): string[] {
   return [`unhandled error in nebula ${command}: ${messageOf(error).split("\n")[0]}; --log-level debug shows where it happened`];
 }
 
-/** Whether the stack of an error was asked for; settings that could not be resolved may be what is wrong. */
+/** Whether the user asked for stacks. Reads flag and variable itself: the settings may be what failed to resolve. */
 function isDebug(args: readonly string[], { env }: NebulaIo): boolean {
   return env.NEBULA_LOG_LEVEL === "debug" || args.join("=").includes("--log-level=debug");
 }
@@ -76,7 +79,7 @@ async function runCommand(command: NebulaCommand, args: readonly string[], io: N
 
 function readOwnFlags(name: string, args: readonly string[], ownFlags: readonly FlagName[]): ReadonlyMap<string, string> {
   const isSwitchValue = (word: string) => parseBool(word).kind === "value";
-  const { flags, violations } = readFlags(args, ownFlags, isSwitchValue, () => `is no flag of nebula ${name}: see nebula ${name} --help`);
+  const { flags, violations } = readFlags(args, ownFlags, isSwitchValue, () => `is not a flag of nebula ${name}; see nebula ${name} --help`);
   if (violations.length > 0)
     throw new NebulaError("invalid_argument", violations.map(({ field, description }) => `${field}: ${description}`).join("\n"), { violations });
   return flags;

@@ -3,11 +3,11 @@ import { describeUnhandled, type UnhandledError } from "../../common/errors/unha
 import { createLog } from "../../common/log/log.ts";
 import { printable } from "../../common/printable.ts";
 import { utf8Text } from "../../common/text/utf8.ts";
-import type { NebulaCommand, NebulaIo } from "./command.ts";
+import type { NebulaCommand, NebulaIo } from "./command/command.ts";
 
-/** What a command reaches of this process. */
+/** The streams, environment and files of this process. */
 export function processIo(): NebulaIo {
-  // A log collector that goes away takes no server along.
+  // A log collector that disconnects must not end the server.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   return {
     env: process.env,
@@ -19,11 +19,14 @@ export function processIo(): NebulaIo {
   };
 }
 
-/** Writes an error that nothing handled as the rest of the command's output is: a line of the log with its stack and causes, or a line for a person. */
+/**
+ * Writes an unhandled error in the form of the command's other output: a log line with its stack and causes, or one
+ * line of text.
+ */
 export function unhandledErrorReport(commands: readonly NebulaCommand[], name: string | undefined): (unhandled: UnhandledError) => void {
   const command = commands.find((known) => known.name === name);
   if (command?.kind !== "settings") return (unhandled) => void process.stderr.write(`nebula: ${printable(describeUnhandled(unhandled))}\n`);
-  const log = createLog({ level: "error", part: command.name });
+  const log = createLog({ level: "error", format: process.env.NEBULA_LOG_FORMAT === "json" ? "json" : undefined, part: command.name });
   return ({ kind, error }) =>
     log.error({ kind, err: error instanceof Error ? error : new Error(describeUnhandled({ kind, error })) }, "unhandled error: the process ends");
 }

@@ -11,17 +11,16 @@ import { help, usage } from "./command/help.ts";
 import { loadNamed } from "./command/load-commands.ts";
 import { type CommandLine, howToGive, missingFlags, parseCommandLine } from "./command/parse-command-line.ts";
 import type { GivenFlags } from "./command/parse-flags.ts";
-import { Interrupted, type Io } from "./io.ts";
-import { paintFor } from "./output/paint.ts";
-import { printableIo } from "./output/printable-io.ts";
+import { Interrupted, type Io, type Terminal } from "./io/io.ts";
+import { paintFor, STYLE_CODE } from "./output/paint.ts";
 
-/** Anything that went wrong, usage included. 2 and 3 say how a waited-for apply ended. */
+/** Any failure, wrong usage included. */
 const EXIT_WRONG = 1;
-/** Ctrl-C, as a shell has it. */
+/** Ctrl-C, by the convention of shells. */
 const EXIT_INTERRUPTED = 130;
 
 /**
- * Runs one command line and resolves to the exit code. Whatever goes wrong is printed, never thrown.
+ * Runs one command line and resolves to the exit code. Prints errors, never throws them.
  * @param args what follows the program's name
  */
 export async function runNebulactl(commands: CommandTable, args: readonly string[], given: Io, signal: AbortSignal): Promise<number> {
@@ -46,8 +45,13 @@ export async function runNebulactl(commands: CommandTable, args: readonly string
 }
 
 async function runCommand({ path, command, values, output }: CommandLine & { kind: "run" }, io: Io, signal: AbortSignal): Promise<number> {
-  const { Session } = await import("./session.ts"); // help and the like call no server
-  const session = new Session(values, io, signal);
+  // Help and version call no server, so they do not load these.
+  const [{ Session }, { findLogin }] = await Promise.all([import("./session/session.ts"), import("./command/find-login.ts")]);
+  const session = new Session({ findLogin: () => findLogin(values, io, signal), connect: (login) => io.connect(login) });
+  const explain = async (error: unknown) => {
+    const { explainError } = await import("./errors/describe-error.ts");
+    return explainError(error, session.knownLogin, { changing: session.mayHaveChanged });
+  };
   try {
     await askForMissing(path.join(" "), command, values, io, signal);
     const context: CommandContext = {
@@ -57,18 +61,21 @@ async function runCommand({ path, command, values, output }: CommandLine & { kin
       io,
       signal,
       login: () => session.login(),
-      explain: (error) => session.explain(error),
+      explain,
       client: (service) => session.client(service),
     };
     return await command.run(context);
   } catch (error) {
-    printError(await session.explain(error), io);
+    printError(await explain(error), io);
     if (values.on(DEBUG)) io.err(`${printable(stackOf(error))}\n`);
     return error instanceof Interrupted || signal.reason instanceof Interrupted ? EXIT_INTERRUPTED : EXIT_WRONG;
   }
 }
 
-/** Asks for what a command needs and was not given; without a terminal the error names how to give it. */
+/**
+ * Asks for required values that were not given; without a terminal it throws an error that names the argument and the
+ * flag.
+ */
 async function askForMissing(name: string, command: Command, values: GivenFlags, io: Io, signal: AbortSignal): Promise<void> {
   const missing = missingFlags(command, values);
   if (missing.length > 0 && io.terminal === undefined) {
@@ -80,6 +87,35 @@ async function askForMissing(name: string, command: Command, values: GivenFlags,
     const wrong = values.giveValue(flag, flagLabel(flag), answer);
     if (wrong !== undefined) throw new NebulaError("invalid_argument", wrong);
   }
+}
+
+/**
+ * The same outputs, with control characters escaped in everything that any command prints, since devices and other
+ * users write part of it. Layout escapes texts too; this is the second line of defence. Only nebulactl's own styles
+ * pass, and only on a terminal.
+ */
+function printableIo(io: Io): Io {
+  return {
+    ...io,
+    out: (text) => io.out(safe(text, io.outIsTerminal)),
+    err: (text) => io.err(safe(text, io.errIsTerminal)),
+    terminal: io.terminal === undefined ? undefined : printableTerminal(io.terminal),
+  };
+}
+
+function printableTerminal(terminal: Terminal): Terminal {
+  return {
+    ask: (question, signal) => terminal.ask(printable(question), signal),
+    askSecret: (question, signal) => terminal.askSecret(printable(question), signal),
+  };
+}
+
+function safe(text: string, colors: boolean): string {
+  if (!colors) return printable(text);
+  return text
+    .split(STYLE_CODE)
+    .map((part, index) => (index % 2 === 1 ? part : printable(part)))
+    .join("");
 }
 
 function printError([first = "", ...more]: readonly string[], io: Io): void {

@@ -1,7 +1,9 @@
 import { assertNever } from "../errors/assert-never.ts";
-import type { Credentials } from "../settings/settings.ts";
 
-/** Bytes in UTF-8 that a password has at least. Settings say so too, hence here: a worker has no use for the checks of users. */
+/** The credentials of a caller. */
+export type Credentials = Readonly<{ kind: "token"; token: string } | { kind: "password"; user: string; password: string }>;
+
+/** The least length of a password, in bytes of UTF-8. Settings need it without the validation of users. */
 export const SHORTEST_PASSWORD = 8;
 
 /** The value of the Authorization header that credentials stand for: Basic (RFC 7617, UTF-8) or Bearer. */

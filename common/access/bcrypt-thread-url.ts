@@ -1,2 +1,2 @@
-/** Where a thread finds its program. A bundled program has it in itself: cli/build puts a data: URL here. */
+/** The URL of the program of the thread. A bundled program contains it: cli/build puts a data: URL here. */
 export const BCRYPT_THREAD = new URL("./bcrypt-thread.ts", import.meta.url);

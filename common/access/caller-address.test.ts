@@ -14,7 +14,7 @@ describe("the address that a caller is counted by", () => {
     ["no address", "no address", "no address"],
   ];
   for (const [peer, address, network] of cases) {
-    it(`of ${peer} is ${address}, in the network ${network}`, () => {
+    it(`the address ${peer} is counted as ${address}, in the network ${network}`, () => {
       assert.deepEqual([countedAddress(peer), countedNetwork(peer)], [address, network]);
     });
   }

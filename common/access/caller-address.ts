@@ -1,11 +1,12 @@
 import { isIPv4, isIPv6 } from "node:net";
 
 /**
- * Whose failed logins are counted together: an IPv4 address, or the /64 of an IPv6 address, which one subscriber has all of.
+ * The address under which failed logins are counted: an IPv4 address, or the /64 of an IPv6 address, which belongs to
+ * one subscriber.
  * @param peer an address, alone or with a port as gRPC writes it (`192.0.2.7:1234`, `2001:db8::1:1234`, `[2001:db8::1]:1234`)
  */
 export function countedAddress(peer: string): string {
-  if (!peer.includes(":")) return peer; // an IPv4 address, as a socket has it: asked for at every connection
+  if (!peer.includes(":")) return peer; // an IPv4 address as a socket has it, the fast path of every connection
   const mapped = /^\[?::ffff:(\d+\.\d+\.\d+\.\d+)/i.exec(peer)?.[1];
   if (mapped !== undefined) return mapped;
   const address = withoutPort(peer);
@@ -27,7 +28,7 @@ function withoutPort(peer: string): string {
   const bracketed = /^\[(.*)\](?::\d+)?$/.exec(peer)?.[1];
   if (bracketed !== undefined) return bracketed;
   const before = peer.slice(0, Math.max(0, peer.lastIndexOf(":")));
-  // gRPC writes no brackets: what is an address without its last group was written with a port, unless it is complete as it is
+  // gRPC writes no brackets: a text that is an address without its last group has a port, unless it is a whole address
   return isIPv4(before) || (isIPv6(before) && peer.split(":").length !== 8) ? before : peer;
 }
 

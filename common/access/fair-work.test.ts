@@ -46,7 +46,7 @@ class Rig {
 describe("work that is shared out", () => {
   const setUp = () => ({ work: new FairWork({ what: "checks", atOnce: 2, waiting: 2, kept: 0 }), first: Promise.withResolvers<void>() });
 
-  it("is done a few pieces at a time, the rest in order", async () => {
+  it("fair work is done a few pieces at a time, the rest in order", async () => {
     const work = new FairWork({ what: "checks", atOnce: 2, waiting: 10, kept: 0 });
     const begun: number[] = [];
     let running = 0;
@@ -66,7 +66,7 @@ describe("work that is shared out", () => {
     assert.equal(most, 2);
   });
 
-  it("is refused where too much waits, and taken again when that is done", async () => {
+  it("fair work is refused where too much waits, and accepted again when that is done", async () => {
     const { work, first } = setUp();
     const busy = [1, 2, 3, 4].map(() => work.run(() => first.promise, one));
     await assert.rejects(
@@ -78,7 +78,7 @@ describe("work that is shared out", () => {
     assert.equal(await work.run(async () => "done", one), "done");
   });
 
-  it("that nobody waits for any more makes room, and is not done", async () => {
+  it("cancelled work frees its place and never runs", async () => {
     const { work, first } = setUp();
     const gone = new AbortController();
     const running = [1, 2].map(() => work.run(() => first.promise, one));
@@ -99,7 +99,7 @@ describe("work that is shared out", () => {
     assert.equal(done, false);
   });
 
-  it("that fails gives its place to the next", async () => {
+  it("work that fails gives its place to the next", async () => {
     const { work } = setUp();
     const failing = [1, 2, 3].map(() => work.run(() => Promise.reject(new Error("failed")), one));
     const next = work.run(async () => "next", one);
@@ -109,7 +109,7 @@ describe("work that is shared out", () => {
 
   const of = (standing: Standing, network: string): WorkFor => ({ standing, network });
 
-  it("begins the pieces of networks in turn, however many one of them has (B4)", async () => {
+  it("pieces of networks begin in turn, however many one of them has (B4)", async () => {
     const rig = new Rig({ atOnce: 1, waiting: 20, kept: 0 });
     for (let piece = 0; piece < 6; piece++) await rig.ask(`a${piece}`, of("clean", "a"));
     for (const name of ["b0", "b1", "c0"]) await rig.ask(name, of("clean", name.charAt(0)));
@@ -117,7 +117,7 @@ describe("work that is shared out", () => {
     assert.deepEqual(rig.begun, ["a0", "a1", "b0", "c0", "a2", "b1", "a3", "a4", "a5"]);
   });
 
-  it("keeps places for addresses that did not fail, which also come first (B2, B4)", async () => {
+  it("addresses that did not fail have places of their own, and come first (B2, B4)", async () => {
     const rig = new Rig({ atOnce: 1, waiting: 8, kept: 3 });
     for (let piece = 0; piece < 10; piece++) await rig.ask(`f${piece}`, of("failed", `network ${piece}`));
     assert.deepEqual(rig.refused, ["f6", "f7", "f8", "f9"], "one runs and five wait");
@@ -127,7 +127,7 @@ describe("work that is shared out", () => {
     assert.deepEqual(rig.begun, ["f0", "c0", "c1", "f1", "c2", "f2", "f3", "f4", "f5"]);
   });
 
-  it("has the network with the most waiting pieces make room for another one (B3)", async () => {
+  it("the network with the most waiting pieces makes room for another one (B3)", async () => {
     const rig = new Rig({ atOnce: 1, waiting: 4, kept: 0 });
     for (let piece = 0; piece < 6; piece++) await rig.ask(`a${piece}`, of("clean", "a"));
     assert.deepEqual(rig.refused, ["a5"]);
@@ -141,7 +141,7 @@ describe("work that is shared out", () => {
     assert.deepEqual(rig.begun, ["a0", "a1", "b0", "a2", "b1"]);
   });
 
-  it("has no known caller wait behind others, nor be refused for them (B4)", async () => {
+  it("a known caller neither waits behind others nor is refused for them (B4)", async () => {
     const rig = new Rig({ atOnce: 2, waiting: 4, kept: 1 });
     for (let piece = 0; piece < 9; piece++) await rig.ask(`c${piece}`, of("clean", `network ${piece}`));
     await rig.ask("known", FOR_KNOWN_CALLER);
@@ -150,7 +150,7 @@ describe("work that is shared out", () => {
     assert.ok(!rig.refused.includes("known"));
   });
 
-  it("holds its bounds and turns under any arrivals, and does everything that it took (B1 to B4)", async () => {
+  it("fair work holds its bounds and turns under any arrivals, and does everything that it took (B1 to B4)", async () => {
     const step = fc.oneof(
       fc.record({
         kind: fc.constant("ask" as const),

@@ -1,11 +1,13 @@
 /**
- * Work that costs much, a few pieces at a time, shared out fairly between the networks that it is done for.
+ * Expensive work, a few pieces at a time, shared fairly between the networks of the callers.
  *
  * B1 At most `atOnce` pieces are under way, and none waits while fewer are.
- * B2 At most `waiting` pieces of unknown callers wait; those of addresses that failed leave `kept` of these places to addresses that did not.
- * B3 Where no place is left, the newest piece of the network with the most waiting pieces makes room, unless the newcomer's network has as many (or one fewer).
- * B4 Pieces of known callers are next. Of the others, two of addresses that did not fail are followed by one of those that did, where both wait; networks of
- *    each sort take turns, and the pieces of one network come in their order.
+ * B2 At most `waiting` pieces of unknown callers wait; those of addresses that failed leave `kept` of these places to
+ *    addresses that did not.
+ * B3 Where no place is left, the newest piece of the network with the most waiting pieces makes room, unless the network
+ *    of the newcomer has the same number or one fewer.
+ * B4 Pieces of known callers are next. Of the others, two of addresses that did not fail are followed by one of those
+ *    that did, where both wait; networks of each sort take turns, and the pieces of one network run in their order.
  * B5 A caller who leaves while waiting makes room for another.
  */
 import { NebulaError } from "../errors/nebula-error.ts";
@@ -13,7 +15,7 @@ import { NebulaError } from "../errors/nebula-error.ts";
 /** `known`: a caller who is logged in; `clean`: an address without failures; `failed`: one with failures, or with other attempts under way. */
 export type Standing = "known" | "clean" | "failed";
 
-/** The caller that a piece of work is done for. */
+/** The caller of a piece of work. */
 export type WorkFor = Readonly<{ standing: Standing; network: string }>;
 
 export type WorkBounds = Readonly<{
@@ -24,10 +26,10 @@ export type WorkBounds = Readonly<{
   kept: number;
 }>;
 
-/** A caller who is logged in already: never behind anybody who is not. */
+/** Pieces of callers who are logged in: they run before all others. */
 export const FOR_KNOWN_CALLER: WorkFor = { standing: "known", network: "" };
 
-/** When to come back where no place is left, milliseconds. */
+/** The retry time of a refusal, milliseconds. */
 const RETRY_MS = 1000;
 /** B4 */
 const CLEAN_PER_FAILED = 2;
@@ -67,7 +69,7 @@ class Line {
     return undefined;
   }
 
-  /** Takes out the newest piece of the network with the most of them; undefined if that would leave it with fewer than the newcomer's then has (B3). */
+  /** Takes out the newest piece of the network with the most of them; undefined if it would have fewer than the newcomer's then (B3). */
   displaceFor(newcomer: string): Piece | undefined {
     let fullest: [network: string, pieces: Piece[]] | undefined;
     for (const entry of this.#byNetwork) if (fullest === undefined || entry[1].length > fullest[1].length) fullest = entry;
@@ -88,7 +90,7 @@ export class FairWork {
     this.#bounds = bounds;
   }
 
-  /** Does the work in its turn. Rejects with the signal's reason when that comes first, and with `resource_exhausted` when too many wait. */
+  /** Runs the work in its turn. Rejects with the reason of the signal if it is aborted first, and with `resource_exhausted` if too many wait. */
   async run<T>(work: () => Promise<T>, workFor: WorkFor, signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted();
     await this.#turn(workFor, signal);
@@ -132,7 +134,7 @@ export class FairWork {
     displaced.refuse();
   }
 
-  /** Hands the place on to the next one, or gives it up. */
+  /** Passes the place to the next piece, or frees it. */
   #next(): void {
     const { known, clean, failed } = this.#lines;
     const isTurnOfFailed = failed.size > 0 && (clean.size === 0 || this.#cleanInARow >= CLEAN_PER_FAILED);

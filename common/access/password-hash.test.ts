@@ -11,7 +11,7 @@ const KNOWN = {
 };
 
 describe("a password's hash", () => {
-  it("is argon2id with 19 MiB, two passes and a salt of its own, and lets in that password alone", async () => {
+  it("a password's hash is argon2id with 19 MiB, two passes and a salt of its own, and admits that password alone", async () => {
     const [hash, again] = await Promise.all([hashPassword(PASSWORD), hashPassword(PASSWORD)]);
     assert.match(hash, /^\$argon2id\$v=19\$m=19456,t=2,p=1\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$/);
     assert.notEqual(hash, again);
@@ -20,30 +20,30 @@ describe("a password's hash", () => {
     assert.deepEqual(await verifyPassword("", hash), { ok: false, outdated: false });
   });
 
-  it("takes letters beyond ASCII as UTF-8", async () => {
+  it("letters beyond ASCII are hashed as UTF-8", async () => {
     assert.equal((await verifyPassword("pässword", await hashPassword("pässword"))).ok, true);
     assert.equal((await verifyPassword("password", await hashPassword("pässword"))).ok, false);
   });
 
-  it("of another program's argon2id is checked; one with a shorter salt is outdated", async () => {
+  it("a hash of another program's argon2id is checked; one with a shorter salt is outdated", async () => {
     assert.deepEqual(await verifyPassword(KNOWN.argon2id.password, KNOWN.argon2id.hash), { ok: true, outdated: true });
     assert.deepEqual(await verifyPassword("Password", KNOWN.argon2id.hash), { ok: false, outdated: true });
   });
 
   for (const minor of ["a", "b", "y"]) {
-    it(`as $2${minor}$ is checked by bcrypt, and outdated`, async () => {
+    it(`a hash with $2${minor}$ is checked by bcrypt, and outdated`, async () => {
       const hash = KNOWN.bcrypt.hash.replace("$2a$", `$2${minor}$`);
       assert.deepEqual(await verifyPassword(KNOWN.bcrypt.password, hash), { ok: true, outdated: true });
       assert.deepEqual(await verifyPassword("b", hash), { ok: false, outdated: true });
     });
   }
 
-  it("that makes guesses cheaper than Nebula's own is outdated", async () => {
+  it("a hash that makes guesses cheaper than Nebula's own is outdated", async () => {
     const weak = (await hashPassword(PASSWORD)).replace("t=2", "t=1");
     assert.deepEqual(await verifyPassword(PASSWORD, weak), { ok: false, outdated: true });
   });
 
-  it("that can't be read lets nobody in", async () => {
+  it("a hash that cannot be read admits no password", async () => {
     const own = await hashPassword(PASSWORD);
     const damaged = [
       "",
@@ -61,7 +61,7 @@ describe("a password's hash", () => {
     for (const hash of damaged) assert.deepEqual(await verifyPassword(PASSWORD, hash), { ok: false, outdated: true }, hash);
   });
 
-  it("that would cost all memory, or a processor for minutes, is not even tried", () => {
+  it("a hash that would cost all memory, or a processor for minutes, is not even tried", () => {
     const hash = KNOWN.argon2id.hash;
     assert.equal(parsePasswordHash(hash)?.kind, "argon2id");
     for (const dear of [hash.replace("m=65536", "m=4194304"), hash.replace("t=2", "t=1000"), hash.replace("p=1", "p=255")]) {
@@ -71,14 +71,14 @@ describe("a password's hash", () => {
     assert.equal(parsePasswordHash(KNOWN.bcrypt.hash.replace("$06$", "$15$")), undefined);
   });
 
-  it("may be any text: a check answers, whatever it is", () =>
+  it("a check answers for any text in place of a hash", () =>
     fc.assert(
       fc.asyncProperty(fc.oneof(fc.string(), fc.stringMatching(/^\$(argon2id|2[aby])\$[v=0-9mtp,$a-z]{0,40}$/)), async (text) => {
         assert.deepEqual(await verifyPassword("x", text), { ok: false, outdated: true });
       }),
     ));
 
-  it("is refused when a flood of others waits already, and what waited is done", async () => {
+  it("a check is refused when a flood of others waits already, and those that waited are done", async () => {
     const hash = await hashPassword(PASSWORD);
     const outcomes = await Promise.allSettled(Array.from({ length: 80 }, () => verifyPassword("wrong", hash)));
     const refused = outcomes.filter(({ status }) => status === "rejected");

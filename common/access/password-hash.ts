@@ -7,8 +7,8 @@ import { verifyBcrypt } from "./verify-bcrypt.ts";
 /*
  * The parameters are the first choice of OWASP's Password Storage Cheat Sheet: 19 MiB, two passes, one lane; some 30 ms of one core.
  *
- * Processor and memory are the whole process's, and so is the bound on what passwords take of them: two at a time (38 MiB, and two of the four threads
- * that Node also reads files and looks names up with), whatever calls come.
+ * The bound on passwords is of the whole process: two at a time (38 MiB, and two of the four threads with which Node also
+ * reads files and resolves names), for any load.
  */
 
 const MEMORY_KIB = 19_456;
@@ -19,12 +19,12 @@ const SALT = 16;
 const DIGEST = 32;
 
 const argon2Work = new FairWork({ what: "password checks", atOnce: 2, waiting: 64, kept: 16 });
-/** bcrypt in JavaScript takes ten times as long, so one at a time, and few wait: it is for hashes that were carried over and not used yet. */
+/** bcrypt in JavaScript takes ten times as long, so one at a time, and few wait: only imported hashes before their first login use it. */
 const bcryptWork = new FairWork({ what: "checks of carried over passwords", atOnce: 1, waiting: 16, kept: 4 });
 
 const derive = promisify(argon2);
 
-/** What became of a check. `outdated`: the stored hash is of another algorithm, or weaker, than hashPassword makes. */
+/** The result of a check. `outdated`: the stored hash is of another algorithm than hashPassword uses, or weaker. */
 export type PasswordCheck = Readonly<{ ok: boolean; outdated: boolean }>;
 
 export type HashOptions = Readonly<{
@@ -33,7 +33,10 @@ export type HashOptions = Readonly<{
   signal?: AbortSignal;
 }>;
 
-/** Hashes a password with argon2id and a new salt; answers a PHC string. Rejects with `resource_exhausted` when too many wait, with the signal's reason when that comes first. */
+/**
+ * Hashes a password with argon2id and a new salt; returns a PHC string. Rejects with `resource_exhausted` if too many
+ * wait, and with the reason of the signal if it is aborted first.
+ */
 export async function hashPassword(password: string, { workFor = FOR_KNOWN_CALLER, signal }: HashOptions = {}): Promise<string> {
   const parameters = { memoryKib: MEMORY_KIB, passes: PASSES, parallelism: PARALLELISM, salt: randomBytes(SALT) };
   const digest = await argon2Work.run(() => argon2id(password, parameters, DIGEST), workFor, signal);
@@ -41,7 +44,7 @@ export async function hashPassword(password: string, { workFor = FOR_KNOWN_CALLE
 }
 
 /**
- * Whether the password is the one that was hashed. A hash that can't be read, or that costs more than is allowed, is never ok.
+ * Whether the password matches the hash. A hash that cannot be read, or that exceeds the highest cost, never matches.
  * Rejects as hashPassword does.
  */
 export async function verifyPassword(
@@ -68,7 +71,7 @@ function argon2id(password: string, { memoryKib, passes, parallelism, salt }: Ar
   return derive("argon2id", { message: password, nonce: salt, parallelism, tagLength, memory: memoryKib, passes });
 }
 
-/** Less work for a guess: memory times passes is what one costs. */
+/** Whether a hash is weaker than those of hashPassword. The cost of a guess is memory times passes. */
 function isWeaker({ memoryKib, passes, salt, digest }: PasswordFormat & { kind: "argon2id" }): boolean {
   return memoryKib * passes < MEMORY_KIB * PASSES || salt.length < SALT || digest.length < DIGEST;
 }

@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { newToken, tokenHash } from "./tokens.ts";
 
 describe("a token", () => {
-  it("is 256 bits as base64url, each time others", () => {
+  it("a token is 256 random bits as base64url", () => {
     const tokens = new Set(Array.from({ length: 100 }, newToken));
     assert.equal(tokens.size, 100);
     for (const token of tokens) {
@@ -11,7 +11,7 @@ describe("a token", () => {
     }
   });
 
-  it("is stored as its SHA-256", () => {
+  it("a token is stored as its SHA-256", () => {
     assert.equal(tokenHash("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   });
 });

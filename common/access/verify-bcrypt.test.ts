@@ -3,7 +3,7 @@ import { hashSync } from "bcryptjs";
 import { verifyBcrypt } from "./verify-bcrypt.ts";
 
 describe("a check by bcrypt", () => {
-  it("leaves the event loop to others while it works", async () => {
+  it("a check by bcrypt leaves the event loop to others while it works", async () => {
     const hash = hashSync("correct horse", 12);
     let last = performance.now();
     let longest = 0;
@@ -22,7 +22,7 @@ describe("a check by bcrypt", () => {
     }
   });
 
-  it("ends when nobody waits for it any more", async () => {
+  it("a check by bcrypt ends when no caller waits for it any more", async () => {
     const hash = hashSync("correct horse", 4).replace("$04$", "$14$"); // one that takes long
     const gone = new AbortController();
     const check = verifyBcrypt("correct horse", hash, gone.signal);

@@ -1,23 +1,24 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Clock } from "../clock/clock.ts";
 import { NebulaError } from "../errors/nebula-error.ts";
-import type { BatchHandler, BusMessage, ReportBus } from "./report-bus.ts";
+import { handleBatch } from "./handle-batch.ts";
+import type { BatchHandler, BusMessage, BusRecord, ConsumeOptions, ReportBus } from "./report-bus.ts";
 
 // The report bus of one process. Nothing of it is on disk: what makes it safe is that a publisher hears of success only after the commit.
 //
-// I1: a publish resolves after the handler that was given its record has resolved, and not before.
-// I2: records are handed over in the order in which they were published, in one batch at a time, so the records of a key keep their order.
-// I3: a batch whose handler rejected is the next batch again, with the same records.
-// I4: without a consumer nothing waits: publish rejects at once, and when the consumer goes, so does every publish that waited for it.
-// I5: at most `capacity` records wait or are being handled; one more is refused with `unavailable`, as a bus that is down would.
+// B1: a publish resolves after the handler that was given its record has resolved, and not before.
+// B2: records are handed over in the order in which they were published, in one batch at a time, so the records of a key keep their order.
+// B3: a batch whose handler rejected is the next batch again, with the same records.
+// B4: without a consumer nothing waits: publish rejects at once, and when the consumer goes, so does every publish that waited for it.
+// B5: at most `capacity` records wait or are being handled; one more is refused with `unavailable`, as a bus that is down would.
 
 /** How many records a batch holds at most: it bounds how long one transaction of the consumer takes. */
 const BATCH_SIZE = 100;
 const DEFAULT_CAPACITY = 50_000;
 /** How many unreadable records are kept; older ones make room. */
 const DEAD_KEPT = 100;
-const RETRY_FIRST_MS = 100;
-const RETRY_LONGEST_MS = 10_000;
+/** The only partition of this bus never moves to another consumer. */
+const NEVER_LOST = new AbortController().signal;
 
 export type DeadRecord = Readonly<{ record: BusMessage; reason: string }>;
 
@@ -42,10 +43,10 @@ type Consumer = { wake: () => void; ended: Promise<void> };
 
 /** Opens a report bus within this process; nobody else sees its records. */
 export function createMemoryBus({ clock, capacity = DEFAULT_CAPACITY }: MemoryBusOptions): MemoryBus {
-  const waiting = new Set<Entry>(); // in order of insertion (I2); a Set, so that a publisher that gives up leaves at no cost
+  const waiting = new Set<Entry>(); // in order of insertion (B2); a Set, so that a publisher that gives up leaves at no cost
   const dead: DeadRecord[] = [];
   let deadCount = 0;
-  let handling: readonly Entry[] = []; // the batch that the consumer has now (I3)
+  let handling: readonly Entry[] = []; // the batch that the consumer has now (B3)
   let consumer: Consumer | undefined;
   let closed = false;
   const closing = new AbortController();
@@ -55,13 +56,13 @@ export function createMemoryBus({ clock, capacity = DEFAULT_CAPACITY }: MemoryBu
     if (consumer === undefined)
       return unavailable("nobody reads reports in this process: start a reporter in it, or set NEBULA_BUS to a bus that all parts share");
     if (waiting.size + handling.length >= capacity)
-      return unavailable(`the report bus is full (${capacity} records wait): send the newest report again later`); // I5
+      return unavailable(`the report bus is full (${capacity} records wait): send the newest report again later`); // B5
     return undefined;
   }
 
-  async function publish({ key, value }: { key: string; value: Uint8Array }, signal: AbortSignal): Promise<void> {
+  async function publish({ key, value }: BusRecord, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    const refused = refusal(); // I4, I5
+    const refused = refusal(); // B4, B5
     if (refused !== undefined) throw refused;
     await new Promise<void>((resolve, reject) => {
       const settle = (end: () => void) => {
@@ -90,19 +91,7 @@ export function createMemoryBus({ clock, capacity = DEFAULT_CAPACITY }: MemoryBu
     return batch;
   }
 
-  /** Hands over one batch until it is committed (I3); rejects when the signal ends that. */
-  async function handle(handler: BatchHandler, messages: readonly BusMessage[], signal: AbortSignal): Promise<void> {
-    for (let waitMs = RETRY_FIRST_MS; ; waitMs = Math.min(waitMs * 2, RETRY_LONGEST_MS)) {
-      try {
-        return await handler(messages, signal);
-      } catch (error) {
-        if (signal.aborted) throw error;
-      }
-      await clock.sleep(waitMs, signal);
-    }
-  }
-
-  async function consume(handler: BatchHandler, callerSignal: AbortSignal): Promise<void> {
+  async function consume(handler: BatchHandler, { signal: callerSignal, onJoined }: ConsumeOptions): Promise<void> {
     if (closed) throw unavailable("the report bus is closed");
     if (consumer !== undefined) throw new NebulaError("failed_precondition", "the report bus of this process has a consumer already: it takes one");
     const signal = AbortSignal.any([callerSignal, closing.signal]);
@@ -113,6 +102,7 @@ export function createMemoryBus({ clock, capacity = DEFAULT_CAPACITY }: MemoryBu
     consumer = self;
     signal.addEventListener("abort", self.wake);
     try {
+      onJoined?.();
       while (!signal.aborted) {
         handling = takeBatch();
         if (handling.length === 0) {
@@ -122,13 +112,10 @@ export function createMemoryBus({ clock, capacity = DEFAULT_CAPACITY }: MemoryBu
           continue;
         }
         const batch = handling;
-        await handle(
-          handler,
-          batch.map((entry) => entry.message),
-          signal,
-        );
+        const messages = batch.map((entry) => entry.message);
+        await handleBatch(handler, messages, { clock, stop: signal, lost: NEVER_LOST }); // B3
         handling = [];
-        for (const entry of batch) entry.resolve(); // I1
+        for (const entry of batch) entry.resolve(); // B1
         await nextTurn(); // a consumer that never waits for I/O must not keep the event loop to itself
       }
     } catch (error) {
@@ -139,7 +126,7 @@ export function createMemoryBus({ clock, capacity = DEFAULT_CAPACITY }: MemoryBu
       const left = [...handling, ...waiting];
       handling = [];
       waiting.clear();
-      for (const entry of left) entry.reject(unavailable("the reader of reports has stopped: send the newest report again later")); // I4
+      for (const entry of left) entry.reject(unavailable("the reader of reports has stopped: send the newest report again later")); // B4
       end.resolve();
     }
   }

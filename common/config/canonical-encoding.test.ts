@@ -23,7 +23,7 @@ function configWith(pairs: readonly (readonly [string, string])[]): Config {
 }
 
 describe("encodeCanonical", () => {
-  it("gives equal messages equal bytes, in whatever order their maps were made", () => {
+  it("encodeCanonical gives equal messages equal bytes, in any order in which their maps were made", () => {
     fc.assert(
       fc.property(
         entries.chain((pairs) => fc.tuple(fc.constant(pairs), fc.shuffledSubarray(pairs, { minLength: pairs.length }))),
@@ -38,7 +38,7 @@ describe("encodeCanonical", () => {
     );
   });
 
-  it("sorts maps of messages inside lists too, in all that a config can hold", () => {
+  it("encodeCanonical sorts maps of messages inside lists too, in all that a config can hold", () => {
     const containersOf = (order: readonly string[]) => configWith(order.map((key) => [key, "x"])).apps;
     const a = create(ConfigSchema, { apps: [...containersOf(["b", "a"]), ...containersOf(["d", "c"])] });
     const b = create(ConfigSchema, { apps: [...containersOf(["a", "b"]), ...containersOf(["c", "d"])] });
@@ -46,7 +46,7 @@ describe("encodeCanonical", () => {
     assert.deepEqual(encodeCanonical(ConfigSchema, a), encodeCanonical(ConfigSchema, b));
   });
 
-  it("tells different messages apart", () => {
+  it("encodeCanonical tells different messages apart", () => {
     fc.assert(
       fc.property(entries, entries, (one, other) => {
         const same = equals(ConfigSchema, configWith(one), configWith(other));
@@ -55,13 +55,13 @@ describe("encodeCanonical", () => {
     );
   });
 
-  it("keeps fields that this version does not know", () => {
+  it("encodeCanonical keeps fields that this version does not know", () => {
     const unknown = Uint8Array.from([0xca, 0x3e, 0x02, 0x68, 0x69]); // field 1001, "hi"
     const app = fromBinary(AppSchema, Uint8Array.from([...toBinary(AppSchema, create(AppSchema, { name: "web" })), ...unknown]));
     assert.deepEqual(encodeCanonical(AppSchema, app).slice(-unknown.length), unknown);
   });
 
-  it("leaves its argument alone", () => {
+  it("encodeCanonical leaves its argument alone", () => {
     const app = create(AppSchema, { envVars: { b: "1", a: "2" } });
     encodeCanonical(AppSchema, app);
     assert.deepEqual(Object.keys(app.envVars), ["b", "a"]);
@@ -69,7 +69,7 @@ describe("encodeCanonical", () => {
 });
 
 describe("etagOf", () => {
-  it("is 16 bytes of SHA-256 in base64url", () => {
+  it("an etag is 16 bytes of SHA-256 in base64url", () => {
     assert.equal(etagOf(new Uint8Array()), "47DEQpj8HBSa-_TImW-5JA");
   });
 });

@@ -51,8 +51,14 @@ function mergeAll(configs: readonly Config[], start?: MergedState): MergedState 
   return state;
 }
 
+/** The highest revision by name, of members and of names that left, sorted by name. */
+function revisionsOf({ apps, left }: MergedState): ReadonlyMap<string, bigint> {
+  const members = [...apps].map(([name, { revision }]) => [name, revision] as const);
+  return new Map([...members, ...left.apps].sort());
+}
+
 describe("mergeConfig", () => {
-  it("ends at the highest revision of every name seen, whatever the order and however often", () => {
+  it("mergeConfig ends at the highest revision of every name seen, in any order and any number of times", () => {
     fc.assert(
       fc.property(sequences, (configs) => {
         const highest = new Map<string, bigint>();
@@ -60,7 +66,7 @@ describe("mergeConfig", () => {
         const shuffled = [...configs, ...configs].reverse();
         for (const order of [configs, shuffled]) {
           const state = mergeAll(order);
-          assert.deepEqual(new Map([...state.apps].map(([name, { revision }]) => [name, revision])), highest);
+          assert.deepEqual(revisionsOf(state), new Map([...highest].sort()));
           const newest = configs.reduce((a, b) => (b.groupRevision > a.groupRevision ? b : a));
           assert.deepEqual(
             state.memberApps,
@@ -72,7 +78,7 @@ describe("mergeConfig", () => {
     );
   });
 
-  it("never takes a name backwards, and says when something older came", () => {
+  it("mergeConfig never takes a name backwards, and reports an older revision", () => {
     fc.assert(
       fc.property(sequences, (configs) => {
         let state: MergedState | undefined;
@@ -80,10 +86,10 @@ describe("mergeConfig", () => {
           const result = mergeConfig(state, config);
           assert.notEqual(result.kind, "ignored");
           if (result.kind === "ignored") return;
-          for (const [name, { revision }] of state?.apps ?? []) assert.ok((result.state.apps.get(name)?.revision ?? 0n) >= revision);
+          const [before, after] = [state === undefined ? new Map<string, bigint>() : revisionsOf(state), revisionsOf(result.state)];
+          for (const [name, revision] of before) assert.ok((after.get(name) ?? 0n) >= revision);
           const older =
-            config.apps.some(({ name, revision }) => revision < (state?.apps.get(name)?.revision ?? 0n)) ||
-            config.groupRevision < (state?.groupRevision ?? 0n);
+            config.apps.some(({ name, revision }) => revision < (before.get(name) ?? 0n)) || config.groupRevision < (state?.groupRevision ?? 0n);
           assert.equal(result.kind === "merged" && result.ignoredEntry, older);
           if (!older) assert.ok(equals(ConfigSchema, result.config, config), "nothing ignored: what arrived is what runs");
           state = result.state;
@@ -92,7 +98,7 @@ describe("mergeConfig", () => {
     );
   });
 
-  it("runs what the merged state says: the group's members in their order, each at its highest revision, tombstones without a spec", () => {
+  it("mergeConfig answers a config of the group's members in their order, each at its highest revision, tombstones without a spec", () => {
     const first = mergeAll([configOf(["a", "b"], 1n, () => 3n)]);
     const result = mergeConfig(
       first,
@@ -106,10 +112,54 @@ describe("mergeConfig", () => {
         ["c", 1n, "shop:1"],
       ],
     );
-    assert.equal(result.state.apps.get("a")?.revision, 3n, "a name that left is still known");
+    assert.deepEqual([...result.state.left.apps], [["a", 3n]], "of a name that left its revision is known");
+    assert.deepEqual([...result.state.apps.keys()], ["b", "c"], "and nothing else");
   });
 
-  it("starts anew with another cluster, or a higher epoch, and ignores a lower one (R4)", () => {
+  it("mergeConfig leaves a member that comes back at an older revision out of the config, until a newer one comes; as a tombstone it counts", () => {
+    const left = mergeAll([configOf(["a", "b"], 1n, () => 5n), configOf(["b"], 2n, () => 5n)]);
+    const stale = mergeConfig(
+      left,
+      configOf(["a", "b"], 3n, (name) => (name === "a" ? 3n : 5n)),
+    );
+    assert.ok(stale.kind === "merged" && stale.ignoredEntry);
+    assert.deepEqual(stale.unknown, ["a"]);
+    assert.deepEqual(
+      stale.config.apps.map(({ name }) => name),
+      ["b"],
+    );
+    for (const revision of [5n, 6n]) {
+      const back = mergeConfig(
+        stale.state,
+        configOf(["a", "b"], 3n, (name) => (name === "a" ? revision : 5n)),
+      );
+      assert.ok(back.kind === "merged" && !back.ignoredEntry);
+      assert.deepEqual(
+        back.config.apps.map(({ name, app }) => [name, app?.dockerImage]),
+        [
+          ["a", revision === 5n ? "shop:5" : undefined],
+          ["b", "shop:5"],
+        ],
+      );
+      assert.equal(back.state.left.apps.size, 0);
+    }
+  });
+
+  it("mergeConfig remembers the 4,096 names of a kind that left last, and the last 4 groups that the device was in", () => {
+    const many = Array.from({ length: 5000 }, (_, index) => `app-${index}`);
+    let state = mergeAll([configOf(many, 1n, () => 7n)]);
+    state = mergeAll([configOf(many.slice(1000), 2n, () => 7n), configOf(many.slice(0, 0), 3n, () => 7n)], state);
+    assert.equal(state.apps.size, 0);
+    assert.equal(state.left.apps.size, 4096);
+    assert.equal(state.left.apps.get("app-903"), undefined, "the name that left first was evicted first");
+    assert.equal(state.left.apps.get("app-904"), 7n);
+    assert.equal(state.left.apps.get("app-4999"), 7n);
+
+    const groups = ["g1", "g2", "g3", "g4", "g5", "g6"].map((name) => configOf(["a"], 1n, () => 1n, CLUSTER, name));
+    assert.deepEqual([...mergeAll(groups).otherGroups.keys()], ["g2", "g3", "g4", "g5"]);
+  });
+
+  it("mergeConfig starts again with another cluster, or a higher epoch, and ignores a lower one (R4)", () => {
     const state = mergeAll([configOf(["a"], 9n, () => 9n)]);
     const other = mergeConfig(
       state,
@@ -129,14 +179,14 @@ describe("mergeConfig", () => {
     assert.equal(late.kind, "ignored");
   });
 
-  it("ignores a config that names no cluster, with and without a state", () => {
+  it("mergeConfig ignores a config that names no cluster, with and without a state", () => {
     const state = mergeAll([configOf(["a"], 9n, () => 9n)]);
     const nowhere = create(ConfigSchema, { deviceGroup: "pos", groupRevision: 10n });
     assert.equal(mergeConfig(state, nowhere).kind, "ignored");
     assert.equal(mergeConfig(undefined, nowhere).kind, "ignored");
   });
 
-  it("changes neither of its arguments", () => {
+  it("mergeConfig changes neither of its arguments", () => {
     fc.assert(
       fc.property(sequences, (configs) => {
         const [first, ...rest] = configs;
@@ -153,7 +203,7 @@ describe("mergeConfig", () => {
     );
   });
 
-  it("follows a device into another group of the same cluster, with what it knows", () => {
+  it("mergeConfig follows a device into another group of the same cluster, and keeps the names that it knows", () => {
     const state = mergeAll([configOf(["a", "b"], 7n, () => 5n)]);
     const moved = mergeConfig(
       state,
@@ -166,7 +216,7 @@ describe("mergeConfig", () => {
     assert.equal(moved.state.pruneId, 2n);
   });
 
-  it("takes a device that comes back to a group not to an older state of it than it knows", () => {
+  it("mergeConfig does not take a device that comes back to a group to an older state than it knows", () => {
     const left = mergeAll([configOf(["a", "b"], 7n, () => 5n), configOf(["c"], 2n, () => 3n, CLUSTER, "kiosk")]);
     const stale = mergeConfig(
       left,
@@ -175,8 +225,11 @@ describe("mergeConfig", () => {
     assert.ok(stale.kind === "merged" && stale.ignoredEntry);
     assert.deepEqual(
       [stale.config.deviceGroup, stale.config.groupRevision, stale.config.pruneId, stale.config.apps.map(({ name }) => name)],
-      ["pos", 7n, 7n, ["a", "b"]],
+      ["pos", 7n, 7n, ["a"]],
+      "b left, and no config brings what it was: it is not run",
     );
+    assert.deepEqual(stale.state.memberApps, ["a", "b"]);
+    assert.deepEqual(stale.unknown, ["b"]);
     const newer = mergeConfig(
       left,
       configOf(["a", "d"], 8n, () => 5n),

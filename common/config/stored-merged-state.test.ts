@@ -19,22 +19,28 @@ const states: fc.Arbitrary<MergedState> = fc
     memberApps: names,
     memberCronJobs: names,
   })
-  .map(({ id, epoch, group, prune, known, memberApps, memberCronJobs }) => ({
-    cluster: { id, epoch },
-    deviceGroup: "pos",
-    groupRevision: group,
-    pruneId: prune,
-    memberApps,
-    memberCronJobs,
-    otherGroups: new Map(known.map((name) => [name, { groupRevision: epoch, pruneId: group, memberApps, memberCronJobs: known }])),
-    apps: new Map(known.map((name) => [name, create(AppEntrySchema, { name, revision: group, app: { name, envVars: { A: "1" } } })])),
-    cronJobs: new Map(known.map((name) => [name, create(CronJobEntrySchema, { name, revision: epoch })])),
-  }));
+  .map(
+    ({ id, epoch, group, prune, known, memberApps, memberCronJobs }): MergedState => ({
+      cluster: { id, epoch },
+      deviceGroup: "pos",
+      groupRevision: group,
+      pruneId: prune,
+      memberApps,
+      memberCronJobs,
+      otherGroups: new Map(known.map((name) => [name, { groupRevision: epoch, pruneId: group, memberApps, memberCronJobs: known }])),
+      apps: new Map(memberApps.map((name) => [name, create(AppEntrySchema, { name, revision: group, app: { name, envVars: { A: "1" } } })])),
+      cronJobs: new Map(memberCronJobs.map((name) => [name, create(CronJobEntrySchema, { name, revision: epoch })])),
+      left: {
+        apps: new Map(known.filter((name) => !memberApps.includes(name)).map((name) => [name, group])),
+        cronJobs: new Map(known.filter((name) => !memberCronJobs.includes(name)).map((name) => [name, epoch])),
+      },
+    }),
+  );
 
 const throughAFile = (state: MergedState) => restoreMergedState(JSON.parse(JSON.stringify(storeMergedState(state))));
 
 describe("a stored merged state", () => {
-  it("comes back as it was", () => {
+  it("a stored merged state is read back as it was", () => {
     fc.assert(
       fc.property(states, (state) => {
         const restored = throughAFile(state);
@@ -53,19 +59,23 @@ describe("a stored merged state", () => {
     );
   });
 
-  it("keeps fields of a newer version", () => {
+  it("a stored merged state keeps fields of a newer version", () => {
     const unknown = Uint8Array.from([0xca, 0x3e, 0x02, 0x68, 0x69]); // field 1001, "hi"
     const app = fromBinary(AppSchema, Uint8Array.from([...toBinary(AppSchema, create(AppSchema, { name: "web" })), ...unknown]));
     const [state] = fc.sample(states, 1);
     assert.ok(state);
-    const restored = throughAFile({ ...state, apps: new Map([["web", create(AppEntrySchema, { name: "web", revision: 1n, app })]]) });
+    const restored = throughAFile({
+      ...state,
+      memberApps: ["web"],
+      apps: new Map([["web", create(AppEntrySchema, { name: "web", revision: 1n, app })]]),
+    });
     assert.deepEqual(
       restored?.apps.get("web")?.app?.$unknown?.map(({ no }) => no),
       [1001],
     );
   });
 
-  it("may be of an older version, which knew no other groups", () => {
+  it("a stored merged state of an older version, which knew no other groups, is read", () => {
     fc.assert(
       fc.property(states, (state) => {
         const { otherGroups: _, ...older } = storeMergedState(state);
@@ -77,14 +87,27 @@ describe("a stored merged state", () => {
     );
   });
 
-  it("is told from anything else", () => {
+  it("a stored merged state of an older version with whole entries of names that left the group keeps their revisions", () => {
+    fc.assert(
+      fc.property(states, (state) => {
+        const gone = [...state.left.apps].map(([name, revision]) => create(AppEntrySchema, { name, revision }));
+        const apps = new Map([...state.apps, ...gone.map((entry) => [entry.name, entry] as const)]);
+        const { left: _, ...older } = storeMergedState({ ...state, apps });
+        const restored = restoreMergedState(older);
+        assert.deepEqual([...(restored?.apps.keys() ?? [])], [...state.apps.keys()]);
+        assert.deepEqual(restored?.left.apps, state.left.apps);
+      }),
+    );
+  });
+
+  it("a stored merged state is distinguished from any other file", () => {
     fc.assert(
       fc.property(states, fc.anything(), fc.nat(), (state, garbage, pick) => {
         const stored: Record<string, unknown> = { ...storeMergedState(state) };
         const field = Object.keys(stored)[pick % Object.keys(stored).length] ?? "";
         const { [field]: _, ...without } = stored;
-        if (field !== "otherGroups") assert.equal(restoreMergedState(without), undefined);
-        restoreMergedState(garbage); // whatever it is, it does not throw
+        if (field !== "otherGroups" && field !== "left") assert.equal(restoreMergedState(without), undefined);
+        restoreMergedState(garbage); // must not throw
         restoreMergedState({ ...stored, [field]: garbage });
         assert.equal(restoreMergedState({ ...stored, [field]: { not: "that" } }), undefined);
       }),

@@ -1,6 +1,6 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { ConfigSchema } from "../../gen/nebula/v1/config_pb.ts";
-import type { GroupState, MergedState } from "./merged-state.ts";
+import { type Config, ConfigSchema } from "../../gen/nebula/v1/config_pb.ts";
+import { type GroupState, LEFT_NAMES, type LeftNames, type MergedState, newest, OTHER_GROUPS } from "./merged-state.ts";
 
 type StoredGroup = Readonly<{
   deviceGroup: string;
@@ -20,7 +20,11 @@ export type StoredMergedState = StoredGroup &
     otherGroups?: readonly StoredGroup[];
     /** base64 of an encoded Config that lists every entry. Binary, for fields that this version does not know must come back as well. */
     entries: string;
+    /** Absent in files of older versions, which kept the entries of names that left the group. */
+    left?: Readonly<{ apps: StoredNames; cronJobs: StoredNames }>;
   }>;
+
+type StoredNames = readonly (readonly [name: string, revision: string])[];
 
 /** Turns a merged state into plain JSON. */
 export function storeMergedState(state: MergedState): StoredMergedState {
@@ -31,7 +35,12 @@ export function storeMergedState(state: MergedState): StoredMergedState {
     epoch: String(state.cluster.epoch),
     otherGroups: [...state.otherGroups].map(([deviceGroup, group]) => storeGroup(deviceGroup, group)),
     entries: Buffer.from(toBinary(ConfigSchema, entries)).toString("base64"),
+    left: { apps: storeNames(state.left.apps), cronJobs: storeNames(state.left.cronJobs) },
   };
+}
+
+function storeNames(names: LeftNames): StoredNames {
+  return [...names].map(([name, revision]) => [name, String(revision)]);
 }
 
 function storeGroup(deviceGroup: string, { groupRevision, pruneId, memberApps, memberCronJobs }: GroupState): StoredGroup {
@@ -46,9 +55,52 @@ export function restoreMergedState(stored: unknown): MergedState | undefined {
   const current = groupOf(stored);
   const otherGroups = groupsOf(fields.get("otherGroups") ?? []);
   const entries = entriesOf(fields.get("entries"));
-  if (clusterId === undefined || epoch === undefined || current === undefined || otherGroups === undefined || entries === undefined) return undefined;
+  const left = leftOf(fields.get("left") ?? { apps: [], cronJobs: [] });
+  if (clusterId === undefined || epoch === undefined || current === undefined || otherGroups === undefined) return undefined;
+  if (entries === undefined || left === undefined) return undefined;
   const [deviceGroup, group] = current;
-  return { ...group, cluster: { id: clusterId, epoch }, deviceGroup, otherGroups, ...entries };
+  const apps = membersOf(group.memberApps, entries.apps, left.apps);
+  const cronJobs = membersOf(group.memberCronJobs, entries.cronJobs, left.cronJobs);
+  return {
+    ...group,
+    cluster: { id: clusterId, epoch },
+    deviceGroup,
+    otherGroups: newest(otherGroups, OTHER_GROUPS),
+    apps: apps.entries,
+    cronJobs: cronJobs.entries,
+    left: { apps: apps.left, cronJobs: cronJobs.left },
+  };
+}
+
+/** Parts the members from names that left the group, whose entries an older version stored. */
+function membersOf<E extends { name: string; revision: bigint }>(
+  members: readonly string[],
+  entries: readonly E[],
+  left: LeftNames,
+): { entries: ReadonlyMap<string, E>; left: LeftNames } {
+  const isMember = new Set(members);
+  const gone = entries.filter(({ name }) => !isMember.has(name)).map(({ name, revision }) => [name, revision] as const);
+  return {
+    entries: new Map(entries.filter(({ name }) => isMember.has(name)).map((entry) => [entry.name, entry])),
+    left: newest(new Map([...left, ...gone]), LEFT_NAMES),
+  };
+}
+
+function leftOf(value: unknown): MergedState["left"] | undefined {
+  const fields = fieldsOf(value);
+  const [apps, cronJobs] = [namesOf(fields.get("apps")), namesOf(fields.get("cronJobs"))];
+  return apps === undefined || cronJobs === undefined ? undefined : { apps, cronJobs };
+}
+
+function namesOf(value: unknown): LeftNames | undefined {
+  if (!Array.isArray(value)) return undefined;
+  const names = new Map<string, bigint>();
+  for (const pair of value) {
+    const [name, revision] = Array.isArray(pair) ? [textOf(pair[0]), numberOf(pair[1])] : [];
+    if (name === undefined || revision === undefined) return undefined;
+    names.set(name, revision);
+  }
+  return names;
 }
 
 function groupsOf(value: unknown): ReadonlyMap<string, GroupState> | undefined {
@@ -73,11 +125,10 @@ function fieldsOf(value: unknown): ReadonlyMap<string, unknown> {
   return new Map(typeof value === "object" && value !== null ? Object.entries(value) : []);
 }
 
-function entriesOf(value: unknown): Pick<MergedState, "apps" | "cronJobs"> | undefined {
+function entriesOf(value: unknown): Pick<Config, "apps" | "cronJobs"> | undefined {
   if (typeof value !== "string") return undefined;
   try {
-    const { apps, cronJobs } = fromBinary(ConfigSchema, Buffer.from(value, "base64"));
-    return { apps: new Map(apps.map((entry) => [entry.name, entry])), cronJobs: new Map(cronJobs.map((entry) => [entry.name, entry])) };
+    return fromBinary(ConfigSchema, Buffer.from(value, "base64"));
   } catch {
     return undefined;
   }

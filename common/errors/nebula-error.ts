@@ -2,7 +2,7 @@
 export type Violation = Readonly<{
   /** Path of the field by proto names: `starting_ports[1].host_port`, `env_vars.KEY`. */
   field: string;
-  /** One sentence: what was wrong, with the value, and what would do. */
+  /** One sentence: what is invalid, the value, and what to use. */
   description: string;
 }>;
 
@@ -31,7 +31,7 @@ export type NebulaErrorOptions = {
   cause?: unknown;
 };
 
-/** The one error that Nebula's code throws on purpose. Whatever else is thrown is a fault of ours and goes out as `internal`. */
+/** The one error that Nebula's code throws on purpose. Any other error is unhandled and is answered as `internal`. */
 export class NebulaError extends Error {
   override readonly name = "NebulaError";
   readonly kind: ErrorKind;
@@ -55,11 +55,16 @@ export function invalidArgument(violations: readonly Violation[]): NebulaError {
   return new NebulaError("invalid_argument", more.length === 0 ? message : `${message} (and ${more.length} more)`, { violations });
 }
 
+/** Throws `invalid_argument` with the violations, if there are any. */
+export function assertNoViolations(violations: readonly Violation[]): void {
+  if (violations.length > 0) throw invalidArgument(violations);
+}
+
 export function isNebulaError(error: unknown, kind?: ErrorKind): error is NebulaError {
   return error instanceof NebulaError && (kind === undefined || error.kind === kind);
 }
 
-/** The message of whatever was thrown. */
+/** The message of any thrown value. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

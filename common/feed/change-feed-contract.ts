@@ -1,17 +1,26 @@
 import { strict as assert } from "node:assert";
 import { eventually } from "../testing/eventually.ts";
-import type { ChangeFeed, FeedEvent } from "./change-feed.ts";
+import type { Announcement, ChangeFeed, FeedEvent } from "./change-feed.ts";
 
-/** What every ChangeFeed promises. `open` yields two ends of one feed (of an in-process feed the same one twice). */
-export function describeChangeFeed(driver: string, open: () => Promise<{ publisher: ChangeFeed; subscriber: ChangeFeed }>): void {
+/** Two ends of one feed (of an in-process feed the same one twice). */
+export type OpenedChangeFeed = Readonly<{
+  publisher: ChangeFeed;
+  subscriber: ChangeFeed;
+  /** Has the subscriber lose announcements. */
+  breakSubscription: () => Promise<void>;
+}>;
+
+/** The promises of every ChangeFeed. `open` yields a feed without announcements so far. */
+export function describeChangeFeed(driver: string, open: () => Promise<OpenedChangeFeed>): void {
   describe(`ChangeFeed: ${driver}`, () => {
     let publisher: ChangeFeed;
     let subscriber: ChangeFeed;
+    let breakSubscription: () => Promise<void>;
     let events: FeedEvent[];
     let subscription: Disposable;
-    const changed = (revision: bigint): FeedEvent => ({ kind: "entity", entity: { kind: "app", name: "web" }, revision });
+    const changed = (revision: bigint): Announcement => ({ kind: "entity", entity: { kind: "app", name: "web" }, revision });
     beforeEach(async () => {
-      ({ publisher, subscriber } = await open());
+      ({ publisher, subscriber, breakSubscription } = await open());
       events = [];
       subscription = subscriber.subscribe((event) => events.push(event));
     });
@@ -20,53 +29,67 @@ export function describeChangeFeed(driver: string, open: () => Promise<{ publish
       await subscriber[Symbol.asyncDispose]();
     });
 
-    it("delivers entity and access events whole, in the publisher's order", async () => {
-      const sent: FeedEvent[] = [changed(1n), { kind: "access", subject: "user/alice" }, changed(2n)];
-      for (const event of sent) await publisher.publish(event);
+    it("the feed delivers entity and access events whole, in the publisher's order", async () => {
+      const sent: Announcement[] = [changed(1n), { kind: "access", subject: "user/alice" }, changed(2n)];
+      for (const event of sent) publisher.publish(event);
       await eventually(() => events.length === 3);
       assert.deepEqual(events, sent);
     });
 
-    it("never calls a listener within publish", () => {
-      void publisher.publish(changed(1n));
+    it("the feed never calls a listener within publish", () => {
+      publisher.publish(changed(1n));
       assert.deepEqual(events, []);
     });
 
-    it("delivers to every subscriber, and to none that ended", async () => {
+    it("the feed delivers to every subscription, and to none that ended", async () => {
       const second: FeedEvent[] = [];
       subscriber.subscribe((event) => second.push(event));
       subscription[Symbol.dispose]();
-      await publisher.publish(changed(1n));
+      publisher.publish(changed(1n));
       await eventually(() => second.length === 1);
       assert.deepEqual(events, []);
     });
 
-    it("goes on after a listener that throws", async () => {
+    it("the feed continues after a listener that throws", async () => {
       subscriber.subscribe(() => {
         throw new Error("a listener's own fault");
       });
       const second: FeedEvent[] = [];
       subscriber.subscribe((event) => second.push(event));
-      await publisher.publish(changed(1n));
-      await publisher.publish(changed(2n));
+      publisher.publish(changed(1n));
+      publisher.publish(changed(2n));
       await eventually(() => second.length === 2 && events.length === 2);
     });
 
-    it("delivers status events of followed groups alone", async () => {
-      const status = (deviceGroup: string): FeedEvent => ({ kind: "status", deviceGroup, payload: Uint8Array.from([1, 2, 3]) });
-      const following = subscriber.followStatus("pos");
-      const twice = subscriber.followStatus("pos");
+    it("the feed delivers status events of followed groups alone", async () => {
+      const status = (deviceGroup: string): Announcement => ({ kind: "status", deviceGroup, payload: Uint8Array.from([1, 2, 3]) });
+      const following = await subscriber.followStatus("pos");
+      const twice = await subscriber.followStatus("pos");
       twice[Symbol.dispose]();
-      await publisher.publish(status("kiosk"));
-      await publisher.publish(status("pos"));
-      await publisher.publish(changed(1n));
+      publisher.publish(status("kiosk"));
+      publisher.publish(status("pos"));
+      publisher.publish(changed(1n));
       await eventually(() => events.length === 2);
       assert.deepEqual(events[0], status("pos"));
       following[Symbol.dispose]();
-      await publisher.publish(status("pos"));
-      await publisher.publish(changed(2n));
+      publisher.publish(status("pos"));
+      publisher.publish(changed(2n));
       await eventually(() => events.length === 3);
       assert.deepEqual(events[2], changed(2n));
+    });
+
+    it("the feed delivers a gap to each subscription after it broke, and all later announcements", async () => {
+      const second: FeedEvent[] = [];
+      subscriber.subscribe((event) => second.push(event));
+      await subscriber.followStatus("pos");
+      await breakSubscription();
+      const gap = () => events.findIndex(({ kind }) => kind === "gap");
+      await eventually(() => gap() >= 0);
+      const sent: Announcement[] = [changed(1n), { kind: "status", deviceGroup: "pos", payload: Uint8Array.from([4]) }, changed(2n)];
+      for (const event of sent) publisher.publish(event);
+      await eventually(() => events.length >= gap() + 1 + sent.length);
+      assert.deepEqual(events.slice(gap() + 1), sent);
+      assert.deepEqual(second, events);
     });
   });
 }

@@ -1,22 +1,40 @@
 import type { EntityKey } from "../storage/config-store.ts";
 
-/** What is announced. Best effort: an event may be lost, doubled or late; it is a reason to look, never the truth. */
-export type FeedEvent = Readonly<
+/**
+ * An announcement. Best effort: it may be lost, doubled or late; it is a reason to read the store, never proof.
+ */
+export type Announcement = Readonly<
   | { kind: "entity"; entity: EntityKey; revision: bigint }
-  /** The rights of a credential, or of everybody whom a user_group names, changed. */
+  /** The rights of a credential, or of all members of a user_group, changed. */
   | { kind: "access"; subject: string }
-  /** A device's newest status, for those who follow its group. */
+  /**
+   * The status rows of the devices of a group that one batch of reports changed, an encoded StatusChanges, for the
+   * followers of the group.
+   */
   | { kind: "status"; deviceGroup: string; payload: Uint8Array }
 >;
 
+/** `gap`: announcements of any kind may have been lost since the last event; later ones are delivered. */
+export type FeedEvent = Announcement | Readonly<{ kind: "gap" }>;
+
 export type FeedListener = (event: FeedEvent) => void;
 
-/** How managers, gateway and reporter tell each other that something changed. */
+/**
+ * Announces changes between managers, gateway and reporter. No method rejects; announcements that are lost while the
+ * feed is unreachable are counted.
+ */
 export interface ChangeFeed extends AsyncDisposable {
-  /** Announces; never rejects (a feed that is down loses the event, and counts it). */
-  publish(event: FeedEvent): Promise<void>;
-  /** Listens to entity and access events, and to the status events of the groups that `followStatus` named. */
+  /** Announces an event after this turn of the event loop, without a wait. */
+  publish(announcement: Announcement): void;
+  /**
+   * Listens to gaps, to announcements of entities and access, and to those of statuses of the groups that
+   * `followStatus` named.
+   */
   subscribe(listener: FeedListener): Disposable;
-  /** Has status events of a group delivered; dispose to end it. */
-  followStatus(deviceGroup: string): Disposable;
+  /**
+   * Delivers statuses of a group until the answer is disposed. Resolves once the group is subscribed: later
+   * announcements are delivered. If the feed is unreachable this resolves after a second at most, and the feed emits
+   * `gap` once the group is subscribed.
+   */
+  followStatus(deviceGroup: string): Promise<Disposable>;
 }

@@ -1,15 +1,25 @@
 import { messageOf } from "../errors/nebula-error.ts";
 import type { Log } from "../log/log.ts";
+import { createHintMetrics, type HintMetrics } from "../metrics/hint-metrics.ts";
 import type { ChangeFeed, FeedEvent, FeedListener } from "./change-feed.ts";
 
 export type MemoryFeedOptions = {
   log: Log;
-  /** How many events wait at most for the turn in which they are delivered; 10,000. One more is lost, and counted in the log. */
+  /**
+   * The most events that wait for the turn in which they are delivered; 10,000 by default. A further one is lost and
+   * counted, and a gap is emitted to all.
+   */
   maxWaiting?: number;
+  metrics?: HintMetrics;
+};
+
+export type MemoryFeed = ChangeFeed & {
+  /** Emits a gap after all earlier announcements. */
+  gap(): void;
 };
 
 /** The change feed of one process: listeners are called one after the other, after the publisher's turn. */
-export function createMemoryFeed({ log, maxWaiting = 10_000 }: MemoryFeedOptions): ChangeFeed {
+export function createMemoryFeed({ log, maxWaiting = 10_000, metrics = createHintMetrics() }: MemoryFeedOptions): MemoryFeed {
   const listeners = new Set<FeedListener>();
   const followed = new Map<string, number>();
   let waiting: FeedEvent[] = [];
@@ -26,29 +36,37 @@ export function createMemoryFeed({ log, maxWaiting = 10_000 }: MemoryFeedOptions
   };
 
   const deliverWaiting = () => {
-    const events = waiting;
+    const [events, lostNow] = [waiting, lost];
     waiting = [];
-    if (lost > 0) log.warn({ lost }, "the change feed was full: events were lost, the regular check makes up for them");
     lost = 0;
     for (const event of events) if (event.kind !== "status" || followed.has(event.deviceGroup)) deliver(event);
+    if (lostNow === 0) return;
+    log.warn({ lost: lostNow }, "the change feed was full: events were lost, and all that is watched is checked");
+    metrics.lost("event", lostNow);
+    metrics.gap();
+    deliver({ kind: "gap" });
+  };
+
+  const enqueue = (event: FeedEvent) => {
+    if (waiting.length >= maxWaiting) {
+      lost++;
+      return;
+    }
+    waiting.push(event);
+    if (waiting.length === 1) setImmediate(deliverWaiting);
   };
 
   return {
-    async publish(event) {
-      if (event.kind === "status" && !followed.has(event.deviceGroup)) return;
-      if (waiting.length >= maxWaiting) {
-        lost++;
-        return;
-      }
-      waiting.push(event);
-      if (waiting.length === 1) setImmediate(deliverWaiting);
+    publish(event) {
+      if (event.kind !== "status" || followed.has(event.deviceGroup)) enqueue(event);
     },
+    gap: () => enqueue({ kind: "gap" }), // a lost gap is a gap too
     subscribe(listener) {
       const own: FeedListener = (event) => listener(event); // one subscription each, also of the same function
       listeners.add(own);
       return { [Symbol.dispose]: () => void listeners.delete(own) };
     },
-    followStatus(deviceGroup) {
+    async followStatus(deviceGroup) {
       followed.set(deviceGroup, (followed.get(deviceGroup) ?? 0) + 1);
       let ended = false;
       return {

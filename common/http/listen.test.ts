@@ -10,7 +10,7 @@ const SOMAXCONN = "/proc/sys/net/core/somaxconn";
 const CLIENTS = Math.min(1500, existsSync(SOMAXCONN) ? Number(readFileSync(SOMAXCONN, "utf8")) : 128);
 
 describe("a server that listens", () => {
-  it(`has ${CLIENTS} connections that come at once wait to be accepted, in place of turning some away for a second or more`, async () => {
+  it(`${CLIENTS} connections that come at once wait to be accepted, and none is turned away for a second or more`, async () => {
     const server = createServer();
     const { port } = await listen(server, { host: "127.0.0.1", port: 0 }, "NEBULA_HTTP_LISTEN");
     let connected = 0;

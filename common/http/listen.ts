@@ -1,6 +1,6 @@
 import type { Server } from "node:http";
 import { messageOf, NebulaError } from "../errors/nebula-error.ts";
-import { formatAddress } from "../settings/parse-listen-address.ts";
+import { formatAddress } from "../net/address.ts";
 import type { ListenAddress } from "../settings/settings.ts";
 
 /** Why an address can't be listened on: somebody else does, or something else is wrong with it. */

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { isLoopback } from "../settings/parse-listen-address.ts";
+import { isLoopback } from "../net/address.ts";
 
 /**
  * Whether a Host header names this machine as only its own clients can: by an address, as localhost, by a name without a dot, or by one of `ownNames`. An address

@@ -16,7 +16,7 @@ class FakeSocket extends Socket {
 }
 
 describe("connection limits", () => {
-  it("hold in all and for each address, whatever comes and goes", () => {
+  it("connection limits hold in all and for each address, for any order of connects and closes", () => {
     const addresses = ["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "127.0.0.1"];
     fc.assert(
       fc.property(fc.array(fc.oneof(fc.constantFrom(...addresses), fc.nat(20)), { maxLength: 60 }), (steps) => {
@@ -42,7 +42,7 @@ describe("connection limits", () => {
     );
   });
 
-  it("say once a minute what is refused, and which setting it is", () => {
+  it("connection limits log once a minute what is refused, and which setting it is", () => {
     const lines: string[] = [];
     const log: Log = createLog({ level: "info", part: "test", destination: { write: (line: string) => void lines.push(line) } });
     let now = 0;
@@ -55,7 +55,7 @@ describe("connection limits", () => {
     assert.equal(JSON.parse(lines[1] ?? "").refused, 99);
   });
 
-  it("close what is one too many at a server, and let in who comes after one has left", async () => {
+  it("a server closes a connection that is one too many, and accepts one that comes after another has left", async () => {
     const server = createServer((_request, response) => response.end("here"));
     new ConnectionLimiter({ limits: { inAll: 2, perAddress: 2 }, name: "HTTP", log: silentLog }).guard(server);
     server.listen(0, "127.0.0.1");
@@ -79,7 +79,7 @@ describe("connection limits", () => {
     server.close();
   });
 
-  it("leave open files for the rest of the process", () => {
+  it("connection limits leave open files for the rest of the process", () => {
     const grpc = { inAll: 1_000_000, perAddress: 5000 };
     const http = { inAll: 10_000, perAddress: 1000 };
     assert.equal(withinOpenFiles(grpc, undefined).inAll, 1_000_000);

@@ -1,7 +1,7 @@
 import type { Server, Socket } from "node:net";
 import { countedAddress } from "../access/caller-address.ts";
 import type { Log } from "../log/log.ts";
-import { isLoopback } from "../settings/parse-listen-address.ts";
+import { isLoopback } from "../net/address.ts";
 import type { ConnectionLimits } from "../settings/settings.ts";
 
 // Counts the open connections of a listener, in all and by address.

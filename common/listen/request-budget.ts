@@ -1,3 +1,8 @@
+/**
+ * The budget of memory of the requests under way in one process, of both ports: bytes that have arrived and are not
+ * answered yet.
+ */
+
 /** What the requests under way may hold, bytes. */
 export type RequestLimits = Readonly<{
   /** All of them together. */
@@ -8,6 +13,10 @@ export type RequestLimits = Readonly<{
 
 /** The largest body that is read before its Authorization was checked, bytes. */
 export const BODY_BEFORE_LOGIN = 64 * 1024;
+
+/** When the budget is full, a login whose requests hold at most this many bytes is still let in, from a reserve of an eighth above it. */
+export const SMALL_BYTES = 256 * 1024;
+const KEPT_FOR_SMALL = 1 / 8;
 
 /** What requests under way hold in this process, small ones included: bytes count when they have arrived. docs/limits.md names the limits. */
 export const HELD_BYTES: RequestLimits = { inAll: 256 * 1024 * 1024, beforeLogin: 64 * 1024 * 1024 };
@@ -33,6 +42,11 @@ export class RequestBudget {
   /** Whether requests hold more than they may in all. */
   get isFull(): boolean {
     return this.#all > this.#limits.inAll;
+  }
+
+  /** Whether not even a login that holds little may hold more. */
+  get isFullForSmall(): boolean {
+    return this.#all > this.#limits.inAll * (1 + KEPT_FOR_SMALL);
   }
 
   /** Whether requests without a login hold more than they may together. */

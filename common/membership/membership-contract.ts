@@ -4,7 +4,7 @@ import { isNebulaError } from "../errors/nebula-error.ts";
 import { eventually } from "../testing/eventually.ts";
 import type { Member, Membership } from "./membership.ts";
 
-/** What every Membership promises. `open` yields the membership of one process, which has not joined; names are fresh, so one backend serves all tests. */
+/** The promises of every Membership. `open` yields the membership of one process, which has not joined; names are fresh, so one backend serves all tests. */
 export function describeMembership(driver: string, open: () => Promise<Membership>): void {
   describe(`Membership: ${driver}`, () => {
     let membership: Membership;
@@ -20,7 +20,7 @@ export function describeMembership(driver: string, open: () => Promise<Membershi
     };
     const listed = ({ boot }: Member) => membership.members().filter((member) => member.boot === boot);
 
-    it("does not count a process that only reads it", () => {
+    it("the membership does not count a process that only reads it", () => {
       assert.equal(membership.self, undefined);
       assert.deepEqual(
         membership.members().filter(({ name }) => name === ""),
@@ -28,7 +28,7 @@ export function describeMembership(driver: string, open: () => Promise<Membershi
       );
     });
 
-    it("counts this process among the members from its join to its leave, once", async () => {
+    it("the membership counts this process among the members from its join to its leave, once", async () => {
       const self = fresh();
       await membership.join(self);
       assert.deepEqual(membership.self, self);
@@ -38,7 +38,7 @@ export function describeMembership(driver: string, open: () => Promise<Membershi
       assert.deepEqual(listed(self), []);
     });
 
-    it("refuses a second join, and takes a leave without a join", async () => {
+    it("the membership refuses a second join, and accepts a leave without a join", async () => {
       await membership.leave();
       const self = fresh();
       await membership.join(self);
@@ -46,13 +46,33 @@ export function describeMembership(driver: string, open: () => Promise<Membershi
       assert.deepEqual(membership.self, self);
     });
 
-    it("lists the members by name", async () => {
+    it("the membership notifies when this member becomes impaired and when it is well again, once each", async () => {
+      const self = fresh();
+      membership.setImpaired(true);
+      assert.equal(membership.self, undefined);
+      await membership.join(self);
+      const seen: (boolean | undefined)[] = [];
+      membership.onChange(() => {
+        const [member] = listed(self);
+        if (member !== undefined && seen.at(-1) !== (member.impaired ?? false)) seen.push(member.impaired ?? false);
+      });
+      for (const impaired of [true, true, false, false]) {
+        membership.setImpaired(impaired);
+        await eventually(() => (listed(self)[0]?.impaired ?? false) === impaired);
+        assert.deepEqual(membership.self, listed(self)[0]);
+      }
+      await eventually(() => seen.length >= 2);
+      assert.deepEqual(seen, [true, false]);
+      assert.deepEqual(listed(self), [self]);
+    });
+
+    it("the membership lists the members by name", async () => {
       await membership.join(fresh());
       const names = membership.members().map(({ name }) => name);
       assert.deepEqual(names, [...names].sort());
     });
 
-    it("notifies of a join and of a leave, and no subscription that has ended", async () => {
+    it("the membership notifies of a join and of a leave, and not a subscription that has ended", async () => {
       const seen: number[] = [];
       const self = fresh();
       const ended = membership.onChange(() => assert.fail("this subscription has ended"));

@@ -5,7 +5,7 @@ import { createMemoryMembership } from "./memory-membership.ts";
 describeMembership("memory", async () => createMemoryMembership());
 
 describe("the membership of a process that is alone", () => {
-  it("is empty before the join, and this process alone after it", async () => {
+  it("the membership of a single process is empty before the join, and this process alone after it", async () => {
     const membership = createMemoryMembership();
     assert.equal(membership.alone, true);
     assert.deepEqual(membership.members(), []);

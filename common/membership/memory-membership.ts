@@ -1,7 +1,7 @@
 import { NebulaError } from "../errors/nebula-error.ts";
 import type { Member, Membership } from "./membership.ts";
 
-/** The membership of a process that is alone: it knows itself. */
+/** The membership of a single process, which is its only member. */
 export function createMemoryMembership(): Membership {
   let self: Member | undefined;
   const listeners = new Set<(members: readonly Member[]) => void>();
@@ -13,6 +13,8 @@ export function createMemoryMembership(): Membership {
   };
   return {
     alone: true,
+    reachable: true,
+    lost: new AbortController().signal,
     get self() {
       return self;
     },
@@ -23,6 +25,11 @@ export function createMemoryMembership(): Membership {
     },
     async leave() {
       change(undefined);
+    },
+    setImpaired(impaired) {
+      if (self === undefined || (self.impaired ?? false) === impaired) return;
+      const { name, address, boot } = self;
+      change(impaired ? { name, address, boot, impaired } : { name, address, boot });
     },
     onChange(listener) {
       const own: typeof listener = (now) => listener(now); // one subscription each, also of the same function

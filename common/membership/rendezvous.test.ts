@@ -8,7 +8,7 @@ const shards = (count: number): Member[] =>
 const counts = fc.integer({ min: 1, max: 8 });
 
 describe("rendezvous hashing", () => {
-  it("ranks alike whatever the order of the members", () => {
+  it("rendezvous hashing ranks alike for any order of the members", () => {
     fc.assert(
       fc.property(fc.string(), counts, (group, count) => {
         assert.deepEqual(ranked([group], shards(count)), ranked([group], shards(count).reverse()));
@@ -16,7 +16,7 @@ describe("rendezvous hashing", () => {
     );
   });
 
-  it("moves, when a shard goes, the groups that it owned and no others", () => {
+  it("a shard that leaves moves the groups that it owned, and no others", () => {
     fc.assert(
       fc.property(fc.string(), fc.integer({ min: 2, max: 8 }), fc.nat(), (group, count, pick) => {
         const all = shards(count);
@@ -33,7 +33,7 @@ describe("rendezvous hashing", () => {
     );
   });
 
-  it("spreads a group over as many shards as it asks for, as far as there are any", () => {
+  it("rendezvous hashing spreads a group over the number of shards that it asks for, as far as there are any", () => {
     assert.equal(ownersOf("pos", shards(5), 3).length, 3);
     assert.equal(ownersOf("pos", shards(2), 3).length, 2);
     assert.equal(ownersOf("pos", shards(2), 0).length, 1);
@@ -41,7 +41,7 @@ describe("rendezvous hashing", () => {
     assert.equal(ownShard("pos", "device", []), undefined);
   });
 
-  it("moves, when an owner of a spread group goes, its own devices and no others", () => {
+  it("an owner of a spread group that leaves moves its own devices, and no others", () => {
     const owners = ownersOf("pos", shards(6), 4);
     const [lost, ...left] = owners;
     for (let i = 0; i < 500; i++) {
@@ -50,7 +50,7 @@ describe("rendezvous hashing", () => {
     }
   });
 
-  it("is balanced within a fifth over 4 shards and 8,000 devices", () => {
+  it("rendezvous hashing is balanced within a fifth over 4 shards and 8,000 devices", () => {
     const owners = shards(4);
     const load = new Map<string, number>();
     for (let i = 0; i < 8000; i++) {

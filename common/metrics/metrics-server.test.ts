@@ -12,7 +12,7 @@ describe("metrics address", () => {
   const start = (listen: { host: string; port: number; given: boolean } | undefined, log = silentLog) =>
     startMetricsServer({ listen, registry, ready: () => missing, log });
 
-  it("serves figures, health and readiness, and nothing else", async () => {
+  it("the metrics address serves metrics, health and readiness, and nothing else", async () => {
     await using server = await start({ host: "127.0.0.1", port: 0, given: true });
     const fetched = (path: string, init?: RequestInit) => fetch(`http://127.0.0.1:${server.address?.port}${path}`, init);
     const metrics = await fetched("/metrics?x=1");
@@ -31,7 +31,7 @@ describe("metrics address", () => {
     assert.equal((await fetched("/metrics", { method: "POST" })).status, 405);
   });
 
-  it("answers over loopback under a name of this machine alone, and wherever it listens to no other", async () => {
+  it("the metrics address answers over loopback under a name of this machine alone, on any address that it listens on", async () => {
     for (const host of ["127.0.0.1", "0.0.0.0"]) {
       await using server = await start({ host, port: 0, given: true });
       const port = server.address?.port ?? 0;
@@ -53,7 +53,7 @@ describe("metrics address", () => {
     }
   });
 
-  it("is nowhere when it is off", async () => {
+  it("the metrics address is closed when it is off", async () => {
     await using server = await start(undefined);
     assert.equal(server.address, undefined);
   });
@@ -71,7 +71,7 @@ describe("metrics address", () => {
       return { host: "127.0.0.1", port: typeof bound === "object" && bound !== null ? bound.port : 0, given };
     };
 
-    it("is one warning as the default", async () => {
+    it("a metrics address that is taken is one warning as the default", async () => {
       const lines: string[] = [];
       const log = createLog({ level: "info", part: "test", destination: { write: (line) => void lines.push(line) } });
       await using server = await start(address(false), log);
@@ -80,7 +80,7 @@ describe("metrics address", () => {
       assert.match(lines[0] ?? "", /127\.0\.0\.1:\d+ \(NEBULA_METRICS_LISTEN\) is taken/);
     });
 
-    it("ends the start when it was given", async () => {
+    it("a metrics address that is taken ends the start when it was given", async () => {
       await assert.rejects(start(address(true)), (error) => isNebulaError(error, "failed_precondition") && /is taken/.test(error.message));
     });
   });

@@ -6,9 +6,9 @@ import { CannotListen, listen } from "../http/listen.ts";
 import { isOwnHost } from "../http/own-host.ts";
 import { send, sendJson, sendText } from "../http/send.ts";
 import type { Log } from "../log/log.ts";
-import { isLoopback } from "../settings/parse-listen-address.ts";
+import { isLoopback } from "../net/address.ts";
 import type { ListenAddress, Settings } from "../settings/settings.ts";
-import { quote } from "../validation/quote.ts";
+import { quote } from "../text/wording.ts";
 
 export type MetricsServerOptions = Readonly<{
   /** undefined: nowhere. */
@@ -78,8 +78,7 @@ export async function startMetricsServer({ listen: wanted, registry, ready, log 
   }
 }
 
-/** Whether a request that came over loopback names another host than this machine. A client without a Host is no browser. */
+/** Whether a request that came over loopback names another host than this machine. A client without a Host is not a browser. */
 function isForeign({ socket, headers }: IncomingMessage, ownNames: readonly string[]): boolean {
-  const local = (socket.localAddress ?? "").replace(/^::ffff:(?=\d)/, "");
-  return isLoopback(local) && headers.host !== undefined && !isOwnHost(headers.host, ownNames);
+  return isLoopback(socket.localAddress ?? "") && headers.host !== undefined && !isOwnHost(headers.host, ownNames);
 }

@@ -7,7 +7,7 @@ function described(before: JsonObject, after: JsonObject): string[] {
 }
 
 describe("the changes between two resources", () => {
-  it("are the fields that differ, an absent one being its default", () => {
+  it("changes between two resources are the fields that differ, an absent one being its default", () => {
     assert.deepEqual(described({ docker_image: "shop:1.4", running: false }, { docker_image: "shop:1.5", privileged: true }), [
       "docker_image shop:1.4 -> shop:1.5",
       "privileged default -> true",
@@ -16,7 +16,7 @@ describe("the changes between two resources", () => {
     assert.deepEqual(described({ env_vars: { A: "1" } }, { env_vars: { A: "1" } }), []);
   });
 
-  it("never hold a secret value, only what reads show of it", () => {
+  it("changes between two resources never hold a secret value, only its display", () => {
     const [was, is] = ["secret:00000001", "secret:00000002"];
     const before = { secret_env_vars: { A: was, B: was, C: was } };
     const after = { secret_env_vars: { A: is, B: "hunter2", D: "hunter2" } };
@@ -29,7 +29,7 @@ describe("the changes between two resources", () => {
     assert.doesNotMatch(JSON.stringify(fieldChanges(after, {})), /hunter2/);
   });
 
-  it("say of maps which keys come, go and change", () => {
+  it("changes of a map name the keys that are added, removed and changed", () => {
     assert.deepEqual(described({ env_vars: { A: "1", B: "2", C: "" } }, { env_vars: { B: "3", C: "", D: "x=y" } }), [
       "env_vars - A",
       "env_vars B: 2 -> 3",
@@ -42,7 +42,7 @@ describe("the changes between two resources", () => {
     ]);
   });
 
-  it("say of lists of names which come and go, and show the whole where the order changes or an item repeats", () => {
+  it("changes of a list of names name those added and removed, and show the whole where the order changes or an item repeats", () => {
     assert.deepEqual(described({ apps: ["web", "api"] }, { apps: ["web", "till", "x"] }), ["apps - api", "apps + till", "apps + x"]);
     assert.deepEqual(described({}, { apps: ["web"] }), ["apps + web"]);
     assert.deepEqual(described({ apps: ["a", "b"] }, { apps: ["b", "a"] }), ['apps ["a","b"] -> ["b","a"]']);
@@ -50,7 +50,7 @@ describe("the changes between two resources", () => {
     assert.deepEqual(described({ starting_ports: [80] }, { starting_ports: [80, { "8080": "80" }] }), ['starting_ports [80] -> [80,{"8080":"80"}]']);
   });
 
-  it("show how many containers as a whole", () => {
+  it("a change of the number of containers is shown as a whole", () => {
     assert.deepEqual(described({}, { containers_per: { cpu: 2 } }), ['containers_per default -> {"cpu":2}']);
   });
 });

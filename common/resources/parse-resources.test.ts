@@ -25,7 +25,7 @@ const only = (text: string) => {
 const WEB = "kind: app\nname: web\ndocker_image: shop:1.5\n";
 
 describe("a resource file", () => {
-  it("holds documents of the three kinds", () => {
+  it("a resource file holds documents of the three kinds", () => {
     const read = resources(`
 kind: app
 name: web
@@ -80,14 +80,14 @@ spread: 2
     assert.deepEqual(read[2].deviceGroup.cronJobs, ["backup"]);
   });
 
-  it("gives a string field the text as it is written, quoted or not", () => {
+  it("a resource file gives a string field the text as it is written, quoted or not", () => {
     const [read] = resources(`${WEB}env_vars: { V: 1.10, T: true, O: 0x1F, N: , D: 2026-01-01, Q: "1.10", 80: 0o17 }\ncommand: [sleep, 010]\n`);
     assert.ok(read?.kind === "app");
     assert.deepEqual({ ...read.app.envVars }, { V: "1.10", T: "true", O: "0x1F", N: "", D: "2026-01-01", Q: "1.10", "80": "0o17" });
     assert.deepEqual(read.app.command, ["sleep", "010"]);
   });
 
-  it("may be JSON, may use anchors, and leaves empty fields and documents out", () => {
+  it("a resource file may be JSON, may use anchors, and leaves empty fields and documents out", () => {
     assert.equal(resources('{"kind": "app", "name": "web", "docker_image": "x", "running": false}').length, 1);
     const read = resources(`---\n${WEB}env_vars: &common { A: b }\nlabels: *common\nvolumes:\n---\nkind: app\nname: web2\ndocker_image: x\n---\n`);
     assert.deepEqual(
@@ -99,7 +99,7 @@ spread: 2
     );
   });
 
-  it("reads ports as on Docker's command line", () => {
+  it("a resource file has ports as on Docker's command line", () => {
     const ports = 'starting_ports: ["8080:80", "127.0.0.1:8081:80", "53/udp", 90, {"[::1]:9090": "90"}]\n';
     const parsed = parseResources(`${WEB}${ports}`, "shop.yaml");
     assert.ok(parsed.kind === "resources");
@@ -118,25 +118,25 @@ spread: 2
   });
 
   const refused: Readonly<Record<string, [string, RegExp]>> = {
-    "an unknown field, with the nearest one": [`${WEB}docker_imag: x\n`, /^shop\.yaml:4: app web: docker_imag: is no field; docker_image would do/],
-    "a field in another tool's word": [`${WEB}environment: {}\n`, /:4: .*environment: is no field; env_vars would do/],
+    "an unknown field, with the nearest one": [`${WEB}docker_imag: x\n`, /^shop\.yaml:4: app web: docker_imag: unknown field; use docker_image/],
+    "a field in another tool's word": [`${WEB}environment: {}\n`, /:4: .*environment: unknown field; use env_vars/],
     "a field of a message inside": [
       `${WEB}healthcheck:\n  test: [NONE]\n  interval: 5\n`,
-      /:6: .*healthcheck\.interval: is no field; interval_ms would do/,
+      /:6: .*healthcheck\.interval: unknown field; use interval_ms/,
     ],
     "a field that the server sets": [`${WEB}revision: 41\n`, /:4: app web: revision: is set by the server; leave it out/],
-    "a field of another kind": [`${WEB}schedule: "@daily"\n`, /:4: app web: schedule: is no field/],
-    "no kind": ["name: web\n", /^shop\.yaml:1: kind: is missing; app, cron_job, device_group, user_group would do/],
-    "an unknown kind": ["kind: application\n", /"application" is no kind of resource/],
-    "a user, which is none": [
+    "a field of another kind": [`${WEB}schedule: "@daily"\n`, /:4: app web: schedule: unknown field/],
+    "no kind": ["name: web\n", /^shop\.yaml:1: kind: is missing; use app, cron_job, device_group, user_group/],
+    "an unknown kind": ["kind: application\n", /invalid kind "application"/],
+    "a user, which is not a resource of a file": [
       "kind: user\nname: ann\n",
-      /:1: kind: "user" is no kind of resource, since a file is no place for passwords and tokens/,
+      /:1: kind: invalid kind "user": a file must not hold passwords and tokens/,
     ],
     "a permission that there is not": [
       "kind: user_group\nname: ops\napps:\n  web: rw\n  db: r\n",
-      /:5: user_group ops: apps\.db: "r" is no permission; ro or rw/,
+      /:5: user_group ops: apps\.db: invalid permission "r"; use ro or rw/,
     ],
-    "a kind that is nearly one": ["kind: cronjobs\n", /cron_job would do/],
+    "a kind that is nearly one": ["kind: cronjobs\n", /use cron_job/],
     "no name": ["kind: app\ndocker_image: x\n", /^shop\.yaml:1: app: name: is missing/],
     "a compose file": [
       "services:\n  web:\n    image: shop:1\n",
@@ -148,38 +148,38 @@ spread: 2
       /^shop\.yaml:1: invalid resource file: it is a Kubernetes manifest; use kind: app, as in examples\/shop\.yaml$/,
     ],
     "no image": ["# first\nkind: app\nname: web\n", /^shop\.yaml:2: app web: docker_image: an image is required/],
-    "a document that is a list": ["- kind: app\n", /is no map of fields/],
+    "a document that is a list": ["- kind: app\n", /is not a map of fields/],
     "nothing at all": ["# nothing\n", /:1: holds no resource/],
-    "a list in place of a map": [`${WEB}env_vars: [A=b]\n`, /:4: .*env_vars: is a list; a map/],
-    "a string in place of a list": [`${WEB}command: echo hi\n`, /:4: .*command: is a single value; a list/],
-    "a map in place of a string": [`${WEB}env_vars: { A: { b: c } }\n`, /env_vars\.A: is a map; a string would do/],
-    "an empty entry of a list": [`${WEB}command:\n  - a\n  -\n`, /:6: .*command\[1\]: is empty; a string/],
+    "a list in place of a map": [`${WEB}env_vars: [A=b]\n`, /:4: .*env_vars: is a list; use a map/],
+    "a string in place of a list": [`${WEB}command: echo hi\n`, /:4: .*command: is a single value; use a list/],
+    "a map in place of a string": [`${WEB}env_vars: { A: { b: c } }\n`, /env_vars\.A: is a map; use a string/],
+    "an empty entry of a list": [`${WEB}command:\n  - a\n  -\n`, /:6: .*command\[1\]: is empty; use a string/],
     "a word in place of a number": [
       `${WEB}memory_limit_mb: "64"\n`,
-      /memory_limit_mb: is "64"; a whole number from 0 to 4294967295, without quotes, would do/,
+      /memory_limit_mb: is "64"; use a whole number from 0 to 4294967295, without quotes/,
     ],
-    "a number that no field takes": [`${WEB}memory_limit_mb: -1\n`, /memory_limit_mb: is "-1"; a whole number from 0 to 4294967295/],
-    "a fraction in place of a whole number": [`${WEB}memory_limit_mb: 6.5\n`, /memory_limit_mb: is "6\.5"; a whole number/],
-    "a word in place of true": [`${WEB}privileged: yes\n`, /privileged: is "yes"; true or false/],
-    "a word that an enum does not have": [`${WEB}pull_policy: sometimes\n`, /pull_policy: is "sometimes"; one of always, missing, never would do/],
+    "a number that no field takes": [`${WEB}memory_limit_mb: -1\n`, /memory_limit_mb: is "-1"; use a whole number from 0 to 4294967295/],
+    "a fraction in place of a whole number": [`${WEB}memory_limit_mb: 6.5\n`, /memory_limit_mb: is "6\.5"; use a whole number/],
+    "a word in place of true": [`${WEB}privileged: yes\n`, /privileged: is "yes"; use true or false/],
+    "a word that an enum does not have": [`${WEB}pull_policy: sometimes\n`, /pull_policy: is "sometimes"; use one of always, missing, never/],
     "an invalid port": [`${WEB}starting_ports:\n  - 80\n  - 70000\n`, /starting_ports\[1\]: invalid port "70000"/],
     "ports in another shape": [`${WEB}starting_ports: "80"\n`, /starting_ports: is not a list of ports/],
-    "no containers": [`${WEB}containers_per: { server: 0 }\n`, /:4: .*containers_per\.server: 0 is no number of containers/],
+    "no containers": [`${WEB}containers_per: { server: 0 }\n`, /:4: .*containers_per\.server: invalid number of containers "0"/],
     "a value that can't be, with the line of that very value": [
       `${WEB}volumes:\n  - /a:/a\n  - b\n`,
       /^shop\.yaml:6: app web: volumes\[1\]: "b" can't be mounted/,
     ],
     "a key twice": [`${WEB}name: web2\n`, /^shop\.yaml:4: .*unique/],
-    "text that is no YAML": ["kind: app\nname: [web\n", /^shop\.yaml:\d+: /],
+    "text that is not YAML": ["kind: app\nname: [web\n", /^shop\.yaml:\d+: /],
     "an alias of nothing": [`${WEB}env_vars: *nothing\n`, /:4: nothing before it is called &nothing/],
     "a tag that nobody knows": [`${WEB}user: !secret x\n`, /:4: .*tag/i],
     "binary data": [`${WEB}user: !!binary aGVsbG8=\n`, /:4: /],
     "half a character": [`${WEB}user: "\\ud800"\n`, /:4: this contains half a character/],
     "a key that is a list": [`${WEB}? [a]\n: 1\n`, /:4: a key is a list or a map/],
   };
-  for (const [what, [text, words]] of Object.entries(refused)) it(`is refused with ${what}`, () => assert.match(only(text), words));
+  for (const [what, [text, words]] of Object.entries(refused)) it(`a resource file with ${what} is refused`, () => assert.match(only(text), words));
 
-  it("tells everything that is wrong at once, in the order of the file", () => {
+  it("a resource file is refused with every fault at once, in the order of the file", () => {
     assert.deepEqual(
       faults(`${WEB}cpus: -1\nuser: "a b"\n---\nkind: device_group\nname: p/s\napps: [web, web]\n`).map((line) =>
         line.split(":").slice(0, 4).join(":"),
@@ -188,7 +188,7 @@ spread: 2
     );
   });
 
-  it("may hold each resource once, over all files", () => {
+  it("a resource may occur once, over all files", () => {
     assert.match(only(`${WEB}---\n${WEB}`), /^shop\.yaml:5: app web: name: is in shop\.yaml:1 already/);
     const parsed = parseResourceFiles([
       { name: "a.yaml", text: WEB },
@@ -201,14 +201,14 @@ spread: 2
     assert.equal(resources(`${WEB}---\nkind: cron_job\nname: web\ndocker_image: x\nschedule: "@daily"\n`).length, 2);
   });
 
-  it("never shows a value of env_vars in what it says", () => {
+  it("an error of a resource file never shows a value of env_vars", () => {
     for (const text of [`${WEB}env_vars: { A: [hunter2] }\n`, `${WEB}env_vars: {A: "hunter2\\0"}\n`, `${WEB}env_vars: { A: "hunter2, B: c }\n`]) {
       assert.ok(faults(text).length > 0);
       assert.doesNotMatch(faults(text).join(), /hunter2/);
     }
   });
 
-  it("with aliases that multiply, or that hold themselves, is refused soon", () => {
+  it("a resource file with aliases that multiply, or that hold themselves, is refused soon", () => {
     const bomb = `a: &a [x, x]\n${"bcdefghijklmnopqrst"
       .split("")
       .map((name, index) => `${name}: &${name} [${`*${"abcdefghijklmnopqrs"[index]}, `.repeat(9)}]`)

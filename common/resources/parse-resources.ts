@@ -5,12 +5,11 @@ import { DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
 import { UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
 import { assertNever } from "../errors/assert-never.ts";
 import type { Violation } from "../errors/nebula-error.ts";
+import { nearestName, quote } from "../text/wording.ts";
 import { validateApp } from "../validation/app.ts";
 import { validateCronJob } from "../validation/cron-job.ts";
 import { validateDeviceGroup } from "../validation/device-group.ts";
-import { nearestName } from "../validation/nearest-name.ts";
-import { OUTPUT_ONLY } from "../validation/output-only.ts";
-import { quote } from "../validation/quote.ts";
+import { OUTPUT_ONLY } from "../validation/normal-form.ts";
 import { validateUserGroup } from "../validation/user-group.ts";
 import { type LineFault, type ReadMessage, readMessage } from "./read-message.ts";
 import { entityOf, type Resource, type ResourceKind } from "./resource.ts";
@@ -80,12 +79,12 @@ function readDocument(node: YamlNode): Omit<ReadDocument, "file"> {
     resource: undefined,
     faults: [{ line, field, description }],
   });
-  if (node.kind !== "map") return wrong(node.line, "", "is no map of fields; a resource starts with kind: app");
+  if (node.kind !== "map") return wrong(node.line, "", "is not a map of fields; start a resource with kind: app");
   const foreign = foreignFormat(node);
   if (foreign !== undefined) return wrong(node.line, "", `invalid resource file: it is ${foreign}; use kind: app, as in examples/shop.yaml`);
   const kindEntry = node.entries.find(({ key }) => key === "kind");
   const name = node.entries.find(({ key }) => key === "name")?.value;
-  if (kindEntry === undefined) return wrong(node.line, "kind", `is missing; ${KINDS.join(", ")} would do`);
+  if (kindEntry === undefined) return wrong(node.line, "kind", `is missing; use ${KINDS.join(", ")}`);
   const word = kindEntry.value.kind === "scalar" ? kindEntry.value.text : "";
   const kind = KINDS.find((known) => known === word.toLowerCase().replaceAll("-", "_"));
   if (kind === undefined) return wrong(kindEntry.line, "kind", noKind(word));
@@ -124,9 +123,9 @@ function foreignFormat({ entries }: YamlNode & { kind: "map" }): string | undefi
 
 function noKind(word: string): string {
   if (USERS.includes(word.toLowerCase())) {
-    return `${quote(word)} is no kind of resource, since a file is no place for passwords and tokens; nebulactl users create, or user_group, would do`;
+    return `invalid kind ${quote(word)}: a file must not hold passwords and tokens; use nebulactl users create, or user_group`;
   }
-  return `${quote(word)} is no kind of resource; ${nearestName(word, KINDS) ?? KINDS.join(", ")} would do`;
+  return `invalid kind ${quote(word)}; use ${nearestName(word, KINDS) ?? KINDS.join(", ")}`;
 }
 
 /** What is wrong with the shape, else what is wrong with the values: a field that could not be read would be called missing, too. */

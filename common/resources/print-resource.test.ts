@@ -24,7 +24,7 @@ function normal(resource: Resource): Resource {
 }
 
 describe("a printed resource", () => {
-  it("leaves out what the server sets and what equals its default", () => {
+  it("a printed resource leaves out fields that the server sets and those that equal their default", () => {
     const app = create(AppSchema, {
       name: "web",
       revision: 41n,
@@ -59,7 +59,7 @@ describe("a printed resource", () => {
     assert.equal(printResource({ kind: "device_group", deviceGroup }), "kind: device_group\nname: pos\napps:\n  - web\n");
   });
 
-  it("is what parses to the same resource, whatever it holds", () => {
+  it("a printed resource parses to the same resource, for any content", () => {
     const resource = fc.oneof(
       arbitraryApp.map((app): Resource => ({ kind: "app", app })),
       arbitraryCronJob.map((cronJob): Resource => ({ kind: "cron_job", cronJob })),

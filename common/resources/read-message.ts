@@ -1,8 +1,7 @@
 import { create, type DescField, type DescMessage, type Message, type MessageShape } from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
-import { validateKey } from "../validation/name.ts";
-import { nearestName } from "../validation/nearest-name.ts";
-import { entryPath } from "../validation/quote.ts";
+import { entryPath, nearestName } from "../text/wording.ts";
+import { validateKey } from "../validation/names.ts";
 import { enumFrom, type ReadValue, scalarFrom, shapeOf } from "./scalar-values.ts";
 import { reader } from "./special-fields.ts";
 import type { YamlEntry, YamlNode } from "./yaml-tree.ts";
@@ -80,7 +79,7 @@ const OTHER_WORDS: ReadonlyMap<string, string> = new Map([
 function unknownField(key: string, known: readonly string[]): string {
   const word = OTHER_WORDS.get(key.toLowerCase().replaceAll("-", "_"));
   const meant = word !== undefined && known.includes(word) ? word : nearestName(key, known);
-  return `is no field; ${meant === undefined ? `one of ${known.join(", ")}` : meant} would do`;
+  return `unknown field; use ${meant === undefined ? `one of ${known.join(", ")}` : meant}`;
 }
 
 function readField(message: ReflectMessage, field: DescField, node: YamlNode, path: string, reading: Reading): void {
@@ -100,15 +99,15 @@ function readField(message: ReflectMessage, field: DescField, node: YamlNode, pa
       break;
     case "message":
       if (node.kind === "map") message.set(field, reflect(field.message, readInner(field.message, node.entries, path, reading)));
-      else reading.faults.push({ line: node.line, field: path, description: `is ${shapeOf(node)}; a map of ${namesOf(field.message)} would do` });
+      else reading.faults.push({ line: node.line, field: path, description: `is ${shapeOf(node)}; use a map of ${namesOf(field.message)}` });
       break;
     case "list":
       if (node.kind === "list") for (const [index, item] of node.items.entries()) readItem(message, field, item, `${path}[${index}]`, reading);
-      else reading.faults.push({ line: node.line, field: path, description: `is ${shapeOf(node)}; a list such as [a, b] would do` });
+      else reading.faults.push({ line: node.line, field: path, description: `is ${shapeOf(node)}; use a list such as [a, b]` });
       break;
     case "map":
       if (node.kind === "map") for (const entry of node.entries) readEntry(message, field, entry, entryPath(path, entry.key), reading);
-      else reading.faults.push({ line: node.line, field: path, description: `is ${shapeOf(node)}; a map of names to values would do` });
+      else reading.faults.push({ line: node.line, field: path, description: `is ${shapeOf(node)}; use a map of names to values` });
       break;
   }
 }
@@ -133,7 +132,7 @@ function readItem(message: ReflectMessage, field: DescField & { fieldKind: "list
     message.get(field).add(item.text);
   } else {
     const wanted = field.listKind === "message" ? `a map of ${namesOf(field.message)}` : 'a string ("" for an empty one)';
-    reading.faults.push({ line: item.line, field: path, description: `is ${shapeOf(item)}; ${wanted} would do` });
+    reading.faults.push({ line: item.line, field: path, description: `is ${shapeOf(item)}; use ${wanted}` });
   }
 }
 
@@ -149,7 +148,7 @@ function readEntry(
   const violations = validateKey(key, path);
   if (violations.length > 0) reading.faults.push(...violations.map((violation) => ({ line, ...violation })));
   else if (value.kind === "scalar") message.get(field).set(key, value.text);
-  else reading.faults.push({ line, field: path, description: `is ${shapeOf(value)}; a string would do` });
+  else reading.faults.push({ line, field: path, description: `is ${shapeOf(value)}; use a string` });
 }
 
 function namesOf(schema: DescMessage): string {

@@ -5,11 +5,10 @@ import { CronJobSchema } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
 import { UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
 import { assertNever } from "../errors/assert-never.ts";
+import { enumWords } from "../text/enum-words.ts";
 import { containersPerToV2 } from "../v2/containers-per.ts";
 import { startingPortsToV2 } from "../v2/starting-ports.ts";
-import { normaliseApp, normaliseCronJob, normaliseDeviceGroup, normaliseUserGroup } from "../validation/normal-form.ts";
-import { OUTPUT_ONLY } from "../validation/output-only.ts";
-import { enumWords } from "./enum-words.ts";
+import { normaliseApp, normaliseCronJob, normaliseDeviceGroup, normaliseUserGroup, OUTPUT_ONLY } from "../validation/normal-form.ts";
 import type { Resource, ResourceKind } from "./resource.ts";
 
 type Printed = ReadonlyMap<string, unknown>;

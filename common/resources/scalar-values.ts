@@ -1,6 +1,6 @@
 import { type DescEnum, ScalarType } from "@bufbuild/protobuf";
-import { quote } from "../validation/quote.ts";
-import { enumWords } from "./enum-words.ts";
+import { enumWords } from "../text/enum-words.ts";
+import { quote } from "../text/wording.ts";
 import type { YamlNode } from "./yaml-tree.ts";
 
 /** A value that was read, or why not. */
@@ -13,7 +13,7 @@ export function scalarFrom(type: ScalarType, node: YamlNode): ReadValue<string |
     if (value !== undefined) return { kind: "value", value };
   }
   const given = node.kind === "scalar" ? quote(node.text) : shapeOf(node);
-  return { kind: "fault", description: `is ${given}; ${wanted(type)} would do` };
+  return { kind: "fault", description: `is ${given}; use ${wanted(type)}` };
 }
 
 /** The number of an enum's value, from its word or its whole name. */
@@ -23,7 +23,7 @@ export function enumFrom(desc: DescEnum, node: YamlNode): ReadValue<number> {
   const value = desc.values.find(({ name }) => name.toLowerCase() === word)?.number ?? words.get(word);
   if (value !== undefined) return { kind: "value", value };
   const given = node.kind === "scalar" ? quote(node.text) : shapeOf(node);
-  return { kind: "fault", description: `is ${given}; one of ${[...words.keys()].join(", ")} would do` };
+  return { kind: "fault", description: `is ${given}; use one of ${[...words.keys()].join(", ")}` };
 }
 
 /** What a node is, in words. */
@@ -54,12 +54,12 @@ function wanted(type: ScalarType): string {
     case ScalarType.STRING:
       return "a string";
     case ScalarType.BOOL:
-      return "true or false, without quotes,";
+      return "true or false, without quotes";
     case ScalarType.DOUBLE:
-      return "a number, without quotes,";
+      return "a number, without quotes";
     case ScalarType.UINT32:
-      return `a whole number from 0 to ${2 ** 32 - 1}, without quotes,`;
+      return `a whole number from 0 to ${2 ** 32 - 1}, without quotes`;
     default:
-      return "a whole number, without quotes,";
+      return "a whole number, without quotes";
   }
 }

@@ -45,7 +45,7 @@ export function readYaml(text: string): YamlDocuments {
     if (!isMap(node)) return scalar(null, "", line);
     const entries = node.items.map(({ key, value }) => {
       const keyTree = treeOf(key, anchors, line, depth - 1);
-      if (keyTree.kind !== "scalar") fault(keyTree.line, "a key is a list or a map; a word would do");
+      if (keyTree.kind !== "scalar") fault(keyTree.line, "a key is a list or a map; use a word");
       return { key: keyTree.kind === "scalar" ? keyTree.text : "", line: keyTree.line, value: treeOf(value, anchors, keyTree.line, depth - 1) };
     });
     return { kind: "map", line, entries };
@@ -56,7 +56,7 @@ export function readYaml(text: string): YamlDocuments {
     if (typeof value === "string") return { kind: "scalar", line, text: value, value };
     if (typeof value === "number" || typeof value === "boolean") return { kind: "scalar", line, text: source ?? String(value), value };
     if (value === null || value === undefined) return { kind: "scalar", line, text: "", value: null };
-    return fault(line, "this is of a type that no field has; a string, a number, true or false would do");
+    return fault(line, "this is of a type that no field has; use a string, a number, true or false");
   }
 
   function fault(line: number, description: string): YamlNode {

@@ -17,7 +17,7 @@ function valuesIn(schema: DescMessage, message: Message): number {
 }
 
 describe("the number of values in a request", () => {
-  it("is held to a bound before any of it is decoded", () => {
+  it("the number of values in a request is limited before any of it is decoded", () => {
     assert.equal(hasTooManyValues(SubmitReportsRequestSchema, emptyReports(MOST_VALUES)), false);
     assert.equal(hasTooManyValues(SubmitReportsRequestSchema, emptyReports(MOST_VALUES + 1)), true);
     const read = methodDefinition(ReportService.method.submitReports).requestDeserialize;
@@ -26,7 +26,7 @@ describe("the number of values in a request", () => {
     assert.match(request.reason, /more than 100000 values/);
   });
 
-  it("counts fields, items and entries, nested ones too", () => {
+  it("the number of values counts fields, items and entries, nested ones too", () => {
     assert.equal(valuesIn(AppSchema, create(AppSchema, {})), 0);
     assert.equal(valuesIn(AppSchema, create(AppSchema, { name: "web", dockerImage: "shop:1" })), 2);
     assert.equal(valuesIn(AppSchema, create(AppSchema, { startingPorts: [{ hostPort: 1, containerPort: 2 }, { containerPort: 3 }] })), 5);
@@ -34,7 +34,7 @@ describe("the number of values in a request", () => {
     assert.equal(valuesIn(AppSchema, create(AppSchema, { envVars: { A: "1", B: "2" } })), 4);
   });
 
-  it("of JSON looks over what is within strings", () => {
+  it("the number of values of JSON skips the content of strings", () => {
     const text = '{"a": ["x,{[\\",", 2, {"b": 3}], "c\\\\": 4}';
     let most = 0;
     while (hasTooManyJsonValues(Buffer.from(text), most)) most++;
@@ -43,7 +43,7 @@ describe("the number of values in a request", () => {
     assert.equal(hasTooManyJsonValues(Buffer.from(JSON.stringify({ text: ",".repeat(1_000_000) }))), false);
   });
 
-  it("is held to a tenth of it for the entries of maps, in JSON and in binary", () => {
+  it("the number of map entries is limited to a tenth of that, in JSON and in binary", () => {
     const entries = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, index) => [`K${index}`, "v"]));
     for (const [count, isTooMuch] of [
       [MOST_MAP_ENTRIES, false],
@@ -59,7 +59,7 @@ describe("the number of values in a request", () => {
     assert.equal(hasTooManyJsonValues(Buffer.from(JSON.stringify(messages))), false, "fields of messages are no entries");
   });
 
-  it("ends for whatever bytes there are, and is never above their number", () => {
+  it("the count of values ends for any bytes, and never exceeds their number", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
         for (const schema of [SubmitReportsRequestSchema, AppSchema]) assert.equal(hasTooManyValues(schema, bytes, bytes.length), false);

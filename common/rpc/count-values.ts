@@ -12,10 +12,10 @@ export const MOST_VALUES = 100_000;
  */
 export const MOST_MAP_ENTRIES = 10_000;
 
-/** An object of JSON with more keys than this is a map: no message has so many fields. */
+/** An object of JSON with more keys than this is a map: every message has fewer fields. */
 const MOST_FIELDS = 100;
 
-/** What is said of a request that has more; it goes on from `the request is no X: `. */
+/** The reason for refusing a request that has more; it continues `the request is not a valid X: `. */
 export const TOO_MANY_VALUES = `it consists of more than ${MOST_VALUES} values (fields, list items, map entries), or of more than ${MOST_MAP_ENTRIES} map entries: send less at once`;
 
 const [QUOTE, BACKSLASH, COMMA, COLON, BRACE, END_BRACE, BRACKET] = [...'"\\,:{}['].map((character) => character.charCodeAt(0));

@@ -31,7 +31,7 @@ async function refusing() {
 
 describe("a gRPC channel", () => {
   for (const when of ["before it looked its address up", "between two tries"]) {
-    it(`that is closed ${when} tells so at once, and connects no more`, async () => {
+    it(`a gRPC channel that is closed ${when} rejects at once, and does not connect again`, async () => {
       using server = await refusing();
       const channel = server.open();
       const waiting = assert.rejects(channel.ready(60_000), isClosed);
@@ -50,7 +50,7 @@ describe("a gRPC channel", () => {
     });
   }
 
-  it("that nobody answers is told apart by its time", async () => {
+  it("a gRPC channel without an answer is recognised by its time", async () => {
     using channel = new GrpcChannel("127.0.0.1:1", credentials.createInsecure());
     await assert.rejects(channel.ready(50), (error) => isNebulaError(error, "unavailable") && /not connected within 50 ms/.test(error.message));
   });

@@ -25,7 +25,7 @@ function retryDetails({ retryAfterMs }: NebulaError): Any[] {
   return [anyPack(RetryInfoSchema, create(RetryInfoSchema, { retryDelay: durationFromMs(Math.ceil(retryAfterMs)) }))];
 }
 
-/** Reads the retry time of an encoded google.rpc.Status, milliseconds; what can't be read is none. */
+/** Reads the retry time of an encoded google.rpc.Status, milliseconds; undefined if it holds none that can be read. */
 export function decodeRetryAfter(bytes: Uint8Array | undefined): number | undefined {
   if (bytes === undefined) return undefined;
   try {
@@ -37,7 +37,7 @@ export function decodeRetryAfter(bytes: Uint8Array | undefined): number | undefi
   return undefined;
 }
 
-/** Reads an encoded google.rpc.Status; what can't be read is no violation. */
+/** Reads the violations of an encoded google.rpc.Status; those that can't be read are left out. */
 export function decodeViolations(bytes: Uint8Array | undefined): Violation[] {
   if (bytes === undefined) return [];
   try {

@@ -6,19 +6,24 @@ import type { ClientTls } from "../tls/client-tls.ts";
 /** The name that is sent where there is none: TLS knows no server name that is an IP address, and Node refuses to send one. */
 const NO_NAME = "ip-address.invalid";
 
-/** What a GrpcChannel needs for TLS to `address` (host:port), an IP address included: then the certificate has to name that address. */
+/**
+ * What a GrpcChannel needs for TLS to `address` (host:port), an IP address included: then the certificate has to name that address.
+ * @param name the name that led to the address: then the certificate has to have that name
+ */
 export function tlsChannel(
   address: string,
   { ca, pair, pinned = false }: ClientTls = {},
+  name?: string,
 ): { credentials: ChannelCredentials; options: ChannelOptions } {
-  const host = address.slice(0, address.lastIndexOf(":")).replace(/^\[|\]$/g, "");
+  const host = name ?? address.slice(0, address.lastIndexOf(":")).replace(/^\[|\]$/g, "");
   const context = createSecureContext({
     minVersion: "TLSv1.2",
     ...(ca === undefined ? {} : { ca }),
     ...pair,
-    ...(pinned ? { allowPartialTrustChain: true } : {}), // trusted is the certificate itself, whoever signed it
+    ...(pinned ? { allowPartialTrustChain: true } : {}), // the certificate itself is trusted, not its issuer
   });
-  const options: ChannelOptions = isIP(host) === 0 ? {} : { "grpc.ssl_target_name_override": NO_NAME };
+  const named: ChannelOptions = name === undefined ? {} : { "grpc.ssl_target_name_override": name, "grpc.default_authority": name };
+  const options = isIP(host) === 0 ? named : { "grpc.ssl_target_name_override": NO_NAME };
   if (isIP(host) === 0 && !pinned) return { credentials: ChannelCredentials.createFromSecureContext(context), options };
   const verify = {
     checkServerIdentity: (_name: string, certificate: Parameters<typeof checkServerIdentity>[1]) =>

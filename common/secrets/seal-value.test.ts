@@ -16,7 +16,7 @@ const places: fc.Arbitrary<SecretPlace> = fc.record({
 });
 
 describe("a sealed value", () => {
-  it("opens to what was sealed, whatever that is, and has the length that was foretold", () => {
+  it("a sealed value opens to the text that was sealed, and has the predicted length", () => {
     fc.assert(
       fc.property(places, wellFormed, (at, value) => {
         const text = sealValue(keys, at, value);
@@ -29,7 +29,7 @@ describe("a sealed value", () => {
     );
   });
 
-  it("opens nowhere else, and under no other key", () => {
+  it("a sealed value does not open at another place or under another key", () => {
     fc.assert(
       fc.property(places, places, wellFormed, (at, elsewhere, value) => {
         const text = sealValue(keys, at, value);
@@ -40,7 +40,7 @@ describe("a sealed value", () => {
     );
   });
 
-  it("does not open when any of its characters was changed", () => {
+  it("a sealed value does not open when any of its characters was changed", () => {
     const text = sealValue(keys, place, "hunter2");
     for (let at = 0; at < text.length; at++) {
       const changed = `${text.slice(0, at)}${text[at] === "0" ? "1" : "0"}${text.slice(at + 1)}`;
@@ -55,14 +55,14 @@ describe("a sealed value", () => {
     }
   });
 
-  it("never looks the same twice, and never holds the value", () => {
+  it("a sealed value never looks the same twice, and never holds the value", () => {
     const texts = new Set(Array.from({ length: 100 }, () => sealValue(keys, place, "hunter2")));
     assert.equal(texts.size, 100);
     for (const text of texts) assert.ok(!Buffer.from(text, "base64url").includes("hunter2"));
     assert.equal(new Set([...texts].map(displayOf)).size, 1, "but is shown the same");
   });
 
-  it("is shown otherwise at another place and under another key, so that equal values don't look equal", () => {
+  it("a sealed value is displayed differently at another place and under another key, so that equal values don't look equal", () => {
     const shown = (["app", "cron_job"] as const).flatMap((kind) =>
       ["web", "api"].flatMap((name) =>
         ["A", "B"].flatMap((variable) => [keys, others].map((one) => displayOf(sealValue(one, { kind, name, variable }, "hunter2")))),
@@ -73,7 +73,7 @@ describe("a sealed value", () => {
 });
 
 describe("the keys of secret values", () => {
-  it("are frozen: others would open nothing of what is stored", () => {
+  it("the keys of secret values never change: others would open nothing of what is stored", () => {
     assert.equal(keys.id, "4967bf7e");
     assert.equal(fingerprintOf(keys, place, "hunter2"), "dddabc5c");
   });

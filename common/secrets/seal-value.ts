@@ -22,7 +22,7 @@ export function sealValue(keys: SecretKeys, place: SecretPlace, value: string): 
 /** Decrypts what sealValue made for the same place with the same keys. */
 export function openValue(keys: SecretKeys, place: SecretPlace, text: string): Opened {
   const sealed = parseSealed(text);
-  if (sealed === undefined) return { kind: "unreadable", reason: "what is stored is no encrypted value" };
+  if (sealed === undefined) return { kind: "unreadable", reason: "the stored value is not encrypted" };
   if (sealed.keyId !== keys.id) {
     return { kind: "unreadable", reason: `it was encrypted under the cluster key with the id ${sealed.keyId}, and this one's is ${keys.id}` };
   }

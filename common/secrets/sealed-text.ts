@@ -22,7 +22,7 @@ export function formatSealed({ keyId, fingerprint, payload }: SealedText): strin
   return `${PREFIX}1:${keyId}:${fingerprint}:${payload.toString("base64url")}`;
 }
 
-/** undefined: it is no sealed text, or a damaged one. */
+/** undefined: the text is not sealed, or damaged. */
 export function parseSealed(text: string): SealedText | undefined {
   const [, keyId, fingerprint, payload] = FORM.exec(text) ?? [];
   return keyId === undefined || fingerprint === undefined || payload === undefined
@@ -35,7 +35,7 @@ export function looksSealed(text: string): boolean {
   return text.startsWith(PREFIX);
 }
 
-/** What reads show in place of a value: `secret:` and the fingerprint. What is no sealed text is not shown either. */
+/** The text that reads show in place of a value: `secret:` and the fingerprint. A text that is not sealed is not shown either. */
 export function displayOf(stored: string): string {
   return `secret:${parseSealed(stored)?.fingerprint ?? "unreadable"}`;
 }

@@ -21,7 +21,7 @@ function kept(given: SecretEnvVars, stored: SecretEnvVars): { kept: SecretEnvVar
 }
 
 describe("secret_env_vars", () => {
-  it("are sealed once, and open to what they were", () => {
+  it("secret_env_vars are sealed once, and open to what they were", () => {
     const stored = sealed({ A: "one", B: "" });
     assert.ok(Object.values(stored).every(looksSealed));
     const again: SecretEnvVars = { ...stored, C: "new" };
@@ -31,7 +31,7 @@ describe("secret_env_vars", () => {
     assert.deepEqual(again, { A: "one", B: "", C: "new" });
   });
 
-  it("are kept to the byte where what is shown of them, or the same value, is written back", () => {
+  it("secret_env_vars are kept to the byte where their display, or the same value, is written back", () => {
     const stored = sealed({ A: "one", B: "two", C: "three" });
     const shown = { ...stored };
     maskSecretEnvVars(shown);
@@ -40,7 +40,7 @@ describe("secret_env_vars", () => {
     assert.deepEqual(kept({ A: "other", B: displayOf(stored.B ?? "") }, stored), { kept: { A: "other", B: stored.B }, refused: [] });
   });
 
-  it("refuse what is shown of another variable, app or value", () => {
+  it("secret_env_vars refuse the display of another variable, app or value", () => {
     const stored = sealed({ A: "one", B: "one" });
     const shown = (text: string | undefined) => displayOf(text ?? "");
     const elsewhere = shown(sealed({ A: "one" }, { kind: "app", name: "api" }).A);
@@ -52,7 +52,7 @@ describe("secret_env_vars", () => {
     assert.match(violation?.description ?? "", /is the display of a value, not a value/);
   });
 
-  it("refuse what passes for a sealed value, and don't repeat it", () => {
+  it("secret_env_vars refuse a text that passes for a sealed value, and don't repeat it", () => {
     const stolen = sealed({ A: "one" }, { kind: "app", name: "api" }).A ?? "";
     const violations = keepStored(keys, web, { A: stolen, B: "nebula-sealed:9:later" }, sealed({ A: "one" }));
     assert.deepEqual(
@@ -62,7 +62,7 @@ describe("secret_env_vars", () => {
     for (const { description } of violations) assert.ok(!description.includes(stolen));
   });
 
-  it("can be read, kept and replaced where the key that opens them is not there", () => {
+  it("secret_env_vars can be read, kept and replaced without the key that opens them", () => {
     const stored = sealed({ A: "one" }, web, deriveSecretKeys("a lost cluster key"));
     const shown = { ...stored };
     maskSecretEnvVars(shown);
@@ -75,7 +75,7 @@ describe("secret_env_vars", () => {
     );
   });
 
-  it("are never shown plain, not even where the store holds them so", () => {
+  it("secret_env_vars are never shown plain, not even where the store holds them so", () => {
     const damaged = { A: "plain", B: sealValue(keys, { ...web, variable: "B" }, "x").slice(0, 20) };
     maskSecretEnvVars(damaged);
     assert.deepEqual(damaged, { A: "secret:unreadable", B: "secret:unreadable" });

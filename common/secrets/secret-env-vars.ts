@@ -1,5 +1,5 @@
 import { NebulaError, type Violation } from "../errors/nebula-error.ts";
-import { entryPath } from "../validation/quote.ts";
+import { entryPath } from "../text/wording.ts";
 import { openValue, type SecretPlace, sealValue } from "./seal-value.ts";
 import { displayOf, isDisplay, looksSealed } from "./sealed-text.ts";
 import type { SecretKeys } from "./secret-keys.ts";
@@ -45,7 +45,7 @@ export function openSecretEnvVars(keys: SecretKeys, owner: SecretOwner, secrets:
     if (opened.kind === "unreadable") {
       throw new NebulaError(
         "failed_precondition",
-        `${entryPath(FIELD, variable)} of ${owner.kind} ${owner.name} can't be opened: ${opened.reason}; start the managers with the cluster key that it was stored under, or give the value anew`,
+        `${entryPath(FIELD, variable)} of ${owner.kind} ${owner.name} can't be opened: ${opened.reason}; start the managers with the cluster key that it was stored under, or give the value again`,
       );
     }
     secrets[variable] = opened.value;

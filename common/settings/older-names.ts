@@ -10,14 +10,20 @@ export const managerAddress: Alias = {
   note: "together; 80 and http by default",
 };
 
-/** KAFKA_BOOTSTRAP_SERVERS and KAFKA_TOPIC (nebula-reports), as a reporter of v2 is given them. */
+/** The address of Kafka and the user's name, as a reporter of v2 is given them. */
 export const kafkaAddress: Alias = {
-  variables: ["KAFKA_BOOTSTRAP_SERVERS", "KAFKA_TOPIC"],
+  variables: ["KAFKA_BOOTSTRAP_SERVERS", "KAFKA_TOPIC", "KAFKA_SECURITY_PROTOCOL", "KAFKA_SASL_MECHANISM", "KAFKA_SASL_PLAIN_USERNAME"],
   read: (env) => {
-    const { KAFKA_BOOTSTRAP_SERVERS: servers, KAFKA_TOPIC: topic = "nebula-reports" } = env;
-    return servers === undefined ? undefined : `kafka://${servers}/${topic}`;
+    const { KAFKA_BOOTSTRAP_SERVERS: servers, KAFKA_TOPIC: topic = "nebula-reports", KAFKA_SECURITY_PROTOCOL: protocol = "PLAINTEXT" } = env;
+    if (servers === undefined) return undefined;
+    const { KAFKA_SASL_MECHANISM: mechanism, KAFKA_SASL_PLAIN_USERNAME: user } = env;
+    const parameters = new URLSearchParams({
+      ...(/SSL$/i.test(protocol) ? { tls: "true" } : {}),
+      ...(/^SASL/i.test(protocol) ? { ...(user === undefined ? {} : { user }), ...(mechanism === undefined ? {} : { mechanism }) } : {}),
+    });
+    return `kafka://${servers.replaceAll(" ", "")}/${topic}${parameters.size === 0 ? "" : `?${parameters}`}`;
   },
-  note: "together; this version has no driver for Kafka, so KAFKA_BOOTSTRAP_SERVERS ends the start of a server",
+  note: "together; nebula-reports and PLAINTEXT by default",
 };
 
 /** REPORT_ON_UPDATE_ONLY, which has a worker of v2 send no report while nothing changes. */
@@ -36,6 +42,6 @@ export const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   CACHE_MAX_SIZE: "the cache holds the device_groups that are watched",
   NEBULA_MANAGER_CHECK_IN_TIME: "a worker receives changes and does not poll",
   NEBULA_MANAGER_REQUEST_TIMEOUT: "calls have limits of their own",
-  KAFKA_GROUP_ID: "reports of a worker go to the manager, and this version reads no Kafka topic",
-  KAFKA_AUTO_OFFSET_RESET: "for the same reason",
+  KAFKA_GROUP_ID: "the consumer group is nebula-reporter, or named after the topic",
+  KAFKA_AUTO_OFFSET_RESET: "a reporter without a committed offset begins with the oldest record",
 };

@@ -41,7 +41,7 @@ function fields(error: NebulaError): string[] {
 }
 
 describe("settings", () => {
-  it("have their defaults where nothing is given", () => {
+  it("settings have their defaults where no value is given", () => {
     const { settings, warnings } = resolve();
     assert.deepEqual(settings.httpListen, { host: "127.0.0.1", port: 8080 });
     assert.deepEqual(settings.metricsListen, { host: "127.0.0.1", port: 9464, given: false });
@@ -53,7 +53,7 @@ describe("settings", () => {
     assert.deepEqual(warnings, []);
   });
 
-  it("come from a flag before a variable before an older name before the file", () => {
+  it("settings come from a flag before a variable before an older name before the file", () => {
     const files = { "nebula.yaml": "cache_time: 4s" };
     const env = { NEBULA_CONFIG: "nebula.yaml", CACHE_TIME: "3", NEBULA_CACHE_TIME: "2s" };
     assert.equal(resolve({ files, env, args: ["--cache-time", "1s"] }).settings.cacheTimeMs, 1000);
@@ -63,7 +63,7 @@ describe("settings", () => {
     assert.equal(resolve({ files: { other: "cache_time: 5s" }, env, args: ["--config=other", "--cache-time=5s"] }).settings.cacheTimeMs, 5000);
   });
 
-  it("take the names that workers of v2 are given", () => {
+  it("settings take the names that workers of v2 are given", () => {
     const { settings } = resolve({
       command: "worker",
       env: {
@@ -86,7 +86,7 @@ describe("settings", () => {
     assert.equal(worker({ env: { REPORT_ON_UPDATE_ONLY: "False" } }).settings.reportIntervalMs, 12 * 3_600_000);
   });
 
-  it("take the names that managers and reporters of v2 are given", () => {
+  it("settings take the names that managers and reporters of v2 are given", () => {
     const env = {
       BASIC_AUTH_USER: "root",
       BASIC_AUTH_PASSWORD: "password",
@@ -101,9 +101,14 @@ describe("settings", () => {
     assert.equal(settings.cacheTimeMs, 20_000);
     const kafka = { KAFKA_BOOTSTRAP_SERVERS: "a:9092,b:9092", KAFKA_TOPIC: "reports" };
     assert.equal(resolve({ command: "reporter", env: kafka }).settings.bus, "kafka://a:9092,b:9092/reports");
+    const sasl = { KAFKA_SECURITY_PROTOCOL: "SASL_SSL", KAFKA_SASL_MECHANISM: "PLAIN", KAFKA_SASL_PLAIN_USERNAME: "old" };
+    const files = { KAFKA_SASL_PLAIN_PASSWORD: "hunter2", KAFKA_SSL_CAFILE: "ca.pem", KAFKA_SSL_CERTFILE: "cert.pem", KAFKA_SSL_KEYFILE: "key.pem" };
+    const { bus, backends } = resolve({ command: "reporter", env: { KAFKA_BOOTSTRAP_SERVERS: "a:9092, b:9092", ...sasl, ...files } }).settings;
+    assert.equal(bus, "kafka://a:9092,b:9092/nebula-reports?tls=true&user=old&mechanism=PLAIN");
+    assert.deepEqual(backends.bus, { password: "hunter2", ca: "ca.pem", cert: "cert.pem", key: "key.pem" });
   });
 
-  it("end the start where the admin's password is below 8 bytes, by whichever name, and do not repeat it", () => {
+  it("settings end the start where the admin's password is below 8 bytes, under any of its names, and do not repeat it", () => {
     const short = "\u00e9\u00e9\u00e91"; // 7 bytes
     const files = { "/run/password": `${short}\n`, "nebula.yaml": "admin_password: hunter2" };
     const cases = [
@@ -115,13 +120,13 @@ describe("settings", () => {
     for (const { env, field } of cases) {
       const error = refusal({ env, files });
       assert.deepEqual(fields(error), [field]);
-      assert.match(error.message, /is too short: give at least 8 bytes/);
+      assert.match(error.message, /is too short; use at least 8 bytes/);
       assert.doesNotMatch(error.message, /hunter2|\u00e9/);
     }
     assert.equal(resolve({ env: { NEBULA_ADMIN_PASSWORD: `${short}2` } }).settings.admin.password, `${short}2`);
   });
 
-  it("refuse a secret whose bytes were not UTF-8, and do not repeat it", () => {
+  it("settings refuse a secret whose bytes were not UTF-8, and do not repeat it", () => {
     for (const name of ["NEBULA_ADMIN_PASSWORD", "NEBULA_ADMIN_TOKEN", "NEBULA_CLUSTER_KEY"]) {
       const error = refusal({ env: { [name]: "p\uFFFDsky-long-enough" } });
       assert.deepEqual(fields(error), [name]);
@@ -130,7 +135,7 @@ describe("settings", () => {
     }
   });
 
-  it("read a token from a file that a flag, a variable or the settings file names, without its line break", () => {
+  it("settings read a token from a file that a flag, a variable or the settings file names, without its line break", () => {
     const files = { "/run/token": "abc123\n", "nebula.yaml": "token_file: /run/token" };
     for (const input of [
       { args: ["--token-file", "/run/token"] },
@@ -144,7 +149,7 @@ describe("settings", () => {
     ]);
   });
 
-  it("say everything that is wrong at once, each with its name, its value and what would do", () => {
+  it("settings report each invalid value at once, with its name, its value and an example", () => {
     const error = refusal({
       args: ["--cache-time", "soon", "--http-listen", "8080", "--colour", "red", "stray"],
       env: { NEBULA_REDIRECT: "maybe", NEBULA_CONFIG: "nebula.yaml" },
@@ -159,24 +164,24 @@ describe("settings", () => {
       "nebula.yaml: report_ttl",
       "stray",
     ]);
-    assert.match(error.message, /--cache-time: "soon" is no duration: give a number with a unit, as 10s/);
-    assert.match(error.message, /cash_time: is no setting: did you mean cache_time\?/);
+    assert.match(error.message, /--cache-time: "soon" is not a duration; use a number with a unit, such as 10s/);
+    assert.match(error.message, /cash_time: is not a known setting: did you mean cache_time\?/);
   });
 
-  it("name the nearest flag, the command that has it, or the variable", () => {
+  it("an unknown setting is refused with the nearest flag, the command that has it, or the variable", () => {
     assert.match(refusal({ args: ["--cachetime", "1s"] }).message, /did you mean --cache-time\?/);
     assert.match(refusal({ args: ["--device-group", "pos"] }).message, /is a flag of nebula worker, not of nebula server/);
-    assert.match(refusal({ args: ["--admin-password", "x"] }).message, /is no flag: give NEBULA_ADMIN_PASSWORD/);
+    assert.match(refusal({ args: ["--admin-password", "x"] }).message, /is not a flag; use NEBULA_ADMIN_PASSWORD/);
     assert.match(refusal({ args: ["--store"] }).message, /--store: needs a value/);
   });
 
-  it("take a switch alone, with a value after it, or joined to it", () => {
+  it("a switch is given alone, with a value after it, or joined to it", () => {
     assert.equal(resolve({ args: ["--redirect", "off", "--cache-time", "2s"] }).settings.redirect, false);
     assert.equal(resolve({ args: ["--redirect=no"] }).settings.redirect, false);
     assert.equal(resolve({ args: ["--insecure-no-auth", "--auth-enabled", "false", "--http-listen", "0.0.0.0:80"] }).settings.insecureNoAuth, true);
   });
 
-  it("refuse a flag with a password, and never repeat one", () => {
+  it("settings refuse a flag with a password, and never repeat one", () => {
     for (const url of ["redis://user:hunter2@host:6379", "cassandra://host/nebula?user=u&password=hunter2"]) {
       const flag = url.startsWith("redis") ? "--redis" : "--store";
       const error = refusal({ args: [flag, url] });
@@ -188,13 +193,13 @@ describe("settings", () => {
     assert.doesNotMatch(refusal({ env: { NEBULA_CLUSTER_KEY: "hunter2" } }).message, /hunter2/);
   });
 
-  it("refuse a history of reports that is shorter than two reports are apart", () => {
+  it("settings refuse a history of reports that is shorter than two reports are apart", () => {
     assert.deepEqual(fields(refusal({ env: { NEBULA_REPORT_TTL: "23h" } })), ["NEBULA_REPORT_TTL"]);
     assert.equal(resolve({ env: { NEBULA_REPORT_TTL: "24h" } }).settings.reportTtlMs, 24 * 3_600_000);
     assert.equal(resolve({ env: { NEBULA_REPORT_TTL: "2m", NEBULA_REPORT_INTERVAL: "off" } }).settings.reportTtlMs, 120_000);
   });
 
-  it("refuse to make everybody admin where others can call, unless that is said to be meant", () => {
+  it("settings refuse to make every caller admin where others can call, unless that is confirmed", () => {
     assert.equal(resolve({ env: { AUTH_ENABLED: "false" } }).settings.authEnabled, false);
     const env = { AUTH_ENABLED: "false", NEBULA_GRPC_LISTEN: "0.0.0.0:50051" };
     assert.deepEqual(fields(refusal({ env })), ["AUTH_ENABLED"], "by the name that was given");
@@ -202,16 +207,16 @@ describe("settings", () => {
     assert.equal(resolve({ command: "gateway", env: { ...env, NEBULA_HTTP_LISTEN: "[::1]:80" } }).settings.authEnabled, false);
   });
 
-  it("warn once of what others can reach, and of a misspelt variable", () => {
+  it("settings warn once of an address that others can reach, and of a misspelt variable", () => {
     const { warnings } = resolve({
       env: { NEBULA_HTTP_LISTEN: "0.0.0.0:8080", NEBULA_GRPC_LISTEN: "[::]:50051", NEBULA_KEEP_ALIVE: "1m", NEBULA_PORT: "tcp://1" },
     });
     assert.equal(warnings.length, 2);
     assert.match(warnings[0] ?? "", /NEBULA_HTTP_LISTEN 0\.0\.0\.0:8080 and NEBULA_GRPC_LISTEN \[::\]:50051/);
-    assert.match(warnings[1] ?? "", /NEBULA_KEEP_ALIVE is no setting: did you mean NEBULA_KEEPALIVE\?/);
+    assert.match(warnings[1] ?? "", /NEBULA_KEEP_ALIVE is not a known setting: did you mean NEBULA_KEEPALIVE\?/);
   });
 
-  it("want a password beside a user", () => {
+  it("settings require a password beside a user", () => {
     assert.deepEqual(fields(refusal({ command: "worker", env: { NEBULA_DEVICE_GROUP: "pos", NEBULA_USER: "u" } })), ["NEBULA_PASSWORD"]);
     assert.equal(worker().settings.metricsListen, undefined);
     assert.deepEqual(worker({ env: { NEBULA_METRICS_LISTEN: "127.0.0.1:9465" } }).settings.metricsListen, {
@@ -221,11 +226,11 @@ describe("settings", () => {
     });
   });
 
-  it("read nothing that the command does not use", () => {
+  it("settings that the command does not use are not read", () => {
     assert.equal(worker({ env: { NEBULA_STORE: "nonsense", NEBULA_BUS: "nonsense" } }).settings.store, "sqlite:");
   });
 
-  it("come as they are from every source, for any whole number of seconds", () => {
+  it("settings have the same value from every source, for any whole number of seconds", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 3600 }), fc.constantFrom("flag", "variable", "file", "older"), (seconds, source) => {
         const text = `${seconds}s`;
@@ -240,7 +245,7 @@ describe("settings", () => {
     );
   });
 
-  it("either resolve or name what is wrong, whatever is given", () => {
+  it("settings either resolve or name what is invalid, for any input", () => {
     const names = ALL_SETTINGS.flatMap(({ variable, aliases }) => [variable, ...aliases.flatMap(({ variables }) => variables)]);
     const flags = settingFlags("server").map(({ name }) => `--${name}`);
     const word = fc.oneof(fc.string(), fc.constantFrom("off", "10s", "0.0.0.0:1", "memory:", "http://h", "--", "=", "-1", ...flags));
@@ -264,18 +269,18 @@ describe("settings", () => {
 });
 
 describe("the table of settings", () => {
-  it("has no name twice within a command", () => {
+  it("the table of settings has no name twice within a command", () => {
     const twice = (names: readonly string[]) => names.filter((name, index) => names.indexOf(name) !== index);
     assert.deepEqual(twice(ALL_SETTINGS.map(keyOf)), []);
     assert.deepEqual(twice(ALL_SETTINGS.flatMap(({ variable, aliases }) => [variable, ...aliases.flatMap(({ variables }) => variables)])), []);
     for (const command of COMMANDS) assert.deepEqual(twice(settingFlags(command).map(({ name }) => name)), [], command);
   });
 
-  it("gives a secret no flag but one that names a file", () => {
+  it("the table of settings gives a secret no flag but one that names a file", () => {
     for (const { secret, flag } of ALL_SETTINGS) if (secret) assert.ok(flag === undefined || flag.endsWith("-file"), String(flag));
   });
 
-  it("has a part for every setting", () => {
+  it("the table of settings has a part for every setting", () => {
     for (const setting of ALL_SETTINGS)
       assert.ok(
         COMMANDS.some((command) => usedBy(setting, command)),
@@ -289,14 +294,14 @@ describe("settings of TLS", () => {
   const server = { NEBULA_TLS_CERT: "server.pem", NEBULA_TLS_KEY: "server.key" };
   const clients = { NEBULA_TLS_CLIENT_CA: "clients.pem", NEBULA_TLS_CLIENT_CERT: "own.pem", NEBULA_TLS_CLIENT_KEY: "own.key" };
 
-  it("are off by default, and want client certificates where their authorities are given", () => {
+  it("TLS is off by default, and requires client certificates where their authorities are given", () => {
     assert.equal(resolve().settings.tls.clientAuth, "off");
     assert.equal(resolve({ env: server }).settings.tls.clientAuth, "off");
     assert.equal(resolve({ env: { ...server, ...clients } }).settings.tls.clientAuth, "required");
     assert.equal(resolve({ env: { ...server, ...clients, NEBULA_TLS_CLIENT_AUTH: "optional" } }).settings.tls.clientAuth, "optional");
   });
 
-  it("name what is missing beside what is given", () => {
+  it("an incomplete setting of TLS is refused with the name of the missing one", () => {
     assert.deepEqual(fields(refusal({ env: { NEBULA_TLS_CERT: "a" } })), ["NEBULA_TLS_KEY"]);
     assert.deepEqual(fields(refusal({ env: { NEBULA_TLS_KEY: "a" } })), ["NEBULA_TLS_CERT"]);
     assert.deepEqual(fields(refusal({ env: { ...server, NEBULA_TLS_CLIENT_AUTH: "optional" } })), ["NEBULA_TLS_CLIENT_CA"]);
@@ -305,13 +310,13 @@ describe("settings of TLS", () => {
     assert.deepEqual(fields(refusal({ command: "worker", env: workerEnv })), ["NEBULA_TLS_CLIENT_KEY"]);
   });
 
-  it("want a certificate of the gateway that dials a manager of its own process", () => {
+  it("a gateway that dials a manager of its own process requires a certificate", () => {
     const env = { ...server, NEBULA_TLS_CLIENT_CA: "clients.pem" };
     assert.deepEqual(fields(refusal({ env })), ["NEBULA_TLS_CLIENT_CERT"]);
     assert.deepEqual(resolve({ command: "manager", env }).settings.tls.clientCa, "clients.pem");
   });
 
-  it("leave no warning of clear text where there is none", () => {
+  it("TLS on all listeners leaves no warning of clear text", () => {
     const env = { NEBULA_GRPC_LISTEN: "0.0.0.0:50051" };
     assert.match(resolve({ env }).warnings.join(), /clear text/);
     assert.deepEqual(resolve({ env: { ...env, ...server } }).warnings, []);

@@ -1,14 +1,12 @@
+import type { Credentials } from "../access/authorization.ts";
 import { NebulaError, type Violation } from "../errors/nebula-error.ts";
 import { systemReason } from "../errors/system-reason.ts";
-import { checkSettings, settingsWarnings } from "./check-settings.ts";
-import { parseBool } from "./parse-word.ts";
-import { type FlagName, readFlags } from "./read-flags.ts";
-import { readSettingsFile } from "./read-settings-file.ts";
+import { checkSettings, misspelledVariables, settingsWarnings, unknownFlag, unknownKey } from "./checks.ts";
+import { parseBool } from "./parsers.ts";
 import { type Command, type Environment, usedBy } from "./setting.ts";
-import { SettingReader } from "./setting-reader.ts";
-import type { Credentials, Settings } from "./settings.ts";
+import type { Settings } from "./settings.ts";
 import { ALL_SETTINGS, SETTINGS } from "./settings-table.ts";
-import { misspelledVariables, unknownFlag, unknownKey } from "./unknown-settings.ts";
+import { type FlagName, readFlags, readSettingsFile, SettingReader } from "./sources.ts";
 
 export type SettingsInput = Readonly<{
   command: Command;
@@ -33,7 +31,7 @@ export type ResolvedSettings = Readonly<{
 
 /**
  * Resolves every setting of a command: flag before variable before older name before settings file before default.
- * @throws NebulaError `invalid_argument` whose message and violations name everything that is wrong, each with its value and what would do
+ * @throws NebulaError `invalid_argument` whose message and violations name each invalid setting with its value and what to use
  */
 export function resolveSettings({ command, args, env, readFile, ownFlags = [] }: SettingsInput): ResolvedSettings {
   const known = [...settingFlags(command), ...ownFlags];
@@ -76,6 +74,13 @@ function readAll(reader: SettingReader, command: Command): { settings: Settings;
     reports: read("reports") ?? store,
     redis: read("redis"),
     bus: read("bus"),
+    drainMs: read("drain"),
+    backends: {
+      store: { password: read("storePassword"), ca: read("storeCa") },
+      reports: { password: read("reportsPassword") ?? read("storePassword"), ca: read("reportsCa") ?? read("storeCa") },
+      redis: { password: read("redisPassword"), ca: read("redisCa") },
+      bus: { password: read("busPassword"), ca: read("busCa"), cert: read("busCert"), key: read("busKey") },
+    },
     cacheTimeMs: read("cacheTime"),
     server: read("server"),
     credentials: credentialsOf(token, user, password),
@@ -109,6 +114,7 @@ function readAll(reader: SettingReader, command: Command): { settings: Settings;
     grpcConnections: { inAll: read("grpcConnections"), perAddress: read("grpcConnectionsPerAddress") },
     httpConnections: { inAll: read("httpConnections"), perAddress: read("httpConnectionsPerAddress") },
     logLevel: read("logLevel"),
+    logFormat: read("logFormat"),
   };
   return { settings, given: { user: user !== undefined, password: password !== undefined } };
 }

@@ -1,10 +1,10 @@
-import type { Parser } from "./parsed.ts";
+import { type Parser, parseBool } from "./parsers.ts";
 
 /** The parts and tasks that `nebula` starts. `server` is manager, gateway and reporter in one process. */
-export const COMMANDS = ["server", "manager", "gateway", "reporter", "worker", "migrate", "backup"] as const;
+export const COMMANDS = ["server", "manager", "gateway", "reporter", "worker", "migrate", "backup", "health"] as const;
 export type Command = (typeof COMMANDS)[number];
 
-/** What uses a setting; `server` uses whatever its three parts use. */
+/** A component that uses a setting; `server` uses the settings of its three components. */
 export type Part = Exclude<Command, "server">;
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -65,3 +65,25 @@ export function inSeconds(variable: string): Alias {
     note: "seconds",
   };
 }
+
+type Given<T> = Pick<Setting<T>, "variable" | "parse" | "defaultText" | "parts" | "meaning"> &
+  Partial<Pick<Setting<T>, "flag" | "aliases" | "switch">> & { fallback: NoInfer<T> };
+
+/** The flag is the variable's name as a flag, unless another is given. */
+export function setting<T>(given: Given<T>): Setting<T> {
+  const flag = given.variable.slice("NEBULA_".length).toLowerCase().replaceAll("_", "-");
+  return { flag, aliases: [], switch: false, secret: false, ...given };
+}
+
+/** A setting that `ps` must not show: its flag, where it has one, names a file. */
+export function secret<T>(given: Given<T>): Setting<T> {
+  return { flag: undefined, aliases: [], switch: false, ...given, secret: true };
+}
+
+export function toggle(given: Omit<Given<boolean>, "parse">): Setting<boolean> {
+  return setting({ ...given, parse: parseBool, switch: true });
+}
+
+/** Parts that a setting is of: every one, and those of a server. */
+export const EVERY: readonly Part[] = ["manager", "gateway", "reporter", "worker", "migrate", "backup", "health"];
+export const SERVER: readonly Part[] = ["manager", "gateway", "reporter"];

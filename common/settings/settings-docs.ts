@@ -2,7 +2,7 @@ import { WITHOUT_EFFECT } from "./older-names.ts";
 import { COMMANDS, type Command, type Part, type Setting, usedBy } from "./setting.ts";
 import { ALL_SETTINGS } from "./settings-table.ts";
 
-/** Registry logins are no settings: they are read anew at every pull and never leave the device. */
+/** Registry logins are not settings: a worker reads them at each pull, and they never leave the device. */
 const REGISTRY_LOGINS = [
   ["REGISTRY_HOST", "The registry that the login is for; `skip`: none. Without it Docker Hub."],
   ["REGISTRY_AUTH_USER, REGISTRY_AUTH_PASSWORD", "The login. Logins in `~/.docker/config.json`, and credential helpers named there, are used too."],
@@ -34,9 +34,9 @@ counts as absent. Invalid settings end the start with a message that names each 
 Secrets (marked *secret*) have no flag that holds them, since \`ps\` would show it: they come by variable, or from a file that \`<variable>_FILE\` (in the settings
 file \`<key>_file\`) or their flag names. For the same reason a URL on the command line must not carry a password.
 
-\`nebula server\` takes the settings of manager, gateway and reporter. A gateway may also run by itself. A manager may, but
-its reports are not kept then, because the drivers of this version do not lead to a reporter in another process.
-\`nebula migrate\` and \`nebula backup\` take those that say where things are kept.
+\`nebula server\` takes the settings of manager, gateway and reporter. Each of them may also run by itself: a manager and its
+reporters then share a bus on Kafka and stores that both reach (docs/reports.md).
+\`nebula migrate\` and \`nebula backup\` take those that say where things are kept, \`nebula health\` NEBULA_METRICS_LISTEN.
 
 ## Everywhere
 ${settingsTable(everywhere)}

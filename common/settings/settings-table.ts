@@ -1,15 +1,23 @@
 import { SHORTEST_PASSWORD } from "../access/authorization.ts";
-import { CONNECTION_SETTINGS } from "./connection-settings.ts";
-import { EVERY, SERVER, secret, setting, toggle } from "./define-setting.ts";
+import { BACKEND_SETTINGS } from "./backend-settings.ts";
+import { CONNECTION_SETTINGS, TLS_SETTINGS } from "./connection-settings.ts";
 import { kafkaAddress } from "./older-names.ts";
-import { driverUrl } from "./parse-driver-url.ts";
-import { durationBetween, knownDuration } from "./parse-duration.ts";
-import { parseListenAddress, parseListenAddressOrOff } from "./parse-listen-address.ts";
-import { parseManagers } from "./parse-server-url.ts";
-import { oneOf, parseHostAndPort, parseShardName, parseText, textOfAtLeast, textOfAtLeastBytes, wholeNumber } from "./parse-word.ts";
-import { orUndefined } from "./parsed.ts";
-import { inSeconds, renamed, type Setting } from "./setting.ts";
-import { TLS_SETTINGS } from "./tls-settings.ts";
+import {
+  durationBetween,
+  knownDuration,
+  oneOf,
+  orUndefined,
+  parseHostAndPort,
+  parseListenAddress,
+  parseListenAddressOrOff,
+  parseShardName,
+  parseText,
+  textOfAtLeast,
+  textOfAtLeastBytes,
+  wholeNumber,
+} from "./parsers.ts";
+import { EVERY, inSeconds, renamed, SERVER, type Setting, secret, setting, toggle } from "./setting.ts";
+import { driverUrl, parseManagers } from "./urls.ts";
 import { WORKER_SETTINGS } from "./worker-settings.ts";
 
 /** Every setting of every part, by way of the tables of some: what it is called, what it may be, and what it means. docs/settings.md is made from it. */
@@ -28,14 +36,14 @@ export const SETTINGS = {
     fallback: { host: "127.0.0.1", port: 8080 },
     defaultText: "127.0.0.1:8080",
     parts: ["gateway"],
-    meaning: "Where the gateway serves the API as JSON over HTTP, and `/healthz`.",
+    meaning: "Where the gateway serves the API as JSON over HTTP, `/healthz`, and `/readyz`: 200 while a manager is connected.",
   }),
   metricsListen: setting({
     variable: "NEBULA_METRICS_LISTEN",
     parse: parseListenAddressOrOff,
     fallback: { host: "127.0.0.1", port: 9464 },
     defaultText: "127.0.0.1:9464; worker: off",
-    parts: [...SERVER, "worker"],
+    parts: [...SERVER, "worker", "health"],
     meaning:
       "Where `/metrics`, `/healthz` and `/readyz` are served, without a login; over loopback only under a name of this machine (an address, localhost, a name without a dot, its host name), else 403; `off`: nowhere. The default address being taken is one warning, a given one being taken ends the start.",
   }),
@@ -53,7 +61,7 @@ export const SETTINGS = {
     fallback: undefined,
     defaultText: "the listen address; the host name where that is every interface",
     parts: ["manager"],
-    meaning: "host:port that workers are told to dial.",
+    meaning: "host:port that workers dial.",
   }),
   shard: setting({
     variable: "NEBULA_SHARD",
@@ -61,7 +69,16 @@ export const SETTINGS = {
     fallback: undefined,
     defaultText: "host name and port",
     parts: ["manager"],
-    meaning: "The shard's name, which stays the same after a restart. It ranks the shards of a cluster; in this version a cluster has one.",
+    meaning: "The shard's name, by which device_groups are given to the shards; the same after a restart, and another one for each shard.",
+  }),
+  drain: setting({
+    variable: "NEBULA_DRAIN",
+    parse: durationBetween("0", "1h"),
+    fallback: knownDuration("60s"),
+    defaultText: "60s",
+    parts: ["manager"],
+    meaning:
+      "How long a manager that stops may take to hand its devices to the other shards; 0 ends all watches at once. Without effect where there is one manager.",
   }),
   managers: setting({
     variable: "NEBULA_MANAGERS",
@@ -70,7 +87,7 @@ export const SETTINGS = {
     defaultText: "NEBULA_GRPC_LISTEN",
     parts: ["gateway"],
     meaning:
-      "The managers that a gateway calls, `grpc://a:50051,b:50051`; a call goes to any that is up. Managers of this version share no store, so a cluster has one.",
+      "The managers that a gateway calls, `grpc://a:50051,b:50051`; a name stands for all its addresses, looked up every 10 s (docs/shards.md).",
   }),
   redirect: toggle({
     variable: "NEBULA_REDIRECT",
@@ -135,37 +152,42 @@ export const SETTINGS = {
   }),
   store: setting({
     variable: "NEBULA_STORE",
-    parse: driverUrl(["sqlite:"], ["cassandra://"], "sqlite: (in NEBULA_DATA)"),
+    parse: driverUrl(["sqlite:"], ["cassandra://"], "sqlite: (in NEBULA_DATA), or cassandra://host:9042/keyspace"),
     fallback: "sqlite:",
     defaultText: "sqlite: (in NEBULA_DATA)",
     parts: [...SERVER, "migrate", "backup"],
-    meaning: "Where apps, cron_jobs and device_groups are kept; `sqlite:` is the only driver in this version.",
+    meaning:
+      "Where apps, cron_jobs, device_groups, users and tokens are kept: `sqlite:`, for one process, or `cassandra://host:9042,host2/keyspace` (docs/cassandra.md).",
   }),
   reports: setting({
     variable: "NEBULA_REPORTS",
-    parse: orUndefined(driverUrl(["sqlite:"], ["cassandra://"], "sqlite: (in NEBULA_DATA)")),
+    parse: orUndefined(driverUrl(["sqlite:"], ["cassandra://"], "sqlite: (in NEBULA_DATA), or cassandra://host:9042/keyspace")),
     fallback: undefined,
     defaultText: "as NEBULA_STORE",
     parts: ["manager", "reporter", "migrate", "backup"],
-    meaning: "Where the devices' reports are kept; `sqlite:` is the only driver in this version.",
+    meaning: "Where the devices' reports are kept: `sqlite:`, or `cassandra://host:9042,host2/keyspace` (docs/cassandra.md).",
   }),
   redis: setting({
     variable: "NEBULA_REDIS",
-    parse: driverUrl(["memory:"], ["redis://", "rediss://", "redis-sentinel://", "redis-cluster://"], "memory:"),
+    parse: driverUrl(["memory:"], ["redis://", "rediss://", "redis-sentinel://", "redis-cluster://"], "memory: or redis://host:6379"),
     fallback: "memory:",
     defaultText: "memory:",
     parts: [...SERVER, "migrate"],
-    meaning: "Cache, change feed and membership of the managers; `memory:` serves one process, and is the only driver in this version.",
+    meaning:
+      "Cache, change feed and membership of the managers; `memory:` serves one process. " +
+      "`rediss://` is Redis over TLS, `redis-sentinel://host:26379,host2:26379/master` a master that sentinels know, `redis-cluster://host:6379,host2:6379` a Redis Cluster.",
   }),
   bus: setting({
     variable: "NEBULA_BUS",
     aliases: [kafkaAddress],
-    parse: driverUrl(["memory:"], ["kafka://"], "memory:"),
+    parse: driverUrl(["memory:"], ["kafka://"], "memory: or kafka://host:9092/nebula-reports"),
     fallback: "memory:",
     defaultText: "memory:",
     parts: ["manager", "reporter", "migrate"],
-    meaning: "How reports get from the managers to the reporter; `memory:` serves one process, and is the only driver in this version.",
+    meaning:
+      "How reports get from the managers to the reporters: `memory:` within one process, or `kafka://host:9092,host2:9092/nebula-reports` (docs/kafka.md), with `?tls=true`, `user=`, `mechanism=` and `partitions=`.",
   }),
+  ...BACKEND_SETTINGS,
   cacheTime: setting({
     variable: "NEBULA_CACHE_TIME",
     aliases: [inSeconds("CACHE_TIME")],
@@ -196,7 +218,7 @@ export const SETTINGS = {
     parse: durationBetween("1h", "3650d"),
     fallback: knownDuration("90d"),
     defaultText: "90d",
-    parts: ["manager"],
+    parts: ["manager", "migrate"],
     meaning: "How long the audit log keeps its entries: who changed what, and who was refused.",
   }),
   maxDevicesPerGroup: setting({
@@ -216,7 +238,15 @@ export const SETTINGS = {
     fallback: "info",
     defaultText: "info",
     parts: EVERY,
-    meaning: "debug, info, warn or error; the log goes to standard error, one JSON object a line, whose `level` is one of these words.",
+    meaning: "debug, info, warn or error: the lowest level that is logged; the log goes to standard error.",
+  }),
+  logFormat: setting({
+    variable: "NEBULA_LOG_FORMAT",
+    parse: orUndefined(oneOf("json", "text")),
+    fallback: undefined,
+    defaultText: "text on a terminal, else json",
+    parts: EVERY,
+    meaning: "json: one JSON object a line, whose `level` is debug, info, warn or error; text: lines for people.",
   }),
 };
 

@@ -1,3 +1,5 @@
+import type { Credentials } from "../access/authorization.ts";
+
 /** Every setting of every part, resolved once (flag > environment > file > default) into one readonly object. Times are milliseconds. */
 export type Settings = Readonly<{
   httpListen: ListenAddress;
@@ -8,6 +10,8 @@ export type Settings = Readonly<{
   grpcAdvertise: string | undefined;
   /** The shard's name among the shards; undefined: host name and port. */
   shard: string | undefined;
+  /** How long a manager that stops may take to hand its devices over. */
+  drainMs: number;
   /** The gateway's managers, host:port each; empty: grpcListen. */
   managers: readonly ServerUrl[];
   redirect: boolean;
@@ -20,6 +24,8 @@ export type Settings = Readonly<{
   reports: string;
   redis: string;
   bus: string;
+  /** How the servers behind `store`, `reports`, `redis` and `bus` are logged in to. */
+  backends: Readonly<Record<"store" | "reports" | "redis" | "bus", BackendLogin>>;
   cacheTimeMs: number;
   server: ServerUrl;
   credentials: Credentials | undefined;
@@ -43,13 +49,25 @@ export type Settings = Readonly<{
   /** Devices without a token of their own, per device_group. */
   maxDevicesPerGroup: number;
   enrollToken: string | undefined;
-  /** How long a device's token is in use; 0: for ever. */
+  /** How long a device's token is in use; 0: without end. */
   tokenRotationMs: number;
   workerDataDir: string;
   tls: TlsSettings;
   grpcConnections: ConnectionLimits;
   httpConnections: ConnectionLimits;
   logLevel: "debug" | "info" | "warn" | "error";
+  /** undefined: as standard error is a terminal or not. */
+  logFormat: "json" | "text" | undefined;
+}>;
+
+/** The login of a server that Nebula uses; its user is in the URL. */
+export type BackendLogin = Readonly<{
+  password: string | undefined;
+  /** PEM file of the authorities that its certificate has to be of; undefined: those that come with Node. */
+  ca: string | undefined;
+  /** PEM files of the certificate and key to show to a server that asks for one. */
+  cert?: string | undefined;
+  key?: string | undefined;
 }>;
 
 /** Files, all PEM; undefined: not given. */
@@ -71,5 +89,3 @@ export type ListenAddress = Readonly<{ host: string; port: number }>;
 
 /** Where a server is: a gateway (http) or a manager (grpc). */
 export type ServerUrl = Readonly<{ protocol: "http" | "https" | "grpc" | "grpcs"; host: string; port: number }>;
-
-export type Credentials = Readonly<{ kind: "token"; token: string } | { kind: "password"; user: string; password: string }>;

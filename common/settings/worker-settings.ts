@@ -1,15 +1,22 @@
-import { secret, setting, toggle } from "./define-setting.ts";
 import { managerAddress, reportOnUpdateOnly } from "./older-names.ts";
-import { driverUrl } from "./parse-driver-url.ts";
-import { durationBetween, knownDuration } from "./parse-duration.ts";
-import { parseServerUrl } from "./parse-server-url.ts";
-import { clusterIds, parseDeviceId, parseName, parseText, wholeNumber } from "./parse-word.ts";
-import { orUndefined, type Parser, value } from "./parsed.ts";
-import { inSeconds, renamed } from "./setting.ts";
+import {
+  clusterIds,
+  durationBetween,
+  knownDuration,
+  orUndefined,
+  type Parser,
+  parseDeviceId,
+  parseName,
+  parseText,
+  value,
+  wholeNumber,
+} from "./parsers.ts";
+import { inSeconds, renamed, secret, setting, toggle } from "./setting.ts";
+import { driverUrl, parseServerUrl } from "./urls.ts";
 
 const reportInterval: Parser<number> = (text) => (text === "off" ? value(Number.POSITIVE_INFINITY) : durationBetween("1m", "30d")(text));
 
-/** What a device's worker is told: whom to ask, who it is, what it may do on its engine. The reporter shares those about reports. */
+/** The settings of a worker: its server, its identity, its rights on the engine. The reporter shares those about reports. */
 export const WORKER_SETTINGS = {
   server: setting({
     variable: "NEBULA_SERVER",
@@ -64,7 +71,7 @@ export const WORKER_SETTINGS = {
     fallback: knownDuration("30d"),
     defaultText: "30d",
     parts: ["worker"],
-    meaning: "How long the device uses its own token before it exchanges it for a new one; `0s`: for ever.",
+    meaning: "How long the device uses its own token before it exchanges it for a new one; `0s`: without end.",
   }),
   deviceGroup: setting({
     variable: "NEBULA_DEVICE_GROUP",
@@ -113,7 +120,7 @@ export const WORKER_SETTINGS = {
     parse: durationBetween("2m", "3650d"),
     fallback: knownDuration("26h"),
     defaultText: "26h",
-    parts: ["reporter"],
+    parts: ["reporter", "migrate"],
     meaning: "How long the history of reports is kept; at least twice NEBULA_REPORT_INTERVAL.",
   }),
   runtime: setting({

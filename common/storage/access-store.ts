@@ -1,8 +1,10 @@
 import type { AuditEntry } from "../../gen/nebula/v1/audit_pb.ts";
-import type { Page, WriteOutcome } from "./config-store.ts";
-import type { PageRequest } from "./report-store.ts";
+import { assertNever } from "../errors/assert-never.ts";
+import type { WriteOutcome } from "./config-store.ts";
+import type { Movable } from "./movable.ts";
+import type { Page, PageRequest } from "./page.ts";
 
-/** Who and what was changed last. */
+/** The last change of a record. */
 export type ChangedBy = Readonly<{
   /** Milliseconds since 1970, by the clock of the manager that wrote it. */
   changedAt: number;
@@ -37,7 +39,7 @@ export type StoredUserGroup = ChangedBy &
 export type UserWrite = StoredUser & Readonly<{ expected: bigint }>;
 export type UserGroupWrite = StoredUserGroup & Readonly<{ expected: bigint }>;
 
-/** A token with which devices come in, by the SHA-256 of it. */
+/** An enrolment token, with which devices enrol; stored as its SHA-256. */
 export type StoredEnrolment = Readonly<{
   /** 16 hexadecimal digits. */
   id: string;
@@ -66,7 +68,45 @@ export type StoredDeviceToken = Readonly<{
   rotatedAt: number;
 }>;
 
-/** What an enrolment came to. */
+/** A record as one store hands it to another. Of an audit entry its id is the key. */
+export type AccessRecord = Readonly<
+  | { kind: "user"; user: StoredUser }
+  | { kind: "user_group"; userGroup: StoredUserGroup }
+  | { kind: "enrolment"; enrolment: StoredEnrolment }
+  | { kind: "device"; device: StoredDeviceToken }
+  | { kind: "audit"; entry: AuditEntry }
+>;
+
+/** The name or the id of a record, within its kind. */
+export function recordKey(record: AccessRecord): string {
+  switch (record.kind) {
+    case "user":
+      return record.user.name;
+    case "user_group":
+      return record.userGroup.name;
+    case "enrolment":
+      return record.enrolment.id;
+    case "device":
+      return record.device.deviceId;
+    case "audit":
+      return record.entry.id;
+    default:
+      return assertNever(record);
+  }
+}
+
+/** The owner of a token, as one read by the hash of the token finds it. */
+export type TokenOwner = Readonly<
+  | { kind: "user"; user: StoredUser }
+  /** `isNext`: the token was announced and not used yet; `promoteNext` says whether it still counts. */
+  | { kind: "device"; deviceId: string; deviceGroup: string; isNext: boolean }
+  | { kind: "enrolment"; id: string; deviceGroup: string }
+>;
+
+/** `absent`: there was nothing to change. `unknown`: the same call may be repeated, and continues where it was cut. */
+export type ChangeOutcome = "done" | "absent" | "unknown";
+
+/** The outcome of an enrolment. */
 export type EnrolOutcome = Readonly<
   /** The device has this token now, or had it already. */
   | { kind: "enrolled"; deviceGroup: string; again: boolean }
@@ -76,6 +116,8 @@ export type EnrolOutcome = Readonly<
   | { kind: "hash_taken" }
   /** The enrolment token is not known, was revoked, is used up, or has expired. */
   | { kind: "not_valid"; why: "unknown" | "used_up" | "expired" }
+  /** The device may have the token or not; a repeated call uses nothing up. */
+  | { kind: "unknown" }
 >;
 
 export type AuditFilter = Readonly<{
@@ -88,67 +130,118 @@ export type AuditFilter = Readonly<{
   untilMs?: number;
 }>;
 
-/**
- * Users, user_groups, tokens and the audit log. Every lookup of a credential is one read by its key, however many users and devices there are.
- * All methods reject with NebulaError `unavailable` when the store cannot be reached; a write whose outcome is not known says "outcome unknown".
- *
- * A1 The access stamp is renewed, in one with it, by every change of a user or user_group, every revocation and the end of a rotated token; not by an
- *    enrolment, nor by what adds a token. Equal stamps: every credential that was valid is valid still, with the same rights.
- * A2 A user's or a user_group's revision never falls and is never given twice.
- * A3 A token hash belongs to one user, device or enrolment token at most.
- * A4 An enrolment token lets at most its number of uses in, whatever calls come at once; the same (device, hash) again uses nothing up.
- */
-export interface AccessStore extends AsyncDisposable {
-  /** A1: a value that differs after every change of what a credential may do. */
-  stamp(): Promise<string>;
+/** The access stamp, and the owners of tokens. */
+export interface TokenOwners {
+  /** A1: a value that differs after every change of a user or user_group, and after every revocation. */
+  stamp(signal?: AbortSignal): Promise<string>;
+  /**
+   * The owner of the token with this hash; undefined if absent. Reads one row, and the record of a user besides.
+   */
+  tokenOwner(tokenHash: string, signal?: AbortSignal): Promise<TokenOwner | undefined>;
+}
 
+export interface UserRecords {
   /** The newest revision, tombstones included; undefined: the name was never used. */
-  getUser(name: string): Promise<StoredUser | undefined>;
-  userByTokenHash(tokenHash: string): Promise<StoredUser | undefined>;
+  getUser(name: string, signal?: AbortSignal): Promise<StoredUser | undefined>;
+  userByTokenHash(tokenHash: string, signal?: AbortSignal): Promise<StoredUser | undefined>;
   /** Users that are not deleted and whose names differ from this one in case alone, sorted, at most 10. */
-  usersInOtherCase(name: string): Promise<readonly string[]>;
+  usersInOtherCase(name: string, signal?: AbortSignal): Promise<readonly string[]>;
   /** Users that are not deleted, by name. */
-  listUsers(page: PageRequest): Promise<Page<StoredUser>>;
-  /** Writes if `expected` is the stored revision (0n: never used). Rejects with `already_exists` where the token's hash is another's (A3). */
-  writeUser(write: UserWrite): Promise<WriteOutcome>;
-  /** Puts another hash of the same password in place of the one that is stored, if that is still stored: no change of the user, no new stamp or revision. */
-  rehashPassword(name: string, before: string, after: string): Promise<boolean>;
+  listUsers(page: PageRequest, signal?: AbortSignal): Promise<Page<StoredUser>>;
+  /**
+   * Writes if `expected` is the stored revision (0n: never used). Rejects with `already_exists` if the hash of the token
+   * has another owner (A3).
+   */
+  writeUser(write: UserWrite, signal?: AbortSignal): Promise<WriteOutcome>;
+  /**
+   * Replaces the stored hash of a password by another hash of the same password, if it is still `before`: no change of
+   * the user, no new stamp or revision. False: it is not known to be replaced.
+   */
+  rehashPassword(name: string, before: string, after: string, signal?: AbortSignal): Promise<boolean>;
+}
 
-  getUserGroup(name: string): Promise<StoredUserGroup | undefined>;
+export interface UserGroupRecords {
+  getUserGroup(name: string, signal?: AbortSignal): Promise<StoredUserGroup | undefined>;
   /** As usersInOtherCase, of user_groups. */
-  userGroupsInOtherCase(name: string): Promise<readonly string[]>;
-  listUserGroups(page: PageRequest): Promise<Page<StoredUserGroup>>;
-  writeUserGroup(write: UserGroupWrite): Promise<WriteOutcome>;
+  userGroupsInOtherCase(name: string, signal?: AbortSignal): Promise<readonly string[]>;
+  listUserGroups(page: PageRequest, signal?: AbortSignal): Promise<Page<StoredUserGroup>>;
+  writeUserGroup(write: UserGroupWrite, signal?: AbortSignal): Promise<WriteOutcome>;
   /** The user_groups that name this user and are not deleted, by name. */
-  groupsOf(user: string): Promise<readonly StoredUserGroup[]>;
+  groupsOf(user: string, signal?: AbortSignal): Promise<readonly StoredUserGroup[]>;
+}
 
-  createEnrolment(enrolment: StoredEnrolment): Promise<void>;
-  enrolmentByTokenHash(tokenHash: string): Promise<StoredEnrolment | undefined>;
+/** Enrolment tokens, and the enrolment of devices. */
+export interface EnrolmentTokens {
+  /**
+   * Rejects with `already_exists` where the id or the hash is used; the same call again may succeed, and changes
+   * nothing.
+   */
+  createEnrolment(enrolment: StoredEnrolment, signal?: AbortSignal): Promise<"done" | "unknown">;
+  enrolmentByTokenHash(tokenHash: string, signal?: AbortSignal): Promise<StoredEnrolment | undefined>;
   /** By its id, also one that is used up or has expired. */
-  enrolment(id: string): Promise<StoredEnrolment | undefined>;
+  enrolment(id: string, signal?: AbortSignal): Promise<StoredEnrolment | undefined>;
   /** Those that are valid at `nowMs`, newest first. */
-  listEnrolments(filter: { deviceGroup?: string; nowMs: number }, page: PageRequest): Promise<Page<StoredEnrolment>>;
-  /** Ends one; false: there was none. */
-  revokeEnrolment(id: string): Promise<boolean>;
-  /** A4: takes a device in with the enrolment token of that hash. A (device, hash) that is in already is answered "again", also when the enrolment token has ended since. */
-  enrol(device: { deviceId: string; tokenHash: string; enrolmentHash: string; nowMs: number }): Promise<EnrolOutcome>;
+  listEnrolments(filter: { deviceGroup?: string; nowMs: number }, page: PageRequest, signal?: AbortSignal): Promise<Page<StoredEnrolment>>;
+  /** Ends one. */
+  revokeEnrolment(id: string, signal?: AbortSignal): Promise<ChangeOutcome>;
+  /**
+   * A4: admits a device with the enrolment token of that hash. A (device, hash) that was admitted is answered "again",
+   * also when the enrolment token has ended since.
+   */
+  enrol(device: { deviceId: string; tokenHash: string; enrolmentHash: string; nowMs: number }, signal?: AbortSignal): Promise<EnrolOutcome>;
+}
 
+/** The tokens of devices, and their rotation. */
+export interface DeviceTokens {
   /** The device whose token in use, or whose next one, has this hash. */
-  deviceByTokenHash(tokenHash: string): Promise<StoredDeviceToken | undefined>;
-  deviceToken(deviceId: string): Promise<StoredDeviceToken | undefined>;
-  /** By device_id. */
-  listDeviceTokens(filter: { deviceGroup?: string }, page: PageRequest): Promise<Page<StoredDeviceToken>>;
-  /** Announces the next token of the device whose token in use has the hash `current`; one announced before and not used is forgotten. False: no device has that token in use. Rejects with `already_exists` where the hash is another's (A3). */
-  announceNext(current: string, next: string): Promise<boolean>;
-  /** First use of the next token: it is the one in use, the one before has ended. False: it is nobody's next token any more. */
-  promoteNext(next: string, nowMs: number): Promise<boolean>;
-  /** Ends the device's token; false: it had none. */
-  revokeDeviceToken(deviceId: string): Promise<boolean>;
+  deviceByTokenHash(tokenHash: string, signal?: AbortSignal): Promise<StoredDeviceToken | undefined>;
+  deviceToken(deviceId: string, signal?: AbortSignal): Promise<StoredDeviceToken | undefined>;
+  /** Group by group, in each by device_id. */
+  listDeviceTokens(filter: { deviceGroup?: string }, page: PageRequest, signal?: AbortSignal): Promise<Page<StoredDeviceToken>>;
+  /**
+   * Announces the next token of the device whose token in use has the hash `current`; one announced before and not used
+   * is forgotten. `absent`: no device has that token in use. Rejects with `already_exists` if the hash has another owner
+   * (A3).
+   */
+  announceNext(current: string, next: string, signal?: AbortSignal): Promise<ChangeOutcome>;
+  /**
+   * First use of the next token: it is the one in use, the one before has ended. `absent`: it is not a next token any
+   * more.
+   */
+  promoteNext(next: string, nowMs: number, signal?: AbortSignal): Promise<ChangeOutcome>;
+  /** Ends the token of the device. */
+  revokeDeviceToken(deviceId: string, signal?: AbortSignal): Promise<ChangeOutcome>;
+}
 
-  /** Appends entries; their ids are given by the store, and have the order of the list: by time, those of one millisecond as they were appended. */
-  appendAudit(entries: readonly AuditEntry[]): Promise<void>;
-  /** Newest first. */
-  listAudit(filter: AuditFilter, page: PageRequest): Promise<Page<AuditEntry>>;
-  /** Deletes entries from before then, milliseconds since 1970, a bounded number per call; answers how many. A store with a TTL of its own answers 0. */
-  expireAudit(beforeMs: number): Promise<number>;
+export interface AuditLog {
+  /**
+   * Appends entries; their ids are given by the store, and have the order of the list: by time, those of one
+   * millisecond as this process appended them.
+   */
+  appendAudit(entries: readonly AuditEntry[], signal?: AbortSignal): Promise<void>;
+  /** Newest first. A page with a filter may be short, or empty, and still have a next one. */
+  listAudit(filter: AuditFilter, page: PageRequest, signal?: AbortSignal): Promise<Page<AuditEntry>>;
+  /**
+   * Deletes entries from before then, milliseconds since 1970, a bounded number per call; answers how many. A store
+   * with a TTL of its own answers 0.
+   */
+  expireAudit(beforeMs: number, signal?: AbortSignal): Promise<number>;
+}
+
+/**
+ * Users, user_groups, tokens and the audit log. Every lookup of a token is one read by its key, of any number of users
+ * and devices. A method whose signal is aborted rejects with its reason; a change that was sent by then answers
+ * `unknown`. Without a signal the limit of the driver applies. All methods reject with NebulaError `unavailable` when
+ * the backend is unreachable.
+ *
+ * A1 Every change of a user or user_group and every revocation renews the access stamp at least once, after the change;
+ *    an enrolment, an announced token and the end of a rotated token do not. A repeated revocation renews it again,
+ *    even if the token is gone.
+ * A2 The revision of a user or user_group never falls and is never given twice.
+ * A3 A token hash belongs to at most one user, device or enrolment token.
+ * A4 An enrolment token admits at most its number of uses, however many calls arrive at once. The same (device, hash)
+ *    again uses nothing up.
+ */
+export interface AccessStore extends TokenOwners, UserRecords, UserGroupRecords, EnrolmentTokens, DeviceTokens, AuditLog, AsyncDisposable {
+  readonly records: Movable<AccessRecord>;
 }

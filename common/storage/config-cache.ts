@@ -16,9 +16,13 @@ export type CachedConfig = Readonly<{
  * process seals them first, and believes only what opens (AES-256-GCM under a key of its own from the cluster key, bound to the group's name).
  */
 export interface ConfigCache extends AsyncDisposable {
-  /** The cached config, unless it is older than its time to live or than a revision that the cache was told of. */
+  /**
+   * The cached config, unless it is older than its time to live or was invalidated. Never rejects: a cache that does not answer
+   * within 100 ms yields undefined.
+   */
   get(group: string): Promise<CachedConfig | undefined>;
-  put(group: string, config: CachedConfig): Promise<void>;
-  /** An entity reached a revision: no config made from an older one is answered any more. */
-  told(key: EntityKey, revision: bigint): void;
+  /** Offers a config, without waiting for it: it may be lost. */
+  put(group: string, config: CachedConfig): void;
+  /** Invalidates every config that was made from an older revision of the entity, also one that is put later. */
+  invalidate(key: EntityKey, revision: bigint): void;
 }

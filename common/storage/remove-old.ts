@@ -11,13 +11,13 @@ export type RemoveOldParts = Readonly<{
   everyMs: number;
   /** The pause between two removals while there is more to remove, milliseconds: everything else has its turn in it. */
   pauseMs: number;
-  /** What is removed, in the plural, for the log. */
+  /** The removed things, in the plural, for the log. */
   what: string;
   clock: Clock;
   log: Log;
 }>;
 
-/** Removes what is old, now and again and again, until the signal is aborted; resolves then. A store that can't be reached is tried again the next time. */
+/** Removes old entries regularly until the signal is aborted; resolves then. A failed removal is retried at the next time. */
 export async function removeOld({ remove, keptMs, everyMs, pauseMs, what, clock, log }: RemoveOldParts, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     const removed = await remove(clock.now() - keptMs).catch((error: unknown) => {

@@ -19,3 +19,31 @@ export async function eventually<T>(check: () => T | Promise<T>, { timeoutMs = 1
 function isNotFalse<T>(value: T): value is Exclude<T, false> {
   return value !== false;
 }
+
+/**
+ * Waits until nothing is left of what is counted: for as long as there becomes less of it, however slow the machine is. Rejects when it became no less for
+ * `stillMs`, with the last failure of the count where one failed.
+ */
+export async function untilNone(
+  countLeft: () => number | Promise<number>,
+  { stillMs, everyMs }: Readonly<{ stillMs: number; everyMs: number }>,
+): Promise<void> {
+  let least = Number.POSITIVE_INFINITY;
+  let lessAt = performance.now();
+  let cause: unknown;
+  for (;;) {
+    try {
+      const left = await countLeft();
+      if (left === 0) return;
+      if (left < least) {
+        least = left;
+        lessAt = performance.now();
+      }
+      cause = undefined;
+    } catch (error) {
+      cause = error;
+    }
+    if (performance.now() - lessAt >= stillMs) throw new Error(`${least} are left, and no fewer for ${stillMs} ms`, { cause });
+    await delay(everyMs);
+  }
+}

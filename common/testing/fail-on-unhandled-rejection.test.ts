@@ -28,10 +28,22 @@ describe("a run of the tests", function () {
     });
   }
 
-  it("passes where every rejection is handled", async () => {
+  it("a run of the tests passes where every rejection is handled", async () => {
     const { code, output } = await run(`await Promise.reject(new Error("handled")).catch(() => {});`);
     assert.equal(code, 0, output);
     assert.match(output, /2 passed, 0 failed/);
+  });
+
+  it("a run of the tests ends where a test leaves something open, and names it", async () => {
+    process.env.NEBULA_TEST_LEFT_OPEN_MS = "200";
+    try {
+      const { code, output } = await run(`setInterval(() => {}, 1000);`);
+      assert.equal(code, 1, output);
+      assert.match(output, /2 passed, 0 failed/);
+      assert.match(output, /something that they left open keeps the process: .*Timeout/);
+    } finally {
+      delete process.env.NEBULA_TEST_LEFT_OPEN_MS;
+    }
   });
 
   const left: Readonly<Record<string, [body: string, another: boolean]>> = {
@@ -41,7 +53,7 @@ describe("a run of the tests", function () {
     "with a reason that is not an Error": [`Promise.reject({ text: "left behind" }); await new Promise(setImmediate);`, true],
   };
   for (const [when, [body, another]] of Object.entries(left)) {
-    it(`fails on a rejection that nothing handles, ${when}`, async () => {
+    it(`a run of the tests fails on a rejection that is not handled, ${when}`, async () => {
       const { code, output } = await run(body, { another });
       assert.notEqual(code, 0, output);
       assert.match(output, /left behind/);

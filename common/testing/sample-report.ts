@@ -1,6 +1,6 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { type Report, ReportSchema, TargetState } from "../../gen/nebula/v1/report_pb.ts";
+import { BusRecordSchema, type Report, ReportSchema, TargetState } from "../../gen/nebula/v1/report_pb.ts";
 
 /** When sample reports are received unless they say otherwise, milliseconds since 1970. */
 export const SAMPLE_TIME_MS = Date.UTC(2026, 0, 1);
@@ -33,4 +33,9 @@ export function sampleReport({
     ],
     ...fields,
   });
+}
+
+/** A report as a manager puts it on the bus. */
+export function encodedReport(report: Report): Uint8Array {
+  return toBinary(BusRecordSchema, create(BusRecordSchema, { record: { case: "report", value: report } }));
 }

@@ -4,11 +4,11 @@ import { isNebulaError } from "../errors/nebula-error.ts";
 import { hasLostBytes, utf8Text, wholeSecret } from "./utf8.ts";
 
 describe("the text of bytes", () => {
-  it("is every text as it was", () => {
+  it("decoded bytes are every text as it was", () => {
     fc.assert(fc.property(fc.string({ unit: "binary" }), (text) => utf8Text(new TextEncoder().encode(text), "it") === text.toWellFormed()));
   });
 
-  it("refuses any other bytes, by the name of the source and without the bytes", () => {
+  it("bytes that are not UTF-8 are refused, by the name of the source and without the bytes", () => {
     for (const bytes of [[0xe9], [0x70, 0xe9, 0x73], [0xc3], [0xed, 0xa0, 0x80], [0xff, 0xfe, 0x70, 0]]) {
       assert.throws(
         () => utf8Text(Uint8Array.from(bytes), "--password-file secret.txt"),
@@ -19,7 +19,7 @@ describe("the text of bytes", () => {
     }
   });
 
-  it("is refused where it came decoded and something was lost", () => {
+  it("a decoded text in which something was lost is refused", () => {
     const decoded = new TextDecoder().decode(Uint8Array.from([0x70, 0xe9]));
     assert.throws(() => wholeSecret(decoded, "NEBULA_PASSWORD"), /^NebulaError: NEBULA_PASSWORD holds bytes that are not UTF-8/);
     assert.equal(wholeSecret("pé", "NEBULA_PASSWORD"), "pé");

@@ -1,4 +1,4 @@
-/** What OpenSSL and Node say of a certificate that is not trusted; over gRPC the words are all that is left of the error. */
+/** The messages of OpenSSL and Node about an untrusted certificate; gRPC passes on nothing but the message of the error. */
 const UNTRUSTED = /self[- ]signed certificate|unable to (?:verify|get)[a-z ]{0,40} certificate|certificate has expired|certificate's altnames/i;
 
 /** The reason of a failed connection, with what to do where the server's certificate is not trusted. */

@@ -3,11 +3,11 @@ import type { TlsSettings } from "../settings/settings.ts";
 import { type KeyPair, type NamedFile, readAuthorities, readKeyPair } from "./read-pem.ts";
 import { ReloadedFiles } from "./reloaded-files.ts";
 
-/** What a client trusts and shows. PEM; undefined: the authorities that come with Node, no certificate. */
+/** The trusted authorities and the certificate of a client. PEM; undefined: the authorities of Node, no certificate. */
 export type ClientTls = Readonly<{
   ca?: Buffer | undefined;
   pair?: KeyPair | undefined;
-  /** `ca` is the server's very certificate: nothing else is trusted, and its names do not matter. */
+  /** `ca` is the certificate of the server itself: no other is trusted, and its names are not checked. */
   pinned?: boolean;
 }>;
 
@@ -15,7 +15,7 @@ const NOTHING_GIVEN: ClientTls = {};
 
 type Given = Pick<TlsSettings, "ca" | "clientCert" | "clientKey">;
 
-/** How the files of a client are called in errors. */
+/** The names of the files of a client in errors. */
 export type ClientTlsNames = Readonly<{ ca: string; clientCert: string; clientKey: string }>;
 
 const VARIABLES: ClientTlsNames = { ca: "NEBULA_TLS_CA", clientCert: "NEBULA_TLS_CLIENT_CERT", clientKey: "NEBULA_TLS_CLIENT_KEY" };
@@ -31,7 +31,7 @@ export function clientTlsFiles({ ca, clientCert, clientKey }: Given, names = VAR
   ];
 }
 
-/** What a client makes of its files. @throws NebulaError `failed_precondition` where one is wrong */
+/** Reads the TLS files of a client. @throws NebulaError `failed_precondition` where one is wrong */
 export function makeClientTls(files: readonly (NamedFile & Pick<ClientFile, "role">)[]): ClientTls {
   const find = (role: keyof ClientTlsNames) => files.find((file) => file.role === role);
   const [ca, cert, key] = [find("ca"), find("clientCert"), find("clientKey")];
@@ -41,7 +41,7 @@ export function makeClientTls(files: readonly (NamedFile & Pick<ClientFile, "rol
   };
 }
 
-/** What a client trusts and shows, kept as the files are. */
+/** The trusted authorities and the certificate of a client, reloaded when the files change. */
 export class ReloadedClientTls implements Disposable {
   readonly #files: ReloadedFiles<ClientTls> | undefined;
 
@@ -52,7 +52,7 @@ export class ReloadedClientTls implements Disposable {
   /** Rejects with `failed_precondition` where a file is wrong. */
   static async open(settings: Given | undefined, log: Log): Promise<ReloadedClientTls> {
     const files = settings === undefined ? [] : clientTlsFiles(settings);
-    // the files come back in the order in which they are named
+    // the files are in the order of their names
     const make = (read: readonly NamedFile[]) =>
       makeClientTls(files.flatMap(({ role }, index) => (read[index] === undefined ? [] : [{ role, ...read[index] }])));
     return new ReloadedClientTls(files.length === 0 ? undefined : await ReloadedFiles.open({ files, make, log }));

@@ -8,7 +8,7 @@ export type KeyPair = Readonly<{ cert: Buffer; key: Buffer }>;
 export type NamedFile = Readonly<{ setting: string; path: string; bytes: Buffer }>;
 
 /**
- * A certificate and its key, which have to belong together: a file that is half written, or of which only the other one was written yet, is none.
+ * A certificate and its key, which must belong together: a half-written file is refused, and so is one whose other file is still the old one.
  * @throws NebulaError `failed_precondition` that names the file; never with anything of the key in it
  */
 export function readKeyPair(cert: NamedFile, key: NamedFile): KeyPair {
@@ -46,7 +46,7 @@ function privateKeyIn(file: NamedFile) {
   try {
     return createPrivateKey(file.bytes);
   } catch {
-    // what OpenSSL says of it helps nobody, and a key is nothing to repeat
+    // the message of OpenSSL does not help, and a key must not be repeated
     throw wrong(file, "holds no private key that can be read: give one in PEM without a passphrase");
   }
 }

@@ -37,7 +37,7 @@ describe("certificates in files", () => {
     await writeFile(key, pair.key, { mode: 0o600 });
   }
 
-  it("are read again when both have changed, and never half of a pair", async () => {
+  it("certificate files are read again when both have changed, and never half of a pair", async () => {
     const [first, second] = [await authority.issue("one"), await authority.issue("two")];
     await put(first);
     using tls = await ServerTls.open({ ...SETTINGS, cert, key }, log);
@@ -52,7 +52,7 @@ describe("certificates in files", () => {
     assert.equal(changes, 1);
   });
 
-  it("that are broken leave those from before, with one warning each", async () => {
+  it("broken certificate files leave the earlier ones in use, with one warning each", async () => {
     const pair = await authority.issue("one");
     await put(pair);
     using tls = await ServerTls.open({ ...SETTINGS, cert, key }, log);
@@ -67,7 +67,7 @@ describe("certificates in files", () => {
     assert.ok(!logged.join().includes("PRIVATE KEY"));
   });
 
-  it("behind a link that is switched are found by looking", async () => {
+  it("certificate files behind a link that is switched are found by looking", async () => {
     const [first, second] = [await authority.issue("one"), await authority.issue("two")];
     for (const [name, pair] of [["a", first] as const, ["b", second] as const]) {
       await writeFile(join(folder, `${name}.pem`), Buffer.concat([pair.cert, pair.key]), { mode: 0o600 });
@@ -80,7 +80,7 @@ describe("certificates in files", () => {
     await eventually(() => tls?.cert.includes(second.cert) === true);
   });
 
-  it("are refused at the start where they are wrong, by the file's name and without the key", async () => {
+  it("wrong certificate files are refused at the start, by the file's name and without the key", async () => {
     const [one, other] = [await authority.issue("one"), await authority.issue("two")];
     const named = (setting: string, bytes: Buffer) => ({ setting, path: `${setting}.pem`, bytes });
     const refused = (run: () => unknown, pattern: RegExp) =>
@@ -93,7 +93,7 @@ describe("certificates in files", () => {
     await assert.rejects(ServerTls.open({ ...SETTINGS, cert, key }, silentLog), /NEBULA_TLS_CERT .*can't be read/);
   });
 
-  it("that others can read, of a key, are a warning", async () => {
+  it("a key file that others can read is a warning", async () => {
     await put(await authority.issue("one"));
     using _closed = await ServerTls.open({ ...SETTINGS, cert, key }, log);
     assert.deepEqual(logged, []);
@@ -102,7 +102,7 @@ describe("certificates in files", () => {
     assert.match(logged.join(), /NEBULA_TLS_KEY: others can read this private key/);
   });
 
-  it("of a client stay the same object until one changes", async () => {
+  it("certificates of a client stay the same object until one changes", async () => {
     const ca = join(folder, "ca.pem");
     await writeFile(ca, await readFile(authority.caFile));
     using tls = await ReloadedClientTls.open({ ca, clientCert: undefined, clientKey: undefined }, log);

@@ -7,23 +7,23 @@ import { systemReason } from "../errors/system-reason.ts";
 import type { Log } from "../log/log.ts";
 import type { NamedFile } from "./read-pem.ts";
 
-// Files that are read again when they change, and what is made of them.
+// Files that are read again when they change, and the value that is made of them.
 //
-// F1: what is current was made of files that were all good, and good together. Files that are not change nothing.
-// F2: what is wrong with files that changed is one line in the log, not one per look.
-// F3: a change is seen by the next look at the latest: that the system tells of changes (fs.watch) only makes it sooner. Network folders, and folders whose
-//     links are switched (mounted secrets), are told of by nobody.
+// C1: the current value was made of files that were all valid, and valid together. Invalid files change nothing.
+// C2: an error in changed files is one line in the log, not one per check.
+// C3: a change is seen by the next check at the latest; an event of the system (fs.watch) only makes that sooner.
+//     Network folders, and folders whose links are switched (mounted secrets), raise no event.
 
 export type ReloadedOptions<T> = Readonly<{
   files: readonly Readonly<{ setting: string; path: string; secret: boolean }>[];
-  /** Makes of the files, in their order, what is used. Throws where one is wrong. */
+  /** Makes the value of the files, in their order. Throws if one is invalid. */
   make: (files: readonly NamedFile[]) => T;
   log: Log;
-  /** Between two looks, milliseconds. */
+  /** Between two checks, milliseconds. */
   everyMs?: number;
 }>;
 
-/** Between a change that the system told of and the look: the other file of a pair comes right behind. Milliseconds. */
+/** Between an event of the system and the check, milliseconds: the other file of a pair changes right after. */
 const SETTLE_MS = 200;
 
 export class ReloadedFiles<T> implements Disposable {
@@ -32,14 +32,14 @@ export class ReloadedFiles<T> implements Disposable {
   readonly #watchers: FSWatcher[] = [];
   readonly #timer: NodeJS.Timeout;
   #current: T;
-  /** Of the files that were looked at last. */
+  /** Of the files at the last check. */
   #seen: string;
   #soon: NodeJS.Timeout | undefined;
   #looking = false;
   #complaint = "";
   #closed = false;
 
-  /** Reads the files for the first time. Rejects with `failed_precondition` where one can't be read, or is wrong. */
+  /** Reads the files for the first time. Rejects with `failed_precondition` if one cannot be read, or is invalid. */
   static async open<T>(options: ReloadedOptions<T>): Promise<ReloadedFiles<T>> {
     const files = await readAll(options);
     for (const { setting, path, secret } of options.files) {
@@ -57,10 +57,10 @@ export class ReloadedFiles<T> implements Disposable {
     for (const folder of new Set(options.files.map(({ path }) => dirname(path)))) {
       try {
         const watcher = watch(folder, { persistent: false }, () => this.#lookSoon());
-        watcher.on("error", () => watcher.close()); // F3
+        watcher.on("error", () => watcher.close()); // C3
         this.#watchers.push(watcher);
       } catch {
-        // F3
+        // C3
       }
     }
   }
@@ -69,7 +69,7 @@ export class ReloadedFiles<T> implements Disposable {
     return this.#current;
   }
 
-  /** Calls back after each change of what is current. */
+  /** Calls back after each change of the current value. */
   onChange(listener: () => void): void {
     this.#listeners.add(listener);
   }
@@ -101,7 +101,7 @@ export class ReloadedFiles<T> implements Disposable {
     const files = await readAll(this.#options);
     const now = fingerprint(files);
     if (now === this.#seen || this.#closed) return;
-    this.#current = this.#options.make(files); // F1
+    this.#current = this.#options.make(files); // C1
     this.#seen = now;
     this.#complaint = "";
     this.#options.log.info({ files: files.map(({ path }) => path) }, "certificates were read again");
@@ -110,22 +110,23 @@ export class ReloadedFiles<T> implements Disposable {
 
   #complain(error: unknown): void {
     const reason = messageOf(error);
-    if (this.#closed || reason === this.#complaint) return; // F2
+    if (this.#closed || reason === this.#complaint) return; // C2
     this.#complaint = reason;
     this.#options.log.warn({ reason }, "certificates changed and can't be used: those from before stay");
   }
 }
 
-function readAll<T>({ files }: ReloadedOptions<T>): Promise<NamedFile[]> {
-  return Promise.all(
-    files.map(async ({ setting, path }) => {
-      try {
-        return { setting, path, bytes: await readFile(path) };
-      } catch (error) {
-        throw new NebulaError("failed_precondition", `${setting} ${path} can't be read: ${systemReason(error)}`, { cause: error });
-      }
-    }),
-  );
+/** In their order, so that of two unreadable files the error always names the same one. */
+async function readAll<T>({ files }: ReloadedOptions<T>): Promise<NamedFile[]> {
+  const read: NamedFile[] = [];
+  for (const { setting, path } of files) {
+    try {
+      read.push({ setting, path, bytes: await readFile(path) });
+    } catch (error) {
+      throw new NebulaError("failed_precondition", `${setting} ${path} can't be read: ${systemReason(error)}`, { cause: error });
+    }
+  }
+  return read;
 }
 
 function fingerprint(files: readonly NamedFile[]): string {

@@ -4,12 +4,12 @@ import type { TlsSettings } from "../settings/settings.ts";
 import { type KeyPair, readAuthorities, readKeyPair } from "./read-pem.ts";
 import { ReloadedFiles } from "./reloaded-files.ts";
 
-/** How long a client may take to say what TLS needs, milliseconds. */
+/** The limit of a TLS handshake, milliseconds. */
 export const HANDSHAKE_MS = 10_000;
 
 type ServerFiles = KeyPair & Readonly<{ ca: Buffer | undefined }>;
 
-/** What a listener needs to speak TLS, kept as the files are. */
+/** The TLS of a listener, reloaded when its files change. */
 export class ServerTls implements Disposable {
   readonly #files: ReloadedFiles<ServerFiles>;
   readonly #clientAuth: TlsSettings["clientAuth"];
@@ -19,7 +19,7 @@ export class ServerTls implements Disposable {
     this.#clientAuth = clientAuth;
   }
 
-  /** undefined: clear text. Rejects with `failed_precondition` where a file is wrong. */
+  /** undefined: clear text. Rejects with `failed_precondition` if a file is invalid. */
   static async open(settings: TlsSettings | undefined, log: Log): Promise<ServerTls | undefined> {
     const { cert, key, clientCa, clientAuth = "off" } = settings ?? {};
     if (cert === undefined || key === undefined) return undefined;
@@ -48,7 +48,7 @@ export class ServerTls implements Disposable {
     this.#files.onChange(listener);
   }
 
-  /** Of a server, besides its protocols. 1.3 is spoken with whoever can. */
+  /** Of a server, besides its protocols. 1.3 is used with each client that supports it. */
   options(): TlsOptions {
     return {
       ...this.#context(),
@@ -59,12 +59,12 @@ export class ServerTls implements Disposable {
     };
   }
 
-  /** Has a server use what is in the files from now on; connections that stand go on as they are. */
+  /** Has a server use the changed files from now on; open connections continue unchanged. */
   keep(server: Pick<Server, "setSecureContext">): void {
     this.#files.onChange(() => server.setSecureContext({ ...this.#context(), minVersion: "TLSv1.2" }));
   }
 
-  /** Whether a client that need not show a certificate showed one that is not taken. */
+  /** Whether a client that need not show a certificate showed one that is not accepted. */
   refuses(socket: TLSSocket): boolean {
     if (this.#clientAuth !== "optional" || socket.authorized) return false;
     return Object.keys(socket.getPeerCertificate()).length > 0;

@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { type ContainersPer, ContainersPerSchema } from "../../gen/nebula/v1/app_pb.ts";
 import { assertNever } from "../errors/assert-never.ts";
 import type { Violation } from "../errors/nebula-error.ts";
-import { quote } from "../validation/quote.ts";
+import { quote } from "../text/wording.ts";
 
 /** How many containers per device as v2 writes it: one of `{"server": 2}`, `{"cpu": 0.5}`, `{"memory": 512}`. */
 export type V2ContainersPer = Readonly<{ server: number } | { cpu: number } | { memory: number }>;
@@ -11,7 +11,7 @@ export type ContainersPerFromV2 = Readonly<
   { kind: "containers_per"; containersPer: ContainersPer } | { kind: "invalid"; violations: readonly Violation[] }
 >;
 
-const EXAMPLE = '{"server": 2}, {"cpu": 0.5} or {"memory": 512} would do';
+const EXAMPLE = '{"server": 2}, {"cpu": 0.5} or {"memory": 512}';
 const LARGEST_UINT32 = 2 ** 32 - 1;
 
 /**
@@ -19,13 +19,13 @@ const LARGEST_UINT32 = 2 ** 32 - 1;
  * enough is for the validation to say.
  */
 export function containersPerFromV2(value: unknown): ContainersPerFromV2 {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return invalid(`is no object; ${EXAMPLE}`);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return invalid(`is not an object; use ${EXAMPLE}`);
   const [first, ...more] = Object.entries(value);
-  if (first === undefined || more.length > 0) return invalid(`has ${first === undefined ? "no" : "more than one"} kind; ${EXAMPLE}`);
+  if (first === undefined || more.length > 0) return invalid(`has ${first === undefined ? "no" : "more than one"} kind; use ${EXAMPLE}`);
   const [kind, given] = first;
   const number = numberOf(given);
   if (number === undefined)
-    return invalid(`${quote(`${kind}: ${typeof given === "object" ? JSON.stringify(given) : String(given)}`)} is no number; ${EXAMPLE}`);
+    return invalid(`${quote(`${kind}: ${typeof given === "object" ? JSON.stringify(given) : String(given)}`)} is not a number; use ${EXAMPLE}`);
   switch (kind) {
     case "server":
     case "instance":
@@ -37,7 +37,7 @@ export function containersPerFromV2(value: unknown): ContainersPerFromV2 {
     case "memory_mb":
       return whole(kind, number, (count) => ({ case: "memoryMb", value: count }));
     default:
-      return invalid(`${quote(kind)} is no kind of it; ${EXAMPLE}`);
+      return invalid(`${quote(kind)} is not a kind of it; use ${EXAMPLE}`);
   }
 }
 
@@ -59,7 +59,8 @@ export function containersPerToV2(containersPer: ContainersPer | undefined): V2C
 }
 
 function whole(kind: string, number: number, per: (count: number) => { case: "server" | "memoryMb"; value: number }): ContainersPerFromV2 {
-  if (!Number.isInteger(number) || number < 0 || number > LARGEST_UINT32) return invalid(`${kind}: ${number} is no whole number from 1; ${EXAMPLE}`);
+  if (!Number.isInteger(number) || number < 0 || number > LARGEST_UINT32)
+    return invalid(`${kind}: ${number} is not a whole number from 1; use ${EXAMPLE}`);
   return { kind: "containers_per", containersPer: create(ContainersPerSchema, { per: per(number) }) };
 }
 

@@ -36,7 +36,7 @@ describe("v2's objects", () => {
     );
   });
 
-  it("shows an app that is stored with the key __proto__", () => {
+  it("an app that is stored with the key __proto__ is shown", () => {
     const envVars: Record<string, string> = JSON.parse('{"__proto__": "x"}');
     assert.equal(JSON.stringify(appToV2(create(AppSchema, { name: "web", envVars })).env_vars), '{"__proto__":"x"}');
   });
@@ -73,7 +73,7 @@ describe("v2's objects", () => {
     );
   });
 
-  it("whatever is given is read, or is a fault, and nothing is thrown", () => {
+  it("any input is read or reported as a fault, and nothing is thrown", () => {
     const body = fc.dictionary(
       fc.constantFrom(...AppSchema.fields.map(({ name }) => name), "schedule", "apps", "group_members", "unheard_of"),
       fc.jsonValue({ maxDepth: 3 }).map((value): JsonObject[string] => JSON.parse(JSON.stringify(value))),
@@ -88,7 +88,7 @@ describe("v2's objects", () => {
     );
   });
 
-  it("only what is given counts as given: no nulls, nothing of the server's", () => {
+  it("only given fields count as given: no nulls, and no fields of the server", () => {
     const { given, faults } = appFromV2("web", {
       docker_image: "a",
       app_id: 3,

@@ -5,7 +5,7 @@ import { type CronJob, CronJobSchema } from "../../gen/nebula/v1/cron_job_pb.ts"
 import { type DeviceGroup, DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
 import { type UserGroup, UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
 import type { Violation } from "../errors/nebula-error.ts";
-import { OUTPUT_ONLY } from "../validation/output-only.ts";
+import { OUTPUT_ONLY } from "../validation/normal-form.ts";
 import { containersPerFromV2 } from "./containers-per.ts";
 import { envVarsFromV2 } from "./env-vars.ts";
 import { fieldFromJson } from "./fields-from-json.ts";
@@ -14,9 +14,9 @@ import { startingPortsFromV2 } from "./starting-ports.ts";
 
 /** What can be wrong with the shape of a v2 object; v2 answers some of it in words of its own. */
 export type V2Fault = Readonly<
-  /** starting_ports is no list of ports. */
+  /** starting_ports is not a list of ports. */
   | { kind: "ports_shape" }
-  /** starting_ports holds a number that is no port. */
+  /** starting_ports holds a number that is not a port. */
   | { kind: "port" }
   /** apps or cron_jobs of a device_group. */
   | { kind: "no_list"; field: "apps" | "cron_jobs" }

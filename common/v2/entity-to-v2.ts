@@ -4,8 +4,7 @@ import { type CronJob, CronJobSchema } from "../../gen/nebula/v1/cron_job_pb.ts"
 import { type DeviceGroup, DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
 import type { UserGroup } from "../../gen/nebula/v1/user_group_pb.ts";
 import type { User } from "../../gen/nebula/v1/user_pb.ts";
-import { normaliseApp, normaliseCronJob, normaliseDeviceGroup } from "../validation/normal-form.ts";
-import { OUTPUT_ONLY } from "../validation/output-only.ts";
+import { normaliseApp, normaliseCronJob, normaliseDeviceGroup, OUTPUT_ONLY } from "../validation/normal-form.ts";
 import { containersPerToV2 } from "./containers-per.ts";
 import { ownFields } from "./json-from-fields.ts";
 import { objectIdOf } from "./object-id.ts";

@@ -1,12 +1,11 @@
 import { create, type DescField, type DescMessage, type JsonObject, type JsonValue, type Message, ScalarType } from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import type { Violation } from "../errors/nebula-error.ts";
-import { enumWords } from "../resources/enum-words.ts";
-import { validateKey } from "../validation/name.ts";
-import { nearestName } from "../validation/nearest-name.ts";
-import { entryPath, quote } from "../validation/quote.ts";
+import { enumWords } from "../text/enum-words.ts";
+import { entryPath, nearestName, quote } from "../text/wording.ts";
+import { validateKey } from "../validation/names.ts";
 
-/** Reads one field of a JSON body into a message by its proto name; answers what was wrong. What is wrong is told by its shape: values may be secrets. */
+/** Reads one field of a JSON body into a message by its proto name; returns the violations. They name the shape of a value, never the value: it may be a secret. */
 export function fieldFromJson(message: ReflectMessage, field: DescField, value: JsonValue, path: string): Violation[] {
   switch (field.fieldKind) {
     case "scalar": {
@@ -20,7 +19,7 @@ export function fieldFromJson(message: ReflectMessage, field: DescField, value: 
       const word = typeof value === "string" ? value.toLowerCase() : "";
       const number = words.get(word) ?? field.enum.values.find(({ name }) => name.toLowerCase() === word)?.number;
       const given = typeof value === "string" ? quote(value) : shapeOf(value);
-      if (number === undefined) return [{ field: path, description: `is ${given}; one of ${[...words.keys()].join(", ")} would do` }];
+      if (number === undefined) return [{ field: path, description: `is ${given}; use one of ${[...words.keys()].join(", ")}` }];
       message.set(field, number);
       return [];
     }
@@ -39,9 +38,9 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** That a value has the wrong shape, and what would do. */
+/** The violation of a value of the wrong shape, with the shape to use. */
 export function wrong(field: string, value: JsonValue, wanted: string): Violation {
-  return { field, description: `is ${shapeOf(value)}; ${wanted} would do` };
+  return { field, description: `is ${shapeOf(value)}; use ${wanted}` };
 }
 
 const WANTED: ReadonlyMap<ScalarType, string> = new Map([
@@ -78,7 +77,7 @@ function innerFromJson(schema: DescMessage, value: JsonValue, path: string, take
   const violations = Object.entries(value).flatMap(([key, entry]): Violation[] => {
     const field = schema.fields.find(({ name }) => name === key);
     if (field !== undefined) return fieldFromJson(into, field, entry, `${path}.${key}`);
-    return [{ field: entryPath(path, key), description: `is no field; ${nearestName(key, names) ?? `one of ${names.join(", ")}`} would do` }];
+    return [{ field: entryPath(path, key), description: `unknown field; use ${nearestName(key, names) ?? `one of ${names.join(", ")}`}` }];
   });
   take(inner);
   return violations;

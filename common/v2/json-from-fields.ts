@@ -1,6 +1,6 @@
 import type { DescEnum, DescField, DescMessage, JsonObject, JsonValue, MessageShape } from "@bufbuild/protobuf";
 import { isReflectMessage, type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
-import { enumWords } from "../resources/enum-words.ts";
+import { enumWords } from "../text/enum-words.ts";
 
 /**
  * The fields of a message that v2 does not know, by proto names: those that are set, and differ from what they are by default.

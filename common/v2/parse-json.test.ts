@@ -13,25 +13,25 @@ function envVarsOf(json: string): Readonly<Record<string, string>> {
 }
 
 describe("JSON of v2", () => {
-  it("keeps the text of each number in env_vars", () => {
+  it("JSON of v2 keeps the text of each number in env_vars", () => {
     const texts = ["12345678901234567890", "1.0", "1e3", "-0", "0.10", "1E400", "3", "-7.5"];
     const json = `{"env_vars": {${texts.map((text, index) => `"V${index}": ${text}`).join(", ")}}}`;
     assert.deepEqual(Object.values(envVarsOf(json)), texts);
   });
 
-  it("keeps the text of the last number where a name is written twice", () => {
+  it("JSON of v2 keeps the text of the last number where a name is written twice", () => {
     assert.deepEqual(envVarsOf('{"env_vars": {"A": 1.0, "A": 2.0}}'), { A: "2.0" });
     assert.deepEqual(envVarsOf('{"env_vars": {"A": 1.0, "A": "x"}, "env_vars": {"A": "1.00"}}'), { A: "1.00" });
   });
 
-  it("keeps other values of env_vars, and numbers of other fields as numbers", () => {
+  it("JSON of v2 keeps other values of env_vars, and numbers of other fields as numbers", () => {
     assert.deepEqual(parseV2Json('{"env_vars": {"A": 1.0, "B": "1.0", "C": null, "D": [1.0]}, "containers_per": {"cpu": 1.0}}'), {
       env_vars: { A: "1.0", B: "1.0", C: null, D: [1] },
       containers_per: { cpu: 1 },
     });
   });
 
-  it("reads any number in env_vars as the text that was written", () => {
+  it("JSON of v2 has any number in env_vars as the text that was written", () => {
     const number = fc.oneof(
       fc.bigInt().map(String),
       fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => value.toExponential()),
@@ -39,7 +39,7 @@ describe("JSON of v2", () => {
     fc.assert(fc.property(number, (text) => assert.deepEqual(envVarsOf(`{"env_vars": {"N": ${text}}}`), { N: text })));
   });
 
-  it("parses any other JSON as JSON.parse does", () => {
+  it("JSON of v2 is otherwise parsed as JSON.parse does", () => {
     fc.assert(
       fc.property(fc.json(), (json) => {
         assert.deepEqual(parseV2Json(json), JSON.parse(json));

@@ -1,8 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { PortProtocol, type StartingPort, StartingPortSchema } from "../../gen/nebula/v1/app_pb.ts";
 import type { Violation } from "../errors/nebula-error.ts";
-import { canonicalAddress, publishedPort } from "../validation/host-address.ts";
-import { quote } from "../validation/quote.ts";
+import { canonicalAddress, publishedPort } from "../net/address.ts";
+import { quote } from "../text/wording.ts";
 
 /**
  * A published port as v2 writes it: `80`, `{"8080": "80"}`. Ours are UDP, `"53/udp"` and `{"5353": "53/udp"}`; a host address,
@@ -14,7 +14,7 @@ export type PortsFromV2 = Readonly<
   | { kind: "ports"; ports: StartingPort[] }
   /** Not a list of the shapes above. */
   | { kind: "invalid_shape"; violations: readonly Violation[] }
-  /** Of the right shape, with a number that is no port. */
+  /** Of the right shape, with a number that is not a port. */
   | { kind: "invalid_port"; violations: readonly Violation[] }
 >;
 

@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { create } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { ContainersPerSchema, PortProtocol, StartingPortSchema } from "../../gen/nebula/v1/app_pb.ts";
-import { canonicalAddress, publishedPort } from "../validation/host-address.ts";
+import { canonicalAddress, publishedPort } from "../net/address.ts";
 import { containersPerFromV2, containersPerToV2 } from "./containers-per.ts";
 import { envVarsFromV2 } from "./env-vars.ts";
 import { startingPortsFromV2, startingPortsToV2 } from "./starting-ports.ts";
@@ -17,24 +17,24 @@ describe("starting_ports of v2", () => {
       : read.kind;
   };
 
-  it("mix ports and objects", () => {
+  it("starting_ports mix ports and objects", () => {
     assert.deepEqual(plain([80, { "8080": "81" }, "53/udp", { "5353": "53/udp", "82": 83 }, "84", "85/tcp"]), [
       ..."80:80 8080:81 53:53/udp 82:83 5353:53/udp 84:84 85:85".split(" "),
     ]);
   });
-  it("are read as on Docker's command line, too", () => {
+  it("starting_ports are read as on Docker's command line, too", () => {
     const texts = ["8080:80", "5353:53/udp", "127.0.0.1:8080:80", "[::1]:8080:80/udp", { "127.0.0.1:9090": "90" }, { "[0::1]:9090": 90 }];
     assert.deepEqual(plain(texts), ["8080:80", "5353:53/udp", "127.0.0.1:8080:80", "[::1]:8080:80/udp", "127.0.0.1:9090:90", "[::1]:9090:90"]);
   });
-  it("are written in the shortest form", () => {
+  it("starting_ports are written in the shortest form", () => {
     const read = startingPortsFromV2(["80:80", "8080:80", "53:53/udp", "127.0.0.1:80:80", "[::1]:53:53/udp"]);
     assert.ok(read.kind === "ports");
     assert.deepEqual(startingPortsToV2(read.ports), [80, { "8080": "80" }, "53/udp", { "127.0.0.1:80": "80" }, { "[::1]:53": "53/udp" }]);
   });
-  it("are a list", () => {
+  it("starting_ports that are not a list are refused", () => {
     for (const value of [undefined, null, {}, "80", 80]) assert.equal(plain(value), "invalid_shape");
   });
-  it("hold nothing else", () => {
+  it("starting_ports with other content are refused", () => {
     for (const entry of [
       null,
       [],
@@ -63,16 +63,16 @@ describe("starting_ports of v2", () => {
       assert.equal(plain([80, entry]), "invalid_shape", JSON.stringify(entry));
     }
   });
-  it("are ports", () => {
+  it("starting_ports beyond the range of ports are refused", () => {
     for (const entry of [0, -1, 65_536, 1e15, "0", { 0: "1" }, { 1: 0 }, { 1: "65536/udp" }])
       assert.equal(plain([entry]), "invalid_port", JSON.stringify(entry));
   });
-  it("name the entry that is wrong", () => {
+  it("starting_ports are refused with the entry that is wrong", () => {
     const read = startingPortsFromV2([80, { 80: "x" }]);
     assert.ok(read.kind === "invalid_shape");
     assert.match(JSON.stringify(read.violations), /starting_ports\[1\].*invalid port .*use 80/);
   });
-  it("come back as they are", () => {
+  it("starting_ports are read back as they were written", () => {
     const port = fc.integer({ min: 1, max: 65_535 });
     const hostAddress = fc.oneof(
       fc.constant(""),
@@ -100,19 +100,19 @@ describe("containers_per of v2", () => {
     [{ mem: 512 }, { memory: 512 }],
   ];
   for (const [given, answered] of both) {
-    it(`${JSON.stringify(given)} is ${JSON.stringify(answered)}`, () => {
+    it(`containers_per ${JSON.stringify(given)} is ${JSON.stringify(answered)}`, () => {
       const read = containersPerFromV2(given);
       assert.deepEqual(read.kind === "containers_per" && containersPerToV2(read.containersPer), answered);
     });
   }
-  it("is one per server when absent", () => assert.deepEqual(containersPerToV2(undefined), { server: 1 }));
-  it("is 0 where 0 was said: that this is too few is the validation's word", () => {
+  it("containers_per is one per server when absent", () => assert.deepEqual(containersPerToV2(undefined), { server: 1 }));
+  it("containers_per of 0 stays 0: the validation refuses it", () => {
     assert.deepEqual(containersPerFromV2({ server: 0 }), {
       kind: "containers_per",
       containersPer: create(ContainersPerSchema, { per: { case: "server", value: 0 } }),
     });
   });
-  it("is refused in another shape", () => {
+  it("containers_per is refused in another shape", () => {
     for (const value of [
       null,
       [],
@@ -133,11 +133,11 @@ describe("containers_per of v2", () => {
 });
 
 describe("env_vars of v2", () => {
-  it("become what the original's workers give their containers", () => {
+  it("env_vars become the variables that the original's workers give their containers", () => {
     assert.deepEqual(envVarsFromV2({ A: "x", B: 1.5, C: true, D: null }), { kind: "env_vars", envVars: { A: "x", B: "1.5", C: "True", D: "" } });
   });
-  it("are none when they are v2's empty list", () => assert.deepEqual(envVarsFromV2([]), { kind: "env_vars", envVars: {} }));
-  it("are refused in another shape, without a word of the values", () => {
+  it("env_vars are an empty map for v2's empty list", () => assert.deepEqual(envVarsFromV2([]), { kind: "env_vars", envVars: {} }));
+  it("env_vars are refused in another shape, without a word of the values", () => {
     for (const value of [null, "x", ["hunter2"], { A: ["hunter2"] }, { A: { hunter2: 1 } }]) {
       const read = envVarsFromV2(value);
       assert.equal(read.kind, "invalid");

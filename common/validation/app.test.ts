@@ -3,6 +3,7 @@ import { create, fromBinary, type MessageInitShape, toBinary, type UnknownEnum }
 import { type App, AppSchema, PortProtocol } from "../../gen/nebula/v1/app_pb.ts";
 import { sealValue } from "../secrets/seal-value.ts";
 import { deriveSecretKeys } from "../secrets/secret-keys.ts";
+import { cpuMs } from "../testing/cpu-time.ts";
 import { validateApp } from "./app.ts";
 import { normaliseApp } from "./normal-form.ts";
 
@@ -124,11 +125,11 @@ const refused: Readonly<Record<string, [Fields, string]>> = {
   "a tmpfs over the root": [{ tmpfs: { "/": "" } }, "tmpfs./"],
   "a tmpfs twice": [{ tmpfs: { "/x": "", "/x/": "" } }, "tmpfs./x/"],
   "an unknown option of a tmpfs": [{ tmpfs: { "/x": "size=64m,huge=always" } }, "tmpfs./x"],
-  "a size that is none": [{ tmpfs: { "/x": "size=64x" } }, "tmpfs./x"],
+  "an invalid size": [{ tmpfs: { "/x": "size=64x" } }, "tmpfs./x"],
   "a mode that is not octal": [{ tmpfs: { "/x": "mode=9" } }, "tmpfs./x"],
   "a relative device": [{ devices: ["ttyUSB0"] }, "devices[0]"],
   "permissions in place of a path": [{ devices: ["/dev/a:rwm"] }, "devices[0]"],
-  "permissions that are none": [{ devices: ["/dev/a:/dev/a:rr"] }, "devices[0]"],
+  "invalid permissions": [{ devices: ["/dev/a:/dev/a:rr"] }, "devices[0]"],
   "no permissions at all": [{ devices: ["/dev/a:/dev/a:"] }, "devices[0]"],
   "a health check that runs nothing": [{ healthcheck: {} }, "healthcheck.test"],
   "a health check without its kind": [{ healthcheck: { test: ["curl", "x"] } }, "healthcheck.test"],
@@ -140,9 +141,9 @@ const refused: Readonly<Record<string, [Fields, string]>> = {
   "endless cores": [{ cpus: Number.POSITIVE_INFINITY }, "cpus"],
   "too little memory": [{ memoryLimitMb: 5 }, "memory_limit_mb"],
   "a grace of two days": [{ stopGraceSeconds: 172_800 }, "stop_grace_seconds"],
-  "a capability that is none": [{ capAdd: ["NET_ADMN"] }, "cap_add[0]"],
-  "a dropped capability that is none": [{ capDrop: ["CHOWN", ""] }, "cap_drop[1]"],
-  "a limit that is none": [{ ulimits: [{ name: "files", soft: 1n, hard: 1n }] }, "ulimits[0].name"],
+  "an invalid capability": [{ capAdd: ["NET_ADMN"] }, "cap_add[0]"],
+  "an invalid dropped capability": [{ capDrop: ["CHOWN", ""] }, "cap_drop[1]"],
+  "an unknown ulimit": [{ ulimits: [{ name: "files", soft: 1n, hard: 1n }] }, "ulimits[0].name"],
   "a soft limit above the hard one": [{ ulimits: [{ name: "nofile", soft: 3n, hard: 2n }] }, "ulimits[0].soft"],
   "no soft limit below a hard one": [{ ulimits: [{ name: "nofile", soft: -1n, hard: 2n }] }, "ulimits[0].soft"],
   "a limit of -2": [{ ulimits: [{ name: "nofile", soft: -2n, hard: 2n }] }, "ulimits[0].soft"],
@@ -160,30 +161,31 @@ const refused: Readonly<Record<string, [Fields, string]>> = {
   "a label without a key": [{ labels: { "": "x" } }, "labels"],
   "no log driver": [{ logging: {} }, "logging.driver"],
   "an option that the log driver does not know": [{ logging: { driver: "json-file", options: { "max-sise": "1m" } } }, "logging.options.max-sise"],
-  "a log size that is none": [{ logging: { driver: "local", options: { "max-size": "big" } } }, "logging.options.max-size"],
+  "an invalid log size": [{ logging: { driver: "local", options: { "max-size": "big" } } }, "logging.options.max-size"],
   "an unknown pull policy": [{ pullPolicy: newer }, "pull_policy"],
   "too much of everything": [{ envVars: { A: "x".repeat(65_536) } }, "app"],
 };
 
 describe("an app", () => {
-  for (const [what, fields] of Object.entries(accepted)) it(`may have ${what}`, () => assert.deepEqual(validateApp(app(fields)), []));
+  for (const [what, fields] of Object.entries(accepted)) it(`an app may have ${what}`, () => assert.deepEqual(validateApp(app(fields)), []));
 
-  for (const [what, [fields, field]] of Object.entries(refused)) it(`is refused with ${what}`, () => assert.deepEqual(fieldsOf(fields), [field]));
+  for (const [what, [fields, field]] of Object.entries(refused))
+    it(`an app is refused with ${what}`, () => assert.deepEqual(fieldsOf(fields), [field]));
 
-  it("is told everything that is wrong with it at once, in sentences that say what would do", () => {
+  it("an app is refused with each fault at once, in sentences that say what to use", () => {
     const violations = validateApp(app({ dockerImage: "", cpus: -1, networks: ["a b", "c d"], memoryLimitMb: 1 }));
     assert.deepEqual(
       violations.map(({ field }) => field),
       ["docker_image", "networks[0]", "networks[1]", "cpus", "memory_limit_mb"],
     );
-    for (const { description } of violations) assert.match(description, /;|would do/);
+    for (const { description } of violations) assert.match(description, /;/);
   });
 
-  it("proposes the capability that was meant", () => {
-    assert.match(validateApp(app({ capAdd: ["NET_ADMN"] }))[0]?.description ?? "", /NET_ADMIN would do/);
+  it("an app with an unknown capability is refused with the nearest one", () => {
+    assert.match(validateApp(app({ capAdd: ["NET_ADMN"] }))[0]?.description ?? "", /use NET_ADMIN/);
   });
 
-  it("may be as large as is allowed, whatever its revision", () => {
+  it("an app may be as large as is allowed, at any revision", () => {
     const sized = (bytes: number) => app({ revision: 2n ** 53n, restartCount: 2n ** 53n, envVars: { A: "x".repeat(bytes) } });
     const overhead = toBinary(AppSchema, normaliseApp(app({ envVars: { A: "x".repeat(60_000) } }))).byteLength - 60_000;
     assert.deepEqual(validateApp(sized(65_536 - overhead)), []);
@@ -193,7 +195,7 @@ describe("an app", () => {
     );
   });
 
-  it("counts a secret value as long as it is stored, so that what was accepted once stays so", () => {
+  it("an app's secret value counts with its stored length, so that an accepted app stays valid", () => {
     const keys = deriveSecretKeys("cluster key of a test");
     const secret = (value: string) => app({ secretEnvVars: { A: value } });
     const sealed = (value: string) => secret(sealValue(keys, { kind: "app", name: "web", variable: "A" }, value));
@@ -203,14 +205,12 @@ describe("an app", () => {
     assert.deepEqual([...new Set(refusals(sizes, secret))], [0, 1]);
   });
 
-  it("that is too large is told that alone, however much else is wrong with it", () => {
+  it("an app that is too large is refused for its size alone, even if it has other faults", () => {
     const networks = Array.from({ length: 300_000 }, (_, index) => `n ${index}`);
-    const started = performance.now();
-    assert.deepEqual(fieldsOf({ networks }), ["app"]);
-    assert.ok(performance.now() - started < 5000);
+    assert.ok(cpuMs(() => assert.deepEqual(fieldsOf({ networks }), ["app"])) < 5000);
   });
 
-  it("is looked at in little time, whatever its texts are", () => {
+  it("an app is checked in little time, for any texts", () => {
     const texts = ["1", "0", "a", "a-", "a.", "a:", "/", "[", "_", " ", "@", "="].map((text) => `${text.repeat(60_000 / text.length)}!`);
     for (const text of texts) {
       const options = { "max-size": text, "max-file": text, "max-buffer-size": text, compress: text };
@@ -224,14 +224,12 @@ describe("an app", () => {
         { ulimits: [{ name: text }] },
       ];
       for (const one of fields) {
-        const started = performance.now();
-        validateApp(app(one));
-        assert.ok(performance.now() - started < 1000, `${Object.keys(one)}: ${text.slice(0, 3)}...`);
+        assert.ok(cpuMs(() => validateApp(app(one))) < 1000, `${Object.keys(one)}: ${text.slice(0, 3)}...`);
       }
     }
   });
 
-  it("never shows the value of an environment variable", () => {
+  it("an app's errors never show the value of an environment variable", () => {
     const violations = validateApp(
       app({
         envVars: { "A=": "hunter2", B: "hunter2\0", "": "hunter2", C: "hunter2" },
@@ -242,14 +240,14 @@ describe("an app", () => {
     assert.doesNotMatch(JSON.stringify(violations), /hunter2/);
   });
 
-  it("shows long values cut", () => {
+  it("an app's errors show long values cut", () => {
     const long = "x".repeat(10_000);
     const violations = validateApp(app({ dockerImage: `A${long}`, volumes: [long], labels: { [`nebula.${long}`]: "" }, user: `a b${long}` }));
     assert.equal(violations.length, 4);
     for (const { field, description } of violations) assert.ok(field.length < 200 && description.length < 700, description);
   });
 
-  it("is refused with fields of a newer version, by number, also inside of others", () => {
+  it("an app is refused with fields of a newer version, by number, also inside of others", () => {
     const newer = fromBinary(AppSchema, Uint8Array.of(...toBinary(AppSchema, app({ logging: { driver: "none" } })), 0xa0, 0x1f, 0x01)); // field 500
     assert.deepEqual(
       validateApp(newer).map(({ field }) => field),

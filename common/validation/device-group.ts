@@ -1,14 +1,13 @@
 import { type DeviceGroup, DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
 import type { Violation } from "../errors/nebula-error.ts";
-import { validateMembers } from "./member-names.ts";
 import { validateShape } from "./message-shape.ts";
-import { validateName } from "./name.ts";
+import { validateMembers, validateName } from "./names.ts";
 
 const MOST_SHARDS = 1000;
 
 /** Everything that is wrong with a device_group by itself. Whether its members exist is for the store to say. */
 export function validateDeviceGroup(group: DeviceGroup): Violation[] {
-  const spread = { field: "spread", description: `${group.spread} is too large; 1 to ${MOST_SHARDS}, or 0 for 1, would do` };
+  const spread = { field: "spread", description: `${group.spread} is too large; use 1 to ${MOST_SHARDS}, or 0 for 1` };
   return [
     ...validateName(group.name),
     ...validateShape(DeviceGroupSchema, group),

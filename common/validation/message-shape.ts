@@ -1,10 +1,12 @@
-import type { DescEnum, DescField, DescMessage, MessageShape } from "@bufbuild/protobuf";
+import { type DescEnum, type DescField, type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { isReflectMessage, type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import type { Violation } from "../errors/nebula-error.ts";
-import { validateKey } from "./name.ts";
-import { entryPath } from "./quote.ts";
+import { looksSealed, sealedLength } from "../secrets/sealed-text.ts";
+import { entryPath } from "../text/wording.ts";
+import { validateKey } from "./names.ts";
+import { OUTPUT_ONLY } from "./normal-form.ts";
 
-/** What is wrong with any message, whatever it means: fields of a newer version, enum values that have no name, NUL characters in strings. */
+/** Checks what holds for each message: no fields of a newer version, no unknown enum values, no NUL characters in strings. */
 export function validateShape<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): Violation[] {
   return messageViolations(reflect(schema, message), "");
 }
@@ -14,7 +16,7 @@ export function unknownFieldPaths<Desc extends DescMessage>(schema: Desc, messag
   return messageViolations(reflect(schema, message), "").flatMap(({ field, description }) => (description === UNKNOWN ? [field] : []));
 }
 
-/** What is wrong with the keys of a message's maps. It is looked at when they are written, and not of what is stored. */
+/** Checks the keys of the maps of a message that is about to be written. What is stored is not checked. */
 export function validateKeys<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): Violation[] {
   return keyViolations(reflect(schema, message), "");
 }
@@ -78,9 +80,50 @@ function stringViolations(value: unknown, path: string): Violation[] {
 
 function enumViolations(desc: DescEnum, value: unknown, path: string): Violation[] {
   if (desc.values.some(({ number }) => number === value)) return [];
-  return [{ field: path, description: `${value} is no value of it; one of ${desc.values.map(({ name }) => name).join(", ")} would do` }];
+  return [{ field: path, description: `invalid value "${value}"; use one of ${desc.values.map(({ name }) => name).join(", ")}` }];
 }
 
 function join(path: string, name: string): string {
   return path === "" ? name : `${path}.${name}`;
+}
+
+/** The most that an app or a cron_job may take, encoded in normal form as it is stored, but without what the server sets, bytes. */
+const LARGEST_ENTITY = 64 * 1024;
+
+/**
+ * The size of an app or a cron_job in normal form: an entity that was accepted stays so at any revision. Secret values count as long as they are stored.
+ * @param normalise brings the entity into its normal form
+ */
+export function validateSize<Desc extends DescMessage>(
+  kind: "app" | "cron_job",
+  schema: Desc,
+  entity: MessageShape<Desc>,
+  normalise: (entity: MessageShape<Desc>) => MessageShape<Desc>,
+): Violation[] {
+  const bytes = encodedSize(kind, schema, entity, normalise);
+  if (bytes === undefined || bytes <= LARGEST_ENTITY) return [];
+  return [{ field: kind, description: `is ${bytes} bytes encoded; use at most ${LARGEST_ENTITY}: put large values into a volume or the image` }];
+}
+
+/** Bytes; undefined if the entity cannot be encoded because a text is not UTF-8, which validateShape reports. */
+function encodedSize<Desc extends DescMessage>(...[kind, schema, entity, normalise]: Parameters<typeof validateSize<Desc>>): number | undefined {
+  try {
+    const written = normalise(entity);
+    const fields = reflect(schema, written);
+    for (const field of schema.fields) if (OUTPUT_ONLY[kind].includes(field.name)) fields.clear(field);
+    lengthenSecrets(fields);
+    return toBinary(schema, written).byteLength;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Replaces secret values by texts as long as their sealed form. */
+function lengthenSecrets(message: ReflectMessage): void {
+  const field = message.fields.find(({ name }) => name === "secret_env_vars");
+  if (field?.fieldKind !== "map") return;
+  const secrets = message.get(field);
+  for (const [variable, value] of secrets) {
+    if (typeof value === "string" && !looksSealed(value)) secrets.set(variable, "x".repeat(sealedLength(value)));
+  }
 }

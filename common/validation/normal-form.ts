@@ -3,7 +3,7 @@ import { type App, AppSchema, ContainersPerSchema, PortProtocol } from "../../ge
 import { type CronJob, CronJobSchema, CronOverlap } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { type DeviceGroup, DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
 import { type UserGroup, UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
-import { canonicalAddress } from "./host-address.ts";
+import { canonicalAddress } from "../net/address.ts";
 
 /*
  * The normal form, in which entities are stored, answered and compared: every field whose default is Nebula's own and not zero is there. So a default that changes
@@ -56,3 +56,11 @@ export function normaliseDeviceGroup(group: DeviceGroup): DeviceGroup {
 export function normaliseUserGroup(group: UserGroup): UserGroup {
   return clone(UserGroupSchema, group);
 }
+
+/** The fields that only the managers write, by proto names. */
+export const OUTPUT_ONLY: Readonly<Record<"app" | "cron_job" | "device_group" | "user_group", readonly string[]>> = {
+  app: ["revision", "restart_count"],
+  cron_job: ["revision"],
+  device_group: ["revision", "prune_id"],
+  user_group: ["revision"],
+};

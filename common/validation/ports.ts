@@ -1,8 +1,9 @@
 import { type App, PortProtocol, type StartingPort } from "../../gen/nebula/v1/app_pb.ts";
 import type { Violation } from "../errors/nebula-error.ts";
-import { fewestContainers } from "./containers-per.ts";
-import { canonicalAddress, isEveryAddress, publishedPort } from "./host-address.ts";
-import { quote } from "./quote.ts";
+import { addressesOverlap, canonicalAddress, isEveryAddress, publishedPort } from "../net/address.ts";
+import { quote } from "../text/wording.ts";
+import { standsAlone } from "./container/network.ts";
+import { fewestContainers, MOST_CONTAINERS } from "./containers-per.ts";
 
 export const LARGEST_PORT = 65_535;
 
@@ -91,4 +92,103 @@ function wider(before: PortClaim | undefined, claim: PortClaim): PortClaim {
 /** `80`, `80 to 84`, `127.0.0.1:80 to 84` */
 export function rangeOf({ address, first, last }: Pick<PortClaim, "address" | "first" | "last">): string {
   return first === last ? publishedPort(address, first) : `${publishedPort(address, first)} to ${last}`;
+}
+
+/** Two apps that claim one host port: on each device the later one's container fails to start. */
+export type SharedClaim = Readonly<{
+  /** The app that comes first in the group, and gets the ports. */
+  holder: string;
+  /** The app that goes without. */
+  other: string;
+  protocol: "tcp" | "udp";
+  /** The address on which the other claims them; "": all. */
+  address: string;
+  /** The first stretch of host ports that both claim. */
+  first: number;
+  last: number;
+}>;
+
+/**
+ * The host ports that more than one app of a group claims, one result for each pair of apps and protocol. Only what runs on every device counts: apps that are not
+ * running, and containers that depend on a device's cores or memory, claim nothing. Apps are given in the group's order.
+ * @param limit looks no further after this many results: with it, a port is looked at a bounded number of times
+ */
+export function sharedPortClaims(apps: readonly App[], limit: number): SharedClaim[] {
+  const holders = { tcp: new PortHolders(), udp: new PortHolders() };
+  const shared = new Map<string, { -readonly [field in keyof SharedClaim]: SharedClaim[field] }>();
+  for (const app of apps) {
+    if (app.running === false || standsAlone(app.networks)) continue;
+    for (const { protocol, address, first, last } of portClaims(app)) {
+      for (let port = first; port <= Math.min(last, LARGEST_PORT) && shared.size < limit; port++) {
+        const holder = holders[protocol].holderOf(address, port);
+        if (holder === undefined) holders[protocol].add(address, port, app.name);
+        else if (holder !== app.name) note({ holder, other: app.name, protocol, address, first: port, last: port });
+      }
+    }
+  }
+  return [...shared.values()];
+
+  function note(claim: SharedClaim): void {
+    const key = `${claim.holder} ${claim.other} ${claim.protocol}`;
+    const known = shared.get(key);
+    if (known === undefined) shared.set(key, { ...claim });
+    else if (claim.first === known.last + 1) known.last = claim.last;
+  }
+}
+
+/** The app that has each port of one protocol, by the address on which it claims it. */
+class PortHolders {
+  readonly #onSome = new Map<string, string>();
+  readonly #onEvery = new Map<number, string>();
+  /** The first that claims it on any address. */
+  readonly #first = new Map<number, string>();
+
+  holderOf(address: string, port: number): string | undefined {
+    if (isEveryAddress(address)) return this.#first.get(port);
+    return this.#onEvery.get(port) ?? this.#onSome.get(publishedPort(address, port));
+  }
+
+  add(address: string, port: number, app: string): void {
+    if (!this.#first.has(port)) this.#first.set(port, app);
+    if (isEveryAddress(address)) this.#onEvery.set(port, app);
+    else this.#onSome.set(publishedPort(address, port), app);
+  }
+}
+
+/** A shared claim as a warning. */
+export function sharedClaimWarning(group: string, claim: SharedClaim): string {
+  const { holder, other, protocol } = claim;
+  return `device_group ${group}: apps ${holder} and ${other} both claim host port ${rangeOf(claim)}/${protocol}; ${holder} comes first and gets it`;
+}
+
+/** What is allowed but looks unintended in one app, a sentence each. */
+export function appWarnings(app: App): string[] {
+  const warnings: string[] = [];
+  const [network] = app.networks;
+  if (standsAlone(app.networks) && app.startingPorts.length > 0) {
+    warnings.push(`app ${app.name}: its ports are ignored with the network ${network}: a container in it publishes none`);
+  }
+  if (standsAlone(app.networks) && app.networks.length > 1) warnings.push(`app ${app.name}: the networks after ${network} are ignored`);
+  const close = standsAlone(app.networks) ? undefined : firstClash(app);
+  if (close !== undefined) {
+    const [lower, upper] = close;
+    warnings.push(
+      `app ${app.name}: host ports ${lower.first} and ${upper.first}/${upper.protocol} collide on a device that runs more than ${upper.first - lower.first} containers of it`,
+    );
+  }
+  return warnings;
+}
+
+/** Two entries that are nearest to each other, where the number of containers depends on the device and some device can have enough of them. */
+function firstClash(app: App): readonly [PortClaim, PortClaim] | undefined {
+  if (app.containersPer?.per.case !== "cpu" && app.containersPer?.per.case !== "memoryMb") return undefined;
+  const claims = portClaims(app).sort((a, b) => a.protocol.localeCompare(b.protocol) || a.first - b.first);
+  const pairs = claims.flatMap((lower, index) => {
+    for (const upper of claims.slice(index + 1)) {
+      if (upper.protocol !== lower.protocol || upper.first - lower.first >= MOST_CONTAINERS) break;
+      if (addressesOverlap(lower.address, upper.address)) return [[lower, upper] as const];
+    }
+    return [];
+  });
+  return pairs.sort(([a, b], [c, d]) => b.first - a.first - (d.first - c.first))[0];
 }

@@ -9,9 +9,9 @@ const names = (count: number) => Array.from({ length: count }, (_, index) => `na
 const grants = (count: number) => Object.fromEntries(names(count).map((name) => [name, "ro"]));
 
 describe("a user_group", () => {
-  it("may be empty, which grants nothing", () => assert.deepEqual(fieldsOf({}), []));
+  it("a user_group may be empty, which grants nothing", () => assert.deepEqual(fieldsOf({}), []));
 
-  it("names its members once each, at most 1000", () => {
+  it("a user_group names its members once each, at most 1000", () => {
     assert.deepEqual(fieldsOf({ groupMembers: names(1000) }), []);
     assert.deepEqual(fieldsOf({ groupMembers: names(1001) }), ["group_members"]);
     assert.deepEqual(fieldsOf({ groupMembers: ["ann", "", "bob", "ann", "a/b", "*"] }), [
@@ -22,12 +22,12 @@ describe("a user_group", () => {
     ]);
   });
 
-  it("grants ro or rw by name, by the beginning of names, or on all", () => {
+  it("a user_group grants ro or rw by name, by the beginning of names, or on all", () => {
     const permissions = { web: "rw", "shop-*": "ro", "s*": "rw", "*": "ro" };
     assert.deepEqual(fieldsOf({ apps: permissions, cronJobs: permissions, deviceGroups: permissions }), []);
   });
 
-  it("grants nothing else: each entry that is wrong is named", () => {
+  it("a user_group grants nothing else: each entry that is wrong is named", () => {
     assert.deepEqual(fieldsOf({ apps: { web: "r", db: "", "": "ro", "*b": "ro", "a*b": "rw", "-*": "rw", "**": "rw", "a/*": "rw", "RO*": "RO" } }), [
       "apps.web",
       "apps.db",
@@ -42,7 +42,7 @@ describe("a user_group", () => {
     assert.deepEqual(fieldsOf({ cronJobs: { "a b": "ro" }, deviceGroups: { pos: "admin" } }), ["cron_jobs.a b", "device_groups.pos"]);
   });
 
-  it("has at most 1000 entries of a kind", () => {
+  it("a user_group has at most 1000 entries of a kind", () => {
     assert.deepEqual(fieldsOf({ apps: grants(1000), cronJobs: grants(1000), deviceGroups: grants(1000) }), []);
     assert.deepEqual(fieldsOf({ apps: grants(1001), cronJobs: grants(1001), deviceGroups: grants(1001) }), ["apps", "cron_jobs", "device_groups"]);
   });

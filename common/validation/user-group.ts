@@ -1,9 +1,8 @@
 import { type UserGroup, UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
 import type { Violation } from "../errors/nebula-error.ts";
-import { MOST_MEMBERS, validateMembers } from "./member-names.ts";
+import { entryPath, quote } from "../text/wording.ts";
 import { validateShape } from "./message-shape.ts";
-import { isName, validateName } from "./name.ts";
-import { entryPath, quote } from "./quote.ts";
+import { isName, MOST_MEMBERS, validateMembers, validateName } from "./names.ts";
 
 /** The most entries of each kind. */
 const MOST = MOST_MEMBERS;
@@ -25,7 +24,7 @@ export function validateUserGroup(group: UserGroup): Violation[] {
 
 function validatePermissions(field: string, permissions: Readonly<Record<string, string>>): Violation[] {
   const entries = Object.entries(permissions);
-  if (entries.length > MOST) return [{ field, description: `has ${entries.length} entries; at most ${MOST}, or a prefix and *, would do` }];
+  if (entries.length > MOST) return [{ field, description: `has ${entries.length} entries; use at most ${MOST}, or a prefix and *` }];
   return entries.flatMap(([key, level]) => [...validateKey(field, key), ...validateLevel(entryPath(field, key), level)]);
 }
 
@@ -36,5 +35,5 @@ function validateKey(field: string, key: string): Violation[] {
 }
 
 function validateLevel(field: string, level: string): Violation[] {
-  return level === "ro" || level === "rw" ? [] : [{ field, description: `${quote(level)} is no permission; ro or rw would do` }];
+  return level === "ro" || level === "rw" ? [] : [{ field, description: `invalid permission ${quote(level)}; use ro or rw` }];
 }

@@ -7,27 +7,27 @@ const BCRYPT = "$2b$12$m0CrhHm10qJ3lXRY.5zDGO3rS2KdeeWLuGmsfGlMfOxih58VYVfxe";
 const fieldsOf = (given: Partial<UserCredentials>) => validateUser({ name: "ann", ...given }).map(({ field }) => field);
 
 describe("a user", () => {
-  it("needs a name alone", () => {
+  it("a user needs a name alone", () => {
     assert.deepEqual(fieldsOf({}), []);
     assert.deepEqual(fieldsOf({ name: "" }), ["name"]);
     assert.deepEqual(fieldsOf({ name: "ann:x" }), ["name"]); // a login by Basic ends the name at the colon
   });
 
-  it("has a password of 8 to 256 bytes", () => {
+  it("a user has a password of 8 to 256 bytes", () => {
     for (const password of ["12345678", "pässwor", "x".repeat(256), " with spaces "]) assert.deepEqual(fieldsOf({ password }), [], password);
     for (const password of ["", "1234567", "x".repeat(257), "ä".repeat(129), "12345678\0", "123456789\n", "12345678\ud800"]) {
       assert.deepEqual(fieldsOf({ password }), ["password"], password);
     }
   });
 
-  it("has a token of at least 8 characters that a header can carry", () => {
+  it("a user has a token of at least 8 characters that a header can carry", () => {
     for (const token of ["01234567", "a.token-with=punctuation/+~", "x".repeat(512)]) assert.deepEqual(fieldsOf({ token }), [], token);
     for (const token of ["", "0123456", "x".repeat(513), "0123456789abcde f", "0123456789abcdeé", "0123456789abcdef\n"]) {
       assert.deepEqual(fieldsOf({ token }), ["token"], token);
     }
   });
 
-  it("has a password or its hash, argon2id or bcrypt", () => {
+  it("a user has a password or its hash, argon2id or bcrypt", () => {
     for (const passwordHash of [ARGON2ID, BCRYPT, BCRYPT.replace("$2b$", "$2a$"), BCRYPT.replace("$2b$", "$2y$")]) {
       assert.deepEqual(fieldsOf({ passwordHash }), [], passwordHash);
     }
@@ -37,7 +37,7 @@ describe("a user", () => {
     assert.deepEqual(fieldsOf({ passwordHash: BCRYPT, password: "12345678" }), ["password_hash"]);
   });
 
-  it("is refused in words that repeat no credential", () =>
+  it("a user is refused in words that repeat no credential", () =>
     fc.assert(
       fc.property(fc.string({ minLength: 12, maxLength: 300 }), (secret) => {
         const said = JSON.stringify(validateUser({ name: "ann", password: `${secret}\0`, token: ` ${secret}`, passwordHash: secret }));

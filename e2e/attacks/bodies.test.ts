@@ -10,11 +10,10 @@ describe("bodies that are made to cost much", function () {
   this.timeout(120_000);
   let server: Server;
   let authorization: string;
-  before(async () => {
-    server = await Server.start({ env: { NEBULA_LOG_LEVEL: "error" } });
+  Server.forSuite({ env: { NEBULA_LOG_LEVEL: "error" } }, (started) => {
+    server = started;
     authorization = server.api.headers.authorization ?? "";
   });
-  after(() => server[Symbol.asyncDispose]());
 
   async function post(body: string, login = authorization): Promise<{ status: number; text: string; ms: number }> {
     const started = performance.now();
@@ -28,7 +27,7 @@ describe("bodies that are made to cost much", function () {
     return Math.min((await post(body)).ms, (await post(body)).ms, (await post(body)).ms);
   }
 
-  it("take no longer than others of their size, for any text that an error repeats", async () => {
+  it("bodies that repeat in errors take no longer than others of their size, for any text", async () => {
     const bodyOf = (key: string) => JSON.stringify({ [key]: 1 });
     const plain = bodyOf("q".repeat(256 * KB));
     const costly = bodyOf(', "'.repeat((256 * KB) / 4));
@@ -38,7 +37,7 @@ describe("bodies that are made to cost much", function () {
     assert.ok(ms < usual * 10 + 100, `${ms} ms, and ${usual} ms for a plain one`);
   });
 
-  it("are not read beyond 64 KiB without a login", async () => {
+  it("bodies are not read beyond 64 KiB without a login", async () => {
     const keys = JSON.stringify({
       app: { name: "a", env_vars: Object.fromEntries(Array.from({ length: 90_000 }, (_, index) => [`K${index}`, "v"])) },
     });
@@ -52,7 +51,7 @@ describe("bodies that are made to cost much", function () {
     assert.deepEqual([v2.status, await v2.text()], [401, "Unauthorized Access"]);
   });
 
-  it("keep no other large body out by the lengths that they announce", async () => {
+  it("bodies keep no other large body out by the lengths that they announce", async () => {
     const sockets: Socket[] = [];
     try {
       for (let count = 0; count < 100; count++) {

@@ -28,14 +28,13 @@ describe("attacks on a device by its id", function () {
     return { authorization: `Basic ${Buffer.from(`${name}:${password}`).toString("base64")}` };
   }
 
-  before(async () => {
-    server = await Server.start();
+  Server.forSuite({}, async (started) => {
+    server = started;
     await server.api.createGroup("a", []);
     await server.api.createGroup("b", []);
     mallory = await userWith("mallory", { a: "rw" });
     ann = await userWith("ann", { b: "rw" });
   });
-  after(() => server[Symbol.asyncDispose]());
 
   let boots = 0;
   const report = (deviceId: string, deviceGroup: string, headers: Headers) =>
@@ -75,7 +74,7 @@ describe("attacks on a device by its id", function () {
     });
   }
 
-  it("a report from another group takes no device away, and reveals nothing of it", async () => {
+  it("a report from another group moves no device, and reveals nothing of it", async () => {
     await report("till-1", "b", ann);
     const tokened = await enrolled("till-2");
     await report("till-2", "b", tokened);
@@ -110,8 +109,10 @@ describe("attacks on a device by its id", function () {
 
   it("a watch with the id and boot of another group's device does not end the watch of the device", async () => {
     const headers = await enrolled("till-6");
-    const watch = (deviceGroup: string, by: Headers, signal: AbortSignal) =>
-      server.api.channel.serverStream(ConfigService.method.watchConfig, { deviceGroup, deviceId: "till-6", boot: "boot-6" }, { headers: by, signal });
+    const watch = (deviceGroup: string, by: Headers, signal: AbortSignal) => {
+      const request = { deviceGroup, deviceId: "till-6", boot: "boot-6", serveHere: true };
+      return server.api.channel.serverStream(ConfigService.method.watchConfig, request, { headers: by, signal });
+    };
     const gone = new AbortController();
     let heard = 0;
     let isOver = false;

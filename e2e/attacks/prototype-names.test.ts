@@ -83,7 +83,7 @@ describe("the name __proto__", () => {
       return new Uint8Array(toBinary(request, fromJson(request, json)));
     };
 
-    it(`is refused by each door in ${JSON.stringify(json)}`, async () => {
+    it(`the name __proto__ is refused by each door in ${JSON.stringify(json)}`, async () => {
       assert.match(await posted(`/api/v2/${noun}/${name}`, "application/json", JSON.stringify(fields)), REFUSAL, "REST v2");
       assert.match(await posted(pathOf(method), "application/json", JSON.stringify(json)), REFUSAL, "Connect JSON");
       assert.match(await posted(pathOf(method), "application/proto", bytes()), REFUSAL, "Connect");
@@ -109,7 +109,7 @@ describe("the name __proto__", () => {
   }
 
   for (const command of COMMANDS) {
-    it(`is refused by nebulactl ${command.join(" ")}`, async () => {
+    it(`the name __proto__ is refused by nebulactl ${command.join(" ")}`, async () => {
       const { code, out, err } = await nebulactl.run(command);
       assert.deepEqual({ code, out }, { code: 1, out: "" });
       assert.match(err, REFUSAL);

@@ -13,8 +13,8 @@ describe("attacks by a prune of all device_groups", function () {
   this.timeout(60_000);
   let server: Server;
 
-  before(async () => {
-    server = await Server.start();
+  Server.forSuite({}, async (started) => {
+    server = started;
     const { channel, headers } = server.api;
     for (let number = 0; number < GROUPS; number++) await server.api.createGroup(`g${number}`, []);
     const users = {
@@ -27,7 +27,6 @@ describe("attacks by a prune of all device_groups", function () {
       await channel.unary(UserGroupService.method.createUserGroup, { userGroup: { ...permissions, name, groupMembers: [name] } }, { headers });
     }
   });
-  after(() => server[Symbol.asyncDispose]());
 
   function prune(user: string, password = PASSWORD): Promise<Response> {
     const authorization = `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
@@ -39,7 +38,7 @@ describe("attacks by a prune of all device_groups", function () {
     return (await channel.unary(DeviceGroupService.method.getDeviceGroup, { name }, { headers })).deviceGroup?.pruneId;
   }
 
-  it("is refused to who has no pruning_allowed, rw on every group or not, and prunes nothing", async () => {
+  it("a prune of all is refused to a caller without pruning_allowed, rw on every group or not, and prunes nothing", async () => {
     for (const user of ["reader", "writer"]) {
       const response = await prune(user);
       assert.deepEqual([response.status, await response.json()], [403, { access_allowed: false }]);
@@ -47,13 +46,13 @@ describe("attacks by a prune of all device_groups", function () {
     assert.equal(await pruneIdOf("g1"), 1n);
   });
 
-  it("prunes what who may prune reads, and no other group", async () => {
+  it("a prune of all prunes the groups that a caller with the right reads, and no other", async () => {
     const response = await prune("pruner");
     assert.deepEqual([response.status, await response.json()], [202, { prune_ids: { g1: 2, g2: 2 } }]);
     assert.equal(await pruneIdOf("g3"), 1n);
   });
 
-  it("of an admin goes through all groups, page by page, by REST v2 and by nebulactl", async () => {
+  it("a prune of all by an admin goes through all groups, page by page, by REST v2 and by nebulactl", async () => {
     const response = await prune("admin", server.password);
     const { prune_ids: ids } = Object(await response.json());
     assert.equal(response.status, 202);

@@ -8,7 +8,7 @@ import { readAll } from "../../common/testing/read-all.ts";
 import { sampleReport } from "../../common/testing/sample-report.ts";
 import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
-import { REPORTS } from "../../manager/access/report-limits.ts";
+import { REPORTS } from "../../manager/access/limits/report-limits.ts";
 import { Server } from "../harness/server.ts";
 
 type Headers = Readonly<Record<string, string>>;
@@ -17,11 +17,10 @@ describe("attacks with reports", function () {
   this.timeout(60_000);
   let server: Server;
 
-  before(async () => {
-    server = await Server.start({ env: { NEBULA_MAX_DEVICES_PER_GROUP: "3" } });
+  Server.forSuite({ env: { NEBULA_MAX_DEVICES_PER_GROUP: "3" } }, async (started) => {
+    server = started;
     await server.api.createGroup("a", []);
   });
-  after(() => server[Symbol.asyncDispose]());
 
   async function enrolled(deviceId: string): Promise<Headers> {
     const { channel, headers } = server.api;
@@ -62,7 +61,7 @@ describe("attacks with reports", function () {
     assert.equal(await send("calm", 1, calm), "taken");
   });
 
-  it("a device that fills the history is kept to its bytes there, and its newest status goes on", async () => {
+  it("a device that fills the history is kept to its bytes there, and its newest status is updated", async () => {
     const fat = await enrolled("fat");
     const reason = "x".repeat(900_000);
     for (let seq = 1; seq <= REPORTS.inARow; seq++) assert.equal(await send("fat", seq, fat, reason), "taken");
@@ -78,7 +77,7 @@ describe("attacks with reports", function () {
     assert.ok(size < 2 * HISTORY_BYTES_PER_DEVICE, `reports.db has ${size} bytes`);
   });
 
-  it("made up devices are taken in up to the number of a group, and those with a token of their own besides", async () => {
+  it("invented devices are admitted up to the number of a group, and those with a token of their own besides", async () => {
     const { headers } = server.api;
     const answers = [];
     for (let number = 1; number <= 6; number++) answers.push(await send(`made-up-${number}`, 1, headers));
@@ -92,7 +91,7 @@ describe("attacks with reports", function () {
     assert.equal(await send("late", 1, await enrolled("late")), "taken");
   });
 
-  it("made up device_groups take in made up devices up to the number of one group, all together, and a group that is created has its own", async () => {
+  it("invented device_groups admit invented devices up to the number of one group, all together, and a group that is created has its own", async () => {
     const { headers } = server.api;
     const answers = [];
     for (let number = 1; number <= 6; number++) answers.push(await send(`stray-${number}`, 1, headers, "", `none-${number}`));

@@ -1,12 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { create } from "@bufbuild/protobuf";
 import { PART_TOKEN_HEADER, partToken } from "../../common/access/part-token.ts";
 import { newToken } from "../../common/access/tokens.ts";
 import { sampleReport } from "../../common/testing/sample-report.ts";
+import { saveReports, statusRow } from "../../common/testing/save-reports.ts";
 import { AppService } from "../../gen/nebula/v1/app_pb.ts";
 import { CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
-import { DeviceSchema } from "../../gen/nebula/v1/device_pb.ts";
 import { ADMIN, type ManagerRig, TEST_SECRETS } from "../../manager/testing/manager-rig.ts";
 import { putTestDevice, putTestEnrolment, putTestUser } from "../../manager/testing/test-access.ts";
 
@@ -95,8 +94,7 @@ export async function assembleCast({ drivers: { accessStore, reportStore }, chan
   };
 
   const put = async (deviceId: string, writtenAt: bigint) => {
-    const device = create(DeviceSchema, { deviceId, deviceGroup: GROUP, report: sampleReport({ deviceId, deviceGroup: GROUP }) });
-    await reportStore.save({ reports: [], statuses: [{ device, writtenAt }] });
+    await saveReports(reportStore, { statuses: [statusRow(sampleReport({ deviceId, deviceGroup: GROUP }), writtenAt)] });
   };
   await put(TOKENLESS, 1n);
 

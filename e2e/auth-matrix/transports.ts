@@ -1,7 +1,7 @@
 import { type DescMethod, type DescMethodServerStreaming, type Message, toBinary, toJsonString } from "@bufbuild/protobuf";
 import { status as codes } from "@grpc/grpc-js";
 import { pathOf } from "../../common/rpc/service-definition.ts";
-import { API_SERVICES } from "../../gateway/api-services.ts";
+import { API_SERVICES } from "../../gateway/api/forwarder.ts";
 import { RawClient } from "../../manager/testing/raw-client.ts";
 import type { CallerName, Headers } from "./cast.ts";
 
@@ -10,7 +10,7 @@ export type Transport = Readonly<{
   name: string;
   serves(method: DescMethod): boolean;
   call(method: DescMethod, request: Message, headers: Headers): Promise<string>;
-  /** What a caller is who comes this way: a part token from outside is none. */
+  /** The caller that a login over this transport makes: a part token from outside is not a login. */
   callerHere(caller: CallerName): CallerName;
 }>;
 

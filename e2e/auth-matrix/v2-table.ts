@@ -12,13 +12,13 @@ export type V2Row = Readonly<{
   call: V2Call;
   who: readonly CallerName[];
   answer: string;
-  /** Done by the local admin before each call, whatever it answers. */
+  /** Done by the local admin before each call; its answer does not matter. */
   before: readonly V2Call[];
 }>;
 
 /** What a caller is answered by a row. */
 export function expectedOfV2({ who, answer }: Pick<V2Row, "who" | "answer">, caller: CallerName): string {
-  if (UNKNOWN.has(caller) || caller === "part") return "401"; // a part token from outside is none
+  if (UNKNOWN.has(caller) || caller === "part") return "401"; // a part token from outside is not a login
   return who.includes(caller) ? answer : "403 access_allowed";
 }
 

@@ -104,7 +104,7 @@ describe("a device whose programs, engine and containers are disturbed while its
     return found;
   };
 
-  it(`has, ${CHAOS_MS / 60_000} minutes later, exactly the containers that its apps ask for, and nothing foreign was touched`, async () => {
+  it(`a disturbed device has, ${CHAOS_MS / 60_000} minutes later, exactly the containers of its apps, and no foreign container was touched`, async () => {
     const { engine } = worker;
     await eventually(async () => (await differences()).length === 0, { timeoutMs: 60_000, everyMs: 250 });
     foreign = await Foreign.create(engine.docker, engine.instance);

@@ -2,11 +2,11 @@ import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import Docker from "dockerode";
+import { mapLimited } from "../../common/map-limited.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { DOCKER_SOCKET } from "../../common/testing/require-docker.ts";
-import { mapLimited } from "../../worker/runtime/map-limited.ts";
 
-/** The image of test apps: it has a shell, and nothing of it runs longer than it is told to. */
+/** The image of test apps: it has a shell, and nothing of it runs longer than its command says. */
 export const IMAGE = "busybox:1";
 /** A command that runs until it is stopped, stops at once, and costs nothing meanwhile, so that a hundred of them are no load. */
 export const FOREVER = ["sh", "-c", "trap 'exit 0' TERM; sleep 1000000 & wait"];

@@ -1,7 +1,7 @@
 import { requireDocker } from "../../common/testing/require-docker.ts";
 import type { Api } from "./api.ts";
 import type { Engine } from "./engine.ts";
-import { Server } from "./server.ts";
+import { Server, START_LIMIT_MS } from "./server.ts";
 import { Worker, type WorkerOptions } from "./worker.ts";
 
 /** One server for a suite; a worker with a device_group of its own for each test that asks for one. */
@@ -17,7 +17,7 @@ export class FleetRig {
   static describe(): FleetRig {
     const rig = new FleetRig();
     before(async function () {
-      this.timeout(60_000);
+      this.timeout(START_LIMIT_MS);
       await requireDocker(this);
       rig.#server = await Server.start();
     });
@@ -66,13 +66,16 @@ export class FleetRig {
     return { worker, engine: worker.engine, group };
   }
 
-  /** Prints what the workers of a test that failed last said and logged. */
+  /** Prints what the workers of a test that failed last said and logged, and what the server logged. */
   async #explain(): Promise<void> {
     for (const { deviceId, program } of this.#workers) {
       const device = await (async () => this.api.device(deviceId))().catch(() => undefined); // there may be no server now
-      const apps = device?.report?.apps.map(({ name, state, step, reason, revision }) => `${name} @${revision} ${state} ${step} ${reason}`) ?? [];
-      console.log([`      ${deviceId} said:`, ...apps, "      and logged:", program.output.slice(-4000)].join("\n"));
+      const { report } = device ?? {};
+      const said = report === undefined ? "nothing" : `state ${report.state}, report ${report.seq} about config ${report.etag}`;
+      const apps = report?.apps.map(({ name, state, step, reason, revision }) => `${name} @${revision} ${state} ${step} ${reason}`) ?? [];
+      console.log([`      ${deviceId} said ${said}:`, ...apps, "      and logged:", program.output.slice(-4000)].join("\n"));
     }
+    console.log(["      The server logged:", this.#server?.program.output.slice(-2000)].join("\n"));
   }
 
   /** Has something disposed after the test. */

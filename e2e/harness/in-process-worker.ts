@@ -5,6 +5,7 @@ import type { Clock } from "../../common/clock/clock.ts";
 import { silentLog } from "../../common/log/log.ts";
 import { DOCKER_SOCKET } from "../../common/testing/require-docker.ts";
 import { type RunningWorker, startWorker, type WorkerOptions } from "../../worker/main.ts";
+import { openDockerRuntime } from "../../worker/runtime/docker/docker.ts";
 import type { Server } from "./server.ts";
 
 export type InProcessOptions = Readonly<{
@@ -14,6 +15,10 @@ export type InProcessOptions = Readonly<{
   deviceId: string;
   instance: string;
   takeOver?: readonly string[];
+  /** Socket of the Docker Engine; the machine's where absent. */
+  socket?: string;
+  /** How long a call to the engine may take, by the machine's clock, milliseconds; the worker's own limit where absent. */
+  callLimitMs?: number;
   /** In place of a connection to the server. */
   connection?: NonNullable<WorkerOptions["connection"]>;
 }>;
@@ -26,9 +31,13 @@ export async function startInProcess({
   deviceId,
   instance,
   takeOver,
+  socket = DOCKER_SOCKET,
+  callLimitMs,
   connection,
 }: InProcessOptions): Promise<RunningWorker> {
   const workerDataDir = await mkdtemp(join(tmpdir(), "nebula-e2e-worker-"));
+  const url = `docker://${socket}`;
+  const runtime = await openDockerRuntime({ url, clock, log: silentLog, callLimitMs });
   const worker = await startWorker({
     settings: {
       server: { protocol: "grpc", host: "127.0.0.1", port: server.grpcPort },
@@ -38,7 +47,7 @@ export async function startInProcess({
       instance,
       keepaliveMs: 300_000,
       reportIntervalMs: 12 * 3_600_000,
-      runtime: `docker://${DOCKER_SOCKET}`,
+      runtime: url,
       adopt: false,
       keepImages: 1,
       enrollToken: undefined,
@@ -49,10 +58,12 @@ export async function startInProcess({
     },
     clock,
     log: silentLog,
+    runtime,
     ...(connection === undefined ? {} : { connection }),
   });
   const stop = async () => {
     await worker.stop();
+    await runtime[Symbol.asyncDispose]();
     await rm(workerDataDir, { recursive: true, force: true });
   };
   return { ...worker, stop, [Symbol.asyncDispose]: stop };

@@ -1,6 +1,6 @@
 import type { Clock } from "../../common/clock/clock.ts";
 
-/** A clock that goes with the machine's, and jumps ahead when a test says so: whatever sleeps past the jump wakes at once. */
+/** A clock that goes with the machine's, and jumps ahead when a test says so: each sleep that ends before the new time ends at once. */
 export class JumpingClock implements Clock {
   #aheadMs = 0;
   readonly #sleepers = new Set<() => void>();

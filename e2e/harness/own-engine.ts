@@ -49,6 +49,11 @@ export class OwnEngine implements AsyncDisposable {
     return engine;
   }
 
+  /** The machine's address on the network of this engine's containers. */
+  get hostAddress(): string {
+    return `${this.#subnet}.1`;
+  }
+
   get socket(): string {
     return join(this.#folder, "docker.sock");
   }

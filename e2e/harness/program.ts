@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { endWithTests } from "../../common/testing/end-with-tests.ts";
 import { eventually } from "../../common/testing/eventually.ts";
@@ -16,12 +15,14 @@ export type ProgramOptions = Readonly<{
 /** A program of Nebula's in a process of its own, as an operator starts it. */
 export class Program implements AsyncDisposable {
   readonly child: ChildProcess;
+  readonly #closed: Promise<unknown>;
   #output = "";
 
   /** @param args what follows `nebula`, or `nebulactl` */
   constructor(args: readonly string[], { file = "cli/nebula.js", env = {}, wrapper = [] }: ProgramOptions = {}) {
     const [command = process.execPath, ...rest] = [...wrapper, process.execPath, file, ...args];
     this.child = endWithTests(spawn(command, rest, { cwd: ROOT, env: { ...cleanEnvironment(), ...env }, stdio: ["ignore", "pipe", "pipe"] }));
+    this.#closed = new Promise((resolve) => this.child.once("close", resolve));
     for (const stream of [this.child.stdout, this.child.stderr]) {
       stream?.setEncoding("utf8");
       stream?.on("data", (text: string) => {
@@ -47,9 +48,9 @@ export class Program implements AsyncDisposable {
     if (!pattern.test(this.#output)) throw new Error(`ended with ${this.child.exitCode ?? this.child.signalCode}:\n${this.#output}`);
   }
 
-  /** Waits for its end; answers the exit code. */
+  /** Waits for its end, and for all that it printed; answers the exit code. */
   async exit(): Promise<number | null> {
-    if (!this.ended) await once(this.child, "exit");
+    await this.#closed;
     return this.child.exitCode;
   }
 

@@ -2,8 +2,18 @@ import { spawnSync } from "node:child_process";
 
 /** Skips the suite where a command is missing; under CI=true that is a failure. */
 export function requireCommand(context: Mocha.Context, command: string, hint: string): void {
-  if (spawnSync(command, ["--version"]).error === undefined) return;
+  if (spawnSync(command, ["--version"]).error !== undefined) skipWithout(context, command, hint);
+}
+
+/** What runs compose files: `docker compose`, or docker-compose where the plugin is absent. Skips the suite where both are; under CI=true that is a failure. */
+export function requireCompose(context: Mocha.Context): readonly [program: string, ...args: string[]] {
+  const commands: readonly (readonly [string, ...string[]])[] = [["docker", "compose"], ["docker-compose"]];
+  const found = commands.find(([program, ...args]) => spawnSync(program, [...args, "version"]).status === 0);
+  return found ?? skipWithout(context, "docker compose", "Debian: docker-compose");
+}
+
+function skipWithout(context: Mocha.Context, command: string, hint: string): never {
   if (process.env.CI === "true") throw new Error(`${command} is missing: ${hint}`);
   console.log(`    (skipped: ${command} is missing: ${hint})`);
-  context.skip();
+  return context.skip();
 }

@@ -1,37 +1,55 @@
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { eventually } from "../../common/testing/eventually.ts";
-import { freePort } from "../../common/testing/free-port.ts";
+import { requireServers } from "../../common/testing/servers.ts";
 import { Api } from "./api.ts";
-import { Program } from "./program.ts";
+import type { Program } from "./program.ts";
+import { type ServerOptions, type ServerProcesses, startProcesses } from "./server-processes.ts";
 
-export type ServerOptions = Readonly<{ env?: Readonly<Record<string, string>>; dataDir?: string }>;
+/** How long a suite's server may take to start: a cluster makes its tables and topics before its processes. */
+export const START_LIMIT_MS = 150_000;
 
-/** `nebula server` with a data folder and ports of its own. It can be stopped, killed and started again on the same ports and data. */
+/** A server with data and ports of its own. It can be stopped, killed and started again on the same ports and data. */
 export class Server implements AsyncDisposable {
-  readonly dataDir: string;
-  readonly httpPort: number;
-  readonly grpcPort: number;
-  readonly #env: Readonly<Record<string, string>>;
-  readonly #ownsData: boolean;
-  #program: Program;
+  readonly #processes: ServerProcesses;
   #api: Api | undefined;
 
-  private constructor(dataDir: string, ownsData: boolean, ports: { http: number; grpc: number }, env: Readonly<Record<string, string>>) {
-    this.dataDir = dataDir;
-    this.#ownsData = ownsData;
-    this.httpPort = ports.http;
-    this.grpcPort = ports.grpc;
-    this.#env = env;
-    this.#program = this.#launch();
+  private constructor(processes: ServerProcesses) {
+    this.#processes = processes;
   }
 
-  static async start({ env = {}, dataDir }: ServerOptions = {}): Promise<Server> {
-    const folder = dataDir ?? (await mkdtemp(join(tmpdir(), "nebula-e2e-server-")));
-    const server = new Server(folder, dataDir === undefined, { http: await freePort(), grpc: await freePort() }, env);
+  static async start(options: ServerOptions = {}): Promise<Server> {
+    const server = new Server(await startProcesses(options));
     await server.#ready();
     return server;
+  }
+
+  /**
+   * Starts one for the suite that is being described, and removes it after it; with `cluster`, one of several processes on Cassandra, Redis and Kafka in any run.
+   * @param prepare what is done once it is up
+   */
+  static forSuite({ cluster = false, ...options }: ServerOptions & { cluster?: boolean }, prepare: (server: Server) => Promise<void> | void): void {
+    let started: Server | undefined;
+    before(async function () {
+      this.timeout(START_LIMIT_MS);
+      started = await Server.start(cluster ? { ...options, servers: await requireServers(this) } : options);
+      await prepare(started);
+    });
+    after(() => started?.[Symbol.asyncDispose]());
+  }
+
+  get dataDir(): string {
+    return this.#processes.dataDir;
+  }
+
+  get httpPort(): number {
+    return this.#processes.httpPort;
+  }
+
+  get grpcPort(): number {
+    return this.#processes.grpcPort;
+  }
+
+  /** Of each manager: of a cluster there are several. */
+  get grpcPorts(): readonly number[] {
+    return this.#processes.grpcPorts;
   }
 
   get url(): string {
@@ -44,7 +62,7 @@ export class Server implements AsyncDisposable {
 
   /** The program that runs now. */
   get program(): Program {
-    return this.#program;
+    return this.#processes.program;
   }
 
   /** Calls to it as the local admin. */
@@ -59,46 +77,33 @@ export class Server implements AsyncDisposable {
 
   /** Stops it as an operator would. */
   async stop(): Promise<void> {
-    this.#api?.[Symbol.dispose]();
-    this.#api = undefined;
-    const code = await this.#program.stop();
-    if (code !== 0) throw new Error(`the server ended with ${code}:\n${this.#program.output}`);
+    this.#closeApi();
+    const code = await this.#processes.stop();
+    if (code !== 0) throw new Error(`the server ended with ${code}:\n${this.program.output}`);
   }
 
   async kill(): Promise<void> {
-    this.#api?.[Symbol.dispose]();
-    this.#api = undefined;
-    await this.#program.kill();
+    this.#closeApi();
+    await this.#processes.kill();
   }
 
   /** Starts it again, on the same ports and data. */
   async startAgain(): Promise<void> {
-    this.#program = this.#launch();
+    this.#processes.launch();
     await this.#ready();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.kill();
-    if (this.#ownsData) await rm(this.dataDir, { recursive: true, force: true });
-  }
-
-  #launch(): Program {
-    return new Program(["server"], {
-      env: {
-        NEBULA_DATA: this.dataDir,
-        NEBULA_HTTP_LISTEN: `127.0.0.1:${this.httpPort}`,
-        NEBULA_GRPC_LISTEN: `127.0.0.1:${this.grpcPort}`,
-        NEBULA_METRICS_LISTEN: "off",
-        ...this.#env,
-      },
-    });
+    this.#closeApi();
+    await this.#processes[Symbol.asyncDispose]();
   }
 
   async #ready(): Promise<void> {
-    const program = this.#program;
-    await eventually(async () => program.ended || (await fetch(`${this.url}/healthz`)).ok, { timeoutMs: 20_000, everyMs: 50 });
-    if (program.ended) throw new Error(`the server ended:\n${program.output}`);
-    const password = this.#env.NEBULA_ADMIN_PASSWORD ?? (await readFile(join(this.dataDir, "admin-password"), "utf8")).trim();
-    this.#api = new Api(`127.0.0.1:${this.grpcPort}`, password);
+    this.#api = new Api(`127.0.0.1:${this.grpcPort}`, await this.#processes.ready());
+  }
+
+  #closeApi(): void {
+    this.#api?.[Symbol.dispose]();
+    this.#api = undefined;
   }
 }

@@ -1,7 +1,7 @@
 import { type DescField, type DescMessage, fromJson, type JsonValue, ScalarType, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 
-/** Names that hit each other now and then, and names that are none. */
+/** Names that hit each other now and then, and invalid names. */
 const name = fc.oneof(fc.constantFrom("a", "b", "web", "pos"), fc.string({ maxLength: 70 }));
 /** What no field of any type takes everywhere. */
 const anything: fc.Arbitrary<JsonValue> = fc.jsonValue({ maxDepth: 2 }).map((value): JsonValue => JSON.parse(JSON.stringify(value)));

@@ -5,21 +5,27 @@ import { codeOf } from "../../common/errors/codes.ts";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
 import { decoded, serviceDefinition, Undecodable } from "../../common/rpc/service-definition.ts";
 import { encodeStatusDetails, STATUS_DETAILS_KEY } from "../../common/rpc/status-details.ts";
+import { Health, HealthCheckResponseSchema } from "../../gen/grpc/health/v1/health_pb.ts";
 import { AccessService, type CheckRequest, CheckRequestSchema, CheckResponseSchema } from "../../gen/nebula/v1/access_pb.ts";
 import { AppService, CreateAppRequestSchema, type CreateAppResponseSchema, type GetAppResponseSchema } from "../../gen/nebula/v1/app_pb.ts";
 import { ConfigService, type WatchConfigResponseSchema } from "../../gen/nebula/v1/config_pb.ts";
+import { GetStatusResponseSchema, StatusService } from "../../gen/nebula/v1/status_pb.ts";
 
 export type Seen = Readonly<{ method: string; metadata: Metadata; timeoutMs: number }>;
 
 /** What a stand-in answers. A method that throws a NebulaError answers with it. */
 export type Answers = {
+  /** The status of its store; without it the stand-in has no health service, as a manager of an older version. */
+  health?: () => Promise<MessageInitShape<typeof HealthCheckResponseSchema>>;
+  /** Without it the stand-in has no status, and does not tell its version. */
+  status?: () => Promise<MessageInitShape<typeof GetStatusResponseSchema>>;
   check?: (request: CheckRequest) => Promise<MessageInitShape<typeof CheckResponseSchema>>;
   createApp?: (name: string) => Promise<MessageInitShape<typeof CreateAppResponseSchema>>;
   getApp?: () => Promise<MessageInitShape<typeof GetAppResponseSchema>>;
   watchConfig?: (signal: AbortSignal) => AsyncIterable<MessageInitShape<typeof WatchConfigResponseSchema>>;
 };
 
-/** A gRPC server in a manager's place: it notes the calls, and answers as it is told. The gateway itself must not import the manager. */
+/** A gRPC server in a manager's place: it notes the calls, and answers as the test sets. The gateway itself must not import the manager. */
 export class StandInManager implements AsyncDisposable {
   readonly seen: Seen[] = [];
   /** Calls that were cancelled by the gateway. */
@@ -29,13 +35,23 @@ export class StandInManager implements AsyncDisposable {
   readonly #sockets = new Set<Socket>();
   port = 0;
 
-  static async start(answers: Answers, port = 0): Promise<StandInManager> {
+  static async start(answers: Answers, port = 0, host = "127.0.0.1"): Promise<StandInManager> {
     const manager = new StandInManager();
-    await manager.#listen(answers, port);
+    await manager.#listen(answers, port, host);
     return manager;
   }
 
-  async #listen(answers: Answers, port: number): Promise<void> {
+  /** Calls of one method that it saw. */
+  calls(method: string): number {
+    return this.seen.filter((seen) => seen.method === method).length;
+  }
+
+  /** Takes no new connections; those that there are stay. */
+  takeNoMore(): void {
+    this.#listener.close();
+  }
+
+  async #listen(answers: Answers, port: number, host: string): Promise<void> {
     const unary =
       (method: string, handle: (name: string) => Promise<object>) => (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>) => {
         this.#note(method, call);
@@ -64,6 +80,16 @@ export class StandInManager implements AsyncDisposable {
         );
       },
     });
+    if (answers.health !== undefined) {
+      this.#server.addService(serviceDefinition(Health), {
+        check: unary("health", async () => create(HealthCheckResponseSchema, await (answers.health ?? missing)())),
+      });
+    }
+    if (answers.status !== undefined) {
+      this.#server.addService(serviceDefinition(StatusService), {
+        getStatus: unary("getStatus", async () => create(GetStatusResponseSchema, await (answers.status ?? missing)())),
+      });
+    }
     this.#server.addService(serviceDefinition(ConfigService), {
       watchConfig: (call: ServerWritableStream<unknown, unknown>) => {
         this.#note("watchConfig", call);
@@ -82,7 +108,7 @@ export class StandInManager implements AsyncDisposable {
     });
     this.port = await new Promise<number>((resolve, reject) => {
       this.#listener.once("error", reject);
-      this.#listener.listen(port, "127.0.0.1", () => {
+      this.#listener.listen(port, host, () => {
         const address = this.#listener.address();
         resolve(typeof address === "object" && address !== null ? address.port : 0);
       });

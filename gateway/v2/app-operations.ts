@@ -3,11 +3,9 @@ import { appFromV2 } from "../../common/v2/entity-from-v2.ts";
 import { appToV2 } from "../../common/v2/entity-to-v2.ts";
 import { type App, AppService } from "../../gen/nebula/v1/app_pb.ts";
 import { entityOperations, MISSING_PARAMETERS, refusal } from "./entity-operations.ts";
-import { APPS } from "./nouns.ts";
 import { named } from "./openapi/schemas.ts";
 import type { DescribedAnswer, Operation, V2Call } from "./operation.ts";
-import { present } from "./present.ts";
-import { inWords, refuseFaults, refuseMissing } from "./words.ts";
+import { APPS, inWords, present, refuseFaults, refuseMissing } from "./v2-answers.ts";
 
 const { createApp, getApp, listApps, updateApp, deleteApp, startApp, stopApp, restartApp } = AppService.method;
 const REQUIRED = ["docker_image"];
@@ -16,7 +14,7 @@ const NOT_RUNNING = { running_before_restart: false };
 
 const PORTS: readonly DescribedAnswer[] = [
   refusal(400, "A port is not within 1 to 65535.", { starting_ports: "invalid port" }),
-  refusal(403, "starting_ports is no list of ports.", { starting_ports: "can only be a list containing integers or dicts" }),
+  refusal(403, "starting_ports is not a list of ports.", { starting_ports: "can only be a list containing integers or dicts" }),
 ];
 
 type Call = V2Call["call"];
@@ -42,7 +40,7 @@ export const APP_OPERATIONS: readonly Operation[] = [
     },
     async replace(call, name, body) {
       const app = shown(await call(updateApp, { app: wholeApp(name, body), updateFields: ["*"], redeploy: true }));
-      return Object.hasOwn(body, "env_vars") ? app : { ...app, env_vars: [] }; // as the original has it
+      return Object.hasOwn(body, "env_vars") ? app : { ...app, env_vars: [] }; // as in the original
     },
     updated: { status: 202, missing: { change: MISSING, replace: MISSING } },
     refusals: { given: PORTS, whole: [MISSING_PARAMETERS] },
@@ -51,7 +49,7 @@ export const APP_OPERATIONS: readonly Operation[] = [
   action("stop", "Stops and removes the containers of an app. Its id rises at every call.", [], async (call, name) => call(stopApp, { name })),
   action(
     "restart",
-    "Makes the containers of an app anew, with a fresh pull.",
+    "Re-creates the containers of an app after pulling the image again.",
     [refusal(403, "The app is not running.", NOT_RUNNING)],
     async (call, name) => call(restartApp, { name }),
   ),

@@ -3,10 +3,8 @@ import { cronJobFromV2 } from "../../common/v2/entity-from-v2.ts";
 import { cronJobToV2 } from "../../common/v2/entity-to-v2.ts";
 import { type CronJob, CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { entityOperations, MISSING_PARAMETERS, refusal } from "./entity-operations.ts";
-import { CRON_JOBS } from "./nouns.ts";
 import type { Operation } from "./operation.ts";
-import { present } from "./present.ts";
-import { refuseFaults, refuseMissing } from "./words.ts";
+import { CRON_JOBS, present, refuseFaults, refuseMissing } from "./v2-answers.ts";
 
 const { createCronJob, getCronJob, listCronJobs, updateCronJob, deleteCronJob } = CronJobService.method;
 const REQUIRED = ["schedule", "docker_image"];
@@ -30,7 +28,7 @@ export const CRON_JOB_OPERATIONS: readonly Operation[] = entityOperations({
     return shown(await call(updateCronJob, { cronJob: wholeCronJob(name, body), updateFields: ["*"], redeploy: true }));
   },
   updated: { status: 202, missing: { change: MISSING, replace: MISSING } },
-  refusals: { given: [refusal(400, "The schedule is none.", { schedule_valid: false })], whole: [MISSING_PARAMETERS] },
+  refusals: { given: [refusal(400, "The schedule is invalid.", { schedule_valid: false })], whole: [MISSING_PARAMETERS] },
 });
 
 function wholeCronJob(name: string, body: JsonObject): CronJob {

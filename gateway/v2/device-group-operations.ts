@@ -4,20 +4,18 @@ import { deviceGroupToV2 } from "../../common/v2/entity-to-v2.ts";
 import { validateDeviceGroup } from "../../common/validation/device-group.ts";
 import { type DeviceGroup, DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
 import { entityOperations, NOTHING_GIVEN, refusal } from "./entity-operations.ts";
-import { DEVICE_GROUPS } from "./nouns.ts";
 import { named } from "./openapi/schemas.ts";
 import type { Operation } from "./operation.ts";
-import { present } from "./present.ts";
-import { inWords, refuseFaults, refuseNothing, refuseViolations } from "./words.ts";
+import { DEVICE_GROUPS, inWords, present, refuseFaults, refuseNothing, refuseViolations } from "./v2-answers.ts";
 
 const { createDeviceGroup, getDeviceGroup, listDeviceGroups, updateDeviceGroup, deleteDeviceGroup, prune } = DeviceGroupService.method;
 const MISSING = { device_group_exists: false };
-/** What v2 says of a device_group that is not there, at a POST update and at a prune. */
+/** The answer of v2 for a device_group that does not exist, at a POST update and at a prune. */
 const ODDLY_MISSING = { app_exists: false };
 const MEMBERS = { apps: { app_exists: false }, cron_jobs: { cron_job_exists: false } };
 const { nameField } = DEVICE_GROUPS;
 
-/** Device_groups, but for /info. */
+/** The operations of device_groups, except /info. */
 export const DEVICE_GROUP_OPERATIONS: readonly Operation[] = [
   ...entityOperations({
     noun: DEVICE_GROUPS,
@@ -33,7 +31,7 @@ export const DEVICE_GROUP_OPERATIONS: readonly Operation[] = [
       return shown(await call(updateDeviceGroup, { deviceGroup, updateFields: [...given], redeploy: true }));
     },
     async replace(call, name, body) {
-      refuseNothing(body); // a body that was lost on its way must not empty a group
+      refuseNothing(body); // a body that was lost in transit must not empty a group
       return shown(await call(updateDeviceGroup, { deviceGroup: groupOf(name, body).message, updateFields: ["*"], redeploy: true }));
     },
     updated: { status: 202, missing: { change: MISSING, replace: ODDLY_MISSING } },
@@ -42,8 +40,8 @@ export const DEVICE_GROUP_OPERATIONS: readonly Operation[] = [
       given: [
         refusal(403, "An app that is named is not there.", MEMBERS.apps),
         refusal(403, "A cron_job that is named is not there.", MEMBERS.cron_jobs),
-        refusal(400, "apps is no list.", { apps_is_list: false }),
-        refusal(400, "cron_jobs is no list.", { cron_jobs_is_list: false }),
+        refusal(400, "apps is not a list.", { apps_is_list: false }),
+        refusal(400, "cron_jobs is not a list.", { cron_jobs_is_list: false }),
       ],
       whole: [],
       replace: [NOTHING_GIVEN],
@@ -63,7 +61,7 @@ export const DEVICE_GROUP_OPERATIONS: readonly Operation[] = [
   },
 ];
 
-/** Whatever is wrong with the group by itself is refused here: what a manager says of a member after that is that it is not there. */
+/** Faults of the group itself are refused here, so a later refusal of a member by a manager means that it does not exist. */
 function groupOf(name: string, body: JsonObject) {
   const read = deviceGroupFromV2(name, body);
   refuseFaults(read.faults);

@@ -1,33 +1,32 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import type { Noun } from "./nouns.ts";
 import { constant, listOf, named, objectOf, TEXT, TEXTS } from "./openapi/schemas.ts";
 import type { DescribedAnswer, HttpMethod, Operation, V2Call } from "./operation.ts";
-import { inWords, refuseNothing } from "./words.ts";
+import { inWords, type Noun, refuseNothing } from "./v2-answers.ts";
 
 type Call = V2Call["call"];
 
 /** One page of a list. */
 export type NamePage = Readonly<{ names: readonly string[]; nextPageToken: string }>;
 
-/** What the kinds of objects have in common, and where they differ. Each function calls the managers, and answers the object as v2 shows it. */
+/** The operations of one kind of objects, where kinds differ. Each function calls the managers, and returns the object in v2's shape. */
 export type EntityCalls = Readonly<{
   noun: Noun;
   list(call: Call, page: Readonly<{ pageSize: number; pageToken: string }>): Promise<NamePage>;
   get(call: Call, name: string): Promise<JsonObject>;
   create(call: Call, name: string, body: JsonObject): Promise<JsonObject>;
   remove(call: Call, name: string): Promise<unknown>;
-  /** Changes what is given. */
+  /** Changes the given fields. */
   change(call: Call, name: string, body: JsonObject): Promise<JsonObject>;
-  /** What is not given gets its default; undefined: v2 has no such update. */
+  /** Absent fields get their defaults; undefined: v2 has no such update. */
   replace?(call: Call, name: string, body: JsonObject): Promise<JsonObject>;
   updated: Readonly<{
     status: 200 | 202;
-    /** What a PUT or PATCH, and a POST, says where the object is not there. */
+    /** The bodies of a PUT or PATCH, and of a POST, if the object does not exist. */
     missing: Readonly<{ change: JsonObject; replace: JsonObject }>;
   }>;
-  /** Of a device_group: what is said of members that are not there. */
+  /** Of a device_group: the body for members that do not exist. */
   members?: Readonly<Record<string, JsonObject>>;
-  /** Answers that only this kind gives: to whatever is given, to a create or a POST update besides, to a POST update in place of that. */
+  /** Answers that only this kind gives: to any body, to a create or a POST update besides, to a POST update in place of those. */
   refusals: Readonly<{ given: readonly DescribedAnswer[]; whole: readonly DescribedAnswer[]; replace?: readonly DescribedAnswer[] }>;
 }>;
 
@@ -120,7 +119,7 @@ export function entityOperations(kind: EntityCalls): Operation[] {
   ];
 }
 
-/** A refusal that is answered with exactly this. */
+/** A refusal that is answered with exactly this body. */
 export function refusal(status: number, description: string, body: JsonObject): DescribedAnswer {
   return { status, description, schema: objectOf(Object.fromEntries(Object.entries(body).map(([name, value]) => [name, constant(value)]))) };
 }
@@ -132,10 +131,10 @@ export const MISSING_PARAMETERS: DescribedAnswer = {
   schema: objectOf({ missing_parameters: listOf(TEXT) }),
 };
 
-/** The refusal of an update in which nothing is given. */
+/** The refusal of an update without fields. */
 export const NOTHING_GIVEN: DescribedAnswer = refusal(400, "Nothing is given that could be changed.", { missing_parameters: true });
 
-/** The whole list, page by page: v2 knows no pages. */
+/** The whole list, read page by page: v2 has no pages. */
 async function allNames({ list }: EntityCalls, call: Call): Promise<string[]> {
   const names: string[] = [];
   let pageToken = "";

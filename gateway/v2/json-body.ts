@@ -3,15 +3,15 @@ import { ConnectError } from "@connectrpc/connect";
 import { hasTooManyJsonValues, TOO_MANY_VALUES } from "../../common/rpc/count-values.ts";
 import { isJsonObject } from "../../common/v2/fields-from-json.ts";
 import { parseV2Json } from "../../common/v2/parse-json.ts";
-import type { RequestBody } from "../request-body.ts";
-import { V2Refusal } from "./refusal.ts";
+import type { RequestBody } from "../http/exchange.ts";
+import { V2Refusal } from "./v2-answers.ts";
 
 /** The deepest nesting of lists and objects: v2's own objects have three. */
 const DEEPEST = 16;
 
 /**
- * Reads the JSON object in a body, whatever content type it has; no body is an empty object. Entries that are null are left out: they are as if not given.
- * Rejects with a V2Refusal: 413 for a body that is too large, 400 for one that is something else.
+ * Reads the JSON object in a body of any content type; no body is an empty object. Entries that are null count as absent.
+ * Rejects with a V2Refusal: 413 for a body that is too large, 400 for any other content.
  */
 export async function jsonBody(body: RequestBody): Promise<JsonObject> {
   const text = await bodyText(body);
@@ -21,14 +21,14 @@ export async function jsonBody(body: RequestBody): Promise<JsonObject> {
     value = parseV2Json(text, refuseDeep);
   } catch (error) {
     if (error instanceof V2Refusal) throw error;
-    throw refused('the body is no JSON; an object such as {"docker_image": "shop:1"} would do');
+    throw refused('the body is not valid JSON; use an object such as {"docker_image": "shop:1"}');
   }
   if (!isJsonObject(value))
-    throw refused(`the body is ${value === null ? "null" : Array.isArray(value) ? "a list" : `a ${typeof value}`}; a JSON object would do`);
+    throw refused(`the body is ${value === null ? "null" : Array.isArray(value) ? "a list" : `a ${typeof value}`}; use a JSON object`);
   return Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== null));
 }
 
-/** Reads a body that is not looked at. Rejects as jsonBody does. */
+/** Reads a body and ignores it. Rejects as jsonBody does. */
 export async function ignoredBody(body: RequestBody): Promise<void> {
   await asRefusal(body.drop());
 }
@@ -39,7 +39,7 @@ async function bodyText(body: RequestBody): Promise<string> {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    throw refused("the body is no UTF-8");
+    throw refused("the body is not valid UTF-8");
   }
 }
 

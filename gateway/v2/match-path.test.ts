@@ -14,22 +14,22 @@ describe("the paths of REST v2", () => {
     operation("GET", "/apps/all"),
   ]);
 
-  it("are found with their parameters, decoded", () => {
+  it("paths are found with their parameters, decoded", () => {
     assert.deepEqual(match("/apps/a%20%2fb")?.parameters, new Map([["app_name", "a /b"]]));
     assert.deepEqual([...(match("/apps/web")?.operations.keys() ?? [])], ["GET", "DELETE"]);
     assert.equal(match("/apps/web/update")?.template, "/apps/{app_name}/update");
   });
 
-  it("without a parameter come before those with one", () => {
+  it("paths without a parameter come before those with one", () => {
     assert.equal(match("/apps/all")?.template, "/apps/all");
   });
 
-  it("are nowhere where a part is missing, too much, empty or no text", () => {
+  it("paths with a missing, additional, empty or undecodable part are not found", () => {
     for (const path of ["", "/", "/apps", "/apps/", "/apps//update", "/apps/web/update/", "/apps/%e4", "/apps/%"])
       assert.equal(match(path), undefined, path);
   });
 
-  it("hold one operation for each method", () => {
+  it("paths hold one operation for each method", () => {
     assert.throws(() => createPathMatcher([operation("GET", "/a"), operation("GET", "/a")]), /second operation at GET \/a/);
   });
 });

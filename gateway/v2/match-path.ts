@@ -1,6 +1,6 @@
 import type { HttpMethod, Operation } from "./operation.ts";
 
-/** What is at a path of REST v2. */
+/** The operations at a path of REST v2. */
 export type PathMatch = Readonly<{
   /** As the operations write it: `/apps/{app_name}`. */
   template: string;
@@ -10,7 +10,7 @@ export type PathMatch = Readonly<{
 
 type Entry = Readonly<{ template: string; parts: readonly string[]; operations: Map<HttpMethod, Operation> }>;
 
-/** Finds what is at a path below /api/v2; undefined: nothing is. A path with a parameter never hides one without. */
+/** Finds the operations at a path below /api/v2; undefined if there are none. A path with a parameter never hides one without. */
 export function createPathMatcher(operations: readonly Operation[]): (path: string) => PathMatch | undefined {
   const entries = new Map<string, Entry>();
   for (const operation of operations) {
@@ -52,7 +52,7 @@ function parametersOf(wanted: readonly string[], parts: readonly (string | undef
   return parameters;
 }
 
-/** undefined: it is no percent-encoded UTF-8. */
+/** undefined: the text is not percent-encoded UTF-8. */
 function decoded(part: string): string | undefined {
   try {
     return decodeURIComponent(part);

@@ -1,8 +1,8 @@
 import type { DescMessage, DescMethod, JsonObject, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
-import type { Exchange } from "../exchange.ts";
-import type { JsonSchema } from "./openapi/json-schema.ts";
+import type { Exchange } from "../http/exchange.ts";
+import type { JsonSchema } from "./openapi/schemas.ts";
 
-/** What REST v2 answers: a status, headers besides the usual ones, a body. */
+/** An answer of REST v2: a status, headers besides the usual ones, a body. */
 export type V2Answer = Readonly<{ status: number; body: JsonObject; headers?: Readonly<Record<string, string>> }>;
 
 type UnaryMethod<I extends DescMessage, O extends DescMessage> = DescMethod & { methodKind: "unary"; input: I; output: O };
@@ -12,7 +12,7 @@ export type V2Call = Readonly<{
   /** The `{...}` of the path, decoded. */
   parameter(name: string): string;
   query: URLSearchParams;
-  /** The JSON object in the body; without a body an empty one. Rejects with a V2Refusal where it is none. */
+  /** The JSON object in the body; without a body an empty one. Rejects with a V2Refusal if it is not a JSON object. */
   body(): Promise<JsonObject>;
   /** Calls a manager as the caller. Rejects with NebulaErrors. */
   call<I extends DescMessage, O extends DescMessage>(method: UnaryMethod<I, O>, request: MessageInitShape<I>): Promise<MessageShape<O>>;
@@ -25,7 +25,7 @@ export type QueryParameter = Readonly<{ name: string; description: string; schem
 /** An answer as the OpenAPI document describes it; several of one status are alternatives. schema undefined: it has no body. */
 export type DescribedAnswer = Readonly<{ status: number; description: string; schema: JsonSchema | undefined }>;
 
-/** One operation of REST v2: how it is called, what it answers, and what does it. It is routed and described from this alone. */
+/** One operation of REST v2: its path, its answers and its handler. It is routed and described from this alone. */
 export type Operation = Readonly<{
   method: HttpMethod;
   /** Below /api/v2, a parameter as `{name}`: `/apps/{app_name}/update`. */
@@ -34,13 +34,13 @@ export type Operation = Readonly<{
   id: string;
   summary: string;
   query?: readonly QueryParameter[];
-  /** What the body holds; undefined: it takes none. */
+  /** The schema of the body; undefined: it takes none. */
   request?: JsonSchema;
   /** Refusals included, besides those that every operation has. */
   answers: readonly DescribedAnswer[];
 }> &
   Readonly<
-    /** Throws a V2Refusal for what it refuses itself. */
+    /** Throws a V2Refusal for a request that it refuses itself. */
     | { handle(call: V2Call): Promise<V2Answer> }
     /** Answers by itself, its login and errors included. */
     | { serve(exchange: Exchange, parameter: (name: string) => string): Promise<void> | void }

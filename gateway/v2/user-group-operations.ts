@@ -3,10 +3,8 @@ import { userGroupFromV2 } from "../../common/v2/entity-from-v2.ts";
 import { userGroupToV2 } from "../../common/v2/entity-to-v2.ts";
 import { type UserGroup, UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
 import { entityOperations } from "./entity-operations.ts";
-import { USER_GROUPS } from "./nouns.ts";
 import type { Operation } from "./operation.ts";
-import { present } from "./present.ts";
-import { refuseFaults, refuseNothing } from "./words.ts";
+import { present, refuseFaults, refuseNothing, USER_GROUPS } from "./v2-answers.ts";
 
 const { createUserGroup, getUserGroup, listUserGroups, updateUserGroup, deleteUserGroup } = UserGroupService.method;
 const MISSING = { user_group_exists: false };

@@ -3,14 +3,12 @@ import { userToV2 } from "../../common/v2/entity-to-v2.ts";
 import { wrong } from "../../common/v2/fields-from-json.ts";
 import { type User, UserService } from "../../gen/nebula/v1/user_pb.ts";
 import { entityOperations, refusal } from "./entity-operations.ts";
-import { USERS } from "./nouns.ts";
 import { objectOf, TEXT } from "./openapi/schemas.ts";
 import type { Operation } from "./operation.ts";
-import { present } from "./present.ts";
-import { inWords, refuseNothing, refuseViolations } from "./words.ts";
+import { inWords, present, refuseNothing, refuseViolations, USERS } from "./v2-answers.ts";
 
 const { createUser, getUser, listUsers, updateUser, deleteUser, refreshUserToken } = UserService.method;
-/** What v2 says of a user that is not there, at an update and at a refresh. */
+/** The answer of v2 for a user that does not exist, at an update and at a refresh. */
 const ODDLY_MISSING = { user_name: false };
 const { nameField } = USERS;
 
@@ -62,7 +60,7 @@ function credentialsOf(body: JsonObject): { password?: string; token?: string } 
   return credentials;
 }
 
-/** What was made for a user who came without: it can't be read again. */
+/** The credentials that were made for a user created without: they cannot be read again. */
 function generated({ generatedPassword, generatedToken }: Readonly<{ generatedPassword: string; generatedToken: string }>): JsonObject {
   return {
     ...(generatedPassword === "" ? {} : { generated_password: generatedPassword }),

@@ -9,7 +9,7 @@ describe("REST v2 in the gateway", () => {
 
   const get = (path: string, headers: Record<string, string> = { authorization: LOGIN }) => fetch(urlOf(rig.gateway, `/api/v2${path}`), { headers });
 
-  it("calls a manager as the caller, with its Authorization, its address and the request's id", async () => {
+  it("REST v2 calls a manager as the caller, with its Authorization, its address and the request's id", async () => {
     rig.answers.getApp = async () => ({ app });
     const response = await get("/apps/web", { authorization: LOGIN, [REQUEST_ID_HEADER]: "of-the-caller" });
     assert.equal(response.status, 200);
@@ -35,14 +35,14 @@ describe("REST v2 in the gateway", () => {
     ],
   ] as const;
   for (const [error, status, body] of kinds) {
-    it(`answers ${status} ${JSON.stringify(body)} where a manager says ${error.kind}`, async () => {
+    it(`REST v2 answers ${status} ${JSON.stringify(body)} where a manager answers ${error.kind}`, async () => {
       rig.answers.getApp = () => Promise.reject(error);
       const response = await get("/apps/web");
       assert.deepEqual([response.status, await response.json()], [status, body]);
     });
   }
 
-  it("answers 401 as v2 does where a manager knows no such login", async () => {
+  it("REST v2 answers 401 as v2 does where a manager does not know the login", async () => {
     rig.answers.getApp = () => Promise.reject(new NebulaError("unauthenticated", "who is this"));
     const response = await get("/apps/web");
     assert.deepEqual([response.status, await response.text()], [401, "Unauthorized Access"]);
@@ -53,7 +53,7 @@ describe("REST v2 in the gateway", () => {
     ["resource_exhausted", 429],
     ["unavailable", 503],
   ] as const) {
-    it(`answers ${status} with Retry-After where a manager says ${kind}`, async () => {
+    it(`REST v2 answers ${status} with Retry-After where a manager answers ${kind}`, async () => {
       rig.answers.getApp = () => Promise.reject(new NebulaError(kind, "later", { retryAfterMs: 2100 }));
       const told = await get("/apps/web");
       assert.deepEqual([told.status, told.headers.get("retry-after"), await told.json()], [status, "3", { error: "later" }]);
@@ -62,7 +62,7 @@ describe("REST v2 in the gateway", () => {
     });
   }
 
-  it("answers 503 where no manager is up, to what the gateway would refuse by itself, too", async () => {
+  it("REST v2 answers 503 where no manager is up, also to requests that the gateway would refuse by itself", async () => {
     const gateway = await gatewayFor([], { stopMs: 100 });
     try {
       for (const path of ["/apps/web", "/nothing"]) {
@@ -75,7 +75,7 @@ describe("REST v2 in the gateway", () => {
     }
   });
 
-  it("an Authorization that no call can carry is none", async () => {
+  it("an Authorization that no call can carry counts as absent", async () => {
     const response = await get("/apps/web", { authorization: "Basic \u00ff" });
     assert.equal(response.status, 401);
     assert.equal(rig.manager.seen.length, 0);

@@ -43,7 +43,7 @@ describe("FleetPart", () => {
     for (const watch of watches) watch.write(grpcMessage(Buffer.from("next")));
   }
 
-  it("connects each device, and tells when each of them got a push", async () => {
+  it("a fleet connects each device, and reports when each of them got a push", async () => {
     assert.ok((await part.connect(DEVICES, 2)) > 0);
     assert.equal(opened, DEVICES.length);
     const { arrived } = part.arm(false);
@@ -54,14 +54,14 @@ describe("FleetPart", () => {
     await part.ping();
   });
 
-  it("connects again what it dropped", async () => {
+  it("a fleet connects devices again that it dropped", async () => {
     await part.connect(DEVICES, 5);
     await part.reconnect(2);
     assert.equal(opened, DEVICES.length + 2);
     await eventually(() => watches.size === DEVICES.length);
   });
 
-  it("does not wait for devices that were told to stop reading, nor mind their loss", async () => {
+  it("a fleet does not wait for devices that stopped reading on request, and ignores their loss", async () => {
     await part.connect(DEVICES, 5);
     part.stick(2);
     const { arrived } = part.arm(false);
@@ -72,7 +72,7 @@ describe("FleetPart", () => {
     await part.ping();
   });
 
-  it("fails clearly when a device is lost, whatever is waited for, and from then on", async () => {
+  it("a fleet fails clearly when a device is lost, in every wait, and from then on", async () => {
     await part.connect(DEVICES, 5);
     const { arrived } = part.arm(false);
     const [first] = watches;
@@ -81,21 +81,21 @@ describe("FleetPart", () => {
     await assert.rejects(part.ping(), /device 1\d: the server ended the watch/);
   });
 
-  it("fails clearly when there is no server", async () => {
+  it("a fleet fails clearly when there is no server", async () => {
     using lonely = new FleetPart({ protocol: "grpc", port: 1, headers: {}, deviceGroup: "g", etag: "" });
     await assert.rejects(lonely.connect([0], 1), /device 0: connect ECONNREFUSED/);
   });
 });
 
 describe("Wait", () => {
-  it("says how many did not do it in time", async () => {
+  it("a wait says how many devices did not get there in time", async () => {
     const wait = new Wait([1, 2, 3], "push", 20);
     assert.ok(wait.arrived(2));
     assert.ok(!wait.arrived(2));
     await assert.rejects(wait.done, /2 of 3 devices got no push within 0.02 s/);
   });
 
-  it("for nobody is over at once", async () => {
+  it("a wait for no device is over at once", async () => {
     await new Wait([], "push", 20).done;
   });
 });

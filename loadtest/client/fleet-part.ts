@@ -18,8 +18,8 @@ type Waits = { message?: Wait; answer?: Wait; pong?: Wait };
 /**
  * The devices of one process.
  *
- * F1 One command at a time waits for each kind of word (message, answer, pong).
- * F2 A device that is lost without our doing fails what is waited for, and all that is asked later: figures of a smaller fleet are no figures. Only one
+ * D1 One command at a time waits for each kind of word (message, answer, pong).
+ * D2 A device that is lost without our doing fails what is waited for, and all that is asked later: figures of a smaller fleet are no figures. Only one
  *    that was told to stop reading may be lost: a server may end it.
  */
 export class FleetPart implements Disposable {
@@ -40,7 +40,7 @@ export class FleetPart implements Disposable {
     },
     onPong: (device) => this.#waits.pong?.arrived(device.index),
     onLost: (device, reason) => {
-      if (!this.#stuck.has(device.index)) this.#fail(`device ${device.index}: ${reason}`); // F2
+      if (!this.#stuck.has(device.index)) this.#fail(`device ${device.index}: ${reason}`); // D2
     },
   };
 
@@ -170,13 +170,13 @@ export class FleetPart implements Disposable {
 
   #wait(kind: keyof Waits, devices: readonly number[], what: string): Wait {
     const wait = new Wait(devices, what, LIMIT_MS);
-    this.#waits[kind] = wait; // F1
-    if (this.#failure !== undefined) wait.fail(this.#failure); // F2
+    this.#waits[kind] = wait; // D1
+    if (this.#failure !== undefined) wait.fail(this.#failure); // D2
     return wait;
   }
 
   #fail(reason: string): void {
-    this.#failure ??= new NebulaError("unavailable", reason); // F2
+    this.#failure ??= new NebulaError("unavailable", reason); // D2
     for (const wait of Object.values(this.#waits)) wait.fail(this.#failure);
   }
 

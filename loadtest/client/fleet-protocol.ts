@@ -10,7 +10,7 @@ export type FleetCommand =
   | { kind: "stick"; count: number }
   /** Have every device that reads ping, and wait for the answers: the server has heard of all of them. */
   | { kind: "ping" }
-  /** Send this many pings on one device, `everyMs` apart, then one report, then connect it anew; tell the bytes. */
+  /** Send this many pings on one device, `everyMs` apart, then one report, then connect it again; answer the bytes. */
   | { kind: "measure-traffic"; pings: number; everyMs: number };
 
 export type FleetTarget = Readonly<{

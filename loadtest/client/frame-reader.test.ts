@@ -34,10 +34,15 @@ const sent: fc.Arbitrary<Sent> = fc.oneof(
   }),
 );
 
+/** Bytes of which no two in a row are the same. */
+function bodyOf(bytes: number): Uint8Array {
+  return new Uint8Array(bytes).map((_, index) => index);
+}
+
 function encode(word: Sent, stream: number): Uint8Array[] {
   switch (word.kind) {
     case "message": {
-      const message = grpcMessage(new Uint8Array(word.bytes).fill(0xff));
+      const message = grpcMessage(bodyOf(word.bytes));
       const cut = Math.min(word.cutAt, message.length); // a message may be in two frames
       return [frame(FRAME.data, 0, WATCH, message.subarray(0, cut)), frame(FRAME.data, 0, WATCH, message.subarray(cut))];
     }
@@ -65,7 +70,7 @@ function encode(word: Sent, stream: number): Uint8Array[] {
 function told(word: Sent, stream: number): string[] {
   switch (word.kind) {
     case "message":
-      return [`message ${word.bytes}`];
+      return [`message ${word.bytes} ${Buffer.from(bodyOf(word.bytes)).toString("hex")}`];
     case "answer":
       return [`end ${stream} ${word.withData}`];
     case "settings":
@@ -85,9 +90,16 @@ function told(word: Sent, stream: number): string[] {
 
 function read(chunks: readonly Uint8Array[]): string[] {
   const words: string[] = [];
+  let body = "";
   const reader = new FrameReader(
     {
-      onMessage: (bytes) => words.push(`message ${bytes}`),
+      onBody(piece) {
+        body += Buffer.from(piece).toString("hex");
+      },
+      onMessage(bytes) {
+        words.push(`message ${bytes} ${body}`);
+        body = "";
+      },
       onSettings: () => words.push("settings"),
       onPing: (payload) => words.push(`ping ${Buffer.from(payload).toString("hex")}`),
       onPong: () => words.push("pong"),
@@ -109,7 +121,7 @@ function cut(bytes: Uint8Array, cuts: readonly number[]): Uint8Array[] {
 }
 
 describe("FrameReader", () => {
-  it("tells the same of a stream of frames wherever the chunks are cut", () => {
+  it("the reader reads the same of a stream of frames for any cuts of the chunks", () => {
     fc.assert(
       fc.property(fc.array(sent, { maxLength: 12 }), fc.array(fc.nat()), (words, cuts) => {
         const streams = words.map((_, i) => WATCH + 2 + 2 * i);
@@ -120,12 +132,12 @@ describe("FrameReader", () => {
     );
   });
 
-  it("reads byte by byte", () => {
+  it("the reader reads byte by byte", () => {
     const bytes = Buffer.concat([PING, frame(FRAME.data, 0, WATCH, grpcMessage(new Uint8Array(70_000 - 5)).subarray(0, 16_384))]);
     assert.deepEqual(read([...bytes].map((byte) => Uint8Array.of(byte))), ["ping 0000000000000000"]);
   });
 
-  it("tells the watch's own end", () => {
+  it("the reader reports the watch's own end", () => {
     assert.deepEqual(read([frame(FRAME.headers, END_STREAM, WATCH, new Uint8Array(3))]), [`end ${WATCH} false`]);
   });
 });

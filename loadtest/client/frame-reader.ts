@@ -2,6 +2,8 @@ import { FRAME, FRAME_HEADER_BYTES, GRPC_PREFIX_BYTES, isAck, isEndOfStream, PIN
 
 /** What a reader tells its connection. */
 export interface FrameListener {
+  /** A piece of a message on the watch's stream; its bytes are good until the call returns. */
+  onBody?(piece: Uint8Array): void;
   /** A whole gRPC message of this many bytes (without its prefix) arrived on the watch's stream. */
   onMessage(bytes: number): void;
   onSettings(): void;
@@ -13,11 +15,11 @@ export interface FrameListener {
 }
 
 /**
- * Reads HTTP/2 frames out of chunks cut anywhere, and counts the gRPC messages in them, without keeping their bytes.
- * Messages are counted on `messageStream` alone (the watch); of other streams only their end is told.
+ * Reads HTTP/2 frames out of chunks cut anywhere, and counts the gRPC messages in them, without keeping their bytes; a listener may.
+ * Messages are counted on `messageStream` alone (the watch); of other streams only their end is reported.
  *
- * R1 Between two calls of `read` the state says exactly how far into which frame, and on the watch's stream into which message, the bytes went.
- * R2 No byte is looked at twice, and none but headers and pings one by one.
+ * D1 Between two calls of `read` the state says exactly how far into which frame, and on the watch's stream into which message, the bytes went.
+ * D2 No byte is looked at twice, and none but headers and pings one by one.
  */
 export class FrameReader {
   readonly #listener: FrameListener;
@@ -109,6 +111,7 @@ export class FrameReader {
         this.#bodyLeft = this.#bodyLength;
       } else {
         const take = Math.min(this.#bodyLeft, to - at);
+        this.#listener.onBody?.(chunk.subarray(at, at + take));
         at += take;
         this.#bodyLeft -= take;
       }

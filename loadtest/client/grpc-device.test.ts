@@ -58,7 +58,7 @@ describe("GrpcDevice, against node:http2", () => {
     return call;
   }
 
-  it("asks as a gRPC client does", async () => {
+  it("a device asks as a gRPC client does", async () => {
     const { headers, body } = await callNumber(1);
     assert.equal(headers[":method"], "POST");
     assert.equal(headers[":path"], "/watch");
@@ -70,7 +70,7 @@ describe("GrpcDevice, against node:http2", () => {
     assert.deepEqual(body, grpcMessage(Buffer.from("who I am")));
   });
 
-  it("takes messages larger than frames and windows, one after another", async () => {
+  it("a device takes messages larger than frames and windows, one after another", async () => {
     const { stream } = await callNumber(1);
     stream.respond({ ":status": 200 });
     const message = grpcMessage(Buffer.alloc(300_000, 1));
@@ -80,7 +80,7 @@ describe("GrpcDevice, against node:http2", () => {
     assert.ok(device.bytesRead > 20 * 300_000);
   });
 
-  it("pings, answers pings, and calls beside the watch", async () => {
+  it("a device pings, answers pings, and calls beside the watch", async () => {
     const { stream } = await callNumber(1);
     device.ping();
     await eventually(() => heard.words.includes("pong"));
@@ -100,7 +100,7 @@ describe("GrpcDevice, against node:http2", () => {
     await eventually(() => heard.words.includes("answer true"));
   });
 
-  it("tells a refused call from an answered one", async () => {
+  it("a device distinguishes a refused call from an answered one", async () => {
     await callNumber(1);
     device.call(grpcHeaderBlock("127.0.0.1:1", "/report", {}), Buffer.alloc(0));
     const { stream } = await callNumber(2);
@@ -108,7 +108,7 @@ describe("GrpcDevice, against node:http2", () => {
     await eventually(() => heard.words.includes("answer false"));
   });
 
-  it("says so when the watch, or the connection, ends", async () => {
+  it("a device reports the end of the watch, or of the connection", async () => {
     const { stream } = await callNumber(1);
     const { session } = stream;
     stream.respond({ ":status": 200, "grpc-status": "14" }, { endStream: true });
@@ -119,7 +119,7 @@ describe("GrpcDevice, against node:http2", () => {
     );
   });
 
-  it("says nothing when it is closed itself", async () => {
+  it("a device reports nothing when it is closed itself", async () => {
     const { stream } = await callNumber(1);
     const closed = once(stream, "close");
     device.close();

@@ -17,12 +17,14 @@ export class GrpcDevice implements Device {
     this.index = index;
     const reader = new FrameReader(
       {
+        ...(listener.onBody === undefined ? {} : { onBody: (piece) => listener.onBody?.(piece) }),
         onMessage: () => listener.onMessage(this),
         onSettings: () => this.#socket.write(SETTINGS_ACK),
         onPing: (payload) => this.#socket.write(pingAck(payload)),
         onPong: () => listener.onPong(this),
         onEnd: (streamId, withData) => {
           if (streamId > WATCH_STREAM) listener.onAnswer(this, withData);
+          else if (streamId === 0 && listener.onGoaway !== undefined) listener.onGoaway(this);
           else listener.onLost(this, `the server ended ${streamId === 0 ? "the connection" : "the watch"}`);
         },
       },

@@ -26,7 +26,7 @@ export type Polled = Readonly<{
 }>;
 
 export type PollAnswer =
-  /** Every connection was answered once, the last of them after so many milliseconds, and the warm-up is over. */
+  /** Every connection was answered once, the last of them after `firstAnswersMs`, and the warm-up is over. */
   Readonly<{ kind: "opened"; firstAnswersMs: number } | { kind: "measured" } | ({ kind: "polled" } & Polled) | { kind: "failed"; reason: string }>;
 
 const ANSWERS: readonly unknown[] = ["opened", "measured", "polled", "failed"] satisfies PollAnswer["kind"][];

@@ -23,7 +23,7 @@ async function polled(listener: RequestListener, { once: isOnce = false, connect
 }
 
 describe("a client that polls", () => {
-  it("counts what is answered, on connections that are kept and on new ones", async () => {
+  it("a client that polls counts answers, on connections that are kept and on new ones", async () => {
     for (const isOnce of [false, true]) {
       const [bodies, connections] = [["a".repeat(5000), "b".repeat(5000)], new Set<unknown>()];
       let answered = 0;
@@ -44,7 +44,7 @@ describe("a client that polls", () => {
     }
   });
 
-  it("measures nothing before each connection was answered once, and is silent between its slices", async () => {
+  it("a client that polls measures nothing before each connection was answered once, and is silent between its slices", async () => {
     const server = createServer((_, response) => void response.end("ok"));
     // A server that accepts slowly: one connection every 20 ms.
     const waiting: Socket[] = [];
@@ -77,7 +77,7 @@ describe("a client that polls", () => {
     }
   });
 
-  it("takes no refusal, no other answer and no lost connection for a result", async () => {
+  it("a client that polls takes no refusal, no other answer and no lost connection for a result", async () => {
     let answered = 0;
     const after =
       (ten: RequestListener): RequestListener =>

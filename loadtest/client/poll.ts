@@ -2,9 +2,9 @@
  * Clients that poll as fast as they are answered, each with one request under way, in slices between which they are silent.
  *
  * L1 It looks at no more of an answer than its status and where its headers end, all bodies being of one length: else a client that parses is measured.
- * L2 An answer that is none of those (another status, another length, a connection that ends) ends the poll with an error: a refusal is fast, and no result.
+ * L2 Any other answer (another status, another length, a connection that ends) ends the poll with an error: a refusal is fast, and does not count as an answer.
  * L3 Nothing is measured before each connection was answered once. Node accepts one connection per turn of its event loop, and a turn of a busy server is
- *    long: the last of 500 connections that begin to poll at once waits for some seconds, which is no property of the answers.
+ *    long: the last of 500 connections that begin to poll at once waits for some seconds, which the answers do not cause.
  * L4 A slice ends when all clients are silent: then another server can be measured on the same processors. What is
  *    still under way when its time is over counts, and so does the time that it takes, as it does for the server's processor.
  */
@@ -84,7 +84,7 @@ export class Pollers {
     }
   }
 
-  /** Polls for so many milliseconds, until the last answer has come. */
+  /** Polls for `ms` milliseconds, until the last answer has come. */
   async slice(ms: number): Promise<void> {
     try {
       this.#shared.measuring = true;

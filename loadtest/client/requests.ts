@@ -21,10 +21,13 @@ export class Requests {
     this.#reportHeaders = grpcHeaderBlock(authority, pathOf(ReportService.method.submitReports), target.headers);
   }
 
-  /** @param etag of the config that the device holds; empty: none */
-  watch(device: number, etag: string): CannedRequest {
+  /**
+   * @param etag of the config that the device holds; empty: none
+   * @param serveHere the shard serves the watch, also where another one owns the group
+   */
+  watch(device: number, etag: string, serveHere = false): CannedRequest {
     const { deviceGroup } = this.#target;
-    const request = create(WatchConfigRequestSchema, { deviceGroup, etag, deviceId: deviceId(device), boot: boot(device) });
+    const request = create(WatchConfigRequestSchema, { deviceGroup, etag, deviceId: deviceId(device), boot: boot(device), serveHere });
     return { headerBlock: this.#watchHeaders, message: toBinary(WatchConfigRequestSchema, request) };
   }
 
@@ -64,7 +67,8 @@ export class Requests {
   }
 }
 
-function deviceId(device: number): string {
+/** By which a device of the bench is known. */
+export function deviceId(device: number): string {
   return `device-${String(device).padStart(6, "0")}`;
 }
 

@@ -10,7 +10,7 @@ export class Wait {
   constructor(devices: Iterable<number>, what: string, limitMs: number) {
     this.#left = new Set(devices);
     const all = this.#left.size;
-    this.#outcome.promise.catch(() => {}); // whoever waits gets it; nobody may
+    this.#outcome.promise.catch(() => {}); // each waiter gets it; there may be none
     if (all === 0) this.#outcome.resolve();
     else
       this.#limit = setTimeout(() => {

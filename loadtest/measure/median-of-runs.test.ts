@@ -1,7 +1,6 @@
 import { strict as assert } from "node:assert";
-import type { SubjectName } from "../subjects/subject.ts";
 import { medianOfRuns } from "./median-of-runs.ts";
-import type { Run, RunFigures } from "./run-figures.ts";
+import type { Run, RunFigures, SubjectName } from "./run-figures.ts";
 import { figuresTable, TABLE_FIGURES } from "./table.ts";
 
 const ANY: RunFigures = {
@@ -37,7 +36,7 @@ const RUNS = [
 ];
 
 describe("medianOfRuns", () => {
-  it("takes each subject's runs, and each figure, by itself", () => {
+  it("medianOfRuns takes each subject's runs, and each figure, by itself", () => {
     const [nebula, http2, ...others] = medianOfRuns(RUNS, ["lastDeviceMs", "cpuUsPerReport"]);
     assert.deepEqual(others, []);
     assert.equal(nebula?.subject, "nebula");
@@ -56,12 +55,12 @@ describe("medianOfRuns", () => {
 describe("figuresTable", () => {
   const lines = figuresTable(medianOfRuns(RUNS, TABLE_FIGURES), "nebula");
 
-  it("has a column per subject, and ours by each other", () => {
+  it("figuresTable has a column per subject, and ours by each other", () => {
     assert.match(lines[0] ?? "", /nebula +http2 +nebula \/ http2$/);
     assert.match(lines.find((line) => line.startsWith("ms to the last device")) ?? "", / 20 +5 +4\.00$/);
   });
 
-  it("says where a subject has no figure", () => {
+  it("figuresTable says where a subject has no figure", () => {
     assert.match(lines.find((line) => line.includes("us CPU per push and report")) ?? "", / 8 +- +-$/);
   });
 });

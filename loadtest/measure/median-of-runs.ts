@@ -1,6 +1,5 @@
-import type { SubjectName } from "../subjects/subject.ts";
 import { median } from "./quantiles.ts";
-import type { FigureName, Run } from "./run-figures.ts";
+import type { FigureName, Run, SubjectName } from "./run-figures.ts";
 
 /** The median of each figure of one subject; figures that it has not are not there. */
 export type Medians = Readonly<{ subject: SubjectName; figures: ReadonlyMap<FigureName, number> }>;

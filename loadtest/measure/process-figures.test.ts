@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { processFigures } from "./process-figures.ts";
 
 describe("processFigures", () => {
-  it("are those that Node has of its own process", () => {
+  it("processFigures are those that Node has of its own process", () => {
     const { rssBytes, cpuMs } = processFigures(process.pid);
     const rss = process.memoryUsage.rss();
     assert.ok(Math.abs(rssBytes - rss) < 0.1 * rss, `${rssBytes} bytes, by Node itself ${rss}`);
@@ -11,7 +11,7 @@ describe("processFigures", () => {
     assert.ok(Math.abs(cpuMs - own) < 50, `${cpuMs} ms, by Node itself ${own}`);
   });
 
-  it("rise with the work that is done", () => {
+  it("processFigures rise with the work that is done", () => {
     const before = processFigures(process.pid).cpuMs;
     const end = process.cpuUsage().user + 100_000;
     while (process.cpuUsage().user < end);

@@ -1,4 +1,9 @@
-import type { SubjectName } from "../subjects/subject.ts";
+/** The servers that bench:watch measures. */
+export const SUBJECT_NAMES = ["nebula", "http2", "nats"] as const;
+export type WatchSubjectName = (typeof SUBJECT_NAMES)[number];
+
+/** Those, and the two servers of bench:shards. */
+export type SubjectName = WatchSubjectName | "embedded" | "shards";
 
 /** Figures of one run of one subject. Times are milliseconds, sizes bytes; CPU is the server's, microseconds, unless it says fleet. */
 export type RunFigures = Readonly<{
@@ -20,9 +25,9 @@ export type RunFigures = Readonly<{
   /** The share of the processors' time that the host took away during the subject's slices. */
   stolenShare: number;
   /** A small fleet, large pushes: from asking for a push until the last of the devices that read has it, before others stop reading and while they do; what the server's memory grew by for each of those. */
-  beforeStuckLastDeviceMs: number;
-  stuckLastDeviceMs: number;
-  stuckBytesPerDevice: number;
+  beforeStuckLastDeviceMs?: number;
+  stuckLastDeviceMs?: number;
+  stuckBytesPerDevice?: number;
   /** With a report of every device after each push (Nebula alone). */
   reportsLastDeviceMs?: number;
   reportsAllTakenMs?: number;

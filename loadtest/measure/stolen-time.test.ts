@@ -2,12 +2,12 @@ import { strict as assert } from "node:assert";
 import { doubtfulRuns, parseProcessorTime, processorTime, StolenTime } from "./stolen-time.ts";
 
 describe("stolen processor time", () => {
-  it("is read from the line of all processors, guest time counted once", () => {
+  it("stolen time is read from the line of all processors, guest time counted once", () => {
     const text = "cpu  100 20 30 400 5 6 7 32 90 10\ncpu0 50 10 15 200 2 3 3 16 45 5\nintr 1\n";
     assert.deepEqual(parseProcessorTime(text), { whole: 600, stolen: 32 });
   });
 
-  it("never falls on this machine, and is a part of the whole", function () {
+  it("stolen time never falls on this machine, and is a part of the whole", function () {
     if (process.platform !== "linux") this.skip();
     const before = processorTime();
     const end = performance.now() + 50;
@@ -16,7 +16,7 @@ describe("stolen processor time", () => {
     assert.ok(after.whole > before.whole && after.stolen >= before.stolen && after.stolen < after.whole, JSON.stringify({ before, after }));
   });
 
-  it("is summed up over the slices of one subject alone", async () => {
+  it("stolen time is summed up over the slices of one subject alone", async () => {
     let at = { whole: 0, stolen: 0 };
     const pass = (whole: number, stolen: number) => async () => {
       at = { whole: at.whole + whole, stolen: at.stolen + stolen };
@@ -35,7 +35,7 @@ describe("stolen processor time", () => {
     assert.equal(new StolenTime(() => at).share, 0);
   });
 
-  it("above 2 % marks a run", () => {
+  it("stolen time above 2 % marks a run", () => {
     const lines = doubtfulRuns([
       { name: "run 1, nebula", share: 0.0312 },
       { name: "run 1, http2", share: 0.02 },

@@ -1,6 +1,5 @@
-import type { SubjectName } from "../subjects/subject.ts";
 import type { Medians } from "./median-of-runs.ts";
-import type { FigureName } from "./run-figures.ts";
+import type { FigureName, SubjectName } from "./run-figures.ts";
 
 type Row = Readonly<{
   title: string;
@@ -34,12 +33,13 @@ const ROWS: readonly Row[] = [
 
 export const TABLE_FIGURES: readonly FigureName[] = ROWS.map(({ figure }) => figure);
 
-/** Lines of a table with a column per subject, and `own`'s ratio to each of the others. */
+/** Lines of a table with a column per subject, and `own`'s ratio to each of the others; figures that no subject has are left out. */
 export function figuresTable(columns: readonly Medians[], own: SubjectName): string[] {
   const ours = columns.find(({ subject }) => subject === own);
   const peers = ours === undefined ? [] : columns.filter((column) => column !== ours);
   const header = ["", ...columns.map(({ subject }) => subject), ...peers.map(({ subject }) => `${own} / ${subject}`)];
-  const rows = ROWS.map(({ title, figure, scale, digits, check }) => [
+  const measured = ROWS.filter(({ figure }) => columns.some(({ figures }) => figures.has(figure)));
+  const rows = measured.map(({ title, figure, scale, digits, check }) => [
     title,
     ...columns.map(({ figures }) => show(figures.get(figure), scale, digits)),
     ...peers.map(({ figures }) => show(check ? undefined : ratio(ours?.figures.get(figure), figures.get(figure)), 1, 2)),

@@ -4,7 +4,7 @@ import { connect, createServer, type Socket } from "node:net";
 import { packetsIn, tcpPackets } from "./tcp-packets.ts";
 
 describe("tcpPackets", () => {
-  it("counts what a connection sent and received", async () => {
+  it("tcpPackets counts the packets that a connection sent and received", async () => {
     const server = createServer((socket) => socket.pipe(socket)).listen(0, "127.0.0.1");
     await once(server, "listening");
     const address = server.address();
@@ -21,7 +21,7 @@ describe("tcpPackets", () => {
     assert.ok(after - before >= 2 && after - before <= 4, `${after - before} packets of an echo`);
   });
 
-  it("refuses a text that is not about one connection", () => {
+  it("tcpPackets refuses a text that is not about one connection", () => {
     assert.throws(() => packetsIn(""), /ss names no packets of one connection: nothing/);
     assert.throws(() => packetsIn("segs_out:1 segs_in:1\nsegs_out:2 segs_in:1"), /of one connection/);
     assert.equal(packetsIn("ESTAB 0 0 127.0.0.1:1 127.0.0.1:2\n cubic segs_out:12 segs_in:30 data_segs_out:8"), 42);

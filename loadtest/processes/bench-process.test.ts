@@ -23,13 +23,13 @@ function isAlive(pid: number): boolean {
 }
 
 describe("BenchProcess", () => {
-  it("answers, and tells what it uses", async () => {
+  it("a bench process answers, and reports what it uses", async () => {
     await using server = start("process.on('message', ({ n }) => process.send({ n: n + 1 }))");
     assert.deepEqual(await server.ask({ n: 1 }, isAny), { n: 2 });
     assert.ok(server.figures().rssBytes > 10_000_000);
   });
 
-  it("that ends by itself rejects who waits, at once and later, with its last words", async () => {
+  it("a bench process that ends by itself rejects the waiting calls, at once and later, with its last words", async () => {
     await using server = start("console.error('no more files'); process.exitCode = 3");
     const says = /the server ended with 3\nno more files/;
     await assert.rejects(server.next(isAny), says);
@@ -38,7 +38,7 @@ describe("BenchProcess", () => {
     assert.throws(() => server.figures(), says);
   });
 
-  it("that cannot be started says so", async () => {
+  it("a bench process that cannot be started says so", async () => {
     await using server = new BenchProcess({
       name: "the server",
       command: ["no-such-command-here"],
@@ -48,7 +48,19 @@ describe("BenchProcess", () => {
     await assert.rejects(server.next(isAny), /the server ended with 127\n.*no-such-command-here/s);
   });
 
-  it("is killed when the bench is interrupted", async () => {
+  it("a bench process is stopped by SIGTERM, and one that ends with an error then says so", async () => {
+    const script = (code: number) =>
+      `process.on('SIGTERM', () => { console.error('stopped late'); process.exit(${code}); }); setInterval(() => {}, 1000); process.send('ready')`;
+    await using orderly = start(script(0));
+    await orderly.next(isAny);
+    await orderly.stop();
+    assert.throws(() => orderly.figures(), /the server ended with 0/);
+    await using failing = start(script(2));
+    await failing.next(isAny);
+    await assert.rejects(failing.stop(), /the server ended with 2\nstopped late/);
+  });
+
+  it("a bench process is killed when the bench is interrupted", async () => {
     const bench = new AbortController();
     await using server = start("setInterval(() => {}, 1000); process.send(process.pid)", bench.signal);
     const pid = Number(await server.next(isAny));
@@ -58,7 +70,7 @@ describe("BenchProcess", () => {
     assert.ok(!isAlive(pid));
   });
 
-  it("does not outlive the bench's process, even one that knows nothing of it", async () => {
+  it("a bench process does not outlive the bench's process, even without a handler of its own", async () => {
     const file = fileURLToPath(new URL("./bench-process.ts", import.meta.url));
     // a bench that starts `sleep`, which has no channel to notice its parent's end by, and is then killed
     const bench = spawn(

@@ -2,13 +2,16 @@
  * A process that the bench starts: a server under measurement, or a part of the fleet.
  *
  * P1 It never outlives the bench: it is killed when disposed of and when the bench is interrupted, and by the kernel when the bench's own process is gone.
- * P2 Its end, however it comes, rejects whatever waits for a message of it, at once and later, with its last words.
+ * P2 Its end, however it comes, rejects each wait for a message of it, at once and later, with its last words.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { type ProcessFigures, processFigures } from "../measure/process-figures.ts";
 import type { Processors } from "./processors.ts";
+
+/** Flags of Node that the manager and the bare server run with: a small young generation (docs/performance.md says why). */
+export const NODE_FLAGS: readonly string[] = ["--max-semi-space-size=4"];
 
 export type BenchProcessOptions = Readonly<{
   /** What it is called in errors. */
@@ -103,6 +106,15 @@ export class BenchProcess implements AsyncDisposable {
     return answer;
   }
 
+  /** Ends it by SIGTERM; resolves when it has ended, and rejects where its exit code is not 0. */
+  async stop(): Promise<void> {
+    if (this.#end !== undefined) throw this.#end;
+    const exited = once(this.#child, "close");
+    this.#child.kill("SIGTERM");
+    const [code, killedBy] = await exited;
+    if (code !== 0) throw this.#end ?? new NebulaError("unavailable", `${this.#name} ended with ${code ?? killedBy}`);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#signal.removeEventListener("abort", this.#kill);
     if (this.#child.pid === undefined || this.#child.exitCode !== null || this.#child.signalCode !== null) return;
@@ -110,6 +122,11 @@ export class BenchProcess implements AsyncDisposable {
     this.#kill();
     await exited;
   }
+}
+
+/** Whether a message is the one that a server of ours sends when it listens. */
+export function isReady(message: unknown): message is { kind: "ready"; port: number } {
+  return typeof message === "object" && message !== null && "kind" in message && message.kind === "ready" && "port" in message;
 }
 
 /** Settings of Nebula's that the machine may have are not the bench's. */

@@ -1,7 +1,7 @@
 import { createServer } from "node:http";
 
 /**
- * The floor of the runtime: node:http that answers every request with the same bytes, whoever asks. Run by the bench, which says first what they are:
+ * The floor of the runtime: node:http that answers every request of any caller with the same bytes. Run by the bench, which says first what they are:
  * {kind: "answer", headers, body}.
  */
 

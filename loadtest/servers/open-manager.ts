@@ -6,9 +6,8 @@ import { fileURLToPath } from "node:url";
 import { credentials } from "@grpc/grpc-js";
 import { type CallOptions, GrpcChannel } from "../../common/rpc/grpc-channel.ts";
 import type { ProcessFigures } from "../measure/process-figures.ts";
-import { BenchProcess } from "../processes/bench-process.ts";
+import { BenchProcess, isReady, NODE_FLAGS } from "../processes/bench-process.ts";
 import type { Processors } from "../processes/processors.ts";
-import { isReady, NODE_FLAGS } from "../subjects/subject.ts";
 
 const SERVER_FILE = fileURLToPath(new URL("./manager.ts", import.meta.url));
 const CALL_LIMIT_MS = 60_000;

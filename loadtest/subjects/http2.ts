@@ -1,8 +1,8 @@
 import { fileURLToPath } from "node:url";
 import { sharedNow } from "../client/fleet-protocol.ts";
 import { grpcMessage } from "../client/h2-frames.ts";
-import { BenchProcess } from "../processes/bench-process.ts";
-import { isReady, NODE_FLAGS, type Subject, type SubjectOptions } from "./subject.ts";
+import { BenchProcess, isReady, NODE_FLAGS } from "../processes/bench-process.ts";
+import type { Subject, SubjectOptions } from "./subject.ts";
 
 /** As long as a device's. */
 const TOKEN = "0".repeat(64);

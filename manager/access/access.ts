@@ -1,14 +1,14 @@
 import type { Clock } from "../../common/clock/clock.ts";
 import type { Drivers } from "../../common/drivers.ts";
 import type { Log } from "../../common/log/log.ts";
-import { AccessRounds } from "./access-rounds.ts";
+import { AccessGenerations } from "./access-generations.ts";
 import { type Authenticate, createAuthenticate } from "./authenticate.ts";
-import { createFailedLogins } from "./failed-logins.ts";
-import type { AdminSettings } from "./local-admin.ts";
-import { createPageSeal } from "./page-seal.ts";
+import type { AdminSettings } from "./credentials.ts";
+import { createFailedLogins } from "./limits/failed-logins.ts";
+import { RotatedTokens } from "./limits/rotations.ts";
+import { LoginIndex, VerifiedCredentials } from "./login.ts";
+import { createPageSeal, createVisiblePages, type VisiblePages } from "./rights/visible-pages.ts";
 import { createStoredCredentials, type StoredCredentials } from "./stored-credentials.ts";
-import { VerifiedCredentials } from "./verified-credentials.ts";
-import { createVisiblePages, type VisiblePages } from "./visible-pages.ts";
 
 /** Some 300 bytes each, kept twice at most; more devices than one process has connections. */
 const KEPT_CREDENTIALS = 100_000;
@@ -20,7 +20,7 @@ export type AccessOptions = Readonly<{
   openToOthers?: boolean;
   clusterKey: string;
   admin: AdminSettings;
-  drivers: Pick<Drivers, "accessStore" | "changeFeed">;
+  drivers: Pick<Drivers, "accessStore" | "changeFeed" | "loginCounts">;
   clock: Clock;
   log: Log;
   /** How often the access stamp is read, milliseconds. */
@@ -31,23 +31,35 @@ export type AccessOptions = Readonly<{
 /** Who calls, whether they still may, and what they see. */
 export type Access = Readonly<{
   authenticate: Authenticate;
-  rounds: AccessRounds;
+  generations: AccessGenerations;
   verified: VerifiedCredentials;
+  /** Every login that is cached, or has an open watch. */
+  index: LoginIndex;
   stored: StoredCredentials;
   visiblePages: VisiblePages;
 }>;
 
 /** Everything that finds out who calls; runs until the signal is aborted. */
 export function createAccess({ enabled, openToOthers = false, clusterKey, admin, drivers, clock, log, everyMs, signal }: AccessOptions): Access {
-  const verified = new VerifiedCredentials(KEPT_CREDENTIALS);
-  const rounds = new AccessRounds({ ...drivers, clock, log, everyMs, signal });
-  rounds.listen({ began: () => verified.forgetAll(), lost: () => verified.forgetAll() });
-  const stored = createStoredCredentials({ ...drivers, clock, log });
-  const failedLogins = createFailedLogins({ clock, log, signal });
+  const index = new LoginIndex();
+  const rotated = new RotatedTokens(clock);
+  const generations = new AccessGenerations({ ...drivers, clock, log, everyMs, signal });
+  const verified = new VerifiedCredentials({ limit: KEPT_CREDENTIALS, index, generation: () => generations.current, clock });
+  generations.listen({
+    named: (subject) => {
+      for (const login of index.of(subject)) {
+        const { principal } = login.verified;
+        login.isSuspect ||= principal.kind !== "device" || !rotated.isOwn(principal.tokenHash);
+      }
+    },
+  });
+  const stored = createStoredCredentials({ ...drivers, rotated, clock, log });
+  const failedLogins = createFailedLogins({ shared: drivers.loginCounts, clock, log, signal });
   return {
-    authenticate: createAuthenticate({ enabled, openToOthers, clusterKey, admin, stored, verified, failedLogins, round: () => rounds.current }),
-    rounds,
+    authenticate: createAuthenticate({ enabled, openToOthers, clusterKey, admin, stored, verified, failedLogins, generations, clock }),
+    generations,
     verified,
+    index,
     stored,
     visiblePages: createVisiblePages(createPageSeal(clusterKey)),
   };

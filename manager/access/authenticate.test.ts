@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { create, toBinary } from "@bufbuild/protobuf";
 import bcrypt from "bcryptjs";
 import fc from "fast-check";
+import { createMemoryLoginCounts } from "../../common/access/login-counts.ts";
 import { FORWARDED_FOR_HEADER, FORWARDER_TOKEN_HEADER, forwarderToken, PART_TOKEN_HEADER, partToken } from "../../common/access/part-token.ts";
 import { hashPassword } from "../../common/access/password-hash.ts";
 import { newToken, tokenHash } from "../../common/access/tokens.ts";
@@ -11,12 +12,12 @@ import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts"
 import { createMemoryFeed } from "../../common/feed/memory-feed.ts";
 import { silentLog } from "../../common/log/log.ts";
 import type { AccessStore } from "../../common/storage/access-store.ts";
-import { openSqliteAccessStore } from "../../common/storage/sqlite/access-store.ts";
+import { openSqliteAccessStore } from "../../common/storage/sqlite/access/access-store.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
 import { createAccess } from "./access.ts";
 import type { Caller } from "./authenticate.ts";
-import { ADMIN_RIGHTS, mayRead, mayWrite } from "./rights.ts";
+import { ADMIN_RIGHTS, mayRead, mayWrite } from "./rights/rights.ts";
 
 const CLUSTER_KEY = "key";
 const ADMIN = { user: "admin", password: "päss:word", token: "t0ken" };
@@ -30,13 +31,20 @@ async function startAccess(options: Options = {}) {
   const store = stack.use(await openSqliteAccessStore({ path: ":memory:" }));
   const feed = stack.use(createMemoryFeed({ log: silentLog }));
   const reads: string[] = [];
-  const state = { down: false };
+  const state = { down: false, hangs: false };
+  /** Of each read that hangs. */
+  const signals: AbortSignal[] = [];
   const accessStore = new Proxy(store, {
     get(target, name) {
       const value = Reflect.get(target, name);
       if (typeof value !== "function") return value;
       return (...args: unknown[]) => {
         reads.push(String(name));
+        const signal = args.at(-1);
+        if (state.hangs && signal instanceof AbortSignal) {
+          signals.push(signal);
+          return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
+        }
         return state.down ? Promise.reject(new NebulaError("unavailable", "down")) : Reflect.apply(value, target, args);
       };
     },
@@ -47,7 +55,7 @@ async function startAccess(options: Options = {}) {
     openToOthers: options.openToOthers ?? false,
     clusterKey: CLUSTER_KEY,
     admin: { ...ADMIN, token: "token" in options ? options.token : ADMIN.token },
-    drivers: { accessStore, changeFeed: feed },
+    drivers: { accessStore, changeFeed: feed, loginCounts: createMemoryLoginCounts() },
     clock: systemClock,
     log: silentLog,
     everyMs: options.everyMs ?? 60_000,
@@ -55,9 +63,9 @@ async function startAccess(options: Options = {}) {
   });
   stack.defer(async () => {
     life.abort();
-    await access.rounds.done;
+    await access.generations.done;
   });
-  await eventually(() => assert.equal(access.rounds.current, 1), { timeoutMs: 2000 });
+  await eventually(() => assert.equal(access.generations.current, 1), { timeoutMs: 2000 });
   reads.length = 0;
   const opened = stack.move();
   return {
@@ -65,6 +73,7 @@ async function startAccess(options: Options = {}) {
     store,
     feed,
     reads,
+    signals,
     state,
     /** Who calls with these headers. */
     caller: async (values: Record<string, string>, peer = "192.0.2.1:1000"): Promise<Caller> => access.authenticate(headers(values), peer),
@@ -121,7 +130,7 @@ async function enrol(store: AccessStore, deviceId: string, token: string, enrolm
 const refused = (error: unknown) => isNebulaError(error, "unauthenticated");
 
 describe("authenticate", () => {
-  it("knows the local admin by password and by token, as configured or in base64, however the scheme is written, without a read of the store", async () => {
+  it("authenticate knows the local admin by password and by token, as configured or in base64, however the scheme is written, without a read of the store", async () => {
     await using access = await startAccess();
     const valid = [
       basic("admin", "päss:word"),
@@ -133,7 +142,7 @@ describe("authenticate", () => {
     assert.deepEqual(access.reads, []);
   });
 
-  it("answers for a known credential at once, without a promise", async () => {
+  it("authenticate answers for a known credential at once, without a promise", async () => {
     await using access = await startAccess();
     const token = newToken();
     await enrol(access.store, "d1", token);
@@ -142,7 +151,7 @@ describe("authenticate", () => {
     assert.ok(!(access.authenticate(headers({ [PART_TOKEN_HEADER]: partToken(CLUSTER_KEY) }), "peer") instanceof Promise));
   });
 
-  it("refuses everything else", async () => {
+  it("authenticate refuses all other credentials", async () => {
     await using access = await startAccess();
     const known = new Set(["t0ken", Buffer.from("t0ken").toString("base64")]);
     const credential = fc.oneof(
@@ -165,7 +174,7 @@ describe("authenticate", () => {
     );
   });
 
-  it("without a token configured no token is valid, the empty one neither", async () => {
+  it("authenticate without a configured token accepts none, the empty one neither", async () => {
     for (const token of [undefined, ""]) {
       await using access = await startAccess({ token });
       for (const authorization of ["Bearer ", "Bearer =", "Bearer undefined", "Bearer AA=="])
@@ -173,7 +182,7 @@ describe("authenticate", () => {
     }
   });
 
-  it("believes another part of the cluster, and the address it names, by its token alone", async () => {
+  it("authenticate believes another part of the cluster, and the address it names, by its token alone", async () => {
     await using access = await startAccess();
     const seenOf = async (values: Record<string, string>) => {
       const { principal, viaPart, peer } = await access.caller(values, "peer");
@@ -191,7 +200,7 @@ describe("authenticate", () => {
     await assert.rejects(seenOf({ ...token, ...basic("admin", "wrong") }), refused);
   });
 
-  it("believes the address of a caller without a login by the forwarder's token, which gives no rights", async () => {
+  it("authenticate believes the address of a caller without a login by the forwarder's token, which gives no rights", async () => {
     await using access = await startAccess();
     const seen: string[] = [];
     const header = (values: Record<string, string>) => ({ header: (name: string) => values[name] });
@@ -203,7 +212,7 @@ describe("authenticate", () => {
     assert.deepEqual(seen, ["192.0.2.7", "peer", "peer"]);
   });
 
-  it("makes everybody admin where it is off, and still tells parts from others", async () => {
+  it("authenticate makes every caller admin where it is off, and still tells parts from others", async () => {
     await using access = await startAccess({ enabled: false });
     const own = await access.caller({});
     assert.deepEqual([own.principal, own.viaPart], [LOCAL, false]);
@@ -211,7 +220,7 @@ describe("authenticate", () => {
     assert.deepEqual([part.principal, part.viaPart], [LOCAL, true]);
   });
 
-  it("makes nobody elsewhere admin where it is off, for a gateway beside the manager may be open to all", async () => {
+  it("authenticate makes no caller of another machine admin where it is off, for a gateway beside the manager may be open to all", async () => {
     await using access = await startAccess({ enabled: false });
     const from = (address: string) => ({ [FORWARDED_FOR_HEADER]: address });
     for (const address of ["127.0.0.1", "::1"]) assert.deepEqual((await access.caller(from(address))).principal, LOCAL);
@@ -224,7 +233,7 @@ describe("authenticate", () => {
 });
 
 describe("authenticate by the store", () => {
-  it("knows a user by password and by token, with the rights of all its user_groups; what is known is not read again", async () => {
+  it("authenticate knows a user by password and by token, with the rights of all its user_groups, and reads a known one once", async () => {
     await using access = await startAccess();
     await putUser(access.store, "ann", { passwordHash: await hashPassword("correct horse"), token: "anns-own-token-of-text" });
     await putGroup(access.store, "web", ["ann"], { web: "rw" });
@@ -242,7 +251,7 @@ describe("authenticate by the store", () => {
     await assert.rejects(access.caller(basic("bob", "correct horse")), refused);
   });
 
-  it("checks a password that many calls bring at once a single time", async () => {
+  it("authenticate checks a password that many calls bring at once a single time", async () => {
     await using access = await startAccess();
     await putUser(access.store, "ann", { passwordHash: await hashPassword("correct horse") });
     access.reads.length = 0;
@@ -250,7 +259,34 @@ describe("authenticate by the store", () => {
     assert.deepEqual(access.reads, ["getUser", "groupsOf"]);
   });
 
-  it("takes a bcrypt hash that was carried over, and replaces it at the first login", async () => {
+  it("authenticate reads the store no more for a credential once every call that brought it has gone, and checks it for the next one", async () => {
+    await using access = await startAccess();
+    const token = newToken();
+    await enrol(access.store, "d1", token);
+    access.reads.length = 0;
+    access.state.hangs = true;
+    const [one, other] = [new AbortController(), new AbortController()];
+    const calls = [one, other].map(({ signal }) =>
+      Promise.resolve(access.authenticate(headers(bearer(token)), "192.0.2.1:1000", undefined, () => signal)),
+    );
+    await eventually(() => access.signals.length === 1);
+    one.abort(new NebulaError("cancelled", "one has gone"));
+    await assert.rejects(calls[0] ?? assert.fail(), /one has gone/);
+    assert.equal(access.signals[0]?.aborted, false, "the other call waits for it");
+    other.abort(new NebulaError("cancelled", "the other has gone"));
+    await assert.rejects(calls[1] ?? assert.fail(), /the other has gone/);
+    assert.equal(access.signals[0]?.aborted, true);
+    access.state.hangs = false;
+    assert.deepEqual((await access.caller(bearer(token))).principal, {
+      kind: "device",
+      deviceId: "d1",
+      deviceGroup: "g",
+      tokenHash: tokenHash(token),
+    });
+    assert.deepEqual(access.reads, ["tokenOwner", "tokenOwner"]);
+  });
+
+  it("authenticate takes a bcrypt hash that was carried over, and replaces it at the first login", async () => {
     await using access = await startAccess();
     await putUser(access.store, "old", { passwordHash: await bcrypt.hash("correct horse", 4) });
     const stamp = await access.store.stamp();
@@ -261,21 +297,21 @@ describe("authenticate by the store", () => {
     await assert.rejects(access.caller(basic("old", "wrong")), refused);
   });
 
-  it("knows a device by its token, in one read; the first use of the next token ends the one before", async () => {
+  it("authenticate knows a device by its token, in one read; the first use of the next token ends the one before", async () => {
     await using access = await startAccess();
     const [token, next] = [newToken(), newToken()];
     await enrol(access.store, "d1", token);
     const device = { kind: "device", deviceId: "d1", deviceGroup: "g" };
     access.reads.length = 0;
     assert.deepEqual((await access.caller(bearer(token))).principal, { ...device, tokenHash: tokenHash(token) });
-    assert.deepEqual(access.reads, ["deviceByTokenHash"]);
+    assert.deepEqual(access.reads, ["tokenOwner"]);
     await access.store.announceNext(tokenHash(token), tokenHash(next));
     assert.deepEqual((await access.caller(bearer(next))).principal, { ...device, tokenHash: tokenHash(next) });
     await eventually(() => assert.rejects(access.caller(bearer(token)), refused), { timeoutMs: 1000 });
     assert.equal((await access.caller(bearer(next))).principal.kind, "device");
   });
 
-  it("knows an enrolment token, and asks the store each time: its uses and its time are counted there", async () => {
+  it("authenticate knows an enrolment token, and asks the store each time, which counts its uses and its time", async () => {
     await using access = await startAccess();
     const token = newToken();
     await access.store.createEnrolment({
@@ -293,7 +329,7 @@ describe("authenticate by the store", () => {
     await assert.rejects(access.caller(bearer(token)), refused);
   });
 
-  it("gives changed rights within a second while the feed works, and within the time of the stamp without it", async () => {
+  it("authenticate gives changed rights within a second while the feed works, and within the time of the stamp without it", async () => {
     for (const everyMs of [60_000, 50]) {
       await using access = await startAccess({ everyMs });
       await putUser(access.store, "ann", { token: "anns-own-token-of-text" });
@@ -310,16 +346,16 @@ describe("authenticate by the store", () => {
     }
   });
 
-  it("hashes no password again when rights change, so that no storm of changes, nor of logins, turns a known user away", async () => {
+  it("authenticate hashes no password again when rights change, so that no storm of changes, nor of logins, turns a known user away", async () => {
     await using access = await startAccess();
     await putUser(access.store, "ann", { passwordHash: await hashPassword("anns password") });
     const ann = basic("ann", "anns password");
     await access.caller(ann);
     const changed = async () => {
-      const round = access.rounds.current;
+      const generation = access.generations.current;
       await putGroup(access.store, "others", [], { web: "ro" });
       await access.feed.publish({ kind: "access", subject: "user_group/others" });
-      await eventually(() => assert.ok(access.rounds.current > round), { timeoutMs: 1000 });
+      await eventually(() => assert.ok(access.generations.current > generation), { timeoutMs: 1000 });
     };
     await changed();
     const busy = Array.from({ length: 66 }, () => hashPassword("somebody else's"));
@@ -334,12 +370,12 @@ describe("authenticate by the store", () => {
     assert.equal((await access.caller(ann)).principal.kind, "user");
   });
 
-  it("keeps what is known while the store is down, and is unavailable for what is not, which is nobody's failed login", async () => {
+  it("authenticate keeps known credentials while the store is unreachable, and rejects others as unavailable, without counting a failed login", async () => {
     await using access = await startAccess({ everyMs: 20 });
     const [known, unknown] = [newToken(), newToken()];
     await enrol(access.store, "d1", known);
     await enrol(access.store, "d2", unknown);
-    await eventually(async () => assert.equal(access.rounds.current, 1), { timeoutMs: 1000 });
+    await eventually(async () => assert.equal(access.generations.current, 1), { timeoutMs: 1000 });
     await access.caller(bearer(known));
     access.state.down = true;
     const reads = access.reads.length;

@@ -8,17 +8,18 @@ import {
   PART_TOKEN_HEADER,
   partTokenCheck,
 } from "../../common/access/part-token.ts";
-import { NebulaError } from "../../common/errors/nebula-error.ts";
-import { isLoopback } from "../../common/settings/parse-listen-address.ts";
-import type { Principal } from "../rpc/call-context.ts";
-import { type Credential, credentialFrom } from "./credential-header.ts";
-import type { Attempt, AttemptEnd, FailedLogins } from "./failed-logins.ts";
-import { type AdminSettings, createLocalAdmin } from "./local-admin.ts";
-import { configuredLogin, type Login, type Verified } from "./login.ts";
-import { isUnguessable } from "./presented-token.ts";
-import { ADMIN_RIGHTS } from "./rights.ts";
+import type { Clock } from "../../common/clock/clock.ts";
+import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
+import { isLoopback } from "../../common/net/address.ts";
+import type { AccessGenerations } from "./access-generations.ts";
+import { type AdminSettings, type Credential, createLocalAdmin, credentialFrom, isUnguessable } from "./credentials.ts";
+import type { Attempt, AttemptEnd, FailedLogins } from "./limits/failed-logins.ts";
+import type { VerifiedCredentials } from "./login.ts";
+import { configuredLogin, isBehind, type Login, subjectsOf, type Verified } from "./login.ts";
+import type { Principal } from "./principal.ts";
+import { ADMIN_RIGHTS } from "./rights/rights.ts";
+import { type CallerSignal, SharedWork } from "./shared-work.ts";
 import type { StoredCredentials } from "./stored-credentials.ts";
-import type { VerifiedCredentials } from "./verified-credentials.ts";
 
 /** The answer to a credential that is not valid; the log of a device shows it. */
 export const INVALID_LOGIN = "the authorization header holds no valid user and password, and no valid token";
@@ -42,9 +43,9 @@ export type CallHeaders = { header(name: string): string | undefined };
 
 /**
  * Finds out who calls; throws, or rejects with, `unauthenticated`, `resource_exhausted` (with a retry time) after too many failed logins, and `unavailable`
- * where the store does not answer. A credential that is known is answered for at once: a storm of returning devices is let in without promises.
+ * where the store does not answer. `signal` is the caller's: a check that every caller has left reads the store no more. A credential that is known is answered for at once: a storm of returning devices is let in without promises.
  */
-export type Authenticate = (headers: CallHeaders, peer: string, seen?: Seen) => Caller | Promise<Caller>;
+export type Authenticate = (headers: CallHeaders, peer: string, seen?: Seen, signal?: CallerSignal) => Caller | Promise<Caller>;
 
 export type AuthenticateOptions = Readonly<{
   /** false: everybody is admin. */
@@ -56,13 +57,13 @@ export type AuthenticateOptions = Readonly<{
   stored: StoredCredentials;
   verified: VerifiedCredentials;
   failedLogins: FailedLogins;
-  /** The round of access now: see access-rounds.ts. */
-  round: () => number;
+  generations: Pick<AccessGenerations, "current" | "mark" | "isNamedSince">;
+  clock: Pick<Clock, "monotonic">;
 }>;
 
 /** Checks credentials: those of the local admin, which need no store, those of the store, and the part token. */
 export function createAuthenticate(options: AuthenticateOptions): Authenticate {
-  const { enabled, openToOthers = false, clusterKey, admin, stored, verified, failedLogins, round } = options;
+  const { enabled, openToOthers = false, clusterKey, admin, stored, verified, failedLogins, generations, clock } = options;
   const key = randomBytes(32).toString("base64");
   const isPartToken = partTokenCheck(clusterKey);
   const isForwarderToken = forwarderTokenCheck(clusterKey);
@@ -70,19 +71,19 @@ export function createAuthenticate(options: AuthenticateOptions): Authenticate {
   const localAdmin = configuredLogin({ kind: "user", name: admin.user, rights: ADMIN_RIGHTS });
   const part = configuredLogin({ kind: "part" });
   /** By credential and address: many calls that come with one new credential at once are one check, and one failed login. */
-  const checks = new Map<string, Promise<Login>>();
+  const checks = new Map<string, SharedWork<Login>>();
 
-  async function verify(credential: Credential, workFor: WorkFor): Promise<Verified | undefined> {
-    return isLocalAdmin(credential) ? localAdmin.verified : stored.verify(credential, workFor);
+  async function verify(credential: Credential, workFor: WorkFor, signal: AbortSignal): Promise<Verified | undefined> {
+    return isLocalAdmin(credential) ? localAdmin.verified : stored.verify(credential, workFor, signal);
   }
 
-  /** What a credential stands for that was valid before rights changed. It is looked at from the beginning where that has ended: it may be somebody's anew. */
-  async function verifyAgain(before: Login, credential: Credential, workFor: WorkFor): Promise<Verified | undefined> {
-    return (await stored.again(before.verified)) ?? (await verify(credential, workFor));
+  /** Re-resolves a credential of an earlier generation; verifies it from scratch if that fails, because it may belong to another caller now. */
+  async function verifyAgain(before: Login, credential: Credential, workFor: WorkFor, signal: AbortSignal): Promise<Verified | undefined> {
+    return (await stored.again(before.verified, signal)) ?? (await verify(credential, workFor, signal));
   }
 
   /** Looks a credential up that is not known (any more). */
-  async function check(id: string, header: string, peer: string): Promise<Login> {
+  async function check(id: string, header: string, peer: string, signal: AbortSignal): Promise<Login> {
     const credential = credentialFrom(header);
     const attempt: Attempt = { address: countedAddress(peer), user: credential.kind === "basic" ? credential.user : undefined };
     // Never held up by the failures of others: what was valid before, and tokens that nobody can guess.
@@ -92,10 +93,17 @@ export function createAuthenticate(options: AuthenticateOptions): Authenticate {
     const ended = isExempt ? undefined : await failedLogins.begin(attempt);
     let end: AttemptEnd = "unknown";
     try {
-      const roundBefore = round();
-      const found = before === undefined ? await verify(credential, workFor) : await verifyAgain(before, credential, workFor);
+      const [mark, readAt] = [generations.mark(), clock.monotonic()];
+      const found = before === undefined ? await verify(credential, workFor, signal) : await verifyAgain(before, credential, workFor, signal);
       end = found === undefined ? "invalid" : "valid";
-      if (found !== undefined) return keep({ id, verified: found, round: roundBefore, ended: false });
+      if (found !== undefined) {
+        const isSuspect = generations.isNamedSince(mark, subjectsOf(found));
+        return keep({ id, verified: found, generation: mark.generation, readAt, isSuspect, ended: false });
+      }
+    } catch (error) {
+      // An outage turns no known credential away, unless it is known to have changed.
+      if (isNebulaError(error, "unavailable") && before !== undefined && !before.isSuspect && verified.isRecent(before)) return before;
+      throw error;
     } finally {
       ended?.(end);
     }
@@ -105,12 +113,12 @@ export function createAuthenticate(options: AuthenticateOptions): Authenticate {
   }
 
   function keep(login: Login): Login {
-    // What was looked up before the present round is not known to be valid in it. An enrolment token's uses and time are the store's to count.
-    if (login.round === round() && login.verified.principal.kind !== "enrolment") verified.add(login);
+    // What was read before the present generation is not known to be valid in it. An enrolment token's uses and time are the store's to count.
+    if (!isBehind(login, generations.current) && login.verified.principal.kind !== "enrolment") verified.add(login);
     return login;
   }
 
-  function loginOf(header: string | undefined, viaPart: boolean, peer: string): Login | Promise<Login> {
+  function loginOf(header: string | undefined, viaPart: boolean, peer: string, signal: CallerSignal | undefined): Login | Promise<Login> {
     if (!enabled) return localAdmin;
     if (header === undefined || header.trim() === "") {
       if (viaPart) return part;
@@ -120,15 +128,17 @@ export function createAuthenticate(options: AuthenticateOptions): Authenticate {
     const known = verified.get(id);
     if (known !== undefined) return known;
     const checkId = `${id} ${countedAddress(peer)}`;
-    let running = checks.get(checkId);
-    if (running === undefined) {
-      running = check(id, header, peer).finally(() => checks.delete(checkId));
-      checks.set(checkId, running);
-    }
-    return running;
+    const running = checks.get(checkId);
+    if (running !== undefined && !running.abandoned) return running.join(signal?.());
+    const started = new SharedWork((whileWanted) => check(id, header, peer, whileWanted));
+    checks.set(checkId, started);
+    void started.ended.then(() => {
+      if (checks.get(checkId) === started) checks.delete(checkId);
+    });
+    return started.join(signal?.());
   }
 
-  return (headers, peer, seen) => {
+  return (headers, peer, seen, signal) => {
     const shown = headers.header(PART_TOKEN_HEADER);
     const viaPart = shown !== undefined && isPartToken(shown);
     if (shown !== undefined && !viaPart) {
@@ -143,7 +153,7 @@ export function createAuthenticate(options: AuthenticateOptions): Authenticate {
     const isForwarded = forwardedFor !== undefined && (viaPart || (forwarder !== undefined && isForwarderToken(forwarder)));
     const from = { viaPart, peer: isForwarded ? forwardedFor : peer };
     seen?.({ ...from, viaPart: viaPart || isForwarded });
-    const login = loginOf(headers.header("authorization"), viaPart, from.peer);
+    const login = loginOf(headers.header("authorization"), viaPart, from.peer, signal);
     return login instanceof Promise ? login.then((found) => callerOf(found, from)) : callerOf(login, from);
   };
 }

@@ -12,10 +12,14 @@ function start() {
   const statuses = new Map<string, string>();
   const asked: string[] = [];
   let isAway = false;
+  let hangs = false;
+  const signals: AbortSignal[] = [];
   const groups = new PresentGroups({
     accessStore: {
-      async deviceToken(deviceId) {
+      async deviceToken(deviceId, signal) {
         asked.push(deviceId);
+        if (signal !== undefined) signals.push(signal);
+        if (hangs) await new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason), { once: true }));
         if (isAway) throw new NebulaError("unavailable", "away");
         const deviceGroup = tokens.get(deviceId);
         const rest = { tokenHash: "", nextHash: "", enrolmentId: "", enrolledAt: 0, rotatedAt: 0 };
@@ -34,11 +38,14 @@ function start() {
   const away = (value: boolean) => {
     isAway = value;
   };
-  return { groups, clock, tokens, statuses, asked, away };
+  const hang = (value: boolean) => {
+    hangs = value;
+  };
+  return { groups, clock, tokens, statuses, asked, away, hang, signals };
 }
 
 describe("the group that a device is in", () => {
-  it("is that of its token, else that of its status, else none", async () => {
+  it("the group of a device is that of its token, else that of its status, else none", async () => {
     const { groups, tokens, statuses } = start();
     tokens.set("till", "bank");
     statuses.set("till", "shops");
@@ -48,7 +55,7 @@ describe("the group that a device is in", () => {
     assert.equal(await groups.of("new"), undefined);
   });
 
-  it("P1: is read once per cache time, also by calls that come at once", async () => {
+  it("P1: the group of a device is read once per cache time, also by calls that come at once", async () => {
     const { groups, clock, statuses, asked } = start();
     statuses.set("kiosk", "shops");
     await Promise.all([groups.of("kiosk"), groups.of("kiosk"), groups.of("kiosk")]);
@@ -61,7 +68,7 @@ describe("the group that a device is in", () => {
     assert.deepEqual(asked, ["kiosk", "kiosk"]);
   });
 
-  it("P1: is read again at once where this shard took the device elsewhere, or forgot it", async () => {
+  it("P1: the group of a device is read again at once where this shard admitted the device elsewhere, or forgot it", async () => {
     const { groups, statuses } = start();
     statuses.set("kiosk", "shops");
     await groups.of("kiosk");
@@ -73,7 +80,7 @@ describe("the group that a device is in", () => {
     assert.equal(await groups.of("kiosk"), undefined);
   });
 
-  it("P2: is read every time of a device that has none, and after a store that did not answer", async () => {
+  it("P2: the group is read every time for a device that has none, and after a store that did not answer", async () => {
     const { groups, statuses, away } = start();
     assert.equal(await groups.of("kiosk"), undefined);
     statuses.set("kiosk", "shops");
@@ -81,5 +88,22 @@ describe("the group that a device is in", () => {
     await assert.rejects(groups.of("kiosk"), /away/);
     away(false);
     assert.equal((await groups.of("kiosk"))?.deviceGroup, "shops");
+  });
+
+  it("the group of a device is not read any more once every call that waits for it has gone, and is read again for the next one", async () => {
+    const { groups, statuses, hang, asked, signals } = start();
+    statuses.set("kiosk", "shops");
+    hang(true);
+    const [one, other] = [new AbortController(), new AbortController()];
+    const calls = [one, other].map(({ signal }) => groups.of("kiosk", signal));
+    one.abort(new Error("one has gone"));
+    await assert.rejects(calls[0] ?? assert.fail(), /one has gone/);
+    assert.equal(signals[0]?.aborted, false, "the other call waits for it");
+    other.abort(new Error("the other has gone"));
+    await assert.rejects(calls[1] ?? assert.fail(), /the other has gone/);
+    assert.equal(signals[0]?.aborted, true);
+    hang(false);
+    assert.equal((await groups.of("kiosk"))?.deviceGroup, "shops");
+    assert.deepEqual(asked, ["kiosk", "kiosk"]);
   });
 });

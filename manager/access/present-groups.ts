@@ -1,16 +1,19 @@
 /**
  * The device_group that a device is in: that of its own token, else that of its newest status.
  *
- * P1 A device's group is read at most once per cacheTimeMs; what was read counts until then, unless this shard changed it.
+ * P1 A device's group is read at most once per cacheTimeMs; what was read counts until then, unless this shard changed
+ *    it.
  * P2 A device without a group is read every time: nobody holds its id, and the one who takes it is seen at once.
  * P3 What is kept is bounded: MOST_KEPT devices; the one that was kept first is evicted.
  */
 
+import { BoundedMap } from "../../common/bounded-map.ts";
 import type { Clock } from "../../common/clock/clock.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { AccessStore } from "../../common/storage/access-store.ts";
 import type { ReportStore } from "../../common/storage/report-store.ts";
-import { quote } from "../../common/validation/quote.ts";
+import { quote } from "../../common/text/wording.ts";
+import { SharedWork } from "./shared-work.ts";
 
 /** As many as one process has connections. */
 const MOST_KEPT = 100_000;
@@ -29,31 +32,41 @@ export type PresentGroupsDeps = Readonly<{
   cacheTimeMs: number;
 }>;
 
-type Kept = { readonly group: Promise<PresentGroup | undefined>; readonly readAt: number; found: PresentGroup | undefined };
+type Kept = { readonly group: SharedWork<PresentGroup | undefined>; readonly readAt: number; found: PresentGroup | undefined };
 
 export class PresentGroups {
   readonly #deps: PresentGroupsDeps;
   /** A Map keeps the order of insertion. */
-  readonly #kept = new Map<string, Kept>();
+  readonly #kept = new BoundedMap<string, Kept>(MOST_KEPT); // P3
 
   constructor(deps: PresentGroupsDeps) {
     this.#deps = deps;
   }
 
-  /** The group of a device; undefined: it has neither a token nor a status. Rejects with `unavailable` where a store does. */
-  of(deviceId: string): Promise<PresentGroup | undefined> {
+  /**
+   * The group of a device; undefined: it has neither a token nor a status. Rejects with `unavailable` where a store
+   * does.
+   * @param signal of the call that asks: a read that every call has left is cut
+   */
+  of(deviceId: string, signal?: AbortSignal): Promise<PresentGroup | undefined> {
     const now = this.#deps.clock.monotonic();
     const kept = this.#kept.get(deviceId);
-    if (kept !== undefined && now < kept.readAt + this.#deps.cacheTimeMs) return kept.group; // P1
-    const group = this.#read(deviceId);
-    const read: Kept = { group, readAt: now, found: undefined };
-    this.#keep(deviceId, read);
-    const settled = (found: PresentGroup | undefined) => {
-      read.found = found;
-      if (found === undefined && this.#kept.get(deviceId) === read) this.#kept.delete(deviceId); // P2
+    if (kept !== undefined && now < kept.readAt + this.#deps.cacheTimeMs && !kept.group.abandoned) return kept.group.join(signal); // P1
+    const read: Kept = {
+      readAt: now,
+      found: undefined,
+      group: new SharedWork(async (whileWanted) => {
+        try {
+          const found = await this.#read(deviceId, whileWanted);
+          read.found = found;
+          return found;
+        } finally {
+          if (read.found === undefined && this.#kept.get(deviceId) === read) this.#kept.delete(deviceId); // P2
+        }
+      }),
     };
-    group.then(settled, () => settled(undefined));
-    return group;
+    this.#kept.set(deviceId, read);
+    return read.group.join(signal);
   }
 
   /** A device has reported as one of this group: what is known otherwise is read again. */
@@ -66,23 +79,19 @@ export class PresentGroups {
     this.#kept.delete(deviceId);
   }
 
-  async #read(deviceId: string): Promise<PresentGroup | undefined> {
+  async #read(deviceId: string, signal: AbortSignal): Promise<PresentGroup | undefined> {
     const { accessStore, reportStore } = this.#deps;
-    const token = await accessStore.deviceToken(deviceId);
+    const token = await accessStore.deviceToken(deviceId, signal);
     if (token !== undefined) return { deviceGroup: token.deviceGroup, hasToken: true };
-    const device = await reportStore.getDevice(deviceId);
+    const device = await reportStore.getDevice(deviceId, signal);
     return device === undefined ? undefined : { deviceGroup: device.deviceGroup, hasToken: false };
-  }
-
-  #keep(deviceId: string, kept: Kept): void {
-    this.#kept.delete(deviceId);
-    this.#kept.set(deviceId, kept);
-    if (this.#kept.size <= MOST_KEPT) return;
-    for (const oldest of this.#kept.keys()) return void this.#kept.delete(oldest); // P3
   }
 }
 
-/** The refusal of a caller who has no rights where the device is. It reveals nothing else: neither the group, nor whether the device has a token. */
+/**
+ * The refusal of a caller who has no rights where the device is. It reveals nothing else: neither the group, nor
+ * whether the device has a token.
+ */
 export function inUseElsewhere(deviceId: string): NebulaError {
   return new NebulaError(
     "permission_denied",

@@ -5,40 +5,48 @@ import { hashPassword, verifyPassword } from "../../common/access/password-hash.
 import { tokenHash } from "../../common/access/tokens.ts";
 import type { Clock } from "../../common/clock/clock.ts";
 import { assertNever } from "../../common/errors/assert-never.ts";
-import { messageOf } from "../../common/errors/nebula-error.ts";
+import { messageOf, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { ChangeFeed } from "../../common/feed/change-feed.ts";
 import type { Log } from "../../common/log/log.ts";
 import type { AccessStore, StoredUser } from "../../common/storage/access-store.ts";
 import { UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
-import type { Credential } from "./credential-header.ts";
+import type { Credential } from "./credentials.ts";
+import { tokensOf } from "./credentials.ts";
+import { createCredentialReads } from "./limits/credential-reads.ts";
+import type { RotatedTokens } from "./limits/rotations.ts";
 import type { Verified } from "./login.ts";
-import { tokensOf } from "./presented-token.ts";
-import { NO_RIGHTS, type Rights, rightsOf } from "./rights.ts";
+import { NO_RIGHTS, type Rights, rightsOf } from "./rights/rights.ts";
 
 export type StoredCredentialsDeps = Readonly<{
-  accessStore: Pick<
-    AccessStore,
-    "getUser" | "userByTokenHash" | "groupsOf" | "rehashPassword" | "deviceByTokenHash" | "enrolmentByTokenHash" | "promoteNext"
-  >;
+  accessStore: Pick<AccessStore, "tokenOwner" | "getUser" | "groupsOf" | "rehashPassword" | "deviceByTokenHash" | "promoteNext">;
   changeFeed: Pick<ChangeFeed, "publish">;
+  rotated: Pick<RotatedTokens, "add">;
   clock: Clock;
   log: Log;
 }>;
 
-/** The credentials of the access store. Both reject with `unavailable` when it can't be reached, with `resource_exhausted` when too many passwords wait. */
+/**
+ * The credentials of the access store. All reject with `unavailable` when it can't be reached or too many reads wait,
+ * with `resource_exhausted` when too many passwords wait.
+ */
 export type StoredCredentials = {
   /**
    * Who a credential stands for; undefined: nobody. An unknown user takes as long as a wrong password.
    * @param workFor the caller that a password is hashed for
+   * @param signal ends reads of the store; a password that is being hashed is hashed
    */
-  verify(credential: Credential, workFor: WorkFor): Promise<Verified | undefined>;
-  /** What a credential that was found valid stands for now; undefined: it is valid no more. No password is hashed for it. */
-  again(verified: Verified): Promise<Verified | undefined>;
+  verify(credential: Credential, workFor: WorkFor, signal?: AbortSignal): Promise<Verified | undefined>;
+  /**
+   * What a credential that was found valid stands for now; undefined: it is valid no more. No password is hashed for
+   * it.
+   */
+  again(verified: Verified, signal?: AbortSignal): Promise<Verified | undefined>;
   /** What the user of a name may do now; nothing, where there is no such user. */
-  rightsOfUser(name: string): Promise<Rights>;
+  rightsOfUser(name: string, signal?: AbortSignal): Promise<Rights>;
 };
 
-export function createStoredCredentials({ accessStore, changeFeed, clock, log }: StoredCredentialsDeps): StoredCredentials {
+export function createStoredCredentials({ accessStore, changeFeed, rotated, clock, log }: StoredCredentialsDeps): StoredCredentials {
+  const reads = createCredentialReads(clock);
   let hashOfNobody: Promise<string> | undefined;
 
   /** What a password is checked against where there is no user: made once, of a password that nobody knows. */
@@ -52,18 +60,18 @@ export function createStoredCredentials({ accessStore, changeFeed, clock, log }:
     }
   }
 
-  async function grantedTo(name: string): Promise<{ rights: Rights; userGroups: readonly string[] }> {
-    const groups = await accessStore.groupsOf(name);
+  async function grantedTo(name: string, signal: AbortSignal | undefined): Promise<{ rights: Rights; userGroups: readonly string[] }> {
+    const groups = await reads((given) => accessStore.groupsOf(name, given), signal);
     return { rights: rightsOf(groups.map(({ body }) => fromBinary(UserGroupSchema, body))), userGroups: groups.map((group) => group.name) };
   }
 
-  async function userOf({ name }: StoredUser, source: Verified["source"]): Promise<Verified> {
-    const { rights, userGroups } = await grantedTo(name);
+  async function userOf({ name }: StoredUser, source: Verified["source"], signal: AbortSignal | undefined): Promise<Verified> {
+    const { rights, userGroups } = await grantedTo(name, signal);
     return { principal: { kind: "user", name, rights }, source, userGroups };
   }
 
-  async function byPassword(name: string, password: string, workFor: WorkFor): Promise<Verified | undefined> {
-    const user = await accessStore.getUser(name);
+  async function byPassword(name: string, password: string, workFor: WorkFor, signal: AbortSignal | undefined): Promise<Verified | undefined> {
+    const user = await reads((given) => accessStore.getUser(name, given), signal);
     if (user === undefined || user.deleted || user.passwordHash === "") {
       await verifyPassword(password, await hashForNobody(), { workFor });
       return undefined;
@@ -71,7 +79,7 @@ export function createStoredCredentials({ accessStore, changeFeed, clock, log }:
     const { ok, outdated } = await verifyPassword(password, user.passwordHash, { workFor });
     if (!ok) return undefined;
     const passwordHash = outdated ? await rehash(user, password) : user.passwordHash;
-    return userOf(user, { kind: "password", revision: user.revision, passwordHash });
+    return userOf(user, { kind: "password", revision: user.revision, passwordHash }, signal);
   }
 
   /** A hash that was carried over, or is weaker than today's, is replaced; the login does not depend on it. */
@@ -80,57 +88,66 @@ export function createStoredCredentials({ accessStore, changeFeed, clock, log }:
       const after = await hashPassword(password);
       if (await accessStore.rehashPassword(name, passwordHash, after)) return after;
     } catch (error) {
-      log.warn({ user: name, error: messageOf(error) }, "a user's password could not be hashed anew; the next login tries again");
+      log.warn({ user: name, error: messageOf(error) }, "a user's password could not be hashed again; the next login tries again");
     }
     return passwordHash;
   }
 
-  async function byToken(sent: string): Promise<Verified | undefined> {
+  async function byToken(sent: string, signal: AbortSignal | undefined): Promise<Verified | undefined> {
     for (const token of tokensOf(sent)) {
-      const hash = tokenHash(token);
-      const found = (await deviceOf(hash)) ?? (await userByToken(hash)) ?? (await enrolmentOf(hash)); // devices first: they are the most
+      const found = await ownerOf(tokenHash(token), signal);
       if (found !== undefined) return found;
     }
     return undefined;
   }
 
-  async function deviceOf(hash: string): Promise<Verified | undefined> {
-    let device = await accessStore.deviceByTokenHash(hash);
-    if (device !== undefined && device.nextHash === hash) {
-      if (await accessStore.promoteNext(hash, clock.now())) {
-        await changeFeed.publish({ kind: "access", subject: `device/${device.deviceId}` }); // the token before has ended
-      } else {
-        device = await accessStore.deviceByTokenHash(hash);
-        if (device?.tokenHash !== hash) return undefined; // another one was announced since
+  async function ownerOf(hash: string, signal: AbortSignal | undefined): Promise<Verified | undefined> {
+    const owner = await reads((given) => accessStore.tokenOwner(hash, given), signal);
+    if (owner === undefined) return undefined;
+    switch (owner.kind) {
+      case "user":
+        return owner.user.deleted ? undefined : userOf(owner.user, { kind: "user_token", tokenHash: hash }, signal);
+      case "device": {
+        const { deviceId, deviceGroup, isNext } = owner;
+        if (isNext && !(await firstUse(hash, deviceId, signal))) return undefined;
+        return { principal: { kind: "device", deviceId, deviceGroup, tokenHash: hash }, source: { kind: "token" }, userGroups: [] };
       }
+      case "enrolment": {
+        const { deviceGroup } = owner;
+        return { principal: { kind: "enrolment", tokenHash: hash, deviceGroup }, source: { kind: "token" }, userGroups: [] };
+      }
+      default:
+        return assertNever(owner);
     }
-    if (device === undefined) return undefined;
-    const { deviceId, deviceGroup } = device;
-    return { principal: { kind: "device", deviceId, deviceGroup, tokenHash: hash }, source: { kind: "token" }, userGroups: [] };
   }
 
-  async function userByToken(hash: string): Promise<Verified | undefined> {
-    const user = await accessStore.userByTokenHash(hash);
-    return user === undefined || user.deleted ? undefined : userOf(user, { kind: "user_token", tokenHash: hash });
+  /** The first use of a next token ends the one before; false: it is not valid any more. */
+  async function firstUse(hash: string, deviceId: string, signal: AbortSignal | undefined): Promise<boolean> {
+    const outcome = await reads(() => accessStore.promoteNext(hash, clock.now())); // a write that is cut has an unknown outcome
+    switch (outcome) {
+      case "done":
+        rotated.add(hash);
+        changeFeed.publish({ kind: "access", subject: `device/${deviceId}` }); // the token before has ended
+        return true;
+      case "absent":
+        return (await reads((given) => accessStore.deviceByTokenHash(hash, given), signal))?.tokenHash === hash; // another call was the first, or another token was announced
+      case "unknown":
+        throw new NebulaError("unavailable", "the access store did not say whether the token of this device is rotated: call again");
+      default:
+        return assertNever(outcome);
+    }
   }
 
-  async function enrolmentOf(hash: string): Promise<Verified | undefined> {
-    const enrolment = await accessStore.enrolmentByTokenHash(hash);
-    if (enrolment === undefined) return undefined;
-    const { deviceGroup } = enrolment;
-    return { principal: { kind: "enrolment", tokenHash: hash, deviceGroup }, source: { kind: "token" }, userGroups: [] };
-  }
-
-  async function userAgain(name: string, { source }: Verified): Promise<Verified | undefined> {
-    const user = await accessStore.getUser(name);
+  async function userAgain(name: string, { source }: Verified, signal: AbortSignal | undefined): Promise<Verified | undefined> {
+    const user = await reads((given) => accessStore.getUser(name, given), signal);
     if (user === undefined || user.deleted) return undefined;
     switch (source.kind) {
       case "password": {
-        const isSame = user.revision === source.revision || user.passwordHash === source.passwordHash; // a new hash of the same password is no new revision
-        return isSame ? userOf(user, { kind: "password", revision: user.revision, passwordHash: user.passwordHash }) : undefined;
+        const isSame = user.revision === source.revision || user.passwordHash === source.passwordHash; // a new hash of the same password makes no new revision
+        return isSame ? userOf(user, { kind: "password", revision: user.revision, passwordHash: user.passwordHash }, signal) : undefined;
       }
       case "user_token":
-        return user.tokenHash === source.tokenHash ? userOf(user, source) : undefined;
+        return user.tokenHash === source.tokenHash ? userOf(user, source, signal) : undefined;
       case "token":
       case "configured":
         return undefined;
@@ -140,12 +157,12 @@ export function createStoredCredentials({ accessStore, changeFeed, clock, log }:
   }
 
   return {
-    async verify(credential, workFor) {
+    async verify(credential, workFor, signal) {
       switch (credential.kind) {
         case "basic":
-          return byPassword(credential.user, credential.password, workFor);
+          return byPassword(credential.user, credential.password, workFor, signal);
         case "bearer":
-          return byToken(credential.token);
+          return byToken(credential.token, signal);
         case "none":
         case "unreadable":
           return undefined;
@@ -154,16 +171,15 @@ export function createStoredCredentials({ accessStore, changeFeed, clock, log }:
       }
     },
 
-    async again(verified) {
+    async again(verified, signal) {
       const { principal, source } = verified;
       if (source.kind === "configured") return verified;
       switch (principal.kind) {
         case "user":
-          return userAgain(principal.name, verified);
+          return userAgain(principal.name, verified, signal);
         case "device":
-          return deviceOf(principal.tokenHash);
         case "enrolment":
-          return enrolmentOf(principal.tokenHash);
+          return sameKind(principal, await ownerOf(principal.tokenHash, signal));
         case "part":
           return verified;
         default:
@@ -171,9 +187,14 @@ export function createStoredCredentials({ accessStore, changeFeed, clock, log }:
       }
     },
 
-    async rightsOfUser(name) {
-      const user = await accessStore.getUser(name);
-      return user === undefined || user.deleted ? NO_RIGHTS : (await grantedTo(name)).rights;
+    async rightsOfUser(name, signal) {
+      const user = await reads((given) => accessStore.getUser(name, given), signal);
+      return user === undefined || user.deleted ? NO_RIGHTS : (await grantedTo(name, signal)).rights;
     },
   };
+}
+
+/** A hash that was free for a while may be the token of another kind of owner. */
+function sameKind({ kind }: Verified["principal"], found: Verified | undefined): Verified | undefined {
+  return found?.principal.kind === kind ? found : undefined;
 }

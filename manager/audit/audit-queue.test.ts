@@ -27,7 +27,7 @@ function rig() {
 }
 
 describe("the queue of audit entries", () => {
-  it("resolves when an entry is stored; what comes meanwhile goes together, in order", async () => {
+  it("the queue resolves when an entry is stored; entries that come meanwhile are stored together, in order", async () => {
     const { queue, appends } = rig();
     const done: string[] = [];
     const append = (name: string) => queue.append(entry(name)).then(() => void done.push(name));
@@ -46,7 +46,7 @@ describe("the queue of audit entries", () => {
     assert.deepEqual(done, ["a", "b", "c"]);
   });
 
-  it("logs whole, and counts, what the store does not take, and fails nobody", async () => {
+  it("the queue logs entries whole, and counts them, where the store refuses them, and rejects no caller", async () => {
     const { queue, appends, logged, registry } = rig();
     const appended = queue.append(entry("web"));
     await eventually(() => appends.length === 1);
@@ -63,7 +63,7 @@ describe("the queue of audit entries", () => {
     assert.match(await registry.metrics(), /nebula_audit_entries_total\{result="stored"\} 1/);
   });
 
-  it("holds a bounded number while the store does not answer: what is beyond goes into the log", async () => {
+  it("the queue holds a bounded number while the store does not answer: the entries beyond are logged", async () => {
     const { queue, appends, logged } = rig();
     void queue.append(entry("first"));
     await eventually(() => appends.length === 1);

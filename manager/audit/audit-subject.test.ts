@@ -14,7 +14,7 @@ import { UserService } from "../../gen/nebula/v1/user_pb.ts";
 import { AUDIT_KINDS, cut, subjectOf } from "./audit-subject.ts";
 
 describe("what a call is about", () => {
-  it("is what its request names", () => {
+  it("the subject of an entry is the one that the request names", () => {
     const { createApp, deleteApp } = AppService.method;
     const { prune, pruneAll } = DeviceGroupService.method;
     const { revokeEnrolmentToken, createEnrolmentToken, revokeDeviceToken, enrollDevice } = AccessService.method;
@@ -47,7 +47,7 @@ describe("what a call is about", () => {
     assert.deepEqual(subjectOf(deleteApp, undefined), { kind: "app", name: "" });
   });
 
-  it("is short and plain, whatever a caller sends", () => {
+  it("the subject of an entry is short and plain for any request", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary", maxLength: 400 }), (name) => {
         const { deleteApp } = AppService.method;

@@ -1,6 +1,6 @@
 import type { DescMethod, Message } from "@bufbuild/protobuf";
 import { isReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
-import { enrolmentIdViolations } from "../../common/validation/access.ts";
+import { enrolmentIdViolations } from "../../common/validation/device-requests.ts";
 import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { AppService } from "../../gen/nebula/v1/app_pb.ts";
 import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
@@ -11,10 +11,10 @@ import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
 import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
 import { UserService } from "../../gen/nebula/v1/user_pb.ts";
 
-/** What a call is about. Empty: nothing in particular. */
+/** The subject of a call; empty: it has none. */
 export type AuditSubject = Readonly<{ kind: string; name: string }>;
 
-/** A name longer than this is none, and is kept as far as it says what was tried, characters. */
+/** A longer name is invalid, and only its first characters are kept, to show what was tried. Characters. */
 const LONGEST_NAME = 128;
 
 const KIND_OF_SERVICE: ReadonlyMap<unknown, string> = new Map<unknown, string>([
@@ -30,17 +30,17 @@ const KIND_OF_SERVICE: ReadonlyMap<unknown, string> = new Map<unknown, string>([
 ]);
 
 const ENROLMENT_TOKEN = "enrolment_token";
-/** What a call can be about. */
+/** The kinds of subjects. */
 export const AUDIT_KINDS: readonly string[] = [...new Set(KIND_OF_SERVICE.values()), ENROLMENT_TOKEN];
 
 /** Of AccessService's methods those that are not about a device. */
 const ENROLMENT_METHODS: readonly DescMethod[] = [AccessService.method.createEnrolmentToken, AccessService.method.revokeEnrolmentToken];
 
-/** What a call is about as far as its request says: the entity that it names. The request may be anything that a caller could send. */
+/** Returns the subject of a call: the entity that its request names. The request is not validated yet. */
 export function subjectOf(method: DescMethod, request: Message | undefined): AuditSubject {
   const kind = ENROLMENT_METHODS.includes(method) ? ENROLMENT_TOKEN : (KIND_OF_SERVICE.get(method.parent) ?? "");
   const name = kind === "" || request === undefined ? "" : nameIn(method, request, kind);
-  // Whoever means to end an enrolment token may name the token itself in place of its id: it is still good, and no text for a log.
+  // A caller may name an enrolment token itself in place of its id: it is still valid, and must not reach a log.
   if (kind === ENROLMENT_TOKEN && enrolmentIdViolations(name, "id").length > 0) return { kind, name: "" };
   return { kind, name: cut(name, LONGEST_NAME) };
 }
@@ -51,7 +51,10 @@ export function cut(text: string, longest: number): string {
   return text.length > longest ? `${plain}...` : plain;
 }
 
-/** `name`, `device_id` or `id` of the request, or of the entity in it: app.name, user_group.name, reports[0].device_id, ... */
+/**
+ * `name`, `device_id` or `id` of the request, or of the entity in it: app.name, user_group.name, reports[0].device_id,
+ * ...
+ */
 function nameIn(method: DescMethod, request: Message, kind: string): string {
   const message = reflect(method.input, request);
   for (const field of method.input.fields) {

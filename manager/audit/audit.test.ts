@@ -44,7 +44,7 @@ describe("the audit log", () => {
     return { rig, call, refused, lines: async (filter?: AuditFilter) => (await entriesOf(rig, filter)).map(short) };
   }
 
-  it("has an entry of every change when its answer is there, with who, from where and both revisions", async () => {
+  it("the audit log has an entry of every change when its answer is sent, with caller, address and both revisions", async () => {
     const { rig, call, lines } = await start();
     await call(createApp, { app: { name: "web", dockerImage: "nginx:1", envVars: { PASSWORD: "hunter2" } } });
     assert.deepEqual(await lines(), ["admin CreateApp app:web 0->1 OK create"]);
@@ -63,7 +63,7 @@ describe("the audit log", () => {
     assert.deepEqual([updated?.from, updated?.requestId, updated?.repeats], ["127.0.0.1", "mine", 0]);
   });
 
-  it("has the entry before the caller has the answer, of a refusal too", async () => {
+  it("the audit log has the entry before the caller has the answer, of a refusal too", async () => {
     const storing = { wait: Promise.resolve(), begun: 0 };
     const { call, refused } = await start({
       wrapDrivers: (drivers) => ({
@@ -93,7 +93,7 @@ describe("the audit log", () => {
     }
   });
 
-  it("has an entry of every change that was refused, without the values that it held", async () => {
+  it("the audit log has an entry of every change that was refused, without the values that it held", async () => {
     const { rig, refused, lines } = await start();
     await refused(stopApp, { name: "web" });
     await refused(createApp, { app: { name: "web", dockerImage: "nginx:1", envVars: { "BAD=KEY": "hunter2" }, cpus: -1 } });
@@ -105,7 +105,7 @@ describe("the audit log", () => {
     assert.doesNotMatch(JSON.stringify((await entriesOf(rig)).map(short)), /hunter2/);
   });
 
-  it("holds no value where somebody wrote it behind a variable's name, and no enrolment token where its id was asked for", async () => {
+  it("the audit log holds no value that was written behind a variable's name, and no enrolment token in place of its id", async () => {
     const { rig, refused, lines } = await start();
     const app = { name: "web", dockerImage: "x:1", secretEnvVars: { "TOKEN=hunter2": "" } };
     await refused(AppService.method.createApp, { app });
@@ -116,7 +116,7 @@ describe("the audit log", () => {
     assert.equal((await entriesOf(rig)).length, 2);
   });
 
-  it("has no entry of reads, of devices' reports, and of reads that were refused", async () => {
+  it("the audit log has no entry of reads, of devices' reports, and of reads that were refused", async () => {
     const { call, refused, lines } = await start();
     await call(StatusService.method.getStatus, {});
     await refused(getApp, { name: "nope" });
@@ -125,7 +125,7 @@ describe("the audit log", () => {
     assert.deepEqual(await lines(), []);
   });
 
-  it("has an entry of logins that were refused, of reads and watches too", async () => {
+  it("the audit log has an entry of logins that were refused, of reads and watches too", async () => {
     const { rig, refused, lines } = await start();
     await refused(getApp, { name: "web" }, WRONG);
     const watch = rig.channel().serverStream(ConfigService.method.watchConfig, { deviceGroup: "g", deviceId: "d" }, { headers: WRONG });
@@ -142,7 +142,7 @@ describe("the audit log", () => {
     assert.doesNotMatch(JSON.stringify(entries.map(({ detail }) => detail)), /not-the-token/);
   });
 
-  it("names the gateway's caller where a gateway made the call, and believes nobody else", async () => {
+  it("the audit log names the gateway's caller where a gateway made the call, and believes no other caller", async () => {
     const { rig, call, refused } = await start();
     const forwarded = { [FORWARDED_FOR_HEADER]: "192.0.2.9", [PART_TOKEN_HEADER]: partToken(TEST_SECRETS.clusterKey) };
     await call(createApp, { app: { name: "web", dockerImage: "nginx:1" } }, { ...ADMIN, ...forwarded });
@@ -160,7 +160,7 @@ describe("the audit log", () => {
     });
   });
 
-  it("has one entry for each device_group that a PruneAll pruned", async () => {
+  it("the audit log has one entry for each device_group that a PruneAll pruned", async () => {
     const { rig, call, lines } = await start();
     for (const name of ["a", "b"]) await call(DeviceGroupService.method.createDeviceGroup, { deviceGroup: { name } });
     await call(DeviceGroupService.method.pruneAll, {});
@@ -174,7 +174,7 @@ describe("the audit log", () => {
     assert.deepEqual(await linesOfEmpty(), ["admin PruneAll device_group: 0->0 OK"]);
   });
 
-  it("counts a flood of refused logins together", async () => {
+  it("the audit log counts a flood of refused logins together", async () => {
     const { rig, refused, call } = await start();
     await Promise.all(Array.from({ length: 12 }, (_, i) => refused(getApp, { name: "web" }, { authorization: `Bearer wrong-${i}` })));
     await call(createApp, { app: { name: "web", dockerImage: "nginx:1" } });
@@ -187,7 +187,7 @@ describe("the audit log", () => {
     );
   });
 
-  it("fails no change when it can't be written: the entry is in the manager's log", async () => {
+  it("a change succeeds when its audit entry cannot be written: the entry is in the manager's log", async () => {
     const { rig, call, refused } = await start({
       wrapDrivers: (drivers) => ({
         ...drivers,
@@ -209,7 +209,7 @@ describe("the audit log", () => {
     assert.match(await rig.registry.metrics(), /nebula_audit_entries_total\{result="lost"\} 2/);
   });
 
-  it("counts equal refusals for a minute, then anew; a stop stores what was counted", async () => {
+  it("the audit log counts equal refusals per minute; a stop stores the counts", async () => {
     const clock = new ManualClock();
     const { audit, entries } = keepAudit({ clock });
     const refuse = () => audit.begin(getApp, { peer: "192.0.2.1:5", requestId: "r" }).ended(new NebulaError("unauthenticated", "no"));
@@ -233,7 +233,7 @@ describe("the audit log", () => {
     assert.equal(clock.sleeping, 0);
   });
 
-  it("names an address without its port, whatever its family and whoever says it", async () => {
+  it("the audit log names an address without its port, for each family and source", async () => {
     const { audit, entries } = keepAudit();
     const unauthenticated = new NebulaError("unauthenticated", "no");
     for (const peer of ["192.0.2.1:5", "::ffff:192.0.2.2:5", "2001:db8::1:4444"]) {
@@ -249,7 +249,7 @@ describe("the audit log", () => {
     );
   });
 
-  it("lets no flood without a login hide what a known caller was refused", async () => {
+  it("a flood without a login hides no refusal of a known caller", async () => {
     const { audit, entries } = keepAudit({ clock: new ManualClock() });
     for (let i = 0; i < 5000; i++)
       void audit.begin(getApp, { peer: `198.51.${i >> 8}.${i & 255}:1`, requestId: "r" }).ended(new NebulaError("unauthenticated", "no"));
@@ -265,7 +265,7 @@ describe("the audit log", () => {
     );
   });
 
-  it("is read by admins, with filters and pages", async () => {
+  it("the audit log is read by admins, with filters and pages", async () => {
     const { rig, call, refused } = await start();
     const { listAuditEntries } = AuditService.method;
     for (const name of ["a", "b", "c"]) await call(createApp, { app: { name, dockerImage: "nginx:1" } });

@@ -3,6 +3,7 @@ import type { Registry } from "prom-client";
 import type { Clock } from "../../common/clock/clock.ts";
 import type { Log } from "../../common/log/log.ts";
 import type { AccessStore } from "../../common/storage/access-store.ts";
+import { removeOld } from "../../common/storage/remove-old.ts";
 import type { AuditEntry } from "../../gen/nebula/v1/audit_pb.ts";
 import { AuditQueue } from "./audit-queue.ts";
 import { CallRecord, NOBODY } from "./call-record.ts";
@@ -49,4 +50,22 @@ export function createAudit({ accessStore, clock, log, registry }: AuditParts): 
       await queue.drained();
     },
   };
+}
+
+/** An entry is kept at most this long beyond its time, milliseconds. */
+const EVERY_MS = 10 * 60_000;
+const PAUSE_MS = 50;
+
+export type ExpireAuditParts = Readonly<{
+  accessStore: Pick<AccessStore, "expireAudit">;
+  /** Age from which on an entry is removed, milliseconds. */
+  retentionMs: number;
+  clock: Clock;
+  log: Log;
+}>;
+
+/** Removes old audit entries until the signal is aborted; resolves then. */
+export function expireAudit({ accessStore, retentionMs, clock, log }: ExpireAuditParts, signal: AbortSignal): Promise<void> {
+  const remove = (beforeMs: number) => accessStore.expireAudit(beforeMs);
+  return removeOld({ remove, keptMs: retentionMs, everyMs: EVERY_MS, pauseMs: PAUSE_MS, what: "audit entries", clock, log }, signal);
 }

@@ -15,7 +15,7 @@ import { ShardService } from "../../gen/nebula/v1/shard_pb.ts";
 import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
 import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
 import { UserService } from "../../gen/nebula/v1/user_pb.ts";
-import { auditedOf } from "./audited-methods.ts";
+import { auditedOf } from "./call-record.ts";
 
 const SERVICES = [
   AppService,
@@ -39,7 +39,7 @@ describe("the methods whose calls leave an audit entry", () => {
   const named = (audited: string) =>
     methods.filter((method) => auditedOf(method) === audited).map((method) => pathOf(method).replace("/nebula.v1.", ""));
 
-  it("are those that change something", () => {
+  it("the audited methods are those that change something", () => {
     assert.deepEqual(named("every_call"), [
       ...["CreateApp", "UpdateApp", "DeleteApp", "StartApp", "StopApp", "RestartApp"].map((name) => `AppService/${name}`),
       ...["CreateCronJob", "UpdateCronJob", "DeleteCronJob"].map((name) => `CronJobService/${name}`),
@@ -52,7 +52,7 @@ describe("the methods whose calls leave an audit entry", () => {
     assert.deepEqual(named("what_changed"), ["AccessService/EnrollDevice"]);
   });
 
-  it("are no reads, no reports of devices, no watches, and nothing of health and reflection", () => {
+  it("the audited methods are no reads, no reports of devices, no watches, and nothing of health and reflection", () => {
     const logins = named("logins");
     for (const name of ["AppService/GetApp", "ReportService/SubmitReports", "ConfigService/WatchConfig", "AuditService/ListAuditEntries"])
       assert.ok(logins.includes(name), name);

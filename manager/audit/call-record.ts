@@ -1,15 +1,30 @@
 import { create, type DescMethod, type Message } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { MethodOptions_IdempotencyLevel, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { codeNameOf } from "../../common/errors/codes.ts";
 import type { NebulaError } from "../../common/errors/nebula-error.ts";
+import { withoutMapping } from "../../common/net/address.ts";
 import { pathOf } from "../../common/rpc/service-definition.ts";
+import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { type AuditEntry, AuditEntrySchema } from "../../gen/nebula/v1/audit_pb.ts";
+import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
 import type { Caller, Seen } from "../access/authenticate.ts";
-import { type Changed, nameOf } from "../rpc/call-context.ts";
+import { nameOf } from "../access/principal.ts";
 import { cut, subjectOf } from "./audit-subject.ts";
-import { auditedOf } from "./audited-methods.ts";
 
-/** Where a record goes. Neither rejects. */
+/** One thing that a call has changed, for the audit log. */
+export type Changed = Readonly<{
+  /** app, cron_job, device_group, user, user_group, device or enrolment_token. */
+  kind: string;
+  name: string;
+  /** 0n or absent: there was none. */
+  revisionBefore?: bigint;
+  /** 0n or absent: there is none. */
+  revisionAfter?: bigint;
+  /** The change in one sentence, without values. */
+  detail?: string;
+}>;
+
+/** The destination of a record. Neither method rejects. */
 export type AuditSink = {
   /** Resolves when the entry is stored. */
   recorded(entry: AuditEntry): Promise<void>;
@@ -19,14 +34,14 @@ export type AuditSink = {
   now(): number;
 };
 
-/** Who called, where no credential was valid. */
+/** `who` of a caller without a valid credential. */
 export const NOBODY = "nobody";
 
-/** What `who` is where refusals of several callers are counted together. */
+/** `who` of refusals of several callers that are counted together. */
 export const SEVERAL = "several";
 
-/** Whose refusals these are is no user's: a user called so could deny its own. */
-export const NO_USERS: readonly string[] = [NOBODY, SEVERAL];
+/** Reserved names: a user with one of them could disown its refusals. */
+export const RESERVED_USER_NAMES: readonly string[] = [NOBODY, SEVERAL];
 
 const LONGEST_WHO = 128;
 const LONGEST_ADDRESS = 64;
@@ -34,7 +49,7 @@ const LONGEST_DETAIL = 300;
 /** Fields of a refused request that a detail names. */
 const MOST_FIELDS = 5;
 
-/** What one call leaves in the audit log. */
+/** The audit record of one call. */
 export class CallRecord {
   readonly #method: DescMethod;
   readonly #peer: string;
@@ -62,7 +77,7 @@ export class CallRecord {
     this.#request = request;
   }
 
-  /** One entry for each thing that was changed; the change is made, whatever becomes of the rest of the call. */
+  /** One entry for each thing that was changed; the change stays, even if the rest of the call fails. */
   readonly changed = (change: Changed): void => {
     this.#stored = this.#sink.recorded(this.#entry({ outcome: "OK", ...change }));
   };
@@ -117,7 +132,7 @@ function whoOf(caller: Parameters<Seen>[0] | undefined): string {
 
 /** A connection's peer without its port; a gateway forwards an address alone. An IPv4 address is one however the listener writes it. */
 function addressOf({ peer, viaPart }: Pick<Caller, "peer" | "viaPart">): string {
-  return (viaPart ? peer : peer.replace(/:\d+$/, "")).replace(/^::ffff:(?=\d+\.)/i, "");
+  return withoutMapping(viaPart ? peer : peer.replace(/:\d+$/, ""));
 }
 
 /** Why it was refused, without the values that the request held: the name of a variable may have its value behind it where somebody wrote K=V. */
@@ -126,4 +141,17 @@ function detailOf({ violations, message }: NebulaError): string {
   const fields = violations.slice(0, MOST_FIELDS).map(({ field }) => field.split("=", 1).join(""));
   const more = violations.length > MOST_FIELDS ? ` and ${violations.length - MOST_FIELDS} more` : "";
   return `not valid: ${fields.join(", ")}${more}`;
+}
+
+/** The entries that the calls of a method leave in the audit log. `logins`: refused logins alone, as every method's do. */
+export type Audited = "every_call" | "what_changed" | "logins";
+
+/**
+ * Calls that may change something leave an entry, refused ones too. Not the reports of devices, which are no change that anybody decided on, nor streams; of
+ * EnrollDevice not the repeats that change nothing: a device sends it again until an answer arrives.
+ */
+export function auditedOf(method: DescMethod): Audited {
+  if (!method.parent.typeName.startsWith("nebula.v1.") || method.methodKind !== "unary") return "logins"; // health and reflection are of others
+  if (method.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS || method === ReportService.method.submitReports) return "logins";
+  return method === AccessService.method.enrollDevice ? "what_changed" : "every_call";
 }

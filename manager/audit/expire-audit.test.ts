@@ -2,12 +2,12 @@ import { strict as assert } from "node:assert";
 import { ManualClock } from "../../common/clock/manual-clock.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { silentLog } from "../../common/log/log.ts";
-import { expireAudit } from "./expire-audit.ts";
+import { expireAudit } from "./audit.ts";
 
 const DAY_MS = 86_400_000;
 
 describe("the end of audit entries", () => {
-  it("comes after their time, in bounded steps, again and again, also after the store was away", async () => {
+  it("audit entries are removed after their time, in bounded steps, again and again, also after the store was unreachable", async () => {
     const clock = new ManualClock();
     const start = clock.now();
     const answers = [500, 500, 20, 0, "away", 7, 0];

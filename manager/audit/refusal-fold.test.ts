@@ -28,7 +28,7 @@ function stoodFor(entries: readonly AuditEntry[]): number {
 }
 
 describe("refusals", () => {
-  it("are given out at once when they are the first of their kind, and counted when they are not", () => {
+  it("refusals are entries at once when they are the first of their kind, and counted when they are not", () => {
     const fold = new RefusalFold();
     const first = refusal();
     assert.equal(fold.add(first), first);
@@ -45,14 +45,14 @@ describe("refusals", () => {
     assert.equal(fold.add(refusal())?.repeats, 0, "a new minute");
   });
 
-  it("keep what they were about where all were about the same", () => {
+  it("refusals keep their subject where all have the same", () => {
     const fold = new RefusalFold();
     for (const name of ["web", "db", "web"]) fold.add(refusal({ name, detail: `may not ${name}` }));
     const [counted] = fold.drain();
     assert.deepEqual([counted?.repeats, counted?.kind, counted?.name, counted?.detail], [2, "app", "", ""]);
   });
 
-  it("of one address that come in many kinds leave room for those of others", () => {
+  it("refusals of one address that come in many kinds leave room for those of others", () => {
     const fold = new RefusalFold();
     const given = Array.from({ length: 1000 }, (_, i) => fold.add(refusal({ from: "192.0.2.66", method: `/m${i}` }))).filter(
       (one) => one !== undefined,
@@ -64,7 +64,7 @@ describe("refusals", () => {
     assert.deepEqual([beyond?.who, beyond?.from, beyond?.repeats], [SEVERAL, "192.0.2.66", 1000 - KINDS_PER_ADDRESS]);
   });
 
-  it("of whatever number leave a bounded number of entries, and each is stood for once", () => {
+  it("refusals leave a bounded number of entries, and each is counted once", () => {
     const outcome = fc.constantFrom("UNAUTHENTICATED", "RESOURCE_EXHAUSTED");
     const address = fc.integer({ min: 0, max: 1500 }).map((i) => `2001:db8::${i.toString(16)}`);
     const refusals = fc.array(fc.record({ from: address, outcome, method: fc.constantFrom("/a", "/b", "/c") }), { minLength: 500, maxLength: 4000 });

@@ -1,7 +1,7 @@
 /**
  * Refused calls of one minute, equal ones counted together, so that a flood of them cannot fill the audit log or the memory.
- * F1 Every refusal is stood for by exactly one entry: its own, given out at once when it is the first of its kind, or else one that `drain` yields.
- * F2 What is kept apart is bounded: up to KINDS_PER_ADDRESS kinds (who, from, method, outcome) of one address and KINDS in all; what is beyond that is
+ * D1 Every refusal is stood for by exactly one entry: its own, given out at once when it is the first of its kind, or else one that `drain` yields.
+ * D2 What is kept apart is bounded: up to KINDS_PER_ADDRESS kinds (who, from, method, outcome) of one address and KINDS in all; what is beyond that is
  *    counted per (from, outcome), for up to ADDRESSES addresses; what is beyond that per outcome. So nothing is left out of the count, no party's
  *    flood hides another's refusals until KINDS are there, and one minute leaves at most 2 * KINDS + ADDRESSES entries and one per outcome.
  */
@@ -25,7 +25,7 @@ export class RefusalFold {
     return this.#kinds.size === 0 && this.#addresses.size === 0 && this.#outcomes.size === 0;
   }
 
-  /** Takes a refusal; answers the entry to store at once, undefined when the refusal was counted (F1). */
+  /** Takes a refusal; answers the entry to store at once, undefined when the refusal was counted (D1). */
   add(refusal: AuditEntry): AuditEntry | undefined {
     const { who, from, method, outcome } = refusal;
     const key = JSON.stringify([who, from, method, outcome]);
@@ -42,7 +42,7 @@ export class RefusalFold {
     }
     const byAddress = JSON.stringify([from, outcome]);
     if (this.#addresses.has(byAddress) || this.#addresses.size < ADDRESSES) countBeyond(this.#addresses, byAddress, refusal, from);
-    else countBeyond(this.#outcomes, outcome, refusal, ""); // F2
+    else countBeyond(this.#outcomes, outcome, refusal, ""); // D2
     return undefined;
   }
 

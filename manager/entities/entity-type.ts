@@ -1,4 +1,4 @@
-import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
+import { createRegistry, type DescMessage, equals, fromBinary, type MessageShape } from "@bufbuild/protobuf";
 import { encodeCanonical } from "../../common/config/canonical-encoding.ts";
 import { messageOf, NebulaError, type Violation } from "../../common/errors/nebula-error.ts";
 import { maskSecretEnvVars, type SecretEnvVars, type SecretOwner } from "../../common/secrets/secret-env-vars.ts";
@@ -7,8 +7,7 @@ import { validateWrittenApp } from "../../common/validation/app.ts";
 import { validateWrittenCronJob } from "../../common/validation/cron-job.ts";
 import { validateDeviceGroup } from "../../common/validation/device-group.ts";
 import { unknownFieldPaths } from "../../common/validation/message-shape.ts";
-import { normaliseApp, normaliseCronJob, normaliseDeviceGroup } from "../../common/validation/normal-form.ts";
-import { OUTPUT_ONLY } from "../../common/validation/output-only.ts";
+import { normaliseApp, normaliseCronJob, normaliseDeviceGroup, OUTPUT_ONLY } from "../../common/validation/normal-form.ts";
 import { type App, AppSchema } from "../../gen/nebula/v1/app_pb.ts";
 import { type CronJob, CronJobSchema } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { type DeviceGroup, DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
@@ -16,23 +15,25 @@ import { type FieldUpdate, updateFields } from "./update-fields.ts";
 
 export type Entity = App | CronJob | DeviceGroup;
 
-/** What the three kinds of entities have in common, and where they differ. Messages that it answers are copies, in normal form. */
+/** The operations on one kind of entities, by which the three kinds differ. Messages that it returns are copies, in normal form. */
 export type EntityType<E extends Entity> = Readonly<{
   kind: EntityKind;
-  /** Throws `internal` where the body is damaged. */
+  /** Throws `internal` if the body is damaged. */
   decode(stored: StoredEntity): E;
-  /** Equal entities, equal bytes. */
+  /** Equal entities have equal bytes. */
   encode(entity: E): Uint8Array;
+  /** Compares all fields, also those that this version does not know. */
+  isSame(one: E, other: E): boolean;
   normalise(entity: E): E;
   validate(entity: E): Violation[];
   /** Paths of the fields that this version does not know. */
   unknownFields(entity: E): string[];
   update(stored: E, given: E, fields: readonly string[]): FieldUpdate<E>;
-  /** Sets what only the server writes to what the tombstone has, or, without one, to where it starts. */
+  /** Sets the fields that only the server writes to those of the tombstone, or, without one, to their start values. */
   carryOver(tombstone: E | undefined, created: E): void;
   /** Of a device_group: its members. */
   members(entity: E): GroupMembers | undefined;
-  /** Of an app or a cron_job: its secret_env_vars themselves, no copy. In what is stored they are sealed. */
+  /** Of an app or a cron_job: its secret_env_vars, not a copy. Stored ones are sealed. */
   secrets(entity: E): Secrets | undefined;
 }>;
 
@@ -66,19 +67,22 @@ export const DEVICE_GROUP: EntityType<DeviceGroup> = {
   secrets: () => undefined,
 };
 
-/** A stored entity as it is answered, to whomever: what stands for its secret values in place of them. */
+/** Decodes a stored entity as it is answered: with masks in place of its secret values. */
 export function entityOf<E extends Entity>(type: EntityType<E>, stored: StoredEntity): E {
   const entity = sealedEntityOf(type, stored);
   maskSecretEnvVars(type.secrets(entity)?.values ?? {});
   return entity;
 }
 
-/** A stored entity as a change is made from it: with its secret values as they are stored. */
+/** Decodes a stored entity as a change is made from it: with its secret values as they are stored, sealed. */
 export function sealedEntityOf<E extends Entity>(type: EntityType<E>, stored: StoredEntity): E {
   const entity = type.decode(stored);
   entity.revision = stored.revision;
   return entity;
 }
+
+/** Unknown fields are compared, too. There are no extensions. */
+const COMPARE_ALL = { unknown: true, registry: createRegistry() };
 
 function basics<Desc extends DescMessage>(kind: EntityKind, schema: Desc, normalise: (entity: MessageShape<Desc>) => MessageShape<Desc>) {
   return {
@@ -92,6 +96,7 @@ function basics<Desc extends DescMessage>(kind: EntityKind, schema: Desc, normal
       }
     },
     encode: (entity: MessageShape<Desc>) => encodeCanonical(schema, entity),
+    isSame: (one: MessageShape<Desc>, other: MessageShape<Desc>) => equals(schema, one, other, COMPARE_ALL),
     unknownFields: (entity: MessageShape<Desc>) => unknownFieldPaths(schema, entity),
     update: (stored: MessageShape<Desc>, given: MessageShape<Desc>, fields: readonly string[]) =>
       updateFields(schema, OUTPUT_ONLY[kind], stored, given, fields),

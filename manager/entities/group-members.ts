@@ -1,9 +1,10 @@
-import { invalidArgument, type Violation } from "../../common/errors/nebula-error.ts";
+import { assertNoViolations, type Violation } from "../../common/errors/nebula-error.ts";
 import type { ConfigStore } from "../../common/storage/config-store.ts";
-import { isName } from "../../common/validation/name.ts";
+import { isName } from "../../common/validation/names.ts";
 import type { DeviceGroup } from "../../gen/nebula/v1/device_group_pb.ts";
-import { permit } from "../access/permit.ts";
-import type { Principal } from "../rpc/call-context.ts";
+import type { Principal } from "../access/principal.ts";
+import { assertPermitted } from "../access/rights/permit.ts";
+import type { CallContext } from "../rpc/call-context.ts";
 
 /**
  * Throws `permission_denied` where a group comes to name an app or cron_job that the caller may not read, be it there or not: who may read a group's config
@@ -14,20 +15,20 @@ export async function checkAddedMembers(
   store: Pick<ConfigStore, "getMany">,
   group: DeviceGroup,
   before: DeviceGroup | undefined,
-  caller: Principal,
+  { principal, signal }: Pick<CallContext, "principal" | "signal">,
 ): Promise<void> {
-  mayName(caller, "app", group.apps, before?.apps ?? []);
-  mayName(caller, "cron_job", group.cronJobs, before?.cronJobs ?? []);
+  mayName(principal, "app", group.apps, before?.apps ?? []);
+  mayName(principal, "cron_job", group.cronJobs, before?.cronJobs ?? []);
   const violations = [
-    ...(await missing(store, "app", "apps", group.apps, before?.apps ?? [])),
-    ...(await missing(store, "cron_job", "cron_jobs", group.cronJobs, before?.cronJobs ?? [])),
+    ...(await missing(store, "app", "apps", group.apps, before?.apps ?? [], signal)),
+    ...(await missing(store, "cron_job", "cron_jobs", group.cronJobs, before?.cronJobs ?? [], signal)),
   ];
-  if (violations.length > 0) throw invalidArgument(violations);
+  assertNoViolations(violations);
 }
 
 function mayName(caller: Principal, kind: "app" | "cron_job", names: readonly string[], before: readonly string[]): void {
   const known = new Set(before);
-  for (const name of names) if (!known.has(name) && isName(name)) permit(caller, { kind: "read", entity: { kind, name } }, false);
+  for (const name of names) if (!known.has(name) && isName(name)) assertPermitted(caller, { kind: "read", entity: { kind, name } }, false);
 }
 
 async function missing(
@@ -36,11 +37,12 @@ async function missing(
   field: "apps" | "cron_jobs",
   names: readonly string[],
   before: readonly string[],
+  signal: AbortSignal,
 ): Promise<Violation[]> {
   const known = new Set(before);
   const added = names.filter((name) => !known.has(name) && isName(name));
   if (added.length === 0) return [];
-  const stored = await store.getMany(kind, added);
+  const stored = await store.getMany(kind, added, { signal });
   return names.flatMap((name, index) => {
     if (known.has(name) || !isName(name) || stored.get(name)?.deleted === false) return [];
     return [{ field: `${field}[${index}]`, description: `there is no ${kind} ${name}; create it first, or leave it out` }];

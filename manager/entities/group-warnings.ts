@@ -1,37 +1,36 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { messageOf } from "../../common/errors/nebula-error.ts";
+import { publishedPort } from "../../common/net/address.ts";
 import type { EntityKey } from "../../common/storage/config-store.ts";
+import { listed } from "../../common/text/wording.ts";
 import { portsOfOriginal } from "../../common/v2/starting-ports.ts";
-import { publishedPort } from "../../common/validation/host-address.ts";
-import { type SharedClaim, sharedClaimWarning, sharedPortClaims } from "../../common/validation/port-claims.ts";
-import { protocolOf } from "../../common/validation/ports.ts";
-import { listed } from "../../common/validation/sentence.ts";
+import { protocolOf, type SharedClaim, sharedClaimWarning, sharedPortClaims } from "../../common/validation/ports.ts";
 import { type Config, ConfigSchema } from "../../gen/nebula/v1/config_pb.ts";
-import { readableBy } from "../access/visible-pages.ts";
-import type { Principal } from "../rpc/call-context.ts";
-import { composeConfig } from "../watch/compose-config.ts";
-import { configSizeWarning } from "../watch/config-size.ts";
+import type { Principal } from "../access/principal.ts";
+import { readableBy } from "../access/rights/visible-pages.ts";
+import { composeConfig, configSizeWarning } from "../config/group-config.ts";
 import type { EntityDeps } from "./write-entity.ts";
 
-/** Groups that are looked at after a change of one of their members; of the others nothing is said. */
+/** Groups that are checked after a change of one of their members; others get no warning. */
 const GROUPS_LOOKED_AT = 10;
-/** Pairs of apps of one group that are told to claim one port. */
+/** Pairs of apps of one group that a warning about a shared port names. */
 const CLAIMS_TOLD = 20;
 
 type Deps = Pick<EntityDeps, "configStore" | "log" | "isPolled">;
 type Member = EntityKey & { readonly kind: "app" | "cron_job" };
 
-/** What looks unintended in a group as it is now. The write is done: a store that fails now costs the warnings, not the answer. */
+/** Returns warnings about a group after a write of it. The write is stored: if the store fails now, the answer has no warnings. */
 export function warningsOfGroup(deps: Deps, name: string): Promise<string[]> {
   return readWarnings(deps, async () => {
     const composed = await composeConfig(deps.configStore, name);
     if (composed.kind !== "config") return [];
     const { config } = composed;
-    return [...danglingNames(config), ...claimWarnings(config, () => true), ...portWarnings(deps, config, config.apps), ...sizeWarnings(config)];
+    const ports = await portWarnings(deps, config, config.apps);
+    return [...danglingNames(config), ...claimWarnings(config, () => true), ...ports, ...sizeWarnings(config)];
   });
 }
 
-/** What a change of an app or a cron_job leads to in the groups that name it, as far as the caller may read them. */
+/** Returns warnings about the groups that name a changed app or cron_job, if the caller may read them. */
 export function warningsOfMember(deps: Deps, member: Member, caller: Principal): Promise<string[]> {
   return readWarnings(deps, async () => {
     const warnings: string[] = [];
@@ -42,14 +41,14 @@ export function warningsOfMember(deps: Deps, member: Member, caller: Principal):
       const concerns = ({ holder, other }: SharedClaim) => holder === member.name || other === member.name;
       const { config } = composed;
       const changed = config.apps.filter(({ name }) => name === member.name);
-      if (member.kind === "app") warnings.push(...claimWarnings(config, concerns), ...portWarnings(deps, config, changed));
+      if (member.kind === "app") warnings.push(...claimWarnings(config, concerns), ...(await portWarnings(deps, config, changed)));
       warnings.push(...sizeWarnings(config));
     }
     return warnings;
   });
 }
 
-/** Which groups still name what was just deleted; of those that the caller may not read, how many. */
+/** Returns a warning with the groups that still name a deleted entity, and the number of those that the caller may not read. */
 export function warningsOfDelete(deps: Deps, member: Member, caller: Principal): Promise<string[]> {
   return readWarnings(deps, async () => {
     const { visible, count } = await groupsNaming(deps, member, caller);
@@ -100,9 +99,8 @@ function claimWarnings({ deviceGroup, apps }: Config, concerns: (claim: SharedCl
 }
 
 /** Which ports of these apps are left out of what workers of the original get of a group that they poll. */
-function portWarnings({ isPolled }: Deps, { deviceGroup }: Config, apps: Config["apps"]): string[] {
-  if (!isPolled(deviceGroup)) return [];
-  return apps.flatMap(({ name, app }) => {
+async function portWarnings({ isPolled }: Deps, { deviceGroup }: Config, apps: Config["apps"]): Promise<string[]> {
+  const warnings = apps.flatMap(({ name, app }) => {
     const known = new Set(portsOfOriginal(app?.startingPorts ?? []));
     const left = (app?.startingPorts ?? []).filter((port) => !known.has(port));
     if (left.length === 0) return [];
@@ -110,6 +108,7 @@ function portWarnings({ isPolled }: Deps, { deviceGroup }: Config, apps: Config[
     const who = `workers of the original that poll device_group ${deviceGroup}`;
     return [`${who} get app ${name} without host port ${ports}: they know neither UDP nor host addresses`];
   });
+  return warnings.length > 0 && (await isPolled(deviceGroup)) ? warnings : [];
 }
 
 function sizeWarnings(config: Config): string[] {

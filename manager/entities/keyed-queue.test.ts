@@ -6,7 +6,7 @@ import { KeyedQueue } from "./keyed-queue.ts";
 describe("the queue of writes", () => {
   const never = new AbortController().signal;
 
-  it("does the work of one key one after the other, in order, and that of other keys beside it", async () => {
+  it("writes of one key run one after the other, in order, and those of other keys beside them", async () => {
     const queue = new KeyedQueue(100);
     const done: string[] = [];
     let atOnce = 0;
@@ -28,7 +28,7 @@ describe("the queue of writes", () => {
     assert.equal(queue.size, 0);
   });
 
-  it("goes on after work that failed", async () => {
+  it("writes continue after one that failed", async () => {
     const queue = new KeyedQueue(100);
     const failed = queue.run("a", never, () => Promise.reject(new Error("no")));
     const fine = queue.run("a", never, () => Promise.resolve("yes"));
@@ -36,7 +36,7 @@ describe("the queue of writes", () => {
     assert.equal(await fine, "yes");
   });
 
-  it("lets those go that wait no longer, and holds nobody up for them", async () => {
+  it("writes whose callers have gone leave the queue, and hold up no other", async () => {
     const queue = new KeyedQueue(100);
     const leaving = new AbortController();
     let end = () => {};
@@ -55,7 +55,7 @@ describe("the queue of writes", () => {
     assert.equal(queue.size, 0);
   });
 
-  it("refuses what is too much", async () => {
+  it("writes beyond the bound are refused", async () => {
     const queue = new KeyedQueue(1);
     let end = () => {};
     const first = queue.run("app web", never, () => new Promise<void>((resolve) => (end = resolve)));

@@ -1,24 +1,24 @@
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 
 /**
- * Work that is done one after the other for each key, in the order in which it came; keys do not wait for each other.
- * Q1: of one key at most one piece of work is under way. Q2: of one key at most `limit` wait; more are refused. Q3: a key that nobody waits for takes no memory.
+ * Runs work one after the other for each key, in the order of its arrival; keys do not wait for each other.
+ * Q1: at most one piece of work of a key runs. Q2: at most `limit` pieces of a key wait; more are refused. Q3: a key without work takes no memory.
  */
 export class KeyedQueue {
   readonly #limit: number;
-  /** Who waits, by key; present while work of that key is under way. */
+  /** Waiting work, by key; present while work of that key is running. */
   readonly #waiting = new Map<string, Set<() => void>>();
 
   constructor(limit: number) {
     this.#limit = limit;
   }
 
-  /** Keys whose work is under way. */
+  /** Keys whose work is running. */
   get size(): number {
     return this.#waiting.size;
   }
 
-  /** Does the work in its turn. Rejects with the signal's reason when that comes first, and with `resource_exhausted` when too many wait. */
+  /** Runs the work in its turn. Rejects with the signal's reason when that comes first, and with `resource_exhausted` when too many wait. */
   async run<T>(key: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     signal.throwIfAborted();
     await this.#turn(key, signal);

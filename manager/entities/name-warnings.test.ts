@@ -26,7 +26,7 @@ describe("a create whose name differs in case alone from another of its kind", (
     };
   }
 
-  it("gets a warning that names the other, of every kind, and an answer all the same", async () => {
+  it("a create whose name differs in case alone gets a warning that names the other, of every kind, and succeeds", async () => {
     const channel = rig.channel();
     const access = async (name: string) => ({
       user: (await channel.unary(UserService.method.createUser, { name }, { headers: ADMIN })).warnings,
@@ -39,7 +39,7 @@ describe("a create whose name differs in case alone from another of its kind", (
     assert.deepEqual(second, Object.fromEntries(Object.keys(second).map((kind) => [kind, warning(kind)])));
   });
 
-  it("says nothing of names that the caller may not read", async () => {
+  it("a create is not warned of names that the caller may not read", async () => {
     await create("office");
     const rw = { "Office*": "rw" };
     await putTestUser(rig.drivers.accessStore, "bob", { token: "token-of-bob", apps: rw, cronJobs: rw, deviceGroups: rw });

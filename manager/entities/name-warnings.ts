@@ -1,12 +1,15 @@
 import { messageOf } from "../../common/errors/nebula-error.ts";
 import type { Log } from "../../common/log/log.ts";
 import type { EntityKey } from "../../common/storage/config-store.ts";
-import { listed } from "../../common/validation/sentence.ts";
-import { readableBy } from "../access/visible-pages.ts";
-import type { Principal } from "../rpc/call-context.ts";
+import { listed } from "../../common/text/wording.ts";
+import type { Principal } from "../access/principal.ts";
+import { readableBy } from "../access/rights/visible-pages.ts";
 import type { EntityDeps } from "./write-entity.ts";
 
-/** What is said after the create of an entity where the caller may read others of its kind whose names differ in case alone. */
+/**
+ * Returns a warning after the create of an entity if the caller may read others of its kind whose names differ in case
+ * alone.
+ */
 export function warningsOfName({ configStore, log }: Pick<EntityDeps, "configStore" | "log">, key: EntityKey, caller: Principal): Promise<string[]> {
   const isVisible = readableBy<string>(caller, key.kind, (name) => name) ?? (() => true);
   return warningsOfOthers(key, async () => (await configStore.namesInOtherCase(key)).filter(isVisible), log);

@@ -3,7 +3,7 @@ import { clone, create } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
 import fc from "fast-check";
 import { arbitraryApp } from "../../common/testing/arbitrary-entities.ts";
-import { OUTPUT_ONLY } from "../../common/validation/output-only.ts";
+import { OUTPUT_ONLY } from "../../common/validation/normal-form.ts";
 import { type App, AppSchema } from "../../gen/nebula/v1/app_pb.ts";
 import { updateFields } from "./update-fields.ts";
 
@@ -43,17 +43,17 @@ const stored = create(AppSchema, {
 });
 
 describe("update_fields", () => {
-  it("change what they name, and nothing else", () => {
+  it("update_fields change the fields that they name, and nothing else", () => {
     const given = create(AppSchema, { name: "other", revision: 9n, restartCount: 9n, dockerImage: "shop:1.5", privileged: true });
     assert.deepEqual(updated(stored, given, ["docker_image"]), create(AppSchema, { ...stored, dockerImage: "shop:1.5" }));
   });
 
-  it("give a named field that is absent its default", () => {
+  it("update_fields give a named field that is absent its default", () => {
     const after = updated(stored, create(AppSchema, { name: "web" }), ["running", "networks", "logging", "env_vars", "docker_image"]);
     assert.deepEqual(after, create(AppSchema, { name: "web", revision: 41n, restartCount: 3n }));
   });
 
-  it("change single keys of a map: all after the first dot", () => {
+  it("update_fields change single keys of a map: all after the first dot", () => {
     const given = create(AppSchema, { envVars: { REGION: "us", "a.b": "2", OTHER: "x" } });
     assert.deepEqual({ ...updated(stored, given, ["env_vars.REGION", "env_vars.a.b"]).envVars }, { REGION: "us", "a.b": "2" });
     assert.deepEqual({ ...updated(stored, create(AppSchema), ["env_vars.REGION", "env_vars.NONE"]).envVars }, { "a.b": "1" });
@@ -61,7 +61,7 @@ describe("update_fields", () => {
     assert.deepEqual({ ...updated(stored, create(AppSchema, { tmpfs: { "/a.b": "" } }), ["tmpfs./a.b"]).tmpfs }, { "/a.b": "" });
   });
 
-  it("with * are every writable field, those of a newer version included", () => {
+  it("update_fields with * are every writable field, those of a newer version included", () => {
     const newer = clone(AppSchema, stored);
     newer.$unknown = [{ no: 500, wireType: 0, data: Uint8Array.of(1) }];
     assert.deepEqual(updated(newer, create(AppSchema), ["docker_image"]).$unknown, newer.$unknown);
@@ -69,7 +69,7 @@ describe("update_fields", () => {
     assert.deepEqual(after, create(AppSchema, { name: "web", revision: 41n, restartCount: 3n, dockerImage: "shop:2" }));
   });
 
-  it("are refused where they name nothing that can be changed, each with what would do", () => {
+  it("update_fields are refused if they name no field that can be changed, each with an alternative", () => {
     const told = refused([
       "docker_imag",
       "revision",
@@ -86,13 +86,13 @@ describe("update_fields", () => {
       told.map((line) => line.split(":")[0]),
       [0, 1, 2, 3, 4, 5, 6, 7, 8].map((index) => `update_fields[${index}]`),
     );
-    assert.match(told.join("\n"), /"docker_imag" is no field; docker_image would do/);
+    assert.match(told.join("\n"), /unknown field "docker_imag"; use docker_image/);
     assert.match(told.join("\n"), /"revision" is set by the server/);
     assert.match(told.join("\n"), /healthcheck can only be changed as a whole/);
-    assert.match(told.join("\n"), /"dockerImage" is no field; docker_image would do/);
+    assert.match(told.join("\n"), /unknown field "dockerImage"; use docker_image/);
   });
 
-  it("take every field from where it has to come from, whatever is stored, given and named", () => {
+  it("update_fields take every field from the stored or the given message, for any stored, given and named fields", () => {
     const whole = fc.subarray(WRITABLE.filter((name) => !MAPS.includes(name)));
     const maps = fc.subarray(MAPS);
     fc.assert(
@@ -108,7 +108,7 @@ describe("update_fields", () => {
     );
   });
 
-  it("merge keys of maps one by one, whatever the keys", () => {
+  it("update_fields merge keys of maps one by one, for any keys", () => {
     const pairs = fc.dictionary(fc.string({ minLength: 1, maxLength: 4 }), fc.string({ maxLength: 3 }), { maxKeys: 5 });
     fc.assert(
       fc.property(pairs, pairs, fc.array(fc.string({ minLength: 1, maxLength: 4 }), { maxLength: 5 }), (before, given, more) => {

@@ -1,22 +1,21 @@
 import { clone, type DescField, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
-import type { Violation } from "../../common/errors/nebula-error.ts";
-import { nearestName } from "../../common/validation/nearest-name.ts";
-import { quote } from "../../common/validation/quote.ts";
+import { assertNoViolations, invalidArgument, type Violation } from "../../common/errors/nebula-error.ts";
+import { nearestName, quote } from "../../common/text/wording.ts";
 
-/** A copy of the stored message with the named fields changed, or why they can't be. */
+/** A copy of the stored message with the named fields changed, or the reasons why they cannot be. */
 export type FieldUpdate<M> = Readonly<{ kind: "updated"; message: M } | { kind: "invalid"; violations: readonly Violation[] }>;
 
 /** Every writable field. */
 const ALL = "*";
 
-/** What one entry of update_fields names. */
+/** The field or key that one entry of update_fields names. */
 type Target = Readonly<{ kind: "all" } | { kind: "field"; field: DescField } | { kind: "key"; field: DescField & { fieldKind: "map" }; key: string }>;
 
 /**
  * Takes the fields that `updateFields` names from `given`. A named field that is absent there becomes absent, which is its default; KEY of `env_vars.KEY` is all after
  * the first dot, and a named key that is absent there is removed. `*` is every writable field, those that only a newer version knows included.
- * @param outputOnly proto names of the fields that only the server writes; `name` says which entity is meant and can't be changed either
+ * @param outputOnly proto names of the fields that only the server writes; `name` selects the entity and cannot be changed either
  */
 export function updateFields<Desc extends DescMessage>(
   schema: Desc,
@@ -67,8 +66,8 @@ function targetOf(path: string, at: string, writable: readonly DescField[], outp
   const field = writable.find((known) => known.name === name);
   if (field === undefined) return { field: at, description: refusal(name, writable, outputOnly) };
   if (key === undefined) return { kind: "field", field };
-  if (field.fieldKind !== "map") return { field: at, description: `${quote(path)}: ${name} can only be changed as a whole; ${quote(name)} would do` };
-  if (key === "") return { field: at, description: `${quote(path)} names no key; ${quote(name)} or "${name}.KEY" would do` };
+  if (field.fieldKind !== "map") return { field: at, description: `${quote(path)}: ${name} can only be changed as a whole; use ${quote(name)}` };
+  if (key === "") return { field: at, description: `${quote(path)} names no key; use ${quote(name)} or "${name}.KEY"` };
   return { kind: "key", field, key };
 }
 
@@ -76,5 +75,39 @@ function refusal(name: string, writable: readonly DescField[], outputOnly: reado
   if (name === "name") return '"name" says which one is meant, and can\'t be changed; create another one in its place';
   if (outputOnly.includes(name)) return `${quote(name)} is set by the server; leave it out`;
   const known = writable.map((field) => field.name);
-  return `${quote(name)} is no field; ${nearestName(name, known) ?? `one of ${known.join(", ")}, or *`} would do`;
+  return `unknown field ${quote(name)}; use ${nearestName(name, known) ?? `one of ${known.join(", ")}, or *`}`;
+}
+
+// --- what a create or an update gives
+
+/** Returns the given message. Throws `invalid_argument` if it is missing, or has fields that this version does not know. */
+export function checkGiven<M>(kind: string, given: M | undefined, unknownFields: (message: M) => readonly string[]): M {
+  if (given === undefined)
+    throw invalidArgument([{ field: kind, description: "is missing; give the whole of it, or at least its name and what changes" }]);
+  const description = "is not known to this manager; leave it out, or upgrade the managers first";
+  assertNoViolations(unknownFields(given).map((field) => ({ field, description })));
+  return given;
+}
+
+/**
+ * Returns what is wrong with the number of entries of update_fields.
+ * @param most entries that are accepted: each is searched for among the names of the fields
+ * @param instead what may be given in place of fields
+ */
+export function updateFieldsViolations({ length }: readonly string[], most: number, instead = "or * for all of them"): Violation[] {
+  const field = "update_fields";
+  if (length === 0) return [{ field, description: `is empty; name the fields to change, ${instead}` }];
+  return length <= most ? [] : [{ field, description: `has ${length} entries; use at most ${most}, or * for all` }];
+}
+
+/** Returns what is wrong with a message after an update, except for fields that only a newer manager knows: those stay as they are. */
+export function updatedViolations<M>(
+  message: M,
+  validate: (message: M) => Violation[],
+  unknownFields: (message: M) => readonly string[],
+): Violation[] {
+  const violations = validate(message);
+  if (violations.length === 0) return violations;
+  const unknown = new Set(unknownFields(message));
+  return violations.filter(({ field }) => !unknown.has(field));
 }

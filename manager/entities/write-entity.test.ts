@@ -2,7 +2,9 @@ import { strict as assert } from "node:assert";
 import { create, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
+import { readHistory } from "../../common/testing/read-all.ts";
 import {
+  type App,
   AppSchema,
   CreateAppRequestSchema,
   DeleteAppRequestSchema,
@@ -11,8 +13,11 @@ import {
   StopAppRequestSchema,
   UpdateAppRequestSchema,
 } from "../../gen/nebula/v1/app_pb.ts";
-import { createAppServiceHandlers } from "../services/app-service.ts";
+import { createAppServiceHandlers } from "../services/entities/app-service.ts";
 import { callOf, type EntityRig, startEntityRig } from "../testing/entity-rig.ts";
+import { createEntity, updateEntity } from "./entity-operations.ts";
+import { APP } from "./entity-type.ts";
+import { EntityWriter } from "./write-entity.ts";
 
 type Call = Readonly<{
   what: "create" | "update" | "redeploy" | "delete" | "start" | "stop" | "restart";
@@ -56,7 +61,7 @@ async function run(apps: EntityRig["apps"], { what, image, ifRevision }: Call): 
 }
 
 describe("writes", () => {
-  it("whatever is called at once on two shards: revisions rise by one, each is written and announced once, and the history tells one story", async () => {
+  it("writes of entities give, write and announce each revision once, for calls at once on two shards; the history agrees", async () => {
     await fc.assert(
       fc.asyncProperty(calls, fc.integer({ min: 1, max: 5 }), async (given, atOnce) => {
         await using rig = await startEntityRig();
@@ -69,7 +74,7 @@ describe("writes", () => {
             else if (outcome.status === "rejected") assert.ok(isNebulaError(outcome.reason), String(outcome.reason));
           }
         }
-        const history = [...(await rig.store.history({ kind: "app", name: "web" }, { limit: 1000 }))].reverse();
+        const history = (await readHistory(rig.store, { kind: "app", name: "web" })).reverse();
         assert.deepEqual(
           history.map(({ revision }) => revision),
           history.map((_, index) => BigInt(index + 1)),
@@ -92,4 +97,24 @@ describe("writes", () => {
       { numRuns: 100 },
     );
   }).timeout(60_000);
+
+  it("writes of entities encode an entity once for an update, and not at all if nothing differs", async () => {
+    await using rig = await startEntityRig();
+    let encoded = 0;
+    const encode = (app: App) => {
+      encoded++;
+      return APP.encode(app);
+    };
+    const writer = new EntityWriter({ ...APP, encode }, rig.deps);
+    const update = (dockerImage: string) => {
+      const fields = { given: create(AppSchema, { name: "web", dockerImage }), updateFields: ["docker_image"], redeploy: false };
+      return updateEntity(writer, fields, callOf("root"));
+    };
+    await createEntity(writer, { given: create(AppSchema, { name: "web", dockerImage: "a:1" }) }, callOf("root"));
+    assert.equal(encoded, 1);
+    assert.equal((await update("a:2")).wrote, true);
+    assert.equal(encoded, 2);
+    assert.equal((await update("a:2")).wrote, false);
+    assert.equal(encoded, 2);
+  });
 });

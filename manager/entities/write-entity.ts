@@ -6,11 +6,9 @@ import { sealSecretEnvVars } from "../../common/secrets/secret-env-vars.ts";
 import type { SecretKeys } from "../../common/secrets/secret-keys.ts";
 import type { ConfigCache } from "../../common/storage/config-cache.ts";
 import type { ChangeAction, ConfigStore, EntityWrite, StoredEntity } from "../../common/storage/config-store.ts";
-import type { VisiblePages } from "../access/visible-pages.ts";
-import type { CallContext } from "../rpc/call-context.ts";
-import { type Attempt, checkRevision, compareAndSet } from "./compare-and-set.ts";
+import type { VisiblePages } from "../access/rights/visible-pages.ts";
+import { ConditionalWriter, type PlannedWrite, type Stamp, type WriteRequest } from "./conditional-writer.ts";
 import { type Entity, type EntityType, entityOf, sealedEntityOf } from "./entity-type.ts";
-import { KeyedQueue } from "./keyed-queue.ts";
 
 export type EntityDeps = Readonly<{
   configStore: ConfigStore;
@@ -18,114 +16,79 @@ export type EntityDeps = Readonly<{
   changeFeed: ChangeFeed;
   secretKeys: SecretKeys;
   visiblePages: VisiblePages;
-  /** Whether workers of the original poll a device_group. */
-  isPolled: (deviceGroup: string) => boolean;
+  /** Returns whether workers of the original poll a device_group. */
+  isPolled: (deviceGroup: string) => Promise<boolean>;
   clock: Clock;
   log: Log;
 }>;
 
-/** What a change makes of what is stored: the whole new entity, or nothing. */
+/** The change that a plan makes of what is stored: a whole new entity, or none. */
 export type Planned<E> = Readonly<
   | { kind: "write"; entity: E; action: Exclude<ChangeAction, "delete"> }
   | { kind: "delete" }
-  /** What is stored stays, and no revision is given. */
+  /** Nothing is written, and no revision is given. */
   | { kind: "keep" }
 >;
 
-export type WriteRequest = Readonly<{
-  name: string;
-  /** Only at this revision. */
-  ifRevision?: bigint | undefined;
-  /** The new revision is at least this. */
-  minRevision?: bigint | undefined;
-  /** Who changes it. */
-  by: string;
-  signal: AbortSignal;
-  /** Told of the change, or that what is stored stays. */
-  changed: CallContext["changed"];
-}>;
-
-/** What is stored now: its newest revision, a tombstone included, and the entity, its secret values sealed, unless it is deleted. */
+/** The stored state: the newest revision, a tombstone included, and the entity, its secret values sealed, unless it is deleted. */
 export type Current<E> = Readonly<{ stored: StoredEntity | undefined; entity: E | undefined }>;
 
 /** An entity after a write, at its revision, as it is answered. */
 export type Written<E> = Readonly<{ entity: E; wrote: boolean }>;
 
-/** Changes of one name that wait in one shard. */
-const WAITING_LIMIT = 256;
-
-/**
- * Writes entities by compare-and-set.
- * 1. What is written was made from exactly the revision that it replaces: the new revision is above it, and given to nothing else.
- * 2. Changes of one name queue up within a shard; only those of other shards cost tries.
- * 3. No secret value is stored unsealed, or answered.
- * 4. A write is announced after it is stored: cache and feed never hear of a revision that is not there.
- */
+/** Writes entities of one kind by compare-and-set. No secret value is stored unsealed, or answered. */
 export class EntityWriter<E extends Entity> {
   readonly type: EntityType<E>;
   readonly deps: EntityDeps;
-  readonly #queue = new KeyedQueue(WAITING_LIMIT);
+  readonly #writer: ConditionalWriter<StoredEntity, EntityWrite>;
 
   constructor(type: EntityType<E>, deps: EntityDeps) {
+    const { kind } = type;
+    const { configStore } = deps;
     this.type = type;
     this.deps = deps;
+    const target = {
+      kind,
+      get: (name: string, signal: AbortSignal) => configStore.get({ kind, name }, { signal }),
+      write: (write: EntityWrite, signal: AbortSignal) => configStore.write(write, signal),
+      announce: ({ write }: PlannedWrite<EntityWrite>) => this.#announce(write),
+    };
+    this.#writer = new ConditionalWriter(target, deps.clock);
   }
 
   /**
-   * Plans a change of what is stored and stores it. `plan` may be called several times, and throws what is wrong with the change (not_found, already_exists, ...).
-   * Rejects with `conflict` when the entity is not at if_revision, or when others were faster each time.
+   * Plans a change of what is stored, and stores it. `plan` may be called several times, and throws what is wrong with the change. Rejects as
+   * ConditionalWriter.write does.
    */
-  write(request: WriteRequest, plan: (current: Current<E>) => Promise<Planned<E>> | Planned<E>): Promise<Written<E>> {
-    const change = { ...request, kind: this.type.kind };
-    return this.#queue.run(`${this.type.kind} ${request.name}`, request.signal, () =>
-      compareAndSet(change, this.deps.clock, async (): Promise<Attempt<Written<E>>> => {
-        const stored = await this.deps.configStore.get({ kind: this.type.kind, name: request.name });
-        const current = { stored, entity: stored === undefined || stored.deleted ? undefined : sealedEntityOf(this.type, stored) };
-        if (current.entity !== undefined) checkRevision(change, current.entity.revision);
-        const write = this.#writeOf(request, current, await plan(current));
-        if (write === undefined) return { kind: "done", value: this.#kept(present(stored), request) };
-        const outcome = await this.deps.configStore.write(write);
-        return outcome.kind === "written" ? { kind: "done", value: this.#written(write, request) } : outcome;
-      }),
-    );
+  async write(request: WriteRequest, plan: (current: Current<E>) => Promise<Planned<E>> | Planned<E>): Promise<Written<E>> {
+    const { stored, wrote } = await this.#writer.write(request, async (known, stamp) => {
+      const entity = known === undefined || known.deleted ? undefined : sealedEntityOf(this.type, known);
+      return this.#plannedWrite(stamp, entity, await plan({ stored: known, entity }));
+    });
+    return { entity: entityOf(this.type, stored), wrote };
   }
 
-  #writeOf({ name, minRevision = 0n, by }: WriteRequest, { stored, entity }: Current<E>, planned: Planned<E>): EntityWrite | undefined {
+  /** The only place that encodes an entity: its bytes are what is stored. */
+  #plannedWrite(stamp: Stamp, before: E | undefined, planned: Planned<E>): PlannedWrite<EntityWrite> | undefined {
+    const { type } = this;
     if (planned.kind === "keep") return undefined;
-    const expected = stored?.revision ?? 0n;
-    const revision = minRevision > expected ? minRevision : expected + 1n; // 1
-    const write = { kind: this.type.kind, name, expected, revision, changedAt: this.deps.clock.now(), changedBy: by };
-    if (planned.kind === "delete") return { ...write, deleted: true, action: "delete", body: this.type.encode(present(entity)) };
-    planned.entity.revision = revision;
-    const secrets = this.type.secrets(planned.entity);
-    if (secrets !== undefined) sealSecretEnvVars(this.deps.secretKeys, secrets.owner, secrets.values); // 3
-    const members = this.type.members(planned.entity);
-    return {
-      ...write,
-      deleted: false,
-      action: planned.action,
-      body: this.type.encode(planned.entity),
-      ...(members === undefined ? {} : { members }),
-    };
+    if (planned.kind === "delete") {
+      if (before === undefined) throw new NebulaError("internal", "a delete of nothing was planned");
+      const write = { ...stamp, kind: type.kind, deleted: true, action: "delete" as const, body: type.encode(before) };
+      return { write, detail: "delete" };
+    }
+    const { entity, action } = planned;
+    entity.revision = stamp.revision;
+    const secrets = type.secrets(entity);
+    if (secrets !== undefined) sealSecretEnvVars(this.deps.secretKeys, secrets.owner, secrets.values);
+    const members = type.members(entity);
+    const write = { ...stamp, kind: type.kind, deleted: false, action, body: type.encode(entity), ...(members === undefined ? {} : { members }) };
+    return { write, detail: action };
   }
 
-  #kept(stored: StoredEntity, { name, changed }: WriteRequest): Written<E> {
-    const { revision } = stored;
-    changed({ kind: this.type.kind, name, revisionBefore: revision, revisionAfter: revision, detail: "nothing differs" });
-    return { entity: entityOf(this.type, stored), wrote: false }; // 3
+  #announce({ kind, name, revision, action, changedBy: by }: EntityWrite): void {
+    this.deps.configCache.invalidate({ kind, name }, revision);
+    this.deps.changeFeed.publish({ kind: "entity", entity: { kind, name }, revision }); // not awaited: it is a hint
+    this.deps.log.info({ kind, name, revision: String(revision), action, by }, "entity changed");
   }
-
-  #written(write: EntityWrite, request: WriteRequest): Written<E> {
-    const { kind, name, expected, revision, action } = write;
-    request.changed({ kind, name, revisionBefore: expected, revisionAfter: revision, detail: action });
-    this.deps.configCache.told({ kind, name }, revision); // 4
-    void this.deps.changeFeed.publish({ kind: "entity", entity: { kind, name }, revision }); // never rejects, and no answer waits for a hint
-    this.deps.log.info({ kind, name, revision: String(revision), action, by: request.by }, "entity changed");
-    return { entity: entityOf(this.type, write), wrote: true }; // 3
-  }
-}
-
-function present<E>(entity: E | undefined): E {
-  if (entity === undefined) throw new NebulaError("internal", "a change of nothing was planned");
-  return entity;
 }

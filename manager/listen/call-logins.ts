@@ -2,13 +2,16 @@ import { PART_TOKEN_HEADER, partTokenCheck } from "../../common/access/part-toke
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
 import { REQUEST_ID_HEADER, requestIdFrom } from "../../common/rpc/request-id.ts";
 import type { Authenticate } from "../access/authenticate.ts";
-import { methodOf } from "../access/method-table.ts";
+import { methodOf } from "../access/rights/method-table.ts";
 import type { Audit } from "../audit/audit.ts";
 import type { CallLogins } from "./unfinished-calls.ts";
 
 export type CallLoginsDeps = Readonly<{ authenticate: Authenticate; audit: Audit; clusterKey: string }>;
 
-/** Logins of calls that are not read yet, by their headers alone. A failed one leaves the audit entry that the call itself leaves. */
+/**
+ * Logins of calls that are not read yet, by their headers alone. A failed one leaves the audit entry that the call
+ * itself leaves.
+ */
 export function createCallLogins({ authenticate, audit, clusterKey }: CallLoginsDeps): CallLogins {
   const isPartToken = partTokenCheck(clusterKey);
   return {
@@ -32,8 +35,8 @@ export function createCallLogins({ authenticate, audit, clusterKey }: CallLogins
 
 /** Authenticates, and says of which connections a call had a valid login. */
 export function notingLogins(authenticate: Authenticate, loggedIn: (peer: string) => void): Authenticate {
-  return (headers, peer, seen) => {
-    const caller = authenticate(headers, peer, seen);
+  return (headers, peer, seen, signal) => {
+    const caller = authenticate(headers, peer, seen, signal);
     if (!(caller instanceof Promise)) {
       loggedIn(peer);
       return caller;

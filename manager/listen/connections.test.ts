@@ -5,7 +5,7 @@ import type { Socket } from "node:net";
 import { Connections, peerOf } from "./connections.ts";
 
 describe("the peer of a connection", () => {
-  it("is put together once, and is the same text for its socket, for its HTTP/2 session and after its end", async () => {
+  it("the peer of a connection is computed once, and is the same text for its socket, for its HTTP/2 session and after its end", async () => {
     const connections = new Connections();
     const server = createServer();
     const sockets: Socket[] = [];
@@ -43,7 +43,7 @@ describe("the peer of a connection", () => {
     }
   });
 
-  it("of a socket that was never added is its address and port of now", () => {
+  it("the peer of a socket that was never added is its address and port of now", () => {
     assert.equal(peerOf({ remoteAddress: "192.0.2.7", remotePort: 80 }), "192.0.2.7:80");
   });
 });

@@ -64,8 +64,8 @@ export class Connections {
 }
 
 /**
- * The peer of a connection as a gRPC call names it, address:port. Text that was put together once, when the connection was added: it is asked for several
- * times per call, and a map finds a text that it has as its key at once.
+ * The peer of a connection as a gRPC call names it, address:port. Text that was put together once, when the connection
+ * was added: it is asked for several times per call, and a map finds a text that it has as its key at once.
  * @param socket the connection's own, or the one that its HTTP/2 session shows
  */
 export function peerOf(socket: Pick<Socket, "remoteAddress" | "remotePort">): string {

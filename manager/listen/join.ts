@@ -1,13 +1,13 @@
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Log } from "../../common/log/log.ts";
 import type { Member, Membership } from "../../common/membership/membership.ts";
-import { formatAddress, isUnspecified } from "../../common/settings/parse-listen-address.ts";
+import { formatAddress, isUnspecified } from "../../common/net/address.ts";
 import type { ListenAddress, Settings } from "../../common/settings/settings.ts";
 
 export type ShardSettings = Pick<Settings, "grpcAdvertise"> & Partial<Pick<Settings, "shard">>;
 
 export type ShardPlace = Readonly<{
-  /** Where the manager listens, the port as bound. */
+  /** The listen address of the manager, with the bound port. */
   bound: ListenAddress;
   hostname: string;
   /** A random id of this start. */
@@ -28,7 +28,7 @@ export function shardOf(settings: ShardSettings, { bound, hostname, boot }: Shar
   if (!alone) {
     throw new NebulaError(
       "failed_precondition",
-      `invalid NEBULA_GRPC_LISTEN "${formatAddress(bound)}": other shards send workers to this one, and it is no address to dial; ` +
+      `invalid NEBULA_GRPC_LISTEN "${formatAddress(bound)}": other shards send workers to this one, and it is not an address to dial; ` +
         `set NEBULA_GRPC_ADVERTISE, such as "${byName}"`,
     );
   }
@@ -41,5 +41,7 @@ export function shardOf(settings: ShardSettings, { bound, hostname, boot }: Shar
 /** Makes this shard a member. It serves every watch until then. Rejects with `failed_precondition` where another live shard has its name. */
 export async function joinShards(membership: Membership, self: Member, log: Log): Promise<void> {
   await membership.join(self);
-  log.info({ shard: self.name, address: self.address, members: membership.members().length }, "the shard has joined");
+  if (membership.self === undefined)
+    log.warn({ shard: self.name }, "the shards' leases can't be reached: this shard serves every watch until it can join");
+  else log.info({ shard: self.name, address: self.address, members: membership.members().length }, "the shard has joined");
 }

@@ -35,7 +35,7 @@ describe("listeners", () => {
     });
   }
 
-  it("end connections that said nothing for a whole period", async () => {
+  it("listeners end connections that sent nothing for a whole period", async () => {
     const connections = new Connections();
     const opened = await openListeners(HERE, { listeners: 1, backlog: 10, log: silentLog }, (socket) => {
       connections.add(socket);
@@ -56,7 +56,7 @@ describe("listeners", () => {
     opened.close();
   });
 
-  it("refuse an address that is taken, by one listener or by many", async () => {
+  it("listeners refuse an address that is taken, one listener or many", async () => {
     for (const mine of [1, LISTENERS_HERE]) {
       const taken = await openListeners(HERE, { listeners: mine, backlog: 10, log: silentLog }, (socket) => socket.destroy());
       for (const theirs of [1, LISTENERS_HERE]) {

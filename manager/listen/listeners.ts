@@ -2,7 +2,6 @@ import { createServer, type Server, type Socket } from "node:net";
 import { CannotListen } from "../../common/http/listen.ts";
 import type { Log } from "../../common/log/log.ts";
 import type { ListenAddress } from "../../common/settings/settings.ts";
-import { localNameOf } from "./local-name.ts";
 
 export type ListenOptions = Readonly<{
   /** Sockets that share the port: each accepts one connection per turn of the event loop, so more of them let a storm in faster. More than one needs SO_REUSEPORT (Linux). */
@@ -18,7 +17,7 @@ export type Listeners = { readonly port: number /** No connection is accepted an
 export const LISTENERS_HERE = process.platform === "linux" ? 8 : 1;
 
 /**
- * Accepts connections. Rejects with CannotListen (`failed_precondition`) when the address is taken or is none of this machine's.
+ * Accepts connections. Rejects with CannotListen (`failed_precondition`) when the address is taken, or is not one of this machine.
  * @param accept takes each connection over, before anything was read from it
  */
 export async function openListeners(address: ListenAddress, options: ListenOptions, accept: (socket: Socket) => void): Promise<Listeners> {
@@ -67,4 +66,17 @@ function listen(
 function portOf(server: Server): number {
   const address = server.address();
   return typeof address === "object" && address !== null ? address.port : 0;
+}
+
+/**
+ * Tells a connection the address that it came in at, which is its listener's. gRPC asks for it at every call, and each time is a system call and an object
+ * for every device, which nothing here ever looks at. The name is Node's own (`socket.localAddress` remembers its first answer under it); a Node that does not
+ * know it asks the kernel, and is right as well. A listener on every interface (0.0.0.0) is known by that.
+ */
+export function localNameOf(server: Server): (socket: Socket) => void {
+  let name: ReturnType<Server["address"]> = null;
+  return (socket) => {
+    name ??= server.address();
+    if (name !== null) Reflect.set(socket, "_sockname", name);
+  };
 }

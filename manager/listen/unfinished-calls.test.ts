@@ -49,7 +49,7 @@ describe("unfinished calls", () => {
     return stream;
   }
 
-  it("whose request is not complete in time are ended, those that are answered late are not", async () => {
+  it("unfinished calls whose request is not complete in time are ended, those that are answered late are not", async () => {
     using calls = watched();
     const slow = await begin("/unary", false);
     const handled = await begin("/unary", true);
@@ -64,7 +64,7 @@ describe("unfinished calls", () => {
     await eventually(() => calls.size === 1);
   });
 
-  it("with a stream of answers are left alone once their request is complete", async () => {
+  it("calls with a stream of answers are left alone once their request is complete", async () => {
     using calls = watched();
     const watch = await begin("/watch", true);
     calls.endLate();
@@ -74,7 +74,7 @@ describe("unfinished calls", () => {
     assert.equal(watch.closed, false);
   });
 
-  it("whose answer nobody reads are ended", async () => {
+  it("calls whose answer is not read are ended", async () => {
     using calls = watched();
     const unread = await begin("/unary", true);
     unread.pause();
@@ -92,7 +92,7 @@ describe("unfinished calls", () => {
     const logins = {
       isPart: (headers: Readonly<Record<string, unknown>>) => headers.authorization === "part",
       check: (headers: Readonly<Record<string, unknown>>) => {
-        if (headers.authorization !== "valid" && headers.authorization !== "part") throw new NebulaError("unauthenticated", "no login");
+        if (!["valid", "valid too", "part"].includes(String(headers.authorization))) throw new NebulaError("unauthenticated", "no login");
       },
     };
     const held = (limits: { inAll: number; beforeLogin: number }, connectionBytes = { beforeLogin: 10_000, loggedIn: 200_000 }) =>
@@ -115,20 +115,20 @@ describe("unfinished calls", () => {
       return { stream, answer };
     }
 
-    it("little before a login, small ones and their headers included; one with a login goes on", async () => {
+    it("a connection holds little before a login, small calls and their headers included; one with a login continues", async () => {
       using calls = held(ample);
       const small: Awaited<ReturnType<typeof send>>[] = [];
       for (let count = 0; count < 30; count++) small.push(await send("", 500));
       await eventually(() => small.filter(({ stream }) => stream.closed).length >= 20);
       assert.ok(calls.held < 12_000, String(calls.held));
       assert.ok(small.filter(({ stream }) => !stream.closed).length >= 3, "the first are let in");
-      assert.ok(small.filter(({ answer }) => answer.status === "16").length >= 20, "the others are told that they need a login");
+      assert.ok(small.filter(({ answer }) => answer.status === "16").length >= 20, "the others are refused without a login");
       const known = await send("valid", 50_000);
       await eventually(() => known.answer.got === 50_000);
       assert.equal(known.stream.closed, false);
     });
 
-    it("no more of a body above 64 KiB than that until the login was checked", async () => {
+    it("a call holds no more of a body above 64 KiB than that until the login was checked", async () => {
       using calls = held(ample, { beforeLogin: 10_000_000, loggedIn: 10_000_000 });
       const anonymous = await send("", 1_000_000);
       await eventually(() => anonymous.stream.closed);
@@ -140,7 +140,7 @@ describe("unfinished calls", () => {
       await eventually(() => calls.held === 0);
     });
 
-    it("what their connection may, once it has a login; the others go on", async () => {
+    it("a connection with a login holds as much as it may; the others continue", async () => {
       using calls = held(ample);
       const other = another();
       const [first, second, others] = [await send("valid", 150_000), await send("valid", 150_000), await send("valid", 150_000, other)];
@@ -151,7 +151,20 @@ describe("unfinished calls", () => {
       assert.ok(calls.held >= 150_000);
     });
 
-    it("no more than all may, and the connection pays that holds most", async () => {
+    it("all connections hold no more than their bound, and the login that holds most pays, with any number of connections", async () => {
+      using calls = held({ inAll: 500_000, beforeLogin: 500_000 });
+      const greedy: Awaited<ReturnType<typeof send>>[] = [];
+      for (let count = 0; count < 6; count++) greedy.push(await send("valid", 80_000, another()));
+      await eventually(() => calls.held > 480_000);
+      const honest = await send("valid too", 90_000, another()); // larger than each of theirs
+      await eventually(() => honest.answer.got === 90_000);
+      await eventually(() => greedy.some(({ stream }) => stream.closed));
+      assert.equal(honest.stream.closed, false);
+      assert.ok(calls.held <= 500_000 && calls.held > 400_000, String(calls.held));
+      assert.ok(greedy.filter(({ stream }) => stream.closed).every(({ answer }) => answer.status === "8"));
+    });
+
+    it("all connections hold no more than their bound, and the connection that holds most pays", async () => {
       using calls = held({ inAll: 300_000, beforeLogin: 300_000 });
       const other = another();
       const large = [await send("valid", 90_000), await send("valid", 90_000)];
@@ -164,7 +177,7 @@ describe("unfinished calls", () => {
       assert.deepEqual([small.stream.closed, more.stream.closed, calls.held <= 300_000], [false, false, true]);
     });
 
-    it("as many as a gateway sends, whose connection carries many callers", async () => {
+    it("a gateway, whose connection carries many callers, holds as many calls as it sends", async () => {
       using calls = held(ample);
       const sent: Awaited<ReturnType<typeof send>>[] = [];
       for (let count = 0; count < 4; count++) sent.push(await send("part", 90_000));
@@ -172,7 +185,7 @@ describe("unfinished calls", () => {
       assert.ok(calls.held > 360_000);
     });
 
-    it("nothing that keeps callers with a login out, where those without one hold all that they may", async () => {
+    it("callers without a login that hold all that they may keep out no callers with a login", async () => {
       using calls = held({ inAll: 10_000_000, beforeLogin: 5000 }, { beforeLogin: 1_000_000, loggedIn: 1_000_000 });
       const anonymous: Awaited<ReturnType<typeof send>>[] = [];
       for (let count = 0; count < 10; count++) anonymous.push(await send("", 1000));
@@ -184,7 +197,7 @@ describe("unfinished calls", () => {
       assert.ok(calls.held > 3000);
     });
 
-    it("as a login, what a call of the connection showed", async () => {
+    it("a connection holds as the login that a call of it showed", async () => {
       using calls = held(ample);
       const first = await send("", 100);
       await eventually(() => first.answer.got === 100);
@@ -196,7 +209,7 @@ describe("unfinished calls", () => {
     });
   });
 
-  it("of other servers in the process are not looked at", async () => {
+  it("calls of other servers in the process are not counted", async () => {
     using calls = watched(false);
     await begin("/unary", false);
     assert.equal(calls.size, 0);

@@ -1,12 +1,15 @@
 /**
- * Ends calls that hold memory: whose request is not complete in time, whose answer nobody reads, or that hold more than their connection, or all, may.
+ * Ends calls that hold memory: whose request is not complete in time, whose answer nobody reads, or that hold more than
+ * their connection, or all, may.
  *
- * The diagnostics channel `http2.server.stream.start` shows every stream of HTTP/2 (raw-streams.ts tells more of it). Where it fails nothing is ended.
+ * The diagnostics channel `http2.server.stream.start` shows every stream of HTTP/2 (watch-call.ts describes it). Where it fails nothing is ended.
  *
  * U1: only streams of this server's own connections are looked at.
  * U2: a stream of answers whose request is complete is not looked at any more: it may be quiet for months, and the watch has limits of its own.
- * U3: all that open calls hold counts, headers and small requests included, for the connection and in all. A connection without a login holds little, and a
- *     call above that is read on only after the Authorization in its headers was checked. Where all together hold too much, the connection pays that holds most.
+ * U3: all bytes that open calls hold count, headers and small requests included, for the connection and in all. Without a
+ *     login a connection may hold 256 KiB; above that its calls are paused until their Authorization is checked. When all
+ *     calls together hold too much, the largest call of the login that holds most is ended, counted over all its
+ *     connections; calls without a known login count by connection.
  * U4: there is no timer per call: one loop looks at those that are open, which are few, or new.
  */
 import { channel } from "node:diagnostics_channel";
@@ -14,8 +17,8 @@ import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Clock } from "../../common/clock/clock.ts";
 import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
 import { BODY_BEFORE_LOGIN, RequestBudget } from "../../common/listen/request-budget.ts";
-import { shown } from "../../common/validation/quote.ts";
-import { errorStatus } from "../rpc/error-status.ts";
+import { shown } from "../../common/text/wording.ts";
+import { errorStatus } from "../rpc/errors.ts";
 import { peerOf } from "./connections.ts";
 
 const STREAM_STARTS = "http2.server.stream.start";
@@ -24,10 +27,13 @@ const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR, NGHTTP2_STREAM_STATE_OPEN, 
 /** How long a request may take to be complete, and an answer to be read. Milliseconds. */
 export const REQUEST_MS = 60_000;
 
-/** What the open calls of one connection may hold before a login, and after one, bytes. A gateway's connection has callers of its own: all that there is. */
+/**
+ * Bytes that the open calls of one connection may hold before a login, and after one. A gateway's connection has
+ * callers of its own: all that there is.
+ */
 export const CONNECTION_BYTES = { beforeLogin: 256 * 1024, loggedIn: 64 * 1024 * 1024 } as const;
 
-/** What an open call holds besides its headers and its request, bytes. */
+/** Bytes that an open call holds besides its headers and its request. */
 const CALL_BYTES = 1024;
 
 const LOOK_EVERY_MS = 2500;
@@ -37,20 +43,26 @@ const REPEATED = [":path", "grpc-timeout", "grpc-encoding"] as const;
 
 type Headers = Readonly<Record<string, unknown>>;
 
-/** What the open calls of one connection hold. */
+/** The bytes held by the open calls of one connection. */
 type Connection = {
   readonly peer: string;
   readonly calls: Set<Stream>;
   held: number;
   /** `part`: a gateway's, or another part's. */
   login: "none" | "caller" | "part";
+  /** The first Authorization of it that was found valid here. */
+  validAs: unknown;
 };
+
+/** Whose calls are counted together where all hold too much. */
+type Payer = { readonly key: string; readonly isPart: boolean; readonly calls: Set<Stream>; held: number };
 
 type Open = {
   readonly since: number;
   /** A stream of answers follows the request. */
   readonly streaming: boolean;
   readonly connection: Connection;
+  payer: Payer;
   /** Until the login is checked, or the request complete. */
   readonly headers: Headers;
   login: "unchecked" | "checking" | "valid";
@@ -104,6 +116,7 @@ export class UnfinishedCalls implements Disposable {
   readonly #open = new Map<Stream, Open>();
   /** Those with open calls. */
   readonly #connections = new Map<string, Connection>();
+  readonly #payers = new Map<string, Payer>();
   readonly #onStart = (message: unknown) => this.#add(message);
   /** One listener for all streams, of each sort. */
   readonly #onClose: (this: Stream) => void;
@@ -172,7 +185,9 @@ export class UnfinishedCalls implements Disposable {
     for (const name of REPEATED) if (typeof headers[name] === "string") headers[name] = shown(headers[name]);
     const connection = this.#connectionOf(peer, headers);
     const since = this.#options.clock.monotonic();
-    const call: Open = { since, streaming, connection, headers, login: "unchecked", paused: false, body: 0, held: 0, answered: undefined };
+    const payer = this.#payerOf(connection, headers, false);
+    payer.calls.add(stream);
+    const call: Open = { since, streaming, connection, payer, headers, login: "unchecked", paused: false, body: 0, held: 0, answered: undefined };
     this.#open.set(stream, call);
     connection.calls.add(stream);
     stream.on("close", this.#onClose);
@@ -182,10 +197,28 @@ export class UnfinishedCalls implements Disposable {
 
   #connectionOf(peer: string, headers: Headers): Connection {
     const known = this.#connections.get(peer);
-    const connection: Connection = known ?? { peer, calls: new Set(), held: 0, login: "none" };
+    const connection: Connection = known ?? { peer, calls: new Set(), held: 0, login: "none", validAs: undefined };
     if (known === undefined) this.#connections.set(peer, connection);
     if (connection.login !== "part" && this.#options.logins.isPart(headers)) this.#logIn(connection, "part");
     return connection;
+  }
+
+  /** A gateway has checked the logins of its callers, or passes little of them on. */
+  #payerOf({ peer, login, validAs }: Connection, headers: Headers, isValid: boolean): Payer {
+    const isPart = login === "part";
+    const authorization = isValid || isPart ? headers.authorization : validAs;
+    const key = `${isPart ? "part" : "caller"} ${typeof authorization === "string" ? `login ${authorization}` : peer}`;
+    const known = this.#payers.get(key);
+    if (known !== undefined) return known;
+    const payer: Payer = { key, isPart, calls: new Set(), held: 0 };
+    this.#payers.set(key, payer);
+    return payer;
+  }
+
+  #leavePayer(stream: Stream, { payer, held }: Open): void {
+    payer.calls.delete(stream);
+    payer.held -= held;
+    if (payer.calls.size === 0) this.#payers.delete(payer.key);
   }
 
   #logIn(connection: Connection, login: "caller" | "part"): void {
@@ -207,6 +240,7 @@ export class UnfinishedCalls implements Disposable {
     const { connection } = call;
     call.held += bytes;
     connection.held += bytes;
+    call.payer.held += bytes;
     this.#budget.add(bytes, connection.login !== "none");
     if (call.login === "unchecked" && this.#needsLogin(call)) this.#check(stream, call);
     else this.#keepWithin(stream, connection);
@@ -230,7 +264,12 @@ export class UnfinishedCalls implements Disposable {
       () => {
         call.login = "valid";
         if (connection.login === "none") this.#logIn(connection, "caller");
+        connection.validAs ??= headers.authorization;
         if (!this.#open.has(stream)) return;
+        this.#leavePayer(stream, call);
+        call.payer = this.#payerOf(connection, headers, true);
+        call.payer.calls.add(stream);
+        call.payer.held += call.held;
         this.#keepWithin(stream, connection);
         if (call.paused && !stream.destroyed) stream.resume();
       },
@@ -249,12 +288,11 @@ export class UnfinishedCalls implements Disposable {
     }
   }
 
-  /** The largest call of the connection that holds most; a gateway's, whose callers are many, only where there is no other. */
+  /** The largest call of the payer who holds most; a gateway's, which has a bound of its own, only where there is no other. */
   #largest(): Stream | undefined {
-    let most: Connection | undefined;
-    for (const connection of this.#connections.values()) {
-      const [part, mostIsPart] = [connection.login === "part", most?.login === "part"];
-      if (most === undefined || (part === mostIsPart ? connection.held > most.held : mostIsPart)) most = connection;
+    let most: Payer | undefined;
+    for (const payer of this.#payers.values()) {
+      if (most === undefined || (payer.isPart === most.isPart ? payer.held > most.held : most.isPart)) most = payer;
     }
     let largest: { stream: Stream; held: number } | undefined;
     for (const stream of most?.calls ?? []) {
@@ -276,6 +314,7 @@ export class UnfinishedCalls implements Disposable {
     if (call === undefined) return;
     const { connection, held } = call;
     this.#open.delete(stream);
+    this.#leavePayer(stream, call);
     this.#budget.release(held, connection.login !== "none");
     connection.held -= held;
     connection.calls.delete(stream);
@@ -286,6 +325,7 @@ export class UnfinishedCalls implements Disposable {
     channel(STREAM_STARTS).unsubscribe(this.#onStart);
     this.#open.clear();
     this.#connections.clear();
+    this.#payers.clear();
   }
 }
 
@@ -294,8 +334,8 @@ const TOO_MUCH = new NebulaError("resource_exhausted", "the requests under way h
 });
 
 /**
- * Answers a call, whose handler has not, with an error, and ends it. The end follows a turn later, because an answer is lost where it is ended at once; until
- * then gRPC, which answers no call that is closed, takes it for closed.
+ * Answers a call, whose handler has not, with an error, and ends it. The end follows a turn later, because an answer is
+ * lost where it is ended at once; until then gRPC, which answers no call that is closed, takes it for closed.
  */
 function refuse(stream: Stream, error: NebulaError): void {
   if (stream.destroyed || stream.closed) return;
@@ -322,7 +362,10 @@ function sizeOf(headers: Headers): number {
   return bytes;
 }
 
-/** Whether nothing more of the request is to come. What was read to its end is known to be complete without asking HTTP/2, which is dear. */
+/**
+ * Whether nothing more of the request is to come. What was read to its end is known to be complete without asking
+ * HTTP/2, which is dear.
+ */
 function isRequestComplete(stream: Stream): boolean {
   if (stream.readableEnded) return true;
   const { state } = stream;

@@ -3,7 +3,7 @@ import { Metadata } from "@grpc/grpc-js";
 import { callHeaders, forgetHeaders } from "./call-headers.ts";
 
 describe("call headers", () => {
-  it("are the first value of each name, as text", () => {
+  it("call headers are the first value of each name, as text", () => {
     const metadata = new Metadata();
     metadata.add("authorization", "Bearer one");
     metadata.add("authorization", "Bearer two");
@@ -14,7 +14,7 @@ describe("call headers", () => {
     assert.equal(headers.header("absent"), undefined);
   });
 
-  it("can be let go of, every one", () => {
+  it("call headers can be released, every one", () => {
     const metadata = new Metadata();
     metadata.set("authorization", "Bearer one");
     metadata.set("some-bin", Buffer.from("bytes"));

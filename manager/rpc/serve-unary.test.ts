@@ -9,7 +9,7 @@ import { serviceDefinition } from "../../common/rpc/service-definition.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
 import { configuredLogin } from "../access/login.ts";
-import { ADMIN_RIGHTS } from "../access/rights.ts";
+import { ADMIN_RIGHTS } from "../access/rights/rights.ts";
 import { keepAudit } from "../testing/kept-audit.ts";
 import type { CallContext } from "./call-context.ts";
 import { createRpcMetrics } from "./rpc-metrics.ts";
@@ -44,7 +44,7 @@ async function serve(handler: (context: CallContext) => Promise<{ version?: stri
 }
 
 describe("unary calls", () => {
-  it("give the handler its context, the caller's id where it is one", async () => {
+  it("a unary call gives the handler its context, and the caller's id if it is valid", async () => {
     const seen: CallContext[] = [];
     await using server = await serve(async (context) => {
       seen.push(context);
@@ -56,7 +56,7 @@ describe("unary calls", () => {
     assert.match(seen[1]?.requestId ?? "", /^[A-Za-z0-9_-]{12}$/);
   });
 
-  it("abort the handler's signal when the caller goes away, and when its deadline passes", async () => {
+  it("a unary call aborts the handler's signal when the caller disconnects, and when its deadline passes", async () => {
     const signals: AbortSignal[] = [];
     await using server = await serve(({ signal }) => {
       signals.push(signal);
@@ -72,7 +72,7 @@ describe("unary calls", () => {
     await eventually(() => signals.length === 2 && signals.every(({ aborted }) => aborted));
   });
 
-  it("are counted by method and code, and timed", async () => {
+  it("unary calls are counted by method and code, and timed", async () => {
     let fails = false;
     await using server = await serve(async () => {
       if (fails) throw new Error("a fault");
@@ -87,7 +87,7 @@ describe("unary calls", () => {
     assert.match(text, /nebula_rpc_seconds_count\{method="\/nebula.v1.StatusService\/GetStatus"\} 2/);
   });
 
-  it("with a message above 4 MiB are refused", async () => {
+  it("unary calls with a message above 4 MiB are refused", async () => {
     await using server = await serve(async () => ({}));
     const Raw = makeGenericClientConstructor({}, "raw");
     const client: Client = new Raw(`127.0.0.1:${server.port}`, credentials.createInsecure());

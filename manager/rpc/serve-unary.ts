@@ -9,10 +9,9 @@ import { decoded, pathOf, Undecodable } from "../../common/rpc/service-definitio
 import type { Gate } from "../access/gate.ts";
 import type { Audit } from "../audit/audit.ts";
 import type { CallRecord } from "../audit/call-record.ts";
-import { asNebulaError } from "./as-nebula-error.ts";
 import type { CallContext } from "./call-context.ts";
 import { callHeaders } from "./call-headers.ts";
-import { errorStatus } from "./error-status.ts";
+import { asNebulaError, errorStatus } from "./errors.ts";
 import type { RpcMetrics } from "./rpc-metrics.ts";
 
 /** A handler of any unary method. Its request is of the method's input, which the decoder guarantees; hence the bivariant parameter. */
@@ -30,9 +29,10 @@ export function serveUnary(
 
   async function answer(call: ServerUnaryCall<unknown, unknown>, record: CallRecord, requestId: string, signal: AbortSignal): Promise<Message> {
     const request = decoded(method.input, call.request);
-    if (request instanceof Undecodable) throw new NebulaError("invalid_argument", `the request is no ${method.input.typeName}: ${request.reason}`);
+    if (request instanceof Undecodable)
+      throw new NebulaError("invalid_argument", `the request is not a valid ${method.input.typeName}: ${request.reason}`);
     record.asked(request);
-    const { principal, peer } = await gate(method, request, callHeaders(call.metadata), call.getPeer(), record.seen);
+    const { principal, peer } = await gate(method, request, callHeaders(call.metadata), call.getPeer(), record.seen, () => signal);
     const response = create(method.output, await handler(request, { principal, signal, peer, requestId, changed: record.changed }));
     await record.ended();
     return response;

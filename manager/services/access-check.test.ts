@@ -26,7 +26,7 @@ async function startChecks() {
 }
 
 describe("AccessService.Check", () => {
-  it("says of a call what the call itself would meet", async () => {
+  it("a check answers as the call itself would be answered", async () => {
     await using checks = await startChecks();
     await putTestUser(checks.rig.drivers.accessStore, "ann", { password: "correct horse", deviceGroups: { mine: "ro" } });
     const ann = basic("ann", "correct horse");
@@ -47,7 +47,7 @@ describe("AccessService.Check", () => {
     }
   });
 
-  it("leaves an audit entry of a failed login, for the address that is forwarded, and of nothing else", async () => {
+  it("a check leaves an audit entry of a failed login, for the address that is forwarded, and of nothing else", async () => {
     await using checks = await startChecks();
     const asked = (authorization: string, method = GET_CONFIG) => checks.check({ authorization, request: configOf("g"), method });
     await asked("Bearer wrong");
@@ -63,13 +63,13 @@ describe("AccessService.Check", () => {
     });
   });
 
-  it("refuses a request that is none of the method's, naming the field", async () => {
+  it("a check refuses a request that does not fit the method, naming the field", async () => {
     await using checks = await startChecks();
     const bad = checks.check({ authorization: ADMIN.authorization, request: Uint8Array.of(0xff, 0xff), method: GET_CONFIG });
     await assert.rejects(bad, (error) => isNebulaError(error, "invalid_argument") && error.violations[0]?.field === "request");
   });
 
-  it("counts failed logins for the address that is forwarded, and goes on for every other", async () => {
+  it("a check counts failed logins for the forwarded address, and serves every other address", async () => {
     await using checks = await startChecks();
     const wrong = (tries: number) =>
       checks.check({ authorization: `Bearer wrong${tries}`, request: configOf("g"), method: GET_CONFIG }, "192.0.2.66");

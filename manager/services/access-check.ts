@@ -1,10 +1,11 @@
 import { fromBinary, type Message } from "@bufbuild/protobuf";
 import { invalidArgument, isNebulaError, messageOf } from "../../common/errors/nebula-error.ts";
-import { quote } from "../../common/validation/quote.ts";
+import { quote } from "../../common/text/wording.ts";
 import { type AccessService, type CheckRequest, Verdict } from "../../gen/nebula/v1/access_pb.ts";
 import type { Authenticate } from "../access/authenticate.ts";
 import { permitBy } from "../access/gate.ts";
-import { methodOf, ruleOf } from "../access/method-table.ts";
+import { subjectsOf } from "../access/login.ts";
+import { methodOf, ruleOf } from "../access/rights/method-table.ts";
 import type { Audit } from "../audit/audit.ts";
 import type { UnaryHandler } from "../rpc/call-context.ts";
 
@@ -14,7 +15,7 @@ import type { UnaryHandler } from "../rpc/call-context.ts";
  * A failed login leaves the audit entry that the call itself would have left.
  */
 export function createAccessCheck(authenticate: Authenticate, audit: Audit): UnaryHandler<typeof AccessService.method.check> {
-  return async ({ authorization, method: path, request: bytes }, { peer, requestId }) => {
+  return async ({ authorization, method: path, request: bytes }, { peer, requestId, signal }) => {
     const method = methodOf(path);
     const rule = method === undefined ? undefined : ruleOf(method);
     if (method === undefined || rule === undefined)
@@ -23,16 +24,18 @@ export function createAccessCheck(authenticate: Authenticate, audit: Audit): Una
     const request = rule.kind === "stream" ? undefined : decode(() => fromBinary(method.input, bytes), method.input.typeName);
     const record = audit.begin(method, { peer, requestId });
     record.seen({ peer, viaPart: true });
+    let subject = "";
     try {
       const headers = { header: (name: string) => (name === "authorization" && authorization !== "" ? authorization : undefined) };
-      const { principal } = await authenticate(headers, peer);
-      record.seen({ peer, viaPart: true, principal }); // what it is denied from here on is no failed login
+      const { principal, login } = await authenticate(headers, peer, undefined, () => signal);
+      subject = subjectsOf(login.verified)[0] ?? "";
+      record.seen({ peer, viaPart: true, principal }); // a refusal from here on does not count as a failed login
       permitBy(rule, method, request, principal);
-      return { verdict: Verdict.ALLOWED };
+      return { verdict: Verdict.ALLOWED, subject };
     } catch (error) {
       if (isNebulaError(error)) record.failedLogin(error);
       if (isNebulaError(error, "unauthenticated")) return { verdict: Verdict.UNAUTHENTICATED, reason: error.message };
-      if (isNebulaError(error, "permission_denied")) return { verdict: Verdict.DENIED, reason: error.message };
+      if (isNebulaError(error, "permission_denied")) return { verdict: Verdict.DENIED, reason: error.message, subject };
       throw error;
     }
   };
@@ -42,6 +45,6 @@ function decode(read: () => Message, typeName: string): Message {
   try {
     return read();
   } catch (error) {
-    throw invalidArgument([{ field: "request" satisfies keyof CheckRequest, description: `is no ${typeName}: ${messageOf(error)}` }]);
+    throw invalidArgument([{ field: "request" satisfies keyof CheckRequest, description: `is not a valid ${typeName}: ${messageOf(error)}` }]);
   }
 }

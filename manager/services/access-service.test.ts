@@ -7,7 +7,7 @@ import { type ErrorKind, isNebulaError } from "../../common/errors/nebula-error.
 import type { FeedEvent } from "../../common/feed/change-feed.ts";
 import { silentLog } from "../../common/log/log.ts";
 import type { StoredEntity } from "../../common/storage/config-store.ts";
-import { openSqliteAccessStore } from "../../common/storage/sqlite/access-store.ts";
+import { openSqliteAccessStore } from "../../common/storage/sqlite/access/access-store.ts";
 import {
   CreateEnrolmentTokenRequestSchema,
   CreateEnrolmentTokenResponseSchema,
@@ -23,8 +23,10 @@ import {
 import { type Device, DeviceSchema } from "../../gen/nebula/v1/device_pb.ts";
 import { UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
 import { inUseElsewhere, PresentGroups } from "../access/present-groups.ts";
-import { ADMIN_RIGHTS, NO_RIGHTS, rightsOf } from "../access/rights.ts";
-import type { CallContext, Changed, Principal } from "../rpc/call-context.ts";
+import type { Principal } from "../access/principal.ts";
+import { ADMIN_RIGHTS, NO_RIGHTS, rightsOf } from "../access/rights/rights.ts";
+import type { Changed } from "../audit/call-record.ts";
+import type { CallContext } from "../rpc/call-context.ts";
 import { TEST_PAGES } from "../testing/test-access.ts";
 import { createAccessServiceHandlers } from "./access-service.ts";
 
@@ -58,7 +60,7 @@ async function start() {
     accessStore,
     configStore: { get: async ({ name }) => stored(name) },
     changeFeed: {
-      publish: async (event) => {
+      publish: (event) => {
         published.push(event);
       },
     },
@@ -113,7 +115,7 @@ async function start() {
 }
 
 describe("AccessService", () => {
-  it("makes enrolment tokens of 256 bits, keeps only their hash, and lists those that are valid, newest first", async () => {
+  it("CreateEnrolmentToken makes tokens of 256 bits, keeps only their hash, and lists those that are valid, newest first", async () => {
     await using rig = await start();
     const { token, enrolment } = await rig.make({ deviceGroup: "shop" });
     assert.match(token, /^[A-Za-z0-9_-]{43}$/);
@@ -136,7 +138,7 @@ describe("AccessService", () => {
     assert.equal((await rig.enrolments()).enrolmentTokens.length, 1);
   });
 
-  it("makes none for a device_group that is not there, nor with what makes no sense", async () => {
+  it("an enrolment token is refused for a device_group that does not exist, and with invalid fields", async () => {
     await using rig = await start();
     for (const deviceGroup of ["none", "gone"]) await assert.rejects(rig.make({ deviceGroup }), kind("not_found", new RegExp(deviceGroup)));
     const wrong = { deviceGroup: "a b", uses: 1_000_001, expiresInSeconds: 31_536_001 };
@@ -151,7 +153,7 @@ describe("AccessService", () => {
     assert.deepEqual(rig.changes, []);
   });
 
-  it("takes a device in once per use; the same again changes nothing, another is refused with what to do", async () => {
+  it("a device is enrolled once per use; the same call again changes nothing, another is refused with the way out", async () => {
     await using rig = await start();
     const { token } = await rig.make({ deviceGroup: "shop", uses: 2 });
     assert.equal(await rig.enroll("d1", "t1", token), "shop");
@@ -177,7 +179,7 @@ describe("AccessService", () => {
     assert.deepEqual(rig.published, [], "nothing has ended");
   });
 
-  it("announces a device's next token, for the one in use alone", async () => {
+  it("a device's next token is announced, for the one in use alone", async () => {
     await using rig = await start();
     const { token } = await rig.make({ deviceGroup: "shop" });
     await rig.enroll("d1", "t1", token);
@@ -185,13 +187,13 @@ describe("AccessService", () => {
     assert.equal((await rig.devices()).deviceTokens[0]?.rotating, true);
     await assert.rejects(rig.rotate("t0", "t3"), kind("unauthenticated"));
     await assert.rejects(rig.rotate("t1", token), kind("already_exists"));
-    assert.ok(await rig.accessStore.promoteNext(tokenHash("t2"), rig.clock.now()));
+    assert.equal(await rig.accessStore.promoteNext(tokenHash("t2"), rig.clock.now()), "done");
     const [device] = (await rig.devices()).deviceTokens;
     assert.equal(device?.rotating, false);
     assert.equal(device?.rotatedAt && timestampMs(device.rotatedAt), rig.clock.now());
   });
 
-  it("enrols a device that is in another group only where the maker of the enrolment token has rw there, and says nothing else", async () => {
+  it("a device of another group is enrolled only where the maker of the enrolment token has rw there, and a refusal says nothing else", async () => {
     await using rig = await start();
     const ann = userWith({ shop: "rw", pos: "ro" });
     const grant = (deviceGroups: Record<string, string>) => rig.rights.set("ann", rightsOf([create(UserGroupSchema, { deviceGroups })]));
@@ -214,7 +216,7 @@ describe("AccessService", () => {
     await assert.rejects(rig.enroll("kiosk", "t3", token), kind("already_exists", /nebulactl devices revoke kiosk/));
   });
 
-  it("enrols nothing with a token whose maker has lost its rights, but answers a device that is in already", async () => {
+  it("a token whose maker has lost its rights enrols no device, but answers one that is enrolled already", async () => {
     await using rig = await start();
     const ann = userWith({ shop: "rw" });
     rig.rights.set("ann", rightsOf([create(UserGroupSchema, { deviceGroups: { shop: "rw" } })]));
@@ -225,7 +227,7 @@ describe("AccessService", () => {
     assert.equal(await rig.enroll("d1", "t1", token), "shop");
   });
 
-  it("revokes, announces that after it is stored, and lets the device come in anew", async () => {
+  it("a revocation is announced after it is stored, and the device can enrol again", async () => {
     await using rig = await start();
     const { token, enrolment } = await rig.make({ deviceGroup: "shop", uses: 2 });
     await rig.enroll("d1", "t1", token);
@@ -243,7 +245,7 @@ describe("AccessService", () => {
     await assert.rejects(rig.revokeEnrolment("x"), kind("invalid_argument"));
   });
 
-  it("shows and ends only what is of device_groups on which the caller has rw", async () => {
+  it("tokens are shown and ended only for device_groups on which the caller has rw", async () => {
     await using rig = await start();
     const shop = await rig.make({ deviceGroup: "shop", uses: 3 });
     const pos = await rig.make({ deviceGroup: "pos", uses: 3 });
@@ -272,7 +274,7 @@ describe("AccessService", () => {
     );
   });
 
-  it("lets no device exchange its token without end: everybody else would pay for it", async () => {
+  it("a device cannot exchange its token without end: all others would pay for it", async () => {
     await using rig = await start();
     const { token } = await rig.make({ deviceGroup: "shop" });
     let own = newToken();
@@ -280,7 +282,7 @@ describe("AccessService", () => {
     const exchange = async () => {
       const next = newToken();
       await rig.rotate(own, next);
-      assert.ok(await rig.accessStore.promoteNext(tokenHash(next), rig.clock.now()));
+      assert.equal(await rig.accessStore.promoteNext(tokenHash(next), rig.clock.now()), "done");
       own = next;
     };
     for (let times = 0; times < 60; times++) await exchange();

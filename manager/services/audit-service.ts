@@ -1,10 +1,10 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { CODE_NAMES } from "../../common/errors/codes.ts";
-import { invalidArgument, type Violation } from "../../common/errors/nebula-error.ts";
+import { assertNoViolations, type Violation } from "../../common/errors/nebula-error.ts";
 import type { AccessStore, AuditFilter } from "../../common/storage/access-store.ts";
-import { pageOf, validatePage } from "../../common/validation/page.ts";
-import { quote } from "../../common/validation/quote.ts";
-import { timestampViolations } from "../../common/validation/report.ts";
+import { quote } from "../../common/text/wording.ts";
+import { timestampViolations } from "../../common/validation/device-requests.ts";
+import { pageOf, validatePage } from "../../common/validation/list-request.ts";
 import type { AuditService, ListAuditEntriesRequest } from "../../gen/nebula/v1/audit_pb.ts";
 import { AUDIT_KINDS } from "../audit/audit-subject.ts";
 import type { ServiceHandlers } from "../rpc/call-context.ts";
@@ -15,16 +15,16 @@ const LONGEST = 256;
 /** AuditService: who changed what. */
 export function createAuditServiceHandlers({ accessStore }: { accessStore: Pick<AccessStore, "listAudit"> }): ServiceHandlers<typeof AuditService> {
   return {
-    async listAuditEntries(request) {
+    async listAuditEntries(request, { signal }) {
       const violations = [...validatePage(request), ...filterViolations(request)];
-      if (violations.length > 0) throw invalidArgument(violations);
-      const { items, next } = await accessStore.listAudit(filterOf(request), pageOf(request));
+      assertNoViolations(violations);
+      const { items, next } = await accessStore.listAudit(filterOf(request), pageOf(request), signal);
       return { auditEntries: [...items], nextPageToken: next ?? "" };
     },
   };
 }
 
-/** What can match no entry there may ever be: a typing error, which an empty list would hide. */
+/** Returns filters that can match no entry: a typing error, which an empty list would hide. */
 function filterViolations({ who, kind, name, outcome, fromTime, untilTime }: ListAuditEntriesRequest): Violation[] {
   const texts = Object.entries({ who, name }).filter(([, text]) => text.length > LONGEST);
   const words = [
@@ -33,7 +33,7 @@ function filterViolations({ who, kind, name, outcome, fromTime, untilTime }: Lis
   ].filter(({ word, known }) => word !== "" && !known.includes(word));
   return [
     ...texts.map(([field, text]) => ({ field, description: `${quote(text)} is too long: at most ${LONGEST} characters` })),
-    ...words.map(({ field, word, known }) => ({ field, description: `${quote(word)} is no ${field}; ${known.join(", ")} would do` })),
+    ...words.map(({ field, word, known }) => ({ field, description: `unknown ${field} ${quote(word)}; use ${known.join(", ")}` })),
     ...timestampViolations(fromTime, "from_time"),
     ...timestampViolations(untilTime, "until_time"),
   ];

@@ -10,7 +10,7 @@ import { TestWatch } from "../testing/watch-rig.ts";
 const headers = ADMIN;
 
 describe("config service", () => {
-  it("says that there is no such group, before it was made and after it was deleted", async () => {
+  it("a group is not found before it was made and after it was deleted", async () => {
     await using rig = await startManagerRig();
     const channel = rig.channel();
     const get = () => channel.unary(ConfigService.method.getConfig, { deviceGroup: "g" }, { headers });
@@ -21,7 +21,7 @@ describe("config service", () => {
     await assert.rejects(get(), (error) => isNebulaError(error, "not_found"));
   });
 
-  it("serves a config above 1 MiB with a warning in the answer and in the metrics", async () => {
+  it("a config above 1 MiB is served with a warning in the answer and in the metrics", async () => {
     await using rig = await startManagerRig();
     const channel = rig.channel();
     const envVars = Object.fromEntries(Array.from({ length: 8 }, (_, index) => [`K${index}`, "x".repeat(7500)]));

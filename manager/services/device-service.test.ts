@@ -2,11 +2,12 @@ import { strict as assert } from "node:assert";
 import { create, equals, type MessageInitShape } from "@bufbuild/protobuf";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
 import { silentLog } from "../../common/log/log.ts";
-import { openSqliteReportStore } from "../../common/storage/sqlite/report-store.ts";
+import { openSqliteReportStore } from "../../common/storage/sqlite/reports/report-store.ts";
 import { sampleReport } from "../../common/testing/sample-report.ts";
+import { saveReports } from "../../common/testing/save-reports.ts";
 import { DeleteDeviceRequestSchema, DeviceSchema, GetDeviceRequestSchema, ListDevicesRequestSchema } from "../../gen/nebula/v1/device_pb.ts";
 import { TargetState } from "../../gen/nebula/v1/report_pb.ts";
-import { ADMIN_RIGHTS } from "../access/rights.ts";
+import { ADMIN_RIGHTS } from "../access/rights/rights.ts";
 import type { CallContext } from "../rpc/call-context.ts";
 import { TEST_PAGES } from "../testing/test-access.ts";
 import { createDeviceServiceHandlers } from "./device-service.ts";
@@ -28,7 +29,7 @@ async function start() {
     const state = index % 3 === 0 ? TargetState.FAILED : TargetState.APPLIED;
     return create(DeviceSchema, { deviceId, deviceGroup, report: sampleReport({ deviceId, deviceGroup, state }) });
   });
-  await reportStore.save({ reports: [], statuses: devices.map((device) => ({ device, writtenAt: 1n })) });
+  await saveReports(reportStore, { statuses: devices.map((device) => ({ device, writtenAt: 1n })) });
   const service = createDeviceServiceHandlers({ visiblePages: TEST_PAGES, presentGroups: { forget() {} }, reportStore, log: silentLog });
   return {
     devices,
@@ -45,20 +46,20 @@ function refuses(field: string) {
 }
 
 describe("DeviceService", () => {
-  it("reads a device", async () => {
+  it("a device is read", async () => {
     await using service = await start();
     const { device } = await service.get("device-007");
     assert.ok(equals(DeviceSchema, create(DeviceSchema, device), service.devices[7] ?? assert.fail()));
   });
 
-  it("says not_found of a device that never reported, and what a device id is", async () => {
+  it("a device that never reported is not found, and an invalid id is refused with the valid ones", async () => {
     await using service = await start();
     await assert.rejects(service.get("device-999"), (error) => isNebulaError(error, "not_found") && error.message.includes("device-999"));
     await assert.rejects(service.get(""), refuses("device_id"));
     await assert.rejects(service.forget("a/b"), refuses("device_id"));
   });
 
-  it("lists devices by group and id, 100 a page unless told otherwise", async () => {
+  it("devices are listed by group and id, 100 a page by default", async () => {
     await using service = await start();
     const first = await service.list();
     const second = await service.list({ pageToken: first.nextPageToken ?? "" });
@@ -69,7 +70,7 @@ describe("DeviceService", () => {
     assert.deepEqual(ids, [...half("offices"), ...half("shops")]);
   });
 
-  it("answers what each filter asks for", async () => {
+  it("devices are listed by each filter", async () => {
     await using service = await start();
     const count = async (request: MessageInitShape<typeof ListDevicesRequestSchema>) =>
       (await service.list({ ...request, pageSize: 1000 })).devices?.length;
@@ -78,18 +79,18 @@ describe("DeviceService", () => {
     assert.equal(await count({ deviceGroup: "shops", state: TargetState.FAILED }), 20);
   });
 
-  it("refuses pages that are too large and tokens that it did not make", async () => {
+  it("pages that are too large, and tokens that were never given, are refused", async () => {
     await using service = await start();
     await assert.rejects(service.list({ pageSize: 1001 }), refuses("page_size"));
     await assert.rejects(service.list({ pageToken: "nonsense" }), refuses("page_token"));
   });
 
-  it("refuses filters that no device can match", async () => {
+  it("filters that no device can match are refused", async () => {
     await using service = await start();
     await assert.rejects(service.list({ deviceGroup: "a/b" }), refuses("device_group"));
   });
 
-  it("forgets a device once", async () => {
+  it("a device is forgotten once", async () => {
     await using service = await start();
     await service.forget("device-007");
     await assert.rejects(service.get("device-007"), (error) => isNebulaError(error, "not_found"));

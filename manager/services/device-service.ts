@@ -1,17 +1,17 @@
-import { invalidArgument, NebulaError } from "../../common/errors/nebula-error.ts";
+import { assertNoViolations, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Log } from "../../common/log/log.ts";
 import type { ReportStore } from "../../common/storage/report-store.ts";
-import { pageOf, validatePage } from "../../common/validation/page.ts";
-import { shown } from "../../common/validation/quote.ts";
-import { deviceIdViolations } from "../../common/validation/report.ts";
-import { validateStatusFilter } from "../../common/validation/status-filter.ts";
+import { shown } from "../../common/text/wording.ts";
+import { pageOf, validatePage, validateStatusFilter } from "../../common/validation/list-request.ts";
+import { deviceIdViolations } from "../../common/validation/names.ts";
 import type { Device, DeviceService } from "../../gen/nebula/v1/device_pb.ts";
 import { TargetState } from "../../gen/nebula/v1/report_pb.ts";
-import { groupKey } from "../access/group-key.ts";
-import { permit } from "../access/permit.ts";
 import type { PresentGroups } from "../access/present-groups.ts";
-import { readableBy, type VisiblePages } from "../access/visible-pages.ts";
-import { nameOf, type Principal, type ServiceHandlers } from "../rpc/call-context.ts";
+import { nameOf, type Principal } from "../access/principal.ts";
+import { assertPermitted } from "../access/rights/permit.ts";
+import { groupKey } from "../access/rights/rights.ts";
+import { readableBy, type VisiblePages } from "../access/rights/visible-pages.ts";
+import type { ServiceHandlers } from "../rpc/call-context.ts";
 
 export type DeviceServiceParts = Readonly<{
   reportStore: Pick<ReportStore, "getDevice" | "listDevices" | "deleteDevice">;
@@ -25,33 +25,37 @@ export function createDeviceServiceHandlers(parts: DeviceServiceParts): ServiceH
   const { reportStore, presentGroups, visiblePages, log } = parts;
 
   /** A device that the caller may see; one that it may not see is as unknown as one that never reported. */
-  async function visibleDevice(deviceId: string, principal: Principal): Promise<Device> {
-    const device = await reportStore.getDevice(deviceId);
+  async function visibleDevice(deviceId: string, principal: Principal, signal: AbortSignal): Promise<Device> {
+    const device = await reportStore.getDevice(deviceId, signal);
     if (device === undefined || readableDevices(principal)?.(device) === false) throw unknownDevice(deviceId);
     return device;
   }
 
   return {
-    async getDevice({ deviceId }, { principal }) {
+    async getDevice({ deviceId }, { principal, signal }) {
       checkDeviceId(deviceId);
-      return { device: await visibleDevice(deviceId, principal) };
+      return { device: await visibleDevice(deviceId, principal, signal) };
     },
 
-    async listDevices(request, { principal }) {
+    async listDevices(request, { principal, signal }) {
       const violations = [...validatePage(request), ...validateStatusFilter(request)];
-      if (violations.length > 0) throw invalidArgument(violations);
+      assertNoViolations(violations);
       const { deviceGroup, state } = request;
-      if (deviceGroup !== "") permit(principal, { kind: "read", entity: groupKey(deviceGroup) }, false);
+      if (deviceGroup !== "") assertPermitted(principal, { kind: "read", entity: groupKey(deviceGroup) }, false);
       const filter = { ...(deviceGroup === "" ? {} : { deviceGroup }), ...(state === TargetState.UNSPECIFIED ? {} : { state }) };
-      const { items, next } = await visiblePages((part) => reportStore.listDevices(filter, part), pageOf(request), readableDevices(principal));
+      const { items, next } = await visiblePages(
+        (part) => reportStore.listDevices(filter, part, signal),
+        pageOf(request),
+        readableDevices(principal),
+      );
       return { devices: [...items], nextPageToken: next ?? "" };
     },
 
-    async deleteDevice({ deviceId }, { principal, requestId, changed }) {
+    async deleteDevice({ deviceId }, { principal, requestId, changed, signal }) {
       checkDeviceId(deviceId);
-      const { deviceGroup } = await visibleDevice(deviceId, principal);
-      permit(principal, { kind: "write", entity: groupKey(deviceGroup) }, false);
-      if (!(await reportStore.deleteDevice(deviceId))) throw unknownDevice(deviceId);
+      const { deviceGroup } = await visibleDevice(deviceId, principal, signal);
+      assertPermitted(principal, { kind: "write", entity: groupKey(deviceGroup) }, false);
+      if (!(await reportStore.deleteDevice(deviceId, signal))) throw unknownDevice(deviceId);
       presentGroups.forget(deviceId);
       changed({ kind: "device", name: deviceId, detail: "its newest status was forgotten" });
       log.info({ deviceId, by: nameOf(principal), requestId }, "device forgotten");
@@ -66,7 +70,7 @@ function readableDevices(principal: Principal) {
 
 function checkDeviceId(deviceId: string): void {
   const violations = deviceIdViolations(deviceId, "device_id");
-  if (violations.length > 0) throw invalidArgument(violations);
+  assertNoViolations(violations);
 }
 
 function unknownDevice(deviceId: string): NebulaError {

@@ -1,7 +1,7 @@
 import { assertNever } from "../../common/errors/assert-never.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { EnrolOutcome } from "../../common/storage/access-store.ts";
-import { shown } from "../../common/validation/quote.ts";
+import { shown } from "../../common/text/wording.ts";
 
 /** The device_group that a device was taken into; throws what else came of it, with what to do. */
 export function enrolledGroup(outcome: EnrolOutcome, deviceId: string): Extract<EnrolOutcome, { kind: "enrolled" }> {
@@ -20,6 +20,11 @@ export function enrolledGroup(outcome: EnrolOutcome, deviceId: string): Extract<
       );
     case "not_valid":
       throw notValid(outcome.why);
+    case "unknown":
+      throw new NebulaError(
+        "unavailable",
+        `the store did not say whether the device ${shown(deviceId)} is enrolled: call again, which uses nothing up`,
+      );
     default:
       return assertNever(outcome);
   }

@@ -4,23 +4,18 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { ManualClock } from "../../common/clock/manual-clock.ts";
 import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
 import { silentLog } from "../../common/log/log.ts";
-import { openSqliteAccessStore } from "../../common/storage/sqlite/access-store.ts";
+import { firstReportIdAt } from "../../common/storage/report-id.ts";
+import { openSqliteAccessStore } from "../../common/storage/sqlite/access/access-store.ts";
 import { openSqliteConfigStore } from "../../common/storage/sqlite/config-store.ts";
-import { openSqliteReportStore } from "../../common/storage/sqlite/report-store.ts";
+import { openSqliteReportStore } from "../../common/storage/sqlite/reports/report-store.ts";
 import { SAMPLE_TIME_MS, sampleReport } from "../../common/testing/sample-report.ts";
-import { DeviceSchema } from "../../gen/nebula/v1/device_pb.ts";
-import {
-  BusRecordSchema,
-  ListReportsRequestSchema,
-  type Report,
-  StoredReportSchema,
-  SubmitReportsRequestSchema,
-  TargetState,
-} from "../../gen/nebula/v1/report_pb.ts";
+import { saveReports, statusRow, storedReport } from "../../common/testing/save-reports.ts";
+import { BusRecordSchema, ListReportsRequestSchema, type Report, SubmitReportsRequestSchema, TargetState } from "../../gen/nebula/v1/report_pb.ts";
+import { createReportLimits, REPORTS } from "../access/limits/report-limits.ts";
 import { inUseElsewhere, PresentGroups } from "../access/present-groups.ts";
-import { createReportLimits, REPORTS } from "../access/report-limits.ts";
-import { ADMIN_RIGHTS, rightsOf } from "../access/rights.ts";
-import type { CallContext, Principal } from "../rpc/call-context.ts";
+import type { Principal } from "../access/principal.ts";
+import { ADMIN_RIGHTS, rightsOf } from "../access/rights/rights.ts";
+import type { CallContext } from "../rpc/call-context.ts";
 import { putTestDevice, TEST_PAGES } from "../testing/test-access.ts";
 import { createReportServiceHandlers } from "./report-service.ts";
 
@@ -100,7 +95,7 @@ function refusesElsewhere(deviceId: string) {
 }
 
 describe("SubmitReports", () => {
-  it("puts each report on the bus under its device, in order, with the shard's time in place of what the device said", async () => {
+  it("SubmitReports publishes each report under its device, in order, with the shard's time in place of the time of the device", async () => {
     await using service = await start();
     await service.submit([sampleReport({ receivedMs: 1 }), sampleReport({ seq: 2n, receivedAt: { seconds: 2n ** 40n } })]);
     assert.deepEqual(
@@ -112,14 +107,14 @@ describe("SubmitReports", () => {
     );
   });
 
-  it("names every field that is wrong, and publishes nothing", async () => {
+  it("SubmitReports names every field that is wrong, and publishes nothing", async () => {
     await using service = await start();
     const bad = [sampleReport(), sampleReport({ seq: 0n, boot: "" }), sampleReport({ deviceGroup: "no group" })];
     await assert.rejects(async () => service.submit(bad), refuses("reports[1].boot", "reports[1].seq", "reports[2].device_group"));
     assert.deepEqual(service.published, []);
   });
 
-  it("takes 1 to 100 reports", async () => {
+  it("SubmitReports takes 1 to 100 reports", async () => {
     await using service = await start();
     const many = Array.from({ length: 101 }, (_, index) => sampleReport({ seq: BigInt(index + 1) }));
     await assert.rejects(async () => service.submit([]), refuses("reports"));
@@ -128,12 +123,12 @@ describe("SubmitReports", () => {
     assert.equal(service.published.length, 100);
   });
 
-  it("takes reports of one device in a call", async () => {
+  it("SubmitReports takes reports of one device in a call", async () => {
     await using service = await start();
     await assert.rejects(async () => service.submit([sampleReport(), sampleReport({ deviceId: "device-2" })]), refuses("reports[1].device_id"));
   });
 
-  it("takes no device with a token into another device_group than the token's, whoever may report there", async () => {
+  it("SubmitReports moves no device with a token into another device_group than that of the token, even from a caller who may report there", async () => {
     await using service = await start();
     await putTestDevice(service.accessStore, "till-1", "bank");
     const bob = userWith({ shops: "ro" });
@@ -150,14 +145,11 @@ describe("SubmitReports", () => {
     assert.equal(service.published.length, 3);
   });
 
-  it("takes a device out of its device_group only for who may read that group too, or for an admin, and says nothing else", async () => {
+  it("SubmitReports moves a device out of its device_group only for a caller who may read that group too, or an admin, and reveals nothing else", async () => {
     await using service = await start();
     const put = (deviceGroup: string, writtenAt: bigint) => {
       const report = sampleReport({ deviceId: "till-2", deviceGroup });
-      return service.reportStore.save({
-        reports: [],
-        statuses: [{ device: create(DeviceSchema, { deviceId: "till-2", deviceGroup, report }), writtenAt }],
-      });
+      return saveReports(service.reportStore, { statuses: [statusRow(report, writtenAt)] });
     };
     await put("bank", 1n);
     const taken = sampleReport({ deviceId: "till-2", deviceGroup: "shops" });
@@ -174,7 +166,7 @@ describe("SubmitReports", () => {
     assert.equal(service.published.length, 3);
   });
 
-  it("holds a device to a burst of reports and a pace, with the time to come back", async () => {
+  it("SubmitReports holds a device to a burst of reports and a pace, with the time to come back", async () => {
     await using service = await start();
     const reports = (from: number, count: number) => Array.from({ length: count }, (_, index) => sampleReport({ seq: BigInt(from + index) }));
     await service.submit(reports(1, REPORTS.inARow));
@@ -186,11 +178,10 @@ describe("SubmitReports", () => {
     assert.equal(service.published.length, REPORTS.inARow + 2);
   });
 
-  it("admits only so many devices without a token of their own to a group, and any with one", async () => {
+  it("SubmitReports admits a limited number of devices without a token of their own to a group, and any with one", async () => {
     await using service = await start({ mostDevices: 2 });
     const put = (deviceId: string) => {
-      const device = create(DeviceSchema, { deviceId, deviceGroup: "shops", report: sampleReport({ deviceId }) });
-      return service.reportStore.save({ reports: [], statuses: [{ device, writtenAt: 1n, withoutToken: true }] });
+      return saveReports(service.reportStore, { statuses: [{ ...statusRow(sampleReport({ deviceId })), withoutToken: true }] });
     };
     await put("device-1");
     const bob = userWith({ shops: "ro" });
@@ -215,7 +206,7 @@ describe("SubmitReports", () => {
     );
   });
 
-  it("takes no room in a group for calls that are refused for their rate", async () => {
+  it("SubmitReports takes no room in a group for calls that are refused for their rate", async () => {
     await using service = await start({ mostDevices: 2 });
     const burst = Array.from({ length: REPORTS.inARow }, (_, index) => sampleReport({ deviceId: "device-1", seq: BigInt(index + 1) }));
     await service.submit(burst);
@@ -226,14 +217,14 @@ describe("SubmitReports", () => {
     assert.equal(service.published.at(-1)?.key, "device-2");
   });
 
-  it("refuses a report that no bus would take", async () => {
+  it("SubmitReports refuses a report that no bus would take", async () => {
     await using service = await start();
     const large = sampleReport({ apps: [{ name: "web", reason: "x".repeat(1_000_000) }] });
     await assert.rejects(async () => service.submit([sampleReport(), large]), refuses("reports[1]"));
     assert.deepEqual(service.published, []);
   });
 
-  it("answers unavailable when the bus does", async () => {
+  it("SubmitReports answers unavailable when the bus does", async () => {
     await using service = await start({ full: true });
     await assert.rejects(
       async () => service.submit([sampleReport()]),
@@ -246,21 +237,20 @@ describe("ListReports", () => {
   async function withHistory() {
     const service = await start();
     const reports = Array.from({ length: 120 }, (_, index) =>
-      create(StoredReportSchema, {
-        id: index.toString(16).padStart(24, "0"),
-        report: sampleReport({
+      storedReport(
+        sampleReport({
           deviceId: `device-${index % 2}`,
           seq: BigInt(index + 1),
           state: index % 3 === 0 ? TargetState.FAILED : TargetState.APPLIED,
           receivedMs: SAMPLE_TIME_MS + index * 1000,
         }),
-      }),
+      ),
     );
-    await service.reportStore.save({ reports, statuses: [] });
+    await saveReports(service.reportStore, { reports });
     return service;
   }
 
-  it("answers 100 unless told otherwise, and the rest by the token", async () => {
+  it("ListReports answers 100 by default, and the rest by the token", async () => {
     await using service = await withHistory();
     const first = await service.list();
     assert.equal(first.reports?.length, 100);
@@ -270,15 +260,15 @@ describe("ListReports", () => {
     assert.equal((await service.list({ pageSize: 7 })).reports?.length, 7);
   });
 
-  it("goes on after the report of an id, and refuses what is none", async () => {
+  it("ListReports continues after the report of an id, and refuses an invalid id", async () => {
     await using service = await withHistory();
-    const afterId = (117).toString(16).padStart(24, "0");
+    const afterId = firstReportIdAt(SAMPLE_TIME_MS + 118_000);
     const { reports = [], nextPageToken } = await service.list({ afterId: afterId.toUpperCase() });
     assert.deepEqual([reports.map((stored) => stored.report?.seq), nextPageToken], [[119n, 120n], ""]);
     await assert.rejects(async () => service.list({ afterId: "117" }), refuses("after_id"));
   });
 
-  it("answers what each filter asks for", async () => {
+  it("ListReports answers the reports of each filter", async () => {
     await using service = await withHistory();
     const count = async (request: MessageInitShape<typeof ListReportsRequestSchema>) =>
       (await service.list({ ...request, pageSize: 1000 })).reports?.length;
@@ -293,7 +283,7 @@ describe("ListReports", () => {
     );
   });
 
-  it("refuses pages that are too large, tokens that it did not make, filters that nothing matches, and times that there are not", async () => {
+  it("ListReports refuses pages that are too large, tokens that were never given, filters that nothing matches, and impossible times", async () => {
     await using service = await withHistory();
     await assert.rejects(async () => service.list({ pageSize: 1001 }), refuses("page_size"));
     await assert.rejects(async () => service.list({ pageToken: "nonsense" }), refuses("page_token"));

@@ -2,13 +2,13 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { type Timestamp, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { ReportBus } from "../../common/bus/report-bus.ts";
 import type { Clock } from "../../common/clock/clock.ts";
-import { invalidArgument, isNebulaError, messageOf, NebulaError, type Violation } from "../../common/errors/nebula-error.ts";
+import { assertNoViolations, isNebulaError, messageOf, NebulaError, type Violation } from "../../common/errors/nebula-error.ts";
 import type { Log } from "../../common/log/log.ts";
 import type { ReportFilter, ReportStore } from "../../common/storage/report-store.ts";
-import { pageOf, validatePage } from "../../common/validation/page.ts";
-import { quote, shown } from "../../common/validation/quote.ts";
-import { reportIdViolations, timestampViolations, validateReport } from "../../common/validation/report.ts";
-import { validateStatusFilter } from "../../common/validation/status-filter.ts";
+import { quote, shown } from "../../common/text/wording.ts";
+import { timestampViolations, validateReport } from "../../common/validation/device-requests.ts";
+import { pageOf, validatePage, validateStatusFilter } from "../../common/validation/list-request.ts";
+import { reportIdViolations } from "../../common/validation/names.ts";
 import {
   BusRecordSchema,
   type ListReportsRequest,
@@ -18,13 +18,13 @@ import {
   type StoredReport,
   TargetState,
 } from "../../gen/nebula/v1/report_pb.ts";
-import { groupKey } from "../access/group-key.ts";
-import { permit } from "../access/permit.ts";
+import type { ReportLimits } from "../access/limits/report-limits.ts";
 import { inUseElsewhere, type PresentGroup, type PresentGroups } from "../access/present-groups.ts";
-import type { ReportLimits } from "../access/report-limits.ts";
-import { mayRead } from "../access/rights.ts";
-import { readableBy, type VisiblePages } from "../access/visible-pages.ts";
-import type { Principal, ServiceHandlers } from "../rpc/call-context.ts";
+import type { Principal } from "../access/principal.ts";
+import { assertPermitted } from "../access/rights/permit.ts";
+import { groupKey, mayRead } from "../access/rights/rights.ts";
+import { readableBy, type VisiblePages } from "../access/rights/visible-pages.ts";
+import type { ServiceHandlers } from "../rpc/call-context.ts";
 
 const MOST_REPORTS = 100;
 /** The largest record of the bus, bytes: with its key and framing it stays below the 1 MiB that a bus takes by default. */
@@ -66,9 +66,9 @@ export function createReportServiceHandlers({
   }
 
   /** Lets the reports of a device in, or rejects; answers whether the device has no token of its own. */
-  async function admit(reports: readonly Report[], deviceId: string, principal: Principal): Promise<boolean> {
+  async function admit(reports: readonly Report[], deviceId: string, principal: Principal, signal: AbortSignal): Promise<boolean> {
     const isItself = principal.kind === "device";
-    const present = isItself ? undefined : await presentGroups.of(deviceId);
+    const present = isItself ? undefined : await presentGroups.of(deviceId, signal);
     assertMayReport(reports, deviceId, present, principal);
     const withoutToken = !isItself && present?.hasToken !== true;
     const group = reports.at(-1)?.deviceGroup;
@@ -81,13 +81,13 @@ export function createReportServiceHandlers({
     /** Resolves once all reports are safe on the bus. When it rejects some may be there; sent again they change nothing. */
     async submitReports({ reports }, { principal, signal }) {
       const violations = submissionViolations(reports);
-      if (violations.length > 0) throw invalidArgument(violations);
+      assertNoViolations(violations);
       const [{ deviceId } = { deviceId: "" }] = reports;
-      const withoutToken = await admit(reports, deviceId, principal);
+      const withoutToken = await admit(reports, deviceId, principal, signal);
       const receivedAt = timestampFromMs(clock.now());
       const records = reports.map((report) => ({ key: report.deviceId, value: encode(report, receivedAt, withoutToken) }));
       const tooLarge = records.flatMap(sizeViolations);
-      if (tooLarge.length > 0) throw invalidArgument(tooLarge);
+      assertNoViolations(tooLarge);
       try {
         // Not one after the other: the bus keeps the order in which it was asked, and commits them together.
         await Promise.all(records.map((record) => reportBus.publish(record, signal)));
@@ -100,7 +100,7 @@ export function createReportServiceHandlers({
       return {};
     },
 
-    async listReports(request, { principal }) {
+    async listReports(request, { principal, signal }) {
       const violations = [
         ...validatePage(request),
         ...validateStatusFilter(request),
@@ -108,11 +108,12 @@ export function createReportServiceHandlers({
         ...timestampViolations(request.receivedUntil, "received_until"),
         ...reportIdViolations(request.afterId, "after_id"),
       ];
-      if (violations.length > 0) throw invalidArgument(violations);
-      if (request.deviceGroup !== "") permit(principal, { kind: "read", entity: { kind: "device_group", name: request.deviceGroup } }, false);
+      assertNoViolations(violations);
+      if (request.deviceGroup !== "")
+        assertPermitted(principal, { kind: "read", entity: { kind: "device_group", name: request.deviceGroup } }, false);
       const filter = filterOf(request);
       const isVisible = readableBy<StoredReport>(principal, "device_group", ({ report }) => report?.deviceGroup ?? "");
-      const { items, next } = await visiblePages((part) => reportStore.listReports(filter, part), pageOf(request), isVisible);
+      const { items, next } = await visiblePages((part) => reportStore.listReports(filter, part, signal), pageOf(request), isVisible);
       return { reports: [...items], nextPageToken: next ?? "" };
     },
   };
@@ -127,7 +128,7 @@ function submissionViolations(reports: readonly Report[]): readonly Violation[] 
     const path = `reports[${index}]`;
     const foreign = report.deviceId !== first.deviceId;
     const description = `${quote(report.deviceId)} is another device than the first report's: one call takes reports of one device`;
-    // received_at is the shard's to set, whatever the device put there.
+    // The shard sets received_at; the value of the device does not count.
     const own = create(ReportSchema, { ...report, receivedAt: undefined });
     return [...validateReport(own, path), ...(foreign ? [{ field: `${path}.device_id`, description }] : [])];
   });

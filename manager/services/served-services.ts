@@ -1,5 +1,6 @@
-import type { DescService } from "@bufbuild/protobuf";
+import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import type { UntypedHandleCall } from "@grpc/grpc-js";
+import type { Registry } from "prom-client";
 import type { Clock } from "../../common/clock/clock.ts";
 import type { Drivers } from "../../common/drivers.ts";
 import type { Log } from "../../common/log/log.ts";
@@ -21,30 +22,31 @@ import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
 import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
 import { UserService } from "../../gen/nebula/v1/user_pb.ts";
 import type { Authenticate } from "../access/authenticate.ts";
+import { createReportLimits } from "../access/limits/report-limits.ts";
 import type { PresentGroups } from "../access/present-groups.ts";
-import { createReportLimits } from "../access/report-limits.ts";
-import { ADMIN_RIGHTS } from "../access/rights.ts";
+import { ADMIN_RIGHTS } from "../access/rights/rights.ts";
+import type { VisiblePages } from "../access/rights/visible-pages.ts";
 import type { StoredCredentials } from "../access/stored-credentials.ts";
-import type { VisiblePages } from "../access/visible-pages.ts";
+import { CallRoom, showCallRooms } from "../rpc/call-room.ts";
 import type { ServedService } from "../rpc/grpc-server.ts";
 import { type AnyUnaryHandler, type RpcDeps, serveUnary } from "../rpc/serve-unary.ts";
 import type { Ownership } from "../watch/ownership.ts";
 import { createAccessCheck } from "./access-check.ts";
 import { createAccessServiceHandlers } from "./access-service.ts";
-import { createAppServiceHandlers } from "./app-service.ts";
 import { createAuditServiceHandlers } from "./audit-service.ts";
 import { createConfigServiceHandlers } from "./config-service.ts";
-import { createCronJobServiceHandlers } from "./cron-job-service.ts";
-import { createDeviceGroupServiceHandlers } from "./device-group-service.ts";
 import { createDeviceServiceHandlers } from "./device-service.ts";
-import { HealthService } from "./health-service.ts";
-import { ReflectionIndex } from "./reflection-index.ts";
-import { serveReflection } from "./reflection-service.ts";
+import { createAppServiceHandlers } from "./entities/app-service.ts";
+import { createCronJobServiceHandlers } from "./entities/cron-job-service.ts";
+import { createDeviceGroupServiceHandlers } from "./entities/device-group-service.ts";
+import { createUserGroupServiceHandlers } from "./entities/user-group-service.ts";
+import { createUserServiceHandlers } from "./entities/user-service.ts";
+import { HealthService } from "./grpc/health-service.ts";
+import { ReflectionIndex } from "./grpc/reflection-index.ts";
+import { serveReflection } from "./grpc/reflection-service.ts";
 import { createReportServiceHandlers } from "./report-service.ts";
 import { createShardServiceHandlers } from "./shard-service.ts";
 import { createStatusServiceHandlers } from "./status-service.ts";
-import { createUserGroupServiceHandlers } from "./user-group-service.ts";
-import { createUserServiceHandlers } from "./user-service.ts";
 
 export type ServedServicesDeps = Readonly<{
   drivers: Drivers;
@@ -61,10 +63,18 @@ export type ServedServicesDeps = Readonly<{
   localAdmin: string;
   clock: Clock;
   log: Log;
+  registry: Registry;
+  /** Aborted when the manager has stopped. */
+  stopped: AbortSignal;
   /** Open watches now. */
   watches: () => number;
+  /** The `spread` of a device_group that is watched here. */
+  spreadOf: (deviceGroup: string) => number | undefined;
+  cacheTimeMs: number;
+  /** Whether the store answers now. */
+  storeServing: () => boolean;
   /** Whether workers of the original poll a device_group. */
-  isPolled: (deviceGroup: string) => boolean;
+  isPolled: (deviceGroup: string) => Promise<boolean>;
 }>;
 
 /** Everything that the manager serves. */
@@ -81,7 +91,12 @@ export function createServedServices({
   localAdmin,
   clock,
   log,
+  registry,
+  stopped,
   watches,
+  spreadOf,
+  cacheTimeMs,
+  storeServing,
   isPolled,
 }: ServedServicesDeps): {
   services: readonly ServedService[];
@@ -93,8 +108,13 @@ export function createServedServices({
   const status = { version: VERSION, cluster: drivers.configStore.cluster, startedAt: clock.now(), watches };
   const unary = (service: DescService, handlers: Readonly<Record<string, AnyUnaryHandler>>): ServedService => ({
     service,
-    methods: unaryMethods(service, handlers, rpc),
+    methods: unaryMethods(service, handlers, rpc, rooms),
   });
+  const rooms = {
+    fleet: new CallRoom({ clock, ...FLEET_ROOM, signal: stopped }),
+    api: new CallRoom({ clock, ...API_ROOM, signal: stopped }),
+  };
+  showCallRooms(registry, rooms);
   const reportLimits = createReportLimits({ reportStore, configStore, mostDevices, clock });
   const nebula = [
     unary(AppService, createAppServiceHandlers(entities)),
@@ -110,7 +130,7 @@ export function createServedServices({
         configStore,
         changeFeed,
         presentGroups,
-        rightsOf: async (user) => (user === localAdmin ? ADMIN_RIGHTS : stored.rightsOfUser(user)),
+        rightsOf: async (user, signal) => (user === localAdmin ? ADMIN_RIGHTS : stored.rightsOfUser(user, signal)),
         visiblePages,
         clock,
         log,
@@ -120,11 +140,14 @@ export function createServedServices({
     unary(UserService, createUserServiceHandlers({ ...access, localAdmin })),
     unary(UserGroupService, createUserGroupServiceHandlers(access)),
     unary(AuditService, createAuditServiceHandlers(drivers)),
-    unary(ShardService, createShardServiceHandlers({ configStore: drivers.configStore, ownership })),
+    unary(ShardService, createShardServiceHandlers({ configStore, ownership, clock, cacheTimeMs, watched: spreadOf })),
     unary(StatusService, createStatusServiceHandlers(status)),
   ];
 
-  const health = new HealthService(nebula.map(({ service }) => service.typeName));
+  const health = new HealthService(
+    nebula.map(({ service }) => service.typeName),
+    storeServing,
+  );
   const checked = unary(Health, health.handlers);
   const index = new ReflectionIndex([...nebula.map(({ service }) => service), Health, ServerReflection, ServerReflectionAlpha]);
   const reflections = [ServerReflection, ServerReflectionAlpha].map((service) => ({
@@ -134,12 +157,38 @@ export function createServedServices({
   return { services: [...nebula, { ...checked, methods: { ...checked.methods, watch: health.watch } }, ...reflections], health };
 }
 
+type Rooms = Readonly<{ fleet: CallRoom; api: CallRoom }>;
+
+/** What devices call by themselves, all at once where they all come back: it has room of its own, so that it keeps no operator out. */
+const FLEET_METHODS: ReadonlySet<DescMethod> = new Set([
+  ShardService.method.getShardMap,
+  ReportService.method.submitReports,
+  AccessService.method.enrollDevice,
+  AccessService.method.rotateDeviceToken,
+]);
+export const FLEET_ROOM = { atOnce: 512, waiting: 20_000 };
+export const API_ROOM = { atOnce: 512, waiting: 2000 };
+
+/** undefined: it is always handled. Whether this manager is up is asked by it; or it waits for password checks, which have bounds of their own. */
+function roomOf(method: DescMethod, { fleet, api }: Rooms): CallRoom | undefined {
+  if (method.parent === Health || method.parent === StatusService || method === AccessService.method.check) return undefined;
+  return FLEET_METHODS.has(method) ? fleet : api;
+}
+
 /** The unary methods of a service for grpc-js, by local name. */
-function unaryMethods(service: DescService, handlers: Readonly<Record<string, AnyUnaryHandler>>, rpc: RpcDeps): Record<string, UntypedHandleCall> {
+function unaryMethods(
+  service: DescService,
+  handlers: Readonly<Record<string, AnyUnaryHandler>>,
+  rpc: RpcDeps,
+  rooms: Rooms,
+): Record<string, UntypedHandleCall> {
   return Object.fromEntries(
     service.methods.flatMap((method) => {
       const handler = handlers[method.localName];
-      return method.methodKind !== "unary" || handler === undefined ? [] : [[method.localName, serveUnary(method, handler, rpc)]];
+      if (method.methodKind !== "unary" || handler === undefined) return [];
+      const room = roomOf(method, rooms);
+      const bounded: AnyUnaryHandler = room === undefined ? handler : (request, context) => room.run(() => handler(request, context), context.signal);
+      return [[method.localName, serveUnary(method, bounded, rpc)]];
     }),
   );
 }

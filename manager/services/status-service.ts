@@ -1,7 +1,8 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ClusterIdentity } from "../../common/storage/config-store.ts";
 import type { StatusService } from "../../gen/nebula/v1/status_pb.ts";
-import { nameOf, type ServiceHandlers } from "../rpc/call-context.ts";
+import { nameOf } from "../access/principal.ts";
+import type { ServiceHandlers } from "../rpc/call-context.ts";
 
 export type StatusServiceDeps = Readonly<{
   version: string;
@@ -12,7 +13,7 @@ export type StatusServiceDeps = Readonly<{
   watches: () => number;
 }>;
 
-/** What this manager is, and how it does. */
+/** StatusService: version, cluster, start and open watches of this manager. */
 export function createStatusServiceHandlers({ version, cluster, startedAt, watches }: StatusServiceDeps): ServiceHandlers<typeof StatusService> {
   return {
     getStatus: async (_request, { principal }) => ({

@@ -1,12 +1,12 @@
 import { strict as assert } from "node:assert";
-import { create } from "@bufbuild/protobuf";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
 import type { GrpcChannel } from "../../common/rpc/grpc-channel.ts";
 import { sampleReport } from "../../common/testing/sample-report.ts";
+import { saveReports, storedReport } from "../../common/testing/save-reports.ts";
 import { AppService } from "../../gen/nebula/v1/app_pb.ts";
 import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
-import { DeviceSchema, DeviceService } from "../../gen/nebula/v1/device_pb.ts";
-import { ReportService, StoredReportSchema } from "../../gen/nebula/v1/report_pb.ts";
+import { DeviceService } from "../../gen/nebula/v1/device_pb.ts";
+import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
 import { ADMIN, startManagerRig } from "../testing/manager-rig.ts";
 import { putTestUser } from "../testing/test-access.ts";
 
@@ -36,10 +36,7 @@ async function start() {
   }
   for (const name of GROUPS) await channel.unary(DeviceGroupService.method.createDeviceGroup, { deviceGroup: { name } }, asAdmin);
   const devices = GROUPS.map((deviceGroup) => ({ deviceId: `device-of-${deviceGroup}`, deviceGroup }));
-  await reportStore.save({
-    reports: devices.map((device, index) => create(StoredReportSchema, { id: `00000001000000000000000${index}`, report: sampleReport(device) })),
-    statuses: devices.map((device) => ({ device: create(DeviceSchema, { ...device, report: sampleReport(device) }), writtenAt: 1n })),
-  });
+  await saveReports(reportStore, { reports: devices.map((device) => storedReport(sampleReport(device))) });
   const opened = stack.move();
   return { channel, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }
@@ -59,7 +56,7 @@ async function groupsListed(channel: GrpcChannel): Promise<string[]> {
 }
 
 describe("what a user is shown", () => {
-  it("are the entities, devices and reports that it may read, and no others", async () => {
+  it("a user is shown the entities, devices and reports that it may read, and no others", async () => {
     await using rig = await start();
     const { apps } = await rig.channel.unary(AppService.method.listApps, {}, asUser);
     assert.deepEqual(
@@ -77,7 +74,7 @@ describe("what a user is shown", () => {
     assert.equal((await rig.channel.unary(ReportService.method.listReports, {}, asAdmin)).reports.length, 4);
   });
 
-  it("says of a group that it may not read that it may not, and of a device of one as much as of one that there is not", async () => {
+  it("a user gets the same refusal for a group that it may not read, for a device of one, and for a group that does not exist", async () => {
     await using rig = await start();
     await assert.rejects(rig.channel.unary(ReportService.method.listReports, { deviceGroup: "offices" }, asUser), denied);
     await assert.rejects(rig.channel.unary(DeviceService.method.listDevices, { deviceGroup: "offices" }, asUser), denied);
@@ -88,7 +85,7 @@ describe("what a user is shown", () => {
     }
   });
 
-  it("is warned of the groups that it may read, and told of the others only how many", async () => {
+  it("a user is warned of the groups that it may read, and of the others only how many", async () => {
     await using rig = await start();
     for (const name of ["offices", "shop-1"]) {
       await rig.channel.unary(DeviceGroupService.method.updateDeviceGroup, { deviceGroup: { name, apps: ["web"] }, updateFields: ["apps"] }, asAdmin);
@@ -103,7 +100,7 @@ describe("what a user is shown", () => {
     ]);
   });
 
-  it("may be forgotten, and pruned, where the user may change it", async () => {
+  it("a user may forget and prune where it may change the device_group", async () => {
     await using rig = await start();
     await assert.rejects(rig.channel.unary(DeviceService.method.deleteDevice, { deviceId: "device-of-shop-1" }, asUser), denied);
     await rig.channel.unary(DeviceService.method.deleteDevice, { deviceId: "device-of-shop-2" }, asUser);

@@ -3,10 +3,11 @@ import type { FeedEvent } from "../../common/feed/change-feed.ts";
 import { createMemoryFeed } from "../../common/feed/memory-feed.ts";
 import { createLog } from "../../common/log/log.ts";
 import type { AccessStore } from "../../common/storage/access-store.ts";
-import { openSqliteAccessStore } from "../../common/storage/sqlite/access-store.ts";
-import type { CallContext, Changed } from "../rpc/call-context.ts";
-import { createUserGroupServiceHandlers } from "../services/user-group-service.ts";
-import { createUserServiceHandlers } from "../services/user-service.ts";
+import { openSqliteAccessStore } from "../../common/storage/sqlite/access/access-store.ts";
+import type { Changed } from "../audit/call-record.ts";
+import type { CallContext } from "../rpc/call-context.ts";
+import { createUserGroupServiceHandlers } from "../services/entities/user-group-service.ts";
+import { createUserServiceHandlers } from "../services/entities/user-service.ts";
 import { callOf } from "./entity-rig.ts";
 
 /** The name that no user of the rig may have. */

@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type ErrorKind, isNebulaError } from "../../common/errors/nebula-error.ts";
+import { readHistory } from "../../common/testing/read-all.ts";
 import {
   type App,
   AppSchema,
@@ -46,7 +47,7 @@ export class AppCalls {
   }
 
   history() {
-    return this.#rig.store.history({ kind: "app", name: "web" }, { limit: 1000 });
+    return readHistory(this.#rig.store, { kind: "app", name: "web" });
   }
 }
 

@@ -6,12 +6,12 @@ import { silentLog } from "../../common/log/log.ts";
 import { deriveSecretKeys } from "../../common/secrets/secret-keys.ts";
 import type { ConfigStore, EntityKey } from "../../common/storage/config-store.ts";
 import { openSqliteConfigStore } from "../../common/storage/sqlite/config-store.ts";
-import { ADMIN_RIGHTS, NO_RIGHTS } from "../access/rights.ts";
+import { ADMIN_RIGHTS, NO_RIGHTS } from "../access/rights/rights.ts";
 import type { EntityDeps } from "../entities/write-entity.ts";
 import type { CallContext } from "../rpc/call-context.ts";
-import { createAppServiceHandlers } from "../services/app-service.ts";
-import { createCronJobServiceHandlers } from "../services/cron-job-service.ts";
-import { createDeviceGroupServiceHandlers } from "../services/device-group-service.ts";
+import { createAppServiceHandlers } from "../services/entities/app-service.ts";
+import { createCronJobServiceHandlers } from "../services/entities/cron-job-service.ts";
+import { createDeviceGroupServiceHandlers } from "../services/entities/device-group-service.ts";
 import { TEST_PAGES } from "./test-access.ts";
 
 /** The three services over a real store, and what they told cache and feed. */
@@ -43,13 +43,13 @@ export async function startEntityRig({ clock = systemClock, wrapStore = (store) 
   feed.subscribe((event) => announced.push(event));
   const configCache = {
     get: async () => undefined,
-    put: async () => {},
-    told: ({ kind, name }: EntityKey, revision: bigint) => void told.push(`${kind} ${name} ${revision}`),
+    put: () => {},
+    invalidate: ({ kind, name }: EntityKey, revision: bigint) => void told.push(`${kind} ${name} ${revision}`),
     async [Symbol.asyncDispose]() {},
   };
   const deps: EntityDeps = {
     visiblePages: TEST_PAGES,
-    isPolled: (deviceGroup) => polled.has(deviceGroup),
+    isPolled: async (deviceGroup) => polled.has(deviceGroup),
     configStore: wrapStore(store),
     configCache,
     changeFeed: feed,
@@ -73,7 +73,7 @@ export async function startEntityRig({ clock = systemClock, wrapStore = (store) 
   };
 }
 
-/** A call of an admin, or of a user who is none. */
+/** A call of an admin, or of a user without rights. */
 export function callOf(
   name: string,
   {

@@ -7,7 +7,7 @@ import type { Clock } from "../../common/clock/clock.ts";
 import { systemClock } from "../../common/clock/system-clock.ts";
 import type { Drivers } from "../../common/drivers.ts";
 import { createLog, type Log, silentLog } from "../../common/log/log.ts";
-import { MANAGER_DRIVERS, openDrivers } from "../../common/open-drivers.ts";
+import { type DriverSettings, MANAGER_DRIVERS, openDrivers } from "../../common/open-drivers.ts";
 import { GrpcChannel } from "../../common/rpc/grpc-channel.ts";
 import { type ManagerOptions, type ManagerSettings, type RunningManager, startManager } from "../main.ts";
 
@@ -16,7 +16,7 @@ export const TEST_SECRETS = { clusterKey: "cluster key of a test", adminPassword
 /** The authorization header of the local admin. */
 export const ADMIN = { authorization: `Basic ${Buffer.from("admin:secret").toString("base64")}` };
 
-/** A whole manager on the embedded drivers. */
+/** A whole manager, on the embedded drivers unless its settings name others. */
 export type ManagerRig = AsyncDisposable &
   Readonly<{
     manager: RunningManager;
@@ -30,7 +30,7 @@ export type ManagerRig = AsyncDisposable &
 
 export async function startManagerRig(
   options: {
-    settings?: Partial<ManagerSettings>;
+    settings?: Partial<ManagerSettings & DriverSettings>;
     tuning?: ManagerOptions["tuning"];
     clock?: Clock;
     wrapDrivers?: (drivers: Drivers) => Drivers;
@@ -44,6 +44,7 @@ export async function startManagerRig(
     grpcAdvertise: undefined,
     redirect: true,
     cacheTimeMs: 10_000,
+    reportTtlMs: 93_600_000,
     auditRetentionMs: 90 * 86_400_000,
     maxDevicesPerGroup: 100_000,
     authEnabled: true,
@@ -56,7 +57,9 @@ export async function startManagerRig(
     ...options.settings,
   };
   const clock = options.clock ?? systemClock;
-  const opened = stack.use(await openDrivers(MANAGER_DRIVERS, { settings, clock: systemClock, log: silentLog }));
+  const opened = stack.use(
+    await openDrivers(MANAGER_DRIVERS, { settings, clock: systemClock, log: silentLog, clusterKey: async () => TEST_SECRETS.clusterKey }),
+  );
   const drivers = options.wrapDrivers?.(opened) ?? opened;
   const logged: string[] = [];
   const log: Log = createLog({ level: "debug", part: "manager", destination: { write: (line: string) => void logged.push(line) } });

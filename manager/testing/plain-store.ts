@@ -4,16 +4,19 @@ import type { ConfigStore } from "../../common/storage/config-store.ts";
 export function plainStore(store: ConfigStore): ConfigStore {
   return {
     cluster: store.cluster,
+    readCluster: (signal) => store.readCluster(signal),
     get: (key, options) => store.get(key, options),
-    getMany: (kind, names) => store.getMany(kind, names),
-    revisions: (keys) => store.revisions(keys),
-    write: (write) => store.write(write),
-    list: (kind, page) => store.list(kind, page),
-    namesInOtherCase: (key) => store.namesInOtherCase(key),
-    groupsNaming: (kind, name) => store.groupsNaming(kind, name),
-    history: (key, page) => store.history(key, page),
+    getMany: (kind, names, options) => store.getMany(kind, names, options),
+    revisions: (keys, signal) => store.revisions(keys, signal),
+    write: (write, signal) => store.write(write, signal),
+    list: (kind, page, signal) => store.list(kind, page, signal),
+    namesInOtherCase: (key, signal) => store.namesInOtherCase(key, signal),
+    groupsNaming: (kind, name, signal) => store.groupsNaming(kind, name, signal),
+    history: (key, page, signal) => store.history(key, page, signal),
     rewriteBodies: (rewrite) => store.rewriteBodies(rewrite),
     raiseEpoch: (nowMs) => store.raiseEpoch(nowMs),
+    becomeCluster: (identity) => store.becomeCluster(identity),
+    records: store.records,
     async [Symbol.asyncDispose]() {},
   };
 }

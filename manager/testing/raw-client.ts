@@ -10,7 +10,7 @@ export class RawClient implements AsyncDisposable {
     this.session.on("error", () => {});
   }
 
-  /** A call with one message, whatever its bytes are. */
+  /** A call with one message of any bytes. */
   call(path: string, message: Uint8Array, headers: Readonly<Record<string, string>> = {}): ClientHttp2Stream {
     const stream = this.session.request({ ":method": "POST", ":path": path, "content-type": "application/grpc", te: "trailers", ...headers });
     stream.on("error", () => {});

@@ -3,8 +3,7 @@ import { hashPassword } from "../../common/access/password-hash.ts";
 import { newToken, tokenHash } from "../../common/access/tokens.ts";
 import type { AccessStore } from "../../common/storage/access-store.ts";
 import { UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
-import { createPageSeal } from "../access/page-seal.ts";
-import { createVisiblePages } from "../access/visible-pages.ts";
+import { createPageSeal, createVisiblePages } from "../access/rights/visible-pages.ts";
 
 /** Pages of what a caller may see, as a manager makes them. */
 export const TEST_PAGES = createVisiblePages(createPageSeal("cluster key of a test"));
@@ -53,4 +52,19 @@ export async function putTestDevice(store: AccessStore, deviceId: string, device
   const outcome = await store.enrol({ deviceId, tokenHash: tokenHash(token), enrolmentHash, nowMs: Date.now() });
   if (outcome.kind !== "enrolled") throw new Error(`${deviceId}: ${outcome.kind}`);
   return token;
+}
+
+/** Enrols devices `d0`, `d1`, ... with one enrolment token, and answers their tokens. */
+export async function putTestDevices(
+  store: AccessStore,
+  count: number,
+  deviceGroup: string,
+): Promise<readonly { deviceId: string; token: string }[]> {
+  const enrolmentHash = tokenHash(await putTestEnrolment(store, deviceGroup, count));
+  const devices = Array.from({ length: count }, (_, index) => ({ deviceId: `d${index}`, token: newToken() }));
+  for (const { deviceId, token } of devices) {
+    const outcome = await store.enrol({ deviceId, tokenHash: tokenHash(token), enrolmentHash, nowMs: Date.now() });
+    if (outcome.kind !== "enrolled") throw new Error(`${deviceId}: ${outcome.kind}`);
+  }
+  return devices;
 }

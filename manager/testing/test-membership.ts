@@ -3,6 +3,8 @@ import type { Member, Membership } from "../../common/membership/membership.ts";
 /** A membership that a test changes; this shard has joined from the start. */
 export class TestMembership implements Membership {
   readonly alone = false;
+  readonly reachable = true;
+  readonly lost = new AbortController().signal;
   #self: Member | undefined;
   #others: readonly Member[];
   readonly #listeners = new Set<(members: readonly Member[]) => void>();
@@ -32,6 +34,13 @@ export class TestMembership implements Membership {
 
   async leave(): Promise<void> {
     this.#self = undefined;
+    this.#changed();
+  }
+
+  setImpaired(impaired: boolean): void {
+    if (this.#self === undefined || (this.#self.impaired ?? false) === impaired) return;
+    const { name, address, boot } = this.#self;
+    this.#self = impaired ? { name, address, boot, impaired } : { name, address, boot };
     this.#changed();
   }
 

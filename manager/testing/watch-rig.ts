@@ -1,6 +1,8 @@
+import { strict as assert } from "node:assert";
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { credentials } from "@grpc/grpc-js";
 import { Registry } from "prom-client";
+import { createMemoryLoginCounts } from "../../common/access/login-counts.ts";
 import type { Clock } from "../../common/clock/clock.ts";
 import { systemClock } from "../../common/clock/system-clock.ts";
 import type { ChangeFeed } from "../../common/feed/change-feed.ts";
@@ -11,10 +13,11 @@ import { createMemoryMembership } from "../../common/membership/memory-membershi
 import { GrpcChannel } from "../../common/rpc/grpc-channel.ts";
 import { deriveSecretKeys } from "../../common/secrets/secret-keys.ts";
 import type { AccessStore } from "../../common/storage/access-store.ts";
-import type { ConfigStore, EntityKey, EntityWrite } from "../../common/storage/config-store.ts";
+import type { ClusterIdentity, ConfigStore, EntityKey, EntityWrite } from "../../common/storage/config-store.ts";
 import { createMemoryConfigCache } from "../../common/storage/memory/config-cache.ts";
-import { openSqliteAccessStore } from "../../common/storage/sqlite/access-store.ts";
+import { openSqliteAccessStore } from "../../common/storage/sqlite/access/access-store.ts";
 import { openSqliteConfigStore } from "../../common/storage/sqlite/config-store.ts";
+import { createMemoryPolledMarks, type PolledMarks } from "../../common/v2/polled-marks.ts";
 import { AppSchema } from "../../gen/nebula/v1/app_pb.ts";
 import type { AuditEntry } from "../../gen/nebula/v1/audit_pb.ts";
 import { ConfigService, type WatchConfigRequestSchema, type WatchConfigResponse } from "../../gen/nebula/v1/config_pb.ts";
@@ -28,12 +31,14 @@ import { openListeners } from "../listen/listeners.ts";
 import { createGrpcServer } from "../rpc/grpc-server.ts";
 import { createRpcMetrics } from "../rpc/rpc-metrics.ts";
 import { createOwnership } from "../watch/ownership.ts";
-import { RawStreams } from "../watch/raw-streams.ts";
 import { serveWatch, WATCH_PATH } from "../watch/serve-watch.ts";
-import { watchInterceptor } from "../watch/watch-call.ts";
+import { RawStreams, watchInterceptor } from "../watch/watch-call.ts";
 import { WatchHub } from "../watch/watch-hub.ts";
 import { createWatchMetrics } from "../watch/watch-metrics.ts";
 import { keepAudit } from "./kept-audit.ts";
+
+/** Announcements that wait at most in the feed. */
+const MOST_WAITING = 1000;
 
 export const RIG_CLUSTER_KEY = "cluster key of a test";
 
@@ -46,12 +51,14 @@ export type RigOptions = Readonly<{
   wrapAccessStore?: (store: AccessStore) => AccessStore;
   membership?: Membership;
   redirect?: boolean;
+  polledMarks?: PolledMarks;
   /** Whether a credential is needed; otherwise every call is the local admin's. */
   auth?: boolean;
   /** Puts something between the hub and the store. */
   wrapStore?: (store: ConfigStore) => ConfigStore;
   silence?: { everyMs: number; answerMs: number };
   rawStreams?: RawStreams;
+  onClusterChanged?: (found: ClusterIdentity) => void;
 }>;
 
 /** The watch as the manager has it, on a real listener, with real streams, and nothing else around it. */
@@ -108,6 +115,11 @@ export class WatchRig implements AsyncDisposable {
     if (!this.feedLoses) await this.#feed.publish({ kind: "access", subject });
   }
 
+  /** Has the feed break: it loses announcements, and emits a gap. */
+  breakFeed(): void {
+    for (let lost = 0; lost <= MOST_WAITING; lost++) this.#feed.publish({ kind: "access", subject: "user/filler" });
+  }
+
   putApp(name: string, image: string): Promise<bigint> {
     return this.#put({ kind: "app", name }, toBinary(AppSchema, create(AppSchema, { name, dockerImage: image })));
   }
@@ -154,17 +166,17 @@ export async function startWatchRig(options: RigOptions = {}): Promise<WatchRig>
   const configStore = options.wrapStore?.(store) ?? store;
   const cacheTimeMs = options.cacheTimeMs ?? 60_000;
   const configCache = stack.use(createMemoryConfigCache({ ttlMs: cacheTimeMs, clock }));
-  const feed = stack.use(createMemoryFeed({ log }));
+  const feed = stack.use(createMemoryFeed({ log, maxWaiting: MOST_WAITING }));
   const membership = options.membership ?? createMemoryMembership();
-  const ownership = createOwnership({ membership, address: () => "self:1", redirect: options.redirect ?? true });
   const accessStore = stack.use(await openSqliteAccessStore({ path: ":memory:" }));
   const devices = new Map<string, Device>();
   const life = new AbortController();
+  const ownership = createOwnership({ membership, address: () => "self:1", redirect: options.redirect ?? true, signal: life.signal });
   const access = createAccess({
     enabled: options.auth ?? false,
     clusterKey: RIG_CLUSTER_KEY,
     admin: { user: "admin", password: "secret", token: undefined },
-    drivers: { accessStore: options.wrapAccessStore?.(accessStore) ?? accessStore, changeFeed: feed },
+    drivers: { accessStore: options.wrapAccessStore?.(accessStore) ?? accessStore, changeFeed: feed, loginCounts: createMemoryLoginCounts() },
     clock,
     log,
     everyMs: cacheTimeMs,
@@ -172,7 +184,7 @@ export async function startWatchRig(options: RigOptions = {}): Promise<WatchRig>
   });
   stack.defer(() => {
     life.abort();
-    return access.rounds.done;
+    return access.generations.done;
   });
   const hub: WatchHub = new WatchHub({
     configStore,
@@ -180,11 +192,19 @@ export async function startWatchRig(options: RigOptions = {}): Promise<WatchRig>
     changeFeed: feed,
     secretKeys: deriveSecretKeys(RIG_CLUSTER_KEY),
     ownership,
+    polledMarks: options.polledMarks ?? createMemoryPolledMarks(),
     access,
     clock,
     log,
     cacheTimeMs,
-    metrics: createWatchMetrics(registry, { streams: () => hub.streams, groups: () => hub.groups }),
+    onClusterChanged: options.onClusterChanged ?? (() => assert.fail("the cluster has changed")),
+    metrics: createWatchMetrics(registry, {
+      streams: () => hub.streams,
+      groups: () => hub.groups,
+      leaving: () => hub.leaving,
+      queued: () => hub.queued,
+      ownership,
+    }),
     tuning: { batch: 64, silence: options.silence ?? { everyMs: 5000, answerMs: 30_000 } },
   });
   const gate = createGate(access.authenticate);

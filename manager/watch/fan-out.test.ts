@@ -28,15 +28,18 @@ class TestGroup {
   }
 }
 
+const offer = (stream: { advance(): void }) => stream.advance();
+const begin = () => 0;
+
 function immediate(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
 describe("fan-out", () => {
-  it("F1: gives the event loop its turn after every batch", async () => {
+  it("B1: the fan-out gives the event loop its turn after every batch", async () => {
     const log: Told[] = [];
     const group = new TestGroup("a", 1000, log);
-    const fanOut = new FanOut(64, () => {});
+    const fanOut = new FanOut({ batch: 64, begin, offer, done: () => {} });
     group.version = 1;
     fanOut.start(group);
     const perTurn: number[] = [];
@@ -48,11 +51,23 @@ describe("fan-out", () => {
     assert.equal(log.length, 1000);
   });
 
-  it("F2: a large group does not hold up a small one", async () => {
+  it("B4: the fan-out begins each batch once, and offers its time to all streams of the batch", async () => {
+    const group = new TestGroup("a", 100, []);
+    const offeredAt: number[] = [];
+    let batches = 0;
+    const note = (_: unknown, now: number) => void offeredAt.push(now);
+    const fanOut = new FanOut({ batch: 32, begin: () => ++batches, offer: note, done: () => {} });
+    fanOut.start(group);
+    await eventually(() => offeredAt.length === 100);
+    const perBatch = [1, 2, 3, 4].map((batch) => offeredAt.filter((now) => now === batch).length);
+    assert.deepEqual(perBatch, [32, 32, 32, 4]);
+  });
+
+  it("B2: a large group does not hold up a small one", async () => {
     const log: Told[] = [];
     const [large, small] = [new TestGroup("large", 5000, log), new TestGroup("small", 10, log)];
     const done: string[] = [];
-    const fanOut = new FanOut(64, (group) => done.push(group === small ? "small" : "large"));
+    const fanOut = new FanOut({ batch: 64, begin, offer, done: (group) => done.push(group === small ? "small" : "large") });
     large.version = small.version = 1;
     fanOut.start(large);
     fanOut.start(small);
@@ -62,10 +77,10 @@ describe("fan-out", () => {
     assert.ok(smallDone < 100, `${smallDone}`);
   });
 
-  it("F3: under endless changes the last stream is reached as often as the first", async () => {
+  it("B3: under endless changes the last stream is reached as often as the first", async () => {
     const log: Told[] = [];
     const group = new TestGroup("a", 640, log);
-    const fanOut = new FanOut(64, () => {});
+    const fanOut = new FanOut({ batch: 64, begin, offer, done: () => {} });
     for (let turn = 0; turn < 100; turn++) {
       group.version++;
       fanOut.start(group);
@@ -75,7 +90,7 @@ describe("fan-out", () => {
     assert.ok(oldest > 80, `the one reached longest ago has version ${oldest} of 100`);
   });
 
-  it("F1 to F3: however groups change, every stream is offered the newest in the end", async () => {
+  it("B1 to B3: however groups change, every stream is offered the newest in the end", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.integer({ min: 0, max: 90 }), { minLength: 1, maxLength: 5 }),
@@ -83,7 +98,7 @@ describe("fan-out", () => {
         async (sizes, changes) => {
           const groups = sizes.map((size, index) => new TestGroup(String(index), size, []));
           let passes = 0;
-          const fanOut = new FanOut(8, () => void passes++);
+          const fanOut = new FanOut({ batch: 8, begin, offer, done: () => void passes++ });
           for (const [index, wait] of changes) {
             const group = groups[index % groups.length];
             if (group === undefined) continue;

@@ -1,51 +1,210 @@
-import type { EntityKey } from "../../common/storage/config-store.ts";
-import { keyText } from "./entity-index.ts";
-import type { LoadedConfig } from "./load-config.ts";
-import type { SlotGroup, StreamSlot } from "./stream-slot.ts";
-import type { WatchAnswer } from "./watch-answer.ts";
+/**
+ * One device_group that is watched on this shard, and its streams: the answer of the group, and what each stream was sent of it.
+ *
+ * S1 At most one write of a stream is in flight.
+ * S2 A stream has no queue. When its write is done it sends the newest answer of its group, if that is another one (latest wins). So a device that does not
+ *    read costs the one message that is in flight.
+ * S3 Nothing is written to a stream after its end.
+ *
+ * There is one StreamSlot per connected device: its fields are few, and there are no timers, signals or promises among them.
+ */
+import type { NebulaError } from "../../common/errors/nebula-error.ts";
+import type { Log } from "../../common/log/log.ts";
+import { type EntityKey, keyText } from "../../common/storage/config-store.ts";
+import type { Login } from "../access/login.ts";
+import { UNCHANGED, type WatchAnswer } from "../config/config-answer.ts";
+import type { LoadedConfig } from "../config/load-config.ts";
+import type { Ownership } from "./ownership.ts";
 
-/** What a group asks of the hub that it is in. */
-export type GroupHub = {
-  /** Asked before every answer: whether what is known is from before a standstill of this process. */
-  standstill(): boolean;
-  now(): number;
-  pushed(): void;
+/** The gRPC call of a stream. */
+export type SlotCall = {
+  /** @param written called when the answer is with the kernel; never called if the call ends before */
+  write(answer: WatchAnswer, written: () => void): void;
+  /** Ends the call after its last write. */
+  end(): void;
+  fail(error: NebulaError): void;
 };
 
-/** One device_group that is watched here: its streams, and what they are told. */
-export class GroupWatch implements SlotGroup {
+/** The connection of a stream: how many bytes were received on it, and its end. */
+export type Connection = { readonly bytesRead: number; destroy(): void };
+
+/** The device and the credential of a watch, from its request. */
+export type Watcher = Readonly<{
+  /** Empty: the watch does not show a device's presence. */
+  deviceId: string;
+  boot: string;
+  keepaliveMs: number;
+  /** Served by this shard, even if another owns the group, until the membership changes. */
+  serveHere: boolean;
+  /** Opened with the token of another component: it shows no device's presence, and `spread` does not apply to it. */
+  viaPart: boolean;
+  /** The credential that opened it, shared by all watches of that credential. */
+  login: Login;
+}>;
+
+/** Why a stream ended, for the metrics. */
+export type EndReason = "closed" | "replaced" | "redirected" | "refused" | "stopping" | "silent" | "unanswered";
+
+export type OpenSlot = Readonly<{
+  call: SlotCall;
+  group: GroupWatch;
+  watcher: Watcher;
+  connection: Connection | undefined;
+  /** The etag that the device says it holds. */
+  etag: string;
+  /** The version of the ownership at the opening. */
+  openedAt: number;
+  /** Monotonic milliseconds, whole. */
+  now: number;
+}>;
+
+/** One watch: what its device was sent, and what is still to send. */
+export class StreamSlot {
+  readonly watcher: Watcher;
+  readonly group: GroupWatch;
+  readonly connection: Connection | undefined;
+  /** The version of the ownership when the stream was opened. */
+  readonly openedAt: number;
+  readonly #call: SlotCall;
+  /** Etag of the last answer sent, or of the config that the device said it holds; empty: no config. */
+  #sent: string;
+  #greeted = false;
+  #inFlight = false;
+  #ended = false;
+  /** Bytes received on the connection at the last look, and when that number was first seen. */
+  #heardBytes: number;
+  #heardAt: number;
+  /** Bytes received when the oldest unanswered push was sent, and when that was; -1: there is none. */
+  #pushBytes = -1;
+  #pushedAt = 0;
+
+  constructor({ call, group, watcher, connection, etag, openedAt, now }: OpenSlot) {
+    this.#call = call;
+    this.group = group;
+    this.watcher = watcher;
+    this.connection = connection;
+    this.openedAt = openedAt;
+    this.#sent = etag;
+    this.#heardBytes = connection?.bytesRead ?? 0;
+    this.#heardAt = now;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Whether it was sent any answer yet. */
+  get greeted(): boolean {
+    return this.#greeted;
+  }
+
+  /**
+   * Sends the answer of the group if the device was sent another one last, and nothing is in flight (W2).
+   * @param now monotonic milliseconds, whole
+   * @returns whether a config was sent
+   */
+  advance(now: number): boolean {
+    if (this.#inFlight || this.#ended) return false; // S1, S3
+    const { answer } = this.group;
+    if (answer === undefined || (this.#greeted && this.#sent === answer.etag)) return false;
+    const isHeld = !this.#greeted && answer.etag !== "" && answer.etag === this.#sent;
+    this.#greeted = true;
+    this.#send(isHeld ? UNCHANGED : answer);
+    if (isHeld || answer.etag === "") return false;
+    this.#notePush(now);
+    return true;
+  }
+
+  #send(answer: WatchAnswer): void {
+    this.#inFlight = true;
+    if (answer !== UNCHANGED) this.#sent = answer.etag;
+    this.#call.write(answer, () => {
+      this.#inFlight = false;
+      if (!this.#ended && this.#sent !== this.group.loaded?.answer.etag) this.group.resume(this); // S2, W2
+    });
+  }
+
+  #notePush(now: number): void {
+    const heard = this.connection?.bytesRead ?? 0;
+    if (this.#pushBytes === heard) return; // an older push is unanswered already
+    this.#pushBytes = heard;
+    this.#pushedAt = now;
+  }
+
+  /** Sends a last answer, and ends the stream. */
+  finish(last: WatchAnswer): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#call.write(last, () => {});
+    this.#call.end();
+  }
+
+  /** Ends the stream with an error. */
+  fail(error: NebulaError): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#call.fail(error);
+  }
+
+  /** Notes that the peer ended the stream. */
+  markEnded(): void {
+    this.#ended = true;
+  }
+
+  /**
+   * Returns why the connection counts as lost; undefined if it does not.
+   * @param now monotonic milliseconds
+   * @param answerMs how long after a push something must be received
+   */
+  checkSilence(now: number, answerMs: number): "silent" | "unanswered" | undefined {
+    const heard = this.connection?.bytesRead;
+    if (heard === undefined) return undefined;
+    if (heard !== this.#heardBytes) {
+      this.#heardBytes = heard;
+      this.#heardAt = now;
+      return undefined;
+    }
+    if (now - this.#heardAt > 2.5 * this.watcher.keepaliveMs) return "silent";
+    const mustAnswer = this.watcher.deviceId !== "" && !this.watcher.viaPart;
+    return mustAnswer && this.#pushBytes === heard && now - this.#pushedAt > answerMs ? "unanswered" : undefined;
+  }
+}
+
+/** A device_group with at least one stream. */
+export class GroupWatch {
   readonly name: string;
+  /** Advances a stream whose write is done, and whose group has another answer than the one it was sent. */
+  readonly resume: (stream: StreamSlot) => void;
   /** When the answer changed last, monotonic milliseconds. */
   changedAt = 0;
-  readonly streams = new Set<StreamSlot<GroupWatch>>();
+  readonly streams = new Set<StreamSlot>();
   /** How many of the streams are a gateway's, which follows the group for workers of the original that poll it. */
   gateways = 0;
-  readonly #hub: GroupHub;
   #loaded: LoadedConfig | undefined;
   #revisions: ReadonlyMap<string, bigint> = new Map();
   #trusted = false;
 
-  constructor(name: string, hub: GroupHub) {
+  constructor(name: string, resume: (stream: StreamSlot) => void) {
     this.name = name;
-    this.#hub = hub;
+    this.resume = resume;
   }
 
-  /** What was looked up last, also where it may not be told any more; undefined before the first time. */
+  /** The last config that was loaded, trusted or not; undefined before the first load. */
   get loaded(): LoadedConfig | undefined {
     return this.#loaded;
   }
 
+  /** The answer that may be sent; undefined while it is being loaded. */
   get answer(): WatchAnswer | undefined {
-    this.#hub.standstill(); // distrusts this group where it was one
     return this.#trusted ? this.#loaded?.answer : undefined;
   }
 
-  /** The revision of an entity that the group was made from; -1: it was not. */
+  /** The revision of an entity that the config was made from; -1 if it was not made from it. */
   revisionOf(key: EntityKey): bigint {
     return this.#revisions.get(keyText(key)) ?? -1n;
   }
 
-  /** Whether there is an answer that may be told. */
+  /** Whether the loaded config may be sent. */
   get trusted(): boolean {
     return this.#trusted;
   }
@@ -56,16 +215,40 @@ export class GroupWatch implements SlotGroup {
     this.#trusted = true;
   }
 
-  /** What is known may be old: nothing is told before it was looked up anew. */
+  /** Marks the loaded config as possibly old: nothing is sent before the next load. */
   distrust(): void {
     this.#trusted = false;
   }
+}
 
-  now(): number {
-    return this.#hub.now();
+/** Devices of one group on one shard above which more shards should share the group. */
+const CROWD = 10_000;
+/** Below this share of CROWD the warning about a group may be repeated. */
+const CALM = 0.9;
+
+/** Warns of a device_group with very many devices on this shard, once each time that it grows beyond the bound, if a larger `spread` helps. */
+export class CrowdWarning {
+  readonly #ownership: Pick<Ownership, "canSpread">;
+  readonly #log: Log;
+  readonly #crowded = new Set<GroupWatch>();
+
+  constructor(ownership: Pick<Ownership, "canSpread">, log: Log) {
+    this.#ownership = ownership;
+    this.#log = log;
   }
 
-  pushed(): void {
-    this.#hub.pushed();
+  /** Notes that a stream was added to the group. */
+  entered(group: GroupWatch): void {
+    const devices = group.streams.size;
+    if (devices <= CROWD || this.#crowded.has(group)) return;
+    const spread = Math.max(1, group.loaded?.spread ?? 1);
+    if (!this.#ownership.canSpread(spread)) return;
+    this.#crowded.add(group);
+    this.#log.warn({ device_group: group.name, devices, spread }, "very many devices of one device_group are on this shard: a larger spread helps");
+  }
+
+  /** Notes that a stream was removed from the group. */
+  left(group: GroupWatch): void {
+    if (group.streams.size < CROWD * CALM) this.#crowded.delete(group);
   }
 }

@@ -1,22 +1,31 @@
 /**
- * Whether the open watches are still allowed, looked at anew whenever what credentials may do has changed.
+ * Whether the open watches are still allowed, looked at again when what credentials may do has changed.
  *
- * E1 In every round of access each credential with an open watch is looked up once, however many watches it opened: those named on the feed at once, the
- *    others paced, in the order in which they fell behind, so that all are done within `withinMs`.
- * E2 A watch ends when its credential is valid no more (UNAUTHENTICATED), or may not watch its group any more (PERMISSION_DENIED); nothing else ends it here:
- *    while the store can't be read the watch goes on, and its credential is tried again.
- * E3 A watch that opens while a round begins is looked at, too.
- * E4 A credential that is found valid is known again: its next call needs no read.
+ * E1 A named credential with an open watch is read at once, once for all of its watches, and no other is (index of
+ *    streams by credential).
+ * E2 In every generation of access each credential with an open watch is read once, paced, in the order in which it
+ *    fell behind: those of users within `usersWithinMs`, those of devices within DEVICES_WITHIN_MS.
+ * E3 Each credential with an open watch is read at least every LONGEST_UNREAD_MS, which bounds a revocation whose stamp
+ *    was lost.
+ * E4 A watch ends when its credential is valid no more (UNAUTHENTICATED), or may not watch its group any more
+ *    (PERMISSION_DENIED); nothing else ends it here: while the store can't be read the watch goes on, and its
+ *    credential is tried again.
+ * E5 A watch that opens with a credential that is behind is looked at, too.
+ * E6 A credential that is found valid is known again: its next call needs no read.
  */
 import { setImmediate as turn } from "node:timers/promises";
 import type { Clock } from "../../common/clock/clock.ts";
 import { isNebulaError, messageOf, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Log } from "../../common/log/log.ts";
 import type { Access } from "../access/access.ts";
-import { isBehind, type Login } from "../access/login.ts";
-import { watchNeed } from "../access/method-table.ts";
-import { permit } from "../access/permit.ts";
+import { isBehind, LONGEST_UNREAD_MS, type Login, subjectsOf } from "../access/login.ts";
+import { watchNeed } from "../access/rights/method-table.ts";
+import { assertPermitted } from "../access/rights/permit.ts";
 
+/** E2, milliseconds. */
+export const DEVICES_WITHIN_MS = 5 * 60_000;
+/** E3: from this age on a credential waits for its turn, milliseconds. */
+const OLD_MS = LONGEST_UNREAD_MS - DEVICES_WITHIN_MS - 60_000;
 const SLICE_MS = 100;
 /** The part of the time that the pace is made for: the rest is for what it waits for meanwhile. */
 const USED = 0.7;
@@ -31,155 +40,219 @@ const BATCH = 256;
 export type AuthorisedStream = { readonly watcher: { readonly login: Login; readonly deviceId: string }; readonly group: { readonly name: string } };
 
 export type ReauthorisationDeps = Readonly<{
-  access: Pick<Access, "rounds" | "verified"> & Readonly<{ stored: Pick<Access["stored"], "again"> }>;
+  access: Pick<Access, "generations" | "verified" | "index"> & Readonly<{ stored: Pick<Access["stored"], "again"> }>;
   clock: Clock;
   log: Log;
-  withinMs: number;
+  usersWithinMs: number;
   signal: AbortSignal;
 }>;
 
-export type ReauthorisationTarget<Stream> = {
-  /** Every open watch. */
-  streams(): Iterable<Stream>;
-  /** Ends one. */
-  refuse(stream: Stream, error: NebulaError): void;
-};
+/**
+ * Credentials that wait for their turn, and the pace at which they have it. A Set keeps the order in which they came.
+ */
+type Queue = { readonly waiting: Set<Login>; readonly withinMs: number; perSlice: number };
 
 export class Reauthorisation<Stream extends AuthorisedStream> {
   /** Resolves when the signal was aborted and the store is not being read any more. */
   readonly done: Promise<void>;
   readonly #deps: ReauthorisationDeps;
-  readonly #target: ReauthorisationTarget<Stream>;
-  /** Credentials that are behind; a Set keeps the order in which they came. */
-  readonly #behind = new Set<Login>();
-  #perSlice = 1;
-  /** Who was named in the rounds whose watches were not gone through yet; undefined: there is no such round. */
-  #named: Set<string> | undefined;
+  readonly #refuse: (stream: Stream, error: NebulaError) => void;
+  /** The open watches of each credential; a single one stands for itself: a device has one. */
+  readonly #streams = new Map<Login, Stream | Set<Stream>>();
+  readonly #named = new Set<Login>();
+  readonly #users: Queue;
+  readonly #devices: Queue = { waiting: new Set(), withinMs: DEVICES_WITHIN_MS, perSlice: 1 };
+  /** Every credential with an open watch, that was read longest ago first. */
+  readonly #byAge = new Set<Login>();
   #failing = false;
-  #wake: () => void = () => {};
+  #wake = new AbortController();
 
-  /** Runs until the signal is aborted. */
-  constructor(deps: ReauthorisationDeps, target: ReauthorisationTarget<Stream>) {
+  /**
+   * Runs until the signal is aborted.
+   * @param refuse ends a watch
+   */
+  constructor(deps: ReauthorisationDeps, refuse: (stream: Stream, error: NebulaError) => void) {
     this.#deps = deps;
-    this.#target = target;
-    deps.access.rounds.listen({
-      began: (subjects) => {
-        this.#named = new Set([...(this.#named ?? []), ...subjects]);
-        this.#wake();
+    this.#refuse = refuse;
+    this.#users = { waiting: new Set(), withinMs: deps.usersWithinMs, perSlice: 1 };
+    deps.access.generations.listen({
+      named: (subject) => {
+        for (const login of deps.access.index.of(subject)) if (login.isSuspect && this.#streams.has(login)) this.#enqueueNamed(login); // E1
       },
-      lost: () => {}, // E2
+      began: () => {
+        for (const login of this.#streams.keys()) this.#enqueue(login); // E2
+        this.#setPace();
+      },
     });
-    deps.signal.addEventListener("abort", () => this.#wake(), { once: true });
     this.done = this.#run();
   }
 
-  /** E3: a watch opened with this credential. */
-  opened(login: Login): void {
-    if (!isBehind(login, this.#deps.access.rounds.current)) return;
-    this.#behind.add(login);
-    this.#wake();
+  /** A watch opened. */
+  opened(stream: Stream): void {
+    const { login } = stream.watcher;
+    const known = this.#streams.get(login);
+    if (known instanceof Set) known.add(stream);
+    else if (known !== undefined) this.#streams.set(login, new Set([known, stream]));
+    else if (login.verified.source.kind !== "configured") {
+      this.#streams.set(login, stream);
+      this.#deps.access.index.hold(login);
+      this.#byAge.add(login);
+      if (this.#byAge.size === 1) this.#wake.abort(); // E3
+    }
+    if (login.isSuspect)
+      this.#enqueueNamed(login); // E5
+    else this.#enqueue(login);
+  }
+
+  /** A watch ended, for any reason. */
+  closed(stream: Stream): void {
+    const { login } = stream.watcher;
+    const known = this.#streams.get(login);
+    const isLast = known instanceof Set ? known.delete(stream) && known.size === 0 : known === stream;
+    if (!isLast) return;
+    this.#streams.delete(login);
+    for (const waiting of [this.#named, this.#users.waiting, this.#devices.waiting, this.#byAge]) waiting.delete(login);
+    this.#deps.access.index.release(login);
+  }
+
+  #enqueueNamed(login: Login): void {
+    this.#named.add(login);
+    this.#wake.abort();
+  }
+
+  #enqueue(login: Login): void {
+    if (!isBehind(login, this.#deps.access.generations.current)) return;
+    this.#queueOf(login).waiting.add(login);
+    this.#wake.abort();
+  }
+
+  #queueOf({ verified }: Login): Queue {
+    return verified.principal.kind === "device" ? this.#devices : this.#users;
+  }
+
+  #setPace(): void {
+    for (const queue of [this.#users, this.#devices]) {
+      queue.perSlice = Math.max(1, Math.ceil((queue.waiting.size * SLICE_MS) / (queue.withinMs * USED)));
+    }
   }
 
   async #run(): Promise<void> {
     const { clock, signal } = this.#deps;
+    const pause = (ms: number, until: AbortSignal) => clock.sleep(ms, until).catch(() => {});
     while (!signal.aborted) {
-      if (this.#named === undefined && this.#behind.size === 0) {
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
-      }
-      const named = this.#begin();
+      this.#wake = new AbortController();
+      const nextOldMs = this.#enqueueOld();
       const next = this.#nextSlice();
-      if (named.length + next.length === 0) continue;
-      const isFine = (await this.#lookUp(named)) && (await this.#lookUp(next));
-      await clock.sleep(isFine ? SLICE_MS : RETRY_MS, signal).catch(() => {});
+      if (next.size === 0) {
+        await pause(nextOldMs, AbortSignal.any([signal, this.#wake.signal]));
+        continue;
+      }
+      const isFine = await this.#lookUp(next);
+      await pause(isFine ? SLICE_MS : RETRY_MS, signal);
     }
   }
 
-  /** Goes through the watches where a round has begun; answers the credentials that were named. */
-  #begin(): readonly Login[] {
-    const subjects = this.#named;
-    if (subjects === undefined) return [];
-    this.#named = undefined;
-    const first = new Set<Login>();
-    const { current } = this.#deps.access.rounds;
-    for (const { watcher } of this.#target.streams()) {
-      if (isBehind(watcher.login, current)) (isNamed(watcher.login, subjects) ? first : this.#behind).add(watcher.login);
+  /** E3: answers when to look again, in milliseconds. */
+  #enqueueOld(): number {
+    const now = this.#deps.clock.monotonic();
+    let isAny = false;
+    let nextMs = OLD_MS;
+    for (const login of this.#byAge) {
+      const age = now - login.readAt;
+      if (age < OLD_MS) {
+        nextMs = OLD_MS - age;
+        break;
+      }
+      this.#byAge.delete(login);
+      this.#queueOf(login).waiting.add(login);
+      isAny = true;
     }
-    for (const login of first) this.#behind.delete(login);
-    this.#perSlice = Math.max(1, Math.ceil((this.#behind.size * SLICE_MS) / (this.#deps.withinMs * USED)));
-    return [...first];
+    if (isAny) this.#setPace();
+    return nextMs;
   }
 
-  #nextSlice(): readonly Login[] {
-    const logins: Login[] = [];
-    for (const login of this.#behind) {
-      if (logins.push(login) === this.#perSlice) break;
+  #nextSlice(): ReadonlySet<Login> {
+    const next = new Set(this.#named);
+    this.#named.clear();
+    for (const { waiting, perSlice } of [this.#users, this.#devices]) {
+      let taken = 0;
+      for (const login of waiting) {
+        if (taken === perSlice) break;
+        waiting.delete(login);
+        next.add(login);
+        taken++;
+      }
     }
-    for (const login of logins) this.#behind.delete(login);
-    return logins;
+    return next;
   }
 
   /** Looks credentials up, and ends the watches that are not allowed any more; false: some could not be looked up. */
-  async #lookUp(logins: readonly Login[]): Promise<boolean> {
+  async #lookUp(logins: ReadonlySet<Login>): Promise<boolean> {
     const touched = new Set<Login>();
     let isFine = true;
-    for (let from = 0; from < logins.length; from += AT_ONCE) {
-      const results = await Promise.all(logins.slice(from, from + AT_ONCE).map((login) => this.#lookUpOne(login, touched)));
-      isFine &&= results.every((fine) => fine);
-    }
+    const left = logins.values();
+    const lane = async () => {
+      for (const login of left) isFine = (await this.#lookUpOne(login, touched)) && isFine;
+    };
+    await Promise.all(Array.from({ length: Math.min(AT_ONCE, logins.size) }, lane));
     if (touched.size > 0) await this.#sweep(touched);
     return isFine;
   }
 
   /** @param touched gets the login if its watches have to be looked at */
   async #lookUpOne(login: Login, touched: Set<Login>): Promise<boolean> {
-    const { rounds, stored, verified } = this.#deps.access;
-    const round = rounds.current;
+    const { generations, stored, verified, index } = this.#deps.access;
+    const mark = generations.mark();
+    const readAt = this.#deps.clock.monotonic();
     try {
       const found = await stored.again(login.verified);
       if (this.#failing) this.#deps.log.info("the credentials of open watches can be looked up again");
       this.#failing = false;
       if (found === undefined) {
         login.ended = true;
-        verified.refuse(login.id);
+        if (verified.before(login.id) === login) verified.refuse(login.id);
         touched.add(login);
         return true;
       }
       if (!isSameDevice(login.verified.principal, found.principal)) touched.add(login);
-      login.verified = found;
-      login.round = round;
-      if (round === rounds.current)
-        verified.add(login); // E4
-      else this.#behind.add(login);
+      index.change(login, found);
+      login.generation = mark.generation;
+      login.readAt = readAt;
+      login.isSuspect = generations.isNamedSince(mark, subjectsOf(found));
+      if (!this.#streams.has(login)) return true; // its last watch closed meanwhile
+      this.#byAge.delete(login);
+      this.#byAge.add(login);
+      if (login.isSuspect) this.#enqueueNamed(login);
+      else if (isBehind(login, generations.current)) this.#enqueue(login);
+      else verified.add(login); // E6
       return true;
     } catch (error) {
       if (!this.#failing)
         this.#deps.log.warn({ error: messageOf(error) }, "the credentials of open watches can't be looked up; they are tried again");
       this.#failing = true;
-      this.#behind.add(login); // E2
+      if (!this.#streams.has(login)) return true;
+      if (login.isSuspect)
+        this.#named.add(login); // E4
+      else this.#queueOf(login).waiting.add(login);
       return false;
     }
   }
 
+  #streamsOf(login: Login): readonly Stream[] {
+    const known = this.#streams.get(login);
+    if (known === undefined) return [];
+    return known instanceof Set ? [...known] : [known];
+  }
+
   async #sweep(touched: ReadonlySet<Login>): Promise<void> {
     let ended = 0;
-    for (const stream of this.#target.streams()) {
-      if (!touched.has(stream.watcher.login)) continue;
+    for (const stream of [...touched].flatMap((login) => this.#streamsOf(login))) {
       const error = refusalOf(stream);
       if (error === undefined) continue;
-      this.#target.refuse(stream, error);
+      this.#refuse(stream, error);
       if (++ended % BATCH === 0) await turn();
     }
   }
-}
-
-/** Whether a feed event was about this credential. */
-function isNamed({ verified: { principal, userGroups } }: Login, subjects: ReadonlySet<string>): boolean {
-  if (subjects.size === 0) return false;
-  if (principal.kind === "device") return subjects.has(`device/${principal.deviceId}`);
-  if (principal.kind !== "user") return false;
-  return subjects.has(`user/${principal.name}`) || userGroups.some((group) => subjects.has(`user_group/${group}`));
 }
 
 /** A device's token never gets other rights, only another device_group. */
@@ -187,12 +260,12 @@ function isSameDevice(before: Login["verified"]["principal"], after: Login["veri
   return before.kind === "device" && after.kind === "device" && before.deviceGroup === after.deviceGroup;
 }
 
-/** E2: why a watch may not go on; undefined: it may. */
+/** E4: why a watch may not go on; undefined: it may. */
 function refusalOf({ watcher: { login, deviceId }, group }: AuthorisedStream): NebulaError | undefined {
   if (login.ended)
     return new NebulaError("unauthenticated", "the credential of this watch is valid no more: it was revoked or replaced, or its user was deleted");
   try {
-    permit(login.verified.principal, watchNeed(group.name, deviceId), true);
+    assertPermitted(login.verified.principal, watchNeed(group.name, deviceId), true);
     return undefined;
   } catch (error) {
     if (isNebulaError(error)) return error;

@@ -1,21 +1,21 @@
 import type { Metadata } from "@grpc/grpc-js";
 import { codeOf } from "../../common/errors/codes.ts";
-import { invalidArgument, NebulaError } from "../../common/errors/nebula-error.ts";
+import { assertNoViolations, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Log } from "../../common/log/log.ts";
 import { REQUEST_ID_HEADER, requestIdFrom } from "../../common/rpc/request-id.ts";
 import { decoded, pathOf, Undecodable } from "../../common/rpc/service-definition.ts";
-import { DEFAULT_KEEPALIVE_MS, validateWatchRequest } from "../../common/validation/watch-request.ts";
+import { DEFAULT_KEEPALIVE_MS, validateWatchRequest } from "../../common/validation/device-requests.ts";
 import { ConfigService, type WatchConfigRequest, WatchConfigRequestSchema } from "../../gen/nebula/v1/config_pb.ts";
 import type { Caller, Seen } from "../access/authenticate.ts";
 import type { Gate } from "../access/gate.ts";
 import type { Login } from "../access/login.ts";
-import { watchNeed } from "../access/method-table.ts";
-import { isPermitted } from "../access/permit.ts";
 import { inUseElsewhere, type PresentGroups } from "../access/present-groups.ts";
+import { watchNeed } from "../access/rights/method-table.ts";
+import { isPermitted } from "../access/rights/permit.ts";
 import type { Audit } from "../audit/audit.ts";
 import type { Connections } from "../listen/connections.ts";
-import { asNebulaError } from "../rpc/as-nebula-error.ts";
 import { callHeaders, forgetHeaders } from "../rpc/call-headers.ts";
+import { asNebulaError } from "../rpc/errors.ts";
 import type { RpcMetrics } from "../rpc/rpc-metrics.ts";
 import type { OpenCall, WatchCall } from "./watch-call.ts";
 import type { WatchHub } from "./watch-hub.ts";
@@ -34,26 +34,26 @@ const METHOD = ConfigService.method.watchConfig;
 /** gRPC path of WatchConfig. */
 export const WATCH_PATH = pathOf(METHOD);
 
-/** Lets a watch in, and hands it to the hub. What it makes on the way is garbage when the hub has it: a watch lasts for months. */
+/** Authenticates a watch, and hands it to the hub. It keeps nothing of the watch afterwards: a watch lasts for months. */
 export function serveWatch({ hub, gate, audit, connections, presentGroups, metrics, log }: ServeWatchDeps): OpenCall {
   function read(message: unknown): WatchConfigRequest {
     const request = decoded(WatchConfigRequestSchema, message);
     if (request instanceof Undecodable) {
-      throw new NebulaError("invalid_argument", `the request is no ${WatchConfigRequestSchema.typeName}: ${request.reason}`);
+      throw new NebulaError("invalid_argument", `the request is not a valid ${WatchConfigRequestSchema.typeName}: ${request.reason}`);
     }
     return request;
   }
 
-  /** Opens the watch, at once unless it meets another caller's watch of the same device and boot (H3 of the hub). */
+  /** Opens the watch, at once unless it meets another caller's watch of the same device and boot (watch-hub.ts ends that one). */
   function open(call: WatchCall, request: WatchConfigRequest, metadata: Metadata, caller: Caller): void | Promise<void> {
     const violations = validateWatchRequest(request);
-    if (violations.length > 0) throw invalidArgument(violations);
+    assertNoViolations(violations);
     const { deviceGroup, deviceId, boot } = request;
     const first = hub.watchOf(deviceId, boot);
     const second = { login: caller.login, deviceGroup };
     const isFree = first === undefined || mayReplace({ login: first.watcher.login, deviceGroup: first.group.name }, second, deviceId);
     if (isFree) handOver(call, request, metadata, caller);
-    else return assertAtHome(second, deviceId, presentGroups).then(() => handOver(call, request, metadata, caller));
+    else return assertAtHome(second, deviceId, presentGroups, call.opening).then(() => handOver(call, request, metadata, caller));
   }
 
   function handOver(call: WatchCall, request: WatchConfigRequest, metadata: Metadata, { viaPart, login }: Caller): void {
@@ -82,7 +82,7 @@ export function serveWatch({ hub, gate, audit, connections, presentGroups, metri
     };
     try {
       const request = read(message);
-      const caller = gate(METHOD, request, callHeaders(metadata), call.peer, seen);
+      const caller = gate(METHOD, request, callHeaders(metadata), call.peer, seen, () => call.opening);
       const opening =
         caller instanceof Promise ? caller.then((known) => open(call, request, metadata, known)) : open(call, request, metadata, caller);
       opening?.catch((thrown) => refuse(call, message, metadata, from, thrown));
@@ -95,17 +95,20 @@ export function serveWatch({ hub, gate, audit, connections, presentGroups, metri
 /** A watch, as far as it matters to another one of the same device and boot. */
 type Rival = Readonly<{ login: Login; deviceGroup: string }>;
 
-/** Whether a watch may end the first one of its device and boot: with the credential of the first, or with rights on the group of the first. */
+/**
+ * Whether a watch may end the first one of its device and boot: with the credential of the first, or with rights on the
+ * group of the first.
+ */
 function mayReplace(first: Rival, second: Rival, deviceId: string): boolean {
   const isSame = first.login === second.login || (first.login.id !== "" && first.login.id === second.login.id);
   return isSame || isPermitted(second.login.verified.principal, watchNeed(first.deviceGroup, deviceId), true);
 }
 
 /**
- * Rejects with `permission_denied` unless the second watch is in the group that the device is in: then the first one, which is elsewhere, keeps no device out
- * that comes back to its own group.
+ * Rejects with `permission_denied` unless the second watch is in the group that the device is in: then the first one,
+ * which is elsewhere, keeps no device out that comes back to its own group.
  */
-async function assertAtHome(second: Rival, deviceId: string, presentGroups: Pick<PresentGroups, "of">): Promise<void> {
-  const present = await presentGroups.of(deviceId);
+async function assertAtHome(second: Rival, deviceId: string, presentGroups: Pick<PresentGroups, "of">, signal: AbortSignal): Promise<void> {
+  const present = await presentGroups.of(deviceId, signal);
   if (present?.deviceGroup !== second.deviceGroup) throw inUseElsewhere(deviceId);
 }

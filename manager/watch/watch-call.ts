@@ -1,21 +1,25 @@
 /**
- * One WatchConfig call, taken over from grpc-js right above its HTTP/2 stream: the stream object that a handler would get costs 2 KB and 20 us per
- * device, and its writes copy every config for every device.
+ * One WatchConfig call, taken over from grpc-js right above its HTTP/2 stream: the stream object that a handler would get costs 2 KB and 20 us per device, and
+ * its writes copy every config for every device.
  *
- * C1 Nothing is written before the request has come, nor after the end.
+ * C1 Nothing is written before the request was received, nor after the end.
  * C2 `gone` is called once, when the peer or grpc-js has ended the call after `opened`.
+ * X1 At most KEPT streams wait for their calls. A call comes in the same turn as its stream; if more than KEPT start in one turn, the first are written to
+ *    through grpc-js.
  */
+import { randomBytes } from "node:crypto";
+import { channel } from "node:diagnostics_channel";
+import type { ServerHttp2Stream } from "node:http2";
 import { Metadata, ServerInterceptingCall, type ServerInterceptingCallInterface, type ServerInterceptor } from "@grpc/grpc-js";
-import type { NebulaError } from "../../common/errors/nebula-error.ts";
+import { NebulaError } from "../../common/errors/nebula-error.ts";
+import type { WatchAnswer } from "../config/config-answer.ts";
 import { peerOf } from "../listen/connections.ts";
-import { errorStatus } from "../rpc/error-status.ts";
-import type { RawStream, RawStreams } from "./raw-streams.ts";
-import type { WatchAnswer } from "./watch-answer.ts";
+import { errorStatus } from "../rpc/errors.ts";
 
 const OK = 0;
 const NO_HEADERS = new Metadata();
 
-/** What takes a call over when its request is there. The request is what the method's decoder made of it. */
+/** Takes a call over when its request was received. The request is as the decoder of the method returned it. */
 export type OpenCall = (call: WatchCall, request: unknown, metadata: Metadata) => void;
 
 export class WatchCall {
@@ -27,6 +31,7 @@ export class WatchCall {
   #request: unknown;
   #cancelled = false;
   #gone: (() => void) | undefined;
+  #opening: AbortController | undefined;
 
   constructor(call: ServerInterceptingCallInterface, rawStreams: RawStreams, open: OpenCall) {
     this.#call = call;
@@ -49,13 +54,14 @@ export class WatchCall {
 
   onReceiveHalfClose(): void {
     const [request, metadata] = [this.#request, this.#metadata ?? NO_HEADERS];
-    this.#request = undefined; // a watch lasts for months: what only its beginning needs goes
+    this.#request = undefined; // a watch lasts for months: what only its beginning needs is dropped
     this.#metadata = undefined;
     this.#open(this, request, metadata);
   }
 
   onCancel(): void {
     this.#cancelled = true;
+    this.#opening?.abort(callerHasGone());
     this.#gone?.();
     this.#gone = undefined; // C2
   }
@@ -74,19 +80,27 @@ export class WatchCall {
     return `${remoteAddress}:${remotePort}`;
   }
 
+  /** Aborted when the call ends before it is opened. Made when it is asked for: most watches open without a wait. */
+  get opening(): AbortSignal {
+    if (this.#cancelled) return AbortSignal.abort(callerHasGone());
+    this.#opening ??= new AbortController();
+    return this.#opening.signal;
+  }
+
   /** @param gone called when the call is over */
   opened(gone: () => void): void {
+    this.#opening = undefined;
     this.#gone = gone;
     this.#call.sendMetadata(NO_HEADERS);
   }
 
-  /** @param written called when the answer is with the kernel; never, when the call ends before */
+  /** @param written called when the answer is with the kernel; never called if the call ends before */
   write(answer: WatchAnswer, written: () => void): void {
     if (this.#raw === undefined) this.#call.sendMessage(answer.bytes, written);
     else if (!this.#raw.destroyed && !this.#raw.closed) this.#raw.write(answer.frame, written);
   }
 
-  /** Ends the call after what was written. */
+  /** Ends the call after its last write. */
   end(): void {
     this.#call.sendStatus({ code: OK, details: "" });
   }
@@ -96,8 +110,72 @@ export class WatchCall {
   }
 }
 
-/** Has the calls of one method taken over; all others go on as they are. */
+function callerHasGone(): NebulaError {
+  return new NebulaError("cancelled", "the caller has gone");
+}
+
+/** Takes the calls of one method over; grpc-js serves all others. */
 export function watchInterceptor(path: string, rawStreams: RawStreams, open: OpenCall): ServerInterceptor {
   return (method, call) =>
     new ServerInterceptingCall(call, method.path === path ? { start: () => call.start(new WatchCall(call, rawStreams, open)) } : undefined);
+}
+
+// --- the HTTP/2 stream below a call
+
+const STREAM_STARTS = "http2.server.stream.start";
+const KEPT = 256;
+
+/** The HTTP/2 stream that a watch writes its configs to. */
+export type RawStream = Pick<ServerHttp2Stream, "write" | "destroyed" | "closed"> & Partial<Pick<ServerHttp2Stream, "session">>;
+
+/**
+ * Finds the HTTP/2 stream below a gRPC call: a config that is framed once and written there is not copied for every device, as grpc-js copies it.
+ *
+ * The diagnostics channel `http2.server.stream.start` shows every stream and its headers before grpc-js sees them. A header with an unguessable name is added,
+ * and under it the metadata of the call names the stream. If that fails (the channel is of stability 1, experimental) there is no such header, `take` returns
+ * undefined, and configs are written through grpc-js.
+ */
+export class RawStreams implements Disposable {
+  readonly #path: string;
+  readonly #header = `raw-${randomBytes(8).toString("hex")}`;
+  /** By their numbers modulo KEPT. */
+  readonly #waiting: ({ id: number; stream: RawStream } | undefined)[] = new Array(KEPT);
+  #count = 0;
+  readonly #onStart = (message: unknown) => this.#add(message);
+
+  /** @param path gRPC path of the calls that take their streams */
+  constructor(path: string) {
+    this.#path = path;
+    channel(STREAM_STARTS).subscribe(this.#onStart);
+  }
+
+  #add(message: unknown): void {
+    if (!isStart(message) || message.headers[":path"] !== this.#path) return;
+    const id = ++this.#count;
+    message.headers[this.#header] = String(id);
+    this.#waiting[id % KEPT] = { id, stream: message.stream }; // X1
+  }
+
+  /** Returns the stream of a call, once; undefined if the call must write through grpc-js. */
+  take(metadata: Metadata): RawStream | undefined {
+    const [text] = metadata.get(this.#header);
+    const id = Number(text);
+    const waiting = this.#waiting[id % KEPT];
+    if (waiting?.id !== id) return undefined;
+    this.#waiting[id % KEPT] = undefined;
+    return waiting.stream;
+  }
+
+  [Symbol.dispose](): void {
+    channel(STREAM_STARTS).unsubscribe(this.#onStart);
+    this.#waiting.fill(undefined);
+  }
+}
+
+type Start = { stream: RawStream; headers: Record<string, unknown> };
+
+function isStart(message: unknown): message is Start {
+  if (typeof message !== "object" || message === null || !("stream" in message) || !("headers" in message)) return false;
+  const { stream, headers } = message;
+  return typeof stream === "object" && stream !== null && "write" in stream && typeof headers === "object" && headers !== null;
 }

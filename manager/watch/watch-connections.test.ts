@@ -72,7 +72,7 @@ describe("watch connections", () => {
     assert.ok(!nobody.session.destroyed, "a watch without a device_id is nobody's presence");
   });
 
-  it("a device that hangs up leaves nothing behind", async () => {
+  it("a device that disconnects leaves nothing behind", async () => {
     await using rig = await startWatchRig();
     await rig.putGroup("g", []);
     {
@@ -83,7 +83,7 @@ describe("watch connections", () => {
     await eventually(() => rig.hub.streams === 0 && rig.hub.groups === 0);
   });
 
-  it("malformed requests are refused by name, and the manager goes on", async () => {
+  it("malformed requests are refused by name, and the manager serves on", async () => {
     await using rig = await startWatchRig();
     await using client = new RawClient(rig.port);
     assert.equal(await client.status(WATCH_PATH, Buffer.from([0xff, 0xff, 0xff])), 3);

@@ -1,32 +1,18 @@
 import { strict as assert } from "node:assert";
 import { create } from "@bufbuild/protobuf";
+import { PART_TOKEN_HEADER, partToken } from "../../common/access/part-token.ts";
 import { ManualClock } from "../../common/clock/manual-clock.ts";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
-import type { ConfigStore } from "../../common/storage/config-store.ts";
 import { eventually } from "../../common/testing/eventually.ts";
+import { MARKED_MS } from "../../common/v2/polled-marks.ts";
 import { DeviceSchema } from "../../gen/nebula/v1/device_pb.ts";
 import { inUseElsewhere } from "../access/present-groups.ts";
 import { plainStore } from "../testing/plain-store.ts";
 import { putTestDevice, putTestUser } from "../testing/test-access.ts";
-import { startWatchRig } from "../testing/watch-rig.ts";
-
-/** A store whose reads of entities are noted: kind and name. */
-function counted(store: ConfigStore, reads: string[]): ConfigStore {
-  return {
-    ...plainStore(store),
-    get(key, options) {
-      reads.push(`${key.kind} ${key.name}`);
-      return store.get(key, options);
-    },
-    getMany(kind, names) {
-      reads.push(...names.map((name) => `${kind} ${name}`));
-      return store.getMany(kind, names);
-    },
-  };
-}
+import { RIG_CLUSTER_KEY, startWatchRig, TestWatch } from "../testing/watch-rig.ts";
 
 describe("watch", () => {
-  it("tells the config now and after every change", async () => {
+  it("a watch sends the config now and after every change", async () => {
     await using rig = await startWatchRig();
     await rig.putApp("web", "nginx:1");
     await rig.putGroup("g", ["web"]);
@@ -40,7 +26,7 @@ describe("watch", () => {
     assert.equal(watch.answers.length, 3);
   });
 
-  it("says unchanged to a device that holds the newest config, and tells it the next one", async () => {
+  it("a watch answers unchanged to a device that holds the newest config, and sends it the next one", async () => {
     await using rig = await startWatchRig();
     await rig.putApp("web", "nginx:1");
     await rig.putGroup("g", ["web"]);
@@ -56,7 +42,7 @@ describe("watch", () => {
     assert.deepEqual(second.heard, ["unchanged", "nginx:2@2"]);
   });
 
-  it("keeps the watch of a group that is not there, and tells the config when it is", async () => {
+  it("a watch of a group that does not exist stays open, and sends the config once it exists", async () => {
     await using rig = await startWatchRig();
     await rig.putApp("web", "nginx:1");
     const watch = rig.watch({});
@@ -82,7 +68,7 @@ describe("watch", () => {
     await eventually(() => watch.last === "nginx:3@3 none@0");
   });
 
-  it("encodes a change once for all streams of a group", async () => {
+  it("a change is encoded once for all streams of a group", async () => {
     await using rig = await startWatchRig();
     await rig.putApp("web", "nginx:1");
     await rig.putGroup("g", ["web"]);
@@ -95,184 +81,7 @@ describe("watch", () => {
     assert.equal(await rig.metric("nebula_watches"), 200);
   });
 
-  it("W1: a change while the first config is looked up is not missed", async () => {
-    const reached = Promise.withResolvers<void>();
-    const go = Promise.withResolvers<void>();
-    let held = true;
-    await using rig = await startWatchRig({
-      wrapStore: (store) => ({
-        ...plainStore(store),
-        async getMany(kind, names) {
-          const found = await store.getMany(kind, names);
-          if (kind === "app" && held) {
-            held = false;
-            reached.resolve();
-            await go.promise;
-          }
-          return found;
-        },
-      }),
-    });
-    await rig.putApp("web", "nginx:1");
-    await rig.putGroup("g", ["web"]);
-    const watch = rig.watch({});
-    await reached.promise;
-    await rig.putApp("web", "nginx:2");
-    await announced();
-    go.resolve();
-    await eventually(() => watch.last === "nginx:2@2");
-  });
-
-  it("W3: any number of hints during a read that covers them cause no further read", async () => {
-    const go = Promise.withResolvers<void>();
-    let loads = 0;
-    await using rig = await startWatchRig({
-      wrapStore: (store) => ({
-        ...plainStore(store),
-        async get(key, options) {
-          if (++loads === 2) await go.promise;
-          return store.get(key, options);
-        },
-      }),
-    });
-    await rig.putApp("web", "nginx:1");
-    await rig.putGroup("g", ["web"]);
-    const watch = rig.watch({});
-    await eventually(() => watch.last === "nginx:1@1");
-    for (let version = 2; version <= 30; version++) {
-      await rig.putApp("web", `nginx:${version}`);
-      if (version === 2) await eventually(() => loads === 2);
-    }
-    await announced();
-    go.resolve();
-    await eventually(() => watch.last === "nginx:30@30");
-    await announced();
-    assert.equal(loads, 2, "one of the group, one of the app");
-  });
-
-  it("H4: reads a changed app once and alone, however many groups of however many members name it", async () => {
-    const reads: string[] = [];
-    await using rig = await startWatchRig({ wrapStore: (store) => counted(store, reads) });
-    const members = Array.from({ length: 20 }, (_, index) => `app-${index}`);
-    for (const name of members) await rig.putApp(name, "nginx:1");
-    const groups = Array.from({ length: 50 }, (_, index) => `g${index}`);
-    for (const name of groups) await rig.putGroup(name, members);
-    const watches = groups.map((deviceGroup) => rig.watch({ deviceGroup }));
-    await eventually(() => watches.every(({ answers }) => answers.length === 1));
-    reads.length = 0;
-    await rig.putApp("app-7", "nginx:2");
-    await eventually(() => watches.every(({ last }) => last?.includes("nginx:2@2") === true));
-    assert.deepEqual(reads, ["app app-7"]);
-  });
-
-  it("reads a changed group and its new members alone; a member that left and came back is read again", async () => {
-    const reads: string[] = [];
-    await using rig = await startWatchRig({ wrapStore: (store) => counted(store, reads) });
-    for (const name of ["web", "db", "mail"]) await rig.putApp(name, "nginx:1");
-    await rig.putGroup("g", ["web", "db"]);
-    const watch = rig.watch({});
-    await eventually(() => watch.last === "nginx:1@1 nginx:1@1");
-    reads.length = 0;
-    await rig.putGroup("g", ["web", "db", "mail"]);
-    await eventually(() => watch.last === "nginx:1@1 nginx:1@1 nginx:1@1");
-    assert.deepEqual(reads, ["device_group g", "app mail"]);
-    await rig.putGroup("g", ["web"]);
-    await eventually(() => watch.last === "nginx:1@1");
-    await rig.putApp("db", "redis:7");
-    reads.length = 0;
-    await rig.putGroup("g", ["web", "db"]);
-    await eventually(() => watch.last === "nginx:1@1 redis:7@2");
-    assert.deepEqual(reads, ["device_group g", "app db"]);
-  });
-
-  it("gives the place of a load without an answer to other groups after 3 s, and loads its group when the store answers", async () => {
-    const clock = new ManualClock();
-    const stuck = Array.from({ length: 8 }, (_, index) => `stuck-${index}`);
-    let hangs = true;
-    await using rig = await startWatchRig({
-      clock,
-      wrapStore: (store) => ({
-        ...plainStore(store),
-        get: (key, options) => (hangs && key.name.startsWith("stuck") ? new Promise(() => {}) : store.get(key, options)),
-      }),
-    });
-    for (const name of [...stuck, "g"]) await rig.putGroup(name, []);
-    const waiting = stuck.map((deviceGroup) => rig.watch({ deviceGroup }));
-    await eventually(() => rig.hub.groups === 8);
-    const watch = rig.watch({});
-    await eventually(() => rig.hub.groups === 9);
-    assert.equal(watch.answers.length, 0, "all places are taken");
-    await clock.advance(3000);
-    await eventually(() => watch.answers.length === 1);
-    hangs = false;
-    await clock.advance(60_000);
-    await eventually(() => waiting.every(({ answers }) => answers.length === 1));
-  });
-
-  it("repairs a change that the feed lost within the cache time", async () => {
-    await using rig = await startWatchRig({ cacheTimeMs: 150 });
-    await rig.putApp("web", "nginx:1");
-    await rig.putGroup("g", ["web"]);
-    const watch = rig.watch({});
-    const absent = rig.watch({ deviceGroup: "later" });
-    await eventually(() => watch.last === "nginx:1@1" && absent.last === "noSuchGroup");
-    rig.feedLoses = true;
-    await rig.putApp("web", "nginx:2");
-    await rig.putGroup("later", ["web"]);
-    await eventually(() => watch.last === "nginx:2@2" && absent.last === "nginx:2@2", { timeoutMs: 2000 });
-    assert.ok((await rig.metric("nebula_watch_repairs_total")) >= 2);
-  });
-
-  it("W4: the re-check reads one revision per entity, however many groups and devices share it, and nothing where nobody watches", async () => {
-    const reads: number[] = [];
-    await using rig = await startWatchRig({
-      cacheTimeMs: 50,
-      wrapStore: (store) => ({
-        ...plainStore(store),
-        revisions(keys) {
-          reads.push(keys.length);
-          return store.revisions(keys);
-        },
-      }),
-    });
-    await rig.putApp("web", "nginx:1");
-    for (const name of ["a", "b", "c"]) await rig.putGroup(name, ["web"]);
-    const watches = ["a", "a", "b", "c"].map((deviceGroup) => rig.watch({ deviceGroup }));
-    await eventually(() => watches.every(({ last }) => last === "nginx:1@1"));
-    await eventually(() => reads.at(-1) === 4);
-    for (const watch of watches) watch.close();
-    await eventually(() => rig.hub.groups === 0);
-    const count = reads.length;
-    await eventually(async () => (await rig.metric("nebula_watches")) === 0);
-    assert.ok(reads.length <= count + 1);
-  });
-
-  it("R3: never goes back, whatever an old replica of the store answers", async () => {
-    let old: Awaited<ReturnType<ConfigStore["getMany"]>> | undefined;
-    let stale = false;
-    await using rig = await startWatchRig({
-      wrapStore: (store) => ({
-        ...plainStore(store),
-        async getMany(kind, names) {
-          const found = await store.getMany(kind, names);
-          if (kind !== "app") return found;
-          old ??= found;
-          return stale ? old : found;
-        },
-      }),
-    });
-    await rig.putApp("web", "nginx:1");
-    await rig.putGroup("g", ["web"]);
-    const watch = rig.watch({});
-    await eventually(() => watch.last === "nginx:1@1");
-    await rig.putApp("web", "nginx:2");
-    await eventually(() => watch.last === "nginx:2@2");
-    stale = true;
-    await rig.putGroup("g", ["web", "db"]);
-    await eventually(() => watch.last === "nginx:2@2 none@0");
-  });
-
-  it("keeps watches open while the store is away, and goes on when it is back", async () => {
+  it("watches stay open while the store is unreachable, and continue afterwards", async () => {
     let away = true;
     await using rig = await startWatchRig({
       cacheTimeMs: 50,
@@ -304,7 +113,7 @@ describe("watch", () => {
     assert.equal(rig.hub.streams, 2);
   });
 
-  it("H3: a second watch is refused to who has no rights on the first one's group, and the first goes on", async () => {
+  it("H3: a second watch is refused to a caller without rights on the first one's group, and the first continues", async () => {
     await using rig = await startWatchRig({ auth: true });
     await rig.putGroup("shops", []);
     await rig.putGroup("bank", []);
@@ -327,7 +136,7 @@ describe("watch", () => {
     await eventually(() => same.answers.length === 1);
   });
 
-  it("H3: a watch from elsewhere that was first keeps no device out of the group that it is in", async () => {
+  it("H3: a watch from elsewhere that was first keeps no device out of its own group", async () => {
     await using rig = await startWatchRig({ auth: true });
     await rig.putGroup("shops", []);
     await rig.putGroup("bank", []);
@@ -341,7 +150,7 @@ describe("watch", () => {
     assert.equal(rig.hub.streams, 1);
   });
 
-  it("forgets a group when its last watch is gone", async () => {
+  it("a group is forgotten when its last watch is gone", async () => {
     await using rig = await startWatchRig();
     await rig.putGroup("g", []);
     const watch = rig.watch({ deviceId: "d" });
@@ -350,7 +159,7 @@ describe("watch", () => {
     await eventually(() => rig.hub.streams === 0 && rig.hub.groups === 0);
   });
 
-  it("ends every watch with a hint to come back when it stops", async () => {
+  it("every watch ends with a hint to come back when the hub stops", async () => {
     await using rig = await startWatchRig();
     await rig.putGroup("g", []);
     const watches = Array.from({ length: 150 }, (_, index) => rig.watch({ deviceId: `d${index}` }));
@@ -365,7 +174,37 @@ describe("watch", () => {
   });
 });
 
-/** Resolves when what was published has come to the hub. */
-function announced(): Promise<void> {
-  return new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
-}
+describe("a device_group that a gateway follows for workers of the original", () => {
+  const marksOf = (marked: string[], elsewhere: readonly string[] = []) => ({
+    mark: async (groups: readonly string[]) => void marked.push(...groups),
+    isMarked: async (group: string) => elsewhere.includes(group),
+    async [Symbol.asyncDispose]() {},
+  });
+  const headers = { [PART_TOKEN_HEADER]: partToken(RIG_CLUSTER_KEY) };
+
+  it("a group that a gateway follows counts as polled, and is marked for the other shards at once and again before the mark expires", async () => {
+    const marked: string[] = [];
+    const clock = new ManualClock();
+    await using rig = await startWatchRig({ clock, polledMarks: marksOf(marked) });
+    await rig.putGroup("g", []);
+    const device = rig.watch({ deviceId: "d" });
+    await eventually(() => device.answers.length === 1);
+    assert.deepEqual([await rig.hub.isPolled("g"), marked], [false, []], "a device does not poll");
+    const gateway = new TestWatch(rig.channel(), { deviceGroup: "g" }, headers);
+    await eventually(() => gateway.answers.length === 1);
+    assert.deepEqual([await rig.hub.isPolled("g"), marked], [true, ["g"]]);
+    await clock.advance(MARKED_MS - 1);
+    await eventually(() => marked.length >= 2);
+    gateway.close();
+    await gateway.ended;
+    await eventually(async () => !(await rig.hub.isPolled("g")));
+    const before = marked.length;
+    await clock.advance(MARKED_MS);
+    assert.equal(marked.length, before);
+  });
+
+  it("a group that another shard marked counts as polled", async () => {
+    await using rig = await startWatchRig({ polledMarks: marksOf([], ["g"]) });
+    assert.deepEqual([await rig.hub.isPolled("g"), await rig.hub.isPolled("h")], [true, false]);
+  });
+});

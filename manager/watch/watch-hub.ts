@@ -1,23 +1,24 @@
 /**
- * Every watch of this shard, by device_group.
+ * Every watch of this shard, and its life: `open` registers it, the fan-out advances it at every change of its group, and it ends when its peer closes it,
+ * another shard owns it, its credential is refused, its connection is silent, or this shard stops.
  *
- * W1 A stream registers before it looks at its group's config: a change between the two finds it.
- * W2 When what was last sent differs from the group's etag and nothing is in flight, the newest is sent (stream-slot.ts).
- * W3 and W4, and what keeps devices from being told anything old: group-lookups.ts.
- * H1 A watch is in its group, and among the devices, from #register to #remove: these two are also where a device's presence begins and ends.
- * H3 A device's second watch with the same boot ends its first; whether its caller may do that is decided before it is opened (serve-watch.ts).
+ * W1 A stream registers before it looks at the config of its group: a change between the two finds it.
+ * W2 If the last answer sent differs from the etag of the group and nothing is in flight, the newest answer is sent (group-watch.ts).
+ * W3 and W4, and how devices are never sent an older config than before: group-lookups.ts.
+ * H1 A watch is in its group, and among the devices, from #register to #remove: these two are also where the presence of a device begins and ends.
+ * H3 A second watch of the same device and boot ends the first; whether its caller may do that is decided before it is opened (serve-watch.ts).
  */
 import { setImmediate as turn } from "node:timers/promises";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
+import type { Member } from "../../common/membership/membership.ts";
+import { type PolledMarks, renewPolledMarks } from "../../common/v2/polled-marks.ts";
+import { redirectAnswer, type WatchAnswer } from "../config/config-answer.ts";
 import { FanOut } from "./fan-out.ts";
 import { GroupLookups, type GroupLookupsDeps } from "./group-lookups.ts";
-import { type GroupHub, GroupWatch } from "./group-watch.ts";
+import { type Connection, CrowdWarning, type EndReason, GroupWatch, StreamSlot, type Watcher } from "./group-watch.ts";
 import type { Ownership } from "./ownership.ts";
-import { PacedEnds } from "./paced-ends.ts";
 import { Reauthorisation, type ReauthorisationDeps } from "./reauthorisation.ts";
-import { type SilenceTimes, watchSilence } from "./silence.ts";
-import { type Connection, type EndReason, StreamSlot, type Watcher } from "./stream-slot.ts";
-import { redirectAnswer, type WatchAnswer } from "./watch-answer.ts";
+import { drain, HandOver, type SilenceTimes, watchSilence } from "./stream-ends.ts";
 import type { WatchCall } from "./watch-call.ts";
 
 export type WatchTuning = Readonly<{
@@ -26,48 +27,58 @@ export type WatchTuning = Readonly<{
   silence: SilenceTimes;
 }>;
 
-export type WatchHubDeps = GroupLookupsDeps & Readonly<{ ownership: Ownership; access: ReauthorisationDeps["access"]; tuning: WatchTuning }>;
+export type WatchHubDeps = GroupLookupsDeps &
+  Readonly<{ ownership: Ownership; access: ReauthorisationDeps["access"]; polledMarks: PolledMarks; tuning: WatchTuning }>;
 
-/** What a watch is opened with. */
 export type OpenWatch = Readonly<{ call: WatchCall; deviceGroup: string; watcher: Watcher; etag: string; connection: Connection | undefined }>;
 
-type Stream = StreamSlot<GroupWatch>;
-
-/** The device waits for as long (milliseconds, jittered), asks for the shard map and dials its first: this shard stops, or is not the device's any more. */
+/** Redirects without an address: the device waits (milliseconds, jittered), fetches the shard map and dials its first entry. */
 const STOPPING = redirectAnswer("", 1000);
 const MOVED = redirectAnswer("", 0);
 
-export class WatchHub implements GroupHub {
+export class WatchHub {
   readonly #deps: WatchHubDeps;
   readonly #groups = new Map<string, GroupWatch>();
   /** By device and boot. */
-  readonly #devices = new Map<string, Stream>();
+  readonly #devices = new Map<string, StreamSlot>();
   readonly #lookups: GroupLookups;
-  readonly #fanOut: FanOut<Stream, GroupWatch>;
-  readonly #lost: PacedEnds<Stream>;
-  readonly #reauthorisation: Reauthorisation<Stream>;
+  readonly #fanOut: FanOut<StreamSlot, GroupWatch>;
+  readonly #handOver: HandOver<GroupWatch, StreamSlot>;
+  readonly #reauthorisation: Reauthorisation<StreamSlot>;
+  readonly #crowd: CrowdWarning;
   readonly #life = new AbortController();
   #streams = 0;
-  #membershipChanges = 0;
+  #draining = false;
   #stopping = false;
 
   constructor(deps: WatchHubDeps) {
     const { clock, metrics, tuning, ownership } = deps;
     const { signal } = this.#life;
     this.#deps = deps;
-    const target = {
+    this.#crowd = new CrowdWarning(ownership, deps.log);
+    this.#lookups = new GroupLookups(deps, this.#groups, (group, what) => this.#onLoaded(group, what), signal);
+    this.#fanOut = new FanOut({
+      batch: tuning.batch,
+      begin: () => this.#lookups.checkStandstill(),
+      offer: (stream, now) => this.#offer(stream, now),
+      done: (group) => metrics.fannedOut((clock.monotonic() - group.changedAt) / 1000),
+    });
+    const handOverTarget = {
       groups: () => this.#groups.values(),
-      watched: (group: GroupWatch) => !this.#stopping && this.#groups.get(group.name) === group,
-      found: (group: GroupWatch, what: { moved: boolean; changed: boolean }) => this.#onFound(group, what),
+      receiver: (stream: StreamSlot) => this.#redirectTarget(stream),
+      greeted: (stream: StreamSlot) => stream.greeted,
+      redirect: (stream: StreamSlot, to: Member) => this.#finish(stream, "redirected", redirectAnswer(to.address, 0)),
+      end: (stream: StreamSlot) => this.#endIfMoved(stream),
+      members: () => ownership.members.length,
+      looked: (streams: number) => metrics.looked(streams),
     };
-    this.#lookups = new GroupLookups(deps, target, signal);
-    this.#fanOut = new FanOut(tuning.batch, (group) => metrics.fannedOut((clock.monotonic() - group.changedAt) / 1000));
-    this.#lost = new PacedEnds(clock, (stream) => this.#sendAway(stream), signal);
-    const watches = { streams: () => this.#allStreams(), refuse: (stream: Stream, error: NebulaError) => this.#refuse(stream, error) };
-    this.#reauthorisation = new Reauthorisation({ ...deps, withinMs: deps.cacheTimeMs, signal }, watches);
-    const membership = ownership.onChange(() => this.#onMembershipChange());
+    this.#handOver = new HandOver(clock, handOverTarget, signal);
+    const refuse = (stream: StreamSlot, error: NebulaError) => this.#refuse(stream, error);
+    this.#reauthorisation = new Reauthorisation({ ...deps, usersWithinMs: deps.cacheTimeMs, signal }, refuse);
+    const membership = ownership.onChange(() => this.#handOver.checkAll());
     signal.addEventListener("abort", () => membership[Symbol.dispose]());
-    const onSilent = (stream: Stream, why: "silent" | "unanswered") => this.#dropConnection(stream, why);
+    const onSilent = (stream: StreamSlot, why: "silent" | "unanswered") => this.#dropConnection(stream, why);
+    void renewPolledMarks(() => this.#polledHere(), { marks: deps.polledMarks, clock, signal });
     void watchSilence(() => this.#allStreams(), onSilent, { clock, times: tuning.silence, signal });
   }
 
@@ -81,29 +92,34 @@ export class WatchHub implements GroupHub {
     return this.#groups.size;
   }
 
-  /** The open watch of a device and boot. */
-  watchOf(deviceId: string, boot: string): Pick<Stream, "watcher" | "group"> | undefined {
+  /** What is being read for watches, or waits for it. */
+  get queued(): GroupLookups["queued"] {
+    return this.#lookups.queued;
+  }
+
+  /** Streams that wait for their end, because another shard owns them. */
+  get leaving(): number {
+    return this.#handOver.waiting;
+  }
+
+  /** Returns the `spread` of a device_group; undefined if it is not watched here, or is being loaded. */
+  spreadOf(deviceGroup: string): number | undefined {
+    return this.#groups.get(deviceGroup)?.loaded?.spread;
+  }
+
+  /** Returns the open watch of a device and boot. */
+  watchOf(deviceId: string, boot: string): Pick<StreamSlot, "watcher" | "group"> | undefined {
     return deviceId === "" ? undefined : this.#devices.get(`${deviceId}/${boot}`);
   }
 
-  now(): number {
-    return Math.trunc(this.#deps.clock.monotonic());
+  /** Whether a gateway follows a device_group for workers of the original that poll it: here, or on another shard as far as that is known. */
+  async isPolled(deviceGroup: string): Promise<boolean> {
+    return (this.#groups.get(deviceGroup)?.gateways ?? 0) > 0 || (await this.#deps.polledMarks.isMarked(deviceGroup));
   }
 
-  pushed(): void {
-    this.#deps.metrics.pushed();
-  }
+  // --- the life of a watch
 
-  standstill(): boolean {
-    return this.#lookups.standstill();
-  }
-
-  /** Whether a gateway follows a device_group here, since workers of the original poll it. */
-  isPolled(deviceGroup: string): boolean {
-    return (this.#groups.get(deviceGroup)?.gateways ?? 0) > 0;
-  }
-
-  /** Takes a watch over: its device is told its group's config now and at every change, until one of the two ends it. */
+  /** Serves a watch: its device is sent the config of its group now and at every change, until one of the two ends it. */
   open({ call, deviceGroup, watcher, etag, connection }: OpenWatch): void {
     if (call.cancelled) return;
     if (this.#stopping) {
@@ -112,16 +128,130 @@ export class WatchHub implements GroupHub {
       call.end();
       return;
     }
+    const now = this.#lookups.checkStandstill();
     const group = this.#groups.get(deviceGroup) ?? this.#addGroup(deviceGroup);
-    const stream = new StreamSlot(call, group, watcher, connection, etag, this.#membershipChanges);
+    const stream = new StreamSlot({ call, group, watcher, connection, etag, openedAt: this.#deps.ownership.version, now });
     this.#register(stream); // W1
     call.opened(() => this.#remove(stream, "closed"));
-    this.#reauthorisation.opened(watcher.login);
-    if (group.answer === undefined) this.#lookups.want(group);
-    else if (!this.#redirect(stream)) stream.advance();
+    this.#reauthorisation.opened(stream);
+    if (group.answer !== undefined) this.#offer(stream, now);
+    else if (!this.#ownsNothing || !this.#redirect(stream)) this.#lookups.enqueue(group);
   }
 
-  /** Ends every watch: its device comes back after a while, here or elsewhere. */
+  #addGroup(name: string): GroupWatch {
+    const group = new GroupWatch(name, (stream) => this.#advance(stream, this.#lookups.checkStandstill()));
+    this.#groups.set(name, group);
+    return group;
+  }
+
+  #register(stream: StreamSlot): void {
+    stream.group.streams.add(stream); // H1
+    if (stream.watcher.viaPart && stream.group.gateways++ === 0) void this.#deps.polledMarks.mark([stream.group.name]);
+    this.#streams++;
+    this.#crowd.entered(stream.group);
+    const key = deviceKey(stream.watcher);
+    if (key === undefined) return;
+    const older = this.#devices.get(key);
+    this.#devices.set(key, stream);
+    if (older === undefined) return;
+    older.fail(new NebulaError("conflict", "a newer watch of the same device and boot replaces this one")); // H3
+    this.#remove(older, "replaced");
+  }
+
+  #onLoaded(group: GroupWatch, { moved, changed }: { moved: boolean; changed: boolean }): void {
+    if (moved && this.#deps.ownership.shared) this.#handOver.check(group);
+    if (!changed) return;
+    group.changedAt = this.#deps.clock.monotonic();
+    this.#fanOut.start(group);
+  }
+
+  /** Sends the newest answer of its group to a stream; redirects it if it was sent none yet, and another shard owns it. */
+  #offer(stream: StreamSlot, now: number): void {
+    if (stream.greeted || !this.#redirect(stream)) this.#advance(stream, now);
+  }
+
+  #advance(stream: StreamSlot, now: number): void {
+    if (stream.advance(now)) this.#deps.metrics.pushed();
+  }
+
+  #remove(stream: StreamSlot, reason: EndReason): void {
+    const { group } = stream;
+    if (!group.streams.delete(stream)) return; // H1: removed already
+    stream.markEnded();
+    this.#reauthorisation.closed(stream);
+    if (stream.watcher.viaPart) group.gateways--;
+    this.#streams--;
+    this.#crowd.left(group);
+    const key = deviceKey(stream.watcher);
+    if (key !== undefined && this.#devices.get(key) === stream) this.#devices.delete(key);
+    this.#deps.metrics.ended(reason);
+    if (group.streams.size > 0) return;
+    this.#groups.delete(group.name);
+    this.#lookups.forget(group);
+    this.#fanOut.forget(group);
+  }
+
+  // --- why this shard ends a watch
+
+  #finish(stream: StreamSlot, reason: EndReason, last: WatchAnswer): void {
+    stream.finish(last);
+    this.#remove(stream, reason);
+  }
+
+  #refuse(stream: StreamSlot, error: NebulaError): void {
+    stream.fail(error);
+    this.#remove(stream, "refused");
+  }
+
+  #dropConnection(stream: StreamSlot, why: "silent" | "unanswered"): void {
+    this.#remove(stream, why);
+    stream.connection?.destroy();
+  }
+
+  /** Whether no group is this shard's, of any `spread`: its devices need not wait until the group is loaded. */
+  get #ownsNothing(): boolean {
+    return this.#draining || this.#deps.ownership.ownsNothing;
+  }
+
+  /** Returns the shard that should serve a watch; undefined if it is this one. */
+  #redirectTarget({ watcher, group, openedAt }: StreamSlot): Member | undefined {
+    const { ownership } = this.#deps;
+    if (this.#draining) return ownership.successor(group.name, group.loaded?.spread ?? 1, spreadId(watcher));
+    const stays = watcher.viaPart || watcher.serveHere;
+    if (stays && openedAt === ownership.version) return undefined;
+    return ownership.redirectTarget(group.name, group.loaded?.spread ?? 1, spreadId(watcher));
+  }
+
+  /** Redirects a watch if another shard should serve it, and returns whether it did. */
+  #redirect(stream: StreamSlot): boolean {
+    const owner = this.#redirectTarget(stream);
+    if (owner === undefined) return false;
+    this.#finish(stream, "redirected", redirectAnswer(owner.address, 0));
+    return true;
+  }
+
+  /** Ends a watch if another shard should serve it, and returns whether it did; the device fetches the shard map. */
+  #endIfMoved(stream: StreamSlot): boolean {
+    if (stream.ended || this.#redirectTarget(stream) === undefined) return false;
+    this.#finish(stream, "redirected", MOVED);
+    return true;
+  }
+
+  // --- the end of this shard
+
+  /**
+   * Ends every watch, paced, within `withinMs`: its device fetches the shard map, which does not list this shard any more. A watch that opens meanwhile is
+   * redirected at once.
+   */
+  async drain(withinMs: number, signal: AbortSignal): Promise<void> {
+    this.#draining = true;
+    const end = (stream: StreamSlot) => {
+      if (!stream.ended) this.#finish(stream, "redirected", MOVED);
+    };
+    await drain(this.#allStreams(), { withinMs, clock: this.#deps.clock, signal: AbortSignal.any([signal, this.#life.signal]), end });
+  }
+
+  /** Ends every watch: its device reconnects after a while, to this shard or another. */
   async stop(): Promise<void> {
     this.#stopping = true;
     this.#life.abort();
@@ -133,98 +263,18 @@ export class WatchHub implements GroupHub {
     await this.#reauthorisation.done;
   }
 
-  #addGroup(name: string): GroupWatch {
-    const group = new GroupWatch(name, this);
-    this.#groups.set(name, group);
-    return group;
+  *#polledHere(): Generator<string> {
+    for (const { name, gateways } of this.#groups.values()) if (gateways > 0) yield name;
   }
 
-  #register(stream: Stream): void {
-    stream.group.streams.add(stream); // H1
-    if (stream.watcher.viaPart) stream.group.gateways++;
-    this.#streams++;
-    const key = deviceKey(stream.watcher);
-    if (key === undefined) return;
-    const older = this.#devices.get(key);
-    this.#devices.set(key, stream);
-    if (older === undefined) return;
-    older.fail(new NebulaError("conflict", "a newer watch of the same device and boot takes the place of this one")); // H3
-    this.#remove(older, "replaced");
-  }
-
-  #remove(stream: Stream, reason: EndReason): void {
-    const { group } = stream;
-    if (!group.streams.delete(stream)) return; // H1: it left already
-    stream.gone();
-    if (stream.watcher.viaPart) group.gateways--;
-    this.#streams--;
-    const key = deviceKey(stream.watcher);
-    if (key !== undefined && this.#devices.get(key) === stream) this.#devices.delete(key);
-    this.#deps.metrics.ended(reason);
-    if (group.streams.size > 0) return;
-    this.#groups.delete(group.name);
-    this.#lookups.forget(group);
-    this.#fanOut.forget(group);
-  }
-
-  #finish(stream: Stream, reason: EndReason, last: WatchAnswer): void {
-    stream.finish(last);
-    this.#remove(stream, reason);
-  }
-
-  #refuse(stream: Stream, error: NebulaError): void {
-    stream.fail(error);
-    this.#remove(stream, "refused");
-  }
-
-  #dropConnection(stream: Stream, why: "silent" | "unanswered"): void {
-    this.#remove(stream, why);
-    stream.connection?.destroy();
-  }
-
-  *#allStreams(): Generator<Stream> {
+  *#allStreams(): Generator<StreamSlot> {
     for (const group of this.#groups.values()) yield* group.streams;
   }
+}
 
-  #onFound(group: GroupWatch, { moved, changed }: { moved: boolean; changed: boolean }): void {
-    if (moved) this.#dismissLost(group);
-    if (!changed) return;
-    group.changedAt = this.#deps.clock.monotonic();
-    this.#fanOut.start(group);
-  }
-
-  // --- whose the devices are
-
-  #onMembershipChange(): void {
-    this.#membershipChanges++;
-    for (const group of this.#groups.values()) this.#dismissLost(group);
-  }
-
-  /** The address of the shard that should serve a watch; undefined: this one. */
-  #elsewhere({ watcher, group, openedAt }: Stream): string | undefined {
-    const stays = watcher.viaPart || watcher.serveHere;
-    if (stays && openedAt === this.#membershipChanges) return undefined;
-    const device = watcher.viaPart || watcher.deviceId === "" ? undefined : watcher.deviceId;
-    return this.#deps.ownership.elsewhere(group.name, group.loaded?.spread ?? 1, device);
-  }
-
-  /** Sends a watch that has no answer yet to the shard that should serve it, if that is another. */
-  #redirect(stream: Stream): boolean {
-    const address = this.#elsewhere(stream);
-    if (address === undefined) return false;
-    this.#finish(stream, "redirected", redirectAnswer(address, 0));
-    return true;
-  }
-
-  /** Sends away whoever should be elsewhere: at once who has no answer yet, the others paced. */
-  #dismissLost(group: GroupWatch): void {
-    const lost = [...group.streams].filter((stream) => this.#elsewhere(stream) !== undefined);
-    this.#lost.add(lost.filter((stream) => stream.greeted || !this.#redirect(stream)));
-  }
-
-  #sendAway(stream: Stream): void {
-    if (!stream.ended && this.#elsewhere(stream) !== undefined) this.#finish(stream, "redirected", MOVED);
-  }
+/** Returns the device_id by which `spread` splits a group; undefined if `spread` does not apply to the watch. */
+function spreadId({ viaPart, deviceId }: Watcher): string | undefined {
+  return viaPart || deviceId === "" ? undefined : deviceId;
 }
 
 function deviceKey({ deviceId, boot }: Watcher): string | undefined {

@@ -1,7 +1,8 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
-import type { EndReason } from "./stream-slot.ts";
+import type { EndReason } from "./group-watch.ts";
+import type { Ownership } from "./ownership.ts";
 
-/** What the watch counts. */
+/** Counters of the watch. */
 export type WatchMetrics = {
   pushed(): void;
   ended(reason: EndReason): void;
@@ -12,11 +13,37 @@ export type WatchMetrics = {
   fannedOut(seconds: number): void;
   /** Configs above the size at which they are served with a warning. */
   oversized(groups: number): void;
+  /** After a change of membership or `spread`, streams were looked at in one turn of the event loop. */
+  looked(streams: number): void;
 };
 
-/** @param streams how many watches are open now @param groups how many groups are watched now */
-export function createWatchMetrics(registry: Registry, now: { streams(): number; groups(): number }): WatchMetrics {
+/** Current values of the watch, read when metrics are collected. */
+export type WatchNow = Readonly<{
+  /** Open watches. */
+  streams(): number;
+  /** Watched groups. */
+  groups(): number;
+  /** Watches that wait for their end, since another shard should serve them. */
+  leaving(): number;
+  /** What is being read for watches, or waits for it. */
+  queued(): Readonly<{ groups: number; members: number }>;
+  ownership: Pick<Ownership, "members" | "rankings" | "version">;
+}>;
+
+export function createWatchMetrics(registry: Registry, now: WatchNow): WatchMetrics {
   const registers = [registry];
+  createShardMetrics(registry, now);
+  new Gauge({
+    name: "nebula_config_loads_queued",
+    help: "Device_groups, and apps and cron_jobs of theirs, that are being read for watches or wait for it.",
+    labelNames: ["kind"],
+    registers,
+    collect() {
+      const { groups, members } = now.queued();
+      this.set({ kind: "group" }, groups);
+      this.set({ kind: "member" }, members);
+    },
+  });
   new Gauge({
     name: "nebula_watches",
     help: "Open watches.",
@@ -53,7 +80,14 @@ export function createWatchMetrics(registry: Registry, now: { streams(): number;
     registers,
   });
   const oversized = new Gauge({ name: "nebula_oversized_configs", help: "Watched configs above 1 MiB.", registers });
+  const looks = new Histogram({
+    name: "nebula_hand_over_looks",
+    help: "Watches looked at in one turn of the event loop, after a change of membership or spread.",
+    buckets: [1, 32, 64, 128, 256, 512],
+    registers,
+  });
   return {
+    looked: (streams) => looks.observe(streams),
     pushed: () => void pushed++,
     ended: (reason) => ends.inc({ reason }),
     loaded: (result) => loads.inc({ result }),
@@ -61,4 +95,34 @@ export function createWatchMetrics(registry: Registry, now: { streams(): number;
     fannedOut: (seconds) => fanOut.observe(seconds),
     oversized: (groups) => oversized.set(groups),
   };
+}
+
+function createShardMetrics(registry: Registry, { ownership, leaving }: WatchNow): void {
+  const registers = [registry];
+  const gauge = (name: string, help: string, value: () => number) => {
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(value());
+      },
+    });
+  };
+  gauge("nebula_members", "Live shards, as this one acts on them.", () => ownership.members.length);
+  gauge("nebula_members_impaired", "Live shards without a good read of their store.", () => ownership.members.filter((one) => one.impaired).length);
+  gauge("nebula_hand_over_waiting", "Watches that wait for their end, since another shard should serve them.", leaving);
+  const counter = (name: string, help: string, value: () => number) => {
+    new Counter({
+      name,
+      help,
+      registers,
+      collect() {
+        this.reset();
+        this.inc(value());
+      },
+    });
+  };
+  counter("nebula_hand_overs_total", "Changes of the membership that were acted on.", () => ownership.version);
+  counter("nebula_group_rankings_total", "Device_groups whose shards were ranked.", () => ownership.rankings);
 }

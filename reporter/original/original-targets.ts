@@ -18,7 +18,7 @@ export function originalConfig(report: JsonObject): JsonObject {
 }
 
 /**
- * Where a device of the original stands with its apps. Its worker says no more than which containers run, so an app is applied when as many run as its
+ * Returns the states of the apps on a device of the original. Its worker reports no more than which containers run, so an app is applied when as many run as its
  * containers_per says of every device, at least one.
  */
 export function originalApps(report: JsonObject): AppStatus[] {
@@ -37,7 +37,7 @@ export function originalApps(report: JsonObject): AppStatus[] {
   });
 }
 
-/** Where a device of the original stands with its cron_jobs: its worker names those that it knows, and the runs that go on. */
+/** Returns the states of the cron_jobs on a device of the original: its worker names those that it knows, and the runs that go on. */
 export function originalCronJobs(report: JsonObject): CronJobStatus[] {
   const running = objectsAt(report, "cron_jobs_containers");
   return objectsAt(originalConfig(report), "cron_jobs").map((cronJob) => {
@@ -49,13 +49,15 @@ export function originalCronJobs(report: JsonObject): CronJobStatus[] {
   });
 }
 
-/** How many containers every device runs, whatever its cores and memory. */
+/** The number of containers on every device, where it does not depend on cores and memory. */
 function leastContainers(containersPer: unknown): number {
   if (!isJsonObject(containersPer)) return 1;
   return Math.max(1, Math.trunc(numberAt(containersPer, "server") || numberAt(containersPer, "instance")));
 }
 
-/** Whether a container, whose name may have Docker's slash before it, is called as an app or cron_job with such an end. */
+/**
+ * Whether a container, whose name may have Docker's slash before it, is called as an app or cron_job with such an end.
+ */
 function afterName(container: string, name: string, end: RegExp): boolean {
   const own = container.replace(/^\//, "");
   return own.startsWith(name) && end.test(own.slice(name.length));

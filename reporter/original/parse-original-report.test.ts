@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { SAMPLE_TIME_MS } from "../../common/testing/sample-report.ts";
-import { validateReport } from "../../common/validation/report.ts";
+import { validateReport } from "../../common/validation/device-requests.ts";
 import { ContainerState, type Report, TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import { encodedOriginalReport, originalReport, SECRET_IN_SAMPLE } from "../testing/original-report.ts";
 import { type ParsedOriginal, parseOriginalReport } from "./parse-original-report.ts";
@@ -23,14 +23,22 @@ function text(value: unknown): Uint8Array {
 }
 
 describe("a report of the original's worker", () => {
-  it("is its host's, of the boot v2, numbered by the second at which it was made", () => {
+  it("a report of the original is its host's, of the boot v2, numbered by the second at which it was made", () => {
     const { deviceId, deviceGroup, boot, seq, createdAt, receivedAt, groupRevision, pruneId, workerVersion } = reportOf();
     assert.deepEqual([deviceId, deviceGroup, boot, seq], ["pos-0042", "shops", "v2", 1767225600n]);
     assert.deepEqual([createdAt, receivedAt], [timestampFromMs(1767225600_000), timestampFromMs(RECEIVED_MS)]);
     assert.deepEqual([groupRevision, pruneId, workerVersion], [5n, 2n, "original"]);
   });
 
-  it("says which revisions the device is at, and which containers run", () => {
+  it("a report of the original is numbered by the second at which the bus took it where the device's clock is over 5 minutes ahead, so later ones count", () => {
+    const at = (seconds: number) => reportOf({ report_creation_time: Math.floor(RECEIVED_MS / 1000) + seconds });
+    assert.equal(at(301).seq, BigInt(Math.floor(RECEIVED_MS / 1000)));
+    assert.equal(at(300).seq, BigInt(Math.floor(RECEIVED_MS / 1000) + 300));
+    assert.equal(at(-100_000).seq, BigInt(Math.floor(RECEIVED_MS / 1000) - 100_000));
+    assert.deepEqual(at(100_000).createdAt, timestampFromMs(Math.floor(RECEIVED_MS / 1000) * 1000 + 100_000_000));
+  });
+
+  it("a report of the original has the revisions of the device, and its running containers", () => {
     const { state, apps, cronJobs } = reportOf();
     assert.equal(state, TargetState.APPLIED);
     assert.deepEqual(
@@ -53,14 +61,14 @@ describe("a report of the original's worker", () => {
     );
   });
 
-  it("has the host's figures", () => {
+  it("a report of the original has the host's metrics", () => {
     const { host } = reportOf();
     assert.deepEqual([host?.hostname, host?.cpuCores, host?.cpuUsedPercent], ["pos-0042", 4, 12.5]);
     assert.deepEqual([host?.memoryTotalBytes, host?.memoryAvailableBytes], [3906n * 1048576n, 2458n * 1048576n]);
     assert.deepEqual([host?.diskTotalBytes, host?.diskFreeBytes], [29687n * 1048576n, 19296n * 1048576n]);
   });
 
-  it("says of an app with too few containers that it failed, and nothing of one that is not to run", () => {
+  it("a report of the original has an app with too few containers as failed, and none for one that must not run", () => {
     const { state, apps } = reportOf({ apps_containers: [] });
     assert.equal(state, TargetState.FAILED);
     assert.deepEqual(
@@ -72,13 +80,13 @@ describe("a report of the original's worker", () => {
     );
   });
 
-  it("may hold the manager's whole answer for its config, as workers put it there", () => {
+  it("a report of the original may hold the manager's whole answer in place of its config, as workers put it there", () => {
     const reply = originalReport().current_device_group_config;
     const { apps, groupRevision } = reportOf({ current_device_group_config: { status_code: 200, reply } });
     assert.deepEqual([apps.map(({ name }) => name), groupRevision], [["web", "cache"], 5n]);
   });
 
-  it("tells apps apart whose names begin alike", () => {
+  it("a report of the original tells apps apart whose names begin alike", () => {
     const config = { apps: [{ app_name: "web" }, { app_name: "web-1" }, { app_name: "w.b" }] };
     const { apps } = reportOf({
       current_device_group_config: config,
@@ -90,7 +98,7 @@ describe("a report of the original's worker", () => {
     );
   });
 
-  it("is kept whole, but for the values of environment variables", () => {
+  it("a report of the original is kept whole, but for the values of environment variables", () => {
     const parsed = parse({ apps_containers: [{ name: "/web-1", Config: { Env: ["PASSWORD=hunter2", "hunter2"] } }] });
     assert.ok(parsed.kind === "report");
     assert.equal(parsed.updated, true);
@@ -102,7 +110,7 @@ describe("a report of the original's worker", () => {
     assert.ok(!JSON.stringify(parsed.report, (_, value: unknown) => (typeof value === "bigint" ? String(value) : value)).includes(SECRET_IN_SAMPLE));
   });
 
-  it("may lack everything but what says whose it is and when it was made", () => {
+  it("a report of the original may lack everything but its device and its time", () => {
     const least = { hostname: "h", device_group: "g", report_creation_time: 1 };
     const parsed = parseOriginalReport(text(least), RECEIVED_MS);
     assert.ok(parsed.kind === "report" && parsed.updated === undefined);
@@ -112,7 +120,7 @@ describe("a report of the original's worker", () => {
     }
   });
 
-  it("that can't be read is told without a word of what it holds", () => {
+  it("a report of the original is refused without a word of its content if it is unreadable", () => {
     for (const bad of [`{"env_vars": {"A": "hunter2"`, "{", `{"a": ${"[".repeat(200_000)}`, `{"a": ${"[".repeat(1000)}${"]".repeat(1000)}}`]) {
       const parsed = parseOriginalReport(text(bad), RECEIVED_MS);
       assert.ok(parsed.kind === "unreadable" && !parsed.reason.includes(SECRET_IN_SAMPLE), JSON.stringify(parsed));
@@ -120,7 +128,7 @@ describe("a report of the original's worker", () => {
     assert.equal(parseOriginalReport(Uint8Array.from([0x7b, 0xff, 0x7d]), RECEIVED_MS).kind, "unreadable");
   });
 
-  it("of any shape is valid or refused, and answers for any bytes", () => {
+  it("a report of the original is valid or refused for any shape and any bytes", () => {
     const anyMember = fc.constantFrom(...Object.keys(originalReport()), "apps", "env_vars");
     const shapes = fc.dictionary(anyMember, fc.jsonValue()).map((changes) => encodedOriginalReport(changes));
     const config = fc.jsonValue().map((apps) => encodedOriginalReport({ current_device_group_config: { apps: [apps], cron_jobs: [apps] } }));

@@ -1,7 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { messageOf } from "../../common/errors/nebula-error.ts";
-import { validateReport } from "../../common/validation/report.ts";
+import { validateReport } from "../../common/validation/device-requests.ts";
 import { type HostStatusSchema, type Report, ReportSchema, TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import { blankEnv } from "./blank-env.ts";
 import { isJsonObject, type JsonObject, numberAt, objectAt, textAt } from "./json-value.ts";
@@ -11,7 +11,7 @@ export type ParsedOriginal = Readonly<
   | {
       kind: "report";
       report: Report;
-      /** What the worker sent, whole, env values blanked. */
+      /** The whole report of the worker, env values blanked. */
       json: string;
       /** Whether the worker says that it had changed something; undefined: it says nothing of it, as older ones do not. */
       updated: boolean | undefined;
@@ -19,27 +19,29 @@ export type ParsedOriginal = Readonly<
   | { kind: "unreadable"; reason: string }
 >;
 
-/** What stands in place of the version of a worker that does not tell it. */
+/** The version of a worker that does not report it. */
 const ORIGINAL_WORKER = "original";
 /** The original counts in MB of 1024 * 1024. */
 const MB = 1024 * 1024;
+/** A device's clock that is further ahead of the bus's than this is wrong: else its reports would count as repeats once that clock is right. Milliseconds. */
+const MOST_AHEAD_MS = 5 * 60_000;
 
 /**
  * Reads the JSON that a worker of the original puts on the bus: its device is its hostname, all its reports are of one boot, `v2`, and a report's number is the
- * second at which it was made. Whatever the bytes are, it answers; a report that it answers is valid.
+ * second at which it was made, or the bus took it where the device's clock is ahead. It answers for any bytes; a report that it answers is valid.
  * @param receivedMs when the bus took it, milliseconds since 1970
  */
 export function parseOriginalReport(value: Uint8Array, receivedMs: number): ParsedOriginal {
   try {
     const parsed: unknown = blankEnv(JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(value)));
-    if (!isJsonObject(parsed)) return unreadable("it is no object");
+    if (!isJsonObject(parsed)) return unreadable("it is not a JSON object");
     const report = reportOf(parsed, receivedMs);
     const [violation] = validateReport(report, "report");
     if (violation !== undefined) return unreadable(`${originalNameOf(violation.field)}: ${violation.description}`);
     return { kind: "report", report, json: JSON.stringify(parsed), updated: typeof parsed.updated === "boolean" ? parsed.updated : undefined };
   } catch (error) {
     // The parser's own words repeat a part of the text, which may hold env values.
-    return unreadable(error instanceof RangeError ? messageOf(error) : "it is no JSON");
+    return unreadable(error instanceof RangeError ? messageOf(error) : "it is not JSON");
   }
 }
 
@@ -55,7 +57,7 @@ function reportOf(original: JsonObject, receivedMs: number): Report {
     deviceId: textAt(original, "hostname"),
     deviceGroup: textAt(original, "device_group"),
     boot: "v2",
-    seq: BigInt(createdSeconds),
+    seq: BigInt(createdSeconds * 1000 > receivedMs + MOST_AHEAD_MS ? Math.floor(receivedMs / 1000) : createdSeconds),
     createdAt: timestampFromMs(createdSeconds * 1000),
     receivedAt: timestampFromMs(receivedMs),
     workerVersion: ORIGINAL_WORKER,

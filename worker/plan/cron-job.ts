@@ -1,22 +1,20 @@
-import { isoTime, scheduleNotes } from "../cron.ts";
-import { cronJobLabels } from "../labels.ts";
-import type { ScheduledCronJob } from "../model.ts";
-import { cronContainerName } from "../names.ts";
-import { cronJobUnit, isUp, type OwnedCronContainer } from "../owned.ts";
-import type { Step } from "../step.ts";
-import { networkBlock } from "./blocks.ts";
-import { connections } from "./connections.ts";
-import { DEFAULT_GRACE_SECONDS, farewell, farewells, inLane, NO_WORK, together, type Work } from "./farewell.ts";
+import type { ScheduledCronJob } from "../../common/desired/desired.ts";
+import { cronJobLabels } from "../observed/labels.ts";
+import { cronContainerName } from "../observed/names.ts";
+import { cronJobUnit, isUp, type OwnedCronContainer } from "../observed/owned.ts";
 import { endPauses, pauseNotes } from "./health.ts";
-import { imageReadiness, type PullWish, pullKeys } from "./image.ts";
-import { NETWORK_KEY } from "./network.ts";
+import { imageReadiness, type PullWish } from "./images/pull.ts";
+import { isoTime, scheduleNotes } from "./memory/cron.ts";
+import { connections, networkBlock } from "./networks.ts";
 import { withStandingFailures } from "./standing.ts";
 import { APPLIED, type CronJobState, failed, type TargetState, working } from "./states.ts";
+import { createKey, keyOf, NETWORK_KEY, pullKey, type Step } from "./step.ts";
 import { earlier, standingFailure, type View } from "./view.ts";
+import { DEFAULT_GRACE_SECONDS, inLane, NO_WORK, removalOf, removalsOf, stepsOf, together, type Work } from "./work.ts";
 
 export type CronJobWork = Work & Readonly<{ state: CronJobState; wish: PullWish | undefined }>;
 
-/** A finished run keeps its container, for its logs, until so many newer ones are there. */
+/** A finished run keeps its container, for its logs, until this number of newer ones exist. */
 const KEPT_RUNS = 3;
 
 type RunWork = Work & Readonly<{ wish?: PullWish | undefined; step: string }>;
@@ -31,7 +29,7 @@ export function cronJobWork(job: ScheduledCronJob, containers: readonly OwnedCro
     if (due !== undefined && due === pending) return false;
     return container.phase === "created" || container.phase === "dead" || (!isUp(container.phase) && rank >= KEPT_RUNS);
   });
-  const cleaning = farewells(leftovers, cronJobUnit(job.name), job.stopGraceSeconds, view);
+  const cleaning = removalsOf(leftovers, cronJobUnit(job.name), job.stopGraceSeconds, view);
   const work = together([cleaning, run ?? NO_WORK, endPauses(runs, cronJobUnit(job.name), view)]);
   const nextDue = memory?.nextDue;
   const awaited = run?.step === "network" ? [NETWORK_KEY] : [];
@@ -62,7 +60,7 @@ export function cronJobWork(job: ScheduledCronJob, containers: readonly OwnedCro
 
 /** The containers of a cron_job that is deleted or out of the group go. */
 export function goneCronJobWork(name: string, revision: bigint, containers: readonly OwnedCronContainer[], view: View): CronJobWork {
-  const work = farewells(containers, cronJobUnit(name), DEFAULT_GRACE_SECONDS, view);
+  const work = removalsOf(containers, cronJobUnit(name), DEFAULT_GRACE_SECONDS, view);
   const { state, wakeAt } = withStandingFailures(containers.length === 0 ? APPLIED : working("remove"), { work, containers, atOnce: [] }, view);
   const reason = state.kind === "failed" ? state.reason : undefined;
   const shown = { ...plainState(name, revision, containers, state), reason };
@@ -84,14 +82,14 @@ function runWork(job: ScheduledCronJob, due: number, runs: readonly OwnedCronCon
   const unit = cronJobUnit(job.name);
   const mine = runs.find((run) => run.due === due);
   const others = runs.filter((run) => run !== mine && isUp(run.container.phase));
-  if (job.overlap === "replace" && others.length > 0) return { ...farewells(others, unit, job.stopGraceSeconds, view), step: "stop" };
+  if (job.overlap === "replace" && others.length > 0) return { ...removalsOf(others, unit, job.stopGraceSeconds, view), step: "stop" };
   return mine === undefined ? creation(job, due, runs, view) : beginning(job, due, mine, view);
 }
 
 function creation(job: ScheduledCronJob, due: number, runs: readonly OwnedCronContainer[], view: View): RunWork {
   const unit = cronJobUnit(job.name);
-  const key = `create ${unit} ${due}`;
-  const failure = standingFailure(view, key);
+  const place = placeOf(job, due);
+  const failure = standingFailure(view, createKey(place));
   if (failure !== undefined) return runFailed(job, due, failure.reason);
   const block = networkBlock(job.spec, view);
   if (block?.state.kind === "failed") return runFailed(job, due, block.state.reason);
@@ -117,37 +115,33 @@ function creation(job: ScheduledCronJob, due: number, runs: readonly OwnedCronCo
   const { instance, boot } = view.identity;
   const { cluster } = view.desired;
   const labels = cronJobLabels(job.name, due, { instance, boot, cluster, revision: job.revision, hash: job.hash, isStale: use.isStale });
-  const step: Step = { kind: "create", unit, key, request: { name: cronContainerName(instance, job.name, due), spec: job.spec, labels } };
-  return { steps: [step], wakeAt: undefined, step: "create" };
+  const request = { name: cronContainerName(instance, job.name, due), spec: job.spec, labels };
+  return { ...stepsOf({ kind: "create", unit, place, request }), step: "create" };
 }
 
 function beginning(job: ScheduledCronJob, due: number, mine: OwnedCronContainer, view: View): RunWork {
   const unit = cronJobUnit(job.name);
-  const { id, phase } = mine.container;
+  const { id: containerId, phase } = mine.container;
   if (phase !== "created") return { ...NO_WORK, step: "start" };
-  const key = `start ${unit} ${due}`;
+  const start: Step = { kind: "start", unit, place: placeOf(job, due), containerId, ports: [], isExchange: false };
   const networks = connections(mine, job.spec, unit, view);
-  const failure = standingFailure(view, key) ?? networks.waiting?.map((waiting) => standingFailure(view, waiting))[0];
+  const failure = standingFailure(view, keyOf(start)) ?? networks.waiting?.map((waiting) => standingFailure(view, waiting))[0];
   if (failure !== undefined) {
     const { reason } = failure;
-    return { ...together([farewell(mine, unit, job.stopGraceSeconds, view), runFailed(job, due, reason)]), step: "start" };
+    return { ...together([removalOf(mine, unit, job.stopGraceSeconds, view), runFailed(job, due, reason)]), step: "start" };
   }
-  return {
-    ...together([networks, { steps: [{ kind: "start", unit, key, containerId: id, ports: [], isExchange: false }], wakeAt: undefined }]),
-    step: "start",
-  };
+  return { ...together([networks, stepsOf(start)]), step: "start" };
 }
 
 function runFailed(job: ScheduledCronJob, due: number, reason: string): RunWork {
   const step: Step = {
     kind: "run_failed",
     unit: cronJobUnit(job.name),
-    key: `run ${job.name} ${due}`,
     cronJob: job.name,
     due,
     reason: `the run due at ${isoTime(due)} failed: ${reason}`,
   };
-  return { steps: [step], wakeAt: undefined, step: "run" };
+  return { ...stepsOf(step), step: "run" };
 }
 
 function stateOf(run: RunWork | undefined, problem: Readonly<{ kind: "failed" | "skipped"; reason: string }> | undefined): TargetState {
@@ -165,9 +159,13 @@ function exitNotes(runs: readonly OwnedCronContainer[]): readonly string[] {
 /** That the newest run was made of the image on the device, because it could not be pulled. */
 function staleNotes({ name }: ScheduledCronJob, [newest]: readonly OwnedCronContainer[], view: View): readonly string[] {
   if (newest?.isStale !== true) return [];
-  const key = `${pullKeys(cronJobUnit(name))}${attemptOf(newest.specLabel ?? "", newest.due ?? 0)}`;
+  const key = pullKey(cronJobUnit(name), attemptOf(newest.specLabel ?? "", newest.due ?? 0));
   const reason = view.memory.failures.get(key)?.reason ?? "it could not be pulled";
   return [`run ${newest.container.name} used the image on the device: ${reason}; the next run pulls again`];
+}
+
+function placeOf({ name }: ScheduledCronJob, due: number): string {
+  return `${cronJobUnit(name)} ${due}`;
 }
 
 /** Each run pulls for itself. */

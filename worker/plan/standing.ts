@@ -1,12 +1,14 @@
-import type { Failure } from "../memory.ts";
-import { inspectKey } from "../memory.ts";
-import type { Owned } from "../owned.ts";
-import type { Step } from "../step.ts";
-import type { Work } from "./farewell.ts";
+import type { Owned } from "../observed/owned.ts";
+import type { Failure } from "./memory/memory.ts";
 import { failed, type TargetState } from "./states.ts";
+import { containerKey, keyOf, type Step } from "./step.ts";
 import { earlier, type View } from "./view.ts";
+import type { Work } from "./work.ts";
 
-/** A step that keeps failing is reported after this number of tries, or this time after the first, milliseconds, if that is earlier. */
+/**
+ * A step that keeps failing is reported after this number of tries, or this time after the first, milliseconds, if that
+ * is earlier.
+ */
 const TOLD_TRIES = 3;
 const TOLD_AFTER_MS = 30_000;
 /** A container that stays in removal for this long, milliseconds, cannot be removed. */
@@ -23,8 +25,9 @@ export type Target = Readonly<{
 }>;
 
 /**
- * The state of a target, after those of its containers are decided: a step of it that keeps failing makes it failed, with the step and the reason,
- * though it would be working or applied otherwise. A failure counts only while its step is wanted: it is to be done, under way, or waits.
+ * The state of a target, after those of its containers are decided: a step of it that keeps failing makes it failed,
+ * with the step and the reason, though it would be working or applied otherwise. A failure counts only while its step
+ * is wanted: it is to be done, under way, or waits.
  */
 export function withStandingFailures(state: TargetState, target: Target, view: View): Readonly<{ state: TargetState; wakeAt: number | undefined }> {
   if (state.kind === "failed") return { state, wakeAt: undefined };
@@ -45,9 +48,10 @@ export function withStandingFailures(state: TargetState, target: Target, view: V
 /** Keys of the steps that a target wants, has under way, or waits for. */
 function wantedKeys({ work, containers, awaited = [] }: Target, { observed: { jobs } }: View): readonly string[] {
   const ids = containers.map(({ container }) => container.id);
-  const ofJobs = ids.flatMap((id) => [`stop ${id}`, `restart ${id}`]).filter((key) => jobs.stops.has(key.slice(key.indexOf(" ") + 1)));
-  const ofLanes = [...jobs.keys].filter((key) => ids.some((id) => key.includes(id)));
-  return [...work.steps.map(({ key }) => key), ...(work.waiting ?? []), ...ofJobs, ...ofLanes, ...ids.map(inspectKey), ...awaited];
+  const ofStops = ids.filter((id) => jobs.stops.has(id)).flatMap((id) => [containerKey("stop", id), containerKey("restart", id)]);
+  const ofLanes = ids.flatMap((id) => jobs.ownKeys.get(id) ?? []);
+  const inspects = ids.map((id) => containerKey("inspect", id));
+  return [...work.steps.map(keyOf), ...(work.waiting ?? []), ...ofStops, ...ofLanes, ...inspects, ...awaited];
 }
 
 function isTold({ step, tries, since }: Failure, { now }: View): boolean {

@@ -1,12 +1,15 @@
-import type { OwnedAppContainer, OwnedCronContainer } from "../owned.ts";
+import type { OwnedAppContainer, OwnedCronContainer } from "../observed/owned.ts";
 
 /** Where one app, one container or one cron_job stands. Times are milliseconds of the monotonic clock. */
 export type TargetState = Readonly<
   | { kind: "applied" }
-  /** With a reason where it goes on only once something changes that the device can't change itself. */
+  /** With a reason if it continues only after a change that the device cannot make itself. */
   | { kind: "working"; step: string; reason?: string | undefined; tries?: number; retryAt?: number | undefined }
   | { kind: "failed"; step: string; reason: string; tries: number; retryAt: number | undefined }
 >;
+
+/** Why a container cannot be made or started now, and when to look again. */
+export type Block = Readonly<{ cause: "claim" | "name" | "ports" | "network" | "failure"; state: TargetState; wakeAt: number | undefined }>;
 
 export type AppState = Readonly<{
   name: string;

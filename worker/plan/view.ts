@@ -1,13 +1,15 @@
-import { PortMap } from "../host-ports.ts";
-import { LABEL, ORCHESTRATOR } from "../labels.ts";
-import { type Failure, type Memory, uninspectable } from "../memory.ts";
-import type { Desired, Now, Observed, WorkerIdentity } from "../model.ts";
-import { type Classified, isUp } from "../owned.ts";
-import type { HostPort, ObservedContainer, ObservedNetwork } from "../runtime/container-runtime.ts";
+import type { HostPort } from "../../common/desired/container-spec.ts";
+import type { Desired } from "../../common/desired/desired.ts";
+import { PortMap } from "../../common/desired/host-ports.ts";
+import { LABEL, ORCHESTRATOR } from "../observed/labels.ts";
+import type { Now, Observed, WorkerIdentity } from "../observed/observed.ts";
+import { type Classified, isUp } from "../observed/owned.ts";
+import type { ObservedContainer, ObservedNetwork } from "../runtime/container-runtime.ts";
+import { type Failure, type Memory, uninspectable } from "./memory/memory.ts";
 
 export type PlanContext = Readonly<{ now: Now; memory: Memory; identity: WorkerIdentity }>;
 
-/** Everything that the parts of a plan look at, made once per plan. */
+/** The input of a plan with its indexes, made once per plan. */
 export type View = PlanContext &
   Classified &
   Readonly<{
@@ -36,7 +38,7 @@ export function viewOf(desired: Desired, observed: Observed, context: PlanContex
     observed,
     byName: new Map(observed.containers.map((container) => [container.name, container])),
     byId: new Map(observed.containers.map((container) => [container.id, container])),
-    networks: networksByName(observed, classified),
+    networks: networksByName(observed),
     images: new Set(observed.images.flatMap(({ references }) => references)),
     imageIds: new Set(observed.images.map(({ id }) => id)),
     portHolders: holdersByPort(observed.containers),
@@ -85,15 +87,14 @@ export function earlier(a: number | undefined, b: number | undefined): number | 
 }
 
 /**
- * Of several networks of one name that stays which is in use, first by containers that are not ours, or which the worker may not remove (it made none
- * but those with its label); else the oldest. Every worker on the engine comes to the same.
+ * Of several networks of one name that stays which is in use, first by containers that no worker made, or which the worker may not remove (it made none
+ * but those with its label); else the oldest. Every worker on the engine comes to the same, so that two never move their containers to and fro.
  */
-function networksByName({ networks, containers }: Observed, { owned }: Classified): ReadonlyMap<string, ObservedNetwork> {
-  const ours = new Set(owned.map(({ container }) => container.id));
+function networksByName({ networks, containers }: Observed): ReadonlyMap<string, ObservedNetwork> {
   const uses = new Map<string, number>();
-  for (const { id, phase, networkIds } of containers) {
-    const weight = ours.has(id) ? 1 : networks.length * containers.length;
-    if (isUp(phase)) for (const network of networkIds) uses.set(network, (uses.get(network) ?? 0) + weight);
+  for (const container of containers) {
+    const weight = isOfNebula(container) ? 1 : networks.length * containers.length;
+    if (isUp(container.phase)) for (const network of container.networkIds) uses.set(network, (uses.get(network) ?? 0) + weight);
   }
   const best = (a: ObservedNetwork, b: ObservedNetwork) =>
     (uses.get(b.id) ?? 0) - (uses.get(a.id) ?? 0) ||
@@ -105,7 +106,7 @@ function networksByName({ networks, containers }: Observed, { owned }: Classifie
   return byName;
 }
 
-/** Whether a worker made a network. */
-export function isOfNebula({ labels }: ObservedNetwork): boolean {
+/** Whether a worker made a network or container. */
+export function isOfNebula({ labels }: Pick<ObservedNetwork | ObservedContainer, "labels">): boolean {
   return labels[LABEL.orchestrator] === ORCHESTRATOR;
 }

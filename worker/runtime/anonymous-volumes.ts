@@ -1,5 +1,5 @@
 import { posix } from "node:path";
-import type { ContainerSpec } from "./container-runtime.ts";
+import type { ContainerSpec } from "../../common/desired/container-spec.ts";
 
 /** A volume without a name of its own, by the id that the engine gave it, and where a container has it. */
 export type AnonymousVolume = Readonly<{ name: string; path: string }>;
@@ -10,8 +10,8 @@ export function isAnonymousName(name: string): boolean {
 }
 
 /**
- * The anonymous volumes of an old container that its successor gets: those for paths that the images of both declare, and that the new spec does not
- * mount itself.
+ * The anonymous volumes of an old container that its successor gets: those for paths that the images of both declare,
+ * and that the new spec does not mount itself.
  */
 export function carriedVolumes(
   old: Readonly<{ volumes: readonly AnonymousVolume[]; declared: readonly string[] }>,

@@ -1,6 +1,6 @@
 import type { ContainerRuntime, RuntimeEvent } from "./container-runtime.ts";
 
-/** Events that arrive while `act` goes on. */
+/** Events that arrive while `act` runs. */
 export async function collectEvents(
   runtime: ContainerRuntime,
   act: (events: readonly RuntimeEvent[]) => Promise<void>,

@@ -1,62 +1,20 @@
+import type { ContainerSpec, HealthcheckSpec, HostPort, PortBinding } from "../../common/desired/container-spec.ts";
 import type { AnonymousVolume } from "./anonymous-volumes.ts";
 import type { PullSign } from "./pull-progress.ts";
 
-/** What one container is made of: no protobuf, no Docker types. Lists and maps are in the order in which they were given. */
-export type ContainerSpec = Readonly<{
-  /** Normalised reference: registry/repository:tag or @digest, `latest` and `docker.io/library` filled in as Docker understands them. */
-  image: string;
-  env: Readonly<Record<string, string>>;
-  /** Ports to publish; host ports are already those of this container. */
-  ports: readonly PortBinding[];
-  /** Networks by name, the first one is given at create. `host` or `none` stands alone. */
-  networks: readonly string[];
-  /** `host_path_or_volume:container_path[:mode]` */
-  volumes: readonly string[];
-  /** `host_path[:container_path[:rwm]]` */
-  devices: readonly string[];
-  privileged: boolean;
-  restartPolicy: "unless-stopped" | "no";
-  /** Empty: the image's. */
-  command: readonly string[];
-  /** Empty: the image's. */
-  entrypoint: readonly string[];
-  healthcheck: HealthcheckSpec | undefined;
-  /** Cores; 0: no limit. */
-  cpus: number;
-  /** Bytes; 0: no limit. */
-  memoryBytes: number;
-  /** undefined: json-file with 3 files of 10 MB, unless the daemon's default driver is another one. */
-  logging: Readonly<{ driver: string; options: Readonly<Record<string, string>> }> | undefined;
-  /** The operator's labels; Nebula's own come with CreateRequest. */
-  labels: Readonly<Record<string, string>>;
-  capAdd: readonly string[];
-  capDrop: readonly string[];
-  ulimits: readonly Readonly<{ name: string; soft: number; hard: number }>[];
-  user: string;
-  workingDir: string;
-  hostname: string;
-  /** `name:address` */
-  extraHosts: readonly string[];
-  /** Bytes; 0: the engine's default. */
-  shmBytes: number;
-  tmpfs: Readonly<Record<string, string>>;
-  readOnly: boolean;
-  init: boolean;
-}>;
-
-/** A port of the device. address absent: on every address. */
-export type HostPort = Readonly<{ hostPort: number; protocol: "tcp" | "udp"; address?: string }>;
-
-export type PortBinding = HostPort & Readonly<{ containerPort: number }>;
-
-/** Times in milliseconds; 0: the engine's default. */
-export type HealthcheckSpec = Readonly<{ test: readonly string[]; intervalMs: number; timeoutMs: number; retries: number; startPeriodMs: number }>;
+/** How long one call to the engine may take, milliseconds. */
+export const CALL_LIMIT_MS = 60_000;
+/** The same of an inspect that a list needs: one container never holds up a look for long. */
+export const INSPECT_LIMIT_MS = 10_000;
 
 export type CreateRequest = Readonly<{
   name: string;
   spec: ContainerSpec;
   labels: Readonly<Record<string, string>>;
-  /** Id of the container whose anonymous volumes the new one gets, where both images declare them; one that is gone has none. */
+  /**
+   * Id of the container whose anonymous volumes the new one gets, where both images declare them; one that is gone has
+   * none.
+   */
   successorOf?: string | undefined;
 }>;
 
@@ -88,13 +46,22 @@ export type ObservedContainer = Readonly<{
   startedAt: number | undefined;
   finishedAt: number | undefined;
   exitCode: number | undefined;
-  /** It ended because it reached its memory limit, bytes (0: the machine's memory); absent: it did not, or runs again. */
+  /**
+   * It ended because it reached its memory limit, bytes (0: the machine's memory); absent: it did not, or runs again.
+   */
   outOfMemory?: Readonly<{ limitBytes: number }> | undefined;
-  /** The end of what its failing health check printed, without values of env; absent: none fails, or nothing was printed. */
+  /**
+   * The end of what its failing health check printed, without values of env; absent: none fails, or nothing was
+   * printed.
+   */
   healthOutput?: string | undefined;
   /** How often the engine started it again by itself. */
   restartCount: number;
-  /** Set where only the list shows it, and the last inspect before: it was to be left out, or its inspect failed (why). */
+  /** Ids of the anonymous volumes that it has from a container before it: the engine does not remove them with it. Absent: none. */
+  carriedVolumes?: readonly string[] | undefined;
+  /**
+   * Set where only the list shows it, and the last inspect before: it was to be left out, or its inspect failed (why).
+   */
   listedOnly?: Readonly<{ failure: string | undefined }>;
 }>;
 
@@ -193,28 +160,32 @@ export type RuntimeEvent = Readonly<{
 
 /**
  * The engine that runs containers. Every method rejects with a NebulaError: `unavailable` (the engine cannot be reached), `not_found`,
- * `already_exists` (a name is taken), `resource_exhausted` (a pull found no space), `invalid_argument` or `failed_precondition` (the engine refuses; its words are the message),
- * `deadline_exceeded` (no answer within the time limit), `unauthenticated` (a registry wants another login). Every call but events and pull has
- * a time limit: 60 s, a stop or restart its grace + 60 s, an inspect that is part of a list 10 s. The engine may finish a call after its limit.
+ * `already_exists` (a name is taken), `resource_exhausted` (a pull found no space), `invalid_argument` or
+ * `failed_precondition` (the engine refuses; its words are the message), `deadline_exceeded` (no answer within the time
+ * limit), `unauthenticated` (a registry wants another login). Every call but events and pull has a time limit: 60 s, a
+ * stop or restart its grace + 60 s, an inspect that is part of a list 10 s. The engine may finish a call after its
+ * limit.
  */
 export interface ContainerRuntime extends AsyncDisposable {
   info(signal: AbortSignal): Promise<EngineInfo>;
   /**
-   * Every container of the engine, also those that are not ours (what holds a name or a port). One that cannot be inspected is `listedOnly`, and
-   * never fails the list. @param leaveOut ids of containers that are not inspected
+   * Every container of the engine, also those that are not ours (what holds a name or a port). One that cannot be
+   * inspected is `listedOnly`, and never fails the list. @param leaveOut ids of containers that are not inspected
    */
   listContainers(signal: AbortSignal, leaveOut?: ReadonlySet<string>): Promise<readonly ObservedContainer[]>;
   /** @param limitMs 60 s unless given */
   inspectContainer(id: string, signal: AbortSignal, limitMs?: number): Promise<ContainerDetails>;
   listImages(signal: AbortSignal): Promise<readonly ObservedImage[]>;
-  /** undefined: not on the device. */
-  inspectImage(reference: string, signal: AbortSignal): Promise<ImageDetails | undefined>;
+  /** undefined: not on the device. @param limitMs 60 s unless given */
+  inspectImage(reference: string, signal: AbortSignal, limitMs?: number): Promise<ImageDetails | undefined>;
   listNetworks(signal: AbortSignal): Promise<readonly ObservedNetwork[]>;
   pull(reference: string, options: PullOptions): Promise<void>;
   /** Creates with the first network; answers the container's id. */
   create(request: CreateRequest, signal: AbortSignal): Promise<string>;
   /** @param network its id, or a name that no other network has */
   connectNetwork(containerId: string, network: string, signal: AbortSignal): Promise<void>;
+  /** Not on it, or the network is gone: fine. */
+  disconnectNetwork(containerId: string, networkId: string, signal: AbortSignal): Promise<void>;
   start(containerId: string, signal: AbortSignal): Promise<void>;
   /** Stopped already: fine. */
   stop(containerId: string, graceSeconds: number, signal: AbortSignal): Promise<void>;
@@ -222,8 +193,10 @@ export interface ContainerRuntime extends AsyncDisposable {
   /** Not paused, or not any more: fine. */
   unpause(containerId: string, signal: AbortSignal): Promise<void>;
   rename(containerId: string, name: string, signal: AbortSignal): Promise<void>;
-  /** With its anonymous volumes that no other container has; gone already: fine. `force` kills it first. */
+  /** With its anonymous volumes that no other container has, but for carried ones; gone already: fine. `force` kills it first. */
   remove(containerId: string, options: { force: boolean }, signal: AbortSignal): Promise<void>;
+  /** Gone already, or a container has it: fine, and it stays. */
+  removeVolume(name: string, signal: AbortSignal): Promise<void>;
   /** Gone already: fine. One that a container which is up is connected to is `failed_precondition`. */
   removeNetwork(id: string, signal: AbortSignal): Promise<void>;
   createNetwork(name: string, labels: Readonly<Record<string, string>>, signal: AbortSignal): Promise<void>;
@@ -232,7 +205,7 @@ export interface ContainerRuntime extends AsyncDisposable {
   stats(containerId: string, signal: AbortSignal): Promise<ContainerStats>;
   /**
    * What happens from this call on, checks of health and the like left out. Ends, or throws `unavailable`, when the connection to the engine ends; the
-   * caller opens it again and lists anew. Ends when the signal is aborted.
+   * caller opens it again and lists again. Ends when the signal is aborted.
    */
   events(signal: AbortSignal): AsyncIterable<RuntimeEvent>;
 }

@@ -1,7 +1,7 @@
-import { normaliseImageReference } from "../../common/validation/image-reference.ts";
-import type { ContainerRuntime, ContainerSpec } from "./container-runtime.ts";
+import type { ContainerSpec } from "../../common/desired/container-spec.ts";
+import type { ContainerRuntime } from "./container-runtime.ts";
 
-/** A runtime to be tested, and what it takes to see it act. Disposing it removes whatever carries `label`. */
+/** A runtime to be tested, and what it takes to see it act. Disposing it removes everything with `label`. */
 export type RuntimeFixture = AsyncDisposable &
   Readonly<{
     runtime: ContainerRuntime;
@@ -27,7 +27,10 @@ export type RuntimeFixture = AsyncDisposable &
     hanging: () => Promise<Readonly<{ spec: ContainerSpec; end: () => Promise<void> }>>;
     /** Pauses a container by hand. */
     pause: (id: string) => Promise<void>;
-    /** Normalised references of images that declare volumes: the first for /data and /log, the second for /data and /more. */
+    /**
+     * Normalised references of images that declare volumes: the first for /data and /log, the second for /data and
+     * /more.
+     */
     withVolumes: readonly [string, string];
     /** Ids of the volumes among these that are on the device. */
     volumesOf: (names: readonly string[]) => Promise<readonly string[]>;
@@ -38,35 +41,3 @@ export type RuntimeFixture = AsyncDisposable &
     /** Lets time pass, where the runtime's time is not the machine's. */
     pass: (ms: number) => Promise<void>;
   }>;
-
-/** A spec that asks for nothing but an image, on the network bridge. */
-export function bareSpec(image: string): ContainerSpec {
-  return {
-    image: normaliseImageReference(image),
-    env: {},
-    ports: [],
-    networks: ["bridge"],
-    volumes: [],
-    devices: [],
-    privileged: false,
-    restartPolicy: "no",
-    command: [],
-    entrypoint: [],
-    healthcheck: undefined,
-    cpus: 0,
-    memoryBytes: 0,
-    logging: undefined,
-    labels: {},
-    capAdd: [],
-    capDrop: [],
-    ulimits: [],
-    user: "",
-    workingDir: "",
-    hostname: "",
-    extraHosts: [],
-    shmBytes: 0,
-    tmpfs: {},
-    readOnly: false,
-    init: false,
-  };
-}

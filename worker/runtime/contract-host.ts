@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import type { ContainerSpec } from "./container-runtime.ts";
+import type { ContainerSpec } from "../../common/desired/container-spec.ts";
 import { type ContractRig, portsOf, randomName, rejectsWith } from "./contract-rig.ts";
 
 /** What every ContainerRuntime promises of what containers share with their host: ports, volumes and networks. */
 export function describeHostParts({ signal, fixture, labels, create, started, listed }: ContractRig): void {
   describe("ports", () => {
-    it("shows those of what runs and of what does not, and gives none to two", async () => {
+    it("ports of running and of stopped containers are shown, and none belongs to two", async () => {
       const { runtime, specs } = fixture();
       const [port, udpPort] = [await fixture().freePort(), await fixture().freePort()];
       const spec: ContainerSpec = {
@@ -31,7 +31,7 @@ export function describeHostParts({ signal, fixture, labels, create, started, li
   });
 
   describe("ports with a host address", () => {
-    it("are published on it alone, beside the same port on another address, and shown with it", async () => {
+    it("ports with a host address are published on it alone, beside the same port on another address, and shown with it", async () => {
       const { runtime, specs } = fixture();
       const hostPort = await fixture().freePort();
       const on = (address?: string): ContainerSpec => {
@@ -68,7 +68,7 @@ export function describeHostParts({ signal, fixture, labels, create, started, li
       return new Map(anonymousVolumes.map(({ path, name }) => [path, name]));
     };
 
-    it("are handed over to a successor, by name, and removed with the last container that has them", async () => {
+    it("anonymous volumes are handed over to a successor, by name, and removed with the last container that has them", async () => {
       const { runtime, specs, withVolumes, volumesOf: onDevice } = fixture();
       const [image, newer] = withVolumes;
       const spec = { ...specs.sleeps, image };
@@ -91,13 +91,19 @@ export function describeHostParts({ signal, fixture, labels, create, started, li
       assert.equal(after.get("/data"), before.get("/data"));
       assert.deepEqual([...after.keys()].sort(), ["/data", "/more"]);
       assert.deepEqual((await runtime.inspectContainer(third, signal)).binds, []);
+      const carriedBy = async (id: string) => [...((await listed(id)).carriedVolumes ?? [])];
+      assert.deepEqual((await carriedBy(second)).sort(), names.sort());
       await runtime.remove(second, { force: true }, signal);
+      for (const name of names) await runtime.removeVolume(name, signal);
       assert.deepEqual(await onDevice(names), [before.get("/data")], "what the newer image does not declare goes with its last container");
+      const carried = await carriedBy(third);
+      assert.deepEqual(carried, [before.get("/data")]);
       await runtime.remove(third, { force: true }, signal);
+      for (const name of [...carried, ...carried]) await runtime.removeVolume(name, signal);
       assert.deepEqual(await onDevice([...names, ...after.values()]), []);
     });
 
-    it("are not handed over to a path that the spec mounts, nor from a container that is gone", async () => {
+    it("anonymous volumes are not handed over to a path that the spec mounts, nor from a container that is gone", async () => {
       const { runtime, specs, withVolumes, volumesOf: onDevice } = fixture();
       const spec = { ...specs.sleeps, image: withVolumes[0], restartPolicy: "no" as const };
       const first = await create(spec);
@@ -118,7 +124,7 @@ export function describeHostParts({ signal, fixture, labels, create, started, li
   });
 
   describe("networks", () => {
-    it("makes one, once", async () => {
+    it("a network is made once", async () => {
       const { runtime, label } = fixture();
       const network = randomName();
       await runtime.createNetwork(network, label, signal);
@@ -130,7 +136,7 @@ export function describeHostParts({ signal, fixture, labels, create, started, li
       );
     });
 
-    it("connects a container to more than the one it was created with", async () => {
+    it("a container is connected to more networks than the one it was created with", async () => {
       const { runtime, label, specs } = fixture();
       const network = randomName();
       await runtime.createNetwork(network, label, signal);
@@ -144,7 +150,7 @@ export function describeHostParts({ signal, fixture, labels, create, started, li
       await runtime.remove(id, { force: true }, signal);
     });
 
-    it("tells networks of one name apart, and removes the one that nothing uses", async () => {
+    it("networks of one name are distinguished by id, and the one that nothing uses is removed", async () => {
       const { runtime, label, specs, duplicateNetwork } = fixture();
       const name = randomName();
       await runtime.createNetwork(name, label, signal);
@@ -162,7 +168,17 @@ export function describeHostParts({ signal, fixture, labels, create, started, li
       await runtime.connectNetwork(other, first.id, signal);
       assert.ok((await listed(other)).networkIds.includes(first.id));
       await rejectsWith(["failed_precondition"], runtime.removeNetwork(first.id, signal));
+      await runtime.disconnectNetwork(other, first.id, signal);
+      await runtime.disconnectNetwork(other, first.id, signal);
+      assert.ok(!(await listed(other)).networkIds.includes(first.id));
+      await runtime.connectNetwork(other, second, signal);
+      assert.ok((await listed(other)).networkIds.includes(second));
+      await rejectsWith(["failed_precondition"], runtime.removeNetwork(second, signal));
+      await runtime.disconnectNetwork(other, second, signal);
+      await runtime.connectNetwork(other, first.id, signal);
+      assert.ok((await listed(other)).networkIds.includes(first.id));
       await runtime.removeNetwork(second, signal);
+      await runtime.disconnectNetwork(other, second, signal);
       await runtime.removeNetwork(second, signal);
       assert.deepEqual(
         (await known()).map((network) => network.id),
@@ -173,7 +189,7 @@ export function describeHostParts({ signal, fixture, labels, create, started, li
       for (const container of [id, other, ambiguous]) await runtime.remove(container, { force: true }, signal);
     });
 
-    it("knows host and none", async () => {
+    it("the networks host and none are known", async () => {
       for (const network of ["host", "none"]) {
         const id = await started({ ...fixture().specs.sleeps, networks: [network] });
         assert.deepEqual((await listed(id)).networks, [network]);

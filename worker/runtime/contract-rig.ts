@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import type { ContainerSpec } from "../../common/desired/container-spec.ts";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
 import { eventually } from "../../common/testing/eventually.ts";
-import type { ContainerSpec, ObservedContainer } from "./container-runtime.ts";
+import type { ObservedContainer } from "./container-runtime.ts";
 import type { RuntimeFixture } from "./contract-fixture.ts";
 
-/** The fixture of one run of the contract, opened before its tests and disposed after them, and the calls that they share. */
+/**
+ * The fixture of one run of the contract, opened before its tests and disposed after them, and the calls that they
+ * share.
+ */
 export class ContractRig {
   readonly signal = new AbortController().signal;
   #opened: RuntimeFixture | undefined;
@@ -63,7 +67,7 @@ export class ContractRig {
 export async function rejectsWith(kinds: readonly string[], call: Promise<unknown>): Promise<void> {
   await assert.rejects(call, (error) => {
     assert.ok(isNebulaError(error), `not a NebulaError: ${error}`);
-    assert.ok(kinds.includes(error.kind), `${error.kind} (${error.message}) is none of ${kinds}`);
+    assert.ok(kinds.includes(error.kind), `${error.kind} (${error.message}) is not one of ${kinds}`);
     return true;
   });
 }

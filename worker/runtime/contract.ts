@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
+import type { ContainerSpec } from "../../common/desired/container-spec.ts";
 import { eventually } from "../../common/testing/eventually.ts";
-import { normaliseImageReference } from "../../common/validation/image-reference.ts";
+import { normaliseImageReference } from "../../common/validation/container/image-reference.ts";
 import { collectEvents } from "./collect-events.ts";
-import type { ContainerSpec, ObservedContainer } from "./container-runtime.ts";
+import type { ObservedContainer } from "./container-runtime.ts";
 import type { RuntimeFixture } from "./contract-fixture.ts";
 import { describeHostParts } from "./contract-host.ts";
 import { ContractRig, randomName, rejectsWith } from "./contract-rig.ts";
@@ -14,13 +15,13 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
     const rig = ContractRig.describe(open);
     const { signal, fixture, labels, create, started, find, listed, until } = rig;
 
-    it("tells what the engine is", async () => {
+    it("the runtime says which engine it is", async () => {
       const info = await fixture().runtime.info(signal);
       assert.ok(info.cores >= 1 && info.memoryBytes > 0 && info.hostname !== "" && info.engineVersion !== "" && info.apiVersion !== "");
     });
 
     describe("the life of a container", () => {
-      it("creates, starts, stops and removes it", async () => {
+      it("a container is created, started, stopped and removed", async () => {
         const { runtime, specs, image } = fixture();
         const containerName = randomName();
         const id = await create({ ...specs.sleeps, labels: { purpose: "life" } }, containerName);
@@ -48,7 +49,7 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
         assert.equal(await find(id), undefined);
       });
 
-      it("takes a start of what runs, a stop of what is stopped and a removal of what is gone for done", async () => {
+      it("a start of a running container, a stop of a stopped one and a removal of a missing one succeed", async () => {
         const { runtime, specs } = fixture();
         const id = await started(specs.sleeps);
         await runtime.start(id, signal);
@@ -58,7 +59,7 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
         await runtime.remove(id, { force: false }, signal);
       });
 
-      it("removes what runs only by force", async () => {
+      it("a running container is removed only by force", async () => {
         const { runtime, specs } = fixture();
         const id = await started(specs.sleeps);
         await rejectsWith(["failed_precondition"], runtime.remove(id, { force: false }, signal));
@@ -67,7 +68,7 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
         assert.equal(await find(id), undefined);
       });
 
-      it("restarts it", async () => {
+      it("a container is restarted", async () => {
         const { runtime, specs } = fixture();
         const id = await started(specs.sleeps);
         const before = await listed(id);
@@ -78,7 +79,7 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
         assert.ok((after.startedAt ?? 0) > (before.startedAt ?? Number.MAX_VALUE), "it was not started again");
       });
 
-      it("unpauses it without a restart, and stops what is paused", async () => {
+      it("a container is unpaused without a restart, and a paused one is stopped", async () => {
         const { runtime, specs, pause } = fixture();
         const id = await started(specs.sleeps);
         const { startedAt } = await listed(id);
@@ -94,7 +95,7 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
         await rejectsWith(["not_found"], runtime.unpause("f".repeat(64), signal));
       });
 
-      it("renames it, and never gives one name to two", async () => {
+      it("a container is renamed, and no name belongs to two", async () => {
         const { runtime, specs } = fixture();
         const [first, second] = [randomName(), randomName()];
         const id = await create(specs.sleeps, first);
@@ -106,21 +107,21 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
         assert.equal((await listed(other)).name, first);
       });
 
-      it("says how it ended", async () => {
+      it("a container that ended is shown with its end", async () => {
         const id = await started(fixture().specs.exits);
         const ended = await until(id, (container) => container.phase === "exited");
         assert.equal(ended.exitCode, 3);
         assert.equal(ended.restartCount, 0);
       });
 
-      it("starts it again where its restart policy says so, and counts", async () => {
+      it("a container is started again where its restart policy says so, and counted", async () => {
         const id = await started({ ...fixture().specs.exits, restartPolicy: "unless-stopped" });
         await until(id, (container) => container.restartCount >= 2);
         await fixture().runtime.stop(id, 0, signal);
         assert.equal((await listed(id)).phase, "exited");
       });
 
-      it("says what is not there", async () => {
+      it("a missing container is not found", async () => {
         const { runtime } = fixture();
         const nobody = "f".repeat(64);
         await rejectsWith(["not_found"], runtime.inspectContainer(nobody, signal));
@@ -131,13 +132,13 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
         await rejectsWith(["not_found"], runtime.stats(nobody, signal));
       });
 
-      it("refuses to start what can't run, and keeps it", async () => {
+      it("a container that cannot run is refused at its start, and kept", async () => {
         const id = await create(fixture().specs.refused);
         await rejectsWith(["failed_precondition", "invalid_argument"], fixture().runtime.start(id, signal));
         assert.notEqual((await listed(id)).phase, "running");
       });
 
-      it("measures what runs", async () => {
+      it("a running container is measured", async () => {
         const id = await started(fixture().specs.sleeps);
         for (const stats of [await fixture().runtime.stats(id, signal), await fixture().runtime.stats(id, signal)]) {
           assert.ok(stats.memoryBytes >= 0 && Number.isFinite(stats.cpuPercent) && stats.cpuPercent >= 0, JSON.stringify(stats));
@@ -145,7 +146,7 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
       });
     });
 
-    it("shows a container whose start hangs, and every other one; the start's end is its caller's limit or the engine's", async () => {
+    it("a container whose start hangs is shown, and every other one; the start's end is its caller's limit or the engine's", async () => {
       const { runtime, specs, hanging, pass } = fixture();
       const { spec, end } = await hanging();
       const [id, other] = [await create(spec), await started(specs.sleeps)];
@@ -180,13 +181,13 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
     });
 
     describe("health", () => {
-      it("is starting, then healthy", async () => {
+      it("health is starting, then healthy", async () => {
         const id = await started(fixture().specs.healthy);
         assert.ok(["starting", "healthy"].includes((await listed(id)).health));
         await until(id, (container) => container.health === "healthy");
       });
 
-      it("becomes unhealthy, and that is an event", async () => {
+      it("health that becomes unhealthy is an event", async () => {
         const seen = await collectEvents(fixture().runtime, async (events) => {
           const id = await started(fixture().specs.unhealthy);
           await until(id, (container) => container.health === "unhealthy");
@@ -202,7 +203,7 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
     describeHostParts(rig);
 
     describe("inspect", () => {
-      it("shows the whole spec", async () => {
+      it("an inspect shows the whole spec", async () => {
         const { runtime, specs } = fixture();
         const spec: ContainerSpec = {
           ...specs.sleeps,
@@ -245,7 +246,7 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
         assert.ok(details.env.includes("GREETING=hello=world") && details.env.includes("EMPTY="));
       });
 
-      it("shows what was not asked for as not asked for", async () => {
+      it("an inspect shows absent fields of the spec as absent", async () => {
         const { specs, runtime } = fixture();
         const details = await runtime.inspectContainer(await create(specs.sleeps), signal);
         const { env: _env, labels: _labels, ...shown } = details.spec;
@@ -255,7 +256,7 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
     });
 
     describe("images", () => {
-      it("lists what is there and knows what is not", async () => {
+      it("images on the engine are listed, and others are not found", async () => {
         const { runtime, image, missingImage } = fixture();
         const images = await runtime.listImages(signal);
         const found = images.find(({ references }) => references.includes(image));
@@ -266,11 +267,11 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
         assert.equal(await runtime.inspectImage(missingImage, signal), undefined);
       });
 
-      it("refuses a container of what is not there", async () => {
+      it("an image that does not exist refuses a container", async () => {
         await rejectsWith(["not_found"], create({ ...fixture().specs.sleeps, image: fixture().missingImage }));
       });
 
-      it("does not remove what a container uses", async () => {
+      it("an image that a container uses is not removed", async () => {
         const { runtime, specs } = fixture();
         const container = await listed(await create(specs.sleeps));
         await rejectsWith(["failed_precondition"], runtime.removeImage(container.imageId, signal));
@@ -278,7 +279,7 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
         await rejectsWith(["not_found"], runtime.removeImage(`sha256:${"f".repeat(64)}`, signal));
       });
 
-      it("says why a pull failed, and ends one that is not wanted any more", async () => {
+      it("a pull that failed says why, and one that is not wanted any more ends", async () => {
         const { runtime, missingImage } = fixture();
         const pull = (pullSignal: AbortSignal) => runtime.pull(missingImage, { login: undefined, onLine: () => {}, signal: pullSignal });
         await rejectsWith(["not_found", "failed_precondition", "unauthenticated"], pull(signal));
@@ -287,7 +288,7 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
     });
 
     describe("events", () => {
-      it("tell what happens to containers from the call on", async () => {
+      it("events report changes of containers from the call on", async () => {
         const { runtime, specs } = fixture();
         let id = "";
         const seen = await collectEvents(runtime, async (events) => {
@@ -310,7 +311,7 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
       });
     });
 
-    it("ends a call whose signal is aborted", async () => {
+    it("a call whose signal is aborted ends", async () => {
       await rejectsWith(["cancelled"], fixture().runtime.listContainers(AbortSignal.abort()));
     });
   });

@@ -15,12 +15,12 @@ function signs(lines: readonly unknown[]): string {
 }
 
 describe("the progress of a pull", () => {
-  it("is a changed id, status or count, and not a line that is repeated", () => {
+  it("the progress of a pull is a changed id, status or count, and not a line that is repeated", () => {
     const lines = [line("Pulling from a/b", "1"), line("Pulling fs layer", "a"), line("Downloading", "a", 1), line("Downloading", "a", 1)];
     assert.equal(signs([...lines, line("Downloading", "a", 2), line("Downloading", "b", 2), line("Downloading", "a", 2)]), "P P P . P P .");
   });
 
-  it("is neither a wait nor a countdown", () => {
+  it("the progress of a pull is neither a wait nor a countdown", () => {
     assert.equal(
       signs([line("Downloading", "a", 1), line("Waiting", "b"), line("Retrying in 5 seconds", "a"), line("Retrying in 4 seconds", "a")]),
       "P . . .",
@@ -28,7 +28,7 @@ describe("the progress of a pull", () => {
     assert.equal(signs([line("Downloading", "a", 1), line("Retrying in 1 second", "a"), line("Downloading", "a", 1)]), "P . .", "back where it was");
   });
 
-  it("knows when every layer has arrived: what is left is unpacking", () => {
+  it("the progress of a pull says when every layer has arrived: the rest is unpacking", () => {
     const arriving = [line("Pulling fs layer", "a"), line("Waiting", "b"), line("Download complete", "a"), line("Already exists", "b")];
     assert.equal(signs([...arriving, line("Extracting", "a", 3), line("Pull complete", "a")]), "P . P PD PD PD");
     assert.equal(signs([line("Download complete", "a"), line("Pulling fs layer", "b"), line("Download complete", "b")]), "PD P PD", "one more layer");

@@ -1,6 +1,9 @@
-import { recordOf, textOf } from "./docker-json.ts";
+import { recordOf, textOf } from "./json.ts";
 
-/** What a line of a pull changed. `isDownloaded`: every layer that is known has arrived; what is left is unpacking, which some engines do in silence. */
+/**
+ * What a line of a pull changed. `isDownloaded`: every layer that is known has arrived; what is left is unpacking,
+ * which some engines do in silence.
+ */
 export type PullSign = Readonly<{ isProgress: boolean; isDownloaded: boolean }>;
 
 /** The engine waits for something, or counts down to its next try. */
@@ -13,7 +16,7 @@ const ABOUT_A_TAG = /^Pulling from/;
 /**
  * Follows the lines of one pull.
  * 1. Progress is a changed (id, status, current): an engine may print the same line every 100 ms while nothing arrives.
- * 2. A line that says only that the engine waits is no progress.
+ * 2. A line that says only that the engine waits is not progress.
  */
 export class PullProgress {
   readonly #shown = new Map<string, string>();

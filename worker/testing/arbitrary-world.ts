@@ -1,10 +1,10 @@
 import fc from "fast-check";
+import { bareSpec } from "../../common/testing/bare-spec.ts";
+import { type ConfigInit, configOf, perServer } from "../../common/testing/config-builder.ts";
 import type { Config } from "../../gen/nebula/v1/config_pb.ts";
-import { LABEL } from "../labels.ts";
-import { bareSpec } from "../runtime/contract-fixture.ts";
-import type { RuntimeCall, SimulatedRuntime } from "../runtime/simulated.ts";
-import type { Trouble } from "../runtime/simulated-troubles.ts";
-import { type ConfigInit, configOf, perServer } from "./config-builder.ts";
+import { LABEL } from "../observed/labels.ts";
+import type { RuntimeCall, SimulatedRuntime } from "../runtime/simulated/simulated.ts";
+import type { Trouble } from "../runtime/simulated/troubles.ts";
 
 const APPS = ["web", "db", "api"];
 /** Few, so that they collide. */
@@ -57,15 +57,21 @@ export function arbitraryConfigs({ ports }: { ports: boolean }): fc.Arbitrary<Co
 export const TROUBLED = [
   "create",
   "connectNetwork",
+  "disconnectNetwork",
   "start",
   "stop",
   "rename",
   "remove",
   "inspectContainer",
+  "inspectImage",
+  "removeVolume",
   "createNetwork",
 ] satisfies readonly RuntimeCall["method"][];
 
-/** What is wrong with a call: a refusal, at once or late, or a call that takes effect, perhaps after its caller has given up; undefined: nothing. */
+/**
+ * What is wrong with a call: a refusal, at once or late, or a call that takes effect, perhaps after its caller has
+ * given up; undefined: nothing.
+ */
 export const arbitraryTrouble: fc.Arbitrary<Trouble | undefined> = fc.oneof(
   { weight: 3, arbitrary: fc.constant(undefined) },
   fc.record({ afterMs: fc.constantFrom(0, 500, 5000, 30_000, 90_000, 150_000), refusal: fc.constantFrom(undefined, "refused by the engine") }),

@@ -1,8 +1,8 @@
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Config } from "../../gen/nebula/v1/config_pb.ts";
 import type { Report } from "../../gen/nebula/v1/report_pb.ts";
-import type { Watch, WatchOptions } from "../watch.ts";
-import { LatestEvents, type WatchEvent } from "../watch-events.ts";
+import { LatestEvents, type WatchEvent } from "../connection/events.ts";
+import type { Watch, WatchOptions } from "../connection/watch.ts";
 
 /** A connection that a test plays: it says what comes, and sees what is sent. */
 export class FakeConnection {

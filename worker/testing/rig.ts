@@ -1,14 +1,14 @@
 import { strict as assert } from "node:assert";
 import { ManualClock } from "../../common/clock/manual-clock.ts";
 import { type Log, silentLog } from "../../common/log/log.ts";
-import { LABEL } from "../labels.ts";
-import { restoreMemory, storeMemory } from "../last-good-memory.ts";
-import type { KeptMemory } from "../memory.ts";
-import type { WorkerIdentity } from "../model.ts";
-import { type Look, Reconciler } from "../reconcile.ts";
+import { type ConfigInit, configOf } from "../../common/testing/config-builder.ts";
+import { restoreMemory, storeMemory } from "../data/stored-memory.ts";
+import { LABEL } from "../observed/labels.ts";
+import type { WorkerIdentity } from "../observed/observed.ts";
+import type { KeptMemory } from "../plan/memory/memory.ts";
+import { type Look, Reconciler } from "../reconcile/reconcile.ts";
 import type { ObservedContainer, RegistryLogin } from "../runtime/container-runtime.ts";
-import { type RuntimeCall, type SimulatedOptions, SimulatedRuntime } from "../runtime/simulated.ts";
-import { type ConfigInit, configOf } from "./config-builder.ts";
+import { type RuntimeCall, type SimulatedOptions, SimulatedRuntime } from "../runtime/simulated/simulated.ts";
 
 export type RigOptions = Partial<Omit<SimulatedOptions, "clock">> & {
   identity?: Partial<WorkerIdentity>;

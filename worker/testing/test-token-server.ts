@@ -1,5 +1,5 @@
 import { NebulaError } from "../../common/errors/nebula-error.ts";
-import type { TokenServer } from "../token-server.ts";
+import type { TokenServer } from "../login/token-server.ts";
 
 /** What a server knows of one device's tokens, as the real one does; for tests only. `interfere` runs before and after every call takes effect. */
 export class TestTokenServer implements TokenServer {

@@ -1,20 +1,19 @@
 import { strict as assert } from "node:assert";
 import { ManualClock } from "../../common/clock/manual-clock.ts";
+import type { Desired } from "../../common/desired/desired.ts";
 import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Config } from "../../gen/nebula/v1/config_pb.ts";
-import { desiredOf } from "../desired.ts";
-import { beginRound } from "../execute.ts";
-import { JobBoard } from "../jobs.ts";
-import { withoutInherited } from "../labels.ts";
-import { EMPTY_MEMORY, type Memory, uninspectable } from "../memory.ts";
-import { type Desired, following, type WorkerIdentity } from "../model.ts";
-import { Observer } from "../observe.ts";
-import { classify } from "../owned.ts";
-import { type Plan, plan } from "../plan.ts";
-import { rememberDesired, rememberObserved, rememberOutcome } from "../remember.ts";
+import { restoreMemory, storeMemory } from "../data/stored-memory.ts";
+import { withoutInherited } from "../observed/labels.ts";
+import type { WorkerIdentity } from "../observed/observed.ts";
+import { classify } from "../observed/owned.ts";
+import { EMPTY_MEMORY, type Memory } from "../plan/memory/memory.ts";
+import type { Plan } from "../plan/plan.ts";
+import { keyOf } from "../plan/step.ts";
+import { JobBoard } from "../reconcile/jobs.ts";
+import { type PlannedRound, Rounds } from "../reconcile/round.ts";
 import type { ObservedContainer } from "../runtime/container-runtime.ts";
-import { type RuntimeCall, type SimulatedOptions, SimulatedRuntime } from "../runtime/simulated.ts";
-import type { Step, StepOutcome } from "../step.ts";
+import { type RuntimeCall, type SimulatedOptions, SimulatedRuntime } from "../runtime/simulated/simulated.ts";
 
 const signal = new AbortController().signal;
 /** While a job hangs, rounds are made this often. */
@@ -25,8 +24,8 @@ const LOOKS: readonly RuntimeCall["method"][] = ["info", "listContainers", "insp
 export type WorldOptions = Partial<Omit<SimulatedOptions, "clock">> & { identity?: Partial<WorkerIdentity> };
 
 /**
- * A planner and an engine, without the reconciler's timing: rounds are made by hand, so that thousands of worlds run in a second. Whatever a round does is
- * checked: no call of a worker's may be about a container that is not its own.
+ * The rounds of the reconciler on a simulated engine, without its timing: each is made by hand, so that thousands of
+ * worlds run in a second. Every call of a round is checked: none may be about a container that the worker does not own.
  */
 export class World {
   readonly clock = new ManualClock(Date.UTC(2026, 0, 1, 12, 0, 30));
@@ -38,26 +37,36 @@ export class World {
   callsLeft: number | undefined;
   /** Called whenever a changing call has taken effect. */
   watch: (() => void) | undefined;
-  memory: Memory = EMPTY_MEMORY;
-  desired: Desired | undefined;
   #config: Config | undefined;
   #boots = 1;
-  #identity: WorkerIdentity;
-  #observer: Observer;
+  #rounds: Rounds;
   #jobs: JobBoard;
   #isWorking = false;
   #faults = 0;
 
   constructor({ identity, ...options }: WorldOptions = {}) {
     this.runtime = new SimulatedRuntime({ images: ["shop:1", "shop:2"], ...options, clock: this.clock });
-    this.#identity = { instance: "main", boot: "boot-1", adopt: true, keepImages: 1, maxRestartWaitMs: 0, followed: new Set(), ...identity };
-    this.#observer = new Observer({ runtime: this.runtime });
+    const plain = { instance: "main", boot: "boot-1", adopt: true, keepImages: 1, maxRestartWaitMs: 0, followed: new Set<string>() };
     this.#jobs = this.#newJobs();
+    this.#rounds = this.#newRounds({ ...plain, ...identity }, EMPTY_MEMORY);
     this.runtime.before = (call) => this.#before(call);
   }
 
   get identity(): WorkerIdentity {
-    return this.#identity;
+    return this.#rounds.identity;
+  }
+
+  get memory(): Memory {
+    return this.#rounds.memory;
+  }
+
+  set memory(memory: Memory) {
+    this.#rounds.remember(memory);
+  }
+
+  /** Known from the first look with a config on. */
+  get desired(): Desired | undefined {
+    return this.#rounds.desired;
   }
 
   get containers(): readonly ObservedContainer[] {
@@ -70,46 +79,30 @@ export class World {
 
   async apply(config: Config): Promise<void> {
     this.#config = config;
-    if (config.cluster !== undefined) this.#identity = following(this.#identity, config.cluster.id);
-    const engine = await this.runtime.info(signal);
-    this.desired = desiredOf(config, { deviceId: "device-1", engine });
-    this.memory = rememberDesired(this.memory, this.desired, this.#now());
+    this.#rounds.setConfig(config, "");
   }
 
-  /** The worker starts again, knowing nothing but what the engine shows and the config. */
-  async restart(): Promise<void> {
+  /** The worker starts again, knowing nothing but what the engine shows, the config, and what it kept where it may. */
+  async restart({ keepsMemory = false } = {}): Promise<void> {
     await this.#jobs[Symbol.asyncDispose]();
-    this.memory = EMPTY_MEMORY;
-    this.#identity = { ...this.#identity, boot: `boot-${++this.#boots}` };
-    this.#observer = new Observer({ runtime: this.runtime });
+    const kept = keepsMemory ? restoreMemory(JSON.parse(JSON.stringify(storeMemory(this.memory)))) : {};
     this.#jobs = this.#newJobs();
+    this.#rounds = this.#newRounds({ ...this.identity, boot: `boot-${++this.#boots}` }, { ...EMPTY_MEMORY, ...kept });
     this.callsLeft = undefined;
     if (this.#config !== undefined) await this.apply(this.#config);
   }
 
-  /** Looks and plans, and does nothing. */
+  /** Looks and plans, and begins no step. */
   async look(): Promise<Plan> {
-    assert.ok(this.desired, "no config yet");
-    for (const { step, outcome } of this.#jobs.takeEnded()) this.#outcome(step, outcome);
-    const engine = await this.runtime.info(signal);
-    const known = { adopted: this.memory.adopted, unknown: uninspectable(this.memory), exits: new Map() };
-    const began = this.clock.monotonic();
-    const looking = this.#observer.look({ identity: this.#identity, engine, jobs: this.#jobs.snapshot(), ...known }, signal);
-    const observed = await this.#throughTime(looking);
-    this.memory = rememberObserved(this.memory, this.desired, observed, this.#identity, this.#now(), this.clock.monotonic() - began);
-    return plan(this.desired, observed, { now: this.#now(), memory: this.memory, identity: this.#identity });
+    return (await this.#look()).plan;
   }
 
   /** One round. Throws `Killed` when the worker is killed in it. */
   async round(): Promise<Plan> {
-    const planned = await this.look();
+    const round = await this.#look();
     this.#isWorking = true;
     try {
-      beginRound(planned.steps, {
-        jobs: this.#jobs,
-        isOver: () => this.#isKilled,
-        onOutcome: (step, outcome) => this.#outcome(step, outcome),
-      });
+      this.#rounds.begin(round);
       await this.#quiet();
       this.watch?.();
     } catch (error) {
@@ -118,7 +111,13 @@ export class World {
       this.#isWorking = false;
     }
     if (this.#isKilled) throw new Killed();
-    return planned;
+    return round.plan;
+  }
+
+  async #look(): Promise<PlannedRound> {
+    assert.ok(this.#config, "no config yet");
+    const engine = await this.runtime.info(signal);
+    return await this.#throughTime(this.#rounds.look(engine, new Map(), signal));
   }
 
   /** Rounds, letting the time pass that the plan waits for, until there is nothing to do and nothing to wait for within `horizonMs`. */
@@ -132,9 +131,7 @@ export class World {
       if (Math.min(wakeAt, jobEnd) > end) return planned;
       await this.clock.advance(Math.max(1, Math.min(wakeAt, jobEnd) - this.clock.monotonic()));
     }
-    throw new Error(
-      `no end after ${mostRounds} rounds: ${this.shown.join(", ")}; next: ${(await this.look()).steps.map(({ key }) => key).join(", ")}`,
-    );
+    throw new Error(`no end after ${mostRounds} rounds: ${this.shown.join(", ")}; next: ${(await this.look()).steps.map(keyOf).join(", ")}`);
   }
 
   get #isKilled(): boolean {
@@ -156,12 +153,8 @@ export class World {
     if (!this.containers.some(({ id }) => id === target)) return; // gone by now
     const ofImage = new Map(this.runtime.images.list().map(({ id, labels }) => [id, labels]));
     const own = this.containers.map((each) => ({ ...each, labels: withoutInherited(each.labels, ofImage.get(each.imageId) ?? {}) }));
-    const { owned } = classify(own, this.#identity, undefined, this.memory.adopted);
+    const { owned } = classify(own, this.identity, undefined, this.memory.adopted);
     if (!owned.some(({ container }) => container.id === target)) this.violations.push(`${method} of ${target}`);
-  }
-
-  #outcome(step: Step, outcome: StepOutcome): void {
-    this.memory = rememberOutcome(this.memory, step, outcome, this.#now());
   }
 
   /** Lets jobs end that need no time. */
@@ -187,12 +180,12 @@ export class World {
     return await task;
   }
 
-  #newJobs(): JobBoard {
-    return new JobBoard({ runtime: this.runtime, clock: this.clock, login: async () => undefined, onEnd: () => {} });
+  #newRounds(identity: WorkerIdentity, memory: Memory): Rounds {
+    return new Rounds({ runtime: this.runtime, clock: this.clock, jobs: this.#jobs, identity, deviceId: "device-1", memory });
   }
 
-  #now() {
-    return { wall: this.clock.now(), monotonic: this.clock.monotonic() };
+  #newJobs(): JobBoard {
+    return new JobBoard({ runtime: this.runtime, clock: this.clock, login: async () => undefined, onEnd: () => {} });
   }
 }
 

@@ -1,4 +1,4 @@
-import type { OutputFormat } from "./command.ts";
+import type { OutputFormat } from "../output/render-value.ts";
 import type { Flag, SwitchFlag, TextFlag } from "./flags.ts";
 
 export const HELP: SwitchFlag = { kind: "switch", name: "help", short: "h", help: "Shows this help." };
@@ -22,32 +22,32 @@ export const PASSWORD_FILE: TextFlag = {
   kind: "text",
   name: "password-file",
   placeholder: "FILE",
-  help: "A file that holds the password. Also NEBULA_PASSWORD_FILE; NEBULA_PASSWORD is the password itself.",
+  help: "A file with the password. Also NEBULA_PASSWORD_FILE; NEBULA_PASSWORD holds the password itself.",
 };
 export const TOKEN_FILE: TextFlag = {
   kind: "text",
   name: "token-file",
   placeholder: "FILE",
-  help: "A file that holds the token. Also NEBULA_TOKEN_FILE; NEBULA_TOKEN is the token itself.",
+  help: "A file with the token. Also NEBULA_TOKEN_FILE; NEBULA_TOKEN holds the token itself.",
 };
 
 export const TLS_CA: TextFlag = {
   kind: "text",
   name: "tls-ca",
   placeholder: "FILE",
-  help: "The authorities that the server's certificate has to be of, PEM. Also NEBULA_TLS_CA.",
+  help: "CA certificates (PEM file) to verify the server with. Also NEBULA_TLS_CA.",
 };
 export const TLS_CLIENT_CERT: TextFlag = {
   kind: "text",
   name: "tls-client-cert",
   placeholder: "FILE",
-  help: "The certificate to show to a server that asks for one, PEM. Also NEBULA_TLS_CLIENT_CERT.",
+  help: "The client certificate (PEM file). Also NEBULA_TLS_CLIENT_CERT.",
 };
 export const TLS_CLIENT_KEY: TextFlag = {
   kind: "text",
   name: "tls-client-key",
   placeholder: "FILE",
-  help: "The private key of --tls-client-cert, PEM. Also NEBULA_TLS_CLIENT_KEY.",
+  help: "The private key (PEM file) of --tls-client-cert. Also NEBULA_TLS_CLIENT_KEY.",
 };
 
 export const GLOBAL_FLAGS: readonly Flag[] = [
@@ -64,7 +64,10 @@ export const GLOBAL_FLAGS: readonly Flag[] = [
   VERSION,
 ];
 
-/** -o of one command. Its value is read from the command line's `output`. */
+/** The formats of a command that prints all of them; the first one is the default. */
+export const OUTPUTS: readonly [OutputFormat, ...OutputFormat[]] = ["table", "json", "yaml"];
+
+/** The flag -o of one command. Its value is in `output` of the command line. */
 export function outputFlag(outputs: readonly OutputFormat[]): TextFlag {
   return {
     kind: "text",
@@ -72,6 +75,6 @@ export function outputFlag(outputs: readonly OutputFormat[]): TextFlag {
     short: "o",
     placeholder: outputs.join("|"),
     choices: outputs,
-    help: `How to print. Default: ${outputs[0]}.`,
+    help: `The output format. Default: ${outputs[0]}.`,
   };
 }

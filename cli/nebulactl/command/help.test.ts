@@ -29,12 +29,12 @@ describe("the command table", () => {
     assert.ok(all.length > 40, `${all.length} commands`);
   });
 
-  it("says the same of a command before its module is loaded as after", () => {
+  it("the command table has the same help of a command before its module is loaded as after", () => {
     const described = ({ name, aliases = [], summary }: Entry) => ({ name, aliases, summary });
     assert.deepEqual(deferredCommands.entries.map(described), commands.entries.map(described));
   });
 
-  it("gives every command a help with its arguments and flags, each line of one sentence", () => {
+  it("the command table gives every command a help with its arguments and flags, each line of one sentence", () => {
     for (const { path, command } of all) {
       const text = help(commands, { kind: "command", path, command }).join("\n");
       assert.ok(text.replaceAll("\n", " ").startsWith(command.summary), path.join(" "));
@@ -45,7 +45,7 @@ describe("the command table", () => {
     }
   });
 
-  it("uses every name once in a command, in kebab-case, one letter for short ones and more for long ones", () => {
+  it("the command table uses every name once in a command, in kebab-case, one letter for short ones and more for long ones", () => {
     for (const { path, command } of all) {
       const names = allFlags(command).flatMap(namesOf);
       assert.deepEqual(names, [...new Set(names)], path.join(" "));
@@ -54,7 +54,7 @@ describe("the command table", () => {
     }
   });
 
-  it("keeps the letters of -o and of flags that a command does not take apart", () => {
+  it("the command table keeps the letters of -o and of flags that a command does not take apart", () => {
     for (const { path, command } of all) {
       if (command.outputs === undefined) continue;
       assert.ok(
@@ -66,7 +66,7 @@ describe("the command table", () => {
     }
   });
 
-  it("lists every noun and verb in the help above it", () => {
+  it("the command table lists every noun and verb in the help above it", () => {
     const program = help(commands, { kind: "program" }).join("\n");
     for (const entry of commands.entries) {
       assert.ok(program.includes(`  ${entry.name} `));
@@ -77,7 +77,7 @@ describe("the command table", () => {
     }
   });
 
-  it("fits 80 columns in every help, and breaks no word", () => {
+  it("the command table fits 80 columns in every help, and breaks no word", () => {
     const topics: Topic[] = [
       { kind: "program" },
       ...commands.entries.flatMap((entry): Topic[] => (entry.kind === "noun" ? [{ kind: "noun", noun: entry }] : [])),

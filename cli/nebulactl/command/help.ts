@@ -5,7 +5,7 @@ import type { Flag } from "./flags.ts";
 import { outputFlag } from "./global-flags.ts";
 import { globalFlagsBeside, type Topic } from "./split-command.ts";
 
-/** The help on the program, one noun or one command, as lines. */
+/** The help of the program, one noun or one command, as lines. */
 export function help(table: CommandTable, topic: Topic, columns = 80): string[] {
   return helpLines(table, topic).flatMap((line) => wrapped(line, columns));
 }
@@ -16,7 +16,7 @@ type HelpLine = string | Readonly<{ first: string; text: string; width: number }
 function wrapped(line: HelpLine, columns: number): string[] {
   if (typeof line === "string") return wrapWords(line, columns);
   if ("example" in line) {
-    const lines = wrapWords(line.example, columns - 6); // two blanks before it, two more for what goes on, and the sign that it does
+    const lines = wrapWords(line.example, columns - 6); // two blanks before it, two more on a continuation line, and two for ` \\`
     return lines.map((text, index) => `${index === 0 ? "  " : "    "}${text}${index === lines.length - 1 ? "" : " \\"}`);
   }
   const { first, text, width } = line;
@@ -53,7 +53,7 @@ function helpLines(table: CommandTable, topic: Topic): HelpLine[] {
   }
 }
 
-/** Where the help is. */
+/** Names the command that prints the help of a topic. */
 export function usage(table: CommandTable, topic: Topic): string {
   if (topic.kind === "program") return `see ${table.program} --help`;
   return `see ${table.program} ${topic.kind === "noun" ? topic.noun.name : topic.path.join(" ")} --help`;
@@ -98,7 +98,7 @@ function names(flag: Flag): string {
   return flag.kind === "toggle" ? `${on} / ${short(flag.offShort)}--${flag.off}` : on;
 }
 
-/** The widest first column that still stands beside its text, columns. */
+/** The widest first column with its text beside it, columns of the terminal. */
 const WIDEST_NAMES = 28;
 
 function section(title: string, rows: readonly (readonly [string, string])[]): HelpLine[] {

@@ -2,9 +2,9 @@ import type { Command, CommandTable, Deferred, Entry, Noun } from "./command.ts"
 import { normaliseName } from "./flags.ts";
 
 /**
- * The table in which what a command line names is loaded, noun and verb, and the rest is as it was: names and summaries are all that help and suggestions need
- * of it. A word that only happens to be a command's name costs no more than its module.
- * @param args what follows the program's name
+ * Loads the noun and the verb that a command line names; all other entries stay deferred, since help and suggestions
+ * need only their names and summaries. A value that happens to be the name of a command costs the load of one module.
+ * @param args the arguments after the name of the program
  */
 export async function loadNamed(table: CommandTable, args: readonly string[]): Promise<CommandTable> {
   const words = new Set(args.map(normaliseName));
@@ -28,7 +28,7 @@ async function loadEntry(entry: Entry, wanted: (entry: Named) => boolean): Promi
   return { ...loaded, verbs: await Promise.all(loaded.verbs.map((verb) => (verb.kind === "deferred" && wanted(verb) ? verb.load() : verb))) };
 }
 
-/** A command, or a noun, whose module is loaded when it is named. */
+/** Makes a command or noun whose module is loaded when it is named. */
 export function deferred<T extends Command | Noun>(described: Omit<Deferred<T>, "kind">): Deferred<T> {
   return { kind: "deferred", ...described };
 }

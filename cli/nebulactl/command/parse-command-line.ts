@@ -1,17 +1,18 @@
-import type { Command, CommandTable, OutputFormat } from "./command.ts";
+import type { OutputFormat } from "../output/render-value.ts";
+import type { Command, CommandTable } from "./command.ts";
 import { type Flag, flagLabel, type NumberFlag, type TextFlag } from "./flags.ts";
 import { HELP, outputFlag, VERSION } from "./global-flags.ts";
 import { type GivenFlags, parseFlags } from "./parse-flags.ts";
 import { allFlags, splitCommand, type Topic } from "./split-command.ts";
 
-/** What a command line asks for. */
+/** The outcome of parsing a command line. */
 export type CommandLine =
   | Readonly<{ kind: "run"; path: readonly string[]; command: Command; values: GivenFlags; output: OutputFormat }>
   | Readonly<{ kind: "help"; topic: Topic }>
   | Readonly<{ kind: "version" }>
   | Readonly<{ kind: "wrong"; message: string; topic: Topic }>;
 
-/** @param args what follows the program's name */
+/** Parses a command line. @param args the arguments after the name of the program */
 export function parseCommandLine(table: CommandTable, args: readonly string[]): CommandLine {
   const split = splitCommand(table, args[0] === "help" ? [...args.slice(1), "--help"] : args);
   if (split.kind === "wrong") return split;
@@ -21,13 +22,13 @@ export function parseCommandLine(table: CommandTable, args: readonly string[]): 
     if (parsed.values.on(VERSION)) return { kind: "version" };
     if (parsed.values.on(HELP) || split.topic.kind === "program") return { kind: "help", topic: split.topic };
     const verbs = split.topic.kind === "noun" ? split.topic.noun.verbs.map(({ name }) => name) : [];
-    return { kind: "wrong", message: `say what to do: ${verbs.join(", ")}`, topic: split.topic };
+    return { kind: "wrong", message: `missing verb; use one of ${verbs.join(", ")}`, topic: split.topic };
   }
 
   const { command, path } = split;
   const topic: Topic = { kind: "command", path, command };
   const output = command.outputs === undefined ? undefined : outputFlag(command.outputs);
-  // The command's own flags come last: where it has an -h of its own, that one counts.
+  // The flags of the command come last, so that an -h of its own takes precedence.
   const parsed = parseFlags(split.rest, [...table.globalFlags, ...allFlags(command), ...(output === undefined ? [] : [output])], path.join(" "));
   if (parsed.kind === "wrong") return { ...parsed, topic };
   if (parsed.values.on(HELP)) return { kind: "help", topic: split.noun ?? topic };
@@ -43,7 +44,7 @@ export function missingFlags(command: Command, values: GivenFlags): (TextFlag | 
   return (command.required ?? []).filter((flag) => !values.has(flag));
 }
 
-/** What to write for a value that is missing: `APP or --app`. */
+/** Names the ways to give a missing value: `APP or --app`. */
 export function howToGive(command: Command, flag: Flag): string {
   const argument = command.arguments?.find((known) => known.flag === flag);
   return argument === undefined ? flagLabel(flag) : `${argument.label} or ${flagLabel(flag)}`;
@@ -55,7 +56,7 @@ function takePositionals(path: readonly string[], command: Command, values: Give
     const argument = known[index];
     if (argument === undefined) {
       const takes = known.length === 0 ? "no argument" : known.map(({ label }) => label).join(" and ");
-      return `${path.join(" ")} takes ${takes}: "${value}" is one too many`;
+      return `${path.join(" ")} takes ${takes}; unexpected argument "${value}"`;
     }
     const byFlag = values.text(argument.flag);
     if (byFlag !== undefined && byFlag !== value) return `${argument.label} is given twice: "${value}" and ${flagLabel(argument.flag)} "${byFlag}"`;

@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { nearestName } from "../../../common/validation/nearest-name.ts";
+import { nearestName } from "../../../common/text/wording.ts";
 import {
   type Flag,
   type FlagValues,
@@ -14,10 +14,11 @@ import {
 
 export type ParsedFlags = { kind: "parsed"; values: GivenFlags; positionals: string[] } | { kind: "wrong"; message: string };
 
-/** A name on the command line, the flag it stands for, and what a toggle's name says. */
+/** A name on the command line with its flag; `turnsOn` is false for the second name of a toggle. */
 type Spelling = { name: string; flag: Flag; turnsOn: boolean };
 
-/** Parses what follows a command. `-` and `_` in flags are the same; a value that starts with `-` has to be joined by `=`. @param command for errors */
+/** Parses the arguments after a command. `-` and `_` in flags are the same; a value that starts with `-` must be joined by `=`.
+ * @param command its name, for errors */
 export function parseFlags(args: readonly string[], flags: readonly Flag[], command: string): ParsedFlags {
   const spellings = new Map(flags.flatMap(spellingsOf).map((spelling) => [spelling.name, spelling]));
   const options = Object.fromEntries([...spellings.values()].map(parseArgsOption));
@@ -37,7 +38,7 @@ export function parseFlags(args: readonly string[], flags: readonly Flag[], comm
   return { kind: "parsed", values, positionals };
 }
 
-/** What was given, flag by flag. */
+/** The given flags and their values. */
 export class GivenFlags implements FlagValues {
   readonly #texts = new Map<Flag, string[]>();
   readonly #numbers = new Map<Flag, number>();
@@ -67,24 +68,27 @@ export class GivenFlags implements FlagValues {
     return this.#texts.has(flag) || this.#numbers.has(flag) || this.#switches.has(flag);
   }
 
-  /** Takes the value of a text or number flag, as typed after `label`; answers what is wrong with it, if anything. */
+  /**
+   * Sets the value of a text or number flag, as typed after `label`. Returns an error message, undefined if the value
+   * is valid.
+   */
   giveValue(flag: TextFlag | NumberFlag, label: string, value: string): string | undefined {
     if (flag.kind === "number") {
       const wrong = wrongNumber(flag, label, value);
       if (wrong === undefined) this.#numbers.set(flag, Number(value));
       return wrong;
     }
-    const choice = flag.choices?.find((one) => normaliseName(one) === normaliseName(value)); // "device-group" is "device_group" here, too
+    const choice = flag.choices?.find((one) => normaliseName(one) === normaliseName(value)); // "device-group" means "device_group" here too
     if (flag.choices !== undefined && choice === undefined) {
       const nearest = nearestName(value, flag.choices);
-      return `${label} is one of ${flag.choices.join(", ")}, not "${value}"${nearest === undefined ? "" : `: did you mean ${nearest}?`}`;
+      return `invalid ${label} "${value}": use ${flag.choices.join(", ")}${nearest === undefined ? "" : `; did you mean ${nearest}?`}`;
     }
     const given = choice ?? value;
     this.#texts.set(flag, flag.repeatable ? [...this.all(flag), given] : [given]);
     return undefined;
   }
 
-  /** Takes one flag of the command line; answers what is wrong with it, if anything. */
+  /** Sets one flag of the command line. Returns an error message, undefined if it is valid. */
   give(flag: Flag, turnsOn: boolean, label: string, value: string | undefined, inline: boolean): string | undefined {
     if (flag.kind === "switch" || flag.kind === "toggle") {
       if (value !== undefined) return `${label} takes no value${flag.kind === "toggle" ? `: write ${flagLabel(flag)}` : ""}`;
@@ -93,13 +97,13 @@ export class GivenFlags implements FlagValues {
     }
     if (value === undefined) return `${label} needs a value: ${label} ${flag.placeholder}`;
     if (!inline && value.startsWith("-") && value !== "-") {
-      return `${label} needs a value, and "${value}" looks like a flag: if it is the value, write ${label}=${value}`;
+      return `${label} needs a value, and "${value}" looks like a flag: use ${label}=${value} if it is the value`;
     }
     return this.giveValue(flag, label, value);
   }
 }
 
-/** Long names are two letters or more, so the length tells a name's kind. */
+/** The spellings of a flag. A long name has at least two letters, so its length shows its kind. */
 function spellingsOf(flag: Flag): Spelling[] {
   const names = [flag.name, ...(flag.aliases ?? []), ...(flag.short === undefined ? [] : [flag.short])];
   const spellings = names.map((name) => ({ name, flag, turnsOn: true }));
@@ -108,13 +112,13 @@ function spellingsOf(flag: Flag): Spelling[] {
   return [...spellings, ...off.map((name) => ({ name, flag, turnsOn: false }))];
 }
 
-/** A short name is an option of its own: parseArgs takes one letter per option, and a toggle has two. */
+/** Each short name is an option of its own, because parseArgs allows one letter per option and a toggle has two. */
 function parseArgsOption({ name, flag }: Spelling): [string, { type: "string" | "boolean"; short?: string }] {
   const type = flag.kind === "text" || flag.kind === "number" ? "string" : "boolean";
   return name.length === 1 ? [`short:${name}`, { type, short: name }] : [name, { type }];
 }
 
-/** Flags with `-` for `_` in their names; what follows `--` stays. */
+/** Replaces `_` by `-` in the names of flags; arguments after `--` stay. */
 function withDashes(args: readonly string[]): string[] {
   const end = args.indexOf("--");
   return args.map((arg, index) => {

@@ -1,17 +1,17 @@
-import { nearestName } from "../../../common/validation/nearest-name.ts";
+import { nearestName } from "../../../common/text/wording.ts";
 import type { Command, CommandTable, Deferred, Entry, Noun } from "./command.ts";
 import { type Flag, normaliseName } from "./flags.ts";
 
-/** What help can be about. */
+/** A subject of help. */
 export type Topic = { kind: "program" } | { kind: "noun"; noun: Noun } | { kind: "command"; path: readonly string[]; command: Command };
 
-/** The command that the words name, and everything else that was typed, in order. `noun` is set where the verb was left out. `help` is set where no command was meant. */
+/** The command that the words name, and the other arguments in order. `noun` is set if the verb was left out. */
 export type SplitCommand =
   | { kind: "command"; path: readonly string[]; command: Command; rest: readonly string[]; noun?: Topic }
   | { kind: "topic"; topic: Topic; rest: readonly string[] }
   | { kind: "wrong"; message: string; topic: Topic };
 
-/** Finds noun and verb; global flags may stand before and between them. */
+/** Finds the noun and the verb; global flags may be before and between them. */
 export function splitCommand(table: CommandTable, args: readonly string[]): SplitCommand {
   const first = nextWord(args, table.globalFlags);
   if (first === undefined) return { kind: "topic", topic: { kind: "program" }, rest: args };
@@ -24,7 +24,7 @@ export function splitCommand(table: CommandTable, args: readonly string[]): Spli
 
   const topic: Topic = { kind: "noun", noun: entry };
   const meant = loaded(entry.verbs.find(({ name }) => name === entry.defaultVerb));
-  // An -h of the verb that is meant without a word is no global flag that could stand before one.
+  // An -h of the default verb is not the global flag, so it can't be before a verb.
   const second = nextWord(first.rest, meant === undefined ? table.globalFlags : globalFlagsBeside(table, meant));
   const verb = second === undefined ? undefined : loaded(named(entry.verbs, second.word));
   if (second !== undefined && verb !== undefined) return { kind: "command", path: [entry.name, verb.name], command: verb, rest: second.rest };
@@ -34,7 +34,7 @@ export function splitCommand(table: CommandTable, args: readonly string[]): Spli
   return { kind: "wrong", message: unknownName(`${table.program} ${entry.name}`, "verb", second.word, entry.verbs), topic };
 }
 
-/** What a command line names was loaded before it is split. */
+/** Narrows a verb to a loaded one: loadNamed has loaded those that the command line names. */
 function loaded(verb: Command | Deferred<Command> | undefined): Command | undefined {
   if (verb?.kind === "deferred") throw new TypeError(`${verb.name} was not loaded`);
   return verb;
@@ -45,7 +45,7 @@ function named<E extends Entry>(entries: readonly E[], word: string): E | undefi
   return entries.find((entry) => entry.name === name || entry.aliases?.includes(name));
 }
 
-/** The global flags as they are left where a command has a name or a letter of its own. */
+/** The global flags without the names and letters that the command itself uses. */
 export function globalFlagsBeside(table: CommandTable, command: Command): Flag[] {
   const own = allFlags(command);
   return table.globalFlags
@@ -53,12 +53,15 @@ export function globalFlagsBeside(table: CommandTable, command: Command): Flag[]
     .map(({ short, ...flag }) => (short === undefined || own.some((taken) => taken.short === short) ? flag : { ...flag, short }));
 }
 
-/** Every flag of a command's own, those that an argument may also be given by included. */
+/** Every flag of a command, those of its arguments included. */
 export function allFlags(command: Command): readonly Flag[] {
   return [...(command.arguments ?? []).map(({ flag }) => flag), ...(command.flags ?? [])];
 }
 
-/** The first word that is neither a global flag nor the value of one. A flag that is not global ends the search: its command is not named yet. */
+/**
+ * The first word that is neither a global flag nor its value. A flag that is not global ends the search, since its
+ * command is not known yet.
+ */
 function nextWord(args: readonly string[], globalFlags: readonly Flag[]): { word: string; rest: readonly string[] } | undefined {
   for (let index = 0; index < args.length; index++) {
     const arg = args[index] ?? "";
@@ -76,5 +79,5 @@ function unknownName(program: string, what: string, word: string, entries: reado
     normaliseName(word),
     entries.flatMap(({ name, aliases }) => [name, ...(aliases ?? [])]),
   );
-  return `there is no ${what} "${word}"${nearest === undefined ? "" : `: did you mean ${program} ${nearest}?`}`;
+  return `unknown ${what} "${word}"${nearest === undefined ? "" : `; did you mean ${program} ${nearest}?`}`;
 }

@@ -1,11 +1,9 @@
 import type { App } from "../../../gen/nebula/v1/app_pb.ts";
 import { moreContainerFields, v2ContainerFields } from "./container-fields.ts";
-import { parseContainersPer } from "./containers-per.ts";
-import { envField, envFieldOfCreate } from "./env-field.ts";
+import { envField, envFieldOfCreate, secretEnvField, secretEnvFieldOfCreate } from "./env-fields.ts";
 import { type Field, listField, numberField, textField, toggleField } from "./field.ts";
 import { healthField } from "./health-field.ts";
-import { parsePort } from "./ports.ts";
-import { secretEnvField, secretEnvFieldOfCreate } from "./secret-env-field.ts";
+import { parseContainersPer, parsePort } from "./text-values.ts";
 
 const ownFields: readonly Field<App>[] = [
   listField(
@@ -35,7 +33,7 @@ const ownFields: readonly Field<App>[] = [
       short: "R",
       off: "restart",
       offShort: "S",
-      help: "Whether a change replaces one container after the other. Default: restart.",
+      help: "Whether a change replaces containers one at a time. Default: restart.",
     },
     (rollingRestart) => ({
       rollingRestart,
@@ -48,7 +46,7 @@ const ownFields: readonly Field<App>[] = [
       placeholder: "MS",
       min: 0,
       integer: true,
-      help: "How long a container without a health check has to run to count as well. Default: 10000.",
+      help: "How long a container without a health check must run to count as healthy. Default: 10000.",
     },
     (minHealthyMs) => ({
       minHealthyMs,
@@ -66,7 +64,7 @@ const ownFields: readonly Field<App>[] = [
   healthField,
 ];
 
-/** What can be given for an app when it is created. */
+/** The fields that `apps create` sets. */
 export const appFieldsOfCreate: readonly Field<App>[] = [
   ...v2ContainerFields,
   envFieldOfCreate,
@@ -74,5 +72,5 @@ export const appFieldsOfCreate: readonly Field<App>[] = [
   ...ownFields,
   ...moreContainerFields,
 ];
-/** What can be changed of an app. */
+/** The fields that `apps update` changes. */
 export const appFieldsOfUpdate: readonly Field<App>[] = [...v2ContainerFields, envField, secretEnvField, ...ownFields, ...moreContainerFields];

@@ -1,13 +1,13 @@
+import { create } from "@bufbuild/protobuf";
+import { NebulaError } from "../../../common/errors/nebula-error.ts";
 import type { App } from "../../../gen/nebula/v1/app_pb.ts";
-import { PullPolicy } from "../../../gen/nebula/v1/container_pb.ts";
+import { type LogConfig, LogConfigSchema, PullPolicy } from "../../../gen/nebula/v1/container_pb.ts";
 import type { CronJob } from "../../../gen/nebula/v1/cron_job_pb.ts";
 import type { TextFlag } from "../command/flags.ts";
 import { type Field, field, listField, numberField, repeatedField, textField, toggleField } from "./field.ts";
-import { logField } from "./log-field.ts";
-import { parsePair, parseWords } from "./text-values.ts";
-import { parseUlimit } from "./ulimits.ts";
+import { parsePair, parseUlimit, parseWords } from "./text-values.ts";
 
-/** What apps and cron_jobs have in common. */
+/** The fields that apps and cron_jobs have in common. */
 export type ContainerFields = Pick<App, Exclude<keyof App & keyof CronJob, "$typeName" | "$unknown">>;
 
 const PULL_POLICIES: Readonly<Record<string, PullPolicy>> = {
@@ -26,7 +26,7 @@ export const IMAGE: TextFlag = {
   help: "The image: shop:1.5, or registry:5000/shop:1.5.",
 };
 
-/** The fields that the original has flags for, with its flags. */
+/** The fields that the original tool has flags for, with its flags. */
 export const v2ContainerFields: readonly Field<ContainerFields>[] = [
   field([IMAGE], "docker_image", (values) => {
     const dockerImage = values.text(IMAGE);
@@ -35,7 +35,8 @@ export const v2ContainerFields: readonly Field<ContainerFields>[] = [
   toggleField("running", { name: "running", short: "r", off: "stopped", offShort: "s", help: "Whether it runs. Default: running." }, (running) => ({
     running,
   })),
-  // An explicit empty list of v2 means the network nebula alone; to the API an empty list is the default, nebula and bridge.
+  // In v2 an explicit empty list means the network nebula alone; in the API an empty list is the default, nebula and
+  // bridge.
   listField(
     "networks",
     {
@@ -54,7 +55,7 @@ export const v2ContainerFields: readonly Field<ContainerFields>[] = [
       aliases: ["volume"],
       short: "v",
       placeholder: "HOST:DIR[:ro],...",
-      help: "Mounts: a host path or volume, and where it is in the container. Repeat it for more.",
+      help: "Mounts: a host path or volume, and its path in the container. Repeat it for more.",
     },
     (volumes) => ({ volumes }),
   ),
@@ -78,26 +79,55 @@ export const v2ContainerFields: readonly Field<ContainerFields>[] = [
   ),
 ];
 
-/** What v2 lacks. */
+const LOG_DRIVER: TextFlag = {
+  kind: "text",
+  name: "log-driver",
+  placeholder: "DRIVER",
+  help: "The log driver: json-file, local, syslog, journald, none, ...",
+};
+const LOG_OPTION: TextFlag = {
+  kind: "text",
+  name: "log-opt",
+  placeholder: "K=V",
+  repeatable: true,
+  help: "One option of the log driver. Repeat it for more.",
+};
+
+/** The log configuration, which is replaced as a whole. */
+const logField: Field<{ logging: LogConfig }> = field([LOG_DRIVER, LOG_OPTION], "logging", (values) => {
+  const driver = values.text(LOG_DRIVER);
+  if (driver === undefined) {
+    if (!values.has(LOG_OPTION)) return undefined;
+    throw new NebulaError("invalid_argument", "--log-opt without --log-driver; the log configuration is replaced as a whole");
+  }
+  const options = Object.fromEntries(values.all(LOG_OPTION).map((pair) => parsePair(pair, "--log-opt")));
+  return { logging: create(LogConfigSchema, { driver, options }) };
+});
+
+/** The fields that v2 lacks. */
 export const moreContainerFields: readonly Field<ContainerFields>[] = [
   textField(
     "command",
     {
       name: "command",
       placeholder: "LINE",
-      help: "Replaces the image's command: words as in a shell, or a JSON list. \"\" goes back to the image's.",
+      help: 'Replaces the command of the image: words as in a shell, or a JSON list. "" restores the one of the image.',
     },
     (text, label) => ({
       command: parseWords(text, label),
     }),
   ),
-  textField("entrypoint", { name: "entrypoint", placeholder: "LINE", help: "Replaces the image's entrypoint, in the same form." }, (text, label) => ({
-    entrypoint: parseWords(text, label),
-  })),
-  numberField("cpus", { name: "cpus", placeholder: "N", min: 0, help: "At most this many cores per container. 0: no limit." }, (cpus) => ({ cpus })),
+  textField(
+    "entrypoint",
+    { name: "entrypoint", placeholder: "LINE", help: "Replaces the entrypoint of the image, in the same form." },
+    (text, label) => ({
+      entrypoint: parseWords(text, label),
+    }),
+  ),
+  numberField("cpus", { name: "cpus", placeholder: "N", min: 0, help: "The most cores per container. 0: no limit." }, (cpus) => ({ cpus })),
   numberField(
     "memory_limit_mb",
-    { name: "memory-limit-mb", placeholder: "MB", min: 0, integer: true, help: "At most this much memory per container. 0: no limit." },
+    { name: "memory-limit-mb", placeholder: "MB", min: 0, integer: true, help: "The most memory per container. 0: no limit." },
     (memoryLimitMb) => ({
       memoryLimitMb,
     }),
@@ -111,7 +141,7 @@ export const moreContainerFields: readonly Field<ContainerFields>[] = [
     }),
   ),
   listField("cap_add", { name: "cap-add", placeholder: "A,B", help: "Linux capabilities to add: NET_ADMIN, ..." }, (capAdd) => ({ capAdd })),
-  listField("cap_drop", { name: "cap-drop", placeholder: "A,B", help: "Linux capabilities to take away." }, (capDrop) => ({ capDrop })),
+  listField("cap_drop", { name: "cap-drop", placeholder: "A,B", help: "Linux capabilities to drop." }, (capDrop) => ({ capDrop })),
   repeatedField(
     "ulimits",
     { name: "ulimit", aliases: ["ulimits"], placeholder: "NAME=SOFT[:HARD]", help: "One kernel limit: nofile=1024:2048. Repeat it for more." },
@@ -119,9 +149,11 @@ export const moreContainerFields: readonly Field<ContainerFields>[] = [
       ulimits: items.filter((item) => item !== "").map((item) => parseUlimit(item, label)),
     }),
   ),
-  textField("user", { name: "user", placeholder: "USER[:GROUP]", help: "Who runs the command in the container." }, (user) => ({ user })),
-  textField("working_dir", { name: "working-dir", placeholder: "DIR", help: "Where the command starts." }, (workingDir) => ({ workingDir })),
-  textField("hostname", { name: "hostname", placeholder: "NAME", help: "The host name inside." }, (hostname) => ({ hostname })),
+  textField("user", { name: "user", placeholder: "USER[:GROUP]", help: "The user that runs the command in the container." }, (user) => ({ user })),
+  textField("working_dir", { name: "working-dir", placeholder: "DIR", help: "The folder in which the command starts." }, (workingDir) => ({
+    workingDir,
+  })),
+  textField("hostname", { name: "hostname", placeholder: "NAME", help: "The host name in the container." }, (hostname) => ({ hostname })),
   listField("extra_hosts", { name: "extra-hosts", placeholder: "NAME:ADDRESS,...", help: "Lines for /etc/hosts." }, (extraHosts) => ({ extraHosts })),
   numberField(
     "shm_size_mb",
@@ -143,7 +175,7 @@ export const moreContainerFields: readonly Field<ContainerFields>[] = [
   toggleField("init", { name: "init", off: "no-init", help: "Whether a small init runs as process 1. Default: no-init." }, (init) => ({ init })),
   numberField(
     "stop_grace_seconds",
-    { name: "stop-grace-seconds", placeholder: "S", min: 0, integer: true, help: "Time between SIGTERM and SIGKILL. Default: 10." },
+    { name: "stop-grace-seconds", placeholder: "S", min: 0, integer: true, help: "Seconds between SIGTERM and SIGKILL. Default: 10." },
     (stopGraceSeconds) => ({
       stopGraceSeconds,
     }),

@@ -1,9 +1,8 @@
 import { type CronJob, CronOverlap } from "../../../gen/nebula/v1/cron_job_pb.ts";
 import type { TextFlag } from "../command/flags.ts";
 import { moreContainerFields, v2ContainerFields } from "./container-fields.ts";
-import { envField, envFieldOfCreate } from "./env-field.ts";
+import { envField, envFieldOfCreate, secretEnvField, secretEnvFieldOfCreate } from "./env-fields.ts";
 import { type Field, field, textField } from "./field.ts";
-import { secretEnvField, secretEnvFieldOfCreate } from "./secret-env-field.ts";
 
 const OVERLAPS: Readonly<Record<string, CronOverlap>> = { skip: CronOverlap.SKIP, replace: CronOverlap.REPLACE, allow: CronOverlap.ALLOW };
 
@@ -22,7 +21,7 @@ const ownFields: readonly Field<CronJob>[] = [
   }),
   textField(
     "time_zone",
-    { name: "time-zone", placeholder: "ZONE", help: "The schedule's time zone: Europe/Berlin. Default: the worker's." },
+    { name: "time-zone", placeholder: "ZONE", help: "The time zone of the schedule: Europe/Berlin. Default: that of the worker." },
     (timeZone) => ({ timeZone }),
   ),
   textField(
@@ -31,7 +30,7 @@ const ownFields: readonly Field<CronJob>[] = [
       name: "overlap",
       placeholder: "RULE",
       choices: Object.keys(OVERLAPS),
-      help: "When a run is due while the one before goes on: skip (default), replace, allow.",
+      help: "If a run is due while the previous one still runs: skip (default), replace, allow.",
     },
     (text) => ({
       overlap: OVERLAPS[text] ?? CronOverlap.UNSPECIFIED,
@@ -39,7 +38,7 @@ const ownFields: readonly Field<CronJob>[] = [
   ),
 ];
 
-/** What can be given for a cron_job when it is created. */
+/** The fields that `cron-jobs create` sets. */
 export const cronJobFieldsOfCreate: readonly Field<CronJob>[] = [
   ...ownFields,
   ...v2ContainerFields,
@@ -47,7 +46,7 @@ export const cronJobFieldsOfCreate: readonly Field<CronJob>[] = [
   secretEnvFieldOfCreate,
   ...moreContainerFields,
 ];
-/** What can be changed of a cron_job. */
+/** The fields that `cron-jobs update` changes. */
 export const cronJobFieldsOfUpdate: readonly Field<CronJob>[] = [
   ...ownFields,
   ...v2ContainerFields,

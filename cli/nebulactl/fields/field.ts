@@ -1,21 +1,21 @@
 import type { Flag, FlagValues, NumberFlag, TextFlag, ToggleFlag } from "../command/flags.ts";
 import { listOf } from "./text-values.ts";
 
-/** The value that a command line gives to a field, and the paths that say so in update_fields. */
+/** The value that a command line gives to a field, and its paths for update_fields. */
 export type GivenField<M> = Readonly<{ paths: readonly string[]; value: Partial<M> }>;
 
-/** What a field may touch besides its flags. */
+/** What a field may use besides its flags. */
 export type FieldInput = Readonly<{
-  /** The text of a file that a flag names. */
+  /** Reads a file that a flag names. */
   readFile(path: string): string;
-  /** Tells the user something, and goes on. */
+  /** Prints a warning and continues. */
   warn(sentence: string): void;
 }>;
 
 /** A field of a resource that has flags. */
 export type Field<M> = Readonly<{
   flags: readonly Flag[];
-  /** undefined: nothing was given. */
+  /** Returns undefined if none of its flags was given. */
   read(values: FlagValues, input: FieldInput): GivenField<M> | undefined;
 }>;
 
@@ -23,19 +23,19 @@ type TextSpec = Omit<TextFlag, "kind">;
 type NumberSpec = Omit<NumberFlag, "kind">;
 type ToggleSpec = Omit<ToggleFlag, "kind">;
 
-/** A field that one text gives. @param make is told how the flag is written, for its errors */
+/** A field with one text flag. @param make receives the label of the flag, for its errors */
 export function textField<M>(path: string, spec: TextSpec, make: (text: string, label: string) => Partial<M>): Field<M> {
   const flag: TextFlag = { kind: "text", ...spec };
   return field([flag], path, (values) => given(values.text(flag), (text) => make(text, `--${flag.name}`)));
 }
 
-/** A field that a flag gives item by item: `--label a=b --label c=d`. */
+/** A field with a repeatable flag, one item each: `--label a=b --label c=d`. */
 export function repeatedField<M>(path: string, spec: TextSpec, make: (items: readonly string[], label: string) => Partial<M>): Field<M> {
   const flag: TextFlag = { kind: "text", repeatable: true, ...spec };
   return field([flag], path, (values) => (values.has(flag) ? make(values.all(flag), `--${flag.name}`) : undefined));
 }
 
-/** A field that is a list: CSV or a JSON list, and each time that the flag is given adds to it. */
+/** A list field: CSV or a JSON list; repeating the flag appends. */
 export function listField<M>(path: string, spec: TextSpec, make: (items: string[], label: string) => Partial<M>): Field<M> {
   return repeatedField(path, spec, (texts, label) => make(listOf(texts, label), label));
 }
@@ -50,12 +50,12 @@ export function toggleField<M>(path: string, spec: ToggleSpec, make: (on: boolea
   return field([flag], path, (values) => given(values.toggle(flag), make));
 }
 
-/** A field that several flags give together. */
+/** A field with several flags. */
 export function field<M>(flags: readonly Flag[], path: string, read: (values: FlagValues) => Partial<M> | undefined): Field<M> {
   return { flags, read: (values) => given(read(values), (value) => ({ paths: [path], value })) };
 }
 
-/** All that a command line gives. */
+/** Reads all fields that a command line gives. */
 export function readFields<M>(fields: readonly Field<M>[], values: FlagValues, input: FieldInput): GivenField<M> {
   const found = fields.flatMap((known) => known.read(values, input) ?? []);
   const value: Partial<M> = {};

@@ -6,9 +6,8 @@ import { DeviceGroupSchema } from "../../../gen/nebula/v1/device_group_pb.ts";
 import { parseFlags } from "../command/parse-flags.ts";
 import { appFieldsOfCreate, appFieldsOfUpdate } from "./app-fields.ts";
 import { cronJobFieldsOfUpdate } from "./cron-job-fields.ts";
-import { deviceGroupFields } from "./device-group-fields.ts";
 import { type Field, type FieldInput, readFields } from "./field.ts";
-import { userGroupFieldsOfCreate, userGroupFieldsOfUpdate } from "./user-group-fields.ts";
+import { deviceGroupFields, userGroupFieldsOfCreate, userGroupFieldsOfUpdate } from "./group-fields.ts";
 
 const noInput: FieldInput = { readFile: (path) => assert.fail(`${path} was read`), warn: () => {} };
 
@@ -28,7 +27,7 @@ function app(...args: string[]) {
 }
 
 describe("the flags of an app", () => {
-  it("are the original's, with its letters", () => {
+  it("the flags of an app are the original's, with its letters", () => {
     const { paths, value } = app(
       ..."-i shop:1.5 -p 80,8080:81 -c cpu:0.5 -e K:V,K2:http://x:1 -s -n host -v a:/b,c:/d:ro -d /dev/x -P -R".split(" "),
     );
@@ -61,26 +60,26 @@ describe("the flags of an app", () => {
     ]);
   });
 
-  it("name only the fields that were given", () => {
+  it("the flags of an app name only the fields that were given", () => {
     assert.deepEqual(app("--running"), { paths: ["running"], value: { running: true } });
     assert.deepEqual(app("--unprivileged", "--restart").paths, ["privileged", "rolling_restart"]);
     assert.deepEqual(app(), { paths: [], value: {} });
   });
 
-  it("empty a list with nothing or [], which for networks leaves nebula, as in v2", () => {
+  it("the flags of an app empty a list with nothing or [], which for networks leaves nebula, as in v2", () => {
     assert.deepEqual(app("--volumes", "", "--devices", "[]", "--networks", ""), {
       paths: ["networks", "volumes", "devices"],
       value: { networks: ["nebula"] },
     });
   });
 
-  it("set and unset single variables, and leave the others", () => {
+  it("the flags of an app set and unset single variables, and leave the others", () => {
     assert.deepEqual(app("--env", "A.B=1=2", "--unset-env", "C"), { paths: ["env_vars.A.B", "env_vars.C"], value: { env_vars: { "A.B": "1=2" } } });
     assert.deepEqual(app("--env_vars", "A:1", "--env", "B=2"), { paths: ["env_vars"], value: { env_vars: { A: "1", B: "2" } } });
     assert.throws(() => read(appFieldsOfCreate, ["--unset-env", "C"]), /unknown flag --unset-env/);
   });
 
-  it("take -e and --env as docker does, and -e and --env_vars as the original does", () => {
+  it("the flags of an app take -e and --env as docker does, and -e and --env_vars as the original does", () => {
     const pairs = { paths: ["env_vars.FOO", "env_vars.URL"], value: { env_vars: { FOO: "bar", URL: "http://x:1/?a=b,c" } } };
     assert.deepEqual(app("-e", "FOO=bar", "-e", "URL=http://x:1/?a=b,c"), pairs);
     assert.deepEqual(app("--env", "FOO=bar", "--env=URL=http://x:1/?a=b,c"), pairs);
@@ -91,7 +90,7 @@ describe("the flags of an app", () => {
     assert.deepEqual(app("-e", ""), { paths: ["env_vars"], value: {} });
   });
 
-  it("refuse a variable without a value: none comes from the caller's environment", () => {
+  it("the flags of an app refuse a variable without a value: none comes from the caller's environment", () => {
     for (const args of [
       ["-e", "HOME"],
       ["--env", "HOME"],
@@ -102,7 +101,7 @@ describe("the flags of an app", () => {
     }
   });
 
-  it("add up where a list is given several times", () => {
+  it("the flags of an app add up where a list is given several times", () => {
     const ports = app("-p", "8080:80", "-p", "81", "-p", "53/udp,127.0.0.1:8081:80", "-p", "[::1]:8082:80");
     assert.deepEqual(ports, {
       paths: ["starting_ports"],
@@ -131,7 +130,7 @@ describe("the flags of an app", () => {
     });
   });
 
-  it("set and unset single secret variables, from files that ps does not show, and never repeat a value", () => {
+  it("the flags of an app set and unset single secret variables, from files that ps does not show, and never repeat a value", () => {
     const warnings: string[] = [];
     const files: Readonly<Record<string, string>> = {
       "a.env": "\uFEFF# tokens\r\nTOKEN=a=b #c \r\n\n  KEY = x\n",
@@ -149,7 +148,7 @@ describe("the flags of an app", () => {
       secretEnvVars: { TOKEN: "2", KEY: "3" },
     });
     assert.match(warnings.join(), /list of processes/);
-    const withoutValue = (error: unknown) => error instanceof Error && !error.message.includes("hunter2") && /no NAME=value/.test(error.message);
+    const withoutValue = (error: unknown) => error instanceof Error && !error.message.includes("hunter2") && /use NAME=value/.test(error.message);
     for (const args of [
       ["--secret-env", "hunter2"],
       ["--secret-env", "=hunter2"],
@@ -161,7 +160,7 @@ describe("the flags of an app", () => {
     assert.throws(() => read(appFieldsOfCreate, ["--unset-secret-env", "C"]), /unknown flag --unset-secret-env/);
   });
 
-  it("take ports of udp, and refuse what is none", () => {
+  it("the flags of an app take ports of udp, and refuse any other text", () => {
     assert.deepEqual(app("-p", "53/udp,5353:53/udp").value, {
       starting_ports: [
         { host_port: 53, container_port: 53, protocol: "PORT_PROTOCOL_UDP" },
@@ -172,7 +171,7 @@ describe("the flags of an app", () => {
       assert.throws(() => app(`--starting_ports=${wrong}`), /--starting-ports/, wrong);
   });
 
-  it("take how many containers by the original's names, and refuse what is none", () => {
+  it("the flags of an app take the number of containers by the original's names, and refuse any other name", () => {
     assert.deepEqual(
       [app("-c", "instance:2").value, app("-c", "mem:512").value],
       [{ containers_per: { server: 2 } }, { containers_per: { memory_mb: 512 } }],
@@ -180,7 +179,7 @@ describe("the flags of an app", () => {
     for (const wrong of ["server", "server:x", "server:1:2", "box:1", "server:"]) assert.throws(() => app("-c", wrong), /--containers-per/, wrong);
   });
 
-  it("give what v2 lacks", () => {
+  it("the flags of an app give the fields that v2 lacks", () => {
     const args = ["--command", "sh -c 'a b'", "--cpus", "0.5", "--memory_limit_mb", "64", "--log-driver", "json-file", "--log-opt", "max-size=1m"];
     const more = [
       "--label",
@@ -231,14 +230,14 @@ describe("the flags of an app", () => {
     });
   });
 
-  it("refuse a part of what is given as a whole", () => {
+  it("the flags of an app refuse a part of a value that is given as a whole", () => {
     assert.throws(() => app("--health-retries", "2"), /--health-retries without --health-cmd/);
     assert.throws(() => app("--log-opt", "a=b"), /--log-opt without --log-driver/);
-    assert.throws(() => app("--no-healthcheck", "--health-cmd", "true"), /--no-healthcheck stands alone/);
+    assert.throws(() => app("--no-healthcheck", "--health-cmd", "true"), /--no-healthcheck excludes the other health flags/);
     assert.deepEqual(app("--no-healthcheck").value, { healthcheck: { test: ["NONE"] } });
   });
 
-  it("reach every writable field of an app, a cron_job and a device_group", () => {
+  it("the flags reach every writable field of an app, a cron_job and a device_group", () => {
     const outputOnly = ["name", "revision", "restart_count", "prune_id"];
     const writable = (schema: typeof AppSchema | typeof CronJobSchema | typeof DeviceGroupSchema) =>
       schema.fields.map(({ name }) => name).filter((name) => !outputOnly.includes(name));
@@ -269,7 +268,7 @@ describe("the flags of an app", () => {
 });
 
 describe("the flags of a user_group", () => {
-  it("are the original's, with its letters", () => {
+  it("the flags of a user_group are the original's, with its letters", () => {
     const args = "-m ann,bob -a web:rw,db -d pos -P -A".split(" ");
     const { paths, value } = read(userGroupFieldsOfCreate, args);
     assert.deepEqual(paths, ["group_members", "apps", "device_groups", "pruning_allowed", "admin"]);
@@ -293,7 +292,7 @@ describe("the flags of a user_group", () => {
     });
   });
 
-  it("add up where a map is given several times, and empty it with nothing, [] or {}", () => {
+  it("the flags of a user_group add up where a map is given several times, and empty it with nothing, [] or {}", () => {
     assert.deepEqual(read(userGroupFieldsOfUpdate, ["-a", "web:rw", "-a", "db,x-*:rw"]).value.apps, { web: "rw", db: "ro", "x-*": "rw" });
     for (const nothing of ["", "[]", "{}"]) {
       const { paths, value } = read(userGroupFieldsOfUpdate, ["-a", nothing]);
@@ -303,7 +302,7 @@ describe("the flags of a user_group", () => {
 });
 
 describe("the flags of a device_group", () => {
-  it("are lists of names", () => {
+  it("the flags of a device_group are lists of names", () => {
     assert.deepEqual(read(deviceGroupFields, ["--apps", "web,api", "--cron_jobs", "[]"]), {
       paths: ["apps", "cron_jobs"],
       value: { apps: ["web", "api"], cronJobs: [] },

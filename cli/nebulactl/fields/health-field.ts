@@ -5,22 +5,22 @@ import type { FlagValues, NumberFlag, SwitchFlag, TextFlag } from "../command/fl
 import { type Field, field } from "./field.ts";
 import { parseDurationMs } from "./text-values.ts";
 
-const NONE: SwitchFlag = { kind: "switch", name: "no-healthcheck", help: "Switches the image's health check off." };
+const NONE: SwitchFlag = { kind: "switch", name: "no-healthcheck", help: "Disables the health check of the image." };
 const COMMAND: TextFlag = {
   kind: "text",
   name: "health-cmd",
   placeholder: "LINE",
-  help: "The health check, a line for the image's shell. It replaces the image's.",
+  help: "The health check, a command line for the shell of the image. It replaces the health check of the image.",
 };
 const INTERVAL: TextFlag = { kind: "text", name: "health-interval", placeholder: "10s", help: "Time between two checks. Default: 30s." };
-const TIMEOUT: TextFlag = { kind: "text", name: "health-timeout", placeholder: "5s", help: "Time after which a check has failed. Default: 30s." };
+const TIMEOUT: TextFlag = { kind: "text", name: "health-timeout", placeholder: "5s", help: "Time after which a check fails. Default: 30s." };
 const RETRIES: NumberFlag = {
   kind: "number",
   name: "health-retries",
   placeholder: "N",
   min: 1,
   integer: true,
-  help: "Failures in a row that make it unhealthy. Default: 3.",
+  help: "Consecutive failures that make it unhealthy. Default: 3.",
 };
 const START_PERIOD: TextFlag = {
   kind: "text",
@@ -29,7 +29,7 @@ const START_PERIOD: TextFlag = {
   help: "Time after the start during which failures do not count. Default: none.",
 };
 
-/** The health check, which is given as a whole. */
+/** The health check, which is replaced as a whole. */
 export const healthField: Field<{ healthcheck: Healthcheck }> = field(
   [COMMAND, INTERVAL, TIMEOUT, RETRIES, START_PERIOD, NONE],
   "healthcheck",
@@ -38,12 +38,12 @@ export const healthField: Field<{ healthcheck: Healthcheck }> = field(
     const tuned = [INTERVAL, TIMEOUT, RETRIES, START_PERIOD].filter((flag) => values.has(flag)).map(({ name }) => `--${name}`);
     if (values.on(NONE)) {
       if (command !== undefined || tuned.length > 0)
-        throw new NebulaError("invalid_argument", "--no-healthcheck stands alone: leave the other health flags out");
+        throw new NebulaError("invalid_argument", "--no-healthcheck excludes the other health flags; remove them");
       return { healthcheck: create(HealthcheckSchema, { test: ["NONE"] }) };
     }
     if (command === undefined) {
       if (tuned.length === 0) return undefined;
-      throw new NebulaError("invalid_argument", `${tuned.join(", ")} without --health-cmd: a health check is given as a whole`);
+      throw new NebulaError("invalid_argument", `${tuned.join(", ")} without --health-cmd; the health check is replaced as a whole`);
     }
     return {
       healthcheck: create(HealthcheckSchema, {
@@ -57,7 +57,7 @@ export const healthField: Field<{ healthcheck: Healthcheck }> = field(
   },
 );
 
-/** 0 is the engine's default. */
+/** The duration of a flag, milliseconds; 0, the default of the engine, if it was not given. */
 function durationOf(values: FlagValues, flag: TextFlag): number {
   const text = values.text(flag);
   return text === undefined ? 0 : parseDurationMs(text, `--${flag.name}`);

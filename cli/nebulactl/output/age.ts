@@ -5,7 +5,7 @@ const MINUTE_MS = 60 * SECOND_MS;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 
-/** How long ago something was, rounded down: `12 s`, `3 min`, `5 h`, `2 d`. A clock that is behind makes it `0 s`. */
+/** Formats a duration, rounded down: `12 s`, `3 min`, `5 h`, `2 d`. A negative one is `0 s`. */
 export function formatAge(ms: number): string {
   const age = Math.max(0, ms);
   if (age < MINUTE_MS) return `${Math.floor(age / SECOND_MS)} s`;
@@ -14,7 +14,7 @@ export function formatAge(ms: number): string {
   return `${Math.floor(age / DAY_MS)} d`;
 }
 
-/** The age of a time; `never` where there is none. */
+/** The age of a time; `never` if it is undefined. */
 export function ageOf(time: Timestamp | undefined, now: number): string {
   return time === undefined ? "never" : formatAge(now - timestampMs(time));
 }

@@ -4,12 +4,12 @@ import { plainPaint } from "./paint.ts";
 import { renderTable } from "./table.ts";
 
 describe("the width of a text", () => {
-  it("is what a terminal shows: wide characters take two columns, marks none", () => {
+  it("the width of a text is that of a terminal: wide characters take two columns, marks none", () => {
     assert.deepEqual(["abc", "é", "e\u0301", "漢字", "한글", "😀", "ｆ"].map(displayWidth), [3, 1, 1, 4, 4, 2, 2]);
     assert.deepEqual([cutToWidth("漢字漢字", 5), cutToWidth("abcdef", 6), cutToWidth("abcdefg", 6)], ["漢字…", "abcdef", "abcde…"]);
   });
 
-  it("wraps at blanks and never breaks a word", () => {
+  it("a text wraps at blanks and never breaks a word", () => {
     assert.deepEqual(wrapWords("one two three", 7), ["one two", "three"]);
     assert.deepEqual(wrapWords("a-very-long-word b", 5), ["a-very-long-word", "b"]);
   });
@@ -22,7 +22,7 @@ describe("a table on a terminal", () => {
   ];
   const header = ["DEVICE", "GROUP", "PROBLEMS", "MORE"];
 
-  it("fits its columns: the widest is cut with a mark, and wide characters stay aligned", () => {
+  it("a table on a terminal fits its columns: the widest is cut with a mark, and wide characters stay aligned", () => {
     const lines = renderTable(header, rows, plainPaint, 60).trimEnd().split("\n");
     assert.ok(
       lines.every((line) => displayWidth(line) <= 60),
@@ -34,7 +34,7 @@ describe("a table on a terminal", () => {
     assert.equal(column(lines[0], "PROBLEMS"), column(lines[2], "short"));
   });
 
-  it("is whole in a pipe", () => {
+  it("a table in a pipe is whole", () => {
     assert.ok(renderTable(header, rows, plainPaint).includes("x".repeat(100)));
   });
 });

@@ -1,7 +1,7 @@
 /** Characters that take two columns: those of East Asia's scripts, and emoji. */
 const WIDE =
   /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97c\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{17000}-\u{18cff}\u{1f300}-\u{1f64f}\u{1f900}-\u{1f9ff}\u{20000}-\u{3fffd}]|\p{Emoji_Presentation}/u;
-/** Characters that stand on the one before. */
+/** Combining marks, which take no column. */
 const MARK = /\p{M}/u;
 
 /** The columns that a printable text takes on a terminal. */
@@ -12,7 +12,7 @@ export function displayWidth(text: string): number {
   return width;
 }
 
-/** A text in at most so many columns, with `…` at its end where it was longer. */
+/** Cuts a text to at most `columns`, with `…` at its end if it was longer. */
 export function cutToWidth(text: string, columns: number): string {
   if (displayWidth(text) <= columns) return text;
   let [cut, width] = ["", 0];
@@ -24,12 +24,12 @@ export function cutToWidth(text: string, columns: number): string {
   return `${cut}…`;
 }
 
-/** A text followed by blanks up to a width. */
+/** Pads a text with blanks to a width. */
 export function padToWidth(text: string, columns: number): string {
   return text + " ".repeat(Math.max(0, columns - displayWidth(text)));
 }
 
-/** A text as lines of at most so many columns. Words are never broken: one that is longer stands alone. */
+/** Wraps a text into lines of at most `columns`. Words are never broken: a longer one gets a line of its own. */
 export function wrapWords(text: string, columns: number): string[] {
   const lines: string[] = [];
   let line = "";

@@ -5,11 +5,11 @@ import { isUnsafe } from "../../../common/printable.ts";
 import { eventually } from "../../../common/testing/eventually.ts";
 import { sampleReport } from "../../../common/testing/sample-report.ts";
 import { ReportService, TargetState } from "../../../gen/nebula/v1/report_pb.ts";
-import { readServerUrl } from "../login/server-url.ts";
+import { connectTo } from "../connection/transport.ts";
+import { readServerUrl } from "../session/server-url.ts";
 import { asAdmin } from "../testing/as-admin.ts";
 import { ADMIN, startTestServer, type TestServer } from "../testing/test-server.ts";
-import { connectTo } from "../transport.ts";
-import { SGR } from "./paint.ts";
+import { STYLE_CODE } from "./paint.ts";
 
 /** Clears the screen, sets its title, by C1 as well; turns and hides what follows; carries a hidden text. */
 const HOSTILE = "a\x1b[2Jb\x9b31mc\x1b]0;title\x07d\u202ee\u2066f\u200bg\u{e0041}\u{e0042}h\u00adi\rj\u2028k";
@@ -19,7 +19,7 @@ describe("what others wrote", () => {
   before(async () => {
     server = await startTestServer();
     const login = { server: readServerUrl(server.http, "test"), serverFrom: "test", credentialsFrom: "test" };
-    const reports = createClient(ReportService, connectTo({ ...login, credentials: { kind: "token", token: ADMIN.token } }));
+    const reports = createClient(ReportService, await connectTo({ ...login, credentials: { kind: "token", token: ADMIN.token } }));
     const container = { name: HOSTILE, image: HOSTILE, revision: 3n };
     const report = sampleReport({
       deviceId: "evil",
@@ -42,7 +42,7 @@ describe("what others wrote", () => {
 
   const { printed, run } = asAdmin(() => server);
 
-  it("takes no effect in any format of any command that shows it, and is there as an escape", async () => {
+  it("a hostile text takes no effect in any format of any command that shows it, and is shown as an escape", async () => {
     await printed(["apps", "create", "web", "--image", "shop:1", "--env", `TEXT=${HOSTILE}\nsecond line`]);
     const commands = ["devices list", "devices info evil", "reports", "apps list", "apps info web", "get apps web", "get all", "audit"];
     for (const command of commands) {
@@ -54,7 +54,7 @@ describe("what others wrote", () => {
     }
   });
 
-  it("is whole in JSON and YAML, one line a value", async () => {
+  it("a hostile text is whole in JSON and YAML, one line a value", async () => {
     const message = `${HOSTILE}${"\n".repeat(20_000)}${"x".repeat(20_000)}`;
     for (const [format, read] of [
       ["json", (text: string): unknown => JSON.parse(text)],
@@ -69,7 +69,7 @@ describe("what others wrote", () => {
     assert.equal(got.env_vars.TEXT, `${HOSTILE}\nsecond line`);
   });
 
-  it("is bounded in tables and in info", async () => {
+  it("a hostile text is bounded in tables and in info", async () => {
     const evil = await printed("devices info evil");
     assert.ok(evil.length < 20_000, `${evil.length} characters`);
     const list = await printed("devices list");
@@ -80,7 +80,7 @@ describe("what others wrote", () => {
     assert.ok(long.split("\n").length < 200, `${long.split("\n").length} lines`);
   });
 
-  it("takes no effect in errors, questions, and on a terminal with colours", async () => {
+  it("a hostile text takes no effect in errors, questions, and on a terminal with colours", async () => {
     for (const args of [
       ["apps", "info", HOSTILE],
       ["devices", "info", HOSTILE],
@@ -95,6 +95,6 @@ describe("what others wrote", () => {
     }
     const colored = (await run("devices info evil", { terminal: true })).out;
     assert.ok(colored.includes("\x1b[31mfailed\x1b[39m"));
-    assert.equal(isUnsafe(colored.replaceAll(new RegExp(SGR, "g"), "")), false);
+    assert.equal(isUnsafe(colored.replaceAll(new RegExp(STYLE_CODE, "g"), "")), false);
   });
 });

@@ -1,8 +1,8 @@
 import { strict as assert } from "node:assert";
 import { parse } from "yaml";
-import type { OutputFormat } from "../command/command.ts";
 import { plainPaint } from "./paint.ts";
 import { type ListView, printList } from "./print-list.ts";
+import type { OutputFormat } from "./render-value.ts";
 
 const view: ListView<number> = {
   plural: "numbers",
@@ -30,7 +30,7 @@ async function printed(count: number, output: OutputFormat) {
 }
 
 describe("a printed list", () => {
-  it("is a table, which is printed a thousand rows at a time under one header", async () => {
+  it("a printed list is a table, which is printed a thousand rows at a time under one header", async () => {
     const { out, writes, err } = await printed(2500, "table");
     const lines = out.trimEnd().split("\n");
     assert.deepEqual([lines.length, writes, err], [2501, 3, ""]);
@@ -38,12 +38,12 @@ describe("a printed list", () => {
     assert.match(lines[2500] ?? "", /^2499 +6245001$/);
   });
 
-  it("is one JSON list, or one YAML list", async () => {
+  it("a printed list is one JSON list, or one YAML list", async () => {
     assert.deepEqual(JSON.parse((await printed(3, "json")).out), [0, 1, 2].map(view.json));
     assert.deepEqual(parse((await printed(3, "yaml")).out), [0, 1, 2].map(view.json));
   });
 
-  it("without items is an empty list to a program, and nothing on standard output to a person", async () => {
+  it("a printed list without items is an empty list to a program, and nothing on standard output to a person", async () => {
     assert.deepEqual([(await printed(0, "json")).out, (await printed(0, "yaml")).out], ["[]\n", "[]\n"]);
     assert.deepEqual(await printed(0, "table"), { out: "", writes: 0, err: "no numbers\n" });
   });

@@ -1,24 +1,34 @@
 import type { JsonValue } from "@bufbuild/protobuf";
 import { assertNever } from "../../../common/errors/assert-never.ts";
 import { jsonText } from "../../../common/printable.ts";
-import type { CommandContext } from "../command/context.ts";
+import type { Paint } from "./paint.ts";
+import type { OutputFormat } from "./render-value.ts";
 import { type Cell, columnWidths, fittedWidths, renderRows, renderTable } from "./table.ts";
 
-/** How the items of a list are shown. */
+/** The view of the items of a list. */
 export type ListView<T> = Readonly<{
-  /** What they are, for a list without any: `apps`. */
+  /** The name of the items, for an empty list: `apps`. */
   plural: string;
   header: readonly string[];
   row(item: T): readonly Cell[];
   json(item: T): JsonValue | Promise<JsonValue>;
 }>;
 
-type Printer = Pick<CommandContext, "output" | "paint"> & Readonly<{ io: Pick<CommandContext["io"], "out" | "err" | "columns"> }>;
+/**
+ * Where a list is printed, and how. `columns`: the width of the terminal; undefined if the output is not a terminal.
+ */
+type Printer = Readonly<{
+  output: OutputFormat;
+  paint: Paint;
+  io: Readonly<{ out(text: string): void; err(text: string): void; columns: number | undefined }>;
+}>;
 
-/** A table holds this many rows before the first is printed; later ones keep the columns where they fit. */
+/** Rows of a table that are collected before they are printed; later rows keep the column widths of the first. */
 const ROWS_AT_ONCE = 1000;
 
-/** Prints items as they come: a table, one JSON list, or one YAML list. Memory is bounded however many there are. */
+/**
+ * Prints items as they arrive: a table, one JSON list, or one YAML list. Memory is bounded, regardless of their number.
+ */
 export async function printList<T>(items: AsyncIterable<T> | Iterable<T>, view: ListView<T>, { output, io, paint }: Printer): Promise<void> {
   switch (output) {
     case "json": {

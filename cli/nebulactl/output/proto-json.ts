@@ -12,7 +12,10 @@ import { jsonNumber } from "../../../common/resources/resource-fields.ts";
 
 const AS_IN_PROTO: Partial<JsonWriteOptions> = { useProtoFieldName: true, alwaysEmitImplicit: true };
 
-/** A message as JSON: names as in proto, fields without a value included, 64-bit numbers as numbers where JSON holds them exactly. */
+/**
+ * A message as JSON: names as in proto, implicit defaults included, 64-bit numbers as numbers if JSON holds them
+ * exactly.
+ */
 export function protoJson<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): JsonObject {
   const json = withNumbers(schema, toJson(schema, message, AS_IN_PROTO));
   if (!isObject(json)) throw new TypeError(`${schema.typeName} is not an object in JSON`);
@@ -20,7 +23,7 @@ export function protoJson<Desc extends DescMessage>(schema: Desc, message: Messa
 }
 
 function withNumbers(schema: DescMessage, json: JsonValue): JsonValue {
-  if (!isObject(json) || schema.typeName.startsWith("google.protobuf.")) return json; // times and the like have a form of their own
+  if (!isObject(json) || schema.typeName.startsWith("google.protobuf.")) return json; // well-known types have a JSON form of their own
   const fields = new Map(schema.fields.map((field) => [field.name, field]));
   return Object.fromEntries(Object.entries(json).map(([name, value]) => [name, fieldWithNumbers(fields.get(name), value)]));
 }

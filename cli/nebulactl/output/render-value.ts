@@ -1,14 +1,16 @@
 import type { JsonValue } from "@bufbuild/protobuf";
 import { assertNever } from "../../../common/errors/assert-never.ts";
 import { jsonText, printableLine } from "../../../common/printable.ts";
-import type { OutputFormat } from "../command/command.ts";
 import type { Paint } from "./paint.ts";
 import { type Cell, renderFields } from "./table.ts";
 
-/** One thing: its text for a person, its JSON for a program. */
+/** How a command prints, as -o takes it. */
+export type OutputFormat = "table" | "json" | "yaml";
+
+/** The views of one value: text for a person, JSON for a program. */
 export type ValueView = Readonly<{ text: (paint: Paint) => string; json: () => JsonValue | Promise<JsonValue> }>;
 
-/** One thing in the format that was asked for. */
+/** Renders one value in a format. */
 export async function renderValue(view: ValueView, output: OutputFormat, paint: Paint): Promise<string> {
   switch (output) {
     case "json":
@@ -22,7 +24,7 @@ export async function renderValue(view: ValueView, output: OutputFormat, paint: 
   }
 }
 
-/** The fields of a JSON object for a person: texts as they are, lists and maps as JSON. */
+/** The fields of a JSON object as text: strings as they are, lists and maps as JSON. */
 export function jsonFields(object: Readonly<Record<string, JsonValue>>): (readonly [name: string, value: Cell])[] {
   return Object.entries(object).map(([name, value]) => [name, typeof value === "string" ? printableLine(value) : jsonText(value)]);
 }

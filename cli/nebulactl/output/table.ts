@@ -2,16 +2,19 @@ import { printable, printableLine } from "../../../common/printable.ts";
 import { cutToWidth, displayWidth } from "./display-width.ts";
 import type { Paint } from "./paint.ts";
 
-/** What others wrote is shown up to here, characters; JSON and YAML have the whole. */
+/** Texts of others are cut to this length in tables, characters; JSON and YAML hold them whole. */
 const LONGEST_CELL = 500;
 const LONGEST_LINE = 4000;
-/** The lines of one value, at most. */
+/** The most lines of one value. */
 const MOST_LINES = 50;
 
-/** One cell: its text, and a colour, which takes no room in the layout. */
+/** One cell: its text and a colour, which takes no columns. */
 export type Cell = string | Readonly<{ text: string; color: keyof Paint }>;
 
-/** Rows under a header, columns aligned on the left, two blanks between them, no blanks at the ends of lines. @param columns of the terminal; absent: nothing is cut */
+/**
+ * Rows under a header: columns aligned on the left, two blanks between them, no trailing blanks.
+ * @param columns of the terminal; without it nothing is cut
+ */
 export function renderTable(header: readonly string[], rows: readonly (readonly Cell[])[], paint: Paint, columns?: number): string {
   const widths = fittedWidths(
     columnWidths(
@@ -24,15 +27,15 @@ export function renderTable(header: readonly string[], rows: readonly (readonly 
   return `${aligned(header, widths, paint.dim)}\n${renderRows(rows, widths, paint)}`;
 }
 
-/** The widths that the columns need, none below `atLeast`. */
+/** The widths that the columns need, each at least that of `atLeast`. */
 export function columnWidths(rows: readonly (readonly Cell[])[], atLeast: readonly number[]): number[] {
   return atLeast.map((least, column) => rows.reduce((width, row) => Math.max(width, displayWidth(cellText(row[column]))), least));
 }
 
-/** The narrowest that a column is made, columns of the terminal. */
+/** The narrowest a column gets, columns of the terminal. */
 const NARROWEST = 8;
 
-/** The widths of a table that is to fit: the widest columns are made narrower, never below their header or a few characters. */
+/** The widths at which a table fits the terminal: narrows the widest columns, never below their header or NARROWEST. */
 export function fittedWidths(widths: readonly number[], header: readonly string[], columns: number | undefined): number[] {
   const fitted = [...widths];
   if (columns === undefined) return fitted;
@@ -48,7 +51,7 @@ export function fittedWidths(widths: readonly number[], header: readonly string[
   return fitted;
 }
 
-/** Rows alone, for a table that goes on; cells that are wider than their column are cut. */
+/** Rows without a header, to continue a table; cells wider than their column are cut. */
 export function renderRows(rows: readonly (readonly Cell[])[], widths: readonly number[], paint: Paint): string {
   return rows
     .map((row) => {
@@ -85,19 +88,19 @@ function textOf(cell: Cell): string {
   return typeof cell === "string" ? cell : cell.text;
 }
 
-/** What a cell shows: one line of bounded length. */
+/** The text of a cell: one line of bounded length. */
 function cellText(cell: Cell | undefined): string {
   return cell === undefined ? "" : cut(printableLine(cut(textOf(cell), LONGEST_CELL)), LONGEST_CELL);
 }
 
-/** The lines that a value shows: a bounded number, each of bounded length. */
+/** The lines of a value: a bounded number, each of bounded length. */
 function valueLines(cell: Cell): string[] {
   const text = cut(textOf(cell), LONGEST_LINE * MOST_LINES);
   const lines = text.split("\n", MOST_LINES + 1).map((line) => cut(printable(line), LONGEST_LINE));
   return lines.length <= MOST_LINES ? lines : [...lines.slice(0, MOST_LINES), "… more lines; -o json shows all"];
 }
 
-/** A text of at most so many characters, a mark at its end where it was longer. */
+/** Cuts a text to at most `most` characters, with `…` at its end if it was longer. */
 function cut(text: string, most: number): string {
   return text.length <= most ? text : `${text.slice(0, most - 1).replace(/[\ud800-\udbff]$/, "")}…`;
 }

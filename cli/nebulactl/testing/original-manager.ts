@@ -19,8 +19,8 @@ const MISSING: Readonly<Record<string, string>> = {
 };
 
 /**
- * Stands for a running original manager: the lists and objects of its REST API v2, with the answers that it gives, where nothing else of it is needed. `asked`
- * counts what was asked other than by GET.
+ * Stands for a running original manager: the lists and objects of its REST API v2, with the answers that it gives,
+ * where nothing else of it is needed. `asked` counts what was asked other than by GET.
  */
 export type OriginalManager = AsyncDisposable & { readonly url: string; contents: OriginalContents; readonly changed: number };
 

@@ -1,8 +1,8 @@
 import { systemClock } from "../../../common/clock/system-clock.ts";
 import { commands } from "../commands.ts";
-import type { Io, Terminal } from "../io.ts";
+import { connectTo } from "../connection/transport.ts";
+import type { Io, Terminal } from "../io/io.ts";
 import { runNebulactl } from "../run.ts";
-import { connectTo } from "../transport.ts";
 
 /** How a run ended and what it printed. */
 export type Ran = Readonly<{ code: number; out: string; err: string }>;
@@ -15,7 +15,7 @@ export type RunOptions = Readonly<{
   home?: string;
   /** Standard output and error are a terminal. */
   terminal?: boolean;
-  /** The columns of standard output. Absent: it is no terminal. */
+  /** The columns of standard output. Absent: it is not a terminal. */
   columns?: number;
   signal?: AbortSignal;
   /** Told of everything that is printed, as it is. */
@@ -27,7 +27,10 @@ export function words(line: string): string[] {
   return line.split(" ").filter((word) => word !== "");
 }
 
-/** Runs nebulactl in this process against real servers. @param args a line without quotes, or the arguments themselves */
+/**
+ * Runs nebulactl in this process against real servers.
+ * @param args a line without quotes, or the arguments themselves
+ */
 export async function nebulactl(
   args: string | readonly string[],
   { env = {}, stdin = "", answers, home = "/nonexistent", terminal = false, columns, signal, onOut }: RunOptions = {},
@@ -51,7 +54,7 @@ export async function nebulactl(
     columns,
     readStdin: async () => stdin,
     terminal: answers === undefined ? undefined : scripted(answers, print),
-    connect: async (login) => connectTo(login),
+    connect: connectTo,
   };
   const code = await runNebulactl(commands, typeof args === "string" ? words(args) : args, io, signal ?? new AbortController().signal);
   return { code, out, err };

@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import fc from "fast-check";
 import { ManualClock } from "../../clock/manual-clock.ts";
-import { describeConfigCache } from "../config-cache-contract.ts";
+import { describeConfigCache } from "../contracts/config-cache-contract.ts";
 import { createMemoryConfigCache } from "./config-cache.ts";
 
 describeConfigCache("memory", async () => {
@@ -11,30 +11,30 @@ describeConfigCache("memory", async () => {
 });
 
 describe("the config cache in memory", () => {
-  it("drops the oldest configs above its bound", async () => {
+  it("the config cache in memory drops the oldest configs above its bound", async () => {
     const cache = createMemoryConfigCache({ ttlMs: 10_000, clock: new ManualClock(), maxEntries: 2 });
-    for (const group of ["a", "b", "c"]) await cache.put(group, { bytes: new Uint8Array(), etag: group, madeFrom: [] });
+    for (const group of ["a", "b", "c"]) cache.put(group, { bytes: new Uint8Array(), etag: group, madeFrom: [] });
     assert.equal(await cache.get("a"), undefined);
     assert.equal((await cache.get("b"))?.etag, "b");
     assert.equal((await cache.get("c"))?.etag, "c");
   });
 
-  it("drops the oldest configs above its bound in bytes, and gives the room back", async () => {
+  it("the config cache in memory drops the oldest configs above its bound in bytes, and gives the room back", async () => {
     const cache = createMemoryConfigCache({ ttlMs: 10_000, clock: new ManualClock(), maxBytes: 100 });
     const put = (group: string, bytes: number) => cache.put(group, { bytes: new Uint8Array(bytes), etag: group, madeFrom: [] });
-    for (let i = 0; i < 10; i++) await put("a", 60); // the same group again is no more
-    await put("b", 40);
+    for (let i = 0; i < 10; i++) put("a", 60); // the same group again takes no more room
+    put("b", 40);
     assert.ok(await cache.get("a"));
-    await put("c", 1);
+    put("c", 1);
     assert.equal(await cache.get("a"), undefined);
     assert.ok(await cache.get("b"));
-    await put("huge", 101);
+    put("huge", 101);
     for (const group of ["b", "c", "huge"]) assert.equal(await cache.get(group), undefined);
-    await put("d", 100);
+    put("d", 100);
     assert.ok(await cache.get("d"));
   });
 
-  it("answers nothing older than any telling, also of those it had no room to remember", async () => {
+  it("the config cache in memory answers nothing below any invalidation, also of those it had no room to remember", async () => {
     const name = fc.constantFrom("a", "b", "c", "d", "e");
     const step = fc.oneof(
       fc.record({ kind: fc.constant("told" as const), name, revision: fc.bigInt(1n, 9n) }),
@@ -46,15 +46,15 @@ describe("the config cache in memory", () => {
     );
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
-        const cache = createMemoryConfigCache({ ttlMs: 10_000, clock: new ManualClock(), maxTold: 2 });
+        const cache = createMemoryConfigCache({ ttlMs: 10_000, clock: new ManualClock(), maxInvalidated: 2 });
         const told = new Map<string, bigint>();
         for (const one of steps) {
           if (one.kind === "told") {
-            cache.told({ kind: "app", name: one.name }, one.revision);
+            cache.invalidate({ kind: "app", name: one.name }, one.revision);
             if (one.revision > (told.get(one.name) ?? 0n)) told.set(one.name, one.revision);
           } else {
             const madeFrom = Object.entries(one.made).map(([member, revision]) => ({ kind: "app" as const, name: member, revision }));
-            await cache.put(one.group, { bytes: new Uint8Array(), etag: "e", madeFrom });
+            cache.put(one.group, { bytes: new Uint8Array(), etag: "e", madeFrom });
           }
           for (const group of ["x", "y"]) {
             for (const entity of (await cache.get(group))?.madeFrom ?? []) assert.ok(entity.revision >= (told.get(entity.name) ?? 0n));
@@ -64,12 +64,12 @@ describe("the config cache in memory", () => {
     );
   });
 
-  it("remembers what it was told for as long as it lives", async () => {
+  it("the config cache in memory remembers an invalidation for its time to live", async () => {
     const clock = new ManualClock();
     const cache = createMemoryConfigCache({ ttlMs: 10_000, clock });
-    cache.told({ kind: "app", name: "web" }, 5n);
+    cache.invalidate({ kind: "app", name: "web" }, 5n);
     await clock.advance(3_600_000);
-    await cache.put("pos", { bytes: new Uint8Array(), etag: "late", madeFrom: [{ kind: "app", name: "web", revision: 4n }] });
+    cache.put("pos", { bytes: new Uint8Array(), etag: "late", madeFrom: [{ kind: "app", name: "web", revision: 4n }] });
     assert.equal(await cache.get("pos"), undefined, "a load that took an hour");
   });
 });

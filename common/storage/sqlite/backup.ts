@@ -14,7 +14,7 @@ export async function backupSqlite(from: string, to: string): Promise<void> {
   await rm(partial, { force: true });
   const source = new DatabaseSync(from, { readOnly: true, timeout: 5000 });
   try {
-    // One read transaction for the whole copy: else every commit of the server in between would start it anew.
+    // One read transaction for the whole copy: else every commit of the server in between would restart it.
     source.exec("BEGIN; SELECT count(*) FROM sqlite_schema");
     await backup(source, partial);
     await chmod(partial, 0o600);

@@ -3,11 +3,12 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isNebulaError } from "../../errors/nebula-error.ts";
-import { describeConfigStore } from "../config-store-contract.ts";
+import type { WriteOutcome } from "../config-store.ts";
+import { describeConfigStore } from "../contracts/config-store-contract.ts";
 import { backupSqlite } from "./backup.ts";
 import { openSqliteConfigStore } from "./config-store.ts";
 import { lockFolder } from "./folder-lock.ts";
-import { openDatabase } from "./open-database.ts";
+import { inTransaction, knownOrUnknown, openDatabase } from "./open-database.ts";
 
 describe("sqlite", () => {
   const folder = mkdtempSync(join(tmpdir(), "nebula-store-"));
@@ -18,23 +19,17 @@ describe("sqlite", () => {
   describeConfigStore("sqlite", async () => {
     const path = newPath();
     const store = await openSqliteConfigStore({ path });
-    return {
-      store,
-      reopen: async () => {
-        await store[Symbol.asyncDispose]();
-        return openSqliteConfigStore({ path });
-      },
-    };
+    return { store, reopen: () => openSqliteConfigStore({ path }) };
   });
 
-  it("syncs every commit to the disk", () => {
+  it("the sqlite store syncs every commit to the disk", () => {
     const database = openDatabase(newPath(), []);
     assert.deepEqual({ ...database.prepare("PRAGMA synchronous").get() }, { synchronous: 2 });
     assert.deepEqual({ ...database.prepare("PRAGMA journal_mode").get() }, { journal_mode: "wal" });
     database.close();
   });
 
-  it("refuses a file of a newer version, and one that is no database, and says what would do", async () => {
+  it("the sqlite store refuses a file of a newer version, and one that is not a database, and says how to continue", async () => {
     const newer = newPath();
     openDatabase(newer, ["CREATE TABLE a (x)", "CREATE TABLE b (x)"]).close();
     assert.throws(
@@ -42,14 +37,54 @@ describe("sqlite", () => {
       (error) => isNebulaError(error, "failed_precondition") && /newer Nebula/.test(error.message),
     );
     const broken = newPath();
-    writeFileSync(broken, "this is no database, and long enough to be looked at as one".repeat(20));
+    writeFileSync(broken, "this is not a database, and long enough to be looked at as one".repeat(20));
     await assert.rejects(
       openSqliteConfigStore({ path: broken }),
       (error) => isNebulaError(error, "failed_precondition") && /backup/.test(error.message),
     );
   });
 
-  it("makes files that only their owner can read, and says when a folder is missing", () => {
+  it("the sqlite store answers a commit that fails as an unknown outcome, and an error of the work as it is", () => {
+    const database = openDatabase(newPath(), [
+      "CREATE TABLE a (x PRIMARY KEY REFERENCES a (x) DEFERRABLE INITIALLY DEFERRED, y REFERENCES a (x) DEFERRABLE INITIALLY DEFERRED)",
+    ]);
+    const insert = (y: number) => () =>
+      inTransaction(database, (): WriteOutcome => {
+        database.prepare("INSERT INTO a (x, y) VALUES (?, ?)").run(y, y === 1 ? 1 : 99);
+        return { kind: "written" };
+      });
+    assert.deepEqual(knownOrUnknown(insert(2)), { kind: "unknown" });
+    assert.deepEqual(knownOrUnknown(insert(1)), { kind: "written" });
+    assert.throws(() => knownOrUnknown(insert(1)), /UNIQUE/);
+    database.close();
+  });
+
+  it("the sqlite store passes an error of the program on unchanged, and answers `unavailable` when the file can't be used any more", async () => {
+    const store = await openSqliteConfigStore({ path: newPath() });
+    const key = { kind: "app", name: "web" } as const;
+    await store.write({
+      ...key,
+      expected: 0n,
+      revision: 1n,
+      deleted: false,
+      body: Buffer.from("x"),
+      action: "create",
+      changedAt: 0,
+      changedBy: "ann",
+    });
+    const fault = new TypeError("a fault of the caller");
+    await assert.rejects(
+      store.rewriteBodies(() => {
+        throw fault;
+      }),
+      (error) => error === fault,
+    );
+    await store[Symbol.asyncDispose]();
+    for (const call of [() => store.get(key), () => store.readCluster(), () => store.revisions([key])])
+      await assert.rejects(call(), (error) => isNebulaError(error, "unavailable"));
+  });
+
+  it("the sqlite store makes files that only their owner can read, and reports a missing folder", () => {
     const path = newPath();
     const database = openDatabase(path, ["CREATE TABLE a (x)"]);
     for (const suffix of ["", "-wal", "-shm"]) assert.equal(statSync(path + suffix).mode & 0o777, 0o600, suffix);
@@ -60,7 +95,7 @@ describe("sqlite", () => {
     );
   });
 
-  it("brings an older schema to the newest, keeping what it holds, or leaves it when that fails", () => {
+  it("the sqlite store migrates an older schema to the newest and keeps its content, or leaves it when that fails", () => {
     const path = newPath();
     const older = openDatabase(path, ["CREATE TABLE a (x)"]);
     older.exec("INSERT INTO a VALUES (7)");
@@ -71,7 +106,7 @@ describe("sqlite", () => {
     newer.close();
   });
 
-  it("keeps nothing of a replaced body in its files", async () => {
+  it("the sqlite store keeps nothing of a replaced body in its files", async () => {
     const path = newPath();
     await using store = await openSqliteConfigStore({ path });
     const change = { deleted: false, action: "update", changedAt: 0, changedBy: "a" } as const;
@@ -85,7 +120,7 @@ describe("sqlite", () => {
     assert.doesNotMatch(files(), /hunter2/);
   });
 
-  it("lets one process have a data folder", () => {
+  it("the sqlite store lets one process have a data folder", () => {
     const lock = lockFolder(folder);
     assert.throws(
       () => lockFolder(folder),
@@ -95,7 +130,7 @@ describe("sqlite", () => {
     lockFolder(folder)[Symbol.dispose]();
   });
 
-  it("backs up a store that is being written to, whole, and never overwrites", async () => {
+  it("the sqlite store backs up while it is written to, whole, and never overwrites", async () => {
     const path = newPath();
     await using store = await openSqliteConfigStore({ path });
     const write = (i: number) =>

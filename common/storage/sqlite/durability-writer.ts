@@ -46,7 +46,7 @@ async function writeWithoutEnd(store: ConfigStore, key: EntityKey): Promise<neve
 const [, script, dataDir] = process.argv;
 if (script === import.meta.filename && dataDir !== undefined) {
   const { configStore } = await openDrivers(STORES, {
-    settings: { dataDir, store: "sqlite:", reports: "sqlite:", redis: "memory:", bus: "memory:", cacheTimeMs: 10_000 },
+    settings: { dataDir, store: "sqlite:", reports: "sqlite:", redis: "memory:", bus: "memory:", cacheTimeMs: 10_000, reportTtlMs: 93_600_000 },
     clock: systemClock,
     log: silentLog,
   });

@@ -11,6 +11,7 @@ import { isNebulaError } from "../../errors/nebula-error.ts";
 import { silentLog } from "../../log/log.ts";
 import { CONFIG_DATABASE, openDrivers, STORES } from "../../open-drivers.ts";
 import { endWithTests } from "../../testing/end-with-tests.ts";
+import { readHistory } from "../../testing/read-all.ts";
 import type { ConfigStore, EntityKey } from "../config-store.ts";
 import { isDeletedAt, membersAt } from "./durability-writer.ts";
 
@@ -22,7 +23,7 @@ type Acknowledged = Map<string, { key: EntityKey; bodies: Map<bigint, string> }>
 
 const open = (dataDir: string) =>
   openDrivers(STORES, {
-    settings: { dataDir, store: "sqlite:", reports: "sqlite:", redis: "memory:", bus: "memory:", cacheTimeMs: 10_000 },
+    settings: { dataDir, store: "sqlite:", reports: "sqlite:", redis: "memory:", bus: "memory:", cacheTimeMs: 10_000, reportTtlMs: 93_600_000 },
     clock: systemClock,
     log: silentLog,
   });
@@ -52,7 +53,7 @@ async function writeUntilKilled(dataDir: string, writes: number, acknowledged: A
 }
 
 async function checkName(store: ConfigStore, key: EntityKey, bodies: ReadonlyMap<bigint, string>): Promise<bigint> {
-  const history = await store.history(key, { limit: 1000 });
+  const history = await readHistory(store, key);
   const newest = await store.get(key);
   const head = newest?.revision ?? 0n;
   assert.deepEqual(newest, history[0], `${key.name} is what its newest history row says`);
@@ -95,7 +96,7 @@ describe("durability of the sqlite store", () => {
   const dataDir = mkdtempSync(join(tmpdir(), "nebula-durability-"));
   after(() => rmSync(dataDir, { recursive: true }));
 
-  it(`has every acknowledged write, and no revision twice, after ${KILLS} kills in the middle of writes`, async function () {
+  it(`the sqlite store has every acknowledged write, and no revision twice, after ${KILLS} kills in the middle of writes`, async function () {
     this.timeout(10_000 * KILLS);
     const acknowledged: Acknowledged = new Map();
     let total = 0;

@@ -1,6 +1,7 @@
 import { closeSync, existsSync, openSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { messageOf, NebulaError } from "../../errors/nebula-error.ts";
+import type { WriteOutcome } from "../config-store.ts";
 
 /** How long a statement waits for another process's lock (a backup reads, never writes), milliseconds. */
 const BUSY_TIMEOUT_MS = 5000;
@@ -31,7 +32,7 @@ export function openDatabase(path: string, migrations: readonly string[]): Datab
     if (code === SQLITE_CORRUPT || code === SQLITE_NOTADB) {
       throw new NebulaError(
         "failed_precondition",
-        `the database ${path} is damaged, or is none (${messageOf(error)}): restore it from a backup, or point NEBULA_DATA elsewhere`,
+        `the database ${path} is damaged, or is not a database (${messageOf(error)}): restore it from a backup, or point NEBULA_DATA elsewhere`,
         { cause: error },
       );
     }
@@ -52,7 +53,7 @@ export function createForOwner(path: string): void {
 
 /**
  * Runs `work` in one transaction: all of it is stored, or nothing.
- * @throws what `work` throws; NebulaError unavailable, "outcome unknown", when the commit itself failed
+ * @throws what `work` throws; UnknownCommitError when the commit itself failed
  */
 export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
   database.exec("BEGIN IMMEDIATE");
@@ -66,7 +67,7 @@ export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
   }
 }
 
-/** SQLite's primary result code of what was thrown; undefined when that is no error of SQLite's. */
+/** Returns the primary result code of an error of SQLite; undefined for any other error. */
 export function resultCode(error: unknown): number | undefined {
   return error instanceof Error && "errcode" in error && typeof error.errcode === "number" ? error.errcode & 0xff : undefined;
 }
@@ -76,7 +77,24 @@ function commit(database: DatabaseSync): void {
     database.exec("COMMIT");
   } catch (error) {
     // When the sync failed, the commit may be in the file all the same, and come back after a crash.
-    throw new NebulaError("unavailable", `the store could not commit, outcome unknown: ${messageOf(error)}`, { cause: error });
+    throw new UnknownCommitError(error);
+  }
+}
+
+/** A commit failed: the transaction may be stored or not. */
+export class UnknownCommitError extends NebulaError {
+  constructor(cause: unknown) {
+    super("unavailable", `the store could not commit, outcome unknown: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** Runs a write; a commit whose outcome is not known is a value. */
+export function knownOrUnknown(write: () => WriteOutcome): WriteOutcome {
+  try {
+    return write();
+  } catch (error) {
+    if (error instanceof UnknownCommitError) return { kind: "unknown" };
+    throw error;
   }
 }
 

@@ -1,6 +1,6 @@
 import type { DatabaseSync, SQLInputValue } from "node:sqlite";
 import { inTransaction } from "./open-database.ts";
-import type { Row } from "./rows.ts";
+import type { Row } from "./statements.ts";
 
 /** Rows that are in memory at once; a body is at most some 64 KiB. */
 const ROWS_AT_ONCE = 100;

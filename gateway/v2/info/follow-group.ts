@@ -1,5 +1,6 @@
 import { create, isMessage } from "@bufbuild/protobuf";
 import { PART_TOKEN_HEADER } from "../../../common/access/part-token.ts";
+import { backoffMs } from "../../../common/clock/backoff.ts";
 import type { Clock } from "../../../common/clock/clock.ts";
 import { assertNever } from "../../../common/errors/assert-never.ts";
 import { messageOf } from "../../../common/errors/nebula-error.ts";
@@ -11,20 +12,20 @@ import {
   type WatchConfigResponse,
   WatchConfigResponseSchema,
 } from "../../../gen/nebula/v1/config_pb.ts";
-import type { ManagerPool } from "../../manager-pool.ts";
+import type { ManagerPool } from "../../managers/manager-pool.ts";
 
 const METHOD = ConfigService.method.watchConfig;
 /** The waits between attempts, milliseconds; each is drawn between nothing and this (full jitter), doubling. The longest is shorter than a poll waits. */
 const FIRST_WAIT_MS = 200;
 const LONGEST_WAIT_MS = 4000;
 
-/** What a watch tells of its device_group. */
+/** The events of the watch of a device_group. */
 export type GroupNews = Readonly<
   | { kind: "config"; push: ConfigPush }
-  /** What was told last is the newest. */
+  /** The last event is the newest state. */
   | { kind: "unchanged" }
   | { kind: "no_such_group" }
-  /** Nobody tells what changes, until the next news. */
+  /** Changes are unknown until the next event. */
   | { kind: "lost" }
 >;
 
@@ -40,8 +41,8 @@ export type FollowGroupOptions = Readonly<{
 }>;
 
 /**
- * Watches a device_group under the part token, on any manager, as nobody's device, until the signal is aborted. Where the watch ends it is opened again,
- * later each time that it fails.
+ * Watches a device_group under the part token, on any manager, without a device, until the signal is aborted. A watch
+ * that ends is opened again, with longer waits each time that it fails.
  */
 export async function followGroup(options: FollowGroupOptions, signal: AbortSignal): Promise<void> {
   const { deviceGroup, heard, clock, log } = options;
@@ -59,7 +60,7 @@ export async function followGroup(options: FollowGroupOptions, signal: AbortSign
       if (failures === 0) log.info({ deviceGroup, error: messageOf(error) }, "the watch of a polled device_group broke and is opened again");
     }
     heard({ kind: "lost" });
-    waitMs ??= Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(failures++, 16));
+    waitMs ??= backoffMs({ firstMs: FIRST_WAIT_MS, longestMs: LONGEST_WAIT_MS }, ++failures);
     await clock.sleep(Math.random() * waitMs, signal).catch(() => {});
   }
 }
@@ -70,7 +71,7 @@ async function* watch({ pool, partToken, deviceGroup, etag }: FollowGroupOptions
     if (isMessage(answer, WatchConfigResponseSchema)) yield answer;
 }
 
-/** Passes an answer on; answers how long to wait for the next watch, milliseconds, where this one is over. */
+/** Passes an answer on; returns the wait before the next watch, milliseconds, if this one is over. */
 function hear({ answer }: WatchConfigResponse, heard: (news: GroupNews) => void): number | undefined {
   switch (answer.case) {
     case "config":
@@ -83,7 +84,7 @@ function hear({ answer }: WatchConfigResponse, heard: (news: GroupNews) => void)
       heard({ kind: "no_such_group" });
       return undefined;
     case "redirect":
-      return answer.value.retryAfterMs; // wherever it points: any manager serves a part
+      return answer.value.retryAfterMs; // the address does not matter: any manager serves a part
     case undefined:
       return undefined; // an answer of a newer version
     default:

@@ -5,7 +5,7 @@ import type { App } from "../../../gen/nebula/v1/app_pb.ts";
 import type { Config } from "../../../gen/nebula/v1/config_pb.ts";
 import type { CronJob } from "../../../gen/nebula/v1/cron_job_pb.ts";
 
-/** What GET /device_groups/X/info answers: JSON of ASCII alone, so that a character is a byte, and its headers. */
+/** The answer of GET /device_groups/X/info: JSON in ASCII alone, so that a character is a byte, and its headers. */
 export type InfoAnswer = Readonly<{
   body: string;
   /** Quoted, as it stands in the header. */
@@ -17,8 +17,8 @@ export type InfoAnswer = Readonly<{
 }>;
 
 /**
- * The config that a device of the original needs, in v2's shape. Deleted apps and cron_jobs are left out, as are ports that its worker does not
- * know; secret variables are variables here.
+ * The config that a device of the original needs, in v2's shape. Deleted apps and cron_jobs are left out, as are ports
+ * that its worker does not know; secret variables are variables here.
  */
 export function infoAnswer(config: Config): InfoAnswer {
   const apps = config.apps.flatMap(({ app }) => (app === undefined ? [] : [withSecrets(app)]));
@@ -32,7 +32,7 @@ export function infoAnswer(config: Config): InfoAnswer {
     device_group_id: Number(config.groupRevision),
   })}\n`;
   const etag = `"${hash("sha256", body, "base64url").slice(0, 22)}"`;
-  // It holds secrets, and is another for everybody who may not read it: no cache between keeps it.
+  // Contains secrets and varies by caller: shared caches must not store it.
   const unchangedHeaders = ["etag", etag, "cache-control", "private, no-cache"];
   return {
     body,

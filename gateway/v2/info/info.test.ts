@@ -1,6 +1,5 @@
 import { strict as assert } from "node:assert";
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import { fromBinary } from "@bufbuild/protobuf";
+import { fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { Registry } from "prom-client";
 import { FORWARDED_FOR_HEADER, PART_TOKEN_HEADER, partToken } from "../../../common/access/part-token.ts";
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
@@ -92,7 +91,7 @@ class Rig implements AsyncDisposable {
 }
 
 describe("GET /info", () => {
-  it("answers the whole config in v2's shape: secrets among the variables, without what was deleted", async () => {
+  it("GET /info answers the whole config in v2's shape: secrets among the variables, without what was deleted", async () => {
     await using rig = await Rig.start();
     const response = await rig.poll();
     assert.equal(response.status, 200);
@@ -108,7 +107,7 @@ describe("GET /info", () => {
     assert.deepEqual([info.cron_jobs[0].cron_job_name, info.cron_jobs[0].schedule], ["sync", "@daily"]);
   });
 
-  it("answers 304 to whoever has it, and the new one after a change, from one watch", async () => {
+  it("GET /info answers 304 if the ETag matches, and the new config after a change, from one watch", async () => {
     await using rig = await Rig.start();
     const first = await rig.poll();
     const etag = first.headers.get("etag") ?? "";
@@ -126,7 +125,7 @@ describe("GET /info", () => {
     assert.equal(seen[0]?.metadata.get("authorization").length, 0);
   });
 
-  it("asks a manager whether a read of the group's config would be let in, once for all polls of a credential, and names the address that polls", async () => {
+  it("GET /info asks a manager whether a read of the group's config would be permitted, once for all polls of a credential, and names the address that polls", async () => {
     await using rig = await Rig.start();
     const answers = await Promise.all(Array.from({ length: 20 }, () => rig.poll()));
     assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([200]));
@@ -140,7 +139,7 @@ describe("GET /info", () => {
     assert.equal(rig.checks.length, 2);
   });
 
-  it("refuses as v2 does, and gives nothing of the memory to whom it refuses", async () => {
+  it("GET /info refuses as v2 does, and gives a refused caller nothing of the memory", async () => {
     await using rig = await Rig.start();
     await rig.poll();
     rig.verdict = Verdict.UNAUTHENTICATED;
@@ -153,7 +152,7 @@ describe("GET /info", () => {
     assert.equal((await rig.poll()).status, 200, "who was known is not refused for somebody else");
   });
 
-  it("answers that there is no such group, and does not count it by name", async () => {
+  it("GET /info answers that there is no such group, and does not count it by name", async () => {
     await using rig = await Rig.start();
     await rig.poll();
     rig.tell({ answer: { case: "noSuchGroup", value: {} } });
@@ -166,7 +165,7 @@ describe("GET /info", () => {
     await eventually(async () => (await rig.poll()).status === 200);
   });
 
-  it("holds what a user may do as of the last second: access that changed is asked for anew", async () => {
+  it("GET /info checks access again within a second of a change", async () => {
     await using rig = await Rig.start();
     await rig.poll();
     rig.verdict = Verdict.DENIED;
@@ -175,7 +174,7 @@ describe("GET /info", () => {
     await eventually(async () => (await rig.poll()).status === 403, { timeoutMs: 1000 });
   });
 
-  it("says that too many logins failed, and when to come again", async () => {
+  it("GET /info answers that too many logins failed, and when to retry", async () => {
     await using rig = await Rig.start();
     rig.answers.check = async () => {
       throw new NebulaError("resource_exhausted", "too many failed logins", { retryAfterMs: 4000 });
@@ -184,7 +183,7 @@ describe("GET /info", () => {
     assert.deepEqual([response.status, response.headers.get("retry-after")], [429, "4"]);
   });
 
-  it("opens its watch again where a manager ended it, with the etag that it holds, and never goes backwards", async () => {
+  it("GET /info opens its watch again where a manager ended it, with the etag that it holds, and never goes backwards", async () => {
     await using rig = await Rig.start();
     await rig.poll();
     rig.tell(configOf(5n));
@@ -196,7 +195,7 @@ describe("GET /info", () => {
     assert.equal(Object(await (await rig.poll()).json()).device_group_id, 5);
   });
 
-  it("counts polls by the group, answered at once or not", async () => {
+  it("GET /info counts polls by the group, answered at once or not", async () => {
     await using rig = await Rig.start();
     for (let n = 0; n < 5; n++) await rig.poll();
     await rig.poll({ "if-none-match": "*" });
@@ -206,7 +205,7 @@ describe("GET /info", () => {
     assert.match(text, /nebula_http_requests_total\{route="\/api\/v2\/device_groups\/\{device_group\}\/info",status="200"\} 5\n/);
   });
 
-  it("goes on from memory while an authorisation is known, and is unavailable after that, when the managers are gone", async function () {
+  it("GET /info continues from memory while an authorisation is known, and is unavailable after that, when the managers are gone", async function () {
     this.timeout(20_000);
     await using rig = await Rig.start();
     await rig.poll();

@@ -3,8 +3,8 @@ import { ManualClock } from "../../../common/clock/manual-clock.ts";
 import { isNebulaError, NebulaError } from "../../../common/errors/nebula-error.ts";
 import { KnownVerdicts, type PollCredential, type VerdictOnPoll } from "./known-verdicts.ts";
 
-const ALLOWED = { kind: "allowed" } as const;
-const DENIED = { kind: "denied", reason: "no" } as const;
+const ALLOWED = { kind: "allowed", subject: "user/ann" } as const;
+const DENIED = { kind: "denied", reason: "no", subject: "user/bob" } as const;
 
 function poll(change: Partial<PollCredential> = {}): PollCredential {
   return { authorization: "Basic x", deviceGroup: "shops", address: "10.0.0.1", requestId: "r", ...change };
@@ -36,7 +36,7 @@ function rig(limits: { mostKept?: number; mostAsked?: number; mostAskedByOne?: n
 }
 
 describe("verdicts on polls", () => {
-  it("V1: a positive one is kept for 5 s, a negative one for 1 s, from when it was asked for", async () => {
+  it("V1: a positive verdict is kept for 5 s, a negative one for 1 s, from when it was asked for", async () => {
     const { clock, asked, polled, known } = rig();
     await polled(ALLOWED);
     await polled(DENIED, { deviceGroup: "others" });
@@ -62,7 +62,7 @@ describe("verdicts on polls", () => {
     assert.equal(known(), undefined);
   });
 
-  it("V2: are of one credential and one device_group", async () => {
+  it("V2: verdicts are of one credential and one device_group", async () => {
     const { polled, known } = rig();
     await polled(ALLOWED);
     assert.equal(known({ authorization: "Basic y" }), undefined);
@@ -71,7 +71,7 @@ describe("verdicts on polls", () => {
     assert.deepEqual(known(), ALLOWED);
   });
 
-  it("V3: however many polls wait, one question is asked", async () => {
+  it("V3: any number of waiting polls ask one question", async () => {
     const { asked, verdicts } = rig();
     const answers = Array.from({ length: 500 }, () => verdicts.verdict(poll()));
     assert.equal(asked.length, 1);
@@ -80,7 +80,7 @@ describe("verdicts on polls", () => {
     assert.equal(asked.length, 1);
   });
 
-  it("V3: what holds one address up holds nobody else up", async () => {
+  it("V3: a question that holds one address up holds no other up", async () => {
     const { asked, verdicts } = rig();
     const guilty = verdicts.verdict(poll({ address: "10.0.0.1" }));
     const other = verdicts.verdict(poll({ address: "10.0.0.2" }));
@@ -92,7 +92,7 @@ describe("verdicts on polls", () => {
     assert.deepEqual(await other, ALLOWED);
   });
 
-  it("V1: what could not be asked is asked again", async () => {
+  it("V1: a question that failed is asked again", async () => {
     const { asked, verdicts, polled } = rig();
     const failed = verdicts.verdict(poll());
     asked[0]?.fail(new NebulaError("unavailable", "no manager"));
@@ -100,18 +100,52 @@ describe("verdicts on polls", () => {
     assert.deepEqual(await polled(ALLOWED), ALLOWED);
   });
 
-  it("V4: access that changed empties all of it", async () => {
+  it("V4: a change of access empties all verdicts", async () => {
     const { verdicts, polled, known } = rig();
     await polled(ALLOWED);
-    verdicts.accessChanged();
+    verdicts.accessChanged("user_group/staff");
     assert.equal(known(), undefined);
     assert.deepEqual(await polled(DENIED), DENIED);
   });
 
-  it("V4: what was asked for before a change is kept from nobody who waits, and kept for nobody else", async () => {
+  it("V4: a change of one user or device evicts the verdicts on it alone, and those on callers without a name", async () => {
+    const { verdicts, polled, known } = rig();
+    const nameless = { kind: "unauthenticated", reason: "no", subject: "" } as const;
+    await polled(ALLOWED);
+    await polled(DENIED, { deviceGroup: "others" });
+    await polled(nameless, { deviceGroup: "third" });
+    verdicts.accessChanged("device/till-7");
+    assert.deepEqual([known(), known({ deviceGroup: "others" }), known({ deviceGroup: "third" })], [ALLOWED, DENIED, undefined]);
+    verdicts.accessChanged("user/ann");
+    assert.deepEqual([known(), known({ deviceGroup: "others" })], [undefined, DENIED]);
+    verdicts.accessChanged(undefined);
+    assert.equal(known({ deviceGroup: "others" }), undefined, "a gap of the feed");
+  });
+
+  it("V4: a verdict in question while its caller changes is not kept, one on another caller is", async () => {
+    const { asked, verdicts, known } = rig();
+    const own = verdicts.verdict(poll());
+    const other = verdicts.verdict(poll({ deviceGroup: "others" }));
+    verdicts.accessChanged("user/ann");
+    asked[0]?.answer(ALLOWED);
+    asked[1]?.answer(DENIED);
+    await Promise.all([own, other]);
+    assert.deepEqual([known(), known({ deviceGroup: "others" })], [undefined, DENIED]);
+  });
+
+  it("V4: changes of very many callers are bounded: what was forgotten counts as a change of all", async () => {
+    const { verdicts, polled, known } = rig();
+    await polled(ALLOWED);
+    for (let index = 0; index < 1000; index++) verdicts.accessChanged(`device/d${index}`);
+    assert.deepEqual(known(), ALLOWED);
+    verdicts.accessChanged("device/one-more");
+    assert.equal(known(), undefined);
+  });
+
+  it("V4: a verdict of before a change is answered to each poll that waits, and kept for no other", async () => {
     const { asked, verdicts, known } = rig();
     const before = verdicts.verdict(poll());
-    verdicts.accessChanged();
+    verdicts.accessChanged("user_group/staff");
     const after = verdicts.verdict(poll());
     assert.equal(asked.length, 2);
     asked[0]?.answer(ALLOWED);
@@ -121,9 +155,9 @@ describe("verdicts on polls", () => {
     assert.deepEqual(known(), DENIED);
   });
 
-  it("V4: a manager that has not heard of a change yet is believed for an instant: within a second the change counts", async () => {
+  it("V4: a manager that has not received a change yet is believed for an instant: within a second the change counts", async () => {
     const { clock, verdicts, polled, known } = rig();
-    verdicts.accessChanged();
+    verdicts.accessChanged("user_group/staff");
     await clock.advance(899);
     await polled(ALLOWED);
     assert.deepEqual(known(), ALLOWED);
@@ -134,7 +168,7 @@ describe("verdicts on polls", () => {
     assert.deepEqual(known(), ALLOWED);
   });
 
-  it("V5: are bounded, and so are the questions", async () => {
+  it("V5: verdicts are bounded, and so are the questions", async () => {
     const { asked, verdicts, polled, known } = rig({ mostKept: 2, mostAsked: 2 });
     for (const deviceGroup of ["a", "b", "c"]) await polled(ALLOWED, { deviceGroup });
     assert.deepEqual(
@@ -148,7 +182,7 @@ describe("verdicts on polls", () => {
     assert.deepEqual(await polled(ALLOWED, { deviceGroup: "f" }), ALLOWED);
   });
 
-  it("V5: whoever floods waits by itself: others are asked for", async () => {
+  it("V5: a flood from one address does not delay the questions of others", async () => {
     const { asked, verdicts } = rig({ mostAskedByOne: 3 });
     const flood = (n: number) => verdicts.verdict(poll({ authorization: `Basic wrong-${n}` }));
     const waiting = [1, 2, 3].map(flood);

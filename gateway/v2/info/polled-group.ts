@@ -1,9 +1,10 @@
 /**
- * What the gateway knows of one device_group that is polled.
+ * The state of one polled device_group in the gateway.
  *
- * G1 It never goes backwards: configs are merged as a device merges them (R3, R4), whichever manager sent them.
+ * G1 The config never goes backwards: configs are merged as a device merges them (R3, R4), from any manager.
  * G2 The answer's bytes are made once per config, not per poll.
- * G3 Without a watch an answer is given for LOST_MS more, while the watch is opened again; after that a poll waits for news.
+ * G3 Without a watch the answer is given for LOST_MS more, while the watch is opened again; after that a poll waits for
+ *    the next event.
  */
 
 import type { Clock } from "../../../common/clock/clock.ts";
@@ -16,12 +17,12 @@ import type { ConfigPush } from "../../../gen/nebula/v1/config_pb.ts";
 import type { GroupNews } from "./follow-group.ts";
 import { type InfoAnswer, infoAnswer } from "./info-answer.ts";
 
-/** What a poll of the group is answered with. */
+/** The answer to a poll of the group. */
 export type PollAnswer = Readonly<{ kind: "info"; info: InfoAnswer } | { kind: "no_such_group" }>;
 
-/** As long as a change may be late when its announcement was lost. */
+/** The time by which a change may be late when its announcement was lost. */
 const LOST_MS = 10_000;
-/** How long a poll waits for the first news of a group. */
+/** The time for which a poll waits for the first event of a group. */
 const WAIT_MS = 5000;
 
 export type PolledGroupDeps = Readonly<{ deviceGroup: string; clock: Clock; log: Log }>;
@@ -48,13 +49,13 @@ export class PolledGroup {
     return this.#etag;
   }
 
-  /** What a poll is answered with now; undefined: nothing is known, or not for sure any more. */
+  /** The answer to a poll now; undefined: no state is known, or it may be outdated. */
   get answer(): PollAnswer | undefined {
     if (this.#lostAt === undefined) return this.#answer;
     return this.#deps.clock.monotonic() - this.#lostAt < LOST_MS ? this.#answer : undefined; // G3
   }
 
-  /** Waits for an answer where none is known; rejects with `unavailable` after some seconds without news, and when the signal is aborted. */
+  /** Waits for an answer if none is known; rejects with `unavailable` after some seconds without an event, and when the signal is aborted. */
   async answered(signal: AbortSignal): Promise<PollAnswer> {
     const now = this.answer;
     if (now !== undefined) return now;

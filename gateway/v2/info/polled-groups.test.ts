@@ -37,7 +37,7 @@ function rig(mostGroups = 10, mostUnknown = 100) {
 }
 
 describe("polled device_groups", () => {
-  it("have one watch each, however often they are polled", async () => {
+  it("polled groups have one watch each, for any number of polls", async () => {
     const { clock, stop, managers, groups } = rig();
     await groups.polled("a").answered(stop.signal);
     for (let n = 0; n < 100; n++) assert.equal(groups.polled("a").answer?.kind, "info");
@@ -48,7 +48,7 @@ describe("polled device_groups", () => {
     assert.equal(managers.open, 0);
   });
 
-  it("D1: are dropped after a minute without a poll", async () => {
+  it("D1: polled groups are dropped after a minute without a poll", async () => {
     const { clock, stop, managers, groups } = rig();
     await groups.polled("a").answered(stop.signal);
     await groups.polled("b").answered(stop.signal);
@@ -61,7 +61,7 @@ describe("polled device_groups", () => {
     stop.abort();
   });
 
-  it("D2: are so many at most: the one that was polled longest ago goes", async () => {
+  it("D2: polled groups are bounded: the one that was polled longest ago is evicted", async () => {
     const { clock, stop, managers, groups } = rig(2);
     for (const name of ["a", "b"]) {
       await groups.polled(name).answered(stop.signal);
@@ -79,7 +79,7 @@ describe("polled device_groups", () => {
     stop.abort();
   });
 
-  it("D3: hold no watch for a name without a group, and keep those that exist", async () => {
+  it("D3: polled groups hold no watch for a name without a group, and keep those that exist", async () => {
     const { clock, stop, managers, groups } = rig(2);
     for (const name of ["a", "b"]) await groups.polled(name).answered(stop.signal);
     for (let count = 0; count < 5000; count++) {
@@ -95,7 +95,7 @@ describe("polled device_groups", () => {
     stop.abort();
   });
 
-  it("D3: are refused for a moment beyond those of which nothing is known yet; known ones are answered", async () => {
+  it("D3: polled groups are refused for a moment beyond the bound of unknown ones; known ones are answered", async () => {
     const { clock, stop, managers, groups } = rig(10, 3);
     await groups.polled("a").answered(stop.signal);
     managers.up = false;
@@ -111,7 +111,7 @@ describe("polled device_groups", () => {
     stop.abort();
   });
 
-  it("G3: are answered without a watch for 10 s, then when there is one again", async () => {
+  it("G3: polled groups are answered without a watch for 10 s, then when there is one again", async () => {
     const { clock, stop, managers, groups } = rig();
     const group = groups.polled("a");
     await group.answered(stop.signal);

@@ -2,14 +2,15 @@
  * The device_groups that are polled now, each with one watch of the gateway's own.
  *
  * D1 A group without a poll for a minute is dropped, its watch ended.
- * D2 At most so many groups; one more that exists takes the place of the one that was polled longest ago.
- * D3 A name under which there is no group holds no watch and takes nobody's place: it is dropped as soon as a manager says so, and remembered for a second.
- *    Names of which nothing is known yet are bounded by themselves.
+ * D2 The number of groups is bounded; a further one that exists takes the place of the one that was polled longest ago.
+ * D3 A name without a group holds no watch and takes no place of a group: it is dropped as soon as a manager answers so,
+ *    and remembered for a second. Names that no manager has answered yet are bounded by themselves.
  */
+import { BoundedMap } from "../../../common/bounded-map.ts";
 import type { Clock } from "../../../common/clock/clock.ts";
 import { messageOf, NebulaError } from "../../../common/errors/nebula-error.ts";
 import type { Log } from "../../../common/log/log.ts";
-import type { ManagerPool } from "../../manager-pool.ts";
+import type { ManagerPool } from "../../managers/manager-pool.ts";
 import { followGroup, type GroupNews } from "./follow-group.ts";
 import { PolledGroup } from "./polled-group.ts";
 
@@ -22,15 +23,20 @@ export type PolledGroupsDeps = Readonly<{
   clock: Clock;
   log: Log;
   mostGroups?: number;
-  /** Names of which nothing is known yet. */
+  /** The most names that no manager has answered yet. */
   mostUnknown?: number;
 }>;
 
-/** How long a name is known to be none of a group, and how many such names are remembered. */
+/** For how long a name without a group is remembered, and the most such names. */
 const ABSENT_MS = 1000;
 const MOST_ABSENT = 1000;
 
-type Followed = { readonly group: PolledGroup; readonly end: AbortController /** Whether a manager has said that it does. */; exists: boolean };
+type Followed = {
+  readonly group: PolledGroup;
+  readonly end: AbortController;
+  /** Whether a manager has answered that the group exists. */
+  exists: boolean;
+};
 
 export class PolledGroups {
   readonly #deps: PolledGroupsDeps;
@@ -41,8 +47,8 @@ export class PolledGroups {
   readonly #followed = new Map<string, Followed>();
   /** Groups among them that exist. */
   #existing = 0;
-  /** Names without a group, until when, on the monotonic clock; the oldest first. */
-  readonly #absent = new Map<string, number>();
+  /** Names without a group, with the monotonic time until which they are remembered; the oldest first. */
+  readonly #absent = new BoundedMap<string, number>(MOST_ABSENT);
 
   /** Watches until the signal is aborted. */
   constructor(deps: PolledGroupsDeps, stopping: AbortSignal) {
@@ -58,19 +64,19 @@ export class PolledGroups {
     return this.#followed.size;
   }
 
-  /** The group where it is watched already, counted as polled now. */
+  /** The group if it is watched already, counted as polled now; undefined otherwise. */
   known(deviceGroup: string): PolledGroup | undefined {
     const group = this.#followed.get(deviceGroup)?.group;
     if (group !== undefined) group.polledAt = this.#deps.clock.monotonic();
     return group;
   }
 
-  /** Whether a manager said a moment ago that there is no such group. */
+  /** Whether a manager answered a moment ago that there is no such group. */
   isAbsent(deviceGroup: string): boolean {
     return (this.#absent.get(deviceGroup) ?? Number.NEGATIVE_INFINITY) > this.#deps.clock.monotonic();
   }
 
-  /** The group, watched from now on, counted as polled now. Throws `unavailable` where too many names are asked for of which nothing is known yet. */
+  /** The group, watched from now on, counted as polled now. Throws `unavailable` if too many names wait for their first answer. */
   polled(deviceGroup: string): PolledGroup {
     const known = this.known(deviceGroup);
     if (known !== undefined) return known;
@@ -87,7 +93,7 @@ export class PolledGroups {
     };
     const follow = { ...this.#deps, deviceGroup, etag: () => group.etag, heard };
     followGroup(follow, AbortSignal.any([this.#stopping, end.signal])).catch((error: unknown) => {
-      log.error({ deviceGroup, error: messageOf(error) }, "following a polled device_group failed by a fault of ours");
+      log.error({ deviceGroup, error: messageOf(error) }, "unhandled error while following a polled device_group");
       this.#drop(deviceGroup);
     });
     return group;
@@ -96,12 +102,7 @@ export class PolledGroups {
   #judge(deviceGroup: string, followed: Followed, { kind }: GroupNews): void {
     if (kind === "no_such_group") {
       this.#drop(deviceGroup); // D3
-      this.#absent.delete(deviceGroup);
       this.#absent.set(deviceGroup, this.#deps.clock.monotonic() + ABSENT_MS);
-      for (const oldest of this.#absent.keys()) {
-        if (this.#absent.size <= MOST_ABSENT) break;
-        this.#absent.delete(oldest);
-      }
     } else if (kind !== "lost" && !followed.exists) {
       if (this.#existing >= this.#mostGroups) this.#dropLongestUnpolled(); // D2
       followed.exists = true;

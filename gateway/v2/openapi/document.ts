@@ -1,11 +1,11 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { VERSION } from "../../../common/version.ts";
+import { StatusService } from "../../../gen/nebula/v1/status_pb.ts";
 import type { DescribedAnswer, Operation } from "../operation.ts";
-import type { JsonSchema } from "./json-schema.ts";
 import { OBJECT_SCHEMAS } from "./object-schemas.ts";
-import { named, TEXT } from "./schemas.ts";
+import { type JsonSchema, listOf, named, objectOf, TEXT } from "./schemas.ts";
 
-/** What every operation may answer besides its own. */
+/** The answers that every operation may give besides its own. */
 const ALWAYS: readonly DescribedAnswer[] = [
   { status: 400, description: "The request can't be read.", schema: named("Failure") },
   { status: 403, description: "The caller may not do this.", schema: named("AccessDenied") },
@@ -78,4 +78,26 @@ function responseOf(answers: readonly DescribedAnswer[]): JsonObject {
     description: [...new Set(answers.map(({ description }) => description))].join(" Or: "),
     ...(first === undefined ? {} : { content: { "application/json": { schema: more.length === 0 ? first : { anyOf: schemas } } } }),
   };
+}
+
+const OBJECT: JsonSchema = { type: "object" };
+const OBJECTS = listOf(OBJECT);
+const DOCUMENT = objectOf({ openapi: { const: "3.1.0" }, info: OBJECT, servers: OBJECTS, security: OBJECTS, paths: OBJECT, components: OBJECT });
+
+/** GET /openapi.json: the document of these operations, and of itself. */
+export function documentOperation(operations: readonly Operation[], prefix: string): Operation {
+  let document: JsonObject | undefined;
+  const own: Operation = {
+    method: "GET",
+    path: "/openapi.json",
+    id: "getOpenApiDocument",
+    summary: "This document.",
+    answers: [{ status: 200, description: "The OpenAPI document of this API.", schema: DOCUMENT }],
+    async handle({ call }) {
+      await call(StatusService.method.getStatus, {}); // for callers with a login, as all other operations
+      document ??= openApiDocument([...operations, own], prefix);
+      return { status: 200, body: document };
+    },
+  };
+  return own;
 }

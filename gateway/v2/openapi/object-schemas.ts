@@ -3,9 +3,21 @@ import { V2_FIELDS } from "../../../common/v2/entity-to-v2.ts";
 import { AppSchema } from "../../../gen/nebula/v1/app_pb.ts";
 import { CronJobSchema } from "../../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupSchema } from "../../../gen/nebula/v1/device_group_pb.ts";
-import { fieldSchemas } from "./field-schemas.ts";
-import type { JsonSchema } from "./json-schema.ts";
-import { COUNT, described, listOf, mapOf, NUMBER, objectOf, partsOf, TEXT, TEXT_MAP, TEXTS, TRUTH } from "./schemas.ts";
+import {
+  COUNT,
+  described,
+  fieldSchemas,
+  type JsonSchema,
+  listOf,
+  mapOf,
+  NUMBER,
+  objectOf,
+  partsOf,
+  TEXT,
+  TEXT_MAP,
+  TEXTS,
+  TRUTH,
+} from "./schemas.ts";
 
 const OBJECT_ID = described(objectOf({ $oid: { type: "string", pattern: "^[0-9a-f]{24}$" } }), "Derived from the object's kind and name.");
 const PORT: JsonSchema = { type: "integer", minimum: 1, maximum: 65_535 };
@@ -18,7 +30,7 @@ const PORTS = described(
 );
 const CONTAINERS_PER = described(
   { anyOf: [objectOf({ server: COUNT }), objectOf({ cpu: NUMBER }), objectOf({ memory: COUNT })] },
-  "How many containers per device: so many, so many per core, or one per so many megabytes of memory.",
+  "How many containers per device: a number, a number per core, or one per number of megabytes of memory.",
 );
 const RUNNING = described(TRUTH, "Whether the containers are to run.");
 const NETWORKS = described(TEXTS, 'Docker networks. None: ["nebula", "bridge"].');
@@ -63,7 +75,7 @@ export const OBJECT_SCHEMAS: Readonly<Record<string, JsonSchema>> = {
   UserGroup: objectOf({ _id: OBJECT_ID, user_group: TEXT, ...USER_GROUP }),
   UserGroupInput: partsOf(USER_GROUP),
   AccessDenied: objectOf({ access_allowed: { const: false } }),
-  Failure: described(objectOf({ error: TEXT }), "What went wrong, and what would do."),
+  Failure: described(objectOf({ error: TEXT }), "What went wrong, and what to use."),
   InvalidParameters: described(objectOf({ invalid_parameters: TEXT_MAP }), "What is wrong by field, and what would be right."),
 };
 

@@ -201,7 +201,7 @@ export type App = Message<"nebula.v1.App"> & {
   rollingRestart: boolean;
 
   /**
-   * Output only. Raised by a restart, and by an update with redeploy in which nothing differs: the containers are made anew with a fresh pull.
+   * Output only. Raised by a restart, and by an update with redeploy in which nothing differs: the containers are re-created with a fresh pull.
    *
    * @generated from field: uint64 restart_count = 13;
    */
@@ -551,14 +551,14 @@ export type UpdateAppRequest = Message<"nebula.v1.UpdateAppRequest"> & {
   updateFields: string[];
 
   /**
-   * Only when the app is at this revision; otherwise ABORTED. Absent: the change is merged into whatever is stored.
+   * Only when the app is at this revision; otherwise ABORTED. Absent: the change is merged into the stored app.
    *
    * @generated from field: optional uint64 if_revision = 3;
    */
   ifRevision?: bigint | undefined;
 
   /**
-   * Make the containers anew where nothing differs: the revision and restart_count rise all the same.
+   * Re-create the containers where nothing differs: the revision and restart_count rise all the same.
    *
    * @generated from field: bool redeploy = 4;
    */
@@ -928,7 +928,7 @@ export const AppService: GenService<{
     output: typeof StopAppResponseSchema;
   },
   /**
-   * Makes the containers anew with a fresh pull (restart_count + 1). FAILED_PRECONDITION when the app is not running.
+   * Re-creates the containers with a fresh pull (restart_count + 1). FAILED_PRECONDITION when the app is not running.
    *
    * @generated from rpc nebula.v1.AppService.RestartApp
    */

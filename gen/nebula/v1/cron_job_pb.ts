@@ -436,7 +436,7 @@ export type UpdateCronJobRequest = Message<"nebula.v1.UpdateCronJobRequest"> & {
   updateFields: string[];
 
   /**
-   * Only when the cron_job is at this revision; otherwise ABORTED. Absent: the change is merged into whatever is stored.
+   * Only when the cron_job is at this revision; otherwise ABORTED. Absent: the change is merged into the stored cron_job.
    *
    * @generated from field: optional uint64 if_revision = 3;
    */

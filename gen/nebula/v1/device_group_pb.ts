@@ -259,7 +259,7 @@ export type UpdateDeviceGroupRequest = Message<"nebula.v1.UpdateDeviceGroupReque
   updateFields: string[];
 
   /**
-   * Only when the device_group is at this revision; otherwise ABORTED. Absent: the change is merged into whatever is stored.
+   * Only when the device_group is at this revision; otherwise ABORTED. Absent: the change is merged into the stored device_group.
    *
    * @generated from field: optional uint64 if_revision = 3;
    */

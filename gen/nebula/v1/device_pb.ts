@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file nebula/v1/device.proto.
  */
 export const file_nebula_v1_device: GenFile = /*@__PURE__*/
-  fileDesc("ChZuZWJ1bGEvdjEvZGV2aWNlLnByb3RvEgluZWJ1bGEudjEiXgoOU3VwZXJzZWRlZEJvb3QSDAoEYm9vdBgBIAEoCRILCgNzZXEYAiABKAQSMQoNc3VwZXJzZWRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiiQIKBkRldmljZRIRCglkZXZpY2VfaWQYASABKAkSFAoMZGV2aWNlX2dyb3VwGAIgASgJEiEKBnJlcG9ydBgDIAEoCzIRLm5lYnVsYS52MS5SZXBvcnQSMQoNZmlyc3Rfc2Vlbl9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoQc3VwZXJzZWRlZF9ib290cxgFIAMoCzIZLm5lYnVsYS52MS5TdXBlcnNlZGVkQm9vdBIUCgxkdXBsaWNhdGVfaWQYBiABKAgSNQoRZHVwbGljYXRlX3NlZW5fYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIiUKEEdldERldmljZVJlcXVlc3QSEQoJZGV2aWNlX2lkGAEgASgJIjYKEUdldERldmljZVJlc3BvbnNlEiEKBmRldmljZRgBIAEoCzIRLm5lYnVsYS52MS5EZXZpY2UieAoSTGlzdERldmljZXNSZXF1ZXN0EhQKDGRldmljZV9ncm91cBgBIAEoCRIlCgVzdGF0ZRgCIAEoDjIWLm5lYnVsYS52MS5UYXJnZXRTdGF0ZRIRCglwYWdlX3NpemUYAyABKA0SEgoKcGFnZV90b2tlbhgEIAEoCSJSChNMaXN0RGV2aWNlc1Jlc3BvbnNlEiIKB2RldmljZXMYASADKAsyES5uZWJ1bGEudjEuRGV2aWNlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIoChNEZWxldGVEZXZpY2VSZXF1ZXN0EhEKCWRldmljZV9pZBgBIAEoCSIWChREZWxldGVEZXZpY2VSZXNwb25zZTKAAgoNRGV2aWNlU2VydmljZRJLCglHZXREZXZpY2USGy5uZWJ1bGEudjEuR2V0RGV2aWNlUmVxdWVzdBocLm5lYnVsYS52MS5HZXREZXZpY2VSZXNwb25zZSIDkAIBElEKC0xpc3REZXZpY2VzEh0ubmVidWxhLnYxLkxpc3REZXZpY2VzUmVxdWVzdBoeLm5lYnVsYS52MS5MaXN0RGV2aWNlc1Jlc3BvbnNlIgOQAgESTwoMRGVsZXRlRGV2aWNlEh4ubmVidWxhLnYxLkRlbGV0ZURldmljZVJlcXVlc3QaHy5uZWJ1bGEudjEuRGVsZXRlRGV2aWNlUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp, file_nebula_v1_report]);
+  fileDesc("ChZuZWJ1bGEvdjEvZGV2aWNlLnByb3RvEgluZWJ1bGEudjEiXgoOU3VwZXJzZWRlZEJvb3QSDAoEYm9vdBgBIAEoCRILCgNzZXEYAiABKAQSMQoNc3VwZXJzZWRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiiQIKBkRldmljZRIRCglkZXZpY2VfaWQYASABKAkSFAoMZGV2aWNlX2dyb3VwGAIgASgJEiEKBnJlcG9ydBgDIAEoCzIRLm5lYnVsYS52MS5SZXBvcnQSMQoNZmlyc3Rfc2Vlbl9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoQc3VwZXJzZWRlZF9ib290cxgFIAMoCzIZLm5lYnVsYS52MS5TdXBlcnNlZGVkQm9vdBIUCgxkdXBsaWNhdGVfaWQYBiABKAgSNQoRZHVwbGljYXRlX3NlZW5fYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIjUKDFN0YXR1c0NoYW5nZRIRCglkZXZpY2VfaWQYASABKAkSEgoKd3JpdHRlbl9hdBgCIAEoBCI5Cg1TdGF0dXNDaGFuZ2VzEigKB2NoYW5nZXMYASADKAsyFy5uZWJ1bGEudjEuU3RhdHVzQ2hhbmdlIiUKEEdldERldmljZVJlcXVlc3QSEQoJZGV2aWNlX2lkGAEgASgJIjYKEUdldERldmljZVJlc3BvbnNlEiEKBmRldmljZRgBIAEoCzIRLm5lYnVsYS52MS5EZXZpY2UieAoSTGlzdERldmljZXNSZXF1ZXN0EhQKDGRldmljZV9ncm91cBgBIAEoCRIlCgVzdGF0ZRgCIAEoDjIWLm5lYnVsYS52MS5UYXJnZXRTdGF0ZRIRCglwYWdlX3NpemUYAyABKA0SEgoKcGFnZV90b2tlbhgEIAEoCSJSChNMaXN0RGV2aWNlc1Jlc3BvbnNlEiIKB2RldmljZXMYASADKAsyES5uZWJ1bGEudjEuRGV2aWNlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIoChNEZWxldGVEZXZpY2VSZXF1ZXN0EhEKCWRldmljZV9pZBgBIAEoCSIWChREZWxldGVEZXZpY2VSZXNwb25zZTKAAgoNRGV2aWNlU2VydmljZRJLCglHZXREZXZpY2USGy5uZWJ1bGEudjEuR2V0RGV2aWNlUmVxdWVzdBocLm5lYnVsYS52MS5HZXREZXZpY2VSZXNwb25zZSIDkAIBElEKC0xpc3REZXZpY2VzEh0ubmVidWxhLnYxLkxpc3REZXZpY2VzUmVxdWVzdBoeLm5lYnVsYS52MS5MaXN0RGV2aWNlc1Jlc3BvbnNlIgOQAgESTwoMRGVsZXRlRGV2aWNlEh4ubmVidWxhLnYxLkRlbGV0ZURldmljZVJlcXVlc3QaHy5uZWJ1bGEudjEuRGVsZXRlRGV2aWNlUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp, file_nebula_v1_report]);
 
 /**
  * A start of a worker whose reports are over: a later start of the same device was seen.
@@ -115,6 +115,55 @@ export const DeviceSchema: GenMessage<Device> = /*@__PURE__*/
   messageDesc(file_nebula_v1_device, 1);
 
 /**
+ * The row of a device reached a version.
+ *
+ * @generated from message nebula.v1.StatusChange
+ */
+export type StatusChange = Message<"nebula.v1.StatusChange"> & {
+  /**
+   * The device.
+   *
+   * @generated from field: string device_id = 1;
+   */
+  deviceId: string;
+
+  /**
+   * The version of its row, microseconds since 1970: it rises with every write.
+   *
+   * @generated from field: uint64 written_at = 2;
+   */
+  writtenAt: bigint;
+};
+
+/**
+ * Describes the message nebula.v1.StatusChange.
+ * Use `create(StatusChangeSchema)` to create a new message.
+ */
+export const StatusChangeSchema: GenMessage<StatusChange> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_device, 2);
+
+/**
+ * What the change feed announces to those who follow a device_group: the rows of its devices that one batch of reports changed, those that left it included.
+ *
+ * @generated from message nebula.v1.StatusChanges
+ */
+export type StatusChanges = Message<"nebula.v1.StatusChanges"> & {
+  /**
+   * Each device once.
+   *
+   * @generated from field: repeated nebula.v1.StatusChange changes = 1;
+   */
+  changes: StatusChange[];
+};
+
+/**
+ * Describes the message nebula.v1.StatusChanges.
+ * Use `create(StatusChangesSchema)` to create a new message.
+ */
+export const StatusChangesSchema: GenMessage<StatusChanges> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_device, 3);
+
+/**
  * What GetDevice takes.
  *
  * @generated from message nebula.v1.GetDeviceRequest
@@ -133,7 +182,7 @@ export type GetDeviceRequest = Message<"nebula.v1.GetDeviceRequest"> & {
  * Use `create(GetDeviceRequestSchema)` to create a new message.
  */
 export const GetDeviceRequestSchema: GenMessage<GetDeviceRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 2);
+  messageDesc(file_nebula_v1_device, 4);
 
 /**
  * What GetDevice answers.
@@ -154,7 +203,7 @@ export type GetDeviceResponse = Message<"nebula.v1.GetDeviceResponse"> & {
  * Use `create(GetDeviceResponseSchema)` to create a new message.
  */
 export const GetDeviceResponseSchema: GenMessage<GetDeviceResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 3);
+  messageDesc(file_nebula_v1_device, 5);
 
 /**
  * What ListDevices takes.
@@ -196,7 +245,7 @@ export type ListDevicesRequest = Message<"nebula.v1.ListDevicesRequest"> & {
  * Use `create(ListDevicesRequestSchema)` to create a new message.
  */
 export const ListDevicesRequestSchema: GenMessage<ListDevicesRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 4);
+  messageDesc(file_nebula_v1_device, 6);
 
 /**
  * What ListDevices answers.
@@ -205,7 +254,7 @@ export const ListDevicesRequestSchema: GenMessage<ListDevicesRequest> = /*@__PUR
  */
 export type ListDevicesResponse = Message<"nebula.v1.ListDevicesResponse"> & {
   /**
-   * One page, by group and id.
+   * One page, by group and id. It may hold fewer devices than asked for, or none, and still have a next one.
    *
    * @generated from field: repeated nebula.v1.Device devices = 1;
    */
@@ -224,7 +273,7 @@ export type ListDevicesResponse = Message<"nebula.v1.ListDevicesResponse"> & {
  * Use `create(ListDevicesResponseSchema)` to create a new message.
  */
 export const ListDevicesResponseSchema: GenMessage<ListDevicesResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 5);
+  messageDesc(file_nebula_v1_device, 7);
 
 /**
  * What DeleteDevice takes.
@@ -245,7 +294,7 @@ export type DeleteDeviceRequest = Message<"nebula.v1.DeleteDeviceRequest"> & {
  * Use `create(DeleteDeviceRequestSchema)` to create a new message.
  */
 export const DeleteDeviceRequestSchema: GenMessage<DeleteDeviceRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 6);
+  messageDesc(file_nebula_v1_device, 8);
 
 /**
  * What DeleteDevice answers.
@@ -260,7 +309,7 @@ export type DeleteDeviceResponse = Message<"nebula.v1.DeleteDeviceResponse"> & {
  * Use `create(DeleteDeviceResponseSchema)` to create a new message.
  */
 export const DeleteDeviceResponseSchema: GenMessage<DeleteDeviceResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 7);
+  messageDesc(file_nebula_v1_device, 9);
 
 /**
  * Devices: the newest status of each.
@@ -289,7 +338,8 @@ export const DeviceService: GenService<{
     output: typeof ListDevicesResponseSchema;
   },
   /**
-   * Forgets a device: its newest status goes, its reports expire. A device that is still there comes back with its next report.
+   * Forgets a device: its newest status goes, its reports expire. A device that is still there comes back with its next report; reports that
+   * were read before do not bring it back, as long as reports are kept.
    *
    * @generated from rpc nebula.v1.DeviceService.DeleteDevice
    */

@@ -570,7 +570,7 @@ export const BusRecordSchema: GenMessage<BusRecord> = /*@__PURE__*/
  */
 export type StoredReport = Message<"nebula.v1.StoredReport"> & {
   /**
-   * Its id, 24 hexadecimal digits; ids rise with received_at.
+   * Its id, 24 hexadecimal digits: seconds (8) and milliseconds (4) of received_at, then a hash (12). Ids order the history.
    *
    * @generated from field: string id = 1;
    */
@@ -697,7 +697,7 @@ export type ListReportsRequest = Message<"nebula.v1.ListReportsRequest"> & {
   pageToken: string;
 
   /**
-   * Only what comes after the report of this id, 24 hexadecimal digits: another way to go on than page_token. Empty: from the first one.
+   * Only reports whose id is larger than this one, 24 hexadecimal digits: another way to resume than page_token. Empty: from the first one.
    *
    * @generated from field: string after_id = 8;
    */
@@ -718,7 +718,7 @@ export const ListReportsRequestSchema: GenMessage<ListReportsRequest> = /*@__PUR
  */
 export type ListReportsResponse = Message<"nebula.v1.ListReportsResponse"> & {
   /**
-   * One page, by received_at.
+   * One page, by id, that is by received_at. It may hold fewer reports than asked for, or none, and still have a next one.
    *
    * @generated from field: repeated nebula.v1.StoredReport reports = 1;
    */

@@ -259,7 +259,7 @@ export type UpdateUserGroupRequest = Message<"nebula.v1.UpdateUserGroupRequest">
   updateFields: string[];
 
   /**
-   * Only when the user_group is at this revision; otherwise ABORTED. Absent: the change is merged into whatever is stored.
+   * Only when the user_group is at this revision; otherwise ABORTED. Absent: the change is merged into the stored user_group.
    *
    * @generated from field: optional uint64 if_revision = 3;
    */

@@ -414,7 +414,7 @@ export const RefreshUserTokenResponseSchema: GenMessage<RefreshUserTokenResponse
   messageDesc(file_nebula_v1_user, 12);
 
 /**
- * Users: who may call the API. The local admin of the configuration is none of them.
+ * Users: who may call the API. The local admin of the configuration is not one of them.
  *
  * @generated from service nebula.v1.UserService
  */

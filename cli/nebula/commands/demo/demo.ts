@@ -1,0 +1,183 @@
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { systemClock } from "../../../../common/clock/system-clock.ts";
+import { invalidArgument, messageOf, NebulaError } from "../../../../common/errors/nebula-error.ts";
+import { createLog, silentLog } from "../../../../common/log/log.ts";
+import { createRegistry } from "../../../../common/metrics/registry.ts";
+import { formatAddress } from "../../../../common/net/address.ts";
+import { printable } from "../../../../common/printable.ts";
+import { parseBool, wholeNumber } from "../../../../common/settings/parsers.ts";
+import type { Environment } from "../../../../common/settings/setting.ts";
+import type { RunningManager } from "../../../../manager/main.ts";
+import { commands } from "../../../nebulactl/commands.ts";
+import { processIo } from "../../../nebulactl/io/process-io.ts";
+import { runNebulactl } from "../../../nebulactl/run.ts";
+import type { PlainCommand } from "../../command/command.ts";
+import { onStopSignal } from "../../command/stop-signals.ts";
+import { startServer } from "../server/start-server.ts";
+import { assertFree, describeBackends, isEmbedded, removeMade, serverSettings } from "./demo-backends.ts";
+import { DemoEngine, type EngineAnswer } from "./demo-engine.ts";
+import type { DemoLogin } from "./fleet.ts";
+import { startFleet } from "./fleet.ts";
+import { followRollout, type Rollout, summary } from "./rollout.ts";
+
+/** Names in the example file. */
+const APP = "hello";
+const GROUP = "demo";
+const NAMES = { app: APP, group: GROUP };
+/** The image that the example starts with, and the one that the demo changes it to. */
+const IMAGES = ["busybox:1", "busybox:latest"] as const;
+/** The longest time that a change is followed, milliseconds. */
+const FOLLOW_MS = 25_000;
+/** The longest wait for the workers to connect, milliseconds. */
+const CONNECT_MS = 10_000;
+/** How long the end may take that an interrupt asks for, milliseconds. */
+const CLEAN_UP_MS = 20_000;
+
+/** Runs the tour of `nebula demo`. Returns the exit code. */
+export async function demo({ own, io }: Parameters<PlainCommand["run"]>[0]): Promise<number> {
+  const given = own.get("devices") ?? "100";
+  const devices = wholeNumber(1, 2000)(given);
+  if (devices.kind === "wrong") throw invalidArgument([{ field: "--devices", description: `"${given}" ${devices.problem}` }]);
+  const keep = parseBool(own.get("keep") ?? "false");
+  return await runDemo({
+    devices: devices.value,
+    keep: keep.kind === "value" && keep.value,
+    print: io.write,
+    terminal: io.terminal,
+    env: io.env,
+    readFile: io.readFile,
+  });
+}
+
+type DemoOptions = Readonly<{
+  /** Simulated devices. */
+  devices: number;
+  /** Stay up after the summary, until interrupted. */
+  keep: boolean;
+  print: (text: string) => void;
+  /** Whether standard output is a terminal: then the progress line is redrawn in place. */
+  terminal: boolean;
+  /** Where the variables of the backends are looked for; without them all is embedded. */
+  env: Environment;
+  readFile: (path: string) => string;
+}>;
+
+/**
+ * The tour: a server, a worker on the local Docker Engine where there is one, and a simulated fleet; an app is applied
+ * and its image changed once, while the devices are watched. Removes everything that it created. Returns the exit code:
+ * 0 if every device applied the change.
+ */
+async function runDemo({ devices, keep, print, terminal, env, readFile }: DemoOptions): Promise<number> {
+  const example = exampleFile("demo.yaml");
+  const stop = onStopSignal(print, CLEAN_UP_MS);
+  const say = (line: string) => print(`${printable(line)}\n`);
+  const log = silentLog;
+  await using stack = new AsyncDisposableStack();
+  const folder = await mkdtemp(join(tmpdir(), "nebula-demo-"));
+  stack.defer(() => rm(folder, { recursive: true, force: true }));
+
+  const settings = serverSettings(folder, env, readFile);
+  // A backend that is absent is waited for: only its log says so.
+  const logOf = (part: string) => (isEmbedded(settings) ? log : createLog({ level: "warn", part }));
+  const server = stack.use(await startServer({ settings, clock: systemClock, logOf, registry: createRegistry(), signal: stop }));
+  const { gateway, manager, secrets } = server;
+  if (gateway === undefined || manager === undefined || secrets === undefined) throw new Error("a server without its parts");
+  const url = `http://${formatAddress(gateway.address)}`;
+  const login = { url, grpcAddress: manager.address, password: secrets.adminPassword };
+  if (!isEmbedded(settings)) {
+    await assertFree(login, NAMES);
+    stack.defer(() => removeMade(login, NAMES).catch((error) => say(`what the demo made could not be removed: ${messageOf(error)}`)));
+  }
+  say(describeBackends(settings));
+  say(`  API     ${url}  (and gRPC on ${manager.address})`);
+
+  const engine = await DemoEngine.open({ images: IMAGES, log, signal: stop });
+  if (engine.kind === "open") stack.use(engine.engine);
+  say(`  devices ${devices} simulated ones${describeEngine(engine)}`);
+  const instance = `demo-${randomBytes(3).toString("hex")}`;
+  // removed after the worker has stopped, since a running worker re-creates its containers
+  if (engine.kind === "open") stack.defer(() => engine.engine.clean(instance));
+  stack.use(
+    await startFleet({
+      login,
+      deviceGroup: GROUP,
+      simulated: devices,
+      real: engine.kind === "open" ? { instance, runtime: engine.engine.runtime } : undefined,
+      folder,
+      log,
+    }),
+  );
+  const expected = devices + (engine.kind === "open" ? 1 : 0);
+
+  await connected(manager, expected, stop);
+
+  const nebulactl = createNebulactl(login, say);
+  const rollouts: Rollout[] = [];
+  const change = async (title: string, args: readonly string[]) => {
+    say(`\n$ nebulactl ${args.join(" ").replace(example, "examples/demo.yaml")}`);
+    const before = performance.timeOrigin + performance.now();
+    if ((await nebulactl(args)) !== 0) throw new Error(`nebulactl ${args[0]} failed`);
+    rollouts.push(
+      await followRollout({ login, app: APP, group: GROUP, title, calledAt: before, expected, timeoutMs: FOLLOW_MS, print, terminal, signal: stop }),
+    );
+  };
+  await change("an app and a device_group are applied", ["apply", "-f", example]);
+  if (!stop.aborted) await change(`its image is changed to ${IMAGES[1]}`, ["apps", "update", APP, "--image", IMAGES[1]]);
+
+  for (const line of summary(rollouts, expected)) say(line);
+  if (engine.kind === "open") {
+    say(`\nOn this machine's engine now (docker ps --filter label=nebula.instance=${instance}):`);
+    for (const line of await engine.engine.list(instance)) say(`  ${line}`);
+  }
+  if (keep && !stop.aborted) {
+    say(
+      `\nThe server stays up until it is interrupted (Ctrl-C). Its admin:\n  export NEBULA_SERVER=${url} NEBULA_USER=admin NEBULA_PASSWORD=${login.password}`,
+    );
+    say("  npm run nebulactl -- devices list");
+    await new Promise<void>((resolve) => {
+      stop.addEventListener("abort", () => resolve());
+    });
+  } else say("\nNow on your own: npm start, then npm run worker (README.md). All that the demo made is removed.");
+  return rollouts.every(({ applied }) => applied.length === expected) ? 0 : 1;
+}
+
+/** Runs nebulactl in this process against the server of the demo and indents its output. Returns its exit code. */
+function createNebulactl({ url, password }: DemoLogin, say: (line: string) => void): (args: readonly string[]) => Promise<number> {
+  const env = { NEBULA_SERVER: url, NEBULA_USER: "admin", NEBULA_PASSWORD: password };
+  const indent = (text: string) => {
+    for (const line of text.trimEnd().split("\n")) say(`  ${line}`);
+  };
+  // a home folder without profiles: those of the user must not take part
+  const io = { ...processIo(), env, home: tmpdir(), out: indent, err: indent, outIsTerminal: false, errIsTerminal: false, terminal: undefined };
+  return (args) => runNebulactl(commands, args, io, new AbortController().signal);
+}
+
+/**
+ * Waits until the workers are connected, so that the first change does not include their start; continues without those
+ * that are late.
+ */
+async function connected(manager: Pick<RunningManager, "watches">, expected: number, signal: AbortSignal): Promise<void> {
+  const until = systemClock.monotonic() + CONNECT_MS;
+  while (manager.watches < expected && systemClock.monotonic() < until && !signal.aborted) await systemClock.sleep(25, signal).catch(() => {});
+}
+
+function describeEngine(engine: EngineAnswer): string {
+  if (engine.kind === "open") return `, and this machine's Docker Engine ${engine.engine.version}`;
+  return `; no container is really started, for ${engine.reason}`;
+}
+
+/**
+ * Path of a file in `examples/`: in the nearest folder above this program that has it. Works from source and from a
+ * bundle.
+ */
+export function exampleFile(name: string, from = import.meta.dirname): string {
+  const file = join(from, "examples", name);
+  if (existsSync(file)) return file;
+  const parent = dirname(from);
+  if (parent === from) throw new NebulaError("not_found", `examples/${name} not found in any folder above this program`);
+  return exampleFile(name, parent);
+}

@@ -1,0 +1,44 @@
+import { join } from "node:path";
+import { systemClock } from "../../../../common/clock/system-clock.ts";
+import type { Log } from "../../../../common/log/log.ts";
+import { resolveSettings } from "../../../../common/settings/resolve-settings.ts";
+import { startWorker, type WorkerOptions } from "../../../../worker/main.ts";
+import type { ContainerRuntime } from "../../../../worker/runtime/container-runtime.ts";
+
+/** How the parts of the demo reach its server. */
+export type DemoLogin = Readonly<{ url: string; grpcAddress: string; password: string }>;
+
+export type FleetOptions = Readonly<{
+  login: DemoLogin;
+  deviceGroup: string;
+  simulated: number;
+  /** The worker on the real engine, with an instance name of its own, so that it touches no other container. */
+  real: Readonly<{ instance: string; runtime: ContainerRuntime }> | undefined;
+  folder: string;
+  log: Log;
+}>;
+
+/** Starts the workers: the same code as on a device, most of them on a simulated engine. */
+export async function startFleet({ login, deviceGroup, simulated, real, folder, log }: FleetOptions): Promise<AsyncDisposable> {
+  await using starting = new AsyncDisposableStack();
+  const settingsOf = (deviceId: string, args: readonly string[]) =>
+    resolveSettings({
+      command: "worker",
+      args: ["--server", login.url, "--device-group", deviceGroup, "--device-id", deviceId, "--data", join(folder, deviceId), ...args],
+      env: { NEBULA_USER: "admin", NEBULA_PASSWORD: login.password, NEBULA_ADOPT: "false" },
+      readFile: () => "",
+    }).settings;
+  const workers: WorkerOptions[] = [];
+  for (let i = 1; i <= simulated; i++) {
+    const settings = settingsOf(`simulated-${String(i).padStart(3, "0")}`, ["--runtime", "simulated:", "--instance", `simulated-${i}`]);
+    workers.push({ settings, clock: systemClock, log });
+  }
+  if (real !== undefined)
+    workers.push({ settings: settingsOf("this-machine", ["--instance", real.instance]), clock: systemClock, log, runtime: real.runtime });
+  // Waits for all of them even if one fails, so that those that did start are stopped.
+  const starts = await Promise.allSettled(workers.map(startWorker));
+  for (const start of starts) if (start.status === "fulfilled") starting.use(start.value);
+  for (const start of starts) if (start.status === "rejected") throw start.reason;
+  const started = starting.move();
+  return { [Symbol.asyncDispose]: () => started.disposeAsync() };
+}

@@ -1,0 +1,88 @@
+import { strict as assert } from "node:assert";
+import { createClient } from "@connectrpc/connect";
+import { tokenHash } from "../../../../common/access/tokens.ts";
+import { TestAuthority } from "../../../../common/testing/test-authority.ts";
+import { AccessService } from "../../../../gen/nebula/v1/access_pb.ts";
+import { connectTo } from "../../connection/transport.ts";
+import { readServerUrl } from "../../session/server-url.ts";
+import { asAdmin } from "../../testing/as-admin.ts";
+import { startTestServer, type TestServer } from "../../testing/test-server.ts";
+
+describe("nebulactl on the tokens of devices", () => {
+  let server: TestServer;
+  before(async () => {
+    server = await startTestServer();
+    await printed("device-groups create pos --apps=");
+  });
+  after(() => server[Symbol.asyncDispose]());
+
+  const { run, printed, refused } = asAdmin(() => server);
+
+  /** As the device does. */
+  async function enrol(deviceId: string, token: string, enrolToken: string): Promise<string> {
+    const transport = await connectTo({
+      server: readServerUrl(server.http, "test"),
+      serverFrom: "test",
+      credentials: { kind: "token", token: enrolToken },
+      credentialsFrom: "test",
+    });
+    const answer = await createClient(AccessService, transport).enrollDevice({ deviceId, tokenHash: Buffer.from(tokenHash(token), "hex") });
+    return answer.deviceGroup;
+  }
+
+  it("an enrolment token is made and shown once, with the command for the device", async () => {
+    const out = await printed("devices enroll --device-group pos --uses 3 --expires 7d");
+    assert.match(out, /^Enrolment token [0-9a-f]{16} for 3 devices of device_group pos, until \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ; shown only once:$/m);
+    const [, token = ""] = /^ {2}([A-Za-z0-9_-]{43})$/m.exec(out) ?? [];
+    assert.ok(out.includes(`  NEBULA_SERVER=${server.http} NEBULA_ENROLL_TOKEN=${token} nebula worker\n`), out);
+    assert.ok(!(await printed("devices enrolments -o json")).includes(token));
+    const json = JSON.parse(await printed("devices enrol -d pos -o json"));
+    assert.match(json.token, /^[A-Za-z0-9_-]{43}$/);
+    assert.equal(json.enrolment_token.uses_left, 1);
+  });
+
+  it("the command for the device names the authority's file, where nebulactl uses one", async () => {
+    await using authority = await TestAuthority.make();
+    const args = `devices enroll --device-group pos --tls-ca ${authority.caFile}`;
+    assert.match(await printed(args), /as seen from there, and NEBULA_TLS_CA naming a copy of the CA file:$/m);
+  });
+
+  it("enrolment tokens are listed and revoked", async () => {
+    const { enrolment_token: made } = JSON.parse(await printed("devices enroll --device-group pos --expires 1h -o json"));
+    const line = new RegExp(`^${made.id} +pos +1 +59 min +\\d+ s ago +admin$`, "m");
+    assert.match(await printed("devices enrolments"), /^ID +GROUP +USES LEFT +EXPIRES IN +MADE +BY\n/);
+    assert.match(await printed("devices enrolments --device_group pos --limit 1"), line);
+    assert.equal(await printed(`devices revoke-enrolment ${made.id}`), `enrolment token ${made.id} revoked\n`);
+    assert.doesNotMatch(await printed("devices enrolments"), line);
+    const again = await run(`devices revoke-enrolment ${made.id}`);
+    assert.deepEqual([again.code, /^error: there is no enrolment token/.test(again.err)], [1, true], again.err);
+  });
+
+  it("devices that have a token are listed, and a token is revoked", async () => {
+    const { token } = JSON.parse(await printed("devices enroll --device-group pos -o json"));
+    assert.equal(await enrol("pos-1", "secret of pos-1", token), "pos");
+    assert.match(await printed("devices tokens --device-group pos"), /^DEVICE.+\npos-1 +pos +\d+ s ago +[0-9a-f]{16} +never\n$/);
+    await refused("devices tokens -d nope", /device_group "?nope/);
+    const kept = await run("devices revoke pos-1", { answers: ["n"] });
+    assert.match(kept.err, /Delete the token of device pos-1\?.*was not deleted/);
+    assert.equal(await printed("devices revoke pos-1 --yes"), "token of device pos-1 revoked\n");
+    assert.deepEqual(JSON.parse(await printed("devices tokens -o json")), []);
+  });
+
+  it("invalid arguments of the token commands are refused with the reason", async () => {
+    for (const [args, message] of [
+      ["devices enroll", /--device-group/],
+      ["devices enroll --device-group nope", /there is no device_group nope/],
+      ["devices enroll --device-group pos --expires never", /invalid --expires "never": use a duration from 1s to 365d/],
+      ["devices enroll --device-group pos --expires 0s", /invalid --expires "0s": use a duration/],
+      ["devices enroll --device-group pos --uses 0", /invalid --uses "0": use a whole number from 1/],
+      ["devices revoke nope", /there is no token of a device nope/],
+      ["devices revoke-enrolment xyz", /16 hexadecimal digits/],
+    ] as const) {
+      const { code, out, err } = await run(args);
+      assert.equal(out, "");
+      assert.notEqual(code, 0);
+      assert.match(err, message, args);
+    }
+  });
+});

@@ -1,0 +1,194 @@
+import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
+import type { Client } from "@connectrpc/connect";
+import { NebulaError } from "../../../../common/errors/nebula-error.ts";
+import { formatAddress } from "../../../../common/net/address.ts";
+import { parseDuration } from "../../../../common/settings/parsers.ts";
+import type { ServerUrl } from "../../../../common/settings/settings.ts";
+import {
+  AccessService,
+  type DeviceToken,
+  DeviceTokenSchema,
+  type EnrolmentToken,
+  EnrolmentTokenSchema,
+} from "../../../../gen/nebula/v1/access_pb.ts";
+import type { Command } from "../../command/command.ts";
+import type { CommandContext } from "../../command/context.ts";
+import type { NumberFlag, TextFlag } from "../../command/flags.ts";
+import { OUTPUTS } from "../../command/global-flags.ts";
+import { ageOf, formatAge } from "../../output/age.ts";
+import { type ListView, printList } from "../../output/print-list.ts";
+import { protoJson } from "../../output/proto-json.ts";
+import { renderValue } from "../../output/render-value.ts";
+import { confirmDelete, YES } from "../entities/confirm-delete.ts";
+import { answered } from "../entities/kind.ts";
+import { allPages, LIMIT, OF_GROUP, ofExistingGroup, type Page } from "../lists/pages.ts";
+
+const DEVICE: TextFlag = { kind: "text", name: "device", placeholder: "DEVICE", help: "The id of the device." };
+const ENROLMENT: TextFlag = { kind: "text", name: "id", placeholder: "ID", help: "The id of the enrolment token, as `devices enrolments` lists it." };
+const INTO: TextFlag = {
+  kind: "text",
+  name: "device-group",
+  short: "d",
+  placeholder: "GROUP",
+  help: "The device_group that the devices enrol into.",
+};
+const USES: NumberFlag = {
+  kind: "number",
+  name: "uses",
+  placeholder: "N",
+  min: 1,
+  max: 1_000_000,
+  integer: true,
+  help: "How many devices may enrol with it. Default: 1.",
+};
+const EXPIRES: TextFlag = { kind: "text", name: "expires", placeholder: "DURATION", help: "Its validity: 30m, 24h, 7d. Default: 24h." };
+
+/** The verbs of `devices` for enrolment tokens and device tokens. */
+export const deviceTokenVerbs: readonly Command[] = [
+  {
+    kind: "command",
+    name: "enroll",
+    aliases: ["enrol"],
+    summary: "Creates an enrolment token, with which devices enrol into a device_group and get a token of their own.",
+    details: ["The token is shown once; the server keeps only its hash."],
+    examples: ["nebulactl devices enroll --device-group pos", "nebulactl devices enroll --device-group pos --uses 200 --expires 7d"],
+    flags: [INTO, USES, EXPIRES],
+    required: [INTO],
+    outputs: OUTPUTS,
+    async run({ client, login, values, signal, io, output, paint }) {
+      const request = { deviceGroup: values.text(INTO) ?? "", uses: values.number(USES) ?? 0, expiresInSeconds: secondsOf(values.text(EXPIRES)) };
+      const { enrolmentToken, token } = await (await client(AccessService)).createEnrolmentToken(request, { signal });
+      const enrolment = answered(enrolmentToken, "enrolment token");
+      const { server, tls } = await login();
+      const json = (): JsonObject => ({ token, enrolment_token: enrolmentJson(enrolment) });
+      io.out(await renderValue({ text: () => enrolmentText(enrolment, token, server, tls?.ca !== undefined), json }, output, paint));
+      return 0;
+    },
+  },
+  {
+    kind: "command",
+    name: "enrolments",
+    aliases: ["enrollments"],
+    summary: "Lists the valid enrolment tokens, newest first.",
+    flags: [OF_GROUP, LIMIT],
+    outputs: OUTPUTS,
+    async run(context) {
+      return printOfGroup(context, enrolmentList(context.io.clock.now()), async (client, page) => {
+        const { enrolmentTokens: items, nextPageToken } = await client.listEnrolmentTokens(page, { signal: context.signal });
+        return { items, nextPageToken };
+      });
+    },
+  },
+  {
+    kind: "command",
+    name: "revoke-enrolment",
+    aliases: ["revoke-enrollment"],
+    summary: "Revokes an enrolment token. Devices that enrolled with it stay.",
+    arguments: [{ label: "ID", flag: ENROLMENT }],
+    required: [ENROLMENT],
+    flags: [YES],
+    async run(context) {
+      const id = context.values.text(ENROLMENT) ?? "";
+      await confirmDelete(`enrolment token ${id}`, id, context);
+      await (await context.client(AccessService)).revokeEnrolmentToken({ id }, { signal: context.signal });
+      context.io.out(`enrolment token ${id} revoked\n`);
+      return 0;
+    },
+  },
+  {
+    kind: "command",
+    name: "tokens",
+    summary: "Lists the devices that have a token of their own.",
+    flags: [OF_GROUP, LIMIT],
+    outputs: OUTPUTS,
+    async run(context) {
+      return printOfGroup(context, deviceTokenList(context.io.clock.now()), async (client, page) => {
+        const { deviceTokens: items, nextPageToken } = await client.listDeviceTokens(page, { signal: context.signal });
+        return { items, nextPageToken };
+      });
+    },
+  },
+  {
+    kind: "command",
+    name: "revoke",
+    summary: "Revokes the token of a device: it is disconnected within a second, and its containers keep running. It may enrol again.",
+    arguments: [{ label: "DEVICE", flag: DEVICE }],
+    required: [DEVICE],
+    flags: [YES],
+    async run(context) {
+      const deviceId = context.values.text(DEVICE) ?? "";
+      await confirmDelete(`the token of device ${deviceId}`, deviceId, context);
+      await (await context.client(AccessService)).revokeDeviceToken({ deviceId }, { signal: context.signal });
+      context.io.out(`token of device ${deviceId} revoked\n`);
+      return 0;
+    },
+  },
+];
+
+type OfGroup = Readonly<{ deviceGroup: string; pageSize: number; pageToken: string }>;
+
+/** Prints tokens, those of one device_group or of all. Returns the exit code. */
+async function printOfGroup<T>(
+  context: CommandContext,
+  view: ListView<T>,
+  fetch: (client: Client<typeof AccessService>, page: OfGroup) => Promise<Page<T>>,
+): Promise<number> {
+  const client = await context.client(AccessService);
+  const deviceGroup = context.values.text(OF_GROUP) ?? "";
+  const pages = allPages((pageSize, pageToken) => fetch(client, { deviceGroup, pageSize, pageToken }), { limit: context.values.number(LIMIT) });
+  await printList(ofExistingGroup(pages, context.values.text(OF_GROUP), context), view, context);
+  return 0;
+}
+
+/** Seconds of --expires; 0, the default of the server, if it was not given. */
+function secondsOf(expires: string | undefined): number {
+  if (expires === undefined) return 0;
+  const parsed = parseDuration(expires);
+  const seconds = parsed.kind === "value" ? Math.ceil(parsed.value / 1000) : 0;
+  if (seconds >= 1 && seconds <= 365 * 86_400) return seconds;
+  throw new NebulaError("invalid_argument", `invalid --expires "${expires}": use a duration from 1s to 365d, such as 30m, 24h or 7d`);
+}
+
+/** The new token and how a device uses it. @param ownCa whether the device needs the CA certificates of --tls-ca too */
+function enrolmentText({ id, deviceGroup, usesLeft, expiresAt }: EnrolmentToken, token: string, server: ServerUrl, ownCa: boolean): string {
+  const until = expiresAt === undefined ? "" : `, until ${new Date(timestampMs(expiresAt)).toISOString().replace(/\.\d+Z$/, "Z")}`;
+  const devices = usesLeft === 1 ? "1 device" : `${usesLeft} devices`;
+  return [
+    `Enrolment token ${id} for ${devices} of device_group ${deviceGroup}${until}; shown only once:`,
+    `  ${token}`,
+    `On the device, with the address of the server as seen from there${ownCa ? ", and NEBULA_TLS_CA naming a copy of the CA file" : ""}:`,
+    `  NEBULA_SERVER=${server.protocol}://${formatAddress(server)} NEBULA_ENROLL_TOKEN=${token} nebula worker`,
+    "",
+  ].join("\n");
+}
+
+/** A list of enrolment tokens, a line each. @param now wall clock, milliseconds since 1970 */
+function enrolmentList(now: number): ListView<EnrolmentToken> {
+  return {
+    plural: "enrolment tokens",
+    header: ["ID", "GROUP", "USES LEFT", "EXPIRES IN", "MADE", "BY"],
+    row({ id, deviceGroup, usesLeft, expiresAt, createdAt, createdBy }) {
+      const left = expiresAt === undefined ? "" : formatAge(timestampMs(expiresAt) - now);
+      return [id, deviceGroup, String(usesLeft), left, `${ageOf(createdAt, now)} ago`, createdBy];
+    },
+    json: enrolmentJson,
+  };
+}
+
+function enrolmentJson(token: EnrolmentToken): JsonValue {
+  return protoJson(EnrolmentTokenSchema, token);
+}
+
+/** A list of devices that have a token of their own, a line each. @param now wall clock, milliseconds since 1970 */
+function deviceTokenList(now: number): ListView<DeviceToken> {
+  const ago = (time: Timestamp | undefined) => (time === undefined ? "never" : `${ageOf(time, now)} ago`);
+  return {
+    plural: "devices with a token",
+    header: ["DEVICE", "GROUP", "ENROLLED", "ENROLMENT", "ROTATED"],
+    row({ deviceId, deviceGroup, enrolledAt, enrolmentId, rotatedAt, rotating }) {
+      return [deviceId, deviceGroup, ago(enrolledAt), enrolmentId, rotating ? `${ago(rotatedAt)}, next announced` : ago(rotatedAt)];
+    },
+    json: (token) => protoJson(DeviceTokenSchema, token),
+  };
+}

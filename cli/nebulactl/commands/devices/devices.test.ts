@@ -1,0 +1,84 @@
+import { strict as assert } from "node:assert";
+import { createClient } from "@connectrpc/connect";
+import { eventually } from "../../../../common/testing/eventually.ts";
+import { sampleReport } from "../../../../common/testing/sample-report.ts";
+import { ReportService, TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
+import { connectTo } from "../../connection/transport.ts";
+import { readServerUrl } from "../../session/server-url.ts";
+import { asAdmin } from "../../testing/as-admin.ts";
+import { ADMIN, startTestServer, type TestServer } from "../../testing/test-server.ts";
+
+describe("nebulactl on devices and reports", () => {
+  let server: TestServer;
+  before(async () => {
+    server = await startTestServer();
+    const transport = await connectTo({
+      server: readServerUrl(server.http, "test"),
+      serverFrom: "test",
+      credentials: { kind: "token", token: ADMIN.token },
+      credentialsFrom: "test",
+    });
+    const reports = createClient(ReportService, transport);
+    await reports.submitReports({
+      reports: [sampleReport({ deviceId: "pos-1", deviceGroup: "pos" }), sampleReport({ deviceId: "pos-1", deviceGroup: "pos", seq: 2n })],
+    });
+    await reports.submitReports({
+      reports: [
+        sampleReport({
+          deviceId: "till-1",
+          deviceGroup: "till",
+          state: TargetState.FAILED,
+          apps: [{ name: "web", revision: 4n, appliedRevision: 3n, state: TargetState.FAILED, step: "pull", reason: "no space left on device" }],
+        }),
+      ],
+    });
+  });
+  after(() => server[Symbol.asyncDispose]());
+
+  const { run, printed, refused } = asAdmin(() => server);
+
+  it("devices are listed with their newest status, by group and state", async () => {
+    await eventually(async () => assert.equal((await printed("devices list")).split("\n").length, 4));
+    const all = await printed("devices list");
+    assert.match(all, /^pos-1 +pos +applied +web@3 +0\/1 +0\.1\.0 +\d+ s$/m);
+    assert.match(all, /^till-1 +till +failed +web@3->4 +0\/0 +0\.1\.0 +\d+ s +web: pull: no space left on device$/m);
+    assert.match(await printed("devices list --device_group till"), /^DEVICE.+\ntill-1 .+\n$/);
+    assert.match(await printed("devices list --state applied --limit 5"), /^DEVICE.+\npos-1 .+\n$/);
+    assert.deepEqual(
+      JSON.parse(await printed("devices list -o json")).map((device: { device_id: string; report: { worker_version: string } }) => [
+        device.device_id,
+        device.report.worker_version,
+      ]),
+      [
+        ["pos-1", "0.1.0"],
+        ["till-1", "0.1.0"],
+      ],
+    );
+    await refused("devices list --device-group nope", /device_group "?nope/);
+  });
+
+  it("a device is shown, and deleted", async () => {
+    assert.match(await printed("devices info till-1"), /^problems +web: pull: no space left on device$/m);
+    assert.match(await printed("devices info --device pos-1 -o yaml"), /^device_id: pos-1\n/);
+    assert.match((await run("devices info nope")).err, /^error: .*nope.*\n$/);
+    assert.equal(await printed("devices delete till-1"), "device till-1 deleted\n");
+    assert.equal((await run("devices info till-1")).code, 1);
+  });
+
+  it("the history of reports is listed with the original's flags and ours", async () => {
+    assert.match(await printed("reports"), /^RECEIVED.+\n(\S+Z +(pos|till)-1 .+\n){3}$/);
+    assert.match(await printed("reports -h pos-1 -d pos"), /^RECEIVED.+\n(\S+Z +pos-1 .+\n){2}$/);
+    assert.match(await printed("reports list --since 1h --state failed"), /^RECEIVED.+\n\S+Z +till-1 .+\n$/);
+    assert.deepEqual((await run("reports --until 1h")).err, "no reports\n");
+    assert.deepEqual((await run(`reports -f lt -r ${Math.floor(Date.now() / 1000) - 3600}`)).err, "no reports\n");
+    const lines = async (flags: string) => ((await run(`reports ${flags}`)).out.match(/^\S+Z /gm) ?? []).length;
+    const inV2 = await fetch(`${server.http}/api/v2/reports?updated=True`, { headers: { authorization: `Bearer ${ADMIN.token}` } });
+    const updated = Object(await inV2.json()).data.length;
+    assert.deepEqual([await lines("-u True"), await lines("--updated false")], [updated, 3 - updated]);
+    assert.ok(updated > 0 && updated < 3, "there are reports of both kinds");
+    const first = await run("reports --page_size 2 -o json");
+    assert.equal(JSON.parse(first.out).length, 2);
+    const [, token = ""] = /^showing \d+; more with --last-id (\S+)\n$/.exec(first.err) ?? [];
+    assert.equal(JSON.parse(await printed(`reports --last_id ${token} -o json`)).length, 1);
+  });
+});

@@ -1,0 +1,69 @@
+import { Code } from "@connectrpc/connect";
+import { DeviceService } from "../../../../gen/nebula/v1/device_pb.ts";
+import { unlessRefused } from "../../errors/unless-refused.ts";
+import { allPages } from "../lists/pages.ts";
+import type { FindUse, Use } from "./confirm-delete.ts";
+import { deviceGroupKind } from "./device-group-kind.ts";
+import type { Call } from "./kind.ts";
+import { userGroupKind } from "./user-group-kind.ts";
+
+/** One page that is not empty shows that something is in use. */
+const PAGE = 1000;
+
+/** The device_groups that an app is in. */
+export const groupsWithApp: FindUse = (call, name) => groupsWith(call, ({ apps }) => apps.includes(name), "their devices remove its containers");
+
+/** The device_groups that a cron_job is in. */
+export const groupsWithCronJob: FindUse = (call, name) =>
+  groupsWith(call, ({ cronJobs }) => cronJobs.includes(name), "their devices stop running it");
+
+/** The devices that report from a device_group. */
+export const devicesOfGroup: FindUse = ({ client, signal }, name) =>
+  visible(async () => {
+    const service = await client(DeviceService);
+    for (let pageToken = ""; ; ) {
+      const { devices, nextPageToken } = await service.listDevices({ deviceGroup: name, pageSize: PAGE, pageToken }, { signal });
+      const names = devices.map(({ deviceId }) => deviceId);
+      // an empty page may have a next one
+      if (names.length > 0 || nextPageToken === "") return use("device", names, "they keep their containers and get no config", nextPageToken !== "");
+      pageToken = nextPageToken;
+    }
+  });
+
+/** The user_groups that a user is a member of. */
+export const groupsOfUser: FindUse = (call, name) =>
+  visible(async () => {
+    const names: string[] = [];
+    for await (const group of allPages((size, token) => userGroupKind.calls.page(call, size, token))) {
+      if (group.groupMembers.includes(name)) names.push(group.name);
+    }
+    return use("user_group", names, "the user loses what they grant");
+  });
+
+/** The members of a user_group. */
+export const membersOfGroup: FindUse = (call, name) =>
+  visible(async () => {
+    const { entity } = await userGroupKind.calls.get(call, name);
+    return use("member", entity.groupMembers, "they lose what it grants");
+  });
+
+async function groupsWith(
+  call: Call,
+  has: (group: { apps: string[]; cronJobs: string[] }) => boolean,
+  consequence: string,
+): Promise<Use | undefined> {
+  return await visible(async () => {
+    const names: string[] = [];
+    for await (const group of allPages((size, token) => deviceGroupKind.calls.page(call, size, token))) if (has(group)) names.push(group.name);
+    return use("device_group", names, consequence);
+  });
+}
+
+function use(kind: string, names: readonly string[], consequence: string, more = false): Use | undefined {
+  return names.length === 0 ? undefined : { kind, names, more, consequence };
+}
+
+/** Undefined if the login may not read it, or it does not exist: then the delete itself is refused. */
+function visible<T>(read: () => Promise<T>): Promise<T | undefined> {
+  return unlessRefused(read(), Code.PermissionDenied, Code.NotFound);
+}

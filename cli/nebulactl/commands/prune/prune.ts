@@ -1,0 +1,61 @@
+import { NebulaError } from "../../../../common/errors/nebula-error.ts";
+import { jsonNumber } from "../../../../common/resources/resource-fields.ts";
+import { DeviceGroupService } from "../../../../gen/nebula/v1/device_group_pb.ts";
+import type { Command } from "../../command/command.ts";
+import { normaliseName, type SwitchFlag, type TextFlag } from "../../command/flags.ts";
+import { OUTPUTS } from "../../command/global-flags.ts";
+import { renderValue, type ValueView } from "../../output/render-value.ts";
+import { answered } from "../entities/kind.ts";
+
+const SCOPE: TextFlag = { kind: "text", name: "scope", placeholder: "all|device-group", help: "What to prune, in the form of the original." };
+const GROUP: TextFlag = { kind: "text", name: "device-group", short: "d", placeholder: "GROUP", help: "The devices of this device_group." };
+const ALL: SwitchFlag = { kind: "switch", name: "all", help: "The devices of every device_group." };
+
+/** Makes devices remove their unused images once. */
+export const prune: Command = {
+  kind: "command",
+  name: "prune",
+  summary: "Makes devices remove their unused images, once.",
+  arguments: [{ label: "SCOPE", flag: SCOPE }],
+  flags: [GROUP, ALL],
+  examples: ["nebulactl prune --device-group pos", "nebulactl prune --all", "nebulactl prune device_group --device_group pos"],
+  outputs: OUTPUTS,
+  async run({ client, values, signal, io, output, paint }) {
+    const scope = normaliseName(values.text(SCOPE) ?? "");
+    const group = values.text(GROUP);
+    if (!["", "all", "device-group"].includes(scope))
+      throw new NebulaError("invalid_argument", `invalid scope "${scope}": use all, or --device-group ${scope}`);
+    const all = values.on(ALL) || scope === "all";
+    if (all && (group !== undefined || scope === "device-group"))
+      throw new NebulaError("invalid_argument", "all and a device_group are both given; use one of them");
+    const groups = await client(DeviceGroupService);
+    if (all) {
+      const pruned: [name: string, pruneId: bigint][] = [];
+      try {
+        for (let pageToken: string | undefined = ""; pageToken !== undefined; ) {
+          const { pruneIds, nextPageToken } = await groups.pruneAll({ pageToken }, { signal });
+          pruned.push(...Object.entries(pruneIds));
+          pageToken = nextPageToken === "" ? undefined : nextPageToken;
+        }
+      } finally {
+        io.out(await renderValue(prunedView(Object.fromEntries(pruned)), output, paint)); // also if a later page failed: these groups prune
+      }
+      if (pruned.length === 0) io.err("no device_groups\n");
+      return 0;
+    }
+    const name = group ?? (await io.terminal?.ask("Device_group to prune: ", signal))?.trim() ?? "";
+    if (name === "") throw new NebulaError("invalid_argument", "prune needs --device-group GROUP or --all");
+    const { deviceGroup } = await groups.prune({ name }, { signal });
+    io.out(await renderValue(prunedView({ [name]: answered(deviceGroup, "device_group").pruneId }), output, paint));
+    return 0;
+  },
+};
+
+/** The groups that prune, and their new prune_id. */
+export function prunedView(pruneIds: Readonly<Record<string, bigint>>): ValueView {
+  const groups = Object.entries(pruneIds);
+  return {
+    text: () => groups.map(([name, pruneId]) => `device_group ${name} prunes, prune_id ${pruneId}\n`).join(""),
+    json: () => ({ prune_ids: Object.fromEntries(groups.map(([name, pruneId]) => [name, jsonNumber(pruneId)])) }),
+  };
+}

@@ -1,0 +1,106 @@
+import type { Redis } from "ioredis";
+import type { Clock } from "../clock/clock.ts";
+import type { Announcement, ChangeFeed } from "../feed/change-feed.ts";
+import { createMemoryFeed } from "../feed/memory-feed.ts";
+import type { Log } from "../log/log.ts";
+import type { HintMetrics } from "../metrics/hint-metrics.ts";
+import type { EntityKind } from "../storage/config-store.ts";
+import type { Commands } from "./commands.ts";
+import { type HintSeal, SeenSequences } from "./hint-seal.ts";
+import { Subscription } from "./subscription.ts";
+
+export type RedisFeedOptions = Readonly<{
+  commands: Pick<Commands, "publish">;
+  /** Opens a connection for subscriptions, which never connects again by itself. */
+  connect: (attempt: number) => Redis;
+  seal: HintSeal;
+  clock: Clock;
+  log: Log;
+  metrics: HintMetrics;
+}>;
+
+/**
+ * The change feed over Redis' channels: one for entities and access, one for each group's statuses. What this process
+ * announces reaches its own subscribers directly, also while Redis is unreachable. Resolves when it is subscribed, or
+ * after a second: then a gap follows.
+ */
+export async function openRedisFeed({ commands, connect, seal, clock, log, metrics }: RedisFeedOptions): Promise<ChangeFeed> {
+  const feedChannel = `${seal.prefix}feed`;
+  const statusPrefix = `${seal.prefix}status:`;
+  const local = createMemoryFeed({ log, metrics });
+  const seen = new SeenSequences();
+
+  function onMessage(channel: string, message: Buffer): void {
+    const group = channel.startsWith(statusPrefix) ? channel.slice(statusPrefix.length) : undefined;
+    // A reporter does not know the cluster: what it says of devices is a hint for eyes alone.
+    const opened = group === undefined ? seal.open("feed", message) : seal.open(`status/${group}`, message, { ofNone: true });
+    if (opened?.boot === seal.boot) return; // known here
+    const announcement = opened !== undefined && seen.isNew(opened.boot, opened.sequence) ? decode(group, opened.payload) : undefined;
+    if (announcement === undefined) metrics.rejected("event");
+    else local.publish(announcement);
+  }
+
+  const onGap = () => {
+    metrics.gap();
+    local.gap();
+  };
+  const publish = (channel: string, message: Buffer) => commands.publish(channel, message);
+  const subscription = new Subscription({ connect, seal, publish, onMessage, onGap, clock, log }, [feedChannel]);
+  await subscription.whole();
+  return {
+    publish(announcement) {
+      local.publish(announcement);
+      const [channel, purpose] =
+        announcement.kind === "status" ? [`${statusPrefix}${announcement.deviceGroup}`, `status/${announcement.deviceGroup}`] : [feedChannel, "feed"];
+      publish(channel, seal.seal(purpose, encode(announcement))).catch(() => metrics.lost("publish"));
+    },
+    subscribe: (listener) => local.subscribe(listener),
+    async followStatus(deviceGroup) {
+      const [here, there] = await Promise.all([local.followStatus(deviceGroup), subscription.add(`${statusPrefix}${deviceGroup}`)]);
+      return {
+        [Symbol.dispose]: () => {
+          here[Symbol.dispose]();
+          there[Symbol.dispose]();
+        },
+      };
+    },
+    async [Symbol.asyncDispose]() {
+      await subscription[Symbol.asyncDispose]();
+      await local[Symbol.asyncDispose]();
+    },
+  };
+}
+
+const KINDS: readonly EntityKind[] = ["app", "cron_job", "device_group"];
+
+/** A status is its payload, all else a JSON array. */
+function encode(announcement: Announcement): Uint8Array {
+  switch (announcement.kind) {
+    case "entity":
+      return Buffer.from(JSON.stringify(["entity", announcement.entity.kind, announcement.entity.name, String(announcement.revision)]));
+    case "access":
+      return Buffer.from(JSON.stringify(["access", announcement.subject]));
+    case "status":
+      return announcement.payload;
+  }
+}
+
+/** undefined: another version announces what this one does not know. */
+function decode(deviceGroup: string | undefined, payload: Buffer): Announcement | undefined {
+  if (deviceGroup !== undefined) return { kind: "status", deviceGroup, payload: Uint8Array.from(payload) };
+  const parts = stringsIn(payload.toString());
+  const [what, subject = "", name = "", revision = ""] = parts;
+  if (what === "access") return { kind: "access", subject };
+  const kind = KINDS.find((each) => each === subject);
+  if (what !== "entity" || kind === undefined || !/^\d{1,19}$/.test(revision)) return undefined;
+  return { kind: "entity", entity: { kind, name }, revision: BigInt(revision) };
+}
+
+function stringsIn(text: string): readonly string[] {
+  try {
+    const parts: unknown = JSON.parse(text);
+    return Array.isArray(parts) && parts.every((part) => typeof part === "string") ? parts : [];
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,64 @@
+import type { Table } from "./table.ts";
+
+/** Partitions of an hour of the history, of an hour of a device_group's, and of a device_group's devices. */
+export const BUCKETS = { hour: 16, groupHour: 8, devices: 16 } as const;
+
+/** Rows of the history expire together: a window's file is dropped whole. */
+const BY_TIME = "compaction = {'class': 'TimeWindowCompactionStrategy', 'compaction_window_unit': 'HOURS', 'compaction_window_size': '2'}";
+
+/**
+ * The tables of the ReportStore. Every row is written with the version of its device's row as its timestamp: a late write of an older version loses. The row in
+ * `device` is written last, so it marks that the others are there.
+ */
+export const REPORT_TABLES: readonly Table[] = [
+  {
+    name: "report",
+    columns:
+      "device_id text, id text, device_group text, state int, bytes int, body blob, original text, updated boolean, PRIMARY KEY ((device_id), id)",
+    options: `CLUSTERING ORDER BY (id ASC) AND ${BY_TIME}`,
+    partition: "device_id; id",
+    largest: "16 MiB: a device's reports beyond it are left out",
+    serves: "the bodies of reports; the history of a device",
+  },
+  {
+    name: "report_by_hour",
+    columns: "hour int, bucket int, id text, device_id text, state int, bytes int, PRIMARY KEY ((hour, bucket), id)",
+    options: `CLUSTERING ORDER BY (id ASC) AND ${BY_TIME}`,
+    partition: "hour, hash of id mod 16; id",
+    largest: "10 reports a device in an hour, 625,000 rows: 75 MB",
+    serves: "the history of all devices",
+  },
+  {
+    name: "report_by_group",
+    columns: "device_group text, hour int, bucket int, id text, device_id text, state int, bytes int, PRIMARY KEY ((device_group, hour, bucket), id)",
+    options: `CLUSTERING ORDER BY (id ASC) AND ${BY_TIME}`,
+    partition: "device_group, hour, hash of id mod 8; id",
+    largest: "a device_group of all devices, 5 reports each in an hour, 625,000 rows: 75 MB",
+    serves: "the history of a device_group",
+  },
+  {
+    name: "device",
+    columns: "device_id text, state frozen<tuple<bigint, boolean, boolean, frozen<map<int, int>>, blob>>, PRIMARY KEY ((device_id))",
+    options: "",
+    partition: "device_id: one row",
+    largest: "one status, 1 MB",
+    serves: "the newest status of a device, the truth (`state`, one cell: version, deleted, without a token, bytes of history by hour, body)",
+  },
+  {
+    name: "device_summary",
+    columns:
+      "device_group text, bucket int, device_id text, state int, without_token boolean, bytes int, PRIMARY KEY ((device_group, bucket), device_id)",
+    options: "CLUSTERING ORDER BY (device_id ASC)",
+    partition: "device_group, hash of device_id mod 16; device_id",
+    largest: "a device_group of all devices, 62,500 rows: 9 MB",
+    serves: "lists of devices; the count of those without a token",
+  },
+  {
+    name: "reporting_group",
+    columns: "without_token boolean, device_group text, PRIMARY KEY ((without_token), device_group)",
+    options: "CLUSTERING ORDER BY (device_group ASC)",
+    partition: "whether its devices have no token of their own; device_group",
+    largest: "110,000 names: 10 MB",
+    serves: "the device_groups that devices report from",
+  },
+];

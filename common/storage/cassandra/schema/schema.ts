@@ -1,0 +1,31 @@
+import { ACCESS_TABLES } from "./access-tables.ts";
+import { CONFIG_TABLES } from "./config-tables.ts";
+import { REPORT_TABLES } from "./report-tables.ts";
+import type { Table } from "./table.ts";
+
+/** The tables that the stores of a keyspace share: its version, and the lock of the one that changes it. */
+const SHARED_TABLES: readonly Table[] = [
+  {
+    name: "schema_state",
+    columns: "part text, version int, locked_by text, lock_beat int, PRIMARY KEY ((part))",
+    options: "",
+    partition: "part: one row",
+    largest: "1 row",
+    serves: "the version at the start of a component; the lock of `nebula migrate`",
+  },
+];
+
+export const TABLES: readonly Table[] = [...SHARED_TABLES, ...CONFIG_TABLES, ...ACCESS_TABLES, ...REPORT_TABLES];
+
+/** A migration of the schema from one version to the next. It expands only: components of the version before still run on it. */
+export type Migration = Readonly<{ version: number; statements: readonly string[] }>;
+
+/** Oldest first, numbered from 1; entries are only ever added. Statements can be repeated after a cut. */
+export const MIGRATIONS: readonly Migration[] = [{ version: 1, statements: TABLES.map(createTable) }];
+
+/** The schema that this program was made for. */
+export const SCHEMA_VERSION = MIGRATIONS.length;
+
+export function createTable({ name, columns, options }: Table): string {
+  return `CREATE TABLE IF NOT EXISTS ${name} (${columns})${options === "" ? "" : ` WITH ${options}`}`;
+}

@@ -1,0 +1,169 @@
+import { strict as assert } from "node:assert";
+import { createHash } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { toBinary } from "@bufbuild/protobuf";
+import { ReportSchema, TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
+import { isNebulaError } from "../../../errors/nebula-error.ts";
+import { readAll } from "../../../testing/read-all.ts";
+import { SAMPLE_TIME_MS, sampleReport } from "../../../testing/sample-report.ts";
+import { saveReports, storedReport } from "../../../testing/save-reports.ts";
+import { describeReportExpiry, describeReportHistory } from "../../contracts/report-history-contract.ts";
+import { describeReportStore } from "../../contracts/report-store-contract.ts";
+import { firstReportIdAt, receivedMs, reportIdMs } from "../../report-id.ts";
+import type { DeviceFilter, ReportFilter } from "../../report-store.ts";
+import { openSqliteAccessStore } from "../access/access-store.ts";
+import { openDatabase } from "../open-database.ts";
+import { deviceListQuery, type Query, reportListQuery } from "./report-queries.ts";
+import { REPORT_MIGRATIONS } from "./report-schema.ts";
+import { openSqliteReportStore } from "./report-store.ts";
+
+const openInMemory = () => openSqliteReportStore({ path: ":memory:" });
+describeReportStore("sqlite:", openInMemory);
+describeReportHistory("sqlite:", openInMemory);
+describeReportExpiry("sqlite:", openInMemory);
+
+describe("sqlite report store", () => {
+  it("the sqlite report store holds the saved rows after it is opened again", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "nebula-reports-"));
+    try {
+      const path = join(folder, "reports.db");
+      {
+        await using store = await openSqliteReportStore({ path });
+        await saveReports(store, { reports: [storedReport(sampleReport())] });
+      }
+      await using again = await openSqliteReportStore({ path });
+      assert.equal((await again.listReports({}, { limit: 1 })).items.length, 1);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it("rows of a store of an earlier version expire where their devices have no token, and no others", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "nebula-reports-"));
+    try {
+      const [path, accessPath] = [join(folder, "reports.db"), join(folder, "access.db")];
+      const earlier = openDatabase(path, REPORT_MIGRATIONS.slice(0, 2));
+      const insert = earlier.prepare("INSERT INTO devices (device_id, device_group, state, written_at, body) VALUES (?, 'shops', 1, ?, x'')");
+      for (const deviceId of ["old", "enrolled", "recent"]) insert.run(deviceId, (SAMPLE_TIME_MS + (deviceId === "recent" ? 5000 : 0)) * 1000);
+      earlier.close();
+      {
+        await using unknown = await openSqliteReportStore({ path });
+        assert.equal(await unknown.expireDevices(SAMPLE_TIME_MS + 1000), 0, "who has a token is not known");
+      }
+      {
+        await using access = await openSqliteAccessStore({ path: accessPath });
+        const times = { createdAt: SAMPLE_TIME_MS, expiresAt: SAMPLE_TIME_MS + 60_000 };
+        await access.createEnrolment({ id: "e", tokenHash: "1".repeat(64), deviceGroup: "shops", usesLeft: 1, createdBy: "ann", ...times });
+        const device = { deviceId: "enrolled", tokenHash: "2".repeat(64), enrolmentHash: "1".repeat(64), nowMs: SAMPLE_TIME_MS };
+        assert.equal((await access.enrol(device)).kind, "enrolled");
+        await using store = await openSqliteReportStore({ path, accessPath });
+        assert.equal(await store.expireDevices(SAMPLE_TIME_MS + 1000), 1);
+        const left = await Promise.all(["old", "enrolled", "recent"].map((deviceId) => store.getDevice(deviceId)));
+        assert.deepEqual(
+          left.map((device) => device !== undefined),
+          [false, true, true],
+        );
+        assert.equal(await store.expireDevices(SAMPLE_TIME_MS + 6000), 1);
+      }
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it("reports of a store of an earlier version are kept, in their order, under ids that begin with their time", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "nebula-reports-"));
+    try {
+      const path = join(folder, "reports.db");
+      const earlier = openDatabase(path, REPORT_MIGRATIONS.slice(0, 3));
+      const insert = earlier.prepare(
+        "INSERT INTO reports (id, received_at, device_id, device_group, state, body, original, updated) VALUES (?, ?, ?, ?, ?, ?, '', 0)",
+      );
+      // ids of the earlier version: seconds and 8 bytes of a hash, which say nothing of the order within a second
+      const reports = [7, 900, 30, 450, 450, 61_000].map((offsetMs, index) =>
+        sampleReport({ seq: BigInt(index + 1), receivedMs: SAMPLE_TIME_MS + offsetMs }),
+      );
+      for (const report of reports) {
+        const hash = createHash("sha256").update(String(report.seq)).digest("hex").slice(0, 16);
+        const id = Math.floor(receivedMs(report.receivedAt) / 1000).toString(16) + hash;
+        insert.run(id, receivedMs(report.receivedAt), report.deviceId, report.deviceGroup, report.state, toBinary(ReportSchema, report));
+      }
+      earlier.close();
+      await using store = await openSqliteReportStore({ path });
+      const read = await readAll((page) => store.listReports({ deviceGroup: "shops" }, page), 2);
+      const times = read.map(({ id, report }) => [reportIdMs(id), receivedMs(report?.receivedAt)]);
+      assert.deepEqual(
+        times,
+        [7, 30, 450, 450, 900, 61_000].map((offsetMs) => [SAMPLE_TIME_MS + offsetMs, SAMPLE_TIME_MS + offsetMs]),
+      );
+      assert.equal(new Set(read.map(({ report }) => report?.seq)).size, reports.length);
+      await saveReports(store, { reports: [storedReport(sampleReport({ seq: 9n, receivedMs: SAMPLE_TIME_MS + 500 }))] });
+      assert.equal((await readAll((page) => store.listReports({}, page), 3))[4]?.report?.seq, 9n);
+      assert.equal(await store.expire(SAMPLE_TIME_MS + 460), 4);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it("the sqlite report store is unavailable once it is closed", async () => {
+    const store = await openInMemory();
+    await store[Symbol.asyncDispose]();
+    await store[Symbol.asyncDispose]();
+    await assert.rejects(store.getDevice("device-1"), (error) => isNebulaError(error, "unavailable"));
+    await assert.rejects(store.save([]), (error) => isNebulaError(error, "unavailable"));
+  });
+
+  describe("reads a page without looking at other rows, and without sorting", () => {
+    const database = openDatabase(":memory:", REPORT_MIGRATIONS);
+    after(() => database.close());
+
+    function planOf({ sql, parameters }: Query): string[] {
+      return database
+        .prepare(`EXPLAIN QUERY PLAN ${sql}`)
+        .all(...parameters)
+        .map((row) => String(row.detail));
+    }
+
+    const reportFilters: readonly (readonly [filter: ReportFilter, search: string])[] = [
+      [{}, "sqlite_autoindex_reports_1 (id>?)"],
+      [{ receivedFromMs: 1, receivedUntilMs: 2 }, "sqlite_autoindex_reports_1 (id>? AND id<?)"],
+      [{ state: TargetState.FAILED }, "reports_by_state (state=? AND id>?)"],
+      [{ deviceGroup: "shops" }, "reports_by_group (device_group=? AND id>?)"],
+      [{ deviceGroup: "shops", state: TargetState.FAILED }, "reports_by_group_and_state (device_group=? AND state=? AND id>?)"],
+      [{ deviceId: "d", deviceGroup: "shops", state: TargetState.FAILED }, "reports_by_device (device_id=? AND id>?)"],
+    ];
+    for (const [filter, search] of reportFilters) {
+      it(`a page of reports ${JSON.stringify(filter)} is read without looking at other rows, and without sorting`, () => {
+        const plan = [`SEARCH reports USING INDEX ${search}`];
+        assert.deepEqual(planOf(reportListQuery(filter, undefined, 10)), plan);
+        assert.deepEqual(planOf(reportListQuery(filter, firstReportIdAt(SAMPLE_TIME_MS), 10)), plan);
+      });
+    }
+
+    const deviceFilters: readonly (readonly [filter: DeviceFilter, first: string, next: string])[] = [
+      [{}, "SCAN devices USING INDEX devices_by_group", "SEARCH devices USING INDEX devices_by_group ((device_group,device_id)>(?,?))"],
+      [
+        { deviceGroup: "shops" },
+        "SEARCH devices USING INDEX devices_by_group (device_group=?)",
+        "SEARCH devices USING INDEX devices_by_group (device_group=? AND device_id>?)",
+      ],
+      [
+        { state: TargetState.FAILED },
+        "SEARCH devices USING INDEX devices_by_state (state=?)",
+        "SEARCH devices USING INDEX devices_by_state (state=? AND (device_group,device_id)>(?,?))",
+      ],
+      [
+        { deviceGroup: "shops", state: TargetState.FAILED },
+        "SEARCH devices USING INDEX devices_by_state (state=? AND device_group=?)",
+        "SEARCH devices USING INDEX devices_by_state (state=? AND device_group=? AND device_id>?)",
+      ],
+    ];
+    for (const [filter, first, next] of deviceFilters) {
+      it(`a page of devices ${JSON.stringify(filter)} is read without looking at other rows, and without sorting`, () => {
+        assert.deepEqual(planOf(deviceListQuery(filter, undefined, 10)), [first]);
+        assert.deepEqual(planOf(deviceListQuery(filter, { deviceGroup: "shops", deviceId: "d" }, 10)), [next]);
+      });
+    }
+  });
+});

@@ -1,0 +1,252 @@
+import { existsSync } from "node:fs";
+import type { DatabaseSync } from "node:sqlite";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { type Device, DeviceSchema } from "../../../../gen/nebula/v1/device_pb.ts";
+import { ReportSchema, type StoredReport, StoredReportSchema, TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
+import { decodeDevicePosition, decodeReportPosition, encodeDevicePosition, type Page } from "../../page.ts";
+import { firstReportIdAt } from "../../report-id.ts";
+import { type DeviceRecord, HISTORY_BYTES_PER_DEVICE, markerOf, type ReportStore, type StatusRow } from "../../report-store.ts";
+import { inTransaction, openDatabase } from "../open-database.ts";
+import { attemptOf, bytes, integer, keysInPages, pageOfRows, type Row, text } from "../statements.ts";
+import { deviceListQuery, type Query, reportListQuery } from "./report-queries.ts";
+import { OF_UNKNOWN_TOKEN, REPORT_MIGRATIONS, RESOLVE_UNKNOWN_TOKENS } from "./report-schema.ts";
+
+/** Ids of devices that are read at a time. */
+const IDS = 500;
+/** How many rows one call of `expire`, or of `expireDevices`, removes at most: SQLite has the event loop to itself meanwhile. */
+const EXPIRED_PER_CALL = 200;
+
+/**
+ * Opens the report store in an SQLite file of its own.
+ * @param path the file, made where it is missing, or ":memory:"
+ * @param accessPath the file of the access store, where that is SQLite too: it says which devices have tokens
+ * @throws NebulaError as `openDatabase` does
+ */
+export async function openSqliteReportStore({ path, accessPath }: { path: string; accessPath?: string }): Promise<ReportStore> {
+  const database = openDatabase(path, REPORT_MIGRATIONS);
+  if (accessPath !== undefined && existsSync(accessPath)) resolveUnknownTokens(database, accessPath);
+  return createReportStore(database);
+}
+
+/** Rows of earlier versions expire like others once it is known whether their devices have tokens. */
+function resolveUnknownTokens(database: DatabaseSync, accessPath: string): void {
+  if (database.prepare(OF_UNKNOWN_TOKEN).get() === undefined) return;
+  database.prepare("ATTACH DATABASE ? AS access").run(accessPath);
+  try {
+    database.exec(RESOLVE_UNKNOWN_TOKENS);
+  } finally {
+    database.exec("DETACH DATABASE access");
+  }
+}
+
+const attempt = attemptOf("report");
+
+function createReportStore(database: DatabaseSync): ReportStore {
+  const selectDevice = database.prepare("SELECT written_at, without_token, body FROM devices WHERE device_id = ?");
+  const deleteDevice = database.prepare("DELETE FROM devices WHERE device_id = ?");
+  const writeDevice = database.prepare(`
+    INSERT INTO devices (device_id, device_group, state, written_at, without_token, body) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (device_id) DO UPDATE
+    SET device_group = excluded.device_group, state = excluded.state, written_at = excluded.written_at, without_token = excluded.without_token,
+      body = excluded.body
+    WHERE excluded.written_at >= written_at`);
+  const selectMarker = database.prepare("SELECT written_at, body FROM deleted_devices WHERE device_id = ?");
+  const deleteMarker = database.prepare("DELETE FROM deleted_devices WHERE device_id = ?");
+  const writeMarker = database.prepare("INSERT OR REPLACE INTO deleted_devices (device_id, written_at, body) VALUES (?, ?, ?)");
+  const deleteMarkers = database.prepare(`
+    DELETE FROM deleted_devices WHERE device_id IN
+    (SELECT device_id FROM deleted_devices WHERE written_at < ? ORDER BY written_at LIMIT ${EXPIRED_PER_CALL})`);
+  const insertReport = database.prepare(`
+    INSERT INTO reports (id, device_id, device_group, state, body, original, updated) VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO NOTHING`);
+  const deleteReports = database.prepare(`
+    DELETE FROM reports WHERE number IN (SELECT number FROM reports WHERE id < ? ORDER BY id LIMIT ${EXPIRED_PER_CALL})`);
+  const selectHistory = database.prepare("SELECT bytes FROM history WHERE device_id = ?");
+  const countDevices = database.prepare(
+    "SELECT count(*) AS devices FROM (SELECT 1 FROM devices INDEXED BY devices_without_token_by_group WHERE without_token = 1 AND device_group = ? LIMIT ?)",
+  );
+  // One look at the index per name: DISTINCT reads each of its rows.
+  const nextName = "SELECT min(device_group) FROM devices INDEXED BY devices_without_token_by_group WHERE without_token = 1 AND device_group >";
+  const selectGroups = database.prepare(`
+    WITH RECURSIVE named (name) AS (${nextName} ? UNION ALL SELECT (${nextName} named.name) FROM named WHERE named.name IS NOT NULL)
+    SELECT name FROM named WHERE name IS NOT NULL LIMIT ?`);
+  const deleteDevices = database.prepare(`
+    DELETE FROM devices WHERE device_id IN
+    (SELECT device_id FROM devices WHERE without_token = 1 AND written_at < ? ORDER BY written_at LIMIT ${EXPIRED_PER_CALL})`);
+
+  const deviceIds = database.prepare(`
+    SELECT device_id FROM devices WHERE device_id > ?1 UNION SELECT device_id FROM deleted_devices WHERE device_id > ?1
+    UNION SELECT device_id FROM history WHERE device_id > ?1 ORDER BY device_id LIMIT ${IDS}`);
+  const reportsOf = database.prepare("SELECT id, body, original, updated FROM reports WHERE device_id = ? ORDER BY id");
+
+  /** Answers whether there was room for it. */
+  function insert(stored: StoredReport): boolean {
+    const history = selectHistory.get(stored.report?.deviceId ?? "");
+    if (history !== undefined && integer(history, "bytes") >= HISTORY_BYTES_PER_DEVICE) return false;
+    put(stored);
+    return true;
+  }
+
+  function put({ id, report, originalJson, updated }: StoredReport): void {
+    if (report === undefined) throw new TypeError(`report ${id} is empty`);
+    const body = toBinary(ReportSchema, report);
+    insertReport.run(id, report.deviceId, report.deviceGroup, report.state, body, originalJson, updated ? 1 : 0);
+  }
+
+  function readRecord(deviceId: string): DeviceRecord | undefined {
+    const row = readRow(deviceId);
+    const reports = reportsOf.all(deviceId).map(readReport);
+    return row === undefined && reports.length === 0 ? undefined : { kind: "device", deviceId, row, reports };
+  }
+
+  function readRow(deviceId: string): StatusRow | undefined {
+    const row = selectDevice.get(deviceId);
+    if (row !== undefined) {
+      const withoutToken = integer(row, "without_token") === 1;
+      return { device: readDevice(row), writtenAt: BigInt(integer(row, "written_at")), ...(withoutToken && { withoutToken }) };
+    }
+    const marker = selectMarker.get(deviceId);
+    return marker === undefined ? undefined : { device: readDevice(marker), writtenAt: BigInt(integer(marker, "written_at")), deleted: true };
+  }
+
+  /** A device has a row or a marker, the one with the larger version. */
+  function writeRow({ device, writtenAt, withoutToken = false, deleted = false }: StatusRow): void {
+    const { deviceId, deviceGroup } = device;
+    const stored = readRow(deviceId);
+    if (stored !== undefined && stored.writtenAt > writtenAt) return;
+    if (deleted) {
+      deleteDevice.run(deviceId);
+      writeMarker.run(deviceId, writtenAt, toBinary(DeviceSchema, device));
+    } else {
+      const state = device.report?.state ?? TargetState.UNSPECIFIED;
+      writeDevice.run(deviceId, deviceGroup, state, writtenAt, withoutToken ? 1 : 0, toBinary(DeviceSchema, device));
+      deleteMarker.run(deviceId);
+    }
+  }
+
+  function readPage<T>({ sql, parameters }: Query, limit: number, item: (row: Row) => T, position: (item: T) => string): Page<T> {
+    const bytesOf = (_: T, row: Row) => bytes(row, "body").length + (typeof row.original === "string" ? row.original.length : 0);
+    return pageOfRows(database.prepare(sql).iterate(...parameters), limit, item, position, bytesOf);
+  }
+
+  return {
+    async statuses(deviceIds, signal) {
+      signal?.throwIfAborted();
+      return attempt("read statuses", () => {
+        const rows = new Map<string, StatusRow>();
+        for (const deviceId of deviceIds) {
+          const row = readRow(deviceId);
+          if (row !== undefined) rows.set(deviceId, row);
+        }
+        return rows;
+      });
+    },
+
+    async save(changes, signal) {
+      signal?.throwIfAborted();
+      return attempt("save reports", () =>
+        inTransaction(database, () => {
+          const leftOut = changes.flatMap(({ reports }) => reports).filter((report) => !insert(report)).length;
+          for (const { row } of changes) writeRow(row);
+          return { leftOut };
+        }),
+      );
+    },
+
+    async listReports(filter, { after, limit }, signal) {
+      signal?.throwIfAborted();
+      const position = after === undefined ? undefined : decodeReportPosition(after);
+      return attempt("list reports", () => readPage(reportListQuery(filter, position, limit + 1), limit, readReport, ({ id }) => id));
+    },
+
+    async listDevices(filter, { after, limit }, signal) {
+      signal?.throwIfAborted();
+      const position = after === undefined ? undefined : decodeDevicePosition(after);
+      return attempt("list devices", () => readPage(deviceListQuery(filter, position, limit + 1), limit, readDevice, encodeDevicePosition));
+    },
+
+    async getDevice(deviceId, signal) {
+      signal?.throwIfAborted();
+      return attempt("read a device", () => {
+        const row = selectDevice.get(deviceId);
+        return row === undefined ? undefined : readDevice(row);
+      });
+    },
+
+    async deleteDevice(deviceId, signal) {
+      signal?.throwIfAborted();
+      return attempt("forget a device", () =>
+        inTransaction(database, () => {
+          const row = readRow(deviceId);
+          if (row === undefined || row.deleted === true) return false;
+          writeRow(markerOf(row));
+          return true;
+        }),
+      );
+    },
+
+    async countWithoutToken(deviceGroup, most, signal) {
+      signal?.throwIfAborted();
+      return attempt("count devices", () => integer(countDevices.get(deviceGroup, most) ?? {}, "devices"));
+    },
+
+    async groupsWithoutToken({ after, limit }, signal) {
+      signal?.throwIfAborted();
+      return attempt("list groups of devices", () => selectGroups.all(after, limit).map((row) => text(row, "name")));
+    },
+
+    async expireDevices(writtenBeforeMs, signal) {
+      signal?.throwIfAborted();
+      return attempt("remove devices", () => Number(deleteDevices.run(Math.floor(writtenBeforeMs) * 1000).changes));
+    },
+
+    async expire(receivedBeforeMs, signal) {
+      signal?.throwIfAborted();
+      return attempt("remove old reports", () => {
+        const markers = deleteMarkers.run(Math.floor(receivedBeforeMs) * 1000).changes;
+        return Number(markers) + Number(deleteReports.run(firstReportIdAt(receivedBeforeMs)).changes);
+      });
+    },
+
+    records: {
+      async *everything(_, signal) {
+        const page = (after: string) => attempt("list devices", () => deviceIds.all(after)).map((row) => text(row, "device_id"));
+        for (const deviceId of keysInPages(page, IDS)) {
+          signal?.throwIfAborted();
+          const record = attempt("read a device", () => readRecord(deviceId));
+          if (record !== undefined) yield record;
+        }
+      },
+
+      async counterpart({ deviceId }, signal) {
+        signal?.throwIfAborted();
+        return attempt("read a device", () => readRecord(deviceId));
+      },
+
+      async adopt({ row, reports }, signal) {
+        signal?.throwIfAborted();
+        attempt("save reports", () =>
+          inTransaction(database, () => {
+            for (const report of reports) put(report);
+            if (row !== undefined) writeRow(row);
+          }),
+        );
+      },
+    },
+
+    async [Symbol.asyncDispose]() {
+      if (database.isOpen) database.close();
+    },
+  };
+}
+
+function readDevice(row: Row): Device {
+  return fromBinary(DeviceSchema, bytes(row, "body"));
+}
+
+function readReport(row: Row): StoredReport {
+  const { id, original } = row;
+  if (typeof id !== "string" || typeof original !== "string") throw new TypeError("the id of a report, or its original, is not a text");
+  const report = fromBinary(ReportSchema, bytes(row, "body"));
+  return create(StoredReportSchema, { id, report, originalJson: original, updated: integer(row, "updated") === 1 });
+}

@@ -1,0 +1,101 @@
+/** Statements of SQLite: their errors, the columns of their rows, and their pages. */
+import type { SQLOutputValue } from "node:sqlite";
+import { isNebulaError, messageOf, NebulaError } from "../../errors/nebula-error.ts";
+import { PAGE_BYTES } from "../page.ts";
+
+// --- errors
+
+/** Runs work that SQLite may refuse (a full disk, a closed database), which is `unavailable`: it may succeed later. `what` continues `could not`. */
+export type Attempt = <T>(what: string, work: () => T) => T;
+
+/** @param store the name of the store in errors: `access`, `report` */
+export function attemptOf(store: string): Attempt {
+  return (what, work) => {
+    try {
+      return work();
+    } catch (error) {
+      if (isNebulaError(error) || !isSqliteError(error)) throw error;
+      throw new NebulaError("unavailable", `the ${store} store could not ${what}: ${messageOf(error)}`, { cause: error });
+    }
+  };
+}
+
+/** The codes of node:sqlite: ERR_SQLITE_ERROR for an error of SQLite, ERR_INVALID_STATE for a database that is closed. */
+function isSqliteError(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "ERR_SQLITE_ERROR" || error.code === "ERR_INVALID_STATE");
+}
+
+// --- rows
+
+/** A row, by column. The readers below throw a TypeError if a column holds another type than it was written with. */
+export type Row = Record<string, SQLOutputValue>;
+
+export function optional<T>(row: Row | undefined, read: (row: Row) => T): T | undefined {
+  return row === undefined ? undefined : read(row);
+}
+
+export function text(row: Row, column: string): string {
+  const value = row[column];
+  if (typeof value !== "string") throw new TypeError(`column ${column} holds no text`);
+  return value;
+}
+
+export function bigint(row: Row, column: string): bigint {
+  const value = row[column];
+  if (typeof value !== "bigint") throw new TypeError(`column ${column} holds no integer`);
+  return value;
+}
+
+/** Of a statement that reads integers as numbers, or as bigints. */
+export function integer(row: Row, column: string): number {
+  const value = row[column];
+  return typeof value === "number" ? value : Number(bigint(row, column));
+}
+
+export function bytes(row: Row, column: string): Uint8Array {
+  const value = row[column];
+  if (!(value instanceof Uint8Array)) throw new TypeError(`column ${column} holds no bytes`);
+  return value;
+}
+
+// --- pages
+
+type RowPage<T, Next> = Readonly<{ items: readonly T[]; next: Next | undefined }>;
+
+/**
+ * Reads a page from the rows of a statement that yields one row more than `limit`: that row shows that there is a next page.
+ * @param position returns where a page that ends with this item continues
+ * @param bytesOf returns the bytes of an item; a page ends when its items reach PAGE_BYTES
+ */
+export function pageOfRows<T, Next>(
+  rows: Iterable<Row>,
+  limit: number,
+  item: (row: Row) => T,
+  position: (item: T, row: Row) => Next,
+  bytesOf: (item: T, row: Row) => number = () => 0,
+): RowPage<T, Next> {
+  const items: T[] = [];
+  let size = 0;
+  let next: Next | undefined;
+  for (const row of rows) {
+    if (items.length === limit || size >= PAGE_BYTES) return { items, next };
+    const read = item(row);
+    items.push(read);
+    size += bytesOf(read, row);
+    next = position(read, row);
+  }
+  return { items, next: undefined };
+}
+
+/**
+ * Every key that a statement lists in its order, a page at a time: what is stored between two pages is listed, or not.
+ * @param page the keys after this one, at most `limit`
+ */
+export function* keysInPages(page: (after: string) => readonly string[], limit: number): Generator<string, void, void> {
+  for (let after = ""; ; ) {
+    const keys = page(after);
+    yield* keys;
+    if (keys.length < limit) return;
+    after = keys.at(-1) ?? after;
+  }
+}

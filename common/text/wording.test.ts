@@ -1,0 +1,36 @@
+import { strict as assert } from "node:assert";
+import fc from "fast-check";
+import { LONGEST_REPEATED, nearestName, quote, shown } from "./wording.ts";
+
+/** Characters of one unit of UTF-16, and of two. */
+const anyText = fc
+  .tuple(fc.string({ unit: fc.constantFrom("a", "é", "😀", "𝒳"), maxLength: 200 }), fc.integer({ min: 1, max: 4 }))
+  .map(([text, times]) => text.repeat(times));
+
+describe("a caller's text in an answer", () => {
+  it("a caller's text in an answer is its first 80 characters, of any width, or the whole of a shorter one", () => {
+    fc.assert(
+      fc.property(anyText, (text) => {
+        const characters = [...text];
+        const expected = characters.length > LONGEST_REPEATED ? `${characters.slice(0, LONGEST_REPEATED).join("")}...` : text;
+        assert.equal(shown(text), expected);
+        assert.equal(quote(text), JSON.stringify(expected));
+      }),
+    );
+    for (const character of ["a", "😀"]) assert.equal(shown(character.repeat(10_000)), `${character.repeat(LONGEST_REPEATED)}...`);
+  });
+});
+
+describe("the nearest name", () => {
+  const known = ["docker_image", "env_vars", "networks", "volumes", "devices"];
+  for (const [given, meant] of [
+    ["docker-image", "docker_image"],
+    ["dockerImage", "docker_image"],
+    ["volume", "volumes"],
+    ["netwrks", "networks"],
+  ] as const) {
+    it(`the nearest name of ${given} is ${meant}`, () => assert.equal(nearestName(given, known), meant));
+  }
+  it("the nearest name is undefined when no name is near", () => assert.equal(nearestName("colour", known), undefined));
+  it("the nearest name is found in bounded time for a name of any length", () => assert.equal(nearestName("x".repeat(1_000_000), known), undefined));
+});

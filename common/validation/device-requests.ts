@@ -1,0 +1,118 @@
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { WatchConfigRequest } from "../../gen/nebula/v1/config_pb.ts";
+import type { ContainerStatus, Report } from "../../gen/nebula/v1/report_pb.ts";
+import type { Violation } from "../errors/nebula-error.ts";
+import { bootViolations, deviceIdViolations, validateName } from "./names.ts";
+
+const MOST_USES = 1_000_000;
+const LONGEST_SECONDS = 365 * 86_400;
+/** SHA-256, bytes. */
+const HASH_BYTES = 32;
+
+/** Checks a request for an enrolment token. */
+export function validateEnrolmentRequest(request: Readonly<{ deviceGroup: string; uses: number; expiresInSeconds: number }>): Violation[] {
+  const { deviceGroup, uses, expiresInSeconds } = request;
+  const violations = [...validateName(deviceGroup, "device_group")];
+  if (uses > MOST_USES) violations.push({ field: "uses", description: `${uses} is too many; use 1 to ${MOST_USES}, or 0 for 1` });
+  if (expiresInSeconds > LONGEST_SECONDS) {
+    violations.push({
+      field: "expires_in_seconds",
+      description: `${expiresInSeconds} is too long; use 1 to ${LONGEST_SECONDS} (a year), or 0 for a day`,
+    });
+  }
+  return violations;
+}
+
+/** Checks the enrolment of a device. */
+export function validateEnrolment({ deviceId, tokenHash }: Readonly<{ deviceId: string; tokenHash: Uint8Array }>): Violation[] {
+  return [...deviceIdViolations(deviceId, "device_id"), ...tokenHashViolations(tokenHash, "token_hash")];
+}
+
+/** Checks the hash of a token. */
+export function tokenHashViolations(hash: Uint8Array, field: string): Violation[] {
+  if (hash.byteLength === HASH_BYTES) return [];
+  return [{ field, description: `has ${hash.byteLength} bytes; use the SHA-256 of the token, ${HASH_BYTES} bytes` }];
+}
+
+/** Checks the id of an enrolment token. */
+export function enrolmentIdViolations(id: string, field: string): Violation[] {
+  if (/^[0-9a-f]{16}$/.test(id)) return [];
+  // Not repeated: it may be the token itself.
+  return [
+    {
+      field,
+      description: "is not the id of an enrolment token; use 16 hexadecimal digits from the list of enrolment tokens, not the token itself",
+    },
+  ];
+}
+
+/** What a keepalive of 0 stands for, milliseconds. */
+export const DEFAULT_KEEPALIVE_MS = 300_000;
+const SHORTEST_KEEPALIVE_MS = 10_000;
+const LONGEST_KEEPALIVE_MS = 1_800_000;
+
+const LONGEST_ETAG = 64;
+
+/** Checks a WatchConfigRequest. */
+export function validateWatchRequest(request: WatchConfigRequest): readonly Violation[] {
+  const violations = validateName(request.deviceGroup, "device_group");
+  const keepalive = request.keepaliveMs;
+  if (keepalive !== 0 && (keepalive < SHORTEST_KEEPALIVE_MS || keepalive > LONGEST_KEEPALIVE_MS)) {
+    violations.push({
+      field: "keepalive_ms",
+      description: `${keepalive} is out of range: ${SHORTEST_KEEPALIVE_MS} to ${LONGEST_KEEPALIVE_MS}, or 0 for ${DEFAULT_KEEPALIVE_MS}`,
+    });
+  }
+  if (request.deviceId !== "") violations.push(...deviceIdViolations(request.deviceId, "device_id"), ...bootViolations(request.boot, "boot"));
+  if (request.etag.length > LONGEST_ETAG)
+    violations.push({ field: "etag", description: `is longer than any etag: at most ${LONGEST_ETAG} characters` });
+  return violations;
+}
+
+/** The times that JSON can hold: 0001-01-01 to 9999-12-31, seconds since 1970. Another one makes each list with its report unreadable. */
+const EARLIEST_SECONDS = -62_135_596_800n;
+const LATEST_SECONDS = 253_402_300_799n;
+/** Ids of reports and versions of rows hold the time of a shard in 32 bits of seconds. */
+const LATEST_RECEIVED_SECONDS = 2n ** 32n - 1n;
+
+/** Checks a point in time. */
+export function timestampViolations(time: Timestamp | undefined, field: string): readonly Violation[] {
+  if (time === undefined) return [];
+  if (time.seconds < EARLIEST_SECONDS || time.seconds > LATEST_SECONDS) return [{ field, description: "the time is outside the years 1 to 9999" }];
+  if (time.nanos < 0 || time.nanos > 999_999_999) return [{ field, description: `invalid nanoseconds "${time.nanos}"; use 0 to 999,999,999` }];
+  return [];
+}
+
+/** Checks a report. @param path of the report in its message, for the violations' fields */
+export function validateReport(report: Report, path: string): readonly Violation[] {
+  const violations = [
+    ...deviceIdViolations(report.deviceId, `${path}.device_id`),
+    ...validateName(report.deviceGroup, `${path}.device_group`),
+    ...bootViolations(report.boot, `${path}.boot`),
+  ];
+  if (report.seq === 0n) violations.push({ field: `${path}.seq`, description: "must be at least 1" });
+  const received = report.receivedAt?.seconds ?? 0n;
+  if (received < 0n || received > LATEST_RECEIVED_SECONDS)
+    violations.push({ field: `${path}.received_at`, description: "the time is outside the years 1970 to 2106" });
+  for (const [field, time] of timesOf(report)) violations.push(...timestampViolations(time, `${path}.${field}`));
+  return violations;
+}
+
+function* timesOf(report: Report): Generator<readonly [field: string, time: Timestamp | undefined]> {
+  yield ["created_at", report.createdAt];
+  yield ["received_at", report.receivedAt];
+  yield ["started_at", report.startedAt];
+  for (const [index, app] of report.apps.entries()) {
+    yield [`apps[${index}].retry_at`, app.retryAt];
+    yield* timesOfContainers(app.containers, `apps[${index}]`);
+  }
+  for (const [index, cronJob] of report.cronJobs.entries()) {
+    yield [`cron_jobs[${index}].last_run_due`, cronJob.lastRunDue];
+    yield [`cron_jobs[${index}].next_run_due`, cronJob.nextRunDue];
+    yield* timesOfContainers(cronJob.containers, `cron_jobs[${index}]`);
+  }
+}
+
+function* timesOfContainers(containers: readonly ContainerStatus[], path: string): Generator<readonly [field: string, time: Timestamp | undefined]> {
+  for (const [index, container] of containers.entries()) yield [`${path}.containers[${index}].started_at`, container.startedAt];
+}

@@ -1,0 +1,87 @@
+import { strict as assert } from "node:assert";
+import fc from "fast-check";
+import { ADMIN_RIGHTS, type GrantingGroup, mayPrune, mayRead, mayWrite, NO_RIGHTS, rightsOf } from "./rights.ts";
+
+const NONE: GrantingGroup = { admin: false, pruningAllowed: false, apps: {}, cronJobs: {}, deviceGroups: {} };
+const app = (name: string) => ({ kind: "app", name }) as const;
+
+/** Names and patterns of few letters, so that they meet. */
+const name = fc.string({ unit: fc.constantFrom("a", "b"), minLength: 1, maxLength: 3 });
+const pattern = fc.oneof(
+  name,
+  name.map((prefix) => `${prefix}*`),
+  fc.constant("*"),
+);
+const permissions = fc.dictionary(pattern, fc.constantFrom("ro", "rw"), { maxKeys: 4, noNullPrototype: true });
+const group: fc.Arbitrary<GrantingGroup> = fc.record({
+  admin: fc.constant(false),
+  pruningAllowed: fc.boolean(),
+  apps: permissions,
+  cronJobs: permissions,
+  deviceGroups: permissions,
+});
+
+/** What a map says of a name, read slowly and plainly. */
+function says(given: Readonly<Record<string, string>>, wanted: string, levels: readonly string[]): boolean {
+  return Object.entries(given).some(
+    ([key, level]) => levels.includes(level) && (key === wanted || (key.endsWith("*") && wanted.startsWith(key.slice(0, -1)))),
+  );
+}
+
+describe("rights", () => {
+  it("rights of several user_groups are the most that any of them grants; rw includes ro", () => {
+    fc.assert(
+      fc.property(fc.array(group, { maxLength: 4 }), name, (groups, wanted) => {
+        const rights = rightsOf(groups);
+        assert.equal(
+          mayRead(rights, app(wanted)),
+          groups.some(({ apps }) => says(apps, wanted, ["ro", "rw"])),
+        );
+        assert.equal(
+          mayWrite(rights, app(wanted)),
+          groups.some(({ apps }) => says(apps, wanted, ["rw"])),
+        );
+      }),
+    );
+  });
+
+  it("rights never shrink by another user_group", () => {
+    fc.assert(
+      fc.property(fc.array(group, { maxLength: 3 }), group, name, (groups, more, wanted) => {
+        const [before, after] = [rightsOf(groups), rightsOf([...groups, more])];
+        for (const kind of ["app", "cron_job", "device_group"] as const) {
+          assert.ok(!mayRead(before, { kind, name: wanted }) || mayRead(after, { kind, name: wanted }));
+          assert.ok(!mayWrite(before, { kind, name: wanted }) || mayWrite(after, { kind, name: wanted }));
+        }
+        assert.ok(!mayPrune(before, wanted) || mayPrune(after, wanted));
+      }),
+    );
+  });
+
+  it("rights keep the kinds apart", () => {
+    const rights = rightsOf([{ ...NONE, apps: { web: "rw" }, cronJobs: { nightly: "ro" } }]);
+    assert.ok(!mayRead(rights, { kind: "cron_job", name: "web" }));
+    assert.ok(!mayRead(rights, { kind: "device_group", name: "web" }));
+    assert.ok(mayRead(rights, { kind: "cron_job", name: "nightly" }));
+    assert.ok(!mayWrite(rights, { kind: "cron_job", name: "nightly" }));
+  });
+
+  it("pruning_allowed holds for the device_groups that the user may read, and rw holds for pruning too", () => {
+    const pruning = rightsOf([
+      { ...NONE, pruningAllowed: true },
+      { ...NONE, deviceGroups: { "shop-*": "ro" } },
+    ]);
+    assert.ok(mayPrune(pruning, "shop-1"));
+    assert.ok(!mayPrune(pruning, "office"));
+    assert.ok(!mayWrite(pruning, { kind: "device_group", name: "shop-1" }));
+    assert.ok(mayPrune(rightsOf([{ ...NONE, deviceGroups: { office: "rw" } }]), "office"));
+    assert.ok(!mayPrune(rightsOf([{ ...NONE, deviceGroups: { office: "ro" } }]), "office"));
+  });
+
+  it("an admin has all rights, a caller without a login none; an unknown level grants nothing", () => {
+    assert.ok(mayWrite(ADMIN_RIGHTS, app("web")) && mayPrune(ADMIN_RIGHTS, "g"));
+    assert.ok(mayWrite(rightsOf([NONE, { ...NONE, admin: true }]), app("web")));
+    assert.ok(!mayRead(NO_RIGHTS, app("web")) && !mayPrune(NO_RIGHTS, "g"));
+    assert.ok(!mayRead(rightsOf([{ ...NONE, apps: { web: "RW", "*": "all", __proto__: "rw" } }]), app("web")));
+  });
+});

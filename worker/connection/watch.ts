@@ -1,0 +1,279 @@
+import { ChannelCredentials } from "@grpc/grpc-js";
+import { Alarm } from "../../common/clock/alarm.ts";
+import type { Clock } from "../../common/clock/clock.ts";
+import { assertNever } from "../../common/errors/assert-never.ts";
+import { type ErrorKind, isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
+import type { Log } from "../../common/log/log.ts";
+import { GrpcChannel } from "../../common/rpc/grpc-channel.ts";
+import { tlsChannel } from "../../common/rpc/tls-channel.ts";
+import type { ServerUrl } from "../../common/settings/settings.ts";
+import type { ClientTls } from "../../common/tls/client-tls.ts";
+import { type Report, ReportService } from "../../gen/nebula/v1/report_pb.ts";
+import { attemptWatch, type WatchAnswer } from "./attempt.ts";
+import { LatestEvents, type WatchEvent } from "./events.ts";
+import { locateShards } from "./locator.ts";
+import { afterLocate, afterWatch, FIRST_STATE, type LocateOutcome, type Move, WATCH_TIMING, type WatchOutcome, type WatchTiming } from "./moves.ts";
+import { isSecure } from "./server-call.ts";
+
+/** The largest config that is received, bytes. */
+const LARGEST_MESSAGE = 128 * 1024 * 1024;
+/** How long a ping may stay without an answer, milliseconds. */
+const LONGEST_PING_MS = 20_000;
+/** How long a report may stay without an answer, milliseconds: a connection on which one does is dead. */
+const SUBMIT_LIMIT_MS = 30_000;
+const NO_TLS_SETTINGS: ClientTls = {};
+
+export type WatchOptions = Readonly<{
+  /** A gateway or a manager. */
+  server: ServerUrl;
+  deviceGroup: string;
+  deviceId: string;
+  /** A random id of this start of the worker. */
+  boot: string;
+  /** Milliseconds between two pings. */
+  keepaliveMs: number;
+  /** The Authorization header, read at each call. */
+  authorization: () => string | undefined;
+  /** Resolves when there is something to log in with: waited for before each question for the shard map. */
+  loginReady?: (signal: AbortSignal) => Promise<void>;
+  /** Told that a call with this Authorization header was answered `unauthenticated`; answers whether that was to be expected, as another login is on its way. */
+  loginRefused?: (authorization: string | undefined) => boolean;
+  /** Etag of the config that is stored as it was received; empty: none. Read at each reconnect. */
+  heldEtag: () => string;
+  clock: Clock;
+  log: Log;
+  /** Ends the watch. */
+  signal: AbortSignal;
+  /** Trusted and own certificates, read again for each connection; the same object as long as nothing differs. */
+  tls?: () => ClientTls;
+  timing?: WatchTiming;
+  /** How long a report may stay without an answer, milliseconds. */
+  submitLimitMs?: number;
+  /** How long a connection, or the answer to the question for the shard map, may take, milliseconds. */
+  reachMs?: number;
+  /** From 0 up to 1. */
+  random?: () => number;
+}>;
+
+/** The connection of a worker: its events, for one reader, and its way to send reports. */
+export interface Watch extends AsyncIterable<WatchEvent> {
+  /** Sends a report on the connection that there is. Rejects with `unavailable` when there is none: the next `connected` is the time to try again. */
+  submit(report: Report, signal: AbortSignal): Promise<void>;
+  /** The login is another one now: a try that was refused is repeated at once. */
+  loginChanged(): void;
+}
+
+/** A channel on which a watch is served. `end`: the connection is dead, and another one is made. */
+type Served = Readonly<{ channel: GrpcChannel; end: (error: NebulaError) => void }>;
+
+/** Opens the connection and keeps it, until the signal is aborted: then the events end. */
+export function openWatch(options: WatchOptions): Watch {
+  const connection = new Connection(options);
+  connection.run().catch((error) => options.log.error({ err: error }, "the watch ended by a fault of its own"));
+  return connection;
+}
+
+/**
+ * 1. There is one channel at a time, and one watch on it.
+ * 2. Whether a connection is encrypted is said by the server's URL alone: neither a shard map nor a redirect changes it.
+ * 3. Every end of a try is a value; `moves.ts` says what comes next.
+ */
+class Connection implements Watch {
+  readonly #options: WatchOptions;
+  readonly #events = new LatestEvents();
+  readonly #alarm: Alarm;
+  readonly #timing: WatchTiming;
+  readonly #reachMs: number;
+  #channel: Readonly<{ address: string; tls: ClientTls; channel: GrpcChannel }> | undefined;
+  /** Where the watch is served now. */
+  #served: Served | undefined;
+  #loggedReason: string | undefined;
+  #wasRefused = false;
+  #loginFollows = false;
+
+  constructor(options: WatchOptions) {
+    this.#options = options;
+    this.#alarm = new Alarm(options.clock);
+    this.#timing = options.timing ?? WATCH_TIMING;
+    this.#reachMs = options.reachMs ?? 10_000;
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<WatchEvent> {
+    return this.#events[Symbol.asyncIterator]();
+  }
+
+  async submit(report: Report, signal: AbortSignal): Promise<void> {
+    const served = this.#served;
+    if (served === undefined) throw new NebulaError("unavailable", "there is no connection to a manager now");
+    const timeoutMs = this.#options.submitLimitMs ?? SUBMIT_LIMIT_MS;
+    const options = { headers: headersOf(this.#options.authorization()), timeoutMs, signal };
+    try {
+      await served.channel.unary(ReportService.method.submitReports, { reports: [report] }, options);
+    } catch (error) {
+      if (isNebulaError(error, "deadline_exceeded")) served.end(new NebulaError("unavailable", `a report had no answer within ${timeoutMs} ms`));
+      throw error;
+    }
+  }
+
+  loginChanged(): void {
+    this.#alarm.ring();
+  }
+
+  async run(): Promise<void> {
+    const { clock, signal } = this.#options;
+    const context = { timing: this.#timing, random: this.#options.random ?? Math.random };
+    let state = FIRST_STATE;
+    let move: Move = { kind: "locate", waitMs: 0 };
+    try {
+      for (;;) {
+        // Only who was refused is woken: a fleet that lost its manager comes back spread out, also if its logins changed meanwhile.
+        if (move.waitMs > 0) await (this.#wasRefused ? this.#alarm.wait(move.waitMs, signal) : clock.sleep(move.waitMs, signal));
+        this.#alarm.reset();
+        if (move.kind === "locate") {
+          await this.#options.loginReady?.(signal);
+          const outcome: LocateOutcome = await this.#locate();
+          ({ state, move } = afterLocate(state, outcome, context));
+          if (outcome.kind !== "located") this.#tellLost(outcome, move.waitMs);
+        } else {
+          const { address, serveHere }: { address: string; serveHere: boolean } = move;
+          const outcome: WatchOutcome = await this.#watch(address, serveHere);
+          ({ state, move } = afterWatch(state, { address, serveHere }, outcome, context));
+          this.#tellEnd(address, outcome, move.waitMs);
+        }
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    } finally {
+      this.#drop();
+      this.#events.close();
+    }
+  }
+
+  async #locate(): Promise<LocateOutcome> {
+    const { server, deviceGroup, deviceId, signal } = this.#options;
+    const authorization = this.#options.authorization();
+    const outcome = await locateShards({
+      server,
+      deviceGroup,
+      deviceId,
+      authorization,
+      channelTo: (address) => this.#channelTo(address),
+      tls: this.#tls(),
+      limitMs: this.#reachMs,
+      signal,
+    });
+    this.#tellRefused(outcome, authorization);
+    return outcome;
+  }
+
+  #tellRefused(outcome: LocateOutcome | WatchOutcome, authorization: string | undefined): void {
+    this.#wasRefused = outcome.kind === "refused" && outcome.problem === "unauthenticated";
+    this.#loginFollows = this.#wasRefused && (this.#options.loginRefused?.(authorization) ?? false);
+  }
+
+  async #watch(address: string, serveHere: boolean): Promise<WatchOutcome> {
+    const { deviceGroup, deviceId, boot, keepaliveMs, heldEtag, clock, signal } = this.#options;
+    const channel = this.#channelTo(address);
+    const request = { deviceGroup, deviceId, boot, keepaliveMs, serveHere, etag: heldEtag() };
+    const dead = new AbortController();
+    const served: Served = { channel, end: (error) => dead.abort(error) };
+    const onAnswer = (answer: WatchAnswer) => this.#answered(address, served, answer);
+    const authorization = this.#options.authorization();
+    const headers = headersOf(authorization);
+    const outcome = await attemptWatch({ channel, request, headers, reachMs: this.#reachMs, clock, onAnswer, dead: dead.signal, signal });
+    this.#served = undefined;
+    this.#tellRefused(outcome, authorization);
+    if (outcome.kind !== "redirect") this.#drop(); // a channel whose watch ended may hang on a link that is dead
+    return outcome;
+  }
+
+  #answered(address: string, served: Served, answer: WatchAnswer): void {
+    if (this.#served === undefined) {
+      this.#served = served;
+      this.#loggedReason = undefined;
+      this.#options.log.info({ address }, "connected to a manager");
+      this.#events.put({ kind: "connected", address });
+    }
+    switch (answer.case) {
+      case "config": {
+        const { config, etag } = answer.value;
+        if (config !== undefined) this.#events.put({ kind: "config", config, etag });
+        break;
+      }
+      case "unchanged":
+        this.#events.put({ kind: "unchanged" });
+        break;
+      case "noSuchGroup":
+        this.#events.put({ kind: "no_such_group" });
+        break;
+      default:
+        assertNever(answer);
+    }
+  }
+
+  /** A redirect of a watch that was never served is only the way to the connection. */
+  #tellEnd(address: string, outcome: WatchOutcome, retryInMs: number): void {
+    switch (outcome.kind) {
+      case "redirect":
+        this.#options.log.debug({ address, to: outcome.address }, "another manager serves this device_group");
+        break;
+      case "relocate":
+        this.#tellLost({ kind: outcome.kind, reason: `the manager at ${address} handed the watch over` }, retryInMs);
+        break;
+      case "ended":
+      case "failed":
+      case "unreachable":
+      case "refused":
+        this.#tellLost({ ...outcome, reason: `${address}: ${outcome.reason}` }, retryInMs);
+        break;
+      default:
+        assertNever(outcome);
+    }
+  }
+
+  /** Logs each reason once, however often it is met. */
+  #tellLost(lost: Readonly<{ kind: string; reason: string; problem?: ErrorKind }>, retryInMs: number): void {
+    const { reason } = lost;
+    const detail = { reason, refused: lost.problem, retryInMs: Math.round(retryInMs) };
+    if (lost.kind === "relocate" || this.#loginFollows) this.#options.log.info(detail, "the connection moves");
+    else if (reason === this.#loggedReason) this.#options.log.debug(detail, "no connection to a manager");
+    else this.#options.log.warn(detail, lost.problem === undefined ? "no connection to a manager" : "the server refuses this worker");
+    this.#loggedReason = reason;
+    this.#events.put({ kind: "disconnected", reason, refused: lost.problem, retryInMs });
+  }
+
+  #channelTo(address: string): GrpcChannel {
+    const tls = this.#tls();
+    if (this.#channel?.address === address && this.#channel.tls === tls) return this.#channel.channel;
+    this.#drop(); // 1
+    const { server, keepaliveMs } = this.#options;
+    const { credentials, options } = isSecure(server)
+      ? tlsChannel(address, tls) // 2
+      : { credentials: ChannelCredentials.createInsecure(), options: {} };
+    const channel = new GrpcChannel(address, credentials, {
+      "grpc.keepalive_time_ms": keepaliveMs,
+      "grpc.keepalive_timeout_ms": Math.min(LONGEST_PING_MS, keepaliveMs),
+      "grpc.max_receive_message_length": LARGEST_MESSAGE,
+      "grpc.initial_reconnect_backoff_ms": 1000,
+      "grpc.max_reconnect_backoff_ms": 2000,
+      "grpc.enable_retries": 0,
+      "grpc.service_config_disable_resolution": 1,
+      ...options,
+    });
+    this.#channel = { address, tls, channel };
+    return channel;
+  }
+
+  #tls(): ClientTls {
+    return this.#options.tls?.() ?? NO_TLS_SETTINGS;
+  }
+
+  #drop(): void {
+    this.#channel?.channel[Symbol.dispose]();
+    this.#channel = undefined;
+  }
+}
+
+function headersOf(authorization: string | undefined): Readonly<Record<string, string>> {
+  return authorization === undefined ? {} : { authorization };
+}
