@@ -59,7 +59,8 @@ export function alignedRows(rows: readonly (readonly string[])[]): string[] {
   );
 }
 
-function ratio(a: number | undefined, b: number | undefined): number | undefined {
+/** `a` in times of `b`; undefined where one was not measured, or `b` is zero: a short run takes less processor time than one step. */
+export function ratio(a: number | undefined, b: number | undefined): number | undefined {
   return a === undefined || b === undefined || b === 0 ? undefined : a / b;
 }
 

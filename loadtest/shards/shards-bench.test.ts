@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { redisUrl, requireServer, type TestServer } from "../../common/testing/servers.ts";
+import type { FigureName } from "../measure/run-figures.ts";
 import { figuresTable } from "../measure/table.ts";
 import { splitProcessors } from "../processes/processors.ts";
 import { benchShards, goalsOf } from "./shards-bench.ts";
@@ -52,8 +53,41 @@ describe("the bench of shards", function () {
       assert.ok(mostRedirects >= 1 && mostRedirects <= 3, `${kind}: ${mostRedirects} redirects of one device`);
     }
     const goals = goalsOf(bench);
-    assert.ok(goals.length === 8 && goals.every(({ value }) => Number.isFinite(value)), JSON.stringify(goals));
+    const handOverGoals = ["hand-over to a shard that joins", "hand-over to the others from one that drains"];
+    assert.deepEqual(
+      handOverGoals.filter((what) => !goals.some((goal) => goal.what === what)),
+      [],
+    );
+    assert.ok(
+      goals.every(({ value }) => Number.isFinite(value)),
+      JSON.stringify(goals),
+    );
     const table = figuresTable(bench.medians, "shards");
     assert.ok(table.length > 8 && table.every((line) => !/NaN|undefined/.test(line)), table.join("\n"));
+  });
+});
+
+describe("goalsOf", () => {
+  it("goalsOf leaves out what was not measured, and a ratio to an embedded server that took less time than one step of the clock", () => {
+    const medians = (cpuUsPerPush: number) => [
+      {
+        subject: "embedded" as const,
+        figures: new Map<FigureName, number>([
+          ["cpuUsPerPush", cpuUsPerPush],
+          ["lastDeviceMs", 30],
+        ]),
+      },
+      {
+        subject: "shards" as const,
+        figures: new Map<FigureName, number>([
+          ["cpuUsPerPush", 21],
+          ["lastDeviceMs", 42],
+        ]),
+      },
+    ];
+    const valuesOf = (cpuUsPerPush: number) => goalsOf({ medians: medians(cpuUsPerPush), handOvers: [] }).map(({ what, value }) => [what, value]);
+    const last = ["from the answer of one shard to the last device of another", 12];
+    assert.deepEqual(valuesOf(20), [["CPU per push and device", 1.05], last]);
+    assert.deepEqual(valuesOf(0), [last]);
   });
 });

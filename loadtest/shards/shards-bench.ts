@@ -2,7 +2,7 @@ import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { type Medians, medianOfRuns } from "../measure/median-of-runs.ts";
 import { median } from "../measure/quantiles.ts";
 import type { FigureName, Run } from "../measure/run-figures.ts";
-import { TABLE_FIGURES } from "../measure/table.ts";
+import { ratio, TABLE_FIGURES } from "../measure/table.ts";
 import type { Processors } from "../processes/processors.ts";
 import { createBenchKeyspace } from "../servers/bench-keyspace.ts";
 import { openEmbedded, openShards } from "../subjects/shards.ts";
@@ -45,12 +45,11 @@ export async function benchShards(options: ShardsBenchOptions): Promise<ShardsBe
 /** What a figure should be at most. */
 export type Goal = Readonly<{ what: string; value: number; limit: number; unit: string }>;
 
-/** The goals of the bench, each with what was measured; without those of a part that was left out. */
-export function goalsOf({ medians, handOvers }: ShardsBench): readonly Goal[] {
-  const of = (subject: "embedded" | "shards", figure: FigureName) =>
-    medians.find((each) => each.subject === subject)?.figures.get(figure) ?? Number.NaN;
+/** The goals of the bench, each with what was measured; without those of a part that was left out or took too little time to measure. */
+export function goalsOf({ medians, handOvers }: Pick<ShardsBench, "medians" | "handOvers">): readonly Goal[] {
+  const of = (subject: "embedded" | "shards", figure: FigureName) => medians.find((each) => each.subject === subject)?.figures.get(figure);
   const timesEmbedded = (what: string, figure: FigureName): Goal => {
-    return { what, value: of("shards", figure) / of("embedded", figure), limit: 1.1, unit: "times embedded" };
+    return { what, value: ratio(of("shards", figure), of("embedded", figure)) ?? Number.NaN, limit: 1.1, unit: "times embedded" };
   };
   const handOver = (kind: HandOverFigures["kind"], what: string): Goal[] => {
     const own = handOvers.filter((each) => each.kind === kind);
@@ -67,7 +66,7 @@ export function goalsOf({ medians, handOvers }: ShardsBench): readonly Goal[] {
     timesEmbedded("memory per device", "bytesPerDeviceAfterPushes"),
     {
       what: "from the answer of one shard to the last device of another",
-      value: of("shards", "lastDeviceMs") - of("embedded", "lastDeviceMs"),
+      value: (of("shards", "lastDeviceMs") ?? Number.NaN) - (of("embedded", "lastDeviceMs") ?? Number.NaN),
       limit: 50,
       unit: "ms above embedded",
     },

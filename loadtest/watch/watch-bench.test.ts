@@ -35,7 +35,7 @@ describe("the bench of watches", function () {
     for (const { subject, figures } of runs) {
       for (const [name, value] of Object.entries(figures)) assert.ok(Number.isFinite(value), `${subject}: ${name} is ${value}`);
       assert.ok(figures.reconnectedMs > 0 && figures.connectionsPerSecond > 0 && figures.bytesPerDevice > 0, subject);
-      assert.ok(figures.cpuUsPerReport === undefined || figures.cpuUsPerReport > 0, subject);
+      assert.ok(figures.cpuUsPerReport === undefined || figures.cpuUsPerReport >= 0, subject);
     }
     const table = figuresTable(medians, "nebula");
     assert.ok(table.length > 10 && table.every((line) => !/NaN|undefined/.test(line)), table.join("\n"));
