@@ -4,8 +4,8 @@ import { parseArgs } from "node:util";
 import { systemClock } from "../common/clock/system-clock.ts";
 import type { Member } from "../common/membership/membership.ts";
 import { TestMembership } from "../manager/testing/test-membership.ts";
+import { HandOver } from "../manager/watch/hand-over.ts";
 import { createOwnership } from "../manager/watch/ownership.ts";
-import { HandOver } from "../manager/watch/stream-ends.ts";
 import { runBench, wholeNumber } from "./command-line.ts";
 
 const HELP = `npm run bench:membership -- [options]

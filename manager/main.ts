@@ -227,7 +227,7 @@ export async function startManager({
 
   const opened = starting.move();
   /** Hands every watch to the others, if there are any: they read that this shard has left before its devices come. */
-  async function handOver(): Promise<void> {
+  async function drainToOthers(): Promise<void> {
     const drainMs = settings.drainMs ?? 0;
     const others = ownership.members.filter(({ boot }) => boot !== place.boot);
     await drivers.membership.leave();
@@ -241,7 +241,7 @@ export async function startManager({
   async function stop(): Promise<void> {
     isStopping = true;
     health.stop();
-    await handOver();
+    await drainToOthers();
     listeners.close();
     await hub.stop();
     await shutDown(server, connections, clock, tuning.stopMs);

@@ -27,7 +27,7 @@ import { DeviceLogin, groupConflict } from "./login/device-login.ts";
 import { createTokenServer } from "./login/token-server.ts";
 import { Reconciler } from "./reconcile/reconcile.ts";
 import { runTogether } from "./reconcile/run-together.ts";
-import { createRegistryLogins } from "./registry/logins.ts";
+import { createRegistryLogins } from "./registry/registry-logins.ts";
 import { DeviceState } from "./report/device-state.ts";
 import { HostFigures } from "./report/host.ts";
 import { ReportSender } from "./report/sender.ts";

@@ -15,9 +15,9 @@ export type EntityCalls = Readonly<{
   get(call: Call, name: string): Promise<JsonObject>;
   create(call: Call, name: string, body: JsonObject): Promise<JsonObject>;
   remove(call: Call, name: string): Promise<unknown>;
-  /** Changes the given fields. */
+  /** PUT and PATCH: changes the given fields. */
   change(call: Call, name: string, body: JsonObject): Promise<JsonObject>;
-  /** Absent fields get their defaults; undefined: v2 has no such update. */
+  /** POST: absent fields get their defaults; undefined: v2 has no such update. */
   replace?(call: Call, name: string, body: JsonObject): Promise<JsonObject>;
   updated: Readonly<{
     status: 200 | 202;

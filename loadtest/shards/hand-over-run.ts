@@ -3,7 +3,7 @@ import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { ownersOf } from "../../common/membership/rendezvous.ts";
 import { freePort } from "../../common/testing/free-port.ts";
 import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
-import { RATE } from "../../manager/watch/stream-ends.ts";
+import { RATE } from "../../manager/watch/hand-over.ts";
 import { WATCH_TIMING } from "../../worker/connection/moves.ts";
 import { sharedNow } from "../client/fleet-protocol.ts";
 import { quantile } from "../measure/quantiles.ts";

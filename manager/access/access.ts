@@ -6,9 +6,9 @@ import { type Authenticate, createAuthenticate } from "./authenticate.ts";
 import type { AdminSettings } from "./credentials.ts";
 import { createFailedLogins } from "./limits/failed-logins.ts";
 import { RotatedTokens } from "./limits/rotations.ts";
-import { LoginIndex, VerifiedCredentials } from "./login.ts";
 import { createPageSeal, createVisiblePages, type VisiblePages } from "./rights/visible-pages.ts";
 import { createStoredCredentials, type StoredCredentials } from "./stored-credentials.ts";
+import { LoginIndex, VerifiedCredentials } from "./verified-credentials.ts";
 
 /** Some 300 bytes each, kept twice at most; more devices than one process has connections. */
 const KEPT_CREDENTIALS = 100_000;

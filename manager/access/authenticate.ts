@@ -14,12 +14,12 @@ import { isLoopback } from "../../common/net/address.ts";
 import type { AccessGenerations } from "./access-generations.ts";
 import { type AdminSettings, type Credential, createLocalAdmin, credentialFrom, isUnguessable } from "./credentials.ts";
 import type { Attempt, AttemptEnd, FailedLogins } from "./limits/failed-logins.ts";
-import type { VerifiedCredentials } from "./login.ts";
-import { configuredLogin, isBehind, type Login, subjectsOf, type Verified } from "./login.ts";
 import type { Principal } from "./principal.ts";
 import { ADMIN_RIGHTS } from "./rights/rights.ts";
 import { type CallerSignal, SharedWork } from "./shared-work.ts";
 import type { StoredCredentials } from "./stored-credentials.ts";
+import type { VerifiedCredentials } from "./verified-credentials.ts";
+import { configuredLogin, isBehind, type Login, subjectsOf, type Verified } from "./verified-credentials.ts";
 
 /** The answer to a credential that is not valid; the log of a device shows it. */
 export const INVALID_LOGIN = "the authorization header holds no valid user and password, and no valid token";

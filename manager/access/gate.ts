@@ -3,12 +3,12 @@ import { assertNever } from "../../common/errors/assert-never.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { pathOf } from "../../common/rpc/service-definition.ts";
 import type { Authenticate, Caller, CallHeaders, Seen } from "./authenticate.ts";
-import { configuredLogin } from "./login.ts";
 import type { Principal } from "./principal.ts";
 import { type MethodRule, ruleOf } from "./rights/method-table.ts";
 import { assertPermitted } from "./rights/permit.ts";
 import { NO_RIGHTS } from "./rights/rights.ts";
 import type { CallerSignal } from "./shared-work.ts";
+import { configuredLogin } from "./verified-credentials.ts";
 
 /**
  * Lets a call in; throws, or rejects with, `unauthenticated` or `permission_denied`. Answers at once where Authenticate does. `request` is undefined for a

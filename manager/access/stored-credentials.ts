@@ -14,8 +14,8 @@ import type { Credential } from "./credentials.ts";
 import { tokensOf } from "./credentials.ts";
 import { createCredentialReads } from "./limits/credential-reads.ts";
 import type { RotatedTokens } from "./limits/rotations.ts";
-import type { Verified } from "./login.ts";
 import { NO_RIGHTS, type Rights, rightsOf } from "./rights/rights.ts";
+import type { Verified } from "./verified-credentials.ts";
 
 export type StoredCredentialsDeps = Readonly<{
   accessStore: Pick<AccessStore, "tokenOwner" | "getUser" | "groupsOf" | "rehashPassword" | "deviceByTokenHash" | "promoteNext">;

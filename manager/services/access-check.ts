@@ -4,8 +4,8 @@ import { quote } from "../../common/text/wording.ts";
 import { type AccessService, type CheckRequest, Verdict } from "../../gen/nebula/v1/access_pb.ts";
 import type { Authenticate } from "../access/authenticate.ts";
 import { permitBy } from "../access/gate.ts";
-import { subjectsOf } from "../access/login.ts";
 import { methodOf, ruleOf } from "../access/rights/method-table.ts";
+import { subjectsOf } from "../access/verified-credentials.ts";
 import type { Audit } from "../audit/audit.ts";
 import type { UnaryHandler } from "../rpc/call-context.ts";
 

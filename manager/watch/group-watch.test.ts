@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import fc from "fast-check";
-import { configuredLogin } from "../access/login.ts";
+import { configuredLogin } from "../access/verified-credentials.ts";
 import { configAnswer, NO_SUCH_GROUP, redirectAnswer, UNCHANGED, type WatchAnswer } from "../config/config-answer.ts";
 import { type Connection, GroupWatch, type SlotCall, StreamSlot, type Watcher } from "./group-watch.ts";
 

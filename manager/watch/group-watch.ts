@@ -8,10 +8,12 @@
  *
  * There is one StreamSlot per connected device: its fields are few, and there are no timers, signals or promises among them.
  */
+import { setImmediate as turn } from "node:timers/promises";
+import type { Clock } from "../../common/clock/clock.ts";
 import type { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Log } from "../../common/log/log.ts";
 import { type EntityKey, keyText } from "../../common/storage/config-store.ts";
-import type { Login } from "../access/login.ts";
+import type { Login } from "../access/verified-credentials.ts";
 import { UNCHANGED, type WatchAnswer } from "../config/config-answer.ts";
 import type { LoadedConfig } from "../config/load-config.ts";
 import type { Ownership } from "./ownership.ts";
@@ -218,6 +220,29 @@ export class GroupWatch {
   /** Marks the loaded config as possibly old: nothing is sent before the next load. */
   distrust(): void {
     this.#trusted = false;
+  }
+}
+
+/** How often the connections are checked, and how long after a push something must be received. Milliseconds. */
+export type SilenceTimes = Readonly<{ everyMs: number; answerMs: number }>;
+
+const STREAMS_PER_TURN = 1000;
+
+/** Calls `onSilent` for streams on whose connection nothing is received any more: one loop over the byte counters replaces a timer per stream. */
+export async function watchSilence(
+  streams: () => Iterable<StreamSlot>,
+  onSilent: (stream: StreamSlot, why: "silent" | "unanswered") => void,
+  { clock, times, signal }: { clock: Clock; times: SilenceTimes; signal: AbortSignal },
+): Promise<void> {
+  while (!signal.aborted) {
+    await clock.sleep(times.everyMs, signal).catch(() => {});
+    let looked = 0;
+    for (const stream of streams()) {
+      if (signal.aborted) return;
+      const why = stream.checkSilence(Math.trunc(clock.monotonic()), times.answerMs);
+      if (why !== undefined) onSilent(stream, why);
+      if (++looked % STREAMS_PER_TURN === 0) await turn();
+    }
   }
 }
 

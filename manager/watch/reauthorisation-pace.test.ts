@@ -4,8 +4,8 @@ import { ManualClock } from "../../common/clock/manual-clock.ts";
 import { createMemoryFeed } from "../../common/feed/memory-feed.ts";
 import { silentLog } from "../../common/log/log.ts";
 import { AccessGenerations } from "../access/access-generations.ts";
-import { LONGEST_UNREAD_MS, type Login, LoginIndex, type Verified, VerifiedCredentials } from "../access/login.ts";
 import { NO_RIGHTS } from "../access/rights/rights.ts";
+import { LONGEST_UNREAD_MS, type Login, LoginIndex, type Verified, VerifiedCredentials } from "../access/verified-credentials.ts";
 import { DEVICES_WITHIN_MS, Reauthorisation } from "./reauthorisation.ts";
 
 const USERS_WITHIN_MS = 10_000;

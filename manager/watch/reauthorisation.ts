@@ -18,9 +18,9 @@ import type { Clock } from "../../common/clock/clock.ts";
 import { isNebulaError, messageOf, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Log } from "../../common/log/log.ts";
 import type { Access } from "../access/access.ts";
-import { isBehind, LONGEST_UNREAD_MS, type Login, subjectsOf } from "../access/login.ts";
 import { watchNeed } from "../access/rights/method-table.ts";
 import { assertPermitted } from "../access/rights/permit.ts";
+import { isBehind, LONGEST_UNREAD_MS, type Login, subjectsOf } from "../access/verified-credentials.ts";
 
 /** E2, milliseconds. */
 export const DEVICES_WITHIN_MS = 5 * 60_000;

@@ -8,10 +8,10 @@ import { DEFAULT_KEEPALIVE_MS, validateWatchRequest } from "../../common/validat
 import { ConfigService, type WatchConfigRequest, WatchConfigRequestSchema } from "../../gen/nebula/v1/config_pb.ts";
 import type { Caller, Seen } from "../access/authenticate.ts";
 import type { Gate } from "../access/gate.ts";
-import type { Login } from "../access/login.ts";
 import { inUseElsewhere, type PresentGroups } from "../access/present-groups.ts";
 import { watchNeed } from "../access/rights/method-table.ts";
 import { isPermitted } from "../access/rights/permit.ts";
+import type { Login } from "../access/verified-credentials.ts";
 import type { Audit } from "../audit/audit.ts";
 import type { Connections } from "../listen/connections.ts";
 import { callHeaders, forgetHeaders } from "../rpc/call-headers.ts";

@@ -15,10 +15,19 @@ import { type PolledMarks, renewPolledMarks } from "../../common/v2/polled-marks
 import { redirectAnswer, type WatchAnswer } from "../config/config-answer.ts";
 import { FanOut } from "./fan-out.ts";
 import { GroupLookups, type GroupLookupsDeps } from "./group-lookups.ts";
-import { type Connection, CrowdWarning, type EndReason, GroupWatch, StreamSlot, type Watcher } from "./group-watch.ts";
+import {
+  type Connection,
+  CrowdWarning,
+  type EndReason,
+  GroupWatch,
+  type SilenceTimes,
+  StreamSlot,
+  type Watcher,
+  watchSilence,
+} from "./group-watch.ts";
+import { drain, HandOver } from "./hand-over.ts";
 import type { Ownership } from "./ownership.ts";
 import { Reauthorisation, type ReauthorisationDeps } from "./reauthorisation.ts";
-import { drain, HandOver, type SilenceTimes, watchSilence } from "./stream-ends.ts";
 import type { WatchCall } from "./watch-call.ts";
 
 export type WatchTuning = Readonly<{

@@ -8,7 +8,7 @@
  * L3 What is kept is bounded: MOST_KEPT counts of each sort (the one that was used longest ago goes first), a few tries
  *    that wait for each, MOST_WAITING in all, none of them longer than LONGEST_WAIT_MS before its turn.
  * L4 Failures are forgotten: half of them with every FORGET_MS without a new one.
- * L5 The failures that other shards counted count here, too (LoginCounts); without an answer of theirs this shard
+ * L5 The failures that other shards counted count here, too (LoginCounts, shared by common/redis/redis-login-counts.ts); without an answer of theirs this shard
  *    counts alone.
  */
 

@@ -10,8 +10,8 @@ import { CreateDeviceGroupRequestSchema, DeviceGroupService } from "../../../gen
 import { StatusService } from "../../../gen/nebula/v1/status_pb.ts";
 import type { Caller } from "../authenticate.ts";
 import { createGate } from "../gate.ts";
-import { configuredLogin } from "../login.ts";
 import type { Principal } from "../principal.ts";
+import { configuredLogin } from "../verified-credentials.ts";
 import { ruleOf } from "./method-table.ts";
 import { ADMIN_RIGHTS, NO_RIGHTS } from "./rights.ts";
 

@@ -11,7 +11,7 @@ import { silentLog } from "../../../common/log/log.ts";
 import { endWithTests } from "../../../common/testing/end-with-tests.ts";
 import { eventually } from "../../../common/testing/eventually.ts";
 import { requireDocker } from "../../../common/testing/require-docker.ts";
-import { createRegistryLogins } from "../../registry/logins.ts";
+import { createRegistryLogins } from "../../registry/registry-logins.ts";
 import { openDockerFixture } from "./fixture.ts";
 import { authConfig, jsonLines, pullLineError } from "./pull.ts";
 

@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import fc from "fast-check";
 import { ManualClock } from "../../common/clock/manual-clock.ts";
 import type { Member } from "../../common/membership/membership.ts";
-import { drain, HandOver } from "./stream-ends.ts";
+import { drain, HandOver } from "./hand-over.ts";
 
 type TestStream = { readonly to: Member | undefined; readonly greeted: boolean; ended: boolean };
 type TestGroup = { readonly streams: Set<TestStream> };

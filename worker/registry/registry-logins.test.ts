@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { createLog, silentLog } from "../../common/log/log.ts";
-import { fileLogin, parseDockerConfig } from "./config.ts";
+import { fileLogin, parseDockerConfig } from "./docker-config.ts";
 import { registryKey } from "./environment.ts";
 import { askCredentialHelper } from "./helper.ts";
-import { createRegistryLogins } from "./logins.ts";
+import { createRegistryLogins } from "./registry-logins.ts";
 
 const HUB = "https://index.docker.io/v1/";
 

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { ManualClock } from "../../common/clock/manual-clock.ts";
-import { LONGEST_UNREAD_MS, type Login, LoginIndex, VerifiedCredentials } from "./login.ts";
+import { LONGEST_UNREAD_MS, type Login, LoginIndex, VerifiedCredentials } from "./verified-credentials.ts";
 
 function start(limit = 3) {
   const clock = new ManualClock();

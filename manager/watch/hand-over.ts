@@ -1,5 +1,5 @@
 /**
- * How streams end that their devices did not end: paced, when another shard owns them or this one stops, and at once, when their connection is silent.
+ * How devices move to other shards: streams end, paced, when another shard owns them now (HandOver), and when this one stops (drain).
  *
  * P1 Toward one receiver all senders together end at most RATE streams a second: each takes its part, RATE divided by the members other than the receiver.
  * P2 Streams end in random order: the devices of one group do not come as a block.
@@ -9,7 +9,6 @@
 import { setImmediate as turn } from "node:timers/promises";
 import type { Clock } from "../../common/clock/clock.ts";
 import type { Member } from "../../common/membership/membership.ts";
-import type { StreamSlot } from "./group-watch.ts";
 
 // --- streams that another shard owns
 
@@ -181,31 +180,6 @@ export async function drain<Stream>(streams: Iterable<Stream>, { withinMs, clock
     for (; credit >= 1 && left.length > 0; credit--) {
       const stream = takeOne(left);
       if (stream !== undefined) end(stream);
-    }
-  }
-}
-
-// --- connections that are silent
-
-/** How often the connections are checked, and how long after a push something must be received. Milliseconds. */
-export type SilenceTimes = Readonly<{ everyMs: number; answerMs: number }>;
-
-const STREAMS_PER_TURN = 1000;
-
-/** Calls `onSilent` for streams on whose connection nothing is received any more: one loop over the byte counters replaces a timer per stream. */
-export async function watchSilence(
-  streams: () => Iterable<StreamSlot>,
-  onSilent: (stream: StreamSlot, why: "silent" | "unanswered") => void,
-  { clock, times, signal }: { clock: Clock; times: SilenceTimes; signal: AbortSignal },
-): Promise<void> {
-  while (!signal.aborted) {
-    await clock.sleep(times.everyMs, signal).catch(() => {});
-    let looked = 0;
-    for (const stream of streams()) {
-      if (signal.aborted) return;
-      const why = stream.checkSilence(Math.trunc(clock.monotonic()), times.answerMs);
-      if (why !== undefined) onSilent(stream, why);
-      if (++looked % STREAMS_PER_TURN === 0) await turn();
     }
   }
 }

@@ -6,7 +6,7 @@ import type { Log } from "../../common/log/log.ts";
 import { hasLostBytes, NOT_UTF8, utf8Text } from "../../common/text/utf8.ts";
 import { parseImageReference } from "../../common/validation/container/image-reference.ts";
 import type { RegistryLogin } from "../runtime/container-runtime.ts";
-import { type DockerConfig, fileLogin, helperOf, parseDockerConfig } from "./config.ts";
+import { type DockerConfig, fileLogin, helperOf, parseDockerConfig } from "./docker-config.ts";
 import { environmentLogin, registryKey, serverAddress } from "./environment.ts";
 import { askCredentialHelper } from "./helper.ts";
 
