@@ -7,6 +7,8 @@ import { TestContainer } from "../../common/testing/test-container.ts";
 
 /** As many as there are copies of a row: one that is absent leaves a majority of each row. */
 const NODES = 3;
+/** The name of the client by which a ring looks at its own nodes. */
+const OWN_CLIENT = "ring";
 /** How long a node that was away may take until the others count on it again, milliseconds. */
 const WHOLE_MS = 120_000;
 
@@ -37,6 +39,7 @@ export class CassandraRing implements AsyncDisposable {
       const client = new Client({
         contactPoints: nodes.map(({ address }) => address),
         protocolOptions: { port },
+        applicationName: OWN_CLIENT,
         policies: {
           loadBalancing: new policies.loadBalancing.RoundRobinPolicy(),
           reconnection: new policies.reconnection.ConstantReconnectionPolicy(1000),
@@ -70,10 +73,16 @@ export class CassandraRing implements AsyncDisposable {
     await Promise.all(this.nodes.map((node) => this.#ask(node, query, types.consistencies.all)));
   }
 
-  /** How many connections a node has of clients. */
-  async connectionsTo(node: TestContainer): Promise<number> {
-    const { rows } = await this.#ask(node, "SELECT port FROM system_views.clients", types.consistencies.one);
-    return rows.length;
+  /** The clients that a node has connections of: for each, the ports from which they came. */
+  async clientsOf(node: TestContainer): Promise<ReadonlyMap<string, ReadonlySet<number>>> {
+    const { rows } = await this.#ask(node, "SELECT port, client_options FROM system_views.clients", types.consistencies.one);
+    const clients = new Map<string, Set<number>>();
+    for (const { port, client_options: options } of rows) {
+      if (options === null || options.APPLICATION_NAME === OWN_CLIENT) continue; // null: it has not introduced itself yet
+      const id = String(options.CLIENT_ID);
+      clients.set(id, (clients.get(id) ?? new Set()).add(port));
+    }
+    return clients;
   }
 
   async #ask(node: TestContainer, query: string, consistency: types.consistencies): Promise<types.ResultSet> {

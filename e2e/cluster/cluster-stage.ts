@@ -5,6 +5,7 @@ import { silentLog } from "../../common/log/log.ts";
 import { openDrivers } from "../../common/open-drivers.ts";
 import { GrpcChannel } from "../../common/rpc/grpc-channel.ts";
 import type { ConfigStore } from "../../common/storage/config-store.ts";
+import type { TestServers } from "../../common/testing/backends.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { requireStoppableServer, type ServerKind } from "../../common/testing/servers.ts";
 import type { TestContainer } from "../../common/testing/test-container.ts";
@@ -18,21 +19,21 @@ import { Trial } from "./trial.ts";
 /** A cluster with devices and writers, on which faults are tried: what has to hold after each is `assertWhole`. */
 export class ClusterStage implements AsyncDisposable {
   readonly cluster: Cluster;
-  readonly containers: Readonly<Record<ServerKind, TestContainer>>;
   readonly trial: Trial;
   /** The store itself, past the API. */
   readonly store: ConfigStore;
   /** Every shard, and the gateway. */
   readonly doors: readonly AppDoor[];
+  readonly #servers: TestServers;
   /** The members from the start. */
   readonly #first: readonly Member[];
   readonly #opened: AsyncDisposableStack;
   /** Apps that were made through one shard. */
   #made = 0;
 
-  private constructor(parts: Pick<ClusterStage, "cluster" | "containers" | "trial" | "store" | "doors">, opened: AsyncDisposableStack) {
+  private constructor(servers: TestServers, parts: Pick<ClusterStage, "cluster" | "trial" | "store" | "doors">, opened: AsyncDisposableStack) {
+    this.#servers = servers;
     this.cluster = parts.cluster;
-    this.containers = parts.containers;
     this.trial = parts.trial;
     this.store = parts.store;
     this.doors = parts.doors;
@@ -40,16 +41,20 @@ export class ClusterStage implements AsyncDisposable {
     this.#opened = opened;
   }
 
-  /** Starts three shards, two reporters, a gateway, 200 devices in 12 groups, and the writers. Skips the suite without a Docker Engine. */
+  /** Starts a stage on servers that faults may stop, behind proxies. Skips the suite without a Docker Engine. */
   static async start(context: Mocha.Context): Promise<ClusterStage> {
     const [cassandra, redis, kafka] = await Promise.all([
       requireStoppableServer(context, "cassandra"),
       requireStoppableServer(context, "redis"),
       requireStoppableServer(context, "kafka"),
     ]);
+    return ClusterStage.startOn({ cassandra, redis, kafka }, { proxied: true });
+  }
+
+  /** Starts three shards, two reporters, a gateway, 200 devices in 12 groups, and the writers. */
+  static async startOn(servers: TestServers, { proxied }: Readonly<{ proxied: boolean }>): Promise<ClusterStage> {
     await using opening = new AsyncDisposableStack();
-    const servers = { cassandra, redis, kafka };
-    const cluster = opening.use(await Cluster.start({ servers, shards: 3, reporters: 2, proxied: true }));
+    const cluster = opening.use(await Cluster.start({ servers, shards: 3, reporters: 2, proxied }));
     const [first] = cluster.shards;
     const api = opening.use(new Api(first?.address ?? "", cluster.password));
     const settings = { ...cluster.backends, reports: cluster.backends.store, dataDir: "", cacheTimeMs: 10_000, reportTtlMs: 26 * 3_600_000 };
@@ -71,8 +76,12 @@ export class ClusterStage implements AsyncDisposable {
         pauseMs: 4000,
       }),
     );
-    const containers = { cassandra: cassandra.container, redis: redis.container, kafka: kafka.container };
-    return new ClusterStage({ cluster, containers, trial, store, doors }, opening.move());
+    return new ClusterStage(servers, { cluster, trial, store, doors }, opening.move());
+  }
+
+  /** The container of a server that has one of its own. */
+  container(kind: ServerKind): TestContainer {
+    return this.#servers[kind].container ?? assert.fail(`${kind} has no container of its own`);
   }
 
   /** Makes apps through the first shard. */
@@ -84,12 +93,8 @@ export class ClusterStage implements AsyncDisposable {
 
   /** Ends all faults that a test which failed may have left, and the members that it added. */
   async restore(): Promise<void> {
-    for (const container of Object.values(this.containers)) await container.startAgain();
-    await this.cluster.kafka.set(undefined);
-    for (const { proxies } of this.cluster.members) {
-      await proxies.cassandra.set(undefined);
-      await proxies.redis.set(undefined);
-    }
+    for (const { container } of Object.values(this.#servers)) await container?.startAgain();
+    await this.cluster.endFaults();
     for (const member of this.cluster.members.filter((each) => !this.#first.includes(each))) {
       await member.program.kill();
       this.cluster.forget(member);

@@ -1,11 +1,19 @@
 import { strict as assert } from "node:assert";
 import { randomUUID } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import { openCassandra } from "../../common/storage/cassandra/open-cassandra.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { requireDocker } from "../../common/testing/require-docker.ts";
+import { requireServer } from "../../common/testing/servers.ts";
 import type { TestContainer } from "../../common/testing/test-container.ts";
 import { createTestKeyspace, openOptions, type TestKeyspace } from "../../common/testing/test-keyspace.ts";
 import { CassandraRing } from "./cassandra-ring.ts";
+import { ClusterStage } from "./cluster-stage.ts";
+
+/** How long each node is away, milliseconds. */
+const OUTAGES_MS = [30_000, 45_000, 60_000];
+/** What all writers together must get acknowledged while a node is away. */
+const FEWEST_WRITES = 20;
 
 // Three nodes of Cassandra: for the long run alone.
 if (process.env.NEBULA_TEST_LONG === "1") {
@@ -19,6 +27,7 @@ if (process.env.NEBULA_TEST_LONG === "1") {
     after(async () => await ring?.[Symbol.asyncDispose]());
 
     describe("its client of Cassandra", () => describeClient(() => ring));
+    describe("its 200 devices, whose apps are changed all the time", () => describeDevices(() => ring));
   });
 }
 
@@ -99,5 +108,63 @@ function describeClient(ringOf: () => CassandraRing): void {
       for (let n = 0; n < 20; n++) await read(client);
       await ring.startAgain();
     }
+  });
+}
+
+function describeDevices(ringOf: () => CassandraRing): void {
+  let stage: ClusterStage;
+  before("start the cluster and its devices", async function () {
+    this.timeout(600_000);
+    const [redis, kafka] = [await requireServer(this, "redis"), await requireServer(this, "kafka")];
+    stage = await ClusterStage.startOn({ cassandra: ringOf().server, redis, kafka }, { proxied: false });
+  });
+  after(async () => await stage?.[Symbol.asyncDispose]());
+  afterEach("have all nodes and processes run", async function () {
+    if (this.currentTest?.state !== "failed") return;
+    for (const { name, program } of stage.cluster.members) console.log(`      ${name} logged last:\n${program.output.slice(-2500)}`);
+    await ringOf().startAgain();
+    await stage.restore();
+  });
+
+  /**
+   * Has a node be away for a while and come back. Asserts that the writers wrote on meanwhile, and that every client lost its connections to the node and opened
+   * others.
+   */
+  const without = async (node: TestContainer, outageMs: number, leave: () => Promise<void>) => {
+    const ring = ringOf();
+    const { shards, reporters } = stage.cluster;
+    const before = await eventually(
+      async () => {
+        const clients = await ring.clientsOf(node);
+        assert.ok(clients.size >= shards.length + reporters.length, `${clients.size} clients are connected to ${node.address}`);
+        return clients;
+      },
+      { timeoutMs: 60_000, everyMs: 500 },
+    );
+    const { acknowledged } = stage.trial.writers;
+    await leave();
+    await delay(outageMs);
+    const written = stage.trial.writers.acknowledged - acknowledged;
+    await ring.startAgain();
+    assert.ok(written >= FEWEST_WRITES, `${written} writes were acknowledged while ${node.address} was away`);
+    await eventually(
+      async () => {
+        const clients = await ring.clientsOf(node);
+        const cameBack = (id: string, old: ReadonlySet<number>) => [...(clients.get(id) ?? [])].some((port) => !old.has(port));
+        const absent = [...before].filter(([id, old]) => !cameBack(id, old));
+        assert.equal(absent.length, 0, `${absent.length} of ${before.size} clients have no new connection to ${node.address}`);
+      },
+      { timeoutMs: 60_000, everyMs: 500 },
+    );
+  };
+
+  it("200 devices of a cluster are whole again after each of three nodes of Cassandra was killed, and started again", async () => {
+    for (const [index, node] of ringOf().nodes.entries())
+      await stage.trial.survive(() => without(node, OUTAGES_MS[index] ?? assert.fail(), () => node.kill()));
+  });
+
+  it("200 devices of a cluster are whole again after each of three nodes of Cassandra was paused, and resumed", async () => {
+    for (const [index, node] of ringOf().nodes.entries())
+      await stage.trial.survive(() => without(node, OUTAGES_MS[index] ?? assert.fail(), () => node.pause()));
   });
 }

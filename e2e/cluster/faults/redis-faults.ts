@@ -40,9 +40,9 @@ export const REDIS_FAULTS: readonly Fault[] = [
         "gaps of the feed",
         () => gaps(stage),
         async () => {
-          await stage.containers.redis.kill();
+          await stage.container("redis").kill();
           await delay(outageMs);
-          await stage.containers.redis.startAgain();
+          await stage.container("redis").startAgain();
         },
         stage.cluster.shards.length,
       );

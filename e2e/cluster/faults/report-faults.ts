@@ -19,9 +19,9 @@ export const REPORT_FAULTS: readonly Fault[] = [
         "batches that could not be published",
         () => stage.metric(stage.cluster.shards, "nebula_bus_publish_failures_total"),
         async () => {
-          await stage.containers.kafka.kill();
+          await stage.container("kafka").kill();
           await delay(outageMs);
-          await stage.containers.kafka.startAgain();
+          await stage.container("kafka").startAgain();
         },
       );
     },

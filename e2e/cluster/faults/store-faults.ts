@@ -18,9 +18,9 @@ export const STORE_FAULTS: readonly Fault[] = [
         "failed requests",
         () => failures(stage),
         async () => {
-          await stage.containers.cassandra.kill();
+          await stage.container("cassandra").kill();
           await delay(outageMs);
-          await stage.containers.cassandra.startAgain();
+          await stage.container("cassandra").startAgain();
         },
       );
     },
