@@ -5,7 +5,7 @@ import type { Log } from "../../log/log.ts";
 import type { BackendLogin } from "../../settings/settings.ts";
 import type { BusMessage, ReportBus } from "../report-bus.ts";
 import { closed, createKafka, kafkaFailure, orAborted } from "./kafka-client.ts";
-import { consumeKafka } from "./kafka-consumer.ts";
+import { BatchLimit, consumeKafka } from "./kafka-consumer.ts";
 import { type KafkaLogin, readLogin } from "./kafka-login.ts";
 import { createKafkaMetrics } from "./kafka-metrics.ts";
 import { createKafkaProducer } from "./kafka-producer.ts";
@@ -55,6 +55,7 @@ export async function openKafkaBus({ url, login, clock, log, registry, signal }:
   const producer = createKafkaProducer({ kafka, topic, clock, log, metrics });
   const consuming = new Set<Promise<void>>();
   const memory: MemberMemory = { id: undefined };
+  const limit = new BatchLimit();
   let dead: Promise<ReturnType<Kafka["producer"]>> | undefined;
 
   async function connectDead(): Promise<ReturnType<Kafka["producer"]>> {
@@ -101,7 +102,7 @@ export async function openKafkaBus({ url, login, clock, log, registry, signal }:
       if (ends.aborted) return;
       const read = async () => {
         await announcedTopics(() => orAborted(reachable(readCluster(kafka, topic)), ends), { topic, clock, signal: ends });
-        const options = { kafka, topic, groupId: groupIdOf(topic), clock, log, metrics, memory, putAside: bus.publishDead };
+        const options = { kafka, topic, groupId: groupIdOf(topic), clock, log, metrics, memory, limit, putAside: bus.publishDead };
         await consumeKafka(options, handler, onJoined === undefined ? { signal: ends } : { signal: ends, onJoined });
       };
       const reading = read().catch((error: unknown) => {

@@ -16,6 +16,7 @@ import type { FetchedRecord } from "./record-sets.ts";
 //     before its next write, and nothing of its batch is committed.
 // C4: a record that cannot be decoded is put aside with its offset, and the partition moves on.
 // C5: a member that failed for good rejects; it reads nothing afterwards.
+// C6: a batch that was under way for long when its partition was lost is handed over again in halves: as a whole it may never be done within a membership.
 
 /** Rebalances wait until each member has noticed: a heartbeat a second keeps that short. */
 const HEARTBEAT_MS = 1_000;
@@ -31,6 +32,8 @@ const PARTITION_BYTES = 1024 * 1024;
 const CONCURRENT_PARTITIONS = 16;
 /** The largest batch of a handler: it bounds a transaction of the store. */
 const BATCH_RECORDS = 500;
+/** A batch that takes less fits into a membership, also at twice its size and on a slower day. Milliseconds. */
+const FITTING_MS = SESSION_MS / 4;
 /** How long a member may take to leave, milliseconds: a little longer than a batch may take after a stop. */
 const LEAVE_LIMIT_MS = 12_000;
 
@@ -43,9 +46,29 @@ export type KafkaConsumerOptions = Readonly<{
   metrics: KafkaMetrics;
   /** What a consumer that failed leaves to the one that takes its place. */
   memory: MemberMemory;
+  limit: BatchLimit;
   /** Keeps a record that cannot be decoded (C4). */
   putAside(message: BusMessage, reason: string, signal: AbortSignal): Promise<void>;
 }>;
+
+/** How many records a batch has at most (C6), for all consumers of a bus, one after the other. */
+export class BatchLimit {
+  #records = BATCH_RECORDS;
+
+  get records(): number {
+    return this.#records;
+  }
+
+  /** Halves a batch whose partition was lost while it was under way; several of one size that were lost at once count as one. */
+  lost(records: number, tookMs: number): void {
+    if (tookMs >= FITTING_MS) this.#records = Math.max(1, Math.min(this.#records, Math.floor(records / 2)));
+  }
+
+  /** Doubles the limit after a batch that reached it, and was done soon. */
+  done(records: number, tookMs: number): void {
+    if (records >= this.#records && tookMs < FITTING_MS) this.#records = Math.min(BATCH_RECORDS, 2 * this.#records);
+  }
+}
 
 type Consumer = ReturnType<Kafka["consumer"]>;
 type Payload = Parameters<NonNullable<NonNullable<Parameters<Consumer["run"]>[0]>["eachBatch"]>>[0];
@@ -117,7 +140,7 @@ function failureOf(error: unknown): unknown {
 type Ends = Readonly<{ stop: AbortSignal; crashed: AbortSignal; over: AbortSignal }>;
 
 function createBatchRunner(options: KafkaConsumerOptions, handler: BatchHandler, { stop, crashed, over }: Ends) {
-  const { topic, clock, log, metrics, putAside } = options;
+  const { topic, clock, log, metrics, limit, putAside } = options;
 
   async function handle(batch: readonly BusMessage[], unreadable: readonly Unreadable[], signal: AbortSignal): Promise<void> {
     for (const { message, reason } of unreadable) await putAside(message, reason, signal); // C4
@@ -150,14 +173,15 @@ function createBatchRunner(options: KafkaConsumerOptions, handler: BatchHandler,
   return async ({ batch, heartbeat, resolveOffset, commitOffsetsIfNecessary, isRunning, isStale }: Payload): Promise<void> => {
     const { partition } = batch;
     const records: readonly (typeof batch.messages)[number][] = batch.messages;
-    for (let at = 0; at < records.length && isRunning() && !isStale() && !over.aborted; at += BATCH_RECORDS) {
-      const part = records.slice(at, at + BATCH_RECORDS);
+    for (let at = 0, part = records; at < records.length && isRunning() && !isStale() && !over.aborted; at += part.length) {
+      part = records.slice(at, at + limit.records);
       const last = at + part.length >= records.length ? batch.lastOffset() : (part.at(-1)?.offset ?? batch.lastOffset());
       const { readable, unreadable } = sort(part, partition);
       const lost = new AbortController();
       const gone = AbortSignal.any([lost.signal, crashed]);
       const done = new AbortController();
       keepMembership(heartbeat, lost, done.signal);
+      const began = clock.monotonic();
       try {
         const onRepeat = () => metrics.repeats.inc();
         await handleBatch((all, signal) => handle(all, unreadable, signal), readable, { clock, stop, lost: gone, onRepeat });
@@ -165,12 +189,14 @@ function createBatchRunner(options: KafkaConsumerOptions, handler: BatchHandler,
         const partitions = [{ partition, offset: String(BigInt(last) + 1n) }];
         await commitOffsetsIfNecessary({ topics: [{ topic, partitions }] }); // C1
       } catch (error) {
+        if (gone.aborted) limit.lost(part.length, clock.monotonic() - began); // C6
         // kafkajs joins again for its own errors of a membership, and so must see them.
         if (lost.signal.aborted) log.info({ partition, offset: part[0]?.offset }, "a partition was lost, and its batch is left to its next reader");
         throw lost.signal.aborted ? lost.signal.reason : error;
       } finally {
         done.abort();
       }
+      limit.done(part.length, clock.monotonic() - began);
       resolveOffset(last);
       metrics.batchRecords.observe(part.length);
       metrics.newest.set(Number(part.at(-1)?.timestamp ?? 0) / 1000);
