@@ -1,11 +1,15 @@
 import { strict as assert } from "node:assert";
-import { Client } from "cassandra-driver";
+import { Client, errors, type Host, type QueryOptions } from "cassandra-driver";
+import { Registry } from "prom-client";
+import { systemClock } from "../../../clock/system-clock.ts";
 import { isNebulaError } from "../../../errors/nebula-error.ts";
 import { eventually } from "../../../testing/eventually.ts";
 import { requireServer } from "../../../testing/servers.ts";
 import { createTestKeyspace, openOptions, type TestKeyspace } from "../../../testing/test-keyspace.ts";
 import { openCassandra } from "../open-cassandra.ts";
-import { BULK } from "./client.ts";
+import { parseCassandraUrl } from "./cassandra-url.ts";
+import { BULK, CassandraClient } from "./client.ts";
+import { createStoreMetrics } from "./store-metrics.ts";
 
 describe("the client of Cassandra", () => {
   let keyspace: TestKeyspace;
@@ -122,6 +126,47 @@ describe("the client of Cassandra", () => {
       Object.assign(Client.prototype, { shutdown });
       await client[Symbol.asyncDispose]();
     }
+  });
+
+  describe("serial reads", () => {
+    const { execute } = Client.prototype;
+    afterEach(() => {
+      Object.assign(Client.prototype, { execute });
+    });
+    const node = (address: string, isUp = true) => ({ address, datacenter: "", isUp: () => isUp });
+    const failureOf = (coordinator: string) => Object.assign(new errors.OperationTimedOutError("no answer", coordinator), { coordinator });
+
+    /** Reads serially by way of a driver that knows these nodes and asks one after the other; answers which ones it was made to ask. */
+    async function asked(nodes: readonly ReturnType<typeof node>[], answer: (call: number) => Error | object): Promise<(string | undefined)[]> {
+      const hosts: (string | undefined)[] = [];
+      Object.assign(Client.prototype, {
+        async execute(this: Client, _query: string, _params: unknown[], options: QueryOptions & { host?: Host }) {
+          Object.assign(this, { hosts: { values: () => nodes } });
+          const given = answer(hosts.push(options.host?.address));
+          if (given instanceof Error) throw given;
+          return given;
+        },
+      });
+      const target = parseCassandraUrl("NEBULA_STORE", "cassandra://127.0.0.1/nebula");
+      const metrics = createStoreMetrics(new Registry());
+      const client = new CassandraClient({ target, password: undefined, ca: undefined, clock: systemClock, metrics });
+      await client.execute({ cql: selectNames, params: ["serial"] }, { table: "entity_name", kind: "serial_read" }).catch((error) => {
+        assert.ok(isNebulaError(error, "unavailable"), String(error));
+        hosts.push("rejected");
+      });
+      return hosts;
+    }
+
+    it("a serial read without an answer is sent once more, to another node that is up", async () => {
+      const nodes = [node("a"), node("down", false), node("b")];
+      assert.deepEqual(await asked(nodes, (call) => (call === 1 ? failureOf("a") : { rows: [] })), [undefined, "b"]);
+      assert.deepEqual(await asked(nodes, () => failureOf("a")), [undefined, "b", "rejected"]);
+    });
+
+    it("a serial read is not sent again where no other node is up, or where no node was asked", async () => {
+      assert.deepEqual(await asked([node("a"), node("down", false)], () => failureOf("a")), [undefined, "rejected"]);
+      assert.deepEqual(await asked([node("a"), node("b")], () => new errors.NoHostAvailableError({})), [undefined, "rejected"]);
+    });
   });
 
   it("the client of Cassandra counts requests by table, kind, consistency and result", async () => {

@@ -2,8 +2,8 @@
  * One process's way to Cassandra: prepared statements, bounded, with a limit of time each.
  *
  * C1 At most IN_FLIGHT.most requests are sent at a time, BULK of them for one bulk read; more wait in a bounded queue (in-flight.ts).
- * C2 Reads and plain writes are idempotent: a second coordinator is asked after SPECULATIVE_MS, and another one after an error. Serial reads and conditional
- *    batches are never sent twice at a time.
+ * C2 Reads and plain writes are idempotent: a second coordinator is asked after SPECULATIVE_MS, and another one after an error. Serial reads are sent once more,
+ *    to another coordinator, after an error. Conditional batches are never sent twice at a time.
  * C3 A conditional batch without an answer is repeated, unchanged, on another coordinator until one answers or the time is over. While it is repeated, an
  *    earlier try may still be applied; so when a repetition is refused, the caller reads its own writer id to learn whether one was (conditional).
  */
@@ -216,7 +216,8 @@ export class CassandraClient implements AsyncDisposable {
     };
     const labels = { table, kind, consistency: kind === "serial_read" ? this.#serialName : this.#readName };
     try {
-      const sent = await this.#send(labels, signal, () => this.#driver.execute(cql, bound(params), options));
+      const work = (host?: Host) => this.#driver.execute(cql, bound(params), host === undefined ? options : { ...options, host });
+      const sent = await this.#send(labels, signal, () => (idempotent ? work() : work().catch((error) => work(this.#hostAfter(error)))));
       return { rows: sent.rows ?? [], next: sent.pageState ?? undefined };
     } catch (error) {
       throw mappedError(error);
@@ -283,7 +284,8 @@ export class CassandraClient implements AsyncDisposable {
           return { kind: "unknown" };
         }
         waitMs = Math.min(2 * waitMs, REPEAT_MS.longest);
-        if (error instanceof Error && "coordinator" in error && typeof error.coordinator === "string") failed.add(error.coordinator);
+        const coordinator = coordinatorOf(error);
+        if (coordinator !== undefined) failed.add(coordinator);
         host = this.#otherCoordinator(failed);
       }
     }
@@ -322,6 +324,18 @@ export class CassandraClient implements AsyncDisposable {
     );
   }
 
+  /**
+   * C2: the coordinator that a serial read is sent to after this error.
+   * @throws the error, where another coordinator would not help or there is none
+   */
+  #hostAfter(error: unknown): Host {
+    const coordinator = coordinatorOf(error);
+    if (coordinator === undefined || !isBackendError(error)) throw error;
+    const host = this.#otherCoordinator(new Set([coordinator]));
+    if (host === undefined || host.address === coordinator) throw error;
+    return host;
+  }
+
   /** C3: a node other than those that gave no answer, where there is one; one that answers others, where there is one. */
   #otherCoordinator(failed: ReadonlySet<string>): Host | undefined {
     const up = this.#driver.hosts.values().filter((host) => host.datacenter === this.dataCenter && host.isUp());
@@ -330,6 +344,11 @@ export class CassandraClient implements AsyncDisposable {
     const [hosts = []] = [answering, others, up].filter((each) => each.length > 0);
     return hosts[Math.floor(Math.random() * hosts.length)];
   }
+}
+
+/** The address of the node that was asked, of an error that says it. */
+function coordinatorOf(error: unknown): string | undefined {
+  return error instanceof Error && "coordinator" in error && typeof error.coordinator === "string" ? error.coordinator : undefined;
 }
 
 /** The values as the driver takes them: of bytes it takes Buffers alone. */
