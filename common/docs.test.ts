@@ -34,3 +34,34 @@ describe("the documents", () => {
     });
   }
 });
+
+describe("docs/outages.md", () => {
+  const ROWS = ["devices", "changes", "reports", "logins", "how long"];
+  const [, ...sections] = readFileSync(`${ROOT}docs/outages.md`, "utf8").split("\n## ");
+  const rowsOf = (section: string) => section.split("\n").flatMap((line) => (/^\| \w/.test(line) ? [line.split("|").slice(1, -1)] : []));
+
+  it("docs/outages.md says of each part that may be away what devices, changes, reports and logins do, and how long", () => {
+    const rows = sections.map((section) => rowsOf(section).map(([what = ""]) => what.trim()));
+    assert.ok(rows.length > 10);
+    assert.deepEqual(
+      rows,
+      rows.map(() => ROWS),
+    );
+  });
+
+  it("each line of docs/outages.md names tests that exist", () => {
+    const shown = /`(?<file>[^`]+)`: (?<titles>"[^"]+"(?:; "[^"]+")*)/g;
+    const flaws = sections.flatMap(rowsOf).flatMap(([what = "", , tests = ""]) => {
+      const named = [...tests.matchAll(shown)];
+      if (tests.replaceAll(shown, "").replaceAll(/[; ]/g, "") !== "" || named.length === 0) return [`${what}: ${tests} names no tests`];
+      return named.flatMap(({ groups: { file = "", titles = "" } = {} }) => {
+        const text = existsSync(`${ROOT}${file}`) ? readFileSync(`${ROOT}${file}`, "utf8") : "";
+        const names = [...text.matchAll(/^\s*(?:it\(|title: )\s*(["'`])(.*)\1/gm)].map(([, , name = ""]) => name);
+        return [...titles.matchAll(/"([^"]+)"/g)].flatMap(([, title = ""]) =>
+          names.some((name) => name.includes(title)) ? [] : [`${file}: ${title}`],
+        );
+      });
+    });
+    assert.deepEqual(flaws, []);
+  });
+});

@@ -12,7 +12,7 @@ import { requireCommand } from "../e2e/harness/require-command.ts";
 import { SimulatedWorker } from "../e2e/harness/simulated-worker.ts";
 
 const FOLDER = import.meta.dirname;
-const RUNBOOK = readFileSync(join(FOLDER, "../docs/operating.md"), "utf8");
+const RUNBOOK = readFileSync(join(FOLDER, "../docs/alerts.md"), "utf8");
 const DASHBOARDS = readdirSync(join(FOLDER, "grafana"));
 
 /** Metrics that Prometheus makes itself. */
@@ -97,9 +97,9 @@ describe("alerts and dashboards", function () {
     );
     assert.deepEqual(
       alerts().map(({ alert }) => alert),
-      [...RUNBOOK.matchAll(/^### (\w+)$/gm)].map(([, title]) => title),
+      [...RUNBOOK.matchAll(/^## (\w+)$/gm)].map(([, title]) => title),
     );
-    for (const { alert, annotations } of alerts()) assert.equal(annotations.runbook, `docs/operating.md#${alert.toLowerCase()}`);
+    for (const { alert, annotations } of alerts()) assert.equal(annotations.runbook, `docs/alerts.md#${alert.toLowerCase()}`);
   });
 
   it("the expressions of each dashboard are valid, and its panels have ids of their own", () => {

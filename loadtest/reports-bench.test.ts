@@ -13,11 +13,21 @@ describe("the bench of reports", function () {
 
   it("the bench of reports measures each kind, and every record is published, stored and committed", async () => {
     const openStore = () => openSqliteReportStore({ path: ":memory:" });
-    const runs = await benchReports({ kafka, openStore, runs: 1, records: 400, devices: 40, partitions: 2, say: () => {} });
+    const runs = await benchReports({
+      kafka,
+      openStore,
+      runs: 1,
+      records: 400,
+      devices: 40,
+      partitions: 2,
+      servers: { bench: process.pid },
+      say: () => {},
+    });
     assert.deepEqual(
       runs.map(({ measured }) => measured),
       [...MEASURED],
     );
     for (const run of runs) assert.ok(run.recordsPerSecond > 0 && run.cpuUsPerRecord > 0, JSON.stringify(run));
+    for (const { serverUsPerRecord } of runs) assert.deepEqual(Object.keys(serverUsPerRecord), ["bench"]);
   });
 });

@@ -16,13 +16,21 @@ import { encodedReport, sampleReport } from "../common/testing/sample-report.ts"
 import type { StoredReport } from "../gen/nebula/v1/report_pb.ts";
 import { foldBatch, parseBatch } from "../reporter/fold-batch.ts";
 import { startReporter } from "../reporter/main.ts";
+import { processFigures } from "./measure/process-figures.ts";
 import { StolenTime } from "./measure/stolen-time.ts";
 
 /** What is measured: records per second published, and from the topic to the commit; by our driver and by kafkajs alone. */
 export const MEASURED = ["publish", "publish bare", "fold", "fold bare"] as const;
 export type Measured = (typeof MEASURED)[number];
 
-export type ReportsRun = Readonly<{ measured: Measured; recordsPerSecond: number; cpuUsPerRecord: number; stolenShare: number }>;
+export type ReportsRun = Readonly<{
+  measured: Measured;
+  recordsPerSecond: number;
+  cpuUsPerRecord: number;
+  /** Processor time of the servers whose processes were given, by their names. */
+  serverUsPerRecord: Readonly<Record<string, number>>;
+  stolenShare: number;
+}>;
 
 export type ReportsBenchOptions = Readonly<{
   /** host:port of a broker */
@@ -35,6 +43,8 @@ export type ReportsBenchOptions = Readonly<{
   /** Devices that the reports are of; all of them publish at a time. */
   devices: number;
   partitions: number;
+  /** Processes of servers on this machine whose processor time is measured too, by names for the table. */
+  servers: Readonly<Record<string, number>>;
   say: (line: string) => void;
 }>;
 
@@ -104,13 +114,22 @@ class Slice implements AsyncDisposable {
   /** Times a slice, from its start until `act` resolves. */
   async #timed(measured: Measured, act: () => Promise<void>): Promise<ReportsRun> {
     const stolen = new StolenTime();
+    const serversMs = () => Object.entries(this.#options.servers).map(([name, pid]) => [name, processFigures(pid).cpuMs] as const);
+    const before = new Map(serversMs());
     const cpu = process.cpuUsage();
     const begun = performance.now();
     await stolen.during(act);
     const tookMs = performance.now() - begun;
     const { user, system } = process.cpuUsage(cpu);
     const count = this.#records.length;
-    return { measured, recordsPerSecond: (count * 1000) / tookMs, cpuUsPerRecord: (user + system) / count, stolenShare: stolen.share };
+    const serverUsPerRecord = Object.fromEntries(serversMs().map(([name, cpuMs]) => [name, ((cpuMs - (before.get(name) ?? 0)) * 1000) / count]));
+    return {
+      measured,
+      recordsPerSecond: (count * 1000) / tookMs,
+      cpuUsPerRecord: (user + system) / count,
+      serverUsPerRecord,
+      stolenShare: stolen.share,
+    };
   }
 
   /** Times from the first save to the last commit: the records are in the topic before, and joining a group is not counted. */

@@ -23,6 +23,7 @@ topic to the commit, by a reporter; beside a consumer of kafkajs that reads and 
   --devices N        that they are of (2000)
   --partitions N     of the topic (8)
   --runs N           of which the table shows medians (5)
+  --server NAME=PID  a server's process on this machine, whose processor time is shown as well; repeated for more
   --json             every figure of every run, as JSON
 `;
 
@@ -36,6 +37,7 @@ await runBench(async () => {
       devices: number("2000"),
       partitions: number("8"),
       runs: number("5"),
+      server: { type: "string", multiple: true, default: [] },
       json: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
@@ -50,10 +52,11 @@ await runBench(async () => {
     partitions: wholeNumber("partitions", values.partitions),
     runs: wholeNumber("runs", values.runs),
   };
-  const runs = await benchReports({ kafka: values.kafka, openStore, ...size, say: (line) => console.error(line) });
+  const servers = Object.fromEntries(values.server.map(serverProcess));
+  const runs = await benchReports({ kafka: values.kafka, openStore, ...size, servers, say: (line) => console.error(line) });
   if (values.json) return console.log(JSON.stringify({ size, reports, runs }, undefined, 2));
   console.log(`${size.records} records of ${size.devices} devices on ${size.partitions} partitions into ${reports}, medians of ${size.runs} runs\n`);
-  console.log(table(runs).join("\n"));
+  console.log(table(runs, Object.keys(servers)).join("\n"));
 });
 
 async function openReportStore(url: string): Promise<ReportStore> {
@@ -62,18 +65,26 @@ async function openReportStore(url: string): Promise<ReportStore> {
   return { ...drivers.reportStore, [Symbol.asyncDispose]: () => drivers[Symbol.asyncDispose]() };
 }
 
-function table(runs: readonly ReportsRun[]): string[] {
-  const of = (measured: Measured, figure: "recordsPerSecond" | "cpuUsPerRecord") =>
-    median(runs.filter((run) => run.measured === measured).map((run) => run[figure]));
+/** `kafka=1234` as a name and a process id. */
+function serverProcess(text: string): [name: string, pid: number] {
+  const [, name, pid] = /^(\w+)=(\d+)$/.exec(text) ?? [];
+  if (name === undefined) throw new NebulaError("invalid_argument", `invalid --server "${text}": use --server kafka=1234`);
+  return [name, Number(pid)];
+}
+
+function table(runs: readonly ReportsRun[], servers: readonly string[]): string[] {
+  const medianOf = (measured: Measured, figure: (run: ReportsRun) => number) => median(runs.filter((run) => run.measured === measured).map(figure));
+  const of = (measured: Measured, figure: "recordsPerSecond" | "cpuUsPerRecord") => medianOf(measured, (run) => run[figure]);
   const rows = (["publish", "fold"] as const).map((kind) => {
     const [ours, bare] = [of(kind, "recordsPerSecond"), of(`${kind} bare`, "recordsPerSecond")];
     const [ourCpu, bareCpu] = [of(kind, "cpuUsPerRecord"), of(`${kind} bare`, "cpuUsPerRecord")];
-    return [kind, ours.toFixed(0), bare.toFixed(0), ((ours / bare) * 100).toFixed(0), ourCpu.toFixed(0), bareCpu.toFixed(0)];
+    const ofServers = servers.map((name) => medianOf(kind, ({ serverUsPerRecord }) => serverUsPerRecord[name] ?? 0).toFixed(0));
+    return [kind, ours.toFixed(0), bare.toFixed(0), ((ours / bare) * 100).toFixed(0), ourCpu.toFixed(0), bareCpu.toFixed(0), ...ofServers];
   });
   const named = runs.map(({ measured, stolenShare }, at) => ({
     name: `run ${1 + Math.floor(at / MEASURED.length)}, ${measured}`,
     share: stolenShare,
   }));
-  const titles = ["", "records/s", "bare kafkajs", "% of it", "us CPU per record", "bare"];
+  const titles = ["", "records/s", "bare kafkajs", "% of it", "us CPU per record", "bare", ...servers.map((name) => `us CPU of ${name}`)];
   return [...alignedRows([titles, ...rows]), "", ...doubtfulRuns(named)];
 }

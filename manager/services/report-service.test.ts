@@ -61,12 +61,13 @@ async function start({ full = false, mostDevices = 1000 } = {}) {
       service.submitReports(create(SubmitReportsRequestSchema, reports === undefined ? {} : { reports }), { ...context, principal }),
     list: (request: MessageInitShape<typeof ListReportsRequestSchema> = {}) =>
       service.listReports(create(ListReportsRequestSchema, request), context),
-    async [Symbol.asyncDispose]() {
-      await reportStore[Symbol.asyncDispose]();
-      await accessStore[Symbol.asyncDispose]();
-      await configStore[Symbol.asyncDispose]();
-    },
+    closeStores,
+    [Symbol.asyncDispose]: closeStores,
   };
+
+  async function closeStores(): Promise<void> {
+    for (const store of [reportStore, accessStore, configStore]) await store[Symbol.asyncDispose]();
+  }
 }
 
 function refuses(...fields: string[]) {
@@ -222,6 +223,18 @@ describe("SubmitReports", () => {
     const large = sampleReport({ apps: [{ name: "web", reason: "x".repeat(1_000_000) }] });
     await assert.rejects(async () => service.submit([sampleReport(), large]), refuses("reports[1]"));
     assert.deepEqual(service.published, []);
+  });
+
+  it("SubmitReports takes the reports of a device with a token of its own while the stores are unreachable, and is unavailable to a user's", async () => {
+    await using service = await start();
+    await service.closeStores();
+    const device: Principal = { kind: "device", deviceId: "device-1", deviceGroup: "shops", tokenHash: "" };
+    await service.submit([sampleReport({ deviceId: "device-1", deviceGroup: "shops" })], device);
+    assert.equal(service.published.length, 1);
+    await assert.rejects(
+      async () => service.submit([sampleReport({ deviceId: "device-2", deviceGroup: "shops" })], userWith({ shops: "ro" })),
+      (error) => isNebulaError(error, "unavailable"),
+    );
   });
 
   it("SubmitReports answers unavailable when the bus does", async () => {
