@@ -38,7 +38,7 @@ export type Assumed = Readonly<typeof ASSUMED>;
 const ENGINE_GIB = { cassandra: 16, kafka: 6, redis: 1 };
 const SMALL_PART_GIB = 0.5;
 /** Processors that the chart requests for a manager. */
-const MANAGER_CORES = 0.5;
+export const MANAGER_CORES = 0.5;
 const CORES_OF_A_NODE = 8;
 const GATEWAYS = 2;
 const BASE_MIB = 384;
