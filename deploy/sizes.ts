@@ -43,7 +43,8 @@ const CORES_OF_A_NODE = 8;
 const GATEWAYS = 2;
 const BASE_MIB = 384;
 const LEASE_EVERY_S = 3;
-const RECHECK_EVERY_S = 10;
+/** How often a shard reads the revisions of what it watches, and the credential of each device. */
+const [RECHECK_EVERY_S, CREDENTIAL_EVERY_S] = [10, 3600];
 /** Of a rolling upgrade: a shard serves on before it hands its devices over; the next shard follows minReadySeconds of the chart after it is ready. */
 const [SERVES_ON_S, JOINS_S] = [6, 10];
 const [REPORTS_KEPT_DAYS, TOPIC_DAYS] = [26 / 24, 2];
@@ -90,10 +91,9 @@ export function sizeOf(devices: number, assumed: Assumed, figures: Figures) {
   const shardGib = (BASE_MIB + (fullest * figures.tlsReserveKib) / 1024) / 1024;
   const reports = devices * reportsPerChange;
   const reporters = Math.max(2, Math.ceil((reports * figures.foldUs) / 1e6 / reportsWithin / share));
-  const rechecksPerSecond = (devices / assumed.groupDevices + shards * assumed.apps) / RECHECK_EVERY_S;
+  const rowsPerSecond = (devices / assumed.groupDevices + shards * assumed.apps) / RECHECK_EVERY_S + devices / CREDENTIAL_EVERY_S;
   const majority = Math.floor(copies / 2) + 1;
-  const cassandraBusy =
-    (reports * figures.cassandraUs * copies) / 1e6 / reportsWithin + (rechecksPerSecond * majority) / figures.revisionsPerCoreSecond;
+  const cassandraBusy = (reports * figures.cassandraUs * copies) / 1e6 / reportsWithin + (rowsPerSecond * majority) / figures.revisionsPerCoreSecond;
   const cassandraCores = Math.max(copies * 2, Math.ceil(cassandraBusy / share));
   const cassandraNodes = Math.max(copies, Math.ceil(cassandraCores / CORES_OF_A_NODE));
   const kafkaCores = Math.max(copies, Math.ceil((reports * figures.kafkaUs * copies) / 1e6 / reportsWithin / share));
@@ -110,7 +110,7 @@ export function sizeOf(devices: number, assumed: Assumed, figures: Figures) {
     shardGib,
     inUseGib: (devices * (figures.deviceKb + figures.tlsKb)) / 1024 ** 2,
     reporters,
-    rechecksPerSecond,
+    rowsPerSecond,
     reportsPerSecond: reports / reportsWithin,
     cassandraCores,
     cassandraNodes,
@@ -137,7 +137,7 @@ const ROWS: readonly (readonly [title: string, show: (size: Size) => string])[] 
   ["GiB in use by connected devices, all shards", ({ inUseGib }) => round(inUseGib)],
   ["reporters", ({ reporters }) => whole(reporters)],
   ["reports a second after a change of all", ({ reportsPerSecond }) => whole(reportsPerSecond)],
-  ["revisions that are read a second, always", ({ rechecksPerSecond }) => whole(rechecksPerSecond)],
+  ["rows of Cassandra that are read a second, always", ({ rowsPerSecond }) => whole(rowsPerSecond)],
   ["Cassandra: cores in all; nodes", ({ cassandraCores, cassandraNodes }) => `${whole(cassandraCores)}; ${whole(cassandraNodes)}`],
   ["Cassandra: GB of reports on disk, all copies", ({ cassandraGb }) => round(cassandraGb)],
   ["Kafka: cores in all, on 3 brokers", ({ kafkaCores }) => whole(kafkaCores)],
