@@ -17,6 +17,22 @@ const PATH =
 /** `[text](devices.md)`, `[text](../proto/nebula/v1)`: the path of a link that stays within the repository. */
 const LINK = /\]\((?![a-z]+:)([^)#\s]+)(?:#[^)]*)?\)/g;
 
+/** `[text](devices.md#rotation)`, `[text](#rotation)`: the path, if there is one, and the heading that a link leads to. */
+const ANCHOR = /\]\((?![a-z]+:)([^)#\s]*)#([^)\s]+)\)/g;
+
+/** The anchors of the headings of a page, as GitHub makes them. */
+function anchorsOf(path: string): ReadonlySet<string> {
+  const headings = readFileSync(path, "utf8").matchAll(/^#+ (.+)$/gm);
+  return new Set(
+    [...headings].map(([, heading = ""]) =>
+      heading
+        .toLowerCase()
+        .replaceAll(/[^\w\- ]/g, "")
+        .replaceAll(" ", "-"),
+    ),
+  );
+}
+
 describe("the documents", () => {
   for (const document of DOCUMENTS) {
     it(`paths in ${document} exist`, () => {
@@ -29,6 +45,15 @@ describe("the documents", () => {
       const links = [...readFileSync(`${ROOT}${document}`, "utf8").matchAll(LINK)].map(([, path = ""]) => join(dirname(document), path));
       assert.deepEqual(
         links.filter((path) => !existsSync(`${ROOT}${path}`)),
+        [],
+      );
+    });
+
+    it(`links in ${document} lead to headings that exist`, () => {
+      const links = [...readFileSync(`${ROOT}${document}`, "utf8").matchAll(ANCHOR)].map(([, path = "", anchor = ""]) => ({ path, anchor }));
+      const pageOf = (path: string) => `${ROOT}${path === "" ? document : join(dirname(document), path)}`;
+      assert.deepEqual(
+        links.filter(({ path, anchor }) => !anchorsOf(pageOf(path)).has(anchor)),
         [],
       );
     });
