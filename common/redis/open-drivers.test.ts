@@ -114,6 +114,28 @@ describe("drivers on Redis", () => {
     }
   });
 
+  it("drivers on Redis continue while the password of their user is replaced: a second one is added, and then the first one removed", async () => {
+    const [, rules = ""] = /^ACL SETUSER nebula on >PASSWORD (.+)$/m.exec(readFileSync("docs/redis.md", "utf8")) ?? [];
+    const user = `nebula-${randomBytes(4).toString("hex")}`;
+    const withPassword = (password: string) => url.replace("redis://", `redis://${user}:${password}@`);
+    const admin = new Redis(url);
+    try {
+      await admin.call("ACL", "SETUSER", user, "on", ">first", ...rules.split(" "));
+      await using before = await startProcesses(withPassword("first"));
+      await admin.call("ACL", "SETUSER", user, ">second");
+      await using after = await startProcesses(withPassword("second"));
+      const events: FeedEvent[] = [];
+      after.gateway.changeFeed.subscribe((event) => events.push(event));
+      await admin.call("ACL", "SETUSER", user, "<first");
+      before.manager.changeFeed.publish({ kind: "access", subject: "user/alice" });
+      await eventually(() => assert.deepEqual(events, [{ kind: "access", subject: "user/alice" }]));
+      await assert.rejects(startProcesses(withPassword("first")), /Redis refuses the login/);
+    } finally {
+      await admin.call("ACL", "DELUSER", user);
+      admin.disconnect();
+    }
+  });
+
   it("drivers on Redis refuse an invalid URL with an example, and a login that the server refuses", async () => {
     const failed = (message: RegExp) => (error: unknown) => isNebulaError(error) && message.test(error.message) && !error.message.includes("hunter2");
     await assert.rejects(startProcesses("redis://host:port"), failed(/^invalid NEBULA_REDIS: .*use redis:\/\//));
