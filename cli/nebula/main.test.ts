@@ -17,6 +17,7 @@ async function run(args: readonly string[], env: NebulaIo["env"] = {}) {
     print: (line) => out.push(line),
     complain: (line) => errors.push(line),
     terminal: false,
+    openTerminal: async () => undefined,
   };
   return { code: await runNebula(COMMANDS, args, io), out: out.join("\n"), errors };
 }

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { isatty } from "node:tty";
 import { describeUnhandled, type UnhandledError } from "../../common/errors/unhandled-error.ts";
 import { createLog } from "../../common/log/log.ts";
 import { printable } from "../../common/printable.ts";
@@ -16,6 +17,11 @@ export function processIo(): NebulaIo {
     print: (line) => void process.stdout.write(`${printable(line)}\n`),
     complain: (line) => void process.stderr.write(`${printable(line)}\n`),
     terminal: process.stdout.isTTY === true,
+    async openTerminal() {
+      if (!isatty(0) || !isatty(2)) return undefined; // process.stdin would open the input of a daemon
+      const { openTerminal } = await import("../nebulactl/io/terminal.ts");
+      return openTerminal(process.stdin, process.stderr);
+    },
   };
 }
 

@@ -40,6 +40,9 @@ export interface LastGood {
   saveAgain(): Promise<SaveOutcome>;
 }
 
+/** The files of a worker in its data folder. */
+export const DATA_FILES = { config: "last-good.json", memory: "memory.json", deviceToken: "device-token.json", deviceId: "device-id" } as const;
+
 /** The format in which files are written, and the newest that is read. */
 const FORMAT = 1;
 
@@ -50,10 +53,10 @@ const FORMAT = 1;
  */
 export async function openLastGood(folder: string, log: Log): Promise<LastGood> {
   const files = {
-    config: new LastGoodFile(join(folder, "last-good.json")),
-    memory: new LastGoodFile(join(folder, "memory.json")),
-    deviceId: new LastGoodFile(join(folder, "device-id")),
-    deviceToken: new LastGoodFile(join(folder, "device-token.json")),
+    config: new LastGoodFile(join(folder, DATA_FILES.config)),
+    memory: new LastGoodFile(join(folder, DATA_FILES.memory)),
+    deviceId: new LastGoodFile(join(folder, DATA_FILES.deviceId)),
+    deviceToken: new LastGoodFile(join(folder, DATA_FILES.deviceToken)),
   };
   const loaded: Loaded = {
     config: await load(files.config, "last good config", log, (text) => readConfig(jsonOf(text, files.config))),

@@ -1,11 +1,13 @@
 import { constants } from "node:fs";
-import { access, stat } from "node:fs/promises";
-import { resolve } from "node:path";
-import { isNebulaError, messageOf } from "../../common/errors/nebula-error.ts";
-import { systemReason } from "../../common/errors/system-reason.ts";
+import { access, rm, rmdir, stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { isNebulaError, messageOf, NebulaError } from "../../common/errors/nebula-error.ts";
+import { codeOf, systemReason } from "../../common/errors/system-reason.ts";
 import type { Log } from "../../common/log/log.ts";
 import { makeWithParents } from "../../common/make-folder.ts";
 import { lockFolder } from "../../common/storage/sqlite/folder-lock.ts";
+import { DATA_FILES } from "./data-folder.ts";
+import { withLeftovers } from "./whole-file.ts";
 
 /** Of a name that a server's data folder has not: one folder may serve both. */
 const LOCK = { file: "worker-lock.db", setting: "NEBULA_WORKER_DATA" } as const;
@@ -54,6 +56,27 @@ export class DataFolder implements Disposable {
     await this.#lockNow().catch((error) => {
       this.#failure = messageOf(error);
     });
+  }
+
+  /**
+   * Removes every file of a worker, the lock's last and while it is locked, ends the lock, and removes the folder if
+   * nothing else is in it and its place allows that: a mount stays. Rejects with `failed_precondition` at the first file
+   * that cannot be removed; the files after it stay. @returns whether the folder is gone
+   */
+  async remove(): Promise<boolean> {
+    const lock = [LOCK.file, `${LOCK.file}-journal`];
+    const files = [...Object.values(DATA_FILES).flatMap(withLeftovers), ...lock];
+    for (const file of files) {
+      const path = join(this.path, file);
+      await rm(path, { force: true, recursive: true }).catch((error) => {
+        throw new NebulaError("failed_precondition", `${path} can't be removed: ${systemReason(error)}`, { cause: error });
+      });
+    }
+    this[Symbol.dispose]();
+    return await rmdir(this.path).then(
+      () => true,
+      (error) => codeOf(error) === "ENOENT",
+    );
   }
 
   [Symbol.dispose](): void {

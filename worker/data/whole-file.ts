@@ -6,6 +6,19 @@ import { messageOf } from "../../common/errors/nebula-error.ts";
 /** How a save ended. A disk that is full or read-only is not a fault of the worker: it continues in memory. */
 export type SaveOutcome = Readonly<{ kind: "saved" } | { kind: "not_saved"; reason: string }>;
 
+/** A file and what may be beside it: one that was not finished, and one that was set aside. */
+export function withLeftovers(path: string): readonly string[] {
+  return [path, unfinished(path), damaged(path)];
+}
+
+function unfinished(path: string): string {
+  return `${path}.new`;
+}
+
+function damaged(path: string): string {
+  return `${path}.damaged`;
+}
+
 /**
  * One small file that is complete at any time, also after a power cut.
  * 1. It is written beside its place, exclusively and through no symlink, readable by its owner alone, forced to the
@@ -40,7 +53,7 @@ export class LastGoodFile {
   /** Sets a damaged file aside for the operator; an older one of those is overwritten. */
   async setAside(): Promise<void> {
     this.#onDisk = undefined;
-    await rename(this.#path, `${this.#path}.damaged`);
+    await rename(this.#path, damaged(this.#path));
   }
 
   get path(): string {
@@ -98,7 +111,7 @@ export class LastGoodFile {
 }
 
 async function writeWhole(path: string, content: string): Promise<void> {
-  const beside = `${path}.new`;
+  const beside = unfinished(path);
   try {
     await rm(beside, { force: true, recursive: true }); // left by a kill, or put there by somebody
     await using file = await open(beside, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);

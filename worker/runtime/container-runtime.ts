@@ -18,6 +18,8 @@ export type CreateRequest = Readonly<{
   successorOf?: string | undefined;
 }>;
 
+export type RemoveOptions = Readonly<{ force: boolean; keepsVolumes?: boolean }>;
+
 export type ContainerPhase = "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";
 export type ContainerHealth = "none" | "starting" | "healthy" | "unhealthy";
 
@@ -193,8 +195,11 @@ export interface ContainerRuntime extends AsyncDisposable {
   /** Not paused, or not any more: fine. */
   unpause(containerId: string, signal: AbortSignal): Promise<void>;
   rename(containerId: string, name: string, signal: AbortSignal): Promise<void>;
-  /** With its anonymous volumes that no other container has, but for carried ones; gone already: fine. `force` kills it first. */
-  remove(containerId: string, options: { force: boolean }, signal: AbortSignal): Promise<void>;
+  /**
+   * With its anonymous volumes that no other container has, but for carried ones, unless `keepsVolumes` is set; gone
+   * already: fine. `force` kills it first.
+   */
+  remove(containerId: string, options: RemoveOptions, signal: AbortSignal): Promise<void>;
   /** Gone already, or a container has it: fine, and it stays. */
   removeVolume(name: string, signal: AbortSignal): Promise<void>;
   /** Gone already: fine. One that a container which is up is connected to is `failed_precondition`. */

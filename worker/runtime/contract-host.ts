@@ -103,6 +103,18 @@ export function describeHostParts({ signal, fixture, labels, create, started, li
       assert.deepEqual(await onDevice([...names, ...after.values()]), []);
     });
 
+    it("anonymous volumes stay on the device where a container is removed without them", async () => {
+      const { runtime, specs, withVolumes, volumesOf: onDevice } = fixture();
+      const id = await started({ ...specs.sleeps, image: withVolumes[0] });
+      const names = [...(await volumesOf(id)).values()];
+      assert.equal(names.length, 2);
+      await runtime.stop(id, 0, signal);
+      await runtime.remove(id, { force: false, keepsVolumes: true }, signal);
+      assert.deepEqual([...(await onDevice(names))].sort(), names.sort());
+      for (const name of names) await runtime.removeVolume(name, signal);
+      assert.deepEqual(await onDevice(names), []);
+    });
+
     it("anonymous volumes are not handed over to a path that the spec mounts, nor from a container that is gone", async () => {
       const { runtime, specs, withVolumes, volumesOf: onDevice } = fixture();
       const spec = { ...specs.sleeps, image: withVolumes[0], restartPolicy: "no" as const };

@@ -1,6 +1,7 @@
 import type { Command, Environment } from "../../../common/settings/setting.ts";
 import type { Settings } from "../../../common/settings/settings.ts";
 import type { FlagName } from "../../../common/settings/sources.ts";
+import type { Terminal } from "../../nebulactl/io/io.ts";
 
 /** The parts of its process that a command uses. */
 export type NebulaIo = Readonly<{
@@ -14,6 +15,8 @@ export type NebulaIo = Readonly<{
   complain: (line: string) => void;
   /** Whether standard output is a terminal: only then a password is shown. */
   terminal: boolean;
+  /** Resolves to undefined if there is no terminal to ask on: standard input and standard error both have to be one. */
+  openTerminal: () => Promise<Terminal | undefined>;
 }>;
 
 export type CommandContext = Readonly<{ settings: Settings; own: ReadonlyMap<string, string>; io: NebulaIo }>;

@@ -14,6 +14,7 @@ import type {
   ObservedImage,
   ObservedNetwork,
   PullOptions,
+  RemoveOptions,
   RuntimeEvent,
 } from "../container-runtime.ts";
 import { CALL_LIMIT_MS, INSPECT_LIMIT_MS } from "../container-runtime.ts";
@@ -228,10 +229,11 @@ class DockerRuntime implements ContainerRuntime {
     await this.#change(containerId, { what: "rename container", method: "POST", path, query: { name } }, signal);
   }
 
-  async remove(containerId: string, { force }: { force: boolean }, signal: AbortSignal): Promise<void> {
+  async remove(containerId: string, { force, keepsVolumes = false }: RemoveOptions, signal: AbortSignal): Promise<void> {
     const path = containerPath(containerId, "");
+    const query = { force, v: !keepsVolumes };
     try {
-      await this.#change(containerId, { what: "remove container", method: "DELETE", path, query: { force, v: true }, fineStatus: 404 }, signal);
+      await this.#change(containerId, { what: "remove container", method: "DELETE", path, query, fineStatus: 404 }, signal);
     } catch (error) {
       if (isNebulaError(error) && says(error.message, "removal of container ", " is already in progress")) return;
       throw error;

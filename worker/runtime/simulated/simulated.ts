@@ -13,6 +13,7 @@ import type {
   ObservedImage,
   ObservedNetwork,
   PullOptions,
+  RemoveOptions,
   RuntimeEvent,
 } from "../container-runtime.ts";
 import { CALL_LIMIT_MS } from "../container-runtime.ts";
@@ -244,15 +245,15 @@ export class SimulatedRuntime implements ContainerRuntime {
     });
   }
 
-  async remove(containerId: string, { force }: { force: boolean }, signal: AbortSignal): Promise<void> {
+  async remove(containerId: string, { force, keepsVolumes = false }: RemoveOptions, signal: AbortSignal): Promise<void> {
     await this.#enter("remove", containerId, signal);
     await this.#act("remove", containerId, signal, () => {
       const container = this.#containers.get(containerId);
-      if (container === undefined) return;
+      if (container === undefined || container.observe().phase === "removing") return;
       if (container.isUp && !force) throw new NebulaError("failed_precondition", `You cannot remove a running container ${containerId}`);
       container.stop();
       this.#containers.delete(containerId);
-      this.volumes.removeWith(containerId);
+      this.volumes.containerGone(containerId, keepsVolumes);
       this.#tell(container, "destroy");
     });
   }

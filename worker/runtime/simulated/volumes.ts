@@ -35,10 +35,14 @@ export class SimulatedVolumes {
     this.#byContainer.set(containerId, { carried, own, declared });
   }
 
-  /** Its own go with a container, but for those that another one has; those that it has from another one stay, as named ones do. */
-  removeWith(containerId: string): void {
+  /**
+   * Its own go with a container unless they are to be kept, but for those that another one has; those that it has from
+   * another one stay, as named ones do.
+   */
+  containerGone(containerId: string, keepsVolumes: boolean): void {
     const { own = [] } = this.#byContainer.get(containerId) ?? {};
     this.#byContainer.delete(containerId);
+    if (keepsVolumes) return;
     for (const { name } of own) this.remove(name);
   }
 

@@ -30,6 +30,7 @@ describe("nebula backup", () => {
     print: (line: string) => void printed.push(line),
     complain: () => {},
     terminal: false,
+    openTerminal: async () => undefined,
   };
   const run = (dataDir: string, to: string) => backup({ settings: settingsOf(dataDir), own: new Map([["to", to]]), io });
 
