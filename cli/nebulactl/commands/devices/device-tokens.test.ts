@@ -1,12 +1,20 @@
 import { strict as assert } from "node:assert";
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { create } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
 import { tokenHash } from "../../../../common/access/tokens.ts";
+import { commandsBelow } from "../../../../common/testing/doc-commands.ts";
 import { TestAuthority } from "../../../../common/testing/test-authority.ts";
-import { AccessService } from "../../../../gen/nebula/v1/access_pb.ts";
+import { VERSION } from "../../../../common/version.ts";
+import { AccessService, EnrolmentTokenSchema } from "../../../../gen/nebula/v1/access_pb.ts";
 import { connectTo } from "../../connection/transport.ts";
 import { readServerUrl } from "../../session/server-url.ts";
 import { asAdmin } from "../../testing/as-admin.ts";
 import { startTestServer, type TestServer } from "../../testing/test-server.ts";
+import { enrolmentText } from "./device-tokens.ts";
+
+const INSTALL = readFileSync(new URL("../../../../docs/install.md", import.meta.url), "utf8");
 
 describe("nebulactl on the tokens of devices", () => {
   let server: TestServer;
@@ -30,21 +38,49 @@ describe("nebulactl on the tokens of devices", () => {
     return answer.deviceGroup;
   }
 
-  it("an enrolment token is made and shown once, with the command for the device", async () => {
+  /** The lines of a command in an output, without the indentation. */
+  const commandIn = (out: string) => /^ {2}docker run .*\n(?: {4}.*\n)+/m.exec(out)?.[0].replaceAll(/^ {2}/gm, "") ?? assert.fail(out);
+
+  it("an enrolment token is made and shown once, with the commands for the device", async () => {
     const out = await printed("devices enroll --device-group pos --uses 3 --expires 7d");
     assert.match(out, /^Enrolment token [0-9a-f]{16} for 3 devices of device_group pos, until \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ; shown only once:$/m);
     const [, token = ""] = /^ {2}([A-Za-z0-9_-]{43})$/m.exec(out) ?? [];
     assert.ok(out.includes(`  NEBULA_SERVER=${server.http} NEBULA_ENROLL_TOKEN=${token} nebula worker\n`), out);
     assert.ok(!(await printed("devices enrolments -o json")).includes(token));
+    assert.ok(out.includes(`nebula-worker:${VERSION}, and in place of 127.0.0.1 the address of the server as seen from there:\n`), out);
     const json = JSON.parse(await printed("devices enrol -d pos -o json"));
+    assert.deepEqual(Object.keys(json).sort(), ["enrolment_token", "token"]);
     assert.match(json.token, /^[A-Za-z0-9_-]{43}$/);
     assert.equal(json.enrolment_token.uses_left, 1);
+    assert.match(await printed("devices enrol -d pos -o yaml"), /^token: \S+\nenrolment_token:\n(?: {2}.*\n)+$/);
   });
 
-  it("the command for the device names the authority's file, where nebulactl uses one", async () => {
+  it("the commands for the device are those of docs/install.md, with the authority's file where nebulactl uses one", async () => {
     await using authority = await TestAuthority.make();
-    const args = `devices enroll --device-group pos --tls-ca ${authority.caFile}`;
-    assert.match(await printed(args), /as seen from there, and NEBULA_TLS_CA naming a copy of the CA file:$/m);
+    for (const [mark, flags, url] of [
+      ["worker", "", "http://server.example.com:8080"],
+      ["device with TLS", ` --tls-ca ${authority.caFile}`, "https://server.example.com:8080"],
+    ] as const) {
+      const out = await printed(`devices enroll --device-group pos${flags}`);
+      const [, token = ""] = /^ {2}([A-Za-z0-9_-]{43})$/m.exec(out) ?? [];
+      assert.equal(commandIn(out).replaceAll(server.http, url).replaceAll(token, "TOKEN"), commandsBelow(INSTALL, mark));
+      assert.equal(out.includes("a copy of the CA file in the current folder as server.pem"), flags !== "");
+      assert.equal(/^ {2}NEBULA_TLS_CA=server\.pem NEBULA_SERVER=\S+ NEBULA_ENROLL_TOKEN=\S+ nebula worker$/m.test(out), flags !== "");
+    }
+  });
+
+  it("the commands for the device pass an IPv6 address of the server through a shell unchanged", () => {
+    const token = create(EnrolmentTokenSchema, { id: "5b1f8f0c6f2b9a44", deviceGroup: "pos", usesLeft: 1 });
+    const out = enrolmentText(token, "s3cret", { protocol: "https", host: "2001:db8::1", port: 8080 }, true);
+    // a shell in which an argument with a pattern that matches no file is an error
+    const shell = (script: string) => spawnSync("bash", ["-euO", "failglob", "-c", script], { encoding: "utf8", cwd: "/usr" });
+    const run = shell(`docker() { printf '%s\\n' "$@"; }; ${commandIn(out)}`);
+    assert.equal(run.status, 0, run.stderr);
+    const args = run.stdout.trimEnd().split("\n");
+    assert.ok(args.includes("NEBULA_SERVER=https://[2001:db8::1]:8080") && args.includes("/usr/server.pem:/server.pem:ro"), run.stdout);
+    assert.deepEqual(args.slice(-2), ["NEBULA_ENROLL_TOKEN=s3cret", `nebula-worker:${VERSION}`]);
+    const [plain = ""] = /^ {2}NEBULA_TLS_CA.*$/m.exec(out) ?? [];
+    assert.equal(shell(`nebula() { printf %s "$NEBULA_SERVER $1"; }; ${plain}`).stdout, "https://[2001:db8::1]:8080 worker");
   });
 
   it("enrolment tokens are listed and revoked", async () => {

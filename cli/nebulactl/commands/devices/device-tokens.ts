@@ -2,9 +2,10 @@ import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Client } from "@connectrpc/connect";
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
-import { formatAddress } from "../../../../common/net/address.ts";
+import { formatAddress, isLoopback } from "../../../../common/net/address.ts";
 import { parseDuration } from "../../../../common/settings/parsers.ts";
 import type { ServerUrl } from "../../../../common/settings/settings.ts";
+import { VERSION } from "../../../../common/version.ts";
 import {
   AccessService,
   type DeviceToken,
@@ -44,6 +45,9 @@ const USES: NumberFlag = {
 };
 const EXPIRES: TextFlag = { kind: "text", name: "expires", placeholder: "DURATION", help: "Its validity: 30m, 24h, 7d. Default: 24h." };
 
+/** The image of a device, as `docs/install.md` builds it. */
+const WORKER_IMAGE = `nebula-worker:${VERSION}`;
+
 /** The verbs of `devices` for enrolment tokens and device tokens. */
 export const deviceTokenVerbs: readonly Command[] = [
   {
@@ -51,7 +55,10 @@ export const deviceTokenVerbs: readonly Command[] = [
     name: "enroll",
     aliases: ["enrol"],
     summary: "Creates an enrolment token, with which devices enrol into a device_group and get a token of their own.",
-    details: ["The token is shown once; the server keeps only its hash."],
+    details: [
+      "The token is shown once, with the commands that make a machine a device; the server keeps only its hash. With -o",
+      "json or -o yaml nothing but the token and its record is printed.",
+    ],
     examples: ["nebulactl devices enroll --device-group pos", "nebulactl devices enroll --device-group pos --uses 200 --expires 7d"],
     flags: [INTO, USES, EXPIRES],
     required: [INTO],
@@ -150,17 +157,33 @@ function secondsOf(expires: string | undefined): number {
   throw new NebulaError("invalid_argument", `invalid --expires "${expires}": use a duration from 1s to 365d, such as 30m, 24h or 7d`);
 }
 
-/** The new token and how a device uses it. @param ownCa whether the device needs the CA certificates of --tls-ca too */
-function enrolmentText({ id, deviceGroup, usesLeft, expiresAt }: EnrolmentToken, token: string, server: ServerUrl, ownCa: boolean): string {
+/**
+ * The new token and how a device uses it: the lines of docs/install.md, ready to paste.
+ * @param ownCa whether the device needs the CA certificates of --tls-ca too
+ */
+export function enrolmentText({ id, deviceGroup, usesLeft, expiresAt }: EnrolmentToken, token: string, server: ServerUrl, ownCa: boolean): string {
   const until = expiresAt === undefined ? "" : `, until ${new Date(timestampMs(expiresAt)).toISOString().replace(/\.\d+Z$/, "Z")}`;
   const devices = usesLeft === 1 ? "1 device" : `${usesLeft} devices`;
+  const variables = `NEBULA_SERVER=${shellWord(`${server.protocol}://${formatAddress(server)}`)}`;
+  const copied = ownCa ? ", with a copy of the CA file in the current folder as server.pem" : "";
+  const seen = isLoopback(server.host) ? `, and in place of ${server.host} the address of the server as seen from there` : "";
   return [
     `Enrolment token ${id} for ${devices} of device_group ${deviceGroup}${until}; shown only once:`,
     `  ${token}`,
-    `On the device, with the address of the server as seen from there${ownCa ? ", and NEBULA_TLS_CA naming a copy of the CA file" : ""}:`,
-    `  NEBULA_SERVER=${server.protocol}://${formatAddress(server)} NEBULA_ENROLL_TOKEN=${token} nebula worker`,
+    `On the device, with Docker and the image ${WORKER_IMAGE}${copied}${seen}:`,
+    "  docker run -d --name nebula-worker --restart unless-stopped \\",
+    `    -v /var/run/docker.sock:/var/run/docker.sock -v nebula-worker:/data${ownCa ? ' -v "$PWD/server.pem:/server.pem:ro"' : ""} \\`,
+    `    ${ownCa ? "-e NEBULA_TLS_CA=/server.pem " : ""}-e ${variables} -e NEBULA_ENROLL_TOKEN=${token} \\`,
+    `    ${WORKER_IMAGE}`,
+    "Or with the npm package:",
+    `  ${ownCa ? "NEBULA_TLS_CA=server.pem " : ""}${variables} NEBULA_ENROLL_TOKEN=${token} nebula worker`,
     "",
   ].join("\n");
+}
+
+/** A word of a command line, quoted for a shell where it has characters that mean something there. */
+function shellWord(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** A list of enrolment tokens, a line each. @param now wall clock, milliseconds since 1970 */
