@@ -173,7 +173,7 @@ export const TABLE: readonly Row[] = [
 
   row(AuditService.method.listAuditEntries, {}, ADMINS),
   row(ShardService.method.getShardMap, { deviceGroup: GROUP, deviceId: DEVICE }, ["part", ...DEVICES, ...USERS]),
-  row(StatusService.method.getStatus, {}, USERS),
+  row(StatusService.method.getStatus, {}, ["part", ...USERS]),
 
   row(Health.method.check, {}, "everybody"),
   row(Health.method.watch, {}, "everybody"),

@@ -83,7 +83,7 @@ for (const [how, answer] of [
       assert.deepEqual(denied.sort(), ["EnrollDevice", "RotateDeviceToken"]);
     });
 
-    it("the gate lets the part token alone watch, ask for the shard map and check a credential, and nothing else that needs a login", async () => {
+    it("the gate lets the part token alone watch, ask for the shard map and the status, and check a credential, and nothing else that needs a login", async () => {
       const gate = gateFor({ kind: "part" });
       const allowed: string[] = [];
       for (const method of (await services()).flatMap((service) => service.methods)) {
@@ -93,7 +93,7 @@ for (const [how, answer] of [
           (error) => assert.ok(refused(error)),
         );
       }
-      assert.deepEqual(allowed.sort(), ["Check", "GetShardMap", "WatchConfig"]);
+      assert.deepEqual(allowed.sort(), ["Check", "GetShardMap", "GetStatus", "WatchConfig"]);
     });
 
     it("the gate refuses a user without admin and permissions everything but what any credential may do", async () => {

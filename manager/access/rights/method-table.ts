@@ -67,7 +67,6 @@ function needsOrPart<Request>(need: (request: Request) => Need): MethodRule<Requ
   return { kind: "guarded", part: true, need };
 }
 
-const login = needs<unknown>(() => ({ kind: "login" }));
 const filtered = needs<unknown>(() => ({ kind: "filtered" }));
 const admin = needs<unknown>(() => ({ kind: "admin" }));
 
@@ -165,7 +164,7 @@ const access: RulesOf<typeof AccessService> = {
 
 const audit: RulesOf<typeof AuditService> = { listAuditEntries: admin };
 const shard: RulesOf<typeof ShardService> = { getShardMap: needsOrPart(() => ({ kind: "member" })) };
-const status: RulesOf<typeof StatusService> = { getStatus: login };
+const status: RulesOf<typeof StatusService> = { getStatus: needsOrPart(() => ({ kind: "login" })) };
 const health: RulesOf<typeof Health> = { check: open, watch: open, list: open };
 const reflection: RulesOf<typeof ServerReflection> = { serverReflectionInfo: stream };
 const reflectionAlpha: RulesOf<typeof ServerReflectionAlpha> = { serverReflectionInfo: stream };

@@ -7,10 +7,11 @@ import { Registry } from "prom-client";
 import { systemClock } from "../../../../common/clock/system-clock.ts";
 import { isNebulaError } from "../../../../common/errors/nebula-error.ts";
 import { listen } from "../../../../common/http/listen.ts";
-import { silentLog } from "../../../../common/log/log.ts";
+import { createLog, silentLog } from "../../../../common/log/log.ts";
 import { formatAddress } from "../../../../common/net/address.ts";
 import { resolveSettings } from "../../../../common/settings/resolve-settings.ts";
 import { eventually } from "../../../../common/testing/eventually.ts";
+import { VERSION } from "../../../../common/version.ts";
 import { type StartOptions, startGatewayAlone, startManagerAlone, startReporterAlone, startServer } from "./start-server.ts";
 
 describe("starting parts in this process", () => {
@@ -74,12 +75,15 @@ describe("starting parts in this process", () => {
     assert.ok(manager.manager && manager.secrets);
     const managers = `grpc://${manager.manager.address}`;
     const key = { NEBULA_CLUSTER_KEY: manager.secrets.clusterKey };
-    await using gateway = await startGatewayAlone(options({ NEBULA_MANAGERS: managers, ...key }));
+    const lines: string[] = [];
+    const logOf = () => createLog({ level: "info", part: "gateway", destination: { write: (line) => void lines.push(line) } });
+    await using gateway = await startGatewayAlone({ ...options({ NEBULA_MANAGERS: managers, ...key }), logOf });
     await using stranger = await startGatewayAlone(options({ NEBULA_MANAGERS: managers, NEBULA_CLUSTER_KEY: "the key of another cluster" }));
     assert.ok(gateway.gateway && stranger.gateway);
     assert.equal(await status(gateway.gateway.address, manager.secrets.adminPassword), 200);
     assert.equal(await status(stranger.gateway.address, manager.secrets.adminPassword), 401);
     await eventually(() => gateway.notReady().length === 0);
+    await eventually(() => assert.match(lines.join(""), new RegExp(`"version":"${VERSION}".*"a manager answers"`)));
   });
 
   it("a reporter by itself refuses the bus of one process, to which no manager writes", async () => {
