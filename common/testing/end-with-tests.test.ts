@@ -26,6 +26,7 @@ const PROGRAM_OF_PROGRAMS = `
 describe("processes that end with the tests", () => {
   for (const [what, program, signal] of [
     ["processes of the tests are gone after a SIGTERM to the tests", PROGRAM, "SIGTERM"],
+    ["processes of the tests are gone after a Ctrl-C to the tests", PROGRAM, "SIGINT"],
     ["processes of the tests are gone after a SIGHUP to the tests", PROGRAM, "SIGHUP"],
     ["processes of the tests end those of their own first", PROGRAM_OF_PROGRAMS, "SIGTERM"],
   ] as const) {

@@ -16,6 +16,7 @@ export function endWithTests<Child extends ChildProcess>(child: Child, by: NodeJ
       for (const [each, signal] of running) each.kill(signal);
     });
     for (const [signal, code] of [
+      ["SIGINT", 130],
       ["SIGTERM", 143],
       ["SIGHUP", 129],
     ] as const)

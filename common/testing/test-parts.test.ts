@@ -1,5 +1,5 @@
 import { strict as assert } from "node:assert";
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { globSync, readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -98,23 +98,56 @@ describe("the parts of npm test", function () {
     assert.match(readFileSync(log, "utf8"), /^[ab() ]{11} alone\( \)alone $/);
   });
 
-  it("parts are ended by a signal to the run, and their output is shown", async () => {
+  /** Starts a run of two parts in a process, in a group of its own as a shell starts it; both tests hang, each beside a program that ignores a Ctrl-C. */
+  async function startHanging(): Promise<Readonly<{ child: ChildProcess; output: () => string; pids: () => number[] }>> {
+    const endWithTestsModule = new URL("./end-with-tests.ts", import.meta.url).href;
+    const program = `process.on("SIGINT", () => {}); setInterval(() => {}, 1000); console.log("the program has pid", process.pid);`;
     const hangs = (name: string) =>
-      part(name, `it("hangs", function (done) { this.timeout(0); console.log("${name} has pid", process.pid); setInterval(() => {}, 1000); });`);
+      part(
+        name,
+        `it("hangs", async function () {
+           this.timeout(0);
+           const { spawn } = await import("node:child_process");
+           const { endWithTests } = await import(${JSON.stringify(endWithTestsModule)});
+           endWithTests(spawn(process.execPath, ["-e", ${JSON.stringify(program)}], { stdio: ["ignore", "inherit", "inherit"] }));
+           console.log("${name} has pid", process.pid);
+           await new Promise(() => setInterval(() => {}, 1000));
+         });`,
+      );
     const parts = [await hangs("one"), await hangs("two")];
-    const program = `import { runParts } from ${JSON.stringify(MODULE)};
+    const run = `import { runParts } from ${JSON.stringify(MODULE)};
       await runParts(${JSON.stringify(parts)}, { places: 2, print: (text) => process.stdout.write(text) });`;
-    const child = endWithTests(spawn(process.execPath, ["--input-type=module", "-e", program], { stdio: ["ignore", "pipe", "inherit"] }), "SIGTERM");
+    const args = ["--input-type=module", "-e", run];
+    const child = endWithTests(spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"], detached: true }), "SIGTERM");
     let output = "";
     child.stdout?.setEncoding("utf8").on("data", (text: string) => {
       output += text;
     });
     const pids = () => [...output.matchAll(/has pid (\d+)/g)].map(([, pid]) => Number(pid));
-    await eventually(() => pids().length === 1, { timeoutMs: 30_000 });
-    child.kill("SIGTERM");
-    const [code] = await once(child, "close");
-    assert.equal(code, 143);
-    assert.match(output, /one has pid/);
-    for (const pid of pids()) await eventually(() => assert.throws(() => process.kill(pid, 0), /ESRCH/));
-  });
+    await eventually(() => pids().length === 2, { timeoutMs: 30_000 }); // of the first part: the second is printed after it
+    return { child, output: () => output, pids };
+  }
+
+  const SIGNALS: readonly Readonly<{ title: string; send: (pid: number) => void; code: number }>[] = [
+    {
+      title: "parts and the programs of their tests are ended by a signal to the run, and their output is shown",
+      send: (pid) => process.kill(pid, "SIGTERM"),
+      code: 143,
+    },
+    {
+      title: "parts and the programs of their tests are ended by a Ctrl-C, which every process of the terminal receives",
+      send: (pid) => process.kill(-pid, "SIGINT"),
+      code: 130,
+    },
+  ];
+  for (const { title, send, code } of SIGNALS) {
+    it(title, async () => {
+      const { child, output, pids } = await startHanging();
+      send(child.pid ?? assert.fail());
+      const [ended] = await once(child, "close");
+      assert.equal(ended, code);
+      assert.match(output(), /one has pid/);
+      for (const pid of pids()) await eventually(() => assert.throws(() => process.kill(pid, 0), /ESRCH/));
+    });
+  }
 });
