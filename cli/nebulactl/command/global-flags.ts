@@ -67,6 +67,9 @@ export const GLOBAL_FLAGS: readonly Flag[] = [
 /** The formats of a command that prints all of them; the first one is the default. */
 export const OUTPUTS: readonly [OutputFormat, ...OutputFormat[]] = ["table", "json", "yaml"];
 
+/** The same of a list, whose table may also be wider than the terminal. */
+export const LIST_OUTPUTS: readonly [OutputFormat, ...OutputFormat[]] = ["table", "wide", "json", "yaml"];
+
 /** The flag -o of one command. Its value is in `output` of the command line. */
 export function outputFlag(outputs: readonly OutputFormat[]): TextFlag {
   return {

@@ -11,11 +11,11 @@ const view: ListView<number> = {
   json: (n) => ({ n, square: n * n }),
 };
 
-async function printed(count: number, output: OutputFormat) {
+async function printed(count: number, output: OutputFormat, { columns, view: of = view }: { columns?: number; view?: ListView<number> } = {}) {
   const writes: string[] = [];
   let err = "";
   const io = {
-    columns: undefined,
+    columns,
     out: (text: string) => void writes.push(text),
     err(text: string) {
       err += text;
@@ -23,7 +23,7 @@ async function printed(count: number, output: OutputFormat) {
   };
   await printList(
     Array.from({ length: count }, (_, n) => n),
-    view,
+    of,
     { output, io, paint: plainPaint },
   );
   return { out: writes.join(""), writes: writes.length, err };
@@ -43,8 +43,19 @@ describe("a printed list", () => {
     assert.deepEqual(parse((await printed(3, "yaml")).out), [0, 1, 2].map(view.json));
   });
 
+  it("a printed list is cut to the terminal as a table, and whole as a wide one", async () => {
+    const wordy: ListView<number> = { ...view, header: ["N", "WORDS"], row: (n) => [String(n), `${"word ".repeat(30)}${n}`] };
+    const table = (await printed(2, "table", { columns: 40, view: wordy })).out.trimEnd().split("\n");
+    assert.deepEqual([table[0], table.length, table.every((line) => line.length <= 40)], ["N  WORDS", 3, true]);
+    assert.match(table[2] ?? "", /^1 {2}(?:word )+.*…$/);
+    for (const columns of [40, undefined]) {
+      const wide = (await printed(2, "wide", { ...(columns === undefined ? {} : { columns }), view: wordy })).out;
+      assert.equal(wide, `N  WORDS\n0  ${"word ".repeat(30)}0\n1  ${"word ".repeat(30)}1\n`);
+    }
+  });
+
   it("a printed list without items is an empty list to a program, and nothing on standard output to a person", async () => {
     assert.deepEqual([(await printed(0, "json")).out, (await printed(0, "yaml")).out], ["[]\n", "[]\n"]);
-    assert.deepEqual(await printed(0, "table"), { out: "", writes: 0, err: "no numbers\n" });
+    for (const output of ["table", "wide"] as const) assert.deepEqual(await printed(0, output), { out: "", writes: 0, err: "no numbers\n" });
   });
 });

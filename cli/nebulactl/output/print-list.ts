@@ -47,18 +47,18 @@ export async function printList<T>(items: AsyncIterable<T> | Iterable<T>, view: 
       if (count === 0) io.out("[]\n");
       return;
     }
-    case "table": {
+    case "table":
+    case "wide": {
+      const columns = output === "wide" ? undefined : io.columns;
       let widths: number[] | undefined;
       let rows: (readonly Cell[])[] = [];
       const flush = () => {
         if (rows.length === 0) return;
         const wanted = columnWidths(rows, widths ?? view.header.map(({ length }) => length));
         io.out(
-          widths === undefined
-            ? renderTable(view.header, rows, paint, io.columns)
-            : renderRows(rows, fittedWidths(wanted, view.header, io.columns), paint),
+          widths === undefined ? renderTable(view.header, rows, paint, columns) : renderRows(rows, fittedWidths(wanted, view.header, columns), paint),
         );
-        widths ??= fittedWidths(wanted, view.header, io.columns);
+        widths ??= fittedWidths(wanted, view.header, columns);
         rows = [];
       };
       for await (const item of items) {

@@ -4,8 +4,8 @@ import { jsonText, printableLine } from "../../../common/printable.ts";
 import type { Paint } from "./paint.ts";
 import { type Cell, renderFields } from "./table.ts";
 
-/** How a command prints, as -o takes it. */
-export type OutputFormat = "table" | "json" | "yaml";
+/** How a command prints, as -o takes it. `wide`: a table that is not fitted to the terminal. */
+export type OutputFormat = "table" | "wide" | "json" | "yaml";
 
 /** The views of one value: text for a person, JSON for a program. */
 export type ValueView = Readonly<{ text: (paint: Paint) => string; json: () => JsonValue | Promise<JsonValue> }>;
@@ -18,6 +18,7 @@ export async function renderValue(view: ValueView, output: OutputFormat, paint: 
     case "yaml":
       return (await import("../../../common/resources/yaml-text.ts")).yamlText(await view.json());
     case "table":
+    case "wide":
       return view.text(paint);
     default:
       return assertNever(output);

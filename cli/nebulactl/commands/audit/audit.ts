@@ -2,7 +2,7 @@ import { timestampDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type AuditEntry, AuditEntrySchema, AuditService } from "../../../../gen/nebula/v1/audit_pb.ts";
 import type { Noun } from "../../command/command.ts";
 import type { TextFlag } from "../../command/flags.ts";
-import { OUTPUTS } from "../../command/global-flags.ts";
+import { LIST_OUTPUTS } from "../../command/global-flags.ts";
 import type { ListView } from "../../output/print-list.ts";
 import { protoJson } from "../../output/proto-json.ts";
 import { LAST_ID, pageLimit, printSomePages } from "../lists/pages.ts";
@@ -60,7 +60,7 @@ export const audit: Noun = {
       name: "list",
       summary: "Lists the audit log, newest first. Only for admins.",
       flags: [USER, KIND, NAME, OUTCOME, SINCE, UNTIL, LIMIT.flag, LAST_ID],
-      outputs: OUTPUTS,
+      outputs: LIST_OUTPUTS,
       examples: ["nebulactl audit --kind app --name web", "nebulactl audit list --outcome UNAUTHENTICATED --since 1d -o json"],
       async run(context) {
         const { values, signal, io } = context;

@@ -16,7 +16,7 @@ import {
 import type { Command } from "../../command/command.ts";
 import type { CommandContext } from "../../command/context.ts";
 import type { NumberFlag, TextFlag } from "../../command/flags.ts";
-import { OUTPUTS } from "../../command/global-flags.ts";
+import { LIST_OUTPUTS, OUTPUTS } from "../../command/global-flags.ts";
 import { ageOf, formatAge } from "../../output/age.ts";
 import { type ListView, printList } from "../../output/print-list.ts";
 import { protoJson } from "../../output/proto-json.ts";
@@ -79,7 +79,7 @@ export const deviceTokenVerbs: readonly Command[] = [
     aliases: ["enrollments"],
     summary: "Lists the valid enrolment tokens, newest first.",
     flags: [OF_GROUP, LIMIT],
-    outputs: OUTPUTS,
+    outputs: LIST_OUTPUTS,
     async run(context) {
       return printOfGroup(context, enrolmentList(context.io.clock.now()), async (client, page) => {
         const { enrolmentTokens: items, nextPageToken } = await client.listEnrolmentTokens(page, { signal: context.signal });
@@ -108,7 +108,7 @@ export const deviceTokenVerbs: readonly Command[] = [
     name: "tokens",
     summary: "Lists the devices that have a token of their own.",
     flags: [OF_GROUP, LIMIT],
-    outputs: OUTPUTS,
+    outputs: LIST_OUTPUTS,
     async run(context) {
       return printOfGroup(context, deviceTokenList(context.io.clock.now()), async (client, page) => {
         const { deviceTokens: items, nextPageToken } = await client.listDeviceTokens(page, { signal: context.signal });

@@ -54,6 +54,9 @@ describe("nebulactl on devices and reports", () => {
         ["till-1", "0.1.0"],
       ],
     );
+    const narrow = { columns: 60 };
+    assert.match(await printed("devices list --device-group till", narrow), /^till-1 .*…$/m);
+    assert.match(await printed("devices list --device-group till -o wide", narrow), /^till-1 .*web: pull: no space left on device$/m);
     await refused("devices list --device-group nope", /device_group "?nope/);
   });
 

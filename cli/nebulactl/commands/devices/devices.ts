@@ -1,7 +1,7 @@
 import { DeviceService } from "../../../../gen/nebula/v1/device_pb.ts";
 import type { Noun } from "../../command/command.ts";
 import type { TextFlag } from "../../command/flags.ts";
-import { OUTPUTS } from "../../command/global-flags.ts";
+import { LIST_OUTPUTS, OUTPUTS } from "../../command/global-flags.ts";
 import { printList } from "../../output/print-list.ts";
 import { renderValue } from "../../output/render-value.ts";
 import { deviceJson, deviceList, deviceText } from "../../views/device-view.ts";
@@ -26,7 +26,7 @@ export const devices: Noun = {
       name: "list",
       summary: "Lists devices with their newest status.",
       flags: [OF_GROUP, STATE, LIMIT],
-      outputs: OUTPUTS,
+      outputs: LIST_OUTPUTS,
       examples: ["nebulactl devices list --device-group pos --state failed"],
       async run(context) {
         const { values, signal, io } = context;

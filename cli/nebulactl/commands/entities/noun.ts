@@ -1,5 +1,5 @@
 import type { Command, Deferred, Noun } from "../../command/command.ts";
-import { OUTPUTS } from "../../command/global-flags.ts";
+import { LIST_OUTPUTS, OUTPUTS } from "../../command/global-flags.ts";
 import { deferred } from "../../command/load-commands.ts";
 import { printList } from "../../output/print-list.ts";
 import { renderValue } from "../../output/render-value.ts";
@@ -42,7 +42,7 @@ function list<M extends Entity>({ kind, name, header, row }: EntityNoun<M>): Com
     name: "list",
     summary: `Lists the ${title(name)} by name.`,
     flags: [LIMIT],
-    outputs: OUTPUTS,
+    outputs: LIST_OUTPUTS,
     async run(context) {
       const items = allPages((size, token) => kind.calls.page(context, size, token), { limit: context.values.number(LIMIT) });
       await printList(

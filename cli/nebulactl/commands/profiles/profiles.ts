@@ -1,6 +1,6 @@
 import type { Noun } from "../../command/command.ts";
 import type { TextFlag } from "../../command/flags.ts";
-import { OUTPUTS } from "../../command/global-flags.ts";
+import { LIST_OUTPUTS } from "../../command/global-flags.ts";
 import { type ListView, printList } from "../../output/print-list.ts";
 import { readProfiles, writeProfiles } from "../../session/login-files.ts";
 import { profileNamed, type StoredLogin } from "../../session/profiles.ts";
@@ -30,7 +30,7 @@ export const profiles: Noun = {
       kind: "command",
       name: "list",
       summary: "Lists the stored logins.",
-      outputs: OUTPUTS,
+      outputs: LIST_OUTPUTS,
       async run(context) {
         const { current, logins } = await readProfiles(context.io.home);
         const rows = [...logins].map(([name, login]) => ({ name, login, current: name === current }));

@@ -2,7 +2,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { ReportService } from "../../../../gen/nebula/v1/report_pb.ts";
 import type { Noun } from "../../command/command.ts";
 import type { NumberFlag, TextFlag } from "../../command/flags.ts";
-import { OUTPUTS } from "../../command/global-flags.ts";
+import { LIST_OUTPUTS } from "../../command/global-flags.ts";
 import { reportList } from "../../views/report-view.ts";
 import { parseTargetState, STATE } from "../../views/target-state.ts";
 import { LAST_ID, OF_GROUP, pageLimit, printSomePages } from "../lists/pages.ts";
@@ -51,7 +51,7 @@ export const reports: Noun = {
       name: "list",
       summary: "Lists the history of reports, oldest first.",
       flags: [DEVICE, OF_GROUP, STATE, SINCE, UNTIL, LIMIT.flag, LAST_ID, UPDATED, CREATION_TIME, CREATION_FILTER],
-      outputs: OUTPUTS,
+      outputs: LIST_OUTPUTS,
       examples: ["nebulactl reports --device pos-0031 --since 2h", "nebulactl reports list --device-group pos --state failed --limit 100 -o json"],
       async run(context) {
         const { values, signal, io } = context;

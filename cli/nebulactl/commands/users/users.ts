@@ -4,7 +4,7 @@ import { jsonNumber } from "../../../../common/resources/resource-fields.ts";
 import { UserService } from "../../../../gen/nebula/v1/user_pb.ts";
 import type { Command, Noun } from "../../command/command.ts";
 import type { TextFlag } from "../../command/flags.ts";
-import { OUTPUTS } from "../../command/global-flags.ts";
+import { LIST_OUTPUTS, OUTPUTS } from "../../command/global-flags.ts";
 import { printList } from "../../output/print-list.ts";
 import { renderValue } from "../../output/render-value.ts";
 import { printWarnings } from "../../output/warnings.ts";
@@ -40,7 +40,7 @@ export const users: Noun = {
       name: "list",
       summary: "Lists the users by name.",
       flags: [LIMIT],
-      outputs: OUTPUTS,
+      outputs: LIST_OUTPUTS,
       async run(context) {
         const { client, values, signal } = context;
         const calls = await client(UserService);
