@@ -1,19 +1,15 @@
-import { type ChildProcess, execFile, fork } from "node:child_process";
+import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readFile, rm, symlink } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import { endWithTests } from "../../common/testing/end-with-tests.ts";
+import { extractTree, RELEASE_BEFORE_SHARDS } from "../harness/earlier-tree.ts";
 import type { Acknowledged, DeviceNow } from "./device-record.ts";
 import type { FleetAnswer, FleetCommand, FleetDevice } from "./fleet-protocol.ts";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const run = promisify(execFile);
 const PROGRAM = fileURLToPath(new URL("fleet-process.ts", import.meta.url));
-/** The last commit on which a server was one process with its own files: its worker has only ever met one manager. */
-export const RELEASE_BEFORE_SHARDS = "8a52dc75ab962dd0eaa391c65480cca6382b5c5c";
 /** How long a process may take to answer, milliseconds. */
 const ANSWER_MS = 60_000;
 
@@ -115,31 +111,5 @@ async function ask(child: ChildProcess, command: FleetCommand): Promise<FleetAns
     return answer;
   } finally {
     answered.abort();
-  }
-}
-
-/**
- * Puts the files of an earlier commit of this repository into a new folder, with this tree's packages: its programs run from there. Answers the folder.
- * Rejects where this clone lacks the commit, or where a package that the commit depends on is installed in another version.
- */
-export async function extractTree(commit: string, folder: string): Promise<string> {
-  await run("git", ["rev-parse", "--verify", "--quiet", `${commit}^{commit}`], { cwd: ROOT }).catch((cause) => {
-    throw new Error(`commit "${commit}" is not in this clone: a shallow one lacks it; use git fetch --unshallow`, { cause });
-  });
-  await mkdir(folder);
-  const archive = `${folder}.tar`;
-  await run("git", ["archive", "--format=tar", `--output=${archive}`, commit], { cwd: ROOT });
-  await run("tar", ["--extract", "--file", archive, "--directory", folder]);
-  await rm(archive);
-  await assertDependencies(commit, folder);
-  await symlink(join(ROOT, "node_modules"), join(folder, "node_modules"));
-  return folder;
-}
-
-async function assertDependencies(commit: string, folder: string): Promise<void> {
-  const { dependencies }: { dependencies: Readonly<Record<string, string>> } = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
-  for (const [name, version] of Object.entries(dependencies)) {
-    const installed = JSON.parse(await readFile(join(ROOT, "node_modules", name, "package.json"), "utf8"));
-    if (installed.version !== version) throw new Error(`commit "${commit}" needs ${name} ${version}, and ${installed.version} is installed`);
   }
 }

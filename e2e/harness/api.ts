@@ -10,7 +10,7 @@ import { PullPolicy } from "../../gen/nebula/v1/container_pb.ts";
 import { type CronJob, type CronJobSchema, CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { type DeviceGroup, DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
 import { type Device, DeviceService } from "../../gen/nebula/v1/device_pb.ts";
-import type { AppStatus, CronJobStatus } from "../../gen/nebula/v1/report_pb.ts";
+import { type AppStatus, type CronJobStatus, ReportService } from "../../gen/nebula/v1/report_pb.ts";
 
 /** The image that is on every engine; no registry may be reachable, so it is pulled only by tests that ask for it. */
 const LOCAL_IMAGE = "busybox:1";
@@ -122,6 +122,17 @@ export class Api implements Disposable {
   /** Waits until a device's report says this of a cron_job; answers what it says. */
   cronJobStatus(deviceId: string, cronJob: string, holds: (status: CronJobStatus) => boolean, timeoutMs = 30_000): Promise<CronJobStatus> {
     return this.#status(deviceId, (device) => device.report?.cronJobs.find(({ name }) => name === cronJob), holds, timeoutMs);
+  }
+
+  /** Waits until the history of a device has a report with this problem. */
+  async reportedProblem(deviceId: string, code: string, timeoutMs = 30_000): Promise<void> {
+    await eventually(
+      async () => {
+        const { reports } = await this.channel.unary(ReportService.method.listReports, { deviceId, pageSize: 1000 }, this.#call);
+        return reports.some(({ report }) => report?.problems.some((problem) => problem.code === code));
+      },
+      { timeoutMs, everyMs: 100 },
+    );
   }
 
   async #status<Status>(

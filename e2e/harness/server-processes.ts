@@ -11,6 +11,8 @@ import { Program } from "./program.ts";
 export type ServerOptions = Readonly<{
   env?: Readonly<Record<string, string>>;
   dataDir?: string;
+  /** The `nebula` of another tree, as a server of one process in any run. */
+  file?: string;
   /** Has the server be a cluster on these: two managers, a reporter and a gateway. Without them the run decides. */
   servers?: TestServers;
   /** How many managers a cluster has. */
@@ -31,20 +33,21 @@ export interface ServerProcesses extends AsyncDisposable {
   /** Stops all as an operator would; answers the exit code, the first that is not 0. */
   stop(): Promise<number | null>;
   kill(): Promise<void>;
-  /** Starts all again, on the same ports and data. */
+  /** Starts all again, on the same ports and data; a server of one process as this tree's `nebula`. */
   launch(): void;
 }
 
 export async function startProcesses(options: ServerOptions): Promise<ServerProcesses> {
   if (options.servers !== undefined) return await startCluster(options.servers, options);
-  return isOnCluster() ? await startCluster(namedServers(), options) : await startEmbedded(options);
+  return isOnCluster() && options.file === undefined ? await startCluster(namedServers(), options) : await startEmbedded(options);
 }
 
-async function startEmbedded({ env = {}, dataDir: given }: ServerOptions): Promise<ServerProcesses> {
+async function startEmbedded({ env = {}, dataDir: given, file }: ServerOptions): Promise<ServerProcesses> {
   const dataDir = given ?? (await mkdtemp(join(tmpdir(), "nebula-e2e-server-")));
   const [httpPort, grpcPort] = [await freePort(), await freePort()];
-  const launched = () =>
+  const launched = (of: Readonly<{ file?: string }>) =>
     new Program(["server"], {
+      ...of,
       env: {
         NEBULA_DATA: dataDir,
         NEBULA_HTTP_LISTEN: `127.0.0.1:${httpPort}`,
@@ -53,7 +56,7 @@ async function startEmbedded({ env = {}, dataDir: given }: ServerOptions): Promi
         ...env,
       },
     });
-  let program = launched();
+  let program = launched(file === undefined ? {} : { file });
   return {
     dataDir,
     httpPort,
@@ -72,7 +75,7 @@ async function startEmbedded({ env = {}, dataDir: given }: ServerOptions): Promi
     stop: () => program.stop(),
     kill: () => program.kill(),
     launch() {
-      program = launched();
+      program = launched({});
     },
     async [Symbol.asyncDispose]() {
       await program.kill();

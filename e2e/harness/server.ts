@@ -87,7 +87,7 @@ export class Server implements AsyncDisposable {
     await this.#processes.kill();
   }
 
-  /** Starts it again, on the same ports and data. */
+  /** Starts it again, on the same ports and data, as this tree's program. */
   async startAgain(): Promise<void> {
     this.#processes.launch();
     await this.#ready();

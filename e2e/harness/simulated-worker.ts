@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Program } from "./program.ts";
@@ -8,6 +8,8 @@ export type SimulatedWorkerOptions = Readonly<{
   server: string;
   deviceId: string;
   enrollToken?: string;
+  /** The `nebula` of another tree. */
+  file?: string | undefined;
   env?: Readonly<Record<string, string>>;
 }>;
 
@@ -47,14 +49,29 @@ export class SimulatedWorker implements AsyncDisposable {
     this.#program = this.#launch();
   }
 
+  /**
+   * Kills it, and starts it again with a token that seems so old that it is rotated at once; resolves when the next one is in use. The token from before keeps its
+   * age: the device rotates it again if it has to return to it.
+   */
+  async rotateToken(): Promise<void> {
+    await this.#program.kill();
+    const file = join(this.dataDir, "device-token.json");
+    const kept = JSON.parse(readFileSync(file, "utf8"));
+    kept.token.confirmed.since = 0;
+    writeFileSync(file, JSON.stringify(kept));
+    await this.startAgain();
+    await this.#program.printed(/the device's token is rotated/, 60_000);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#program.kill();
     rmSync(this.dataDir, { recursive: true, force: true });
   }
 
   #launch(): Program {
-    const { server, deviceId, enrollToken, env = {} } = this.#options;
+    const { server, deviceId, enrollToken, file, env = {} } = this.#options;
     return new Program(["worker"], {
+      ...(file === undefined ? {} : { file }),
       env: {
         NEBULA_SERVER: server,
         NEBULA_DEVICE_ID: deviceId,

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdtemp, readlink, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { extractTree, RELEASE_BEFORE_SHARDS } from "./fleet.ts";
+import { extractTree, RELEASE_BEFORE_SHARDS } from "./earlier-tree.ts";
 
 describe("the tree of an earlier commit", () => {
   let folder: string;
