@@ -34,7 +34,7 @@ describe("docs/sizing.md", () => {
     for (const name of Object.keys(ASSUMED)) assert.ok(TEXT.includes(`\`--${name}\``), name);
   });
 
-  it("docs/sizing.md takes the time to the last device and the time with reports from docs/performance.md", () => {
+  it("docs/sizing.md takes the times of one server and its polls from docs/performance.md", () => {
     const performance = readFileSync(new URL("performance.md", PAGE), "utf8");
     const [, last] = /^\| ms to the last device \| (\d+) /m.exec(performance) ?? [];
     const [, reporting] = /^\| ms to the last device, each reporting after it \| (\d+) /m.exec(performance) ?? [];
@@ -43,6 +43,9 @@ describe("docs/sizing.md", () => {
       TEXT.includes(`| ${last} ms until the last one has it; ${(Number(reporting) / 1000).toFixed(1)} s where each of them reports at once |`),
     );
     assert.ok(TEXT.includes(`| 2,000 devices that come back at once | ${back} ms |`));
+    const [, fewest = "", most = ""] = /^\| polls of workers of the original \| ([\d,]+) to ([\d,]+) a second/m.exec(TEXT) ?? [];
+    for (const polls of [fewest, most])
+      assert.match(performance, new RegExp(`^\\| requests per second of processor time \\|.* ${polls.replace(",", "")} `, "m"));
   });
 });
 
