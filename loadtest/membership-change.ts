@@ -16,6 +16,7 @@ shards. Goal: at most 100 ms.
   --streams N   watches of the shard (19900)
   --groups N    device_groups that they are of (100)
   --runs N      membership changes, of which the table shows the median and the worst (5)
+  --shards A,B  how many shards there are, one row for each (3,10,50)
 `;
 
 type Stream = Readonly<{ group: Group; deviceId: string }>;
@@ -24,13 +25,19 @@ type Group = { readonly name: string; readonly spread: number; readonly streams:
 await runBench(async () => {
   const number = (value: string) => ({ type: "string", default: value }) as const;
   const { values } = parseArgs({
-    options: { streams: number("19900"), groups: number("100"), runs: number("5"), help: { type: "boolean", default: false } },
+    options: {
+      streams: number("19900"),
+      groups: number("100"),
+      runs: number("5"),
+      shards: number("3,10,50"),
+      help: { type: "boolean", default: false },
+    },
   });
   if (values.help) return console.log(HELP);
   const size = { streams: wholeNumber("streams", values.streams), groups: wholeNumber("groups", values.groups) };
   const runs = wholeNumber("runs", values.runs);
   console.log("shards  looked at  groups ranked  whole ms  event loop held, median ms  worst ms");
-  for (const shards of [3, 10, 50]) {
+  for (const shards of values.shards.split(",").map((count) => wholeNumber("shards", count))) {
     const results: Change[] = [];
     for (let run = 0; run < runs; run++) results.push(await change(shards, size));
     const column = (of: (result: Change) => number) => results.map(of).toSorted((one, other) => one - other);
