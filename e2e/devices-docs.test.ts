@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { readFileSync } from "node:fs";
 import type { EnrolOutcome } from "../common/storage/access-store.ts";
+import { FailureCodeSchema } from "../gen/nebula/v1/report_pb.ts";
 import { INVALID_LOGIN } from "../manager/access/authenticate.ts";
 import { inUseElsewhere } from "../manager/access/present-groups.ts";
 import { enrolledGroup, makerHasNoRights } from "../manager/services/enrolled-group.ts";
@@ -12,7 +13,7 @@ const PAGE = readFileSync(new URL("../docs/devices.md", import.meta.url), "utf8"
 
 /** The cells of the table with this heading, row by row. */
 function table(heading: string): string[][] {
-  const [, after = ""] = PAGE.split(`\n${heading}\n|---|---|\n`);
+  const [, after = ""] = PAGE.split(`\n${heading}\n${heading.replace(/[^|]+/g, "---")}\n`);
   const rows = after.split("\n").slice(
     0,
     after.split("\n").findIndex((line) => !line.startsWith("|")),
@@ -57,6 +58,13 @@ describe("docs/devices.md", () => {
   it("docs/devices.md lists every problem that a device can report, and which of them make it failed", () => {
     const rows = table("| problem | meaning |").map(([code = "", meaning = ""]) => [...quoted(code), meaning.includes("*failed*")]);
     const known = PROBLEM_CODES.map((code) => [code, isBlocking({ code, message: "" })]);
+    assert.deepEqual(rows.sort(), known.sort());
+    assert.ok(rows.length > 0);
+  });
+
+  it("docs/devices.md lists every code that a failure can have", () => {
+    const rows = table("| code | the device | what helps |").flatMap(([codes = ""]) => quoted(codes));
+    const known = FailureCodeSchema.values.map(({ localName }) => localName).filter((name) => name !== "UNSPECIFIED");
     assert.deepEqual(rows.sort(), known.sort());
     assert.ok(rows.length > 0);
   });

@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import { freePort } from "../common/testing/free-port.ts";
 import { PullPolicy } from "../gen/nebula/v1/container_pb.ts";
-import { TargetState } from "../gen/nebula/v1/report_pb.ts";
+import { FailureCode, StepKind, TargetState } from "../gen/nebula/v1/report_pb.ts";
 import { FOREVER, IMAGE } from "./harness/engine.ts";
 import { FleetRig } from "./harness/fleet-rig.ts";
 
@@ -28,6 +28,8 @@ describe("an app that fails says why, and keeps no other from converging", funct
   it("an image that cannot be pulled fails its app with the reason", async () => {
     const { status } = await reasonOf({ dockerImage: "127.0.0.1:1/no/such:image", command: FOREVER });
     assert.equal(status.step, "pull");
+    assert.deepEqual([status.failureCode, status.stepKind], [FailureCode.PULL_UNREACHABLE, StepKind.PULL]);
+    assert.ok((status.retryInMs ?? 0n) > 0n);
     assert.match(status.reason, /127\.0\.0\.1:1\/no\/such:image/);
   });
 
@@ -53,6 +55,7 @@ describe("an app that fails says why, and keeps no other from converging", funct
     );
     assert.match(status.reason, new RegExp(String(port)));
     assert.match(status.reason, /holder-/);
+    assert.equal(status.failureCode, FailureCode.PORT_TAKEN);
     await holder.remove();
     await engine.settled(bad, 1);
   });
@@ -67,27 +70,32 @@ describe("an app that fails says why, and keeps no other from converging", funct
     const port = address !== null && typeof address === "object" ? address.port : 0;
     const { status } = await reasonOf({ dockerImage: IMAGE, command: FOREVER, startingPorts: [{ hostPort: port, containerPort: 80 }] });
     assert.equal(status.step, "start");
+    assert.equal(status.failureCode, FailureCode.PORT_TAKEN);
     assert.match(status.reason, new RegExp(String(port)));
   });
 
   it("a volume path that is refused fails its app with the reason", async () => {
     const { status } = await reasonOf({ dockerImage: IMAGE, command: FOREVER, volumes: ["/proc/no-such-folder:/data"] });
     assert.match(status.reason, /\/proc\/no-such-folder/);
+    assert.equal(status.failureCode, FailureCode.MOUNT_REFUSED);
   });
 
   it("a device that does not exist fails its app with the reason", async () => {
     const { status } = await reasonOf({ dockerImage: IMAGE, command: FOREVER, devices: ["/dev/no-such-device"] });
     assert.match(status.reason, /no-such-device/);
+    assert.equal(status.failureCode, FailureCode.DEVICE_MISSING);
   });
 
   it("a network that does not exist fails its app with the reason", async () => {
     const { status } = await reasonOf({ dockerImage: IMAGE, command: FOREVER, networks: ["no-such-network"] });
     assert.match(status.reason, /no-such-network/);
+    assert.equal(status.failureCode, FailureCode.NETWORK_MISSING);
   });
 
   it("a command that does not exist fails its app with the reason", async () => {
     const { status } = await reasonOf({ dockerImage: IMAGE, command: ["/no/such/command"] });
     assert.match(status.reason, /\/no\/such\/command/);
+    assert.equal(status.failureCode, FailureCode.COMMAND_MISSING);
   });
 
   it("a command that exits at once is reported with its exit code", async () => {
@@ -103,6 +111,7 @@ describe("an app that fails says why, and keeps no other from converging", funct
       ({ state, containers }) => state !== TargetState.APPLIED && containers.some(({ restarts }) => restarts > 0),
     );
     assert.match(status.reason, /3/);
+    assert.equal(status.failureCode, FailureCode.EXITS);
   });
 
   it("a change that fails leaves the working container running", async () => {
@@ -131,6 +140,7 @@ describe("an app that fails says why, and keeps no other from converging", funct
     const [before] = await engine.settled(web, 1, ({ Config }) => Config.Env.includes("PRELOADED=1"));
     const stale = await rig.api.appStatus(worker.deviceId, web, ({ reason, revision }) => reason.startsWith("image stale") && revision === 2n);
     assert.equal(stale.state, TargetState.WORKING, "the local image is used, and that is not what was asked for");
+    assert.equal(stale.failureCode, FailureCode.IMAGE_STALE);
     await rig.api.restartApp(web);
     const refused = await rig.api.appStatus(worker.deviceId, web, ({ state, revision }) => state === TargetState.FAILED && revision === 3n);
     assert.equal(refused.step, "pull");

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import Docker from "dockerode";
 import { eventually } from "../common/testing/eventually.ts";
 import { DOCKER_SOCKET } from "../common/testing/require-docker.ts";
-import { TargetState } from "../gen/nebula/v1/report_pb.ts";
+import { FailureCode, TargetState } from "../gen/nebula/v1/report_pb.ts";
 import { Engine, FOREVER, IMAGE, newInstance } from "./harness/engine.ts";
 import { FleetRig } from "./harness/fleet-rig.ts";
 import { startInProcess } from "./harness/in-process-worker.ts";
@@ -32,6 +32,7 @@ describe("registries", function () {
     const { worker: stranger } = await rig.device([web], { env: { DOCKER_CONFIG: "/no/such/folder" } });
     const refused = await rig.api.appStatus(stranger.deviceId, web, ({ state }) => state === TargetState.FAILED);
     assert.equal(refused.step, "pull");
+    assert.equal(refused.failureCode, FailureCode.PULL_LOGIN);
     assert.match(refused.reason, /auth|login/i);
     const { engine, worker } = await rig.device([web], { env: login() });
     rig.deferLast(() => engine.docker.getImage(image).remove({ force: true }));
@@ -113,6 +114,7 @@ describe("registries", function () {
     assert.equal(status()?.state, TargetState.WORKING);
     clock.jump(120_000);
     const failed = await eventually(() => (status()?.state === TargetState.FAILED ? status() : false), { timeoutMs: 20_000 });
+    assert.equal(failed?.failureCode, FailureCode.PULL_STALLED);
     assert.match(failed?.reason ?? "", /never\/arrives:1 showed no progress for 120 s/);
     const asked = stalling.manifestsAsked;
     clock.jump(15_000);

@@ -256,7 +256,7 @@ function startParts(
     kept: loaded.memory,
     isSaving: () => lastGood.isSavingConfig,
     onLook: (look) => {
-      state.see(look);
+      state.see(look, clock.monotonic());
       sender.changed();
     },
     onKept: (kept) => {

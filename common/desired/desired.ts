@@ -2,6 +2,7 @@ import { type App, AppSchema } from "../../gen/nebula/v1/app_pb.ts";
 import type { AppEntry, Config, CronJobEntry } from "../../gen/nebula/v1/config_pb.ts";
 import { PullPolicy as ProtoPullPolicy } from "../../gen/nebula/v1/container_pb.ts";
 import { CronJobSchema, CronOverlap } from "../../gen/nebula/v1/cron_job_pb.ts";
+import { FailureCode } from "../../gen/nebula/v1/report_pb.ts";
 import type { Violation } from "../errors/nebula-error.ts";
 import type { ClusterIdentity } from "../storage/config-store.ts";
 import { validateApp } from "../validation/app.ts";
@@ -32,7 +33,10 @@ type Named = Readonly<{ name: string; revision: bigint }>;
 export type GoneEntry = Named & Readonly<{ kind: "gone" }>;
 
 /** An entry that this worker does not act on: its containers are left as they are. No prune removes its image (a normalised reference). */
-export type RefusedEntry = Named & Readonly<{ kind: "refused"; reason: string; image: string }>;
+export type RefusedEntry = Named & Cause & Readonly<{ kind: "refused"; image: string }>;
+
+/** Why something is not as wanted: a code to count and to filter by, and a sentence. */
+export type Cause = Readonly<{ code: FailureCode; reason: string }>;
 
 /** An app without containers: `running` is false. */
 export type StoppedApp = Named & Readonly<{ kind: "stopped"; stopGraceSeconds: number; image: string }>;
@@ -106,11 +110,11 @@ function desiredApp({ name, revision, app }: AppEntry, variables: Variables, eng
   if (app === undefined) return { kind: "gone", name, revision };
   const image = normaliseImageReference(app.dockerImage);
   const refusal = refusalOf(unknownFieldPaths(AppSchema, app), validateApp(app));
-  if (refusal !== undefined) return { kind: "refused", name, revision, reason: refusal, image };
+  if (refusal !== undefined) return { kind: "refused", name, revision, ...refusal, image };
   const stopGraceSeconds = app.stopGraceSeconds ?? DEFAULTS.stopGraceSeconds;
   if (app.running === false) return { kind: "stopped", name, revision, stopGraceSeconds, image };
   const counted = containerCount(app.containersPer, engine);
-  if (counted.kind === "invalid") return { kind: "refused", name, revision, reason: counted.reason, image };
+  if (counted.kind === "invalid") return { kind: "refused", name, revision, code: FailureCode.CONFIG_INVALID, reason: counted.reason, image };
   const spec = specOfApp(app, variables);
   return {
     kind: "running",
@@ -142,7 +146,7 @@ function instanceOf(app: App, common: DesiredInstance["spec"], index: number): D
 function desiredCronJob({ name, revision, cronJob }: CronJobEntry, variables: Variables): DesiredCronJob {
   if (cronJob === undefined) return { kind: "gone", name, revision };
   const refusal = refusalOf(unknownFieldPaths(CronJobSchema, cronJob), validateCronJob(cronJob));
-  if (refusal !== undefined) return { kind: "refused", name, revision, reason: refusal, image: normaliseImageReference(cronJob.dockerImage) };
+  if (refusal !== undefined) return { kind: "refused", name, revision, ...refusal, image: normaliseImageReference(cronJob.dockerImage) };
   const spec = specOfCronJob(cronJob, variables);
   return {
     kind: "scheduled",
@@ -162,13 +166,15 @@ function desiredCronJob({ name, revision, cronJob }: CronJobEntry, variables: Va
 }
 
 /** Unknown fields first: what they mean may be what makes the rest look invalid. */
-function refusalOf(unknownFields: readonly string[], violations: readonly Violation[]): RefusedEntry["reason"] | undefined {
+function refusalOf(unknownFields: readonly string[], violations: readonly Violation[]): Cause | undefined {
   if (unknownFields.length > 0) {
-    return `worker_too_old: this worker does not know field ${unknownFields.join(", ")}; upgrade it. What runs is left as it is`;
+    const reason = `worker_too_old: this worker does not know field ${unknownFields.join(", ")}; upgrade it. What runs is left as it is`;
+    return { code: FailureCode.WORKER_TOO_OLD, reason };
   }
   const [first, ...more] = violations;
   if (first === undefined) return undefined;
-  return `invalid: ${first.field}: ${first.description}${more.length === 0 ? "" : ` (and ${more.length} more)`}. What runs is left as it is`;
+  const reason = `invalid: ${first.field}: ${first.description}${more.length === 0 ? "" : ` (and ${more.length} more)`}. What runs is left as it is`;
+  return { code: FailureCode.CONFIG_INVALID, reason };
 }
 
 function pullPolicyOf(policy: ProtoPullPolicy): PullPolicy {

@@ -1,13 +1,15 @@
-import type { ScheduledCronJob } from "../../common/desired/desired.ts";
+import type { Cause, ScheduledCronJob } from "../../common/desired/desired.ts";
+import { FailureCode } from "../../gen/nebula/v1/report_pb.ts";
 import { cronJobLabels } from "../observed/labels.ts";
 import { cronContainerName } from "../observed/names.ts";
 import { cronJobUnit, isUp, type OwnedCronContainer } from "../observed/owned.ts";
 import { endPauses, pauseNotes } from "./health.ts";
 import { imageReadiness, type PullWish } from "./images/pull.ts";
 import { isoTime, scheduleNotes } from "./memory/cron.ts";
+import type { CronMemory } from "./memory/memory.ts";
 import { connections, networkBlock } from "./networks.ts";
 import { withStandingFailures } from "./standing.ts";
-import { APPLIED, type CronJobState, failed, type TargetState, working } from "./states.ts";
+import { APPLIED, type CronJobState, failed, type StepName, type TargetState, working } from "./states.ts";
 import { createKey, keyOf, NETWORK_KEY, pullKey, type Step } from "./step.ts";
 import { earlier, standingFailure, type View } from "./view.ts";
 import { DEFAULT_GRACE_SECONDS, inLane, NO_WORK, removalOf, removalsOf, stepsOf, together, type Work } from "./work.ts";
@@ -17,7 +19,7 @@ export type CronJobWork = Work & Readonly<{ state: CronJobState; wish: PullWish 
 /** A finished run keeps its container, for its logs, until this number of newer ones exist. */
 const KEPT_RUNS = 3;
 
-type RunWork = Work & Readonly<{ wish?: PullWish | undefined; step: string }>;
+type RunWork = Work & Readonly<{ wish?: PullWish | undefined; step: StepName }>;
 
 /** What is to be done for a cron_job in force: the pending run, and what is left of earlier ones. */
 export function cronJobWork(job: ScheduledCronJob, containers: readonly OwnedCronContainer[], view: View): CronJobWork {
@@ -68,8 +70,8 @@ export function goneCronJobWork(name: string, revision: bigint, containers: read
 }
 
 /** A cron_job that is not acted upon. */
-export function refusedCronJobWork(name: string, revision: bigint, reason: string, containers: readonly OwnedCronContainer[]): CronJobWork {
-  return { ...NO_WORK, state: { ...plainState(name, revision, containers, failed("config", reason)), reason }, wish: undefined };
+export function refusedCronJobWork(name: string, revision: bigint, { code, reason }: Cause, containers: readonly OwnedCronContainer[]): CronJobWork {
+  return { ...NO_WORK, state: { ...plainState(name, revision, containers, failed("config", { code, reason })), reason }, wish: undefined };
 }
 
 function plainState(name: string, revision: bigint, containers: readonly OwnedCronContainer[], state: TargetState): CronJobState {
@@ -90,9 +92,9 @@ function creation(job: ScheduledCronJob, due: number, runs: readonly OwnedCronCo
   const unit = cronJobUnit(job.name);
   const place = placeOf(job, due);
   const failure = standingFailure(view, createKey(place));
-  if (failure !== undefined) return runFailed(job, due, failure.reason);
+  if (failure !== undefined) return runFailed(job, due, failure);
   const block = networkBlock(job.spec, view);
-  if (block?.state.kind === "failed") return runFailed(job, due, block.state.reason);
+  if (block?.state.kind === "failed") return runFailed(job, due, block.state);
   if (block !== undefined) return { ...NO_WORK, step: "network" };
   const image = imageReadiness(
     {
@@ -111,7 +113,7 @@ function creation(job: ScheduledCronJob, due: number, runs: readonly OwnedCronCo
     view,
   );
   const { use, wish } = image;
-  if (use.kind === "waiting") return use.state.kind === "failed" ? runFailed(job, due, use.state.reason) : { ...NO_WORK, step: "pull", wish };
+  if (use.kind === "waiting") return use.state.kind === "failed" ? runFailed(job, due, use.state) : { ...NO_WORK, step: "pull", wish };
   const { instance, boot } = view.identity;
   const { cluster } = view.desired;
   const labels = cronJobLabels(job.name, due, { instance, boot, cluster, revision: job.revision, hash: job.hash, isStale: use.isStale });
@@ -127,26 +129,26 @@ function beginning(job: ScheduledCronJob, due: number, mine: OwnedCronContainer,
   const networks = connections(mine, job.spec, unit, view);
   const failure = standingFailure(view, keyOf(start)) ?? networks.waiting?.map((waiting) => standingFailure(view, waiting))[0];
   if (failure !== undefined) {
-    const { reason } = failure;
-    return { ...together([removalOf(mine, unit, job.stopGraceSeconds, view), runFailed(job, due, reason)]), step: "start" };
+    return { ...together([removalOf(mine, unit, job.stopGraceSeconds, view), runFailed(job, due, failure)]), step: "start" };
   }
   return { ...together([networks, stepsOf(start)]), step: "start" };
 }
 
-function runFailed(job: ScheduledCronJob, due: number, reason: string): RunWork {
+function runFailed(job: ScheduledCronJob, due: number, { code, reason }: Cause): RunWork {
   const step: Step = {
     kind: "run_failed",
     unit: cronJobUnit(job.name),
     cronJob: job.name,
     due,
+    code: code === FailureCode.OTHER ? FailureCode.RUN_FAILED : code,
     reason: `the run due at ${isoTime(due)} failed: ${reason}`,
   };
   return { ...stepsOf(step), step: "run" };
 }
 
-function stateOf(run: RunWork | undefined, problem: Readonly<{ kind: "failed" | "skipped"; reason: string }> | undefined): TargetState {
+function stateOf(run: RunWork | undefined, problem: CronMemory["problem"]): TargetState {
   if (run !== undefined) return working(run.step);
-  return problem?.kind === "failed" ? failed("run", problem.reason) : APPLIED;
+  return problem?.kind === "failed" ? failed("run", problem) : APPLIED;
 }
 
 /** How the newest run that has ended, ended, where that was not well. */

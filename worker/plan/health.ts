@@ -1,4 +1,6 @@
 import type { HealthcheckSpec } from "../../common/desired/container-spec.ts";
+import type { Cause } from "../../common/desired/desired.ts";
+import { FailureCode } from "../../gen/nebula/v1/report_pb.ts";
 import { isUp, type Owned } from "../observed/owned.ts";
 import type { ObservedContainer } from "../runtime/container-runtime.ts";
 import type { RunWatch } from "./memory/memory.ts";
@@ -11,7 +13,7 @@ import { NO_WORK, together, unlessFailing, type Work } from "./work.ts";
  */
 export type Gate = Readonly<
   | { kind: "passing" }
-  | { kind: "sick"; reason: string; decidedAt?: number }
+  | ({ kind: "sick"; decidedAt?: number } & Cause)
   | { kind: "undecided"; decidedAt: number }
   | { kind: "paused" }
   | { kind: "down" }
@@ -38,19 +40,19 @@ export function gateOf(container: ObservedContainer, minHealthyMs: number, ownCh
   if (!isUp(container.phase)) return { kind: "down" };
   const run = view.memory.runs.get(container.id);
   if (container.phase === "paused") return { kind: "paused" };
-  if (container.phase === "restarting") return { kind: "sick", reason: endsReason(container, run) };
+  if (container.phase === "restarting") return { kind: "sick", code: FailureCode.EXITS, reason: endsReason(container, run) };
   const since = run?.since ?? view.now.monotonic;
   switch (container.health) {
     case "healthy":
       return { kind: "passing" };
     case "unhealthy":
-      return { kind: "sick", reason: unhealthyReason(container) };
+      return { kind: "sick", code: FailureCode.UNHEALTHY, reason: unhealthyReason(container) };
     case "starting":
       return startingGate(container, since, healthDeadlineMs(ownCheck ?? view.observed.imageHealthchecks.get(container.imageId)), view);
     case "none": {
       const passesAt = since + minHealthyMs;
       if (view.now.monotonic >= passesAt) return { kind: "passing" };
-      if ((run?.restartsSeen ?? 0) > 0) return { kind: "sick", reason: endsReason(container, run), decidedAt: passesAt };
+      if ((run?.restartsSeen ?? 0) > 0) return { kind: "sick", code: FailureCode.EXITS, reason: endsReason(container, run), decidedAt: passesAt };
       return { kind: "undecided", decidedAt: passesAt };
     }
   }
@@ -59,7 +61,8 @@ export function gateOf(container: ObservedContainer, minHealthyMs: number, ownCh
 function startingGate(container: ObservedContainer, since: number, deadlineMs: number, view: View): Gate {
   const decidedAt = since + deadlineMs;
   if (view.now.monotonic < decidedAt) return { kind: "undecided", decidedAt };
-  return { kind: "sick", reason: `container ${container.name} is not healthy ${Math.round(deadlineMs / 1000)} s after its start` };
+  const reason = `container ${container.name} is not healthy ${Math.round(deadlineMs / 1000)} s after its start`;
+  return { kind: "sick", code: FailureCode.HEALTH_TIMEOUT, reason };
 }
 
 /** How long a container may take to become healthy, milliseconds. */

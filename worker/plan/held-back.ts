@@ -1,4 +1,6 @@
+import type { Cause } from "../../common/desired/desired.ts";
 import type { ClusterIdentity } from "../../common/storage/config-store.ts";
+import { FailureCode } from "../../gen/nebula/v1/report_pb.ts";
 import type { Classified, Owned } from "../observed/owned.ts";
 import type { DeviceProblem } from "./states.ts";
 import type { View } from "./view.ts";
@@ -33,12 +35,13 @@ export function foreignClusterProblems({ foreignCluster }: Pick<Classified, "for
  * Why an entry is not acted upon: a container of it was made for a newer revision of the same cluster (the worker's file was lost or is old), and no
  * container is taken back to an older spec. undefined: there is no such container.
  */
-export function heldBack({ revision }: { revision: bigint }, containers: readonly Owned[], cluster: ClusterIdentity): string | undefined {
+export function heldBack({ revision }: { revision: bigint }, containers: readonly Owned[], cluster: ClusterIdentity): Cause | undefined {
   const newer = containers.find(
     (owned) => owned.cluster !== undefined && compareClusters(owned.cluster, cluster) === "same" && owned.revision > revision,
   );
   if (newer === undefined) return undefined;
-  return `the config has revision ${revision}, older than ${newer.revision} that container ${newer.container.name} was made for; it is left as it is until a newer config comes`;
+  const reason = `the config has revision ${revision}, older than ${newer.revision} that container ${newer.container.name} was made for; it is left as it is until a newer config comes`;
+  return { code: FailureCode.HELD_BACK, reason };
 }
 
 /** Why nothing at all is done now. */

@@ -1,5 +1,6 @@
 import { type ContainerSpec, NEBULA_NETWORK } from "../../common/desired/container-spec.ts";
 import { standsAlone } from "../../common/validation/container/network.ts";
+import { FailureCode } from "../../gen/nebula/v1/report_pb.ts";
 import { isUp, type Owned } from "../observed/owned.ts";
 import type { ObservedContainer, ObservedNetwork } from "../runtime/container-runtime.ts";
 import { type Block, failed, working } from "./states.ts";
@@ -79,9 +80,10 @@ export function networkBlock(spec: ContainerSpec, view: View): Block | undefined
   const missing = spec.networks.filter((network) => !view.networks.has(network));
   const listed = missing.find((network) => network !== NEBULA_NETWORK);
   if (listed !== undefined) {
+    const reason = `network ${listed} does not exist on this device; create it, or take it out of networks`;
     return {
       cause: "network",
-      state: failed("network", `network ${listed} does not exist on this device; create it, or take it out of networks`),
+      state: failed("network", { code: FailureCode.NETWORK_MISSING, reason }),
       wakeAt: undefined,
     };
   }

@@ -1,4 +1,4 @@
-import type { Desired, DesiredApp, GoneEntry, RunningApp, StoppedApp } from "../../common/desired/desired.ts";
+import type { Cause, Desired, DesiredApp, GoneEntry, RunningApp, StoppedApp } from "../../common/desired/desired.ts";
 import type { Observed } from "../observed/observed.ts";
 import { appUnit, cronJobUnit, type OwnedAppContainer, type OwnedCronContainer } from "../observed/owned.ts";
 import { type AppWork, goneAppWork, refusedAppWork, runningAppWork } from "./app/app.ts";
@@ -111,7 +111,7 @@ function appWorks(view: View): Readonly<{ works: readonly AppWork[]; drafts: rea
   const running = new Map(drafts.map((draft) => [draft.app.name, runningAppWork(draft, ports, view)]));
   const works = entries.flatMap((entry): readonly AppWork[] => {
     const { app } = entry;
-    if (entry.kind === "refused") return [refusedAppWork(app, entry.reason, own(app.name), view)];
+    if (entry.kind === "refused") return [refusedAppWork(app, entry.cause, own(app.name), view)];
     if (entry.kind === "gone") return [goneAppWork(entry.app, own(app.name), view)];
     return [running.get(app.name)].filter((work) => work !== undefined);
   });
@@ -120,12 +120,13 @@ function appWorks(view: View): Readonly<{ works: readonly AppWork[]; drafts: rea
 }
 
 type Entry = Readonly<
-  { kind: "refused"; app: DesiredApp; reason: string } | { kind: "running"; app: RunningApp } | { kind: "gone"; app: GoneEntry | StoppedApp }
+  { kind: "refused"; app: DesiredApp; cause: Cause } | { kind: "running"; app: RunningApp } | { kind: "gone"; app: GoneEntry | StoppedApp }
 >;
 
 function entryOf(app: DesiredApp, containers: readonly OwnedAppContainer[], { desired }: View): Entry {
-  const reason = app.kind === "refused" ? app.reason : heldBack(app, containers, desired.cluster);
-  if (app.kind === "refused" || reason !== undefined) return { kind: "refused", app, reason: reason ?? "" };
+  if (app.kind === "refused") return { kind: "refused", app, cause: app };
+  const cause = heldBack(app, containers, desired.cluster);
+  if (cause !== undefined) return { kind: "refused", app, cause };
   return app.kind === "running" ? { kind: "running", app } : { kind: "gone", app };
 }
 
@@ -136,8 +137,9 @@ function cronJobWorks(view: View): readonly CronJobWork[] {
   );
   const works = view.desired.cronJobs.map((job): CronJobWork => {
     const own = containers.get(job.name) ?? [];
-    const reason = job.kind === "refused" ? job.reason : heldBack(job, own, view.desired.cluster);
-    if (job.kind === "refused" || reason !== undefined) return refusedCronJobWork(job.name, job.revision, reason ?? "", own);
+    if (job.kind === "refused") return refusedCronJobWork(job.name, job.revision, job, own);
+    const cause = heldBack(job, own, view.desired.cluster);
+    if (cause !== undefined) return refusedCronJobWork(job.name, job.revision, cause, own);
     return job.kind === "scheduled" ? cronJobWork(job, own, view) : goneCronJobWork(job.name, job.revision, own, view);
   });
   const named = new Set(view.desired.cronJobs.map(({ name }) => name));

@@ -1,6 +1,7 @@
+import { FailureCode } from "../../gen/nebula/v1/report_pb.ts";
 import type { Owned } from "../observed/owned.ts";
 import type { Failure } from "./memory/memory.ts";
-import { failed, type TargetState } from "./states.ts";
+import { failed, type StepName, type TargetState } from "./states.ts";
 import { containerKey, keyOf, type Step } from "./step.ts";
 import { earlier, type View } from "./view.ts";
 import type { Work } from "./work.ts";
@@ -58,13 +59,30 @@ function isTold({ step, tries, since }: Failure, { now }: View): boolean {
   return step === "create" || step === "start" || step === "unpause" || tries >= TOLD_TRIES || now.monotonic >= since + TOLD_AFTER_MS;
 }
 
-function failedBy({ step, reason, tries, notBefore }: Failure, { now }: View): TargetState {
-  return failed(wordOf(step), reason, { tries, retryAt: notBefore > now.monotonic ? notBefore : undefined });
+function failedBy({ step, code, reason, tries, notBefore }: Failure, { now }: View): TargetState {
+  return failed(nameOf(step), { code, reason }, { tries, retryAt: notBefore > now.monotonic ? notBefore : undefined });
 }
 
-function wordOf(step: Step["kind"]): string {
-  if (step === "create_network") return "network";
-  return step === "unpause" ? "paused" : step;
+/** The name of a step in a state: steps that only differ in how they are done have one. */
+export function nameOf(step: Step["kind"]): StepName {
+  switch (step) {
+    case "create_network":
+      return "network";
+    case "unpause":
+      return "paused";
+    case "join_pull":
+    case "abort_pull":
+      return "pull";
+    case "adopt":
+    case "give_up_volumes":
+    case "forget_unit":
+    case "prune_done":
+      return "remove"; // notes in the memory, which cannot fail
+    case "run_failed":
+      return "run";
+    default:
+      return step;
+  }
 }
 
 /** A container that the engine has begun to remove and does not get done with; otherwise when that would be so. */
@@ -76,7 +94,7 @@ function stuckRemoval(containers: readonly Owned[], view: View): Readonly<{ stat
     const stuckAt = since + STUCK_REMOVAL_MS;
     if (view.now.monotonic >= stuckAt) {
       const reason = `container ${container.name} has been in removal for ${STUCK_REMOVAL_MS / 60_000} minutes; the engine does not get done with it`;
-      return { state: failed("remove", reason), wakeAt: undefined };
+      return { state: failed("remove", { code: FailureCode.REMOVE_FAILED, reason }), wakeAt: undefined };
     }
     wakeAt = earlier(wakeAt, stuckAt);
   }

@@ -1,11 +1,38 @@
+import type { Cause } from "../../common/desired/desired.ts";
 import type { OwnedAppContainer, OwnedCronContainer } from "../observed/owned.ts";
+
+/** The step that a target is at, or that failed, as reports name it. */
+export type StepName =
+  | "config"
+  | "claim"
+  | "name"
+  | "ports"
+  | "network"
+  | "image"
+  | "pull"
+  | "create"
+  | "connect"
+  | "disconnect"
+  | "rename"
+  | "stop"
+  | "start"
+  | "restart"
+  | "remove"
+  | "remove_network"
+  | "remove_volume"
+  | "remove_image"
+  | "inspect"
+  | "health"
+  | "paused"
+  | "roll"
+  | "run";
 
 /** Where one app, one container or one cron_job stands. Times are milliseconds of the monotonic clock. */
 export type TargetState = Readonly<
   | { kind: "applied" }
-  /** With a reason if it continues only after a change that the device cannot make itself. */
-  | { kind: "working"; step: string; reason?: string | undefined; tries?: number; retryAt?: number | undefined }
-  | { kind: "failed"; step: string; reason: string; tries: number; retryAt: number | undefined }
+  /** With a cause if it continues only after a change that the device cannot make itself. */
+  | ({ kind: "working"; step: StepName; tries?: number; retryAt?: number | undefined } & Partial<Cause>)
+  | ({ kind: "failed"; step: StepName; tries: number; retryAt: number | undefined } & Cause)
 >;
 
 /** Why a container cannot be made or started now, and when to look again. */
@@ -58,12 +85,16 @@ export type DeviceStates = Readonly<{
 
 export const APPLIED: TargetState = { kind: "applied" };
 
-export function working(step: string, why: { reason?: string; tries?: number; retryAt?: number | undefined } = {}): TargetState {
+export function working(step: StepName, why: Partial<Cause> & Readonly<{ tries?: number; retryAt?: number | undefined }> = {}): TargetState {
   return { kind: "working", step, ...why };
 }
 
-export function failed(step: string, reason: string, { tries = 1, retryAt }: { tries?: number; retryAt?: number | undefined } = {}): TargetState {
-  return { kind: "failed", step, reason, tries, retryAt };
+export function failed(
+  step: StepName,
+  { code, reason }: Cause,
+  { tries = 1, retryAt }: { tries?: number; retryAt?: number | undefined } = {},
+): TargetState {
+  return { kind: "failed", step, code, reason, tries, retryAt };
 }
 
 /** Of several states the one that says most: a failure, else work with a reason, else work, else that all is done. */

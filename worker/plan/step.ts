@@ -1,4 +1,5 @@
 import type { HostPort } from "../../common/desired/container-spec.ts";
+import type { Cause } from "../../common/desired/desired.ts";
 import { assertNever } from "../../common/errors/assert-never.ts";
 import type { ErrorKind } from "../../common/errors/nebula-error.ts";
 import type { ClusterIdentity } from "../../common/storage/config-store.ts";
@@ -37,7 +38,7 @@ export type Step = Readonly<{ unit: string; lane?: string }> &
     | Readonly<{ kind: "adopt"; containerId: string; spec: string }>
     /** Volumes to be removed once a container has been removed. */
     | Readonly<{ kind: "give_up_volumes"; containerId: string; volumes: readonly string[] }>
-    | Readonly<{ kind: "run_failed"; cronJob: string; due: number; reason: string }>
+    | Readonly<{ kind: "run_failed"; cronJob: string; due: number } & Cause>
     /** A unit left the config long ago: its pulls and images are forgotten. */
     | Readonly<{ kind: "forget_unit"; heirs: readonly Heir[] }>
     | Readonly<{ kind: "prune_done"; cluster: ClusterIdentity; deviceGroup: string; pruneId: bigint }>

@@ -5,6 +5,7 @@ import { assertNever } from "../../common/errors/assert-never.ts";
 import { isNebulaError, messageOf } from "../../common/errors/nebula-error.ts";
 import type { Log } from "../../common/log/log.ts";
 import type { Config } from "../../gen/nebula/v1/config_pb.ts";
+import { FailureCode } from "../../gen/nebula/v1/report_pb.ts";
 import { LABEL, ORCHESTRATOR } from "../observed/labels.ts";
 import type { Now, Observed, WorkerIdentity } from "../observed/observed.ts";
 import { type Applied, EMPTY_MEMORY, type KeptMemory, type Memory } from "../plan/memory/memory.ts";
@@ -84,7 +85,7 @@ export class Reconciler {
     this.#events = new EventFeed({ ...options, onEvent: (event) => this.#onEvent(event), onRefused: () => this.#alarm.ring() });
     this.#logins = new LoginWatch({
       ...options,
-      refused: () => imagesRefused(this.#rounds.memory, "login"),
+      refused: () => imagesRefused(this.#rounds.memory, FailureCode.PULL_LOGIN),
       onChanged: (image) => {
         this.#rounds.remember(rememberNewLogin(this.#rounds.memory, image));
         this.#alarm.ring();
@@ -203,7 +204,7 @@ export class Reconciler {
         if (action === "disconnect") return containerId !== undefined && this.#rounds.memory.seenIds?.has(containerId) === true;
         return action === "destroy" || action === "remove" || (action === "create" && this.#isStandingBy);
       case "image":
-        return action === "delete" && imagesRefused(this.#rounds.memory, "no_space").length > 0; // there may be room now
+        return action === "delete" && imagesRefused(this.#rounds.memory, FailureCode.NO_SPACE).length > 0; // there may be room now
       default:
         return assertNever(type);
     }

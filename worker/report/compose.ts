@@ -12,10 +12,12 @@ import {
   ContainerStatusSchema,
   type CronJobStatus,
   CronJobStatusSchema,
+  FailureCode,
   type Problem,
   ProblemSchema,
   type Report,
   ReportSchema,
+  StepKind,
   TargetState,
 } from "../../gen/nebula/v1/report_pb.ts";
 import type { Now } from "../observed/observed.ts";
@@ -28,6 +30,7 @@ import {
   type DeviceStates,
   type TargetState as PlannedState,
   type ProblemCode,
+  type StepName,
   worst,
 } from "../plan/states.ts";
 import type { ContainerPhase, ContainerStats, ContainerHealth as Health } from "../runtime/container-runtime.ts";
@@ -47,6 +50,7 @@ export type ReportParts = Readonly<{
   /** The newest that is known, also while the engine is away. */
   states: DeviceStates | undefined;
   applied: Applied["revisions"];
+  since: StatusContext["since"];
   pruned: PruneMark | undefined;
   /** What is wrong with the worker itself, beside what the plan found. */
   problems: readonly DeviceProblem[];
@@ -60,7 +64,7 @@ export function composeReport(parts: ReportParts): Report {
   const problems = [...(states?.problems ?? []), ...parts.problems];
   const apps = states?.apps ?? [];
   const cronJobs = states?.cronJobs ?? [];
-  const context = { applied, now, stats };
+  const context = { applied, since: parts.since, now, stats };
   return create(ReportSchema, {
     deviceId: parts.deviceId,
     deviceGroup: parts.deviceGroup,
@@ -84,27 +88,38 @@ function wholeState({ desired, states, isPlanned }: ReportParts, problems: reado
   return desired === undefined || states === undefined || !isPlanned ? TargetState.WORKING : deviceState(states);
 }
 
-export type StatusContext = Readonly<{ applied: Applied["revisions"]; now: Now; stats: ReadonlyMap<string, ContainerStats> }>;
+export type StatusContext = Readonly<{
+  applied: Applied["revisions"];
+  /** By unit: since when it has stood so, milliseconds of the monotonic clock. */
+  since: ReadonlyMap<string, number>;
+  now: Now;
+  stats: ReadonlyMap<string, ContainerStats>;
+}>;
 
 export function appStatus(app: AppState, context: StatusContext): AppStatus {
   return create(AppStatusSchema, {
     name: app.name,
     revision: app.revision,
     appliedRevision: context.applied.get(appUnit(app.name)) ?? 0n,
-    ...stateFields(app.state, context.now),
+    ...stateFields(app.state),
+    ...retryFields(app.state, context.now),
+    stateForMs: stateForMs(appUnit(app.name), context),
     containers: app.containers.map((owned) => containerStatus(owned, context)),
     notes: [...app.notes],
   });
 }
 
 export function cronJobStatus(job: CronJobState, context: StatusContext): CronJobStatus {
-  const { state, reason } = stateFields(job.state, context.now);
+  const { state, reason, failureCode, stepKind } = stateFields(job.state);
   return create(CronJobStatusSchema, {
     name: job.name,
     revision: job.revision,
     appliedRevision: context.applied.get(cronJobUnit(job.name)) ?? 0n,
     state,
     reason: job.reason ?? reason ?? "",
+    failureCode,
+    stepKind,
+    stateForMs: stateForMs(cronJobUnit(job.name), context),
     ...(job.lastRunDue !== undefined && { lastRunDue: timestampFromMs(job.lastRunDue) }),
     ...(job.nextRunDue !== undefined && { nextRunDue: timestampFromMs(job.nextRunDue) }),
     containers: job.containers.map((owned) => containerStatus(owned, context)),
@@ -129,30 +144,22 @@ export function deviceState({ apps, cronJobs }: Pick<DeviceStates, "apps" | "cro
   return stateNumber(worst([...apps, ...cronJobs].map(({ state }) => state)));
 }
 
-type StateFields = Pick<AppStatus, "state"> & Partial<Pick<AppStatus, "step" | "reason" | "tries" | "retryAt">>;
+type StateFields = Pick<AppStatus, "state" | "step" | "reason" | "tries" | "failureCode" | "stepKind">;
 
-function stateFields(state: PlannedState, now: Now): StateFields {
-  switch (state.kind) {
-    case "applied":
-      return { state: TargetState.APPLIED };
-    case "working":
-      return {
-        state: TargetState.WORKING,
-        step: state.step,
-        reason: state.reason ?? "",
-        tries: state.tries ?? 0,
-        ...retryFields(state.retryAt, now),
-      };
-    case "failed":
-      return { state: TargetState.FAILED, step: state.step, reason: state.reason, tries: state.tries, ...retryFields(state.retryAt, now) };
-    default:
-      return assertNever(state);
-  }
+function stateFields(state: PlannedState): StateFields {
+  const { step = "", reason = "", tries = 0, code = FailureCode.UNSPECIFIED } = state.kind === "applied" ? {} : state;
+  return { state: stateNumber(state), step, reason, tries, failureCode: code, stepKind: step === "" ? StepKind.UNSPECIFIED : STEP_KINDS[step] };
 }
 
-/** @param retryAt milliseconds of the monotonic clock; the report has it by the wall clock */
-function retryFields(retryAt: number | undefined, now: Now): Pick<StateFields, "retryAt"> {
-  return retryAt === undefined ? {} : { retryAt: timestampFromMs(Math.round(now.wall + retryAt - now.monotonic)) };
+/** When the failing step is tried next: by the wall clock, and from now on by the monotonic clock. */
+function retryFields(state: PlannedState, { wall, monotonic }: Now): Partial<Pick<AppStatus, "retryAt" | "retryInMs">> {
+  if (state.kind === "applied" || state.retryAt === undefined) return {};
+  const inMs = Math.round(state.retryAt - monotonic);
+  return { retryAt: timestampFromMs(Math.round(wall) + inMs), retryInMs: BigInt(Math.max(0, inMs)) };
+}
+
+function stateForMs(unit: string, { since, now }: StatusContext): bigint {
+  return BigInt(Math.max(0, Math.round(now.monotonic - (since.get(unit) ?? now.monotonic))));
 }
 
 function stateNumber(state: PlannedState): TargetState {
@@ -178,6 +185,7 @@ function containerStatus({ container, revision }: Owned, { stats }: StatusContex
     health: HEALTHS[container.health],
     restarts: container.restartCount,
     image: container.image,
+    imageId: container.imageId,
     ...(container.startedAt !== undefined && { startedAt: timestampFromMs(container.startedAt) }),
     exitCode: container.exitCode ?? 0,
     memoryBytes: BigInt(Math.round(used?.memoryBytes ?? 0)),
@@ -193,6 +201,32 @@ const PHASES: Readonly<Record<ContainerPhase, ContainerState>> = {
   removing: ContainerState.EXITED,
   exited: ContainerState.EXITED,
   dead: ContainerState.DEAD,
+};
+
+const STEP_KINDS: Readonly<Record<StepName, StepKind>> = {
+  config: StepKind.CONFIG,
+  claim: StepKind.CLAIM,
+  name: StepKind.NAME,
+  ports: StepKind.PORTS,
+  network: StepKind.NETWORK,
+  remove_network: StepKind.NETWORK,
+  image: StepKind.IMAGE,
+  pull: StepKind.PULL,
+  create: StepKind.CREATE,
+  connect: StepKind.CONNECT,
+  disconnect: StepKind.CONNECT,
+  rename: StepKind.RENAME,
+  stop: StepKind.STOP,
+  start: StepKind.START,
+  restart: StepKind.RESTART,
+  remove: StepKind.REMOVE,
+  remove_volume: StepKind.REMOVE,
+  remove_image: StepKind.REMOVE,
+  inspect: StepKind.INSPECT,
+  health: StepKind.HEALTH,
+  paused: StepKind.PAUSED,
+  roll: StepKind.ROLL,
+  run: StepKind.RUN,
 };
 
 const HEALTHS: Readonly<Record<Health, ContainerHealth>> = {

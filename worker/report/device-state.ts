@@ -1,7 +1,8 @@
 import type { Report } from "../../gen/nebula/v1/report_pb.ts";
 import type { Now } from "../observed/observed.ts";
+import { appUnit, cronJobUnit } from "../observed/owned.ts";
 import type { Applied, PruneMark } from "../plan/memory/memory.ts";
-import type { DeviceProblem, DeviceStates, ProblemCode } from "../plan/states.ts";
+import type { AppState, CronJobState, DeviceProblem, DeviceStates, ProblemCode } from "../plan/states.ts";
 import type { Look } from "../reconcile/reconcile.ts";
 import type { ContainerStats, EngineInfo } from "../runtime/container-runtime.ts";
 import { composeReport } from "./compose.ts";
@@ -15,6 +16,9 @@ export type DeviceFacts = Readonly<{
   startedAt: number;
 }>;
 
+/** By unit: what it stands at, and since when, milliseconds of the monotonic clock. */
+type Standing = ReadonlyMap<string, Readonly<{ at: string; since: number }>>;
+
 /**
  * What this worker knows of its device, as a report is made of it.
  * 1. States are always those of the newest look; while the engine is away those of the last look before that stay.
@@ -27,6 +31,7 @@ export class DeviceState {
   #engine: EngineInfo | undefined;
   #states: DeviceStates | undefined;
   #applied: Applied | undefined;
+  #standing: Standing = new Map();
   #pruned: PruneMark | undefined;
   #etag = "";
 
@@ -34,11 +39,13 @@ export class DeviceState {
     this.#facts = facts;
   }
 
-  see(look: Look): void {
+  /** @param monotonic when it was looked, milliseconds of the monotonic clock */
+  see(look: Look, monotonic: number): void {
     this.#look = look;
     if (look.kind === "seen") {
       this.#engine = look.observed.engine;
       this.#states = look.plan.states; // 1
+      this.#standing = standingAfter(this.#standing, look.plan.states, monotonic);
       this.#applied = look.applied;
       this.setProblem("engine_unreachable", undefined);
     } else {
@@ -84,10 +91,21 @@ export class DeviceState {
       desired: this.#look.desired,
       states: this.#states,
       applied: this.#applied?.revisions ?? new Map(),
+      since: new Map([...this.#standing].map(([unit, { since }]) => [unit, since])),
       pruned: this.#pruned,
       problems,
       stats,
       now,
     });
   }
+}
+
+/** Since when each target has stood as it does: with this revision, in this state, for this cause. */
+function standingAfter(before: Standing, { apps, cronJobs }: DeviceStates, monotonic: number): Standing {
+  const entry = (unit: string, { revision, state }: AppState | CronJobState) => {
+    const at = `${revision} ${state.kind} ${state.kind === "applied" ? "" : (state.code ?? "")}`;
+    const known = before.get(unit);
+    return [unit, known?.at === at ? known : { at, since: monotonic }] as const;
+  };
+  return new Map([...apps.map((app) => entry(appUnit(app.name), app)), ...cronJobs.map((job) => entry(cronJobUnit(job.name), job))]);
 }

@@ -46,9 +46,9 @@ export function withHeldFailures(
     const failure = failures.get(keyOf(target));
     if (failure?.endedAt === undefined || target.state === TargetState.FAILED || now - failure.endedAt >= holdMs) return target;
     until = Math.min(until ?? Number.POSITIVE_INFINITY, failure.endedAt + holdMs);
-    const { state, reason } = failure.target;
+    const { state, reason, failureCode, stepKind } = failure.target;
     const more = "step" in failure.target && "step" in target ? { step: failure.target.step, tries: failure.target.tries } : {};
-    return { ...target, state, reason, ...more };
+    return { ...target, state, reason, failureCode, stepKind, ...more };
   };
   const held = { ...report, apps: report.apps.map(hold), cronJobs: report.cronJobs.map(hold) };
   return { report: until === undefined ? report : { ...held, state: TargetState.FAILED }, until };

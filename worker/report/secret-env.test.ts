@@ -14,7 +14,15 @@ const signal = new AbortController().signal;
 function reportOf(look: Look | undefined): string {
   assert.ok(look?.kind === "seen");
   const identity = { deviceId: "device-1", deviceGroup: "shop", boot: "b", instance: "main", startedAt: 0, etag: look.etag };
-  const about = { isPlanned: true, desired: look.desired, states: look.plan.states, applied: new Map(), pruned: undefined, problems: [] };
+  const about = {
+    isPlanned: true,
+    desired: look.desired,
+    states: look.plan.states,
+    applied: new Map(),
+    since: new Map(),
+    pruned: undefined,
+    problems: [],
+  };
   return toJsonString(ReportSchema, composeReport({ ...identity, ...about, stats: new Map(), now: { wall: 0, monotonic: 0 } }));
 }
 

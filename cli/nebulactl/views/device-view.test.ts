@@ -125,6 +125,27 @@ describe("the status of devices", () => {
       assert.match(text, expected);
     }
   });
+
+  it("the status of a device whose clock is years off has the ages and waits of the device itself", () => {
+    const there = (minutes: number) => timestampFromMs(Date.UTC(1999, 5, 1) - minutes * 60_000);
+    const app = { name: "web", revision: 42n, appliedRevision: 41n, state: TargetState.FAILED, step: "start", tries: 4 };
+    const device = create(DeviceSchema, {
+      deviceId: "pos-0117",
+      report: {
+        ...{ workerVersion: "0.1.0", instance: "main", receivedAt: ago(3), createdAt: there(0), startedAt: there(120) },
+        apps: [{ ...app, retryAt: there(-7), retryInMs: 420_000n, containers: [{ ...container, startedAt: there(60) }] }],
+        cronJobs: [{ name: "backup", lastRunDue: there(600), nextRunDue: there(-63) }],
+      },
+    });
+    const text = deviceText(device, NOW)(plainPaint);
+    for (const expected of [
+      /^worker +0\.1\.0, instance main, started 2 h ago$/m,
+      /^web +42 +41 +failed +start +4 +in 4 min$/m,
+      /^backup +0 +0 +unknown +10 h ago +in 1 h$/m,
+      /^web-1 .* 1 h ago +1\.3 %/m,
+    ])
+      assert.match(text, expected);
+  });
 });
 
 describe("a device of the original", () => {

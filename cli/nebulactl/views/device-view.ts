@@ -66,17 +66,17 @@ export function deviceText({ deviceId, deviceGroup, report, firstSeenAt, duplica
       renderFields([...known, ...reportFields(report, now), seen, ...hostFields(report.host), ...wrong], paint),
       table(
         ["APP", "REVISION", "APPLIED", "STATE", "STEP", "TRIES", "NEXT TRY", "NOTES"],
-        report.apps.map((app) => appRow(app, now)),
+        report.apps.map((app) => appRow(app, report, now)),
         paint,
       ),
       table(
         ["CRON_JOB", "REVISION", "APPLIED", "STATE", "LAST RUN", "NEXT RUN", "NOTES"],
-        report.cronJobs.map((cronJob) => cronJobRow(cronJob, now)),
+        report.cronJobs.map((cronJob) => cronJobRow(cronJob, report, now)),
         paint,
       ),
       table(
         ["CONTAINER", "STATE", "HEALTH", "RESTARTS", "REVISION", "IMAGE", "STARTED", "CPU", "MEMORY"],
-        [...report.apps, ...report.cronJobs].flatMap(({ containers }) => containers.map((container) => containerRow(container, now))),
+        [...report.apps, ...report.cronJobs].flatMap(({ containers }) => containers.map((container) => containerRow(container, report, now))),
         paint,
       ),
     ];
@@ -102,8 +102,9 @@ function clusterField({ cluster, instance }: Report): (readonly [string, Cell])[
 }
 
 /** The worker of a device; one of the original reports neither its instance nor its start. */
-function workerText({ workerVersion, instance, startedAt }: Report, now: number): string {
-  return joined([workerVersion, instance && `instance ${instance}`, startedAt && `started ${ageOf(startedAt, now)} ago`]);
+function workerText(report: Report, now: number): string {
+  const { workerVersion, instance, startedAt } = report;
+  return joined([workerVersion, instance && `instance ${instance}`, startedAt && `started ${formatAge(ageOnDevice(startedAt, report, now))} ago`]);
 }
 
 /** Joins the parts that are known. */
@@ -143,8 +144,7 @@ function gigabytes(bytes: bigint): string {
 }
 
 /** The row of an app. @param now wall clock, milliseconds since 1970 */
-function appRow(app: AppStatus, now: number): Cell[] {
-  const nextTry = app.retryAt === undefined ? "" : inTime(app.retryAt, now);
+function appRow(app: AppStatus, report: Report, now: number): Cell[] {
   return [
     app.name,
     String(app.revision),
@@ -152,20 +152,20 @@ function appRow(app: AppStatus, now: number): Cell[] {
     stateCell(app.state),
     app.step,
     app.tries === 0 ? "" : String(app.tries),
-    nextTry,
+    nextTryText(app, report, now),
     app.notes.join("; "),
   ];
 }
 
 /** The row of a cron_job. @param now wall clock, milliseconds since 1970 */
-function cronJobRow(cronJob: CronJobStatus, now: number): Cell[] {
-  const last = cronJob.lastRunDue === undefined ? "none yet" : `${ageOf(cronJob.lastRunDue, now)} ago`;
-  const next = cronJob.nextRunDue === undefined ? "none" : inTime(cronJob.nextRunDue, now);
+function cronJobRow(cronJob: CronJobStatus, report: Report, now: number): Cell[] {
+  const last = cronJob.lastRunDue === undefined ? "none yet" : `${formatAge(ageOnDevice(cronJob.lastRunDue, report, now))} ago`;
+  const next = cronJob.nextRunDue === undefined ? "none" : `in ${formatAge(-ageOnDevice(cronJob.nextRunDue, report, now))}`;
   return [cronJob.name, String(cronJob.revision), String(cronJob.appliedRevision), stateCell(cronJob.state), last, next, cronJob.notes.join("; ")];
 }
 
 /** The row of a container. @param now wall clock, milliseconds since 1970 */
-function containerRow(container: ContainerStatus, now: number): Cell[] {
+function containerRow(container: ContainerStatus, report: Report, now: number): Cell[] {
   return [
     container.name,
     containerStateCell(container),
@@ -173,7 +173,7 @@ function containerRow(container: ContainerStatus, now: number): Cell[] {
     String(container.restarts),
     String(container.revision),
     container.image,
-    container.startedAt === undefined ? "" : `${ageOf(container.startedAt, now)} ago`,
+    container.startedAt === undefined ? "" : `${formatAge(ageOnDevice(container.startedAt, report, now))} ago`,
     container.cpuPercent === 0 ? "" : `${container.cpuPercent.toFixed(1)} %`,
     container.memoryBytes === 0n ? "" : `${(Number(container.memoryBytes) / 1e6).toFixed(0)} MB`,
   ];
@@ -198,6 +198,21 @@ function healthCell(health: ContainerHealth): Cell {
   }
 }
 
-function inTime(time: Timestamp, now: number): string {
-  return `in ${formatAge(timestampMs(time) - now)}`;
+/** When the failing step is tried next; a worker of the release before says it by its wall clock alone. */
+function nextTryText({ retryInMs, retryAt }: AppStatus, report: Report, now: number): string {
+  if (retryInMs !== undefined) return `in ${formatAge(Number(retryInMs) - sinceReport(report, now))}`;
+  return retryAt === undefined ? "" : `in ${formatAge(-ageOnDevice(retryAt, report, now))}`;
+}
+
+/**
+ * How long ago a time of the device's clock was, milliseconds. No two clocks are compared: up to the report it is
+ * counted by the device's, from then on by ours.
+ */
+function ageOnDevice(time: Timestamp, report: Report, now: number): number {
+  if (report.createdAt === undefined) return now - timestampMs(time);
+  return timestampMs(report.createdAt) - timestampMs(time) + sinceReport(report, now);
+}
+
+function sinceReport({ receivedAt }: Report, now: number): number {
+  return receivedAt === undefined ? 0 : now - timestampMs(receivedAt);
 }

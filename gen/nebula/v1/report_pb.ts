@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file nebula/v1/report.proto.
  */
 export const file_nebula_v1_report: GenFile = /*@__PURE__*/
-  fileDesc("ChZuZWJ1bGEvdjEvcmVwb3J0LnByb3RvEgluZWJ1bGEudjEiogIKD0NvbnRhaW5lclN0YXR1cxIMCgRuYW1lGAEgASgJEgoKAmlkGAIgASgJEhAKCHJldmlzaW9uGAMgASgEEigKBXN0YXRlGAQgASgOMhkubmVidWxhLnYxLkNvbnRhaW5lclN0YXRlEioKBmhlYWx0aBgFIAEoDjIaLm5lYnVsYS52MS5Db250YWluZXJIZWFsdGgSEAoIcmVzdGFydHMYBiABKA0SDQoFaW1hZ2UYByABKAkSLgoKc3RhcnRlZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJZXhpdF9jb2RlGAkgASgFEhQKDG1lbW9yeV9ieXRlcxgKIAEoBBITCgtjcHVfcGVyY2VudBgLIAEoASKGAgoJQXBwU3RhdHVzEgwKBG5hbWUYASABKAkSEAoIcmV2aXNpb24YAiABKAQSGAoQYXBwbGllZF9yZXZpc2lvbhgDIAEoBBIlCgVzdGF0ZRgEIAEoDjIWLm5lYnVsYS52MS5UYXJnZXRTdGF0ZRIMCgRzdGVwGAUgASgJEg4KBnJlYXNvbhgGIAEoCRINCgV0cmllcxgHIAEoDRIsCghyZXRyeV9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKY29udGFpbmVycxgJIAMoCzIaLm5lYnVsYS52MS5Db250YWluZXJTdGF0dXMSDQoFbm90ZXMYCiADKAkiowIKDUNyb25Kb2JTdGF0dXMSDAoEbmFtZRgBIAEoCRIQCghyZXZpc2lvbhgCIAEoBBIYChBhcHBsaWVkX3JldmlzaW9uGAMgASgEEiUKBXN0YXRlGAQgASgOMhYubmVidWxhLnYxLlRhcmdldFN0YXRlEg4KBnJlYXNvbhgFIAEoCRIwCgxsYXN0X3J1bl9kdWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDG5leHRfcnVuX2R1ZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKY29udGFpbmVycxgIIAMoCzIaLm5lYnVsYS52MS5Db250YWluZXJTdGF0dXMSDQoFbm90ZXMYCSADKAkihAIKCkhvc3RTdGF0dXMSEAoIaG9zdG5hbWUYASABKAkSEQoJY3B1X2NvcmVzGAIgASgNEhgKEGNwdV91c2VkX3BlcmNlbnQYAyABKAESGgoSbWVtb3J5X3RvdGFsX2J5dGVzGAQgASgEEh4KFm1lbW9yeV9hdmFpbGFibGVfYnl0ZXMYBSABKAQSGAoQZGlza190b3RhbF9ieXRlcxgGIAEoBBIXCg9kaXNrX2ZyZWVfYnl0ZXMYByABKAQSFgoOZW5naW5lX3ZlcnNpb24YCCABKAkSCgoCb3MYCSABKAkSDAoEYXJjaBgKIAEoCRIWCg51cHRpbWVfc2Vjb25kcxgLIAEoBCIoCgdQcm9ibGVtEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCSKnBAoGUmVwb3J0EhEKCWRldmljZV9pZBgBIAEoCRIUCgxkZXZpY2VfZ3JvdXAYAiABKAkSDAoEYm9vdBgDIAEoCRILCgNzZXEYBCABKAQSLgoKY3JlYXRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmVjZWl2ZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhYKDndvcmtlcl92ZXJzaW9uGAcgASgJEhAKCGluc3RhbmNlGAggASgJEiMKB2NsdXN0ZXIYCSABKAsyEi5uZWJ1bGEudjEuQ2x1c3RlchIMCgRldGFnGAogASgJEiUKBXN0YXRlGAsgASgOMhYubmVidWxhLnYxLlRhcmdldFN0YXRlEhYKDmdyb3VwX3JldmlzaW9uGAwgASgEEhAKCHBydW5lX2lkGA0gASgEEiIKBGFwcHMYDiADKAsyFC5uZWJ1bGEudjEuQXBwU3RhdHVzEisKCWNyb25fam9icxgPIAMoCzIYLm5lYnVsYS52MS5Dcm9uSm9iU3RhdHVzEiMKBGhvc3QYECABKAsyFS5uZWJ1bGEudjEuSG9zdFN0YXR1cxIkCghwcm9ibGVtcxgRIAMoCzISLm5lYnVsYS52MS5Qcm9ibGVtEi4KCnN0YXJ0ZWRfYXQYEiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlcKCUJ1c1JlY29yZBIjCgZyZXBvcnQYASABKAsyES5uZWJ1bGEudjEuUmVwb3J0SAASFQoNd2l0aG91dF90b2tlbhgDIAEoCEIICgZyZWNvcmRKBAgCEAMiZQoMU3RvcmVkUmVwb3J0EgoKAmlkGAEgASgJEiEKBnJlcG9ydBgCIAEoCzIRLm5lYnVsYS52MS5SZXBvcnQSFQoNb3JpZ2luYWxfanNvbhgDIAEoCRIPCgd1cGRhdGVkGAQgASgIIjoKFFN1Ym1pdFJlcG9ydHNSZXF1ZXN0EiIKB3JlcG9ydHMYASADKAsyES5uZWJ1bGEudjEuUmVwb3J0IhcKFVN1Ym1pdFJlcG9ydHNSZXNwb25zZSKEAgoSTGlzdFJlcG9ydHNSZXF1ZXN0EhEKCWRldmljZV9pZBgBIAEoCRIUCgxkZXZpY2VfZ3JvdXAYAiABKAkSMQoNcmVjZWl2ZWRfZnJvbRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMgoOcmVjZWl2ZWRfdW50aWwYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiUKBXN0YXRlGAUgASgOMhYubmVidWxhLnYxLlRhcmdldFN0YXRlEhEKCXBhZ2Vfc2l6ZRgGIAEoDRISCgpwYWdlX3Rva2VuGAcgASgJEhAKCGFmdGVyX2lkGAggASgJIlgKE0xpc3RSZXBvcnRzUmVzcG9uc2USKAoHcmVwb3J0cxgBIAMoCzIXLm5lYnVsYS52MS5TdG9yZWRSZXBvcnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJKngKC1RhcmdldFN0YXRlEhwKGFRBUkdFVF9TVEFURV9VTlNQRUNJRklFRBAAEhgKFFRBUkdFVF9TVEFURV9BUFBMSUVEEAESGAoUVEFSR0VUX1NUQVRFX1dPUktJTkcQAhIXChNUQVJHRVRfU1RBVEVfRkFJTEVEEAMqkAEKD0NvbnRhaW5lckhlYWx0aBIgChxDT05UQUlORVJfSEVBTFRIX1VOU1BFQ0lGSUVEEAASHQoZQ09OVEFJTkVSX0hFQUxUSF9TVEFSVElORxABEhwKGENPTlRBSU5FUl9IRUFMVEhfSEVBTFRIWRACEh4KGkNPTlRBSU5FUl9IRUFMVEhfVU5IRUFMVEhZEAMq3QEKDkNvbnRhaW5lclN0YXRlEh8KG0NPTlRBSU5FUl9TVEFURV9VTlNQRUNJRklFRBAAEhsKF0NPTlRBSU5FUl9TVEFURV9DUkVBVEVEEAESGwoXQ09OVEFJTkVSX1NUQVRFX1JVTk5JTkcQAhIaChZDT05UQUlORVJfU1RBVEVfUEFVU0VEEAMSHgoaQ09OVEFJTkVSX1NUQVRFX1JFU1RBUlRJTkcQBBIaChZDT05UQUlORVJfU1RBVEVfRVhJVEVEEAUSGAoUQ09OVEFJTkVSX1NUQVRFX0RFQUQQBjK2AQoNUmVwb3J0U2VydmljZRJSCg1TdWJtaXRSZXBvcnRzEh8ubmVidWxhLnYxLlN1Ym1pdFJlcG9ydHNSZXF1ZXN0GiAubmVidWxhLnYxLlN1Ym1pdFJlcG9ydHNSZXNwb25zZRJRCgtMaXN0UmVwb3J0cxIdLm5lYnVsYS52MS5MaXN0UmVwb3J0c1JlcXVlc3QaHi5uZWJ1bGEudjEuTGlzdFJlcG9ydHNSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_google_protobuf_timestamp, file_nebula_v1_cluster]);
+  fileDesc("ChZuZWJ1bGEvdjEvcmVwb3J0LnByb3RvEgluZWJ1bGEudjEitAIKD0NvbnRhaW5lclN0YXR1cxIMCgRuYW1lGAEgASgJEgoKAmlkGAIgASgJEhAKCHJldmlzaW9uGAMgASgEEigKBXN0YXRlGAQgASgOMhkubmVidWxhLnYxLkNvbnRhaW5lclN0YXRlEioKBmhlYWx0aBgFIAEoDjIaLm5lYnVsYS52MS5Db250YWluZXJIZWFsdGgSEAoIcmVzdGFydHMYBiABKA0SDQoFaW1hZ2UYByABKAkSLgoKc3RhcnRlZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJZXhpdF9jb2RlGAkgASgFEhQKDG1lbW9yeV9ieXRlcxgKIAEoBBITCgtjcHVfcGVyY2VudBgLIAEoARIQCghpbWFnZV9pZBgMIAEoCSKcAwoJQXBwU3RhdHVzEgwKBG5hbWUYASABKAkSEAoIcmV2aXNpb24YAiABKAQSGAoQYXBwbGllZF9yZXZpc2lvbhgDIAEoBBIlCgVzdGF0ZRgEIAEoDjIWLm5lYnVsYS52MS5UYXJnZXRTdGF0ZRIMCgRzdGVwGAUgASgJEg4KBnJlYXNvbhgGIAEoCRINCgV0cmllcxgHIAEoDRIsCghyZXRyeV9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKY29udGFpbmVycxgJIAMoCzIaLm5lYnVsYS52MS5Db250YWluZXJTdGF0dXMSDQoFbm90ZXMYCiADKAkSLAoMZmFpbHVyZV9jb2RlGAsgASgOMhYubmVidWxhLnYxLkZhaWx1cmVDb2RlEiYKCXN0ZXBfa2luZBgMIAEoDjITLm5lYnVsYS52MS5TdGVwS2luZBIUCgxzdGF0ZV9mb3JfbXMYDSABKAQSGAoLcmV0cnlfaW5fbXMYDiABKARIAIgBAUIOCgxfcmV0cnlfaW5fbXMijwMKDUNyb25Kb2JTdGF0dXMSDAoEbmFtZRgBIAEoCRIQCghyZXZpc2lvbhgCIAEoBBIYChBhcHBsaWVkX3JldmlzaW9uGAMgASgEEiUKBXN0YXRlGAQgASgOMhYubmVidWxhLnYxLlRhcmdldFN0YXRlEg4KBnJlYXNvbhgFIAEoCRIwCgxsYXN0X3J1bl9kdWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDG5leHRfcnVuX2R1ZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKY29udGFpbmVycxgIIAMoCzIaLm5lYnVsYS52MS5Db250YWluZXJTdGF0dXMSDQoFbm90ZXMYCSADKAkSLAoMZmFpbHVyZV9jb2RlGAogASgOMhYubmVidWxhLnYxLkZhaWx1cmVDb2RlEiYKCXN0ZXBfa2luZBgLIAEoDjITLm5lYnVsYS52MS5TdGVwS2luZBIUCgxzdGF0ZV9mb3JfbXMYDCABKAQihAIKCkhvc3RTdGF0dXMSEAoIaG9zdG5hbWUYASABKAkSEQoJY3B1X2NvcmVzGAIgASgNEhgKEGNwdV91c2VkX3BlcmNlbnQYAyABKAESGgoSbWVtb3J5X3RvdGFsX2J5dGVzGAQgASgEEh4KFm1lbW9yeV9hdmFpbGFibGVfYnl0ZXMYBSABKAQSGAoQZGlza190b3RhbF9ieXRlcxgGIAEoBBIXCg9kaXNrX2ZyZWVfYnl0ZXMYByABKAQSFgoOZW5naW5lX3ZlcnNpb24YCCABKAkSCgoCb3MYCSABKAkSDAoEYXJjaBgKIAEoCRIWCg51cHRpbWVfc2Vjb25kcxgLIAEoBCIoCgdQcm9ibGVtEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCSKnBAoGUmVwb3J0EhEKCWRldmljZV9pZBgBIAEoCRIUCgxkZXZpY2VfZ3JvdXAYAiABKAkSDAoEYm9vdBgDIAEoCRILCgNzZXEYBCABKAQSLgoKY3JlYXRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmVjZWl2ZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhYKDndvcmtlcl92ZXJzaW9uGAcgASgJEhAKCGluc3RhbmNlGAggASgJEiMKB2NsdXN0ZXIYCSABKAsyEi5uZWJ1bGEudjEuQ2x1c3RlchIMCgRldGFnGAogASgJEiUKBXN0YXRlGAsgASgOMhYubmVidWxhLnYxLlRhcmdldFN0YXRlEhYKDmdyb3VwX3JldmlzaW9uGAwgASgEEhAKCHBydW5lX2lkGA0gASgEEiIKBGFwcHMYDiADKAsyFC5uZWJ1bGEudjEuQXBwU3RhdHVzEisKCWNyb25fam9icxgPIAMoCzIYLm5lYnVsYS52MS5Dcm9uSm9iU3RhdHVzEiMKBGhvc3QYECABKAsyFS5uZWJ1bGEudjEuSG9zdFN0YXR1cxIkCghwcm9ibGVtcxgRIAMoCzISLm5lYnVsYS52MS5Qcm9ibGVtEi4KCnN0YXJ0ZWRfYXQYEiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlcKCUJ1c1JlY29yZBIjCgZyZXBvcnQYASABKAsyES5uZWJ1bGEudjEuUmVwb3J0SAASFQoNd2l0aG91dF90b2tlbhgDIAEoCEIICgZyZWNvcmRKBAgCEAMiZQoMU3RvcmVkUmVwb3J0EgoKAmlkGAEgASgJEiEKBnJlcG9ydBgCIAEoCzIRLm5lYnVsYS52MS5SZXBvcnQSFQoNb3JpZ2luYWxfanNvbhgDIAEoCRIPCgd1cGRhdGVkGAQgASgIIjoKFFN1Ym1pdFJlcG9ydHNSZXF1ZXN0EiIKB3JlcG9ydHMYASADKAsyES5uZWJ1bGEudjEuUmVwb3J0IhcKFVN1Ym1pdFJlcG9ydHNSZXNwb25zZSKEAgoSTGlzdFJlcG9ydHNSZXF1ZXN0EhEKCWRldmljZV9pZBgBIAEoCRIUCgxkZXZpY2VfZ3JvdXAYAiABKAkSMQoNcmVjZWl2ZWRfZnJvbRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMgoOcmVjZWl2ZWRfdW50aWwYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiUKBXN0YXRlGAUgASgOMhYubmVidWxhLnYxLlRhcmdldFN0YXRlEhEKCXBhZ2Vfc2l6ZRgGIAEoDRISCgpwYWdlX3Rva2VuGAcgASgJEhAKCGFmdGVyX2lkGAggASgJIlgKE0xpc3RSZXBvcnRzUmVzcG9uc2USKAoHcmVwb3J0cxgBIAMoCzIXLm5lYnVsYS52MS5TdG9yZWRSZXBvcnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJKngKC1RhcmdldFN0YXRlEhwKGFRBUkdFVF9TVEFURV9VTlNQRUNJRklFRBAAEhgKFFRBUkdFVF9TVEFURV9BUFBMSUVEEAESGAoUVEFSR0VUX1NUQVRFX1dPUktJTkcQAhIXChNUQVJHRVRfU1RBVEVfRkFJTEVEEAMqwgcKC0ZhaWx1cmVDb2RlEhwKGEZBSUxVUkVfQ09ERV9VTlNQRUNJRklFRBAAEh8KG0ZBSUxVUkVfQ09ERV9DT05GSUdfSU5WQUxJRBABEh8KG0ZBSUxVUkVfQ09ERV9XT1JLRVJfVE9PX09MRBACEhoKFkZBSUxVUkVfQ09ERV9IRUxEX0JBQ0sQAxIbChdGQUlMVVJFX0NPREVfQ0xBSU1fTE9TVBAEEhsKF0ZBSUxVUkVfQ09ERV9OQU1FX1RBS0VOEAUSGwoXRkFJTFVSRV9DT0RFX1BPUlRfVEFLRU4QBhIgChxGQUlMVVJFX0NPREVfTkVUV09SS19NSVNTSU5HEAcSHgoaRkFJTFVSRV9DT0RFX0lNQUdFX01JU1NJTkcQCBIfChtGQUlMVVJFX0NPREVfREVWSUNFX01JU1NJTkcQCRIgChxGQUlMVVJFX0NPREVfQ09NTUFORF9NSVNTSU5HEAoSGwoXRkFJTFVSRV9DT0RFX1BVTExfTE9HSU4QCxIfChtGQUlMVVJFX0NPREVfUFVMTF9OT1RfRk9VTkQQDBIeChpGQUlMVVJFX0NPREVfUFVMTF9QTEFURk9STRANEiEKHUZBSUxVUkVfQ09ERV9QVUxMX1VOUkVBQ0hBQkxFEA4SHQoZRkFJTFVSRV9DT0RFX1BVTExfU1RBTExFRBAPEhkKFUZBSUxVUkVfQ09ERV9OT19TUEFDRRAQEh4KGkZBSUxVUkVfQ09ERV9NT1VOVF9SRUZVU0VEEBESHwobRkFJTFVSRV9DT0RFX0NSRUFURV9SRUZVU0VEEBISHgoaRkFJTFVSRV9DT0RFX1NUQVJUX1JFRlVTRUQQExIWChJGQUlMVVJFX0NPREVfRVhJVFMQFBIaChZGQUlMVVJFX0NPREVfVU5IRUFMVEhZEBUSHwobRkFJTFVSRV9DT0RFX0hFQUxUSF9USU1FT1VUEBYSFwoTRkFJTFVSRV9DT0RFX1BBVVNFRBAXEhwKGEZBSUxVUkVfQ09ERV9JTUFHRV9TVEFMRRAYEh8KG0ZBSUxVUkVfQ09ERV9ORVRXT1JLX0ZBSUxFRBAZEh8KG0ZBSUxVUkVfQ09ERV9JTlNQRUNUX0ZBSUxFRBAaEhwKGEZBSUxVUkVfQ09ERV9TVE9QX0ZBSUxFRBAbEh4KGkZBSUxVUkVfQ09ERV9SRU1PVkVfRkFJTEVEEBwSGwoXRkFJTFVSRV9DT0RFX1JVTl9GQUlMRUQQHRIWChJGQUlMVVJFX0NPREVfT1RIRVIQHiq8AwoIU3RlcEtpbmQSGQoVU1RFUF9LSU5EX1VOU1BFQ0lGSUVEEAASFAoQU1RFUF9LSU5EX0NPTkZJRxABEhMKD1NURVBfS0lORF9DTEFJTRACEhIKDlNURVBfS0lORF9OQU1FEAMSEwoPU1RFUF9LSU5EX1BPUlRTEAQSFQoRU1RFUF9LSU5EX05FVFdPUksQBRITCg9TVEVQX0tJTkRfSU1BR0UQBhISCg5TVEVQX0tJTkRfUFVMTBAHEhQKEFNURVBfS0lORF9DUkVBVEUQCBIVChFTVEVQX0tJTkRfQ09OTkVDVBAJEhQKEFNURVBfS0lORF9SRU5BTUUQChISCg5TVEVQX0tJTkRfU1RPUBALEhMKD1NURVBfS0lORF9TVEFSVBAMEhUKEVNURVBfS0lORF9SRVNUQVJUEA0SFAoQU1RFUF9LSU5EX1JFTU9WRRAOEhUKEVNURVBfS0lORF9JTlNQRUNUEA8SFAoQU1RFUF9LSU5EX0hFQUxUSBAQEhQKEFNURVBfS0lORF9QQVVTRUQQERISCg5TVEVQX0tJTkRfUk9MTBASEhEKDVNURVBfS0lORF9SVU4QEyqQAQoPQ29udGFpbmVySGVhbHRoEiAKHENPTlRBSU5FUl9IRUFMVEhfVU5TUEVDSUZJRUQQABIdChlDT05UQUlORVJfSEVBTFRIX1NUQVJUSU5HEAESHAoYQ09OVEFJTkVSX0hFQUxUSF9IRUFMVEhZEAISHgoaQ09OVEFJTkVSX0hFQUxUSF9VTkhFQUxUSFkQAyrdAQoOQ29udGFpbmVyU3RhdGUSHwobQ09OVEFJTkVSX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXQ09OVEFJTkVSX1NUQVRFX0NSRUFURUQQARIbChdDT05UQUlORVJfU1RBVEVfUlVOTklORxACEhoKFkNPTlRBSU5FUl9TVEFURV9QQVVTRUQQAxIeChpDT05UQUlORVJfU1RBVEVfUkVTVEFSVElORxAEEhoKFkNPTlRBSU5FUl9TVEFURV9FWElURUQQBRIYChRDT05UQUlORVJfU1RBVEVfREVBRBAGMrYBCg1SZXBvcnRTZXJ2aWNlElIKDVN1Ym1pdFJlcG9ydHMSHy5uZWJ1bGEudjEuU3VibWl0UmVwb3J0c1JlcXVlc3QaIC5uZWJ1bGEudjEuU3VibWl0UmVwb3J0c1Jlc3BvbnNlElEKC0xpc3RSZXBvcnRzEh0ubmVidWxhLnYxLkxpc3RSZXBvcnRzUmVxdWVzdBoeLm5lYnVsYS52MS5MaXN0UmVwb3J0c1Jlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_google_protobuf_timestamp, file_nebula_v1_cluster]);
 
 /**
  * One container of Nebula's on a device.
@@ -98,6 +98,13 @@ export type ContainerStatus = Message<"nebula.v1.ContainerStatus"> & {
    * @generated from field: double cpu_percent = 11;
    */
   cpuPercent: number;
+
+  /**
+   * Id of the image that it was made of. Empty: not said.
+   *
+   * @generated from field: string image_id = 12;
+   */
+  imageId: string;
 };
 
 /**
@@ -182,6 +189,34 @@ export type AppStatus = Message<"nebula.v1.AppStatus"> & {
    * @generated from field: repeated string notes = 10;
    */
   notes: string[];
+
+  /**
+   * Why it failed, or is still working on it.
+   *
+   * @generated from field: nebula.v1.FailureCode failure_code = 11;
+   */
+  failureCode: FailureCode;
+
+  /**
+   * The step, as one of a closed set.
+   *
+   * @generated from field: nebula.v1.StepKind step_kind = 12;
+   */
+  stepKind: StepKind;
+
+  /**
+   * For how long it has stood so when the report was made, milliseconds by the device's monotonic clock. A worker that starts counts from its start.
+   *
+   * @generated from field: uint64 state_for_ms = 13;
+   */
+  stateForMs: bigint;
+
+  /**
+   * How long after the report was made the failing step is tried next, milliseconds by the device's monotonic clock. Absent: no time is set.
+   *
+   * @generated from field: optional uint64 retry_in_ms = 14;
+   */
+  retryInMs?: bigint | undefined;
 };
 
 /**
@@ -259,6 +294,27 @@ export type CronJobStatus = Message<"nebula.v1.CronJobStatus"> & {
    * @generated from field: repeated string notes = 9;
    */
   notes: string[];
+
+  /**
+   * Why it or its last run failed.
+   *
+   * @generated from field: nebula.v1.FailureCode failure_code = 10;
+   */
+  failureCode: FailureCode;
+
+  /**
+   * The step that failed or goes on.
+   *
+   * @generated from field: nebula.v1.StepKind step_kind = 11;
+   */
+  stepKind: StepKind;
+
+  /**
+   * For how long it has stood so when the report was made, milliseconds by the device's monotonic clock. A worker that starts counts from its start.
+   *
+   * @generated from field: uint64 state_for_ms = 12;
+   */
+  stateForMs: bigint;
 };
 
 /**
@@ -788,6 +844,403 @@ export const TargetStateSchema: GenEnum<TargetState> = /*@__PURE__*/
   enumDesc(file_nebula_v1_report, 0);
 
 /**
+ * Why a target failed, or is not as wanted. The sentence beside it has the details.
+ *
+ * @generated from enum nebula.v1.FailureCode
+ */
+export const FailureCode = {
+  /**
+   * Not said: it did not fail, or an older worker reported it.
+   *
+   * @generated from enum value: FAILURE_CODE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The config asks for what cannot be.
+   *
+   * @generated from enum value: FAILURE_CODE_CONFIG_INVALID = 1;
+   */
+  CONFIG_INVALID: 1,
+
+  /**
+   * The config has a field that this worker does not know.
+   *
+   * @generated from enum value: FAILURE_CODE_WORKER_TOO_OLD = 2;
+   */
+  WORKER_TOO_OLD: 2,
+
+  /**
+   * A container was made for a newer revision than the config has.
+   *
+   * @generated from enum value: FAILURE_CODE_HELD_BACK = 3;
+   */
+  HELD_BACK: 3,
+
+  /**
+   * Another app of the group claims the same host port, and comes first.
+   *
+   * @generated from enum value: FAILURE_CODE_CLAIM_LOST = 4;
+   */
+  CLAIM_LOST: 4,
+
+  /**
+   * A container that is not Nebula's has the name.
+   *
+   * @generated from enum value: FAILURE_CODE_NAME_TAKEN = 5;
+   */
+  NAME_TAKEN: 5,
+
+  /**
+   * A container, or a process of the host, has the host port.
+   *
+   * @generated from enum value: FAILURE_CODE_PORT_TAKEN = 6;
+   */
+  PORT_TAKEN: 6,
+
+  /**
+   * A network does not exist on the device.
+   *
+   * @generated from enum value: FAILURE_CODE_NETWORK_MISSING = 7;
+   */
+  NETWORK_MISSING: 7,
+
+  /**
+   * The image is not on the device, and pull_policy keeps it from being pulled.
+   *
+   * @generated from enum value: FAILURE_CODE_IMAGE_MISSING = 8;
+   */
+  IMAGE_MISSING: 8,
+
+  /**
+   * A device file, or a driver for one, does not exist on the device.
+   *
+   * @generated from enum value: FAILURE_CODE_DEVICE_MISSING = 9;
+   */
+  DEVICE_MISSING: 9,
+
+  /**
+   * The command does not exist in the image, or cannot be executed.
+   *
+   * @generated from enum value: FAILURE_CODE_COMMAND_MISSING = 10;
+   */
+  COMMAND_MISSING: 10,
+
+  /**
+   * The registry refused the login, or wants one.
+   *
+   * @generated from enum value: FAILURE_CODE_PULL_LOGIN = 11;
+   */
+  PULL_LOGIN: 11,
+
+  /**
+   * The registry has no such image.
+   *
+   * @generated from enum value: FAILURE_CODE_PULL_NOT_FOUND = 12;
+   */
+  PULL_NOT_FOUND: 12,
+
+  /**
+   * The registry has the image, and not for this device's platform.
+   *
+   * @generated from enum value: FAILURE_CODE_PULL_PLATFORM = 13;
+   */
+  PULL_PLATFORM: 13,
+
+  /**
+   * The registry could not be reached, or could not answer.
+   *
+   * @generated from enum value: FAILURE_CODE_PULL_UNREACHABLE = 14;
+   */
+  PULL_UNREACHABLE: 14,
+
+  /**
+   * The pull made no progress any more.
+   *
+   * @generated from enum value: FAILURE_CODE_PULL_STALLED = 15;
+   */
+  PULL_STALLED: 15,
+
+  /**
+   * The disk is full.
+   *
+   * @generated from enum value: FAILURE_CODE_NO_SPACE = 16;
+   */
+  NO_SPACE: 16,
+
+  /**
+   * A volume could not be mounted.
+   *
+   * @generated from enum value: FAILURE_CODE_MOUNT_REFUSED = 17;
+   */
+  MOUNT_REFUSED: 17,
+
+  /**
+   * The engine did not make the container, for another reason.
+   *
+   * @generated from enum value: FAILURE_CODE_CREATE_REFUSED = 18;
+   */
+  CREATE_REFUSED: 18,
+
+  /**
+   * The engine did not start the container, for another reason.
+   *
+   * @generated from enum value: FAILURE_CODE_START_REFUSED = 19;
+   */
+  START_REFUSED: 19,
+
+  /**
+   * The container ends again and again.
+   *
+   * @generated from enum value: FAILURE_CODE_EXITS = 20;
+   */
+  EXITS: 20,
+
+  /**
+   * The container's health check fails.
+   *
+   * @generated from enum value: FAILURE_CODE_UNHEALTHY = 21;
+   */
+  UNHEALTHY: 21,
+
+  /**
+   * The container did not become healthy in time.
+   *
+   * @generated from enum value: FAILURE_CODE_HEALTH_TIMEOUT = 22;
+   */
+  HEALTH_TIMEOUT: 22,
+
+  /**
+   * Somebody paused the container.
+   *
+   * @generated from enum value: FAILURE_CODE_PAUSED = 23;
+   */
+  PAUSED: 23,
+
+  /**
+   * The image could not be pulled, and the one on the device is used.
+   *
+   * @generated from enum value: FAILURE_CODE_IMAGE_STALE = 24;
+   */
+  IMAGE_STALE: 24,
+
+  /**
+   * A network could not be made, removed, or connected to.
+   *
+   * @generated from enum value: FAILURE_CODE_NETWORK_FAILED = 25;
+   */
+  NETWORK_FAILED: 25,
+
+  /**
+   * The engine does not describe a container.
+   *
+   * @generated from enum value: FAILURE_CODE_INSPECT_FAILED = 26;
+   */
+  INSPECT_FAILED: 26,
+
+  /**
+   * A container could not be stopped or restarted.
+   *
+   * @generated from enum value: FAILURE_CODE_STOP_FAILED = 27;
+   */
+  STOP_FAILED: 27,
+
+  /**
+   * A container, or what it leaves behind, could not be removed.
+   *
+   * @generated from enum value: FAILURE_CODE_REMOVE_FAILED = 28;
+   */
+  REMOVE_FAILED: 28,
+
+  /**
+   * A run of a cron_job failed, for another reason.
+   *
+   * @generated from enum value: FAILURE_CODE_RUN_FAILED = 29;
+   */
+  RUN_FAILED: 29,
+
+  /**
+   * None of these.
+   *
+   * @generated from enum value: FAILURE_CODE_OTHER = 30;
+   */
+  OTHER: 30,
+} as const;
+
+/**
+ * Why a target failed, or is not as wanted. The sentence beside it has the details.
+ *
+ * @generated from enum nebula.v1.FailureCode
+ */
+export type FailureCode = (typeof FailureCode)[keyof typeof FailureCode] | UnknownEnum;
+
+/**
+ * Describes the enum nebula.v1.FailureCode.
+ */
+export const FailureCodeSchema: GenEnum<FailureCode> = /*@__PURE__*/
+  enumDesc(file_nebula_v1_report, 1);
+
+/**
+ * The step that failed or goes on.
+ *
+ * @generated from enum nebula.v1.StepKind
+ */
+export const StepKind = {
+  /**
+   * None, or not said.
+   *
+   * @generated from enum value: STEP_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Reading the config.
+   *
+   * @generated from enum value: STEP_KIND_CONFIG = 1;
+   */
+  CONFIG: 1,
+
+  /**
+   * Claiming the host ports among the apps of the group.
+   *
+   * @generated from enum value: STEP_KIND_CLAIM = 2;
+   */
+  CLAIM: 2,
+
+  /**
+   * Taking the container's name.
+   *
+   * @generated from enum value: STEP_KIND_NAME = 3;
+   */
+  NAME: 3,
+
+  /**
+   * Waiting for host ports.
+   *
+   * @generated from enum value: STEP_KIND_PORTS = 4;
+   */
+  PORTS: 4,
+
+  /**
+   * Making, finding or removing a network.
+   *
+   * @generated from enum value: STEP_KIND_NETWORK = 5;
+   */
+  NETWORK: 5,
+
+  /**
+   * Finding the image on the device.
+   *
+   * @generated from enum value: STEP_KIND_IMAGE = 6;
+   */
+  IMAGE: 6,
+
+  /**
+   * Pulling the image.
+   *
+   * @generated from enum value: STEP_KIND_PULL = 7;
+   */
+  PULL: 7,
+
+  /**
+   * Making the container.
+   *
+   * @generated from enum value: STEP_KIND_CREATE = 8;
+   */
+  CREATE: 8,
+
+  /**
+   * Connecting the container to a network, or disconnecting it.
+   *
+   * @generated from enum value: STEP_KIND_CONNECT = 9;
+   */
+  CONNECT: 9,
+
+  /**
+   * Renaming the container.
+   *
+   * @generated from enum value: STEP_KIND_RENAME = 10;
+   */
+  RENAME: 10,
+
+  /**
+   * Stopping a container.
+   *
+   * @generated from enum value: STEP_KIND_STOP = 11;
+   */
+  STOP: 11,
+
+  /**
+   * Starting the container.
+   *
+   * @generated from enum value: STEP_KIND_START = 12;
+   */
+  START: 12,
+
+  /**
+   * Restarting an unhealthy container.
+   *
+   * @generated from enum value: STEP_KIND_RESTART = 13;
+   */
+  RESTART: 13,
+
+  /**
+   * Removing a container, or what it leaves behind.
+   *
+   * @generated from enum value: STEP_KIND_REMOVE = 14;
+   */
+  REMOVE: 14,
+
+  /**
+   * Asking the engine for a container's description.
+   *
+   * @generated from enum value: STEP_KIND_INSPECT = 15;
+   */
+  INSPECT: 15,
+
+  /**
+   * Waiting for the container to be healthy, or to stay up.
+   *
+   * @generated from enum value: STEP_KIND_HEALTH = 16;
+   */
+  HEALTH: 16,
+
+  /**
+   * Waiting for the end of a pause.
+   *
+   * @generated from enum value: STEP_KIND_PAUSED = 17;
+   */
+  PAUSED: 17,
+
+  /**
+   * Waiting for its turn in a rolling replacement.
+   *
+   * @generated from enum value: STEP_KIND_ROLL = 18;
+   */
+  ROLL: 18,
+
+  /**
+   * Running a cron_job.
+   *
+   * @generated from enum value: STEP_KIND_RUN = 19;
+   */
+  RUN: 19,
+} as const;
+
+/**
+ * The step that failed or goes on.
+ *
+ * @generated from enum nebula.v1.StepKind
+ */
+export type StepKind = (typeof StepKind)[keyof typeof StepKind] | UnknownEnum;
+
+/**
+ * Describes the enum nebula.v1.StepKind.
+ */
+export const StepKindSchema: GenEnum<StepKind> = /*@__PURE__*/
+  enumDesc(file_nebula_v1_report, 2);
+
+/**
  * The health of a container by its health check.
  *
  * @generated from enum nebula.v1.ContainerHealth
@@ -833,7 +1286,7 @@ export type ContainerHealth = (typeof ContainerHealth)[keyof typeof ContainerHea
  * Describes the enum nebula.v1.ContainerHealth.
  */
 export const ContainerHealthSchema: GenEnum<ContainerHealth> = /*@__PURE__*/
-  enumDesc(file_nebula_v1_report, 1);
+  enumDesc(file_nebula_v1_report, 3);
 
 /**
  * What a container does.
@@ -902,7 +1355,7 @@ export type ContainerState = (typeof ContainerState)[keyof typeof ContainerState
  * Describes the enum nebula.v1.ContainerState.
  */
 export const ContainerStateSchema: GenEnum<ContainerState> = /*@__PURE__*/
-  enumDesc(file_nebula_v1_report, 2);
+  enumDesc(file_nebula_v1_report, 4);
 
 /**
  * Reports: what devices say about themselves.

@@ -1,4 +1,4 @@
-import type { DesiredApp } from "../../../common/desired/desired.ts";
+import type { Cause, DesiredApp } from "../../../common/desired/desired.ts";
 import { appUnit, isUp, type OwnedAppContainer } from "../../observed/owned.ts";
 import { endPause, pauseNotes } from "../health.ts";
 import { type ImageReadiness, imageReadiness, type PullWish } from "../images/pull.ts";
@@ -87,7 +87,7 @@ export function goneAppWork(
 /** The work of a refused app: its containers stay, and those that somebody stopped or paused are started again. */
 export function refusedAppWork(
   { name, revision }: Pick<DesiredApp, "name" | "revision">,
-  reason: string,
+  { code, reason }: Cause,
   containers: readonly OwnedAppContainer[],
   view: View,
 ): AppWork {
@@ -101,7 +101,7 @@ export function refusedAppWork(
   });
   return {
     ...together(works),
-    state: { name, revision, state: failed("config", reason), notes: pauseNotes(containers), containers: byIndex(containers) },
+    state: { name, revision, state: failed("config", { code, reason }), notes: pauseNotes(containers), containers: byIndex(containers) },
     wish: undefined,
   };
 }

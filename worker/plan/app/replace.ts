@@ -1,5 +1,6 @@
 import { portText } from "../../../common/desired/host-ports.ts";
 import { assertNever } from "../../../common/errors/assert-never.ts";
+import { FailureCode } from "../../../gen/nebula/v1/report_pb.ts";
 import { appLabels, LABEL } from "../../observed/labels.ts";
 import { nextName, oldName, parkedName } from "../../observed/names.ts";
 import { isUp, type OwnedAppContainer } from "../../observed/owned.ts";
@@ -130,7 +131,8 @@ function heldState(holderIds: readonly string[], slot: Slot, { ports: { departin
   if (holderIds.every((id) => departing.has(id))) return working("ports");
   const holder = view.byId.get(holderIds[0] ?? "");
   const ports = slot.instance.spec.ports.map(portText).join(", ");
-  return failed("ports", `a host port of ${slot.name} (${ports}) is held by container ${holder?.name ?? "of another app"}, which goes on as it is`);
+  const reason = `a host port of ${slot.name} (${ports}) is held by container ${holder?.name ?? "of another app"}, which goes on as it is`;
+  return failed("ports", { code: FailureCode.PORT_TAKEN, reason });
 }
 
 /** 3. The wanted container runs: the others are removed, and drift is repaired. */
@@ -153,10 +155,11 @@ function settledWork(slot: SlotOf<"settled">, { draft: { app, unit, blocks }, po
   if (block?.cause === "claim") return { ...work, state: block.state };
   const nameHolder = view.byName.get(slot.name);
   if (nameHolder !== undefined && !view.ownedIds.has(nameHolder.id)) {
-    return { ...work, state: failed("name", `the name ${slot.name} is taken by a container that this worker does not own; rename or remove that`) };
+    const reason = `the name ${slot.name} is taken by a container that this worker does not own; rename or remove that`;
+    return { ...work, state: failed("name", { code: FailureCode.NAME_TAKEN, reason }) };
   }
-  if (gate.kind === "paused") return { ...work, state: working("paused") };
-  if (gate.kind === "sick") return { ...work, state: failed("health", gate.reason) };
+  if (gate.kind === "paused") return { ...work, state: working("paused", { code: FailureCode.PAUSED }) };
+  if (gate.kind === "sick") return { ...work, state: failed("health", gate) };
   // Without a health check a container that runs is applied, except one that may be in a crash loop. A roll waits longer, at its gate.
   const isDoubtful = keep.container.health !== "none" || view.memory.runs.get(keep.container.id)?.foundRestarted === true;
   if (gate.kind === "undecided" && isDoubtful) return { ...work, state: working("health") };

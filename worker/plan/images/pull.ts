@@ -1,5 +1,6 @@
 import type { PullPolicy } from "../../../common/desired/desired.ts";
 import { assertNever } from "../../../common/errors/assert-never.ts";
+import { FailureCode } from "../../../gen/nebula/v1/report_pb.ts";
 import type { PullJob, PullWanter } from "../../observed/observed.ts";
 import { appUnit, cronJobUnit } from "../../observed/owned.ts";
 import { failed, type TargetState, working } from "../states.ts";
@@ -57,7 +58,12 @@ export function imageReadiness(question: ImageQuestion, view: View): ImageReadin
   switch (policy) {
     case "never":
       if (isLocal) return READY;
-      return waiting(failed("image", `image ${image} is not on the device, and pull_policy is never; load it, or change pull_policy`));
+      return waiting(
+        failed("image", {
+          code: FailureCode.IMAGE_MISSING,
+          reason: `image ${image} is not on the device, and pull_policy is never; load it, or change pull_policy`,
+        }),
+      );
     case "missing":
       return isLocal ? READY : pull(question, isLocal, view);
     case "always":
@@ -86,12 +92,17 @@ function pull(question: ImageQuestion, isLocal: boolean, view: View): ImageReadi
   const next = { wish: standing === undefined ? wish : undefined, wakeAt: standing?.notBefore };
   if (isLocal && !isRestart(question, view) && (failure !== undefined || isStale)) {
     const reason = failure?.reason ?? "its container was made of the image on the device, because the image could not be pulled";
-    const stale = working("image", { reason: `image stale: ${reason}`, tries: failure?.tries ?? 0, retryAt: standing?.notBefore });
+    const stale = working("image", {
+      code: FailureCode.IMAGE_STALE,
+      reason: `image stale: ${reason}`,
+      tries: failure?.tries ?? 0,
+      retryAt: standing?.notBefore,
+    });
     const isDue = failure === undefined ? policy === "on_change" : !isReplacing || failure.tries >= TRIES_BEFORE_REPLACING;
     return { use: isDue ? { kind: "ready", isStale: true } : { kind: "waiting", state: stale }, ...next, stale };
   }
   if (failure === undefined) return { ...waiting(working("pull")), ...next };
-  return { ...waiting(failed("pull", failure.reason, { tries: failure.tries, retryAt: standing?.notBefore })), ...next };
+  return { ...waiting(failed("pull", failure, { tries: failure.tries, retryAt: standing?.notBefore })), ...next };
 }
 
 /** A restart or a redeploy is about the pull: the image that is on the device already is what is not wanted. */

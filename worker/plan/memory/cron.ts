@@ -1,4 +1,4 @@
-import type { Desired, ScheduledCronJob } from "../../../common/desired/desired.ts";
+import type { Cause, Desired, ScheduledCronJob } from "../../../common/desired/desired.ts";
 import { parseSchedule, type Schedule } from "../../../common/validation/cron-job.ts";
 import type { Now } from "../../observed/observed.ts";
 import { isUp, type Owned, type OwnedCronContainer } from "../../observed/owned.ts";
@@ -23,10 +23,10 @@ export function considerAll(cron: Memory["cron"], desired: Desired, owned: reado
 }
 
 /** The memory after a pending run failed. */
-export function endRun(cron: Memory["cron"], name: string, due: number, reason: string): Memory["cron"] {
+export function endRun(cron: Memory["cron"], name: string, due: number, { code, reason }: Cause): Memory["cron"] {
   const known = cron.get(name);
   if (known === undefined || known.pending !== due) return cron;
-  return new Map([...cron, [name, { ...known, pending: undefined, problem: { kind: "failed", reason } }]]);
+  return new Map([...cron, [name, { ...known, pending: undefined, problem: { kind: "failed", code, reason } }]]);
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { Desired } from "../../../common/desired/desired.ts";
 import type { Now, Observed, PullWanter } from "../../observed/observed.ts";
 import { appUnit, cronJobUnit, type Owned } from "../../observed/owned.ts";
-import { familiarReference } from "../../runtime/docker/reference.ts";
+
 import type { Heir, StepOutcome } from "../step.ts";
 import type { Memory } from "./memory.ts";
 import { pullFailure } from "./retry.ts";
@@ -26,8 +26,7 @@ export function rememberPull(
   }
   // What an earlier pull for this spec brought counts no more: the next container is made of what is on the device.
   if (pulled.get(unit)?.change === change) pulled.delete(unit);
-  const reason = `image ${familiarReference(image)} can't be pulled: ${outcome.reason}`;
-  return { ...memory, pulled, failures: failures.set(failureKey, pullFailure(failures.get(failureKey), unit, image, { ...outcome, reason }, now)) };
+  return { ...memory, pulled, failures: failures.set(failureKey, pullFailure(failures.get(failureKey), unit, image, outcome, now)) };
 }
 
 export function markUsed(pulled: Memory["pulled"], unit: string): Memory["pulled"] {

@@ -1,5 +1,7 @@
 import type { HostPort } from "../../../common/desired/container-spec.ts";
+import type { Cause } from "../../../common/desired/desired.ts";
 import type { ClusterIdentity } from "../../../common/storage/config-store.ts";
+import type { FailureCode } from "../../../gen/nebula/v1/report_pb.ts";
 import type { Now } from "../../observed/observed.ts";
 import type { PulledImage, Step } from "../step.ts";
 
@@ -59,6 +61,7 @@ export type Failure = Readonly<{
   /** When it failed first. */
   since: number;
   notBefore: number;
+  code: FailureCode;
   reason: string;
   /** The host ports that a refused start asked for. */
   ports: readonly HostPort[];
@@ -68,15 +71,9 @@ export type Failure = Readonly<{
   containerId: string | undefined;
   /** Whether the failure is that of a place, and outlasts the container that it was tried with. */
   isOfPlace: boolean;
-  /** Of a pull: what was refused, and for which image. */
-  pull: Readonly<{ image: string; refusal: PullRefusal }> | undefined;
+  /** Of a pull: the image. */
+  pulled: string | undefined;
 }>;
-
-/**
- * Why a pull failed, as far as it matters for the next try: the login, no such image (for this platform), no space on
- * the disk.
- */
-export type PullRefusal = "login" | "absent" | "no_space" | "other";
 
 export type SpecSince = Readonly<{
   change: string;
@@ -145,7 +142,7 @@ export type CronMemory = Readonly<{
   /** The run to be made now. */
   pending: number | undefined;
   /** Why the last run failed or was skipped; undefined: it did not. */
-  problem: Readonly<{ kind: "failed" | "skipped"; reason: string }> | undefined;
+  problem: Readonly<({ kind: "failed" } & Cause) | { kind: "skipped"; reason: string }> | undefined;
   /** Runs that were due while the worker or the engine was away, until the next one is due; undefined: none were. */
   missed: MissedRuns | undefined;
   nextDue: number | undefined;

@@ -82,7 +82,7 @@ export function rememberOutcome(memory: Memory, step: Step, outcome: StepOutcome
   if (outcome.kind === "aborted") return memory;
   const failures = new Map(memory.failures);
   const key = keyOf(step);
-  if (outcome.kind === "failed") failures.set(key, failureOf(memory.failures.get(key), step, outcome.reason, now));
+  if (outcome.kind === "failed") failures.set(key, failureOf(memory.failures.get(key), step, outcome, now));
   else failures.delete(key);
   const after = { ...memory, failures };
   switch (step.kind) {
@@ -104,7 +104,7 @@ export function rememberOutcome(memory: Memory, step: Step, outcome: StepOutcome
     case "prune_done":
       return { ...after, pruned: { cluster: step.cluster, deviceGroup: step.deviceGroup, pruneId: step.pruneId } };
     case "run_failed":
-      return { ...after, cron: endRun(memory.cron, step.cronJob, step.due, step.reason) };
+      return { ...after, cron: endRun(memory.cron, step.cronJob, step.due, step) };
     case "forget_unit":
       return withoutUnit(after, step.unit, step.heirs);
     case "remove_image":

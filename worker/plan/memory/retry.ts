@@ -1,11 +1,13 @@
 import { type Backoff, backoffMs } from "../../../common/clock/backoff.ts";
 import type { HostPort } from "../../../common/desired/container-spec.ts";
 import { portsCollide } from "../../../common/desired/host-ports.ts";
-import type { ErrorKind } from "../../../common/errors/nebula-error.ts";
+import { FailureCode } from "../../../gen/nebula/v1/report_pb.ts";
 import type { Now, Observed } from "../../observed/observed.ts";
 import { isUp } from "../../observed/owned.ts";
+import { familiarReference } from "../../runtime/docker/reference.ts";
 import { containerKey, type Step } from "../step.ts";
-import type { Failure, Memory, PullRefusal } from "./memory.ts";
+import { failureCodeOf, type Refusal } from "./failure-code.ts";
+import type { Failure, Memory } from "./memory.ts";
 
 /** A failure is forgotten this long after its next try was due, if no step tried again. */
 const FORGET_FAILURE_MS = 2 * 60 * 60_000;
@@ -23,11 +25,7 @@ const OTHER: Backoff = { firstMs: 5000, longestMs: 10 * MINUTE_MS };
 
 /** What a registry does not have, or refuses, seldom changes within minutes. */
 const HOPELESS_PULL: Backoff = { firstMs: 15_000, longestMs: HOUR_MS };
-
-/** How long a pull waits after it failed for the `tries`th time, milliseconds. */
-function pullWaitMs(refusal: PullRefusal, tries: number): number {
-  return backoffMs(refusal === "login" || refusal === "absent" ? HOPELESS_PULL : PULL, tries);
-}
+const HOPELESS: ReadonlySet<FailureCode> = new Set([FailureCode.PULL_LOGIN, FailureCode.PULL_NOT_FOUND, FailureCode.PULL_PLATFORM]);
 
 /** How long a step other than a pull waits after it failed for the `tries`th time, milliseconds. */
 function failureWaitMs(step: Readonly<{ kind: Step["kind"]; isExchange?: boolean }>, tries: number): number {
@@ -41,9 +39,9 @@ export function healthRestartWaitMs(count: number): number {
 }
 
 /** The details of a failure that is neither that of a start nor that of a pull. */
-const NO_DETAILS = { ports: [], holders: undefined, containerId: undefined, isOfPlace: false, pull: undefined } as const;
+const NO_DETAILS = { ports: [], holders: undefined, containerId: undefined, isOfPlace: false, pulled: undefined } as const;
 
-export function failureOf(before: Failure | undefined, step: Step, reason: string, now: Now): Failure {
+export function failureOf(before: Failure | undefined, step: Step, refusal: Refusal, now: Now): Failure {
   const tries = (before?.tries ?? 0) + 1;
   return {
     ...NO_DETAILS,
@@ -52,45 +50,28 @@ export function failureOf(before: Failure | undefined, step: Step, reason: strin
     tries,
     since: before?.since ?? now.monotonic,
     notBefore: now.monotonic + failureWaitMs(step, tries),
-    reason,
+    code: failureCodeOf(step.kind, refusal),
+    reason: refusal.reason,
     ports: step.kind === "start" ? step.ports : [],
     containerId: "containerId" in step ? step.containerId : undefined,
     isOfPlace: "place" in step && step.place !== undefined,
   };
 }
 
-export function pullFailure(
-  before: Failure | undefined,
-  unit: string,
-  image: string,
-  { reason, errorKind }: Readonly<{ reason: string; errorKind?: ErrorKind }>,
-  now: Now,
-): Failure {
+export function pullFailure(before: Failure | undefined, unit: string, image: string, refusal: Refusal, now: Now): Failure {
   const tries = (before?.tries ?? 0) + 1;
-  const refusal = refusalOf(errorKind);
+  const code = failureCodeOf("pull", refusal);
   return {
     ...NO_DETAILS,
     step: "pull",
     unit,
     tries,
     since: before?.since ?? now.monotonic,
-    notBefore: now.monotonic + pullWaitMs(refusal, tries),
-    reason,
-    pull: { image, refusal },
+    notBefore: now.monotonic + backoffMs(HOPELESS.has(code) ? HOPELESS_PULL : PULL, tries),
+    code,
+    reason: `image ${familiarReference(image)} can't be pulled: ${refusal.reason}`,
+    pulled: image,
   };
-}
-
-function refusalOf(errorKind: ErrorKind | undefined): PullRefusal {
-  switch (errorKind) {
-    case "unauthenticated":
-      return "login";
-    case "not_found":
-      return "absent";
-    case "resource_exhausted":
-      return "no_space";
-    default:
-      return "other";
-  }
 }
 
 /** An inspect that failed in a look is the first try of a job's. */
@@ -99,7 +80,10 @@ export function withFailedInspects(failures: Memory["failures"], { containers }:
   if (failed.length === 0) return failures;
   const entries = failed.map(({ id, listedOnly }): [string, Failure] => {
     const wait = { tries: 1, since: now.monotonic, notBefore: now.monotonic + failureWaitMs({ kind: "inspect" }, 1) };
-    return [containerKey("inspect", id), { ...wait, ...NO_DETAILS, step: "inspect", unit: "", reason: listedOnly?.failure ?? "", containerId: id }];
+    return [
+      containerKey("inspect", id),
+      { ...wait, ...NO_DETAILS, step: "inspect", unit: "", code: FailureCode.INSPECT_FAILED, reason: listedOnly?.failure ?? "", containerId: id },
+    ];
   });
   return new Map([...failures, ...entries]);
 }
@@ -129,15 +113,15 @@ function holdersNow(ports: readonly HostPort[], except: string | undefined, { co
 export function withRoom({ failures, imageIds }: Memory, { images }: Observed): Memory["failures"] {
   const ids = new Set(images.map(({ id }) => id));
   if ([...imageIds].every((id) => ids.has(id))) return failures;
-  return new Map([...failures].filter(([, { pull }]) => pull?.refusal !== "no_space"));
+  return new Map([...failures].filter(([, { pulled, code }]) => pulled === undefined || code !== FailureCode.NO_SPACE));
 }
 
-/** Images whose last pull was refused for this reason. */
-export function imagesRefused({ failures }: Memory, refusal: PullRefusal): readonly string[] {
-  return [...new Set([...failures.values()].flatMap(({ pull }) => (pull?.refusal === refusal ? [pull.image] : [])))];
+/** Images whose last pull failed with this code. */
+export function imagesRefused({ failures }: Memory, refusal: FailureCode): readonly string[] {
+  return [...new Set([...failures.values()].flatMap(({ pulled, code }) => (pulled !== undefined && code === refusal ? [pulled] : [])))];
 }
 
 /** The login for this image is another one now: no pull waits for what was refused with the one before. */
 export function rememberNewLogin(memory: Memory, image: string): Memory {
-  return { ...memory, failures: new Map([...memory.failures].filter(([, { pull }]) => pull?.refusal !== "login" || pull.image !== image)) };
+  return { ...memory, failures: new Map([...memory.failures].filter(([, { pulled, code }]) => code !== FailureCode.PULL_LOGIN || pulled !== image)) };
 }

@@ -1,9 +1,11 @@
 import type { ContainerSpec } from "../../../common/desired/container-spec.ts";
 import type { RunningApp } from "../../../common/desired/desired.ts";
 import { portText } from "../../../common/desired/host-ports.ts";
+import { FailureCode } from "../../../gen/nebula/v1/report_pb.ts";
 import { nextName, oldName } from "../../observed/names.ts";
 import { appUnit, type OwnedAppContainer } from "../../observed/owned.ts";
 import { networkBlock } from "../networks.ts";
+import { nameOf } from "../standing.ts";
 import { type Block, failed } from "../states.ts";
 import { placeKeys } from "../step.ts";
 import { holdersOf, standingFailure, type View } from "../view.ts";
@@ -47,11 +49,13 @@ export function slotKeys({ place, instance }: Slot): readonly string[] {
 function blockOf(slot: Slot, claims: PortClaims, view: View): Block | undefined {
   const { app, instance } = slot;
   const refusals = [
-    { cause: "claim", reason: instance.refusal ?? claims.lost(app.name, instance.index) },
-    { cause: "name", reason: selfRefusal(slot, view) ?? foreignName(slot, view) },
-    { cause: "ports", reason: foreignPort(instance.spec, view) },
+    { cause: "claim", code: FailureCode.CONFIG_INVALID, reason: instance.refusal },
+    { cause: "claim", code: FailureCode.CLAIM_LOST, reason: claims.lost(app.name, instance.index) },
+    { cause: "name", code: FailureCode.NAME_TAKEN, reason: selfRefusal(slot, view) ?? foreignName(slot, view) },
+    { cause: "ports", code: FailureCode.PORT_TAKEN, reason: foreignPort(instance.spec, view) },
   ] as const;
-  for (const { cause, reason } of refusals) if (reason !== undefined) return { cause, state: failed(cause, reason), wakeAt: undefined };
+  for (const { cause, code, reason } of refusals)
+    if (reason !== undefined) return { cause, state: failed(cause, { code, reason }), wakeAt: undefined };
   return networkBlock(instance.spec, view) ?? failureBlock(slot, view);
 }
 
@@ -59,8 +63,8 @@ function failureBlock(slot: Slot, view: View): Block | undefined {
   for (const key of slotKeys(slot)) {
     const failure = standingFailure(view, key);
     if (failure === undefined) continue;
-    const { step, reason, tries, notBefore } = failure;
-    return { cause: "failure", state: failed(step, reason, { tries, retryAt: notBefore }), wakeAt: notBefore };
+    const { step, tries, notBefore } = failure;
+    return { cause: "failure", state: failed(nameOf(step), failure, { tries, retryAt: notBefore }), wakeAt: notBefore };
   }
   return undefined;
 }

@@ -3,6 +3,7 @@ import { compareSpecLabel } from "../../../common/desired/spec-hash.ts";
 import { appContainerName } from "../../observed/names.ts";
 import { appUnit, isUp, type OwnedAppContainer } from "../../observed/owned.ts";
 import { fits, fitsItsLabel } from "../spec-match.ts";
+import type { StepName } from "../states.ts";
 import type { View } from "../view.ts";
 
 type SlotBase = Readonly<{
@@ -39,7 +40,7 @@ export type Slot = SlotBase &
  * A step of the slot is under way, or one of its containers is being stopped, restarted or removed, or cannot be
  * inspected: no step touches it. `waitsFor`: the step that ends this.
  */
-type BusySlot = { kind: "busy"; waitsFor: string };
+type BusySlot = { kind: "busy"; waitsFor: StepName };
 
 export type SlotOf<Kind extends Slot["kind"]> = Extract<Slot, { kind: Kind }>;
 

@@ -56,7 +56,7 @@ export async function followRollout(options: FollowOptions): Promise<Rollout> {
       if (status === undefined || status.revision < revision) continue;
       if (status.state === TargetState.FAILED) failed.push({ deviceId: device.deviceId, reason: status.reason });
       if (status.appliedRevision < revision || applied.has(device.deviceId)) continue;
-      const reportedAt = device.report?.createdAt === undefined ? Date.now() : timestampMs(device.report.createdAt);
+      const reportedAt = device.report?.receivedAt === undefined ? Date.now() : timestampMs(device.report.receivedAt);
       applied.set(device.deviceId, Math.max(0, reportedAt - answeredAt));
     }
     const done = applied.size + failed.length >= expected || performance.now() > end || signal.aborted;
