@@ -121,7 +121,7 @@ describe("a device that enrols", function () {
     await second.program.printed(/"connected to a manager"/);
   });
 
-  it("a device is cut off within a second of its revocation, and enrols again with an enrolment token alone", async () => {
+  it("a device is cut off at its revocation, before the next recheck, and enrols again with an enrolment token alone", async () => {
     const worker = await inGroup("revoked", "shop");
     const [token] = worker.secrets;
     const watch = server.api.channel.openStream(
@@ -135,7 +135,7 @@ describe("a device that enrols", function () {
     const started = performance.now();
     await revoke("revoked");
     await ended;
-    assert.ok(performance.now() - started < 1000, `it took ${Math.round(performance.now() - started)} ms`);
+    assert.ok(performance.now() - started < 5000, `it took ${Math.round(performance.now() - started)} ms`);
     const report = { reports: [sampleReport({ deviceId: "revoked", deviceGroup: "shop" })] };
     await assert.rejects(server.api.channel.unary(ReportService.method.submitReports, report, asDevice(token)), refused("unauthenticated"));
     await worker.program.printed(/does not know this device's token any more/);

@@ -150,13 +150,13 @@ describe("fault proxy", () => {
     for (const line of ["a", "b", "c"]) one.say(line);
     await one.hears("re: a\nre: b\nre: c\n");
     const took = performance.now() - began;
-    assert.ok(took >= 990 && took < 1900, `both directions took ${took} ms`);
+    assert.ok(took >= 990 && took < 2900, `both directions took ${took} ms`); // 3 s and more if it added up
     assert.ok(proxy.struck.delay >= 2);
     await proxy.set(undefined);
     const again = performance.now();
     one.say("d");
     await one.hears("re: a\nre: b\nre: c\nre: d\n");
-    assert.ok(performance.now() - again < 450);
+    assert.ok(performance.now() - again < 950); // 1 s and more with the fault
   });
 
   it("the proxy cuts a connection after its request was forwarded and before the answer arrives", async () => {
