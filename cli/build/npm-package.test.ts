@@ -2,24 +2,19 @@ import { strict as assert } from "node:assert";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, symlink, writeFile } from "node:fs/promises";
-import { homedir, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
 import { endWithTests } from "../../common/testing/end-with-tests.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { freePort } from "../../common/testing/free-port.ts";
+import { MACHINE_PATH, npmEnvironment } from "../../common/testing/npm-environment.ts";
 import { VERSION } from "../../common/version.ts";
 import { writePackage } from "./write-package.ts";
 
 const run = promisify(execFile);
 
 const COMMANDS = ["nebula", "nebula-worker", "nebulactl"];
-const NODE_FOLDER = /\/node_modules\/node(-linux-\w+)?\/bin$|\/node_modules\/\.bin$/;
-/** The machine's own commands, without this project's Node. */
-const MACHINE_PATH = (process.env.PATH ?? "").split(delimiter).filter((folder) => !NODE_FOLDER.test(folder));
-
-/** Variables that say how a machine reaches servers, and whose certificates it trusts. */
-const WAY_TO_REGISTRY = /^(NODE_EXTRA_CA_CERTS|SSL_CERT_(FILE|DIR)|(https?|no)_proxy)$/i;
 
 describe("the npm package", function () {
   this.timeout(600_000); // npm downloads a Node of some 50 MB
@@ -61,12 +56,9 @@ describe("the npm package", function () {
     const prefix = join(root, "prefix");
     const home = join(root, "home");
     await mkdir(home);
-    // the registry that the machine's npm asks, the way to it, and the cache
-    const way = Object.fromEntries(Object.entries(process.env).filter(([name]) => WAY_TO_REGISTRY.test(name)));
-    const npm = { ...way, npm_config_userconfig: join(homedir(), ".npmrc"), npm_config_cache: join(homedir(), ".npm") };
     await run("npm", ["install", "--global", "--prefix", prefix, join(root, filename)], {
       cwd: home,
-      env: { PATH: MACHINE_PATH.join(delimiter), HOME: home, ...npm },
+      env: { PATH: MACHINE_PATH.join(delimiter), HOME: home, ...npmEnvironment() },
     });
     assert.deepEqual((await readdir(join(prefix, "bin"))).sort(), COMMANDS);
     assert.equal((await readdir(join(prefix, "lib/node_modules/nebula/node_modules"))).filter((name) => name.startsWith("node-")).length, 1);

@@ -12,7 +12,7 @@ import { freePort } from "../../common/testing/free-port.ts";
 import { VERSION } from "../../common/version.ts";
 import { PullPolicy } from "../../gen/nebula/v1/container_pb.ts";
 import { Api } from "../harness/api.ts";
-import { Engine, FOREVER } from "../harness/engine.ts";
+import { Engine, FOREVER, IMAGE } from "../harness/engine.ts";
 import { OwnEngine } from "../harness/own-engine.ts";
 import { buildImage, DIST, prepareImages, run } from "./nebula-images.ts";
 
@@ -83,7 +83,6 @@ describe("a worker in a container, set up as docs/install.md says", function () 
   function startWorker(enrollToken: string): void {
     const misleading = ["--cpus 0.9 --memory 256m -e NEBULA_LOG_LEVEL=debug", ...LIKE_AN_APP.map((label) => `--label ${label}`)].join(" ");
     const replaced = {
-      "/var/run/docker.sock:/": `${own().socket}:/`,
       "=TOKEN": `=${enrollToken}`,
       [`nebula-worker:${VERSION}`]: `${misleading} ${WORKER_IMAGE}`,
     };
@@ -156,5 +155,29 @@ describe("a worker in a container, set up as docs/install.md says", function () 
     startWorker(newToken());
     await reportedSince(boot);
     assert.equal((await web()).Id, container.Id);
+  });
+
+  it("a worker is removed by its own image with its volume, not while it runs, and without its own containers; the server then forgets it", async () => {
+    const labels = LIKE_AN_APP.map((label) => `--label ${label}`).join(" ");
+    const block = commandsBelow(INSTALL, "uninstall container", { [` ${WORKER_IMAGE}`]: ` ${labels} ${WORKER_IMAGE}` });
+    const [, removal = assert.fail(block)] = /^(docker run .*\n.*\n)/m.exec(block) ?? [];
+    await web();
+    assert.throws(() => shell(removal), /a worker uses the data folder \/data: stop it first/);
+    await web();
+    await docker.getContainer(NAME).stop();
+    const printed = shell(removal);
+    const left = await docker.listContainers({ all: true });
+    assert.deepEqual(
+      left.map(({ Names }) => Names),
+      [[`/${NAME}`]],
+      "the container of the worker is not one of its own",
+    );
+    assert.deepEqual((await docker.listNetworks()).map(({ Name }) => Name).sort(), ["bridge", "host", "none"]);
+    assert.equal(shell(`docker run --rm -v nebula-worker:/data ${IMAGE} ls -A /data`), "");
+    const [exports] = commandsBelow(INSTALL, "first app", places()).split(/^(?!export)/m);
+    const onServer = [...printed.matchAll(/^ {2}nebulactl devices .*$/gm)].map(([line]) => line);
+    assert.equal(onServer.length, 2, printed);
+    shell(`${exports}${onServer.join("\n")}`);
+    assert.equal(await api.device(deviceId), undefined);
   });
 });

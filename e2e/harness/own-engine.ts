@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Docker from "dockerode";
@@ -12,7 +12,11 @@ import { IMAGE } from "./engine.ts";
 
 const DOCKERD = "/usr/sbin/dockerd";
 
-/** A Docker Engine of the test's own, for what nobody may do to the machine's: prune its images, stop it. It has the test image, and a bridge of its own. */
+/**
+ * A Docker Engine of the test's own, for what nobody may do to the machine's: prune its images, stop it. It has the test
+ * image, and a bridge of its own. Its containers find its socket where those of any engine do, at /var/run/docker.sock:
+ * it has a /run of its own.
+ */
 export class OwnEngine implements AsyncDisposable {
   readonly #folder = mkdtempSync(join(tmpdir(), "nebula-e2e-engine-"));
   readonly #bridge = `nbl${randomBytes(3).toString("hex")}`;
@@ -55,17 +59,28 @@ export class OwnEngine implements AsyncDisposable {
   }
 
   get socket(): string {
-    return join(this.#folder, "docker.sock");
+    return join(this.#run, "docker.sock");
+  }
+
+  get #run(): string {
+    return join(this.#folder, "run");
   }
 
   /** Starts the daemon, at first or again; resolves when it answers. */
   async startDaemon(): Promise<void> {
     const { socket } = this;
     const folder = (name: string) => join(this.#folder, name);
+    mkdirSync(this.#run, { recursive: true });
     this.#daemon = endWithTests(
       spawn(
-        DOCKERD,
+        "unshare",
         [
+          "--mount",
+          "sh",
+          "-euc",
+          'mount --bind "$0" /run; exec "$@"',
+          this.#run,
+          DOCKERD,
           "--data-root",
           folder("data"),
           "--exec-root",
@@ -73,7 +88,7 @@ export class OwnEngine implements AsyncDisposable {
           "--pidfile",
           folder("pid"),
           "-H",
-          `unix://${socket}`,
+          "unix:///run/docker.sock",
           // A second daemon with rules of its own would take down those of the machine's. No --default-address-pool: with one, a daemon that is started
           // again removes docker0, which is the machine's.
           "--iptables=false",
