@@ -1,5 +1,6 @@
 import type { HealthcheckSpec } from "../../common/desired/container-spec.ts";
 import type { ContainerDetails, EngineInfo, ImageDetails, ObservedContainer, ObservedImage, ObservedNetwork } from "../runtime/container-runtime.ts";
+import type { PullBytes } from "../runtime/pull-progress.ts";
 import type { Classified } from "./owned.ts";
 
 /** A pull under way, and the units that it is for. */
@@ -8,6 +9,7 @@ export type PullJob = Readonly<{
   wanters: readonly PullWanter[];
   /** Milliseconds of the monotonic clock. */
   startedAt: number;
+  bytes: PullBytes;
   /** It was aborted, and has not ended yet. */
   isEnding: boolean;
 }>;

@@ -1,5 +1,6 @@
 import type { Cause } from "../../common/desired/desired.ts";
 import type { OwnedAppContainer, OwnedCronContainer } from "../observed/owned.ts";
+import type { PullBytes } from "../runtime/pull-progress.ts";
 
 /** The step that a target is at, or that failed, as reports name it. */
 export type StepName =
@@ -31,7 +32,7 @@ export type StepName =
 export type TargetState = Readonly<
   | { kind: "applied" }
   /** With a cause if it continues only after a change that the device cannot make itself. */
-  | ({ kind: "working"; step: StepName; tries?: number; retryAt?: number | undefined } & Partial<Cause>)
+  | ({ kind: "working"; step: StepName; tries?: number; retryAt?: number | undefined; pull?: PullBytes | undefined } & Partial<Cause>)
   | ({ kind: "failed"; step: StepName; tries: number; retryAt: number | undefined } & Cause)
 >;
 
@@ -85,7 +86,10 @@ export type DeviceStates = Readonly<{
 
 export const APPLIED: TargetState = { kind: "applied" };
 
-export function working(step: StepName, why: Partial<Cause> & Readonly<{ tries?: number; retryAt?: number | undefined }> = {}): TargetState {
+export function working(
+  step: StepName,
+  why: Partial<Cause> & Readonly<{ tries?: number; retryAt?: number | undefined; pull?: PullBytes | undefined }> = {},
+): TargetState {
   return { kind: "working", step, ...why };
 }
 

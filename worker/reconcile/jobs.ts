@@ -6,6 +6,7 @@ import { LABEL, ORCHESTRATOR } from "../observed/labels.ts";
 import type { Jobs } from "../observed/observed.ts";
 import { keyOf, type LaneStep, type Step, type StepOutcome } from "../plan/step.ts";
 import type { ContainerRuntime, RegistryLogin } from "../runtime/container-runtime.ts";
+import type { PullBytes } from "../runtime/pull-progress.ts";
 import { pullImage } from "./pull-image.ts";
 
 /**
@@ -40,7 +41,7 @@ export type JobsOptions = Readonly<{
  */
 export class JobBoard implements AsyncDisposable {
   readonly #options: JobsOptions;
-  readonly #pulls = new Map<string, { step: PullStep; abort: AbortController; startedAt: number }>();
+  readonly #pulls = new Map<string, { step: PullStep; abort: AbortController; startedAt: number; bytes: PullBytes }>();
   readonly #stops = new Map<string, StopStep>();
   readonly #lanes = new Map<string, readonly LaneStep[]>();
   /** Lanes that have not ended, and are not slow. */
@@ -61,10 +62,11 @@ export class JobBoard implements AsyncDisposable {
   snapshot(): Jobs {
     const steps = [...this.#lanes.values()].flat();
     return {
-      pulls: [...this.#pulls.values()].map(({ step: { image, wanters }, abort, startedAt }) => ({
+      pulls: [...this.#pulls.values()].map(({ step: { image, wanters }, abort, startedAt, bytes }) => ({
         image,
         wanters,
         startedAt,
+        bytes,
         isEnding: abort.signal.aborted,
       })),
       stops: new Set(this.#stops.keys()),
@@ -199,8 +201,12 @@ export class JobBoard implements AsyncDisposable {
   pull(step: PullStep): void {
     if (this.#pulls.has(step.image)) return; // J1
     const abort = new AbortController();
-    this.#pulls.set(step.image, { step, abort, startedAt: this.#options.clock.monotonic() });
-    this.#run(step, pullImage(step.image, this.#options, abort));
+    const pull = { step, abort, startedAt: this.#options.clock.monotonic(), bytes: { done: 0, total: 0 } };
+    this.#pulls.set(step.image, pull);
+    const onBytes = (bytes: PullBytes) => {
+      pull.bytes = bytes;
+    };
+    this.#run(step, pullImage(step.image, this.#options, abort, onBytes));
   }
 
   /** The units that the end of a pull under way is about from now on. */

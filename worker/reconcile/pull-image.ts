@@ -1,7 +1,7 @@
 import type { Clock } from "../../common/clock/clock.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { ContainerRuntime, RegistryLogin } from "../runtime/container-runtime.ts";
-import type { PullSign } from "../runtime/pull-progress.ts";
+import type { PullBytes, PullSign } from "../runtime/pull-progress.ts";
 
 /** A pull without progress for this long is aborted, unless every layer has arrived. */
 const STALLED_MS = 2 * 60_000;
@@ -17,9 +17,14 @@ export type PullContext = Readonly<{
 
 /**
  * Pulls an image. Rejects with the reason of `abort` once that is aborted, and with `deadline_exceeded` for a pull that
- * stalled or took a day.
+ * stalled or took a day. `onBytes` is called with each line.
  */
-export async function pullImage(image: string, { runtime, clock, login }: PullContext, abort: AbortController): Promise<void> {
+export async function pullImage(
+  image: string,
+  { runtime, clock, login }: PullContext,
+  abort: AbortController,
+  onBytes: (bytes: PullBytes) => void,
+): Promise<void> {
   const startedAt = clock.monotonic();
   let progressAt = startedAt;
   let isDownloaded = false;
@@ -27,6 +32,7 @@ export async function pullImage(image: string, { runtime, clock, login }: PullCo
     // What unpacks may be silent; a layer that turns up after that starts the time again.
     if (sign.isProgress || (isDownloaded && !sign.isDownloaded)) progressAt = clock.monotonic();
     isDownloaded = sign.isDownloaded;
+    onBytes(sign.bytes);
   };
   const ended = new AbortController();
   const giveUp = (why: string) => abort.abort(new NebulaError("deadline_exceeded", `the pull of ${image} ${why}`));

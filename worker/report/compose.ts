@@ -15,6 +15,7 @@ import {
   FailureCode,
   type Problem,
   ProblemSchema,
+  PullProgressSchema,
   type Report,
   ReportSchema,
   StepKind,
@@ -104,6 +105,7 @@ export function appStatus(app: AppState, context: StatusContext): AppStatus {
     ...stateFields(app.state),
     ...retryFields(app.state, context.now),
     stateForMs: stateForMs(appUnit(app.name), context),
+    ...pullFields(app.state),
     containers: app.containers.map((owned) => containerStatus(owned, context)),
     notes: [...app.notes],
   });
@@ -156,6 +158,12 @@ function retryFields(state: PlannedState, { wall, monotonic }: Now): Partial<Pic
   if (state.kind === "applied" || state.retryAt === undefined) return {};
   const inMs = Math.round(state.retryAt - monotonic);
   return { retryAt: timestampFromMs(Math.round(wall) + inMs), retryInMs: BigInt(Math.max(0, inMs)) };
+}
+
+function pullFields(state: PlannedState): Pick<AppStatus, "pull"> | undefined {
+  if (state.kind !== "working" || state.pull === undefined) return undefined;
+  const { done, total } = state.pull;
+  return { pull: create(PullProgressSchema, { doneBytes: BigInt(done), totalBytes: BigInt(total) }) };
 }
 
 function stateForMs(unit: string, { since, now }: StatusContext): bigint {

@@ -8,6 +8,9 @@ const FIRST_FLIP_WAIT_MS = 60_000;
 const LONGEST_FLIP_WAIT_MS = 60 * 60_000;
 /** A state that did not change for this time, or for twice its wait, does not flip any more. */
 const CALM_MS = 5 * 60_000;
+/** A pull that is under way is reported again after the first of these times, then each time after the second. */
+const FIRST_PULL_WAIT_MS = 60_000;
+const NEXT_PULL_WAIT_MS = 5 * 60_000;
 /** Sent with the next report; neither its start nor its end triggers one. */
 const TRANSIENT_PROBLEM = "cluster_changed";
 /** More distinct states than this count as new ones. */
@@ -24,6 +27,8 @@ export type Reported = Readonly<{
   seen: ReadonlySet<string>;
   /** How often a state that was seen before was reported again. */
   flips: number;
+  /** How many reports in a row told of a pull that is under way. */
+  pulling: number;
   /** When the newest report was sent. */
   at: number;
 }>;
@@ -34,6 +39,7 @@ export const NOTHING_REPORTED: Reported = {
   failed: new Set(),
   seen: new Set(),
   flips: 0,
+  pulling: 0,
   at: Number.NEGATIVE_INFINITY,
 };
 
@@ -53,7 +59,8 @@ export type DampingContext = Readonly<{
  */
 export function dueAt(report: Report, before: Reported, { now, unansweredSince, intervalMs }: DampingContext): number {
   if (before.revisions === undefined) return now;
-  const atLatest = Math.min(before.at + intervalMs, unansweredSince === undefined ? Number.POSITIVE_INFINITY : unansweredSince + ANSWER_AFTER_MS);
+  const answerBy = unansweredSince === undefined ? Number.POSITIVE_INFINITY : unansweredSince + ANSWER_AFTER_MS;
+  const atLatest = Math.min(before.at + intervalMs, answerBy, pullDueAt(report, before));
   const isResult = report.state !== TargetState.WORKING;
   if (unansweredSince !== undefined && isResult) return now;
   if (revisionsOf(report) !== before.revisions) {
@@ -63,6 +70,14 @@ export function dueAt(report: Report, before: Reported, { now, unansweredSince, 
   if (state === before.state) return atLatest;
   if (isNew(state, before) || isCalm(before, now)) return now;
   return Math.min(atLatest, Math.max(now, before.at + Math.min(flipWaitMs(before.flips), longestWaitMs(report, before))));
+}
+
+function pullDueAt(report: Report, { pulling, at }: Reported): number {
+  return isPulling(report) ? at + (pulling <= 1 ? FIRST_PULL_WAIT_MS : NEXT_PULL_WAIT_MS) : Number.POSITIVE_INFINITY;
+}
+
+function isPulling({ apps }: Report): boolean {
+  return apps.some(({ pull }) => pull !== undefined);
 }
 
 function longestWaitMs(report: Report, before: Reported): number {
@@ -84,10 +99,11 @@ export function reportedAfter(report: Report, before: Reported, now: number): Re
   const revisions = revisionsOf(report);
   const state = stateOf(report);
   const failed = failedTargets(report);
+  const pulling = isPulling(report) ? before.pulling + 1 : 0;
   if (revisions !== before.revisions || isCalm(before, now))
-    return { revisions, state, failed, seen: new Set([before.state, state]), flips: 0, at: now };
-  if (state === before.state) return { ...before, at: now };
-  return { ...before, state, failed, seen: new Set([...before.seen, state]), flips: before.flips + (isNew(state, before) ? 0 : 1), at: now };
+    return { revisions, state, failed, seen: new Set([before.state, state]), flips: 0, pulling, at: now };
+  if (state === before.state) return { ...before, pulling, at: now };
+  return { ...before, state, failed, pulling, seen: new Set([...before.seen, state]), flips: before.flips + (isNew(state, before) ? 0 : 1), at: now };
 }
 
 function isNew(state: string, { seen }: Reported): boolean {

@@ -79,4 +79,15 @@ describe("the state of a device", () => {
     assert.ok(reports.app("web").tries > 1);
     assert.equal(stateForMs(), 60_000n);
   });
+
+  it("the state of a device says how far a pull is", async () => {
+    const behaviour = (image: string) => (image.includes("large") ? { pull: { kind: "repeats" as const } } : {});
+    await using rig = new Rig({ behaviour, images: ["shop:1"] });
+    const reports = new Reports(rig);
+    await rig.start({ apps: { web: { dockerImage: "large:1" }, db: {} } });
+    await rig.wake();
+    const { state, stepKind, pull } = reports.app("web");
+    assert.deepEqual([state, stepKind, pull?.doneBytes, pull?.totalBytes], [TargetState.WORKING, StepKind.PULL, 14n, 200n]);
+    assert.equal(reports.app("db").pull, undefined);
+  });
 });

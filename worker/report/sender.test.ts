@@ -12,7 +12,7 @@ const HOUR = 60 * MINUTE;
 
 const NAMES: Readonly<Record<TargetState, string>> = ["UNSPECIFIED", "APPLIED", "WORKING", "FAILED"];
 
-type Now = { etag: string; applied: bigint; state: TargetState; reason: string };
+type Now = { etag: string; applied: bigint; state: TargetState; reason: string; isPulling: boolean };
 
 class Desk implements AsyncDisposable {
   readonly clock = new ManualClock();
@@ -49,7 +49,7 @@ class Desk implements AsyncDisposable {
 
   /** The device's state from now on. */
   async is(now: Partial<Now>): Promise<void> {
-    this.#now = { etag: "e1", applied: 1n, state: TargetState.APPLIED, reason: "", ...this.#now, ...now };
+    this.#now = { etag: "e1", applied: 1n, state: TargetState.APPLIED, reason: "", isPulling: false, ...this.#now, ...now };
     this.#sender.changed();
     await this.clock.advance(0);
   }
@@ -74,8 +74,9 @@ class Desk implements AsyncDisposable {
 
   #compose(): Report | undefined {
     if (this.#now === undefined) return undefined;
-    const { etag, applied, state, reason } = this.#now;
-    return create(ReportSchema, { deviceId: "d", etag, state, apps: [{ name: "web", revision: 9n, appliedRevision: applied, state, reason }] });
+    const { etag, applied, state, reason, isPulling } = this.#now;
+    const pull = isPulling ? { doneBytes: BigInt(this.clock.monotonic()), totalBytes: 1_000_000_000n } : undefined;
+    return create(ReportSchema, { deviceId: "d", etag, state, apps: [{ name: "web", revision: 9n, appliedRevision: applied, state, reason, pull }] });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -137,6 +138,18 @@ describe("reports", () => {
     assert.equal(desk.states.at(-1), "e3 WORKING 2");
     await desk.is({ applied: 3n, state: TargetState.APPLIED });
     assert.equal(desk.states.at(-1), "e3 APPLIED 3");
+  });
+
+  it("reports of a pull that goes on come after a minute, then every five, and at once when it has ended", async () => {
+    await using desk = new Desk();
+    await desk.is({ state: TargetState.WORKING, isPulling: true });
+    const times = () => desk.sent.map(({ apps }) => Number(apps[0]?.pull?.doneBytes ?? -1));
+    for (let second = 0; second < 12 * 60; second++) await desk.clock.advance(SECOND);
+    assert.deepEqual(times(), [0, MINUTE, 6 * MINUTE, 11 * MINUTE]);
+    await desk.is({ state: TargetState.APPLIED, applied: 9n, isPulling: false });
+    assert.deepEqual(times().slice(4), [-1]);
+    for (let minute = 0; minute < 60; minute++) await desk.clock.advance(MINUTE);
+    assert.equal(desk.sent.length, 5);
   });
 
   it("reports answer a config that came while the report before it was measured", async () => {

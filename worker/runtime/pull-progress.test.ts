@@ -34,4 +34,25 @@ describe("the progress of a pull", () => {
     assert.equal(signs([line("Download complete", "a"), line("Pulling fs layer", "b"), line("Download complete", "b")]), "PD P PD", "one more layer");
     assert.equal(signs([line("Pulling from a/b", "1"), {}, "nonsense", null]), "P P . .", "no layer has arrived where none is known");
   });
+
+  it("the progress of a pull counts the bytes of downloads whose size is known, not those of the unpacking", () => {
+    const progress = new PullProgress();
+    const counted = [
+      line("Pulling from a/b", "1"),
+      line("Pulling fs layer", "a"),
+      line("Downloading", "a", 4),
+      { status: "Downloading", id: "b", progressDetail: { current: 7 } },
+      line("Downloading", "c", 1),
+      line("Download complete", "a"),
+      line("Extracting", "a", 2),
+      line("Already exists", "d"),
+    ].map((each) => progress.see(each).bytes);
+    const [none, four, five, nine] = [
+      { done: 0, total: 0 },
+      { done: 4, total: 9 },
+      { done: 5, total: 18 },
+      { done: 10, total: 18 },
+    ];
+    assert.deepEqual(counted, [none, none, four, four, five, nine, nine, nine]);
+  });
 });

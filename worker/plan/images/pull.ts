@@ -3,6 +3,7 @@ import { assertNever } from "../../../common/errors/assert-never.ts";
 import { FailureCode } from "../../../gen/nebula/v1/report_pb.ts";
 import type { PullJob, PullWanter } from "../../observed/observed.ts";
 import { appUnit, cronJobUnit } from "../../observed/owned.ts";
+import type { PullBytes } from "../../runtime/pull-progress.ts";
 import { failed, type TargetState, working } from "../states.ts";
 import { pullKey, type Step } from "../step.ts";
 import { earlier, standingFailure, type View } from "../view.ts";
@@ -101,8 +102,14 @@ function pull(question: ImageQuestion, isLocal: boolean, view: View): ImageReadi
     const isDue = failure === undefined ? policy === "on_change" : !isReplacing || failure.tries >= TRIES_BEFORE_REPLACING;
     return { use: isDue ? { kind: "ready", isStale: true } : { kind: "waiting", state: stale }, ...next, stale };
   }
-  if (failure === undefined) return { ...waiting(working("pull")), ...next };
+  if (failure === undefined) return { ...waiting(working("pull", { pull: bytesOf(image, view) })), ...next };
   return { ...waiting(failed("pull", failure, { tries: failure.tries, retryAt: standing?.notBefore })), ...next };
+}
+
+/** How far the pull of an image is; undefined: none is under way, or no size is known yet. */
+function bytesOf(image: string, { observed: { jobs } }: View): PullBytes | undefined {
+  const bytes = jobs.pulls.find((job) => job.image === image)?.bytes;
+  return bytes === undefined || bytes.total === 0 ? undefined : bytes;
 }
 
 /** A restart or a redeploy is about the pull: the image that is on the device already is what is not wanted. */
