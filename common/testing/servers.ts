@@ -27,7 +27,7 @@ export const ADDRESS_VARIABLES: Readonly<Record<ServerKind, string>> = {
 const START_LIMIT_MS = 150_000;
 
 /** Has a Java server compile its code once, quickly: it ends with the tests, before code that was optimised at length has paid. */
-const QUICK_COMPILER = "-XX:TieredStopAtLevel=1";
+export const QUICK_COMPILER = "-XX:TieredStopAtLevel=1";
 
 /** Which of the ports in a row a proxy of Kafka gets, and which the listener behind it. */
 const PROXY = 1;

@@ -2,7 +2,7 @@ import { randomInt } from "node:crypto";
 import { Client, policies, types } from "cassandra-driver";
 import { eventually } from "../../common/testing/eventually.ts";
 import { freePort, onFreePorts } from "../../common/testing/free-port.ts";
-import type { TestServer } from "../../common/testing/servers.ts";
+import { QUICK_COMPILER, type TestServer } from "../../common/testing/servers.ts";
 import { TestContainer } from "../../common/testing/test-container.ts";
 
 /** As many as there are copies of a row: one that is absent leaves a majority of each row. */
@@ -116,7 +116,8 @@ function nodeSpec({ hostAddress, port, storagePort, jmxPort, seed }: NodeOptions
       CASSANDRA_SEEDS: seed,
       CASSANDRA_LISTEN_ADDRESS: hostAddress,
       CASSANDRA_BROADCAST_ADDRESS: hostAddress,
-      JAVA_TOOL_OPTIONS: ["-Dcassandra.config.allow_system_properties=true", "-Dcassandra.ring_delay_ms=1000", ...given].join(" "),
+      JAVA_TOOL_OPTIONS: [QUICK_COMPILER, "-Dcassandra.config.allow_system_properties=true", "-Dcassandra.ring_delay_ms=1000", ...given].join(" "),
+      TIERED_STOP_AT_LEVEL: "1", // the image of e2e/images/build says it to Java itself
       JVM_EXTRA_OPTS: `-Dcassandra.jmx.local.port=${jmxPort}`, // of the official image, where all nodes would take one port
     },
   };

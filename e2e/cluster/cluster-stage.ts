@@ -48,11 +48,14 @@ export class ClusterStage implements AsyncDisposable {
       requireStoppableServer(context, "redis"),
       requireStoppableServer(context, "kafka"),
     ]);
-    return ClusterStage.startOn({ cassandra, redis, kafka }, { proxied: true });
+    return ClusterStage.startOn({ cassandra, redis, kafka }, { proxied: true, pauseMs: 4000 });
   }
 
-  /** Starts three shards, two reporters, a gateway, 200 devices in 12 groups, and the writers. */
-  static async startOn(servers: TestServers, { proxied }: Readonly<{ proxied: boolean }>): Promise<ClusterStage> {
+  /**
+   * Starts three shards, two reporters, a gateway, 200 devices in 12 groups, and the writers.
+   * @param options `pauseMs`: the mean of the time between two changes of an app
+   */
+  static async startOn(servers: TestServers, { proxied, pauseMs }: Readonly<{ proxied: boolean; pauseMs: number }>): Promise<ClusterStage> {
     await using opening = new AsyncDisposableStack();
     const cluster = opening.use(await Cluster.start({ servers, shards: 3, reporters: 2, proxied }));
     const [first] = cluster.shards;
@@ -73,8 +76,8 @@ export class ClusterStage implements AsyncDisposable {
         devices: 200,
         groups: 12,
         fleetProcesses: 4,
-        pauseMs: 4000,
-      }),
+        pauseMs,
+      }).catch((error) => Promise.reject(new Error(`the devices are not whole; ${cluster.lastLogged}`, { cause: error }))),
     );
     return new ClusterStage(servers, { cluster, trial, store, doors }, opening.move());
   }

@@ -12,8 +12,10 @@ import { ClusterStage } from "./cluster-stage.ts";
 
 /** How long each node is away, milliseconds. */
 const OUTAGES_MS = [30_000, 45_000, 60_000];
+/** The mean of the time between two changes of an app: three nodes write each of them. Milliseconds. */
+const PAUSE_MS = 8000;
 /** What all writers together must get acknowledged while a node is away. */
-const FEWEST_WRITES = 20;
+const FEWEST_WRITES = 10;
 
 // Three nodes of Cassandra: for the long run alone.
 if (process.env.NEBULA_TEST_LONG === "1") {
@@ -116,12 +118,12 @@ function describeDevices(ringOf: () => CassandraRing): void {
   before("start the cluster and its devices", async function () {
     this.timeout(600_000);
     const [redis, kafka] = [await requireServer(this, "redis"), await requireServer(this, "kafka")];
-    stage = await ClusterStage.startOn({ cassandra: ringOf().server, redis, kafka }, { proxied: false });
+    stage = await ClusterStage.startOn({ cassandra: ringOf().server, redis, kafka }, { proxied: false, pauseMs: PAUSE_MS });
   });
   after(async () => await stage?.[Symbol.asyncDispose]());
   afterEach("have all nodes and processes run", async function () {
     if (this.currentTest?.state !== "failed") return;
-    for (const { name, program } of stage.cluster.members) console.log(`      ${name} logged last:\n${program.output.slice(-2500)}`);
+    console.log(stage.cluster.lastLogged);
     await ringOf().startAgain();
     await stage.restore();
   });

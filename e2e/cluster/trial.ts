@@ -31,6 +31,8 @@ const APPS_OF_DEVICE = 2;
 /** How long nothing may come nearer to what it should be after a fault: a lease of 10 s, reconnects, a recheck, and a slow machine. */
 const WHOLE_MS = 60_000;
 const UNTIL_WHOLE = { stillMs: WHOLE_MS, everyMs: 1000 };
+/** At the start, devices whose enrolment failed on a slow machine wait longer and longer before the next try. */
+const UNTIL_STARTED = { ...UNTIL_WHOLE, stillMs: 180_000 };
 /** What has to be acknowledged between two checks. */
 const FEWEST_WRITES = 10;
 
@@ -67,7 +69,7 @@ export class Trial implements AsyncDisposable {
     const writers = new Writers({ doors, apps, writersPerApp: 1, pauseMs });
     const trial = new Trial(options, writers, await Fleet.start({ server, devices, processes }));
     try {
-      await trial.assertWhole();
+      await trial.assertWhole({ until: UNTIL_STARTED });
     } catch (error) {
       await trial[Symbol.asyncDispose]();
       throw error;
@@ -114,7 +116,7 @@ export class Trial implements AsyncDisposable {
    * With the writers paused: no acknowledged write is lost and no revision was given twice; every device gets to the newest revision of all its apps, and none
    * went back; every acknowledged report is in the history once, and each device's row is its newest.
    */
-  async assertWhole({ behindMs = 0 }: Readonly<{ behindMs?: number }> = {}): Promise<void> {
+  async assertWhole({ behindMs = 0, until = UNTIL_WHOLE }: Readonly<{ behindMs?: number; until?: typeof UNTIL_WHOLE }> = {}): Promise<void> {
     await this.writers.pause();
     let newest = await this.#newest();
     let seen: FleetSeen | undefined;
@@ -122,7 +124,7 @@ export class Trial implements AsyncDisposable {
       seen = await this.fleet.look();
       if (isAbove(seen, newest)) newest = await this.#newest(); // a write whose outcome no writer knows was stored just now
       return APPS_OF_DEVICE * (this.#devices - seen.devices.length) + behind(seen, newest).length;
-    }, UNTIL_WHOLE).catch((error) => {
+    }, until).catch((error) => {
       const late = seen === undefined ? [] : behind(seen, newest);
       throw new Error(`${seen?.devices.length} devices, of which are behind: ${late.length}, such as ${late.slice(0, 5).join("; ")}`, {
         cause: error,

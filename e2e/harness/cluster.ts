@@ -23,6 +23,9 @@ export type ShardOptions = Readonly<{ name: string; env?: Readonly<Record<string
 /** Of a topic: each costs the broker memory. */
 const PARTITIONS = 6;
 
+/** Of what a member logged last, characters. */
+const LAST_LOGGED = 2500;
+
 /** Managers, a gateway and reporters as processes of their own, on a keyspace and a topic of their own. */
 export class Cluster implements AsyncDisposable {
   readonly password = "a cluster's password";
@@ -86,6 +89,11 @@ export class Cluster implements AsyncDisposable {
   /** All that run, or ran. */
   get members(): readonly Member[] {
     return [...this.#shards, ...this.#reporters, this.gateway];
+  }
+
+  /** What each member logged last, for a test that failed. */
+  get lastLogged(): string {
+    return this.members.map(({ name, program }) => `${name} logged last:\n${program.output.slice(-LAST_LOGGED)}`).join("\n");
   }
 
   /** The settings by which a program in this process reaches the cluster's backends, past all proxies. */
