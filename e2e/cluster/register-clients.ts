@@ -12,6 +12,8 @@ export type ClientsOptions = Readonly<{
   clientsPerApp: number;
   /** Of all clients together, those that were answered. */
   operations: number;
+  /** The clients go on until this settles, also when they have that number of answers. */
+  until?: Promise<unknown>;
   /** The mean of how long a client waits between two calls, milliseconds. */
   pauseMs: number;
 }>;
@@ -26,14 +28,19 @@ export type ClientsSeen = Readonly<{
  * Clients that read and compare-and-set apps as if they were registers, each through one door after the other. Resolves when all calls are done, with what was
  * answered; times are of this process's monotonic clock, milliseconds.
  */
-export async function runClients({ doors, apps, clientsPerApp, operations, pauseMs }: ClientsOptions): Promise<ClientsSeen> {
+export async function runClients({ doors, apps, clientsPerApp, operations, until, pauseMs }: ClientsOptions): Promise<ClientsSeen> {
   let left = operations;
+  let goesOn = until !== undefined;
+  const end = () => {
+    goesOn = false;
+  };
+  until?.then(end, end);
   let unanswered = 0;
   const seen = new Map<string, Operation[]>(apps.map((app) => [app, []]));
   const run = async (app: string, index: number) => {
     const client = `${app}/${index}`;
     let known: bigint | undefined;
-    for (let turn = 0; left > 0; turn++) {
+    for (let turn = 0; left > 0 || goesOn; turn++) {
       const door = doors[(index + turn) % doors.length];
       if (door === undefined) throw new Error("clients need a door");
       const begin = performance.now();
