@@ -1,5 +1,7 @@
 import { strict as assert } from "node:assert";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import Docker from "dockerode";
 import { commandsBelow } from "../../common/testing/doc-commands.ts";
 import { eventually } from "../../common/testing/eventually.ts";
@@ -8,6 +10,7 @@ import { OwnEngine } from "../harness/own-engine.ts";
 import { BASE, buildImage, clientWithBuildkit, prepareImages, run, type Target } from "./nebula-images.ts";
 
 const INSTALL = readFileSync(new URL("../../docs/install.md", import.meta.url), "utf8");
+const BACKUP = readFileSync(new URL("../../docs/backup.md", import.meta.url), "utf8");
 const TARGETS: readonly Target[] = ["server", "worker", "nebulactl"];
 const NAMES: Readonly<Record<Target, string>> = { server: "nebula-server", worker: "nebula-worker", nebulactl: "nebulactl" };
 /** The most that an image may add to its base, bytes. */
@@ -78,5 +81,28 @@ describe("the images of deploy/Dockerfile", function () {
     assert.equal((await container.inspect()).State.ExitCode, 0);
     onEngine("docker", "run", "--rm", "--volumes-from", "nebula-server", tag("server"), "migrate");
     onEngine("docker", "run", "--rm", "--volumes-from", "nebula-server", tag("server"), "backup", "--to", "/data/backup");
+  });
+
+  it("the image nebula-server is backed up and restored as docs/backup.md says: what came after the backup is gone", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "nebula-e2e-backup-"));
+    const shell = (commands: string) => onEngine("bash", "-euc", `cd ${folder}\n${commands}`);
+    const isHealthy = async () => (await docker.getContainer("nebula-server").inspect()).State.Health?.Status === "healthy";
+    const admin =
+      'docker run --rm --network container:nebula-server -e NEBULA_USER=admin -e NEBULA_PASSWORD="$(docker exec nebula-server cat /data/admin-password)"';
+    const client = (...args: string[]) => shell(`${admin} -e NEBULA_SERVER=http://127.0.0.1:8080 ${tag("nebulactl")} ${args.join(" ")}`);
+    try {
+      shell("docker start nebula-server");
+      await eventually(isHealthy, { timeoutMs: 60_000, everyMs: 200 });
+      client("apps", "create", "before", "--image", "busybox:1");
+      shell(commandsBelow(BACKUP, "backup of a container"));
+      client("apps", "create", "after", "--image", "busybox:1");
+      shell(commandsBelow(BACKUP, "restore of a container", { "nebula-server:0.1.0": tag("server") }));
+      await eventually(isHealthy, { timeoutMs: 60_000, everyMs: 200 });
+      const listed = client("apps", "list");
+      assert.match(listed, /\bbefore\b/);
+      assert.doesNotMatch(listed, /\bafter\b/);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });
