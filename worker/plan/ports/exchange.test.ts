@@ -67,6 +67,35 @@ describe("an exchange of host ports", () => {
     );
   });
 
+  it("an exchange of host ports completes the roll of one app whose three containers wait for each other in a circle", async () => {
+    await using rig = new Rig();
+    const rolling = (revision: bigint, hostPorts: readonly number[]) =>
+      app(revision, hostPorts, { rollingRestart: true, containersPer: perServer(3) });
+    await rig.start({ apps: { a: rolling(1n, [8000, 9000]) } });
+    await rig.pass(60_000);
+    // a-1 needs 9002 of a-3, a-3 needs 8001 of a-2, a-2 needs 8000 of a-1.
+    const notes = new Set<string>();
+    const calls: string[] = [];
+    rig.runtime.before = ({ method }) => {
+      if (method === "create" || method === "stop") calls.push(method);
+      if (rig.look?.kind === "seen") for (const state of rig.look.plan.states.apps) for (const note of state.notes) notes.add(note);
+    };
+    await rig.apply({ apps: { a: rolling(2n, [9002, 7999]) } });
+    await rig.pass(300_000, 1000);
+    assert.equal(rig.stateOf("a"), "applied");
+    assert.deepEqual(rig.shown, ["a-1 running", "a-2 running", "a-3 running"]);
+    assert.deepEqual(
+      ["a-1", "a-2", "a-3"].map((name) => hostPortsOf(rig, name)),
+      [
+        [7999, 9002],
+        [8000, 9003],
+        [8001, 9004],
+      ],
+    );
+    assert.deepEqual(calls, ["create", "create", "create", "stop", "stop", "stop"], "no container is stopped before each new one is made");
+    assert.ok(notes.has("containers exchange host ports, so the roll replaces them together: a-1, a-2, a-3"), [...notes].join("; "));
+  });
+
   it("an exchange of host ports does not take part in a roll that only waits for the turn of the other app", async () => {
     await using rig = new Rig();
     const rolling = (revision: bigint, hostPort: number) => app(revision, [hostPort], { rollingRestart: true, containersPer: perServer(2) });

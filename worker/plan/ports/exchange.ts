@@ -11,10 +11,28 @@ type Holder = Readonly<{ draft: AppDraft; slot: Slot | undefined; id: string }>;
 /**
  * Exchanges of host ports. A slot in turn whose new container needs a port waits for the holder of the port; a holder
  * whose turn has not come waits for the slots of its app that are in turn. Where these waits form a circle, in one app or
- * across apps, no roll would ever continue: all holders in it join the turn of their apps. All old containers that take
- * part are then stopped, and each new one is started once its ports are free. Only here does a roll drop below n-1.
+ * across apps, no roll would ever continue: all holders in it join the turn of their apps. A slot that joined may itself
+ * wait for a holder, which joins too. All old containers that take part are then stopped, and each new one is started
+ * once its ports are free. Only here does a roll drop below n-1.
  */
 export function withExchanges(drafts: readonly AppDraft[], view: View): readonly AppDraft[] {
+  let joined = drafts;
+  for (let before: readonly AppDraft[] = []; joined.some((draft, i) => draft !== before[i]); ) {
+    before = joined;
+    joined = withHolders(joined, view);
+  }
+  return joined.map((draft, i) => {
+    const original = drafts[i];
+    if (original === undefined || original === draft) return draft;
+    const hasJoined = ({ instance: { index } }: Slot) => draft.turn.slots.has(index) && !original.turn.slots.has(index);
+    const names = draft.slots.filter((slot) => hasJoined(slot) || isWaiting(original, slot)).map(({ name }) => name);
+    const note = `containers exchange host ports, so the roll replaces them together: ${names.join(", ")}`;
+    return { ...draft, turn: { ...draft.turn, note } };
+  });
+}
+
+/** The drafts, with each holder in the turn of its app that the slots in turn wait for in a circle. A draft that none joins stays the same object. */
+function withHolders(drafts: readonly AppDraft[], view: View): readonly AppDraft[] {
   const holders = new Map<string, Holder>();
   for (const draft of drafts) {
     for (const { container } of draft.surplus) holders.set(container.id, { draft, slot: undefined, id: container.id });
@@ -27,9 +45,7 @@ export function withExchanges(drafts: readonly AppDraft[], view: View): readonly
     const { turn } = draft;
     const slots = new Set([...turn.slots, ...joining.flatMap(({ slot }) => (slot === undefined ? [] : [slot.instance.index]))]);
     const surplus = new Set([...turn.surplus, ...joining.flatMap(({ slot, id }) => (slot === undefined ? [id] : []))]);
-    const names = draft.slots.filter((slot) => joining.some((holder) => holder.slot === slot) || isWaiting(draft, slot)).map(({ name }) => name);
-    const note = `containers exchange host ports, so the roll replaces them together: ${names.join(", ")}`;
-    return { ...draft, turn: { ...turn, slots, surplus, note } };
+    return { ...draft, turn: { ...turn, slots, surplus } };
   });
 }
 
