@@ -14,7 +14,8 @@ import { Program } from "./harness/program.ts";
 import { SimulatedWorker } from "./harness/simulated-worker.ts";
 
 const PASSWORD = "a password of the tests";
-const DEVICES = ["device-1", "device-2"];
+const ROTATED = "device-2";
+const DEVICES = ["device-1", ROTATED];
 const APPLIED_MS = 90_000;
 
 /** nodetool, which the image of these tests lacks. */
@@ -80,7 +81,7 @@ describe("a cluster restored from snapshots of Cassandra", function () {
       assert.ok(tables.includes(table), `${table} in ${imported}`);
   }
 
-  it("a restored cluster holds no change made after the snapshot, and every device follows it again, also to a revision that it had before", async () => {
+  it("a restored cluster holds no change made after the snapshot, and every device follows it again and says so, also one whose token was rotated since", async () => {
     const [httpPort, grpcPort] = [await freePort(), await freePort()];
     const listen = { NEBULA_HTTP_LISTEN: `127.0.0.1:${httpPort}`, NEBULA_GRPC_LISTEN: `127.0.0.1:${grpcPort}`, NEBULA_METRICS_LISTEN: "off" };
     await using opened = new AsyncDisposableStack();
@@ -99,10 +100,17 @@ describe("a cluster restored from snapshots of Cassandra", function () {
     const asAdmin = { headers: first.api.headers, timeoutMs: 20_000 };
     const request = { deviceGroup: "shops", uses: DEVICES.length };
     const { token } = await first.api.channel.unary(AccessService.method.createEnrolmentToken, request, asAdmin);
-    for (const deviceId of DEVICES) opened.use(new SimulatedWorker({ server: `grpc://127.0.0.1:${grpcPort}`, deviceId, enrollToken: token }));
+    const workers = new Map(
+      DEVICES.map((deviceId) => [
+        deviceId,
+        opened.use(new SimulatedWorker({ server: `grpc://127.0.0.1:${grpcPort}`, deviceId, enrollToken: token })),
+      ]),
+    );
+    const rotated = workers.get(ROTATED) ?? assert.fail();
     await allApply(first.api, "web", 1n);
     await backUp();
 
+    await rotated.rotateToken();
     await first.api.updateApp("web", { dockerImage: "shop:2" });
     await first.api.updateApp("web", { dockerImage: "shop:3" });
     await first.api.createApp({ name: "late", dockerImage: "shop:1" });
@@ -118,7 +126,11 @@ describe("a cluster restored from snapshots of Cassandra", function () {
     const updated = await second.api.updateApp("web", { dockerImage: "shop:other" });
     assert.equal(updated.revision, 2n, "a revision from after the snapshot is still there");
     await allApply(second.api, "web", 2n);
-    for (const deviceId of DEVICES) {
+    assert.match(rotated.output, /the server knows the token from before the last rotation alone/);
+    assert.doesNotMatch(rotated.output, /enrols again/);
+    for (const [deviceId, { output }] of workers) {
+      assert.match(output, /the config is of another cluster or epoch/, `${deviceId} went back to revision 2 unnoticed`);
+      await second.api.reportedProblem(deviceId, "cluster_changed");
       const device = await second.api.device(deviceId);
       assert.deepEqual(
         device?.report?.apps.map(({ name, containers }) => [name, containers.map(({ image }) => image)]),
