@@ -79,7 +79,8 @@ export const MANAGER_DRIVERS = [
   "polledMarks",
 ] as const;
 export const GATEWAY_DRIVERS = ["changeFeed"] as const;
-export const REPORTER_DRIVERS = ["accessStore", "reportStore", "reportBus", "changeFeed"] as const;
+/** A reporter opens the config store for its identity and its marks alone: no report goes to a store that holds a part of a cluster. */
+export const REPORTER_DRIVERS = ["configStore", "accessStore", "reportStore", "reportBus", "changeFeed"] as const;
 export const STORES = ["configStore", "accessStore", "reportStore"] as const;
 
 type Source<Driver> = Readonly<{
@@ -205,6 +206,8 @@ export async function openDrivers<Name extends keyof Drivers>(names: readonly Na
   const hintMetrics = createHintMetrics(registry);
   const clients = new CassandraClients(given, opening);
   let redis: Promise<OpenedRedis> | undefined;
+  /** The hints of any other component are of every epoch: it does not end at a restore. */
+  const readsEntities = names.some((name) => name === "configCache");
   const drivers: { -readonly [Each in keyof Drivers]?: Drivers[Each] } = {};
   for (const name of names) {
     const { key, setting, open } = SOURCES[name];
@@ -217,7 +220,8 @@ export async function openDrivers<Name extends keyof Drivers>(names: readonly Na
       hintMetrics,
       cassandra: () => clients.of(setting, url, login),
       redis: () => {
-        redis ??= openRedisFor({ ...given, url, setting, login, hintMetrics, cluster: drivers.configStore?.cluster }, opening);
+        const cluster = readsEntities ? drivers.configStore?.cluster : undefined;
+        redis ??= openRedisFor({ ...given, url, setting, login, hintMetrics, cluster }, opening);
         return redis;
       },
     };

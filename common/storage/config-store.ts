@@ -66,6 +66,14 @@ export type ClusterIdentity = Readonly<{
   epoch: bigint;
 }>;
 
+/** A component that runs on a store. */
+export type RunningMark = Readonly<{
+  /** Of this start of the component, random. */
+  id: string;
+  /** For messages, such as "manager on host-1 (process 7)". */
+  component: string;
+}>;
+
 /** The epoch of a store while it is the target of a move. Components refuse such a store: devices would follow a part of the cluster. */
 export const UNFINISHED_EPOCH = 0n;
 
@@ -159,6 +167,10 @@ export interface ConfigStore extends AsyncDisposable {
   rewriteBodies(rewrite: (stored: StoredEntity) => Uint8Array | undefined): Promise<number>;
   /** After a restore from a backup: sets the epoch to the larger of epoch + 1 and the seconds since 1970, and answers the identity. */
   raiseEpoch(nowMs: number): Promise<ClusterIdentity>;
+  /** Marks for this time that a component runs on the store; 0 removes the mark. A store in files keeps none: its folder is locked. */
+  markRunning(mark: RunningMark, seconds: number, signal?: AbortSignal): Promise<void>;
+  /** The components whose marks have not ended, sorted. */
+  runningComponents(signal?: AbortSignal): Promise<readonly string[]>;
   /** As the target of a move: gives the store this identity in place of its own. */
   becomeCluster(identity: ClusterIdentity): Promise<void>;
 }

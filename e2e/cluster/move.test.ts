@@ -2,13 +2,19 @@ import { strict as assert } from "node:assert";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { systemClock } from "../../common/clock/system-clock.ts";
+import { openCassandraConfigStore } from "../../common/storage/cassandra/entities/config-store.ts";
+import { openCassandra } from "../../common/storage/cassandra/open-cassandra.ts";
+import type { ConfigStore, EntityKey, StoredEntity } from "../../common/storage/config-store.ts";
+import { openSqliteConfigStore } from "../../common/storage/sqlite/config-store.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { freePort } from "../../common/testing/free-port.ts";
-import { cassandraUrl, freshKeyspace, requireServer } from "../../common/testing/servers.ts";
-import { dropKeyspace } from "../../common/testing/test-keyspace.ts";
+import { cassandraUrl, freshKeyspace, requireServer, type TestServer } from "../../common/testing/servers.ts";
+import { dropKeyspace, openOptions } from "../../common/testing/test-keyspace.ts";
 import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
 import { Api } from "../harness/api.ts";
+import { FaultProxy } from "../harness/fault-proxy.ts";
 import { Program } from "../harness/program.ts";
 import { Fleet, type FleetSeen } from "./fleet.ts";
 
@@ -24,11 +30,13 @@ describe(`a cluster of ${DEVICES} devices that moves from sqlite to Cassandra an
   this.timeout(600_000);
   let folder: string;
   let url: string | undefined;
+  let server: TestServer;
+  const keyspace = freshKeyspace();
   let ports: readonly [http: number, grpc: number];
   before(async function () {
-    const cassandra = await requireServer(this, "cassandra");
+    server = await requireServer(this, "cassandra");
     folder = await mkdtemp(join(tmpdir(), "nebula-e2e-move-"));
-    url = cassandraUrl(cassandra, freshKeyspace());
+    url = cassandraUrl(server, keyspace);
     ports = [await freePort(), await freePort()];
   });
   after(async () => {
@@ -109,7 +117,30 @@ describe(`a cluster of ${DEVICES} devices that moves from sqlite to Cassandra an
     return config?.apps.map(({ name, revision }) => `${name} ${revision}`);
   };
 
-  it("no device restarts anything, no token is refused, and revisions go on rising", async () => {
+  /** What a store holds of each entity of this test, tombstones and history included. */
+  async function everythingOf(store: ConfigStore): Promise<readonly unknown[]> {
+    const plain = (entity: StoredEntity) => ({ ...entity, body: Buffer.from(entity.body).toString("hex") });
+    const keys: readonly EntityKey[] = [
+      { kind: "app", name: "web" },
+      { kind: "app", name: "gone" },
+      { kind: "device_group", name: "shops" },
+    ];
+    const read = async (key: EntityKey) => ({
+      newest: plain((await store.get(key)) ?? assert.fail(`${key.name} is missing`)),
+      history: (await store.history(key, { limit: 100 })).items.map(plain),
+    });
+    return [...(await Promise.all(keys.map(read))), await store.groupsNaming("app", "web"), store.cluster];
+  }
+  async function everythingIn(dataDir: string): Promise<readonly unknown[]> {
+    await using store = await openSqliteConfigStore({ path: join(dataDir, "nebula.db") });
+    return await everythingOf(store);
+  }
+  async function everythingOn(cassandra: string): Promise<readonly unknown[]> {
+    await using client = await openCassandra(openOptions(cassandra));
+    return await everythingOf(await openCassandraConfigStore({ client, clock: systemClock }));
+  }
+
+  it("no device restarts anything, no token is refused, and revisions go on rising, also where the move was cut and run again", async () => {
     const cassandra = url ?? assert.fail();
     const first = join(folder, "first");
     const back = join(folder, "back");
@@ -138,7 +169,21 @@ describe(`a cluster of ${DEVICES} devices that moves from sqlite to Cassandra an
     assert.match(held.output, /the data folder .*first is in use by another Nebula process: stop that one/);
     await embedded.stop();
 
-    // to Cassandra
+    // to Cassandra, cut among the devices
+    {
+      await using proxy = await FaultProxy.start({ target: server.address });
+      const through = cassandraUrl({ address: proxy.address }, keyspace);
+      await using cut = new Program(["migrate", "--from", `sqlite:${first}`, "--to", through], { env: SECRETS });
+      await cut.printed(/device_group: 1, of which 1 copied now/, 60_000);
+      await proxy.set("black hole");
+      await cut.kill();
+      assert.doesNotMatch(cut.output, /every record is the same/);
+    }
+    {
+      await using early = new Program(["server"], { env: { ...SECRETS, NEBULA_STORE: cassandra, NEBULA_METRICS_LISTEN: "off" } });
+      assert.equal(await early.exit(), 1, early.output);
+      assert.match(early.output, /this store holds only a part of cluster \w{32}: a move to it did not end/);
+    }
     const moved = await migrate(`sqlite:${first}`, cassandra);
     assert.equal(moved.code, 0, moved.output);
     assert.match(
@@ -147,6 +192,21 @@ describe(`a cluster of ${DEVICES} devices that moves from sqlite to Cassandra an
     );
     const again = await migrate(`sqlite:${first}`, cassandra);
     assert.match(again.output, /every record is the same in both stores/);
+    const [web, gone, ...rest] = await everythingIn(first);
+    assert.deepEqual(await everythingOn(cassandra), [web, gone, ...rest]);
+    assert.deepEqual(
+      [web, gone].map((entity) => Object(entity).history.map(({ revision, deleted }: StoredEntity) => [revision, deleted])),
+      [
+        [
+          [2n, false],
+          [1n, false],
+        ],
+        [
+          [2n, true],
+          [1n, false],
+        ],
+      ],
+    );
     const onCassandra = opened.use(await serve({ NEBULA_STORE: cassandra, NEBULA_CACHE_TIME: "1s" }));
     const connected = await allConnectAgain(fleet, running);
     assert.deepEqual(containers(connected), containers(running), "a device restarted a container");
@@ -154,6 +214,7 @@ describe(`a cluster of ${DEVICES} devices that moves from sqlite to Cassandra an
     assert.equal((await onCassandra.api.updateApp("web", { dockerImage: "shop:3" })).revision, 3n);
     const updated = await allRun(fleet, 3n);
     assert.equal((await onCassandra.api.createApp({ name: "gone", dockerImage: "shop:1" })).revision, 3n, "a revision was given twice");
+    assert.equal(await onCassandra.api.deleteApp("gone"), 4n);
     await onCassandra.stop();
 
     // the folder from before the move is not taken, an empty one is
@@ -162,11 +223,13 @@ describe(`a cluster of ${DEVICES} devices that moves from sqlite to Cassandra an
     assert.match(refused.output, /the target holds other data of this cluster \(app "\w+"\)/);
     const returned = await migrate(cassandra, "sqlite:", { NEBULA_DATA: back });
     assert.equal(returned.code, 0, returned.output);
+    assert.deepEqual(await everythingIn(back), await everythingOn(cassandra));
     const last = opened.use(await serve({ NEBULA_DATA: back }));
     const atHome = await allConnectAgain(fleet, updated);
     assert.deepEqual(containers(atHome), containers(updated), "a device restarted a container");
     assert.deepEqual(await webOf(last.api), ["web 3"]);
     assert.equal((await last.api.updateApp("web", { dockerImage: "shop:4" })).revision, 4n);
+    assert.equal((await last.api.createApp({ name: "gone", dockerImage: "shop:1" })).revision, 5n, "a revision was given twice");
     await allRun(fleet, 4n);
     const { deviceTokens } = await last.api.channel.unary(AccessService.method.listDeviceTokens, { pageSize: 1000 }, asAdmin(last.api));
     assert.equal(deviceTokens.length, DEVICES);

@@ -15,6 +15,8 @@ export function plainStore(store: ConfigStore): ConfigStore {
     history: (key, page, signal) => store.history(key, page, signal),
     rewriteBodies: (rewrite) => store.rewriteBodies(rewrite),
     raiseEpoch: (nowMs) => store.raiseEpoch(nowMs),
+    markRunning: (mark, seconds, signal) => store.markRunning(mark, seconds, signal),
+    runningComponents: (signal) => store.runningComponents(signal),
     becomeCluster: (identity) => store.becomeCluster(identity),
     records: store.records,
     async [Symbol.asyncDispose]() {},

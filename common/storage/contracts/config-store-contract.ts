@@ -55,6 +55,15 @@ export function describeConfigStore(driver: string, open: (context: Mocha.Contex
       assert.deepEqual(await others("cron_job", "web"), []);
     });
 
+    it("a mark of a component that runs can be removed, also twice", async () => {
+      const mark = { id: freshName("mark"), component: freshName("manager") };
+      await store.markRunning(mark, 30);
+      await store.markRunning(mark, 30);
+      await store.markRunning(mark, 0);
+      await store.markRunning(mark, 0);
+      assert.ok(!(await store.runningComponents()).includes(mark.component));
+    });
+
     it("a name that was never used is not found", async () => {
       assert.equal(await store.get(web), undefined);
       assert.deepEqual(await store.revisions([web]), [0n]);

@@ -159,6 +159,12 @@ class SqliteConfigStore implements ConfigStore {
     });
   }
 
+  async markRunning(): Promise<void> {}
+
+  async runningComponents(): Promise<readonly string[]> {
+    return [];
+  }
+
   async becomeCluster({ id, epoch }: ClusterIdentity): Promise<void> {
     attempt("take the identity of a cluster", () => this.#database.prepare("UPDATE cluster SET id = ?, epoch = ? WHERE only = 1").run(id, epoch));
     this.#cluster = { id, epoch };

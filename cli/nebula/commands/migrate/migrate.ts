@@ -3,14 +3,13 @@ import { join } from "node:path";
 import { Registry } from "prom-client";
 import { systemClock } from "../../../../common/clock/system-clock.ts";
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
-import { openClusterKey } from "../../../../common/keys/key-files.ts";
 import { createLog, type Log } from "../../../../common/log/log.ts";
 import { CONFIG_DATABASE, openDrivers, STORES } from "../../../../common/open-drivers.ts";
 import type { Settings } from "../../../../common/settings/settings.ts";
 import type { CommandContext, NebulaIo } from "../../command/command.ts";
 import { onStopSignal } from "../../command/stop-signals.ts";
+import { assertNothingRuns } from "../server/mark-running.ts";
 import { move, sidesOf } from "./move.ts";
-import { assertNoShardLives } from "./no-live-shard.ts";
 import { describeRestored, findRestoredCredentials } from "./restored-credentials.ts";
 import { rotateClusterKey } from "./rotate-cluster-key.ts";
 
@@ -42,12 +41,9 @@ export async function migrate({ settings, own, io }: CommandContext): Promise<nu
   }
   if (!files && own.size === 0) return 0;
   const rotates = own.get("new-cluster-key") === "true";
-  // the lock of a data folder tells of its server
-  const watched = { ...settings, ...((files || !rotates) && { redis: "memory:" }) };
-  const clusterKey = () => openClusterKey(settings);
-  await using drivers = await openDrivers([...STORES, "membership"], { settings: watched, clock: systemClock, log, signal, clusterKey });
-  const { configStore, accessStore, membership } = drivers;
-  await assertNoShardLives(membership, systemClock, signal);
+  await using drivers = await openDrivers(STORES, { settings, clock: systemClock, log, signal });
+  const { configStore, accessStore } = drivers;
+  if (rotates) await assertNothingRuns(configStore, signal);
   if (files) io.print("the schema is up to date");
   if (own.get("after-restore") === "true") {
     const before = configStore.cluster.epoch;

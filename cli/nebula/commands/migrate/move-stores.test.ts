@@ -208,6 +208,34 @@ describe("moving a cluster from one store to another", () => {
     assert.equal(target.configStore.cluster.epoch, 0n);
   });
 
+  /** The stores with a component that runs on them from the given look on, counted from 1. */
+  function withComponent(stores: Stores, fromLook: number): Stores {
+    let looks = 0;
+    const configStore: Stores["configStore"] = {
+      ...plainStore(stores.configStore),
+      runningComponents: async () => (++looks >= fromLook ? ["manager on host-1 (process 7)"] : []),
+    };
+    return { ...stores, configStore };
+  }
+  const runs = refused(/components run on this store \(manager on host-1 \(process 7\)\): stop each of them/);
+
+  it("a move is refused while a component runs on the source or the target, and writes nothing", async () => {
+    const identity = target.configStore.cluster;
+    await assert.rejects(move(withComponent(source, 1), target), runs);
+    await assert.rejects(move(source, withComponent(target, 1)), runs);
+    assert.deepEqual(target.configStore.cluster, identity);
+    assert.equal(await target.configStore.get({ kind: "app", name: "web" }), undefined);
+  });
+
+  it("a move during which a component was started on the source or the target fails, and the target gets no epoch", async () => {
+    await assert.rejects(move(withComponent(source, 2), target), runs);
+    assert.equal((await target.configStore.readCluster()).epoch, 0n);
+    await assert.rejects(move(source, withComponent(target, 2)), runs);
+    assert.equal((await target.configStore.readCluster()).epoch, 0n);
+    await move(source, target);
+    assert.equal((await target.configStore.readCluster()).epoch, source.configStore.cluster.epoch);
+  });
+
   it("a move fails, and the target gets no epoch, when the source changes while it is copied", async () => {
     const from: Stores = {
       ...source,

@@ -3,7 +3,8 @@
  *
  * V1 Nothing is written before the target was found to be empty, or to hold nothing but what this move, cut before, put there.
  * V2 Until every record was compared the target has UNFINISHED_EPOCH, so no component runs on a part of the cluster.
- * V3 It can be cut anywhere and run again: what is there is compared, what is missing is put.
+ * V3 No component runs on either store before the first step, nor before the last one.
+ * V4 It can be cut anywhere and run again: what is there is compared, what is missing is put.
  */
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
 import { eachLimited } from "../../../../common/map-limited.ts";
@@ -14,6 +15,7 @@ import { type ClusterIdentity, type EntityRecord, UNFINISHED_EPOCH } from "../..
 import { type Movable, recordText } from "../../../../common/storage/movable.ts";
 import { receivedMs } from "../../../../common/storage/report-id.ts";
 import { type DeviceRecord, STATUS_KEPT_MS, type StatusRow } from "../../../../common/storage/report-store.ts";
+import { assertNothingRuns } from "../server/mark-running.ts";
 
 export type Stores = Pick<OpenedDrivers<(typeof STORES)[number]>, "configStore" | "accessStore" | "reportStore">;
 
@@ -38,11 +40,16 @@ const ABOUT_TO_EXPIRE_MS = 60_000;
 
 /**
  * Moves all records, and answers how many there are of each kind.
- * @throws NebulaError failed_precondition for a target that is another cluster, or holds other data; for a record that differs after the copy
+ * @throws NebulaError failed_precondition while a component runs on either store; for a target that is another cluster, or holds other data; for a record
+ *   that differs after the copy
  */
 export async function moveStores(options: MoveOptions): Promise<readonly Moved[]> {
   const { from, to, say, signal } = options;
   const [source, target] = [from.configStore.cluster, to.configStore.cluster];
+  const assertIdle = async () => {
+    for (const { configStore } of [from, to]) await assertNothingRuns(configStore, signal);
+  };
+  await assertIdle(); // V3
   const kinds = kindsOf(options);
   if (target.id !== source.id) {
     for (const kind of kinds) await assertEmpty(kind, target, signal); // V1
@@ -60,6 +67,7 @@ export async function moveStores(options: MoveOptions): Promise<readonly Moved[]
   if (compared === undefined || compared.some(({ records }, index) => records !== moved[index]?.records)) {
     throw new NebulaError("failed_precondition", "the two stores differ after the copy: stop every server on them, then run the command again");
   }
+  await assertIdle(); // V3
   await to.configStore.becomeCluster(source); // V2
   return moved;
 }
@@ -176,7 +184,7 @@ async function assertHoldsOnlyPart({ name, target }: Kind, { epoch }: ClusterIde
   });
 }
 
-/** V3 */
+/** V4 */
 async function copy({ name, source }: Kind, say: (line: string) => void, signal: AbortSignal): Promise<{ records: number; copied: number }> {
   let [records, copied] = [0, 0];
   await eachLimited(source(), AT_ONCE, async ({ text, counterpart, put }) => {

@@ -11,6 +11,7 @@ import type { ListenAddress, Settings } from "../../../../common/settings/settin
 import { NO_MANAGER, type RunningGateway, startGateway } from "../../../../gateway/main.ts";
 import { type RunningManager, startManager } from "../../../../manager/main.ts";
 import { type Reporter, startReporter } from "../../../../reporter/main.ts";
+import { keepMarked } from "./mark-running.ts";
 
 export type StartOptions = Readonly<{
   settings: Settings;
@@ -48,6 +49,7 @@ export async function startServer(given: StartOptions): Promise<RunningParts> {
   const options = { ...given, settings };
   await using opening = new AsyncDisposableStack();
   const drivers = opening.use(await open(MANAGER_DRIVERS, options));
+  opening.use(await openMark("server", options, drivers));
   const secrets = await openSecrets(settings);
   await using forget = new AsyncDisposableStack();
   forget.defer(() => forgetPassword(secrets));
@@ -63,6 +65,7 @@ export async function startServer(given: StartOptions): Promise<RunningParts> {
 export async function startManagerAlone(options: StartOptions): Promise<RunningParts> {
   await using opening = new AsyncDisposableStack();
   const drivers = opening.use(await open(MANAGER_DRIVERS, options));
+  opening.use(await openMark("manager", options, drivers));
   const secrets = await openSecrets(options.settings);
   await using forget = new AsyncDisposableStack();
   forget.defer(() => forgetPassword(secrets));
@@ -90,12 +93,17 @@ export async function startReporterAlone(options: StartOptions): Promise<Running
   }
   await using opening = new AsyncDisposableStack();
   const drivers = opening.use(await open(REPORTER_DRIVERS, options));
+  opening.use(await openMark("reporter", options, drivers));
   const reporter = opening.use(await openReporter(options, drivers));
   return running({ reporter }, opening.move());
 }
 
 function open<Name extends keyof Drivers>(names: readonly Name[], { logOf, ...options }: StartOptions): Promise<OpenedDrivers<Name>> {
   return openDrivers(names, { ...options, log: logOf("drivers"), clusterKey: () => openClusterKey(options.settings) });
+}
+
+function openMark(part: string, { clock, logOf }: StartOptions, { configStore }: Pick<Drivers, "configStore">): Promise<AsyncDisposable> {
+  return keepMarked(configStore, part, { clock, log: logOf("drivers") });
 }
 
 function openManager(options: StartOptions, drivers: OpenedDrivers, secrets: Secrets): Promise<RunningManager> {

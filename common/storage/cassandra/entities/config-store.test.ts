@@ -1,5 +1,7 @@
+import { strict as assert } from "node:assert";
 import { systemClock } from "../../../clock/system-clock.ts";
 import { cutClient } from "../../../testing/cut-client.ts";
+import { eventually } from "../../../testing/eventually.ts";
 import { requireServer } from "../../../testing/servers.ts";
 import { createTestKeyspace, type TestKeyspace } from "../../../testing/test-keyspace.ts";
 import type { ConfigStore } from "../../config-store.ts";
@@ -18,6 +20,17 @@ describe("cassandra", () => {
   const open = () => openCassandraConfigStore({ client: keyspace.client, clock: systemClock });
 
   describeConfigStore("cassandra", async () => ({ store, reopen: () => open() }));
+
+  it("marks of components that run on Cassandra are seen by other processes, and end by themselves", async () => {
+    const other = await open();
+    await store.markRunning({ id: "b", component: "reporter on host-2" }, 300);
+    await store.markRunning({ id: "a", component: "manager on host-1" }, 300);
+    assert.deepEqual(await other.runningComponents(), ["manager on host-1", "reporter on host-2"]);
+    await store.markRunning({ id: "a", component: "manager on host-1" }, 1);
+    await eventually(async () => assert.deepEqual(await other.runningComponents(), ["reporter on host-2"]), { everyMs: 200 });
+    await other.markRunning({ id: "b", component: "reporter on host-2" }, 0);
+    assert.deepEqual(await store.runningComponents(), []);
+  });
 
   describeConfigStoreCuts("cassandra", async () => ({
     store,

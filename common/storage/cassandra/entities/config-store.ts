@@ -14,6 +14,7 @@ import {
   MAX_REVISION,
   type ReadManyOptions,
   type ReadOptions,
+  type RunningMark,
   raisedEpoch,
   type StoredEntity,
   type WriteOutcome,
@@ -22,7 +23,7 @@ import type { Movable } from "../../movable.ts";
 import { PAGE_BYTES, type Page } from "../../page.ts";
 import type { StatementKind, StoreClient } from "../connection/client.ts";
 import { bigint, text } from "../connection/rows.ts";
-import { CLUSTER_ROW } from "../schema/config-tables.ts";
+import { CLUSTER_ROW, RUNNING_PART } from "../schema/config-tables.ts";
 import { dropStaleMember, dropStaleName, readGroups, readNames, readSpellings } from "./entity-index.ts";
 import { createEntityRecords } from "./entity-records.ts";
 import { readHeads, readHistory, readState, readStates, stateOf } from "./entity-rows.ts";
@@ -146,6 +147,16 @@ class CassandraConfigStore implements ConfigStore {
     return this.#cluster;
   }
 
+  async markRunning({ id, component }: RunningMark, seconds: number, signal?: AbortSignal): Promise<void> {
+    const query = seconds === 0 ? { cql: UNMARK, params: [RUNNING_PART, id] } : { cql: MARK, params: [RUNNING_PART, id, component, seconds] };
+    await this.#client.execute(query, { table: "running", kind: "write", signal });
+  }
+
+  async runningComponents(signal?: AbortSignal): Promise<readonly string[]> {
+    const { rows } = await this.#client.execute({ cql: SELECT_RUNNING, params: [RUNNING_PART] }, { table: "running", kind: "read", signal });
+    return rows.map((row) => text(row, "component")).sort();
+  }
+
   async becomeCluster(identity: ClusterIdentity): Promise<void> {
     await replaceCluster(this.#client, identity);
     this.#cluster = identity;
@@ -164,6 +175,10 @@ class CassandraConfigStore implements ConfigStore {
     return present;
   }
 }
+
+const MARK = "INSERT INTO running (part, id, component) VALUES (?, ?, ?) USING TTL ?";
+const UNMARK = "DELETE FROM running WHERE part = ? AND id = ?";
+const SELECT_RUNNING = "SELECT component FROM running WHERE part = ?";
 
 const SELECT_CLUSTER = "SELECT id, epoch FROM cluster WHERE only = ?";
 const RAISE_EPOCH = "UPDATE cluster SET epoch = ? WHERE only = ? IF epoch = ?";

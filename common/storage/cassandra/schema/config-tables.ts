@@ -2,6 +2,18 @@ import type { Table } from "./table.ts";
 
 /** The key of the only row of `cluster`. */
 export const CLUSTER_ROW = "cluster";
+/** The only partition of `running`. */
+export const RUNNING_PART = "running";
+
+/** The marks of the components that run. Schema version 2. */
+export const RUNNING_TABLE: Table = {
+  name: "running",
+  columns: "part text, id text, component text, PRIMARY KEY ((part), id)",
+  options: "",
+  partition: "part: one partition; id of a start",
+  largest: "a row for each manager and reporter; each ends 30 s after it was written last",
+  serves: "the managers and reporters that run, for `nebula migrate`",
+};
 
 /**
  * The tables of the ConfigStore. Every write in an `entity` partition is a lightweight transaction; rows of the indexes carry revisions as their timestamps.

@@ -1,5 +1,5 @@
 import { ACCESS_TABLES } from "./access-tables.ts";
-import { CONFIG_TABLES } from "./config-tables.ts";
+import { CONFIG_TABLES, RUNNING_TABLE } from "./config-tables.ts";
 import { REPORT_TABLES } from "./report-tables.ts";
 import type { Table } from "./table.ts";
 
@@ -15,13 +15,18 @@ const SHARED_TABLES: readonly Table[] = [
   },
 ];
 
-export const TABLES: readonly Table[] = [...SHARED_TABLES, ...CONFIG_TABLES, ...ACCESS_TABLES, ...REPORT_TABLES];
+const FIRST_TABLES: readonly Table[] = [...SHARED_TABLES, ...CONFIG_TABLES, ...ACCESS_TABLES, ...REPORT_TABLES];
+
+export const TABLES: readonly Table[] = [...FIRST_TABLES, RUNNING_TABLE];
 
 /** A migration of the schema from one version to the next. It expands only: components of the version before still run on it. */
 export type Migration = Readonly<{ version: number; statements: readonly string[] }>;
 
 /** Oldest first, numbered from 1; entries are only ever added. Statements can be repeated after a cut. */
-export const MIGRATIONS: readonly Migration[] = [{ version: 1, statements: TABLES.map(createTable) }];
+export const MIGRATIONS: readonly Migration[] = [
+  { version: 1, statements: FIRST_TABLES.map(createTable) },
+  { version: 2, statements: [createTable(RUNNING_TABLE)] },
+];
 
 /** The schema that this program was made for. */
 export const SCHEMA_VERSION = MIGRATIONS.length;
