@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { runBench, wholeNumber } from "../loadtest/command-line.ts";
 
 /**
  * What a cluster needs for a number of devices, worked out from the figures that docs/performance.md, docs/tls.md and docs/redis.md name. docs/sizing.md
@@ -176,14 +177,32 @@ export function withTable(page: string, table: string): string {
   return page.replace(marks, (_, begin: string, end: string) => `${begin}${table}\n${end}`);
 }
 
-if (import.meta.main) {
-  const options: Record<string, { type: "string" | "boolean"; default?: string }> = { devices: { type: "string" }, write: { type: "boolean" } };
-  for (const [name, value] of Object.entries(ASSUMED)) options[name] = { type: "string", default: String(value) };
-  const { values } = parseArgs({ options });
-  const given = { ...ASSUMED };
-  for (const name of Object.keys(ASSUMED) as (keyof Assumed)[]) given[name] = Number(values[name]);
-  const sizes = typeof values.devices === "string" ? values.devices.split(",").map(Number) : SIZES;
-  if ([...sizes, ...Object.values(given)].some((number) => !(number > 0))) throw new Error("invalid number: use npm run sizes -- --devices 250000");
-  console.log(sizesTable(sizes, given, readFigures()));
-  if (values.write === true) writeFileSync(PAGE, withTable(readFileSync(PAGE, "utf8"), sizesTable(SIZES, ASSUMED, readFigures())));
-}
+const HELP = `npm run sizes -- [options]
+
+What a cluster of N devices needs. docs/sizing.md explains each line and each assumption; a number in brackets is what is assumed.
+
+  --devices N,M      columns of the table (${SIZES.join(",")})
+${Object.entries(ASSUMED)
+  .map(([name, value]) => `  --${name.padEnd(17)}(${value})`)
+  .join("\n")}
+  --write            puts the table of docs/sizing.md on that page
+`;
+
+if (import.meta.main)
+  await runBench(async () => {
+    const options: Record<string, { type: "string" | "boolean"; default?: string }> = {
+      devices: { type: "string", default: SIZES.join(",") },
+      write: { type: "boolean" },
+      help: { type: "boolean" },
+    };
+    for (const [name, value] of Object.entries(ASSUMED)) options[name] = { type: "string", default: String(value) };
+    const { values } = parseArgs({ options });
+    if (values.help === true) return console.log(HELP);
+    const given = { ...ASSUMED };
+    for (const name of Object.keys(ASSUMED) as (keyof Assumed)[]) given[name] = wholeNumber(name, String(values[name]));
+    const sizes = String(values.devices)
+      .split(",")
+      .map((devices) => wholeNumber("devices", devices));
+    console.log(sizesTable(sizes, given, readFigures()));
+    if (values.write === true) writeFileSync(PAGE, withTable(readFileSync(PAGE, "utf8"), sizesTable(SIZES, ASSUMED, readFigures())));
+  });
