@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { runBench, wholeNumber } from "../loadtest/command-line.ts";
+import { messageOf, NebulaError } from "../common/errors/nebula-error.ts";
 
 /**
  * What a cluster needs for a number of devices, worked out from the figures that docs/performance.md, docs/tls.md and docs/redis.md name. docs/sizing.md
@@ -188,21 +188,39 @@ ${Object.entries(ASSUMED)
   --write            puts the table of docs/sizing.md on that page
 `;
 
-if (import.meta.main)
-  await runBench(async () => {
-    const options: Record<string, { type: "string" | "boolean"; default?: string }> = {
-      devices: { type: "string", default: SIZES.join(",") },
-      write: { type: "boolean" },
-      help: { type: "boolean" },
-    };
-    for (const [name, value] of Object.entries(ASSUMED)) options[name] = { type: "string", default: String(value) };
-    const { values } = parseArgs({ options });
-    if (values.help === true) return console.log(HELP);
-    const given = { ...ASSUMED };
-    for (const name of Object.keys(ASSUMED) as (keyof Assumed)[]) given[name] = wholeNumber(name, String(values[name]));
-    const sizes = String(values.devices)
-      .split(",")
-      .map((devices) => wholeNumber("devices", devices));
-    console.log(sizesTable(sizes, given, readFigures()));
-    if (values.write === true) writeFileSync(PAGE, withTable(readFileSync(PAGE, "utf8"), sizesTable(SIZES, ASSUMED, readFigures())));
-  });
+/** Runs the command line. Throws what is wrong with it. */
+function printSizes(): void {
+  const options: Record<string, { type: "string" | "boolean"; default?: string }> = {
+    devices: { type: "string", default: SIZES.join(",") },
+    write: { type: "boolean" },
+    help: { type: "boolean" },
+  };
+  for (const [name, value] of Object.entries(ASSUMED)) options[name] = { type: "string", default: String(value) };
+  const { values } = parseArgs({ options });
+  if (values.help === true) return console.log(HELP);
+  const numberOf = (name: string, text: unknown): number => {
+    if (Number(text) > 0) return Number(text);
+    throw new NebulaError("invalid_argument", `invalid --${name} "${text}": use a number above 0`);
+  };
+  const given = { ...ASSUMED };
+  for (const name of Object.keys(ASSUMED) as (keyof Assumed)[]) given[name] = numberOf(name, values[name]);
+  const sizes = String(values.devices).split(",");
+  const figures = readFigures();
+  console.log(
+    sizesTable(
+      sizes.map((devices) => numberOf("devices", devices)),
+      given,
+      figures,
+    ),
+  );
+  if (values.write === true) writeFileSync(PAGE, withTable(readFileSync(PAGE, "utf8"), sizesTable(SIZES, ASSUMED, figures)));
+}
+
+if (import.meta.main) {
+  try {
+    printSizes();
+  } catch (error) {
+    console.error(messageOf(error));
+    process.exitCode = 1;
+  }
+}
