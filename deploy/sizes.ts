@@ -197,7 +197,10 @@ function printSizes(): void {
   };
   for (const [name, value] of Object.entries(ASSUMED)) options[name] = { type: "string", default: String(value) };
   const { values } = parseArgs({ options });
-  if (values.help === true) return console.log(HELP);
+  if (values.help === true) {
+    console.log(HELP);
+    return;
+  }
   const numberOf = (name: string, text: unknown): number => {
     if (Number(text) > 0) return Number(text);
     throw new NebulaError("invalid_argument", `invalid --${name} "${text}": use a number above 0`);
