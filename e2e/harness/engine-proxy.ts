@@ -8,20 +8,22 @@ import { DOCKER_SOCKET } from "../../common/testing/require-docker.ts";
 /** What becomes of a request in place of the engine's answer: no answer at all, or a refusal with this status and body. */
 export type EngineTrouble = "hangs" | Readonly<{ status: number; body: string }>;
 
-/** The machine's Docker Engine behind a proxy that refuses, or never answers, some requests. */
+/** A Docker Engine, the machine's unless another one is given, behind a proxy that refuses, or never answers, some requests. */
 export class EngineProxy implements AsyncDisposable {
   readonly #folder = mkdtempSync(join(tmpdir(), "nebula-e2e-proxy-"));
   readonly socket = join(this.#folder, "docker.sock");
   readonly #server = createServer((asked, answer) => this.#serve(asked, answer));
   readonly #troubleOf: (path: string) => EngineTrouble | undefined;
+  readonly #engineSocket: string;
 
-  private constructor(troubleOf: (path: string) => EngineTrouble | undefined) {
+  private constructor(troubleOf: (path: string) => EngineTrouble | undefined, engineSocket: string) {
     this.#troubleOf = troubleOf;
+    this.#engineSocket = engineSocket;
   }
 
   /** @param troubleOf asked for the path of each request; undefined: the engine answers */
-  static async start(troubleOf: (path: string) => EngineTrouble | undefined): Promise<EngineProxy> {
-    const proxy = new EngineProxy(troubleOf);
+  static async start(troubleOf: (path: string) => EngineTrouble | undefined, engineSocket = DOCKER_SOCKET): Promise<EngineProxy> {
+    const proxy = new EngineProxy(troubleOf, engineSocket);
     await once(proxy.#server.listen(proxy.socket), "listening");
     return proxy;
   }
@@ -34,7 +36,7 @@ export class EngineProxy implements AsyncDisposable {
       answer.writeHead(trouble.status).end(trouble.body);
       return;
     }
-    const passed = request({ socketPath: DOCKER_SOCKET, path, method, headers }, (response) => {
+    const passed = request({ socketPath: this.#engineSocket, path, method, headers }, (response) => {
       answer.writeHead(response.statusCode ?? 502, response.headers);
       answer.flushHeaders();
       response.on("error", () => answer.destroy()).pipe(answer);
