@@ -32,6 +32,7 @@ describe("nebula worker --remove-everything on a real engine", function () {
   /** The settings of a worker, for another process on its data. */
   const settingsOf = (worker: Worker, socket = own().socket) => ({
     NEBULA_INSTANCE: worker.engine.instance,
+    NEBULA_DEVICE_ID: worker.deviceId,
     NEBULA_WORKER_DATA: worker.dataDir,
     NEBULA_RUNTIME: `docker://${socket}`,
   });
