@@ -355,7 +355,7 @@ describe("the removal of a worker from its device", () => {
   }
 
   it("U1 to U4: a run that is refused or killed at any call is completed by the next one, and neither touches what is not the worker's", async function () {
-    this.timeout(60_000);
+    this.timeout(process.env.NEBULA_TEST_LONG === "1" ? 1_200_000 : 60_000);
     await fc.assert(
       fc.asyncProperty(arbitraryLeftovers, fc.nat(14), fc.constantFrom("refused" as const, "killed" as const), async (leftovers, at, how) => {
         await rm(folder, { recursive: true, force: true });

@@ -115,7 +115,7 @@ export function summary(rollouts: readonly Rollout[], expected: number): string[
         ...failed.map(({ deviceId, reason }) => `     ${deviceId} failed: ${reason}`),
       ];
     }),
-    "  (simulated pulls take up to 400 ms; times are reported by the devices and count from the moment the change was stored)",
+    "  (simulated pulls take up to 400 ms; times are those at which reports arrived, and count from the moment the change was stored)",
   ];
 }
 
