@@ -7,9 +7,14 @@ import type { Step } from "../step.ts";
 export type Refusal = Readonly<{ reason: string; errorKind?: ErrorKind }>;
 
 /** Words that say what is missing or in the way, the first match first; compared without regard to case. */
-type Words = readonly (readonly [code: FailureCode, words: RegExp])[];
+type Words = readonly Word[];
+type Word = readonly [code: FailureCode, words: RegExp];
 
-const ANY_STEP: Words = [[FailureCode.NO_SPACE, /no space left on device|disk quota exceeded/i]];
+/** Of any step. */
+const NO_SPACE: Word = [FailureCode.NO_SPACE, /no space left on device|disk quota exceeded/i];
+const NAME_TAKEN: Word = [FailureCode.NAME_TAKEN, /is already in use by container/i];
+const NETWORK_MISSING: Word = [FailureCode.NETWORK_MISSING, /network \S+ not found|could not find (?:a )?network/i];
+const IMAGE_MISSING: Word = [FailureCode.IMAGE_MISSING, /no such image/i];
 
 const PULL: Words = [
   [FailureCode.PULL_PLATFORM, /no matching manifest|no match for platform|does not (?:match|provide) the specified platform/i],
@@ -21,30 +26,28 @@ const PULL: Words = [
 ];
 
 const CREATE: Words = [
-  [FailureCode.NAME_TAKEN, /is already in use by container/i],
-  [FailureCode.IMAGE_MISSING, /no such image/i],
-  [FailureCode.NETWORK_MISSING, /network \S+ not found|could not find (?:a )?network/i],
+  NAME_TAKEN,
+  IMAGE_MISSING,
+  NETWORK_MISSING,
   [FailureCode.DEVICE_MISSING, /could not select device driver|unresolvable cdi devices/i],
   [FailureCode.MOUNT_REFUSED, /\bmount|bind source path|invalid volume|volume name|error while creating mount source/i],
 ];
 
 const START: Words = [
   [FailureCode.PORT_TAKEN, /port is already allocated|address already in use|ports are not available|failed to bind (?:host )?port/i],
-  [FailureCode.NETWORK_MISSING, /network \S+ not found|could not find (?:a )?network/i],
+  NETWORK_MISSING,
   [FailureCode.MOUNT_REFUSED, /error mounting|mount source|bind source path|not a directory: unknown|creating mount/i],
   [FailureCode.DEVICE_MISSING, /gathering device information|could not select device driver|no such device|unresolvable cdi devices/i],
   [FailureCode.COMMAND_MISSING, /executable file not found|exec format error|exec: /i],
-  [FailureCode.IMAGE_MISSING, /no such image/i],
+  IMAGE_MISSING,
 ];
-
-const NETWORK: Words = [[FailureCode.NETWORK_MISSING, /network \S+ not found|could not find (?:a )?network/i]];
 
 /**
  * The code of a step that failed, by the words of the engine or of a registry: their errors have no codes of their own. What no words are known
  * for gets the code of its step.
  */
 export function failureCodeOf(step: Step["kind"], { reason, errorKind }: Refusal): FailureCode {
-  const told = (words: Words) => [...ANY_STEP, ...words].find(([, pattern]) => pattern.test(reason))?.[0];
+  const told = (words: Words) => [NO_SPACE, ...words].find(([, pattern]) => pattern.test(reason))?.[0];
   switch (step) {
     case "pull":
     case "join_pull":
@@ -58,7 +61,7 @@ export function failureCodeOf(step: Step["kind"], { reason, errorKind }: Refusal
     case "disconnect":
     case "create_network":
     case "remove_network":
-      return told(NETWORK) ?? FailureCode.NETWORK_FAILED;
+      return told([NETWORK_MISSING]) ?? FailureCode.NETWORK_FAILED;
     case "stop":
     case "restart":
       return told([]) ?? FailureCode.STOP_FAILED;
@@ -67,7 +70,7 @@ export function failureCodeOf(step: Step["kind"], { reason, errorKind }: Refusal
     case "remove_image":
       return told([]) ?? FailureCode.REMOVE_FAILED;
     case "rename":
-      return told(CREATE.slice(0, 1)) ?? FailureCode.OTHER;
+      return told([NAME_TAKEN]) ?? FailureCode.OTHER;
     case "inspect":
       return FailureCode.INSPECT_FAILED;
     case "unpause":
