@@ -2,19 +2,19 @@
 // @generated from file nebula/v1/device.proto (package nebula.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Report, TargetState } from "./report_pb.ts";
+import type { FailureCode, Report, StepKind, TargetState } from "./report_pb.ts";
 import { file_nebula_v1_report } from "./report_pb.ts";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file nebula/v1/device.proto.
  */
 export const file_nebula_v1_device: GenFile = /*@__PURE__*/
-  fileDesc("ChZuZWJ1bGEvdjEvZGV2aWNlLnByb3RvEgluZWJ1bGEudjEiXgoOU3VwZXJzZWRlZEJvb3QSDAoEYm9vdBgBIAEoCRILCgNzZXEYAiABKAQSMQoNc3VwZXJzZWRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiiQIKBkRldmljZRIRCglkZXZpY2VfaWQYASABKAkSFAoMZGV2aWNlX2dyb3VwGAIgASgJEiEKBnJlcG9ydBgDIAEoCzIRLm5lYnVsYS52MS5SZXBvcnQSMQoNZmlyc3Rfc2Vlbl9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoQc3VwZXJzZWRlZF9ib290cxgFIAMoCzIZLm5lYnVsYS52MS5TdXBlcnNlZGVkQm9vdBIUCgxkdXBsaWNhdGVfaWQYBiABKAgSNQoRZHVwbGljYXRlX3NlZW5fYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIjUKDFN0YXR1c0NoYW5nZRIRCglkZXZpY2VfaWQYASABKAkSEgoKd3JpdHRlbl9hdBgCIAEoBCI5Cg1TdGF0dXNDaGFuZ2VzEigKB2NoYW5nZXMYASADKAsyFy5uZWJ1bGEudjEuU3RhdHVzQ2hhbmdlIiUKEEdldERldmljZVJlcXVlc3QSEQoJZGV2aWNlX2lkGAEgASgJIjYKEUdldERldmljZVJlc3BvbnNlEiEKBmRldmljZRgBIAEoCzIRLm5lYnVsYS52MS5EZXZpY2UieAoSTGlzdERldmljZXNSZXF1ZXN0EhQKDGRldmljZV9ncm91cBgBIAEoCRIlCgVzdGF0ZRgCIAEoDjIWLm5lYnVsYS52MS5UYXJnZXRTdGF0ZRIRCglwYWdlX3NpemUYAyABKA0SEgoKcGFnZV90b2tlbhgEIAEoCSJSChNMaXN0RGV2aWNlc1Jlc3BvbnNlEiIKB2RldmljZXMYASADKAsyES5uZWJ1bGEudjEuRGV2aWNlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIoChNEZWxldGVEZXZpY2VSZXF1ZXN0EhEKCWRldmljZV9pZBgBIAEoCSIWChREZWxldGVEZXZpY2VSZXNwb25zZTKAAgoNRGV2aWNlU2VydmljZRJLCglHZXREZXZpY2USGy5uZWJ1bGEudjEuR2V0RGV2aWNlUmVxdWVzdBocLm5lYnVsYS52MS5HZXREZXZpY2VSZXNwb25zZSIDkAIBElEKC0xpc3REZXZpY2VzEh0ubmVidWxhLnYxLkxpc3REZXZpY2VzUmVxdWVzdBoeLm5lYnVsYS52MS5MaXN0RGV2aWNlc1Jlc3BvbnNlIgOQAgESTwoMRGVsZXRlRGV2aWNlEh4ubmVidWxhLnYxLkRlbGV0ZURldmljZVJlcXVlc3QaHy5uZWJ1bGEudjEuRGVsZXRlRGV2aWNlUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp, file_nebula_v1_report]);
+  fileDesc("ChZuZWJ1bGEvdjEvZGV2aWNlLnByb3RvEgluZWJ1bGEudjEiXgoOU3VwZXJzZWRlZEJvb3QSDAoEYm9vdBgBIAEoCRILCgNzZXEYAiABKAQSMQoNc3VwZXJzZWRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi5QIKBkRldmljZRIRCglkZXZpY2VfaWQYASABKAkSFAoMZGV2aWNlX2dyb3VwGAIgASgJEiEKBnJlcG9ydBgDIAEoCzIRLm5lYnVsYS52MS5SZXBvcnQSMQoNZmlyc3Rfc2Vlbl9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoQc3VwZXJzZWRlZF9ib290cxgFIAMoCzIZLm5lYnVsYS52MS5TdXBlcnNlZGVkQm9vdBIUCgxkdXBsaWNhdGVfaWQYBiABKAgSNQoRZHVwbGljYXRlX3NlZW5fYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KCmNvbm5lY3Rpb24YCCABKAsyGy5uZWJ1bGEudjEuRGV2aWNlQ29ubmVjdGlvbhIpCgdzdW1tYXJ5GAkgASgLMhgubmVidWxhLnYxLkRldmljZVN1bW1hcnkidwoQRGV2aWNlQ29ubmVjdGlvbhIpCgVzdGF0ZRgBIAEoDjIaLm5lYnVsYS52MS5Db25uZWN0aW9uU3RhdGUSKQoFc2luY2UYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBXNoYXJkGAMgASgJIr0CCg1UYXJnZXRTdW1tYXJ5EiMKBGtpbmQYASABKA4yFS5uZWJ1bGEudjEuVGFyZ2V0S2luZBIMCgRuYW1lGAIgASgJEhAKCHJldmlzaW9uGAMgASgEEhgKEGFwcGxpZWRfcmV2aXNpb24YBCABKAQSJQoFc3RhdGUYBSABKA4yFi5uZWJ1bGEudjEuVGFyZ2V0U3RhdGUSLAoMZmFpbHVyZV9jb2RlGAYgASgOMhYubmVidWxhLnYxLkZhaWx1cmVDb2RlEiYKCXN0ZXBfa2luZBgHIAEoDjITLm5lYnVsYS52MS5TdGVwS2luZBIQCghzaW5jZV9tcxgIIAEoBBISCgpjb250YWluZXJzGAkgASgNEhcKD2NvbnRhaW5lcnNfd2VsbBgKIAEoDRIRCglpbWFnZV9pZHMYCyADKAwi1gIKDURldmljZVN1bW1hcnkSEQoJZGV2aWNlX2lkGAEgASgJEhQKDGRldmljZV9ncm91cBgCIAEoCRIMCgRib290GAMgASgJEgsKA3NlcRgEIAEoBBISCgp3cml0dGVuX2F0GAUgASgEEhYKDnJlY2VpdmVkX2F0X21zGAYgASgEEgwKBGV0YWcYByABKAkSJQoFc3RhdGUYCCABKA4yFi5uZWJ1bGEudjEuVGFyZ2V0U3RhdGUSFgoOZ3JvdXBfcmV2aXNpb24YCSABKAQSEAoIcHJ1bmVfaWQYCiABKAQSFgoOd29ya2VyX3ZlcnNpb24YCyABKAkSEAoIcHJvYmxlbXMYDCADKAkSKQoHdGFyZ2V0cxgNIAMoCzIYLm5lYnVsYS52MS5UYXJnZXRTdW1tYXJ5EhAKCG9yaWdpbmFsGA4gASgIEg8KB3JlcGFpcnMYDyABKAQiYAoMU3RhdHVzQ2hhbmdlEhEKCWRldmljZV9pZBgBIAEoCRISCgp3cml0dGVuX2F0GAIgASgEEikKB3N1bW1hcnkYAyABKAsyGC5uZWJ1bGEudjEuRGV2aWNlU3VtbWFyeSJlCg5QcmVzZW5jZUNoYW5nZRIRCglkZXZpY2VfaWQYASABKAkSEgoKc2hhcmRfYm9vdBgCIAEoCRIOCgZzdHJlYW0YAyABKAQSDQoFZW5kZWQYBCABKAgSDQoFYXRfbXMYBSABKAQiZgoNU3RhdHVzQ2hhbmdlcxIoCgdjaGFuZ2VzGAEgAygLMhcubmVidWxhLnYxLlN0YXR1c0NoYW5nZRIrCghwcmVzZW5jZRgCIAMoCzIZLm5lYnVsYS52MS5QcmVzZW5jZUNoYW5nZSIlChBHZXREZXZpY2VSZXF1ZXN0EhEKCWRldmljZV9pZBgBIAEoCSI2ChFHZXREZXZpY2VSZXNwb25zZRIhCgZkZXZpY2UYASABKAsyES5uZWJ1bGEudjEuRGV2aWNlIngKEkxpc3REZXZpY2VzUmVxdWVzdBIUCgxkZXZpY2VfZ3JvdXAYASABKAkSJQoFc3RhdGUYAiABKA4yFi5uZWJ1bGEudjEuVGFyZ2V0U3RhdGUSEQoJcGFnZV9zaXplGAMgASgNEhIKCnBhZ2VfdG9rZW4YBCABKAkiUgoTTGlzdERldmljZXNSZXNwb25zZRIiCgdkZXZpY2VzGAEgAygLMhEubmVidWxhLnYxLkRldmljZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiKAoTRGVsZXRlRGV2aWNlUmVxdWVzdBIRCglkZXZpY2VfaWQYASABKAkiFgoURGVsZXRlRGV2aWNlUmVzcG9uc2UqbgoPQ29ubmVjdGlvblN0YXRlEiAKHENPTk5FQ1RJT05fU1RBVEVfVU5TUEVDSUZJRUQQABIbChdDT05ORUNUSU9OX1NUQVRFX09OTElORRABEhwKGENPTk5FQ1RJT05fU1RBVEVfT0ZGTElORRACKnYKClRhcmdldEtpbmQSGwoXVEFSR0VUX0tJTkRfVU5TUEVDSUZJRUQQABITCg9UQVJHRVRfS0lORF9BUFAQARIYChRUQVJHRVRfS0lORF9DUk9OX0pPQhACEhwKGFRBUkdFVF9LSU5EX0RFVklDRV9HUk9VUBADMoACCg1EZXZpY2VTZXJ2aWNlEksKCUdldERldmljZRIbLm5lYnVsYS52MS5HZXREZXZpY2VSZXF1ZXN0GhwubmVidWxhLnYxLkdldERldmljZVJlc3BvbnNlIgOQAgESUQoLTGlzdERldmljZXMSHS5uZWJ1bGEudjEuTGlzdERldmljZXNSZXF1ZXN0Gh4ubmVidWxhLnYxLkxpc3REZXZpY2VzUmVzcG9uc2UiA5ACARJPCgxEZWxldGVEZXZpY2USHi5uZWJ1bGEudjEuRGVsZXRlRGV2aWNlUmVxdWVzdBofLm5lYnVsYS52MS5EZWxldGVEZXZpY2VSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_nebula_v1_report]);
 
 /**
  * A start of a worker whose reports are over: a later start of the same device was seen.
@@ -105,6 +105,20 @@ export type Device = Message<"nebula.v1.Device"> & {
    * @generated from field: google.protobuf.Timestamp duplicate_seen_at = 7;
    */
   duplicateSeenAt?: Timestamp | undefined;
+
+  /**
+   * Whether the device is connected. Set in answers, never stored.
+   *
+   * @generated from field: nebula.v1.DeviceConnection connection = 8;
+   */
+  connection?: DeviceConnection | undefined;
+
+  /**
+   * The summary of its status. Set in answers, never stored; absent: the device never reported.
+   *
+   * @generated from field: nebula.v1.DeviceSummary summary = 9;
+   */
+  summary?: DeviceSummary | undefined;
 };
 
 /**
@@ -113,6 +127,251 @@ export type Device = Message<"nebula.v1.Device"> & {
  */
 export const DeviceSchema: GenMessage<Device> = /*@__PURE__*/
   messageDesc(file_nebula_v1_device, 1);
+
+/**
+ * The connection of a device, by the clocks of the shards.
+ *
+ * @generated from message nebula.v1.DeviceConnection
+ */
+export type DeviceConnection = Message<"nebula.v1.DeviceConnection"> & {
+  /**
+   * Whether it has a watch open.
+   *
+   * @generated from field: nebula.v1.ConnectionState state = 1;
+   */
+  state: ConnectionState;
+
+  /**
+   * Since when: the opening of the watch, or the latest end of one. Absent: not known.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 2;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * The name of the shard that has the watch, or had the last one. Empty: not known.
+   *
+   * @generated from field: string shard = 3;
+   */
+  shard: string;
+};
+
+/**
+ * Describes the message nebula.v1.DeviceConnection.
+ * Use `create(DeviceConnectionSchema)` to create a new message.
+ */
+export const DeviceConnectionSchema: GenMessage<DeviceConnection> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_device, 2);
+
+/**
+ * Where a device stands with one app or cron_job, as far as lists, filters and counts need it.
+ *
+ * @generated from message nebula.v1.TargetSummary
+ */
+export type TargetSummary = Message<"nebula.v1.TargetSummary"> & {
+  /**
+   * App or cron_job.
+   *
+   * @generated from field: nebula.v1.TargetKind kind = 1;
+   */
+  kind: TargetKind;
+
+  /**
+   * Its name.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * The newest revision that the device knows of.
+   *
+   * @generated from field: uint64 revision = 3;
+   */
+  revision: bigint;
+
+  /**
+   * The newest revision that the device was fully at. 0: none.
+   *
+   * @generated from field: uint64 applied_revision = 4;
+   */
+  appliedRevision: bigint;
+
+  /**
+   * Where it stands with revision.
+   *
+   * @generated from field: nebula.v1.TargetState state = 5;
+   */
+  state: TargetState;
+
+  /**
+   * Why it failed, or is still working on it.
+   *
+   * @generated from field: nebula.v1.FailureCode failure_code = 6;
+   */
+  failureCode: FailureCode;
+
+  /**
+   * The step that failed or goes on.
+   *
+   * @generated from field: nebula.v1.StepKind step_kind = 7;
+   */
+  stepKind: StepKind;
+
+  /**
+   * Since when it has stood so: received_at of the report less its state_for_ms, milliseconds since 1970. 0: not known.
+   *
+   * @generated from field: uint64 since_ms = 8;
+   */
+  sinceMs: bigint;
+
+  /**
+   * Containers, those that still stop not counted.
+   *
+   * @generated from field: uint32 containers = 9;
+   */
+  containers: number;
+
+  /**
+   * Containers of the newest revision that the device knows of, which run, are not unhealthy and do not crash in a loop.
+   *
+   * @generated from field: uint32 containers_well = 10;
+   */
+  containersWell: number;
+
+  /**
+   * The first 8 bytes of the ids of the images that its containers were made of, each once, at most 4.
+   *
+   * @generated from field: repeated bytes image_ids = 11;
+   */
+  imageIds: Uint8Array[];
+};
+
+/**
+ * Describes the message nebula.v1.TargetSummary.
+ * Use `create(TargetSummarySchema)` to create a new message.
+ */
+export const TargetSummarySchema: GenMessage<TargetSummary> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_device, 3);
+
+/**
+ * A device's newest status as far as lists, filters and counts need it: some 100 bytes and 20 for each target.
+ *
+ * @generated from message nebula.v1.DeviceSummary
+ */
+export type DeviceSummary = Message<"nebula.v1.DeviceSummary"> & {
+  /**
+   * The device.
+   *
+   * @generated from field: string device_id = 1;
+   */
+  deviceId: string;
+
+  /**
+   * Its device_group.
+   *
+   * @generated from field: string device_group = 2;
+   */
+  deviceGroup: string;
+
+  /**
+   * The boot of its newest report.
+   *
+   * @generated from field: string boot = 3;
+   */
+  boot: string;
+
+  /**
+   * The seq of its newest report.
+   *
+   * @generated from field: uint64 seq = 4;
+   */
+  seq: bigint;
+
+  /**
+   * The version of its row, microseconds since 1970: it rises with every write, across boots too. The larger one wins.
+   *
+   * @generated from field: uint64 written_at = 5;
+   */
+  writtenAt: bigint;
+
+  /**
+   * When the newest report was received, milliseconds since 1970.
+   *
+   * @generated from field: uint64 received_at_ms = 6;
+   */
+  receivedAtMs: bigint;
+
+  /**
+   * Etag of the config that it received last. Empty: none.
+   *
+   * @generated from field: string etag = 7;
+   */
+  etag: string;
+
+  /**
+   * Where the device stands with its config as a whole.
+   *
+   * @generated from field: nebula.v1.TargetState state = 8;
+   */
+  state: TargetState;
+
+  /**
+   * The group's revision that it knows of.
+   *
+   * @generated from field: uint64 group_revision = 9;
+   */
+  groupRevision: bigint;
+
+  /**
+   * The prune that it did last.
+   *
+   * @generated from field: uint64 prune_id = 10;
+   */
+  pruneId: bigint;
+
+  /**
+   * The worker's version. Empty: a worker of the original.
+   *
+   * @generated from field: string worker_version = 11;
+   */
+  workerVersion: string;
+
+  /**
+   * Codes of what is wrong with the device as a whole.
+   *
+   * @generated from field: repeated string problems = 12;
+   */
+  problems: string[];
+
+  /**
+   * Its apps and cron_jobs, by kind and name.
+   *
+   * @generated from field: repeated nebula.v1.TargetSummary targets = 13;
+   */
+  targets: TargetSummary[];
+
+  /**
+   * Whether it is a worker of the original, which has no watch.
+   *
+   * @generated from field: bool original = 14;
+   */
+  original: boolean;
+
+  /**
+   * Repairs of containers that the worker made, as of its newest report.
+   *
+   * @generated from field: uint64 repairs = 15;
+   */
+  repairs: bigint;
+};
+
+/**
+ * Describes the message nebula.v1.DeviceSummary.
+ * Use `create(DeviceSummarySchema)` to create a new message.
+ */
+export const DeviceSummarySchema: GenMessage<DeviceSummary> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_device, 4);
 
 /**
  * The row of a device reached a version.
@@ -133,6 +392,13 @@ export type StatusChange = Message<"nebula.v1.StatusChange"> & {
    * @generated from field: uint64 written_at = 2;
    */
   writtenAt: bigint;
+
+  /**
+   * What the row says now. Absent: the device was deleted, or is in another group now.
+   *
+   * @generated from field: nebula.v1.DeviceSummary summary = 3;
+   */
+  summary?: DeviceSummary | undefined;
 };
 
 /**
@@ -140,10 +406,60 @@ export type StatusChange = Message<"nebula.v1.StatusChange"> & {
  * Use `create(StatusChangeSchema)` to create a new message.
  */
 export const StatusChangeSchema: GenMessage<StatusChange> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 2);
+  messageDesc(file_nebula_v1_device, 5);
 
 /**
- * What the change feed announces to those who follow a device_group: the rows of its devices that one batch of reports changed, those that left it included.
+ * A device's watch on one start of a shard opened or ended.
+ *
+ * @generated from message nebula.v1.PresenceChange
+ */
+export type PresenceChange = Message<"nebula.v1.PresenceChange"> & {
+  /**
+   * The device.
+   *
+   * @generated from field: string device_id = 1;
+   */
+  deviceId: string;
+
+  /**
+   * The shard's boot.
+   *
+   * @generated from field: string shard_boot = 2;
+   */
+  shardBoot: string;
+
+  /**
+   * The number of the stream on that boot: it rises with every watch that the shard opens.
+   *
+   * @generated from field: uint64 stream = 3;
+   */
+  stream: bigint;
+
+  /**
+   * Whether the watch ended. Of one stream the end wins.
+   *
+   * @generated from field: bool ended = 4;
+   */
+  ended: boolean;
+
+  /**
+   * When, by the shard's clock, milliseconds since 1970.
+   *
+   * @generated from field: uint64 at_ms = 5;
+   */
+  atMs: bigint;
+};
+
+/**
+ * Describes the message nebula.v1.PresenceChange.
+ * Use `create(PresenceChangeSchema)` to create a new message.
+ */
+export const PresenceChangeSchema: GenMessage<PresenceChange> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_device, 6);
+
+/**
+ * What the change feed announces to those who follow a device_group: rows of its devices that a batch of reports, or a delete, changed, those that left it
+ * included; or watches of its devices that opened or ended.
  *
  * @generated from message nebula.v1.StatusChanges
  */
@@ -154,6 +470,13 @@ export type StatusChanges = Message<"nebula.v1.StatusChanges"> & {
    * @generated from field: repeated nebula.v1.StatusChange changes = 1;
    */
   changes: StatusChange[];
+
+  /**
+   * Each device and boot of a shard once.
+   *
+   * @generated from field: repeated nebula.v1.PresenceChange presence = 2;
+   */
+  presence: PresenceChange[];
 };
 
 /**
@@ -161,7 +484,7 @@ export type StatusChanges = Message<"nebula.v1.StatusChanges"> & {
  * Use `create(StatusChangesSchema)` to create a new message.
  */
 export const StatusChangesSchema: GenMessage<StatusChanges> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 3);
+  messageDesc(file_nebula_v1_device, 7);
 
 /**
  * What GetDevice takes.
@@ -182,7 +505,7 @@ export type GetDeviceRequest = Message<"nebula.v1.GetDeviceRequest"> & {
  * Use `create(GetDeviceRequestSchema)` to create a new message.
  */
 export const GetDeviceRequestSchema: GenMessage<GetDeviceRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 4);
+  messageDesc(file_nebula_v1_device, 8);
 
 /**
  * What GetDevice answers.
@@ -203,7 +526,7 @@ export type GetDeviceResponse = Message<"nebula.v1.GetDeviceResponse"> & {
  * Use `create(GetDeviceResponseSchema)` to create a new message.
  */
 export const GetDeviceResponseSchema: GenMessage<GetDeviceResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 5);
+  messageDesc(file_nebula_v1_device, 9);
 
 /**
  * What ListDevices takes.
@@ -245,7 +568,7 @@ export type ListDevicesRequest = Message<"nebula.v1.ListDevicesRequest"> & {
  * Use `create(ListDevicesRequestSchema)` to create a new message.
  */
 export const ListDevicesRequestSchema: GenMessage<ListDevicesRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 6);
+  messageDesc(file_nebula_v1_device, 10);
 
 /**
  * What ListDevices answers.
@@ -273,7 +596,7 @@ export type ListDevicesResponse = Message<"nebula.v1.ListDevicesResponse"> & {
  * Use `create(ListDevicesResponseSchema)` to create a new message.
  */
 export const ListDevicesResponseSchema: GenMessage<ListDevicesResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 7);
+  messageDesc(file_nebula_v1_device, 11);
 
 /**
  * What DeleteDevice takes.
@@ -294,7 +617,7 @@ export type DeleteDeviceRequest = Message<"nebula.v1.DeleteDeviceRequest"> & {
  * Use `create(DeleteDeviceRequestSchema)` to create a new message.
  */
 export const DeleteDeviceRequestSchema: GenMessage<DeleteDeviceRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 8);
+  messageDesc(file_nebula_v1_device, 12);
 
 /**
  * What DeleteDevice answers.
@@ -309,7 +632,96 @@ export type DeleteDeviceResponse = Message<"nebula.v1.DeleteDeviceResponse"> & {
  * Use `create(DeleteDeviceResponseSchema)` to create a new message.
  */
 export const DeleteDeviceResponseSchema: GenMessage<DeleteDeviceResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 9);
+  messageDesc(file_nebula_v1_device, 13);
+
+/**
+ * Whether a device has a watch open.
+ *
+ * @generated from enum nebula.v1.ConnectionState
+ */
+export const ConnectionState = {
+  /**
+   * Not said.
+   *
+   * @generated from enum value: CONNECTION_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * A live shard has a watch of the device open. Of a worker of the original: its newest report is younger than 3 minutes.
+   *
+   * @generated from enum value: CONNECTION_STATE_ONLINE = 1;
+   */
+  ONLINE: 1,
+
+  /**
+   * No live shard has one.
+   *
+   * @generated from enum value: CONNECTION_STATE_OFFLINE = 2;
+   */
+  OFFLINE: 2,
+} as const;
+
+/**
+ * Whether a device has a watch open.
+ *
+ * @generated from enum nebula.v1.ConnectionState
+ */
+export type ConnectionState = (typeof ConnectionState)[keyof typeof ConnectionState] | UnknownEnum;
+
+/**
+ * Describes the enum nebula.v1.ConnectionState.
+ */
+export const ConnectionStateSchema: GenEnum<ConnectionState> = /*@__PURE__*/
+  enumDesc(file_nebula_v1_device, 0);
+
+/**
+ * What a target of a device is.
+ *
+ * @generated from enum nebula.v1.TargetKind
+ */
+export const TargetKind = {
+  /**
+   * Not said.
+   *
+   * @generated from enum value: TARGET_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * An app.
+   *
+   * @generated from enum value: TARGET_KIND_APP = 1;
+   */
+  APP: 1,
+
+  /**
+   * A cron_job.
+   *
+   * @generated from enum value: TARGET_KIND_CRON_JOB = 2;
+   */
+  CRON_JOB: 2,
+
+  /**
+   * A device_group.
+   *
+   * @generated from enum value: TARGET_KIND_DEVICE_GROUP = 3;
+   */
+  DEVICE_GROUP: 3,
+} as const;
+
+/**
+ * What a target of a device is.
+ *
+ * @generated from enum nebula.v1.TargetKind
+ */
+export type TargetKind = (typeof TargetKind)[keyof typeof TargetKind] | UnknownEnum;
+
+/**
+ * Describes the enum nebula.v1.TargetKind.
+ */
+export const TargetKindSchema: GenEnum<TargetKind> = /*@__PURE__*/
+  enumDesc(file_nebula_v1_device, 1);
 
 /**
  * Devices: the newest status of each.

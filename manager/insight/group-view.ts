@@ -1,0 +1,40 @@
+import type { DeviceConnection, DeviceSummary } from "../../gen/nebula/v1/device_pb.ts";
+
+/** One device of a group as the store has it. */
+export type DeviceInGroup = Readonly<{
+  deviceId: string;
+  /** Undefined: it connected and never reported. */
+  summary: DeviceSummary | undefined;
+  /** Absent fields: it never connected to a shard that writes presence. */
+  connection: DeviceConnection;
+}>;
+
+/**
+ * The devices of one device_group, kept up to date for one reader. Every reader of a group on a shard shares one mirror, so a view costs no memory per device.
+ * Dispose it when the reader ends.
+ */
+export interface GroupView extends Disposable {
+  readonly deviceGroup: string;
+  /** By device id. The map changes in place; an entry is replaced, never changed. */
+  readonly devices: ReadonlyMap<string, DeviceInGroup>;
+  /**
+   * Called after entries changed, with each changed device as it was before and as it is now (undefined: it is not in the group). Calls are never nested. A
+   * listener must not throw.
+   */
+  onChange(listener: (changes: readonly DeviceChange[]) => void): Disposable;
+  /**
+   * Reads from the store the devices that `isOpen` answers true for, and any that the mirror does not know, so that the mirror equals a recount. Rejects with
+   * `unavailable` when the store does not answer.
+   */
+  reread(isOpen: (device: DeviceInGroup) => boolean, signal: AbortSignal): Promise<void>;
+}
+
+export type DeviceChange = Readonly<{ before: DeviceInGroup | undefined; after: DeviceInGroup | undefined }>;
+
+export interface GroupViews {
+  /**
+   * Opens a view of a group, loaded: a group that no device is in has an empty one. Rejects with `unavailable` when the store does not answer,
+   * `resource_exhausted` when the mirrors of this shard hold too many bytes.
+   */
+  open(deviceGroup: string, signal: AbortSignal): Promise<GroupView>;
+}
