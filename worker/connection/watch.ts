@@ -8,6 +8,7 @@ import { GrpcChannel } from "../../common/rpc/grpc-channel.ts";
 import { tlsChannel } from "../../common/rpc/tls-channel.ts";
 import type { ServerUrl } from "../../common/settings/settings.ts";
 import type { ClientTls } from "../../common/tls/client-tls.ts";
+import { VERSION } from "../../common/version.ts";
 import { type Report, ReportService } from "../../gen/nebula/v1/report_pb.ts";
 import { attemptWatch, type WatchAnswer } from "./attempt.ts";
 import { LatestEvents, type WatchEvent } from "./events.ts";
@@ -174,7 +175,7 @@ class Connection implements Watch {
   async #watch(address: string, serveHere: boolean): Promise<WatchOutcome> {
     const { deviceGroup, deviceId, boot, keepaliveMs, heldEtag, clock, signal } = this.#options;
     const channel = this.#channelTo(address);
-    const request = { deviceGroup, deviceId, boot, keepaliveMs, serveHere, etag: heldEtag() };
+    const request = { deviceGroup, deviceId, boot, keepaliveMs, serveHere, etag: heldEtag(), workerVersion: VERSION, features: [] };
     const dead = new AbortController();
     const served: Served = { channel, end: (error) => dead.abort(error) };
     const onAnswer = (answer: WatchAnswer) => this.#answered(address, served, answer);
