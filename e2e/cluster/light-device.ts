@@ -97,7 +97,16 @@ export class LightDevice {
 
   async #watch(address: string, serveHere: boolean, signal: AbortSignal): Promise<WatchOutcome> {
     const { channels, index, deviceGroup, headers, clock } = this.#options;
-    const request = { deviceGroup, deviceId: `device-${index}`, boot: "b", keepaliveMs: 300_000, serveHere, etag: "", workerVersion: "", features: [] };
+    const request = {
+      deviceGroup,
+      deviceId: `device-${index}`,
+      boot: "b",
+      keepaliveMs: 300_000,
+      serveHere,
+      etag: "",
+      workerVersion: "",
+      features: [],
+    };
     const channel = channels.to(address, index);
     const onAnswer = (answer: WatchAnswer) => {
       this.servedBy = address;
