@@ -21,7 +21,9 @@ export type DeviceServiceParts = Readonly<{
 }>;
 
 /** DeviceService: the newest status of each device. */
-export function createDeviceServiceHandlers(parts: DeviceServiceParts): ServiceHandlers<typeof DeviceService> {
+export function createDeviceServiceHandlers(
+  parts: DeviceServiceParts,
+): Pick<ServiceHandlers<typeof DeviceService>, "getDevice" | "listDevices" | "deleteDevice"> {
   const { reportStore, presentGroups, visiblePages, log } = parts;
 
   /** A device that the caller may see; one that it may not see is as unknown as one that never reported. */

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file nebula/v1/device.proto.
  */
 export const file_nebula_v1_device: GenFile = /*@__PURE__*/
-  fileDesc("ChZuZWJ1bGEvdjEvZGV2aWNlLnByb3RvEgluZWJ1bGEudjEiXgoOU3VwZXJzZWRlZEJvb3QSDAoEYm9vdBgBIAEoCRILCgNzZXEYAiABKAQSMQoNc3VwZXJzZWRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi5QIKBkRldmljZRIRCglkZXZpY2VfaWQYASABKAkSFAoMZGV2aWNlX2dyb3VwGAIgASgJEiEKBnJlcG9ydBgDIAEoCzIRLm5lYnVsYS52MS5SZXBvcnQSMQoNZmlyc3Rfc2Vlbl9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoQc3VwZXJzZWRlZF9ib290cxgFIAMoCzIZLm5lYnVsYS52MS5TdXBlcnNlZGVkQm9vdBIUCgxkdXBsaWNhdGVfaWQYBiABKAgSNQoRZHVwbGljYXRlX3NlZW5fYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KCmNvbm5lY3Rpb24YCCABKAsyGy5uZWJ1bGEudjEuRGV2aWNlQ29ubmVjdGlvbhIpCgdzdW1tYXJ5GAkgASgLMhgubmVidWxhLnYxLkRldmljZVN1bW1hcnkidwoQRGV2aWNlQ29ubmVjdGlvbhIpCgVzdGF0ZRgBIAEoDjIaLm5lYnVsYS52MS5Db25uZWN0aW9uU3RhdGUSKQoFc2luY2UYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBXNoYXJkGAMgASgJIr0CCg1UYXJnZXRTdW1tYXJ5EiMKBGtpbmQYASABKA4yFS5uZWJ1bGEudjEuVGFyZ2V0S2luZBIMCgRuYW1lGAIgASgJEhAKCHJldmlzaW9uGAMgASgEEhgKEGFwcGxpZWRfcmV2aXNpb24YBCABKAQSJQoFc3RhdGUYBSABKA4yFi5uZWJ1bGEudjEuVGFyZ2V0U3RhdGUSLAoMZmFpbHVyZV9jb2RlGAYgASgOMhYubmVidWxhLnYxLkZhaWx1cmVDb2RlEiYKCXN0ZXBfa2luZBgHIAEoDjITLm5lYnVsYS52MS5TdGVwS2luZBIQCghzaW5jZV9tcxgIIAEoBBISCgpjb250YWluZXJzGAkgASgNEhcKD2NvbnRhaW5lcnNfd2VsbBgKIAEoDRIRCglpbWFnZV9pZHMYCyADKAwi1gIKDURldmljZVN1bW1hcnkSEQoJZGV2aWNlX2lkGAEgASgJEhQKDGRldmljZV9ncm91cBgCIAEoCRIMCgRib290GAMgASgJEgsKA3NlcRgEIAEoBBISCgp3cml0dGVuX2F0GAUgASgEEhYKDnJlY2VpdmVkX2F0X21zGAYgASgEEgwKBGV0YWcYByABKAkSJQoFc3RhdGUYCCABKA4yFi5uZWJ1bGEudjEuVGFyZ2V0U3RhdGUSFgoOZ3JvdXBfcmV2aXNpb24YCSABKAQSEAoIcHJ1bmVfaWQYCiABKAQSFgoOd29ya2VyX3ZlcnNpb24YCyABKAkSEAoIcHJvYmxlbXMYDCADKAkSKQoHdGFyZ2V0cxgNIAMoCzIYLm5lYnVsYS52MS5UYXJnZXRTdW1tYXJ5EhAKCG9yaWdpbmFsGA4gASgIEg8KB3JlcGFpcnMYDyABKAQiYAoMU3RhdHVzQ2hhbmdlEhEKCWRldmljZV9pZBgBIAEoCRISCgp3cml0dGVuX2F0GAIgASgEEikKB3N1bW1hcnkYAyABKAsyGC5uZWJ1bGEudjEuRGV2aWNlU3VtbWFyeSJlCg5QcmVzZW5jZUNoYW5nZRIRCglkZXZpY2VfaWQYASABKAkSEgoKc2hhcmRfYm9vdBgCIAEoCRIOCgZzdHJlYW0YAyABKAQSDQoFZW5kZWQYBCABKAgSDQoFYXRfbXMYBSABKAQiZgoNU3RhdHVzQ2hhbmdlcxIoCgdjaGFuZ2VzGAEgAygLMhcubmVidWxhLnYxLlN0YXR1c0NoYW5nZRIrCghwcmVzZW5jZRgCIAMoCzIZLm5lYnVsYS52MS5QcmVzZW5jZUNoYW5nZSIlChBHZXREZXZpY2VSZXF1ZXN0EhEKCWRldmljZV9pZBgBIAEoCSI2ChFHZXREZXZpY2VSZXNwb25zZRIhCgZkZXZpY2UYASABKAsyES5uZWJ1bGEudjEuRGV2aWNlIngKEkxpc3REZXZpY2VzUmVxdWVzdBIUCgxkZXZpY2VfZ3JvdXAYASABKAkSJQoFc3RhdGUYAiABKA4yFi5uZWJ1bGEudjEuVGFyZ2V0U3RhdGUSEQoJcGFnZV9zaXplGAMgASgNEhIKCnBhZ2VfdG9rZW4YBCABKAkiUgoTTGlzdERldmljZXNSZXNwb25zZRIiCgdkZXZpY2VzGAEgAygLMhEubmVidWxhLnYxLkRldmljZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiKAoTRGVsZXRlRGV2aWNlUmVxdWVzdBIRCglkZXZpY2VfaWQYASABKAkiFgoURGVsZXRlRGV2aWNlUmVzcG9uc2UqbgoPQ29ubmVjdGlvblN0YXRlEiAKHENPTk5FQ1RJT05fU1RBVEVfVU5TUEVDSUZJRUQQABIbChdDT05ORUNUSU9OX1NUQVRFX09OTElORRABEhwKGENPTk5FQ1RJT05fU1RBVEVfT0ZGTElORRACKnYKClRhcmdldEtpbmQSGwoXVEFSR0VUX0tJTkRfVU5TUEVDSUZJRUQQABITCg9UQVJHRVRfS0lORF9BUFAQARIYChRUQVJHRVRfS0lORF9DUk9OX0pPQhACEhwKGFRBUkdFVF9LSU5EX0RFVklDRV9HUk9VUBADMoACCg1EZXZpY2VTZXJ2aWNlEksKCUdldERldmljZRIbLm5lYnVsYS52MS5HZXREZXZpY2VSZXF1ZXN0GhwubmVidWxhLnYxLkdldERldmljZVJlc3BvbnNlIgOQAgESUQoLTGlzdERldmljZXMSHS5uZWJ1bGEudjEuTGlzdERldmljZXNSZXF1ZXN0Gh4ubmVidWxhLnYxLkxpc3REZXZpY2VzUmVzcG9uc2UiA5ACARJPCgxEZWxldGVEZXZpY2USHi5uZWJ1bGEudjEuRGVsZXRlRGV2aWNlUmVxdWVzdBofLm5lYnVsYS52MS5EZWxldGVEZXZpY2VSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_nebula_v1_report]);
+  fileDesc("ChZuZWJ1bGEvdjEvZGV2aWNlLnByb3RvEgluZWJ1bGEudjEiXgoOU3VwZXJzZWRlZEJvb3QSDAoEYm9vdBgBIAEoCRILCgNzZXEYAiABKAQSMQoNc3VwZXJzZWRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi5QIKBkRldmljZRIRCglkZXZpY2VfaWQYASABKAkSFAoMZGV2aWNlX2dyb3VwGAIgASgJEiEKBnJlcG9ydBgDIAEoCzIRLm5lYnVsYS52MS5SZXBvcnQSMQoNZmlyc3Rfc2Vlbl9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoQc3VwZXJzZWRlZF9ib290cxgFIAMoCzIZLm5lYnVsYS52MS5TdXBlcnNlZGVkQm9vdBIUCgxkdXBsaWNhdGVfaWQYBiABKAgSNQoRZHVwbGljYXRlX3NlZW5fYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KCmNvbm5lY3Rpb24YCCABKAsyGy5uZWJ1bGEudjEuRGV2aWNlQ29ubmVjdGlvbhIpCgdzdW1tYXJ5GAkgASgLMhgubmVidWxhLnYxLkRldmljZVN1bW1hcnkidwoQRGV2aWNlQ29ubmVjdGlvbhIpCgVzdGF0ZRgBIAEoDjIaLm5lYnVsYS52MS5Db25uZWN0aW9uU3RhdGUSKQoFc2luY2UYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBXNoYXJkGAMgASgJIr0CCg1UYXJnZXRTdW1tYXJ5EiMKBGtpbmQYASABKA4yFS5uZWJ1bGEudjEuVGFyZ2V0S2luZBIMCgRuYW1lGAIgASgJEhAKCHJldmlzaW9uGAMgASgEEhgKEGFwcGxpZWRfcmV2aXNpb24YBCABKAQSJQoFc3RhdGUYBSABKA4yFi5uZWJ1bGEudjEuVGFyZ2V0U3RhdGUSLAoMZmFpbHVyZV9jb2RlGAYgASgOMhYubmVidWxhLnYxLkZhaWx1cmVDb2RlEiYKCXN0ZXBfa2luZBgHIAEoDjITLm5lYnVsYS52MS5TdGVwS2luZBIQCghzaW5jZV9tcxgIIAEoBBISCgpjb250YWluZXJzGAkgASgNEhcKD2NvbnRhaW5lcnNfd2VsbBgKIAEoDRIRCglpbWFnZV9pZHMYCyADKAwi1gIKDURldmljZVN1bW1hcnkSEQoJZGV2aWNlX2lkGAEgASgJEhQKDGRldmljZV9ncm91cBgCIAEoCRIMCgRib290GAMgASgJEgsKA3NlcRgEIAEoBBISCgp3cml0dGVuX2F0GAUgASgEEhYKDnJlY2VpdmVkX2F0X21zGAYgASgEEgwKBGV0YWcYByABKAkSJQoFc3RhdGUYCCABKA4yFi5uZWJ1bGEudjEuVGFyZ2V0U3RhdGUSFgoOZ3JvdXBfcmV2aXNpb24YCSABKAQSEAoIcHJ1bmVfaWQYCiABKAQSFgoOd29ya2VyX3ZlcnNpb24YCyABKAkSEAoIcHJvYmxlbXMYDCADKAkSKQoHdGFyZ2V0cxgNIAMoCzIYLm5lYnVsYS52MS5UYXJnZXRTdW1tYXJ5EhAKCG9yaWdpbmFsGA4gASgIEg8KB3JlcGFpcnMYDyABKAQiYAoMU3RhdHVzQ2hhbmdlEhEKCWRldmljZV9pZBgBIAEoCRISCgp3cml0dGVuX2F0GAIgASgEEikKB3N1bW1hcnkYAyABKAsyGC5uZWJ1bGEudjEuRGV2aWNlU3VtbWFyeSJlCg5QcmVzZW5jZUNoYW5nZRIRCglkZXZpY2VfaWQYASABKAkSEgoKc2hhcmRfYm9vdBgCIAEoCRIOCgZzdHJlYW0YAyABKAQSDQoFZW5kZWQYBCABKAgSDQoFYXRfbXMYBSABKAQiZgoNU3RhdHVzQ2hhbmdlcxIoCgdjaGFuZ2VzGAEgAygLMhcubmVidWxhLnYxLlN0YXR1c0NoYW5nZRIrCghwcmVzZW5jZRgCIAMoCzIZLm5lYnVsYS52MS5QcmVzZW5jZUNoYW5nZSIlChBHZXREZXZpY2VSZXF1ZXN0EhEKCWRldmljZV9pZBgBIAEoCSI2ChFHZXREZXZpY2VSZXNwb25zZRIhCgZkZXZpY2UYASABKAsyES5uZWJ1bGEudjEuRGV2aWNlIrkBChJMaXN0RGV2aWNlc1JlcXVlc3QSFAoMZGV2aWNlX2dyb3VwGAEgASgJEiUKBXN0YXRlGAIgASgOMhYubmVidWxhLnYxLlRhcmdldFN0YXRlEhEKCXBhZ2Vfc2l6ZRgDIAEoDRISCgpwYWdlX3Rva2VuGAQgASgJEicKBmZpbHRlchgFIAEoCzIXLm5lYnVsYS52MS5EZXZpY2VGaWx0ZXISFgoOc3VtbWFyaWVzX29ubHkYBiABKAgi/QEKDERldmljZUZpbHRlchIlCgVzdGF0ZRgBIAEoDjIWLm5lYnVsYS52MS5UYXJnZXRTdGF0ZRIuCgpjb25uZWN0aW9uGAIgASgOMhoubmVidWxhLnYxLkNvbm5lY3Rpb25TdGF0ZRIZChFvZmZsaW5lX2xvbmdlcl9tcxgDIAEoBBIPCgdmYWlsaW5nGAQgASgIEiwKDGZhaWx1cmVfY29kZRgFIAEoDjIWLm5lYnVsYS52MS5GYWlsdXJlQ29kZRISCgpub3RfbmV3ZXN0GAYgASgIEhYKDndvcmtlcl92ZXJzaW9uGAcgASgJEhAKCGltYWdlX2lkGAggASgJIlIKE0xpc3REZXZpY2VzUmVzcG9uc2USIgoHZGV2aWNlcxgBIAMoCzIRLm5lYnVsYS52MS5EZXZpY2USFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIigKE0RlbGV0ZURldmljZVJlcXVlc3QSEQoJZGV2aWNlX2lkGAEgASgJIhYKFERlbGV0ZURldmljZVJlc3BvbnNlImQKE0NvdW50RGV2aWNlc1JlcXVlc3QSFAoMZGV2aWNlX2dyb3VwGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJEhAKCGVucm9sbGVkGAQgASgIIl8KFENvdW50RGV2aWNlc1Jlc3BvbnNlEi4KDWRldmljZV9ncm91cHMYASADKAsyFy5uZWJ1bGEudjEuRGV2aWNlQ291bnRzEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKdAwoMRGV2aWNlQ291bnRzEhQKDGRldmljZV9ncm91cBgBIAEoCRIPCgdkZXZpY2VzGAIgASgEEg8KB2FwcGxpZWQYAyABKAQSDwoHd29ya2luZxgEIAEoBBIOCgZmYWlsZWQYBSABKAQSDwoHdW5rbm93bhgGIAEoBBIOCgZvbmxpbmUYByABKAQSDwoHb2ZmbGluZRgIIAEoBBIXCgpuZXZlcl9jYW1lGAkgASgESACIAQESEgoKbm90X25ld2VzdBgKIAEoBBIQCghvcmlnaW5hbBgLIAEoBBIyCg1mYWlsdXJlX2NvZGVzGAwgAygLMhsubmVidWxhLnYxLkZhaWx1cmVDb2RlQ291bnQSKQoIcHJvYmxlbXMYDSADKAsyFy5uZWJ1bGEudjEuUHJvYmxlbUNvdW50EjYKD3dvcmtlcl92ZXJzaW9ucxgOIAMoCzIdLm5lYnVsYS52MS5Xb3JrZXJWZXJzaW9uQ291bnQSHQoVbmV3ZXN0X3JlY2VpdmVkX2F0X21zGA8gASgEQg0KC19uZXZlcl9jYW1lIlEKEEZhaWx1cmVDb2RlQ291bnQSLAoMZmFpbHVyZV9jb2RlGAEgASgOMhYubmVidWxhLnYxLkZhaWx1cmVDb2RlEg8KB2RldmljZXMYAiABKAQiLQoMUHJvYmxlbUNvdW50EgwKBGNvZGUYASABKAkSDwoHZGV2aWNlcxgCIAEoBCI9ChJXb3JrZXJWZXJzaW9uQ291bnQSFgoOd29ya2VyX3ZlcnNpb24YASABKAkSDwoHZGV2aWNlcxgCIAEoBCJqChNXYXRjaERldmljZXNSZXF1ZXN0EhUKDWRldmljZV9ncm91cHMYASADKAkSJwoGZmlsdGVyGAIgASgLMhcubmVidWxhLnYxLkRldmljZUZpbHRlchITCgtjb3VudHNfb25seRgDIAEoCCKaAQoUV2F0Y2hEZXZpY2VzUmVzcG9uc2USIgoHZGV2aWNlcxgBIAMoCzIRLm5lYnVsYS52MS5EZXZpY2USIwoEbGVmdBgCIAMoCzIVLm5lYnVsYS52MS5MZWZ0RGV2aWNlEicKBmNvdW50cxgDIAMoCzIXLm5lYnVsYS52MS5EZXZpY2VDb3VudHMSEAoIY29tcGxldGUYBCABKAgiNQoKTGVmdERldmljZRIRCglkZXZpY2VfaWQYASABKAkSFAoMZGV2aWNlX2dyb3VwGAIgASgJImcKFERlbGV0ZURldmljZXNSZXF1ZXN0EhQKDGRldmljZV9ncm91cBgBIAEoCRIZChFvZmZsaW5lX2xvbmdlcl9tcxgCIAEoBBINCgVmb3JjZRgDIAEoCBIPCgdkcnlfcnVuGAQgASgIIm0KFURlbGV0ZURldmljZXNSZXNwb25zZRIPCgdkZWxldGVkGAEgASgEEhEKCXJlbWFpbmluZxgCIAEoBBIwCg1kZXZpY2VfZ3JvdXBzGAMgAygLMhkubmVidWxhLnYxLkRlbGV0ZWREZXZpY2VzIjcKDkRlbGV0ZWREZXZpY2VzEhQKDGRldmljZV9ncm91cBgBIAEoCRIPCgdkZXZpY2VzGAIgASgEKm4KD0Nvbm5lY3Rpb25TdGF0ZRIgChxDT05ORUNUSU9OX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXQ09OTkVDVElPTl9TVEFURV9PTkxJTkUQARIcChhDT05ORUNUSU9OX1NUQVRFX09GRkxJTkUQAip2CgpUYXJnZXRLaW5kEhsKF1RBUkdFVF9LSU5EX1VOU1BFQ0lGSUVEEAASEwoPVEFSR0VUX0tJTkRfQVBQEAESGAoUVEFSR0VUX0tJTkRfQ1JPTl9KT0IQAhIcChhUQVJHRVRfS0lORF9ERVZJQ0VfR1JPVVAQAzKCBAoNRGV2aWNlU2VydmljZRJLCglHZXREZXZpY2USGy5uZWJ1bGEudjEuR2V0RGV2aWNlUmVxdWVzdBocLm5lYnVsYS52MS5HZXREZXZpY2VSZXNwb25zZSIDkAIBElEKC0xpc3REZXZpY2VzEh0ubmVidWxhLnYxLkxpc3REZXZpY2VzUmVxdWVzdBoeLm5lYnVsYS52MS5MaXN0RGV2aWNlc1Jlc3BvbnNlIgOQAgESTwoMRGVsZXRlRGV2aWNlEh4ubmVidWxhLnYxLkRlbGV0ZURldmljZVJlcXVlc3QaHy5uZWJ1bGEudjEuRGVsZXRlRGV2aWNlUmVzcG9uc2USVAoMQ291bnREZXZpY2VzEh4ubmVidWxhLnYxLkNvdW50RGV2aWNlc1JlcXVlc3QaHy5uZWJ1bGEudjEuQ291bnREZXZpY2VzUmVzcG9uc2UiA5ACARJWCgxXYXRjaERldmljZXMSHi5uZWJ1bGEudjEuV2F0Y2hEZXZpY2VzUmVxdWVzdBofLm5lYnVsYS52MS5XYXRjaERldmljZXNSZXNwb25zZSIDkAIBMAESUgoNRGVsZXRlRGV2aWNlcxIfLm5lYnVsYS52MS5EZWxldGVEZXZpY2VzUmVxdWVzdBogLm5lYnVsYS52MS5EZWxldGVEZXZpY2VzUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp, file_nebula_v1_report]);
 
 /**
  * A start of a worker whose reports are over: a later start of the same device was seen.
@@ -561,6 +561,20 @@ export type ListDevicesRequest = Message<"nebula.v1.ListDevicesRequest"> & {
    * @generated from field: string page_token = 4;
    */
   pageToken: string;
+
+  /**
+   * Only devices that match all of it. Absent: all.
+   *
+   * @generated from field: nebula.v1.DeviceFilter filter = 5;
+   */
+  filter?: DeviceFilter | undefined;
+
+  /**
+   * Whether devices are answered with summary and connection alone, without report, superseded_boots, first_seen_at and what tells of a duplicate id.
+   *
+   * @generated from field: bool summaries_only = 6;
+   */
+  summariesOnly: boolean;
 };
 
 /**
@@ -569,6 +583,77 @@ export type ListDevicesRequest = Message<"nebula.v1.ListDevicesRequest"> & {
  */
 export const ListDevicesRequestSchema: GenMessage<ListDevicesRequest> = /*@__PURE__*/
   messageDesc(file_nebula_v1_device, 10);
+
+/**
+ * Which devices a list or a watch has: those that match every field that is set.
+ *
+ * @generated from message nebula.v1.DeviceFilter
+ */
+export type DeviceFilter = Message<"nebula.v1.DeviceFilter"> & {
+  /**
+   * Only with this state as a whole. Unspecified: with any.
+   *
+   * @generated from field: nebula.v1.TargetState state = 1;
+   */
+  state: TargetState;
+
+  /**
+   * Only online, or only offline ones. Unspecified: any.
+   *
+   * @generated from field: nebula.v1.ConnectionState connection = 2;
+   */
+  connection: ConnectionState;
+
+  /**
+   * Only devices that are offline, and have been so for longer than this, milliseconds. 0: any. A device that never connected counts from its newest report.
+   *
+   * @generated from field: uint64 offline_longer_ms = 3;
+   */
+  offlineLongerMs: bigint;
+
+  /**
+   * Only devices that failed as a whole, have a failed app or cron_job, or a problem.
+   *
+   * @generated from field: bool failing = 4;
+   */
+  failing: boolean;
+
+  /**
+   * Only devices with an app or cron_job that has this code. Unspecified: any.
+   *
+   * @generated from field: nebula.v1.FailureCode failure_code = 5;
+   */
+  failureCode: FailureCode;
+
+  /**
+   * Only devices that are not at the newest config of their device_group: it is older than the newest in one revision, or not applied.
+   *
+   * @generated from field: bool not_newest = 6;
+   */
+  notNewest: boolean;
+
+  /**
+   * Only devices with this version of the worker. Empty: any.
+   *
+   * @generated from field: string worker_version = 7;
+   */
+  workerVersion: string;
+
+  /**
+   * Only devices with a container that was made of this image: the first 4 to 64 hexadecimal digits of its id, `sha256:` before them or not; the first 16 are
+   * compared. Empty: any.
+   *
+   * @generated from field: string image_id = 8;
+   */
+  imageId: string;
+};
+
+/**
+ * Describes the message nebula.v1.DeviceFilter.
+ * Use `create(DeviceFilterSchema)` to create a new message.
+ */
+export const DeviceFilterSchema: GenMessage<DeviceFilter> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_device, 11);
 
 /**
  * What ListDevices answers.
@@ -596,7 +681,7 @@ export type ListDevicesResponse = Message<"nebula.v1.ListDevicesResponse"> & {
  * Use `create(ListDevicesResponseSchema)` to create a new message.
  */
 export const ListDevicesResponseSchema: GenMessage<ListDevicesResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 11);
+  messageDesc(file_nebula_v1_device, 12);
 
 /**
  * What DeleteDevice takes.
@@ -617,7 +702,7 @@ export type DeleteDeviceRequest = Message<"nebula.v1.DeleteDeviceRequest"> & {
  * Use `create(DeleteDeviceRequestSchema)` to create a new message.
  */
 export const DeleteDeviceRequestSchema: GenMessage<DeleteDeviceRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 12);
+  messageDesc(file_nebula_v1_device, 13);
 
 /**
  * What DeleteDevice answers.
@@ -632,7 +717,492 @@ export type DeleteDeviceResponse = Message<"nebula.v1.DeleteDeviceResponse"> & {
  * Use `create(DeleteDeviceResponseSchema)` to create a new message.
  */
 export const DeleteDeviceResponseSchema: GenMessage<DeleteDeviceResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 13);
+  messageDesc(file_nebula_v1_device, 14);
+
+/**
+ * What CountDevices takes.
+ *
+ * @generated from message nebula.v1.CountDevicesRequest
+ */
+export type CountDevicesRequest = Message<"nebula.v1.CountDevicesRequest"> & {
+  /**
+   * Only of this device_group. Empty: of all that the caller may read.
+   *
+   * @generated from field: string device_group = 1;
+   */
+  deviceGroup: string;
+
+  /**
+   * At most this many device_groups, 1 to 100. 0: 100.
+   *
+   * @generated from field: uint32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * next_page_token of the page before. Empty: the first page.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+
+  /**
+   * Whether devices that were enrolled and never came are counted, too: never_came.
+   *
+   * @generated from field: bool enrolled = 4;
+   */
+  enrolled: boolean;
+};
+
+/**
+ * Describes the message nebula.v1.CountDevicesRequest.
+ * Use `create(CountDevicesRequestSchema)` to create a new message.
+ */
+export const CountDevicesRequestSchema: GenMessage<CountDevicesRequest> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_device, 15);
+
+/**
+ * What CountDevices answers.
+ *
+ * @generated from message nebula.v1.CountDevicesResponse
+ */
+export type CountDevicesResponse = Message<"nebula.v1.CountDevicesResponse"> & {
+  /**
+   * One page, by name: device_groups that exist, or have devices.
+   *
+   * @generated from field: repeated nebula.v1.DeviceCounts device_groups = 1;
+   */
+  deviceGroups: DeviceCounts[];
+
+  /**
+   * Token of the next page. Empty: this was the last one.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message nebula.v1.CountDevicesResponse.
+ * Use `create(CountDevicesResponseSchema)` to create a new message.
+ */
+export const CountDevicesResponseSchema: GenMessage<CountDevicesResponse> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_device, 16);
+
+/**
+ * The devices of a device_group in numbers.
+ *
+ * @generated from message nebula.v1.DeviceCounts
+ */
+export type DeviceCounts = Message<"nebula.v1.DeviceCounts"> & {
+  /**
+   * The device_group.
+   *
+   * @generated from field: string device_group = 1;
+   */
+  deviceGroup: string;
+
+  /**
+   * Devices that reported, or connected.
+   *
+   * @generated from field: uint64 devices = 2;
+   */
+  devices: bigint;
+
+  /**
+   * Of these, those whose newest report says applied.
+   *
+   * @generated from field: uint64 applied = 3;
+   */
+  applied: bigint;
+
+  /**
+   * Of these, those whose newest report says working.
+   *
+   * @generated from field: uint64 working = 4;
+   */
+  working: bigint;
+
+  /**
+   * Of these, those whose newest report says failed.
+   *
+   * @generated from field: uint64 failed = 5;
+   */
+  failed: bigint;
+
+  /**
+   * Of these, those that connected and never reported, or do not say their state.
+   *
+   * @generated from field: uint64 unknown = 6;
+   */
+  unknown: bigint;
+
+  /**
+   * Devices that are online.
+   *
+   * @generated from field: uint64 online = 7;
+   */
+  online: bigint;
+
+  /**
+   * Devices that are offline.
+   *
+   * @generated from field: uint64 offline = 8;
+   */
+  offline: bigint;
+
+  /**
+   * Devices that have a token of their own, and neither reported nor connected. Absent: not asked for.
+   *
+   * @generated from field: optional uint64 never_came = 9;
+   */
+  neverCame?: bigint | undefined;
+
+  /**
+   * Devices that are not at the newest config of the device_group.
+   *
+   * @generated from field: uint64 not_newest = 10;
+   */
+  notNewest: bigint;
+
+  /**
+   * Devices whose worker is one of the original.
+   *
+   * @generated from field: uint64 original = 11;
+   */
+  original: bigint;
+
+  /**
+   * By the codes of their apps and cron_jobs, a device once for each of its codes; the most frequent first.
+   *
+   * @generated from field: repeated nebula.v1.FailureCodeCount failure_codes = 12;
+   */
+  failureCodes: FailureCodeCount[];
+
+  /**
+   * By the codes of what is wrong with a device as a whole, a device once for each of its codes; the most frequent first, at most 20.
+   *
+   * @generated from field: repeated nebula.v1.ProblemCount problems = 13;
+   */
+  problems: ProblemCount[];
+
+  /**
+   * By the worker's version; the most frequent first, at most 20.
+   *
+   * @generated from field: repeated nebula.v1.WorkerVersionCount worker_versions = 14;
+   */
+  workerVersions: WorkerVersionCount[];
+
+  /**
+   * When the newest report of all was received, milliseconds since 1970. 0: there is none.
+   *
+   * @generated from field: uint64 newest_received_at_ms = 15;
+   */
+  newestReceivedAtMs: bigint;
+};
+
+/**
+ * Describes the message nebula.v1.DeviceCounts.
+ * Use `create(DeviceCountsSchema)` to create a new message.
+ */
+export const DeviceCountsSchema: GenMessage<DeviceCounts> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_device, 17);
+
+/**
+ * Devices with a failure code.
+ *
+ * @generated from message nebula.v1.FailureCodeCount
+ */
+export type FailureCodeCount = Message<"nebula.v1.FailureCodeCount"> & {
+  /**
+   * The code.
+   *
+   * @generated from field: nebula.v1.FailureCode failure_code = 1;
+   */
+  failureCode: FailureCode;
+
+  /**
+   * How many devices have it.
+   *
+   * @generated from field: uint64 devices = 2;
+   */
+  devices: bigint;
+};
+
+/**
+ * Describes the message nebula.v1.FailureCodeCount.
+ * Use `create(FailureCodeCountSchema)` to create a new message.
+ */
+export const FailureCodeCountSchema: GenMessage<FailureCodeCount> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_device, 18);
+
+/**
+ * Devices with a problem.
+ *
+ * @generated from message nebula.v1.ProblemCount
+ */
+export type ProblemCount = Message<"nebula.v1.ProblemCount"> & {
+  /**
+   * Its code.
+   *
+   * @generated from field: string code = 1;
+   */
+  code: string;
+
+  /**
+   * How many devices have it.
+   *
+   * @generated from field: uint64 devices = 2;
+   */
+  devices: bigint;
+};
+
+/**
+ * Describes the message nebula.v1.ProblemCount.
+ * Use `create(ProblemCountSchema)` to create a new message.
+ */
+export const ProblemCountSchema: GenMessage<ProblemCount> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_device, 19);
+
+/**
+ * Devices with a version of the worker.
+ *
+ * @generated from message nebula.v1.WorkerVersionCount
+ */
+export type WorkerVersionCount = Message<"nebula.v1.WorkerVersionCount"> & {
+  /**
+   * The version. Empty: a worker of the original.
+   *
+   * @generated from field: string worker_version = 1;
+   */
+  workerVersion: string;
+
+  /**
+   * How many devices have it.
+   *
+   * @generated from field: uint64 devices = 2;
+   */
+  devices: bigint;
+};
+
+/**
+ * Describes the message nebula.v1.WorkerVersionCount.
+ * Use `create(WorkerVersionCountSchema)` to create a new message.
+ */
+export const WorkerVersionCountSchema: GenMessage<WorkerVersionCount> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_device, 20);
+
+/**
+ * What WatchDevices takes.
+ *
+ * @generated from message nebula.v1.WatchDevicesRequest
+ */
+export type WatchDevicesRequest = Message<"nebula.v1.WatchDevicesRequest"> & {
+  /**
+   * The device_groups, 1 to 20, each of which the caller may read.
+   *
+   * @generated from field: repeated string device_groups = 1;
+   */
+  deviceGroups: string[];
+
+  /**
+   * Only devices that match all of it; one that no longer does leaves. Absent: all. Counts are of all devices.
+   *
+   * @generated from field: nebula.v1.DeviceFilter filter = 2;
+   */
+  filter?: DeviceFilter | undefined;
+
+  /**
+   * Whether only counts are sent, and no devices.
+   *
+   * @generated from field: bool counts_only = 3;
+   */
+  countsOnly: boolean;
+};
+
+/**
+ * Describes the message nebula.v1.WatchDevicesRequest.
+ * Use `create(WatchDevicesRequestSchema)` to create a new message.
+ */
+export const WatchDevicesRequestSchema: GenMessage<WatchDevicesRequest> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_device, 21);
+
+/**
+ * A message of WatchDevices.
+ *
+ * @generated from message nebula.v1.WatchDevicesResponse
+ */
+export type WatchDevicesResponse = Message<"nebula.v1.WatchDevicesResponse"> & {
+  /**
+   * Devices as they are now, with summary and connection and without report, at most 100.
+   *
+   * @generated from field: repeated nebula.v1.Device devices = 1;
+   */
+  devices: Device[];
+
+  /**
+   * Devices that were sent before and are no longer in their device_group, or no longer match the filter, at most 100.
+   *
+   * @generated from field: repeated nebula.v1.LeftDevice left = 2;
+   */
+  left: LeftDevice[];
+
+  /**
+   * The counts of each device_group that changed, at most four times a second; of all of them in the first message that is complete.
+   *
+   * @generated from field: repeated nebula.v1.DeviceCounts counts = 3;
+   */
+  counts: DeviceCounts[];
+
+  /**
+   * Whether all devices that are in the device_groups now have been sent: the first message that says so ends the list of those that are present, later ones
+   * say that nothing more is under way.
+   *
+   * @generated from field: bool complete = 4;
+   */
+  complete: boolean;
+};
+
+/**
+ * Describes the message nebula.v1.WatchDevicesResponse.
+ * Use `create(WatchDevicesResponseSchema)` to create a new message.
+ */
+export const WatchDevicesResponseSchema: GenMessage<WatchDevicesResponse> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_device, 22);
+
+/**
+ * A device that left what a watch sends.
+ *
+ * @generated from message nebula.v1.LeftDevice
+ */
+export type LeftDevice = Message<"nebula.v1.LeftDevice"> & {
+  /**
+   * The device.
+   *
+   * @generated from field: string device_id = 1;
+   */
+  deviceId: string;
+
+  /**
+   * The device_group that it left, or in which it does not match the filter any more.
+   *
+   * @generated from field: string device_group = 2;
+   */
+  deviceGroup: string;
+};
+
+/**
+ * Describes the message nebula.v1.LeftDevice.
+ * Use `create(LeftDeviceSchema)` to create a new message.
+ */
+export const LeftDeviceSchema: GenMessage<LeftDevice> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_device, 23);
+
+/**
+ * What DeleteDevices takes.
+ *
+ * @generated from message nebula.v1.DeleteDevicesRequest
+ */
+export type DeleteDevicesRequest = Message<"nebula.v1.DeleteDevicesRequest"> & {
+  /**
+   * Only of this device_group. Empty: of all that the caller may read.
+   *
+   * @generated from field: string device_group = 1;
+   */
+  deviceGroup: string;
+
+  /**
+   * Only devices that are offline, and have been so for longer than this, milliseconds. A device that never connected counts from its newest report. 0: all
+   * devices of device_group, which must be named.
+   *
+   * @generated from field: uint64 offline_longer_ms = 2;
+   */
+  offlineLongerMs: bigint;
+
+  /**
+   * Whether online devices are forgotten, too.
+   *
+   * @generated from field: bool force = 3;
+   */
+  force: boolean;
+
+  /**
+   * Whether nothing is changed: the answer says what would be.
+   *
+   * @generated from field: bool dry_run = 4;
+   */
+  dryRun: boolean;
+};
+
+/**
+ * Describes the message nebula.v1.DeleteDevicesRequest.
+ * Use `create(DeleteDevicesRequestSchema)` to create a new message.
+ */
+export const DeleteDevicesRequestSchema: GenMessage<DeleteDevicesRequest> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_device, 24);
+
+/**
+ * What DeleteDevices answers.
+ *
+ * @generated from message nebula.v1.DeleteDevicesResponse
+ */
+export type DeleteDevicesResponse = Message<"nebula.v1.DeleteDevicesResponse"> & {
+  /**
+   * Devices that were forgotten, at most 1000 in a call; none with dry_run.
+   *
+   * @generated from field: uint64 deleted = 1;
+   */
+  deleted: bigint;
+
+  /**
+   * Devices that are left and would be forgotten: call again while there are any. With dry_run all of them.
+   *
+   * @generated from field: uint64 remaining = 2;
+   */
+  remaining: bigint;
+
+  /**
+   * By device_group, those that were forgotten and those that remain; at most 100 device_groups, the largest first.
+   *
+   * @generated from field: repeated nebula.v1.DeletedDevices device_groups = 3;
+   */
+  deviceGroups: DeletedDevices[];
+};
+
+/**
+ * Describes the message nebula.v1.DeleteDevicesResponse.
+ * Use `create(DeleteDevicesResponseSchema)` to create a new message.
+ */
+export const DeleteDevicesResponseSchema: GenMessage<DeleteDevicesResponse> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_device, 25);
+
+/**
+ * Devices of a device_group that DeleteDevices forgets.
+ *
+ * @generated from message nebula.v1.DeletedDevices
+ */
+export type DeletedDevices = Message<"nebula.v1.DeletedDevices"> & {
+  /**
+   * The device_group.
+   *
+   * @generated from field: string device_group = 1;
+   */
+  deviceGroup: string;
+
+  /**
+   * How many were forgotten, and remain.
+   *
+   * @generated from field: uint64 devices = 2;
+   */
+  devices: bigint;
+};
+
+/**
+ * Describes the message nebula.v1.DeletedDevices.
+ * Use `create(DeletedDevicesSchema)` to create a new message.
+ */
+export const DeletedDevicesSchema: GenMessage<DeletedDevices> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_device, 26);
 
 /**
  * Whether a device has a watch open.
@@ -740,7 +1310,8 @@ export const DeviceService: GenService<{
     output: typeof GetDeviceResponseSchema;
   },
   /**
-   * Lists devices with their newest status, by group and id, page by page.
+   * Lists devices with their newest status, by group and id, page by page. With a device_group, devices that connected and never reported are listed too.
+   * NOT_FOUND when the device_group does not exist and no device is in it.
    *
    * @generated from rpc nebula.v1.DeviceService.ListDevices
    */
@@ -759,6 +1330,39 @@ export const DeviceService: GenService<{
     methodKind: "unary";
     input: typeof DeleteDeviceRequestSchema;
     output: typeof DeleteDeviceResponseSchema;
+  },
+  /**
+   * Counts the devices of device_groups by state, failure code, worker version and connection, page by page of groups. NOT_FOUND when the device_group does not
+   * exist and no device is in it. RESOURCE_EXHAUSTED when the shard has no room for the summaries of a group.
+   *
+   * @generated from rpc nebula.v1.DeviceService.CountDevices
+   */
+  countDevices: {
+    methodKind: "unary";
+    input: typeof CountDevicesRequestSchema;
+    output: typeof CountDevicesResponseSchema;
+  },
+  /**
+   * Sends the devices of device_groups: first those that are in them, then every one that changes. A device that changes faster than the caller reads is sent
+   * as it is now, not as it was in between. NOT_FOUND when a device_group does not exist and no device is in it. The stream ends after an hour at most.
+   *
+   * @generated from rpc nebula.v1.DeviceService.WatchDevices
+   */
+  watchDevices: {
+    methodKind: "server_streaming";
+    input: typeof WatchDevicesRequestSchema;
+    output: typeof WatchDevicesResponseSchema;
+  },
+  /**
+   * Forgets devices that have been offline for longer than a time, as DeleteDevice does; or counts them alone. PERMISSION_DENIED when one of them is in a
+   * device_group on which the caller has no rw, FAILED_PRECONDITION when one is online, without force: then nothing is changed.
+   *
+   * @generated from rpc nebula.v1.DeviceService.DeleteDevices
+   */
+  deleteDevices: {
+    methodKind: "unary";
+    input: typeof DeleteDevicesRequestSchema;
+    output: typeof DeleteDevicesResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_nebula_v1_device, 0);

@@ -132,6 +132,9 @@ const device: RulesOf<typeof DeviceService> = {
   getDevice: filtered,
   listDevices: filtered,
   deleteDevice: filtered,
+  countDevices: filtered,
+  watchDevices: filtered,
+  deleteDevices: filtered,
 };
 
 const user: RulesOf<typeof UserService> = {
