@@ -12,10 +12,15 @@ function start(answers: (number | Error)[]) {
   const calls: { at: number; before: number }[] = [];
   const begun = clock.now();
   const deviceCalls: { at: number; before: number }[] = [];
+  const presenceCalls: { at: number; before: number }[] = [];
   const store = {
     async expireDevices(before: number) {
       deviceCalls.push({ at: clock.now() - begun, before: before - clock.now() });
       return deviceCalls.length === 1 ? 7 : 0;
+    },
+    async expirePresence(nowMs: number) {
+      presenceCalls.push({ at: clock.now() - begun, before: nowMs - clock.now() });
+      return 0;
     },
     async expire(before: number) {
       calls.push({ at: clock.now() - begun, before: before - clock.now() });
@@ -32,6 +37,7 @@ function start(answers: (number | Error)[]) {
     clock,
     calls,
     deviceCalls,
+    presenceCalls,
     expired,
     devices,
     async [Symbol.asyncDispose]() {
@@ -50,6 +56,15 @@ describe("expiry of reports", () => {
       [0, 60_000, 120_000],
     );
     assert.deepEqual(new Set(run.calls.map((call) => call.before)), new Set([-26 * HOUR_MS]));
+  });
+
+  it("expiry removes presence that is out of date, at once and every minute", async () => {
+    await using run = start([]);
+    await run.clock.advance(60_000);
+    assert.deepEqual(run.presenceCalls, [
+      { at: 0, before: 0 },
+      { at: 60_000, before: 0 },
+    ]);
   });
 
   it("expiry continues soon while there is more, and counts", async () => {

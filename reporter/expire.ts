@@ -8,7 +8,7 @@ const EVERY_MS = 60_000;
 const PAUSE_MS = 20;
 
 export type ExpiryParts = Readonly<{
-  store: Pick<ReportStore, "expire" | "expireDevices">;
+  store: Pick<ReportStore, "expire" | "expireDevices" | "expirePresence">;
   /** How long a report is kept, milliseconds. */
   ttlMs: number;
   clock: Clock;
@@ -18,8 +18,8 @@ export type ExpiryParts = Readonly<{
 }>;
 
 /**
- * Removes reports that are older than `ttlMs`, and the status of devices without a token of their own after STATUS_KEPT_MS, now and every minute, until the signal
- * is aborted; resolves then.
+ * Removes reports that are older than `ttlMs`, the status of devices without a token of their own after STATUS_KEPT_MS, and presence that is out of date, now and
+ * every minute, until the signal is aborted; resolves then.
  */
 export async function runExpiry({ store, ttlMs, clock, log, expired }: ExpiryParts, signal: AbortSignal): Promise<void> {
   const counted = (remove: (beforeMs: number) => Promise<number>, counter: Pick<Counter, "inc">) => async (beforeMs: number) => {
@@ -33,5 +33,6 @@ export async function runExpiry({ store, ttlMs, clock, log, expired }: ExpiryPar
   await Promise.all([
     removeOld({ ...common, remove: reports, keptMs: ttlMs, what: "reports" }, signal),
     removeOld({ ...common, remove: devices, keptMs: STATUS_KEPT_MS, what: "devices" }, signal),
+    removeOld({ ...common, remove: (nowMs) => store.expirePresence(nowMs), keptMs: 0, what: "presence" }, signal),
   ]);
 }

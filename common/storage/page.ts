@@ -55,7 +55,21 @@ function parse(text: string): unknown {
   }
 }
 
-// --- positions of reports and devices
+// --- positions of reports, devices and presence
+
+/** The position at which a page of presence ended. */
+export type PresencePosition = Readonly<{ deviceId: string; shardBoot: string }>;
+
+export function encodePresencePosition({ deviceId, shardBoot }: PresencePosition): string {
+  return encodePosition("presence", [deviceId, shardBoot]);
+}
+
+/** @throws NebulaError `invalid_argument` naming page_token */
+export function decodePresencePosition(token: string): PresencePosition {
+  const [deviceId, shardBoot, ...more] = decodePosition("presence", token);
+  if (typeof deviceId !== "string" || typeof shardBoot !== "string" || more.length > 0) throw refusedPosition(token);
+  return { deviceId, shardBoot };
+}
 
 /** The position at which a page of devices ended. */
 export type DevicePosition = Readonly<{ deviceGroup: string; deviceId: string }>;

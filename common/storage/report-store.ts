@@ -3,6 +3,7 @@ import { type Device, DeviceSchema } from "../../gen/nebula/v1/device_pb.ts";
 import type { StoredReport, TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import type { Movable } from "./movable.ts";
 import type { Page, PageRequest } from "./page.ts";
+import type { PresenceStore } from "./presence-store.ts";
 
 /** The newest status of a device, or the marker of a deleted one, and the version of its row. */
 export type StatusRow = Readonly<{
@@ -60,12 +61,12 @@ export type ReportFilter = Readonly<{
 export type DeviceFilter = Readonly<{ deviceGroup?: string; state?: TargetState }>;
 
 /**
- * The newest status of every device, and the reports of the last hours.
+ * The newest status of every device, the reports of the last hours, and which devices have a watch open (PresenceStore).
  *
  * Each method rejects with `unavailable` when the store does not answer, and with the signal's reason once that is aborted. A page may hold fewer items than
  * asked for, or none, and still have a next one; the token of a full page names its last item.
  */
-export interface ReportStore extends AsyncDisposable {
+export interface ReportStore extends PresenceStore, AsyncDisposable {
   readonly records: Movable<DeviceRecord>;
   /** The rows of these devices, markers included; devices that are not known are absent. */
   statuses(deviceIds: readonly string[], signal?: AbortSignal): Promise<ReadonlyMap<string, StatusRow>>;

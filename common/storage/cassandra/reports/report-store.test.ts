@@ -6,8 +6,10 @@ import { SAMPLE_TIME_MS, sampleReport } from "../../../testing/sample-report.ts"
 import { saveReports, statusRow, storedReport } from "../../../testing/save-reports.ts";
 import { requireServer } from "../../../testing/servers.ts";
 import { createTestKeyspace, type TestKeyspace } from "../../../testing/test-keyspace.ts";
+import { describePresenceStore } from "../../contracts/presence-contract.ts";
 import { describeReportHistory } from "../../contracts/report-history-contract.ts";
 import { describeReportStore, freshNames } from "../../contracts/report-store-contract.ts";
+import { PRESENCE_KEPT_MS, SHARD_KEPT_MS } from "../../presence-store.ts";
 import type { DeviceChange, ReportStore } from "../../report-store.ts";
 import type { ReportClient } from "./report-rows.ts";
 import { createCassandraReportStore } from "./report-store.ts";
@@ -32,6 +34,26 @@ describe("report store cassandra:", () => {
 
   describeReportStore("cassandra:", async () => open(), { runs: 10 });
   describeReportHistory("cassandra:", async () => open(), { runs: 15 });
+  describePresenceStore("cassandra:", async () => open(), { runs: 10 });
+
+  it("rows of presence and shards have a TTL that a later write renews", async () => {
+    const [store, { device, group }] = [open(), freshNames()];
+    const client = keyspace?.client ?? assert.fail("there is no keyspace");
+    const row = { deviceGroup: group("shops"), deviceId: device(1), shardBoot: "b-1", ended: false, atMs: 5 };
+    const ttlOf = async () => {
+      const query = { cql: "SELECT TTL(version) AS ttl FROM presence_of_device WHERE device_id = ?", params: [device(1)] };
+      return Number((await client.execute(query, { table: "presence_of_device", kind: "read" })).rows[0]?.ttl);
+    };
+    for (const stream of [1, 2]) {
+      await store.savePresence([{ ...row, stream }]);
+      const [ttl, most] = [await ttlOf(), PRESENCE_KEPT_MS / 1000];
+      assert.ok(ttl > most - 60 && ttl <= most, `${ttl} s`);
+    }
+    await store.markShard({ boot: device(1), name: "m-1", address: "m-1:50051", seenMs: SAMPLE_TIME_MS });
+    const query = { cql: "SELECT TTL(seen_ms) AS ttl FROM shard WHERE part = 'nebula' AND boot = ?", params: [device(1)] };
+    const ttl = Number((await client.execute(query, { table: "shard", kind: "read" })).rows[0]?.ttl);
+    assert.ok(ttl > SHARD_KEPT_MS / 1000 - 60 && ttl <= SHARD_KEPT_MS / 1000, `${ttl} s`);
+  });
 
   /** A client whose process is killed before the statement of this number, from 1; statements are sent one at a time. */
   function cutBefore(statement: number): ReportClient & { readonly sent: number } {

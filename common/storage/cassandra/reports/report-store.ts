@@ -4,6 +4,7 @@ import { receivedMs } from "../../report-id.ts";
 import { type DeviceChange, HISTORY_BYTES_PER_DEVICE, markerOf, type ReportStore, type StatusRow } from "../../report-store.ts";
 import { BUCKETS } from "../schema/report-tables.ts";
 import { allDeviceIds, readDeviceRecord } from "./device-records.ts";
+import { createCassandraPresence } from "./presence.ts";
 import { countWithoutToken, listDevices, namesOfGroups, readStates } from "./report-devices.ts";
 import { listReports, MOST_LOOKED_AT } from "./report-history.ts";
 import { deviceBucket, encodeState, hourOf, presentDevice, type ReportClient, reportBucket, rowTtl, ttlSeconds } from "./report-rows.ts";
@@ -84,6 +85,7 @@ export function createCassandraReportStore({ client, reportTtlMs, clock, mostLoo
   }
 
   return {
+    ...createCassandraPresence(client),
     statuses: (deviceIds, signal) => readStates(client, deviceIds, signal),
     save: (changes, signal) => save(changes, signal),
     listReports: (filter, page, signal) => listReports(history, filter, page, signal),

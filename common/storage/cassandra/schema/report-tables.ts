@@ -62,3 +62,32 @@ export const REPORT_TABLES: readonly Table[] = [
     serves: "the device_groups that devices report from",
   },
 ];
+
+/** The tables of the PresenceStore. Rows of presence are written with 2 x the number of the stream (+ 1 when it ended) as their timestamp. */
+export const PRESENCE_TABLES: readonly Table[] = [
+  {
+    name: "presence",
+    columns:
+      "device_group text, bucket int, device_id text, shard_boot text, version bigint, at_ms bigint, PRIMARY KEY ((device_group, bucket), device_id, shard_boot)",
+    options: "CLUSTERING ORDER BY (device_id ASC, shard_boot ASC)",
+    partition: "device_group, hash of device_id mod 16; device_id, boot of a shard",
+    largest: "a device_group of all devices, on 5 boots each, 312,500 rows: 50 MB; TTL",
+    serves: "which devices of a device_group have a watch open",
+  },
+  {
+    name: "presence_of_device",
+    columns: "device_id text, device_group text, shard_boot text, version bigint, at_ms bigint, PRIMARY KEY ((device_id), device_group, shard_boot)",
+    options: "CLUSTERING ORDER BY (device_group ASC, shard_boot ASC)",
+    partition: "device_id; device_group, boot of a shard",
+    largest: "a row for each boot that the device had a watch on lately; TTL",
+    serves: "whether a device has a watch open, and under which device_group",
+  },
+  {
+    name: "shard",
+    columns: "part text, boot text, name text, address text, seen_ms bigint, PRIMARY KEY ((part), boot)",
+    options: "CLUSTERING ORDER BY (boot ASC)",
+    partition: "part: one partition; boot of a shard",
+    largest: "100 shards that start 10 times a day, 35,000 rows: 6 MB; each ends 35 days after it was written last",
+    serves: "which boots live, and when the others were seen last",
+  },
+];

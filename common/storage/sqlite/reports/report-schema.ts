@@ -80,6 +80,24 @@ export const REPORT_MIGRATIONS: readonly string[] = [
   UPDATE devices SET without_token = 2 WHERE without_token = 0;
   CREATE INDEX devices_of_unknown_token ON devices (device_id) WHERE without_token = 2;
   `,
+  `
+  CREATE TABLE presence (
+    device_group TEXT NOT NULL,
+    device_id TEXT NOT NULL,
+    shard_boot TEXT NOT NULL,
+    version INTEGER NOT NULL, -- 2 x the number of the stream, + 1 when it ended
+    at_ms INTEGER NOT NULL,
+    PRIMARY KEY (device_group, device_id, shard_boot)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX presence_by_device ON presence (device_id);
+  CREATE INDEX presence_by_time ON presence (at_ms);
+  CREATE TABLE shards (
+    boot TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    address TEXT NOT NULL,
+    seen_ms INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /** Whether there are rows of earlier versions, and what they become by the tokens in the database `access`. */

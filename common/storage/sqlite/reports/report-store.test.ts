@@ -9,6 +9,7 @@ import { isNebulaError } from "../../../errors/nebula-error.ts";
 import { readAll } from "../../../testing/read-all.ts";
 import { SAMPLE_TIME_MS, sampleReport } from "../../../testing/sample-report.ts";
 import { saveReports, storedReport } from "../../../testing/save-reports.ts";
+import { describePresenceExpiry, describePresenceStore } from "../../contracts/presence-contract.ts";
 import { describeReportExpiry, describeReportHistory } from "../../contracts/report-history-contract.ts";
 import { describeReportStore } from "../../contracts/report-store-contract.ts";
 import { firstReportIdAt, receivedMs, reportIdMs } from "../../report-id.ts";
@@ -23,6 +24,8 @@ const openInMemory = () => openSqliteReportStore({ path: ":memory:" });
 describeReportStore("sqlite:", openInMemory);
 describeReportHistory("sqlite:", openInMemory);
 describeReportExpiry("sqlite:", openInMemory);
+describePresenceStore("sqlite:", openInMemory);
+describePresenceExpiry("sqlite:", openInMemory);
 
 describe("sqlite report store", () => {
   it("the sqlite report store holds the saved rows after it is opened again", async () => {

@@ -8,6 +8,7 @@ import { firstReportIdAt } from "../../report-id.ts";
 import { type DeviceRecord, HISTORY_BYTES_PER_DEVICE, markerOf, type ReportStore, type StatusRow } from "../../report-store.ts";
 import { inTransaction, openDatabase } from "../open-database.ts";
 import { attemptOf, bytes, integer, keysInPages, pageOfRows, type Row, text } from "../statements.ts";
+import { createPresenceStore } from "./presence.ts";
 import { deviceListQuery, type Query, reportListQuery } from "./report-queries.ts";
 import { OF_UNKNOWN_TOKEN, REPORT_MIGRATIONS, RESOLVE_UNKNOWN_TOKENS } from "./report-schema.ts";
 
@@ -130,6 +131,8 @@ function createReportStore(database: DatabaseSync): ReportStore {
   }
 
   return {
+    ...createPresenceStore(database),
+
     async statuses(deviceIds, signal) {
       signal?.throwIfAborted();
       return attempt("read statuses", () => {

@@ -1,0 +1,100 @@
+import type { DatabaseSync } from "node:sqlite";
+import { decodePresencePosition, encodePresencePosition } from "../../page.ts";
+import { PRESENCE_KEPT_MS, type PresenceRow, type PresenceStore, presenceVersion, readPresenceVersion, SHARD_KEPT_MS } from "../../presence-store.ts";
+import { inTransaction } from "../open-database.ts";
+import { attemptOf, integer, pageOfRows, type Row, text } from "../statements.ts";
+
+/** How many rows one call of `expirePresence` removes at most: SQLite has the event loop to itself meanwhile. */
+const EXPIRED_PER_CALL = 200;
+
+const attempt = attemptOf("report");
+
+/** The part of the report store that holds presence. */
+export function createPresenceStore(database: DatabaseSync): PresenceStore {
+  const columns = "device_group, device_id, shard_boot, version, at_ms";
+  const write = database.prepare(`
+    INSERT INTO presence (${columns}) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (device_group, device_id, shard_boot) DO UPDATE SET version = excluded.version, at_ms = excluded.at_ms
+    WHERE excluded.version > version`);
+  const ofGroup = database.prepare(`
+    SELECT ${columns} FROM presence WHERE device_group = ? AND (device_id, shard_boot) > (?, ?) ORDER BY device_id, shard_boot LIMIT ?`);
+  const ofDevice = database.prepare(`
+    SELECT ${columns} FROM presence INDEXED BY presence_by_device WHERE device_id = ? ORDER BY device_group, shard_boot`);
+  const remove = database.prepare("DELETE FROM presence WHERE device_group = ? AND device_id = ? AND shard_boot = ? AND version <= ?");
+  const mark = database.prepare(`
+    INSERT INTO shards (boot, name, address, seen_ms) VALUES (?, ?, ?, ?)
+    ON CONFLICT (boot) DO UPDATE SET name = excluded.name, address = excluded.address, seen_ms = excluded.seen_ms WHERE excluded.seen_ms > seen_ms`);
+  const shards = database.prepare("SELECT boot, name, address, seen_ms FROM shards ORDER BY boot");
+  const expireRows = database.prepare(`
+    DELETE FROM presence WHERE (device_group, device_id, shard_boot) IN (
+      SELECT device_group, device_id, shard_boot FROM presence INDEXED BY presence_by_time
+      WHERE at_ms < ? AND (version % 2 = 1 OR shard_boot NOT IN (SELECT boot FROM shards WHERE seen_ms >= ?))
+      LIMIT ${EXPIRED_PER_CALL})`);
+  const expireShards = database.prepare(`DELETE FROM shards WHERE boot IN (SELECT boot FROM shards WHERE seen_ms < ? LIMIT ${EXPIRED_PER_CALL})`);
+
+  return {
+    async savePresence(rows, signal) {
+      signal?.throwIfAborted();
+      attempt("save presence", () =>
+        inTransaction(database, () => {
+          for (const row of rows) write.run(row.deviceGroup, row.deviceId, row.shardBoot, presenceVersion(row), row.atMs);
+        }),
+      );
+    },
+
+    async listPresence(deviceGroup, { after, limit }, signal) {
+      signal?.throwIfAborted();
+      const { deviceId, shardBoot } = after === undefined ? { deviceId: "", shardBoot: "" } : decodePresencePosition(after);
+      return attempt("list presence", () =>
+        pageOfRows(ofGroup.iterate(deviceGroup, deviceId, shardBoot, limit + 1), limit, rowOf, encodePresencePosition),
+      );
+    },
+
+    async presenceOf(deviceIds, signal) {
+      signal?.throwIfAborted();
+      return attempt("read presence", () => {
+        const found = [...new Set(deviceIds)].sort().map((deviceId) => [deviceId, ofDevice.all(deviceId).map(rowOf)] as const);
+        return new Map(found.filter(([, rows]) => rows.length > 0));
+      });
+    },
+
+    async deletePresence(rows, signal) {
+      signal?.throwIfAborted();
+      attempt("remove presence", () =>
+        inTransaction(database, () => {
+          for (const row of rows) remove.run(row.deviceGroup, row.deviceId, row.shardBoot, presenceVersion(row));
+        }),
+      );
+    },
+
+    async markShard({ boot, name, address, seenMs }, signal) {
+      signal?.throwIfAborted();
+      attempt("mark a shard", () => mark.run(boot, name, address, seenMs));
+    },
+
+    async listShards(signal) {
+      signal?.throwIfAborted();
+      return attempt("list shards", () =>
+        shards.all().map((row) => ({
+          boot: text(row, "boot"),
+          name: text(row, "name"),
+          address: text(row, "address"),
+          seenMs: integer(row, "seen_ms"),
+        })),
+      );
+    },
+
+    async expirePresence(nowMs, signal) {
+      signal?.throwIfAborted();
+      return attempt("remove old presence", () => {
+        const removed = expireRows.run(nowMs - PRESENCE_KEPT_MS, nowMs - SHARD_KEPT_MS).changes;
+        return Number(removed) + Number(expireShards.run(nowMs - SHARD_KEPT_MS).changes);
+      });
+    },
+  };
+}
+
+function rowOf(row: Row): PresenceRow {
+  const [deviceGroup, deviceId, shardBoot] = [text(row, "device_group"), text(row, "device_id"), text(row, "shard_boot")];
+  return { deviceGroup, deviceId, shardBoot, ...readPresenceVersion(integer(row, "version")), atMs: integer(row, "at_ms") };
+}
