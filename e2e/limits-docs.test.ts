@@ -15,6 +15,7 @@ import { PREFACE_MS } from "../manager/listen/accept.ts";
 import { CONNECTION_BYTES, REQUEST_MS } from "../manager/listen/unfinished-calls.ts";
 import { WAIT_MS } from "../manager/rpc/call-room.ts";
 import { GRPC_LIMITS } from "../manager/rpc/grpc-server.ts";
+import { LONGEST_MS, MOST_PER_USER, MOST_STREAMS, UNREAD_MS } from "../manager/rpc/serve-stream.ts";
 import { API_ROOM, FLEET_ROOM } from "../manager/services/served-services.ts";
 
 const PAGE = readFileSync(new URL("../docs/limits.md", import.meta.url), "utf8");
@@ -44,6 +45,10 @@ describe("docs/limits.md", () => {
         "all other calls that are handled at once": String(API_ROOM.atOnce),
         "other calls that wait": String(API_ROOM.waiting),
         "time that a call waits": `${WAIT_MS / 1000} s`,
+        "open streams of counts and devices": String(MOST_STREAMS),
+        "such streams of one user": String(MOST_PER_USER),
+        "length of such a stream": `${LONGEST_MS / 60_000} min`,
+        "time to read a message of it": `${UNREAD_MS / 1000} s`,
         "TLS handshake": `${HANDSHAKE_MS / 1000} s`,
         "first bytes of HTTP/2": `${PREFACE_MS / 1000} s`,
         "calls at once over gRPC": String(GRPC_LIMITS.streamsPerConnection),

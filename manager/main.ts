@@ -40,6 +40,7 @@ import { LISTENERS_HERE, openListeners } from "./listen/listeners.ts";
 import { UnfinishedCalls } from "./listen/unfinished-calls.ts";
 import { createGrpcServer } from "./rpc/grpc-server.ts";
 import { createRpcMetrics } from "./rpc/rpc-metrics.ts";
+import { ServerStreams } from "./rpc/serve-stream.ts";
 import { createServedServices } from "./services/served-services.ts";
 import { StoreHealth } from "./store-health.ts";
 import { createOwnership } from "./watch/ownership.ts";
@@ -131,6 +132,7 @@ export async function startManager({
   });
   const authenticate = notingLogins(access.authenticate, (peer) => unfinished.loggedIn(peer));
   const rpc = { gate: createGate(authenticate), audit, metrics: createRpcMetrics(registry), clock, log };
+  const streams = new ServerStreams({ ...rpc, generations: access.generations, registry });
   const presentGroups = new PresentGroups({ ...drivers, clock, cacheTimeMs: settings.cacheTimeMs });
   const connections = new Connections();
   const rawStreams = starting.use(new RawStreams(WATCH_PATH));
@@ -170,6 +172,7 @@ export async function startManager({
     drivers,
     ownership,
     rpc,
+    streams,
     ...access,
     presentGroups,
     mostDevices: settings.maxDevicesPerGroup,
@@ -241,6 +244,7 @@ export async function startManager({
   async function stop(): Promise<void> {
     isStopping = true;
     health.stop();
+    streams.stop();
     await drainToOthers();
     listeners.close();
     await hub.stop();

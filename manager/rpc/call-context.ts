@@ -17,9 +17,28 @@ export type CallContext = Readonly<{
 
 export type UnaryHandler<M extends DescMethod> = (request: MessageShape<M["input"]>, context: CallContext) => Promise<MessageInitShape<M["output"]>>;
 
-type UnaryMethodNames<S extends DescService> = {
-  [Name in keyof S["method"]]: S["method"][Name] extends { methodKind: "unary" } ? Name : never;
+/** The call of a handler that answers a stream, besides its request. */
+export type StreamContext = Omit<CallContext, "changed"> &
+  Readonly<{
+    /**
+     * Has `check` called with the caller whenever its rights were read again, while the stream is open. An error that it throws ends the stream. A later check
+     * replaces an earlier one.
+     */
+    keepAllowed(check: (principal: Principal) => void): void;
+  }>;
+
+/** Yields the messages of the stream, each as of when it is asked for: one is asked for when the one before was taken. Ends when the signal is aborted. */
+export type StreamHandler<M extends DescMethod> = (
+  request: MessageShape<M["input"]>,
+  context: StreamContext,
+) => AsyncIterable<MessageInitShape<M["output"]>>;
+
+type MethodNames<S extends DescService, Kind extends DescMethod["methodKind"]> = {
+  [Name in keyof S["method"]]: S["method"][Name] extends { methodKind: Kind } ? Name : never;
 }[keyof S["method"]];
 
-/** The unary methods of a service; server streams (WatchConfig) are served by the watch hub. They throw NebulaErrors. */
-export type ServiceHandlers<S extends DescService> = { [Name in UnaryMethodNames<S>]: UnaryHandler<S["method"][Name]> };
+/** The unary methods of a service. They throw NebulaErrors. */
+export type ServiceHandlers<S extends DescService> = { [Name in MethodNames<S, "unary">]: UnaryHandler<S["method"][Name]> };
+
+/** The server streams of a service, other than those that have a way of their own (WatchConfig: the watch hub). They throw NebulaErrors. */
+export type ServiceStreams<S extends DescService> = { [Name in MethodNames<S, "server_streaming">]: StreamHandler<S["method"][Name]> };

@@ -29,6 +29,7 @@ import type { VisiblePages } from "../access/rights/visible-pages.ts";
 import type { StoredCredentials } from "../access/stored-credentials.ts";
 import { CallRoom, showCallRooms } from "../rpc/call-room.ts";
 import type { ServedService } from "../rpc/grpc-server.ts";
+import type { AnyStreamHandler, ServerStreams } from "../rpc/serve-stream.ts";
 import { type AnyUnaryHandler, type RpcDeps, serveUnary } from "../rpc/serve-unary.ts";
 import type { Ownership } from "../watch/ownership.ts";
 import { createAccessCheck } from "./access-check.ts";
@@ -52,6 +53,7 @@ export type ServedServicesDeps = Readonly<{
   drivers: Drivers;
   ownership: Ownership;
   rpc: RpcDeps;
+  streams: ServerStreams;
   authenticate: Authenticate;
   stored: Pick<StoredCredentials, "rightsOfUser">;
   presentGroups: PresentGroups;
@@ -82,6 +84,7 @@ export function createServedServices({
   drivers,
   ownership,
   rpc,
+  streams,
   authenticate,
   stored,
   presentGroups,
@@ -106,9 +109,14 @@ export function createServedServices({
   const entities = { configStore, configCache, changeFeed, secretKeys, visiblePages, isPolled, clock, log };
   const access = { accessStore, changeFeed, clock, log };
   const status = { version: VERSION, cluster: drivers.configStore.cluster, startedAt: clock.now(), watches };
-  const unary = (service: DescService, handlers: Readonly<Record<string, AnyUnaryHandler>>): ServedService => ({
+  /** `streaming`: the server streams of the service, if it has any. */
+  const unary = (
+    service: DescService,
+    handlers: Readonly<Record<string, AnyUnaryHandler>>,
+    streaming: Readonly<Record<string, AnyStreamHandler>> = {},
+  ): ServedService => ({
     service,
-    methods: unaryMethods(service, handlers, rpc, rooms),
+    methods: { ...unaryMethods(service, handlers, rpc, rooms), ...streamMethods(service, streaming, streams) },
   });
   const rooms = {
     fleet: new CallRoom({ clock, ...FLEET_ROOM, signal: stopped }),
@@ -189,6 +197,20 @@ function unaryMethods(
       const room = roomOf(method, rooms);
       const bounded: AnyUnaryHandler = room === undefined ? handler : (request, context) => room.run(() => handler(request, context), context.signal);
       return [[method.localName, serveUnary(method, bounded, rpc)]];
+    }),
+  );
+}
+
+/** The server streams of a service for grpc-js, by local name. */
+function streamMethods(
+  service: DescService,
+  handlers: Readonly<Record<string, AnyStreamHandler>>,
+  streams: ServerStreams,
+): Record<string, UntypedHandleCall> {
+  return Object.fromEntries(
+    service.methods.flatMap((method) => {
+      const handler = handlers[method.localName];
+      return method.methodKind === "server_streaming" && handler !== undefined ? [[method.localName, streams.serve(method, handler)]] : [];
     }),
   );
 }

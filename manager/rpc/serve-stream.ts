@@ -1,0 +1,237 @@
+/**
+ * Server streams of insight: the one way from grpc-js into every handler that answers a stream. Watches of configs have the hub, which is made for tens of
+ * thousands of them.
+ *
+ * S1 A stream waits for its reader: the handler is asked for a message when the one before was taken. It answers the newest counts then, so nothing queues. A
+ *    message that is not taken within UNREAD_MS ends the stream.
+ * S2 At most MOST_STREAMS are open, and MOST_PER_USER of one caller; one more is refused with `resource_exhausted`.
+ * S3 A stream lasts at most LONGEST_MS. It ends then, and at a stop, with `unavailable`, which has its client open it again; none opens after a stop.
+ * S4 In each generation of access, and when its credential is named, a stream goes through the gate again, and through the check of its handler. A refusal ends
+ *    it; while the store can't be read it goes on, and is tried again.
+ */
+import { create, type DescMessage, type DescMethod, type Message, type MessageInitShape } from "@bufbuild/protobuf";
+import type { handleServerStreamingCall, ServerWritableStream } from "@grpc/grpc-js";
+import { Gauge, type Registry } from "prom-client";
+import { codeOf } from "../../common/errors/codes.ts";
+import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
+import { REQUEST_ID_HEADER, requestIdFrom } from "../../common/rpc/request-id.ts";
+import { decoded, pathOf, Undecodable } from "../../common/rpc/service-definition.ts";
+import { shown } from "../../common/text/wording.ts";
+import type { AccessGenerations } from "../access/access-generations.ts";
+import type { Caller, CallHeaders } from "../access/authenticate.ts";
+import { nameOf, type Principal } from "../access/principal.ts";
+import { isBehind, subjectsOf } from "../access/verified-credentials.ts";
+import type { StreamContext } from "./call-context.ts";
+import { callHeaders } from "./call-headers.ts";
+import { asNebulaError, errorStatus } from "./errors.ts";
+import type { RpcDeps } from "./serve-unary.ts";
+
+/** A handler of any server stream. Its request is of the method's input, which the decoder guarantees; hence the bivariant parameter. */
+export type AnyStreamHandler = { handle(request: Message, context: StreamContext): AsyncIterable<MessageInitShape<DescMessage>> }["handle"];
+
+/** S2. docs/limits.md names both. */
+export const MOST_STREAMS = 200;
+export const MOST_PER_USER = 20;
+/** S3, milliseconds. */
+export const LONGEST_MS = 60 * 60_000;
+/** S1, milliseconds. */
+export const UNREAD_MS = 60_000;
+/** S4: after a look at the credential that failed, milliseconds. */
+const RETRY_MS = 1000;
+
+export type ServerStreamsDeps = RpcDeps & Readonly<{ generations: Pick<AccessGenerations, "current" | "listen">; registry: Registry }>;
+
+type Call = ServerWritableStream<unknown, unknown>;
+type Check = (principal: Principal) => void;
+
+/** A stream that was let in. */
+type OpenStream = {
+  readonly method: DescMethod;
+  readonly request: Message;
+  readonly headers: CallHeaders;
+  readonly peer: string;
+  readonly ended: AbortController;
+  caller: Caller;
+  /** The handler's own, S4. */
+  check: Check;
+  looking: boolean;
+  /** Whether it is to be looked at again after the look that goes on. */
+  again: boolean;
+};
+
+export class ServerStreams {
+  readonly #deps: ServerStreamsDeps;
+  readonly #open = new Set<OpenStream>();
+  readonly #stopping = new AbortController();
+
+  constructor(deps: ServerStreamsDeps) {
+    this.#deps = deps;
+    deps.generations.listen({
+      named: (subject) => {
+        for (const stream of this.#open) if (subjectsOf(stream.caller.login.verified).includes(subject)) void this.#lookAgain(stream);
+      },
+      began: () => {
+        for (const stream of this.#open) void this.#lookAgain(stream);
+      },
+    });
+    const open = () => this.#open;
+    new Gauge({
+      name: "nebula_server_streams",
+      help: "Open streams of counts and devices, by method.",
+      labelNames: ["method"],
+      registers: [deps.registry],
+      collect() {
+        this.reset();
+        for (const { method } of open()) this.inc({ method: pathOf(method) });
+      },
+    });
+  }
+
+  /** Open streams. */
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** Ends all of them (S3). */
+  stop(): void {
+    this.#stopping.abort();
+    for (const stream of this.#open) stream.ended.abort(stopping());
+  }
+
+  /** What grpc-js calls for each call of the method. */
+  serve(method: DescMethod, handler: AnyStreamHandler): handleServerStreamingCall<unknown, unknown> {
+    const { audit, metrics, log } = this.#deps;
+    const path = pathOf(method);
+    return (call) => {
+      const headers = callHeaders(call.metadata);
+      const requestId = requestIdFrom(headers.header(REQUEST_ID_HEADER));
+      const record = audit.begin(method, { peer: call.getPeer(), requestId });
+      const ended = new AbortController();
+      call.on("cancelled", () => ended.abort(new NebulaError("cancelled", "the caller went away, or its deadline passed")));
+
+      const answer = async () => {
+        const request = decoded(method.input, call.request);
+        if (request instanceof Undecodable)
+          throw new NebulaError("invalid_argument", `the request is not a valid ${method.input.typeName}: ${request.reason}`);
+        record.asked(request);
+        const caller = await this.#deps.gate(method, request, headers, call.getPeer(), record.seen, () => ended.signal);
+        ended.signal.throwIfAborted();
+        this.#assertRoom(caller);
+        const stream = { method, request, headers, peer: call.getPeer(), ended, caller, check: () => {}, looking: false, again: false };
+        await this.#run(call, stream, handler, requestId);
+      };
+      answer().then(
+        () => {
+          metrics.ended(path, 0);
+          call.end();
+        },
+        async (thrown) => {
+          const error = asNebulaError(ended.signal.aborted ? ended.signal.reason : thrown, { method: path, requestId }, log);
+          await record.ended(error); // a failed login leaves an entry
+          metrics.ended(path, codeOf(error.kind));
+          call.emit("error", errorStatus(error));
+        },
+      );
+    };
+  }
+
+  #assertRoom({ principal }: Caller): void {
+    if (this.#stopping.signal.aborted) throw stopping();
+    const name = nameOf(principal);
+    let own = 0;
+    for (const { caller } of this.#open) if (nameOf(caller.principal) === name) own++;
+    if (own >= MOST_PER_USER)
+      throw new NebulaError(
+        "resource_exhausted",
+        `${shown(name)} has ${own} streams open on this manager, the most that one caller may have; close one`,
+      );
+    if (this.#open.size >= MOST_STREAMS)
+      throw new NebulaError("resource_exhausted", `this manager has ${MOST_STREAMS} streams open, its most; call again when others have ended`);
+  }
+
+  async #run(call: Call, stream: OpenStream, handler: AnyStreamHandler, requestId: string): Promise<void> {
+    const { clock, generations } = this.#deps;
+    const { method, request, caller, ended } = stream;
+    const { signal } = ended;
+    const over = new AbortController();
+    const keepAllowed = (check: Check) => {
+      stream.check = check;
+    };
+    this.#open.add(stream);
+    const late = clock.sleep(LONGEST_MS, over.signal).then(
+      () => ended.abort(new NebulaError("unavailable", `a stream lasts at most ${LONGEST_MS / 60_000} minutes: open it again`)),
+      () => {},
+    );
+    if (isBehind(caller.login, generations.current)) void this.#lookAgain(stream); // S4: access changed while it was let in
+    try {
+      const messages = handler(request, { principal: caller.principal, signal, peer: caller.peer, requestId, keepAllowed })[Symbol.asyncIterator]();
+      try {
+        for (;;) {
+          const next = await unlessAborted(messages.next(), signal);
+          if (next.done === true) return;
+          await this.#write(call, create(method.output, next.value), signal);
+        }
+      } finally {
+        Promise.resolve(messages.return?.()).catch(() => {}); // a handler that was left frees what it holds
+      }
+    } finally {
+      this.#open.delete(stream);
+      over.abort();
+      await late;
+    }
+  }
+
+  /** Resolves when the message was taken (S1): after a cancel grpc-js calls nothing back. */
+  async #write(call: Call, message: Message, signal: AbortSignal): Promise<void> {
+    const over = new AbortController();
+    const taken = new Promise<void>((resolve) => call.write(message, () => resolve()));
+    const unread = this.#deps.clock.sleep(UNREAD_MS, over.signal).then(
+      () => Promise.reject(new NebulaError("unavailable", `a message was not read within ${UNREAD_MS / 1000} s: open the stream again`)),
+      () => {},
+    );
+    try {
+      await unlessAborted(Promise.race([taken, unread]), signal);
+    } finally {
+      over.abort();
+    }
+  }
+
+  /** S4 */
+  async #lookAgain(stream: OpenStream): Promise<void> {
+    stream.again = true;
+    if (stream.looking) return;
+    stream.looking = true;
+    const { method, request, headers, peer, ended } = stream;
+    while (stream.again && !ended.signal.aborted) {
+      stream.again = false;
+      try {
+        stream.caller = await this.#deps.gate(method, request, headers, peer, undefined, () => ended.signal);
+      } catch (error) {
+        if (isNebulaError(error, "unauthenticated") || isNebulaError(error, "permission_denied")) ended.abort(error);
+        stream.again = true;
+        await this.#deps.clock.sleep(RETRY_MS, ended.signal).catch(() => {});
+        continue;
+      }
+      try {
+        stream.check(stream.caller.principal);
+      } catch (error) {
+        ended.abort(error);
+      }
+    }
+    stream.looking = false;
+  }
+}
+
+function stopping(): NebulaError {
+  return new NebulaError("unavailable", "this manager is stopping: open the stream again");
+}
+
+/** Rejects with the reason of the signal when that is aborted first. */
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason);
+    if (signal.aborted) onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  });
+}
