@@ -13,7 +13,7 @@ export function keyText({ kind, name }: EntityKey): string {
 }
 
 /** The action that made a revision. */
-export type ChangeAction = "create" | "update" | "delete" | "start" | "stop" | "restart" | "prune";
+export type ChangeAction = "create" | "update" | "delete" | "start" | "stop" | "restart" | "prune" | "rollback";
 
 /** An entity at one revision; a deleted one is a tombstone, never an absent row (R1). */
 export type StoredEntity = EntityKey &

@@ -11,7 +11,8 @@ import { AuditService } from "../../gen/nebula/v1/audit_pb.ts";
 import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
 import { CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
-import { DeviceService } from "../../gen/nebula/v1/device_pb.ts";
+import { DeviceService, TargetKind } from "../../gen/nebula/v1/device_pb.ts";
+import { HistoryService } from "../../gen/nebula/v1/history_pb.ts";
 import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
 import { ShardService } from "../../gen/nebula/v1/shard_pb.ts";
 import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
@@ -81,6 +82,7 @@ const hash = () => new Uint8Array(randomBytes(32));
 const apps = AppService.method;
 const cronJobs = CronJobService.method;
 const groups = DeviceGroupService.method;
+const history = HistoryService.method;
 const config = ConfigService.method;
 const reports = ReportService.method;
 const devices = DeviceService.method;
@@ -115,6 +117,18 @@ export const TABLE: readonly Row[] = [
   row(groups.deleteDeviceGroup, { name: GROUP, ...NOT_NOW }, WRITERS, STALE),
   row(groups.prune, { name: GROUP }, PRUNERS),
   row(groups.pruneAll, {}, ALL_PRUNERS),
+
+  row(history.listRevisions, { kind: TargetKind.APP, name: APP }, READERS),
+  row(history.listRevisions, { kind: TargetKind.CRON_JOB, name: CRON_JOB }, READERS, { about: "of a cron_job" }),
+  row(history.listRevisions, { kind: TargetKind.DEVICE_GROUP, name: GROUP }, READERS, { about: "of a device_group" }),
+  row(history.listRevisions, { name: APP }, USERS, { ...INVALID, about: "of no kind" }),
+  row(history.getRevision, { kind: TargetKind.APP, name: APP, revision: 1n }, READERS),
+  row(history.rollback, { kind: TargetKind.APP, name: APP, ...NOT_NOW }, WRITERS, STALE),
+  row(history.rollback, { kind: TargetKind.CRON_JOB, name: CRON_JOB, ...NOT_NOW }, WRITERS, { ...STALE, about: "of a cron_job" }),
+  row(history.rollback, { kind: TargetKind.DEVICE_GROUP, name: GROUP, ...NOT_NOW }, WRITERS, { ...STALE, about: "of a device_group" }),
+  row(history.rollback, { kind: TargetKind.APP, name: APP, to: 1n, dryRun: true }, WRITERS, { about: "that only shows what it would change" }),
+  row(history.listChanges, {}, USERS),
+  row(history.listChanges, { kind: TargetKind.APP, name: APP }, READERS, { about: "of an app" }),
 
   row(config.getConfig, { deviceGroup: GROUP }, ["device", ...READERS]),
   row(config.watchConfig, { deviceGroup: GROUP, deviceId: DEVICE, boot: "b" }, ["device", "part", ...READERS]),

@@ -6,7 +6,8 @@ import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { AppService } from "../../gen/nebula/v1/app_pb.ts";
 import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
 import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
-import { DeviceService } from "../../gen/nebula/v1/device_pb.ts";
+import { DeviceService, TargetKind } from "../../gen/nebula/v1/device_pb.ts";
+import { HistoryService } from "../../gen/nebula/v1/history_pb.ts";
 import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
 import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
 import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
@@ -19,6 +20,7 @@ describe("what a call is about", () => {
     const { prune, pruneAll } = DeviceGroupService.method;
     const { revokeEnrolmentToken, createEnrolmentToken, revokeDeviceToken, enrollDevice } = AccessService.method;
     const { createUserGroup } = UserGroupService.method;
+    const { rollback } = HistoryService.method;
     const { submitReports } = ReportService.method;
     const { watchConfig } = ConfigService.method;
     const cases = [
@@ -27,6 +29,9 @@ describe("what a call is about", () => {
       [deleteApp, create(deleteApp.input, { name: "web" }), "app", "web"],
       [prune, create(prune.input, { name: "pos" }), "device_group", "pos"],
       [pruneAll, create(pruneAll.input), "device_group", ""],
+      [rollback, create(rollback.input, { kind: TargetKind.CRON_JOB, name: "nightly" }), "cron_job", "nightly"],
+      [rollback, create(rollback.input, { name: "nightly" }), "", ""],
+      [rollback, undefined, "", ""],
       [UserService.method.createUser, create(UserService.method.createUser.input, { name: "ann", password: "a secret" }), "user", "ann"],
       [createUserGroup, create(createUserGroup.input, { userGroup: { name: "staff" } }), "user_group", "staff"],
       [DeviceService.method.deleteDevice, create(DeviceService.method.deleteDevice.input, { deviceId: "d1" }), "device", "d1"],

@@ -1,5 +1,6 @@
 import type { DescMethod, Message } from "@bufbuild/protobuf";
 import { isReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
+import { entityKindOf } from "../../common/resources/target-kind.ts";
 import { enrolmentIdViolations } from "../../common/validation/device-requests.ts";
 import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { AppService } from "../../gen/nebula/v1/app_pb.ts";
@@ -7,6 +8,7 @@ import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
 import { CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
 import { DeviceService } from "../../gen/nebula/v1/device_pb.ts";
+import { HistoryService } from "../../gen/nebula/v1/history_pb.ts";
 import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
 import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
 import { UserService } from "../../gen/nebula/v1/user_pb.ts";
@@ -38,11 +40,18 @@ const ENROLMENT_METHODS: readonly DescMethod[] = [AccessService.method.createEnr
 
 /** Returns the subject of a call: the entity that its request names. The request is not validated yet. */
 export function subjectOf(method: DescMethod, request: Message | undefined): AuditSubject {
-  const kind = ENROLMENT_METHODS.includes(method) ? ENROLMENT_TOKEN : (KIND_OF_SERVICE.get(method.parent) ?? "");
+  const kind = ENROLMENT_METHODS.includes(method) ? ENROLMENT_TOKEN : (KIND_OF_SERVICE.get(method.parent) ?? kindIn(method, request));
   const name = kind === "" || request === undefined ? "" : nameIn(method, request, kind);
   // A caller may name an enrolment token itself in place of its id: it is still valid, and must not reach a log.
   if (kind === ENROLMENT_TOKEN && enrolmentIdViolations(name, "id").length > 0) return { kind, name: "" };
   return { kind, name: cut(name, LONGEST_NAME) };
+}
+
+/** The kind that a request of HistoryService names. */
+function kindIn(method: DescMethod, request: Message | undefined): string {
+  if (method.parent !== HistoryService || request === undefined) return "";
+  const field = method.input.field.kind;
+  return (field?.fieldKind === "enum" ? entityKindOf(reflect(method.input, request).get(field)) : undefined) ?? "";
 }
 
 /** The text without what a terminal or a log might take for its own, no longer than `longest` characters. */

@@ -10,6 +10,7 @@ import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
 import { CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
 import { DeviceService } from "../../gen/nebula/v1/device_pb.ts";
+import { HistoryService } from "../../gen/nebula/v1/history_pb.ts";
 import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
 import { ShardService } from "../../gen/nebula/v1/shard_pb.ts";
 import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
@@ -21,6 +22,7 @@ const SERVICES = [
   AppService,
   CronJobService,
   DeviceGroupService,
+  HistoryService,
   ConfigService,
   ReportService,
   DeviceService,
@@ -49,7 +51,7 @@ describe("the methods whose calls leave an audit entry", () => {
       ...["CreateUserGroup", "UpdateUserGroup", "DeleteUserGroup"].map((name) => `UserGroupService/${name}`),
       ...["CreateEnrolmentToken", "RevokeEnrolmentToken", "RotateDeviceToken", "RevokeDeviceToken"].map((name) => `AccessService/${name}`),
     ]);
-    assert.deepEqual(named("what_changed"), ["AccessService/EnrollDevice"]);
+    assert.deepEqual(named("what_changed"), ["HistoryService/Rollback", "AccessService/EnrollDevice"]);
   });
 
   it("the audited methods are no reads, no reports of devices, no watches, and nothing of health and reflection", () => {

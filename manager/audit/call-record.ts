@@ -6,6 +6,7 @@ import { withoutMapping } from "../../common/net/address.ts";
 import { pathOf } from "../../common/rpc/service-definition.ts";
 import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { type AuditEntry, AuditEntrySchema } from "../../gen/nebula/v1/audit_pb.ts";
+import { HistoryService } from "../../gen/nebula/v1/history_pb.ts";
 import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
 import type { Caller, Seen } from "../access/authenticate.ts";
 import { nameOf } from "../access/principal.ts";
@@ -148,10 +149,11 @@ export type Audited = "every_call" | "what_changed" | "logins";
 
 /**
  * Calls that may change something leave an entry, refused ones too. Not the reports of devices, which are no change that anybody decided on, nor streams; of
- * EnrollDevice not the repeats that change nothing: a device sends it again until an answer arrives.
+ * EnrollDevice not the repeats that change nothing: a device sends it again until an answer arrives; of Rollback not the dry runs.
  */
 export function auditedOf(method: DescMethod): Audited {
   if (!method.parent.typeName.startsWith("nebula.v1.") || method.methodKind !== "unary") return "logins"; // health and reflection are of others
   if (method.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS || method === ReportService.method.submitReports) return "logins";
-  return method === AccessService.method.enrollDevice ? "what_changed" : "every_call";
+  const mayChangeNothing = method === AccessService.method.enrollDevice || method === HistoryService.method.rollback;
+  return mayChangeNothing ? "what_changed" : "every_call";
 }

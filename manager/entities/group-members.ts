@@ -1,5 +1,6 @@
-import { assertNoViolations, type Violation } from "../../common/errors/nebula-error.ts";
+import { assertNoViolations, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { ConfigStore } from "../../common/storage/config-store.ts";
+import { listed } from "../../common/text/wording.ts";
 import { isName } from "../../common/validation/names.ts";
 import type { DeviceGroup } from "../../gen/nebula/v1/device_group_pb.ts";
 import type { Principal } from "../access/principal.ts";
@@ -17,19 +18,48 @@ export async function checkAddedMembers(
   before: DeviceGroup | undefined,
   { principal, signal }: Pick<CallContext, "principal" | "signal">,
 ): Promise<void> {
-  mayName(principal, "app", group.apps, before?.apps ?? []);
-  mayName(principal, "cron_job", group.cronJobs, before?.cronJobs ?? []);
-  const violations = [
+  assertMayName(principal, group, before);
+  const added = [
     ...(await missing(store, "app", "apps", group.apps, before?.apps ?? [], signal)),
     ...(await missing(store, "cron_job", "cron_jobs", group.cronJobs, before?.cronJobs ?? [], signal)),
   ];
-  assertNoViolations(violations);
+  assertNoViolations(added.map(({ field, kind, name }) => ({ field, description: `there is no ${kind} ${name}; create it first, or leave it out` })));
+}
+
+/**
+ * Throws `failed_precondition` with the members of a group that do not exist, whether it had them before or not, and `permission_denied` as checkAddedMembers
+ * does.
+ */
+export async function assertMembersExist(
+  store: Pick<ConfigStore, "getMany">,
+  group: DeviceGroup,
+  before: DeviceGroup | undefined,
+  { principal, signal }: Pick<CallContext, "principal" | "signal">,
+): Promise<void> {
+  assertMayName(principal, group, before);
+  const gone = [
+    ...(await missing(store, "app", "apps", group.apps, [], signal)),
+    ...(await missing(store, "cron_job", "cron_jobs", group.cronJobs, [], signal)),
+  ];
+  if (gone.length === 0) return;
+  const which = listed(gone.map(({ kind, name }) => `${kind} ${name}`));
+  throw new NebulaError(
+    "failed_precondition",
+    `device_group ${group.name} had ${which} then, which ${gone.length === 1 ? "does" : "do"} not exist now: create ${gone.length === 1 ? "it" : "them"} first, or update the group instead`,
+  );
+}
+
+function assertMayName(caller: Principal, group: DeviceGroup, before: DeviceGroup | undefined): void {
+  mayName(caller, "app", group.apps, before?.apps ?? []);
+  mayName(caller, "cron_job", group.cronJobs, before?.cronJobs ?? []);
 }
 
 function mayName(caller: Principal, kind: "app" | "cron_job", names: readonly string[], before: readonly string[]): void {
   const known = new Set(before);
   for (const name of names) if (!known.has(name) && isName(name)) assertPermitted(caller, { kind: "read", entity: { kind, name } }, false);
 }
+
+type MissingMember = Readonly<{ field: string; kind: "app" | "cron_job"; name: string }>;
 
 async function missing(
   store: Pick<ConfigStore, "getMany">,
@@ -38,13 +68,13 @@ async function missing(
   names: readonly string[],
   before: readonly string[],
   signal: AbortSignal,
-): Promise<Violation[]> {
+): Promise<MissingMember[]> {
   const known = new Set(before);
   const added = names.filter((name) => !known.has(name) && isName(name));
   if (added.length === 0) return [];
   const stored = await store.getMany(kind, added, { signal });
   return names.flatMap((name, index) => {
     if (known.has(name) || !isName(name) || stored.get(name)?.deleted === false) return [];
-    return [{ field: `${field}[${index}]`, description: `there is no ${kind} ${name}; create it first, or leave it out` }];
+    return [{ field: `${field}[${index}]`, kind, name }];
   });
 }

@@ -24,7 +24,8 @@ export type EntityDeps = Readonly<{
 
 /** The change that a plan makes of what is stored: a whole new entity, or none. */
 export type Planned<E> = Readonly<
-  | { kind: "write"; entity: E; action: Exclude<ChangeAction, "delete"> }
+  /** `detail`: the change in words for the audit log; absent: the action. */
+  | { kind: "write"; entity: E; action: Exclude<ChangeAction, "delete">; detail?: string }
   | { kind: "delete" }
   /** Nothing is written, and no revision is given. */
   | { kind: "keep" }
@@ -77,13 +78,13 @@ export class EntityWriter<E extends Entity> {
       const write = { ...stamp, kind: type.kind, deleted: true, action: "delete" as const, body: type.encode(before) };
       return { write, detail: "delete" };
     }
-    const { entity, action } = planned;
+    const { entity, action, detail = action } = planned;
     entity.revision = stamp.revision;
     const secrets = type.secrets(entity);
     if (secrets !== undefined) sealSecretEnvVars(this.deps.secretKeys, secrets.owner, secrets.values);
     const members = type.members(entity);
     const write = { ...stamp, kind: type.kind, deleted: false, action, body: type.encode(entity), ...(members === undefined ? {} : { members }) };
-    return { write, detail: action };
+    return { write, detail };
   }
 
   #announce({ kind, name, revision, action, changedBy: by }: EntityWrite): void {

@@ -16,6 +16,7 @@ import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
 import { CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
 import { DeviceService } from "../../gen/nebula/v1/device_pb.ts";
+import { HistoryService } from "../../gen/nebula/v1/history_pb.ts";
 import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
 import { ShardService } from "../../gen/nebula/v1/shard_pb.ts";
 import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
@@ -45,6 +46,7 @@ import { createUserServiceHandlers } from "./entities/user-service.ts";
 import { HealthService } from "./grpc/health-service.ts";
 import { ReflectionIndex } from "./grpc/reflection-index.ts";
 import { serveReflection } from "./grpc/reflection-service.ts";
+import { createHistoryServiceHandlers } from "./history-service.ts";
 import { createReportServiceHandlers } from "./report-service.ts";
 import { createShardServiceHandlers } from "./shard-service.ts";
 import { createStatusServiceHandlers } from "./status-service.ts";
@@ -128,6 +130,7 @@ export function createServedServices({
     unary(AppService, createAppServiceHandlers(entities)),
     unary(CronJobService, createCronJobServiceHandlers(entities)),
     unary(DeviceGroupService, createDeviceGroupServiceHandlers(entities)),
+    unary(HistoryService, createHistoryServiceHandlers({ ...entities, accessStore })),
     unary(ConfigService, createConfigServiceHandlers({ configStore, secretKeys })), // its WatchConfig is taken over before it comes to a handler
     unary(ReportService, createReportServiceHandlers({ visiblePages, presentGroups, reportLimits, reportBus, reportStore, clock, log })),
     unary(DeviceService, createDeviceServiceHandlers({ visiblePages, presentGroups, reportStore, log })),

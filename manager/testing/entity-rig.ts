@@ -30,12 +30,20 @@ export type EntityRig = AsyncDisposable & {
 
 export type EntityRigOptions = Readonly<{
   clock?: Clock;
+  /** The store of the services, which is not disposed of with the rig; absent: a new one in memory. */
+  store?: ConfigStore;
+  clusterKey?: string;
   /** Puts something between the services and the store. */
   wrapStore?: (store: ConfigStore) => ConfigStore;
 }>;
 
-export async function startEntityRig({ clock = systemClock, wrapStore = (store) => store }: EntityRigOptions = {}): Promise<EntityRig> {
-  const store = await openSqliteConfigStore({ path: ":memory:" });
+export async function startEntityRig({
+  clock = systemClock,
+  store: given,
+  clusterKey = "cluster key of a test",
+  wrapStore = (store) => store,
+}: EntityRigOptions = {}): Promise<EntityRig> {
+  const store = given ?? (await openSqliteConfigStore({ path: ":memory:" }));
   const feed = createMemoryFeed({ log: silentLog });
   const told: string[] = [];
   const announced: FeedEvent[] = [];
@@ -53,7 +61,7 @@ export async function startEntityRig({ clock = systemClock, wrapStore = (store) 
     configStore: wrapStore(store),
     configCache,
     changeFeed: feed,
-    secretKeys: deriveSecretKeys("cluster key of a test"),
+    secretKeys: deriveSecretKeys(clusterKey),
     clock,
     log: silentLog,
   };
@@ -68,7 +76,7 @@ export async function startEntityRig({ clock = systemClock, wrapStore = (store) 
     polled,
     async [Symbol.asyncDispose]() {
       await feed[Symbol.asyncDispose]();
-      await store[Symbol.asyncDispose]();
+      if (given === undefined) await store[Symbol.asyncDispose]();
     },
   };
 }

@@ -93,7 +93,7 @@ export function entityOf(row: Row): StoredEntity {
 }
 
 const KINDS: readonly EntityKind[] = ["app", "cron_job", "device_group"];
-const ACTIONS: readonly ChangeAction[] = ["create", "update", "delete", "start", "stop", "restart", "prune"];
+const ACTIONS: readonly ChangeAction[] = ["create", "update", "delete", "start", "stop", "restart", "prune", "rollback"];
 
 function kindOf(value: SQLOutputValue | undefined): EntityKind {
   return oneOf(KINDS, value, "kind");

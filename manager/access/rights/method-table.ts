@@ -1,4 +1,5 @@
 import type { DescMethod, DescService, Message, MessageShape } from "@bufbuild/protobuf";
+import { entityKindOf } from "../../../common/resources/target-kind.ts";
 import { pathOf } from "../../../common/rpc/service-definition.ts";
 import type { EntityKey } from "../../../common/storage/config-store.ts";
 import { Health } from "../../../gen/grpc/health/v1/health_pb.ts";
@@ -10,7 +11,8 @@ import { AuditService } from "../../../gen/nebula/v1/audit_pb.ts";
 import { ConfigService } from "../../../gen/nebula/v1/config_pb.ts";
 import { CronJobService } from "../../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupService } from "../../../gen/nebula/v1/device_group_pb.ts";
-import { DeviceService } from "../../../gen/nebula/v1/device_pb.ts";
+import { DeviceService, type TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
+import { HistoryService } from "../../../gen/nebula/v1/history_pb.ts";
 import { ReportService } from "../../../gen/nebula/v1/report_pb.ts";
 import { ShardService } from "../../../gen/nebula/v1/shard_pb.ts";
 import { StatusService } from "../../../gen/nebula/v1/status_pb.ts";
@@ -118,6 +120,19 @@ export function watchNeed(deviceGroup: string, deviceId: string): Need {
   return { kind: "device", devices: [{ deviceGroup, deviceId }] };
 }
 
+/** The right on the entity that a kind and a name in a request mean. A kind that is not known is refused by the handler. */
+function onTarget({ kind: given, name }: Readonly<{ kind: TargetKind; name: string }>, level: "read" | "write"): Need {
+  const kind = entityKindOf(given);
+  return kind === undefined ? { kind: "login" } : { kind: level, entity: { kind, name } };
+}
+
+const history: RulesOf<typeof HistoryService> = {
+  listRevisions: needs((request) => onTarget(request, "read")),
+  getRevision: needs((request) => onTarget(request, "read")),
+  rollback: needs((request) => onTarget(request, "write")),
+  listChanges: filtered,
+};
+
 const config: RulesOf<typeof ConfigService> = {
   getConfig: needs(({ deviceGroup }) => ({ kind: "config", deviceGroup })),
   watchConfig: needsOrPart(({ deviceGroup, deviceId }) => watchNeed(deviceGroup, deviceId)),
@@ -188,6 +203,7 @@ const ROWS: ReadonlyMap<string, Row> = new Map([
   ...byPath(AppService, app),
   ...byPath(CronJobService, cronJob),
   ...byPath(DeviceGroupService, deviceGroup),
+  ...byPath(HistoryService, history),
   ...byPath(ConfigService, config),
   ...byPath(ReportService, report),
   ...byPath(DeviceService, device),

@@ -45,7 +45,7 @@ export function decodeMembers(key: EntityKey, cell: Uint8Array): GroupMembers {
 }
 
 const KINDS: readonly EntityKind[] = ["app", "cron_job", "device_group"];
-const ACTIONS: readonly ChangeAction[] = ["create", "update", "delete", "start", "stop", "restart", "prune"];
+const ACTIONS: readonly ChangeAction[] = ["create", "update", "delete", "start", "stop", "restart", "prune", "rollback"];
 
 export function kindOf(value: unknown): EntityKind {
   return oneOf(KINDS, value, "kind");
