@@ -1,6 +1,6 @@
 /** Kept revisions of an entity as the API answers them: with masks in place of secret values, and the fields that differ from the revision before. */
-import { create, fromJson, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { timestampFromMs, ValueSchema } from "@bufbuild/protobuf/wkt";
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { fieldChanges } from "../../common/resources/field-changes.ts";
 import type { Resource } from "../../common/resources/resource.ts";
@@ -8,7 +8,8 @@ import { resourceJson } from "../../common/resources/resource-fields.ts";
 import { targetKindOf } from "../../common/resources/target-kind.ts";
 import { type ChangeAction, type ConfigStore, type EntityKey, MAX_REVISION, type StoredEntity } from "../../common/storage/config-store.ts";
 import { PAGE_BYTES } from "../../common/storage/page.ts";
-import { type FieldDifferenceSchema, type Revision, RevisionAction, RevisionSchema } from "../../gen/nebula/v1/history_pb.ts";
+import { type Revision, RevisionAction, RevisionSchema } from "../../gen/nebula/v1/history_pb.ts";
+import type { FieldDifferenceSchema } from "../../gen/nebula/v1/plan_pb.ts";
 import { APP, CRON_JOB, DEVICE_GROUP, entityOf } from "./entity-type.ts";
 
 type History = Pick<ConfigStore, "history">;
@@ -119,8 +120,8 @@ export function fieldDifferences(before: Resource | undefined, after: Resource):
   const { kind = null, name = null } = fields;
   return fieldChanges(before === undefined ? { kind, name } : resourceJson(before), fields).map(({ field, before: was, after: is }) => ({
     field,
-    ...(was === undefined ? {} : { before: fromJson(ValueSchema, was) }),
-    ...(is === undefined ? {} : { after: fromJson(ValueSchema, is) }),
+    ...(was === undefined ? {} : { beforeJson: JSON.stringify(was) }),
+    ...(is === undefined ? {} : { afterJson: JSON.stringify(is) }),
   }));
 }
 

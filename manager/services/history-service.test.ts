@@ -1,6 +1,5 @@
 import { strict as assert } from "node:assert";
-import { create, fromBinary, type MessageInitShape, toBinary, toJson } from "@bufbuild/protobuf";
-import { ValueSchema } from "@bufbuild/protobuf/wkt";
+import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { systemClock } from "../../common/clock/system-clock.ts";
 import { targetKindOf } from "../../common/resources/target-kind.ts";
 import { openSecretEnvVars } from "../../common/secrets/secret-env-vars.ts";
@@ -25,8 +24,6 @@ import {
   UpdateDeviceGroupRequestSchema,
 } from "../../gen/nebula/v1/device_group_pb.ts";
 import {
-  type FieldDifference,
-  FieldDifferenceSchema,
   GetRevisionRequestSchema,
   ListRevisionsRequestSchema,
   ListRevisionsResponseSchema,
@@ -35,6 +32,7 @@ import {
   RollbackRequestSchema,
   RollbackResponseSchema,
 } from "../../gen/nebula/v1/history_pb.ts";
+import { type FieldDifference, FieldDifferenceSchema } from "../../gen/nebula/v1/plan_pb.ts";
 import { rightsOf } from "../access/rights/rights.ts";
 import type { Changed } from "../audit/call-record.ts";
 import type { CallContext } from "../rpc/call-context.ts";
@@ -48,9 +46,8 @@ const ann = callOf("ann");
 /** `docker_image: "a" -> "b"`; a default is `-`. */
 function texts(differences: readonly (MessageInitShape<typeof FieldDifferenceSchema> | FieldDifference)[] | undefined): string[] {
   return (differences ?? []).map((init) => {
-    const { field, before, after } = create(FieldDifferenceSchema, init);
-    const shown = (value: typeof before) => (value === undefined ? "-" : JSON.stringify(toJson(ValueSchema, value)));
-    return `${field}: ${shown(before)} -> ${shown(after)}`;
+    const { field, beforeJson = "-", afterJson = "-" } = create(FieldDifferenceSchema, init);
+    return `${field}: ${beforeJson} -> ${afterJson}`;
   });
 }
 

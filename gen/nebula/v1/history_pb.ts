@@ -4,8 +4,8 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp, Value } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { App } from "./app_pb.ts";
 import { file_nebula_v1_app } from "./app_pb.ts";
 import type { Change } from "./change_pb.ts";
@@ -16,48 +16,15 @@ import type { TargetKind } from "./device_pb.ts";
 import { file_nebula_v1_device } from "./device_pb.ts";
 import type { DeviceGroup } from "./device_group_pb.ts";
 import { file_nebula_v1_device_group } from "./device_group_pb.ts";
+import type { FieldDifference } from "./plan_pb.ts";
+import { file_nebula_v1_plan } from "./plan_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file nebula/v1/history.proto.
  */
 export const file_nebula_v1_history: GenFile = /*@__PURE__*/
-  fileDesc("ChduZWJ1bGEvdjEvaGlzdG9yeS5wcm90bxIJbmVidWxhLnYxIm8KD0ZpZWxkRGlmZmVyZW5jZRINCgVmaWVsZBgBIAEoCRImCgZiZWZvcmUYAiABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSJQoFYWZ0ZXIYAyABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUi6AIKCFJldmlzaW9uEiMKBGtpbmQYASABKA4yFS5uZWJ1bGEudjEuVGFyZ2V0S2luZBIMCgRuYW1lGAIgASgJEhAKCHJldmlzaW9uGAMgASgEEikKBmFjdGlvbhgEIAEoDjIZLm5lYnVsYS52MS5SZXZpc2lvbkFjdGlvbhIhCgZjaGFuZ2UYBSABKAsyES5uZWJ1bGEudjEuQ2hhbmdlEh0KA2FwcBgGIAEoCzIOLm5lYnVsYS52MS5BcHBIABImCghjcm9uX2pvYhgHIAEoCzISLm5lYnVsYS52MS5Dcm9uSm9iSAASLgoMZGV2aWNlX2dyb3VwGAggASgLMhYubmVidWxhLnYxLkRldmljZUdyb3VwSAASGQoRcHJldmlvdXNfcmV2aXNpb24YCSABKAQSLwoLZGlmZmVyZW5jZXMYCiADKAsyGi5uZWJ1bGEudjEuRmllbGREaWZmZXJlbmNlQgYKBGJvZHkipQEKDEVudGl0eUNoYW5nZRIjCgRraW5kGAEgASgOMhUubmVidWxhLnYxLlRhcmdldEtpbmQSDAoEbmFtZRgCIAEoCRIhCgZjaGFuZ2UYAyABKAsyES5uZWJ1bGEudjEuQ2hhbmdlEhcKD3JldmlzaW9uX2JlZm9yZRgEIAEoBBIWCg5yZXZpc2lvbl9hZnRlchgFIAEoBBIOCgZkZXRhaWwYBiABKAkicAoUTGlzdFJldmlzaW9uc1JlcXVlc3QSIwoEa2luZBgBIAEoDjIVLm5lYnVsYS52MS5UYXJnZXRLaW5kEgwKBG5hbWUYAiABKAkSEQoJcGFnZV9zaXplGAMgASgNEhIKCnBhZ2VfdG9rZW4YBCABKAkiWAoVTGlzdFJldmlzaW9uc1Jlc3BvbnNlEiYKCXJldmlzaW9ucxgBIAMoCzITLm5lYnVsYS52MS5SZXZpc2lvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiWQoSR2V0UmV2aXNpb25SZXF1ZXN0EiMKBGtpbmQYASABKA4yFS5uZWJ1bGEudjEuVGFyZ2V0S2luZBIMCgRuYW1lGAIgASgJEhAKCHJldmlzaW9uGAMgASgEIjwKE0dldFJldmlzaW9uUmVzcG9uc2USJQoIcmV2aXNpb24YASABKAsyEy5uZWJ1bGEudjEuUmV2aXNpb24iqAEKD1JvbGxiYWNrUmVxdWVzdBIjCgRraW5kGAEgASgOMhUubmVidWxhLnYxLlRhcmdldEtpbmQSDAoEbmFtZRgCIAEoCRIPCgJ0bxgDIAEoBEgAiAEBEhgKC2lmX3JldmlzaW9uGAQgASgESAGIAQESDwoHc2VjcmV0cxgFIAEoCBIPCgdkcnlfcnVuGAYgASgIQgUKA190b0IOCgxfaWZfcmV2aXNpb24iswIKEFJvbGxiYWNrUmVzcG9uc2USFwoPcmV2aXNpb25fYmVmb3JlGAEgASgEEhAKCHJldmlzaW9uGAIgASgEEgoKAnRvGAMgASgEEh0KA2FwcBgEIAEoCzIOLm5lYnVsYS52MS5BcHBIABImCghjcm9uX2pvYhgFIAEoCzISLm5lYnVsYS52MS5Dcm9uSm9iSAASLgoMZGV2aWNlX2dyb3VwGAYgASgLMhYubmVidWxhLnYxLkRldmljZUdyb3VwSAASLwoLZGlmZmVyZW5jZXMYByADKAsyGi5uZWJ1bGEudjEuRmllbGREaWZmZXJlbmNlEhQKDGtlcHRfc2VjcmV0cxgIIAMoCRIQCghyZXN0b3JlZBgJIAEoCBIQCgh3YXJuaW5ncxgKIAMoCUIGCgRib2R5Is0BChJMaXN0Q2hhbmdlc1JlcXVlc3QSIwoEa2luZBgBIAEoDjIVLm5lYnVsYS52MS5UYXJnZXRLaW5kEgwKBG5hbWUYAiABKAkSLQoJZnJvbV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1bnRpbF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglwYWdlX3NpemUYBSABKA0SEgoKcGFnZV90b2tlbhgGIAEoCSJYChNMaXN0Q2hhbmdlc1Jlc3BvbnNlEigKB2NoYW5nZXMYASADKAsyFy5uZWJ1bGEudjEuRW50aXR5Q2hhbmdlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSqQAgoOUmV2aXNpb25BY3Rpb24SHwobUkVWSVNJT05fQUNUSU9OX1VOU1BFQ0lGSUVEEAASGgoWUkVWSVNJT05fQUNUSU9OX0NSRUFURRABEhoKFlJFVklTSU9OX0FDVElPTl9VUERBVEUQAhIaChZSRVZJU0lPTl9BQ1RJT05fREVMRVRFEAMSGQoVUkVWSVNJT05fQUNUSU9OX1NUQVJUEAQSGAoUUkVWSVNJT05fQUNUSU9OX1NUT1AQBRIbChdSRVZJU0lPTl9BQ1RJT05fUkVTVEFSVBAGEhkKFVJFVklTSU9OX0FDVElPTl9QUlVORRAHEhwKGFJFVklTSU9OX0FDVElPTl9ST0xMQkFDSxAIMtQCCg5IaXN0b3J5U2VydmljZRJXCg1MaXN0UmV2aXNpb25zEh8ubmVidWxhLnYxLkxpc3RSZXZpc2lvbnNSZXF1ZXN0GiAubmVidWxhLnYxLkxpc3RSZXZpc2lvbnNSZXNwb25zZSIDkAIBElEKC0dldFJldmlzaW9uEh0ubmVidWxhLnYxLkdldFJldmlzaW9uUmVxdWVzdBoeLm5lYnVsYS52MS5HZXRSZXZpc2lvblJlc3BvbnNlIgOQAgESQwoIUm9sbGJhY2sSGi5uZWJ1bGEudjEuUm9sbGJhY2tSZXF1ZXN0GhsubmVidWxhLnYxLlJvbGxiYWNrUmVzcG9uc2USUQoLTGlzdENoYW5nZXMSHS5uZWJ1bGEudjEuTGlzdENoYW5nZXNSZXF1ZXN0Gh4ubmVidWxhLnYxLkxpc3RDaGFuZ2VzUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp, file_nebula_v1_app, file_nebula_v1_change, file_nebula_v1_cron_job, file_nebula_v1_device, file_nebula_v1_device_group]);
-
-/**
- * One field in which two bodies of an entity differ.
- *
- * @generated from message nebula.v1.FieldDifference
- */
-export type FieldDifference = Message<"nebula.v1.FieldDifference"> & {
-  /**
-   * Its name.
-   *
-   * @generated from field: string field = 1;
-   */
-  field: string;
-
-  /**
-   * Its value before, in the shape that resource files have. Absent: the default.
-   *
-   * @generated from field: google.protobuf.Value before = 2;
-   */
-  before?: Value | undefined;
-
-  /**
-   * Its value after, in the same shape. Absent: the default.
-   *
-   * @generated from field: google.protobuf.Value after = 3;
-   */
-  after?: Value | undefined;
-};
-
-/**
- * Describes the message nebula.v1.FieldDifference.
- * Use `create(FieldDifferenceSchema)` to create a new message.
- */
-export const FieldDifferenceSchema: GenMessage<FieldDifference> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_history, 0);
+  fileDesc("ChduZWJ1bGEvdjEvaGlzdG9yeS5wcm90bxIJbmVidWxhLnYxIugCCghSZXZpc2lvbhIjCgRraW5kGAEgASgOMhUubmVidWxhLnYxLlRhcmdldEtpbmQSDAoEbmFtZRgCIAEoCRIQCghyZXZpc2lvbhgDIAEoBBIpCgZhY3Rpb24YBCABKA4yGS5uZWJ1bGEudjEuUmV2aXNpb25BY3Rpb24SIQoGY2hhbmdlGAUgASgLMhEubmVidWxhLnYxLkNoYW5nZRIdCgNhcHAYBiABKAsyDi5uZWJ1bGEudjEuQXBwSAASJgoIY3Jvbl9qb2IYByABKAsyEi5uZWJ1bGEudjEuQ3JvbkpvYkgAEi4KDGRldmljZV9ncm91cBgIIAEoCzIWLm5lYnVsYS52MS5EZXZpY2VHcm91cEgAEhkKEXByZXZpb3VzX3JldmlzaW9uGAkgASgEEi8KC2RpZmZlcmVuY2VzGAogAygLMhoubmVidWxhLnYxLkZpZWxkRGlmZmVyZW5jZUIGCgRib2R5IqUBCgxFbnRpdHlDaGFuZ2USIwoEa2luZBgBIAEoDjIVLm5lYnVsYS52MS5UYXJnZXRLaW5kEgwKBG5hbWUYAiABKAkSIQoGY2hhbmdlGAMgASgLMhEubmVidWxhLnYxLkNoYW5nZRIXCg9yZXZpc2lvbl9iZWZvcmUYBCABKAQSFgoOcmV2aXNpb25fYWZ0ZXIYBSABKAQSDgoGZGV0YWlsGAYgASgJInAKFExpc3RSZXZpc2lvbnNSZXF1ZXN0EiMKBGtpbmQYASABKA4yFS5uZWJ1bGEudjEuVGFyZ2V0S2luZBIMCgRuYW1lGAIgASgJEhEKCXBhZ2Vfc2l6ZRgDIAEoDRISCgpwYWdlX3Rva2VuGAQgASgJIlgKFUxpc3RSZXZpc2lvbnNSZXNwb25zZRImCglyZXZpc2lvbnMYASADKAsyEy5uZWJ1bGEudjEuUmV2aXNpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlkKEkdldFJldmlzaW9uUmVxdWVzdBIjCgRraW5kGAEgASgOMhUubmVidWxhLnYxLlRhcmdldEtpbmQSDAoEbmFtZRgCIAEoCRIQCghyZXZpc2lvbhgDIAEoBCI8ChNHZXRSZXZpc2lvblJlc3BvbnNlEiUKCHJldmlzaW9uGAEgASgLMhMubmVidWxhLnYxLlJldmlzaW9uIqgBCg9Sb2xsYmFja1JlcXVlc3QSIwoEa2luZBgBIAEoDjIVLm5lYnVsYS52MS5UYXJnZXRLaW5kEgwKBG5hbWUYAiABKAkSDwoCdG8YAyABKARIAIgBARIYCgtpZl9yZXZpc2lvbhgEIAEoBEgBiAEBEg8KB3NlY3JldHMYBSABKAgSDwoHZHJ5X3J1bhgGIAEoCEIFCgNfdG9CDgoMX2lmX3JldmlzaW9uIrMCChBSb2xsYmFja1Jlc3BvbnNlEhcKD3JldmlzaW9uX2JlZm9yZRgBIAEoBBIQCghyZXZpc2lvbhgCIAEoBBIKCgJ0bxgDIAEoBBIdCgNhcHAYBCABKAsyDi5uZWJ1bGEudjEuQXBwSAASJgoIY3Jvbl9qb2IYBSABKAsyEi5uZWJ1bGEudjEuQ3JvbkpvYkgAEi4KDGRldmljZV9ncm91cBgGIAEoCzIWLm5lYnVsYS52MS5EZXZpY2VHcm91cEgAEi8KC2RpZmZlcmVuY2VzGAcgAygLMhoubmVidWxhLnYxLkZpZWxkRGlmZmVyZW5jZRIUCgxrZXB0X3NlY3JldHMYCCADKAkSEAoIcmVzdG9yZWQYCSABKAgSEAoId2FybmluZ3MYCiADKAlCBgoEYm9keSLNAQoSTGlzdENoYW5nZXNSZXF1ZXN0EiMKBGtpbmQYASABKA4yFS5uZWJ1bGEudjEuVGFyZ2V0S2luZBIMCgRuYW1lGAIgASgJEi0KCWZyb21fdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdW50aWxfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJcGFnZV9zaXplGAUgASgNEhIKCnBhZ2VfdG9rZW4YBiABKAkiWAoTTGlzdENoYW5nZXNSZXNwb25zZRIoCgdjaGFuZ2VzGAEgAygLMhcubmVidWxhLnYxLkVudGl0eUNoYW5nZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkqkAIKDlJldmlzaW9uQWN0aW9uEh8KG1JFVklTSU9OX0FDVElPTl9VTlNQRUNJRklFRBAAEhoKFlJFVklTSU9OX0FDVElPTl9DUkVBVEUQARIaChZSRVZJU0lPTl9BQ1RJT05fVVBEQVRFEAISGgoWUkVWSVNJT05fQUNUSU9OX0RFTEVURRADEhkKFVJFVklTSU9OX0FDVElPTl9TVEFSVBAEEhgKFFJFVklTSU9OX0FDVElPTl9TVE9QEAUSGwoXUkVWSVNJT05fQUNUSU9OX1JFU1RBUlQQBhIZChVSRVZJU0lPTl9BQ1RJT05fUFJVTkUQBxIcChhSRVZJU0lPTl9BQ1RJT05fUk9MTEJBQ0sQCDLUAgoOSGlzdG9yeVNlcnZpY2USVwoNTGlzdFJldmlzaW9ucxIfLm5lYnVsYS52MS5MaXN0UmV2aXNpb25zUmVxdWVzdBogLm5lYnVsYS52MS5MaXN0UmV2aXNpb25zUmVzcG9uc2UiA5ACARJRCgtHZXRSZXZpc2lvbhIdLm5lYnVsYS52MS5HZXRSZXZpc2lvblJlcXVlc3QaHi5uZWJ1bGEudjEuR2V0UmV2aXNpb25SZXNwb25zZSIDkAIBEkMKCFJvbGxiYWNrEhoubmVidWxhLnYxLlJvbGxiYWNrUmVxdWVzdBobLm5lYnVsYS52MS5Sb2xsYmFja1Jlc3BvbnNlElEKC0xpc3RDaGFuZ2VzEh0ubmVidWxhLnYxLkxpc3RDaGFuZ2VzUmVxdWVzdBoeLm5lYnVsYS52MS5MaXN0Q2hhbmdlc1Jlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_google_protobuf_timestamp, file_nebula_v1_app, file_nebula_v1_change, file_nebula_v1_cron_job, file_nebula_v1_device, file_nebula_v1_device_group, file_nebula_v1_plan]);
 
 /**
  * One kept revision of an app, a cron_job or a device_group.
@@ -152,7 +119,7 @@ export type Revision = Message<"nebula.v1.Revision"> & {
  * Use `create(RevisionSchema)` to create a new message.
  */
 export const RevisionSchema: GenMessage<Revision> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_history, 1);
+  messageDesc(file_nebula_v1_history, 0);
 
 /**
  * What somebody changed, as the audit log has it.
@@ -208,7 +175,7 @@ export type EntityChange = Message<"nebula.v1.EntityChange"> & {
  * Use `create(EntityChangeSchema)` to create a new message.
  */
 export const EntityChangeSchema: GenMessage<EntityChange> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_history, 2);
+  messageDesc(file_nebula_v1_history, 1);
 
 /**
  * What ListRevisions takes.
@@ -250,7 +217,7 @@ export type ListRevisionsRequest = Message<"nebula.v1.ListRevisionsRequest"> & {
  * Use `create(ListRevisionsRequestSchema)` to create a new message.
  */
 export const ListRevisionsRequestSchema: GenMessage<ListRevisionsRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_history, 3);
+  messageDesc(file_nebula_v1_history, 2);
 
 /**
  * What ListRevisions answers.
@@ -278,7 +245,7 @@ export type ListRevisionsResponse = Message<"nebula.v1.ListRevisionsResponse"> &
  * Use `create(ListRevisionsResponseSchema)` to create a new message.
  */
 export const ListRevisionsResponseSchema: GenMessage<ListRevisionsResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_history, 4);
+  messageDesc(file_nebula_v1_history, 3);
 
 /**
  * What GetRevision takes.
@@ -313,7 +280,7 @@ export type GetRevisionRequest = Message<"nebula.v1.GetRevisionRequest"> & {
  * Use `create(GetRevisionRequestSchema)` to create a new message.
  */
 export const GetRevisionRequestSchema: GenMessage<GetRevisionRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_history, 5);
+  messageDesc(file_nebula_v1_history, 4);
 
 /**
  * What GetRevision answers.
@@ -334,7 +301,7 @@ export type GetRevisionResponse = Message<"nebula.v1.GetRevisionResponse"> & {
  * Use `create(GetRevisionResponseSchema)` to create a new message.
  */
 export const GetRevisionResponseSchema: GenMessage<GetRevisionResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_history, 6);
+  messageDesc(file_nebula_v1_history, 5);
 
 /**
  * What Rollback takes.
@@ -390,7 +357,7 @@ export type RollbackRequest = Message<"nebula.v1.RollbackRequest"> & {
  * Use `create(RollbackRequestSchema)` to create a new message.
  */
 export const RollbackRequestSchema: GenMessage<RollbackRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_history, 7);
+  messageDesc(file_nebula_v1_history, 6);
 
 /**
  * What Rollback answers.
@@ -484,7 +451,7 @@ export type RollbackResponse = Message<"nebula.v1.RollbackResponse"> & {
  * Use `create(RollbackResponseSchema)` to create a new message.
  */
 export const RollbackResponseSchema: GenMessage<RollbackResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_history, 8);
+  messageDesc(file_nebula_v1_history, 7);
 
 /**
  * What ListChanges takes.
@@ -540,7 +507,7 @@ export type ListChangesRequest = Message<"nebula.v1.ListChangesRequest"> & {
  * Use `create(ListChangesRequestSchema)` to create a new message.
  */
 export const ListChangesRequestSchema: GenMessage<ListChangesRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_history, 9);
+  messageDesc(file_nebula_v1_history, 8);
 
 /**
  * What ListChanges answers.
@@ -568,7 +535,7 @@ export type ListChangesResponse = Message<"nebula.v1.ListChangesResponse"> & {
  * Use `create(ListChangesResponseSchema)` to create a new message.
  */
 export const ListChangesResponseSchema: GenMessage<ListChangesResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_history, 10);
+  messageDesc(file_nebula_v1_history, 9);
 
 /**
  * The action that made a revision.
