@@ -16,6 +16,13 @@ import type { FaultProxy } from "../harness/fault-proxy.ts";
 import { type AppDoor, grpcDoor, httpDoor } from "./app-door.ts";
 import { Trial } from "./trial.ts";
 
+type StageOptions = Readonly<{
+  /** Whether the members reach their servers through proxies that can cut. */
+  proxied: boolean;
+  /** The mean of the time between two changes of an app, milliseconds. */
+  pauseMs: number;
+}>;
+
 /** A cluster with devices and writers, on which faults are tried: what has to hold after each is `assertWhole`. */
 export class ClusterStage implements AsyncDisposable {
   readonly cluster: Cluster;
@@ -25,20 +32,22 @@ export class ClusterStage implements AsyncDisposable {
   /** Every shard, and the gateway. */
   readonly doors: readonly AppDoor[];
   readonly #servers: TestServers;
-  /** The members from the start. */
-  readonly #first: readonly Member[];
+  readonly #options: StageOptions;
   readonly #opened: AsyncDisposableStack;
   /** Apps that were made through one shard. */
   #made = 0;
 
-  private constructor(servers: TestServers, parts: Pick<ClusterStage, "cluster" | "trial" | "store" | "doors">, opened: AsyncDisposableStack) {
-    this.#servers = servers;
+  private constructor(
+    started: Readonly<{ servers: TestServers; options: StageOptions; opened: AsyncDisposableStack }>,
+    parts: Pick<ClusterStage, "cluster" | "trial" | "store" | "doors">,
+  ) {
+    this.#servers = started.servers;
+    this.#options = started.options;
     this.cluster = parts.cluster;
     this.trial = parts.trial;
     this.store = parts.store;
     this.doors = parts.doors;
-    this.#first = parts.cluster.members;
-    this.#opened = opened;
+    this.#opened = started.opened;
   }
 
   /** Starts a stage on servers that faults may stop, behind proxies. Skips the suite without a Docker Engine. */
@@ -53,9 +62,9 @@ export class ClusterStage implements AsyncDisposable {
 
   /**
    * Starts three shards, two reporters, a gateway, 200 devices in 12 groups, and the writers.
-   * @param options `pauseMs`: the mean of the time between two changes of an app
    */
-  static async startOn(servers: TestServers, { proxied, pauseMs }: Readonly<{ proxied: boolean; pauseMs: number }>): Promise<ClusterStage> {
+  static async startOn(servers: TestServers, options: StageOptions): Promise<ClusterStage> {
+    const { proxied, pauseMs } = options;
     await using opening = new AsyncDisposableStack();
     const cluster = opening.use(await Cluster.start({ servers, shards: 3, reporters: 2, proxied }));
     const [first] = cluster.shards;
@@ -79,7 +88,7 @@ export class ClusterStage implements AsyncDisposable {
         pauseMs,
       }).catch((error) => Promise.reject(new Error(`the devices are not whole; ${cluster.lastLogged}`, { cause: error }))),
     );
-    return new ClusterStage(servers, { cluster, trial, store, doors }, opening.move());
+    return new ClusterStage({ servers, options, opened: opening.move() }, { cluster, trial, store, doors });
   }
 
   /** The container of a server that has one of its own. */
@@ -94,16 +103,14 @@ export class ClusterStage implements AsyncDisposable {
     for (const name of names) await api.createApp({ name, dockerImage: "busybox:1" });
   }
 
-  /** Ends all faults that a test which failed may have left, and the members that it added. */
-  async restore(): Promise<void> {
+  /**
+   * Ends this stage and starts another one like it, after a test that failed: a fault that took too long is still at work on this stage, and would disturb the
+   * tests after it.
+   */
+  async replace(): Promise<ClusterStage> {
     for (const { container } of Object.values(this.#servers)) await container?.startAgain();
-    await this.cluster.endFaults();
-    for (const member of this.cluster.members.filter((each) => !this.#first.includes(each))) {
-      await member.program.kill();
-      this.cluster.forget(member);
-    }
-    for (const member of this.#first) if (member.program.ended) member.launch();
-    await Promise.all(this.#first.map((member) => member.ready()));
+    await this[Symbol.asyncDispose]().catch(() => {}); // the fault stops what is closed here
+    return ClusterStage.startOn(this.#servers, this.#options);
   }
 
   /** The shard that serves the most devices, and how many. */

@@ -23,7 +23,7 @@ describe("200 devices of a cluster, whose apps are changed all the time, are who
   afterEach(async function () {
     if (this.currentTest?.state !== "failed") return;
     console.log(stage.cluster.lastLogged);
-    await stage.restore();
+    stage = await stage.replace();
   });
 
   // The workers of the release before come last: they stay, and no other fault is to depend on them.

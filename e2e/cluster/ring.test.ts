@@ -121,11 +121,11 @@ function describeDevices(ringOf: () => CassandraRing): void {
     stage = await ClusterStage.startOn({ cassandra: ringOf().server, redis, kafka }, { proxied: false, pauseMs: PAUSE_MS });
   });
   after(async () => await stage?.[Symbol.asyncDispose]());
-  afterEach("have all nodes and processes run", async function () {
+  afterEach("have all nodes run, and start another cluster after a failure", async function () {
     if (this.currentTest?.state !== "failed") return;
     console.log(stage.cluster.lastLogged);
     await ringOf().startAgain();
-    await stage.restore();
+    stage = await stage.replace();
   });
 
   /**

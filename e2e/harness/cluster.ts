@@ -130,13 +130,6 @@ export class Cluster implements AsyncDisposable {
     }
   }
 
-  /** Has all proxies pass everything on; there may be none. */
-  async endFaults(): Promise<void> {
-    if (this.#kafka === undefined) return;
-    const proxies = [this.#kafka, ...this.members.flatMap((member) => Object.values(member.proxies))];
-    await Promise.all(proxies.map((proxy) => proxy.set(undefined)));
-  }
-
   /** Runs `nebula migrate` with these arguments on the cluster's backends. */
   async migrate(...args: string[]): Promise<void> {
     const { store, redis, bus } = this.backends;
