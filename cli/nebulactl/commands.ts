@@ -99,6 +99,11 @@ export const commands: CommandTable = {
       load: async () => (await import("./commands/ping/ping.ts")).ping,
     }),
     deferred({
+      name: "completion",
+      summary: "Prints a script with which a shell completes nebulactl's commands, flags and names.",
+      load: async () => (await import("./commands/completion/completion.ts")).completionOf(commands),
+    }),
+    deferred({
       name: "version",
       summary: "Prints the versions of nebulactl and of the server.",
       load: async () => (await import("./commands/version/version.ts")).version,

@@ -3,7 +3,7 @@ import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { printable } from "../../common/printable.ts";
 import { withoutEnd } from "../../common/text/without-end.ts";
 import { VERSION } from "../../common/version.ts";
-import type { Command, CommandTable } from "./command/command.ts";
+import { type Command, type CommandTable, NAMES_COMMAND } from "./command/command.ts";
 import type { CommandContext } from "./command/context.ts";
 import { flagLabel } from "./command/flags.ts";
 import { DEBUG } from "./command/global-flags.ts";
@@ -25,6 +25,7 @@ const EXIT_INTERRUPTED = 130;
  */
 export async function runNebulactl(commands: CommandTable, args: readonly string[], given: Io, signal: AbortSignal): Promise<number> {
   const io = printableIo(given);
+  if (args[0] === NAMES_COMMAND) return await (await import("./completion/print-names.ts")).printNames(args.slice(1), io, signal);
   const table = await loadNamed(commands, args);
   const line = parseCommandLine(table, args);
   switch (line.kind) {

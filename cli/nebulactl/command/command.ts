@@ -49,7 +49,18 @@ export type Deferred<T extends Command | Noun> = Readonly<{
   load(): Promise<T>;
 }>;
 
+/** Names of verbs that users of other tools type: `apps ls`, `apps rm web`, `apps describe web`. */
+export const VERB_ALIASES: Readonly<Record<string, readonly string[]>> = { list: ["ls"], info: ["describe", "show"], delete: ["rm"] };
+
+/** Every name of a verb: its own first. */
+export function verbNames({ name, aliases = [] }: Pick<Command, "name" | "aliases">): readonly string[] {
+  return [name, ...aliases, ...(VERB_ALIASES[name] ?? [])];
+}
+
 export type Entry = Command | Noun | Deferred<Command | Noun>;
+
+/** The word before the kind of names that a completion script asks for: `nebulactl __names app`, then the words typed so far. No help shows it. */
+export const NAMES_COMMAND = "__names";
 
 /** All of nebulactl's commands. */
 export type CommandTable = Readonly<{

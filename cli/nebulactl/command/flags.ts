@@ -9,8 +9,14 @@ type FlagBase = Readonly<{
   help: string;
 }>;
 
-/** `--image shop:1.5`. If it is given more than once, the last one counts; of a repeatable flag all do. */
-export type TextFlag = FlagBase & Readonly<{ kind: "text"; placeholder: string; repeatable?: boolean; choices?: readonly string[] }>;
+/** The names that a shell completes the value of a flag from; `resource`: of the kind that is typed before it, as for `get apps web`. */
+export type Names = "app" | "cron_job" | "device_group" | "user" | "user_group" | "device" | "profile" | "resource";
+
+/** The values that a shell offers for a flag: these words, the names of one kind, or the files of the machine. */
+export type Offers = Readonly<{ words: readonly string[] }> | Readonly<{ names: Names }> | Readonly<{ files: true }>;
+
+/** `--image shop:1.5`. If it is given more than once, the last one counts; of a repeatable flag all do. A shell completes `choices`, else `offers`. */
+export type TextFlag = FlagBase & Readonly<{ kind: "text"; placeholder: string; repeatable?: boolean; choices?: readonly string[]; offers?: Offers }>;
 /** The largest value of a 32-bit field of the API. */
 export const MOST_UINT32 = 4_294_967_295;
 

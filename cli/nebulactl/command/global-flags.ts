@@ -15,19 +15,28 @@ export const PROFILE: TextFlag = {
   kind: "text",
   name: "profile",
   placeholder: "NAME",
+  offers: { names: "profile" },
   help: "The stored login to use. Also NEBULA_PROFILE.",
 };
-export const USERNAME: TextFlag = { kind: "text", name: "username", placeholder: "NAME", help: "Log in as this user. Also NEBULA_USER." };
+export const USERNAME: TextFlag = {
+  kind: "text",
+  name: "username",
+  placeholder: "NAME",
+  offers: { names: "user" },
+  help: "Log in as this user. Also NEBULA_USER.",
+};
 export const PASSWORD_FILE: TextFlag = {
   kind: "text",
   name: "password-file",
   placeholder: "FILE",
+  offers: { files: true },
   help: "A file with the password. Also NEBULA_PASSWORD_FILE; NEBULA_PASSWORD holds the password itself.",
 };
 export const TOKEN_FILE: TextFlag = {
   kind: "text",
   name: "token-file",
   placeholder: "FILE",
+  offers: { files: true },
   help: "A file with the token. Also NEBULA_TOKEN_FILE; NEBULA_TOKEN holds the token itself.",
 };
 
@@ -35,18 +44,21 @@ export const TLS_CA: TextFlag = {
   kind: "text",
   name: "tls-ca",
   placeholder: "FILE",
+  offers: { files: true },
   help: "CA certificates (PEM file) to verify the server with. Also NEBULA_TLS_CA.",
 };
 export const TLS_CLIENT_CERT: TextFlag = {
   kind: "text",
   name: "tls-client-cert",
   placeholder: "FILE",
+  offers: { files: true },
   help: "The client certificate (PEM file). Also NEBULA_TLS_CLIENT_CERT.",
 };
 export const TLS_CLIENT_KEY: TextFlag = {
   kind: "text",
   name: "tls-client-key",
   placeholder: "FILE",
+  offers: { files: true },
   help: "The private key (PEM file) of --tls-client-cert. Also NEBULA_TLS_CLIENT_KEY.",
 };
 

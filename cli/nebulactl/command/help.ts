@@ -1,6 +1,6 @@
 import { assertNever } from "../../../common/errors/assert-never.ts";
 import { displayWidth, padToWidth, wrapWords } from "../output/display-width.ts";
-import type { Command, CommandTable, Entry } from "./command.ts";
+import { type Command, type CommandTable, type Entry, type Noun, VERB_ALIASES } from "./command.ts";
 import type { Flag } from "./flags.ts";
 import { outputFlag } from "./global-flags.ts";
 import { globalFlagsBeside, type Topic } from "./split-command.ts";
@@ -43,6 +43,7 @@ function helpLines(table: CommandTable, topic: Topic): HelpLine[] {
         "",
         `Usage: ${table.program} ${topic.noun.name} VERB [flags]`,
         ...section("Verbs", topic.noun.verbs.map(entryRow)),
+        ...aliasLines(topic.noun),
         "",
         `More on a verb: ${table.program} ${topic.noun.name} VERB --help`,
       ];
@@ -80,6 +81,12 @@ function commandHelp(table: CommandTable, path: readonly string[], command: Comm
     ),
     ...((command.examples ?? []).length === 0 ? [] : ["", "Examples", ...(command.examples ?? []).map((example) => ({ example }))]),
   ];
+}
+
+/** The other names of verbs that the noun has; none if it has no such verb. */
+function aliasLines({ verbs }: Noun): string[] {
+  const others = verbs.flatMap(({ name }) => (VERB_ALIASES[name] ?? []).map((alias) => `${alias} for ${name}`));
+  return others.length === 0 ? [] : ["", `Other names of verbs: ${others.join(", ")}.`];
 }
 
 function entryRow(entry: Entry): [string, string] {

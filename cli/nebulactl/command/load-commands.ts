@@ -1,4 +1,4 @@
-import type { Command, CommandTable, Deferred, Entry, Noun } from "./command.ts";
+import { type Command, type CommandTable, type Deferred, type Entry, type Noun, verbNames } from "./command.ts";
 import { normaliseName } from "./flags.ts";
 
 /**
@@ -8,7 +8,7 @@ import { normaliseName } from "./flags.ts";
  */
 export async function loadNamed(table: CommandTable, args: readonly string[]): Promise<CommandTable> {
   const words = new Set(args.map(normaliseName));
-  return loadWhere(table, ({ name, aliases = [] }) => [name, ...aliases].some((known) => words.has(known)));
+  return loadWhere(table, (entry) => verbNames(entry).some((known) => words.has(known)));
 }
 
 /** The whole table. */

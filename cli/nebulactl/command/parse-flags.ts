@@ -15,7 +15,7 @@ import {
 export type ParsedFlags = { kind: "parsed"; values: GivenFlags; positionals: string[] } | { kind: "wrong"; message: string };
 
 /** A name on the command line with its flag; `turnsOn` is false for the second name of a toggle. */
-type Spelling = { name: string; flag: Flag; turnsOn: boolean };
+export type Spelling = { name: string; flag: Flag; turnsOn: boolean };
 
 /** Parses the arguments after a command. `-` and `_` in flags are the same; a value that starts with `-` must be joined by `=`.
  * @param command its name, for errors */
@@ -104,7 +104,7 @@ export class GivenFlags implements FlagValues {
 }
 
 /** The spellings of a flag. A long name has at least two letters, so its length shows its kind. */
-function spellingsOf(flag: Flag): Spelling[] {
+export function spellingsOf(flag: Flag): Spelling[] {
   const names = [flag.name, ...(flag.aliases ?? []), ...(flag.short === undefined ? [] : [flag.short])];
   const spellings = names.map((name) => ({ name, flag, turnsOn: true }));
   if (flag.kind !== "toggle") return spellings;

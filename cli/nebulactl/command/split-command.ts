@@ -1,5 +1,5 @@
 import { nearestName } from "../../../common/text/wording.ts";
-import type { Command, CommandTable, Deferred, Entry, Noun } from "./command.ts";
+import { type Command, type CommandTable, type Deferred, type Entry, type Noun, verbNames } from "./command.ts";
 import { type Flag, normaliseName } from "./flags.ts";
 
 /** A subject of help. */
@@ -26,7 +26,7 @@ export function splitCommand(table: CommandTable, args: readonly string[]): Spli
   const meant = loaded(entry.verbs.find(({ name }) => name === entry.defaultVerb));
   // An -h of the default verb is not the global flag, so it can't be before a verb.
   const second = nextWord(first.rest, meant === undefined ? table.globalFlags : globalFlagsBeside(table, meant));
-  const verb = second === undefined ? undefined : loaded(named(entry.verbs, second.word));
+  const verb = second === undefined ? undefined : loaded(entry.verbs.find((known) => verbNames(known).includes(normaliseName(second.word))));
   if (second !== undefined && verb !== undefined) return { kind: "command", path: [entry.name, verb.name], command: verb, rest: second.rest };
   if (second === undefined && meant !== undefined)
     return { kind: "command", path: [entry.name, meant.name], command: meant, rest: first.rest, noun: topic };

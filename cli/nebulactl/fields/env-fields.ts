@@ -73,6 +73,7 @@ const SECRET_ENV_FILE: TextFlag = {
   kind: "text",
   name: "secret-env-file",
   placeholder: "FILE",
+  offers: { files: true },
   repeatable: true,
   help: "A file of such variables, K=V a line; empty lines and lines that start with # are ignored.",
 };

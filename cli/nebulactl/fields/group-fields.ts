@@ -2,17 +2,27 @@ import { NebulaError } from "../../../common/errors/nebula-error.ts";
 import { permissionsOf } from "../../../common/v2/original-cli-values.ts";
 import type { DeviceGroup } from "../../../gen/nebula/v1/device_group_pb.ts";
 import type { UserGroup } from "../../../gen/nebula/v1/user_group_pb.ts";
-import type { TextFlag } from "../command/flags.ts";
+import type { Names, TextFlag } from "../command/flags.ts";
 import { type Field, listField, numberField, toggleField } from "./field.ts";
 
 /** The fields that `device-groups create` and `update` set. */
 export const deviceGroupFields: readonly Field<DeviceGroup>[] = [
   listField(
     "apps",
-    { name: "apps", short: "a", placeholder: "A,B", help: "Its apps, in order: the first one gets a host port that several claim." },
+    {
+      name: "apps",
+      short: "a",
+      placeholder: "A,B",
+      offers: { names: "app" },
+      help: "Its apps, in order: the first one gets a host port that several claim.",
+    },
     (apps) => ({ apps }),
   ),
-  listField("cron_jobs", { name: "cron-jobs", short: "c", placeholder: "A,B", help: "Its cron_jobs." }, (cronJobs) => ({ cronJobs })),
+  listField(
+    "cron_jobs",
+    { name: "cron-jobs", short: "c", placeholder: "A,B", offers: { names: "cron_job" }, help: "Its cron_jobs." },
+    (cronJobs) => ({ cronJobs }),
+  ),
   numberField(
     "spread",
     { name: "spread", placeholder: "N", min: 0, integer: true, help: "The number of managers that share its devices. Default: 1." },
@@ -32,9 +42,9 @@ type Subject = Readonly<{
 }>;
 
 const SUBJECTS: readonly Subject[] = [
-  { field: "apps", key: "apps", word: "app", flag: wholeFlag("apps", "a", "apps") },
-  { field: "cron_jobs", key: "cronJobs", word: "cron_job", flag: wholeFlag("cron-jobs", "c", "cron_jobs") },
-  { field: "device_groups", key: "deviceGroups", word: "device_group", flag: wholeFlag("device-groups", "d", "device_groups", ["device-group"]) },
+  { field: "apps", key: "apps", word: "app", flag: wholeFlag("apps", "a", "app") },
+  { field: "cron_jobs", key: "cronJobs", word: "cron_job", flag: wholeFlag("cron-jobs", "c", "cron_job") },
+  { field: "device_groups", key: "deviceGroups", word: "device_group", flag: wholeFlag("device-groups", "d", "device_group", ["device-group"]) },
 ];
 
 const GRANT: TextFlag = {
@@ -59,6 +69,7 @@ const membersField = listField<UserGroup>(
     aliases: ["members"],
     short: "m",
     placeholder: "A,B",
+    offers: { names: "user" },
     help: "Its members; on update these replace all others.",
   },
   (groupMembers) => ({ groupMembers }),
@@ -128,9 +139,9 @@ function parsePermissions(text: string): [name: string, level: string][] {
   return Object.entries(permissionsOf(trimmed.split(",").map((item) => item.trim())));
 }
 
-function wholeFlag(name: string, short: string, what: string, aliases: readonly string[] = []): TextFlag {
-  const help = `Permissions on ${what}: by name, by the beginning of names and *, or * for all; ro where no level is given. On update these replace all that are.`;
-  return { kind: "text", name, aliases, short, repeatable: true, placeholder: "A:rw,B-*:ro", help };
+function wholeFlag(name: string, short: string, kind: Names, aliases: readonly string[] = []): TextFlag {
+  const help = `Permissions on ${kind}s: by name, by the beginning of names and *, or * for all; ro where no level is given. On update these replace all that are.`;
+  return { kind: "text", name, aliases, short, repeatable: true, placeholder: "A:rw,B-*:ro", offers: { names: kind }, help };
 }
 
 /** `level` undefined: it is taken away. */

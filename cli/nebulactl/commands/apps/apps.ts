@@ -11,7 +11,7 @@ import { IF_REVISION, ifRevision } from "../entities/if-revision.ts";
 import { answered, condition } from "../entities/kind.ts";
 import { entityNoun } from "../entities/noun.ts";
 
-const APP: TextFlag = { kind: "text", name: "app", short: "a", placeholder: "APP", help: "The name of the app." };
+const APP: TextFlag = { kind: "text", name: "app", short: "a", placeholder: "APP", offers: { names: "app" }, help: "The name of the app." };
 
 type Request = Readonly<{ name: string; ifRevision?: bigint }>;
 

@@ -16,6 +16,7 @@ const USER: TextFlag = {
   aliases: ["who"],
   short: "u",
   placeholder: "USER",
+  offers: { names: "user" },
   help: "Only calls of this caller: a user, device/ID, or nobody (no valid credential).",
 };
 const KIND: TextFlag = { kind: "text", name: "kind", short: "k", placeholder: KINDS.join("|"), choices: KINDS, help: "Only calls about this kind." };

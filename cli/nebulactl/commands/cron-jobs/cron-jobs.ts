@@ -4,7 +4,14 @@ import type { TextFlag } from "../../command/flags.ts";
 import { cronJobKind } from "../entities/cron-job-kind.ts";
 import { entityNoun } from "../entities/noun.ts";
 
-const CRON_JOB: TextFlag = { kind: "text", name: "cron-job", short: "c", placeholder: "CRON_JOB", help: "The name of the cron_job." };
+const CRON_JOB: TextFlag = {
+  kind: "text",
+  name: "cron-job",
+  short: "c",
+  placeholder: "CRON_JOB",
+  offers: { names: "cron_job" },
+  help: "The name of the cron_job.",
+};
 
 /** Cron_jobs: what devices run on a schedule. */
 export const cronJobs: Noun = entityNoun<CronJob>({

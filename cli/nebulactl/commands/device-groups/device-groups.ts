@@ -8,7 +8,14 @@ import { answered } from "../entities/kind.ts";
 import { entityNoun } from "../entities/noun.ts";
 import { prunedView } from "../prune/prune.ts";
 
-const DEVICE_GROUP: TextFlag = { kind: "text", name: "device-group", short: "d", placeholder: "DEVICE_GROUP", help: "The name of the device_group." };
+const DEVICE_GROUP: TextFlag = {
+  kind: "text",
+  name: "device-group",
+  short: "d",
+  placeholder: "DEVICE_GROUP",
+  offers: { names: "device_group" },
+  help: "The name of the device_group.",
+};
 
 /** Device_groups: the apps and cron_jobs of a set of devices. */
 export const deviceGroups: Noun = entityNoun<DeviceGroup>({

@@ -25,13 +25,14 @@ import { confirmDelete, YES } from "../entities/confirm-delete.ts";
 import { answered } from "../entities/kind.ts";
 import { allPages, LIMIT, OF_GROUP, ofExistingGroup, type Page } from "../lists/pages.ts";
 
-const DEVICE: TextFlag = { kind: "text", name: "device", placeholder: "DEVICE", help: "The id of the device." };
+const DEVICE: TextFlag = { kind: "text", name: "device", placeholder: "DEVICE", offers: { names: "device" }, help: "The id of the device." };
 const ENROLMENT: TextFlag = { kind: "text", name: "id", placeholder: "ID", help: "The id of the enrolment token, as `devices enrolments` lists it." };
 const INTO: TextFlag = {
   kind: "text",
   name: "device-group",
   short: "d",
   placeholder: "GROUP",
+  offers: { names: "device_group" },
   help: "The device_group that the devices enrol into.",
 };
 const USES: NumberFlag = {

@@ -11,7 +11,7 @@ import { answered } from "../entities/kind.ts";
 import { allPages, LIMIT, OF_GROUP, ofExistingGroup } from "../lists/pages.ts";
 import { deviceTokenVerbs } from "./device-tokens.ts";
 
-const DEVICE: TextFlag = { kind: "text", name: "device", placeholder: "DEVICE", help: "The id of the device." };
+const DEVICE: TextFlag = { kind: "text", name: "device", placeholder: "DEVICE", offers: { names: "device" }, help: "The id of the device." };
 const argument = [{ label: "DEVICE", flag: DEVICE }] as const;
 
 /** Devices with their newest status, and their tokens. */

@@ -19,9 +19,10 @@ const NOUN: TextFlag = {
   kind: "text",
   name: "kind",
   placeholder: "NOUN",
+  offers: { words: ["apps", "cron-jobs", "device-groups", "user-groups", "all"] },
   help: "What to print: apps, cron-jobs, device-groups, user-groups or all.",
 };
-const NAME: TextFlag = { kind: "text", name: "name", placeholder: "NAME", help: "Only the resource of this name." };
+const NAME: TextFlag = { kind: "text", name: "name", placeholder: "NAME", offers: { names: "resource" }, help: "Only the resource of this name." };
 
 type Source = Readonly<{ one(context: CommandContext, name: string): Promise<Resource>; all(context: CommandContext): AsyncIterable<Resource> }>;
 

@@ -20,12 +20,14 @@ const FROM_PASSWORD_FILE: TextFlag = {
   kind: "text",
   name: "from-password-file",
   placeholder: "FILE",
+  offers: { files: true },
   help: "A file with the password of that user. Also NEBULA_FROM_PASSWORD.",
 };
 const FROM_TOKEN_FILE: TextFlag = {
   kind: "text",
   name: "from-token-file",
   placeholder: "FILE",
+  offers: { files: true },
   help: "A file with a token of the original, instead of user and password. Also NEBULA_FROM_TOKEN.",
 };
 const DRY_RUN: SwitchFlag = { kind: "switch", name: "dry-run", help: "Only shows what would be created and changed, field by field." };

@@ -38,7 +38,14 @@ export async function* allPages<T>(
 /** --limit of a list that shows all of its items unless it is given. */
 export const LIMIT: NumberFlag = { kind: "number", name: "limit", placeholder: "N", min: 1, integer: true, help: "At most this many. Default: all." };
 /** The flag of a list that may be of one device_group. */
-export const OF_GROUP: TextFlag = { kind: "text", name: "device-group", short: "d", placeholder: "GROUP", help: "Only of this device_group." };
+export const OF_GROUP: TextFlag = {
+  kind: "text",
+  name: "device-group",
+  short: "d",
+  placeholder: "GROUP",
+  offers: { names: "device_group" },
+  help: "Only of this device_group.",
+};
 export const LAST_ID: TextFlag = {
   kind: "text",
   name: "last-id",

@@ -10,7 +10,7 @@ import { DEFAULT_SERVER, formatServerUrl, readServerUrl } from "../../session/se
 
 /** --server, with the original's letter for --host_uri. */
 const LOGIN_SERVER: TextFlag = { ...SERVER, short: "U" };
-const USER: TextFlag = { kind: "text", name: "username", short: "u", placeholder: "NAME", help: "The user to log in as." };
+const USER: TextFlag = { kind: "text", name: "username", short: "u", placeholder: "NAME", offers: { names: "user" }, help: "The user to log in as." };
 const PASSWORD_STDIN: SwitchFlag = { kind: "switch", name: "password-stdin", help: "Reads the password from standard input." };
 const TOKEN_STDIN: SwitchFlag = { kind: "switch", name: "token-stdin", help: "Reads the token from standard input." };
 export const PASSWORD: TextFlag = {

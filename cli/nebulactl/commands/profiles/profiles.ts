@@ -6,7 +6,7 @@ import { readProfiles, writeProfiles } from "../../session/login-files.ts";
 import { profileNamed, type StoredLogin } from "../../session/profiles.ts";
 import { formatServerUrl } from "../../session/server-url.ts";
 
-const NAME: TextFlag = { kind: "text", name: "name", placeholder: "PROFILE", help: "The profile." };
+const NAME: TextFlag = { kind: "text", name: "name", placeholder: "PROFILE", offers: { names: "profile" }, help: "The profile." };
 
 type Row = { name: string; current: boolean; login: StoredLogin };
 

@@ -7,8 +7,21 @@ import { OUTPUTS } from "../../command/global-flags.ts";
 import { renderValue, type ValueView } from "../../output/render-value.ts";
 import { answered } from "../entities/kind.ts";
 
-const SCOPE: TextFlag = { kind: "text", name: "scope", placeholder: "all|device-group", help: "What to prune, in the form of the original." };
-const GROUP: TextFlag = { kind: "text", name: "device-group", short: "d", placeholder: "GROUP", help: "The devices of this device_group." };
+const SCOPE: TextFlag = {
+  kind: "text",
+  name: "scope",
+  placeholder: "all|device-group",
+  offers: { words: ["all", "device-group"] },
+  help: "What to prune, in the form of the original.",
+};
+const GROUP: TextFlag = {
+  kind: "text",
+  name: "device-group",
+  short: "d",
+  placeholder: "GROUP",
+  offers: { names: "device_group" },
+  help: "The devices of this device_group.",
+};
 const ALL: SwitchFlag = { kind: "switch", name: "all", help: "The devices of every device_group." };
 
 /** Makes devices remove their unused images once. */

@@ -8,7 +8,15 @@ import { parseTargetState, STATE } from "../../views/target-state.ts";
 import { LAST_ID, OF_GROUP, pageLimit, printSomePages } from "../lists/pages.ts";
 import { CREATION_FILTERS, type ReceivedRange, receivedRange, SINCE, UNTIL } from "../lists/time-range.ts";
 
-const DEVICE: TextFlag = { kind: "text", name: "device", aliases: ["hostname"], short: "h", placeholder: "DEVICE", help: "Only of this device." };
+const DEVICE: TextFlag = {
+  kind: "text",
+  name: "device",
+  aliases: ["hostname"],
+  short: "h",
+  placeholder: "DEVICE",
+  offers: { names: "device" },
+  help: "Only of this device.",
+};
 const CREATION_TIME: NumberFlag = {
   kind: "number",
   name: "report-creation-time",

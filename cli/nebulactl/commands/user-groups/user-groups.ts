@@ -10,6 +10,7 @@ const USER_GROUP: TextFlag = {
   aliases: ["group"],
   short: "g",
   placeholder: "USER_GROUP",
+  offers: { names: "user_group" },
   help: "The name of the user_group.",
 };
 

@@ -20,8 +20,20 @@ const TOKEN: TextFlag = {
   placeholder: "TOKEN",
   help: "As in the original. Other users see it in the process list: prefer --token-file or --token-stdin.",
 };
-const PASSWORD_FILE: TextFlag = { kind: "text", name: "password-file", placeholder: "FILE", help: "A file with the password of the user." };
-const TOKEN_FILE: TextFlag = { kind: "text", name: "token-file", placeholder: "FILE", help: "A file with the token of the user." };
+const PASSWORD_FILE: TextFlag = {
+  kind: "text",
+  name: "password-file",
+  placeholder: "FILE",
+  offers: { files: true },
+  help: "A file with the password of the user.",
+};
+const TOKEN_FILE: TextFlag = {
+  kind: "text",
+  name: "token-file",
+  placeholder: "FILE",
+  offers: { files: true },
+  help: "A file with the token of the user.",
+};
 const PASSWORD_STDIN: SwitchFlag = { kind: "switch", name: "password-stdin", help: "Reads the password of the user from standard input." };
 const TOKEN_STDIN: SwitchFlag = { kind: "switch", name: "token-stdin", help: "Reads the token of the user from standard input." };
 

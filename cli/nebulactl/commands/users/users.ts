@@ -16,7 +16,7 @@ import { answered, condition } from "../entities/kind.ts";
 import { allPages, LIMIT } from "../lists/pages.ts";
 import { givenSecrets, typedPassword, USER_SECRET_FLAGS } from "./user-secrets.ts";
 
-const USER: TextFlag = { kind: "text", name: "user", short: "u", placeholder: "USER", help: "The name of the user." };
+const USER: TextFlag = { kind: "text", name: "user", short: "u", placeholder: "USER", offers: { names: "user" }, help: "The name of the user." };
 
 const ofOneUser: Pick<Command, "kind" | "arguments" | "required" | "outputs"> = {
   kind: "command",

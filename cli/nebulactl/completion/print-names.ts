@@ -1,0 +1,91 @@
+import { DeviceService } from "../../../gen/nebula/v1/device_pb.ts";
+import { UserService } from "../../../gen/nebula/v1/user_pb.ts";
+import { findLogin } from "../command/find-login.ts";
+import { type Names, normaliseName } from "../command/flags.ts";
+import { GLOBAL_FLAGS } from "../command/global-flags.ts";
+import { parseFlags } from "../command/parse-flags.ts";
+import { appKind } from "../commands/entities/app-kind.ts";
+import { cronJobKind } from "../commands/entities/cron-job-kind.ts";
+import { deviceGroupKind } from "../commands/entities/device-group-kind.ts";
+import type { Call } from "../commands/entities/kind.ts";
+import { userGroupKind } from "../commands/entities/user-group-kind.ts";
+import { allPages, type Page } from "../commands/lists/pages.ts";
+import type { Io } from "../io/io.ts";
+import { readProfiles } from "../session/login-files.ts";
+import { Session } from "../session/session.ts";
+
+/** How long a key press may wait for names, milliseconds, the start of nebulactl included. */
+const WITHIN_MS = 1000;
+
+/** Names that no shell reads otherwise than as they are; others are not offered. */
+const PLAIN = /^[\w.@+-]+$/;
+
+/** The names that were asked for, by kind. */
+type Sources = Readonly<Record<Exclude<Names, "profile" | "resource">, (call: Call) => AsyncIterable<string>>>;
+
+const SOURCES: Sources = {
+  app: (call) => namesOf((size, token) => appKind.calls.page(call, size, token)),
+  cron_job: (call) => namesOf((size, token) => cronJobKind.calls.page(call, size, token)),
+  device_group: (call) => namesOf((size, token) => deviceGroupKind.calls.page(call, size, token)),
+  user_group: (call) => namesOf((size, token) => userGroupKind.calls.page(call, size, token)),
+  user: ({ client, signal }) =>
+    namesOf(async (pageSize, pageToken) => {
+      const { users, nextPageToken } = await (await client(UserService)).listUsers({ pageSize, pageToken }, { signal });
+      return { items: users, nextPageToken };
+    }),
+  device: ({ client, signal }) =>
+    namesOf(async (pageSize, pageToken) => {
+      const { devices, nextPageToken } = await (await client(DeviceService)).listDevices({ pageSize, pageToken }, { signal });
+      return { items: devices.map(({ deviceId }) => ({ name: deviceId })), nextPageToken };
+    }),
+};
+
+/**
+ * Prints the names that a shell offers, a line each. Prints none, and never an error, if the server does not answer
+ * with all of them in time, or refuses: a part of the names would complete to a wrong one.
+ * @param args the kind of the names, then the words of the command line so far, whose flags name the server and the login
+ */
+export async function printNames([kind = "", ...typed]: readonly string[], io: Io, signal: AbortSignal): Promise<number> {
+  const left = Math.max(1, WITHIN_MS - Math.round(performance.now()));
+  const within = AbortSignal.any([signal, AbortSignal.timeout(left)]);
+  const quiet: Io = { ...io, err: () => {}, terminal: undefined };
+  try {
+    const names = await namesFor(kind === "resource" ? kindBefore(typed) : kind, typed, quiet, within);
+    io.out(names.flatMap((name) => (PLAIN.test(name) ? [`${name}\n`] : [])).join(""));
+  } catch {
+    // a shell offers nothing then
+  }
+  return 0;
+}
+
+async function namesFor(kind: string, typed: readonly string[], io: Io, signal: AbortSignal): Promise<string[]> {
+  if (kind === "profile") return [...(await readProfiles(io.home)).logins.keys()];
+  const source = Object.entries(SOURCES).find(([name]) => name === kind)?.[1];
+  const parsed = parseFlags(loginWords(typed), GLOBAL_FLAGS, "completion");
+  if (source === undefined || parsed.kind === "wrong") return [];
+  const session = new Session({ findLogin: () => findLogin(parsed.values, io, signal), connect: (login) => io.connect(login) });
+  const names: string[] = [];
+  for await (const name of source({ client: (service) => session.client(service), signal })) names.push(name);
+  return names;
+}
+
+/** The flags for the server and the login among the words of an unfinished command line, with their values. */
+function loginWords(typed: readonly string[]): string[] {
+  return typed.flatMap((word, index) => {
+    const [name = "", ...inline] = word.split("=");
+    const known = GLOBAL_FLAGS.find((flag) => flag.kind === "text" && [flag.name, ...(flag.aliases ?? [])].includes(normaliseName(name.slice(2))));
+    if (!name.startsWith("--") || known === undefined) return [];
+    const value = inline.length > 0 ? inline.join("=") : typed[index + 1];
+    return value === undefined ? [] : [`--${known.name}=${value}`];
+  });
+}
+
+/** The kind of the noun before the name, as in `get apps web`. */
+function kindBefore(typed: readonly string[]): string {
+  const nouns = typed.map((word) => word.replaceAll("-", "_").replace(/s$/, ""));
+  return nouns.find((noun) => Object.hasOwn(SOURCES, noun)) ?? "";
+}
+
+async function* namesOf(fetch: (size: number, token: string) => Promise<Page<{ name: string }>>): AsyncGenerator<string> {
+  for await (const { name } of allPages(fetch)) yield name;
+}
