@@ -5,9 +5,9 @@ import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "../common/testing/eventually.ts";
+import { requireCompose } from "../common/testing/require-command.ts";
 import { requireDocker } from "../common/testing/require-docker.ts";
 import { buildImage, prepareImages, run } from "../e2e/deploy/nebula-images.ts";
-import { requireCompose } from "../e2e/harness/require-command.ts";
 
 /** How long a server or a cluster may take to answer, on a machine that is busy with others. */
 const UP = { timeoutMs: 120_000, everyMs: 250 };

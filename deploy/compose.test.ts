@@ -8,8 +8,8 @@ import { resolveSettings } from "../common/settings/resolve-settings.ts";
 import { COMMANDS, type Command, usedBy } from "../common/settings/setting.ts";
 import { ALL_SETTINGS } from "../common/settings/settings-table.ts";
 import { commandsBelow } from "../common/testing/doc-commands.ts";
+import { requireCompose } from "../common/testing/require-command.ts";
 import { VERSION } from "../common/version.ts";
-import { requireCompose } from "../e2e/harness/require-command.ts";
 
 const FILES = ["compose.yaml", "compose.single.yaml"];
 const PAGE = readFileSync(join(import.meta.dirname, "../docs/compose.md"), "utf8");

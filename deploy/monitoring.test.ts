@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { parse, stringify } from "yaml";
 import { eventually } from "../common/testing/eventually.ts";
 import { freePort } from "../common/testing/free-port.ts";
+import { requireCommand } from "../common/testing/require-command.ts";
 import { requireServers } from "../common/testing/servers.ts";
 import { Cluster } from "../e2e/harness/cluster.ts";
-import { requireCommand } from "../e2e/harness/require-command.ts";
 import { SimulatedWorker } from "../e2e/harness/simulated-worker.ts";
 
 const FOLDER = import.meta.dirname;

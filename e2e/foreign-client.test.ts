@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { spawnSync } from "node:child_process";
-import { requireCommand } from "./harness/require-command.ts";
+import { requireCommand } from "../common/testing/require-command.ts";
 import { Server } from "./harness/server.ts";
 
 describe("a gRPC client that is not ours", function () {

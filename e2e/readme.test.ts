@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { markedCommands } from "../common/testing/doc-commands.ts";
-import { requireCommand } from "./harness/require-command.ts";
+import { requireCommand } from "../common/testing/require-command.ts";
 import { Server } from "./harness/server.ts";
 
 /** `<!-- run -->`: has to work; `<!-- run: refused -->`: has to be refused. */

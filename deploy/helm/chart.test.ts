@@ -11,8 +11,8 @@ import { type Command, usedBy } from "../../common/settings/setting.ts";
 import type { Settings } from "../../common/settings/settings.ts";
 import { ALL_SETTINGS } from "../../common/settings/settings-table.ts";
 import { carriesPassword } from "../../common/settings/urls.ts";
+import { requireCommand } from "../../common/testing/require-command.ts";
 import { VERSION } from "../../common/version.ts";
-import { requireCommand } from "../../e2e/harness/require-command.ts";
 
 const CHART = join(import.meta.dirname, "nebula");
 const VALUES = readdirSync(join(CHART, "ci")).toSorted();

@@ -9,9 +9,9 @@ import { markedCommands } from "../../common/testing/doc-commands.ts";
 import { endWithTests } from "../../common/testing/end-with-tests.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { freePort } from "../../common/testing/free-port.ts";
+import { requireCommand } from "../../common/testing/require-command.ts";
 import { cassandraUrl, freshKeyspace, freshTopic, kafkaUrl, redisUrl, requireServers } from "../../common/testing/servers.ts";
 import { dropKeyspace } from "../../common/testing/test-keyspace.ts";
-import { requireCommand } from "../harness/require-command.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const PAGE = readFileSync(join(ROOT, "docs/cluster.md"), "utf8");

@@ -8,10 +8,10 @@ import { commandsBelow } from "../../common/testing/doc-commands.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { freePort } from "../../common/testing/free-port.ts";
 import { MACHINE_PATH, npmEnvironment } from "../../common/testing/npm-environment.ts";
+import { requireCompose } from "../../common/testing/require-command.ts";
 import { Api } from "../harness/api.ts";
 import { Engine, FOREVER, IMAGE } from "../harness/engine.ts";
 import { OwnEngine } from "../harness/own-engine.ts";
-import { requireCompose } from "../harness/require-command.ts";
 import { SystemdMachine } from "../harness/systemd-machine.ts";
 import { BASE, prepareImages, run } from "./nebula-images.ts";
 

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { commands as deferredCommands } from "../commands.ts";
-import type { Command, CommandTable, Entry } from "./command.ts";
+import { type Command, type CommandTable, type Entry, verbNames } from "./command.ts";
 import { type Flag, normaliseName } from "./flags.ts";
 import { help } from "./help.ts";
 import { loadAll } from "./load-commands.ts";
@@ -52,6 +52,18 @@ describe("the command table", () => {
       for (const name of names) assert.match(name, /^([a-zA-Z]|[a-z][a-z0-9-]+)$/, `${path.join(" ")} ${name}`);
       assert.ok(names.every((name) => normaliseName(name) === name));
     }
+  });
+
+  it("the command table names every verb of a noun once, its other names included", () => {
+    for (const entry of commands.entries) {
+      if (entry.kind !== "noun") continue;
+      const names = entry.verbs.flatMap(verbNames);
+      assert.deepEqual(names, [...new Set(names)], entry.name);
+    }
+    const apps = commands.entries.find(({ name }) => name === "apps");
+    assert.ok(apps?.kind === "noun");
+    const text = help(commands, { kind: "noun", noun: apps }).join(" ");
+    assert.ok(text.includes("Other names of verbs: ls for list, describe for info, show for info, rm for delete."), text);
   });
 
   it("the command table keeps the letters of -o and of flags that a command does not take apart", () => {

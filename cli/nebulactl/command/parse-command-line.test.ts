@@ -66,6 +66,11 @@ describe("a command line", () => {
     assert.deepEqual([line.path, line.values.number(LIMIT)], [["cron-jobs", "list"], 5]);
   });
 
+  it("a command line names a verb as docker and kubectl do", () => {
+    for (const line of ["apps ls", "cron_jobs ls"]) assert.equal(ran(parse(line)).path[1], "list");
+    assert.match(messageOf(parse("apps rm web")), /unknown verb "rm"/);
+  });
+
   it("a command line gives a name as an argument or as a flag", () => {
     for (const line of ["apps update web", "apps update --app web", "apps update -a web", "apps update --app=web", "apps update web --app web"]) {
       assert.equal(ran(parse(line)).values.text(APP), "web", line);

@@ -37,12 +37,14 @@ function __nebulactl_offer
             set current (string replace -r '^[^=]*=' '' -- $current)
             set value (__nebulactl_value "$place:"(string replace -a _ - -- $flag))
         else if string match -q -- '-*' $current
-            __nebulactl_flags "$place"
-            return
-        else if __nebulactl_next "$place"
+            __nebulactl_flags "$place" | string replace "|" \\t
             return
         else
             set value (__nebulactl_argument "$place:$number")
+            if test -z "$value"
+                __nebulactl_next "$place" | string replace "|" \\t
+                return
+            end
         end
     end
     switch "$value[1]"

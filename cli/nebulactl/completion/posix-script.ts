@@ -4,6 +4,22 @@ import { type Case, FILES_LINE, scriptCases, titleOf } from "./script-parts.ts";
 
 /** The walk through a command line, which bash and zsh read alike. */
 const WALK = `
+# Copies lines; where the unfinished word $1 has _ in place of -, so have their words.
+_nebulactl_spelled() {
+  local line name dashes
+  while IFS= read -r line; do
+    if [[ $1 == *_* ]]; then
+      name="\${line%%'|'*}"
+      line="\${line#"$name"}"
+      dashes=''
+      if [[ $name == --* ]]; then dashes='--'; fi
+      name="\${name#--}"
+      line="$dashes\${name//-/_}$line"
+    fi
+    printf '%s\\n' "$line"
+  done
+}
+
 # Prints what may stand in place of the unfinished word, a line each.
 # $1: that word; the others: the words before it, without the program's.
 _nebulactl_offer() {
@@ -33,16 +49,19 @@ _nebulactl_offer() {
     _nebulactl_value "$place:\${word//_/-}"
     value="$REPLY"
   elif [[ -z $value && $current == -* ]]; then
-    _nebulactl_flags "$place"
+    _nebulactl_flags "$place" | _nebulactl_spelled "$current"
     return
   elif [[ -z $value ]]; then
-    _nebulactl_next "$place" && return
     _nebulactl_argument "$place:$number"
     value="$REPLY"
+    if [[ -z $value ]]; then
+      _nebulactl_next "$place" | _nebulactl_spelled "$current"
+      return
+    fi
   fi
   case "$value" in
     files)
-      printf '${FILES_LINE}\\t%s\\n' "$prefix"
+      printf '${FILES_LINE}|%s\\n' "$prefix"
       return
       ;;
     names*)
@@ -79,7 +98,7 @@ _nebulactl() {
   current="\${typed[last]}"
   # readline replaces only what follows the last of the characters at which it breaks words
   if [[ -n $breaks && $current == *["$breaks"]* ]]; then cut="\${current%"\${current##*["$breaks"]}"}"; fi
-  while IFS=$'\\t' read -r word help; do
+  while IFS='|' read -r word help; do
     if [[ $word == '${FILES_LINE}' ]]; then
       compopt -o filenames 2>/dev/null
       while IFS= read -r word; do COMPREPLY[\${#COMPREPLY[@]}]="$word"; done < <(compgen -f -- "\${current#"$help"}")
@@ -97,7 +116,7 @@ _nebulactl() {
   local word help
   local -a typed offered
   if ((CURRENT > 2)); then typed=("\${(@Q)words[2,CURRENT-1]}"); fi
-  while IFS=$'\\t' read -r word help; do
+  while IFS='|' read -r word help; do
     if [[ $word == '${FILES_LINE}' ]]; then
       if [[ -n $help ]]; then compset -P '*='; fi
       _files

@@ -27,9 +27,9 @@ export function titleOf(shell: string): string {
   return `# Completion of nebulactl ${VERSION} for ${shell}, made by: nebulactl completion ${shell}`;
 }
 
-/** The cases of a script. @param help whether the shell shows a sentence beside a word, after a tab */
+/** The cases of a script. @param help whether the shell shows a sentence beside a word, after a |, which no word has */
 export function scriptCases(places: readonly Place[], help: boolean): ScriptCases {
-  const wordLines = (words: readonly OfferedWord[]) => words.map(({ word, help: text }) => (help ? `${word}\t${sentence(text)}` : word));
+  const wordLines = (words: readonly OfferedWord[]) => words.map(({ word, help: text }) => (help ? `${word}|${sentence(text)}` : word));
   return {
     step: places.flatMap(({ path, aliases }) => {
       const [last = "", ...before] = path.toReversed();
