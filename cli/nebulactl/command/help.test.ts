@@ -1,9 +1,13 @@
 import { strict as assert } from "node:assert";
+import { readFileSync } from "node:fs";
 import { commands as deferredCommands } from "../commands.ts";
+import { parseWords } from "../fields/text-values.ts";
 import { type Command, type CommandTable, type Entry, verbNames } from "./command.ts";
 import { type Flag, normaliseName } from "./flags.ts";
 import { help } from "./help.ts";
 import { loadAll } from "./load-commands.ts";
+import { missingFlags, parseCommandLine } from "./parse-command-line.ts";
+import { commandReference } from "./reference.ts";
 import { allFlags, type Topic } from "./split-command.ts";
 
 type Named = { path: string[]; command: Command };
@@ -42,6 +46,25 @@ describe("the command table", () => {
       for (const { label } of command.arguments ?? []) assert.ok(text.includes(label), `${path.join(" ")} ${label}`);
       for (const flag of allFlags(command)) assert.match(flag.help, /[.?]$/, `${path.join(" ")} --${flag.name}`);
       assert.match(command.summary, /\.$/, path.join(" "));
+    }
+  });
+
+  it("the command table is what docs/nebulactl.md says: npm run docs:nebulactl writes it", () => {
+    assert.equal(readFileSync(new URL("../../../docs/nebulactl.md", import.meta.url), "utf8"), commandReference(commands));
+  });
+
+  it("the command table has examples that are command lines of it", () => {
+    for (const { path, command } of all) {
+      for (const example of command.examples ?? []) {
+        const lines = example.split(" | ").filter((line) => line.startsWith("nebulactl "));
+        assert.ok(lines.length > 0, `${path.join(" ")}: ${example}`);
+        for (const line of lines) {
+          const words = parseWords(line.replace(/ [<>] ?\S+$/, ""), "the example").slice(1);
+          const parsed = parseCommandLine(commands, words);
+          assert.equal(parsed.kind, "run", `${line}: ${parsed.kind === "wrong" ? parsed.message : parsed.kind}`);
+          if (parsed.kind === "run") assert.deepEqual(missingFlags(parsed.command, parsed.values), [], line);
+        }
+      }
     }
   });
 

@@ -60,17 +60,22 @@ export function usage(table: CommandTable, topic: Topic): string {
   return `see ${table.program} ${topic.kind === "noun" ? topic.noun.name : topic.path.join(" ")} --help`;
 }
 
-function commandHelp(table: CommandTable, path: readonly string[], command: Command): HelpLine[] {
+/** `nebulactl apps update APP [flags]`. */
+export function usageLine({ program }: CommandTable, path: readonly string[], command: Command): string {
   const labels = (command.arguments ?? []).map(({ label, flag }) => (command.required?.includes(flag) ? ` ${label}` : ` [${label}]`));
+  return `${program} ${path.join(" ")}${labels.join("")} [flags]`;
+}
+
+function commandHelp(table: CommandTable, path: readonly string[], command: Command): HelpLine[] {
   const flags = [...(command.flags ?? []), ...(command.outputs === undefined ? [] : [outputFlag(command.outputs)])];
   return [
     command.summary,
     "",
-    `Usage: ${table.program} ${path.join(" ")}${labels.join("")} [flags]`,
+    `Usage: ${usageLine(table, path, command)}`,
     ...((command.details ?? []).length === 0 ? [] : ["", (command.details ?? []).join(" ")]),
     ...section(
       "Arguments",
-      (command.arguments ?? []).map(({ label, flag }) => [label, `${flag.help} Also ${names(flag)}.`]),
+      (command.arguments ?? []).map(({ label, flag }) => [label, `${flag.help} Also ${flagNames(flag)}.`]),
     ),
     ...section("Flags", flags.map(flagRow)),
     ...section(
@@ -95,11 +100,11 @@ function entryRow(entry: Entry): [string, string] {
 
 function flagRow(flag: Flag): [string, string] {
   const placeholder = flag.kind === "text" || flag.kind === "number" ? ` ${flag.placeholder}` : "";
-  return [names(flag) + placeholder, flag.help];
+  return [flagNames(flag) + placeholder, flag.help];
 }
 
 /** `-i, --image`, `-r, --running / -s, --stopped`. */
-function names(flag: Flag): string {
+export function flagNames(flag: Flag): string {
   const short = (letter: string | undefined) => (letter === undefined ? "" : `-${letter}, `);
   const on = `${short(flag.short)}--${flag.name}`;
   return flag.kind === "toggle" ? `${on} / ${short(flag.offShort)}--${flag.off}` : on;

@@ -206,7 +206,7 @@ describe("the names that a shell completes", () => {
     }
   });
 
-  it("the names that a shell completes are none, without a word, where the server refuses or does not answer", async () => {
+  it("the names that a shell completes are not printed, without a word, where the server refuses or does not answer", async () => {
     assert.deepEqual(await run("__names app apps info", { env: { NEBULA_TOKEN: "wrong" } }), { code: 0, out: "", err: "" });
     await using silent = createServer(() => {}); // takes connections and never answers
     silent.listen(0, "127.0.0.1");
