@@ -25,7 +25,7 @@ const EXIT_INTERRUPTED = 130;
  */
 export async function runNebulactl(commands: CommandTable, args: readonly string[], given: Io, signal: AbortSignal): Promise<number> {
   const io = printableIo(given);
-  if (args[0] === NAMES_COMMAND) return await (await import("./completion/print-names.ts")).printNames(args.slice(1), io, signal);
+  if (args[0] === NAMES_COMMAND) return await (await import("./commands/completion/print-names.ts")).printNames(args.slice(1), io, signal);
   const table = await loadNamed(commands, args);
   const line = parseCommandLine(table, args);
   switch (line.kind) {

@@ -55,6 +55,7 @@ describe("the command table", () => {
 
   it("the command table has examples that are command lines of it", () => {
     for (const { path, command } of all) {
+      assert.ok((command.examples ?? []).length > 0, `${path.join(" ")} has an example`);
       for (const example of command.examples ?? []) {
         const lines = example.split(" | ").filter((line) => line.startsWith("nebulactl "));
         assert.ok(lines.length > 0, `${path.join(" ")}: ${example}`);

@@ -21,6 +21,7 @@ export const apps: Noun = entityNoun<App>({
   name: "apps",
   aliases: ["app"],
   summary: "Manages apps: what devices run all the time.",
+  exampleName: "web",
   nameFlag: APP,
   header: ["APP", "REVISION", "IMAGE", "RUNNING", "PORTS", "CONTAINERS"],
   row: (app) => [app.name, String(app.revision), app.dockerImage, app.running === false ? "no" : "yes", portsText(app), containersText(app)],
@@ -73,6 +74,7 @@ function powerVerb(name: string, summary: string, call: (context: CommandContext
     required: [APP],
     flags: [IF_REVISION],
     outputs: OUTPUTS,
+    examples: [`nebulactl apps ${name} web`],
     async run(context) {
       const app = answered(await call(context, { name: context.values.text(APP) ?? "", ...condition(ifRevision(context)) }), "app");
       const text = () => `app ${app.name} ${name === "stop" ? "stopped" : `${name}ed`}, revision ${app.revision}\n`;

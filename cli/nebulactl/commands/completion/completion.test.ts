@@ -11,10 +11,10 @@ import { requireCommand } from "../../../../common/testing/require-command.ts";
 import { loadAll } from "../../command/load-commands.ts";
 import { allFlags } from "../../command/split-command.ts";
 import { commands } from "../../commands.ts";
-import { describeTable, type Place } from "../../completion/describe-table.ts";
 import { asAdmin } from "../../testing/as-admin.ts";
 import { nebulactl } from "../../testing/test-cli.ts";
 import { startTestServer, type TestServer } from "../../testing/test-server.ts";
+import { describeTable, type Place } from "./describe-table.ts";
 
 const TYPED_IN_SHELL = fileURLToPath(new URL("../../testing/typed-in-shell.py", import.meta.url));
 

@@ -2,9 +2,9 @@ import { NebulaError } from "../../../../common/errors/nebula-error.ts";
 import type { Command, CommandTable } from "../../command/command.ts";
 import type { TextFlag } from "../../command/flags.ts";
 import { loadAll } from "../../command/load-commands.ts";
-import { describeTable } from "../../completion/describe-table.ts";
-import { fishScript } from "../../completion/fish-script.ts";
-import { bashScript, zshScript } from "../../completion/posix-script.ts";
+import { describeTable } from "./describe-table.ts";
+import { fishScript } from "./fish-script.ts";
+import { bashScript, zshScript } from "./posix-script.ts";
 
 const SCRIPTS = { bash: bashScript, zsh: zshScript, fish: fishScript } as const;
 

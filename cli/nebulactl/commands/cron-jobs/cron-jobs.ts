@@ -19,6 +19,7 @@ export const cronJobs: Noun = entityNoun<CronJob>({
   name: "cron-jobs",
   aliases: ["cron-job"],
   summary: "Manages cron_jobs: what devices run on a schedule.",
+  exampleName: "nightly-export",
   nameFlag: CRON_JOB,
   header: ["CRON_JOB", "REVISION", "SCHEDULE", "TIME ZONE", "IMAGE", "RUNNING"],
   row: ({ name, revision, schedule, timeZone, dockerImage, running }) => [

@@ -23,6 +23,7 @@ export const deviceGroups: Noun = entityNoun<DeviceGroup>({
   name: "device-groups",
   aliases: ["device-group"],
   summary: "Manages device_groups: the apps and cron_jobs of a set of devices.",
+  exampleName: "pos",
   nameFlag: DEVICE_GROUP,
   header: ["DEVICE_GROUP", "REVISION", "APPS", "CRON_JOBS", "PRUNE_ID"],
   row: ({ name, revision, apps, cronJobs, pruneId }) => [name, String(revision), apps.join(","), cronJobs.join(","), String(pruneId)],
@@ -48,6 +49,7 @@ export const deviceGroups: Noun = entityNoun<DeviceGroup>({
       arguments: [{ label: "DEVICE_GROUP", flag: DEVICE_GROUP }],
       required: [DEVICE_GROUP],
       outputs: OUTPUTS,
+      examples: ["nebulactl device-groups prune pos"],
       async run({ client, values, signal, io, output, paint }) {
         const { deviceGroup } = await (await client(DeviceGroupService)).prune({ name: values.text(DEVICE_GROUP) ?? "" }, { signal });
         const { name, pruneId } = answered(deviceGroup, "device_group");

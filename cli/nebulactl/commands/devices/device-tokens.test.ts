@@ -71,7 +71,7 @@ describe("nebulactl on the tokens of devices", () => {
 
   it("the commands for the device pass an IPv6 address of the server through a shell unchanged", () => {
     const token = create(EnrolmentTokenSchema, { id: "5b1f8f0c6f2b9a44", deviceGroup: "pos", usesLeft: 1 });
-    const out = enrolmentText(token, "s3cret", { protocol: "https", host: "2001:db8::1", port: 8080 }, true);
+    const out = enrolmentText(token, "s3cret", { server: { protocol: "https", host: "2001:db8::1", port: 8080 }, ownCa: true });
     // a shell in which an argument with a pattern that matches no file is an error
     const shell = (script: string) => spawnSync("bash", ["-euO", "failglob", "-c", script], { encoding: "utf8", cwd: "/usr" });
     const run = shell(`docker() { printf '%s\\n' "$@"; }; ${commandIn(out)}`);
@@ -81,6 +81,17 @@ describe("nebulactl on the tokens of devices", () => {
     assert.deepEqual(args.slice(-2), ["NEBULA_ENROLL_TOKEN=s3cret", `nebula-worker:${VERSION}`]);
     const [plain = ""] = /^ {2}NEBULA_TLS_CA.*$/m.exec(out) ?? [];
     assert.equal(shell(`nebula() { printf %s "$NEBULA_SERVER $1"; }; ${plain}`).stdout, "https://[2001:db8::1]:8080 worker");
+  });
+
+  it("the commands for the device name the server and the image that were asked for, quoted for a shell", async () => {
+    const flags = ["--server-for-devices", "https://nebula.example.com", "--image", "registry.example.com/worker:$1"];
+    const out = await printed(["devices", "enroll", "-d", "pos", ...flags]);
+    assert.match(out, /-e NEBULA_SERVER=https:\/\/nebula\.example\.com:\d+ -e NEBULA_ENROLL_TOKEN=\S+ \\\n +'registry\.example\.com\/worker:\$1'$/m);
+    assert.match(out, /^ {2}NEBULA_SERVER=https:\/\/nebula\.example\.com:\d+ NEBULA_ENROLL_TOKEN=\S+ nebula worker$/m);
+    assert.ok(!out.includes("127.0.0.1"), out);
+    const before = JSON.parse(await printed("devices enrolments -o json")).length;
+    await refused("devices enroll -d pos --server-for-devices nowhere:x", /--server-for-devices/);
+    assert.equal(JSON.parse(await printed("devices enrolments -o json")).length, before);
   });
 
   it("enrolment tokens are listed and revoked", async () => {

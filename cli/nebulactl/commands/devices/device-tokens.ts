@@ -21,6 +21,7 @@ import { ageOf, formatAge } from "../../output/age.ts";
 import { type ListView, printList } from "../../output/print-list.ts";
 import { protoJson } from "../../output/proto-json.ts";
 import { renderValue } from "../../output/render-value.ts";
+import { readServerUrl } from "../../session/server-url.ts";
 import { confirmDelete, YES } from "../entities/confirm-delete.ts";
 import { answered } from "../entities/kind.ts";
 import { allPages, LIMIT, OF_GROUP, ofExistingGroup, type Page } from "../lists/pages.ts";
@@ -48,6 +49,19 @@ const EXPIRES: TextFlag = { kind: "text", name: "expires", placeholder: "DURATIO
 
 /** The image of a device, as `docs/install.md` builds it. */
 const WORKER_IMAGE = `nebula-worker:${VERSION}`;
+const IMAGE: TextFlag = {
+  kind: "text",
+  name: "image",
+  short: "i",
+  placeholder: "IMAGE",
+  help: `The image in the command for the device. Default: ${WORKER_IMAGE}.`,
+};
+const SERVER_FOR_DEVICES: TextFlag = {
+  kind: "text",
+  name: "server-for-devices",
+  placeholder: "URL",
+  help: "The server's address in the commands for the device. Default: the one that this nebulactl uses.",
+};
 
 /** The verbs of `devices` for enrolment tokens and device tokens. */
 export const deviceTokenVerbs: readonly Command[] = [
@@ -60,17 +74,29 @@ export const deviceTokenVerbs: readonly Command[] = [
       "The token is shown once, with the commands that make a machine a device; the server keeps only its hash. With -o",
       "json or -o yaml nothing but the token and its record is printed.",
     ],
-    examples: ["nebulactl devices enroll --device-group pos", "nebulactl devices enroll --device-group pos --uses 200 --expires 7d"],
-    flags: [INTO, USES, EXPIRES],
+    examples: [
+      "nebulactl devices enroll --device-group pos",
+      "nebulactl devices enroll --device-group pos --uses 200 --expires 7d",
+      "nebulactl devices enroll --device-group pos --server-for-devices https://nebula.example.com --image registry.example.com/nebula-worker:1",
+    ],
+    flags: [INTO, USES, EXPIRES, SERVER_FOR_DEVICES, IMAGE],
     required: [INTO],
     outputs: OUTPUTS,
     async run({ client, login, values, signal, io, output, paint }) {
       const request = { deviceGroup: values.text(INTO) ?? "", uses: values.number(USES) ?? 0, expiresInSeconds: secondsOf(values.text(EXPIRES)) };
+      const address = values.text(SERVER_FOR_DEVICES);
+      const given = address === undefined ? undefined : readServerUrl(address, "--server-for-devices"); // before a token is made for it
       const { enrolmentToken, token } = await (await client(AccessService)).createEnrolmentToken(request, { signal });
       const enrolment = answered(enrolmentToken, "enrolment token");
       const { server, tls } = await login();
       const json = (): JsonObject => ({ token, enrolment_token: enrolmentJson(enrolment) });
-      io.out(await renderValue({ text: () => enrolmentText(enrolment, token, server, tls?.ca !== undefined), json }, output, paint));
+      io.out(
+        await renderValue(
+          { text: () => enrolmentText(enrolment, token, { server: given ?? server, ownCa: tls?.ca !== undefined, image: values.text(IMAGE) }), json },
+          output,
+          paint,
+        ),
+      );
       return 0;
     },
   },
@@ -79,6 +105,7 @@ export const deviceTokenVerbs: readonly Command[] = [
     name: "enrolments",
     aliases: ["enrollments"],
     summary: "Lists the valid enrolment tokens, newest first.",
+    examples: ["nebulactl devices enrolments --device-group pos"],
     flags: [OF_GROUP, LIMIT],
     outputs: LIST_OUTPUTS,
     async run(context) {
@@ -93,6 +120,7 @@ export const deviceTokenVerbs: readonly Command[] = [
     name: "revoke-enrolment",
     aliases: ["revoke-enrollment"],
     summary: "Revokes an enrolment token. Devices that enrolled with it stay.",
+    examples: ["nebulactl devices revoke-enrolment 5b1f8f0c6f2b9a44"],
     arguments: [{ label: "ID", flag: ENROLMENT }],
     required: [ENROLMENT],
     flags: [YES],
@@ -108,6 +136,7 @@ export const deviceTokenVerbs: readonly Command[] = [
     kind: "command",
     name: "tokens",
     summary: "Lists the devices that have a token of their own.",
+    examples: ["nebulactl devices tokens --device-group pos"],
     flags: [OF_GROUP, LIMIT],
     outputs: LIST_OUTPUTS,
     async run(context) {
@@ -121,6 +150,7 @@ export const deviceTokenVerbs: readonly Command[] = [
     kind: "command",
     name: "revoke",
     summary: "Revokes the token of a device: it is disconnected within a second, and its containers keep running. It may enrol again.",
+    examples: ["nebulactl devices revoke pos-0117"],
     arguments: [{ label: "DEVICE", flag: DEVICE }],
     required: [DEVICE],
     flags: [YES],
@@ -158,11 +188,15 @@ function secondsOf(expires: string | undefined): number {
   throw new NebulaError("invalid_argument", `invalid --expires "${expires}": use a duration from 1s to 365d, such as 30m, 24h or 7d`);
 }
 
-/**
- * The new token and how a device uses it: the lines of docs/install.md, ready to paste.
- * @param ownCa whether the device needs the CA certificates of --tls-ca too
- */
-export function enrolmentText({ id, deviceGroup, usesLeft, expiresAt }: EnrolmentToken, token: string, server: ServerUrl, ownCa: boolean): string {
+/** What the commands for a device name. `ownCa`: the device needs the CA certificates of --tls-ca too. Without `image` it is the one of docs/install.md. */
+type ForDevice = Readonly<{ server: ServerUrl; ownCa: boolean; image?: string | undefined }>;
+
+/** The new token and how a device uses it: the lines of docs/install.md, ready to paste. */
+export function enrolmentText(
+  { id, deviceGroup, usesLeft, expiresAt }: EnrolmentToken,
+  token: string,
+  { server, ownCa, image = WORKER_IMAGE }: ForDevice,
+): string {
   const until = expiresAt === undefined ? "" : `, until ${new Date(timestampMs(expiresAt)).toISOString().replace(/\.\d+Z$/, "Z")}`;
   const devices = usesLeft === 1 ? "1 device" : `${usesLeft} devices`;
   const variables = `NEBULA_SERVER=${shellWord(`${server.protocol}://${formatAddress(server)}`)}`;
@@ -171,11 +205,11 @@ export function enrolmentText({ id, deviceGroup, usesLeft, expiresAt }: Enrolmen
   return [
     `Enrolment token ${id} for ${devices} of device_group ${deviceGroup}${until}; shown only once:`,
     `  ${token}`,
-    `On the device, with Docker and the image ${WORKER_IMAGE}${copied}${seen}:`,
+    `On the device, with Docker and the image ${image}${copied}${seen}:`,
     "  docker run -d --name nebula-worker --restart unless-stopped \\",
     `    -v /var/run/docker.sock:/var/run/docker.sock -v nebula-worker:/data${ownCa ? ' -v "$PWD/server.pem:/server.pem:ro"' : ""} \\`,
     `    ${ownCa ? "-e NEBULA_TLS_CA=/server.pem " : ""}-e ${variables} -e NEBULA_ENROLL_TOKEN=${token} \\`,
-    `    ${WORKER_IMAGE}`,
+    `    ${shellWord(image)}`,
     "Or with the npm package:",
     `  ${ownCa ? "NEBULA_TLS_CA=server.pem " : ""}${variables} NEBULA_ENROLL_TOKEN=${token} nebula worker`,
     "",

@@ -48,6 +48,7 @@ export const devices: Noun = {
       arguments: argument,
       required: [DEVICE],
       outputs: OUTPUTS,
+      examples: ["nebulactl devices info pos-0117"],
       async run({ client, values, signal, io, output, paint }) {
         const answer = await (await client(DeviceService)).getDevice({ deviceId: values.text(DEVICE) ?? "" }, { signal });
         const device = answered(answer.device, "device");
@@ -62,6 +63,7 @@ export const devices: Noun = {
       arguments: argument,
       required: [DEVICE],
       flags: [YES],
+      examples: ["nebulactl devices delete pos-0117"],
       async run(context) {
         const deviceId = context.values.text(DEVICE) ?? "";
         await confirmDelete(`device ${deviceId}`, deviceId, context);

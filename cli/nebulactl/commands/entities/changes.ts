@@ -83,6 +83,7 @@ export function deleteVerb<M extends Entity>(spec: EntityNoun<M>, changes: Entit
     required: [nameFlag],
     flags: [YES, IF_REVISION],
     outputs: OUTPUTS,
+    examples: [`nebulactl ${spec.name} delete ${spec.exampleName}`, `nebulactl ${spec.name} delete ${spec.exampleName} --yes`],
     async run(context) {
       const name = context.values.text(nameFlag) ?? "";
       await confirmDelete(`${kind.kind} ${name}`, name, context, changes.findUse);

@@ -43,6 +43,7 @@ function list<M extends Entity>({ kind, name, header, row }: EntityNoun<M>): Com
     summary: `Lists the ${title(name)} by name.`,
     flags: [LIMIT],
     outputs: LIST_OUTPUTS,
+    examples: [`nebulactl ${name} list`, `nebulactl ${name} list -o json`],
     async run(context) {
       const items = allPages((size, token) => kind.calls.page(context, size, token), { limit: context.values.number(LIMIT) });
       await printList(
@@ -69,6 +70,7 @@ function info<M extends Entity>(spec: EntityNoun<M>): Command {
     arguments: [argumentOf(spec)],
     required: [nameFlag],
     outputs: OUTPUTS,
+    examples: [`nebulactl ${spec.name} info ${spec.exampleName}`, `nebulactl ${spec.name} info ${spec.exampleName} -o yaml`],
     async run(context) {
       const { values, io, output, paint } = context;
       const { entity, lastChange } = await kind.calls.get(context, values.text(nameFlag) ?? "");

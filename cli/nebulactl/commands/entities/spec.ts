@@ -12,6 +12,8 @@ export type EntityNoun<M extends Entity> = Readonly<{
   name: string;
   aliases: readonly string[];
   summary: string;
+  /** A name for the examples of help. */
+  exampleName: string;
   /** The flag that takes the name. */
   nameFlag: TextFlag;
   header: readonly string[];

@@ -14,6 +14,7 @@ export const logout: Command = {
   name: "logout",
   summary: "Removes a stored login: the one of --profile, else the current one.",
   flags: [ALL],
+  examples: ["nebulactl logout", "nebulactl logout --profile prod", "nebulactl logout --all"],
   async run({ values, io }) {
     const profiles = await readProfiles(io.home);
     if (values.on(ALL)) {

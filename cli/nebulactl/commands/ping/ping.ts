@@ -13,6 +13,7 @@ export const ping: Command = {
   aliases: ["status"],
   summary: "Checks that the server answers, and shows its version and cluster.",
   outputs: OUTPUTS,
+  examples: ["nebulactl ping", "nebulactl ping --server https://nebula.example.com"],
   async run({ client, login, signal, io, output, paint }) {
     const started = io.clock.monotonic();
     const status = await (await client(StatusService)).getStatus({}, { signal });

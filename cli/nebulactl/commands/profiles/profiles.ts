@@ -31,6 +31,7 @@ export const profiles: Noun = {
       name: "list",
       summary: "Lists the stored logins.",
       outputs: LIST_OUTPUTS,
+      examples: ["nebulactl profiles"],
       async run(context) {
         const { current, logins } = await readProfiles(context.io.home);
         const rows = [...logins].map(([name, login]) => ({ name, login, current: name === current }));
@@ -44,6 +45,7 @@ export const profiles: Noun = {
       summary: "Makes a stored login the current one.",
       arguments: [{ label: "PROFILE", flag: NAME }],
       required: [NAME],
+      examples: ["nebulactl profiles use prod"],
       async run({ values, io }) {
         const name = values.text(NAME) ?? "";
         const known = await readProfiles(io.home);

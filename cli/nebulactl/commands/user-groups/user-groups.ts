@@ -20,6 +20,7 @@ export const userGroups: Noun = entityNoun<UserGroup>({
   name: "user-groups",
   aliases: ["user-group"],
   summary: "Manages user_groups: what users may do.",
+  exampleName: "shopkeepers",
   nameFlag: USER_GROUP,
   header: ["USER_GROUP", "REVISION", "MEMBERS", "APPS", "CRON_JOBS", "DEVICE_GROUPS", "PRUNING", "ADMIN"],
   row: (group) => [

@@ -39,6 +39,7 @@ export const users: Noun = {
       kind: "command",
       name: "list",
       summary: "Lists the users by name.",
+      examples: ["nebulactl users list"],
       flags: [LIMIT],
       outputs: LIST_OUTPUTS,
       async run(context) {
@@ -56,6 +57,7 @@ export const users: Noun = {
       ...ofOneUser,
       name: "info",
       summary: "Shows one user.",
+      examples: ["nebulactl users info ann"],
       async run({ client, values, signal, io, output, paint }) {
         const { user, lastChange } = await (await client(UserService)).getUser({ name: values.text(USER) ?? "" }, { signal });
         io.out(await renderValue(userInfo(answered(user, "user"), lastChange, io.clock.now()), output, paint));
@@ -120,6 +122,7 @@ export const users: Noun = {
       name: "delete",
       summary: "Deletes a user: its password and token become invalid.",
       flags: [YES, IF_REVISION],
+      examples: ["nebulactl users delete ann"],
       async run(context) {
         const { client, values, signal, io, output, paint } = context;
         const name = values.text(USER) ?? "";
@@ -134,6 +137,7 @@ export const users: Noun = {
       ...ofOneUser,
       name: "refresh",
       summary: "Rotates the token of a user: the new one is shown once, the old one becomes invalid.",
+      examples: ["nebulactl users refresh ci"],
       async run({ client, values, signal, io, output, paint }) {
         const { token, user: answer } = await (await client(UserService)).refreshUserToken({ name: values.text(USER) ?? "" }, { signal });
         const { name, revision } = answered(answer, "user");

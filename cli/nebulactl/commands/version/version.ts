@@ -10,6 +10,7 @@ export const version: Command = {
   name: "version",
   summary: "Prints the versions of nebulactl and of the server.",
   outputs: OUTPUTS,
+  examples: ["nebulactl version", "nebulactl version -o json"],
   async run({ client, signal, io, output, paint }) {
     const versions: Record<string, string> = { nebulactl: VERSION };
     try {

@@ -1,5 +1,5 @@
-import { assertNever } from "../../../common/errors/assert-never.ts";
-import { VERSION } from "../../../common/version.ts";
+import { assertNever } from "../../../../common/errors/assert-never.ts";
+import { VERSION } from "../../../../common/version.ts";
 import type { OfferedValues, OfferedWord, Place } from "./describe-table.ts";
 
 /** The line that a script's function prints in place of words where files are offered. */

@@ -1,4 +1,4 @@
-import { NAMES_COMMAND } from "../command/command.ts";
+import { NAMES_COMMAND } from "../../command/command.ts";
 import type { Place } from "./describe-table.ts";
 import { type Case, scriptCases, titleOf } from "./script-parts.ts";
 

@@ -1,9 +1,9 @@
-import type { Command, CommandTable, Entry, Noun } from "../command/command.ts";
-import { verbNames } from "../command/command.ts";
-import type { Flag, Offers } from "../command/flags.ts";
-import { outputFlag } from "../command/global-flags.ts";
-import { spellingsOf } from "../command/parse-flags.ts";
-import { allFlags, globalFlagsBeside } from "../command/split-command.ts";
+import type { Command, CommandTable, Entry, Noun } from "../../command/command.ts";
+import { verbNames } from "../../command/command.ts";
+import type { Flag, Offers } from "../../command/flags.ts";
+import { outputFlag } from "../../command/global-flags.ts";
+import { spellingsOf } from "../../command/parse-flags.ts";
+import { allFlags, globalFlagsBeside } from "../../command/split-command.ts";
 
 /** A word that a shell offers, with a sentence beside it where the shell shows one. */
 export type OfferedWord = Readonly<{ word: string; help: string }>;

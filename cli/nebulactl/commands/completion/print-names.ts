@@ -1,18 +1,18 @@
-import { DeviceService } from "../../../gen/nebula/v1/device_pb.ts";
-import { UserService } from "../../../gen/nebula/v1/user_pb.ts";
-import { findLogin } from "../command/find-login.ts";
-import { type Names, normaliseName } from "../command/flags.ts";
-import { GLOBAL_FLAGS } from "../command/global-flags.ts";
-import { parseFlags } from "../command/parse-flags.ts";
-import { appKind } from "../commands/entities/app-kind.ts";
-import { cronJobKind } from "../commands/entities/cron-job-kind.ts";
-import { deviceGroupKind } from "../commands/entities/device-group-kind.ts";
-import type { Call } from "../commands/entities/kind.ts";
-import { userGroupKind } from "../commands/entities/user-group-kind.ts";
-import { allPages, type Page } from "../commands/lists/pages.ts";
-import type { Io } from "../io/io.ts";
-import { readProfiles } from "../session/login-files.ts";
-import { Session } from "../session/session.ts";
+import { DeviceService } from "../../../../gen/nebula/v1/device_pb.ts";
+import { UserService } from "../../../../gen/nebula/v1/user_pb.ts";
+import { findLogin } from "../../command/find-login.ts";
+import { type Names, normaliseName } from "../../command/flags.ts";
+import { GLOBAL_FLAGS } from "../../command/global-flags.ts";
+import { parseFlags } from "../../command/parse-flags.ts";
+import type { Io } from "../../io/io.ts";
+import { readProfiles } from "../../session/login-files.ts";
+import { Session } from "../../session/session.ts";
+import { appKind } from "../entities/app-kind.ts";
+import { cronJobKind } from "../entities/cron-job-kind.ts";
+import { deviceGroupKind } from "../entities/device-group-kind.ts";
+import type { Call } from "../entities/kind.ts";
+import { userGroupKind } from "../entities/user-group-kind.ts";
+import { allPages, type Page } from "../lists/pages.ts";
 
 /** How long a key press may wait for the server, milliseconds. With the start of nebulactl it waits about a second. */
 const WITHIN_MS = 800;
