@@ -79,7 +79,13 @@ async function startServer(failures: readonly ("before" | "after" | undefined)[]
     }),
   );
   const presentGroups = groupsOf(systemClock);
-  const devices = createDeviceServiceHandlers({ visiblePages: TEST_PAGES, reportStore: store, presentGroups, log: silentLog });
+  const devices = createDeviceServiceHandlers({
+    visiblePages: TEST_PAGES,
+    reportStore: store,
+    presentGroups,
+    changeFeed: { publish() {} },
+    log: silentLog,
+  });
   return {
     async submit(shard: number, report: Report) {
       await shards[shard]?.submitReports(create(SubmitReportsRequestSchema, { reports: [report] }), context);

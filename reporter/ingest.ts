@@ -1,13 +1,12 @@
-import { create, toBinary } from "@bufbuild/protobuf";
 import type { BatchHandler, BusMessage, ReportBus } from "../common/bus/report-bus.ts";
 import type { Clock } from "../common/clock/clock.ts";
 import { isNebulaError, messageOf, NebulaError } from "../common/errors/nebula-error.ts";
-import type { Announcement, ChangeFeed } from "../common/feed/change-feed.ts";
+import type { ChangeFeed } from "../common/feed/change-feed.ts";
+import { statusAnnouncements } from "../common/insight/status-announcements.ts";
 import type { Log } from "../common/log/log.ts";
 import type { AccessStore } from "../common/storage/access-store.ts";
 import { receivedMs } from "../common/storage/report-id.ts";
-import type { DeviceChange, ReportStore, StatusRow } from "../common/storage/report-store.ts";
-import { StatusChangesSchema } from "../gen/nebula/v1/device_pb.ts";
+import type { ReportStore, StatusRow } from "../common/storage/report-store.ts";
 import type { FoldLimits } from "./fold.ts";
 import { type DeadRecord, foldBatch, parseBatch, type ReceivedRecord } from "./fold-batch.ts";
 import type { ReporterMetrics } from "./metrics.ts";
@@ -96,7 +95,7 @@ export function createIngest(parts: IngestParts): BatchHandler {
     signal.throwIfAborted(); // N3
     const { leftOut } = folded.changes.length > 0 ? await from("NEBULA_REPORTS", store.save(folded.changes, signal)) : { leftOut: 0 };
     await putAside([...dead, ...folded.dead], signal);
-    for (const event of announcements(folded.changes)) feed.publish(event); // N1: a hint, never waited for
+    for (const event of statusAnnouncements(folded.changes)) feed.publish(event); // N1: a hint, never waited for
     for (const outcome of folded.outcomes) metrics.reports.inc({ outcome });
     metrics.reports.inc({ outcome: "foreign" }, received.length - home.length);
     metrics.tooOld.inc(folded.tooOld);
@@ -160,23 +159,4 @@ export function createIngest(parts: IngestParts): BatchHandler {
 
 function positionOf({ position }: BusMessage): { partition?: number; offset?: string } {
   return position === undefined ? {} : { partition: position.partition, offset: String(position.offset) };
-}
-
-/**
- * Returns the announcement of a batch for each group, an encoded StatusChanges: the devices whose rows changed, with their new versions. A device that moved
- * is announced to the group that it left, too.
- */
-export function announcements(changes: readonly DeviceChange[]): readonly Announcement[] {
-  const byGroup = new Map<string, { deviceId: string; writtenAt: bigint }[]>();
-  for (const { before, row } of changes) {
-    const groups = new Set([row.device.deviceGroup, ...(before === undefined ? [] : [before.device.deviceGroup])]);
-    for (const group of groups) {
-      const ofGroup = byGroup.get(group) ?? [];
-      ofGroup.push({ deviceId: row.device.deviceId, writtenAt: row.writtenAt });
-      byGroup.set(group, ofGroup);
-    }
-  }
-  return [...byGroup].map(([deviceGroup, ofGroup]) => {
-    return { kind: "status", deviceGroup, payload: toBinary(StatusChangesSchema, create(StatusChangesSchema, { changes: ofGroup })) };
-  });
 }

@@ -93,3 +93,13 @@ export function decodeDevicePosition(token: string): DevicePosition {
   if (typeof deviceGroup !== "string" || typeof deviceId !== "string" || more.length > 0) throw refusedPosition(token);
   return { deviceGroup, deviceId };
 }
+
+/** The position at which a page of summaries of a device_group ended: the device. */
+export function encodeSummaryPosition(deviceId: string): string {
+  return encodePosition("summaries", [deviceId]);
+}
+
+/** @throws NebulaError `invalid_argument` naming page_token */
+export function decodeSummaryPosition(token: string): string {
+  return decodeTextPosition("summaries", token);
+}

@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { type Device, DeviceSchema } from "../../gen/nebula/v1/device_pb.ts";
+import { type Device, DeviceSchema, type DeviceSummary } from "../../gen/nebula/v1/device_pb.ts";
 import type { StoredReport, TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import type { Movable } from "./movable.ts";
 import type { Page, PageRequest } from "./page.ts";
@@ -60,6 +60,9 @@ export type ReportFilter = Readonly<{
 
 export type DeviceFilter = Readonly<{ deviceGroup?: string; state?: TargetState }>;
 
+/** The version of a device's summary, that of its row. */
+export type SummaryVersion = Readonly<{ deviceId: string; writtenAt: bigint }>;
+
 /**
  * The newest status of every device, the reports of the last hours, and which devices have a watch open (PresenceStore).
  *
@@ -81,11 +84,19 @@ export interface ReportStore extends PresenceStore, AsyncDisposable {
   /** Devices by group and id. */
   listDevices(filter: DeviceFilter, page: PageRequest, signal?: AbortSignal): Promise<Page<Device>>;
   getDevice(deviceId: string, signal?: AbortSignal): Promise<Device | undefined>;
+  /** Summaries of the devices of a group by device id: `summaryOf` of their rows, also of rows that an earlier version wrote. Reads no body of these. */
+  listSummaries(deviceGroup: string, page: PageRequest, signal?: AbortSignal): Promise<Page<DeviceSummary>>;
+  /** The versions of the summaries of a group by device id, without the summaries. */
+  listVersions(deviceGroup: string, page: PageRequest, signal?: AbortSignal): Promise<Page<SummaryVersion>>;
+  /** Summaries of these devices; one that is not in the group is absent. */
+  summaries(deviceGroup: string, deviceIds: readonly string[], signal?: AbortSignal): Promise<ReadonlyMap<string, DeviceSummary>>;
+  /** Names of the groups that have devices, or had some, sorted; `after`: only later names. */
+  groups(page: Readonly<{ after: string; limit: number }>, signal?: AbortSignal): Promise<readonly string[]>;
   /**
-   * Replaces the newest status of a device by a marker with its version + 1, which `statuses` answers for as long as reports are kept; false when there is no
-   * status.
+   * Replaces the newest status of a device by a marker with its version + 1, which `statuses` answers for as long as reports are kept; answers the marker,
+   * undefined when there is no status.
    */
-  deleteDevice(deviceId: string, signal?: AbortSignal): Promise<boolean>;
+  deleteDevice(deviceId: string, signal?: AbortSignal): Promise<StatusRow | undefined>;
   /** The devices of a group without a token of their own; counts to `most` at the furthest. */
   countWithoutToken(deviceGroup: string, most: number, signal?: AbortSignal): Promise<number>;
   /** Names of the groups that have devices without a token of their own, or had some until lately, sorted; `after`: only later names. */

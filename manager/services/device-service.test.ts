@@ -1,11 +1,18 @@
 import { strict as assert } from "node:assert";
-import { create, equals, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, equals, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
+import type { Announcement } from "../../common/feed/change-feed.ts";
 import { silentLog } from "../../common/log/log.ts";
 import { openSqliteReportStore } from "../../common/storage/sqlite/reports/report-store.ts";
 import { sampleReport } from "../../common/testing/sample-report.ts";
 import { saveReports } from "../../common/testing/save-reports.ts";
-import { DeleteDeviceRequestSchema, DeviceSchema, GetDeviceRequestSchema, ListDevicesRequestSchema } from "../../gen/nebula/v1/device_pb.ts";
+import {
+  DeleteDeviceRequestSchema,
+  DeviceSchema,
+  GetDeviceRequestSchema,
+  ListDevicesRequestSchema,
+  StatusChangesSchema,
+} from "../../gen/nebula/v1/device_pb.ts";
 import { TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import { ADMIN_RIGHTS } from "../access/rights/rights.ts";
 import type { CallContext } from "../rpc/call-context.ts";
@@ -30,9 +37,17 @@ async function start() {
     return create(DeviceSchema, { deviceId, deviceGroup, report: sampleReport({ deviceId, deviceGroup, state }) });
   });
   await saveReports(reportStore, { statuses: devices.map((device) => ({ device, writtenAt: 1n })) });
-  const service = createDeviceServiceHandlers({ visiblePages: TEST_PAGES, presentGroups: { forget() {} }, reportStore, log: silentLog });
+  const announced: Announcement[] = [];
+  const service = createDeviceServiceHandlers({
+    visiblePages: TEST_PAGES,
+    presentGroups: { forget() {} },
+    changeFeed: { publish: (event) => void announced.push(event) },
+    reportStore,
+    log: silentLog,
+  });
   return {
     devices,
+    announced,
     get: (deviceId: string) => service.getDevice(create(GetDeviceRequestSchema, { deviceId }), context),
     list: (request: MessageInitShape<typeof ListDevicesRequestSchema> = {}) =>
       service.listDevices(create(ListDevicesRequestSchema, request), context),
@@ -95,5 +110,17 @@ describe("DeviceService", () => {
     await service.forget("device-007");
     await assert.rejects(service.get("device-007"), (error) => isNebulaError(error, "not_found"));
     await assert.rejects(service.forget("device-007"), (error) => isNebulaError(error, "not_found"));
+  });
+
+  it("a device that is forgotten is announced to its group, with a version above its row's and without a summary", async () => {
+    await using service = await start();
+    await service.forget("device-007");
+    const [event] = service.announced;
+    assert.ok(event?.kind === "status" && event.deviceGroup === "shops" && service.announced.length === 1);
+    const { changes } = fromBinary(StatusChangesSchema, event.payload);
+    assert.deepEqual(
+      changes.map(({ deviceId, writtenAt, summary }) => [deviceId, writtenAt, summary]),
+      [["device-007", 2n, undefined]],
+    );
   });
 });

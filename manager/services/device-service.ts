@@ -1,4 +1,6 @@
 import { assertNoViolations, NebulaError } from "../../common/errors/nebula-error.ts";
+import type { ChangeFeed } from "../../common/feed/change-feed.ts";
+import { statusAnnouncements } from "../../common/insight/status-announcements.ts";
 import type { Log } from "../../common/log/log.ts";
 import type { ReportStore } from "../../common/storage/report-store.ts";
 import { shown } from "../../common/text/wording.ts";
@@ -16,6 +18,7 @@ import type { ServiceHandlers } from "../rpc/call-context.ts";
 export type DeviceServiceParts = Readonly<{
   reportStore: Pick<ReportStore, "getDevice" | "listDevices" | "deleteDevice">;
   presentGroups: Pick<PresentGroups, "forget">;
+  changeFeed: Pick<ChangeFeed, "publish">;
   visiblePages: VisiblePages;
   log: Log;
 }>;
@@ -24,7 +27,7 @@ export type DeviceServiceParts = Readonly<{
 export function createDeviceServiceHandlers(
   parts: DeviceServiceParts,
 ): Pick<ServiceHandlers<typeof DeviceService>, "getDevice" | "listDevices" | "deleteDevice"> {
-  const { reportStore, presentGroups, visiblePages, log } = parts;
+  const { reportStore, presentGroups, changeFeed, visiblePages, log } = parts;
 
   /** A device that the caller may see; one that it may not see is as unknown as one that never reported. */
   async function visibleDevice(deviceId: string, principal: Principal, signal: AbortSignal): Promise<Device> {
@@ -57,8 +60,10 @@ export function createDeviceServiceHandlers(
       checkDeviceId(deviceId);
       const { deviceGroup } = await visibleDevice(deviceId, principal, signal);
       assertPermitted(principal, { kind: "write", entity: groupKey(deviceGroup) }, false);
-      if (!(await reportStore.deleteDevice(deviceId, signal))) throw unknownDevice(deviceId);
+      const marker = await reportStore.deleteDevice(deviceId, signal);
+      if (marker === undefined) throw unknownDevice(deviceId);
       presentGroups.forget(deviceId);
+      for (const event of statusAnnouncements([{ before: undefined, row: marker }])) changeFeed.publish(event);
       changed({ kind: "device", name: deviceId, detail: "its newest status was forgotten" });
       log.info({ deviceId, by: nameOf(principal), requestId }, "device forgotten");
       return {};

@@ -133,7 +133,7 @@ export function createServedServices({
     unary(HistoryService, createHistoryServiceHandlers({ ...entities, accessStore })),
     unary(ConfigService, createConfigServiceHandlers({ configStore, secretKeys })), // its WatchConfig is taken over before it comes to a handler
     unary(ReportService, createReportServiceHandlers({ visiblePages, presentGroups, reportLimits, reportBus, reportStore, clock, log })),
-    unary(DeviceService, createDeviceServiceHandlers({ visiblePages, presentGroups, reportStore, log })),
+    unary(DeviceService, createDeviceServiceHandlers({ visiblePages, presentGroups, changeFeed, reportStore, log })),
     unary(
       AccessService,
       createAccessServiceHandlers({

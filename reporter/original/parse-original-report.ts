@@ -1,6 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { messageOf } from "../../common/errors/nebula-error.ts";
+import { ORIGINAL_BOOT } from "../../common/insight/summary.ts";
 import { validateReport } from "../../common/validation/device-requests.ts";
 import { type HostStatusSchema, type Report, ReportSchema, TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import { blankEnv } from "./blank-env.ts";
@@ -56,7 +57,7 @@ function reportOf(original: JsonObject, receivedMs: number): Report {
   return create(ReportSchema, {
     deviceId: textAt(original, "hostname"),
     deviceGroup: textAt(original, "device_group"),
-    boot: "v2",
+    boot: ORIGINAL_BOOT,
     seq: BigInt(createdSeconds * 1000 > receivedMs + MOST_AHEAD_MS ? Math.floor(receivedMs / 1000) : createdSeconds),
     createdAt: timestampFromMs(createdSeconds * 1000),
     receivedAt: timestampFromMs(receivedMs),

@@ -10,6 +10,7 @@ import { SAMPLE_TIME_MS, sampleReport } from "../../testing/sample-report.ts";
 import { saveReports, statusRow, storedReport } from "../../testing/save-reports.ts";
 import type { DeviceFilter, ReportStore } from "../report-store.ts";
 import { describeDeviceRecords } from "./device-records-contract.ts";
+import { describeSummaries } from "./summaries-contract.ts";
 
 /** A store that is opened once, before the tests of a suite, and holds what they all wrote: each test uses fresh names. */
 export function openedOnce<T extends AsyncDisposable>(open: () => Promise<T>): () => T {
@@ -35,6 +36,7 @@ export function describeReportStore(name: string, open: () => Promise<ReportStor
     const opened = openedOnce(open);
 
     describeDeviceRecords(opened, freshNames);
+    describeSummaries(opened, freshNames, { runs });
 
     it("a new report store has no devices", async () => {
       const [store, { device, group }] = [opened(), freshNames()];
@@ -42,7 +44,7 @@ export function describeReportStore(name: string, open: () => Promise<ReportStor
       assert.equal((await store.statuses([])).size, 0);
       assert.equal(await store.getDevice(device(1)), undefined);
       assert.deepEqual(await store.listDevices({ deviceGroup: group("shops") }, { limit: 10 }), { items: [], next: undefined });
-      assert.equal(await store.deleteDevice(device(1)), false);
+      assert.equal(await store.deleteDevice(device(1)), undefined);
     });
 
     it("a status row is read back as written", async () => {
@@ -89,10 +91,11 @@ export function describeReportStore(name: string, open: () => Promise<ReportStor
       const [store, { device, group }] = [opened(), freshNames()];
       const report = sampleReport({ deviceId: device(1), deviceGroup: group("shops"), seq: 4n });
       await saveReports(store, { reports: [storedReport(report)], statuses: [statusRow(report, 5n)] });
-      assert.equal(await store.deleteDevice(device(1)), true);
+      const answered = await store.deleteDevice(device(1));
+      assert.deepEqual([answered?.deleted, answered?.writtenAt], [true, 6n]);
       assert.equal(await store.getDevice(device(1)), undefined);
       assert.deepEqual((await store.listDevices({ deviceGroup: group("shops") }, { limit: 10 })).items, []);
-      assert.equal(await store.deleteDevice(device(1)), false);
+      assert.equal(await store.deleteDevice(device(1)), undefined);
       assert.equal((await store.listReports({ deviceId: device(1) }, { limit: 10 })).items.length, 1);
       const marker = (await store.statuses([device(1)])).get(device(1)) ?? assert.fail("there is no marker");
       assert.deepEqual([marker.deleted, marker.writtenAt, marker.device.deviceGroup], [true, 6n, group("shops")]);
@@ -201,6 +204,8 @@ export function describeReportStore(name: string, open: () => Promise<ReportStor
       for (const bad of ["x", "?", "bnVsbA", `${ofReports}=`, "A".repeat(100_000)]) {
         await assert.rejects(store.listReports({}, { limit: 1, after: bad }), isRefusal, bad);
         await assert.rejects(store.listDevices({}, { limit: 1, after: bad }), isRefusal, bad);
+        await assert.rejects(store.listSummaries("shops", { limit: 1, after: bad }), isRefusal, bad);
+        await assert.rejects(store.listVersions("shops", { limit: 1, after: bad }), isRefusal, bad);
       }
       await assert.rejects(store.listReports({}, { limit: 1, after: ofDevices }), isRefusal);
       await assert.rejects(store.listDevices({}, { limit: 1, after: ofReports }), isRefusal);
@@ -222,6 +227,10 @@ export function describeReportStore(name: string, open: () => Promise<ReportStor
         () => store.listDevices({}, { limit: 1 }, gone),
         () => store.countWithoutToken("shops", 1, gone),
         () => store.groupsWithoutToken({ after: "", limit: 1 }, gone),
+        () => store.listSummaries("shops", { limit: 1 }, gone),
+        () => store.listVersions("shops", { limit: 1 }, gone),
+        () => store.summaries("shops", [device(1)], gone),
+        () => store.groups({ after: "", limit: 1 }, gone),
       ])
         await assert.rejects(call(), /the caller has gone/);
     });

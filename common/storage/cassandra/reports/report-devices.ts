@@ -100,6 +100,13 @@ export async function namesOfGroups(
   return rows.map((row) => text(row, "device_group"));
 }
 
+/** Names of all groups that have devices, after a name. */
+export async function allGroups(client: ReportClient, { after, limit }: { after: string; limit: number }, signal: AbortSignal | undefined) {
+  const both = await Promise.all([true, false].map((withoutToken) => namesOfGroups(client, withoutToken, { after, limit }, signal)));
+  // both are in the order of UTF-8
+  return [...new Set(both.flat())].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))).slice(0, limit);
+}
+
 /** The groups that a list is of, from a name on, in their order. */
 async function* groupsOf(client: ReportClient, filter: DeviceFilter, from = "", signal: AbortSignal | undefined): AsyncGenerator<string> {
   if (filter.deviceGroup !== undefined) {

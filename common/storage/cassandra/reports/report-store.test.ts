@@ -82,9 +82,11 @@ describe("report store cassandra:", () => {
     const ofOneHour = { receivedFromMs: SAMPLE_TIME_MS, receivedUntilMs: SAMPLE_TIME_MS + 3_600_000 };
     const groups = ["shops", "offices", "tills"].map((name) => names.group(name));
     const listed = await Promise.all(groups.map((deviceGroup) => readAll((page) => store.listDevices({ deviceGroup }, page), 10)));
+    const summaries = await Promise.all(groups.map((deviceGroup) => readAll((page) => store.listSummaries(deviceGroup, page), 10)));
     const history = await Promise.all(groups.map((deviceGroup) => readAll((page) => store.listReports({ deviceGroup, ...ofOneHour }, page), 10)));
     return {
       rows: devices.map((id) => [id, rows.get(id)?.device.report?.seq, rows.get(id)?.deleted ?? false, rows.get(id)?.historyBytes]),
+      summaries: summaries.flat().map(({ deviceGroup, deviceId, writtenAt }) => `${deviceGroup}/${deviceId}@${writtenAt}`),
       listed: listed.flat().map(({ deviceId, deviceGroup }) => `${deviceGroup}/${deviceId}`),
       history: history.flat().map(({ id }) => id),
       counted: await Promise.all(groups.map((group) => store.countWithoutToken(group, 10))),
@@ -174,6 +176,49 @@ describe("report store cassandra:", () => {
     assert.equal((await store.getDevice(names.device(1)))?.report?.seq, 7n);
     assert.deepEqual((await seen(store, names, [names.device(1)])).listed, [`${names.group("offices")}/${names.device(1)}`]);
     assert.equal((await readAll((page) => store.listReports({ deviceId: names.device(1) }, page), 10)).length, 7);
+  });
+
+  it("a row that a component of an earlier version wrote has the summary of the device's row, not the one that was there before", async () => {
+    const names = freshNames();
+    const { client } = keyspace ?? assert.fail();
+    const store = open();
+    const deviceGroup = names.group("shops");
+    const row = (number: number, seq: bigint) => statusRow(sampleReport({ deviceId: names.device(number), deviceGroup, seq }), 10n + seq);
+    await saveReports(store, { statuses: [row(1, 1n), row(2, 1n), row(3, 1n)] });
+    // an earlier version writes all columns but the summary: over one of its time, and over a newer one
+    const earlier: ReportClient = {
+      ...client,
+      execute: (query, options) => client.execute(query, options),
+      executeMany: (cql, values, options) =>
+        cql.includes("device_summary (")
+          ? client.executeMany(
+              "INSERT INTO device_summary (device_group, bucket, device_id, state, without_token, bytes) VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?",
+              values.map((value) => [...value.slice(0, 6), ...value.slice(7)]),
+              options,
+            )
+          : client.executeMany(cql, values, options),
+    };
+    await saveReports(open(earlier), { statuses: [row(1, 2n), row(4, 1n)] });
+    const expected = [
+      [names.device(1), 2n, 12n],
+      [names.device(2), 1n, 11n],
+      [names.device(3), 1n, 11n],
+      [names.device(4), 1n, 11n],
+    ];
+    const listed = await readAll((page) => store.listSummaries(deviceGroup, page), 2);
+    assert.deepEqual(
+      listed.map(({ deviceId, seq, writtenAt }) => [deviceId, seq, writtenAt]),
+      expected,
+    );
+    const read = await store.summaries(deviceGroup, [1, 2, 3, 4].map(names.device));
+    assert.deepEqual(
+      [1, 2, 3, 4].map((number) => read.get(names.device(number))).map((summary) => [summary?.deviceId, summary?.seq, summary?.writtenAt]),
+      expected,
+    );
+    assert.deepEqual(
+      (await readAll((page) => store.listVersions(deviceGroup, page), 2)).map(({ deviceId, writtenAt }) => [deviceId, writtenAt]),
+      expected.map(([id, , version]) => [id, version]),
+    );
   });
 
   it("rows and reports have the time that they are kept", async () => {

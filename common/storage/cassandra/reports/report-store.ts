@@ -1,13 +1,16 @@
 import { toBinary } from "@bufbuild/protobuf";
+import { DeviceSummarySchema } from "../../../../gen/nebula/v1/device_pb.ts";
 import { ReportSchema, type StoredReport, TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
+import { summaryOf } from "../../../insight/summary.ts";
 import { receivedMs } from "../../report-id.ts";
 import { type DeviceChange, HISTORY_BYTES_PER_DEVICE, markerOf, type ReportStore, type StatusRow } from "../../report-store.ts";
 import { BUCKETS } from "../schema/report-tables.ts";
 import { allDeviceIds, readDeviceRecord } from "./device-records.ts";
 import { createCassandraPresence } from "./presence.ts";
-import { countWithoutToken, listDevices, namesOfGroups, readStates } from "./report-devices.ts";
+import { allGroups, countWithoutToken, listDevices, namesOfGroups, readStates } from "./report-devices.ts";
 import { listReports, MOST_LOOKED_AT } from "./report-history.ts";
 import { deviceBucket, encodeState, hourOf, presentDevice, type ReportClient, reportBucket, rowTtl, ttlSeconds } from "./report-rows.ts";
+import { listSummaries, listVersions, readSummaries } from "./summaries.ts";
 
 // Reports in Cassandra.
 //
@@ -24,7 +27,8 @@ const BY_HOUR = "INSERT INTO report_by_hour (hour, bucket, id, device_id, state,
 const BY_GROUP = `
   INSERT INTO report_by_group (device_group, hour, bucket, id, device_id, state, bytes) VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?`;
 const SUMMARY = `
-  INSERT INTO device_summary (device_group, bucket, device_id, state, without_token, bytes) VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?`;
+  INSERT INTO device_summary (device_group, bucket, device_id, state, without_token, bytes, summary) VALUES (?, ?, ?, ?, ?, ?, ?)
+  USING TIMESTAMP ? AND TTL ?`;
 const NO_SUMMARY = "DELETE FROM device_summary USING TIMESTAMP ? WHERE device_group = ? AND bucket = ? AND device_id = ?";
 const GROUP = "INSERT INTO reporting_group (without_token, device_group) VALUES (?, ?) USING TIMESTAMP ? AND TTL ?";
 const DEVICE = "INSERT INTO device (device_id, state) VALUES (?, ?) USING TIMESTAMP ? AND TTL ?";
@@ -97,11 +101,17 @@ export function createCassandraReportStore({ client, reportTtlMs, clock, mostLoo
 
     async deleteDevice(deviceId, signal) {
       const before = (await readStates(client, [deviceId], signal)).get(deviceId);
-      if (before === undefined || before.deleted === true) return false;
+      if (before === undefined || before.deleted === true) return undefined;
       const { historyBytes } = before;
-      await save([{ before, row: { ...markerOf(before), ...(historyBytes && { historyBytes }) }, reports: [] }], signal);
-      return true;
+      const marker = { ...markerOf(before), ...(historyBytes && { historyBytes }) };
+      await save([{ before, row: marker, reports: [] }], signal);
+      return marker;
     },
+
+    listSummaries: (deviceGroup, page, signal) => listSummaries(client, deviceGroup, page, signal),
+    listVersions: (deviceGroup, page, signal) => listVersions(client, deviceGroup, page, signal),
+    summaries: (deviceGroup, deviceIds, signal) => readSummaries(client, deviceGroup, deviceIds, signal),
+    groups: (page, signal) => allGroups(client, page, signal),
 
     countWithoutToken: (deviceGroup, most, signal) => countWithoutToken(client, deviceGroup, most, signal),
     groupsWithoutToken: (page, signal) => namesOfGroups(client, true, page, signal),
@@ -184,11 +194,13 @@ function groupValues({ stored, deviceId, deviceGroup, state, bytes, version, ttl
 }
 
 function summaryValues({ row, ttl }: { row: StatusRow; ttl: number }): readonly (readonly unknown[])[] {
-  const { device, writtenAt, withoutToken = false, deleted = false } = row;
-  if (deleted) return [];
+  const { device, writtenAt, withoutToken = false } = row;
+  const summary = summaryOf(row);
+  if (summary === undefined) return [];
+  const encoded = Buffer.from(toBinary(DeviceSummarySchema, summary));
   const bytes = device.report === undefined ? 0 : toBinary(ReportSchema, device.report).length;
   const state = device.report?.state ?? TargetState.UNSPECIFIED;
-  return [[device.deviceGroup, deviceBucket(device.deviceId), device.deviceId, state, withoutToken, bytes, writtenAt, ttl]];
+  return [[device.deviceGroup, deviceBucket(device.deviceId), device.deviceId, state, withoutToken, bytes, encoded, writtenAt, ttl]];
 }
 
 /** The name of each group that has a row, once for those with a token and once for those without. */

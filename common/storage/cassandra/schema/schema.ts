@@ -1,6 +1,6 @@
 import { ACCESS_TABLES } from "./access-tables.ts";
 import { CONFIG_TABLES, RUNNING_TABLE } from "./config-tables.ts";
-import { PRESENCE_TABLES, REPORT_TABLES } from "./report-tables.ts";
+import { ADD_SUMMARY, PRESENCE_TABLES, REPORT_TABLES } from "./report-tables.ts";
 import type { Table } from "./table.ts";
 
 /** The tables that the stores of a keyspace share: its version, and the lock of the one that changes it. */
@@ -26,7 +26,7 @@ export type Migration = Readonly<{ version: number; statements: readonly string[
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, statements: FIRST_TABLES.map(createTable) },
   { version: 2, statements: [createTable(RUNNING_TABLE)] },
-  { version: 3, statements: PRESENCE_TABLES.map(createTable) },
+  { version: 3, statements: [...PRESENCE_TABLES.map(createTable), ADD_SUMMARY] },
 ];
 
 /** The schema that this program was made for. */

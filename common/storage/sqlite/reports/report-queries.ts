@@ -48,6 +48,19 @@ export function deviceListQuery(filter: DeviceFilter, after: DevicePosition | un
   );
 }
 
+/** Summaries of a group by device id, at most `limit` of them. @param after the device that the page before ended with */
+export function summaryListQuery(columns: string, deviceGroup: string, after: string | undefined, limit: number): Query {
+  return select(
+    `SELECT ${columns} FROM summaries`,
+    [
+      ["device_group = ?", deviceGroup],
+      ["device_id > ?", after ?? ""],
+    ],
+    "device_id",
+    limit,
+  );
+}
+
 function select(from: string, conditions: readonly (Condition | undefined)[], order: string, limit: number): Query {
   const given = conditions.filter((condition) => condition !== undefined);
   const where = given.length === 0 ? "" : ` WHERE ${given.map(([sql]) => sql).join(" AND ")}`;

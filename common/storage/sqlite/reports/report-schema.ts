@@ -98,6 +98,22 @@ export const REPORT_MIGRATIONS: readonly string[] = [
     seen_ms INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  // Apart from the rows, so that a group's summaries are read without the bodies between them. Rows of earlier versions get theirs when the store is opened.
+  `
+  CREATE TABLE summaries (
+    device_group TEXT NOT NULL,
+    device_id TEXT NOT NULL,
+    written_at INTEGER NOT NULL, -- version of the row, microseconds since 1970
+    body BLOB NOT NULL, -- the encoded DeviceSummary
+    PRIMARY KEY (device_group, device_id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TRIGGER devices_leave AFTER DELETE ON devices BEGIN
+    DELETE FROM summaries WHERE device_group = old.device_group AND device_id = old.device_id;
+  END;
+  CREATE TRIGGER devices_move AFTER UPDATE OF device_group ON devices WHEN old.device_group <> new.device_group BEGIN
+    DELETE FROM summaries WHERE device_group = old.device_group AND device_id = old.device_id;
+  END;
+  `,
 ];
 
 /** Whether there are rows of earlier versions, and what they become by the tokens in the database `access`. */
@@ -105,3 +121,8 @@ export const OF_UNKNOWN_TOKEN = "SELECT 1 FROM devices INDEXED BY devices_of_unk
 export const RESOLVE_UNKNOWN_TOKENS = `
   UPDATE devices INDEXED BY devices_of_unknown_token SET without_token = device_id NOT IN (SELECT device_id FROM access.device)
   WHERE without_token = 2`;
+
+/** Rows without a summary, which an earlier version wrote, at most that many. */
+export const WITHOUT_SUMMARY = `
+  SELECT device_group, device_id FROM devices WHERE NOT EXISTS
+  (SELECT 1 FROM summaries WHERE summaries.device_group = devices.device_group AND summaries.device_id = devices.device_id) LIMIT ?`;

@@ -3,12 +3,14 @@ import { createHash } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { toBinary } from "@bufbuild/protobuf";
+import { equals, toBinary } from "@bufbuild/protobuf";
+import { DeviceSchema, DeviceSummarySchema } from "../../../../gen/nebula/v1/device_pb.ts";
 import { ReportSchema, TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
 import { isNebulaError } from "../../../errors/nebula-error.ts";
+import { summaryOf } from "../../../insight/summary.ts";
 import { readAll } from "../../../testing/read-all.ts";
 import { SAMPLE_TIME_MS, sampleReport } from "../../../testing/sample-report.ts";
-import { saveReports, storedReport } from "../../../testing/save-reports.ts";
+import { saveReports, statusRow, storedReport } from "../../../testing/save-reports.ts";
 import { describePresenceExpiry, describePresenceStore } from "../../contracts/presence-contract.ts";
 import { describeReportExpiry, describeReportHistory } from "../../contracts/report-history-contract.ts";
 import { describeReportStore } from "../../contracts/report-store-contract.ts";
@@ -73,6 +75,37 @@ describe("sqlite report store", () => {
     } finally {
       await rm(folder, { recursive: true });
     }
+  });
+
+  it("devices of a store of an earlier version have their summaries once it is opened", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "nebula-reports-"));
+    try {
+      const path = join(folder, "reports.db");
+      const earlier = openDatabase(path, REPORT_MIGRATIONS.slice(0, 5));
+      const insert = earlier.prepare("INSERT INTO devices (device_id, device_group, state, written_at, body) VALUES (?, 'shops', 1, ?, ?)");
+      const rows = Array.from({ length: 1200 }, (_, index) => statusRow(sampleReport({ deviceId: `device-${1000 + index}` }), BigInt(index + 1)));
+      for (const { device, writtenAt } of rows) insert.run(device.deviceId, writtenAt, toBinary(DeviceSchema, device));
+      earlier.close();
+      await using store = await openSqliteReportStore({ path });
+      const listed = await readAll((page) => store.listSummaries("shops", page), 500);
+      assert.equal(listed.length, rows.length);
+      for (const [index, row] of rows.entries()) {
+        assert.ok(equals(DeviceSummarySchema, listed[index] ?? assert.fail(), summaryOf(row) ?? assert.fail()));
+      }
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it("summaries of devices that expire are removed with them", async () => {
+    await using store = await openInMemory();
+    const rows = [1, 2].map((number) => ({ ...statusRow(sampleReport({ deviceId: `device-${number}` }), 5000n), withoutToken: number === 1 }));
+    await saveReports(store, { statuses: rows });
+    assert.equal(await store.expireDevices(6), 1);
+    assert.deepEqual(
+      (await store.listSummaries("shops", { limit: 10 })).items.map(({ deviceId }) => deviceId),
+      ["device-2"],
+    );
   });
 
   it("reports of a store of an earlier version are kept, in their order, under ids that begin with their time", async () => {

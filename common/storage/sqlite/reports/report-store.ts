@@ -1,16 +1,24 @@
 import { existsSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { type Device, DeviceSchema } from "../../../../gen/nebula/v1/device_pb.ts";
+import { type Device, DeviceSchema, type DeviceSummary, DeviceSummarySchema } from "../../../../gen/nebula/v1/device_pb.ts";
 import { ReportSchema, type StoredReport, StoredReportSchema, TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
-import { decodeDevicePosition, decodeReportPosition, encodeDevicePosition, type Page } from "../../page.ts";
+import { summaryOf } from "../../../insight/summary.ts";
+import {
+  decodeDevicePosition,
+  decodeReportPosition,
+  decodeSummaryPosition,
+  encodeDevicePosition,
+  encodeSummaryPosition,
+  type Page,
+} from "../../page.ts";
 import { firstReportIdAt } from "../../report-id.ts";
-import { type DeviceRecord, HISTORY_BYTES_PER_DEVICE, markerOf, type ReportStore, type StatusRow } from "../../report-store.ts";
+import { type DeviceRecord, HISTORY_BYTES_PER_DEVICE, markerOf, type ReportStore, type StatusRow, type SummaryVersion } from "../../report-store.ts";
 import { inTransaction, openDatabase } from "../open-database.ts";
 import { attemptOf, bytes, integer, keysInPages, pageOfRows, type Row, text } from "../statements.ts";
 import { createPresenceStore } from "./presence.ts";
-import { deviceListQuery, type Query, reportListQuery } from "./report-queries.ts";
-import { OF_UNKNOWN_TOKEN, REPORT_MIGRATIONS, RESOLVE_UNKNOWN_TOKENS } from "./report-schema.ts";
+import { deviceListQuery, type Query, reportListQuery, summaryListQuery } from "./report-queries.ts";
+import { OF_UNKNOWN_TOKEN, REPORT_MIGRATIONS, RESOLVE_UNKNOWN_TOKENS, WITHOUT_SUMMARY } from "./report-schema.ts";
 
 /** Ids of devices that are read at a time. */
 const IDS = 500;
@@ -51,6 +59,9 @@ function createReportStore(database: DatabaseSync): ReportStore {
     SET device_group = excluded.device_group, state = excluded.state, written_at = excluded.written_at, without_token = excluded.without_token,
       body = excluded.body
     WHERE excluded.written_at >= written_at`);
+  const writeSummary = database.prepare("INSERT OR REPLACE INTO summaries (device_group, device_id, written_at, body) VALUES (?, ?, ?, ?)");
+  const selectSummary = database.prepare("SELECT body FROM summaries WHERE device_group = ? AND device_id = ?");
+  const withoutSummary = database.prepare(WITHOUT_SUMMARY);
   const selectMarker = database.prepare("SELECT written_at, body FROM deleted_devices WHERE device_id = ?");
   const deleteMarker = database.prepare("DELETE FROM deleted_devices WHERE device_id = ?");
   const writeMarker = database.prepare("INSERT OR REPLACE INTO deleted_devices (device_id, written_at, body) VALUES (?, ?, ?)");
@@ -68,6 +79,10 @@ function createReportStore(database: DatabaseSync): ReportStore {
   );
   // One look at the index per name: DISTINCT reads each of its rows.
   const nextName = "SELECT min(device_group) FROM devices INDEXED BY devices_without_token_by_group WHERE without_token = 1 AND device_group >";
+  const nextGroup = "SELECT min(device_group) FROM summaries WHERE device_group >";
+  const selectAllGroups = database.prepare(`
+    WITH RECURSIVE named (name) AS (${nextGroup} ? UNION ALL SELECT (${nextGroup} named.name) FROM named WHERE named.name IS NOT NULL)
+    SELECT name FROM named WHERE name IS NOT NULL LIMIT ?`);
   const selectGroups = database.prepare(`
     WITH RECURSIVE named (name) AS (${nextName} ? UNION ALL SELECT (${nextName} named.name) FROM named WHERE named.name IS NOT NULL)
     SELECT name FROM named WHERE name IS NOT NULL LIMIT ?`);
@@ -122,6 +137,26 @@ function createReportStore(database: DatabaseSync): ReportStore {
       const state = device.report?.state ?? TargetState.UNSPECIFIED;
       writeDevice.run(deviceId, deviceGroup, state, writtenAt, withoutToken ? 1 : 0, toBinary(DeviceSchema, device));
       deleteMarker.run(deviceId);
+      putSummary(deviceGroup, deviceId, { device, writtenAt });
+    }
+  }
+
+  function putSummary(deviceGroup: string, deviceId: string, row: StatusRow): void {
+    const summary = summaryOf(row);
+    if (summary !== undefined) writeSummary.run(deviceGroup, deviceId, row.writtenAt, toBinary(DeviceSummarySchema, summary));
+  }
+
+  /** Gives rows of earlier versions their summaries. */
+  function addSummaries(): void {
+    for (;;) {
+      const keys = withoutSummary.all(IDS).map((row) => [text(row, "device_group"), text(row, "device_id")] as const);
+      if (keys.length === 0) return;
+      inTransaction(database, () => {
+        for (const [deviceGroup, deviceId] of keys) {
+          const row = readRow(deviceId);
+          if (row !== undefined) putSummary(deviceGroup, deviceId, row);
+        }
+      });
     }
   }
 
@@ -129,6 +164,8 @@ function createReportStore(database: DatabaseSync): ReportStore {
     const bytesOf = (_: T, row: Row) => bytes(row, "body").length + (typeof row.original === "string" ? row.original.length : 0);
     return pageOfRows(database.prepare(sql).iterate(...parameters), limit, item, position, bytesOf);
   }
+
+  addSummaries();
 
   return {
     ...createPresenceStore(database),
@@ -176,14 +213,50 @@ function createReportStore(database: DatabaseSync): ReportStore {
       });
     },
 
+    async listSummaries(deviceGroup, { after, limit }, signal) {
+      signal?.throwIfAborted();
+      const position = after === undefined ? undefined : decodeSummaryPosition(after);
+      const query = summaryListQuery("body", deviceGroup, position, limit + 1);
+      return attempt("list summaries", () => readPage(query, limit, readSummary, ({ deviceId }) => encodeSummaryPosition(deviceId)));
+    },
+
+    async listVersions(deviceGroup, { after, limit }, signal) {
+      signal?.throwIfAborted();
+      const position = after === undefined ? undefined : decodeSummaryPosition(after);
+      const { sql, parameters } = summaryListQuery("device_id, written_at", deviceGroup, position, limit + 1);
+      return attempt("list summaries", () =>
+        pageOfRows(
+          database.prepare(sql).iterate(...parameters),
+          limit,
+          readVersion,
+          ({ deviceId }) => encodeSummaryPosition(deviceId),
+          ({ deviceId }) => deviceId.length,
+        ),
+      );
+    },
+
+    async summaries(deviceGroup, deviceIds, signal) {
+      signal?.throwIfAborted();
+      return attempt("read summaries", () => {
+        const rows = deviceIds.map((deviceId) => selectSummary.get(deviceGroup, deviceId)).filter((row) => row !== undefined);
+        return new Map(rows.map(readSummary).map((summary) => [summary.deviceId, summary]));
+      });
+    },
+
+    async groups({ after, limit }, signal) {
+      signal?.throwIfAborted();
+      return attempt("list groups of devices", () => selectAllGroups.all(after, limit).map((row) => text(row, "name")));
+    },
+
     async deleteDevice(deviceId, signal) {
       signal?.throwIfAborted();
       return attempt("forget a device", () =>
         inTransaction(database, () => {
           const row = readRow(deviceId);
-          if (row === undefined || row.deleted === true) return false;
-          writeRow(markerOf(row));
-          return true;
+          if (row === undefined || row.deleted === true) return undefined;
+          const marker = markerOf(row);
+          writeRow(marker);
+          return marker;
         }),
       );
     },
@@ -245,6 +318,14 @@ function createReportStore(database: DatabaseSync): ReportStore {
 
 function readDevice(row: Row): Device {
   return fromBinary(DeviceSchema, bytes(row, "body"));
+}
+
+function readSummary(row: Row): DeviceSummary {
+  return fromBinary(DeviceSummarySchema, bytes(row, "body"));
+}
+
+function readVersion(row: Row): SummaryVersion {
+  return { deviceId: text(row, "device_id"), writtenAt: BigInt(integer(row, "written_at")) };
 }
 
 function readReport(row: Row): StoredReport {

@@ -1,0 +1,48 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { type StatusChange, StatusChangeSchema, StatusChangesSchema } from "../../gen/nebula/v1/device_pb.ts";
+import type { Announcement } from "../feed/change-feed.ts";
+import type { DeviceChange } from "../storage/report-store.ts";
+import { summaryOf } from "./summary.ts";
+
+/** Bytes of changes in one announcement; a single change may be larger. */
+export const ANNOUNCEMENT_BYTES = 500_000;
+/** What a change takes in an announcement besides its own bytes: its field's number and its length. */
+const FRAME_BYTES = 5;
+
+/**
+ * Returns the announcements of changed rows, encoded StatusChanges of at most ANNOUNCEMENT_BYTES: for each device_group its devices whose rows changed, with their
+ * new versions and summaries. Without a summary are devices that were deleted, and those that left the group that is announced to.
+ */
+export function statusAnnouncements(changes: readonly Pick<DeviceChange, "before" | "row">[]): readonly Announcement[] {
+  const byGroup = new Map<string, StatusChange[]>();
+  for (const { before, row } of changes) {
+    const { deviceId, deviceGroup } = row.device;
+    const groups = new Set([deviceGroup, ...(before === undefined ? [] : [before.device.deviceGroup])]);
+    for (const group of groups) {
+      const ofGroup = byGroup.get(group) ?? [];
+      const summary = group === deviceGroup ? summaryOf(row) : undefined;
+      ofGroup.push(create(StatusChangeSchema, { deviceId, writtenAt: row.writtenAt, ...(summary && { summary }) }));
+      byGroup.set(group, ofGroup);
+    }
+  }
+  return [...byGroup].flatMap(([deviceGroup, ofGroup]) => payloadsOf(ofGroup).map((payload) => ({ kind: "status", deviceGroup, payload }) as const));
+}
+
+/** Encodes each change once: a StatusChanges is its changes, one after the other. */
+function payloadsOf(changes: readonly StatusChange[]): Uint8Array[] {
+  const payloads: Uint8Array[] = [];
+  let [writer, size] = [new BinaryWriter(), 0];
+  const finish = () => {
+    if (size > 0) payloads.push(writer.finish());
+    [writer, size] = [new BinaryWriter(), 0];
+  };
+  for (const change of changes) {
+    const encoded = toBinary(StatusChangeSchema, change);
+    if (size + encoded.length + FRAME_BYTES > ANNOUNCEMENT_BYTES) finish();
+    writer.tag(StatusChangesSchema.field.changes.number, WireType.LengthDelimited).bytes(encoded);
+    size += encoded.length + FRAME_BYTES;
+  }
+  finish();
+  return payloads;
+}

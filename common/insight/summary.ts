@@ -1,0 +1,128 @@
+import { create } from "@bufbuild/protobuf";
+import { type DeviceSummary, DeviceSummarySchema, TargetKind, type TargetSummary, TargetSummarySchema } from "../../gen/nebula/v1/device_pb.ts";
+import {
+  type AppStatus,
+  ContainerHealth,
+  ContainerState,
+  type ContainerStatus,
+  type CronJobStatus,
+  FailureCode,
+  type Report,
+  StepKind,
+  TargetState,
+} from "../../gen/nebula/v1/report_pb.ts";
+import { receivedMs } from "../storage/report-id.ts";
+import type { StatusRow } from "../storage/report-store.ts";
+
+/** The boot of all reports of a worker of the original. */
+export const ORIGINAL_BOOT = "v2";
+/** The code of a device under whose id two workers report. */
+export const DUPLICATE_ID = "duplicate_id";
+
+/** The digits of an image's id in a summary: 8 bytes. */
+const IMAGE_PREFIX = /^(?:sha256:)?([0-9a-f]{16})/;
+const MOST_IMAGE_IDS = 4;
+/** What follows the name of a container while it takes another one's place: `web-1.next`, `web-1.old`, `web-1.moved-0f31c2aa`. */
+const BESIDE_NAME = /(-\d+)\.(?:next|old|moved-[0-9a-f]+)$/;
+
+/** Returns what lists, filters and counts need of a device's row; undefined for the marker of a deleted device. */
+export function summaryOf({ device, writtenAt, deleted = false }: StatusRow): DeviceSummary | undefined {
+  const { deviceId, deviceGroup, report, duplicateId } = device;
+  if (deleted) return undefined;
+  if (report === undefined) return create(DeviceSummarySchema, { deviceId, deviceGroup, writtenAt });
+  const original = report.boot === ORIGINAL_BOOT;
+  const anchor = hasDurations(report, original) ? receivedMs(report.receivedAt) : undefined;
+  return create(DeviceSummarySchema, {
+    deviceId,
+    deviceGroup,
+    boot: report.boot,
+    seq: report.seq,
+    writtenAt,
+    receivedAtMs: BigInt(receivedMs(report.receivedAt)),
+    etag: report.etag,
+    state: report.state,
+    groupRevision: report.groupRevision,
+    pruneId: report.pruneId,
+    workerVersion: original ? "" : report.workerVersion,
+    problems: [...new Set([...report.problems.map(({ code }) => code), ...(duplicateId ? [DUPLICATE_ID] : [])])],
+    targets: [
+      ...report.apps.map((app) => targetOf(TargetKind.APP, app, anchor, countApp(app))).sort(byName),
+      ...report.cronJobs.map((job) => targetOf(TargetKind.CRON_JOB, job, anchor, countRuns(job))).sort(byName),
+    ],
+    original,
+    repairs: report.repairs,
+  });
+}
+
+/** Whether the worker reports durations: one that does not leaves all of these fields empty. */
+function hasDurations({ apps, cronJobs }: Report, original: boolean): boolean {
+  const newer = ({ stateForMs, failureCode, stepKind, containers }: AppStatus | CronJobStatus) =>
+    stateForMs > 0n ||
+    failureCode !== FailureCode.UNSPECIFIED ||
+    stepKind !== StepKind.UNSPECIFIED ||
+    containers.some(({ imageId }) => imageId !== "");
+  return !original && (apps.some(newer) || cronJobs.some(newer));
+}
+
+type Counted = Pick<TargetSummary, "containers" | "containersWell">;
+
+function targetOf(kind: TargetKind, target: AppStatus | CronJobStatus, anchorMs: number | undefined, counted: Counted): TargetSummary {
+  const { name, revision, appliedRevision, state, failureCode, stepKind, stateForMs, containers } = target;
+  return create(TargetSummarySchema, {
+    kind,
+    name,
+    revision,
+    appliedRevision,
+    state,
+    failureCode,
+    stepKind,
+    // a device may send any duration; one that began before 1970 is none
+    sinceMs: anchorMs === undefined || stateForMs > BigInt(anchorMs) ? 0n : BigInt(anchorMs) - stateForMs,
+    ...counted,
+    imageIds: imageIdsOf(containers),
+  });
+}
+
+/**
+ * Counts the containers that an app is to have, one for each index, and those of them that are up to date and well. An old container beside its new one is not
+ * counted, nor are those of an older revision while the app's are removed. Of a crash loop at least one is not well.
+ */
+function countApp({ revision, appliedRevision, failureCode, stepKind, state, containers }: AppStatus): Counted {
+  const isUpToDate = (container: ContainerStatus) => container.revision >= revision || appliedRevision >= revision;
+  const isRemoved = state === TargetState.WORKING && stepKind === StepKind.REMOVE;
+  const crashes = failureCode === FailureCode.EXITS;
+  const wellBySlot = new Map<string, boolean>();
+  for (const container of containers) {
+    if (isRemoved && !isUpToDate(container)) continue;
+    const slot = container.name.replace(BESIDE_NAME, "$1");
+    const well = isUpToDate(container) && isWell(container) && !(crashes && container.restarts > 0);
+    wellBySlot.set(slot, well || (wellBySlot.get(slot) ?? false));
+  }
+  const well = [...wellBySlot.values()].filter(Boolean).length;
+  return { containers: wellBySlot.size, containersWell: crashes && well > 0 && well === wellBySlot.size ? well - 1 : well };
+}
+
+/** Counts the runs of a cron_job that go on. */
+function countRuns({ containers }: CronJobStatus): Counted {
+  const running = containers.filter(({ state }) => state === ContainerState.RUNNING);
+  return { containers: running.length, containersWell: running.filter(isWell).length };
+}
+
+function isWell({ state, health }: ContainerStatus): boolean {
+  return state === ContainerState.RUNNING && health !== ContainerHealth.UNHEALTHY;
+}
+
+/** The first bytes of each image id, `sha256:` before its digits or not. */
+function imageIdsOf(containers: readonly ContainerStatus[]): Uint8Array[] {
+  const prefixes = new Set(containers.flatMap(({ imageId }) => imagePrefix(imageId) ?? []));
+  return [...prefixes].slice(0, MOST_IMAGE_IDS).map((digits) => new Uint8Array(Buffer.from(digits, "hex")));
+}
+
+/** The digits of an image id that a summary keeps; undefined: it has too few. */
+function imagePrefix(imageId: string): string | undefined {
+  return IMAGE_PREFIX.exec(imageId)?.[1];
+}
+
+function byName(a: TargetSummary, b: TargetSummary): number {
+  return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
+}
