@@ -23,8 +23,8 @@ export interface GroupView extends Disposable {
    */
   onChange(listener: (changes: readonly DeviceChange[]) => void): Disposable;
   /**
-   * Reads from the store the devices that `isOpen` answers true for, and any that the mirror does not know, so that the mirror equals a recount. Rejects with
-   * `unavailable` when the store does not answer.
+   * Reads from the store the devices that `isOpen` answers true for and all others whose versions differ, so that the mirror equals a recount. The read begins
+   * after the call. Rejects with `unavailable` when the store does not answer.
    */
   reread(isOpen: (device: DeviceInGroup) => boolean, signal: AbortSignal): Promise<void>;
 }

@@ -82,7 +82,7 @@ describe("report store cassandra:", () => {
     const ofOneHour = { receivedFromMs: SAMPLE_TIME_MS, receivedUntilMs: SAMPLE_TIME_MS + 3_600_000 };
     const groups = ["shops", "offices", "tills"].map((name) => names.group(name));
     const listed = await Promise.all(groups.map((deviceGroup) => readAll((page) => store.listDevices({ deviceGroup }, page), 10)));
-    const summaries = await Promise.all(groups.map((deviceGroup) => readAll((page) => store.listSummaries(deviceGroup, page), 10)));
+    const summaries = await Promise.all(groups.map((deviceGroup) => readAll((page) => store.listSummaries(deviceGroup, page), 100)));
     const history = await Promise.all(groups.map((deviceGroup) => readAll((page) => store.listReports({ deviceGroup, ...ofOneHour }, page), 10)));
     return {
       rows: devices.map((id) => [id, rows.get(id)?.device.report?.seq, rows.get(id)?.deleted ?? false, rows.get(id)?.historyBytes]),

@@ -1,0 +1,190 @@
+import { setImmediate as turn } from "node:timers/promises";
+import { create } from "@bufbuild/protobuf";
+import type { ReportStore } from "../../common/storage/report-store.ts";
+import { type DeviceConnection, DeviceConnectionSchema, type DeviceSummary, type StatusChange } from "../../gen/nebula/v1/device_pb.ts";
+import type { DeviceChange, DeviceInGroup } from "./group-view.ts";
+
+// The devices of one device_group, as the store has them.
+//
+// M1: of two words on a device the one with the larger version (written_at) counts, across boots too; a deletion, and a move to another group, is a word with a
+//     version. So announcements may come late, twice and in any order.
+// M2: a re-read makes the mirror equal to what the store held meanwhile, whatever announcements were lost: it goes through the versions of the whole group, reads
+//     the summaries of those that differ, and removes devices that the store does not have. What was announced since it began is newer than a page that it read
+//     before: of that the larger version counts.
+// M3: a device that was removed keeps its version until a re-read that began later is done, so that a late word does not bring it back.
+
+/** Devices of a page, each of which is one turn of the event loop. */
+const PAGE = 500;
+/** Removed devices whose versions are kept; a late word on one that is forgotten stands until the next re-read. */
+const MOST_REMOVED = 20_000;
+/** Memory of a device in a mirror, bytes: measured for summaries of protobuf-es in its maps, the texts of the summary apart. */
+const DEVICE_BYTES = 1100;
+const TARGET_BYTES = 480;
+
+export type MirrorStore = Pick<ReportStore, "listSummaries" | "listVersions" | "summaries">;
+
+export type GroupMirrorParts = Readonly<{
+  deviceGroup: string;
+  store: MirrorStore;
+  /** Called with the bytes that a change takes more, or gives back. Throws when a page that is loaded has no room. */
+  takes: (bytes: number) => void;
+  /** Called after entries changed. */
+  changed: (changes: readonly DeviceChange[]) => void;
+}>;
+
+const UNKNOWN_CONNECTION: DeviceConnection = create(DeviceConnectionSchema);
+
+export class GroupMirror {
+  readonly devices = new Map<string, DeviceInGroup>();
+  readonly #parts: GroupMirrorParts;
+  /** M3 */
+  readonly #removed = new Map<string, bigint>();
+  /** M2: devices that a word was taken on since the read under way began. */
+  #touched: Set<string> | undefined;
+  #bytes = 0;
+
+  constructor(parts: GroupMirrorParts) {
+    this.#parts = parts;
+  }
+
+  /** Memory of its devices, about. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Takes an announcement. */
+  fold(changes: readonly StatusChange[]): void {
+    this.#batch((note) => {
+      for (const { deviceId, writtenAt, summary } of changes) {
+        if (writtenAt <= this.#versionOf(deviceId)) continue; // M1
+        this.#touched?.add(deviceId);
+        if (summary === undefined) this.#remove(deviceId, writtenAt, note);
+        else this.#put(summary, note);
+      }
+    });
+  }
+
+  /** Reads the whole group. One read at a time. Rejects as the store does. */
+  async load(signal: AbortSignal): Promise<void> {
+    await this.#reading(async (present) => {
+      await pages(
+        (page) => this.#parts.store.listSummaries(this.#parts.deviceGroup, page, signal),
+        (items) => {
+          for (const { deviceId } of items) present.add(deviceId);
+          this.#batch((note) => {
+            for (const summary of items) this.#foldRead(summary, note);
+          });
+        },
+      );
+    });
+  }
+
+  /** M2. One read at a time. Rejects as the store does. */
+  async reread(signal: AbortSignal): Promise<void> {
+    const { store, deviceGroup } = this.#parts;
+    await this.#reading(async (present) => {
+      await pages(
+        (page) => store.listVersions(deviceGroup, page, signal),
+        async (items) => {
+          for (const { deviceId } of items) present.add(deviceId);
+          const differ = items.filter(({ deviceId, writtenAt }) => this.devices.get(deviceId)?.summary?.writtenAt !== writtenAt);
+          if (differ.length === 0) return;
+          const ids = differ.map(({ deviceId }) => deviceId);
+          const found = await store.summaries(deviceGroup, ids, signal);
+          for (const id of ids) if (!found.has(id)) present.delete(id);
+          this.#batch((note) => {
+            for (const summary of found.values()) this.#foldRead(summary, note);
+          });
+        },
+      );
+    });
+  }
+
+  /** Runs a read that notes the devices which the store has, then removes the others. */
+  async #reading(read: (present: Set<string>) => Promise<void>): Promise<void> {
+    const present = new Set<string>();
+    const touched = new Set<string>();
+    const removedBefore = [...this.#removed.keys()];
+    this.#touched = touched;
+    try {
+      await read(present);
+    } finally {
+      this.#touched = undefined;
+    }
+    this.#batch((note) => {
+      for (const [deviceId, { summary }] of this.devices) {
+        if (!present.has(deviceId) && !touched.has(deviceId)) this.#remove(deviceId, summary?.writtenAt ?? 0n, note);
+      }
+    });
+    for (const deviceId of removedBefore) if (!touched.has(deviceId)) this.#removed.delete(deviceId); // M3
+  }
+
+  /** M2: the store counts, except against a larger version that was announced meanwhile. */
+  #foldRead(summary: DeviceSummary, note: Note): void {
+    const { deviceId, writtenAt } = summary;
+    if (this.#touched?.has(deviceId) === true && writtenAt <= this.#versionOf(deviceId)) return;
+    if (this.devices.get(deviceId)?.summary?.writtenAt === writtenAt) return;
+    this.#put(summary, note);
+  }
+
+  #versionOf(deviceId: string): bigint {
+    return this.devices.get(deviceId)?.summary?.writtenAt ?? this.#removed.get(deviceId) ?? -1n;
+  }
+
+  #put(summary: DeviceSummary, note: Note): void {
+    const { deviceId } = summary;
+    const before = this.devices.get(deviceId);
+    const after: DeviceInGroup = { deviceId, summary, connection: UNKNOWN_CONNECTION };
+    this.#count(memoryOf(after) - (before === undefined ? 0 : memoryOf(before)));
+    this.#removed.delete(deviceId);
+    this.devices.set(deviceId, after);
+    note(before, after);
+  }
+
+  #remove(deviceId: string, writtenAt: bigint, note: Note): void {
+    const before = this.devices.get(deviceId);
+    this.#removed.delete(deviceId);
+    this.#removed.set(deviceId, writtenAt);
+    if (this.#removed.size > MOST_REMOVED) this.#removed.delete(this.#removed.keys().next().value ?? "");
+    if (before === undefined) return;
+    this.#count(-memoryOf(before));
+    this.devices.delete(deviceId);
+    note(before, undefined);
+  }
+
+  #count(bytes: number): void {
+    this.#parts.takes(bytes);
+    this.#bytes += bytes;
+  }
+
+  /** Announces what changed once, each device as it was before and as it is after all of it. */
+  #batch(work: (note: Note) => void): void {
+    const changes = new Map<string, DeviceChange>();
+    work((before, after) => {
+      const deviceId = (before ?? after)?.deviceId ?? "";
+      changes.set(deviceId, { before: changes.has(deviceId) ? changes.get(deviceId)?.before : before, after });
+    });
+    if (changes.size > 0) this.#parts.changed([...changes.values()]);
+  }
+}
+
+type Note = (before: DeviceInGroup | undefined, after: DeviceInGroup | undefined) => void;
+
+/** Reads all pages, and lets others work between them: a store in this process answers without a turn of the event loop. */
+async function pages<T>(
+  read: (page: { limit: number; after?: string }) => Promise<{ items: readonly T[]; next: string | undefined }>,
+  take: (items: readonly T[]) => void | Promise<void>,
+): Promise<void> {
+  for (let after: string | undefined; ; ) {
+    const { items, next } = await read({ limit: PAGE, ...(after === undefined ? {} : { after }) });
+    await take(items);
+    if (next === undefined) return;
+    after = next;
+    await turn();
+  }
+}
+
+/** Bytes that a device takes in a mirror, about. */
+export function memoryOf({ summary }: DeviceInGroup): number {
+  return DEVICE_BYTES + (summary?.targets.length ?? 0) * TARGET_BYTES + (summary?.problems.length ?? 0) * 64;
+}

@@ -1,0 +1,280 @@
+import { strict as assert } from "node:assert";
+import { ManualClock } from "../../common/clock/manual-clock.ts";
+import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
+import { createMemoryFeed } from "../../common/feed/memory-feed.ts";
+import { statusAnnouncements } from "../../common/insight/status-announcements.ts";
+import { silentLog } from "../../common/log/log.ts";
+import type { ReportStore } from "../../common/storage/report-store.ts";
+import { openSqliteReportStore } from "../../common/storage/sqlite/reports/report-store.ts";
+import { eventually } from "../../common/testing/eventually.ts";
+import { readAll } from "../../common/testing/read-all.ts";
+import { sampleReport } from "../../common/testing/sample-report.ts";
+import { saveReports, statusRow } from "../../common/testing/save-reports.ts";
+import { TargetState } from "../../gen/nebula/v1/report_pb.ts";
+import type { MirrorStore } from "./group-mirror.ts";
+import type { DeviceChange, GroupView } from "./group-view.ts";
+import { createGroupViews } from "./group-views.ts";
+
+const never = new AbortController().signal;
+const all = () => true;
+
+/** Views over a real store, whose writes are announced unless they are to be lost. */
+async function start({ devices = 0, mostBytes, wrap = (store) => store }: { devices?: number; mostBytes?: number; wrap?: Wrap } = {}) {
+  const store = await openSqliteReportStore({ path: ":memory:" });
+  const clock = new ManualClock();
+  const feed = createMemoryFeed({ log: silentLog });
+  const reads = { lists: 0, versions: 0 };
+  const counted: MirrorStore = {
+    listSummaries(...call) {
+      reads.lists++;
+      return store.listSummaries(...call);
+    },
+    listVersions(...call) {
+      reads.versions++;
+      return store.listVersions(...call);
+    },
+    summaries: (...call) => store.summaries(...call),
+  };
+  const views = createGroupViews({ store: wrap(counted), feed, clock, log: silentLog, ...(mostBytes === undefined ? {} : { mostBytes }) });
+  let version = 0n;
+
+  async function put(deviceId: string, { group = "shops", state = TargetState.APPLIED, lost = false }: Put = {}): Promise<void> {
+    const before = (await store.statuses([deviceId])).get(deviceId);
+    const row = statusRow(sampleReport({ deviceId, deviceGroup: group, state, seq: ++version }), version);
+    await store.save([{ before, row, reports: [] }]);
+    if (!lost) for (const event of statusAnnouncements([{ before, row }])) feed.publish(event);
+  }
+
+  async function forget(deviceId: string, { lost = false } = {}): Promise<void> {
+    const row = (await store.deleteDevice(deviceId)) ?? assert.fail("there is no device");
+    version++;
+    if (!lost) for (const event of statusAnnouncements([{ before: undefined, row }])) feed.publish(event);
+  }
+
+  const ids = Array.from({ length: devices }, (_, index) => `device-${1000 + index}`);
+  version = 1n;
+  await saveReports(store, { statuses: ids.map((deviceId) => statusRow(sampleReport({ deviceId }), 1n)) });
+  return {
+    store,
+    clock,
+    feed,
+    reads,
+    views,
+    put,
+    forget,
+    async [Symbol.asyncDispose]() {
+      views[Symbol.dispose]();
+      await feed[Symbol.asyncDispose]();
+      await store[Symbol.asyncDispose]();
+    },
+  };
+}
+
+type Put = { group?: string; state?: TargetState; lost?: boolean };
+type Wrap = (store: MirrorStore) => MirrorStore;
+
+function contents({ devices }: GroupView): string[] {
+  return [...devices.values()].map(({ deviceId, summary }) => `${deviceId}@${summary?.writtenAt}`).sort();
+}
+
+async function recount(store: ReportStore, deviceGroup = "shops"): Promise<string[]> {
+  const items = await readAll((page) => store.listSummaries(deviceGroup, page), 1000);
+  return items.map(({ deviceId, writtenAt }) => `${deviceId}@${writtenAt}`).sort();
+}
+
+describe("views of device groups", () => {
+  it("a view has the devices of its group, page by page, and none of a group that has none", async () => {
+    await using rig = await start({ devices: 1200 });
+    using view = await rig.views.open("shops", never);
+    using empty = await rig.views.open("none", never);
+    assert.equal(view.devices.size, 1200);
+    assert.deepEqual(contents(view), await recount(rig.store));
+    assert.equal(empty.devices.size, 0);
+    assert.ok(rig.reads.lists >= 4, `${rig.reads.lists} pages`);
+  });
+
+  it("a view follows announcements: new devices, changes, moves between groups and deletions, each with its before and after", async () => {
+    await using rig = await start({ devices: 2 });
+    using shops = await rig.views.open("shops", never);
+    using offices = await rig.views.open("offices", never);
+    const seen: string[] = [];
+    const word = (device: DeviceChange["before"]) => (device === undefined ? "-" : String(device.summary?.state));
+    const note = (name: string) => (changes: readonly DeviceChange[]) => {
+      for (const { before, after } of changes) seen.push(`${name} ${(before ?? after)?.deviceId} ${word(before)}>${word(after)}`);
+    };
+    using _shops = shops.onChange(note("shops"));
+    using _offices = offices.onChange(note("offices"));
+    await rig.put("device-1000", { state: TargetState.FAILED });
+    await rig.put("device-1", {});
+    await rig.put("device-1001", { group: "offices" });
+    await rig.forget("device-1");
+    await eventually(() => seen.length === 5);
+    assert.deepEqual(seen.toSorted(), [
+      "offices device-1001 ->1",
+      "shops device-1 ->1",
+      "shops device-1 1>-",
+      "shops device-1000 1>3",
+      "shops device-1001 1>-",
+    ]);
+    assert.deepEqual(contents(shops), await recount(rig.store));
+    assert.deepEqual(contents(offices), await recount(rig.store, "offices"));
+  });
+
+  it("readers of a group share one mirror and one load, and each has its own listeners", async () => {
+    await using rig = await start({ devices: 600 });
+    const [one, two] = await Promise.all([rig.views.open("shops", never), rig.views.open("shops", never)]);
+    assert.equal(rig.views.mirrors, 1);
+    assert.equal(rig.reads.lists, 2);
+    assert.equal(one.devices, two.devices);
+    let [first, second] = [0, 0];
+    one.onChange(() => first++);
+    two.onChange(() => second++);
+    one[Symbol.dispose]();
+    await rig.put("device-1000");
+    await eventually(() => second === 1);
+    assert.equal(first, 0);
+    two[Symbol.dispose]();
+  });
+
+  it("what is announced while the group is loaded is kept", async () => {
+    const { promise: entered, resolve: enter } = Promise.withResolvers<void>();
+    const { promise: gate, resolve: go } = Promise.withResolvers<void>();
+    await using rig = await start({
+      devices: 3,
+      wrap: (store) => ({
+        ...store,
+        async listSummaries(...call) {
+          const page = await store.listSummaries(...call);
+          enter();
+          await gate;
+          return page; // of before what is announced
+        },
+      }),
+    });
+    const opening = rig.views.open("shops", never);
+    await entered;
+    await rig.put("device-1000", { state: TargetState.FAILED });
+    await rig.put("device-2");
+    await rig.forget("device-1001");
+    await new Promise((resolve) => setImmediate(resolve)).then(() => new Promise((resolve) => setImmediate(resolve)));
+    go();
+    using view = await opening;
+    assert.deepEqual(contents(view), await recount(rig.store));
+  });
+
+  it("a reread finds what was lost: changes, new devices, moves and deletions", async () => {
+    await using rig = await start({ devices: 700 });
+    using view = await rig.views.open("shops", never);
+    const before = contents(view);
+    await rig.put("device-1000", { state: TargetState.FAILED, lost: true });
+    await rig.put("device-1", { lost: true });
+    await rig.put("device-1001", { group: "offices", lost: true });
+    await rig.forget("device-1690", { lost: true });
+    assert.deepEqual(contents(view), before);
+    const changed: number[] = [];
+    using _listening = view.onChange((changes) => changed.push(changes.length));
+    await view.reread(all, never);
+    assert.deepEqual(contents(view), await recount(rig.store));
+    assert.equal(
+      changed.reduce((sum, count) => sum + count, 0),
+      4,
+    );
+    assert.equal(rig.reads.lists, 2, "a reread reads versions, and no summaries but of what differs");
+  });
+
+  it("a mirror with readers is read again every 30 s and after a gap of the feed, and not while it has none", async () => {
+    await using rig = await start({ devices: 3 });
+    const view = await rig.views.open("shops", never);
+    await rig.put("device-1000", { lost: true });
+    await rig.clock.advance(29_000);
+    assert.equal(rig.reads.versions, 0);
+    await rig.clock.advance(1500);
+    await eventually(async () => assert.deepEqual(contents(view), await recount(rig.store)));
+    await rig.put("device-1001", { lost: true });
+    rig.feed.gap();
+    await eventually(async () => assert.deepEqual(contents(view), await recount(rig.store)));
+    const reads = rig.reads.versions;
+    view[Symbol.dispose]();
+    rig.feed.gap();
+    await rig.clock.advance(45_000);
+    assert.equal(rig.reads.versions, reads);
+  });
+
+  it("a mirror is kept for 60 s after its last reader, and is up to date for one that comes meanwhile", async () => {
+    await using rig = await start({ devices: 3 });
+    (await rig.views.open("shops", never))[Symbol.dispose]();
+    await rig.clock.advance(50_000);
+    await rig.put("device-1000", { lost: true });
+    const again = await rig.views.open("shops", never);
+    assert.deepEqual(contents(again), await recount(rig.store));
+    assert.equal(rig.reads.lists, 1);
+    await rig.clock.advance(61_000);
+    assert.equal(rig.views.mirrors, 1, "it has a reader");
+    again[Symbol.dispose]();
+    await rig.clock.advance(59_000);
+    assert.equal(rig.views.mirrors, 1);
+    assert.ok(rig.views.bytes > 0);
+    await rig.clock.advance(2000);
+    assert.deepEqual([rig.views.mirrors, rig.views.bytes, rig.clock.sleeping], [0, 0, 0]);
+  });
+
+  it("a group that has no room is refused, mirrors without readers make room, and nothing stays counted", async () => {
+    await using rig = await start({ devices: 100, mostBytes: 250_000 });
+    for (let index = 0; index < 60; index++) await rig.put(`till-${index}`, { group: "tills", lost: true });
+    const shops = await rig.views.open("shops", never);
+    const held = rig.views.bytes;
+    await assert.rejects(rig.views.open("tills", never), (error) => isNebulaError(error, "resource_exhausted") && (error.retryAfterMs ?? 0) > 0);
+    assert.deepEqual([rig.views.mirrors, rig.views.bytes], [1, held]);
+    shops[Symbol.dispose]();
+    using tills = await rig.views.open("tills", never);
+    assert.equal(tills.devices.size, 60);
+    assert.equal(rig.views.mirrors, 1);
+  });
+
+  it("a store that does not answer ends the opening, and the next one reads again; a reread that fails leaves the mirror as it is", async () => {
+    let isAway = true;
+    const away = async () => {
+      throw new NebulaError("unavailable", "the store does not answer");
+    };
+    await using rig = await start({
+      devices: 3,
+      wrap: (store) => ({
+        ...store,
+        listSummaries: (...call) => (isAway ? away() : store.listSummaries(...call)),
+        listVersions: (...call) => (isAway ? away() : store.listVersions(...call)),
+      }),
+    });
+    await assert.rejects(rig.views.open("shops", never), (error) => isNebulaError(error, "unavailable"));
+    assert.equal(rig.views.mirrors, 0);
+    isAway = false;
+    using view = await rig.views.open("shops", never);
+    isAway = true;
+    await rig.forget("device-1000", { lost: true });
+    await assert.rejects(view.reread(all, never), (error) => isNebulaError(error, "unavailable"));
+    assert.equal(view.devices.size, 3);
+    isAway = false;
+    await view.reread(all, never);
+    assert.equal(view.devices.size, 2);
+  });
+
+  it("a reader that leaves while the group is loaded does not end the load of others", async () => {
+    await using rig = await start({ devices: 1200 });
+    const gone = new AbortController();
+    const leaving = rig.views.open("shops", gone.signal);
+    const staying = rig.views.open("shops", never);
+    gone.abort(new Error("the caller has gone"));
+    await assert.rejects(leaving, /the caller has gone/);
+    using view = await staying;
+    assert.equal(view.devices.size, 1200);
+  });
+
+  it("a reread begins after it was asked for, and those who ask before it begins share it", async () => {
+    await using rig = await start({ devices: 3 });
+    using view = await rig.views.open("shops", never);
+    const first = view.reread(all, never);
+    await rig.put("device-1000", { lost: true });
+    await Promise.all([first, view.reread(all, never), view.reread(all, never), view.reread(all, never)]);
+    assert.deepEqual(contents(view), await recount(rig.store));
+    assert.ok(rig.reads.versions <= 3, `${rig.reads.versions} reads`);
+  });
+});

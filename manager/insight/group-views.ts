@@ -1,0 +1,250 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import type { Clock } from "../../common/clock/clock.ts";
+import { messageOf, NebulaError } from "../../common/errors/nebula-error.ts";
+import type { ChangeFeed, FeedEvent } from "../../common/feed/change-feed.ts";
+import type { Log } from "../../common/log/log.ts";
+import { StatusChangesSchema } from "../../gen/nebula/v1/device_pb.ts";
+import { GroupMirror, type MirrorStore } from "./group-mirror.ts";
+import type { DeviceChange, GroupView, GroupViews } from "./group-view.ts";
+
+// One mirror for each device_group that has readers, shared by all of them.
+//
+// V1: a mirror follows the group's announcements before it reads the store, so no change is lost between the two.
+// V2: while it has readers it is read again every REREAD_MS, after a gap of the feed, and when a reader asks: a lost announcement lasts that long at most.
+// V3: a read that a reader asked for begins after the reader asked.
+// V4: it is kept for KEPT_MS after its last reader; one without readers makes room for others before that.
+
+/** How often a mirror with readers is read again, milliseconds. */
+const REREAD_MS = 30_000;
+/** How long a mirror is kept after its last reader, milliseconds. */
+const KEPT_MS = 60_000;
+/** Memory of all mirrors, bytes. */
+const MOST_BYTES = 256 * 1024 * 1024;
+const RETRY_MS = 30_000;
+
+export type GroupViewsParts = Readonly<{
+  store: MirrorStore;
+  feed: Pick<ChangeFeed, "subscribe" | "followStatus">;
+  clock: Clock;
+  log: Log;
+  /** Memory of all mirrors, bytes; 256 MiB. */
+  mostBytes?: number;
+}>;
+
+type Listener = (changes: readonly DeviceChange[]) => void;
+
+/** A mirror, its readers and its reads. */
+type Shared = {
+  readonly mirror: GroupMirror;
+  readonly listeners: Set<Listener>;
+  /** Aborted when it is dropped. */
+  readonly dropped: AbortController;
+  /** Resolves once it is loaded. */
+  loaded: Promise<void>;
+  readers: number;
+  /** Aborts the wait for its end, while it has no readers. */
+  idle: AbortController | undefined;
+  /** The read under way, which never rejects. */
+  reading: Promise<unknown>;
+  /** The read that begins after that. */
+  next: Promise<void> | undefined;
+};
+
+/** Creates the views of device_groups. Dispose them when the manager stops. */
+export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposable & Readonly<{ bytes: number; mirrors: number }> {
+  const { store, feed, clock, log, mostBytes = MOST_BYTES } = parts;
+  const shared = new Map<string, Shared>();
+  let bytes = 0;
+
+  const subscription = feed.subscribe((event) => onEvent(event));
+
+  function onEvent(event: FeedEvent): void {
+    if (event.kind === "gap") for (const each of shared.values()) if (each.readers > 0) rereadInBackground(each); // V2
+    if (event.kind !== "status") return;
+    const each = shared.get(event.deviceGroup);
+    if (each === undefined) return;
+    try {
+      each.mirror.fold(fromBinary(StatusChangesSchema, event.payload).changes);
+    } catch (error) {
+      log.warn({ deviceGroup: event.deviceGroup, error: messageOf(error) }, "an announcement of statuses could not be read");
+      rereadInBackground(each);
+    }
+  }
+
+  /** Counts memory; a group that is loaded has to find room. */
+  function takes(amount: number, of: Shared, isLoading: boolean): void {
+    of.dropped.signal.throwIfAborted(); // what a read under way still brings is not kept
+    if (isLoading && amount > 0) {
+      for (const [deviceGroup, each] of shared) if (bytes + amount > mostBytes && each.readers === 0 && each !== of) drop(deviceGroup, each); // V4
+      if (bytes + amount > mostBytes) {
+        throw new NebulaError(
+          "resource_exhausted",
+          `this shard holds the summaries of too many devices (${Math.round(mostBytes / 2 ** 20)} MiB): try again later, or on another shard`,
+          { retryAfterMs: RETRY_MS },
+        );
+      }
+    }
+    bytes += amount;
+  }
+
+  function share(deviceGroup: string): Shared {
+    let isLoading = true;
+    const listeners = new Set<Listener>();
+    const mirror = new GroupMirror({
+      deviceGroup,
+      store,
+      takes: (amount) => takes(amount, each, isLoading),
+      changed: (changes) => {
+        for (const listener of listeners) listener(changes);
+      },
+    });
+    const dropped = new AbortController();
+    const each: Shared = {
+      mirror,
+      listeners,
+      dropped,
+      loaded: Promise.resolve(),
+      readers: 0,
+      idle: undefined,
+      reading: Promise.resolve(),
+      next: undefined,
+    };
+    shared.set(deviceGroup, each);
+    each.loaded = (async () => {
+      const following = await feed.followStatus(deviceGroup); // V1
+      dropped.signal.addEventListener("abort", () => following[Symbol.dispose](), { once: true });
+      if (dropped.signal.aborted) following[Symbol.dispose]();
+      dropped.signal.throwIfAborted();
+      await mirror.load(dropped.signal);
+      isLoading = false;
+    })();
+    each.reading = each.loaded.catch(() => drop(deviceGroup, each));
+    each.loaded.then(
+      () => rereadRegularly(each),
+      () => {},
+    );
+    return each;
+  }
+
+  function drop(deviceGroup: string, each: Shared): void {
+    if (each.dropped.signal.aborted) return;
+    each.idle?.abort();
+    each.dropped.abort(new NebulaError("unavailable", "the view of the device_group was closed"));
+    if (shared.get(deviceGroup) === each) shared.delete(deviceGroup);
+    bytes -= each.mirror.bytes;
+  }
+
+  /** V3: the read under way may have passed what the caller asks for. Whoever asks before the next one begins shares it. */
+  function reread(each: Shared): Promise<void> {
+    if (each.next !== undefined) return each.next;
+    const next = each.reading.then(() => {
+      each.next = undefined;
+      const read = each.mirror.reread(each.dropped.signal);
+      each.reading = read.catch(() => {});
+      return read;
+    });
+    each.next = next;
+    return next;
+  }
+
+  function rereadInBackground(each: Shared): void {
+    reread(each).catch((error: unknown) => {
+      if (!each.dropped.signal.aborted) log.warn({ error: messageOf(error) }, "the summaries of a device_group could not be read again");
+    });
+  }
+
+  async function rereadRegularly(each: Shared): Promise<void> {
+    try {
+      for (;;) {
+        await clock.sleep(REREAD_MS, each.dropped.signal);
+        if (each.readers > 0) rereadInBackground(each); // V2
+      }
+    } catch {
+      // it was dropped
+    }
+  }
+
+  function release(deviceGroup: string, each: Shared): void {
+    each.readers--;
+    if (each.readers > 0 || each.dropped.signal.aborted) return;
+    const idle = new AbortController();
+    each.idle = idle;
+    clock.sleep(KEPT_MS, idle.signal).then(
+      () => drop(deviceGroup, each), // V4
+      () => {},
+    );
+  }
+
+  return {
+    async open(deviceGroup, signal) {
+      signal.throwIfAborted();
+      const known = shared.get(deviceGroup);
+      const each = known ?? share(deviceGroup);
+      const wasIdle = each.idle !== undefined;
+      each.idle?.abort();
+      each.idle = undefined;
+      each.readers++;
+      const own = new Set<Listener>();
+      const close = once(() => {
+        for (const listener of own) each.listeners.delete(listener);
+        release(deviceGroup, each);
+      });
+      try {
+        await withSignal(wasIdle ? reread(each) : each.loaded, signal);
+      } catch (error) {
+        close();
+        throw error;
+      }
+      return {
+        deviceGroup,
+        devices: each.mirror.devices,
+        onChange(listener) {
+          const mine: Listener = (changes) => listener(changes);
+          own.add(mine);
+          each.listeners.add(mine);
+          return {
+            [Symbol.dispose]: () => {
+              own.delete(mine);
+              each.listeners.delete(mine);
+            },
+          };
+        },
+        reread: (_isOpen, until) => withSignal(reread(each), until),
+        [Symbol.dispose]: close,
+      } satisfies GroupView;
+    },
+    get bytes() {
+      return bytes;
+    },
+    get mirrors() {
+      return shared.size;
+    },
+    [Symbol.dispose]() {
+      subscription[Symbol.dispose]();
+      for (const [deviceGroup, each] of shared) drop(deviceGroup, each);
+    },
+  };
+}
+
+function once(work: () => void): () => void {
+  let done = false;
+  return () => {
+    if (done) return;
+    done = true;
+    work();
+  };
+}
+
+/** Waits for work that others may wait for, too: the signal ends this wait alone. */
+async function withSignal(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  const { promise, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason);
+  signal.addEventListener("abort", onAbort);
+  work.catch(() => {}); // it may reject after the signal was aborted
+  try {
+    await Promise.race([work, promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
