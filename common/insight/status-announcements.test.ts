@@ -2,11 +2,11 @@ import { strict as assert } from "node:assert";
 import { equals, fromBinary } from "@bufbuild/protobuf";
 import { DeviceSummarySchema, type StatusChange, StatusChangesSchema } from "../../gen/nebula/v1/device_pb.ts";
 import type { Announcement } from "../feed/change-feed.ts";
+import { summaryOf } from "../storage/device-summary.ts";
 import { markerOf, type StatusRow } from "../storage/report-store.ts";
 import { sampleReport } from "../testing/sample-report.ts";
 import { statusRow } from "../testing/save-reports.ts";
 import { ANNOUNCEMENT_BYTES, statusAnnouncements } from "./status-announcements.ts";
-import { summaryOf } from "./summary.ts";
 
 const row = (deviceId: string, deviceGroup: string, writtenAt: bigint) => statusRow(sampleReport({ deviceId, deviceGroup }), writtenAt);
 const change = (after: StatusRow, before?: StatusRow) => ({ before, row: after });

@@ -2,8 +2,8 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { type StatusChange, StatusChangeSchema, StatusChangesSchema } from "../../gen/nebula/v1/device_pb.ts";
 import type { Announcement } from "../feed/change-feed.ts";
+import { summaryOf } from "../storage/device-summary.ts";
 import type { DeviceChange } from "../storage/report-store.ts";
-import { summaryOf } from "./summary.ts";
 
 /** Bytes of changes in one announcement; a single change may be larger. */
 export const ANNOUNCEMENT_BYTES = 500_000;

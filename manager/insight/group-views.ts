@@ -134,7 +134,7 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
     bytes -= each.mirror.bytes;
   }
 
-  /** V3: the read under way may have passed what the caller asks for. Whoever asks before the next one begins shares it. */
+  /** V3: the read under way may have passed what the caller asks for. Callers that ask before the next one begins share it. */
   function reread(each: Shared): Promise<void> {
     if (each.next !== undefined) return each.next;
     const next = each.reading.then(() => {

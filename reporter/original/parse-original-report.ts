@@ -1,7 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { messageOf } from "../../common/errors/nebula-error.ts";
-import { ORIGINAL_BOOT } from "../../common/insight/summary.ts";
+import { ORIGINAL_BOOT } from "../../common/storage/device-summary.ts";
 import { validateReport } from "../../common/validation/device-requests.ts";
 import { type HostStatusSchema, type Report, ReportSchema, TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import { blankEnv } from "./blank-env.ts";

@@ -2,10 +2,10 @@ import { strict as assert } from "node:assert";
 import { equals } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { type DeviceSummary, DeviceSummarySchema } from "../../../gen/nebula/v1/device_pb.ts";
-import { summaryOf } from "../../insight/summary.ts";
 import { readAll } from "../../testing/read-all.ts";
 import { sampleReport } from "../../testing/sample-report.ts";
 import { saveReports, statusRow } from "../../testing/save-reports.ts";
+import { summaryOf } from "../device-summary.ts";
 import type { ReportStore, StatusRow } from "../report-store.ts";
 
 type Names = { device: (number: number) => string; group: (name: string) => string };

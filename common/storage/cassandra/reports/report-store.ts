@@ -1,7 +1,7 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { DeviceSummarySchema } from "../../../../gen/nebula/v1/device_pb.ts";
 import { ReportSchema, type StoredReport, TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
-import { summaryOf } from "../../../insight/summary.ts";
+import { summaryOf } from "../../device-summary.ts";
 import { receivedMs } from "../../report-id.ts";
 import { type DeviceChange, HISTORY_BYTES_PER_DEVICE, markerOf, type ReportStore, type StatusRow } from "../../report-store.ts";
 import { BUCKETS } from "../schema/report-tables.ts";

@@ -1,6 +1,6 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { type DeviceSummary, DeviceSummarySchema } from "../../../../gen/nebula/v1/device_pb.ts";
-import { summaryOf } from "../../../insight/summary.ts";
+import { summaryOf } from "../../device-summary.ts";
 import { decodeSummaryPosition, encodeSummaryPosition, PAGE_BYTES, type Page, type PageRequest } from "../../page.ts";
 import type { SummaryVersion } from "../../report-store.ts";
 import { bigint, bytes, isNull, type Row, text } from "../connection/rows.ts";

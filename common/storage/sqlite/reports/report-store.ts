@@ -3,7 +3,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Device, DeviceSchema, type DeviceSummary, DeviceSummarySchema } from "../../../../gen/nebula/v1/device_pb.ts";
 import { ReportSchema, type StoredReport, StoredReportSchema, TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
-import { summaryOf } from "../../../insight/summary.ts";
+import { summaryOf } from "../../device-summary.ts";
 import {
   decodeDevicePosition,
   decodeReportPosition,

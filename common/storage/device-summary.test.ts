@@ -12,10 +12,10 @@ import {
   StepKind,
   TargetState,
 } from "../../gen/nebula/v1/report_pb.ts";
-import { markerOf } from "../storage/report-store.ts";
 import { SAMPLE_TIME_MS, sampleReport } from "../testing/sample-report.ts";
 import { statusRow } from "../testing/save-reports.ts";
-import { DUPLICATE_ID, summaryOf } from "./summary.ts";
+import { DUPLICATE_ID, summaryOf } from "./device-summary.ts";
+import { markerOf } from "./report-store.ts";
 
 type Container = Exclude<MessageInitShape<typeof ContainerStatusSchema>, { $typeName: string }>;
 type App = Exclude<MessageInitShape<typeof AppStatusSchema>, { $typeName: string }>;

@@ -11,8 +11,8 @@ import {
   StepKind,
   TargetState,
 } from "../../gen/nebula/v1/report_pb.ts";
-import { receivedMs } from "../storage/report-id.ts";
-import type { StatusRow } from "../storage/report-store.ts";
+import { receivedMs } from "./report-id.ts";
+import type { StatusRow } from "./report-store.ts";
 
 /** The boot of all reports of a worker of the original. */
 export const ORIGINAL_BOOT = "v2";
@@ -76,7 +76,7 @@ function targetOf(kind: TargetKind, target: AppStatus | CronJobStatus, anchorMs:
     state,
     failureCode,
     stepKind,
-    // a device may send any duration; one that began before 1970 is none
+    // a device may send any duration; one that began before 1970 is not a duration
     sinceMs: anchorMs === undefined || stateForMs > BigInt(anchorMs) ? 0n : BigInt(anchorMs) - stateForMs,
     ...counted,
     imageIds: imageIdsOf(containers),
