@@ -20,6 +20,16 @@ export const commands: CommandTable = {
       load: async () => (await import("./commands/get/get.ts")).get,
     }),
     deferred({
+      name: "history",
+      summary: "Shows who changed what, when, and from which value to which.",
+      load: async () => (await import("./commands/history/history.ts")).history,
+    }),
+    deferred({
+      name: "rollback",
+      summary: "Brings the fields of an older revision back, as a new revision.",
+      load: async () => (await import("./commands/history/rollback.ts")).rollback,
+    }),
+    deferred({
       name: "apps",
       aliases: ["app"],
       summary: "Manages apps: what devices run all the time.",

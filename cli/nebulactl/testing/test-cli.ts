@@ -12,6 +12,8 @@ export type RunOptions = Readonly<{
   stdin?: string;
   /** What is typed at each question, in order. Absent: nobody can be asked. */
   answers?: readonly string[];
+  /** Called at each question, before it is answered. */
+  onAsk?: (question: string) => Promise<void>;
   home?: string;
   /** Standard output and error are a terminal. */
   terminal?: boolean;
@@ -33,7 +35,7 @@ export function words(line: string): string[] {
  */
 export async function nebulactl(
   args: string | readonly string[],
-  { env = {}, stdin = "", answers, home = "/nonexistent", terminal = false, columns, signal, onOut }: RunOptions = {},
+  { env = {}, stdin = "", answers, onAsk, home = "/nonexistent", terminal = false, columns, signal, onOut }: RunOptions = {},
 ): Promise<Ran> {
   let out = "";
   let err = "";
@@ -53,17 +55,18 @@ export async function nebulactl(
     errIsTerminal: terminal,
     columns,
     readStdin: async () => stdin,
-    terminal: answers === undefined ? undefined : scripted(answers, print),
+    terminal: answers === undefined ? undefined : scripted(answers, print, onAsk),
     connect: connectTo,
   };
   const code = await runNebulactl(commands, typeof args === "string" ? words(args) : args, io, signal ?? new AbortController().signal);
   return { code, out, err };
 }
 
-function scripted(answers: readonly string[], show: (question: string) => void): Terminal {
+function scripted(answers: readonly string[], show: (question: string) => void, onAsk: RunOptions["onAsk"]): Terminal {
   const left = [...answers];
   const answer = async (question: string) => {
     show(question);
+    await onAsk?.(question);
     const next = left.shift();
     if (next === undefined) throw new Error(`nobody answers "${question}"`);
     return next;

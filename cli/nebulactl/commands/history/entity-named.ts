@@ -1,0 +1,59 @@
+import { Code } from "@connectrpc/connect";
+import { NebulaError } from "../../../../common/errors/nebula-error.ts";
+import { targetKindOf } from "../../../../common/resources/target-kind.ts";
+import type { EntityKey, EntityKind } from "../../../../common/storage/config-store.ts";
+import { listed } from "../../../../common/text/wording.ts";
+import { HistoryService, type Revision, RevisionAction } from "../../../../gen/nebula/v1/history_pb.ts";
+import type { CommandContext } from "../../command/context.ts";
+import { normaliseName, type TextFlag } from "../../command/flags.ts";
+import { unlessRefused } from "../../errors/unless-refused.ts";
+import type { Call } from "../entities/kind.ts";
+
+export const NAME: TextFlag = {
+  kind: "text",
+  name: "name",
+  placeholder: "NAME",
+  offers: { names: "app" },
+  help: "The app, cron_job or device_group; cron_job/web where others have that name, too.",
+};
+
+const KINDS: readonly EntityKind[] = ["app", "cron_job", "device_group"];
+
+/**
+ * The entity that NAME means: `web`, or `cron_job/web`. A deleted one counts, since it has a history. Rejects with `invalid_argument` if several kinds have the
+ * name, with `not_found` if none has that this login may read.
+ */
+export async function entityNamed(text: string, call: Call): Promise<EntityKey> {
+  const slash = text.indexOf("/");
+  if (slash >= 0) return { kind: kindNamed(text.slice(0, slash), text), name: text.slice(slash + 1) };
+  const newest = await Promise.all(KINDS.map((kind) => newestRevision(call, { kind, name: text })));
+  const found = KINDS.flatMap((kind, at) => {
+    const revision = newest[at];
+    return revision === undefined ? [] : [{ kind, isDeleted: revision.action === RevisionAction.DELETE }];
+  });
+  const [only, ...more] = found;
+  if (only === undefined) {
+    throw new NebulaError("not_found", `there is no app, cron_job or device_group "${text}" that this login may read, and never was one`);
+  }
+  if (more.length === 0) return { kind: only.kind, name: text };
+  const which = listed(found.map(({ kind, isDeleted }) => `${kind}${isDeleted ? " (deleted)" : ""}`));
+  const use = found.map(({ kind }) => `${kind}/${text}`).join(" or ");
+  throw new NebulaError("invalid_argument", `"${text}" is the name of several: ${which}; use ${use}`);
+}
+
+/** Apps, `cron-job`, `device_groups`: the kind before the slash. */
+function kindNamed(word: string, text: string): EntityKind {
+  const wanted = normaliseName(word).replace(/s$/, "");
+  const kind = KINDS.find((known) => normaliseName(known) === wanted);
+  if (kind !== undefined) return kind;
+  throw new NebulaError("invalid_argument", `invalid NAME "${text}": use web, app/web, cron_job/web or device_group/web`);
+}
+
+async function newestRevision(
+  { client, signal }: Pick<CommandContext, "client" | "signal">,
+  { kind, name }: EntityKey,
+): Promise<Revision | undefined> {
+  const service = await client(HistoryService);
+  const answer = await unlessRefused(service.listRevisions({ kind: targetKindOf(kind), name, pageSize: 1 }, { signal }), Code.PermissionDenied);
+  return answer?.revisions[0];
+}

@@ -1,0 +1,112 @@
+import type { JsonObject } from "@bufbuild/protobuf";
+import { NebulaError } from "../../../../common/errors/nebula-error.ts";
+import { jsonText, printableLine } from "../../../../common/printable.ts";
+import { jsonNumber } from "../../../../common/resources/resource-fields.ts";
+import { targetKindOf } from "../../../../common/resources/target-kind.ts";
+import type { EntityKey } from "../../../../common/storage/config-store.ts";
+import { listed } from "../../../../common/text/wording.ts";
+import { HistoryService, type RollbackResponse } from "../../../../gen/nebula/v1/history_pb.ts";
+import type { Command } from "../../command/command.ts";
+import type { NumberFlag, SwitchFlag } from "../../command/flags.ts";
+import { printWarnings } from "../../output/warnings.ts";
+import { entityJson } from "../../views/entity-view.ts";
+import { differencesJson, fieldLines, resourceOfBody } from "../../views/revision-view.ts";
+import { entityNamed, NAME } from "./entity-named.ts";
+
+const TO: NumberFlag = {
+  kind: "number",
+  name: "to",
+  placeholder: "REVISION",
+  min: 1,
+  max: Number.MAX_SAFE_INTEGER,
+  integer: true,
+  help: "The revision whose fields come back. Default: the one before the present one.",
+};
+const SECRETS: SwitchFlag = { kind: "switch", name: "secrets", help: "Brings secret values back, too. Default: they stay as they are today." };
+const DRY_RUN: SwitchFlag = { kind: "switch", name: "dry-run", help: "Shows what would change, and changes nothing." };
+const YES: SwitchFlag = { kind: "switch", name: "yes", help: "Skips the confirmation. Without a terminal it is needed." };
+
+/** Brings an older revision back. */
+export const rollback: Command = {
+  kind: "command",
+  name: "rollback",
+  summary: "Brings the fields of an older revision back, as a new revision.",
+  details: [
+    "Shows what would change and asks. Without --to, the fields of the revision before the present one come back, so a second rollback undoes the first.",
+    "A deleted app, cron_job or device_group comes back as it was before the delete. Secret values stay as they are today, except those of variables that",
+    "only the older revision has. nebulactl history NAME shows the revisions.",
+  ],
+  arguments: [{ label: "NAME", flag: NAME }],
+  required: [NAME],
+  flags: [TO, SECRETS, DRY_RUN, YES],
+  outputs: ["table", "json", "yaml"],
+  examples: ["nebulactl rollback web", "nebulactl rollback web --to 41 --yes", "nebulactl rollback cron_job/backup --secrets"],
+  async run(context) {
+    const { values, io, signal, output } = context;
+    const entity = await entityNamed(values.text(NAME) ?? "", context);
+    const to = values.number(TO);
+    const client = await context.client(HistoryService);
+    const request = { kind: targetKindOf(entity.kind), name: entity.name, secrets: values.on(SECRETS) };
+    const planned = await client.rollback({ ...request, dryRun: true, ...(to === undefined ? {} : { to: BigInt(to) }) }, { signal });
+    const print = async (answer: RollbackResponse, done: boolean) => {
+      if (output === "table" || output === "wide") io.out(rollbackLines(entity, answer, done).join(""));
+      else if (output === "json") io.out(`${jsonText(rollbackJson(entity, answer, done))}\n`);
+      else io.out((await import("../../../../common/resources/yaml-text.ts")).yamlText(rollbackJson(entity, answer, done)));
+      printWarnings(answer.warnings, context);
+    };
+    if (values.on(DRY_RUN) || planned.revision === planned.revisionBefore) {
+      await print(planned, false);
+      return 0;
+    }
+    if (!values.on(YES)) await confirm(entity, planned, context);
+    // the revision that was shown, and no other
+    await print(await client.rollback({ ...request, to: planned.to, ifRevision: planned.revisionBefore }, { signal }), true);
+    return 0;
+  },
+};
+
+/** Shows the plan and asks. Throws unless the answer is yes. */
+async function confirm(entity: EntityKey, planned: RollbackResponse, { io, signal }: Parameters<Command["run"]>[0]): Promise<void> {
+  const what = `${entity.kind} ${entity.name}`;
+  io.err(rollbackLines(entity, planned, false).join(""));
+  if (io.terminal === undefined) {
+    throw new NebulaError("failed_precondition", `${what} was not rolled back: nobody can be asked without a terminal; use --yes`);
+  }
+  const answer = await io.terminal.ask(`Roll back ${what} to revision ${planned.to}? [y/N] `, signal);
+  if (!/^y(es)?$/i.test(answer.trim())) throw new NebulaError("cancelled", `${what} was not rolled back`);
+}
+
+/** `app web  rolled back 42 -> 43 to revision 41`, and the fields that it changes. */
+function rollbackLines({ kind, name }: EntityKey, answer: RollbackResponse, done: boolean): string[] {
+  const { revisionBefore, revision, to, restored, differences, keptSecrets } = answer;
+  const verb = `${done ? "" : "would be "}${restored ? "restored" : "rolled back"}`;
+  const head =
+    revision === revisionBefore
+      ? `unchanged ${revision}: nothing differs from revision ${to}`
+      : `${verb} ${revisionBefore} -> ${revision}, as revision ${to} was`;
+  const fields = differences.flatMap(fieldLines);
+  const width = Math.max(0, ...fields.map(([field]) => field.length));
+  const kept = keptSecrets.length === 0 ? [] : [`as they are today: secret_env_vars ${listed(keptSecrets)}; --secrets brings the older values back`];
+  return [
+    `${kind} ${name}  ${head}\n`,
+    ...fields.map(([field, change]) => `    ${printableLine(field).padEnd(width)}  ${printableLine(change)}\n`),
+    ...kept.map((line) => `    ${printableLine(line)}\n`),
+  ];
+}
+
+function rollbackJson({ kind, name }: EntityKey, answer: RollbackResponse, done: boolean): JsonObject {
+  const { revisionBefore, revision, to, restored, differences, keptSecrets } = answer;
+  const resource = resourceOfBody(answer.body);
+  const verb = restored ? "restored" : "rolled back";
+  return {
+    kind,
+    name,
+    result: revision === revisionBefore ? "unchanged" : done ? verb : `would be ${verb}`,
+    revision_before: jsonNumber(revisionBefore),
+    revision: jsonNumber(revision),
+    to: jsonNumber(to),
+    changes: differencesJson(differences),
+    kept_secrets: [...keptSecrets],
+    ...(resource === undefined ? {} : { body: entityJson(resource) }),
+  };
+}
