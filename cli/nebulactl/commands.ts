@@ -54,6 +54,11 @@ export const commands: CommandTable = {
       load: async () => (await import("./commands/devices/devices.ts")).devices,
     }),
     deferred({
+      name: "why",
+      summary: "Explains where a change is stuck on its way to a device, and what to do about it.",
+      load: async () => (await import("./commands/why/why.ts")).why,
+    }),
+    deferred({
       name: "users",
       aliases: ["user"],
       summary: "Manages users: who may call the API. Their rights come from user-groups.",

@@ -12,6 +12,7 @@ import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
 import { CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
 import { DeviceService, TargetKind } from "../../gen/nebula/v1/device_pb.ts";
+import { ExplainService } from "../../gen/nebula/v1/explain_pb.ts";
 import { HistoryService } from "../../gen/nebula/v1/history_pb.ts";
 import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
 import { ShardService } from "../../gen/nebula/v1/shard_pb.ts";
@@ -86,6 +87,7 @@ const history = HistoryService.method;
 const config = ConfigService.method;
 const reports = ReportService.method;
 const devices = DeviceService.method;
+const { explain } = ExplainService.method;
 const users = UserService.method;
 const userGroups = UserGroupService.method;
 const access = AccessService.method;
@@ -160,6 +162,9 @@ export const TABLE: readonly Row[] = [
   row(devices.listDevices, {}, USERS),
   row(devices.listDevices, { deviceGroup: GROUP }, READERS, { about: "of a group" }),
   row(devices.deleteDevice, (cast) => cast.putStatus().then(() => ({ deviceId: DEVICE })), WRITERS, { hiddenFrom: OUTSIDERS }),
+
+  row(explain, (cast) => cast.putStatus().then(() => ({ deviceId: DEVICE })), READERS, { hiddenFrom: OUTSIDERS }),
+  row(explain, (cast) => cast.putStatus().then(() => ({ deviceId: DEVICE, name: APP })), READERS, { hiddenFrom: OUTSIDERS, about: "of an app" }),
 
   row(users.createUser, { name: "ro" }, ADMINS, THERE),
   row(users.getUser, { name: "ro" }, ADMINS),

@@ -16,6 +16,7 @@ import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
 import { CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
 import { DeviceService } from "../../gen/nebula/v1/device_pb.ts";
+import { ExplainService } from "../../gen/nebula/v1/explain_pb.ts";
 import { HistoryService } from "../../gen/nebula/v1/history_pb.ts";
 import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
 import { ShardService } from "../../gen/nebula/v1/shard_pb.ts";
@@ -43,6 +44,7 @@ import { createCronJobServiceHandlers } from "./entities/cron-job-service.ts";
 import { createDeviceGroupServiceHandlers } from "./entities/device-group-service.ts";
 import { createUserGroupServiceHandlers } from "./entities/user-group-service.ts";
 import { createUserServiceHandlers } from "./entities/user-service.ts";
+import { createExplainServiceHandlers } from "./explain-service.ts";
 import { HealthService } from "./grpc/health-service.ts";
 import { ReflectionIndex } from "./grpc/reflection-index.ts";
 import { serveReflection } from "./grpc/reflection-service.ts";
@@ -134,6 +136,7 @@ export function createServedServices({
     unary(ConfigService, createConfigServiceHandlers({ configStore, secretKeys })), // its WatchConfig is taken over before it comes to a handler
     unary(ReportService, createReportServiceHandlers({ visiblePages, presentGroups, reportLimits, reportBus, reportStore, clock, log })),
     unary(DeviceService, createDeviceServiceHandlers({ visiblePages, presentGroups, changeFeed, reportStore, log })),
+    unary(ExplainService, createExplainServiceHandlers({ configStore, reportStore, accessStore, secretKeys, clock })),
     unary(
       AccessService,
       createAccessServiceHandlers({

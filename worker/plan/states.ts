@@ -1,4 +1,5 @@
 import type { Cause } from "../../common/desired/desired.ts";
+import type { ProblemCode } from "../../common/insight/problems.ts";
 import type { OwnedAppContainer, OwnedCronContainer } from "../observed/owned.ts";
 import type { PullBytes } from "../runtime/pull-progress.ts";
 
@@ -59,21 +60,6 @@ export type CronJobState = Readonly<{
   lastRunDue: number | undefined;
   nextRunDue: number | undefined;
 }>;
-
-/** Each problem that a device can have as a whole; docs/devices.md explains each, and a test compares. */
-export const PROBLEM_CODES = [
-  "engine_unreachable",
-  "events_unavailable",
-  "second_worker",
-  "foreign_cluster",
-  "cluster_changed",
-  "older_epoch",
-  "no_such_group",
-  "state_not_saved",
-  "prune_failed",
-] as const;
-
-export type ProblemCode = (typeof PROBLEM_CODES)[number];
 
 /** Something that is wrong with the device as a whole. */
 export type DeviceProblem = Readonly<{ code: ProblemCode; message: string }>;

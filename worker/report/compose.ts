@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Desired } from "../../common/desired/desired.ts";
 import { assertNever } from "../../common/errors/assert-never.ts";
+import { isBlocking } from "../../common/insight/problems.ts";
 import { VERSION } from "../../common/version.ts";
 import {
   type AppStatus,
@@ -30,7 +31,6 @@ import {
   type DeviceProblem,
   type DeviceStates,
   type TargetState as PlannedState,
-  type ProblemCode,
   type StepName,
   worst,
 } from "../plan/states.ts";
@@ -85,7 +85,7 @@ export function composeReport(parts: ReportParts): Report {
 }
 
 function wholeState({ desired, states, isPlanned }: ReportParts, problems: readonly DeviceProblem[]): TargetState {
-  if (problems.some(isBlocking)) return TargetState.FAILED;
+  if (problems.some(({ code }) => isBlocking(code))) return TargetState.FAILED;
   return desired === undefined || states === undefined || !isPlanned ? TargetState.WORKING : deviceState(states);
 }
 
@@ -131,14 +131,6 @@ export function cronJobStatus(job: CronJobState, context: StatusContext): CronJo
 
 export function problemStatus({ code, message }: DeviceProblem): Problem {
   return create(ProblemSchema, { code, message });
-}
-
-/** Others only have to be known. */
-const BLOCKING: ReadonlySet<ProblemCode> = new Set(["second_worker", "engine_unreachable", "older_epoch"]);
-
-/** Whether a problem keeps the device from following its config. */
-export function isBlocking({ code }: DeviceProblem): boolean {
-  return BLOCKING.has(code);
 }
 
 /** Where the device stands with its config as a whole, where no problem blocks it. */

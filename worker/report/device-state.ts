@@ -1,8 +1,9 @@
+import type { ProblemCode } from "../../common/insight/problems.ts";
 import type { Report } from "../../gen/nebula/v1/report_pb.ts";
 import type { Now } from "../observed/observed.ts";
 import { appUnit, cronJobUnit } from "../observed/owned.ts";
 import type { Applied, PruneMark } from "../plan/memory/memory.ts";
-import type { AppState, CronJobState, DeviceProblem, DeviceStates, ProblemCode } from "../plan/states.ts";
+import type { AppState, CronJobState, DeviceProblem, DeviceStates } from "../plan/states.ts";
 import type { Look } from "../reconcile/reconcile.ts";
 import type { ContainerStats, EngineInfo } from "../runtime/container-runtime.ts";
 import { composeReport } from "./compose.ts";

@@ -12,6 +12,7 @@ import { ConfigService } from "../../../gen/nebula/v1/config_pb.ts";
 import { CronJobService } from "../../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupService } from "../../../gen/nebula/v1/device_group_pb.ts";
 import { DeviceService, type TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
+import { ExplainService } from "../../../gen/nebula/v1/explain_pb.ts";
 import { HistoryService } from "../../../gen/nebula/v1/history_pb.ts";
 import { ReportService } from "../../../gen/nebula/v1/report_pb.ts";
 import { ShardService } from "../../../gen/nebula/v1/shard_pb.ts";
@@ -152,6 +153,8 @@ const device: RulesOf<typeof DeviceService> = {
   deleteDevices: filtered,
 };
 
+const explain: RulesOf<typeof ExplainService> = { explain: filtered };
+
 const user: RulesOf<typeof UserService> = {
   createUser: admin,
   getUser: admin,
@@ -207,6 +210,7 @@ const ROWS: ReadonlyMap<string, Row> = new Map([
   ...byPath(ConfigService, config),
   ...byPath(ReportService, report),
   ...byPath(DeviceService, device),
+  ...byPath(ExplainService, explain),
   ...byPath(UserService, user),
   ...byPath(UserGroupService, userGroup),
   ...byPath(AccessService, access),

@@ -1,0 +1,60 @@
+import { NebulaError } from "../../../../common/errors/nebula-error.ts";
+import { TargetKind } from "../../../../gen/nebula/v1/device_pb.ts";
+import { ExplainService, ExplanationSchema } from "../../../../gen/nebula/v1/explain_pb.ts";
+import type { Command } from "../../command/command.ts";
+import { normaliseName, type TextFlag } from "../../command/flags.ts";
+import { OUTPUTS } from "../../command/global-flags.ts";
+import { protoJson } from "../../output/proto-json.ts";
+import { renderValue } from "../../output/render-value.ts";
+import { explanationText } from "../../views/explanation-view.ts";
+import { answered } from "../entities/kind.ts";
+
+const DEVICE: TextFlag = { kind: "text", name: "device", placeholder: "DEVICE", help: "The id of the device." };
+const APP: TextFlag = {
+  kind: "text",
+  name: "app",
+  placeholder: "APP",
+  help: "Only this app or cron_job; cron_job/web where an app has the same name. Default: all of the device's.",
+};
+
+/** Explains why a device runs what it runs. */
+export const why: Command = {
+  kind: "command",
+  name: "why",
+  summary: "Explains where a change is stuck on its way to a device, and what to do about it.",
+  details: [
+    "It follows the newest revision: desired, connected, delivered, applied, containers. Durations are counted by the",
+    "device's monotonic clock up to its newest report, and by the server's from then on.",
+  ],
+  arguments: [
+    { label: "DEVICE", flag: DEVICE },
+    { label: "APP", flag: APP },
+  ],
+  required: [DEVICE],
+  outputs: OUTPUTS,
+  examples: ["nebulactl why pos-0117", "nebulactl why pos-0117 web", "nebulactl why pos-0117 cron_job/backup -o json"],
+  async run({ client, values, signal, io, output, paint }) {
+    const target = parseTarget(values.text(APP) ?? "");
+    const answer = await (await client(ExplainService)).explain({ deviceId: values.text(DEVICE) ?? "", ...target }, { signal });
+    const explanation = answered(answer.explanation, "explanation");
+    io.out(await renderValue({ text: explanationText(explanation), json: () => protoJson(ExplanationSchema, explanation) }, output, paint));
+    return 0;
+  },
+};
+
+const KINDS: ReadonlyMap<string, TargetKind> = new Map([
+  ["app", TargetKind.APP],
+  ["apps", TargetKind.APP],
+  ["cron-job", TargetKind.CRON_JOB],
+  ["cron-jobs", TargetKind.CRON_JOB],
+]);
+
+/** `web`, `app/web` or `cron_job/web`. */
+function parseTarget(text: string): { kind: TargetKind; name: string } {
+  const slash = text.indexOf("/");
+  if (slash === -1) return { kind: TargetKind.UNSPECIFIED, name: text };
+  const kind = KINDS.get(normaliseName(text.slice(0, slash)));
+  const name = text.slice(slash + 1);
+  if (kind === undefined || name === "") throw new NebulaError("invalid_argument", `invalid APP "${text}": use web, app/web or cron_job/web`);
+  return { kind, name };
+}
