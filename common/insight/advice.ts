@@ -144,7 +144,7 @@ const PROBLEMS: Readonly<Record<KnownProblem, readonly Line[]>> = {
     { text: "start the Docker Engine of the device; NEBULA_RUNTIME names its socket", command: shell("systemctl restart docker") },
   ],
   events_unavailable: [{ text: "let what stands between the worker and the engine that NEBULA_RUNTIME names pass its events endpoint" }],
-  second_worker: [{ text: "stop one of the two workers, or give it an NEBULA_INSTANCE of its own" }],
+  second_worker: [{ text: "stop one of the two workers, or give it a NEBULA_INSTANCE of its own" }],
   foreign_cluster: [
     { text: "to replace these containers, start the worker once with NEBULA_TAKE_OVER set to the id of their cluster; else remove them" },
   ],

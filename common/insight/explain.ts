@@ -1,7 +1,7 @@
 /**
  * The way of a change to the containers of one device: desired -> connected -> delivered -> applied -> containers, and where it is stuck.
  *
- * E1 A target that is as wanted is stuck nowhere, whatever else is wrong with its device.
+ * E1 A target that is as wanted is stuck nowhere, also where something else is wrong with its device.
  * E2 No time of a device's clock is used: durations of the device are counted on from `received_at`, by the servers' clocks.
  * E3 A place has advice, unless it is nowhere.
  */

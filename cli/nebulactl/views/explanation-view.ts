@@ -39,7 +39,10 @@ export function explanationText(explanation: Explanation): (paint: Paint) => str
     const [only, ...others] = targets;
     const isOne = only !== undefined && others.length === 0 && moreTargets === 0 && hiddenTargets === 0;
     if (isOne)
-      return renderFields([desiredField(only, explanation), ...deviceFields(explanation, only.stuckAt), ...targetFields(only, explanation, true)], paint);
+      return renderFields(
+        [desiredField(only, explanation), ...deviceFields(explanation, only.stuckAt), ...targetFields(only, explanation, true)],
+        paint,
+      );
     const device = renderFields(
       [["device", deviceLine(explanation)], ...deviceFields(explanation, explanation.stuckAt), ...adviceFields(explanation.advice)],
       paint,

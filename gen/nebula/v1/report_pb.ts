@@ -464,7 +464,7 @@ export const HostStatusSchema: GenMessage<HostStatus> = /*@__PURE__*/
  */
 export type Problem = Message<"nebula.v1.Problem"> & {
   /**
-   * Which of those that docs/devices.md lists, such as second_worker or foreign_cluster.
+   * Which of those that docs/worker.md lists, such as second_worker or foreign_cluster.
    *
    * @generated from field: string code = 1;
    */
