@@ -1,4 +1,5 @@
 import { strict as assert } from "node:assert";
+import { systemClock } from "../common/clock/system-clock.ts";
 import { eventually } from "../common/testing/eventually.ts";
 import { TargetState } from "../gen/nebula/v1/report_pb.ts";
 import { Engine, FOREVER, IMAGE, newInstance } from "./harness/engine.ts";
@@ -34,6 +35,31 @@ describe("what is changed on a device by hand is put right", function () {
     const { web, engine, container, docker } = await running();
     await docker.kill();
     await engine.settled(web, 1, ({ State }) => State.StartedAt !== container.State.StartedAt);
+  });
+
+  it("a container that was removed, and one that was stopped, are counted as repairs in the reports of the device, and an update is not", async () => {
+    const [web, group, instance] = [rig.name("web"), rig.name("group"), newInstance()];
+    await rig.api.createApp({ name: web, dockerImage: IMAGE, command: FOREVER });
+    await rig.api.createGroup(group, [web], []);
+    const engine = new Engine(instance);
+    rig.defer(() => engine.clean());
+    const deviceId = `device-${instance}`;
+    const worker = rig.use(await startInProcess({ server: rig.server, clock: systemClock, deviceGroup: group, deviceId, instance }));
+    const repairs = () => worker.report()?.repairs;
+    const [first] = await engine.settled(web, 1);
+    await rig.api.appStatus(deviceId, web, ({ state }) => state === TargetState.APPLIED);
+    assert.equal(repairs(), 0n);
+    await engine.docker.getContainer(first?.Id ?? "").remove({ force: true });
+    const [second] = await engine.settled(web, 1, ({ Id }) => Id !== first?.Id);
+    await eventually(() => repairs() === 1n, { timeoutMs: 20_000 });
+    await engine.docker.getContainer(second?.Id ?? "").stop({ t: 1 });
+    await eventually(() => repairs() === 2n, { timeoutMs: 20_000 });
+    await rig.api.updateApp(web, { envVars: { CHANGED: "1" } });
+    await engine.settled(web, 1, ({ Id }) => Id !== second?.Id);
+    await eventually(() => worker.report()?.apps[0]?.state === TargetState.APPLIED && worker.report()?.apps[0]?.appliedRevision === 2n, {
+      timeoutMs: 20_000,
+    });
+    assert.equal(repairs(), 2n);
   });
 
   it("a container that was renamed has its name back", async () => {

@@ -38,7 +38,9 @@ const KEPT = ["pulled", "adopted", "volumes", "pruned", "applied", "imageHistory
 
 /** The result of a look, or why the engine is unreachable. `etag` is that of the config which `desired` was derived from. */
 export type Look = Readonly<{ desired: Desired | undefined; etag: string }> &
-  Readonly<{ kind: "seen"; observed: Observed; plan: Plan; applied: Applied | undefined } | { kind: "engine_unreachable"; reason: string }>;
+  Readonly<
+    { kind: "seen"; observed: Observed; plan: Plan; applied: Applied | undefined; repairs: number } | { kind: "engine_unreachable"; reason: string }
+  >;
 
 export type ReconcilerOptions = Readonly<{
   runtime: ContainerRuntime;
@@ -229,7 +231,8 @@ export class Reconciler {
     this.#forgetExits(observed);
     if (desired !== undefined) this.#logAdopted(observed);
     this.#isStandingBy = plan.states.apps.some(({ state }) => state.kind === "failed");
-    this.#options.onLook({ kind: "seen", desired, etag, observed, plan, applied: this.#rounds.memory.applied });
+    const { applied, repairs } = this.#rounds.memory;
+    this.#options.onLook({ kind: "seen", desired, etag, observed, plan, applied, repairs });
     this.#rounds.begin(round);
     return round;
   }

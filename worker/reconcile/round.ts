@@ -4,7 +4,7 @@ import type { Config } from "../../gen/nebula/v1/config_pb.ts";
 import { Observer } from "../observed/observe.ts";
 import { following, type Now, type Observed, type WorkerIdentity } from "../observed/observed.ts";
 import { type Memory, uninspectable } from "../plan/memory/memory.ts";
-import { appliedAfter, rememberDesired, rememberObserved, rememberOutcome } from "../plan/memory/remember.ts";
+import { appliedAfter, countRepair, rememberDesired, rememberObserved, rememberOutcome } from "../plan/memory/remember.ts";
 import { type Plan, plan, planWithoutConfig } from "../plan/plan.ts";
 import type { Step, StepOutcome } from "../plan/step.ts";
 import type { ContainerRuntime, EngineInfo } from "../runtime/container-runtime.ts";
@@ -117,7 +117,8 @@ export class Rounds {
 
   #outcome(step: Step, outcome: StepOutcome): void {
     this.#options.onOutcome?.(step, outcome);
-    this.remember(rememberOutcome(this.#memory, step, outcome, this.#now()));
+    const memory = countRepair(this.#memory, step, outcome, this.#desired);
+    this.remember(rememberOutcome(memory, step, outcome, this.#now()));
   }
 
   #now(): Now {

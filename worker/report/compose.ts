@@ -52,6 +52,8 @@ export type ReportParts = Readonly<{
   states: DeviceStates | undefined;
   applied: Applied["revisions"];
   since: StatusContext["since"];
+  /** Containers that were put right since the start. */
+  repairs: number;
   pruned: PruneMark | undefined;
   /** What is wrong with the worker itself, beside what the plan found. */
   problems: readonly DeviceProblem[];
@@ -81,6 +83,7 @@ export function composeReport(parts: ReportParts): Report {
     cronJobs: cronJobs.map((job) => cronJobStatus(job, context)),
     problems: problems.map(problemStatus),
     startedAt: timestampFromMs(parts.startedAt),
+    repairs: BigInt(parts.repairs),
   });
 }
 

@@ -11,6 +11,8 @@ const CALM_MS = 5 * 60_000;
 /** A pull that is under way is reported again after the first of these times, then each time after the second. */
 const FIRST_PULL_WAIT_MS = 60_000;
 const NEXT_PULL_WAIT_MS = 5 * 60_000;
+/** Repairs after which nothing else differs are reported this time after the report before. */
+const REPAIR_WAIT_MS = 5 * 60_000;
 /** Sent with the next report; neither its start nor its end triggers one. */
 const TRANSIENT_PROBLEM = "cluster_changed";
 /** More distinct states than this count as new ones. */
@@ -29,6 +31,8 @@ export type Reported = Readonly<{
   flips: number;
   /** How many reports in a row told of a pull that is under way. */
   pulling: number;
+  /** How many repairs it told of. */
+  repairs: bigint;
   /** When the newest report was sent. */
   at: number;
 }>;
@@ -40,6 +44,7 @@ export const NOTHING_REPORTED: Reported = {
   seen: new Set(),
   flips: 0,
   pulling: 0,
+  repairs: 0n,
   at: Number.NEGATIVE_INFINITY,
 };
 
@@ -60,7 +65,7 @@ export type DampingContext = Readonly<{
 export function dueAt(report: Report, before: Reported, { now, unansweredSince, intervalMs }: DampingContext): number {
   if (before.revisions === undefined) return now;
   const answerBy = unansweredSince === undefined ? Number.POSITIVE_INFINITY : unansweredSince + ANSWER_AFTER_MS;
-  const atLatest = Math.min(before.at + intervalMs, answerBy, pullDueAt(report, before));
+  const atLatest = Math.min(before.at + intervalMs, answerBy, pullDueAt(report, before), repairDueAt(report, before));
   const isResult = report.state !== TargetState.WORKING;
   if (unansweredSince !== undefined && isResult) return now;
   if (revisionsOf(report) !== before.revisions) {
@@ -74,6 +79,10 @@ export function dueAt(report: Report, before: Reported, { now, unansweredSince, 
 
 function pullDueAt(report: Report, { pulling, at }: Reported): number {
   return isPulling(report) ? at + (pulling <= 1 ? FIRST_PULL_WAIT_MS : NEXT_PULL_WAIT_MS) : Number.POSITIVE_INFINITY;
+}
+
+function repairDueAt({ repairs }: Report, before: Reported): number {
+  return repairs === before.repairs ? Number.POSITIVE_INFINITY : before.at + REPAIR_WAIT_MS;
 }
 
 function isPulling({ apps }: Report): boolean {
@@ -100,10 +109,20 @@ export function reportedAfter(report: Report, before: Reported, now: number): Re
   const state = stateOf(report);
   const failed = failedTargets(report);
   const pulling = isPulling(report) ? before.pulling + 1 : 0;
+  const { repairs } = report;
   if (revisions !== before.revisions || isCalm(before, now))
-    return { revisions, state, failed, seen: new Set([before.state, state]), flips: 0, pulling, at: now };
-  if (state === before.state) return { ...before, pulling, at: now };
-  return { ...before, state, failed, pulling, seen: new Set([...before.seen, state]), flips: before.flips + (isNew(state, before) ? 0 : 1), at: now };
+    return { revisions, state, failed, seen: new Set([before.state, state]), flips: 0, pulling, repairs, at: now };
+  if (state === before.state) return { ...before, pulling, repairs, at: now };
+  return {
+    ...before,
+    state,
+    failed,
+    pulling,
+    repairs,
+    seen: new Set([...before.seen, state]),
+    flips: before.flips + (isNew(state, before) ? 0 : 1),
+    at: now,
+  };
 }
 
 function isNew(state: string, { seen }: Reported): boolean {

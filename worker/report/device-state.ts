@@ -33,6 +33,7 @@ export class DeviceState {
   #states: DeviceStates | undefined;
   #applied: Applied | undefined;
   #standing: Standing = new Map();
+  #repairs = 0;
   #pruned: PruneMark | undefined;
   #etag = "";
 
@@ -48,6 +49,7 @@ export class DeviceState {
       this.#states = look.plan.states; // 1
       this.#standing = standingAfter(this.#standing, look.plan.states, monotonic);
       this.#applied = look.applied;
+      this.#repairs = look.repairs;
       this.setProblem("engine_unreachable", undefined);
     } else {
       this.setProblem("engine_unreachable", look.reason);
@@ -93,6 +95,7 @@ export class DeviceState {
       states: this.#states,
       applied: this.#applied?.revisions ?? new Map(),
       since: new Map([...this.#standing].map(([unit, { since }]) => [unit, since])),
+      repairs: this.#repairs,
       pruned: this.#pruned,
       problems,
       stats,

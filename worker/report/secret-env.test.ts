@@ -20,6 +20,7 @@ function reportOf(look: Look | undefined): string {
     states: look.plan.states,
     applied: new Map(),
     since: new Map(),
+    repairs: 0,
     pruned: undefined,
     problems: [],
   };

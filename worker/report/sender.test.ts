@@ -12,7 +12,7 @@ const HOUR = 60 * MINUTE;
 
 const NAMES: Readonly<Record<TargetState, string>> = ["UNSPECIFIED", "APPLIED", "WORKING", "FAILED"];
 
-type Now = { etag: string; applied: bigint; state: TargetState; reason: string; isPulling: boolean };
+type Now = { etag: string; applied: bigint; state: TargetState; reason: string; isPulling: boolean; repairs: bigint };
 
 class Desk implements AsyncDisposable {
   readonly clock = new ManualClock();
@@ -49,7 +49,7 @@ class Desk implements AsyncDisposable {
 
   /** The device's state from now on. */
   async is(now: Partial<Now>): Promise<void> {
-    this.#now = { etag: "e1", applied: 1n, state: TargetState.APPLIED, reason: "", isPulling: false, ...this.#now, ...now };
+    this.#now = { etag: "e1", applied: 1n, state: TargetState.APPLIED, reason: "", isPulling: false, repairs: 0n, ...this.#now, ...now };
     this.#sender.changed();
     await this.clock.advance(0);
   }
@@ -74,9 +74,15 @@ class Desk implements AsyncDisposable {
 
   #compose(): Report | undefined {
     if (this.#now === undefined) return undefined;
-    const { etag, applied, state, reason, isPulling } = this.#now;
+    const { etag, applied, state, reason, isPulling, repairs } = this.#now;
     const pull = isPulling ? { doneBytes: BigInt(this.clock.monotonic()), totalBytes: 1_000_000_000n } : undefined;
-    return create(ReportSchema, { deviceId: "d", etag, state, apps: [{ name: "web", revision: 9n, appliedRevision: applied, state, reason, pull }] });
+    return create(ReportSchema, {
+      deviceId: "d",
+      etag,
+      state,
+      repairs,
+      apps: [{ name: "web", revision: 9n, appliedRevision: applied, state, reason, pull }],
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -138,6 +144,21 @@ describe("reports", () => {
     assert.equal(desk.states.at(-1), "e3 WORKING 2");
     await desk.is({ applied: 3n, state: TargetState.APPLIED });
     assert.equal(desk.states.at(-1), "e3 APPLIED 3");
+  });
+
+  it("reports of repairs after which nothing else differs come 5 minutes after the one before at the earliest", async () => {
+    await using desk = new Desk();
+    await desk.is({});
+    const told = () => desk.sent.map(({ repairs }) => repairs);
+    await desk.clock.advance(MINUTE);
+    for (let repairs = 1n; repairs <= 3n; repairs++) await desk.is({ repairs });
+    assert.deepEqual(told(), [0n]);
+    await desk.clock.advance(4 * MINUTE);
+    assert.deepEqual(told(), [0n, 3n]);
+    await desk.clock.advance(HOUR);
+    assert.deepEqual(told(), [0n, 3n], "once each");
+    await desk.is({ repairs: 4n });
+    assert.deepEqual(told(), [0n, 3n, 4n]);
   });
 
   it("reports of a pull that goes on come after a minute, then every five, and at once when it has ended", async () => {

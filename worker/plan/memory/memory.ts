@@ -47,6 +47,8 @@ export type Memory = Readonly<{
   cron: ReadonlyMap<string, CronMemory>;
   /** By unit: images that this worker pulled for it, oldest first. Kept. */
   imageHistory: ReadonlyMap<string, readonly PulledImage[]>;
+  /** Containers that were put right since this start though the config had not changed: re-created, started or restarted. */
+  repairs: number;
   /** By unit that something is kept of: since when the config does not name it and it has no container. */
   goneSince: ReadonlyMap<string, number>;
   /** By unit: for how many whole hours that has been so, those before this start included. Kept. */
@@ -168,6 +170,7 @@ export const EMPTY_MEMORY: Memory = {
   applied: undefined,
   cron: new Map(),
   imageHistory: new Map(),
+  repairs: 0,
   goneSince: new Map(),
   goneHours: new Map(),
 };

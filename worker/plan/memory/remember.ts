@@ -116,6 +116,17 @@ export function rememberOutcome(memory: Memory, step: Step, outcome: StepOutcome
 }
 
 /**
+ * Counts the outcome of a step if it put a container of an app right though the config had not changed: the revision that is desired had been applied before. A
+ * container that is made again counts at its start, once.
+ */
+export function countRepair(memory: Memory, step: Step, outcome: StepOutcome, desired: Desired | undefined): Memory {
+  if (outcome.kind !== "done" || (step.kind !== "start" && step.kind !== "restart")) return memory;
+  const app = desired?.apps.find(({ name }) => appUnit(name) === step.unit);
+  const isApplied = app?.kind === "running" && memory.applied?.revisions.get(step.unit) === app.revision;
+  return isApplied ? { ...memory, repairs: memory.repairs + 1 } : memory;
+}
+
+/**
  * The revisions that are applied now: those before, if they are of this cluster, and those of targets that a plan found
  * fully as wanted.
  */
