@@ -1,0 +1,151 @@
+/**
+ * Where a device stands with a change: the one table of all kinds of targets and of all that is done to them. Against a list of targets, the first that holds:
+ *
+ * D1 applied: every target is at its revision or a newer one, and as wanted.
+ * D2 failed: the newest report answers a target, that is it knows its revision or a newer one, and has a code for it (from an older worker: the state failed).
+ *    A stale image is no failure: the container runs, and the image is pulled again.
+ * D3 offline: no watch is open.
+ * D4 working: the newest report answers a target.
+ * D5 waiting: anything else.
+ */
+import type { DeviceConnection, DeviceSummary, TargetSummary } from "../../gen/nebula/v1/device_pb.ts";
+import { ConnectionState, TargetKind } from "../../gen/nebula/v1/device_pb.ts";
+import { FailureCode, StepKind, TargetState } from "../../gen/nebula/v1/report_pb.ts";
+
+export type DeviceState = "applied" | "failed" | "offline" | "working" | "waiting";
+
+export const DEVICE_STATES: readonly DeviceState[] = ["applied", "failed", "offline", "working", "waiting"];
+
+/** An app or cron_job of a device_group. */
+export type Member = Readonly<{ kind: typeof TargetKind.APP | typeof TargetKind.CRON_JOB; name: string }>;
+
+/** What devices are to follow. */
+export type Target = Readonly<{ name: string; revision: bigint }> &
+  Readonly<
+    /** Created, updated, started or restarted; or a tombstone. */
+    | { kind: typeof TargetKind.APP | typeof TargetKind.CRON_JOB; verb: "update" | "delete" }
+    | { kind: typeof TargetKind.APP; verb: "stop" }
+    | { kind: typeof TargetKind.DEVICE_GROUP; verb: "update"; added: readonly Member[]; removed: readonly Member[] }
+    /** Its devices keep what they run. */
+    | { kind: typeof TargetKind.DEVICE_GROUP; verb: "delete" }
+    | { kind: typeof TargetKind.DEVICE_GROUP; verb: "prune"; pruneId: bigint }
+  >;
+
+/** A device as far as this matters: of one that never reported there is no summary. */
+export type Standing = Readonly<{ summary: DeviceSummary | undefined; connection: DeviceConnection }>;
+
+/** The state, and what it is about where that is known. */
+export type StateOfDevice = Readonly<{
+  state: DeviceState;
+  /** Of one that failed, or works: the first target that did not end, or a member that it waits for. */
+  about: Readonly<{ kind: TargetKind; name: string }> | undefined;
+  code: FailureCode;
+  step: StepKind;
+}>;
+
+/** The problem of a device whose prune failed. */
+const PRUNE_FAILED = "prune_failed";
+
+export function isOnline({ connection }: Standing): boolean {
+  return connection.state === ConnectionState.ONLINE;
+}
+
+/** Returns where the device stands with the targets of its group. Without a target it has applied all. */
+export function stateOfDevice(device: Standing, targets: readonly Target[]): StateOfDevice {
+  const find = finderOf(device.summary, targets);
+  const standings = targets.map((target) => standingWith(device.summary, find, target));
+  const open = standings.filter(({ applied }) => !applied);
+  const failed = open.find(({ failure }) => failure !== undefined);
+  if (open.length === 0) return plain("applied"); // D1
+  if (failed !== undefined) return { state: "failed", ...NOTHING, ...failed.failure }; // D2
+  if (!isOnline(device)) return plain("offline"); // D3
+  if (standings.some(({ answered }) => answered)) return { state: "working", ...NOTHING, ...open.find(({ answered }) => answered)?.progress }; // D4
+  return plain("waiting"); // D5
+}
+
+type Named = Readonly<{ kind: TargetKind; name: string }>;
+type Find = (named: Named) => TargetSummary | undefined;
+
+/** From so many lookups on an index is made of what a device reports. */
+const INDEXED_FROM = 8;
+
+function finderOf(summary: DeviceSummary | undefined, targets: readonly Target[]): Find {
+  const known = summary?.targets ?? [];
+  const lookups = targets.reduce((sum, target) => sum + ("added" in target ? target.added.length + target.removed.length : 1), 0);
+  if (lookups < INDEXED_FROM) return ({ kind, name }) => known.find((target) => target.kind === kind && target.name === name);
+  const byName = new Map(known.map((target) => [`${target.kind}/${target.name}`, target]));
+  return ({ kind, name }) => byName.get(`${kind}/${name}`);
+}
+
+type About = Readonly<Partial<Pick<StateOfDevice, "about" | "code" | "step">>>;
+
+/** With one target. */
+type WithTarget = Readonly<{ applied: boolean; answered: boolean; failure: About | undefined; progress: About }>;
+
+const NOTHING = { about: undefined, code: FailureCode.UNSPECIFIED, step: StepKind.UNSPECIFIED };
+
+function plain(state: DeviceState): StateOfDevice {
+  return { state, ...NOTHING };
+}
+
+function standingWith(summary: DeviceSummary | undefined, find: Find, target: Target): WithTarget {
+  const isKept = target.kind === TargetKind.DEVICE_GROUP && target.verb === "delete";
+  if (summary === undefined) return { applied: isKept, answered: false, failure: undefined, progress: {} };
+  if (target.kind !== TargetKind.DEVICE_GROUP) return withEntity(find(target), target);
+  const answered = summary.groupRevision >= target.revision;
+  if (target.verb === "delete") return { applied: true, answered, failure: undefined, progress: {} };
+  if (target.verb === "prune") {
+    const failure = answered && summary.problems.includes(PRUNE_FAILED) ? { about: target, code: FailureCode.OTHER } : undefined;
+    return { applied: summary.pruneId >= target.pruneId, answered, failure, progress: { about: target } };
+  }
+  const missing = target.added.filter((member) => !isRunAsWanted(find(member)));
+  const left = target.removed.filter((member) => !isGone(find(member)));
+  const open = [...missing, ...left].flatMap((member) => find(member) ?? []);
+  const [first] = open;
+  return {
+    applied: answered && missing.length === 0 && left.length === 0,
+    answered,
+    failure: answered ? open.map(failureOf).find((failure) => failure !== undefined) : undefined,
+    progress: first === undefined ? { about: target } : aboutOf(first),
+  };
+}
+
+function withEntity(known: TargetSummary | undefined, target: Target & { kind: typeof TargetKind.APP | typeof TargetKind.CRON_JOB }): WithTarget {
+  const answered = known !== undefined && known.revision >= target.revision;
+  return {
+    applied: isApplied(known, target),
+    answered,
+    failure: answered ? failureOf(known) : undefined,
+    progress: known === undefined ? {} : aboutOf(known),
+  };
+}
+
+function isApplied(known: TargetSummary | undefined, target: Target & { kind: typeof TargetKind.APP | typeof TargetKind.CRON_JOB }): boolean {
+  if (known === undefined) return target.verb === "delete"; // none is left, and none is to come
+  if (target.verb === "update" || known.revision > target.revision) return known.appliedRevision >= target.revision && isAsWanted(known);
+  return known.revision === target.revision && known.containers === 0;
+}
+
+/** An app is as its newest known revision wants it; the schedule of a cron_job is in force, however its last run ended. */
+function isAsWanted({ kind, state, revision, appliedRevision }: TargetSummary): boolean {
+  return kind === TargetKind.CRON_JOB ? appliedRevision >= revision : state === TargetState.APPLIED;
+}
+
+/** Of a member that a group gained: at any revision. */
+function isRunAsWanted(known: TargetSummary | undefined): boolean {
+  return known !== undefined && isAsWanted(known);
+}
+
+function isGone(known: TargetSummary | undefined): boolean {
+  return known === undefined || known.containers === 0;
+}
+
+function failureOf(known: TargetSummary): About | undefined {
+  const { failureCode, state } = known;
+  const hasCode = failureCode !== FailureCode.UNSPECIFIED && failureCode !== FailureCode.IMAGE_STALE;
+  return hasCode || state === TargetState.FAILED ? aboutOf(known) : undefined;
+}
+
+function aboutOf({ kind, name, failureCode: code, stepKind: step }: TargetSummary): About {
+  return { about: { kind, name }, code, step };
+}

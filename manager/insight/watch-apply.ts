@@ -1,0 +1,266 @@
+/**
+ * A change on its way to the devices: counts, what changed, and a verdict.
+ *
+ * L1 A message comes at most every LEAST_MS, and at least every HEARTBEAT_MS; it holds the numbers as of when it is asked for.
+ * L2 Which device_groups the targets reach is read when the feed names one of them or had a gap, and at every heartbeat: a lost announcement delays it.
+ * L3 Only device_groups that the caller may read now are counted.
+ * L4 The verdict comes when no online device works or waits and no state changed for settle_ms, or at the timeout. Before it, what the targets reach is read
+ *    again, and all devices that did not apply are: its numbers equal a recount from the store. If that brings a change, the wait goes on.
+ */
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { Clock } from "../../common/clock/clock.ts";
+import { assertNoViolations } from "../../common/errors/nebula-error.ts";
+import type { ChangeFeed, FeedEvent } from "../../common/feed/change-feed.ts";
+import { stateOfDevice, type Target } from "../../common/insight/device-state.ts";
+import { mapLimited } from "../../common/map-limited.ts";
+import { keyText } from "../../common/storage/config-store.ts";
+import type { ReportStore } from "../../common/storage/report-store.ts";
+import { ApplyVerdict, DeviceStanding, type WatchApplyRequest, type WatchApplyResponseSchema } from "../../gen/nebula/v1/apply_pb.ts";
+import { TargetKind } from "../../gen/nebula/v1/device_pb.ts";
+import type { Principal } from "../access/principal.ts";
+import { assertPermitted, isPermitted } from "../access/rights/permit.ts";
+import { groupKey } from "../access/rights/rights.ts";
+import type { StreamContext } from "../rpc/call-context.ts";
+import { ApplyTally, type ChangedDevice } from "./apply-tally.ts";
+import { keyOf, reachOf, resolveTargets, supersededOf, type TargetStore, validateWatchApply } from "./apply-targets.ts";
+import type { GroupView, GroupViews } from "./group-view.ts";
+
+const LEAST_MS = 250;
+const HEARTBEAT_MS = 10_000;
+const SETTLE_MS = 10_000;
+const TIMEOUT_MS = 5 * 60_000;
+/** Views that are opened, or read again, at once. */
+const AT_ONCE = 4;
+/** Devices of one stream whose own words are read: counts need none. */
+const MOST_REASONS = 50;
+
+export type WatchApplyParts = Readonly<{
+  groupViews: GroupViews;
+  configStore: TargetStore;
+  reportStore: Pick<ReportStore, "getDevice">;
+  changeFeed: Pick<ChangeFeed, "subscribe">;
+  clock: Clock;
+}>;
+
+type Message = MessageInitShape<typeof WatchApplyResponseSchema>;
+type Context = Pick<StreamContext, "principal" | "signal" | "keepAllowed">;
+
+/** The messages of one WatchApply, the last one with a verdict. */
+export async function* watchApply(parts: WatchApplyParts, request: WatchApplyRequest, context: Context): AsyncGenerator<Message, void> {
+  const violations = validateWatchApply(request);
+  assertNoViolations(violations);
+  assertMayFollow(context.principal, request);
+  const targets = await resolveTargets(parts.configStore, request.targets, context.signal);
+  using following = new Following(parts, targets, context.principal, context.signal);
+  context.keepAllowed((principal) => {
+    assertMayFollow(principal, request);
+    following.setPrincipal(principal);
+  });
+  const { clock } = parts;
+  const settleMs = request.settleMs ?? SETTLE_MS;
+  const deadline = clock.monotonic() + (request.timeoutMs ?? TIMEOUT_MS);
+  const isDue = () => clock.monotonic() >= deadline || following.isSettled(settleMs);
+  let sentAt = Number.NEGATIVE_INFINITY;
+  for (;;) {
+    await following.look();
+    if (isDue()) {
+      await following.readAgain(); // L4
+      if (isDue()) {
+        const verdict = following.verdict(); // of the same numbers as the message
+        yield { ...(await following.message()), verdict };
+        return;
+      }
+    }
+    const now = clock.monotonic();
+    const nextAt = sentAt + (following.hasNews ? LEAST_MS : HEARTBEAT_MS); // L1
+    if (now >= nextAt) {
+      yield await following.message();
+      sentAt = clock.monotonic();
+    } else await following.news(Math.min(nextAt, deadline, following.settlesAt(settleMs)) - now);
+  }
+}
+
+/** The caller needs `ro` on each target. */
+function assertMayFollow(principal: Principal, { targets }: WatchApplyRequest): void {
+  for (const target of targets) assertPermitted(principal, { kind: "read", entity: keyOf(target) }, false);
+}
+
+type Group = Readonly<{ view: GroupView; listening: Disposable; targets: readonly Target[] }>;
+type Superseded = Awaited<ReturnType<typeof supersededOf>>;
+
+/** The devices that targets reach, while a stream is open. */
+class Following implements Disposable {
+  readonly #parts: WatchApplyParts;
+  readonly #targets: readonly Target[];
+  readonly #signal: AbortSignal;
+  readonly #keys: ReadonlySet<string>;
+  readonly #groups = new Map<string, Group>();
+  readonly #subscription: Disposable;
+  #tally = new ApplyTally();
+  #principal: Principal;
+  #superseded: Superseded = new Map();
+  #unseen = 0;
+  #changedAt: number;
+  /** When the reach was read last; undefined: it has to be read (L2). */
+  #lookedAt: number | undefined;
+  #reasons = MOST_REASONS;
+  #wake = new AbortController();
+  #disposed = false;
+  hasNews = true;
+
+  constructor(parts: WatchApplyParts, targets: readonly Target[], principal: Principal, signal: AbortSignal) {
+    this.#parts = parts;
+    this.#targets = targets;
+    this.#principal = principal;
+    this.#signal = signal;
+    this.#keys = new Set(targets.map((target) => keyText(keyOf(target))));
+    this.#changedAt = parts.clock.monotonic();
+    this.#subscription = parts.changeFeed.subscribe((event) => this.#onEvent(event));
+  }
+
+  setPrincipal(principal: Principal): void {
+    this.#principal = principal;
+    this.#lookSoon(); // L3
+  }
+
+  #onEvent(event: FeedEvent): void {
+    const concerns = event.kind === "entity" && (event.entity.kind === "device_group" || this.#keys.has(keyText(event.entity)));
+    if (concerns || event.kind === "gap") this.#lookSoon();
+  }
+
+  #lookSoon(): void {
+    this.#lookedAt = undefined;
+    this.#wake.abort();
+  }
+
+  /** Reads what the targets reach, if that may have changed (L2). */
+  async look(): Promise<void> {
+    const { configStore, groupViews, clock } = this.#parts;
+    const now = clock.monotonic();
+    if (this.#lookedAt !== undefined && now - this.#lookedAt < HEARTBEAT_MS) return;
+    this.#lookedAt = now; // what is named from now on is read again
+    const reach = await reachOf(configStore, this.#targets, this.#signal);
+    const superseded = await supersededOf(configStore, this.#targets, this.#superseded, this.#signal);
+    if (superseded.size !== this.#superseded.size || [...superseded].some(([key, value]) => this.#superseded.get(key) !== value)) this.hasNews = true;
+    this.#superseded = superseded;
+    const readable = [...reach].filter(([group]) => isPermitted(this.#principal, { kind: "read", entity: groupKey(group) }, false)); // L3
+    const names = new Set(readable.map(([group]) => group));
+    for (const name of [...this.#groups.keys()]) if (!names.has(name)) this.#leave(name);
+    await mapLimited(readable, AT_ONCE, async ([name, targets]) => {
+      const known = this.#groups.get(name);
+      if (known !== undefined && sameTargets(known.targets, targets)) return;
+      const view = known?.view ?? (await groupViews.open(name, this.#signal));
+      if (this.#disposed) return view[Symbol.dispose]();
+      if (known !== undefined) this.#uncount(known);
+      this.#join(name, view, targets);
+    });
+    if (this.#unseen !== reach.size - readable.length) this.hasNews = true;
+    this.#unseen = reach.size - readable.length;
+  }
+
+  #join(name: string, view: GroupView, targets: readonly Target[]): void {
+    for (const device of view.devices.values()) this.#tally.add(device, name, targets);
+    const listening = view.onChange((changes) => {
+      for (const { before, after } of changes) if (this.#tally.change(before, after, name, targets)) this.#changedAt = this.#parts.clock.monotonic();
+      this.hasNews = true;
+      this.#wake.abort();
+    });
+    this.#groups.set(name, { view, listening, targets });
+    if (view.devices.size > 0) this.#changedAt = this.#parts.clock.monotonic();
+    this.hasNews = true;
+  }
+
+  #uncount({ view, listening, targets }: Group): void {
+    listening[Symbol.dispose]();
+    for (const device of view.devices.values()) this.#tally.remove(device, targets);
+  }
+
+  #leave(name: string): void {
+    const group = this.#groups.get(name);
+    if (group === undefined) return;
+    this.#uncount(group);
+    group.view[Symbol.dispose]();
+    this.#groups.delete(name);
+    this.hasNews = true;
+  }
+
+  /** L4 */
+  async readAgain(): Promise<void> {
+    this.#lookedAt = undefined;
+    await this.look();
+    await mapLimited([...this.#groups.values()], AT_ONCE, ({ view, targets }) =>
+      view.reread((device) => stateOfDevice(device, targets).state !== "applied", this.#signal),
+    );
+  }
+
+  isSettled(settleMs: number): boolean {
+    return this.#parts.clock.monotonic() >= this.settlesAt(settleMs);
+  }
+
+  /** When the verdict is due if nothing changes, milliseconds of the monotonic clock; infinity: some online device works or waits. */
+  settlesAt(settleMs: number): number {
+    const { working, waiting } = this.#tally.counts;
+    return working + waiting > 0 ? Number.POSITIVE_INFINITY : this.#changedAt + settleMs;
+  }
+
+  verdict(): ApplyVerdict {
+    const { working, waiting, online, failed } = this.#tally.counts;
+    if (working + waiting > 0) return ApplyVerdict.UNFINISHED;
+    if (online === 0) return ApplyVerdict.NONE_ONLINE;
+    return failed > 0 ? ApplyVerdict.FAILED : ApplyVerdict.APPLIED;
+  }
+
+  /** Resolves after `ms`, or when something changed. */
+  async news(ms: number): Promise<void> {
+    if (this.#wake.signal.aborted) this.#wake = new AbortController();
+    else await this.#parts.clock.sleep(ms, AbortSignal.any([this.#signal, this.#wake.signal])).catch(() => {});
+    this.#signal.throwIfAborted();
+  }
+
+  /** The numbers now, and what changed since the message before. */
+  async message(): Promise<Message> {
+    const { changed, more } = this.#tally.takeChanged();
+    this.hasNews = false;
+    const { devices, failures } = this.#tally;
+    const { online, onlineApplied, ...states } = this.#tally.counts;
+    const numbers = Object.fromEntries(Object.entries(states).map(([state, count]) => [state, BigInt(count)]));
+    const message = {
+      counts: { ...numbers, devices: BigInt(devices), online: BigInt(online), onlineApplied: BigInt(onlineApplied) },
+      failures,
+      moreChanged: more,
+      unseenGroups: BigInt(this.#unseen),
+      groups: BigInt(this.#groups.size),
+      superseded: [...this.#superseded.values()],
+      revisions: this.#targets.map(({ revision }) => revision),
+    };
+    return { ...message, changed: await this.#withReasons(changed) };
+  }
+
+  /** Adds the words of the devices that failed, of the first ones of the stream. */
+  async #withReasons(changed: readonly ChangedDevice[]): Promise<ChangedDevice[]> {
+    const asked = new Set(changed.filter(({ standing }) => standing === DeviceStanding.FAILED).slice(0, this.#reasons));
+    this.#reasons -= asked.size;
+    return mapLimited(changed, AT_ONCE, async (device) => (asked.has(device) ? { ...device, reason: await this.#reasonOf(device) } : device));
+  }
+
+  async #reasonOf({ deviceId, kind, name }: ChangedDevice): Promise<string> {
+    const stored = await this.#parts.reportStore.getDevice(deviceId, this.#signal).catch(() => undefined);
+    const { apps = [], cronJobs = [], problems = [] } = stored?.report ?? {};
+    if (kind === TargetKind.DEVICE_GROUP) return problems.find(({ code }) => code === "prune_failed")?.message ?? "";
+    return (kind === TargetKind.APP ? apps : cronJobs).find((target) => target.name === name)?.reason ?? "";
+  }
+
+  [Symbol.dispose](): void {
+    this.#disposed = true;
+    this.#subscription[Symbol.dispose]();
+    for (const { view, listening } of this.#groups.values()) {
+      listening[Symbol.dispose]();
+      view[Symbol.dispose]();
+    }
+    this.#groups.clear();
+  }
+}
+
+function sameTargets(one: readonly Target[], other: readonly Target[]): boolean {
+  return one.length === other.length && one.every((target, index) => target === other[index]);
+}
