@@ -32,6 +32,7 @@ import { createAccess } from "./access/access.ts";
 import { createGate } from "./access/gate.ts";
 import { PresentGroups } from "./access/present-groups.ts";
 import { createAudit, expireAudit } from "./audit/audit.ts";
+import { createGroupViews } from "./insight/group-views.ts";
 import { createAccept, Newcomers } from "./listen/accept.ts";
 import { createCallLogins, notingLogins } from "./listen/call-logins.ts";
 import { Connections } from "./listen/connections.ts";
@@ -133,6 +134,7 @@ export async function startManager({
   const authenticate = notingLogins(access.authenticate, (peer) => unfinished.loggedIn(peer));
   const rpc = { gate: createGate(authenticate), audit, metrics: createRpcMetrics(registry), clock, log };
   const streams = new ServerStreams({ ...rpc, generations: access.generations, registry });
+  const groupViews = starting.use(createGroupViews({ store: drivers.reportStore, feed: drivers.changeFeed, clock, log }));
   const presentGroups = new PresentGroups({ ...drivers, clock, cacheTimeMs: settings.cacheTimeMs });
   const connections = new Connections();
   const rawStreams = starting.use(new RawStreams(WATCH_PATH));
@@ -173,6 +175,7 @@ export async function startManager({
     ownership,
     rpc,
     streams,
+    groupViews,
     ...access,
     presentGroups,
     mostDevices: settings.maxDevicesPerGroup,

@@ -100,7 +100,7 @@ const CASES: readonly [name: string, device: Standing, targets: readonly Target[
     [cron],
     "failed",
   ],
-  ["an app of the same name is no cron_job", device([{ ...web(5n, 5n, APPLIED), name: "job" }]), [cron], "waiting"],
+  ["an app of the same name is not a cron_job", device([{ ...web(5n, 5n, APPLIED), name: "job" }]), [cron], "waiting"],
   [
     "a group whose revision came, with what it added applied and what it removed gone, is applied",
     device([web(1n, 1n, APPLIED)], at7),

@@ -3,7 +3,7 @@
  *
  * D1 applied: every target is at its revision or a newer one, and as wanted.
  * D2 failed: the newest report answers a target, that is it knows its revision or a newer one, and has a code for it (from an older worker: the state failed).
- *    A stale image is no failure: the container runs, and the image is pulled again.
+ *    A stale image is not a failure: the container runs, and the image is pulled again.
  * D3 offline: no watch is open.
  * D4 working: the newest report answers a target.
  * D5 waiting: anything else.
@@ -66,7 +66,7 @@ export function stateOfDevice(device: Standing, targets: readonly Target[]): Sta
 type Named = Readonly<{ kind: TargetKind; name: string }>;
 type Find = (named: Named) => TargetSummary | undefined;
 
-/** From so many lookups on an index is made of what a device reports. */
+/** From this number of lookups on an index is made of what a device reports. */
 const INDEXED_FROM = 8;
 
 function finderOf(summary: DeviceSummary | undefined, targets: readonly Target[]): Find {

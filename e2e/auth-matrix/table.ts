@@ -7,6 +7,7 @@ import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.ts"
 import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { AppService } from "../../gen/nebula/v1/app_pb.ts";
+import { ApplyService } from "../../gen/nebula/v1/apply_pb.ts";
 import { AuditService } from "../../gen/nebula/v1/audit_pb.ts";
 import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
 import { CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
@@ -86,6 +87,7 @@ const groups = DeviceGroupService.method;
 const history = HistoryService.method;
 const config = ConfigService.method;
 const reports = ReportService.method;
+const apply = ApplyService.method;
 const devices = DeviceService.method;
 const { explain } = ExplainService.method;
 const users = UserService.method;
@@ -157,6 +159,11 @@ export const TABLE: readonly Row[] = [
   }),
   row(reports.listReports, {}, USERS),
   row(reports.listReports, { deviceGroup: GROUP }, READERS, { about: "of a group" }),
+
+  row(apply.watchApply, { targets: [{ kind: TargetKind.APP, name: APP }], timeoutMs: 0 }, READERS),
+  row(apply.watchApply, { targets: [{ kind: TargetKind.CRON_JOB, name: CRON_JOB }], timeoutMs: 0 }, READERS, { about: "of a cron_job" }),
+  row(apply.watchApply, { targets: [{ kind: TargetKind.DEVICE_GROUP, name: GROUP }], timeoutMs: 0 }, READERS, { about: "of a device_group" }),
+  row(apply.watchApply, {}, USERS, { ...INVALID, about: "of nothing" }),
 
   row(devices.getDevice, (cast) => cast.putStatus().then(() => ({ deviceId: DEVICE })), READERS, { hiddenFrom: OUTSIDERS }),
   row(devices.listDevices, {}, USERS),

@@ -8,6 +8,7 @@ import { REQUEST_ID_HEADER } from "../../common/rpc/request-id.ts";
 import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
 import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { AppService } from "../../gen/nebula/v1/app_pb.ts";
+import { ApplyService } from "../../gen/nebula/v1/apply_pb.ts";
 import { AuditService } from "../../gen/nebula/v1/audit_pb.ts";
 import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
 import { CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
@@ -141,6 +142,7 @@ export const API_SERVICES: readonly DescService[] = [
   HistoryService,
   ConfigService,
   ReportService,
+  ApplyService,
   DeviceService,
   ExplainService,
   ShardService,

@@ -5,6 +5,7 @@ import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
 import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { AppService } from "../../gen/nebula/v1/app_pb.ts";
+import { ApplyService } from "../../gen/nebula/v1/apply_pb.ts";
 import { AuditService } from "../../gen/nebula/v1/audit_pb.ts";
 import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
 import { CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
@@ -26,6 +27,7 @@ const SERVICES = [
   HistoryService,
   ConfigService,
   ReportService,
+  ApplyService,
   DeviceService,
   ExplainService,
   UserService,

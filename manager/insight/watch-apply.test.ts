@@ -499,7 +499,7 @@ describe("WatchApply", () => {
     assert.equal(followed.verdict, ApplyVerdict.FAILED);
   });
 
-  it("the last message equals a recount from the store, whatever devices do and the feed loses", async () => {
+  it("the last message equals a recount from the store: devices do anything, and the feed loses events", async () => {
     const ids = ["a", "b", "c", "d", "e"];
     const event = fc.record({
       group: fc.constantFrom("pos", "shop", "other"),

@@ -15,12 +15,18 @@ import { stateOfDevice, type Target } from "../../common/insight/device-state.ts
 import { mapLimited } from "../../common/map-limited.ts";
 import { keyText } from "../../common/storage/config-store.ts";
 import type { ReportStore } from "../../common/storage/report-store.ts";
-import { ApplyVerdict, DeviceStanding, type WatchApplyRequest, type WatchApplyResponseSchema } from "../../gen/nebula/v1/apply_pb.ts";
+import {
+  type ApplyService,
+  ApplyVerdict,
+  DeviceStanding,
+  type WatchApplyRequest,
+  type WatchApplyResponseSchema,
+} from "../../gen/nebula/v1/apply_pb.ts";
 import { TargetKind } from "../../gen/nebula/v1/device_pb.ts";
 import type { Principal } from "../access/principal.ts";
 import { assertPermitted, isPermitted } from "../access/rights/permit.ts";
 import { groupKey } from "../access/rights/rights.ts";
-import type { StreamContext } from "../rpc/call-context.ts";
+import type { ServiceStreams, StreamContext } from "../rpc/call-context.ts";
 import { ApplyTally, type ChangedDevice } from "./apply-tally.ts";
 import { keyOf, reachOf, resolveTargets, supersededOf, type TargetStore, validateWatchApply } from "./apply-targets.ts";
 import type { GroupView, GroupViews } from "./group-view.ts";
@@ -44,6 +50,11 @@ export type WatchApplyParts = Readonly<{
 
 type Message = MessageInitShape<typeof WatchApplyResponseSchema>;
 type Context = Pick<StreamContext, "principal" | "signal" | "keepAllowed">;
+
+/** ApplyService: whether a change reached the devices. */
+export function createApplyServiceStreams(parts: WatchApplyParts): ServiceStreams<typeof ApplyService> {
+  return { watchApply: (request, context) => watchApply(parts, request, context) };
+}
 
 /** The messages of one WatchApply, the last one with a verdict. */
 export async function* watchApply(parts: WatchApplyParts, request: WatchApplyRequest, context: Context): AsyncGenerator<Message, void> {

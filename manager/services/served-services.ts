@@ -11,6 +11,7 @@ import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.ts"
 import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { AppService } from "../../gen/nebula/v1/app_pb.ts";
+import { ApplyService } from "../../gen/nebula/v1/apply_pb.ts";
 import { AuditService } from "../../gen/nebula/v1/audit_pb.ts";
 import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
 import { CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
@@ -29,6 +30,8 @@ import type { PresentGroups } from "../access/present-groups.ts";
 import { ADMIN_RIGHTS } from "../access/rights/rights.ts";
 import type { VisiblePages } from "../access/rights/visible-pages.ts";
 import type { StoredCredentials } from "../access/stored-credentials.ts";
+import type { GroupViews } from "../insight/group-view.ts";
+import { createApplyServiceStreams } from "../insight/watch-apply.ts";
 import { CallRoom, showCallRooms } from "../rpc/call-room.ts";
 import type { ServedService } from "../rpc/grpc-server.ts";
 import type { AnyStreamHandler, ServerStreams } from "../rpc/serve-stream.ts";
@@ -58,6 +61,7 @@ export type ServedServicesDeps = Readonly<{
   ownership: Ownership;
   rpc: RpcDeps;
   streams: ServerStreams;
+  groupViews: GroupViews;
   authenticate: Authenticate;
   stored: Pick<StoredCredentials, "rightsOfUser">;
   presentGroups: PresentGroups;
@@ -89,6 +93,7 @@ export function createServedServices({
   ownership,
   rpc,
   streams,
+  groupViews,
   authenticate,
   stored,
   presentGroups,
@@ -135,6 +140,7 @@ export function createServedServices({
     unary(HistoryService, createHistoryServiceHandlers({ ...entities, accessStore })),
     unary(ConfigService, createConfigServiceHandlers({ configStore, secretKeys })), // its WatchConfig is taken over before it comes to a handler
     unary(ReportService, createReportServiceHandlers({ visiblePages, presentGroups, reportLimits, reportBus, reportStore, clock, log })),
+    unary(ApplyService, {}, createApplyServiceStreams({ groupViews, configStore, reportStore, changeFeed, clock })),
     unary(DeviceService, createDeviceServiceHandlers({ visiblePages, presentGroups, changeFeed, reportStore, log })),
     unary(ExplainService, createExplainServiceHandlers({ configStore, reportStore, accessStore, secretKeys, clock })),
     unary(

@@ -7,6 +7,7 @@ import { ServerReflection } from "../../../gen/grpc/reflection/v1/reflection_pb.
 import { ServerReflection as ServerReflectionAlpha } from "../../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import { AccessService } from "../../../gen/nebula/v1/access_pb.ts";
 import { AppService } from "../../../gen/nebula/v1/app_pb.ts";
+import { ApplyService } from "../../../gen/nebula/v1/apply_pb.ts";
 import { AuditService } from "../../../gen/nebula/v1/audit_pb.ts";
 import { ConfigService } from "../../../gen/nebula/v1/config_pb.ts";
 import { CronJobService } from "../../../gen/nebula/v1/cron_job_pb.ts";
@@ -144,6 +145,9 @@ const report: RulesOf<typeof ReportService> = {
   listReports: filtered,
 };
 
+/** The handler asks for `ro` on each target, and counts the groups that the caller may read. */
+const apply: RulesOf<typeof ApplyService> = { watchApply: filtered };
+
 const device: RulesOf<typeof DeviceService> = {
   getDevice: filtered,
   listDevices: filtered,
@@ -209,6 +213,7 @@ const ROWS: ReadonlyMap<string, Row> = new Map([
   ...byPath(HistoryService, history),
   ...byPath(ConfigService, config),
   ...byPath(ReportService, report),
+  ...byPath(ApplyService, apply),
   ...byPath(DeviceService, device),
   ...byPath(ExplainService, explain),
   ...byPath(UserService, user),
