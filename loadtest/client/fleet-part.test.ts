@@ -46,7 +46,7 @@ describe("FleetPart", () => {
   it("a fleet connects each device, and reports when each of them got a push", async () => {
     assert.ok((await part.connect(DEVICES, 2)) > 0);
     assert.equal(opened, DEVICES.length);
-    const { arrived } = part.arm(false);
+    const { arrived } = part.arm(undefined);
     push();
     const at = await arrived;
     assert.equal(at.length, DEVICES.length);
@@ -64,7 +64,7 @@ describe("FleetPart", () => {
   it("a fleet does not wait for devices that stopped reading on request, and ignores their loss", async () => {
     await part.connect(DEVICES, 5);
     part.stick(2);
-    const { arrived } = part.arm(false);
+    const { arrived } = part.arm(undefined);
     push();
     assert.equal((await arrived).length, DEVICES.length - 2);
     const [, , , fourth] = watches;
@@ -74,7 +74,7 @@ describe("FleetPart", () => {
 
   it("a fleet fails clearly when a device is lost, in every wait, and from then on", async () => {
     await part.connect(DEVICES, 5);
-    const { arrived } = part.arm(false);
+    const { arrived } = part.arm(undefined);
     const [first] = watches;
     first?.close();
     await assert.rejects(arrived, /device 1\d: the server ended the watch/);

@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { tcpPackets } from "../measure/tcp-packets.ts";
 import type { Device, DeviceListener } from "./device.ts";
-import { type FleetTarget, sharedNow, type Traffic } from "./fleet-protocol.ts";
+import { type FleetTarget, type ReportOptions, sharedNow, type Traffic } from "./fleet-protocol.ts";
 import { GrpcDevice } from "./grpc-device.ts";
 import { NatsDevice } from "./nats-device.ts";
 import { Requests } from "./requests.ts";
@@ -12,6 +12,9 @@ import { Wait } from "./wait.ts";
 const SOURCE_ADDRESSES = 100;
 /** Anything that a device waits for and that takes longer will not come. */
 const LIMIT_MS = 60_000;
+
+/** Of a worker with one app of one container. */
+const ONE_APP: ReportOptions = { apps: ["bench"], revision: undefined };
 
 type Waits = { message?: Wait; answer?: Wait; pong?: Wait };
 
@@ -67,18 +70,18 @@ export class FleetPart implements Disposable {
   }
 
   /** Waits for one message of each device that reads: `arrived` has the moments. With `reports` each answers with a report: `reported` is when the last was taken. */
-  arm(reports: boolean): { arrived: Promise<Float64Array>; reported: Promise<number> } {
+  arm(reports: ReportOptions | undefined): { arrived: Promise<Float64Array>; reported: Promise<number> } {
     const reading = this.#reading();
     const at = new Float64Array(reading.length);
     let count = 0;
     const arriving = this.#wait("message", reading, "push");
-    const answering = this.#wait("answer", reports ? reading : [], "answer to its report");
+    const answering = this.#wait("answer", reports === undefined ? [] : reading, "answer to its report");
     this.#seq++;
     this.#onMessage = (device) => {
       const now = sharedNow();
       if (!arriving.arrived(device.index)) return;
       at[count++] = now;
-      if (reports) this.#report(device);
+      if (reports !== undefined) this.#report(device, reports);
     };
     return { arrived: arriving.done.then(() => at), reported: answering.done.then(sharedNow) };
   }
@@ -158,9 +161,9 @@ export class FleetPart implements Disposable {
     return device;
   }
 
-  #report(device: Device): void {
+  #report(device: Device, options: ReportOptions = ONE_APP): void {
     if (!(device instanceof GrpcDevice)) throw new NebulaError("internal", "only a grpc device reports");
-    const { headerBlock, message } = this.#requests.report(device.index, this.#seq);
+    const { headerBlock, message } = this.#requests.report(device.index, this.#seq, options);
     device.call(headerBlock, message);
   }
 

@@ -29,7 +29,7 @@ async function obey(command: FleetCommand): Promise<void> {
       answer({ kind: "armed" });
       await Promise.all([
         arrived.then((at) => answer({ kind: "arrived", at })),
-        reported.then((at) => command.reports && answer({ kind: "reported", at })),
+        reported.then((at) => command.reports !== undefined && answer({ kind: "reported", at })),
       ]);
       return;
     }

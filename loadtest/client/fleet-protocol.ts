@@ -2,8 +2,8 @@
 export type FleetCommand =
   /** Connect devices, besides those that are connected already; at most `concurrency` of them wait for their first message at a time. */
   | { kind: "connect"; target: FleetTarget; firstDevice: number; count: number; concurrency: number }
-  /** Wait for one message on every device that reads; `reports`: each answers it with a report. */
-  | { kind: "arm"; reports: boolean }
+  /** Wait for one message on every device that reads; with `reports` each answers it with a report. */
+  | { kind: "arm"; reports: ReportOptions | undefined }
   /** Drop this many devices and connect them again, at once. */
   | { kind: "reconnect"; count: number }
   /** Have this many devices stop reading. */
@@ -13,11 +13,20 @@ export type FleetCommand =
   /** Send this many pings on one device, `everyMs` apart, then one report, then connect it again; answer the bytes. */
   | { kind: "measure-traffic"; pings: number; everyMs: number };
 
+export type ReportOptions = Readonly<{
+  /** The apps that a report names; the first is the one that is pushed. */
+  apps: readonly string[];
+  /** The revision of the first app that the report says is applied; undefined: the number of the push. */
+  revision: bigint | undefined;
+}>;
+
 export type FleetTarget = Readonly<{
   protocol: "grpc" | "nats";
   port: number;
   /** Headers of a grpc call. */
   headers: Readonly<Record<string, string>>;
+  /** Each device logs in with the token that it was enrolled with, in place of the authorization of `headers`. */
+  enrolled?: boolean;
   deviceGroup: string;
   /** Etag of the config of now. Only the reconnect whose bytes are counted names it; the others hold nothing, and get the config. */
   etag: string;

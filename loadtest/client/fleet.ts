@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { BenchProcess } from "../processes/bench-process.ts";
 import type { Processors } from "../processes/processors.ts";
-import type { FleetAnswer, FleetCommand, FleetTarget } from "./fleet-protocol.ts";
+import type { FleetAnswer, FleetCommand, FleetTarget, ReportOptions } from "./fleet-protocol.ts";
 
 /** As many sockets as one process may open where the limit is 20,000 files, with room for its own. */
 const DEVICES_PER_PROCESS = 19_000;
@@ -45,9 +45,9 @@ export class Fleet implements AsyncDisposable {
   }
 
   /** Has every device wait for its next message: `arrived` resolves with all their times, `reported` with when the last of their reports was taken (`sharedNow`). */
-  async arm({ reports = false } = {}): Promise<{ arrived: Promise<Float64Array>; reported: Promise<number> }> {
+  async arm({ reports }: Readonly<{ reports?: ReportOptions }> = {}): Promise<{ arrived: Promise<Float64Array>; reported: Promise<number> }> {
     const arrivals = Promise.all(this.#processes.map((part) => next(part, "arrived")));
-    const reportings = reports ? Promise.all(this.#processes.map((part) => next(part, "reported"))) : Promise.resolve([]);
+    const reportings = reports !== undefined ? Promise.all(this.#processes.map((part) => next(part, "reported"))) : Promise.resolve([]);
     const arrived = arrivals.then((answers) => Float64Array.from(answers.flatMap(({ at }) => [...at])));
     const reported = reportings.then((answers) => Math.max(...answers.map(({ at }) => at)));
     for (const pending of [arrived, reported]) pending.catch(() => {}); // awaited by the caller later, or not at all where something else fails first

@@ -2,7 +2,8 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { pathOf } from "../../common/rpc/service-definition.ts";
 import { ConfigService, WatchConfigRequestSchema } from "../../gen/nebula/v1/config_pb.ts";
 import { ReportSchema, ReportService, SubmitReportsRequestSchema, TargetState } from "../../gen/nebula/v1/report_pb.ts";
-import type { FleetTarget } from "./fleet-protocol.ts";
+import { deviceToken } from "../servers/bench-secrets.ts";
+import type { FleetTarget, ReportOptions } from "./fleet-protocol.ts";
 import { grpcHeaderBlock } from "./h2-frames.ts";
 
 /** A request's header block and message, as they go into frames. */
@@ -11,14 +12,29 @@ export type CannedRequest = Readonly<{ headerBlock: Uint8Array; message: Uint8Ar
 /** What the devices of one process ask a server: header blocks are the same for all of them, and made once. */
 export class Requests {
   readonly #target: FleetTarget;
-  readonly #watchHeaders: Uint8Array;
-  readonly #reportHeaders: Uint8Array;
+  readonly #watchHeaders: (device: number) => Uint8Array;
+  readonly #reportHeaders: (device: number) => Uint8Array;
 
   constructor(target: FleetTarget) {
     this.#target = target;
-    const authority = `127.0.0.1:${target.port}`;
-    this.#watchHeaders = grpcHeaderBlock(authority, pathOf(ConfigService.method.watchConfig), target.headers);
-    this.#reportHeaders = grpcHeaderBlock(authority, pathOf(ReportService.method.submitReports), target.headers);
+    this.#watchHeaders = this.#headerBlocks(pathOf(ConfigService.method.watchConfig));
+    this.#reportHeaders = this.#headerBlocks(pathOf(ReportService.method.submitReports));
+  }
+
+  /** The header blocks of a method: one for all devices, or one for each that has a token of its own. */
+  #headerBlocks(path: string): (device: number) => Uint8Array {
+    const { port, headers, enrolled = false } = this.#target;
+    const authority = `127.0.0.1:${port}`;
+    const shared = grpcHeaderBlock(authority, path, headers);
+    const own = new Map<number, Uint8Array>();
+    return (device) => {
+      if (!enrolled) return shared;
+      const known = own.get(device);
+      if (known !== undefined) return known;
+      const block = grpcHeaderBlock(authority, path, { ...headers, authorization: `Bearer ${deviceToken(device)}` });
+      own.set(device, block);
+      return block;
+    };
   }
 
   /**
@@ -28,11 +44,11 @@ export class Requests {
   watch(device: number, etag: string, serveHere = false): CannedRequest {
     const { deviceGroup } = this.#target;
     const request = create(WatchConfigRequestSchema, { deviceGroup, etag, deviceId: deviceId(device), boot: boot(device), serveHere });
-    return { headerBlock: this.#watchHeaders, message: toBinary(WatchConfigRequestSchema, request) };
+    return { headerBlock: this.#watchHeaders(device), message: toBinary(WatchConfigRequestSchema, request) };
   }
 
-  /** A report as a worker with one app of one container sends it. */
-  report(device: number, seq: bigint): CannedRequest {
+  /** A report as a worker sends it that has these apps, of one container each. */
+  report(device: number, seq: bigint, { apps, revision = seq }: ReportOptions): CannedRequest {
     const report = create(ReportSchema, {
       deviceId: deviceId(device),
       deviceGroup: this.#target.deviceGroup,
@@ -41,15 +57,11 @@ export class Requests {
       workerVersion: "bench",
       instance: "bench",
       state: TargetState.APPLIED,
-      apps: [
-        {
-          name: "bench",
-          revision: seq,
-          appliedRevision: seq,
-          state: TargetState.APPLIED,
-          containers: [{ name: "bench-1", id: "0".repeat(64), revision: seq, image: "bench:1" }],
-        },
-      ],
+      apps: apps.map((name, index) => {
+        const at = index === 0 ? revision : 1n;
+        const containers = [{ name: `${name}-1`, id: "0".repeat(64), revision: at, image: "bench:1" }];
+        return { name, revision: at, appliedRevision: at, state: TargetState.APPLIED, containers };
+      }),
       host: {
         hostname: deviceId(device),
         cpuCores: 4,
@@ -61,7 +73,7 @@ export class Requests {
       },
     });
     return {
-      headerBlock: this.#reportHeaders,
+      headerBlock: this.#reportHeaders(device),
       message: toBinary(SubmitReportsRequestSchema, create(SubmitReportsRequestSchema, { reports: [report] })),
     };
   }

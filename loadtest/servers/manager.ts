@@ -1,11 +1,14 @@
 import { Registry } from "prom-client";
+import { tokenHash } from "../../common/access/tokens.ts";
 import { systemClock } from "../../common/clock/system-clock.ts";
 import { createLog } from "../../common/log/log.ts";
 import { MANAGER_DRIVERS, openDrivers } from "../../common/open-drivers.ts";
 import { startManager } from "../../manager/main.ts";
 import { startReporter } from "../../reporter/main.ts";
-import { BENCH_ADMIN_PASSWORD, BENCH_CLUSTER_KEY } from "./bench-secrets.ts";
+import { deviceId } from "../client/requests.ts";
+import { BENCH_ADMIN_PASSWORD, BENCH_CLUSTER_KEY, deviceToken } from "./bench-secrets.ts";
 import { countedStore } from "./counted-store.ts";
+import { type ObserveCommand, observeProcess } from "./observe-process.ts";
 
 /** The manager under measurement, alone in its process, with a store of its own and authentication on; a reporter beside it takes what devices report. Run by the bench. */
 
@@ -37,8 +40,34 @@ const common = { clock: systemClock, log, registry: new Registry() };
 const opened = await openDrivers(MANAGER_DRIVERS, { settings, ...common });
 const [configs, access] = [countedStore(opened.configStore), countedStore(opened.accessStore)];
 const drivers = { ...opened, configStore: configs.store, accessStore: access.store };
-process.on("message", (message: { kind: "count-store-calls" }) => {
-  if (message.kind === "count-store-calls") process.send?.({ kind: "store-calls", count: configs.calls() + access.calls() });
+type Command = { kind: "count-store-calls" } | { kind: "enrol"; deviceGroup: string; devices: number } | ObserveCommand;
+
+/** Enrols devices with the tokens that the fleet knows, past the API: what is measured begins when they connect. */
+async function enrol(deviceGroup: string, devices: number): Promise<void> {
+  const createdAt = systemClock.now();
+  const enrolment = { id: "0123456789abcdef", tokenHash: tokenHash("enrolment token of the bench"), deviceGroup, createdBy: "admin" };
+  await opened.accessStore.createEnrolment({ ...enrolment, usesLeft: devices, createdAt, expiresAt: createdAt + 3_600_000 });
+  for (let device = 0; device < devices; device++) {
+    const token = { deviceId: deviceId(device), tokenHash: tokenHash(deviceToken(device)) };
+    const { kind } = await opened.accessStore.enrol({ ...token, enrolmentHash: enrolment.tokenHash, nowMs: createdAt });
+    if (kind !== "enrolled") throw new Error(`device ${device} was not enrolled: ${kind}`);
+  }
+}
+
+const observe = observeProcess();
+async function obey(command: Command): Promise<object | undefined> {
+  switch (command.kind) {
+    case "count-store-calls":
+      return { kind: "store-calls", count: configs.calls() + access.calls() };
+    case "enrol":
+      await enrol(command.deviceGroup, command.devices);
+      return { kind: "enrolled" };
+    default:
+      return observe(command);
+  }
+}
+process.on("message", (command: Command) => {
+  void obey(command).then((answer) => answer !== undefined && process.send?.(answer));
 });
 await startReporter({ settings, drivers, ...common });
 const { address } = await startManager({

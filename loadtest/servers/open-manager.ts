@@ -8,6 +8,7 @@ import { type CallOptions, GrpcChannel } from "../../common/rpc/grpc-channel.ts"
 import type { ProcessFigures } from "../measure/process-figures.ts";
 import { BenchProcess, isReady, NODE_FLAGS } from "../processes/bench-process.ts";
 import type { Processors } from "../processes/processors.ts";
+import type { LoopDelays } from "./observe-process.ts";
 
 const SERVER_FILE = fileURLToPath(new URL("./manager.ts", import.meta.url));
 const CALL_LIMIT_MS = 60_000;
@@ -23,6 +24,14 @@ export type BenchManager = AsyncDisposable &
     figures(): ProcessFigures;
     /** How often its stores of configs and of access were called so far. */
     storeCalls(): Promise<number>;
+    /** Enrols the first devices of a fleet in a device_group, each with a token of its own (`deviceToken`). */
+    enrol(deviceGroup: string, devices: number): Promise<void>;
+    /** How long its event loop was held during an act. */
+    loopDelays(act: () => Promise<void>): Promise<LoopDelays>;
+    /** Resident memory after a collection of garbage, bytes. */
+    usedBytes(): Promise<number>;
+    /** Writes a CPU profile of an act, for the developer tools of a browser. */
+    profile(file: string, act: () => Promise<void>): Promise<void>;
   }>;
 
 export async function openManager({ processors, signal }: { processors: Processors; signal: AbortSignal }): Promise<BenchManager> {
@@ -32,7 +41,7 @@ export async function openManager({ processors, signal }: { processors: Processo
   const server = opening.use(
     new BenchProcess({
       name: "the manager",
-      command: [process.execPath, ...NODE_FLAGS, SERVER_FILE],
+      command: [process.execPath, ...NODE_FLAGS, "--expose-gc", SERVER_FILE],
       processors,
       env: { NEBULA_BENCH_TOKEN: token, NEBULA_BENCH_DATA: dataDir },
       signal,
@@ -48,8 +57,31 @@ export async function openManager({ processors, signal }: { processors: Processo
     call: { headers: { authorization: `Bearer ${token}` }, signal, timeoutMs: CALL_LIMIT_MS },
     figures: () => server.figures(),
     storeCalls: async () => (await server.ask({ kind: "count-store-calls" }, isStoreCalls)).count,
+    enrol: async (deviceGroup, devices) => void (await server.ask({ kind: "enrol", deviceGroup, devices }, isOf("enrolled"))),
+    loopDelays: async (act) => {
+      await server.ask({ kind: "reset-loop-delays" }, isOf("loop-delays-reset"));
+      await act();
+      return (await server.ask({ kind: "loop-delays" }, isLoopDelays)).delays;
+    },
+    usedBytes: async () => {
+      await server.ask({ kind: "collect-garbage" }, isOf("garbage-collected"));
+      return server.figures().rssBytes;
+    },
+    profile: async (file, act) => {
+      await server.ask({ kind: "start-profile" }, isOf("profile-started"));
+      await act();
+      await server.ask({ kind: "write-profile", file }, isOf("profile-written"));
+    },
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
+}
+
+function isOf(kind: string): (message: unknown) => message is object {
+  return (message): message is object => typeof message === "object" && message !== null && "kind" in message && message.kind === kind;
+}
+
+function isLoopDelays(message: unknown): message is { kind: "loop-delays"; delays: LoopDelays } {
+  return isOf("loop-delays")(message) && "delays" in message;
 }
 
 function isStoreCalls(message: unknown): message is { kind: "store-calls"; count: number } {

@@ -37,7 +37,7 @@ describe("a subject's run", function () {
       await using subject = await openHttp2({ payloadBytes: 100, processors, signal });
       await using fleet = new Fleet({ devices: 1, processors, signal });
       await fleet.connect(await subject.target());
-      const { arrived } = await fleet.arm({ reports: true });
+      const { arrived } = await fleet.arm({ reports: { apps: ["bench"], revision: undefined } });
       interrupted.abort();
       await assert.rejects(arrived);
     });

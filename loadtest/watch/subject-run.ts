@@ -222,7 +222,7 @@ async function pushWithReports(subject: Subject, fleet: Fleet, { devices, say }:
   const taken: number[] = [];
   const before = subject.figures().cpuMs;
   for (let i = 0; i < PUSHES_WITH_REPORTS; i++) {
-    const { arrived, reported } = await fleet.arm({ reports: true });
+    const { arrived, reported } = await fleet.arm({ reports: { apps: ["bench"], revision: undefined } });
     const answeredAt = await subject.push();
     const at = await arrived;
     last.push(quantile(at, 1) - answeredAt);

@@ -1,0 +1,60 @@
+import { writeFileSync } from "node:fs";
+import { Session } from "node:inspector/promises";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+
+/** How long the event loop of a server was held, milliseconds. */
+export type LoopDelays = Readonly<{ p50Ms: number; p99Ms: number; maxMs: number; turns: number }>;
+
+/** Between two looks of the histogram, milliseconds; each delay that it counts has this in it. */
+const RESOLUTION_MS = 2;
+
+export type ObserveCommand =
+  /** Forget the delays so far. */
+  | { kind: "reset-loop-delays" }
+  | { kind: "loop-delays" }
+  /** Give up what memory is free, so that what is left is used. */
+  | { kind: "collect-garbage" }
+  /** Record where processor time is spent, until the file is asked for. */
+  | { kind: "start-profile" }
+  | { kind: "write-profile"; file: string };
+
+/** What a server under measurement says of itself. Creates what answers the commands of the bench; undefined for any other message. */
+export function observeProcess(): (command: ObserveCommand) => Promise<object | undefined> {
+  const histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+  histogram.enable();
+  const session = new Session();
+  const ms = (nanoseconds: number) => Math.max(0, nanoseconds / 1e6 - RESOLUTION_MS);
+  return async (command) => {
+    switch (command.kind) {
+      case "reset-loop-delays":
+        histogram.reset();
+        return { kind: "loop-delays-reset" };
+      case "loop-delays": {
+        const delays: LoopDelays = {
+          p50Ms: ms(histogram.percentile(50)),
+          p99Ms: ms(histogram.percentile(99)),
+          maxMs: ms(histogram.max),
+          turns: histogram.count,
+        };
+        return { kind: "loop-delays", delays };
+      }
+      case "collect-garbage":
+        globalThis.gc?.();
+        return { kind: "garbage-collected" };
+      case "start-profile":
+        session.connect();
+        await session.post("Profiler.enable");
+        await session.post("Profiler.setSamplingInterval", { interval: 500 });
+        await session.post("Profiler.start");
+        return { kind: "profile-started" };
+      case "write-profile": {
+        const { profile } = await session.post("Profiler.stop");
+        session.disconnect();
+        writeFileSync(command.file, JSON.stringify(profile));
+        return { kind: "profile-written" };
+      }
+      default:
+        return undefined;
+    }
+  };
+}
