@@ -15,6 +15,7 @@ import { hostname } from "node:os";
 import type { Server } from "@grpc/grpc-js";
 import type { Registry } from "prom-client";
 import type { Clock } from "../common/clock/clock.ts";
+import { TurnTaking } from "../common/clock/turn-taking.ts";
 import type { Drivers } from "../common/drivers.ts";
 import { NebulaError } from "../common/errors/nebula-error.ts";
 import { ConnectionLimiter } from "../common/listen/connection-limiter.ts";
@@ -82,6 +83,8 @@ export type ManagerOptions = Readonly<{
   clock: Clock;
   log: Log;
   registry: Registry;
+  /** By which fan-outs and reports share the event loop: the same as of a reporter in this process. */
+  turns?: TurnTaking;
   tuning?: Partial<ManagerTuning>;
 }>;
 
@@ -109,6 +112,7 @@ export async function startManager({
   clock,
   log,
   registry,
+  turns = new TurnTaking({ clock }),
   tuning: wanted = {},
 }: ManagerOptions): Promise<RunningManager> {
   const tuning = { ...TUNING, ...wanted };
@@ -167,6 +171,7 @@ export async function startManager({
     }),
     cacheTimeMs: settings.cacheTimeMs,
     onClusterChanged: (found) => failed.abort(clusterChanged(drivers.configStore.cluster, found)),
+    turns,
     tuning,
   });
   starting.defer(() => hub.stop());
@@ -190,6 +195,7 @@ export async function startManager({
     cacheTimeMs: settings.cacheTimeMs,
     storeServing: () => storeHealth.serving,
     isPolled: (deviceGroup) => hub.isPolled(deviceGroup),
+    turns,
   });
   const watches = watchInterceptor(WATCH_PATH, rawStreams, serveWatch({ hub, connections, presentGroups, ...rpc }));
   const { server, injector } = createGrpcServer(services, [watches]);

@@ -1,5 +1,6 @@
 import type { Registry } from "prom-client";
 import type { Clock } from "../common/clock/clock.ts";
+import type { TurnTaking } from "../common/clock/turn-taking.ts";
 import type { Drivers } from "../common/drivers.ts";
 import { messageOf } from "../common/errors/nebula-error.ts";
 import type { Log } from "../common/log/log.ts";
@@ -20,6 +21,8 @@ export type ReporterOptions = Readonly<{
   clock: Clock;
   log: Log;
   registry: Registry;
+  /** By which batches have their turn while a manager of this process fans a config out. */
+  turns?: Pick<TurnTaking, "batch">;
 }>;
 
 /** A running reporter; disposing stops it after the batch that it is at. */
@@ -29,7 +32,7 @@ export type Reporter = AsyncDisposable & {
 };
 
 /** Starts to take reports from the bus into the store, and to remove old ones. It is ready once the bus says that it has joined. */
-export async function startReporter({ settings, drivers, clock, log, registry }: ReporterOptions): Promise<Reporter> {
+export async function startReporter({ settings, drivers, clock, log, registry, turns }: ReporterOptions): Promise<Reporter> {
   const { reportBus: bus, reportStore: store, changeFeed: feed, accessStore } = drivers;
   const stop = new AbortController();
   const metrics = createReporterMetrics(registry, clock);
@@ -51,6 +54,10 @@ export async function startReporter({ settings, drivers, clock, log, registry }:
     metrics,
     misses,
   });
+  const ingestInTurn: typeof ingest = async (batch, signal) => {
+    await turns?.batch(signal);
+    await ingest(batch, signal);
+  };
   let joined = false;
 
   function setJoined(value: boolean): void {
@@ -62,7 +69,7 @@ export async function startReporter({ settings, drivers, clock, log, registry }:
     for (let waitMs = RETRY_FIRST_MS; ; waitMs = Math.min(waitMs * 2, RETRY_LONGEST_MS)) {
       const begun = clock.monotonic();
       try {
-        await bus.consume(ingest, { signal, onJoined: () => setJoined(true) });
+        await bus.consume(ingestInTurn, { signal, onJoined: () => setJoined(true) });
       } catch (error) {
         if (!signal.aborted) log.error({ error: messageOf(error) }, "consuming reports failed and is begun again");
       }

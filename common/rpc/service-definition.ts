@@ -33,9 +33,22 @@ function serializer(schema: DescMessage): (value: unknown) => Buffer {
   };
 }
 
+/** What requests were decoded from, as long as they are in use. */
+const received = new WeakMap<object, Uint8Array>();
+
+/** Returns the bytes that a request was decoded from; undefined for a message that was not received. */
+export function receivedBytes(request: object): Uint8Array | undefined {
+  return received.get(request);
+}
+
 function requestDeserializer(schema: DescMessage): (bytes: Buffer) => Message | Undecodable {
   const read = deserializer(schema);
-  return (bytes) => (hasTooManyValues(schema, bytes) ? new Undecodable(TOO_MANY_VALUES) : read(bytes));
+  return (bytes) => {
+    if (hasTooManyValues(schema, bytes)) return new Undecodable(TOO_MANY_VALUES);
+    const request = read(bytes);
+    received.set(request, bytes);
+    return request;
+  };
 }
 
 function deserializer(schema: DescMessage): (bytes: Buffer) => Message | Undecodable {

@@ -1,6 +1,7 @@
 import { Registry } from "prom-client";
 import { tokenHash } from "../../common/access/tokens.ts";
 import { systemClock } from "../../common/clock/system-clock.ts";
+import { TurnTaking } from "../../common/clock/turn-taking.ts";
 import { createLog } from "../../common/log/log.ts";
 import { MANAGER_DRIVERS, openDrivers } from "../../common/open-drivers.ts";
 import { startManager } from "../../manager/main.ts";
@@ -69,11 +70,13 @@ async function obey(command: Command): Promise<object | undefined> {
 process.on("message", (command: Command) => {
   void obey(command).then((answer) => answer !== undefined && process.send?.(answer));
 });
-await startReporter({ settings, drivers, ...common });
+const turns = new TurnTaking(common);
+await startReporter({ settings, drivers, turns, ...common });
 const { address } = await startManager({
   settings,
   secrets: { clusterKey: BENCH_CLUSTER_KEY, adminPassword: BENCH_ADMIN_PASSWORD, adminToken },
   drivers,
+  turns,
   ...common,
 });
 process.send?.({ kind: "ready", port: Number(address.slice(address.lastIndexOf(":") + 1)) });

@@ -72,3 +72,25 @@ export function peerOf(socket: Pick<Socket, "remoteAddress" | "remotePort">): st
   const kept: unknown = Reflect.get(socket, PEER);
   return typeof kept === "string" ? kept : `${socket.remoteAddress}:${socket.remotePort}`;
 }
+
+/**
+ * Stops reading a connection, and returns whether it did: what its peer sends waits in the kernel, and costs nothing. HTTP/2 reads the handle below a socket
+ * by itself, so that pausing the socket would stop nothing. The handle is internal to Node: where there is none the connection is read on.
+ */
+export function stopReading(connection: object): boolean {
+  return callHandle(connection, "readStop");
+}
+
+/** Reads a connection again that `stopReading` stopped. */
+export function resumeReading(connection: object): void {
+  callHandle(connection, "readStart");
+}
+
+function callHandle(connection: object, method: "readStop" | "readStart"): boolean {
+  if (Reflect.get(connection, "destroyed") === true) return false;
+  const handle: unknown = Reflect.get(connection, "_handle");
+  const call: unknown = typeof handle === "object" && handle !== null ? Reflect.get(handle, method) : undefined;
+  if (typeof call !== "function") return false;
+  call.call(handle);
+  return true;
+}

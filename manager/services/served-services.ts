@@ -2,8 +2,10 @@ import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import type { UntypedHandleCall } from "@grpc/grpc-js";
 import type { Registry } from "prom-client";
 import type { Clock } from "../../common/clock/clock.ts";
+import type { TurnTaking } from "../../common/clock/turn-taking.ts";
 import type { Drivers } from "../../common/drivers.ts";
 import type { Log } from "../../common/log/log.ts";
+import { receivedBytes } from "../../common/rpc/service-definition.ts";
 import type { SecretKeys } from "../../common/secrets/secret-keys.ts";
 import { VERSION } from "../../common/version.ts";
 import { Health } from "../../gen/grpc/health/v1/health_pb.ts";
@@ -85,6 +87,8 @@ export type ServedServicesDeps = Readonly<{
   storeServing: () => boolean;
   /** Whether workers of the original poll a device_group. */
   isPolled: (deviceGroup: string) => Promise<boolean>;
+  /** By which reports have their turn while a fan-out is in progress. */
+  turns: Pick<TurnTaking, "report">;
 }>;
 
 /** Everything that the manager serves. */
@@ -110,6 +114,7 @@ export function createServedServices({
   cacheTimeMs,
   storeServing,
   isPolled,
+  turns,
 }: ServedServicesDeps): {
   services: readonly ServedService[];
   health: HealthService;
@@ -125,7 +130,7 @@ export function createServedServices({
     streaming: Readonly<Record<string, AnyStreamHandler>> = {},
   ): ServedService => ({
     service,
-    methods: { ...unaryMethods(service, handlers, rpc, rooms), ...streamMethods(service, streaming, streams) },
+    methods: { ...unaryMethods(service, handlers, rpc, rooms, turns), ...streamMethods(service, streaming, streams) },
   });
   const rooms = {
     fleet: new CallRoom({ clock, ...FLEET_ROOM, signal: stopped }),
@@ -201,6 +206,7 @@ function unaryMethods(
   handlers: Readonly<Record<string, AnyUnaryHandler>>,
   rpc: RpcDeps,
   rooms: Rooms,
+  turns: Pick<TurnTaking, "report">,
 ): Record<string, UntypedHandleCall> {
   return Object.fromEntries(
     service.methods.flatMap((method) => {
@@ -208,7 +214,8 @@ function unaryMethods(
       if (method.methodKind !== "unary" || handler === undefined) return [];
       const room = roomOf(method, rooms);
       const bounded: AnyUnaryHandler = room === undefined ? handler : (request, context) => room.run(() => handler(request, context), context.signal);
-      return [[method.localName, serveUnary(method, bounded, rpc)]];
+      const inTurn = method === ReportService.method.submitReports ? takingTurns(bounded, turns) : bounded;
+      return [[method.localName, serveUnary(method, inTurn, rpc)]];
     }),
   );
 }
@@ -225,4 +232,12 @@ function streamMethods(
       return method.methodKind === "server_streaming" && handler !== undefined ? [[method.localName, streams.serve(method, handler)]] : [];
     }),
   );
+}
+
+/** Reports wait for their turn while a fan-out is in progress, before they take room. */
+function takingTurns(handler: AnyUnaryHandler, turns: Pick<TurnTaking, "report">): AnyUnaryHandler {
+  return (request, context) => {
+    const turn = turns.report(receivedBytes(request)?.length ?? 0, context.signal);
+    return turn === undefined ? handler(request, context) : turn.then(() => handler(request, context));
+  };
 }

@@ -5,6 +5,7 @@ import { Registry } from "prom-client";
 import { createMemoryLoginCounts } from "../../common/access/login-counts.ts";
 import type { Clock } from "../../common/clock/clock.ts";
 import { systemClock } from "../../common/clock/system-clock.ts";
+import { TurnTaking } from "../../common/clock/turn-taking.ts";
 import type { ChangeFeed } from "../../common/feed/change-feed.ts";
 import { createMemoryFeed } from "../../common/feed/memory-feed.ts";
 import { silentLog } from "../../common/log/log.ts";
@@ -205,6 +206,7 @@ export async function startWatchRig(options: RigOptions = {}): Promise<WatchRig>
       queued: () => hub.queued,
       ownership,
     }),
+    turns: new TurnTaking({ clock: systemClock }),
     tuning: { batch: 64, silence: options.silence ?? { everyMs: 5000, answerMs: 30_000 } },
   });
   const gate = createGate(access.authenticate);

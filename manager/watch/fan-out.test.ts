@@ -1,5 +1,7 @@
 import { strict as assert } from "node:assert";
 import fc from "fast-check";
+import { ManualClock } from "../../common/clock/manual-clock.ts";
+import { TurnTaking } from "../../common/clock/turn-taking.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { FanOut } from "./fan-out.ts";
 
@@ -30,6 +32,7 @@ class TestGroup {
 
 const offer = (stream: { advance(): void }) => stream.advance();
 const begin = () => 0;
+const clock = new ManualClock();
 
 function immediate(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
@@ -39,7 +42,7 @@ describe("fan-out", () => {
   it("B1: the fan-out gives the event loop its turn after every batch", async () => {
     const log: Told[] = [];
     const group = new TestGroup("a", 1000, log);
-    const fanOut = new FanOut({ batch: 64, begin, offer, done: () => {} });
+    const fanOut = new FanOut({ batch: 64, begin, offer, done: () => {}, turns: new TurnTaking({ clock }) });
     group.version = 1;
     fanOut.start(group);
     const perTurn: number[] = [];
@@ -56,7 +59,7 @@ describe("fan-out", () => {
     const offeredAt: number[] = [];
     let batches = 0;
     const note = (_: unknown, now: number) => void offeredAt.push(now);
-    const fanOut = new FanOut({ batch: 32, begin: () => ++batches, offer: note, done: () => {} });
+    const fanOut = new FanOut({ batch: 32, begin: () => ++batches, offer: note, done: () => {}, turns: new TurnTaking({ clock }) });
     fanOut.start(group);
     await eventually(() => offeredAt.length === 100);
     const perBatch = [1, 2, 3, 4].map((batch) => offeredAt.filter((now) => now === batch).length);
@@ -67,7 +70,13 @@ describe("fan-out", () => {
     const log: Told[] = [];
     const [large, small] = [new TestGroup("large", 5000, log), new TestGroup("small", 10, log)];
     const done: string[] = [];
-    const fanOut = new FanOut({ batch: 64, begin, offer, done: (group) => done.push(group === small ? "small" : "large") });
+    const fanOut = new FanOut({
+      batch: 64,
+      begin,
+      offer,
+      done: (group) => done.push(group === small ? "small" : "large"),
+      turns: new TurnTaking({ clock }),
+    });
     large.version = small.version = 1;
     fanOut.start(large);
     fanOut.start(small);
@@ -80,7 +89,7 @@ describe("fan-out", () => {
   it("B3: under endless changes the last stream is reached as often as the first", async () => {
     const log: Told[] = [];
     const group = new TestGroup("a", 640, log);
-    const fanOut = new FanOut({ batch: 64, begin, offer, done: () => {} });
+    const fanOut = new FanOut({ batch: 64, begin, offer, done: () => {}, turns: new TurnTaking({ clock }) });
     for (let turn = 0; turn < 100; turn++) {
       group.version++;
       fanOut.start(group);
@@ -98,7 +107,7 @@ describe("fan-out", () => {
         async (sizes, changes) => {
           const groups = sizes.map((size, index) => new TestGroup(String(index), size, []));
           let passes = 0;
-          const fanOut = new FanOut({ batch: 8, begin, offer, done: () => void passes++ });
+          const fanOut = new FanOut({ batch: 8, begin, offer, done: () => void passes++, turns: new TurnTaking({ clock }) });
           for (const [index, wait] of changes) {
             const group = groups[index % groups.length];
             if (group === undefined) continue;

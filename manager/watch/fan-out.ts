@@ -6,7 +6,11 @@
  * B3 An answer that changes during a pass is offered to the rest of the streams at once, and to those before them in another pass. So under endless changes
  *    the last stream is reached as often as the first.
  * B4 What holds for all streams of a batch is checked once, before its first.
+ *
+ * When a batch has its turn, and what reports have between two of them, is decided in common/clock/turn-taking.ts.
  */
+import type { TurnTaking } from "../../common/clock/turn-taking.ts";
+
 /** Streams of one group in a row while other groups wait. */
 const SHARE = 16;
 
@@ -21,12 +25,13 @@ export type FanOutOptions<Stream, Group> = Readonly<{
   offer: (stream: Stream, now: number) => void;
   /** Called when the newest answer of a group was offered to each of its streams. */
   done: (group: Group) => void;
+  turns: Pick<TurnTaking, "fanOut">;
 }>;
 
 export class FanOut<Stream, Group extends { readonly streams: Iterable<Stream> }> {
   readonly #options: FanOutOptions<Stream, Group>;
   readonly #passes = new Map<Group, Pass<Stream>>();
-  #scheduled = false;
+  #inProgress = false;
 
   constructor(options: FanOutOptions<Stream, Group>) {
     this.#options = options;
@@ -47,12 +52,13 @@ export class FanOut<Stream, Group extends { readonly streams: Iterable<Stream> }
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#passes.size === 0) return;
-    this.#scheduled = true;
-    setImmediate(() => {
-      this.#scheduled = false;
+    if (this.#inProgress || this.#passes.size === 0) return;
+    this.#inProgress = true;
+    this.#options.turns.fanOut(() => {
+      this.#inProgress = false; // also where a stream throws
       this.#offerBatch();
-      this.#schedule();
+      this.#inProgress = this.#passes.size > 0;
+      return this.#inProgress;
     });
   }
 

@@ -6,13 +6,16 @@
  * W2 If the last answer sent differs from the etag of the group and nothing is in flight, the newest answer is sent (group-watch.ts).
  * W3 and W4, and how devices are never sent an older config than before: group-lookups.ts.
  * H1 A watch is in its group, and among the devices, from #register to #remove: these two are also where the presence of a device begins and ends.
+ * H2 A device that a large fan-out sent a config to is not read until its turn comes (common/clock/turn-taking.ts): its report waits in the kernel meanwhile.
  * H3 A second watch of the same device and boot ends the first; whether its caller may do that is decided before it is opened (serve-watch.ts).
  */
 import { setImmediate as turn } from "node:timers/promises";
+import type { TurnTaking } from "../../common/clock/turn-taking.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Member } from "../../common/membership/membership.ts";
 import { type PolledMarks, renewPolledMarks } from "../../common/v2/polled-marks.ts";
 import { redirectAnswer, type WatchAnswer } from "../config/config-answer.ts";
+import { resumeReading, stopReading } from "../listen/connections.ts";
 import { FanOut } from "./fan-out.ts";
 import { GroupLookups, type GroupLookupsDeps } from "./group-lookups.ts";
 import {
@@ -37,9 +40,14 @@ export type WatchTuning = Readonly<{
 }>;
 
 export type WatchHubDeps = GroupLookupsDeps &
-  Readonly<{ ownership: Ownership; access: ReauthorisationDeps["access"]; polledMarks: PolledMarks; tuning: WatchTuning }>;
+  Readonly<{ ownership: Ownership; access: ReauthorisationDeps["access"]; polledMarks: PolledMarks; turns: TurnTaking; tuning: WatchTuning }>;
 
 export type OpenWatch = Readonly<{ call: WatchCall; deviceGroup: string; watcher: Watcher; etag: string; connection: Connection | undefined }>;
+
+/**
+ * The largest answer, bytes, whose device is not read for a while (H2): of a larger one HTTP/2 may have to wait for the device's window, which is read.
+ */
+const MOST_HELD_BYTES = 16_384;
 
 /** Redirects without an address: the device waits (milliseconds, jittered), fetches the shard map and dials its first entry. */
 const STOPPING = redirectAnswer("", 1000);
@@ -69,8 +77,9 @@ export class WatchHub {
     this.#fanOut = new FanOut({
       batch: tuning.batch,
       begin: () => this.#lookups.checkStandstill(),
-      offer: (stream, now) => this.#offer(stream, now),
+      offer: (stream, now) => this.#offerInTurn(stream, now),
       done: (group) => metrics.fannedOut((clock.monotonic() - group.changedAt) / 1000),
+      turns: deps.turns,
     });
     const handOverTarget = {
       groups: () => this.#groups.values(),
@@ -174,13 +183,23 @@ export class WatchHub {
     this.#fanOut.start(group);
   }
 
-  /** Sends the newest answer of its group to a stream; redirects it if it was sent none yet, and another shard owns it. */
-  #offer(stream: StreamSlot, now: number): void {
-    if (stream.greeted || !this.#redirect(stream)) this.#advance(stream, now);
+  /** Sends the newest answer of its group to a stream; redirects it if it was sent none yet, and another shard owns it. Returns whether a config was sent. */
+  #offer(stream: StreamSlot, now: number): boolean {
+    return (stream.greeted || !this.#redirect(stream)) && this.#advance(stream, now);
   }
 
-  #advance(stream: StreamSlot, now: number): void {
-    if (stream.advance(now)) this.#deps.metrics.pushed();
+  #advance(stream: StreamSlot, now: number): boolean {
+    const isSent = stream.advance(now);
+    if (isSent) this.#deps.metrics.pushed();
+    return isSent;
+  }
+
+  /** H2 */
+  #offerInTurn(stream: StreamSlot, now: number): void {
+    const { connection, group, watcher } = stream;
+    if (!this.#offer(stream, now) || connection === undefined || watcher.viaPart || watcher.deviceId === "") return;
+    const isLarge = group.streams.size > this.#deps.tuning.batch && (group.answer?.frame.length ?? 0) <= MOST_HELD_BYTES;
+    if (isLarge && stopReading(connection)) this.#deps.turns.hold(connection, resumeReading);
   }
 
   #remove(stream: StreamSlot, reason: EndReason): void {
@@ -213,6 +232,7 @@ export class WatchHub {
   }
 
   #dropConnection(stream: StreamSlot, why: "silent" | "unanswered"): void {
+    if (this.#deps.turns.isHeld(stream.connection)) return; // H2: it may have said much
     this.#remove(stream, why);
     stream.connection?.destroy();
   }

@@ -1,6 +1,7 @@
 import { rm } from "node:fs/promises";
 import type { Registry } from "prom-client";
 import type { Clock } from "../../../../common/clock/clock.ts";
+import { TurnTaking } from "../../../../common/clock/turn-taking.ts";
 import type { Drivers } from "../../../../common/drivers.ts";
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
 import { openClusterKey, openSecrets, type Secrets } from "../../../../common/keys/key-files.ts";
@@ -53,8 +54,9 @@ export async function startServer(given: StartOptions): Promise<RunningParts> {
   const secrets = await openSecrets(settings);
   await using forget = new AsyncDisposableStack();
   forget.defer(() => forgetPassword(secrets));
-  const reporter = opening.use(await openReporter(options, drivers));
-  const manager = opening.use(await openManager(options, drivers, secrets));
+  const turns = new TurnTaking(options);
+  const reporter = opening.use(await openReporter({ ...options, turns }, drivers));
+  const manager = opening.use(await openManager({ ...options, turns }, drivers, secrets));
   const grpcListen = boundAddress(settings, manager);
   const gateway = opening.use(await openGateway({ ...options, settings: { ...settings, grpcListen } }, secrets, drivers));
   forget.move();
@@ -106,7 +108,10 @@ function openMark(part: string, { clock, logOf }: StartOptions, { configStore }:
   return keepMarked(configStore, part, { clock, log: logOf("drivers") });
 }
 
-function openManager(options: StartOptions, drivers: OpenedDrivers, secrets: Secrets): Promise<RunningManager> {
+/** Options of a part that shares the event loop with another one. */
+type Sharing = StartOptions & Readonly<{ turns?: TurnTaking }>;
+
+function openManager(options: Sharing, drivers: OpenedDrivers, secrets: Secrets): Promise<RunningManager> {
   return startManager({ ...options, log: options.logOf("manager"), drivers, secrets, tuning: { stopMs: STOP_MS } });
 }
 
@@ -114,7 +119,7 @@ function openGateway(options: StartOptions, secrets: { clusterKey: string }, { c
   return startGateway({ ...options, log: options.logOf("gateway"), secrets, changeFeed, stopMs: STOP_MS });
 }
 
-function openReporter(options: StartOptions, drivers: OpenedDrivers<(typeof REPORTER_DRIVERS)[number]>): Promise<Reporter> {
+function openReporter(options: Sharing, drivers: OpenedDrivers<(typeof REPORTER_DRIVERS)[number]>): Promise<Reporter> {
   return startReporter({ ...options, log: options.logOf("reporter"), drivers });
 }
 

@@ -1,0 +1,219 @@
+import { strict as assert } from "node:assert";
+import fc from "fast-check";
+import { isNebulaError } from "../errors/nebula-error.ts";
+import { CALM_MS, MOST_BYTES, MOST_REPORTS, MOST_TURNS, SHARE, SLICE_MS, TurnTaking } from "./turn-taking.ts";
+
+const never = new AbortController().signal;
+
+/** An event loop that a test turns by hand, and work on it that takes a time of its own. */
+class Loop {
+  nowMs = 0;
+  readonly #due: (() => void)[] = [];
+  /** Work that was released in this turn: it is done before the next one. */
+  readonly #work: number[] = [];
+  readonly spent = { fanOut: 0, others: 0 };
+  readonly turns = new TurnTaking({ clock: { monotonic: () => this.nowMs }, nextTurn: (turn) => void this.#due.push(turn) });
+
+  get isAtRest(): boolean {
+    return this.#due.length === 0;
+  }
+
+  /** Runs one turn; returns how long the work took that it released. */
+  async turn(): Promise<number> {
+    for (const due of this.#due.splice(0)) due();
+    await Promise.resolve();
+    await Promise.resolve();
+    const tookMs = this.#work.splice(0).reduce((sum, ms) => sum + ms, 0);
+    this.nowMs += tookMs;
+    this.spent.others += tookMs;
+    return tookMs;
+  }
+
+  /** A fan-out of so many steps; answers how many are left. */
+  fanOut(steps: number, stepMs: number): () => number {
+    let left = steps;
+    this.turns.fanOut(() => {
+      this.nowMs += stepMs;
+      this.spent.fanOut += stepMs;
+      return --left > 0;
+    });
+    return () => left;
+  }
+
+  /** Has connections held whose reports take this time each; answers how many were read again. */
+  hold(count: number, reportMs: number): () => number {
+    let resumed = 0;
+    for (let index = 0; index < count; index++) {
+      this.turns.hold({}, () => {
+        resumed++;
+        this.#work.push(reportMs);
+      });
+    }
+    return () => resumed;
+  }
+
+  report(ms: number, done: () => void, signal = never): Promise<void> {
+    const turn = this.turns.report(100, signal) ?? Promise.resolve();
+    return turn.then(() => {
+      this.#work.push(ms);
+      done();
+    });
+  }
+}
+
+describe("turn-taking", () => {
+  it("T4: a report has its turn at once while nothing is fanned out", () => {
+    assert.equal(new Loop().turns.report(100, never), undefined);
+    assert.equal(new Loop().turns.batch(never), undefined);
+  });
+
+  it("T1: a fan-out takes one step per turn, and the loop rests after the last one", async () => {
+    const loop = new Loop();
+    const left = loop.fanOut(10, 0.5);
+    for (let turn = 1; turn <= 10; turn++) {
+      await loop.turn();
+      assert.equal(left(), 10 - turn);
+    }
+    assert.ok(loop.isAtRest);
+    assert.ok(!loop.turns.fansOut);
+  });
+
+  it("T2: a fan-out has at least half of the time, and most of its share, while the reports of all its devices wait", async () => {
+    const loop = new Loop();
+    const left = loop.fanOut(600, 0.5);
+    const resumed = loop.hold(20_000, 0.2);
+    while (left() > 0) await loop.turn();
+    const share = loop.spent.fanOut / (loop.spent.fanOut + loop.spent.others);
+    assert.ok(share >= 0.7, `${share}`);
+    assert.ok(resumed() > 300, `${resumed()} reports during the fan-out`);
+    assert.ok(resumed() * 0.2 <= loop.spent.fanOut / 2, `${resumed()}`);
+  });
+
+  it("T2: nothing that waits is released for longer than a slice at a time, once its cost was measured", async () => {
+    const loop = new Loop();
+    const left = loop.fanOut(600, 0.5);
+    loop.hold(20_000, 0.2);
+    const slices: number[] = [];
+    for (let turn = 0; left() > 0; turn++) {
+      const tookMs = await loop.turn();
+      if (turn > 100 && loop.turns.fansOut) slices.push(tookMs);
+    }
+    assert.ok(Math.max(...slices) <= SLICE_MS / SHARE + 0.2, `${Math.max(...slices)}`);
+  });
+
+  it("T3: work that is dear beyond measure is released all the same, a piece in so many turns", async () => {
+    const loop = new Loop();
+    const left = loop.fanOut(1000, 0.01);
+    const resumed = loop.hold(1000, 200);
+    while (left() > 0) await loop.turn();
+    assert.ok(resumed() >= Math.floor(1000 / (MOST_TURNS + 2)), `${resumed()}`);
+    assert.ok(resumed() <= 2 * Math.ceil(1000 / MOST_TURNS), `${resumed()}`);
+  });
+
+  it("T4: after a fan-out the loop is held for about a slice of the calm per turn, until every connection is read", async () => {
+    const loop = new Loop();
+    const resumed = loop.hold(5000, 0.1);
+    const turns: number[] = [];
+    while (!loop.isAtRest) turns.push(await loop.turn());
+    assert.equal(resumed(), 5000);
+    assert.ok(Math.max(...turns.slice(20)) <= CALM_MS + 0.1, `${Math.max(...turns)}`);
+    assert.ok(turns.length < 5000 / 10, `${turns.length} turns`);
+    assert.deepEqual(loop.turns.waiting, { reports: 0, connections: 0 });
+  });
+
+  it("T5: a report that finds the queue full is refused with a waiting time, and one that gives up makes room", async () => {
+    const loop = new Loop();
+    loop.fanOut(10, 0.5);
+    const gone = new AbortController();
+    const first = loop.turns.report(100, gone.signal);
+    for (let count = 1; count < MOST_REPORTS; count++) void loop.turns.report(100, new AbortController().signal);
+    assert.equal(loop.turns.waiting.reports, MOST_REPORTS);
+    await assert.rejects(
+      async () => loop.turns.report(100, never),
+      (error) => {
+        assert.ok(isNebulaError(error, "unavailable"), String(error));
+        return (error.retryAfterMs ?? 0) >= 1000;
+      },
+    );
+    assert.equal(loop.turns.refused, 1);
+    gone.abort(new Error("gone"));
+    await assert.rejects(async () => first, /gone/);
+    assert.ok(loop.turns.report(100, never) instanceof Promise);
+    assert.equal(loop.turns.refused, 1);
+  });
+
+  it("T5: large reports fill the queue by their bytes", async () => {
+    const loop = new Loop();
+    loop.fanOut(10, 0.5);
+    void loop.turns.report(MOST_BYTES - 50, never);
+    await assert.rejects(
+      async () => loop.turns.report(100, never),
+      (error) => isNebulaError(error, "unavailable"),
+    );
+    assert.ok(loop.turns.report(50, never) instanceof Promise);
+  });
+
+  it("T6: reports have their turn in the order in which they came, and neither they nor batches hold connections up", async () => {
+    const loop = new Loop();
+    const left = loop.fanOut(4000, 0.5);
+    const order: number[] = [];
+    for (let index = 0; index < 500; index++) void loop.report(0.1, () => order.push(index));
+    const resumed = loop.hold(500, 0.1);
+    let batches = 0;
+    const storeAgain = (): void => void loop.turns.batch(never)?.then(() => ++batches && storeAgain());
+    storeAgain();
+    while (left() > 0 && order.length < 500) await loop.turn();
+    assert.deepEqual(
+      order,
+      Array.from({ length: 500 }, (_, index) => index),
+    );
+    assert.ok(resumed() >= 10, `${resumed()} connections`);
+    assert.ok(batches >= 10, `${batches} batches`);
+  });
+
+  it("a connection that is held twice is read once", async () => {
+    const loop = new Loop();
+    let resumed = 0;
+    const connection = {};
+    for (let time = 0; time < 2; time++) loop.turns.hold(connection, () => resumed++);
+    assert.ok(loop.turns.isHeld(connection));
+    while (!loop.isAtRest) await loop.turn();
+    assert.equal(resumed, 1);
+    assert.ok(!loop.turns.isHeld(connection));
+  });
+
+  it("T1 to T6: whatever waits is released in the end, the fan-out ends, and the loop rests", async () => {
+    const work = fc.record({
+      kind: fc.constantFrom("hold", "report", "batch", "fan-out", "turn"),
+      ms: fc.double({ min: 0.01, max: 20, noNaN: true }),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(work, { maxLength: 200 }), async (all) => {
+        const loop = new Loop();
+        let [begun, done] = [0, 0];
+        const noted = () => void done++;
+        const resumed: (() => number)[] = [];
+        const begin = (work: Promise<unknown>) => {
+          begun++;
+          void work;
+        };
+        for (const { kind, ms } of all) {
+          if (kind === "hold") resumed.push(loop.hold(1, ms));
+          else if (kind === "report") begin(loop.report(ms, noted));
+          else if (kind === "batch") begin((loop.turns.batch(never) ?? Promise.resolve()).then(noted));
+          else if (kind === "fan-out") loop.fanOut(1 + (Math.trunc(ms * 10) % 50), ms / 10);
+          else await loop.turn();
+        }
+        for (let turn = 0; turn < 20_000 && !loop.isAtRest; turn++) await loop.turn();
+        await loop.turn();
+        assert.ok(loop.isAtRest);
+        assert.equal(done, begun);
+        assert.equal(
+          resumed.reduce((sum, count) => sum + count(), 0),
+          resumed.length,
+        );
+      }),
+      { numRuns: 100 },
+    );
+  });
+});

@@ -1,0 +1,207 @@
+/**
+ * Shares the event loop between a fan-out, which sends a config to very many devices, and their reports, which follow it at once and each cost several times
+ * as much. Time is measured, not counted in streams or reports.
+ *
+ * T1 A fan-out takes one step per turn of the event loop.
+ * T2 While a fan-out is in progress, what waits is released for SLICE_MS / SHARE of work at a time, and again once the fan-out had SHARE times the time that
+ *    this work took: the fan-out has at least half of the time, and what waits is never far behind.
+ * T3 At least one piece of work is released in MOST_TURNS turns, however dear it is.
+ * T4 Without a fan-out work is not held up, and the connections that were held are read again for CALM_MS of work per turn.
+ * T5 At most MOST_REPORTS reports, of MOST_BYTES in all, wait; one more is refused. What a held connection sends waits in the kernel.
+ * T6 Work of one kind is released in the order in which it came. A batch of reports that is to be stored goes before reports, and reports, which hold memory,
+ *    before connections; but of each kind that waits, some work is released.
+ */
+import { NebulaError } from "../errors/nebula-error.ts";
+import type { Clock } from "./clock.ts";
+
+/** How long a fan-out goes on while others wait, milliseconds of its own time. */
+export const SLICE_MS = 5;
+/** In times of the work that was released meanwhile. */
+export const SHARE = 3;
+export const MOST_TURNS = 64;
+/** The event loop is held for about this long by what is released in one turn without a fan-out, milliseconds. */
+export const CALM_MS = 10;
+export const MOST_REPORTS = 10_000;
+export const MOST_BYTES = 64 * 1024 * 1024;
+/** The waiting time of a refused report is drawn between this and twice that, milliseconds. */
+const RETRY_MS = 2000;
+
+/** What a piece of work is taken to cost before the first was measured, milliseconds; and the bounds of what is believed later. */
+const COST_MS = { first: 0.25, least: 0.02, most: 50 };
+/** The weight of a new measurement of the cost. */
+const WEIGHT = 0.25;
+
+type Waiter = { readonly bytes: number; release(): void };
+
+export type TurnTakingOptions = Readonly<{
+  clock: Pick<Clock, "monotonic">;
+  /** Calls back in the next turn of the event loop; setImmediate unless given. */
+  nextTurn?: (turn: () => void) => void;
+}>;
+
+export class TurnTaking {
+  readonly #clock: Pick<Clock, "monotonic">;
+  readonly #nextTurn: (turn: () => void) => void;
+  /** In the order of their coming (T6). */
+  readonly #batches = new Set<Waiter>();
+  readonly #reports = new Set<Waiter>();
+  readonly #connections = new Map<object, () => void>();
+  #step: (() => boolean) | undefined;
+  #isScheduled = false;
+  /** The time that the fan-out is to have before more is released, milliseconds. */
+  #owedMs = 0;
+  #costMs = COST_MS.first;
+  #bytes = 0;
+  #refused = 0;
+  /** Pieces of work released in the turn before, and when that turn ended. */
+  #released = 0;
+  #releasedAt = 0;
+  #turnsWithout = 0;
+  #wasBatch = false;
+
+  constructor({ clock, nextTurn = setImmediate }: TurnTakingOptions) {
+    this.#clock = clock;
+    this.#nextTurn = nextTurn;
+  }
+
+  /** Whether a fan-out is in progress. */
+  get fansOut(): boolean {
+    return this.#step !== undefined;
+  }
+
+  /** Reports that wait, and connections that are not read. */
+  get waiting(): Readonly<{ reports: number; connections: number }> {
+    return { reports: this.#reports.size, connections: this.#connections.size };
+  }
+
+  /** Reports that were refused so far (T5). */
+  get refused(): number {
+    return this.#refused;
+  }
+
+  /** Begins a fan-out: `step` does a part of it, and returns whether there is more to do. There is one fan-out at a time. */
+  fanOut(step: () => boolean): void {
+    this.#step = step;
+    this.#schedule();
+  }
+
+  /** Has a connection that has stopped reading wait for its turn. @param resume called with the connection then: it reads again */
+  hold<Connection extends object>(connection: Connection, resume: (connection: Connection) => void): void {
+    if (!this.#connections.has(connection)) this.#connections.set(connection, () => resume(connection));
+    this.#schedule();
+  }
+
+  isHeld(connection: object | undefined): boolean {
+    return connection !== undefined && this.#connections.has(connection);
+  }
+
+  /**
+   * Has a report wait for its turn; undefined: it has it now. Rejects with `unavailable` and a waiting time where too much waits, and with the reason of the
+   * signal where that is aborted first.
+   */
+  report(bytes: number, signal: AbortSignal): Promise<void> | undefined {
+    if (this.#step === undefined && this.#reports.size === 0) return undefined; // T4
+    if (this.#reports.size >= MOST_REPORTS || this.#bytes + bytes > MOST_BYTES) return Promise.reject(this.#refusal()); // T5
+    return this.#wait(this.#reports, bytes, signal);
+  }
+
+  /** Has a batch of reports that is to be stored wait for its turn, as `report` does. Of a batch there is one at a time: it is never refused. */
+  batch(signal: AbortSignal): Promise<void> | undefined {
+    return this.#step === undefined ? undefined : this.#wait(this.#batches, 0, signal);
+  }
+
+  #wait(queue: Set<Waiter>, bytes: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason);
+      const leave = () => {
+        queue.delete(waiter);
+        this.#bytes -= bytes;
+        signal.removeEventListener("abort", onAbort);
+      };
+      const onAbort = () => {
+        leave();
+        reject(signal.reason);
+      };
+      const waiter: Waiter = {
+        bytes,
+        release: () => {
+          leave();
+          resolve();
+        },
+      };
+      signal.addEventListener("abort", onAbort);
+      queue.add(waiter);
+      this.#bytes += bytes;
+      this.#schedule();
+    });
+  }
+
+  #refusal(): NebulaError {
+    this.#refused++;
+    const why = `this manager sends configs, and ${this.#reports.size} reports wait`;
+    return new NebulaError("unavailable", `${why}: send the newest report again later`, { retryAfterMs: RETRY_MS * (1 + Math.random()) });
+  }
+
+  get #isIdle(): boolean {
+    return this.#step === undefined && this.#batches.size + this.#reports.size + this.#connections.size === 0;
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#isIdle) return;
+    this.#isScheduled = true;
+    this.#nextTurn(() => this.#turn());
+  }
+
+  #turn(): void {
+    this.#isScheduled = false;
+    const began = this.#clock.monotonic();
+    this.#measure(began);
+    if (this.#step !== undefined && !this.#step()) this.#step = undefined; // T1
+    const stepped = this.#clock.monotonic();
+    this.#owedMs = this.#step === undefined ? 0 : Math.max(0, this.#owedMs - (stepped - began));
+    if (this.#step === undefined)
+      this.#release(Math.max(1, Math.floor(CALM_MS / this.#costMs))); // T4
+    else if (this.#owedMs === 0 || ++this.#turnsWithout >= MOST_TURNS) this.#release(Math.max(1, Math.floor(SLICE_MS / SHARE / this.#costMs))); // T2, T3
+    this.#releasedAt = this.#clock.monotonic();
+    this.#schedule();
+  }
+
+  /** Notes how long the work took that the turn before has released. */
+  #measure(now: number): void {
+    if (this.#released === 0) return;
+    const tookMs = now - this.#releasedAt;
+    const eachMs = Math.min(COST_MS.most, Math.max(COST_MS.least, tookMs / this.#released));
+    this.#costMs += WEIGHT * (eachMs - this.#costMs);
+    this.#owedMs += SHARE * tookMs; // T2
+    this.#released = 0;
+  }
+
+  /** T6 */
+  #release(most: number): void {
+    const others = this.#reports.size + this.#connections.size;
+    const [batch] = this.#batches;
+    this.#wasBatch = batch !== undefined && (!this.#wasBatch || others === 0);
+    if (batch !== undefined && this.#wasBatch) {
+      batch.release();
+      this.#released = 1;
+    } else {
+      const ofReports = Math.max(1, this.#connections.size === 0 ? most : most - 1);
+      this.#releaseFrom(this.#reports.values(), ofReports, (report) => report.release());
+      const ofConnections = Math.max(1, most - this.#released);
+      this.#releaseFrom(this.#connections, ofConnections, ([connection, resume]) => {
+        this.#connections.delete(connection);
+        resume();
+      });
+    }
+    if (this.#released > 0) this.#turnsWithout = 0;
+  }
+
+  #releaseFrom<Item>(waiting: Iterable<Item>, most: number, release: (item: Item) => void): void {
+    let left = most;
+    for (const item of waiting) {
+      if (left-- === 0) return;
+      release(item);
+      this.#released++;
+    }
+  }
+}
