@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import fc from "fast-check";
 import { isNebulaError } from "../errors/nebula-error.ts";
-import { CALM_MS, MOST_BYTES, MOST_REPORTS, MOST_TURNS, SHARE, SLICE_MS, TurnTaking } from "./turn-taking.ts";
+import { AT_ONCE, CALM_MS, MOST_BYTES, MOST_REPORTS, MOST_TURNS, SHARE, SLICE_MS, TurnTaking } from "./turn-taking.ts";
 
 const never = new AbortController().signal;
 
@@ -89,25 +89,28 @@ describe("turn-taking", () => {
     assert.ok(resumed() * 0.2 <= loop.spent.fanOut / 2, `${resumed()}`);
   });
 
-  it("T2: nothing that waits is released for longer than a slice at a time, once its cost was measured", async () => {
+  it("T2: what waits is released for a slice at a time, and for a little more now and then", async () => {
     const loop = new Loop();
-    const left = loop.fanOut(600, 0.5);
-    loop.hold(20_000, 0.2);
+    const left = loop.fanOut(3000, 0.5);
+    loop.hold(20_000, 0.1);
     const slices: number[] = [];
     for (let turn = 0; left() > 0; turn++) {
       const tookMs = await loop.turn();
-      if (turn > 100 && loop.turns.fansOut) slices.push(tookMs);
+      if (turn > 100 && tookMs > 0 && loop.turns.fansOut) slices.push(tookMs);
     }
-    assert.ok(Math.max(...slices) <= SLICE_MS / SHARE + 0.2, `${Math.max(...slices)}`);
+    assert.ok(slices.length > 100, `${slices.length} slices`);
+    assert.ok(Math.max(...slices) <= SLICE_MS / SHARE + AT_ONCE.more * 0.1 + 0.001, `${Math.max(...slices)}`);
+    assert.ok(slices.reduce((sum, ms) => sum + ms, 0) / slices.length >= SLICE_MS / SHARE / 2, `${slices}`);
   });
 
-  it("T3: work that is dear beyond measure is released all the same, a piece in so many turns", async () => {
+  it("T3: work that is dear beyond measure is released all the same, a few pieces in so many turns", async () => {
     const loop = new Loop();
-    const left = loop.fanOut(1000, 0.01);
-    const resumed = loop.hold(1000, 200);
-    while (left() > 0) await loop.turn();
-    assert.ok(resumed() >= Math.floor(1000 / (MOST_TURNS + 2)), `${resumed()}`);
-    assert.ok(resumed() <= 2 * Math.ceil(1000 / MOST_TURNS), `${resumed()}`);
+    const left = loop.fanOut(2000, 0.01);
+    const resumed = loop.hold(5000, 200);
+    while (left() > 1) await loop.turn();
+    const times = Math.floor(2000 / (MOST_TURNS + 2));
+    assert.ok(resumed() >= times * AT_ONCE.least, `${resumed()}`);
+    assert.ok(resumed() <= AT_ONCE.first + (times + 2) * AT_ONCE.least, `${resumed()}`);
   });
 
   it("T4: after a fan-out the loop is held for about a slice of the calm per turn, until every connection is read", async () => {
@@ -116,7 +119,7 @@ describe("turn-taking", () => {
     const turns: number[] = [];
     while (!loop.isAtRest) turns.push(await loop.turn());
     assert.equal(resumed(), 5000);
-    assert.ok(Math.max(...turns.slice(20)) <= CALM_MS + 0.1, `${Math.max(...turns)}`);
+    assert.ok(Math.max(...turns.slice(20)) <= CALM_MS + AT_ONCE.more * 0.1 + 0.001, `${Math.max(...turns)}`);
     assert.ok(turns.length < 5000 / 10, `${turns.length} turns`);
     assert.deepEqual(loop.turns.waiting, { reports: 0, connections: 0 });
   });

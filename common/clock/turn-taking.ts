@@ -3,10 +3,10 @@
  * as much. Time is measured, not counted in streams or reports.
  *
  * T1 A fan-out takes one step per turn of the event loop.
- * T2 While a fan-out is in progress, what waits is released for SLICE_MS / SHARE of work at a time, and again once the fan-out had SHARE times the time that
- *    this work took: the fan-out has at least half of the time, and what waits is never far behind.
- * T3 At least one piece of work is released in MOST_TURNS turns, however dear it is.
- * T4 Without a fan-out work is not held up, and the connections that were held are read again for CALM_MS of work per turn.
+ * T2 While a fan-out is in progress, what waits is released for about SLICE_MS / SHARE of work at a time, and again once the fan-out had SHARE times the time
+ *    that this work took: the fan-out has at least half of the time, and what waits is never far behind.
+ * T3 AT_ONCE.least pieces of work are released in MOST_TURNS turns, however dear they are: a turn costs something by itself, and so does a commit of the store.
+ * T4 Without a fan-out work is not held up, and the connections that were held are read again for about CALM_MS of work per turn.
  * T5 At most MOST_REPORTS reports, of MOST_BYTES in all, wait; one more is refused. What a held connection sends waits in the kernel.
  * T6 Work of one kind is released in the order in which it came. A batch of reports that is to be stored goes before reports, and reports, which hold memory,
  *    before connections; but of each kind that waits, some work is released.
@@ -26,10 +26,8 @@ export const MOST_BYTES = 64 * 1024 * 1024;
 /** The waiting time of a refused report is drawn between this and twice that, milliseconds. */
 const RETRY_MS = 2000;
 
-/** What a piece of work is taken to cost before the first was measured, milliseconds; and the bounds of what is believed later. */
-const COST_MS = { first: 0.25, least: 0.02, most: 50 };
-/** The weight of a new measurement of the cost. */
-const WEIGHT = 0.25;
+/** Pieces of work that are released in one turn: fewer after a turn that took too long, more after one that did not. */
+export const AT_ONCE = { least: 8, first: 16, most: 256, more: 4 };
 
 type Waiter = { readonly bytes: number; release(): void };
 
@@ -50,7 +48,7 @@ export class TurnTaking {
   #isScheduled = false;
   /** The time that the fan-out is to have before more is released, milliseconds. */
   #owedMs = 0;
-  #costMs = COST_MS.first;
+  #atOnce = AT_ONCE.first;
   #bytes = 0;
   #refused = 0;
   /** Pieces of work released in the turn before, and when that turn ended. */
@@ -159,9 +157,7 @@ export class TurnTaking {
     if (this.#step !== undefined && !this.#step()) this.#step = undefined; // T1
     const stepped = this.#clock.monotonic();
     this.#owedMs = this.#step === undefined ? 0 : Math.max(0, this.#owedMs - (stepped - began));
-    if (this.#step === undefined)
-      this.#release(Math.max(1, Math.floor(CALM_MS / this.#costMs))); // T4
-    else if (this.#owedMs === 0 || ++this.#turnsWithout >= MOST_TURNS) this.#release(Math.max(1, Math.floor(SLICE_MS / SHARE / this.#costMs))); // T2, T3
+    if (this.#owedMs === 0 || ++this.#turnsWithout >= MOST_TURNS) this.#release(); // T2, T3, T4
     this.#releasedAt = this.#clock.monotonic();
     this.#schedule();
   }
@@ -170,14 +166,17 @@ export class TurnTaking {
   #measure(now: number): void {
     if (this.#released === 0) return;
     const tookMs = now - this.#releasedAt;
-    const eachMs = Math.min(COST_MS.most, Math.max(COST_MS.least, tookMs / this.#released));
-    this.#costMs += WEIGHT * (eachMs - this.#costMs);
     this.#owedMs += SHARE * tookMs; // T2
+    if (!this.#wasBatch) {
+      const { least, most, more } = AT_ONCE;
+      if (tookMs > (this.#step === undefined ? CALM_MS : SLICE_MS / SHARE)) this.#atOnce = Math.max(least, Math.floor(this.#atOnce / 2));
+      else if (this.#released >= this.#atOnce) this.#atOnce = Math.min(most, this.#atOnce + more);
+    }
     this.#released = 0;
   }
 
   /** T6 */
-  #release(most: number): void {
+  #release(): void {
     const others = this.#reports.size + this.#connections.size;
     const [batch] = this.#batches;
     this.#wasBatch = batch !== undefined && (!this.#wasBatch || others === 0);
@@ -185,10 +184,8 @@ export class TurnTaking {
       batch.release();
       this.#released = 1;
     } else {
-      const ofReports = Math.max(1, this.#connections.size === 0 ? most : most - 1);
-      this.#releaseFrom(this.#reports.values(), ofReports, (report) => report.release());
-      const ofConnections = Math.max(1, most - this.#released);
-      this.#releaseFrom(this.#connections, ofConnections, ([connection, resume]) => {
+      this.#releaseFrom(this.#reports.values(), this.#connections.size === 0 ? this.#atOnce : this.#atOnce - 1, (report) => report.release());
+      this.#releaseFrom(this.#connections, this.#atOnce - this.#released, ([connection, resume]) => {
         this.#connections.delete(connection);
         resume();
       });
