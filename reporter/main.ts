@@ -54,10 +54,6 @@ export async function startReporter({ settings, drivers, clock, log, registry, t
     metrics,
     misses,
   });
-  const ingestInTurn: typeof ingest = async (batch, signal) => {
-    await turns?.batch(signal);
-    await ingest(batch, signal);
-  };
   let joined = false;
 
   function setJoined(value: boolean): void {
@@ -69,7 +65,7 @@ export async function startReporter({ settings, drivers, clock, log, registry, t
     for (let waitMs = RETRY_FIRST_MS; ; waitMs = Math.min(waitMs * 2, RETRY_LONGEST_MS)) {
       const begun = clock.monotonic();
       try {
-        await bus.consume(ingestInTurn, { signal, onJoined: () => setJoined(true) });
+        await bus.consume(ingest, { signal, onJoined: () => setJoined(true), turn: (ended) => turns?.batch(ended) });
       } catch (error) {
         if (!signal.aborted) log.error({ error: messageOf(error) }, "consuming reports failed and is begun again");
       }

@@ -1,6 +1,7 @@
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { BusMessage } from "../common/bus/report-bus.ts";
+import { recordedReport } from "../common/bus/report-record.ts";
 import { messageOf } from "../common/errors/nebula-error.ts";
 import { receivedMs } from "../common/storage/report-id.ts";
 import { validateReport } from "../common/validation/device-requests.ts";
@@ -29,6 +30,8 @@ const CLOCKS_DIFFER_MS = 5 * 60_000;
 
 /** Reads a record of the bus. It answers for any bytes; a report that it answers is valid and has `received_at`. */
 export function parseRecord(message: BusMessage): ParsedRecord {
+  const recorded = recordedReport(message.value);
+  if (recorded !== undefined) return { kind: "report", ...recorded };
   if (message.value[0] === OPENING_BRACE) return parseJson(message);
   try {
     return parseBinary(message);

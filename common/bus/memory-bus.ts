@@ -91,7 +91,7 @@ export function createMemoryBus({ clock, capacity = DEFAULT_CAPACITY }: MemoryBu
     return batch;
   }
 
-  async function consume(handler: BatchHandler, { signal: callerSignal, onJoined }: ConsumeOptions): Promise<void> {
+  async function consume(handler: BatchHandler, { signal: callerSignal, onJoined, turn }: ConsumeOptions): Promise<void> {
     if (closed) throw unavailable("the report bus is closed");
     if (consumer !== undefined) throw new NebulaError("failed_precondition", "the report bus of this process has a consumer already: it takes one");
     const signal = AbortSignal.any([callerSignal, closing.signal]);
@@ -104,6 +104,7 @@ export function createMemoryBus({ clock, capacity = DEFAULT_CAPACITY }: MemoryBu
     try {
       onJoined?.();
       while (!signal.aborted) {
+        if (waiting.size > 0) await turn?.(signal);
         handling = takeBatch();
         if (handling.length === 0) {
           await new Promise<void>((resolve) => {

@@ -28,6 +28,8 @@ export type ConsumeOptions = Readonly<{
   signal: AbortSignal;
   /** Called once, when the consumer has joined: from then on it receives records. */
   onJoined?: () => void;
+  /** Called before each batch, with a signal that ends the wait; undefined: the batch has its turn now. A bus of this process takes the batch after it. */
+  turn?: (signal: AbortSignal) => Promise<void> | undefined;
 }>;
 
 /** Reports on their way from the shards to the reporter: at least once, ordered per key. */

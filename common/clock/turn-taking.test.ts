@@ -171,7 +171,7 @@ describe("turn-taking", () => {
       Array.from({ length: 500 }, (_, index) => index),
     );
     assert.ok(resumed() >= 10, `${resumed()} connections`);
-    assert.ok(batches >= 10, `${batches} batches`);
+    assert.ok(batches >= 4 && batches <= 12, `${batches} batches`);
   });
 
   it("a connection that is held twice is read once", async () => {

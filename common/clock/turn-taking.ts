@@ -8,8 +8,8 @@
  * T3 AT_ONCE.least pieces of work are released in MOST_TURNS turns, however dear they are: a turn costs something by itself, and so does a commit of the store.
  * T4 Without a fan-out work is not held up, and the connections that were held are read again for about CALM_MS of work per turn.
  * T5 At most MOST_REPORTS reports, of MOST_BYTES in all, wait; one more is refused. What a held connection sends waits in the kernel.
- * T6 Work of one kind is released in the order in which it came. A batch of reports that is to be stored goes before reports, and reports, which hold memory,
- *    before connections; but of each kind that waits, some work is released.
+ * T6 Work of one kind is released in the order in which it came. Reports, which hold memory, go before connections, but of each kind that waits some work is
+ *    released. Reports are stored when BATCH pieces of other work were released, or no other work waits: each commit of the store costs a sync of the disk.
  */
 import { NebulaError } from "../errors/nebula-error.ts";
 import type { Clock } from "./clock.ts";
@@ -26,6 +26,8 @@ export const MOST_BYTES = 64 * 1024 * 1024;
 /** The waiting time of a refused report is drawn between this and twice that, milliseconds. */
 const RETRY_MS = 2000;
 
+/** About as many reports as are stored at once. */
+export const BATCH = 100;
 /** Pieces of work that are released in one turn: fewer after a turn that took too long, more after one that did not. */
 export const AT_ONCE = { least: 8, first: 16, most: 256, more: 4 };
 
@@ -56,6 +58,8 @@ export class TurnTaking {
   #releasedAt = 0;
   #turnsWithout = 0;
   #wasBatch = false;
+  /** Pieces of other work that were released since the last batch. */
+  #sinceBatch = 0;
 
   constructor({ clock, nextTurn = setImmediate }: TurnTakingOptions) {
     this.#clock = clock;
@@ -105,7 +109,8 @@ export class TurnTaking {
 
   /** Has a batch of reports that is to be stored wait for its turn, as `report` does. Of a batch there is one at a time: it is never refused. */
   batch(signal: AbortSignal): Promise<void> | undefined {
-    return this.#step === undefined ? undefined : this.#wait(this.#batches, 0, signal);
+    const isCalm = this.#step === undefined && this.#reports.size + this.#connections.size === 0;
+    return isCalm ? undefined : this.#wait(this.#batches, 0, signal);
   }
 
   #wait(queue: Set<Waiter>, bytes: number, signal: AbortSignal): Promise<void> {
@@ -179,16 +184,18 @@ export class TurnTaking {
   #release(): void {
     const others = this.#reports.size + this.#connections.size;
     const [batch] = this.#batches;
-    this.#wasBatch = batch !== undefined && (!this.#wasBatch || others === 0);
+    this.#wasBatch = batch !== undefined && (this.#sinceBatch >= BATCH || others === 0);
     if (batch !== undefined && this.#wasBatch) {
       batch.release();
       this.#released = 1;
+      this.#sinceBatch = 0;
     } else {
       this.#releaseFrom(this.#reports.values(), this.#connections.size === 0 ? this.#atOnce : this.#atOnce - 1, (report) => report.release());
       this.#releaseFrom(this.#connections, this.#atOnce - this.#released, ([connection, resume]) => {
         this.#connections.delete(connection);
         resume();
       });
+      this.#sinceBatch += this.#released;
     }
     if (this.#released > 0) this.#turnsWithout = 0;
   }

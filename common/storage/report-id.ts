@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Report } from "../../gen/nebula/v1/report_pb.ts";
 
@@ -14,7 +14,7 @@ const LATEST_MS = 2 ** 32 * 1000 - 1;
 /** Returns the id of a report by its `received_at`, device, boot and seq. */
 export function reportId({ receivedAt, deviceId, boot, seq }: Pick<Report, "receivedAt" | "deviceId" | "boot" | "seq">): string {
   const identity = JSON.stringify([deviceId, boot, seq.toString()]); // JSON: no two of them run together
-  return timeDigits(receivedMs(receivedAt)) + createHash("sha256").update(identity).digest("hex").slice(0, HASH_DIGITS);
+  return timeDigits(receivedMs(receivedAt)) + hash("sha256", identity, "hex").slice(0, HASH_DIGITS);
 }
 
 /** Returns the smallest id of a report received at this time or later, milliseconds since 1970. */

@@ -1,21 +1,23 @@
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { type Timestamp, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { ReportBus } from "../../common/bus/report-bus.ts";
+import { encodeRecord, recordOf, reportsIn } from "../../common/bus/report-record.ts";
 import type { Clock } from "../../common/clock/clock.ts";
 import { assertNoViolations, isNebulaError, messageOf, NebulaError, type Violation } from "../../common/errors/nebula-error.ts";
 import type { Log } from "../../common/log/log.ts";
+import { receivedBytes } from "../../common/rpc/service-definition.ts";
 import type { ReportFilter, ReportStore } from "../../common/storage/report-store.ts";
 import { quote, shown } from "../../common/text/wording.ts";
 import { timestampViolations, validateReport } from "../../common/validation/device-requests.ts";
 import { pageOf, validatePage, validateStatusFilter } from "../../common/validation/list-request.ts";
 import { reportIdViolations } from "../../common/validation/names.ts";
 import {
-  BusRecordSchema,
   type ListReportsRequest,
   type Report,
   ReportSchema,
   type ReportService,
   type StoredReport,
+  type SubmitReportsRequest,
   TargetState,
 } from "../../gen/nebula/v1/report_pb.ts";
 import type { ReportLimits } from "../access/limits/report-limits.ts";
@@ -79,13 +81,14 @@ export function createReportServiceHandlers({
 
   return {
     /** Resolves once all reports are safe on the bus. When it rejects some may be there; sent again they change nothing. */
-    async submitReports({ reports }, { principal, signal }) {
+    async submitReports(request, { principal, signal }) {
+      const { reports } = request;
       const violations = submissionViolations(reports);
       assertNoViolations(violations);
       const [{ deviceId } = { deviceId: "" }] = reports;
       const withoutToken = await admit(reports, deviceId, principal, signal);
       const receivedAt = timestampFromMs(clock.now());
-      const records = reports.map((report) => ({ key: report.deviceId, value: encode(report, receivedAt, withoutToken) }));
+      const records = recordsOf(request, receivedAt, withoutToken).map((value) => ({ key: deviceId, value }));
       const tooLarge = records.flatMap(sizeViolations);
       assertNoViolations(tooLarge);
       try {
@@ -129,14 +132,21 @@ function submissionViolations(reports: readonly Report[]): readonly Violation[] 
     const foreign = report.deviceId !== first.deviceId;
     const description = `${quote(report.deviceId)} is another device than the first report's: one call takes reports of one device`;
     // The shard sets received_at; the value of the device does not count.
-    const own = create(ReportSchema, { ...report, receivedAt: undefined });
+    const own = report.receivedAt === undefined ? report : create(ReportSchema, { ...report, receivedAt: undefined });
     return [...validateReport(own, path), ...(foreign ? [{ field: `${path}.device_id`, description }] : [])];
   });
 }
 
-function encode(report: Report, receivedAt: Timestamp, withoutToken: boolean): Uint8Array {
-  const received = create(ReportSchema, { ...report, receivedAt });
-  return toBinary(BusRecordSchema, create(BusRecordSchema, { record: { case: "report", value: received }, withoutToken }));
+/** The records of a request's reports: of the bytes that arrived, where it was received. */
+function recordsOf(request: SubmitReportsRequest, receivedAt: Timestamp, withoutToken: boolean): readonly Uint8Array[] {
+  const { reports } = request;
+  const received = receivedBytes(request);
+  const sent = received === undefined ? [] : reportsIn(received);
+  return reports.map((report, index) => {
+    const bytes = sent[index];
+    if (bytes === undefined || sent.length !== reports.length) return encodeRecord(create(ReportSchema, { ...report, receivedAt }), withoutToken);
+    return recordOf(bytes, Object.assign(report, { receivedAt }), withoutToken); // decoded for this call: nobody else has it
+  });
 }
 
 function sizeViolations({ value }: { value: Uint8Array }, index: number): readonly Violation[] {

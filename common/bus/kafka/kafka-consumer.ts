@@ -74,7 +74,7 @@ type Consumer = ReturnType<Kafka["consumer"]>;
 type Payload = Parameters<NonNullable<NonNullable<Parameters<Consumer["run"]>[0]>["eachBatch"]>>[0];
 
 /** Reads the topic as a member of its group until the signal is aborted, and resolves then; rejects when the member failed (C5). */
-export async function consumeKafka(options: KafkaConsumerOptions, handler: BatchHandler, { signal, onJoined }: ConsumeOptions): Promise<void> {
+export async function consumeKafka(options: KafkaConsumerOptions, handler: BatchHandler, { signal, onJoined, turn }: ConsumeOptions): Promise<void> {
   const { kafka, topic, groupId, log, metrics, memory } = options;
   if (signal.aborted) return;
   const consumer = kafka.consumer({
@@ -104,7 +104,11 @@ export async function consumeKafka(options: KafkaConsumerOptions, handler: Batch
     for (const partition of partitions) metrics.lag.set({ partition }, 0);
     if (++joins === 1) onJoined?.();
   });
-  const batches = createBatchRunner(options, handler, { stop: signal, crashed: crashed.signal, over });
+  const inTurn: BatchHandler = async (batch, ends) => {
+    await turn?.(ends);
+    await handler(batch, ends);
+  };
+  const batches = createBatchRunner(options, inTurn, { stop: signal, crashed: crashed.signal, over });
   const started = start(consumer, topic, batches);
   try {
     await orAborted(started, over);

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { fromBinary } from "@bufbuild/protobuf";
 import { types } from "cassandra-driver";
 import { type Device, DeviceSchema } from "../../../../gen/nebula/v1/device_pb.ts";
 import { NebulaError } from "../../../errors/nebula-error.ts";
+import { encodedDevice } from "../../encoded-report.ts";
 import { receivedMs } from "../../report-id.ts";
 import { STATUS_KEPT_MS, type StatusRow } from "../../report-store.ts";
 import type { CassandraClient } from "../connection/client.ts";
@@ -50,7 +51,7 @@ export function rowTtl({ device, withoutToken, deleted }: StatusRow, reportTtlMs
 
 /** A row as the one cell that holds it: two writes of one version can never be mixed. */
 export function encodeState({ device, writtenAt, withoutToken = false, deleted = false, historyBytes = new Map() }: StatusRow): types.Tuple {
-  return new types.Tuple(writtenAt, deleted, withoutToken, Object.fromEntries(historyBytes), Buffer.from(toBinary(DeviceSchema, device)));
+  return new types.Tuple(writtenAt, deleted, withoutToken, Object.fromEntries(historyBytes), Buffer.from(encodedDevice(device)));
 }
 
 /** The row in the column `state`; undefined without a value. */

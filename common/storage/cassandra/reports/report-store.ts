@@ -1,7 +1,8 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { DeviceSummarySchema } from "../../../../gen/nebula/v1/device_pb.ts";
-import { ReportSchema, type StoredReport, TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
+import { type StoredReport, TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
 import { summaryOf } from "../../device-summary.ts";
+import { encodedReport } from "../../encoded-report.ts";
 import { receivedMs } from "../../report-id.ts";
 import { type DeviceChange, HISTORY_BYTES_PER_DEVICE, markerOf, type ReportStore, type StatusRow } from "../../report-store.ts";
 import { BUCKETS } from "../schema/report-tables.ts";
@@ -173,7 +174,7 @@ function countBytes(
 function insertOf(stored: StoredReport, version: bigint, reportTtlMs: number, nowMs: number): Insert {
   const { report, originalJson } = stored;
   if (report === undefined) throw new TypeError(`report ${stored.id} is empty`);
-  const body = Buffer.from(toBinary(ReportSchema, report));
+  const body = Buffer.from(encodedReport(report));
   const { deviceId, deviceGroup, state } = report;
   const ttl = ttlSeconds(receivedMs(report.receivedAt), reportTtlMs, nowMs);
   return { stored, deviceId, deviceGroup, state, body, bytes: body.length + Buffer.byteLength(originalJson), version, ttl };
@@ -198,7 +199,7 @@ function summaryValues({ row, ttl }: { row: StatusRow; ttl: number }): readonly 
   const summary = summaryOf(row);
   if (summary === undefined) return [];
   const encoded = Buffer.from(toBinary(DeviceSummarySchema, summary));
-  const bytes = device.report === undefined ? 0 : toBinary(ReportSchema, device.report).length;
+  const bytes = device.report === undefined ? 0 : encodedReport(device.report).length;
   const state = device.report?.state ?? TargetState.UNSPECIFIED;
   return [[device.deviceGroup, deviceBucket(device.deviceId), device.deviceId, state, withoutToken, bytes, encoded, writtenAt, ttl]];
 }

@@ -4,6 +4,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Device, DeviceSchema, type DeviceSummary, DeviceSummarySchema } from "../../../../gen/nebula/v1/device_pb.ts";
 import { ReportSchema, type StoredReport, StoredReportSchema, TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
 import { summaryOf } from "../../device-summary.ts";
+import { encodedDevice, encodedReport } from "../../encoded-report.ts";
 import {
   decodeDevicePosition,
   decodeReportPosition,
@@ -52,6 +53,9 @@ const attempt = attemptOf("report");
 
 function createReportStore(database: DatabaseSync): ReportStore {
   const selectDevice = database.prepare("SELECT written_at, without_token, body FROM devices WHERE device_id = ?");
+  const selectVersion = database.prepare(
+    "SELECT written_at FROM devices WHERE device_id = ? UNION ALL SELECT written_at FROM deleted_devices WHERE device_id = ? LIMIT 1",
+  );
   const deleteDevice = database.prepare("DELETE FROM devices WHERE device_id = ?");
   const writeDevice = database.prepare(`
     INSERT INTO devices (device_id, device_group, state, written_at, without_token, body) VALUES (?, ?, ?, ?, ?, ?)
@@ -105,7 +109,7 @@ function createReportStore(database: DatabaseSync): ReportStore {
 
   function put({ id, report, originalJson, updated }: StoredReport): void {
     if (report === undefined) throw new TypeError(`report ${id} is empty`);
-    const body = toBinary(ReportSchema, report);
+    const body = encodedReport(report);
     insertReport.run(id, report.deviceId, report.deviceGroup, report.state, body, originalJson, updated ? 1 : 0);
   }
 
@@ -128,14 +132,14 @@ function createReportStore(database: DatabaseSync): ReportStore {
   /** A device has a row or a marker, the one with the larger version. */
   function writeRow({ device, writtenAt, withoutToken = false, deleted = false }: StatusRow): void {
     const { deviceId, deviceGroup } = device;
-    const stored = readRow(deviceId);
-    if (stored !== undefined && stored.writtenAt > writtenAt) return;
+    const stored = selectVersion.get(deviceId, deviceId);
+    if (stored !== undefined && BigInt(integer(stored, "written_at")) > writtenAt) return;
     if (deleted) {
       deleteDevice.run(deviceId);
       writeMarker.run(deviceId, writtenAt, toBinary(DeviceSchema, device));
     } else {
       const state = device.report?.state ?? TargetState.UNSPECIFIED;
-      writeDevice.run(deviceId, deviceGroup, state, writtenAt, withoutToken ? 1 : 0, toBinary(DeviceSchema, device));
+      writeDevice.run(deviceId, deviceGroup, state, writtenAt, withoutToken ? 1 : 0, encodedDevice(device));
       deleteMarker.run(deviceId);
       putSummary(deviceGroup, deviceId, { device, writtenAt });
     }

@@ -1,0 +1,66 @@
+/**
+ * Records of reports on the bus, made of the bytes that a device sent: a report is encoded once, by its worker.
+ *
+ * A record is a BusRecord in protobuf's wire format (https://protobuf.dev/programming-guides/encoding/). Of a field that comes twice the last one counts, and
+ * fields of a message that comes twice are merged: so received_at is appended, with both of its fields, and counts for any that the device sent.
+ */
+import { create, toBinary } from "@bufbuild/protobuf";
+import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { TimestampSchema } from "@bufbuild/protobuf/wkt";
+import { BusRecordSchema, type Report, ReportSchema, SubmitReportsRequestSchema } from "../../gen/nebula/v1/report_pb.ts";
+import { rememberEncoded } from "../storage/encoded-report.ts";
+
+const REPORTS = SubmitReportsRequestSchema.field.reports.number;
+const [RECORD, WITHOUT_TOKEN] = [BusRecordSchema.field.report.number, BusRecordSchema.field.withoutToken.number];
+const RECEIVED_AT = ReportSchema.field.receivedAt.number;
+
+/** A report as it was put on the bus. */
+export type RecordedReport = Readonly<{ report: Report; withoutToken: boolean }>;
+
+/** What the records of this process say, as long as they are in use: a reporter in the process that took a report does not decode it again. */
+const recorded = new WeakMap<Uint8Array, RecordedReport>();
+
+/** Returns the report of a record that this process made; undefined of any other record, also of the same bytes. */
+export function recordedReport(record: Uint8Array): RecordedReport | undefined {
+  return recorded.get(record);
+}
+
+/** Returns the bytes of each report in an encoded SubmitReportsRequest that can be decoded, in their order. */
+export function reportsIn(request: Uint8Array): readonly Uint8Array[] {
+  const reader = new BinaryReader(request);
+  const reports: Uint8Array[] = [];
+  while (reader.pos < reader.len) {
+    const [field, wireType] = reader.tag();
+    if (field === REPORTS && wireType === WireType.LengthDelimited) reports.push(reader.bytes());
+    else reader.skip(wireType, field);
+  }
+  return reports;
+}
+
+/**
+ * Makes the record of a report from its bytes.
+ * @param report what the bytes say, its received_at set; the record keeps it, so it is changed no more
+ */
+export function recordOf(bytes: Uint8Array, report: Report & { receivedAt: Timestamp }, withoutToken: boolean): Uint8Array {
+  const received = new BinaryWriter().tag(RECEIVED_AT, WireType.LengthDelimited).fork();
+  received.tag(TimestampSchema.field.seconds.number, WireType.Varint).int64(report.receivedAt.seconds);
+  received.tag(TimestampSchema.field.nanos.number, WireType.Varint).int32(report.receivedAt.nanos);
+  const appended = received.join().finish();
+  const length = bytes.length + appended.length;
+  const head = new BinaryWriter().tag(RECORD, WireType.LengthDelimited).uint32(length).finish();
+  const tail = withoutToken ? new BinaryWriter().tag(WITHOUT_TOKEN, WireType.Varint).bool(true).finish() : new Uint8Array();
+  const record = new Uint8Array(head.length + length + tail.length);
+  record.set(head);
+  record.set(bytes, head.length);
+  record.set(appended, head.length + bytes.length);
+  record.set(tail, head.length + length);
+  recorded.set(record, { report, withoutToken });
+  rememberEncoded(report, record.subarray(head.length, head.length + length));
+  return record;
+}
+
+/** Encodes the record of a report that was not received as bytes. */
+export function encodeRecord(report: Report, withoutToken: boolean): Uint8Array {
+  return toBinary(BusRecordSchema, create(BusRecordSchema, { record: { case: "report", value: report }, withoutToken }));
+}

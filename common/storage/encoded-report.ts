@@ -1,0 +1,26 @@
+import { toBinary } from "@bufbuild/protobuf";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { type Device, DeviceSchema } from "../../gen/nebula/v1/device_pb.ts";
+import { type Report, ReportSchema } from "../../gen/nebula/v1/report_pb.ts";
+
+/** The bytes of reports that were received encoded, as long as the reports are in use. */
+const known = new WeakMap<Report, Uint8Array>();
+
+/** Notes the bytes of a report, which is changed no more. */
+export function rememberEncoded(report: Report, bytes: Uint8Array): void {
+  known.set(report, bytes);
+}
+
+/** Returns a report in protobuf's wire format: the bytes that it was received as, where they are known. */
+export function encodedReport(report: Report): Uint8Array {
+  return known.get(report) ?? toBinary(ReportSchema, report);
+}
+
+/** Returns a device in protobuf's wire format; its report is not encoded again where its bytes are known. */
+export function encodedDevice(device: Device): Uint8Array {
+  const { report } = device;
+  const body = report === undefined ? undefined : known.get(report);
+  if (body === undefined) return toBinary(DeviceSchema, device);
+  const rest: Device = Object.assign(Object.create(Object.getPrototypeOf(device)), device, { report: undefined });
+  return new BinaryWriter().raw(toBinary(DeviceSchema, rest)).tag(DeviceSchema.field.report.number, WireType.LengthDelimited).bytes(body).finish();
+}
