@@ -29,7 +29,7 @@ class Loop {
     return tookMs;
   }
 
-  /** A fan-out of so many steps; answers how many are left. */
+  /** A fan-out of this many steps; answers how many are left. */
   fanOut(steps: number, stepMs: number): () => number {
     let left = steps;
     this.turns.fanOut(() => {
@@ -103,7 +103,7 @@ describe("turn-taking", () => {
     assert.ok(slices.reduce((sum, ms) => sum + ms, 0) / slices.length >= SLICE_MS / SHARE / 2, `${slices}`);
   });
 
-  it("T3: work that is dear beyond measure is released all the same, a few pieces in so many turns", async () => {
+  it("T3: work that is dear beyond measure is released all the same, a few pieces in MOST_TURNS turns", async () => {
     const loop = new Loop();
     const left = loop.fanOut(2000, 0.01);
     const resumed = loop.hold(5000, 200);
@@ -185,7 +185,7 @@ describe("turn-taking", () => {
     assert.ok(!loop.turns.isHeld(connection));
   });
 
-  it("T1 to T6: whatever waits is released in the end, the fan-out ends, and the loop rests", async () => {
+  it("T1 to T6: all that waits is released in the end, the fan-out ends, and the loop rests", async () => {
     const work = fc.record({
       kind: fc.constantFrom("hold", "report", "batch", "fan-out", "turn"),
       ms: fc.double({ min: 0.01, max: 20, noNaN: true }),

@@ -6,8 +6,8 @@ import { createLog } from "../../common/log/log.ts";
 import { MANAGER_DRIVERS, openDrivers } from "../../common/open-drivers.ts";
 import { startManager } from "../../manager/main.ts";
 import { startReporter } from "../../reporter/main.ts";
-import { deviceId } from "../client/requests.ts";
-import { BENCH_ADMIN_PASSWORD, BENCH_CLUSTER_KEY, deviceToken } from "./bench-secrets.ts";
+import { deviceId, deviceToken } from "../client/requests.ts";
+import { BENCH_ADMIN_PASSWORD, BENCH_CLUSTER_KEY } from "./bench-secrets.ts";
 import { countedStore } from "./counted-store.ts";
 import { type ObserveCommand, observeProcess } from "./observe-process.ts";
 
