@@ -20,6 +20,8 @@ export type RunOptions = Readonly<{
   /** The columns of standard output. Absent: it is not a terminal. */
   columns?: number;
   signal?: AbortSignal;
+  /** Stands for the servers, where a test decides what they answer. */
+  connect?: Io["connect"];
   /** Told of everything that is printed, as it is. */
   onOut?: (text: string) => void;
 }>;
@@ -35,7 +37,7 @@ export function words(line: string): string[] {
  */
 export async function nebulactl(
   args: string | readonly string[],
-  { env = {}, stdin = "", answers, onAsk, home = "/nonexistent", terminal = false, columns, signal, onOut }: RunOptions = {},
+  { env = {}, stdin = "", answers, onAsk, home = "/nonexistent", terminal = false, columns, signal, connect = connectTo, onOut }: RunOptions = {},
 ): Promise<Ran> {
   let out = "";
   let err = "";
@@ -56,7 +58,7 @@ export async function nebulactl(
     columns,
     readStdin: async () => stdin,
     terminal: answers === undefined ? undefined : scripted(answers, print, onAsk),
-    connect: connectTo,
+    connect,
   };
   const code = await runNebulactl(commands, typeof args === "string" ? words(args) : args, io, signal ?? new AbortController().signal);
   return { code, out, err };

@@ -1,11 +1,10 @@
 import { strict as assert } from "node:assert";
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { DeviceSchema } from "../../../gen/nebula/v1/device_pb.ts";
+import { ConnectionState, type DeviceConnectionSchema, DeviceSchema } from "../../../gen/nebula/v1/device_pb.ts";
 import { ContainerHealth, ContainerState, TargetState } from "../../../gen/nebula/v1/report_pb.ts";
 import { plainPaint } from "../output/paint.ts";
-import { renderTable } from "../output/table.ts";
-import { deviceList, deviceText } from "./device-view.ts";
+import { deviceText } from "./device-view.ts";
 
 const NOW = Date.UTC(2026, 0, 31, 12);
 const ago = (minutes: number) => timestampFromMs(NOW - minutes * 60_000);
@@ -81,31 +80,7 @@ const failing = create(DeviceSchema, {
     },
   },
 });
-const fine = create(DeviceSchema, {
-  deviceId: "pos-0001",
-  deviceGroup: "pos",
-  report: {
-    state: TargetState.APPLIED,
-    workerVersion: "0.1.0",
-    receivedAt: ago(0),
-    apps: Array.from({ length: 6 }, (_, index) => ({ name: `app${index}`, revision: 1n, appliedRevision: 1n, containers: [container] })),
-  },
-});
-
 describe("the status of devices", () => {
-  it("the status of a device is a line: state, applied revisions, containers, version, age, problems", () => {
-    const { header, row } = deviceList(NOW);
-    const lines = renderTable(header, [failing, fine, create(DeviceSchema, { deviceId: "new", deviceGroup: "pos" })].map(row), plainPaint).split(
-      "\n",
-    );
-    assert.match(lines[0] ?? "", /^DEVICE +GROUP +STATE +REVISIONS +CONTAINERS +WORKER +LAST REPORT +PROBLEMS$/);
-    const failed =
-      /^pos-0117 +pos +failed +web@41->42, api@6, backup@3 +1\/2, 1 unhealthy +0\.1\.0 +3 min +duplicate id: two workers report under it \(and 2 more\)$/;
-    assert.match(lines[1] ?? "", failed);
-    assert.match(lines[2] ?? "", /^pos-0001 +pos +applied +app0@1, app1@1, app2@1, app3@1 \+2 +6\/6 +0\.1\.0 +0 s$/);
-    assert.match(lines[3] ?? "", /^new +pos +unknown$/);
-  });
-
   it("the status of one device is everything known of it", () => {
     const text = deviceText(failing, NOW)(plainPaint);
     for (const expected of [
@@ -148,6 +123,17 @@ describe("the status of devices", () => {
   });
 });
 
+describe("the connection of a device", () => {
+  it("the connection of a device has its duration and its shard, as far as they are known", () => {
+    const shown = (connection: MessageInitShape<typeof DeviceConnectionSchema>) =>
+      /^connected +(.*)$/m.exec(deviceText(create(DeviceSchema, { deviceId: "pos-1", connection }), NOW)(plainPaint))?.[1];
+    assert.equal(shown({ state: ConnectionState.ONLINE, since: ago(60 * 24 * 3), shard: "m-2" }), "yes for 3 d, shard m-2");
+    assert.equal(shown({ state: ConnectionState.OFFLINE, since: ago(13), shard: "m-2" }), "no, offline for 13 min, last on shard m-2");
+    assert.equal(shown({ state: ConnectionState.OFFLINE }), "no, offline");
+    assert.equal(shown({}), undefined);
+  });
+});
+
 describe("a device of the original", () => {
   const original = create(DeviceSchema, {
     deviceId: "pos-0042",
@@ -161,11 +147,6 @@ describe("a device of the original", () => {
       apps: [{ name: "web", revision: 7n, appliedRevision: 7n, state: TargetState.APPLIED, containers: [container] }],
       host: { hostname: "pos-0042", cpuCores: 4, memoryTotalBytes: 4_000_000_000n, memoryAvailableBytes: 1_000_000_000n },
     },
-  });
-
-  it("a device of the original stands in the list like every other", () => {
-    const row = deviceList(NOW).row(original);
-    assert.deepEqual(row.map((cell) => (typeof cell === "string" ? cell : cell.text)).join("|"), "pos-0042|pos|applied|web@7|1/1|original|3 min|");
   });
 
   it("a device of the original shows what its worker reports, and makes up nothing", () => {

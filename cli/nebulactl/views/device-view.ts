@@ -1,7 +1,7 @@
 import type { JsonValue } from "@bufbuild/protobuf";
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import { printableLine } from "../../../common/printable.ts";
-import { type Device, DeviceSchema } from "../../../gen/nebula/v1/device_pb.ts";
+import { ConnectionState, type Device, type DeviceConnection, DeviceSchema } from "../../../gen/nebula/v1/device_pb.ts";
 import {
   type AppStatus,
   ContainerHealth,
@@ -14,49 +14,22 @@ import {
 } from "../../../gen/nebula/v1/report_pb.ts";
 import { ageOf, formatAge } from "../output/age.ts";
 import type { Paint } from "../output/paint.ts";
-import type { ListView } from "../output/print-list.ts";
 import { protoJson } from "../output/proto-json.ts";
 import { type Cell, renderFields, renderTable } from "../output/table.ts";
-import { containersCell, problemsCell, problemsOf, revisionsText } from "./report-view.ts";
+import { problemsOf } from "./report-view.ts";
 import { stateCell } from "./target-state.ts";
 
 /** The most rows of one table of a device, since a report may be very large. */
 const MOST_ROWS = 100;
-
-/** A list of devices with their newest status, a line each. @param now wall clock, milliseconds since 1970 */
-export function deviceList(now: number): ListView<Device> {
-  return {
-    plural: "devices",
-    header: ["DEVICE", "GROUP", "STATE", "REVISIONS", "CONTAINERS", "WORKER", "LAST REPORT", "PROBLEMS"],
-    row({ deviceId, deviceGroup, report, duplicateId }) {
-      if (report === undefined) return [deviceId, deviceGroup, "unknown"];
-      const problems = problemsCell(problemsOf(report, duplicateId));
-      return [
-        deviceId,
-        deviceGroup,
-        stateCell(report.state),
-        revisionsText(report),
-        containersCell(report),
-        report.workerVersion,
-        ageOf(report.receivedAt, now),
-        problems,
-      ];
-    },
-    json: deviceJson,
-  };
-}
 
 export function deviceJson(device: Device): JsonValue {
   return protoJson(DeviceSchema, device);
 }
 
 /** Everything known about one device. @param now wall clock, milliseconds since 1970 */
-export function deviceText({ deviceId, deviceGroup, report, firstSeenAt, duplicateId }: Device, now: number): (paint: Paint) => string {
+export function deviceText({ deviceId, deviceGroup, connection, report, firstSeenAt, duplicateId }: Device, now: number): (paint: Paint) => string {
   return (paint) => {
-    const known: (readonly [string, Cell])[] = [
-      ["device", deviceId],
-      ["device_group", deviceGroup],
-    ];
+    const known: (readonly [string, Cell])[] = [["device", deviceId], ["device_group", deviceGroup], ...connectionField(connection, now)];
     const seen: readonly [string, Cell] = ["first seen", firstSeenAt === undefined ? "" : `${ageOf(firstSeenAt, now)} ago`];
     if (report === undefined) return renderFields([...known, seen], paint);
     const problems = problemsOf(report, duplicateId);
@@ -82,6 +55,17 @@ export function deviceText({ deviceId, deviceGroup, report, firstSeenAt, duplica
     ];
     return parts.filter((part) => part !== "").join("\n");
   };
+}
+
+/** Whether it is connected, since when, and the shard that has its watch, or had the last one. */
+function connectionField(connection: DeviceConnection | undefined, now: number): (readonly [string, Cell])[] {
+  if (connection === undefined || connection.state === ConnectionState.UNSPECIFIED) return [];
+  const { since, shard } = connection;
+  const online = connection.state === ConnectionState.ONLINE;
+  const age = since === undefined ? "" : ` for ${ageOf(since, now)}`;
+  const where = shard === "" ? "" : `, ${online ? "" : "last on "}shard ${shard}`;
+  const text = `${online ? "yes" : "no, offline"}${age}${where}`;
+  return [["connected", online ? text : { text, color: "yellow" }]];
 }
 
 function reportFields(report: Report, now: number): (readonly [string, Cell])[] {

@@ -40,8 +40,8 @@ describe("nebulactl on devices and reports", () => {
   it("devices are listed with their newest status, by group and state", async () => {
     await eventually(async () => assert.equal((await printed("devices list")).split("\n").length, 4));
     const all = await printed("devices list");
-    assert.match(all, /^pos-1 +pos +applied +web@3 +0\/1 +0\.1\.0 +\d+ s$/m);
-    assert.match(all, /^till-1 +till +failed +web@3->4 +0\/0 +0\.1\.0 +\d+ s +web: pull: no space left on device$/m);
+    assert.match(all, /^pos-1 +pos .*applied +0\/1 +0\.1\.0$/m);
+    assert.match(all, /^till-1 +till .*failed +0\/0 +0\.1\.0 +web: pull: no space left on device$/m);
     assert.match(await printed("devices list --device_group till"), /^DEVICE.+\ntill-1 .+\n$/);
     assert.match(await printed("devices list --state applied --limit 5"), /^DEVICE.+\npos-1 .+\n$/);
     assert.deepEqual(

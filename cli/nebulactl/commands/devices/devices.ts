@@ -4,12 +4,15 @@ import type { TextFlag } from "../../command/flags.ts";
 import { LIST_OUTPUTS, OUTPUTS } from "../../command/global-flags.ts";
 import { printList } from "../../output/print-list.ts";
 import { renderValue } from "../../output/render-value.ts";
-import { deviceJson, deviceList, deviceText } from "../../views/device-view.ts";
-import { parseTargetState, STATE } from "../../views/target-state.ts";
-import { confirmDelete, YES } from "../entities/confirm-delete.ts";
+import { deviceList } from "../../views/device-list.ts";
+import { deviceJson, deviceText } from "../../views/device-view.ts";
 import { answered } from "../entities/kind.ts";
 import { allPages, LIMIT, OF_GROUP, ofExistingGroup } from "../lists/pages.ts";
+import { countDevices } from "./count-devices.ts";
+import { deleteDevices } from "./delete-devices.ts";
+import { FILTER_FLAGS, filterOf } from "./device-filter.ts";
 import { deviceTokenVerbs } from "./device-tokens.ts";
+import { watchDevices } from "./watch-devices.ts";
 
 const DEVICE: TextFlag = { kind: "text", name: "device", placeholder: "DEVICE", offers: { names: "device" }, help: "The id of the device." };
 const argument = [{ label: "DEVICE", flag: DEVICE }] as const;
@@ -24,16 +27,25 @@ export const devices: Noun = {
     {
       kind: "command",
       name: "list",
-      summary: "Lists devices with their newest status.",
-      flags: [OF_GROUP, STATE, LIMIT],
+      summary: "Lists devices: whether they are connected, their newest status, and what is wrong with them.",
+      details: [
+        "CONNECTED is for how long a device has been connected, or offline. STATE is the last known state of the whole device. CONTAINERS are those of apps",
+        "that are up to date and well, of those that are wanted. Filters add up: a device is listed if it matches all of them.",
+      ],
+      flags: [OF_GROUP, ...FILTER_FLAGS, LIMIT],
       outputs: LIST_OUTPUTS,
-      examples: ["nebulactl devices list --device-group pos --state failed"],
+      examples: [
+        "nebulactl devices list --device-group pos --failing",
+        "nebulactl devices list --offline-longer 1h",
+        "nebulactl devices list --code no_space -o wide",
+      ],
       async run(context) {
         const { values, signal, io } = context;
+        const filter = filterOf(values);
         const client = await context.client(DeviceService);
-        const filter = { deviceGroup: values.text(OF_GROUP) ?? "", state: parseTargetState(values.text(STATE)) };
+        const request = { deviceGroup: values.text(OF_GROUP) ?? "", state: filter.state, filter };
         const fetch = async (pageSize: number, pageToken: string) => {
-          const { devices, nextPageToken } = await client.listDevices({ ...filter, pageSize, pageToken }, { signal });
+          const { devices, nextPageToken } = await client.listDevices({ ...request, pageSize, pageToken }, { signal });
           return { items: devices, nextPageToken };
         };
         const items = ofExistingGroup(allPages(fetch, { limit: values.number(LIMIT) }), values.text(OF_GROUP), context);
@@ -56,22 +68,9 @@ export const devices: Noun = {
         return 0;
       },
     },
-    {
-      kind: "command",
-      name: "delete",
-      summary: "Deletes the status of a device. A device that still runs reappears with its next report; its token stays valid until it is revoked.",
-      arguments: argument,
-      required: [DEVICE],
-      flags: [YES],
-      examples: ["nebulactl devices delete pos-0117"],
-      async run(context) {
-        const deviceId = context.values.text(DEVICE) ?? "";
-        await confirmDelete(`device ${deviceId}`, deviceId, context);
-        await (await context.client(DeviceService)).deleteDevice({ deviceId }, { signal: context.signal });
-        context.io.out(`device ${deviceId} deleted\n`);
-        return 0;
-      },
-    },
+    watchDevices,
+    countDevices,
+    deleteDevices(DEVICE),
     ...deviceTokenVerbs,
   ],
 };

@@ -1,0 +1,72 @@
+import { create } from "@bufbuild/protobuf";
+import { NebulaError } from "../../../../common/errors/nebula-error.ts";
+import { parseDuration } from "../../../../common/settings/parsers.ts";
+import { enumWords } from "../../../../common/text/enum-words.ts";
+import { ConnectionState, type DeviceFilter, DeviceFilterSchema } from "../../../../gen/nebula/v1/device_pb.ts";
+import { FailureCode, FailureCodeSchema } from "../../../../gen/nebula/v1/report_pb.ts";
+import type { Flag, FlagValues, SwitchFlag, TextFlag } from "../../command/flags.ts";
+import { parseTargetState, STATE } from "../../views/target-state.ts";
+
+const CODES = enumWords(FailureCodeSchema);
+
+const ONLINE: SwitchFlag = { kind: "switch", name: "online", help: "Only devices that are connected." };
+const OFFLINE: SwitchFlag = { kind: "switch", name: "offline", help: "Only devices that are not connected." };
+export const OFFLINE_LONGER: TextFlag = {
+  kind: "text",
+  name: "offline-longer",
+  placeholder: "DURATION",
+  help: "Only devices that have been offline for longer than this: 30m, 1h, 90d.",
+};
+const FAILING: SwitchFlag = { kind: "switch", name: "failing", help: "Only devices with a failed app or cron_job, or a problem." };
+const CODE: TextFlag = {
+  kind: "text",
+  name: "code",
+  placeholder: "CODE",
+  choices: [...CODES.keys()],
+  help: "Only devices with an app or cron_job that has this code: no_space, port_taken, exits and the like.",
+};
+const NOT_NEWEST: SwitchFlag = { kind: "switch", name: "not-newest", help: "Only devices that do not run the newest config of their device_group." };
+const WORKER_VERSION: TextFlag = {
+  kind: "text",
+  name: "worker-version",
+  placeholder: "VERSION",
+  help: "Only devices whose worker has this version.",
+};
+const IMAGE_ID: TextFlag = {
+  kind: "text",
+  name: "image-id",
+  placeholder: "ID",
+  help: "Only devices with a container of the image with this id, or an id that begins so.",
+};
+
+/** The flags that choose devices, besides the device_group. */
+export const FILTER_FLAGS: readonly Flag[] = [STATE, ONLINE, OFFLINE, OFFLINE_LONGER, FAILING, CODE, NOT_NEWEST, WORKER_VERSION, IMAGE_ID];
+
+/** The devices that the flags choose. Throws NebulaError (invalid_argument) if they exclude each other or a value is not valid. */
+export function filterOf(values: FlagValues): DeviceFilter {
+  const longer = offlineLongerMs(values);
+  const offline = values.on(OFFLINE) || longer > 0n;
+  if (values.on(ONLINE) && offline) {
+    const other = values.on(OFFLINE) ? OFFLINE : OFFLINE_LONGER;
+    throw new NebulaError("invalid_argument", `--online and --${other.name} exclude each other; use one of them`);
+  }
+  return create(DeviceFilterSchema, {
+    state: parseTargetState(values.text(STATE)),
+    connection: values.on(ONLINE) ? ConnectionState.ONLINE : offline ? ConnectionState.OFFLINE : ConnectionState.UNSPECIFIED,
+    offlineLongerMs: longer,
+    failing: values.on(FAILING),
+    failureCode: Object.values(FailureCode).find((code) => code === CODES.get(values.text(CODE) ?? "")) ?? FailureCode.UNSPECIFIED,
+    notNewest: values.on(NOT_NEWEST),
+    workerVersion: values.text(WORKER_VERSION) ?? "",
+    imageId: values.text(IMAGE_ID) ?? "",
+  });
+}
+
+/** Milliseconds of --offline-longer; 0 if it was not given. Throws NebulaError (invalid_argument) if it is not a duration from 1s on. */
+export function offlineLongerMs(values: FlagValues): bigint {
+  const text = values.text(OFFLINE_LONGER);
+  if (text === undefined) return 0n;
+  const parsed = parseDuration(text.trim());
+  if (parsed.kind === "value" && parsed.value >= 1000) return BigInt(parsed.value);
+  throw new NebulaError("invalid_argument", `invalid --${OFFLINE_LONGER.name} "${text}": use a duration from 1s, such as 30m, 1h or 90d`);
+}
