@@ -9,11 +9,12 @@ import { renderValue } from "../../output/render-value.ts";
 import { explanationText } from "../../views/explanation-view.ts";
 import { answered } from "../entities/kind.ts";
 
-const DEVICE: TextFlag = { kind: "text", name: "device", placeholder: "DEVICE", help: "The id of the device." };
+const DEVICE: TextFlag = { kind: "text", name: "device", placeholder: "DEVICE", offers: { names: "device" }, help: "The id of the device." };
 const APP: TextFlag = {
   kind: "text",
   name: "app",
   placeholder: "APP",
+  offers: { names: "app" },
   help: "Only this app or cron_job; cron_job/web where an app has the same name. Default: all of the device's.",
 };
 
