@@ -4,7 +4,7 @@ import { Code, ConnectError, createRouterTransport } from "@connectrpc/connect";
 import { type DeleteDevicesRequest, DeleteDevicesResponseSchema, DeviceService } from "../../../../gen/nebula/v1/device_pb.ts";
 import { nebulactl, type RunOptions } from "../../testing/test-cli.ts";
 
-/** Runs a delete against a server on which so many devices have been offline for long, of which a call deletes `perCall`. */
+/** Runs a delete against a server on which this many devices have been offline for long, of which a call deletes `perCall`. */
 async function deleted(args: string, { offline = 2300, perCall = 1000, ...options }: RunOptions & { offline?: number; perCall?: number } = {}) {
   const requests: DeleteDevicesRequest[] = [];
   let left = offline;
