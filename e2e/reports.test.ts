@@ -19,6 +19,7 @@ import { type Device, ListDevicesRequestSchema } from "../gen/nebula/v1/device_p
 import { ListReportsRequestSchema, ListReportsResponseSchema, type Report, SubmitReportsRequestSchema } from "../gen/nebula/v1/report_pb.ts";
 import { PresentGroups } from "../manager/access/present-groups.ts";
 import { ADMIN_RIGHTS } from "../manager/access/rights/rights.ts";
+import { DeviceConnections } from "../manager/insight/device-connections.ts";
 import type { CallContext } from "../manager/rpc/call-context.ts";
 import { createDeviceServiceHandlers } from "../manager/services/device-service.ts";
 import { createReportServiceHandlers } from "../manager/services/report-service.ts";
@@ -79,9 +80,11 @@ async function startServer(failures: readonly ("before" | "after" | undefined)[]
     }),
   );
   const presentGroups = groupsOf(systemClock);
+  const deviceConnections = new DeviceConnections({ store, ownBoot: "boot", clock: systemClock });
   const devices = createDeviceServiceHandlers({
     visiblePages: TEST_PAGES,
     reportStore: store,
+    deviceConnections,
     presentGroups,
     changeFeed: { publish() {} },
     log: silentLog,

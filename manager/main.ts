@@ -33,7 +33,11 @@ import { createAccess } from "./access/access.ts";
 import { createGate } from "./access/gate.ts";
 import { PresentGroups } from "./access/present-groups.ts";
 import { createAudit, expireAudit } from "./audit/audit.ts";
+import { DeviceConnections } from "./insight/device-connections.ts";
 import { createGroupViews } from "./insight/group-views.ts";
+import { createPresenceMetrics } from "./insight/presence-metrics.ts";
+import { sweepPresence } from "./insight/presence-sweep.ts";
+import { PresenceWriter } from "./insight/presence-writer.ts";
 import { createAccept, Newcomers } from "./listen/accept.ts";
 import { createCallLogins, notingLogins } from "./listen/call-logins.ts";
 import { Connections } from "./listen/connections.ts";
@@ -155,6 +159,17 @@ export async function startManager({
     health.refresh();
   }
   const secretKeys = deriveSecretKeys(secrets.clusterKey);
+  const boot = randomBytes(9).toString("base64url");
+  const presence: PresenceWriter = new PresenceWriter({
+    store: drivers.reportStore,
+    changeFeed: drivers.changeFeed,
+    boot,
+    clock,
+    log,
+    metrics: createPresenceMetrics(registry, { online: () => presence.online, waiting: () => presence.waiting }),
+  });
+  starting.defer(() => presence.stop(PRESENCE_STOP_MS));
+  const deviceConnections = new DeviceConnections({ store: drivers.reportStore, ownBoot: boot, clock });
   const hub: WatchHub = new WatchHub({
     ...drivers,
     secretKeys,
@@ -169,6 +184,7 @@ export async function startManager({
       queued: () => hub.queued,
       ownership,
     }),
+    presence,
     cacheTimeMs: settings.cacheTimeMs,
     onClusterChanged: (found) => failed.abort(clusterChanged(drivers.configStore.cluster, found)),
     turns,
@@ -183,6 +199,7 @@ export async function startManager({
     groupViews,
     ...access,
     presentGroups,
+    deviceConnections,
     mostDevices: settings.maxDevicesPerGroup,
     secretKeys,
     localAdmin: settings.admin.user,
@@ -214,11 +231,12 @@ export async function startManager({
   const accept = createAccept({ limiter, newcomers, connections, tls, inject, log });
   const listeners = await openListeners(settings.grpcListen, { ...tuning, log }, accept);
   const bound = { host: settings.grpcListen.host, port: listeners.port };
-  const place = { bound, hostname: hostname(), boot: randomBytes(9).toString("base64url") };
+  const place = { bound, hostname: hostname(), boot };
   const { self, warning } = shardOf(settings, place, drivers.membership.alone);
   advertised = self.address;
   if (warning !== undefined) log.warn(warning);
   await joinShards(drivers.membership, self, log);
+  presence.start(self);
   const address = formatAddress(bound);
   const members = drivers.membership.members().map(({ name, address: at }) => `${name} at ${at}`);
   log.info({ address, shard: self.name, advertised, cluster: drivers.configStore.cluster, members, version: VERSION }, "the manager listens");
@@ -232,16 +250,17 @@ export async function startManager({
   void unfinished.watch(life.signal);
   void endIdleConnections(connections, clock, life.signal);
   const expiring = expireAudit({ accessStore: drivers.accessStore, retentionMs: settings.auditRetentionMs, clock, log }, life.signal);
+  const sweeping = sweepPresence({ store: drivers.reportStore, deviceConnections, groups: () => hub.groupNames(), clock, log }, life.signal);
   starting.defer(() => {
     life.abort();
-    return Promise.all([expiring, looking]).then(() => {}); // the store is the caller's to close
+    return Promise.all([expiring, looking, sweeping]).then(() => {}); // the store is the caller's to close
   });
 
   const opened = starting.move();
   /** Hands every watch to the others, if there are any: they read that this shard has left before its devices come. */
   async function drainToOthers(): Promise<void> {
     const drainMs = settings.drainMs ?? 0;
-    const others = ownership.members.filter(({ boot }) => boot !== place.boot);
+    const others = ownership.members.filter((member) => member.boot !== boot);
     await drivers.membership.leave();
     if (others.length === 0 || drainMs === 0 || !settings.redirect || failed.signal.aborted) return;
     const began = clock.monotonic();
@@ -257,7 +276,7 @@ export async function startManager({
     await drainToOthers();
     listeners.close();
     await hub.stop();
-    await shutDown(server, connections, clock, tuning.stopMs);
+    await Promise.all([presence.stop(PRESENCE_STOP_MS), shutDown(server, connections, clock, tuning.stopMs)]);
     newcomers.endAll();
     await opened.disposeAsync();
     log.info("the manager has stopped");
@@ -287,6 +306,9 @@ export async function startManager({
     [Symbol.asyncDispose]: stopOnce,
   };
 }
+
+/** How long a stop waits until the ends of its watches are in the store, milliseconds. */
+const PRESENCE_STOP_MS = 3000;
 
 /** After a restore, or with another store behind the same name, everything that this process knows is of another time. */
 function clusterChanged(opened: ClusterIdentity, found: ClusterIdentity): NebulaError {

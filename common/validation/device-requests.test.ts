@@ -76,7 +76,7 @@ function saysJson(say: () => unknown): boolean {
 
 const DEVICE = { deviceGroup: "shops", deviceId: "d-1", boot: "b_1", keepaliveMs: 300_000, etag: "x".repeat(22) };
 
-function wrongFields(init: Partial<typeof DEVICE>): string[] {
+function wrongFields(init: Partial<typeof DEVICE> & { workerVersion?: string; features?: string[] }): string[] {
   return validateWatchRequest(create(WatchConfigRequestSchema, { ...DEVICE, ...init })).map(({ field }) => field);
 }
 
@@ -95,5 +95,13 @@ describe("watch request", () => {
     assert.deepEqual(wrongFields({ boot: "" }), ["boot"]);
     assert.deepEqual(wrongFields({ boot: "x".repeat(65) }), ["boot"]);
     assert.deepEqual(wrongFields({ etag: "x".repeat(65) }), ["etag"]);
+  });
+
+  it("a watch request names a version and features of bounded length and number, also those that this release does not know", () => {
+    assert.deepEqual(wrongFields({ workerVersion: "x".repeat(64), features: ["assigned", "later_2.x", "f".repeat(63)] }), []);
+    assert.deepEqual(wrongFields({ features: Array.from({ length: 64 }, (_, number) => `f${number}`) }), []);
+    assert.deepEqual(wrongFields({ workerVersion: "x".repeat(65) }), ["worker_version"]);
+    assert.deepEqual(wrongFields({ features: Array.from({ length: 65 }, (_, number) => `f${number}`) }), ["features"]);
+    for (const bad of ["", "A", "-a", "a b", "a\n", "f".repeat(64)]) assert.deepEqual(wrongFields({ features: ["fine", bad] }), ["features[1]"], bad);
   });
 });

@@ -52,6 +52,10 @@ const SHORTEST_KEEPALIVE_MS = 10_000;
 const LONGEST_KEEPALIVE_MS = 1_800_000;
 
 const LONGEST_ETAG = 64;
+const LONGEST_VERSION = 64;
+/** Features that a request names at most: a worker of a later release may name ones that this one does not know. */
+const MOST_FEATURES = 64;
+const FEATURE = /^[a-z0-9][a-z0-9_.-]{0,62}$/;
 
 /** Checks a WatchConfigRequest. */
 export function validateWatchRequest(request: WatchConfigRequest): readonly Violation[] {
@@ -66,7 +70,21 @@ export function validateWatchRequest(request: WatchConfigRequest): readonly Viol
   if (request.deviceId !== "") violations.push(...deviceIdViolations(request.deviceId, "device_id"), ...bootViolations(request.boot, "boot"));
   if (request.etag.length > LONGEST_ETAG)
     violations.push({ field: "etag", description: `is longer than any etag: at most ${LONGEST_ETAG} characters` });
-  return violations;
+  if (request.workerVersion.length > LONGEST_VERSION)
+    violations.push({ field: "worker_version", description: `is longer than any version: at most ${LONGEST_VERSION} characters` });
+  return [...violations, ...featureViolations(request.features)];
+}
+
+function featureViolations(features: readonly string[]): readonly Violation[] {
+  if (features.length > MOST_FEATURES) return [{ field: "features", description: `names ${features.length}; use at most ${MOST_FEATURES}` }];
+  const wrong = features.findIndex((feature) => !FEATURE.test(feature));
+  if (wrong < 0) return [];
+  return [
+    {
+      field: `features[${wrong}]`,
+      description: "is not the name of a feature; use lower-case letters, digits, '_', '.' and '-', at most 63 of them",
+    },
+  ];
 }
 
 /** The times that JSON can hold: 0001-01-01 to 9999-12-31, seconds since 1970. Another one makes each list with its report unreadable. */

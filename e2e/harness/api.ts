@@ -101,6 +101,12 @@ export class Api implements Disposable {
 
   /** The device's newest status; undefined before its first report. */
   async device(deviceId: string): Promise<Device | undefined> {
+    const device = await this.known(deviceId);
+    return device?.report === undefined ? undefined : device;
+  }
+
+  /** The device, also where it connected and never reported; undefined before that. */
+  async known(deviceId: string): Promise<Device | undefined> {
     try {
       return (await this.channel.unary(DeviceService.method.getDevice, { deviceId }, this.#call)).device;
     } catch (error) {

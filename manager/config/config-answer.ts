@@ -1,5 +1,6 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { ANSWER_FEATURES, type AnswerCase } from "../../common/config/watch-features.ts";
 import { ConfigPushSchema, WatchConfigResponseSchema } from "../../gen/nebula/v1/config_pb.ts";
 
 /** Bytes of a gRPC message's prefix: whether it is compressed, and its length. */
@@ -13,18 +14,20 @@ export type WatchAnswer = Readonly<{
   bytes: Uint8Array;
   /** The same as a gRPC message, with its prefix of five bytes; `bytes` is part of it. */
   frame: Uint8Array;
+  /** The feature without which a worker does not know the answer; undefined: every worker knows it. */
+  feature: string | undefined;
 }>;
 
-function answerOf(etag: string, message: Uint8Array): WatchAnswer {
+function answerOf(kind: AnswerCase, etag: string, message: Uint8Array): WatchAnswer {
   const frame = Buffer.allocUnsafeSlow(PREFIX + message.length);
   frame.writeUInt8(0, 0); // not compressed
   frame.writeUInt32BE(message.length, 1);
   frame.set(message, PREFIX);
-  return { etag, frame, bytes: frame.subarray(PREFIX) };
+  return { etag, frame, bytes: frame.subarray(PREFIX), feature: ANSWER_FEATURES[kind] };
 }
 
-function encoded(answer: NonNullable<MessageInitShape<typeof WatchConfigResponseSchema>["answer"]>): WatchAnswer {
-  return answerOf("", toBinary(WatchConfigResponseSchema, create(WatchConfigResponseSchema, { answer })));
+function encoded(answer: Extract<NonNullable<MessageInitShape<typeof WatchConfigResponseSchema>["answer"]>, { case: AnswerCase }>): WatchAnswer {
+  return answerOf(answer.case, "", toBinary(WatchConfigResponseSchema, create(WatchConfigResponseSchema, { answer })));
 }
 
 /** The device holds the newest config already. */
@@ -53,5 +56,5 @@ export function configAnswer(config: Uint8Array, etag: string): WatchAnswer {
     .string(etag)
     .join()
     .finish();
-  return answerOf(etag, bytes);
+  return answerOf("config", etag, bytes);
 }

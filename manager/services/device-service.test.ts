@@ -1,13 +1,18 @@
 import { strict as assert } from "node:assert";
 import { create, equals, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { ManualClock } from "../../common/clock/manual-clock.ts";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
 import type { Announcement } from "../../common/feed/change-feed.ts";
 import { silentLog } from "../../common/log/log.ts";
+import type { PresenceRow } from "../../common/storage/presence-store.ts";
 import { openSqliteReportStore } from "../../common/storage/sqlite/reports/report-store.ts";
-import { sampleReport } from "../../common/testing/sample-report.ts";
+import { SAMPLE_TIME_MS, sampleReport } from "../../common/testing/sample-report.ts";
 import { saveReports } from "../../common/testing/save-reports.ts";
 import {
+  ConnectionState,
   DeleteDeviceRequestSchema,
+  DeviceConnectionSchema,
   DeviceSchema,
   GetDeviceRequestSchema,
   ListDevicesRequestSchema,
@@ -15,6 +20,7 @@ import {
 } from "../../gen/nebula/v1/device_pb.ts";
 import { TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import { ADMIN_RIGHTS } from "../access/rights/rights.ts";
+import { DeviceConnections } from "../insight/device-connections.ts";
 import type { CallContext } from "../rpc/call-context.ts";
 import { TEST_PAGES } from "../testing/test-access.ts";
 import { createDeviceServiceHandlers } from "./device-service.ts";
@@ -38,22 +44,37 @@ async function start() {
   });
   await saveReports(reportStore, { statuses: devices.map((device) => ({ device, writtenAt: 1n })) });
   const announced: Announcement[] = [];
+  const clock = new ManualClock(SAMPLE_TIME_MS + 60_000);
+  const deviceConnections = new DeviceConnections({ store: reportStore, ownBoot: "own", clock });
   const service = createDeviceServiceHandlers({
     visiblePages: TEST_PAGES,
     presentGroups: { forget() {} },
     changeFeed: { publish: (event) => void announced.push(event) },
     reportStore,
+    deviceConnections,
     log: silentLog,
   });
   return {
     devices,
     announced,
+    clock,
+    /** A watch of a device opens or ends. */
+    async connect(deviceId: string, given: Partial<PresenceRow> = {}) {
+      const row = { deviceGroup: "shops", deviceId, shardBoot: "own", stream: 1, ended: false, atMs: clock.now(), ...given };
+      await reportStore.savePresence([row]);
+    },
+    mark: (boot: string, name = boot) => reportStore.markShard({ boot, name, address: `${name}:1`, seenMs: clock.now() }),
     get: (deviceId: string) => service.getDevice(create(GetDeviceRequestSchema, { deviceId }), context),
     list: (request: MessageInitShape<typeof ListDevicesRequestSchema> = {}) =>
       service.listDevices(create(ListDevicesRequestSchema, request), context),
     forget: (deviceId: string) => service.deleteDevice(create(DeleteDeviceRequestSchema, { deviceId }), context),
     [Symbol.asyncDispose]: () => reportStore[Symbol.asyncDispose](),
   };
+}
+
+function seen(connection: MessageInitShape<typeof DeviceConnectionSchema> | undefined) {
+  const { state, since, shard } = create(DeviceConnectionSchema, connection);
+  return [state, since && timestampMs(since), shard] as const;
 }
 
 function refuses(field: string) {
@@ -64,10 +85,61 @@ describe("DeviceService", () => {
   it("a device is read", async () => {
     await using service = await start();
     const { device } = await service.get("device-007");
-    assert.ok(equals(DeviceSchema, create(DeviceSchema, device), service.devices[7] ?? assert.fail()));
+    const { connection, ...stored } = device ?? assert.fail();
+    assert.ok(equals(DeviceSchema, create(DeviceSchema, stored), service.devices[7] ?? assert.fail()));
+    assert.deepEqual(seen(connection), [ConnectionState.OFFLINE, SAMPLE_TIME_MS, ""]);
   });
 
-  it("a device that never reported is not found, and an invalid id is refused with the valid ones", async () => {
+  it("a device is answered with its connection, alone and in the list", async () => {
+    await using service = await start();
+    await service.mark("own", "m-1");
+    await service.mark("other", "m-2");
+    const since = service.clock.now();
+    await service.connect("device-001");
+    await service.connect("device-003", { shardBoot: "other", ended: true });
+    await service.connect("device-005", { shardBoot: "other" });
+    const states = async () => {
+      const { devices = [] } = await service.list({ deviceGroup: "shops", pageSize: 1000 });
+      const listed = devices.slice(0, 3).map(({ connection }) => seen(create(DeviceConnectionSchema, connection)));
+      for (const [index, deviceId] of ["device-001", "device-003", "device-005"].entries()) {
+        const { connection } = (await service.get(deviceId)).device ?? assert.fail();
+        assert.deepEqual(seen(connection), listed[index], deviceId);
+      }
+      return listed;
+    };
+    const [own, left] = [
+      [ConnectionState.ONLINE, since, "m-1"],
+      [ConnectionState.OFFLINE, since, "m-2"],
+    ];
+    assert.deepEqual(await states(), [own, left, [ConnectionState.ONLINE, since, "m-2"]]);
+    await service.clock.advance(60_000); // the other shard was killed
+    assert.deepEqual(await states(), [own, left, [ConnectionState.OFFLINE, since, "m-2"]]);
+  });
+
+  it("a device is online on a shard that has just started", async () => {
+    await using service = await start();
+    await service.mark("own", "m-1");
+    await service.get("device-001");
+    await service.clock.advance(1000);
+    await service.mark("young", "m-9");
+    await service.connect("device-001", { shardBoot: "young" });
+    assert.deepEqual(seen((await service.get("device-001")).device?.connection)[2], "m-9");
+  });
+
+  it("a device that connected and never reported is found with its device_group, and is forgotten when it is gone", async () => {
+    await using service = await start();
+    await service.mark("own", "m-1");
+    await service.connect("new-1", { deviceGroup: "offices" });
+    const { device } = await service.get("new-1");
+    assert.deepEqual([device?.deviceGroup, device?.report, seen(device?.connection)[0]], ["offices", undefined, ConnectionState.ONLINE]);
+    await assert.rejects(service.forget("new-1"), (error) => isNebulaError(error, "failed_precondition") && /is connected/.test(error.message));
+    await service.connect("new-1", { deviceGroup: "offices", ended: true });
+    await service.forget("new-1");
+    await assert.rejects(service.get("new-1"), (error) => isNebulaError(error, "not_found"));
+    await assert.rejects(service.forget("new-1"), (error) => isNebulaError(error, "not_found"));
+  });
+
+  it("a device that never connected is not found, and an invalid id is refused with the valid ones", async () => {
     await using service = await start();
     await assert.rejects(service.get("device-999"), (error) => isNebulaError(error, "not_found") && error.message.includes("device-999"));
     await assert.rejects(service.get(""), refuses("device_id"));

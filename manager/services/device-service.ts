@@ -13,10 +13,12 @@ import { nameOf, type Principal } from "../access/principal.ts";
 import { assertPermitted } from "../access/rights/permit.ts";
 import { groupKey } from "../access/rights/rights.ts";
 import { readableBy, type VisiblePages } from "../access/rights/visible-pages.ts";
+import type { DeviceConnections } from "../insight/device-connections.ts";
 import type { ServiceHandlers } from "../rpc/call-context.ts";
 
 export type DeviceServiceParts = Readonly<{
-  reportStore: Pick<ReportStore, "getDevice" | "listDevices" | "deleteDevice">;
+  reportStore: Pick<ReportStore, "getDevice" | "listDevices" | "deleteDevice" | "deletePresence">;
+  deviceConnections: Pick<DeviceConnections, "withConnections" | "withoutReport" | "endedRows">;
   presentGroups: Pick<PresentGroups, "forget">;
   changeFeed: Pick<ChangeFeed, "publish">;
   visiblePages: VisiblePages;
@@ -27,11 +29,14 @@ export type DeviceServiceParts = Readonly<{
 export function createDeviceServiceHandlers(
   parts: DeviceServiceParts,
 ): Pick<ServiceHandlers<typeof DeviceService>, "getDevice" | "listDevices" | "deleteDevice"> {
-  const { reportStore, presentGroups, changeFeed, visiblePages, log } = parts;
+  const { reportStore, deviceConnections, presentGroups, changeFeed, visiblePages, log } = parts;
 
-  /** A device that the caller may see; one that it may not see is as unknown as one that never reported. */
+  /** A device that the caller may see, with its connection; one that it may not see is as unknown as one that never connected. */
   async function visibleDevice(deviceId: string, principal: Principal, signal: AbortSignal): Promise<Device> {
-    const device = await reportStore.getDevice(deviceId, signal);
+    const reported = await reportStore.getDevice(deviceId, signal);
+    const [device] = reported
+      ? await deviceConnections.withConnections([reported], signal)
+      : [await deviceConnections.withoutReport(deviceId, signal)];
     if (device === undefined || readableDevices(principal)?.(device) === false) throw unknownDevice(deviceId);
     return device;
   }
@@ -53,17 +58,19 @@ export function createDeviceServiceHandlers(
         pageOf(request),
         readableDevices(principal),
       );
-      return { devices: [...items], nextPageToken: next ?? "" };
+      return { devices: [...(await deviceConnections.withConnections(items, signal))], nextPageToken: next ?? "" };
     },
 
     async deleteDevice({ deviceId }, { principal, requestId, changed, signal }) {
       checkDeviceId(deviceId);
       const { deviceGroup } = await visibleDevice(deviceId, principal, signal);
       assertPermitted(principal, { kind: "write", entity: groupKey(deviceGroup) }, false);
+      const ended = await deviceConnections.endedRows(deviceId, signal);
       const marker = await reportStore.deleteDevice(deviceId, signal);
-      if (marker === undefined) throw unknownDevice(deviceId);
+      await reportStore.deletePresence(ended, signal); // a device that is connected stays one
+      if (marker === undefined && ended.length === 0) throw connectedDevice(deviceId);
       presentGroups.forget(deviceId);
-      for (const event of statusAnnouncements([{ before: undefined, row: marker }])) changeFeed.publish(event);
+      if (marker !== undefined) for (const event of statusAnnouncements([{ before: undefined, row: marker }])) changeFeed.publish(event);
       changed({ kind: "device", name: deviceId, detail: "its newest status was forgotten" });
       log.info({ deviceId, by: nameOf(principal), requestId }, "device forgotten");
       return {};
@@ -81,5 +88,12 @@ function checkDeviceId(deviceId: string): void {
 }
 
 function unknownDevice(deviceId: string): NebulaError {
-  return new NebulaError("not_found", `device '${shown(deviceId)}' never reported: the list of devices has those that did`);
+  return new NebulaError("not_found", `device '${shown(deviceId)}' never connected: the list of devices has those that did`);
+}
+
+function connectedDevice(deviceId: string): NebulaError {
+  return new NebulaError(
+    "failed_precondition",
+    `device '${shown(deviceId)}' is connected and never reported: there is nothing to forget; stop its worker first`,
+  );
 }

@@ -32,6 +32,7 @@ import type { PresentGroups } from "../access/present-groups.ts";
 import { ADMIN_RIGHTS } from "../access/rights/rights.ts";
 import type { VisiblePages } from "../access/rights/visible-pages.ts";
 import type { StoredCredentials } from "../access/stored-credentials.ts";
+import type { DeviceConnections } from "../insight/device-connections.ts";
 import type { GroupViews } from "../insight/group-view.ts";
 import { createApplyServiceStreams } from "../insight/watch-apply.ts";
 import { CallRoom, showCallRooms } from "../rpc/call-room.ts";
@@ -67,6 +68,7 @@ export type ServedServicesDeps = Readonly<{
   authenticate: Authenticate;
   stored: Pick<StoredCredentials, "rightsOfUser">;
   presentGroups: PresentGroups;
+  deviceConnections: DeviceConnections;
   /** NEBULA_MAX_DEVICES_PER_GROUP */
   mostDevices: number;
   visiblePages: VisiblePages;
@@ -101,6 +103,7 @@ export function createServedServices({
   authenticate,
   stored,
   presentGroups,
+  deviceConnections,
   mostDevices,
   visiblePages,
   secretKeys,
@@ -146,7 +149,7 @@ export function createServedServices({
     unary(ConfigService, createConfigServiceHandlers({ configStore, secretKeys })), // its WatchConfig is taken over before it comes to a handler
     unary(ReportService, createReportServiceHandlers({ visiblePages, presentGroups, reportLimits, reportBus, reportStore, clock, log })),
     unary(ApplyService, {}, createApplyServiceStreams({ groupViews, configStore, reportStore, changeFeed, clock })),
-    unary(DeviceService, createDeviceServiceHandlers({ visiblePages, presentGroups, changeFeed, reportStore, log })),
+    unary(DeviceService, createDeviceServiceHandlers({ visiblePages, presentGroups, deviceConnections, changeFeed, reportStore, log })),
     unary(ExplainService, createExplainServiceHandlers({ configStore, reportStore, accessStore, secretKeys, clock })),
     unary(
       AccessService,

@@ -27,6 +27,7 @@ import type { Device } from "../../gen/nebula/v1/device_pb.ts";
 import { createAccess } from "../access/access.ts";
 import { createGate } from "../access/gate.ts";
 import { PresentGroups } from "../access/present-groups.ts";
+import type { PresenceWriter } from "../insight/presence-writer.ts";
 import { Connections } from "../listen/connections.ts";
 import { openListeners } from "../listen/listeners.ts";
 import { createGrpcServer } from "../rpc/grpc-server.ts";
@@ -59,6 +60,7 @@ export type RigOptions = Readonly<{
   wrapStore?: (store: ConfigStore) => ConfigStore;
   silence?: { everyMs: number; answerMs: number };
   rawStreams?: RawStreams;
+  presence?: Pick<PresenceWriter, "opened" | "closed">;
   onClusterChanged?: (found: ClusterIdentity) => void;
 }>;
 
@@ -194,6 +196,7 @@ export async function startWatchRig(options: RigOptions = {}): Promise<WatchRig>
     secretKeys: deriveSecretKeys(RIG_CLUSTER_KEY),
     ownership,
     polledMarks: options.polledMarks ?? createMemoryPolledMarks(),
+    presence: options.presence ?? { opened() {}, closed() {} },
     access,
     clock,
     log,

@@ -4,7 +4,15 @@ import { configuredLogin } from "../access/verified-credentials.ts";
 import { configAnswer, NO_SUCH_GROUP, redirectAnswer, UNCHANGED, type WatchAnswer } from "../config/config-answer.ts";
 import { type Connection, GroupWatch, type SlotCall, StreamSlot, type Watcher } from "./group-watch.ts";
 
-const DEVICE: Watcher = { deviceId: "d", boot: "b", keepaliveMs: 10_000, serveHere: false, viaPart: false, login: configuredLogin({ kind: "part" }) };
+const DEVICE: Watcher = {
+  deviceId: "d",
+  boot: "b",
+  keepaliveMs: 10_000,
+  serveHere: false,
+  viaPart: false,
+  features: new Set<string>(),
+  login: configuredLogin({ kind: "part" }),
+};
 
 /** A group whose answer and clock a test sets. */
 class TestGroup {
@@ -53,6 +61,44 @@ function config(version: number): WatchAnswer {
 }
 
 describe("stream slot", () => {
+  it("S4: an answer is written only to a stream whose worker named its feature, be it pushed or the last one", () => {
+    const later: WatchAnswer = { ...config(7), feature: "assigned" };
+    const written = (features: readonly string[], act: (group: TestGroup, slot: StreamSlot) => void) => {
+      const group = new TestGroup();
+      const call = new TestCall();
+      const slot = group.open(call, { watcher: { ...DEVICE, features: new Set(features) } });
+      act(group, slot);
+      while (call.inFlight > 0) call.flush();
+      return [call.written, call.ends] as const;
+    };
+    const pushed = (group: TestGroup, slot: StreamSlot) => {
+      for (const answer of [config(1), later, config(2)]) {
+        group.current = answer;
+        slot.advance(group.time);
+      }
+    };
+    assert.deepEqual(written([], pushed)[0], [config(1), config(2)]);
+    const alone = (group: TestGroup, slot: StreamSlot) => {
+      group.current = later;
+      assert.equal(slot.advance(group.time), slot.watcher.features.has("assigned"));
+    };
+    assert.deepEqual(written(["other"], alone)[0], []);
+    assert.deepEqual(written(["other", "assigned"], alone)[0], [later]);
+    assert.deepEqual(
+      written([], (_, slot) => slot.finish(later)),
+      [[], 1],
+    );
+    assert.deepEqual(
+      written(["assigned"], (_, slot) => slot.finish(later)),
+      [[later], 1],
+    );
+    const first = [config(1), UNCHANGED, NO_SUCH_GROUP, redirectAnswer("a:1", 0)];
+    assert.deepEqual(
+      first.map(({ feature }) => feature),
+      [undefined, undefined, undefined, undefined],
+    );
+  });
+
   it("W2, S1, S2: a stream has at most one write in flight, and sends the newest answer last, for events in any order", () => {
     const step = fc.oneof(
       fc.record({ kind: fc.constant("change" as const), version: fc.integer({ min: 0, max: 4 }) }),

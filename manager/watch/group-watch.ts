@@ -5,11 +5,13 @@
  * S2 A stream has no queue. When its write is done it sends the newest answer of its group, if that is another one (latest wins). So a device that does not
  *    read costs the one message that is in flight.
  * S3 Nothing is written to a stream after its end.
+ * S4 A stream is sent no answer whose feature its worker did not name (common/config/watch-features.ts).
  *
  * There is one StreamSlot per connected device: its fields are few, and there are no timers, signals or promises among them.
  */
 import { setImmediate as turn } from "node:timers/promises";
 import type { Clock } from "../../common/clock/clock.ts";
+import type { Features } from "../../common/config/watch-features.ts";
 import type { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Log } from "../../common/log/log.ts";
 import { type EntityKey, keyText } from "../../common/storage/config-store.ts";
@@ -40,6 +42,8 @@ export type Watcher = Readonly<{
   serveHere: boolean;
   /** Opened with the token of another component: it shows no device's presence, and `spread` does not apply to it. */
   viaPart: boolean;
+  /** What the worker named that it knows beyond the first release. */
+  features: Features;
   /** The credential that opened it, shared by all watches of that credential. */
   login: Login;
 }>;
@@ -108,13 +112,18 @@ export class StreamSlot {
   advance(now: number): boolean {
     if (this.#inFlight || this.#ended) return false; // S1, S3
     const { answer } = this.group;
-    if (answer === undefined || (this.#greeted && this.#sent === answer.etag)) return false;
+    if (answer === undefined || !this.#knows(answer) || (this.#greeted && this.#sent === answer.etag)) return false;
     const isHeld = !this.#greeted && answer.etag !== "" && answer.etag === this.#sent;
     this.#greeted = true;
     this.#send(isHeld ? UNCHANGED : answer);
     if (isHeld || answer.etag === "") return false;
     this.#notePush(now);
     return true;
+  }
+
+  /** S4 */
+  #knows({ feature }: WatchAnswer): boolean {
+    return feature === undefined || this.watcher.features.has(feature);
   }
 
   #send(answer: WatchAnswer): void {
@@ -137,7 +146,7 @@ export class StreamSlot {
   finish(last: WatchAnswer): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#call.write(last, () => {});
+    if (this.#knows(last)) this.#call.write(last, () => {});
     this.#call.end();
   }
 

@@ -1,4 +1,5 @@
 import type { Metadata } from "@grpc/grpc-js";
+import { createReadFeatures } from "../../common/config/watch-features.ts";
 import { codeOf } from "../../common/errors/codes.ts";
 import { assertNoViolations, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Log } from "../../common/log/log.ts";
@@ -36,6 +37,8 @@ export const WATCH_PATH = pathOf(METHOD);
 
 /** Authenticates a watch, and hands it to the hub. It keeps nothing of the watch afterwards: a watch lasts for months. */
 export function serveWatch({ hub, gate, audit, connections, presentGroups, metrics, log }: ServeWatchDeps): OpenCall {
+  const readFeatures = createReadFeatures();
+
   function read(message: unknown): WatchConfigRequest {
     const request = decoded(WatchConfigRequestSchema, message);
     if (request instanceof Undecodable) {
@@ -61,7 +64,8 @@ export function serveWatch({ hub, gate, audit, connections, presentGroups, metri
     const keepaliveMs = request.keepaliveMs === 0 ? DEFAULT_KEEPALIVE_MS : request.keepaliveMs;
     metrics.ended(WATCH_PATH, 0);
     forgetHeaders(metadata);
-    hub.open({ call, deviceGroup, watcher: { deviceId, boot, keepaliveMs, serveHere, viaPart, login }, etag, connection: connections.of(call.peer) });
+    const watcher = { deviceId, boot, keepaliveMs, serveHere, viaPart, features: readFeatures(request.features), login };
+    hub.open({ call, deviceGroup, watcher, etag, connection: connections.of(call.peer) });
   }
 
   function refuse(call: WatchCall, message: unknown, metadata: Metadata, from: Parameters<Seen>[0] | undefined, thrown: unknown): void {

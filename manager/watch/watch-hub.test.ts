@@ -113,6 +113,27 @@ describe("watch", () => {
     assert.equal(rig.hub.streams, 2);
   });
 
+  it("H1: presence is of devices' watches alone, from their registration to their end", async () => {
+    const noted: string[] = [];
+    const presence = {
+      opened: (deviceGroup: string, deviceId: string) => void noted.push(`+${deviceId} in ${deviceGroup}`),
+      closed: (deviceId: string) => void noted.push(`-${deviceId}`),
+    };
+    await using rig = await startWatchRig({ presence });
+    await rig.putGroup("g", []);
+    const watches = [rig.watch({ deviceId: "d-1" }), rig.watch({ deviceId: "" }), rig.watch({ deviceId: "d-2" })];
+    await eventually(() => watches.every(({ answers }) => answers.length === 1));
+    assert.deepEqual(noted.toSorted(), ["+d-1 in g", "+d-2 in g"]);
+    watches[0]?.close();
+    await eventually(() => noted.includes("-d-1"));
+    const again = rig.watch({ deviceId: "d-2" }); // the same boot: it replaces the first
+    await eventually(() => again.answers.length === 1);
+    assert.deepEqual(noted.slice(-2), ["+d-2 in g", "-d-2"]);
+    await rig.hub.stop();
+    assert.deepEqual(noted.slice(-1), ["-d-2"]);
+    assert.equal(noted.length, 6);
+  });
+
   it("H3: a second watch is refused to a caller without rights on the first one's group, and the first continues", async () => {
     await using rig = await startWatchRig({ auth: true });
     await rig.putGroup("shops", []);

@@ -5,7 +5,8 @@
  * W1 A stream registers before it looks at the config of its group: a change between the two finds it.
  * W2 If the last answer sent differs from the etag of the group and nothing is in flight, the newest answer is sent (group-watch.ts).
  * W3 and W4, and how devices are never sent an older config than before: group-lookups.ts.
- * H1 A watch is in its group, and among the devices, from #register to #remove: these two are also where the presence of a device begins and ends.
+ * H1 A watch is in its group, and among the devices, from #register to #remove: these two are also where the presence of a device begins and ends
+ *    (manager/insight/presence-writer.ts), which neither waits for.
  * H2 A device that a large fan-out sent a config to is not read until its turn comes (common/clock/turn-taking.ts): its report waits in the kernel meanwhile.
  * H3 A second watch of the same device and boot ends the first; whether its caller may do that is decided before it is opened (serve-watch.ts).
  */
@@ -15,6 +16,7 @@ import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Member } from "../../common/membership/membership.ts";
 import { type PolledMarks, renewPolledMarks } from "../../common/v2/polled-marks.ts";
 import { redirectAnswer, type WatchAnswer } from "../config/config-answer.ts";
+import type { PresenceWriter } from "../insight/presence-writer.ts";
 import { resumeReading, stopReading } from "../listen/connections.ts";
 import { FanOut } from "./fan-out.ts";
 import { GroupLookups, type GroupLookupsDeps } from "./group-lookups.ts";
@@ -40,7 +42,14 @@ export type WatchTuning = Readonly<{
 }>;
 
 export type WatchHubDeps = GroupLookupsDeps &
-  Readonly<{ ownership: Ownership; access: ReauthorisationDeps["access"]; polledMarks: PolledMarks; turns: TurnTaking; tuning: WatchTuning }>;
+  Readonly<{
+    ownership: Ownership;
+    access: ReauthorisationDeps["access"];
+    polledMarks: PolledMarks;
+    presence: Pick<PresenceWriter, "opened" | "closed">;
+    turns: TurnTaking;
+    tuning: WatchTuning;
+  }>;
 
 export type OpenWatch = Readonly<{ call: WatchCall; deviceGroup: string; watcher: Watcher; etag: string; connection: Connection | undefined }>;
 
@@ -98,6 +107,11 @@ export class WatchHub {
     const onSilent = (stream: StreamSlot, why: "silent" | "unanswered") => this.#dropConnection(stream, why);
     void renewPolledMarks(() => this.#polledHere(), { marks: deps.polledMarks, clock, signal });
     void watchSilence(() => this.#allStreams(), onSilent, { clock, times: tuning.silence, signal });
+  }
+
+  /** The groups that are watched here, by name. */
+  groupNames(): readonly string[] {
+    return [...this.#groups.keys()];
   }
 
   /** Open watches. */
@@ -167,6 +181,7 @@ export class WatchHub {
     if (stream.watcher.viaPart && stream.group.gateways++ === 0) void this.#deps.polledMarks.mark([stream.group.name]);
     this.#streams++;
     this.#crowd.entered(stream.group);
+    if (isPresence(stream.watcher)) this.#deps.presence.opened(stream.group.name, stream.watcher.deviceId);
     const key = deviceKey(stream.watcher);
     if (key === undefined) return;
     const older = this.#devices.get(key);
@@ -210,6 +225,7 @@ export class WatchHub {
     if (stream.watcher.viaPart) group.gateways--;
     this.#streams--;
     this.#crowd.left(group);
+    if (isPresence(stream.watcher)) this.#deps.presence.closed(stream.watcher.deviceId);
     const key = deviceKey(stream.watcher);
     if (key !== undefined && this.#devices.get(key) === stream) this.#devices.delete(key);
     this.#deps.metrics.ended(reason);
@@ -302,8 +318,13 @@ export class WatchHub {
 }
 
 /** Returns the device_id by which `spread` splits a group; undefined if `spread` does not apply to the watch. */
-function spreadId({ viaPart, deviceId }: Watcher): string | undefined {
-  return viaPart || deviceId === "" ? undefined : deviceId;
+function spreadId(watcher: Watcher): string | undefined {
+  return isPresence(watcher) ? watcher.deviceId : undefined;
+}
+
+/** Whether a watch shows that its device is connected: one of a gateway, or without a device_id, does not. */
+function isPresence({ viaPart, deviceId }: Watcher): boolean {
+  return !viaPart && deviceId !== "";
 }
 
 function deviceKey({ deviceId, boot }: Watcher): string | undefined {

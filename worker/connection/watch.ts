@@ -1,6 +1,7 @@
 import { ChannelCredentials } from "@grpc/grpc-js";
 import { Alarm } from "../../common/clock/alarm.ts";
 import type { Clock } from "../../common/clock/clock.ts";
+import { FEATURES } from "../../common/config/watch-features.ts";
 import { assertNever } from "../../common/errors/assert-never.ts";
 import { type ErrorKind, isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Log } from "../../common/log/log.ts";
@@ -175,7 +176,7 @@ class Connection implements Watch {
   async #watch(address: string, serveHere: boolean): Promise<WatchOutcome> {
     const { deviceGroup, deviceId, boot, keepaliveMs, heldEtag, clock, signal } = this.#options;
     const channel = this.#channelTo(address);
-    const request = { deviceGroup, deviceId, boot, keepaliveMs, serveHere, etag: heldEtag(), workerVersion: VERSION, features: [] };
+    const request = { deviceGroup, deviceId, boot, keepaliveMs, serveHere, etag: heldEtag(), workerVersion: VERSION, features: [...FEATURES] };
     const dead = new AbortController();
     const served: Served = { channel, end: (error) => dead.abort(error) };
     const onAnswer = (answer: WatchAnswer) => this.#answered(address, served, answer);

@@ -1300,7 +1300,7 @@ export const TargetKindSchema: GenEnum<TargetKind> = /*@__PURE__*/
  */
 export const DeviceService: GenService<{
   /**
-   * Reads one device. NOT_FOUND when it never reported.
+   * Reads one device. NOT_FOUND when it neither reported nor connected.
    *
    * @generated from rpc nebula.v1.DeviceService.GetDevice
    */
