@@ -127,10 +127,20 @@ function desiredApp({ name, revision, app }: AppEntry, variables: Variables, eng
     renewsVolumes: app.renewAnonymousVolumes,
     minHealthyMs: app.minHealthyMs ?? DEFAULTS.minHealthyMs,
     stopGraceSeconds,
-    change: specHash({ spec: { ...spec, ports: portsAt(app.startingPorts, 1) }, restartCount: app.restartCount }),
+    change: changeOf(app, variables),
     instances: Array.from({ length: counted.count }, (_, i) => instanceOf(app, spec, i + 1)),
     notes: standsAlone(spec.networks) && app.startingPorts.length > 0 ? [`starting_ports are ignored with ${spec.networks[0]} networking`] : [],
   };
+}
+
+/** One container of an app, whether its count reaches that index or not. */
+export function instanceAt(app: App, index: number, variables: Variables): DesiredInstance {
+  return instanceOf(app, specOfApp(app, variables), index);
+}
+
+/** The `change` of an app that runs. */
+export function changeOf(app: App, variables: Variables): string {
+  return specHash({ spec: { ...specOfApp(app, variables), ports: portsAt(app.startingPorts, 1) }, restartCount: app.restartCount });
 }
 
 function instanceOf(app: App, common: DesiredInstance["spec"], index: number): DesiredInstance {

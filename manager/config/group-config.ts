@@ -33,7 +33,11 @@ export type ComposeOptions = Readonly<{
 }>;
 
 /** Reads the config of a group, with its secret values as they are stored (R2). */
-export async function composeConfig(store: ConfigStore, name: string, { known, onRead, atLeast, signal }: ComposeOptions = {}): Promise<Composed> {
+export async function composeConfig(
+  store: Pick<ConfigStore, "get" | "getMany" | "cluster">,
+  name: string,
+  { known, onRead, atLeast, signal }: ComposeOptions = {},
+): Promise<Composed> {
   const stored = await store.get({ kind: "device_group", name }, { atLeast, signal });
   const self: MadeFrom = { kind: "device_group", name, revision: stored?.revision ?? 0n };
   if (stored === undefined || stored.deleted) return { kind: "no_such_group", madeFrom: [self] };
@@ -58,7 +62,7 @@ export async function composeConfig(store: ConfigStore, name: string, { known, o
 }
 
 async function readMissing(
-  store: ConfigStore,
+  store: Pick<ConfigStore, "getMany">,
   kind: "app" | "cron_job",
   names: readonly string[],
   known: ReadonlyMap<string, unknown> | undefined,

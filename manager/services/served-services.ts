@@ -21,6 +21,7 @@ import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
 import { DeviceService } from "../../gen/nebula/v1/device_pb.ts";
 import { ExplainService } from "../../gen/nebula/v1/explain_pb.ts";
 import { HistoryService } from "../../gen/nebula/v1/history_pb.ts";
+import { PlanService } from "../../gen/nebula/v1/plan_pb.ts";
 import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
 import { ShardService } from "../../gen/nebula/v1/shard_pb.ts";
 import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
@@ -55,6 +56,7 @@ import { HealthService } from "./grpc/health-service.ts";
 import { ReflectionIndex } from "./grpc/reflection-index.ts";
 import { serveReflection } from "./grpc/reflection-service.ts";
 import { createHistoryServiceHandlers } from "./history-service.ts";
+import { createPlanServiceHandlers } from "./plan-service.ts";
 import { createReportServiceHandlers } from "./report-service.ts";
 import { createShardServiceHandlers } from "./shard-service.ts";
 import { createStatusServiceHandlers } from "./status-service.ts";
@@ -151,6 +153,7 @@ export function createServedServices({
     unary(ApplyService, {}, createApplyServiceStreams({ groupViews, configStore, reportStore, changeFeed, clock })),
     unary(DeviceService, createDeviceServiceHandlers({ visiblePages, presentGroups, deviceConnections, changeFeed, reportStore, log })),
     unary(ExplainService, createExplainServiceHandlers({ configStore, reportStore, accessStore, secretKeys, clock })),
+    unary(PlanService, createPlanServiceHandlers({ configStore, accessStore, reportStore, secretKeys, clock })),
     unary(
       AccessService,
       createAccessServiceHandlers({

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import type { HostPort } from "../../common/desired/container-spec.ts";
 import type { Desired, DesiredApp } from "../../common/desired/desired.ts";
 import { portsCollide } from "../../common/desired/host-ports.ts";
+import { portClaims } from "../../common/desired/port-claims.ts";
 import { configOf, perServer } from "../../common/testing/config-builder.ts";
 import type { Config } from "../../gen/nebula/v1/config_pb.ts";
 import { LABEL } from "../observed/labels.ts";
@@ -19,7 +20,6 @@ import {
 } from "../testing/arbitrary-world.ts";
 import { Killed, World } from "../testing/world.ts";
 import type { Plan } from "./plan.ts";
-import { portClaims } from "./slots/port-claims.ts";
 
 const runs = (few: number) => ({ numRuns: process.env.NEBULA_TEST_LONG === "1" ? few * 25 : few });
 

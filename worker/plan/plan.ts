@@ -1,4 +1,5 @@
 import type { Cause, Desired, DesiredApp, GoneEntry, RunningApp, StoppedApp } from "../../common/desired/desired.ts";
+import { portClaims } from "../../common/desired/port-claims.ts";
 import type { Observed } from "../observed/observed.ts";
 import { appUnit, cronJobUnit, type OwnedAppContainer, type OwnedCronContainer } from "../observed/owned.ts";
 import { type AppWork, goneAppWork, refusedAppWork, runningAppWork } from "./app/app.ts";
@@ -10,7 +11,6 @@ import { pullWork } from "./images/pull.ts";
 import { networkWork } from "./networks.ts";
 import { portMoves, withExchanges } from "./ports/exchange.ts";
 import { type AppDraft, draftOf } from "./slots/draft.ts";
-import { portClaims } from "./slots/port-claims.ts";
 import type { DeviceStates } from "./states.ts";
 import { containerKey, laneOf, type Step } from "./step.ts";
 import { type PlanContext, type View, viewOf } from "./view.ts";

@@ -58,16 +58,18 @@ export type ReportParts = Readonly<{
   /** What is wrong with the worker itself, beside what the plan found. */
   problems: readonly DeviceProblem[];
   stats: ReadonlyMap<string, ContainerStats>;
+  /** By id: the sizes of the images on the device. */
+  imageBytes: ReadonlyMap<string, number>;
   now: Now;
 }>;
 
 /** A report of what is known now; seq, created_at and the host's figures come when it is sent. */
 export function composeReport(parts: ReportParts): Report {
-  const { desired, states, applied, now, stats } = parts;
+  const { desired, states, applied, now, stats, imageBytes } = parts;
   const problems = [...(states?.problems ?? []), ...parts.problems];
   const apps = states?.apps ?? [];
   const cronJobs = states?.cronJobs ?? [];
-  const context = { applied, since: parts.since, now, stats };
+  const context = { applied, since: parts.since, now, stats, imageBytes };
   return create(ReportSchema, {
     deviceId: parts.deviceId,
     deviceGroup: parts.deviceGroup,
@@ -98,6 +100,7 @@ export type StatusContext = Readonly<{
   since: ReadonlyMap<string, number>;
   now: Now;
   stats: ReadonlyMap<string, ContainerStats>;
+  imageBytes: ReadonlyMap<string, number>;
 }>;
 
 export function appStatus(app: AppState, context: StatusContext): AppStatus {
@@ -178,7 +181,7 @@ function stateNumber(state: PlannedState): TargetState {
   }
 }
 
-function containerStatus({ container, revision }: Owned, { stats }: StatusContext): ContainerStatus {
+function containerStatus({ container, revision }: Owned, { stats, imageBytes }: StatusContext): ContainerStatus {
   const used = stats.get(container.id);
   return create(ContainerStatusSchema, {
     name: container.name,
@@ -189,6 +192,7 @@ function containerStatus({ container, revision }: Owned, { stats }: StatusContex
     restarts: container.restartCount,
     image: container.image,
     imageId: container.imageId,
+    imageBytes: BigInt(imageBytes.get(container.imageId) ?? 0),
     ...(container.startedAt !== undefined && { startedAt: timestampFromMs(container.startedAt) }),
     exitCode: container.exitCode ?? 0,
     memoryBytes: BigInt(Math.round(used?.memoryBytes ?? 0)),

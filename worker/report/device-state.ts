@@ -31,6 +31,7 @@ export class DeviceState {
   #look: Look | undefined;
   #engine: EngineInfo | undefined;
   #states: DeviceStates | undefined;
+  #imageBytes: ReadonlyMap<string, number> = new Map();
   #applied: Applied | undefined;
   #standing: Standing = new Map();
   #repairs = 0;
@@ -47,6 +48,7 @@ export class DeviceState {
     if (look.kind === "seen") {
       this.#engine = look.observed.engine;
       this.#states = look.plan.states; // 1
+      this.#imageBytes = new Map(look.observed.images.map(({ id, sizeBytes }) => [id, sizeBytes]));
       this.#standing = standingAfter(this.#standing, look.plan.states, monotonic);
       this.#applied = look.applied;
       this.#repairs = look.repairs;
@@ -99,6 +101,7 @@ export class DeviceState {
       pruned: this.#pruned,
       problems,
       stats,
+      imageBytes: this.#imageBytes,
       now,
     });
   }

@@ -15,6 +15,7 @@ import { DeviceGroupService } from "../../../gen/nebula/v1/device_group_pb.ts";
 import { DeviceService, type TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
 import { ExplainService } from "../../../gen/nebula/v1/explain_pb.ts";
 import { HistoryService } from "../../../gen/nebula/v1/history_pb.ts";
+import { PlanService } from "../../../gen/nebula/v1/plan_pb.ts";
 import { ReportService } from "../../../gen/nebula/v1/report_pb.ts";
 import { ShardService } from "../../../gen/nebula/v1/shard_pb.ts";
 import { StatusService } from "../../../gen/nebula/v1/status_pb.ts";
@@ -158,6 +159,7 @@ const device: RulesOf<typeof DeviceService> = {
 };
 
 const explain: RulesOf<typeof ExplainService> = { explain: filtered };
+const plan: RulesOf<typeof PlanService> = { plan: filtered };
 
 const user: RulesOf<typeof UserService> = {
   createUser: admin,
@@ -216,6 +218,7 @@ const ROWS: ReadonlyMap<string, Row> = new Map([
   ...byPath(ApplyService, apply),
   ...byPath(DeviceService, device),
   ...byPath(ExplainService, explain),
+  ...byPath(PlanService, plan),
   ...byPath(UserService, user),
   ...byPath(UserGroupService, userGroup),
   ...byPath(AccessService, access),

@@ -1,5 +1,5 @@
 import type { PullPolicy } from "../../../common/desired/desired.ts";
-import { assertNever } from "../../../common/errors/assert-never.ts";
+import { needsPull } from "../../../common/desired/pull-need.ts";
 import { FailureCode } from "../../../gen/nebula/v1/report_pb.ts";
 import type { PullJob, PullWanter } from "../../observed/observed.ts";
 import { appUnit, cronJobUnit } from "../../observed/owned.ts";
@@ -55,25 +55,13 @@ export function imageReadiness(question: ImageQuestion, view: View): ImageReadin
   const { image, policy, isStale, isWanted, sameSpecExists } = question;
   const isLocal = view.images.has(image);
   const pulled = view.memory.pulled.get(question.unit);
-  const isPulled = isLocal && pulled !== undefined && pulled.change === question.change;
-  switch (policy) {
-    case "never":
-      if (isLocal) return READY;
-      return waiting(
-        failed("image", {
-          code: FailureCode.IMAGE_MISSING,
-          reason: `image ${image} is not on the device, and pull_policy is never; load it, or change pull_policy`,
-        }),
-      );
-    case "missing":
-      return isLocal ? READY : pull(question, isLocal, view);
-    case "always":
-      return isStale || (isWanted && !(isPulled && !pulled.used)) ? pull(question, isLocal, view) : READY;
-    case "on_change":
-      return isStale || (isWanted && !isPulled && !(sameSpecExists && isLocal)) ? pull(question, isLocal, view) : READY;
-    default:
-      return assertNever(policy);
+  if (policy === "never" && !isLocal) {
+    const reason = `image ${image} is not on the device, and pull_policy is never; load it, or change pull_policy`;
+    return waiting(failed("image", { code: FailureCode.IMAGE_MISSING, reason }));
   }
+  const isPulledForSpec = pulled !== undefined && pulled.change === question.change;
+  const facts = { policy, isWanted, isStale, sameSpecExists, isLocal, isPulledForSpec, isUsed: pulled?.used === true };
+  return needsPull(facts) ? pull(question, isLocal, view) : READY;
 }
 
 const READY: ImageReadiness = { use: { kind: "ready", isStale: false }, wish: undefined, wakeAt: undefined, stale: undefined };

@@ -1,7 +1,7 @@
 import type { HostPort } from "../../../common/desired/container-spec.ts";
+import type { Claim, PortClaims } from "../../../common/desired/port-claims.ts";
 import type { OwnedAppContainer } from "../../observed/owned.ts";
 import { type AppDraft, surplusMayGo } from "../slots/draft.ts";
-import type { Claim, PortClaims } from "../slots/port-claims.ts";
 import { type Slot, upRight } from "../slots/slots.ts";
 import { holdersOf, type View } from "../view.ts";
 

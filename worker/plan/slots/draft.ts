@@ -1,6 +1,7 @@
 import type { ContainerSpec } from "../../../common/desired/container-spec.ts";
 import type { RunningApp } from "../../../common/desired/desired.ts";
 import { portText } from "../../../common/desired/host-ports.ts";
+import type { PortClaims } from "../../../common/desired/port-claims.ts";
 import { FailureCode } from "../../../gen/nebula/v1/report_pb.ts";
 import { nextName, oldName } from "../../observed/names.ts";
 import { appUnit, type OwnedAppContainer } from "../../observed/owned.ts";
@@ -9,7 +10,6 @@ import { nameOf } from "../standing.ts";
 import { type Block, failed } from "../states.ts";
 import { placeKeys } from "../step.ts";
 import { holdersOf, standingFailure, type View } from "../view.ts";
-import type { PortClaims } from "./port-claims.ts";
 import { type Turn, turnOf } from "./roll.ts";
 import { type Slot, slotsOf } from "./slots.ts";
 

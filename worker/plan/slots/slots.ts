@@ -1,4 +1,5 @@
 import type { DesiredInstance, RunningApp } from "../../../common/desired/desired.ts";
+import { placesOf, progressOf } from "../../../common/desired/places.ts";
 import { compareSpecLabel } from "../../../common/desired/spec-hash.ts";
 import { appContainerName } from "../../observed/names.ts";
 import { appUnit, isUp, type OwnedAppContainer } from "../../observed/owned.ts";
@@ -50,15 +51,8 @@ export function slotsOf(
   containers: readonly OwnedAppContainer[],
   view: View,
 ): { slots: readonly Slot[]; surplus: readonly OwnedAppContainer[] } {
-  const byIndex = new Map<number, OwnedAppContainer[]>();
-  const surplus: OwnedAppContainer[] = [];
-  for (const owned of containers) {
-    const index = owned.index ?? 0;
-    if (index < 1 || index > app.instances.length) surplus.push(owned);
-    else byIndex.set(index, [...(byIndex.get(index) ?? []), owned]);
-  }
-  const slots = app.instances.map((instance) => slotOf(app, instance, byIndex.get(instance.index) ?? [], view));
-  return { slots, surplus };
+  const { at, surplus } = placesOf(app.instances.length, containers);
+  return { slots: app.instances.map((instance) => slotOf(app, instance, at(instance.index), view)), surplus };
 }
 
 function slotOf(app: RunningApp, instance: DesiredInstance, containers: readonly OwnedAppContainer[], view: View): Slot {
@@ -74,8 +68,9 @@ function slotOf(app: RunningApp, instance: DesiredInstance, containers: readonly
   const busy = busyWith(base, view);
   if (busy !== undefined) return { ...base, ...busy };
   const [first, ...copies] = right;
-  if (first === undefined) return { ...base, kind: "wanted" };
-  return isUp(first.container.phase) ? { ...base, kind: "settled", keep: first, copies } : { ...base, kind: "exchanging", next: first, copies };
+  const kind = progressOf(right, ({ container }) => isUp(container.phase));
+  if (first === undefined || kind === "wanted") return { ...base, kind: "wanted" };
+  return kind === "settled" ? { ...base, kind, keep: first, copies } : { ...base, kind, next: first, copies };
 }
 
 function busyWith({ lane, right, wrong }: SlotBase, { observed: { jobs }, unknownIds }: View): BusySlot | undefined {

@@ -1,6 +1,6 @@
-import type { HostPort } from "../../../common/desired/container-spec.ts";
-import type { Desired } from "../../../common/desired/desired.ts";
-import { PortMap, portText } from "../../../common/desired/host-ports.ts";
+import type { HostPort } from "./container-spec.ts";
+import type { Desired } from "./desired.ts";
+import { PortMap, portText } from "./host-ports.ts";
 
 /**
  * Who may have each host port: the first that claims it, in the group's order, then by index. Claims collide as

@@ -1,0 +1,171 @@
+/**
+ * Plans of changes: what becomes of the entities, which device_groups and devices are reached, and what each device does. A plan writes nothing.
+ *
+ * Devices are read group by group in pages, each counted and forgotten; between slices of them other work has its turn.
+ */
+import { setImmediate as turn } from "node:timers/promises";
+import type { Clock } from "../../../common/clock/clock.ts";
+import { planId } from "../../../common/insight/plan-id.ts";
+import type { SecretKeys } from "../../../common/secrets/secret-keys.ts";
+import type { AccessStore } from "../../../common/storage/access-store.ts";
+import { type ConfigStore, type EntityKey, keyText, type StoredEntity } from "../../../common/storage/config-store.ts";
+import type { ReportStore } from "../../../common/storage/report-store.ts";
+import type { DeviceGroup } from "../../../gen/nebula/v1/device_group_pb.ts";
+import type { Principal } from "../../access/principal.ts";
+import { readableBy } from "../../access/rights/visible-pages.ts";
+import { composeConfig, openSecretsOf } from "../../config/group-config.ts";
+import { checkAddedMembers } from "../../entities/group-members.ts";
+import { type ChangedTarget, FleetTally, GroupTally, type Reach } from "./group-tally.ts";
+import { configWarnings, fleetWarnings, type Warning } from "./plan-warnings.ts";
+import type { PlannedWrite } from "./planned-changes.ts";
+import { RevisionsRead } from "./revisions-read.ts";
+
+export type PlannerDeps = Readonly<{
+  configStore: Pick<ConfigStore, "get" | "getMany" | "groupsNaming" | "history" | "cluster">;
+  accessStore: Pick<AccessStore, "listDeviceTokens">;
+  reportStore: Pick<ReportStore, "listDevices">;
+  secretKeys: SecretKeys;
+  clock: Clock;
+}>;
+
+/** What a plan is made for: the caller, and what else belongs to its id. */
+export type PlanCall = Readonly<{ principal: Principal; signal: AbortSignal }>;
+
+export type ReachedGroup = Readonly<{ name: string; revision: bigint; stored: StoredEntity | undefined; reach: Reach }>;
+
+/** The consequences of planned writes. */
+export type Consequences = Readonly<{
+  /** The readable device_groups that are reached, by name. */
+  groups: readonly ReachedGroup[];
+  hiddenGroups: number;
+  fleet: FleetTally;
+  warnings: readonly Warning[];
+}>;
+
+const DEVICES_A_PAGE = 200;
+const TOKENS_A_PAGE = 1000;
+/** Devices are planned for this long before other work has its turn. */
+const SLICE_MS = 5;
+
+/** Works out what planned writes lead to. Throws what a write of a device_group throws where a member does not exist, or must not be named by the caller. */
+export async function consequencesOf(deps: PlannerDeps, writes: readonly PlannedWrite[], call: PlanCall): Promise<Consequences> {
+  const { signal } = call;
+  const store = storeAfter(deps.configStore, writes);
+  for (const { before, after } of writes) {
+    if (after?.kind === "device_group") await checkAddedMembers(store, after.deviceGroup, groupIn(before), call);
+  }
+  const changed = writes.filter(({ revisionAfter, revisionBefore }) => revisionAfter !== revisionBefore);
+  const { visible, hidden } = await reachedGroups(deps, changed, call);
+  const bodies = bodiesOf(deps, writes);
+  const fleet = new FleetTally();
+  const warnings: Warning[] = [];
+  const groups: ReachedGroup[] = [];
+  const apps = new Set(changed.filter(({ kind }) => kind === "app").map(({ name }) => name));
+  for (const name of visible) {
+    const stored = await deps.configStore.get({ kind: "device_group", name }, { signal });
+    const composed = await composeConfig(store, name, { onRead: (entry) => openSecretsOf(deps.secretKeys, entry), signal });
+    const config = composed.kind === "config" ? composed.config : undefined;
+    const isWhole = changed.some((write) => write.kind === "device_group" && write.name === name);
+    if (config !== undefined) warnings.push(...configWarnings(config, apps, isWhole));
+    const members = new Set(
+      config === undefined ? [] : [...config.apps.map((app) => `app ${app.name}`), ...config.cronJobs.map((job) => `cron_job ${job.name}`)],
+    );
+    const targets = changed.flatMap((write) => targetOf(write)).filter((target) => members.has(`${target.kind} ${target.name}`));
+    const tally = new GroupTally(fleet, { config, cluster: deps.configStore.cluster, targets, bodies });
+    await countGroup(deps, name, tally, bodies, signal);
+    groups.push({ name, revision: stored?.revision ?? 0n, stored, reach: tally.reach });
+  }
+  return { groups, hiddenGroups: hidden, fleet, warnings: [...warnings, ...fleetWarnings(fleet)] };
+}
+
+/** The id of a plan. */
+export function idOf(writes: readonly Readonly<{ fingerprint: Uint8Array }>[], read: Parameters<typeof planId>[1]): string {
+  return planId(
+    writes.map(({ fingerprint }) => fingerprint),
+    read,
+  );
+}
+
+/** The revision that devices should have followed before the change. */
+function targetOf({ kind, name, stored, revisionBefore }: PlannedWrite): ChangedTarget[] {
+  return kind === "device_group" || stored === undefined || stored.deleted ? [] : [{ kind, name, revision: revisionBefore }];
+}
+
+/** The store as it is after the writes. */
+function storeAfter(store: PlannerDeps["configStore"], writes: readonly PlannedWrite[]): Pick<ConfigStore, "get" | "getMany" | "cluster"> {
+  const after = new Map(writes.map((write) => [keyText(write), write.storedAfter]));
+  return {
+    cluster: store.cluster,
+    get: async (key: EntityKey, options) => after.get(keyText(key)) ?? store.get(key, options),
+    getMany: async (kind, names, options) => {
+      const others = names.filter((name) => !after.has(keyText({ kind, name })));
+      const read = others.length === 0 ? new Map<string, StoredEntity>() : await store.getMany(kind, others, options);
+      const planned = names.flatMap((name) => {
+        const stored = after.get(keyText({ kind, name }));
+        return stored === undefined ? [] : [[name, stored] as const];
+      });
+      return new Map([...read, ...planned]);
+    },
+  };
+}
+
+async function reachedGroups({ configStore }: PlannerDeps, changed: readonly PlannedWrite[], { principal, signal }: PlanCall) {
+  const names = new Set<string>();
+  for (const { kind, name } of changed) {
+    if (kind === "device_group") names.add(name);
+    else for (const group of await configStore.groupsNaming(kind, name, signal)) names.add(group);
+  }
+  const all = [...names].sort();
+  const isVisible = readableBy<string>(principal, "device_group", (group) => group);
+  const visible = isVisible === undefined ? all : all.filter(isVisible);
+  return { visible, hidden: all.length - visible.length };
+}
+
+function bodiesOf({ configStore, secretKeys }: PlannerDeps, writes: readonly PlannedWrite[]): RevisionsRead {
+  const apps = writes.filter(({ kind }) => kind === "app");
+  return new RevisionsRead(
+    { configStore, secretKeys },
+    apps.flatMap(({ stored }) => (stored === undefined ? [] : [stored])),
+    new Set(apps.filter(({ stored }) => stored === undefined).map(({ name }) => name)),
+  );
+}
+
+async function countGroup(
+  { reportStore, accessStore, clock }: PlannerDeps,
+  deviceGroup: string,
+  tally: GroupTally,
+  bodies: RevisionsRead,
+  signal: AbortSignal,
+): Promise<void> {
+  const came = new Set<string>();
+  for (let after: string | undefined; ; ) {
+    const page = await reportStore.listDevices({ deviceGroup }, { limit: DEVICES_A_PAGE, ...(after === undefined ? {} : { after }) }, signal);
+    await bodies.readFor(
+      page.items.flatMap(({ report }) => (report === undefined ? [] : [report])),
+      signal,
+    );
+    let began = clock.monotonic();
+    for (const device of page.items) {
+      came.add(device.deviceId);
+      tally.add(device);
+      if (clock.monotonic() - began < SLICE_MS) continue;
+      await turn();
+      began = clock.monotonic();
+    }
+    signal.throwIfAborted();
+    if (page.next === undefined) break;
+    after = page.next;
+    await turn(); // a store in this process answers without one
+  }
+  for (let after: string | undefined; ; ) {
+    const page = await accessStore.listDeviceTokens({ deviceGroup }, { limit: TOKENS_A_PAGE, ...(after === undefined ? {} : { after }) }, signal);
+    tally.neverCame(page.items.filter(({ deviceId }) => !came.has(deviceId)).length);
+    if (page.next === undefined) return;
+    after = page.next;
+    await turn();
+  }
+}
+
+function groupIn(resource: PlannedWrite["before"]): DeviceGroup | undefined {
+  return resource?.kind === "device_group" ? resource.deviceGroup : undefined;
+}
