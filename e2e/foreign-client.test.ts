@@ -29,6 +29,7 @@ describe("a gRPC client that is not ours", function () {
       "ConfigService",
       "ReportService",
       "DeviceService",
+      "PlanService",
       "ShardService",
       "StatusService",
     ]) {

@@ -15,6 +15,11 @@ export const commands: CommandTable = {
       load: async () => (await import("./commands/apply/apply.ts")).apply,
     }),
     deferred({
+      name: "plan",
+      summary: "Shows what an apply of resource files changes, and on which devices.",
+      load: async () => (await import("./commands/plan/plan.ts")).plan,
+    }),
+    deferred({
       name: "get",
       summary: "Prints resources as apply -f takes them.",
       load: async () => (await import("./commands/get/get.ts")).get,

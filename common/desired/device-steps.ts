@@ -139,11 +139,11 @@ function fateOf(slots: readonly Slot[], desired: Desired, device: KnownDevice, c
   return { held, evicted };
 }
 
-/** The ports of the container of a slot that is not removed. */
+/** The ports of the container of a slot that is not removed. One that is down is started again. */
 function stayingPorts(slot: Slot, held: ReadonlySet<Slot>, evicted: ReadonlySet<Slot>): readonly HostPort[] {
   if (slot.progress === "settled") return evicted.has(slot) ? [] : slot.instance.spec.ports;
   const [old] = slot.wrong;
-  return (slot.isBlocked || held.has(slot)) && old?.isUp === true ? old.ports : [];
+  return (slot.isBlocked || held.has(slot)) && old !== undefined ? old.ports : [];
 }
 
 function appSteps(app: DesiredApp, device: KnownDevice, slots: readonly Slot[], fate: AppFate): TargetStep[] {

@@ -15,6 +15,7 @@ import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
 import { DeviceService, TargetKind } from "../../gen/nebula/v1/device_pb.ts";
 import { ExplainService } from "../../gen/nebula/v1/explain_pb.ts";
 import { HistoryService } from "../../gen/nebula/v1/history_pb.ts";
+import { PlannedKind, PlannedVerb, PlanService } from "../../gen/nebula/v1/plan_pb.ts";
 import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
 import { ShardService } from "../../gen/nebula/v1/shard_pb.ts";
 import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
@@ -90,9 +91,15 @@ const reports = ReportService.method;
 const apply = ApplyService.method;
 const devices = DeviceService.method;
 const { explain } = ExplainService.method;
+const plans = PlanService.method;
 const users = UserService.method;
 const userGroups = UserGroupService.method;
 const access = AccessService.method;
+
+/** A change as PlanService takes it. */
+function planned<Case extends string, Value>(kind: Case, value: Value): { change: { case: Case; value: Value } } {
+  return { change: { case: kind, value } };
+}
 
 /** Every method of every service. */
 export const TABLE: readonly Row[] = [
@@ -172,6 +179,19 @@ export const TABLE: readonly Row[] = [
 
   row(explain, (cast) => cast.putStatus().then(() => ({ deviceId: DEVICE })), READERS, { hiddenFrom: OUTSIDERS }),
   row(explain, (cast) => cast.putStatus().then(() => ({ deviceId: DEVICE, name: APP })), READERS, { hiddenFrom: OUTSIDERS, about: "of an app" }),
+  row(plans.plan, { changes: [planned("app", { name: APP, dockerImage: "nginx:2" })] }, READERS, { about: "of an app" }),
+  row(plans.plan, { changes: [planned("app", { name: APP, dockerImage: "nginx:2", secretEnvVars: { TOKEN: "a guess" } })] }, WRITERS, {
+    about: "with a secret value",
+  }),
+  row(plans.plan, { changes: [planned("cronJob", { name: CRON_JOB, dockerImage: "nginx:2", schedule: "0 3 * * *" })] }, READERS, {
+    about: "of a cron_job",
+  }),
+  row(plans.plan, { changes: [planned("deviceGroup", { name: GROUP, apps: [APP] })] }, READERS, { about: "of a device_group" }),
+  row(plans.plan, { changes: [planned("deviceGroup", { name: ELSEWHERE, apps: [APP] })] }, ADMINS, { about: "that names an unreadable app" }),
+  row(plans.plan, { changes: [planned("userGroup", { name: "staff" })] }, ADMINS, { about: "of a user_group" }),
+  row(plans.plan, { changes: [planned("action", { kind: PlannedKind.APP, name: APP, verb: PlannedVerb.DELETE })] }, READERS, {
+    about: "of a delete",
+  }),
 
   row(users.createUser, { name: "ro" }, ADMINS, THERE),
   row(users.getUser, { name: "ro" }, ADMINS),

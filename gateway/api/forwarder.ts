@@ -16,6 +16,7 @@ import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
 import { DeviceService } from "../../gen/nebula/v1/device_pb.ts";
 import { ExplainService } from "../../gen/nebula/v1/explain_pb.ts";
 import { HistoryService } from "../../gen/nebula/v1/history_pb.ts";
+import { PlanService } from "../../gen/nebula/v1/plan_pb.ts";
 import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
 import { ShardService } from "../../gen/nebula/v1/shard_pb.ts";
 import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
@@ -145,6 +146,7 @@ export const API_SERVICES: readonly DescService[] = [
   ApplyService,
   DeviceService,
   ExplainService,
+  PlanService,
   ShardService,
   StatusService,
   UserService,

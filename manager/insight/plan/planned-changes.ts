@@ -100,7 +100,7 @@ async function planWhole<E extends Entity>(
   const unknown = secrets === undefined ? [] : keepStored(deps.secretKeys, secrets.owner, secrets.values, secretsOf(type, entity));
   const isSame = entity !== undefined && type.isSame(entity, changed);
   assertNone([...unknown, ...(isSame ? [] : updatedViolations(changed, type.validate, type.unknownFields))], at);
-  return writeOf(deps, type, { stored, before: entity, after: changed, isWritten: !isSame }, resourceOf);
+  return writeOf(deps, type, { stored, before: entity, after: changed, isWritten: !isSame, verb: PlannedVerb.UNSPECIFIED }, resourceOf);
 }
 
 async function planAct<E extends Entity>(
@@ -123,7 +123,7 @@ async function planAct<E extends Entity>(
   if (entity === undefined) throw new NebulaError("not_found", `there is no ${type.kind} ${name}: look for its name in the list`);
   const after = verb === PlannedVerb.DELETE ? undefined : type.normalise(entity);
   if (after !== undefined) act?.(after);
-  return writeOf(deps, type, { stored, before: entity, after, isWritten: true }, resourceOf);
+  return writeOf(deps, type, { stored, before: entity, after, isWritten: true, verb }, resourceOf);
 }
 
 async function read<E extends Entity>({ configStore }: ChangeDeps, type: EntityType<E>, name: string, signal: AbortSignal) {
@@ -154,12 +154,12 @@ function secretsOf<E extends Entity>(type: EntityType<E>, entity: E | undefined)
   return entity === undefined ? {} : (type.secrets(entity)?.values ?? {});
 }
 
-type Steps<E> = Readonly<{ stored: StoredEntity | undefined; before: E | undefined; after: E | undefined; isWritten: boolean }>;
+type Steps<E> = Readonly<{ stored: StoredEntity | undefined; before: E | undefined; after: E | undefined; isWritten: boolean; verb: PlannedVerb }>;
 
 function writeOf<E extends Entity>(
   { secretKeys }: ChangeDeps,
   type: EntityType<E>,
-  { stored, before, after, isWritten }: Steps<E>,
+  { stored, before, after, isWritten, verb }: Steps<E>,
   resourceOf: (entity: E) => Resource,
 ): PlannedWrite {
   const revisionBefore = stored?.revision ?? 0n;
@@ -185,7 +185,7 @@ function writeOf<E extends Entity>(
       changedAt: stored?.changedAt ?? 0,
       changedBy: stored?.changedBy ?? "",
     },
-    fingerprint: shownAfter === undefined ? new Uint8Array() : type.encode(shownAfter),
+    fingerprint: Buffer.from(JSON.stringify([verb, jsonOf(shownAfter, resourceOf)])),
     before: shownBefore && resourceOf(shownBefore),
     after: shownAfter && resourceOf(shownAfter),
     revisionBefore,

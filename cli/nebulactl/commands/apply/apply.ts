@@ -4,31 +4,29 @@ import { invalidArgument, NebulaError } from "../../../../common/errors/nebula-e
 import { mapLimited } from "../../../../common/map-limited.ts";
 import { jsonText } from "../../../../common/printable.ts";
 import { fieldChanges } from "../../../../common/resources/field-changes.ts";
-import { parseResourceFiles, type ResourceViolation, resourceViolationLine } from "../../../../common/resources/parse-resources.ts";
 import { entityOf, type Resource } from "../../../../common/resources/resource.ts";
 import { jsonNumber, resourceJson } from "../../../../common/resources/resource-fields.ts";
+import type { PlanResponse } from "../../../../gen/nebula/v1/plan_pb.ts";
 import type { Command } from "../../command/command.ts";
 import type { CommandContext } from "../../command/context.ts";
-import type { TextFlag } from "../../command/flags.ts";
+import type { SwitchFlag, TextFlag } from "../../command/flags.ts";
 import { unlessRefused } from "../../errors/unless-refused.ts";
 import { printWarnings } from "../../output/warnings.ts";
 import { titleOf, writtenLines } from "../../views/entity-view.ts";
 import { appKind } from "../entities/app-kind.ts";
 import { type BoundResource, bindResource, revisionOf, type WrittenResource } from "../entities/bound-resource.ts";
 import { cronJobKind } from "../entities/cron-job-kind.ts";
-import { readResourceFiles } from "./read-resource-files.ts";
-import { inOrder, missingMembers } from "./write-order.ts";
+import { assertPlan, showPlan } from "../plan/plan.ts";
+import { FILE, readResources } from "./resource-flag.ts";
+import { missingMembers } from "./write-order.ts";
 
-const FILE: TextFlag = {
+const PLAN: TextFlag = {
   kind: "text",
-  name: "file",
-  aliases: ["filename"],
-  short: "f",
-  placeholder: "FILE",
-  offers: { files: true },
-  repeatable: true,
-  help: "A resource file, a folder of them, or - for standard input.",
+  name: "plan",
+  placeholder: "ID",
+  help: "Write exactly the plan with this id, or nothing: nebulactl plan prints it.",
 };
+const DRY_RUN: SwitchFlag = { kind: "switch", name: "dry-run", help: "Write nothing, and print the plan, as nebulactl plan does." };
 
 /** The most reads at the same time. */
 const READS = 8;
@@ -48,14 +46,24 @@ export const apply: Command = {
   ],
   arguments: [],
   required: [FILE],
-  flags: [FILE],
+  flags: [FILE, PLAN, DRY_RUN],
   outputs: ["table", "json"],
-  examples: ["nebulactl apply -f shop.yaml", "nebulactl get all -o yaml | nebulactl apply --profile other -f -"],
+  examples: [
+    "nebulactl apply -f shop.yaml",
+    "nebulactl apply -f shop.yaml --plan 7f31c2a0",
+    "nebulactl get all -o yaml | nebulactl apply --profile other -f -",
+  ],
   async run(context) {
     const { values, io } = context;
-    const parsed = parseResourceFiles(await readResourceFiles(values.all(FILE), () => io.readStdin(context.signal)));
-    if (parsed.kind === "invalid") throw invalidFiles(parsed.violations);
-    const planned = await readStored(inOrder(parsed.resources), context);
+    const resources = await readResources(context);
+    if (values.on(DRY_RUN)) {
+      await showPlan(resources, context);
+      return 0;
+    }
+    const id = values.text(PLAN);
+    const named = id === undefined ? undefined : await assertPlan(id, resources, context);
+    const planned = await readStored(resources, context);
+    if (named !== undefined) assertUnchanged(planned, named);
     const width = Math.max(0, ...planned.map(({ bound }) => titleOf(bound.resource).length));
     const written: string[] = [];
     for (const [index, plan] of planned.entries()) {
@@ -91,6 +99,19 @@ async function readStored(resources: readonly Resource[], context: CommandContex
   return planned;
 }
 
+/** Throws `failed_precondition` where a stored resource is not at the revision that the plan was made from: the plan was read before it. */
+function assertUnchanged(planned: readonly Planned[], { entities }: PlanResponse): void {
+  for (const [index, { bound, stored }] of planned.entries()) {
+    const { existsBefore = false, revisionBefore = 0n } = entities[index] ?? {};
+    const isSame = stored === undefined ? !existsBefore : existsBefore && revisionOf(stored) === revisionBefore;
+    if (!isSame)
+      throw new NebulaError(
+        "failed_precondition",
+        `${titleOf(bound.resource)} has changed since the plan; nothing was written. Run nebulactl plan again`,
+      );
+  }
+}
+
 function callsOf(kind: "app" | "cron_job") {
   return kind === "app" ? appKind.calls : cronJobKind.calls;
 }
@@ -103,13 +124,6 @@ function stopped(title: string, cause: unknown, reason: string, written: readonl
   const before = written.length === 0 ? "nothing was written before" : `written before: ${written.join(", ")}`;
   const after = left === 0 ? "" : `; not tried: ${left} more`;
   return new NebulaError("failed_precondition", `stopped at ${title}: ${reason} (${before}${after})`, { cause });
-}
-
-function invalidFiles(violations: readonly ResourceViolation[]): NebulaError {
-  const lines = violations.map(resourceViolationLine);
-  return new NebulaError("invalid_argument", lines[0] ?? "invalid resource files", {
-    violations: violations.map(({ description }, index) => ({ field: (lines[index] ?? "").replace(`: ${description}`, ""), description })),
-  });
 }
 
 function outcomeJson(before: Resource | undefined, after: Resource): JsonObject {
