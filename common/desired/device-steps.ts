@@ -110,6 +110,8 @@ type Fate = Readonly<{
   held: ReadonlySet<Slot>;
   /** Slots whose container gives up its ports to one with a better claim. */
   evicted: ReadonlySet<Slot>;
+  /** Slots whose old container is down, stays, and is started again: its ports are free. */
+  revived: ReadonlySet<Slot>;
 }>;
 
 /** Which slots wait for ports in vain: a slot that waits keeps its old container, whose ports another one may wait for. */
@@ -127,23 +129,39 @@ function fateOf(slots: readonly Slot[], desired: Desired, device: KnownDevice, c
   );
   const refused = desired.apps.flatMap((app) => (app.kind === "refused" ? (device.apps.get(app.name)?.containers ?? []) : []));
   const held = new Set<Slot>();
+  let revived: ReadonlySet<Slot> = new Set();
   for (let before = -1; before !== held.size; ) {
     before = held.size;
-    const staying = slots.flatMap((slot) => stayingPorts(slot, held, evicted).map((port) => ({ port, slot })));
+    const up = slots.flatMap((slot) => stayingPorts(slot, held, evicted).map((port) => ({ port, slot })));
+    revived = revivedOf(slots, up, held);
+    const staying = [...up, ...[...revived].flatMap((slot) => (slot.wrong[0]?.ports ?? []).map((port) => ({ port, slot })))];
     const others = refused.filter(({ isUp }) => isUp).flatMap(({ ports }) => ports);
     for (const slot of slots.filter(isUnstarted)) {
       const collides = (port: HostPort) => slot.instance.spec.ports.some((own) => portsCollide(own, port));
       if (others.some(collides) || staying.some((holder) => holder.slot !== slot && collides(holder.port))) held.add(slot);
     }
   }
-  return { held, evicted };
+  return { held, evicted, revived };
 }
 
-/** The ports of the container of a slot that is not removed. One that is down is started again. */
+function revivedOf(slots: readonly Slot[], up: readonly Readonly<{ port: HostPort; slot: Slot }>[], held: ReadonlySet<Slot>): ReadonlySet<Slot> {
+  const taken = up.map(({ port }) => port);
+  const revived = new Set<Slot>();
+  for (const slot of slots) {
+    const [old] = slot.wrong;
+    if (slot.progress !== "wanted" || old === undefined || old.isUp || !(slot.isBlocked || held.has(slot))) continue;
+    if (old.ports.some((port) => taken.some((other) => portsCollide(port, other)))) continue;
+    taken.push(...old.ports);
+    revived.add(slot);
+  }
+  return revived;
+}
+
+/** The ports of the container of a slot that is up, and not removed. */
 function stayingPorts(slot: Slot, held: ReadonlySet<Slot>, evicted: ReadonlySet<Slot>): readonly HostPort[] {
   if (slot.progress === "settled") return evicted.has(slot) ? [] : slot.instance.spec.ports;
   const [old] = slot.wrong;
-  return (slot.isBlocked || held.has(slot)) && old !== undefined ? old.ports : [];
+  return (slot.isBlocked || held.has(slot)) && old?.isUp === true ? old.ports : [];
 }
 
 function appSteps(app: DesiredApp, device: KnownDevice, slots: readonly Slot[], fate: AppFate): TargetStep[] {
@@ -178,7 +196,7 @@ function runningSteps({ name, instances }: RunningApp, containers: readonly Know
 
 function countSlot(
   slot: Slot,
-  { held, evicted }: Fate,
+  { held, evicted, revived }: Fate,
   { hasContainers, isPulled }: Readonly<{ hasContainers: boolean; isPulled: boolean }>,
   add: (step: StepKind, count?: number) => void,
 ): void {
@@ -199,7 +217,7 @@ function countSlot(
     case "wanted":
       if (wrong.length > 1) add("remove", wrong.length - 1);
       // the old container runs until the image is there
-      if (wrong[0]?.isUp === false && (isBlocked || isPulled || held.has(slot))) add("start_again");
+      if (revived.has(slot) || (isPulled && wrong[0]?.isUp === false && !isBlocked && !held.has(slot))) add("start_again");
       if (isBlocked) return;
       if (held.has(slot)) add("wait_for_port");
       else if (wrong.length > 0) add("recreate");

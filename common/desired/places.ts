@@ -1,7 +1,7 @@
 /** The containers of an app by their place: index 1 to `count`. `surplus`: those without a place. */
 export type Places<C> = Readonly<{ at: (index: number) => readonly C[]; surplus: readonly C[] }>;
 
-/** Sorts the containers of an app into the places of its desired containers. An index that is not known is no place. */
+/** Sorts the containers of an app into the places of its desired containers. A container whose index is not known has no place. */
 export function placesOf<C extends Readonly<{ index: number | undefined }>>(count: number, containers: readonly C[]): Places<C> {
   const byIndex = new Map<number, C[]>();
   const surplus: C[] = [];

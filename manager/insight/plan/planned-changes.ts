@@ -143,7 +143,7 @@ function updated<E extends Entity>(type: EntityType<E>, stored: E, given: E): E 
   return type.normalise(update.message);
 }
 
-/** Whoever may only read could try out secret values by what a plan calls unchanged. */
+/** A caller that may only read could try out secret values by what a plan calls unchanged. */
 function assertMayGiveSecrets<E extends Entity>(type: EntityType<E>, given: E, principal: Principal): void {
   const values = Object.values(type.secrets(given)?.values ?? {});
   if (values.every(isDisplay)) return;

@@ -17,8 +17,8 @@ import { appKind } from "../entities/app-kind.ts";
 import { type BoundResource, bindResource, revisionOf, type WrittenResource } from "../entities/bound-resource.ts";
 import { cronJobKind } from "../entities/cron-job-kind.ts";
 import { assertPlan, showPlan } from "../plan/plan.ts";
-import { FILE, readResources } from "./resource-flag.ts";
-import { missingMembers } from "./write-order.ts";
+import { FILE, readResources } from "../resource-files/resource-flag.ts";
+import { missingMembers } from "../resource-files/write-order.ts";
 
 const PLAN: TextFlag = {
   kind: "text",

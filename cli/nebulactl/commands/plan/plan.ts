@@ -13,7 +13,7 @@ import type { CommandContext } from "../../command/context.ts";
 import type { SwitchFlag } from "../../command/flags.ts";
 import { formatAge } from "../../output/age.ts";
 import { KIND_WORDS, planJson, planText } from "../../views/plan-view.ts";
-import { FILE, readResources } from "../apply/resource-flag.ts";
+import { FILE, readResources } from "../resource-files/resource-flag.ts";
 
 const EXIT_CODE: SwitchFlag = {
   kind: "switch",
