@@ -1,4 +1,4 @@
-import { type JsonValue, type MessageInitShape } from "@bufbuild/protobuf";
+import type { JsonValue, MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { StepKind, TargetStep } from "../../common/desired/device-steps.ts";
 import { assertNever } from "../../common/errors/assert-never.ts";

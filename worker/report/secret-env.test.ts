@@ -24,7 +24,10 @@ function reportOf(look: Look | undefined): string {
     pruned: undefined,
     problems: [],
   };
-  return toJsonString(ReportSchema, composeReport({ ...identity, ...about, stats: new Map(), imageBytes: new Map(), now: { wall: 0, monotonic: 0 } }));
+  return toJsonString(
+    ReportSchema,
+    composeReport({ ...identity, ...about, stats: new Map(), imageBytes: new Map(), now: { wall: 0, monotonic: 0 } }),
+  );
 }
 
 async function envOf(rig: Rig, name: string): Promise<readonly string[]> {

@@ -13,6 +13,7 @@ export const FILE: TextFlag = {
   aliases: ["filename"],
   short: "f",
   placeholder: "FILE",
+  offers: { files: true },
   repeatable: true,
   help: "A resource file, a folder of them, or - for standard input.",
 };
