@@ -160,6 +160,7 @@ async function statusOf(world: World, { cores, memoryMb }: DeviceInit): Promise<
     problems: [],
     stats: new Map(),
     imageBytes: new Map(),
+    repairs: 0,
     now: { wall: world.clock.now(), monotonic: world.clock.monotonic() },
   });
   report.host = create(HostStatusSchema, { cpuCores: cores, memoryTotalBytes: BigInt(memoryMb * MB) });
