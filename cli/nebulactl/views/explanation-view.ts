@@ -1,5 +1,6 @@
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import { adviceLine } from "../../../common/insight/advice.ts";
+import type { ProblemCode } from "../../../common/insight/problems.ts";
 import { printableLine } from "../../../common/printable.ts";
 import { ConnectionState, TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
 import {
@@ -27,6 +28,7 @@ import { type Cell, renderFields } from "../output/table.ts";
 
 type Field = readonly [name: string, value: Cell];
 
+const NO_SUCH_GROUP: ProblemCode = "no_such_group";
 /** Changed fields and containers that one line names; the others are counted. */
 const MOST_NAMED = 3;
 /** Characters of an etag, which is long. */
@@ -52,10 +54,10 @@ export function explanationText(explanation: Explanation): (paint: Paint) => str
   };
 }
 
-function countsText({ targets, moreTargets, hiddenTargets }: Explanation): string {
+function countsText({ targets, moreTargets, hiddenTargets, stuckAt }: Explanation): string {
   const more = moreTargets === 0 ? "" : `and ${moreTargets} more; name one to see it\n`;
   const hidden = hiddenTargets === 0 ? "" : `and ${hiddenTargets} that you may not see\n`;
-  const none = targets.length + hiddenTargets === 0 ? "no apps and cron_jobs: the device_group names none\n" : "";
+  const none = targets.length + hiddenTargets === 0 && stuckAt !== StuckAt.NO_GROUP ? "no apps and cron_jobs: the device_group names none\n" : "";
   return more + hidden + none;
 }
 
@@ -74,7 +76,7 @@ function deviceFields(explanation: Explanation, place: StuckAt): Field[] {
     ...(configFault === "" ? [] : [["fault", red(printableLine(configFault))] as const]),
     ...problems.flatMap(({ problem, blocking, advice }): Field[] => {
       const text = printableLine(`${problem?.code ?? ""}: ${problem?.message ?? ""}`);
-      const isTold = blocking && place === StuckAt.DEVICE;
+      const isTold = (blocking && place === StuckAt.DEVICE) || (problem?.code === NO_SUCH_GROUP && place === StuckAt.NO_GROUP);
       return [["problem", blocking ? red(text) : { text, color: "yellow" }], ...(isTold ? [] : adviceFields(advice))];
     }),
   ];
@@ -167,7 +169,8 @@ function appliedCell({ name, desired, appliedRevision, knownRevision, stuckAt, s
   const at = appliedRevision === 0n ? `${name}: no revision yet${known}` : `${name} @${appliedRevision}${known}`;
   if (stuckAt === StuckAt.NOWHERE) return { text: desired?.running === false ? `${at}, stopped` : at, color: "green" };
   const time = stuckForMs === undefined ? "" : ` for ${formatAge(Number(stuckForMs))}`;
-  const code = failureCode === FailureCode.UNSPECIFIED ? placeWords(stuckAt) : codeWord(failureCode);
+  const isOfCode = stuckAt === StuckAt.STEP || stuckAt === StuckAt.CONTAINERS || stuckAt === StuckAt.WORKING;
+  const code = isOfCode && failureCode !== FailureCode.UNSPECIFIED ? codeWord(failureCode) : placeWords(stuckAt);
   return red(`${at}   <- stuck here${time} (${code})`);
 }
 
