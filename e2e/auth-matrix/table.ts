@@ -13,6 +13,7 @@ import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
 import { CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
 import { DeviceService, TargetKind } from "../../gen/nebula/v1/device_pb.ts";
+import { DriftService } from "../../gen/nebula/v1/drift_pb.ts";
 import { ExplainService } from "../../gen/nebula/v1/explain_pb.ts";
 import { HistoryService } from "../../gen/nebula/v1/history_pb.ts";
 import { PlannedKind, PlannedVerb, PlanService } from "../../gen/nebula/v1/plan_pb.ts";
@@ -90,6 +91,7 @@ const config = ConfigService.method;
 const reports = ReportService.method;
 const apply = ApplyService.method;
 const devices = DeviceService.method;
+const drift = DriftService.method;
 const { explain } = ExplainService.method;
 const plans = PlanService.method;
 const users = UserService.method;
@@ -171,6 +173,11 @@ export const TABLE: readonly Row[] = [
   row(apply.watchApply, { targets: [{ kind: TargetKind.CRON_JOB, name: CRON_JOB }], timeoutMs: 0 }, READERS, { about: "of a cron_job" }),
   row(apply.watchApply, { targets: [{ kind: TargetKind.DEVICE_GROUP, name: GROUP }], timeoutMs: 0 }, READERS, { about: "of a device_group" }),
   row(apply.watchApply, {}, USERS, { ...INVALID, about: "of nothing" }),
+
+  row(drift.getDrift, {}, USERS),
+  row(drift.getDrift, { deviceGroup: GROUP }, READERS, { about: "of a group" }),
+  row(drift.watchDrift, { deviceGroups: [GROUP] }, READERS),
+  row(drift.watchDrift, {}, USERS, { ...INVALID, about: "of nothing" }),
 
   row(devices.getDevice, (cast) => cast.putStatus().then(() => ({ deviceId: DEVICE })), READERS, { hiddenFrom: OUTSIDERS }),
   row(devices.listDevices, {}, USERS),

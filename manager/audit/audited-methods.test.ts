@@ -11,6 +11,7 @@ import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
 import { CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
 import { DeviceService } from "../../gen/nebula/v1/device_pb.ts";
+import { DriftService } from "../../gen/nebula/v1/drift_pb.ts";
 import { ExplainService } from "../../gen/nebula/v1/explain_pb.ts";
 import { HistoryService } from "../../gen/nebula/v1/history_pb.ts";
 import { PlanService } from "../../gen/nebula/v1/plan_pb.ts";
@@ -30,6 +31,7 @@ const SERVICES = [
   ReportService,
   ApplyService,
   DeviceService,
+  DriftService,
   ExplainService,
   PlanService,
   UserService,

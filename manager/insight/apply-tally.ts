@@ -9,7 +9,7 @@ const MOST_NAMED = 100;
 
 export type ChangedDevice = MessageInitShape<typeof ApplyDeviceSchema> & Readonly<{ deviceId: string; standing: DeviceStanding }>;
 
-const STANDINGS: Readonly<Record<DeviceState, DeviceStanding>> = {
+export const STANDINGS: Readonly<Record<DeviceState, DeviceStanding>> = {
   applied: DeviceStanding.APPLIED,
   failed: DeviceStanding.FAILED,
   offline: DeviceStanding.OFFLINE,

@@ -19,6 +19,7 @@ import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
 import { CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
 import { DeviceService } from "../../gen/nebula/v1/device_pb.ts";
+import { DriftService } from "../../gen/nebula/v1/drift_pb.ts";
 import { ExplainService } from "../../gen/nebula/v1/explain_pb.ts";
 import { HistoryService } from "../../gen/nebula/v1/history_pb.ts";
 import { PlanService } from "../../gen/nebula/v1/plan_pb.ts";
@@ -36,6 +37,7 @@ import type { StoredCredentials } from "../access/stored-credentials.ts";
 import type { DeviceConnections } from "../insight/device-connections.ts";
 import type { GroupViews } from "../insight/group-view.ts";
 import { createApplyServiceStreams } from "../insight/watch-apply.ts";
+import { createDriftServiceHandlers, createDriftServiceStreams } from "../insight/watch-drift.ts";
 import { CallRoom, showCallRooms } from "../rpc/call-room.ts";
 import type { ServedService } from "../rpc/grpc-server.ts";
 import type { AnyStreamHandler, ServerStreams } from "../rpc/serve-stream.ts";
@@ -142,6 +144,7 @@ export function createServedServices({
     api: new CallRoom({ clock, ...API_ROOM, signal: stopped }),
   };
   showCallRooms(registry, rooms);
+  const drift = { groupViews, configStore, changeFeed, visiblePages, clock };
   const reportLimits = createReportLimits({ reportStore, configStore, mostDevices, clock });
   const nebula = [
     unary(AppService, createAppServiceHandlers(entities)),
@@ -152,6 +155,7 @@ export function createServedServices({
     unary(ReportService, createReportServiceHandlers({ visiblePages, presentGroups, reportLimits, reportBus, reportStore, clock, log })),
     unary(ApplyService, {}, createApplyServiceStreams({ groupViews, configStore, reportStore, changeFeed, clock })),
     unary(DeviceService, createDeviceServiceHandlers({ visiblePages, presentGroups, deviceConnections, changeFeed, reportStore, log })),
+    unary(DriftService, createDriftServiceHandlers(drift), createDriftServiceStreams(drift)),
     unary(ExplainService, createExplainServiceHandlers({ configStore, reportStore, accessStore, secretKeys, clock })),
     unary(PlanService, createPlanServiceHandlers({ configStore, accessStore, reportStore, secretKeys, clock })),
     unary(

@@ -13,6 +13,7 @@ import { ConfigService } from "../../../gen/nebula/v1/config_pb.ts";
 import { CronJobService } from "../../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupService } from "../../../gen/nebula/v1/device_group_pb.ts";
 import { DeviceService, type TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
+import { DriftService } from "../../../gen/nebula/v1/drift_pb.ts";
 import { ExplainService } from "../../../gen/nebula/v1/explain_pb.ts";
 import { HistoryService } from "../../../gen/nebula/v1/history_pb.ts";
 import { PlanService } from "../../../gen/nebula/v1/plan_pb.ts";
@@ -149,6 +150,9 @@ const report: RulesOf<typeof ReportService> = {
 /** The handler asks for `ro` on each target, and counts the groups that the caller may read. */
 const apply: RulesOf<typeof ApplyService> = { watchApply: filtered };
 
+/** The handler asks for `ro` on the groups that are named, and shows those that the caller may read. */
+const drift: RulesOf<typeof DriftService> = { getDrift: filtered, watchDrift: filtered };
+
 const device: RulesOf<typeof DeviceService> = {
   getDevice: filtered,
   listDevices: filtered,
@@ -217,6 +221,7 @@ const ROWS: ReadonlyMap<string, Row> = new Map([
   ...byPath(ReportService, report),
   ...byPath(ApplyService, apply),
   ...byPath(DeviceService, device),
+  ...byPath(DriftService, drift),
   ...byPath(ExplainService, explain),
   ...byPath(PlanService, plan),
   ...byPath(UserService, user),
