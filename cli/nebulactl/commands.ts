@@ -35,6 +35,11 @@ export const commands: CommandTable = {
       load: async () => (await import("./commands/history/rollback.ts")).rollback,
     }),
     deferred({
+      name: "drift",
+      summary: "Shows devices that run something else than their newest config.",
+      load: async () => (await import("./commands/drift/drift.ts")).drift,
+    }),
+    deferred({
       name: "apps",
       aliases: ["app"],
       summary: "Manages apps: what devices run all the time.",
