@@ -13,6 +13,7 @@ import { DeviceSchema } from "../../gen/nebula/v1/device_pb.ts";
 import { DeviceStepKind, PlannedKind, PlannedVerb, PlanRequestSchema, PlanWarningCode } from "../../gen/nebula/v1/plan_pb.ts";
 import { type AppStatusSchema, ContainerState, FailureCode, type ReportSchema, TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import { rightsOf } from "../access/rights/rights.ts";
+import { DeviceConnections } from "../insight/device-connections.ts";
 import type { CallContext } from "../rpc/call-context.ts";
 import { callOf, startEntityRig } from "../testing/entity-rig.ts";
 import { putTestDevice } from "../testing/test-access.ts";
@@ -41,7 +42,9 @@ async function start() {
   const rig = parts.use(await startEntityRig());
   const reportStore = parts.use(await openSqliteReportStore({ path: ":memory:" }));
   const accessStore = parts.use(await openSqliteAccessStore({ path: ":memory:" }));
-  const deps = { configStore: rig.store, secretKeys: rig.deps.secretKeys, accessStore, reportStore, clock: systemClock };
+  await reportStore.markShard({ boot: "own", name: "m-1", address: "m-1:50051", seenMs: Date.now() });
+  const deviceConnections = new DeviceConnections({ store: reportStore, ownBoot: "own", clock: systemClock });
+  const deps = { configStore: rig.store, secretKeys: rig.deps.secretKeys, accessStore, reportStore, deviceConnections, clock: systemClock };
   const service = createPlanServiceHandlers(deps);
   const opened = parts.move();
   return {
@@ -81,6 +84,12 @@ describe("PlanService", () => {
     await rig.report("d1", "pos", { apps: [running(1n)] });
     await rig.report("d2", "pos", { apps: [running(1n)] });
     await putTestDevice(rig.accessStore, "d3", "pos");
+    const watch = { deviceGroup: "pos", shardBoot: "own", stream: 1, ended: false, atMs: Date.now() };
+    await rig.deps.reportStore.savePresence([
+      { ...watch, deviceId: "d1" },
+      { ...watch, deviceId: "silent" }, // it never reported
+      { ...watch, deviceId: "d1", deviceGroup: "offices", shardBoot: "gone" },
+    ]);
     const plan = await rig.plan([app("web", { dockerImage: "shop:2", secretEnvVars: { TOKEN: "other" } }), group("pos", ["web"])]);
     const [web, pos] = plan.entities ?? [];
     assert.deepEqual([web?.revisionBefore, web?.revisionAfter, pos?.revisionBefore, pos?.revisionAfter], [1n, 2n, 1n, 1n]);
@@ -91,7 +100,7 @@ describe("PlanService", () => {
         ["secret_env_vars", '{"TOKEN":"secret:#"}', '{"TOKEN":"(a value)"}'],
       ],
     );
-    assert.deepEqual({ ...plan.reach }, { devices: 2, connected: 0, offline: 0, neverCame: 1, unforeseen: 0, idle: 0 });
+    assert.deepEqual({ ...plan.reach }, { devices: 3, connected: 2, offline: 1, neverCame: 1, unforeseen: 1, idle: 0 });
     assert.deepEqual(stepsOf(plan), [
       [DeviceStepKind.RECREATE, 1, "", 2],
       [DeviceStepKind.PULL, 0, "docker.io/library/shop:2", 2],
@@ -126,7 +135,7 @@ describe("PlanService", () => {
     assert.deepEqual(
       back.behind?.map(({ deviceId, state, reason, revision }) => [deviceId, state, reason, revision]),
       [
-        ["older", "waiting", "", 2n],
+        ["older", "offline", "", 2n],
         ["stuck", "failed", "no space left", 2n],
       ],
     );
@@ -221,6 +230,12 @@ describe("PlanService", () => {
     await rig.createApp("web", { dockerImage: "shop:1", envVars: { ID: "${NEBULA_DEVICE_ID}" } });
     await rig.createGroup("pos", ["web"]);
     const { cluster } = rig.store;
+    const { reportStore } = rig.deps;
+    const presence = {
+      listPresence: reportStore.listPresence.bind(reportStore),
+      presenceOf: reportStore.presenceOf.bind(reportStore),
+      statuses: reportStore.statuses.bind(reportStore),
+    };
     let pages = 0;
     const listDevices: typeof rig.deps.reportStore.listDevices = async (_filter, { after = "0", limit }) => {
       pages++;
@@ -232,7 +247,7 @@ describe("PlanService", () => {
       });
       return { items, next: from + limit >= 20_000 ? undefined : String(from + limit) };
     };
-    const service = createPlanServiceHandlers({ ...rig.deps, reportStore: { listDevices } });
+    const service = createPlanServiceHandlers({ ...rig.deps, reportStore: { ...presence, listDevices } });
     let isDone = false;
     let turns = 0;
     const others = (async () => {

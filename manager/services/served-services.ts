@@ -157,7 +157,7 @@ export function createServedServices({
     unary(DeviceService, createDeviceServiceHandlers({ visiblePages, presentGroups, deviceConnections, changeFeed, reportStore, log })),
     unary(DriftService, createDriftServiceHandlers(drift), createDriftServiceStreams(drift)),
     unary(ExplainService, createExplainServiceHandlers({ configStore, reportStore, accessStore, secretKeys, clock })),
-    unary(PlanService, createPlanServiceHandlers({ configStore, accessStore, reportStore, secretKeys, clock })),
+    unary(PlanService, createPlanServiceHandlers({ configStore, accessStore, reportStore, deviceConnections, secretKeys, clock })),
     unary(
       AccessService,
       createAccessServiceHandlers({

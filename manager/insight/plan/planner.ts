@@ -4,17 +4,21 @@
  * Devices are read group by group in pages, each counted and forgotten; between slices of them other work has its turn.
  */
 import { setImmediate as turn } from "node:timers/promises";
+import { create } from "@bufbuild/protobuf";
 import type { Clock } from "../../../common/clock/clock.ts";
+import { decidingRow } from "../../../common/insight/connection.ts";
 import { planId } from "../../../common/insight/plan-id.ts";
 import type { SecretKeys } from "../../../common/secrets/secret-keys.ts";
 import type { AccessStore } from "../../../common/storage/access-store.ts";
 import { type ConfigStore, type EntityKey, keyText, type StoredEntity } from "../../../common/storage/config-store.ts";
 import type { ReportStore } from "../../../common/storage/report-store.ts";
 import type { DeviceGroup } from "../../../gen/nebula/v1/device_group_pb.ts";
+import { DeviceSchema } from "../../../gen/nebula/v1/device_pb.ts";
 import type { Principal } from "../../access/principal.ts";
 import { readableBy } from "../../access/rights/visible-pages.ts";
 import { composeConfig, openSecretsOf } from "../../config/group-config.ts";
 import { checkAddedMembers } from "../../entities/group-members.ts";
+import type { DeviceConnections } from "../device-connections.ts";
 import { type ChangedTarget, FleetTally, GroupTally, type Reach } from "./group-tally.ts";
 import { configWarnings, fleetWarnings, type Warning } from "./plan-warnings.ts";
 import type { PlannedWrite } from "./planned-changes.ts";
@@ -23,7 +27,8 @@ import { RevisionsRead } from "./revisions-read.ts";
 export type PlannerDeps = Readonly<{
   configStore: Pick<ConfigStore, "get" | "getMany" | "groupsNaming" | "history" | "cluster">;
   accessStore: Pick<AccessStore, "listDeviceTokens">;
-  reportStore: Pick<ReportStore, "listDevices">;
+  reportStore: Pick<ReportStore, "listDevices" | "listPresence" | "presenceOf" | "statuses">;
+  deviceConnections: Pick<DeviceConnections, "withConnections" | "boots">;
   secretKeys: SecretKeys;
   clock: Clock;
 }>;
@@ -130,13 +135,8 @@ function bodiesOf({ configStore, secretKeys }: PlannerDeps, writes: readonly Pla
   );
 }
 
-async function countGroup(
-  { reportStore, accessStore, clock }: PlannerDeps,
-  deviceGroup: string,
-  tally: GroupTally,
-  bodies: RevisionsRead,
-  signal: AbortSignal,
-): Promise<void> {
+async function countGroup(deps: PlannerDeps, deviceGroup: string, tally: GroupTally, bodies: RevisionsRead, signal: AbortSignal): Promise<void> {
+  const { reportStore, accessStore, deviceConnections, clock } = deps;
   const came = new Set<string>();
   for (let after: string | undefined; ; ) {
     const page = await reportStore.listDevices({ deviceGroup }, { limit: DEVICES_A_PAGE, ...(after === undefined ? {} : { after }) }, signal);
@@ -145,7 +145,7 @@ async function countGroup(
       signal,
     );
     let began = clock.monotonic();
-    for (const device of page.items) {
+    for (const device of await deviceConnections.withConnections(page.items, signal)) {
       came.add(device.deviceId);
       tally.add(device);
       if (clock.monotonic() - began < SLICE_MS) continue;
@@ -157,9 +157,40 @@ async function countGroup(
     after = page.next;
     await turn(); // a store in this process answers without one
   }
+  await countSilent(deps, deviceGroup, tally, came, signal);
   for (let after: string | undefined; ; ) {
     const page = await accessStore.listDeviceTokens({ deviceGroup }, { limit: TOKENS_A_PAGE, ...(after === undefined ? {} : { after }) }, signal);
     tally.neverCame(page.items.filter(({ deviceId }) => !came.has(deviceId)).length);
+    if (page.next === undefined) return;
+    after = page.next;
+    await turn();
+  }
+}
+
+/** Counts the devices that connected to the group and never reported. @param came devices that were counted; these are added */
+async function countSilent(
+  { reportStore, deviceConnections }: PlannerDeps,
+  deviceGroup: string,
+  tally: GroupTally,
+  came: Set<string>,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let after: string | undefined; ; ) {
+    const page = await reportStore.listPresence(deviceGroup, { limit: DEVICES_A_PAGE, ...(after === undefined ? {} : { after }) }, signal);
+    const ids = [...new Set(page.items.map(({ deviceId }) => deviceId))].filter((deviceId) => !came.has(deviceId));
+    if (ids.length > 0) {
+      const [rows, reported] = await Promise.all([reportStore.presenceOf(ids, signal), reportStore.statuses(ids, signal)]);
+      const boots = await deviceConnections.boots([...rows.values()].flat(), signal);
+      const here = ids.filter((deviceId) => {
+        const isElsewhere = reported.get(deviceId)?.deleted === false || decidingRow(rows.get(deviceId) ?? [], boots)?.deviceGroup !== deviceGroup;
+        return !isElsewhere;
+      });
+      const silent = here.map((deviceId) => create(DeviceSchema, { deviceId, deviceGroup }));
+      for (const device of await deviceConnections.withConnections(silent, signal)) {
+        came.add(device.deviceId);
+        tally.add(device);
+      }
+    }
     if (page.next === undefined) return;
     after = page.next;
     await turn();
