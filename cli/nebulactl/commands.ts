@@ -40,6 +40,11 @@ export const commands: CommandTable = {
       load: async () => (await import("./commands/drift/drift.ts")).drift,
     }),
     deferred({
+      name: "status",
+      summary: "Shows whether the newest revision of an app, cron_job or device_group reached the devices.",
+      load: async () => (await import("./commands/status/status.ts")).status,
+    }),
+    deferred({
       name: "apps",
       aliases: ["app"],
       summary: "Manages apps: what devices run all the time.",
@@ -119,7 +124,6 @@ export const commands: CommandTable = {
     }),
     deferred({
       name: "ping",
-      aliases: ["status"],
       summary: "Checks that the server answers, and shows its version and cluster.",
       load: async () => (await import("./commands/ping/ping.ts")).ping,
     }),

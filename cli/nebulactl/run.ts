@@ -100,6 +100,7 @@ function printableIo(io: Io): Io {
     ...io,
     out: (text) => io.out(safe(text, io.outIsTerminal)),
     err: (text) => io.err(safe(text, io.errIsTerminal)),
+    redraw: (lines) => io.redraw(lines.map((line) => safe(line.replaceAll("\n", " "), io.outIsTerminal))),
     terminal: io.terminal === undefined ? undefined : printableTerminal(io.terminal),
   };
 }

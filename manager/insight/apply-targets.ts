@@ -101,6 +101,7 @@ async function newest(store: TargetStore, target: ApplyTarget, signal: AbortSign
   if (target.kind === TargetKind.DEVICE_GROUP) {
     const kind = TargetKind.DEVICE_GROUP;
     if (deleted) return { kind, name, revision, verb: "delete" };
+    if (target.verb === ApplyVerb.PRUNE) return { kind, name, revision, verb: "prune", pruneId: target.pruneId };
     const { apps, cronJobs } = fromBinary(DeviceGroupSchema, body);
     const added: Member[] = [
       ...apps.map((app) => ({ kind: TargetKind.APP, name: app })),

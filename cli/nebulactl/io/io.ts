@@ -31,6 +31,8 @@ export type Io = Readonly<{
   out(text: string): void;
   /** Writes to standard error. */
   err(text: string): void;
+  /** Writes lines to a terminal in place of those that it wrote last, if nothing was written since. */
+  redraw(lines: readonly string[]): void;
   /** Whether standard output is a terminal: only then colours are used. */
   outIsTerminal: boolean;
   errIsTerminal: boolean;

@@ -12,12 +12,23 @@ import { openTerminal } from "./terminal.ts";
  */
 export function processIo(): Io {
   const { stdin, stdout, stderr, env } = process;
+  /** Lines that are redrawn; 0: something was written since. */
+  let drawn = 0;
+  const write = (stream: NodeJS.WriteStream, output: string) => {
+    drawn = 0;
+    stream.write(output);
+  };
   return {
     env,
     home: homedir(),
     clock: systemClock,
-    out: (output) => void stdout.write(output),
-    err: (output) => void stderr.write(output),
+    out: (output) => write(stdout, output),
+    err: (output) => write(stderr, output),
+    redraw(lines) {
+      const back = drawn === 0 ? "" : `\u001b[${drawn}A`;
+      stdout.write(`${back}${lines.map((line) => `\r\u001b[2K${line}\n`).join("")}\u001b[J`);
+      drawn = lines.length;
+    },
     outIsTerminal: stdout.isTTY === true,
     errIsTerminal: stderr.isTTY === true,
     columns: stdout.isTTY ? stdout.columns : undefined,

@@ -53,6 +53,11 @@ export async function nebulactl(
       onOut?.(text);
     },
     err: print,
+    redraw(lines) {
+      const text = lines.map((line) => `${line}\n`).join("");
+      out += text;
+      onOut?.(text);
+    },
     outIsTerminal: terminal,
     errIsTerminal: terminal,
     columns,

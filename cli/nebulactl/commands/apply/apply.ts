@@ -10,6 +10,7 @@ import type { PlanResponse } from "../../../../gen/nebula/v1/plan_pb.ts";
 import type { Command } from "../../command/command.ts";
 import type { CommandContext } from "../../command/context.ts";
 import type { SwitchFlag, TextFlag } from "../../command/flags.ts";
+import { WAIT_FLAGS, waitFor, waitOptions } from "../../command/wait-flags.ts";
 import { unlessRefused } from "../../errors/unless-refused.ts";
 import { printWarnings } from "../../output/warnings.ts";
 import { titleOf, writtenLines } from "../../views/entity-view.ts";
@@ -19,6 +20,7 @@ import { cronJobKind } from "../entities/cron-job-kind.ts";
 import { assertPlan, showPlan } from "../plan/plan.ts";
 import { FILE, readResources } from "../resource-files/resource-flag.ts";
 import { missingMembers } from "../resource-files/write-order.ts";
+import { type Followed, followedWrite } from "../wait/followed.ts";
 
 const PLAN: TextFlag = {
   kind: "text",
@@ -46,15 +48,17 @@ export const apply: Command = {
   ],
   arguments: [],
   required: [FILE],
-  flags: [FILE, PLAN, DRY_RUN],
+  flags: [FILE, PLAN, DRY_RUN, ...WAIT_FLAGS],
   outputs: ["table", "json"],
   examples: [
     "nebulactl apply -f shop.yaml",
+    "nebulactl apply -f shop.yaml --wait",
     "nebulactl apply -f shop.yaml --plan 7f31c2a0",
     "nebulactl get all -o yaml | nebulactl apply --profile other -f -",
   ],
   async run(context) {
     const { values, io } = context;
+    const waiting = await waitOptions(context);
     const resources = await readResources(context);
     if (values.on(DRY_RUN)) {
       await showPlan(resources, context);
@@ -66,6 +70,7 @@ export const apply: Command = {
     if (named !== undefined) assertUnchanged(planned, named);
     const width = Math.max(0, ...planned.map(({ bound }) => titleOf(bound.resource).length));
     const written: string[] = [];
+    const followed: Followed[] = [];
     for (const [index, plan] of planned.entries()) {
       const title = titleOf(plan.bound.resource);
       const outcome = await write(plan, context).catch(async (error: unknown) => {
@@ -78,8 +83,9 @@ export const apply: Command = {
           : writtenLines(plan.stored, outcome.resource, width).join(""),
       );
       printWarnings(outcome.warnings, context);
+      followed.push(...followedWrite(plan.stored, outcome.resource));
     }
-    return 0;
+    return await waitFor(waiting, followed, context);
   },
 };
 

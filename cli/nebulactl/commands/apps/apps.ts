@@ -1,10 +1,13 @@
 import { containersPerToV2 } from "../../../../common/v2/containers-per.ts";
 import { startingPortsToV2 } from "../../../../common/v2/starting-ports.ts";
 import { type App, AppService } from "../../../../gen/nebula/v1/app_pb.ts";
+import { ApplyVerb } from "../../../../gen/nebula/v1/apply_pb.ts";
+import { TargetKind } from "../../../../gen/nebula/v1/device_pb.ts";
 import type { Command, Noun } from "../../command/command.ts";
 import type { CommandContext } from "../../command/context.ts";
 import type { TextFlag } from "../../command/flags.ts";
 import { OUTPUTS } from "../../command/global-flags.ts";
+import { WAIT_FLAGS, waitFor, waitOptions } from "../../command/wait-flags.ts";
 import { renderValue } from "../../output/render-value.ts";
 import { appKind } from "../entities/app-kind.ts";
 import { IF_REVISION, ifRevision } from "../entities/if-revision.ts";
@@ -72,10 +75,11 @@ function powerVerb(name: string, summary: string, call: (context: CommandContext
     summary,
     arguments: [{ label: "APP", flag: APP }],
     required: [APP],
-    flags: [IF_REVISION],
+    flags: [IF_REVISION, ...WAIT_FLAGS],
     outputs: OUTPUTS,
-    examples: [`nebulactl apps ${name} web`],
+    examples: [`nebulactl apps ${name} web`, `nebulactl apps ${name} web --wait`],
     async run(context) {
+      const waiting = await waitOptions(context);
       const app = answered(await call(context, { name: context.values.text(APP) ?? "", ...condition(ifRevision(context)) }), "app");
       const text = () => `app ${app.name} ${name === "stop" ? "stopped" : `${name}ed`}, revision ${app.revision}\n`;
       context.io.out(
@@ -85,7 +89,8 @@ function powerVerb(name: string, summary: string, call: (context: CommandContext
           context.paint,
         ),
       );
-      return 0;
+      const verb = app.running === false ? ApplyVerb.STOP : ApplyVerb.UPDATE;
+      return await waitFor(waiting, [{ kind: TargetKind.APP, name: app.name, revision: app.revision, verb }], context);
     },
   };
 }

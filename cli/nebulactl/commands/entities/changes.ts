@@ -5,12 +5,14 @@ import { jsonNumber } from "../../../../common/resources/resource-fields.ts";
 import { utf8Text } from "../../../../common/text/utf8.ts";
 import type { Command } from "../../command/command.ts";
 import type { CommandContext } from "../../command/context.ts";
-import type { SwitchFlag } from "../../command/flags.ts";
+import type { Flag, SwitchFlag } from "../../command/flags.ts";
 import { OUTPUTS } from "../../command/global-flags.ts";
+import { WAIT_FLAGS, waitFor, waitOptions } from "../../command/wait-flags.ts";
 import { type FieldInput, readFields } from "../../fields/field.ts";
 import { renderValue } from "../../output/render-value.ts";
 import { printWarnings } from "../../output/warnings.ts";
 import { entityJson, writtenLines } from "../../views/entity-view.ts";
+import { followedDelete, followedWrite } from "../wait/followed.ts";
 import { confirmDelete, YES } from "./confirm-delete.ts";
 import { IF_REVISION, ifRevision } from "./if-revision.ts";
 import type { Entity, Kind } from "./kind.ts";
@@ -29,16 +31,17 @@ export function createVerb<M extends Entity>(spec: EntityNoun<M>, changes: Entit
     kind: "command",
     arguments: [argumentOf(spec)],
     required: [nameFlag, ...requiredAtCreate],
-    flags: fieldsOfCreate.flatMap(({ flags }) => flags),
+    flags: [...fieldsOfCreate.flatMap(({ flags }) => flags), ...waitFlags(kind)],
     outputs: OUTPUTS,
     examples: examples.create,
     async run(context) {
+      const waiting = await waitOptions(context);
       const entity = kind.make(context.values.text(nameFlag) ?? "", readFields(fieldsOfCreate, context.values, fieldInput(context)).value);
       const violations = await kind.validate(entity);
       if (violations.length > 0) throw invalidArgument(violations);
       const written = await kind.calls.create(context, entity);
       await printWritten(kind, undefined, written.entity, written.warnings, context);
-      return 0;
+      return await waitFor(waiting, followedWrite(undefined, kind.toResource(written.entity)), context);
     },
   };
 }
@@ -51,11 +54,12 @@ export function updateVerb<M extends Entity>(spec: EntityNoun<M>, changes: Entit
     kind: "command",
     arguments: [argumentOf(spec)],
     required: [nameFlag],
-    flags: [...fieldsOfUpdate.flatMap(({ flags }) => flags), ...(redeploys ? [REDEPLOY] : []), IF_REVISION],
+    flags: [...fieldsOfUpdate.flatMap(({ flags }) => flags), ...(redeploys ? [REDEPLOY] : []), IF_REVISION, ...waitFlags(kind)],
     outputs: OUTPUTS,
     examples: examples.update,
     async run(context) {
       const { values } = context;
+      const waiting = await waitOptions(context);
       const name = values.text(nameFlag) ?? "";
       const { paths, value } = readFields(fieldsOfUpdate, values, fieldInput(context));
       const redeploy = values.on(REDEPLOY);
@@ -69,7 +73,7 @@ export function updateVerb<M extends Entity>(spec: EntityNoun<M>, changes: Entit
       const { entity: before } = await kind.calls.get(context, name);
       const written = await kind.calls.update(context, { entity: kind.make(name, value), paths, ifRevision: ifRevision(context), redeploy });
       await printWritten(kind, before, written.entity, written.warnings, context);
-      return 0;
+      return await waitFor(waiting, followedWrite(kind.toResource(before), kind.toResource(written.entity)), context);
     },
   };
 }
@@ -81,19 +85,25 @@ export function deleteVerb<M extends Entity>(spec: EntityNoun<M>, changes: Entit
     kind: "command",
     arguments: [argumentOf(spec)],
     required: [nameFlag],
-    flags: [YES, IF_REVISION],
+    flags: [YES, IF_REVISION, ...waitFlags(kind)],
     outputs: OUTPUTS,
     examples: [`nebulactl ${spec.name} delete ${spec.exampleName}`, `nebulactl ${spec.name} delete ${spec.exampleName} --yes`],
     async run(context) {
+      const waiting = await waitOptions(context);
       const name = context.values.text(nameFlag) ?? "";
       await confirmDelete(`${kind.kind} ${name}`, name, context, changes.findUse);
       const { revision, warnings } = await kind.calls.remove(context, name, ifRevision(context));
       const text = () => `${kind.kind} ${name} deleted, revision ${revision}\n`;
       context.io.out(await renderValue({ text, json: () => ({ name, revision: jsonNumber(revision) }) }, context.output, context.paint));
       printWarnings(warnings, context);
-      return 0;
+      return await waitFor(waiting, followedDelete(kind.kind, name, revision), context);
     },
   };
+}
+
+/** Devices have no user_groups to wait for. */
+function waitFlags<M extends Entity>({ kind }: Kind<M>): readonly Flag[] {
+  return kind === "user_group" ? [] : WAIT_FLAGS;
 }
 
 /**

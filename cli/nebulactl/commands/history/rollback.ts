@@ -5,12 +5,15 @@ import { jsonNumber } from "../../../../common/resources/resource-fields.ts";
 import { targetKindOf } from "../../../../common/resources/target-kind.ts";
 import type { EntityKey } from "../../../../common/storage/config-store.ts";
 import { listed } from "../../../../common/text/wording.ts";
+import { ApplyVerb } from "../../../../gen/nebula/v1/apply_pb.ts";
 import { HistoryService, type RollbackResponse } from "../../../../gen/nebula/v1/history_pb.ts";
 import type { Command } from "../../command/command.ts";
 import type { NumberFlag, SwitchFlag } from "../../command/flags.ts";
+import { WAIT_FLAGS, waitFor, waitOptions } from "../../command/wait-flags.ts";
 import { printWarnings } from "../../output/warnings.ts";
 import { entityJson } from "../../views/entity-view.ts";
 import { differencesJson, fieldLines, resourceOfBody } from "../../views/revision-view.ts";
+import { type Followed, followedWrite } from "../wait/followed.ts";
 import { entityNamed, NAME } from "./entity-named.ts";
 
 const TO: NumberFlag = {
@@ -38,11 +41,12 @@ export const rollback: Command = {
   ],
   arguments: [{ label: "NAME", flag: NAME }],
   required: [NAME],
-  flags: [TO, SECRETS, DRY_RUN, YES],
+  flags: [TO, SECRETS, DRY_RUN, YES, ...WAIT_FLAGS],
   outputs: ["table", "json", "yaml"],
   examples: ["nebulactl rollback web", "nebulactl rollback web --to 41 --yes", "nebulactl rollback cron_job/backup --secrets"],
   async run(context) {
     const { values, io, signal, output } = context;
+    const waiting = await waitOptions(context);
     const entity = await entityNamed(values.text(NAME) ?? "", context);
     const to = values.number(TO);
     const client = await context.client(HistoryService);
@@ -60,10 +64,19 @@ export const rollback: Command = {
     }
     if (!values.on(YES)) await confirm(entity, planned, context);
     // the revision that was shown, and no other
-    await print(await client.rollback({ ...request, to: planned.to, ifRevision: planned.revisionBefore }, { signal }), true);
-    return 0;
+    const answer = await client.rollback({ ...request, to: planned.to, ifRevision: planned.revisionBefore }, { signal });
+    await print(answer, true);
+    return await waitFor(waiting, followedRollback(entity, answer), context);
   },
 };
+
+/** The members that a device_group gained and lost are among its differences, not in the answer: all that it has count as added. */
+function followedRollback({ kind, name }: EntityKey, answer: RollbackResponse): Followed[] {
+  const after = resourceOfBody(answer.body);
+  if (after === undefined)
+    return [{ kind: targetKindOf(kind), name, revision: answer.revision, verb: ApplyVerb.UPDATE, before: answer.revisionBefore }];
+  return followedWrite(undefined, after).map((followed) => ({ ...followed, name, revision: answer.revision, before: answer.revisionBefore }));
+}
 
 /** Shows the plan and asks. Throws unless the answer is yes. */
 async function confirm(entity: EntityKey, planned: RollbackResponse, { io, signal }: Parameters<Command["run"]>[0]): Promise<void> {

@@ -10,7 +10,6 @@ import { formatServerUrl } from "../../session/server-url.ts";
 export const ping: Command = {
   kind: "command",
   name: "ping",
-  aliases: ["status"],
   summary: "Checks that the server answers, and shows its version and cluster.",
   outputs: OUTPUTS,
   examples: ["nebulactl ping", "nebulactl ping --server https://nebula.example.com"],

@@ -1,11 +1,15 @@
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
 import { jsonNumber } from "../../../../common/resources/resource-fields.ts";
+import { ApplyVerb } from "../../../../gen/nebula/v1/apply_pb.ts";
 import { DeviceGroupService } from "../../../../gen/nebula/v1/device_group_pb.ts";
+import { TargetKind } from "../../../../gen/nebula/v1/device_pb.ts";
 import type { Command } from "../../command/command.ts";
 import { normaliseName, type SwitchFlag, type TextFlag } from "../../command/flags.ts";
 import { OUTPUTS } from "../../command/global-flags.ts";
+import { WAIT_FLAGS, waitFor, waitOptions } from "../../command/wait-flags.ts";
 import { renderValue, type ValueView } from "../../output/render-value.ts";
 import { answered } from "../entities/kind.ts";
+import type { Followed } from "../wait/followed.ts";
 
 const SCOPE: TextFlag = {
   kind: "text",
@@ -30,10 +34,12 @@ export const prune: Command = {
   name: "prune",
   summary: "Makes devices remove their unused images, once.",
   arguments: [{ label: "SCOPE", flag: SCOPE }],
-  flags: [GROUP, ALL],
+  flags: [GROUP, ALL, ...WAIT_FLAGS],
   examples: ["nebulactl prune --device-group pos", "nebulactl prune --all", "nebulactl prune device_group --device_group pos"],
   outputs: OUTPUTS,
-  async run({ client, values, signal, io, output, paint }) {
+  async run(context) {
+    const { client, values, signal, io, output, paint } = context;
+    const waiting = await waitOptions(context);
     const scope = normaliseName(values.text(SCOPE) ?? "");
     const group = values.text(GROUP);
     if (!["", "all", "device-group"].includes(scope))
@@ -54,15 +60,25 @@ export const prune: Command = {
         io.out(await renderValue(prunedView(Object.fromEntries(pruned)), output, paint)); // also if a later page failed: these groups prune
       }
       if (pruned.length === 0) io.err("no device_groups\n");
-      return 0;
+      return await waitFor(
+        waiting,
+        pruned.map(([name, pruneId]) => followedPrune(name, pruneId)),
+        context,
+      );
     }
     const name = group ?? (await io.terminal?.ask("Device_group to prune: ", signal))?.trim() ?? "";
     if (name === "") throw new NebulaError("invalid_argument", "prune needs --device-group GROUP or --all");
     const { deviceGroup } = await groups.prune({ name }, { signal });
-    io.out(await renderValue(prunedView({ [name]: answered(deviceGroup, "device_group").pruneId }), output, paint));
-    return 0;
+    const { pruneId } = answered(deviceGroup, "device_group");
+    io.out(await renderValue(prunedView({ [name]: pruneId }), output, paint));
+    return await waitFor(waiting, [followedPrune(name, pruneId)], context);
   },
 };
+
+/** At the newest revision of the group, which the prune made. */
+function followedPrune(name: string, pruneId: bigint): Followed {
+  return { kind: TargetKind.DEVICE_GROUP, name, verb: ApplyVerb.PRUNE, pruneId };
+}
 
 /** The groups that prune, and their new prune_id. */
 export function prunedView(pruneIds: Readonly<Record<string, bigint>>): ValueView {
