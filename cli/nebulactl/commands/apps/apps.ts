@@ -1,8 +1,6 @@
 import { containersPerToV2 } from "../../../../common/v2/containers-per.ts";
 import { startingPortsToV2 } from "../../../../common/v2/starting-ports.ts";
 import { type App, AppService } from "../../../../gen/nebula/v1/app_pb.ts";
-import { ApplyVerb } from "../../../../gen/nebula/v1/apply_pb.ts";
-import { TargetKind } from "../../../../gen/nebula/v1/device_pb.ts";
 import type { Command, Noun } from "../../command/command.ts";
 import type { CommandContext } from "../../command/context.ts";
 import type { TextFlag } from "../../command/flags.ts";
@@ -89,8 +87,8 @@ function powerVerb(name: string, summary: string, call: (context: CommandContext
           context.paint,
         ),
       );
-      const verb = app.running === false ? ApplyVerb.STOP : ApplyVerb.UPDATE;
-      return await waitFor(waiting, [{ kind: TargetKind.APP, name: app.name, revision: app.revision, verb }], context);
+      if (waiting === undefined) return 0;
+      return await waitFor(waiting, (await import("../wait/followed.ts")).followedWrite(undefined, appKind.toResource(app)), context);
     },
   };
 }

@@ -1,0 +1,124 @@
+import { strict as assert } from "node:assert";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { type ApplyDeviceSchema, ApplyVerb, ApplyVerdict, DeviceStanding, WatchApplyResponseSchema } from "../../../gen/nebula/v1/apply_pb.ts";
+import { TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
+import { FailureCode, StepKind } from "../../../gen/nebula/v1/report_pb.ts";
+import type { Followed } from "../commands/wait/followed.ts";
+import { ApplyProgress, messageJson } from "./apply-progress.ts";
+
+const WEB: Followed = { kind: TargetKind.APP, name: "web", revision: 42n, verb: ApplyVerb.UPDATE, before: 41n };
+
+type Fields = Exclude<MessageInitShape<typeof WatchApplyResponseSchema>, { $typeName: string }>;
+
+const COUNTS = { devices: 1204n, applied: 1196n, failed: 2n, offline: 6n, online: 1198n, onlineApplied: 1196n };
+
+function message(fields: Fields = {}) {
+  return create(WatchApplyResponseSchema, { counts: COUNTS, revisions: [42n], ...fields });
+}
+
+function failed(deviceId: string, fields: MessageInitShape<typeof ApplyDeviceSchema> = {}): MessageInitShape<typeof ApplyDeviceSchema> {
+  return { deviceId, deviceGroup: "pos", standing: DeviceStanding.FAILED, ...fields };
+}
+
+function progress(fields: Fields, followed: readonly Followed[] = [WEB]): ApplyProgress {
+  const made = new ApplyProgress(followed, 300_000);
+  made.take(message(fields));
+  return made;
+}
+
+describe("the progress of a change", () => {
+  it("the line of a change has the numbers, a bar and the time, and the devices that failed follow", () => {
+    const changed = [
+      failed("pos-0031", { reason: "pull shop:1.5: no space left on device" }),
+      failed("pos-117", { stepKind: StepKind.PORTS, failureCode: FailureCode.PORT_TAKEN }),
+    ];
+    assert.deepEqual(progress({ changed }).lines(17_400, undefined), [
+      "web 41 -> 42   1196/1204 applied  0 working  0 waiting  2 failed  6 offline   ###################-  0:17",
+      "  failed  pos-0031  pull shop:1.5: no space left on device",
+      "  failed  pos-117   ports: port_taken",
+    ]);
+    assert.equal(
+      progress({ verdict: ApplyVerdict.FAILED }).summary(),
+      "1196 of 1198 online devices run revision 42 or newer; 2 failed; 6 offline get it when they come back",
+    );
+  });
+
+  it("a narrow line leaves zeros out first, then the bar, and is cut last; no line is wider than the terminal", () => {
+    const changed = [failed("pos-0031", { reason: "a long reason ".repeat(30) })];
+    const narrow = (columns: number) => progress({ changed }).lines(17_000, columns);
+    assert.equal(narrow(100)[0], "web 41 -> 42   1196/1204 applied  2 failed  6 offline   ###################-  0:17");
+    assert.equal(narrow(70)[0], "web 41 -> 42   1196/1204 applied  2 failed  6 offline  0:17");
+    assert.equal(narrow(30)[0], "web 41 -> 42   1196/1204 appl…");
+    for (const columns of [30, 70, 100, 200]) for (const line of narrow(columns)) assert.ok(line.length <= columns, line);
+  });
+
+  it("the first ten devices that failed are named, and numbers by code stand for more; one that recovers makes room", () => {
+    const names = Array.from({ length: 12 }, (_, index) => `d${String(index).padStart(2, "0")}`);
+    const failures = [{ standing: DeviceStanding.FAILED, failureCode: FailureCode.NO_SPACE, devices: 12n }];
+    const made = progress({ counts: { ...COUNTS, failed: 12n }, failures, changed: names.map((name) => failed(name)) });
+    const shown = () => made.lines(0, undefined).slice(1);
+    assert.equal(shown().length, 11);
+    assert.equal(shown().at(-1), "  12 failed: 12 no_space");
+    const recovered = names.slice(0, 3).map((name) => failed(name, { standing: DeviceStanding.APPLIED }));
+    made.take(message({ counts: { ...COUNTS, failed: 9n }, changed: recovered }));
+    assert.equal(shown().length, 9);
+    assert.match(shown()[0] ?? "", /d03/);
+  });
+
+  it("a stream that is opened again names the devices that failed again, and none twice", () => {
+    const made = progress({ changed: [failed("a"), failed("b")] });
+    made.forget();
+    made.take(message({ counts: { ...COUNTS, failed: 1n }, changed: [failed("b")] }));
+    assert.deepEqual(made.lines(0, undefined).slice(1), ["  failed  b  no code"]);
+  });
+
+  it("a superseding revision is shown with its author, and groups that may not be seen are counted", () => {
+    const superseded = [{ kind: TargetKind.APP, name: "web", revision: 43n, by: "bob" }];
+    const made = progress({ superseded, unseenGroups: 2n, verdict: ApplyVerdict.FAILED });
+    assert.equal(made.lines(0, undefined)[1], "  app web was changed again by bob: revision 43");
+    assert.match(made.summary(), /; and 2 device_groups that you may not see$/);
+  });
+
+  it("text of devices and of other users is escaped", () => {
+    const superseded = [{ kind: TargetKind.APP, name: "web", revision: 43n, by: "b\u001bob" }];
+    const lines = progress({ superseded, changed: [failed("d", { reason: "one\ntwo\u202e" })] }).lines(0, undefined);
+    for (const line of lines) assert.match(line, /^[\x20-\x7e]*$/);
+  });
+
+  it("the sentence at the end follows what was done", () => {
+    const end = (followed: readonly Followed[], fields: Fields = {}) => progress(fields, followed).summary().split(";")[0];
+    const of = (online: string) => `1196 of 1198 online devices ${online}`;
+    assert.equal(end([{ ...WEB, verb: ApplyVerb.STOP }]), of("stopped it"));
+    assert.equal(end([{ ...WEB, verb: ApplyVerb.DELETE }]), of("removed it"));
+    assert.equal(end([{ ...WEB, kind: TargetKind.DEVICE_GROUP, verb: ApplyVerb.DELETE }]), of("keep what they run"));
+    assert.equal(end([{ ...WEB, kind: TargetKind.DEVICE_GROUP, verb: ApplyVerb.PRUNE }]), of("pruned"));
+    assert.equal(end([{ ...WEB, kind: TargetKind.CRON_JOB }]), of("are at revision 42 or newer"));
+    assert.equal(end([WEB, WEB]), of("applied all of it"));
+    assert.equal(end([WEB], { counts: { devices: 3n, offline: 3n } }), "no device of 3 is online");
+    assert.equal(end([WEB], { counts: {} }), "no device is reached");
+    const late = progress({ counts: { devices: 3n, working: 2n, waiting: 1n, online: 3n }, verdict: ApplyVerdict.UNFINISHED });
+    assert.equal(late.summary(), "0 of 3 online devices run revision 42 or newer; 2 still work on it; 1 did not answer (after 5 min)");
+  });
+
+  it("a message as JSON has numbers as numbers, and enums in lower case", () => {
+    const changed = [
+      failed("a", { kind: TargetKind.APP, name: "web", failureCode: FailureCode.NO_SPACE, stepKind: StepKind.PULL, reason: "full" }),
+      { deviceId: "b", deviceGroup: "pos" },
+    ];
+    const failures = [{ standing: DeviceStanding.FAILED, failureCode: FailureCode.NO_SPACE, devices: 2n }];
+    assert.deepEqual(messageJson(message({ changed, failures, groups: 1n, verdict: ApplyVerdict.NONE_ONLINE })), {
+      counts: { devices: 1204, applied: 1196, failed: 2, offline: 6, working: 0, waiting: 0, online: 1198, online_applied: 1196 },
+      revisions: [42],
+      failures: [{ state: "failed", code: "no_space", devices: 2 }],
+      changed: [
+        { device_id: "a", device_group: "pos", state: "failed", kind: "app", name: "web", code: "no_space", step: "pull", reason: "full" },
+        { device_id: "b", device_group: "pos", state: "gone" },
+      ],
+      more_changed: [],
+      groups: 1,
+      unseen_groups: 0,
+      superseded: [],
+      verdict: "none_online",
+    });
+  });
+});
