@@ -22,7 +22,7 @@ import { cutToWidth, displayWidth } from "../output/display-width.ts";
 
 /** Devices that failed, which are shown by name. */
 const SHOWN = 10;
-/** Of these so many are kept, so that others take the place of those that recover. */
+/** At most this number is kept, so that others take the place of those that recover. */
 const KEPT = 200;
 const BAR = 20;
 /** Of the words of a device, characters. */
