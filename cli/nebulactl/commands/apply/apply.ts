@@ -10,7 +10,6 @@ import type { PlanResponse } from "../../../../gen/nebula/v1/plan_pb.ts";
 import type { Command } from "../../command/command.ts";
 import type { CommandContext } from "../../command/context.ts";
 import type { SwitchFlag, TextFlag } from "../../command/flags.ts";
-import { WAIT_FLAGS, waitFor, waitOptions } from "../../command/wait-flags.ts";
 import { unlessRefused } from "../../errors/unless-refused.ts";
 import { printWarnings } from "../../output/warnings.ts";
 import { titleOf, writtenLines } from "../../views/entity-view.ts";
@@ -21,6 +20,7 @@ import { assertPlan, showPlan } from "../plan/plan.ts";
 import { FILE, readResources } from "../resource-files/resource-flag.ts";
 import { missingMembers } from "../resource-files/write-order.ts";
 import { type Followed, followedWrite } from "../wait/followed.ts";
+import { WAIT_FLAGS, waitFor, waitOptions } from "../wait/wait-flags.ts";
 
 const PLAN: TextFlag = {
   kind: "text",

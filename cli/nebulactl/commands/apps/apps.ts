@@ -5,12 +5,12 @@ import type { Command, Noun } from "../../command/command.ts";
 import type { CommandContext } from "../../command/context.ts";
 import type { TextFlag } from "../../command/flags.ts";
 import { OUTPUTS } from "../../command/global-flags.ts";
-import { WAIT_FLAGS, waitFor, waitOptions } from "../../command/wait-flags.ts";
 import { renderValue } from "../../output/render-value.ts";
 import { appKind } from "../entities/app-kind.ts";
 import { IF_REVISION, ifRevision } from "../entities/if-revision.ts";
 import { answered, condition } from "../entities/kind.ts";
 import { entityNoun } from "../entities/noun.ts";
+import { WAIT_FLAGS, waitFor, waitOptions } from "../wait/wait-flags.ts";
 
 const APP: TextFlag = { kind: "text", name: "app", short: "a", placeholder: "APP", offers: { names: "app" }, help: "The name of the app." };
 

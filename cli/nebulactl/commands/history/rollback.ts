@@ -9,11 +9,11 @@ import { ApplyVerb } from "../../../../gen/nebula/v1/apply_pb.ts";
 import { HistoryService, type RollbackResponse } from "../../../../gen/nebula/v1/history_pb.ts";
 import type { Command } from "../../command/command.ts";
 import type { NumberFlag, SwitchFlag } from "../../command/flags.ts";
-import { WAIT_FLAGS, waitFor, waitOptions } from "../../command/wait-flags.ts";
 import { printWarnings } from "../../output/warnings.ts";
 import { entityJson } from "../../views/entity-view.ts";
 import { differencesJson, fieldLines, resourceOfBody } from "../../views/revision-view.ts";
 import { type Followed, followedWrite } from "../wait/followed.ts";
+import { WAIT_FLAGS, waitFor, waitOptions } from "../wait/wait-flags.ts";
 import { entityNamed, NAME } from "./entity-named.ts";
 
 const TO: NumberFlag = {

@@ -6,10 +6,10 @@ import { TargetKind } from "../../../../gen/nebula/v1/device_pb.ts";
 import type { Command } from "../../command/command.ts";
 import { normaliseName, type SwitchFlag, type TextFlag } from "../../command/flags.ts";
 import { OUTPUTS } from "../../command/global-flags.ts";
-import { WAIT_FLAGS, waitFor, waitOptions } from "../../command/wait-flags.ts";
 import { renderValue, type ValueView } from "../../output/render-value.ts";
 import { answered } from "../entities/kind.ts";
 import type { Followed } from "../wait/followed.ts";
+import { WAIT_FLAGS, waitFor, waitOptions } from "../wait/wait-flags.ts";
 
 const SCOPE: TextFlag = {
   kind: "text",

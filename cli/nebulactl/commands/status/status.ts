@@ -1,8 +1,8 @@
 import { targetKindOf } from "../../../../common/resources/target-kind.ts";
 import type { Command } from "../../command/command.ts";
-import { WAIT_FLAGS, waitOptions } from "../../command/wait-flags.ts";
 import { entityNamed, NAME } from "../history/entity-named.ts";
 import { follow } from "../wait/follow.ts";
+import { WAIT_FLAGS, waitOptions } from "../wait/wait-flags.ts";
 
 /** Shows how far a change is that was made before. */
 export const status: Command = {

@@ -4,7 +4,7 @@ import { jsonText } from "../../../../common/printable.ts";
 import { entityKindOf } from "../../../../common/resources/target-kind.ts";
 import { ApplyService, ApplyVerdict, type WatchApplyResponse } from "../../../../gen/nebula/v1/apply_pb.ts";
 import type { CommandContext } from "../../command/context.ts";
-import { ApplyProgress, messageJson } from "../../views/apply-progress.ts";
+import { ApplyProgress, messageJson } from "./apply-progress.ts";
 import type { Followed, WaitOptions } from "./followed.ts";
 
 /** What the server follows at once. */

@@ -1,7 +1,7 @@
-import { NebulaError } from "../../../common/errors/nebula-error.ts";
-import type { Followed, WaitOptions } from "../commands/wait/followed.ts";
-import type { CommandContext } from "./context.ts";
-import type { Flag, SwitchFlag, TextFlag } from "./flags.ts";
+import { NebulaError } from "../../../../common/errors/nebula-error.ts";
+import type { CommandContext } from "../../command/context.ts";
+import type { Flag, SwitchFlag, TextFlag } from "../../command/flags.ts";
+import type { Followed, WaitOptions } from "./followed.ts";
 
 const WAIT: SwitchFlag = {
   kind: "switch",
@@ -34,7 +34,7 @@ export async function waitOptions({ values, output }: Pick<CommandContext, "valu
   }
   if (output === "yaml")
     throw new NebulaError("invalid_argument", 'invalid --output "yaml" with --wait: use table, or json for an object of each message');
-  const { parseDurationMs } = await import("../fields/text-values.ts");
+  const { parseDurationMs } = await import("../../fields/text-values.ts");
   const duration = (flag: TextFlag, fallback: number, most: Readonly<{ ms: number; text: string }>) => {
     const text = values.text(flag);
     const ms = text === undefined ? fallback : parseDurationMs(text, `--${flag.name}`);
@@ -47,5 +47,5 @@ export async function waitOptions({ values, output }: Pick<CommandContext, "valu
 /** Follows what was changed, if that was asked for. Resolves to the exit code. */
 export async function waitFor(options: WaitOptions | undefined, followed: readonly Followed[], context: CommandContext): Promise<number> {
   if (options === undefined) return 0;
-  return await (await import("../commands/wait/follow.ts")).follow(followed, options, context);
+  return await (await import("./follow.ts")).follow(followed, options, context);
 }

@@ -1,8 +1,8 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import { printableLine } from "../../../common/printable.ts";
-import { jsonNumber } from "../../../common/resources/resource-fields.ts";
-import { entityKindOf } from "../../../common/resources/target-kind.ts";
+import { printableLine } from "../../../../common/printable.ts";
+import { jsonNumber } from "../../../../common/resources/resource-fields.ts";
+import { entityKindOf } from "../../../../common/resources/target-kind.ts";
 import {
   type ApplyCodeCount,
   type ApplyDevice,
@@ -13,12 +13,12 @@ import {
   DeviceStandingSchema,
   type SupersededTarget,
   type WatchApplyResponse,
-} from "../../../gen/nebula/v1/apply_pb.ts";
-import { TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
-import { FailureCode, FailureCodeSchema, StepKindSchema } from "../../../gen/nebula/v1/report_pb.ts";
-import type { Followed } from "../commands/wait/followed.ts";
-import { formatAge } from "../output/age.ts";
-import { cutToWidth, displayWidth } from "../output/display-width.ts";
+} from "../../../../gen/nebula/v1/apply_pb.ts";
+import { TargetKind } from "../../../../gen/nebula/v1/device_pb.ts";
+import { FailureCode, FailureCodeSchema, StepKindSchema } from "../../../../gen/nebula/v1/report_pb.ts";
+import { formatAge } from "../../output/age.ts";
+import { cutToWidth, displayWidth } from "../../output/display-width.ts";
+import type { Followed } from "./followed.ts";
 
 /** Devices that failed, which are shown by name. */
 const SHOWN = 10;
