@@ -87,6 +87,7 @@ async function startServer(failures: readonly ("before" | "after" | undefined)[]
     deviceConnections,
     presentGroups,
     changeFeed: { publish() {} },
+    listFiltered: () => assert.fail("no filter is given"),
     log: silentLog,
   });
   return {

@@ -1,7 +1,10 @@
 import { setImmediate as turn } from "node:timers/promises";
-import { create } from "@bufbuild/protobuf";
+import { equals } from "@bufbuild/protobuf";
+import { type Boots, connectionOf, decidingRow } from "../../common/insight/connection.ts";
+import type { PresenceRow, PresenceStore } from "../../common/storage/presence-store.ts";
 import type { ReportStore } from "../../common/storage/report-store.ts";
-import { type DeviceConnection, DeviceConnectionSchema, type DeviceSummary, type StatusChange } from "../../gen/nebula/v1/device_pb.ts";
+import { ConnectionState, DeviceConnectionSchema, type DeviceSummary, type StatusChanges } from "../../gen/nebula/v1/device_pb.ts";
+import { GroupPresence } from "./group-presence.ts";
 import type { DeviceChange, DeviceInGroup } from "./group-view.ts";
 
 // The devices of one device_group, as the store has them.
@@ -12,6 +15,7 @@ import type { DeviceChange, DeviceInGroup } from "./group-view.ts";
 //     the summaries of those that differ, and removes devices that the store does not have. What was announced since it began is newer than a page that it read
 //     before: of that the larger version counts.
 // M3: a device that was removed keeps its version until a re-read that began later is done, so that a late word does not bring it back.
+// M4: a device without a summary is in the group while a watch of it is open there; one whose watches ended stays until a read finds that another group has it.
 
 /** Devices of a page, each of which is one turn of the event loop. */
 const PAGE = 500;
@@ -21,30 +25,37 @@ const MOST_REMOVED = 20_000;
 const DEVICE_BYTES = 1100;
 const TARGET_BYTES = 480;
 
-export type MirrorStore = Pick<ReportStore, "listSummaries" | "listVersions" | "summaries">;
+export type MirrorStore = Pick<ReportStore, "listSummaries" | "listVersions" | "summaries"> & Pick<PresenceStore, "listPresence" | "presenceOf">;
 
 export type GroupMirrorParts = Readonly<{
   deviceGroup: string;
   store: MirrorStore;
+  /** Wall clock, milliseconds since 1970. */
+  now: () => number;
   /** Called with the bytes that a change takes more, or gives back. Throws when a page that is loaded has no room. */
   takes: (bytes: number) => void;
   /** Called after entries changed. */
   changed: (changes: readonly DeviceChange[]) => void;
 }>;
 
-const UNKNOWN_CONNECTION: DeviceConnection = create(DeviceConnectionSchema);
-
 export class GroupMirror {
   readonly devices = new Map<string, DeviceInGroup>();
   readonly #parts: GroupMirrorParts;
   /** M3 */
   readonly #removed = new Map<string, bigint>();
+  readonly #presence: GroupPresence;
+  /** Devices of workers of the original, which time alone takes offline. */
+  readonly #original = new Set<string>();
+  #boots: Boots;
   /** M2: devices that a word was taken on since the read under way began. */
   #touched: Set<string> | undefined;
   #bytes = 0;
 
-  constructor(parts: GroupMirrorParts) {
+  /** @param boots the boots of shards as of now */
+  constructor(parts: GroupMirrorParts, boots: Boots) {
     this.#parts = parts;
+    this.#presence = new GroupPresence(parts.deviceGroup);
+    this.#boots = boots;
   }
 
   /** Memory of its devices, about. */
@@ -52,8 +63,8 @@ export class GroupMirror {
     return this.#bytes;
   }
 
-  /** Takes an announcement. */
-  fold(changes: readonly StatusChange[]): void {
+  /** Takes an announcement; answers whether it names a boot that is not known yet. */
+  fold({ changes, presence }: StatusChanges): boolean {
     this.#batch((note) => {
       for (const { deviceId, writtenAt, summary } of changes) {
         if (writtenAt <= this.#versionOf(deviceId)) continue; // M1
@@ -61,7 +72,22 @@ export class GroupMirror {
         if (summary === undefined) this.#remove(deviceId, writtenAt, note);
         else this.#put(summary, note);
       }
+      for (const deviceId of this.#presence.fold(presence)) this.#reconnect(deviceId, note);
     });
+    return presence.some(({ ended, shardBoot }) => !ended && !this.#boots.has(shardBoot));
+  }
+
+  /** Takes the boots of shards as of now: the watches of one that died are over. */
+  async setBoots(boots: Boots): Promise<void> {
+    const changed = livesText(boots) !== livesText(this.#boots);
+    this.#boots = boots;
+    const open = changed ? [...this.devices.keys(), ...this.#presence.devices()] : [...this.#original];
+    for (let start = 0; start < open.length; start += PAGE) {
+      this.#batch((note) => {
+        for (const deviceId of open.slice(start, start + PAGE)) this.#reconnect(deviceId, note);
+      });
+      await turn();
+    }
   }
 
   /** Reads the whole group. One read at a time. Rejects as the store does. */
@@ -77,6 +103,7 @@ export class GroupMirror {
         },
       );
     });
+    await this.#readPresence(signal);
   }
 
   /** M2. One read at a time. Rejects as the store does. */
@@ -98,6 +125,7 @@ export class GroupMirror {
         },
       );
     });
+    await this.#readPresence(signal);
   }
 
   /** Runs a read that notes the devices which the store has, then removes the others. */
@@ -113,10 +141,42 @@ export class GroupMirror {
     }
     this.#batch((note) => {
       for (const [deviceId, { summary }] of this.devices) {
-        if (!present.has(deviceId) && !touched.has(deviceId)) this.#remove(deviceId, summary?.writtenAt ?? 0n, note);
+        if (summary !== undefined && !present.has(deviceId) && !touched.has(deviceId)) this.#remove(deviceId, summary.writtenAt, note);
       }
     });
     for (const deviceId of removedBefore) if (!touched.has(deviceId)) this.#removed.delete(deviceId); // M3
+  }
+
+  /** Reads the watches of the group, then whether another group has a device that has no summary here (M4). */
+  async #readPresence(signal: AbortSignal): Promise<void> {
+    const { store, deviceGroup } = this.#parts;
+    const found: PresenceRow[] = [];
+    this.#presence.begin();
+    try {
+      await pages(
+        (page) => store.listPresence(deviceGroup, page, signal),
+        (items) => void found.push(...items),
+      );
+    } catch (error) {
+      this.#presence.cancel();
+      throw error;
+    }
+    const changed = this.#presence.replace(found);
+    this.#batch((note) => {
+      for (const deviceId of changed) this.#reconnect(deviceId, note);
+    });
+    const without = [...new Set([...this.#presence.devices(), ...this.devices.keys()])].filter((id) => this.devices.get(id)?.summary === undefined);
+    for (let start = 0; start < without.length; start += PAGE) {
+      const ids = without.slice(start, start + PAGE);
+      const rows = await store.presenceOf(ids, signal);
+      this.#batch((note) => {
+        for (const deviceId of ids) {
+          if (this.devices.get(deviceId)?.summary !== undefined) continue; // it reported meanwhile
+          const isHere = decidingRow(rows.get(deviceId) ?? [], this.#boots)?.deviceGroup === deviceGroup;
+          this.#set(deviceId, undefined, isHere, note);
+        }
+      });
+    }
   }
 
   /** M2: the store counts, except against a larger version that was announced meanwhile. */
@@ -132,24 +192,40 @@ export class GroupMirror {
   }
 
   #put(summary: DeviceSummary, note: Note): void {
-    const { deviceId } = summary;
-    const before = this.devices.get(deviceId);
-    const after: DeviceInGroup = { deviceId, summary, connection: UNKNOWN_CONNECTION };
-    this.#count(memoryOf(after) - (before === undefined ? 0 : memoryOf(before)));
-    this.#removed.delete(deviceId);
-    this.devices.set(deviceId, after);
-    note(before, after);
+    this.#removed.delete(summary.deviceId);
+    this.#set(summary.deviceId, summary, true, note);
   }
 
+  /** The summary of a device is gone; the device stays while a watch of it is open (M4). */
   #remove(deviceId: string, writtenAt: bigint, note: Note): void {
-    const before = this.devices.get(deviceId);
     this.#removed.delete(deviceId);
     this.#removed.set(deviceId, writtenAt);
     if (this.#removed.size > MOST_REMOVED) this.#removed.delete(this.#removed.keys().next().value ?? "");
-    if (before === undefined) return;
-    this.#count(-memoryOf(before));
-    this.devices.delete(deviceId);
-    note(before, undefined);
+    this.#set(deviceId, undefined, false, note);
+  }
+
+  /** The watches of a device, or the life of their shards, changed. */
+  #reconnect(deviceId: string, note: Note): void {
+    const known = this.devices.get(deviceId);
+    this.#set(deviceId, known?.summary, known !== undefined, note);
+  }
+
+  /** @param stays whether a device without a summary stays though no watch of it is open */
+  #set(deviceId: string, summary: DeviceSummary | undefined, stays: boolean, note: Note): void {
+    const report = summary && { receivedMs: Number(summary.receivedAtMs), original: summary.original };
+    const connection = connectionOf(this.#presence.of(deviceId), report, this.#boots, this.#parts.now());
+    const before = this.devices.get(deviceId);
+    const isIn = summary !== undefined || stays || connection.state === ConnectionState.ONLINE;
+    const after: DeviceInGroup | undefined = isIn ? { deviceId, summary, connection } : undefined;
+    if (before === undefined && after === undefined) return;
+    if (before !== undefined && after !== undefined && before.summary === summary && equals(DeviceConnectionSchema, before.connection, connection))
+      return;
+    this.#count((after === undefined ? 0 : memoryOf(after)) - (before === undefined ? 0 : memoryOf(before)));
+    if (after === undefined) this.devices.delete(deviceId);
+    else this.devices.set(deviceId, after);
+    if (summary?.original === true) this.#original.add(deviceId);
+    else this.#original.delete(deviceId);
+    note(before, after);
   }
 
   #count(bytes: number): void {
@@ -182,6 +258,10 @@ async function pages<T>(
     after = next;
     await turn();
   }
+}
+
+function livesText(boots: Boots): string {
+  return [...boots].map(([boot, { lives }]) => `${boot} ${lives}`).join();
 }
 
 /** Bytes that a device takes in a mirror, about. */

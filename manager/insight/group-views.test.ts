@@ -11,7 +11,6 @@ import { readAll } from "../../common/testing/read-all.ts";
 import { sampleReport } from "../../common/testing/sample-report.ts";
 import { saveReports, statusRow } from "../../common/testing/save-reports.ts";
 import { TargetState } from "../../gen/nebula/v1/report_pb.ts";
-import type { MirrorStore } from "./group-mirror.ts";
 import type { DeviceChange, GroupView } from "./group-view.ts";
 import { createGroupViews } from "./group-views.ts";
 
@@ -24,16 +23,16 @@ async function start({ devices = 0, mostBytes, wrap = (store) => store }: { devi
   const clock = new ManualClock();
   const feed = createMemoryFeed({ log: silentLog });
   const reads = { lists: 0, versions: 0 };
-  const counted: MirrorStore = {
-    listSummaries(...call) {
+  const counted = {
+    ...store,
+    listSummaries(...call: Parameters<ReportStore["listSummaries"]>) {
       reads.lists++;
       return store.listSummaries(...call);
     },
-    listVersions(...call) {
+    listVersions(...call: Parameters<ReportStore["listVersions"]>) {
       reads.versions++;
       return store.listVersions(...call);
     },
-    summaries: (...call) => store.summaries(...call),
   };
   const views = createGroupViews({ store: wrap(counted), feed, clock, log: silentLog, ...(mostBytes === undefined ? {} : { mostBytes }) });
   let version = 0n;
@@ -71,7 +70,8 @@ async function start({ devices = 0, mostBytes, wrap = (store) => store }: { devi
 }
 
 type Put = { group?: string; state?: TargetState; lost?: boolean };
-type Wrap = (store: MirrorStore) => MirrorStore;
+type ViewStore = Parameters<typeof createGroupViews>[0]["store"];
+type Wrap = (store: ViewStore) => ViewStore;
 
 function contents({ devices }: GroupView): string[] {
   return [...devices.values()].map(({ deviceId, summary }) => `${deviceId}@${summary?.writtenAt}`).sort();
@@ -215,7 +215,10 @@ describe("views of device groups", () => {
     assert.equal(rig.views.mirrors, 1);
     assert.ok(rig.views.bytes > 0);
     await rig.clock.advance(2000);
-    assert.deepEqual([rig.views.mirrors, rig.views.bytes, rig.clock.sleeping], [0, 0, 0]);
+    assert.deepEqual([rig.views.mirrors, rig.views.bytes], [0, 0]);
+    rig.views[Symbol.dispose]();
+    await rig.clock.advance(0);
+    assert.equal(rig.clock.sleeping, 0);
   });
 
   it("a group that has no room is refused, mirrors without readers make room, and nothing stays counted", async () => {

@@ -2,7 +2,9 @@ import { fromBinary } from "@bufbuild/protobuf";
 import type { Clock } from "../../common/clock/clock.ts";
 import { messageOf, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { ChangeFeed, FeedEvent } from "../../common/feed/change-feed.ts";
+import { bootsAt, MARK_MS } from "../../common/insight/connection.ts";
 import type { Log } from "../../common/log/log.ts";
+import type { PresenceStore, ShardRow } from "../../common/storage/presence-store.ts";
 import { StatusChangesSchema } from "../../gen/nebula/v1/device_pb.ts";
 import { GroupMirror, type MirrorStore } from "./group-mirror.ts";
 import type { DeviceChange, GroupView, GroupViews } from "./group-view.ts";
@@ -12,7 +14,8 @@ import type { DeviceChange, GroupView, GroupViews } from "./group-view.ts";
 // V1: a mirror follows the group's announcements before it reads the store, so no change is lost between the two.
 // V2: while it has readers it is read again every REREAD_MS, after a gap of the feed, and when a reader asks: a lost announcement lasts that long at most.
 // V3: a read that a reader asked for begins after the reader asked.
-// V4: it is kept for KEPT_MS after its last reader; one without readers makes room for others before that.
+// V4: the boots of shards are read as often as they are marked, and when a new one is announced: the devices of one that died are offline then.
+// V5: it is kept for KEPT_MS after its last reader; one without readers makes room for others before that.
 
 /** How often a mirror with readers is read again, milliseconds. */
 const REREAD_MS = 30_000;
@@ -21,9 +24,13 @@ const KEPT_MS = 60_000;
 /** Memory of all mirrors, bytes. */
 const MOST_BYTES = 256 * 1024 * 1024;
 const RETRY_MS = 30_000;
+/** How soon a new boot is looked up: its shard has been marked by then. Milliseconds. */
+const SOON_MS = 500;
 
 export type GroupViewsParts = Readonly<{
-  store: MirrorStore;
+  store: MirrorStore & Pick<PresenceStore, "listShards">;
+  /** The boot of this shard, which lives. Empty: it is not one. */
+  ownBoot?: string;
   feed: Pick<ChangeFeed, "subscribe" | "followStatus">;
   clock: Clock;
   log: Log;
@@ -52,9 +59,40 @@ type Shared = {
 
 /** Creates the views of device_groups. Dispose them when the manager stops. */
 export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposable & Readonly<{ bytes: number; mirrors: number }> {
-  const { store, feed, clock, log, mostBytes = MOST_BYTES } = parts;
+  const { store, feed, clock, log, ownBoot, mostBytes = MOST_BYTES } = parts;
   const shared = new Map<string, Shared>();
+  const closed = new AbortController();
   let bytes = 0;
+  let shards: readonly ShardRow[] = [];
+  /** The read of the boots that is under way, or waits for its time. */
+  let reading: Promise<void> | undefined;
+
+  /** V4. Those who ask while a read waits share it. */
+  function readBoots(waitMs = SOON_MS): void {
+    reading ??= (async () => {
+      try {
+        await clock.sleep(waitMs, closed.signal);
+        reading = undefined;
+        shards = await store.listShards(closed.signal);
+        const boots = bootsAt(shards, clock.now(), ownBoot);
+        for (const each of [...shared.values()]) await each.mirror.setBoots(boots);
+      } catch (error) {
+        if (!closed.signal.aborted) log.warn({ error: messageOf(error) }, "the shards that live could not be read");
+      }
+    })();
+  }
+
+  async function readBootsRegularly(): Promise<void> {
+    try {
+      for (;;) {
+        await clock.sleep(MARK_MS, closed.signal);
+        if (shared.size > 0) readBoots(0);
+      }
+    } catch {
+      // closed
+    }
+  }
+  void readBootsRegularly();
 
   const subscription = feed.subscribe((event) => onEvent(event));
 
@@ -64,7 +102,8 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
     const each = shared.get(event.deviceGroup);
     if (each === undefined) return;
     try {
-      each.mirror.fold(fromBinary(StatusChangesSchema, event.payload).changes);
+      const isNewBoot = each.mirror.fold(fromBinary(StatusChangesSchema, event.payload));
+      if (isNewBoot) readBoots();
     } catch (error) {
       log.warn({ deviceGroup: event.deviceGroup, error: messageOf(error) }, "an announcement of statuses could not be read");
       rereadInBackground(each);
@@ -75,7 +114,7 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
   function takes(amount: number, of: Shared, isLoading: boolean): void {
     of.dropped.signal.throwIfAborted(); // what a read under way still brings is not kept
     if (isLoading && amount > 0) {
-      for (const [deviceGroup, each] of shared) if (bytes + amount > mostBytes && each.readers === 0 && each !== of) drop(deviceGroup, each); // V4
+      for (const [deviceGroup, each] of shared) if (bytes + amount > mostBytes && each.readers === 0 && each !== of) drop(deviceGroup, each); // V5
       if (bytes + amount > mostBytes) {
         throw new NebulaError(
           "resource_exhausted",
@@ -90,14 +129,18 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
   function share(deviceGroup: string): Shared {
     let isLoading = true;
     const listeners = new Set<Listener>();
-    const mirror = new GroupMirror({
-      deviceGroup,
-      store,
-      takes: (amount) => takes(amount, each, isLoading),
-      changed: (changes) => {
-        for (const listener of listeners) listener(changes);
+    const mirror = new GroupMirror(
+      {
+        deviceGroup,
+        store,
+        now: () => clock.now(),
+        takes: (amount) => takes(amount, each, isLoading),
+        changed: (changes) => {
+          for (const listener of listeners) listener(changes);
+        },
       },
-    });
+      bootsAt(shards, clock.now(), ownBoot),
+    );
     const dropped = new AbortController();
     const each: Shared = {
       mirror,
@@ -115,6 +158,8 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
       dropped.signal.addEventListener("abort", () => following[Symbol.dispose](), { once: true });
       if (dropped.signal.aborted) following[Symbol.dispose]();
       dropped.signal.throwIfAborted();
+      shards = await store.listShards(dropped.signal);
+      await mirror.setBoots(bootsAt(shards, clock.now(), ownBoot));
       await mirror.load(dropped.signal);
       isLoading = false;
     })();
@@ -170,7 +215,7 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
     const idle = new AbortController();
     each.idle = idle;
     clock.sleep(KEPT_MS, idle.signal).then(
-      () => drop(deviceGroup, each), // V4
+      () => drop(deviceGroup, each), // V5
       () => {},
     );
   }
@@ -221,6 +266,7 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
     },
     [Symbol.dispose]() {
       subscription[Symbol.dispose]();
+      closed.abort(new NebulaError("unavailable", "the manager is stopping"));
       for (const [deviceGroup, each] of shared) drop(deviceGroup, each);
     },
   };

@@ -50,6 +50,7 @@ async function start() {
     visiblePages: TEST_PAGES,
     presentGroups: { forget() {} },
     changeFeed: { publish: (event) => void announced.push(event) },
+    listFiltered: () => assert.fail("no filter is given"),
     reportStore,
     deviceConnections,
     log: silentLog,

@@ -1,12 +1,14 @@
+import { create } from "@bufbuild/protobuf";
 import { assertNoViolations, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { ChangeFeed } from "../../common/feed/change-feed.ts";
+import { hasFilter, validateDeviceFilter } from "../../common/insight/device-filter.ts";
 import { statusAnnouncements } from "../../common/insight/status-announcements.ts";
 import type { Log } from "../../common/log/log.ts";
 import type { ReportStore } from "../../common/storage/report-store.ts";
 import { shown } from "../../common/text/wording.ts";
 import { pageOf, validatePage, validateStatusFilter } from "../../common/validation/list-request.ts";
 import { deviceIdViolations } from "../../common/validation/names.ts";
-import type { Device, DeviceService } from "../../gen/nebula/v1/device_pb.ts";
+import { type Device, DeviceFilterSchema, type DeviceService } from "../../gen/nebula/v1/device_pb.ts";
 import { TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import type { PresentGroups } from "../access/present-groups.ts";
 import { nameOf, type Principal } from "../access/principal.ts";
@@ -15,6 +17,7 @@ import { groupKey } from "../access/rights/rights.ts";
 import { readableBy, type VisiblePages } from "../access/rights/visible-pages.ts";
 import type { DeviceConnections } from "../insight/device-connections.ts";
 import type { ServiceHandlers } from "../rpc/call-context.ts";
+import type { FleetHandlers } from "./devices/fleet-handlers.ts";
 
 export type DeviceServiceParts = Readonly<{
   reportStore: Pick<ReportStore, "getDevice" | "listDevices" | "deleteDevice" | "deletePresence">;
@@ -22,6 +25,7 @@ export type DeviceServiceParts = Readonly<{
   presentGroups: Pick<PresentGroups, "forget">;
   changeFeed: Pick<ChangeFeed, "publish">;
   visiblePages: VisiblePages;
+  listFiltered: FleetHandlers["listFiltered"];
   log: Log;
 }>;
 
@@ -29,7 +33,7 @@ export type DeviceServiceParts = Readonly<{
 export function createDeviceServiceHandlers(
   parts: DeviceServiceParts,
 ): Pick<ServiceHandlers<typeof DeviceService>, "getDevice" | "listDevices" | "deleteDevice"> {
-  const { reportStore, deviceConnections, presentGroups, changeFeed, visiblePages, log } = parts;
+  const { reportStore, deviceConnections, presentGroups, changeFeed, visiblePages, listFiltered, log } = parts;
 
   /** A device that the caller may see, with its connection; one that it may not see is as unknown as one that never connected. */
   async function visibleDevice(deviceId: string, principal: Principal, signal: AbortSignal): Promise<Device> {
@@ -48,10 +52,16 @@ export function createDeviceServiceHandlers(
     },
 
     async listDevices(request, { principal, signal }) {
-      const violations = [...validatePage(request), ...validateStatusFilter(request)];
+      const violations = [...validatePage(request), ...validateStatusFilter(request), ...validateDeviceFilter(request.filter)];
       assertNoViolations(violations);
-      const { deviceGroup, state } = request;
+      const { deviceGroup, state, summariesOnly } = request;
       if (deviceGroup !== "") assertPermitted(principal, { kind: "read", entity: groupKey(deviceGroup) }, false);
+      if (summariesOnly || hasFilter(request.filter)) {
+        const filter = create(DeviceFilterSchema, request.filter);
+        if (filter.state !== TargetState.UNSPECIFIED && state !== TargetState.UNSPECIFIED && filter.state !== state) return {};
+        if (filter.state === TargetState.UNSPECIFIED) filter.state = state;
+        return listFiltered({ deviceGroup, filter, summariesOnly, page: pageOf(request) }, principal, signal);
+      }
       const filter = { ...(deviceGroup === "" ? {} : { deviceGroup }), ...(state === TargetState.UNSPECIFIED ? {} : { state }) };
       const { items, next } = await visiblePages(
         (part) => reportStore.listDevices(filter, part, signal),

@@ -48,6 +48,7 @@ import { createAccessServiceHandlers } from "./access-service.ts";
 import { createAuditServiceHandlers } from "./audit-service.ts";
 import { createConfigServiceHandlers } from "./config-service.ts";
 import { createDeviceServiceHandlers } from "./device-service.ts";
+import { createFleetHandlers } from "./devices/fleet-handlers.ts";
 import { createAppServiceHandlers } from "./entities/app-service.ts";
 import { createCronJobServiceHandlers } from "./entities/cron-job-service.ts";
 import { createDeviceGroupServiceHandlers } from "./entities/device-group-service.ts";
@@ -146,6 +147,7 @@ export function createServedServices({
   showCallRooms(registry, rooms);
   const drift = { groupViews, configStore, changeFeed, visiblePages, clock };
   const reportLimits = createReportLimits({ reportStore, configStore, mostDevices, clock });
+  const fleet = createFleetHandlers({ groupViews, configStore, accessStore, reportStore, presentGroups, changeFeed, clock, log });
   const nebula = [
     unary(AppService, createAppServiceHandlers(entities)),
     unary(CronJobService, createCronJobServiceHandlers(entities)),
@@ -154,10 +156,25 @@ export function createServedServices({
     unary(ConfigService, createConfigServiceHandlers({ configStore, secretKeys })), // its WatchConfig is taken over before it comes to a handler
     unary(ReportService, createReportServiceHandlers({ visiblePages, presentGroups, reportLimits, reportBus, reportStore, clock, log })),
     unary(ApplyService, {}, createApplyServiceStreams({ groupViews, configStore, reportStore, changeFeed, clock })),
-    unary(DeviceService, createDeviceServiceHandlers({ visiblePages, presentGroups, deviceConnections, changeFeed, reportStore, log })),
     unary(DriftService, createDriftServiceHandlers(drift), createDriftServiceStreams(drift)),
     unary(ExplainService, createExplainServiceHandlers({ configStore, reportStore, accessStore, secretKeys, clock })),
     unary(PlanService, createPlanServiceHandlers({ configStore, accessStore, reportStore, deviceConnections, secretKeys, clock })),
+    unary(
+      DeviceService,
+      {
+        ...createDeviceServiceHandlers({
+          visiblePages,
+          presentGroups,
+          deviceConnections,
+          changeFeed,
+          reportStore,
+          listFiltered: fleet.listFiltered,
+          log,
+        }),
+        ...fleet.unary,
+      },
+      fleet.streams,
+    ),
     unary(
       AccessService,
       createAccessServiceHandlers({

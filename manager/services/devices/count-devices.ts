@@ -1,0 +1,72 @@
+import { assertNoViolations } from "../../../common/errors/nebula-error.ts";
+import { DeviceTally } from "../../../common/insight/device-tally.ts";
+import type { AccessStore } from "../../../common/storage/access-store.ts";
+import { pageTokenViolation, validatePage } from "../../../common/validation/list-request.ts";
+import { isName, validateName } from "../../../common/validation/names.ts";
+import type { CountDevicesRequest, DeviceCounts } from "../../../gen/nebula/v1/device_pb.ts";
+import type { Principal } from "../../access/principal.ts";
+import { assertPermitted } from "../../access/rights/permit.ts";
+import { groupKey } from "../../access/rights/rights.ts";
+import type { GroupView } from "../../insight/group-view.ts";
+import type { FleetReader } from "./fleet-reader.ts";
+
+/** Groups of a page. */
+const MOST_GROUPS = 100;
+/** Tokens that are read at a time. */
+const TOKENS = 1000;
+
+export type CountDevicesParts = Readonly<{ fleet: FleetReader; accessStore: Pick<AccessStore, "listDeviceTokens"> }>;
+
+/** Counts the devices of one group, or of a page of the groups that the caller may read. */
+export async function countDevices(
+  { fleet, accessStore }: CountDevicesParts,
+  request: CountDevicesRequest,
+  principal: Principal,
+  signal: AbortSignal,
+): Promise<{ deviceGroups: DeviceCounts[]; nextPageToken: string }> {
+  assertNoViolations(violationsOf(request));
+  const { deviceGroup, pageSize, pageToken, enrolled } = request;
+
+  async function counted(view: GroupView): Promise<DeviceCounts> {
+    const tally = new DeviceTally(await fleet.newestConfig(view.deviceGroup, signal));
+    for (const device of view.devices.values()) tally.add(device);
+    const counts = tally.counts(view.deviceGroup);
+    if (enrolled) counts.neverCame = await neverCame(accessStore, view, signal);
+    return counts;
+  }
+
+  if (deviceGroup !== "") {
+    assertPermitted(principal, { kind: "read", entity: groupKey(deviceGroup) }, false);
+    using view = await fleet.openNamed(deviceGroup, signal);
+    return { deviceGroups: [await counted(view)], nextPageToken: "" };
+  }
+  const limit = pageSize === 0 ? MOST_GROUPS : pageSize;
+  const deviceGroups: DeviceCounts[] = [];
+  for await (const name of fleet.readableGroups(principal, { after: pageToken }, signal)) {
+    if (deviceGroups.length === limit) return { deviceGroups, nextPageToken: deviceGroups.at(-1)?.deviceGroup ?? "" };
+    using view = await fleet.open(name, signal);
+    deviceGroups.push(await counted(view));
+  }
+  return { deviceGroups, nextPageToken: "" };
+}
+
+/** Devices that have a token of their own, and are not in the view of their group. */
+async function neverCame(accessStore: CountDevicesParts["accessStore"], { deviceGroup, devices }: GroupView, signal: AbortSignal): Promise<bigint> {
+  let count = 0n;
+  for (let after: string | undefined; ; ) {
+    const page = { limit: TOKENS, ...(after === undefined ? {} : { after }) };
+    const { items, next } = await accessStore.listDeviceTokens({ deviceGroup }, page, signal);
+    for (const { deviceId } of items) if (!devices.has(deviceId)) count++;
+    if (next === undefined) return count;
+    after = next;
+  }
+}
+
+function violationsOf({ deviceGroup, pageSize, pageToken }: CountDevicesRequest) {
+  const size = { field: "page_size", description: `${pageSize} is too many; use 1 to ${MOST_GROUPS}, or 0 for ${MOST_GROUPS}` };
+  return [
+    ...(deviceGroup === "" ? [] : validateName(deviceGroup, "device_group")),
+    ...(pageSize > MOST_GROUPS ? [size] : validatePage({ pageSize, pageToken })),
+    ...(pageToken === "" || isName(pageToken) ? [] : [pageTokenViolation(pageToken)]),
+  ];
+}

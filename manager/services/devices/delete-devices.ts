@@ -1,0 +1,104 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { assertNoViolations, NebulaError, type Violation } from "../../../common/errors/nebula-error.ts";
+import type { ChangeFeed } from "../../../common/feed/change-feed.ts";
+import { offlineMs } from "../../../common/insight/device-filter.ts";
+import { statusAnnouncements } from "../../../common/insight/status-announcements.ts";
+import type { Log } from "../../../common/log/log.ts";
+import { mapLimited } from "../../../common/map-limited.ts";
+import type { ReportStore } from "../../../common/storage/report-store.ts";
+import { validateName } from "../../../common/validation/names.ts";
+import { ConnectionState, type DeleteDevicesRequest, type DeleteDevicesResponseSchema } from "../../../gen/nebula/v1/device_pb.ts";
+import type { PresentGroups } from "../../access/present-groups.ts";
+import { nameOf } from "../../access/principal.ts";
+import { assertPermitted } from "../../access/rights/permit.ts";
+import { groupKey } from "../../access/rights/rights.ts";
+import type { CallContext } from "../../rpc/call-context.ts";
+import type { FleetReader } from "./fleet-reader.ts";
+
+/** Devices that one call forgets. */
+const MOST_DELETED = 1000;
+const MOST_GROUPS_NAMED = 100;
+const AT_ONCE = 16;
+/** Devices that an entry of the audit log names. */
+const NAMED = 5;
+
+export type DeleteDevicesParts = Readonly<{
+  fleet: FleetReader;
+  reportStore: Pick<ReportStore, "deleteDevice">;
+  presentGroups: Pick<PresentGroups, "forget">;
+  changeFeed: Pick<ChangeFeed, "publish">;
+  log: Log;
+}>;
+
+type Matched = { count: number; ids: string[] };
+
+/** Forgets devices that have been offline for long, or counts them. Nothing is changed unless all of it is allowed. */
+export async function deleteDevices(
+  { fleet, reportStore, presentGroups, changeFeed, log }: DeleteDevicesParts,
+  request: DeleteDevicesRequest,
+  { principal, requestId, changed, signal }: CallContext,
+): Promise<MessageInitShape<typeof DeleteDevicesResponseSchema>> {
+  assertNoViolations(violationsOf(request));
+  const { deviceGroup, dryRun } = request;
+  const matched = new Map<string, Matched>();
+  let online = 0;
+  if (deviceGroup !== "") {
+    assertPermitted(principal, { kind: "write", entity: groupKey(deviceGroup) }, false);
+    await match(deviceGroup);
+  } else for await (const name of fleet.readableGroups(principal, { after: "" }, signal)) await match(name);
+
+  /** Notes the devices of a group that are to be forgotten. */
+  async function match(name: string): Promise<void> {
+    using view = deviceGroup === "" ? await fleet.open(name, signal) : await fleet.openNamed(name, signal);
+    const [nowMs, longerMs] = [fleet.nowMs(), Number(request.offlineLongerMs)];
+    const of: Matched = { count: 0, ids: [] };
+    for (const device of view.devices.values()) {
+      if (longerMs > 0 && !(offlineMs(device, nowMs) > longerMs)) continue;
+      if (device.connection.state === ConnectionState.ONLINE) online++;
+      of.count++;
+      if (of.ids.length < MOST_DELETED) of.ids.push(device.deviceId);
+    }
+    if (of.count === 0) return;
+    assertPermitted(principal, { kind: "write", entity: groupKey(name) }, false);
+    matched.set(name, of);
+  }
+
+  const total = [...matched.values()].reduce((sum, { count }) => sum + count, 0);
+  const deviceGroups = [...matched]
+    .sort(([, a], [, b]) => b.count - a.count)
+    .slice(0, MOST_GROUPS_NAMED)
+    .map(([name, { count }]) => ({ deviceGroup: name, devices: BigInt(count) }));
+  if (dryRun) return { deleted: 0n, remaining: BigInt(total), deviceGroups };
+  if (online > 0 && !request.force) {
+    throw new NebulaError(
+      "failed_precondition",
+      `${online} of these devices are online, and would be back with their next reports: set force to forget them`,
+    );
+  }
+
+  let deleted = 0;
+  let room = MOST_DELETED;
+  for (const [name, { ids }] of matched) {
+    const part = ids.slice(0, room);
+    if (part.length === 0) break;
+    room -= part.length;
+    const rows = await mapLimited(part, AT_ONCE, (deviceId) => reportStore.deleteDevice(deviceId, signal));
+    const markers = rows.filter((row) => row !== undefined);
+    for (const { device } of markers) presentGroups.forget(device.deviceId);
+    for (const event of statusAnnouncements(markers.map((row) => ({ before: undefined, row })))) changeFeed.publish(event);
+    deleted += part.length;
+    const more = part.length > NAMED ? ` and ${part.length - NAMED} more` : "";
+    changed({ kind: "device_group", name, detail: `devices forgotten: ${part.slice(0, NAMED).join(", ")}${more}` });
+    log.info({ deviceGroup: name, devices: part.length, by: nameOf(principal), requestId }, "devices forgotten");
+  }
+  return { deleted: BigInt(deleted), remaining: BigInt(total - deleted), deviceGroups };
+}
+
+function violationsOf({ deviceGroup, offlineLongerMs }: DeleteDevicesRequest): Violation[] {
+  const description =
+    'invalid offline_longer_ms "0" without a device_group; use milliseconds, such as 7776000000 for 90 days, or name the device_group';
+  return [
+    ...(deviceGroup === "" ? [] : validateName(deviceGroup, "device_group")),
+    ...(deviceGroup === "" && offlineLongerMs === 0n ? [{ field: "offline_longer_ms", description }] : []),
+  ];
+}

@@ -1,0 +1,101 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import { matchesFilter } from "../../../common/insight/device-filter.ts";
+import { decodeDevicePosition, encodeDevicePosition, PAGE_BYTES, type PageRequest } from "../../../common/storage/page.ts";
+import type { ReportStore } from "../../../common/storage/report-store.ts";
+import { type Device, type DeviceFilter, DeviceSchema } from "../../../gen/nebula/v1/device_pb.ts";
+import type { Principal } from "../../access/principal.ts";
+import type { DeviceInGroup, GroupView } from "../../insight/group-view.ts";
+import type { FleetReader } from "./fleet-reader.ts";
+
+/** Groups that one call looks at. */
+const MOST_GROUPS = 100;
+/** Rows that are read at a time for a page with reports. */
+const BODIES = 50;
+
+export type ListFilteredParts = Readonly<{ fleet: FleetReader; reportStore: Pick<ReportStore, "statuses"> }>;
+
+export type FilteredList = Readonly<{
+  /** Empty: of all groups that the caller may read. */
+  deviceGroup: string;
+  filter: DeviceFilter;
+  summariesOnly: boolean;
+  page: PageRequest;
+}>;
+
+type Found = Readonly<{ deviceGroup: string; device: DeviceInGroup }>;
+export type FilteredPage = Readonly<{ devices: Device[]; nextPageToken: string }>;
+
+/** Lists devices by group and id from the views of their groups: no body is read but those of the devices that are answered. */
+export async function listFiltered(
+  { fleet, reportStore }: ListFilteredParts,
+  { deviceGroup, filter, summariesOnly, page }: FilteredList,
+  principal: Principal,
+  signal: AbortSignal,
+): Promise<FilteredPage> {
+  const from = page.after === undefined ? { deviceGroup: "", deviceId: "" } : decodeDevicePosition(page.after);
+  const found: Found[] = [];
+  let next = "";
+  let looked = 0;
+
+  /** Answers whether the page is full. */
+  async function take(view: GroupView): Promise<boolean> {
+    const newest = filter.notNewest ? await fleet.newestConfig(view.deviceGroup, signal) : undefined;
+    const context = { nowMs: fleet.nowMs(), newest };
+    const after = view.deviceGroup === from.deviceGroup ? from.deviceId : "";
+    const matching = [...view.devices.values()].filter((device) => device.deviceId > after && matchesFilter(device, filter, context));
+    matching.sort((a, b) => (a.deviceId < b.deviceId ? -1 : 1));
+    const room = page.limit - found.length;
+    found.push(...matching.slice(0, room).map((device) => ({ deviceGroup: view.deviceGroup, device })));
+    return matching.length > room;
+  }
+
+  if (deviceGroup !== "") {
+    using view = await fleet.openNamed(deviceGroup, signal);
+    if (await take(view)) next = positionOf(found.at(-1));
+  } else {
+    const start = from.deviceGroup === "" ? { after: "" } : { after: from.deviceGroup, first: from.deviceGroup };
+    for await (const name of fleet.readableGroups(principal, start, signal)) {
+      if (looked++ === MOST_GROUPS || found.length === page.limit) {
+        next = found.length === page.limit ? positionOf(found.at(-1)) : encodeDevicePosition({ deviceGroup: name, deviceId: "" });
+        break;
+      }
+      using view = await fleet.open(name, signal);
+      if (await take(view)) {
+        next = positionOf(found.at(-1));
+        break;
+      }
+    }
+  }
+  if (summariesOnly) return { devices: found.map((each) => answered(each)), nextPageToken: next };
+  return withBodies(reportStore, found, next, signal);
+}
+
+/** Reads the rows of a page, which ends early when they are large. */
+async function withBodies(store: Pick<ReportStore, "statuses">, found: readonly Found[], next: string, signal: AbortSignal): Promise<FilteredPage> {
+  const devices: Device[] = [];
+  let size = 0;
+  for (let start = 0; start < found.length; start += BODIES) {
+    const part = found.slice(start, start + BODIES);
+    const rows = await store.statuses(
+      part.map(({ device }) => device.deviceId),
+      signal,
+    );
+    for (const [index, each] of part.entries()) {
+      const row = rows.get(each.device.deviceId);
+      const device = answered(each, row?.deleted === true ? undefined : row?.device);
+      size += toBinary(DeviceSchema, device).length;
+      if (size > PAGE_BYTES && devices.length > 0) return { devices, nextPageToken: positionOf(found[start + index - 1]) };
+      devices.push(device);
+    }
+  }
+  return { devices, nextPageToken: next };
+}
+
+/** A device as lists and watches answer it. @param row its row, for the report and what is known of its boots */
+export function answered({ deviceGroup, device: { deviceId, summary, connection } }: Found, row?: Device): Device {
+  return { ...(row ?? create(DeviceSchema, { deviceId })), deviceGroup, connection, ...(summary && { summary }) };
+}
+
+function positionOf(found: Found | undefined): string {
+  return found === undefined ? "" : encodeDevicePosition({ deviceGroup: found.deviceGroup, deviceId: found.device.deviceId });
+}
