@@ -64,29 +64,29 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
   const closed = new AbortController();
   let bytes = 0;
   let shards: readonly ShardRow[] = [];
-  /** The read of the boots that is under way, or waits for its time. */
-  let reading: Promise<void> | undefined;
+  /** Whether a read of the boots waits for its time. */
+  let willRead = false;
 
   /** V4. Those who ask while a read waits share it. */
-  function readBoots(waitMs = SOON_MS): void {
-    reading ??= (async () => {
-      try {
-        await clock.sleep(waitMs, closed.signal);
-        reading = undefined;
-        shards = await store.listShards(closed.signal);
-        const boots = bootsAt(shards, clock.now(), ownBoot);
-        for (const each of [...shared.values()]) await each.mirror.setBoots(boots);
-      } catch (error) {
-        if (!closed.signal.aborted) log.warn({ error: messageOf(error) }, "the shards that live could not be read");
-      }
-    })();
+  async function readBoots(waitMs: number): Promise<void> {
+    if (willRead) return;
+    willRead = true;
+    try {
+      await clock.sleep(waitMs, closed.signal);
+      willRead = false;
+      shards = await store.listShards(closed.signal);
+      const boots = bootsAt(shards, clock.now(), ownBoot);
+      for (const each of [...shared.values()]) await each.mirror.setBoots(boots);
+    } catch (error) {
+      if (!closed.signal.aborted) log.warn({ error: messageOf(error) }, "the shards that live could not be read");
+    }
   }
 
   async function readBootsRegularly(): Promise<void> {
     try {
       for (;;) {
         await clock.sleep(MARK_MS, closed.signal);
-        if (shared.size > 0) readBoots(0);
+        if (shared.size > 0) void readBoots(0);
       }
     } catch {
       // closed
@@ -103,7 +103,7 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
     if (each === undefined) return;
     try {
       const isNewBoot = each.mirror.fold(fromBinary(StatusChangesSchema, event.payload));
-      if (isNewBoot) readBoots();
+      if (isNewBoot) void readBoots(SOON_MS);
     } catch (error) {
       log.warn({ deviceGroup: event.deviceGroup, error: messageOf(error) }, "an announcement of statuses could not be read");
       rereadInBackground(each);

@@ -1,11 +1,13 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { assertNoViolations, NebulaError, type Violation } from "../../../common/errors/nebula-error.ts";
 import type { ChangeFeed } from "../../../common/feed/change-feed.ts";
+import { bootsAt } from "../../../common/insight/connection.ts";
 import { offlineMs } from "../../../common/insight/device-filter.ts";
 import { statusAnnouncements } from "../../../common/insight/status-announcements.ts";
 import type { Log } from "../../../common/log/log.ts";
 import { mapLimited } from "../../../common/map-limited.ts";
-import type { ReportStore } from "../../../common/storage/report-store.ts";
+import type { PresenceRow } from "../../../common/storage/presence-store.ts";
+import type { ReportStore, StatusRow } from "../../../common/storage/report-store.ts";
 import { validateName } from "../../../common/validation/names.ts";
 import { ConnectionState, type DeleteDevicesRequest, type DeleteDevicesResponseSchema } from "../../../gen/nebula/v1/device_pb.ts";
 import type { PresentGroups } from "../../access/present-groups.ts";
@@ -19,12 +21,14 @@ import type { FleetReader } from "./fleet-reader.ts";
 const MOST_DELETED = 1000;
 const MOST_GROUPS_NAMED = 100;
 const AT_ONCE = 16;
+/** Rows of presence that are removed at a time. */
+const ROWS = 1000;
 /** Devices that an entry of the audit log names. */
 const NAMED = 5;
 
 export type DeleteDevicesParts = Readonly<{
   fleet: FleetReader;
-  reportStore: Pick<ReportStore, "deleteDevice">;
+  reportStore: Pick<ReportStore, "deleteDevice" | "presenceOf" | "deletePresence" | "listShards">;
   presentGroups: Pick<PresentGroups, "forget">;
   changeFeed: Pick<ChangeFeed, "publish">;
   log: Log;
@@ -63,6 +67,18 @@ export async function deleteDevices(
     matched.set(name, of);
   }
 
+  /** Forgets devices, and their watches that ended; answers what is left of those that had reported. One that came back meanwhile is left out, without force. */
+  async function forget(deviceIds: readonly string[]): Promise<StatusRow[]> {
+    const [watches, boots] = [await reportStore.presenceOf(deviceIds, signal), bootsAt(await reportStore.listShards(signal), fleet.nowMs())];
+    const isOpen = ({ ended, shardBoot }: PresenceRow) => !ended && boots.get(shardBoot)?.lives === true;
+    const rowsOf = (deviceId: string) => watches.get(deviceId) ?? [];
+    const away = request.force ? deviceIds : deviceIds.filter((deviceId) => !rowsOf(deviceId).some(isOpen));
+    const markers = await mapLimited(away, AT_ONCE, (deviceId) => reportStore.deleteDevice(deviceId, signal));
+    const over = away.flatMap((deviceId) => rowsOf(deviceId).filter((row) => !isOpen(row)));
+    for (let start = 0; start < over.length; start += ROWS) await reportStore.deletePresence(over.slice(start, start + ROWS), signal);
+    return markers.filter((row) => row !== undefined);
+  }
+
   const total = [...matched.values()].reduce((sum, { count }) => sum + count, 0);
   const deviceGroups = [...matched]
     .sort(([, a], [, b]) => b.count - a.count)
@@ -82,8 +98,7 @@ export async function deleteDevices(
     const part = ids.slice(0, room);
     if (part.length === 0) break;
     room -= part.length;
-    const rows = await mapLimited(part, AT_ONCE, (deviceId) => reportStore.deleteDevice(deviceId, signal));
-    const markers = rows.filter((row) => row !== undefined);
+    const markers = await forget(part);
     for (const { device } of markers) presentGroups.forget(device.deviceId);
     for (const event of statusAnnouncements(markers.map((row) => ({ before: undefined, row })))) changeFeed.publish(event);
     deleted += part.length;
