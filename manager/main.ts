@@ -142,7 +142,6 @@ export async function startManager({
   const authenticate = notingLogins(access.authenticate, (peer) => unfinished.loggedIn(peer));
   const rpc = { gate: createGate(authenticate), audit, metrics: createRpcMetrics(registry), clock, log };
   const streams = new ServerStreams({ ...rpc, generations: access.generations, registry });
-  const groupViews = starting.use(createGroupViews({ store: drivers.reportStore, feed: drivers.changeFeed, clock, log }));
   const presentGroups = new PresentGroups({ ...drivers, clock, cacheTimeMs: settings.cacheTimeMs });
   const connections = new Connections();
   const rawStreams = starting.use(new RawStreams(WATCH_PATH));
@@ -169,6 +168,7 @@ export async function startManager({
     metrics: createPresenceMetrics(registry, { online: () => presence.online, waiting: () => presence.waiting }),
   });
   starting.defer(() => presence.stop(PRESENCE_STOP_MS));
+  const groupViews = starting.use(createGroupViews({ store: drivers.reportStore, feed: drivers.changeFeed, ownBoot: boot, clock, log }));
   const deviceConnections = new DeviceConnections({ store: drivers.reportStore, ownBoot: boot, clock });
   const hub: WatchHub = new WatchHub({
     ...drivers,
