@@ -55,7 +55,7 @@ describe("the methods whose calls leave an audit entry", () => {
       ...["CreateCronJob", "UpdateCronJob", "DeleteCronJob"].map((name) => `CronJobService/${name}`),
       ...["CreateDeviceGroup", "UpdateDeviceGroup", "DeleteDeviceGroup", "Prune", "PruneAll"].map((name) => `DeviceGroupService/${name}`),
       "DeviceService/DeleteDevice",
-  "DeviceService/DeleteDevices",
+      "DeviceService/DeleteDevices",
       ...["CreateUser", "UpdateUser", "DeleteUser", "RefreshUserToken"].map((name) => `UserService/${name}`),
       ...["CreateUserGroup", "UpdateUserGroup", "DeleteUserGroup"].map((name) => `UserGroupService/${name}`),
       ...["CreateEnrolmentToken", "RevokeEnrolmentToken", "RotateDeviceToken", "RevokeDeviceToken"].map((name) => `AccessService/${name}`),
