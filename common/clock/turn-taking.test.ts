@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import fc from "fast-check";
 import { isNebulaError } from "../errors/nebula-error.ts";
-import { AT_ONCE, CALM_MS, MOST_BYTES, MOST_REPORTS, MOST_TURNS, SHARE, SLICE_MS, TurnTaking } from "./turn-taking.ts";
+import { AT_ONCE, CALM_MS, FLOOD_MS, MOST_BYTES, MOST_REPORTS, MOST_TURNS, SHARE, SLICE_MS, TurnTaking } from "./turn-taking.ts";
 
 const never = new AbortController().signal;
 
@@ -172,6 +172,29 @@ describe("turn-taking", () => {
     );
     assert.ok(resumed() >= 10, `${resumed()} connections`);
     assert.ok(batches >= 4 && batches <= 12, `${batches} batches`);
+  });
+
+  it("T7: when reports arrive in one turn for too long, all connections stop being read, once in that turn", async () => {
+    const loop = new Loop();
+    let floods = 0;
+    loop.turns.onFlood(() => floods++);
+    const arrive = (reports: number, eachMs: number) => {
+      for (let count = 0; count < reports; count++) {
+        void loop.turns.report(100, never);
+        loop.nowMs += eachMs;
+      }
+    };
+    arrive(FLOOD_MS, 1);
+    assert.equal(floods, 0);
+    arrive(100, 1);
+    assert.equal(floods, 1);
+    await loop.turn();
+    arrive(FLOOD_MS, 1);
+    assert.equal(floods, 1, "a turn later the time begins again");
+    arrive(1, 1);
+    assert.equal(floods, 2);
+    await loop.turn();
+    assert.ok(loop.isAtRest);
   });
 
   it("a connection that is held twice is read once", async () => {

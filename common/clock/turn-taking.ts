@@ -10,6 +10,8 @@
  * T5 At most MOST_REPORTS reports, of MOST_BYTES in all, wait; one more is refused. What a held connection sends waits in the kernel.
  * T6 Work of one kind is released in the order in which it came. Reports, which hold memory, go before connections, but of each kind that waits some work is
  *    released. Reports are stored when BATCH pieces of other work were released, or no other work waits: each commit of the store costs a sync of the disk.
+ * T7 The event loop handles up to 48 times 1,024 sockets in one turn. When reports arrive in one turn for FLOOD_MS, all connections stop being read, and are read
+ *    again as in T4 or T2: the turn ends, and others have theirs.
  */
 import { NebulaError } from "../errors/nebula-error.ts";
 import type { Clock } from "./clock.ts";
@@ -21,6 +23,8 @@ export const SHARE = 3;
 export const MOST_TURNS = 64;
 /** The event loop is held for about this long by what is released in one turn without a fan-out, milliseconds. */
 export const CALM_MS = 10;
+/** How long reports may arrive in one turn of the event loop, milliseconds. */
+export const FLOOD_MS = 10;
 export const MOST_REPORTS = 10_000;
 export const MOST_BYTES = 64 * 1024 * 1024;
 /** The waiting time of a refused report is drawn between this and twice that, milliseconds. */
@@ -60,6 +64,10 @@ export class TurnTaking {
   #wasBatch = false;
   /** Pieces of other work that were released since the last batch. */
   #sinceBatch = 0;
+  #onFlood: (() => void) | undefined;
+  /** When the first report of this turn arrived; undefined: none has. */
+  #arrivingSince: number | undefined;
+  #isFlooded = false;
 
   constructor({ clock, nextTurn = setImmediate }: TurnTakingOptions) {
     this.#clock = clock;
@@ -79,6 +87,11 @@ export class TurnTaking {
   /** Reports that were refused so far (T5). */
   get refused(): number {
     return this.#refused;
+  }
+
+  /** @param hold has all connections stop being read, and wait for their turn (T7) */
+  onFlood(hold: () => void): void {
+    this.#onFlood = hold;
   }
 
   /** Begins a fan-out: `step` does a part of it, and returns whether there is more to do. There is one fan-out at a time. */
@@ -102,6 +115,7 @@ export class TurnTaking {
    * signal where that is aborted first.
    */
   report(bytes: number, signal: AbortSignal): Promise<void> | undefined {
+    this.#noteArrival();
     if (this.#step === undefined && this.#reports.size === 0) return undefined; // T4
     if (this.#reports.size >= MOST_REPORTS || this.#bytes + bytes > MOST_BYTES) return Promise.reject(this.#refusal()); // T5
     return this.#wait(this.#reports, bytes, signal);
@@ -111,6 +125,21 @@ export class TurnTaking {
   batch(signal: AbortSignal): Promise<void> | undefined {
     const isCalm = this.#step === undefined && this.#reports.size + this.#connections.size === 0;
     return isCalm ? undefined : this.#wait(this.#batches, 0, signal);
+  }
+
+  /** T7 */
+  #noteArrival(): void {
+    const now = this.#clock.monotonic();
+    if (this.#arrivingSince === undefined) {
+      this.#arrivingSince = now;
+      this.#isFlooded = false;
+      this.#nextTurn(() => {
+        this.#arrivingSince = undefined;
+      });
+    } else if (!this.#isFlooded && now - this.#arrivingSince >= FLOOD_MS) {
+      this.#isFlooded = true;
+      this.#onFlood?.();
+    }
   }
 
   #wait(queue: Set<Waiter>, bytes: number, signal: AbortSignal): Promise<void> {

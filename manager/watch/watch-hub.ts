@@ -8,6 +8,7 @@
  * H1 A watch is in its group, and among the devices, from #register to #remove: these two are also where the presence of a device begins and ends
  *    (manager/insight/presence-writer.ts), which neither waits for.
  * H2 A device that a large fan-out sent a config to is not read until its turn comes (common/clock/turn-taking.ts): its report waits in the kernel meanwhile.
+ *    So are all devices while more reports arrive than there is time for.
  * H3 A second watch of the same device and boot ends the first; whether its caller may do that is decided before it is opened (serve-watch.ts).
  */
 import { setImmediate as turn } from "node:timers/promises";
@@ -81,6 +82,9 @@ export class WatchHub {
     const { clock, metrics, tuning, ownership } = deps;
     const { signal } = this.#life;
     this.#deps = deps;
+    deps.turns.onFlood(() => {
+      for (const stream of this.#allStreams()) this.#hold(stream);
+    });
     this.#crowd = new CrowdWarning(ownership, deps.log);
     this.#lookups = new GroupLookups(deps, this.#groups, (group, what) => this.#onLoaded(group, what), signal);
     this.#fanOut = new FanOut({
@@ -211,10 +215,16 @@ export class WatchHub {
 
   /** H2 */
   #offerInTurn(stream: StreamSlot, now: number): void {
-    const { connection, group, watcher } = stream;
-    if (!this.#offer(stream, now) || connection === undefined || watcher.viaPart || watcher.deviceId === "") return;
-    const isLarge = group.streams.size > this.#deps.tuning.batch && (group.answer?.frame.length ?? 0) <= MOST_HELD_BYTES;
-    if (isLarge && stopReading(connection)) this.#deps.turns.hold(connection, resumeReading);
+    const { group } = stream;
+    if (!this.#offer(stream, now)) return;
+    if (group.streams.size > this.#deps.tuning.batch && (group.answer?.frame.length ?? 0) <= MOST_HELD_BYTES) this.#hold(stream);
+  }
+
+  /** H2: a gateway's connection is read on, others wait for it. */
+  #hold({ connection, watcher }: StreamSlot): void {
+    const { turns } = this.#deps;
+    if (connection === undefined || watcher.viaPart || watcher.deviceId === "" || turns.isHeld(connection)) return;
+    if (stopReading(connection)) turns.hold(connection, resumeReading);
   }
 
   #remove(stream: StreamSlot, reason: EndReason): void {
