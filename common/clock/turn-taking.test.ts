@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import fc from "fast-check";
 import { isNebulaError } from "../errors/nebula-error.ts";
-import { AT_ONCE, CALM_MS, FLOOD_MS, MOST_BYTES, MOST_REPORTS, MOST_TURNS, SHARE, SLICE_MS, TurnTaking } from "./turn-taking.ts";
+import { AT_ONCE, CALM_MS, FLOOD_MS, FLOOD_REPORTS, MOST_BYTES, MOST_REPORTS, MOST_TURNS, SHARE, SLICE_MS, TurnTaking } from "./turn-taking.ts";
 
 const never = new AbortController().signal;
 
@@ -184,17 +184,31 @@ describe("turn-taking", () => {
         loop.nowMs += eachMs;
       }
     };
-    arrive(FLOOD_MS, 1);
-    assert.equal(floods, 0);
+    arrive(FLOOD_REPORTS - 1, FLOOD_MS);
+    assert.equal(floods, 0, "few reports that took long");
     arrive(100, 1);
     assert.equal(floods, 1);
     await loop.turn();
-    arrive(FLOOD_MS, 1);
-    assert.equal(floods, 1, "a turn later the time begins again");
+    arrive(10 * FLOOD_REPORTS, FLOOD_MS / (10 * FLOOD_REPORTS));
+    assert.equal(floods, 1, "many reports that took little, a turn later");
+    arrive(1, 1);
     arrive(1, 1);
     assert.equal(floods, 2);
     await loop.turn();
     assert.ok(loop.isAtRest);
+  });
+
+  it("T2: the time in which nothing was to do counts for nobody", async () => {
+    const loop = new Loop();
+    loop.fanOut(1, 0.5);
+    loop.hold(1, 0.1);
+    while (!loop.isAtRest) await loop.turn();
+    loop.nowMs += 3_600_000;
+    const left = loop.fanOut(100, 0.5);
+    const resumed = loop.hold(1, 0.1);
+    await loop.turn();
+    assert.equal(left(), 99);
+    assert.equal(resumed(), 1, "the connection is read at once: the fan-out is owed nothing");
   });
 
   it("a connection that is held twice is read once", async () => {

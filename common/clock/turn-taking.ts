@@ -23,8 +23,9 @@ export const SHARE = 3;
 export const MOST_TURNS = 64;
 /** The event loop is held for about this long by what is released in one turn without a fan-out, milliseconds. */
 export const CALM_MS = 10;
-/** How long reports may arrive in one turn of the event loop, milliseconds. */
+/** How long reports may arrive in one turn of the event loop, milliseconds; fewer than FLOOD_REPORTS are no flood on any machine. */
 export const FLOOD_MS = 10;
+export const FLOOD_REPORTS = 32;
 export const MOST_REPORTS = 10_000;
 export const MOST_BYTES = 64 * 1024 * 1024;
 /** The waiting time of a refused report is drawn between this and twice that, milliseconds. */
@@ -67,6 +68,7 @@ export class TurnTaking {
   #onFlood: (() => void) | undefined;
   /** When the first report of this turn arrived; undefined: none has. */
   #arrivingSince: number | undefined;
+  #arrived = 0;
   #isFlooded = false;
 
   constructor({ clock, nextTurn = setImmediate }: TurnTakingOptions) {
@@ -132,11 +134,12 @@ export class TurnTaking {
     const now = this.#clock.monotonic();
     if (this.#arrivingSince === undefined) {
       this.#arrivingSince = now;
+      this.#arrived = 1;
       this.#isFlooded = false;
       this.#nextTurn(() => {
         this.#arrivingSince = undefined;
       });
-    } else if (!this.#isFlooded && now - this.#arrivingSince >= FLOOD_MS) {
+    } else if (++this.#arrived >= FLOOD_REPORTS && !this.#isFlooded && now - this.#arrivingSince >= FLOOD_MS) {
       this.#isFlooded = true;
       this.#onFlood?.();
     }
@@ -175,7 +178,8 @@ export class TurnTaking {
   }
 
   get #isIdle(): boolean {
-    return this.#step === undefined && this.#batches.size + this.#reports.size + this.#connections.size === 0;
+    // What was released last is measured a turn later, or the time until the next fan-out would count as its own.
+    return this.#step === undefined && this.#released + this.#batches.size + this.#reports.size + this.#connections.size === 0;
   }
 
   #schedule(): void {
