@@ -5,7 +5,7 @@ import type { Device, DeviceListener } from "./device.ts";
 import { type FleetTarget, type ReportOptions, sharedNow, type Traffic } from "./fleet-protocol.ts";
 import { GrpcDevice } from "./grpc-device.ts";
 import { NatsDevice } from "./nats-device.ts";
-import { Requests } from "./requests.ts";
+import { type CannedRequest, Requests } from "./requests.ts";
 import { Wait } from "./wait.ts";
 
 /** Source addresses 127.0.0.2 to 127.0.0.101: each has some 28,000 ports. */
@@ -77,11 +77,14 @@ export class FleetPart implements Disposable {
     const arriving = this.#wait("message", reading, "push");
     const answering = this.#wait("answer", reports === undefined ? [] : reading, "answer to its report");
     this.#seq++;
+    // Made before the push: the fleet would be busy with that while configs arrive, and the last of them be late by it.
+    const made = new Map(reports === undefined ? [] : reading.map((index) => [index, this.#requests.report(index, this.#seq, reports)]));
     this.#onMessage = (device) => {
       const now = sharedNow();
       if (!arriving.arrived(device.index)) return;
       at[count++] = now;
-      if (reports !== undefined) this.#report(device, reports);
+      const report = made.get(device.index);
+      if (report !== undefined) this.#call(device, report);
     };
     return { arrived: arriving.done.then(() => at), reported: answering.done.then(sharedNow) };
   }
@@ -124,7 +127,7 @@ export class FleetPart implements Disposable {
     const pinged = this.#traffic(device);
     const answered = this.#wait("answer", [index], "answer to its report");
     this.#seq++;
-    this.#report(device);
+    this.#call(device, this.#requests.report(device.index, this.#seq, ONE_APP));
     await answered.done;
     await delay(everyMs);
     const reported = this.#traffic(device);
@@ -161,9 +164,8 @@ export class FleetPart implements Disposable {
     return device;
   }
 
-  #report(device: Device, options: ReportOptions = ONE_APP): void {
+  #call(device: Device, { headerBlock, message }: CannedRequest): void {
     if (!(device instanceof GrpcDevice)) throw new NebulaError("internal", "only a grpc device reports");
-    const { headerBlock, message } = this.#requests.report(device.index, this.#seq, options);
     device.call(headerBlock, message);
   }
 
