@@ -4,6 +4,7 @@ import { eventually } from "../common/testing/eventually.ts";
 import { AccessService } from "../gen/nebula/v1/access_pb.ts";
 import { ConfigService } from "../gen/nebula/v1/config_pb.ts";
 import { ConnectionState, type Device, DeviceService } from "../gen/nebula/v1/device_pb.ts";
+import { ExplainService } from "../gen/nebula/v1/explain_pb.ts";
 import { Server } from "./harness/server.ts";
 import { SimulatedWorker } from "./harness/simulated-worker.ts";
 
@@ -47,6 +48,9 @@ describe("presence of devices", function () {
       const online = await connection("till-1", ConnectionState.ONLINE);
       assert.ok(online.sinceMs !== undefined && online.sinceMs >= before - 1000 && online.sinceMs <= Date.now() + 1000, `${online.sinceMs}`);
       assert.notEqual(online.shard, "");
+      const call = { headers: server.api.headers, timeoutMs: 20_000 };
+      const { explanation } = await server.api.channel.unary(ExplainService.method.explain, { deviceId: "till-1" }, call);
+      assert.equal(explanation?.connection?.state, ConnectionState.ONLINE);
       assert.deepEqual(
         (await listed()).map((device) => [device.deviceId, device.connection?.state]),
         [["till-1", ConnectionState.ONLINE]],

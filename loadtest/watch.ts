@@ -6,6 +6,7 @@ import { doubtfulRuns } from "./measure/stolen-time.ts";
 import { figuresTable } from "./measure/table.ts";
 import { splitProcessors, stayOn } from "./processes/processors.ts";
 import { idleTrafficLines, measureIdleTraffic } from "./watch/idle-traffic.ts";
+import { benchStorm, stormLines } from "./watch/reconnect-storm.ts";
 import { benchWatches, subjectsHere } from "./watch/watch-bench.ts";
 
 const HELP = `npm run bench:watch -- [options]
@@ -19,6 +20,7 @@ nats-server is installed. They take turns in short slices, in which the others a
   --payload BYTES    size of the config (2048)
   --reconnecting N   devices that drop and come back during pushes (2000)
   --only A,B         of ${SUBJECT_NAMES.join(", ")}
+  --storm            the cost of presence instead: all devices reconnect at once, on a manager with it and on one without, in turns
   --pings N          pings, 2 s apart, by which the traffic of an idle device is counted (100)
   --no-traffic       leave that out
   --json             every figure of every run, as JSON
@@ -34,6 +36,7 @@ await runBench(async (signal) => {
       reconnecting: { type: "string", default: "2000" },
       only: { type: "string" },
       pings: { type: "string", default: "100" },
+      storm: { type: "boolean", default: false },
       traffic: { type: "boolean", default: true },
       json: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
@@ -45,6 +48,14 @@ await runBench(async (signal) => {
   const processors = splitProcessors();
   stayOn(processors.fleet); // the server has its own to itself
   const devices = wholeNumber("devices", values.devices);
+  if (values.storm) {
+    const rounds = wholeNumber("runs", values.runs);
+    const say = (line: string) => console.error(line);
+    const parts = { devices, rounds, settleMs: 500, serverProcessors: processors.server, fleetProcessors: processors.fleet, signal, say };
+    const result = await benchStorm(parts);
+    if (values.json) return console.log(JSON.stringify({ devices, rounds, result }, undefined, 2));
+    return console.log(`${devices} devices, medians of ${rounds} runs\n\n${stormLines(result).join("\n")}`);
+  }
   const options = {
     devices,
     runs: wholeNumber("runs", values.runs),

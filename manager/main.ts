@@ -74,11 +74,20 @@ export type ManagerTuning = Readonly<{
   silence: Readonly<{ everyMs: number; answerMs: number }>;
   /** How long a stop waits for calls in flight, milliseconds. */
   stopMs: number;
+  /** Whether it writes which devices are connected. */
+  presence: boolean;
 }>;
 
 const UNLIMITED = { inAll: Number.POSITIVE_INFINITY, perAddress: Number.POSITIVE_INFINITY };
 
-const TUNING: ManagerTuning = { listeners: LISTENERS_HERE, backlog: 65_535, batch: 32, silence: { everyMs: 5000, answerMs: 30_000 }, stopMs: 10_000 };
+const TUNING: ManagerTuning = {
+  listeners: LISTENERS_HERE,
+  backlog: 65_535,
+  batch: 32,
+  silence: { everyMs: 5000, answerMs: 30_000 },
+  stopMs: 10_000,
+  presence: true,
+};
 
 export type ManagerOptions = Readonly<{
   settings: ManagerSettings;
@@ -184,7 +193,7 @@ export async function startManager({
       queued: () => hub.queued,
       ownership,
     }),
-    presence,
+    presence: tuning.presence ? presence : NO_PRESENCE,
     cacheTimeMs: settings.cacheTimeMs,
     onClusterChanged: (found) => failed.abort(clusterChanged(drivers.configStore.cluster, found)),
     turns,
@@ -306,6 +315,8 @@ export async function startManager({
     [Symbol.asyncDispose]: stopOnce,
   };
 }
+
+const NO_PRESENCE = { opened() {}, closed() {} };
 
 /** How long a stop waits until the ends of its watches are in the store, milliseconds. */
 const PRESENCE_STOP_MS = 3000;

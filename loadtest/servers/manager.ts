@@ -13,7 +13,7 @@ import { type ObserveCommand, observeProcess } from "./observe-process.ts";
 
 /** The manager under measurement, alone in its process, with a store of its own and authentication on; a reporter beside it takes what devices report. Run by the bench. */
 
-const { NEBULA_BENCH_TOKEN: adminToken, NEBULA_BENCH_DATA: dataDir } = process.env;
+const { NEBULA_BENCH_TOKEN: adminToken, NEBULA_BENCH_DATA: dataDir, NEBULA_BENCH_PRESENCE: presence } = process.env;
 if (adminToken === undefined || dataDir === undefined)
   throw new Error("NEBULA_BENCH_TOKEN and NEBULA_BENCH_DATA are what the bench starts this with");
 
@@ -41,7 +41,7 @@ const common = { clock: systemClock, log, registry: new Registry() };
 const opened = await openDrivers(MANAGER_DRIVERS, { settings, ...common });
 const [configs, access] = [countedStore(opened.configStore), countedStore(opened.accessStore)];
 const drivers = { ...opened, configStore: configs.store, accessStore: access.store };
-type Command = { kind: "count-store-calls" } | { kind: "enrol"; deviceGroup: string; devices: number } | ObserveCommand;
+type Command = { kind: "count-store-calls" | "presence-waiting" } | { kind: "enrol"; deviceGroup: string; devices: number } | ObserveCommand;
 
 /** Enrols devices with the tokens that the fleet knows, past the API: what is measured begins when they connect. */
 async function enrol(deviceGroup: string, devices: number): Promise<void> {
@@ -60,6 +60,8 @@ async function obey(command: Command): Promise<object | undefined> {
   switch (command.kind) {
     case "count-store-calls":
       return { kind: "store-calls", count: configs.calls() + access.calls() };
+    case "presence-waiting":
+      return { kind: "presence-waiting", count: (await common.registry.getSingleMetric("nebula_presence_waiting")?.get())?.values[0]?.value ?? 0 };
     case "enrol":
       await enrol(command.deviceGroup, command.devices);
       return { kind: "enrolled" };
@@ -78,5 +80,6 @@ const { address } = await startManager({
   drivers,
   turns,
   ...common,
+  tuning: { presence: presence !== "off" },
 });
 process.send?.({ kind: "ready", port: Number(address.slice(address.lastIndexOf(":") + 1)) });

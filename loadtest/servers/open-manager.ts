@@ -24,6 +24,8 @@ export type BenchManager = AsyncDisposable &
     figures(): ProcessFigures;
     /** How often its stores of configs and of access were called so far. */
     storeCalls(): Promise<number>;
+    /** Devices whose presence is not in the store yet. */
+    presenceWaiting(): Promise<number>;
     /** Enrols the first devices of a fleet in a device_group, each with a token of its own (`deviceToken`). */
     enrol(deviceGroup: string, devices: number): Promise<void>;
     /** How long its event loop was held during an act. */
@@ -34,7 +36,14 @@ export type BenchManager = AsyncDisposable &
     profile(file: string, act: () => Promise<void>): Promise<void>;
   }>;
 
-export async function openManager({ processors, signal }: { processors: Processors; signal: AbortSignal }): Promise<BenchManager> {
+export type OpenManagerOptions = Readonly<{
+  processors: Processors;
+  signal: AbortSignal;
+  /** Whether it writes which devices are connected; true unless given. */
+  presence?: boolean;
+}>;
+
+export async function openManager({ processors, signal, presence = true }: OpenManagerOptions): Promise<BenchManager> {
   await using opening = new AsyncDisposableStack();
   const dataDir = opening.adopt(mkdtempSync(join(tmpdir(), "nebula-bench-")), (dir) => rmSync(dir, { recursive: true, force: true }));
   const token = randomBytes(32).toString("hex");
@@ -43,7 +52,7 @@ export async function openManager({ processors, signal }: { processors: Processo
       name: "the manager",
       command: [process.execPath, ...NODE_FLAGS, "--expose-gc", SERVER_FILE],
       processors,
-      env: { NEBULA_BENCH_TOKEN: token, NEBULA_BENCH_DATA: dataDir },
+      env: { NEBULA_BENCH_TOKEN: token, NEBULA_BENCH_DATA: dataDir, NEBULA_BENCH_PRESENCE: presence ? "on" : "off" },
       signal,
     }),
   );
@@ -57,6 +66,7 @@ export async function openManager({ processors, signal }: { processors: Processo
     call: { headers: { authorization: `Bearer ${token}` }, signal, timeoutMs: CALL_LIMIT_MS },
     figures: () => server.figures(),
     storeCalls: async () => (await server.ask({ kind: "count-store-calls" }, isStoreCalls)).count,
+    presenceWaiting: async () => (await server.ask({ kind: "presence-waiting" }, isPresenceWaiting)).count,
     enrol: async (deviceGroup, devices) => void (await server.ask({ kind: "enrol", deviceGroup, devices }, isOf("enrolled"))),
     loopDelays: async (act) => {
       await server.ask({ kind: "reset-loop-delays" }, isOf("loop-delays-reset"));
@@ -86,4 +96,8 @@ function isLoopDelays(message: unknown): message is { kind: "loop-delays"; delay
 
 function isStoreCalls(message: unknown): message is { kind: "store-calls"; count: number } {
   return typeof message === "object" && message !== null && "kind" in message && message.kind === "store-calls";
+}
+
+function isPresenceWaiting(message: unknown): message is { kind: "presence-waiting"; count: number } {
+  return typeof message === "object" && message !== null && "kind" in message && message.kind === "presence-waiting";
 }

@@ -270,7 +270,10 @@ function busyFrom(cpuMs: () => number): () => number {
 }
 
 /** Waits until the server has been idle for a moment, 20 s at most, and answers its figures then. */
-export async function idle(subject: Subject, { settleMs, signal }: Pick<RunOptions, "settleMs" | "signal">): Promise<ReturnType<Subject["figures"]>> {
+export async function idle(
+  subject: Pick<Subject, "figures">,
+  { settleMs, signal }: Pick<RunOptions, "settleMs" | "signal">,
+): Promise<ReturnType<Subject["figures"]>> {
   for (let waited = 0; ; waited += settleMs) {
     const before = subject.figures();
     await delay(settleMs, undefined, { signal });

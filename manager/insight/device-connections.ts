@@ -2,8 +2,9 @@ import { create } from "@bufbuild/protobuf";
 import type { Clock } from "../../common/clock/clock.ts";
 import { type Boots, bootsAt, connectionOf, decidingRow, type NewestReport } from "../../common/insight/connection.ts";
 import { ORIGINAL_BOOT } from "../../common/storage/device-summary.ts";
-import type { PresenceRow, PresenceStore, ShardRow } from "../../common/storage/presence-store.ts";
+import type { PresenceRow, ShardRow } from "../../common/storage/presence-store.ts";
 import { receivedMs } from "../../common/storage/report-id.ts";
+import type { ReportStore } from "../../common/storage/report-store.ts";
 import { type Device, type DeviceConnection, DeviceSchema } from "../../gen/nebula/v1/device_pb.ts";
 
 /** How long the list of boots is used, milliseconds: far less than a boot lives without a mark. */
@@ -12,7 +13,7 @@ const KEPT_MS = 5000;
 const AGAIN_MS = 500;
 
 export type DeviceConnectionsDeps = Readonly<{
-  store: Pick<PresenceStore, "presenceOf" | "listShards">;
+  store: Pick<ReportStore, "presenceOf" | "listShards" | "getDevice">;
   /** The boot of this shard. */
   ownBoot: string;
   clock: Clock;
@@ -66,6 +67,13 @@ export class DeviceConnections {
     const deviceGroup = decidingRow(rows, boots)?.deviceGroup;
     if (deviceGroup === undefined) return undefined;
     return create(DeviceSchema, { deviceId, deviceGroup, connection: connectionOf(rows, undefined, boots, this.#deps.clock.now()) });
+  }
+
+  /** Returns the connection of a device; undefined if it neither reported nor connected. */
+  async connectionOf(deviceId: string, signal: AbortSignal): Promise<DeviceConnection | undefined> {
+    const reported = await this.#deps.store.getDevice(deviceId, signal);
+    if (reported === undefined) return (await this.withoutReport(deviceId, signal))?.connection;
+    return (await this.withConnections([reported], signal))[0]?.connection;
   }
 
   /** Returns the rows of a device whose watches are not open any more. */

@@ -8,7 +8,7 @@ import { type AppSchema, AppService } from "../../gen/nebula/v1/app_pb.ts";
 import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
 import { CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
-import { TargetKind } from "../../gen/nebula/v1/device_pb.ts";
+import { ConnectionState, TargetKind } from "../../gen/nebula/v1/device_pb.ts";
 import { ExplainService, type Explanation, StuckAt } from "../../gen/nebula/v1/explain_pb.ts";
 import { type ReportSchema, TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import { ADMIN, startManagerRig } from "../testing/manager-rig.ts";
@@ -35,6 +35,9 @@ async function start() {
     { deviceGroup: { name: "pos", apps: ["web", "api"], cronJobs: ["api"] } },
     asAdmin,
   );
+  const other = { boot: "boot of the test", name: "other", address: "other:50051" };
+  await reportStore.markShard({ ...other, seenMs: Date.now() + 60_000 }); // it lives as long as the test
+  await reportStore.savePresence([{ deviceGroup: "pos", deviceId: "pos-1", shardBoot: other.boot, stream: 1, ended: false, atMs: Date.now() }]);
   const opened = stack.move();
   let seq = 0n;
   return {
@@ -73,6 +76,7 @@ describe("ExplainService", () => {
     await rig.update({ name: "web", dockerImage: "shop:1.5", secretEnvVars: { KEY: "hunter2" } }, ["docker_image", "secret_env_vars"]);
     const before = await rig.explain("web");
     assert.deepEqual([before.stuckAt, before.delivered, before.newestEtag], [StuckAt.DELIVERY, false, await rig.etag()]);
+    assert.deepEqual([before.connection?.state, before.connection?.shard], [ConnectionState.ONLINE, "other"]);
     const [web] = before.targets;
     assert.deepEqual([web?.desired?.revision, web?.desired?.fromRevision, web?.desired?.lastChange?.by], [2n, 1n, "admin"]);
     assert.deepEqual(

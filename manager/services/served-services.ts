@@ -157,7 +157,17 @@ export function createServedServices({
     unary(ReportService, createReportServiceHandlers({ visiblePages, presentGroups, reportLimits, reportBus, reportStore, clock, log })),
     unary(ApplyService, {}, createApplyServiceStreams({ groupViews, configStore, reportStore, changeFeed, clock })),
     unary(DriftService, createDriftServiceHandlers(drift), createDriftServiceStreams(drift)),
-    unary(ExplainService, createExplainServiceHandlers({ configStore, reportStore, accessStore, secretKeys, clock })),
+    unary(
+      ExplainService,
+      createExplainServiceHandlers({
+        configStore,
+        reportStore,
+        accessStore,
+        secretKeys,
+        connectionOf: (deviceId, _, signal) => deviceConnections.connectionOf(deviceId, signal),
+        clock,
+      }),
+    ),
     unary(PlanService, createPlanServiceHandlers({ configStore, accessStore, reportStore, deviceConnections, secretKeys, clock })),
     unary(
       DeviceService,
