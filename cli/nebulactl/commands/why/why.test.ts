@@ -1,6 +1,8 @@
 import { strict as assert } from "node:assert";
 import { createClient } from "@connectrpc/connect";
+import { credentials } from "@grpc/grpc-js";
 import { tokenHash } from "../../../../common/access/tokens.ts";
+import { GrpcChannel } from "../../../../common/rpc/grpc-channel.ts";
 import { eventually } from "../../../../common/testing/eventually.ts";
 import { sampleReport } from "../../../../common/testing/sample-report.ts";
 import { AccessService } from "../../../../gen/nebula/v1/access_pb.ts";
@@ -19,6 +21,7 @@ function steady(text: string): string {
     .replaceAll(/etag [\w-]{6}/g, "etag ETAG")
     .replaceAll(/the device has [\w-]{6}/g, "the device has ETAG")
     .replaceAll(/shard [\w.-]+/g, "shard SHARD")
+    .replaceAll(/("?shard"?): "?[\w.-]+"?/g, "$1: SHARD")
     .replaceAll(/(_at|"at"|\bat|since)("?: )"?\d{4}-[^",\n]*"?/g, "$1$2TIME")
     .replaceAll(/(_for_ms|_in_ms)("?: )\d+/g, "$1$2MS")
     .replaceAll(/(newest_etag|device_etag)("?: )"?[\w-]{8,}"?/g, "$1$2ETAG");
@@ -40,7 +43,11 @@ describe("nebulactl why", function () {
     await printed("device-groups create pos --apps web,api,idle,gone --cron-jobs web");
     assert.equal((await run("apps delete gone --yes")).code, 0);
   });
-  after(() => server[Symbol.asyncDispose]());
+  const gone = new AbortController();
+  after(async () => {
+    gone.abort();
+    await server[Symbol.asyncDispose]();
+  });
 
   const { run, printed, refused } = asAdmin(() => server);
 
@@ -55,13 +62,30 @@ describe("nebulactl why", function () {
     reason: 'host port 80 is held by container "nginx" (not managed by Nebula)',
   };
 
-  /** Sends a report as a device does, and waits until `why` has it. */
+  /** Opens a watch as a device does, and waits until it counts as connected. */
+  async function connect(deviceId: string, deviceGroup: string): Promise<void> {
+    const channel = new GrpcChannel(server.grpc.replace("grpc://", ""), credentials.createInsecure());
+    gone.signal.addEventListener("abort", () => channel[Symbol.dispose]());
+    const call = { headers: { authorization: `Bearer ${ADMIN.token}` }, signal: gone.signal };
+    const answers = channel.serverStream(
+      ConfigService.method.watchConfig,
+      { deviceGroup, deviceId, boot: "b", keepaliveMs: 300_000, serveHere: true },
+      call,
+    );
+    void (async () => {
+      for await (const _ of answers);
+    })().catch(() => {});
+    await eventually(async () => /^connected +yes/m.test((await run(`devices info ${deviceId}`)).out), { timeoutMs: 20_000 });
+  }
+
+  /** Sends a report as a device does that is connected, and waits until `why` has it. */
   async function report(deviceId: string, fields: Parameters<typeof sampleReport>[0] = {}): Promise<void> {
     const transport = await transportAs(ADMIN.token);
     const etag = fields.deviceGroup === undefined ? (await createClient(ConfigService, transport).getConfig({ deviceGroup: "pos" })).etag : "";
     const sent = sampleReport({ deviceId, deviceGroup: "pos", etag, apps: [], state: TargetState.FAILED, ...fields });
+    await connect(deviceId, sent.deviceGroup);
     await createClient(ReportService, transport).submitReports({ reports: [sent] });
-    await eventually(async () => (await run(`devices info ${deviceId}`)).code === 0);
+    await eventually(async () => /^state /m.test((await run(`devices info ${deviceId}`)).out));
   }
 
   it("nebulactl why shows the whole way of one app, from its revision to what to do", async () => {
