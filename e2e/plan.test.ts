@@ -114,7 +114,7 @@ describe("plans of nebulactl, with a server and devices", function () {
     assert.match(out, /\n {18}docker_image +shop:1\.4 -> shop:1\.5\n/);
     assert.match(out, /\n {18}secret_env_vars +TOKEN: secret:[0-9a-f]{8} -> \(a value\)\n/);
     assert.match(out, /\ndevice_group pos {2}unchanged\n/);
-    assert.match(out, /\nreaches 3 devices in 1 device_group/);
+    assert.match(out, /\nreaches 3 devices in 1 device_group \(3 connected, 0 offline\)\n/);
     assert.match(out, /\n3 re-create 2 containers, 3 add 1 container, 3 pull shop:1\.5\n/);
     assert.ok(!out.includes("secret\n") && !/the-(first|second)-secret/.test(out), out);
     const [, id] = /\nplan ([0-9a-f]{8}): nebulactl apply -f \S+ --plan \1\n$/.exec(out) ?? assert.fail(out);
@@ -145,6 +145,7 @@ describe("plans of nebulactl, with a server and devices", function () {
   it("a plan that does not hold any more is not written, and the error says what has changed", async () => {
     const planned = JSON.parse(await printed(`plan -f ${file()} -o json`));
     assert.equal(planned.changes_anything, true);
+    assert.match(await printed(`plan -f ${file()} -o yaml`), new RegExp(`^plan: "?${planned.plan}"?\nchanges_anything: true\n`));
     assert.deepEqual(planned.reach.devices, DEVICES);
     await printed("apps update web --env NEW=1");
     const revision = async () => JSON.parse(await printed("apps info web -o json")).revision;
