@@ -34,6 +34,7 @@ import { createGate } from "./access/gate.ts";
 import { PresentGroups } from "./access/present-groups.ts";
 import { createAudit, expireAudit } from "./audit/audit.ts";
 import { DeviceConnections } from "./insight/device-connections.ts";
+import { runDeviceMetrics } from "./insight/device-metrics.ts";
 import { createGroupViews } from "./insight/group-views.ts";
 import { createPresenceMetrics } from "./insight/presence-metrics.ts";
 import { sweepPresence } from "./insight/presence-sweep.ts";
@@ -260,9 +261,10 @@ export async function startManager({
   void endIdleConnections(connections, clock, life.signal);
   const expiring = expireAudit({ accessStore: drivers.accessStore, retentionMs: settings.auditRetentionMs, clock, log }, life.signal);
   const sweeping = sweepPresence({ store: drivers.reportStore, deviceConnections, groups: () => hub.groupNames(), clock, log }, life.signal);
+  const counting = runDeviceMetrics({ store: drivers.reportStore, membership: drivers.membership, clock, log, registry }, life.signal);
   starting.defer(() => {
     life.abort();
-    return Promise.all([expiring, looking, sweeping]).then(() => {}); // the store is the caller's to close
+    return Promise.all([expiring, looking, sweeping, counting]).then(() => {}); // the store is the caller's to close
   });
 
   const opened = starting.move();

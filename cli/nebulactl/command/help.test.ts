@@ -69,6 +69,13 @@ describe("the command table", () => {
     }
   });
 
+  it("the command table writes - and no _ in the names of its flags and commands, in every help", () => {
+    for (const { path, command } of all) {
+      const text = help(commands, { kind: "command", path, command }).join("\n");
+      assert.deepEqual(text.match(/--[a-z-]+_[a-z_]*|nebulactl [a-z]+_[a-z]+/g), null, path.join(" "));
+    }
+  });
+
   it("the command table uses every name once in a command, in kebab-case, one letter for short ones and more for long ones", () => {
     for (const { path, command } of all) {
       const names = allFlags(command).flatMap(namesOf);

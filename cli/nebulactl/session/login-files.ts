@@ -1,4 +1,4 @@
-import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isOpenToOthers } from "../../../common/open-modes.ts";
 import { utf8Text } from "../../../common/text/utf8.ts";
@@ -8,13 +8,19 @@ import { NO_PROFILES, PROFILES_FILE, type Profiles, parseProfiles, printProfiles
 /**
  * Reads the stored logins of one user.
  * @param home the user's home folder
- * @param warn called with a sentence if others may read the file
+ * @param warn called with a sentence if others were allowed to read the file, which is closed to them then
  */
 export async function readProfiles(home: string, warn: (sentence: string) => void = () => {}): Promise<Profiles> {
   const path = join(home, PROFILES_FILE);
   const text = await readIfPresent(path);
-  if (text !== undefined && isOpenToOthers((await stat(path)).mode))
-    warn(`others may read or write ${path}, which holds logins; set its mode to 600`);
+  if (text !== undefined && isOpenToOthers((await stat(path)).mode)) {
+    const closed = await chmod(path, 0o600).then(
+      () => true,
+      () => false,
+    );
+    const now = closed ? "its mode is 600 now; replace these logins if somebody did" : "set its mode to 600";
+    warn(`others were allowed to read or write ${path}, which holds logins; ${now}`);
+  }
   return text === undefined ? NO_PROFILES : parseProfiles(text);
 }
 
@@ -32,6 +38,11 @@ export async function writeProfiles(home: string, profiles: Profiles): Promise<v
   }
 }
 
+/** Removes the file of the stored logins, also one that cannot be read. */
+export async function removeProfiles(home: string): Promise<void> {
+  await rm(join(home, PROFILES_FILE), { force: true });
+}
+
 /** Reads the login of the original tool; undefined if absent. */
 export async function readOriginalLogin(home: string): Promise<StoredLogin | undefined> {
   const text = await readIfPresent(join(home, ORIGINAL_LOGIN_FILE));
@@ -41,7 +52,10 @@ export async function readOriginalLogin(home: string): Promise<StoredLogin | und
 /** Removes the login of the original tool. Returns whether there was one. */
 export async function removeOriginalLogin(home: string): Promise<boolean> {
   const path = join(home, ORIGINAL_LOGIN_FILE);
-  const existed = (await readIfPresent(path)) !== undefined;
+  const existed = await stat(path).then(
+    () => true,
+    () => false,
+  );
   await rm(path, { force: true });
   return existed;
 }

@@ -40,8 +40,8 @@ export const apps: Noun = entityNoun<App>({
       findUse: groupsWithApp,
       examples: {
         create: [
-          "nebulactl apps create web --image shop:1.5 --starting_ports 8080:80 --env REGION=eu",
-          "nebulactl apps create --app web --image shop:1.5 --containers_per cpu:1 --rolling",
+          "nebulactl apps create web --image shop:1.5 --starting-ports 8080:80 --env REGION=eu",
+          "nebulactl apps create --app web --image shop:1.5 --containers-per cpu:1 --rolling",
         ],
         update: [
           "nebulactl apps update web --image shop:1.6",

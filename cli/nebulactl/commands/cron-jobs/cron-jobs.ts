@@ -44,7 +44,7 @@ export const cronJobs: Noun = entityNoun<CronJob>({
       findUse: groupsWithCronJob,
       examples: {
         create: ['nebulactl cron-jobs create backup --image backup:1 --schedule "0 3 * * *" --time-zone Europe/Berlin'],
-        update: ["nebulactl cron-jobs update backup --schedule @daily", "nebulactl cron_jobs update --cron_job backup --stopped"],
+        update: ["nebulactl cron-jobs update backup --schedule @daily", "nebulactl cron-jobs update --cron-job backup --stopped"],
       },
     };
   },

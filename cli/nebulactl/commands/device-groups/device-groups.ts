@@ -36,8 +36,8 @@ export const deviceGroups: Noun = entityNoun<DeviceGroup>({
       fieldsOfUpdate: fields.deviceGroupFields,
       findUse: devicesOfGroup,
       examples: {
-        create: ["nebulactl device-groups create pos --apps web,api --cron_jobs backup"],
-        update: ["nebulactl device_groups update --device_group pos --apps web,api,till"],
+        create: ["nebulactl device-groups create pos --apps web,api --cron-jobs backup"],
+        update: ["nebulactl device-groups update --device-group pos --apps web,api,till"],
       },
     };
   },

@@ -3,10 +3,10 @@ import type { Command } from "../../command/command.ts";
 import type { SwitchFlag } from "../../command/flags.ts";
 import { LIST_OUTPUTS } from "../../command/global-flags.ts";
 import { formatAge } from "../../output/age.ts";
-import { type ListView, printList } from "../../output/print-list.ts";
+import type { ListView } from "../../output/print-list.ts";
 import { protoJson } from "../../output/proto-json.ts";
 import { codeWord } from "../../views/device-list.ts";
-import { allPages, LIMIT, OF_GROUP } from "../lists/pages.ts";
+import { LIMIT_FLAGS, NO_LIMIT, OF_GROUP, printSomePages } from "../lists/pages.ts";
 
 const ENROLLED: SwitchFlag = { kind: "switch", name: "enrolled", help: "Also counts devices that were enrolled and never came." };
 
@@ -24,7 +24,7 @@ export const countDevices: Command = {
     "OUTDATED are devices that do not run the newest config of their device_group, and NEWEST is the age of the newest report of all.",
     "JSON and YAML also have the counts by problem and by the worker's version.",
   ],
-  flags: [OF_GROUP, ENROLLED, LIMIT],
+  flags: [OF_GROUP, ENROLLED, ...LIMIT_FLAGS],
   outputs: LIST_OUTPUTS,
   examples: ["nebulactl devices count", "nebulactl devices count --device-group pos --enrolled -o json"],
   async run(context) {
@@ -35,7 +35,7 @@ export const countDevices: Command = {
       const { deviceGroups, nextPageToken } = await client.countDevices({ ...request, pageSize: Math.min(pageSize, PAGE), pageToken }, { signal });
       return { items: deviceGroups, nextPageToken };
     };
-    await printList(allPages(fetch, { limit: values.number(LIMIT) }), countList(io.clock.now(), request.enrolled), context);
+    await printSomePages(fetch, NO_LIMIT, countList(io.clock.now(), request.enrolled), context);
     return 0;
   },
 };

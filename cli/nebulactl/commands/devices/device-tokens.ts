@@ -18,13 +18,13 @@ import type { CommandContext } from "../../command/context.ts";
 import type { NumberFlag, TextFlag } from "../../command/flags.ts";
 import { LIST_OUTPUTS, OUTPUTS } from "../../command/global-flags.ts";
 import { ageOf, formatAge } from "../../output/age.ts";
-import { type ListView, printList } from "../../output/print-list.ts";
+import type { ListView } from "../../output/print-list.ts";
 import { protoJson } from "../../output/proto-json.ts";
 import { renderValue } from "../../output/render-value.ts";
 import { readServerUrl } from "../../session/server-url.ts";
 import { confirmDelete, YES } from "../entities/confirm-delete.ts";
 import { answered } from "../entities/kind.ts";
-import { allPages, LIMIT, OF_GROUP, ofExistingGroup, type Page } from "../lists/pages.ts";
+import { LIMIT_FLAGS, NO_LIMIT, OF_GROUP, type Page, printSomePages } from "../lists/pages.ts";
 
 const DEVICE: TextFlag = { kind: "text", name: "device", placeholder: "DEVICE", offers: { names: "device" }, help: "The id of the device." };
 const ENROLMENT: TextFlag = { kind: "text", name: "id", placeholder: "ID", help: "The id of the enrolment token, as `devices enrolments` lists it." };
@@ -106,7 +106,7 @@ export const deviceTokenVerbs: readonly Command[] = [
     aliases: ["enrollments"],
     summary: "Lists the valid enrolment tokens, newest first.",
     examples: ["nebulactl devices enrolments --device-group pos"],
-    flags: [OF_GROUP, LIMIT],
+    flags: [OF_GROUP, ...LIMIT_FLAGS],
     outputs: LIST_OUTPUTS,
     async run(context) {
       return printOfGroup(context, enrolmentList(context.io.clock.now()), async (client, page) => {
@@ -137,7 +137,7 @@ export const deviceTokenVerbs: readonly Command[] = [
     name: "tokens",
     summary: "Lists the devices that have a token of their own.",
     examples: ["nebulactl devices tokens --device-group pos"],
-    flags: [OF_GROUP, LIMIT],
+    flags: [OF_GROUP, ...LIMIT_FLAGS],
     outputs: LIST_OUTPUTS,
     async run(context) {
       return printOfGroup(context, deviceTokenList(context.io.clock.now()), async (client, page) => {
@@ -174,8 +174,8 @@ async function printOfGroup<T>(
 ): Promise<number> {
   const client = await context.client(AccessService);
   const deviceGroup = context.values.text(OF_GROUP) ?? "";
-  const pages = allPages((pageSize, pageToken) => fetch(client, { deviceGroup, pageSize, pageToken }), { limit: context.values.number(LIMIT) });
-  await printList(ofExistingGroup(pages, context.values.text(OF_GROUP), context), view, context);
+  const pages = (pageSize: number, pageToken: string) => fetch(client, { deviceGroup, pageSize, pageToken });
+  await printSomePages(pages, NO_LIMIT, view, context, context.values.text(OF_GROUP));
   return 0;
 }
 

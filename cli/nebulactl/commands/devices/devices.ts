@@ -2,12 +2,11 @@ import { DeviceService } from "../../../../gen/nebula/v1/device_pb.ts";
 import type { Noun } from "../../command/command.ts";
 import type { TextFlag } from "../../command/flags.ts";
 import { LIST_OUTPUTS, OUTPUTS } from "../../command/global-flags.ts";
-import { printList } from "../../output/print-list.ts";
 import { renderValue } from "../../output/render-value.ts";
 import { deviceList } from "../../views/device-list.ts";
 import { deviceJson, deviceText } from "../../views/device-view.ts";
 import { answered } from "../entities/kind.ts";
-import { allPages, LIMIT, OF_GROUP, ofExistingGroup } from "../lists/pages.ts";
+import { LIMIT_FLAGS, NO_LIMIT, OF_GROUP, printSomePages } from "../lists/pages.ts";
 import { countDevices } from "./count-devices.ts";
 import { deleteDevices } from "./delete-devices.ts";
 import { FILTER_FLAGS, filterOf } from "./device-filter.ts";
@@ -32,7 +31,7 @@ export const devices: Noun = {
         "CONNECTED is for how long a device has been connected, or offline. STATE is the last known state of the whole device. CONTAINERS are those of apps",
         "that are up to date and well, of those that are wanted. Filters add up: a device is listed if it matches all of them.",
       ],
-      flags: [OF_GROUP, ...FILTER_FLAGS, LIMIT],
+      flags: [OF_GROUP, ...FILTER_FLAGS, ...LIMIT_FLAGS],
       outputs: LIST_OUTPUTS,
       examples: [
         "nebulactl devices list --device-group pos --failing",
@@ -48,8 +47,7 @@ export const devices: Noun = {
           const { devices, nextPageToken } = await client.listDevices({ ...request, pageSize, pageToken }, { signal });
           return { items: devices, nextPageToken };
         };
-        const items = ofExistingGroup(allPages(fetch, { limit: values.number(LIMIT) }), values.text(OF_GROUP), context);
-        await printList(items, deviceList(io.clock.now()), context);
+        await printSomePages(fetch, NO_LIMIT, deviceList(io.clock.now()), context, values.text(OF_GROUP));
         return 0;
       },
     },

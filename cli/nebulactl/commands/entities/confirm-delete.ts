@@ -10,6 +10,8 @@ export type Use = Readonly<{
   names: readonly string[];
   /** Whether there are more than `names` holds. */
   more: boolean;
+  /** The devices that are affected, where they are counted. */
+  devices?: bigint | undefined;
   /** The effect of the delete on the users: `their devices remove its containers`. */
   consequence: string;
 }>;
@@ -45,9 +47,10 @@ export async function confirmDelete(what: string, name: string, context: Command
   if (!/^y(es)?$/i.test(answer.trim())) throw new NebulaError("cancelled", `${what} was not deleted`);
 }
 
-/** `app web is in use by 2 device_groups (pos, till); their devices remove its containers`. */
-function useText(what: string, { kind, names, more, consequence }: Use): string {
+/** `app web is in use by 2 device_groups (pos, till; 1204 devices); their devices remove its containers`. */
+function useText(what: string, { kind, names, more, devices, consequence }: Use): string {
   const count = `${names.length}${more ? " or more" : ""}`;
-  const shown = `${names.slice(0, SHOWN).join(", ")}${names.length > SHOWN || more ? ", ..." : ""}`;
+  const counted = devices === undefined ? "" : `; ${devices} ${devices === 1n ? "device" : "devices"}`;
+  const shown = `${names.slice(0, SHOWN).join(", ")}${names.length > SHOWN || more ? ", ..." : ""}${counted}`;
   return `${what} is in use by ${count} ${kind}${names.length === 1 && !more ? "" : "s"} (${shown}); ${consequence}`;
 }

@@ -9,6 +9,10 @@ import { userGroupKind } from "./user-group-kind.ts";
 
 /** One page that is not empty shows that something is in use. */
 const PAGE = 1000;
+/** Refusals of a count after which the question is asked without the number. */
+const UNCOUNTED = [Code.NotFound, Code.PermissionDenied, Code.ResourceExhausted, Code.Unimplemented];
+/** The most device_groups whose devices a question counts. */
+const MOST_COUNTED = 20;
 
 /** The device_groups that an app is in. */
 export const groupsWithApp: FindUse = (call, name) => groupsWith(call, ({ apps }) => apps.includes(name), "their devices remove its containers");
@@ -22,7 +26,7 @@ export const devicesOfGroup: FindUse = ({ client, signal }, name) =>
   visible(async () => {
     const service = await client(DeviceService);
     for (let pageToken = ""; ; ) {
-      const { devices, nextPageToken } = await service.listDevices({ deviceGroup: name, pageSize: PAGE, pageToken }, { signal });
+      const { devices, nextPageToken } = await service.listDevices({ deviceGroup: name, pageSize: PAGE, pageToken, summariesOnly: true }, { signal });
       const names = devices.map(({ deviceId }) => deviceId);
       // an empty page may have a next one
       if (names.length > 0 || nextPageToken === "") return use("device", names, "they keep their containers and get no config", nextPageToken !== "");
@@ -55,8 +59,22 @@ async function groupsWith(
   return await visible(async () => {
     const names: string[] = [];
     for await (const group of allPages((size, token) => deviceGroupKind.calls.page(call, size, token))) if (has(group)) names.push(group.name);
-    return use("device_group", names, consequence);
+    const found = use("device_group", names, consequence);
+    return found === undefined ? undefined : { ...found, devices: await devicesIn(call, names) };
   });
+}
+
+/** The devices of these groups; undefined if they cannot be counted, or the groups are too many. */
+async function devicesIn({ client, signal }: Call, groups: readonly string[]): Promise<bigint | undefined> {
+  if (groups.length > MOST_COUNTED) return undefined;
+  const service = await client(DeviceService);
+  let devices = 0n;
+  for (const deviceGroup of groups) {
+    const answer = await unlessRefused(service.countDevices({ deviceGroup }, { signal }), ...UNCOUNTED);
+    if (answer === undefined) return undefined;
+    devices += answer.deviceGroups[0]?.devices ?? 0n;
+  }
+  return devices;
 }
 
 function use(kind: string, names: readonly string[], consequence: string, more = false): Use | undefined {

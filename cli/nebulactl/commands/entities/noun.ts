@@ -1,9 +1,8 @@
 import type { Command, Deferred, Noun } from "../../command/command.ts";
 import { LIST_OUTPUTS, OUTPUTS } from "../../command/global-flags.ts";
 import { deferred } from "../../command/load-commands.ts";
-import { printList } from "../../output/print-list.ts";
 import { renderValue } from "../../output/render-value.ts";
-import { allPages, LIMIT } from "../lists/pages.ts";
+import { LIMIT_FLAGS, NO_LIMIT, printSomePages } from "../lists/pages.ts";
 import type { Entity, Kind } from "./kind.ts";
 import { argumentOf, type EntityNoun } from "./spec.ts";
 
@@ -41,13 +40,13 @@ function list<M extends Entity>({ kind, name, header, row }: EntityNoun<M>): Com
     kind: "command",
     name: "list",
     summary: `Lists the ${title(name)} by name.`,
-    flags: [LIMIT],
+    flags: LIMIT_FLAGS,
     outputs: LIST_OUTPUTS,
     examples: [`nebulactl ${name} list`, `nebulactl ${name} list -o json`],
     async run(context) {
-      const items = allPages((size, token) => kind.calls.page(context, size, token), { limit: context.values.number(LIMIT) });
-      await printList(
-        items,
+      await printSomePages(
+        (size, token) => kind.calls.page(context, size, token),
+        NO_LIMIT,
         {
           plural: title(name),
           header,

@@ -36,7 +36,7 @@ export async function* allPages<T>(
 }
 
 /** --limit of a list that shows all of its items unless it is given. */
-export const LIMIT: NumberFlag = { kind: "number", name: "limit", placeholder: "N", min: 1, integer: true, help: "At most this many. Default: all." };
+const ALL_UNLESS: NumberFlag = { kind: "number", name: "limit", placeholder: "N", min: 1, integer: true, help: "At most this many. Default: all." };
 /** The flag of a list that may be of one device_group. */
 export const OF_GROUP: TextFlag = {
   kind: "text",
@@ -54,8 +54,14 @@ export const LAST_ID: TextFlag = {
   help: "Continue after an earlier list, which prints this id at its end.",
 };
 
+/** The flags of a list that shows all of its items unless --limit is given. */
+export const LIMIT_FLAGS = [ALL_UNLESS, LAST_ID] as const;
+
 /** The default number of items of a list, with the flag that changes it. */
 export type PageLimit = Readonly<{ flag: NumberFlag; fallback: number }>;
+
+/** For a list with LIMIT_FLAGS. */
+export const NO_LIMIT: PageLimit = { flag: ALL_UNLESS, fallback: Number.POSITIVE_INFINITY };
 
 export function pageLimit(fallback: number): PageLimit {
   const help = `At most this many. Default: ${fallback}.`;

@@ -99,8 +99,8 @@ export async function loginCredentials(input: Input): Promise<Credentials> {
   const user = given(values.text(USER)) ?? given(io.env.NEBULA_USER);
   if (io.terminal === undefined) {
     if (user !== undefined && password !== undefined) return { kind: "password", user, password };
-    const missing = [...(user === undefined ? ["--username"] : []), ...(password === undefined ? ["--password-stdin"] : [])];
-    throw new NebulaError("invalid_argument", `login needs ${missing.join(" and ")}, or --token-stdin`);
+    const missing = [...(user === undefined ? ["--username"] : []), ...(password === undefined ? ["--password-stdin or --password-file"] : [])];
+    throw new NebulaError("invalid_argument", `login needs ${missing.join(", and ")}; or --token-stdin or --token-file`);
   }
   const asked = user ?? (await io.terminal.ask("User: ", signal)).trim();
   return { kind: "password", user: asked, password: password ?? (await io.terminal.askSecret(`Password of ${asked}: `, signal)) };

@@ -50,7 +50,7 @@ describe("nebulactl's logins", () => {
     });
     for (const [args, missing] of [
       ["login", /login needs --server URL, or --host/],
-      [`login --server ${server.http}`, /login needs --username and --password-stdin, or --token-stdin/],
+      [`login --server ${server.http}`, /login needs --username, and --password-stdin or --password-file; or --token-stdin or --token-file/],
       [`login --server ${server.http} --token-stdin`, /standard input is empty/],
       [`login --server ${server.http} --token-stdin --password-stdin`, /both read standard input/],
       ["login --server http://u:p@x", /carries a login/],
@@ -94,6 +94,10 @@ describe("nebulactl's logins", () => {
     assert.match((await run("ping")).out, /^server +http:/);
     assert.match((await run("ping --profile three")).err, /profile "three" not found, known profiles are one, two/);
     await run("logout --all");
+    assert.deepEqual((await run("profiles -o json")).out, "[]\n");
+    await writeFile(join(home, ".nebulactl.json"), "{ damaged");
+    assert.match((await run("logout")).err, /\.nebulactl\.json can't be read/);
+    assert.deepEqual(await run("logout --all"), { code: 0, out: "removed every stored login\n", err: "" });
     assert.deepEqual((await run("profiles -o json")).out, "[]\n");
   });
 

@@ -35,7 +35,7 @@ export const prune: Command = {
   summary: "Makes devices remove their unused images, once.",
   arguments: [{ label: "SCOPE", flag: SCOPE }],
   flags: [GROUP, ALL, ...WAIT_FLAGS],
-  examples: ["nebulactl prune --device-group pos", "nebulactl prune --all", "nebulactl prune device_group --device_group pos"],
+  examples: ["nebulactl prune --device-group pos", "nebulactl prune --all", "nebulactl prune device-group --device-group pos"],
   outputs: OUTPUTS,
   async run(context) {
     const { client, values, signal, io, output, paint } = context;

@@ -43,12 +43,12 @@ export const userGroups: Noun = entityNoun<UserGroup>({
       findUse: membersOfGroup,
       examples: {
         create: [
-          "nebulactl user-groups create ops --group_members ann,bob --apps 'shop-*:rw,db:ro' --device_groups pos:ro --pruning_allowed",
-          "nebulactl user_groups create --user_group root --group_members ann --admin",
+          "nebulactl user-groups create ops --group-members ann,bob --apps 'shop-*:rw,db:ro' --device-groups pos:ro --pruning-allowed",
+          "nebulactl user-groups create --user-group root --group-members ann --admin",
         ],
         update: [
           "nebulactl user-groups update ops --grant app/web:rw --revoke app/db",
-          "nebulactl user_groups update ops --group_members ann,bob,cyd",
+          "nebulactl user-groups update ops --group-members ann,bob,cyd",
         ],
       },
     };

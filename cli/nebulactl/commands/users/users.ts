@@ -5,7 +5,6 @@ import { UserService } from "../../../../gen/nebula/v1/user_pb.ts";
 import type { Command, Noun } from "../../command/command.ts";
 import type { TextFlag } from "../../command/flags.ts";
 import { LIST_OUTPUTS, OUTPUTS } from "../../command/global-flags.ts";
-import { printList } from "../../output/print-list.ts";
 import { renderValue } from "../../output/render-value.ts";
 import { printWarnings } from "../../output/warnings.ts";
 import { madeLines, userInfo, userJson, userList } from "../../views/user-views.ts";
@@ -13,7 +12,7 @@ import { confirmDelete, YES } from "../entities/confirm-delete.ts";
 import { IF_REVISION, ifRevision } from "../entities/if-revision.ts";
 import { groupsOfUser } from "../entities/in-use.ts";
 import { answered, condition } from "../entities/kind.ts";
-import { allPages, LIMIT } from "../lists/pages.ts";
+import { LIMIT_FLAGS, NO_LIMIT, printSomePages } from "../lists/pages.ts";
 import { givenSecrets, typedPassword, USER_SECRET_FLAGS } from "./user-secrets.ts";
 
 const USER: TextFlag = { kind: "text", name: "user", short: "u", placeholder: "USER", offers: { names: "user" }, help: "The name of the user." };
@@ -40,16 +39,16 @@ export const users: Noun = {
       name: "list",
       summary: "Lists the users by name.",
       examples: ["nebulactl users list"],
-      flags: [LIMIT],
+      flags: LIMIT_FLAGS,
       outputs: LIST_OUTPUTS,
       async run(context) {
-        const { client, values, signal } = context;
+        const { client, signal } = context;
         const calls = await client(UserService);
         const fetch = async (pageSize: number, pageToken: string) => {
           const { users, nextPageToken } = await calls.listUsers({ pageSize, pageToken }, { signal });
           return { items: users, nextPageToken };
         };
-        await printList(allPages(fetch, { limit: values.number(LIMIT) }), userList, context);
+        await printSomePages(fetch, NO_LIMIT, userList, context);
         return 0;
       },
     },
