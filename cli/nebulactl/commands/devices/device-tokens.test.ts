@@ -98,7 +98,12 @@ describe("nebulactl on the tokens of devices", () => {
     const { enrolment_token: made } = JSON.parse(await printed("devices enroll --device-group pos --expires 1h -o json"));
     const line = new RegExp(`^${made.id} +pos +1 +59 min +\\d+ s ago +admin$`, "m");
     assert.match(await printed("devices enrolments"), /^ID +GROUP +USES LEFT +EXPIRES IN +MADE +BY\n/);
-    assert.match(await printed("devices enrolments --device_group pos --limit 1"), line);
+    const first = await run("devices enrolments --device_group pos --limit 1");
+    assert.match(first.out, line);
+    const [, next = ""] = /^showing 1; more with --last-id (\S+)\n$/.exec(first.err) ?? assert.fail(first.err);
+    const rest = await printed(`devices enrolments --device_group pos --last-id ${next}`);
+    assert.match(rest, /^ID.*\n([0-9a-f]{16} +pos .*\n)+$/);
+    assert.doesNotMatch(rest, line);
     assert.equal(await printed(`devices revoke-enrolment ${made.id}`), `enrolment token ${made.id} revoked\n`);
     assert.doesNotMatch(await printed("devices enrolments"), line);
     const again = await run(`devices revoke-enrolment ${made.id}`);

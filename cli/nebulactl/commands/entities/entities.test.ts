@@ -152,9 +152,11 @@ describe("nebulactl on apps, cron_jobs and device_groups", () => {
     await refused("apps delete", /error: apps delete needs APP or --app/);
   });
 
-  it("nebulactl lists page by page up to the limit", async () => {
+  it("nebulactl lists page by page up to the limit, and says how to go on", async () => {
     for (let index = 0; index < 5; index++) await printed(`apps create many${index} --image shop:1`);
-    assert.equal((await printed("apps list --limit 3")).split("\n").length, 1 + 3 + 1);
+    const cut = await run("apps list --limit 3");
+    assert.deepEqual([cut.out.split("\n").length, cut.err], [1 + 3 + 1, "showing 3; more with --last-id many2\n"]);
+    assert.match(await printed("apps list --limit 3 --last-id many2"), /^APP.*\nmany3 .*\nmany4 .*\n$/);
     assert.equal((await printed("apps list")).split("\n").length, 1 + 5 + 1);
     for (let index = 0; index < 5; index++) await printed(`apps delete many${index}`);
   });
