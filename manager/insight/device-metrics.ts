@@ -18,7 +18,7 @@ import { FailureCode, FailureCodeSchema, TargetState } from "../../gen/nebula/v1
 // D1: a device_group is counted by one shard, the first of its ranking, so the metrics of all shards add up.
 // D2: it is counted once in EVERY_MS at most, however often metrics are scraped, and not at all while nobody scrapes them.
 // D3: a count reads pages and keeps numbers, besides the presence of one device_group; each page is a turn of the event loop.
-// D4: the largest MOST_GROUPS have labels of their own; the others are one, OTHERS, which is no valid name.
+// D4: the largest MOST_GROUPS have labels of their own; the others are one, OTHERS, which cannot be a name.
 
 /** The least time between two counts, milliseconds. */
 const EVERY_MS = 60_000;
