@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { readFileSync } from "node:fs";
+import { MOST_BYTES, MOST_REPORTS } from "../common/clock/turn-taking.ts";
 import { BODY_BEFORE_LOGIN, HELD_BYTES } from "../common/listen/request-budget.ts";
 import { MOST_MAP_ENTRIES, MOST_VALUES } from "../common/rpc/count-values.ts";
 import { ALL_SETTINGS, SETTINGS } from "../common/settings/settings-table.ts";
@@ -42,6 +43,7 @@ describe("docs/limits.md", () => {
         "time to read an answer": `${HTTP_LIMITS.unreadMs / 1000} s`,
         "calls of devices that are handled at once": String(FLEET_ROOM.atOnce),
         "such calls that wait": String(FLEET_ROOM.waiting),
+        "reports that wait while a config is sent": `${MOST_REPORTS}, or ${MOST_BYTES / 2 ** 20} MiB`,
         "all other calls that are handled at once": String(API_ROOM.atOnce),
         "other calls that wait": String(API_ROOM.waiting),
         "time that a call waits": `${WAIT_MS / 1000} s`,

@@ -116,7 +116,7 @@ export class CallRoom {
 }
 
 /** Shows the rooms of a manager by name in its metrics. */
-export function showCallRooms(registry: Registry, rooms: Readonly<Record<string, CallRoom>>): void {
+export function showCallRooms(registry: Registry, rooms: Readonly<Record<string, Pick<CallRoom, "running" | "waiting" | "refused">>>): void {
   const options = { labelNames: ["room"], registers: [registry] };
   new Gauge({
     name: "nebula_calls",

@@ -95,7 +95,7 @@ export type ServedServicesDeps = Readonly<{
   /** Whether workers of the original poll a device_group. */
   isPolled: (deviceGroup: string) => Promise<boolean>;
   /** By which reports have their turn while a fan-out is in progress. */
-  turns: Pick<TurnTaking, "report">;
+  turns: Pick<TurnTaking, "report" | "waiting" | "refused">;
 }>;
 
 /** Everything that the manager serves. */
@@ -144,7 +144,16 @@ export function createServedServices({
     fleet: new CallRoom({ clock, ...FLEET_ROOM, signal: stopped }),
     api: new CallRoom({ clock, ...API_ROOM, signal: stopped }),
   };
-  showCallRooms(registry, rooms);
+  const reportsInTurn = {
+    running: 0, // they are among the calls of the fleet then
+    get waiting() {
+      return turns.waiting.reports;
+    },
+    get refused() {
+      return turns.refused;
+    },
+  };
+  showCallRooms(registry, { ...rooms, reports: reportsInTurn });
   const drift = { groupViews, configStore, changeFeed, visiblePages, clock };
   const reportLimits = createReportLimits({ reportStore, configStore, mostDevices, clock });
   const fleet = createFleetHandlers({ groupViews, configStore, accessStore, reportStore, presentGroups, changeFeed, clock, log });
