@@ -86,7 +86,8 @@ function changeOf({ field, beforeJson, afterJson }: FieldDifference): FieldChang
 }
 
 function parsedJson(json: string | undefined): JsonValue | undefined {
-  return json === undefined ? undefined : (JSON.parse(json) as JsonValue);
+  const value: JsonValue | undefined = json === undefined ? undefined : JSON.parse(json);
+  return value;
 }
 
 function reachLines({ reach, groupCount, hiddenGroups, changesAnything }: PlanResponse): string[] {
