@@ -61,9 +61,16 @@ async function watch(followed: readonly Followed[], { settleMs, timeoutMs }: Wai
   for (let retryMs = FIRST_RETRY_MS; ; retryMs = Math.min(2 * retryMs, LONGEST_RETRY_MS)) {
     const leftMs = Math.max(0, Math.round(timeoutMs - (io.clock.monotonic() - began)));
     let trouble: unknown = new NebulaError("unavailable", "the stream ended without a verdict");
+    const left = new AbortController();
     try {
       const client = await context.client(ApplyService);
-      const messages = client.watchApply({ targets, settleMs, timeoutMs: leftMs }, { signal, timeoutMs: leftMs + GRACE_MS });
+      const until = AbortSignal.any([signal, left.signal]);
+      void io.clock.sleep(leftMs + GRACE_MS, until).then(
+        () => left.abort(),
+        () => {},
+      );
+      // no deadline of Connect, whose timer outlives a call that is not read to its end
+      const messages = client.watchApply({ targets, settleMs, timeoutMs: leftMs }, { signal: until, timeoutMs: 0 });
       printer.opened();
       for await (const message of messages) {
         retryMs = FIRST_RETRY_MS;
@@ -74,6 +81,8 @@ async function watch(followed: readonly Followed[], { settleMs, timeoutMs }: Wai
       signal.throwIfAborted();
       if (!(error instanceof ConnectError) || FINAL.has(error.code)) throw error;
       trouble = error;
+    } finally {
+      left.abort(); // a call whose answers are not read on keeps its connection otherwise
     }
     if (io.clock.monotonic() - began + retryMs >= timeoutMs) throw trouble;
     await io.clock.sleep(retryMs, signal);
