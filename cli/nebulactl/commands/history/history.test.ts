@@ -54,7 +54,10 @@ describe("nebulactl history, rollback and get --at", function () {
     await golden("rollback-without-terminal.txt", without.err);
     const no = await run("rollback asked", { answers: ["n"] });
     assert.deepEqual([no.code, no.out], [1, ""]);
-    assert.match(no.err, /shop:2 -> shop:1\nRoll back app asked to revision 1\? \[y\/N\] .*error: app asked was not rolled back\n/);
+    assert.match(
+      no.err,
+      /shop:2 -> shop:1\nreaches no device_group\nRoll back app asked to revision 1\? \[y\/N\] .*error: app asked was not rolled back\n/,
+    );
     assert.match(await printed("apps info asked"), /^revision +2$/m);
     const yes = await run("rollback asked", { answers: ["y"] });
     assert.deepEqual([yes.code, yes.out], [0, "app asked  rolled back 2 -> 3, as revision 1 was\n    docker_image  shop:2 -> shop:1\n"]);
@@ -86,6 +89,23 @@ describe("nebulactl history, rollback and get --at", function () {
     );
     assert.match(await printed("rollback safe --to 1 --secrets --yes"), /secret_env_vars {2}TOKEN: secret:[0-9a-f]{8} -> secret:[0-9a-f]{8}\n$/);
     await printed("apps delete safe");
+  });
+
+  it("nebulactl rollback says on which devices it works, also where secret values come back that only the server knows", async () => {
+    for (const change of [
+      "create cash --image shop:1 --secret-env OLD=one --secret-env SAME=same",
+      "update cash --image shop:2 --secret-env SAME=other --unset-secret-env OLD",
+    ])
+      assert.equal((await run(`apps ${change}`)).code, 0, change);
+    await printed("device-groups create cashiers --apps cash");
+    for (const flags of ["", " --secrets"]) {
+      const shown = await printed(`rollback cash${flags} --dry-run`);
+      assert.match(shown, /docker_image +shop:2 -> shop:1\n[\s\S]*\nreaches 0 devices in 1 device_group\n/, flags);
+    }
+    const { plan } = JSON.parse(await printed("rollback cash --dry-run -o json"));
+    assert.equal(plan.changes_anything, true);
+    await printed("device-groups delete cashiers");
+    await printed("apps delete cash");
   });
 
   it("nebulactl rollback brings a deleted app and group back, and warns as an update does", async () => {

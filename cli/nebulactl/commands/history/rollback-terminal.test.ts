@@ -38,7 +38,7 @@ describe("nebulactl rollback on a pseudo-terminal", function () {
     await printed("apps create web --image shop:1");
     await printed("apps update web --image shop:2");
     const plan =
-      "app web  would be rolled back 2 -> 3, as revision 1 was\n    docker_image  shop:2 -> shop:1\nRoll back app web to revision 1? [y/N] ";
+      "app web  would be rolled back 2 -> 3, as revision 1 was\n    docker_image  shop:2 -> shop:1\nreaches no device_group\nRoll back app web to revision 1? [y/N] ";
     for (const [keys, words] of [
       ["n\r", /app web was not rolled back/],
       ["\x03", /interrupted/],

@@ -3,18 +3,22 @@ import { NebulaError } from "../../../../common/errors/nebula-error.ts";
 import { jsonText, printableLine } from "../../../../common/printable.ts";
 import { jsonNumber } from "../../../../common/resources/resource-fields.ts";
 import { targetKindOf } from "../../../../common/resources/target-kind.ts";
+import { yamlText } from "../../../../common/resources/yaml-text.ts";
 import type { EntityKey } from "../../../../common/storage/config-store.ts";
 import { listed } from "../../../../common/text/wording.ts";
-import { ApplyVerb } from "../../../../gen/nebula/v1/apply_pb.ts";
 import { HistoryService, type RollbackResponse } from "../../../../gen/nebula/v1/history_pb.ts";
+import type { PlanResponse } from "../../../../gen/nebula/v1/plan_pb.ts";
 import type { Command } from "../../command/command.ts";
+import type { CommandContext } from "../../command/context.ts";
 import type { NumberFlag, SwitchFlag } from "../../command/flags.ts";
 import { printWarnings } from "../../output/warnings.ts";
 import { entityJson } from "../../views/entity-view.ts";
+import { planJson, planText } from "../../views/plan-view.ts";
 import { differencesJson, fieldLines, resourceOfBody } from "../../views/revision-view.ts";
 import { type Followed, followedWrite } from "../wait/followed.ts";
 import { WAIT_FLAGS, waitFor, waitOptions } from "../wait/wait-flags.ts";
 import { entityNamed, NAME } from "./entity-named.ts";
+import { planOfRollback } from "./rollback-plan.ts";
 
 const TO: NumberFlag = {
   kind: "number",
@@ -35,9 +39,9 @@ export const rollback: Command = {
   name: "rollback",
   summary: "Brings the fields of an older revision back, as a new revision.",
   details: [
-    "Shows what would change and asks. Without --to, the fields of the revision before the present one come back, so a second rollback undoes the first.",
-    "A deleted app, cron_job or device_group comes back as it was before the delete. Secret values stay as they are today, except those of variables that",
-    "only the older revision has. nebulactl history NAME shows the revisions.",
+    "Shows what would change, and on which devices, and asks. Without --to, the fields of the revision before the present one come back, so a second",
+    "rollback undoes the first. A deleted app, cron_job or device_group comes back as it was before the delete. Secret values stay as they are today, except",
+    "those of variables that only the older revision has. nebulactl history NAME shows the revisions.",
   ],
   arguments: [{ label: "NAME", flag: NAME }],
   required: [NAME],
@@ -52,41 +56,61 @@ export const rollback: Command = {
     const client = await context.client(HistoryService);
     const request = { kind: targetKindOf(entity.kind), name: entity.name, secrets: values.on(SECRETS) };
     const planned = await client.rollback({ ...request, dryRun: true, ...(to === undefined ? {} : { to: BigInt(to) }) }, { signal });
-    const print = async (answer: RollbackResponse, done: boolean) => {
-      if (output === "table" || output === "wide") io.out(rollbackLines(entity, answer, done).join(""));
-      else if (output === "json") io.out(`${jsonText(rollbackJson(entity, answer, done))}\n`);
-      else io.out((await import("../../../../common/resources/yaml-text.ts")).yamlText(rollbackJson(entity, answer, done)));
-      printWarnings(answer.warnings, context);
+    const print = (text: string, json: JsonObject, warnings: readonly string[]) => {
+      if (output === "json") io.out(`${jsonText(json)}\n`);
+      else io.out(output === "yaml" ? yamlText(json) : text);
+      printWarnings(warnings, context);
     };
-    if (values.on(DRY_RUN) || planned.revision === planned.revisionBefore) {
-      await print(planned, false);
+    const unchanged = planned.revision === planned.revisionBefore;
+    const reach = unchanged || (values.on(YES) && !values.on(DRY_RUN)) ? undefined : await planOfRollback(planned, context);
+    const shown = [...rollbackLines(entity, planned, false), ...reachLines(reach, context)].join("");
+    if (values.on(DRY_RUN) || unchanged) {
+      const json = { ...rollbackJson(entity, planned, false), ...(reach === undefined ? {} : { plan: planJson(reach) }) };
+      print(shown, json, planned.warnings);
       return 0;
     }
-    if (!values.on(YES)) await confirm(entity, planned, context);
+    if (!values.on(YES)) await confirm(`${entity.kind} ${entity.name}`, planned.to, shown, context);
     // the revision that was shown, and no other
-    const answer = await client.rollback({ ...request, to: planned.to, ifRevision: planned.revisionBefore }, { signal });
-    await print(answer, true);
-    return await waitFor(waiting, followedRollback(entity, answer), context);
+    const done = await client.rollback({ ...request, to: planned.to, ifRevision: planned.revisionBefore }, { signal });
+    print(rollbackLines(entity, done, true).join(""), rollbackJson(entity, done, true), done.warnings);
+    return await waitFor(waiting, followedRollback(done), context);
   },
 };
 
-/** The members that a device_group gained and lost are among its differences, not in the answer: all that it has count as added. */
-function followedRollback({ kind, name }: EntityKey, answer: RollbackResponse): Followed[] {
-  const after = resourceOfBody(answer.body);
-  if (after === undefined)
-    return [{ kind: targetKindOf(kind), name, revision: answer.revision, verb: ApplyVerb.UPDATE, before: answer.revisionBefore }];
-  return followedWrite(undefined, after).map((followed) => ({ ...followed, name, revision: answer.revision, before: answer.revisionBefore }));
+/** What devices are to follow after a rollback. The members that a device_group gained and lost are among its differences. */
+function followedRollback({ body, differences, revisionBefore, restored }: RollbackResponse): Followed[] {
+  const after = resourceOfBody(body);
+  if (after === undefined) return [];
+  if (restored || after.kind !== "device_group") return followedWrite(undefined, after).map((followed) => ({ ...followed, before: revisionBefore }));
+  const { apps, cronJobs } = after.deviceGroup;
+  const membersBefore = (field: string, now: readonly string[]): string[] => {
+    const difference = differences.find((each) => each.field === field);
+    if (difference === undefined) return [...now];
+    const names: unknown = JSON.parse(difference.beforeJson ?? "[]");
+    return Array.isArray(names) ? names.map(String) : [];
+  };
+  const before = {
+    ...after.deviceGroup,
+    revision: revisionBefore,
+    apps: membersBefore("apps", apps),
+    cronJobs: membersBefore("cron_jobs", cronJobs),
+  };
+  return followedWrite({ kind: "device_group", deviceGroup: before }, after);
 }
 
 /** Shows the plan and asks. Throws unless the answer is yes. */
-async function confirm(entity: EntityKey, planned: RollbackResponse, { io, signal }: Parameters<Command["run"]>[0]): Promise<void> {
-  const what = `${entity.kind} ${entity.name}`;
-  io.err(rollbackLines(entity, planned, false).join(""));
+async function confirm(what: string, to: bigint, shown: string, { io, signal }: CommandContext): Promise<void> {
+  io.err(shown);
   if (io.terminal === undefined) {
     throw new NebulaError("failed_precondition", `${what} was not rolled back: nobody can be asked without a terminal; use --yes`);
   }
-  const answer = await io.terminal.ask(`Roll back ${what} to revision ${planned.to}? [y/N] `, signal);
+  const answer = await io.terminal.ask(`Roll back ${what} to revision ${to}? [y/N] `, signal);
   if (!/^y(es)?$/i.test(answer.trim())) throw new NebulaError("cancelled", `${what} was not rolled back`);
+}
+
+/** What the rollback leads to on devices; nothing if that is not known. */
+function reachLines(plan: PlanResponse | undefined, { io }: CommandContext): string[] {
+  return plan === undefined ? [] : [planText({ ...plan, entities: [] }, io.clock.now())];
 }
 
 /** `app web  rolled back 42 -> 43 to revision 41`, and the fields that it changes. */
