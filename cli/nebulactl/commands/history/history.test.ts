@@ -108,6 +108,27 @@ describe("nebulactl history, rollback and get --at", function () {
     await printed("apps delete cash");
   });
 
+  it("nebulactl rollback --wait follows the change to the devices, and is no success where none is online", async () => {
+    await printed("apps create followed --image shop:1");
+    await printed("apps update followed --image shop:2");
+    await printed("device-groups create followed --apps followed");
+    const { code, out } = await run("rollback app/followed --yes --wait --settle 0s --timeout 20s");
+    assert.equal(code, 3);
+    assert.match(out, /^app followed {2}rolled back 2 -> 3, as revision 1 was\n {4}docker_image {2}shop:2 -> shop:1\n/);
+    assert.match(out, /followed 2 -> 3 .*0\/0 applied/);
+    await printed("device-groups update followed --apps []");
+    const group = await run("rollback device_group/followed --yes --wait --settle 0s --timeout 20s -o json");
+    assert.equal(group.code, 3);
+    const [done, message] = group.out
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    assert.deepEqual([done.result, done.body.apps, typeof message.counts], ["rolled back", ["followed"], "object"]);
+    await refused("rollback app/followed --yes --wait -o yaml", /--wait/);
+    await printed("device-groups delete followed");
+    await printed("apps delete followed");
+  });
+
   it("nebulactl rollback brings a deleted app and group back, and warns as an update does", async () => {
     await printed("apps create gone --image shop:1");
     await printed("device-groups create till --apps gone");
