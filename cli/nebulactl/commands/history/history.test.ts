@@ -108,7 +108,7 @@ describe("nebulactl history, rollback and get --at", function () {
     await printed("apps delete cash");
   });
 
-  it("nebulactl rollback --wait follows the change to the devices, and is no success where none is online", async () => {
+  it("nebulactl rollback --wait follows the change to the devices, and does not succeed where none is online", async () => {
     await printed("apps create followed --image shop:1");
     await printed("apps update followed --image shop:2");
     await printed("device-groups create followed --apps followed");
