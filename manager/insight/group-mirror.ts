@@ -151,32 +151,30 @@ export class GroupMirror {
   async #readPresence(signal: AbortSignal): Promise<void> {
     const { store, deviceGroup } = this.#parts;
     const found: PresenceRow[] = [];
+    const elsewhere = new Set<string>();
     this.#presence.begin();
     try {
       await pages(
         (page) => store.listPresence(deviceGroup, page, signal),
         (items) => void found.push(...items),
       );
+      const ids = [...new Set(found.map(({ deviceId }) => deviceId))].filter((id) => this.devices.get(id)?.summary === undefined);
+      for (let start = 0; start < ids.length; start += PAGE) {
+        const rows = await store.presenceOf(ids.slice(start, start + PAGE), signal);
+        for (const [deviceId, of] of rows) if (decidingRow(of, this.#boots)?.deviceGroup !== deviceGroup) elsewhere.add(deviceId);
+      }
     } catch (error) {
       this.#presence.cancel();
       throw error;
     }
-    const changed = this.#presence.replace(found);
+    const changed = this.#presence.replace(found.filter(({ deviceId }) => !elsewhere.has(deviceId)));
     this.#batch((note) => {
       for (const deviceId of changed) this.#reconnect(deviceId, note);
+      // one whose watches ended is here as long as the store has them, and one that is read for the first time is found so
+      for (const deviceId of new Set([...this.#presence.devices(), ...this.devices.keys()])) {
+        if (this.devices.get(deviceId)?.summary === undefined) this.#set(deviceId, undefined, this.#presence.of(deviceId).length > 0, note);
+      }
     });
-    const without = [...new Set([...this.#presence.devices(), ...this.devices.keys()])].filter((id) => this.devices.get(id)?.summary === undefined);
-    for (let start = 0; start < without.length; start += PAGE) {
-      const ids = without.slice(start, start + PAGE);
-      const rows = await store.presenceOf(ids, signal);
-      this.#batch((note) => {
-        for (const deviceId of ids) {
-          if (this.devices.get(deviceId)?.summary !== undefined) continue; // it reported meanwhile
-          const isHere = decidingRow(rows.get(deviceId) ?? [], this.#boots)?.deviceGroup === deviceGroup;
-          this.#set(deviceId, undefined, isHere, note);
-        }
-      });
-    }
   }
 
   /** M2: the store counts, except against a larger version that was announced meanwhile. */
