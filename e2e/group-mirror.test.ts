@@ -68,7 +68,7 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
 );
 const anyFate: fc.Arbitrary<Fate> = fc.constantFrom("delivered", "lost", "doubled", "late", "gap");
 
-/** A feed that does to each announcement what it is told to; those that are late come in another order. */
+/** A feed that does to each announcement what its fate says; those that are late come in another order. */
 function faultyFeed(fates: Iterator<Fate>) {
   const listeners = new Set<FeedListener>();
   const late: Announcement[] = [];
@@ -241,7 +241,7 @@ describe("the mirror of a device group", function () {
             await rig.clock.advance(10_000); // the boots of shards are read, and what was published is delivered
             await view.reread(() => false, never);
             assertSame(view.devices, await recount(rig.store, group, rig.clock.now()));
-            assert.deepEqual(told, view.devices, "the changes that listeners are told of lead to what the mirror has");
+            assert.deepEqual(told, view.devices, "the changes that listeners receive lead to the devices of the mirror");
           }
         } finally {
           rig.views[Symbol.dispose]();

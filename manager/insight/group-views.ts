@@ -21,8 +21,8 @@ import type { DeviceChange, GroupView, GroupViews } from "./group-view.ts";
 const REREAD_MS = 30_000;
 /** How long a mirror is kept after its last reader, milliseconds. */
 const KEPT_MS = 60_000;
-/** Memory of all mirrors, bytes. */
-const MOST_BYTES = 256 * 1024 * 1024;
+/** Memory of all mirrors, bytes; docs/limits.md names it. */
+export const MOST_BYTES = 256 * 1024 * 1024;
 const RETRY_MS = 30_000;
 /** How soon a new boot is looked up: its shard has been marked by then. Milliseconds. */
 const SOON_MS = 500;
