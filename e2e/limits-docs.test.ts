@@ -12,7 +12,7 @@ import { CALLS_PER_CHANNEL } from "../gateway/managers/manager-channels.ts";
 import { CREDENTIAL_READS } from "../manager/access/limits/credential-reads.ts";
 import { REPORTS } from "../manager/access/limits/report-limits.ts";
 import { ROTATIONS } from "../manager/access/limits/rotations.ts";
-import { MOST_BYTES } from "../manager/insight/group-views.ts";
+import { MOST_BYTES as MIRROR_BYTES } from "../manager/insight/group-views.ts";
 import { PREFACE_MS } from "../manager/listen/accept.ts";
 import { CONNECTION_BYTES, REQUEST_MS } from "../manager/listen/unfinished-calls.ts";
 import { WAIT_MS } from "../manager/rpc/call-room.ts";
@@ -50,7 +50,7 @@ describe("docs/limits.md", () => {
         "time that a call waits": `${WAIT_MS / 1000} s`,
         "open streams of counts and devices": String(MOST_STREAMS),
         "such streams of one user": String(MOST_PER_USER),
-        "summaries of devices that one manager holds": `${MOST_BYTES / 2 ** 20} MiB`,
+        "summaries of devices that one manager holds": `${MIRROR_BYTES / 2 ** 20} MiB`,
         "length of such a stream": `${LONGEST_MS / 60_000} min`,
         "time to read a message of it": `${UNREAD_MS / 1000} s`,
         "TLS handshake": `${HANDSHAKE_MS / 1000} s`,
