@@ -56,6 +56,8 @@ type Change = { last: number; half: number; folded: number; cpuUs: number; heldM
 /** An idle server may use this share of a processor. */
 const IDLE_SHARE = 0.04;
 const SETTLED_AFTER_AT_MOST_MS = 20_000;
+/** Devices that connect before all of them ping. */
+const DEVICES_PER_SLICE = 2500;
 
 /** One server and its fleet: changes without reports and with them take turns, so that drift of the machine meets them alike. */
 export async function runApply(options: ApplyRunOptions): Promise<ApplyFigures> {
@@ -66,7 +68,12 @@ export async function runApply(options: ApplyRunOptions): Promise<ApplyFigures> 
   await using fleet = new Fleet({ devices, processors: fleetProcessors, signal });
   const stolen = new StolenTime();
   const before = await idleCpuMs(manager, options);
-  await fleet.connect({ ...(await app.target(manager.port)), enrolled: true });
+  const target = { ...(await app.target(manager.port)), enrolled: true };
+  const slices = Math.ceil(devices / DEVICES_PER_SLICE);
+  for (let slice = 0; slice < slices; slice++) {
+    await fleet.connectSome(target, slice, slices);
+    await fleet.ping(); // a device that is silent for 30 s after its first config is taken for dead
+  }
   const cpuUsPerWatch = (((await idleCpuMs(manager, options)) - before) * 1000) / devices;
   say(`${devices} devices are connected`);
 
