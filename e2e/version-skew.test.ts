@@ -126,9 +126,9 @@ describe("this release beside the release before", function () {
     await enrol(server.api, { url, deviceId: "till-1", ...(files.worker === undefined ? {} : { file: files.worker }) });
     await assertRuns(server.api, "till-1", { dockerImage: "shop:1", revision: 1n });
 
-    for (const [name, file] of [
-      ["ctl-now", "cli/nebulactl.js"],
-      ["ctl-before", earlier.nebulactl],
+    for (const [name, file, till] of [
+      ["ctl-now", "cli/nebulactl.js", /^till-1 +shops .*applied/m],
+      ["ctl-before", earlier.nebulactl, /^till-1 .*web@1/m],
     ] as const) {
       const nebulactl = async (...args: string[]) => {
         const env = { NEBULA_SERVER: url, NEBULA_USER: "admin", NEBULA_PASSWORD: PASSWORD, HOME: folder };
@@ -141,7 +141,7 @@ describe("this release beside the release before", function () {
       const info = JSON.parse(await nebulactl("apps", "info", name, "-o", "json"));
       assert.deepEqual([info.name, info.env_vars, Number(info.revision)], [name, { REGION: "eu" }, 2]);
       assert.match(await nebulactl("apps", "list"), new RegExp(`^${name} `, "m"));
-      assert.match(await nebulactl("devices", "list"), /^till-1 .*web@1/m);
+      assert.match(await nebulactl("devices", "list"), till);
       assert.match(await nebulactl("reports", "list"), /till-1/);
     }
 

@@ -1,4 +1,6 @@
+import { hasFilter } from "../../../../common/insight/device-filter.ts";
 import { DeviceService } from "../../../../gen/nebula/v1/device_pb.ts";
+import { TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
 import type { Noun } from "../../command/command.ts";
 import type { TextFlag } from "../../command/flags.ts";
 import { LIST_OUTPUTS, OUTPUTS } from "../../command/global-flags.ts";
@@ -42,7 +44,9 @@ export const devices: Noun = {
         const { values, signal, io } = context;
         const filter = filterOf(values);
         const client = await context.client(DeviceService);
-        const request = { deviceGroup: values.text(OF_GROUP) ?? "", state: filter.state, filter };
+        // a server of the release before knows no filter but the state
+        const isFiltered = hasFilter({ ...filter, state: TargetState.UNSPECIFIED });
+        const request = { deviceGroup: values.text(OF_GROUP) ?? "", state: filter.state, ...(isFiltered && { filter }) };
         const fetch = async (pageSize: number, pageToken: string) => {
           const { devices, nextPageToken } = await client.listDevices({ ...request, pageSize, pageToken }, { signal });
           return { items: devices, nextPageToken };
