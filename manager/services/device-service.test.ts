@@ -127,6 +127,29 @@ describe("DeviceService", () => {
     assert.deepEqual(seen((await service.get("device-001")).device?.connection)[2], "m-9");
   });
 
+  it("devices that connected and never reported are in the list of their device_group, each once, in pages of any size", async () => {
+    await using service = await start();
+    await service.mark("own", "m-1");
+    const silent = ["a-1", "device-050x", "device-119x", "z-1", "z-2"];
+    for (const deviceId of silent) await service.connect(deviceId);
+    await service.connect("z-1", { shardBoot: "dead", ended: true, atMs: 5 });
+    await service.connect("device-002"); // it reported from another group
+    await service.connect("elsewhere", { deviceGroup: "offices" });
+    const reported = service.devices.filter((device) => device.deviceGroup === "shops").map(({ deviceId }) => deviceId);
+    for (const pageSize of [1, 2, 7, 60, 64, 65, 1000]) {
+      const ids: string[] = [];
+      for (let pageToken = ""; ; ) {
+        const { devices = [], nextPageToken = "" } = await service.list({ deviceGroup: "shops", pageSize, pageToken });
+        assert.ok(devices.length <= pageSize);
+        ids.push(...devices.map(({ deviceId = "" }) => deviceId));
+        if (nextPageToken === "") break;
+        pageToken = nextPageToken;
+      }
+      assert.deepEqual(ids, [...reported, ...silent].sort(), `pages of ${pageSize}`);
+    }
+    assert.equal((await service.list({ deviceGroup: "shops", state: TargetState.FAILED, pageSize: 1000 })).devices?.length, 20);
+  });
+
   it("a device that connected and never reported is found with its device_group, and is forgotten when it is gone", async () => {
     await using service = await start();
     await service.mark("own", "m-1");

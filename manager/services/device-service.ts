@@ -4,6 +4,7 @@ import type { ChangeFeed } from "../../common/feed/change-feed.ts";
 import { hasFilter, validateDeviceFilter } from "../../common/insight/device-filter.ts";
 import { statusAnnouncements } from "../../common/insight/status-announcements.ts";
 import type { Log } from "../../common/log/log.ts";
+import { decodeDevicePosition, encodeDevicePosition, type PageRequest } from "../../common/storage/page.ts";
 import type { ReportStore } from "../../common/storage/report-store.ts";
 import { shown } from "../../common/text/wording.ts";
 import { pageOf, validatePage, validateStatusFilter } from "../../common/validation/list-request.ts";
@@ -21,7 +22,7 @@ import type { FleetHandlers } from "./devices/fleet-handlers.ts";
 
 export type DeviceServiceParts = Readonly<{
   reportStore: Pick<ReportStore, "getDevice" | "listDevices" | "deleteDevice" | "deletePresence">;
-  deviceConnections: Pick<DeviceConnections, "withConnections" | "withoutReport" | "endedRows">;
+  deviceConnections: Pick<DeviceConnections, "withConnections" | "withoutReport" | "silentIn" | "endedRows">;
   presentGroups: Pick<PresentGroups, "forget">;
   changeFeed: Pick<ChangeFeed, "publish">;
   visiblePages: VisiblePages;
@@ -43,6 +44,21 @@ export function createDeviceServiceHandlers(
       : [await deviceConnections.withoutReport(deviceId, signal)];
     if (device === undefined || readableDevices(principal)?.(device) === false) throw unknownDevice(deviceId);
     return device;
+  }
+
+  /** A page of one device_group, with those of its devices that connected and never reported. */
+  async function withSilent(
+    { deviceGroup, devices, next, page }: Readonly<{ deviceGroup: string; devices: readonly Device[]; next: string | undefined; page: PageRequest }>,
+    signal: AbortSignal,
+  ): Promise<{ devices: Device[]; nextPageToken: string }> {
+    const after = page.after === undefined ? "" : decodeDevicePosition(page.after).deviceId;
+    const until = next === undefined ? undefined : decodeDevicePosition(next).deviceId;
+    const silent = await deviceConnections.silentIn(deviceGroup, { after, until, most: page.limit }, signal);
+    const end = silent.cameTo ?? until;
+    const all = [...devices, ...silent.devices].filter(({ deviceId }) => end === undefined || deviceId <= end);
+    const shown = all.sort((one, other) => (one.deviceId < other.deviceId ? -1 : 1)).slice(0, page.limit);
+    const last = all.length > shown.length ? shown.at(-1)?.deviceId : end;
+    return { devices: shown, nextPageToken: last === undefined ? "" : encodeDevicePosition({ deviceGroup, deviceId: last }) };
   }
 
   return {
@@ -68,7 +84,9 @@ export function createDeviceServiceHandlers(
         pageOf(request),
         readableDevices(principal),
       );
-      return { devices: [...(await deviceConnections.withConnections(items, signal))], nextPageToken: next ?? "" };
+      const devices = await deviceConnections.withConnections(items, signal);
+      if (deviceGroup === "" || state !== TargetState.UNSPECIFIED) return { devices: [...devices], nextPageToken: next ?? "" };
+      return withSilent({ deviceGroup, devices, next, page: pageOf(request) }, signal);
     },
 
     async deleteDevice({ deviceId }, { principal, requestId, changed, signal }) {
