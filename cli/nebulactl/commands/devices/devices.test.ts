@@ -1,5 +1,5 @@
 import { strict as assert } from "node:assert";
-import { createClient } from "@connectrpc/connect";
+import { type Client, createClient } from "@connectrpc/connect";
 import { eventually } from "../../../../common/testing/eventually.ts";
 import { sampleReport } from "../../../../common/testing/sample-report.ts";
 import { ReportService, TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
@@ -10,6 +10,7 @@ import { ADMIN, startTestServer, type TestServer } from "../../testing/test-serv
 
 describe("nebulactl on devices and reports", () => {
   let server: TestServer;
+  let reports: Client<typeof ReportService>;
   before(async () => {
     server = await startTestServer();
     const transport = await connectTo({
@@ -18,7 +19,7 @@ describe("nebulactl on devices and reports", () => {
       credentials: { kind: "token", token: ADMIN.token },
       credentialsFrom: "test",
     });
-    const reports = createClient(ReportService, transport);
+    reports = createClient(ReportService, transport);
     await reports.submitReports({
       reports: [sampleReport({ deviceId: "pos-1", deviceGroup: "pos" }), sampleReport({ deviceId: "pos-1", deviceGroup: "pos", seq: 2n })],
     });
@@ -60,6 +61,21 @@ describe("nebulactl on devices and reports", () => {
     await refused("devices list --device-group nope", /device_group "?nope/);
   });
 
+  it("devices are chosen by filters, and counted by group", async () => {
+    const listed = async (flags: string) =>
+      JSON.parse(await printed(`devices list ${flags} -o json`)).map((device: { device_id: string }) => device.device_id);
+    assert.deepEqual(await listed("--failing"), ["till-1"]);
+    assert.deepEqual(await listed("--worker-version 0.1.0 --state applied"), ["pos-1"]);
+    assert.deepEqual(await listed("--online"), []);
+    assert.deepEqual(await listed("--offline"), ["pos-1", "till-1"]);
+    assert.deepEqual(await listed("--offline-longer 90d"), []);
+    assert.match(await printed("devices list -d pos"), /^pos-1 +pos +offline \d+ (s|min) +applied /m);
+    assert.match(await printed("devices count"), /^DEVICE_GROUP .*\npos +1 +0 +1 +1 +0 +0 +0 .*\ntill +1 +0 +1 +0 +0 +1 +0 .*\n$/);
+    assert.equal(JSON.parse(await printed("devices count -d till -o json"))[0].failed, 1);
+    await refused("devices count -d nope", /device_group "?nope/);
+    assert.equal(await printed("devices delete --offline-longer 90d"), "no device has been offline for longer than 90d\n");
+  });
+
   it("a device is shown, and deleted", async () => {
     assert.match(await printed("devices info till-1"), /^problems +web: pull: no space left on device$/m);
     assert.match(await printed("devices info --device pos-1 -o yaml"), /^device_id: pos-1\n/);
@@ -84,4 +100,24 @@ describe("nebulactl on devices and reports", () => {
     const [, token = ""] = /^showing \d+; more with --last-id (\S+)\n$/.exec(first.err) ?? [];
     assert.equal(JSON.parse(await printed(`reports --last_id ${token} -o json`)).length, 1);
   });
+
+  it("devices are watched until Ctrl-C, with a line for each that changes", async () => {
+    const stop = new AbortController();
+    let out = "";
+    const watching = run("devices watch -d pos", {
+      signal: stop.signal,
+      onOut: (text) => {
+        out += text;
+        if (text.includes("working")) stop.abort(new Error("Ctrl-C"));
+      },
+    });
+    const ended = watching.then(() => true);
+    for (let seq = 3n; !(await Promise.race([ended, eventually(() => out.includes("working"), { timeoutMs: 500 }).catch(() => false)])); seq++) {
+      await reports.submitReports({
+        reports: [sampleReport({ deviceId: "pos-1", deviceGroup: "pos", seq, state: seq % 2n === 1n ? TargetState.WORKING : TargetState.APPLIED })],
+      });
+    }
+    assert.match(out, /^\S+Z {2}pos-1 {2}pos {2}applied -> working$/m);
+    assert.match((await watching).err, /^watching 1 device in 1 device_group; Ctrl-C ends it\n/);
+  }).timeout(30_000);
 });
