@@ -11,7 +11,10 @@ import { formatAddress } from "../../../../common/net/address.ts";
 import { printable } from "../../../../common/printable.ts";
 import { parseBool, wholeNumber } from "../../../../common/settings/parsers.ts";
 import type { Environment } from "../../../../common/settings/setting.ts";
+import { normaliseImageReference } from "../../../../common/validation/container/image-reference.ts";
 import type { RunningManager } from "../../../../manager/main.ts";
+import type { ContainerRuntime } from "../../../../worker/runtime/container-runtime.ts";
+import { SimulatedRuntime } from "../../../../worker/runtime/simulated/simulated.ts";
 import { commands } from "../../../nebulactl/commands.ts";
 import { processIo } from "../../../nebulactl/io/process-io.ts";
 import { runNebulactl } from "../../../nebulactl/run.ts";
@@ -21,8 +24,8 @@ import { startServer } from "../server/start-server.ts";
 import { assertFree, describeBackends, isEmbedded, removeMade, serverSettings } from "./demo-backends.ts";
 import { DemoEngine, type EngineAnswer } from "./demo-engine.ts";
 import type { DemoLogin } from "./fleet.ts";
-import { startFleet } from "./fleet.ts";
-import { followRollout, type Rollout, summary } from "./rollout.ts";
+import { simulatedId, startFleet } from "./fleet.ts";
+import { type Rollout, readRollout, summary } from "./rollout.ts";
 
 /** Names in the example file. */
 const APP = "hello";
@@ -30,8 +33,10 @@ const GROUP = "demo";
 const NAMES = { app: APP, group: GROUP };
 /** The image that the example starts with, and the one that the demo changes it to. */
 const IMAGES = ["busybox:1", "busybox:latest"] as const;
-/** The longest time that a change is followed, milliseconds. */
-const FOLLOW_MS = 25_000;
+/** The simulated device whose disk has no room for the second image. */
+const FULL = 1;
+/** The exit code of nebulactl where a change failed on some devices. */
+const FAILED_ON_SOME = 2;
 /** The longest wait for the workers to connect, milliseconds. */
 const CONNECT_MS = 10_000;
 /** How long the end may take that an interrupt asks for, milliseconds. */
@@ -67,9 +72,9 @@ type DemoOptions = Readonly<{
 }>;
 
 /**
- * The tour: a server, a worker on the local Docker Engine where there is one, and a simulated fleet; an app is applied
- * and its image changed once, while the devices are watched. Removes everything that it created. Returns the exit code:
- * 0 if every device applied the change.
+ * The tour: a server, a worker on the local Docker Engine where there is one, and a simulated fleet. An app is planned, applied and changed, while the devices
+ * are followed; the change fails on one device, which explains why; the change is rolled back. Removes everything that it created. Returns the exit code: 0 if
+ * every device did as was expected of it.
  */
 async function runDemo({ devices, keep, print, terminal, env, readFile }: DemoOptions): Promise<number> {
   const example = exampleFile("demo.yaml");
@@ -106,6 +111,7 @@ async function runDemo({ devices, keep, print, terminal, env, readFile }: DemoOp
       login,
       deviceGroup: GROUP,
       simulated: devices,
+      engineOf: (number) => (number === FULL ? fullEngine() : undefined),
       real: engine.kind === "open" ? { instance, runtime: engine.engine.runtime } : undefined,
       folder,
       log,
@@ -115,18 +121,23 @@ async function runDemo({ devices, keep, print, terminal, env, readFile }: DemoOp
 
   await connected(manager, expected, stop);
 
-  const nebulactl = createNebulactl(login, say);
+  const nebulactl = createNebulactl({ login, print, terminal });
   const rollouts: Rollout[] = [];
-  const change = async (title: string, args: readonly string[]) => {
+  const run = async (args: readonly string[], expectedCode = 0) => {
+    if (stop.aborted) return;
     say(`\n$ nebulactl ${args.join(" ").replace(example, "examples/demo.yaml")}`);
-    const before = performance.timeOrigin + performance.now();
-    if ((await nebulactl(args)) !== 0) throw new Error(`nebulactl ${args[0]} failed`);
-    rollouts.push(
-      await followRollout({ login, app: APP, group: GROUP, title, calledAt: before, expected, timeoutMs: FOLLOW_MS, print, terminal, signal: stop }),
-    );
+    const code = await nebulactl(args, stop);
+    if (code !== expectedCode && !stop.aborted) throw new Error(`nebulactl ${args[0]} ended with ${code}, not with ${expectedCode}`);
   };
+  const change = async (title: string, args: readonly string[], expectedCode = 0) => {
+    await run([...args, "--wait", "--settle", "1s"], expectedCode);
+    if (!stop.aborted) rollouts.push(await readRollout({ login, app: APP, group: GROUP, title }));
+  };
+  await run(["plan", "-f", example]);
   await change("an app and a device_group are applied", ["apply", "-f", example]);
-  if (!stop.aborted) await change(`its image is changed to ${IMAGES[1]}`, ["apps", "update", APP, "--image", IMAGES[1]]);
+  await change(`its image is changed to ${IMAGES[1]}`, ["apps", "update", APP, "--image", IMAGES[1]], FAILED_ON_SOME);
+  await run(["why", simulatedId(FULL), APP]);
+  await change("the change is rolled back", ["rollback", APP, "--yes"]);
 
   for (const line of summary(rollouts, expected)) say(line);
   if (engine.kind === "open") {
@@ -142,18 +153,28 @@ async function runDemo({ devices, keep, print, terminal, env, readFile }: DemoOp
       stop.addEventListener("abort", () => resolve());
     });
   } else say("\nNow on your own: npm start, then npm run worker (README.md). All that the demo made is removed.");
-  return rollouts.every(({ applied }) => applied.length === expected) ? 0 : 1;
+  const reached = rollouts.map(({ applied }) => applied.length);
+  return stop.aborted || reached.join() === [expected, expected - 1, expected].join() ? 0 : 1;
+}
+
+/** A simulated engine on a disk that has no room for the image that the demo changes to. */
+function fullEngine(): ContainerRuntime {
+  const refused = normaliseImageReference(IMAGES[1]);
+  const message = "failed to register layer: write /bin/busybox: no space left on device";
+  return new SimulatedRuntime({ clock: systemClock, behaviour: (image) => (image === refused ? { pull: { kind: "fails", message } } : {}) });
 }
 
 /** Runs nebulactl in this process against the server of the demo and indents its output. Returns its exit code. */
-function createNebulactl({ url, password }: DemoLogin, say: (line: string) => void): (args: readonly string[]) => Promise<number> {
+function createNebulactl({
+  login: { url, password },
+  print,
+  terminal,
+}: Readonly<{ login: DemoLogin; print: (text: string) => void; terminal: boolean }>) {
   const env = { NEBULA_SERVER: url, NEBULA_USER: "admin", NEBULA_PASSWORD: password };
-  const indent = (text: string) => {
-    for (const line of text.trimEnd().split("\n")) say(`  ${line}`);
-  };
+  const indent = (text: string) => print(text.replace(/^(?=.)/gm, "  "));
   // a home folder without profiles: those of the user must not take part
-  const io = { ...processIo(), env, home: tmpdir(), out: indent, err: indent, outIsTerminal: false, errIsTerminal: false, terminal: undefined };
-  return (args) => runNebulactl(commands, args, io, new AbortController().signal);
+  const io = { ...processIo(), env, home: tmpdir(), out: indent, err: indent, outIsTerminal: terminal, errIsTerminal: terminal, terminal: undefined };
+  return (args: readonly string[], signal: AbortSignal): Promise<number> => runNebulactl(commands, args, io, signal);
 }
 
 /**

@@ -12,14 +12,21 @@ export type FleetOptions = Readonly<{
   login: DemoLogin;
   deviceGroup: string;
   simulated: number;
+  /** The engine of the simulated device of a number, from 1; undefined: a plain simulated one. */
+  engineOf?: (number: number) => ContainerRuntime | undefined;
   /** The worker on the real engine, with an instance name of its own, so that it touches no other container. */
   real: Readonly<{ instance: string; runtime: ContainerRuntime }> | undefined;
   folder: string;
   log: Log;
 }>;
 
+/** The device id of the simulated device of a number, from 1. */
+export function simulatedId(number: number): string {
+  return `simulated-${String(number).padStart(3, "0")}`;
+}
+
 /** Starts the workers: the same code as on a device, most of them on a simulated engine. */
-export async function startFleet({ login, deviceGroup, simulated, real, folder, log }: FleetOptions): Promise<AsyncDisposable> {
+export async function startFleet({ login, deviceGroup, simulated, engineOf, real, folder, log }: FleetOptions): Promise<AsyncDisposable> {
   await using starting = new AsyncDisposableStack();
   const settingsOf = (deviceId: string, args: readonly string[]) =>
     resolveSettings({
@@ -30,8 +37,9 @@ export async function startFleet({ login, deviceGroup, simulated, real, folder, 
     }).settings;
   const workers: WorkerOptions[] = [];
   for (let i = 1; i <= simulated; i++) {
-    const settings = settingsOf(`simulated-${String(i).padStart(3, "0")}`, ["--runtime", "simulated:", "--instance", `simulated-${i}`]);
-    workers.push({ settings, clock: systemClock, log });
+    const settings = settingsOf(simulatedId(i), ["--runtime", "simulated:", "--instance", `simulated-${i}`]);
+    const runtime = engineOf?.(i);
+    workers.push({ settings, clock: systemClock, log, ...(runtime === undefined ? {} : { runtime }) });
   }
   if (real !== undefined)
     workers.push({ settings: settingsOf("this-machine", ["--instance", real.instance]), clock: systemClock, log, runtime: real.runtime });
