@@ -121,7 +121,7 @@ async function runDemo({ devices, keep, print, terminal, env, readFile }: DemoOp
 
   await connected(manager, expected, stop);
 
-  const nebulactl = createNebulactl({ login, print, terminal });
+  const nebulactl = createNebulactl({ login, print: (text) => print(text.replaceAll(example, "examples/demo.yaml")), terminal });
   const rollouts: Rollout[] = [];
   const run = async (args: readonly string[], expectedCode = 0) => {
     if (stop.aborted) return;
