@@ -1,9 +1,11 @@
 import { strict as assert } from "node:assert";
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import Docker from "dockerode";
+import { commandsBelow } from "../common/testing/doc-commands.ts";
 import { DOCKER_SOCKET, requireDocker } from "../common/testing/require-docker.ts";
 import { Program } from "./harness/program.ts";
 
@@ -20,14 +22,21 @@ describe("the demo", function () {
   /** How many devices followed each of the changes. */
   const followed = (output: string) =>
     [...output.matchAll(/(\d+) of (\d+) devices run it/g)].map(([, applied, expected]) => [Number(applied), Number(expected)]);
+  /** Of all devices one has no room for the second image. */
+  const expected = (devices: number) => [
+    [devices, devices],
+    [devices - 1, devices],
+    [devices, devices],
+  ];
 
-  it("the demo has the fleet and this machine's engine follow two changes, prints how many did and how fast, and leaves nothing behind", async function () {
+  it("the demo plans, applies, explains a failure on one device and rolls back, as the README shows, and leaves nothing behind", async function () {
     await requireDocker(this);
     await using demo = new Program(["demo"], { env: { TMPDIR: folder } });
     assert.equal(await demo.exit(), 0, demo.output);
-    const all = [DEVICES + 1, DEVICES + 1];
-    assert.deepEqual(followed(demo.output), [all, all], demo.output);
+    assert.deepEqual(followed(demo.output), expected(DEVICES + 1), demo.output);
     assert.match(demo.output, /this machine's containers ran after [\d.]+ m?s/);
+    assert.doesNotMatch(demo.output, /still open/);
+    assertShows(demo.output, readmeStory());
     const instance = /nebula\.instance=(demo-\w+)/.exec(demo.output)?.[1];
     assert.ok(instance !== undefined, demo.output);
     const left = await new Docker({ socketPath: DOCKER_SOCKET }).listContainers({ all: true, filters: { label: [`nebula.instance=${instance}`] } });
@@ -46,8 +55,35 @@ describe("the demo", function () {
     await using demo = new Program(["demo"], { wrapper: ["unshare", "-m", "sh", "-c", hidden, "sh"], env: { TMPDIR: folder } });
     assert.equal(await demo.exit(), 0, demo.output);
     assert.match(demo.output, /no container is really started, for .*Docker Engine at .* cannot be reached/);
-    const all = [DEVICES, DEVICES];
-    assert.deepEqual(followed(demo.output), [all, all], demo.output);
+    assert.deepEqual(followed(demo.output), expected(DEVICES), demo.output);
     assert.deepEqual(await readdir(folder), []);
   });
 });
+
+/** The lines of the block below `<!-- demo -->` in the README. */
+function readmeStory(): string[] {
+  const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
+  return commandsBelow(readme, "demo")
+    .split("\n")
+    .filter((line) => line !== "");
+}
+
+/** Asserts that the output has these lines, in their order, apart from times, ids and indents. */
+function assertShows(output: string, lines: readonly string[]): void {
+  const plain = (line: string) =>
+    line
+      .trim()
+      .replaceAll(/\b[\d.]+ (ms|s|min)\b/g, "N s")
+      .replaceAll(/\b\d+:\d\d$/g, "M:SS")
+      .replaceAll(/\b(etag|shard) \S+/g, "$1 X")
+      .replace(/\btried .*$/, "tried")
+      .replaceAll(/\bplan [\da-f]+\b/g, "plan ID");
+  const shown = output.split("\n").map(plain);
+  assert.ok(lines.length > 10, `${lines.length} lines`);
+  let from = 0;
+  for (const line of lines.map(plain)) {
+    const at = shown.indexOf(line, from);
+    assert.ok(at >= 0, `the demo does not show "${line}" after "${shown[from - 1]}":\n${output}`);
+    from = at + 1;
+  }
+}
