@@ -23,7 +23,7 @@ const PAGE = 500;
 const MOST_REMOVED = 20_000;
 /** Memory of a device in a mirror, bytes: measured for summaries of protobuf-es in its maps, the texts of the summary apart. */
 const DEVICE_BYTES = 1100;
-const TARGET_BYTES = 480;
+const TARGET_BYTES = 640;
 
 export type MirrorStore = Pick<ReportStore, "listSummaries" | "listVersions" | "summaries"> & Pick<PresenceStore, "listPresence" | "presenceOf">;
 
