@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { nebulactl } from "../cli/nebulactl/testing/test-cli.ts";
 import { type AdviceSubject, failureAdvice } from "../common/insight/advice.ts";
@@ -159,16 +160,33 @@ describe("nebulactl why on what fails on a real engine", function () {
     isTroubled = false;
   });
 
-  /** Sentences of the worker for what takes a release, a restore or minutes to provoke; the test of each is named. */
-  const REPORTED: Readonly<Partial<Record<CodeName, readonly [reason: string, test: string]>>> = {
-    WORKER_TOO_OLD: ["worker_too_old: this worker does not know field 99; upgrade it. What runs is left as it is", "common/desired/desired.test.ts"],
-    HELD_BACK: [
-      "the config has revision 3, older than 4 that container web-1 was made for; it is left as it is until a newer config comes",
-      "e2e/restore.test.ts",
-    ],
-    PULL_STALLED: ["registry.example.com/shop:7 showed no progress for 120 s", "e2e/registries.test.ts"],
-    HEALTH_TIMEOUT: ["container web-1 is not healthy 210 s after its start", "worker/plan/health.test.ts"],
-    RUN_FAILED: ["the run due at 2026-01-01T00:00:00Z failed: archive/tar: invalid tar header", "e2e/cron.test.ts"],
+  /** What takes a release, a restore or minutes to provoke: a sentence of the worker, and the test that has the worker say it. */
+  const REPORTED: Readonly<Partial<Record<CodeName, Readonly<{ reason: string; test: string; words: string }>>>> = {
+    WORKER_TOO_OLD: {
+      reason: "worker_too_old: this worker does not know field 2003; upgrade it. What runs is left as it is",
+      test: "common/desired/desired.test.ts",
+      words: "worker_too_old.*2003",
+    },
+    HELD_BACK: {
+      reason: "the config has revision 5, older than 7 that container web-1 was made for; it is left as it is until a newer config comes",
+      test: "worker/plan/spec-match.test.ts",
+      words: "the config has revision 5, older than 7",
+    },
+    PULL_STALLED: {
+      reason: "image registry.example.com/never/arrives:1 showed no progress for 120 s",
+      test: "e2e/registries.test.ts",
+      words: "showed no progress for 120 s",
+    },
+    HEALTH_TIMEOUT: {
+      reason: "container web-1 is not healthy 32 s after its start",
+      test: "worker/plan/health.test.ts",
+      words: "container web-1 is not healthy 32 s after its start",
+    },
+    RUN_FAILED: {
+      reason: "the run due at 2026-01-01T00:00:00Z failed: image docker.io/library/fails:9 can't be pulled: no such host",
+      test: "worker/plan/memory/cron.test.ts",
+      words: "can't be pulled: no such host",
+    },
   };
 
   it("the failures that take minutes, a restore or another release to provoke are explained from what a worker reports of them", async () => {
@@ -190,14 +208,16 @@ describe("nebulactl why on what fails on a real engine", function () {
         retryInMs: 60_000n,
         stateForMs: 5000n,
       };
-      return { ...failed, name, failureCode: FailureCode[code], reason: REPORTED[code]?.[0] ?? "" };
+      return { ...failed, name, failureCode: FailureCode[code], reason: REPORTED[code]?.reason ?? "" };
     });
     const report = sampleReport({ deviceId, deviceGroup: group, apps, state: TargetState.FAILED });
     await rig.api.channel.unary(ReportService.method.submitReports, { reports: [report] }, { headers: rig.api.headers });
     await rig.api.reported(deviceId);
     for (const { code, name } of names) {
       const out = await explains(deviceId, name, code);
-      assert.ok(out.includes(REPORTED[code]?.[0] ?? ""), out);
+      const { reason, test, words } = REPORTED[code] ?? assert.fail(code);
+      assert.ok(out.includes(reason), out);
+      assert.ok(readFileSync(new URL(`../${test}`, import.meta.url), "utf8").includes(words), `${test} has "${words}"`);
     }
   });
 

@@ -25,6 +25,7 @@ import {
   StepKindSchema,
   TargetState,
 } from "../../gen/nebula/v1/report_pb.ts";
+import { ORIGINAL_BOOT } from "../storage/device-summary.ts";
 import { type AdviceSubject, failureAdvice, type GivenAdvice, placeAdvice, problemAdvice, stoppedAdvice } from "./advice.ts";
 import type { DesiredEntity } from "./desired-revision.ts";
 import { DUPLICATE_ID, isBlocking, knownProblem } from "./problems.ts";
@@ -75,8 +76,6 @@ export type ExplainInput = Readonly<{
 const MOST_TARGETS = 100;
 /** The most members that a command of an advice lists. */
 const MOST_MEMBERS = 20;
-/** All reports of a worker of the original are of one boot. */
-const ORIGINAL_BOOT = "v2";
 
 /** Explains a device and its targets; those that are stuck come first, at most MOST_TARGETS. */
 export function explain(input: ExplainInput): Explanation {

@@ -15,6 +15,8 @@ import { ADMIN, startManagerRig } from "../testing/manager-rig.ts";
 import { putTestDevice, putTestUser } from "../testing/test-access.ts";
 
 const asAdmin = { headers: ADMIN };
+/** When pos-1 connected, milliseconds since 1970. */
+const CONNECTED_AT = Date.now() - 60_000;
 const KEEPER = "token-of-a-shopkeeper";
 
 type AppInit = Exclude<MessageInitShape<typeof AppSchema>, { $typeName: string }>;
@@ -35,14 +37,16 @@ async function start() {
     { deviceGroup: { name: "pos", apps: ["web", "api"], cronJobs: ["api"] } },
     asAdmin,
   );
-  const other = { boot: "boot of the test", name: "other", address: "other:50051" };
-  await reportStore.markShard({ ...other, seenMs: Date.now() + 60_000 }); // it lives as long as the test
-  await reportStore.savePresence([{ deviceGroup: "pos", deviceId: "pos-1", shardBoot: other.boot, stream: 1, ended: false, atMs: Date.now() }]);
+  await reportStore.markShard({ boot: "boot of m-2", name: "m-2", address: "m-2:1", seenMs: Date.now() + 60_000 });
+  const presence = (deviceId: string, ended: boolean) =>
+    reportStore.savePresence([{ deviceGroup: "pos", deviceId, shardBoot: "boot of m-2", stream: 1, ended, atMs: CONNECTED_AT }]);
+  await presence("pos-1", false);
   const opened = stack.move();
   let seq = 0n;
   return {
     rig,
     channel,
+    presence,
     async explain(
       name = "",
       { kind = TargetKind.UNSPECIFIED, deviceId = "pos-1", token = "" }: { kind?: TargetKind; deviceId?: string; token?: string } = {},
@@ -76,7 +80,7 @@ describe("ExplainService", () => {
     await rig.update({ name: "web", dockerImage: "shop:1.5", secretEnvVars: { KEY: "hunter2" } }, ["docker_image", "secret_env_vars"]);
     const before = await rig.explain("web");
     assert.deepEqual([before.stuckAt, before.delivered, before.newestEtag], [StuckAt.DELIVERY, false, await rig.etag()]);
-    assert.deepEqual([before.connection?.state, before.connection?.shard], [ConnectionState.ONLINE, "other"]);
+    assert.deepEqual([before.connection?.state, before.connection?.shard], [ConnectionState.ONLINE, "m-2"]);
     const [web] = before.targets;
     assert.deepEqual([web?.desired?.revision, web?.desired?.fromRevision, web?.desired?.lastChange?.by], [2n, 1n, "admin"]);
     assert.deepEqual(
@@ -158,6 +162,22 @@ describe("ExplainService", () => {
     await rig.channel.unary(DeviceGroupService.method.deleteDeviceGroup, { name: "pos" }, asAdmin);
     const orphan = await rig.explain();
     assert.deepEqual([orphan.stuckAt, orphan.group?.deleted, orphan.newestEtag], [StuckAt.NO_GROUP, true, ""]);
+  });
+
+  it("a device is explained as connected, offline, or connected without a report, also one that has no token", async () => {
+    await using rig = await start();
+    const silent = await rig.explain("web");
+    assert.deepEqual([silent.stuckAt, silent.connection?.state, silent.lastReportAt], [StuckAt.NEVER_REPORTED, ConnectionState.ONLINE, undefined]);
+    assert.deepEqual([silent.connection?.shard, silent.connection?.since && timestampMs(silent.connection.since)], ["m-2", CONNECTED_AT]);
+    assert.ok((silent.stuckForMs ?? 0n) >= 60_000n);
+    await rig.report({ etag: "of before", apps: [applied("web", 0n)] });
+    await rig.presence("pos-1", true);
+    const offline = await rig.explain("web");
+    assert.deepEqual(
+      [offline.stuckAt, offline.targets[0]?.stuckAt, offline.connection?.state],
+      [StuckAt.OFFLINE, StuckAt.OFFLINE, ConnectionState.OFFLINE],
+    );
+    await assert.rejects(rig.explain("web", { token: "token-of-a-stranger" }), refusedWith("not_found", /^device "pos-1" is not known/));
   });
 
   it("a config whose secret value cannot be opened is explained, and its words are shown to those who may read the app", async () => {

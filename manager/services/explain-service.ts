@@ -4,11 +4,12 @@ import type { AccessStore } from "../../common/storage/access-store.ts";
 import type { ReportStore } from "../../common/storage/report-store.ts";
 import { shown } from "../../common/text/wording.ts";
 import { deviceIdViolations, validateName } from "../../common/validation/names.ts";
-import { type DeviceConnection, TargetKind } from "../../gen/nebula/v1/device_pb.ts";
+import { TargetKind } from "../../gen/nebula/v1/device_pb.ts";
 import type { ExplainRequest, ExplainService } from "../../gen/nebula/v1/explain_pb.ts";
 import type { Principal } from "../access/principal.ts";
 import { assertPermitted, isPermitted } from "../access/rights/permit.ts";
 import { groupKey } from "../access/rights/rights.ts";
+import type { DeviceConnections } from "../insight/device-connections.ts";
 import { type ExplainStores, readExplanation, readGroup, type TargetKey, targetKeys } from "../insight/explain-reads.ts";
 import type { ServiceHandlers } from "../rpc/call-context.ts";
 
@@ -16,18 +17,22 @@ export type ExplainServiceDeps = ExplainStores &
   Readonly<{
     reportStore: Pick<ReportStore, "getDevice" | "listReports">;
     accessStore: Pick<AccessStore, "deviceToken">;
-    /** Whether a device is connected; undefined: not known. */
-    connectionOf?: (deviceId: string, deviceGroup: string, signal: AbortSignal) => Promise<DeviceConnection | undefined>;
+    deviceConnections: Pick<DeviceConnections, "withConnections" | "withoutReport">;
     clock: Pick<Clock, "now">;
   }>;
 
 /** ExplainService: why a device is not, or is, as wanted. */
 export function createExplainServiceHandlers(deps: ExplainServiceDeps): ServiceHandlers<typeof ExplainService> {
-  const { reportStore, accessStore, configStore, connectionOf, clock } = deps;
+  const { reportStore, accessStore, configStore, deviceConnections, clock } = deps;
 
-  /** A device that the caller may see: one that reported, or that has a token. */
+  /** A device that the caller may see: one that reported, or connected, or that has a token. */
   async function visibleDevice(deviceId: string, principal: Principal, signal: AbortSignal) {
-    const device = await reportStore.getDevice(deviceId, signal);
+    const reported = await reportStore.getDevice(deviceId, signal);
+    const connected =
+      reported === undefined
+        ? [await deviceConnections.withoutReport(deviceId, signal)]
+        : await deviceConnections.withConnections([reported], signal);
+    const [device] = connected;
     const deviceGroup = device?.deviceGroup ?? (await accessStore.deviceToken(deviceId, signal))?.deviceGroup;
     if (deviceGroup === undefined || !isPermitted(principal, { kind: "read", entity: groupKey(deviceGroup) }, false)) throw unknownDevice(deviceId);
     return { device, deviceGroup };
@@ -72,11 +77,11 @@ export function createExplainServiceHandlers(deps: ExplainServiceDeps): ServiceH
       assertNoViolations(violations);
       const { device, deviceGroup } = await visibleDevice(deviceId, principal, signal);
       const mayRead = (entity: TargetKey) => isPermitted(principal, { kind: "read", entity }, false);
-      const [facts, connection] = await Promise.all([readGroup(deps, deviceGroup, mayRead, signal), connectionOf?.(deviceId, deviceGroup, signal)]);
+      const facts = await readGroup(deps, deviceGroup, mayRead, signal);
       const all = targetKeys(facts, device?.report);
       const targets = name === "" ? all.filter(mayRead) : [await namedTarget(request, all, principal, signal)];
       const hiddenTargets = name === "" ? all.length - targets.length : 0;
-      const about = { deviceId, deviceGroup, facts, device, connection, targets, hiddenTargets, now: clock.now() };
+      const about = { deviceId, deviceGroup, facts, device, connection: device?.connection, targets, hiddenTargets, now: clock.now() };
       return { explanation: await readExplanation(deps, about, signal) };
     },
   };
@@ -101,6 +106,6 @@ function violationsOf({ deviceId, kind, name }: ExplainRequest): Violation[] {
 function unknownDevice(deviceId: string): NebulaError {
   return new NebulaError(
     "not_found",
-    `device "${shown(deviceId)}" is not known: it never reported, and has no token; nebulactl devices list shows those that did`,
+    `device "${shown(deviceId)}" is not known: it never connected or reported, and has no token; nebulactl devices list shows those that did`,
   );
 }

@@ -173,7 +173,7 @@ export function createServedServices({
         reportStore,
         accessStore,
         secretKeys,
-        connectionOf: (deviceId, _, signal) => deviceConnections.connectionOf(deviceId, signal),
+        deviceConnections,
         clock,
       }),
     ),

@@ -78,12 +78,12 @@ describe("nebulactl why", function () {
     await eventually(async () => /^connected +yes/m.test((await run(`devices info ${deviceId}`)).out), { timeoutMs: 20_000 });
   }
 
-  /** Sends a report as a device does that is connected, and waits until `why` has it. */
-  async function report(deviceId: string, fields: Parameters<typeof sampleReport>[0] = {}): Promise<void> {
+  /** Sends a report as a device does that is connected, or was, and waits until `why` has it. */
+  async function report(deviceId: string, fields: Parameters<typeof sampleReport>[0] = {}, isConnected = true): Promise<void> {
     const transport = await transportAs(ADMIN.token);
     const etag = fields.deviceGroup === undefined ? (await createClient(ConfigService, transport).getConfig({ deviceGroup: "pos" })).etag : "";
     const sent = sampleReport({ deviceId, deviceGroup: "pos", etag, apps: [], state: TargetState.FAILED, ...fields });
-    await connect(deviceId, sent.deviceGroup);
+    if (isConnected) await connect(deviceId, sent.deviceGroup);
     await createClient(ReportService, transport).submitReports({ reports: [sent] });
     await eventually(async () => /^state /m.test((await run(`devices info ${deviceId}`)).out));
   }
@@ -117,13 +117,17 @@ describe("nebulactl why", function () {
     await golden("problem-of-one.txt", await printed("why pos-0119 app/web"));
     await report("pos-0120", { etag: "0123456789abcdef", apps: [applied("web")] });
     await golden("not-delivered.txt", await printed("why pos-0120 app/web"));
+    await report("pos-0124", { apps: [failed] }, false);
+    await golden("failed-and-offline.txt", await printed("why pos-0124 app/web"));
   });
 
   it("nebulactl why has a clear sentence for a device that never reported, one whose group does not exist, and an app of another group", async () => {
     const { token } = JSON.parse(await printed("devices enroll --device-group pos -o json"));
     const hash = Buffer.from(tokenHash("secret of pos-0121"), "hex");
     await createClient(AccessService, await transportAs(token)).enrollDevice({ deviceId: "pos-0121", tokenHash: hash });
-    await golden("never-reported.txt", await printed("why pos-0121 app/web"));
+    await golden("never-connected.txt", await printed("why pos-0121 app/web"));
+    await connect("pos-0126", "pos");
+    await golden("never-reported.txt", await printed("why pos-0126 app/web"));
     await report("lost-1", {
       deviceGroup: "lost",
       etag: "0123456789abcdef",
