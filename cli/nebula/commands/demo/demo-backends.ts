@@ -6,22 +6,18 @@
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { credentials } from "@grpc/grpc-js";
-import { authorizationOf } from "../../../../common/access/authorization.ts";
 import { isNebulaError, NebulaError } from "../../../../common/errors/nebula-error.ts";
-import { GrpcChannel } from "../../../../common/rpc/grpc-channel.ts";
 import { resolveSettings } from "../../../../common/settings/resolve-settings.ts";
 import type { Environment } from "../../../../common/settings/setting.ts";
 import type { Settings } from "../../../../common/settings/settings.ts";
 import { AppService } from "../../../../gen/nebula/v1/app_pb.ts";
 import { DeviceGroupService } from "../../../../gen/nebula/v1/device_group_pb.ts";
 import { DeviceService } from "../../../../gen/nebula/v1/device_pb.ts";
-import type { DemoLogin } from "./fleet.ts";
+import { connect, type DemoLogin } from "./fleet.ts";
 import { allDevices } from "./rollout.ts";
 
 /** Variables of the environment that the demo honours: those of the backends, with their passwords and files, and the cluster key. */
 const HONOURED = /^NEBULA_((STORE|REPORTS|REDIS|BUS)(_|$)|CLUSTER_KEY(_FILE)?$)/;
-const CALL_LIMIT_MS = 10_000;
 
 /**
  * The settings of the demo's server.
@@ -90,10 +86,4 @@ async function exists(call: () => Promise<unknown>): Promise<boolean> {
     if (isNebulaError(error, "not_found")) return false;
     throw error;
   }
-}
-
-function connect({ grpcAddress, password }: DemoLogin) {
-  const channel = new GrpcChannel(grpcAddress, credentials.createInsecure());
-  const call = { headers: { authorization: authorizationOf({ kind: "password", user: "admin", password }) }, timeoutMs: CALL_LIMIT_MS };
-  return { channel, call, [Symbol.dispose]: () => channel[Symbol.dispose]() };
 }

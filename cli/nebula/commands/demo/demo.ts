@@ -12,7 +12,6 @@ import { printable } from "../../../../common/printable.ts";
 import { parseBool, wholeNumber } from "../../../../common/settings/parsers.ts";
 import type { Environment } from "../../../../common/settings/setting.ts";
 import { normaliseImageReference } from "../../../../common/validation/container/image-reference.ts";
-import type { RunningManager } from "../../../../manager/main.ts";
 import type { ContainerRuntime } from "../../../../worker/runtime/container-runtime.ts";
 import { SimulatedRuntime } from "../../../../worker/runtime/simulated/simulated.ts";
 import { commands } from "../../../nebulactl/commands.ts";
@@ -25,7 +24,7 @@ import { assertFree, describeBackends, isEmbedded, removeMade, serverSettings } 
 import { DemoEngine, type EngineAnswer } from "./demo-engine.ts";
 import type { DemoLogin } from "./fleet.ts";
 import { simulatedId, startFleet } from "./fleet.ts";
-import { type Rollout, readRollout, summary } from "./rollout.ts";
+import { countOnline, type Rollout, readRollout, summary } from "./rollout.ts";
 
 /** Names in the example file. */
 const APP = "hello";
@@ -119,7 +118,7 @@ async function runDemo({ devices, keep, print, terminal, env, readFile }: DemoOp
   );
   const expected = devices + (engine.kind === "open" ? 1 : 0);
 
-  await connected(manager, expected, stop);
+  await connected(login, expected, stop);
 
   const nebulactl = createNebulactl({ login, print: (text) => print(text.replaceAll(example, "examples/demo.yaml")), terminal });
   const rollouts: Rollout[] = [];
@@ -177,13 +176,11 @@ function createNebulactl({
   return (args: readonly string[], signal: AbortSignal): Promise<number> => runNebulactl(commands, args, io, signal);
 }
 
-/**
- * Waits until the workers are connected, so that the first change does not include their start; continues without those
- * that are late.
- */
-async function connected(manager: Pick<RunningManager, "watches">, expected: number, signal: AbortSignal): Promise<void> {
+/** Waits until the server counts the workers as online, so that the first change does not include their start; continues without those that are late. */
+async function connected(login: DemoLogin, expected: number, signal: AbortSignal): Promise<void> {
   const until = systemClock.monotonic() + CONNECT_MS;
-  while (manager.watches < expected && systemClock.monotonic() < until && !signal.aborted) await systemClock.sleep(25, signal).catch(() => {});
+  while (systemClock.monotonic() < until && !signal.aborted && (await countOnline(login, GROUP)) < expected)
+    await systemClock.sleep(100, signal).catch(() => {});
 }
 
 function describeEngine(engine: EngineAnswer): string {

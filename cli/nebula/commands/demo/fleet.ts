@@ -1,12 +1,25 @@
 import { join } from "node:path";
+import { credentials } from "@grpc/grpc-js";
+import { authorizationOf } from "../../../../common/access/authorization.ts";
 import { systemClock } from "../../../../common/clock/system-clock.ts";
 import type { Log } from "../../../../common/log/log.ts";
+import { GrpcChannel } from "../../../../common/rpc/grpc-channel.ts";
 import { resolveSettings } from "../../../../common/settings/resolve-settings.ts";
 import { startWorker, type WorkerOptions } from "../../../../worker/main.ts";
 import type { ContainerRuntime } from "../../../../worker/runtime/container-runtime.ts";
 
 /** How the parts of the demo reach its server. */
 export type DemoLogin = Readonly<{ url: string; grpcAddress: string; password: string }>;
+
+/** How long a call of the demo may take, milliseconds. */
+const CALL_LIMIT_MS = 10_000;
+
+/** Opens a channel to the demo's server, with the login for its calls. */
+export function connect({ grpcAddress, password }: DemoLogin) {
+  const channel = new GrpcChannel(grpcAddress, credentials.createInsecure());
+  const call = { headers: { authorization: authorizationOf({ kind: "password", user: "admin", password }) }, timeoutMs: CALL_LIMIT_MS };
+  return { channel, call, [Symbol.dispose]: () => channel[Symbol.dispose]() };
+}
 
 export type FleetOptions = Readonly<{
   login: DemoLogin;

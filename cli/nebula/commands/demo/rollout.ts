@@ -1,11 +1,9 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { credentials } from "@grpc/grpc-js";
-import { authorizationOf } from "../../../../common/access/authorization.ts";
-import { GrpcChannel } from "../../../../common/rpc/grpc-channel.ts";
+import type { GrpcChannel } from "../../../../common/rpc/grpc-channel.ts";
 import { AppService } from "../../../../gen/nebula/v1/app_pb.ts";
 import { type Device, DeviceService } from "../../../../gen/nebula/v1/device_pb.ts";
 import { TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
-import type { DemoLogin } from "./fleet.ts";
+import { connect, type DemoLogin } from "./fleet.ts";
 
 /** How a change reached the devices, as their newest reports say. */
 export type Rollout = Readonly<{
@@ -23,8 +21,8 @@ export async function readRollout({
   group,
   title,
 }: Readonly<{ login: DemoLogin; app: string; group: string; title: string }>): Promise<Rollout> {
-  using channel = new GrpcChannel(login.grpcAddress, credentials.createInsecure());
-  const call = { headers: { authorization: authorizationOf({ kind: "password", user: "admin", password: login.password }) } };
+  using api = connect(login);
+  const { channel, call } = api;
   const stored = await channel.unary(AppService.method.getApp, { name: app }, call);
   const revision = stored.app?.revision ?? 0n;
   const changedAt = stored.lastChange?.at === undefined ? 0 : timestampMs(stored.lastChange.at);
@@ -44,6 +42,13 @@ export async function readRollout({
       .filter(({ status }) => status.state === TargetState.FAILED)
       .map(({ deviceId, status }) => ({ deviceId, reason: `${status.step}: ${status.reason}` })),
   };
+}
+
+/** How many devices of a group have a watch open; 0 while the server knows neither the group nor devices of it. */
+export async function countOnline(login: DemoLogin, deviceGroup: string): Promise<number> {
+  using api = connect(login);
+  const { deviceGroups } = await api.channel.unary(DeviceService.method.countDevices, {}, api.call);
+  return Number(deviceGroups.find((counts) => counts.deviceGroup === deviceGroup)?.online ?? 0);
 }
 
 /** All devices whose newest report is of this group. */
