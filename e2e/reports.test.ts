@@ -13,6 +13,8 @@ import { isNebulaError, NebulaError } from "../common/errors/nebula-error.ts";
 import { createMemoryFeed } from "../common/feed/memory-feed.ts";
 import { silentLog } from "../common/log/log.ts";
 import type { ReportStore } from "../common/storage/report-store.ts";
+import { openSqliteAccessStore } from "../common/storage/sqlite/access/access-store.ts";
+import { openSqliteConfigStore } from "../common/storage/sqlite/config-store.ts";
 import { openSqliteReportStore } from "../common/storage/sqlite/reports/report-store.ts";
 import { sampleReport } from "../common/testing/sample-report.ts";
 import { type Device, ListDevicesRequestSchema } from "../gen/nebula/v1/device_pb.ts";
@@ -20,8 +22,10 @@ import { ListReportsRequestSchema, ListReportsResponseSchema, type Report, Submi
 import { PresentGroups } from "../manager/access/present-groups.ts";
 import { ADMIN_RIGHTS } from "../manager/access/rights/rights.ts";
 import { DeviceConnections } from "../manager/insight/device-connections.ts";
+import { createGroupViews } from "../manager/insight/group-views.ts";
 import type { CallContext } from "../manager/rpc/call-context.ts";
 import { createDeviceServiceHandlers } from "../manager/services/device-service.ts";
+import { createFleetHandlers } from "../manager/services/devices/fleet-handlers.ts";
 import { createReportServiceHandlers } from "../manager/services/report-service.ts";
 import { TEST_PAGES } from "../manager/testing/test-access.ts";
 import { startReporter } from "../reporter/main.ts";
@@ -56,7 +60,9 @@ async function startServer(failures: readonly ("before" | "after" | undefined)[]
   const folder = await mkdtemp(join(tmpdir(), "nebula-reports-"));
   const store = await openSqliteReportStore({ path: join(folder, "reports.db") });
   const reportBus = createMemoryBus({ clock: systemClock });
-  const accessStore = { deviceToken: async () => undefined };
+  const configStore = await openSqliteConfigStore({ path: ":memory:" });
+  const accessStore = await openSqliteAccessStore({ path: ":memory:" });
+  const changeFeed = createMemoryFeed({ log: silentLog });
   const startReporting = () =>
     startReporter({
       settings: { reportTtlMs: 3_600_000 },
@@ -81,15 +87,10 @@ async function startServer(failures: readonly ("before" | "after" | undefined)[]
   );
   const presentGroups = groupsOf(systemClock);
   const deviceConnections = new DeviceConnections({ store, ownBoot: "boot", clock: systemClock });
-  const devices = createDeviceServiceHandlers({
-    visiblePages: TEST_PAGES,
-    reportStore: store,
-    deviceConnections,
-    presentGroups,
-    changeFeed: { publish() {} },
-    listFiltered: () => assert.fail("no filter is given"),
-    log: silentLog,
-  });
+  const parts = { reportStore: store, presentGroups, changeFeed, log: silentLog };
+  const groupViews = createGroupViews({ store, feed: changeFeed, clock: systemClock, log: silentLog });
+  const { listDevices } = createFleetHandlers({ ...parts, groupViews, configStore, accessStore, clock: systemClock });
+  const devices = createDeviceServiceHandlers({ ...parts, deviceConnections, listDevices });
   return {
     async submit(shard: number, report: Report) {
       await shards[shard]?.submitReports(create(SubmitReportsRequestSchema, { reports: [report] }), context);
@@ -111,7 +112,8 @@ async function startServer(failures: readonly ("before" | "after" | undefined)[]
     async [Symbol.asyncDispose]() {
       await reporter[Symbol.asyncDispose]();
       await reportBus[Symbol.asyncDispose]();
-      await store[Symbol.asyncDispose]();
+      groupViews[Symbol.dispose]();
+      for (const each of [changeFeed, configStore, accessStore, store]) await each[Symbol.asyncDispose]();
       await rm(folder, { recursive: true });
     },
   };

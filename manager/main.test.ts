@@ -118,7 +118,7 @@ describe("manager", () => {
     await using rig = await startManagerRig({
       wrapDrivers: (drivers) => ({
         ...drivers,
-        reportStore: Object.assign(Object.create(drivers.reportStore), { listDevices: () => Promise.reject(new Error("a detail of ours")) }),
+        reportStore: Object.assign(Object.create(drivers.reportStore), { groups: () => Promise.reject(new Error("a detail of ours")) }),
       }),
     });
     await assert.rejects(

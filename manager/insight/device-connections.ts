@@ -2,7 +2,6 @@ import { create } from "@bufbuild/protobuf";
 import type { Clock } from "../../common/clock/clock.ts";
 import { type Boots, bootsAt, connectionOf, decidingRow, type NewestReport } from "../../common/insight/connection.ts";
 import { ORIGINAL_BOOT } from "../../common/storage/device-summary.ts";
-import { encodePresencePosition } from "../../common/storage/page.ts";
 import type { PresenceRow, ShardRow } from "../../common/storage/presence-store.ts";
 import { receivedMs } from "../../common/storage/report-id.ts";
 import type { ReportStore } from "../../common/storage/report-store.ts";
@@ -13,11 +12,8 @@ const KEPT_MS = 5000;
 /** How soon a list without a boot that a row names is read again, milliseconds: that boot may have started since. */
 const AGAIN_MS = 500;
 
-/** Rows of a device_group that are read at a time. */
-const PRESENCE_PAGE = 500;
-
 export type DeviceConnectionsDeps = Readonly<{
-  store: Pick<ReportStore, "presenceOf" | "listPresence" | "listShards" | "getDevice" | "statuses">;
+  store: Pick<ReportStore, "presenceOf" | "listShards" | "getDevice">;
   /** The boot of this shard. */
   ownBoot: string;
   clock: Clock;
@@ -71,35 +67,6 @@ export class DeviceConnections {
     const deviceGroup = decidingRow(rows, boots)?.deviceGroup;
     if (deviceGroup === undefined) return undefined;
     return create(DeviceSchema, { deviceId, deviceGroup, connection: connectionOf(rows, undefined, boots, this.#deps.clock.now()) });
-  }
-
-  /**
-   * Returns the devices of a group that connected and never reported, by id, from the first after `after`, as far as `until` (undefined: to the end) and about
-   * `most` of them; with the id that it came to, undefined if it came to the end of what was asked for.
-   */
-  async silentIn(
-    deviceGroup: string,
-    { after, until, most }: Readonly<{ after: string; until: string | undefined; most: number }>,
-    signal: AbortSignal,
-  ): Promise<Readonly<{ devices: readonly Device[]; cameTo: string | undefined }>> {
-    const { store, clock } = this.#deps;
-    const devices: Device[] = [];
-    for (let token = encodePresencePosition({ deviceId: after, shardBoot: "" }); ; ) {
-      const page = await store.listPresence(deviceGroup, { after: token, limit: PRESENCE_PAGE }, signal);
-      const last = page.items.at(-1)?.deviceId;
-      const ids = [...new Set(page.items.map(({ deviceId }) => deviceId))].filter((id) => id > after && (until === undefined || id <= until));
-      const statuses = await store.statuses(ids, signal);
-      const silent = ids.filter((id) => !statuses.has(id) || statuses.get(id)?.deleted === true);
-      const rows = await store.presenceOf(silent, signal);
-      const boots = await this.boots([...rows.values()].flat(), signal);
-      for (const [deviceId, ofDevice] of rows) {
-        if (decidingRow(ofDevice, boots)?.deviceGroup !== deviceGroup || devices.at(-1)?.deviceId === deviceId) continue;
-        devices.push(create(DeviceSchema, { deviceId, deviceGroup, connection: connectionOf(ofDevice, undefined, boots, clock.now()) }));
-      }
-      if (page.next === undefined || last === undefined || (until !== undefined && last > until)) return { devices, cameTo: undefined };
-      if (devices.length >= most) return { devices, cameTo: last };
-      token = page.next;
-    }
   }
 
   /** Returns the connection of a device; undefined if it neither reported nor connected. */

@@ -36,5 +36,10 @@ export interface GroupViews {
    * Opens a view of a group, loaded: a group that no device is in has an empty one. Rejects with `unavailable` when the store does not answer,
    * `resource_exhausted` when the mirrors of this shard hold too many bytes.
    */
-  open(deviceGroup: string, signal: AbortSignal): Promise<GroupView>;
+  open(deviceGroup: string, signal: AbortSignal, options?: OpenOptions): Promise<GroupView>;
 }
+
+export type OpenOptions = Readonly<{
+  /** A page after the first: a mirror that was read lately, with nothing lost since, is taken as it is. Otherwise one without readers is read again. */
+  isNextPage?: boolean;
+}>;

@@ -221,6 +221,23 @@ describe("views of device groups", () => {
     assert.equal(rig.clock.sleeping, 0);
   });
 
+  it("a page after the first takes a mirror as it is, unless it was read 30 s ago or the feed lost something since", async () => {
+    await using rig = await start({ devices: 3 });
+    const page = async (isNextPage: boolean) => {
+      (await rig.views.open("shops", never, { isNextPage }))[Symbol.dispose]();
+      return rig.reads.versions;
+    };
+    assert.equal(await page(true), 0);
+    assert.equal(await page(true), 0);
+    assert.equal(await page(false), 1, "a first page is read");
+    assert.equal(await page(true), 1);
+    rig.feed.gap();
+    await eventually(async () => assert.equal(await page(true), 2));
+    assert.equal(await page(true), 2);
+    await rig.clock.advance(30_000);
+    assert.equal(await page(true), 3);
+  });
+
   it("a group that has no room is refused, mirrors without readers make room, and nothing stays counted", async () => {
     await using rig = await start({ devices: 100, mostBytes: 250_000 });
     for (let index = 0; index < 60; index++) await rig.put(`till-${index}`, { group: "tills", lost: true });

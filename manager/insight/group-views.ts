@@ -55,6 +55,8 @@ type Shared = {
   reading: Promise<unknown>;
   /** The read that begins after that. */
   next: Promise<void> | undefined;
+  /** When the newest read that succeeded began, monotonic milliseconds; before all time if something may be lost since. */
+  readMs: number;
 };
 
 /** Creates the views of device_groups. Dispose them when the manager stops. */
@@ -97,7 +99,7 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
   const subscription = feed.subscribe((event) => onEvent(event));
 
   function onEvent(event: FeedEvent): void {
-    if (event.kind === "gap") for (const each of shared.values()) if (each.readers > 0) rereadInBackground(each); // V2
+    if (event.kind === "gap") for (const each of shared.values()) missed(each);
     if (event.kind !== "status") return;
     const each = shared.get(event.deviceGroup);
     if (each === undefined) return;
@@ -106,8 +108,14 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
       if (isNewBoot) void readBoots(SOON_MS);
     } catch (error) {
       log.warn({ deviceGroup: event.deviceGroup, error: messageOf(error) }, "an announcement of statuses could not be read");
-      rereadInBackground(each);
+      missed(each);
     }
+  }
+
+  /** Something about the group was lost (V2). */
+  function missed(each: Shared): void {
+    each.readMs = Number.NEGATIVE_INFINITY;
+    if (each.readers > 0) rereadInBackground(each);
   }
 
   /** Counts memory; a group that is loaded has to find room. */
@@ -151,6 +159,7 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
       idle: undefined,
       reading: Promise.resolve(),
       next: undefined,
+      readMs: Number.NEGATIVE_INFINITY,
     };
     shared.set(deviceGroup, each);
     each.loaded = (async () => {
@@ -160,6 +169,7 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
       dropped.signal.throwIfAborted();
       shards = await store.listShards(dropped.signal);
       await mirror.setBoots(bootsAt(shards, clock.now(), ownBoot));
+      each.readMs = clock.monotonic();
       await mirror.load(dropped.signal);
       isLoading = false;
     })();
@@ -184,8 +194,11 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
     if (each.next !== undefined) return each.next;
     const next = each.reading.then(() => {
       each.next = undefined;
+      each.readMs = clock.monotonic();
       const read = each.mirror.reread(each.dropped.signal);
-      each.reading = read.catch(() => {});
+      each.reading = read.catch(() => {
+        each.readMs = Number.NEGATIVE_INFINITY;
+      });
       return read;
     });
     each.next = next;
@@ -221,11 +234,11 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
   }
 
   return {
-    async open(deviceGroup, signal) {
+    async open(deviceGroup, signal, { isNextPage = false } = {}) {
       signal.throwIfAborted();
       const known = shared.get(deviceGroup);
       const each = known ?? share(deviceGroup);
-      const wasIdle = each.idle !== undefined;
+      const isLate = each.idle !== undefined && !(isNextPage && clock.monotonic() - each.readMs < REREAD_MS);
       each.idle?.abort();
       each.idle = undefined;
       each.readers++;
@@ -235,7 +248,7 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
         release(deviceGroup, each);
       });
       try {
-        await withSignal(wasIdle ? reread(each) : each.loaded, signal);
+        await withSignal(isLate ? reread(each) : each.loaded, signal);
       } catch (error) {
         close();
         throw error;

@@ -4,8 +4,11 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { ManualClock } from "../../common/clock/manual-clock.ts";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
 import type { Announcement } from "../../common/feed/change-feed.ts";
+import { createMemoryFeed } from "../../common/feed/memory-feed.ts";
 import { silentLog } from "../../common/log/log.ts";
 import type { PresenceRow } from "../../common/storage/presence-store.ts";
+import { openSqliteAccessStore } from "../../common/storage/sqlite/access/access-store.ts";
+import { openSqliteConfigStore } from "../../common/storage/sqlite/config-store.ts";
 import { openSqliteReportStore } from "../../common/storage/sqlite/reports/report-store.ts";
 import { SAMPLE_TIME_MS, sampleReport } from "../../common/testing/sample-report.ts";
 import { saveReports } from "../../common/testing/save-reports.ts";
@@ -21,9 +24,10 @@ import {
 import { TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import { ADMIN_RIGHTS } from "../access/rights/rights.ts";
 import { DeviceConnections } from "../insight/device-connections.ts";
+import { createGroupViews } from "../insight/group-views.ts";
 import type { CallContext } from "../rpc/call-context.ts";
-import { TEST_PAGES } from "../testing/test-access.ts";
 import { createDeviceServiceHandlers } from "./device-service.ts";
+import { createFleetHandlers } from "./devices/fleet-handlers.ts";
 
 const context: CallContext = {
   principal: { kind: "user", name: "admin", rights: ADMIN_RIGHTS },
@@ -35,7 +39,10 @@ const context: CallContext = {
 
 /** The service over a real store with 120 devices in two groups, every third one failed. */
 async function start() {
-  const reportStore = await openSqliteReportStore({ path: ":memory:" });
+  const stack = new AsyncDisposableStack();
+  const reportStore = stack.use(await openSqliteReportStore({ path: ":memory:" }));
+  const configStore = stack.use(await openSqliteConfigStore({ path: ":memory:" }));
+  const accessStore = stack.use(await openSqliteAccessStore({ path: ":memory:" }));
   const devices = Array.from({ length: 120 }, (_, index) => {
     const deviceId = `device-${String(index).padStart(3, "0")}`;
     const deviceGroup = index % 2 === 0 ? "offices" : "shops";
@@ -46,11 +53,14 @@ async function start() {
   const announced: Announcement[] = [];
   const clock = new ManualClock(SAMPLE_TIME_MS + 60_000);
   const deviceConnections = new DeviceConnections({ store: reportStore, ownBoot: "own", clock });
+  const presentGroups = { forget() {} };
+  const changeFeed = stack.use(createMemoryFeed({ log: silentLog }));
+  const groupViews = stack.use(createGroupViews({ store: reportStore, feed: changeFeed, clock, log: silentLog, ownBoot: "own" }));
+  const parts = { groupViews, configStore, accessStore, reportStore, presentGroups, changeFeed, clock, log: silentLog };
   const service = createDeviceServiceHandlers({
-    visiblePages: TEST_PAGES,
-    presentGroups: { forget() {} },
+    presentGroups,
     changeFeed: { publish: (event) => void announced.push(event) },
-    listFiltered: () => assert.fail("no filter is given"),
+    listDevices: createFleetHandlers(parts).listDevices,
     reportStore,
     deviceConnections,
     log: silentLog,
@@ -69,7 +79,7 @@ async function start() {
     list: (request: MessageInitShape<typeof ListDevicesRequestSchema> = {}) =>
       service.listDevices(create(ListDevicesRequestSchema, request), context),
     forget: (deviceId: string) => service.deleteDevice(create(DeleteDeviceRequestSchema, { deviceId }), context),
-    [Symbol.asyncDispose]: () => reportStore[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }
 
@@ -179,6 +189,27 @@ describe("DeviceService", () => {
     assert.equal(second.nextPageToken, "");
     const half = (group: string) => service.devices.filter((device) => device.deviceGroup === group).map((device) => device.deviceId);
     assert.deepEqual(ids, [...half("offices"), ...half("shops")]);
+  });
+
+  it("devices that connected and never reported are in the list of all devices, too, and a device that moves is listed once", async () => {
+    await using service = await start();
+    await service.mark("own", "m-1");
+    await service.connect("silent-1");
+    await service.connect("device-002"); // of offices, now in shops
+    for (const summariesOnly of [false, true]) {
+      const { devices = [] } = await service.list({ pageSize: 1000, summariesOnly });
+      assert.equal(devices.length, 121);
+      assert.equal(devices.find(({ deviceId }) => deviceId === "silent-1")?.deviceGroup, "shops");
+      assert.equal(devices.filter(({ deviceId }) => deviceId === "device-002").length, 1);
+      assert.equal(devices.find(({ deviceId }) => deviceId === "device-002")?.deviceGroup, "offices");
+    }
+  });
+
+  it("a device_group that does not exist and has no devices is not found", async () => {
+    await using service = await start();
+    for (const state of [TargetState.UNSPECIFIED, TargetState.FAILED]) {
+      await assert.rejects(service.list({ deviceGroup: "nowhere", state }), (error) => isNebulaError(error, "not_found"));
+    }
   });
 
   it("devices are listed by each filter", async () => {

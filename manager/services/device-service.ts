@@ -1,10 +1,9 @@
 import { create } from "@bufbuild/protobuf";
 import { assertNoViolations, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { ChangeFeed } from "../../common/feed/change-feed.ts";
-import { hasFilter, validateDeviceFilter } from "../../common/insight/device-filter.ts";
+import { validateDeviceFilter } from "../../common/insight/device-filter.ts";
 import { statusAnnouncements } from "../../common/insight/status-announcements.ts";
 import type { Log } from "../../common/log/log.ts";
-import { decodeDevicePosition, encodeDevicePosition, type PageRequest } from "../../common/storage/page.ts";
 import type { ReportStore } from "../../common/storage/report-store.ts";
 import { shown } from "../../common/text/wording.ts";
 import { pageOf, validatePage, validateStatusFilter } from "../../common/validation/list-request.ts";
@@ -15,18 +14,17 @@ import type { PresentGroups } from "../access/present-groups.ts";
 import { nameOf, type Principal } from "../access/principal.ts";
 import { assertPermitted } from "../access/rights/permit.ts";
 import { groupKey } from "../access/rights/rights.ts";
-import { readableBy, type VisiblePages } from "../access/rights/visible-pages.ts";
+import { readableBy } from "../access/rights/visible-pages.ts";
 import type { DeviceConnections } from "../insight/device-connections.ts";
 import type { ServiceHandlers } from "../rpc/call-context.ts";
 import type { FleetHandlers } from "./devices/fleet-handlers.ts";
 
 export type DeviceServiceParts = Readonly<{
-  reportStore: Pick<ReportStore, "getDevice" | "listDevices" | "deleteDevice" | "deletePresence">;
-  deviceConnections: Pick<DeviceConnections, "withConnections" | "withoutReport" | "silentIn" | "endedRows">;
+  reportStore: Pick<ReportStore, "getDevice" | "deleteDevice" | "deletePresence">;
+  deviceConnections: Pick<DeviceConnections, "withConnections" | "withoutReport" | "endedRows">;
   presentGroups: Pick<PresentGroups, "forget">;
   changeFeed: Pick<ChangeFeed, "publish">;
-  visiblePages: VisiblePages;
-  listFiltered: FleetHandlers["listFiltered"];
+  listDevices: FleetHandlers["listDevices"];
   log: Log;
 }>;
 
@@ -34,7 +32,7 @@ export type DeviceServiceParts = Readonly<{
 export function createDeviceServiceHandlers(
   parts: DeviceServiceParts,
 ): Pick<ServiceHandlers<typeof DeviceService>, "getDevice" | "listDevices" | "deleteDevice"> {
-  const { reportStore, deviceConnections, presentGroups, changeFeed, visiblePages, listFiltered, log } = parts;
+  const { reportStore, deviceConnections, presentGroups, changeFeed, listDevices, log } = parts;
 
   /** A device that the caller may see, with its connection; one that it may not see is as unknown as one that never connected. */
   async function visibleDevice(deviceId: string, principal: Principal, signal: AbortSignal): Promise<Device> {
@@ -44,21 +42,6 @@ export function createDeviceServiceHandlers(
       : [await deviceConnections.withoutReport(deviceId, signal)];
     if (device === undefined || readableDevices(principal)?.(device) === false) throw unknownDevice(deviceId);
     return device;
-  }
-
-  /** A page of one device_group, with those of its devices that connected and never reported. */
-  async function withSilent(
-    { deviceGroup, devices, next, page }: Readonly<{ deviceGroup: string; devices: readonly Device[]; next: string | undefined; page: PageRequest }>,
-    signal: AbortSignal,
-  ): Promise<{ devices: Device[]; nextPageToken: string }> {
-    const after = page.after === undefined ? "" : decodeDevicePosition(page.after).deviceId;
-    const until = next === undefined ? undefined : decodeDevicePosition(next).deviceId;
-    const silent = await deviceConnections.silentIn(deviceGroup, { after, until, most: page.limit }, signal);
-    const end = silent.cameTo ?? until;
-    const all = [...devices, ...silent.devices].filter(({ deviceId }) => end === undefined || deviceId <= end);
-    const shown = all.sort((one, other) => (one.deviceId < other.deviceId ? -1 : 1)).slice(0, page.limit);
-    const last = all.length > shown.length ? shown.at(-1)?.deviceId : end;
-    return { devices: shown, nextPageToken: last === undefined ? "" : encodeDevicePosition({ deviceGroup, deviceId: last }) };
   }
 
   return {
@@ -72,21 +55,10 @@ export function createDeviceServiceHandlers(
       assertNoViolations(violations);
       const { deviceGroup, state, summariesOnly } = request;
       if (deviceGroup !== "") assertPermitted(principal, { kind: "read", entity: groupKey(deviceGroup) }, false);
-      if (summariesOnly || hasFilter(request.filter)) {
-        const filter = create(DeviceFilterSchema, request.filter);
-        if (filter.state !== TargetState.UNSPECIFIED && state !== TargetState.UNSPECIFIED && filter.state !== state) return {};
-        if (filter.state === TargetState.UNSPECIFIED) filter.state = state;
-        return listFiltered({ deviceGroup, filter, summariesOnly, page: pageOf(request) }, principal, signal);
-      }
-      const filter = { ...(deviceGroup === "" ? {} : { deviceGroup }), ...(state === TargetState.UNSPECIFIED ? {} : { state }) };
-      const { items, next } = await visiblePages(
-        (part) => reportStore.listDevices(filter, part, signal),
-        pageOf(request),
-        readableDevices(principal),
-      );
-      const devices = await deviceConnections.withConnections(items, signal);
-      if (deviceGroup === "" || state !== TargetState.UNSPECIFIED) return { devices: [...devices], nextPageToken: next ?? "" };
-      return withSilent({ deviceGroup, devices, next, page: pageOf(request) }, signal);
+      const filter = create(DeviceFilterSchema, request.filter);
+      if (filter.state !== TargetState.UNSPECIFIED && state !== TargetState.UNSPECIFIED && filter.state !== state) return {};
+      if (filter.state === TargetState.UNSPECIFIED) filter.state = state;
+      return listDevices({ deviceGroup, filter, summariesOnly, page: pageOf(request) }, principal, signal);
     },
 
     async deleteDevice({ deviceId }, { principal, requestId, changed, signal }) {

@@ -182,12 +182,11 @@ export function createServedServices({
       DeviceService,
       {
         ...createDeviceServiceHandlers({
-          visiblePages,
           presentGroups,
           deviceConnections,
           changeFeed,
           reportStore,
-          listFiltered: fleet.listFiltered,
+          listDevices: fleet.listDevices,
           log,
         }),
         ...fleet.unary,

@@ -1310,8 +1310,8 @@ export const DeviceService: GenService<{
     output: typeof GetDeviceResponseSchema;
   },
   /**
-   * Lists devices with their newest status, by group and id, page by page. With a filter, or summaries_only, devices that connected and never reported are
-   * listed too, and a device_group that does not exist and has no devices is NOT_FOUND.
+   * Lists devices with their newest status, by group and id, page by page; those that connected and never reported are listed, too. NOT_FOUND when the
+   * device_group does not exist and no device is in it. RESOURCE_EXHAUSTED when the shard has no room for the summaries of a group.
    *
    * @generated from rpc nebula.v1.DeviceService.ListDevices
    */

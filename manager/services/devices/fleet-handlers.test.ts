@@ -131,7 +131,7 @@ async function start() {
       { deviceGroup = "shops", summariesOnly = true, limit = 100, after = "", by = admin } = {},
     ) {
       const page = { limit, ...(after === "" ? {} : { after }) };
-      const { devices, nextPageToken } = await fleet.listFiltered(
+      const { devices, nextPageToken } = await fleet.listDevices(
         { deviceGroup, filter: create(DeviceFilterSchema, filter), summariesOnly, page },
         by,
         never,

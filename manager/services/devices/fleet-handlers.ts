@@ -4,18 +4,18 @@ import type { ServiceHandlers, ServiceStreams } from "../../rpc/call-context.ts"
 import { type CountDevicesParts, countDevices } from "./count-devices.ts";
 import { type DeleteDevicesParts, deleteDevices } from "./delete-devices.ts";
 import { FleetReader, type FleetReaderParts } from "./fleet-reader.ts";
-import { type FilteredList, type FilteredPage, type ListFilteredParts, listFiltered } from "./list-filtered.ts";
+import { type DevicePage, type DevicesAsked, type ListDevicesParts, listDevices } from "./list-devices.ts";
 import { watchDevices } from "./watch-devices.ts";
 
 export type FleetHandlersParts = FleetReaderParts &
   Omit<CountDevicesParts, "fleet"> &
   Omit<DeleteDevicesParts, "fleet"> &
-  Omit<ListFilteredParts, "fleet"> &
-  Pick<FleetReaderParts & DeleteDevicesParts & ListFilteredParts, "reportStore">;
+  Omit<ListDevicesParts, "fleet"> &
+  Pick<FleetReaderParts & DeleteDevicesParts & ListDevicesParts, "reportStore">;
 
 /** The calls of DeviceService that are about many devices: they read the views of device_groups. */
 export type FleetHandlers = Readonly<{
-  listFiltered: (list: FilteredList, principal: Principal, signal: AbortSignal) => Promise<FilteredPage>;
+  listDevices: (list: DevicesAsked, principal: Principal, signal: AbortSignal) => Promise<DevicePage>;
   unary: Pick<ServiceHandlers<typeof DeviceService>, "countDevices" | "deleteDevices">;
   streams: ServiceStreams<typeof DeviceService>;
 }>;
@@ -23,7 +23,7 @@ export type FleetHandlers = Readonly<{
 export function createFleetHandlers(all: FleetHandlersParts): FleetHandlers {
   const parts = { ...all, fleet: new FleetReader(all) };
   return {
-    listFiltered: (list, principal, signal) => listFiltered(parts, list, principal, signal),
+    listDevices: (list, principal, signal) => listDevices(parts, list, principal, signal),
     unary: {
       countDevices: (request, { principal, signal }) => countDevices(parts, request, principal, signal),
       deleteDevices: (request, context) => deleteDevices(parts, request, context),

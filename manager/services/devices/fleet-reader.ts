@@ -11,7 +11,7 @@ import { TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
 import type { Principal } from "../../access/principal.ts";
 import { isPermitted } from "../../access/rights/permit.ts";
 import { groupKey } from "../../access/rights/rights.ts";
-import type { GroupView, GroupViews } from "../../insight/group-view.ts";
+import type { GroupView, GroupViews, OpenOptions } from "../../insight/group-view.ts";
 
 /** Names of groups that are read at a time. */
 const NAMES = 500;
@@ -51,13 +51,13 @@ export class FleetReader {
   }
 
   /** Opens the view of a group. */
-  open(deviceGroup: string, signal: AbortSignal): Promise<GroupView> {
-    return this.#parts.groupViews.open(deviceGroup, signal);
+  open(deviceGroup: string, signal: AbortSignal, options?: OpenOptions): Promise<GroupView> {
+    return this.#parts.groupViews.open(deviceGroup, signal, options);
   }
 
   /** Opens the view of a group that a caller named. Rejects with `not_found` where the group does not exist and has no devices. */
-  async openNamed(deviceGroup: string, signal: AbortSignal): Promise<GroupView> {
-    const view = await this.open(deviceGroup, signal);
+  async openNamed(deviceGroup: string, signal: AbortSignal, options?: OpenOptions): Promise<GroupView> {
+    const view = await this.open(deviceGroup, signal, options);
     try {
       if (view.devices.size > 0) return view;
       const stored = await this.#parts.configStore.get(groupKey(deviceGroup), { signal });

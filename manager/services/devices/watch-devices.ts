@@ -13,7 +13,7 @@ import { groupKey } from "../../access/rights/rights.ts";
 import type { GroupView } from "../../insight/group-view.ts";
 import type { StreamContext } from "../../rpc/call-context.ts";
 import type { FleetReader } from "./fleet-reader.ts";
-import { answered } from "./list-filtered.ts";
+import { answered } from "./list-devices.ts";
 
 // A watch of devices. It holds the ids of devices that changed since they were sent, each once, so a slow reader costs no queue: a device is sent as it is when its
 // message is made.

@@ -12,9 +12,9 @@ const MOST_GROUPS = 100;
 /** Rows that are read at a time for a page with reports. */
 const BODIES = 50;
 
-export type ListFilteredParts = Readonly<{ fleet: FleetReader; reportStore: Pick<ReportStore, "statuses"> }>;
+export type ListDevicesParts = Readonly<{ fleet: FleetReader; reportStore: Pick<ReportStore, "statuses"> }>;
 
-export type FilteredList = Readonly<{
+export type DevicesAsked = Readonly<{
   /** Empty: of all groups that the caller may read. */
   deviceGroup: string;
   filter: DeviceFilter;
@@ -23,15 +23,18 @@ export type FilteredList = Readonly<{
 }>;
 
 type Found = Readonly<{ deviceGroup: string; device: DeviceInGroup }>;
-export type FilteredPage = Readonly<{ devices: Device[]; nextPageToken: string }>;
+export type DevicePage = Readonly<{ devices: Device[]; nextPageToken: string }>;
 
-/** Lists devices by group and id from the views of their groups: no body is read but those of the devices that are answered. */
-export async function listFiltered(
-  { fleet, reportStore }: ListFilteredParts,
-  { deviceGroup, filter, summariesOnly, page }: FilteredList,
+/**
+ * Lists devices by group and id from the views of their groups: online, offline and never reported ones. No body is read but those of the devices that are
+ * answered.
+ */
+export async function listDevices(
+  { fleet, reportStore }: ListDevicesParts,
+  { deviceGroup, filter, summariesOnly, page }: DevicesAsked,
   principal: Principal,
   signal: AbortSignal,
-): Promise<FilteredPage> {
+): Promise<DevicePage> {
   const from = page.after === undefined ? { deviceGroup: "", deviceId: "" } : decodeDevicePosition(page.after);
   const found: Found[] = [];
   let next = "";
@@ -50,7 +53,7 @@ export async function listFiltered(
   }
 
   if (deviceGroup !== "") {
-    using view = await fleet.openNamed(deviceGroup, signal);
+    using view = await fleet.openNamed(deviceGroup, signal, { isNextPage: page.after !== undefined });
     if (await take(view)) next = positionOf(found.at(-1));
   } else {
     const start = from.deviceGroup === "" ? { after: "" } : { after: from.deviceGroup, first: from.deviceGroup };
@@ -59,19 +62,34 @@ export async function listFiltered(
         next = found.length === page.limit ? positionOf(found.at(-1)) : encodeDevicePosition({ deviceGroup: name, deviceId: "" });
         break;
       }
-      using view = await fleet.open(name, signal);
+      using view = await fleet.open(name, signal, { isNextPage: name === from.deviceGroup });
       if (await take(view)) {
         next = positionOf(found.at(-1));
         break;
       }
     }
   }
-  if (summariesOnly) return { devices: found.map((each) => answered(each)), nextPageToken: next };
-  return withBodies(reportStore, found, next, signal);
+  const here = await withoutMoving(reportStore, found, signal);
+  if (summariesOnly) return { devices: here.map((each) => answered(each)), nextPageToken: next };
+  return withBodies(reportStore, here, next, signal);
+}
+
+/** Leaves out those that are connected here and reported from another group last: that one lists them until they report from here. */
+async function withoutMoving(store: ListDevicesParts["reportStore"], found: readonly Found[], signal: AbortSignal): Promise<readonly Found[]> {
+  const silent = found.flatMap(({ device }) => (device.summary === undefined ? [device.deviceId] : []));
+  const lastIn = new Map<string, string>();
+  for (let start = 0; start < silent.length; start += BODIES) {
+    for (const [deviceId, { device, deleted }] of await store.statuses(silent.slice(start, start + BODIES), signal)) {
+      if (deleted !== true) lastIn.set(deviceId, device.deviceGroup);
+    }
+  }
+  return found.filter(
+    ({ deviceGroup, device: { deviceId, summary } }) => summary !== undefined || (lastIn.get(deviceId) ?? deviceGroup) === deviceGroup,
+  );
 }
 
 /** Reads the rows of a page, which ends early when they are large. */
-async function withBodies(store: Pick<ReportStore, "statuses">, found: readonly Found[], next: string, signal: AbortSignal): Promise<FilteredPage> {
+async function withBodies(store: Pick<ReportStore, "statuses">, found: readonly Found[], next: string, signal: AbortSignal): Promise<DevicePage> {
   const devices: Device[] = [];
   let size = 0;
   for (let start = 0; start < found.length; start += BODIES) {
