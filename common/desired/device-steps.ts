@@ -110,7 +110,7 @@ type Fate = Readonly<{
   held: ReadonlySet<Slot>;
   /** Slots whose container gives up its ports to one with a better claim. */
   evicted: ReadonlySet<Slot>;
-  /** Slots whose old container is down, stays, and is started again: its ports are free. */
+  /** Slots whose old container is down, stays, and is started again: its ports are free, and due to no new container. */
   revived: ReadonlySet<Slot>;
 }>;
 
@@ -129,11 +129,13 @@ function fateOf(slots: readonly Slot[], desired: Desired, device: KnownDevice, c
   );
   const refused = desired.apps.flatMap((app) => (app.kind === "refused" ? (device.apps.get(app.name)?.containers ?? []) : []));
   const held = new Set<Slot>();
+  const isDue = (port: HostPort, taker: Slot) =>
+    winners(port).some((slot) => slot !== undefined && slot !== taker && isUnstarted(slot) && !held.has(slot));
   let revived: ReadonlySet<Slot> = new Set();
   for (let before = -1; before !== held.size; ) {
     before = held.size;
     const up = slots.flatMap((slot) => stayingPorts(slot, held, evicted).map((port) => ({ port, slot })));
-    revived = revivedOf(slots, up, held);
+    revived = revivedOf(slots, up, held, isDue);
     const staying = [...up, ...[...revived].flatMap((slot) => (slot.wrong[0]?.ports ?? []).map((port) => ({ port, slot })))];
     const others = refused.filter(({ isUp }) => isUp).flatMap(({ ports }) => ports);
     for (const slot of slots.filter(isUnstarted)) {
@@ -144,13 +146,18 @@ function fateOf(slots: readonly Slot[], desired: Desired, device: KnownDevice, c
   return { held, evicted, revived };
 }
 
-function revivedOf(slots: readonly Slot[], up: readonly Readonly<{ port: HostPort; slot: Slot }>[], held: ReadonlySet<Slot>): ReadonlySet<Slot> {
+function revivedOf(
+  slots: readonly Slot[],
+  up: readonly Readonly<{ port: HostPort; slot: Slot }>[],
+  held: ReadonlySet<Slot>,
+  isDue: (port: HostPort, taker: Slot) => boolean,
+): ReadonlySet<Slot> {
   const taken = up.map(({ port }) => port);
   const revived = new Set<Slot>();
   for (const slot of slots) {
     const [old] = slot.wrong;
     if (slot.progress !== "wanted" || old === undefined || old.isUp || !(slot.isBlocked || held.has(slot))) continue;
-    if (old.ports.some((port) => taken.some((other) => portsCollide(port, other)))) continue;
+    if (old.ports.some((port) => isDue(port, slot) || taken.some((other) => portsCollide(port, other)))) continue;
     taken.push(...old.ports);
     revived.add(slot);
   }

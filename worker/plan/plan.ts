@@ -111,7 +111,7 @@ function appWorks(view: View): Readonly<{ works: readonly AppWork[]; drafts: rea
   const running = new Map(drafts.map((draft) => [draft.app.name, runningAppWork(draft, ports, view)]));
   const works = entries.flatMap((entry): readonly AppWork[] => {
     const { app } = entry;
-    if (entry.kind === "refused") return [refusedAppWork(app, entry.cause, own(app.name), view)];
+    if (entry.kind === "refused") return [refusedAppWork(app, entry.cause, own(app.name), ports, view)];
     if (entry.kind === "gone") return [goneAppWork(entry.app, own(app.name), view)];
     return [running.get(app.name)].filter((work) => work !== undefined);
   });

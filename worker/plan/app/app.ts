@@ -8,7 +8,7 @@ import { upRight } from "../slots/slots.ts";
 import { type Target, withStandingFailures } from "../standing.ts";
 import { APPLIED, type AppState, failed, working, worst } from "../states.ts";
 import { NETWORK_KEY } from "../step.ts";
-import { earlier, type View } from "../view.ts";
+import { earlier, holdersOf, type View } from "../view.ts";
 import { DEFAULT_GRACE_SECONDS, NO_WORK, removalsOf, together, unlessFailing, type Work } from "../work.ts";
 import { slotWork } from "./replace.ts";
 
@@ -89,6 +89,7 @@ export function refusedAppWork(
   { name, revision }: Pick<DesiredApp, "name" | "revision">,
   { code, reason }: Cause,
   containers: readonly OwnedAppContainer[],
+  ports: PortMoves,
   view: View,
 ): AppWork {
   const unit = appUnit(name);
@@ -97,6 +98,8 @@ export function refusedAppWork(
     if (container.phase === "paused") return endPause(owned, unit, view);
     const wasRunning = container.phase === "exited" && /-\d+$/.test(container.name);
     if (!wasRunning || view.observed.jobs.stops.has(container.id)) return NO_WORK;
+    const isTaken = holdersOf(view, container.hostPorts, new Set([container.id])).length > 0;
+    if (isTaken || !ports.mayTake(container.hostPorts, { slot: undefined, stays: true })) return NO_WORK;
     return unlessFailing({ kind: "start", unit, containerId: container.id, ports: container.hostPorts, isExchange: false }, view);
   });
   return {

@@ -176,7 +176,7 @@ function adoption({ container: { id } }: OwnedAppContainer, { instance }: Slot, 
  * Keeps the old container of a slot running, and only that one.
  * @param removed containers of the slot that are removed before it is started
  */
-function keepOld(slot: Slot, { draft: { unit, app }, view }: SlotContext, removed: readonly OwnedAppContainer[] = []): Work {
+function keepOld(slot: Slot, { draft: { unit, app, blocks }, ports: moves, view }: SlotContext, removed: readonly OwnedAppContainer[] = []): Work {
   const { old, others } = slot;
   const clearing = removalsOf(others, unit, app.stopGraceSeconds, view);
   if (old === undefined) return clearing;
@@ -191,6 +191,10 @@ function keepOld(slot: Slot, { draft: { unit, app }, view }: SlotContext, remove
   const failure = standingFailure(view, keyOf(start));
   if (failure !== undefined) return together([clearing, { steps: [], wakeAt: failure.notBefore, waiting: [keyOf(start)] }]);
   if (holdersOf(view, ports, new Set([containerId])).length > 0) return clearing;
+  const block = blocks.get(slot);
+  const isHeld = stayingHolders(slot, moves.departing, view).length > 0;
+  const stays = block === undefined ? isHeld : block.state.kind === "failed" && block.cause !== "failure";
+  if (!moves.mayTake(ports, { slot, stays })) return clearing;
   const name = repairName(old, slot.name, unit, clearing.steps, view, new Set(removed.map(({ container }) => container.id)));
   return together([clearing, name, stepsOf(start)]);
 }

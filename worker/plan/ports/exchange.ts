@@ -103,13 +103,46 @@ export type PortMoves = Readonly<{
   evicted: ReadonlySet<string>;
   /** Removed sooner or later: a container that needs their ports waits. */
   departing: ReadonlySet<string>;
+  /** Whether a container that is down may be started on the ports of its spec, as far as the claims of other slots are concerned. */
+  mayTake(ports: readonly HostPort[], taker: Taker): boolean;
 }>;
+
+/** Of a container that is down. `slot`: undefined if its app is refused. `stays`: nothing removes it for another one of its slot soon. */
+export type Taker = Readonly<{ slot: Slot | undefined; stays: boolean }>;
 
 /** @param gone containers of apps that do not run any more */
 export function portMoves(drafts: readonly AppDraft[], gone: readonly OwnedAppContainer[], claims: PortClaims, view: View): PortMoves {
   const evicted = new Set(drafts.flatMap((draft) => evictedOf(draft, drafts, claims)).map(idOf));
   const leaving = leavingIds(drafts, [...gone.map(idOf), ...evicted], view);
-  return { leaving, evicted, departing: departingIds(drafts, leaving, view) };
+  const departing = departingIds(drafts, leaving, view);
+  return { leaving, evicted, departing, mayTake: (ports, taker) => mayTake(ports, taker, { drafts, claims, departing, view }) };
+}
+
+/**
+ * A port is left to the slot that claims it first, from the time when the new container of that slot is made until it runs: a container
+ * started in the gap of an exchange would keep the port. One that stays would keep it also from a new container that is not made yet.
+ */
+function mayTake(
+  ports: readonly HostPort[],
+  { slot: own, stays }: Taker,
+  { drafts, claims, departing, view }: Readonly<{ drafts: readonly AppDraft[]; claims: PortClaims; view: View } & Pick<PortMoves, "departing">>,
+): boolean {
+  const isDueTo = (claim: Claim) => {
+    const { draft, slot } = claimant(claim, drafts);
+    if (draft === undefined || slot === undefined || slot === own || upRight(slot) !== undefined || !isDue(draft, slot)) return false;
+    return (stays || slot.right.length > 0) && stayingHolders(slot, departing, view).length === 0;
+  };
+  return !ports.some((port) => claims.winners(port).some(isDueTo));
+}
+
+/** Whether the new container of a slot will be started, but for the ports that it needs. */
+function isDue({ blocks, turn }: AppDraft, slot: Slot): boolean {
+  return blocks.get(slot)?.state.kind !== "failed" && (!turn.isStuck || turn.slots.has(slot.instance.index));
+}
+
+function claimant({ app, index }: Claim, drafts: readonly AppDraft[]): Readonly<{ draft: AppDraft | undefined; slot: Slot | undefined }> {
+  const draft = drafts.find((candidate) => candidate.app.name === app);
+  return { draft, slot: draft?.slots.find(({ instance }) => instance.index === index) };
 }
 
 function leavingIds(drafts: readonly AppDraft[], going: readonly string[], view: View): ReadonlySet<string> {
@@ -130,8 +163,6 @@ function leavingIds(drafts: readonly AppDraft[], going: readonly string[], view:
 }
 
 function departingIds(drafts: readonly AppDraft[], leaving: ReadonlySet<string>, view: View): ReadonlySet<string> {
-  const isDue = ({ blocks, turn }: AppDraft, slot: Slot) =>
-    blocks.get(slot)?.state.kind !== "failed" && (!turn.isStuck || turn.slots.has(slot.instance.index));
   const replaced = drafts.flatMap((draft) => draft.slots.filter((slot) => slot.wrong.length > 0 && isDue(draft, slot)));
   const surplus = drafts.filter((draft) => !draft.turn.isStuck || surplusMayGo(draft)).flatMap((draft) => draft.surplus);
   const departing = new Set([...leaving, ...[...surplus, ...replaced.flatMap(({ wrong }) => wrong)].map(idOf)]);
@@ -161,8 +192,7 @@ function keepInVain(going: Set<string>, slots: readonly Slot[], fixed: ReadonlyS
 function evictedOf({ app, slots, surplus }: AppDraft, drafts: readonly AppDraft[], claims: PortClaims): readonly OwnedAppContainer[] {
   const losers = slots.map((slot) => (claims.lost(app.name, slot.instance.index) === undefined ? undefined : upRight(slot)));
   const isUnstarted = (winner: Claim) => {
-    const draft = drafts.find((candidate) => candidate.app.name === winner.app);
-    const slot = draft?.slots.find(({ instance }) => instance.index === winner.index);
+    const { draft, slot } = claimant(winner, drafts);
     return slot !== undefined && slot.right.length > 0 && upRight(slot) === undefined && draft?.blocks.has(slot) === false;
   };
   const isWaitedFor = (port: HostPort) => claims.winners(port).some(isUnstarted);

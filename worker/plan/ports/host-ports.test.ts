@@ -85,4 +85,62 @@ describe("host ports", () => {
     assert.notEqual(rig.named("a-1").id, before);
     assert.deepEqual(rig.named("a-1").hostPorts, [on("127.0.0.1", 80)]);
   });
+
+  for (const rollingRestart of [false, true]) {
+    const how = rollingRestart ? "rolled" : "exchanged";
+    it(`host ports of a container that is ${how} are not taken meanwhile by the old container of an app that lost its claim`, async () => {
+      await using rig = new Rig();
+      const app = (revision: bigint, VALUE: string) => ({
+        revision,
+        rollingRestart,
+        networks: ["nebula"],
+        startingPorts: [{ hostPort: 80, containerPort: 80 }],
+        envVars: { VALUE },
+      });
+      await rig.start({ apps: { web: app(1n, "a") } });
+      await rig.pass(60_000);
+      // db has the claim, and its container is made, but web keeps its old one, as it gets no new one.
+      await rig.apply({ apps: { db: app(1n, "a"), web: app(2n, "b") } });
+      await rig.pass(60_000);
+      assert.deepEqual(rig.shown, ["db-1 created", "web-1 running"]);
+      const before = rig.named("web-1").id;
+      await rig.apply({ apps: { web: app(2n, "b"), db: app(2n, "b") } });
+      await rig.pass(60 * 60_000, 60_000);
+      assert.equal(rig.stateOf("web"), "applied");
+      assert.equal(rig.named("web-1").phase, "running");
+      assert.notEqual(rig.named("web-1").id, before);
+      assert.match(rig.stateOf("db"), /^failed: claim: /);
+    });
+  }
+
+  it("host ports of a container that is exchanged are not taken meanwhile by a stopped container of a refused app", async () => {
+    await using rig = new Rig();
+    const app = (revision: bigint, hostPort: number, VALUE: string) => ({
+      revision,
+      networks: ["nebula"],
+      startingPorts: [{ hostPort, containerPort: 80 }],
+      envVars: { VALUE },
+    });
+    await rig.start({ apps: { db: app(5n, 80, "a") } });
+    await rig.pass(60_000);
+    const db = rig.named("db-1").id;
+    await rig.runtime.stop(db, 0, signal);
+    // a config older than the container of db: that is held back, and started again where its port is not due to web
+    await rig.start({ apps: { web: app(1n, 80, "a"), db: app(1n, 81, "a") } });
+    await rig.pass(60_000);
+    assert.match(rig.stateOf("db"), /^failed: config: /);
+    assert.equal(rig.stateOf("web"), "applied");
+    assert.deepEqual(rig.shown, ["db-1 exited", "web-1 running"]);
+    const starts: string[] = [];
+    rig.runtime.before = ({ method, target }) => {
+      if (method === "start") starts.push(target);
+    };
+    await rig.apply({ apps: { web: app(2n, 80, "b"), db: app(1n, 81, "a") } });
+    await rig.pass(60 * 60_000, 60_000);
+    assert.equal(rig.stateOf("web"), "applied");
+    assert.deepEqual(starts, [rig.named("web-1").id]);
+    await rig.apply({ apps: { web: app(3n, 82, "b"), db: app(1n, 81, "a") } });
+    await rig.pass(60 * 60_000, 60_000);
+    assert.deepEqual(rig.shown, ["db-1 running", "web-1 running"]);
+  });
 });
