@@ -6,9 +6,10 @@ import { splitProcessors, stayOn } from "./processes/processors.ts";
 
 const HELP = `npm run bench:apply -- [options]
 
-What a change costs that every device reports on, beside the same change without reports: the two take turns on one server, with the same fleet. Each device is
-enrolled, watches over gRPC with its own token, and answers the config with one report. The server stays on one processor, the fleet of light devices on the
-others. All of it on the loopback address. Linux only.
+What a change costs that every device reports on, beside the same change without reports, and with one and two streams of WatchApply that follow it to their
+verdict: the four take turns on one server, with the same fleet. Each device is enrolled, watches over gRPC with its own token, and answers the config with one
+report. A server that does not write presence has the same devices connect before. The server stays on one processor, the fleet of light devices on the others.
+All of it on the loopback address. Linux only.
 
   --devices N      connected devices (19900)
   --apps N         apps of their device_group, of which one is changed; a report names all (1)

@@ -35,7 +35,7 @@ import { PresentGroups } from "./access/present-groups.ts";
 import { createAudit, expireAudit } from "./audit/audit.ts";
 import { DeviceConnections } from "./insight/device-connections.ts";
 import { runDeviceMetrics } from "./insight/device-metrics.ts";
-import { createGroupViews } from "./insight/group-views.ts";
+import { createGroupViews, KEPT_MS } from "./insight/group-views.ts";
 import { createPresenceMetrics } from "./insight/presence-metrics.ts";
 import { sweepPresence } from "./insight/presence-sweep.ts";
 import { PresenceWriter } from "./insight/presence-writer.ts";
@@ -77,6 +77,8 @@ export type ManagerTuning = Readonly<{
   stopMs: number;
   /** Whether it writes which devices are connected. */
   presence: boolean;
+  /** How long the mirror of a device_group is kept after its last reader, milliseconds. */
+  mirrorKeptMs: number;
 }>;
 
 const UNLIMITED = { inAll: Number.POSITIVE_INFINITY, perAddress: Number.POSITIVE_INFINITY };
@@ -88,6 +90,7 @@ const TUNING: ManagerTuning = {
   silence: { everyMs: 5000, answerMs: 30_000 },
   stopMs: 10_000,
   presence: true,
+  mirrorKeptMs: KEPT_MS,
 };
 
 export type ManagerOptions = Readonly<{
@@ -178,7 +181,8 @@ export async function startManager({
     metrics: createPresenceMetrics(registry, { online: () => presence.online, waiting: () => presence.waiting }),
   });
   starting.defer(() => presence.stop(PRESENCE_STOP_MS));
-  const groupViews = starting.use(createGroupViews({ store: drivers.reportStore, feed: drivers.changeFeed, ownBoot: boot, clock, log }));
+  const keptMs = tuning.mirrorKeptMs;
+  const groupViews = starting.use(createGroupViews({ store: drivers.reportStore, feed: drivers.changeFeed, ownBoot: boot, clock, log, keptMs }));
   const deviceConnections = new DeviceConnections({ store: drivers.reportStore, ownBoot: boot, clock });
   const hub: WatchHub = new WatchHub({
     ...drivers,

@@ -80,6 +80,6 @@ const { address } = await startManager({
   drivers,
   turns,
   ...common,
-  tuning: { presence: presence !== "off" },
+  tuning: { presence: presence !== "off", mirrorKeptMs: 0 }, // a change without a stream after one with a stream pays for no mirror
 });
 process.send?.({ kind: "ready", port: Number(address.slice(address.lastIndexOf(":") + 1)) });

@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { Session } from "node:inspector/promises";
 import { monitorEventLoopDelay } from "node:perf_hooks";
+import { setImmediate as turn } from "node:timers/promises";
 
 /** How long the event loop of a server was held, milliseconds. */
 export type LoopDelays = Readonly<{ p50Ms: number; p99Ms: number; maxMs: number; turns: number }>;
@@ -12,7 +13,9 @@ export type ObserveCommand =
   /** Forget the delays so far. */
   | { kind: "reset-loop-delays" }
   | { kind: "loop-delays" }
-  /** Give up what memory is free, so that what is left is used. */
+  /** User and system time of the process so far, microseconds: the kernel's files count in steps of 10 ms. */
+  | { kind: "cpu-time" }
+  /** Give up what memory is free, so that what is left is used; answers how much of the heap, and of memory outside it, that is. */
   | { kind: "collect-garbage" }
   /** Record where processor time is spent, until the file is asked for. */
   | { kind: "start-profile" }
@@ -40,7 +43,11 @@ export function observeProcess(): (command: ObserveCommand) => Promise<object | 
       }
       case "collect-garbage":
         globalThis.gc?.();
-        return { kind: "garbage-collected" };
+        await turn(); // what is freed by a callback goes with the second
+        globalThis.gc?.();
+        return { kind: "garbage-collected", heapBytes: usedMemory() };
+      case "cpu-time":
+        return { kind: "cpu-time-used", cpuUs: usedTime() };
       case "start-profile":
         session.connect();
         await session.post("Profiler.enable");
@@ -57,4 +64,14 @@ export function observeProcess(): (command: ObserveCommand) => Promise<object | 
         return undefined;
     }
   };
+}
+
+function usedTime(): number {
+  const { user, system } = process.cpuUsage();
+  return user + system;
+}
+
+function usedMemory(): number {
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
 }

@@ -32,6 +32,10 @@ export type BenchManager = AsyncDisposable &
     loopDelays(act: () => Promise<void>): Promise<LoopDelays>;
     /** Resident memory after a collection of garbage, bytes. */
     usedBytes(): Promise<number>;
+    /** Memory of its objects after a collection of garbage, bytes: what it gave back and may take again is not in it. */
+    heapBytes(): Promise<number>;
+    /** User and system time so far, microseconds. */
+    cpuUs(): Promise<number>;
     /** Writes a CPU profile of an act, for the developer tools of a browser. */
     profile(file: string, act: () => Promise<void>): Promise<void>;
   }>;
@@ -77,6 +81,8 @@ export async function openManager({ processors, signal, presence = true }: OpenM
       await server.ask({ kind: "collect-garbage" }, isOf("garbage-collected"));
       return server.figures().rssBytes;
     },
+    heapBytes: async () => (await server.ask({ kind: "collect-garbage" }, isGarbageCollected)).heapBytes,
+    cpuUs: async () => (await server.ask({ kind: "cpu-time" }, isCpuTime)).cpuUs,
     profile: async (file, act) => {
       await server.ask({ kind: "start-profile" }, isOf("profile-started"));
       await act();
@@ -92,6 +98,14 @@ function isOf(kind: string): (message: unknown) => message is object {
 
 function isLoopDelays(message: unknown): message is { kind: "loop-delays"; delays: LoopDelays } {
   return isOf("loop-delays")(message) && "delays" in message;
+}
+
+function isGarbageCollected(message: unknown): message is { kind: "garbage-collected"; heapBytes: number } {
+  return isOf("garbage-collected")(message) && "heapBytes" in message;
+}
+
+function isCpuTime(message: unknown): message is { kind: "cpu-time-used"; cpuUs: number } {
+  return isOf("cpu-time-used")(message) && "cpuUs" in message;
 }
 
 function isStoreCalls(message: unknown): message is { kind: "store-calls"; count: number } {

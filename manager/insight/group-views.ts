@@ -15,12 +15,12 @@ import type { DeviceChange, GroupView, GroupViews } from "./group-view.ts";
 // V2: while it has readers it is read again every REREAD_MS, after a gap of the feed, and when a reader asks: a lost announcement lasts that long at most.
 // V3: a read that a reader asked for begins after the reader asked.
 // V4: the boots of shards are read as often as they are marked, and when a new one is announced: the devices of one that died are offline then.
-// V5: it is kept for KEPT_MS after its last reader; one without readers makes room for others before that.
+// V5: it is kept for `keptMs` after its last reader; one without readers makes room for others before that.
 
 /** How often a mirror with readers is read again, milliseconds. */
 const REREAD_MS = 30_000;
 /** How long a mirror is kept after its last reader, milliseconds. */
-const KEPT_MS = 60_000;
+export const KEPT_MS = 60_000;
 /** Memory of all mirrors, bytes; docs/limits.md names it. */
 export const MOST_BYTES = 256 * 1024 * 1024;
 const RETRY_MS = 30_000;
@@ -36,6 +36,8 @@ export type GroupViewsParts = Readonly<{
   log: Log;
   /** Memory of all mirrors, bytes; 256 MiB. */
   mostBytes?: number;
+  /** How long a mirror is kept after its last reader, milliseconds; a minute. */
+  keptMs?: number;
 }>;
 
 type Listener = (changes: readonly DeviceChange[]) => void;
@@ -61,7 +63,7 @@ type Shared = {
 
 /** Creates the views of device_groups. Dispose them when the manager stops. */
 export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposable & Readonly<{ bytes: number; mirrors: number }> {
-  const { store, feed, clock, log, ownBoot, mostBytes = MOST_BYTES } = parts;
+  const { store, feed, clock, log, ownBoot, mostBytes = MOST_BYTES, keptMs = KEPT_MS } = parts;
   const shared = new Map<string, Shared>();
   const closed = new AbortController();
   let bytes = 0;
@@ -227,7 +229,7 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
     if (each.readers > 0 || each.dropped.signal.aborted) return;
     const idle = new AbortController();
     each.idle = idle;
-    clock.sleep(KEPT_MS, idle.signal).then(
+    clock.sleep(keptMs, idle.signal).then(
       () => drop(deviceGroup, each), // V5
       () => {},
     );
