@@ -3,7 +3,13 @@ import { equals } from "@bufbuild/protobuf";
 import { type Boots, connectionOf, decidingRow } from "../../common/insight/connection.ts";
 import type { PresenceRow, PresenceStore } from "../../common/storage/presence-store.ts";
 import type { ReportStore } from "../../common/storage/report-store.ts";
-import { ConnectionState, DeviceConnectionSchema, type DeviceSummary, type StatusChanges } from "../../gen/nebula/v1/device_pb.ts";
+import {
+  ConnectionState,
+  type DeviceConnection,
+  DeviceConnectionSchema,
+  type DeviceSummary,
+  type StatusChanges,
+} from "../../gen/nebula/v1/device_pb.ts";
 import { GroupPresence } from "./group-presence.ts";
 import type { DeviceChange, DeviceInGroup } from "./group-view.ts";
 
@@ -191,7 +197,10 @@ export class GroupMirror {
 
   #put(summary: DeviceSummary, note: Note): void {
     this.#removed.delete(summary.deviceId);
-    this.#set(summary.deviceId, summary, true, note);
+    const known = this.devices.get(summary.deviceId);
+    // a watch that is open is not closed by a report; only a worker of the original is online by its report
+    const isWatched = known?.connection.state === ConnectionState.ONLINE && known.summary?.original !== true && !summary.original;
+    this.#set(summary.deviceId, summary, true, note, isWatched ? known.connection : undefined);
   }
 
   /** The summary of a device is gone; the device stays while a watch of it is open (M4). */
@@ -208,10 +217,13 @@ export class GroupMirror {
     this.#set(deviceId, known?.summary, known !== undefined, note);
   }
 
-  /** @param stays whether a device without a summary stays though no watch of it is open */
-  #set(deviceId: string, summary: DeviceSummary | undefined, stays: boolean, note: Note): void {
+  /**
+   * @param stays whether a device without a summary stays though no watch of it is open
+   * @param kept its connection, where that cannot have changed
+   */
+  #set(deviceId: string, summary: DeviceSummary | undefined, stays: boolean, note: Note, kept?: DeviceConnection): void {
     const report = summary && { receivedMs: Number(summary.receivedAtMs), original: summary.original };
-    const connection = connectionOf(this.#presence.of(deviceId), report, this.#boots, this.#parts.now());
+    const connection = kept ?? connectionOf(this.#presence.of(deviceId), report, this.#boots, this.#parts.now());
     const before = this.devices.get(deviceId);
     const isIn = summary !== undefined || stays || connection.state === ConnectionState.ONLINE;
     const after: DeviceInGroup | undefined = isIn ? { deviceId, summary, connection } : undefined;
