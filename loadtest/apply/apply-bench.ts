@@ -81,7 +81,7 @@ function memoryTable(runs: readonly ApplyFigures[]): string[] {
 export function goalLines(runs: readonly ApplyFigures[]): string[] {
   const of = (figure: (run: ApplyFigures) => number) => median(runs.map(figure));
   const line = (what: string, reached: number, goal: number, unit: string) =>
-    `${reached <= goal ? "met" : "missed"}: ${what}: ${reached.toFixed(1)}${unit}, goal ${goal}${unit}`;
+    `${reached <= goal ? "met" : "missed"}: ${what}: ${reached.toFixed(2)}${unit}, goal ${goal}${unit}`;
   const times = (figure: "cpuUsPerDevice" | "lastDeviceMs") => of(({ changes: { silent, reporting } }) => reporting[figure] / silent[figure]);
   const longest = of(({ changes }) => Math.max(...CHANGE_KINDS.map((kind) => changes[kind].heldMaxMs)));
   const share = (figure: "stream" | "secondStream") => of(({ cpu }) => cpu[figure] / cpu.report) * 100;
