@@ -1,14 +1,15 @@
 import { strict as assert } from "node:assert";
 import { once } from "node:events";
-import { createServer, type RequestListener } from "node:http";
+import { createServer, globalAgent, type RequestListener } from "node:http";
 import { buffer } from "node:stream/consumers";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { UniversalClientResponse } from "@connectrpc/connect/protocol";
+import { eventually } from "../../../common/testing/eventually.ts";
 import { createHttp1Client } from "./http1-client.ts";
 
 /** A server of its own on the loopback address. */
 async function serve(answer: RequestListener): Promise<AsyncDisposable & { url: string }> {
-  const server = createServer(answer).listen(0, "127.0.0.1");
+  const server = createServer({ keepAliveTimeout: 60_000 }, answer).listen(0, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();
   assert.ok(typeof address === "object" && address !== null);
@@ -82,5 +83,24 @@ describe("the HTTP/1.1 client of nebulactl", () => {
     const reading = assert.rejects(bodyOf(answer), (error) => error === reason);
     second.abort(reason);
     await reading;
+  });
+
+  it("the HTTP/1.1 client closes the connection of an answer that came whole and was not read to its end, at the abort of its signal", async () => {
+    const end = Promise.withResolvers<void>();
+    await using server = await serve((_, response) => {
+      response.write("half");
+      void end.promise.then(() => response.end("rest"));
+    });
+    const over = new AbortController();
+    const answer = await call(server.url, over.signal);
+    const reading = answer.body[Symbol.asyncIterator]();
+    assert.equal(String((await reading.next()).value), "half");
+    const [socket] = Object.entries(globalAgent.sockets).flatMap(([name, sockets = []]) => (name.includes(new URL(server.url).port) ? sockets : []));
+    assert.ok(socket !== undefined);
+    const before = socket.bytesRead;
+    end.resolve();
+    await eventually(() => assert.ok(socket.bytesRead > before));
+    over.abort();
+    await eventually(() => assert.ok(socket.destroyed));
   });
 });

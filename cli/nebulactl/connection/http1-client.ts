@@ -22,11 +22,24 @@ export function createHttp1Client(tls?: RequestOptions): UniversalClientFn {
       answer.promise.catch(() => outgoing.destroy()); // also where the body ends the call before the answer is waited for
       for await (const chunk of body ?? []) outgoing.write(chunk);
       outgoing.end();
-      return answerOf(await answer.promise, signal);
+      const incoming = await answer.promise;
+      endUnread(incoming, signal);
+      return answerOf(incoming, signal);
     } catch (error) {
       throw connectErrorOf(error, signal);
     }
   };
+}
+
+/**
+ * Closes the connection of an answer that came whole and was not read to its end when the signal is aborted: an abort of Node leaves it open then, and it kept the
+ * process until the server closed it.
+ */
+function endUnread(incoming: IncomingMessage, signal: AbortSignal | undefined): void {
+  const { socket } = incoming;
+  const close = () => socket.destroy();
+  signal?.addEventListener("abort", close, { once: true });
+  incoming.once("end", () => signal?.removeEventListener("abort", close)); // the connection may serve another call from now on
 }
 
 function answerOf(incoming: IncomingMessage, signal: AbortSignal | undefined): UniversalClientResponse {
