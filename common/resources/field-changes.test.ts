@@ -50,6 +50,12 @@ describe("the changes between two resources", () => {
     assert.deepEqual(described({ starting_ports: [80] }, { starting_ports: [80, { "8080": "80" }] }), ['starting_ports [80] -> [80,{"8080":"80"}]']);
   });
 
+  it("fields of a resource that did not exist before are shown as added", () => {
+    const fields = { docker_image: "shop:1.4", env_vars: { A: "1" }, starting_ports: [{ "8080": "80" }] };
+    const lines = fieldChanges({}, fields).flatMap((change) => describeChange(change, true));
+    assert.deepEqual(lines, ["+ shop:1.4", "+ A=1", '+ [{"8080":"80"}]']);
+  });
+
   it("a change of the number of containers is shown as a whole", () => {
     assert.deepEqual(described({}, { containers_per: { cpu: 2 } }), ['containers_per default -> {"cpu":2}']);
   });

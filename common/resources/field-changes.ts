@@ -17,13 +17,16 @@ function differences(before: JsonObject, after: JsonObject): FieldChange[] {
   return fields.flatMap((field) => (same(before[field], after[field]) ? [] : [{ field, before: before[field], after: after[field] }]));
 }
 
-/** A change for a person, a line each: `shop:1.4 -> shop:1.5`; of lists and maps what comes and what goes: `+ REGION=eu`, `- api`. */
-export function describeChange({ field, before, after }: FieldChange): string[] {
+/**
+ * A change for a person, a line each: `shop:1.4 -> shop:1.5`; of lists and maps what comes and what goes: `+ REGION=eu`, `- api`.
+ * @param isCreated whether the resource did not exist before: `+ shop:1.4`
+ */
+export function describeChange({ field, before, after }: FieldChange, isCreated = false): string[] {
   const maps = field === "containers_per" ? undefined : bothOf(before, after, asMap, {});
   if (maps !== undefined) return mapChanges(...maps);
   const lists = bothOf(before, after, asSet, []);
   if (lists !== undefined && sameOrder(...lists)) return listChanges(...lists);
-  return [`${shown(before)} -> ${shown(after)}`];
+  return [isCreated && before === undefined ? `+ ${shown(after)}` : `${shown(before)} -> ${shown(after)}`];
 }
 
 function mapChanges(before: JsonObject, after: JsonObject): string[] {

@@ -6,13 +6,7 @@ import { jsonNumber } from "../../../common/resources/resource-fields.ts";
 import { entityKindOf } from "../../../common/resources/target-kind.ts";
 import { enumWords } from "../../../common/text/enum-words.ts";
 import type { Change } from "../../../gen/nebula/v1/change_pb.ts";
-import {
-  type EntityChange,
-  type Revision,
-  type RevisionAction,
-  RevisionActionSchema,
-  type RollbackResponse,
-} from "../../../gen/nebula/v1/history_pb.ts";
+import { type EntityChange, type Revision, RevisionAction, RevisionActionSchema, type RollbackResponse } from "../../../gen/nebula/v1/history_pb.ts";
 import type { FieldDifference } from "../../../gen/nebula/v1/plan_pb.ts";
 import { ageOf } from "../output/age.ts";
 import type { ListView } from "../output/print-list.ts";
@@ -27,7 +21,7 @@ export function revisionLines(revision: Revision, now: number): RevisionLine[] {
   const { previousRevision, revision: number, change, action, differences } = revision;
   const step = previousRevision === 0n ? String(number) : `${previousRevision} -> ${number}`;
   const head = [step, ageOf(change?.at, now), change?.by ?? "", actionWord(action)];
-  const fields = differences.flatMap(fieldLines);
+  const fields = differences.flatMap((difference) => fieldLines(difference, action === RevisionAction.CREATE));
   if (fields.length === 0) return [head];
   return fields.map((field, at) => [...(at === 0 ? head : head.map(() => "")), ...field]);
 }
@@ -90,8 +84,8 @@ export function resourceOfBody(body: Revision["body"] | RollbackResponse["body"]
 }
 
 /** The changed fields, a line each: its name, on its first line, and the change. */
-export function fieldLines(difference: FieldDifference): [field: string, change: string][] {
-  return describeChange(fieldChange(difference)).map((line, at) => [at === 0 ? difference.field : "", line]);
+export function fieldLines(difference: FieldDifference, isCreated = false): [field: string, change: string][] {
+  return describeChange(fieldChange(difference), isCreated).map((line, at) => [at === 0 ? difference.field : "", line]);
 }
 
 export function differencesJson(differences: readonly FieldDifference[]): JsonValue[] {

@@ -149,7 +149,7 @@ describe("nebulactl history, rollback and get --at", function () {
       await refused(command, /^error: "both" is the name of several: app and cron_job; use app\/both or cron_job\/both\n$/);
     }
     for (const kind of ["cron_job", "cron-jobs"])
-      assert.match(await printed(`history ${kind}/both`), /create +docker_image +default -> backup:1\n.*schedule +default -> @daily\n/);
+      assert.match(await printed(`history ${kind}/both`), /create +docker_image +\+ backup:1\n.*schedule +\+ @daily\n/);
     await refused("history crons/both", /invalid NAME "crons\/both": use web, app\/web, cron_job\/web or device_group\/web/);
     await refused("history never", /there is no app, cron_job or device_group "never" that this login may read/);
     await printed("cron-jobs delete both");
