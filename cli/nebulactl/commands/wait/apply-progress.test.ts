@@ -86,7 +86,7 @@ describe("the progress of a change", () => {
   });
 
   it("the sentence at the end follows what was done", () => {
-    const end = (followed: readonly Followed[], fields: Fields = {}) => progress(fields, followed).summary().split(";")[0];
+    const end = (followed: readonly Followed[], fields: Fields = {}, part = 0) => progress(fields, followed).summary().split("; ")[part];
     const of = (online: string) => `1196 of 1198 online devices ${online}`;
     assert.equal(end([{ ...WEB, verb: ApplyVerb.STOP }]), of("stopped it"));
     assert.equal(end([{ ...WEB, verb: ApplyVerb.DELETE }]), of("removed it"));
@@ -98,6 +98,7 @@ describe("the progress of a change", () => {
     assert.equal(end([WEB], { counts: {} }), "no device is reached");
     const late = progress({ counts: { devices: 3n, working: 2n, waiting: 1n, online: 3n }, verdict: ApplyVerdict.UNFINISHED });
     assert.equal(late.summary(), "0 of 3 online devices run revision 42 or newer; 2 still work on it; 1 did not answer (after 5 min)");
+    assert.equal(end([WEB], { counts: { devices: 1n, working: 1n, online: 1n } }, 1), "1 still works on it");
   });
 
   it("a message as JSON has numbers as numbers, and enums in lower case", () => {

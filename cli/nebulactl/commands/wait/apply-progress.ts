@@ -97,7 +97,7 @@ export class ApplyProgress {
     const parts = [
       online === 0 ? `no device of ${devices} is online` : `${onlineApplied} of ${online} online devices ${this.#done}`,
       ...(failed > 0 ? [`${failed} failed`] : []),
-      ...(working > 0 ? [`${working} still work on it`] : []),
+      ...(working > 0 ? [`${working} still ${working === 1 ? "works" : "work"} on it`] : []),
       ...(waiting > 0 ? [`${waiting} did not answer`] : []),
       ...(offline > 0 ? [`${offline} offline ${offline === 1 ? "gets it when it comes" : "get it when they come"} back`] : []),
     ];

@@ -97,7 +97,7 @@ describe("nebulactl --wait", () => {
     it(`--wait ends with ${expected} at verdict ${verdict}`, async () => {
       const { code, err } = await ran("apps start web --wait --settle 1s --timeout 1m", [[{ ...WORKING, verdict }]]);
       assert.equal(code, expected);
-      assert.equal(err, verdict === ApplyVerdict.UNFINISHED ? "look again with: nebulactl status web\n" : "");
+      assert.equal(err, verdict === ApplyVerdict.UNFINISHED ? "look again with: nebulactl status app/web\n" : "");
     });
   }
 
@@ -206,6 +206,6 @@ describe("nebulactl --wait and status on a real server", function () {
     program.stdin.write("\x03");
     const [code] = await ended;
     assert.equal(code, 130, shown);
-    assert.match(shown, /the change stays; look again with: nebulactl status seen\r?\n/);
+    assert.match(shown, /the change stays; look again with: nebulactl status app\/seen\r?\n/);
   });
 });

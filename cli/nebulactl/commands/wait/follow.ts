@@ -89,11 +89,11 @@ async function watch(followed: readonly Followed[], { settleMs, timeoutMs }: Wai
   }
 }
 
-/** `web`, or `cron_job/web`, as `nebulactl status` takes it. */
+/** `app/web`, as `nebulactl status` takes it: a cron_job or device_group may have the name, too. */
 function nameOf(followed: Followed | undefined): string {
   if (followed === undefined) return "NAME";
   const kind = entityKindOf(followed.kind ?? 0);
-  return kind === undefined || kind === "app" ? followed.name : `${kind}/${followed.name}`;
+  return kind === undefined ? followed.name : `${kind}/${followed.name}`;
 }
 
 /** Prints what a stream says: on a terminal some lines that are redrawn, else a line every few seconds; as JSON an object of each message. */
