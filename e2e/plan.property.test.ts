@@ -63,18 +63,7 @@ function arbitraryStates(ports: boolean): fc.Arbitrary<GroupState[]> {
       const [first] = next;
       list.push(!isSmall || before === undefined || first === undefined ? next : [...before.filter(([name]) => name !== first[0]), first]);
     }
-    // before the change no two apps claim one port: what such a fight comes to is a matter of its history
-    return list.map((state, index) => (index === list.length - 1 ? state : withoutFights(state)));
-  });
-}
-
-/** Leaves each range of ports to the first app that claims one of it. */
-function withoutFights(state: GroupState): GroupState {
-  const taken = new Set<number>();
-  return state.map(([name, body]) => {
-    const startingPorts = (body?.startingPorts ?? []).filter(({ hostPort = 0 }) => !taken.has(Math.floor(hostPort / 100)));
-    for (const { hostPort = 0 } of startingPorts) taken.add(Math.floor(hostPort / 100));
-    return [name, body === null ? null : { ...body, startingPorts }];
+    return list;
   });
 }
 
