@@ -181,8 +181,8 @@ export async function startManager({
     metrics: createPresenceMetrics(registry, { online: () => presence.online, waiting: () => presence.waiting }),
   });
   starting.defer(() => presence.stop(PRESENCE_STOP_MS));
-  const keptMs = tuning.mirrorKeptMs;
-  const groupViews = starting.use(createGroupViews({ store: drivers.reportStore, feed: drivers.changeFeed, ownBoot: boot, clock, log, keptMs }));
+  const mirrors = { store: drivers.reportStore, feed: drivers.changeFeed, ownBoot: boot, keptMs: tuning.mirrorKeptMs, clock, log, registry };
+  const groupViews = starting.use(createGroupViews(mirrors));
   const deviceConnections = new DeviceConnections({ store: drivers.reportStore, ownBoot: boot, clock });
   const hub: WatchHub = new WatchHub({
     ...drivers,

@@ -207,6 +207,7 @@ async function startWorld() {
         return { [Symbol.dispose]: () => void listeners.delete(put) };
       },
       reread: async () => {},
+      ended: new AbortController().signal,
       [Symbol.dispose]() {},
     }),
   };

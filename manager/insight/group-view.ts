@@ -17,6 +17,8 @@ export interface GroupView extends Disposable {
   readonly deviceGroup: string;
   /** By device id. The map changes in place; an entry is replaced, never changed. */
   readonly devices: ReadonlyMap<string, DeviceInGroup>;
+  /** Aborted, with `resource_exhausted`, when it ends before its reader: the mirrors of the shard grew beyond their room. Nothing in it changes then. */
+  readonly ended: AbortSignal;
   /**
    * Called after entries changed, with each changed device as it was before and as it is now (undefined: it is not in the group). Calls are never nested. A
    * listener must not throw.

@@ -1,4 +1,5 @@
 import { strict as assert } from "node:assert";
+import { Registry } from "prom-client";
 import { ManualClock } from "../../common/clock/manual-clock.ts";
 import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
 import { createMemoryFeed } from "../../common/feed/memory-feed.ts";
@@ -18,7 +19,7 @@ const never = new AbortController().signal;
 const all = () => true;
 
 /** Views over a real store, whose writes are announced unless they are to be lost. */
-async function start({ devices = 0, mostBytes, wrap = (store) => store }: { devices?: number; mostBytes?: number; wrap?: Wrap } = {}) {
+async function start({ devices = 0, mostBytes, registry = new Registry(), wrap = (store) => store }: Start = {}) {
   const store = await openSqliteReportStore({ path: ":memory:" });
   const clock = new ManualClock();
   const feed = createMemoryFeed({ log: silentLog });
@@ -34,7 +35,7 @@ async function start({ devices = 0, mostBytes, wrap = (store) => store }: { devi
       return store.listVersions(...call);
     },
   };
-  const views = createGroupViews({ store: wrap(counted), feed, clock, log: silentLog, ...(mostBytes === undefined ? {} : { mostBytes }) });
+  const views = createGroupViews({ store: wrap(counted), feed, clock, log: silentLog, registry, ...(mostBytes === undefined ? {} : { mostBytes }) });
   let version = 0n;
 
   async function put(deviceId: string, { group = "shops", state = TargetState.APPLIED, lost = false }: Put = {}): Promise<void> {
@@ -69,6 +70,7 @@ async function start({ devices = 0, mostBytes, wrap = (store) => store }: { devi
   };
 }
 
+type Start = { devices?: number; mostBytes?: number; registry?: Registry; wrap?: Wrap };
 type Put = { group?: string; state?: TargetState; lost?: boolean };
 type ViewStore = Parameters<typeof createGroupViews>[0]["store"];
 type Wrap = (store: ViewStore) => ViewStore;
@@ -239,16 +241,52 @@ describe("views of device groups", () => {
   });
 
   it("a group that has no room is refused, mirrors without readers make room, and nothing stays counted", async () => {
-    await using rig = await start({ devices: 100, mostBytes: 250_000 });
+    const registry = new Registry();
+    await using rig = await start({ devices: 100, mostBytes: 250_000, registry });
     for (let index = 0; index < 60; index++) await rig.put(`till-${index}`, { group: "tills", lost: true });
     const shops = await rig.views.open("shops", never);
     const held = rig.views.bytes;
     await assert.rejects(rig.views.open("tills", never), (error) => isNebulaError(error, "resource_exhausted") && (error.retryAfterMs ?? 0) > 0);
     assert.deepEqual([rig.views.mirrors, rig.views.bytes], [1, held]);
+    assert.match(await registry.metrics(), /^nebula_mirror_refused_total 1$/m);
     shops[Symbol.dispose]();
     using tills = await rig.views.open("tills", never);
     assert.equal(tills.devices.size, 60);
     assert.equal(rig.views.mirrors, 1);
+  });
+
+  it("mirrors that grow beyond their room after they were loaded end the newest views, after those without readers, and metrics tell", async () => {
+    const registry = new Registry();
+    await using rig = await start({ devices: 60, mostBytes: 250_000, registry });
+    for (let index = 0; index < 40; index++) await rig.put(`till-${index}`, { group: "tills", lost: true });
+    for (let index = 0; index < 20; index++) await rig.put(`idle-${index}`, { group: "idle", lost: true });
+    const oldest = await rig.views.open("shops", never);
+    const newest = await rig.views.open("tills", never);
+    (await rig.views.open("idle", never))[Symbol.dispose]();
+    let size = 60;
+    const grow = async (devices: number) => {
+      for (const until = size + devices; size < until; size++) await rig.put(`more-${size}`);
+      await new Promise((resolve) => setImmediate(resolve));
+    };
+    assert.equal(rig.views.mirrors, 3);
+    await grow(30);
+    await eventually(() => rig.views.mirrors === 2);
+    assert.deepEqual([oldest.ended.aborted, newest.ended.aborted], [false, false], "one without readers made room");
+    await grow(20);
+    await eventually(() => newest.ended.aborted);
+    assert.ok(isNebulaError(newest.ended.reason, "resource_exhausted"));
+    await eventually(() => oldest.devices.size === 110);
+    assert.deepEqual([oldest.ended.aborted, rig.views.mirrors], [false, 1]);
+    const metrics = await registry.metrics();
+    for (const line of ["nebula_mirrors 1", "nebula_mirror_devices 110", "nebula_mirror_ended_total 1", "nebula_mirror_refused_total 0"]) {
+      assert.ok(metrics.includes(`${line}\n`), line);
+    }
+    await grow(40);
+    await eventually(() => oldest.ended.aborted);
+    assert.deepEqual([rig.views.mirrors, rig.views.bytes], [0, 0]);
+    newest[Symbol.dispose]();
+    oldest[Symbol.dispose]();
+    assert.deepEqual(contents(await rig.views.open("tills", never)), await recount(rig.store, "tills"), "there is room again");
   });
 
   it("a store that does not answer ends the opening, and the next one reads again; a reread that fails leaves the mirror as it is", async () => {

@@ -1,6 +1,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
+import { Registry } from "prom-client";
 import type { Clock } from "../../common/clock/clock.ts";
-import { messageOf, NebulaError } from "../../common/errors/nebula-error.ts";
+import { isNebulaError, messageOf, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { ChangeFeed, FeedEvent } from "../../common/feed/change-feed.ts";
 import { bootsAt, MARK_MS } from "../../common/insight/connection.ts";
 import type { Log } from "../../common/log/log.ts";
@@ -8,6 +9,7 @@ import type { PresenceStore, ShardRow } from "../../common/storage/presence-stor
 import { StatusChangesSchema } from "../../gen/nebula/v1/device_pb.ts";
 import { GroupMirror, type MirrorStore } from "./group-mirror.ts";
 import type { DeviceChange, GroupView, GroupViews } from "./group-view.ts";
+import { createMirrorMetrics } from "./mirror-metrics.ts";
 
 // One mirror for each device_group that has readers, shared by all of them.
 //
@@ -16,6 +18,7 @@ import type { DeviceChange, GroupView, GroupViews } from "./group-view.ts";
 // V3: a read that a reader asked for begins after the reader asked.
 // V4: the boots of shards are read as often as they are marked, and when a new one is announced: the devices of one that died are offline then.
 // V5: it is kept for `keptMs` after its last reader; one without readers makes room for others before that.
+// V6: where mirrors grow beyond their room after they were loaded, the newest views end, as many as give enough back.
 
 /** How often a mirror with readers is read again, milliseconds. */
 const REREAD_MS = 30_000;
@@ -38,6 +41,7 @@ export type GroupViewsParts = Readonly<{
   mostBytes?: number;
   /** How long a mirror is kept after its last reader, milliseconds; a minute. */
   keptMs?: number;
+  registry?: Registry;
 }>;
 
 type Listener = (changes: readonly DeviceChange[]) => void;
@@ -65,11 +69,19 @@ type Shared = {
 export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposable & Readonly<{ bytes: number; mirrors: number }> {
   const { store, feed, clock, log, ownBoot, mostBytes = MOST_BYTES, keptMs = KEPT_MS } = parts;
   const shared = new Map<string, Shared>();
+  /** The views that are open and loaded, the oldest first. */
+  const views = new Set<{ readonly end: (error: NebulaError) => void }>();
   const closed = new AbortController();
   let bytes = 0;
   let shards: readonly ShardRow[] = [];
   /** Whether a read of the boots waits for its time. */
   let willRead = false;
+  let willRelieve = false;
+  const metrics = createMirrorMetrics(parts.registry ?? new Registry(), {
+    mirrors: () => shared.size,
+    devices: () => [...shared.values()].reduce((sum, { mirror }) => sum + mirror.devices.size, 0),
+    bytes: () => bytes,
+  });
 
   /** V4. Those who ask while a read waits share it. */
   async function readBoots(waitMs: number): Promise<void> {
@@ -120,20 +132,33 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
     if (each.readers > 0) rereadInBackground(each);
   }
 
-  /** Counts memory; a group that is loaded has to find room. */
+  /** Counts memory; a group that is loaded has to find room, and one that grows is given it while others can make some. */
   function takes(amount: number, of: Shared, isLoading: boolean): void {
     of.dropped.signal.throwIfAborted(); // what a read under way still brings is not kept
-    if (isLoading && amount > 0) {
-      for (const [deviceGroup, each] of shared) if (bytes + amount > mostBytes && each.readers === 0 && each !== of) drop(deviceGroup, each); // V5
-      if (bytes + amount > mostBytes) {
-        throw new NebulaError(
-          "resource_exhausted",
-          `this shard holds the summaries of too many devices (${Math.round(mostBytes / 2 ** 20)} MiB): try again later, or on another shard`,
-          { retryAfterMs: RETRY_MS },
-        );
-      }
+    if (amount > 0) makeRoom(amount, of);
+    if (amount > 0 && bytes + amount > mostBytes) {
+      if (isLoading) throw noRoom(mostBytes);
+      if (!willRelieve) queueMicrotask(relieve); // a mirror is not dropped in the midst of its batch
+      willRelieve = true;
     }
     bytes += amount;
+  }
+
+  /** V5 */
+  function makeRoom(amount: number, of?: Shared): void {
+    for (const [deviceGroup, each] of shared) if (bytes + amount > mostBytes && each.readers === 0 && each !== of) drop(deviceGroup, each);
+  }
+
+  /** V6 */
+  function relieve(): void {
+    willRelieve = false;
+    for (const view of [...views].reverse()) {
+      if (bytes <= mostBytes) return;
+      metrics.ended();
+      view.end(noRoom(mostBytes));
+      makeRoom(0);
+    }
+    makeRoom(0);
   }
 
   function share(deviceGroup: string): Shared {
@@ -197,6 +222,7 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
     const next = each.reading.then(() => {
       each.next = undefined;
       each.readMs = clock.monotonic();
+      metrics.reread();
       const read = each.mirror.reread(each.dropped.signal);
       each.reading = read.catch(() => {
         each.readMs = Number.NEGATIVE_INFINITY;
@@ -253,10 +279,24 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
         await withSignal(isLate ? reread(each) : each.loaded, signal);
       } catch (error) {
         close();
+        if (isNebulaError(error, "resource_exhausted")) metrics.refused();
         throw error;
       }
+      const ended = new AbortController();
+      const opened = {
+        end(error: NebulaError) {
+          closeOpened();
+          ended.abort(error);
+        },
+      };
+      views.add(opened);
+      const closeOpened = () => {
+        views.delete(opened);
+        close();
+      };
       return {
         deviceGroup,
+        ended: ended.signal,
         devices: each.mirror.devices,
         onChange(listener) {
           const mine: Listener = (changes) => listener(changes);
@@ -270,7 +310,7 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
           };
         },
         reread: (_isOpen, until) => withSignal(reread(each), until),
-        [Symbol.dispose]: close,
+        [Symbol.dispose]: closeOpened,
       } satisfies GroupView;
     },
     get bytes() {
@@ -285,6 +325,14 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
       for (const [deviceGroup, each] of shared) drop(deviceGroup, each);
     },
   };
+}
+
+function noRoom(mostBytes: number): NebulaError {
+  return new NebulaError(
+    "resource_exhausted",
+    `this shard holds the summaries of too many devices (${Math.round(mostBytes / 2 ** 20)} MiB): try again later, or on another shard`,
+    { retryAfterMs: RETRY_MS },
+  );
 }
 
 function once(work: () => void): () => void {

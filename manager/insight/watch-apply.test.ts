@@ -114,6 +114,7 @@ function startWorld() {
         return {
           deviceGroup,
           devices: view.devices,
+          ended: new AbortController().signal,
           onChange(listener) {
             view.listener = listener;
             return {

@@ -117,13 +117,15 @@ class Following implements Disposable {
   #reasons = MOST_REASONS;
   #wake = new AbortController();
   #disposed = false;
+  /** Aborted when a view ends before this. */
+  readonly #ended = new AbortController();
   hasNews = true;
 
   constructor(parts: WatchApplyParts, targets: readonly Target[], principal: Principal, signal: AbortSignal) {
     this.#parts = parts;
     this.#targets = targets;
     this.#principal = principal;
-    this.#signal = signal;
+    this.#signal = AbortSignal.any([signal, this.#ended.signal]);
     this.#keys = new Set(targets.map((target) => keyText(keyOf(target))));
     this.#changedAt = parts.clock.monotonic();
     this.#subscription = parts.changeFeed.subscribe((event) => this.#onEvent(event));
@@ -162,6 +164,8 @@ class Following implements Disposable {
       if (known !== undefined && sameTargets(known.targets, targets)) return;
       const view = known?.view ?? (await groupViews.open(name, this.#signal));
       if (this.#disposed) return view[Symbol.dispose]();
+      if (known === undefined) view.ended.addEventListener("abort", () => this.#ended.abort(view.ended.reason), { once: true });
+      if (view.ended.aborted) this.#ended.abort(view.ended.reason);
       if (known !== undefined) this.#uncount(known);
       this.#join(name, view, targets);
     });

@@ -105,12 +105,14 @@ export async function* watchDrift(
     }),
   );
   const sent = new Map<string, GroupDrift>();
+  const until = AbortSignal.any([signal, ...views.map(({ ended }) => ended)]);
   for (;;) {
+    until.throwIfAborted();
     wake = new AbortController();
     const due = views.filter(({ deviceGroup }) => changed.has(deviceGroup));
     changed.clear();
     const drifts = await mapLimited(due, AT_ONCE, async (view) =>
-      create(GroupDriftSchema, (await groupDrift(parts, view, signal)) ?? { deviceGroup: view.deviceGroup }),
+      create(GroupDriftSchema, (await groupDrift(parts, view, until)) ?? { deviceGroup: view.deviceGroup }),
     );
     const news = drifts.filter((drift) => {
       const before = sent.get(drift.deviceGroup);
@@ -118,9 +120,9 @@ export async function* watchDrift(
     });
     for (const drift of news) sent.set(drift.deviceGroup, drift);
     if (news.length > 0) yield { groups: news };
-    await clock.sleep(LEAST_MS, signal); // W1
-    const woken = AbortSignal.any([signal, wake.signal]);
-    if (changed.size === 0) await clock.sleep(CHECK_MS - LEAST_MS, woken).catch(() => signal.throwIfAborted());
+    await clock.sleep(LEAST_MS, until); // W1
+    const woken = AbortSignal.any([until, wake.signal]);
+    if (changed.size === 0) await clock.sleep(CHECK_MS - LEAST_MS, woken).catch(() => until.throwIfAborted());
     if (changed.size === 0) for (const name of deviceGroups) changed.add(name); // W2
   }
 }

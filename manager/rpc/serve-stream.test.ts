@@ -191,6 +191,15 @@ describe("server streams", () => {
     await assertEnds((await opened(server.open())).end, "not_found", /no such group/);
     thrown = new Error("a fault");
     await assertEnds((await opened(server.open())).end, "internal", /log has its cause/);
+    thrown = new NebulaError("resource_exhausted", "too many devices");
+    await assertEnds((await opened(server.open())).end, "resource_exhausted", /too many devices/);
+    const metrics = await server.registry.metrics();
+    for (const [reason, count] of [
+      ["failed", 2],
+      ["no_room", 1],
+      ["done", 0],
+    ])
+      assert.ok(metrics.includes(`_ended_total{reason="${reason}"} ${count}\n`), metrics);
   });
 
   it(`one caller has at most ${MOST_PER_USER} streams and a manager ${MOST_STREAMS}; a stream that ended makes room`, async () => {
@@ -204,7 +213,10 @@ describe("server streams", () => {
     gone.abort();
     await eventually(() => server.streams.size === MOST_STREAMS - 1);
     await opened(server.open("other"));
-    assert.match(await server.registry.metrics(), /nebula_server_streams\{method="\/nebula.v1.ConfigService\/WatchConfig"\} 200/);
+    const metrics = await server.registry.metrics();
+    assert.match(metrics, /nebula_server_streams\{method="\/nebula.v1.ConfigService\/WatchConfig"\} 200/);
+    assert.match(metrics, /^nebula_server_streams_refused_total 2$/m);
+    assert.match(metrics, /^nebula_server_streams_ended_total\{reason="cancelled"\} 1$/m);
   });
 
   it("a stream ends after an hour, and at a stop, with unavailable; none opens after a stop", async () => {

@@ -11,7 +11,7 @@
  */
 import { create, type DescMessage, type DescMethod, type Message, type MessageInitShape } from "@bufbuild/protobuf";
 import type { handleServerStreamingCall, ServerWritableStream } from "@grpc/grpc-js";
-import { Gauge, type Registry } from "prom-client";
+import { Counter, Gauge, type Registry } from "prom-client";
 import { codeOf } from "../../common/errors/codes.ts";
 import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
 import { REQUEST_ID_HEADER, requestIdFrom } from "../../common/rpc/request-id.ts";
@@ -55,12 +55,20 @@ type OpenStream = {
   /** The handler's own, S4. */
   check: Check;
   looking: boolean;
+  /** Why it was ended from here; undefined: its handler, or the caller, ended it. */
+  why: EndReason | undefined;
   /** Whether it is to be looked at again after the look that goes on. */
   again: boolean;
 };
 
+/** Why an open stream ended: `done` by its handler, `cancelled` by the caller, `not_allowed` after its rights changed, `no_room` for what it reads. */
+const END_REASONS = ["done", "cancelled", "longest", "unread", "stopping", "not_allowed", "no_room", "failed"] as const;
+type EndReason = (typeof END_REASONS)[number];
+
 export class ServerStreams {
   readonly #deps: ServerStreamsDeps;
+  readonly #ends: Counter<"reason">;
+  readonly #refused: Counter;
   readonly #open = new Set<OpenStream>();
   readonly #stopping = new AbortController();
 
@@ -85,6 +93,18 @@ export class ServerStreams {
         for (const { method } of open()) this.inc({ method: pathOf(method) });
       },
     });
+    this.#ends = new Counter({
+      name: "nebula_server_streams_ended_total",
+      help: "Streams of counts and devices that ended, by reason.",
+      labelNames: ["reason"],
+      registers: [deps.registry],
+    });
+    for (const reason of END_REASONS) this.#ends.inc({ reason }, 0);
+    this.#refused = new Counter({
+      name: "nebula_server_streams_refused_total",
+      help: "Streams of counts and devices that were refused: too many were open, here or of one caller.",
+      registers: [deps.registry],
+    });
   }
 
   /** Open streams. */
@@ -95,7 +115,7 @@ export class ServerStreams {
   /** Ends all of them (S3). */
   stop(): void {
     this.#stopping.abort();
-    for (const stream of this.#open) stream.ended.abort(stopping());
+    for (const stream of this.#open) end(stream, "stopping", stopping());
   }
 
   /** What grpc-js calls for each call of the method. */
@@ -117,7 +137,18 @@ export class ServerStreams {
         const caller = await this.#deps.gate(method, request, headers, call.getPeer(), record.seen, () => ended.signal);
         ended.signal.throwIfAborted();
         this.#assertRoom(caller);
-        const stream = { method, request, headers, peer: call.getPeer(), ended, caller, check: () => {}, looking: false, again: false };
+        const stream = {
+          method,
+          request,
+          headers,
+          peer: call.getPeer(),
+          ended,
+          caller,
+          check: () => {},
+          looking: false,
+          why: undefined,
+          again: false,
+        };
         await this.#run(call, stream, handler, requestId);
       };
       answer().then(
@@ -140,13 +171,14 @@ export class ServerStreams {
     const name = nameOf(principal);
     let own = 0;
     for (const { caller } of this.#open) if (nameOf(caller.principal) === name) own++;
+    if (own < MOST_PER_USER && this.#open.size < MOST_STREAMS) return;
+    this.#refused.inc();
     if (own >= MOST_PER_USER)
       throw new NebulaError(
         "resource_exhausted",
         `${shown(name)} has ${own} streams open on this manager, the most that one caller may have; close one`,
       );
-    if (this.#open.size >= MOST_STREAMS)
-      throw new NebulaError("resource_exhausted", `this manager has ${MOST_STREAMS} streams open, its most; call again when others have ended`);
+    throw new NebulaError("resource_exhausted", `this manager has ${MOST_STREAMS} streams open, its most; call again when others have ended`);
   }
 
   async #run(call: Call, stream: OpenStream, handler: AnyStreamHandler, requestId: string): Promise<void> {
@@ -159,7 +191,7 @@ export class ServerStreams {
     };
     this.#open.add(stream);
     const late = clock.sleep(LONGEST_MS, over.signal).then(
-      () => ended.abort(new NebulaError("unavailable", `a stream lasts at most ${LONGEST_MS / 60_000} minutes: open it again`)),
+      () => end(stream, "longest", new NebulaError("unavailable", `a stream lasts at most ${LONGEST_MS / 60_000} minutes: open it again`)),
       () => {},
     );
     if (isBehind(caller.login, generations.current)) void this.#lookAgain(stream); // S4: access changed while it was let in
@@ -168,31 +200,39 @@ export class ServerStreams {
       try {
         for (;;) {
           const next = await unlessAborted(messages.next(), signal);
-          if (next.done === true) return;
-          await this.#write(call, create(method.output, next.value), signal);
+          if (next.done === true) {
+            stream.why ??= "done";
+            return;
+          }
+          await this.#write(call, create(method.output, next.value), stream);
         }
       } finally {
         Promise.resolve(messages.return?.()).catch(() => {}); // a handler that was left frees what it holds
       }
+    } catch (error) {
+      stream.why ??= isNebulaError(error, "cancelled") ? "cancelled" : isNebulaError(error, "resource_exhausted") ? "no_room" : "failed";
+      throw error;
     } finally {
       this.#open.delete(stream);
+      this.#ends.inc({ reason: stream.why ?? "done" });
       over.abort();
       await late;
     }
   }
 
   /** Resolves when the message was taken (S1): after a cancel grpc-js calls nothing back. */
-  async #write(call: Call, message: Message, signal: AbortSignal): Promise<void> {
+  async #write(call: Call, message: Message, stream: OpenStream): Promise<void> {
     const over = new AbortController();
     const taken = new Promise<void>((resolve) => call.write(message, () => resolve()));
     const unread = this.#deps.clock.sleep(UNREAD_MS, over.signal).then(
-      () => Promise.reject(new NebulaError("unavailable", `a message was not read within ${UNREAD_MS / 1000} s: open the stream again`)),
+      () => end(stream, "unread", new NebulaError("unavailable", `a message was not read within ${UNREAD_MS / 1000} s: open the stream again`)),
       () => {},
     );
     try {
-      await unlessAborted(Promise.race([taken, unread]), signal);
+      await unlessAborted(taken, stream.ended.signal);
     } finally {
       over.abort();
+      await unread;
     }
   }
 
@@ -207,7 +247,7 @@ export class ServerStreams {
       try {
         stream.caller = await this.#deps.gate(method, request, headers, peer, undefined, () => ended.signal);
       } catch (error) {
-        if (isNebulaError(error, "unauthenticated") || isNebulaError(error, "permission_denied")) ended.abort(error);
+        if (isNebulaError(error, "unauthenticated") || isNebulaError(error, "permission_denied")) end(stream, "not_allowed", error);
         stream.again = true;
         await this.#deps.clock.sleep(RETRY_MS, ended.signal).catch(() => {});
         continue;
@@ -215,11 +255,17 @@ export class ServerStreams {
       try {
         stream.check(stream.caller.principal);
       } catch (error) {
-        ended.abort(error);
+        end(stream, "not_allowed", error);
       }
     }
     stream.looking = false;
   }
+}
+
+/** Ends an open stream; the first reason counts. */
+function end(stream: OpenStream, reason: EndReason, error: unknown): void {
+  if (!stream.ended.signal.aborted) stream.why = reason;
+  stream.ended.abort(error);
 }
 
 function stopping(): NebulaError {

@@ -1148,14 +1148,14 @@ export const DeleteDevicesRequestSchema: GenMessage<DeleteDevicesRequest> = /*@_
  */
 export type DeleteDevicesResponse = Message<"nebula.v1.DeleteDevicesResponse"> & {
   /**
-   * Devices that were forgotten, at most 1000 in a call; none with dry_run.
+   * Devices that were forgotten, at most 1000 in a call; none with dry_run. One that came back in the meantime is not, without force.
    *
    * @generated from field: uint64 deleted = 1;
    */
   deleted: bigint;
 
   /**
-   * Devices that are left and would be forgotten: call again while there are any. With dry_run all of them.
+   * Devices that were not looked at yet: call again while there are any. With dry_run all that match.
    *
    * @generated from field: uint64 remaining = 2;
    */
@@ -1321,7 +1321,7 @@ export const DeviceService: GenService<{
     output: typeof ListDevicesResponseSchema;
   },
   /**
-   * Forgets a device: its newest status goes, its reports expire. A device that is still there comes back with its next report; reports that
+   * Forgets a device, online or not: its newest status goes, its reports expire. A device that is still there comes back with its next report; reports that
    * were read before do not bring it back, as long as reports are kept.
    *
    * @generated from rpc nebula.v1.DeviceService.DeleteDevice

@@ -67,8 +67,8 @@ export async function deleteDevices(
     matched.set(name, of);
   }
 
-  /** Forgets devices, and their watches that ended; answers what is left of those that had reported. One that came back meanwhile is left out, without force. */
-  async function forget(deviceIds: readonly string[]): Promise<StatusRow[]> {
+  /** Forgets devices, and their watches that ended. One that came back meanwhile is left out, without force; one that somebody else forgot does not count. */
+  async function forget(deviceIds: readonly string[]): Promise<Readonly<{ forgotten: readonly string[]; markers: readonly StatusRow[] }>> {
     const [watches, boots] = [await reportStore.presenceOf(deviceIds, signal), bootsAt(await reportStore.listShards(signal), fleet.nowMs())];
     const isOpen = ({ ended, shardBoot }: PresenceRow) => !ended && boots.get(shardBoot)?.lives === true;
     const rowsOf = (deviceId: string) => watches.get(deviceId) ?? [];
@@ -76,7 +76,11 @@ export async function deleteDevices(
     const markers = await mapLimited(away, AT_ONCE, (deviceId) => reportStore.deleteDevice(deviceId, signal));
     const over = away.flatMap((deviceId) => rowsOf(deviceId).filter((row) => !isOpen(row)));
     for (let start = 0; start < over.length; start += ROWS) await reportStore.deletePresence(over.slice(start, start + ROWS), signal);
-    return markers.filter((row) => row !== undefined);
+    const ended = new Set(over.map(({ deviceId }) => deviceId));
+    return {
+      forgotten: away.filter((deviceId, index) => markers[index] !== undefined || ended.has(deviceId)),
+      markers: markers.filter((row) => row !== undefined),
+    };
   }
 
   const total = [...matched.values()].reduce((sum, { count }) => sum + count, 0);
@@ -93,20 +97,21 @@ export async function deleteDevices(
   }
 
   let deleted = 0;
-  let room = MOST_DELETED;
+  let looked = 0;
   for (const [name, { ids }] of matched) {
-    const part = ids.slice(0, room);
+    const part = ids.slice(0, MOST_DELETED - looked);
     if (part.length === 0) break;
-    room -= part.length;
-    const markers = await forget(part);
+    looked += part.length;
+    const { forgotten, markers } = await forget(part);
     for (const { device } of markers) presentGroups.forget(device.deviceId);
     for (const event of statusAnnouncements(markers.map((row) => ({ before: undefined, row })))) changeFeed.publish(event);
-    deleted += part.length;
-    const more = part.length > NAMED ? ` and ${part.length - NAMED} more` : "";
-    changed({ kind: "device_group", name, detail: `devices forgotten: ${part.slice(0, NAMED).join(", ")}${more}` });
-    log.info({ deviceGroup: name, devices: part.length, by: nameOf(principal), requestId }, "devices forgotten");
+    deleted += forgotten.length;
+    if (forgotten.length === 0) continue;
+    const more = forgotten.length > NAMED ? ` and ${forgotten.length - NAMED} more` : "";
+    changed({ kind: "device_group", name, detail: `devices forgotten: ${forgotten.slice(0, NAMED).join(", ")}${more}` });
+    log.info({ deviceGroup: name, devices: forgotten.length, by: nameOf(principal), requestId }, "devices forgotten");
   }
-  return { deleted: BigInt(deleted), remaining: BigInt(total - deleted), deviceGroups };
+  return { deleted: BigInt(deleted), remaining: BigInt(total - looked), deviceGroups };
 }
 
 function violationsOf({ deviceGroup, offlineLongerMs }: DeleteDevicesRequest): Violation[] {

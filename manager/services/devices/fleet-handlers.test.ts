@@ -46,14 +46,15 @@ function user(levels: Readonly<Record<string, "ro" | "rw">>): Principal {
 }
 
 /** The handlers over real stores: a group `shops` with one app at revision 3, and devices that are put. */
-async function start() {
+async function start({ mostBytes }: { mostBytes?: number } = {}) {
   const stack = new AsyncDisposableStack();
   const reportStore = stack.use(await openSqliteReportStore({ path: ":memory:" }));
   const configStore = stack.use(await openSqliteConfigStore({ path: ":memory:" }));
   const accessStore = stack.use(await openSqliteAccessStore({ path: ":memory:" }));
   const clock = new ManualClock(NOW_MS);
   const feed = stack.use(createMemoryFeed({ log: silentLog }));
-  const groupViews = stack.use(createGroupViews({ store: reportStore, feed, clock, log: silentLog, ownBoot: "boot-a" }));
+  const room = mostBytes === undefined ? {} : { mostBytes };
+  const groupViews = stack.use(createGroupViews({ store: reportStore, feed, clock, log: silentLog, ownBoot: "boot-a", ...room }));
   const changes: Changed[] = [];
   const fleet = createFleetHandlers({
     groupViews,
@@ -109,6 +110,7 @@ async function start() {
     keepAllowed() {},
   });
   return {
+    groupViews,
     reportStore,
     configStore,
     accessStore,
@@ -316,6 +318,36 @@ describe("calls about many devices", () => {
     assert.equal((await rig.delete(request)).deleted, 0n);
   });
 
+  it("a device that came back in the meantime keeps what it reported, and does not count as forgotten", async () => {
+    await using rig = await startFleet();
+    await rig.put("gone-2", {}, NOW_MS - 50 * DAY_MS);
+    using _view = await rig.groupViews.open("shops", never); // its reader keeps the deletion from a read of its own
+    await rig.presence("gone"); // no shard announced it yet
+    const answer = await rig.delete({ offlineLongerMs: BigInt(29 * DAY_MS) });
+    assert.deepEqual([answer.deleted, answer.remaining], [1n, 0n]);
+    assert.deepEqual(
+      rig.changes.map(({ detail }) => detail),
+      ["devices forgotten: gone-2"],
+    );
+    assert.ok(await rig.reportStore.getDevice("gone"));
+  });
+
+  it("a watch whose group grows beyond the room for devices ends with resource_exhausted, and its room is given back", async () => {
+    await using rig = await start({ mostBytes: 20_000 });
+    await rig.put("shops-1");
+    const watch = rig.watch({ deviceGroups: ["shops"] });
+    assert.equal((await watch.next()).value?.complete, true);
+    const ending = (async () => {
+      for (;;) await watch.next();
+    })();
+    const refused = assert.rejects(ending, (error) => isNebulaError(error, "resource_exhausted") && (error.retryAfterMs ?? 0) > 0);
+    for (let index = 2; index < 30; index++) await rig.put(`shops-${index}`);
+    await eventually(() => rig.groupViews.mirrors === 0);
+    await rig.clock.advance(1000);
+    await refused;
+    assert.equal(rig.groupViews.bytes, 0);
+  });
+
   it("a deletion of online devices is refused without force, and one without rw on each group, with nothing changed", async () => {
     await using rig = await startFleet();
     await rig.put("office-1", { deviceGroup: "offices" }, NOW_MS - 50 * DAY_MS);
@@ -328,7 +360,11 @@ describe("calls about many devices", () => {
     await assert.rejects(rig.delete({ offlineLongerMs: BigInt(20 * DAY_MS) }, user({ shops: "rw", offices: "ro" })), denied);
     assert.deepEqual([(await rig.list({})).ids.length, rig.changes.length], [5, 0]);
     assert.equal((await rig.delete({ offlineLongerMs: BigInt(20 * DAY_MS), dryRun: true }, user({ shops: "rw" }))).remaining, 1n);
-    assert.equal((await rig.delete({ deviceGroup: "shops", force: true })).deleted, 5n);
+    assert.equal(
+      (await rig.delete({ deviceGroup: "shops", force: true })).deleted,
+      4n,
+      "one that is connected and never reported has nothing to forget",
+    );
     assert.equal(await rig.reportStore.getDevice("fine"), undefined);
   });
 

@@ -57,20 +57,22 @@ export async function* watchDevices(
     );
     groups.push(group);
   }
+  const until = AbortSignal.any([signal, ...groups.map(({ view }) => view.ended)]);
 
   let lookAt = clock.monotonic() + LOOK_MS;
   let wasComplete = false;
   for (;;) {
+    until.throwIfAborted();
     const message = messageOf(groups, fleet.nowMs());
     if (!isEmpty(message) || !wasComplete) {
       yield message;
       wasComplete = message.complete;
     }
     if (!message.complete) continue;
-    await clock.sleep(PACE_MS, signal);
-    while (clock.monotonic() < lookAt && !(await alarm.wait(lookAt - clock.monotonic(), signal)));
+    await clock.sleep(PACE_MS, until);
+    while (clock.monotonic() < lookAt && !(await alarm.wait(lookAt - clock.monotonic(), until)));
     if (clock.monotonic() < lookAt) continue;
-    for (const group of groups) group.look(await fleet.newestConfig(group.view.deviceGroup, signal), fleet.nowMs());
+    for (const group of groups) group.look(await fleet.newestConfig(group.view.deviceGroup, until), fleet.nowMs());
     lookAt = clock.monotonic() + LOOK_MS;
   }
 }
