@@ -1,0 +1,362 @@
+import { strict as assert } from "node:assert";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
+import { systemClock } from "../../common/clock/system-clock.ts";
+import { silentLog } from "../../common/log/log.ts";
+import { openDrivers } from "../../common/open-drivers.ts";
+import type { ReportStore } from "../../common/storage/report-store.ts";
+import { eventually } from "../../common/testing/eventually.ts";
+import { requireStoppableServer } from "../../common/testing/servers.ts";
+import type { TestContainer } from "../../common/testing/test-container.ts";
+import { ApplyService, ApplyVerdict, DeviceStanding, type WatchApplyRequestSchema, type WatchApplyResponse } from "../../gen/nebula/v1/apply_pb.ts";
+import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
+import {
+  ConnectionState,
+  type Device,
+  type DeviceCounts,
+  type DeviceFilterSchema,
+  DeviceService,
+  TargetKind,
+} from "../../gen/nebula/v1/device_pb.ts";
+import { DriftService } from "../../gen/nebula/v1/drift_pb.ts";
+import { FailureCode, TargetState } from "../../gen/nebula/v1/report_pb.ts";
+import { ShardService } from "../../gen/nebula/v1/shard_pb.ts";
+import { Api } from "../harness/api.ts";
+import { Cluster } from "../harness/cluster.ts";
+import type { Member } from "../harness/cluster-member.ts";
+import { inNumbers, recount, type Told, type ToldDevice, ToldFleet } from "./told-fleet.ts";
+
+/** One group of one shard, one that two shards share, and many that a list of one group must not read. */
+const [SHOPS, TILLS] = ["shops", "tills"];
+const OTHERS = 12;
+/** Partitions of a group in each of the tables of summaries and of presence. */
+const PARTITIONS = 16;
+const SETTLE_MS = 500;
+const VERDICT_MS = 120_000;
+const WITHIN = { timeoutMs: 60_000, everyMs: 100 };
+const { APPLIED, FAILED, WORKING } = TargetState;
+
+type Request = MessageInitShape<typeof WatchApplyRequestSchema>;
+type Filter = Exclude<MessageInitShape<typeof DeviceFilterSchema>, { $typeName: string }>;
+
+describe("what is told of a fleet on Cassandra, Redis and Kafka", function () {
+  this.timeout(240_000);
+  const opened = new AsyncDisposableStack();
+  let cluster: Cluster;
+  let redis: TestContainer;
+  let fleet: ToldFleet;
+  let store: ReportStore;
+  let headers: Readonly<Record<string, string>>;
+  let shops: readonly ToldDevice[];
+  let tills: readonly ToldDevice[];
+  const apis = new Map<Member, Api>();
+  const groupRevisions = new Map<string, bigint>();
+
+  before(async function () {
+    const [cassandra, stoppable, kafka] = [
+      await requireStoppableServer(this, "cassandra"),
+      await requireStoppableServer(this, "redis"),
+      await requireStoppableServer(this, "kafka"),
+    ];
+    redis = stoppable.container;
+    cluster = opened.use(await Cluster.start({ servers: { cassandra, redis: stoppable, kafka }, env: { NEBULA_DRAIN: "10s" } }));
+    for (const shard of cluster.shards) apis.set(shard, opened.use(new Api(shard.address, cluster.password)));
+    headers = apiOf(shard(0)).headers;
+    const settings = { ...cluster.backends, reports: cluster.backends.store, dataDir: "", cacheTimeMs: 10_000, reportTtlMs: 26 * 3_600_000 };
+    ({ reportStore: store } = opened.use(await openDrivers(["reportStore"], { settings, clock: systemClock, log: silentLog })));
+    for (const [name, spread] of [
+      [SHOPS, 1],
+      [TILLS, 2],
+    ] as const) {
+      await apiOf(shard(0)).createApp({ name: appOf(name), dockerImage: "busybox:1" });
+      const deviceGroup = { name, apps: [appOf(name)], spread };
+      const answer = await apiOf(shard(0)).channel.unary(DeviceGroupService.method.createDeviceGroup, { deviceGroup }, call());
+      groupRevisions.set(name, answer.deviceGroup?.revision ?? 0n);
+    }
+    await eventually(async () => assert.deepEqual(await Promise.all(cluster.shards.map((each) => each.metric("nebula_members"))), [2, 2]), WITHIN);
+    fleet = opened.use(new ToldFleet(cluster));
+    shops = fleet.add(SHOPS, 6);
+    tills = fleet.add(TILLS, 8);
+    await fleet.served(fleet.devices);
+    await Promise.all(
+      Array.from({ length: OTHERS }, (_, i) =>
+        fleet.tell({ id: `other-${i}`, deviceGroup: `others-${i}` }, { ...told(SHOPS, 1n), groupRevision: 1n, state: APPLIED }),
+      ),
+    );
+  });
+  after(() => opened.disposeAsync());
+
+  const call = () => ({ headers, timeoutMs: 20_000 });
+  const shard = (index: number) => cluster.shards[index] ?? assert.fail("the cluster lacks a shard");
+  const other = (than: Member) => cluster.shards.find((each) => each !== than) ?? assert.fail("there is no other shard");
+  const apiOf = (member: Member) => apis.get(member) ?? assert.fail("there is no such shard");
+  const appOf = (group: string) => `app-of-${group}`;
+  const gateway = <S extends typeof ApplyService | typeof DeviceService>(service: S): Client<S> =>
+    createClient(service, createConnectTransport({ baseUrl: `http://${cluster.gateway.address}`, httpVersion: "1.1" }));
+
+  /** What a device of a group says that has an app's revision, and had applied it. */
+  function told(group: string, revision: bigint): Omit<Told, "state"> {
+    return { app: appOf(group), revision, appliedRevision: revision, groupRevision: groupRevisions.get(group) ?? 0n };
+  }
+
+  async function ownerOf(group: string): Promise<Member> {
+    const { shards } = await apiOf(cluster.shards.find(({ program }) => !program.ended) ?? shard(0)).channel.unary(
+      ShardService.method.getShardMap,
+      { deviceGroup: group, deviceId: "" },
+      call(),
+    );
+    return cluster.shards.find(({ address }) => address === shards[0]?.address) ?? assert.fail("the group has no shard");
+  }
+
+  /** Changes the app of a group; answers its revision, and what a client asks to follow it. */
+  async function change(group: string, by: Member): Promise<Readonly<{ revision: bigint; request: Request }>> {
+    const { revision } = await apiOf(by).restartApp(appOf(group));
+    const targets = [{ kind: TargetKind.APP, name: appOf(group), revision }];
+    return { revision, request: { targets, settleMs: SETTLE_MS, timeoutMs: VERDICT_MS } };
+  }
+
+  /** Follows a change at a shard; `messages` grows until the verdict, with which `ended` resolves. */
+  function follow(at: Member, request: Request) {
+    return gathered(apiOf(at).channel.serverStream(ApplyService.method.watchApply, request, { headers }));
+  }
+
+  function gathered(answers: AsyncIterable<WatchApplyResponse>) {
+    const messages: WatchApplyResponse[] = [];
+    const ended = (async () => {
+      for await (const message of answers) messages.push(message);
+      return messages.at(-1) ?? assert.fail("a stream without a message");
+    })();
+    ended.catch(() => {}); // it is awaited later
+    return { messages, ended };
+  }
+
+  async function assertVerdict(last: WatchApplyResponse, verdict: ApplyVerdict, devices: readonly ToldDevice[], revision: bigint): Promise<void> {
+    assert.equal(last.verdict, verdict);
+    assert.deepEqual(inNumbers(last.counts), await recount(store, devices, { app: appOf(devices[0]?.deviceGroup ?? ""), revision }));
+  }
+
+  async function listed(at: Member, deviceGroup: string, filter?: Filter): Promise<readonly Device[]> {
+    const request = { deviceGroup, pageSize: 1000, summariesOnly: filter !== undefined, ...(filter === undefined ? {} : { filter }) };
+    return (await apiOf(at).channel.unary(DeviceService.method.listDevices, request, call())).devices;
+  }
+
+  /** All devices of a group report that they run what it should. */
+  async function allApplied(devices: readonly ToldDevice[], revision: bigint): Promise<void> {
+    await Promise.all(devices.map((device) => fleet.tell(device, { ...told(device.deviceGroup, revision), state: APPLIED })));
+  }
+
+  it("WatchApply at a shard that does not own the group: the verdict equals a recount from the store", async () => {
+    const owner = await ownerOf(SHOPS);
+    await fleet.served(shops, owner);
+    const [first, second, third, ...rest] = shops;
+    if (first === undefined || second === undefined || third === undefined) throw new Error("there are no three devices");
+    const { revision, request } = await change(SHOPS, owner);
+    const { messages, ended } = follow(other(owner), request);
+    await eventually(() => inNumbers(messages.at(-1)?.counts).waiting === shops.length, WITHIN);
+    await fleet.tell(first, { ...told(SHOPS, revision), appliedRevision: 0n, state: FAILED, code: FailureCode.PULL_NOT_FOUND });
+    await fleet.tell(second, { ...told(SHOPS, revision), appliedRevision: 0n, state: WORKING });
+    await allApplied(rest, revision);
+    await third.leave();
+    await eventually(() => {
+      const { failed, working, applied, offline, waiting } = inNumbers(messages.at(-1)?.counts);
+      assert.deepEqual({ failed, working, applied, offline, waiting }, { failed: 1, working: 1, applied: rest.length, offline: 1, waiting: 0 });
+    }, WITHIN);
+    await allApplied([second], revision);
+    const last = await ended;
+    await assertVerdict(last, ApplyVerdict.FAILED, shops, revision);
+    assert.deepEqual(
+      last.failures.map(({ failureCode, devices }) => [failureCode, devices]),
+      [[FailureCode.PULL_NOT_FOUND, 1n]],
+    );
+    const named = messages.flatMap(({ changed }) => changed).filter(({ standing }) => standing === DeviceStanding.FAILED);
+    assert.deepEqual(
+      named.map(({ deviceId, reason }) => [deviceId, reason]),
+      [[first.id, "as the test says"]],
+    );
+  });
+
+  it("CountDevices and WatchDevices through the gateway, and ListDevices at each shard, agree", async () => {
+    const numbersOf = (devices: readonly Device[]) => ({
+      devices: BigInt(devices.length),
+      applied: BigInt(devices.filter(({ summary }) => summary?.state === APPLIED).length),
+      failed: BigInt(devices.filter(({ summary }) => summary?.state === FAILED).length),
+      online: BigInt(devices.filter(({ connection }) => connection?.state === ConnectionState.ONLINE).length),
+    });
+    const pick = ({ devices, applied, failed, online }: DeviceCounts) => ({ devices, applied, failed, online });
+    const brief = (devices: Iterable<Device>) =>
+      [...devices].map(({ deviceId, connection, summary }) => [deviceId, connection?.state, connection?.shard, summary?.seq]).sort();
+    const rows = await store.statuses(shops.map(({ id }) => id));
+    const watched = new Map<string, Device>();
+    let counts: DeviceCounts | undefined;
+    for await (const message of gateway(DeviceService).watchDevices({ deviceGroups: [SHOPS] }, { headers })) {
+      for (const device of message.devices) watched.set(device.deviceId, device);
+      counts = message.counts[0] ?? counts;
+      if (message.complete) break;
+    }
+    const counted = (await gateway(DeviceService).countDevices({ deviceGroup: SHOPS }, { headers })).deviceGroups[0];
+    if (counts === undefined || counted === undefined) throw new Error("nothing was counted");
+    for (const at of cluster.shards) {
+      const list = await listed(at, SHOPS, {});
+      assert.deepEqual(brief(list), brief(watched.values()), at.name);
+      assert.deepEqual([pick(counts), pick(counted)], [numbersOf(list), numbersOf(list)], at.name);
+      const atShard = await apiOf(at).channel.unary(DeviceService.method.countDevices, { deviceGroup: SHOPS }, call());
+      assert.deepEqual(atShard.deviceGroups.map(pick), [numbersOf(list)], at.name);
+      for (const { deviceId, summary } of list) assert.equal(summary?.seq, rows.get(deviceId)?.device.report?.seq);
+    }
+    assert.deepEqual(pick(counts), {
+      devices: BigInt(shops.length),
+      applied: BigInt(shops.length - 2),
+      failed: 1n,
+      online: BigInt(shops.length - 1),
+    });
+  });
+
+  it("a filtered list reads the partitions of its group, and no body that it does not answer", async () => {
+    const at = other(await ownerOf(SHOPS));
+    const read = (table: string) => at.metric("nebula_store_request_seconds_count", { table, kind: "read" });
+    const tables = ["device_summary", "presence", "presence_of_device", "device", "report"];
+    const costOf = async (work: () => Promise<unknown>) => {
+      const before = await Promise.all(tables.map(read));
+      await work();
+      const after = await Promise.all(tables.map(read));
+      return new Map(tables.map((table, i) => [table, (after[i] ?? 0) - (before[i] ?? 0)]));
+    };
+    let found: readonly Device[] = [];
+    // a group that nobody looked at: all that is known of it is read; what else the shard reads in that time is of other groups, and less than a scan
+    for (const group of ["others-0", SHOPS]) {
+      const cost = await costOf(async () => {
+        found = await listed(at, group, { failing: true });
+      });
+      const of = (table: string) => cost.get(table) ?? 0;
+      const told = JSON.stringify([...cost]);
+      assert.ok(of("device_summary") >= PARTITIONS && of("device_summary") < 3 * PARTITIONS, `${group}: ${told}`);
+      assert.ok(of("presence") < 3 * PARTITIONS, `${group}: ${told}`);
+      assert.deepEqual([of("device"), of("report"), of("presence_of_device")], [0, 0, 0], `${group}: ${told}`);
+    }
+    assert.deepEqual(
+      found.map(({ deviceId }) => deviceId),
+      [shops[0]?.id],
+    );
+  });
+
+  it("drift of devices on two shards is the same at both", async () => {
+    const places = new Map(tills.map(({ id, light }) => [id, light.servedBy]));
+    assert.equal(new Set(places.values()).size, 2, "the group's devices are on both shards");
+    const { revision } = await change(TILLS, shard(0));
+    const oneOf = ({ address }: Member) => tills.find(({ id }) => places.get(id) === address) ?? assert.fail("the shard has no device");
+    const [failing, waiting] = [oneOf(shard(0)), oneOf(shard(1))];
+    await allApplied(
+      tills.filter((device) => device !== failing && device !== waiting),
+      revision,
+    );
+    await fleet.tell(failing, { ...told(TILLS, revision), appliedRevision: 0n, state: FAILED, code: FailureCode.NO_SPACE });
+    for (const at of cluster.shards) {
+      const drift = async () => (await apiOf(at).channel.unary(DriftService.method.getDrift, { deviceGroup: TILLS }, call())).groups[0];
+      await eventually(async () => {
+        const { devices, newest, drifted = [] } = (await drift()) ?? {};
+        assert.deepEqual([devices, newest], [tills.length, tills.length - 2], at.name);
+        assert.deepEqual(
+          new Map(drifted.map(({ deviceId, standing, failureCode }) => [deviceId, [standing, failureCode]])),
+          new Map([
+            [failing.id, [DeviceStanding.FAILED, FailureCode.NO_SPACE]],
+            [waiting.id, [DeviceStanding.WAITING, FailureCode.UNSPECIFIED]],
+          ]),
+          at.name,
+        );
+      }, WITHIN);
+    }
+  });
+
+  it("devices of a shard that drains are online all the time, and then at the other shard", async () => {
+    const draining = await ownerOf(SHOPS);
+    const stays = other(draining);
+    const online = shops.filter(({ light }) => light.servedBy !== undefined);
+    const end = new AbortController();
+    const seen: string[] = [];
+    const at = new Map<string, string>();
+    const request = { deviceGroups: [SHOPS] };
+    const reading = (async () => {
+      for await (const { devices } of apiOf(stays).channel.serverStream(DeviceService.method.watchDevices, request, {
+        headers,
+        signal: end.signal,
+      })) {
+        for (const { deviceId, connection } of devices) {
+          at.set(deviceId, connection?.shard ?? "");
+          if (connection?.state !== ConnectionState.ONLINE) seen.push(deviceId);
+        }
+      }
+    })().catch(() => {});
+    const areAt = ({ name }: Member) => online.every(({ id }) => at.get(id) === name);
+    await eventually(() => areAt(draining), WITHIN);
+    seen.length = 0;
+    draining.program.child.kill("SIGTERM");
+    await fleet.served(online, stays);
+    assert.equal(await draining.program.exit(), 0);
+    await eventually(() => areAt(stays), WITHIN);
+    end.abort();
+    await reading;
+    assert.deepEqual(seen, [], "no device that moved was seen offline");
+    const list = new Map((await listed(stays, SHOPS, {})).map(({ deviceId, connection }) => [deviceId, connection]));
+    for (const { id } of online) assert.deepEqual([list.get(id)?.state, list.get(id)?.shard], [ConnectionState.ONLINE, stays.name]);
+    draining.launch();
+    await draining.ready();
+    await fleet.served(online, draining);
+  });
+
+  it("WatchApply while Redis is stopped: the verdict comes, and equals a recount", async () => {
+    const owner = await ownerOf(SHOPS);
+    const { revision, request } = await change(SHOPS, owner);
+    const { messages, ended } = follow(other(owner), request);
+    await eventually(() => inNumbers(messages.at(-1)?.counts).waiting > 0, WITHIN);
+    await redis.kill();
+    try {
+      await allApplied(shops.slice(0, 2), revision);
+      await allApplied(shops.slice(3), revision);
+      await assertVerdict(await ended, ApplyVerdict.APPLIED, shops, revision);
+    } finally {
+      await redis.startAgain();
+    }
+  });
+
+  it("WatchApply while the shard of the devices is killed: those that go on elsewhere count, and one that does not is offline", async () => {
+    const killed = await ownerOf(SHOPS);
+    const stays = other(killed);
+    const [one, lost, , ...rest] = shops;
+    if (one === undefined || lost === undefined) throw new Error("there are no devices");
+    await fleet.served([one, lost, ...rest], killed);
+    const { revision, request } = await change(SHOPS, killed);
+    const { messages, ended } = follow(stays, request);
+    await allApplied([one], revision);
+    await eventually(() => inNumbers(messages.at(-1)?.counts).applied === 1, WITHIN);
+    const ending = killed.program.kill();
+    await Promise.all([ending, lost.leave()]);
+    await fleet.served([one, ...rest], stays);
+    await allApplied(rest, revision);
+    const last = await ended;
+    await assertVerdict(last, ApplyVerdict.APPLIED, shops, revision);
+    assert.equal(inNumbers(last.counts).offline, 2);
+    killed.launch();
+    await killed.ready();
+  });
+
+  it("WatchApply whose shard is killed is opened again through the gateway, and has the verdict", async () => {
+    await eventually(async () => assert.deepEqual(await Promise.all(cluster.shards.map((each) => each.metric("nebula_members"))), [2, 2]), WITHIN);
+    const { revision, request } = await change(TILLS, shard(0));
+    const client = gateway(ApplyService);
+    const first = gathered(client.watchApply(request, { headers }));
+    await eventually(() => first.messages.length > 0, WITHIN);
+    const streams = await Promise.all(
+      cluster.shards.map((each) => each.metric("nebula_server_streams", { method: "/nebula.v1.ApplyService/WatchApply" })),
+    );
+    assert.deepEqual(streams.toSorted(), [0, 1]);
+    const killed = shard(streams.indexOf(1));
+    await allApplied(tills.slice(0, 3), revision);
+    await killed.program.kill();
+    await assert.rejects(first.ended, (error) => error instanceof ConnectError && error.code === Code.Unavailable);
+    const again = gathered(client.watchApply(request, { headers }));
+    await fleet.served(tills, other(killed));
+    await allApplied(tills.slice(3), revision);
+    await assertVerdict(await again.ended, ApplyVerdict.APPLIED, tills, revision);
+  });
+});
