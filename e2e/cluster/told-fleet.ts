@@ -24,7 +24,14 @@ export type Told = Readonly<{
   code?: FailureCode;
 }>;
 
-export type ToldDevice = Readonly<{ id: string; index: number; deviceGroup: string; light: LightDevice; leave: () => Promise<void> }>;
+export type ToldDevice = Readonly<{
+  id: string;
+  index: number;
+  deviceGroup: string;
+  light: LightDevice;
+  hasLeft: () => boolean;
+  leave: () => Promise<void>;
+}>;
 
 /** Devices whose watches follow the worker's own rules, and which report what the test says. */
 export class ToldFleet implements AsyncDisposable {
@@ -55,7 +62,7 @@ export class ToldFleet implements AsyncDisposable {
         life.abort();
         return running;
       };
-      return { id: `device-${index}`, index, deviceGroup, light, leave };
+      return { id: `device-${index}`, index, deviceGroup, light, hasLeft: () => life.signal.aborted, leave };
     });
     this.devices.push(...added);
     return added;
@@ -63,10 +70,12 @@ export class ToldFleet implements AsyncDisposable {
 
   /** Resolves when each of these is served; by this shard alone, where one is given. */
   async served(devices: readonly ToldDevice[], by?: Member): Promise<void> {
-    await eventually(
-      () => devices.every(({ light: { servedBy } }) => servedBy !== undefined && (by === undefined || servedBy === by.address)),
-      WITHIN,
-    );
+    const isServed = ({ servedBy }: LightDevice) => servedBy !== undefined && (by === undefined || servedBy === by.address);
+    const others = () => devices.filter(({ light }) => !isServed(light));
+    await eventually(() => others().length === 0, WITHIN).catch((error) => {
+      const told = others().map(({ id, light: { servedBy, failures } }) => `${id} at ${servedBy}, ${failures.join("; ")}`);
+      throw new Error(`not served${by === undefined ? "" : ` by ${by.address}`}: ${told.join(", ")}`, { cause: error });
+    });
   }
 
   /** Has a device report, through any shard that is up; again until it is acknowledged. */
