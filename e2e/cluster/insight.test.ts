@@ -40,7 +40,7 @@ const { APPLIED, FAILED, WORKING } = TargetState;
 type Request = MessageInitShape<typeof WatchApplyRequestSchema>;
 type Filter = Exclude<MessageInitShape<typeof DeviceFilterSchema>, { $typeName: string }>;
 
-describe("what is told of a fleet on Cassandra, Redis and Kafka", function () {
+describe("counts, filters, drift and WatchApply on Cassandra, Redis and Kafka", function () {
   this.timeout(240_000);
   const opened = new AsyncDisposableStack();
   let cluster: Cluster;
