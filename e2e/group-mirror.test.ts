@@ -13,8 +13,8 @@ import { readAll } from "../common/testing/read-all.ts";
 import { encodedReport, SAMPLE_TIME_MS, sampleReport } from "../common/testing/sample-report.ts";
 import { DeviceConnectionSchema, DeviceSummarySchema, StatusChangesSchema } from "../gen/nebula/v1/device_pb.ts";
 import { TargetState } from "../gen/nebula/v1/report_pb.ts";
-import type { DeviceInGroup, GroupView } from "../manager/insight/group-view.ts";
-import { createGroupViews } from "../manager/insight/group-views.ts";
+import type { DeviceInGroup, GroupView } from "../manager/insight/views/group-view.ts";
+import { createGroupViews } from "../manager/insight/views/group-views.ts";
 import { createIngest } from "../reporter/ingest.ts";
 import { createReporterMetrics } from "../reporter/metrics.ts";
 

@@ -12,7 +12,7 @@ import { CALLS_PER_CHANNEL } from "../gateway/managers/manager-channels.ts";
 import { CREDENTIAL_READS } from "../manager/access/limits/credential-reads.ts";
 import { REPORTS } from "../manager/access/limits/report-limits.ts";
 import { ROTATIONS } from "../manager/access/limits/rotations.ts";
-import { MOST_BYTES as MIRROR_BYTES } from "../manager/insight/group-views.ts";
+import { MOST_BYTES as MIRROR_BYTES } from "../manager/insight/views/group-views.ts";
 import { PREFACE_MS } from "../manager/listen/accept.ts";
 import { CONNECTION_BYTES, REQUEST_MS } from "../manager/listen/unfinished-calls.ts";
 import { WAIT_MS } from "../manager/rpc/call-room.ts";

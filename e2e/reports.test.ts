@@ -21,8 +21,8 @@ import { type Device, ListDevicesRequestSchema } from "../gen/nebula/v1/device_p
 import { ListReportsRequestSchema, ListReportsResponseSchema, type Report, SubmitReportsRequestSchema } from "../gen/nebula/v1/report_pb.ts";
 import { PresentGroups } from "../manager/access/present-groups.ts";
 import { ADMIN_RIGHTS } from "../manager/access/rights/rights.ts";
-import { DeviceConnections } from "../manager/insight/device-connections.ts";
-import { createGroupViews } from "../manager/insight/group-views.ts";
+import { DeviceConnections } from "../manager/insight/presence/device-connections.ts";
+import { createGroupViews } from "../manager/insight/views/group-views.ts";
 import type { CallContext } from "../manager/rpc/call-context.ts";
 import { createDeviceServiceHandlers } from "../manager/services/device-service.ts";
 import { createFleetHandlers } from "../manager/services/devices/fleet-handlers.ts";

@@ -29,7 +29,7 @@ import { ADMIN_RIGHTS, NO_RIGHTS } from "../access/rights/rights.ts";
 import { callOf, type EntityRig, startEntityRig } from "../testing/entity-rig.ts";
 import { TEST_PAGES } from "../testing/test-access.ts";
 import { driftOf, type Newest, readNewest } from "./drift.ts";
-import type { DeviceChange, DeviceInGroup } from "./group-view.ts";
+import type { DeviceChange, DeviceInGroup } from "./views/group-view.ts";
 import { createDriftServiceHandlers, watchDrift } from "./watch-drift.ts";
 
 const ADMIN: Principal = { kind: "user", name: "root", rights: ADMIN_RIGHTS };

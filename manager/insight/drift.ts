@@ -12,8 +12,8 @@ import { CronJobSchema } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
 import { TargetKind } from "../../gen/nebula/v1/device_pb.ts";
 import type { DriftCountSchema, DriftedDeviceSchema, GroupDriftSchema, ImageDriftSchema } from "../../gen/nebula/v1/drift_pb.ts";
-import { STANDINGS } from "./apply-tally.ts";
-import type { DeviceInGroup } from "./group-view.ts";
+import { STANDINGS } from "./apply/apply-tally.ts";
+import type { DeviceInGroup } from "./views/group-view.ts";
 
 /** Devices and images that an answer names. */
 const MOST_DRIFTED = 100;

@@ -25,7 +25,7 @@ import { groupKey } from "../access/rights/rights.ts";
 import { readableBy, type VisiblePages } from "../access/rights/visible-pages.ts";
 import type { ServiceHandlers, ServiceStreams, StreamContext } from "../rpc/call-context.ts";
 import { driftOf, readNewest } from "./drift.ts";
-import type { GroupView, GroupViews } from "./group-view.ts";
+import type { GroupView, GroupViews } from "./views/group-view.ts";
 
 const LEAST_MS = 1000;
 const CHECK_MS = 10_000;

@@ -23,8 +23,8 @@ import {
 } from "../../gen/nebula/v1/device_pb.ts";
 import { TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import { ADMIN_RIGHTS } from "../access/rights/rights.ts";
-import { DeviceConnections } from "../insight/device-connections.ts";
-import { createGroupViews } from "../insight/group-views.ts";
+import { DeviceConnections } from "../insight/presence/device-connections.ts";
+import { createGroupViews } from "../insight/views/group-views.ts";
 import type { CallContext } from "../rpc/call-context.ts";
 import { createDeviceServiceHandlers } from "./device-service.ts";
 import { createFleetHandlers } from "./devices/fleet-handlers.ts";

@@ -15,7 +15,7 @@ import { nameOf, type Principal } from "../access/principal.ts";
 import { assertPermitted } from "../access/rights/permit.ts";
 import { groupKey } from "../access/rights/rights.ts";
 import { readableBy } from "../access/rights/visible-pages.ts";
-import type { DeviceConnections } from "../insight/device-connections.ts";
+import type { DeviceConnections } from "../insight/presence/device-connections.ts";
 import type { ServiceHandlers } from "../rpc/call-context.ts";
 import type { FleetHandlers } from "./devices/fleet-handlers.ts";
 

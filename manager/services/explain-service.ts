@@ -9,8 +9,8 @@ import type { ExplainRequest, ExplainService } from "../../gen/nebula/v1/explain
 import type { Principal } from "../access/principal.ts";
 import { assertPermitted, isPermitted } from "../access/rights/permit.ts";
 import { groupKey } from "../access/rights/rights.ts";
-import type { DeviceConnections } from "../insight/device-connections.ts";
 import { type ExplainStores, readExplanation, readGroup, type TargetKey, targetKeys } from "../insight/explain-reads.ts";
+import type { DeviceConnections } from "../insight/presence/device-connections.ts";
 import type { ServiceHandlers } from "../rpc/call-context.ts";
 
 export type ExplainServiceDeps = ExplainStores &

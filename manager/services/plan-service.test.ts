@@ -20,7 +20,7 @@ import {
 } from "../../gen/nebula/v1/plan_pb.ts";
 import { type AppStatusSchema, ContainerState, FailureCode, type ReportSchema, TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import { rightsOf } from "../access/rights/rights.ts";
-import { DeviceConnections } from "../insight/device-connections.ts";
+import { DeviceConnections } from "../insight/presence/device-connections.ts";
 import type { CallContext } from "../rpc/call-context.ts";
 import { callOf, startEntityRig } from "../testing/entity-rig.ts";
 import { putTestDevice } from "../testing/test-access.ts";

@@ -27,7 +27,7 @@ import type { Device } from "../../gen/nebula/v1/device_pb.ts";
 import { createAccess } from "../access/access.ts";
 import { createGate } from "../access/gate.ts";
 import { PresentGroups } from "../access/present-groups.ts";
-import type { PresenceWriter } from "../insight/presence-writer.ts";
+import type { PresenceWriter } from "../insight/presence/presence-writer.ts";
 import { Connections } from "../listen/connections.ts";
 import { openListeners } from "../listen/listeners.ts";
 import { createGrpcServer } from "../rpc/grpc-server.ts";

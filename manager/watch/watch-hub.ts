@@ -6,7 +6,7 @@
  * W2 If the last answer sent differs from the etag of the group and nothing is in flight, the newest answer is sent (group-watch.ts).
  * W3 and W4, and how devices are never sent an older config than before: group-lookups.ts.
  * H1 A watch is in its group, and among the devices, from #register to #remove: these two are also where the presence of a device begins and ends
- *    (manager/insight/presence-writer.ts), which neither waits for.
+ *    (manager/insight/presence/presence-writer.ts), which neither waits for.
  * H2 A device that a large fan-out sent a config to is not read until its turn comes (common/clock/turn-taking.ts): its report waits in the kernel meanwhile.
  *    So are all devices while more reports arrive than there is time for.
  * H3 A second watch of the same device and boot ends the first; whether its caller may do that is decided before it is opened (serve-watch.ts).
@@ -17,7 +17,7 @@ import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Member } from "../../common/membership/membership.ts";
 import { type PolledMarks, renewPolledMarks } from "../../common/v2/polled-marks.ts";
 import { redirectAnswer, type WatchAnswer } from "../config/config-answer.ts";
-import type { PresenceWriter } from "../insight/presence-writer.ts";
+import type { PresenceWriter } from "../insight/presence/presence-writer.ts";
 import { resumeReading, stopReading } from "../listen/connections.ts";
 import { FanOut } from "./fan-out.ts";
 import { GroupLookups, type GroupLookupsDeps } from "./group-lookups.ts";

@@ -18,7 +18,7 @@ import type { Principal } from "../../access/principal.ts";
 import { readableBy } from "../../access/rights/visible-pages.ts";
 import { composeConfig, openSecretsOf } from "../../config/group-config.ts";
 import { checkAddedMembers } from "../../entities/group-members.ts";
-import type { DeviceConnections } from "../device-connections.ts";
+import type { DeviceConnections } from "../presence/device-connections.ts";
 import { type ChangedTarget, FleetTally, GroupTally, type Reach } from "./group-tally.ts";
 import { configWarnings, fleetWarnings, type Warning } from "./plan-warnings.ts";
 import type { PlannedWrite } from "./planned-changes.ts";

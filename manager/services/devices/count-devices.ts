@@ -7,7 +7,7 @@ import type { CountDevicesRequest, DeviceCounts } from "../../../gen/nebula/v1/d
 import type { Principal } from "../../access/principal.ts";
 import { assertPermitted } from "../../access/rights/permit.ts";
 import { groupKey } from "../../access/rights/rights.ts";
-import type { GroupView } from "../../insight/group-view.ts";
+import type { GroupView } from "../../insight/views/group-view.ts";
 import type { FleetReader } from "./fleet-reader.ts";
 
 /** Groups of a page. */

@@ -27,7 +27,7 @@ import { UserGroupSchema } from "../../../gen/nebula/v1/user_group_pb.ts";
 import type { Principal } from "../../access/principal.ts";
 import { ADMIN_RIGHTS, type Rights, rightsOf } from "../../access/rights/rights.ts";
 import type { Changed } from "../../audit/call-record.ts";
-import { createGroupViews } from "../../insight/group-views.ts";
+import { createGroupViews } from "../../insight/views/group-views.ts";
 import { putTestDevices } from "../../testing/test-access.ts";
 import { createFleetHandlers } from "./fleet-handlers.ts";
 

@@ -11,7 +11,7 @@ import { TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
 import type { Principal } from "../../access/principal.ts";
 import { isPermitted } from "../../access/rights/permit.ts";
 import { groupKey } from "../../access/rights/rights.ts";
-import type { GroupView, GroupViews, OpenOptions } from "../../insight/group-view.ts";
+import type { GroupView, GroupViews, OpenOptions } from "../../insight/views/group-view.ts";
 
 /** Names of groups that are read at a time. */
 const NAMES = 500;

@@ -4,7 +4,7 @@ import { decodeDevicePosition, encodeDevicePosition, PAGE_BYTES, type PageReques
 import type { ReportStore } from "../../../common/storage/report-store.ts";
 import { type Device, type DeviceFilter, DeviceSchema } from "../../../gen/nebula/v1/device_pb.ts";
 import type { Principal } from "../../access/principal.ts";
-import type { DeviceInGroup, GroupView } from "../../insight/group-view.ts";
+import type { DeviceInGroup, GroupView } from "../../insight/views/group-view.ts";
 import type { FleetReader } from "./fleet-reader.ts";
 
 /** Groups that one call looks at. */

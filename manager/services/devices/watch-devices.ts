@@ -10,7 +10,7 @@ import type { Device, DeviceFilter, WatchDevicesRequest, WatchDevicesResponseSch
 import type { Principal } from "../../access/principal.ts";
 import { assertPermitted } from "../../access/rights/permit.ts";
 import { groupKey } from "../../access/rights/rights.ts";
-import type { GroupView } from "../../insight/group-view.ts";
+import type { GroupView } from "../../insight/views/group-view.ts";
 import type { StreamContext } from "../../rpc/call-context.ts";
 import type { FleetReader } from "./fleet-reader.ts";
 import { answered } from "./list-devices.ts";

@@ -1,15 +1,15 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { NebulaError, type Violation } from "../../common/errors/nebula-error.ts";
-import type { Member, Target } from "../../common/insight/device-state.ts";
-import { mapLimited } from "../../common/map-limited.ts";
-import { type ConfigStore, type EntityKey, type EntityKind, keyText } from "../../common/storage/config-store.ts";
-import { quote } from "../../common/text/wording.ts";
-import { MOST_MEMBERS, validateName } from "../../common/validation/names.ts";
-import { AppSchema } from "../../gen/nebula/v1/app_pb.ts";
-import { type ApplyMember, type ApplyTarget, ApplyVerb, type SupersededTarget, type WatchApplyRequest } from "../../gen/nebula/v1/apply_pb.ts";
-import { DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
-import { TargetKind } from "../../gen/nebula/v1/device_pb.ts";
+import { NebulaError, type Violation } from "../../../common/errors/nebula-error.ts";
+import type { Member, Target } from "../../../common/insight/device-state.ts";
+import { mapLimited } from "../../../common/map-limited.ts";
+import { type ConfigStore, type EntityKey, type EntityKind, keyText } from "../../../common/storage/config-store.ts";
+import { quote } from "../../../common/text/wording.ts";
+import { MOST_MEMBERS, validateName } from "../../../common/validation/names.ts";
+import { AppSchema } from "../../../gen/nebula/v1/app_pb.ts";
+import { type ApplyMember, type ApplyTarget, ApplyVerb, type SupersededTarget, type WatchApplyRequest } from "../../../gen/nebula/v1/apply_pb.ts";
+import { DeviceGroupSchema } from "../../../gen/nebula/v1/device_group_pb.ts";
+import { TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
 
 export type TargetStore = Pick<ConfigStore, "get" | "groupsNaming" | "revisions">;
 

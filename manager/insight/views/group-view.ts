@@ -1,4 +1,4 @@
-import type { DeviceConnection, DeviceSummary } from "../../gen/nebula/v1/device_pb.ts";
+import type { DeviceConnection, DeviceSummary } from "../../../gen/nebula/v1/device_pb.ts";
 
 /** One device of a group as the store has it. */
 export type DeviceInGroup = Readonly<{

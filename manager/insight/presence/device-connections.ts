@@ -1,11 +1,11 @@
 import { create } from "@bufbuild/protobuf";
-import type { Clock } from "../../common/clock/clock.ts";
-import { type Boots, bootsAt, connectionOf, decidingRow, type NewestReport } from "../../common/insight/connection.ts";
-import { ORIGINAL_BOOT } from "../../common/storage/device-summary.ts";
-import type { PresenceRow, ShardRow } from "../../common/storage/presence-store.ts";
-import { receivedMs } from "../../common/storage/report-id.ts";
-import type { ReportStore } from "../../common/storage/report-store.ts";
-import { type Device, type DeviceConnection, DeviceSchema } from "../../gen/nebula/v1/device_pb.ts";
+import type { Clock } from "../../../common/clock/clock.ts";
+import { type Boots, bootsAt, connectionOf, decidingRow, type NewestReport } from "../../../common/insight/connection.ts";
+import { ORIGINAL_BOOT } from "../../../common/storage/device-summary.ts";
+import type { PresenceRow, ShardRow } from "../../../common/storage/presence-store.ts";
+import { receivedMs } from "../../../common/storage/report-id.ts";
+import type { ReportStore } from "../../../common/storage/report-store.ts";
+import { type Device, type DeviceConnection, DeviceSchema } from "../../../gen/nebula/v1/device_pb.ts";
 
 /** How long the list of boots is used, milliseconds: far less than a boot lives without a mark. */
 const KEPT_MS = 5000;

@@ -1,12 +1,12 @@
 import { strict as assert } from "node:assert";
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
-import { ManualClock } from "../../common/clock/manual-clock.ts";
-import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
-import type { FeedListener } from "../../common/feed/change-feed.ts";
-import { DEVICE_STATES, stateOfDevice, type Target } from "../../common/insight/device-state.ts";
-import { type EntityKey, keyText, type StoredEntity } from "../../common/storage/config-store.ts";
-import { AppSchema } from "../../gen/nebula/v1/app_pb.ts";
+import { ManualClock } from "../../../common/clock/manual-clock.ts";
+import { isNebulaError, NebulaError } from "../../../common/errors/nebula-error.ts";
+import type { FeedListener } from "../../../common/feed/change-feed.ts";
+import { DEVICE_STATES, stateOfDevice, type Target } from "../../../common/insight/device-state.ts";
+import { type EntityKey, keyText, type StoredEntity } from "../../../common/storage/config-store.ts";
+import { AppSchema } from "../../../gen/nebula/v1/app_pb.ts";
 import {
   type ApplyTargetSchema,
   ApplyVerb,
@@ -14,13 +14,13 @@ import {
   DeviceStanding,
   WatchApplyRequestSchema,
   type WatchApplyResponseSchema,
-} from "../../gen/nebula/v1/apply_pb.ts";
-import { DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
-import { ConnectionState, DeviceConnectionSchema, DeviceSchema, DeviceSummarySchema, TargetKind } from "../../gen/nebula/v1/device_pb.ts";
-import { AppStatusSchema, FailureCode, ReportSchema, TargetState } from "../../gen/nebula/v1/report_pb.ts";
-import type { Principal } from "../access/principal.ts";
-import { ADMIN_RIGHTS, NO_RIGHTS, rightsOf } from "../access/rights/rights.ts";
-import type { DeviceChange, DeviceInGroup, GroupView } from "./group-view.ts";
+} from "../../../gen/nebula/v1/apply_pb.ts";
+import { DeviceGroupSchema } from "../../../gen/nebula/v1/device_group_pb.ts";
+import { ConnectionState, DeviceConnectionSchema, DeviceSchema, DeviceSummarySchema, TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
+import { AppStatusSchema, FailureCode, ReportSchema, TargetState } from "../../../gen/nebula/v1/report_pb.ts";
+import type { Principal } from "../../access/principal.ts";
+import { ADMIN_RIGHTS, NO_RIGHTS, rightsOf } from "../../access/rights/rights.ts";
+import type { DeviceChange, DeviceInGroup, GroupView } from "../views/group-view.ts";
 import { watchApply } from "./watch-apply.ts";
 
 const ADMIN: Principal = { kind: "user", name: "root", rights: ADMIN_RIGHTS };

@@ -8,28 +8,28 @@
  *    again, and all devices that did not apply are: its numbers equal a recount from the store. If that brings a change, the wait goes on.
  */
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { Clock } from "../../common/clock/clock.ts";
-import { assertNoViolations } from "../../common/errors/nebula-error.ts";
-import type { ChangeFeed, FeedEvent } from "../../common/feed/change-feed.ts";
-import { stateOfDevice, type Target } from "../../common/insight/device-state.ts";
-import { mapLimited } from "../../common/map-limited.ts";
-import { keyText } from "../../common/storage/config-store.ts";
-import type { ReportStore } from "../../common/storage/report-store.ts";
+import type { Clock } from "../../../common/clock/clock.ts";
+import { assertNoViolations } from "../../../common/errors/nebula-error.ts";
+import type { ChangeFeed, FeedEvent } from "../../../common/feed/change-feed.ts";
+import { stateOfDevice, type Target } from "../../../common/insight/device-state.ts";
+import { mapLimited } from "../../../common/map-limited.ts";
+import { keyText } from "../../../common/storage/config-store.ts";
+import type { ReportStore } from "../../../common/storage/report-store.ts";
 import {
   type ApplyService,
   ApplyVerdict,
   DeviceStanding,
   type WatchApplyRequest,
   type WatchApplyResponseSchema,
-} from "../../gen/nebula/v1/apply_pb.ts";
-import { TargetKind } from "../../gen/nebula/v1/device_pb.ts";
-import type { Principal } from "../access/principal.ts";
-import { assertPermitted, isPermitted } from "../access/rights/permit.ts";
-import { groupKey } from "../access/rights/rights.ts";
-import type { ServiceStreams, StreamContext } from "../rpc/call-context.ts";
+} from "../../../gen/nebula/v1/apply_pb.ts";
+import { TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
+import type { Principal } from "../../access/principal.ts";
+import { assertPermitted, isPermitted } from "../../access/rights/permit.ts";
+import { groupKey } from "../../access/rights/rights.ts";
+import type { ServiceStreams, StreamContext } from "../../rpc/call-context.ts";
+import type { GroupView, GroupViews } from "../views/group-view.ts";
 import { ApplyTally, type ChangedDevice } from "./apply-tally.ts";
 import { keyOf, reachOf, resolveTargets, supersededOf, type TargetStore, validateWatchApply } from "./apply-targets.ts";
-import type { GroupView, GroupViews } from "./group-view.ts";
 
 const LEAST_MS = 250;
 const HEARTBEAT_MS = 10_000;

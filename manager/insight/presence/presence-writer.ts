@@ -10,13 +10,13 @@
  */
 import { setImmediate as turn } from "node:timers/promises";
 import { create, toBinary } from "@bufbuild/protobuf";
-import type { Clock } from "../../common/clock/clock.ts";
-import { messageOf } from "../../common/errors/nebula-error.ts";
-import type { ChangeFeed } from "../../common/feed/change-feed.ts";
-import { MARK_MS } from "../../common/insight/connection.ts";
-import type { Log } from "../../common/log/log.ts";
-import type { PresenceRow, PresenceStore, ShardRow } from "../../common/storage/presence-store.ts";
-import { StatusChangesSchema } from "../../gen/nebula/v1/device_pb.ts";
+import type { Clock } from "../../../common/clock/clock.ts";
+import { messageOf } from "../../../common/errors/nebula-error.ts";
+import type { ChangeFeed } from "../../../common/feed/change-feed.ts";
+import { MARK_MS } from "../../../common/insight/connection.ts";
+import type { Log } from "../../../common/log/log.ts";
+import type { PresenceRow, PresenceStore, ShardRow } from "../../../common/storage/presence-store.ts";
+import { StatusChangesSchema } from "../../../gen/nebula/v1/device_pb.ts";
 import type { PresenceMetrics } from "./presence-metrics.ts";
 
 /** Devices that one write has at most. */

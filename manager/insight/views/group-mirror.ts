@@ -1,15 +1,15 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { equals } from "@bufbuild/protobuf";
-import { type Boots, connectionOf, decidingRow } from "../../common/insight/connection.ts";
-import type { PresenceRow, PresenceStore } from "../../common/storage/presence-store.ts";
-import type { ReportStore } from "../../common/storage/report-store.ts";
+import { type Boots, connectionOf, decidingRow } from "../../../common/insight/connection.ts";
+import type { PresenceRow, PresenceStore } from "../../../common/storage/presence-store.ts";
+import type { ReportStore } from "../../../common/storage/report-store.ts";
 import {
   ConnectionState,
   type DeviceConnection,
   DeviceConnectionSchema,
   type DeviceSummary,
   type StatusChanges,
-} from "../../gen/nebula/v1/device_pb.ts";
+} from "../../../gen/nebula/v1/device_pb.ts";
 import { GroupPresence } from "./group-presence.ts";
 import type { DeviceChange, DeviceInGroup } from "./group-view.ts";
 

@@ -1,8 +1,8 @@
 import { strict as assert } from "node:assert";
-import { ManualClock } from "../../common/clock/manual-clock.ts";
-import { silentLog } from "../../common/log/log.ts";
-import type { PresenceRow } from "../../common/storage/presence-store.ts";
-import { openSqliteReportStore } from "../../common/storage/sqlite/reports/report-store.ts";
+import { ManualClock } from "../../../common/clock/manual-clock.ts";
+import { silentLog } from "../../../common/log/log.ts";
+import type { PresenceRow } from "../../../common/storage/presence-store.ts";
+import { openSqliteReportStore } from "../../../common/storage/sqlite/reports/report-store.ts";
 import { DeviceConnections } from "./device-connections.ts";
 import { sweepPresence } from "./presence-sweep.ts";
 

@@ -1,8 +1,8 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { type DeviceState, isOnline, type StateOfDevice, stateOfDevice, type Target } from "../../common/insight/device-state.ts";
-import { type ApplyCodeCountSchema, type ApplyDeviceSchema, DeviceStanding } from "../../gen/nebula/v1/apply_pb.ts";
-import { FailureCode } from "../../gen/nebula/v1/report_pb.ts";
-import type { DeviceInGroup } from "./group-view.ts";
+import { type DeviceState, isOnline, type StateOfDevice, stateOfDevice, type Target } from "../../../common/insight/device-state.ts";
+import { type ApplyCodeCountSchema, type ApplyDeviceSchema, DeviceStanding } from "../../../gen/nebula/v1/apply_pb.ts";
+import { FailureCode } from "../../../gen/nebula/v1/report_pb.ts";
+import type { DeviceInGroup } from "../views/group-view.ts";
 
 /** Devices that a message names. */
 const MOST_NAMED = 100;

@@ -1,14 +1,14 @@
 import { strict as assert } from "node:assert";
 import { fromBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
-import { ManualClock } from "../../common/clock/manual-clock.ts";
-import type { Announcement } from "../../common/feed/change-feed.ts";
-import { bootsAt, connectionOf } from "../../common/insight/connection.ts";
-import { silentLog } from "../../common/log/log.ts";
-import type { PresenceRow } from "../../common/storage/presence-store.ts";
-import { openSqliteReportStore } from "../../common/storage/sqlite/reports/report-store.ts";
-import { eventually } from "../../common/testing/eventually.ts";
-import { ConnectionState, StatusChangesSchema } from "../../gen/nebula/v1/device_pb.ts";
+import { ManualClock } from "../../../common/clock/manual-clock.ts";
+import type { Announcement } from "../../../common/feed/change-feed.ts";
+import { bootsAt, connectionOf } from "../../../common/insight/connection.ts";
+import { silentLog } from "../../../common/log/log.ts";
+import type { PresenceRow } from "../../../common/storage/presence-store.ts";
+import { openSqliteReportStore } from "../../../common/storage/sqlite/reports/report-store.ts";
+import { eventually } from "../../../common/testing/eventually.ts";
+import { ConnectionState, StatusChangesSchema } from "../../../gen/nebula/v1/device_pb.ts";
 import { BATCH, GRACE_MS, PresenceWriter } from "./presence-writer.ts";
 
 const SHARD = { name: "m-1", address: "m-1:50051" };

@@ -1,5 +1,5 @@
-import { type PresenceRow, presenceVersion } from "../../common/storage/presence-store.ts";
-import type { PresenceChange } from "../../gen/nebula/v1/device_pb.ts";
+import { type PresenceRow, presenceVersion } from "../../../common/storage/presence-store.ts";
+import type { PresenceChange } from "../../../gen/nebula/v1/device_pb.ts";
 
 /**
  * The watches of the devices of one device_group, by device and boot of a shard. Of two words on one the larger (stream, ended) counts, so they may come late,

@@ -1,9 +1,9 @@
-import type { Clock } from "../../common/clock/clock.ts";
-import { messageOf } from "../../common/errors/nebula-error.ts";
-import { connectionOf, supersededRows } from "../../common/insight/connection.ts";
-import type { Log } from "../../common/log/log.ts";
-import type { PresenceRow, PresenceStore } from "../../common/storage/presence-store.ts";
-import { ConnectionState } from "../../gen/nebula/v1/device_pb.ts";
+import type { Clock } from "../../../common/clock/clock.ts";
+import { messageOf } from "../../../common/errors/nebula-error.ts";
+import { connectionOf, supersededRows } from "../../../common/insight/connection.ts";
+import type { Log } from "../../../common/log/log.ts";
+import type { PresenceRow, PresenceStore } from "../../../common/storage/presence-store.ts";
+import { ConnectionState } from "../../../gen/nebula/v1/device_pb.ts";
 import type { DeviceConnections } from "./device-connections.ts";
 
 /** How often each group is swept, milliseconds, jittered: far more often than a shard starts. */
