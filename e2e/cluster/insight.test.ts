@@ -272,12 +272,13 @@ describe("counts, filters, drift and WatchApply on Cassandra, Redis and Kafka", 
     }
   });
 
-  it("devices of a shard that drains are online at the other shard", async () => {
+  it("devices of a shard that drains stay online, and are so at the other shard in the end", async () => {
     const draining = await ownerOf(SHOPS);
     const stays = other(draining);
     const online = shops.filter(({ hasLeft }) => !hasLeft());
     const end = new AbortController();
     const at = new Map<string, string>();
+    const seenOffline = new Set<string>();
     const request = { deviceGroups: [SHOPS] };
     const reading = (async () => {
       for await (const { devices } of apiOf(stays).channel.serverStream(DeviceService.method.watchDevices, request, {
@@ -285,6 +286,7 @@ describe("counts, filters, drift and WatchApply on Cassandra, Redis and Kafka", 
         signal: end.signal,
       })) {
         for (const { deviceId, connection } of devices) {
+          if (connection?.state !== ConnectionState.ONLINE && at.has(deviceId)) seenOffline.add(deviceId);
           at.set(deviceId, connection?.state === ConnectionState.ONLINE ? connection.shard : "");
         }
       }
@@ -297,6 +299,10 @@ describe("counts, filters, drift and WatchApply on Cassandra, Redis and Kafka", 
     await eventually(() => areAt(stays), WITHIN);
     end.abort();
     await reading;
+    assert.deepEqual(
+      online.filter(({ id }) => seenOffline.has(id)).map(({ id }) => id),
+      [],
+    );
     const list = new Map((await listed(stays, SHOPS, {})).map(({ deviceId, connection }) => [deviceId, connection]));
     for (const { id } of online) assert.deepEqual([list.get(id)?.state, list.get(id)?.shard], [ConnectionState.ONLINE, stays.name]);
     draining.launch();

@@ -235,7 +235,7 @@ export class WatchHub {
     if (stream.watcher.viaPart) group.gateways--;
     this.#streams--;
     this.#crowd.left(group);
-    if (isPresence(stream.watcher)) this.#deps.presence.closed(stream.watcher.deviceId);
+    if (isPresence(stream.watcher)) this.#deps.presence.closed(stream.watcher.deviceId, reason === "redirected");
     const key = deviceKey(stream.watcher);
     if (key !== undefined && this.#devices.get(key) === stream) this.#devices.delete(key);
     this.#deps.metrics.ended(reason);

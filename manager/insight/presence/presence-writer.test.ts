@@ -9,7 +9,7 @@ import type { PresenceRow } from "../../../common/storage/presence-store.ts";
 import { openSqliteReportStore } from "../../../common/storage/sqlite/reports/report-store.ts";
 import { eventually } from "../../../common/testing/eventually.ts";
 import { ConnectionState, StatusChangesSchema } from "../../../gen/nebula/v1/device_pb.ts";
-import { BATCH, GRACE_MS, PresenceWriter } from "./presence-writer.ts";
+import { BATCH, GRACE_MS, MOVE_MS, PresenceWriter } from "./presence-writer.ts";
 
 const SHARD = { name: "m-1", address: "m-1:50051" };
 
@@ -65,6 +65,23 @@ async function start({ marks = true } = {}) {
 }
 
 describe("the writer of presence", () => {
+  it("a device that was redirected to another shard is left open for longer, and for good if this shard stops meanwhile", async () => {
+    await using rig = await start();
+    for (const deviceId of ["moves", "moves later", "leaves"]) rig.writer.opened("shops", deviceId);
+    await rig.clock.advance(250);
+    rig.writer.closed("moves", true);
+    rig.writer.closed("leaves");
+    assert.equal(rig.writer.online, 1);
+    await rig.clock.advance(GRACE_MS + 500);
+    const ends = async (deviceId: string) => (await rig.rows(deviceId)).map(({ ended }) => ended);
+    assert.deepEqual([await ends("moves"), await ends("leaves")], [[false], [true]]);
+    await rig.clock.advance(MOVE_MS);
+    assert.deepEqual(await ends("moves"), [true]);
+    rig.writer.closed("moves later", true);
+    await rig.writer.stop(1000);
+    assert.deepEqual(await ends("moves later"), [false]);
+  });
+
   it("a device that opens a watch is written and announced, with the boot of the shard", async () => {
     await using rig = await start();
     const openedMs = rig.clock.now();

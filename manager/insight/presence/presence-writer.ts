@@ -6,7 +6,9 @@
  * Z2 Each change of a device takes a larger (stream, ended) than all before, so the store keeps the newest, in any order of writes.
  * Z3 At most BATCH devices are written every EVERY_MS. While the store is away the newest state of each device waits, MOST_WAITING at most; beyond that a
  *    change is dropped, and counted.
- * Z4 Nothing is written before the boot is marked: to a reader, an open row of a boot that is not marked is one of a dead boot.
+ * Z4 A device that was redirected to another shard is left open here for MOVE_MS, and stays open if this shard stops meanwhile: it is online without a break if it
+ *    arrives there, and else offline once this boot counts as dead.
+ * Z5 Nothing is written before the boot is marked: to a reader, an open row of a boot that is not marked is one of a dead boot.
  */
 import { setImmediate as turn } from "node:timers/promises";
 import { create, toBinary } from "@bufbuild/protobuf";
@@ -24,6 +26,8 @@ export const BATCH = 500;
 const EVERY_MS = 250;
 /** How long a device may be without a watch before its end is written, milliseconds. */
 export const GRACE_MS = 2000;
+/** The same for a device that was redirected to another shard: it waits, asks for the shards, and that shard has to write, too. */
+export const MOVE_MS = 30_000;
 const MOST_WAITING = 200_000;
 /** The waits after a failed write, or a failed mark, milliseconds. */
 const RETRY_MS = { first: 500, longest: 5000 } as const;
@@ -60,6 +64,8 @@ export class PresenceWriter {
   readonly #devices = new Map<string, Entry>();
   /** Devices without a watch, the one that was left first at the front (Z1). */
   readonly #leaving = new Set<Entry>();
+  /** The same of those that were redirected to another shard (Z4). */
+  readonly #moving = new Set<Entry>();
   readonly #waiting = new Set<Entry>();
   readonly #stopped = new AbortController();
   #writing: Promise<unknown> = Promise.resolve();
@@ -72,7 +78,7 @@ export class PresenceWriter {
 
   /** Devices with a watch. */
   get online(): number {
-    return this.#devices.size - this.#leaving.size - this.#ended;
+    return this.#devices.size - this.#leaving.size - this.#moving.size - this.#ended;
   }
 
   /** Devices whose newest state is not written yet. */
@@ -92,7 +98,7 @@ export class PresenceWriter {
       this.#enqueue(added);
       return;
     }
-    if (entry.open++ === 0) this.#leaving.delete(entry);
+    if (entry.open++ === 0 && !this.#leaving.delete(entry)) this.#moving.delete(entry);
     if (!entry.ended && entry.deviceGroup === deviceGroup) return; // Z1
     if (entry.ended) this.#ended--;
     entry.stream = ++this.#streams; // Z2
@@ -102,13 +108,13 @@ export class PresenceWriter {
     this.#enqueue(entry);
   }
 
-  /** Notes that a watch of a device ended. */
-  closed(deviceId: string): void {
+  /** Notes that a watch of a device ended; `isMoving`: another shard is to serve the device. */
+  closed(deviceId: string, isMoving = false): void {
     const entry = this.#devices.get(deviceId);
     if (entry === undefined || entry.open === 0 || --entry.open > 0) return;
     entry.leftAt = this.#deps.clock.monotonic();
     entry.leftMs = this.#deps.clock.now();
-    this.#leaving.add(entry);
+    (isMoving ? this.#moving : this.#leaving).add(entry);
   }
 
   /** Starts to write, under this name and address. */
@@ -117,7 +123,7 @@ export class PresenceWriter {
   }
 
   /**
-   * Writes the end of every device, once the hub has ended their watches, within `withinMs`; what is not written by then is dropped: readers take the boot for dead
+   * Writes the end of every device that no other shard is to serve, once the hub has ended their watches, within `withinMs`; what is not written by then is dropped: readers take the boot for dead
    * soon. Never rejects.
    */
   async stop(withinMs: number): Promise<void> {
@@ -125,7 +131,7 @@ export class PresenceWriter {
     const limit = AbortSignal.timeout(withinMs);
     this.#stopped.abort();
     await Promise.race([this.#writing, aborted(limit)]);
-    this.#endDevices(clock.monotonic());
+    this.#endDevices(this.#leaving, clock.monotonic()); // Z4: the others stay open
     while (this.#marked && this.#waiting.size > 0 && !limit.aborted && (await this.#writeBatch(limit)) === undefined) await turn();
     if (this.#waiting.size === 0) return;
     metrics.dropped(this.#waiting.size);
@@ -146,8 +152,9 @@ export class PresenceWriter {
     while (!signal.aborted) {
       await clock.sleep(waitMs, signal).catch(() => {});
       if (signal.aborted) return;
-      this.#endDevices(clock.monotonic() - GRACE_MS); // Z1
-      if (!this.#marked || this.#waiting.size === 0) continue; // Z4
+      this.#endDevices(this.#leaving, clock.monotonic() - GRACE_MS); // Z1
+      this.#endDevices(this.#moving, clock.monotonic() - MOVE_MS); // Z4
+      if (!this.#marked || this.#waiting.size === 0) continue; // Z5
       const error = await this.#writeBatch(undefined);
       if (error !== undefined && !failing) log.warn({ error: messageOf(error) }, "presence could not be written to the store; it is tried again");
       if (error === undefined && failing) log.info("presence is written to the store again");
@@ -213,11 +220,11 @@ export class PresenceWriter {
 
   // --- what waits
 
-  /** Ends the devices whose last watch closed at this monotonic time or before. */
-  #endDevices(closedBy: number): void {
-    for (const entry of this.#leaving) {
+  /** Ends those of the devices whose last watch closed at this monotonic time or before. */
+  #endDevices(left: Set<Entry>, closedBy: number): void {
+    for (const entry of left) {
       if (entry.leftAt > closedBy) return;
-      this.#leaving.delete(entry);
+      left.delete(entry);
       entry.ended = true;
       entry.atMs = entry.leftMs;
       this.#ended++;
