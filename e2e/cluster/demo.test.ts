@@ -41,13 +41,12 @@ describe("the demo on the backends of the environment", function () {
     return { app, device: rows.get("simulated-001") };
   }
 
-  it("the demo has the fleet follow two changes through Cassandra, Redis and Kafka, and removes its entities there", async function () {
+  it("the demo has the fleet follow its changes through Cassandra, Redis and Kafka, and removes its entities there", async function () {
     await using demo = startDemo();
     assert.equal(await demo.exit(), 0, demo.output);
     assert.match(demo.output, /on the backends of the environment: .*Cassandra.*Redis.*Kafka/);
-    const followed = [...demo.output.matchAll(/(\d+) of (\d+) devices run it/g)].map(([, applied, expected]) => [Number(applied), Number(expected)]);
-    assert.equal(followed.length, 2, demo.output);
-    for (const [applied = 0, expected] of followed) assert.ok(applied >= DEVICES && applied === expected, demo.output);
+    const absent = [...demo.output.matchAll(/(\d+) of (\d+) devices run it/g)].map(([, applied, expected]) => Number(expected) - Number(applied));
+    assert.deepEqual(absent, [0, 1, 0], demo.output); // one device has no room for the second image
     const { app, device } = await stored();
     assert.ok(app?.deleted === true && device?.deleted === true);
     const { bus } = backends.settings;
