@@ -12,6 +12,7 @@
  */
 import { setImmediate as turn } from "node:timers/promises";
 import { create, toBinary } from "@bufbuild/protobuf";
+import { type Backoff, backoffMs } from "../../../common/clock/backoff.ts";
 import type { Clock } from "../../../common/clock/clock.ts";
 import { messageOf } from "../../../common/errors/nebula-error.ts";
 import type { ChangeFeed } from "../../../common/feed/change-feed.ts";
@@ -30,7 +31,7 @@ export const GRACE_MS = 2000;
 export const MOVE_MS = 30_000;
 const MOST_WAITING = 200_000;
 /** The waits after a failed write, or a failed mark, milliseconds. */
-const RETRY_MS = { first: 500, longest: 5000 } as const;
+const BACKOFF: Backoff = { firstMs: 500, longestMs: 5000 };
 
 /** The device of one or more watches. */
 type Entry = {
@@ -147,19 +148,17 @@ export class PresenceWriter {
   async #keepWriting(): Promise<void> {
     const { clock, log } = this.#deps;
     const { signal } = this.#stopped;
-    let waitMs = EVERY_MS;
-    let failing = false;
-    while (!signal.aborted) {
-      await clock.sleep(waitMs, signal).catch(() => {});
+    for (let failures = 0; !signal.aborted; ) {
+      await clock.sleep(failures === 0 ? EVERY_MS : backoffMs(BACKOFF, failures), signal).catch(() => {});
       if (signal.aborted) return;
       this.#endDevices(this.#leaving, clock.monotonic() - GRACE_MS); // Z1
       this.#endDevices(this.#moving, clock.monotonic() - MOVE_MS); // Z4
       if (!this.#marked || this.#waiting.size === 0) continue; // Z5
       const error = await this.#writeBatch(undefined);
-      if (error !== undefined && !failing) log.warn({ error: messageOf(error) }, "presence could not be written to the store; it is tried again");
-      if (error === undefined && failing) log.info("presence is written to the store again");
-      waitMs = error === undefined ? EVERY_MS : Math.min(failing ? waitMs * 2 : RETRY_MS.first, RETRY_MS.longest);
-      failing = error !== undefined;
+      if (error !== undefined && failures === 0)
+        log.warn({ error: messageOf(error) }, "presence could not be written to the store; it is tried again");
+      if (error === undefined && failures > 0) log.info("presence is written to the store again");
+      failures = error === undefined ? 0 : failures + 1;
     }
   }
 
@@ -260,7 +259,7 @@ export class PresenceWriter {
       } catch (error) {
         if (failed++ === 0) log.warn({ error: messageOf(error) }, "this shard could not be marked as alive in the store; it is tried again");
       }
-      const waitMs = failed === 0 ? MARK_MS : Math.min(RETRY_MS.first * 2 ** (failed - 1), RETRY_MS.longest);
+      const waitMs = failed === 0 ? MARK_MS : backoffMs(BACKOFF, failed);
       await clock.sleep(waitMs, signal).catch(() => {});
     }
   }

@@ -1,4 +1,5 @@
 import { Code, ConnectError } from "@connectrpc/connect";
+import { type Backoff, backoffMs } from "../../../../common/clock/backoff.ts";
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
 import { jsonText } from "../../../../common/printable.ts";
 import { entityKindOf } from "../../../../common/resources/target-kind.ts";
@@ -11,9 +12,8 @@ import type { Followed, WaitOptions } from "./followed.ts";
 const MOST_TARGETS = 1000;
 /** Without a terminal: at least this long between two lines, milliseconds. */
 const LINE_EVERY_MS = 5000;
-/** Before a stream that broke is opened again, milliseconds; doubled each time. */
-const FIRST_RETRY_MS = 500;
-const LONGEST_RETRY_MS = 10_000;
+/** Before a stream that broke is opened again. */
+const BACKOFF: Backoff = { firstMs: 500, longestMs: 10_000 };
 /** What a call may take beyond the time to wait, milliseconds. */
 const GRACE_MS = 30_000;
 
@@ -58,7 +58,7 @@ async function watch(followed: readonly Followed[], { settleMs, timeoutMs }: Wai
   const began = io.clock.monotonic();
   const printer = new Printer(new ApplyProgress(followed, timeoutMs), context);
   const targets = followed.map(({ before: _, ...target }) => target);
-  for (let retryMs = FIRST_RETRY_MS; ; retryMs = Math.min(2 * retryMs, LONGEST_RETRY_MS)) {
+  for (let failures = 1; ; failures++) {
     const leftMs = Math.max(0, Math.round(timeoutMs - (io.clock.monotonic() - began)));
     let trouble: unknown = new NebulaError("unavailable", "the stream ended without a verdict");
     const left = new AbortController();
@@ -73,7 +73,7 @@ async function watch(followed: readonly Followed[], { settleMs, timeoutMs }: Wai
       const messages = client.watchApply({ targets, settleMs, timeoutMs: leftMs }, { signal: until, timeoutMs: 0 });
       printer.opened();
       for await (const message of messages) {
-        retryMs = FIRST_RETRY_MS;
+        failures = 1;
         printer.take(message);
         if (message.verdict !== ApplyVerdict.UNSPECIFIED) return message.verdict;
       }
@@ -84,6 +84,7 @@ async function watch(followed: readonly Followed[], { settleMs, timeoutMs }: Wai
     } finally {
       left.abort(); // a call whose answers are not read on keeps its connection otherwise
     }
+    const retryMs = backoffMs(BACKOFF, failures);
     if (io.clock.monotonic() - began + retryMs >= timeoutMs) throw trouble;
     await io.clock.sleep(retryMs, signal);
   }
