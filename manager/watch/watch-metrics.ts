@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import { addCurrentGauge } from "../../common/metrics/registry.ts";
 import type { EndReason } from "./group-watch.ts";
 import type { Ownership } from "./ownership.ts";
 
@@ -44,22 +45,8 @@ export function createWatchMetrics(registry: Registry, now: WatchNow): WatchMetr
       this.set({ kind: "member" }, members);
     },
   });
-  new Gauge({
-    name: "nebula_watches",
-    help: "Open watches.",
-    registers,
-    collect() {
-      this.set(now.streams());
-    },
-  });
-  new Gauge({
-    name: "nebula_watched_groups",
-    help: "Device_groups with an open watch.",
-    registers,
-    collect() {
-      this.set(now.groups());
-    },
-  });
+  addCurrentGauge(registry, "nebula_watches", "Open watches.", now.streams);
+  addCurrentGauge(registry, "nebula_watched_groups", "Device_groups with an open watch.", now.groups);
   let pushed = 0; // a plain number: it is raised once per device and push
   new Counter({
     name: "nebula_pushes_total",
@@ -99,16 +86,7 @@ export function createWatchMetrics(registry: Registry, now: WatchNow): WatchMetr
 
 function createShardMetrics(registry: Registry, { ownership, leaving }: WatchNow): void {
   const registers = [registry];
-  const gauge = (name: string, help: string, value: () => number) => {
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(value());
-      },
-    });
-  };
+  const gauge = (name: string, help: string, value: () => number) => addCurrentGauge(registry, name, help, value);
   gauge("nebula_members", "Live shards, as this one acts on them.", () => ownership.members.length);
   gauge("nebula_members_impaired", "Live shards without a good read of their store.", () => ownership.members.filter((one) => one.impaired).length);
   gauge("nebula_hand_over_waiting", "Watches that wait for their end, since another shard should serve them.", leaving);

@@ -1,4 +1,5 @@
-import { Counter, Gauge, type Registry } from "prom-client";
+import { Counter, type Registry } from "prom-client";
+import { addCurrentGauge } from "../../../common/metrics/registry.ts";
 
 /** Counters of the presence that this shard writes. */
 export type PresenceMetrics = {
@@ -18,16 +19,7 @@ export type PresenceNow = Readonly<{
 
 export function createPresenceMetrics(registry: Registry, now: PresenceNow): PresenceMetrics {
   const registers = [registry];
-  const gauge = (name: string, help: string, value: () => number) => {
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(value());
-      },
-    });
-  };
+  const gauge = (name: string, help: string, value: () => number) => addCurrentGauge(registry, name, help, value);
   gauge("nebula_devices_online", "Devices with an open watch on this shard.", now.online);
   gauge("nebula_presence_waiting", "Devices whose watch opened or ended, which is not in the store yet.", now.waiting);
   const writes = new Counter({

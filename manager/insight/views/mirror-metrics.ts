@@ -1,4 +1,5 @@
-import { Counter, Gauge, type Registry } from "prom-client";
+import { Counter, type Registry } from "prom-client";
+import { addCurrentGauge } from "../../../common/metrics/registry.ts";
 
 /** Counters of the mirrors of device_groups on this shard. */
 export type MirrorMetrics = Readonly<{
@@ -22,16 +23,7 @@ export type MirrorsNow = Readonly<{
 
 export function createMirrorMetrics(registry: Registry, now: MirrorsNow): MirrorMetrics {
   const registers = [registry];
-  const gauge = (name: string, help: string, value: () => number) => {
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(value());
-      },
-    });
-  };
+  const gauge = (name: string, help: string, value: () => number) => addCurrentGauge(registry, name, help, value);
   gauge("nebula_mirrors", "Device_groups whose devices are held in memory for lists, counts and streams.", now.mirrors);
   gauge("nebula_mirror_devices", "Devices that are held in memory for lists, counts and streams.", now.devices);
   gauge("nebula_mirror_bytes", "Memory of the devices that are held for lists, counts and streams, about.", now.bytes);
