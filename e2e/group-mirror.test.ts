@@ -178,7 +178,7 @@ class Readers {
 
   reread(group: string): void {
     const view = this.#open.get(group);
-    if (view !== undefined) this.#rereads.push(view.then((opened) => opened.reread(() => false, never)));
+    if (view !== undefined) this.#rereads.push(view.then((opened) => opened.reread(never)));
   }
 
   async view(group: string): Promise<GroupView> {
@@ -239,7 +239,7 @@ describe("the mirror of a device group", function () {
               }
             });
             await rig.clock.advance(10_000); // the boots of shards are read, and what was published is delivered
-            await view.reread(() => false, never);
+            await view.reread(never);
             assertSame(view.devices, await recount(rig.store, group, rig.clock.now()));
             assert.deepEqual(told, view.devices, "the changes that listeners receive lead to the devices of the mirror");
           }

@@ -11,7 +11,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Clock } from "../../../common/clock/clock.ts";
 import { assertNoViolations } from "../../../common/errors/nebula-error.ts";
 import type { ChangeFeed, FeedEvent } from "../../../common/feed/change-feed.ts";
-import { stateOfDevice, type Target } from "../../../common/insight/device-state.ts";
+import type { Target } from "../../../common/insight/device-state.ts";
 import { mapLimited } from "../../../common/map-limited.ts";
 import { keyText } from "../../../common/storage/config-store.ts";
 import type { ReportStore } from "../../../common/storage/report-store.ts";
@@ -203,9 +203,7 @@ class Following implements Disposable {
   async readAgain(): Promise<void> {
     this.#lookedAt = undefined;
     await this.look();
-    await mapLimited([...this.#groups.values()], AT_ONCE, ({ view, targets }) =>
-      view.reread((device) => stateOfDevice(device, targets).state !== "applied", this.#signal),
-    );
+    await mapLimited([...this.#groups.values()], AT_ONCE, ({ view }) => view.reread(this.#signal));
   }
 
   isSettled(settleMs: number): boolean {

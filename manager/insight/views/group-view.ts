@@ -25,10 +25,9 @@ export interface GroupView extends Disposable {
    */
   onChange(listener: (changes: readonly DeviceChange[]) => void): Disposable;
   /**
-   * Reads from the store the devices that `isOpen` answers true for and all others whose versions differ, so that the mirror equals a recount. The read begins
-   * after the call. Rejects with `unavailable` when the store does not answer.
+   * Reads from the store the devices whose versions differ, so that the mirror equals a recount. The read begins after the call. Rejects with `unavailable` when the store does not answer.
    */
-  reread(isOpen: (device: DeviceInGroup) => boolean, signal: AbortSignal): Promise<void>;
+  reread(signal: AbortSignal): Promise<void>;
 }
 
 export type DeviceChange = Readonly<{ before: DeviceInGroup | undefined; after: DeviceInGroup | undefined }>;

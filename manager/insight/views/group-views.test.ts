@@ -16,7 +16,6 @@ import type { DeviceChange, GroupView } from "./group-view.ts";
 import { createGroupViews } from "./group-views.ts";
 
 const never = new AbortController().signal;
-const all = () => true;
 
 /** Views over a real store, whose writes are announced unless they are to be lost. */
 async function start({ devices = 0, mostBytes, registry = new Registry(), wrap = (store) => store }: Start = {}) {
@@ -175,7 +174,7 @@ describe("views of device groups", () => {
     assert.deepEqual(contents(view), before);
     const changed: number[] = [];
     using _listening = view.onChange((changes) => changed.push(changes.length));
-    await view.reread(all, never);
+    await view.reread(never);
     assert.deepEqual(contents(view), await recount(rig.store));
     assert.equal(
       changed.reduce((sum, count) => sum + count, 0),
@@ -308,10 +307,10 @@ describe("views of device groups", () => {
     using view = await rig.views.open("shops", never);
     isAway = true;
     await rig.forget("device-1000", { lost: true });
-    await assert.rejects(view.reread(all, never), (error) => isNebulaError(error, "unavailable"));
+    await assert.rejects(view.reread(never), (error) => isNebulaError(error, "unavailable"));
     assert.equal(view.devices.size, 3);
     isAway = false;
-    await view.reread(all, never);
+    await view.reread(never);
     assert.equal(view.devices.size, 2);
   });
 
@@ -329,9 +328,9 @@ describe("views of device groups", () => {
   it("a reread begins after it was asked for, and those who ask before it begins share it", async () => {
     await using rig = await start({ devices: 3 });
     using view = await rig.views.open("shops", never);
-    const first = view.reread(all, never);
+    const first = view.reread(never);
     await rig.put("device-1000", { lost: true });
-    await Promise.all([first, view.reread(all, never), view.reread(all, never), view.reread(all, never)]);
+    await Promise.all([first, view.reread(never), view.reread(never), view.reread(never)]);
     assert.deepEqual(contents(view), await recount(rig.store));
     assert.ok(rig.reads.versions <= 3, `${rig.reads.versions} reads`);
   });

@@ -309,7 +309,7 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
             },
           };
         },
-        reread: (_isOpen, until) => withSignal(reread(each), until),
+        reread: (until) => withSignal(reread(each), until),
         [Symbol.dispose]: closeOpened,
       } satisfies GroupView;
     },
