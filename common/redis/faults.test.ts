@@ -1,12 +1,15 @@
 import { strict as assert } from "node:assert";
 import { Redis } from "ioredis";
 import type { ChangeFeed, FeedEvent } from "../feed/change-feed.ts";
+import { silentLog } from "../log/log.ts";
 import type { CachedConfig, ConfigCache } from "../storage/config-cache.ts";
 import { eventually } from "../testing/eventually.ts";
 import { fastClock } from "../testing/fast-clock.ts";
 import { redisUrl, requireStoppableServer } from "../testing/servers.ts";
 import type { TestContainer } from "../testing/test-container.ts";
 import { TestRedis } from "../testing/test-redis.ts";
+import { HintSeal } from "./hint-seal.ts";
+import { Subscription } from "./subscription.ts";
 
 const config: CachedConfig = { bytes: Buffer.from("config"), etag: "etag", madeFrom: [] };
 
@@ -120,5 +123,32 @@ describe("Redis that fails while it is used", function () {
     const took = performance.now() - startedAt;
     await container.unpause();
     assert.ok(took < 2000, `${took} ms`);
+  });
+
+  it("a subscription that is closed while it connects ends at once, and leaves no connection", async () => {
+    const [command, ...connections] = [
+      new Redis(redis.url),
+      new Redis(redis.url, { lazyConnect: true }),
+      new Redis(redis.url, { lazyConnect: true }),
+    ];
+    const [first, second] = connections;
+    let closing: Promise<void> | undefined;
+    const connect = (attempt: number) => {
+      const connection = (attempt === 0 ? first : second) ?? assert.fail();
+      if (attempt === 1) closing = Promise.resolve().then(() => subscription[Symbol.asyncDispose]());
+      return connection;
+    };
+    const publish = (channel: string, message: Buffer) => command.publish(channel, message);
+    const options = { connect, publish, seal: new HintSeal("a cluster key", undefined), onMessage: () => {}, onGap: () => {} };
+    const subscription = new Subscription({ ...options, clock: fastClock(5), log: silentLog }, ["news"]);
+    await subscription.whole();
+    first?.disconnect();
+    try {
+      await eventually(() => closing !== undefined);
+      await closing;
+      assert.equal(second?.status, "end");
+    } finally {
+      for (const each of [command, ...connections]) each.disconnect();
+    }
   });
 });

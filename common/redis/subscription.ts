@@ -6,7 +6,8 @@
  * S2 After a connection that broke, `gap` is called once all channels are subscribed again: what was published in
  *    between is lost, what is published from then on is not. The same after a first connection that came later than the
  *    start.
- * S3 It connects again within a second, with jitter, without end.
+ * S3 It connects again within a second, with jitter, until it is closed.
+ * S4 It can be closed at any time, also while it connects: the connection that is being made is closed too.
  */
 import type { Redis } from "ioredis";
 import type { Clock } from "../clock/clock.ts";
@@ -72,8 +73,7 @@ export class Subscription implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#life.abort();
-    this.#connection?.disconnect();
+    this.#life.abort(); // S4
     await this.#running;
   }
 
@@ -125,6 +125,8 @@ export class Subscription implements AsyncDisposable {
     });
     connection.on("messageBuffer", (channel: Buffer, message: Buffer) => this.#onMessage(channel.toString(), message));
     const over = new AbortController();
+    const close = () => connection.disconnect();
+    this.#life.signal.addEventListener("abort", close, { once: true }); // S4
     try {
       await connection.connect();
       const wanted = [...this.#channels.keys()];
@@ -141,6 +143,7 @@ export class Subscription implements AsyncDisposable {
       reason = messageOf(error);
     } finally {
       over.abort();
+      this.#life.signal.removeEventListener("abort", close);
       if (this.#connection !== undefined) this.#whole = Promise.withResolvers();
       this.#connection = undefined;
       connection.disconnect();
