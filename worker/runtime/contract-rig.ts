@@ -64,10 +64,11 @@ export class ContractRig {
     );
 }
 
-export async function rejectsWith(kinds: readonly string[], call: Promise<unknown>): Promise<void> {
+export async function rejectsWith(kinds: readonly string[], call: Promise<unknown>, words = /(?:)/): Promise<void> {
   await assert.rejects(call, (error) => {
     assert.ok(isNebulaError(error), `not a NebulaError: ${error}`);
     assert.ok(kinds.includes(error.kind), `${error.kind} (${error.message}) is not one of ${kinds}`);
+    assert.match(error.message, words);
     return true;
   });
 }

@@ -151,6 +151,8 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
       const { spec, end } = await hanging();
       const [id, other] = [await create(spec), await started(specs.sleeps)];
       const refusal = rejectsWith(["failed_precondition"], runtime.start(id, signal));
+      const successor = { name: randomName(), spec, labels: labels(), successorOf: id };
+      const noSuccessor = rejectsWith(["deadline_exceeded"], runtime.create(successor, signal), /which is replaced, can't be inspected/);
       let shown: readonly ObservedContainer[] | undefined;
       const listing = runtime.listContainers(signal).then((containers) => {
         shown = containers;
@@ -162,7 +164,7 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
         },
         { timeoutMs: 20_000, everyMs: 50 },
       );
-      await listing;
+      await Promise.all([listing, noSuccessor]);
       const [hangs, runs] = [id, other].map((wanted) => shown?.find((container) => container.id === wanted));
       assert.equal(hangs?.phase, "created");
       assert.match(hangs?.listedOnly?.failure ?? "", /did not answer within 10000 ms/);

@@ -102,6 +102,7 @@ const ANSWERS: readonly (readonly [step: Step["kind"], words: string, code: Fail
   ["remove_volume", "remove data: volume is in use - [3f4e]", FailureCode.REMOVE_FAILED],
   ["rename", 'Error when allocating new name: Conflict. The container name "/web-1" is already in use by container "3f4e".', FailureCode.NAME_TAKEN],
   ["inspect", "layer does not exist", FailureCode.INSPECT_FAILED],
+  ["create", "container 3f4e5a6b7c8d, which is replaced, can't be inspected: layer does not exist", FailureCode.INSPECT_FAILED],
   ["unpause", "Cannot unpause container web-1: cgroup is gone", FailureCode.PAUSED],
 ];
 

@@ -26,6 +26,7 @@ const PULL: Words = [
 ];
 
 const CREATE: Words = [
+  [FailureCode.INSPECT_FAILED, /^container \w+, which is replaced, can't be inspected/],
   NAME_TAKEN,
   IMAGE_MISSING,
   NETWORK_MISSING,

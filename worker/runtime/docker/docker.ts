@@ -2,7 +2,7 @@ import type { Clock } from "../../../common/clock/clock.ts";
 import { isNebulaError, messageOf, NebulaError } from "../../../common/errors/nebula-error.ts";
 import type { Log } from "../../../common/log/log.ts";
 import { Places } from "../../../common/places.ts";
-import { type AnonymousVolume, carriedVolumes } from "../anonymous-volumes.ts";
+import { type AnonymousVolume, carriedVolumes, unknownVolumes } from "../anonymous-volumes.ts";
 import type {
   ContainerDetails,
   ContainerRuntime,
@@ -343,7 +343,7 @@ class DockerRuntime implements ContainerRuntime {
       return await this.#inspect(id, signal, INSPECT_LIMIT_MS);
     } catch (error) {
       if (isNebulaError(error, "not_found")) return undefined;
-      throw error;
+      throw unknownVolumes(id, error);
     }
   }
 

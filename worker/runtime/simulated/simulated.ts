@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { Clock } from "../../../common/clock/clock.ts";
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
 import { normaliseImageReference } from "../../../common/validation/container/image-reference.ts";
+import { unknownVolumes } from "../anonymous-volumes.ts";
 import type {
   ContainerDetails,
   ContainerRuntime,
@@ -16,7 +17,7 @@ import type {
   RemoveOptions,
   RuntimeEvent,
 } from "../container-runtime.ts";
-import { CALL_LIMIT_MS } from "../container-runtime.ts";
+import { CALL_LIMIT_MS, INSPECT_LIMIT_MS } from "../container-runtime.ts";
 import { type ImageBehaviour, PLAIN_ENGINE, PLAIN_IMAGE } from "./behaviour.ts";
 import { SimulatedContainer } from "./container.ts";
 import { SimulatedContainers } from "./containers.ts";
@@ -156,7 +157,16 @@ export class SimulatedRuntime implements ContainerRuntime {
   async create(request: CreateRequest, signal: AbortSignal): Promise<string> {
     const createdAt = this.#clock.now();
     await this.#enter("create", request.name, signal);
+    if (request.successorOf !== undefined) await this.#inspectReplaced(request.successorOf, signal);
     return await this.#act("create", request.name, signal, () => this.#create(request, createdAt));
+  }
+
+  async #inspectReplaced(id: string, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#act("inspectContainer", id, signal, () => {}, INSPECT_LIMIT_MS);
+    } catch (error) {
+      throw unknownVolumes(id, error);
+    }
   }
 
   #create({ name, spec, labels, successorOf }: CreateRequest, createdAt: number): string {
