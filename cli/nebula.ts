@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=4
+#!/usr/bin/env -S node --max-semi-space-size=16
 import { exitOnUnhandledError } from "../common/errors/unhandled-error.ts";
 import { endProcess } from "./nebula/command/stop-signals.ts";
 import { COMMANDS } from "./nebula/commands.ts";

@@ -7,7 +7,7 @@
  *   await using manager = await startManager({ settings, secrets: { clusterKey, adminPassword, adminToken }, drivers, clock: systemClock, log, registry: new Registry() });
  *
  * `settings` are the part of Settings named ManagerSettings; port 0 takes a free one, and `manager.address` says which. NODE_OPTIONS that suit very many
- * devices: --max-semi-space-size=4. The open files limit is the number of devices.
+ * devices: --max-semi-space-size=16. The open files limit is the number of devices.
  */
 import { randomBytes } from "node:crypto";
 import type { Socket } from "node:net";

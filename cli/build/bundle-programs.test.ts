@@ -137,7 +137,7 @@ describe("the bundled programs", function () {
     const free = ["--http-listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--metrics-listen", "off"];
     await using server = start("nebula.mjs", ["server", ...free, "--data", data], {});
     const url = await eventually(() => /http:\/\/127\.0\.0\.1:\d+/.exec(server.out)?.[0] ?? false, { timeoutMs: 20_000 });
-    assert.match(await readFile(`/proc/${server.pid}/cmdline`, "utf8"), /max-semi-space-size=4/);
+    assert.match(await readFile(`/proc/${server.pid}/cmdline`, "utf8"), /max-semi-space-size=16/);
     const login = {
       NEBULA_SERVER: String(url),
       NEBULA_USER: "admin",

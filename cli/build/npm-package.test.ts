@@ -77,7 +77,7 @@ describe("the npm package", function () {
     await using server = started(bin("nebula"), ["server", "--data", join(home, "data")], { PATH: old, ...listens });
     await server.printed(/is up/);
     assert.match(await readlink(`/proc/${server.pid}/exe`), /\/lib\/node_modules\/nebula\/node_modules\/node-linux-\w+\/bin\/node$/);
-    assert.match(await readFile(`/proc/${server.pid}/cmdline`, "utf8"), /--max-semi-space-size=4/);
+    assert.match(await readFile(`/proc/${server.pid}/cmdline`, "utf8"), /--max-semi-space-size=16/);
     const login = {
       NEBULA_SERVER: `http://${http}`,
       NEBULA_USER: "admin",

@@ -67,7 +67,7 @@ describe("the images of deploy/Dockerfile", function () {
     await eventually(async () => (await container.inspect()).State.Health?.Status === "healthy", { timeoutMs: 60_000, everyMs: 200 });
     const { State, NetworkSettings } = await container.inspect();
     assert.match(readFileSync(`/proc/${State.Pid}/status`, "utf8"), /^Uid:\t1000\t1000\t/m);
-    assert.match(readFileSync(`/proc/${State.Pid}/cmdline`, "utf8"), /^\S*node\0--max-semi-space-size=4\0/);
+    assert.match(readFileSync(`/proc/${State.Pid}/cmdline`, "utf8"), /^\S*node\0--max-semi-space-size=16\0/);
     assert.match(readFileSync(`/proc/${State.Pid}/maps`, "utf8"), /libjemalloc\.so\.2/);
     assert.equal((await fetch(`http://${NetworkSettings.Networks.bridge?.IPAddress}:8080/readyz`)).status, 200);
     assert.equal(onEngine("docker", "exec", "nebula-server", "nebula", "health", "--ready"), "ok\n");

@@ -10,8 +10,8 @@ import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { type ProcessFigures, processFigures } from "../measure/process-figures.ts";
 import type { Processors } from "./processors.ts";
 
-/** Flags of Node that the manager and the bare server run with: a small young generation (docs/performance.md says why). */
-export const NODE_FLAGS: readonly string[] = ["--max-semi-space-size=4"];
+/** Flags of Node that the manager and the bare server run with (docs/performance.md says why). */
+export const NODE_FLAGS: readonly string[] = ["--max-semi-space-size=16"];
 
 export type BenchProcessOptions = Readonly<{
   /** What it is called in errors. */
