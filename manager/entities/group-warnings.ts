@@ -1,5 +1,4 @@
 import { toBinary } from "@bufbuild/protobuf";
-import { messageOf } from "../../common/errors/nebula-error.ts";
 import { publishedPort } from "../../common/net/address.ts";
 import type { EntityKey } from "../../common/storage/config-store.ts";
 import { listed } from "../../common/text/wording.ts";
@@ -9,6 +8,7 @@ import { type Config, ConfigSchema } from "../../gen/nebula/v1/config_pb.ts";
 import type { Principal } from "../access/principal.ts";
 import { readableBy } from "../access/rights/visible-pages.ts";
 import { composeConfig, configSizeWarning } from "../config/group-config.ts";
+import { missingNames, readWarnings } from "./name-warnings.ts";
 import type { EntityDeps } from "./write-entity.ts";
 
 /** Groups that are checked after a change of one of their members; others get no warning. */
@@ -70,25 +70,14 @@ async function groupsNaming(
   return { visible: isVisible === undefined ? groups : groups.filter(isVisible), count: groups.length };
 }
 
-async function readWarnings({ log }: Deps, read: () => Promise<string[]>): Promise<string[]> {
-  try {
-    return await read();
-  } catch (error) {
-    log.warn({ error: messageOf(error) }, "the warnings about a change could not be read");
-    return [];
-  }
-}
-
-function danglingNames({ deviceGroup, apps, cronJobs }: Config): string[] {
-  const dangling = [
-    ["app", apps.flatMap(({ name, app }) => (app === undefined ? [name] : []))],
-    ["cron_job", cronJobs.flatMap(({ name, cronJob }) => (cronJob === undefined ? [name] : []))],
-  ] as const;
-  return dangling.flatMap(([kind, names]) => {
-    if (names.length === 0) return [];
-    const which = names.length === 1 ? `the ${kind} ${names[0]}, which does not exist` : `${kind}s that do not exist: ${listed(names)}`;
-    return [`device_group ${deviceGroup} names ${which}`];
-  });
+/** Returns warnings about members of a config that do not exist. */
+export function danglingNames({ deviceGroup, apps, cronJobs }: Config): string[] {
+  const owner = `device_group ${deviceGroup}`;
+  const dangling = {
+    app: apps.flatMap(({ name, app }) => (app === undefined ? [name] : [])),
+    cron_job: cronJobs.flatMap(({ name, cronJob }) => (cronJob === undefined ? [name] : [])),
+  };
+  return [...missingNames(owner, "app", dangling.app), ...missingNames(owner, "cron_job", dangling.cron_job)];
 }
 
 function claimWarnings({ deviceGroup, apps }: Config, concerns: (claim: SharedClaim) => boolean): string[] {

@@ -7,8 +7,8 @@ import { openSqliteAccessStore } from "../../common/storage/sqlite/access/access
 import { openSqliteReportStore } from "../../common/storage/sqlite/reports/report-store.ts";
 import { sampleReport } from "../../common/testing/sample-report.ts";
 import { saveReports, statusRow } from "../../common/testing/save-reports.ts";
-import { type AppSchema, CreateAppRequestSchema, UpdateAppRequestSchema } from "../../gen/nebula/v1/app_pb.ts";
-import { CreateDeviceGroupRequestSchema } from "../../gen/nebula/v1/device_group_pb.ts";
+import { type AppSchema, CreateAppRequestSchema, DeleteAppRequestSchema, UpdateAppRequestSchema } from "../../gen/nebula/v1/app_pb.ts";
+import { CreateDeviceGroupRequestSchema, UpdateDeviceGroupRequestSchema } from "../../gen/nebula/v1/device_group_pb.ts";
 import { DeviceSchema } from "../../gen/nebula/v1/device_pb.ts";
 import {
   DeviceStepKind,
@@ -23,7 +23,7 @@ import { rightsOf } from "../access/rights/rights.ts";
 import { DeviceConnections } from "../insight/presence/device-connections.ts";
 import type { CallContext } from "../rpc/call-context.ts";
 import { callOf, startEntityRig } from "../testing/entity-rig.ts";
-import { putTestDevice } from "../testing/test-access.ts";
+import { putTestDevice, putTestUserGroup } from "../testing/test-access.ts";
 import { createPlanServiceHandlers } from "./plan-service.ts";
 
 type AppInit = Omit<MessageInitShape<typeof AppSchema>, "$typeName" | "name">;
@@ -51,7 +51,8 @@ async function start() {
   const accessStore = parts.use(await openSqliteAccessStore({ path: ":memory:" }));
   await reportStore.markShard({ boot: "own", name: "m-1", address: "m-1:50051", seenMs: Date.now() });
   const deviceConnections = new DeviceConnections({ store: reportStore, ownBoot: "own", clock: systemClock });
-  const deps = { configStore: rig.store, secretKeys: rig.deps.secretKeys, accessStore, reportStore, deviceConnections, clock: systemClock };
+  const { secretKeys } = rig.deps;
+  const deps = { configStore: rig.store, secretKeys, accessStore, reportStore, deviceConnections, localAdmin: "admin", clock: systemClock };
   const service = createPlanServiceHandlers(deps);
   const opened = parts.move();
   return {
@@ -187,6 +188,30 @@ describe("PlanService", () => {
     await of([app("api", { dockerImage: "shop:2" })], PlanWarningCode.WORKER_TOO_OLD);
     await of([app("web", { dockerImage: "shop:2", containersPer: { per: { case: "cpu", value: 1000 } } })], PlanWarningCode.COUNT_INVALID);
     assert.deepEqual(await codes([app("old", { dockerImage: "shop:1", envVars: { A: "b" } })]), new Set());
+  });
+
+  it("a plan of a user_group warns of members without a user, also where the user_group stays as it is, and one of its delete does not", async () => {
+    await using rig = await start();
+    await putTestUserGroup(rig.accessStore, "staff", ["ann", "admin"], {});
+    const staff = (groupMembers: string[]): Change => ({ change: { case: "userGroup", value: { name: "staff", groupMembers } } });
+    const warnings = async (change: Change) => (await rig.plan([change])).warnings?.map(({ code, message }) => [code, message]);
+    const missing = [PlanWarningCode.DANGLING_NAME, "user_group staff names the user ann, which does not exist"];
+    assert.deepEqual(await warnings(staff(["ann", "admin"])), [missing]);
+    assert.deepEqual(await warnings(staff(["ann", "bob"])), [[missing[0], "user_group staff names users that do not exist: ann and bob"]]);
+    assert.deepEqual(await warnings(staff(["admin"])), []);
+    assert.deepEqual(await warnings(act("staff", PlannedVerb.DELETE, PlannedKind.USER_GROUP)), []);
+  });
+
+  it("a plan warns of a name that does not exist in the words of the write of its device_group", async () => {
+    await using rig = await start();
+    await rig.createApp("old", { dockerImage: "shop:1" });
+    await rig.createGroup("pos", ["old"]);
+    const [planned] = (await rig.plan([act("old", PlannedVerb.DELETE)])).warnings ?? [];
+    await rig.apps.deleteApp(create(DeleteAppRequestSchema, { name: "old" }), admin);
+    const request = create(UpdateDeviceGroupRequestSchema, { deviceGroup: { name: "pos", cronJobs: [] }, updateFields: ["cron_jobs"] });
+    const { warnings } = await rig.groups.updateDeviceGroup(request, admin);
+    assert.deepEqual([planned?.message], warnings);
+    assert.deepEqual(warnings, ["device_group pos names the app old, which does not exist"]);
   });
 
   it("a plan needs ro on what it names, counts the groups that the caller may not read, and names no device of them", async () => {

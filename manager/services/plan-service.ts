@@ -15,12 +15,13 @@ import {
   type RevisionReadSchema,
 } from "../../gen/nebula/v1/plan_pb.ts";
 import { type Behind, MOST_NAMED, offlineSince } from "../insight/plan/group-tally.ts";
+import { missingNameWarning } from "../insight/plan/plan-warnings.ts";
 import { type ChangeDeps, type PlannedWrite, planDocument, planVerb } from "../insight/plan/planned-changes.ts";
 import { type PlannedUserGroup, planUserGroup, planUserGroupDelete } from "../insight/plan/planned-user-group.ts";
 import { type Consequences, consequencesOf, idOf, type PlanCall, type PlannerDeps } from "../insight/plan/planner.ts";
 import type { ServiceHandlers } from "../rpc/call-context.ts";
 
-export type PlanServiceDeps = PlannerDeps & ChangeDeps & Readonly<{ accessStore: Parameters<typeof planUserGroup>[0] }>;
+export type PlanServiceDeps = PlannerDeps & ChangeDeps & Parameters<typeof planUserGroup>[0];
 
 /** Changes of one plan. */
 const MOST_CHANGES = 1000;
@@ -54,6 +55,7 @@ export async function planResponse(
   const entities = writes.flatMap((write) => (write.kind === "user_group" ? [] : [write]));
   const consequences = await consequencesOf(deps, entities, call);
   const { groups, hiddenGroups, fleet, warnings } = consequences;
+  const ofMembers = writes.flatMap((write) => (write.kind === "user_group" ? write.warnings.map(missingNameWarning) : []));
   const read = revisionsRead(writes, consequences);
   return {
     id: idOf(writes, read),
@@ -78,7 +80,7 @@ export async function planResponse(
     devices: fleet.named.map(({ device, steps }) => ({ ...placeOf(device), ...connectionOf(device), steps: steps.map(stepOf) })),
     behind: fleet.behind.slice(0, MOST_NAMED).map(behindOf),
     behindCount: fleet.behindCount,
-    warnings: warnings.slice(0, MOST_WARNINGS).map((warning) => ({ ...warning })),
+    warnings: [...ofMembers, ...warnings].slice(0, MOST_WARNINGS).map((warning) => ({ ...warning })),
     read: [...read],
   };
 }
@@ -92,7 +94,7 @@ function plannedWrite(deps: PlanServiceDeps, { change }: PlannedChange, asked: P
     case "deviceGroup":
       return planDocument(deps, { kind: "device_group", deviceGroup: change.value }, asked);
     case "userGroup":
-      return planUserGroup(deps.accessStore, change.value, asked);
+      return planUserGroup(deps, change.value, asked);
     case "action": {
       const kind = kindOf(change.value.kind, asked.at);
       return kind === "user_group" ? planUserGroupDelete(deps.accessStore, change.value, asked) : planVerb(deps, kind, change.value, asked);

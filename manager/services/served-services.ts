@@ -177,7 +177,7 @@ export function createServedServices({
         clock,
       }),
     ),
-    unary(PlanService, createPlanServiceHandlers({ configStore, accessStore, reportStore, deviceConnections, secretKeys, clock })),
+    unary(PlanService, createPlanServiceHandlers({ configStore, accessStore, reportStore, deviceConnections, secretKeys, localAdmin, clock })),
     unary(
       DeviceService,
       {
@@ -208,7 +208,7 @@ export function createServedServices({
       }),
     ),
     unary(UserService, createUserServiceHandlers({ ...access, localAdmin })),
-    unary(UserGroupService, createUserGroupServiceHandlers(access)),
+    unary(UserGroupService, createUserGroupServiceHandlers({ ...access, localAdmin })),
     unary(AuditService, createAuditServiceHandlers(drivers)),
     unary(ShardService, createShardServiceHandlers({ configStore, ownership, clock, cacheTimeMs, watched: spreadOf })),
     unary(StatusService, createStatusServiceHandlers(status)),

@@ -964,7 +964,7 @@ export const PlanWarningCode = {
   PORTS_IGNORED: 2,
 
   /**
-   * A device_group names what does not exist.
+   * A device_group or user_group names what does not exist.
    *
    * @generated from enum value: PLAN_WARNING_CODE_DANGLING_NAME = 3;
    */

@@ -1,9 +1,9 @@
 import { toBinary } from "@bufbuild/protobuf";
-import { listed } from "../../../common/text/wording.ts";
 import { appWarnings, sharedClaimWarning, sharedPortClaims } from "../../../common/validation/ports.ts";
 import { type Config, ConfigSchema } from "../../../gen/nebula/v1/config_pb.ts";
 import { PlanWarningCode } from "../../../gen/nebula/v1/plan_pb.ts";
 import { configSizeWarning } from "../../config/group-config.ts";
+import { danglingNames } from "../../entities/group-warnings.ts";
 import type { FleetTally } from "./group-tally.ts";
 
 export type Warning = Readonly<{ code: PlanWarningCode; message: string; devices: number }>;
@@ -24,22 +24,22 @@ export function configWarnings(config: Config, changed: ReadonlySet<string>, isW
     .filter(({ name }) => changed.has(name))
     .flatMap(appWarnings)
     .map((message) => warning(PlanWarningCode.PORTS_IGNORED, message));
-  const dangling = [
-    ...config.apps.filter(({ app }) => app === undefined).map(({ name }) => `app ${name}`),
-    ...config.cronJobs.filter(({ cronJob }) => cronJob === undefined).map(({ name }) => `cron_job ${name}`),
-  ];
-  const names = dangling.length === 0 ? [] : [`device_group ${config.deviceGroup} names what does not exist: ${listed(dangling)}`];
   const size = configSizeWarning(toBinary(ConfigSchema, config).byteLength);
   return [
     ...shared,
     ...ignored,
-    ...names.map((message) => warning(PlanWarningCode.DANGLING_NAME, message)),
+    ...danglingNames(config).map(missingNameWarning),
     ...(size === undefined ? [] : [warning(PlanWarningCode.CONFIG_LARGE, `device_group ${config.deviceGroup}: ${size}`)]),
   ];
 }
 
+/** A warning about a name of something that does not exist. */
+export function missingNameWarning(message: string): Warning {
+  return warning(PlanWarningCode.DANGLING_NAME, message);
+}
+
 /** What is wrong with the devices that a plan reaches. */
-export function fleetWarnings({ lowDisk, tooOld, refused }: FleetTally): Warning[] {
+export function fleetWarnings({ lowDisk, tooOld: { devices: tooOld }, refused }: FleetTally): Warning[] {
   const counts = [...refused].map(([name, devices]) =>
     warning(
       PlanWarningCode.COUNT_INVALID,

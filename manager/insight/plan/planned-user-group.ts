@@ -13,6 +13,7 @@ import { type PlannedAction, PlannedVerb } from "../../../gen/nebula/v1/plan_pb.
 import { type UserGroup, UserGroupSchema } from "../../../gen/nebula/v1/user_group_pb.ts";
 import type { Principal } from "../../access/principal.ts";
 import { assertPermitted } from "../../access/rights/permit.ts";
+import { type MembersRead, memberWarnings } from "../../entities/name-warnings.ts";
 import { checkGiven, updatedViolations, updateFields } from "../../entities/update-fields.ts";
 
 /** A change of a user_group, as its write would make it. */
@@ -26,22 +27,28 @@ export type PlannedUserGroup = Readonly<{
   revisionAfter: bigint;
   differences: readonly FieldChange[];
   fingerprint: Uint8Array;
+  /** About the members after the change, as its write answers them. */
+  warnings: readonly string[];
 }>;
 
 type Store = Pick<AccessStore, "getUserGroup">;
 type Asked = Readonly<{ principal: Principal; signal: AbortSignal; at: string }>;
 
 /** Plans what `apply` writes of a user_group, for admins. */
-export async function planUserGroup(store: Store, message: UserGroup, { principal, signal, at }: Asked): Promise<PlannedUserGroup> {
+export async function planUserGroup(
+  deps: MembersRead & Readonly<{ accessStore: Store }>,
+  message: UserGroup,
+  { principal, signal, at }: Asked,
+): Promise<PlannedUserGroup> {
   assertPermitted(principal, { kind: "admin" }, false);
   const given = checkGiven("user_group", message, unknownFields);
   assertValid(given.name, at);
-  const { stored, group } = await read(store, given.name, signal);
+  const { stored, group } = await read(deps.accessStore, given.name, signal);
   const after = group === undefined ? normaliseUserGroup(given) : replaced(group, given);
   const isSame = group !== undefined && Buffer.compare(bytesOf(group), bytesOf(after)) === 0;
   const violations = isSame ? [] : updatedViolations(after, validateUserGroup, unknownFields);
   if (violations.length > 0) throw invalidArgument(violations.map(({ field, description }) => ({ field: `${at}.${field}`, description })));
-  return plannedOf(given.name, stored, group, after, !isSame);
+  return { ...plannedOf(given.name, stored, group, after, !isSame), warnings: await memberWarnings(deps, after, signal) };
 }
 
 /** Plans the delete of a user_group, for admins. */
@@ -51,7 +58,7 @@ export async function planUserGroupDelete(store: Store, { name, verb }: PlannedA
   if (verb !== PlannedVerb.DELETE) throw invalidArgument([{ field: `${at}.action.verb`, description: "is not a verb of a user_group; use DELETE" }]);
   const { stored, group } = await read(store, name, signal);
   if (group === undefined) throw new NebulaError("not_found", `there is no user_group ${name}: look for its name in the list`);
-  return plannedOf(name, stored, group, undefined, true);
+  return { ...plannedOf(name, stored, group, undefined, true), warnings: [] };
 }
 
 function plannedOf(
@@ -60,7 +67,7 @@ function plannedOf(
   before: UserGroup | undefined,
   after: UserGroup | undefined,
   isWritten: boolean,
-): PlannedUserGroup {
+): Omit<PlannedUserGroup, "warnings"> {
   const revisionBefore = stored?.revision ?? 0n;
   const resourceOf = (userGroup: UserGroup): Resource => ({ kind: "user_group", userGroup });
   const [was, is] = [before && resourceOf(before), after && resourceOf(after)];

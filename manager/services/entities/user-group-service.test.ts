@@ -10,8 +10,10 @@ import {
   UpdateUserGroupRequestSchema,
   UserGroupSchema,
 } from "../../../gen/nebula/v1/user_group_pb.ts";
-import { type AccessRig, startAccessRig } from "../../testing/access-rig.ts";
+import { DeleteUserRequestSchema } from "../../../gen/nebula/v1/user_pb.ts";
+import { type AccessRig, LOCAL_ADMIN, startAccessRig } from "../../testing/access-rig.ts";
 import { refusal } from "../../testing/app-calls.ts";
+import { putTestUser } from "../../testing/test-access.ts";
 
 type GroupInit = MessageInitShape<typeof UserGroupSchema>;
 
@@ -42,6 +44,21 @@ describe("UserGroupService", () => {
     assert.deepEqual([read.userGroup, read.lastChange?.by], [group, "root"]);
     assert.deepEqual([await groupsOf("ann"), await groupsOf("cyd")], [["ops"], []]);
     await assert.rejects(createGroup(), refusal("already_exists", /^user_group ops exists already, at revision 1/));
+  });
+
+  it("a user_group that names members without a user gets a warning that names them, at its create and at each update", async () => {
+    await putTestUser(rig.store, "ann", { token: "token-of-ann" });
+    const userGroup = { name: "ops", groupMembers: ["ann", LOCAL_ADMIN, "bob"] };
+    const created = await rig.groups.createUserGroup(create(CreateUserGroupRequestSchema, { userGroup }), rig.call());
+    assert.deepEqual(created.warnings, ["user_group ops names the user bob, which does not exist"]);
+    const update = async (groupMembers: string[]) => {
+      const request = create(UpdateUserGroupRequestSchema, { userGroup: { name: "ops", groupMembers }, updateFields: ["group_members"] });
+      return (await rig.groups.updateUserGroup(request, rig.call())).warnings;
+    };
+    assert.deepEqual(await update(["bob", "ann", "cyd"]), ["user_group ops names users that do not exist: bob and cyd"]);
+    await rig.users.deleteUser(create(DeleteUserRequestSchema, { name: "ann" }), rig.call());
+    assert.deepEqual(await update(["ann"]), ["user_group ops names the user ann, which does not exist"]);
+    assert.deepEqual(await update([LOCAL_ADMIN]), []);
   });
 
   it("an invalid user_group is refused, every violation with its field", async () => {

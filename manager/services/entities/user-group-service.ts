@@ -10,10 +10,16 @@ import { validateName } from "../../../common/validation/names.ts";
 import { normaliseUserGroup, OUTPUT_ONLY } from "../../../common/validation/normal-form.ts";
 import { validateUserGroup } from "../../../common/validation/user-group.ts";
 import { type UserGroup, UserGroupSchema, type UserGroupService } from "../../../gen/nebula/v1/user_group_pb.ts";
-import { warningsOfOthers } from "../../entities/name-warnings.ts";
+import { memberWarnings, readWarnings, warningsOfOthers } from "../../entities/name-warnings.ts";
 import { checkGiven, updatedViolations, updateFields, updateFieldsViolations } from "../../entities/update-fields.ts";
 import { noSuchRecord, type RecordDeps, RecordWriter, recordExists, type StoredRecord } from "../../entities/write-record.ts";
 import type { ServiceHandlers } from "../../rpc/call-context.ts";
+
+export type UserGroupServiceDeps = RecordDeps &
+  Readonly<{
+    /** The name of the configuration's admin, who may be a member. */
+    localAdmin: string;
+  }>;
 
 /** The encoded user_group, and the members that groupsOf finds it by. */
 type Body = Readonly<{ body: Uint8Array; members: readonly string[] }>;
@@ -24,7 +30,7 @@ const MOST_FIELDS = 5000;
 const LARGEST_PAGE = 3 * 2 ** 20;
 
 /** UserGroupService: the rights of users. */
-export function createUserGroupServiceHandlers(deps: RecordDeps): ServiceHandlers<typeof UserGroupService> {
+export function createUserGroupServiceHandlers(deps: UserGroupServiceDeps): ServiceHandlers<typeof UserGroupService> {
   const { accessStore } = deps;
   const groups = new RecordWriter<Body>(
     {
@@ -34,6 +40,7 @@ export function createUserGroupServiceHandlers(deps: RecordDeps): ServiceHandler
     },
     deps,
   );
+  const warningsOf = (group: UserGroup, signal: AbortSignal) => readWarnings(deps, () => memberWarnings(deps, group, signal));
 
   return {
     async createUserGroup({ userGroup }, context) {
@@ -44,8 +51,13 @@ export function createUserGroupServiceHandlers(deps: RecordDeps): ServiceHandler
         return { kind: "write", fields: bodyOf(group), detail: "create" };
       });
       const { name } = group;
-      const warnings = await warningsOfOthers({ kind: "user_group", name }, () => accessStore.userGroupsInOtherCase(name, context.signal), deps.log);
-      return { userGroup: groupOf(stored), warnings };
+      const written = groupOf(stored);
+      const inOtherCase = await warningsOfOthers(
+        { kind: "user_group", name },
+        () => accessStore.userGroupsInOtherCase(name, context.signal),
+        deps.log,
+      );
+      return { userGroup: written, warnings: [...(await warningsOf(written, context.signal)), ...inOtherCase] };
     },
 
     async getUserGroup({ name }, { signal }) {
@@ -72,7 +84,8 @@ export function createUserGroupServiceHandlers(deps: RecordDeps): ServiceHandler
         assertNoViolations(updatedViolations(update.message, validateUserGroup, unknownFields));
         return { kind: "write", fields, detail: "update" };
       });
-      return { userGroup: groupOf(stored) };
+      const written = groupOf(stored);
+      return { userGroup: written, warnings: await warningsOf(written, context.signal) };
     },
 
     async deleteUserGroup({ name, ifRevision }, context) {

@@ -3,6 +3,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { verifyPassword } from "../../../common/access/password-hash.ts";
 import { tokenHash } from "../../../common/access/tokens.ts";
 import { eventually } from "../../../common/testing/eventually.ts";
+import { CreateUserGroupRequestSchema } from "../../../gen/nebula/v1/user_group_pb.ts";
 import {
   CreateUserRequestSchema,
   DeleteUserRequestSchema,
@@ -55,6 +56,15 @@ describe("UserService", () => {
   it("a create takes a password's hash as it is", async () => {
     const { user, generatedPassword } = await createUser({ passwordHash: BCRYPT });
     assert.deepEqual([user?.passwordHash, generatedPassword], [BCRYPT, ""]);
+  });
+
+  it("a create of a user that no user_group names gets a warning, and one of a user that a user_group names already gets none", async () => {
+    const { warnings } = await createUser();
+    assert.deepEqual(warnings, [
+      "user ann is in no user_group, so it may read and change nothing: nebulactl user-groups create GROUP --group-members ann",
+    ]);
+    await rig.groups.createUserGroup(create(CreateUserGroupRequestSchema, { userGroup: { name: "ops", groupMembers: ["bob"] } }), rig.call());
+    assert.deepEqual((await createUser({ name: "bob" })).warnings, []);
   });
 
   it("a create refuses invalid credentials, in words that do not repeat them", async () => {

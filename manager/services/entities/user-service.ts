@@ -7,7 +7,7 @@ import { validateName } from "../../../common/validation/names.ts";
 import { type UserCredentials, validateUser } from "../../../common/validation/user.ts";
 import type { UserService } from "../../../gen/nebula/v1/user_pb.ts";
 import { RESERVED_USER_NAMES } from "../../audit/call-record.ts";
-import { warningsOfOthers } from "../../entities/name-warnings.ts";
+import { groupsWarnings, readWarnings, warningsOfOthers } from "../../entities/name-warnings.ts";
 import { noSuchRecord, type RecordDeps, RecordWriter, recordExists, type StoredRecord } from "../../entities/write-record.ts";
 import type { CallContext, ServiceHandlers } from "../../rpc/call-context.ts";
 
@@ -63,8 +63,9 @@ export function createUserServiceHandlers(deps: UserServiceDeps): ServiceHandler
         return { kind: "write", fields: { passwordHash, tokenHash: token }, detail: "create" };
       });
       const { name } = request;
-      const warnings = await warningsOfOthers({ kind: "user", name }, () => accessStore.usersInOtherCase(name, context.signal), deps.log);
-      return { user: userOf(user), ...made, warnings };
+      const inOtherCase = await warningsOfOthers({ kind: "user", name }, () => accessStore.usersInOtherCase(name, context.signal), deps.log);
+      const withoutRights = await readWarnings(deps, () => groupsWarnings(deps, name, context.signal));
+      return { user: userOf(user), ...made, warnings: [...withoutRights, ...inOtherCase] };
     },
 
     async getUser({ name }, { signal }) {

@@ -20,7 +20,7 @@ const userGroupCalls: EntityCalls<UserGroup> = {
       { userGroup, updateFields: [...paths], ...condition(ifRevision) },
       { signal },
     );
-    return { entity: answered(answer.userGroup, "user_group"), warnings: [] };
+    return { entity: answered(answer.userGroup, "user_group"), warnings: answer.warnings };
   },
   async remove({ client, signal }, name, ifRevision) {
     const { revision } = await (await client(UserGroupService)).deleteUserGroup({ name, ...condition(ifRevision) }, { signal });

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "../../../../common/testing/eventually.ts";
 import { asAdmin } from "../../testing/as-admin.ts";
+import type { RunOptions } from "../../testing/test-cli.ts";
 import { ADMIN, startTestServer, type TestServer } from "../../testing/test-server.ts";
 
 describe("nebulactl on users and user_groups", () => {
@@ -27,6 +28,15 @@ describe("nebulactl on users and user_groups", () => {
   const getsIn = (env: Readonly<Record<string, string>>, wanted = true) =>
     eventually(async () => ((await run("ping", { env: { NEBULA_TOKEN: "", ...env } })).code === 0) === wanted, { timeoutMs: 5000 });
   const asAnn = (password: string) => ({ NEBULA_USER: "ann", NEBULA_PASSWORD: password });
+  const withoutGroup = (user: string) =>
+    `user ${user} is in no user_group, so it may read and change nothing: nebulactl user-groups create GROUP --group-members ${user}`;
+
+  /** What is printed by a command that goes well, with this warning. */
+  async function warned(args: string | readonly string[], warning: string, options: RunOptions = {}): Promise<string> {
+    const { code, out, err } = await run(args, options);
+    assert.deepEqual({ code, err }, { code: 0, err: `warning: ${warning}\n` }, `${args}`);
+    return out;
+  }
 
   async function fileOf(name: string, text: string): Promise<string> {
     const path = join(folder, name);
@@ -35,7 +45,7 @@ describe("nebulactl on users and user_groups", () => {
   }
 
   it("nebulactl creates a user who logs in with the shown credentials, and shows neither again", async () => {
-    const created = await printed("users create ann");
+    const created = await warned("users create ann", withoutGroup("ann"));
     const [, password = "", token = ""] =
       /^user ann created, revision 1\nits password, shown only once:\n {2}([\w-]{43})\nits token, shown only once:\n {2}([\w-]{43})\n$/.exec(
         created,
@@ -59,7 +69,7 @@ describe("nebulactl on users and user_groups", () => {
   it("nebulactl takes credentials from files and standard input, and changes them", async () => {
     const password = await fileOf("password", "correct horse\n");
     assert.match(
-      await printed(["users", "create", "ann", "--password-file", password, "--token-stdin"], { stdin: "a-token-of-ann-0001\n" }),
+      await warned(["users", "create", "ann", "--password-file", password, "--token-stdin"], withoutGroup("ann"), { stdin: "a-token-of-ann-0001\n" }),
       /created, revision 3\n$/,
     );
     await getsIn(asAnn("correct horse"));
@@ -82,7 +92,10 @@ describe("nebulactl on users and user_groups", () => {
   it("nebulactl takes the original's command lines, and warns of secrets that ps shows", async () => {
     const { code, out, err } = await run(["users", "create", "--user", "ann", "--password", "correct horse", "--token", "a-token-of-ann-0003"]);
     assert.deepEqual({ code, out }, { code: 0, out: "user ann created, revision 7\n" });
-    assert.match(err, /^warning: ps shows --password while this runs.*\nwarning: ps shows --token while this runs.*\n$/);
+    assert.match(
+      err,
+      /^warning: ps shows --password while this runs.*\nwarning: ps shows --token while this runs.*\nwarning: user ann is in no user_group.*\n$/,
+    );
     assert.ok(!err.includes("correct horse") && !err.includes("a-token-of-ann-0003"));
     await getsIn(asAnn("correct horse"));
     await printed("users delete --user ann --yes");
@@ -102,7 +115,7 @@ describe("nebulactl on users and user_groups", () => {
   });
 
   it("nebulactl refreshes a token, and gives no other user the token of the caller", async () => {
-    await printed("users create ann");
+    await warned("users create ann", withoutGroup("ann"));
     const { token } = JSON.parse(await printed("users refresh ann -o json"));
     await getsIn({ NEBULA_TOKEN: token });
     const again = /shown only once:\n {2}([\w-]{43})\n$/.exec(await printed("users refresh --user ann"))?.[1] ?? "";
@@ -118,7 +131,7 @@ describe("nebulactl on users and user_groups", () => {
     await printed("apps create web --image shop:1");
     await printed("apps create db --image shop:1");
     await fileOf("ann", "correct horse");
-    await printed(["users", "create", "ann", "--password-file", join(folder, "ann")]);
+    await warned(["users", "create", "ann", "--password-file", join(folder, "ann")], withoutGroup("ann"));
     const ann = { env: { NEBULA_TOKEN: "", ...asAnn("correct horse") } };
     /** Waits until the change of rights has come to the managers, within a second while the feed works. */
     const reads = (app: string, wanted: boolean) =>
@@ -126,7 +139,10 @@ describe("nebulactl on users and user_groups", () => {
     await reads("web", false);
 
     assert.equal(
-      await printed("user_groups create --user_group ops --group_members ann,bob --apps web:rw,d*:ro --device_groups pos:ro --pruning_allowed"),
+      await warned(
+        "user_groups create --user_group ops --group_members ann,bob --apps web:rw,d*:ro --device_groups pos:ro --pruning_allowed",
+        "user_group ops names the user bob, which does not exist",
+      ),
       "user_group ops  created 1\n",
     );
     await reads("web", true);
@@ -140,7 +156,10 @@ describe("nebulactl on users and user_groups", () => {
       /^USER_GROUP +REVISION +MEMBERS +APPS +CRON_JOBS +DEVICE_GROUPS +PRUNING +ADMIN\nops +1 +ann,bob +d\*:ro,web:rw +pos:ro +yes +no\n$/,
     );
     assert.equal(
-      await printed("user-groups update ops --grant app/db:rw --grant cron-jobs/*:ro --revoke app/web --pruning_not_allowed"),
+      await warned(
+        "user-groups update ops --grant app/db:rw --grant cron-jobs/*:ro --revoke app/web --pruning_not_allowed",
+        "user_group ops names the user bob, which does not exist",
+      ),
       "user_group ops  updated 1 -> 2\n    apps             + db=rw\n                     - web\n    cron_jobs        + *=ro\n    pruning_allowed  true -> default\n",
     );
     await reads("web", false);
@@ -148,7 +167,7 @@ describe("nebulactl on users and user_groups", () => {
     assert.match(await printed("apps update db --image shop:2", ann), /updated 1 -> 2/);
 
     assert.equal(
-      await printed("user-groups update -g ops -m bob --admin"),
+      await warned("user-groups update -g ops -m bob --admin", "user_group ops names the user bob, which does not exist"),
       "user_group ops  updated 2 -> 3\n    admin          default -> true\n    group_members  - ann\n",
     );
     await reads("db", false);
@@ -166,15 +185,20 @@ describe("nebulactl on users and user_groups", () => {
     await printed("apps delete db");
   });
 
-  it("nebulactl prints user_groups as apply takes them, and users not at all", async () => {
+  it("nebulactl prints user_groups as apply takes them, warns of members without a user, and prints users not at all", async () => {
     const text = 'kind: user_group\nname: root\ngroup_members:\n  - ann\napps:\n  "*": rw\nadmin: true\n';
     const file = await fileOf("groups.yaml", `${text}---\nkind: app\nname: first\ndocker_image: shop:1\n`);
-    assert.equal(await printed(["apply", "-f", file]), "app first        created 1\nuser_group root  created 1\n");
+    const missing = "user_group root names the user ann, which does not exist";
+    assert.match(await printed(["plan", "-f", file]), new RegExp(`^warning: ${missing}$`, "m"));
+    assert.equal(await warned(["apply", "-f", file], missing), "app first        created 1\nuser_group root  created 1\n");
     assert.equal(await printed("get user-groups root -o yaml"), text);
     assert.match(await printed("get all"), /kind: app[\s\S]*kind: user_group/);
-    assert.equal(await printed(["apply", "-f", file]), "app first        unchanged 1\nuser_group root  unchanged 1\n");
+    assert.equal(await warned(["apply", "-f", file], missing), "app first        unchanged 1\nuser_group root  unchanged 1\n");
     const changed = await fileOf("changed.yaml", "kind: user_group\nname: root\ngroup_members: [ann]\n");
-    assert.match(await printed(["apply", "-f", changed]), /^user_group root {2}updated 1 -> 2\n {4}admin +true -> default\n {4}apps +- \*\n$/);
+    assert.match(
+      await warned(["apply", "-f", changed], missing),
+      /^user_group root {2}updated 1 -> 2\n {4}admin +true -> default\n {4}apps +- \*\n$/,
+    );
 
     const users = await fileOf("users.yaml", "kind: user\nname: ann\npassword: correct horse\n");
     await refused(["apply", "-f", users], /users\.yaml:1: kind: invalid kind "user": a file must not hold passwords and tokens/);
@@ -185,7 +209,7 @@ describe("nebulactl on users and user_groups", () => {
 
   it("nebulactl prints all that a user without the admin right may read", async () => {
     await printed("apps create web --image shop:1");
-    await printed(["users", "create", "ann", "--password-file", await fileOf("ann", "correct horse")]);
+    await warned(["users", "create", "ann", "--password-file", await fileOf("ann", "correct horse")], withoutGroup("ann"));
     await printed("user-groups create readers -m ann -a *:ro");
     const asUser = { env: { NEBULA_TOKEN: "", ...asAnn("correct horse") } };
     await eventually(async () => (await run("apps info web", asUser)).code === 0);
