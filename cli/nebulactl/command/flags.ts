@@ -9,8 +9,11 @@ type FlagBase = Readonly<{
   help: string;
 }>;
 
-/** The names that a shell completes the value of a flag from; `resource`: of the kind that is typed before it, as for `get apps web`. */
-export type Names = "app" | "cron_job" | "device_group" | "user" | "user_group" | "device" | "profile" | "resource";
+/**
+ * The names that a shell completes the value of a flag from. `target`: of apps and cron_jobs; `entity`: of apps, cron_jobs and device_groups; `resource`: of the
+ * kind that is typed before it, as for `get apps web`.
+ */
+export type Names = "app" | "cron_job" | "device_group" | "user" | "user_group" | "device" | "profile" | "target" | "entity" | "resource";
 
 /** The values that a shell offers for a flag: these words, the names of one kind, or the files of the machine. */
 export type Offers = Readonly<{ words: readonly string[] }> | Readonly<{ names: Names }> | Readonly<{ files: true }>;

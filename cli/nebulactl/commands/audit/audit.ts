@@ -20,7 +20,14 @@ const USER: TextFlag = {
   help: "Only calls of this caller: a user, device/ID, or nobody (no valid credential).",
 };
 const KIND: TextFlag = { kind: "text", name: "kind", short: "k", placeholder: KINDS.join("|"), choices: KINDS, help: "Only calls about this kind." };
-const NAME: TextFlag = { kind: "text", name: "name", short: "n", placeholder: "NAME", help: "Only calls about this name." };
+const NAME: TextFlag = {
+  kind: "text",
+  name: "name",
+  short: "n",
+  placeholder: "NAME",
+  offers: { names: "resource" },
+  help: "Only calls about this name.",
+};
 const OUTCOME: TextFlag = {
   kind: "text",
   name: "outcome",

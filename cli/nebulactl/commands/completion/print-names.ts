@@ -20,8 +20,11 @@ const WITHIN_MS = 800;
 /** Names that no shell reads otherwise than as they are; others are not offered. */
 const PLAIN = /^[\w.@+-]+$/;
 
+/** The kinds whose names the server lists. */
+type Listed = Exclude<Names, "profile" | "target" | "entity" | "resource">;
+
 /** The names that were asked for, by kind. */
-type Sources = Readonly<Record<Exclude<Names, "profile" | "resource">, (call: Call) => AsyncIterable<string>>>;
+type Sources = Readonly<Record<Listed, (call: Call) => AsyncIterable<string>>>;
 
 const SOURCES: Sources = {
   app: (call) => namesOf((size, token) => appKind.calls.page(call, size, token)),
@@ -40,6 +43,14 @@ const SOURCES: Sources = {
     }),
 };
 
+const LISTED = Object.keys(SOURCES).filter((kind): kind is Listed => Object.hasOwn(SOURCES, kind));
+
+/** The kinds of a NAME that may be of several. */
+const SEVERAL: Readonly<Record<"target" | "entity", readonly Listed[]>> = {
+  target: ["app", "cron_job"],
+  entity: ["app", "cron_job", "device_group"],
+};
+
 /**
  * Prints the names that a shell offers, a line each. Prints none, and never an error, if the server does not answer
  * with all of them in time, or refuses: a part of the names would complete to a wrong one.
@@ -50,7 +61,7 @@ export async function printNames([kind = "", ...typed]: readonly string[], io: I
   const quiet: Io = { ...io, err: () => {}, terminal: undefined };
   try {
     const names = await namesFor(kind === "resource" ? kindBefore(typed) : kind, typed, quiet, within);
-    io.out(names.flatMap((name) => (PLAIN.test(name) ? [`${name}\n`] : [])).join(""));
+    io.out(names.map((name) => `${name}\n`).join(""));
   } catch {
     // a shell offers nothing then
   }
@@ -58,14 +69,30 @@ export async function printNames([kind = "", ...typed]: readonly string[], io: I
 }
 
 async function namesFor(kind: string, typed: readonly string[], io: Io, signal: AbortSignal): Promise<string[]> {
-  if (kind === "profile") return [...(await readProfiles(io.home)).logins.keys()];
-  const source = Object.entries(SOURCES).find(([name]) => name === kind)?.[1];
+  if (kind === "profile") return plain([...(await readProfiles(io.home)).logins.keys()]);
+  const kinds = isSeveral(kind) ? SEVERAL[kind] : LISTED.filter((name) => name === kind);
   const parsed = parseFlags(loginWords(typed), GLOBAL_FLAGS, "completion");
-  if (source === undefined || parsed.kind === "wrong") return [];
+  if (kinds.length === 0 || parsed.kind === "wrong") return [];
   const session = new Session({ findLogin: () => findLogin(parsed.values, io, signal), connect: (login) => io.connect(login) });
-  const names: string[] = [];
-  for await (const name of source({ client: (service) => session.client(service), signal })) names.push(name);
-  return names;
+  const call: Call = { client: (service) => session.client(service), signal };
+  return distinct(await Promise.all(kinds.map(async (of) => ({ kind: of, names: plain(await Array.fromAsync(SOURCES[of](call))) }))));
+}
+
+function isSeveral(kind: string): kind is keyof typeof SEVERAL {
+  return Object.hasOwn(SEVERAL, kind);
+}
+
+function plain(names: readonly string[]): string[] {
+  return names.filter((name) => PLAIN.test(name));
+}
+
+/** Names of several kinds; one that two kinds have is `app/web` and `cron_job/web`. */
+function distinct(lists: readonly Readonly<{ kind: Listed; names: readonly string[] }>[]): string[] {
+  const [only, ...others] = lists;
+  if (only !== undefined && others.length === 0) return [...only.names];
+  const times = new Map<string, number>();
+  for (const name of lists.flatMap(({ names }) => names)) times.set(name, (times.get(name) ?? 0) + 1);
+  return lists.flatMap(({ kind, names }) => names.map((name) => (times.get(name) === 1 ? name : `${kind}/${name}`)));
 }
 
 /** The flags for the server and the login among the words of an unfinished command line, with their values. */
@@ -79,9 +106,14 @@ function loginWords(typed: readonly string[]): string[] {
   });
 }
 
-/** The kind of the noun before the name, as in `get apps web`. */
+/** The kind of the noun before the name, as in `get apps web`, or of the flag, as in `audit --kind app --name web`. */
 function kindBefore(typed: readonly string[]): string {
-  const nouns = typed.map((word) => word.replaceAll("-", "_").replace(/s$/, ""));
+  const nouns = typed.map((word) =>
+    word
+      .replace(/^--kind=/, "")
+      .replaceAll("-", "_")
+      .replace(/s$/, ""),
+  );
   return nouns.find((noun) => Object.hasOwn(SOURCES, noun)) ?? "";
 }
 

@@ -13,7 +13,7 @@ export const NAME: TextFlag = {
   kind: "text",
   name: "name",
   placeholder: "NAME",
-  offers: { names: "app" },
+  offers: { names: "entity" },
   help: "The app, cron_job or device_group; cron_job/web where others have that name, too.",
 };
 

@@ -14,7 +14,7 @@ const APP: TextFlag = {
   kind: "text",
   name: "app",
   placeholder: "APP",
-  offers: { names: "app" },
+  offers: { names: "target" },
   help: "Only this app or cron_job; cron_job/web where an app has the same name. Default: all of the device's.",
 };
 
