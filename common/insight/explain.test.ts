@@ -197,7 +197,31 @@ const TABLE: readonly Row[] = [
     MINUTE + 4000,
   ],
   ["a step that failed", { device: device({ apps: [FAILED] }) }, "NOWHERE", "STEP", 11 * MINUTE],
-  ["a step that failed before the device went offline", { device: device({ apps: [FAILED] }), connection: OFFLINE }, "OFFLINE", "STEP", 11 * MINUTE],
+  [
+    "a step that failed before the device went offline",
+    { device: device({ apps: [FAILED] }), connection: { ...OFFLINE, since: timestampFromMs(NOW - MINUTE / 2) } },
+    "OFFLINE",
+    "STEP",
+    10.5 * MINUTE,
+  ],
+  [
+    "a step that failed, of a device whose last report came in after its watch ended",
+    { device: device({ apps: [FAILED] }), connection: OFFLINE },
+    "OFFLINE",
+    "STEP",
+    10 * MINUTE,
+  ],
+  [
+    "a container that ended again and again before the device went offline for hours",
+    {
+      device: device({ apps: [{ ...FAILED, appliedRevision: 42n, failureCode: FailureCode.EXITS }] }),
+      connection: { ...OFFLINE, since: timestampFromMs(NOW - MINUTE) },
+      now: NOW + 300 * MINUTE,
+    },
+    "OFFLINE",
+    "CONTAINERS",
+    10 * MINUTE,
+  ],
   [
     "a failure that an older worker reports, without a code and times",
     { device: device({ apps: [{ ...APPLIED, appliedRevision: 41n, state: TargetState.FAILED, reason: "no" }] }) },

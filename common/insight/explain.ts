@@ -4,6 +4,7 @@
  * E1 A target that is as wanted is stuck nowhere, also where something else is wrong with its device.
  * E2 No time of a device's clock is used: durations of the device are counted on from `received_at`, by the servers' clocks.
  * E3 A place has advice, unless it is nowhere.
+ * E4 Nobody knows what an offline device does: its time in a step ends where it was seen last, and since when it is offline is said beside.
  */
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type Timestamp, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
@@ -202,7 +203,7 @@ function explainTarget(target: TargetToExplain, device: StuckAt, facts: Facts): 
     appliedRevision: status?.appliedRevision ?? 0n,
     state: status?.state ?? TargetState.UNSPECIFIED,
     stuckAt: place,
-    ...durationField(targetStuckSince(place, target, status, facts), now),
+    ...durationField(targetStuckSince(place, target, status, facts), stuckUntil(place, facts)),
     failureCode: status?.failureCode ?? FailureCode.UNSPECIFIED,
     stepKind: status?.stepKind ?? StepKind.UNSPECIFIED,
     step: app?.step ?? stepWord(status?.stepKind),
@@ -278,6 +279,13 @@ function targetStuckSince(place: StuckAt, { desired }: TargetToExplain, status: 
   }
 }
 
+/** E4, milliseconds since 1970. */
+function stuckUntil(place: StuckAt, { connection, report, now }: Facts): number {
+  const isOffline = connection?.state === ConnectionState.OFFLINE;
+  if (!isOffline || place === StuckAt.OFFLINE || place === StuckAt.NO_GROUP || place === StuckAt.NO_TARGET) return now;
+  return Math.max(ms(connection.since) ?? 0, ms(report?.receivedAt) ?? 0);
+}
+
 /** E3 */
 function targetAdvice(place: StuckAt, target: TargetToExplain, status: Status | undefined, facts: Facts): GivenAdvice[] {
   const subject = subjectOf(target, status, facts);
@@ -333,6 +341,6 @@ function sinceReport(report: Report | undefined, now: number): number {
   return now - (ms(report?.receivedAt) ?? now);
 }
 
-function durationField(since: number | undefined, now: number): { stuckForMs?: bigint } {
-  return since === undefined ? {} : { stuckForMs: BigInt(Math.max(0, Math.round(now - since))) };
+function durationField(since: number | undefined, until: number): { stuckForMs?: bigint } {
+  return since === undefined ? {} : { stuckForMs: BigInt(Math.max(0, Math.round(until - since))) };
 }

@@ -156,7 +156,7 @@ function targetFields(target: TargetExplanation, explanation: Explanation, isOne
   const { containers, notes, stuckAt } = target;
   const isOfDevice = !isOne && stuckAt === explanation.stuckAt; // told once, of the device
   return [
-    ["applied", appliedCell(target)],
+    ["applied", appliedCell(target, explanation)],
     ...(containers.length === 0 ? [] : [["containers", containersText(containers)] as const]),
     ...stepField(target),
     ...notes.slice(0, MOST_NAMED).map((note): Field => ["note", printableLine(note)]),
@@ -164,12 +164,16 @@ function targetFields(target: TargetExplanation, explanation: Explanation, isOne
   ];
 }
 
-function appliedCell({ name, desired, appliedRevision, knownRevision, stuckAt, stuckForMs, failureCode }: TargetExplanation): Cell {
+function appliedCell(
+  { name, desired, appliedRevision, knownRevision, stuckAt, stuckForMs, failureCode }: TargetExplanation,
+  { connection }: Explanation,
+): Cell {
   const known = knownRevision > appliedRevision ? `, on the way to @${knownRevision}` : "";
   const at = appliedRevision === 0n ? `${name}: no revision yet${known}` : `${name} @${appliedRevision}${known}`;
   if (stuckAt === StuckAt.NOWHERE) return { text: desired?.running === false ? `${at}, stopped` : at, color: "green" };
-  const time = stuckForMs === undefined ? "" : ` for ${formatAge(Number(stuckForMs))}`;
   const isOfCode = stuckAt === StuckAt.STEP || stuckAt === StuckAt.CONTAINERS || stuckAt === StuckAt.WORKING;
+  const until = isOfCode && connection?.state === ConnectionState.OFFLINE ? " until it went offline" : "";
+  const time = stuckForMs === undefined ? "" : ` for ${formatAge(Number(stuckForMs))}${until}`;
   const code = isOfCode && failureCode !== FailureCode.UNSPECIFIED ? codeWord(failureCode) : placeWords(stuckAt);
   return red(`${at}   <- stuck here${time} (${code})`);
 }

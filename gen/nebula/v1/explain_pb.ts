@@ -244,7 +244,7 @@ export type TargetExplanation = Message<"nebula.v1.TargetExplanation"> & {
   stuckAt: StuckAt;
 
   /**
-   * For how long, milliseconds. Absent: not known.
+   * For how long, milliseconds. In a step or containers of an offline device: until it was seen last; connection says since when it is offline. Absent: not known.
    *
    * @generated from field: optional uint64 stuck_for_ms = 9;
    */
