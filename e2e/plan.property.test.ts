@@ -251,4 +251,24 @@ describe("plans of the manager, beside what workers do", function () {
     await fc.assert(check(true, counts), runs(300));
     assert.ok((counts.get("wait_for_port") ?? 0) >= 1, "no container waited for a port");
   });
+
+  it("plans say of refused apps that only those containers are started again whose ports are due to no other app", async () => {
+    const startingPorts = [{ hostPort: 8000, containerPort: 80 }];
+    const before = { web: { dockerImage: "shop:1", startingPorts }, api: { dockerImage: "shop:2" } };
+    const refused = { dockerImage: "", revision: 2n };
+    const after = { web: { ...refused, startingPorts }, api: refused, db: { dockerImage: "shop:3", startingPorts } };
+    const about = { cluster: CLUSTER, deviceGroup: GROUP };
+    const configs = [configOf({ ...about, groupRevision: 1n, apps: before }), configOf({ ...about, groupRevision: 2n, apps: after })] as const;
+    const bodies = new Map(configs.flatMap(({ apps }) => apps.map(({ name, revision, app }) => [`${name} ${revision}`, app] as const)));
+    const init: DeviceInit = { cores: 1, memoryMb: 1024, followed: [true], images: ["shop:1", "shop:2"], restarts: false, hand: null };
+    const world = await deviceAt(init, configs);
+    for (const { id } of world.containers) await world.runtime.stop(id, 0, signal);
+    const steps = planOf(await statusOf(world, init), configs[1], [configs[0]], bodies);
+    const started = steps.filter(({ step }) => step === "start_again").map(({ name, containers }) => [name, containers]);
+    assert.deepEqual(started, [["api", 1]]);
+    const down = world.containers.map(({ id }) => id);
+    assert.equal(down.length, 2);
+    assertPlanned(steps, await follow(world, configs[1]), down);
+    assert.deepEqual(world.containers.map(({ name, phase }) => `${name} ${phase}`).sort(), ["api-1 running", "db-1 running", "web-1 exited"]);
+  });
 });

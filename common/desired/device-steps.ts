@@ -15,6 +15,8 @@ export type KnownContainer = Readonly<{
   /** The host ports of that spec; empty if it is not known. */
   ports: readonly HostPort[];
   isUp: boolean;
+  /** Whether it ran, is down, and has a name that no replacement left it with: of a refused app only such a container is started again. */
+  hasRun: boolean;
 }>;
 
 export type KnownApp = Readonly<{
@@ -112,6 +114,8 @@ type Fate = Readonly<{
   evicted: ReadonlySet<Slot>;
   /** Slots whose old container is down, stays, and is started again: its ports are free, and due to no new container. */
   revived: ReadonlySet<Slot>;
+  /** Containers of refused apps that are started again: their ports are free, and due to no new container. */
+  restarted: ReadonlySet<KnownContainer>;
 }>;
 
 /** Which slots wait for ports in vain: a slot that waits keeps its old container, whose ports another one may wait for. */
@@ -129,21 +133,39 @@ function fateOf(slots: readonly Slot[], desired: Desired, device: KnownDevice, c
   );
   const refused = desired.apps.flatMap((app) => (app.kind === "refused" ? (device.apps.get(app.name)?.containers ?? []) : []));
   const held = new Set<Slot>();
-  const isDue = (port: HostPort, taker: Slot) =>
+  const isDue = (port: HostPort, taker: Slot | undefined) =>
     winners(port).some((slot) => slot !== undefined && slot !== taker && isUnstarted(slot) && !held.has(slot));
   let revived: ReadonlySet<Slot> = new Set();
+  let taken: readonly HostPort[] = [];
   for (let before = -1; before !== held.size; ) {
     before = held.size;
     const up = slots.flatMap((slot) => stayingPorts(slot, held, evicted).map((port) => ({ port, slot })));
     revived = revivedOf(slots, up, held, isDue);
     const staying = [...up, ...[...revived].flatMap((slot) => (slot.wrong[0]?.ports ?? []).map((port) => ({ port, slot })))];
     const others = refused.filter(({ isUp }) => isUp).flatMap(({ ports }) => ports);
+    taken = [...staying.map(({ port }) => port), ...others];
     for (const slot of slots.filter(isUnstarted)) {
       const collides = (port: HostPort) => slot.instance.spec.ports.some((own) => portsCollide(own, port));
       if (others.some(collides) || staying.some((holder) => holder.slot !== slot && collides(holder.port))) held.add(slot);
     }
   }
-  return { held, evicted, revived };
+  return { held, evicted, revived, restarted: restartedOf(refused, taken, (port) => isDue(port, undefined)) };
+}
+
+/** @param taken the ports of the containers that are up, and stay */
+function restartedOf(
+  refused: readonly KnownContainer[],
+  taken: readonly HostPort[],
+  isDue: (port: HostPort) => boolean,
+): ReadonlySet<KnownContainer> {
+  const held = [...taken];
+  const restarted = new Set<KnownContainer>();
+  for (const container of refused) {
+    if (!container.hasRun || container.ports.some((port) => isDue(port) || held.some((other) => portsCollide(port, other)))) continue;
+    held.push(...container.ports);
+    restarted.add(container);
+  }
+  return restarted;
 }
 
 function revivedOf(
@@ -179,7 +201,7 @@ function appSteps(app: DesiredApp, device: KnownDevice, slots: readonly Slot[], 
     case "stopped":
       return about(app.name, "stop", containers.length);
     case "refused":
-      return about(app.name, "start_again", containers.filter(({ isUp }) => !isUp).length);
+      return about(app.name, "start_again", containers.filter((container) => fate.restarted.has(container)).length);
     case "running":
       return runningSteps(
         app,

@@ -77,9 +77,10 @@ function knownApp(status: AppStatus, variables: DeviceVariables, bodies: Bodies)
 function knownContainer({ name, state }: ContainerStatus, app: App | undefined, variables: DeviceVariables): KnownContainer {
   const index = indexOf(name);
   const isUp = state === ContainerState.RUNNING || state === ContainerState.PAUSED || state === ContainerState.RESTARTING;
-  if (app === undefined || index === undefined) return { index, hash: undefined, ports: [], isUp };
+  const hasRun = state === ContainerState.EXITED && /-\d+$/.test(name);
+  if (app === undefined || index === undefined) return { index, hash: undefined, ports: [], isUp, hasRun };
   const { hash, spec } = instanceAt(app, index, variables);
-  return { index, hash, ports: spec.ports, isUp };
+  return { index, hash, ports: spec.ports, isUp, hasRun };
 }
 
 /** `web-2`, and its names during a replacement: `web-2.next`, `web-2.old`, `web-2.moved-1a2b3c4d`. */
