@@ -19,7 +19,8 @@ import {
   DeviceService,
   TargetKind,
 } from "../../gen/nebula/v1/device_pb.ts";
-import { DriftService } from "../../gen/nebula/v1/drift_pb.ts";
+import { DriftService, type GroupDrift } from "../../gen/nebula/v1/drift_pb.ts";
+import { ExplainService, StuckAt } from "../../gen/nebula/v1/explain_pb.ts";
 import { FailureCode, TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import { ShardService } from "../../gen/nebula/v1/shard_pb.ts";
 import { Api } from "../harness/api.ts";
@@ -27,8 +28,8 @@ import { Cluster } from "../harness/cluster.ts";
 import type { Member } from "../harness/cluster-member.ts";
 import { inNumbers, recount, type Told, type ToldDevice, ToldFleet } from "./told-fleet.ts";
 
-/** One group of one shard, one that two shards share, and many that a list of one group must not read. */
-const [SHOPS, TILLS] = ["shops", "tills"];
+/** One group of one shard, two that two shards share, and many that a list of one group must not read. */
+const [SHOPS, TILLS, VANS] = ["shops", "tills", "vans"];
 const OTHERS = 12;
 /** Partitions of a group in each of the tables of summaries and of presence. */
 const PARTITIONS = 16;
@@ -50,6 +51,7 @@ describe("counts, filters, drift and WatchApply on Cassandra, Redis and Kafka", 
   let headers: Readonly<Record<string, string>>;
   let shops: readonly ToldDevice[];
   let tills: readonly ToldDevice[];
+  let vans: readonly ToldDevice[];
   const apis = new Map<Member, Api>();
   const groupRevisions = new Map<string, bigint>();
 
@@ -68,6 +70,7 @@ describe("counts, filters, drift and WatchApply on Cassandra, Redis and Kafka", 
     for (const [name, spread] of [
       [SHOPS, 1],
       [TILLS, 2],
+      [VANS, 2],
     ] as const) {
       await apiOf(shard(0)).createApp({ name: appOf(name), dockerImage: "busybox:1" });
       const deviceGroup = { name, apps: [appOf(name)], spread };
@@ -78,6 +81,7 @@ describe("counts, filters, drift and WatchApply on Cassandra, Redis and Kafka", 
     fleet = opened.use(new ToldFleet(cluster));
     shops = fleet.add(SHOPS, 6);
     tills = fleet.add(TILLS, 8);
+    vans = fleet.add(VANS, 4);
     await fleet.served(fleet.devices);
     await Promise.all(
       Array.from({ length: OTHERS }, (_, i) =>
@@ -92,7 +96,7 @@ describe("counts, filters, drift and WatchApply on Cassandra, Redis and Kafka", 
   const other = (than: Member) => cluster.shards.find((each) => each !== than) ?? assert.fail("there is no other shard");
   const apiOf = (member: Member) => apis.get(member) ?? assert.fail("there is no such shard");
   const appOf = (group: string) => `app-of-${group}`;
-  const gateway = <S extends typeof ApplyService | typeof DeviceService>(service: S): Client<S> =>
+  const gateway = <S extends typeof ApplyService | typeof DeviceService | typeof DriftService | typeof ExplainService>(service: S): Client<S> =>
     createClient(service, createConnectTransport({ baseUrl: `http://${cluster.gateway.address}`, httpVersion: "1.1" }));
 
   /** What a device of a group says that has an app's revision, and had applied it. */
@@ -270,6 +274,96 @@ describe("counts, filters, drift and WatchApply on Cassandra, Redis and Kafka", 
         );
       }, WITHIN);
     }
+  });
+
+  it("drift of a group on two shards is followed at both, and through the gateway it is what a shard says", async () => {
+    const [failing, silent, ...rest] = vans;
+    if (failing === undefined || silent === undefined) throw new Error("there are no two devices");
+    const end = new AbortController();
+    const last = new Map<Member, GroupDrift>();
+    const following = cluster.shards.map(async (at) => {
+      const watched = apiOf(at).channel.serverStream(DriftService.method.watchDrift, { deviceGroups: [VANS] }, { headers, signal: end.signal });
+      for await (const { groups } of watched) for (const group of groups) last.set(at, group);
+    });
+    const ended = Promise.allSettled(following);
+    const numbers = ({ devices, newest, counts }: GroupDrift) => ({
+      devices,
+      newest,
+      counts: counts.map(({ standing, failureCode, devices: of }) => [standing, failureCode, of]),
+    });
+    const bothSay = (expected: ReturnType<typeof numbers>) =>
+      eventually(() => {
+        for (const at of cluster.shards) assert.deepEqual(numbers(last.get(at) ?? assert.fail(`${at.name} said nothing`)), expected, at.name);
+      }, WITHIN);
+    const [none, waiting] = [FailureCode.UNSPECIFIED, DeviceStanding.WAITING];
+    await bothSay({ devices: 4, newest: 0, counts: [[waiting, none, 4]] });
+    await allApplied(rest, 1n);
+    await fleet.tell(failing, { ...told(VANS, 1n), appliedRevision: 0n, state: FAILED, code: FailureCode.NO_SPACE, stateForMs: 60_000n });
+    const expected = {
+      devices: 4,
+      newest: 2,
+      counts: [
+        [DeviceStanding.FAILED, FailureCode.NO_SPACE, 1],
+        [waiting, none, 1],
+      ],
+    };
+    await bothSay(expected);
+    const [through] = (await gateway(DriftService).getDrift({ deviceGroup: VANS }, { headers })).groups;
+    assert.deepEqual(numbers(through ?? assert.fail("no drift")), expected);
+    end.abort();
+    assert.deepEqual(
+      (await ended).map(({ status }) => status),
+      ["rejected", "rejected"],
+      "both were followed until then",
+    );
+  });
+
+  it("why of a device says the same at both shards and through the gateway, also after it went offline", async () => {
+    const [failing, silent, applied] = vans;
+    if (failing === undefined || silent === undefined || applied === undefined) throw new Error("there are no three devices");
+    const shardOf = ({ light }: ToldDevice) => cluster.shards.find(({ address }) => address === light.servedBy)?.name;
+    const explained = async ({ id: deviceId }: ToldDevice) => {
+      const request = { deviceId, kind: TargetKind.APP, name: appOf(VANS) };
+      const answers = [
+        ...(await Promise.all(cluster.shards.map((at) => apiOf(at).channel.unary(ExplainService.method.explain, request, call())))),
+        await gateway(ExplainService).explain(request, { headers }),
+      ];
+      return answers.map(({ explanation }) => {
+        const { connection, stuckAt, targets } = explanation ?? assert.fail("no explanation");
+        const [target] = targets;
+        return {
+          state: connection?.state,
+          since: connection?.since,
+          shard: connection?.shard,
+          stuckAt,
+          target: target?.stuckAt,
+          code: target?.failureCode,
+          ms: target?.stuckForMs,
+        };
+      });
+    };
+    const { ONLINE, OFFLINE } = ConnectionState;
+    const brief = (all: Awaited<ReturnType<typeof explained>>) =>
+      all.map(({ state, shard: at, stuckAt, target, code }) => ({ state, at, stuckAt, target, code }));
+    const three = <T>(value: T) => [value, value, value];
+    const at = (device: ToldDevice) => ({ state: ONLINE, at: shardOf(device), code: FailureCode.UNSPECIFIED });
+    const { NOWHERE, NEVER_REPORTED, STEP } = StuckAt;
+    await eventually(async () => {
+      assert.deepEqual(brief(await explained(applied)), three({ ...at(applied), stuckAt: NOWHERE, target: NOWHERE }));
+      assert.deepEqual(brief(await explained(silent)), three({ ...at(silent), stuckAt: NEVER_REPORTED, target: NEVER_REPORTED }));
+      assert.deepEqual(brief(await explained(failing)), three({ ...at(failing), stuckAt: NOWHERE, target: STEP, code: FailureCode.NO_SPACE }));
+    }, WITHIN);
+    await failing.leave();
+    await eventually(async () => {
+      const all = await explained(failing);
+      assert.deepEqual(
+        all.map(({ state, stuckAt, target }) => [state, stuckAt, target]),
+        three([OFFLINE, StuckAt.OFFLINE, STEP]),
+      );
+      const [first] = all;
+      assert.deepEqual(all, three(first), "the time in the step ended where it went offline");
+      assert.ok((first?.ms ?? 0n) >= 60_000n);
+    }, WITHIN);
   });
 
   it("devices of a shard that drains stay online, and are so at the other shard in the end", async () => {

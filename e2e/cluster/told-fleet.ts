@@ -22,6 +22,8 @@ export type Told = Readonly<{
   groupRevision: bigint;
   state: TargetState;
   code?: FailureCode;
+  /** Since when it is in that state, milliseconds before the report. */
+  stateForMs?: bigint;
 }>;
 
 export type ToldDevice = Readonly<{
@@ -80,10 +82,17 @@ export class ToldFleet implements AsyncDisposable {
 
   /** Has a device report, through any shard that is up; again until it is acknowledged. */
   async tell({ id, deviceGroup }: Pick<ToldDevice, "id" | "deviceGroup">, told: Told): Promise<void> {
-    const { app: name, revision, appliedRevision, groupRevision, state, code: failureCode } = told;
+    const { app: name, revision, appliedRevision, groupRevision, state, code: failureCode, stateForMs = 0n } = told;
     const seq = (this.#seqs.get(id) ?? 0n) + 1n;
     this.#seqs.set(id, seq);
-    const app = { name, revision, appliedRevision, state, ...(failureCode === undefined ? {} : { failureCode, reason: "as the test says" }) };
+    const app = {
+      name,
+      revision,
+      appliedRevision,
+      state,
+      stateForMs,
+      ...(failureCode === undefined ? {} : { failureCode, reason: "as the test says" }),
+    };
     const report = create(ReportSchema, { deviceId: id, deviceGroup, boot: BOOT, seq, workerVersion: "0.0.0", state, groupRevision, apps: [app] });
     await eventually(async () => {
       const channel = this.#channels.to(this.#managers()[0] ?? assert.fail("no shard is up"), 0);
