@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { ManualClock } from "../../common/clock/manual-clock.ts";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
 import { stateOfDevice } from "../../common/insight/device-state.ts";
+import { eventually } from "../../common/testing/eventually.ts";
 import {
   AppSchema,
   CreateAppRequestSchema,
@@ -27,6 +28,7 @@ import { FailureCode, TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import type { Principal } from "../access/principal.ts";
 import { ADMIN_RIGHTS, NO_RIGHTS } from "../access/rights/rights.ts";
 import { callOf, type EntityRig, startEntityRig } from "../testing/entity-rig.ts";
+import { startSmallViews } from "../testing/small-views.ts";
 import { TEST_PAGES } from "../testing/test-access.ts";
 import { driftOf, type Newest, readNewest } from "./drift.ts";
 import type { DeviceChange, DeviceInGroup } from "./views/group-view.ts";
@@ -329,5 +331,30 @@ describe("DriftService", () => {
       const refused = watchDrift(world.parts, create(WatchDriftRequestSchema, { deviceGroups }), { ...context, signal });
       await assert.rejects(refused.next(), (error) => isNebulaError(error, "invalid_argument"));
     }
+  });
+
+  it("WatchDrift ends with resource_exhausted when a device_group grows beyond the room for devices, and gives its room back", async () => {
+    const world = await startWorld();
+    await using _ = world.rig;
+    await using small = await startSmallViews(world.clock);
+    await small.report("pos-1", "pos");
+    const parts = { ...world.parts, groupViews: small.groupViews };
+    const context = { principal: ADMIN, signal, keepAllowed() {} };
+    const stream = watchDrift(parts, create(WatchDriftRequestSchema, { deviceGroups: ["pos", "till"] }), context);
+    assert.deepEqual(
+      (await stream.next()).value?.groups?.map(({ devices }) => devices),
+      [1, 0],
+    );
+    assert.equal(small.groupViews.mirrors, 2);
+    const ending = (async () => {
+      for await (const { groups } of stream) assert.ok((groups?.length ?? 0) > 0);
+    })();
+    const ended = assert.rejects(ending, (error) => isNebulaError(error, "resource_exhausted") && (error.retryAfterMs ?? 0) > 0);
+    for (let index = 2; index < 30; index++) await small.report(`pos-${index}`, "pos");
+    await eventually(async () => {
+      await world.clock.advance(1000);
+      assert.deepEqual([small.groupViews.mirrors, small.groupViews.bytes], [0, 0]);
+    });
+    await ended;
   });
 });

@@ -6,6 +6,7 @@ import { isNebulaError, NebulaError } from "../../../common/errors/nebula-error.
 import type { FeedListener } from "../../../common/feed/change-feed.ts";
 import { DEVICE_STATES, stateOfDevice, type Target } from "../../../common/insight/device-state.ts";
 import { type EntityKey, keyText, type StoredEntity } from "../../../common/storage/config-store.ts";
+import { eventually } from "../../../common/testing/eventually.ts";
 import { AppSchema } from "../../../gen/nebula/v1/app_pb.ts";
 import {
   type ApplyTargetSchema,
@@ -20,6 +21,7 @@ import { ConnectionState, DeviceConnectionSchema, DeviceSchema, DeviceSummarySch
 import { AppStatusSchema, FailureCode, ReportSchema, TargetState } from "../../../gen/nebula/v1/report_pb.ts";
 import type { Principal } from "../../access/principal.ts";
 import { ADMIN_RIGHTS, NO_RIGHTS, rightsOf } from "../../access/rights/rights.ts";
+import { startSmallViews } from "../../testing/small-views.ts";
 import type { DeviceChange, DeviceInGroup, GroupView } from "../views/group-view.ts";
 import { watchApply } from "./watch-apply.ts";
 
@@ -487,6 +489,33 @@ describe("WatchApply", () => {
     assert.equal(again.verdict, ApplyVerdict.APPLIED);
   });
 
+  it("a device that moves to another group is counted once, where it is connected, until it reports from there", async () => {
+    const world = startWorld();
+    world.setGroups("web", ["pos", "shop"]);
+    const silent: DeviceInGroup = { ...device("a"), summary: undefined };
+    for (const first of ["pos", "shop"]) {
+      const second = first === "pos" ? "shop" : "pos";
+      world.write(first, "a", device("a", { online: false }));
+      const followed = follow(world);
+      await world.clock.advance(1000);
+      assert.deepEqual(states(followed.last), { offline: 1 });
+      world.write(second, "a", silent);
+      await world.clock.advance(1000);
+      assert.deepEqual([states(followed.last), followed.last.counts?.devices, followed.last.counts?.online], [{ waiting: 1 }, 1n, 1n]);
+      const later = follow(world); // it finds both from the start
+      await world.clock.advance(1000);
+      assert.deepEqual([states(later.last), later.last.counts?.devices], [{ waiting: 1 }, 1n]);
+      world.write(second, "a", applied("a"));
+      world.write(first, "a", undefined);
+      await world.clock.advance(1000);
+      for (const { last } of [followed, later]) assert.deepEqual([states(last), last.counts?.devices], [{ applied: 1 }, 1n]);
+      await world.clock.advance(20_000);
+      assert.equal(followed.verdict, ApplyVerdict.APPLIED);
+      assert.equal(later.verdict, ApplyVerdict.APPLIED);
+      world.write(second, "a", undefined);
+    }
+  });
+
   it("a verdict waits if the re-read before it finds a change that the feed had lost", async () => {
     const world = startWorld();
     world.write("pos", "a", applied("a"));
@@ -498,6 +527,26 @@ describe("WatchApply", () => {
     assert.deepEqual(states(followed.last), { failed: 1 });
     await world.clock.advance(10_000);
     assert.equal(followed.verdict, ApplyVerdict.FAILED);
+  });
+
+  it("WatchApply ends with resource_exhausted when its device_groups grow beyond the room for devices, and gives its room back", async () => {
+    const world = startWorld();
+    await using small = await startSmallViews(world.clock);
+    await small.report("pos-1", "pos");
+    const parts = { ...world.parts, groupViews: small.groupViews };
+    const context = { principal: ADMIN, signal: new AbortController().signal, keepAllowed() {} };
+    const stream = watchApply(parts, create(WatchApplyRequestSchema, { targets: [WEB] }), context);
+    assert.equal((await stream.next()).value?.counts?.devices, 1n);
+    assert.ok(small.groupViews.bytes > 0);
+    const ending = (async () => {
+      for await (const { verdict } of stream) assert.equal(verdict, undefined);
+    })();
+    const ended = assert.rejects(ending, (error) => isNebulaError(error, "resource_exhausted") && (error.retryAfterMs ?? 0) > 0);
+    for (let index = 2; index < 30; index++) await small.report(`pos-${index}`, "pos");
+    await eventually(() => small.groupViews.mirrors === 0);
+    await world.clock.advance(1000);
+    await ended;
+    assert.deepEqual([small.groupViews.bytes, world.listeners], [0, 0]);
   });
 
   it("the last message equals a recount from the store: devices do anything, and the feed loses events", async () => {

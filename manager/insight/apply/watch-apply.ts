@@ -6,12 +6,13 @@
  * L3 Only device_groups that the caller may read now are counted.
  * L4 The verdict comes when no online device works or waits and no state changed for settle_ms, or at the timeout. Before it, what the targets reach is read
  *    again, and all devices that did not apply are: its numbers equal a recount from the store. If that brings a change, the wait goes on.
+ * L5 A device that moves is in the view of its group of before until it reports from the other one. It is counted once: where it is connected.
  */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Clock } from "../../../common/clock/clock.ts";
 import { assertNoViolations } from "../../../common/errors/nebula-error.ts";
 import type { ChangeFeed, FeedEvent } from "../../../common/feed/change-feed.ts";
-import type { Target } from "../../../common/insight/device-state.ts";
+import { isOnline, type Target } from "../../../common/insight/device-state.ts";
 import { mapLimited } from "../../../common/map-limited.ts";
 import { keyText } from "../../../common/storage/config-store.ts";
 import type { ReportStore } from "../../../common/storage/report-store.ts";
@@ -27,7 +28,7 @@ import type { Principal } from "../../access/principal.ts";
 import { assertPermitted, isPermitted } from "../../access/rights/permit.ts";
 import { groupKey } from "../../access/rights/rights.ts";
 import type { ServiceStreams, StreamContext } from "../../rpc/call-context.ts";
-import type { GroupView, GroupViews } from "../views/group-view.ts";
+import type { DeviceInGroup, GroupView, GroupViews } from "../views/group-view.ts";
 import { ApplyTally, type ChangedDevice } from "./apply-tally.ts";
 import { keyOf, reachOf, resolveTargets, supersededOf, type TargetStore, validateWatchApply } from "./apply-targets.ts";
 
@@ -96,7 +97,10 @@ function assertMayFollow(principal: Principal, { targets }: WatchApplyRequest): 
   for (const target of targets) assertPermitted(principal, { kind: "read", entity: keyOf(target) }, false);
 }
 
-type Group = Readonly<{ view: GroupView; listening: Disposable; targets: readonly Target[] }>;
+type Group = Readonly<{ name: string; view: GroupView; targets: readonly Target[] }>;
+type Joined = Group & Readonly<{ listening: Disposable }>;
+/** A device as one group has it. */
+type Copy = Readonly<{ group: Group; device: DeviceInGroup }>;
 type Superseded = Awaited<ReturnType<typeof supersededOf>>;
 
 /** The devices that targets reach, while a stream is open. */
@@ -105,7 +109,9 @@ class Following implements Disposable {
   readonly #targets: readonly Target[];
   readonly #signal: AbortSignal;
   readonly #keys: ReadonlySet<string>;
-  readonly #groups = new Map<string, Group>();
+  readonly #groups = new Map<string, Joined>();
+  /** Ids of devices that are in several of the groups, or without a report in one of them (L5). */
+  readonly #moving = new Set<string>();
   readonly #subscription: Disposable;
   #tally = new ApplyTally();
   #principal: Principal;
@@ -174,20 +180,51 @@ class Following implements Disposable {
   }
 
   #join(name: string, view: GroupView, targets: readonly Target[]): void {
-    for (const device of view.devices.values()) this.#tally.add(device, name, targets);
+    const group: Group = { name, view, targets };
+    for (const device of view.devices.values()) this.#move(group, undefined, device, true);
     const listening = view.onChange((changes) => {
-      for (const { before, after } of changes) if (this.#tally.change(before, after, name, targets)) this.#changedAt = this.#parts.clock.monotonic();
+      for (const { before, after } of changes) if (this.#move(group, before, after)) this.#changedAt = this.#parts.clock.monotonic();
       this.hasNews = true;
       this.#wake.abort();
     });
-    this.#groups.set(name, { view, listening, targets });
+    this.#groups.set(name, { ...group, listening });
     if (view.devices.size > 0) this.#changedAt = this.#parts.clock.monotonic();
     this.hasNews = true;
   }
 
-  #uncount({ view, listening, targets }: Group): void {
-    listening[Symbol.dispose]();
-    for (const device of view.devices.values()) this.#tally.remove(device, targets);
+  #uncount(group: Joined): void {
+    group.listening[Symbol.dispose]();
+    this.#groups.delete(group.name);
+    for (const device of group.view.devices.values()) this.#move(group, device, undefined, true);
+  }
+
+  /**
+   * Counts a change of a device in one group; answers whether it changed a state.
+   * @param isQuiet whether the group comes or goes, and the device is as it was
+   */
+  #move(group: Group, before: DeviceInGroup | undefined, after: DeviceInGroup | undefined, isQuiet = false): boolean {
+    const deviceId = (after ?? before)?.deviceId ?? "";
+    const others = isSilent(before) || isSilent(after) || this.#moving.has(deviceId) ? this.#copies(deviceId, group) : [];
+    const copies = (device: DeviceInGroup | undefined) => (device === undefined ? others : [{ group, device }, ...others]);
+    if (copies(after).length > 1 || copies(after).some(({ device }) => isSilent(device))) this.#moving.add(deviceId);
+    else this.#moving.delete(deviceId);
+    const [was, is] = [deciding(copies(before)), deciding(copies(after))];
+    if (was?.device === is?.device) return false;
+    const of = (is ?? was)?.group ?? group;
+    if (!isQuiet && (was === undefined || was.group.name === of.name)) return this.#tally.change(was?.device, is?.device, of.name, of.targets);
+    if (was !== undefined) this.#tally.remove(was.device, was.group.targets);
+    if (is === undefined) return true;
+    if (isQuiet) this.#tally.add(is.device, of.name, of.targets);
+    else this.#tally.change(undefined, is.device, of.name, of.targets);
+    return true;
+  }
+
+  /** The device as the other groups have it. */
+  #copies(deviceId: string, { name }: Group): Copy[] {
+    return [...this.#groups.values()].flatMap((group) => {
+      const device = group.name === name ? undefined : group.view.devices.get(deviceId);
+      return device === undefined ? [] : [{ group, device }];
+    });
   }
 
   #leave(name: string): void {
@@ -195,7 +232,6 @@ class Following implements Disposable {
     if (group === undefined) return;
     this.#uncount(group);
     group.view[Symbol.dispose]();
-    this.#groups.delete(name);
     this.hasNews = true;
   }
 
@@ -272,6 +308,21 @@ class Following implements Disposable {
     }
     this.#groups.clear();
   }
+}
+
+function isSilent(device: DeviceInGroup | undefined): boolean {
+  return device !== undefined && device.summary === undefined;
+}
+
+/** The copy of a device that is counted (L5); undefined if there is none. */
+function deciding(copies: readonly Copy[]): Copy | undefined {
+  return copies.toSorted((a, b) => rank(a.device) - rank(b.device) || (a.group.name < b.group.name ? -1 : 1))[0];
+}
+
+/** Connected and not reported yet, connected, reported. */
+function rank(device: DeviceInGroup): number {
+  if (isOnline(device)) return device.summary === undefined ? 0 : 1;
+  return device.summary === undefined ? 3 : 2;
 }
 
 function sameTargets(one: readonly Target[], other: readonly Target[]): boolean {
