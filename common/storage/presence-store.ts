@@ -14,6 +14,8 @@ export type PresenceRow = Readonly<{
   ended: boolean;
   /** When it opened or ended, by the shard's clock, milliseconds since 1970. */
   atMs: number;
+  /** The version that the worker named when it opened its watch. Absent: none. */
+  workerVersion?: string;
 }>;
 
 /** One start of a shard. */

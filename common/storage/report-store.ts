@@ -90,7 +90,7 @@ export interface ReportStore extends PresenceStore, AsyncDisposable {
   listVersions(deviceGroup: string, page: PageRequest, signal?: AbortSignal): Promise<Page<SummaryVersion>>;
   /** Summaries of these devices; one that is not in the group is absent. */
   summaries(deviceGroup: string, deviceIds: readonly string[], signal?: AbortSignal): Promise<ReadonlyMap<string, DeviceSummary>>;
-  /** Names of the groups that have devices, or had some, sorted; `after`: only later names. */
+  /** Names of the groups that devices reported from or connected in, or did until lately, sorted; `after`: only later names. */
   groups(page: Readonly<{ after: string; limit: number }>, signal?: AbortSignal): Promise<readonly string[]>;
   /**
    * Replaces the newest status of a device by a marker with its version + 1, which `statuses` answers for as long as reports are kept; answers the marker,

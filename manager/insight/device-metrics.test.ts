@@ -46,6 +46,7 @@ async function start({ self = SELF, members = [self], mostGroups }: { self?: Mem
     open("pos", "pos-4"),
     open("pos", "pos-5", SELF.boot, true),
     open("till", "till-1"),
+    open("vans", "till-2"), // it moves there, and is counted where it reported from
   ]);
   const registry = new Registry();
   const counts = { groups: 0 };
@@ -55,6 +56,7 @@ async function start({ self = SELF, members = [self], mostGroups }: { self?: Mem
       return store.groups(...call);
     },
     listSummaries: (...call) => store.listSummaries(...call),
+    statuses: (...call) => store.statuses(...call),
     listPresence: (...call) => store.listPresence(...call),
     listShards: (...call) => store.listShards(...call),
   };
@@ -102,6 +104,7 @@ describe("metrics of devices", () => {
       'nebula_devices_connected{device_group="pos",connection="online"} 2',
       'nebula_devices_connected{device_group="pos",connection="offline"} 2',
       'nebula_devices_connected{device_group="till",connection="online"} 1',
+      'nebula_devices{device_group="vans",state="unknown"} 0',
       'nebula_devices_connected{device_group="vans",connection="offline"} 1',
       'nebula_newest_report_age_seconds{device_group="pos"} 5',
       'nebula_newest_report_age_seconds{device_group="till"} 40',

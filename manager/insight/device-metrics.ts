@@ -12,6 +12,7 @@ import type { ReportStore } from "../../common/storage/report-store.ts";
 import { enumWords } from "../../common/text/enum-words.ts";
 import { ConnectionState, type DeviceConnection, type DeviceSummary } from "../../gen/nebula/v1/device_pb.ts";
 import { FailureCode, FailureCodeSchema, TargetState } from "../../gen/nebula/v1/report_pb.ts";
+import { reportedGroups } from "./views/reported-groups.ts";
 
 // Metrics of devices by device_group, counted from the store's summaries.
 //
@@ -33,7 +34,7 @@ const STATES = { applied: TargetState.APPLIED, working: TargetState.WORKING, fai
 const CODES = new Map([...enumWords(FailureCodeSchema)].map(([word, code]) => [code, word]));
 
 export type DeviceMetricsParts = Readonly<{
-  store: Pick<ReportStore, "groups" | "listSummaries"> & Pick<PresenceStore, "listPresence" | "listShards">;
+  store: Pick<ReportStore, "groups" | "listSummaries" | "statuses"> & Pick<PresenceStore, "listPresence" | "listShards">;
   membership: Pick<Membership, "self" | "members">;
   clock: Clock;
   log: Log;
@@ -182,10 +183,18 @@ export async function countGroup(
     const report = { receivedMs: Number(summary.receivedAtMs), original: summary.original };
     addDevice(numbers, summary, connectionOf(rows, report, boots, now));
   }
-  for (const rows of presence.values()) {
+  const silent = [...presence].flatMap(([deviceId, rows]) => {
     const connection = connectionOf(rows, undefined, boots, now);
     // one whose watch ended here and that never reported may be in another group by now
-    if (connection.state === ConnectionState.ONLINE) addDevice(numbers, undefined, connection);
+    return connection.state === ConnectionState.ONLINE ? [{ deviceId, connection }] : [];
+  });
+  const lastIn = await reportedGroups(
+    store,
+    silent.map(({ deviceId }) => deviceId),
+    signal,
+  );
+  for (const { deviceId, connection } of silent) {
+    if ((lastIn.get(deviceId) ?? deviceGroup) === deviceGroup) addDevice(numbers, undefined, connection); // else it moves, and is counted there
   }
   return numbers;
 }

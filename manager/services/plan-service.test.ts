@@ -214,6 +214,55 @@ describe("PlanService", () => {
     assert.deepEqual(warnings, ["device_group pos names the app old, which does not exist"]);
   });
 
+  it("a plan counts workers as too old that are connected, have not reported, and have a version that others reported so of", async () => {
+    await using rig = await start();
+    await rig.createApp("web", { dockerImage: "shop:1" });
+    await rig.createApp("api", { dockerImage: "shop:1" });
+    await rig.createGroup("offices", ["api", "web"]);
+    await rig.createGroup("pos", ["web"]);
+    const tooOld = { name: "web", revision: 1n, state: TargetState.FAILED, failureCode: FailureCode.WORKER_TOO_OLD };
+    await rig.report("d1", "pos", { workerVersion: "0.1.10", apps: [tooOld] });
+    const open = { deviceGroup: "pos", shardBoot: "own", stream: 1, ended: false, atMs: Date.now() };
+    await rig.deps.reportStore.savePresence([
+      { ...open, deviceId: "same", workerVersion: "0.1.10" },
+      { ...open, deviceId: "older", workerVersion: "0.1.9" },
+      { ...open, deviceId: "newer", workerVersion: "0.2.0" },
+      { ...open, deviceId: "unknown" },
+      { ...open, deviceId: "gone", workerVersion: "0.1.10", ended: true },
+      { ...open, deviceId: "office", deviceGroup: "offices", workerVersion: "0.1.10" },
+    ]);
+    const warned = async (name: string) =>
+      (await rig.plan([app(name, { dockerImage: "shop:2" })])).warnings
+        ?.filter(({ code }) => code === PlanWarningCode.WORKER_TOO_OLD)
+        .map(({ devices, message }) => [devices, message]);
+    assert.deepEqual(await warned("web"), [[4, "4 devices have workers that do not know all fields; upgrade them first"]]);
+    assert.deepEqual(await warned("api"), [], "nobody reported so of it");
+  });
+
+  it("a plan counts a device that moves in one of the groups", async () => {
+    await using rig = await start();
+    await rig.createApp("web", { dockerImage: "shop:1" });
+    await rig.createGroup("offices", ["web"]);
+    await rig.createGroup("pos", ["web"]);
+    await rig.report("mover", "offices", { apps: [running(1n)] });
+    const watch = { shardBoot: "own", deviceId: "mover", atMs: Date.now() };
+    await rig.deps.reportStore.savePresence([
+      { ...watch, deviceGroup: "offices", stream: 1, ended: true },
+      { ...watch, deviceGroup: "pos", stream: 2, ended: false },
+    ]);
+    const { reach, groups } = await rig.plan([app("web", { dockerImage: "shop:2" })]);
+    assert.deepEqual(
+      [reach?.devices, groups?.map((each) => [each.name, each.reach?.devices])],
+      [
+        1,
+        [
+          ["offices", 1],
+          ["pos", 0],
+        ],
+      ],
+    );
+  });
+
   it("a plan needs ro on what it names, counts the groups that the caller may not read, and names no device of them", async () => {
     await using rig = await start();
     await rig.createApp("web", { dockerImage: "shop:1", secretEnvVars: { TOKEN: "hush" } });

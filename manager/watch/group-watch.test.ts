@@ -10,6 +10,7 @@ const DEVICE: Watcher = {
   keepaliveMs: 10_000,
   serveHere: false,
   viaPart: false,
+  workerVersion: "",
   features: new Set<string>(),
   login: configuredLogin({ kind: "part" }),
 };

@@ -44,6 +44,8 @@ export type Watcher = Readonly<{
   viaPart: boolean;
   /** What the worker named that it knows beyond the first release. */
   features: Features;
+  /** The version of the worker, one text for all of one version; empty: it named none. */
+  workerVersion: string;
   /** The credential that opened it, shared by all watches of that credential. */
   login: Login;
 }>;

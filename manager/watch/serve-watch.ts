@@ -1,4 +1,5 @@
 import type { Metadata } from "@grpc/grpc-js";
+import { BoundedMap } from "../../common/bounded-map.ts";
 import { createReadFeatures } from "../../common/config/watch-features.ts";
 import { codeOf } from "../../common/errors/codes.ts";
 import { assertNoViolations, NebulaError } from "../../common/errors/nebula-error.ts";
@@ -31,6 +32,8 @@ export type ServeWatchDeps = Readonly<{
   log: Log;
 }>;
 
+/** Versions of workers that are shared among their watches. */
+const MOST_VERSIONS = 64;
 const METHOD = ConfigService.method.watchConfig;
 /** gRPC path of WatchConfig. */
 export const WATCH_PATH = pathOf(METHOD);
@@ -38,6 +41,8 @@ export const WATCH_PATH = pathOf(METHOD);
 /** Authenticates a watch, and hands it to the hub. It keeps nothing of the watch afterwards: a watch lasts for months. */
 export function serveWatch({ hub, gate, audit, connections, presentGroups, metrics, log }: ServeWatchDeps): OpenCall {
   const readFeatures = createReadFeatures();
+  /** Versions that workers named: a watch keeps the text that others of its version keep. */
+  const versions = new BoundedMap<string, string>(MOST_VERSIONS);
 
   function read(message: unknown): WatchConfigRequest {
     const request = decoded(WatchConfigRequestSchema, message);
@@ -62,9 +67,11 @@ export function serveWatch({ hub, gate, audit, connections, presentGroups, metri
   function handOver(call: WatchCall, request: WatchConfigRequest, metadata: Metadata, { viaPart, login }: Caller): void {
     const { deviceGroup, deviceId, boot, serveHere, etag } = request;
     const keepaliveMs = request.keepaliveMs === 0 ? DEFAULT_KEEPALIVE_MS : request.keepaliveMs;
+    const workerVersion = versions.use(request.workerVersion) ?? request.workerVersion;
+    versions.set(workerVersion, workerVersion);
     metrics.ended(WATCH_PATH, 0);
     forgetHeaders(metadata);
-    const watcher = { deviceId, boot, keepaliveMs, serveHere, viaPart, features: readFeatures(request.features), login };
+    const watcher = { deviceId, boot, keepaliveMs, serveHere, viaPart, features: readFeatures(request.features), workerVersion, login };
     hub.open({ call, deviceGroup, watcher, etag, connection: connections.of(call.peer) });
   }
 

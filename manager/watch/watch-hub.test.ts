@@ -113,17 +113,17 @@ describe("watch", () => {
     assert.equal(rig.hub.streams, 2);
   });
 
-  it("H1: presence is of devices' watches alone, from their registration to their end", async () => {
+  it("H1: presence is of devices' watches alone, with the version of their worker, from their registration to their end", async () => {
     const noted: string[] = [];
     const presence = {
-      opened: (deviceGroup: string, deviceId: string) => void noted.push(`+${deviceId} in ${deviceGroup}`),
+      opened: (deviceGroup: string, deviceId: string, version = "") => void noted.push(`+${deviceId}${version && ` ${version}`} in ${deviceGroup}`),
       closed: (deviceId: string) => void noted.push(`-${deviceId}`),
     };
     await using rig = await startWatchRig({ presence });
     await rig.putGroup("g", []);
-    const watches = [rig.watch({ deviceId: "d-1" }), rig.watch({ deviceId: "" }), rig.watch({ deviceId: "d-2" })];
+    const watches = [rig.watch({ deviceId: "d-1", workerVersion: "0.1.0" }), rig.watch({ deviceId: "" }), rig.watch({ deviceId: "d-2" })];
     await eventually(() => watches.every(({ answers }) => answers.length === 1));
-    assert.deepEqual(noted.toSorted(), ["+d-1 in g", "+d-2 in g"]);
+    assert.deepEqual(noted.toSorted(), ["+d-1 0.1.0 in g", "+d-2 in g"]);
     watches[0]?.close();
     await eventually(() => noted.includes("-d-1"));
     const again = rig.watch({ deviceId: "d-2" }); // the same boot: it replaces the first

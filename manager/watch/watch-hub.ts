@@ -185,7 +185,8 @@ export class WatchHub {
     if (stream.watcher.viaPart && stream.group.gateways++ === 0) void this.#deps.polledMarks.mark([stream.group.name]);
     this.#streams++;
     this.#crowd.entered(stream.group);
-    if (isPresence(stream.watcher)) this.#deps.presence.opened(stream.group.name, stream.watcher.deviceId);
+    const { deviceId, workerVersion } = stream.watcher;
+    if (isPresence(stream.watcher)) this.#deps.presence.opened(stream.group.name, deviceId, workerVersion);
     const key = deviceKey(stream.watcher);
     if (key === undefined) return;
     const older = this.#devices.get(key);

@@ -38,7 +38,7 @@ export function describePresenceStore(name: string, open: () => Promise<Presence
       const [store, names] = [opened(), freshNames()];
       const rows = [
         presenceRow(names),
-        presenceRow(names, { shardBoot: "b-2", stream: 2 ** 40, ended: true, atMs: SAMPLE_TIME_MS + 7 }),
+        presenceRow(names, { shardBoot: "b-2", stream: 2 ** 40, ended: true, atMs: SAMPLE_TIME_MS + 7, workerVersion: "0.9.1" }),
         presenceRow(names, { deviceGroup: names.group("offices"), stream: 3 }),
       ];
       await store.savePresence(rows);

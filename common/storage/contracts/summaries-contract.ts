@@ -3,7 +3,7 @@ import { equals } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { type DeviceSummary, DeviceSummarySchema } from "../../../gen/nebula/v1/device_pb.ts";
 import { readAll } from "../../testing/read-all.ts";
-import { sampleReport } from "../../testing/sample-report.ts";
+import { SAMPLE_TIME_MS, sampleReport } from "../../testing/sample-report.ts";
 import { saveReports, statusRow } from "../../testing/save-reports.ts";
 import { summaryOf } from "../device-summary.ts";
 import type { ReportStore, StatusRow } from "../report-store.ts";
@@ -84,13 +84,19 @@ export function describeSummaries(opened: () => ReportStore, freshNames: () => N
       assert.equal((await store.summaries(group("none"), [])).size, 0);
     });
 
-    it("the groups that have devices are listed, sorted, each once, from a name on", async () => {
+    it("the groups that devices reported from, or connected in alone, are listed, sorted, each once, from a name on", async () => {
       const [store, { device, group }] = [opened(), freshNames()];
       const row = (number: number, name: string, withoutToken: boolean) => ({
         ...statusRow(sampleReport({ deviceId: device(number), deviceGroup: group(name) })),
         withoutToken,
       });
       await saveReports(store, { statuses: [row(1, "shops", true), row(2, "shops", false), row(3, "tills", false), row(4, "offices", true)] });
+      const watch = { shardBoot: "b-1", stream: 1, atMs: SAMPLE_TIME_MS };
+      await store.savePresence([
+        { ...watch, deviceId: device(1), deviceGroup: group("shops"), ended: false },
+        { ...watch, deviceId: device(5), deviceGroup: group("lanes"), ended: false },
+        { ...watch, deviceId: device(6), deviceGroup: group("vans"), ended: true },
+      ]);
       const names: string[] = [];
       for (let after = ""; ; ) {
         const page = await store.groups({ after, limit: 2 });
@@ -100,7 +106,7 @@ export function describeSummaries(opened: () => ReportStore, freshNames: () => N
         if (page.length < 2) break;
       }
       assert.deepEqual(names, [...new Set(names)].sort(compare));
-      const own = ["offices", "shops", "tills"].map(group);
+      const own = ["lanes", "offices", "shops", "tills", "vans"].map(group);
       assert.deepEqual(
         names.filter((name) => own.includes(name)),
         own,

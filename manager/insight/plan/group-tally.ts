@@ -32,9 +32,55 @@ export class FleetTally {
   /** Devices with less free disk than the present image of an app takes, of those that pull. */
   lowDisk = 0;
   /** Devices that refuse a changed app or cron_job because of a field that their worker does not know. */
-  tooOld = 0;
+  readonly tooOld = new TooOld();
   /** By app: devices that can't run the number of containers that it asks for. */
   readonly refused = new Map<string, number>();
+}
+
+/**
+ * Devices whose workers are too old for a changed app or cron_job: those that reported so, and those that are connected, have not reported yet, and whose worker
+ * has a version that others reported so of, or an older one.
+ */
+class TooOld {
+  #reported = 0;
+  /** By app or cron_job: the versions of workers that reported so. */
+  readonly #versions = new Map<string, Set<string>>();
+  readonly #silent = new Map<string, { version: string; targets: readonly string[]; devices: number }>();
+
+  add(version: string, targets: readonly ChangedTarget[]): void {
+    this.#reported++;
+    for (const key of targets.map(targetKey)) this.#versions.set(key, (this.#versions.get(key) ?? new Set()).add(version));
+  }
+
+  /** Adds a device that has not reported, and that the targets reach. */
+  addSilent(version: string, changed: readonly ChangedTarget[]): void {
+    const targets = changed.map(targetKey);
+    const key = JSON.stringify([version, targets]);
+    const known = this.#silent.get(key) ?? { version, targets, devices: 0 };
+    known.devices++;
+    this.#silent.set(key, known);
+  }
+
+  /** How many there are, once all of them were added. */
+  get devices(): number {
+    const silent = [...this.#silent.values()].filter(({ version, targets }) =>
+      targets.some((target) => [...(this.#versions.get(target) ?? [])].some((tooOld) => isNoNewer(version, tooOld))),
+    );
+    return silent.reduce((sum, { devices }) => sum + devices, this.#reported);
+  }
+}
+
+function targetKey({ kind, name }: ChangedTarget): string {
+  return `${kind} ${name}`;
+}
+
+/** Whether a version is the other one, or before it; of others than `1.2.3` only equal ones are compared. */
+function isNoNewer(version: string, other: string): boolean {
+  if (version === other) return version !== "";
+  const [own, others] = [version, other].map((text) => (/^\d{1,9}(\.\d{1,9}){2}$/.test(text) ? text.split(".").map(Number) : undefined));
+  if (own === undefined || others === undefined) return false;
+  const at = own.findIndex((number, index) => number !== others[index]);
+  return at < 0 || (own[at] ?? 0) < (others[at] ?? 0);
 }
 
 export function noReach(): Reach {
@@ -70,12 +116,15 @@ export class GroupTally {
     );
   }
 
-  add(device: Device): void {
+  /** @param workerVersion the version that its worker named when it connected; undefined: none */
+  add(device: Device, workerVersion?: string): void {
     const { state } = device.connection ?? { state: ConnectionState.UNSPECIFIED };
     this.#count("devices");
     if (state === ConnectionState.ONLINE) this.#count("connected");
     if (state === ConnectionState.OFFLINE) this.#count("offline");
     this.#addBehind(device);
+    if (device.report === undefined && state === ConnectionState.ONLINE && workerVersion !== undefined)
+      this.#fleet.tooOld.addSilent(workerVersion, this.#plan.targets);
     const planned = this.#planOf(device.report);
     if (planned.kind === "unforeseen") {
       this.#count("unforeseen");
@@ -133,17 +182,17 @@ export class GroupTally {
 
   #addBehind(device: Device): void {
     const { report } = device;
-    let isTooOld = false;
+    const refused: ChangedTarget[] = [];
     const late: Behind[] = [];
     for (const target of this.#plan.targets) {
       const statuses: readonly Status[] = (target.kind === "app" ? report?.apps : report?.cronJobs) ?? [];
       const status = statuses.find(({ name }) => name === target.name);
-      if (status?.failureCode === FailureCode.WORKER_TOO_OLD) isTooOld = true;
+      if (status?.failureCode === FailureCode.WORKER_TOO_OLD) refused.push(target);
       if (status !== undefined && status.appliedRevision >= target.revision) continue;
       if (status === undefined && report?.groupRevision === this.#plan.config?.groupRevision) continue; // it is about to be named by the group
       late.push({ device, target, ...standing(device, status, target) });
     }
-    if (isTooOld) this.#fleet.tooOld++;
+    if (report !== undefined && refused.length > 0) this.#fleet.tooOld.add(report.workerVersion, refused);
     const [first] = late;
     if (first === undefined) return;
     this.#fleet.behindCount++;

@@ -181,14 +181,16 @@ async function countSilent(
     if (ids.length > 0) {
       const [rows, reported] = await Promise.all([reportStore.presenceOf(ids, signal), reportStore.statuses(ids, signal)]);
       const boots = await deviceConnections.boots([...rows.values()].flat(), signal);
+      const deciding = (deviceId: string) => decidingRow(rows.get(deviceId) ?? [], boots);
       const here = ids.filter((deviceId) => {
-        const isElsewhere = reported.get(deviceId)?.deleted === false || decidingRow(rows.get(deviceId) ?? [], boots)?.deviceGroup !== deviceGroup;
+        const row = reported.get(deviceId);
+        const isElsewhere = (row !== undefined && row.deleted !== true) || deciding(deviceId)?.deviceGroup !== deviceGroup;
         return !isElsewhere;
       });
       const silent = here.map((deviceId) => create(DeviceSchema, { deviceId, deviceGroup }));
       for (const device of await deviceConnections.withConnections(silent, signal)) {
         came.add(device.deviceId);
-        tally.add(device);
+        tally.add(device, deciding(device.deviceId)?.workerVersion);
       }
     }
     if (page.next === undefined) return;

@@ -102,6 +102,24 @@ describe("the writer of presence", () => {
     );
   });
 
+  it("the version of a worker is written with its watch, and again when the device returns with another one", async () => {
+    await using rig = await start();
+    const versions = async () => (await rig.rows("d-1")).map(({ workerVersion, ended, stream }) => [workerVersion, ended, stream]);
+    rig.writer.opened("shops", "d-1", "0.1.0");
+    await rig.clock.advance(250);
+    rig.writer.closed("d-1");
+    rig.writer.opened("shops", "d-1", "0.1.0");
+    await rig.clock.advance(GRACE_MS);
+    assert.deepEqual([await versions(), rig.batches.length], [[["0.1.0", false, 1]], 1]);
+    rig.writer.closed("d-1");
+    rig.writer.opened("shops", "d-1", "0.2.0");
+    await rig.clock.advance(GRACE_MS);
+    assert.deepEqual(await versions(), [["0.2.0", false, 2]]);
+    rig.writer.closed("d-1");
+    await rig.clock.advance(2 * GRACE_MS);
+    assert.deepEqual(await versions(), [["0.2.0", true, 2]]);
+  });
+
   it("a device is ended with its last watch, at the time at which that closed, once it has not returned for a while", async () => {
     await using rig = await start();
     rig.writer.opened("shops", "d-1");

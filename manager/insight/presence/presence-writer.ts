@@ -2,7 +2,7 @@
  * Writes which devices have a watch on this shard to the store, behind the watches: no login, watch or push waits for it.
  *
  * Z1 A device is open here from its first watch to its last, under the device_group of its newest one. One that returns within GRACE_MS never left: nothing is
- *    written.
+ *    written, unless its worker has another version.
  * Z2 Each change of a device takes a larger (stream, ended) than all before, so the store keeps the newest, in any order of writes.
  * Z3 At most BATCH devices are written every EVERY_MS. While the store is away the newest state of each device waits, MOST_WAITING at most; beyond that a
  *    change is dropped, and counted.
@@ -37,6 +37,8 @@ const BACKOFF: Backoff = { firstMs: 500, longestMs: 5000 };
 type Entry = {
   readonly deviceId: string;
   deviceGroup: string;
+  /** Of its newest watch; empty: the worker named none. */
+  workerVersion: string;
   /** Open watches. */
   open: number;
   /** When the last watch closed, monotonic and by the wall clock, milliseconds; only while none is open. */
@@ -89,23 +91,25 @@ export class PresenceWriter {
 
   #ended = 0;
 
-  /** Notes that a device opened a watch. */
-  opened(deviceGroup: string, deviceId: string): void {
+  /** Notes that a device opened a watch; `workerVersion`: as the watch names it, one text for all of one version. */
+  opened(deviceGroup: string, deviceId: string, workerVersion = ""): void {
     const entry = this.#devices.get(deviceId);
     if (entry === undefined) {
       const atMs = this.#deps.clock.now();
-      const added = { deviceId, deviceGroup, open: 1, leftAt: 0, leftMs: 0, stream: ++this.#streams, ended: false, atMs, stored: undefined };
+      const state = { open: 1, leftAt: 0, leftMs: 0, stream: ++this.#streams, ended: false, atMs, stored: undefined };
+      const added = { deviceId, deviceGroup, workerVersion, ...state };
       this.#devices.set(deviceId, added);
       this.#enqueue(added);
       return;
     }
     if (entry.open++ === 0 && !this.#leaving.delete(entry)) this.#moving.delete(entry);
-    if (!entry.ended && entry.deviceGroup === deviceGroup) return; // Z1
+    if (!entry.ended && entry.deviceGroup === deviceGroup && entry.workerVersion === workerVersion) return; // Z1
     if (entry.ended) this.#ended--;
     entry.stream = ++this.#streams; // Z2
     entry.ended = false;
     entry.atMs = this.#deps.clock.now();
     entry.deviceGroup = deviceGroup;
+    entry.workerVersion = workerVersion;
     this.#enqueue(entry);
   }
 
@@ -185,8 +189,9 @@ export class PresenceWriter {
     return undefined;
   }
 
-  #rowOf({ deviceGroup, deviceId, stream, ended, atMs }: Entry): PresenceRow {
-    return { deviceGroup, deviceId, shardBoot: this.#deps.boot, stream, ended, atMs };
+  #rowOf({ deviceGroup, deviceId, stream, ended, atMs, workerVersion }: Entry): PresenceRow {
+    const row = { deviceGroup, deviceId, shardBoot: this.#deps.boot, stream, ended, atMs };
+    return workerVersion === "" ? row : { ...row, workerVersion };
   }
 
   /** The end of a device in the device_group that it was in before. */

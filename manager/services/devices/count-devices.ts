@@ -1,6 +1,7 @@
 import { assertNoViolations } from "../../../common/errors/nebula-error.ts";
 import { DeviceTally } from "../../../common/insight/device-tally.ts";
 import type { AccessStore } from "../../../common/storage/access-store.ts";
+import type { ReportStore } from "../../../common/storage/report-store.ts";
 import { pageTokenViolation, validatePage } from "../../../common/validation/list-request.ts";
 import { isName, validateName } from "../../../common/validation/names.ts";
 import type { CountDevicesRequest, DeviceCounts } from "../../../gen/nebula/v1/device_pb.ts";
@@ -8,6 +9,7 @@ import type { Principal } from "../../access/principal.ts";
 import { assertPermitted } from "../../access/rights/permit.ts";
 import { groupKey } from "../../access/rights/rights.ts";
 import type { GroupView } from "../../insight/views/group-view.ts";
+import { reportedGroups } from "../../insight/views/reported-groups.ts";
 import type { FleetReader } from "./fleet-reader.ts";
 
 /** Groups of a page. */
@@ -15,11 +17,15 @@ const MOST_GROUPS = 100;
 /** Tokens that are read at a time. */
 const TOKENS = 1000;
 
-export type CountDevicesParts = Readonly<{ fleet: FleetReader; accessStore: Pick<AccessStore, "listDeviceTokens"> }>;
+export type CountDevicesParts = Readonly<{
+  fleet: FleetReader;
+  accessStore: Pick<AccessStore, "listDeviceTokens">;
+  reportStore: Pick<ReportStore, "statuses">;
+}>;
 
-/** Counts the devices of one group, or of a page of the groups that the caller may read. */
+/** Counts the devices of one group, or of a page of the groups that the caller may read: each device that is listed there. */
 export async function countDevices(
-  { fleet, accessStore }: CountDevicesParts,
+  { fleet, accessStore, reportStore }: CountDevicesParts,
   request: CountDevicesRequest,
   principal: Principal,
   signal: AbortSignal,
@@ -29,7 +35,12 @@ export async function countDevices(
 
   async function counted(view: GroupView): Promise<DeviceCounts> {
     const tally = new DeviceTally(await fleet.newestConfig(view.deviceGroup, signal));
-    for (const device of view.devices.values()) tally.add(device);
+    const silent = [...view.devices.values()].flatMap(({ deviceId, summary }) => (summary === undefined ? [deviceId] : []));
+    const lastIn = await reportedGroups(reportStore, silent, signal);
+    for (const device of view.devices.values()) {
+      const isMoving = device.summary === undefined && (lastIn.get(device.deviceId) ?? view.deviceGroup) !== view.deviceGroup;
+      if (!isMoving) tally.add(device);
+    }
     const counts = tally.counts(view.deviceGroup);
     if (enrolled) counts.neverCame = await neverCame(accessStore, view, signal);
     return counts;

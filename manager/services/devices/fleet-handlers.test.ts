@@ -265,6 +265,36 @@ describe("calls about many devices", () => {
     await eventually(async () => assert.equal((await rig.count({ deviceGroup: "shops", enrolled: true }))[0]?.neverCame, 2n));
   });
 
+  it("a device that moves is listed and counted once in all groups together: in the one that it reported from last", async () => {
+    await using rig = await start();
+    await rig.put("mover", { deviceGroup: "offices" });
+    await rig.presence("mover", undefined, "shops");
+    await rig.presence("new", undefined, "shops");
+    const numbers = async () => (await rig.count()).map(({ deviceGroup, devices, unknown }) => `${deviceGroup} ${devices} ${unknown}`);
+    assert.deepEqual(await numbers(), ["offices 1 0", "shops 1 1"]);
+    assert.deepEqual((await rig.list({}, { deviceGroup: "" })).ids, ["mover", "new"]);
+    assert.equal((await rig.count({ deviceGroup: "shops" }))[0]?.devices, 1n, "as it is listed");
+    await rig.put("mover");
+    await eventually(async () => assert.deepEqual(await numbers(), ["shops 2 1"]));
+  });
+
+  it("a device that never reported is listed and counted though its group does not exist and nothing reported from it", async () => {
+    await using rig = await start();
+    await rig.put("reports");
+    await rig.presence("lost", undefined, "undefined-group");
+    await rig.presence("left", NOW_MS - DAY_MS, "a-group");
+    assert.deepEqual((await rig.list({}, { deviceGroup: "" })).ids, ["left", "reports", "lost"]);
+    assert.deepEqual(
+      (await rig.list({}, { deviceGroup: "" })).devices.map(({ deviceGroup }) => deviceGroup),
+      ["a-group", "shops", "undefined-group"],
+    );
+    assert.deepEqual((await rig.list({}, { deviceGroup: "", by: user({ "undefined-group": "ro" }) })).ids, ["lost"]);
+    assert.deepEqual(
+      (await rig.count()).map(({ deviceGroup, devices }) => `${deviceGroup} ${devices}`),
+      ["a-group 1", "shops 1", "undefined-group 1"],
+    );
+  });
+
   it("counts have a page for each 100 groups, of those that exist or have devices and that the caller may read", async () => {
     await using rig = await start();
     for (const deviceGroup of ["offices", "tills"]) await rig.put(`${deviceGroup}-1`, { deviceGroup });

@@ -5,6 +5,7 @@ import type { ReportStore } from "../../../common/storage/report-store.ts";
 import { type Device, type DeviceFilter, DeviceSchema } from "../../../gen/nebula/v1/device_pb.ts";
 import type { Principal } from "../../access/principal.ts";
 import type { DeviceInGroup, GroupView } from "../../insight/views/group-view.ts";
+import { reportedGroups } from "../../insight/views/reported-groups.ts";
 import type { FleetReader } from "./fleet-reader.ts";
 
 /** Groups that one call looks at. */
@@ -74,18 +75,11 @@ export async function listDevices(
   return withBodies(reportStore, here, next, signal);
 }
 
-/** Leaves out those that are connected here and reported from another group last: that one lists them until they report from here. */
+/** Leaves out those that move here: the group that they reported from last lists them. */
 async function withoutMoving(store: ListDevicesParts["reportStore"], found: readonly Found[], signal: AbortSignal): Promise<readonly Found[]> {
   const silent = found.flatMap(({ device }) => (device.summary === undefined ? [device.deviceId] : []));
-  const lastIn = new Map<string, string>();
-  for (let start = 0; start < silent.length; start += BODIES) {
-    for (const [deviceId, { device, deleted }] of await store.statuses(silent.slice(start, start + BODIES), signal)) {
-      if (deleted !== true) lastIn.set(deviceId, device.deviceGroup);
-    }
-  }
-  return found.filter(
-    ({ deviceGroup, device: { deviceId, summary } }) => summary !== undefined || (lastIn.get(deviceId) ?? deviceGroup) === deviceGroup,
-  );
+  const lastIn = await reportedGroups(store, silent, signal);
+  return found.filter(({ deviceGroup, device }) => device.summary !== undefined || (lastIn.get(device.deviceId) ?? deviceGroup) === deviceGroup);
 }
 
 /** Reads the rows of a page, which ends early when they are large. */

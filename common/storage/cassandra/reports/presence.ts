@@ -1,3 +1,4 @@
+import { BoundedMap } from "../../../bounded-map.ts";
 import { decodePresencePosition, encodePresencePosition, type Page, type PageRequest } from "../../page.ts";
 import {
   PRESENCE_KEPT_MS,
@@ -12,25 +13,30 @@ import { pagesOf } from "../connection/client.ts";
 import { integer, type Row, text } from "../connection/rows.ts";
 import { BUCKETS } from "../schema/report-tables.ts";
 import { mergeBuckets, partOf } from "./merge-buckets.ts";
-import { deviceBucket, type ReportClient, ttlSeconds } from "./report-rows.ts";
+import { deviceBucket, NAME_GROUP, type ReportClient, ttlSeconds } from "./report-rows.ts";
 
 // Presence in Cassandra. A row is written, and deleted, `USING TIMESTAMP` its version: the larger one wins, from any sender and in any order. The copy by device
-// is written last, and decides nothing that the rows of a group do not say.
+// is written last, and decides nothing that the rows of a group do not say. The name of a device_group is written with the time of its row in milliseconds: far
+// below the version of a device's row in microseconds, so what a report wrote of that device_group wins.
 
+/** Names of device_groups that this process need not write again. */
+const MOST_NAMED = 10_000;
+/** A name is written again after this time, long before it expires. Milliseconds. */
+const NAMED_FOR_MS = 86_400_000;
 /** The partition of `shard` that is in use. */
 const SHARDS = "nebula";
 /** Between device_id and boot in the order of a list: below every character of an id, so that the shorter of two ids comes first. */
 const SEPARATOR = "\n";
 
 const OF_GROUP =
-  "INSERT INTO presence (device_group, bucket, device_id, shard_boot, version, at_ms) VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?";
+  "INSERT INTO presence (device_group, bucket, device_id, shard_boot, version, at_ms, worker_version) VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?";
 const OF_DEVICE =
-  "INSERT INTO presence_of_device (device_id, device_group, shard_boot, version, at_ms) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?";
+  "INSERT INTO presence_of_device (device_id, device_group, shard_boot, version, at_ms, worker_version) VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?";
 const NOT_OF_GROUP = "DELETE FROM presence USING TIMESTAMP ? WHERE device_group = ? AND bucket = ? AND device_id = ? AND shard_boot = ?";
 const NOT_OF_DEVICE = "DELETE FROM presence_of_device USING TIMESTAMP ? WHERE device_id = ? AND device_group = ? AND shard_boot = ?";
-const GROUP_PAGE = `SELECT device_group, device_id, shard_boot, version, at_ms FROM presence
+const GROUP_PAGE = `SELECT device_group, device_id, shard_boot, version, at_ms, worker_version FROM presence
   WHERE device_group = ? AND bucket = ? AND (device_id, shard_boot) > (?, ?) LIMIT ?`;
-const DEVICE = "SELECT device_group, device_id, shard_boot, version, at_ms FROM presence_of_device WHERE device_id = ?";
+const DEVICE = "SELECT device_group, device_id, shard_boot, version, at_ms, worker_version FROM presence_of_device WHERE device_id = ?";
 const MARK = "INSERT INTO shard (part, boot, name, address, seen_ms) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?";
 const MARKED = "SELECT boot, name, address, seen_ms FROM shard WHERE part = ?";
 
@@ -56,12 +62,27 @@ export function createCassandraPresence(client: ReportClient): PresenceStore {
     return { items, next: undefined };
   }
 
+  /** When the name of each device_group was written last, by the time of its rows, milliseconds since 1970. */
+  const named = new BoundedMap<string, number>(MOST_NAMED);
+
+  /** Names the device_groups, before their rows: lists of all of them begin there. A name that a report wrote is newer, and stays. */
+  async function nameGroups(rows: readonly PresenceRow[], ttl: number, signal: AbortSignal | undefined): Promise<void> {
+    const newest = new Map<string, number>();
+    for (const { deviceGroup, atMs } of rows) newest.set(deviceGroup, Math.max(atMs, newest.get(deviceGroup) ?? 0));
+    const due = [...newest].filter(([group, atMs]) => atMs - (named.get(group) ?? Number.NEGATIVE_INFINITY) > NAMED_FOR_MS);
+    const values = due.map(([group, atMs]) => [false, group, BigInt(atMs), ttl]);
+    await many("reporting_group", NAME_GROUP, values, signal);
+    for (const [group, atMs] of due) named.set(group, atMs);
+  }
+
   return {
     async savePresence(rows, signal) {
       const ttl = ttlSeconds(0, PRESENCE_KEPT_MS, 0);
+      await nameGroups(rows, ttl, signal);
       const ofGroup = rows.map((row) => {
         const version = BigInt(presenceVersion(row));
-        return [row.deviceGroup, deviceBucket(row.deviceId), row.deviceId, row.shardBoot, version, BigInt(row.atMs), version, ttl];
+        const { deviceGroup, deviceId, shardBoot, atMs, workerVersion = "" } = row;
+        return [deviceGroup, deviceBucket(deviceId), deviceId, shardBoot, version, BigInt(atMs), workerVersion, version, ttl];
       });
       await many("presence", OF_GROUP, ofGroup, signal);
       const ofDevice = ofGroup.map(([deviceGroup, _, deviceId, ...rest]) => [deviceId, deviceGroup, ...rest]);
@@ -114,7 +135,9 @@ export function createCassandraPresence(client: ReportClient): PresenceStore {
 
 function rowOf(row: Row): PresenceRow {
   const [deviceGroup, deviceId, shardBoot] = [text(row, "device_group"), text(row, "device_id"), text(row, "shard_boot")];
-  return { deviceGroup, deviceId, shardBoot, ...readPresenceVersion(integer(row, "version")), atMs: integer(row, "at_ms") };
+  const workerVersion = text(row, "worker_version");
+  const named = workerVersion === "" ? {} : { workerVersion };
+  return { deviceGroup, deviceId, shardBoot, ...readPresenceVersion(integer(row, "version")), atMs: integer(row, "at_ms"), ...named };
 }
 
 function shardOf(row: Row): ShardRow {

@@ -13,6 +13,9 @@ import { BUCKETS } from "../schema/report-tables.ts";
 /** The operations of the client that a ReportStore uses. */
 export type ReportClient = Pick<CassandraClient, "execute" | "executeMany">;
 
+/** Names a device_group for lists of all of them. */
+export const NAME_GROUP = "INSERT INTO reporting_group (without_token, device_group) VALUES (?, ?) USING TIMESTAMP ? AND TTL ?";
+
 const HOUR_MS = 3_600_000;
 /** The longest that Cassandra takes, seconds: 20 years. */
 const LONGEST_TTL = 20 * 365 * 86_400;

@@ -10,7 +10,7 @@ import { allDeviceIds, readDeviceRecord } from "./device-records.ts";
 import { createCassandraPresence } from "./presence.ts";
 import { allGroups, countWithoutToken, listDevices, namesOfGroups, readStates } from "./report-devices.ts";
 import { listReports, MOST_LOOKED_AT } from "./report-history.ts";
-import { deviceBucket, encodeState, hourOf, presentDevice, type ReportClient, reportBucket, rowTtl, ttlSeconds } from "./report-rows.ts";
+import { deviceBucket, encodeState, hourOf, NAME_GROUP, presentDevice, type ReportClient, reportBucket, rowTtl, ttlSeconds } from "./report-rows.ts";
 import { listSummaries, listVersions, readSummaries } from "./summaries.ts";
 
 // Reports in Cassandra.
@@ -31,7 +31,6 @@ const SUMMARY = `
   INSERT INTO device_summary (device_group, bucket, device_id, state, without_token, bytes, summary) VALUES (?, ?, ?, ?, ?, ?, ?)
   USING TIMESTAMP ? AND TTL ?`;
 const NO_SUMMARY = "DELETE FROM device_summary USING TIMESTAMP ? WHERE device_group = ? AND bucket = ? AND device_id = ?";
-const GROUP = "INSERT INTO reporting_group (without_token, device_group) VALUES (?, ?) USING TIMESTAMP ? AND TTL ?";
 const DEVICE = "INSERT INTO device (device_id, state) VALUES (?, ?) USING TIMESTAMP ? AND TTL ?";
 
 export type CassandraReportStoreOptions = Readonly<{
@@ -81,7 +80,7 @@ export function createCassandraReportStore({ client, reportTtlMs, clock, mostLoo
     await Promise.all([
       write("report_by_hour", BY_HOUR, inserts.map(hourValues), signal),
       write("report_by_group", BY_GROUP, inserts.map(groupValues), signal),
-      write("reporting_group", GROUP, groupsOf(rows), signal),
+      write("reporting_group", NAME_GROUP, groupsOf(rows), signal),
       write("device_summary", SUMMARY, rows.flatMap(summaryValues), signal),
       write("device_summary", NO_SUMMARY, noSummaries, signal),
     ]);

@@ -60,7 +60,7 @@ export const REPORT_TABLES: readonly Table[] = [
     options: "CLUSTERING ORDER BY (device_group ASC)",
     partition: "whether its devices have no token of their own; device_group",
     largest: "110,000 names: 10 MB",
-    serves: "the device_groups that devices report from",
+    serves: "the device_groups that devices report from, or connect in",
   },
 ];
 
@@ -69,7 +69,7 @@ export const PRESENCE_TABLES: readonly Table[] = [
   {
     name: "presence",
     columns:
-      "device_group text, bucket int, device_id text, shard_boot text, version bigint, at_ms bigint, PRIMARY KEY ((device_group, bucket), device_id, shard_boot)",
+      "device_group text, bucket int, device_id text, shard_boot text, version bigint, at_ms bigint, worker_version text, PRIMARY KEY ((device_group, bucket), device_id, shard_boot)",
     options: "CLUSTERING ORDER BY (device_id ASC, shard_boot ASC)",
     partition: "device_group, hash of device_id mod 16; device_id, boot of a shard",
     largest: "a device_group of all devices, on 5 boots each, 312,500 rows: 50 MB; TTL",
@@ -77,7 +77,8 @@ export const PRESENCE_TABLES: readonly Table[] = [
   },
   {
     name: "presence_of_device",
-    columns: "device_id text, device_group text, shard_boot text, version bigint, at_ms bigint, PRIMARY KEY ((device_id), device_group, shard_boot)",
+    columns:
+      "device_id text, device_group text, shard_boot text, version bigint, at_ms bigint, worker_version text, PRIMARY KEY ((device_id), device_group, shard_boot)",
     options: "CLUSTERING ORDER BY (device_group ASC, shard_boot ASC)",
     partition: "device_id; device_group, boot of a shard",
     largest: "a row for each boot that the device had a watch on lately; TTL",

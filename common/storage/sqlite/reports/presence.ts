@@ -11,10 +11,11 @@ const attempt = attemptOf("report");
 
 /** The part of the report store that holds presence. */
 export function createPresenceStore(database: DatabaseSync): PresenceStore {
-  const columns = "device_group, device_id, shard_boot, version, at_ms";
+  const columns = "device_group, device_id, shard_boot, version, at_ms, worker_version";
   const write = database.prepare(`
-    INSERT INTO presence (${columns}) VALUES (?, ?, ?, ?, ?)
-    ON CONFLICT (device_group, device_id, shard_boot) DO UPDATE SET version = excluded.version, at_ms = excluded.at_ms
+    INSERT INTO presence (${columns}) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (device_group, device_id, shard_boot)
+    DO UPDATE SET version = excluded.version, at_ms = excluded.at_ms, worker_version = excluded.worker_version
     WHERE excluded.version > version`);
   const ofGroup = database.prepare(`
     SELECT ${columns} FROM presence WHERE device_group = ? AND (device_id, shard_boot) > (?, ?) ORDER BY device_id, shard_boot LIMIT ?`);
@@ -37,7 +38,7 @@ export function createPresenceStore(database: DatabaseSync): PresenceStore {
       signal?.throwIfAborted();
       attempt("save presence", () =>
         inTransaction(database, () => {
-          for (const row of rows) write.run(row.deviceGroup, row.deviceId, row.shardBoot, presenceVersion(row), row.atMs);
+          for (const row of rows) write.run(row.deviceGroup, row.deviceId, row.shardBoot, presenceVersion(row), row.atMs, row.workerVersion ?? "");
         }),
       );
     },
@@ -96,5 +97,7 @@ export function createPresenceStore(database: DatabaseSync): PresenceStore {
 
 function rowOf(row: Row): PresenceRow {
   const [deviceGroup, deviceId, shardBoot] = [text(row, "device_group"), text(row, "device_id"), text(row, "shard_boot")];
-  return { deviceGroup, deviceId, shardBoot, ...readPresenceVersion(integer(row, "version")), atMs: integer(row, "at_ms") };
+  const workerVersion = text(row, "worker_version");
+  const named = workerVersion === "" ? {} : { workerVersion };
+  return { deviceGroup, deviceId, shardBoot, ...readPresenceVersion(integer(row, "version")), atMs: integer(row, "at_ms"), ...named };
 }

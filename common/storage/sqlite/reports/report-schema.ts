@@ -114,6 +114,7 @@ export const REPORT_MIGRATIONS: readonly string[] = [
     DELETE FROM summaries WHERE device_group = old.device_group AND device_id = old.device_id;
   END;
   `,
+  "ALTER TABLE presence ADD COLUMN worker_version TEXT NOT NULL DEFAULT '';",
 ];
 
 /** Whether there are rows of earlier versions, and what they become by the tokens in the database `access`. */

@@ -83,10 +83,11 @@ function createReportStore(database: DatabaseSync): ReportStore {
   );
   // One look at the index per name: DISTINCT reads each of its rows.
   const nextName = "SELECT min(device_group) FROM devices INDEXED BY devices_without_token_by_group WHERE without_token = 1 AND device_group >";
-  const nextGroup = "SELECT min(device_group) FROM summaries WHERE device_group >";
+  const nextGroup = (after: string) => `SELECT min(name) FROM (
+    SELECT min(device_group) AS name FROM summaries WHERE device_group > ${after} UNION ALL SELECT min(device_group) FROM presence WHERE device_group > ${after})`;
   const selectAllGroups = database.prepare(`
-    WITH RECURSIVE named (name) AS (${nextGroup} ? UNION ALL SELECT (${nextGroup} named.name) FROM named WHERE named.name IS NOT NULL)
-    SELECT name FROM named WHERE name IS NOT NULL LIMIT ?`);
+    WITH RECURSIVE named (name) AS (${nextGroup("?1")} UNION ALL SELECT (${nextGroup("named.name")}) FROM named WHERE named.name IS NOT NULL)
+    SELECT name FROM named WHERE name IS NOT NULL LIMIT ?2`);
   const selectGroups = database.prepare(`
     WITH RECURSIVE named (name) AS (${nextName} ? UNION ALL SELECT (${nextName} named.name) FROM named WHERE named.name IS NOT NULL)
     SELECT name FROM named WHERE name IS NOT NULL LIMIT ?`);
