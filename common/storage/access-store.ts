@@ -68,7 +68,26 @@ export type StoredDeviceToken = Readonly<{
   rotatedAt: number;
 }>;
 
-/** A record as one store hands it to another. Of an audit entry its id is the key. */
+/** A session: a login that lasts for hours, made with another credential of its user. */
+export type StoredSession = Readonly<{
+  /** 16 hexadecimal digits. */
+  id: string;
+  /** SHA-256 of the token, 64 hexadecimal digits. */
+  tokenHash: string;
+  user: string;
+  /** The credential that the session ends with, as manager/access/sessions.ts writes it. */
+  boundTo: string;
+  /** The address that it was made from. */
+  madeFrom: string;
+  /** Milliseconds since 1970. */
+  createdAt: number;
+  expiresAt: number;
+}>;
+
+/** `ended`: the ids of the sessions that were the oldest of their user, beyond the number that it may have. */
+export type CreateSessionOutcome = Readonly<{ kind: "done"; ended: readonly string[] } | { kind: "unknown" }>;
+
+/** A record as one store hands it to another. Sessions are left out: after a move users log in again. Of an audit entry its id is the key. */
 export type AccessRecord = Readonly<
   | { kind: "user"; user: StoredUser }
   | { kind: "user_group"; userGroup: StoredUserGroup }
@@ -213,6 +232,26 @@ export interface DeviceTokens {
   revokeDeviceToken(deviceId: string, signal?: AbortSignal): Promise<ChangeOutcome>;
 }
 
+/** Sessions of users. A session is found by its id, which is a part of the hash of its token: one read. */
+export interface SessionTokens {
+  /**
+   * Stores a session, and ends the oldest of its user beyond `most`, this one never. Rejects with `already_exists` where
+   * the id is used; the same call again may succeed, and changes nothing.
+   */
+  createSession(session: StoredSession, most: number, signal?: AbortSignal): Promise<CreateSessionOutcome>;
+  /** Also one that has expired, until it is removed. */
+  session(id: string, signal?: AbortSignal): Promise<StoredSession | undefined>;
+  /** Those that have not expired at `nowMs`, newest first. */
+  listSessions(filter: { user?: string; nowMs: number }, page: PageRequest, signal?: AbortSignal): Promise<Page<StoredSession>>;
+  /** Ends one. */
+  deleteSession(id: string, signal?: AbortSignal): Promise<ChangeOutcome>;
+  /**
+   * Removes sessions that have expired before then, milliseconds since 1970, a bounded number per call; answers how many.
+   * A store with a TTL of its own answers 0.
+   */
+  expireSessions(beforeMs: number, signal?: AbortSignal): Promise<number>;
+}
+
 export interface AuditLog {
   /**
    * Appends entries; their ids are given by the store, and have the order of the list: by time, those of one
@@ -235,13 +274,21 @@ export interface AuditLog {
  * the backend is unreachable.
  *
  * A1 Every change of a user or user_group and every revocation renews the access stamp at least once, after the change;
- *    an enrolment, an announced token and the end of a rotated token do not. A repeated revocation renews it again,
- *    even if the token is gone.
+ *    the end of a session before its time is one. An enrolment, an announced token, a new session and the end of a
+ *    rotated token do not. A repeated revocation renews it again, even if the token is gone.
  * A2 The revision of a user or user_group never falls and is never given twice.
  * A3 A token hash belongs to at most one user, device or enrolment token.
  * A4 An enrolment token admits at most its number of uses, however many calls arrive at once. The same (device, hash)
  *    again uses nothing up.
  */
-export interface AccessStore extends TokenOwners, UserRecords, UserGroupRecords, EnrolmentTokens, DeviceTokens, AuditLog, AsyncDisposable {
+export interface AccessStore
+  extends TokenOwners,
+    UserRecords,
+    UserGroupRecords,
+    EnrolmentTokens,
+    DeviceTokens,
+    SessionTokens,
+    AuditLog,
+    AsyncDisposable {
   readonly records: Movable<AccessRecord>;
 }

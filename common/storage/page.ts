@@ -43,6 +43,13 @@ export function decodeTextPosition(list: string, token: string): string {
   return text;
 }
 
+/** Decodes a position of a list by time: when its last item was made, milliseconds since 1970, and the item's id. Throws as `decodePosition` does. */
+export function decodeTimePosition(list: string, token: string): readonly [at: number, id: string] {
+  const [at, id, ...more] = decodePosition(list, token);
+  if (typeof at !== "number" || !Number.isSafeInteger(at) || typeof id !== "string" || more.length > 0) throw refusedPosition(token);
+  return [at, id];
+}
+
 export function refusedPosition(token: string): NebulaError {
   return invalidArgument([pageTokenViolation(token)]);
 }

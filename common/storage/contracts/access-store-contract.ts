@@ -6,6 +6,7 @@ import { type ContractEffort, describeAccessInvariants } from "./access-invarian
 import { describeAccessRecords } from "./access-records-contract.ts";
 import { freshSamples, NOW_MS } from "./access-store-samples.ts";
 import { describeAuditLog } from "./audit-log-contract.ts";
+import { describeSessions } from "./sessions-contract.ts";
 
 export type OpenAccessStore = () => Promise<{ store: AccessStore; reopen?: () => Promise<AccessStore> }>;
 
@@ -19,13 +20,13 @@ export function describeAccessStore(driver: string, open: OpenAccessStore, effor
   describe(`AccessStore: ${driver}`, () => {
     let store: AccessStore;
     let reopen: (() => Promise<AccessStore>) | undefined;
-    let { n, hashOf, userWrite, groupWrite, enrolment, device } = freshSamples();
+    let { n, hashOf, userWrite, groupWrite, enrolment, device, session } = freshSamples();
     before(async () => {
       ({ store, reopen } = await open());
     });
     after(() => store[Symbol.asyncDispose]());
     beforeEach(() => {
-      ({ n, hashOf, userWrite, groupWrite, enrolment, device } = freshSamples());
+      ({ n, hashOf, userWrite, groupWrite, enrolment, device, session } = freshSamples());
     });
     const ownNames = (items: readonly { name: string }[]) => items.map(({ name }) => name).filter(n.isOwn);
 
@@ -350,6 +351,7 @@ export function describeAccessStore(driver: string, open: OpenAccessStore, effor
       }
     });
 
+    describeSessions(() => store);
     describeAccessRecords(() => store);
     describeAccessInvariants(() => store, effort);
     describeAuditLog(() => store, effort);
@@ -360,6 +362,7 @@ export function describeAccessStore(driver: string, open: OpenAccessStore, effor
       await store.writeUserGroup(groupWrite("staff", 0n, { members: ["ann"] }));
       await store.createEnrolment(enrolment("e1", { usesLeft: 2 }));
       await store.enrol(device("d1"));
+      await store.createSession(session("s1"), 20);
       const stamp = await store.stamp();
       store = await reopen();
       assert.equal(await store.stamp(), stamp);
@@ -367,6 +370,7 @@ export function describeAccessStore(driver: string, open: OpenAccessStore, effor
       assert.equal((await store.groupsOf(n("ann")))[0]?.name, n("staff"));
       assert.equal((await store.enrolmentByTokenHash(enrolment("e1").tokenHash))?.usesLeft, 1);
       assert.equal((await store.deviceByTokenHash(device("d1").tokenHash))?.deviceId, n("d1"));
+      assert.deepEqual(await store.session(session("s1").id), session("s1"));
     });
   });
 }

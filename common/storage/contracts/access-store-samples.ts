@@ -1,5 +1,5 @@
 import { hash, randomBytes } from "node:crypto";
-import type { AccessStore, StoredEnrolment, UserGroupWrite, UserWrite } from "../access-store.ts";
+import type { AccessStore, StoredEnrolment, StoredSession, UserGroupWrite, UserWrite } from "../access-store.ts";
 
 /** The time of the samples, milliseconds since 1970. */
 export const NOW_MS = 1_700_000_000_000;
@@ -59,6 +59,20 @@ export function device(deviceId: string, more: Partial<EnrolCall> = {}): EnrolCa
   return { deviceId, tokenHash: hashOf(`token of ${deviceId}`), enrolmentHash: enrolment("e1").tokenHash, nowMs: NOW_MS, ...more };
 }
 
+/** A session of `ann`, valid for 12 hours. */
+export function session(id: string, more: Partial<StoredSession> = {}): StoredSession {
+  return {
+    id,
+    tokenHash: hashOf(`token of session ${id}`),
+    user: "ann",
+    boundTo: "user_password 1 of-ann",
+    madeFrom: "192.0.2.7",
+    createdAt: NOW_MS,
+    expiresAt: NOW_MS + 12 * 3_600_000,
+    ...more,
+  };
+}
+
 /**
  * Names that no other test of a shared store uses: the same name for the same word, and whether a name is one of them.
  */
@@ -83,6 +97,8 @@ export function freshSamples() {
       groupWrite(n(name), expected, { ...more, members: (more.members ?? []).map(n) }),
     enrolment: (id: string, more: Partial<StoredEnrolment> = {}) =>
       enrolment(samples.hashOf(id).slice(0, 16), { ...more, deviceGroup: n(more.deviceGroup ?? "shops") }),
+    session: (id: string, more: Partial<StoredSession> = {}) =>
+      session(samples.hashOf(`session ${id}`).slice(0, 16), { ...more, user: n(more.user ?? "ann") }),
     device: (deviceId: string, more: Partial<EnrolCall> = {}) => device(n(deviceId), { enrolmentHash: samples.enrolment("e1").tokenHash, ...more }),
   };
   return samples;

@@ -9,9 +9,7 @@
 import type { Clock } from "../../../clock/clock.ts";
 import { NebulaError } from "../../../errors/nebula-error.ts";
 import type { ChangeOutcome, EnrolmentTokens, EnrolOutcome, StoredEnrolment } from "../../access-store.ts";
-import type { Page } from "../../page.ts";
-import { decodePosition, encodePosition, refusedPosition } from "../../page.ts";
-import { integer, text } from "../connection/rows.ts";
+import type { Page, PageRequest } from "../../page.ts";
 import type { AccessPartition } from "./access-partition.ts";
 import type { DeviceRow, DeviceRows } from "./device-rows.ts";
 import {
@@ -24,18 +22,15 @@ import {
   SELECT_ENROLMENT,
 } from "./enrolment-rows.ts";
 import { EnrolmentUses } from "./enrolment-uses.ts";
+import { ALL, type ListByTime, newestFirst } from "./newest-first.ts";
 
 type Signal = AbortSignal | undefined;
 type EnrolCall = Parameters<EnrolmentTokens["enrol"]>[0];
 const PUT_LISTED = "INSERT INTO enrolment_list (device_group, created_at, id) VALUES (?, ?, ?) USING TTL ?";
 const LIST = "SELECT created_at, id FROM enrolment_list WHERE device_group = ? AND (created_at, id) < (?, ?)";
-/** The list of all groups: no device_group has this name. */
-const ALL_GROUPS = "*";
 
 /** Times that a step is made again from what another process has just written. */
 const TRIES = 8;
-/** Rows of the list that are read for one page. */
-const MOST_READ = 5000;
 const DAY_S = 86_400;
 
 export function createAccessEnrolments(partition: AccessPartition, devices: DeviceRows, clock: Clock): EnrolmentTokens {
@@ -150,30 +145,23 @@ export function createAccessEnrolments(partition: AccessPartition, devices: Devi
     return { kind: "unknown" };
   }
 
-  async function listEnrolments(
-    { deviceGroup = ALL_GROUPS, nowMs }: Readonly<{ deviceGroup?: string; nowMs: number }>,
-    { after, limit }: Readonly<{ after?: string; limit: number }>,
+  function listEnrolments(
+    { deviceGroup = ALL, nowMs }: Readonly<{ deviceGroup?: string; nowMs: number }>,
+    page: PageRequest,
     signal: Signal,
   ): Promise<Page<StoredEnrolment>> {
-    const [createdAt, id] = after === undefined ? [Number.MAX_SAFE_INTEGER, ""] : positionOf(after);
-    const query = { cql: LIST, params: [deviceGroup, BigInt(createdAt), id] };
-    const items: StoredEnrolment[] = [];
-    let read = 0;
-    for (let pageState: string | undefined; ; ) {
-      const page = { table: "enrolment_list", kind: "read", fetchSize: limit + 1, pageState, signal } as const;
-      const { rows, next } = await partition.client.execute(query, page);
-      const ids = rows.map((row) => [text(row, "id")]);
-      const answers = await partition.client.executeMany(SELECT_ENROLMENT, ids, { table: "enrolment", kind: "read", signal });
-      const found = answers.flatMap(([row]) => (row === undefined ? [] : (enrolmentRowOf(row) ?? [])));
-      items.push(...found.filter((row) => row.state === "in" && row.expiresAt > nowMs && row.usesLeft > 0).map(enrolmentOf));
-      read += rows.length;
-      const end = items[limit - 1];
-      if (items.length > limit && end !== undefined) return { items: items.slice(0, limit), next: pageAfter(end.createdAt, end.id) };
-      const last = rows.at(-1);
-      if (next === undefined || last === undefined) return { items, next: undefined };
-      if (read >= MOST_READ) return { items, next: pageAfter(integer(last, "created_at"), text(last, "id")) };
-      pageState = next;
-    }
+    const list: ListByTime<StoredEnrolment> = {
+      name: "enrolments",
+      table: "enrolment_list",
+      before: (createdAt, id) => ({ cql: LIST, params: [deviceGroup, createdAt, id] }),
+      async read(ids) {
+        const keys = ids.map((id) => [id]);
+        const answers = await partition.client.executeMany(SELECT_ENROLMENT, keys, { table: "enrolment", kind: "read", signal });
+        const found = answers.flatMap(([row]) => (row === undefined ? [] : (enrolmentRowOf(row) ?? [])));
+        return found.filter((row) => row.state === "in" && row.expiresAt > nowMs && row.usesLeft > 0).map(enrolmentOf);
+      },
+    };
+    return newestFirst(partition, list, page, signal);
   }
 
   return {
@@ -202,7 +190,7 @@ export async function listEnrolment(
   signal: Signal,
 ): Promise<void> {
   const ttl = Math.max(0, Math.ceil((expiresAt - createdAt) / 1000)) + DAY_S; // by the times that it has: the clock of this process says nothing of them
-  const listed = [ALL_GROUPS, deviceGroup].map((group) => [group, BigInt(Math.trunc(createdAt)), id, ttl]);
+  const listed = [ALL, deviceGroup].map((group) => [group, BigInt(Math.trunc(createdAt)), id, ttl]);
   await client.executeMany(PUT_LISTED, listed, { table: "enrolment_list", kind: "write", signal });
 }
 
@@ -213,14 +201,4 @@ function isBegun(row: DeviceRow, { tokenHash }: EnrolCall, enrolment: EnrolmentR
 
 function alreadyThere(): NebulaError {
   return new NebulaError("already_exists", "this enrolment token is there already");
-}
-
-function pageAfter(createdAt: number, id: string): string {
-  return encodePosition("enrolments", [createdAt, id]);
-}
-
-function positionOf(token: string): readonly [createdAt: number, id: string] {
-  const [createdAt, id, ...more] = decodePosition("enrolments", token);
-  if (typeof createdAt !== "number" || !Number.isSafeInteger(createdAt) || typeof id !== "string" || more.length > 0) throw refusedPosition(token);
-  return [createdAt, id];
 }

@@ -193,6 +193,30 @@ const OPERATIONS: readonly Operation[] = [
       assert.deepEqual(groups, [[], [2n], [2n]]);
     },
   },
+  {
+    name: "the creation of a session that ends the oldest",
+    statements: 5,
+    renews: true,
+    prepare: (store, { session }) => store.createSession(session("old"), 1),
+    call: (store, { session }) => store.createSession(session("new", { createdAt: NOW_MS + 1 }), 1),
+    async assert(store, { n, session }) {
+      const made = session("new", { createdAt: NOW_MS + 1 });
+      assert.deepEqual(await store.session(made.id), made);
+      assert.equal(await store.session(session("old").id), undefined);
+      assert.deepEqual((await store.listSessions({ user: n("ann"), nowMs: NOW_MS }, { limit: 10 })).items, [made]);
+    },
+  },
+  {
+    name: "the end of a session",
+    statements: 3,
+    renews: true,
+    prepare: (store, { session }) => store.createSession(session("s1"), 20),
+    call: (store, { session }) => store.deleteSession(session("s1").id),
+    async assert(store, { n, session }) {
+      assert.equal(await store.session(session("s1").id), undefined);
+      assert.deepEqual((await store.listSessions({ user: n("ann"), nowMs: NOW_MS }, { limit: 10 })).items, []);
+    },
+  },
 ];
 
 /** The call did what it promises, as far as it says. */
@@ -277,6 +301,16 @@ describe("the access store on Cassandra", () => {
       assert.equal((await stores[1].deviceToken(n("d1")))?.tokenHash, device("d1").tokenHash);
     }
   }).timeout(30_000);
+
+  it("the row of a session ends by itself, an hour after the session", async () => {
+    const { session } = freshSamples();
+    const made = session("s1", { createdAt: NOW_MS, expiresAt: NOW_MS + 60_000 });
+    await storeOn(keyspace.client).createSession(made, 20);
+    const query = { cql: "SELECT TTL(token_hash) AS left FROM session WHERE id = ?", params: [made.id] };
+    const [row] = (await keyspace.client.execute(query, { table: "session", kind: "read" })).rows;
+    const left = Number(row?.left);
+    assert.ok(left > 3600 && left <= 3660, `${left} s`);
+  });
 
   it("a fleet is admitted with far fewer transactions of the enrolment token than devices", async () => {
     const { enrolment, device } = freshSamples();

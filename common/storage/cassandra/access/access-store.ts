@@ -6,6 +6,7 @@ import { createAccessDevices } from "./access-devices.ts";
 import { createAccessEnrolments } from "./access-enrolments.ts";
 import { AccessPartition, type TokenRow } from "./access-partition.ts";
 import { createAccessRecords } from "./access-records.ts";
+import { createAccessSessions } from "./access-sessions.ts";
 import { createAuditLog } from "./audit-log.ts";
 import { DeviceRows, standingOf } from "./device-rows.ts";
 import { createMovableAccess } from "./movable-access.ts";
@@ -61,6 +62,7 @@ export function createCassandraAccessStore({ client, clock, auditRetentionMs }: 
     ...records,
     ...createAccessEnrolments(partition, devices, clock),
     ...createAccessDevices(partition, devices),
+    ...createAccessSessions(partition),
     appendAudit: auditLog.appendAudit,
     listAudit: auditLog.listAudit,
     expireAudit: auditLog.expireAudit,

@@ -87,3 +87,23 @@ export const ACCESS_TABLES: readonly Table[] = [
     serves: "the days that have entries in the audit log",
   },
 ];
+
+/** The tables of sessions. Schema version 4. */
+export const SESSION_TABLES: readonly Table[] = [
+  {
+    name: "session",
+    columns: "id text, token_hash text, user text, bound_to text, made_from text, created_at bigint, expires_at bigint, PRIMARY KEY ((id))",
+    options: "",
+    partition: "id: one row",
+    largest: "1 row; it ends an hour after the session",
+    serves: "a session, in one read; every write is a lightweight transaction",
+  },
+  {
+    name: "session_list",
+    columns: "owner text, created_at bigint, id text, PRIMARY KEY ((owner), created_at, id)",
+    options: "CLUSTERING ORDER BY (created_at DESC, id DESC) AND gc_grace_seconds = 3600",
+    partition: "user, or `*` for all; created_at, id, newest first",
+    largest: "200,000 sessions, 20 of each of 10,000 users: 16 MB; each row ends an hour after the session, its tombstone an hour later",
+    serves: "the list of sessions; the oldest sessions of a user",
+  },
+];

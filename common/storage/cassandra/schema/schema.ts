@@ -1,4 +1,4 @@
-import { ACCESS_TABLES } from "./access-tables.ts";
+import { ACCESS_TABLES, SESSION_TABLES } from "./access-tables.ts";
 import { CONFIG_TABLES, RUNNING_TABLE } from "./config-tables.ts";
 import { ADD_SUMMARY, PRESENCE_TABLES, REPORT_TABLES } from "./report-tables.ts";
 import type { Table } from "./table.ts";
@@ -17,7 +17,7 @@ const SHARED_TABLES: readonly Table[] = [
 
 const FIRST_TABLES: readonly Table[] = [...SHARED_TABLES, ...CONFIG_TABLES, ...ACCESS_TABLES, ...REPORT_TABLES];
 
-export const TABLES: readonly Table[] = [...FIRST_TABLES, RUNNING_TABLE, ...PRESENCE_TABLES];
+export const TABLES: readonly Table[] = [...FIRST_TABLES, RUNNING_TABLE, ...PRESENCE_TABLES, ...SESSION_TABLES];
 
 /** A migration of the schema from one version to the next. It expands only: components of the version before still run on it. */
 export type Migration = Readonly<{ version: number; statements: readonly string[] }>;
@@ -27,6 +27,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 1, statements: FIRST_TABLES.map(createTable) },
   { version: 2, statements: [createTable(RUNNING_TABLE)] },
   { version: 3, statements: [...PRESENCE_TABLES.map(createTable), ADD_SUMMARY] },
+  { version: 4, statements: SESSION_TABLES.map(createTable) },
 ];
 
 /** The schema that this program was made for. */

@@ -1,6 +1,6 @@
 import { NebulaError } from "../../../errors/nebula-error.ts";
 import type { ChangeOutcome, DeviceTokens, EnrolmentTokens, EnrolOutcome, StoredDeviceToken, StoredEnrolment } from "../../access-store.ts";
-import { decodePosition, encodePosition, refusedPosition } from "../../page.ts";
+import { decodePosition, decodeTimePosition, encodePosition, refusedPosition } from "../../page.ts";
 import { integer, optional, pageOfRows, type Row, text } from "../statements.ts";
 import type { AccessDatabase } from "./access-database.ts";
 
@@ -63,7 +63,7 @@ export function createAccessDevices(database: AccessDatabase): EnrolmentTokens &
     },
 
     async listEnrolments({ deviceGroup, nowMs }, { after, limit }) {
-      const [createdAt, id] = after === undefined ? [Number.MAX_SAFE_INTEGER, ""] : enrolmentPosition(after);
+      const [createdAt, id] = after === undefined ? [Number.MAX_SAFE_INTEGER, ""] : decodeTimePosition("enrolments", after);
       const rest = [createdAt, id, Math.trunc(nowMs), limit + 1];
       return attempt("list enrolment tokens", () =>
         pageOfRows(
@@ -163,12 +163,6 @@ export function createAccessDevices(database: AccessDatabase): EnrolmentTokens &
       });
     },
   };
-}
-
-function enrolmentPosition(token: string): readonly [createdAt: number, id: string] {
-  const [createdAt, id, ...more] = decodePosition("enrolments", token);
-  if (typeof createdAt !== "number" || !Number.isSafeInteger(createdAt) || typeof id !== "string" || more.length > 0) throw refusedPosition(token);
-  return [createdAt, id];
 }
 
 function devicePosition(token: string): readonly [deviceGroup: string, deviceId: string] {

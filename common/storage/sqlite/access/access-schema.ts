@@ -83,4 +83,18 @@ export const ACCESS_MIGRATIONS: readonly string[] = [
   CREATE INDEX user_in_any_case ON user (name COLLATE NOCASE);
   CREATE INDEX user_group_in_any_case ON user_group (name COLLATE NOCASE);
   `,
+  `
+  CREATE TABLE session (
+    id TEXT PRIMARY KEY,
+    token_hash TEXT NOT NULL,
+    user TEXT NOT NULL,
+    bound_to TEXT NOT NULL, -- the credential that it ends with
+    made_from TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX session_by_time ON session (created_at, id);
+  CREATE INDEX session_by_user ON session (user, created_at, id);
+  CREATE INDEX session_by_end ON session (expires_at);
+  `,
 ];

@@ -5,6 +5,7 @@ import { createAccessDatabase } from "./access-database.ts";
 import { createAccessDevices } from "./access-devices.ts";
 import { createAccessRecords } from "./access-records.ts";
 import { ACCESS_MIGRATIONS } from "./access-schema.ts";
+import { createAccessSessions } from "./access-sessions.ts";
 import { createAccessUsers } from "./access-users.ts";
 import { createAuditLog } from "./audit-log.ts";
 
@@ -47,6 +48,7 @@ export async function openSqliteAccessStore({ path }: { path: string }): Promise
     },
     ...users,
     ...devices,
+    ...createAccessSessions(database),
     ...auditLog,
     records: createAccessRecords(database, { ...users, ...devices, ...auditLog }),
     async [Symbol.asyncDispose]() {
