@@ -12,6 +12,7 @@ import { CALLS_PER_CHANNEL } from "../gateway/managers/manager-channels.ts";
 import { CREDENTIAL_READS } from "../manager/access/limits/credential-reads.ts";
 import { REPORTS } from "../manager/access/limits/report-limits.ts";
 import { ROTATIONS } from "../manager/access/limits/rotations.ts";
+import { MOST_SESSIONS } from "../manager/access/sessions.ts";
 import { MOST_BYTES as MIRROR_BYTES } from "../manager/insight/views/group-views.ts";
 import { PREFACE_MS } from "../manager/listen/accept.ts";
 import { CONNECTION_BYTES, REQUEST_MS } from "../manager/listen/unfinished-calls.ts";
@@ -19,6 +20,7 @@ import { WAIT_MS } from "../manager/rpc/call-room.ts";
 import { GRPC_LIMITS } from "../manager/rpc/grpc-server.ts";
 import { LONGEST_MS, MOST_PER_USER, MOST_STREAMS, UNREAD_MS } from "../manager/rpc/serve-stream.ts";
 import { API_ROOM, FLEET_ROOM } from "../manager/services/served-services.ts";
+import { NEW_SESSIONS } from "../manager/services/session-handlers.ts";
 
 const PAGE = readFileSync(new URL("../docs/limits.md", import.meta.url), "utf8");
 
@@ -53,6 +55,7 @@ describe("docs/limits.md", () => {
         "summaries of devices that one manager holds": `${MIRROR_BYTES / 2 ** 20} MiB`,
         "length of such a stream": `${LONGEST_MS / 60_000} min`,
         "time to read a message of it": `${UNREAD_MS / 1000} s`,
+        "sessions of one user": String(MOST_SESSIONS),
         "TLS handshake": `${HANDSHAKE_MS / 1000} s`,
         "first bytes of HTTP/2": `${PREFACE_MS / 1000} s`,
         "calls at once over gRPC": String(GRPC_LIMITS.streamsPerConnection),
@@ -74,6 +77,11 @@ describe("docs/limits.md", () => {
     assert.equal(said("such reads that wait"), `${CREDENTIAL_READS.waiting}`);
     assert.equal(said("requests under way over gRPC, after one"), `${CONNECTION_BYTES.loggedIn / mib} MiB`);
     assert.ok(PAGE.includes(`exchanges its token ${ROTATIONS.inARow} times in a row at most, then once in ${ROTATIONS.oneMoreMs / 1000} s`));
+    assert.ok(
+      PAGE.includes(
+        `A user makes ${NEW_SESSIONS.inARow} sessions (logins of a browser) in a row at most, then one in ${NEW_SESSIONS.oneMoreMs / 1000} s`,
+      ),
+    );
     assert.ok(PAGE.includes(`A device reports ${REPORTS.inARow} times in a row at most, then once in ${REPORTS.oneMoreMs / 1000} s`));
     assert.ok(PAGE.includes(`The history holds ${HISTORY_BYTES_PER_DEVICE / 2 ** 20} MiB of each device`));
     assert.ok(

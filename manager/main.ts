@@ -32,6 +32,7 @@ import { VERSION } from "../common/version.ts";
 import { createAccess } from "./access/access.ts";
 import { createGate } from "./access/gate.ts";
 import { PresentGroups } from "./access/present-groups.ts";
+import { expireSessions, SESSION_TTL_MS } from "./access/sessions.ts";
 import { createAudit, expireAudit } from "./audit/audit.ts";
 import { runDeviceMetrics } from "./insight/device-metrics.ts";
 import { DeviceConnections } from "./insight/presence/device-connections.ts";
@@ -61,7 +62,7 @@ export type ManagerSettings = Pick<
   "grpcListen" | "grpcAdvertise" | "redirect" | "cacheTimeMs" | "authEnabled" | "auditRetentionMs" | "maxDevicesPerGroup"
 > & {
   readonly admin: Pick<Settings["admin"], "user">;
-} & Partial<Pick<Settings, "shard" | "drainMs" | "tls" | "grpcConnections" | "insecureNoAuth">>;
+} & Partial<Pick<Settings, "shard" | "drainMs" | "tls" | "grpcConnections" | "insecureNoAuth" | "sessionTtlMs">>;
 
 /** What a bench or a test may want otherwise. */
 export type ManagerTuning = Readonly<{
@@ -212,6 +213,7 @@ export async function startManager({
     streams,
     groupViews,
     ...access,
+    sessionTtlMs: settings.sessionTtlMs ?? SESSION_TTL_MS,
     presentGroups,
     deviceConnections,
     mostDevices: settings.maxDevicesPerGroup,
@@ -264,11 +266,12 @@ export async function startManager({
   void unfinished.watch(life.signal);
   void endIdleConnections(connections, clock, life.signal);
   const expiring = expireAudit({ accessStore: drivers.accessStore, retentionMs: settings.auditRetentionMs, clock, log }, life.signal);
+  const ending = expireSessions({ accessStore: drivers.accessStore, clock, log }, life.signal);
   const sweeping = sweepPresence({ store: drivers.reportStore, deviceConnections, groups: () => hub.groupNames(), clock, log }, life.signal);
   const counting = runDeviceMetrics({ store: drivers.reportStore, membership: drivers.membership, clock, log, registry }, life.signal);
   starting.defer(() => {
     life.abort();
-    return Promise.all([expiring, looking, sweeping, counting]).then(() => {}); // the store is the caller's to close
+    return Promise.all([expiring, ending, looking, sweeping, counting]).then(() => {}); // the store is the caller's to close
   });
 
   const opened = starting.move();

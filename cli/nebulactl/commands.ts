@@ -86,6 +86,12 @@ export const commands: CommandTable = {
       load: async () => (await import("./commands/user-groups/user-groups.ts")).userGroups,
     }),
     deferred({
+      name: "sessions",
+      aliases: ["session"],
+      summary: "Shows and ends sessions: logins of browsers.",
+      load: async () => (await import("./commands/sessions/sessions.ts")).sessions,
+    }),
+    deferred({
       name: "reports",
       aliases: ["report"],
       summary: "Lists what devices reported.",

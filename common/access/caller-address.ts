@@ -24,7 +24,8 @@ export function countedNetwork(peer: string): string {
   return isIPv6(address) ? networkOf(address, 48) : counted;
 }
 
-function withoutPort(peer: string): string {
+/** The address of a peer, without the port that gRPC writes behind it. */
+export function withoutPort(peer: string): string {
   const bracketed = /^\[(.*)\](?::\d+)?$/.exec(peer)?.[1];
   if (bracketed !== undefined) return bracketed;
   const before = peer.slice(0, Math.max(0, peer.lastIndexOf(":")));

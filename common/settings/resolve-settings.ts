@@ -92,6 +92,7 @@ function readAll(reader: SettingReader, command: Command): { settings: Settings;
     maxDevicesPerGroup: read("maxDevicesPerGroup"),
     reportTtlMs: read("reportTtl"),
     auditRetentionMs: read("auditRetention"),
+    sessionTtlMs: read("sessionTtl"),
     runtime: read("runtime"),
     adopt: read("adopt"),
     takeOver: read("takeOver"),

@@ -221,6 +221,14 @@ export const SETTINGS = {
     parts: ["manager", "migrate"],
     meaning: "How long the audit log keeps its entries: who changed what, and who was refused.",
   }),
+  sessionTtl: setting({
+    variable: "NEBULA_SESSION_TTL",
+    parse: durationBetween("1m", "30d"),
+    fallback: knownDuration("12h"),
+    defaultText: "12h",
+    parts: ["manager"],
+    meaning: "How long a login of a browser lasts. It ends before that with the password or token that it was made with.",
+  }),
   maxDevicesPerGroup: setting({
     variable: "NEBULA_MAX_DEVICES_PER_GROUP",
     parse: wholeNumber(1, 10_000_000),

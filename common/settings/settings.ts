@@ -46,6 +46,8 @@ export type Settings = Readonly<{
   authEnabled: boolean;
   insecureNoAuth: boolean;
   auditRetentionMs: number;
+  /** How long a session of a user lasts. */
+  sessionTtlMs: number;
   /** Devices without a token of their own, per device_group. */
   maxDevicesPerGroup: number;
   enrollToken: string | undefined;

@@ -46,6 +46,13 @@ export function enrolmentIdViolations(id: string, field: string): Violation[] {
   ];
 }
 
+/** Checks the id of a session. */
+export function sessionIdViolations(id: string, field: string): Violation[] {
+  if (/^[0-9a-f]{16}$/.test(id)) return [];
+  // Not repeated: it may be the token itself.
+  return [{ field, description: "is not the id of a session; use 16 hexadecimal digits from the list of sessions, not the token itself" }];
+}
+
 /** What a keepalive of 0 stands for, milliseconds. */
 export const DEFAULT_KEEPALIVE_MS = 300_000;
 const SHORTEST_KEEPALIVE_MS = 10_000;

@@ -6,6 +6,7 @@ import { saveReports, statusRow } from "../../common/testing/save-reports.ts";
 import { AppService } from "../../gen/nebula/v1/app_pb.ts";
 import { CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
+import { newSessionToken, sessionKey } from "../../manager/access/sessions.ts";
 import { ADMIN, type ManagerRig, TEST_SECRETS } from "../../manager/testing/manager-rig.ts";
 import { putTestDevice, putTestEnrolment, putTestUser } from "../../manager/testing/test-access.ts";
 
@@ -56,6 +57,8 @@ export type Cast = Readonly<{
   freshDevice(): Promise<string>;
   /** An enrolment token of GROUP; answers its id. */
   freshEnrolment(): Promise<string>;
+  /** A session of a user of the store; answers its id. */
+  freshSession(user: CallerName): Promise<string>;
 }>;
 
 /** Puts everybody, and what they call about, into a manager. */
@@ -113,6 +116,12 @@ export async function assembleCast({ drivers: { accessStore, reportStore }, chan
       await putTestEnrolment(accessStore, GROUP);
       const [newest] = (await accessStore.listEnrolments({ nowMs: Date.now() }, { limit: 1 })).items;
       return newest?.id ?? "";
+    },
+    async freshSession(user) {
+      const key = sessionKey(newSessionToken());
+      const times = { createdAt: Date.now(), expiresAt: Date.now() + 3_600_000 };
+      await accessStore.createSession({ ...key, user, boundTo: "user_token", madeFrom: "192.0.2.7", ...times }, 20);
+      return key.id;
     },
   };
 }

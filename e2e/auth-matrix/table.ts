@@ -231,6 +231,13 @@ export const TABLE: readonly Row[] = [
   row(access.listDeviceTokens, {}, USERS),
   row(access.listDeviceTokens, { deviceGroup: GROUP }, WRITERS, { about: "of a group" }),
   row(access.revokeDeviceToken, async (cast) => ({ deviceId: await cast.freshDevice() }), WRITERS, { hiddenFrom: LOOKERS }),
+  row(access.createSession, {}, USERS),
+  row(access.listSessions, {}, USERS),
+  row(access.listSessions, { user: "rw" }, ["rw", ...ADMINS], { about: "of a user" }),
+  row(access.deleteSession, async (cast) => ({ id: await cast.freshSession("rw") }), ["rw", ...ADMINS], {
+    hiddenFrom: USERS,
+  }),
+  row(access.deleteSession, {}, USERS, { ...INVALID, about: "without a session" }),
 
   row(AuditService.method.listAuditEntries, {}, ADMINS),
   row(ShardService.method.getShardMap, { deviceGroup: GROUP, deviceId: DEVICE }, ["part", ...DEVICES, ...USERS]),

@@ -7,6 +7,7 @@ import type { AdminSettings } from "./credentials.ts";
 import { createFailedLogins } from "./limits/failed-logins.ts";
 import { RotatedTokens } from "./limits/rotations.ts";
 import { createPageSeal, createVisiblePages, type VisiblePages } from "./rights/visible-pages.ts";
+import { createSessionBindings, type SessionBindings } from "./sessions.ts";
 import { createStoredCredentials, type StoredCredentials } from "./stored-credentials.ts";
 import { LoginIndex, VerifiedCredentials } from "./verified-credentials.ts";
 
@@ -36,6 +37,7 @@ export type Access = Readonly<{
   /** Every login that is cached, or has an open watch. */
   index: LoginIndex;
   stored: StoredCredentials;
+  sessions: SessionBindings;
   visiblePages: VisiblePages;
 }>;
 
@@ -53,7 +55,8 @@ export function createAccess({ enabled, openToOthers = false, clusterKey, admin,
       }
     },
   });
-  const stored = createStoredCredentials({ ...drivers, rotated, clock, log });
+  const sessions = createSessionBindings(admin, clusterKey);
+  const stored = createStoredCredentials({ ...drivers, localAdmin: admin.user, sessions, rotated, clock, log });
   const failedLogins = createFailedLogins({ shared: drivers.loginCounts, clock, log, signal });
   return {
     authenticate: createAuthenticate({ enabled, openToOthers, clusterKey, admin, stored, verified, failedLogins, generations, clock }),
@@ -61,6 +64,7 @@ export function createAccess({ enabled, openToOthers = false, clusterKey, admin,
     verified,
     index,
     stored,
+    sessions,
     visiblePages: createVisiblePages(createPageSeal(clusterKey)),
   };
 }

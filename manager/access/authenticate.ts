@@ -68,13 +68,17 @@ export function createAuthenticate(options: AuthenticateOptions): Authenticate {
   const isPartToken = partTokenCheck(clusterKey);
   const isForwarderToken = forwarderTokenCheck(clusterKey);
   const isLocalAdmin = createLocalAdmin(admin, key);
-  const localAdmin = configuredLogin({ kind: "user", name: admin.user, rights: ADMIN_RIGHTS });
+  const adminPrincipal = { kind: "user", name: admin.user, rights: ADMIN_RIGHTS } as const;
+  const localAdmin = configuredLogin(adminPrincipal);
+  const byPassword = configuredLogin(adminPrincipal, "password");
+  const byToken = configuredLogin(adminPrincipal, "token");
   const part = configuredLogin({ kind: "part" });
   /** By credential and address: many calls that come with one new credential at once are one check, and one failed login. */
   const checks = new Map<string, SharedWork<Login>>();
 
   async function verify(credential: Credential, workFor: WorkFor, signal: AbortSignal): Promise<Verified | undefined> {
-    return isLocalAdmin(credential) ? localAdmin.verified : stored.verify(credential, workFor, signal);
+    if (!isLocalAdmin(credential)) return stored.verify(credential, workFor, signal);
+    return credential.kind === "basic" ? byPassword.verified : byToken.verified;
   }
 
   /** Re-resolves a credential of an earlier generation; verifies it from scratch if that fails, because it may belong to another caller now. */

@@ -8,17 +8,21 @@ import { assertNever } from "../../common/errors/assert-never.ts";
 import { messageOf, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { ChangeFeed } from "../../common/feed/change-feed.ts";
 import type { Log } from "../../common/log/log.ts";
-import type { AccessStore, StoredUser } from "../../common/storage/access-store.ts";
+import type { AccessStore, StoredSession, StoredUser } from "../../common/storage/access-store.ts";
 import { UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
 import type { Credential } from "./credentials.ts";
 import { tokensOf } from "./credentials.ts";
 import { createCredentialReads } from "./limits/credential-reads.ts";
 import type { RotatedTokens } from "./limits/rotations.ts";
-import { NO_RIGHTS, type Rights, rightsOf } from "./rights/rights.ts";
+import { ADMIN_RIGHTS, NO_RIGHTS, type Rights, rightsOf } from "./rights/rights.ts";
+import { isSessionToken, type SessionBindings, sessionKey } from "./sessions.ts";
 import type { Verified } from "./verified-credentials.ts";
 
 export type StoredCredentialsDeps = Readonly<{
-  accessStore: Pick<AccessStore, "tokenOwner" | "getUser" | "groupsOf" | "rehashPassword" | "deviceByTokenHash" | "promoteNext">;
+  accessStore: Pick<AccessStore, "tokenOwner" | "getUser" | "groupsOf" | "rehashPassword" | "deviceByTokenHash" | "promoteNext" | "session">;
+  /** The name of the configuration's admin. */
+  localAdmin: string;
+  sessions: Pick<SessionBindings, "isOfLocalAdmin" | "isOfUser">;
   changeFeed: Pick<ChangeFeed, "publish">;
   rotated: Pick<RotatedTokens, "add">;
   clock: Clock;
@@ -45,7 +49,8 @@ export type StoredCredentials = {
   rightsOfUser(name: string, signal?: AbortSignal): Promise<Rights>;
 };
 
-export function createStoredCredentials({ accessStore, changeFeed, rotated, clock, log }: StoredCredentialsDeps): StoredCredentials {
+export function createStoredCredentials(deps: StoredCredentialsDeps): StoredCredentials {
+  const { accessStore, localAdmin, sessions, changeFeed, rotated, clock, log } = deps;
   const reads = createCredentialReads(clock);
   let hashOfNobody: Promise<string> | undefined;
 
@@ -95,10 +100,23 @@ export function createStoredCredentials({ accessStore, changeFeed, rotated, cloc
 
   async function byToken(sent: string, signal: AbortSignal | undefined): Promise<Verified | undefined> {
     for (const token of tokensOf(sent)) {
-      const found = await ownerOf(tokenHash(token), signal);
+      const found = await (isSessionToken(token) ? bySession(sessionKey(token), signal) : ownerOf(tokenHash(token), signal));
       if (found !== undefined) return found;
     }
     return undefined;
+  }
+
+  /** Who a session stands for now; undefined: it has ended, or its credential has. */
+  async function bySession(
+    { id, tokenHash }: Pick<StoredSession, "id" | "tokenHash">,
+    signal: AbortSignal | undefined,
+  ): Promise<Verified | undefined> {
+    const session = await reads((given) => accessStore.session(id, given), signal);
+    if (session === undefined || session.tokenHash !== tokenHash || session.expiresAt <= clock.now()) return undefined;
+    const source = { kind: "session", session } as const;
+    if (sessions.isOfLocalAdmin(session)) return { principal: { kind: "user", name: localAdmin, rights: ADMIN_RIGHTS }, source, userGroups: [] };
+    const user = await reads((given) => accessStore.getUser(session.user, given), signal);
+    return user !== undefined && sessions.isOfUser(session, user) ? userOf(user, source, signal) : undefined;
   }
 
   async function ownerOf(hash: string, signal: AbortSignal | undefined): Promise<Verified | undefined> {
@@ -139,6 +157,7 @@ export function createStoredCredentials({ accessStore, changeFeed, rotated, cloc
   }
 
   async function userAgain(name: string, { source }: Verified, signal: AbortSignal | undefined): Promise<Verified | undefined> {
+    if (source.kind === "session") return bySession(source.session, signal);
     const user = await reads((given) => accessStore.getUser(name, given), signal);
     if (user === undefined || user.deleted) return undefined;
     switch (source.kind) {

@@ -1,6 +1,8 @@
 import { strict as assert } from "node:assert";
 import { ManualClock } from "../../common/clock/manual-clock.ts";
-import { LONGEST_UNREAD_MS, type Login, LoginIndex, VerifiedCredentials } from "./verified-credentials.ts";
+import { session } from "../../common/storage/contracts/access-store-samples.ts";
+import { NO_RIGHTS } from "./rights/rights.ts";
+import { LONGEST_UNREAD_MS, type Login, LoginIndex, subjectsOf, VerifiedCredentials } from "./verified-credentials.ts";
 
 function start(limit = 3) {
   const clock = new ManualClock();
@@ -51,5 +53,18 @@ describe("verified credentials", () => {
     assert.deepEqual(known("a"), [true]);
     await clock.advance(1);
     assert.deepEqual([...known("a"), verified.before("a")?.id], [false, "a"]);
+  });
+
+  it("V4: a session counts until it expires, and not beyond: also not while the store is unreachable", async () => {
+    const { clock, verified, loginOf, known } = start();
+    const source = { kind: "session", session: session("s1", { expiresAt: clock.now() + 60_000 }) } as const;
+    const principal = { kind: "user", name: "ann", rights: NO_RIGHTS } as const;
+    const login = { ...loginOf("a"), verified: { principal, source, userGroups: ["ops"] } };
+    verified.add(login);
+    await clock.advance(59_999);
+    assert.deepEqual([...known("a"), verified.isRecent(login)], [true, true]);
+    await clock.advance(1);
+    assert.deepEqual([...known("a"), verified.isRecent(login)], [false, false]);
+    assert.deepEqual(subjectsOf(login.verified), ["user/ann", `session/${source.session.id}`, "user_group/ops"]);
   });
 });

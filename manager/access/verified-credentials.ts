@@ -1,15 +1,18 @@
 import { BoundedMap } from "../../common/bounded-map.ts";
 import type { Clock } from "../../common/clock/clock.ts";
+import type { StoredSession } from "../../common/storage/access-store.ts";
 import type { Principal } from "./principal.ts";
 
 /** How a credential was verified, and what a later check compares. */
 export type LoginSource = Readonly<
-  /** The configuration: it holds as long as the process. */
-  | { kind: "configured" }
+  /** The configuration: it holds as long as the process. `secret`: of the local admin's that was shown; undefined: none. */
+  | { kind: "configured"; secret?: "password" | "token" }
   /** A password: that of the user's revision, or any later one with the same hash. */
   | { kind: "password"; revision: bigint; passwordHash: string }
   /** A user's token. */
   | { kind: "user_token"; tokenHash: string }
+  /** A session of a user or of the local admin. */
+  | { kind: "session"; session: StoredSession }
   /** The token of a device, or an enrolment token: the principal names it. */
   | { kind: "token" }
 >;
@@ -50,8 +53,9 @@ export type Login = {
 export const LONGEST_UNREAD_MS = 60 * 60_000;
 
 /** A login of the configuration, which is never looked up. */
-export function configuredLogin(principal: Principal): Login {
-  const verified: Verified = { principal, source: { kind: "configured" }, userGroups: [] };
+export function configuredLogin(principal: Principal, secret?: "password" | "token"): Login {
+  const source: LoginSource = secret === undefined ? { kind: "configured" } : { kind: "configured", secret };
+  const verified: Verified = { principal, source, userGroups: [] };
   return { id: "", verified, generation: 0, readAt: 0, isSuspect: false, ended: false };
 }
 
@@ -65,7 +69,8 @@ export function subjectsOf({ principal, source, userGroups }: Verified): readonl
   if (source.kind === "configured") return [];
   if (principal.kind === "device") return [`device/${principal.deviceId}`];
   if (principal.kind !== "user") return [];
-  return [`user/${principal.name}`, ...userGroups.map((group) => `user_group/${group}`)];
+  const session = source.kind === "session" ? [`session/${source.session.id}`] : [];
+  return [`user/${principal.name}`, ...session, ...userGroups.map((group) => `user_group/${group}`)];
 }
 
 export type VerifiedCredentialsDeps = Readonly<{
@@ -74,8 +79,13 @@ export type VerifiedCredentialsDeps = Readonly<{
   index: LoginIndex;
   /** The generation of access now. */
   generation: () => number;
-  clock: Pick<Clock, "monotonic">;
+  clock: Pick<Clock, "monotonic" | "now">;
 }>;
+
+/** How long a session has to go, milliseconds, 0 or less: it has expired; undefined: the credential is not a session. */
+export function sessionLeftMs({ source }: Verified, nowMs: number): number | undefined {
+  return source.kind === "session" ? source.session.expiresAt - nowMs : undefined;
+}
 
 /**
  * Credentials that were found valid, by the digest of their header.
@@ -85,7 +95,7 @@ export type VerifiedCredentialsDeps = Readonly<{
  * V3 A credential of an earlier generation is still known to have been valid: failed logins of others never hold it up,
  *    and no password is hashed to find out what it stands for now.
  * V4 A credential counts without a read in the generation in which it was read, for LONGEST_UNREAD_MS, until it is
- *    named.
+ *    named; a session no longer than it lasts.
  */
 export class VerifiedCredentials {
   readonly #deps: VerifiedCredentialsDeps;
@@ -108,9 +118,11 @@ export class VerifiedCredentials {
     return this.#logins.get(id);
   }
 
-  /** Whether the login was read within the last LONGEST_UNREAD_MS. */
+  /** Whether the login was read within the last LONGEST_UNREAD_MS, and is not a session that has expired. */
   isRecent({ readAt, verified }: Login): boolean {
-    return verified.source.kind === "configured" || this.#deps.clock.monotonic() - readAt < LONGEST_UNREAD_MS;
+    const { clock } = this.#deps;
+    if ((sessionLeftMs(verified, clock.now()) ?? 1) <= 0) return false;
+    return verified.source.kind === "configured" || clock.monotonic() - readAt < LONGEST_UNREAD_MS;
   }
 
   add(login: Login): void {

@@ -18,7 +18,7 @@ describe("what a call is about", () => {
   it("the subject of an entry is the one that the request names", () => {
     const { createApp, deleteApp } = AppService.method;
     const { prune, pruneAll } = DeviceGroupService.method;
-    const { revokeEnrolmentToken, createEnrolmentToken, revokeDeviceToken, enrollDevice } = AccessService.method;
+    const { revokeEnrolmentToken, createEnrolmentToken, revokeDeviceToken, enrollDevice, createSession, deleteSession } = AccessService.method;
     const { createUserGroup } = UserGroupService.method;
     const { rollback } = HistoryService.method;
     const { submitReports } = ReportService.method;
@@ -38,6 +38,9 @@ describe("what a call is about", () => {
       [createEnrolmentToken, create(createEnrolmentToken.input, { deviceGroup: "pos" }), "enrolment_token", ""],
       [revokeEnrolmentToken, create(revokeEnrolmentToken.input, { id: "0123456789abcdef" }), "enrolment_token", "0123456789abcdef"],
       [revokeEnrolmentToken, create(revokeEnrolmentToken.input, { id: newToken() }), "enrolment_token", ""], // the token in place of its id
+      [createSession, create(createSession.input), "session", ""],
+      [deleteSession, create(deleteSession.input, { id: "0123456789abcdef" }), "session", "0123456789abcdef"],
+      [deleteSession, create(deleteSession.input, { id: `nbs_${newToken()}` }), "session", ""], // the token in place of its id
       [revokeDeviceToken, create(revokeDeviceToken.input, { deviceId: "d1" }), "device", "d1"],
       [enrollDevice, create(enrollDevice.input, { deviceId: "d1" }), "device", "d1"],
       [submitReports, create(submitReports.input, { reports: [{ deviceId: "d1" }] }), "device", "d1"],

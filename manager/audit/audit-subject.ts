@@ -1,7 +1,7 @@
 import type { DescMethod, Message } from "@bufbuild/protobuf";
 import { isReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { entityKindOf } from "../../common/resources/target-kind.ts";
-import { enrolmentIdViolations } from "../../common/validation/device-requests.ts";
+import { enrolmentIdViolations, sessionIdViolations } from "../../common/validation/device-requests.ts";
 import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { AppService } from "../../gen/nebula/v1/app_pb.ts";
 import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
@@ -33,19 +33,28 @@ const KIND_OF_SERVICE: ReadonlyMap<unknown, string> = new Map<unknown, string>([
   [ConfigService, "device"],
 ]);
 
-const ENROLMENT_TOKEN = "enrolment_token";
-/** The kinds of subjects. */
-export const AUDIT_KINDS: readonly string[] = [...new Set(KIND_OF_SERVICE.values()), ENROLMENT_TOKEN];
-
+const { createEnrolmentToken, revokeEnrolmentToken, createSession, deleteSession } = AccessService.method;
 /** Of AccessService's methods those that are not about a device. */
-const ENROLMENT_METHODS: readonly DescMethod[] = [AccessService.method.createEnrolmentToken, AccessService.method.revokeEnrolmentToken];
+const KIND_OF_METHOD: ReadonlyMap<DescMethod, string> = new Map<DescMethod, string>([
+  [createEnrolmentToken, "enrolment_token"],
+  [revokeEnrolmentToken, "enrolment_token"],
+  [createSession, "session"],
+  [deleteSession, "session"],
+]);
+/** The kinds of subjects. */
+export const AUDIT_KINDS: readonly string[] = [...new Set([...KIND_OF_SERVICE.values(), ...KIND_OF_METHOD.values()])];
+
+/** The checks of the ids in whose place a caller may name a token: it is still valid, and must not reach a log. */
+const ID_CHECKS: ReadonlyMap<string, typeof sessionIdViolations> = new Map([
+  ["enrolment_token", enrolmentIdViolations],
+  ["session", sessionIdViolations],
+]);
 
 /** Returns the subject of a call: the entity that its request names. The request is not validated yet. */
 export function subjectOf(method: DescMethod, request: Message | undefined): AuditSubject {
-  const kind = ENROLMENT_METHODS.includes(method) ? ENROLMENT_TOKEN : (KIND_OF_SERVICE.get(method.parent) ?? kindIn(method, request));
+  const kind = KIND_OF_METHOD.get(method) ?? KIND_OF_SERVICE.get(method.parent) ?? kindIn(method, request);
   const name = kind === "" || request === undefined ? "" : nameIn(method, request, kind);
-  // A caller may name an enrolment token itself in place of its id: it is still valid, and must not reach a log.
-  if (kind === ENROLMENT_TOKEN && enrolmentIdViolations(name, "id").length > 0) return { kind, name: "" };
+  if ((ID_CHECKS.get(kind)?.(name, "id").length ?? 0) > 0) return { kind, name: "" };
   return { kind, name: cut(name, LONGEST_NAME) };
 }
 

@@ -58,7 +58,9 @@ describe("the methods whose calls leave an audit entry", () => {
       "DeviceService/DeleteDevices",
       ...["CreateUser", "UpdateUser", "DeleteUser", "RefreshUserToken"].map((name) => `UserService/${name}`),
       ...["CreateUserGroup", "UpdateUserGroup", "DeleteUserGroup"].map((name) => `UserGroupService/${name}`),
-      ...["CreateEnrolmentToken", "RevokeEnrolmentToken", "RotateDeviceToken", "RevokeDeviceToken"].map((name) => `AccessService/${name}`),
+      ...["CreateEnrolmentToken", "RevokeEnrolmentToken", "RotateDeviceToken", "RevokeDeviceToken", "CreateSession", "DeleteSession"].map(
+        (name) => `AccessService/${name}`,
+      ),
     ]);
     assert.deepEqual(named("what_changed"), ["HistoryService/Rollback", "AccessService/EnrollDevice"]);
   });

@@ -14,7 +14,7 @@ import { cut, subjectOf } from "./audit-subject.ts";
 
 /** One thing that a call has changed, for the audit log. */
 export type Changed = Readonly<{
-  /** app, cron_job, device_group, user, user_group, device or enrolment_token. */
+  /** app, cron_job, device_group, user, user_group, device, enrolment_token or session. */
   kind: string;
   name: string;
   /** 0n or absent: there was none. */

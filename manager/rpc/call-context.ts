@@ -1,10 +1,13 @@
 import type { DescMethod, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { Principal } from "../access/principal.ts";
+import type { LoginSource } from "../access/verified-credentials.ts";
 import type { Changed } from "../audit/call-record.ts";
 
 /** The call of a handler, besides its request. */
 export type CallContext = Readonly<{
   principal: Principal;
+  /** The credential of the caller; undefined: the call needs none. */
+  source?: LoginSource;
   /** Aborted when the caller disconnects or its deadline passes. */
   signal: AbortSignal;
   /** Address of the caller; one that a gateway names counts only with the part token. */

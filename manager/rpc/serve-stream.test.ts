@@ -7,12 +7,13 @@ import { type ErrorKind, isNebulaError, NebulaError } from "../../common/errors/
 import { silentLog } from "../../common/log/log.ts";
 import { GrpcChannel } from "../../common/rpc/grpc-channel.ts";
 import { serviceDefinition } from "../../common/rpc/service-definition.ts";
+import { session } from "../../common/storage/contracts/access-store-samples.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { ConfigService, type WatchConfigResponse, type WatchConfigResponseSchema } from "../../gen/nebula/v1/config_pb.ts";
 import type { AccessListener } from "../access/access-generations.ts";
 import type { Principal } from "../access/principal.ts";
 import { ADMIN_RIGHTS, NO_RIGHTS } from "../access/rights/rights.ts";
-import { configuredLogin, type Login } from "../access/verified-credentials.ts";
+import { configuredLogin, type Login, type LoginSource } from "../access/verified-credentials.ts";
 import { keepAudit } from "../testing/kept-audit.ts";
 import type { StreamContext } from "./call-context.ts";
 import { createRpcMetrics } from "./rpc-metrics.ts";
@@ -40,7 +41,12 @@ async function serve(handler: (context: StreamContext) => AsyncIterable<Answer>)
   const clock = new ManualClock();
   const listeners: AccessListener[] = [];
   /** What the gate throws now, how often it was asked, and what happens while it answers. */
-  const gated: { refusal: NebulaError | undefined; count: number; during: () => void } = { refusal: undefined, count: 0, during: () => {} };
+  const gated: { refusal: NebulaError | undefined; count: number; during: () => void; source: LoginSource } = {
+    refusal: undefined,
+    count: 0,
+    during: () => {},
+    source: { kind: "user_token", tokenHash: "" },
+  };
   const generations = { current: 1, listen: (listener: AccessListener) => void listeners.push(listener) };
   const { audit, entries } = keepAudit({ clock });
   const streams = new ServerStreams({
@@ -49,8 +55,8 @@ async function serve(handler: (context: StreamContext) => AsyncIterable<Answer>)
       if (gated.refusal !== undefined) throw gated.refusal;
       const name = headers.header("authorization") ?? "u";
       const principal: Principal = { kind: "user", name, rights: NO_RIGHTS };
-      const source = { kind: "user_token", tokenHash: "" } as const;
-      const login: Login = { ...configuredLogin(principal), verified: { principal, source, userGroups: ["ops"] }, generation: generations.current };
+      const verified = { principal, source: gated.source, userGroups: ["ops"] };
+      const login: Login = { ...configuredLogin(principal), verified, generation: generations.current };
       gated.during();
       return { principal, login, viaPart: false, peer: "from" };
     },
@@ -217,6 +223,16 @@ describe("server streams", () => {
     assert.match(metrics, /nebula_server_streams\{method="\/nebula.v1.ConfigService\/WatchConfig"\} 200/);
     assert.match(metrics, /^nebula_server_streams_refused_total 2$/m);
     assert.match(metrics, /^nebula_server_streams_ended_total\{reason="cancelled"\} 1$/m);
+  });
+
+  it("a server stream that was opened with a session ends with it, as unauthenticated", async () => {
+    await using server = await serve(quiet);
+    server.gated.source = { kind: "session", session: session("s1", { expiresAt: server.clock.now() + 60_000 }) };
+    const { end } = await opened(server.open());
+    await server.clock.advance(59_999);
+    assert.equal(server.streams.size, 1);
+    await server.clock.advance(1);
+    await assertEnds(end, "unauthenticated", /the session has expired/);
   });
 
   it("a stream ends after an hour, and at a stop, with unavailable; none opens after a stop", async () => {

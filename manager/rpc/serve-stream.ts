@@ -5,7 +5,8 @@
  * S1 A stream waits for its reader: the handler is asked for a message when the one before was taken. It answers the newest counts then, so nothing queues. A
  *    message that is not taken within UNREAD_MS ends the stream.
  * S2 At most MOST_STREAMS are open, and MOST_PER_USER of one caller; one more is refused with `resource_exhausted`.
- * S3 A stream lasts at most LONGEST_MS. It ends then, and at a stop, with `unavailable`, which has its client open it again; none opens after a stop.
+ * S3 A stream lasts at most LONGEST_MS. It ends then, and at a stop, with `unavailable`, which has its client open it again; none opens after a stop. One that
+ *    was opened with a session ends with it, with `unauthenticated`.
  * S4 In each generation of access, and when its credential is named, a stream goes through the gate again, and through the check of its handler. A refusal ends
  *    it; while the store can't be read it goes on, and is tried again.
  */
@@ -20,7 +21,7 @@ import { shown } from "../../common/text/wording.ts";
 import type { AccessGenerations } from "../access/access-generations.ts";
 import type { Caller, CallHeaders } from "../access/authenticate.ts";
 import { nameOf, type Principal } from "../access/principal.ts";
-import { isBehind, subjectsOf } from "../access/verified-credentials.ts";
+import { isBehind, sessionLeftMs, subjectsOf } from "../access/verified-credentials.ts";
 import type { StreamContext } from "./call-context.ts";
 import { callHeaders } from "./call-headers.ts";
 import { asNebulaError, errorStatus } from "./errors.ts";
@@ -190,8 +191,12 @@ export class ServerStreams {
       stream.check = check;
     };
     this.#open.add(stream);
-    const late = clock.sleep(LONGEST_MS, over.signal).then(
-      () => end(stream, "longest", new NebulaError("unavailable", `a stream lasts at most ${LONGEST_MS / 60_000} minutes: open it again`)),
+    const sessionMs = Math.max(0, sessionLeftMs(caller.login.verified, clock.now()) ?? Number.POSITIVE_INFINITY);
+    const late = clock.sleep(Math.min(LONGEST_MS, sessionMs), over.signal).then(
+      () => {
+        if (sessionMs < LONGEST_MS) end(stream, "not_allowed", new NebulaError("unauthenticated", "the session has expired: log in again"));
+        else end(stream, "longest", new NebulaError("unavailable", `a stream lasts at most ${LONGEST_MS / 60_000} minutes: open it again`));
+      },
       () => {},
     );
     if (isBehind(caller.login, generations.current)) void this.#lookAgain(stream); // S4: access changed while it was let in

@@ -32,8 +32,9 @@ export function serveUnary(
     if (request instanceof Undecodable)
       throw new NebulaError("invalid_argument", `the request is not a valid ${method.input.typeName}: ${request.reason}`);
     record.asked(request);
-    const { principal, peer } = await gate(method, request, callHeaders(call.metadata), call.getPeer(), record.seen, () => signal);
-    const response = create(method.output, await handler(request, { principal, signal, peer, requestId, changed: record.changed }));
+    const { principal, login, peer } = await gate(method, request, callHeaders(call.metadata), call.getPeer(), record.seen, () => signal);
+    const context = { principal, source: login.verified.source, signal, peer, requestId, changed: record.changed };
+    const response = create(method.output, await handler(request, context));
     await record.ended();
     return response;
   }

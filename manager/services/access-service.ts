@@ -37,7 +37,8 @@ export type AccessServiceParts = Readonly<{
   check?: UnaryHandler<typeof AccessService.method.check>;
 }>;
 
-type Handlers = ServiceHandlers<typeof AccessService>;
+/** Those of sessions are in session-handlers.ts. */
+type Handlers = Omit<ServiceHandlers<typeof AccessService>, "createSession" | "listSessions" | "deleteSession">;
 
 /**
  * AccessService: enrolment tokens, and the tokens of devices. Each end of a token is announced after it is

@@ -33,6 +33,7 @@ import { createReportLimits } from "../access/limits/report-limits.ts";
 import type { PresentGroups } from "../access/present-groups.ts";
 import { ADMIN_RIGHTS } from "../access/rights/rights.ts";
 import type { VisiblePages } from "../access/rights/visible-pages.ts";
+import type { SessionBindings } from "../access/sessions.ts";
 import type { StoredCredentials } from "../access/stored-credentials.ts";
 import { createApplyServiceStreams } from "../insight/apply/watch-apply.ts";
 import type { DeviceConnections } from "../insight/presence/device-connections.ts";
@@ -61,6 +62,7 @@ import { serveReflection } from "./grpc/reflection-service.ts";
 import { createHistoryServiceHandlers } from "./history-service.ts";
 import { createPlanServiceHandlers } from "./plan-service.ts";
 import { createReportServiceHandlers } from "./report-service.ts";
+import { createSessionHandlers } from "./session-handlers.ts";
 import { createShardServiceHandlers } from "./shard-service.ts";
 import { createStatusServiceHandlers } from "./status-service.ts";
 
@@ -72,6 +74,9 @@ export type ServedServicesDeps = Readonly<{
   groupViews: GroupViews;
   authenticate: Authenticate;
   stored: Pick<StoredCredentials, "rightsOfUser">;
+  sessions: SessionBindings;
+  /** NEBULA_SESSION_TTL */
+  sessionTtlMs: number;
   presentGroups: PresentGroups;
   deviceConnections: DeviceConnections;
   /** NEBULA_MAX_DEVICES_PER_GROUP */
@@ -107,6 +112,8 @@ export function createServedServices({
   groupViews,
   authenticate,
   stored,
+  sessions,
+  sessionTtlMs,
   presentGroups,
   deviceConnections,
   mostDevices,
@@ -193,9 +200,8 @@ export function createServedServices({
       },
       fleet.streams,
     ),
-    unary(
-      AccessService,
-      createAccessServiceHandlers({
+    unary(AccessService, {
+      ...createAccessServiceHandlers({
         accessStore,
         configStore,
         changeFeed,
@@ -206,7 +212,8 @@ export function createServedServices({
         log,
         check: createAccessCheck(authenticate, rpc.audit),
       }),
-    ),
+      ...createSessionHandlers({ accessStore, changeFeed, sessions, ttlMs: sessionTtlMs, clock, log }),
+    }),
     unary(UserService, createUserServiceHandlers({ ...access, localAdmin })),
     unary(UserGroupService, createUserGroupServiceHandlers({ ...access, localAdmin })),
     unary(AuditService, createAuditServiceHandlers(drivers)),

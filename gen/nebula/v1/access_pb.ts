@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file nebula/v1/access.proto.
  */
 export const file_nebula_v1_access: GenFile = /*@__PURE__*/
-  fileDesc("ChZuZWJ1bGEvdjEvYWNjZXNzLnByb3RvEgluZWJ1bGEudjEiuQEKDkVucm9sbWVudFRva2VuEgoKAmlkGAEgASgJEhQKDGRldmljZV9ncm91cBgCIAEoCRIRCgl1c2VzX2xlZnQYAyABKA0SLgoKZXhwaXJlc19hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKY3JlYXRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKY3JlYXRlZF9ieRgGIAEoCSK/AQoLRGV2aWNlVG9rZW4SEQoJZGV2aWNlX2lkGAEgASgJEhQKDGRldmljZV9ncm91cBgCIAEoCRIvCgtlbnJvbGxlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFAoMZW5yb2xtZW50X2lkGAQgASgJEi4KCnJvdGF0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHJvdGF0aW5nGAYgASgIIkYKDENoZWNrUmVxdWVzdBIVCg1hdXRob3JpemF0aW9uGAEgASgJEg4KBm1ldGhvZBgCIAEoCRIPCgdyZXF1ZXN0GAMgASgMIlUKDUNoZWNrUmVzcG9uc2USIwoHdmVyZGljdBgBIAEoDjISLm5lYnVsYS52MS5WZXJkaWN0Eg4KBnJlYXNvbhgCIAEoCRIPCgdzdWJqZWN0GAMgASgJIl0KG0NyZWF0ZUVucm9sbWVudFRva2VuUmVxdWVzdBIUCgxkZXZpY2VfZ3JvdXAYASABKAkSDAoEdXNlcxgCIAEoDRIaChJleHBpcmVzX2luX3NlY29uZHMYAyABKA0iYQocQ3JlYXRlRW5yb2xtZW50VG9rZW5SZXNwb25zZRIyCg9lbnJvbG1lbnRfdG9rZW4YASABKAsyGS5uZWJ1bGEudjEuRW5yb2xtZW50VG9rZW4SDQoFdG9rZW4YAiABKAkiWQoaTGlzdEVucm9sbWVudFRva2Vuc1JlcXVlc3QSFAoMZGV2aWNlX2dyb3VwGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJImsKG0xpc3RFbnJvbG1lbnRUb2tlbnNSZXNwb25zZRIzChBlbnJvbG1lbnRfdG9rZW5zGAEgAygLMhkubmVidWxhLnYxLkVucm9sbWVudFRva2VuEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIpChtSZXZva2VFbnJvbG1lbnRUb2tlblJlcXVlc3QSCgoCaWQYASABKAkiHgocUmV2b2tlRW5yb2xtZW50VG9rZW5SZXNwb25zZSI8ChNFbnJvbGxEZXZpY2VSZXF1ZXN0EhEKCWRldmljZV9pZBgBIAEoCRISCgp0b2tlbl9oYXNoGAIgASgMIiwKFEVucm9sbERldmljZVJlc3BvbnNlEhQKDGRldmljZV9ncm91cBgBIAEoCSIzChhSb3RhdGVEZXZpY2VUb2tlblJlcXVlc3QSFwoPbmV4dF90b2tlbl9oYXNoGAEgASgMIhsKGVJvdGF0ZURldmljZVRva2VuUmVzcG9uc2UiVgoXTGlzdERldmljZVRva2Vuc1JlcXVlc3QSFAoMZGV2aWNlX2dyb3VwGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJImIKGExpc3REZXZpY2VUb2tlbnNSZXNwb25zZRItCg1kZXZpY2VfdG9rZW5zGAEgAygLMhYubmVidWxhLnYxLkRldmljZVRva2VuEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSItChhSZXZva2VEZXZpY2VUb2tlblJlcXVlc3QSEQoJZGV2aWNlX2lkGAEgASgJIhsKGVJldm9rZURldmljZVRva2VuUmVzcG9uc2UqaAoHVmVyZGljdBIXChNWRVJESUNUX1VOU1BFQ0lGSUVEEAASEwoPVkVSRElDVF9BTExPV0VEEAESGwoXVkVSRElDVF9VTkFVVEhFTlRJQ0FURUQQAhISCg5WRVJESUNUX0RFTklFRBADMoAGCg1BY2Nlc3NTZXJ2aWNlEj8KBUNoZWNrEhcubmVidWxhLnYxLkNoZWNrUmVxdWVzdBoYLm5lYnVsYS52MS5DaGVja1Jlc3BvbnNlIgOQAgESZwoUQ3JlYXRlRW5yb2xtZW50VG9rZW4SJi5uZWJ1bGEudjEuQ3JlYXRlRW5yb2xtZW50VG9rZW5SZXF1ZXN0GicubmVidWxhLnYxLkNyZWF0ZUVucm9sbWVudFRva2VuUmVzcG9uc2USaQoTTGlzdEVucm9sbWVudFRva2VucxIlLm5lYnVsYS52MS5MaXN0RW5yb2xtZW50VG9rZW5zUmVxdWVzdBomLm5lYnVsYS52MS5MaXN0RW5yb2xtZW50VG9rZW5zUmVzcG9uc2UiA5ACARJnChRSZXZva2VFbnJvbG1lbnRUb2tlbhImLm5lYnVsYS52MS5SZXZva2VFbnJvbG1lbnRUb2tlblJlcXVlc3QaJy5uZWJ1bGEudjEuUmV2b2tlRW5yb2xtZW50VG9rZW5SZXNwb25zZRJPCgxFbnJvbGxEZXZpY2USHi5uZWJ1bGEudjEuRW5yb2xsRGV2aWNlUmVxdWVzdBofLm5lYnVsYS52MS5FbnJvbGxEZXZpY2VSZXNwb25zZRJeChFSb3RhdGVEZXZpY2VUb2tlbhIjLm5lYnVsYS52MS5Sb3RhdGVEZXZpY2VUb2tlblJlcXVlc3QaJC5uZWJ1bGEudjEuUm90YXRlRGV2aWNlVG9rZW5SZXNwb25zZRJgChBMaXN0RGV2aWNlVG9rZW5zEiIubmVidWxhLnYxLkxpc3REZXZpY2VUb2tlbnNSZXF1ZXN0GiMubmVidWxhLnYxLkxpc3REZXZpY2VUb2tlbnNSZXNwb25zZSIDkAIBEl4KEVJldm9rZURldmljZVRva2VuEiMubmVidWxhLnYxLlJldm9rZURldmljZVRva2VuUmVxdWVzdBokLm5lYnVsYS52MS5SZXZva2VEZXZpY2VUb2tlblJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("ChZuZWJ1bGEvdjEvYWNjZXNzLnByb3RvEgluZWJ1bGEudjEiuQEKDkVucm9sbWVudFRva2VuEgoKAmlkGAEgASgJEhQKDGRldmljZV9ncm91cBgCIAEoCRIRCgl1c2VzX2xlZnQYAyABKA0SLgoKZXhwaXJlc19hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKY3JlYXRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKY3JlYXRlZF9ieRgGIAEoCSK/AQoLRGV2aWNlVG9rZW4SEQoJZGV2aWNlX2lkGAEgASgJEhQKDGRldmljZV9ncm91cBgCIAEoCRIvCgtlbnJvbGxlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFAoMZW5yb2xtZW50X2lkGAQgASgJEi4KCnJvdGF0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHJvdGF0aW5nGAYgASgIItgBCgdTZXNzaW9uEgoKAmlkGAEgASgJEgwKBHVzZXIYAiABKAkSLwoJbWFkZV93aXRoGAMgASgOMhwubmVidWxhLnYxLlNlc3Npb25DcmVkZW50aWFsEhEKCW1hZGVfZnJvbRgEIAEoCRIuCgpjcmVhdGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdjdXJyZW50GAcgASgIIkYKDENoZWNrUmVxdWVzdBIVCg1hdXRob3JpemF0aW9uGAEgASgJEg4KBm1ldGhvZBgCIAEoCRIPCgdyZXF1ZXN0GAMgASgMIlUKDUNoZWNrUmVzcG9uc2USIwoHdmVyZGljdBgBIAEoDjISLm5lYnVsYS52MS5WZXJkaWN0Eg4KBnJlYXNvbhgCIAEoCRIPCgdzdWJqZWN0GAMgASgJIl0KG0NyZWF0ZUVucm9sbWVudFRva2VuUmVxdWVzdBIUCgxkZXZpY2VfZ3JvdXAYASABKAkSDAoEdXNlcxgCIAEoDRIaChJleHBpcmVzX2luX3NlY29uZHMYAyABKA0iYQocQ3JlYXRlRW5yb2xtZW50VG9rZW5SZXNwb25zZRIyCg9lbnJvbG1lbnRfdG9rZW4YASABKAsyGS5uZWJ1bGEudjEuRW5yb2xtZW50VG9rZW4SDQoFdG9rZW4YAiABKAkiWQoaTGlzdEVucm9sbWVudFRva2Vuc1JlcXVlc3QSFAoMZGV2aWNlX2dyb3VwGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJImsKG0xpc3RFbnJvbG1lbnRUb2tlbnNSZXNwb25zZRIzChBlbnJvbG1lbnRfdG9rZW5zGAEgAygLMhkubmVidWxhLnYxLkVucm9sbWVudFRva2VuEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIpChtSZXZva2VFbnJvbG1lbnRUb2tlblJlcXVlc3QSCgoCaWQYASABKAkiHgocUmV2b2tlRW5yb2xtZW50VG9rZW5SZXNwb25zZSI8ChNFbnJvbGxEZXZpY2VSZXF1ZXN0EhEKCWRldmljZV9pZBgBIAEoCRISCgp0b2tlbl9oYXNoGAIgASgMIiwKFEVucm9sbERldmljZVJlc3BvbnNlEhQKDGRldmljZV9ncm91cBgBIAEoCSIzChhSb3RhdGVEZXZpY2VUb2tlblJlcXVlc3QSFwoPbmV4dF90b2tlbl9oYXNoGAEgASgMIhsKGVJvdGF0ZURldmljZVRva2VuUmVzcG9uc2UiVgoXTGlzdERldmljZVRva2Vuc1JlcXVlc3QSFAoMZGV2aWNlX2dyb3VwGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJImIKGExpc3REZXZpY2VUb2tlbnNSZXNwb25zZRItCg1kZXZpY2VfdG9rZW5zGAEgAygLMhYubmVidWxhLnYxLkRldmljZVRva2VuEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSItChhSZXZva2VEZXZpY2VUb2tlblJlcXVlc3QSEQoJZGV2aWNlX2lkGAEgASgJIhsKGVJldm9rZURldmljZVRva2VuUmVzcG9uc2UiFgoUQ3JlYXRlU2Vzc2lvblJlcXVlc3QiSwoVQ3JlYXRlU2Vzc2lvblJlc3BvbnNlEiMKB3Nlc3Npb24YASABKAsyEi5uZWJ1bGEudjEuU2Vzc2lvbhINCgV0b2tlbhgCIAEoCSJKChNMaXN0U2Vzc2lvbnNSZXF1ZXN0EgwKBHVzZXIYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiVQoUTGlzdFNlc3Npb25zUmVzcG9uc2USJAoIc2Vzc2lvbnMYASADKAsyEi5uZWJ1bGEudjEuU2Vzc2lvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiIgoURGVsZXRlU2Vzc2lvblJlcXVlc3QSCgoCaWQYASABKAkiFwoVRGVsZXRlU2Vzc2lvblJlc3BvbnNlKmgKB1ZlcmRpY3QSFwoTVkVSRElDVF9VTlNQRUNJRklFRBAAEhMKD1ZFUkRJQ1RfQUxMT1dFRBABEhsKF1ZFUkRJQ1RfVU5BVVRIRU5USUNBVEVEEAISEgoOVkVSRElDVF9ERU5JRUQQAyp2ChFTZXNzaW9uQ3JlZGVudGlhbBIiCh5TRVNTSU9OX0NSRURFTlRJQUxfVU5TUEVDSUZJRUQQABIfChtTRVNTSU9OX0NSRURFTlRJQUxfUEFTU1dPUkQQARIcChhTRVNTSU9OX0NSRURFTlRJQUxfVE9LRU4QAjL+BwoNQWNjZXNzU2VydmljZRI/CgVDaGVjaxIXLm5lYnVsYS52MS5DaGVja1JlcXVlc3QaGC5uZWJ1bGEudjEuQ2hlY2tSZXNwb25zZSIDkAIBEmcKFENyZWF0ZUVucm9sbWVudFRva2VuEiYubmVidWxhLnYxLkNyZWF0ZUVucm9sbWVudFRva2VuUmVxdWVzdBonLm5lYnVsYS52MS5DcmVhdGVFbnJvbG1lbnRUb2tlblJlc3BvbnNlEmkKE0xpc3RFbnJvbG1lbnRUb2tlbnMSJS5uZWJ1bGEudjEuTGlzdEVucm9sbWVudFRva2Vuc1JlcXVlc3QaJi5uZWJ1bGEudjEuTGlzdEVucm9sbWVudFRva2Vuc1Jlc3BvbnNlIgOQAgESZwoUUmV2b2tlRW5yb2xtZW50VG9rZW4SJi5uZWJ1bGEudjEuUmV2b2tlRW5yb2xtZW50VG9rZW5SZXF1ZXN0GicubmVidWxhLnYxLlJldm9rZUVucm9sbWVudFRva2VuUmVzcG9uc2USTwoMRW5yb2xsRGV2aWNlEh4ubmVidWxhLnYxLkVucm9sbERldmljZVJlcXVlc3QaHy5uZWJ1bGEudjEuRW5yb2xsRGV2aWNlUmVzcG9uc2USXgoRUm90YXRlRGV2aWNlVG9rZW4SIy5uZWJ1bGEudjEuUm90YXRlRGV2aWNlVG9rZW5SZXF1ZXN0GiQubmVidWxhLnYxLlJvdGF0ZURldmljZVRva2VuUmVzcG9uc2USYAoQTGlzdERldmljZVRva2VucxIiLm5lYnVsYS52MS5MaXN0RGV2aWNlVG9rZW5zUmVxdWVzdBojLm5lYnVsYS52MS5MaXN0RGV2aWNlVG9rZW5zUmVzcG9uc2UiA5ACARJeChFSZXZva2VEZXZpY2VUb2tlbhIjLm5lYnVsYS52MS5SZXZva2VEZXZpY2VUb2tlblJlcXVlc3QaJC5uZWJ1bGEudjEuUmV2b2tlRGV2aWNlVG9rZW5SZXNwb25zZRJSCg1DcmVhdGVTZXNzaW9uEh8ubmVidWxhLnYxLkNyZWF0ZVNlc3Npb25SZXF1ZXN0GiAubmVidWxhLnYxLkNyZWF0ZVNlc3Npb25SZXNwb25zZRJUCgxMaXN0U2Vzc2lvbnMSHi5uZWJ1bGEudjEuTGlzdFNlc3Npb25zUmVxdWVzdBofLm5lYnVsYS52MS5MaXN0U2Vzc2lvbnNSZXNwb25zZSIDkAIBElIKDURlbGV0ZVNlc3Npb24SHy5uZWJ1bGEudjEuRGVsZXRlU2Vzc2lvblJlcXVlc3QaIC5uZWJ1bGEudjEuRGVsZXRlU2Vzc2lvblJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * A token with which devices come into the cluster. The token itself is shown once, when it is made.
@@ -127,6 +127,69 @@ export const DeviceTokenSchema: GenMessage<DeviceToken> = /*@__PURE__*/
   messageDesc(file_nebula_v1_access, 1);
 
 /**
+ * A login that lasts for hours, as of a browser. Its token is shown once, when it is made; the server knows its hash alone.
+ *
+ * @generated from message nebula.v1.Session
+ */
+export type Session = Message<"nebula.v1.Session"> & {
+  /**
+   * Its id, 16 hexadecimal digits.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The user whose rights it has, as they are now.
+   *
+   * @generated from field: string user = 2;
+   */
+  user: string;
+
+  /**
+   * What it was made with: it ends when that is changed.
+   *
+   * @generated from field: nebula.v1.SessionCredential made_with = 3;
+   */
+  madeWith: SessionCredential;
+
+  /**
+   * The address that it was made from.
+   *
+   * @generated from field: string made_from = 4;
+   */
+  madeFrom: string;
+
+  /**
+   * When it was made.
+   *
+   * @generated from field: google.protobuf.Timestamp created_at = 5;
+   */
+  createdAt?: Timestamp | undefined;
+
+  /**
+   * When it ends by itself.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 6;
+   */
+  expiresAt?: Timestamp | undefined;
+
+  /**
+   * Whether the call that lists it was made with it.
+   *
+   * @generated from field: bool current = 7;
+   */
+  current: boolean;
+};
+
+/**
+ * Describes the message nebula.v1.Session.
+ * Use `create(SessionSchema)` to create a new message.
+ */
+export const SessionSchema: GenMessage<Session> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_access, 2);
+
+/**
  * What Check takes.
  *
  * @generated from message nebula.v1.CheckRequest
@@ -159,7 +222,7 @@ export type CheckRequest = Message<"nebula.v1.CheckRequest"> & {
  * Use `create(CheckRequestSchema)` to create a new message.
  */
 export const CheckRequestSchema: GenMessage<CheckRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_access, 2);
+  messageDesc(file_nebula_v1_access, 3);
 
 /**
  * What Check answers.
@@ -195,7 +258,7 @@ export type CheckResponse = Message<"nebula.v1.CheckResponse"> & {
  * Use `create(CheckResponseSchema)` to create a new message.
  */
 export const CheckResponseSchema: GenMessage<CheckResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_access, 3);
+  messageDesc(file_nebula_v1_access, 4);
 
 /**
  * What CreateEnrolmentToken takes.
@@ -230,7 +293,7 @@ export type CreateEnrolmentTokenRequest = Message<"nebula.v1.CreateEnrolmentToke
  * Use `create(CreateEnrolmentTokenRequestSchema)` to create a new message.
  */
 export const CreateEnrolmentTokenRequestSchema: GenMessage<CreateEnrolmentTokenRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_access, 4);
+  messageDesc(file_nebula_v1_access, 5);
 
 /**
  * What CreateEnrolmentToken answers.
@@ -258,7 +321,7 @@ export type CreateEnrolmentTokenResponse = Message<"nebula.v1.CreateEnrolmentTok
  * Use `create(CreateEnrolmentTokenResponseSchema)` to create a new message.
  */
 export const CreateEnrolmentTokenResponseSchema: GenMessage<CreateEnrolmentTokenResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_access, 5);
+  messageDesc(file_nebula_v1_access, 6);
 
 /**
  * What ListEnrolmentTokens takes.
@@ -293,7 +356,7 @@ export type ListEnrolmentTokensRequest = Message<"nebula.v1.ListEnrolmentTokensR
  * Use `create(ListEnrolmentTokensRequestSchema)` to create a new message.
  */
 export const ListEnrolmentTokensRequestSchema: GenMessage<ListEnrolmentTokensRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_access, 6);
+  messageDesc(file_nebula_v1_access, 7);
 
 /**
  * What ListEnrolmentTokens answers.
@@ -321,7 +384,7 @@ export type ListEnrolmentTokensResponse = Message<"nebula.v1.ListEnrolmentTokens
  * Use `create(ListEnrolmentTokensResponseSchema)` to create a new message.
  */
 export const ListEnrolmentTokensResponseSchema: GenMessage<ListEnrolmentTokensResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_access, 7);
+  messageDesc(file_nebula_v1_access, 8);
 
 /**
  * What RevokeEnrolmentToken takes.
@@ -342,7 +405,7 @@ export type RevokeEnrolmentTokenRequest = Message<"nebula.v1.RevokeEnrolmentToke
  * Use `create(RevokeEnrolmentTokenRequestSchema)` to create a new message.
  */
 export const RevokeEnrolmentTokenRequestSchema: GenMessage<RevokeEnrolmentTokenRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_access, 8);
+  messageDesc(file_nebula_v1_access, 9);
 
 /**
  * What RevokeEnrolmentToken answers.
@@ -357,7 +420,7 @@ export type RevokeEnrolmentTokenResponse = Message<"nebula.v1.RevokeEnrolmentTok
  * Use `create(RevokeEnrolmentTokenResponseSchema)` to create a new message.
  */
 export const RevokeEnrolmentTokenResponseSchema: GenMessage<RevokeEnrolmentTokenResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_access, 9);
+  messageDesc(file_nebula_v1_access, 10);
 
 /**
  * What EnrollDevice takes.
@@ -385,7 +448,7 @@ export type EnrollDeviceRequest = Message<"nebula.v1.EnrollDeviceRequest"> & {
  * Use `create(EnrollDeviceRequestSchema)` to create a new message.
  */
 export const EnrollDeviceRequestSchema: GenMessage<EnrollDeviceRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_access, 10);
+  messageDesc(file_nebula_v1_access, 11);
 
 /**
  * What EnrollDevice answers.
@@ -406,7 +469,7 @@ export type EnrollDeviceResponse = Message<"nebula.v1.EnrollDeviceResponse"> & {
  * Use `create(EnrollDeviceResponseSchema)` to create a new message.
  */
 export const EnrollDeviceResponseSchema: GenMessage<EnrollDeviceResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_access, 11);
+  messageDesc(file_nebula_v1_access, 12);
 
 /**
  * What RotateDeviceToken takes.
@@ -427,7 +490,7 @@ export type RotateDeviceTokenRequest = Message<"nebula.v1.RotateDeviceTokenReque
  * Use `create(RotateDeviceTokenRequestSchema)` to create a new message.
  */
 export const RotateDeviceTokenRequestSchema: GenMessage<RotateDeviceTokenRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_access, 12);
+  messageDesc(file_nebula_v1_access, 13);
 
 /**
  * What RotateDeviceToken answers.
@@ -442,7 +505,7 @@ export type RotateDeviceTokenResponse = Message<"nebula.v1.RotateDeviceTokenResp
  * Use `create(RotateDeviceTokenResponseSchema)` to create a new message.
  */
 export const RotateDeviceTokenResponseSchema: GenMessage<RotateDeviceTokenResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_access, 13);
+  messageDesc(file_nebula_v1_access, 14);
 
 /**
  * What ListDeviceTokens takes.
@@ -477,7 +540,7 @@ export type ListDeviceTokensRequest = Message<"nebula.v1.ListDeviceTokensRequest
  * Use `create(ListDeviceTokensRequestSchema)` to create a new message.
  */
 export const ListDeviceTokensRequestSchema: GenMessage<ListDeviceTokensRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_access, 14);
+  messageDesc(file_nebula_v1_access, 15);
 
 /**
  * What ListDeviceTokens answers.
@@ -505,7 +568,7 @@ export type ListDeviceTokensResponse = Message<"nebula.v1.ListDeviceTokensRespon
  * Use `create(ListDeviceTokensResponseSchema)` to create a new message.
  */
 export const ListDeviceTokensResponseSchema: GenMessage<ListDeviceTokensResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_access, 15);
+  messageDesc(file_nebula_v1_access, 16);
 
 /**
  * What RevokeDeviceToken takes.
@@ -526,7 +589,7 @@ export type RevokeDeviceTokenRequest = Message<"nebula.v1.RevokeDeviceTokenReque
  * Use `create(RevokeDeviceTokenRequestSchema)` to create a new message.
  */
 export const RevokeDeviceTokenRequestSchema: GenMessage<RevokeDeviceTokenRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_access, 16);
+  messageDesc(file_nebula_v1_access, 17);
 
 /**
  * What RevokeDeviceToken answers.
@@ -541,7 +604,149 @@ export type RevokeDeviceTokenResponse = Message<"nebula.v1.RevokeDeviceTokenResp
  * Use `create(RevokeDeviceTokenResponseSchema)` to create a new message.
  */
 export const RevokeDeviceTokenResponseSchema: GenMessage<RevokeDeviceTokenResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_access, 17);
+  messageDesc(file_nebula_v1_access, 18);
+
+/**
+ * What CreateSession takes: the Authorization of the call says the rest.
+ *
+ * @generated from message nebula.v1.CreateSessionRequest
+ */
+export type CreateSessionRequest = Message<"nebula.v1.CreateSessionRequest"> & {
+};
+
+/**
+ * Describes the message nebula.v1.CreateSessionRequest.
+ * Use `create(CreateSessionRequestSchema)` to create a new message.
+ */
+export const CreateSessionRequestSchema: GenMessage<CreateSessionRequest> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_access, 19);
+
+/**
+ * What CreateSession answers.
+ *
+ * @generated from message nebula.v1.CreateSessionResponse
+ */
+export type CreateSessionResponse = Message<"nebula.v1.CreateSessionResponse"> & {
+  /**
+   * What it is.
+   *
+   * @generated from field: nebula.v1.Session session = 1;
+   */
+  session?: Session | undefined;
+
+  /**
+   * The token, in clear, for `Authorization: Bearer`: it can't be read again.
+   *
+   * @generated from field: string token = 2;
+   */
+  token: string;
+};
+
+/**
+ * Describes the message nebula.v1.CreateSessionResponse.
+ * Use `create(CreateSessionResponseSchema)` to create a new message.
+ */
+export const CreateSessionResponseSchema: GenMessage<CreateSessionResponse> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_access, 20);
+
+/**
+ * What ListSessions takes.
+ *
+ * @generated from message nebula.v1.ListSessionsRequest
+ */
+export type ListSessionsRequest = Message<"nebula.v1.ListSessionsRequest"> & {
+  /**
+   * Only of this user. Empty: of all, or of the caller where that is not an admin.
+   *
+   * @generated from field: string user = 1;
+   */
+  user: string;
+
+  /**
+   * At most this many, 1 to 1000. 0: 100.
+   *
+   * @generated from field: uint32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * next_page_token of the page before. Empty: the first page.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message nebula.v1.ListSessionsRequest.
+ * Use `create(ListSessionsRequestSchema)` to create a new message.
+ */
+export const ListSessionsRequestSchema: GenMessage<ListSessionsRequest> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_access, 21);
+
+/**
+ * What ListSessions answers.
+ *
+ * @generated from message nebula.v1.ListSessionsResponse
+ */
+export type ListSessionsResponse = Message<"nebula.v1.ListSessionsResponse"> & {
+  /**
+   * One page, newest first.
+   *
+   * @generated from field: repeated nebula.v1.Session sessions = 1;
+   */
+  sessions: Session[];
+
+  /**
+   * Token of the next page. Empty: this was the last one.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message nebula.v1.ListSessionsResponse.
+ * Use `create(ListSessionsResponseSchema)` to create a new message.
+ */
+export const ListSessionsResponseSchema: GenMessage<ListSessionsResponse> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_access, 22);
+
+/**
+ * What DeleteSession takes.
+ *
+ * @generated from message nebula.v1.DeleteSessionRequest
+ */
+export type DeleteSessionRequest = Message<"nebula.v1.DeleteSessionRequest"> & {
+  /**
+   * The session's id. Empty: the session that the call is made with.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message nebula.v1.DeleteSessionRequest.
+ * Use `create(DeleteSessionRequestSchema)` to create a new message.
+ */
+export const DeleteSessionRequestSchema: GenMessage<DeleteSessionRequest> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_access, 23);
+
+/**
+ * What DeleteSession answers.
+ *
+ * @generated from message nebula.v1.DeleteSessionResponse
+ */
+export type DeleteSessionResponse = Message<"nebula.v1.DeleteSessionResponse"> & {
+};
+
+/**
+ * Describes the message nebula.v1.DeleteSessionResponse.
+ * Use `create(DeleteSessionResponseSchema)` to create a new message.
+ */
+export const DeleteSessionResponseSchema: GenMessage<DeleteSessionResponse> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_access, 24);
 
 /**
  * What the managers say of a call that another part is about to answer itself.
@@ -592,7 +797,48 @@ export const VerdictSchema: GenEnum<Verdict> = /*@__PURE__*/
   enumDesc(file_nebula_v1_access, 0);
 
 /**
- * Access: the credentials of devices, and what the managers say of a credential.
+ * The credential that a session was made with, and ends with.
+ *
+ * @generated from enum nebula.v1.SessionCredential
+ */
+export const SessionCredential = {
+  /**
+   * Not said.
+   *
+   * @generated from enum value: SESSION_CREDENTIAL_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * A password.
+   *
+   * @generated from enum value: SESSION_CREDENTIAL_PASSWORD = 1;
+   */
+  PASSWORD: 1,
+
+  /**
+   * A token.
+   *
+   * @generated from enum value: SESSION_CREDENTIAL_TOKEN = 2;
+   */
+  TOKEN: 2,
+} as const;
+
+/**
+ * The credential that a session was made with, and ends with.
+ *
+ * @generated from enum nebula.v1.SessionCredential
+ */
+export type SessionCredential = (typeof SessionCredential)[keyof typeof SessionCredential] | UnknownEnum;
+
+/**
+ * Describes the enum nebula.v1.SessionCredential.
+ */
+export const SessionCredentialSchema: GenEnum<SessionCredential> = /*@__PURE__*/
+  enumDesc(file_nebula_v1_access, 1);
+
+/**
+ * Access: the credentials of devices, sessions of users, and what the managers say of a credential.
  *
  * @generated from service nebula.v1.AccessService
  */
@@ -677,6 +923,37 @@ export const AccessService: GenService<{
     methodKind: "unary";
     input: typeof RevokeDeviceTokenRequestSchema;
     output: typeof RevokeDeviceTokenResponseSchema;
+  },
+  /**
+   * Turns the password or token of the call into a session, which ends with it. A user has 20 sessions at most: one more ends the oldest.
+   * PERMISSION_DENIED for a call that is made with a session; FAILED_PRECONDITION while authentication is off.
+   *
+   * @generated from rpc nebula.v1.AccessService.CreateSession
+   */
+  createSession: {
+    methodKind: "unary";
+    input: typeof CreateSessionRequestSchema;
+    output: typeof CreateSessionResponseSchema;
+  },
+  /**
+   * Lists sessions, newest first, page by page: an admin those of all users, another user its own. A page may be short, or empty, and still have a next one.
+   *
+   * @generated from rpc nebula.v1.AccessService.ListSessions
+   */
+  listSessions: {
+    methodKind: "unary";
+    input: typeof ListSessionsRequestSchema;
+    output: typeof ListSessionsResponseSchema;
+  },
+  /**
+   * Ends a session: an admin any, another user its own. Calls with it are UNAUTHENTICATED within a second.
+   *
+   * @generated from rpc nebula.v1.AccessService.DeleteSession
+   */
+  deleteSession: {
+    methodKind: "unary";
+    input: typeof DeleteSessionRequestSchema;
+    output: typeof DeleteSessionResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_nebula_v1_access, 0);

@@ -191,6 +191,9 @@ const access: RulesOf<typeof AccessService> = {
   rotateDeviceToken: needs(() => ({ kind: "own_device" })),
   listDeviceTokens: filtered,
   revokeDeviceToken: filtered,
+  createSession: needs(() => ({ kind: "login" })),
+  listSessions: filtered,
+  deleteSession: filtered,
 };
 
 const audit: RulesOf<typeof AuditService> = { listAuditEntries: admin };

@@ -83,9 +83,9 @@ function describeRestores(open: () => Promise<AccessStore>): void {
     return create(AuditEntrySchema, { who: "ann", outcome: "OK", at: timestampFromMs(at), ...fields });
   }
 
-  it("restored credentials are devices, enrolment tokens, users and user_groups that the audit log has as ended, and no other", async () => {
+  it("restored credentials are devices, enrolment tokens, sessions, users and user_groups that the audit log has as ended, and no other", async () => {
     await using store = await open();
-    const { n, device, enrolment, userWrite, groupWrite } = freshSamples();
+    const { n, device, enrolment, session, userWrite, groupWrite } = freshSamples();
     const lives = { createdAt: NOW_MS, expiresAt: Date.now() + HOUR_MS };
     await store.createEnrolment(enrolment("e1", { ...lives, usesLeft: 3 }));
     const [returned, later, gone] = [n("returned"), n("later"), n("gone")];
@@ -95,6 +95,8 @@ function describeRestores(open: () => Promise<AccessStore>): void {
     await store.createEnrolment(enrolment("expired", { createdAt: NOW_MS, expiresAt: Date.now() - 1 }));
     await store.createEnrolment(enrolment("ended", lives));
     await store.revokeEnrolment(enrolment("ended").id);
+    await store.createSession(session("s1", lives), 20);
+    await store.createSession(session("s2", { createdAt: NOW_MS, expiresAt: Date.now() - 1 }), 20);
     await store.writeUser(userWrite("deleted-once", 0n));
     await store.writeUser(userWrite("other-token", 0n));
     await store.writeUser(userWrite("as-the-log-says", 0n));
@@ -107,6 +109,7 @@ function describeRestores(open: () => Promise<AccessStore>): void {
       ...["e1", "used-up", "expired", "ended"].map((id) =>
         entry(method.revokeEnrolmentToken, "enrolment_token", enrolment(id).id, { detail: "revoked" }),
       ),
+      ...["s1", "s2", "s3"].map((id) => entry(method.deleteSession, "session", session(id).id, { detail: "of ann ended" })),
       entry(delivered, "user", n("deleted-once"), { before: 1n, after: 2n, detail: "another password" }),
       entry(UserService.method.deleteUser, "user", n("deleted-once"), { before: 2n, after: 3n, detail: "delete", at: ENDED_MS - 1 }), // by a slower clock
       entry(delivered, "user", n("other-token"), { before: 1n, after: 2n, detail: "another token" }),
@@ -124,6 +127,7 @@ function describeRestores(open: () => Promise<AccessStore>): void {
       [
         ["device", returned, "token revoked", ENDED_MS, "ann"],
         ["enrolment_token", enrolment("e1").id, "revoked", ENDED_MS, "ann"],
+        ["session", session("s1").id, "of ann ended", ENDED_MS, "ann"],
         ["user", n("deleted-once"), "delete", ENDED_MS - 1, "ann"],
         ["user", n("other-token"), "another token", ENDED_MS, "ann"],
         ["user_group", n("more-rights"), "another body", ENDED_MS, "ann"],

@@ -25,8 +25,8 @@ export type RestoredCredentials = Readonly<{
   newestMs: number | undefined;
 }>;
 
-type Kind = "device" | "enrolment_token" | "user" | "user_group";
-type Store = Pick<AccessStore, "listAudit" | "deviceToken" | "enrolment" | "getUser" | "getUserGroup">;
+type Kind = "device" | "enrolment_token" | "session" | "user" | "user_group";
+type Store = Pick<AccessStore, "listAudit" | "deviceToken" | "enrolment" | "session" | "getUser" | "getUserGroup">;
 
 const PAGE = 1000;
 /** Credentials that are looked up at a time. */
@@ -62,6 +62,8 @@ function againOf({ kind, name, detail }: RestoredCredential): string {
       return `nebulactl devices revoke ${name}`;
     case "enrolment_token":
       return `nebulactl devices revoke-enrolment ${name}`;
+    case "session":
+      return `nebulactl sessions delete ${name}`;
     case "user":
       return detail === DELETED ? `nebulactl users delete ${name}` : `nebulactl users refresh ${name}`;
     case "user_group":
@@ -98,6 +100,7 @@ async function readEnds(store: Store, signal: AbortSignal): Promise<{ ends: read
 const REVOKED = new Map<string, Kind>([
   [pathOf(AccessService.method.revokeDeviceToken), "device"],
   [pathOf(AccessService.method.revokeEnrolmentToken), "enrolment_token"],
+  [pathOf(AccessService.method.deleteSession), "session"],
 ]);
 
 /** Every change of a user or user_group counts: it may have replaced a password or token, or withdrawn a right. */
@@ -118,6 +121,10 @@ async function isBack(store: Store, { credential: { kind, name, at }, revision }
     case "enrolment_token": {
       const token = await store.enrolment(name, signal);
       return token !== undefined && token.usesLeft > 0 && token.expiresAt > nowMs;
+    }
+    case "session": {
+      const session = await store.session(name, signal);
+      return session !== undefined && session.expiresAt > nowMs;
     }
     case "user":
       return isOlder(await store.getUser(name, signal), revision);
