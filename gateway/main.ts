@@ -15,6 +15,8 @@ import { ServerTls } from "../common/tls/server-tls.ts";
 import { checkLogin } from "./api/access-verdict.ts";
 import { connectRoutes } from "./api/connect-routes.ts";
 import { createForwarder } from "./api/forwarder.ts";
+import { loginRoutes } from "./dashboard/serve/login.ts";
+import { withSessionCookie } from "./dashboard/serve/session-cookie.ts";
 import type { Route } from "./http/exchange.ts";
 import { createHttpMetrics } from "./http/http-metrics.ts";
 import { createHttpServer } from "./http/http-server.ts";
@@ -28,7 +30,7 @@ import { OPERATIONS } from "./v2/operations.ts";
 import { v2Route } from "./v2/v2-route.ts";
 
 export type GatewaySettings = Pick<Settings, "httpListen" | "grpcListen" | "managers" | "authEnabled"> &
-  Partial<Pick<Settings, "tls" | "httpConnections">>;
+  Partial<Pick<Settings, "tls" | "httpConnections" | "dashboard">>;
 
 export type GatewayOptions = Readonly<{
   settings: GatewaySettings;
@@ -90,8 +92,9 @@ export async function startGateway({
   const forwarder = createForwarder({ pool, partToken: token, stopping: stopping.signal, log });
   const metrics = createHttpMetrics(registry);
   const info = openInfo({ pool, partToken: token, changeFeed, clock, log, registry, http: metrics }, stopping.signal);
+  const api = connectRoutes(forwarder, log);
   const routes: readonly Route[] = [
-    ...connectRoutes(forwarder, log),
+    ...(settings.dashboard === true ? [...withSessionCookie(api), ...loginRoutes({ pool, partToken: token })] : api),
     v2Route({ operations: [...OPERATIONS, info.operation], pool, partToken: token, log }),
     { prefix: "/healthz", handle: ({ response }) => sendText(response, 200, "ok\n") },
     {

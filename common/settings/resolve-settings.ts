@@ -60,6 +60,7 @@ function readAll(reader: SettingReader, command: Command): { settings: Settings;
   const metricsOn = metrics.value !== undefined && (metrics.given || command !== "worker");
   const settings: Settings = {
     httpListen: read("httpListen"),
+    dashboard: read("dashboard"),
     metricsListen: metrics.value !== undefined && metricsOn ? { ...metrics.value, given: metrics.given } : undefined,
     grpcListen: read("grpcListen"),
     grpcAdvertise: read("grpcAdvertise"),

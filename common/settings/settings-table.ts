@@ -38,6 +38,13 @@ export const SETTINGS = {
     parts: ["gateway"],
     meaning: "Where the gateway serves the API as JSON over HTTP, `/healthz`, and `/readyz`: 200 while a manager is connected.",
   }),
+  dashboard: toggle({
+    variable: "NEBULA_DASHBOARD",
+    fallback: true,
+    defaultText: "on",
+    parts: ["gateway"],
+    meaning: "Off: the gateway serves nothing below `/ui/`: no dashboard, and no login of browsers (docs/access.md).",
+  }),
   metricsListen: setting({
     variable: "NEBULA_METRICS_LISTEN",
     parse: parseListenAddressOrOff,

@@ -3,6 +3,8 @@ import type { Credentials } from "../access/authorization.ts";
 /** Every setting of every part, resolved once (flag > environment > file > default) into one readonly object. Times are milliseconds. */
 export type Settings = Readonly<{
   httpListen: ListenAddress;
+  /** Whether the gateway serves the dashboard. */
+  dashboard: boolean;
   /** undefined: off. `given` is false for the default, whose address may be taken with one warning. */
   metricsListen: (ListenAddress & { given: boolean }) | undefined;
   grpcListen: ListenAddress;

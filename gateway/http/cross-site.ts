@@ -23,7 +23,8 @@ export function crossSiteRefusal(
 ): string | undefined {
   if (method !== "GET") {
     if (secFetchSite === "cross-site") return "a page of another site may not call this API (Sec-Fetch-Site: cross-site)";
-    if (origin !== undefined && !isOwnOrigin(origin, host)) return "a page of another site may not call this API (Origin is not this host)";
+    if (origin !== undefined && ownScheme(origin, host) === undefined)
+      return "a page of another site may not call this API (Origin is not this host)";
   }
   // A name that somebody else's DNS points here makes their page one of the same site: where no login is asked for, the name has to be ours.
   if (!authEnabled && !isOwnHost(host, ownNames)) {
@@ -32,10 +33,11 @@ export function crossSiteRefusal(
   return undefined;
 }
 
-function isOwnOrigin(origin: string, host: string | undefined): boolean {
-  if (host === undefined || !URL.canParse(origin)) return false;
+/** The scheme of a page of this host, by the Origin that its browser sends; undefined for any other page, and without an Origin. */
+export function ownScheme(origin: string | undefined, host: string | undefined): "http:" | "https:" | undefined {
+  if (origin === undefined || host === undefined || !URL.canParse(origin)) return undefined;
   const { protocol, host: originHost } = new URL(origin);
-  if (protocol !== "http:" && protocol !== "https:") return false;
+  if (protocol !== "http:" && protocol !== "https:") return undefined;
   const own = `${protocol}//${host}`; // so that a default port counts as none, as in the Origin
-  return URL.canParse(own) && new URL(own).host === originHost;
+  return URL.canParse(own) && new URL(own).host === originHost ? protocol : undefined;
 }

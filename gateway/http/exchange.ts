@@ -34,6 +34,8 @@ export type HttpHandler = (exchange: Exchange) => Promise<void> | void;
 export type Route = Readonly<{
   /** `/healthz` is itself and what is below it; `/nebula.v1.AppService/` is only what is below it. */
   prefix: string;
+  /** Set on each of its answers, refusals included. */
+  headers?: Readonly<Record<string, string>>;
   handle: HttpHandler;
 }>;
 

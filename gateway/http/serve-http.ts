@@ -33,9 +33,10 @@ const PATH_SHOWN = 200;
 export function serveHttp({ routes, bodies, atOnce, quietRoutes, policy, clock, log, metrics }: ServeHttpOptions): RequestListener {
   async function answer(exchange: Exchange): Promise<void> {
     const { request, response, path } = exchange;
+    const route = findRoute(routes, path);
+    for (const [name, value] of Object.entries(route?.headers ?? {})) response.setHeader(name, value);
     const refusal = crossSiteRefusal(browserHeaders(request), policy);
     if (refusal !== undefined) return sendError(response, new ConnectError(refusal, Code.PermissionDenied));
-    const route = findRoute(routes, path);
     if (route === undefined) {
       const hint = "there is the API at /nebula.v1.<service>/<method> (POST, content-type: application/json), /healthz and /readyz";
       return sendError(response, new ConnectError(`nothing is at ${shown(path)}: ${hint}`, Code.Unimplemented), 404);
