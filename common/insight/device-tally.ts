@@ -71,13 +71,15 @@ export class DeviceTally {
   }
 }
 
-function move<Key>(counts: Map<Key, number>, key: Key, by: 1 | -1): void {
+/** Adds to a count; one of 0 is not kept. */
+export function move<Key>(counts: Map<Key, number>, key: Key, by: number): void {
   const count = (counts.get(key) ?? 0) + by;
   if (count === 0) counts.delete(key);
   else counts.set(key, count);
 }
 
-function mostFrequent<Key extends string | number>(counts: ReadonlyMap<Key, number>, most = Number.POSITIVE_INFINITY): [Key, bigint][] {
+/** The counts, the largest first, at most `most`. */
+export function mostFrequent<Key extends string | number>(counts: ReadonlyMap<Key, number>, most = Number.POSITIVE_INFINITY): [Key, bigint][] {
   return [...counts]
     .sort(([one, a], [other, b]) => b - a || (one < other ? -1 : 1))
     .slice(0, most)

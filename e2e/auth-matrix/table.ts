@@ -15,6 +15,7 @@ import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
 import { DeviceService, TargetKind } from "../../gen/nebula/v1/device_pb.ts";
 import { DriftService } from "../../gen/nebula/v1/drift_pb.ts";
 import { ExplainService } from "../../gen/nebula/v1/explain_pb.ts";
+import { FleetService } from "../../gen/nebula/v1/fleet_pb.ts";
 import { HistoryService } from "../../gen/nebula/v1/history_pb.ts";
 import { PlannedKind, PlannedVerb, PlanService } from "../../gen/nebula/v1/plan_pb.ts";
 import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
@@ -93,6 +94,7 @@ const apply = ApplyService.method;
 const devices = DeviceService.method;
 const drift = DriftService.method;
 const { explain } = ExplainService.method;
+const fleet = FleetService.method;
 const plans = PlanService.method;
 const users = UserService.method;
 const userGroups = UserGroupService.method;
@@ -178,6 +180,11 @@ export const TABLE: readonly Row[] = [
   row(drift.getDrift, { deviceGroup: GROUP }, READERS, { about: "of a group" }),
   row(drift.watchDrift, { deviceGroups: [GROUP] }, READERS),
   row(drift.watchDrift, {}, USERS, { ...INVALID, about: "of nothing" }),
+
+  row(fleet.getOverview, {}, USERS),
+  row(fleet.getOverview, { deviceGroups: [GROUP] }, READERS, { about: "of a group" }),
+  row(fleet.watchOverview, {}, USERS),
+  row(fleet.watchOverview, { deviceGroups: [GROUP], members: true }, READERS, { about: "of a group" }),
 
   row(devices.getDevice, (cast) => cast.putStatus().then(() => ({ deviceId: DEVICE })), READERS, { hiddenFrom: OUTSIDERS }),
   row(devices.listDevices, {}, USERS),

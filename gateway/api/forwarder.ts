@@ -16,6 +16,7 @@ import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
 import { DeviceService } from "../../gen/nebula/v1/device_pb.ts";
 import { DriftService } from "../../gen/nebula/v1/drift_pb.ts";
 import { ExplainService } from "../../gen/nebula/v1/explain_pb.ts";
+import { FleetService } from "../../gen/nebula/v1/fleet_pb.ts";
 import { HistoryService } from "../../gen/nebula/v1/history_pb.ts";
 import { PlanService } from "../../gen/nebula/v1/plan_pb.ts";
 import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
@@ -148,6 +149,7 @@ export const API_SERVICES: readonly DescService[] = [
   DeviceService,
   DriftService,
   ExplainService,
+  FleetService,
   PlanService,
   ShardService,
   StatusService,

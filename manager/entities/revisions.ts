@@ -17,7 +17,8 @@ type History = Pick<ConfigStore, "history">;
 /** Revisions that are read of the store at a time. */
 const CHUNK = 100;
 
-const ACTIONS: Readonly<Record<ChangeAction, RevisionAction>> = {
+/** The actions of the API. */
+export const REVISION_ACTIONS: Readonly<Record<ChangeAction, RevisionAction>> = {
   create: RevisionAction.CREATE,
   update: RevisionAction.UPDATE,
   delete: RevisionAction.DELETE,
@@ -100,7 +101,7 @@ function revisionOf(stored: StoredEntity, before: StoredEntity | undefined): Rev
     kind: targetKindOf(stored.kind),
     name: stored.name,
     revision: stored.revision,
-    action: ACTIONS[stored.action],
+    action: REVISION_ACTIONS[stored.action],
     change: { at: timestampFromMs(stored.changedAt), by: stored.changedBy },
     body: stored.deleted ? { case: undefined } : bodyOf(resourceOf(stored)),
     previousRevision: before?.revision ?? 0n,

@@ -32,17 +32,33 @@ export type Newest = Readonly<{
   changedAt: number;
 }>;
 
+/** A group that is not deleted, and those of its members that ever existed, as they are stored. */
+export type StoredGroup = Readonly<{ group: StoredEntity; members: readonly StoredEntity[] }>;
+
+/** Reads a group and its members; undefined if there is none. */
+export async function readGroup(
+  store: Pick<ConfigStore, "get" | "getMany">,
+  deviceGroup: string,
+  signal: AbortSignal,
+): Promise<StoredGroup | undefined> {
+  const group = await store.get({ kind: "device_group", name: deviceGroup }, { signal });
+  if (group === undefined || group.deleted) return undefined;
+  const { apps: appNames, cronJobs: jobNames } = fromBinary(DeviceGroupSchema, group.body);
+  const [apps, cronJobs] = await Promise.all([store.getMany("app", appNames, { signal }), store.getMany("cron_job", jobNames, { signal })]);
+  return { group, members: [...apps.values(), ...cronJobs.values()] };
+}
+
 /** Reads the newest config of a group; undefined if there is none. */
 export async function readNewest(store: Pick<ConfigStore, "get" | "getMany">, deviceGroup: string, signal: AbortSignal): Promise<Newest | undefined> {
-  const stored = await store.get({ kind: "device_group", name: deviceGroup }, { signal });
-  if (stored === undefined || stored.deleted) return undefined;
-  const group = fromBinary(DeviceGroupSchema, stored.body);
-  const [apps, cronJobs] = await Promise.all([store.getMany("app", group.apps, { signal }), store.getMany("cron_job", group.cronJobs, { signal })]);
-  const members = [...apps.values(), ...cronJobs.values()];
+  const stored = await readGroup(store, deviceGroup, signal);
+  return stored === undefined ? undefined : newestOf(stored);
+}
+
+export function newestOf({ group, members }: StoredGroup): Newest {
   const images = new Map<string, string>();
   const targets = members.map((member) => targetOf(member, images));
-  const changedAt = Math.max(stored.changedAt, ...members.map((member) => member.changedAt));
-  return { deviceGroup, groupRevision: stored.revision, targets, images, changedAt };
+  const changedAt = Math.max(group.changedAt, ...members.map((member) => member.changedAt));
+  return { deviceGroup: group.name, groupRevision: group.revision, targets, images, changedAt };
 }
 
 function targetOf({ kind, name, revision, deleted, body }: StoredEntity, images: Map<string, string>): Target {
@@ -66,12 +82,12 @@ export function driftOf(newest: Newest, devices: Iterable<DeviceInGroup>): Messa
   const drifted: Drifted[] = [];
   const repaired: { deviceId: string; repairs: bigint }[] = [];
   const images = new ImageIds(newest);
-  const known = new Set(newest.targets.map(({ kind, name }) => keyOf(kind, name)));
+  const standingOf = standingsWith(newest);
   let [count, repairs] = [0, 0n];
   for (const device of devices) {
     count++;
     const { deviceId, summary } = device;
-    const state = standingOf(device, newest, known);
+    const state = standingOf(device);
     if (state.state !== "applied") drifted.push(driftedDevice(device, state, newest));
     images.add(device);
     if (summary === undefined || summary.repairs === 0n) continue;
@@ -95,21 +111,20 @@ export function driftOf(newest: Newest, devices: Iterable<DeviceInGroup>): Messa
 }
 
 /**
- * Where a device stands with the members of its group, and then with the group itself: a device that has the group and not yet a change of a member waits for that.
- * What it has containers of, and its group does not name any more, is to be removed.
+ * Returns where a device stands with the members of its group, and then with the group itself: a device that has the group and not yet a change of a member waits
+ * for that. What it has containers of, and its group does not name any more, is to be removed.
  */
-function standingOf(
-  device: DeviceInGroup,
-  { deviceGroup: name, groupRevision: revision, targets }: Newest,
-  known: ReadonlySet<string>,
-): StateOfDevice {
-  const ofMembers = stateOfDevice(device, targets);
-  if (ofMembers.state !== "applied") return ofMembers;
-  const removed = (device.summary?.targets ?? []).flatMap(({ kind, name: left, containers }): Member[] => {
-    if (containers === 0 || known.has(keyOf(kind, left))) return [];
-    return [{ kind: kind === TargetKind.CRON_JOB ? TargetKind.CRON_JOB : TargetKind.APP, name: left }];
-  });
-  return stateOfDevice(device, [{ kind: TargetKind.DEVICE_GROUP, verb: "update", name, revision, added: [], removed }]);
+export function standingsWith({ deviceGroup: name, groupRevision: revision, targets }: Newest): (device: DeviceInGroup) => StateOfDevice {
+  const known = new Set(targets.map((target) => keyOf(target.kind, target.name)));
+  return (device) => {
+    const ofMembers = stateOfDevice(device, targets);
+    if (ofMembers.state !== "applied") return ofMembers;
+    const removed = (device.summary?.targets ?? []).flatMap(({ kind, name: left, containers }): Member[] => {
+      if (containers === 0 || known.has(keyOf(kind, left))) return [];
+      return [{ kind: kind === TargetKind.CRON_JOB ? TargetKind.CRON_JOB : TargetKind.APP, name: left }];
+    });
+    return stateOfDevice(device, [{ kind: TargetKind.DEVICE_GROUP, verb: "update", name, revision, added: [], removed }]);
+  };
 }
 
 function driftedDevice(device: DeviceInGroup, { state, about, code, step }: StateOfDevice, { changedAt }: Newest): Drifted {

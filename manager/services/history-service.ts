@@ -107,7 +107,7 @@ export function createHistoryServiceHandlers(deps: HistoryServiceDeps): ServiceH
       };
       const isVisible = (entry: AuditEntry) => {
         const changed = kindOfEntry(entry);
-        return changed !== undefined && entry.revisionBefore !== entry.revisionAfter && (readable[changed]?.(entry) ?? true);
+        return changed !== undefined && isChange(entry) && (readable[changed]?.(entry) ?? true);
       };
       const filter = changesFilter(request, kind);
       const { items, next } = await visiblePages((part) => accessStore.listAudit(filter, part, signal), pageOf(request), isVisible);
@@ -163,11 +163,18 @@ function changesFilter({ name, fromTime, untilTime }: ListChangesRequest, kind: 
   };
 }
 
-function kindOfEntry({ kind }: AuditEntry): EntityKind | undefined {
+/** The kind of entity that an entry of the audit log is about; undefined if it is about none. */
+export function kindOfEntry({ kind }: Pick<AuditEntry, "kind">): EntityKind | undefined {
   return kind === "app" || kind === "cron_job" || kind === "device_group" ? kind : undefined;
 }
 
-function changeOf(entry: AuditEntry) {
+/** Whether an entry of the audit log is about a new revision of an entity. */
+export function isChange(entry: Pick<AuditEntry, "kind" | "revisionBefore" | "revisionAfter">): boolean {
+  return kindOfEntry(entry) !== undefined && entry.revisionBefore !== entry.revisionAfter;
+}
+
+/** An entry of the audit log as a change of an entity. */
+export function changeOf(entry: AuditEntry) {
   const { name, at, who: by, revisionBefore, revisionAfter, detail } = entry;
   const kind = kindOfEntry(entry);
   const change = { by, ...(at === undefined ? {} : { at }) };

@@ -21,6 +21,7 @@ import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
 import { DeviceService } from "../../gen/nebula/v1/device_pb.ts";
 import { DriftService } from "../../gen/nebula/v1/drift_pb.ts";
 import { ExplainService } from "../../gen/nebula/v1/explain_pb.ts";
+import { FleetService } from "../../gen/nebula/v1/fleet_pb.ts";
 import { HistoryService } from "../../gen/nebula/v1/history_pb.ts";
 import { PlanService } from "../../gen/nebula/v1/plan_pb.ts";
 import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
@@ -50,12 +51,15 @@ import { createAuditServiceHandlers } from "./audit-service.ts";
 import { createConfigServiceHandlers } from "./config-service.ts";
 import { createDeviceServiceHandlers } from "./device-service.ts";
 import { createFleetHandlers } from "./devices/fleet-handlers.ts";
+import { FleetReader } from "./devices/fleet-reader.ts";
 import { createAppServiceHandlers } from "./entities/app-service.ts";
 import { createCronJobServiceHandlers } from "./entities/cron-job-service.ts";
 import { createDeviceGroupServiceHandlers } from "./entities/device-group-service.ts";
 import { createUserGroupServiceHandlers } from "./entities/user-group-service.ts";
 import { createUserServiceHandlers } from "./entities/user-service.ts";
 import { createExplainServiceHandlers } from "./explain-service.ts";
+import { createFleetViews } from "./fleet/fleet-views.ts";
+import { createFleetServiceHandlers, createFleetServiceStreams } from "./fleet/overview.ts";
 import { HealthService } from "./grpc/health-service.ts";
 import { ReflectionIndex } from "./grpc/reflection-index.ts";
 import { serveReflection } from "./grpc/reflection-service.ts";
@@ -164,6 +168,8 @@ export function createServedServices({
   const drift = { groupViews, configStore, changeFeed, visiblePages, clock };
   const reportLimits = createReportLimits({ reportStore, configStore, mostDevices, clock });
   const fleet = createFleetHandlers({ groupViews, configStore, accessStore, reportStore, presentGroups, changeFeed, clock, log });
+  const fleetReader = new FleetReader({ groupViews, configStore, reportStore, clock });
+  const fleetViews = createFleetViews({ fleet: fleetReader, configStore, accessStore, changeFeed, clock, log, signal: stopped });
   const nebula = [
     unary(AppService, createAppServiceHandlers(entities)),
     unary(CronJobService, createCronJobServiceHandlers(entities)),
@@ -184,6 +190,7 @@ export function createServedServices({
         clock,
       }),
     ),
+    unary(FleetService, createFleetServiceHandlers({ fleetViews, clock }), createFleetServiceStreams({ fleetViews, clock })),
     unary(PlanService, createPlanServiceHandlers({ configStore, accessStore, reportStore, deviceConnections, secretKeys, localAdmin, clock })),
     unary(
       DeviceService,

@@ -15,6 +15,7 @@ import { DeviceGroupService } from "../../../gen/nebula/v1/device_group_pb.ts";
 import { DeviceService, type TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
 import { DriftService } from "../../../gen/nebula/v1/drift_pb.ts";
 import { ExplainService } from "../../../gen/nebula/v1/explain_pb.ts";
+import { FleetService } from "../../../gen/nebula/v1/fleet_pb.ts";
 import { HistoryService } from "../../../gen/nebula/v1/history_pb.ts";
 import { PlanService } from "../../../gen/nebula/v1/plan_pb.ts";
 import { ReportService } from "../../../gen/nebula/v1/report_pb.ts";
@@ -163,6 +164,8 @@ const device: RulesOf<typeof DeviceService> = {
 };
 
 const explain: RulesOf<typeof ExplainService> = { explain: filtered };
+/** The handler asks for `ro` on the groups that are named, and counts those that the caller may read. */
+const fleet: RulesOf<typeof FleetService> = { getOverview: filtered, watchOverview: filtered };
 const plan: RulesOf<typeof PlanService> = { plan: filtered };
 
 const user: RulesOf<typeof UserService> = {
@@ -226,6 +229,7 @@ const ROWS: ReadonlyMap<string, Row> = new Map([
   ...byPath(DeviceService, device),
   ...byPath(DriftService, drift),
   ...byPath(ExplainService, explain),
+  ...byPath(FleetService, fleet),
   ...byPath(PlanService, plan),
   ...byPath(UserService, user),
   ...byPath(UserGroupService, userGroup),

@@ -42,7 +42,7 @@ export async function countDevices(
       if (!isMoving) tally.add(device);
     }
     const counts = tally.counts(view.deviceGroup);
-    if (enrolled) counts.neverCame = await neverCame(accessStore, view, signal);
+    if (enrolled) counts.neverCame = BigInt((await neverCame(accessStore, view, signal)).size);
     return counts;
   }
 
@@ -61,14 +61,18 @@ export async function countDevices(
   return { deviceGroups, nextPageToken: "" };
 }
 
-/** Devices that have a token of their own, and are not in the view of their group. */
-async function neverCame(accessStore: CountDevicesParts["accessStore"], { deviceGroup, devices }: GroupView, signal: AbortSignal): Promise<bigint> {
-  let count = 0n;
+/** Ids of devices that have a token of their own, and are not in the view of their group. */
+export async function neverCame(
+  accessStore: CountDevicesParts["accessStore"],
+  { deviceGroup, devices }: Pick<GroupView, "deviceGroup" | "devices">,
+  signal: AbortSignal,
+): Promise<Set<string>> {
+  const ids = new Set<string>();
   for (let after: string | undefined; ; ) {
     const page = { limit: TOKENS, ...(after === undefined ? {} : { after }) };
     const { items, next } = await accessStore.listDeviceTokens({ deviceGroup }, page, signal);
-    for (const { deviceId } of items) if (!devices.has(deviceId)) count++;
-    if (next === undefined) return count;
+    for (const { deviceId } of items) if (!devices.has(deviceId)) ids.add(deviceId);
+    if (next === undefined) return ids;
     after = next;
   }
 }

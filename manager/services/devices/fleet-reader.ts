@@ -37,17 +37,24 @@ export class FleetReader {
 
   /** Names of the groups that exist or have devices and that the caller may read, sorted, after a name; `first`: that one before them. */
   async *readableGroups(principal: Principal, { after, first }: { after: string; first?: string }, signal: AbortSignal): AsyncGenerator<string> {
-    const { configStore, reportStore } = this.#parts;
     const mayRead = (name: string) => isPermitted(principal, { kind: "read", entity: groupKey(name) }, false);
     if (first !== undefined && mayRead(first)) yield first;
+    for await (const name of this.allGroups(after, signal)) {
+      if (mayRead(name)) yield name;
+    }
+  }
+
+  /** Names of all groups that exist or have devices, sorted, after a name. */
+  allGroups(after: string, signal: AbortSignal): AsyncGenerator<string> {
+    const { configStore, reportStore } = this.#parts;
     const existing = names(
       async (last) => (await configStore.list("device_group", { after: last, limit: NAMES }, signal)).items.map(({ name }) => name),
       after,
     );
-    const reporting = names((last) => reportStore.groups({ after: last, limit: NAMES }, signal), after);
-    for await (const name of merged(existing, reporting)) {
-      if (mayRead(name)) yield name;
-    }
+    return merged(
+      existing,
+      names((last) => reportStore.groups({ after: last, limit: NAMES }, signal), after),
+    );
   }
 
   /** Opens the view of a group. */

@@ -1,0 +1,330 @@
+/**
+ * FleetService: a fleet in numbers, as far as the caller may read it.
+ *
+ * O1 Messages are LEAST_MS apart once all groups were sent, and hold the numbers as of when they are asked for; what did not change is not sent.
+ * O2 Only groups, members and changes that the caller may read now are shown, and counted.
+ */
+import { create, equals, type MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { Alarm } from "../../../common/clock/alarm.ts";
+import type { Clock } from "../../../common/clock/clock.ts";
+import { assertNoViolations, NebulaError, type Violation } from "../../../common/errors/nebula-error.ts";
+import { mostFrequent, move } from "../../../common/insight/device-tally.ts";
+import { targetKindOf } from "../../../common/resources/target-kind.ts";
+import { type EntityKey, keyText } from "../../../common/storage/config-store.ts";
+import { quote } from "../../../common/text/wording.ts";
+import { pageOf, pageTokenViolation, validatePage } from "../../../common/validation/list-request.ts";
+import { isName, validateName } from "../../../common/validation/names.ts";
+import type { AuditEntry } from "../../../gen/nebula/v1/audit_pb.ts";
+import {
+  type FleetOverview,
+  FleetOverviewSchema,
+  type FleetService,
+  type GroupOverview,
+  GroupOverviewSchema,
+  type NewestRevisionSchema,
+  type RecentChanges,
+  RecentChangesSchema,
+  type WatchOverviewResponseSchema,
+} from "../../../gen/nebula/v1/fleet_pb.ts";
+import type { FailureCode } from "../../../gen/nebula/v1/report_pb.ts";
+import type { Principal } from "../../access/principal.ts";
+import { assertPermitted, isPermitted } from "../../access/rights/permit.ts";
+import { groupKey } from "../../access/rights/rights.ts";
+import { REVISION_ACTIONS } from "../../entities/revisions.ts";
+import type { ServiceHandlers, ServiceStreams, StreamContext } from "../../rpc/call-context.ts";
+import { changeOf, kindOfEntry } from "../history-service.ts";
+import { type EntityState, entitiesOf, type FleetView, type FleetViews, type GroupInFleet } from "./fleet-view.ts";
+import { CHANGES_MS } from "./fleet-views.ts";
+import { addCounts, countsMessage, noDevices } from "./group-standing.ts";
+
+const LEAST_MS = 250;
+/** How often time alone is looked at: changes leave the last hour. Milliseconds. */
+const LOOK_MS = 10_000;
+/** Groups that a request names, and that a message holds. */
+const MOST_NAMED = 100;
+const MOST_GROUPS = 200;
+/** Groups and members that a message, or a page, holds, but for one group at least. */
+const MOST_ROWS = 10_000;
+/** Changes of an answer. */
+const MOST_CHANGES = 50;
+/** Versions and problems of an answer. */
+const MOST_SHOWN = 20;
+
+export type OverviewParts = Readonly<{ fleetViews: FleetViews; clock: Clock }>;
+
+type Asked = Readonly<{ deviceGroups: readonly string[]; members: boolean }>;
+type Message = MessageInitShape<typeof WatchOverviewResponseSchema>;
+
+export function createFleetServiceHandlers({ fleetViews, clock }: OverviewParts): ServiceHandlers<typeof FleetService> {
+  return {
+    async getOverview(request, { principal, signal }) {
+      assertNoViolations([...groupsViolations(request.deviceGroups), ...pageViolations(request)]);
+      assertMayRead(principal, request);
+      using view = fleetViews.open((name) => isAsked(name, request, principal));
+      await view.ready(signal);
+      assertExist(view, request);
+      const shown = shownGroups(view, request, principal);
+      const { after = "", limit } = pageOf(request);
+      const rest = shown.filter(({ deviceGroup }) => deviceGroup > after);
+      const page = rest.slice(0, Math.min(limit, groupsThatFit(rest, request)));
+      return {
+        fleet: fleetOf(shown),
+        groups: page.map((group) => groupOverview(group, request.members, principal)),
+        recentChanges: recentChanges(view, shown, principal, clock.now()),
+        nextPageToken: rest.length > page.length ? (page.at(-1)?.deviceGroup ?? "") : "",
+      };
+    },
+  };
+}
+
+export function createFleetServiceStreams(parts: OverviewParts): ServiceStreams<typeof FleetService> {
+  return { watchOverview: (request, context) => watchOverview(parts, request, context) };
+}
+
+/** The messages of one WatchOverview. */
+export async function* watchOverview(
+  { fleetViews, clock }: OverviewParts,
+  request: Asked,
+  context: Pick<StreamContext, "principal" | "signal" | "keepAllowed">,
+): AsyncGenerator<Message, void> {
+  assertNoViolations(groupsViolations(request.deviceGroups));
+  assertMayRead(context.principal, request);
+  const { signal } = context;
+  const alarm = new Alarm(clock);
+  let { principal } = context;
+  context.keepAllowed((now) => {
+    assertMayRead(now, request);
+    principal = now; // O2
+    alarm.ring();
+  });
+  using view = fleetViews.open((name) => isAsked(name, request, principal));
+  using _ = view.onChange(() => alarm.ring());
+  let state: "counting" | "ready" | Readonly<{ error: unknown }> = "counting";
+  view.ready(signal).then(
+    () => {
+      state = "ready";
+      alarm.ring();
+    },
+    (error: unknown) => {
+      state = { error };
+      alarm.ring();
+    },
+  );
+  const readState = (): typeof state => state; // it changes meanwhile
+  const writer = new OverviewWriter(view, request);
+  for (;;) {
+    signal.throwIfAborted();
+    const now = readState();
+    if (typeof now === "object") throw now.error;
+    if (now === "ready" && !writer.wasComplete) assertExist(view, request);
+    const message = writer.next(principal, clock.now(), now === "ready");
+    if (message !== undefined) yield message;
+    if (writer.hasMore) continue;
+    await clock.sleep(LEAST_MS, signal); // O1
+    await alarm.wait(LOOK_MS, signal);
+  }
+}
+
+/** What a reader has of an overview, and what of it has to be sent. */
+class OverviewWriter {
+  readonly #view: FleetView;
+  readonly #asked: Asked;
+  readonly #sent = new Map<string, { stamp: number; readonly group: GroupInFleet; readonly overview: GroupOverview }>();
+  #fleet: FleetOverview | undefined;
+  #changes: RecentChanges | undefined;
+  /** Those for whom the groups that were sent were read. */
+  #principal: Principal | undefined;
+  /** Whether groups wait for the next message. */
+  hasMore = false;
+  wasComplete = false;
+
+  constructor(view: FleetView, asked: Asked) {
+    this.#view = view;
+    this.#asked = asked;
+  }
+
+  /** The next message; undefined if nothing changed. */
+  next(principal: Principal, nowMs: number, isReady: boolean): Message | undefined {
+    const shown = shownGroups(this.#view, this.#asked, principal);
+    if (principal !== this.#principal) for (const sent of this.#sent.values()) sent.stamp = -1; // their members are to be read again
+    this.#principal = principal;
+    const names = new Set(shown.map(({ deviceGroup }) => deviceGroup));
+    const left = [...this.#sent.keys()].filter((name) => !names.has(name)).slice(0, MOST_GROUPS);
+    for (const name of left) this.#sent.delete(name);
+    const groups: GroupOverview[] = [];
+    const changed = shown.filter((group) => {
+      const before = this.#sent.get(group.deviceGroup);
+      return before?.group !== group || before.stamp !== group.stamp;
+    });
+    const taken = changed.slice(0, Math.min(MOST_GROUPS, groupsThatFit(changed, this.#asked)));
+    this.hasMore = taken.length < changed.length;
+    for (const group of taken) {
+      const before = this.#sent.get(group.deviceGroup);
+      const overview = create(GroupOverviewSchema, groupOverview(group, this.#asked.members, principal));
+      if (before === undefined || !equals(GroupOverviewSchema, before.overview, overview)) groups.push(overview);
+      this.#sent.set(group.deviceGroup, { stamp: group.stamp, group, overview });
+    }
+    const complete = isReady && !this.hasMore;
+    const fleet = create(FleetOverviewSchema, fleetOf(shown));
+    const changes = create(RecentChangesSchema, recentChanges(this.#view, shown, principal, nowMs));
+    const isNewFleet = this.#fleet === undefined || !equals(FleetOverviewSchema, this.#fleet, fleet);
+    const areNewChanges = this.#changes === undefined || !equals(RecentChangesSchema, this.#changes, changes);
+    this.#fleet = fleet;
+    this.#changes = changes;
+    if (groups.length + left.length === 0 && !isNewFleet && !areNewChanges && complete === this.wasComplete) return undefined;
+    this.wasComplete = complete;
+    return { groups, left, complete, ...(isNewFleet ? { fleet } : {}), ...(areNewChanges ? { recentChanges: changes } : {}) };
+  }
+}
+
+// --- what an overview is made of
+
+function isAsked(name: string, { deviceGroups }: Pick<Asked, "deviceGroups">, principal: Principal): boolean {
+  return (deviceGroups.length === 0 || deviceGroups.includes(name)) && mayRead(principal, groupKey(name));
+}
+
+function mayRead(principal: Principal, entity: EntityKey): boolean {
+  return isPermitted(principal, { kind: "read", entity }, false);
+}
+
+/** The groups that were counted, or have no room, by name (O2). */
+function shownGroups(view: FleetView, asked: Asked, principal: Principal): GroupInFleet[] {
+  const shown = [...view.groups.values()].filter(
+    ({ deviceGroup, standing, isUncounted }) => (standing !== undefined || isUncounted) && isAsked(deviceGroup, asked, principal),
+  );
+  return shown.sort((a, b) => (a.deviceGroup < b.deviceGroup ? -1 : 1));
+}
+
+function fleetOf(groups: readonly GroupInFleet[]): MessageInitShape<typeof FleetOverviewSchema> {
+  const counts = noDevices();
+  const failures = new Map<FailureCode, number>();
+  const versions = new Map<string, number>();
+  const problems = new Map<string, number>();
+  let [neverCame, original, uncounted] = [0, 0, 0];
+  for (const { standing, neverCame: ofGroup, isUncounted } of groups) {
+    neverCame += ofGroup;
+    if (isUncounted) uncounted++;
+    if (standing === undefined) continue;
+    addCounts(counts, standing.counts);
+    for (const [code, devices] of standing.failures) move(failures, code, devices);
+    for (const [version, devices] of standing.versions) move(versions, version, devices);
+    for (const [code, devices] of standing.problems) move(problems, code, devices);
+    original += standing.original;
+  }
+  return {
+    states: countsMessage(counts, neverCame),
+    failureCodes: failureCodesOf(failures),
+    workerVersions: mostFrequent(versions, MOST_SHOWN).map(([workerVersion, devices]) => ({ workerVersion, devices })),
+    problems: mostFrequent(problems, MOST_SHOWN).map(([code, devices]) => ({ code, devices })),
+    deviceGroups: BigInt(groups.length),
+    uncountedGroups: BigInt(uncounted),
+    original: BigInt(original),
+  };
+}
+
+function failureCodesOf(failures: ReadonlyMap<FailureCode, number>) {
+  return mostFrequent(failures).map(([failureCode, devices]) => ({ failureCode, devices }));
+}
+
+/** How many of these groups have MOST_ROWS rows, from the first on; one at least. */
+function groupsThatFit(groups: readonly GroupInFleet[], { members }: Pick<Asked, "members">): number {
+  let rows = 0;
+  const last = groups.findIndex(({ config }) => {
+    rows += 1 + (members ? (config?.members.length ?? 0) : 0);
+    return rows > MOST_ROWS;
+  });
+  return last < 0 ? groups.length : Math.max(1, last);
+}
+
+function groupOverview(group: GroupInFleet, withMembers: boolean, principal: Principal): MessageInitShape<typeof GroupOverviewSchema> {
+  const { deviceGroup, config, standing, neverCame, isUncounted } = group;
+  const readable = entitiesOf(config).filter((entity) => mayRead(principal, entity));
+  const newest = readable.reduce<EntityState | undefined>(
+    (latest, each) => (latest === undefined || each.changedAt > latest.changedAt ? each : latest),
+    undefined,
+  );
+  const members = withMembers ? readable.filter(({ kind }) => kind !== "device_group") : [];
+  return {
+    deviceGroup,
+    revision: config?.group.revision ?? 0n,
+    states: countsMessage(standing?.counts ?? noDevices(), neverCame),
+    failureCodes: failureCodesOf(standing?.failures ?? new Map()),
+    ...(newest === undefined ? {} : { newestChange: revisionMessage(newest) }),
+    members: members
+      .sort((a, b) => (keyText(a) < keyText(b) ? -1 : 1))
+      .map((member) => ({ newest: revisionMessage(member), states: countsMessage(standing?.ofMember(keyText(member)) ?? noDevices()) })),
+    uncounted: isUncounted,
+  };
+}
+
+function revisionMessage({ kind, name, revision, action, changedAt, changedBy }: EntityState): MessageInitShape<typeof NewestRevisionSchema> {
+  const change = { at: timestampFromMs(changedAt), by: changedBy };
+  return { kind: targetKindOf(kind), name, revision, action: REVISION_ACTIONS[action], change };
+}
+
+function recentChanges(
+  view: FleetView,
+  shown: readonly GroupInFleet[],
+  principal: Principal,
+  nowMs: number,
+): MessageInitShape<typeof RecentChangesSchema> {
+  const byName = new Map(shown.map((group) => [group.deviceGroup, group]));
+  const readable = view.changes.filter((entry) => {
+    const kind = kindOfEntry(entry);
+    return kind !== undefined && atOf(entry) > nowMs - CHANGES_MS && mayRead(principal, { kind, name: entry.name });
+  });
+  const newest = new Map<string, bigint>();
+  for (const { kind, name, revisionAfter } of readable) {
+    const key = `${kind}/${name}`;
+    if (revisionAfter > (newest.get(key) ?? 0n)) newest.set(key, revisionAfter);
+  }
+  const changes = readable.slice(0, MOST_CHANGES).map((entry) => {
+    const key = { kind: kindOfEntry(entry) ?? "app", name: entry.name };
+    const newestRevision = view.newestOf(key)?.revision ?? 0n;
+    const superseded = newestRevision > entry.revisionAfter || (newest.get(keyText(key)) ?? 0n) > entry.revisionAfter;
+    const states = superseded ? undefined : statesOf(view, key, byName);
+    return { change: changeOf(entry), superseded, ...(states === undefined ? {} : { states }) };
+  });
+  return { changes, more: readable.length > changes.length || view.hasMoreChanges };
+}
+
+function atOf({ at }: AuditEntry): number {
+  return at === undefined ? 0 : timestampMs(at);
+}
+
+/** The devices that the newest revision of an entity reaches, in the groups that are shown; undefined if it reaches none of these. */
+function statesOf(view: FleetView, key: EntityKey, shown: ReadonlyMap<string, GroupInFleet>) {
+  const counts = noDevices();
+  let isReached = false;
+  for (const name of view.groupsOf(key)) {
+    const standing = shown.get(name)?.standing;
+    const ofEntity = key.kind === "device_group" ? standing?.counts : standing?.ofMember(keyText(key));
+    if (ofEntity === undefined) continue;
+    isReached = true;
+    addCounts(counts, ofEntity);
+  }
+  return isReached ? countsMessage(counts) : undefined;
+}
+
+// --- requests
+
+function assertMayRead(principal: Principal, { deviceGroups }: Pick<Asked, "deviceGroups">): void {
+  for (const name of deviceGroups) assertPermitted(principal, { kind: "read", entity: groupKey(name) }, false);
+}
+
+/** Throws `not_found` where a group that the request names does not exist and has no devices. */
+function assertExist(view: FleetView, { deviceGroups }: Pick<Asked, "deviceGroups">): void {
+  const missing = deviceGroups.find((name) => !view.groups.has(name));
+  if (missing !== undefined) throw new NebulaError("not_found", `device_group ${quote(missing)} does not exist, and no device is in it`);
+}
+
+function groupsViolations(names: readonly string[]): Violation[] {
+  if (names.length > MOST_NAMED) return [{ field: "device_groups", description: `has ${names.length} entries; use at most ${MOST_NAMED}` }];
+  return names.flatMap((name, index) => validateName(name, `device_groups[${index}]`));
+}
+
+function pageViolations(request: Readonly<{ pageSize: number; pageToken: string }>): Violation[] {
+  const { pageToken } = request;
+  return [...validatePage(request), ...(pageToken === "" || isName(pageToken) ? [] : [pageTokenViolation(pageToken)])];
+}

@@ -1,0 +1,140 @@
+import { strict as assert } from "node:assert";
+import { create } from "@bufbuild/protobuf";
+import { isNebulaError } from "../../../common/errors/nebula-error.ts";
+import { DeleteDeviceGroupRequestSchema } from "../../../gen/nebula/v1/device_group_pb.ts";
+import { TargetState } from "../../../gen/nebula/v1/report_pb.ts";
+import { callOf } from "../../testing/entity-rig.ts";
+import { app, numbers, STRANGER, startFleet, startFleetRig, user } from "../../testing/fleet-rig.ts";
+
+describe("a stream of the overview", () => {
+  it("the stream sends all groups first, then only what changed, at most four messages a second", async () => {
+    await using rig = await startFleet();
+    const stream = rig.watch();
+    await stream.until(() => stream.came.some(({ message }) => message.complete));
+    const first = stream.came.flatMap(({ message }) => message.groups);
+    assert.deepEqual(first.map(({ deviceGroup }) => deviceGroup).sort(), ["shops", "tills"]);
+    assert.equal(numbers(stream.last().fleet?.states), "applied 2 failed 1 offline 1 working 0 waiting 1 never 1 online 4");
+
+    const before = stream.came.length;
+    await rig.clock.advance(20_000);
+    assert.equal(stream.came.length, before, "nothing changed, and nothing is said");
+
+    const begun = rig.clock.monotonic();
+    for (let round = 0; round < 40; round++) {
+      const state = round % 2 === 0 ? TargetState.WORKING : TargetState.APPLIED;
+      await rig.put("till-1", "tills", { state, apps: [app("web"), app("pos", { state })] });
+      await rig.clock.advance(50);
+    }
+    await rig.clock.advance(1000);
+    const told = stream.came.slice(before);
+    assert.ok(told.length >= 2 && told.length <= 12, `${told.length} messages in 3 s`);
+    for (const [index, { atMs }] of told.entries()) assert.ok(atMs - (told[index - 1]?.atMs ?? begun - 250) >= 250);
+    assert.ok(told.every(({ message }) => message.groups.every(({ deviceGroup }) => deviceGroup === "tills") && message.recentChanges === undefined));
+    assert.equal(numbers(stream.last().fleet?.states), "applied 2 failed 1 offline 1 working 0 waiting 1 never 1 online 4");
+    stream.end();
+    await assert.rejects(stream.ended, /over/);
+  });
+
+  it("the stream follows changes of an app, groups that are created and deleted, and devices that come", async () => {
+    await using rig = await startFleet();
+    const stream = rig.watch({ members: true });
+    const group = (name: string) => stream.came.flatMap(({ message }) => message.groups).findLast(({ deviceGroup }) => deviceGroup === name);
+    await stream.until(() => stream.came.some(({ message }) => message.complete));
+
+    await rig.updateWeb();
+    await rig.audit("app", "web", 1n, 2n);
+    await stream.until(() => group("tills")?.states?.working === 1n && group("shops")?.members[0]?.newest?.revision === 2n);
+    await stream.until(() => stream.came.some(({ message }) => message.recentChanges?.changes[0]?.states?.waiting === 4n));
+    await rig.put("till-1", "tills", { apps: [app("web", { revision: 2n, appliedRevision: 2n }), app("pos")] });
+    await stream.until(() => group("tills")?.states?.applied === 1n);
+    await stream.until(() => stream.came.some(({ message }) => message.recentChanges?.changes[0]?.states?.applied === 1n));
+
+    await rig.createGroup("offices", ["web"]);
+    await stream.until(() => group("offices") !== undefined);
+    await rig.groups.deleteDeviceGroup(create(DeleteDeviceGroupRequestSchema, { name: "offices" }), callOf("ann"));
+    await stream.until(() => stream.came.some(({ message }) => message.left.includes("offices")));
+
+    await rig.put("absent", "shops", { apps: [app("web", { revision: 2n, appliedRevision: 2n })] });
+    await stream.until(() => group("shops")?.states?.neverCame === 0n && group("shops")?.states?.applied === 1n);
+    stream.end();
+  });
+
+  it("the stream leaves groups and changes that the caller may not read any more, and ends for one that is named", async () => {
+    await using rig = await startFleet();
+    await rig.audit("app", "web", 0n, 1n);
+    const may = user({ apps: { web: "ro" }, deviceGroups: { tills: "ro", shops: "ro" } });
+    const stream = rig.watch({}, may);
+    await stream.until(() => stream.came.some(({ message }) => message.complete));
+    stream.allow(user({ deviceGroups: { tills: "ro" } }));
+    await stream.until(() => stream.came.some(({ message }) => message.left.includes("shops")));
+    const { fleet, recentChanges } = stream.last();
+    assert.deepEqual([fleet?.deviceGroups, recentChanges?.changes], [1n, []]);
+    stream.end();
+
+    const named = rig.watch({ deviceGroups: ["tills"] }, may);
+    await named.until(() => named.came.length > 0);
+    assert.throws(
+      () => named.allow(STRANGER),
+      (error) => isNebulaError(error, "permission_denied"),
+    );
+    named.end();
+    const missing = rig.watch({ deviceGroups: ["nope"] });
+    await rig.clock.advance(1000);
+    await assert.rejects(missing.ended, (error) => isNebulaError(error, "not_found"));
+  });
+
+  it("a lost announcement of a change is made up for within 15 s", async () => {
+    await using rig = await startFleet();
+    const stream = rig.watch();
+    await stream.until(() => stream.came.some(({ message }) => message.complete));
+    const { publish } = rig.deps.changeFeed;
+    rig.deps.changeFeed.publish = () => {};
+    await rig.updateWeb();
+    rig.deps.changeFeed.publish = publish;
+    await rig.clock.advance(16_000);
+    const { waiting, working } = stream.last().fleet?.states ?? {};
+    assert.deepEqual([waiting, working], [3n, 1n]);
+    stream.end();
+  });
+
+  it("groups beyond the room of the overview are counted again every minute, and follow no view meanwhile", async () => {
+    await using rig = await startFleetRig({ liveBytes: 1 });
+    await rig.put("till-1", "tills", { apps: [app("web"), app("pos")] });
+    await rig.online("till-1", "tills");
+    const stream = rig.watch();
+    await stream.until(() => stream.came.some(({ message }) => message.complete));
+    assert.equal(stream.came.at(-1)?.message.fleet?.states?.applied, 1n);
+    const before = stream.came.length;
+    await rig.put("till-1", "tills", { state: TargetState.WORKING, apps: [app("web"), app("pos", { state: TargetState.WORKING })] });
+    await rig.clock.advance(10_000);
+    assert.equal(stream.came.length, before);
+    await rig.clock.advance(61_000);
+    assert.equal(stream.last().fleet?.states?.working, 1n);
+    stream.end();
+  });
+
+  it("a group for whose devices the shard has no room is said to be uncounted, and the others are counted", async () => {
+    await using rig = await startFleetRig({ mostBytes: 20_000 });
+    for (let number = 0; number < 30; number++) await rig.put(`shop-${number}`, "shops", { apps: [app("web")] });
+    await rig.put("till-1", "tills", { apps: [app("web"), app("pos")] });
+    await rig.online("till-1", "tills");
+    const { fleet, groups } = await rig.get();
+    assert.deepEqual(
+      groups.map(({ deviceGroup, uncounted, states }) => [deviceGroup, uncounted, states?.applied]),
+      [
+        ["shops", true, 0n],
+        ["tills", false, 1n],
+      ],
+    );
+    assert.deepEqual([fleet?.uncountedGroups, fleet?.states?.applied], [1n, 1n]);
+  });
+
+  it("the views of a fleet are given back a minute after its last reader", async () => {
+    await using rig = await startFleet();
+    await rig.get();
+    assert.equal(rig.groupViews.mirrors, 2);
+    await rig.clock.advance(61_000);
+    await rig.clock.advance(61_000); // and a mirror is kept for a minute after that
+    assert.equal(rig.groupViews.mirrors, 0);
+  });
+});
