@@ -27,10 +27,41 @@ const ONLY_IN: Readonly<Record<string, RegExp>> = {
   "node:sqlite": /^common\/storage\/sqlite\//,
 };
 
+/** Files that a browser loads: the page of the dashboard, and the texts that it shares with nebulactl. */
+const PAGE = "gateway/dashboard/page/";
+const FOR_BROWSERS = [
+  `${PAGE}**/*.{ts,tsx}`,
+  "common/insight/text/*.ts",
+  "common/insight/advice.ts",
+  "common/insight/device-state.ts",
+  "common/resources/field-changes.ts",
+  "common/resources/target-kind.ts",
+  "common/text/{age,cell,enum-words,wording}.ts",
+  "common/printable.ts",
+];
+
 type Import = { file: string; specifier: string };
 
+/** The imports of a file that are still there when it runs: those of types alone are not. */
+function importsAtRunTime(file: string): Import[] {
+  const source = readFileSync(file, "utf8").replace(/(?:^|\n)\s*(?:import|export) type\s[^"';]*?from\s*"[^"]+"/g, "");
+  return importsIn(file, source);
+}
+
+/** These files and all that they load, of the repository. */
+function loadedBy(files: readonly string[]): readonly string[] {
+  const loaded = new Set(files);
+  for (const file of loaded) {
+    for (const { specifier } of importsAtRunTime(file)) if (specifier.startsWith(".")) loaded.add(normalize(join(dirname(file), specifier)));
+  }
+  return [...loaded].filter((file) => /\.tsx?$/.test(file));
+}
+
 function importsOf(file: string): Import[] {
-  const source = readFileSync(file, "utf8");
+  return importsIn(file, readFileSync(file, "utf8"));
+}
+
+function importsIn(file: string, source: string): Import[] {
   return [...source.matchAll(/(?:^|\n)\s*(?:import|export)\s[^"';]*?from\s*"([^"]+)"|\bimport\(\s*"([^"]+)"\s*\)|(?:^|\n)import\s*"([^"]+)"/g)].map(
     (match) => ({
       file,
@@ -122,6 +153,16 @@ describe("the check of imports", () => {
       { file: "common/d/four.ts", specifier: "../a/one.ts" },
     ]);
     assert.deepEqual(cyclesOf(edges), ["common/a -> common/b -> common/c -> common/a"]);
+  });
+
+  it("files that a browser loads import nothing of Node, and of the repository only common, gen and the page", () => {
+    const files = loadedBy(FOR_BROWSERS.flatMap((pattern) => globSync(pattern)).filter((file) => !/\.test\.tsx?$/.test(file)));
+    for (const file of ["common/insight/text/plan-text.ts", "common/text/age.ts", "gen/nebula/v1/device_pb.ts"])
+      assert.ok(files.includes(file), file);
+    const ofNode = files.flatMap(importsAtRunTime).filter(({ specifier }) => specifier.startsWith("node:"));
+    assert.deepEqual(ofNode, []);
+    const elsewhere = files.filter((file) => !/^(?:common|gen)\//.test(file) && !file.startsWith(PAGE));
+    assert.deepEqual(elsewhere, []);
   });
 
   it("the package of an outside system is imported only in its driver", () => {

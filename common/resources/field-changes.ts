@@ -1,4 +1,5 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import type { FieldDifference } from "../../gen/nebula/v1/plan_pb.ts";
 import { isDisplay } from "../secrets/sealed-text.ts";
 
 /** A field that differs. undefined is its default. */
@@ -27,6 +28,17 @@ export function describeChange({ field, before, after }: FieldChange, isCreated 
   const lists = bothOf(before, after, asSet, []);
   if (lists !== undefined && sameOrder(...lists)) return listChanges(...lists);
   return [isCreated && before === undefined ? `+ ${shown(after)}` : `${shown(before)} -> ${shown(after)}`];
+}
+
+/** A difference as the API answers it. */
+export function fieldChangeOf({ field, beforeJson, afterJson }: FieldDifference): FieldChange {
+  const parse = (text: string | undefined): JsonValue | undefined => (text === undefined ? undefined : JSON.parse(text));
+  return { field, before: parse(beforeJson), after: parse(afterJson) };
+}
+
+/** A difference for a person, a line each: the name of the field, on its first line, and the change. */
+export function fieldLines(difference: FieldDifference, isCreated = false): [field: string, change: string][] {
+  return describeChange(fieldChangeOf(difference), isCreated).map((line, at) => [at === 0 ? difference.field : "", line]);
 }
 
 function mapChanges(before: JsonObject, after: JsonObject): string[] {

@@ -8,3 +8,9 @@ export function enumWords(desc: DescEnum): ReadonlyMap<string, number> {
     .map(({ name, number }) => [name.toLowerCase().slice(prefix.length), number] as const);
   return new Map(words);
 }
+
+/** The word of a value: `no_space`; "" for the unspecified one, and for one that a newer server added. */
+export function enumWord(desc: DescEnum, value: number): string {
+  for (const [word, number] of enumWords(desc)) if (number === value) return word;
+  return "";
+}

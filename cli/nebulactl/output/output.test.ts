@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import fc from "fast-check";
 import { printable, printableLine } from "../../../common/printable.ts";
-import { formatAge } from "./age.ts";
+import { formatAge } from "../../../common/text/age.ts";
 import { paintFor, plainPaint } from "./paint.ts";
 import { renderFields, renderTable } from "./table.ts";
 

@@ -1,9 +1,8 @@
 import { styleText } from "node:util";
-
-const STYLES = ["red", "green", "yellow", "dim", "bold"] as const;
+import type { Color } from "../../../common/text/cell.ts";
 
 /** Styles of a terminal. Each function returns its text as it is where styles are off. */
-export type Paint = Readonly<Record<(typeof STYLES)[number], (text: string) => string>>;
+export type Paint = Readonly<Record<Color, (text: string) => string>>;
 
 export const plainPaint: Paint = { red: same, green: same, yellow: same, dim: same, bold: same };
 
@@ -23,7 +22,7 @@ function same(text: string): string {
   return text;
 }
 
-function styled(style: (typeof STYLES)[number]): (text: string) => string {
+function styled(style: Color): (text: string) => string {
   // The caller decides whether styles are on: styleText would look at this process's own output and environment.
   return (text) => (text === "" ? "" : styleText(style, text, { validateStream: false }));
 }

@@ -1,9 +1,10 @@
 import type { JsonValue } from "@bufbuild/protobuf";
 import { assertNever } from "../../../common/errors/assert-never.ts";
 import { jsonText } from "../../../common/printable.ts";
+import type { Cell } from "../../../common/text/cell.ts";
 import type { Paint } from "./paint.ts";
 import type { OutputFormat } from "./render-value.ts";
-import { type Cell, columnWidths, fittedWidths, renderRows, renderTable } from "./table.ts";
+import { columnWidths, fittedWidths, renderRows, renderTable } from "./table.ts";
 
 /** The view of the items of a list. */
 export type ListView<T> = Readonly<{

@@ -1,8 +1,9 @@
 import type { JsonValue } from "@bufbuild/protobuf";
 import { assertNever } from "../../../common/errors/assert-never.ts";
 import { jsonText, printableLine } from "../../../common/printable.ts";
+import type { Field } from "../../../common/text/cell.ts";
 import type { Paint } from "./paint.ts";
-import { type Cell, renderFields } from "./table.ts";
+import { renderFields } from "./table.ts";
 
 /** How a command prints, as -o takes it. `wide`: a table that is not fitted to the terminal. */
 export type OutputFormat = "table" | "wide" | "json" | "yaml";
@@ -26,10 +27,10 @@ export async function renderValue(view: ValueView, output: OutputFormat, paint: 
 }
 
 /** The fields of a JSON object as text: strings as they are, lists and maps as JSON. */
-export function jsonFields(object: Readonly<Record<string, JsonValue>>): (readonly [name: string, value: Cell])[] {
+export function jsonFields(object: Readonly<Record<string, JsonValue>>): Field[] {
   return Object.entries(object).map(([name, value]) => [name, typeof value === "string" ? printableLine(value) : jsonText(value)]);
 }
 
-export function fieldsText(fields: readonly (readonly [name: string, value: Cell])[]): (paint: Paint) => string {
+export function fieldsText(fields: readonly Field[]): (paint: Paint) => string {
   return (paint) => renderFields(fields, paint);
 }

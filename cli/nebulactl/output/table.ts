@@ -1,4 +1,5 @@
 import { printable, printableLine } from "../../../common/printable.ts";
+import { type Cell, cellColor, cellText, type Field } from "../../../common/text/cell.ts";
 import { cutToWidth, displayWidth } from "./display-width.ts";
 import type { Paint } from "./paint.ts";
 
@@ -7,9 +8,6 @@ const LONGEST_CELL = 500;
 const LONGEST_LINE = 4000;
 /** The most lines of one value. */
 const MOST_LINES = 50;
-
-/** One cell: its text and a colour, which takes no columns. */
-export type Cell = string | Readonly<{ text: string; color: keyof Paint }>;
 
 /**
  * Rows under a header: columns aligned on the left, two blanks between them, no trailing blanks.
@@ -29,7 +27,7 @@ export function renderTable(header: readonly string[], rows: readonly (readonly 
 
 /** The widths that the columns need, each at least that of `atLeast`. */
 export function columnWidths(rows: readonly (readonly Cell[])[], atLeast: readonly number[]): number[] {
-  return atLeast.map((least, column) => rows.reduce((width, row) => Math.max(width, displayWidth(cellText(row[column]))), least));
+  return atLeast.map((least, column) => rows.reduce((width, row) => Math.max(width, displayWidth(shownText(row[column]))), least));
 }
 
 /** The narrowest a column gets, columns of the terminal. */
@@ -55,14 +53,14 @@ export function fittedWidths(widths: readonly number[], header: readonly string[
 export function renderRows(rows: readonly (readonly Cell[])[], widths: readonly number[], paint: Paint): string {
   return rows
     .map((row) => {
-      const texts = widths.map((width, column) => cutToWidth(cellText(row[column]), width));
+      const texts = widths.map((width, column) => cutToWidth(shownText(row[column]), width));
       return `${aligned(texts, widths, (text, column) => colored(text, row[column], paint))}\n`;
     })
     .join("");
 }
 
 /** Names on the left, values on the right; a value of several lines stays in its column. */
-export function renderFields(fields: readonly (readonly [name: string, value: Cell])[], paint: Paint): string {
+export function renderFields(fields: readonly Field[], paint: Paint): string {
   const width = Math.max(0, ...fields.map(([name]) => name.length));
   const lines = fields.flatMap(([name, cell]) => {
     const values = valueLines(cell);
@@ -81,21 +79,18 @@ function aligned(texts: readonly string[], widths: readonly number[], color: (te
 }
 
 function colored(text: string, cell: Cell | undefined, paint: Paint): string {
-  return cell === undefined || typeof cell === "string" ? text : paint[cell.color](text);
-}
-
-function textOf(cell: Cell): string {
-  return typeof cell === "string" ? cell : cell.text;
+  const color = cellColor(cell);
+  return color === undefined ? text : paint[color](text);
 }
 
 /** The text of a cell: one line of bounded length. */
-function cellText(cell: Cell | undefined): string {
-  return cell === undefined ? "" : cut(printableLine(cut(textOf(cell), LONGEST_CELL)), LONGEST_CELL);
+function shownText(cell: Cell | undefined): string {
+  return cell === undefined ? "" : cut(printableLine(cut(cellText(cell), LONGEST_CELL)), LONGEST_CELL);
 }
 
 /** The lines of a value: a bounded number, each of bounded length. */
 function valueLines(cell: Cell): string[] {
-  const text = cut(textOf(cell), LONGEST_LINE * MOST_LINES);
+  const text = cut(cellText(cell), LONGEST_LINE * MOST_LINES);
   const lines = text.split("\n", MOST_LINES + 1).map((line) => cut(printable(line), LONGEST_LINE));
   return lines.length <= MOST_LINES ? lines : [...lines.slice(0, MOST_LINES), "… more lines; -o json shows all"];
 }

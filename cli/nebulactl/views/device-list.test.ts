@@ -1,11 +1,13 @@
 import { strict as assert } from "node:assert";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { lastStateCell } from "../../../common/insight/text/device-text.ts";
+import { enumWord } from "../../../common/text/enum-words.ts";
 import { ConnectionState, type Device, DeviceSchema, TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
-import { ContainerHealth, ContainerState, FailureCode, TargetState } from "../../../gen/nebula/v1/report_pb.ts";
+import { ContainerHealth, ContainerState, FailureCode, FailureCodeSchema, TargetState } from "../../../gen/nebula/v1/report_pb.ts";
 import { plainPaint } from "../output/paint.ts";
 import { renderTable } from "../output/table.ts";
-import { codeWord, deviceList, lastStateCell } from "./device-list.ts";
+import { deviceList } from "./device-list.ts";
 
 const NOW = Date.UTC(2026, 0, 31, 12);
 const ago = (minutes: number) => timestampFromMs(NOW - minutes * 60_000);
@@ -102,8 +104,8 @@ describe("the list of devices", () => {
 
   it("the list of devices names every failure code by a word, none by a word of its own", () => {
     const codes = Object.values(FailureCode).filter((code) => typeof code === "number");
-    const words = codes.map((code) => codeWord(code));
-    assert.equal(words[0], undefined);
+    const words = codes.map((code) => enumWord(FailureCodeSchema, code));
+    assert.equal(words[0], "");
     assert.ok(words.includes("no_space"));
     assert.equal(new Set(words).size, codes.length);
   });

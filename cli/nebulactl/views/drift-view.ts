@@ -1,10 +1,8 @@
+import { standingText } from "../../../common/insight/text/device-text.ts";
 import { printableLine } from "../../../common/printable.ts";
 import { entityKindOf } from "../../../common/resources/target-kind.ts";
-import { enumWords } from "../../../common/text/enum-words.ts";
-import { DeviceStandingSchema } from "../../../gen/nebula/v1/apply_pb.ts";
+import { ageOf } from "../../../common/text/age.ts";
 import type { GroupDrift } from "../../../gen/nebula/v1/drift_pb.ts";
-import { FailureCodeSchema } from "../../../gen/nebula/v1/report_pb.ts";
-import { ageOf } from "../output/age.ts";
 import type { Paint } from "../output/paint.ts";
 import { renderTable } from "../output/table.ts";
 
@@ -18,13 +16,13 @@ export function driftText(drift: GroupDrift, now: number, paint: Paint, columns?
   if (drift.groupRevision === 0n) return `device_group ${name}: deleted\n`;
   const lines = [`device_group ${name}: ${newest} of ${devices} ${devices === 1 ? "device runs its" : "devices run their"} newest config\n`];
   for (const { standing, failureCode, devices: count, since } of counts)
-    lines.push(`  ${count} ${stateText(standing, failureCode)}${since === undefined ? "" : `, the first for ${ageOf(since, now)}`}\n`);
+    lines.push(`  ${count} ${standingText(standing, failureCode)}${since === undefined ? "" : `, the first for ${ageOf(since, now)}`}\n`);
   if (drifted.length > 0) {
     const rows = drifted.slice(0, SHOWN).map(({ deviceId, standing, failureCode, kind, name: about, since }) => {
       const entity = entityKindOf(kind);
       return [
         deviceId,
-        stateText(standing, failureCode),
+        standingText(standing, failureCode),
         since === undefined ? "" : ageOf(since, now),
         entity === undefined ? "" : `${entity}/${about}`,
       ];
@@ -42,17 +40,6 @@ export function driftText(drift: GroupDrift, now: number, paint: Paint, columns?
     lines.push(`  ${repairs} ${repairs === 1n ? "repair" : "repairs"} by workers since they started: ${most.join(", ")}\n`);
   }
   return lines.join("");
-}
-
-/** `failed (no_space)`, `offline`. */
-function stateText(standing: number, failureCode: number): string {
-  const [state, code] = [wordOf(DeviceStandingSchema, standing), wordOf(FailureCodeSchema, failureCode)];
-  return code === "" ? state : `${state} (${code})`;
-}
-
-function wordOf(desc: Parameters<typeof enumWords>[0], value: number): string {
-  for (const [word, number] of enumWords(desc)) if (number === value) return word;
-  return "";
 }
 
 function indented(text: string): string {

@@ -5,9 +5,9 @@ import { printableLine } from "../../../common/printable.ts";
 import { describeChange, fieldChanges } from "../../../common/resources/field-changes.ts";
 import { entityOf, type Resource } from "../../../common/resources/resource.ts";
 import { jsonNumber, resourceJson } from "../../../common/resources/resource-fields.ts";
+import { ageOf } from "../../../common/text/age.ts";
 import { DEFAULTS } from "../../../common/validation/normal-form.ts";
 import type { Change } from "../../../gen/nebula/v1/change_pb.ts";
-import { ageOf } from "../output/age.ts";
 import { fieldsText, jsonFields, type ValueView } from "../output/render-value.ts";
 
 /**

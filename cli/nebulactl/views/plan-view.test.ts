@@ -1,9 +1,10 @@
 import { strict as assert } from "node:assert";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { planText } from "../../../common/insight/text/plan-text.ts";
 import { ConnectionState, TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
 import { DeviceStepKind, PlannedKind, PlanResponseSchema, PlanWarningCode } from "../../../gen/nebula/v1/plan_pb.ts";
-import { planJson, planText } from "./plan-view.ts";
+import { planJson } from "./plan-view.ts";
 
 const NOW = Date.UTC(2026, 0, 10);
 const REACH = { devices: 1204, connected: 1198, offline: 6, neverCame: 3, unforeseen: 0, idle: 0 };

@@ -1,9 +1,9 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { jsonNumber } from "../../../common/resources/resource-fields.ts";
+import { ageOf } from "../../../common/text/age.ts";
 import type { Change } from "../../../gen/nebula/v1/change_pb.ts";
 import type { User } from "../../../gen/nebula/v1/user_pb.ts";
-import { ageOf } from "../output/age.ts";
 import type { ListView } from "../output/print-list.ts";
 import { fieldsText, type ValueView } from "../output/render-value.ts";
 

@@ -1,6 +1,7 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { invalidArgument, NebulaError } from "../../../../common/errors/nebula-error.ts";
+import type { Followed } from "../../../../common/insight/text/apply-text.ts";
 import { mapLimited } from "../../../../common/map-limited.ts";
 import { jsonText } from "../../../../common/printable.ts";
 import { fieldChanges } from "../../../../common/resources/field-changes.ts";
@@ -19,7 +20,7 @@ import { cronJobKind } from "../entities/cron-job-kind.ts";
 import { assertPlan, showPlan } from "../plan/plan.ts";
 import { FILE, readResources } from "../resource-files/resource-flag.ts";
 import { missingMembers } from "../resource-files/write-order.ts";
-import { type Followed, followedWrite } from "../wait/followed.ts";
+import { followedWrite } from "../wait/followed.ts";
 import { WAIT_FLAGS, waitFor, waitOptions } from "../wait/wait-flags.ts";
 
 const PLAN: TextFlag = {

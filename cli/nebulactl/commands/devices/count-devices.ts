@@ -1,11 +1,12 @@
+import { formatAge } from "../../../../common/text/age.ts";
+import { enumWord } from "../../../../common/text/enum-words.ts";
 import { type DeviceCounts, DeviceCountsSchema, DeviceService } from "../../../../gen/nebula/v1/device_pb.ts";
+import { FailureCodeSchema } from "../../../../gen/nebula/v1/report_pb.ts";
 import type { Command } from "../../command/command.ts";
 import type { SwitchFlag } from "../../command/flags.ts";
 import { LIST_OUTPUTS } from "../../command/global-flags.ts";
-import { formatAge } from "../../output/age.ts";
 import type { ListView } from "../../output/print-list.ts";
 import { protoJson } from "../../output/proto-json.ts";
-import { codeWord } from "../../views/device-list.ts";
 import { LIMIT_FLAGS, NO_LIMIT, OF_GROUP, printSomePages } from "../lists/pages.ts";
 
 const ENROLLED: SwitchFlag = { kind: "switch", name: "enrolled", help: "Also counts devices that were enrolled and never came." };
@@ -69,6 +70,6 @@ function countList(now: number, enrolled: boolean): ListView<DeviceCounts> {
 
 /** `3 no_space, 1 port_taken`. */
 function codesText({ failureCodes }: DeviceCounts): string {
-  const shown = failureCodes.slice(0, SHOWN).map(({ failureCode, devices }) => `${devices} ${codeWord(failureCode) ?? "other"}`);
+  const shown = failureCodes.slice(0, SHOWN).map(({ failureCode, devices }) => `${devices} ${enumWord(FailureCodeSchema, failureCode) || "other"}`);
   return `${shown.join(", ")}${failureCodes.length > SHOWN ? `, +${failureCodes.length - SHOWN}` : ""}`;
 }

@@ -5,6 +5,7 @@ import { NebulaError } from "../../../../common/errors/nebula-error.ts";
 import { formatAddress, isLoopback } from "../../../../common/net/address.ts";
 import { parseDuration } from "../../../../common/settings/parsers.ts";
 import type { ServerUrl } from "../../../../common/settings/settings.ts";
+import { ageOf, formatAge } from "../../../../common/text/age.ts";
 import { VERSION } from "../../../../common/version.ts";
 import {
   AccessService,
@@ -17,7 +18,6 @@ import type { Command } from "../../command/command.ts";
 import type { CommandContext } from "../../command/context.ts";
 import type { NumberFlag, TextFlag } from "../../command/flags.ts";
 import { LIST_OUTPUTS, OUTPUTS } from "../../command/global-flags.ts";
-import { ageOf, formatAge } from "../../output/age.ts";
 import type { ListView } from "../../output/print-list.ts";
 import { protoJson } from "../../output/proto-json.ts";
 import { renderValue } from "../../output/render-value.ts";

@@ -1,5 +1,6 @@
 import { Code } from "@connectrpc/connect";
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
+import { lastStateCell, problemsOfDevice, wellCell } from "../../../../common/insight/text/device-text.ts";
 import { jsonText, printableLine } from "../../../../common/printable.ts";
 import { ConnectionState, type Device, DeviceService } from "../../../../gen/nebula/v1/device_pb.ts";
 import type { Command } from "../../command/command.ts";
@@ -7,7 +8,6 @@ import type { CommandContext } from "../../command/context.ts";
 import type { TextFlag } from "../../command/flags.ts";
 import { reopened } from "../../connection/reopened-stream.ts";
 import { unlessRefused } from "../../errors/unless-refused.ts";
-import { lastStateCell, problemsOfDevice, wellCell } from "../../views/device-list.ts";
 import { deviceJson } from "../../views/device-view.ts";
 import { deviceGroupKind } from "../entities/device-group-kind.ts";
 import { allPages } from "../lists/pages.ts";

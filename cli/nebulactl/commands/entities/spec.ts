@@ -1,7 +1,7 @@
+import type { Cell } from "../../../../common/text/cell.ts";
 import type { Command } from "../../command/command.ts";
 import type { TextFlag } from "../../command/flags.ts";
 import type { Field } from "../../fields/field.ts";
-import type { Cell } from "../../output/table.ts";
 import type { FindUse } from "./confirm-delete.ts";
 import type { Entity, Kind } from "./kind.ts";
 

@@ -1,7 +1,7 @@
+import { ageOf } from "../../../../common/text/age.ts";
 import { GetStatusResponseSchema, StatusService } from "../../../../gen/nebula/v1/status_pb.ts";
 import type { Command } from "../../command/command.ts";
 import { OUTPUTS } from "../../command/global-flags.ts";
-import { ageOf } from "../../output/age.ts";
 import { protoJson } from "../../output/proto-json.ts";
 import { fieldsText, renderValue } from "../../output/render-value.ts";
 import { formatServerUrl } from "../../session/server-url.ts";

@@ -3,16 +3,17 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { assertNever } from "../../../../common/errors/assert-never.ts";
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
 import { comparePlans, isPlanName } from "../../../../common/insight/plan-id.ts";
+import { KIND_WORDS, planText } from "../../../../common/insight/text/plan-text.ts";
 import { jsonText } from "../../../../common/printable.ts";
 import type { Resource } from "../../../../common/resources/resource.ts";
 import { yamlText } from "../../../../common/resources/yaml-text.ts";
+import { formatAge } from "../../../../common/text/age.ts";
 import { quote } from "../../../../common/text/wording.ts";
 import { type PlannedChange, PlannedChangeSchema, type PlanResponse, PlanService, type RevisionRead } from "../../../../gen/nebula/v1/plan_pb.ts";
 import type { Command } from "../../command/command.ts";
 import type { CommandContext } from "../../command/context.ts";
 import type { SwitchFlag } from "../../command/flags.ts";
-import { formatAge } from "../../output/age.ts";
-import { KIND_WORDS, planJson, planText } from "../../views/plan-view.ts";
+import { planJson } from "../../views/plan-view.ts";
 import { FILE, readResources } from "../resource-files/resource-flag.ts";
 
 const EXIT_CODE: SwitchFlag = {

@@ -1,4 +1,5 @@
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
+import type { Followed } from "../../../../common/insight/text/apply-text.ts";
 import { jsonNumber } from "../../../../common/resources/resource-fields.ts";
 import { ApplyVerb } from "../../../../gen/nebula/v1/apply_pb.ts";
 import { DeviceGroupService } from "../../../../gen/nebula/v1/device_group_pb.ts";
@@ -8,7 +9,6 @@ import { normaliseName, type SwitchFlag, type TextFlag } from "../../command/fla
 import { OUTPUTS } from "../../command/global-flags.ts";
 import { renderValue, type ValueView } from "../../output/render-value.ts";
 import { answered } from "../entities/kind.ts";
-import type { Followed } from "../wait/followed.ts";
 import { WAIT_FLAGS, waitFor, waitOptions } from "../wait/wait-flags.ts";
 
 const SCOPE: TextFlag = {

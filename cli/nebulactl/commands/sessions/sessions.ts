@@ -1,9 +1,9 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { ageOf, formatAge } from "../../../../common/text/age.ts";
 import { AccessService, type Session, SessionCredential, SessionSchema } from "../../../../gen/nebula/v1/access_pb.ts";
 import type { Noun } from "../../command/command.ts";
 import type { TextFlag } from "../../command/flags.ts";
 import { LIST_OUTPUTS } from "../../command/global-flags.ts";
-import { ageOf, formatAge } from "../../output/age.ts";
 import type { ListView } from "../../output/print-list.ts";
 import { protoJson } from "../../output/proto-json.ts";
 import { confirmDelete, YES } from "../entities/confirm-delete.ts";

@@ -1,10 +1,10 @@
 import { strict as assert } from "node:assert";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import type { Followed } from "../../../../common/insight/text/apply-text.ts";
 import { type ApplyDeviceSchema, ApplyVerb, ApplyVerdict, DeviceStanding, WatchApplyResponseSchema } from "../../../../gen/nebula/v1/apply_pb.ts";
 import { TargetKind } from "../../../../gen/nebula/v1/device_pb.ts";
 import { FailureCode, StepKind } from "../../../../gen/nebula/v1/report_pb.ts";
 import { ApplyProgress, messageJson } from "./apply-progress.ts";
-import type { Followed } from "./followed.ts";
 
 const WEB: Followed = { kind: TargetKind.APP, name: "web", revision: 42n, verb: ApplyVerb.UPDATE, before: 41n };
 

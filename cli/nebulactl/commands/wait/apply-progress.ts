@@ -1,24 +1,30 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
+import {
+  type ApplyNumbers,
+  applyNumbers,
+  applySummary,
+  applyTitle,
+  deviceReason,
+  type Followed,
+  failureWord,
+  supersededText,
+  valueWord,
+} from "../../../../common/insight/text/apply-text.ts";
 import { printableLine } from "../../../../common/printable.ts";
 import { jsonNumber } from "../../../../common/resources/resource-fields.ts";
 import { entityKindOf } from "../../../../common/resources/target-kind.ts";
 import {
   type ApplyCodeCount,
   type ApplyDevice,
-  ApplyVerb,
   ApplyVerdict,
   ApplyVerdictSchema,
   DeviceStanding,
   DeviceStandingSchema,
-  type SupersededTarget,
   type WatchApplyResponse,
 } from "../../../../gen/nebula/v1/apply_pb.ts";
-import { TargetKind } from "../../../../gen/nebula/v1/device_pb.ts";
-import { FailureCode, FailureCodeSchema, StepKindSchema } from "../../../../gen/nebula/v1/report_pb.ts";
-import { formatAge } from "../../output/age.ts";
+import { FailureCode, StepKind, StepKindSchema } from "../../../../gen/nebula/v1/report_pb.ts";
 import { cutToWidth, displayWidth } from "../../output/display-width.ts";
-import type { Followed } from "./followed.ts";
 
 /** Devices that failed, which are shown by name. */
 const SHOWN = 10;
@@ -82,7 +88,7 @@ export class ApplyProgress {
     const more = failed > devices.length ? [`  ${failed} failed: ${this.#byCode}`] : [];
     const lines = [
       ...(this.#message?.superseded ?? []).map((target) => `  ${supersededText(target)}`),
-      ...devices.map((device) => `  failed  ${device.deviceId.padEnd(width)}  ${reasonOf(device)}`),
+      ...devices.map((device) => `  failed  ${device.deviceId.padEnd(width)}  ${cutToWidth(deviceReason(device), LONGEST_REASON)}`),
       ...more,
     ].map((text) => printableLine(text));
     return [this.line(elapsedMs, columns), ...(columns === undefined ? lines : lines.map((text) => cutToWidth(text, columns)))];
@@ -90,69 +96,15 @@ export class ApplyProgress {
 
   /** How it ended, in one sentence. */
   summary(): string {
-    const { online, onlineApplied, devices, failed, offline, working, waiting } = this.#numbers;
-    const unseen = Number(this.#message?.unseenGroups ?? 0n);
-    const hidden = unseen === 0 ? "" : `; and ${unseen} device_group${unseen === 1 ? "" : "s"} that you may not see`;
-    if (devices === 0) return `no device is reached${hidden === "" ? "" : hidden.replace("; and", " but those of")}`;
-    const parts = [
-      online === 0 ? `no device of ${devices} is online` : `${onlineApplied} of ${online} online devices ${this.#done}`,
-      ...(failed > 0 ? [`${failed} failed`] : []),
-      ...(working > 0 ? [`${working} still ${working === 1 ? "works" : "work"} on it`] : []),
-      ...(waiting > 0 ? [`${waiting} did not answer`] : []),
-      ...(offline > 0 ? [`${offline} offline ${offline === 1 ? "gets it when it comes" : "get it when they come"} back`] : []),
-    ];
-    const late = this.#message?.verdict === ApplyVerdict.UNFINISHED && this.#timeoutMs > 0 ? ` (after ${formatAge(this.#timeoutMs)})` : "";
-    return `${parts.join("; ")}${late}${hidden}`;
+    return applySummary(this.#message, this.#followed, this.#timeoutMs);
   }
 
-  get #numbers() {
-    const {
-      devices = 0n,
-      applied = 0n,
-      failed = 0n,
-      offline = 0n,
-      working = 0n,
-      waiting = 0n,
-      online = 0n,
-      onlineApplied = 0n,
-    } = this.#message?.counts ?? {};
-    return {
-      devices: Number(devices),
-      applied: Number(applied),
-      failed: Number(failed),
-      offline: Number(offline),
-      working: Number(working),
-      waiting: Number(waiting),
-      online: Number(online),
-      onlineApplied: Number(onlineApplied),
-    };
+  get #numbers(): ApplyNumbers {
+    return applyNumbers(this.#message);
   }
 
-  /** `web 41 -> 42` */
   get #title(): string {
-    const [only, ...more] = this.#followed;
-    if (only === undefined || more.length > 0) return `${this.#followed.length} changes`;
-    const revision = this.#revision;
-    return `${only.name} ${only.before === undefined || only.before === 0n || only.before === revision ? "" : `${only.before} -> `}${revision}`;
-  }
-
-  get #revision(): bigint {
-    return this.#message?.revisions[0] ?? this.#followed[0]?.revision ?? 0n;
-  }
-
-  get #done(): string {
-    const [only, ...more] = this.#followed;
-    if (only === undefined || more.length > 0) return "applied all of it";
-    switch (only.verb) {
-      case ApplyVerb.DELETE:
-        return only.kind === TargetKind.DEVICE_GROUP ? "keep what they run" : "removed it";
-      case ApplyVerb.STOP:
-        return "stopped it";
-      case ApplyVerb.PRUNE:
-        return "pruned";
-      default:
-        return `${only.kind === TargetKind.APP ? "run" : "are at"} revision ${this.#revision} or newer`;
-    }
+    return applyTitle(this.#message, this.#followed);
   }
 
   get #bar(): string {
@@ -162,27 +114,8 @@ export class ApplyProgress {
   }
 
   get #byCode(): string {
-    return (this.#message?.failures ?? []).map(({ failureCode, devices }) => `${devices} ${codeWord(failureCode)}`).join(", ");
+    return (this.#message?.failures ?? []).map(({ failureCode, devices }) => `${devices} ${failureWord(failureCode)}`).join(", ");
   }
-}
-
-function supersededText({ kind, name, revision, by, deleted }: SupersededTarget): string {
-  return `${entityKindOf(kind) ?? "target"} ${name} was ${deleted ? "deleted" : "changed again"} by ${by}: revision ${revision}`;
-}
-
-/** In the device's own words, else the step and the code. */
-function reasonOf({ reason, stepKind, failureCode }: ApplyDevice): string {
-  if (reason !== "") return cutToWidth(reason, LONGEST_REASON);
-  const step = word(StepKindSchema.value[stepKind]?.localName, stepKind);
-  return [...(step === "unspecified" ? [] : [step]), codeWord(failureCode)].join(": ");
-}
-
-function codeWord(code: FailureCode): string {
-  return code === FailureCode.UNSPECIFIED ? "no code" : word(FailureCodeSchema.value[code]?.localName, code);
-}
-
-function word(name: string | undefined, number: number): string {
-  return name?.toLowerCase() ?? String(number);
 }
 
 /** One message as a program reads it: enums in lower case, numbers as numbers. */
@@ -194,7 +127,7 @@ export function messageJson(message: WatchApplyResponse): JsonObject {
   const codes = (counted: readonly ApplyCodeCount[]) =>
     counted.map(({ standing, failureCode, devices }) => ({
       state: standingWord(standing),
-      ...(failureCode === FailureCode.UNSPECIFIED ? {} : { code: codeWord(failureCode) }),
+      ...(failureCode === FailureCode.UNSPECIFIED ? {} : { code: failureWord(failureCode) }),
       devices: jsonNumber(devices),
     }));
   return {
@@ -213,26 +146,26 @@ export function messageJson(message: WatchApplyResponse): JsonObject {
       ...(at === undefined ? {} : { at: timestampDate(at).toISOString() }),
       deleted,
     })),
-    ...(verdict === ApplyVerdict.UNSPECIFIED ? {} : { verdict: word(ApplyVerdictSchema.value[verdict]?.localName, verdict) }),
+    ...(verdict === ApplyVerdict.UNSPECIFIED ? {} : { verdict: valueWord(ApplyVerdictSchema, verdict) }),
   };
 }
 
 function deviceJson({ deviceId, deviceGroup, standing, kind, name, failureCode, stepKind, reason }: ApplyDevice): JsonObject {
-  const step = word(StepKindSchema.value[stepKind]?.localName, stepKind);
+  const step = stepKind === StepKind.UNSPECIFIED ? "" : valueWord(StepKindSchema, stepKind);
   return {
     device_id: deviceId,
     device_group: deviceGroup,
     state: standingWord(standing),
     ...(name === "" ? {} : { kind: entityKindOf(kind) ?? "", name }),
-    ...(failureCode === FailureCode.UNSPECIFIED ? {} : { code: codeWord(failureCode) }),
-    ...(step === "unspecified" ? {} : { step }),
+    ...(failureCode === FailureCode.UNSPECIFIED ? {} : { code: failureWord(failureCode) }),
+    ...(step === "" ? {} : { step }),
     ...(reason === "" ? {} : { reason }),
   };
 }
 
 /** A device that is not in the device_groups any more is `gone`. */
 function standingWord(standing: DeviceStanding): string {
-  return standing === DeviceStanding.UNSPECIFIED ? "gone" : word(DeviceStandingSchema.value[standing]?.localName, standing);
+  return standing === DeviceStanding.UNSPECIFIED ? "gone" : valueWord(DeviceStandingSchema, standing);
 }
 
 function snake(name: string): string {

@@ -1,12 +1,13 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { type Backoff, backoffMs } from "../../../../common/clock/backoff.ts";
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
+import type { Followed } from "../../../../common/insight/text/apply-text.ts";
 import { jsonText } from "../../../../common/printable.ts";
 import { entityKindOf } from "../../../../common/resources/target-kind.ts";
 import { ApplyService, ApplyVerdict, type WatchApplyResponse } from "../../../../gen/nebula/v1/apply_pb.ts";
 import type { CommandContext } from "../../command/context.ts";
 import { ApplyProgress, messageJson } from "./apply-progress.ts";
-import type { Followed, WaitOptions } from "./followed.ts";
+import type { WaitOptions } from "./followed.ts";
 
 /** What the server follows at once. */
 const MOST_TARGETS = 1000;

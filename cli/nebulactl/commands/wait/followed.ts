@@ -1,14 +1,11 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { Followed } from "../../../../common/insight/text/apply-text.ts";
 import { entityOf, type Resource } from "../../../../common/resources/resource.ts";
 import { targetKindOf } from "../../../../common/resources/target-kind.ts";
-import { type ApplyTargetSchema, ApplyVerb } from "../../../../gen/nebula/v1/apply_pb.ts";
+import { ApplyVerb } from "../../../../gen/nebula/v1/apply_pb.ts";
 import type { DeviceGroup } from "../../../../gen/nebula/v1/device_group_pb.ts";
 import { TargetKind } from "../../../../gen/nebula/v1/device_pb.ts";
 
 export type WaitOptions = Readonly<{ settleMs: number; timeoutMs: number }>;
-
-/** What was changed; `before`: the revision that it had. */
-export type Followed = MessageInitShape<typeof ApplyTargetSchema> & Readonly<{ name: string; before?: bigint }>;
 
 /** Returns what devices are to follow after a write; nothing for a user_group. @param before undefined: it was created */
 export function followedWrite(before: Resource | undefined, after: Resource): Followed[] {

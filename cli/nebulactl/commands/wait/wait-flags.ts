@@ -1,7 +1,8 @@
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
+import type { Followed } from "../../../../common/insight/text/apply-text.ts";
 import type { CommandContext } from "../../command/context.ts";
 import type { Flag, SwitchFlag, TextFlag } from "../../command/flags.ts";
-import type { Followed, WaitOptions } from "./followed.ts";
+import type { WaitOptions } from "./followed.ts";
 
 const WAIT: SwitchFlag = {
   kind: "switch",

@@ -1,4 +1,5 @@
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
+import { explanationText } from "../../../../common/insight/text/explanation-text.ts";
 import { TargetKind } from "../../../../gen/nebula/v1/device_pb.ts";
 import { ExplainService, ExplanationSchema } from "../../../../gen/nebula/v1/explain_pb.ts";
 import type { Command } from "../../command/command.ts";
@@ -6,7 +7,7 @@ import { normaliseName, type TextFlag } from "../../command/flags.ts";
 import { OUTPUTS } from "../../command/global-flags.ts";
 import { protoJson } from "../../output/proto-json.ts";
 import { renderValue } from "../../output/render-value.ts";
-import { explanationText } from "../../views/explanation-view.ts";
+import { renderFields } from "../../output/table.ts";
 import { answered } from "../entities/kind.ts";
 
 const DEVICE: TextFlag = { kind: "text", name: "device", placeholder: "DEVICE", offers: { names: "device" }, help: "The id of the device." };
@@ -38,7 +39,9 @@ export const why: Command = {
     const target = parseTarget(values.text(APP) ?? "");
     const answer = await (await client(ExplainService)).explain({ deviceId: values.text(DEVICE) ?? "", ...target }, { signal });
     const explanation = answered(answer.explanation, "explanation");
-    io.out(await renderValue({ text: explanationText(explanation), json: () => protoJson(ExplanationSchema, explanation) }, output, paint));
+    const { blocks, rest } = explanationText(explanation);
+    const text = () => [...blocks.map((block) => renderFields(block, paint)), ...(rest.length === 0 ? [] : [`${rest.join("\n")}\n`])].join("\n");
+    io.out(await renderValue({ text, json: () => protoJson(ExplanationSchema, explanation) }, output, paint));
     return 0;
   },
 };

@@ -1,7 +1,4 @@
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
-import { adviceLine } from "../../../common/insight/advice.ts";
-import type { ProblemCode } from "../../../common/insight/problems.ts";
-import { printableLine } from "../../../common/printable.ts";
 import { ConnectionState, TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
 import {
   type Advice,
@@ -22,11 +19,11 @@ import {
   FailureCodeSchema,
   TargetState,
 } from "../../../gen/nebula/v1/report_pb.ts";
-import { formatAge } from "../output/age.ts";
-import type { Paint } from "../output/paint.ts";
-import { type Cell, renderFields } from "../output/table.ts";
-
-type Field = readonly [name: string, value: Cell];
+import { printableLine } from "../../printable.ts";
+import { formatAge } from "../../text/age.ts";
+import { type Cell, type Field, red } from "../../text/cell.ts";
+import { adviceLine } from "../advice.ts";
+import type { ProblemCode } from "../problems.ts";
 
 const NO_SUCH_GROUP: ProblemCode = "no_such_group";
 /** Changed fields and containers that one line names; the others are counted. */
@@ -34,31 +31,34 @@ const MOST_NAMED = 3;
 /** Characters of an etag, which is long. */
 const ETAG_LENGTH = 6;
 
+/** An explanation as blocks of lines, and what else is said: `and 3 more; name one to see it`. */
+export type ExplanationText = Readonly<{ blocks: readonly (readonly Field[])[]; rest: readonly string[] }>;
+
 /** The way of one target in the order in which a change takes it; of several, first that of the device and then of each target. */
-export function explanationText(explanation: Explanation): (paint: Paint) => string {
-  return (paint) => {
-    const { targets, moreTargets, hiddenTargets } = explanation;
-    const [only, ...others] = targets;
-    const isOne = only !== undefined && others.length === 0 && moreTargets === 0 && hiddenTargets === 0;
-    if (isOne)
-      return renderFields(
-        [desiredField(only, explanation), ...deviceFields(explanation, only.stuckAt), ...targetFields(only, explanation, true)],
-        paint,
-      );
-    const device = renderFields(
-      [["device", deviceLine(explanation)], ...deviceFields(explanation, explanation.stuckAt), ...adviceFields(explanation.advice)],
-      paint,
-    );
-    const blocks = targets.map((target) => renderFields([desiredField(target, explanation), ...targetFields(target, explanation, false)], paint));
-    return [device, ...blocks, countsText(explanation)].filter((part) => part !== "").join("\n");
-  };
+export function explanationText(explanation: Explanation): ExplanationText {
+  const { targets, moreTargets, hiddenTargets } = explanation;
+  const [only, ...others] = targets;
+  if (only !== undefined && others.length === 0 && moreTargets === 0 && hiddenTargets === 0) {
+    return {
+      blocks: [[desiredField(only, explanation), ...deviceFields(explanation, only.stuckAt), ...targetFields(only, explanation, true)]],
+      rest: [],
+    };
+  }
+  const device: Field[] = [
+    ["device", deviceLine(explanation)],
+    ...deviceFields(explanation, explanation.stuckAt),
+    ...adviceFields(explanation.advice),
+  ];
+  const blocks = targets.map((target) => [desiredField(target, explanation), ...targetFields(target, explanation, false)]);
+  return { blocks: [device, ...blocks], rest: restLines(explanation) };
 }
 
-function countsText({ targets, moreTargets, hiddenTargets, stuckAt }: Explanation): string {
-  const more = moreTargets === 0 ? "" : `and ${moreTargets} more; name one to see it\n`;
-  const hidden = hiddenTargets === 0 ? "" : `and ${hiddenTargets} that you may not see\n`;
-  const none = targets.length + hiddenTargets === 0 && stuckAt !== StuckAt.NO_GROUP ? "no apps and cron_jobs: the device_group names none\n" : "";
-  return more + hidden + none;
+function restLines({ targets, moreTargets, hiddenTargets, stuckAt }: Explanation): string[] {
+  return [
+    ...(moreTargets === 0 ? [] : [`and ${moreTargets} more; name one to see it`]),
+    ...(hiddenTargets === 0 ? [] : [`and ${hiddenTargets} that you may not see`]),
+    ...(targets.length + hiddenTargets === 0 && stuckAt !== StuckAt.NO_GROUP ? ["no apps and cron_jobs: the device_group names none"] : []),
+  ];
 }
 
 function deviceLine({ deviceId, deviceGroup, group, original }: Explanation): string {
@@ -223,8 +223,4 @@ function between(from: Timestamp, to: Timestamp | undefined): number {
 
 function megabytes(bytes: bigint): string {
   return (Number(bytes) / 1e6).toFixed(0);
-}
-
-function red(text: string): Cell {
-  return { text, color: "red" };
 }
