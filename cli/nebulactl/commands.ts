@@ -45,6 +45,16 @@ export const commands: CommandTable = {
       load: async () => (await import("./commands/status/status.ts")).status,
     }),
     deferred({
+      name: "overview",
+      summary: "Shows a whole fleet in numbers: devices by where they stand with their newest config.",
+      load: async () => (await import("./commands/overview/overview.ts")).overview,
+    }),
+    deferred({
+      name: "changes",
+      summary: "Shows what was changed in the last hour, and how many devices each change has reached.",
+      load: async () => (await import("./commands/overview/overview.ts")).changes,
+    }),
+    deferred({
       name: "apps",
       aliases: ["app"],
       summary: "Manages apps: what devices run all the time.",
