@@ -13,6 +13,7 @@ import { endedWithin } from "../../../ended-within.ts";
 import { isNebulaError, NebulaError } from "../../../errors/nebula-error.ts";
 import { isBackendError, mappedError, wasNotSent } from "./cassandra-errors.ts";
 import type { CassandraTarget } from "./cassandra-url.ts";
+import { controlConnectionOf, refreshOneAtATime } from "./control-connection.ts";
 import { InFlight, withinLimit } from "./in-flight.ts";
 import { LocalPolicy } from "./local-policy.ts";
 import type { Row } from "./rows.ts";
@@ -144,6 +145,7 @@ export class CassandraClient implements AsyncDisposable {
       requestTracker: this.#policy.tracker,
       prepareOnAllHosts: false, // it would wait for a node that does not answer; a node that lacks a statement says so, and gets it then
     });
+    refreshOneAtATime(controlConnectionOf(this.#driver));
     this.#driver.on("log", () => {}); // the errors that matter reach the callers
     this.#driver.on("hostRemove", (host: object) => this.#removed.add(host));
   }
