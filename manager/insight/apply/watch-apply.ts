@@ -2,8 +2,9 @@
  * A change on its way to the devices: counts, what changed, and a verdict.
  *
  * L1 A message comes at most every LEAST_MS, and at least every HEARTBEAT_MS; it holds the numbers as of when it is asked for.
- * L2 Which device_groups the targets reach is read when the feed names one of them or had a gap, and at every heartbeat: a lost announcement delays it.
- * L3 Only device_groups that the caller may read now are counted.
+ * L2 Which device_groups the targets reach is read when the feed names a device_group or a target, or had a gap, but at most every LOOK_MS, however many it
+ *    names; and every HEARTBEAT_MS, so that a lost announcement delays it.
+ * L3 Only device_groups that the caller may read now are counted: a change of the caller's rights counts at once.
  * L4 The verdict comes when no online device works or waits and no state changed for settle_ms, or at the timeout. Before it, what the targets reach is read
  *    again, and all devices that did not apply are: its numbers equal a recount from the store. If that brings a change, the wait goes on.
  * L5 A device that moves is in the view of its group of before until it reports from the other one. It is counted once: where it is connected.
@@ -34,6 +35,7 @@ import { keyOf, reachOf, resolveTargets, supersededOf, type TargetStore, validat
 
 const LEAST_MS = 250;
 const HEARTBEAT_MS = 10_000;
+const LOOK_MS = 1000;
 const SETTLE_MS = 10_000;
 const TIMEOUT_MS = 5 * 60_000;
 /** Views that are opened, or read again, at once. */
@@ -88,7 +90,7 @@ export async function* watchApply(parts: WatchApplyParts, request: WatchApplyReq
     if (now >= nextAt) {
       yield await following.message();
       sentAt = clock.monotonic();
-    } else await following.news(Math.min(nextAt, deadline, following.settlesAt(settleMs)) - now);
+    } else await following.news(Math.min(nextAt, deadline, following.settlesAt(settleMs), following.looksAt) - now);
   }
 }
 
@@ -118,8 +120,9 @@ class Following implements Disposable {
   #superseded: Superseded = new Map();
   #unseen = 0;
   #changedAt: number;
-  /** When the reach was read last; undefined: it has to be read (L2). */
-  #lookedAt: number | undefined;
+  #lookedAt = Number.NEGATIVE_INFINITY;
+  /** When the reach is read next, milliseconds of the monotonic clock (L2). */
+  #looksAt = Number.NEGATIVE_INFINITY;
   #reasons = MOST_REASONS;
   #wake = new AbortController();
   #disposed = false;
@@ -139,25 +142,32 @@ class Following implements Disposable {
 
   setPrincipal(principal: Principal): void {
     this.#principal = principal;
-    this.#lookSoon(); // L3
+    this.#lookAt(Number.NEGATIVE_INFINITY); // L3
   }
 
   #onEvent(event: FeedEvent): void {
     const concerns = event.kind === "entity" && (event.entity.kind === "device_group" || this.#keys.has(keyText(event.entity)));
-    if (concerns || event.kind === "gap") this.#lookSoon();
+    if (concerns || event.kind === "gap") this.#lookAt(this.#lookedAt + LOOK_MS); // L2
   }
 
-  #lookSoon(): void {
-    this.#lookedAt = undefined;
+  /** Reads the reach at that time, unless it is read before. */
+  #lookAt(ms: number): void {
+    if (ms >= this.#looksAt) return;
+    this.#looksAt = ms;
     this.#wake.abort();
   }
 
-  /** Reads what the targets reach, if that may have changed (L2). */
+  get looksAt(): number {
+    return this.#looksAt;
+  }
+
+  /** Reads what the targets reach, if it is time to (L2). */
   async look(): Promise<void> {
     const { configStore, groupViews, clock } = this.#parts;
     const now = clock.monotonic();
-    if (this.#lookedAt !== undefined && now - this.#lookedAt < HEARTBEAT_MS) return;
-    this.#lookedAt = now; // what is named from now on is read again
+    if (now < this.#looksAt) return;
+    this.#lookedAt = now;
+    this.#looksAt = now + HEARTBEAT_MS; // what is named from now on is read again
     const reach = await reachOf(configStore, this.#targets, this.#signal);
     const superseded = await supersededOf(configStore, this.#targets, this.#superseded, this.#signal);
     if (superseded.size !== this.#superseded.size || [...superseded].some(([key, value]) => this.#superseded.get(key) !== value)) this.hasNews = true;
@@ -237,7 +247,7 @@ class Following implements Disposable {
 
   /** L4 */
   async readAgain(): Promise<void> {
-    this.#lookedAt = undefined;
+    this.#looksAt = Number.NEGATIVE_INFINITY;
     await this.look();
     await mapLimited([...this.#groups.values()], AT_ONCE, ({ view }) => view.reread(this.#signal));
   }

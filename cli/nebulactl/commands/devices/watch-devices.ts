@@ -48,7 +48,7 @@ export const watchDevices: Command = {
     const client = await context.client(DeviceService);
     const printer = new ChangePrinter(context);
     const messages = reopened({
-      open: () => client.watchDevices({ deviceGroups, filter }, { signal, timeoutMs: 0 }),
+      open: (until) => client.watchDevices({ deviceGroups, filter }, { signal: until, timeoutMs: 0 }),
       onBreak: (error) => error !== undefined && io.err("the connection broke; trying again\n"),
       clock: io.clock,
       signal,

@@ -62,7 +62,7 @@ async function watch(context: CommandContext): Promise<void> {
   const client = await context.client(DriftService);
   const known = new Map<string, string>();
   const messages = reopened({
-    open: () => client.watchDrift({ deviceGroups }, { signal, timeoutMs: 0 }),
+    open: (until) => client.watchDrift({ deviceGroups }, { signal: until, timeoutMs: 0 }),
     onBreak: (error) => error !== undefined && io.err("the connection broke; trying again\n"),
     clock: io.clock,
     signal,

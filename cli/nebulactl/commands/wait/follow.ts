@@ -1,11 +1,9 @@
-import { Code, ConnectError } from "@connectrpc/connect";
-import { type Backoff, backoffMs } from "../../../../common/clock/backoff.ts";
-import { NebulaError } from "../../../../common/errors/nebula-error.ts";
 import type { Followed } from "../../../../common/insight/text/apply-text.ts";
 import { jsonText } from "../../../../common/printable.ts";
 import { entityKindOf } from "../../../../common/resources/target-kind.ts";
 import { ApplyService, ApplyVerdict, type WatchApplyResponse } from "../../../../gen/nebula/v1/apply_pb.ts";
 import type { CommandContext } from "../../command/context.ts";
+import { reopened } from "../../connection/reopened-stream.ts";
 import { ApplyProgress, messageJson } from "./apply-progress.ts";
 import type { WaitOptions } from "./followed.ts";
 
@@ -13,10 +11,6 @@ import type { WaitOptions } from "./followed.ts";
 const MOST_TARGETS = 1000;
 /** Without a terminal: at least this long between two lines, milliseconds. */
 const LINE_EVERY_MS = 5000;
-/** Before a stream that broke is opened again. */
-const BACKOFF: Backoff = { firstMs: 500, longestMs: 10_000 };
-/** What a call may take beyond the time to wait, milliseconds. */
-const GRACE_MS = 30_000;
 
 const EXIT_CODES: Readonly<Record<ApplyVerdict, number>> = {
   [ApplyVerdict.UNSPECIFIED]: 1,
@@ -25,17 +19,6 @@ const EXIT_CODES: Readonly<Record<ApplyVerdict, number>> = {
   [ApplyVerdict.UNFINISHED]: 3,
   [ApplyVerdict.NONE_ONLINE]: 3,
 };
-
-/** Refusals that are the same when the call is made again. */
-const FINAL: ReadonlySet<Code> = new Set([
-  Code.InvalidArgument,
-  Code.NotFound,
-  Code.PermissionDenied,
-  Code.Unauthenticated,
-  Code.ResourceExhausted,
-  Code.Unimplemented,
-  Code.FailedPrecondition,
-]);
 
 /** Follows changes on their way to the devices, and prints it. Resolves to the exit code. */
 export async function follow(all: readonly Followed[], options: WaitOptions, context: CommandContext): Promise<number> {
@@ -54,41 +37,27 @@ export async function follow(all: readonly Followed[], options: WaitOptions, con
   }
 }
 
+/** Resolves to the verdict. A stream that breaks is opened again with the time that is left, for the change was made already. */
 async function watch(followed: readonly Followed[], { settleMs, timeoutMs }: WaitOptions, context: CommandContext): Promise<ApplyVerdict> {
   const { io, signal } = context;
-  const began = io.clock.monotonic();
+  const client = await context.client(ApplyService);
   const printer = new Printer(new ApplyProgress(followed, timeoutMs), context);
   const targets = followed.map(({ before: _, ...target }) => target);
-  for (let failures = 1; ; failures++) {
-    const leftMs = Math.max(0, Math.round(timeoutMs - (io.clock.monotonic() - began)));
-    let trouble: unknown = new NebulaError("unavailable", "the stream ended without a verdict");
-    const left = new AbortController();
-    try {
-      const client = await context.client(ApplyService);
-      const until = AbortSignal.any([signal, left.signal]);
-      void io.clock.sleep(leftMs + GRACE_MS, until).then(
-        () => left.abort(),
-        () => {},
-      );
-      // no deadline of Connect, whose timer outlives a call that is not read to its end
-      const messages = client.watchApply({ targets, settleMs, timeoutMs: leftMs }, { signal: until, timeoutMs: 0 });
-      printer.opened();
-      for await (const message of messages) {
-        failures = 1;
-        printer.take(message);
-        if (message.verdict !== ApplyVerdict.UNSPECIFIED) return message.verdict;
-      }
-    } catch (error) {
-      signal.throwIfAborted();
-      if (!(error instanceof ConnectError) || FINAL.has(error.code)) throw error;
-      trouble = error;
-    } finally {
-      left.abort(); // a call whose answers are not read on keeps its connection otherwise
-    }
-    const retryMs = backoffMs(BACKOFF, failures);
-    if (io.clock.monotonic() - began + retryMs >= timeoutMs) throw trouble;
-    await io.clock.sleep(retryMs, signal);
+  const messages = reopened({
+    // no deadline of Connect, whose timer outlives a call that is not read to its end
+    open: (until, leftMs) => client.watchApply({ targets, settleMs, timeoutMs: leftMs }, { signal: until, timeoutMs: 0 }),
+    onBreak: () => printer.forget(),
+    limitMs: timeoutMs,
+    clock: io.clock,
+    signal,
+  });
+  let verdict: ApplyVerdict = ApplyVerdict.UNSPECIFIED;
+  for await (const { message } of messages) {
+    printer.take(message);
+    verdict = message.verdict;
+    if (verdict !== ApplyVerdict.UNSPECIFIED) break;
   }
+  return verdict;
 }
 
 /** `app/web`, as `nebulactl status` takes it: a cron_job or device_group may have the name, too. */
@@ -111,8 +80,8 @@ class Printer {
     this.#began = context.io.clock.monotonic();
   }
 
-  /** A stream opens, maybe again: its first message names all that failed. */
-  opened(): void {
+  /** The stream is opened again: its first message names all that failed. */
+  forget(): void {
     this.#progress.forget();
   }
 
