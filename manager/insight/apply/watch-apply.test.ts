@@ -67,7 +67,7 @@ function startWorld() {
   const groupsOfApp = new Map<string, string[]>([["web", ["pos"]]]);
   const entities = new Map<string, StoredEntity>();
   const feed = new Set<FeedListener>();
-  const counts = { opened: 0, rereads: 0, reasons: 0 };
+  const counts = { opened: 0, rereads: 0, reasons: 0, reachReads: 0 };
   let isAway = false;
 
   const setEntity = (key: EntityKey, revision: bigint, more: Partial<StoredEntity> = {}) => {
@@ -135,7 +135,10 @@ function startWorld() {
       },
     },
     configStore: {
-      groupsNaming: async (_kind: string, name: string) => groupsOfApp.get(name) ?? [],
+      async groupsNaming(_kind: string, name: string) {
+        counts.reachReads++;
+        return groupsOfApp.get(name) ?? [];
+      },
       revisions: async (keys: readonly EntityKey[]) => keys.map((key) => entities.get(keyText(key))?.revision ?? 0n),
       get: async (key: EntityKey) => entities.get(keyText(key)),
     },
@@ -381,11 +384,30 @@ describe("WatchApply", () => {
     const followed = follow(world, { timeoutMs: 3_600_000 });
     await world.clock.advance(0);
     world.setGroups("web", ["pos", "shop"]);
-    await world.clock.advance(250);
+    await world.clock.advance(1000);
     assert.deepEqual([states(followed.last), followed.last.groups], [{ applied: 1, working: 1 }, 2n]);
     world.parts.configStore.groupsNaming = async () => ["shop"]; // without an announcement
     await world.clock.advance(20_000);
     assert.deepEqual([states(followed.last), followed.last.groups, world.openViews], [{ working: 1 }, 1n, 1]);
+    followed.leave();
+    await assert.rejects(followed.ended);
+  });
+
+  it("changes of device_groups have the reach read at most once a second, and the last of them is counted a second later at the latest", async () => {
+    const world = startWorld();
+    world.write("pos", "a", working("a"));
+    world.write("shop", "b", working("b"));
+    const followed = follow(world, { timeoutMs: 3_600_000 });
+    await world.clock.advance(5000);
+    const before = world.counts.reachReads;
+    for (let step = 0; step < 200; step++) {
+      world.setGroups("web", step === 199 ? ["pos", "shop"] : ["pos"]);
+      await world.clock.advance(50);
+    }
+    const reads = world.counts.reachReads - before;
+    assert.ok(reads >= 9 && reads <= 11, `${reads} reads for 200 changes in 10 s`);
+    await world.clock.advance(950);
+    assert.deepEqual([followed.last.groups, states(followed.last)], [2n, { working: 2 }]);
     followed.leave();
     await assert.rejects(followed.ended);
   });
@@ -397,7 +419,7 @@ describe("WatchApply", () => {
     await world.clock.advance(0);
     assert.deepEqual(followed.last.superseded, []);
     world.setEntity({ kind: "app", name: "web" }, 43n, { changedBy: "bob" });
-    await world.clock.advance(250);
+    await world.clock.advance(1000);
     assert.deepEqual(
       followed.last.superseded?.map(({ name, revision, by }) => [name, revision, by]),
       [["web", 43n, "bob"]],
