@@ -149,6 +149,11 @@ export interface ConfigStore extends AsyncDisposable {
   write(write: EntityWrite, signal?: AbortSignal): Promise<WriteOutcome>;
   /** Entities that are not deleted, by name; `limit` 1 to 1000. A page of large ones ends before that, below 4 MiB of bodies. Rejects with `invalid_argument` if `after` is not the `next` of a page. */
   list(kind: EntityKind, page: PageRequest, signal?: AbortSignal): Promise<Page<StoredEntity>>;
+  /**
+   * Names of the kind that are not deleted, sorted; `after`: only later names. An empty page is the last one. No entity is read: a driver whose names are hints
+   * may have one that was deleted a moment ago, or never made, among them.
+   */
+  names(kind: EntityKind, page: Readonly<{ after: string; limit: number }>, signal?: AbortSignal): Promise<readonly string[]>;
   /** Names of the kind that are not deleted and differ from this one in case alone, sorted, at most 10. */
   namesInOtherCase(key: EntityKey, signal?: AbortSignal): Promise<readonly string[]>;
   /** Names of the device_groups that name this app or cron_job and are not deleted, sorted. */

@@ -10,6 +10,7 @@ export function plainStore(store: ConfigStore): ConfigStore {
     revisions: (keys, signal) => store.revisions(keys, signal),
     write: (write, signal) => store.write(write, signal),
     list: (kind, page, signal) => store.list(kind, page, signal),
+    names: (kind, page, signal) => store.names(kind, page, signal),
     namesInOtherCase: (key, signal) => store.namesInOtherCase(key, signal),
     groupsNaming: (kind, name, signal) => store.groupsNaming(kind, name, signal),
     history: (key, page, signal) => store.history(key, page, signal),

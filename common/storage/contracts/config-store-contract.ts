@@ -162,6 +162,24 @@ export function describeConfigStore(driver: string, open: (context: Mocha.Contex
       assert.deepEqual(await store.list("app", { limit: 10, after: "z".repeat(63) }), { items: [], next: undefined });
     });
 
+    it("names are listed in pages after any text, each name once, and those of deleted entities go", async () => {
+      const names = Array.from({ length: 25 }, (_, i) => `${web.name}-${String(i).padStart(3, "0")}`);
+      for (const name of [...names].reverse()) await writeApp(name, 0n, { body: Buffer.alloc(1024) });
+      await writeGroup(`${web.name}-0005`, 0n, []);
+      const read: string[] = [];
+      for (let after = `${web.name},~`; ; after = read.at(-1) ?? "") {
+        const page = await store.names("app", { after, limit: 10 });
+        assert.ok(page.length <= 10);
+        const own = page.filter((name) => name.startsWith(`${web.name}-`));
+        read.push(...own);
+        if (own.length < 10) break;
+      }
+      assert.deepEqual(read, names);
+      await writeApp(names[0] ?? "", 1n, { deleted: true });
+      assert.deepEqual(await store.names("app", { after: web.name, limit: 2 }), names.slice(1, 3));
+      assert.deepEqual(await store.names("app", { after: "z".repeat(63), limit: 10 }), []);
+    });
+
     it("a page ends early rather than exceed the size that a gRPC client takes, and leaves none out", async () => {
       const names = Array.from({ length: 80 }, (_, i) => `${web.name}-${String(i).padStart(2, "0")}`);
       await Promise.all(names.map((name) => writeApp(name, 0n, { body: Buffer.alloc(64 * 1024, name) })));
@@ -221,6 +239,7 @@ export function describeConfigStore(driver: string, open: (context: Mocha.Contex
         () => store.revisions([web], signal),
         () => store.write(appWrite(web.name, 1n), signal),
         () => store.list("app", { limit: 10 }, signal),
+        () => store.names("app", { after: "", limit: 10 }, signal),
         () => store.namesInOtherCase(web, signal),
         () => store.groupsNaming("app", web.name, signal),
         () => store.history(web, { limit: 10 }, signal),

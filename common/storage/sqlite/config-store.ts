@@ -46,6 +46,7 @@ class SqliteConfigStore implements ConfigStore {
   readonly #get: StatementSync;
   readonly #revision: StatementSync;
   readonly #list: StatementSync;
+  readonly #names: StatementSync;
   readonly #namesInOtherCase: StatementSync;
   readonly #groupsNaming: StatementSync;
   readonly #history: StatementSync;
@@ -68,6 +69,7 @@ class SqliteConfigStore implements ConfigStore {
     this.#get = prepare(`SELECT ${COLUMNS} FROM entity WHERE kind = ? AND name = ?`);
     this.#revision = prepare("SELECT revision FROM entity WHERE kind = ? AND name = ?");
     this.#list = prepare(`SELECT ${COLUMNS} FROM entity WHERE kind = ? AND name > ? AND deleted = 0 ORDER BY name LIMIT ?`);
+    this.#names = prepare("SELECT name FROM entity WHERE kind = ? AND name > ? AND deleted = 0 ORDER BY name LIMIT ?");
     this.#namesInOtherCase = prepare(
       "SELECT name FROM entity WHERE kind = ?1 AND name = ?2 COLLATE NOCASE AND name <> ?2 AND deleted = 0 ORDER BY name LIMIT 10",
     );
@@ -126,6 +128,11 @@ class SqliteConfigStore implements ConfigStore {
     return attempt("list entities", () => {
       return pageOfRows(this.#list.iterate(kind, after, limit + 1), limit, entityOf, ({ name }) => name, bodyBytes);
     });
+  }
+
+  async names(kind: EntityKind, { after, limit }: { after: string; limit: number }, signal?: AbortSignal): Promise<readonly string[]> {
+    signal?.throwIfAborted();
+    return attempt("list names", () => this.#names.all(kind, after, limit).map((row) => text(row, "name")));
   }
 
   async namesInOtherCase({ kind, name }: EntityKey, signal?: AbortSignal): Promise<readonly string[]> {

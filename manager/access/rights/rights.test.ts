@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import fc from "fast-check";
-import { ADMIN_RIGHTS, type GrantingGroup, mayPrune, mayRead, mayWrite, NO_RIGHTS, rightsOf } from "./rights.ts";
+import { ADMIN_RIGHTS, type GrantingGroup, mayPrune, mayRead, mayWrite, NO_RIGHTS, readableRanges, rightsOf } from "./rights.ts";
 
 const NONE: GrantingGroup = { admin: false, pruningAllowed: false, apps: {}, cronJobs: {}, deviceGroups: {} };
 const app = (name: string) => ({ kind: "app", name }) as const;
@@ -43,6 +43,27 @@ describe("rights", () => {
         );
       }),
     );
+  });
+
+  it("the ranges of readable names hold each name that the user may read, once and in order, and no name lies between a range and its beginning", () => {
+    const all = fc.sample(name, 200).flatMap((each) => [each, `${each}-`, `${each}.x`, `${each}0`]);
+    const names = [...new Set(all)].sort();
+    fc.assert(
+      fc.property(fc.array(group, { maxLength: 3 }), (groups) => {
+        const rights = rightsOf(groups);
+        const found = readableRanges(rights, "app").flatMap(({ after, has }) => {
+          const later = names.filter((each) => each > after);
+          const end = later.findIndex((each) => !has(each));
+          return end < 0 ? later : later.slice(0, end);
+        });
+        assert.deepEqual(
+          found,
+          names.filter((each) => mayRead(rights, app(each))),
+        );
+      }),
+    );
+    assert.equal(readableRanges(ADMIN_RIGHTS, "app").length, 1);
+    assert.deepEqual(readableRanges(NO_RIGHTS, "app"), []);
   });
 
   it("rights never shrink by another user_group", () => {

@@ -64,6 +64,35 @@ export function mayRead(rights: Rights, { kind, name }: EntityKey): boolean {
   return false;
 }
 
+/** Names that lie next to each other: one, or all that begin with a prefix. */
+export type NameRange = Readonly<{
+  /** A text before the range, with no other name in between. */
+  after: string;
+  has(name: string): boolean;
+}>;
+
+/** The names of a kind that `ro` is granted on, in ranges that are sorted and do not overlap. */
+export function readableRanges(rights: Rights, kind: EntityKind): readonly NameRange[] {
+  const { byName, byPrefix } = rights.grants[kind];
+  const prefixes = rights.admin ? [""] : [...byPrefix.keys()];
+  const isCovered = (text: string) => prefixes.some((prefix) => prefix !== text && text.startsWith(prefix));
+  const ofPrefixes = prefixes
+    .filter((prefix) => !isCovered(prefix))
+    .map((prefix) => ({ first: prefix, has: (name: string) => name.startsWith(prefix) }));
+  const ofNames = [...byName.keys()]
+    .filter((name) => !isCovered(name) && !prefixes.includes(name))
+    .map((name) => ({ first: name, has: (other: string) => other === name }));
+  return [...ofPrefixes, ...ofNames].sort((a, b) => (a.first < b.first ? -1 : 1)).map(({ first, has }) => ({ after: justBefore(first), has }));
+}
+
+/** Behind all characters of names. */
+const LAST = "\u007f";
+
+/** A text that sorts before this one, with no name between the two. */
+function justBefore(text: string): string {
+  return text === "" ? "" : `${text.slice(0, -1)}${String.fromCharCode(text.charCodeAt(text.length - 1) - 1)}${LAST}`;
+}
+
 /** Whether `rw` is granted on the entity. */
 export function mayWrite(rights: Rights, { kind, name }: EntityKey): boolean {
   if (rights.admin) return true;

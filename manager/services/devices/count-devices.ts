@@ -33,8 +33,11 @@ export async function countDevices(
   assertNoViolations(violationsOf(request));
   const { deviceGroup, pageSize, pageToken, enrolled } = request;
 
-  async function counted(view: GroupView): Promise<DeviceCounts> {
-    const tally = new DeviceTally(await fleet.newestConfig(view.deviceGroup, signal));
+  /** Counts the devices of a group; nothing where it does not exist and has none. */
+  async function counted(view: GroupView): Promise<DeviceCounts[]> {
+    const newest = await fleet.newestConfig(view.deviceGroup, signal);
+    if (newest === undefined && view.devices.size === 0) return [];
+    const tally = new DeviceTally(newest);
     const silent = [...view.devices.values()].flatMap(({ deviceId, summary }) => (summary === undefined ? [deviceId] : []));
     const lastIn = await reportedGroups(reportStore, silent, signal);
     for (const device of view.devices.values()) {
@@ -43,20 +46,20 @@ export async function countDevices(
     }
     const counts = tally.counts(view.deviceGroup);
     if (enrolled) counts.neverCame = BigInt((await neverCame(accessStore, view, signal)).size);
-    return counts;
+    return [counts];
   }
 
   if (deviceGroup !== "") {
     assertPermitted(principal, { kind: "read", entity: groupKey(deviceGroup) }, false);
     using view = await fleet.openNamed(deviceGroup, signal);
-    return { deviceGroups: [await counted(view)], nextPageToken: "" };
+    return { deviceGroups: await counted(view), nextPageToken: "" };
   }
   const limit = pageSize === 0 ? MOST_GROUPS : pageSize;
   const deviceGroups: DeviceCounts[] = [];
   for await (const name of fleet.readableGroups(principal, { after: pageToken }, signal)) {
     if (deviceGroups.length === limit) return { deviceGroups, nextPageToken: deviceGroups.at(-1)?.deviceGroup ?? "" };
     using view = await fleet.open(name, signal);
-    deviceGroups.push(await counted(view));
+    deviceGroups.push(...(await counted(view)));
   }
   return { deviceGroups, nextPageToken: "" };
 }

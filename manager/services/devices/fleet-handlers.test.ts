@@ -5,6 +5,7 @@ import { isNebulaError } from "../../../common/errors/nebula-error.ts";
 import { createMemoryFeed } from "../../../common/feed/memory-feed.ts";
 import { statusAnnouncements } from "../../../common/insight/status-announcements.ts";
 import { silentLog } from "../../../common/log/log.ts";
+import type { ConfigStore } from "../../../common/storage/config-store.ts";
 import { encodeDevicePosition } from "../../../common/storage/page.ts";
 import { openSqliteAccessStore } from "../../../common/storage/sqlite/access/access-store.ts";
 import { openSqliteConfigStore } from "../../../common/storage/sqlite/config-store.ts";
@@ -28,6 +29,7 @@ import type { Principal } from "../../access/principal.ts";
 import { ADMIN_RIGHTS, type Rights, rightsOf } from "../../access/rights/rights.ts";
 import type { Changed } from "../../audit/call-record.ts";
 import { createGroupViews } from "../../insight/views/group-views.ts";
+import { plainStore } from "../../testing/plain-store.ts";
 import { putTestDevices } from "../../testing/test-access.ts";
 import { createFleetHandlers } from "./fleet-handlers.ts";
 
@@ -49,7 +51,30 @@ function user(levels: Readonly<Record<string, "ro" | "rw">>): Principal {
 async function start({ mostBytes }: { mostBytes?: number } = {}) {
   const stack = new AsyncDisposableStack();
   const reportStore = stack.use(await openSqliteReportStore({ path: ":memory:" }));
-  const configStore = stack.use(await openSqliteConfigStore({ path: ":memory:" }));
+  const stored = stack.use(await openSqliteConfigStore({ path: ":memory:" }));
+  /** The device_groups of which a body was read. */
+  const bodiesRead = new Set<string>();
+  const noted = <T extends { kind: string; name: string }>(entities: readonly T[]) => {
+    for (const { kind, name } of entities) if (kind === "device_group") bodiesRead.add(name);
+  };
+  const configStore: ConfigStore = {
+    ...plainStore(stored),
+    async get(key, options) {
+      const entity = await stored.get(key, options);
+      if (entity !== undefined) noted([entity]);
+      return entity;
+    },
+    async getMany(kind, names, options) {
+      const entities = await stored.getMany(kind, names, options);
+      noted([...entities.values()]);
+      return entities;
+    },
+    async list(kind, page, signal) {
+      const entities = await stored.list(kind, page, signal);
+      noted(entities.items);
+      return entities;
+    },
+  };
   const accessStore = stack.use(await openSqliteAccessStore({ path: ":memory:" }));
   const clock = new ManualClock(NOW_MS);
   const feed = stack.use(createMemoryFeed({ log: silentLog }));
@@ -77,16 +102,11 @@ async function start({ mostBytes }: { mostBytes?: number } = {}) {
     revision: 3n,
     body: toBinary(AppSchema, create(AppSchema, { name: "web" })),
   });
-  const body = toBinary(DeviceGroupSchema, create(DeviceGroupSchema, { name: "shops", apps: ["web"] }));
-  await configStore.write({
-    ...entity,
-    kind: "device_group",
-    name: "shops",
-    expected: 0n,
-    revision: 1n,
-    body,
-    members: { apps: ["web"], cronJobs: [] },
-  });
+  async function createGroup(name: string, apps: string[] = []): Promise<void> {
+    const body = toBinary(DeviceGroupSchema, create(DeviceGroupSchema, { name, apps }));
+    await configStore.write({ ...entity, kind: "device_group", name, expected: 0n, revision: 1n, body, members: { apps, cronJobs: [] } });
+  }
+  await createGroup("shops", ["web"]);
 
   async function put(deviceId: string, fields: Fields = {}, receivedMs = NOW_MS): Promise<void> {
     const before = (await reportStore.statuses([deviceId])).get(deviceId);
@@ -113,9 +133,11 @@ async function start({ mostBytes }: { mostBytes?: number } = {}) {
     groupViews,
     reportStore,
     configStore,
+    bodiesRead,
     accessStore,
     clock,
     changes,
+    createGroup,
     put,
     presence,
     count: async (init: MessageInitShape<typeof CountDevicesRequestSchema> = {}, by = admin) =>
@@ -202,6 +224,21 @@ describe("calls about many devices", () => {
     }
     const foreign = encodeDevicePosition({ deviceGroup: "shops", deviceId: "" });
     assert.deepEqual((await rig.list({}, { deviceGroup: "", after: foreign, by: user({ offices: "ro" }) })).ids, []);
+  });
+
+  it("calls about all groups read no group that the caller may not read, and lists and deletions read the names alone of those that it may", async () => {
+    await using rig = await start();
+    const groups = ["offices", "shop", "shop-1", "shop-2", "shop-20", "shop.x", "tills"];
+    for (const name of groups) await rig.createGroup(name);
+    for (const deviceGroup of [...groups, "shop-3", "unwanted"]) await rig.put(`in-${deviceGroup}`, { deviceGroup });
+    const by = user({ "shop-*": "ro", "shop-2*": "rw", tills: "rw", nowhere: "ro" });
+    const readable = ["shop-1", "shop-2", "shop-20", "shop-3", "tills"];
+    rig.bodiesRead.clear();
+    assert.deepEqual((await rig.list({}, { deviceGroup: "", by })).ids, readable.map((name) => `in-${name}`));
+    assert.equal((await rig.delete({ offlineLongerMs: 1n, dryRun: true }, by)).remaining, 0n);
+    assert.deepEqual([...rig.bodiesRead], []);
+    assert.deepEqual((await rig.count({}, by)).map(({ deviceGroup }) => deviceGroup), readable);
+    assert.deepEqual([...rig.bodiesRead], readable.filter((name) => name !== "shop-3"));
   });
 
   it("a list with summaries alone reads no report, and one without has each device's", async () => {

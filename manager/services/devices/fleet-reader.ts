@@ -9,8 +9,7 @@ import { quote } from "../../../common/text/wording.ts";
 import { DeviceGroupSchema } from "../../../gen/nebula/v1/device_group_pb.ts";
 import { TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
 import type { Principal } from "../../access/principal.ts";
-import { isPermitted } from "../../access/rights/permit.ts";
-import { groupKey } from "../../access/rights/rights.ts";
+import { ADMIN_RIGHTS, groupKey, type NameRange, readableRanges } from "../../access/rights/rights.ts";
 import type { GroupView, GroupViews, OpenOptions } from "../../insight/views/group-view.ts";
 
 /** Names of groups that are read at a time. */
@@ -18,7 +17,7 @@ const NAMES = 500;
 
 export type FleetReaderParts = Readonly<{
   groupViews: GroupViews;
-  configStore: Pick<ConfigStore, "get" | "getMany" | "list">;
+  configStore: Pick<ConfigStore, "get" | "getMany" | "names">;
   reportStore: Pick<ReportStore, "groups">;
   clock: Clock;
 }>;
@@ -35,26 +34,34 @@ export class FleetReader {
     return this.#parts.clock.now();
   }
 
-  /** Names of the groups that exist or have devices and that the caller may read, sorted, after a name; `first`: that one before them. */
+  /**
+   * Names of the groups that exist or have devices and that the caller may read, sorted, after a name; `first`: that one before them. The grants decide which
+   * names are read, and nothing but names is. One that was deleted a moment ago may be among them.
+   */
   async *readableGroups(principal: Principal, { after, first }: { after: string; first?: string }, signal: AbortSignal): AsyncGenerator<string> {
-    const mayRead = (name: string) => isPermitted(principal, { kind: "read", entity: groupKey(name) }, false);
-    if (first !== undefined && mayRead(first)) yield first;
-    for await (const name of this.allGroups(after, signal)) {
-      if (mayRead(name)) yield name;
-    }
+    if (principal.kind !== "user") return;
+    const ranges = readableRanges(principal.rights, "device_group");
+    if (first !== undefined && ranges.some((range) => range.has(first))) yield first;
+    yield* this.#groupsIn(ranges, after, signal);
   }
 
-  /** Names of all groups that exist or have devices, sorted, after a name. */
+  /** Names of all groups that exist or have devices, sorted, after a name. One that was deleted a moment ago may be among them. */
   allGroups(after: string, signal: AbortSignal): AsyncGenerator<string> {
+    return this.#groupsIn(readableRanges(ADMIN_RIGHTS, "device_group"), after, signal);
+  }
+
+  async *#groupsIn(ranges: readonly NameRange[], after: string, signal: AbortSignal): AsyncGenerator<string> {
     const { configStore, reportStore } = this.#parts;
-    const existing = names(
-      async (last) => (await configStore.list("device_group", { after: last, limit: NAMES }, signal)).items.map(({ name }) => name),
-      after,
-    );
-    return merged(
-      existing,
-      names((last) => reportStore.groups({ after: last, limit: NAMES }, signal), after),
-    );
+    const existing = new NamePages((from) => configStore.names("device_group", { after: from, limit: NAMES }, signal));
+    const reporting = new NamePages((from) => reportStore.groups({ after: from, limit: NAMES }, signal));
+    for (const range of ranges) {
+      for (let last = later(after, range.after); ; ) {
+        const name = earliest(await existing.first(last), await reporting.first(last));
+        if (name === undefined || !range.has(name)) break;
+        yield name;
+        last = name;
+      }
+    }
   }
 
   /** Opens the view of a group. */
@@ -91,25 +98,34 @@ export class FleetReader {
   }
 }
 
-async function* names(read: (after: string) => Promise<readonly string[]>, after: string): AsyncGenerator<string> {
-  for (let last = after; ; ) {
-    const page = await read(last);
-    yield* page;
-    const next = page.at(-1);
-    if (next === undefined) return; // a page may be short and have a next one
-    last = next;
-    await turn();
+/** Sorted names, of which pages are read where they are asked for. */
+class NamePages {
+  readonly #read: (after: string) => Promise<readonly string[]>;
+  #page: readonly string[] = [];
+  #at = 0;
+  #isLast = false;
+
+  constructor(read: (after: string) => Promise<readonly string[]>) {
+    this.#read = read;
+  }
+
+  /** The first name after a text, which may not fall from call to call; undefined if there is none. */
+  async first(after: string): Promise<string | undefined> {
+    for (let name = this.#page[this.#at]; name !== undefined; name = this.#page[++this.#at]) if (name > after) return name;
+    if (this.#isLast) return undefined;
+    await turn(); // a store in this process answers without one
+    this.#page = await this.#read(after); // it may be short and have a next one
+    this.#at = 0;
+    this.#isLast = this.#page.length === 0;
+    return this.#page[0];
   }
 }
 
-/** Two sorted sequences in one, each name once. */
-async function* merged(one: AsyncGenerator<string>, other: AsyncGenerator<string>): AsyncGenerator<string> {
-  let [a, b] = await Promise.all([one.next(), other.next()]);
-  while (a.done !== true || b.done !== true) {
-    const name = a.done === true ? b.value : b.done === true || a.value <= b.value ? a.value : b.value;
-    if (name === undefined) return;
-    yield name;
-    if (a.done !== true && a.value === name) a = await one.next();
-    if (b.done !== true && b.value === name) b = await other.next();
-  }
+function later(one: string, other: string): string {
+  return one > other ? one : other;
+}
+
+function earliest(one: string | undefined, other: string | undefined): string | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  return one < other ? one : other;
 }

@@ -103,6 +103,11 @@ class CassandraConfigStore implements ConfigStore {
     }
   }
 
+  async names(kind: EntityKind, { after, limit }: { after: string; limit: number }, signal?: AbortSignal): Promise<readonly string[]> {
+    signal?.throwIfAborted();
+    return (await readNames(this.#client, kind, { after, limit, pageState: undefined, signal })).names;
+  }
+
   async namesInOtherCase({ kind, name }: EntityKey, signal?: AbortSignal): Promise<readonly string[]> {
     const others = (await readSpellings(this.#client, { kind, name }, signal)).filter((spelling) => spelling !== name);
     const present = await this.#present(kind, others, signal);
