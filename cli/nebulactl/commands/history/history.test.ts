@@ -116,6 +116,10 @@ describe("nebulactl history, rollback and get --at", function () {
     assert.equal(code, 3);
     assert.match(out, /^app followed {2}rolled back 2 -> 3, as revision 1 was\n {4}docker_image {2}shop:2 -> shop:1\n/);
     assert.match(out, /followed 2 -> 3 .*0\/0 applied/);
+    const unchanged = await run("rollback app/followed --to 1 --yes --wait --settle 0s --timeout 20s");
+    assert.equal(unchanged.code, 3, "no device is online to say that it landed");
+    assert.match(unchanged.out, /^app followed {2}unchanged 3: nothing differs from revision 1\nfollowed 3 {3}0\/0 applied .*\nno device is reached\n$/);
+    assert.equal((await run("rollback app/followed --to 1 --dry-run --wait")).code, 0, "a dry run changes nothing that could land");
     await printed("device-groups update followed --apps []");
     const group = await run("rollback device_group/followed --yes --wait --settle 0s --timeout 20s -o json");
     assert.equal(group.code, 3);

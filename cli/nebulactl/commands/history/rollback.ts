@@ -70,7 +70,7 @@ export const rollback: Command = {
     if (values.on(DRY_RUN) || unchanged) {
       const json = { ...rollbackJson(entity, planned, false), ...(reach === undefined ? {} : { plan: planJson(reach) }) };
       print(shown, json, planned.warnings);
-      return 0;
+      return values.on(DRY_RUN) ? 0 : await waitFor(waiting, followedRollback(planned), context);
     }
     if (!values.on(YES)) await confirm(`${entity.kind} ${entity.name}`, planned.to, shown, context);
     // the revision that was shown, and no other

@@ -7,7 +7,11 @@ import { TargetKind } from "../../../../gen/nebula/v1/device_pb.ts";
 
 export type WaitOptions = Readonly<{ settleMs: number; timeoutMs: number }>;
 
-/** Returns what devices are to follow after a write; nothing for a user_group. @param before undefined: it was created */
+/**
+ * Returns what devices are to follow after a write; nothing for a user_group. Where nothing differed that is the present revision: of a device_group all of its
+ * members, since nobody knows which of them devices run already.
+ * @param before undefined: it was created
+ */
 export function followedWrite(before: Resource | undefined, after: Resource): Followed[] {
   const { name, revision } = entityOf(after);
   const old = before === undefined ? {} : { before: entityOf(before).revision };
@@ -19,7 +23,7 @@ export function followedWrite(before: Resource | undefined, after: Resource): Fo
     case "cron_job":
       return [{ kind: TargetKind.CRON_JOB, name, revision, verb: ApplyVerb.UPDATE, ...old }];
     case "device_group": {
-      const was = before?.kind === "device_group" ? membersOf(before.deviceGroup) : [];
+      const was = before?.kind === "device_group" && before.deviceGroup.revision !== revision ? membersOf(before.deviceGroup) : [];
       const is = membersOf(after.deviceGroup);
       const without = (members: readonly Member[], others: readonly Member[]) =>
         members.filter((member) => !others.some((other) => other.kind === member.kind && other.name === member.name));
