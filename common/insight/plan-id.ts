@@ -1,51 +1,63 @@
 import { createHash } from "node:crypto";
+import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 
 /** An entity at the revision that a plan was made from. */
-export type ReadEntity = Readonly<{ kind: number; name: string; revision: bigint }>;
+export type ReadRevision = Readonly<{ kind: number; name: string; revision: bigint }>;
+
+/** The same with the time of that revision; undefined if the name was never used. */
+export type ReadEntity = ReadRevision & Readonly<{ changedAt?: Timestamp | undefined }>;
 
 /** Hexadecimal digits of the changes, and of the revisions, in the id of a plan. */
 const CHANGES_DIGITS = 4;
 const REVISIONS_DIGITS = 12;
-/** Digits of a plan's id that name it. */
-const FEWEST_DIGITS = 6;
-/** How far back a single entity is looked for that changed since a plan was made. */
-const REVISIONS_BACK = 1000n;
+const DIGITS = CHANGES_DIGITS + REVISIONS_DIGITS;
 
 /** The id of a plan: 4 hexadecimal digits of its changes, 12 of the revisions that it was made from. */
-export function planId(changes: readonly Uint8Array[], read: readonly ReadEntity[]): string {
+export function planId(changes: readonly Uint8Array[], read: readonly ReadRevision[]): string {
   const hash = createHash("sha256");
   for (const change of changes) hash.update(`${change.length}:`).update(change);
   return hash.digest("hex").slice(0, CHANGES_DIGITS) + revisionsPart(read);
 }
 
-function revisionsPart(read: readonly ReadEntity[]): string {
+function revisionsPart(read: readonly ReadRevision[]): string {
   const text = JSON.stringify(read.map(({ kind, name, revision }) => [kind, name, String(revision)]));
   return createHash("sha256").update(text).digest("hex").slice(0, REVISIONS_DIGITS);
 }
 
-/** Whether a text can name a plan: its id, or at least the first 6 digits of it. */
-export function isPlanName(text: string): boolean {
-  return /^[0-9a-f]+$/.test(text) && text.length >= FEWEST_DIGITS && text.length <= CHANGES_DIGITS + REVISIONS_DIGITS;
+/**
+ * The name of a plan, by which it is applied: the first digits of its id, and the time of the newest revision that it was made from, milliseconds since 1970 in
+ * base 36. Equal plans have equal names, and what changes later is newer than that time.
+ */
+export function planName({ id, read }: Readonly<{ id: string; read: readonly ReadEntity[] }>, digits: number = DIGITS): string {
+  return `${id.slice(0, digits)}-${Math.max(0, ...read.map(changedMs)).toString(36)}`;
+}
+
+/** A plan as somebody names it; `newestMs` is undefined where the name is the id alone. */
+export type NamedPlan = Readonly<{ digits: string; newestMs: number | undefined }>;
+
+/** Reads the name of a plan: its id, or at least the first 6 digits of it, with or without the time. Undefined if it is not one. */
+export function parsePlanName(text: string): NamedPlan | undefined {
+  const [, digits, newest] = /^([0-9a-f]{6,16})(?:-([0-9a-z]{1,9}))?$/.exec(text) ?? [];
+  return digits === undefined ? undefined : { digits, newestMs: newest === undefined ? undefined : Number.parseInt(newest, 36) };
 }
 
 /**
- * What differs between the plan that was named and the plan of now: nothing; the changes themselves; one entity, which was at an older revision; or more than
- * that, which the id does not tell.
+ * What differs between the plan that was named and the plan of now: nothing; the changes themselves; or the revisions. `changed` are the entities that changed since,
+ * the newest change first; none of them where other device_groups are reached now. It is undefined where the name has no time.
  */
-export type PlanDifference = Readonly<
-  { kind: "same" } | { kind: "changes" } | { kind: "entity"; entity: ReadEntity; revision: bigint } | { kind: "revisions" }
+export type PlanDifference<E extends ReadEntity> = Readonly<
+  { kind: "same" } | { kind: "changes" } | { kind: "revisions"; changed: readonly E[] | undefined }
 >;
 
-/** Compares the plan that `name` names with the one that has this id and was made from these revisions. */
-export function comparePlans(name: string, id: string, read: readonly ReadEntity[]): PlanDifference {
-  if (id.startsWith(name)) return { kind: "same" };
-  if (name.slice(0, CHANGES_DIGITS) !== id.slice(0, CHANGES_DIGITS)) return { kind: "changes" };
-  const wanted = name.slice(CHANGES_DIGITS);
-  for (const [index, entity] of read.entries()) {
-    for (let back = 1n; back <= REVISIONS_BACK && back <= entity.revision && wanted.length > 4; back++) {
-      const revision = entity.revision - back;
-      if (revisionsPart(read.with(index, { ...entity, revision })).startsWith(wanted)) return { kind: "entity", entity, revision };
-    }
-  }
-  return { kind: "revisions" };
+/** Compares a plan that was named with the one that has this id and was made from these revisions. */
+export function comparePlans<E extends ReadEntity>({ digits, newestMs }: NamedPlan, id: string, read: readonly E[]): PlanDifference<E> {
+  if (id.startsWith(digits)) return { kind: "same" };
+  if (digits.slice(0, CHANGES_DIGITS) !== id.slice(0, CHANGES_DIGITS)) return { kind: "changes" };
+  if (newestMs === undefined) return { kind: "revisions", changed: undefined };
+  const changed = read.filter((each) => changedMs(each) > newestMs).toSorted((a, b) => changedMs(b) - changedMs(a));
+  return { kind: "revisions", changed };
+}
+
+function changedMs({ changedAt }: ReadEntity): number {
+  return changedAt === undefined ? 0 : timestampMs(changedAt);
 }

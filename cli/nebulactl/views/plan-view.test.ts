@@ -81,7 +81,7 @@ warning: device_group pos: apps api and web both claim host port 80/tcp; api com
 `;
 
 const JSON_OF_PLAN = {
-  plan: "7f31c2a04b8d5e11",
+  plan: "7f31c2a04b8d5e11-mk7jf5pc",
   changes_anything: true,
   entities: [
     {

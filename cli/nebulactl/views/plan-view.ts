@@ -1,5 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
+import { planName } from "../../../common/insight/plan-id.ts";
 import { KIND_WORDS } from "../../../common/insight/text/plan-text.ts";
 import { fieldChangeOf } from "../../../common/resources/field-changes.ts";
 import { jsonNumber } from "../../../common/resources/resource-fields.ts";
@@ -18,9 +19,9 @@ const TARGET_WORDS: Readonly<Record<number, string>> = { [TargetKind.APP]: "app"
 
 /** A plan for programs: words in place of numbers of enums, values as resource files have them. */
 export function planJson(plan: PlanResponse): JsonObject {
-  const { id, changesAnything, entities, groups, groupCount, hiddenGroups, reach, steps, devices, behind, behindCount, warnings } = plan;
+  const { changesAnything, entities, groups, groupCount, hiddenGroups, reach, steps, devices, behind, behindCount, warnings } = plan;
   return {
-    plan: id,
+    plan: planName(plan),
     changes_anything: changesAnything,
     entities: entities.map(entityJson),
     reach: reachJson(reach),

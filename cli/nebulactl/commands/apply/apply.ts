@@ -54,7 +54,7 @@ export const apply: Command = {
   examples: [
     "nebulactl apply -f shop.yaml",
     "nebulactl apply -f shop.yaml --wait",
-    "nebulactl apply -f shop.yaml --plan 7f31c2a0",
+    "nebulactl apply -f shop.yaml --plan 7f31c2a0-mk1vq4xs",
     "nebulactl get all -o yaml | nebulactl apply --profile other -f -",
   ],
   async run(context) {

@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { assertNever } from "../../../../common/errors/assert-never.ts";
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
-import { comparePlans, isPlanName } from "../../../../common/insight/plan-id.ts";
+import { comparePlans, parsePlanName, planName } from "../../../../common/insight/plan-id.ts";
 import { KIND_WORDS, planText } from "../../../../common/insight/text/plan-text.ts";
 import { jsonText } from "../../../../common/printable.ts";
 import type { Resource } from "../../../../common/resources/resource.ts";
@@ -24,6 +24,8 @@ const EXIT_CODE: SwitchFlag = {
 
 /** Digits of a plan's id that are shown. */
 const SHOWN_DIGITS = 8;
+/** Changes that an error names. */
+const MOST_NAMED = 3;
 
 /** Shows what an apply of resource files leads to. */
 export const plan: Command = {
@@ -53,10 +55,10 @@ export async function showPlan(resources: readonly Resource[], context: CommandC
   if (output === "json") io.out(`${jsonText(planJson(planned))}\n`);
   else if (output === "yaml") io.out(yamlText(planJson(planned)));
   else {
-    const id = planned.id.slice(0, SHOWN_DIGITS);
+    const name = planName(planned, SHOWN_DIGITS);
     const files = values.all(FILE).map((file) => `-f ${/^[\w./@%+=:,-]+$/.test(file) ? file : `'${file.replaceAll("'", "'\\''")}'`}`);
     io.out(planText(planned, io.clock.now()));
-    if (planned.changesAnything) io.out(`plan ${id}: nebulactl apply ${files.join(" ")} --plan ${id}\n`);
+    if (planned.changesAnything) io.out(`plan ${name}: nebulactl apply ${files.join(" ")} --plan ${name}\n`);
   }
   return planned;
 }
@@ -66,26 +68,18 @@ export async function showPlan(resources: readonly Resource[], context: CommandC
  * `invalid_argument` if it can't name one.
  */
 export async function assertPlan(name: string, resources: readonly Resource[], context: CommandContext): Promise<PlanResponse> {
-  if (!isPlanName(name))
-    throw new NebulaError("invalid_argument", `invalid --plan ${quote(name)}: it must be the id that plan printed; use --plan 7f31c2a0`);
+  const named = parsePlanName(name);
+  if (named === undefined)
+    throw new NebulaError("invalid_argument", `invalid --plan ${quote(name)}: it must be the id that plan printed; use --plan 7f31c2a0-mk1vq4xs`);
   const planned = await planOf(resources, context);
-  const difference = comparePlans(name, planned.id, planned.read);
+  const difference = comparePlans(named, planned.id, planned.read);
   switch (difference.kind) {
     case "same":
       return planned;
     case "changes":
       throw stale(name, "the files describe other changes than when it was made");
-    case "entity": {
-      const now = planned.read.find((read) => read.kind === difference.entity.kind && read.name === difference.entity.name);
-      const title = `${KIND_WORDS[difference.entity.kind] ?? "entity"} ${difference.entity.name}`;
-      const was = difference.revision === 0n ? "did not exist" : `was at revision ${difference.revision}`;
-      throw stale(
-        name,
-        `${title} ${was} when it was made, and is at ${difference.entity.revision} now${now === undefined ? "" : byWhom(now, context)}`,
-      );
-    }
     case "revisions":
-      throw stale(name, `more than one of what it was made from has changed; the last changes are ${lastChanges(planned.read, context)}`);
+      throw stale(name, changesSince(difference.changed, context));
     default:
       return assertNever(difference);
   }
@@ -114,17 +108,13 @@ function stale(name: string, why: string): NebulaError {
   return new NebulaError("failed_precondition", `plan ${name} does not hold any more: ${why}; nothing was written. Run nebulactl plan again`);
 }
 
-/** The entities that changed last, at most three. */
-function lastChanges(read: readonly RevisionRead[], context: CommandContext): string {
-  const at = ({ changedAt }: RevisionRead) => (changedAt === undefined ? 0 : timestampMs(changedAt));
-  return read
-    .toSorted((a, b) => at(b) - at(a))
-    .slice(0, 3)
-    .map((each) => `${KIND_WORDS[each.kind] ?? "entity"} ${each.name} at revision ${each.revision}${byWhom(each, context)}`)
-    .join("; ");
-}
-
-function byWhom({ changedBy, changedAt }: RevisionRead, { io }: CommandContext): string {
-  if (changedAt === undefined) return "";
-  return `, changed ${formatAge(io.clock.now() - timestampMs(changedAt))} ago by ${changedBy}`;
+/** The changes since a plan was made, the newest ones by name; undefined: nobody knows which. */
+function changesSince(changed: readonly RevisionRead[] | undefined, { io }: CommandContext): string {
+  if (changed === undefined) return "what it was made from has changed";
+  if (changed.length === 0) return "other device_groups are reached now than when it was made";
+  const named = changed.slice(0, MOST_NAMED).map(({ kind, name, revision, changedBy, changedAt }) => {
+    const age = changedAt === undefined ? 0 : io.clock.now() - timestampMs(changedAt);
+    return `${KIND_WORDS[kind] ?? "entity"} ${name} was changed to revision ${revision} ${formatAge(age)} ago by ${changedBy}`;
+  });
+  return `${named.join("; ")}${changed.length > MOST_NAMED ? `; and ${changed.length - MOST_NAMED} more` : ""}`;
 }
