@@ -106,6 +106,7 @@ function revisionOf(stored: StoredEntity, before: StoredEntity | undefined): Rev
     body: stored.deleted ? { case: undefined } : bodyOf(resourceOf(stored)),
     previousRevision: before?.revision ?? 0n,
     differences: differencesOf(stored, before),
+    restored: stored.action === "rollback" && before?.deleted === true,
   });
 }
 

@@ -298,6 +298,10 @@ function describeHistory(driver: string, open: (context: Mocha.Context) => Promi
       const restored = await calls.rollback("app", web, { ifRevision: 3n });
       assert.deepEqual([restored.revisionBefore, restored.revision, restored.to, restored.restored], [3n, 4n, 2n, true]);
       assert.deepEqual([await imageOf(web), await secretsOf(rig, web)], ["shop:2", { TOKEN: "two" }]);
+      assert.deepEqual(
+        (await calls.revisions("app", web)).revisions.map((each) => each.restored),
+        [true, false, false, false],
+      );
       await calls.deleteApp(web);
       await calls.rollback("app", web, { to: 1n });
       assert.deepEqual([await imageOf(web), await secretsOf(rig, web)], ["shop:1", { TOKEN: "two" }]);

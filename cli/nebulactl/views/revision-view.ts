@@ -18,10 +18,10 @@ export type RevisionLine = readonly Cell[];
 
 /** The lines of one revision: one per changed field, at least one. @param now wall clock, milliseconds since 1970 */
 export function revisionLines(revision: Revision, now: number): RevisionLine[] {
-  const { previousRevision, revision: number, change, action, differences } = revision;
+  const { previousRevision, revision: number, change, action, differences, restored } = revision;
   const step = previousRevision === 0n ? String(number) : `${previousRevision} -> ${number}`;
   const head = [step, ageOf(change?.at, now), change?.by ?? "", enumWord(RevisionActionSchema, action)];
-  const fields = differences.flatMap((difference) => fieldLines(difference, action === RevisionAction.CREATE));
+  const fields = differences.flatMap((difference) => fieldLines(difference, restored || action === RevisionAction.CREATE));
   if (fields.length === 0) return [head];
   return fields.map((field, at) => [...(at === 0 ? head : head.map(() => "")), ...field]);
 }

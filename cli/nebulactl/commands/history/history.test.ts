@@ -134,14 +134,15 @@ describe("nebulactl history, rollback and get --at", function () {
   });
 
   it("nebulactl rollback brings a deleted app and group back, and warns as an update does", async () => {
-    await printed("apps create gone --image shop:1");
+    await printed("apps create gone --image shop:1 --privileged");
     await printed("device-groups create till --apps gone");
     await run("apps delete gone --yes");
     const unable = await run("rollback till --yes");
     assert.deepEqual([unable.code, unable.out], [1, ""]);
     assert.match(unable.err, /^error: no revision of device_group till before 1 is kept/);
-    assert.equal(await printed("rollback gone --yes"), "app gone  restored 2 -> 3, as revision 1 was\n    docker_image  default -> shop:1\n");
-    assert.match(await printed("history gone"), /2 -> 3 +\d+ s +admin +rollback +docker_image +default -> shop:1\n1 -> 2 +\d+ s +admin +delete\n1 /);
+    await golden("rollback-restored-dry-run.txt", await printed("rollback gone --dry-run"));
+    await golden("rollback-restored.txt", await printed("rollback gone --yes"));
+    assert.match(await printed("history gone"), /2 -> 3 +\d+ s +admin +rollback +docker_image +\+ shop:1\n.*privileged +\+ true\n1 -> 2 +\d+ s +admin +delete\n1 /);
     await printed("device-groups delete till");
     await printed("apps delete gone");
   });

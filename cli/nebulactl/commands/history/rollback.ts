@@ -124,7 +124,7 @@ function rollbackLines({ kind, name }: EntityKey, answer: RollbackResponse, done
     revision === revisionBefore
       ? `unchanged ${revision}: nothing differs from revision ${to}`
       : `${verb} ${revisionBefore} -> ${revision}, as revision ${to} was`;
-  const fields = differences.flatMap((difference) => fieldLines(difference));
+  const fields = differences.flatMap((difference) => fieldLines(difference, restored));
   const width = Math.max(0, ...fields.map(([field]) => field.length));
   const kept = keptSecrets.length === 0 ? [] : [`as they are today: secret_env_vars ${listed(keptSecrets)}; --secrets brings the older values back`];
   return [
