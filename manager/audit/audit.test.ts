@@ -99,7 +99,7 @@ describe("the audit log", () => {
     await refused(createApp, { app: { name: "web", dockerImage: "nginx:1", envVars: { "BAD=KEY": "hunter2" }, cpus: -1 } });
     await refused(createApp, { app: { name: "web", dockerImage: "nginx:1" } }, { [PART_TOKEN_HEADER]: partToken(TEST_SECRETS.clusterKey) });
     const [part, invalid, missing] = await lines();
-    assert.match(missing ?? "", /^admin StopApp app:web 0->0 NOT_FOUND there is no app web/);
+    assert.match(missing ?? "", /^admin StopApp app:web 0->0 NOT_FOUND there is no app "web"/);
     assert.match(invalid ?? "", /^admin CreateApp app:web 0->0 INVALID_ARGUMENT not valid: \S+/);
     assert.match(part ?? "", /^nebula CreateApp app:web 0->0 PERMISSION_DENIED the part token alone/);
     assert.doesNotMatch(JSON.stringify((await entriesOf(rig)).map(short)), /hunter2/);

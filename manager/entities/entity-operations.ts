@@ -2,6 +2,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { assertNoViolations, invalidArgument, NebulaError, type Violation } from "../../common/errors/nebula-error.ts";
 import { keepStored } from "../../common/secrets/secret-env-vars.ts";
 import type { ChangeAction, StoredEntity } from "../../common/storage/config-store.ts";
+import { noSuch } from "../../common/text/no-such.ts";
 import { type PageFields, pageOf } from "../../common/validation/list-request.ts";
 import { validateName } from "../../common/validation/names.ts";
 import { nameOf, type Principal } from "../access/principal.ts";
@@ -108,7 +109,7 @@ export async function actOnEntity<E extends Entity>(
 export async function getEntity<E extends Entity>({ type, deps }: EntityWriter<E>, name: string, { signal }: CallContext) {
   assertNoViolations(validateName(name));
   const stored = await deps.configStore.get({ kind: type.kind, name }, { signal });
-  if (stored === undefined || stored.deleted) throw notFound(type, name);
+  if (stored === undefined || stored.deleted) throw noSuch(type.kind, name);
   return { entity: entityOf(type, stored), lastChange: { at: timestampFromMs(stored.changedAt), by: stored.changedBy } };
 }
 
@@ -128,12 +129,8 @@ function requestOf(name: string, { principal, signal, changed }: CallContext) {
 }
 
 function existing<E extends Entity>(type: EntityType<E>, name: string, entity: E | undefined): E {
-  if (entity === undefined) throw notFound(type, name);
+  if (entity === undefined) throw noSuch(type.kind, name);
   return entity;
-}
-
-function notFound<E extends Entity>({ kind }: EntityType<E>, name: string): NebulaError {
-  return new NebulaError("not_found", `there is no ${kind} ${name}: create it first, or look for its name in the list`);
 }
 
 /** Replaces masks by the stored secret values that they stand for. Returns what is wrong with the given ones. */

@@ -1,6 +1,6 @@
 import { assertNoViolations, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { ConfigStore } from "../../common/storage/config-store.ts";
-import { listed } from "../../common/text/wording.ts";
+import { listed, quote } from "../../common/text/wording.ts";
 import { isName } from "../../common/validation/names.ts";
 import type { DeviceGroup } from "../../gen/nebula/v1/device_group_pb.ts";
 import type { Principal } from "../access/principal.ts";
@@ -23,7 +23,9 @@ export async function checkAddedMembers(
     ...(await missing(store, "app", "apps", group.apps, before?.apps ?? [], signal)),
     ...(await missing(store, "cron_job", "cron_jobs", group.cronJobs, before?.cronJobs ?? [], signal)),
   ];
-  assertNoViolations(added.map(({ field, kind, name }) => ({ field, description: `there is no ${kind} ${name}; create it first, or leave it out` })));
+  assertNoViolations(
+    added.map(({ field, kind, name }) => ({ field, description: `there is no ${kind} ${quote(name)}: create it, or leave it out` })),
+  );
 }
 
 /**

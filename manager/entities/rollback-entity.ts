@@ -10,6 +10,7 @@ import { assertNoViolations, NebulaError } from "../../common/errors/nebula-erro
 import { displayOf } from "../../common/secrets/sealed-text.ts";
 import { maskSecretEnvVars, openSecretEnvVars, type SecretEnvVars } from "../../common/secrets/secret-env-vars.ts";
 import type { StoredEntity } from "../../common/storage/config-store.ts";
+import { noSuch } from "../../common/text/no-such.ts";
 import { validateName } from "../../common/validation/names.ts";
 import { nameOf } from "../access/principal.ts";
 import type { CallContext } from "../rpc/call-context.ts";
@@ -88,7 +89,7 @@ async function planRollback<E extends Entity>(
   signal: AbortSignal,
 ): Promise<Plan<E>> {
   const key = { kind: type.kind, name };
-  if (stored === undefined) throw new NebulaError("not_found", `there is no ${type.kind} ${name}, and never was: look for its name in the list`);
+  if (stored === undefined) throw noSuch(type.kind, name);
   if (ifRevision !== undefined && ifRevision !== stored.revision) {
     throw new NebulaError(
       "conflict",

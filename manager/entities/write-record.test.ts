@@ -4,10 +4,11 @@ import { systemClock } from "../../common/clock/system-clock.ts";
 import { createMemoryFeed } from "../../common/feed/memory-feed.ts";
 import { silentLog } from "../../common/log/log.ts";
 import { openSqliteAccessStore } from "../../common/storage/sqlite/access/access-store.ts";
+import { noSuch } from "../../common/text/no-such.ts";
 import type { Changed } from "../audit/call-record.ts";
 import { refusal } from "../testing/app-calls.ts";
 import { callOf } from "../testing/entity-rig.ts";
-import { noSuchRecord, RecordWriter, type StoredRecord } from "./write-record.ts";
+import { RecordWriter, type StoredRecord } from "./write-record.ts";
 
 type Fields = Readonly<{ passwordHash: string; tokenHash: string }>;
 type Call = Readonly<{ what: "put" | "delete" | "keep"; ifRevision: bigint | undefined; shard: 0 | 1 }>;
@@ -41,7 +42,7 @@ describe("writes of users and user_groups", () => {
           given.map(({ what, ifRevision, shard }, index) =>
             shards[shard].write({ name: "ann", ifRevision }, context, (current) => {
               if (what === "put") return { kind: "write", fields: { passwordHash: `${index}`, tokenHash: "" }, detail: "put" };
-              if (current === undefined) throw noSuchRecord("user", "ann");
+              if (current === undefined) throw noSuch("user", "ann");
               return what === "keep" ? { kind: "keep" } : { kind: "delete", fields: { passwordHash: "", tokenHash: "" } };
             }),
           ),

@@ -80,11 +80,6 @@ export class RecordWriter<Fields> {
   }
 }
 
-/** The error for a record that does not exist. */
-export function noSuchRecord(kind: "user" | "user_group", name: string): NebulaError {
-  return new NebulaError("not_found", `there is no ${kind} ${name}: create it first, or look for its name in the list`);
-}
-
 /** The error for a record that exists already. */
 export function recordExists(kind: "user" | "user_group", { name, revision }: { name: string; revision: bigint }): NebulaError {
   return new NebulaError("already_exists", `${kind} ${name} exists already, at revision ${revision}: update it, or choose another name`);

@@ -6,10 +6,11 @@
  */
 import { create, equals, type MessageInitShape } from "@bufbuild/protobuf";
 import type { Clock } from "../../common/clock/clock.ts";
-import { assertNoViolations, NebulaError, type Violation } from "../../common/errors/nebula-error.ts";
+import { assertNoViolations, type Violation } from "../../common/errors/nebula-error.ts";
 import type { ChangeFeed } from "../../common/feed/change-feed.ts";
 import { mapLimited } from "../../common/map-limited.ts";
 import type { ConfigStore, StoredEntity } from "../../common/storage/config-store.ts";
+import { noSuch } from "../../common/text/no-such.ts";
 import { pageOf } from "../../common/validation/list-request.ts";
 import { validateName } from "../../common/validation/names.ts";
 import {
@@ -55,7 +56,7 @@ export function createDriftServiceHandlers(parts: DriftParts): ServiceHandlers<t
       if (deviceGroup !== "") {
         assertPermitted(principal, { kind: "read", entity: groupKey(deviceGroup) }, false);
         const drift = await read(deviceGroup, signal);
-        if (drift === undefined) throw new NebulaError("not_found", `there is no device_group ${deviceGroup}: look for its name in the list`);
+        if (drift === undefined) throw noSuch("device_group", deviceGroup);
         return { groups: [drift], nextPageToken: "" };
       }
       const isVisible = readableBy<StoredEntity>(principal, "device_group", ({ name }) => name);

@@ -7,6 +7,7 @@ import type { ChangeFeed } from "../../common/feed/change-feed.ts";
 import type { Log } from "../../common/log/log.ts";
 import type { AccessStore, ChangeOutcome, EnrolOutcome, StoredDeviceToken, StoredEnrolment } from "../../common/storage/access-store.ts";
 import type { ConfigStore } from "../../common/storage/config-store.ts";
+import { noSuch } from "../../common/text/no-such.ts";
 import { shown } from "../../common/text/wording.ts";
 import { enrolmentIdViolations, tokenHashViolations, validateEnrolment, validateEnrolmentRequest } from "../../common/validation/device-requests.ts";
 import { pageOf } from "../../common/validation/list-request.ts";
@@ -74,7 +75,7 @@ export function createAccessServiceHandlers(parts: AccessServiceParts): Omit<Han
       assertNoViolations(validateEnrolmentRequest(request));
       const { deviceGroup, uses, expiresInSeconds } = request;
       const group = await configStore.get(groupKey(deviceGroup), { signal });
-      if (group === undefined || group.deleted) throw unknown("device_group", deviceGroup, "create it first, or look for its name in the list");
+      if (group === undefined || group.deleted) throw noSuch("device_group", deviceGroup);
       const token = newToken();
       const createdAt = clock.now();
       const enrolment: StoredEnrolment = {
@@ -107,11 +108,11 @@ export function createAccessServiceHandlers(parts: AccessServiceParts): Omit<Han
 
     async revokeEnrolmentToken({ id }, { principal, requestId, changed, signal }) {
       assertNoViolations(enrolmentIdViolations(id, "id"));
-      const noSuch = () => unknown("enrolment token", id, "the list of enrolment tokens has those that are valid");
-      if (!mayRevoke(principal, await accessStore.enrolment(id, signal))) throw noSuch();
+      const missing = () => noSuch("enrolment token", id, "the list of enrolment tokens has those that are valid");
+      if (!mayRevoke(principal, await accessStore.enrolment(id, signal))) throw missing();
       const outcome = await accessStore.revokeEnrolment(id, signal);
       ended(`enrolment/${id}`);
-      assertRevoked(outcome, noSuch);
+      assertRevoked(outcome, missing);
       changed({ kind: "enrolment_token", name: id, detail: "revoked" });
       log.info({ id, by: nameOf(principal), requestId }, "enrolment token revoked");
       return {};
@@ -160,21 +161,17 @@ export function createAccessServiceHandlers(parts: AccessServiceParts): Omit<Han
 
     async revokeDeviceToken({ deviceId }, { principal, requestId, changed, signal }) {
       assertNoViolations(deviceIdViolations(deviceId, "device_id"));
-      const noSuch = () => unknown("token of a device", deviceId, "the list of device tokens has the devices that have one");
-      if (!mayRevoke(principal, await accessStore.deviceToken(deviceId, signal))) throw noSuch();
+      const missing = () => noSuch("token of a device", deviceId, "the list of device tokens has the devices that have one");
+      if (!mayRevoke(principal, await accessStore.deviceToken(deviceId, signal))) throw missing();
       const outcome = await accessStore.revokeDeviceToken(deviceId, signal);
       presentGroups.forget(deviceId);
       ended(`device/${deviceId}`);
-      assertRevoked(outcome, noSuch);
+      assertRevoked(outcome, missing);
       changed({ kind: "device", name: deviceId, detail: "token revoked" });
       log.info({ deviceId, by: nameOf(principal), requestId }, "device token revoked");
       return {};
     },
   };
-}
-
-function unknown(what: string, name: string, advice: string): NebulaError {
-  return new NebulaError("not_found", `there is no ${what} ${shown(name)}: ${advice}`);
 }
 
 /** The filter of a list; throws `permission_denied` for a device_group whose tokens the caller may not see. */
@@ -198,8 +195,8 @@ function mayRevoke(principal: Principal, token: Readonly<{ deviceGroup: string }
   return may === undefined || (token !== undefined && may(token));
 }
 
-function assertRevoked(outcome: ChangeOutcome, noSuch: () => NebulaError): void {
-  if (outcome === "absent") throw noSuch();
+function assertRevoked(outcome: ChangeOutcome, missing: () => NebulaError): void {
+  if (outcome === "absent") throw missing();
   if (outcome === "unknown") throw new NebulaError("unavailable", "the store did not say whether the token is revoked: revoke it again");
 }
 

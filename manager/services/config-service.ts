@@ -1,6 +1,7 @@
-import { assertNoViolations, NebulaError } from "../../common/errors/nebula-error.ts";
+import { assertNoViolations } from "../../common/errors/nebula-error.ts";
 import type { SecretKeys } from "../../common/secrets/secret-keys.ts";
 import type { ConfigStore } from "../../common/storage/config-store.ts";
+import { noSuch } from "../../common/text/no-such.ts";
 import { validateName } from "../../common/validation/names.ts";
 import type { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
 import { composeConfig, configSizeWarning, maskedConfig, openedConfig } from "../config/group-config.ts";
@@ -19,8 +20,7 @@ export function createConfigServiceHandlers({ configStore, secretKeys }: ConfigS
       const violations = validateName(deviceGroup, "device_group");
       assertNoViolations(violations);
       const composed = await composeConfig(configStore, deviceGroup, { signal });
-      if (composed.kind === "no_such_group")
-        throw new NebulaError("not_found", `there is no device_group ${deviceGroup}: create it first, or look for its name in the list`);
+      if (composed.kind === "no_such_group") throw noSuch("device_group", deviceGroup);
       const { etag, bytes } = encodeConfig(openedConfig(secretKeys, composed.config));
       const warning = configSizeWarning(bytes.length);
       return { config: maskedConfig(composed.config), etag, warnings: warning === undefined ? [] : [warning] };

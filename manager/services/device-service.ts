@@ -5,6 +5,7 @@ import { validateDeviceFilter } from "../../common/insight/device-filter.ts";
 import { statusAnnouncements } from "../../common/insight/status-announcements.ts";
 import type { Log } from "../../common/log/log.ts";
 import type { ReportStore } from "../../common/storage/report-store.ts";
+import { noSuch } from "../../common/text/no-such.ts";
 import { shown } from "../../common/text/wording.ts";
 import { pageOf, validatePage, validateStatusFilter } from "../../common/validation/list-request.ts";
 import { deviceIdViolations } from "../../common/validation/names.ts";
@@ -88,7 +89,7 @@ function checkDeviceId(deviceId: string): void {
 }
 
 function unknownDevice(deviceId: string): NebulaError {
-  return new NebulaError("not_found", `device '${shown(deviceId)}' never connected: the list of devices has those that did`);
+  return noSuch("device", deviceId, "it never connected or reported; the list of devices has those that did");
 }
 
 function connectedDevice(deviceId: string): NebulaError {

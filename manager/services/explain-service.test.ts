@@ -119,10 +119,10 @@ describe("ExplainService", () => {
     await using rig = await start();
     await rig.report();
     for (const name of ["", "web", "nope"]) {
-      const unknown = refusedWith("not_found", /^device "pos-1" is not known/);
+      const unknown = refusedWith("not_found", /^there is no device "pos-1"/);
       await assert.rejects(rig.explain(name, { token: "token-of-a-stranger" }), unknown);
     }
-    await assert.rejects(rig.explain("", { deviceId: "pos-2" }), refusedWith("not_found", /^device "pos-2" is not known/));
+    await assert.rejects(rig.explain("", { deviceId: "pos-2" }), refusedWith("not_found", /^there is no device "pos-2"/));
   });
 
   it("an app that the caller may not read is refused by name, whether it exists or not", async () => {
@@ -177,7 +177,7 @@ describe("ExplainService", () => {
       [offline.stuckAt, offline.targets[0]?.stuckAt, offline.connection?.state],
       [StuckAt.OFFLINE, StuckAt.OFFLINE, ConnectionState.OFFLINE],
     );
-    await assert.rejects(rig.explain("web", { token: "token-of-a-stranger" }), refusedWith("not_found", /^device "pos-1" is not known/));
+    await assert.rejects(rig.explain("web", { token: "token-of-a-stranger" }), refusedWith("not_found", /^there is no device "pos-1"/));
   });
 
   it("a config whose secret value cannot be opened is explained, and its words are shown to those who may read the app", async () => {

@@ -2,6 +2,7 @@ import type { Clock } from "../../common/clock/clock.ts";
 import { assertNoViolations, NebulaError, type Violation } from "../../common/errors/nebula-error.ts";
 import type { AccessStore } from "../../common/storage/access-store.ts";
 import type { ReportStore } from "../../common/storage/report-store.ts";
+import { noSuch } from "../../common/text/no-such.ts";
 import { shown } from "../../common/text/wording.ts";
 import { deviceIdViolations, validateName } from "../../common/validation/names.ts";
 import { TargetKind } from "../../gen/nebula/v1/device_pb.ts";
@@ -52,11 +53,7 @@ export function createExplainServiceHandlers(deps: ExplainServiceDeps): ServiceH
     const own = ofDevice.filter((target) => readable.some((key) => key.kind === target.kind && key.name === target.name));
     const found = own.length > 0 ? own : await existing(readable, signal);
     const [target, other] = found;
-    if (target === undefined)
-      throw new NebulaError(
-        "not_found",
-        `device ${shown(deviceId)} has no app or cron_job "${shown(name)}", and none of that name exists; use a name that the device_group lists`,
-      );
+    if (target === undefined) throw noSuch(kindsOf(kind).join(" or "), name, `use a name that the device_group of device ${shown(deviceId)} lists`);
     if (other !== undefined) {
       throw new NebulaError("invalid_argument", `invalid name "${name}": an app and a cron_job have it; use app/${name} or cron_job/${name}`);
     }
@@ -104,8 +101,5 @@ function violationsOf({ deviceId, kind, name }: ExplainRequest): Violation[] {
 }
 
 function unknownDevice(deviceId: string): NebulaError {
-  return new NebulaError(
-    "not_found",
-    `device "${shown(deviceId)}" is not known: it never connected or reported, and has no token; nebulactl devices list shows those that did`,
-  );
+  return noSuch("device", deviceId, "it never connected or reported, and has no token; the list of devices has those that did");
 }

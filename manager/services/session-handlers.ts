@@ -6,6 +6,7 @@ import type { ChangeFeed } from "../../common/feed/change-feed.ts";
 import type { Log } from "../../common/log/log.ts";
 import { withoutMapping } from "../../common/net/address.ts";
 import type { AccessStore, StoredSession } from "../../common/storage/access-store.ts";
+import { noSuch } from "../../common/text/no-such.ts";
 import { shown } from "../../common/text/wording.ts";
 import { sessionIdViolations } from "../../common/validation/device-requests.ts";
 import { pageOf } from "../../common/validation/list-request.ts";
@@ -103,13 +104,13 @@ export function createSessionHandlers({ accessStore, changeFeed, sessions, ttlMs
       }
       assertNoViolations(sessionIdViolations(id, "id"));
       const { name, rights } = userOf(principal);
-      const noSuch = () => new NebulaError("not_found", `there is no session ${shown(id)}: the list of sessions has those that are valid`);
+      const missing = () => noSuch("session", id, "the list of sessions has those that are valid");
       const session = await accessStore.session(id, signal);
-      if (session?.user !== name && !rights.admin) throw noSuch();
+      if (session?.user !== name && !rights.admin) throw missing();
       const outcome = await accessStore.deleteSession(id, signal);
       ended(id);
       if (outcome === "unknown") throw new NebulaError("unavailable", "the store did not say whether the session has ended: end it again");
-      if (outcome === "absent") throw noSuch();
+      if (outcome === "absent") throw missing();
       changed({ kind: "session", name: id, detail: `of ${session?.user ?? "a user"} ended` });
       log.info({ id, by: name, requestId }, "session ended");
       return {};

@@ -1,10 +1,10 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { NebulaError, type Violation } from "../../../common/errors/nebula-error.ts";
+import type { Violation } from "../../../common/errors/nebula-error.ts";
 import type { Member, Target } from "../../../common/insight/device-state.ts";
 import { mapLimited } from "../../../common/map-limited.ts";
 import { type ConfigStore, type EntityKey, type EntityKind, keyText } from "../../../common/storage/config-store.ts";
-import { quote } from "../../../common/text/wording.ts";
+import { noSuch } from "../../../common/text/no-such.ts";
 import { MOST_MEMBERS, validateName } from "../../../common/validation/names.ts";
 import { AppSchema } from "../../../gen/nebula/v1/app_pb.ts";
 import { type ApplyMember, type ApplyTarget, ApplyVerb, type SupersededTarget, type WatchApplyRequest } from "../../../gen/nebula/v1/apply_pb.ts";
@@ -69,7 +69,7 @@ const KINDS: ReadonlyMap<TargetKind, EntityKind> = new Map([
 export async function resolveTargets(store: TargetStore, targets: readonly ApplyTarget[], signal: AbortSignal): Promise<readonly Target[]> {
   const stored = await store.revisions(targets.map(keyOf), signal);
   const unknown = targets.find((_, index) => stored[index] === 0n);
-  if (unknown !== undefined) throw new NebulaError("not_found", `there is no ${keyOf(unknown).kind} ${quote(unknown.name)}`);
+  if (unknown !== undefined) throw noSuch(keyOf(unknown).kind, unknown.name);
   return mapLimited(targets, AT_ONCE, (target) => (target.revision === 0n ? newest(store, target, signal) : Promise.resolve(asGiven(target))));
 }
 
@@ -94,7 +94,7 @@ function memberOf({ kind, name }: ApplyMember): Member[] {
 async function newest(store: TargetStore, target: ApplyTarget, signal: AbortSignal): Promise<Target> {
   const { name } = target;
   const stored = await store.get(keyOf(target), { signal });
-  if (stored === undefined) throw new NebulaError("not_found", `there is no ${keyOf(target).kind} ${quote(name)}`);
+  if (stored === undefined) throw noSuch(keyOf(target).kind, name);
   const { revision, deleted, body } = stored;
   const deletedOr = deleted ? "delete" : "update";
   if (target.kind === TargetKind.CRON_JOB) return { kind: TargetKind.CRON_JOB, name, revision, verb: deletedOr };

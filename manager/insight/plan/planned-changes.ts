@@ -7,6 +7,7 @@ import { isDisplay, looksSealed } from "../../../common/secrets/sealed-text.ts";
 import { keepStored, maskSecretEnvVars, sealSecretEnvVars } from "../../../common/secrets/secret-env-vars.ts";
 import type { SecretKeys } from "../../../common/secrets/secret-keys.ts";
 import type { ConfigStore, EntityKind, StoredEntity } from "../../../common/storage/config-store.ts";
+import { noSuch } from "../../../common/text/no-such.ts";
 import { validateName } from "../../../common/validation/names.ts";
 import type { App } from "../../../gen/nebula/v1/app_pb.ts";
 import type { DeviceGroup } from "../../../gen/nebula/v1/device_group_pb.ts";
@@ -120,7 +121,7 @@ async function planAct<E extends Entity>(
     ]);
   }
   const { stored, entity } = await read(deps, type, name, signal);
-  if (entity === undefined) throw new NebulaError("not_found", `there is no ${type.kind} ${name}: look for its name in the list`);
+  if (entity === undefined) throw noSuch(type.kind, name);
   const after = verb === PlannedVerb.DELETE ? undefined : type.normalise(entity);
   if (after !== undefined) act?.(after);
   return writeOf(deps, type, { stored, before: entity, after, isWritten: true, verb }, resourceOf);

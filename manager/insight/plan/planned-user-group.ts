@@ -1,10 +1,11 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { encodeCanonical } from "../../../common/config/canonical-encoding.ts";
-import { invalidArgument, NebulaError } from "../../../common/errors/nebula-error.ts";
+import { invalidArgument } from "../../../common/errors/nebula-error.ts";
 import { type FieldChange, fieldChanges } from "../../../common/resources/field-changes.ts";
 import type { Resource } from "../../../common/resources/resource.ts";
 import { resourceJson } from "../../../common/resources/resource-fields.ts";
 import type { AccessStore, StoredUserGroup } from "../../../common/storage/access-store.ts";
+import { noSuch } from "../../../common/text/no-such.ts";
 import { unknownFieldPaths } from "../../../common/validation/message-shape.ts";
 import { validateName } from "../../../common/validation/names.ts";
 import { normaliseUserGroup, OUTPUT_ONLY } from "../../../common/validation/normal-form.ts";
@@ -57,7 +58,7 @@ export async function planUserGroupDelete(store: Store, { name, verb }: PlannedA
   assertValid(name, at);
   if (verb !== PlannedVerb.DELETE) throw invalidArgument([{ field: `${at}.action.verb`, description: "is not a verb of a user_group; use DELETE" }]);
   const { stored, group } = await read(store, name, signal);
-  if (group === undefined) throw new NebulaError("not_found", `there is no user_group ${name}: look for its name in the list`);
+  if (group === undefined) throw noSuch("user_group", name);
   return { ...plannedOf(name, stored, group, undefined, true), warnings: [] };
 }
 

@@ -1,11 +1,10 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { fromBinary } from "@bufbuild/protobuf";
 import type { Clock } from "../../../common/clock/clock.ts";
-import { NebulaError } from "../../../common/errors/nebula-error.ts";
 import type { NewestConfig, NewestMember } from "../../../common/insight/newest-config.ts";
 import type { ConfigStore } from "../../../common/storage/config-store.ts";
 import type { ReportStore } from "../../../common/storage/report-store.ts";
-import { quote } from "../../../common/text/wording.ts";
+import { noSuch } from "../../../common/text/no-such.ts";
 import { DeviceGroupSchema } from "../../../gen/nebula/v1/device_group_pb.ts";
 import { TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
 import type { Principal } from "../../access/principal.ts";
@@ -76,7 +75,7 @@ export class FleetReader {
       if (view.devices.size > 0) return view;
       const stored = await this.#parts.configStore.get(groupKey(deviceGroup), { signal });
       if (stored !== undefined && !stored.deleted) return view;
-      throw new NebulaError("not_found", `device_group ${quote(deviceGroup)} does not exist, and no device is in it`);
+      throw noSuch("device_group", deviceGroup);
     } catch (error) {
       view[Symbol.dispose]();
       throw error;

@@ -121,7 +121,7 @@ describe("AppService", () => {
     it("a deleted app cannot be read, changed, started or deleted", async () => {
       await web.create();
       await web.delete();
-      const gone = refusal("not_found", /there is no app web/);
+      const gone = refusal("not_found", /there is no app "web"/);
       await assert.rejects(web.get(), gone);
       await assert.rejects(web.delete(), gone);
       await assert.rejects(web.update({ dockerImage: "x" }, ["*"]), gone);

@@ -77,7 +77,7 @@ describe("UpdateApp", () => {
       rig.apps.updateApp(create(UpdateAppRequestSchema, { updateFields: ["*"] }), ann),
       refusal("invalid_argument", /^app: is missing/),
     );
-    await assert.rejects(web.update({ name: "none", dockerImage: "x" }, ["*"]), refusal("not_found", /there is no app none/));
+    await assert.rejects(web.update({ name: "none", dockerImage: "x" }, ["*"]), refusal("not_found", /there is no app "none"/));
     assert.equal((await web.get()).revision, 1n);
   });
 

@@ -114,7 +114,7 @@ describe("UserGroupService", () => {
       updateGroup({ apps: { web: "all" } }, ["apps.web"]),
       refusal("invalid_argument", /^apps.web: invalid permission "all"; use ro or rw/),
     );
-    await assert.rejects(updateGroup({ name: "dev" }, ["admin"]), refusal("not_found", /^there is no user_group dev/));
+    await assert.rejects(updateGroup({ name: "dev" }, ["admin"]), refusal("not_found", /^there is no user_group "dev"/));
     await assert.rejects(
       updateGroup({}, ["apps.__proto__"]).then(({ revision }) => revision === 1n && Promise.reject(new Error("kept"))),
       /kept/,
@@ -147,8 +147,8 @@ describe("UserGroupService", () => {
     await createGroup({ groupMembers: ["ann"] });
     assert.equal(await deleteGroup(), 2n);
     assert.deepEqual(await groupsOf("ann"), []);
-    await assert.rejects(getGroup(), refusal("not_found", /^there is no user_group ops/));
-    await assert.rejects(deleteGroup(), refusal("not_found", /^there is no user_group ops/));
+    await assert.rejects(getGroup(), refusal("not_found", /^there is no user_group "ops"/));
+    await assert.rejects(deleteGroup(), refusal("not_found", /^there is no user_group "ops"/));
     assert.equal((await createGroup()).revision, 3n);
     await eventually(() => rig.announced.length === 3);
     for (const event of rig.announced) assert.deepEqual(event, { kind: "access", subject: "user_group/ops" });

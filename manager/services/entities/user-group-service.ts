@@ -4,6 +4,7 @@ import { encodeCanonical } from "../../../common/config/canonical-encoding.ts";
 import { assertNoViolations, invalidArgument, messageOf, NebulaError } from "../../../common/errors/nebula-error.ts";
 import type { AccessStore, StoredUserGroup } from "../../../common/storage/access-store.ts";
 import type { Page, PageRequest } from "../../../common/storage/page.ts";
+import { noSuch } from "../../../common/text/no-such.ts";
 import { pageOf } from "../../../common/validation/list-request.ts";
 import { unknownFieldPaths } from "../../../common/validation/message-shape.ts";
 import { validateName } from "../../../common/validation/names.ts";
@@ -12,7 +13,7 @@ import { validateUserGroup } from "../../../common/validation/user-group.ts";
 import { type UserGroup, UserGroupSchema, type UserGroupService } from "../../../gen/nebula/v1/user_group_pb.ts";
 import { memberWarnings, readWarnings, warningsOfOthers } from "../../entities/name-warnings.ts";
 import { checkGiven, updatedViolations, updateFields, updateFieldsViolations } from "../../entities/update-fields.ts";
-import { noSuchRecord, type RecordDeps, RecordWriter, recordExists, type StoredRecord } from "../../entities/write-record.ts";
+import { type RecordDeps, RecordWriter, recordExists, type StoredRecord } from "../../entities/write-record.ts";
 import type { ServiceHandlers } from "../../rpc/call-context.ts";
 
 export type UserGroupServiceDeps = RecordDeps &
@@ -63,7 +64,7 @@ export function createUserGroupServiceHandlers(deps: UserGroupServiceDeps): Serv
     async getUserGroup({ name }, { signal }) {
       assertNoViolations(validateName(name));
       const stored = await accessStore.getUserGroup(name, signal);
-      if (stored === undefined || stored.deleted) throw noSuchRecord("user_group", name);
+      if (stored === undefined || stored.deleted) throw noSuch("user_group", name);
       return { userGroup: groupOf(stored), lastChange: { at: timestampFromMs(stored.changedAt), by: stored.changedBy } };
     },
 
@@ -76,7 +77,7 @@ export function createUserGroupServiceHandlers(deps: UserGroupServiceDeps): Serv
       const group = checkGiven("user_group", userGroup, unknownFields);
       assertNoViolations([...validateName(group.name), ...updateFieldsViolations(paths, MOST_FIELDS)]);
       const stored = await groups.write({ name: group.name, ifRevision }, context, (current) => {
-        if (current === undefined) throw noSuchRecord("user_group", group.name);
+        if (current === undefined) throw noSuch("user_group", group.name);
         const update = updateFields(UserGroupSchema, OUTPUT_ONLY.user_group, groupOf(current), group, paths);
         if (update.kind === "invalid") throw invalidArgument(update.violations);
         const fields = bodyOf(update.message);
@@ -91,7 +92,7 @@ export function createUserGroupServiceHandlers(deps: UserGroupServiceDeps): Serv
     async deleteUserGroup({ name, ifRevision }, context) {
       assertNoViolations(validateName(name));
       const { revision } = await groups.write({ name, ifRevision }, context, (current) => {
-        if (current === undefined) throw noSuchRecord("user_group", name);
+        if (current === undefined) throw noSuch("user_group", name);
         return { kind: "delete", fields: { body: current.body, members: [] } };
       });
       return { revision };

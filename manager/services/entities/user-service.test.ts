@@ -95,7 +95,7 @@ describe("UserService", () => {
   });
 
   it("a change of the configuration's admin is refused with the place where it is changed", async () => {
-    const wanted = refusal("not_found", /^there is no user admin: it is the admin of the configuration/);
+    const wanted = refusal("not_found", /^there is no user "admin": it is the admin of the configuration/);
     await assert.rejects(getUser(LOCAL_ADMIN), wanted);
     await assert.rejects(updateUser({ name: LOCAL_ADMIN, token: TOKEN }), wanted);
   });
@@ -123,7 +123,7 @@ describe("UserService", () => {
     await createUser({ passwordHash: BCRYPT, token: TOKEN });
     assert.equal((await updateUser({ passwordHash: BCRYPT, token: TOKEN })).user?.revision, 1n);
     await assert.rejects(updateUser({}), refusal("invalid_argument", /^password: is missing, and so is everything else/));
-    await assert.rejects(updateUser({ name: "bob", token: TOKEN }), refusal("not_found", /^there is no user bob/));
+    await assert.rejects(updateUser({ name: "bob", token: TOKEN }), refusal("not_found", /^there is no user "bob"/));
   });
 
   it("an update with if_revision is done at that revision alone", async () => {
@@ -147,8 +147,8 @@ describe("UserService", () => {
   it("a delete removes the user's credentials permanently, and a create continues from its revision", async () => {
     await createUser({ token: TOKEN });
     assert.equal((await deleteUser()).revision, 2n);
-    await assert.rejects(getUser(), refusal("not_found", /^there is no user ann/));
-    await assert.rejects(deleteUser(), refusal("not_found", /^there is no user ann/));
+    await assert.rejects(getUser(), refusal("not_found", /^there is no user "ann"/));
+    await assert.rejects(deleteUser(), refusal("not_found", /^there is no user "ann"/));
     assert.equal(await rig.store.userByTokenHash(tokenHash(TOKEN)), undefined);
     assert.equal((await createUser()).user?.revision, 3n);
   });

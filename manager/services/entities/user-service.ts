@@ -2,13 +2,14 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { hashPassword } from "../../../common/access/password-hash.ts";
 import { newToken, tokenHash } from "../../../common/access/tokens.ts";
 import { assertNoViolations, invalidArgument, isNebulaError, NebulaError, type Violation } from "../../../common/errors/nebula-error.ts";
+import { noSuch } from "../../../common/text/no-such.ts";
 import { pageOf } from "../../../common/validation/list-request.ts";
 import { validateName } from "../../../common/validation/names.ts";
 import { type UserCredentials, validateUser } from "../../../common/validation/user.ts";
 import type { UserService } from "../../../gen/nebula/v1/user_pb.ts";
 import { RESERVED_USER_NAMES } from "../../audit/call-record.ts";
 import { groupsWarnings, readWarnings, warningsOfOthers } from "../../entities/name-warnings.ts";
-import { noSuchRecord, type RecordDeps, RecordWriter, recordExists, type StoredRecord } from "../../entities/write-record.ts";
+import { type RecordDeps, RecordWriter, recordExists, type StoredRecord } from "../../entities/write-record.ts";
 import type { CallContext, ServiceHandlers } from "../../rpc/call-context.ts";
 
 export type UserServiceDeps = RecordDeps &
@@ -36,9 +37,9 @@ export function createUserServiceHandlers(deps: UserServiceDeps): ServiceHandler
   );
 
   function noSuchUser(name: string): NebulaError {
-    if (name !== localAdmin) return noSuchRecord("user", name);
+    if (name !== localAdmin) return noSuch("user", name);
     const description = "it is the admin of the configuration (NEBULA_ADMIN_USER), whose password and token are changed there";
-    return new NebulaError("not_found", `there is no user ${name}: ${description}`);
+    return noSuch("user", name, description);
   }
 
   return {

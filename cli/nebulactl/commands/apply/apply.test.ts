@@ -100,7 +100,10 @@ describe("nebulactl get and apply", () => {
       stdin: "kind: app\nname: web\ndocker_image: shop:1\n---\nkind: device_group\nname: pos\napps: [web, nope]\n",
     });
     assert.deepEqual([dangling.code, dangling.out], [1, ""]);
-    assert.equal(dangling.err, 'error: device_group pos: apps[1]: app "nope" not found, neither in the files nor on the server\n');
+    assert.equal(
+      dangling.err,
+      'error: device_group pos: apps[1]: there is no app "nope", neither in the files nor on the server: create it, or leave it out\n',
+    );
 
     const twice = await run(["apply", "-f", join(folder, "good.yaml"), "-f", "-"], { stdin: "kind: app\nname: web\ndocker_image: shop:2\n" });
     assert.deepEqual([twice.code, twice.out], [1, ""]);

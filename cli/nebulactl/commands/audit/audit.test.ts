@@ -31,7 +31,7 @@ describe("nebulactl audit", () => {
     assert.match(header ?? "", /^TIME +WHO +FROM +CALL +ABOUT +REVISION +OUTCOME +DETAIL$/);
     const wanted = [
       /^\S+Z +nobody +127\.0\.0\.1 +AppService\/\S+ +app web +UNAUTHENTICATED +the authorization header holds no valid /,
-      /^\S+Z +admin +127\.0\.0\.1 +AppService\/StartApp +app nope +NOT_FOUND +there is no app nope/,
+      /^\S+Z +admin +127\.0\.0\.1 +AppService\/StartApp +app nope +NOT_FOUND +there is no app "nope"/,
       /^\S+Z +admin +127\.0\.0\.1 +AppService\/UpdateApp +app web +1->2 +OK +update$/,
       /^\S+Z +admin +127\.0\.0\.1 +AppService\/CreateApp +app web +->1 +OK +create$/,
     ];

@@ -124,11 +124,11 @@ describe("nebulactl on the tokens of devices", () => {
   it("invalid arguments of the token commands are refused with the reason", async () => {
     for (const [args, message] of [
       ["devices enroll", /--device-group/],
-      ["devices enroll --device-group nope", /there is no device_group nope/],
+      ["devices enroll --device-group nope", /there is no device_group "nope"/],
       ["devices enroll --device-group pos --expires never", /invalid --expires "never": use a duration from 1s to 365d/],
       ["devices enroll --device-group pos --expires 0s", /invalid --expires "0s": use a duration/],
       ["devices enroll --device-group pos --uses 0", /invalid --uses "0": use a whole number from 1/],
-      ["devices revoke nope", /there is no token of a device nope/],
+      ["devices revoke nope", /there is no token of a device "nope"/],
       ["devices revoke-enrolment xyz", /16 hexadecimal digits/],
     ] as const) {
       const { code, out, err } = await run(args);

@@ -130,7 +130,7 @@ describe("nebulactl drift", function () {
       assert.deepEqual(await run("drift"), { code: 0, out: "", err: "no device_groups\n" });
       await printed("device-groups create pos");
       assert.equal(await printed("drift -d pos"), "device_group pos: 0 of 0 devices run their newest config\n");
-      await refused("drift -d nope", /there is no device_group nope/);
+      await refused("drift -d nope", /there is no device_group "nope"/);
       const stopped = new AbortController();
       const watched = await run("drift --watch", { signal: stopped.signal, onOut: () => stopped.abort() });
       assert.equal(watched.out, "device_group pos: 0 of 0 devices run their newest config\n");

@@ -2,6 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
 import { targetKindOf } from "../../../../common/resources/target-kind.ts";
 import type { EntityKey, EntityKind } from "../../../../common/storage/config-store.ts";
+import { noSuch } from "../../../../common/text/no-such.ts";
 import { listed } from "../../../../common/text/wording.ts";
 import { HistoryService, type Revision, RevisionAction } from "../../../../gen/nebula/v1/history_pb.ts";
 import type { CommandContext } from "../../command/context.ts";
@@ -21,20 +22,23 @@ const KINDS: readonly EntityKind[] = ["app", "cron_job", "device_group"];
 
 /**
  * The entity that NAME means: `web`, or `cron_job/web`. A deleted one counts, since it has a history. Rejects with `invalid_argument` if several kinds have the
- * name, with `not_found` if none has that this login may read.
+ * name, with `not_found` if none has that this login may read, and with the server's refusal of a kind that is named.
  */
 export async function entityNamed(text: string, call: Call): Promise<EntityKey> {
   const slash = text.indexOf("/");
-  if (slash >= 0) return { kind: kindNamed(text.slice(0, slash), text), name: text.slice(slash + 1) };
-  const newest = await Promise.all(KINDS.map((kind) => newestRevision(call, { kind, name: text })));
+  if (slash >= 0) {
+    const entity = { kind: kindNamed(text.slice(0, slash), text), name: text.slice(slash + 1) };
+    if ((await newestRevision(call, entity)) === undefined) throw noSuch(entity.kind, entity.name);
+    return entity;
+  }
+  const newest = await Promise.all(KINDS.map((kind) => unlessRefused(newestRevision(call, { kind, name: text }), Code.PermissionDenied)));
   const found = KINDS.flatMap((kind, at) => {
     const revision = newest[at];
     return revision === undefined ? [] : [{ kind, isDeleted: revision.action === RevisionAction.DELETE }];
   });
   const [only, ...more] = found;
-  if (only === undefined) {
-    throw new NebulaError("not_found", `there is no app, cron_job or device_group "${text}" that this login may read, and never was one`);
-  }
+  if (only === undefined)
+    throw noSuch("app, cron_job or device_group", text, "create it, or look for its name in the lists of what this login may read");
   if (more.length === 0) return { kind: only.kind, name: text };
   const which = listed(found.map(({ kind, isDeleted }) => `${kind}${isDeleted ? " (deleted)" : ""}`));
   const use = found.map(({ kind }) => `${kind}/${text}`).join(" or ");
@@ -53,7 +57,6 @@ async function newestRevision(
   { client, signal }: Pick<CommandContext, "client" | "signal">,
   { kind, name }: EntityKey,
 ): Promise<Revision | undefined> {
-  const service = await client(HistoryService);
-  const answer = await unlessRefused(service.listRevisions({ kind: targetKindOf(kind), name, pageSize: 1 }, { signal }), Code.PermissionDenied);
-  return answer?.revisions[0];
+  const { revisions } = await (await client(HistoryService)).listRevisions({ kind: targetKindOf(kind), name, pageSize: 1 }, { signal });
+  return revisions[0];
 }

@@ -156,7 +156,7 @@ describe("nebulactl history, rollback and get --at", function () {
     for (const kind of ["cron_job", "cron-jobs"])
       assert.match(await printed(`history ${kind}/both`), /create +docker_image +\+ backup:1\n.*schedule +\+ @daily\n/);
     await refused("history crons/both", /invalid NAME "crons\/both": use web, app\/web, cron_job\/web or device_group\/web/);
-    await refused("history never", /there is no app, cron_job or device_group "never" that this login may read/);
+    await refused("history never", /there is no app, cron_job or device_group "never": create it, or look for its name/);
     await printed("cron-jobs delete both");
     await refused("history both", /app and cron_job \(deleted\)/);
     await printed("apps delete both");

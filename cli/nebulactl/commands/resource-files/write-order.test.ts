@@ -34,10 +34,10 @@ describe("the write order of an apply", () => {
     assert.deepEqual(
       missing.map(({ field, description }) => `${field}: ${description}`),
       [
-        'device_group pos: apps[3]: app "gone" not found, neither in the files nor on the server',
-        'device_group pos: cron_jobs[0]: cron_job "web" not found, neither in the files nor on the server',
-        'device_group till: apps[0]: app "gone" not found, neither in the files nor on the server',
-        'device_group till: apps[1]: app "held" not found, neither in the files nor on the server',
+        'device_group pos: apps[3]: there is no app "gone", neither in the files nor on the server: create it, or leave it out',
+        'device_group pos: cron_jobs[0]: there is no cron_job "web", neither in the files nor on the server: create it, or leave it out',
+        'device_group till: apps[0]: there is no app "gone", neither in the files nor on the server: create it, or leave it out',
+        'device_group till: apps[1]: there is no app "held", neither in the files nor on the server: create it, or leave it out',
       ],
     );
     assert.deepEqual(asked, ["app there", "app gone", "cron_job web", "app held"]);

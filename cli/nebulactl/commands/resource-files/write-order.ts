@@ -36,7 +36,7 @@ export async function missingMembers(
     .filter((member) => missing.has(key(member)))
     .map(({ kind, name, group, field }) => ({
       field: `device_group ${group}: ${field}`,
-      description: `${kind} "${name}" not found, neither in the files nor on the server`,
+      description: `there is no ${kind} "${name}", neither in the files nor on the server: create it, or leave it out`,
     }));
 }
 

@@ -41,7 +41,7 @@ describe("nebulactl on sessions", () => {
     assert.ok(await getsIn(ofAnn.token));
     assert.equal(await printed(`session delete ${ofAnn.id} --yes`), `session ${ofAnn.id} ended\n`);
     await eventually(async () => !(await getsIn(ofAnn.token)));
-    await refused(`sessions delete ${ofAnn.id}`, /error: there is no session [0-9a-f]{16}/);
+    await refused(`sessions delete ${ofAnn.id}`, /error: there is no session "[0-9a-f]{16}"/);
     await refused("sessions delete 12", /error: id: is not the id of a session/);
     await printed("users delete ann --yes");
   });

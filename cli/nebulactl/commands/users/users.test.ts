@@ -63,7 +63,7 @@ describe("nebulactl on users and user_groups", () => {
     await refused("users create admin", /error: admin is the admin of the configuration/);
     assert.equal(await printed("users delete ann --yes"), "user ann deleted, revision 2\n");
     await getsIn({ NEBULA_TOKEN: token }, false);
-    await refused("users info ann", /error: there is no user ann/);
+    await refused("users info ann", /error: there is no user "ann"/);
   });
 
   it("nebulactl takes credentials from files and standard input, and changes them", async () => {
@@ -121,7 +121,7 @@ describe("nebulactl on users and user_groups", () => {
     const again = /shown only once:\n {2}([\w-]{43})\n$/.exec(await printed("users refresh --user ann"))?.[1] ?? "";
     await getsIn({ NEBULA_TOKEN: token }, false);
     await getsIn({ NEBULA_TOKEN: again });
-    await refused("users refresh nobody", /error: there is no user nobody/);
+    await refused("users refresh nobody", /error: there is no user "nobody"/);
     const own = await fileOf("own", ADMIN.token);
     await refused(["users", "update", "ann", "--token-file", own], /error: the token of the user is the one that you log in with/);
     await printed("users delete ann");

@@ -161,7 +161,7 @@ describe("nebulactl why", function () {
 
   it("nebulactl why refuses what does not exist and what is ambiguous, in one line", async () => {
     await report("pos-0122", { apps: [failed] });
-    await refused("why nope", /device "nope" is not known/);
+    await refused("why nope", /there is no device "nope"/);
     await refused("why pos-0122 nope", /no app or cron_job "nope"/);
     await refused("why pos-0122 web", /use app\/web or cron_job\/web/);
     await refused("why pos-0122 user/web", /invalid APP "user\/web": use web, app\/web or cron_job\/web/);
