@@ -56,7 +56,7 @@ export function warningsOfDelete(deps: Deps, member: Member, caller: Principal):
     const names = visible.length === 0 ? "" : `: ${listed(visible)}`;
     const hidden = visible.length === count || visible.length === 0 ? "" : ` and ${count - visible.length} that you may not read`;
     const still = `${member.kind} ${member.name} is still named by ${count} device_group${count === 1 ? "" : "s"}`;
-    return [`${still}${names}${hidden}; their devices remove its containers`];
+    return [`${still}${names}${hidden}; ${count === 1 ? "its" : "their"} devices remove the containers of ${member.name}`];
   });
 }
 

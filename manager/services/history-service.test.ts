@@ -377,7 +377,10 @@ function describeHistory(driver: string, open: (context: Mocha.Context) => Promi
     });
 
     it("a rollback of what never was, or has one revision, is refused", async () => {
-      await assert.rejects(calls.rollback("app", freshName("never")), refusal("not_found", /^there is no app "never.*": create it, or look for its name in the list$/));
+      await assert.rejects(
+        calls.rollback("app", freshName("never")),
+        refusal("not_found", /^there is no app "never.*": create it, or look for its name in the list$/),
+      );
       await calls.createApp(web);
       await assert.rejects(calls.rollback("app", web), refusal("failed_precondition", /there is nothing to roll back to/));
       await assert.rejects(calls.rollback("app", "no name"), refusal("invalid_argument", /name/));

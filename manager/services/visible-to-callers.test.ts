@@ -96,7 +96,7 @@ describe("what a user is shown", () => {
       { headers: { authorization: "Bearer token-of-a-developer" } },
     );
     assert.deepEqual(warnings, [
-      "app web is still named by 2 device_groups: shop-1 and 1 that you may not read; their devices remove its containers",
+      "app web is still named by 2 device_groups: shop-1 and 1 that you may not read; their devices remove the containers of web",
     ]);
   });
 

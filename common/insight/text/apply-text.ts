@@ -59,6 +59,7 @@ export function applySummary(message: WatchApplyResponse | undefined, followed: 
   const unseen = Number(message?.unseenGroups ?? 0n);
   const hidden = unseen === 0 ? "" : `; and ${unseen} device_group${unseen === 1 ? "" : "s"} that you may not see`;
   if (devices === 0) return `no device is reached${hidden === "" ? "" : hidden.replace("; and", " but those of")}`;
+  if (askNothing(followed)) return `${devices === 1 ? "1 device keeps what it runs" : `${devices} devices keep what they run`}${hidden}`;
   const parts = [
     online === 0 ? `no device of ${devices} is online` : `${onlineApplied} of ${online} online devices ${doneText(message, followed)}`,
     ...(failed > 0 ? [`${failed} failed`] : []),
@@ -70,6 +71,11 @@ export function applySummary(message: WatchApplyResponse | undefined, followed: 
   return `${parts.join("; ")}${late}${hidden}`;
 }
 
+/** Whether devices have nothing to do, as after the delete of their device_group. */
+function askNothing(followed: readonly Followed[]): boolean {
+  return followed.length > 0 && followed.every(({ kind, verb }) => kind === TargetKind.DEVICE_GROUP && verb === ApplyVerb.DELETE);
+}
+
 function revisionOf(message: WatchApplyResponse | undefined, { revision }: Followed): bigint {
   return message?.revisions[0] ?? revision ?? 0n;
 }
@@ -79,7 +85,7 @@ function doneText(message: WatchApplyResponse | undefined, followed: readonly Fo
   if (only === undefined || more.length > 0) return "applied all of it";
   switch (only.verb) {
     case ApplyVerb.DELETE:
-      return only.kind === TargetKind.DEVICE_GROUP ? "keep what they run" : "removed it";
+      return "removed it";
     case ApplyVerb.STOP:
       return "stopped it";
     case ApplyVerb.PRUNE:

@@ -234,11 +234,20 @@ describe("calls about many devices", () => {
     const by = user({ "shop-*": "ro", "shop-2*": "rw", tills: "rw", nowhere: "ro" });
     const readable = ["shop-1", "shop-2", "shop-20", "shop-3", "tills"];
     rig.bodiesRead.clear();
-    assert.deepEqual((await rig.list({}, { deviceGroup: "", by })).ids, readable.map((name) => `in-${name}`));
+    assert.deepEqual(
+      (await rig.list({}, { deviceGroup: "", by })).ids,
+      readable.map((name) => `in-${name}`),
+    );
     assert.equal((await rig.delete({ offlineLongerMs: 1n, dryRun: true }, by)).remaining, 0n);
     assert.deepEqual([...rig.bodiesRead], []);
-    assert.deepEqual((await rig.count({}, by)).map(({ deviceGroup }) => deviceGroup), readable);
-    assert.deepEqual([...rig.bodiesRead], readable.filter((name) => name !== "shop-3"));
+    assert.deepEqual(
+      (await rig.count({}, by)).map(({ deviceGroup }) => deviceGroup),
+      readable,
+    );
+    assert.deepEqual(
+      [...rig.bodiesRead],
+      readable.filter((name) => name !== "shop-3"),
+    );
   });
 
   it("a list with summaries alone reads no report, and one without has each device's", async () => {

@@ -111,7 +111,7 @@ describe("AppService", () => {
       await rig.groups.createDeviceGroup(create(CreateDeviceGroupRequestSchema, { deviceGroup: { name: "pos", apps: ["web"] } }), ann);
       const { revision, warnings } = await web.delete();
       assert.equal(revision, 2n);
-      assert.deepEqual(warnings, ["app web is still named by 1 device_group: pos; their devices remove its containers"]);
+      assert.deepEqual(warnings, ["app web is still named by 1 device_group: pos; its devices remove the containers of web"]);
       const tombstone = await rig.store.get({ kind: "app", name: "web" });
       assert.deepEqual([tombstone?.deleted, tombstone?.revision, tombstone?.action], [true, 2n, "delete"]);
       assert.equal(tombstone && fromBinary(AppSchema, tombstone.body).dockerImage, "shop:1.4");

@@ -58,7 +58,10 @@ describe("CronJobService", () => {
 
     await rig.groups.createDeviceGroup(create(CreateDeviceGroupRequestSchema, { deviceGroup: { name: "pos", cronJobs: ["backup"] } }), ann);
     const { revision, warnings } = await rig.cronJobs.deleteCronJob(create(DeleteCronJobRequestSchema, { name: "backup" }), ann);
-    assert.deepEqual([revision, warnings], [3n, ["cron_job backup is still named by 1 device_group: pos; their devices remove its containers"]]);
+    assert.deepEqual(
+      [revision, warnings],
+      [3n, ["cron_job backup is still named by 1 device_group: pos; its devices remove the containers of backup"]],
+    );
     assert.equal((await createCronJob()).revision, 4n);
   });
 

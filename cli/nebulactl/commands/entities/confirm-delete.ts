@@ -12,7 +12,7 @@ export type Use = Readonly<{
   more: boolean;
   /** The devices that are affected, where they are counted. */
   devices?: bigint | undefined;
-  /** The effect of the delete on the users: `their devices remove its containers`. */
+  /** The effect of the delete on the users: `its devices remove the containers of web`. */
   consequence: string;
 }>;
 
@@ -47,7 +47,7 @@ export async function confirmDelete(what: string, name: string, context: Command
   if (!/^y(es)?$/i.test(answer.trim())) throw new NebulaError("cancelled", `${what} was not deleted`);
 }
 
-/** `app web is in use by 2 device_groups (pos, till; 1204 devices); their devices remove its containers`. */
+/** `app web is in use by 2 device_groups (pos, till; 1204 devices); their devices remove the containers of web`. */
 function useText(what: string, { kind, names, more, devices, consequence }: Use): string {
   const count = `${names.length}${more ? " or more" : ""}`;
   const counted = devices === undefined ? "" : `; ${devices} ${devices === 1n ? "device" : "devices"}`;

@@ -34,11 +34,11 @@ describe("a delete of something in use", () => {
   const { run, printed, refused } = asAdmin(() => server);
 
   const cases = [
-    ["apps delete web", /app web is in use by 2 device_groups \(pos, till(?:; 1 device)?\); their devices remove its containers/],
-    ["cron-jobs delete clean", /cron_job clean is in use by 1 device_group \(pos(?:; 1 device)?\); their devices stop running it/],
-    ["device-groups delete pos", /device_group pos is in use by 1 device \(pos-1\)/],
-    ["users delete ann", /user ann is in use by 1 user_group \(ops\)/],
-    ["user-groups delete ops", /user_group ops is in use by 1 member \(ann\)/],
+    ["apps delete web", /app web is in use by 2 device_groups \(pos, till(?:; 1 device)?\); their devices remove the containers of web/],
+    ["cron-jobs delete clean", /cron_job clean is in use by 1 device_group \(pos(?:; 1 device)?\); its devices stop running clean/],
+    ["device-groups delete pos", /device_group pos is in use by 1 device \(pos-1\); it keeps its containers and gets no config/],
+    ["users delete ann", /user ann is in use by 1 user_group \(ops\); the user loses what it grants/],
+    ["user-groups delete ops", /user_group ops is in use by 1 member \(ann\); the member loses what it grants/],
   ] as const;
 
   it("a delete of an entity in use lists its users before it asks, and keeps it without a yes", async () => {

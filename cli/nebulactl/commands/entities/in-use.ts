@@ -15,11 +15,10 @@ const UNCOUNTED = [Code.NotFound, Code.PermissionDenied, Code.ResourceExhausted,
 const MOST_COUNTED = 20;
 
 /** The device_groups that an app is in. */
-export const groupsWithApp: FindUse = (call, name) => groupsWith(call, ({ apps }) => apps.includes(name), "their devices remove its containers");
+export const groupsWithApp: FindUse = (call, name) => groupsWith(call, ({ apps }) => apps.includes(name), `devices remove the containers of ${name}`);
 
 /** The device_groups that a cron_job is in. */
-export const groupsWithCronJob: FindUse = (call, name) =>
-  groupsWith(call, ({ cronJobs }) => cronJobs.includes(name), "their devices stop running it");
+export const groupsWithCronJob: FindUse = (call, name) => groupsWith(call, ({ cronJobs }) => cronJobs.includes(name), `devices stop running ${name}`);
 
 /** The devices that report from a device_group. */
 export const devicesOfGroup: FindUse = ({ client, signal }, name) =>
@@ -29,7 +28,10 @@ export const devicesOfGroup: FindUse = ({ client, signal }, name) =>
       const { devices, nextPageToken } = await service.listDevices({ deviceGroup: name, pageSize: PAGE, pageToken, summariesOnly: true }, { signal });
       const names = devices.map(({ deviceId }) => deviceId);
       // an empty page may have a next one
-      if (names.length > 0 || nextPageToken === "") return use("device", names, "they keep their containers and get no config", nextPageToken !== "");
+      const more = nextPageToken !== "";
+      const isOne = names.length === 1 && !more;
+      if (names.length > 0 || !more)
+        return use("device", names, `${isOne ? "it keeps its" : "they keep their"} containers and ${isOne ? "gets" : "get"} no config`, more);
       pageToken = nextPageToken;
     }
   });
@@ -41,25 +43,22 @@ export const groupsOfUser: FindUse = (call, name) =>
     for await (const group of allPages((size, token) => userGroupKind.calls.page(call, size, token))) {
       if (group.groupMembers.includes(name)) names.push(group.name);
     }
-    return use("user_group", names, "the user loses what they grant");
+    return use("user_group", names, `the user loses what ${names.length === 1 ? "it grants" : "they grant"}`);
   });
 
 /** The members of a user_group. */
 export const membersOfGroup: FindUse = (call, name) =>
   visible(async () => {
     const { entity } = await userGroupKind.calls.get(call, name);
-    return use("member", entity.groupMembers, "they lose what it grants");
+    return use("member", entity.groupMembers, `${entity.groupMembers.length === 1 ? "the member loses" : "the members lose"} what it grants`);
   });
 
-async function groupsWith(
-  call: Call,
-  has: (group: { apps: string[]; cronJobs: string[] }) => boolean,
-  consequence: string,
-): Promise<Use | undefined> {
+/** @param effect of the delete on the devices of these groups: `devices stop running backup` */
+async function groupsWith(call: Call, has: (group: { apps: string[]; cronJobs: string[] }) => boolean, effect: string): Promise<Use | undefined> {
   return await visible(async () => {
     const names: string[] = [];
     for await (const group of allPages((size, token) => deviceGroupKind.calls.page(call, size, token))) if (has(group)) names.push(group.name);
-    const found = use("device_group", names, consequence);
+    const found = use("device_group", names, `${names.length === 1 ? "its" : "their"} ${effect}`);
     return found === undefined ? undefined : { ...found, devices: await devicesIn(call, names) };
   });
 }

@@ -118,7 +118,10 @@ describe("nebulactl history, rollback and get --at", function () {
     assert.match(out, /followed 2 -> 3 .*0\/0 applied/);
     const unchanged = await run("rollback app/followed --to 1 --yes --wait --settle 0s --timeout 20s");
     assert.equal(unchanged.code, 3, "no device is online to say that it landed");
-    assert.match(unchanged.out, /^app followed {2}unchanged 3: nothing differs from revision 1\nfollowed 3 {3}0\/0 applied .*\nno device is reached\n$/);
+    assert.match(
+      unchanged.out,
+      /^app followed {2}unchanged 3: nothing differs from revision 1\nfollowed 3 {3}0\/0 applied .*\nno device is reached\n$/,
+    );
     assert.equal((await run("rollback app/followed --to 1 --dry-run --wait")).code, 0, "a dry run changes nothing that could land");
     await printed("device-groups update followed --apps []");
     const group = await run("rollback device_group/followed --yes --wait --settle 0s --timeout 20s -o json");
@@ -142,7 +145,10 @@ describe("nebulactl history, rollback and get --at", function () {
     assert.match(unable.err, /^error: no revision of device_group till before 1 is kept/);
     await golden("rollback-restored-dry-run.txt", await printed("rollback gone --dry-run"));
     await golden("rollback-restored.txt", await printed("rollback gone --yes"));
-    assert.match(await printed("history gone"), /2 -> 3 +\d+ s +admin +rollback +docker_image +\+ shop:1\n.*privileged +\+ true\n1 -> 2 +\d+ s +admin +delete\n1 /);
+    assert.match(
+      await printed("history gone"),
+      /2 -> 3 +\d+ s +admin +rollback +docker_image +\+ shop:1\n.*privileged +\+ true\n1 -> 2 +\d+ s +admin +delete\n1 /,
+    );
     await printed("device-groups delete till");
     await printed("apps delete gone");
   });

@@ -90,7 +90,12 @@ describe("the progress of a change", () => {
     const of = (online: string) => `1196 of 1198 online devices ${online}`;
     assert.equal(end([{ ...WEB, verb: ApplyVerb.STOP }]), of("stopped it"));
     assert.equal(end([{ ...WEB, verb: ApplyVerb.DELETE }]), of("removed it"));
-    assert.equal(end([{ ...WEB, kind: TargetKind.DEVICE_GROUP, verb: ApplyVerb.DELETE }]), of("keep what they run"));
+    const deletedGroup = { ...WEB, kind: TargetKind.DEVICE_GROUP, verb: ApplyVerb.DELETE };
+    assert.equal(
+      progress({ counts: { devices: 3n, applied: 3n, online: 2n, onlineApplied: 2n } }, [deletedGroup]).summary(),
+      "3 devices keep what they run",
+    );
+    assert.equal(progress({ counts: { devices: 1n, applied: 1n } }, [deletedGroup]).summary(), "1 device keeps what it runs");
     assert.equal(end([{ ...WEB, kind: TargetKind.DEVICE_GROUP, verb: ApplyVerb.PRUNE }]), of("pruned"));
     assert.equal(end([{ ...WEB, kind: TargetKind.CRON_JOB }]), of("are at revision 42 or newer"));
     assert.equal(end([WEB, WEB]), of("applied all of it"));
