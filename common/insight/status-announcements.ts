@@ -1,8 +1,8 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
-import { type StatusChange, StatusChangeSchema, StatusChangesSchema } from "../../gen/nebula/v1/device_pb.ts";
+import { StatusChangeSchema, StatusChangesSchema } from "../../gen/nebula/v1/device_pb.ts";
 import type { Announcement } from "../feed/change-feed.ts";
-import { summaryOf } from "../storage/device-summary.ts";
+import { encodedSummary } from "../storage/device-summary.ts";
 import type { DeviceChange } from "../storage/report-store.ts";
 
 /** Bytes of changes in one announcement; a single change may be larger. */
@@ -15,22 +15,28 @@ const FRAME_BYTES = 5;
  * new versions and summaries. Without a summary are devices that were deleted, and those that left the group that is announced to.
  */
 export function statusAnnouncements(changes: readonly Pick<DeviceChange, "before" | "row">[]): readonly Announcement[] {
-  const byGroup = new Map<string, StatusChange[]>();
+  const byGroup = new Map<string, Uint8Array[]>();
   for (const { before, row } of changes) {
     const { deviceId, deviceGroup } = row.device;
     const groups = new Set([deviceGroup, ...(before === undefined ? [] : [before.device.deviceGroup])]);
     for (const group of groups) {
       const ofGroup = byGroup.get(group) ?? [];
-      const summary = group === deviceGroup ? summaryOf(row) : undefined;
-      ofGroup.push(create(StatusChangeSchema, { deviceId, writtenAt: row.writtenAt, ...(summary && { summary }) }));
+      ofGroup.push(encodedChange(deviceId, row.writtenAt, group === deviceGroup ? encodedSummary(row) : undefined));
       byGroup.set(group, ofGroup);
     }
   }
   return [...byGroup].flatMap(([deviceGroup, ofGroup]) => payloadsOf(ofGroup).map((payload) => ({ kind: "status", deviceGroup, payload }) as const));
 }
 
-/** Encodes each change once: a StatusChanges is its changes, one after the other. */
-function payloadsOf(changes: readonly StatusChange[]): Uint8Array[] {
+/** A StatusChange of an encoded summary. */
+function encodedChange(deviceId: string, writtenAt: bigint, summary: Uint8Array | undefined): Uint8Array {
+  const change = toBinary(StatusChangeSchema, create(StatusChangeSchema, { deviceId, writtenAt }));
+  if (summary === undefined) return change;
+  return new BinaryWriter().raw(change).tag(StatusChangeSchema.field.summary.number, WireType.LengthDelimited).bytes(summary).finish();
+}
+
+/** A StatusChanges is its changes, one after the other. */
+function payloadsOf(changes: readonly Uint8Array[]): Uint8Array[] {
   const payloads: Uint8Array[] = [];
   let [writer, size] = [new BinaryWriter(), 0];
   const finish = () => {
@@ -38,10 +44,9 @@ function payloadsOf(changes: readonly StatusChange[]): Uint8Array[] {
     [writer, size] = [new BinaryWriter(), 0];
   };
   for (const change of changes) {
-    const encoded = toBinary(StatusChangeSchema, change);
-    if (size + encoded.length + FRAME_BYTES > ANNOUNCEMENT_BYTES) finish();
-    writer.tag(StatusChangesSchema.field.changes.number, WireType.LengthDelimited).bytes(encoded);
-    size += encoded.length + FRAME_BYTES;
+    if (size + change.length + FRAME_BYTES > ANNOUNCEMENT_BYTES) finish();
+    writer.tag(StatusChangesSchema.field.changes.number, WireType.LengthDelimited).bytes(change);
+    size += change.length + FRAME_BYTES;
   }
   finish();
   return payloads;

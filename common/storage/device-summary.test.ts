@@ -14,7 +14,7 @@ import {
 } from "../../gen/nebula/v1/report_pb.ts";
 import { SAMPLE_TIME_MS, sampleReport } from "../testing/sample-report.ts";
 import { statusRow } from "../testing/save-reports.ts";
-import { DUPLICATE_ID, summaryOf } from "./device-summary.ts";
+import { DUPLICATE_ID, encodedSummary, summaryOf } from "./device-summary.ts";
 import { markerOf } from "./report-store.ts";
 
 type Container = Exclude<MessageInitShape<typeof ContainerStatusSchema>, { $typeName: string }>;
@@ -75,6 +75,16 @@ describe("the summary of a status", () => {
     const row = statusRow(sampleReport());
     assert.equal(summaryOf(markerOf(row)), undefined);
     assert.deepEqual(summaryOf({ ...row, device: { ...row.device, duplicateId: true } })?.problems, [DUPLICATE_ID]);
+  });
+
+  it("an encoded summary is made once for the row of a version, again for a later version, and never for a marker", () => {
+    const row = statusRow(sampleReport(), 7n);
+    for (const each of [row, { ...row, writtenAt: 8n }]) {
+      const expected = toBinary(DeviceSummarySchema, summaryOf(each) ?? assert.fail());
+      assert.deepEqual(encodedSummary(each), expected);
+      assert.equal(encodedSummary({ ...each }), encodedSummary(each));
+    }
+    assert.equal(encodedSummary({ ...row, deleted: true }), undefined);
   });
 
   it("a summary of a worker of the original says that it is one, and has no time since when", () => {

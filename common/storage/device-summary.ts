@@ -1,5 +1,12 @@
-import { create } from "@bufbuild/protobuf";
-import { type DeviceSummary, DeviceSummarySchema, TargetKind, type TargetSummary, TargetSummarySchema } from "../../gen/nebula/v1/device_pb.ts";
+import { create, toBinary } from "@bufbuild/protobuf";
+import {
+  type Device,
+  type DeviceSummary,
+  DeviceSummarySchema,
+  TargetKind,
+  type TargetSummary,
+  TargetSummarySchema,
+} from "../../gen/nebula/v1/device_pb.ts";
 import {
   type AppStatus,
   ContainerHealth,
@@ -52,6 +59,24 @@ export function summaryOf({ device, writtenAt, deleted = false }: StatusRow): De
     original,
     repairs: report.repairs,
   });
+}
+
+/** The encoded summaries of devices that are in use, with the versions of their rows. */
+const encoded = new WeakMap<Device, Readonly<{ writtenAt: bigint; bytes: Uint8Array }>>();
+
+/**
+ * Returns `summaryOf` in protobuf's wire format. A summary is made once: of a row that was saved, the announcement has the bytes that the store has. The device is
+ * changed no more.
+ */
+export function encodedSummary(row: StatusRow): Uint8Array | undefined {
+  const { device, writtenAt, deleted = false } = row;
+  const known = encoded.get(device);
+  if (!deleted && known?.writtenAt === writtenAt) return known.bytes;
+  const summary = summaryOf(row);
+  if (summary === undefined) return undefined;
+  const bytes = toBinary(DeviceSummarySchema, summary);
+  encoded.set(device, { writtenAt, bytes });
+  return bytes;
 }
 
 /** Whether the worker reports durations: one that does not leaves all of these fields empty. */

@@ -1,7 +1,5 @@
-import { toBinary } from "@bufbuild/protobuf";
-import { DeviceSummarySchema } from "../../../../gen/nebula/v1/device_pb.ts";
 import { type StoredReport, TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
-import { summaryOf } from "../../device-summary.ts";
+import { encodedSummary } from "../../device-summary.ts";
 import { encodedReport } from "../../encoded-report.ts";
 import { receivedMs } from "../../report-id.ts";
 import { type DeviceChange, HISTORY_BYTES_PER_DEVICE, markerOf, type ReportStore, type StatusRow } from "../../report-store.ts";
@@ -195,12 +193,11 @@ function groupValues({ stored, deviceId, deviceGroup, state, bytes, version, ttl
 
 function summaryValues({ row, ttl }: { row: StatusRow; ttl: number }): readonly (readonly unknown[])[] {
   const { device, writtenAt, withoutToken = false } = row;
-  const summary = summaryOf(row);
+  const summary = encodedSummary(row);
   if (summary === undefined) return [];
-  const encoded = Buffer.from(toBinary(DeviceSummarySchema, summary));
   const bytes = device.report === undefined ? 0 : encodedReport(device.report).length;
   const state = device.report?.state ?? TargetState.UNSPECIFIED;
-  return [[device.deviceGroup, deviceBucket(device.deviceId), device.deviceId, state, withoutToken, bytes, encoded, writtenAt, ttl]];
+  return [[device.deviceGroup, deviceBucket(device.deviceId), device.deviceId, state, withoutToken, bytes, Buffer.from(summary), writtenAt, ttl]];
 }
 
 /** The name of each group that has a row, once for those with a token and once for those without. */

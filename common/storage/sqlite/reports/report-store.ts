@@ -3,7 +3,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Device, DeviceSchema, type DeviceSummary, DeviceSummarySchema } from "../../../../gen/nebula/v1/device_pb.ts";
 import { ReportSchema, type StoredReport, StoredReportSchema, TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
-import { summaryOf } from "../../device-summary.ts";
+import { encodedSummary } from "../../device-summary.ts";
 import { encodedDevice, encodedReport } from "../../encoded-report.ts";
 import {
   decodeDevicePosition,
@@ -147,8 +147,8 @@ function createReportStore(database: DatabaseSync): ReportStore {
   }
 
   function putSummary(deviceGroup: string, deviceId: string, row: StatusRow): void {
-    const summary = summaryOf(row);
-    if (summary !== undefined) writeSummary.run(deviceGroup, deviceId, row.writtenAt, toBinary(DeviceSummarySchema, summary));
+    const summary = encodedSummary(row);
+    if (summary !== undefined) writeSummary.run(deviceGroup, deviceId, row.writtenAt, summary);
   }
 
   /** Gives rows of earlier versions their summaries. */
