@@ -3,7 +3,7 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { receivedMs } from "../common/storage/report-id.ts";
 import type { StatusRow } from "../common/storage/report-store.ts";
 import { type Device, DeviceSchema, type SupersededBoot, SupersededBootSchema } from "../gen/nebula/v1/device_pb.ts";
-import type { Report } from "../gen/nebula/v1/report_pb.ts";
+import type { AppStatus, CronJobStatus, Report } from "../gen/nebula/v1/report_pb.ts";
 
 // How reports become a device's newest status. No clock decides here, so clocks of shards that differ change nothing; the order of the log does.
 //
@@ -111,12 +111,29 @@ function later(a: Timestamp | undefined, b: Timestamp | undefined): Timestamp | 
 
 /** Whether a device has changed something since its report before: an app or cron_job is at another revision, or an app has other containers. */
 export function hasUpdated(before: Report | undefined, after: Report): boolean {
-  return before === undefined || appliedOf(before) !== appliedOf(after);
+  if (before === undefined) return true;
+  return !isEach(before.apps, after.apps, isSameApp) || !isEach(before.cronJobs, after.cronJobs, isSameRevision);
 }
 
-function appliedOf({ apps, cronJobs }: Report): string {
-  return JSON.stringify([
-    apps.map(({ name, appliedRevision, containers }) => [name, String(appliedRevision), containers.map(({ id }) => id).sort()]),
-    cronJobs.map(({ name, appliedRevision }) => [name, String(appliedRevision)]),
-  ]);
+/** Whether two lists are as long, and `isSame` holds for each pair. */
+function isEach<T>(ones: readonly T[], others: readonly T[], isSame: (one: T, other: T) => boolean): boolean {
+  return (
+    ones.length === others.length &&
+    ones.every((one, index) => {
+      const other = others[index];
+      return other !== undefined && isSame(one, other);
+    })
+  );
+}
+
+function isSameApp(one: AppStatus, other: AppStatus): boolean {
+  return isSameRevision(one, other) && isEach(idsOf(one), idsOf(other), Object.is);
+}
+
+function isSameRevision(one: AppStatus | CronJobStatus, other: AppStatus | CronJobStatus): boolean {
+  return one.name === other.name && one.appliedRevision === other.appliedRevision;
+}
+
+function idsOf({ containers }: AppStatus): readonly string[] {
+  return containers.map(({ id }) => id).sort();
 }
