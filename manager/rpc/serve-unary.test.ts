@@ -72,6 +72,19 @@ describe("unary calls", () => {
     await eventually(() => signals.length === 2 && signals.every(({ aborted }) => aborted));
   });
 
+  it("a unary call does not abort the handler's signal once it was answered", async () => {
+    const signals: AbortSignal[] = [];
+    await using server = await serve(async ({ signal }) => {
+      signals.push(signal);
+      return {};
+    });
+    for (let call = 0; call < 3; call++) await server.call();
+    assert.deepEqual(
+      signals.map(({ aborted }) => aborted),
+      [false, false, false],
+    );
+  });
+
   it("unary calls are counted by method and code, and timed", async () => {
     let fails = false;
     await using server = await serve(async () => {

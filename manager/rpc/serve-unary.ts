@@ -27,12 +27,19 @@ export function serveUnary(
 ): handleUnaryCall<unknown, unknown> {
   const path = pathOf(method);
 
-  async function answer(call: ServerUnaryCall<unknown, unknown>, record: CallRecord, requestId: string, signal: AbortSignal): Promise<Message> {
+  /** @param from address and port of the connection */
+  async function answer(
+    call: ServerUnaryCall<unknown, unknown>,
+    from: string,
+    record: CallRecord,
+    requestId: string,
+    signal: AbortSignal,
+  ): Promise<Message> {
     const request = decoded(method.input, call.request);
     if (request instanceof Undecodable)
       throw new NebulaError("invalid_argument", `the request is not a valid ${method.input.typeName}: ${request.reason}`);
     record.asked(request);
-    const { principal, login, peer } = await gate(method, request, callHeaders(call.metadata), call.getPeer(), record.seen, () => signal);
+    const { principal, login, peer } = await gate(method, request, callHeaders(call.metadata), from, record.seen, () => signal);
     const context = { principal, source: login.verified.source, signal, peer, requestId, changed: record.changed };
     const response = create(method.output, await handler(request, context));
     await record.ended();
@@ -42,11 +49,17 @@ export function serveUnary(
   return (call, callback) => {
     const started = clock.monotonic();
     const requestId = requestIdFrom(callHeaders(call.metadata).header(REQUEST_ID_HEADER));
-    const record = audit.begin(method, { peer: call.getPeer(), requestId });
+    const from = call.getPeer(); // HTTP/2 puts it together at each question
+    const record = audit.begin(method, { peer: from, requestId });
     const gone = new AbortController();
-    call.on("cancelled", () => gone.abort(new NebulaError("cancelled", "the caller went away, or its deadline passed")));
-    answer(call, record, requestId, gone.signal).then(
+    let isAnswered = false;
+    call.on("cancelled", () => {
+      // grpc-js emits it after each answer, too
+      if (!isAnswered) gone.abort(new NebulaError("cancelled", "the caller went away, or its deadline passed"));
+    });
+    answer(call, from, record, requestId, gone.signal).then(
       (response) => {
+        isAnswered = true;
         metrics.ended(path, 0, (clock.monotonic() - started) / 1000);
         callback(null, response);
       },
