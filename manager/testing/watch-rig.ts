@@ -62,6 +62,7 @@ export type RigOptions = Readonly<{
   rawStreams?: RawStreams;
   presence?: Pick<PresenceWriter, "opened" | "closed">;
   onClusterChanged?: (found: ClusterIdentity) => void;
+  turns?: TurnTaking;
 }>;
 
 /** The watch as the manager has it, on a real listener, with real streams, and nothing else around it. */
@@ -209,7 +210,7 @@ export async function startWatchRig(options: RigOptions = {}): Promise<WatchRig>
       queued: () => hub.queued,
       ownership,
     }),
-    turns: new TurnTaking({ clock: systemClock }),
+    turns: options.turns ?? new TurnTaking({ clock: systemClock }),
     tuning: { batch: 64, silence: options.silence ?? { everyMs: 5000, answerMs: 30_000 } },
   });
   const gate = createGate(access.authenticate);

@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import { once } from "node:events";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { ManualClock } from "../../common/clock/manual-clock.ts";
+import { FLOOD_MS, FLOOD_REPORTS, TurnTaking } from "../../common/clock/turn-taking.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { WatchConfigRequestSchema } from "../../gen/nebula/v1/config_pb.ts";
 import { RawClient } from "../testing/raw-client.ts";
@@ -34,6 +35,37 @@ describe("watch connections", () => {
     stream.on("data", (chunk: Buffer) => received.push(chunk));
     await eventually(() => Buffer.concat(received).includes("v100-"));
     assert.ok(Buffer.concat(received).length < 10 * padding.length);
+  });
+
+  it("each flood of reports holds all connections of devices, also those that were read again since the flood before", async () => {
+    const clock = new ManualClock();
+    const due: (() => void)[] = [];
+    let isPaused = false;
+    const turns = new TurnTaking({ clock, nextTurn: (turn) => (isPaused ? due.push(turn) : setImmediate(turn)) });
+    await using rig = await startWatchRig({ turns });
+    await rig.putApp("web", "v0");
+    await rig.putGroup("g", ["web"]);
+    const devices = ["a", "b", "c"].map((deviceId) => rig.watch({ deviceId }));
+    const unnamed = rig.watch({});
+    await eventually(() => [...devices, unnamed].every(({ last }) => last === "v0@1"));
+
+    /** Has reports arrive for FLOOD_MS in one turn; answers how many connections are held then, and has all of them read again. */
+    const flood = async () => {
+      isPaused = true;
+      for (let report = 1; report < FLOOD_REPORTS; report++) turns.report(0, new AbortController().signal);
+      await clock.advance(FLOOD_MS);
+      turns.report(0, new AbortController().signal);
+      const held = turns.waiting.connections;
+      isPaused = false;
+      for (const turn of due.splice(0)) turn();
+      await eventually(() => turns.waiting.connections === 0);
+      return held;
+    };
+    assert.equal(await flood(), 3);
+    assert.equal(await flood(), 3);
+    devices[0]?.close();
+    await eventually(() => rig.hub.streams === 3);
+    assert.equal(await flood(), 2);
   });
 
   it("a connection without a byte for 2.5 keepalives is ended, one that pings is not", async () => {

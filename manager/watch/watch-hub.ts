@@ -68,6 +68,8 @@ export class WatchHub {
   readonly #groups = new Map<string, GroupWatch>();
   /** By device and boot. */
   readonly #devices = new Map<string, StreamSlot>();
+  /** Streams whose connections are read, as far as they may be held (H2): those that came, or were read again, since reports flooded this shard last. */
+  readonly #read = new Set<StreamSlot>();
   readonly #lookups: GroupLookups;
   readonly #fanOut: FanOut<StreamSlot, GroupWatch>;
   readonly #handOver: HandOver<GroupWatch, StreamSlot>;
@@ -83,7 +85,7 @@ export class WatchHub {
     const { signal } = this.#life;
     this.#deps = deps;
     deps.turns.onFlood(() => {
-      for (const stream of this.#allStreams()) this.#hold(stream);
+      for (const stream of this.#read) this.#hold(stream);
     });
     this.#crowd = new CrowdWarning(ownership, deps.log);
     this.#lookups = new GroupLookups(deps, this.#groups, (group, what) => this.#onLoaded(group, what), signal);
@@ -184,6 +186,7 @@ export class WatchHub {
     stream.group.streams.add(stream); // H1
     if (stream.watcher.viaPart && stream.group.gateways++ === 0) void this.#deps.polledMarks.mark([stream.group.name]);
     this.#streams++;
+    if (mayBeHeld(stream)) this.#read.add(stream);
     this.#crowd.entered(stream.group);
     const { deviceId, workerVersion } = stream.watcher;
     if (isPresence(stream.watcher)) this.#deps.presence.opened(stream.group.name, deviceId, workerVersion);
@@ -221,17 +224,23 @@ export class WatchHub {
     if (group.streams.size > this.#deps.tuning.batch && (group.answer?.frame.length ?? 0) <= MOST_HELD_BYTES) this.#hold(stream);
   }
 
-  /** H2: a gateway's connection is read on, others wait for it. */
-  #hold({ connection, watcher }: StreamSlot): void {
+  /** H2: a gateway's connection is read on, others wait for it. What is held already costs a flood nothing. */
+  #hold(stream: StreamSlot): void {
     const { turns } = this.#deps;
-    if (connection === undefined || watcher.viaPart || watcher.deviceId === "" || turns.isHeld(connection)) return;
-    if (stopReading(connection)) turns.hold(connection, resumeReading);
+    const { connection } = stream;
+    if (connection === undefined || !mayBeHeld(stream) || turns.isHeld(connection) || !stopReading(connection)) return;
+    this.#read.delete(stream);
+    turns.hold(connection, () => {
+      resumeReading(connection);
+      if (!stream.ended) this.#read.add(stream);
+    });
   }
 
   #remove(stream: StreamSlot, reason: EndReason): void {
     const { group } = stream;
     if (!group.streams.delete(stream)) return; // H1: removed already
     stream.markEnded();
+    this.#read.delete(stream);
     this.#reauthorisation.closed(stream);
     if (stream.watcher.viaPart) group.gateways--;
     this.#streams--;
@@ -331,6 +340,11 @@ export class WatchHub {
 /** Returns the device_id by which `spread` splits a group; undefined if `spread` does not apply to the watch. */
 function spreadId(watcher: Watcher): string | undefined {
   return isPresence(watcher) ? watcher.deviceId : undefined;
+}
+
+/** Whether a connection may stop being read (H2): it is of one device. */
+function mayBeHeld({ connection, watcher }: StreamSlot): boolean {
+  return connection !== undefined && isPresence(watcher);
 }
 
 /** Whether a watch shows that its device is connected: one of a gateway, or without a device_id, does not. */
