@@ -54,8 +54,11 @@ type Connection = {
   validAs: unknown;
 };
 
+/** A login, or a connection without one: as itself, since a text of its peer would be made at every report. */
+type PayerKey = string | Connection;
+
 /** Whose calls are counted together where all hold too much. */
-type Payer = { readonly key: string; readonly isPart: boolean; readonly calls: Set<Stream>; held: number };
+type Payer = { readonly key: PayerKey; readonly isPart: boolean; readonly calls: Set<Stream>; held: number };
 
 type Open = {
   readonly since: number;
@@ -116,7 +119,7 @@ export class UnfinishedCalls implements Disposable {
   readonly #open = new Map<Stream, Open>();
   /** Those with open calls. */
   readonly #connections = new Map<string, Connection>();
-  readonly #payers = new Map<string, Payer>();
+  readonly #payers = new Map<PayerKey, Payer>();
   readonly #onStart = (message: unknown) => this.#add(message);
   /** One listener for all streams, of each sort. */
   readonly #onClose: (this: Stream) => void;
@@ -204,10 +207,12 @@ export class UnfinishedCalls implements Disposable {
   }
 
   /** A gateway has checked the logins of its callers, or passes little of them on. */
-  #payerOf({ peer, login, validAs }: Connection, headers: Headers, isValid: boolean): Payer {
+  #payerOf(connection: Connection, headers: Headers, isValid: boolean): Payer {
+    const { peer, login, validAs } = connection;
     const isPart = login === "part";
     const authorization = isValid || isPart ? headers.authorization : validAs;
-    const key = `${isPart ? "part" : "caller"} ${typeof authorization === "string" ? `login ${authorization}` : peer}`;
+    const ofLogin = typeof authorization === "string" ? `login ${authorization}` : undefined;
+    const key = isPart ? `part ${ofLogin ?? peer}` : (ofLogin ?? connection);
     const known = this.#payers.get(key);
     if (known !== undefined) return known;
     const payer: Payer = { key, isPart, calls: new Set(), held: 0 };
