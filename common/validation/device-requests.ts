@@ -119,25 +119,32 @@ export function validateReport(report: Report, path: string): readonly Violation
   const received = report.receivedAt?.seconds ?? 0n;
   if (received < 0n || received > LATEST_RECEIVED_SECONDS)
     violations.push({ field: `${path}.received_at`, description: "the time is outside the years 1970 to 2106" });
-  for (const [field, time] of timesOf(report)) violations.push(...timestampViolations(time, `${path}.${field}`));
+  visitTimes(report, (time, field) => {
+    if (time !== undefined) violations.push(...timestampViolations(time, `${path}.${field()}`));
+  });
   return violations;
 }
 
-function* timesOf(report: Report): Generator<readonly [field: string, time: Timestamp | undefined]> {
-  yield ["created_at", report.createdAt];
-  yield ["received_at", report.receivedAt];
-  yield ["started_at", report.startedAt];
-  for (const [index, app] of report.apps.entries()) {
-    yield [`apps[${index}].retry_at`, app.retryAt];
-    yield* timesOfContainers(app.containers, `apps[${index}]`);
-  }
-  for (const [index, cronJob] of report.cronJobs.entries()) {
-    yield [`cron_jobs[${index}].last_run_due`, cronJob.lastRunDue];
-    yield [`cron_jobs[${index}].next_run_due`, cronJob.nextRunDue];
-    yield* timesOfContainers(cronJob.containers, `cron_jobs[${index}]`);
-  }
+/** @param field returns the path of the time's field in the report: most times of a report are absent, and need no path */
+type VisitTime = (time: Timestamp | undefined, field: () => string) => void;
+
+function visitTimes({ createdAt, receivedAt, startedAt, apps, cronJobs }: Report, visit: VisitTime): void {
+  visit(createdAt, () => "created_at");
+  visit(receivedAt, () => "received_at");
+  visit(startedAt, () => "started_at");
+  apps.forEach(({ retryAt, containers }, index) => {
+    visit(retryAt, () => `apps[${index}].retry_at`);
+    visitTimesOfContainers(containers, () => `apps[${index}]`, visit);
+  });
+  cronJobs.forEach(({ lastRunDue, nextRunDue, containers }, index) => {
+    visit(lastRunDue, () => `cron_jobs[${index}].last_run_due`);
+    visit(nextRunDue, () => `cron_jobs[${index}].next_run_due`);
+    visitTimesOfContainers(containers, () => `cron_jobs[${index}]`, visit);
+  });
 }
 
-function* timesOfContainers(containers: readonly ContainerStatus[], path: string): Generator<readonly [field: string, time: Timestamp | undefined]> {
-  for (const [index, container] of containers.entries()) yield [`${path}.containers[${index}].started_at`, container.startedAt];
+function visitTimesOfContainers(containers: readonly ContainerStatus[], path: () => string, visit: VisitTime): void {
+  containers.forEach(({ startedAt }, index) => {
+    visit(startedAt, () => `${path()}.containers[${index}].started_at`);
+  });
 }
