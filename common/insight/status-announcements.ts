@@ -3,6 +3,7 @@ import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { StatusChangeSchema, StatusChangesSchema } from "../../gen/nebula/v1/device_pb.ts";
 import type { Announcement } from "../feed/change-feed.ts";
 import { encodedSummary } from "../storage/device-summary.ts";
+import { withMessageField } from "../storage/encoded-report.ts";
 import type { DeviceChange } from "../storage/report-store.ts";
 
 /** Bytes of changes in one announcement; a single change may be larger. */
@@ -32,7 +33,7 @@ export function statusAnnouncements(changes: readonly Pick<DeviceChange, "before
 function encodedChange(deviceId: string, writtenAt: bigint, summary: Uint8Array | undefined): Uint8Array {
   const change = toBinary(StatusChangeSchema, create(StatusChangeSchema, { deviceId, writtenAt }));
   if (summary === undefined) return change;
-  return new BinaryWriter().raw(change).tag(StatusChangeSchema.field.summary.number, WireType.LengthDelimited).bytes(summary).finish();
+  return withMessageField(change, StatusChangeSchema.field.summary, summary);
 }
 
 /** A StatusChanges is its changes, one after the other. */

@@ -1,4 +1,4 @@
-import { toBinary } from "@bufbuild/protobuf";
+import { type DescField, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { type Device, DeviceSchema } from "../../gen/nebula/v1/device_pb.ts";
 import { type Report, ReportSchema } from "../../gen/nebula/v1/report_pb.ts";
@@ -22,5 +22,11 @@ export function encodedDevice(device: Device): Uint8Array {
   const body = report === undefined ? undefined : known.get(report);
   if (body === undefined) return toBinary(DeviceSchema, device);
   const rest: Device = Object.assign(Object.create(Object.getPrototypeOf(device)), device, { report: undefined });
-  return new BinaryWriter().raw(toBinary(DeviceSchema, rest)).tag(DeviceSchema.field.report.number, WireType.LengthDelimited).bytes(body).finish();
+  return withMessageField(toBinary(DeviceSchema, rest), DeviceSchema.field.report, body);
+}
+
+/** Returns an encoded message with one more field, a message that is encoded, too. */
+export function withMessageField(message: Uint8Array, { number }: Pick<DescField, "number">, body: Uint8Array): Uint8Array {
+  const head = new BinaryWriter().tag(number, WireType.LengthDelimited).uint32(body.length).finish();
+  return Buffer.concat([message, head, body]); // a writer would grow, and copy, several times
 }

@@ -54,7 +54,7 @@ const attempt = attemptOf("report");
 function createReportStore(database: DatabaseSync): ReportStore {
   const selectDevice = database.prepare("SELECT written_at, without_token, body FROM devices WHERE device_id = ?");
   const selectVersion = database.prepare(
-    "SELECT written_at FROM devices WHERE device_id = ? UNION ALL SELECT written_at FROM deleted_devices WHERE device_id = ? LIMIT 1",
+    "SELECT written_at, 0 AS deleted FROM devices WHERE device_id = ? UNION ALL SELECT written_at, 1 FROM deleted_devices WHERE device_id = ? LIMIT 1",
   );
   const deleteDevice = database.prepare("DELETE FROM devices WHERE device_id = ?");
   const writeDevice = database.prepare(`
@@ -141,7 +141,7 @@ function createReportStore(database: DatabaseSync): ReportStore {
     } else {
       const state = device.report?.state ?? TargetState.UNSPECIFIED;
       writeDevice.run(deviceId, deviceGroup, state, writtenAt, withoutToken ? 1 : 0, encodedDevice(device));
-      deleteMarker.run(deviceId);
+      if (stored !== undefined && integer(stored, "deleted") === 1) deleteMarker.run(deviceId);
       putSummary(deviceGroup, deviceId, { device, writtenAt });
     }
   }
