@@ -10,7 +10,7 @@ import { eventually } from "../../common/testing/eventually.ts";
 import { AccessService, type ListSessionsRequestSchema, SessionCredential } from "../../gen/nebula/v1/access_pb.ts";
 import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
 import { UserService } from "../../gen/nebula/v1/user_pb.ts";
-import { MOST_SESSIONS } from "../access/sessions.ts";
+import { MOST_SESSIONS, newSessionToken, sessionKey } from "../access/sessions.ts";
 import { ADMIN, type ManagerRig, startManagerRig, TEST_SECRETS } from "../testing/manager-rig.ts";
 import { putTestUser } from "../testing/test-access.ts";
 
@@ -122,6 +122,26 @@ describe("sessions of users", () => {
     assert.deepEqual(await calls.list(ADMIN), []);
   });
 
+  it("a token whose hash begins as that of a session does not stand for it", async () => {
+    const { accessStore } = rig.drivers;
+    const { session, token } = await calls.create(ANN);
+    const stored = (await accessStore.session(session?.id ?? "")) ?? assert.fail();
+    const other = newSessionToken();
+    await accessStore.createSession({ ...stored, id: sessionKey(other).id }, MOST_SESSIONS);
+    assert.deepEqual([await calls.who(token), await calls.who(other)], ["ann", "unauthenticated"]);
+  });
+
+  it("sessions that have expired are removed from the store by any manager", async () => {
+    const { accessStore } = rig.drivers;
+    const madeAt = Date.now() - 13 * HOUR_MS;
+    const expired = { ...sessionKey(newSessionToken()), user: "ann", boundTo: "user_token", madeFrom: "192.0.2.7" };
+    await accessStore.createSession({ ...expired, createdAt: madeAt, expiresAt: madeAt + 12 * HOUR_MS }, MOST_SESSIONS);
+    const { token } = await calls.create(ANN);
+    await using _other = await startManagerRig({ wrapDrivers: (drivers) => ({ ...drivers, accessStore }) });
+    await eventually(async () => (await accessStore.session(expired.id)) === undefined);
+    assert.equal(await calls.who(token), "ann");
+  });
+
   it("a user lists and ends its own sessions, an admin those of all", async () => {
     await putTestUser(rig.drivers.accessStore, "bob", { password: PASSWORD });
     const BOB = basic("bob", PASSWORD);
@@ -201,14 +221,14 @@ describe("sessions of users", () => {
 
   describe("on several managers", () => {
     /** A second manager on the same store. */
-    const startOther = (wrap: (drivers: Drivers) => Partial<Drivers>) =>
+    const startOther = (wrap: (drivers: Drivers) => Partial<Drivers>, cacheTimeMs = 1000) =>
       startManagerRig({
-        settings: { cacheTimeMs: 1000 },
+        settings: { cacheTimeMs },
         wrapDrivers: (drivers) => ({ ...drivers, accessStore: rig.drivers.accessStore, ...wrap(drivers) }),
       });
 
     it("a session that one manager made counts on another, and ends there with it", async () => {
-      await using other = await startOther(() => ({ changeFeed: rig.drivers.changeFeed }));
+      await using other = await startOther(() => ({ changeFeed: rig.drivers.changeFeed }), HOUR_MS); // the feed alone says it
       const there = callsOn(other.channel());
       const { token } = await calls.create(ANN);
       assert.equal(await there.who(token), "ann");
