@@ -146,6 +146,7 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
 
   /** V5 */
   function makeRoom(amount: number, of?: Shared): void {
+    if (bytes + amount <= mostBytes) return; // nearly always: of each device that changes
     for (const [deviceGroup, each] of shared) if (bytes + amount > mostBytes && each.readers === 0 && each !== of) drop(deviceGroup, each);
   }
 

@@ -294,10 +294,7 @@ class Fleet {
     for await (const name of fleet.allGroups("", signal)) names.add(name);
     const now = clock.monotonic();
     const isWanted = (name: string) => [...this.#readers].some(({ wants }) => wants(name));
-    for (const name of names) {
-      if (this.#groups.has(name) || !isWanted(name)) continue;
-      this.#groups.set(name, new FollowedGroup(name, () => this.#changed()));
-    }
+    for (const name of names) if (!this.#groups.has(name) && isWanted(name)) this.#groups.set(name, new FollowedGroup(name, () => this.#changed()));
     for (const [name, group] of this.#groups) {
       if (isWanted(name)) group.wantedAt = now;
       if (names.has(name) && now - group.wantedAt < KEPT_MS) continue;
@@ -321,6 +318,7 @@ class Fleet {
 
   /** N2 */
   async #readConfig(group: FollowedGroup, signal: AbortSignal): Promise<void> {
+    await turn(); // a store in this process answers without one
     group.isStale = false; // what is announced from now on is read again
     const stored = await readGroup(this.#parts.configStore, group.deviceGroup, signal).catch((error: unknown) => {
       group.isStale = true;
@@ -358,6 +356,7 @@ class Fleet {
   /** Answers whether there was room for its devices. */
   async #count(group: FollowedGroup, signal: AbortSignal): Promise<boolean> {
     const { fleet, accessStore, clock } = this.#parts;
+    await turn();
     const readNeverCame = () => group.setNeverCame((view) => neverCame(accessStore, view, signal));
     if (group.isLive) {
       await readNeverCame();
