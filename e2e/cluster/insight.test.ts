@@ -21,6 +21,7 @@ import {
 } from "../../gen/nebula/v1/device_pb.ts";
 import { DriftService, type GroupDrift } from "../../gen/nebula/v1/drift_pb.ts";
 import { ExplainService, StuckAt } from "../../gen/nebula/v1/explain_pb.ts";
+import { type FleetOverview, FleetService, type GroupOverview } from "../../gen/nebula/v1/fleet_pb.ts";
 import { FailureCode, TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import { ShardService } from "../../gen/nebula/v1/shard_pb.ts";
 import { Api } from "../harness/api.ts";
@@ -96,8 +97,9 @@ describe("counts, filters, drift and WatchApply on Cassandra, Redis and Kafka", 
   const other = (than: Member) => cluster.shards.find((each) => each !== than) ?? assert.fail("there is no other shard");
   const apiOf = (member: Member) => apis.get(member) ?? assert.fail("there is no such shard");
   const appOf = (group: string) => `app-of-${group}`;
-  const gateway = <S extends typeof ApplyService | typeof DeviceService | typeof DriftService | typeof ExplainService>(service: S): Client<S> =>
-    createClient(service, createConnectTransport({ baseUrl: `http://${cluster.gateway.address}`, httpVersion: "1.1" }));
+  const gateway = <S extends typeof ApplyService | typeof DeviceService | typeof DriftService | typeof ExplainService | typeof FleetService>(
+    service: S,
+  ): Client<S> => createClient(service, createConnectTransport({ baseUrl: `http://${cluster.gateway.address}`, httpVersion: "1.1" }));
 
   /** What a device of a group says that has an app's revision, and had applied it. */
   function told(group: string, revision: bigint): Omit<Told, "state"> {
@@ -310,6 +312,50 @@ describe("counts, filters, drift and WatchApply on Cassandra, Redis and Kafka", 
     await bothSay(expected);
     const [through] = (await gateway(DriftService).getDrift({ deviceGroup: VANS }, { headers })).groups;
     assert.deepEqual(numbers(through ?? assert.fail("no drift")), expected);
+    end.abort();
+    assert.deepEqual(
+      (await ended).map(({ status }) => status),
+      ["rejected", "rejected"],
+      "both were followed until then",
+    );
+  });
+
+  it("the overview of the fleet is the same at both shards and through the gateway, with the changes of the last hour, and is followed at both", async () => {
+    const request = { deviceGroups: [SHOPS, TILLS, VANS], members: true };
+    const { getOverview, watchOverview } = FleetService.method;
+    const end = new AbortController();
+    const last = new Map<Member, { groups: Map<string, GroupOverview>; fleet: FleetOverview | undefined }>();
+    const following = cluster.shards.map(async (at) => {
+      const seen: { groups: Map<string, GroupOverview>; fleet: FleetOverview | undefined } = { groups: new Map(), fleet: undefined };
+      for await (const message of apiOf(at).channel.serverStream(watchOverview, request, { headers, signal: end.signal })) {
+        for (const group of message.groups) seen.groups.set(group.deviceGroup, group);
+        seen.fleet = message.fleet ?? seen.fleet;
+        if (message.complete) last.set(at, seen);
+      }
+    });
+    const ended = Promise.allSettled(following);
+    const { revision } = await change(SHOPS, shard(0));
+    await allApplied(shops, revision);
+    const { states: ofVans } = (await apiOf(shard(0)).channel.unary(getOverview, { deviceGroups: [VANS] }, call())).groups[0] ?? {};
+    assert.equal(ofVans?.failed, 1n, "one of the vans failed before");
+    const said = (fleet: FleetOverview | undefined, groups: Iterable<GroupOverview>) => ({
+      fleet: [fleet?.states?.applied, fleet?.states?.failed, fleet?.states?.waiting, fleet?.deviceGroups],
+      groups: [...groups].map(({ deviceGroup, states, members }) => [deviceGroup, states?.applied, members.map(({ newest }) => newest?.revision)]),
+    });
+    await eventually(async () => {
+      const through = await gateway(FleetService).getOverview(request, { headers });
+      const expected = said(through.fleet, through.groups);
+      assert.equal(through.groups[0]?.states?.applied, BigInt(shops.length));
+      const newest = through.recentChanges?.changes.find(({ change: of }) => of?.name === appOf(SHOPS));
+      assert.deepEqual([newest?.change?.revisionAfter, newest?.states?.applied, newest?.superseded], [revision, BigInt(shops.length), false]);
+      for (const at of cluster.shards) {
+        const { fleet: ofFleet, groups } = await apiOf(at).channel.unary(getOverview, request, call());
+        assert.deepEqual(said(ofFleet, groups), expected, at.name);
+        const { fleet: followed, groups: sent } = last.get(at) ?? assert.fail(`${at.name} sent nothing`);
+        const byName = [...sent.values()].sort((a, b) => (a.deviceGroup < b.deviceGroup ? -1 : 1));
+        assert.deepEqual(said(followed, byName), expected, at.name);
+      }
+    }, WITHIN);
     end.abort();
     assert.deepEqual(
       (await ended).map(({ status }) => status),
