@@ -4,6 +4,7 @@ import type { Followed } from "../../../../common/insight/text/apply-text.ts";
 import { type ApplyDeviceSchema, ApplyVerb, ApplyVerdict, DeviceStanding, WatchApplyResponseSchema } from "../../../../gen/nebula/v1/apply_pb.ts";
 import { TargetKind } from "../../../../gen/nebula/v1/device_pb.ts";
 import { FailureCode, StepKind } from "../../../../gen/nebula/v1/report_pb.ts";
+import { assertGolden } from "../../testing/golden.ts";
 import { ApplyProgress, messageJson } from "./apply-progress.ts";
 
 const WEB: Followed = { kind: TargetKind.APP, name: "web", revision: 42n, verb: ApplyVerb.UPDATE, before: 41n };
@@ -26,29 +27,27 @@ function progress(fields: Fields, followed: readonly Followed[] = [WEB]): ApplyP
   return made;
 }
 
+const golden = (name: string, lines: readonly string[]) =>
+  assertGolden(new URL(`golden/${name}`, import.meta.url), lines.map((line) => `${line}\n`).join(""));
+
 describe("the progress of a change", () => {
-  it("the line of a change has the numbers, a bar and the time, and the devices that failed follow", () => {
+  it("the line of a change has the numbers, a bar and the time, and the devices that failed follow", async () => {
     const changed = [
       failed("pos-0031", { reason: "pull shop:1.5: no space left on device" }),
       failed("pos-117", { stepKind: StepKind.PORTS, failureCode: FailureCode.PORT_TAKEN }),
     ];
-    assert.deepEqual(progress({ changed }).lines(17_400, undefined), [
-      "web 41 -> 42   1196/1204 applied  0 working  0 waiting  2 failed  6 offline   ###################-  0:17",
-      "  failed  pos-0031  pull shop:1.5: no space left on device",
-      "  failed  pos-117   ports: port_taken",
-    ]);
-    assert.equal(
-      progress({ verdict: ApplyVerdict.FAILED }).summary(),
-      "1196 of 1198 online devices run revision 42 or newer; 2 failed; 6 offline get it when they come back",
-    );
+    const made = progress({ changed, verdict: ApplyVerdict.FAILED });
+    await golden("failures.txt", [...made.lines(17_400, undefined), made.summary()]);
   });
 
-  it("a narrow line leaves zeros out first, then the bar, and is cut last; no line is wider than the terminal", () => {
+  it("a narrow line leaves zeros out first, then the bar, and is cut last; no line is wider than the terminal", async () => {
     const changed = [failed("pos-0031", { reason: "a long reason ".repeat(30) })];
-    const narrow = (columns: number) => progress({ changed }).lines(17_000, columns);
-    assert.equal(narrow(100)[0], "web 41 -> 42   1196/1204 applied  2 failed  6 offline   ###################-  0:17");
-    assert.equal(narrow(70)[0], "web 41 -> 42   1196/1204 applied  2 failed  6 offline  0:17");
-    assert.equal(narrow(30)[0], "web 41 -> 42   1196/1204 appl…");
+    const failures = [{ standing: DeviceStanding.FAILED, failureCode: FailureCode.NO_SPACE, devices: 2n }];
+    const narrow = (columns: number) => progress({ changed, failures }).lines(17_000, columns);
+    await golden(
+      "narrow.txt",
+      [100, 70, 30].flatMap((columns) => narrow(columns)),
+    );
     for (const columns of [30, 70, 100, 200]) for (const line of narrow(columns)) assert.ok(line.length <= columns, line);
   });
 
@@ -106,25 +105,13 @@ describe("the progress of a change", () => {
     assert.equal(end([WEB], { counts: { devices: 1n, working: 1n, online: 1n } }, 1), "1 still works on it");
   });
 
-  it("a message as JSON has numbers as numbers, and enums in lower case", () => {
+  it("a message as JSON has numbers as numbers, and enums in lower case", async () => {
     const changed = [
       failed("a", { kind: TargetKind.APP, name: "web", failureCode: FailureCode.NO_SPACE, stepKind: StepKind.PULL, reason: "full" }),
       { deviceId: "b", deviceGroup: "pos" },
     ];
     const failures = [{ standing: DeviceStanding.FAILED, failureCode: FailureCode.NO_SPACE, devices: 2n }];
-    assert.deepEqual(messageJson(message({ changed, failures, groups: 1n, verdict: ApplyVerdict.NONE_ONLINE })), {
-      counts: { devices: 1204, applied: 1196, failed: 2, offline: 6, working: 0, waiting: 0, online: 1198, online_applied: 1196 },
-      revisions: [42],
-      failures: [{ state: "failed", code: "no_space", devices: 2 }],
-      changed: [
-        { device_id: "a", device_group: "pos", state: "failed", kind: "app", name: "web", code: "no_space", step: "pull", reason: "full" },
-        { device_id: "b", device_group: "pos", state: "gone" },
-      ],
-      more_changed: [],
-      groups: 1,
-      unseen_groups: 0,
-      superseded: [],
-      verdict: "none_online",
-    });
+    const json = messageJson(message({ changed, failures, groups: 1n, verdict: ApplyVerdict.NONE_ONLINE }));
+    await golden("message-json.txt", [JSON.stringify(json, undefined, 2)]);
   });
 });

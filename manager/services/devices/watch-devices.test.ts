@@ -1,0 +1,101 @@
+import { strict as assert } from "node:assert";
+import { isNebulaError } from "../../../common/errors/nebula-error.ts";
+import { eventually } from "../../../common/testing/eventually.ts";
+import { TargetState } from "../../../gen/nebula/v1/report_pb.ts";
+import { DAY_MS, startDevicesRig, startFleet } from "../../testing/devices-rig.ts";
+
+describe("watches of devices", () => {
+  it("a watch sends the devices that are there, at most 100 a message, then their counts, then each that changes", async () => {
+    await using rig = await startDevicesRig();
+    for (let index = 0; index < 250; index++) await rig.put(`device-${1000 + index}`);
+    const stop = new AbortController();
+    const stream = rig.watch({ deviceGroups: ["shops"] }, { signal: stop.signal });
+    const sizes: number[] = [];
+    for (let complete = false; !complete; ) {
+      const { value } = await stream.next();
+      sizes.push(value?.devices?.length ?? 0);
+      complete = value?.complete === true;
+      assert.deepEqual(
+        value?.counts?.map(({ devices }: { devices?: bigint }) => devices),
+        complete ? [250n] : [],
+      );
+    }
+    assert.deepEqual(sizes, [100, 100, 50]);
+    const next = stream.next();
+    await rig.put("device-1003", { state: TargetState.FAILED });
+    await rig.put("device-1004", { deviceGroup: "offices" });
+    for (let turn = 0; turn < 4; turn++) await rig.clock.advance(250);
+    const { value } = await next;
+    assert.deepEqual(
+      value?.devices?.map(({ deviceId, summary }: { deviceId?: string; summary?: { state?: number } }) => [deviceId, summary?.state]),
+      [["device-1003", TargetState.FAILED]],
+    );
+    assert.deepEqual(
+      value?.left?.map(({ deviceId }: { deviceId?: string }) => deviceId),
+      ["device-1004"],
+    );
+    assert.deepEqual(
+      value?.counts?.map(({ devices, failed }: { devices?: bigint; failed?: bigint }) => [devices, failed]),
+      [[249n, 1n]],
+    );
+    stop.abort(new Error("enough"));
+    await assert.rejects(stream.next(), /enough/);
+  });
+
+  it("a watch with a filter sends a device when it matches, and that it left when it no longer does, also by time alone", async () => {
+    await using rig = await startFleet();
+    const stop = new AbortController();
+    const filter = { offlineLongerMs: BigInt(30 * DAY_MS + 60_000) };
+    const stream = rig.watch({ deviceGroups: ["shops"], filter }, { signal: stop.signal });
+    const first = await stream.next();
+    assert.deepEqual([first.value?.devices, first.value?.complete], [[], true]);
+    /** The next message with devices, or with some that left, while time passes. */
+    async function following() {
+      for (;;) {
+        const next = stream.next();
+        let seen = false;
+        void next.then(() => {
+          seen = true;
+        });
+        await eventually(async () => {
+          await rig.clock.advance(5000);
+          return seen;
+        });
+        const { value } = await next;
+        const [devices, left] = [value?.devices ?? [], value?.left ?? []].map((list) => list.map(({ deviceId }: { deviceId?: string }) => deviceId));
+        if (devices?.length !== 0 || left?.length !== 0) return [devices, left];
+      }
+    }
+    assert.deepEqual(await following(), [["gone"], []]);
+    await rig.put("gone", {}, rig.clock.now());
+    await rig.presence("gone");
+    await rig.reportStore.markShard({ boot: "boot-a", name: "m-1", address: "m-1:50051", seenMs: rig.clock.now() });
+    const after = await following();
+    // its report may be announced before its watch is read
+    assert.deepEqual(after[0]?.length === 0 ? after : await following(), [[], ["gone"]]);
+    stop.abort(new Error("enough"));
+    await assert.rejects(stream.next(), /enough/);
+  });
+
+  it("a watch of counts alone sends no devices", async () => {
+    await using rig = await startFleet();
+    const { value } = await rig.watch({ deviceGroups: ["shops"], countsOnly: true }).next();
+    assert.deepEqual([value?.devices, value?.counts?.length, value?.complete], [[], 1, true]);
+  });
+
+  it("a watch whose group grows beyond the room for devices ends with resource_exhausted, and its room is given back", async () => {
+    await using rig = await startDevicesRig({ mostBytes: 20_000 });
+    await rig.put("shops-1");
+    const watch = rig.watch({ deviceGroups: ["shops"] });
+    assert.equal((await watch.next()).value?.complete, true);
+    const ending = (async () => {
+      for (;;) await watch.next();
+    })();
+    const refused = assert.rejects(ending, (error) => isNebulaError(error, "resource_exhausted") && (error.retryAfterMs ?? 0) > 0);
+    for (let index = 2; index < 30; index++) await rig.put(`shops-${index}`);
+    await eventually(() => rig.groupViews.mirrors === 0);
+    await rig.clock.advance(1000);
+    await refused;
+    assert.equal(rig.groupViews.bytes, 0);
+  });
+});
