@@ -4,4 +4,10 @@ import { writePackage } from "./build/write-package.ts";
 
 // npm run build
 const folder = fileURLToPath(new URL("../dist/", import.meta.url));
-for (const { file, bytes } of await writePackage(folder)) console.log(`dist/${basename(file)}  ${(bytes / 1024).toFixed(0)} KB`);
+const { bundles, pageBytes } = await writePackage(folder);
+for (const { file, bytes } of bundles) console.log(`dist/${basename(file)}  ${kilobytes(bytes)}`);
+console.log(`within nebula.mjs: the dashboard, ${kilobytes(pageBytes)} of script and style compressed`);
+
+function kilobytes(bytes: number): string {
+  return `${(bytes / 1024).toFixed(0)} KB`;
+}

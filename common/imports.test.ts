@@ -24,6 +24,9 @@ const ONLY_IN: Readonly<Record<string, RegExp>> = {
   "cassandra-driver": /^common\/storage\/cassandra\/|^loadtest\/store-bench|^e2e\/cluster\//,
   ioredis: /^common\/redis\/|^e2e\/cluster\//,
   testcontainers: /^common\/testing\//,
+  esbuild: /^cli\/build\/|^gateway\/dashboard\/serve\//,
+  "playwright-core": /^e2e\/dashboard\//,
+  preact: /^gateway\/dashboard\/page\//,
   "node:sqlite": /^common\/storage\/sqlite\//,
 };
 
@@ -39,6 +42,8 @@ const FOR_BROWSERS = [
   "common/text/{age,cell,enum-words,wording}.ts",
   "common/printable.ts",
 ];
+/** The packages that a browser may load. */
+const PAGE_PACKAGES = /^(?:preact(?:\/hooks)?|@preact\/signals|@connectrpc\/connect(?:-web)?|@bufbuild\/protobuf(?:\/\w+)?)$/;
 
 type Import = { file: string; specifier: string };
 
@@ -111,7 +116,7 @@ function cyclesOf(edges: ReadonlyMap<string, ReadonlySet<string>>): string[] {
 
 describe("the check of imports", () => {
   const folders = Object.keys(ALLOWED);
-  const imports = folders.flatMap((folder) => globSync(`${folder}/**/*.ts`)).flatMap(importsOf);
+  const imports = folders.flatMap((folder) => globSync(`${folder}/**/*.{ts,tsx}`)).flatMap(importsOf);
 
   it("the source has imports", () => {
     assert.ok(imports.some(({ file, specifier }) => file.startsWith("common/") && specifier.includes("gen/")));
@@ -155,14 +160,22 @@ describe("the check of imports", () => {
     assert.deepEqual(cyclesOf(edges), ["common/a -> common/b -> common/c -> common/a"]);
   });
 
-  it("files that a browser loads import nothing of Node, and of the repository only common, gen and the page", () => {
+  it("files that a browser loads import only common, gen and the page, and the packages of the page", () => {
     const files = loadedBy(FOR_BROWSERS.flatMap((pattern) => globSync(pattern)).filter((file) => !/\.test\.tsx?$/.test(file)));
     for (const file of ["common/insight/text/plan-text.ts", "common/text/age.ts", "gen/nebula/v1/device_pb.ts"])
       assert.ok(files.includes(file), file);
-    const ofNode = files.flatMap(importsAtRunTime).filter(({ specifier }) => specifier.startsWith("node:"));
-    assert.deepEqual(ofNode, []);
+    const wrong = files.flatMap(importsAtRunTime).filter(({ specifier }) => !specifier.startsWith(".") && !PAGE_PACKAGES.test(specifier));
+    assert.deepEqual(wrong, []);
     const elsewhere = files.filter((file) => !/^(?:common|gen)\//.test(file) && !file.startsWith(PAGE));
     assert.deepEqual(elsewhere, []);
+  });
+
+  it("no other part imports what runs in browsers, besides its tests", () => {
+    const within = ({ file, specifier }: Import) => specifier.startsWith(".") && normalize(join(dirname(file), specifier)).startsWith(PAGE);
+    assert.deepEqual(
+      imports.filter((one) => within(one) && !one.file.startsWith(PAGE) && !one.file.startsWith("e2e/dashboard/")),
+      [],
+    );
   });
 
   it("the package of an outside system is imported only in its driver", () => {

@@ -38,7 +38,10 @@ function namesWithoutSubject(path: string, source: string): readonly string[] {
 
 /** Every text of the project that a person wrote, by its path. */
 function texts(): readonly (readonly [path: string, text: string])[] {
-  const listed = execFileSync("git", ["ls-files", "*.ts", "*.js", "*.md", "*.proto", "*.yaml", ".ci/run"], { cwd: ROOT, encoding: "utf8" });
+  const listed = execFileSync("git", ["ls-files", "*.ts", "*.tsx", "*.css", "*.js", "*.md", "*.proto", "*.yaml", ".ci/run"], {
+    cwd: ROOT,
+    encoding: "utf8",
+  });
   const paths = listed.split("\n").filter((path) => path !== "" && !path.startsWith("gen/") && path !== SELF);
   return paths.map((path) => [path, readFileSync(join(ROOT, path), "utf8")]);
 }

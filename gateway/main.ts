@@ -15,6 +15,7 @@ import { ServerTls } from "../common/tls/server-tls.ts";
 import { checkLogin } from "./api/access-verdict.ts";
 import { connectRoutes } from "./api/connect-routes.ts";
 import { createForwarder } from "./api/forwarder.ts";
+import { dashboardRoutes } from "./dashboard/serve/dashboard-routes.ts";
 import { loginRoutes } from "./dashboard/serve/login.ts";
 import { withSessionCookie } from "./dashboard/serve/session-cookie.ts";
 import type { Route } from "./http/exchange.ts";
@@ -94,7 +95,7 @@ export async function startGateway({
   const info = openInfo({ pool, partToken: token, changeFeed, clock, log, registry, http: metrics }, stopping.signal);
   const api = connectRoutes(forwarder, log);
   const routes: readonly Route[] = [
-    ...(settings.dashboard === true ? [...withSessionCookie(api), ...loginRoutes({ pool, partToken: token })] : api),
+    ...(settings.dashboard === true ? [...withSessionCookie(api), ...loginRoutes({ pool, partToken: token }), ...dashboardRoutes()] : api),
     v2Route({ operations: [...OPERATIONS, info.operation], pool, partToken: token, log }),
     { prefix: "/healthz", handle: ({ response }) => sendText(response, 200, "ok\n") },
     {

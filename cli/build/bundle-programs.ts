@@ -2,6 +2,7 @@ import { chmod, readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, type Plugin } from "esbuild";
+import { type BuiltPage, buildPage, MOST_BYTES, type PageFile } from "../../gateway/dashboard/serve/build-page.ts";
 
 /**
  * Their first lines say how Node runs them: with a small young generation of memory where that pays
@@ -90,6 +91,24 @@ const withKafkaDecoder: Plugin = {
   },
 };
 
+/** Puts the page of the dashboard, as it is served, in the place of what makes it of its sources. */
+function withPage({ page }: BuiltPage): Plugin {
+  const text = ({ contentType, gzip }: PageFile) => ({ contentType, gzip: Buffer.from(gzip).toString("base64") });
+  const files = { document: text(page.document), assets: [...page.assets].map(([name, file]) => [name, text(file)]) };
+  return {
+    name: "with the page of the dashboard",
+    setup({ onLoad }) {
+      onLoad({ filter: /\/dashboard\/serve\/load-page\.ts$/ }, () => ({
+        contents: `const { document, assets } = ${JSON.stringify(files)};
+          const file = ({ contentType, gzip }) => ({ contentType, gzip: Buffer.from(gzip, "base64") });
+          export async function loadPage() {
+            return { document: file(document), assets: new Map(assets.map(([name, asset]) => [name, file(asset)])) };
+          }`,
+      }));
+    },
+  };
+}
+
 export type Bundle = Readonly<{
   file: string;
   bytes: number;
@@ -99,9 +118,17 @@ export type Bundle = Readonly<{
   packages: readonly string[];
 }>;
 
-/** Writes each program as one file, NAME.mjs, that needs nothing but Node. Replaces existing files of these names. */
-export function bundlePrograms(folder: string): Promise<Bundle[]> {
-  return Promise.all(PROGRAMS.map((program) => bundle(program, folder)));
+/** The programs, and what the script and style of the dashboard weigh, compressed, bytes. */
+export type Bundles = Readonly<{ bundles: readonly Bundle[]; pageBytes: number }>;
+
+/**
+ * Writes each program as one file, NAME.mjs, that needs nothing but Node. Replaces existing files of these names.
+ * Rejects where the dashboard weighs more than it may.
+ */
+export async function bundlePrograms(folder: string): Promise<Bundles> {
+  const page = await buildPage();
+  if (page.bytes > MOST_BYTES) throw new Error(`script and style of the dashboard weigh ${page.bytes} bytes compressed: at most ${MOST_BYTES}`);
+  return { bundles: await Promise.all(PROGRAMS.map((program) => bundle(program, page, folder))), pageBytes: page.bytes };
 }
 
 /** The program, once Node is new enough for it. */
@@ -119,7 +146,7 @@ function packageOf(file: string): string | undefined {
   return /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0];
 }
 
-async function bundle({ entry, minify }: (typeof PROGRAMS)[number], folder: string): Promise<Bundle> {
+async function bundle({ entry, minify }: (typeof PROGRAMS)[number], page: BuiltPage, folder: string): Promise<Bundle> {
   const file = join(folder, `${entry}.mjs`);
   const shebang = firstLine(await readFile(join(CLI, `${entry}.ts`), "utf8"));
   const { metafile } = await build({
@@ -130,13 +157,15 @@ async function bundle({ entry, minify }: (typeof PROGRAMS)[number], folder: stri
     ...COMMON,
     minify,
     legalComments: "eof",
-    plugins: [withoutUnused, withBcryptThread, withKafkaDecoder, lateModules],
+    plugins: [withoutUnused, withBcryptThread, withKafkaDecoder, withPage(page), lateModules],
     // what is CommonJS among the packages asks for Node's own modules by require()
     banner: {
       js: `${shebang}\nimport { createRequire as requireFrom } from "node:module";\nconst require = requireFrom(import.meta.url);`,
     },
   });
   await chmod(file, 0o755);
-  const packages = new Set(Object.keys(metafile.inputs).flatMap((input) => packageOf(join(CLI, input)) ?? []));
+  const inputs = Object.keys(metafile.inputs).map((input) => join(CLI, input));
+  const hasPage = inputs.some((input) => input.endsWith("/dashboard/serve/load-page.ts"));
+  const packages = new Set([...inputs, ...(hasPage ? page.inputs : [])].flatMap((input) => packageOf(input) ?? []));
   return { file, bytes: (await stat(file)).size, command: shebang.replace(/^#!\/usr\/bin\/env( -S)? /, "").split(" "), packages: [...packages] };
 }

@@ -86,6 +86,10 @@ describe("the npm package", function () {
     const ping = await run(bin("nebulactl"), ["ping"], { env: { PATH: old, HOME: home, ...login } });
     assert.match(ping.stdout, new RegExp(`^version +${VERSION.replaceAll(".", "\\.")}$`, "m"));
 
+    const dashboard = await (await fetch(`http://${http}/ui/`)).text();
+    const [, script = ""] = /<script type="module" src="([^"]+)">/.exec(dashboard) ?? [];
+    assert.match(await (await fetch(`http://${http}${script}`)).text(), /^import\b/);
+
     // its own program, with the flags that keep it small
     const flags = ["worker", "--runtime", "simulated:", "--device-group", "pos", "--data", join(home, "worker")];
     await using worker = started(bin("nebula"), flags, { PATH: old, ...login });
@@ -137,6 +141,7 @@ describe("the npm package", function () {
     const notices = await readFile(join(dist, "THIRD_PARTY_LICENSES.txt"), "utf8");
     for (const [name, text] of [
       ["pino", "MIT"],
+      ["preact", "MIT"],
       ["@grpc/grpc-js", "Apache-2.0"],
       ["cassandra-driver", "Apache-2.0"],
     ])

@@ -2,7 +2,7 @@ import { chmod, copyFile, readdir, readFile, writeFile } from "node:fs/promises"
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import packageJson from "../../package.json" with { type: "json" };
-import { type Bundle, bundlePrograms, PROGRAMS } from "./bundle-programs.ts";
+import { type Bundles, bundlePrograms, PROGRAMS } from "./bundle-programs.ts";
 import { launcher, NODE_PACKAGES } from "./launcher.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -13,8 +13,9 @@ const NOTICES = "THIRD_PARTY_LICENSES.txt";
  * Writes a package that `npm pack` and `npm install -g` take: each program as one file, its command, and the licences of
  * what is in it. Replaces existing files of these names.
  */
-export async function writePackage(folder: string): Promise<Bundle[]> {
-  const bundles = await bundlePrograms(folder);
+export async function writePackage(folder: string): Promise<Bundles> {
+  const made = await bundlePrograms(folder);
+  const { bundles } = made;
   for (const { file, command } of bundles) {
     const name = basename(file, ".mjs");
     await writeFile(join(folder, name), launcher(name, command));
@@ -24,7 +25,7 @@ export async function writePackage(folder: string): Promise<Bundle[]> {
   await writeFile(join(folder, "README.md"), readme());
   await copyFile(join(ROOT, "LICENSE"), join(folder, "LICENSE"));
   await writeFile(join(folder, NOTICES), await notices([...new Set(bundles.flatMap(({ packages }) => packages))]));
-  return bundles;
+  return made;
 }
 
 function manifest(): object {

@@ -43,7 +43,7 @@ export const SETTINGS = {
     fallback: true,
     defaultText: "on",
     parts: ["gateway"],
-    meaning: "Off: the gateway serves nothing below `/ui/`: no dashboard, and no login of browsers (docs/access.md).",
+    meaning: "Off: the gateway serves nothing below `/ui/`: no dashboard (docs/dashboard.md), and no login of browsers (docs/access.md).",
   }),
   metricsListen: setting({
     variable: "NEBULA_METRICS_LISTEN",

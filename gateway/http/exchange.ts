@@ -34,6 +34,8 @@ export type HttpHandler = (exchange: Exchange) => Promise<void> | void;
 export type Route = Readonly<{
   /** `/healthz` is itself and what is below it; `/nebula.v1.AppService/` is only what is below it. */
   prefix: string;
+  /** Whether the prefix is the whole path. */
+  exact?: boolean;
   /** Set on each of its answers, refusals included. */
   headers?: Readonly<Record<string, string>>;
   handle: HttpHandler;
@@ -41,7 +43,9 @@ export type Route = Readonly<{
 
 /** The route with the longest prefix that covers the path. */
 export function findRoute(routes: readonly Route[], path: string): Route | undefined {
-  const covering = routes.filter(({ prefix }) => path.startsWith(prefix.endsWith("/") ? prefix : `${prefix}/`) || path === prefix);
+  const covering = routes.filter(
+    ({ prefix, exact = false }) => path === prefix || (!exact && path.startsWith(prefix.endsWith("/") ? prefix : `${prefix}/`)),
+  );
   return covering.toSorted((a, b) => b.prefix.length - a.prefix.length)[0];
 }
 

@@ -38,7 +38,8 @@ export function serveHttp({ routes, bodies, atOnce, quietRoutes, policy, clock, 
     const refusal = crossSiteRefusal(browserHeaders(request), policy);
     if (refusal !== undefined) return sendError(response, new ConnectError(refusal, Code.PermissionDenied));
     if (route === undefined) {
-      const hint = "there is the API at /nebula.v1.<service>/<method> (POST, content-type: application/json), /healthz and /readyz";
+      const dashboard = findRoute(routes, "/ui/") === undefined ? "" : "the dashboard at /ui/, ";
+      const hint = `there is the API at /nebula.v1.<service>/<method> (POST, content-type: application/json), ${dashboard}/healthz and /readyz`;
       return sendError(response, new ConnectError(`nothing is at ${shown(path)}: ${hint}`, Code.Unimplemented), 404);
     }
     exchange.route = route.prefix;

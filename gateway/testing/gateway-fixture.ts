@@ -16,7 +16,7 @@ export type Json = Record<string, unknown>;
 
 export async function gatewayFor(
   managers: readonly StandInManager[],
-  change: Partial<Parameters<typeof startGateway>[0]> & { authEnabled?: boolean } = {},
+  change: Partial<Parameters<typeof startGateway>[0]> & { authEnabled?: boolean; dashboard?: boolean } = {},
 ) {
   const urls = managers.map(({ port }) => ({ protocol: "grpc", host: "127.0.0.1", port }) as const);
   const settings = {
@@ -24,6 +24,7 @@ export async function gatewayFor(
     grpcListen: { host: "127.0.0.1", port: 1 },
     managers: urls,
     authEnabled: change.authEnabled ?? true,
+    dashboard: change.dashboard ?? false,
   };
   return await startGateway({
     settings,

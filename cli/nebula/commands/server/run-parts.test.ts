@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { type Started, startLines } from "./run-parts.ts";
 
 const started: Started = {
-  settings: { admin: { user: "admin", password: undefined, token: undefined }, authEnabled: true, tls: { cert: undefined } },
+  settings: { admin: { user: "admin", password: undefined, token: undefined }, authEnabled: true, dashboard: true, tls: { cert: undefined } },
   http: { host: "127.0.0.1", port: 8080 },
   grpc: "127.0.0.1:50051",
   metrics: { host: "127.0.0.1", port: 9464 },
@@ -19,6 +19,11 @@ describe("what a start tells", () => {
     const text = startLines(started).join("\n");
     for (const address of ["http://127.0.0.1:8080", "127.0.0.1:50051", "http://127.0.0.1:9464/metrics"]) assert.ok(text.includes(address), address);
     assert.doesNotMatch(startLines({ ...started, metrics: undefined }).join("\n"), /metrics/);
+  });
+
+  it("a start prints the address of the dashboard, unless that is off", () => {
+    assert.ok(startLines(started).some((line) => line.endsWith("http://127.0.0.1:8080/ui/")));
+    assert.doesNotMatch(startLines({ ...started, settings: { ...started.settings, dashboard: false } }).join("\n"), /dashboard|\/ui\//);
   });
 
   it("a start prints where TLS is spoken", () => {

@@ -42,7 +42,7 @@ export async function runParts(
 }
 
 export type Started = Readonly<{
-  settings: Pick<Settings, "admin" | "authEnabled"> & Readonly<{ tls: Pick<Settings["tls"], "cert"> }>;
+  settings: Pick<Settings, "admin" | "authEnabled" | "dashboard"> & Readonly<{ tls: Pick<Settings["tls"], "cert"> }>;
   http: ListenAddress | undefined;
   /** host:port */
   grpc: string | undefined;
@@ -58,7 +58,9 @@ export type Started = Readonly<{
 export function startLines({ settings, http, grpc, metrics, secrets, terminal }: Started): string[] {
   const rows: [string, string][] = [];
   const secure = settings.tls.cert !== undefined;
-  if (http !== undefined) rows.push(["API, as JSON over HTTP", `${secure ? "https" : "http"}://${formatAddress(http)}`]);
+  const web = http === undefined ? "" : `${secure ? "https" : "http"}://${formatAddress(http)}`;
+  if (http !== undefined && settings.dashboard) rows.push(["dashboard", `${web}/ui/`]);
+  if (http !== undefined) rows.push(["API, as JSON over HTTP", web]);
   if (grpc !== undefined) rows.push(["API, as gRPC, and workers", secure ? `grpcs://${grpc}` : grpc]);
   if (metrics !== undefined) rows.push(["metrics", `http://${formatAddress(metrics)}/metrics`]);
   if (secrets !== undefined) rows.push(["login", loginLine(loginOf(settings, secrets, terminal))]);

@@ -1,0 +1,98 @@
+/** Which devices a list shows: in its address, as a request, as flags of nebulactl. Every number of a view links to one of these. Pure. */
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { enumWords } from "../../../../common/text/enum-words.ts";
+import { ConnectionState, type ListDevicesRequestSchema } from "../../../../gen/nebula/v1/device_pb.ts";
+import { FailureCode, FailureCodeSchema, TargetState, TargetStateSchema } from "../../../../gen/nebula/v1/report_pb.ts";
+import { commandLine } from "../parts/format.ts";
+
+export type DevicesFilter = Readonly<{
+  group?: string | undefined;
+  /** applied, working or failed: of the newest report. */
+  state?: string | undefined;
+  connection?: "online" | "offline" | undefined;
+  /** Offline for longer than one of OFFLINE_TIMES. */
+  longer?: string | undefined;
+  /** no_space, exits, ... */
+  code?: string | undefined;
+  failing?: boolean | undefined;
+  outdated?: boolean | undefined;
+  version?: string | undefined;
+}>;
+
+export const STATE_WORDS = enumWords(TargetStateSchema);
+export const CODE_WORDS = enumWords(FailureCodeSchema);
+
+/** Milliseconds by their words, which nebulactl takes too. */
+export const OFFLINE_TIMES: ReadonlyMap<string, number> = new Map([
+  ["1h", 3_600_000],
+  ["1d", 86_400_000],
+  ["7d", 604_800_000],
+  ["30d", 2_592_000_000],
+]);
+
+/** The filter in the query of an address. What is not valid in it is left out. */
+export function devicesFilterOf(query: URLSearchParams): DevicesFilter {
+  const text = (name: string) => query.get(name) || undefined;
+  const oneOf = (name: string, words: ReadonlyMap<string, unknown>) => (words.has(text(name) ?? "") ? text(name) : undefined);
+  const connection = text("connection");
+  return {
+    group: text("group"),
+    state: oneOf("state", STATE_WORDS),
+    connection: connection === "online" || connection === "offline" ? connection : undefined,
+    longer: oneOf("longer", OFFLINE_TIMES),
+    code: oneOf("code", CODE_WORDS),
+    failing: query.get("failing") === "yes" || undefined,
+    outdated: query.get("outdated") === "yes" || undefined,
+    version: text("version"),
+  };
+}
+
+/** The address of the list of these devices. */
+export function devicesAddress(filter: DevicesFilter = {}): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(filter)) {
+    if (value === true) query.set(name, "yes");
+    else if (typeof value === "string" && value !== "") query.set(name, value);
+  }
+  const text = query.toString();
+  return text === "" ? "/ui/devices" : `/ui/devices?${text}`;
+}
+
+/** The request for these devices, without its page. */
+export function devicesRequest(filter: DevicesFilter): Exclude<MessageInitShape<typeof ListDevicesRequestSchema>, { $typeName: string }> {
+  const longer = OFFLINE_TIMES.get(filter.longer ?? "");
+  const isOffline = filter.connection === "offline" || longer !== undefined;
+  return {
+    deviceGroup: filter.group ?? "",
+    summariesOnly: true,
+    filter: {
+      state: enumValue(TargetState, STATE_WORDS.get(filter.state ?? "")) ?? TargetState.UNSPECIFIED,
+      connection: isOffline ? ConnectionState.OFFLINE : filter.connection === "online" ? ConnectionState.ONLINE : ConnectionState.UNSPECIFIED,
+      offlineLongerMs: BigInt(longer ?? 0),
+      failureCode: enumValue(FailureCode, CODE_WORDS.get(filter.code ?? "")) ?? FailureCode.UNSPECIFIED,
+      failing: filter.failing ?? false,
+      notNewest: filter.outdated ?? false,
+      workerVersion: filter.version ?? "",
+    },
+  };
+}
+
+/** The line of nebulactl that lists these devices. */
+export function devicesCommand({ group, state, connection, longer, code, failing, outdated, version }: DevicesFilter): string {
+  const flag = (name: string, value: string | undefined) => (value === undefined ? [] : [`--${name}`, value]);
+  return commandLine([
+    ...["nebulactl", "devices", "list"],
+    ...flag("device-group", group),
+    ...flag("state", state),
+    ...(connection === undefined || longer !== undefined ? [] : [`--${connection}`]),
+    ...flag("offline-longer", longer),
+    ...flag("code", code),
+    ...(failing === true ? ["--failing"] : []),
+    ...(outdated === true ? ["--not-newest"] : []),
+    ...flag("worker-version", version),
+  ]);
+}
+
+function enumValue<Value extends number>(values: Readonly<Record<string, Value | string>>, number: number | undefined): Value | undefined {
+  return Object.values(values).find((value): value is Value => value === number);
+}

@@ -1,0 +1,45 @@
+import { type ReadonlySignal, signal } from "@preact/signals";
+
+/** An address within the dashboard. */
+export type Address = Readonly<{ path: string; query: URLSearchParams }>;
+
+export type Router = Readonly<{
+  address: ReadonlySignal<Address>;
+  /** Shows another address. `replaces`: the one of now does not stay in the history, as while a filter is typed. */
+  go: (to: string, how?: Readonly<{ replaces: boolean }>) => void;
+}>;
+
+/** The address of the browser's window. Links within the dashboard change it without loading a document. */
+export function createRouter(): Router {
+  const address = signal(addressOf(new URL(location.href)));
+  const go: Router["go"] = (to, how) => {
+    const url = new URL(to, location.href);
+    if (how?.replaces === true) history.replaceState(null, "", url);
+    else history.pushState(null, "", url);
+    address.value = addressOf(url);
+    if (how?.replaces !== true) scrollTo(0, 0);
+  };
+  addEventListener("popstate", () => {
+    address.value = addressOf(new URL(location.href));
+  });
+  document.addEventListener("click", (event) => {
+    const to = linkWithin(event);
+    if (to === undefined) return;
+    event.preventDefault();
+    go(to);
+  });
+  return { address, go };
+}
+
+function addressOf({ pathname, searchParams }: URL): Address {
+  return { path: pathname, query: searchParams };
+}
+
+/** Where a click leads within the dashboard; undefined if the browser is to follow it, or it is not of a link. */
+function linkWithin(event: MouseEvent): string | undefined {
+  if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return undefined;
+  const link = event.target instanceof Element ? event.target.closest("a[href]") : null;
+  if (!(link instanceof HTMLAnchorElement) || link.target !== "" || link.hasAttribute("download")) return undefined;
+  const { origin, pathname, href } = new URL(link.href);
+  return origin === location.origin && pathname.startsWith("/ui/") ? href : undefined;
+}

@@ -1,0 +1,2 @@
+/** A style sheet that esbuild puts into that of the page. */
+declare module "*.css";

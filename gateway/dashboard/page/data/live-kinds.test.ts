@@ -1,0 +1,63 @@
+import { strict as assert } from "node:assert";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { createRouterTransport } from "@connectrpc/connect";
+import { FleetService, type GetOverviewResponse, WatchOverviewResponseSchema } from "../../../../gen/nebula/v1/fleet_pb.ts";
+import { foldOverview, isLiveState, liveKey, sourceOf } from "./live-kinds.ts";
+
+async function* sent(...messages: MessageInitShape<typeof WatchOverviewResponseSchema>[]) {
+  for (const message of messages) yield create(WatchOverviewResponseSchema, message);
+}
+
+async function folded(...messages: MessageInitShape<typeof WatchOverviewResponseSchema>[]): Promise<GetOverviewResponse[]> {
+  return await Array.fromAsync(foldOverview(sent(...messages)));
+}
+
+describe("the live overview", () => {
+  it("a stream that says what changed becomes the whole overview, from the first complete message on", async () => {
+    const states = await folded(
+      { groups: [{ deviceGroup: "pos", states: { applied: 1n } }], fleet: { deviceGroups: 1n } },
+      { groups: [{ deviceGroup: "kiosks", states: { applied: 2n } }], fleet: { deviceGroups: 2n }, recentChanges: { more: true }, complete: true },
+      { groups: [{ deviceGroup: "pos", states: { failed: 1n } }], complete: true },
+      { left: ["kiosks"], fleet: { deviceGroups: 1n }, complete: true },
+    );
+    assert.deepEqual(
+      states.map(({ fleet, groups, recentChanges }) => [
+        fleet?.deviceGroups,
+        groups.map(({ deviceGroup, states }) => `${deviceGroup} ${states?.applied}/${states?.failed}`),
+        recentChanges?.more,
+      ]),
+      [
+        [2n, ["kiosks 2/0", "pos 1/0"], true],
+        [2n, ["kiosks 2/0", "pos 0/1"], true],
+        [1n, ["pos 0/1"], true],
+      ],
+    );
+  });
+
+  it("a state that was sent does not change with the next one", async () => {
+    const [first] = await folded(
+      { groups: [{ deviceGroup: "pos" }], fleet: { deviceGroups: 1n }, complete: true },
+      { groups: [{ deviceGroup: "two" }], fleet: { deviceGroups: 2n }, complete: true },
+    );
+    assert.deepEqual([first?.fleet?.deviceGroups, first?.groups.length], [1n, 1]);
+  });
+
+  it("an overview that is polled has all pages, and passes between the worker and tabs", async () => {
+    const asked: string[] = [];
+    const transport = createRouterTransport(({ service }) =>
+      service(FleetService, {
+        getOverview({ pageToken }) {
+          asked.push(pageToken);
+          return pageToken === ""
+            ? { fleet: { deviceGroups: 2n }, groups: [{ deviceGroup: "a" }], nextPageToken: "a" }
+            : { fleet: { deviceGroups: 2n }, groups: [{ deviceGroup: "b" }] };
+        },
+      }),
+    );
+    const source = sourceOf(transport)(liveKey("overview", { deviceGroups: [], members: false }));
+    const state = structuredClone(await source.read(new AbortController().signal));
+    assert.ok(isLiveState("overview", state));
+    assert.deepEqual([state.groups.map(({ deviceGroup }) => deviceGroup), state.fleet?.deviceGroups, asked], [["a", "b"], 2n, ["", "a"]]);
+    assert.ok(!isLiveState("overview", { other: 1 }));
+  });
+});

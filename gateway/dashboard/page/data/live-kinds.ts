@@ -1,0 +1,109 @@
+/**
+ * Everything that may be followed live, each with a name. A kind says how its state is read at once, and how it is made
+ * of the messages of a stream; a state is one message of the API, whole, so that it passes between the worker and tabs.
+ *
+ * To add a kind: an entry in KINDS. A part follows it with useLive("NAME", request).
+ */
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import { create, isMessage } from "@bufbuild/protobuf";
+import { createClient, type Transport } from "@connectrpc/connect";
+import {
+  FleetService,
+  type GetOverviewResponse,
+  GetOverviewResponseSchema,
+  type GroupOverview,
+  type WatchOverviewResponse,
+} from "../../../../gen/nebula/v1/fleet_pb.ts";
+import { StatusService } from "../../../../gen/nebula/v1/status_pb.ts";
+import type { Source } from "./live-hub.ts";
+
+type Kind<Request, Schema extends DescMessage> = Readonly<{
+  /** Of its state. */
+  schema: Schema;
+  read: (transport: Transport, request: Request, signal: AbortSignal) => Promise<MessageShape<Schema>>;
+  /** Absent: there is no stream of it. */
+  open?: (transport: Transport, request: Request, signal: AbortSignal) => AsyncIterable<MessageShape<Schema>>;
+}>;
+
+/** A request is JSON: it is a part of the key. */
+export type OverviewRequest = Readonly<{ deviceGroups: readonly string[]; members: boolean }>;
+
+const overview: Kind<OverviewRequest, typeof GetOverviewResponseSchema> = {
+  schema: GetOverviewResponseSchema,
+  read: readOverview,
+  open: (transport, request, signal) => foldOverview(createClient(FleetService, transport).watchOverview(mutable(request), { signal })),
+};
+
+const KINDS = { overview };
+
+export type LiveName = keyof typeof KINDS;
+export type LiveRequest<Name extends LiveName> = (typeof KINDS)[Name] extends Kind<infer Request, DescMessage> ? Request : never;
+export type LiveState<Name extends LiveName> = MessageShape<(typeof KINDS)[Name]["schema"]>;
+
+export function liveKey<Name extends LiveName>(name: Name, request: LiveRequest<Name>): string {
+  return `${name} ${JSON.stringify(request)}`;
+}
+
+/** Whether a state that arrives from the hub is of this kind: the worker may be of another version of the page. */
+export function isLiveState<Name extends LiveName>(name: Name, state: unknown): state is LiveState<Name> {
+  return isMessage(state, KINDS[name].schema);
+}
+
+/** Where the state comes from that a key names. */
+export function sourceOf(transport: Transport): (key: string) => Source {
+  return (key) => {
+    const { read, open } = KINDS[nameOf(key)];
+    const request = JSON.parse(key.slice(key.indexOf(" ") + 1));
+    return {
+      read: (signal) => read(transport, request, signal),
+      ...(open === undefined ? {} : { open: (signal) => open(transport, request, signal) }),
+    };
+  };
+}
+
+function nameOf(key: string): LiveName {
+  const name = Object.keys(KINDS).find((name): name is LiveName => key.startsWith(`${name} `));
+  if (name === undefined) throw new Error(`nothing live is named ${key}`);
+  return name;
+}
+
+/** Whether the server answers this caller. */
+export function pulseOf(transport: Transport): (signal: AbortSignal) => Promise<unknown> {
+  return (signal) => createClient(StatusService, transport).getStatus({}, { signal, timeoutMs: 5000 });
+}
+
+// --- the overview
+
+const PAGE_SIZE = 1000;
+
+/** All pages. */
+async function readOverview(transport: Transport, request: OverviewRequest, signal: AbortSignal): Promise<GetOverviewResponse> {
+  const client = createClient(FleetService, transport);
+  const answer = async (pageToken: string) => client.getOverview({ ...mutable(request), pageSize: PAGE_SIZE, pageToken }, { signal });
+  let page = await answer("");
+  const state = page;
+  const groups = [...page.groups];
+  while (page.nextPageToken !== "") {
+    page = await answer(page.nextPageToken);
+    groups.push(...page.groups);
+  }
+  return { ...state, groups, nextPageToken: "" };
+}
+
+/** Makes the whole overview of messages that say what changed; the first one when all device_groups were sent. */
+export async function* foldOverview(messages: AsyncIterable<WatchOverviewResponse>): AsyncGenerator<GetOverviewResponse, void> {
+  const groups = new Map<string, GroupOverview>();
+  const state = create(GetOverviewResponseSchema);
+  for await (const { fleet, groups: changed, left, recentChanges, complete } of messages) {
+    for (const group of changed) groups.set(group.deviceGroup, group);
+    for (const name of left) groups.delete(name);
+    if (fleet !== undefined) state.fleet = fleet;
+    if (recentChanges !== undefined) state.recentChanges = recentChanges;
+    if (!complete) continue;
+    yield { ...state, groups: [...groups.values()].sort((a, b) => (a.deviceGroup < b.deviceGroup ? -1 : 1)) };
+  }
+}
+
+function mutable(request: OverviewRequest): { deviceGroups: string[]; members: boolean } {
+  return { ...request, deviceGroups: [...request.deviceGroups] };
+}

@@ -1,0 +1,140 @@
+import type { ComponentChildren } from "preact";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import type { Range } from "../data/paged-list.ts";
+import { rowsInView } from "./rows-in-view.ts";
+
+/** Of each row, pixels; style.css has the same. */
+const ROW_HEIGHT = 40;
+
+export type Column<Row> = Readonly<{
+  key: string;
+  head: string;
+  cell: (row: Row) => ComponentChildren;
+  /** Numbers end in line. */
+  isNumber?: boolean;
+  /** Left out on windows that are narrower. */
+  from?: "medium" | "wide";
+}>;
+
+type Props<Row> = Readonly<{
+  /** What the table is, for a screen reader. */
+  label: string;
+  columns: readonly Column<Row>[];
+  rows: readonly Row[];
+  keyOf: (row: Row) => string;
+  /** Whether there are rows that were not read yet. */
+  hasMore?: boolean;
+  /** The rows that are in view now, where only those are read. */
+  onView?: (range: Range) => void;
+}>;
+
+/** A table of any length: only the rows in view are drawn. The arrow keys, Home and End move among its rows. */
+export function Table<Row>({ label, columns, rows, keyOf, hasMore = false, onView }: Props<Row>) {
+  const body = useRef<HTMLTableSectionElement>(null);
+  const [range, setRange] = useState<Range>({ first: 0, last: 30 });
+  const [focused, setFocused] = useState<number | undefined>(undefined);
+
+  const measure = () => {
+    if (body.current === null) return;
+    const next = rowsInView({
+      above: -body.current.getBoundingClientRect().top,
+      windowHeight: innerHeight,
+      rowHeight: ROW_HEIGHT,
+      count: rows.length + (hasMore ? 1000 : 0),
+    });
+    setRange((now) => (now.first === next.first && now.last === next.last ? now : next));
+  };
+  useLayoutEffect(measure, [rows.length, hasMore]);
+  useEffect(() => {
+    let asked = 0;
+    const later = () => {
+      cancelAnimationFrame(asked);
+      asked = requestAnimationFrame(measure);
+    };
+    addEventListener("scroll", later, { passive: true });
+    addEventListener("resize", later);
+    return () => {
+      cancelAnimationFrame(asked);
+      removeEventListener("scroll", later);
+      removeEventListener("resize", later);
+    };
+  }, [rows.length, hasMore]);
+  useEffect(() => onView?.(range), [range.first, range.last]);
+  useLayoutEffect(() => {
+    if (focused === undefined) return;
+    const row = body.current?.querySelector(`[aria-rowindex="${focused + 2}"]`);
+    const link = row?.querySelector("a, button");
+    if (link instanceof HTMLElement) link.focus();
+  }, [focused]);
+
+  const onKeyDown = (event: KeyboardEvent) => {
+    const row = event.target instanceof Element ? event.target.closest("tr[aria-rowindex]") : null;
+    if (row === null || event.ctrlKey || event.metaKey || event.altKey) return;
+    const index = Number(row.getAttribute("aria-rowindex")) - 2;
+    const page = Math.max(1, Math.floor(innerHeight / ROW_HEIGHT) - 3);
+    const moves: Readonly<Record<string, number>> = {
+      ArrowDown: index + 1,
+      ArrowUp: index - 1,
+      PageDown: index + page,
+      PageUp: index - page,
+      Home: 0,
+      End: rows.length - 1,
+    };
+    const to = moves[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    const next = Math.min(rows.length - 1, Math.max(0, to));
+    const top = (body.current?.getBoundingClientRect().top ?? 0) + next * ROW_HEIGHT;
+    if (top < 80 || top > innerHeight - 2 * ROW_HEIGHT) scrollBy(0, top - innerHeight / 2);
+    measure();
+    setFocused(next);
+  };
+
+  const shown = rows.slice(range.first, range.last);
+  const classOf = ({ isNumber, from }: Column<Row>) => [isNumber ? "cell-number" : "", from === undefined ? "" : `from-${from}`].join(" ").trim();
+  return (
+    <div class="table-frame">
+      <table class="table" aria-label={label} aria-rowcount={hasMore ? -1 : rows.length + 1}>
+        <thead>
+          <tr aria-rowindex={1}>
+            {columns.map((column) => (
+              <th key={column.key} scope="col" class={classOf(column)}>
+                {column.head}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody ref={body} onKeyDown={onKeyDown}>
+          <Gap rows={range.first} columns={columns.length} />
+          {shown.map((row, index) => (
+            <tr key={keyOf(row)} aria-rowindex={range.first + index + 2}>
+              {columns.map((column) => (
+                <td key={column.key} class={classOf(column)}>
+                  {column.cell(row)}
+                </td>
+              ))}
+            </tr>
+          ))}
+          <Gap rows={Math.max(0, rows.length - range.first - shown.length)} columns={columns.length} />
+        </tbody>
+      </table>
+      {hasMore && (
+        <p class="table-more" role="status">
+          Scroll for more
+        </p>
+      )}
+    </div>
+  );
+}
+
+/** The room of rows that are not drawn. */
+function Gap({ rows, columns }: Readonly<{ rows: number; columns: number }>) {
+  if (rows === 0) return null;
+  return (
+    <tr class="table-gap">
+      <td colSpan={columns}>
+        <svg width="1" height={rows * ROW_HEIGHT} aria-hidden="true" />
+      </td>
+    </tr>
+  );
+}

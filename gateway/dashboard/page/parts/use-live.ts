@@ -1,0 +1,21 @@
+import { useEffect, useState } from "preact/hooks";
+import { isLiveState, type LiveName, type LiveRequest, type LiveState, liveKey } from "../data/live-kinds.ts";
+import { LOADING, type Loaded } from "../data/loaded.ts";
+import { usePage } from "./page-context.ts";
+
+/** Follows something of the server live while the part is shown: by a stream, or read again and again (data/live-plan.ts). */
+export function useLive<Name extends LiveName>(name: Name, request: LiveRequest<Name>): Loaded<LiveState<Name>> {
+  const { live, session } = usePage();
+  const key = liveKey(name, request);
+  const [shown, setShown] = useState<Readonly<{ key: string; state: Loaded<LiveState<Name>> }>>({ key, state: LOADING });
+  useEffect(() => {
+    const following = live.follow(key, (state) => {
+      if (state.kind === "failed" && state.trouble.kind === "login") session.ended();
+      if (state.kind !== "ready") return setShown({ key, state });
+      const { value } = state;
+      if (isLiveState(name, value)) setShown({ key, state: { ...state, value } });
+    });
+    return () => following[Symbol.dispose]();
+  }, [key]);
+  return shown.key === key ? shown.state : LOADING;
+}

@@ -1,0 +1,26 @@
+import { useEffect, useState } from "preact/hooks";
+import { LOADING, type Loaded } from "../data/loaded.ts";
+import { type Reading, startReading } from "../data/reading.ts";
+import { usePage } from "./page-context.ts";
+
+/**
+ * Reads something of the server while the part is shown, and again every few seconds while the tab is.
+ * @param key names what is read: another key reads at once, and begins with `loading`
+ */
+export function useReading<T>(key: string, read: (signal: AbortSignal) => Promise<T>): Loaded<T> {
+  const { attention, clock, session } = usePage();
+  const [shown, setShown] = useState<Readonly<{ key: string; state: Loaded<T> }>>({ key, state: LOADING });
+  useEffect(() => {
+    const reading: Reading = startReading<T>({
+      read,
+      attention,
+      clock,
+      publish(state) {
+        if (state.kind === "failed" && state.trouble.kind === "login") session.ended();
+        setShown({ key, state });
+      },
+    });
+    return () => reading[Symbol.dispose]();
+  }, [key]);
+  return shown.key === key ? shown.state : LOADING;
+}

@@ -1,0 +1,52 @@
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { formatAge } from "../../../../common/text/age.ts";
+import { formatCount } from "./format.ts";
+import { usePage } from "./page-context.ts";
+
+/** A number of the server; with `to`, a link to what it counts. */
+export function Count({
+  value,
+  to,
+  of,
+}: Readonly<{ value: bigint; to?: string | undefined /** What is counted, for a screen reader. */; of?: string }>) {
+  const text = formatCount(value);
+  if (to === undefined) return <span class="number">{text}</span>;
+  return (
+    <a class="number" href={to} aria-label={of === undefined ? undefined : `${text} ${of}`}>
+      {text}
+    </a>
+  );
+}
+
+/** How long ago something was. The exact time is its title. */
+export function Age({ of, suffix = " ago" }: Readonly<{ of: Timestamp | number | undefined; suffix?: string }>) {
+  const { now } = usePage();
+  if (of === undefined || of === 0) return <span class="faint">never</span>;
+  const ms = typeof of === "number" ? of : timestampMs(of);
+  return (
+    <time dateTime={new Date(ms).toISOString()} title={exactTime(ms)} class="number">
+      {formatAge(now.value - ms)}
+      {suffix}
+    </time>
+  );
+}
+
+const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
+
+/** The local time, to the second, with its zone. */
+export function exactTime(ms: number): string {
+  return EXACT.format(ms);
+}
+
+/** A state in a word, with its colour. */
+export function StateWord({ state, word = state }: Readonly<{ state: string; word?: string }>) {
+  return (
+    <span class={`state state-${state}`}>
+      <svg class="dot" width="8" height="8" viewBox="0 0 8 8" aria-hidden="true">
+        <circle class={`fill-${state}`} cx="4" cy="4" r="4" />
+      </svg>
+      {word}
+    </span>
+  );
+}

@@ -1,0 +1,88 @@
+import type { ComponentChildren } from "preact";
+import { formatAge } from "../../../../common/text/age.ts";
+import type { Loaded, Trouble } from "../data/loaded.ts";
+import { usePage } from "./page-context.ts";
+
+type Props<T> = Readonly<{
+  of: Loaded<T>;
+  /** What is shown where there is nothing yet; undefined: there is something. */
+  empty?: (value: T) => ComponentChildren | undefined;
+  children: (value: T) => ComponentChildren;
+}>;
+
+/** Data of the server in each of its states: on their way, none yet, there, there with their age, refused. */
+export function ViewState<T>({ of, empty, children }: Props<T>) {
+  const { now } = usePage();
+  switch (of.kind) {
+    case "loading":
+      return <Loading />;
+    case "failed":
+      return <TroubleBox trouble={of.trouble} />;
+    case "ready":
+      return (
+        <>
+          {of.trouble !== undefined && (
+            <p class="notice notice-away" role="status">
+              {of.trouble.kind === "refused" ? of.trouble.message : "The server does not answer."} As of{" "}
+              <span class="number">{formatAge(now.value - of.asOfMs)}</span> ago; it is tried again by itself.
+            </p>
+          )}
+          {empty?.(of.value) ?? children(of.value)}
+        </>
+      );
+  }
+}
+
+/** Lines where text is about to be. A moment passes before they are seen. */
+function Loading() {
+  return (
+    <div class="loading" role="status">
+      <span class="visually-hidden">Loading</span>
+      <div class="loading-line" />
+      <div class="loading-line" />
+      <div class="loading-line" />
+    </div>
+  );
+}
+
+/** A failure, and what to do about it. */
+export function TroubleBox({ trouble }: Readonly<{ trouble: Trouble }>) {
+  const { title, text } = wordsOf(trouble);
+  return (
+    <div class="notice notice-failed" role="alert">
+      <strong>{title}</strong>
+      <p>{text}</p>
+    </div>
+  );
+}
+
+function wordsOf(trouble: Trouble): Readonly<{ title: string; text: string }> {
+  switch (trouble.kind) {
+    case "away":
+      return {
+        title: "The server does not answer",
+        text: "It is tried again every few seconds. If it lasts: nebulactl ping, and the log of the gateway.",
+      };
+    case "login":
+      return { title: "You are not logged in", text: "Log in again." };
+    case "refused":
+      return { title: REFUSALS[trouble.code] ?? "The server refused this", text: trouble.message };
+  }
+}
+
+const REFUSALS: Readonly<Record<string, string>> = {
+  permission_denied: "Your rights do not cover this",
+  not_found: "There is nothing here",
+  invalid_argument: "This address is not valid",
+  resource_exhausted: "The server has no room for this now",
+};
+
+/** Where there is nothing yet: what it means, and the first thing to do. */
+export function Empty({ title, children }: Readonly<{ title: string; children?: ComponentChildren }>) {
+  return (
+    <div class="empty">
+      <strong>{title}</strong>
+      {children}
+    </div>
+  );
+}

@@ -1,0 +1,42 @@
+/** What a line of the list of devices says. Pure. */
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { enumWord } from "../../../../../common/text/enum-words.ts";
+import { ConnectionState, type Device, type TargetSummary } from "../../../../../gen/nebula/v1/device_pb.ts";
+import { FailureCode, FailureCodeSchema, TargetState, TargetStateSchema } from "../../../../../gen/nebula/v1/report_pb.ts";
+
+export type DeviceRow = Readonly<{
+  id: string;
+  group: string;
+  connection: "online" | "offline" | "unknown";
+  /** Since when, milliseconds since 1970. */
+  since: number | undefined;
+  /** applied, working, failed or unknown. */
+  state: string;
+  /** `web exits`, `no_such_group`: what is wrong first, and how much more there is. */
+  trouble: string;
+  version: string;
+  /** When it reported last, milliseconds since 1970. */
+  reportedAt: number | undefined;
+}>;
+
+export function deviceRow({ deviceId, deviceGroup, summary, connection }: Device): DeviceRow {
+  const state = connection?.state;
+  return {
+    id: deviceId,
+    group: deviceGroup,
+    connection: state === ConnectionState.ONLINE ? "online" : state === ConnectionState.OFFLINE ? "offline" : "unknown",
+    since: connection?.since === undefined ? undefined : timestampMs(connection.since),
+    state: enumWord(TargetStateSchema, summary?.state ?? TargetState.UNSPECIFIED) || "unknown",
+    trouble: troubleText(summary?.targets ?? [], summary?.problems ?? []),
+    version: summary === undefined ? "" : summary.original ? "the original" : summary.workerVersion,
+    reportedAt: summary === undefined || summary.receivedAtMs === 0n ? undefined : Number(summary.receivedAtMs),
+  };
+}
+
+function troubleText(targets: readonly TargetSummary[], problems: readonly string[]): string {
+  const failures = targets.flatMap(({ name, failureCode }) => {
+    return failureCode === FailureCode.UNSPECIFIED ? [] : [`${name}: ${enumWord(FailureCodeSchema, failureCode) || "other"}`];
+  });
+  const [first, ...more] = [...problems, ...failures];
+  return first === undefined ? "" : more.length === 0 ? first : `${first}, +${more.length}`;
+}

@@ -1,0 +1,104 @@
+import { strict as assert } from "node:assert";
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { TargetKind } from "../../../../../gen/nebula/v1/device_pb.ts";
+import { FleetOverviewSchema, GetOverviewResponseSchema } from "../../../../../gen/nebula/v1/fleet_pb.ts";
+import { FailureCode } from "../../../../../gen/nebula/v1/report_pb.ts";
+import { changeLines, devicesOf, failureTallies, groupLines, stateCounts, versionTallies } from "./overview-model.ts";
+
+const AT = Date.UTC(2026, 0, 2);
+const change = { at: timestampFromMs(AT), by: "ann" };
+
+const overview = create(GetOverviewResponseSchema, {
+  fleet: {
+    states: { applied: 90n, failed: 4n, offline: 3n, working: 2n, waiting: 1n, neverCame: 7n, online: 97n },
+    failureCodes: [
+      { failureCode: FailureCode.NO_SPACE, devices: 3n },
+      { failureCode: FailureCode.UNSPECIFIED, devices: 1n },
+    ],
+    problems: [{ code: "second_worker", devices: 2n }],
+    workerVersions: [
+      { workerVersion: "0.1.0", devices: 95n },
+      { workerVersion: "", devices: 5n },
+    ],
+    original: 5n,
+  },
+  groups: [
+    {
+      deviceGroup: "pos",
+      revision: 3n,
+      states: { applied: 90n, failed: 4n },
+      newestChange: { kind: TargetKind.APP, name: "web", revision: 42n, change },
+    },
+    { deviceGroup: "gone", states: { offline: 6n } },
+    { deviceGroup: "huge", revision: 1n, uncounted: true },
+  ],
+  recentChanges: {
+    changes: [
+      {
+        change: { kind: TargetKind.APP, name: "web", revisionAfter: 42n, detail: "update", change },
+        states: { applied: 90n, failed: 4n, working: 6n },
+      },
+      { change: { kind: TargetKind.CRON_JOB, name: "nightly", revisionAfter: 2n, detail: "create", change } },
+      { change: { kind: TargetKind.APP, name: "web", revisionAfter: 41n, detail: "update", change }, superseded: true },
+    ],
+  },
+});
+
+describe("the numbers of the overview", () => {
+  it("each state of devices has its number, and the list of its devices", () => {
+    const counts = stateCounts(overview.fleet?.states, "pos");
+    assert.deepEqual(
+      counts.map(({ state, count, to }) => [state, count, to]),
+      [
+        ["applied", 90n, "/ui/devices?group=pos&state=applied"],
+        ["working", 2n, "/ui/devices?group=pos&state=working"],
+        ["waiting", 1n, "/ui/devices?group=pos&connection=online&outdated=yes"],
+        ["failed", 4n, "/ui/devices?group=pos&failing=yes"],
+        ["offline", 3n, "/ui/devices?group=pos&connection=offline"],
+        ["never-came", 7n, undefined],
+      ],
+    );
+  });
+
+  it("devices that were enrolled and never came are not among the devices", () => {
+    assert.equal(devicesOf(overview.fleet?.states), 100n);
+    assert.equal(devicesOf(undefined), 0n);
+  });
+
+  it("a line of a device_group says its devices, its newest change, and where it is not counted or does not exist", () => {
+    const [pos, gone, huge] = groupLines(overview);
+    assert.deepEqual([pos?.devices, pos?.changed, pos?.changedAt, pos?.exists], [94n, "app web", AT, true]);
+    assert.deepEqual([gone?.devices, gone?.changedAt, gone?.exists], [6n, undefined, false]);
+    assert.deepEqual([huge?.isUncounted, huge?.exists], [true, true]);
+  });
+
+  it("a change says how many devices follow it, unless none do or a newer one took its place", () => {
+    const [web, nightly, old] = changeLines(overview);
+    assert.deepEqual([web?.what, web?.revision, web?.applied, web?.devices, web?.by, web?.at], ["app web", 42n, 90n, 100n, "ann", AT]);
+    assert.deepEqual([nightly?.what, nightly?.states, nightly?.isSuperseded], ["cron_job nightly", [], false]);
+    assert.equal(old?.isSuperseded, true);
+    assert.equal(new Set(changeLines(overview).map(({ key }) => key)).size, 3);
+  });
+
+  it("failures have the words of nebulactl, and problems follow", () => {
+    assert.deepEqual(
+      failureTallies(overview.fleet ?? create(FleetOverviewSchema)).map(({ word, count, to }) => [word, count, to]),
+      [
+        ["no_space", 3n, "/ui/devices?code=no_space"],
+        ["without a code", 1n, "/ui/devices?failing=yes"],
+        ["second_worker", 2n, "/ui/devices?failing=yes"],
+      ],
+    );
+  });
+
+  it("workers of the original have a line of their own", () => {
+    assert.deepEqual(
+      versionTallies(overview.fleet ?? create(FleetOverviewSchema)).map(({ word, count, to }) => [word, count, to]),
+      [
+        ["0.1.0", 95n, "/ui/devices?version=0.1.0"],
+        ["the original", 5n, undefined],
+      ],
+    );
+  });
+});

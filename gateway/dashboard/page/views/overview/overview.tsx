@@ -1,0 +1,226 @@
+import type { FleetOverview, GetOverviewResponse } from "../../../../../gen/nebula/v1/fleet_pb.ts";
+import { devicesAddress } from "../../addresses/devices-filter.ts";
+import { CommandLine } from "../../parts/command-line.tsx";
+import { formatCount, formatShare } from "../../parts/format.ts";
+import { StateBar } from "../../parts/state-bar.tsx";
+import { type Column, Table } from "../../parts/table.tsx";
+import { useLive } from "../../parts/use-live.ts";
+import { Age, Count } from "../../parts/values.tsx";
+import { Empty, ViewState } from "../../parts/view-state.tsx";
+import type { View } from "../../view.ts";
+import {
+  type ChangeLine,
+  changeLines,
+  devicesOf,
+  failureTallies,
+  type GroupLine,
+  groupLines,
+  type StateCount,
+  stateCounts,
+  type Tally,
+  versionTallies,
+} from "./overview-model.ts";
+import "./overview.css";
+
+/** The fleet at a glance. */
+export const overviewView: View = { path: "/ui/", title: () => "Overview", navigation: "Overview", body: () => <Overview /> };
+
+/** Changes that are shown, and codes and versions. */
+const CHANGES = 8;
+const TALLIES = 8;
+
+function Overview() {
+  const state = useLive("overview", { deviceGroups: [], members: false });
+  return (
+    <>
+      <h1 tabIndex={-1}>Overview</h1>
+      <ViewState of={state} empty={(overview) => (overview.groups.length === 0 ? <NothingYet /> : undefined)}>
+        {(overview) => <Numbers overview={overview} />}
+      </ViewState>
+    </>
+  );
+}
+
+function NothingYet() {
+  return (
+    <Empty title="There is nothing here yet">
+      <p>Describe an app and the group of devices that runs it, then let devices in:</p>
+      <CommandLine line="nebulactl apply -f FILE" label="First" />
+      <CommandLine line="nebulactl devices enroll --device-group GROUP" label="Then" />
+    </Empty>
+  );
+}
+
+function Numbers({ overview }: Readonly<{ overview: GetOverviewResponse }>) {
+  const { fleet } = overview;
+  if (fleet === undefined) return null;
+  const changes = changeLines(overview);
+  return (
+    <div class="overview">
+      <Fleet fleet={fleet} groups={overview.groups.length} />
+      <div class="columns">
+        <section class="card" aria-labelledby="changes">
+          <h2 id="changes">Changes of the last hour</h2>
+          {changes.length === 0 ? <p class="faint">Nothing was changed.</p> : <Changes changes={changes.slice(0, CHANGES)} />}
+          <CommandLine line="nebulactl changes" />
+        </section>
+        <div class="column">
+          <section class="card" aria-labelledby="failures">
+            <h2 id="failures">What is wrong</h2>
+            <Tallies tallies={failureTallies(fleet)} none="No device reports a failure." state="failed" />
+          </section>
+          <section class="card" aria-labelledby="versions">
+            <h2 id="versions">Workers by version</h2>
+            <Tallies tallies={versionTallies(fleet)} none="No worker reported yet." state="applied" />
+          </section>
+        </div>
+      </div>
+      <section aria-labelledby="groups">
+        <h2 id="groups">Device groups</h2>
+        <Table label="Device groups" columns={GROUP_COLUMNS} rows={groupLines(overview)} keyOf={({ name }) => name} />
+        <CommandLine line="nebulactl overview" />
+      </section>
+    </div>
+  );
+}
+
+function Fleet({ fleet, groups }: Readonly<{ fleet: FleetOverview; groups: number }>) {
+  const states = stateCounts(fleet.states);
+  const devices = devicesOf(fleet.states);
+  return (
+    <section class="card fleet" aria-label="Devices by state">
+      <p class="fleet-line">
+        <span class="fleet-devices">
+          <Count value={devices} to={devicesAddress()} of="devices" />
+        </span>{" "}
+        {devices === 1n ? "device" : "devices"} in {formatCount(groups)} {groups === 1 ? "group" : "groups"},{" "}
+        <span class="number">{formatCount(fleet.states?.online ?? 0n)}</span> online
+      </p>
+      <StateBar parts={states} size="large" />
+      <ul class="legend">
+        {states.map(({ state, word, count, to }) => (
+          <li key={state} class={count === 0n ? "legend-none" : ""}>
+            <svg class="dot" width="10" height="10" viewBox="0 0 10 10" aria-hidden="true">
+              <rect class={`fill-${state}`} width="10" height="10" rx="2" />
+            </svg>
+            <span class="legend-count">
+              <Count value={count} to={count === 0n ? undefined : to} of={word} />
+            </span>
+            <span class="legend-word">{word}</span>
+            <span class="legend-share faint">{state === "never-came" ? "enrolled" : formatShare(count, devices)}</span>
+          </li>
+        ))}
+      </ul>
+      {fleet.uncountedGroups > 0n && (
+        <p class="notice notice-away" role="status">
+          The server has no room to count {formatCount(fleet.uncountedGroups)} of the groups; their devices are in no number.
+        </p>
+      )}
+    </section>
+  );
+}
+
+function Changes({ changes }: Readonly<{ changes: readonly ChangeLine[] }>) {
+  return (
+    <ul class="changes">
+      {changes.map(({ key, what, revision, detail, by, at, isSuperseded, states, devices, applied }) => (
+        <li key={key}>
+          <div class="change-head">
+            <span class="name">{what}</span>
+            <span class="faint number">
+              revision {formatCount(revision)} · {detail} · {by}
+            </span>
+            <span class="faint change-age">
+              <Age of={at} />
+            </span>
+          </div>
+          {isSuperseded ? (
+            <p class="faint">A newer revision took its place.</p>
+          ) : states.length === 0 ? (
+            <p class="faint">No devices follow it.</p>
+          ) : (
+            <div class="change-counts">
+              <StateBar parts={states} />
+              <span class="number">
+                {formatCount(applied)} of {formatCount(devices)}
+              </span>
+            </div>
+          )}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** Numbers by word, the largest as a full bar. */
+function Tallies({ tallies, none, state }: Readonly<{ tallies: readonly Tally[]; none: string; state: string }>) {
+  if (tallies.length === 0) return <p class="faint">{none}</p>;
+  const most = tallies.reduce((most, { count }) => (count > most ? count : most), 1n);
+  return (
+    <ul class="tallies">
+      {tallies.slice(0, TALLIES).map(({ word, count, to }) => (
+        <li key={word}>
+          <span class="tally-word">{word}</span>
+          <svg class="tally-bar" aria-hidden="true">
+            <rect class={`fill-${state}`} width={`${Math.max(1, (Number(count) / Number(most)) * 100)}%`} height="100%" rx="2" />
+          </svg>
+          <Count value={count} to={to} of={`devices: ${word}`} />
+        </li>
+      ))}
+      {tallies.length > TALLIES && <li class="faint">{formatCount(tallies.length - TALLIES)} more</li>}
+    </ul>
+  );
+}
+
+const HEADS = { applied: "Applied", working: "Working", failed: "Failed", offline: "Offline" } as const;
+
+const GROUP_COLUMNS: readonly Column<GroupLine>[] = [
+  {
+    key: "name",
+    head: "Group",
+    cell: ({ name, to, exists }) => (
+      <>
+        <a class="name" href={to}>
+          {name}
+        </a>
+        {!exists && <span class="faint"> does not exist</span>}
+      </>
+    ),
+  },
+  { key: "devices", head: "Devices", isNumber: true, cell: ({ name, devices, to }) => <Count value={devices} to={to} of={`devices of ${name}`} /> },
+  {
+    key: "bar",
+    head: "By state",
+    cell: ({ states, isUncounted }) => (isUncounted ? <span class="faint">not counted: no room</span> : <StateBar parts={states} />),
+  },
+  ...(["applied", "working", "failed", "offline"] as const).map(
+    (state): Column<GroupLine> => ({
+      key: state,
+      head: HEADS[state],
+      isNumber: true,
+      from: state === "failed" ? "medium" : "wide",
+      cell: ({ states, name }) => <StateNumber of={states.find((one) => one.state === state)} group={name} />,
+    }),
+  ),
+  {
+    key: "changed",
+    head: "Newest change",
+    from: "wide",
+    cell: ({ changed, changedAt }) =>
+      changedAt === undefined ? (
+        ""
+      ) : (
+        <>
+          {changed}{" "}
+          <span class="faint">
+            <Age of={changedAt} />
+          </span>
+        </>
+      ),
+  },
+];
+
+function StateNumber({ of, group }: Readonly<{ of: StateCount | undefined; group: string }>) {
+  if (of === undefined || of.count === 0n) return <span class="faint number">0</span>;
+  return <Count value={of.count} to={of.to} of={`${of.word} in ${group}`} />;
+}
