@@ -1,0 +1,151 @@
+import { strict as assert } from "node:assert";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import { systemClock } from "../../common/clock/system-clock.ts";
+import { silentLog } from "../../common/log/log.ts";
+import { startWorker } from "../../worker/main.ts";
+import type { Api } from "../harness/api.ts";
+import { Server, START_LIMIT_MS } from "../harness/server.ts";
+
+const CHROMIUM = process.env.NEBULA_TEST_CHROMIUM ?? "/usr/bin/chromium";
+
+/** Skips the suite where there is no Chromium; under CI=true that is a failure. */
+function requireChromium(context: Mocha.Context): void {
+  if (existsSync(CHROMIUM)) return;
+  if (process.env.CI === "true") throw new Error(`there is no browser at ${CHROMIUM}: Debian: chromium; or set NEBULA_TEST_CHROMIUM`);
+  console.log(`    (skipped: no browser at ${CHROMIUM}; NEBULA_TEST_CHROMIUM names another)`);
+  context.skip();
+}
+
+/** A server with simulated devices, and a browser, for a suite; each test opens pages of its own. */
+export class DashboardRig {
+  #server: Server | undefined;
+  #browser: Browser | undefined;
+  #folder = "";
+  #suite = new AsyncDisposableStack();
+  #test = new AsyncDisposableStack();
+
+  /** Hooks a rig into the suite that is being described. @param prepare what is done once the server is up */
+  static describe(prepare: (rig: DashboardRig) => Promise<void> = async () => {}): DashboardRig {
+    const rig = new DashboardRig();
+    before(async function () {
+      this.timeout(START_LIMIT_MS);
+      requireChromium(this);
+      rig.#folder = await mkdtemp(join(tmpdir(), "nebula-e2e-dashboard-"));
+      rig.#suite.defer(() => rm(rig.#folder, { recursive: true, force: true }));
+      rig.#server = rig.#suite.use(await Server.start());
+      const browser = await chromium.launch({
+        executablePath: CHROMIUM,
+        args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+      });
+      rig.#suite.defer(() => browser.close());
+      rig.#browser = browser;
+      await prepare(rig);
+    });
+    afterEach(async () => {
+      const opened = rig.#test;
+      rig.#test = new AsyncDisposableStack();
+      await opened.disposeAsync();
+    });
+    after(async function () {
+      this.timeout(60_000);
+      await rig.#suite.disposeAsync();
+    });
+    return rig;
+  }
+
+  get server(): Server {
+    return this.#server ?? assert.fail("the server is not up");
+  }
+
+  get api(): Api {
+    return this.server.api;
+  }
+
+  /** Starts devices on simulated engines, GROUP-1 and so on, until the end of the suite. */
+  async devices(deviceGroup: string, count: number): Promise<void> {
+    const { grpcPort, password } = this.server;
+    const starts = Array.from({ length: count }, (_, index) => {
+      const deviceId = `${deviceGroup}-${index + 1}`;
+      return startWorker({
+        settings: {
+          server: { protocol: "grpc", host: "127.0.0.1", port: grpcPort },
+          credentials: { kind: "password", user: "admin", password },
+          deviceGroup,
+          deviceId,
+          instance: deviceId,
+          keepaliveMs: 300_000,
+          reportIntervalMs: 12 * 3_600_000,
+          runtime: "simulated:",
+          adopt: false,
+          keepImages: 1,
+          enrollToken: undefined,
+          tokenRotationMs: 0,
+          maxRestartWaitMs: 0,
+          workerDataDir: join(this.#folder, deviceId),
+        },
+        clock: systemClock,
+        log: silentLog,
+      });
+    });
+    for (const start of await Promise.allSettled(starts)) {
+      if (start.status === "rejected") throw start.reason;
+      this.#suite.use(start.value);
+    }
+  }
+
+  /** Opens a window of its own browser session, at an address of the dashboard. It closes with the test. */
+  async open(path = "/ui/", options: BrowserContextOptions = {}): Promise<DashboardPage> {
+    const browser = this.#browser ?? assert.fail("the browser is not up");
+    const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
+    this.#test.defer(() => context.close());
+    const page = new DashboardPage(await context.newPage(), this.server);
+    await page.page.goto(`${this.server.url}${path}`);
+    return page;
+  }
+}
+
+/** A tab of the dashboard, and all that went wrong in it. */
+export class DashboardPage {
+  readonly page: Page;
+  /** Errors of the console and of scripts, requests to other origins, and addresses that were not found. */
+  readonly faults: string[] = [];
+  readonly #server: Server;
+
+  constructor(page: Page, server: Server) {
+    this.page = page;
+    this.#server = server;
+    page.on("console", (message) => {
+      // a browser reports each refused call: that there is no login yet is one
+      if (message.type() === "error" && !/status of 401/.test(message.text())) this.faults.push(`console: ${message.text()}`);
+    });
+    page.on("pageerror", (error) => this.faults.push(`script: ${error.message}`));
+    page.context().on("request", (request) => {
+      if (!request.url().startsWith(server.url)) this.faults.push(`other origin: ${request.url()}`);
+    });
+    page.context().on("response", (response) => {
+      if (response.status() === 404) this.faults.push(`not found: ${response.url()}`);
+    });
+  }
+
+  /** Logs in by the form, as the local admin unless another user is given; resolves when a view is shown. */
+  async login(user = "admin", password = this.#server.password): Promise<void> {
+    await this.page.getByLabel("User").fill(user);
+    await this.page.getByLabel("Password").fill(password);
+    await this.page.getByRole("button", { name: "Log in" }).click();
+    await this.page.getByRole("button", { name: "Log out" }).waitFor();
+  }
+
+  /** The number that a link or text of this name shows. */
+  async number(name: RegExp): Promise<number> {
+    const label = await this.page.getByRole("link", { name }).first().innerText();
+    return Number(label.replaceAll(",", ""));
+  }
+
+  assertNoFaults(): void {
+    assert.deepEqual(this.faults, []);
+  }
+}

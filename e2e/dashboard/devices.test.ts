@@ -1,0 +1,72 @@
+import { strict as assert } from "node:assert";
+import { spawnSync } from "node:child_process";
+import { eventually } from "../../common/testing/eventually.ts";
+import { DashboardRig } from "./dashboard-rig.ts";
+
+const DEVICES = 120; // more than a page of the API
+
+describe("the list of devices in a browser", function () {
+  this.timeout(90_000);
+  const rig = DashboardRig.describe(async ({ api }) => {
+    await api.createApp({ name: "web", dockerImage: "busybox:1" });
+    for (const group of ["pos", "kiosks"]) await api.createGroup(group, ["web"]);
+  });
+  before(async function () {
+    this.timeout(60_000);
+    await rig.devices("pos", DEVICES);
+    await rig.devices("kiosks", 2);
+    await rig.api.reported(`pos-${DEVICES}`);
+    await rig.api.reported("kiosks-2");
+  });
+
+  it("a long list draws the rows in view alone, and reads on as it is scrolled to its end", async () => {
+    const tab = await rig.open("/ui/devices");
+    await tab.login();
+    const rows = tab.page.getByRole("table", { name: "Devices" }).locator("tbody tr[aria-rowindex]");
+    await rows.first().waitFor();
+    await eventually(async () => {
+      await tab.page.mouse.wheel(0, 20_000);
+      assert.equal(await tab.page.getByText(`${DEVICES + 2} devices`, { exact: true }).count(), 1);
+      assert.ok(await rows.last().isVisible());
+      assert.match(await rows.last().innerText(), /pos-99/);
+    });
+    assert.ok((await rows.count()) < DEVICES, "not all are drawn");
+    tab.assertNoFaults();
+  });
+
+  it("a filter is part of the address, and its line of nebulactl lists the same devices", async () => {
+    const tab = await rig.open("/ui/devices?group=kiosks");
+    await tab.login();
+    await tab.page.getByText("2 devices", { exact: true }).waitFor();
+    const line = await tab.page.locator(".command-text").innerText();
+    assert.equal(line, "nebulactl devices list --device-group kiosks");
+    const [, ...args] = line.split(" ");
+    const env = { ...process.env, NEBULA_SERVER: rig.server.url, NEBULA_USER: "admin", NEBULA_PASSWORD: rig.server.password };
+    const listed = spawnSync(process.execPath, ["cli/nebulactl.js", ...args, "-o", "json"], { encoding: "utf8", env });
+    assert.equal(listed.status, 0, listed.stderr);
+    assert.deepEqual([...listed.stdout.matchAll(/"(?:device|device_id)": "([^"]+)"/g)].map(([, id]) => id).sort(), ["kiosks-1", "kiosks-2"]);
+    await tab.page.getByLabel("Connection").selectOption("offline");
+    await tab.page.getByText("No device matches this filter").waitFor();
+    assert.match(tab.page.url(), /\?group=kiosks&connection=offline$/);
+    await tab.page.getByRole("link", { name: "Show all devices" }).click();
+    await tab.page.getByRole("link", { name: "kiosks" }).first().waitFor();
+    tab.assertNoFaults();
+  });
+
+  it("the arrow keys move among the rows of a table, beyond those that are drawn", async () => {
+    const tab = await rig.open("/ui/devices");
+    await tab.login();
+    const rowOfFocus = () => tab.page.evaluate("Number(document.activeElement.closest('tr')?.getAttribute('aria-rowindex') ?? 0)");
+    await tab.page.getByRole("table", { name: "Devices" }).getByRole("link").first().focus();
+    assert.equal(await rowOfFocus(), 2);
+    await tab.page.keyboard.press("ArrowDown");
+    await eventually(async () => assert.equal(await rowOfFocus(), 3));
+    for (let row = 4; row <= 60; row++) {
+      await tab.page.keyboard.press("ArrowDown");
+      await eventually(async () => assert.equal(await rowOfFocus(), row));
+    }
+    await tab.page.keyboard.press("Home");
+    await eventually(async () => assert.equal(await rowOfFocus(), 2));
+    tab.assertNoFaults();
+  });
+});
