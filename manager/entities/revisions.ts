@@ -53,10 +53,17 @@ export async function readRevisions(
   return { revisions, next: undefined };
 }
 
-/** Reads one revision, and the one before it. Throws `not_found` if it never was, or is no longer kept. */
-export async function readRevision(store: History, key: EntityKey, revision: bigint, signal: AbortSignal): Promise<Revision> {
+/** Reads one revision, compared with another one: without it, with the one before. Throws `not_found` if one never was, or is no longer kept. */
+export async function readRevision(
+  store: History,
+  key: EntityKey,
+  { revision, compareWith }: Readonly<{ revision: bigint; compareWith?: bigint | undefined }>,
+  signal: AbortSignal,
+): Promise<Revision> {
   const { stored, before } = await storedRevision(store, key, revision, signal);
-  return revisionOf(stored, before);
+  if (compareWith === undefined) return revisionOf(stored, before);
+  const { stored: other } = await storedRevision(store, key, compareWith, signal);
+  return revisionOf(stored, other);
 }
 
 /** Returns one revision as it is stored, and the kept one before it. Throws as readRevision does. */

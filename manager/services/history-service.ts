@@ -61,7 +61,8 @@ export function createHistoryServiceHandlers(deps: HistoryServiceDeps): ServiceH
     },
 
     async getRevision(request, { signal }) {
-      return { revision: await readRevision(configStore, keyOf(request), request.revision, signal) };
+      const { revision, compareWith } = request;
+      return { revision: await readRevision(configStore, keyOf(request), { revision, compareWith }, signal) };
     },
 
     rollback(request, context) {

@@ -1,8 +1,9 @@
 import { strict as assert } from "node:assert";
 import { create, toBinary } from "@bufbuild/protobuf";
+import { targetKindOf } from "../../common/resources/target-kind.ts";
 import { freshName } from "../../common/storage/contracts/config-store-samples.ts";
 import { RestartAppRequestSchema } from "../../gen/nebula/v1/app_pb.ts";
-import { ListRevisionsResponseSchema } from "../../gen/nebula/v1/history_pb.ts";
+import { GetRevisionRequestSchema, ListRevisionsResponseSchema, RevisionSchema } from "../../gen/nebula/v1/history_pb.ts";
 import { refusal } from "../testing/app-calls.ts";
 import { callOf } from "../testing/entity-rig.ts";
 import { actionOf, describeHistory, texts } from "../testing/history-rig.ts";
@@ -74,6 +75,22 @@ describeHistory("the history of an entity", (on) => {
       Array.from({ length: 21 }, (_, at) => BigInt(21 - at)),
     );
     assert.ok(sizes.length === 2 && sizes.every((size) => size < 3 * 1024 * 1024), sizes.join());
+  });
+
+  it("a revision is compared with any other kept one, in both directions, and with none that never was", async () => {
+    await on.calls.createApp(on.web, { dockerImage: "shop:1", envVars: { A: "1" } });
+    await on.calls.updateApp(on.web, { dockerImage: "shop:2" }, "docker_image");
+    await on.calls.updateApp(on.web, { envVars: { A: "2" } }, "env_vars");
+    const compared = async (revision: bigint, compareWith: bigint) => {
+      const request = create(GetRevisionRequestSchema, { kind: targetKindOf("app"), name: on.web, revision, compareWith });
+      return create(RevisionSchema, (await on.calls.history.getRevision(request, callOf("ann"))).revision);
+    };
+    const forth = await compared(3n, 1n);
+    assert.deepEqual([forth.revision, forth.previousRevision], [3n, 1n]);
+    assert.deepEqual(texts(forth.differences), ['docker_image: "shop:1" -> "shop:2"', 'env_vars: {"A":"1"} -> {"A":"2"}']);
+    assert.deepEqual(texts((await compared(1n, 3n)).differences), ['docker_image: "shop:2" -> "shop:1"', 'env_vars: {"A":"2"} -> {"A":"1"}']);
+    assert.deepEqual((await compared(2n, 2n)).differences, []);
+    await assert.rejects(compared(3n, 9n), refusal("not_found", /^revision 9 of app \S+ never was, or is no longer kept/));
   });
 
   it("a revision that never was is not found", async () => {

@@ -18,6 +18,7 @@ import {
   UpdateAppRequestSchema,
 } from "../../../gen/nebula/v1/app_pb.ts";
 import { CreateDeviceGroupRequestSchema, UpdateDeviceGroupRequestSchema } from "../../../gen/nebula/v1/device_group_pb.ts";
+import { rightsOf } from "../../access/rights/rights.ts";
 import { AppCalls, type AppInit, answered, refusal } from "../../testing/app-calls.ts";
 import { callOf, type EntityRig, startEntityRig } from "../../testing/entity-rig.ts";
 import { plainStore } from "../../testing/plain-store.ts";
@@ -63,6 +64,16 @@ describe("AppService", () => {
       await at.apps.createApp(create(CreateAppRequestSchema, { app: { name: "web", dockerImage: "x" } }), callOf("bob"));
       const { lastChange } = create(GetAppResponseSchema, await at.apps.getApp(create(GetAppRequestSchema, { name: "web" }), ann));
       assert.deepEqual([lastChange?.by, lastChange?.at && timestampMs(lastChange.at)], ["bob", Date.UTC(2026, 4, 1)]);
+    });
+
+    it("an app says whether its reader may change it", async () => {
+      await web.create();
+      const readBy = async (apps: Record<string, string>) => {
+        const rights = rightsOf([{ admin: false, pruningAllowed: false, apps, cronJobs: {}, deviceGroups: {} }]);
+        const context = { ...ann, principal: { kind: "user" as const, name: "bob", rights } };
+        return (await rig.apps.getApp(create(GetAppRequestSchema, { name: "web" }), context)).mayWrite;
+      };
+      assert.deepEqual([await readBy({ web: "ro" }), await readBy({ "w*": "rw" })], [false, true]);
     });
 
     it("a create of an app that exists, lacks a field or is invalid is refused, with every violation", async () => {

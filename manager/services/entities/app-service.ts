@@ -1,6 +1,7 @@
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
 import { appWarnings } from "../../../common/validation/ports.ts";
 import type { App, AppService } from "../../../gen/nebula/v1/app_pb.ts";
+import { isPermitted } from "../../access/rights/permit.ts";
 import { actOnEntity, createEntity, deleteEntity, getEntity, listEntities, updateEntity } from "../../entities/entity-operations.ts";
 import { APP } from "../../entities/entity-type.ts";
 import { warningsOfDelete, warningsOfMember } from "../../entities/group-warnings.ts";
@@ -25,7 +26,7 @@ export function createAppServiceHandlers(deps: EntityDeps): ServiceHandlers<type
 
     async getApp({ name }, context) {
       const { entity: app, lastChange } = await getEntity(writer, name, context);
-      return { app, lastChange };
+      return { app, lastChange, mayWrite: isPermitted(context.principal, { kind: "write", entity: { kind: "app", name } }, false) };
     },
 
     async listApps(request, context) {

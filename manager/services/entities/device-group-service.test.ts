@@ -62,6 +62,19 @@ describe("DeviceGroupService", () => {
     assert.deepEqual([read.deviceGroup, read.lastChange?.by], [group, "ann"]);
   });
 
+  it("a device_group says whether its reader may change it, and prune it", async () => {
+    await createGroup();
+    const readBy = async (level: string, pruningAllowed: boolean) => {
+      const rights = rightsOf([{ admin: false, pruningAllowed, apps: {}, cronJobs: {}, deviceGroups: { pos: level } }]);
+      const context = { ...ann, principal: { kind: "user" as const, name: "bob", rights } };
+      const { mayWrite, mayPrune } = await rig.groups.getDeviceGroup(create(GetDeviceGroupRequestSchema, { name: "pos" }), context);
+      return [mayWrite, mayPrune];
+    };
+    assert.deepEqual(await readBy("ro", false), [false, false]);
+    assert.deepEqual(await readBy("ro", true), [false, true]);
+    assert.deepEqual(await readBy("rw", false), [true, true]);
+  });
+
   it("a device_group has only members that exist: each that does not is named", async () => {
     await createApp("a");
     await createApp("gone");

@@ -1,5 +1,7 @@
 import { isNebulaError } from "../../../common/errors/nebula-error.ts";
 import type { DeviceGroup, DeviceGroupService } from "../../../gen/nebula/v1/device_group_pb.ts";
+import type { Need } from "../../access/rights/method-table.ts";
+import { isPermitted } from "../../access/rights/permit.ts";
 import { mayPrune } from "../../access/rights/rights.ts";
 import { actOnEntity, createEntity, deleteEntity, getEntity, listEntities, type Prepare, updateEntity } from "../../entities/entity-operations.ts";
 import { DEVICE_GROUP } from "../../entities/entity-type.ts";
@@ -41,7 +43,9 @@ export function createDeviceGroupServiceHandlers(deps: EntityDeps): ServiceHandl
 
     async getDeviceGroup({ name }, context) {
       const { entity: deviceGroup, lastChange } = await getEntity(writer, name, context);
-      return { deviceGroup, lastChange };
+      const may = (need: Need) => isPermitted(context.principal, need, false);
+      const mayWrite = may({ kind: "write", entity: { kind: "device_group", name } });
+      return { deviceGroup, lastChange, mayWrite, mayPrune: may({ kind: "prune", deviceGroup: name }) };
     },
 
     async listDeviceGroups(request, context) {
