@@ -1,19 +1,20 @@
 import type { JsonObject } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
 import type { Followed } from "../../../../common/insight/text/apply-text.ts";
 import { planText } from "../../../../common/insight/text/plan-text.ts";
-import { jsonText, printableLine } from "../../../../common/printable.ts";
-import { fieldLines } from "../../../../common/resources/field-changes.ts";
+import { plannedRollback, rollbackText } from "../../../../common/insight/text/rollback-text.ts";
+import { jsonText } from "../../../../common/printable.ts";
 import { jsonNumber } from "../../../../common/resources/resource-fields.ts";
 import { targetKindOf } from "../../../../common/resources/target-kind.ts";
 import { yamlText } from "../../../../common/resources/yaml-text.ts";
 import type { EntityKey } from "../../../../common/storage/config-store.ts";
-import { listed } from "../../../../common/text/wording.ts";
 import { HistoryService, type RollbackResponse } from "../../../../gen/nebula/v1/history_pb.ts";
-import type { PlanResponse } from "../../../../gen/nebula/v1/plan_pb.ts";
+import { type PlanResponse, PlanService } from "../../../../gen/nebula/v1/plan_pb.ts";
 import type { Command } from "../../command/command.ts";
 import type { CommandContext } from "../../command/context.ts";
 import type { NumberFlag, SwitchFlag } from "../../command/flags.ts";
+import { unlessRefused } from "../../errors/unless-refused.ts";
 import { printWarnings } from "../../output/warnings.ts";
 import { entityJson } from "../../views/entity-view.ts";
 import { planJson } from "../../views/plan-view.ts";
@@ -21,7 +22,6 @@ import { differencesJson, resourceOfBody } from "../../views/revision-view.ts";
 import { followedWrite } from "../wait/followed.ts";
 import { WAIT_FLAGS, waitFor, waitOptions } from "../wait/wait-flags.ts";
 import { entityNamed, NAME } from "./entity-named.ts";
-import { planOfRollback } from "./rollback-plan.ts";
 
 const TO: NumberFlag = {
   kind: "number",
@@ -66,7 +66,7 @@ export const rollback: Command = {
     };
     const unchanged = planned.revision === planned.revisionBefore;
     const reach = unchanged || (values.on(YES) && !values.on(DRY_RUN)) ? undefined : await planOfRollback(planned, context);
-    const shown = [...rollbackLines(entity, planned, false), ...reachLines(reach, context)].join("");
+    const shown = [rollbackText(entity, planned, false), ...reachLines(reach, context)].join("");
     if (values.on(DRY_RUN) || unchanged) {
       const json = { ...rollbackJson(entity, planned, false), ...(reach === undefined ? {} : { plan: planJson(reach) }) };
       print(shown, json, planned.warnings);
@@ -75,7 +75,7 @@ export const rollback: Command = {
     if (!values.on(YES)) await confirm(`${entity.kind} ${entity.name}`, planned.to, shown, context);
     // the revision that was shown, and no other
     const done = await client.rollback({ ...request, to: planned.to, ifRevision: planned.revisionBefore }, { signal });
-    print(rollbackLines(entity, done, true).join(""), rollbackJson(entity, done, true), done.warnings);
+    print(rollbackText(entity, done, true), rollbackJson(entity, done, true), done.warnings);
     return await waitFor(waiting, followedRollback(done), context);
   },
 };
@@ -111,27 +111,17 @@ async function confirm(what: string, to: bigint, shown: string, { io, signal }: 
   if (!/^y(es)?$/i.test(answer.trim())) throw new NebulaError("cancelled", `${what} was not rolled back`);
 }
 
+/** Plans what devices do after a rollback that a dry run described. Undefined if this login may not see that, or the server is too old to plan. */
+async function planOfRollback(planned: RollbackResponse, { client, signal }: CommandContext): Promise<PlanResponse | undefined> {
+  const change = plannedRollback(planned);
+  if (change === undefined) return undefined;
+  const answer = (await client(PlanService)).plan({ changes: [change] }, { signal });
+  return unlessRefused(answer, Code.PermissionDenied, Code.Unimplemented);
+}
+
 /** What the rollback leads to on devices; nothing if that is not known. */
 function reachLines(plan: PlanResponse | undefined, { io }: CommandContext): string[] {
   return plan === undefined ? [] : [planText({ ...plan, entities: [] }, io.clock.now())];
-}
-
-/** `app web  rolled back 42 -> 43 to revision 41`, and the fields that it changes. */
-function rollbackLines({ kind, name }: EntityKey, answer: RollbackResponse, done: boolean): string[] {
-  const { revisionBefore, revision, to, restored, differences, keptSecrets } = answer;
-  const verb = `${done ? "" : "would be "}${restored ? "restored" : "rolled back"}`;
-  const head =
-    revision === revisionBefore
-      ? `unchanged ${revision}: nothing differs from revision ${to}`
-      : `${verb} ${revisionBefore} -> ${revision}, as revision ${to} was`;
-  const fields = differences.flatMap((difference) => fieldLines(difference, restored));
-  const width = Math.max(0, ...fields.map(([field]) => field.length));
-  const kept = keptSecrets.length === 0 ? [] : [`as they are today: secret_env_vars ${listed(keptSecrets)}; --secrets brings the older values back`];
-  return [
-    `${kind} ${name}  ${head}\n`,
-    ...fields.map(([field, change]) => `    ${printableLine(field).padEnd(width)}  ${printableLine(change)}\n`),
-    ...kept.map((line) => `    ${printableLine(line)}\n`),
-  ];
 }
 
 function rollbackJson({ kind, name }: EntityKey, answer: RollbackResponse, done: boolean): JsonObject {
