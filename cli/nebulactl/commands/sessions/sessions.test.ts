@@ -26,7 +26,7 @@ describe("nebulactl on sessions", () => {
 
   it("nebulactl lists sessions, of all or of a user, and ends one", async () => {
     assert.deepEqual(JSON.parse(await printed("sessions list -o json")), []);
-    await printed("users create ann --token-stdin", { stdin: "a-token-of-ann-0001\n" });
+    assert.equal((await run("users create ann --token-stdin", { stdin: "a-token-of-ann-0001\n" })).code, 0);
     const ofAdmin = await makeSession({ kind: "password", user: ADMIN.user, password: ADMIN.password });
     const ofAnn = await eventually(() => makeSession({ kind: "token", token: "a-token-of-ann-0001" }));
     const list = await printed("sessions list");
