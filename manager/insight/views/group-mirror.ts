@@ -164,7 +164,8 @@ export class GroupMirror {
         (page) => store.listPresence(deviceGroup, page, signal),
         (items) => void found.push(...items),
       );
-      const ids = [...new Set(found.map(({ deviceId }) => deviceId))].filter((id) => this.devices.get(id)?.summary === undefined);
+      const unreported = found.filter(({ deviceId }) => this.devices.get(deviceId)?.summary === undefined);
+      const ids = [...new Set(unreported.map(({ deviceId }) => deviceId))];
       for (let start = 0; start < ids.length; start += PAGE) {
         const rows = await store.presenceOf(ids.slice(start, start + PAGE), signal);
         for (const [deviceId, of] of rows) if (decidingRow(of, this.#boots)?.deviceGroup !== deviceGroup) elsewhere.add(deviceId);
@@ -177,9 +178,10 @@ export class GroupMirror {
     this.#batch((note) => {
       for (const deviceId of changed) this.#reconnect(deviceId, note);
       // one whose watches ended is here as long as the store has them, and one that is read for the first time is found so
-      for (const deviceId of new Set([...this.#presence.devices(), ...this.devices.keys()])) {
-        if (this.devices.get(deviceId)?.summary === undefined) this.#set(deviceId, undefined, this.#presence.of(deviceId).length > 0, note);
+      for (const [deviceId, { summary }] of this.devices) {
+        if (summary === undefined) this.#set(deviceId, undefined, this.#presence.of(deviceId).length > 0, note);
       }
+      for (const deviceId of this.#presence.devices()) if (!this.devices.has(deviceId)) this.#set(deviceId, undefined, true, note);
     });
   }
 

@@ -1,13 +1,16 @@
 import { type PresenceRow, presenceVersion } from "../../../common/storage/presence-store.ts";
 import type { PresenceChange } from "../../../gen/nebula/v1/device_pb.ts";
 
+/** By device and boot. */
+type Rows = Map<string, ReadonlyMap<string, PresenceRow>>;
+
 /**
  * The watches of the devices of one device_group, by device and boot of a shard. Of two words on one the larger (stream, ended) counts, so they may come late,
  * twice and in any order. A read takes the place of all that was announced before it began.
  */
 export class GroupPresence {
   readonly #deviceGroup: string;
-  readonly #rows = new Map<string, ReadonlyMap<string, PresenceRow>>();
+  #rows: Rows = new Map();
   /** What was announced since the read under way began. */
   #announced: PresenceRow[] | undefined;
 
@@ -29,7 +32,7 @@ export class GroupPresence {
     return changes.flatMap(({ deviceId, shardBoot, stream, ended, atMs }) => {
       const row = { deviceGroup: this.#deviceGroup, deviceId, shardBoot, stream: Number(stream), ended, atMs: Number(atMs) };
       this.#announced?.push(row);
-      return this.#put(row) ? [deviceId] : [];
+      return put(this.#rows, row) ? [deviceId] : [];
     });
   }
 
@@ -39,32 +42,42 @@ export class GroupPresence {
 
   /** Takes what a read found since `begin`; answers the devices whose rows changed. */
   replace(found: readonly PresenceRow[]): string[] {
-    const before = new Map(this.#rows);
-    this.#rows.clear();
-    for (const row of [...found, ...(this.#announced ?? [])]) this.#put(row);
+    const before = this.#rows;
+    const after: Rows = new Map();
+    for (const row of [...found, ...(this.#announced ?? [])]) {
+      const known = before.get(row.deviceId);
+      // the one row of most devices is as it was
+      if (known?.size === 1 && !after.has(row.deviceId) && isSameVersion(row, known.get(row.shardBoot))) after.set(row.deviceId, known);
+      else put(after, row);
+    }
+    this.#rows = after;
     this.#announced = undefined;
-    const all = new Set([...before.keys(), ...this.#rows.keys()]);
-    return [...all].filter((deviceId) => !isSame(before.get(deviceId), this.#rows.get(deviceId)));
+    const changed: string[] = [];
+    for (const [deviceId, rows] of after) if (!isSame(before.get(deviceId), rows)) changed.push(deviceId);
+    for (const deviceId of before.keys()) if (!after.has(deviceId)) changed.push(deviceId);
+    return changed;
   }
 
   /** The read failed. */
   cancel(): void {
     this.#announced = undefined;
   }
-
-  #put(row: PresenceRow): boolean {
-    const known = this.#rows.get(row.deviceId);
-    const other = known?.get(row.shardBoot);
-    if (other !== undefined && presenceVersion(row) <= presenceVersion(other)) return false;
-    this.#rows.set(row.deviceId, new Map(known).set(row.shardBoot, row));
-    return true;
-  }
 }
 
-function isSame(one: ReadonlyMap<string, PresenceRow> | undefined, other: ReadonlyMap<string, PresenceRow> | undefined): boolean {
-  if (one === undefined || other === undefined || one.size !== other.size) return false;
-  return [...one].every(([boot, row]) => {
-    const same = other.get(boot);
-    return same !== undefined && presenceVersion(same) === presenceVersion(row);
-  });
+/** Takes a row unless a newer one of its device and boot is known; answers whether it took it. */
+function put(rows: Rows, row: PresenceRow): boolean {
+  const known = rows.get(row.deviceId);
+  const other = known?.get(row.shardBoot);
+  if (other !== undefined && presenceVersion(row) <= presenceVersion(other)) return false;
+  rows.set(row.deviceId, new Map(known).set(row.shardBoot, row));
+  return true;
+}
+
+function isSame(one: ReadonlyMap<string, PresenceRow> | undefined, other: ReadonlyMap<string, PresenceRow>): boolean {
+  if (one === other) return true;
+  return one?.size === other.size && [...one].every(([boot, row]) => isSameVersion(row, other.get(boot)));
+}
+
+function isSameVersion(one: PresenceRow, other: PresenceRow | undefined): boolean {
+  return other !== undefined && presenceVersion(one) === presenceVersion(other);
 }
