@@ -44,7 +44,8 @@ describe("the list of devices in a browser", function () {
     const env = { ...process.env, NEBULA_SERVER: rig.server.url, NEBULA_USER: "admin", NEBULA_PASSWORD: rig.server.password };
     const listed = spawnSync(process.execPath, ["cli/nebulactl.js", ...args, "-o", "json"], { encoding: "utf8", env });
     assert.equal(listed.status, 0, listed.stderr);
-    assert.deepEqual([...listed.stdout.matchAll(/"(?:device|device_id)": "([^"]+)"/g)].map(([, id]) => id).sort(), ["kiosks-1", "kiosks-2"]);
+    const devices: { device_id: string }[] = JSON.parse(listed.stdout);
+    assert.deepEqual(devices.map(({ device_id }) => device_id).sort(), ["kiosks-1", "kiosks-2"]);
     await tab.page.getByLabel("Connection").selectOption("offline");
     await tab.page.getByText("No device matches this filter").waitFor();
     assert.match(tab.page.url(), /\?group=kiosks&connection=offline$/);
