@@ -191,7 +191,14 @@ const GROUP_COLUMNS: readonly Column<GroupLine>[] = [
   {
     key: "bar",
     head: "By state",
-    cell: ({ states, isUncounted }) => (isUncounted ? <span class="faint">not counted: no room</span> : <StateBar parts={states} />),
+    cell: ({ states, devices, isUncounted }) =>
+      isUncounted ? (
+        <span class="faint">not counted: no room</span>
+      ) : devices === 0n ? (
+        <span class="faint">no devices</span>
+      ) : (
+        <StateBar parts={states} />
+      ),
   },
   ...(["applied", "working", "failed", "offline"] as const).map(
     (state): Column<GroupLine> => ({
