@@ -19,6 +19,7 @@ describe("a device_group that does not exist", () => {
     "devices count -d nope",
     "reports -d nope",
     "drift -d nope",
+    "overview -d nope",
     "prune --device-group nope",
     "history device_group/nope",
     "rollback device_group/nope --yes",

@@ -8,11 +8,11 @@ import { create, equals, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { Alarm } from "../../../common/clock/alarm.ts";
 import type { Clock } from "../../../common/clock/clock.ts";
-import { assertNoViolations, NebulaError, type Violation } from "../../../common/errors/nebula-error.ts";
+import { assertNoViolations, type Violation } from "../../../common/errors/nebula-error.ts";
 import { mostFrequent, move } from "../../../common/insight/device-tally.ts";
 import { targetKindOf } from "../../../common/resources/target-kind.ts";
 import { type EntityKey, keyText } from "../../../common/storage/config-store.ts";
-import { quote } from "../../../common/text/wording.ts";
+import { noSuch } from "../../../common/text/no-such.ts";
 import { pageOf, pageTokenViolation, validatePage } from "../../../common/validation/list-request.ts";
 import { isName, validateName } from "../../../common/validation/names.ts";
 import type { AuditEntry } from "../../../gen/nebula/v1/audit_pb.ts";
@@ -316,7 +316,7 @@ function assertMayRead(principal: Principal, { deviceGroups }: Pick<Asked, "devi
 /** Throws `not_found` where a group that the request names does not exist and has no devices. */
 function assertExist(view: FleetView, { deviceGroups }: Pick<Asked, "deviceGroups">): void {
   const missing = deviceGroups.find((name) => !view.groups.has(name));
-  if (missing !== undefined) throw new NebulaError("not_found", `device_group ${quote(missing)} does not exist, and no device is in it`);
+  if (missing !== undefined) throw noSuch("device_group", missing);
 }
 
 function groupsViolations(names: readonly string[]): Violation[] {

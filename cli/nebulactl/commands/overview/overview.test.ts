@@ -113,7 +113,7 @@ describe("nebulactl overview and changes", function () {
         /^0 devices in 1 device_group: .*\n\nDEVICE_GROUP .*\npos +0 .*(?:revision|web) 1, \d+ s ago by admin\n$/,
       );
       assert.match(await printed("changes"), /device_group\/pos +1 +create +0 +0 +0\n.* app\/web +1 +create +0 +0 +0\n/);
-      await refused("overview --device-group nope", /device_group "nope" does not exist/);
+      await refused("overview --device-group nope", /there is no device_group "nope": create it/);
     });
   });
 });
