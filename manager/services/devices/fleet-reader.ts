@@ -55,7 +55,7 @@ export class FleetReader {
     const reporting = new NamePages((from) => reportStore.groups({ after: from, limit: NAMES }, signal));
     for (const range of ranges) {
       for (let last = later(after, range.after); ; ) {
-        const name = earliest(await existing.first(last), await reporting.first(last));
+        const name = earliest(...(await Promise.all([existing.first(last), reporting.first(last)])));
         if (name === undefined || !range.has(name)) break;
         yield name;
         last = name;
@@ -112,7 +112,7 @@ class NamePages {
   async first(after: string): Promise<string | undefined> {
     for (let name = this.#page[this.#at]; name !== undefined; name = this.#page[++this.#at]) if (name > after) return name;
     if (this.#isLast) return undefined;
-    await turn(); // a store in this process answers without one
+    if (this.#page.length > 0) await turn(); // a store in this process answers without one
     this.#page = await this.#read(after); // it may be short and have a next one
     this.#at = 0;
     this.#isLast = this.#page.length === 0;
