@@ -146,7 +146,12 @@ function followed(messages: AsyncGenerator<MessageInitShape<typeof WatchOverview
     for (let round = 0; round < 400 && !holds(); round++) await clock.advance(250);
     assert.ok(holds(), "the stream did not say it within 100 s of the clock");
   };
-  return { came, ended, until, last: () => came.at(-1)?.message ?? assert.fail("a message came") };
+  /** The newest numbers: a message has only what changed. */
+  const newest = () => ({
+    fleet: came.findLast(({ message }) => message.fleet !== undefined)?.message.fleet,
+    recentChanges: came.findLast(({ message }) => message.recentChanges !== undefined)?.message.recentChanges,
+  });
+  return { came, ended, until, newest };
 }
 
 export const numbers = (states: StandingCounts | undefined) => {

@@ -13,7 +13,7 @@ describe("a stream of the overview", () => {
     await stream.until(() => stream.came.some(({ message }) => message.complete));
     const first = stream.came.flatMap(({ message }) => message.groups);
     assert.deepEqual(first.map(({ deviceGroup }) => deviceGroup).sort(), ["shops", "tills"]);
-    assert.equal(numbers(stream.last().fleet?.states), "applied 2 failed 1 offline 1 working 0 waiting 1 never 1 online 4");
+    assert.equal(numbers(stream.newest().fleet?.states), "applied 2 failed 1 offline 1 working 0 waiting 1 never 1 online 4");
 
     const before = stream.came.length;
     await rig.clock.advance(20_000);
@@ -30,7 +30,7 @@ describe("a stream of the overview", () => {
     assert.ok(told.length >= 2 && told.length <= 12, `${told.length} messages in 3 s`);
     for (const [index, { atMs }] of told.entries()) assert.ok(atMs - (told[index - 1]?.atMs ?? begun - 250) >= 250);
     assert.ok(told.every(({ message }) => message.groups.every(({ deviceGroup }) => deviceGroup === "tills") && message.recentChanges === undefined));
-    assert.equal(numbers(stream.last().fleet?.states), "applied 2 failed 1 offline 1 working 0 waiting 1 never 1 online 4");
+    assert.equal(numbers(stream.newest().fleet?.states), "applied 2 failed 1 offline 1 working 0 waiting 1 never 1 online 4");
     stream.end();
     await assert.rejects(stream.ended, /over/);
   });
@@ -67,7 +67,7 @@ describe("a stream of the overview", () => {
     await stream.until(() => stream.came.some(({ message }) => message.complete));
     stream.allow(user({ deviceGroups: { tills: "ro" } }));
     await stream.until(() => stream.came.some(({ message }) => message.left.includes("shops")));
-    const { fleet, recentChanges } = stream.last();
+    const { fleet, recentChanges } = stream.newest();
     assert.deepEqual([fleet?.deviceGroups, recentChanges?.changes], [1n, []]);
     stream.end();
 
@@ -79,8 +79,12 @@ describe("a stream of the overview", () => {
     );
     named.end();
     const missing = rig.watch({ deviceGroups: ["nope"] });
-    await rig.clock.advance(1000);
-    await assert.rejects(missing.ended, (error) => isNebulaError(error, "not_found"));
+    let refused: unknown;
+    missing.ended.catch((error: unknown) => {
+      refused = error;
+    });
+    await missing.until(() => refused !== undefined);
+    assert.ok(isNebulaError(refused, "not_found"));
   });
 
   it("a lost announcement of a change is made up for within 15 s", async () => {
@@ -91,9 +95,9 @@ describe("a stream of the overview", () => {
     rig.deps.changeFeed.publish = () => {};
     await rig.updateWeb();
     rig.deps.changeFeed.publish = publish;
-    await rig.clock.advance(16_000);
-    const { waiting, working } = stream.last().fleet?.states ?? {};
-    assert.deepEqual([waiting, working], [3n, 1n]);
+    const begun = rig.clock.monotonic();
+    await stream.until(() => stream.newest().fleet?.states?.waiting === 3n && stream.newest().fleet?.states?.working === 1n);
+    assert.ok(rig.clock.monotonic() - begun <= 17_000, "it took longer than 15 s");
     stream.end();
   });
 
@@ -103,13 +107,13 @@ describe("a stream of the overview", () => {
     await rig.online("till-1", "tills");
     const stream = rig.watch();
     await stream.until(() => stream.came.some(({ message }) => message.complete));
-    assert.equal(stream.came.at(-1)?.message.fleet?.states?.applied, 1n);
+    assert.equal(stream.newest().fleet?.states?.applied, 1n);
     const before = stream.came.length;
     await rig.put("till-1", "tills", { state: TargetState.WORKING, apps: [app("web"), app("pos", { state: TargetState.WORKING })] });
     await rig.clock.advance(10_000);
     assert.equal(stream.came.length, before);
-    await rig.clock.advance(61_000);
-    assert.equal(stream.last().fleet?.states?.working, 1n);
+    await stream.until(() => stream.newest().fleet?.states?.working === 1n);
+    assert.ok(rig.clock.monotonic() >= 60_000);
     stream.end();
   });
 
@@ -133,8 +137,8 @@ describe("a stream of the overview", () => {
     await using rig = await startFleet();
     await rig.get();
     assert.equal(rig.groupViews.mirrors, 2);
-    await rig.clock.advance(61_000);
-    await rig.clock.advance(61_000); // and a mirror is kept for a minute after that
+    for (let second = 0; second < 300 && rig.groupViews.mirrors > 0; second++) await rig.clock.advance(1000);
     assert.equal(rig.groupViews.mirrors, 0);
+    assert.ok(rig.clock.monotonic() >= 120_000, "and a mirror is kept for a minute after that");
   });
 });
