@@ -274,6 +274,20 @@ describe("AccessService", () => {
     );
   });
 
+  it("the token of one device is listed by its id, for those who have rw on its device_group alone", async () => {
+    await using rig = await start();
+    const { token } = await rig.make({ deviceGroup: "shop", uses: 2 });
+    for (const name of ["a", "b"]) await rig.enroll(name, `t${name}`, token);
+    const listed = async (...args: Parameters<typeof rig.devices>) => (await rig.devices(...args)).deviceTokens.map(({ deviceId }) => deviceId);
+    assert.deepEqual(await listed({ deviceId: "b" }), ["b"]);
+    assert.deepEqual(await listed({ deviceId: "b", deviceGroup: "shop" }), ["b"]);
+    assert.deepEqual(await listed({ deviceId: "b", deviceGroup: "pos" }), []);
+    assert.deepEqual(await listed({ deviceId: "unknown" }), []);
+    assert.deepEqual(await listed({ deviceId: "b" }, userWith({ shop: "rw" })), ["b"]);
+    assert.deepEqual(await listed({ deviceId: "b" }, userWith({ shop: "ro", pos: "rw" })), []);
+    await assert.rejects(rig.devices({ deviceId: "a b" }), kind("invalid_argument", /device_id/));
+  });
+
   it("a device cannot exchange its token without end: all others would pay for it", async () => {
     await using rig = await start();
     const { token } = await rig.make({ deviceGroup: "shop" });

@@ -155,6 +155,12 @@ export function createAccessServiceHandlers(parts: AccessServiceParts): Omit<Han
     async listDeviceTokens(request, { principal, signal }) {
       const page = pageOf(request);
       const group = groupOf(request.deviceGroup, principal);
+      if (request.deviceId !== "") {
+        assertNoViolations(deviceIdViolations(request.deviceId, "device_id"));
+        const token = await accessStore.deviceToken(request.deviceId, signal);
+        const isListed = token !== undefined && (group.deviceGroup ?? token.deviceGroup) === token.deviceGroup && mayRevoke(principal, token);
+        return { deviceTokens: isListed ? [deviceMessage(token)] : [] };
+      }
       const { items, next } = await visiblePages((part) => accessStore.listDeviceTokens(group, part, signal), page, changeable(principal));
       return { deviceTokens: items.map(deviceMessage), nextPageToken: next ?? "" };
     },
