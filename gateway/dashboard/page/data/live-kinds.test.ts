@@ -1,8 +1,9 @@
 import { strict as assert } from "node:assert";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { createRouterTransport } from "@connectrpc/connect";
+import { ApplyService, ApplyVerdict, DeviceStanding, WatchApplyResponseSchema } from "../../../../gen/nebula/v1/apply_pb.ts";
 import { FleetService, type GetOverviewResponse, WatchOverviewResponseSchema } from "../../../../gen/nebula/v1/fleet_pb.ts";
-import { foldOverview, isLiveState, liveKey, sourceOf } from "./live-kinds.ts";
+import { foldApply, foldOverview, isLiveState, liveKey, sourceOf } from "./live-kinds.ts";
 
 async function* sent(...messages: MessageInitShape<typeof WatchOverviewResponseSchema>[]) {
   for (const message of messages) yield create(WatchOverviewResponseSchema, message);
@@ -59,5 +60,45 @@ describe("the live overview", () => {
     assert.ok(isLiveState("overview", state));
     assert.deepEqual([state.groups.map(({ deviceGroup }) => deviceGroup), state.fleet?.deviceGroups, asked], [["a", "b"], 2n, ["", "a"]]);
     assert.ok(!isLiveState("overview", { other: 1 }));
+  });
+});
+
+describe("the live way of a change", () => {
+  async function* said(...messages: MessageInitShape<typeof WatchApplyResponseSchema>[]) {
+    for (const message of messages) yield create(WatchApplyResponseSchema, message);
+  }
+  const failed = (deviceId: string) => ({ deviceId, deviceGroup: "pos", standing: DeviceStanding.FAILED });
+
+  it("each state names all devices that failed, without those that recovered or left", async () => {
+    const states = await Array.fromAsync(
+      foldApply(
+        said(
+          { changed: [failed("a"), failed("b"), failed("c")] },
+          { changed: [{ ...failed("a"), standing: DeviceStanding.APPLIED }, failed("d")] },
+          { changed: [{ ...failed("b"), standing: DeviceStanding.UNSPECIFIED }] },
+        ),
+      ),
+    );
+    assert.deepEqual(
+      states.map(({ changed }) => changed.map(({ deviceId }) => deviceId).join("")),
+      ["abc", "bcd", "cd"],
+    );
+  });
+
+  it("a change that is polled is read by a stream that ends at once, and passes between the worker and tabs", async () => {
+    const asked: string[] = [];
+    const transport = createRouterTransport(({ service }) =>
+      service(ApplyService, {
+        async *watchApply({ targets, settleMs, timeoutMs }) {
+          asked.push(`${targets[0]?.name} ${targets[0]?.revision} ${settleMs} ${timeoutMs}`);
+          yield { counts: { devices: 3n, applied: 2n, failed: 1n }, changed: [failed("a")] };
+          yield { counts: { devices: 3n, applied: 2n, failed: 1n }, verdict: ApplyVerdict.FAILED };
+        },
+      }),
+    );
+    const key = liveKey("apply", { kind: "TARGET_KIND_APP", name: "web", revision: "42" });
+    const state = structuredClone(await sourceOf(transport)(key).read(new AbortController().signal));
+    assert.ok(isLiveState("apply", state));
+    assert.deepEqual([state.counts?.applied, state.changed.length, asked], [2n, 1, ["web 42 0 0"]]);
   });
 });

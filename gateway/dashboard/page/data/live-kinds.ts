@@ -5,8 +5,17 @@
  * To add a kind: an entry in KINDS. A part follows it with useLive("NAME", request).
  */
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
-import { create, isMessage } from "@bufbuild/protobuf";
-import { createClient, type Transport } from "@connectrpc/connect";
+import { create, fromJson, isMessage, type JsonValue } from "@bufbuild/protobuf";
+import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import {
+  type ApplyDevice,
+  ApplyService,
+  type ApplyTarget,
+  ApplyTargetSchema,
+  DeviceStanding,
+  type WatchApplyResponse,
+  WatchApplyResponseSchema,
+} from "../../../../gen/nebula/v1/apply_pb.ts";
 import {
   FleetService,
   type GetOverviewResponse,
@@ -34,7 +43,19 @@ const overview: Kind<OverviewRequest, typeof GetOverviewResponseSchema> = {
   open: (transport, request, signal) => foldOverview(createClient(FleetService, transport).watchOverview(mutable(request), { signal })),
 };
 
-const KINDS = { overview };
+/** A change as JSON of the API. */
+export type ApplyRequest = JsonValue;
+
+const apply: Kind<ApplyRequest, typeof WatchApplyResponseSchema> = {
+  schema: WatchApplyResponseSchema,
+  read: readApply,
+  open: (transport, request, signal) => {
+    const watched = { targets: [applyTarget(request)], settleMs: FOLLOWED_MS, timeoutMs: FOLLOWED_MS };
+    return foldApply(createClient(ApplyService, transport).watchApply(watched, { signal }));
+  },
+};
+
+const KINDS = { overview, apply };
 
 export type LiveName = keyof typeof KINDS;
 export type LiveRequest<Name extends LiveName> = (typeof KINDS)[Name] extends Kind<infer Request, DescMessage> ? Request : never;
@@ -106,4 +127,37 @@ export async function* foldOverview(messages: AsyncIterable<WatchOverviewRespons
 
 function mutable(request: OverviewRequest): { deviceGroups: string[]; members: boolean } {
   return { ...request, deviceGroups: [...request.deviceGroups] };
+}
+
+// --- a change on its way to the devices
+
+/** A stream stays open when all devices are done: the page shows what they do then, too. */
+const FOLLOWED_MS = 3_600_000;
+/** Devices that failed, which are kept. */
+const MOST_FAILED = 200;
+
+/** As it is now, by a stream that ends at once. */
+async function readApply(transport: Transport, request: ApplyRequest, signal: AbortSignal): Promise<WatchApplyResponse> {
+  const messages = createClient(ApplyService, transport).watchApply({ targets: [applyTarget(request)], settleMs: 0, timeoutMs: 0 }, { signal });
+  let newest: WatchApplyResponse | undefined;
+  for await (const message of foldApply(messages)) newest = message;
+  if (newest === undefined) throw new ConnectError("the stream ended without a number", Code.Unavailable);
+  return newest;
+}
+
+/** Makes each message name all devices that failed, in place of those that changed. */
+export async function* foldApply(messages: AsyncIterable<WatchApplyResponse>): AsyncGenerator<WatchApplyResponse, void> {
+  const failed = new Map<string, ApplyDevice>();
+  for await (const message of messages) {
+    for (const device of message.changed) {
+      const key = JSON.stringify([device.deviceGroup, device.deviceId]);
+      if (device.standing !== DeviceStanding.FAILED) failed.delete(key);
+      else if (failed.has(key) || failed.size < MOST_FAILED) failed.set(key, device);
+    }
+    yield { ...message, changed: [...failed.values()] };
+  }
+}
+
+function applyTarget(request: ApplyRequest): ApplyTarget {
+  return fromJson(ApplyTargetSchema, request);
 }

@@ -23,6 +23,7 @@ describe("a line of the list of devices", () => {
     );
     assert.deepEqual(row, {
       id: "till-7",
+      name: "till-7",
       group: "pos",
       connection: "offline",
       since: 5000,
@@ -37,5 +38,12 @@ describe("a line of the list of devices", () => {
     const silent = deviceRow(create(DeviceSchema, { deviceId: "new", deviceGroup: "pos" }));
     assert.deepEqual([silent.state, silent.connection, silent.version, silent.reportedAt, silent.trouble], ["unknown", "unknown", "", undefined, ""]);
     assert.equal(deviceRow(create(DeviceSchema, { summary: { original: true } })).version, "the original");
+  });
+
+  it("names of a device cannot move or hide what stands beside them", () => {
+    const { id, name, trouble, version } = deviceRow(
+      create(DeviceSchema, { deviceId: "a\u202eb", summary: { workerVersion: "1\u200f", problems: ["\u2066x"] } }),
+    );
+    assert.deepEqual([id, name, trouble, version], ["a\u202eb", "a\\u202eb", "\\u2066x", "1\\u200f"]);
   });
 });

@@ -1,11 +1,14 @@
 /** What a line of the list of devices says. Pure. */
 import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { printableLine } from "../../../../../common/printable.ts";
 import { enumWord } from "../../../../../common/text/enum-words.ts";
 import { ConnectionState, type Device, type TargetSummary } from "../../../../../gen/nebula/v1/device_pb.ts";
 import { FailureCode, FailureCodeSchema, TargetState, TargetStateSchema } from "../../../../../gen/nebula/v1/report_pb.ts";
 
 export type DeviceRow = Readonly<{
   id: string;
+  /** The id, without characters that move what stands beside it. */
+  name: string;
   group: string;
   connection: "online" | "offline" | "unknown";
   /** Since when, milliseconds since 1970. */
@@ -23,12 +26,13 @@ export function deviceRow({ deviceId, deviceGroup, summary, connection }: Device
   const state = connection?.state;
   return {
     id: deviceId,
+    name: printableLine(deviceId),
     group: deviceGroup,
     connection: state === ConnectionState.ONLINE ? "online" : state === ConnectionState.OFFLINE ? "offline" : "unknown",
     since: connection?.since === undefined ? undefined : timestampMs(connection.since),
     state: enumWord(TargetStateSchema, summary?.state ?? TargetState.UNSPECIFIED) || "unknown",
     trouble: troubleText(summary?.targets ?? [], summary?.problems ?? []),
-    version: summary === undefined ? "" : summary.original ? "the original" : summary.workerVersion,
+    version: summary === undefined ? "" : summary.original ? "the original" : printableLine(summary.workerVersion),
     reportedAt: summary === undefined || summary.receivedAtMs === 0n ? undefined : Number(summary.receivedAtMs),
   };
 }
@@ -37,6 +41,6 @@ function troubleText(targets: readonly TargetSummary[], problems: readonly strin
   const failures = targets.flatMap(({ name, failureCode }) => {
     return failureCode === FailureCode.UNSPECIFIED ? [] : [`${name}: ${enumWord(FailureCodeSchema, failureCode) || "other"}`];
   });
-  const [first, ...more] = [...problems, ...failures];
+  const [first, ...more] = [...problems, ...failures].map((text) => printableLine(text));
   return first === undefined ? "" : more.length === 0 ? first : `${first}, +${more.length}`;
 }

@@ -10,6 +10,7 @@ import {
   OFFLINE_TIMES,
   STATE_WORDS,
 } from "../../addresses/devices-filter.ts";
+import { deviceAddress } from "../../addresses/entity-addresses.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
 import { formatCount } from "../../parts/format.ts";
 import { usePage } from "../../parts/page-context.ts";
@@ -27,7 +28,15 @@ const PAGE_SIZE = 100;
 export const devicesView: View = { path: "/ui/devices", title: () => "Devices", navigation: "Devices", body: (props) => <Devices {...props} /> };
 
 const COLUMNS: readonly Column<DeviceRow>[] = [
-  { key: "id", head: "Device", cell: ({ id }) => <span class="name">{id}</span> },
+  {
+    key: "id",
+    head: "Device",
+    cell: ({ id, name }) => (
+      <a class="name" href={deviceAddress(id)}>
+        <bdi>{name}</bdi>
+      </a>
+    ),
+  },
   { key: "group", head: "Group", from: "medium", cell: ({ group }) => <a href={devicesAddress({ group })}>{group}</a> },
   { key: "state", head: "State", cell: ({ state }) => <StateWord state={state} /> },
   { key: "trouble", head: "What is wrong", from: "medium", cell: ({ trouble }) => trouble },

@@ -5,6 +5,7 @@ import { enumWord } from "../../../../../common/text/enum-words.ts";
 import type { ChangeOverview, FleetOverview, GetOverviewResponse, GroupOverview, StandingCounts } from "../../../../../gen/nebula/v1/fleet_pb.ts";
 import { FailureCodeSchema } from "../../../../../gen/nebula/v1/report_pb.ts";
 import { type DevicesFilter, devicesAddress } from "../../addresses/devices-filter.ts";
+import { changeAddress } from "../../addresses/entity-addresses.ts";
 
 /** Devices in one state: the number, and where they are listed. */
 export type StateCount = Readonly<{ state: Standing; word: string; count: bigint; to: string | undefined }>;
@@ -72,6 +73,8 @@ export type ChangeLine = Readonly<{
   key: string;
   /** `app web` */
   what: string;
+  /** Its page. */
+  to: string | undefined;
   revision: bigint;
   detail: string;
   by: string;
@@ -88,12 +91,13 @@ export function changeLines({ recentChanges }: GetOverviewResponse): readonly Ch
 }
 
 function changeLine({ change, states, superseded }: ChangeOverview): ChangeLine {
-  const kind = entityKindOf(change?.kind ?? 0) ?? "";
+  const kind = entityKindOf(change?.kind ?? 0);
   const [name, revision] = [change?.name ?? "", change?.revisionAfter ?? 0n];
   const at = change?.change?.at;
   return {
     key: `${kind}/${name}/${revision}`,
-    what: `${kind} ${name}`,
+    what: `${kind ?? "change of"} ${name}`,
+    to: kind === undefined ? undefined : changeAddress({ kind, name, revision }),
     revision,
     detail: change?.detail ?? "",
     by: change?.change?.by ?? "",

@@ -123,10 +123,16 @@ function Fleet({ fleet, groups }: Readonly<{ fleet: FleetOverview; groups: numbe
 function Changes({ changes }: Readonly<{ changes: readonly ChangeLine[] }>) {
   return (
     <ul class="changes">
-      {changes.map(({ key, what, revision, detail, by, at, isSuperseded, states, devices, applied }) => (
+      {changes.map(({ key, what, to, revision, detail, by, at, isSuperseded, states, devices, applied }) => (
         <li key={key}>
           <div class="change-head">
-            <span class="name">{what}</span>
+            {to === undefined ? (
+              <span class="name">{what}</span>
+            ) : (
+              <a class="name" href={to}>
+                {what}
+              </a>
+            )}
             <span class="faint number">
               revision {formatCount(revision)} · {detail} · {by}
             </span>

@@ -1,0 +1,116 @@
+import { strict as assert } from "node:assert";
+import { eventually } from "../../common/testing/eventually.ts";
+import { type ApplyCounts, ApplyService, ApplyVerb, ApplyVerdict } from "../../gen/nebula/v1/apply_pb.ts";
+import { TargetKind } from "../../gen/nebula/v1/device_pb.ts";
+import { TargetState } from "../../gen/nebula/v1/report_pb.ts";
+import { DashboardRig } from "./dashboard-rig.ts";
+
+const DEVICES = 6;
+
+describe("the page of a change in a browser", function () {
+  this.timeout(60_000);
+  const rig = DashboardRig.describe(async ({ api }) => {
+    await api.createApp({ name: "web", dockerImage: "busybox:1" });
+    for (const name of ["till", "kiosk"])
+      await api.createApp({ name, dockerImage: "busybox:1", startingPorts: [{ hostPort: 80, containerPort: 80 }] });
+    await api.createGroup("pos", ["web"]);
+    await api.createGroup("kiosks", ["till", "kiosk"]); // two apps of one host port: the second is refused it
+  });
+  before(async function () {
+    this.timeout(60_000);
+    await rig.devices("pos", DEVICES);
+    await rig.devices("kiosks", 2);
+    for (let number = 1; number <= DEVICES; number++) await rig.api.appStatus(`pos-${number}`, "web", ({ state }) => state === TargetState.APPLIED);
+    for (const id of ["kiosks-1", "kiosks-2"]) await rig.api.appStatus(id, "kiosk", ({ state }) => state === TargetState.FAILED);
+  });
+
+  /** The numbers of the API now, as of a wait that ends at once. */
+  async function countsOf(name: string, revision: bigint): Promise<ApplyCounts> {
+    const targets = [{ kind: TargetKind.APP, name, revision, verb: ApplyVerb.UPDATE }];
+    const messages = rig.api.channel.serverStream(
+      ApplyService.method.watchApply,
+      { targets, settleMs: 0, timeoutMs: 0 },
+      { headers: rig.api.headers },
+    );
+    for await (const { counts, verdict } of messages) if (verdict !== ApplyVerdict.UNSPECIFIED && counts !== undefined) return counts;
+    return assert.fail("the stream ended without a verdict");
+  }
+
+  it("a change is followed to its end, by the numbers of the API, with the curve of devices that applied it", async () => {
+    const tab = await rig.open();
+    await tab.login();
+    const { revision } = await rig.api.updateApp("web", { dockerImage: "busybox:2" });
+    await tab.page.getByRole("link", { name: "app web" }).first().click();
+    await tab.page.getByRole("heading", { name: `app web @${revision}` }).waitFor();
+    assert.match(tab.page.url(), new RegExp(`/ui/changes/app/web/${revision}$`));
+    await tab.page.getByText("Every online device has it").waitFor();
+    const counts = await countsOf("web", revision);
+    assert.equal(counts.applied, BigInt(DEVICES));
+    const shown = async (state: string) => BigInt(await tab.page.locator(`[data-count="${state}"]`).innerText());
+    await eventually(async () => {
+      for (const state of ["applied", "working", "waiting", "failed", "offline"] as const) assert.equal(await shown(state), counts[state], state);
+    });
+    await tab.page.getByText(`${DEVICES} of ${DEVICES} online devices run revision ${revision} or newer`).waitFor();
+    await tab.page.getByRole("img", { name: new RegExp(`to ${DEVICES} of ${DEVICES} devices`) }).waitFor();
+    await tab.page.getByText("busybox:2").first().waitFor();
+    tab.assertNoFaults();
+  });
+
+  it("a change that a newer one superseded says so, and leads to it", async () => {
+    const { revision } = await rig.api.updateApp("web", { dockerImage: "busybox:1" });
+    const tab = await rig.open(`/ui/changes/app/web/${revision}`);
+    await tab.login();
+    await tab.page.getByText("Every online device has it").waitFor();
+    assert.equal(await tab.page.getByText("Superseded").count(), 0);
+    const newer = await rig.api.updateApp("web", { dockerImage: "busybox:2" });
+    await tab.page.getByRole("link", { name: `app web was changed again by admin: revision ${newer.revision}` }).click();
+    await tab.page.getByRole("heading", { name: `app web @${newer.revision}` }).waitFor();
+    await tab.page.getByText("Every online device has it").waitFor();
+    assert.equal(await tab.page.getByText("Superseded").count(), 0);
+    tab.assertNoFaults();
+  });
+
+  it("failures are listed by code, with the devices behind each and the way to them", async () => {
+    const counts = await countsOf("kiosk", 1n);
+    assert.equal(counts.failed, 2n);
+    const tab = await rig.open("/ui/changes/app/kiosk/1");
+    await tab.login();
+    await tab.page.getByText("Some devices failed").waitFor();
+    assert.equal(await tab.number(/^2 devices: claim_lost$/), 2);
+    await tab.page.getByRole("link", { name: "kiosks-2", exact: true }).waitFor();
+    await tab.page.getByRole("link", { name: "kiosks-1", exact: true }).click();
+    await tab.page.getByRole("heading", { name: "kiosks-1" }).waitFor();
+    await tab.page.goBack();
+    await tab.page.getByRole("link", { name: "2 devices: claim_lost" }).click();
+    await tab.page.getByText("2 devices", { exact: true }).waitFor();
+    assert.match(tab.page.url(), /code=claim_lost$/);
+    tab.assertNoFaults();
+  });
+
+  it("a revision that never was is refused by the server, and an address that names no change by the page", async () => {
+    const tab = await rig.open("/ui/changes/app/web/999");
+    await tab.login();
+    await tab.page.getByRole("alert").getByText("There is nothing here").waitFor();
+    await tab.page.goto(`${rig.server.url}/ui/changes/user/ann/1`);
+    await tab.page.getByRole("heading", { name: "This address names no change" }).waitFor();
+  });
+
+  for (const colorScheme of ["light", "dark"] as const) {
+    for (const width of [360, 1440]) {
+      it(`no page of a change or device is wider than a window of ${width} px, in ${colorScheme} colours`, async () => {
+        const tab = await rig.open("/ui/changes/app/kiosk/1", { colorScheme, viewport: { width, height: 900 } });
+        await tab.login();
+        for (const [path, text] of [
+          ["/ui/changes/app/kiosk/1", "Some devices failed"],
+          ["/ui/devices/kiosks-1", "Host and worker"],
+        ] as const) {
+          await tab.page.goto(`${rig.server.url}${path}`);
+          await tab.page.getByText(text).waitFor();
+          await tab.page.locator(".loading").first().waitFor({ state: "detached" });
+          assert.equal(await tab.page.evaluate("document.documentElement.scrollWidth"), width, path);
+        }
+        tab.assertNoFaults();
+      });
+    }
+  }
+});

@@ -1,0 +1,152 @@
+import { strict as assert } from "node:assert";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { eventually } from "../../common/testing/eventually.ts";
+import { sampleReport } from "../../common/testing/sample-report.ts";
+import { ExplainService } from "../../gen/nebula/v1/explain_pb.ts";
+import { ContainerState, FailureCode, ReportService, StepKind, TargetState } from "../../gen/nebula/v1/report_pb.ts";
+import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
+import { UserService } from "../../gen/nebula/v1/user_pb.ts";
+import { DashboardRig } from "./dashboard-rig.ts";
+
+const MARKUP = '<img src=x onerror="document.title=1"><script>document.title=2</script>';
+const REVERSED = "\u202egnp.exe";
+
+describe("the page of a device in a browser", function () {
+  this.timeout(60_000);
+  const rig = DashboardRig.describe(async ({ api }) => {
+    await api.createApp({ name: "web", dockerImage: "busybox:1", startingPorts: [] });
+    for (const name of ["till", "kiosk"])
+      await api.createApp({ name, dockerImage: "busybox:1", startingPorts: [{ hostPort: 80, containerPort: 80 }] });
+    await api.createGroup("pos", ["web"]);
+    await api.createGroup("kiosks", ["till", "kiosk"]); // two apps of one host port: the second is refused it
+  });
+  before(async function () {
+    this.timeout(60_000);
+    await rig.devices("pos", 1);
+    await rig.devices("kiosks", 1);
+    await rig.api.appStatus("pos-1", "web", ({ state }) => state === TargetState.APPLIED);
+    await rig.api.appStatus("kiosks-1", "kiosk", ({ state }) => state === TargetState.FAILED);
+  });
+
+  const report = async (deviceId: string, fields: Parameters<typeof sampleReport>[0]) => {
+    const { channel, headers } = rig.api;
+    const made = sampleReport({ deviceId, deviceGroup: "pos", receivedMs: Date.now(), ...fields });
+    await channel.unary(ReportService.method.submitReports, { reports: [made] }, { headers, timeoutMs: 10_000 });
+    await rig.api.reported(deviceId);
+  };
+
+  it("a device that is as wanted has every link of its chain done, and the containers, host and reports of the API", async () => {
+    const device = await rig.api.reported("pos-1");
+    const [container] = device.report?.apps[0]?.containers ?? [];
+    assert.ok(container !== undefined);
+    const tab = await rig.open("/ui/devices");
+    await tab.login();
+    await tab.page.getByRole("link", { name: "pos-1" }).click();
+    await tab.page.getByRole("heading", { name: "pos-1" }).waitFor();
+    assert.match(tab.page.url(), /\/ui\/devices\/pos-1$/);
+    const links = tab.page.locator(".link");
+    await eventually(async () => assert.equal(await tab.page.locator(".link-done").count(), 5));
+    const applied = await links.nth(3).innerText();
+    assert.match(applied, /web @1/);
+    assert.match(await links.nth(4).innerText(), new RegExp(`${container.name} @1 running`));
+    await tab.page.getByRole("cell", { name: container.name, exact: true }).waitFor();
+    await tab.page
+      .getByText(device.report?.host?.hostname ?? "no host")
+      .first()
+      .waitFor();
+    const { reports } = await rig.api.channel.unary(ReportService.method.listReports, { deviceId: "pos-1" }, { headers: rig.api.headers });
+    await tab.page.getByText(`${reports.length} ${reports.length === 1 ? "report" : "reports"}`, { exact: true }).waitFor();
+    tab.assertNoFaults();
+  });
+
+  it("a device that failed says where its change is stuck, with the words and the advice of the server", async () => {
+    const tab = await rig.open("/ui/devices/kiosks-1");
+    await tab.login();
+    const stuck = tab.page.locator(".link-stuck");
+    await stuck.waitFor();
+    const { explanation } = await rig.api.channel.unary(ExplainService.method.explain, { deviceId: "kiosks-1" }, { headers: rig.api.headers });
+    const target = explanation?.targets.find(({ failureCode }) => failureCode === FailureCode.CLAIM_LOST);
+    assert.ok(target !== undefined && target.advice.length > 0);
+    const text = await stuck.innerText();
+    assert.match(text, /applied\s+stuck here/);
+    assert.match(text, /kiosk: no revision yet.* - stuck here for \d+ (s|min) \(claim_lost\)/);
+    assert.ok(text.includes(target.reason), text);
+    const advice = await tab.page.getByRole("list", { name: "What to do" }).innerText();
+    for (const { text, command } of target.advice) assert.ok(advice.includes(text) && advice.includes(command), advice);
+    tab.assertNoFaults();
+  });
+
+  it("markup and marks of direction in what a device reports are shown as text, and break nothing", async () => {
+    await report("hostile", {
+      workerVersion: `1 ${REVERSED}`,
+      state: TargetState.FAILED,
+      problems: [{ code: "bad", message: MARKUP }],
+      host: { hostname: REVERSED, os: MARKUP, cpuCores: 1, memoryTotalBytes: 1n, diskTotalBytes: 1n },
+      apps: [
+        {
+          name: "web",
+          revision: 1n,
+          state: TargetState.FAILED,
+          reason: `${MARKUP} ${"long".repeat(200)} ${REVERSED}`,
+          failureCode: FailureCode.EXITS,
+          stepKind: StepKind.START,
+          containers: [{ name: MARKUP, image: REVERSED, state: ContainerState.EXITED, exitCode: 1, startedAt: timestampFromMs(0) }],
+        },
+      ],
+    });
+    for (const width of [360, 1440]) {
+      const tab = await rig.open("/ui/devices/hostile", { viewport: { width, height: 900 } });
+      await tab.login();
+      await tab.page.locator(".link-stuck").waitFor();
+      await tab.page.getByText("1 report", { exact: true }).waitFor();
+      const shown = await tab.page.locator("main").innerText();
+      assert.ok(shown.includes("<img src=x onerror="), "markup is text");
+      assert.ok(shown.includes("\\u202egnp.exe"), "a mark of direction is written out");
+      assert.ok(!shown.includes("\u202e"));
+      assert.equal(await tab.page.locator("main img, main script").count(), 0);
+      assert.equal(await tab.page.title(), "hostile · Nebula");
+      assert.equal(await tab.page.evaluate("document.documentElement.scrollWidth"), width);
+      tab.assertNoFaults();
+    }
+  });
+
+  it("a device is forgotten after a confirmation, which shows the line of nebulactl that does the same", async () => {
+    await report("old-till", {});
+    const tab = await rig.open("/ui/devices/old-till");
+    await tab.login();
+    const ask = tab.page.getByRole("button", { name: "Forget this device" });
+    await ask.click();
+    const dialog = tab.page.getByRole("dialog", { name: "Forget this device?" });
+    assert.equal(await dialog.locator(".command-text").innerText(), "nebulactl devices delete old-till");
+    await dialog.getByRole("button", { name: "Cancel" }).click();
+    await dialog.waitFor({ state: "detached" });
+    assert.ok((await rig.api.known("old-till")) !== undefined, "a cancel changes nothing");
+    await ask.click();
+    await dialog.getByRole("button", { name: "Forget old-till" }).click();
+    await tab.page.getByRole("heading", { name: "Devices", exact: true }).waitFor();
+    await eventually(async () => assert.equal(await rig.api.known("old-till"), undefined));
+    tab.assertNoFaults();
+  });
+
+  it("a user who may only read a device_group is not offered to forget its devices", async () => {
+    const { channel, headers } = rig.api;
+    await channel.unary(UserService.method.createUser, { name: "reader", password: "a long password" }, { headers });
+    const userGroup = { name: "readers", groupMembers: ["reader"], deviceGroups: { pos: "ro" }, apps: { web: "ro" } };
+    await channel.unary(UserGroupService.method.createUserGroup, { userGroup }, { headers });
+    const tab = await rig.open("/ui/devices/pos-1");
+    const answered = tab.page.waitForResponse(/DeleteDevices$/);
+    await tab.login("reader", "a long password");
+    assert.equal((await answered).status(), 403);
+    await tab.page.locator(".link-done").first().waitFor();
+    assert.equal(await tab.page.getByRole("button", { name: "Forget this device" }).count(), 0);
+    assert.equal(await tab.page.getByRole("alert").count(), 0);
+  });
+
+  it("a device that does not exist is said to be unknown, with a way to the list", async () => {
+    const tab = await rig.open("/ui/devices/nobody");
+    await tab.login();
+    await tab.page.getByRole("alert").getByText("There is nothing here").first().waitFor();
+    await tab.page.getByRole("link", { name: "Show all devices" }).click();
+    await tab.page.getByRole("link", { name: "pos-1" }).waitFor();
+  });
+});

@@ -1,0 +1,94 @@
+import { strict as assert } from "node:assert";
+import { create, fromJson, type MessageInitShape } from "@bufbuild/protobuf";
+import { ApplyTargetSchema, ApplyVerb, DeviceStanding, WatchApplyResponseSchema } from "../../../../../gen/nebula/v1/apply_pb.ts";
+import { TargetKind } from "../../../../../gen/nebula/v1/device_pb.ts";
+import { RevisionAction, RevisionSchema } from "../../../../../gen/nebula/v1/history_pb.ts";
+import { FailureCode } from "../../../../../gen/nebula/v1/report_pb.ts";
+import { changeHead, changeProgress, followedJson, followedOf } from "./change-model.ts";
+
+const revision = (init: MessageInitShape<typeof RevisionSchema>) =>
+  create(RevisionSchema, { kind: TargetKind.APP, name: "web", revision: 42n, ...init });
+const target = create(ApplyTargetSchema, { kind: TargetKind.APP, name: "web", revision: 42n, verb: ApplyVerb.UPDATE });
+const progress = (message: MessageInitShape<typeof WatchApplyResponseSchema>) =>
+  changeProgress(create(WatchApplyResponseSchema, { revisions: [42n], ...message }), target);
+
+describe("what is followed of a change", () => {
+  it("an app is followed as updated, stopped or deleted, by its revision", () => {
+    const verbOf = (init: MessageInitShape<typeof RevisionSchema>) => followedOf(revision(init), undefined).verb;
+    assert.equal(verbOf({ body: { case: "app", value: { name: "web", running: true } } }), ApplyVerb.UPDATE);
+    assert.equal(verbOf({ body: { case: "app", value: { name: "web", running: false } } }), ApplyVerb.STOP);
+    assert.equal(verbOf({ action: RevisionAction.DELETE }), ApplyVerb.DELETE);
+  });
+
+  it("a device_group is followed by the members that it gained and lost, or by its prune", () => {
+    const group = (apps: string[], more: MessageInitShape<typeof RevisionSchema> = {}) =>
+      revision({ kind: TargetKind.DEVICE_GROUP, name: "pos", body: { case: "deviceGroup", value: { apps, pruneId: 7n } }, ...more });
+    const { added, removed, verb } = followedOf(group(["a", "b"]), group(["b", "c"]));
+    assert.deepEqual([added.map(({ name }) => name), removed.map(({ name }) => name), verb], [["a"], ["c"], ApplyVerb.UPDATE]);
+    const pruned = followedOf(group(["a"], { action: RevisionAction.PRUNE }), group(["a"]));
+    assert.deepEqual([pruned.verb, pruned.pruneId], [ApplyVerb.PRUNE, 7n]);
+    assert.equal(followedOf(group(["a"]), undefined).added.length, 1);
+  });
+
+  it("the key of live data has all of it", () => {
+    const followed = {
+      ...target,
+      added: followedOf(revision({ kind: TargetKind.DEVICE_GROUP, body: { case: "deviceGroup", value: { apps: ["a"] } } }), undefined).added,
+    };
+    const read = fromJson(ApplyTargetSchema, JSON.parse(JSON.stringify(followedJson(followed))));
+    assert.deepEqual([read.revision, read.verb, read.added[0]?.name], [42n, ApplyVerb.UPDATE, "a"]);
+  });
+});
+
+describe("how far a change is", () => {
+  it("the counts are those of the server, in the order of the bar", () => {
+    const { parts, devices, applied } = progress({ counts: { devices: 15n, applied: 5n, working: 4n, waiting: 3n, failed: 2n, offline: 1n } });
+    assert.deepEqual(
+      parts.map(({ state, count }) => `${state} ${count}`),
+      ["applied 5", "working 4", "waiting 3", "failed 2", "offline 1"],
+    );
+    assert.deepEqual([devices, applied], [15n, 5n]);
+  });
+
+  it("the verdict is that of apply --wait", () => {
+    const verdictOf = (counts: Record<string, bigint>) => progress({ counts }).verdict;
+    assert.equal(verdictOf({ devices: 3n, applied: 1n, waiting: 2n, online: 3n }), "moving");
+    assert.equal(verdictOf({ devices: 3n, failed: 1n, working: 2n, online: 3n }), "moving");
+    assert.equal(verdictOf({ devices: 3n, applied: 3n, online: 3n }), "applied");
+    assert.equal(verdictOf({ devices: 3n, applied: 2n, failed: 1n, online: 3n }), "failed");
+    assert.equal(verdictOf({ devices: 3n, offline: 3n }), "none-online");
+    assert.equal(verdictOf({}), "no-devices");
+  });
+
+  it("each failure code links to the devices with it, and to each device that is named", () => {
+    const { failures } = progress({
+      counts: { devices: 3n, failed: 3n },
+      failures: [
+        { standing: DeviceStanding.FAILED, failureCode: FailureCode.NO_SPACE, devices: 2n },
+        { standing: DeviceStanding.FAILED, failureCode: FailureCode.UNSPECIFIED, devices: 1n },
+      ],
+      changed: [
+        { deviceId: "till 7", deviceGroup: "pos", standing: DeviceStanding.FAILED, failureCode: FailureCode.NO_SPACE, reason: "disk \u202efull" },
+        { deviceId: "b", deviceGroup: "pos", standing: DeviceStanding.FAILED },
+      ],
+    });
+    assert.deepEqual(
+      failures.map(({ code, count, to, devices }) => [code, count, to, devices.map(({ to, reason }) => `${to} ${reason}`)]),
+      [
+        ["no_space", 2n, "/ui/devices?code=no_space", ["/ui/devices/till%207 disk \\u202efull"]],
+        ["no code", 1n, "/ui/devices?failing=yes", ["/ui/devices/b no code"]],
+      ],
+    );
+  });
+
+  it("a change that a newer one superseded says so, and links to that", () => {
+    const { superseded } = progress({ superseded: [{ kind: TargetKind.APP, name: "web", revision: 43n, by: "bob" }] });
+    assert.deepEqual(superseded, [{ text: "app web was changed again by bob: revision 43", to: "/ui/changes/app/web/43" }]);
+  });
+
+  it("the head names the action, and links to the revision before where it is kept", () => {
+    const head = changeHead(revision({ action: RevisionAction.UPDATE, change: { by: "ann" }, previousRevision: 41n }));
+    assert.deepEqual([head.action, head.by, head.before], ["update", "ann", "/ui/changes/app/web/41"]);
+    assert.equal(changeHead(revision({ action: RevisionAction.CREATE })).before, undefined);
+  });
+});

@@ -1,0 +1,145 @@
+/** What the page of a change says of it. Pure. */
+import { create, type JsonValue, toJson } from "@bufbuild/protobuf";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import {
+  applyNumbers,
+  applySummary,
+  deviceReason,
+  type Followed,
+  failureWord,
+  supersededText,
+} from "../../../../../common/insight/text/apply-text.ts";
+import { printableLine } from "../../../../../common/printable.ts";
+import { describeChange, fieldChangeOf } from "../../../../../common/resources/field-changes.ts";
+import { entityKindOf } from "../../../../../common/resources/target-kind.ts";
+import { enumWord } from "../../../../../common/text/enum-words.ts";
+import { type ApplyMember, type ApplyTarget, ApplyTargetSchema, ApplyVerb, type WatchApplyResponse } from "../../../../../gen/nebula/v1/apply_pb.ts";
+import type { DeviceGroup } from "../../../../../gen/nebula/v1/device_group_pb.ts";
+import { TargetKind } from "../../../../../gen/nebula/v1/device_pb.ts";
+import { type Revision, RevisionAction, RevisionActionSchema } from "../../../../../gen/nebula/v1/history_pb.ts";
+import { FailureCode, FailureCodeSchema } from "../../../../../gen/nebula/v1/report_pb.ts";
+import { devicesAddress } from "../../addresses/devices-filter.ts";
+import { changeAddress, deviceAddress } from "../../addresses/entity-addresses.ts";
+
+// --- the revision
+
+export type ChangeHead = Readonly<{
+  action: string;
+  by: string;
+  /** Milliseconds since 1970. */
+  at: number | undefined;
+  /** The address of the revision before. */
+  before: string | undefined;
+  differences: readonly Readonly<{ field: string; lines: readonly string[] }>[];
+}>;
+
+export function changeHead({ kind, name, action, change, previousRevision, differences }: Revision): ChangeHead {
+  const word = entityKindOf(kind);
+  return {
+    action: enumWord(RevisionActionSchema, action) || "change",
+    by: printableLine(change?.by ?? ""),
+    at: change?.at === undefined ? undefined : timestampMs(change.at),
+    before: word === undefined || previousRevision === 0n ? undefined : changeAddress({ kind: word, name, revision: previousRevision }),
+    differences: differences.map((difference) => ({
+      field: difference.field,
+      lines: describeChange(fieldChangeOf(difference)).map((line) => printableLine(line)),
+    })),
+  };
+}
+
+/** What WatchApply follows of a revision. @param before the revision before, of a device_group */
+export function followedOf({ kind, name, revision, action, body }: Revision, before: Revision | undefined): ApplyTarget {
+  const target = create(ApplyTargetSchema, { kind, name, revision, verb: ApplyVerb.UPDATE });
+  if (body.case === undefined) return { ...target, verb: ApplyVerb.DELETE };
+  if (body.case === "app" && body.value.running === false) return { ...target, verb: ApplyVerb.STOP };
+  if (body.case !== "deviceGroup") return target;
+  if (action === RevisionAction.PRUNE) return { ...target, verb: ApplyVerb.PRUNE, pruneId: body.value.pruneId };
+  const is = membersOf(body.value);
+  const was = before?.body.case === "deviceGroup" ? membersOf(before.body.value) : [];
+  return { ...target, added: without(is, was), removed: without(was, is) };
+}
+
+/** As the key of live data has it. */
+export function followedJson(target: ApplyTarget): JsonValue {
+  return toJson(ApplyTargetSchema, target);
+}
+
+function membersOf({ apps, cronJobs }: DeviceGroup): ApplyMember[] {
+  const member = (kind: TargetKind) => (name: string) => ({ $typeName: "nebula.v1.ApplyMember" as const, kind, name });
+  return [...apps.map(member(TargetKind.APP)), ...cronJobs.map(member(TargetKind.CRON_JOB))];
+}
+
+function without(members: readonly ApplyMember[], others: readonly ApplyMember[]): ApplyMember[] {
+  return members.filter(({ kind, name }) => !others.some((other) => other.kind === kind && other.name === name));
+}
+
+// --- its way to the devices
+
+/** `moving`: online devices work or wait; the others are the verdicts of `apply --wait`. */
+export type Verdict = "moving" | "applied" | "failed" | "none-online" | "no-devices";
+
+export type ChangeProgress = Readonly<{
+  verdict: Verdict;
+  /** In one sentence, as `nebulactl apply --wait` ends. */
+  summary: string;
+  devices: bigint;
+  applied: bigint;
+  /** In the order of a bar. */
+  parts: readonly Readonly<{ state: string; word: string; count: bigint }>[];
+  failures: readonly FailureGroup[];
+  superseded: readonly Readonly<{ text: string; to: string | undefined }>[];
+}>;
+
+/** Devices that failed with one code; not all of many are named. */
+export type FailureGroup = Readonly<{
+  code: string;
+  count: bigint;
+  /** The list of devices with the code. */
+  to: string;
+  devices: readonly Readonly<{ key: string; id: string; group: string; reason: string; to: string }>[];
+}>;
+
+export function changeProgress(message: WatchApplyResponse, target: ApplyTarget): ChangeProgress {
+  const { counts } = message;
+  const followed: Followed = target;
+  const parts = (["applied", "working", "waiting", "failed", "offline"] as const).map((state) => ({
+    state,
+    word: state,
+    count: counts?.[state] ?? 0n,
+  }));
+  return {
+    verdict: verdictOf(message),
+    summary: printableLine(applySummary(message, [followed], 0)),
+    devices: counts?.devices ?? 0n,
+    applied: counts?.applied ?? 0n,
+    parts,
+    failures: message.failures.map(({ failureCode, devices }) => ({
+      code: failureWord(failureCode),
+      count: devices,
+      to: devicesAddress(failureCode === FailureCode.UNSPECIFIED ? { failing: true } : { code: enumWord(FailureCodeSchema, failureCode) }),
+      devices: message.changed
+        .filter((device) => device.failureCode === failureCode)
+        .map((device) => ({
+          key: `${device.deviceGroup}/${device.deviceId}`,
+          id: printableLine(device.deviceId),
+          group: printableLine(device.deviceGroup),
+          reason: printableLine(deviceReason(device)),
+          to: deviceAddress(device.deviceId),
+        })),
+    })),
+    superseded: message.superseded.map((newer) => {
+      const kind = entityKindOf(newer.kind);
+      const to = kind === undefined ? undefined : changeAddress({ kind, name: newer.name, revision: newer.revision });
+      return { text: printableLine(supersededText(newer)), to };
+    }),
+  };
+}
+
+/** As the server decides it: a stream that stays open has none of its own. */
+function verdictOf(message: WatchApplyResponse): Verdict {
+  const { devices, working, waiting, online, failed } = applyNumbers(message);
+  if (devices === 0) return "no-devices";
+  if (working + waiting > 0) return "moving";
+  if (online === 0) return "none-online";
+  return failed > 0 ? "failed" : "applied";
+}

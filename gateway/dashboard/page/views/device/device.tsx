@@ -1,0 +1,278 @@
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { useEffect, useState } from "preact/hooks";
+import { AccessService, type DeviceToken } from "../../../../../gen/nebula/v1/access_pb.ts";
+import { type Device, DeviceService } from "../../../../../gen/nebula/v1/device_pb.ts";
+import { ExplainService } from "../../../../../gen/nebula/v1/explain_pb.ts";
+import { devicesAddress } from "../../addresses/devices-filter.ts";
+import { DEVICE_PATH } from "../../addresses/entity-addresses.ts";
+import { troubleOf } from "../../data/loaded.ts";
+import { CommandLine } from "../../parts/command-line.tsx";
+import { Dialog } from "../../parts/dialog.tsx";
+import { commandLine } from "../../parts/format.ts";
+import { usePage } from "../../parts/page-context.ts";
+import { useReading } from "../../parts/use-reading.ts";
+import { Age, StateWord } from "../../parts/values.tsx";
+import { TroubleBox, ViewState } from "../../parts/view-state.tsx";
+import type { View } from "../../view.ts";
+import { Chains } from "./chains.tsx";
+import { deviceHead, factsOf, type RunningTarget, runningTargets, usagesOf } from "./device-model.ts";
+import { Timeline } from "./timeline.tsx";
+import "./device.css";
+
+/** One device: why it runs what it runs, what it runs, what it reported, and its token. */
+export const deviceView: View = { path: DEVICE_PATH, title: ({ id = "" }) => id, body: ({ params: { id = "" } }) => <OneDevice key={id} id={id} /> };
+
+function OneDevice({ id }: Readonly<{ id: string }>) {
+  const { transport } = usePage();
+  const state = useReading(id, async (signal) => (await createClient(DeviceService, transport).getDevice({ deviceId: id }, { signal })).device);
+  const isKnown = state.kind === "ready" && state.value !== undefined;
+  return (
+    <>
+      {!isKnown && (
+        <h1 tabIndex={-1} class="device-id">
+          <bdi>{id}</bdi>
+        </h1>
+      )}
+      <ViewState of={state}>{(device) => (device === undefined ? null : <Known device={device} />)}</ViewState>
+      {state.kind === "failed" && state.trouble.kind === "refused" && <NeverReported id={id} />}
+    </>
+  );
+}
+
+/** A device that has a token, and neither connected nor reported, has an explanation all the same. */
+function NeverReported({ id }: Readonly<{ id: string }>) {
+  return (
+    <>
+      <Why id={id} />
+      <p>
+        <a href={devicesAddress()}>Show all devices</a>
+      </p>
+    </>
+  );
+}
+
+function Known({ device }: Readonly<{ device: Device }>) {
+  const { now } = usePage();
+  const { id, group, connection, since, state } = deviceHead(device);
+  const targets = runningTargets(device, now.value);
+  return (
+    <>
+      <div class="device-head">
+        <h1 tabIndex={-1} class="device-id">
+          <bdi>{id}</bdi>
+        </h1>
+        <StateWord state={connection} />
+        {since !== undefined && (
+          <span class="faint">
+            since <Age of={since} />
+          </span>
+        )}
+        <StateWord state={state} />
+        <span>
+          in <a href={devicesAddress({ group })}>{group}</a>
+        </span>
+      </div>
+      <Why id={device.deviceId} />
+      <div class="device-columns">
+        <section class="card" aria-labelledby="containers">
+          <h2 id="containers">Containers</h2>
+          {targets.length === 0 ? (
+            <p class="faint">{device.report === undefined ? "It never reported." : "It runs no app and no cron_job."}</p>
+          ) : (
+            targets.map((target) => <Running key={target.key} target={target} />)
+          )}
+          <CommandLine line={commandLine(["nebulactl", "devices", "info", device.deviceId])} />
+        </section>
+        <div class="device-column">
+          <Facts device={device} now={now.value} />
+          <Token deviceId={device.deviceId} deviceGroup={group} />
+        </div>
+      </div>
+      <Timeline deviceId={device.deviceId} />
+    </>
+  );
+}
+
+function Why({ id }: Readonly<{ id: string }>) {
+  const { transport } = usePage();
+  const state = useReading(`why ${id}`, async (signal) => {
+    return (await createClient(ExplainService, transport).explain({ deviceId: id }, { signal })).explanation;
+  });
+  return (
+    <section class="card" aria-labelledby="why">
+      <h2 id="why">Why it runs what it runs</h2>
+      <ViewState of={state}>{(explanation) => (explanation === undefined ? null : <Chains explanation={explanation} />)}</ViewState>
+      <CommandLine line={commandLine(["nebulactl", "why", id])} />
+    </section>
+  );
+}
+
+function Running({ target: { title, state, revision, reason, head, containers } }: Readonly<{ target: RunningTarget }>) {
+  return (
+    <div class="running">
+      <p class="running-head">
+        <span class="name">
+          <bdi>{title}</bdi>
+        </span>
+        <StateWord state={state} />
+        <span class="faint number">{revision}</span>
+      </p>
+      {reason !== "" && <p class="device-text">{reason}</p>}
+      {containers.length === 0 ? (
+        <p class="faint">No containers.</p>
+      ) : (
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is reached by the keyboard, too
+        <section class="table-frame" aria-label={`Containers of ${title}`} tabIndex={0}>
+          <table class="table">
+            <thead>
+              <tr>
+                {head.map((word) => (
+                  <th key={word} scope="col">
+                    {word}
+                  </th>
+                ))}
+              </tr>
+            </thead>
+            <tbody>
+              {containers.map((row) => (
+                <tr key={row[0]?.text}>
+                  {row.map(({ text, isWrong }, index) => (
+                    <td key={head[index]} class={isWrong ? "state-failed" : ""} title={text}>
+                      <bdi>{text}</bdi>
+                    </td>
+                  ))}
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </section>
+      )}
+    </div>
+  );
+}
+
+function Facts({ device, now }: Readonly<{ device: Device; now: number }>) {
+  return (
+    <section class="card" aria-labelledby="host">
+      <h2 id="host">Host and worker</h2>
+      <dl class="facts">
+        {usagesOf(device, now).map(({ name, used, text }) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>
+              {text}
+              <svg class="bar usage" role="img" aria-label={`${name}: ${Math.round(used * 100)} % used`}>
+                <rect class="bar-empty" width="100%" height="100%" />
+                <rect class={used > 0.9 ? "fill-failed" : "fill-working"} width={`${used * 100}%`} height="100%" />
+              </svg>
+            </dd>
+          </div>
+        ))}
+        {factsOf(device, now).map(({ name, value }) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd class="device-text">{value.text}</dd>
+          </div>
+        ))}
+      </dl>
+    </section>
+  );
+}
+
+/** `unknown` until the server said whether the caller may change the device_group. */
+type Rights = "unknown" | "may" | "may-not";
+
+/** Asks the server, by counting what would be forgotten, which changes nothing. */
+function useMayForget(deviceGroup: string): Rights {
+  const { transport } = usePage();
+  const [rights, setRights] = useState<Rights>("unknown");
+  useEffect(() => {
+    const ended = new AbortController();
+    const asked = createClient(DeviceService, transport).deleteDevices({ deviceGroup, dryRun: true, force: true }, { signal: ended.signal });
+    asked.then(
+      () => setRights("may"),
+      (error: unknown) => {
+        if (!ended.signal.aborted) setRights(error instanceof ConnectError && error.code === Code.PermissionDenied ? "may-not" : "may");
+      },
+    );
+    return () => ended.abort();
+  }, [deviceGroup]);
+  return rights;
+}
+
+/** Only who may change the device_group sees the tokens of its devices, and may forget them. */
+function Token({ deviceId, deviceGroup }: Readonly<{ deviceId: string; deviceGroup: string }>) {
+  const rights = useMayForget(deviceGroup);
+  if (rights !== "may") return null;
+  return <TokenAndForget deviceId={deviceId} deviceGroup={deviceGroup} />;
+}
+
+function TokenAndForget({ deviceId, deviceGroup }: Readonly<{ deviceId: string; deviceGroup: string }>) {
+  const { transport } = usePage();
+  const [isAsked, setAsked] = useState(false);
+  const state = useReading(`token ${deviceId}`, async (signal) => {
+    return (await createClient(AccessService, transport).listDeviceTokens({ deviceId }, { signal })).deviceTokens;
+  });
+  return (
+    <section class="card" aria-labelledby="token">
+      <h2 id="token">Token</h2>
+      <ViewState of={state}>{([token]) => <TokenText token={token} />}</ViewState>
+      <CommandLine line={commandLine(["nebulactl", "devices", "tokens", "--device-group", deviceGroup])} />
+      <div>
+        <button type="button" class="quiet danger" onClick={() => setAsked(true)}>
+          Forget this device
+        </button>
+      </div>
+      {isAsked && <Forget deviceId={deviceId} deviceGroup={deviceGroup} close={() => setAsked(false)} />}
+    </section>
+  );
+}
+
+function TokenText({ token }: Readonly<{ token: DeviceToken | undefined }>) {
+  if (token === undefined) return <p>It has no token of its own: it connects with the login of a user.</p>;
+  return (
+    <p>
+      It enrolled <Age of={token.enrolledAt} />
+      {token.rotatedAt !== undefined && (
+        <>
+          , and its token was rotated <Age of={token.rotatedAt} />
+        </>
+      )}
+      {token.rotating && ". A next token was announced, and not used yet"}.
+    </p>
+  );
+}
+
+function Forget({ deviceId, deviceGroup, close }: Readonly<{ deviceId: string; deviceGroup: string; close: () => void }>) {
+  const { transport, router } = usePage();
+  const [trouble, setTrouble] = useState<ReturnType<typeof troubleOf> | undefined>(undefined);
+  const [isSent, setSent] = useState(false);
+  const forget = async () => {
+    setSent(true);
+    try {
+      await createClient(DeviceService, transport).deleteDevice({ deviceId });
+      router.go(devicesAddress({ group: deviceGroup }));
+    } catch (error) {
+      setTrouble(troubleOf(error));
+      setSent(false);
+    }
+  };
+  return (
+    <Dialog title="Forget this device?" close={close}>
+      <p>
+        Its newest status goes, and its reports expire. Nothing on the device changes: one that still runs is back with its next report, and its token
+        stays valid until it is revoked.
+      </p>
+      <CommandLine line={commandLine(["nebulactl", "devices", "delete", deviceId])} />
+      {trouble !== undefined && <TroubleBox trouble={trouble} />}
+      <div class="dialog-actions">
+        <button type="button" class="danger" disabled={isSent} onClick={forget}>
+          Forget <bdi>{deviceId}</bdi>
+        </button>
+        <button type="button" class="quiet" onClick={close}>
+          Cancel
+        </button>
+      </div>
+    </Dialog>
+  );
+}
