@@ -1,7 +1,9 @@
 import { strict as assert } from "node:assert";
+import { randomBytes } from "node:crypto";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { eventually } from "../../common/testing/eventually.ts";
 import { sampleReport } from "../../common/testing/sample-report.ts";
+import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { ExplainService } from "../../gen/nebula/v1/explain_pb.ts";
 import { ContainerState, FailureCode, ReportService, StepKind, TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
@@ -140,6 +142,62 @@ describe("the page of a device in a browser", function () {
     await tab.page.locator(".link-done").first().waitFor();
     assert.equal(await tab.page.getByRole("button", { name: "Forget this device" }).count(), 0);
     assert.equal(await tab.page.getByRole("alert").count(), 0);
+  });
+
+  it("a device that enrolled and never came has an explanation, and its token", async () => {
+    const { channel, headers } = rig.api;
+    const { token } = await channel.unary(AccessService.method.createEnrolmentToken, { deviceGroup: "pos" }, { headers });
+    const enrol = { headers: { authorization: `Bearer ${token}` } };
+    await channel.unary(AccessService.method.enrollDevice, { deviceId: "boxed", tokenHash: randomBytes(32) }, enrol);
+    const tab = await rig.open("/ui/devices/boxed");
+    await tab.login();
+    const stuck = tab.page.locator(".link-stuck");
+    await stuck.waitFor();
+    assert.match(await stuck.innerText(), /connected\s+stuck here\s+never: it has a token/);
+    await tab.page.getByText(/It enrolled \d+ s ago/).waitFor();
+    assert.equal(await tab.page.getByRole("alert").count(), 0);
+  });
+
+  it("a list shows what a device reports as text", async () => {
+    await report("hostile-in-list", { workerVersion: `1 ${REVERSED}`, state: TargetState.FAILED, problems: [{ code: `${MARKUP} ${REVERSED}` }] });
+    const tab = await rig.open("/ui/devices?group=pos&failing=yes");
+    await tab.login();
+    const row = tab.page.getByRole("row").filter({ has: tab.page.getByRole("link", { name: "hostile-in-list" }) });
+    await row.waitFor();
+    const text = await row.innerText();
+    assert.ok(text.includes("<img src=x") && text.includes("1 \\u202egnp.exe") && !text.includes("\u202e"), text);
+    assert.equal(await tab.page.locator("main img, main script").count(), 0);
+    tab.assertNoFaults();
+  });
+
+  it("a device that has no watch open is offline, at its head and in its chain", async () => {
+    await report("unplugged", {});
+    const tab = await rig.open("/ui/devices/unplugged");
+    await tab.login();
+    await tab.page.locator(".device-head").getByText("offline").waitFor();
+    const connected = tab.page.locator(".link").filter({ hasText: "connected" });
+    assert.match(await connected.innerText(), /connected\s+(offline|stuck here)\s+offline/);
+    tab.assertNoFaults();
+  });
+
+  it("while the server is away the page of a device keeps what it shows, and recovers by itself", async () => {
+    const tab = await rig.open("/ui/devices/pos-1");
+    await tab.login();
+    await tab.page.locator(".link-done").first().waitFor();
+    await rig.server.stop();
+    await tab.page.getByRole("alert").getByText("The server does not answer").waitFor();
+    await tab.page
+      .getByText(/The server does not answer\. As of \d+ s ago/)
+      .first()
+      .waitFor();
+    assert.ok(await tab.page.locator(".link-done").first().isVisible());
+    await rig.server.startAgain();
+    await tab.page.getByRole("alert").waitFor({ state: "detached" });
+    await eventually(async () => assert.equal(await tab.page.getByText(/The server does not answer/).count(), 0), { timeoutMs: 20_000 });
+    assert.deepEqual(
+      tab.faults.filter((fault) => fault.startsWith("script")),
+      [],
+    );
   });
 
   it("a device that does not exist is said to be unknown, with a way to the list", async () => {

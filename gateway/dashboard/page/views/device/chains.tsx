@@ -5,8 +5,8 @@ import { type Chain, chainsOf, type Link, type LinkState, restOf } from "./expla
 /** Chains that are open where nothing is stuck. */
 const OPEN = 1;
 
-const WORDS: Readonly<Record<LinkState, string>> = { done: "done", working: "under way", stuck: "stuck here", ahead: "not yet" };
-const FILLS: Readonly<Record<LinkState, string>> = { done: "applied", working: "working", stuck: "failed", ahead: "never-came" };
+const WORDS: Readonly<Record<LinkState, string>> = { done: "done", working: "under way", stuck: "stuck here", ahead: "not yet", offline: "offline" };
+const FILLS: Readonly<Record<LinkState, string>> = { done: "applied", working: "working", stuck: "failed", ahead: "never-came", offline: "offline" };
 
 /** The way of each app and cron_job to the device, link by link; those that are stuck are open. */
 export function Chains({ explanation }: Readonly<{ explanation: Explanation }>) {
@@ -34,6 +34,7 @@ export function Chains({ explanation }: Readonly<{ explanation: Explanation }>) 
                       {line}
                     </p>
                   ))}
+                  {link.name === "desired" && chain.change !== undefined && <a href={chain.change}>The change on its way to all devices</a>}
                 </div>
               </li>
             ))}

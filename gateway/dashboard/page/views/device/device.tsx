@@ -33,22 +33,42 @@ function OneDevice({ id }: Readonly<{ id: string }>) {
           <bdi>{id}</bdi>
         </h1>
       )}
-      <ViewState of={state}>{(device) => (device === undefined ? null : <Known device={device} />)}</ViewState>
-      {state.kind === "failed" && state.trouble.kind === "refused" && <NeverReported id={id} />}
+      {state.kind === "failed" && state.trouble.kind === "refused" && state.trouble.code === "not_found" ? (
+        <NeverCame id={id} />
+      ) : (
+        <ViewState of={state}>{(device) => (device === undefined ? null : <Known device={device} />)}</ViewState>
+      )}
     </>
   );
 }
 
-/** A device that has a token, and neither connected nor reported, has an explanation all the same. */
-function NeverReported({ id }: Readonly<{ id: string }>) {
+/** A device that has a token, and neither connected nor reported, has an explanation all the same; one that is unknown has its refusal. */
+function NeverCame({ id }: Readonly<{ id: string }>) {
+  const state = useToken(id);
+  const token = state.kind === "ready" ? state.value : undefined;
   return (
     <>
       <Why id={id} />
+      {token !== undefined && (
+        <section class="card" aria-labelledby="token">
+          <h2 id="token">Token</h2>
+          <TokenText token={token} />
+          <CommandLine line={commandLine(["nebulactl", "devices", "revoke", id])} label="To end it" />
+        </section>
+      )}
       <p>
         <a href={devicesAddress()}>Show all devices</a>
       </p>
     </>
   );
+}
+
+/** The token of the device; undefined where it has none, or the caller has no rw on its device_group. */
+function useToken(deviceId: string) {
+  const { transport } = usePage();
+  return useReading(`token ${deviceId}`, async (signal) => {
+    return (await createClient(AccessService, transport).listDeviceTokens({ deviceId }, { signal })).deviceTokens[0];
+  });
 }
 
 function Known({ device }: Readonly<{ device: Device }>) {
@@ -208,15 +228,12 @@ function Token({ deviceId, deviceGroup }: Readonly<{ deviceId: string; deviceGro
 }
 
 function TokenAndForget({ deviceId, deviceGroup }: Readonly<{ deviceId: string; deviceGroup: string }>) {
-  const { transport } = usePage();
   const [isAsked, setAsked] = useState(false);
-  const state = useReading(`token ${deviceId}`, async (signal) => {
-    return (await createClient(AccessService, transport).listDeviceTokens({ deviceId }, { signal })).deviceTokens;
-  });
+  const state = useToken(deviceId);
   return (
     <section class="card" aria-labelledby="token">
       <h2 id="token">Token</h2>
-      <ViewState of={state}>{([token]) => <TokenText token={token} />}</ViewState>
+      <ViewState of={state}>{(token) => <TokenText token={token} />}</ViewState>
       <CommandLine line={commandLine(["nebulactl", "devices", "tokens", "--device-group", deviceGroup])} />
       <div>
         <button type="button" class="quiet danger" onClick={() => setAsked(true)}>

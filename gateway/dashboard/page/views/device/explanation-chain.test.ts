@@ -54,7 +54,7 @@ describe("the chain of a change to a device", () => {
   it("an app that runs as wanted has every link done, and no advice", () => {
     const [chain] = chainsOf(explained([web]));
     assert.deepEqual(states(chain), ["desired done", "connected done", "delivered done", "applied done", "containers done"]);
-    assert.deepEqual([chain?.isStuck, chain?.advice, chain?.title], [false, [], "web"]);
+    assert.deepEqual([chain?.isStuck, chain?.advice, chain?.title, chain?.change], [false, [], "web", "/ui/changes/app/web/42"]);
   });
 
   it("a step that failed is stuck at applied, with its time, tries, next try and advice", () => {
@@ -94,6 +94,8 @@ describe("the chain of a change to a device", () => {
   it("a device that is offline is stuck at connected, and one that works is under way", () => {
     const offline = chainsOf(explained([{ ...web, stuckAt: StuckAt.OFFLINE }], { stuckAt: StuckAt.OFFLINE }));
     assert.deepEqual(states(offline[0])?.slice(0, 3), ["desired done", "connected stuck", "delivered ahead"]);
+    const later = chainsOf(explained([{ ...web, stuckAt: StuckAt.STEP }], { connection: { state: ConnectionState.OFFLINE } }));
+    assert.deepEqual(states(later[0])?.slice(1, 4), ["connected offline", "delivered done", "applied stuck"]);
     const working = chainsOf(explained([{ ...web, stuckAt: StuckAt.WORKING }]));
     assert.equal(working[0]?.links[3]?.state, "working");
   });

@@ -3,10 +3,12 @@ import { explanationText } from "../../../../../common/insight/text/explanation-
 import { printableLine } from "../../../../../common/printable.ts";
 import { entityKindOf } from "../../../../../common/resources/target-kind.ts";
 import { cellText, type Field } from "../../../../../common/text/cell.ts";
+import { ConnectionState } from "../../../../../gen/nebula/v1/device_pb.ts";
 import { type Advice, type Explanation, StuckAt, type TargetExplanation } from "../../../../../gen/nebula/v1/explain_pb.ts";
+import { changeAddress } from "../../addresses/entity-addresses.ts";
 
-/** `done`; `working`: it goes on by itself; `stuck`; `ahead`: the change is not there yet. */
-export type LinkState = "done" | "working" | "stuck" | "ahead";
+/** `working`: it goes on by itself. `ahead`: the change is not there yet. `offline`: it was there, and the device is not connected now. */
+export type LinkState = "done" | "working" | "stuck" | "ahead" | "offline";
 
 export type Link = Readonly<{ name: LinkName; state: LinkState; lines: readonly string[] }>;
 
@@ -17,6 +19,8 @@ export type Chain = Readonly<{
   /** `web`, `cron_job nightly`. */
   title: string;
   links: readonly Link[];
+  /** The address of the newest change. */
+  change: string | undefined;
   isStuck: boolean;
   advice: readonly Readonly<{ text: string; command: string }>[];
 }>;
@@ -54,16 +58,19 @@ export function chainsOf(explanation: Explanation): readonly Chain[] {
 function chainOf(target: TargetExplanation, explanation: Explanation): Chain {
   const alone = { ...explanation, targets: [target], moreTargets: 0, hiddenTargets: 0 };
   const fields = explanationText(alone).blocks.flat();
-  const kind = entityKindOf(target.kind) ?? "";
+  const kind = entityKindOf(target.kind);
+  const revision = target.desired?.revision;
   const place = PLACES[target.stuckAt];
   const at = place === undefined ? FIELDS.length : FIELDS.findIndex(({ name }) => name === place);
+  const isOffline = explanation.connection?.state === ConnectionState.OFFLINE;
   const isMoving = target.stuckAt === StuckAt.WORKING || target.stuckAt === StuckAt.DELIVERY;
   return {
     key: `${kind}/${target.name}`,
-    title: `${kind === "app" ? "" : `${kind} `}${printableLine(target.name)}`,
+    change: kind === undefined || revision === undefined ? undefined : changeAddress({ kind, name: target.name, revision }),
+    title: `${kind === "app" || kind === undefined ? "" : `${kind} `}${printableLine(target.name)}`,
     links: FIELDS.map(({ name, fields: names }, index) => ({
       name,
-      state: index < at ? "done" : index > at ? "ahead" : isMoving ? "working" : "stuck",
+      state: index < at ? (name === "connected" && isOffline ? "offline" : "done") : index > at ? "ahead" : isMoving ? "working" : "stuck",
       lines: fields.filter(([field]) => names.includes(field)).map(lineOf),
     })),
     isStuck: place !== undefined,
