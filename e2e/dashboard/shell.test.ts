@@ -53,7 +53,7 @@ describe("the frame of the dashboard in a browser", function () {
       it(`no view is wider than a window of ${width} px, in ${colorScheme} colours`, async () => {
         const tab = await rig.open("/ui/", { colorScheme, viewport: { width, height: 900 } });
         await tab.login();
-        for (const path of ["/ui/", "/ui/devices"]) {
+        for (const path of ["/ui/", "/ui/devices", "/ui/apps/web", "/ui/groups/a-group-with-quite-a-long-name-of-its-own"]) {
           await tab.page.goto(`${rig.server.url}${path}`);
           await tab.page.getByRole("heading").first().waitFor();
           await tab.page.locator(".loading").waitFor({ state: "detached" });

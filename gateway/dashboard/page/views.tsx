@@ -1,8 +1,10 @@
 import type { View } from "./view.ts";
+import { appView } from "./views/app/app.tsx";
 import { changeView } from "./views/change/change.tsx";
 import { deviceView } from "./views/device/device.tsx";
 import { devicesView } from "./views/devices/devices.tsx";
+import { groupView } from "./views/group/group.tsx";
 import { overviewView } from "./views/overview/overview.tsx";
 
 /** All views, in the order of the navigation. */
-export const VIEWS: readonly View[] = [overviewView, devicesView, deviceView, changeView];
+export const VIEWS: readonly View[] = [overviewView, devicesView, groupView, appView, deviceView, changeView];

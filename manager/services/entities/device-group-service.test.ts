@@ -75,6 +75,17 @@ describe("DeviceGroupService", () => {
     assert.deepEqual(await readBy("rw", false), [true, true]);
   });
 
+  it("a device_group that is read says what looks unintended, if it is asked for that", async () => {
+    const startingPorts = [{ hostPort: 80, containerPort: 80 }];
+    for (const name of ["a", "b"])
+      await rig.apps.createApp(create(CreateAppRequestSchema, { app: { name, dockerImage: "shop:1", startingPorts } }), ann);
+    const { warnings: told } = await createGroup({ apps: ["a", "b"] });
+    assert.equal(told?.length, 1);
+    const read = async (warnings: boolean) =>
+      (await rig.groups.getDeviceGroup(create(GetDeviceGroupRequestSchema, { name: "pos", warnings }), ann)).warnings;
+    assert.deepEqual([await read(true), await read(false)], [told, []]);
+  });
+
   it("a device_group has only members that exist: each that does not is named", async () => {
     await createApp("a");
     await createApp("gone");

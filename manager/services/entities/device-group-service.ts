@@ -41,11 +41,12 @@ export function createDeviceGroupServiceHandlers(deps: EntityDeps): ServiceHandl
       return { deviceGroup, warnings: [...(await warningsOfGroup(deps, deviceGroup.name)), ...inOtherCase] };
     },
 
-    async getDeviceGroup({ name }, context) {
+    async getDeviceGroup({ name, warnings: isAskedForWarnings }, context) {
       const { entity: deviceGroup, lastChange } = await getEntity(writer, name, context);
       const may = (need: Need) => isPermitted(context.principal, need, false);
       const mayWrite = may({ kind: "write", entity: { kind: "device_group", name } });
-      return { deviceGroup, lastChange, mayWrite, mayPrune: may({ kind: "prune", deviceGroup: name }) };
+      const warnings = isAskedForWarnings ? await warningsOfGroup(deps, name) : [];
+      return { deviceGroup, lastChange, mayWrite, mayPrune: may({ kind: "prune", deviceGroup: name }), warnings };
     },
 
     async listDeviceGroups(request, context) {

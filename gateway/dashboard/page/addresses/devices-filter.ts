@@ -49,13 +49,18 @@ export function devicesFilterOf(query: URLSearchParams): DevicesFilter {
 
 /** The address of the list of these devices. */
 export function devicesAddress(filter: DevicesFilter = {}): string {
+  const text = filterQuery(filter);
+  return text === "" ? "/ui/devices" : `/ui/devices?${text}`;
+}
+
+/** The query of an address, without its question mark. */
+export function filterQuery(filter: DevicesFilter): string {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(filter)) {
     if (value === true) query.set(name, "yes");
     else if (typeof value === "string" && value !== "") query.set(name, value);
   }
-  const text = query.toString();
-  return text === "" ? "/ui/devices" : `/ui/devices?${text}`;
+  return query.toString();
 }
 
 /** The request for these devices, without its page. */

@@ -1,5 +1,6 @@
-/** The addresses of one device and of one change, which stay. Names are those of the API. Pure. */
+/** The addresses of one device, device_group, app and change, which stay. Names are those of the API. Pure. */
 import type { EntityKind } from "../../../../common/storage/config-store.ts";
+import { type DevicesFilter, filterQuery } from "./devices-filter.ts";
 
 export type ChangeName = Readonly<{ kind: EntityKind; name: string; revision: bigint }>;
 
@@ -24,4 +25,32 @@ export function changeNameOf(params: Readonly<Record<string, string>>): ChangeNa
   const kind = KINDS.find((kind) => kind === word);
   if (kind === undefined || name === "" || !/^[1-9]\d*$/.test(revision) || revision.length > LONGEST_REVISION) return undefined;
   return { kind, name, revision: BigInt(revision) };
+}
+
+/** The address of a device_group; its devices are listed by a filter. */
+export function groupAddress(name: string, { group: _, ...filter }: DevicesFilter = {}): string {
+  const query = filterQuery(filter);
+  return `/ui/groups/${encodeURIComponent(name)}${query === "" ? "" : `?${query}`}`;
+}
+
+/** Two revisions, of which the page shows what differs. */
+export type Compared = Readonly<{ from: bigint; to: bigint }>;
+
+export function appAddress(name: string, compared?: Compared): string {
+  return `/ui/apps/${encodeURIComponent(name)}${compared === undefined ? "" : `?from=${compared.from}&to=${compared.to}`}`;
+}
+
+/** The two revisions in the query of an address; undefined if it does not name two. */
+export function comparedOf(query: URLSearchParams): Compared | undefined {
+  const [from, to] = [query.get("from") ?? "", query.get("to") ?? ""];
+  return isRevision(from) && isRevision(to) ? { from: BigInt(from), to: BigInt(to) } : undefined;
+}
+
+function isRevision(text: string): boolean {
+  return /^[1-9]\d{0,18}$/.test(text);
+}
+
+/** Where an entity is shown, by the word of its kind; undefined: nowhere. */
+export function entityAddress(kind: string, name: string): string | undefined {
+  return kind === "app" ? appAddress(name) : kind === "device_group" ? groupAddress(name) : undefined;
 }

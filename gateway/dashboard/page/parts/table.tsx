@@ -53,7 +53,10 @@ export function Table<Row>({ label, columns, rows, keyOf, hasMore = false, onVie
     };
     addEventListener("scroll", later, { passive: true });
     addEventListener("resize", later);
+    const moved = new ResizeObserver(later); // what stands above the table came, or went
+    moved.observe(document.body);
     return () => {
+      moved.disconnect();
       cancelAnimationFrame(asked);
       removeEventListener("scroll", later);
       removeEventListener("resize", later);

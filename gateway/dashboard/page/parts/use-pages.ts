@@ -10,8 +10,13 @@ const FIRST_ROWS: Range = { first: 0, last: 50 };
 /**
  * A list of the server, read page by page as a table shows it, and again every few seconds.
  * @param key names the list: another key begins another one
+ * @param changes another number reads at once, as after a change that this tab made
  */
-export function usePages<T>(key: string, fetchPage: FetchPage<T>): Readonly<{ state: Loaded<ListState<T>>; onView: (range: Range) => void }> {
+export function usePages<T>(
+  key: string,
+  fetchPage: FetchPage<T>,
+  changes = 0,
+): Readonly<{ state: Loaded<ListState<T>>; onView: (range: Range) => void }> {
   const { attention, clock, session } = usePage();
   const [shown, setShown] = useState<Readonly<{ key: string; state: Loaded<ListState<T>> }>>({ key, state: LOADING });
   const range = useRef(FIRST_ROWS);
@@ -33,6 +38,7 @@ export function usePages<T>(key: string, fetchPage: FetchPage<T>): Readonly<{ st
     reading.current = started;
     return () => started[Symbol.dispose]();
   }, [key]);
+  useEffect(() => reading.current?.again(), [changes]);
   const onView = (next: Range) => {
     range.current = next;
     if (next.last > rows.current) reading.current?.again();

@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { LOADING, type Loaded } from "../data/loaded.ts";
 import { type Reading, startReading } from "../data/reading.ts";
 import { usePage } from "./page-context.ts";
@@ -6,12 +6,14 @@ import { usePage } from "./page-context.ts";
 /**
  * Reads something of the server while the part is shown, and again every few seconds while the tab is.
  * @param key names what is read: another key reads at once, and begins with `loading`
+ * @param changes another number reads at once, as after a change that this tab made
  */
-export function useReading<T>(key: string, read: (signal: AbortSignal) => Promise<T>): Loaded<T> {
+export function useReading<T>(key: string, read: (signal: AbortSignal) => Promise<T>, changes = 0): Loaded<T> {
   const { attention, clock, session } = usePage();
   const [shown, setShown] = useState<Readonly<{ key: string; state: Loaded<T> }>>({ key, state: LOADING });
+  const running = useRef<Reading | undefined>(undefined);
   useEffect(() => {
-    const reading: Reading = startReading<T>({
+    const reading = startReading<T>({
       read,
       attention,
       clock,
@@ -20,7 +22,9 @@ export function useReading<T>(key: string, read: (signal: AbortSignal) => Promis
         setShown({ key, state });
       },
     });
+    running.current = reading;
     return () => reading[Symbol.dispose]();
   }, [key]);
+  useEffect(() => running.current?.again(), [changes]);
   return shown.key === key ? shown.state : LOADING;
 }

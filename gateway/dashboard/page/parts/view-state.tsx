@@ -74,6 +74,7 @@ const REFUSALS: Readonly<Record<string, string>> = {
   permission_denied: "Your rights do not cover this",
   not_found: "There is nothing here",
   invalid_argument: "This address is not valid",
+  aborted: "It was changed meanwhile: nothing was done",
   resource_exhausted: "The server has no room for this now",
 };
 

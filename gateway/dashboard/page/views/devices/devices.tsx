@@ -10,9 +10,9 @@ import {
   OFFLINE_TIMES,
   STATE_WORDS,
 } from "../../addresses/devices-filter.ts";
-import { deviceAddress } from "../../addresses/entity-addresses.ts";
+import { deviceAddress, groupAddress } from "../../addresses/entity-addresses.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
-import { formatCount } from "../../parts/format.ts";
+import { commandLine, formatCount } from "../../parts/format.ts";
 import { usePage } from "../../parts/page-context.ts";
 import { type Column, Table } from "../../parts/table.tsx";
 import { usePages } from "../../parts/use-pages.ts";
@@ -37,7 +37,7 @@ const COLUMNS: readonly Column<DeviceRow>[] = [
       </a>
     ),
   },
-  { key: "group", head: "Group", from: "medium", cell: ({ group }) => <a href={devicesAddress({ group })}>{group}</a> },
+  { key: "group", head: "Group", from: "medium", cell: ({ group }) => <a href={groupAddress(group)}>{group}</a> },
   { key: "state", head: "State", cell: ({ state }) => <StateWord state={state} /> },
   { key: "trouble", head: "What is wrong", from: "medium", cell: ({ trouble }) => trouble },
   {
@@ -60,27 +60,55 @@ const COLUMNS: readonly Column<DeviceRow>[] = [
 ];
 
 function Devices({ query }: ViewProps) {
+  return (
+    <>
+      <h1 tabIndex={-1}>Devices</h1>
+      <DeviceList filter={devicesFilterOf(query)} addressOf={devicesAddress} />
+    </>
+  );
+}
+
+type DeviceListProps = Readonly<{
+  filter: DevicesFilter;
+  /** Where the list of a filter is shown. */
+  addressOf: (filter: DevicesFilter) => string;
+  /** Whether all are of one device_group, which is in the filter. */
+  isOfOneGroup?: boolean;
+}>;
+
+/** The devices of a filter, with fields that change it. */
+export function DeviceList({ filter, addressOf, isOfOneGroup = false }: DeviceListProps) {
   const { transport, router } = usePage();
-  const filter = devicesFilterOf(query);
-  const address = devicesAddress(filter);
-  const { state, onView } = usePages<DeviceRow>(address, async (pageToken, signal) => {
+  const { state, onView } = usePages<DeviceRow>(devicesAddress(filter), async (pageToken, signal) => {
     const request = { ...devicesRequest(filter), pageSize: PAGE_SIZE, pageToken };
     const { devices, nextPageToken } = await createClient(DeviceService, transport).listDevices(request, { signal });
     return { items: devices.map(deviceRow), nextPageToken };
   });
-  const isFiltered = address !== devicesAddress();
+  const all = isOfOneGroup ? { group: filter.group } : {};
+  const isFiltered = devicesAddress(filter) !== devicesAddress(all);
   return (
     <>
-      <h1 tabIndex={-1}>Devices</h1>
-      <Filters filter={filter} change={(next) => router.go(devicesAddress(next), { replaces: true })} />
+      <Filters filter={filter} change={(next) => router.go(addressOf(next), { replaces: true })} isOfOneGroup={isOfOneGroup} />
       <CommandLine line={devicesCommand(filter)} />
-      <ViewState of={state} empty={({ items, hasMore }) => (items.length > 0 || hasMore ? undefined : isFiltered ? <NoneMatches /> : <NoDevices />)}>
+      <ViewState
+        of={state}
+        empty={({ items, hasMore }) =>
+          items.length > 0 || hasMore ? undefined : isFiltered ? <NoneMatches all={addressOf(all)} /> : <NoDevices group={all.group} />
+        }
+      >
         {({ items, hasMore }) => (
           <>
             <p class="faint" role="status">
               {formatCount(items.length)} {hasMore ? "devices so far" : items.length === 1 ? "device" : "devices"}
             </p>
-            <Table label="Devices" columns={COLUMNS} rows={items} keyOf={({ id }) => id} hasMore={hasMore} onView={onView} />
+            <Table
+              label="Devices"
+              columns={isOfOneGroup ? COLUMNS.filter(({ key }) => key !== "group") : COLUMNS}
+              rows={items}
+              keyOf={({ id }) => id}
+              hasMore={hasMore}
+              onView={onView}
+            />
           </>
         )}
       </ViewState>
@@ -88,28 +116,28 @@ function Devices({ query }: ViewProps) {
   );
 }
 
-function NoneMatches() {
+function NoneMatches({ all }: Readonly<{ all: string }>) {
   return (
     <Empty title="No device matches this filter">
       <p>
-        <a href={devicesAddress()}>Show all devices</a>
+        <a href={all}>Show all devices</a>
       </p>
     </Empty>
   );
 }
 
-function NoDevices() {
+function NoDevices({ group }: Readonly<{ group: string | undefined }>) {
   return (
     <Empty title="There are no devices yet">
       <p>Make a token for one, then start a worker with it:</p>
-      <CommandLine line="nebulactl devices enroll --device-group GROUP" label="First" />
+      <CommandLine line={commandLine(["nebulactl", "devices", "enroll", "--device-group", group ?? "GROUP"])} label="First" />
     </Empty>
   );
 }
 
-type FiltersProps = Readonly<{ filter: DevicesFilter; change: (filter: DevicesFilter) => void }>;
+type FiltersProps = Readonly<{ filter: DevicesFilter; change: (filter: DevicesFilter) => void; isOfOneGroup: boolean }>;
 
-function Filters({ filter, change }: FiltersProps) {
+function Filters({ filter, change, isOfOneGroup }: FiltersProps) {
   const choice = (label: string, name: "state" | "code" | "longer", words: Iterable<string>) => (
     <label>
       <span>{label}</span>
@@ -147,7 +175,7 @@ function Filters({ filter, change }: FiltersProps) {
   return (
     <search>
       <form class="filters" aria-label="Filter of devices" onSubmit={(event) => event.preventDefault()}>
-        {text("Group", "group")}
+        {!isOfOneGroup && text("Group", "group")}
         {choice("State", "state", STATE_WORDS.keys())}
         <label>
           <span>Connection</span>

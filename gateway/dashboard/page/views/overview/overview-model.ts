@@ -5,7 +5,7 @@ import { enumWord } from "../../../../../common/text/enum-words.ts";
 import type { ChangeOverview, FleetOverview, GetOverviewResponse, GroupOverview, StandingCounts } from "../../../../../gen/nebula/v1/fleet_pb.ts";
 import { FailureCodeSchema } from "../../../../../gen/nebula/v1/report_pb.ts";
 import { type DevicesFilter, devicesAddress } from "../../addresses/devices-filter.ts";
-import { changeAddress } from "../../addresses/entity-addresses.ts";
+import { changeAddress, groupAddress } from "../../addresses/entity-addresses.ts";
 
 /** Devices in one state: the number, and where they are listed. */
 export type StateCount = Readonly<{ state: Standing; word: string; count: bigint; to: string | undefined }>;
@@ -58,7 +58,7 @@ function groupLine({ deviceGroup, revision, states, newestChange, uncounted }: G
   const at = newestChange?.change?.at;
   return {
     name: deviceGroup,
-    to: devicesAddress({ group: deviceGroup }),
+    to: groupAddress(deviceGroup),
     devices: devicesOf(states),
     states: stateCounts(states, deviceGroup),
     failed: states?.failed ?? 0n,

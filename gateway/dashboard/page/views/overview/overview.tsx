@@ -1,8 +1,9 @@
 import type { FleetOverview, GetOverviewResponse } from "../../../../../gen/nebula/v1/fleet_pb.ts";
 import { devicesAddress } from "../../addresses/devices-filter.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
-import { formatCount, formatShare } from "../../parts/format.ts";
+import { formatCount } from "../../parts/format.ts";
 import { StateBar } from "../../parts/state-bar.tsx";
+import { StateLegend } from "../../parts/state-legend.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
 import { useLive } from "../../parts/use-live.ts";
 import { Age, Count } from "../../parts/values.tsx";
@@ -96,21 +97,7 @@ function Fleet({ fleet, groups }: Readonly<{ fleet: FleetOverview; groups: numbe
         {devices === 1n ? "device" : "devices"} in {formatCount(groups)} {groups === 1 ? "group" : "groups"},{" "}
         <span class="number">{formatCount(fleet.states?.online ?? 0n)}</span> online
       </p>
-      <StateBar parts={states} size="large" />
-      <ul class="legend">
-        {states.map(({ state, word, count, to }) => (
-          <li key={state} class={count === 0n ? "legend-none" : ""}>
-            <svg class="dot" width="10" height="10" viewBox="0 0 10 10" aria-hidden="true">
-              <rect class={`fill-${state}`} width="10" height="10" rx="2" />
-            </svg>
-            <span class="legend-count">
-              <Count value={count} to={count === 0n ? undefined : to} of={word} />
-            </span>
-            <span class="legend-word">{word}</span>
-            <span class="legend-share faint">{state === "never-came" ? "enrolled" : formatShare(count, devices)}</span>
-          </li>
-        ))}
-      </ul>
+      <StateLegend states={states} />
       {fleet.uncountedGroups > 0n && (
         <p class="notice notice-away" role="status">
           The server has no room to count {formatCount(fleet.uncountedGroups)} of the groups; their devices are in no number.
@@ -193,7 +180,12 @@ const GROUP_COLUMNS: readonly Column<GroupLine>[] = [
       </>
     ),
   },
-  { key: "devices", head: "Devices", isNumber: true, cell: ({ name, devices, to }) => <Count value={devices} to={to} of={`devices of ${name}`} /> },
+  {
+    key: "devices",
+    head: "Devices",
+    isNumber: true,
+    cell: ({ name, devices }) => <Count value={devices} to={devicesAddress({ group: name })} of={`devices of ${name}`} />,
+  },
   {
     key: "bar",
     head: "By state",

@@ -1,0 +1,109 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { useEffect, useState } from "preact/hooks";
+import { type Trouble, troubleOf } from "../data/loaded.ts";
+import { CommandLine } from "./command-line.tsx";
+import { Dialog } from "./dialog.tsx";
+import { usePage } from "./page-context.ts";
+import { TroubleBox } from "./view-state.tsx";
+
+/** What an action would lead to. Only what was shown is done: a change in between is refused by the server. */
+export type ActionPlan = Readonly<{
+  text: string;
+  /** Does it, and resolves with what to say then. Absent: there is nothing to do. */
+  apply?: () => Promise<string>;
+}>;
+
+type Props = Readonly<{
+  title: string;
+  /** Of its button: `Restart`. */
+  verb: string;
+  /** The line of nebulactl that does the same. */
+  line: string;
+  plan: (signal: AbortSignal) => Promise<ActionPlan>;
+  close: () => void;
+}>;
+
+type State = Readonly<
+  | { kind: "planning" }
+  | { kind: "planned"; plan: ActionPlan }
+  | { kind: "applying"; plan: ActionPlan }
+  | { kind: "done"; text: string }
+  | { kind: "failed"; trouble: Trouble }
+>;
+
+/** Shows what an action would lead to, and does it when it is confirmed. */
+export function ActionDialog({ title, verb, line, plan, close }: Props) {
+  const { session } = usePage();
+  const [state, setState] = useState<State>({ kind: "planning" });
+  const [round, setRound] = useState(0);
+  const fail = (error: unknown) => {
+    const trouble = troubleOfAction(error);
+    if (trouble.kind === "login") session.ended();
+    setState({ kind: "failed", trouble });
+  };
+  useEffect(() => {
+    const ended = new AbortController();
+    setState({ kind: "planning" });
+    plan(ended.signal).then(
+      (planned) => {
+        if (!ended.signal.aborted) setState({ kind: "planned", plan: planned });
+      },
+      (error: unknown) => {
+        if (!ended.signal.aborted) fail(error);
+      },
+    );
+    return () => ended.abort();
+  }, [round, line]);
+  const apply = async (planned: ActionPlan) => {
+    setState({ kind: "applying", plan: planned });
+    try {
+      setState({ kind: "done", text: (await planned.apply?.()) ?? "" });
+    } catch (error) {
+      fail(error);
+    }
+  };
+  return (
+    <Dialog title={title} close={close}>
+      {state.kind === "planning" && <p role="status">Asking the server what this leads to.</p>}
+      {(state.kind === "planned" || state.kind === "applying") && (
+        <>
+          <pre class="plan">{state.plan.text}</pre>
+          <CommandLine line={line} />
+        </>
+      )}
+      {state.kind === "done" && <p role="status">{state.text}</p>}
+      {state.kind === "failed" && <ActionTrouble trouble={state.trouble} />}
+      <div class="actions">
+        {(state.kind === "planned" || state.kind === "applying") && state.plan.apply !== undefined && (
+          <button type="button" disabled={state.kind === "applying"} onClick={() => void apply(state.plan)}>
+            {verb}
+          </button>
+        )}
+        {state.kind === "failed" && (
+          <button type="button" onClick={() => setRound(round + 1)}>
+            Plan again
+          </button>
+        )}
+        <button type="button" class="quiet" onClick={close}>
+          {state.kind === "done" ? "Close" : "Cancel"}
+        </button>
+      </div>
+    </Dialog>
+  );
+}
+
+/** To an action, that somebody else was first is an answer, as no read has it. */
+function troubleOfAction(error: unknown): Trouble {
+  if (error instanceof ConnectError && error.code === Code.Aborted) return { kind: "refused", code: "aborted", message: error.rawMessage };
+  return troubleOf(error);
+}
+
+function ActionTrouble({ trouble }: Readonly<{ trouble: Trouble }>) {
+  if (trouble.kind !== "away") return <TroubleBox trouble={trouble} />;
+  return (
+    <div class="notice notice-failed" role="alert">
+      <strong>The server did not answer</strong>
+      <p>Whether it was done is not certain. Plan again: the plan says how it stands now.</p>
+    </div>
+  );
+}

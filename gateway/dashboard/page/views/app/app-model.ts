@@ -1,0 +1,61 @@
+/** What the view of an app shows of the API's answers, and what its actions ask for. Pure. */
+import { planText } from "../../../../../common/insight/text/plan-text.ts";
+import { rollbackText } from "../../../../../common/insight/text/rollback-text.ts";
+import { entityKindOf } from "../../../../../common/resources/target-kind.ts";
+import type { GetOverviewResponse } from "../../../../../gen/nebula/v1/fleet_pb.ts";
+import type { RollbackResponse } from "../../../../../gen/nebula/v1/history_pb.ts";
+import { PlannedVerb, type PlanResponse } from "../../../../../gen/nebula/v1/plan_pb.ts";
+import { groupAddress } from "../../addresses/entity-addresses.ts";
+import { commandLine } from "../../parts/format.ts";
+import { devicesOf, type StateCount, stateCounts } from "../overview/overview-model.ts";
+
+/** A device_group that runs an app. */
+export type PlaceLine = Readonly<{ group: string; to: string; devices: bigint; states: readonly StateCount[]; isUncounted: boolean }>;
+
+/** The device_groups that have an app, with the devices by how far its newest revision is there. */
+export function placesOf(app: string, { groups }: GetOverviewResponse): readonly PlaceLine[] {
+  return groups.flatMap(({ deviceGroup, members, uncounted }) => {
+    const member = members.find(({ newest }) => newest?.name === app && entityKindOf(newest.kind) === "app");
+    if (member === undefined) return [];
+    const states = stateCounts(member.states).map((state) => ({ ...state, to: undefined }));
+    return [{ group: deviceGroup, to: groupAddress(deviceGroup), devices: devicesOf(member.states), states, isUncounted: uncounted }];
+  });
+}
+
+/** Devices of all of these places by state. */
+export function totalOf(places: readonly PlaceLine[]): readonly StateCount[] {
+  return stateCounts(undefined).map((empty) => ({
+    ...empty,
+    to: undefined,
+    count: places.reduce((sum, { states }) => sum + (states.find(({ state }) => state === empty.state)?.count ?? 0n), 0n),
+  }));
+}
+
+export type Verb = "start" | "stop" | "restart";
+
+export const PLANNED_VERBS: Readonly<Record<Verb, PlannedVerb>> = {
+  start: PlannedVerb.START,
+  stop: PlannedVerb.STOP,
+  restart: PlannedVerb.RESTART,
+};
+
+/** The line of nebulactl that does a verb of the app as it was planned. */
+export function verbLine(verb: Verb, app: string, revision: bigint): string {
+  return commandLine(["nebulactl", "apps", verb, app, "--if-revision", String(revision)]);
+}
+
+export function rollbackLine(app: string, to: bigint): string {
+  return commandLine(["nebulactl", "rollback", `app/${app}`, "--to", String(to)]);
+}
+
+/** The revision that a plan of one change was made from. */
+export function plannedRevision({ entities: [entity] }: PlanResponse): bigint {
+  if (entity === undefined) throw new Error("a plan without what it is about");
+  return entity.revisionBefore;
+}
+
+/** A rollback as nebulactl tells it before it asks. @param plan absent: the caller may not see what devices do */
+export function rollbackPlanText(app: string, planned: RollbackResponse, plan: PlanResponse | undefined, now: number): string {
+  const reach = plan === undefined ? "" : planText({ ...plan, entities: [] }, now);
+  return `${rollbackText({ kind: "app", name: app }, planned, false)}${reach}`;
+}

@@ -1,0 +1,342 @@
+import { createClient, type Transport } from "@connectrpc/connect";
+import { useState } from "preact/hooks";
+import { planText } from "../../../../../common/insight/text/plan-text.ts";
+import { plannedRollback } from "../../../../../common/insight/text/rollback-text.ts";
+import { printableLine } from "../../../../../common/printable.ts";
+import { AppService, type GetAppResponse } from "../../../../../gen/nebula/v1/app_pb.ts";
+import { TargetKind } from "../../../../../gen/nebula/v1/device_pb.ts";
+import { HistoryService } from "../../../../../gen/nebula/v1/history_pb.ts";
+import { PlannedKind, PlanService } from "../../../../../gen/nebula/v1/plan_pb.ts";
+import { appAddress, type Compared, changeAddress, comparedOf } from "../../addresses/entity-addresses.ts";
+import { ActionDialog, type ActionPlan } from "../../parts/action-dialog.tsx";
+import { CommandLine } from "../../parts/command-line.tsx";
+import { commandLine, formatCount } from "../../parts/format.ts";
+import { History } from "../../parts/history.tsx";
+import { changedFields, type HistoryLine } from "../../parts/history-line.ts";
+import { usePage } from "../../parts/page-context.ts";
+import { StateBar } from "../../parts/state-bar.tsx";
+import { StateLegend } from "../../parts/state-legend.tsx";
+import { type Column, Table } from "../../parts/table.tsx";
+import { useLive } from "../../parts/use-live.ts";
+import { useReading } from "../../parts/use-reading.ts";
+import { Age, StateWord } from "../../parts/values.tsx";
+import { Empty, ViewState } from "../../parts/view-state.tsx";
+import type { View } from "../../view.ts";
+import {
+  PLANNED_VERBS,
+  type PlaceLine,
+  placesOf,
+  plannedRevision,
+  rollbackLine,
+  rollbackPlanText,
+  totalOf,
+  type Verb,
+  verbLine,
+} from "./app-model.ts";
+import { appSpec } from "./app-spec.ts";
+
+/** One app: what it is, where it runs, how it came to be so, and the way back. */
+export const appView: View = {
+  path: "/ui/apps/:name",
+  title: ({ name = "" }) => printableLine(name),
+  body: ({ params: { name = "" }, query }) => <AppPage key={name} name={name} query={query} />,
+};
+
+/** What is being confirmed. */
+type Asked = Readonly<{ kind: "verb"; verb: Verb } | { kind: "rollback"; to: bigint }>;
+
+function AppPage({ name, query }: Readonly<{ name: string; query: URLSearchParams }>) {
+  const { transport } = usePage();
+  const [changes, setChanges] = useState(0);
+  const [asked, setAsked] = useState<Asked | undefined>(undefined);
+  const read = useReading(`app ${name}`, (signal) => createClient(AppService, transport).getApp({ name }, { signal }), changes);
+  const newest = read.kind === "ready" ? (read.value.app?.revision ?? 0n) : 0n;
+  const mayWrite = read.kind === "ready" && read.value.mayWrite;
+  const isAbsent = read.kind === "failed" && read.trouble.kind === "refused" && read.trouble.code === "not_found";
+  const compared = comparedOf(query);
+  const more = (line: HistoryLine) => <RevisionActions name={name} line={line} newest={newest} mayWrite={mayWrite} ask={setAsked} />;
+  return (
+    <>
+      <p class="kind-of-view">App</p>
+      {isAbsent ? (
+        <>
+          <h1 tabIndex={-1}>{printableLine(name)}</h1>
+          <Empty title="There is no such app">
+            <p>It was deleted, or never was. If it has a history below, its last revision comes back with:</p>
+            <CommandLine line={commandLine(["nebulactl", "rollback", `app/${name}`])} />
+          </Empty>
+        </>
+      ) : (
+        <ViewState of={read}>
+          {(answer) => (
+            <>
+              <Head answer={answer} ask={setAsked} />
+              <div class="columns">
+                <Specification answer={answer} />
+                <Places name={name} />
+              </div>
+            </>
+          )}
+        </ViewState>
+      )}
+      <section class="stack" aria-labelledby="history">
+        <h2 id="history">History</h2>
+        {compared !== undefined && <Comparison name={name} compared={compared} />}
+        <History
+          kind={TargetKind.APP}
+          name={name}
+          changes={changes}
+          addressOf={(revision) => changeAddress({ kind: "app", name, revision })}
+          more={more}
+        />
+        <CommandLine line={commandLine(["nebulactl", "history", `app/${name}`])} />
+      </section>
+      {asked !== undefined && (
+        <Confirmation name={name} newest={newest} asked={asked} close={() => setAsked(undefined)} changed={() => setChanges(changes + 1)} />
+      )}
+    </>
+  );
+}
+
+function Head({ answer, ask }: Readonly<{ answer: GetAppResponse; ask: (asked: Asked) => void }>) {
+  const { app, lastChange, mayWrite } = answer;
+  const isRunning = app?.running !== false;
+  const button = (verb: Verb, word: string) => (
+    <button type="button" class="quiet" onClick={() => ask({ kind: "verb", verb })}>
+      {word}
+    </button>
+  );
+  return (
+    <div class="view-head">
+      <div>
+        <h1 tabIndex={-1}>{app?.name}</h1>
+        <p class="faint">
+          <StateWord state={isRunning ? "applied" : "offline"} word={isRunning ? "is to run" : "is stopped"} /> · revision{" "}
+          {formatCount(app?.revision ?? 0n)}, changed <Age of={lastChange?.at} /> by {printableLine(lastChange?.by ?? "")}
+        </p>
+      </div>
+      {mayWrite && (
+        <div class="actions">
+          {isRunning && button("restart", "Restart")}
+          {isRunning ? button("stop", "Stop") : button("start", "Start")}
+        </div>
+      )}
+    </div>
+  );
+}
+
+function Specification({ answer: { app } }: Readonly<{ answer: GetAppResponse }>) {
+  if (app === undefined) return null;
+  return (
+    <section class="card" aria-labelledby="specification">
+      <h2 id="specification">Specification</h2>
+      <dl class="spec">
+        {appSpec(app).map(({ field, label, values }) => (
+          <div key={field}>
+            <dt title={field}>{label}</dt>
+            <dd>
+              {values.map((value, index) => (
+                <div key={`${index} ${value}`}>{value}</div>
+              ))}
+            </dd>
+          </div>
+        ))}
+      </dl>
+      <CommandLine line={commandLine(["nebulactl", "apps", "info", app.name])} />
+    </section>
+  );
+}
+
+function Places({ name }: Readonly<{ name: string }>) {
+  const state = useLive("overview", { deviceGroups: [], members: true });
+  return (
+    <section class="card" aria-labelledby="places">
+      <h2 id="places">Where it runs</h2>
+      <ViewState of={state}>
+        {(overview) => {
+          const places = placesOf(name, overview);
+          if (places.length === 0) {
+            return (
+              <Empty title="No group that you may see runs it">
+                <CommandLine line={commandLine(["nebulactl", "device-groups", "update", "GROUP", "--apps", name])} label="Give it to one" />
+              </Empty>
+            );
+          }
+          return (
+            <>
+              <StateLegend states={totalOf(places).filter(({ state }) => state !== "never-came")} />
+              <Table label="Groups" columns={PLACE_COLUMNS} rows={places} keyOf={({ group }) => group} />
+            </>
+          );
+        }}
+      </ViewState>
+    </section>
+  );
+}
+
+const PLACE_COLUMNS: readonly Column<PlaceLine>[] = [
+  {
+    key: "group",
+    head: "Group",
+    cell: ({ group, to }) => (
+      <a class="name" href={to}>
+        {group}
+      </a>
+    ),
+  },
+  { key: "devices", head: "Devices", isNumber: true, cell: ({ devices }) => <span class="number">{formatCount(devices)}</span> },
+  {
+    key: "bar",
+    head: "By state",
+    cell: ({ states, isUncounted }) => (isUncounted ? <span class="faint">not counted: no room</span> : <StateBar parts={states} />),
+  },
+  ...(["applied", "failed"] as const).map(
+    (state): Column<PlaceLine> => ({
+      key: state,
+      head: state === "applied" ? "Applied" : "Failed",
+      isNumber: true,
+      from: "medium",
+      cell: ({ states }) => {
+        const count = states.find((one) => one.state === state)?.count ?? 0n;
+        return <span class={count === 0n ? "number faint" : "number"}>{formatCount(count)}</span>;
+      },
+    }),
+  ),
+];
+
+type RevisionActionsProps = Readonly<{ name: string; line: HistoryLine; newest: bigint; mayWrite: boolean; ask: (asked: Asked) => void }>;
+
+function RevisionActions({ name, line: { revision, previous, hasBody }, newest, mayWrite, ask }: RevisionActionsProps) {
+  return (
+    <span class="row-actions">
+      {previous > 0n && hasBody && <a href={appAddress(name, { from: previous, to: revision })}>Changes</a>}
+      {newest > 0n && revision !== newest && hasBody && (
+        <>
+          <a class="from-medium" href={appAddress(name, { from: revision, to: newest })}>
+            To now
+          </a>
+          {mayWrite && (
+            <button
+              type="button"
+              class="quiet"
+              aria-label={`Roll back to revision ${revision}`}
+              onClick={() => ask({ kind: "rollback", to: revision })}
+            >
+              Roll back
+            </button>
+          )}
+        </>
+      )}
+    </span>
+  );
+}
+
+/** What differs between two revisions, which fields choose. */
+function Comparison({ name, compared: { from, to } }: Readonly<{ name: string; compared: Compared }>) {
+  const { transport, router } = usePage();
+  const state = useReading(`compare ${name} ${from} ${to}`, (signal) => {
+    const request = { kind: TargetKind.APP, name, revision: to, compareWith: from };
+    return createClient(HistoryService, transport).getRevision(request, { signal });
+  });
+  const choice = (label: string, value: bigint, change: (value: bigint) => Compared) => (
+    <label>
+      <span>{label}</span>
+      <input
+        type="number"
+        min="1"
+        value={String(value)}
+        onChange={({ currentTarget: { value: given } }) => {
+          if (/^[1-9]\d{0,18}$/.test(given)) router.go(appAddress(name, change(BigInt(given))), { replaces: true });
+        }}
+      />
+    </label>
+  );
+  return (
+    <section class="card" aria-label="What differs">
+      <div class="compared">
+        {choice("From revision", from, (value) => ({ from: value, to }))}
+        {choice("to revision", to, (value) => ({ from, to: value }))}
+        <a href={appAddress(name)}>Close</a>
+      </div>
+      <ViewState of={state}>
+        {({ revision }) => {
+          if (revision?.body.case === undefined) return <p>Revision {formatCount(to)} is a delete.</p>;
+          const fields = changedFields(revision.differences);
+          if (fields.length === 0) return <p class="faint">No field differs.</p>;
+          return (
+            <table class="differences" aria-label="Fields that differ">
+              <tbody>
+                {fields.map(({ field, change }, index) => (
+                  <tr key={`${index} ${field}`}>
+                    <th scope="row">{field}</th>
+                    <td>{change}</td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          );
+        }}
+      </ViewState>
+    </section>
+  );
+}
+
+type ConfirmationProps = Readonly<{ name: string; newest: bigint; asked: Asked; close: () => void; changed: () => void }>;
+
+function Confirmation({ name, newest, asked, close, changed }: ConfirmationProps) {
+  const { transport, clock } = usePage();
+  const [revision] = useState(newest);
+  if (asked.kind === "rollback") {
+    const plan = () => planRollback(transport, { name, to: asked.to, now: clock.now(), changed });
+    return (
+      <ActionDialog
+        title={`Roll ${name} back to revision ${asked.to}`}
+        verb="Roll back"
+        line={rollbackLine(name, asked.to)}
+        plan={plan}
+        close={close}
+      />
+    );
+  }
+  const { verb } = asked;
+  const word = `${verb.slice(0, 1).toUpperCase()}${verb.slice(1)}`;
+  const plan = () => planOfVerb(transport, { name, verb, now: clock.now(), changed });
+  return <ActionDialog title={`${word} ${name}`} verb={word} line={verbLine(verb, name, revision)} plan={plan} close={close} />;
+}
+
+type Planned = Readonly<{ name: string; now: number; changed: () => void }>;
+
+async function planOfVerb(transport: Transport, { name, verb, now, changed }: Planned & Readonly<{ verb: Verb }>): Promise<ActionPlan> {
+  const value = { kind: PlannedKind.APP, name, verb: PLANNED_VERBS[verb] };
+  const plan = await createClient(PlanService, transport).plan({ changes: [{ change: { case: "action", value } }] });
+  const apps = createClient(AppService, transport);
+  const request = { name, ifRevision: plannedRevision(plan) };
+  const write = { start: apps.startApp, stop: apps.stopApp, restart: apps.restartApp }[verb];
+  return {
+    text: planText(plan, now),
+    async apply() {
+      const { app } = await write(request);
+      changed();
+      return `${name} is at revision ${app?.revision}. Where it runs shows how far it is.`;
+    },
+  };
+}
+
+async function planRollback(transport: Transport, { name, to, now, changed }: Planned & Readonly<{ to: bigint }>): Promise<ActionPlan> {
+  const history = createClient(HistoryService, transport);
+  const request = { kind: TargetKind.APP, name, to };
+  const planned = await history.rollback({ ...request, dryRun: true });
+  const change = plannedRollback(planned);
+  const isUnchanged = planned.revision === planned.revisionBefore;
+  const plan = change === undefined || isUnchanged ? undefined : await createClient(PlanService, transport).plan({ changes: [change] });
+  const text = rollbackPlanText(name, planned, plan, now);
+  if (isUnchanged) return { text };
+  return {
+    text,
+    async apply() {
+      const { revision } = await history.rollback({ ...request, ifRevision: planned.revisionBefore });
+      changed();
+      return `${name} is at revision ${revision}, as revision ${to} was. Where it runs shows how far it is.`;
+    },
+  };
+}

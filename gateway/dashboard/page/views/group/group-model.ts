@@ -1,0 +1,52 @@
+/** What the view of a device_group shows of the API's answers. Pure. */
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { entityKindOf } from "../../../../../common/resources/target-kind.ts";
+import { enumWord } from "../../../../../common/text/enum-words.ts";
+import type { DeviceGroup } from "../../../../../gen/nebula/v1/device_group_pb.ts";
+import type { GetOverviewResponse, GroupOverview } from "../../../../../gen/nebula/v1/fleet_pb.ts";
+import { RevisionAction, RevisionActionSchema } from "../../../../../gen/nebula/v1/history_pb.ts";
+import { entityAddress } from "../../addresses/entity-addresses.ts";
+import { type StateCount, stateCounts } from "../overview/overview-model.ts";
+
+export type MemberLine = Readonly<{
+  kind: "app" | "cron_job";
+  name: string;
+  to: string | undefined;
+  /** Its place in the device_group, from 1. */
+  place: number;
+  /** Of its newest change. 0: the caller may not read it, or it never was. */
+  revision: bigint;
+  /** `update`, `delete`, ... */
+  action: string;
+  isDeleted: boolean;
+  by: string;
+  at: number | undefined;
+  /** The devices of the group by how far the newest revision is there. Links: a count of one member has no list of its own. */
+  states: readonly StateCount[];
+}>;
+
+/** The apps in their order, then the cron_jobs in theirs. */
+export function memberLines({ apps, cronJobs }: Pick<DeviceGroup, "apps" | "cronJobs">, overview: GroupOverview | undefined): readonly MemberLine[] {
+  const members = [...apps.map((name) => ({ kind: "app" as const, name })), ...cronJobs.map((name) => ({ kind: "cron_job" as const, name }))];
+  return members.map(({ kind, name }, index) => {
+    const known = overview?.members.find(({ newest }) => newest !== undefined && entityKindOf(newest.kind) === kind && newest.name === name);
+    const at = known?.newest?.change?.at;
+    return {
+      kind,
+      name,
+      to: entityAddress(kind, name),
+      place: index + 1,
+      revision: known?.newest?.revision ?? 0n,
+      action: enumWord(RevisionActionSchema, known?.newest?.action ?? RevisionAction.UNSPECIFIED),
+      isDeleted: known?.newest?.action === RevisionAction.DELETE,
+      by: known?.newest?.change?.by ?? "",
+      at: at === undefined ? undefined : timestampMs(at),
+      states: stateCounts(known?.states).map((state) => ({ ...state, to: undefined })),
+    };
+  });
+}
+
+/** The device_group of an overview that was asked for one alone. */
+export function overviewOf(name: string, { groups }: GetOverviewResponse): GroupOverview | undefined {
+  return groups.find(({ deviceGroup }) => deviceGroup === name);
+}

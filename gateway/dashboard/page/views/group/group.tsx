@@ -1,0 +1,239 @@
+import { createClient } from "@connectrpc/connect";
+import { useState } from "preact/hooks";
+import { printableLine } from "../../../../../common/printable.ts";
+import { DeviceGroupService, type GetDeviceGroupResponse } from "../../../../../gen/nebula/v1/device_group_pb.ts";
+import { TargetKind } from "../../../../../gen/nebula/v1/device_pb.ts";
+import { devicesFilterOf } from "../../addresses/devices-filter.ts";
+import { changeAddress, groupAddress } from "../../addresses/entity-addresses.ts";
+import { ActionDialog } from "../../parts/action-dialog.tsx";
+import { CommandLine } from "../../parts/command-line.tsx";
+import { commandLine, formatCount } from "../../parts/format.ts";
+import { History } from "../../parts/history.tsx";
+import { usePage } from "../../parts/page-context.ts";
+import { StateBar } from "../../parts/state-bar.tsx";
+import { StateLegend } from "../../parts/state-legend.tsx";
+import { type Column, Table } from "../../parts/table.tsx";
+import { useLive } from "../../parts/use-live.ts";
+import { useReading } from "../../parts/use-reading.ts";
+import { Age } from "../../parts/values.tsx";
+import { Empty, ViewState } from "../../parts/view-state.tsx";
+import type { View } from "../../view.ts";
+import { DeviceList } from "../devices/devices.tsx";
+import { devicesOf, failureTallies, stateCounts } from "../overview/overview-model.ts";
+import { type MemberLine, memberLines, overviewOf } from "./group-model.ts";
+
+/** One device_group: what it runs, its devices, and its changes. */
+export const groupView: View = {
+  path: "/ui/groups/:name",
+  title: ({ name = "" }) => printableLine(name),
+  body: ({ params: { name = "" }, query }) => <Group key={name} name={name} query={query} />,
+};
+
+function Group({ name, query }: Readonly<{ name: string; query: URLSearchParams }>) {
+  const { transport } = usePage();
+  const [changes, setChanges] = useState(0);
+  const read = useReading(
+    `group ${name}`,
+    (signal) => createClient(DeviceGroupService, transport).getDeviceGroup({ name, warnings: true }, { signal }),
+    changes,
+  );
+  return (
+    <>
+      <p class="kind-of-view">Device group</p>
+      <ViewState of={read}>
+        {(answer) => (
+          <>
+            <Head answer={answer} changed={() => setChanges(changes + 1)} />
+            <Numbers name={name} answer={answer} />
+            <Warnings answer={answer} />
+            <section class="stack" aria-labelledby="devices">
+              <h2 id="devices">Devices</h2>
+              <DeviceList
+                filter={{ ...devicesFilterOf(query), group: name }}
+                addressOf={(filter) => groupAddress(name, filter)}
+                isOfOneGroup={true}
+              />
+            </section>
+          </>
+        )}
+      </ViewState>
+      <section class="stack" aria-labelledby="history">
+        <h2 id="history">Changes of the group</h2>
+        <History
+          kind={TargetKind.DEVICE_GROUP}
+          name={name}
+          changes={changes}
+          addressOf={(revision) => changeAddress({ kind: "device_group", name, revision })}
+        />
+        <CommandLine line={commandLine(["nebulactl", "history", `device_group/${name}`])} />
+      </section>
+    </>
+  );
+}
+
+function Head({ answer, changed }: Readonly<{ answer: GetDeviceGroupResponse; changed: () => void }>) {
+  const { transport } = usePage();
+  const [isPruning, setPruning] = useState(false);
+  const { deviceGroup, lastChange, mayPrune } = answer;
+  const { name = "", revision = 0n } = deviceGroup ?? {};
+  const prune = async () => {
+    const { deviceGroup: after } = await createClient(DeviceGroupService, transport).prune({ name });
+    changed();
+    return `Revision ${after?.revision}: each device removes its unused images when it gets this.`;
+  };
+  return (
+    <div class="view-head">
+      <div>
+        <h1 tabIndex={-1}>{name}</h1>
+        <p class="faint">
+          Revision {formatCount(revision)}, changed <Age of={lastChange?.at} /> by {printableLine(lastChange?.by ?? "")}
+        </p>
+      </div>
+      {mayPrune && (
+        <div class="actions">
+          <button type="button" class="quiet" onClick={() => setPruning(true)}>
+            Prune
+          </button>
+        </div>
+      )}
+      {isPruning && (
+        <ActionDialog
+          title={`Prune ${name}`}
+          verb="Prune"
+          line={commandLine(["nebulactl", "device-groups", "prune", name])}
+          close={() => setPruning(false)}
+          plan={async () => ({ text: "Each device of the group removes, once, the images that none of its containers uses.", apply: prune })}
+        />
+      )}
+    </div>
+  );
+}
+
+function Numbers({ name, answer }: Readonly<{ name: string; answer: GetDeviceGroupResponse }>) {
+  const state = useLive("overview", { deviceGroups: [name], members: true });
+  return (
+    <ViewState of={state}>
+      {(overview) => {
+        const group = overviewOf(name, overview);
+        const members = memberLines(answer.deviceGroup ?? { apps: [], cronJobs: [] }, group);
+        const failures = overview.fleet === undefined ? [] : failureTallies(overview.fleet);
+        const devices = devicesOf(group?.states);
+        return (
+          <>
+            <section class="card" aria-label="Devices by state">
+              <p class="faint">
+                <span class="number">{formatCount(devices)}</span> {devices === 1n ? "device" : "devices"},{" "}
+                <span class="number">{formatCount(group?.states?.online ?? 0n)}</span> online
+              </p>
+              {group?.uncounted === true ? (
+                <p class="notice notice-away" role="status">
+                  The server has no room to count the devices of this group.
+                </p>
+              ) : (
+                <StateLegend
+                  states={stateCounts(group?.states).map((one) => ({ ...one, to: one.to === undefined ? undefined : inGroup(name, one.to) }))}
+                />
+              )}
+              {failures.length > 0 && (
+                <p>
+                  What is wrong:{" "}
+                  {failures.map(({ word, count, to }, index) => (
+                    <span key={word}>
+                      {index > 0 && ", "}
+                      <a href={inGroup(name, to ?? "")}>
+                        {formatCount(count)} {printableLine(word)}
+                      </a>
+                    </span>
+                  ))}
+                </p>
+              )}
+            </section>
+            <section class="stack" aria-labelledby="members">
+              <h2 id="members">What it runs, in its order</h2>
+              {members.length === 0 ? (
+                <Empty title="This group runs nothing yet">
+                  <CommandLine line={commandLine(["nebulactl", "device-groups", "update", name, "--apps", "APP"])} label="Give it an app" />
+                </Empty>
+              ) : (
+                <Table label="Members" columns={MEMBER_COLUMNS} rows={members} keyOf={({ kind, name: member }) => `${kind}/${member}`} />
+              )}
+              <CommandLine line={commandLine(["nebulactl", "device-groups", "info", name])} />
+            </section>
+          </>
+        );
+      }}
+    </ViewState>
+  );
+}
+
+/** The same filter, of the list in this view. */
+function inGroup(name: string, devices: string): string {
+  return groupAddress(name, devicesFilterOf(new URL(devices, location.href).searchParams));
+}
+
+const MEMBER_COLUMNS: readonly Column<MemberLine>[] = [
+  { key: "place", head: "", isNumber: true, from: "medium", cell: ({ place }) => <span class="faint">{place}</span> },
+  {
+    key: "name",
+    head: "Name",
+    cell: ({ name, to, kind }) => (
+      <>
+        {to === undefined ? (
+          <span class="name">{name}</span>
+        ) : (
+          <a class="name" href={to}>
+            {name}
+          </a>
+        )}
+        {kind === "cron_job" && <span class="faint"> cron_job</span>}
+      </>
+    ),
+  },
+  {
+    key: "revision",
+    head: "Newest",
+    isNumber: true,
+    cell: ({ revision, isDeleted }) =>
+      revision === 0n ? <span class="faint">not visible</span> : isDeleted ? <span class="state-failed">deleted</span> : formatCount(revision),
+  },
+  {
+    key: "changed",
+    head: "Changed",
+    from: "wide",
+    cell: ({ revision, at, by, action }) =>
+      revision === 0n ? (
+        ""
+      ) : (
+        <>
+          {action} <Age of={at} /> <span class="faint">by {printableLine(by)}</span>
+        </>
+      ),
+  },
+  { key: "bar", head: "By state", cell: ({ revision, states }) => (revision === 0n ? "" : <StateBar parts={states} />) },
+  ...(["applied", "working", "failed", "offline"] as const).map(
+    (state): Column<MemberLine> => ({
+      key: state,
+      head: `${state.slice(0, 1).toUpperCase()}${state.slice(1)}`,
+      isNumber: true,
+      from: state === "failed" || state === "applied" ? "medium" : "wide",
+      cell: ({ states, revision }) => {
+        const count = states.find((one) => one.state === state)?.count ?? 0n;
+        return revision === 0n ? "" : <span class={count === 0n ? "number faint" : "number"}>{formatCount(count)}</span>;
+      },
+    }),
+  ),
+];
+
+function Warnings({ answer: { warnings } }: Readonly<{ answer: GetDeviceGroupResponse }>) {
+  if (warnings.length === 0) return null;
+  return (
+    <section class="notice notice-away stack" aria-labelledby="warnings">
+      <h2 id="warnings">What looks unintended</h2>
+      <ul>
+        {warnings.map((message) => (
+          <li key={message}>{printableLine(message)}</li>
+        ))}
+      </ul>
+    </section>
+  );
+}
