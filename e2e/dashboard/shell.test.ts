@@ -56,7 +56,7 @@ describe("the frame of the dashboard in a browser", function () {
         for (const path of ["/ui/", "/ui/devices", "/ui/apps/web", "/ui/groups/a-group-with-quite-a-long-name-of-its-own"]) {
           await tab.page.goto(`${rig.server.url}${path}`);
           await tab.page.getByRole("heading").first().waitFor();
-          await tab.page.locator(".loading").waitFor({ state: "detached" });
+          await eventually(async () => assert.equal(await tab.page.locator(".loading").count(), 0));
           assert.equal(await tab.page.evaluate("document.documentElement.scrollWidth"), width, path);
         }
         tab.assertNoFaults();
