@@ -1,8 +1,9 @@
 import { strict as assert } from "node:assert";
 import { eventually } from "../../common/testing/eventually.ts";
+import { sampleReport } from "../../common/testing/sample-report.ts";
 import { type ApplyCounts, ApplyService, ApplyVerb, ApplyVerdict } from "../../gen/nebula/v1/apply_pb.ts";
 import { TargetKind } from "../../gen/nebula/v1/device_pb.ts";
-import { TargetState } from "../../gen/nebula/v1/report_pb.ts";
+import { FailureCode, ReportService, TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import { DashboardRig } from "./dashboard-rig.ts";
 
 const DEVICES = 6;
@@ -95,6 +96,23 @@ describe("the page of a change in a browser", function () {
     await tab.page.getByRole("heading", { name: "This address names no change" }).waitFor();
   });
 
+  it("the reason of a failure is shown as text, with markup and marks of direction in it", async () => {
+    const reason = '<img src=x onerror="document.title=1"> \u202egnp.exe';
+    const app = { name: "kiosk", revision: 1n, state: TargetState.FAILED, failureCode: FailureCode.EXITS, reason };
+    const report = sampleReport({ deviceId: "hostile", deviceGroup: "kiosks", receivedMs: Date.now(), state: TargetState.FAILED, apps: [app] });
+    await rig.api.channel.unary(ReportService.method.submitReports, { reports: [report] }, { headers: rig.api.headers });
+    await rig.api.reported("hostile");
+    const tab = await rig.open("/ui/changes/app/kiosk/1");
+    await tab.login();
+    await tab.page.getByText("exits", { exact: true }).click();
+    await tab.page.getByRole("link", { name: "hostile" }).waitFor();
+    const shown = await tab.page.locator("main").innerText();
+    assert.ok(shown.includes('<img src=x onerror="document.title=1"> \\u202egnp.exe'), shown);
+    assert.equal(await tab.page.locator("main img").count(), 0);
+    assert.equal(await tab.page.title(), "app kiosk @1 · Nebula");
+    tab.assertNoFaults();
+  });
+
   for (const colorScheme of ["light", "dark"] as const) {
     for (const width of [360, 1440]) {
       it(`no page of a change or device is wider than a window of ${width} px, in ${colorScheme} colours`, async () => {
@@ -113,4 +131,26 @@ describe("the page of a change in a browser", function () {
       });
     }
   }
+
+  it("while the server is away the page of a change keeps its numbers, says their age, and recovers by itself", async () => {
+    const tab = await rig.open("/ui/changes/app/web/1");
+    await tab.login();
+    await tab.page.getByText("Every online device has it").waitFor();
+    await rig.server.stop();
+    await tab.page
+      .getByText(/The server does not answer\. As of \d+ s ago/)
+      .first()
+      .waitFor();
+    assert.equal(await tab.page.locator('[data-count="applied"]').innerText(), String(DEVICES));
+    await rig.server.startAgain();
+    await tab.page
+      .getByText(/The server does not answer/)
+      .first()
+      .waitFor({ state: "detached" });
+    await eventually(async () => assert.equal(await tab.page.getByText(/The server does not answer/).count(), 0), { timeoutMs: 20_000 });
+    assert.deepEqual(
+      tab.faults.filter((fault) => fault.startsWith("script")),
+      [],
+    );
+  });
 });
