@@ -19,6 +19,11 @@ const COLUMNS: readonly Column<HistoryLine>[] = [
   { key: "change", head: "Change", from: "medium", cell: ({ change }) => <span title={change}>{change}</span> },
 ];
 
+/** On a narrow window what can be done with a revision takes the place of its action. */
+function roomy(column: Column<HistoryLine>): Column<HistoryLine> {
+  return column.key === "action" ? { ...column, from: "medium" } : column;
+}
+
 type Props = Readonly<{
   kind: TargetKind;
   name: string;
@@ -55,7 +60,7 @@ export function History({ kind, name, changes, addressOf, more }: Props) {
       {({ items, hasMore }) => (
         <Table
           label="History"
-          columns={[number, ...COLUMNS, ...(more === undefined ? [] : [{ key: "more", head: "", cell: more }])]}
+          columns={more === undefined ? [number, ...COLUMNS] : [number, ...COLUMNS.map(roomy), { key: "more", head: "", cell: more }]}
           rows={items}
           keyOf={({ revision }) => String(revision)}
           hasMore={hasMore}
