@@ -4,7 +4,7 @@ import { targetKindOf } from "../../../../../common/resources/target-kind.ts";
 import type { ApplyTarget } from "../../../../../gen/nebula/v1/apply_pb.ts";
 import { TargetKind } from "../../../../../gen/nebula/v1/device_pb.ts";
 import { HistoryService, type Revision } from "../../../../../gen/nebula/v1/history_pb.ts";
-import { CHANGE_PATH, type ChangeName, changeNameOf } from "../../addresses/entity-addresses.ts";
+import { CHANGE_PATH, type ChangeName, changeNameOf, entityAddress } from "../../addresses/entity-addresses.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
 import { commandLine, formatCount, formatShare } from "../../parts/format.ts";
 import { usePage } from "../../parts/page-context.ts";
@@ -44,6 +44,7 @@ type Read = Readonly<{ revision: Revision; target: ApplyTarget }>;
 function Change({ change }: Readonly<{ change: ChangeName }>) {
   const { transport } = usePage();
   const { kind, name, revision } = change;
+  const to = entityAddress(kind, name);
   const state = useReading<Read | undefined>(`${kind}/${name}/${revision}`, async (signal) => {
     const history = createClient(HistoryService, transport);
     const read = async (revision: bigint) => (await history.getRevision({ kind: targetKindOf(kind), name, revision }, { signal })).revision;
@@ -55,7 +56,7 @@ function Change({ change }: Readonly<{ change: ChangeName }>) {
   return (
     <>
       <h1 tabIndex={-1} class="change-title">
-        {kind} <bdi>{name}</bdi> <span class="number">@{String(revision)}</span>
+        {kind} <bdi>{to === undefined ? name : <a href={to}>{name}</a>}</bdi> <span class="number">@{String(revision)}</span>
       </h1>
       <ViewState of={state}>
         {(read) =>

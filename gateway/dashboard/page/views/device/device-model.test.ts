@@ -58,6 +58,7 @@ describe("the page of a device", () => {
       { text: "web-1", isWrong: false },
       { text: "exited (3)", isWrong: true },
     ]);
+    assert.deepEqual([web?.to, nightly?.to], ["/ui/apps/web", undefined]);
     assert.equal(web?.head.length, web?.containers[0]?.length);
     assert.deepEqual([nightly?.title, nightly?.revision, nightly?.containers.length, more.length], ["cron_job nightly", "revision 1", 0, 0]);
   });

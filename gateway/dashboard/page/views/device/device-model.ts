@@ -6,6 +6,7 @@ import { type Cell, cellColor, cellText } from "../../../../../common/text/cell.
 import { enumWord } from "../../../../../common/text/enum-words.ts";
 import { ConnectionState, type Device } from "../../../../../gen/nebula/v1/device_pb.ts";
 import { type AppStatus, type CronJobStatus, type HostStatus, TargetState, TargetStateSchema } from "../../../../../gen/nebula/v1/report_pb.ts";
+import { entityAddress } from "../../addresses/entity-addresses.ts";
 
 export type DeviceHead = Readonly<{
   id: string;
@@ -60,6 +61,8 @@ function sharesOf(host: HostStatus): Readonly<Record<string, number>> {
 export type RunningTarget = Readonly<{
   key: string;
   title: string;
+  /** Its page; undefined: it has none. */
+  to: string | undefined;
   state: string;
   /** `revision 42`, `revision 42, applied 41`. */
   revision: string;
@@ -75,6 +78,7 @@ export function runningTargets(device: Device, now: number): readonly RunningTar
   const target = (kind: string, status: AppStatus | CronJobStatus, table: ReturnType<typeof deviceTables>[number] | undefined): RunningTarget => ({
     key: `${kind}/${status.name}`,
     title: `${kind === "app" ? "" : "cron_job "}${printableLine(status.name)}`,
+    to: entityAddress(kind, status.name),
     state: enumWord(TargetStateSchema, status.state) || "unknown",
     revision: `revision ${status.revision}${status.appliedRevision === status.revision ? "" : `, applied ${status.appliedRevision}`}`,
     reason: printableLine(status.reason),

@@ -4,7 +4,7 @@ import { AccessService, type DeviceToken } from "../../../../../gen/nebula/v1/ac
 import { type Device, DeviceService } from "../../../../../gen/nebula/v1/device_pb.ts";
 import { ExplainService } from "../../../../../gen/nebula/v1/explain_pb.ts";
 import { devicesAddress } from "../../addresses/devices-filter.ts";
-import { DEVICE_PATH } from "../../addresses/entity-addresses.ts";
+import { DEVICE_PATH, groupAddress } from "../../addresses/entity-addresses.ts";
 import { troubleOf } from "../../data/loaded.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
 import { Dialog } from "../../parts/dialog.tsx";
@@ -89,7 +89,7 @@ function Known({ device }: Readonly<{ device: Device }>) {
         )}
         <StateWord state={state} />
         <span>
-          in <a href={devicesAddress({ group })}>{group}</a>
+          in <a href={groupAddress(group)}>{group}</a>
         </span>
       </div>
       <Why id={device.deviceId} />
@@ -127,12 +127,12 @@ function Why({ id }: Readonly<{ id: string }>) {
   );
 }
 
-function Running({ target: { title, state, revision, reason, head, containers } }: Readonly<{ target: RunningTarget }>) {
+function Running({ target: { title, to, state, revision, reason, head, containers } }: Readonly<{ target: RunningTarget }>) {
   return (
     <div class="running">
       <p class="running-head">
         <span class="name">
-          <bdi>{title}</bdi>
+          <bdi>{to === undefined ? title : <a href={to}>{title}</a>}</bdi>
         </span>
         <StateWord state={state} />
         <span class="faint number">{revision}</span>
