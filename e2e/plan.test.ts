@@ -72,17 +72,16 @@ describe("plans of nebulactl, with a server and devices", function () {
     return out;
   }
 
+  type ListedDevice = Readonly<{ connection?: { state: string }; report?: { apps?: { applied_revision: number }[] } }>;
+
+  /** Resolves once each device says that it runs this revision, and counts as connected: its first report may come before that is stored. */
   async function applied(revision: number): Promise<void> {
     await eventually(
       async () => {
-        const { reports } = JSON.parse(await printed("get apps web -o json"))
-          ? { reports: JSON.parse(await printed("devices list -o json")) }
-          : { reports: [] };
-        const states = reports.map((one: { report?: { apps?: { applied_revision: number; state: string }[] } }) => one.report?.apps?.[0]);
-        return (
-          states.length === DEVICES &&
-          states.every((app: { applied_revision: number; state: string } | undefined) => app?.applied_revision === revision)
-        );
+        const listed: readonly ListedDevice[] = JSON.parse(await printed("devices list -o json"));
+        const runs = ({ connection, report }: ListedDevice) =>
+          connection?.state === "CONNECTION_STATE_ONLINE" && report?.apps?.[0]?.applied_revision === revision;
+        return listed.length === DEVICES && listed.every(runs);
       },
       { timeoutMs: 30_000 },
     );
@@ -161,6 +160,7 @@ describe("plans of nebulactl, with a server and devices", function () {
   });
 
   it("apply --dry-run prints the plan, and writes nothing", async () => {
+    await applied(3); // what both say of the devices is the same
     assert.equal(await printed(`apply -f ${file()} --dry-run`), await printed(`plan -f ${file()}`));
     assert.equal(JSON.parse(await printed("apps info web -o json")).revision, 3);
   });
