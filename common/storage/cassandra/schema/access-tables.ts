@@ -88,7 +88,7 @@ export const ACCESS_TABLES: readonly Table[] = [
   },
 ];
 
-/** The tables of sessions. Schema version 4. */
+/** The tables of sessions. Schema version 3. */
 export const SESSION_TABLES: readonly Table[] = [
   {
     name: "session",

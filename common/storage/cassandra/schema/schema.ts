@@ -19,15 +19,17 @@ const FIRST_TABLES: readonly Table[] = [...SHARED_TABLES, ...CONFIG_TABLES, ...A
 
 export const TABLES: readonly Table[] = [...FIRST_TABLES, RUNNING_TABLE, ...PRESENCE_TABLES, ...SESSION_TABLES];
 
-/** A migration of the schema from one version to the next. It expands only: components of the version before still run on it. */
+/**
+ * A migration of the schema from one version to the next. It expands only: components of the version before still run on it. A release adds one version
+ * at most: the release before knows its own and the next (schema-version.ts).
+ */
 export type Migration = Readonly<{ version: number; statements: readonly string[] }>;
 
 /** Oldest first, numbered from 1; entries are only ever added. Statements can be repeated after a cut. */
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, statements: FIRST_TABLES.map(createTable) },
   { version: 2, statements: [createTable(RUNNING_TABLE)] },
-  { version: 3, statements: [...PRESENCE_TABLES.map(createTable), ADD_SUMMARY] },
-  { version: 4, statements: SESSION_TABLES.map(createTable) },
+  { version: 3, statements: [...[...PRESENCE_TABLES, ...SESSION_TABLES].map(createTable), ADD_SUMMARY] },
 ];
 
 /** The schema that this program was made for. */
