@@ -1,5 +1,7 @@
 import { strict as assert } from "node:assert";
+import { once } from "node:events";
 import { request } from "node:http";
+import { connect } from "node:net";
 import { gunzipSync } from "node:zlib";
 import { stop } from "esbuild";
 import type { RunningGateway } from "../../main.ts";
@@ -62,6 +64,22 @@ describe("the dashboard as the gateway serves it", function () {
       assert.deepEqual(gunzipSync(zipped.body), plain.body);
       assert.equal((await get(path, { "accept-encoding": "gzip;q=0, br" })).headers["content-encoding"], undefined);
     }
+  });
+
+  it("a client that asks for a file a thousand times at once, and reads nothing, has the gateway hold one copy of it", async () => {
+    const path = /src="(\/ui\/assets\/page-[^"]+)"/.exec((await get("/ui/")).body.toString())?.[1] ?? assert.fail("no script");
+    const { byteLength } = (await get(path)).body;
+    const socket = connect(gateway.address.port, "127.0.0.1").pause();
+    const before = process.memoryUsage().arrayBuffers;
+    let most = 0;
+    socket.write(`HEAD ${path} HTTP/1.1\r\nhost: a\r\n\r\n`.repeat(999) + `HEAD ${path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n`);
+    const look = setInterval(() => {
+      most = Math.max(most, process.memoryUsage().arrayBuffers - before);
+    }, 1);
+    socket.resume();
+    await once(socket, "close");
+    clearInterval(look);
+    assert.ok(most < 20 * byteLength, `${most} bytes for a file of ${byteLength}`);
   });
 
   it("a file of another version of the page is not found, and the document is not served in its place", async () => {

@@ -62,9 +62,18 @@ function redirect(response: ServerResponse, location: string): void {
   response.writeHead(302, { location, "cache-control": "no-store", "content-length": 0 }).end();
 }
 
+/** Files without their compression, for clients that cannot read it: made once, so requests that are not read to their end share one copy. */
+const plainFiles = new WeakMap<PageFile, Promise<Uint8Array>>();
+
+function plain(file: PageFile): Promise<Uint8Array> {
+  const content = plainFiles.get(file) ?? promisify(gunzip)(file.gzip);
+  plainFiles.set(file, content);
+  return content;
+}
+
 async function sendFile({ request, response }: Exchange, file: PageFile, headers: Readonly<Record<string, string>>): Promise<void> {
   const zipped = takesGzip(request);
-  const body = zipped ? file.gzip : await promisify(gunzip)(file.gzip);
+  const body = zipped ? file.gzip : await plain(file);
   if (response.headersSent || response.destroyed) return;
   response.writeHead(200, {
     ...headers,
