@@ -3,7 +3,6 @@ import type { ContainerSpec } from "../../common/desired/container-spec.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { normaliseImageReference } from "../../common/validation/container/image-reference.ts";
 import { collectEvents } from "./collect-events.ts";
-import type { ObservedContainer } from "./container-runtime.ts";
 import type { RuntimeFixture } from "./contract-fixture.ts";
 import { describeHostParts } from "./contract-host.ts";
 import { ContractRig, randomName, rejectsWith } from "./contract-rig.ts";
@@ -149,35 +148,37 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
     it("a container whose start hangs is shown, and every other one; the start's end is its caller's limit or the engine's", async () => {
       const { runtime, specs, hanging, pass } = fixture();
       const { spec, end } = await hanging();
+      const whilePassing = async <T>(work: Promise<T>): Promise<T> => {
+        let ended = false;
+        const result = work.finally(() => {
+          ended = true;
+        });
+        result.catch(() => {}); // whoever awaits it learns
+        await eventually(() => pass(500).then(() => ended), { timeoutMs: 20_000, everyMs: 50 });
+        return result;
+      };
       const [id, other] = [await create(spec), await started(specs.sleeps)];
       const refusal = rejectsWith(["failed_precondition"], runtime.start(id, signal));
-      const successor = { name: randomName(), spec, labels: labels(), successorOf: id };
-      const noSuccessor = rejectsWith(["deadline_exceeded"], runtime.create(successor, signal), /which is replaced, can't be inspected/);
-      let shown: readonly ObservedContainer[] | undefined;
-      const listing = runtime.listContainers(signal).then((containers) => {
-        shown = containers;
-      });
-      await eventually(
-        async () => {
-          await pass(500);
-          assert.ok(shown);
-        },
-        { timeoutMs: 20_000, everyMs: 50 },
-      );
-      await Promise.all([listing, noSuccessor]);
-      const [hangs, runs] = [id, other].map((wanted) => shown?.find((container) => container.id === wanted));
-      assert.equal(hangs?.phase, "created");
-      assert.match(hangs?.listedOnly?.failure ?? "", /did not answer within 10000 ms/);
-      assert.equal(runs?.listedOnly, undefined);
-      assert.ok(runs?.startedAt !== undefined);
+      refusal.catch(() => {}); // awaited below
+      try {
+        const shown = await whilePassing(runtime.listContainers(signal));
+        const [hangs, runs] = [id, other].map((wanted) => shown.find((container) => container.id === wanted));
+        assert.equal(hangs?.phase, "created");
+        assert.match(hangs?.listedOnly?.failure ?? "", /did not answer within 10000 ms/);
+        assert.equal(runs?.listedOnly, undefined);
+        assert.ok(runs?.startedAt !== undefined);
 
-      const leftOut = (await runtime.listContainers(signal, new Set([id]))).find((container) => container.id === id);
-      assert.deepEqual(leftOut?.listedOnly, { failure: undefined });
-      const given = new AbortController();
-      const inspect = rejectsWith(["cancelled"], runtime.inspectContainer(id, given.signal));
-      given.abort();
-      await inspect;
-      await end();
+        const leftOut = (await runtime.listContainers(signal, new Set([id]))).find((container) => container.id === id);
+        assert.deepEqual(leftOut?.listedOnly, { failure: undefined });
+        const given = new AbortController();
+        const inspect = rejectsWith(["cancelled"], runtime.inspectContainer(id, given.signal));
+        given.abort();
+        await inspect;
+        const successor = runtime.create({ name: randomName(), spec, labels: labels(), successorOf: id }, signal);
+        await rejectsWith(["deadline_exceeded"], whilePassing(successor), /which is replaced, can't be inspected/);
+      } finally {
+        await end();
+      }
       await refusal;
       assert.equal((await listed(id)).listedOnly, undefined);
     });
