@@ -87,7 +87,9 @@ export function restOf(explanation: Explanation): Readonly<{ lines: readonly str
 }
 
 function lineOf([, value]: Field): string {
-  return printableLine(cellText(value)).replace(/ {2,}<- /, " - ");
+  const line = printableLine(cellText(value));
+  const mark = line.lastIndexOf("  <- ");
+  return mark < 0 ? line : `${line.slice(0, mark).trimEnd()} - ${line.slice(mark + 5)}`;
 }
 
 function adviceOf(advice: readonly Advice[]): Chain["advice"] {
