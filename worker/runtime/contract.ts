@@ -153,7 +153,7 @@ export function describeContainerRuntime(name: string, open: () => Promise<Runti
         const result = work.finally(() => {
           ended = true;
         });
-        result.catch(() => {}); // whoever awaits it learns
+        result.catch(() => {}); // the caller awaits it
         await eventually(() => pass(500).then(() => ended), { timeoutMs: 20_000, everyMs: 50 });
         return result;
       };
