@@ -302,6 +302,24 @@ describe("the access store on Cassandra", () => {
     }
   }).timeout(30_000);
 
+  it("the end of a session whose outcome is unknown renews the stamp, as the session may have ended (A1)", async () => {
+    const plain = storeOn(keyspace.client);
+    const ends: readonly { by: string; at: number; end(store: AccessStore, samples: Samples): Promise<unknown> }[] = [
+      { by: "a logout", at: 0, end: (store, { session }) => store.deleteSession(session("old").id) },
+      { by: "one session too many", at: 2, end: (store, { session }) => store.createSession(session("new", { createdAt: NOW_MS + 1 }), 1) },
+    ];
+    for (const { by, at, end } of ends) {
+      const samples = freshSamples();
+      const { id } = samples.session("old");
+      await plain.createSession(samples.session("old"), 20);
+      const stamp = await plain.stamp();
+      const { client, state } = faultyClient(keyspace.client, "unanswered", at);
+      assert.ok(isUnsettled(await end(storeOn(client), samples)) && state.met, by);
+      assert.equal(await plain.session(id), undefined, by);
+      assert.notEqual(await plain.stamp(), stamp, by);
+    }
+  });
+
   it("the row of a session ends by itself, an hour after the session", async () => {
     const { session } = freshSamples();
     const made = session("s1", { createdAt: NOW_MS, expiresAt: NOW_MS + 60_000 });
