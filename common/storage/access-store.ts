@@ -84,6 +84,9 @@ export type StoredSession = Readonly<{
   expiresAt: number;
 }>;
 
+/** The detail that an entry of the audit log has of a session that a newer one of its user ended. */
+export const ENDED_AS_OLDEST = "ended as the oldest of its user";
+
 /** `ended`: the ids of the sessions that were the oldest of their user, beyond the number that it may have. */
 export type CreateSessionOutcome = Readonly<{ kind: "done"; ended: readonly string[] } | { kind: "unknown" }>;
 

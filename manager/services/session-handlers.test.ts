@@ -13,6 +13,7 @@ import { UserService } from "../../gen/nebula/v1/user_pb.ts";
 import { MOST_SESSIONS, newSessionToken, sessionKey } from "../access/sessions.ts";
 import { ADMIN, type ManagerRig, startManagerRig, TEST_SECRETS } from "../testing/manager-rig.ts";
 import { putTestUser } from "../testing/test-access.ts";
+import { NEW_SESSIONS } from "./session-handlers.ts";
 
 type Headers = Readonly<{ authorization: string }>;
 
@@ -171,15 +172,26 @@ describe("sessions of users", () => {
   });
 
   it("a user has at most 20 sessions: one more ends the oldest", async () => {
-    const tokens: string[] = [];
-    for (let made = 0; made <= MOST_SESSIONS; made++) {
-      tokens.push((await calls.create(bearer(annsToken))).token);
+    const made: { token: string; id: string }[] = [];
+    while (made.length <= MOST_SESSIONS) {
+      const { token, session } = await calls.create(bearer(annsToken));
+      made.push({ token, id: session?.id ?? "" });
       shiftMs += 1000; // so that they have an order
     }
-    const [oldest = "", next = ""] = tokens;
-    await eventually(async () => (await calls.who(oldest)) === "unauthenticated");
-    assert.equal(await calls.who(next), "ann");
+    const [oldest = assert.fail(), next = assert.fail()] = made;
+    await eventually(async () => (await calls.who(oldest.token)) === "unauthenticated");
+    assert.equal(await calls.who(next.token), "ann");
     assert.equal((await calls.list(ANN)).length, MOST_SESSIONS);
+    await eventually(async () => {
+      const { items } = await rig.drivers.accessStore.listAudit({ kind: "session", name: oldest.id }, { limit: 10 });
+      assert.deepEqual(
+        items.map(({ who, outcome, detail }) => [who, outcome, detail]),
+        [
+          ["ann", "OK", "ended as the oldest of its user"],
+          ["ann", "OK", "login with a token, for 720 minutes"],
+        ],
+      );
+    });
   });
 
   it("a user who makes sessions without end is refused, with a time, and no other user is", async () => {
@@ -245,6 +257,13 @@ describe("sessions of users", () => {
       assert.equal(await there.who(token), "ann");
       await calls.end(bearer(token));
       await eventually(async () => (await there.who(token)) === "unauthenticated");
+    });
+
+    it("each manager counts by itself how many sessions a user makes", async () => {
+      await using other = await startOther(() => ({}));
+      for (let made = 0; made < NEW_SESSIONS.inARow; made++) await calls.create(bearer(annsToken));
+      await assert.rejects(calls.create(bearer(annsToken)), kind("resource_exhausted"));
+      assert.equal((await callsOn(other.channel()).create(bearer(annsToken))).session?.user, "ann");
     });
 
     it("a session of the local admin counts on another manager with the same secrets", async () => {

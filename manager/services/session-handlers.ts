@@ -5,7 +5,7 @@ import { assertNoViolations, invalidArgument, NebulaError } from "../../common/e
 import type { ChangeFeed } from "../../common/feed/change-feed.ts";
 import type { Log } from "../../common/log/log.ts";
 import { withoutMapping } from "../../common/net/address.ts";
-import type { AccessStore, StoredSession } from "../../common/storage/access-store.ts";
+import { type AccessStore, ENDED_AS_OLDEST, type StoredSession } from "../../common/storage/access-store.ts";
 import { noSuch } from "../../common/text/no-such.ts";
 import { shown } from "../../common/text/wording.ts";
 import { sessionIdViolations } from "../../common/validation/device-requests.ts";
@@ -16,7 +16,10 @@ import type { Principal } from "../access/principal.ts";
 import { MOST_SESSIONS, madeWith, newSessionToken, type SessionBindings, sessionKey } from "../access/sessions.ts";
 import type { ServiceHandlers, UnaryHandler } from "../rpc/call-context.ts";
 
-/** A user may make 30 sessions in a row, then one a minute: each may end an older one, which has access looked at again on every shard. */
+/**
+ * A user may make 30 sessions in a row on each manager, then one a minute: each may end an older one, which has access
+ * looked at again on every shard.
+ */
 export const NEW_SESSIONS = { inARow: 30, oneMoreMs: 60_000, most: 10_000 };
 
 export type SessionHandlersParts = Readonly<{
@@ -79,8 +82,11 @@ export function createSessionHandlers({ accessStore, changeFeed, sessions, ttlMs
       };
       const outcome = await accessStore.createSession(session, MOST_SESSIONS, signal);
       if (outcome.kind === "unknown") throw new NebulaError("unavailable", "the store did not say whether the session is made: log in again");
-      for (const id of outcome.ended) ended(id);
       changed({ kind: "session", name: session.id, detail: `login with a ${madeWith(session)}, for ${Math.round(ttlMs / 60_000)} minutes` });
+      for (const id of outcome.ended) {
+        ended(id);
+        changed({ kind: "session", name: id, detail: ENDED_AS_OLDEST });
+      }
       log.info({ id: session.id, user, requestId }, "session made");
       return { session: sessionMessage(session, undefined), token };
     },

@@ -3,7 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { systemClock } from "../../../../common/clock/system-clock.ts";
 import { pathOf } from "../../../../common/rpc/service-definition.ts";
-import type { AccessStore } from "../../../../common/storage/access-store.ts";
+import { type AccessStore, ENDED_AS_OLDEST } from "../../../../common/storage/access-store.ts";
 import { createCassandraAccessStore } from "../../../../common/storage/cassandra/access/access-store.ts";
 import { freshSamples, NOW_MS } from "../../../../common/storage/contracts/access-store-samples.ts";
 import { openSqliteAccessStore } from "../../../../common/storage/sqlite/access/access-store.ts";
@@ -97,6 +97,7 @@ function describeRestores(open: () => Promise<AccessStore>): void {
     await store.revokeEnrolment(enrolment("ended").id);
     await store.createSession(session("s1", lives), 20);
     await store.createSession(session("s2", { createdAt: NOW_MS, expiresAt: Date.now() - 1 }), 20);
+    for (const id of ["oldest", "newest"]) await store.createSession(session(id, lives), 20);
     await store.writeUser(userWrite("deleted-once", 0n));
     await store.writeUser(userWrite("other-token", 0n));
     await store.writeUser(userWrite("as-the-log-says", 0n));
@@ -110,6 +111,8 @@ function describeRestores(open: () => Promise<AccessStore>): void {
         entry(method.revokeEnrolmentToken, "enrolment_token", enrolment(id).id, { detail: "revoked" }),
       ),
       ...["s1", "s2", "s3"].map((id) => entry(method.deleteSession, "session", session(id).id, { detail: "of ann ended" })),
+      entry(method.createSession, "session", session("newest").id, { detail: "login with a token, for 720 minutes" }),
+      entry(method.createSession, "session", session("oldest").id, { detail: ENDED_AS_OLDEST }),
       entry(delivered, "user", n("deleted-once"), { before: 1n, after: 2n, detail: "another password" }),
       entry(UserService.method.deleteUser, "user", n("deleted-once"), { before: 2n, after: 3n, detail: "delete", at: ENDED_MS - 1 }), // by a slower clock
       entry(delivered, "user", n("other-token"), { before: 1n, after: 2n, detail: "another token" }),
@@ -121,13 +124,17 @@ function describeRestores(open: () => Promise<AccessStore>): void {
     refused.outcome = "PERMISSION_DENIED";
     await store.appendAudit([refused]);
 
+    const sessions = [
+      { id: session("s1").id, detail: "of ann ended" },
+      { id: session("oldest").id, detail: ENDED_AS_OLDEST },
+    ].toSorted((one, other) => (one.id < other.id ? -1 : 1)); // by hashes
     const { found, newestMs } = await findRestoredCredentials(store, Date.now(), signal);
     assert.deepEqual(
       found.map(({ kind, name, detail, at, who }) => [kind, name, detail, at, who]),
       [
         ["device", returned, "token revoked", ENDED_MS, "ann"],
         ["enrolment_token", enrolment("e1").id, "revoked", ENDED_MS, "ann"],
-        ["session", session("s1").id, "of ann ended", ENDED_MS, "ann"],
+        ...sessions.map(({ id, detail }) => ["session", id, detail, ENDED_MS, "ann"]),
         ["user", n("deleted-once"), "delete", ENDED_MS - 1, "ann"],
         ["user", n("other-token"), "another token", ENDED_MS, "ann"],
         ["user_group", n("more-rights"), "another body", ENDED_MS, "ann"],

@@ -1,7 +1,7 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { assertNever } from "../../../../common/errors/assert-never.ts";
 import { pathOf } from "../../../../common/rpc/service-definition.ts";
-import type { AccessStore } from "../../../../common/storage/access-store.ts";
+import { type AccessStore, ENDED_AS_OLDEST } from "../../../../common/storage/access-store.ts";
 import { AccessService } from "../../../../gen/nebula/v1/access_pb.ts";
 import type { AuditEntry } from "../../../../gen/nebula/v1/audit_pb.ts";
 
@@ -107,7 +107,7 @@ const REVOKED = new Map<string, Kind>([
 function endOf(entry: AuditEntry): End | undefined {
   const { name, kind: about, revisionBefore, revisionAfter, method, detail, who } = entry;
   const isRecord = (about === "user" || about === "user_group") && revisionAfter > revisionBefore && revisionBefore > 0n;
-  const kind = isRecord ? about : REVOKED.get(method);
+  const kind = isRecord ? about : detail === ENDED_AS_OLDEST ? "session" : REVOKED.get(method);
   if (kind === undefined || name === "") return undefined;
   return { credential: { kind, name, detail, at: millisecondsOf(entry), who }, revision: isRecord ? revisionAfter : 0n };
 }
