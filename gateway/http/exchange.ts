@@ -11,6 +11,11 @@ export type RequestBody = Readonly<{
    * login.
    */
   read(): Promise<Uint8Array>;
+  /**
+   * The whole body, of at most `most` bytes: it needs no valid Authorization, however much others without one hold.
+   * Rejects with NebulaErrors: `invalid_argument` if it is larger, `unavailable` where all hold too much.
+   */
+  readSmall(most: number): Promise<Uint8Array>;
   /** Reads and drops the body. Rejects above the limit as `read` does. */
   drop(): Promise<void>;
 }>;

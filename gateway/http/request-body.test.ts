@@ -27,7 +27,8 @@ class Rig implements AsyncDisposable {
     this.bodies = new RequestBodies(({ request }) => check(request.headers.authorization), new RequestBudget(limits), loginBytes);
     const listener: RequestListener = (request, response) => {
       const body = this.bodies.of({ request, response, caller: callerOf(request), path: "/" });
-      body.read().then(
+      const bytes = request.headers.from === "login" ? body.readSmall(8192) : body.read();
+      bytes.then(
         (bytes) => this.read.push({ response, bytes: bytes.length }),
         (error: unknown) => response.writeHead(error instanceof NebulaError ? 401 : 500).end(String(error)),
       );
@@ -47,8 +48,8 @@ class Rig implements AsyncDisposable {
     return typeof address === "object" && address !== null ? address.port : 0;
   }
 
-  send(bytes: number, authorization = ""): Promise<Response> {
-    return fetch(`http://127.0.0.1:${this.#port}`, { method: "POST", body: "x".repeat(bytes), headers: { authorization } });
+  send(bytes: number, authorization = "", headers: Readonly<Record<string, string>> = {}): Promise<Response> {
+    return fetch(`http://127.0.0.1:${this.#port}`, { method: "POST", body: "x".repeat(bytes), headers: { authorization, ...headers } });
   }
 
   /** Announces a body, and sends a part of it. */
@@ -162,5 +163,20 @@ describe("bodies of requests", () => {
     await eventually(() => rig.read.length === 1);
     rig.read[0]?.response.end("read");
     assert.equal(await (await known).text(), "read");
+  });
+
+  it("bodies of logins are read though others without a login hold all that they may, and are refused above their bound", async () => {
+    await using rig = await Rig.start({ inAll: 1_000_000, beforeLogin: 10_000 });
+    for (let count = 0; count < 20; count++) await rig.announce(5000, "x".repeat(1000), "");
+    await eventually(() => rig.asked.length === 10 && rig.bodies.held === 10_000);
+    const { held } = rig.bodies;
+    const login = rig.send(8192, "", { from: "login" });
+    await eventually(() => rig.read.length === 1);
+    assert.equal(rig.bodies.held, held + 8192);
+    rig.read[0]?.response.end("read");
+    assert.equal(await (await login).text(), "read");
+    assert.match(await (await rig.send(500_000, "", { from: "login" })).text(), /has more than 8192 bytes; use at most 8192/);
+    assert.equal(rig.asked.length, 10);
+    await eventually(() => rig.bodies.held === held);
   });
 });

@@ -3,16 +3,16 @@
  *
  * B1 A byte counts when it has arrived; a length that is announced holds nothing.
  * B2 Above BODY_BEFORE_LOGIN a body is read on only after a manager has checked its Authorization; the same holds for
- *    each body where those without a login hold all that they may together. The bodies of one Authorization that was
- *    checked hold LOGIN_BYTES at most, so one caller does not keep the others out. Where all together hold too much,
- *    the Authorization that holds most loses its largest body that is still on its way; one that holds SMALL_BYTES at
- *    most is let in all the same.
+ *    each body where those without a login hold all that they may together, unless its route has a small bound for it:
+ *    a login has no Authorization yet. The bodies of one Authorization that was checked hold LOGIN_BYTES at most, so one
+ *    caller does not keep the others out. Where all together hold too much, the Authorization that holds most loses its
+ *    largest body that is still on its way; one that holds SMALL_BYTES at most is let in all the same.
  * B3 A body that is refused is dropped, not held, while the rest of it arrives: a caller that sends all before it reads
  *    does not see the answer otherwise.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { NebulaError } from "../../common/errors/nebula-error.ts";
+import { invalidArgument, NebulaError } from "../../common/errors/nebula-error.ts";
 import { BODY_BEFORE_LOGIN, RequestBudget, SMALL_BYTES } from "../../common/listen/request-budget.ts";
 import type { Caller, RequestBody } from "./exchange.ts";
 import { HTTP_LIMITS } from "./http-server.ts";
@@ -59,10 +59,10 @@ export class RequestBodies {
   }
 
   of(of: BodyOf): RequestBody {
-    return { read: () => this.#read(of), drop: () => drop(of.request) };
+    return { read: () => this.#read(of), readSmall: (most) => this.#read(of, most), drop: () => drop(of.request) };
   }
 
-  async #read(of: BodyOf): Promise<Uint8Array> {
+  async #read(of: BodyOf, most?: number): Promise<Uint8Array> {
     const { request } = of;
     assertAnnounced(request);
     using account = new Account(of, this.#budget, this.#byLogin);
@@ -72,9 +72,10 @@ export class RequestBodies {
       for await (const chunk of request.iterator({ destroyOnReturn: false })) {
         if (!(chunk instanceof Uint8Array)) continue;
         account.add(chunk); // B1
+        if (most !== undefined && account.length > most) throw tooLong(most);
         if (account.isOut) break;
         if (account.length > DROPPED_LIMIT) break;
-        if (account.needsLogin) {
+        if (most === undefined && account.needsLogin) {
           await this.#checkLogin(of, account.gone); // B2
           account.loggedIn();
         }
@@ -222,6 +223,10 @@ async function drop(request: IncomingMessage): Promise<void> {
 
 function assertAnnounced({ headers }: IncomingMessage): void {
   if (Number(headers["content-length"] ?? 0) > DROPPED_LIMIT) throw tooLarge();
+}
+
+function tooLong(most: number): NebulaError {
+  return invalidArgument([{ field: "body", description: `has more than ${most} bytes; use at most ${most}` }]);
 }
 
 function allHoldTooMuch(): NebulaError {

@@ -1,4 +1,3 @@
-import type { ServerResponse } from "node:http";
 import { create, isMessage, type Message } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
@@ -10,12 +9,10 @@ import { sendError } from "../../http/errors.ts";
 import type { Exchange, Route } from "../../http/exchange.ts";
 import type { ManagerPool } from "../../managers/manager-pool.ts";
 import { UI_HEADERS } from "./headers.ts";
-import { cookieOf, cookieTokenOf, noCookie, ownPageOf, type PageScheme } from "./session-cookie.ts";
+import { cookieOf, cookieTokensOf, noCookie, ownPageOf, type PageScheme } from "./session-cookie.ts";
 
 const LOGIN = "/ui/login";
 const LOGOUT = "/ui/logout";
-/** Where a form leads to. */
-const PAGE = "/ui/";
 /** The longest body of a login, bytes. */
 const LONGEST_BODY = 8192;
 const TIMEOUT_MS = 60_000;
@@ -23,8 +20,9 @@ const TIMEOUT_MS = 60_000;
 export type LoginRoutesDeps = Readonly<{ pool: Pick<ManagerPool, "unary">; partToken: string }>;
 
 /**
- * Login and logout of browsers. `POST /ui/login` takes `user` and `password`, or `token`, as JSON or as a form, and sets the
- * cookie of a session; `POST /ui/logout` ends the session and removes the cookie. Both are for pages of this host alone.
+ * Login and logout of browsers. `POST /ui/login` takes `user` and `password`, or `token`, as JSON, and sets the cookie of a
+ * session; `POST /ui/logout` ends the session and removes the cookie. Both are for pages of this host alone: a form, which
+ * sends `Origin: null` by the Referrer-Policy of the page, can't log in.
  */
 export function loginRoutes({ pool, partToken }: LoginRoutesDeps): readonly Route[] {
   async function call(exchange: Exchange, name: "createSession" | "deleteSession", authorization: string): Promise<Message> {
@@ -56,22 +54,23 @@ export function loginRoutes({ pool, partToken }: LoginRoutesDeps): readonly Rout
     const { session, token } = await makeSession(exchange, await authorizationIn(exchange));
     response.setHeader("set-cookie", cookieOf(token, page));
     const expiresAt = session?.expiresAt === undefined ? {} : { expires_at: timestampDate(session.expiresAt).toISOString() };
-    if (isForm(exchange)) redirect(response);
-    else sendJson(response, 200, { user: session?.user ?? "", ...expiresAt });
+    sendJson(response, 200, { user: session?.user ?? "", ...expiresAt });
   }
 
   async function logout(exchange: Exchange, page: PageScheme): Promise<void> {
     const { request, response } = exchange;
     await exchange.body.drop();
-    const token = cookieTokenOf(request, page);
     response.setHeader("set-cookie", noCookie(page)); // also where the session can't be ended now: nobody else has its token
-    try {
-      if (token !== undefined) await call(exchange, "deleteSession", `Bearer ${token}`);
-    } catch (error) {
-      if (!isNebulaError(error, "unauthenticated")) throw error; // it has ended before
+    const failures: unknown[] = [];
+    for (const token of cookieTokensOf(request, page)) {
+      try {
+        await call(exchange, "deleteSession", `Bearer ${token}`);
+      } catch (error) {
+        if (!isNebulaError(error, "unauthenticated")) failures.push(error); // it has ended before
+      }
     }
-    if (isForm(exchange)) redirect(response);
-    else sendJson(response, 200, {});
+    if (failures.length > 0) throw failures[0];
+    sendJson(response, 200, {});
   }
 
   const route = (prefix: string, handle: (exchange: Exchange, page: PageScheme) => Promise<void>): Route => ({
@@ -93,31 +92,17 @@ export function loginRoutes({ pool, partToken }: LoginRoutesDeps): readonly Rout
   return [route(LOGIN, login), route(LOGOUT, logout)];
 }
 
-function isForm({ request: { headers } }: Exchange): boolean {
-  return /^application\/x-www-form-urlencoded\s*(;|$)/i.test(headers["content-type"] ?? "");
-}
-
-/** After a form: the browser asks for the page by GET. */
-function redirect(response: ServerResponse): void {
-  response.writeHead(303, { location: PAGE, "content-length": 0 }).end();
-}
-
 /** The Authorization that the body of a login stands for. Throws `invalid_argument`, which names the field and repeats no value. */
 async function authorizationIn(exchange: Exchange): Promise<string> {
-  const body = await exchange.body.read();
-  if (body.length > LONGEST_BODY) throw wrong("body", `has ${body.length} bytes; use at most ${LONGEST_BODY}`);
+  const body = await exchange.body.readSmall(LONGEST_BODY);
   const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("utf8");
-  const { user, password, token, ...others } = isForm(exchange) ? fieldsOfForm(text) : fieldsOfJson(text);
+  const { user, password, token, ...others } = fieldsOfJson(text);
   const [other] = Object.keys(others);
   if (other !== undefined) throw wrong("body", "has another field; use user and password, or token");
   if (token !== undefined && user === undefined && password === undefined) return `Bearer ${token}`;
   if (token !== undefined || user === undefined || password === undefined) throw wrong("body", "is not a login; use user and password, or token");
   if (user.includes(":")) throw wrong("user", "holds a colon, which no name has");
   return `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
-}
-
-function fieldsOfForm(text: string): Record<string, string> {
-  return Object.fromEntries(new URLSearchParams(text));
 }
 
 function fieldsOfJson(text: string): Record<string, string> {

@@ -35,11 +35,26 @@ export function noCookie(page: PageScheme): string {
   return `${cookieOf("", page)}; Max-Age=0`;
 }
 
-/** The session token in the cookie of a request of an own page; undefined if there is none, or more than one. */
-export function cookieTokenOf({ headers }: Pick<IncomingMessage, "headers">, page: PageScheme): string | undefined {
+/** Each session token in the cookies of a request of an own page: other paths and hosts may have set one of the same name. */
+export function cookieTokensOf(request: Headed, page: PageScheme): readonly string[] {
+  return [...new Set(cookieValues(request, page).filter(isToken))];
+}
+
+/** The session token in the cookie of a request of an own page; undefined if there is none, or more than one cookie. */
+function cookieTokenOf(request: Headed, page: PageScheme): string | undefined {
+  const [token, ...more] = cookieValues(request, page);
+  return more.length === 0 && token !== undefined && isToken(token) ? token : undefined;
+}
+
+type Headed = Pick<IncomingMessage, "headers">;
+
+function cookieValues({ headers }: Headed, page: PageScheme): readonly string[] {
   const pairs = (headers.cookie ?? "").split(";").map((pair) => pair.trim().split("="));
-  const [token, ...more] = pairs.filter(([name]) => name === NAMES[page]).map(([, value = ""]) => value);
-  return more.length === 0 && token !== undefined && /^nbs_[\w-]{43}$/.test(token) ? token : undefined;
+  return pairs.filter(([name]) => name === NAMES[page]).map(([, value = ""]) => value);
+}
+
+function isToken(value: string): boolean {
+  return /^nbs_[\w-]{43}$/.test(value);
 }
 
 /** The routes of the API, which take the cookie for an Authorization (C1, C2). */
