@@ -63,7 +63,7 @@ export async function readRevision(
   const { stored, before } = await storedRevision(store, key, revision, signal);
   if (compareWith === undefined) return revisionOf(stored, before);
   const { stored: other } = await storedRevision(store, key, compareWith, signal);
-  return revisionOf(stored, other);
+  return revisionOf(stored, before, other);
 }
 
 /** Returns one revision as it is stored, and the kept one before it. Throws as readRevision does. */
@@ -103,7 +103,11 @@ async function* keptRevisions(
   }
 }
 
-function revisionOf(stored: StoredEntity, before: StoredEntity | undefined): Revision {
+/**
+ * @param before the revision before
+ * @param compared the revision that it is compared with
+ */
+function revisionOf(stored: StoredEntity, before: StoredEntity | undefined, compared = before): Revision {
   return create(RevisionSchema, {
     kind: targetKindOf(stored.kind),
     name: stored.name,
@@ -111,8 +115,8 @@ function revisionOf(stored: StoredEntity, before: StoredEntity | undefined): Rev
     action: REVISION_ACTIONS[stored.action],
     change: { at: timestampFromMs(stored.changedAt), by: stored.changedBy },
     body: stored.deleted ? { case: undefined } : bodyOf(resourceOf(stored)),
-    previousRevision: before?.revision ?? 0n,
-    differences: differencesOf(stored, before),
+    previousRevision: compared?.revision ?? 0n,
+    differences: differencesOf(stored, compared),
     restored: stored.action === "rollback" && before?.deleted === true,
   });
 }

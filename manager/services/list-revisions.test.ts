@@ -93,6 +93,24 @@ describeHistory("the history of an entity", (on) => {
     await assert.rejects(compared(3n, 9n), refusal("not_found", /^revision 9 of app \S+ never was, or is no longer kept/));
   });
 
+  it("a revision that brought a deleted app back says so, and no other does, with any revision that it is compared with", async () => {
+    await on.calls.createApp(on.web);
+    await on.calls.deleteApp(on.web);
+    await on.calls.rollback("app", on.web);
+    await on.calls.updateApp(on.web, { dockerImage: "shop:2" }, "docker_image");
+    await on.calls.rollback("app", on.web);
+    for (const [revision, compareWith, isRestored] of [
+      [5n, 2n, false],
+      [5n, undefined, false],
+      [3n, 1n, true],
+      [3n, undefined, true],
+    ] as const) {
+      const request = create(GetRevisionRequestSchema, { kind: targetKindOf("app"), name: on.web, revision, ...(compareWith && { compareWith }) });
+      const { restored } = create(RevisionSchema, (await on.calls.history.getRevision(request, callOf("ann"))).revision);
+      assert.equal(restored, isRestored, `${revision} with ${compareWith}`);
+    }
+  });
+
   it("a revision that never was is not found", async () => {
     await on.calls.createApp(on.web);
     for (const revision of [0n, 2n, 2n ** 64n - 1n])
