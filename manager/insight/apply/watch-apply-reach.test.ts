@@ -59,6 +59,33 @@ describe("the devices and device_groups that WatchApply reaches", () => {
     }
   });
 
+  it("a device whose report from another group is announced before its connection there is counted once", async () => {
+    const world = startWorld();
+    world.setGroups("web", ["pos", "shop"]);
+    const silent: DeviceInGroup = { ...device("a"), summary: undefined };
+    world.write("pos", "a", device("a"));
+    const followed = follow(world, { timeoutMs: 3_600_000 });
+    await world.clock.advance(1000);
+    let later: typeof followed | undefined;
+    for (const [group, row] of [
+      ["shop", applied("a", false)],
+      ["pos", silent],
+      ["shop", applied("a")],
+      ["pos", undefined],
+    ] as const) {
+      world.write(group, "a", row);
+      await world.clock.advance(1000);
+      assert.deepEqual([followed.last.counts?.devices, followed.last.counts?.online], [1n, 1n]);
+      if (later !== undefined) assert.deepEqual([later.last.counts?.devices, later.last.counts?.online], [1n, 1n]);
+      later ??= follow(world, { timeoutMs: 3_600_000 }); // it finds a report in both groups
+    }
+    for (const { last } of [followed, later ?? assert.fail()]) assert.deepEqual(states(last), { applied: 1 });
+    for (const { leave, ended } of [followed, later ?? assert.fail()]) {
+      leave();
+      await assert.rejects(ended);
+    }
+  });
+
   it("groups that gain or lose the app meanwhile are counted from then on, also if the announcement was lost", async () => {
     const world = startWorld();
     world.write("pos", "a", applied("a"));

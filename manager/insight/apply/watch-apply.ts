@@ -112,7 +112,10 @@ class Following implements Disposable {
   readonly #signal: AbortSignal;
   readonly #keys: ReadonlySet<string>;
   readonly #groups = new Map<string, Joined>();
-  /** Ids of devices that are in several of the groups, or without a report in one of them (L5). */
+  /**
+   * Ids of devices that are known to be in several of the groups, or without a report in one of them (L5): one copy of
+   * each is counted. Of all others each copy is, so that no change of a device looks through all groups.
+   */
   readonly #moving = new Set<string>();
   readonly #subscription: Disposable;
   #tally = new ApplyTally();
@@ -214,11 +217,15 @@ class Following implements Disposable {
    */
   #move(group: Group, before: DeviceInGroup | undefined, after: DeviceInGroup | undefined, isQuiet = false): boolean {
     const deviceId = (after ?? before)?.deviceId ?? "";
-    const others = isSilent(before) || isSilent(after) || this.#moving.has(deviceId) ? this.#copies(deviceId, group) : [];
+    const isNew = before === undefined && !isQuiet; // it may report from here before its connection is here
+    const wasMoving = this.#moving.has(deviceId);
+    const others = isNew || isSilent(before) || isSilent(after) || wasMoving ? this.#copies(deviceId, group) : [];
     const copies = (device: DeviceInGroup | undefined) => (device === undefined ? others : [{ group, device }, ...others]);
     if (copies(after).length > 1 || copies(after).some(({ device }) => isSilent(device))) this.#moving.add(deviceId);
     else this.#moving.delete(deviceId);
     const [was, is] = [deciding(copies(before)), deciding(copies(after))];
+    const doubled = wasMoving ? [] : copies(before).filter((copy) => copy.group.name !== was?.group.name);
+    for (const copy of doubled) this.#tally.remove(copy.device, copy.group.targets);
     if (was?.device === is?.device) return false;
     const of = (is ?? was)?.group ?? group;
     if (!isQuiet && (was === undefined || was.group.name === of.name)) return this.#tally.change(was?.device, is?.device, of.name, of.targets);
