@@ -40,7 +40,7 @@ describe("the ids and names of plans", () => {
     assert.deepEqual(compared([newer, pos, joined]), { kind: "revisions", changed: [joined, newer] });
     assert.deepEqual(compared([web]), { kind: "revisions", changed: [] }, "a group is not reached any more");
     const now = [newer, pos];
-    assert.deepEqual(comparePlans(parsed(id), planId([change], now), now), { kind: "revisions", changed: undefined });
+    assert.deepEqual(comparePlans(parsed(id), planId([change], now), now), { kind: "revisions", changed: [] });
     assert.deepEqual(comparePlans(name, planId([Buffer.from("another")], [web, pos]), [web, pos]), { kind: "changes" });
   });
 });

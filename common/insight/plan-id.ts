@@ -43,17 +43,15 @@ export function parsePlanName(text: string): NamedPlan | undefined {
 
 /**
  * What differs between the plan that was named and the plan of now: nothing; the changes themselves; or the revisions. `changed` are the entities that changed since,
- * the newest change first; none of them where other device_groups are reached now. It is undefined where the name has no time.
+ * the newest change first; empty where nobody knows which: the name has no time, or one of them is not reached any more.
  */
-export type PlanDifference<E extends ReadEntity> = Readonly<
-  { kind: "same" } | { kind: "changes" } | { kind: "revisions"; changed: readonly E[] | undefined }
->;
+export type PlanDifference<E extends ReadEntity> = Readonly<{ kind: "same" } | { kind: "changes" } | { kind: "revisions"; changed: readonly E[] }>;
 
 /** Compares a plan that was named with the one that has this id and was made from these revisions. */
 export function comparePlans<E extends ReadEntity>({ digits, newestMs }: NamedPlan, id: string, read: readonly E[]): PlanDifference<E> {
   if (id.startsWith(digits)) return { kind: "same" };
   if (digits.slice(0, CHANGES_DIGITS) !== id.slice(0, CHANGES_DIGITS)) return { kind: "changes" };
-  if (newestMs === undefined) return { kind: "revisions", changed: undefined };
+  if (newestMs === undefined) return { kind: "revisions", changed: [] };
   const changed = read.filter((each) => changedMs(each) > newestMs).toSorted((a, b) => changedMs(b) - changedMs(a));
   return { kind: "revisions", changed };
 }

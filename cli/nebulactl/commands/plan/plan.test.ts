@@ -43,10 +43,10 @@ describe("a plan that was overtaken", () => {
     assert.equal(await refusal(name.slice(0, 8)), "what it was made from has changed");
   });
 
-  it("apply --plan of a plan whose device_groups lost the app meanwhile says that others are reached", async () => {
+  it("apply --plan of a plan whose device_groups lost the app meanwhile says that what it was made from has changed", async () => {
     const name = await planned();
     await printed("device-groups update pos --apps []");
-    assert.equal(await refusal(name), "other device_groups are reached now than when it was made");
+    assert.equal(await refusal(name), "what it was made from has changed");
   });
 
   it("apply --plan writes a plan that holds, by its whole name and by its first digits, and refuses what can't name one", async () => {

@@ -108,10 +108,9 @@ function stale(name: string, why: string): NebulaError {
   return new NebulaError("failed_precondition", `plan ${name} does not hold any more: ${why}; nothing was written. Run nebulactl plan again`);
 }
 
-/** The changes since a plan was made, the newest ones by name; undefined: nobody knows which. */
-function changesSince(changed: readonly RevisionRead[] | undefined, { io }: CommandContext): string {
-  if (changed === undefined) return "what it was made from has changed";
-  if (changed.length === 0) return "other device_groups are reached now than when it was made";
+/** The changes since a plan was made, the newest ones by name. */
+function changesSince(changed: readonly RevisionRead[], { io }: CommandContext): string {
+  if (changed.length === 0) return "what it was made from has changed";
   const named = changed.slice(0, MOST_NAMED).map(({ kind, name, revision, changedBy, changedAt }) => {
     const age = changedAt === undefined ? 0 : io.clock.now() - timestampMs(changedAt);
     return `${KIND_WORDS[kind] ?? "entity"} ${name} was changed to revision ${revision} ${formatAge(age)} ago by ${changedBy}`;
