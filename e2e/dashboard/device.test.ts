@@ -4,6 +4,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { eventually } from "../../common/testing/eventually.ts";
 import { sampleReport } from "../../common/testing/sample-report.ts";
 import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
+import { AuditService } from "../../gen/nebula/v1/audit_pb.ts";
 import { ExplainService } from "../../gen/nebula/v1/explain_pb.ts";
 import { ContainerState, FailureCode, ReportService, StepKind, TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
@@ -136,12 +137,26 @@ describe("the page of a device in a browser", function () {
     const userGroup = { name: "readers", groupMembers: ["reader"], deviceGroups: { pos: "ro" }, apps: { web: "ro" } };
     await channel.unary(UserGroupService.method.createUserGroup, { userGroup }, { headers });
     const tab = await rig.open("/ui/devices/pos-1");
-    const answered = tab.page.waitForResponse(/DeleteDevices$/);
     await tab.login("reader", "a long password");
-    assert.equal((await answered).status(), 403);
+    await tab.page.getByRole("heading", { name: "Host and worker" }).waitFor();
     await tab.page.locator(".link-done").first().waitFor();
     assert.equal(await tab.page.getByRole("button", { name: "Forget this device" }).count(), 0);
     assert.equal(await tab.page.getByRole("alert").count(), 0);
+  });
+
+  it("looking at a device changes nothing, and writes nothing to the audit log", async () => {
+    const tab = await rig.open("/ui/devices/pos-1");
+    const called: string[] = [];
+    tab.page.on("request", (request) => called.push(new URL(request.url()).pathname.split("/").at(-1) ?? ""));
+    await tab.login();
+    await tab.page.getByRole("button", { name: "Forget this device" }).waitFor();
+    const { auditEntries } = await rig.api.channel.unary(AuditService.method.listAuditEntries, {}, { headers: rig.api.headers });
+    assert.ok(auditEntries.length > 0);
+    assert.deepEqual(
+      auditEntries.filter(({ method }) => method.endsWith("/DeleteDevices")),
+      [],
+    );
+    assert.ok(called.includes("GetDevice") && called.every((method) => !method.startsWith("Delete")), called.join());
   });
 
   it("a device that enrolled and never came has an explanation, and its token", async () => {

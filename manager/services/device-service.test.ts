@@ -22,10 +22,12 @@ import {
   StatusChangesSchema,
 } from "../../gen/nebula/v1/device_pb.ts";
 import { TargetState } from "../../gen/nebula/v1/report_pb.ts";
+import type { Principal } from "../access/principal.ts";
 import { ADMIN_RIGHTS } from "../access/rights/rights.ts";
 import { DeviceConnections } from "../insight/presence/device-connections.ts";
 import { createGroupViews } from "../insight/views/group-views.ts";
 import type { CallContext } from "../rpc/call-context.ts";
+import { groupUser } from "../testing/devices-rig.ts";
 import { createDeviceServiceHandlers } from "./device-service.ts";
 import { createFleetHandlers } from "./devices/fleet-handlers.ts";
 
@@ -75,7 +77,8 @@ async function start() {
       await reportStore.savePresence([row]);
     },
     mark: (boot: string, name = boot) => reportStore.markShard({ boot, name, address: `${name}:1`, seenMs: clock.now() }),
-    get: (deviceId: string) => service.getDevice(create(GetDeviceRequestSchema, { deviceId }), context),
+    get: (deviceId: string, principal = context.principal) =>
+      service.getDevice(create(GetDeviceRequestSchema, { deviceId }), { ...context, principal }),
     list: (request: MessageInitShape<typeof ListDevicesRequestSchema> = {}) =>
       service.listDevices(create(ListDevicesRequestSchema, request), context),
     forget: (deviceId: string) => service.deleteDevice(create(DeleteDeviceRequestSchema, { deviceId }), context),
@@ -99,6 +102,13 @@ describe("DeviceService", () => {
     const { connection, ...stored } = device ?? assert.fail();
     assert.ok(equals(DeviceSchema, create(DeviceSchema, stored), service.devices[7] ?? assert.fail()));
     assert.deepEqual(seen(connection), [ConnectionState.OFFLINE, SAMPLE_TIME_MS, ""]);
+  });
+
+  it("a device is answered with whether the caller may forget it", async () => {
+    await using service = await start();
+    const mayForget = async (principal?: Principal) => (await service.get("device-007", principal)).mayForget;
+    const level = (shops: "ro" | "rw") => groupUser({ shops, offices: "rw" });
+    assert.deepEqual([await mayForget(), await mayForget(level("rw")), await mayForget(level("ro"))], [true, true, false]);
   });
 
   it("a device is answered with its connection, alone and in the list", async () => {

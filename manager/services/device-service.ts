@@ -13,7 +13,8 @@ import { type Device, DeviceFilterSchema, type DeviceService } from "../../gen/n
 import { TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import type { PresentGroups } from "../access/present-groups.ts";
 import { nameOf, type Principal } from "../access/principal.ts";
-import { assertPermitted } from "../access/rights/permit.ts";
+import type { Need } from "../access/rights/method-table.ts";
+import { assertPermitted, isPermitted } from "../access/rights/permit.ts";
 import { groupKey } from "../access/rights/rights.ts";
 import { readableBy } from "../access/rights/visible-pages.ts";
 import type { DeviceConnections } from "../insight/presence/device-connections.ts";
@@ -48,7 +49,8 @@ export function createDeviceServiceHandlers(
   return {
     async getDevice({ deviceId }, { principal, signal }) {
       checkDeviceId(deviceId);
-      return { device: await visibleDevice(deviceId, principal, signal) };
+      const device = await visibleDevice(deviceId, principal, signal);
+      return { device, mayForget: isPermitted(principal, forgetting(device), false) };
     },
 
     async listDevices(request, { principal, signal }) {
@@ -64,8 +66,8 @@ export function createDeviceServiceHandlers(
 
     async deleteDevice({ deviceId }, { principal, requestId, changed, signal }) {
       checkDeviceId(deviceId);
-      const { deviceGroup } = await visibleDevice(deviceId, principal, signal);
-      assertPermitted(principal, { kind: "write", entity: groupKey(deviceGroup) }, false);
+      const device = await visibleDevice(deviceId, principal, signal);
+      assertPermitted(principal, forgetting(device), false);
       const ended = await deviceConnections.endedRows(deviceId, signal);
       const marker = await reportStore.deleteDevice(deviceId, signal);
       await reportStore.deletePresence(ended, signal); // a device that is connected stays one
@@ -77,6 +79,11 @@ export function createDeviceServiceHandlers(
       return {};
     },
   };
+}
+
+/** What a caller needs to forget a device. */
+function forgetting({ deviceGroup }: Device): Need {
+  return { kind: "write", entity: groupKey(deviceGroup) };
 }
 
 function readableDevices(principal: Principal) {

@@ -1,7 +1,7 @@
-import { Code, ConnectError, createClient } from "@connectrpc/connect";
-import { useEffect, useState } from "preact/hooks";
+import { createClient } from "@connectrpc/connect";
+import { useState } from "preact/hooks";
 import { AccessService, type DeviceToken } from "../../../../../gen/nebula/v1/access_pb.ts";
-import { type Device, DeviceService } from "../../../../../gen/nebula/v1/device_pb.ts";
+import { type Device, DeviceService, type GetDeviceResponse } from "../../../../../gen/nebula/v1/device_pb.ts";
 import { ExplainService } from "../../../../../gen/nebula/v1/explain_pb.ts";
 import { devicesAddress } from "../../addresses/devices-filter.ts";
 import { DEVICE_PATH, groupAddress } from "../../addresses/entity-addresses.ts";
@@ -24,8 +24,8 @@ export const deviceView: View = { path: DEVICE_PATH, title: ({ id = "" }) => id,
 
 function OneDevice({ id }: Readonly<{ id: string }>) {
   const { transport } = usePage();
-  const state = useReading(id, async (signal) => (await createClient(DeviceService, transport).getDevice({ deviceId: id }, { signal })).device);
-  const isKnown = state.kind === "ready" && state.value !== undefined;
+  const state = useReading(id, (signal) => createClient(DeviceService, transport).getDevice({ deviceId: id }, { signal }));
+  const isKnown = state.kind === "ready" && state.value.device !== undefined;
   return (
     <>
       {!isKnown && (
@@ -36,7 +36,7 @@ function OneDevice({ id }: Readonly<{ id: string }>) {
       {state.kind === "failed" && state.trouble.kind === "refused" && state.trouble.code === "not_found" ? (
         <NeverCame id={id} />
       ) : (
-        <ViewState of={state}>{(device) => (device === undefined ? null : <Known device={device} />)}</ViewState>
+        <ViewState of={state}>{(answer) => <Known answer={answer} />}</ViewState>
       )}
     </>
   );
@@ -71,8 +71,9 @@ function useToken(deviceId: string) {
   });
 }
 
-function Known({ device }: Readonly<{ device: Device }>) {
+function Known({ answer: { device, mayForget } }: Readonly<{ answer: GetDeviceResponse }>) {
   const { now } = usePage();
+  if (device === undefined) return null;
   const { id, group, connection, since, state } = deviceHead(device);
   const targets = runningTargets(device, now.value);
   return (
@@ -105,7 +106,7 @@ function Known({ device }: Readonly<{ device: Device }>) {
         </section>
         <div class="device-column">
           <Facts device={device} now={now.value} />
-          <Token deviceId={device.deviceId} deviceGroup={group} />
+          {mayForget && <TokenAndForget deviceId={device.deviceId} deviceGroup={group} />}
         </div>
       </div>
       <Timeline deviceId={device.deviceId} />
@@ -199,34 +200,7 @@ function Facts({ device, now }: Readonly<{ device: Device; now: number }>) {
   );
 }
 
-/** `unknown` until the server said whether the caller may change the device_group. */
-type Rights = "unknown" | "may" | "may-not";
-
-/** Asks the server, by counting what would be forgotten, which changes nothing. */
-function useMayForget(deviceGroup: string): Rights {
-  const { transport } = usePage();
-  const [rights, setRights] = useState<Rights>("unknown");
-  useEffect(() => {
-    const ended = new AbortController();
-    const asked = createClient(DeviceService, transport).deleteDevices({ deviceGroup, dryRun: true, force: true }, { signal: ended.signal });
-    asked.then(
-      () => setRights("may"),
-      (error: unknown) => {
-        if (!ended.signal.aborted) setRights(error instanceof ConnectError && error.code === Code.PermissionDenied ? "may-not" : "may");
-      },
-    );
-    return () => ended.abort();
-  }, [deviceGroup]);
-  return rights;
-}
-
-/** Only who may change the device_group sees the tokens of its devices, and may forget them. */
-function Token({ deviceId, deviceGroup }: Readonly<{ deviceId: string; deviceGroup: string }>) {
-  const rights = useMayForget(deviceGroup);
-  if (rights !== "may") return null;
-  return <TokenAndForget deviceId={deviceId} deviceGroup={deviceGroup} />;
-}
-
+/** For who may change the device_group: only they see the tokens of its devices, and may forget them. */
 function TokenAndForget({ deviceId, deviceGroup }: Readonly<{ deviceId: string; deviceGroup: string }>) {
   const [isAsked, setAsked] = useState(false);
   const state = useToken(deviceId);
