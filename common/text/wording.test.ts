@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
+import { execFileSync } from "node:child_process";
 import fc from "fast-check";
-import { LONGEST_REPEATED, nearestName, quote, shown } from "./wording.ts";
+import { LONGEST_REPEATED, nearestName, quote, shellWord, shown } from "./wording.ts";
 
 /** Characters of one unit of UTF-16, and of two. */
 const anyText = fc
@@ -18,6 +19,15 @@ describe("a caller's text in an answer", () => {
       }),
     );
     for (const character of ["a", "😀"]) assert.equal(shown(character.repeat(10_000)), `${character.repeat(LONGEST_REPEATED)}...`);
+  });
+});
+
+describe("a word of a command line", () => {
+  it("a word of a command line comes back from a shell as it was, and a plain one has no quotes", () => {
+    for (const word of ["", "a b", "it's", "$HOME", "`id`", 'a"b', "a\\b", "*", "~", "-n", "\n", "pos/1:2"]) {
+      assert.equal(execFileSync("/bin/sh", ["-c", `printf %s ${shellWord(word)}`], { encoding: "utf8" }), word, JSON.stringify(word));
+    }
+    assert.equal(shellWord("http://nebula:8080/a,b=1%+@x_y-z"), "http://nebula:8080/a,b=1%+@x_y-z");
   });
 });
 

@@ -13,6 +13,11 @@ export function quote(value: string): string {
   return JSON.stringify(shown(value));
 }
 
+/** A word of a command line, quoted for a shell where it has characters that mean something there. */
+export function shellWord(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
 /** Path of one entry of a map: `env_vars.KEY`, a long key cut. */
 export function entryPath(field: string, key: string): string {
   return `${field}.${shown(key)}`;

@@ -6,6 +6,7 @@ import { formatAddress, isLoopback } from "../../../../common/net/address.ts";
 import { parseDuration } from "../../../../common/settings/parsers.ts";
 import type { ServerUrl } from "../../../../common/settings/settings.ts";
 import { ageOf, formatAge } from "../../../../common/text/age.ts";
+import { shellWord } from "../../../../common/text/wording.ts";
 import { VERSION } from "../../../../common/version.ts";
 import {
   AccessService,
@@ -214,11 +215,6 @@ export function enrolmentText(
     `  ${ownCa ? "NEBULA_TLS_CA=server.pem " : ""}${variables} NEBULA_ENROLL_TOKEN=${token} nebula worker`,
     "",
   ].join("\n");
-}
-
-/** A word of a command line, quoted for a shell where it has characters that mean something there. */
-function shellWord(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** A list of enrolment tokens, a line each. @param now wall clock, milliseconds since 1970 */

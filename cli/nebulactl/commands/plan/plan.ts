@@ -8,7 +8,7 @@ import { jsonText } from "../../../../common/printable.ts";
 import type { Resource } from "../../../../common/resources/resource.ts";
 import { yamlText } from "../../../../common/resources/yaml-text.ts";
 import { formatAge } from "../../../../common/text/age.ts";
-import { quote } from "../../../../common/text/wording.ts";
+import { quote, shellWord } from "../../../../common/text/wording.ts";
 import { type PlannedChange, PlannedChangeSchema, type PlanResponse, PlanService, type RevisionRead } from "../../../../gen/nebula/v1/plan_pb.ts";
 import type { Command } from "../../command/command.ts";
 import type { CommandContext } from "../../command/context.ts";
@@ -56,7 +56,7 @@ export async function showPlan(resources: readonly Resource[], context: CommandC
   else if (output === "yaml") io.out(yamlText(planJson(planned)));
   else {
     const name = planName(planned, SHOWN_DIGITS);
-    const files = values.all(FILE).map((file) => `-f ${/^[\w./@%+=:,-]+$/.test(file) ? file : `'${file.replaceAll("'", "'\\''")}'`}`);
+    const files = values.all(FILE).map((file) => `-f ${shellWord(file)}`);
     io.out(planText(planned, io.clock.now()));
     if (planned.changesAnything) io.out(`plan ${name}: nebulactl apply ${files.join(" ")} --plan ${name}\n`);
   }

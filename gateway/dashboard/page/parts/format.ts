@@ -1,4 +1,5 @@
 /** Numbers and commands as the page writes them. Pure. */
+import { shellWord } from "../../../../common/text/wording.ts";
 
 const NUMBER = new Intl.NumberFormat("en-US");
 
@@ -15,11 +16,6 @@ export function formatShare(part: bigint, whole: bigint): string {
   if (part > 0n && share < 0.1) return "<0.1 %";
   if (share > 99.9) return ">99.9 %";
   return `${share.toFixed(1)} %`;
-}
-
-/** A word of a shell: in quotes where it has to be. */
-export function shellWord(word: string): string {
-  return /^[\w.\-:/@=,+%]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
 /** A command line of its words. */
