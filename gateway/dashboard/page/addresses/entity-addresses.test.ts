@@ -11,6 +11,7 @@ import {
   deviceAddress,
   entityAddress,
   groupAddress,
+  revisionOf,
 } from "./entity-addresses.ts";
 
 describe("the addresses of a device and of a change", () => {
@@ -53,6 +54,17 @@ describe("the addresses of device_groups and apps", () => {
     const { searchParams } = new URL(appAddress("web", { from: 3n, to: 12n }), "http://nebula");
     assert.deepEqual(comparedOf(searchParams), { from: 3n, to: 12n });
     for (const query of ["", "from=3", "from=0&to=1", "from=-1&to=2", "from=x&to=2"]) assert.equal(comparedOf(new URLSearchParams(query)), undefined);
+  });
+
+  it("a revision is a number of 64 bits in each address, and nothing else", () => {
+    const largest = "18446744073709551615";
+    for (const text of ["1", "42", largest]) assert.equal(revisionOf(text), BigInt(text));
+    for (const text of ["", "0", "01", "-1", "1.0", "x", "18446744073709551616", "99999999999999999999"]) {
+      assert.equal(revisionOf(text), undefined, text);
+      assert.equal(changeNameOf({ kind: "app", name: "web", revision: text }), undefined, text);
+      assert.equal(comparedOf(new URLSearchParams({ from: text, to: "1" })), undefined, text);
+    }
+    assert.deepEqual(comparedOf(new URLSearchParams({ from: largest, to: "1" })), { from: BigInt(largest), to: 1n });
   });
 
   it("only what has a page has an address", () => {

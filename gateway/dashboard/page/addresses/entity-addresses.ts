@@ -5,8 +5,8 @@ import { type DevicesFilter, filterQuery } from "./devices-filter.ts";
 export type ChangeName = Readonly<{ kind: EntityKind; name: string; revision: bigint }>;
 
 const KINDS: readonly EntityKind[] = ["app", "cron_job", "device_group"];
-/** Digits of the largest revision. */
-const LONGEST_REVISION = 20;
+/** Of 64 bits. */
+const LARGEST_REVISION = 2n ** 64n - 1n;
 
 export const DEVICE_PATH = "/ui/devices/:id";
 export const CHANGE_PATH = "/ui/changes/:kind/:name/:revision";
@@ -23,8 +23,8 @@ export function changeAddress({ kind, name, revision }: ChangeName): string {
 export function changeNameOf(params: Readonly<Record<string, string>>): ChangeName | undefined {
   const { kind: word, name = "", revision = "" } = params;
   const kind = KINDS.find((kind) => kind === word);
-  if (kind === undefined || name === "" || !/^[1-9]\d*$/.test(revision) || revision.length > LONGEST_REVISION) return undefined;
-  return { kind, name, revision: BigInt(revision) };
+  const number = revisionOf(revision);
+  return kind === undefined || name === "" || number === undefined ? undefined : { kind, name, revision: number };
 }
 
 /** The address of a device_group; its devices are listed by a filter. */
@@ -42,12 +42,15 @@ export function appAddress(name: string, compared?: Compared): string {
 
 /** The two revisions in the query of an address; undefined if it does not name two. */
 export function comparedOf(query: URLSearchParams): Compared | undefined {
-  const [from, to] = [query.get("from") ?? "", query.get("to") ?? ""];
-  return isRevision(from) && isRevision(to) ? { from: BigInt(from), to: BigInt(to) } : undefined;
+  const [from, to] = [revisionOf(query.get("from") ?? ""), revisionOf(query.get("to") ?? "")];
+  return from === undefined || to === undefined ? undefined : { from, to };
 }
 
-function isRevision(text: string): boolean {
-  return /^[1-9]\d{0,18}$/.test(text);
+/** The revision that a text names; undefined if it is not one. */
+export function revisionOf(text: string): bigint | undefined {
+  if (!/^[1-9]\d{0,19}$/.test(text)) return undefined;
+  const revision = BigInt(text);
+  return revision > LARGEST_REVISION ? undefined : revision;
 }
 
 /** Where an entity is shown, by the word of its kind; undefined: nowhere. */
