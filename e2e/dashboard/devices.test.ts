@@ -54,6 +54,25 @@ describe("the list of devices in a browser", function () {
     tab.assertNoFaults();
   });
 
+  it("text that is being typed into a filter stays while the list is read again, and counts at Enter", async () => {
+    const tab = await rig.open("/ui/devices");
+    await tab.login();
+    await tab.page.getByRole("table", { name: "Devices" }).getByRole("link").first().waitFor();
+    const field = tab.page.getByLabel("Group", { exact: true });
+    await field.pressSequentially("kio");
+    for (let read = 1; read <= 2; read++) await tab.page.waitForResponse(/\/ListDevices$/);
+    assert.equal(await field.inputValue(), "kio");
+    assert.match(tab.page.url(), /\/ui\/devices$/);
+    await field.pressSequentially("sks");
+    await field.press("Enter");
+    await tab.page.getByText("2 devices", { exact: true }).waitFor();
+    assert.match(tab.page.url(), /\?group=kiosks$/);
+    assert.deepEqual([await field.inputValue(), await tab.page.evaluate("document.activeElement.type")], ["kiosks", "search"]);
+    await tab.page.getByRole("navigation").getByRole("link", { name: "Devices" }).click();
+    await eventually(async () => assert.equal(await field.inputValue(), ""));
+    tab.assertNoFaults();
+  });
+
   it("the arrow keys move among the rows of a table, beyond those that are drawn", async () => {
     const tab = await rig.open("/ui/devices");
     await tab.login();

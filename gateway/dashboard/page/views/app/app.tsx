@@ -7,9 +7,10 @@ import { AppService, type GetAppResponse } from "../../../../../gen/nebula/v1/ap
 import { TargetKind } from "../../../../../gen/nebula/v1/device_pb.ts";
 import { HistoryService } from "../../../../../gen/nebula/v1/history_pb.ts";
 import { PlannedKind, PlanService } from "../../../../../gen/nebula/v1/plan_pb.ts";
-import { appAddress, type Compared, changeAddress, comparedOf } from "../../addresses/entity-addresses.ts";
+import { appAddress, type Compared, changeAddress, comparedOf, revisionOf } from "../../addresses/entity-addresses.ts";
 import { ActionDialog, type ActionPlan } from "../../parts/action-dialog.tsx";
 import { CommandLine } from "../../parts/command-line.tsx";
+import { CommittedField } from "../../parts/committed-field.tsx";
 import { commandLine, formatCount } from "../../parts/format.ts";
 import { History } from "../../parts/history.tsx";
 import { changedFields, type HistoryLine } from "../../parts/history-line.ts";
@@ -239,17 +240,16 @@ function Comparison({ name, compared: { from, to } }: Readonly<{ name: string; c
     return createClient(HistoryService, transport).getRevision(request, { signal });
   });
   const choice = (label: string, value: bigint, change: (value: bigint) => Compared) => (
-    <label>
-      <span>{label}</span>
-      <input
-        type="number"
-        min="1"
-        value={String(value)}
-        onChange={({ currentTarget: { value: given } }) => {
-          if (/^[1-9]\d{0,18}$/.test(given)) router.go(appAddress(name, change(BigInt(given))), { replaces: true });
-        }}
-      />
-    </label>
+    <CommittedField
+      label={label}
+      type="number"
+      min="1"
+      value={String(value)}
+      commit={(typed) => {
+        const revision = revisionOf(typed);
+        if (revision !== undefined) router.go(appAddress(name, change(revision)), { replaces: true });
+      }}
+    />
   );
   return (
     <section class="card" aria-label="What differs">

@@ -12,6 +12,7 @@ import {
 } from "../../addresses/devices-filter.ts";
 import { deviceAddress, groupAddress } from "../../addresses/entity-addresses.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
+import { CommittedField } from "../../parts/committed-field.tsx";
 import { commandLine, formatCount } from "../../parts/format.ts";
 import { usePage } from "../../parts/page-context.ts";
 import { type Column, Table } from "../../parts/table.tsx";
@@ -152,14 +153,12 @@ function Filters({ filter, change, isOfOneGroup }: FiltersProps) {
     </label>
   );
   const text = (label: string, name: "group" | "version") => (
-    <label>
-      <span>{label}</span>
-      <input
-        type="search"
-        value={filter[name] ?? ""}
-        onChange={({ currentTarget }) => change({ ...filter, [name]: currentTarget.value.trim() || undefined })}
-      />
-    </label>
+    <CommittedField
+      label={label}
+      type="search"
+      value={filter[name] ?? ""}
+      commit={(typed) => change({ ...filter, [name]: typed.trim() || undefined })}
+    />
   );
   const toggle = (label: string, name: "failing" | "outdated") => (
     <label class="toggle">
