@@ -54,6 +54,8 @@ describe("an app in a browser", function () {
     const differ = async () => (await rows.allInnerTexts()).map((row) => row.replace(/\s+/g, " ").trim());
     await rows.first().waitFor();
     assert.deepEqual(await differ(), ["docker_image busybox:3 -> busybox:1", "env_vars - LEVEL", "+ MARK=\\u202ereversed"]);
+    const display = "getComputedStyle(document.querySelector('table[aria-label=\"Fields that differ\"]')).display";
+    assert.equal(await tab.page.evaluate(display), "table", "names of fields and their changes are in columns");
     await tab.page.getByLabel("From revision").fill("2");
     await tab.page.getByLabel("From revision").blur();
     await eventually(async () => assert.deepEqual(await differ(), ["docker_image busybox:2 -> busybox:1"]));

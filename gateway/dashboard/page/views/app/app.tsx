@@ -264,7 +264,7 @@ function Comparison({ name, compared: { from, to } }: Readonly<{ name: string; c
           const fields = changedFields(revision.differences);
           if (fields.length === 0) return <p class="faint">No field differs.</p>;
           return (
-            <table class="differences" aria-label="Fields that differ">
+            <table class="compared-fields" aria-label="Fields that differ">
               <tbody>
                 {fields.map(({ field, change }, index) => (
                   <tr key={`${index} ${field}`}>
