@@ -87,6 +87,9 @@ describe("the list of devices in a browser", function () {
     }
     await tab.page.keyboard.press("Home");
     await eventually(async () => assert.equal(await rowOfFocus(), 2));
+    await tab.page.getByRole("table", { name: "Devices" }).getByRole("row").nth(3).getByRole("link").first().focus();
+    await tab.page.keyboard.press("Home");
+    await eventually(async () => assert.equal(await rowOfFocus(), 2, "a key moves to the same row again"));
     tab.assertNoFaults();
   });
 });

@@ -19,6 +19,8 @@ describe("a device_group in a browser", function () {
       await api.createApp({ name, dockerImage: "busybox:1", startingPorts: [{ hostPort: 80, containerPort: 80 }] });
     await api.createGroup("pos", ["web", "till", "kiosk"]);
     await api.createGroup("bare", []);
+    for (const name of ["nightly", "weekly"]) await api.createCronJob({ name, schedule: "0 3 * * *", dockerImage: "busybox:1" });
+    await api.createGroup("jobs", ["web"], ["nightly", "weekly"]);
   });
   before(async function () {
     this.timeout(60_000);
@@ -72,6 +74,24 @@ describe("a device_group in a browser", function () {
     await tab.page.getByRole("link", { name: "Show all devices" }).click();
     await tab.page.getByText("3 devices", { exact: true }).waitFor();
     assert.match(tab.page.url(), /\/ui\/groups\/pos$/);
+    tab.assertNoFaults();
+  });
+
+  it("the arrow keys enter and pass rows of a table that have no link", async () => {
+    const tab = await rig.open("/ui/groups/jobs");
+    await tab.login();
+    await tab.page.getByRole("table", { name: "Members" }).getByRole("link", { name: "web" }).focus();
+    const rowOfFocus = () => tab.page.evaluate("Number(document.activeElement.closest('tr')?.getAttribute('aria-rowindex') ?? 0)");
+    for (const [key, row] of [
+      ["ArrowDown", 3],
+      ["ArrowDown", 4],
+      ["ArrowUp", 3],
+      ["Home", 2],
+      ["End", 4],
+    ] as const) {
+      await tab.page.keyboard.press(key);
+      await eventually(async () => assert.equal(await rowOfFocus(), row, key));
+    }
     tab.assertNoFaults();
   });
 

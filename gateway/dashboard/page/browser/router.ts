@@ -35,11 +35,12 @@ function addressOf({ pathname, searchParams }: URL): Address {
   return { path: pathname, query: searchParams };
 }
 
-/** Where a click leads within the dashboard; undefined if the browser is to follow it, or it is not of a link. */
+/** Where a click leads within the dashboard; undefined if the browser itself follows it, as within a view, or it is not of a link. */
 function linkWithin(event: MouseEvent): string | undefined {
   if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return undefined;
   const link = event.target instanceof Element ? event.target.closest("a[href]") : null;
   if (!(link instanceof HTMLAnchorElement) || link.target !== "" || link.hasAttribute("download")) return undefined;
-  const { origin, pathname, href } = new URL(link.href);
+  const { origin, pathname, search, hash, href } = new URL(link.href);
+  if (hash !== "" && pathname === location.pathname && search === location.search) return undefined;
   return origin === location.origin && pathname.startsWith("/ui/") ? href : undefined;
 }

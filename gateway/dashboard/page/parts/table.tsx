@@ -32,7 +32,7 @@ type Props<Row> = Readonly<{
 export function Table<Row>({ label, columns, rows, keyOf, hasMore = false, onView }: Props<Row>) {
   const body = useRef<HTMLTableSectionElement>(null);
   const [range, setRange] = useState<Range>({ first: 0, last: 30 });
-  const [focused, setFocused] = useState<number | undefined>(undefined);
+  const [focused, setFocused] = useState<Readonly<{ row: number }> | undefined>(undefined);
 
   const measure = () => {
     if (body.current === null) return;
@@ -65,9 +65,9 @@ export function Table<Row>({ label, columns, rows, keyOf, hasMore = false, onVie
   useEffect(() => onView?.(range), [range.first, range.last]);
   useLayoutEffect(() => {
     if (focused === undefined) return;
-    const row = body.current?.querySelector(`[aria-rowindex="${focused + 2}"]`);
-    const link = row?.querySelector("a, button");
-    if (link instanceof HTMLElement) link.focus();
+    const row = body.current?.querySelector(`[aria-rowindex="${focused.row + 2}"]`);
+    const target = row?.querySelector("a, button") ?? row;
+    if (target instanceof HTMLElement) target.focus();
   }, [focused]);
 
   const onKeyDown = (event: KeyboardEvent) => {
@@ -90,7 +90,7 @@ export function Table<Row>({ label, columns, rows, keyOf, hasMore = false, onVie
     const top = (body.current?.getBoundingClientRect().top ?? 0) + next * ROW_HEIGHT;
     if (top < 80 || top > innerHeight - 2 * ROW_HEIGHT) scrollBy(0, top - innerHeight / 2);
     measure();
-    setFocused(next);
+    setFocused({ row: next });
   };
 
   const shown = rows.slice(range.first, range.last);
@@ -110,7 +110,7 @@ export function Table<Row>({ label, columns, rows, keyOf, hasMore = false, onVie
         <tbody ref={body} onKeyDown={onKeyDown}>
           <Gap rows={range.first} columns={columns.length} />
           {shown.map((row, index) => (
-            <tr key={keyOf(row)} aria-rowindex={range.first + index + 2}>
+            <tr key={keyOf(row)} aria-rowindex={range.first + index + 2} tabIndex={-1}>
               {columns.map((column) => (
                 <td key={column.key} class={classOf(column)}>
                   {column.cell(row)}

@@ -59,14 +59,14 @@ function AppPage({ name, query }: Readonly<{ name: string; query: URLSearchParam
   return (
     <>
       <p class="kind-of-view">App</p>
+      <h1 tabIndex={-1} class="view-name">
+        {printableLine(name)}
+      </h1>
       {isAbsent ? (
-        <>
-          <h1 tabIndex={-1}>{printableLine(name)}</h1>
-          <Empty title="There is no such app">
-            <p>It was deleted, or never was. If it has a history below, its last revision comes back with:</p>
-            <CommandLine line={commandLine(["nebulactl", "rollback", `app/${name}`])} />
-          </Empty>
-        </>
+        <Empty title="There is no such app">
+          <p>It was deleted, or never was. If it has a history below, its last revision comes back with:</p>
+          <CommandLine line={commandLine(["nebulactl", "rollback", `app/${name}`])} />
+        </Empty>
       ) : (
         <ViewState of={read}>
           {(answer) => (
@@ -109,13 +109,10 @@ function Head({ answer, ask }: Readonly<{ answer: GetAppResponse; ask: (asked: A
   );
   return (
     <div class="view-head">
-      <div>
-        <h1 tabIndex={-1}>{app?.name}</h1>
-        <p class="faint">
-          <StateWord state={isRunning ? "applied" : "offline"} word={isRunning ? "is to run" : "is stopped"} /> · revision{" "}
-          {formatCount(app?.revision ?? 0n)}, changed <Age of={lastChange?.at} /> by {printableLine(lastChange?.by ?? "")}
-        </p>
-      </div>
+      <p class="faint">
+        <StateWord state={isRunning ? "applied" : "offline"} word={isRunning ? "is to run" : "is stopped"} /> · revision{" "}
+        {formatCount(app?.revision ?? 0n)}, changed <Age of={lastChange?.at} /> by {printableLine(lastChange?.by ?? "")}
+      </p>
       {mayWrite && (
         <div class="actions">
           {isRunning && button("restart", "Restart")}

@@ -41,9 +41,8 @@ const device = create(DeviceSchema, {
 
 describe("the page of a device", () => {
   it("the head says whether the device is connected, and since when", () => {
-    assert.deepEqual(deviceHead(device), { id: "till-7", group: "pos", connection: "offline", since: NOW - 60_000, state: "failed" });
-    assert.deepEqual(deviceHead(create(DeviceSchema, { deviceId: "\u202ex" })), {
-      id: "\\u202ex",
+    assert.deepEqual(deviceHead(device), { group: "pos", connection: "offline", since: NOW - 60_000, state: "failed" });
+    assert.deepEqual(deviceHead(create(DeviceSchema, { deviceId: "new" })), {
       group: "",
       connection: "unknown",
       since: undefined,

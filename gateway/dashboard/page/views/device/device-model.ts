@@ -1,29 +1,20 @@
 /** What the page of a device says beside its chain. Pure. */
-import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { deviceFields, deviceTables } from "../../../../../common/insight/text/device-report.ts";
 import { printableLine } from "../../../../../common/printable.ts";
 import { type Cell, cellColor, cellText } from "../../../../../common/text/cell.ts";
 import { enumWord } from "../../../../../common/text/enum-words.ts";
-import { ConnectionState, type Device } from "../../../../../gen/nebula/v1/device_pb.ts";
+import type { Device } from "../../../../../gen/nebula/v1/device_pb.ts";
 import { type AppStatus, type CronJobStatus, type HostStatus, TargetState, TargetStateSchema } from "../../../../../gen/nebula/v1/report_pb.ts";
 import { entityAddress } from "../../addresses/entity-addresses.ts";
+import { type Connection, connectionOf } from "../devices/device-row.ts";
 
-export type DeviceHead = Readonly<{
-  id: string;
-  group: string;
-  connection: "online" | "offline" | "unknown";
-  /** Milliseconds since 1970. */
-  since: number | undefined;
-  state: string;
-}>;
+export type DeviceHead = Connection & Readonly<{ group: string; state: string }>;
 
-export function deviceHead({ deviceId, deviceGroup, connection, summary, report }: Device): DeviceHead {
-  const state = connection?.state;
+export function deviceHead(device: Device): DeviceHead {
+  const { deviceGroup, summary, report } = device;
   return {
-    id: printableLine(deviceId),
     group: deviceGroup,
-    connection: state === ConnectionState.ONLINE ? "online" : state === ConnectionState.OFFLINE ? "offline" : "unknown",
-    since: connection?.since === undefined ? undefined : timestampMs(connection.since),
+    ...connectionOf(device),
     state: enumWord(TargetStateSchema, summary?.state ?? report?.state ?? TargetState.UNSPECIFIED) || "unknown",
   };
 }

@@ -1,5 +1,6 @@
 import { createClient } from "@connectrpc/connect";
 import { useState } from "preact/hooks";
+import { printableLine } from "../../../../../common/printable.ts";
 import { AccessService, type DeviceToken } from "../../../../../gen/nebula/v1/access_pb.ts";
 import { type Device, DeviceService, type GetDeviceResponse } from "../../../../../gen/nebula/v1/device_pb.ts";
 import { ExplainService } from "../../../../../gen/nebula/v1/explain_pb.ts";
@@ -25,14 +26,15 @@ export const deviceView: View = { path: DEVICE_PATH, title: ({ id = "" }) => id,
 function OneDevice({ id }: Readonly<{ id: string }>) {
   const { transport } = usePage();
   const state = useReading(id, (signal) => createClient(DeviceService, transport).getDevice({ deviceId: id }, { signal }));
-  const isKnown = state.kind === "ready" && state.value.device !== undefined;
+  const device = state.kind === "ready" ? state.value.device : undefined;
   return (
     <>
-      {!isKnown && (
+      <div class="device-head">
         <h1 tabIndex={-1} class="device-id">
-          <bdi>{id}</bdi>
+          <bdi>{printableLine(id)}</bdi>
         </h1>
-      )}
+        {device !== undefined && <Head device={device} />}
+      </div>
       {state.kind === "failed" && state.trouble.kind === "refused" && state.trouble.code === "not_found" ? (
         <NeverCame id={id} />
       ) : (
@@ -41,6 +43,24 @@ function OneDevice({ id }: Readonly<{ id: string }>) {
     </>
   );
 }
+function Head({ device }: Readonly<{ device: Device }>) {
+  const { group, connection, since, state } = deviceHead(device);
+  return (
+    <>
+      <StateWord state={connection} />
+      {since !== undefined && (
+        <span class="faint">
+          since <Age of={since} />
+        </span>
+      )}
+      <StateWord state={state} />
+      <span>
+        in <a href={groupAddress(group)}>{group}</a>
+      </span>
+    </>
+  );
+}
+
 
 /** A device that has a token, and neither connected nor reported, has an explanation all the same; one that is unknown has its refusal. */
 function NeverCame({ id }: Readonly<{ id: string }>) {
@@ -74,25 +94,9 @@ function useToken(deviceId: string) {
 function Known({ answer: { device, mayForget } }: Readonly<{ answer: GetDeviceResponse }>) {
   const { now } = usePage();
   if (device === undefined) return null;
-  const { id, group, connection, since, state } = deviceHead(device);
   const targets = runningTargets(device, now.value);
   return (
     <>
-      <div class="device-head">
-        <h1 tabIndex={-1} class="device-id">
-          <bdi>{id}</bdi>
-        </h1>
-        <StateWord state={connection} />
-        {since !== undefined && (
-          <span class="faint">
-            since <Age of={since} />
-          </span>
-        )}
-        <StateWord state={state} />
-        <span>
-          in <a href={groupAddress(group)}>{group}</a>
-        </span>
-      </div>
       <Why id={device.deviceId} />
       <div class="device-columns">
         <section class="card" aria-labelledby="containers">
@@ -106,7 +110,7 @@ function Known({ answer: { device, mayForget } }: Readonly<{ answer: GetDeviceRe
         </section>
         <div class="device-column">
           <Facts device={device} now={now.value} />
-          {mayForget && <TokenAndForget deviceId={device.deviceId} deviceGroup={group} />}
+          {mayForget && <TokenAndForget deviceId={device.deviceId} deviceGroup={device.deviceGroup} />}
         </div>
       </div>
       <Timeline deviceId={device.deviceId} />

@@ -5,31 +5,39 @@ import { enumWord } from "../../../../../common/text/enum-words.ts";
 import { ConnectionState, type Device, type TargetSummary } from "../../../../../gen/nebula/v1/device_pb.ts";
 import { FailureCode, FailureCodeSchema, TargetState, TargetStateSchema } from "../../../../../gen/nebula/v1/report_pb.ts";
 
-export type DeviceRow = Readonly<{
-  id: string;
-  /** The id, without characters that move what stands beside it. */
-  name: string;
-  group: string;
-  connection: "online" | "offline" | "unknown";
-  /** Since when, milliseconds since 1970. */
-  since: number | undefined;
-  /** applied, working, failed or unknown. */
-  state: string;
-  /** `web exits`, `no_such_group`: what is wrong first, and how much more there is. */
-  trouble: string;
-  version: string;
-  /** When it reported last, milliseconds since 1970. */
-  reportedAt: number | undefined;
-}>;
+/** Whether a device is connected, and since when, milliseconds since 1970. */
+export type Connection = Readonly<{ connection: "online" | "offline" | "unknown"; since: number | undefined }>;
 
-export function deviceRow({ deviceId, deviceGroup, summary, connection }: Device): DeviceRow {
+export function connectionOf({ connection }: Pick<Device, "connection">): Connection {
   const state = connection?.state;
+  return {
+    connection: state === ConnectionState.ONLINE ? "online" : state === ConnectionState.OFFLINE ? "offline" : "unknown",
+    since: connection?.since === undefined ? undefined : timestampMs(connection.since),
+  };
+}
+
+export type DeviceRow = Connection &
+  Readonly<{
+    id: string;
+    /** The id, without characters that move what stands beside it. */
+    name: string;
+    group: string;
+    /** applied, working, failed or unknown. */
+    state: string;
+    /** `web exits`, `no_such_group`: what is wrong first, and how much more there is. */
+    trouble: string;
+    version: string;
+    /** When it reported last, milliseconds since 1970. */
+    reportedAt: number | undefined;
+  }>;
+
+export function deviceRow(device: Device): DeviceRow {
+  const { deviceId, deviceGroup, summary } = device;
   return {
     id: deviceId,
     name: printableLine(deviceId),
     group: deviceGroup,
-    connection: state === ConnectionState.ONLINE ? "online" : state === ConnectionState.OFFLINE ? "offline" : "unknown",
-    since: connection?.since === undefined ? undefined : timestampMs(connection.since),
+    ...connectionOf(device),
     state: enumWord(TargetStateSchema, summary?.state ?? TargetState.UNSPECIFIED) || "unknown",
     trouble: troubleText(summary?.targets ?? [], summary?.problems ?? []),
     version: summary === undefined ? "" : summary.original ? "the original" : printableLine(summary.workerVersion),

@@ -40,6 +40,9 @@ function Group({ name, query }: Readonly<{ name: string; query: URLSearchParams 
   return (
     <>
       <p class="kind-of-view">Device group</p>
+      <h1 tabIndex={-1} class="view-name">
+        {printableLine(name)}
+      </h1>
       <ViewState of={read}>
         {(answer) => (
           <>
@@ -83,12 +86,9 @@ function Head({ answer, changed }: Readonly<{ answer: GetDeviceGroupResponse; ch
   };
   return (
     <div class="view-head">
-      <div>
-        <h1 tabIndex={-1}>{name}</h1>
-        <p class="faint">
-          Revision {formatCount(revision)}, changed <Age of={lastChange?.at} /> by {printableLine(lastChange?.by ?? "")}
-        </p>
-      </div>
+      <p class="faint">
+        Revision {formatCount(revision)}, changed <Age of={lastChange?.at} /> by {printableLine(lastChange?.by ?? "")}
+      </p>
       {mayPrune && (
         <div class="actions">
           <button type="button" class="quiet" onClick={() => setPruning(true)}>
