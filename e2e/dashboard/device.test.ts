@@ -119,15 +119,44 @@ describe("the page of a device in a browser", function () {
     await tab.login();
     const ask = tab.page.getByRole("button", { name: "Forget this device" });
     await ask.click();
-    const dialog = tab.page.getByRole("dialog", { name: "Forget this device?" });
+    const dialog = tab.page.getByRole("dialog", { name: "Forget old-till" });
     assert.equal(await dialog.locator(".command-text").innerText(), "nebulactl devices delete old-till");
     await dialog.getByRole("button", { name: "Cancel" }).click();
     await dialog.waitFor({ state: "detached" });
     assert.ok((await rig.api.known("old-till")) !== undefined, "a cancel changes nothing");
     await ask.click();
-    await dialog.getByRole("button", { name: "Forget old-till" }).click();
+    await dialog.getByRole("button", { name: "Forget", exact: true }).click();
     await tab.page.getByRole("heading", { name: "Devices", exact: true }).waitFor();
     await eventually(async () => assert.equal(await rig.api.known("old-till"), undefined));
+    tab.assertNoFaults();
+  });
+
+  it("a forget whose answer is lost says that it is not certain whether it was done", async () => {
+    await report("lost-till", {});
+    const tab = await rig.open("/ui/devices/lost-till");
+    await tab.login();
+    await tab.page.route(/\/DeleteDevice$/, (route) => route.abort());
+    await tab.page.getByRole("button", { name: "Forget this device" }).click();
+    const dialog = tab.page.getByRole("dialog", { name: "Forget lost-till" });
+    await dialog.getByRole("button", { name: "Forget", exact: true }).click();
+    await dialog.getByRole("alert").getByText("Whether it was done is not certain").waitFor();
+    assert.equal(await dialog.getByText("tried again").count(), 0, "a write is not repeated by itself");
+  });
+
+  it("the heading of a device keeps the focus when its data arrive", async () => {
+    const tab = await rig.open("/ui/devices");
+    await tab.login();
+    const held = Promise.withResolvers<void>();
+    await tab.page.route(/\/GetDevice$/, async (route) => {
+      await held.promise;
+      await route.continue();
+    });
+    await tab.page.getByRole("link", { name: "pos-1" }).click();
+    const focused = () => tab.page.evaluate("`${document.activeElement.tagName} ${document.activeElement.textContent}`");
+    await eventually(async () => assert.equal(await focused(), "H1 pos-1"));
+    held.resolve();
+    await tab.page.getByRole("heading", { name: "Host and worker" }).waitFor();
+    assert.equal(await focused(), "H1 pos-1");
     tab.assertNoFaults();
   });
 
@@ -206,6 +235,8 @@ describe("the page of a device in a browser", function () {
       .first()
       .waitFor();
     assert.ok(await tab.page.locator(".link-done").first().isVisible());
+    const spoken = await tab.page.locator(".notice-away [role=status]").first().innerText();
+    assert.equal(spoken, "The server does not answer.", "a screen reader would speak an age each second");
     await rig.server.startAgain();
     await tab.page.getByRole("alert").waitFor({ state: "detached" });
     await eventually(async () => assert.equal(await tab.page.getByText(/The server does not answer/).count(), 0), { timeoutMs: 20_000 });

@@ -9,7 +9,9 @@ import { TroubleBox } from "./view-state.tsx";
 /** What an action would lead to. Only what was shown is done: a change in between is refused by the server. */
 export type ActionPlan = Readonly<{
   text: string;
-  /** Does it, and resolves with what to say then. Absent: there is nothing to do. */
+  /** The line of nebulactl that does the same. */
+  line: string;
+  /** Does it, and resolves with the text that is shown then. Absent: there is nothing to do. */
   apply?: () => Promise<string>;
 }>;
 
@@ -17,8 +19,8 @@ type Props = Readonly<{
   title: string;
   /** Of its button: `Restart`. */
   verb: string;
-  /** The line of nebulactl that does the same. */
-  line: string;
+  /** Whether it removes what does not come back. */
+  isDangerous?: boolean;
   plan: (signal: AbortSignal) => Promise<ActionPlan>;
   close: () => void;
 }>;
@@ -32,7 +34,7 @@ type State = Readonly<
 >;
 
 /** Shows what an action would lead to, and does it when it is confirmed. */
-export function ActionDialog({ title, verb, line, plan, close }: Props) {
+export function ActionDialog({ title, verb, isDangerous = false, plan, close }: Props) {
   const { session } = usePage();
   const [state, setState] = useState<State>({ kind: "planning" });
   const [round, setRound] = useState(0);
@@ -53,7 +55,7 @@ export function ActionDialog({ title, verb, line, plan, close }: Props) {
       },
     );
     return () => ended.abort();
-  }, [round, line]);
+  }, [round]);
   const apply = async (planned: ActionPlan) => {
     setState({ kind: "applying", plan: planned });
     try {
@@ -63,19 +65,19 @@ export function ActionDialog({ title, verb, line, plan, close }: Props) {
     }
   };
   return (
-    <Dialog title={title} close={close}>
+    <Dialog title={title} close={close} mayClose={state.kind !== "applying"}>
       {state.kind === "planning" && <p role="status">Asking the server what this leads to.</p>}
       {(state.kind === "planned" || state.kind === "applying") && (
         <>
           <pre class="plan">{state.plan.text}</pre>
-          <CommandLine line={line} />
+          <CommandLine line={state.plan.line} />
         </>
       )}
       {state.kind === "done" && <p role="status">{state.text}</p>}
       {state.kind === "failed" && <ActionTrouble trouble={state.trouble} />}
       <div class="actions">
         {(state.kind === "planned" || state.kind === "applying") && state.plan.apply !== undefined && (
-          <button type="button" disabled={state.kind === "applying"} onClick={() => void apply(state.plan)}>
+          <button type="button" class={isDangerous ? "danger" : ""} disabled={state.kind === "applying"} onClick={() => void apply(state.plan)}>
             {verb}
           </button>
         )}
@@ -84,7 +86,7 @@ export function ActionDialog({ title, verb, line, plan, close }: Props) {
             Plan again
           </button>
         )}
-        <button type="button" class="quiet" onClick={close}>
+        <button type="button" class="quiet" disabled={state.kind === "applying"} onClick={close}>
           {state.kind === "done" ? "Close" : "Cancel"}
         </button>
       </div>
@@ -92,7 +94,7 @@ export function ActionDialog({ title, verb, line, plan, close }: Props) {
   );
 }
 
-/** To an action, that somebody else was first is an answer, as no read has it. */
+/** An action is refused where another one was first, which no read is. */
 function troubleOfAction(error: unknown): Trouble {
   if (error instanceof ConnectError && error.code === Code.Aborted) return { kind: "refused", code: "aborted", message: error.rawMessage };
   return troubleOf(error);
@@ -103,7 +105,7 @@ function ActionTrouble({ trouble }: Readonly<{ trouble: Trouble }>) {
   return (
     <div class="notice notice-failed" role="alert">
       <strong>The server did not answer</strong>
-      <p>Whether it was done is not certain. Plan again: the plan says how it stands now.</p>
+      <p>Whether it was done is not certain: the plan, or what is shown behind this, says how it stands now.</p>
     </div>
   );
 }

@@ -1,13 +1,20 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
 
+type Props = Readonly<{
+  title: string;
+  close: () => void;
+  /** False while it has to stay, as while its action is sent. */
+  mayClose?: boolean;
+  children: ComponentChildren;
+}>;
+
 /** A dialog above the page. Escape, and a click beside it, close it; the focus returns to where it was. */
-export function Dialog({ title, close, children }: Readonly<{ title: string; close: () => void; children: ComponentChildren }>) {
+export function Dialog({ title, close, mayClose = true, children }: Props) {
   const ref = useRef<HTMLDialogElement>(null);
   const id = useId();
   useEffect(() => {
     const before = document.activeElement;
-    ref.current?.setAttribute("closedby", "any"); // a click beside it cancels, too
     ref.current?.showModal();
     return () => {
       if (before instanceof HTMLElement) before.focus();
@@ -18,9 +25,13 @@ export function Dialog({ title, close, children }: Readonly<{ title: string; clo
       ref={ref}
       class="dialog"
       aria-labelledby={id}
+      closedby={mayClose ? "any" : "none"}
       onCancel={(event) => {
         event.preventDefault();
-        close();
+        if (mayClose) close();
+      }}
+      onClose={() => {
+        if (!mayClose) ref.current?.showModal(); // a browser that has no closedby closes it at the second Escape
       }}
     >
       <div class="dialog-body">

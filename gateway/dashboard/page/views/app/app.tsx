@@ -93,7 +93,7 @@ function AppPage({ name, query }: Readonly<{ name: string; query: URLSearchParam
         <CommandLine line={commandLine(["nebulactl", "history", `app/${name}`])} />
       </section>
       {asked !== undefined && (
-        <Confirmation name={name} newest={newest} asked={asked} close={() => setAsked(undefined)} changed={() => setChanges(changes + 1)} />
+        <Confirmation name={name} asked={asked} close={() => setAsked(undefined)} changed={() => setChanges(changes + 1)} />
       )}
     </>
   );
@@ -278,27 +278,18 @@ function Comparison({ name, compared: { from, to } }: Readonly<{ name: string; c
   );
 }
 
-type ConfirmationProps = Readonly<{ name: string; newest: bigint; asked: Asked; close: () => void; changed: () => void }>;
+type ConfirmationProps = Readonly<{ name: string; asked: Asked; close: () => void; changed: () => void }>;
 
-function Confirmation({ name, newest, asked, close, changed }: ConfirmationProps) {
+function Confirmation({ name, asked, close, changed }: ConfirmationProps) {
   const { transport, clock } = usePage();
-  const [revision] = useState(newest);
   if (asked.kind === "rollback") {
     const plan = () => planRollback(transport, { name, to: asked.to, now: clock.now(), changed });
-    return (
-      <ActionDialog
-        title={`Roll ${name} back to revision ${asked.to}`}
-        verb="Roll back"
-        line={rollbackLine(name, asked.to)}
-        plan={plan}
-        close={close}
-      />
-    );
+    return <ActionDialog title={`Roll ${name} back to revision ${asked.to}`} verb="Roll back" plan={plan} close={close} />;
   }
   const { verb } = asked;
   const word = `${verb.slice(0, 1).toUpperCase()}${verb.slice(1)}`;
   const plan = () => planOfVerb(transport, { name, verb, now: clock.now(), changed });
-  return <ActionDialog title={`${word} ${name}`} verb={word} line={verbLine(verb, name, revision)} plan={plan} close={close} />;
+  return <ActionDialog title={`${word} ${name}`} verb={word} plan={plan} close={close} />;
 }
 
 type Planned = Readonly<{ name: string; now: number; changed: () => void }>;
@@ -307,12 +298,13 @@ async function planOfVerb(transport: Transport, { name, verb, now, changed }: Pl
   const value = { kind: PlannedKind.APP, name, verb: PLANNED_VERBS[verb] };
   const plan = await createClient(PlanService, transport).plan({ changes: [{ change: { case: "action", value } }] });
   const apps = createClient(AppService, transport);
-  const request = { name, ifRevision: plannedRevision(plan) };
+  const ifRevision = plannedRevision(plan);
   const write = { start: apps.startApp, stop: apps.stopApp, restart: apps.restartApp }[verb];
   return {
     text: planText(plan, now),
+    line: verbLine(verb, name, ifRevision),
     async apply() {
-      const { app } = await write(request);
+      const { app } = await write({ name, ifRevision });
       changed();
       return `${name} is at revision ${app?.revision}. Where it runs shows how far it is.`;
     },
@@ -327,9 +319,11 @@ async function planRollback(transport: Transport, { name, to, now, changed }: Pl
   const isUnchanged = planned.revision === planned.revisionBefore;
   const plan = change === undefined || isUnchanged ? undefined : await createClient(PlanService, transport).plan({ changes: [change] });
   const text = rollbackPlanText(name, planned, plan, now);
-  if (isUnchanged) return { text };
+  const line = rollbackLine(name, to);
+  if (isUnchanged) return { text, line };
   return {
     text,
+    line,
     async apply() {
       const { revision } = await history.rollback({ ...request, ifRevision: planned.revisionBefore });
       changed();

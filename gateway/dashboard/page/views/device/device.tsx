@@ -6,14 +6,13 @@ import { type Device, DeviceService, type GetDeviceResponse } from "../../../../
 import { ExplainService } from "../../../../../gen/nebula/v1/explain_pb.ts";
 import { devicesAddress } from "../../addresses/devices-filter.ts";
 import { DEVICE_PATH, groupAddress } from "../../addresses/entity-addresses.ts";
-import { troubleOf } from "../../data/loaded.ts";
+import { ActionDialog } from "../../parts/action-dialog.tsx";
 import { CommandLine } from "../../parts/command-line.tsx";
-import { Dialog } from "../../parts/dialog.tsx";
 import { commandLine } from "../../parts/format.ts";
 import { usePage } from "../../parts/page-context.ts";
 import { useReading } from "../../parts/use-reading.ts";
 import { Age, StateWord } from "../../parts/values.tsx";
-import { TroubleBox, ViewState } from "../../parts/view-state.tsx";
+import { ViewState } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
 import { Chains } from "./chains.tsx";
 import { deviceHead, factsOf, type RunningTarget, runningTargets, usagesOf } from "./device-model.ts";
@@ -43,6 +42,7 @@ function OneDevice({ id }: Readonly<{ id: string }>) {
     </>
   );
 }
+
 function Head({ device }: Readonly<{ device: Device }>) {
   const { group, connection, since, state } = deviceHead(device);
   return (
@@ -60,7 +60,6 @@ function Head({ device }: Readonly<{ device: Device }>) {
     </>
   );
 }
-
 
 /** A device that has a token, and neither connected nor reported, has an explanation all the same; one that is unknown has its refusal. */
 function NeverCame({ id }: Readonly<{ id: string }>) {
@@ -240,34 +239,21 @@ function TokenText({ token }: Readonly<{ token: DeviceToken | undefined }>) {
 
 function Forget({ deviceId, deviceGroup, close }: Readonly<{ deviceId: string; deviceGroup: string; close: () => void }>) {
   const { transport, router } = usePage();
-  const [trouble, setTrouble] = useState<ReturnType<typeof troubleOf> | undefined>(undefined);
-  const [isSent, setSent] = useState(false);
   const forget = async () => {
-    setSent(true);
-    try {
-      await createClient(DeviceService, transport).deleteDevice({ deviceId });
-      router.go(devicesAddress({ group: deviceGroup }));
-    } catch (error) {
-      setTrouble(troubleOf(error));
-      setSent(false);
-    }
+    await createClient(DeviceService, transport).deleteDevice({ deviceId });
+    router.go(devicesAddress({ group: deviceGroup }));
+    return "It is forgotten.";
   };
   return (
-    <Dialog title="Forget this device?" close={close}>
-      <p>
-        Its newest status goes, and its reports expire. Nothing on the device changes: one that still runs is back with its next report, and its token
-        stays valid until it is revoked.
-      </p>
-      <CommandLine line={commandLine(["nebulactl", "devices", "delete", deviceId])} />
-      {trouble !== undefined && <TroubleBox trouble={trouble} />}
-      <div class="dialog-actions">
-        <button type="button" class="danger" disabled={isSent} onClick={forget}>
-          Forget <bdi>{deviceId}</bdi>
-        </button>
-        <button type="button" class="quiet" onClick={close}>
-          Cancel
-        </button>
-      </div>
-    </Dialog>
+    <ActionDialog
+      title={`Forget ${printableLine(deviceId)}`}
+      verb="Forget"
+      isDangerous={true}
+      close={close}
+      plan={async () => ({ text: FORGET_TEXT, line: commandLine(["nebulactl", "devices", "delete", deviceId]), apply: forget })}
+    />
   );
 }
+
+const FORGET_TEXT = `The server removes the newest status of this device, and its reports expire. Nothing on the device changes:
+if it still runs, its next report lists it again. Its token stays valid until it is revoked.`;

@@ -100,14 +100,15 @@ function Head({ answer, changed }: Readonly<{ answer: GetDeviceGroupResponse; ch
         <ActionDialog
           title={`Prune ${name}`}
           verb="Prune"
-          line={commandLine(["nebulactl", "device-groups", "prune", name])}
           close={() => setPruning(false)}
-          plan={async () => ({ text: "Each device of the group removes, once, the images that none of its containers uses.", apply: prune })}
+          plan={async () => ({ text: PRUNE_TEXT, line: commandLine(["nebulactl", "device-groups", "prune", name]), apply: prune })}
         />
       )}
     </div>
   );
 }
+
+const PRUNE_TEXT = "Each device of the group removes, once, the images that none of its containers uses.";
 
 function Numbers({ name, answer }: Readonly<{ name: string; answer: GetDeviceGroupResponse }>) {
   const state = useLive("overview", { deviceGroups: [name], members: true });
