@@ -106,6 +106,60 @@ describe("an app in a browser", function () {
     tab.assertNoFaults();
   });
 
+  it("a dialog shows the line of nebulactl for the revision that its plan was made from, where the view is older", async () => {
+    const tab = await rig.open("/ui/apps/web");
+    await tab.login();
+    const restart = tab.page.getByRole("button", { name: "Restart", exact: true });
+    await restart.waitFor();
+    await tab.page.route(/\/GetApp$/, (route) => route.abort());
+    const { revision } = await rig.api.updateApp("web", { dockerImage: "busybox:5" });
+    await restart.click();
+    const dialog = tab.page.getByRole("dialog", { name: "Restart web" });
+    await dialog.getByText(`revision ${revision} -> ${revision + 1n}`).waitFor();
+    await dialog.getByText(`nebulactl apps restart web --if-revision ${revision}`, { exact: true }).waitFor();
+  });
+
+  it("a dialog stays while its action is sent, and says that it failed", async () => {
+    const tab = await rig.open("/ui/apps/web");
+    await tab.login();
+    const [sent, held] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    await tab.page.route(/\/RestartApp$/, async (route) => {
+      sent.resolve();
+      await held.promise;
+      await route.abort();
+    });
+    await tab.page.getByRole("button", { name: "Restart", exact: true }).click();
+    const dialog = tab.page.getByRole("dialog", { name: "Restart web" });
+    await dialog.getByRole("button", { name: "Restart", exact: true }).click();
+    await sent.promise;
+    for (let time = 1; time <= 2; time++) await tab.page.keyboard.press("Escape");
+    await tab.page.mouse.click(5, 5);
+    assert.ok(await dialog.getByRole("button", { name: "Cancel" }).isDisabled());
+    held.resolve();
+    await dialog.getByRole("alert").getByText("Whether it was done is not certain").waitFor();
+    await tab.page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "detached" });
+  });
+
+  it("a view that is opened reads each of its answers once", async () => {
+    const tab = await rig.open();
+    await tab.login();
+    // without the reads of every 5 s
+    await tab.page.context().addInitScript(`{
+      const later = setTimeout;
+      window.setTimeout = (run, ms, ...rest) => (ms >= 5000 ? 0 : later(run, ms, ...rest));
+    }`);
+    const calls: string[] = [];
+    tab.page.on("request", (request) => calls.push(new URL(request.url()).pathname.split("/").at(-1) ?? ""));
+    await tab.page.goto(`${rig.server.url}/ui/apps/web`);
+    await tab.page.getByRole("region", { name: "Specification" }).waitFor();
+    await tab.page.getByRole("table", { name: "History" }).locator("tbody tr[aria-rowindex]").first().waitFor();
+    const timesOf = (method: string) => calls.filter((call) => call === method).length;
+    await tab.page.evaluate("new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))"); // the effects of what was drawn ran
+    assert.deepEqual([timesOf("GetApp"), timesOf("ListRevisions")], [1, 1]);
+    tab.assertNoFaults();
+  });
+
   it("on a window of 360 px what can be done with a revision is in view", async () => {
     const tab = await rig.open("/ui/apps/web", { viewport: { width: 360, height: 1600 } });
     await tab.login();

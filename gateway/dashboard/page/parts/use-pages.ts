@@ -21,6 +21,7 @@ export function usePages<T>(
   const [shown, setShown] = useState<Readonly<{ key: string; state: Loaded<ListState<T>> }>>({ key, state: LOADING });
   const range = useRef(FIRST_ROWS);
   const reading = useRef<Reading | undefined>(undefined);
+  /** Rows that are known: all, where there are no more. */
   const rows = useRef(0);
   useEffect(() => {
     range.current = FIRST_ROWS;
@@ -31,14 +32,18 @@ export function usePages<T>(
       clock,
       publish(state) {
         if (state.kind === "failed" && state.trouble.kind === "login") session.ended();
-        rows.current = state.kind === "ready" ? state.value.items.length : 0;
+        rows.current = state.kind !== "ready" ? 0 : state.value.hasMore ? state.value.items.length : Number.POSITIVE_INFINITY;
         setShown({ key, state });
       },
     });
     reading.current = started;
     return () => started[Symbol.dispose]();
   }, [key]);
-  useEffect(() => reading.current?.again(), [changes]);
+  const counted = useRef(changes);
+  useEffect(() => {
+    if (counted.current !== changes) reading.current?.again(); // one that just began reads by itself
+    counted.current = changes;
+  }, [changes]);
   const onView = (next: Range) => {
     range.current = next;
     if (next.last > rows.current) reading.current?.again();

@@ -25,6 +25,10 @@ export function useReading<T>(key: string, read: (signal: AbortSignal) => Promis
     running.current = reading;
     return () => reading[Symbol.dispose]();
   }, [key]);
-  useEffect(() => running.current?.again(), [changes]);
+  const counted = useRef(changes);
+  useEffect(() => {
+    if (counted.current !== changes) running.current?.again(); // one that just began reads by itself
+    counted.current = changes;
+  }, [changes]);
   return shown.key === key ? shown.state : LOADING;
 }
