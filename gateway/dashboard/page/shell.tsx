@@ -32,7 +32,7 @@ function Frame({ user, version }: Readonly<{ user: string; version: string }>) {
   useEffect(() => {
     document.title = `${view?.title(params) ?? "Not found"} · Nebula`;
     const heading = main.current?.querySelector("h1");
-    if (!isFirst.current && heading instanceof HTMLElement) heading.focus({ preventScroll: true }); // a screen reader says where one is
+    if (!isFirst.current && heading instanceof HTMLElement) heading.focus({ preventScroll: true }); // a screen reader reads out where one is
     isFirst.current = false;
   }, [path]);
   return (
@@ -68,7 +68,7 @@ function Frame({ user, version }: Readonly<{ user: string; version: string }>) {
           </button>
         </div>
       </header>
-      <Away />
+      <Unreachable />
       <main id="main" class="main" ref={main} tabIndex={-1}>
         {view === undefined ? <NotFound /> : <view.body key={view.path} params={params} query={query} />}
       </main>
@@ -114,14 +114,15 @@ function Foot({ version }: Readonly<{ version: string }>) {
 }
 
 /** Says that the server does not answer, and how old all that is shown is. */
-function Away() {
+function Unreachable() {
   const { live, now } = usePage();
   const pulse = live.pulse.value;
   if (pulse?.trouble?.kind !== "away") return null;
   return (
-    <div class="away" role="alert">
-      The server does not answer. Everything here is as of <span class="number">{formatAge(now.value - pulse.asOfMs)}</span> ago; it is tried again by
-      itself.
+    <div class="unreachable">
+      {/* the age is outside: a screen reader would speak it each second */}
+      <span role="alert">The server does not answer.</span> Everything here is as of{" "}
+      <span class="number">{formatAge(now.value - pulse.asOfMs)}</span> ago; it is tried again by itself.
     </div>
   );
 }

@@ -22,8 +22,9 @@ export function ViewState<T>({ of, empty, children }: Props<T>) {
       return (
         <>
           {of.trouble !== undefined && (
-            <p class="notice notice-away" role="status">
-              {of.trouble.kind === "refused" ? of.trouble.message : "The server does not answer."} As of{" "}
+            <p class="notice notice-away">
+              {/* the age is outside: a screen reader would speak it each second */}
+              <span role="status">{of.trouble.kind === "refused" ? of.trouble.message : "The server does not answer."}</span> As of{" "}
               <span class="number">{formatAge(now.value - of.asOfMs)}</span> ago; it is tried again by itself.
             </p>
           )}
