@@ -1,12 +1,16 @@
 import { strict as assert } from "node:assert";
 import { eventually } from "../../common/testing/eventually.ts";
+import { UserService } from "../../gen/nebula/v1/user_pb.ts";
 import { DashboardRig } from "./dashboard-rig.ts";
+
+const GROUP = "a-group-with-quite-a-long-name-of-its-own";
+const PASSWORD = "a password of bob";
 
 describe("the frame of the dashboard in a browser", function () {
   this.timeout(90_000);
   const rig = DashboardRig.describe(async ({ api }) => {
     await api.createApp({ name: "web", dockerImage: "busybox:1" });
-    await api.createGroup("a-group-with-quite-a-long-name-of-its-own", ["web"]);
+    await api.createGroup(GROUP, ["web"]);
   });
 
   it("a wrong password is refused with its reason, and a login returns to the address that was asked for", async () => {
@@ -48,12 +52,56 @@ describe("the frame of the dashboard in a browser", function () {
     tab.assertNoFaults();
   });
 
+  it("the heading of a view has the focus before its data arrive, and after", async () => {
+    const tab = await rig.open();
+    await tab.login();
+    const held = Promise.withResolvers<void>();
+    await tab.page.route(/\/(GetDeviceGroup|GetApp)$/, async (route) => {
+      await held.promise;
+      await route.continue();
+    });
+    const focused = () => tab.page.evaluate("`${document.activeElement.tagName} ${document.activeElement.textContent}`");
+    await tab.page.getByRole("link", { name: GROUP, exact: true }).click();
+    await eventually(async () => assert.equal(await focused(), `H1 ${GROUP}`));
+    held.resolve();
+    const app = tab.page.getByRole("table", { name: "Members" }).getByRole("link", { name: "web" });
+    await app.waitFor();
+    assert.equal(await focused(), `H1 ${GROUP}`);
+    await app.click();
+    await tab.page.getByRole("region", { name: "Specification" }).waitFor();
+    await eventually(async () => assert.equal(await focused(), "H1 web"));
+    tab.assertNoFaults();
+  });
+
+  it("the link to the content puts the focus there, and the view stays", async () => {
+    const tab = await rig.open("/ui/devices?state=failed");
+    await tab.login();
+    await tab.page.getByRole("link", { name: "Skip to the content" }).press("Enter");
+    await eventually(async () => assert.equal(await tab.page.evaluate("document.activeElement.id"), "main"));
+    await tab.page.getByRole("heading", { name: "Devices", exact: true }).waitFor();
+    assert.match(tab.page.url(), /\/ui\/devices\?state=failed#main$/);
+    tab.assertNoFaults();
+  });
+
+  it("a tab whose browser another user logged in from another tab shows that user", async () => {
+    const { channel, headers } = rig.api;
+    await channel.unary(UserService.method.createUser, { name: "bob", password: PASSWORD }, { headers, timeoutMs: 10_000 });
+    const tab = await rig.open();
+    await tab.login();
+    assert.equal(await tab.page.locator(".who-name").innerText(), "admin");
+    const other = await tab.page.context().newPage();
+    await other.goto(`${rig.server.url}/ui/`);
+    const request = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ user: "bob", password: PASSWORD }) };
+    assert.equal(await other.evaluate(`fetch("/ui/login", ${JSON.stringify(request)}).then(({ status }) => status)`), 200);
+    for (const page of [tab.page, other]) await page.locator(".who-name").getByText("bob", { exact: true }).waitFor();
+  });
+
   for (const colorScheme of ["light", "dark"] as const) {
     for (const width of [360, 1440, 3000]) {
       it(`no view is wider than a window of ${width} px, in ${colorScheme} colours`, async () => {
         const tab = await rig.open("/ui/", { colorScheme, viewport: { width, height: 900 } });
         await tab.login();
-        for (const path of ["/ui/", "/ui/devices", "/ui/apps/web", "/ui/groups/a-group-with-quite-a-long-name-of-its-own"]) {
+        for (const path of ["/ui/", "/ui/devices", "/ui/apps/web", `/ui/groups/${GROUP}`]) {
           await tab.page.goto(`${rig.server.url}${path}`);
           await tab.page.getByRole("heading").first().waitFor();
           await eventually(async () => assert.equal(await tab.page.locator(".loading").count(), 0));
@@ -104,6 +152,20 @@ describe("the frame of the dashboard in a browser", function () {
     await tab.page.getByRole("link", { name: "seen-by-a-stream", exact: true }).waitFor();
     await rig.api.deleteGroup("seen-by-a-stream");
     tab.assertNoFaults();
+  });
+
+  it("a browser that cannot load the program of the shared worker has a stream of its own in the tab", async () => {
+    const tab = await rig.open();
+    const stream = tab.page.waitForRequest(/\/WatchOverview$/);
+    await tab.page
+      .context()
+      .addInitScript("window.SharedWorker = class extends SharedWorker { constructor(url, options) { super(`${url}.absent.js`, options) } }");
+    await tab.page.reload();
+    await tab.login();
+    await stream;
+    await rig.api.createGroup("seen-without-a-worker", []);
+    await tab.page.getByRole("link", { name: "seen-without-a-worker", exact: true }).waitFor();
+    await rig.api.deleteGroup("seen-without-a-worker");
   });
 
   it("while the server is away the page keeps what it shows, says so with its age, and recovers by itself", async () => {

@@ -36,16 +36,22 @@ setInterval(() => {
   if (!document.hidden) now.value = clock.now();
 }, 1000);
 
-const session = openSession(transport, clock);
+const attention = watchAttention();
+const session = openSession({ transport, attention, clock, report: reportError, reload: () => location.reload() });
 const live = openLiveClient(transport);
 effect(() => {
-  if (session.state.value.kind === "in") live.start();
+  const state = session.state.value;
+  if (state.kind === "in") live.start(state.user);
   else live.stop();
+});
+effect(() => {
+  const user = live.pulse.value?.user;
+  if (user !== undefined) void session.answered(user);
 });
 
 const root = document.getElementById("page");
 if (root !== null) {
-  const page = { transport, clock, attention: watchAttention(), router: createRouter(), session, live, now };
+  const page = { transport, clock, attention, router: createRouter(), session, live, now };
   render(
     <Page.Provider value={page}>
       <Shell />

@@ -117,7 +117,7 @@ function Foot({ version }: Readonly<{ version: string }>) {
 function Unreachable() {
   const { live, now } = usePage();
   const pulse = live.pulse.value;
-  if (pulse?.trouble?.kind !== "away") return null;
+  if (pulse?.trouble?.kind !== "unreachable") return null;
   return (
     <div class="unreachable">
       {/* the age is outside: a screen reader would speak it each second */}

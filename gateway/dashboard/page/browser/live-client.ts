@@ -7,12 +7,12 @@ import { browserClock } from "./browser-clock.ts";
 
 /** Live data, from the hub that all tabs share. */
 export type LiveClient = Readonly<{
-  /** Whether the server answers. */
+  /** Whether the server answers, and whom. */
   pulse: ReadonlySignal<Pulse | undefined>;
-  /** Follows what a key names until it is disposed. */
+  /** Follows the data of a key until it is disposed. */
   follow: (key: string, publish: (state: Loaded<unknown>) => void) => Disposable;
-  /** After a login: has everything tried at once. Nothing is asked for before. */
-  start: () => void;
+  /** After a login: has everything read at once. Nothing is asked for before. */
+  start: (user: string) => void;
   /** After a logout: asks for nothing any more. */
   stop: () => void;
 }>;
@@ -21,64 +21,77 @@ export type LiveClient = Readonly<{
 export const SHARED_STREAMS = 2;
 const OWN_STREAMS = 1;
 
+type Send = (message: ToHub) => void;
+
 export function openLiveClient(transport: Transport): LiveClient {
   const pulse = signal<Pulse | undefined>(undefined);
   const followed = new Map<string, Set<(state: Loaded<unknown>) => void>>();
   let isStarted = false;
-  let hub: ((message: ToHub) => void) | undefined;
-  const hear = (message: FromHub) => {
+  let hub: Send | undefined;
+  const receive = (message: FromHub) => {
     if (message.kind === "pulse") pulse.value = message.pulse;
     else for (const publish of followed.get(message.key) ?? []) publish(message.state);
   };
-  const say = (message: ToHub) => {
+  const send = (message: ToHub) => {
     if (isStarted) hub?.(message);
   };
   const showAll = () => {
-    say({ kind: "visible", isVisible: !document.hidden });
-    for (const key of followed.keys()) say({ kind: "show", key });
+    send({ kind: "visible", isVisible: !document.hidden });
+    for (const key of followed.keys()) send({ kind: "show", key });
   };
-  document.addEventListener("visibilitychange", () => say({ kind: "visible", isVisible: !document.hidden }));
-  addEventListener("pagehide", () => say({ kind: "gone" }));
+  const joinOwnHub = () => joinHubOfTab(transport, receive);
+  const onNoWorker = () => {
+    hub = joinOwnHub();
+    showAll();
+  };
+  document.addEventListener("visibilitychange", () => send({ kind: "visible", isVisible: !document.hidden }));
+  addEventListener("pagehide", () => send({ kind: "gone" }));
   addEventListener("pageshow", ({ persisted }) => {
     if (persisted) showAll();
   });
-  setInterval(() => say({ kind: "sign" }), SIGN_MS);
+  setInterval(() => send({ kind: "sign" }), SIGN_MS);
   return {
     pulse,
     follow(key, publish) {
       const publishing = followed.get(key) ?? new Set();
       followed.set(key, publishing.add(publish));
-      say({ kind: "show", key }); // the hub answers with the newest state
+      send({ kind: "show", key }); // the hub answers with the newest state
       return {
         [Symbol.dispose]() {
           publishing.delete(publish);
           if (publishing.size > 0) return;
           followed.delete(key);
-          say({ kind: "hide", key });
+          send({ kind: "hide", key });
         },
       };
     },
-    start() {
+    start(user) {
       const isFirst = hub === undefined;
-      hub ??= connect(transport, hear);
+      hub ??= joinSharedHub(receive, onNoWorker) ?? joinOwnHub();
       isStarted = true;
-      if (!isFirst) say({ kind: "again" });
+      send({ kind: "user", user });
+      if (!isFirst) send({ kind: "again" });
       showAll();
     },
     stop() {
-      say({ kind: "gone" });
+      send({ kind: "gone" });
       isStarted = false;
     },
   };
 }
 
-function connect(transport: Transport, hear: (message: FromHub) => void): (message: ToHub) => void {
+function joinHubOfTab(transport: Transport, receive: (message: FromHub) => void): Send {
+  const options = { sourceOf: sourceOf(transport), pulse: pulseOf(transport), streams: OWN_STREAMS, clock: browserClock, report: reportError };
+  return createLiveHub(options).join(receive);
+}
+
+/** Undefined where the browser has no worker that tabs share. @param onNoWorker its program could not be loaded */
+function joinSharedHub(receive: (message: FromHub) => void, onNoWorker: () => void): Send | undefined {
   const program = document.querySelector('meta[name="nebula-streams"]')?.getAttribute("content");
-  if (typeof SharedWorker === "undefined" || program == null) {
-    return createLiveHub({ sourceOf: sourceOf(transport), pulse: pulseOf(transport), streams: OWN_STREAMS, clock: browserClock }).join(hear);
-  }
-  const { port } = new SharedWorker(program, { type: "module", name: "nebula" });
-  port.addEventListener("message", ({ data }: MessageEvent<FromHub>) => hear(data));
-  port.start();
-  return (message) => port.postMessage(message);
+  if (typeof SharedWorker === "undefined" || program == null) return undefined;
+  const worker = new SharedWorker(program, { type: "module", name: "nebula" });
+  worker.addEventListener("error", onNoWorker, { once: true });
+  worker.port.addEventListener("message", ({ data }: MessageEvent<FromHub>) => receive(data));
+  worker.port.start();
+  return (message) => worker.port.postMessage(message);
 }

@@ -3,6 +3,7 @@ import { type ReadonlySignal, signal } from "@preact/signals";
 import type { Clock } from "../../../../common/clock/clock.ts";
 import { StatusService } from "../../../../gen/nebula/v1/status_pb.ts";
 import { type Trouble, troubleOf } from "../data/loaded.ts";
+import type { Attention } from "../data/reading.ts";
 
 /** Who uses the page. */
 export type SessionState = Readonly<
@@ -19,13 +20,26 @@ export type Session = Readonly<{
   logout: () => Promise<void>;
   /** A call was answered that there is no login. */
   ended: () => void;
+  /** A call was answered for this user, who may have logged in from another tab. */
+  answered: (user: string) => Promise<void>;
 }>;
 
 const RETRY_MS = 3000;
 
-/** Finds out who uses the page, and keeps trying while the server is away. */
-export function openSession(transport: Transport, clock: Clock): Session {
+export type SessionOptions = Readonly<{
+  transport: Transport;
+  attention: Attention;
+  clock: Clock;
+  /** Gets an error that is a fault of the page. */
+  report: (error: unknown) => void;
+  /** Loads the page again: all that it has is of another user. */
+  reload: () => void;
+}>;
+
+/** Finds out who uses the page, and tries again while the server is unreachable and somebody looks. */
+export function openSession({ transport, attention, clock, report, reload }: SessionOptions): Session {
   const status = createClient(StatusService, transport);
+  const { signal: whileOpen } = new AbortController();
   const state = signal<SessionState>({ kind: "unknown", trouble: undefined });
   let isLeaving = false;
 
@@ -36,13 +50,14 @@ export function openSession(transport: Transport, clock: Clock): Session {
         state.value = { kind: "in", user, version };
         return;
       } catch (error) {
-        const trouble = troubleOf(error);
+        const trouble = troubleOf(error, report);
         if (trouble.kind === "login") {
           state.value = { kind: "out", why: "" };
           return;
         }
         state.value = { kind: "unknown", trouble };
-        await clock.sleep(RETRY_MS, new AbortController().signal);
+        await clock.sleep(RETRY_MS, whileOpen);
+        if (!attention.isAwake()) await attention.whenAwake(whileOpen);
       }
     }
   }
@@ -62,7 +77,14 @@ export function openSession(transport: Transport, clock: Clock): Session {
       state.value = { kind: "out", why: refusal === "" ? "" : `This browser is still logged in. ${refusal}` };
     },
     ended() {
-      if (state.value.kind === "in" && !isLeaving) state.value = { kind: "out", why: "Your login ended. Log in again to go on where you were." };
+      if (state.value.kind === "in" && !isLeaving) state.value = { kind: "out", why: "Your login ended. Log in again to continue where you were." };
+    },
+    async answered(user) {
+      const shown = state.peek();
+      if (shown.kind !== "in" || shown.user === user) return;
+      // an answer may be older than the login of this tab
+      const now = await status.getStatus({}).catch(() => undefined);
+      if (now !== undefined && now.user !== shown.user && state.peek() === shown) reload();
     },
   };
 }

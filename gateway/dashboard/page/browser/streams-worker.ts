@@ -6,13 +6,14 @@ import { SHARED_STREAMS } from "./live-client.ts";
 import { createTransport } from "./transport.ts";
 
 const transport = createTransport();
-const hub = createLiveHub({ sourceOf: sourceOf(transport), pulse: pulseOf(transport), streams: SHARED_STREAMS, clock: browserClock });
+const options = { sourceOf: sourceOf(transport), pulse: pulseOf(transport), streams: SHARED_STREAMS, clock: browserClock, report: reportError };
+const hub = createLiveHub(options);
 
 addEventListener("connect", (event) => {
   if (!(event instanceof MessageEvent)) return;
   const [port] = event.ports;
   if (port === undefined) return;
-  const hear = hub.join((message) => port.postMessage(message));
-  port.addEventListener("message", ({ data }: MessageEvent<ToHub>) => hear(data));
+  const receive = hub.join((message) => port.postMessage(message));
+  port.addEventListener("message", ({ data }: MessageEvent<ToHub>) => receive(data));
   port.start();
 });

@@ -5,40 +5,53 @@ import { createLiveHub, type FromHub, type LiveHub, POLL_MS, type ToHub } from "
 import { HIDDEN_MS } from "./live-plan.ts";
 import type { Loaded } from "./loaded.ts";
 
-const AWAY = () => new ConnectError("no manager answers", Code.Unavailable);
+const UNREACHABLE = () => new ConnectError("no manager answers", Code.Unavailable);
 
-/** A server: streams say what `say` is given, reads answer how many there were. */
+/** A server: streams send what is given to their function in `open`, reads answer how many there were. */
 class StandIn {
   readonly reads: string[] = [];
   readonly open = new Map<string, (value: unknown) => void>();
   pulses = 0;
-  isAway = false;
+  user = "ann";
+  /** What a pulse is refused with. */
+  refusal: ConnectError | undefined;
+  isUnreachable = false;
   refusesStreams = false;
 
   pulse = async () => {
     this.pulses++;
-    if (this.isAway) throw AWAY();
+    if (this.isUnreachable) throw UNREACHABLE();
+    if (this.refusal !== undefined) throw this.refusal;
+    return this.user;
   };
 
   sourceOf = (key: string) => ({
     read: async () => {
       this.reads.push(key);
-      if (this.isAway) throw AWAY();
+      if (this.isUnreachable) throw UNREACHABLE();
       return `read ${this.reads.length}`;
     },
     open: (signal: AbortSignal) => this.#stream(key, signal),
   });
 
   async *#stream(key: string, signal: AbortSignal): AsyncGenerator<unknown, void> {
-    if (this.isAway || this.refusesStreams) throw this.isAway ? AWAY() : new ConnectError("no room for one more stream", Code.ResourceExhausted);
+    if (this.isUnreachable) throw UNREACHABLE();
+    if (this.refusesStreams) throw new ConnectError("no room for one more stream", Code.ResourceExhausted);
     assert.ok(!this.open.has(key), "one thing has two streams");
     const values: unknown[] = [];
     let wake = () => {};
-    this.open.set(key, (value) => {
+    const push = (value: unknown) => {
       values.push(value);
       wake();
+    };
+    const close = () => {
+      if (this.open.get(key) === push) this.open.delete(key);
+    };
+    this.open.set(key, push);
+    signal.addEventListener("abort", () => {
+      close();
+      wake();
     });
-    signal.addEventListener("abort", () => wake());
     try {
       while (!signal.aborted) {
         yield* values.splice(0);
@@ -46,7 +59,7 @@ class StandIn {
       }
       throw signal.reason;
     } finally {
-      this.open.delete(key);
+      close();
     }
   }
 
@@ -56,27 +69,28 @@ class StandIn {
 }
 
 class Tab {
-  readonly say: (message: ToHub) => void;
+  readonly send: (message: ToHub) => void;
   readonly states = new Map<string, Loaded<unknown>>();
   pulse: string | undefined;
+  user: string | undefined;
 
   constructor(hub: LiveHub) {
-    this.say = hub.join((message: FromHub) => {
+    this.send = hub.join((message: FromHub) => {
       if (message.kind === "state") this.states.set(message.key, message.state);
-      else this.pulse = message.pulse.trouble?.kind ?? "here";
+      else [this.pulse, this.user] = [message.pulse.trouble?.kind ?? "answers", message.pulse.user];
     });
   }
 
   show(...keys: string[]): void {
-    for (const key of keys) this.say({ kind: "show", key });
+    for (const key of keys) this.send({ kind: "show", key });
   }
 
   hide(...keys: string[]): void {
-    for (const key of keys) this.say({ kind: "hide", key });
+    for (const key of keys) this.send({ kind: "hide", key });
   }
 
   set isVisible(isVisible: boolean) {
-    this.say({ kind: "visible", isVisible });
+    this.send({ kind: "visible", isVisible });
   }
 
   value(key: string): unknown {
@@ -92,7 +106,7 @@ describe("the hub of live data", () => {
   beforeEach(() => {
     clock = new ManualClock();
     server = new StandIn();
-    hub = createLiveHub({ sourceOf: server.sourceOf, pulse: server.pulse, streams: 2, clock });
+    hub = createLiveHub({ sourceOf: server.sourceOf, pulse: server.pulse, streams: 2, clock, report: (error) => assert.fail(String(error)) });
   });
   afterEach(() => hub[Symbol.dispose]());
 
@@ -162,25 +176,25 @@ describe("the hub of live data", () => {
     assert.deepEqual(server.streams, ["a"]);
   });
 
-  it("while the server is away all that is shown has its age, and the first answer has it read again", async () => {
+  it("while the server is unreachable all that is shown has its age, and the first answer has it read again", async () => {
     const tab = new Tab(hub);
     tab.show("a", "b", "c");
     await clock.advance(0);
     for (const open of server.open.values()) open("before");
     await clock.advance(2 * POLL_MS);
     const seenAt = clock.now();
-    server.isAway = true;
+    server.isUnreachable = true;
     await clock.advance(POLL_MS);
-    assert.equal(tab.pulse, "away");
+    assert.equal(tab.pulse, "unreachable");
     assert.deepEqual(server.streams, []);
     for (const key of ["a", "b", "c"]) {
       const state = tab.states.get(key);
-      assert.ok(state?.kind === "ready" && state.trouble?.kind === "away", key);
+      assert.ok(state?.kind === "ready" && state.trouble?.kind === "unreachable", key);
       assert.equal(state.asOfMs, seenAt, key);
     }
-    server.isAway = false;
+    server.isUnreachable = false;
     await clock.advance(POLL_MS);
-    assert.equal(tab.pulse, "here");
+    assert.equal(tab.pulse, "answers");
     assert.equal(server.streams.length, 2);
   });
 
@@ -189,24 +203,82 @@ describe("the hub of live data", () => {
     tab.show("a");
     await clock.advance(0);
     server.refusesStreams = true;
-    tab.say({ kind: "again" });
+    tab.send({ kind: "again" });
     await clock.advance(0);
     assert.deepEqual(server.streams, []);
     server.refusesStreams = false;
-    tab.say({ kind: "again" });
+    tab.send({ kind: "again" });
     await clock.advance(0);
     assert.deepEqual(server.streams, ["a"]);
   });
 
-  it("a tab that is closed, or says nothing for long, is forgotten", async () => {
+  it("a tab that is closed, or sends nothing for long, is forgotten", async () => {
     const [closed, crashed] = [new Tab(hub), new Tab(hub)];
     closed.show("a");
     crashed.show("b");
     await clock.advance(0);
-    closed.say({ kind: "gone" });
+    closed.send({ kind: "gone" });
     await clock.advance(0);
     assert.deepEqual(server.streams, ["b"]);
     await clock.advance(200_000);
     assert.deepEqual(server.streams, []);
+  });
+
+  it("a tab that was closed, and is shown again, follows what it shows then, and nothing of before", async () => {
+    const tab = new Tab(hub);
+    tab.show("a", "b");
+    await clock.advance(0);
+    tab.send({ kind: "gone" });
+    tab.isVisible = true;
+    tab.show("c");
+    await clock.advance(0);
+    assert.deepEqual(server.streams, ["c"]);
+  });
+
+  it("data of one user are not sent to the next: a login from another tab has all of them read again", async () => {
+    const tab = new Tab(hub);
+    tab.show("a");
+    await clock.advance(0);
+    server.open.get("a")?.("of ann");
+    await clock.advance(0);
+    assert.deepEqual([tab.value("a"), tab.user], ["of ann", "ann"]);
+    server.user = "bob";
+    await clock.advance(POLL_MS);
+    assert.equal(tab.user, "bob");
+    const ofBob = new Tab(hub);
+    ofBob.show("a");
+    await clock.advance(0);
+    assert.equal(ofBob.value("a"), "loading");
+    server.open.get("a")?.("of bob");
+    await clock.advance(0);
+    assert.equal(ofBob.value("a"), "of bob");
+  });
+
+  it("a tab of another user gets nothing that was read for the user before, also before the next pulse", async () => {
+    const ofAnn = new Tab(hub);
+    ofAnn.send({ kind: "user", user: "ann" });
+    ofAnn.show("a");
+    await clock.advance(0);
+    server.open.get("a")?.("of ann");
+    await clock.advance(0);
+    const alsoOfAnn = new Tab(hub);
+    alsoOfAnn.send({ kind: "user", user: "ann" });
+    alsoOfAnn.show("a");
+    assert.equal(alsoOfAnn.value("a"), "of ann");
+    server.user = "bob";
+    const ofBob = new Tab(hub);
+    ofBob.send({ kind: "user", user: "bob" });
+    ofBob.show("a");
+    assert.equal(ofBob.value("a"), "loading");
+  });
+
+  it("a pulse that is refused is an answer: what is shown stays, and so do its streams", async () => {
+    const tab = new Tab(hub);
+    tab.show("a");
+    await clock.advance(0);
+    server.open.get("a")?.("news");
+    server.refusal = new ConnectError("no room for one more call", Code.ResourceExhausted);
+    await clock.advance(2 * POLL_MS);
+    assert.deepEqual([tab.pulse, tab.value("a"), server.streams], ["answers", "news", ["a"]]);
   });
 });

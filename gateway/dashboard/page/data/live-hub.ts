@@ -1,12 +1,13 @@
 /**
- * Live data for all tabs of a browser: one hub, in the worker that they share, or in a tab by itself. Tabs say what they
- * show; the hub gets it, by at most `streams` streams (live-plan.ts), and sends each tab the newest state of what it shows.
+ * Live data for all tabs of a browser: one hub, in the worker that they share, or in a tab by itself. Tabs announce what
+ * they show; the hub gets it, by at most `streams` streams (live-plan.ts), and sends each tab the newest state of it.
  *
  * H1 One source serves all tabs that show the same.
  * H2 While a tab is visible, a pulse asks every PULSE_MS whether the server answers. If it does not, all that is shown is
  *    marked with its age, streams are given up, and the first answer has everything read again at once.
  * H3 A stream that ends is opened again, one that is refused after a back-off; meanwhile its data is polled.
- * H4 A tab that says nothing for SILENT_MS is gone: it may have crashed.
+ * H4 A tab that sends nothing for SILENT_MS is gone: it may have crashed.
+ * H5 Data of one user are never sent to another: where a tab, or the pulse, has another user than before, all of it is dropped.
  */
 import { backoffMs } from "../../../../common/clock/backoff.ts";
 import type { Clock } from "../../../../common/clock/clock.ts";
@@ -16,7 +17,7 @@ import { afterTrouble, LOADING, type Loaded, ready, type Trouble, troubleOf } fr
 /** How often that is read which has no stream, milliseconds. */
 export const POLL_MS = 5000;
 const PULSE_MS = 5000;
-/** How often a tab says that it is there, milliseconds. */
+/** How often a tab announces that it exists, milliseconds. */
 export const SIGN_MS = 20_000;
 /** Timers of hidden tabs run once a minute. */
 const SILENT_MS = 150_000;
@@ -29,33 +30,37 @@ export type Source = Readonly<{
   open?: (signal: AbortSignal) => AsyncIterable<unknown>;
 }>;
 
-/** What a tab says to the hub. A key names what it shows. */
+/** A message of a tab to the hub. A key names what the tab shows. */
 export type ToHub = Readonly<
   | { kind: "show"; key: string }
   | { kind: "hide"; key: string }
   | { kind: "visible"; isVisible: boolean }
   | { kind: "sign" }
-  /** Try everything now: a login changed. */
+  /** The tab is used by this user. */
+  | { kind: "user"; user: string }
+  /** Read everything again now: a login changed. */
   | { kind: "again" }
   | { kind: "gone" }
 >;
 
-/** The server, as the pulse finds it. */
-export type Pulse = Readonly<{ trouble: Trouble | undefined; asOfMs: number }>;
+/** The server, as the pulse finds it. `user`: the one that the server takes the caller for; undefined: it did not say. */
+export type Pulse = Readonly<{ trouble: Trouble | undefined; asOfMs: number; user: string | undefined }>;
 
-/** What the hub says to a tab. */
+/** A message of the hub to a tab. */
 export type FromHub = Readonly<{ kind: "state"; key: string; state: Loaded<unknown> } | { kind: "pulse"; pulse: Pulse }>;
 
 export type LiveHubOptions = Readonly<{
   sourceOf: (key: string) => Source;
-  /** Resolves where the server answers, and knows the caller. */
-  pulse: (signal: AbortSignal) => Promise<unknown>;
+  /** Resolves with the user that the server takes the caller for. */
+  pulse: (signal: AbortSignal) => Promise<string>;
   streams: number;
   clock: Clock;
+  /** Gets an error that is a fault of the page. */
+  report: (error: unknown) => void;
 }>;
 
 export type LiveHub = Disposable & {
-  /** Adds a tab; it says what it shows by the function that is returned. */
+  /** Adds a tab; its messages are given to the function that is returned. */
   join(send: (message: FromHub) => void): (message: ToHub) => void;
 };
 
@@ -63,12 +68,13 @@ type Tab = { send: (message: FromHub) => void; isVisible: boolean; hiddenAt: num
 
 type Entry = { source: Source; state: Loaded<unknown>; way: Way; run: AbortController; failures: number; refusedUntil: number };
 
-export function createLiveHub({ sourceOf, pulse, streams, clock }: LiveHubOptions): LiveHub {
+export function createLiveHub({ sourceOf, pulse, streams, clock, report }: LiveHubOptions): LiveHub {
   const ended = new AbortController();
   const tabs = new Set<Tab>();
   const entries = new Map<string, Entry>();
   let looks = 0;
   let lastPulse: Pulse | undefined;
+  let lastUser: string | undefined;
   let pulsing: AbortController | undefined;
   /** Ends the wait of what plans again later. */
   let planning = new AbortController();
@@ -93,7 +99,7 @@ export function createLiveHub({ sourceOf, pulse, streams, clock }: LiveHubOption
     for (const [key, entry] of entries) if (!shown.some((one) => one.key === key)) drop(key, entry);
     for (const [key, way] of planLive(shown, streams)) follow(key, way);
     const isWatched = [...tabs].some(({ isVisible }) => isVisible);
-    if (isWatched && pulsing === undefined) void beat();
+    if (isWatched && pulsing === undefined) void pulseWhileWatched();
     if (!isWatched) pulsing?.abort();
     void planLater();
   }
@@ -162,7 +168,7 @@ export function createLiveHub({ sourceOf, pulse, streams, clock }: LiveHubOption
       if (signal.aborted) return;
       entry.failures++;
       entry.refusedUntil = clock.monotonic() + backoffMs(BACKOFF, entry.failures); // H3
-      const trouble = troubleOf(error);
+      const trouble = troubleOf(error, report);
       if (trouble.kind === "login") publish(key, entry, afterTrouble(entry.state, trouble));
     }
     entry.way = "rest";
@@ -175,33 +181,34 @@ export function createLiveHub({ sourceOf, pulse, streams, clock }: LiveHubOption
         const value = await entry.source.read(signal);
         if (!signal.aborted) publish(key, entry, ready(value, clock.now()));
       } catch (error) {
-        if (!signal.aborted) publish(key, entry, afterTrouble(entry.state, troubleOf(error)));
+        if (!signal.aborted) publish(key, entry, afterTrouble(entry.state, troubleOf(error, report)));
       }
       await clock.sleep(POLL_MS, signal).catch(() => {});
     }
   }
 
   /** H2 */
-  async function beat(): Promise<void> {
+  async function pulseWhileWatched(): Promise<void> {
     pulsing = new AbortController();
     const signal = AbortSignal.any([pulsing.signal, ended.signal]);
     while (!signal.aborted) {
-      const trouble = await pulse(signal).then(
-        () => undefined,
-        (error: unknown) => troubleOf(error),
+      const [trouble, user] = await pulse(signal).then(
+        (user) => [undefined, user] as const,
+        (error: unknown) => [signal.aborted ? undefined : troubleOf(error, report), undefined] as const,
       );
       if (signal.aborted) break;
-      felt(trouble);
+      onPulse(trouble?.kind === "unreachable" || trouble?.kind === "login" ? trouble : undefined, user); // any other refusal is an answer
       await clock.sleep(PULSE_MS, signal).catch(() => {});
     }
     pulsing = undefined;
     if ([...tabs].some(({ isVisible }) => isVisible)) plan();
   }
 
-  function felt(trouble: Trouble | undefined): void {
+  function onPulse(trouble: Trouble | undefined, user: string | undefined): void {
     const before = lastPulse;
-    lastPulse = { trouble, asOfMs: trouble === undefined ? clock.now() : (before?.asOfMs ?? clock.now()) };
+    lastPulse = { trouble, asOfMs: trouble === undefined ? clock.now() : (before?.asOfMs ?? clock.now()), user };
     for (const tab of tabs) tab.send({ kind: "pulse", pulse: lastPulse });
+    if (user !== undefined) onUser(user);
     if (before?.trouble?.kind === trouble?.kind) {
       if (trouble === undefined) for (const [key, entry] of entries) age(key, entry);
       return;
@@ -211,7 +218,7 @@ export function createLiveHub({ sourceOf, pulse, streams, clock }: LiveHubOption
     plan(); // which gives streams up
   }
 
-  /** What a stream says stays true while the server answers. */
+  /** The newest message of a stream stays true while the server answers. */
   function age(key: string, entry: Entry): void {
     if (entry.way === "stream" && entry.state.kind === "ready") entry.state = { ...entry.state, asOfMs: clock.now() };
     if (entry.way === "stream" && entry.state.kind === "ready" && entry.state.trouble !== undefined) publish(key, entry, entry.state);
@@ -225,11 +232,20 @@ export function createLiveHub({ sourceOf, pulse, streams, clock }: LiveHubOption
     plan();
   }
 
+  /** H5 */
+  function onUser(user: string): void {
+    const isOther = lastUser !== undefined && user !== lastUser;
+    lastUser = user;
+    if (!isOther) return;
+    for (const entry of entries.values()) entry.state = LOADING;
+    again();
+  }
+
   function look(tab: Tab): void {
     for (const key of tab.shows.keys()) tab.shows.set(key, ++looks);
   }
 
-  function heard(tab: Tab, message: ToHub): void {
+  function receive(tab: Tab, message: ToHub): void {
     tab.signAt = clock.monotonic();
     tabs.add(tab);
     switch (message.kind) {
@@ -249,12 +265,15 @@ export function createLiveHub({ sourceOf, pulse, streams, clock }: LiveHubOption
         return void plan();
       case "sign":
         return;
+      case "user":
+        return void onUser(message.user);
       case "again":
         pulsing?.abort();
         lastPulse = undefined;
         return void again();
       case "gone":
         tabs.delete(tab);
+        tab.shows.clear(); // a tab that comes back shows all again
         return void plan();
     }
   }
@@ -265,7 +284,7 @@ export function createLiveHub({ sourceOf, pulse, streams, clock }: LiveHubOption
       tabs.add(tab);
       if (lastPulse !== undefined) send({ kind: "pulse", pulse: lastPulse });
       plan();
-      return (message) => heard(tab, message);
+      return (message) => receive(tab, message);
     },
     [Symbol.dispose]() {
       ended.abort();

@@ -88,9 +88,9 @@ function nameOf(key: string): LiveName {
   return name;
 }
 
-/** Whether the server answers this caller. */
-export function pulseOf(transport: Transport): (signal: AbortSignal) => Promise<unknown> {
-  return (signal) => createClient(StatusService, transport).getStatus({}, { signal, timeoutMs: 5000 });
+/** Asks whether the server answers, and which user it takes the caller for. */
+export function pulseOf(transport: Transport): (signal: AbortSignal) => Promise<string> {
+  return async (signal) => (await createClient(StatusService, transport).getStatus({}, { signal, timeoutMs: 5000 })).user;
 }
 
 // --- the overview

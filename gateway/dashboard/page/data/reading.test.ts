@@ -11,9 +11,10 @@ describe("a reading", () => {
   let wake: () => void;
   let states: Loaded<number>[];
   let reads: number;
-  let error: ConnectError | undefined;
+  let error: Error | undefined;
+  let reported: unknown[];
   beforeEach(() => {
-    [clock, isAwake, wake, states, reads, error] = [new ManualClock(), true, () => {}, [], 0, undefined];
+    [clock, isAwake, wake, states, reads, error, reported] = [new ManualClock(), true, () => {}, [], 0, undefined, []];
   });
 
   const start = () =>
@@ -29,6 +30,7 @@ describe("a reading", () => {
         whenAwake: () => new Promise((resolve) => (wake = resolve)),
       },
       clock,
+      report: (error) => void reported.push(error),
     });
 
   it("a reading reads at once, every 5 s while somebody looks, and no more when it has ended", async () => {
@@ -56,7 +58,7 @@ describe("a reading", () => {
     const asOfMs = clock.now();
     error = new ConnectError("no manager answers", Code.Unavailable);
     await clock.advance(POLL_MS);
-    assert.deepEqual(states.at(-1), { kind: "ready", value: 1, asOfMs, trouble: { kind: "away" } });
+    assert.deepEqual(states.at(-1), { kind: "ready", value: 1, asOfMs, trouble: { kind: "unreachable" } });
     error = undefined;
     await clock.advance(POLL_MS);
     assert.deepEqual(states.at(-1), { kind: "ready", value: 3, asOfMs: clock.now(), trouble: undefined });
@@ -74,6 +76,36 @@ describe("a reading", () => {
     error = new ConnectError("the session ended", Code.Unauthenticated);
     await clock.advance(POLL_MS);
     assert.deepEqual(states.at(-1), { kind: "failed", trouble: { kind: "login" } });
+  });
+
+  it("a reading whose data were deleted, or are refused to the caller by now, shows them no more", async () => {
+    for (const code of [Code.NotFound, Code.PermissionDenied, Code.InvalidArgument]) {
+      error = undefined;
+      using _reading = start();
+      await clock.advance(0);
+      assert.equal(states.at(-1)?.kind, "ready");
+      error = new ConnectError("no", code);
+      await clock.advance(POLL_MS);
+      const last = states.at(-1);
+      assert.deepEqual([last?.kind, last?.kind === "failed" && last.trouble.kind], ["failed", "refused"], Code[code]);
+    }
+  });
+
+  it("a reading that the server has no room for keeps what was shown", async () => {
+    using _reading = start();
+    await clock.advance(0);
+    error = new ConnectError("no room for one more call", Code.ResourceExhausted);
+    await clock.advance(POLL_MS);
+    const last = states.at(-1);
+    assert.deepEqual([last?.kind, last?.kind === "ready" && last.value], ["ready", 1]);
+  });
+
+  it("an error of the page itself is reported, and not taken for a server that does not answer", async () => {
+    error = new TypeError("x is undefined");
+    using _reading = start();
+    await clock.advance(0);
+    assert.deepEqual(states, [{ kind: "failed", trouble: { kind: "fault", message: "x is undefined" } }]);
+    assert.deepEqual(reported, [error]);
   });
 
   it("a reading reads again at once when it is asked to, also where a read is under way", async () => {

@@ -15,6 +15,8 @@ export type ReadingOptions<T> = Readonly<{
   publish: (state: Loaded<T>) => void;
   attention: Attention;
   clock: Clock;
+  /** Gets an error that is a fault of the page. */
+  report: (error: unknown) => void;
   /** How long after one read the next one begins, milliseconds. */
   everyMs?: number;
 }>;
@@ -25,7 +27,7 @@ export type Reading = Disposable & {
 };
 
 /** Reads something at once, and again and again while somebody looks. What failed is tried again as everything else. */
-export function startReading<T>({ read, publish, attention, clock, everyMs = POLL_MS }: ReadingOptions<T>): Reading {
+export function startReading<T>({ read, publish, attention, clock, report, everyMs = POLL_MS }: ReadingOptions<T>): Reading {
   const ended = new AbortController();
   let wait = new AbortController();
   let state: Loaded<T> = LOADING;
@@ -40,7 +42,8 @@ export function startReading<T>({ read, publish, attention, clock, everyMs = POL
         const value = await read(signal);
         state = ready(value, clock.now());
       } catch (error) {
-        state = afterTrouble(state, troubleOf(error));
+        if (signal.aborted) return;
+        state = afterTrouble(state, troubleOf(error, report));
       }
       if (signal.aborted) return;
       publish(state);

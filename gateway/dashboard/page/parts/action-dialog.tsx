@@ -97,11 +97,11 @@ export function ActionDialog({ title, verb, isDangerous = false, plan, close }: 
 /** An action is refused where another one was first, which no read is. */
 function troubleOfAction(error: unknown): Trouble {
   if (error instanceof ConnectError && error.code === Code.Aborted) return { kind: "refused", code: "aborted", message: error.rawMessage };
-  return troubleOf(error);
+  return troubleOf(error, reportError);
 }
 
 function ActionTrouble({ trouble }: Readonly<{ trouble: Trouble }>) {
-  if (trouble.kind !== "away") return <TroubleBox trouble={trouble} />;
+  if (trouble.kind !== "unreachable") return <TroubleBox trouble={trouble} />;
   return (
     <div class="notice notice-failed" role="alert">
       <strong>The server did not answer</strong>

@@ -2,15 +2,15 @@ import { useState } from "preact/hooks";
 
 /** The line of nebulactl that shows, or does, the same. */
 export function CommandLine({ line, label = "From a terminal" }: Readonly<{ line: string; label?: string }>) {
-  const [said, setSaid] = useState("");
+  const [note, setNote] = useState("");
   const copy = async () => {
     try {
       await navigator.clipboard.writeText(line);
-      setSaid("Copied");
+      setNote("Copied");
     } catch {
-      setSaid("Select and copy it"); // browsers give the clipboard to pages over TLS alone
+      setNote("Select and copy it"); // browsers give the clipboard to pages over TLS alone
     }
-    setTimeout(() => setSaid(""), 2000);
+    setTimeout(() => setNote(""), 2000);
   };
   return (
     <div class="command">
@@ -19,8 +19,8 @@ export function CommandLine({ line, label = "From a terminal" }: Readonly<{ line
       <button type="button" class="quiet" onClick={copy} aria-label={`Copy: ${line}`}>
         Copy
       </button>
-      <span class="command-said" role="status">
-        {said}
+      <span class="command-note" role="status">
+        {note}
       </span>
     </div>
   );

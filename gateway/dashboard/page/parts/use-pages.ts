@@ -30,6 +30,7 @@ export function usePages<T>(
       read: (signal) => list.read(range.current, signal),
       attention,
       clock,
+      report: reportError,
       publish(state) {
         if (state.kind === "failed" && state.trouble.kind === "login") session.ended();
         rows.current = state.kind !== "ready" ? 0 : state.value.hasMore ? state.value.items.length : Number.POSITIVE_INFINITY;

@@ -17,6 +17,7 @@ export function useReading<T>(key: string, read: (signal: AbortSignal) => Promis
       read,
       attention,
       clock,
+      report: reportError,
       publish(state) {
         if (state.kind === "failed" && state.trouble.kind === "login") session.ended();
         setShown({ key, state });

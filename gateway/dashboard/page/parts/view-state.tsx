@@ -59,13 +59,15 @@ export function TroubleBox({ trouble }: Readonly<{ trouble: Trouble }>) {
 
 function wordsOf(trouble: Trouble): Readonly<{ title: string; text: string }> {
   switch (trouble.kind) {
-    case "away":
+    case "unreachable":
       return {
         title: "The server does not answer",
         text: "It is tried again every few seconds. If it lasts: nebulactl ping, and the log of the gateway.",
       };
     case "login":
       return { title: "You are not logged in", text: "Log in again." };
+    case "fault":
+      return { title: "This page has a fault", text: `${trouble.message}. Load it again; the console of the browser has the details.` };
     case "refused":
       return { title: REFUSALS[trouble.code] ?? "The server refused this", text: trouble.message };
   }
