@@ -155,7 +155,8 @@ describe("an app in a browser", function () {
     await tab.page.getByRole("region", { name: "Specification" }).waitFor();
     await tab.page.getByRole("table", { name: "History" }).locator("tbody tr[aria-rowindex]").first().waitFor();
     const timesOf = (method: string) => calls.filter((call) => call === method).length;
-    await tab.page.evaluate("new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))"); // the effects of what was drawn ran
+    // when the effects of the first drawing ran
+    await tab.page.evaluate("new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))");
     assert.deepEqual([timesOf("GetApp"), timesOf("ListRevisions")], [1, 1]);
     tab.assertNoFaults();
   });

@@ -31,7 +31,9 @@ export function Dialog({ title, close, mayClose = true, children }: Props) {
         if (mayClose) close();
       }}
       onClose={() => {
-        if (!mayClose) ref.current?.showModal(); // a browser that has no closedby closes it at the second Escape
+        // where a browser does not know closedby, a second Escape closes the dialog by itself
+        if (mayClose) close();
+        else ref.current?.showModal();
       }}
     >
       <div class="dialog-body">

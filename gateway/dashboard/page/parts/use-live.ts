@@ -10,7 +10,7 @@ export function useLive<Name extends LiveName>(name: Name, request: LiveRequest<
   const [shown, setShown] = useState<Readonly<{ key: string; state: Loaded<LiveState<Name>> }>>({ key, state: LOADING });
   useEffect(() => {
     const show = (next: Loaded<LiveState<Name>>) => {
-      setShown((before) => ({ key, state: afterSource(before.key === key ? before.state : LOADING, next) }));
+      setShown((before) => ({ key, state: afterSource<LiveState<Name>>(before.key === key ? before.state : LOADING, next) }));
     };
     const following = live.follow(key, (state) => {
       if (state.kind === "failed" && state.trouble.kind === "login") session.ended();
