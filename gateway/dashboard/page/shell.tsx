@@ -121,8 +121,8 @@ function Unreachable() {
   return (
     <div class="unreachable">
       {/* the age is outside: a screen reader would speak it each second */}
-      <span role="alert">The server does not answer.</span> Everything here is as of{" "}
-      <span class="number">{formatAge(now.value - pulse.asOfMs)}</span> ago; it is tried again by itself.
+      <span role="alert">The server does not answer.</span> Everything here is as of <span class="number">{formatAge(now.value - pulse.asOfMs)}</span>{" "}
+      ago; it is tried again by itself.
     </div>
   );
 }

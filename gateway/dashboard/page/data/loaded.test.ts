@@ -20,7 +20,11 @@ describe("data of the server as the page has them", () => {
   });
 
   it("data that were shown stay only where the server gave no answer or has no room to answer", () => {
-    const kept = (error: unknown) => afterTrouble(old, troubleOf(error, () => {})).kind === "ready";
+    const kept = (error: unknown) =>
+      afterTrouble(
+        old,
+        troubleOf(error, () => {}),
+      ).kind === "ready";
     const stay = [Code.Unavailable, Code.DeadlineExceeded, Code.ResourceExhausted];
     const go = [Code.Unauthenticated, Code.PermissionDenied, Code.NotFound, Code.InvalidArgument, Code.Internal];
     for (const code of stay) assert.equal(kept(new ConnectError("no", code)), true, Code[code]);

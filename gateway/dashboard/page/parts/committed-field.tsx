@@ -1,34 +1,33 @@
-import { useLayoutEffect, useRef } from "preact/hooks";
+import type { TargetedEvent } from "preact";
+import { useId, useLayoutEffect, useRef } from "preact/hooks";
 
 type Props = Readonly<{
   label: string;
+  /** A number is 1 or more. */
   type: "search" | "number";
   /** The text that counts now. */
   value: string;
   /** Gets the text of the field, when it is left or Enter is pressed. */
   commit: (text: string) => void;
-  min?: string;
 }>;
 
 /** A field whose text counts when it is left. Text that is being typed stays when the view is drawn again with newer data. */
-export function CommittedField({ label, value, commit, ...attributes }: Props) {
-  const input = useRef<HTMLInputElement>(null);
+export function CommittedField({ label, type, value, commit }: Props) {
+  const id = useId();
+  const ref = useRef<HTMLInputElement>(null);
   useLayoutEffect(() => {
-    if (input.current !== null) input.current.value = value;
+    if (ref.current !== null) ref.current.value = value;
   }, [value]);
+  const onChange = ({ currentTarget }: TargetedEvent<HTMLInputElement>) => {
+    const typed = currentTarget.value;
+    currentTarget.value = value; // text that is refused counts for nothing
+    commit(typed);
+  };
+  const attributes = { id, ref, defaultValue: value, onChange };
   return (
-    <label>
+    <label htmlFor={id}>
       <span>{label}</span>
-      <input
-        {...attributes}
-        ref={input}
-        defaultValue={value}
-        onChange={({ currentTarget }) => {
-          const typed = currentTarget.value;
-          currentTarget.value = value; // text that is refused counts for nothing
-          commit(typed);
-        }}
-      />
+      {type === "number" ? <input type="number" min="1" {...attributes} /> : <input type="search" {...attributes} />}
     </label>
   );
 }

@@ -92,9 +92,7 @@ function AppPage({ name, query }: Readonly<{ name: string; query: URLSearchParam
         />
         <CommandLine line={commandLine(["nebulactl", "history", `app/${name}`])} />
       </section>
-      {asked !== undefined && (
-        <Confirmation name={name} asked={asked} close={() => setAsked(undefined)} changed={() => setChanges(changes + 1)} />
-      )}
+      {asked !== undefined && <Confirmation name={name} asked={asked} close={() => setAsked(undefined)} changed={() => setChanges(changes + 1)} />}
     </>
   );
 }
@@ -240,7 +238,6 @@ function Comparison({ name, compared: { from, to } }: Readonly<{ name: string; c
     <CommittedField
       label={label}
       type="number"
-      min="1"
       value={String(value)}
       commit={(typed) => {
         const revision = revisionOf(typed);
