@@ -19,11 +19,10 @@ import type { Log } from "../../../common/log/log.ts";
 import { mapLimited } from "../../../common/map-limited.ts";
 import type { AccessStore } from "../../../common/storage/access-store.ts";
 import { type ConfigStore, type EntityKey, keyText } from "../../../common/storage/config-store.ts";
-import type { AuditEntry } from "../../../gen/nebula/v1/audit_pb.ts";
 import { readGroup } from "../../insight/drift.ts";
 import { neverCame } from "../devices/count-devices.ts";
 import type { FleetReader } from "../devices/fleet-reader.ts";
-import { isChange } from "../history-service.ts";
+import { ChangesLog } from "./changes-log.ts";
 import { configOf, type EntityState, entitiesOf, type FleetView, type FleetViews, type GroupConfig, isSameConfig } from "./fleet-view.ts";
 import { FollowedGroup } from "./followed-group.ts";
 
@@ -43,11 +42,6 @@ const AT_ONCE = 4;
 const DUE = 32;
 /** Revisions that are looked up at a time. */
 const KEYS = 500;
-/** Of the audit log: how far back changes go, how many are kept, and entries that are read for them. */
-export const CHANGES_MS = 3_600_000;
-const MOST_CHANGES = 1000;
-const ENTRIES = 500;
-const MOST_ENTRIES = 5000;
 
 export type FleetViewsParts = Readonly<{
   fleet: FleetReader;
@@ -91,8 +85,7 @@ class Fleet {
   readonly #subscription: Disposable;
   /** Aborts the wait for its end, while it has no readers. */
   #idle: AbortController | undefined;
-  #changes: readonly AuditEntry[] = [];
-  #hasMoreChanges = false;
+  readonly #changes: ChangesLog;
   #passes = 0;
   /** Aborts the time between two passes. */
   #pace = new AbortController();
@@ -107,6 +100,7 @@ class Fleet {
     this.#parts = parts;
     this.#liveBytes = parts.liveBytes ?? LIVE_BYTES;
     this.#alarm = new Alarm(parts.clock);
+    this.#changes = new ChangesLog(parts);
     this.#checkAt = parts.clock.monotonic() + CHECK_MS;
     this.#subscription = parts.changeFeed.subscribe((event) => this.#onEvent(event));
     parts.signal.addEventListener("abort", this.#onStop);
@@ -125,17 +119,16 @@ class Fleet {
     const reader: Reader = { wants, listener: () => {} };
     this.#readers.add(reader);
     this.#listSoon(); // N1
-    const changes = () => this.#changes;
-    const hasMore = () => this.#hasMoreChanges;
+    const log = this.#changes;
     return {
       groups: this.#groups,
       groupsOf: (key) => this.#named.get(keyText(key))?.groups ?? [],
       newestOf: (key) => this.#named.get(keyText(key))?.newest,
       get changes() {
-        return changes();
+        return log.changes;
       },
       get hasMoreChanges() {
-        return hasMore();
+        return log.hasMore;
       },
       ready: (signal) => this.#ready(reader, signal),
       onChange(listener) {
@@ -267,7 +260,7 @@ class Fleet {
     });
     for (const group of full) if (!(await this.#count(group, signal))) group.setUncounted(this.#parts.clock.monotonic()); // N4: alone it may have room
     if (now >= this.#changesAt || now < this.#lagUntil) {
-      await this.#readChanges(signal);
+      if (await this.#changes.read(signal)) this.#changed();
       this.#changesAt = now + CHECK_MS;
     }
   }
@@ -376,24 +369,5 @@ class Fleet {
     for (const each of this.#groups.values()) if (each.isLive) bytes += each.standing?.bytes ?? 0;
     if (bytes > this.#liveBytes || signal.aborted) group.close(); // N3
     return true;
-  }
-
-  async #readChanges(signal: AbortSignal): Promise<void> {
-    const { accessStore, clock } = this.#parts;
-    const filter = { outcome: "OK", fromMs: clock.now() - CHANGES_MS };
-    const changes: AuditEntry[] = [];
-    let next: string | undefined;
-    for (let read = 0; read < MOST_ENTRIES && changes.length < MOST_CHANGES; ) {
-      const page = await accessStore.listAudit(filter, { limit: ENTRIES, ...(next === undefined ? {} : { after: next }) }, signal);
-      changes.push(...page.items.filter(isChange));
-      read += Math.max(page.items.length, 1);
-      next = page.next;
-      if (next === undefined) break;
-    }
-    const isSame = changes.length === this.#changes.length && changes[0]?.id === this.#changes[0]?.id;
-    this.#hasMoreChanges = next !== undefined || changes.length > MOST_CHANGES;
-    if (isSame) return;
-    this.#changes = changes.slice(0, MOST_CHANGES);
-    this.#changed();
   }
 }

@@ -5,7 +5,7 @@
  * O2 Only groups, members and changes that the caller may read now are shown, and counted.
  */
 import { create, equals, type MessageInitShape } from "@bufbuild/protobuf";
-import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Alarm } from "../../../common/clock/alarm.ts";
 import type { Clock } from "../../../common/clock/clock.ts";
 import { assertNoViolations, type Violation } from "../../../common/errors/nebula-error.ts";
@@ -15,7 +15,6 @@ import { type EntityKey, keyText } from "../../../common/storage/config-store.ts
 import { noSuch } from "../../../common/text/no-such.ts";
 import { pageOf, pageTokenViolation, validatePage } from "../../../common/validation/list-request.ts";
 import { isName, validateName } from "../../../common/validation/names.ts";
-import type { AuditEntry } from "../../../gen/nebula/v1/audit_pb.ts";
 import {
   type FleetOverview,
   FleetOverviewSchema,
@@ -34,8 +33,8 @@ import { groupKey } from "../../access/rights/rights.ts";
 import { REVISION_ACTIONS } from "../../entities/revisions.ts";
 import type { ServiceHandlers, ServiceStreams, StreamContext } from "../../rpc/call-context.ts";
 import { changeOf, kindOfEntry } from "../history-service.ts";
+import { atOf, CHANGES_MS } from "./changes-log.ts";
 import { type EntityState, entitiesOf, type FleetView, type FleetViews, type GroupInFleet } from "./fleet-view.ts";
-import { CHANGES_MS } from "./fleet-views.ts";
 import { addCounts, countsMessage, noDevices } from "./group-standing.ts";
 
 const LEAST_MS = 250;
@@ -287,10 +286,6 @@ function recentChanges(
     return { change: changeOf(entry), superseded, ...(states === undefined ? {} : { states }) };
   });
   return { changes, more: readable.length > changes.length || view.hasMoreChanges };
-}
-
-function atOf({ at }: AuditEntry): number {
-  return at === undefined ? 0 : timestampMs(at);
 }
 
 /** The devices that the newest revision of an entity reaches, in the groups that are shown; undefined if it reaches none of these. */
