@@ -92,6 +92,7 @@ export async function startFleetRig({ liveBytes, mostBytes }: { liveBytes?: numb
     accessStore,
     groupViews,
     reportStore,
+    createApp,
     createGroup,
     put,
     online,

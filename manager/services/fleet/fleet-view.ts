@@ -1,23 +1,34 @@
+import { fromBinary } from "@bufbuild/protobuf";
 import { type EntityKey, keyText, type StoredEntity } from "../../../common/storage/config-store.ts";
 import type { AuditEntry } from "../../../gen/nebula/v1/audit_pb.ts";
+import { DeviceGroupSchema } from "../../../gen/nebula/v1/device_group_pb.ts";
 import { type Newest, newestOf, type StoredGroup } from "../../insight/drift.ts";
 import type { GroupStanding } from "./group-standing.ts";
 
 /** An entity at its newest revision, without its body. */
 export type EntityState = Omit<StoredEntity, "body">;
 
-/** The newest config of a group, and the entities that it is made of. */
-export type GroupConfig = Readonly<{ newest: Newest; group: EntityState; members: readonly EntityState[] }>;
+/** The newest config of a group, and the entities that it is made of. `keys`: those of the group and of each member that it names, be there such an entity or not. */
+export type GroupConfig = Readonly<{ newest: Newest; keys: readonly EntityKey[]; group: EntityState; members: readonly EntityState[] }>;
 
 export function configOf(stored: StoredGroup): GroupConfig {
-  return { newest: newestOf(stored), group: withoutBody(stored.group), members: stored.members.map(withoutBody) };
+  return { newest: newestOf(stored), keys: keysOf(stored), group: withoutBody(stored.group), members: stored.members.map(withoutBody) };
+}
+
+function keysOf({ group: { kind, name: deviceGroup, body } }: StoredGroup): readonly EntityKey[] {
+  const { apps, cronJobs } = fromBinary(DeviceGroupSchema, body);
+  return [
+    { kind, name: deviceGroup },
+    ...apps.map((name): EntityKey => ({ kind: "app", name })),
+    ...cronJobs.map((name): EntityKey => ({ kind: "cron_job", name })),
+  ];
 }
 
 function withoutBody({ body: _, ...entity }: StoredEntity): EntityState {
   return entity;
 }
 
-/** The group and its members. */
+/** The group and its members that ever existed. */
 export function entitiesOf(config: GroupConfig | undefined): readonly EntityState[] {
   return config === undefined ? [] : [config.group, ...config.members];
 }

@@ -66,8 +66,8 @@ export function createFleetViews(parts: FleetViewsParts): FleetViews {
   };
 }
 
-/** An entity that groups are, or have as a member: their names, and its newest revision as far as it was read. */
-type Named = { readonly groups: Set<string>; newest: EntityState | undefined };
+/** An entity that groups are, or name as a member: their names, and its newest revision as far as it was read; undefined: it never existed. */
+type Named = { readonly key: EntityKey; readonly groups: Set<string>; newest: EntityState | undefined };
 type Reader = { readonly wants: (deviceGroup: string) => boolean; listener: () => void };
 type Waiter = Readonly<{ reader: Reader; fromPass: number; resolve: () => void; reject: (error: unknown) => void }>;
 
@@ -301,11 +301,12 @@ class Fleet {
   /** N2 */
   async #check(signal: AbortSignal): Promise<void> {
     for (const group of this.#groups.values()) if (group.config === undefined) group.isStale = true;
-    const known = [...this.#named.values()].flatMap(({ newest }) => newest ?? []);
+    const known = [...this.#named.values()];
     for (let start = 0; start < known.length; start += KEYS) {
       const part = known.slice(start, start + KEYS);
-      const revisions = await this.#parts.configStore.revisions(part, signal);
-      for (const [index, entity] of part.entries()) if (revisions[index] !== entity.revision) this.#markStale(entity);
+      const keys = part.map(({ key }) => key);
+      const revisions = await this.#parts.configStore.revisions(keys, signal);
+      for (const [index, { key, newest }] of part.entries()) if (revisions[index] !== (newest?.revision ?? 0n)) this.#markStale(key);
     }
   }
 
@@ -323,19 +324,24 @@ class Fleet {
     await group.setConfig(config, signal);
   }
 
-  /** Notes which entities a group is made of. */
+  /** Notes which entities a group is made of, those that it names and that never existed included. */
   #rename({ deviceGroup, config: before }: FollowedGroup, after: GroupConfig | undefined): void {
-    for (const each of entitiesOf(before)) {
-      const named = this.#named.get(keyText(each));
+    for (const key of before?.keys ?? []) {
+      const named = this.#named.get(keyText(key));
       named?.groups.delete(deviceGroup);
-      if (named?.groups.size === 0) this.#named.delete(keyText(each));
+      if (named?.groups.size === 0) this.#named.delete(keyText(key));
     }
-    for (const each of entitiesOf(after)) {
-      const named = this.#named.get(keyText(each)) ?? { groups: new Set(), newest: undefined };
-      if (named.newest !== undefined && named.newest.revision < each.revision) this.#markStale(each); // the others that name it
-      if (named.newest === undefined || named.newest.revision < each.revision) named.newest = each;
+    const entities = new Map(entitiesOf(after).map((entity) => [keyText(entity), entity]));
+    for (const key of after?.keys ?? []) {
+      const text = keyText(key);
+      const named = this.#named.get(text) ?? { key, groups: new Set(), newest: undefined };
+      const entity = entities.get(text);
+      if (entity !== undefined && entity.revision > (named.newest?.revision ?? 0n)) {
+        this.#markStale(key); // the others that name it
+        named.newest = entity;
+      }
       named.groups.add(deviceGroup);
-      this.#named.set(keyText(each), named);
+      this.#named.set(text, named);
     }
   }
 

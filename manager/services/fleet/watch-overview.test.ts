@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
-import { create } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { isNebulaError } from "../../../common/errors/nebula-error.ts";
-import { DeleteDeviceGroupRequestSchema } from "../../../gen/nebula/v1/device_group_pb.ts";
+import { DeleteDeviceGroupRequestSchema, DeviceGroupSchema } from "../../../gen/nebula/v1/device_group_pb.ts";
 import { TargetState } from "../../../gen/nebula/v1/report_pb.ts";
 import { callOf } from "../../testing/entity-rig.ts";
 import { app, numbers, STRANGER, startFleet, startFleetRig, user } from "../../testing/fleet-rig.ts";
@@ -56,6 +56,42 @@ describe("a stream of the overview", () => {
 
     await rig.put("absent", "shops", { apps: [app("web", { revision: 2n, appliedRevision: 2n })] });
     await stream.until(() => group("shops")?.states?.neverCame === 0n && group("shops")?.states?.applied === 1n);
+    stream.end();
+  });
+
+  it("the stream follows apps that a group names before they exist, with announcements and without", async () => {
+    await using rig = await startFleet();
+    const apps = ["map", "ads"];
+    const body = toBinary(DeviceGroupSchema, create(DeviceGroupSchema, { name: "kiosks", apps }));
+    const row = {
+      kind: "device_group",
+      name: "kiosks",
+      revision: 1n,
+      expected: 0n,
+      deleted: false,
+      action: "create",
+      changedAt: 0,
+      changedBy: "",
+    } as const;
+    await rig.store.write({ ...row, body, members: { apps, cronJobs: [] } });
+    await rig.put("kiosk", "kiosks", { apps: [] });
+    await rig.online("kiosk", "kiosks");
+    const stream = rig.watch();
+    const applied = () =>
+      stream.came.flatMap(({ message }) => message.groups).findLast(({ deviceGroup }) => deviceGroup === "kiosks")?.states?.applied;
+    await stream.until(() => applied() === 1n);
+    await rig.createApp("map");
+    await stream.until(() => applied() === 0n);
+    await rig.put("kiosk", "kiosks", { apps: [app("map")] });
+    await stream.until(() => applied() === 1n);
+
+    const { publish } = rig.deps.changeFeed;
+    rig.deps.changeFeed.publish = () => {};
+    await rig.createApp("ads");
+    rig.deps.changeFeed.publish = publish;
+    const begun = rig.clock.monotonic();
+    await stream.until(() => applied() === 0n);
+    assert.ok(rig.clock.monotonic() - begun <= 17_000, "it took longer than 15 s");
     stream.end();
   });
 
