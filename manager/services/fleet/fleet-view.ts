@@ -52,6 +52,11 @@ export type GroupInFleet = Readonly<{
   stamp: number;
 }>;
 
+/** Whether a group exists, or has devices, as far as they could be counted: the stores have the name of one that does neither for long. */
+export function existsOrHasDevices({ config, standing, isUncounted, neverCame }: GroupInFleet): boolean {
+  return config !== undefined || isUncounted || (standing?.devices ?? 0) > 0 || neverCame > 0;
+}
+
 /** What a reader sees, all of it in place: an object is replaced, or its stamp rises, when it changes. Dispose it when the reader ends. */
 export interface FleetView extends Disposable {
   /** By name; those that other readers want are among them. */

@@ -51,6 +51,11 @@ export class GroupStanding {
     return this.#members.get(key)?.counts;
   }
 
+  /** All that are counted. */
+  get devices(): number {
+    return DEVICE_STATES.reduce((sum, state) => sum + this.counts[state], 0);
+  }
+
   change({ before, after }: DeviceChange): void {
     if (before !== undefined) this.#count(before, -1);
     if (after !== undefined) this.#count(after, 1);

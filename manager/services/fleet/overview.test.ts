@@ -84,6 +84,15 @@ describe("the overview of a fleet", () => {
     assert.deepEqual([tills?.revision, tills?.newestChange, numbers(tills?.states)], [0n, undefined, applied(1, 1)]);
   });
 
+  it("the overview leaves out a group that neither exists nor has devices, though a device that moved left its name in the store", async () => {
+    await using rig = await startFleetRig();
+    for (const deviceGroup of ["old", "shops"]) await rig.online("x", deviceGroup);
+    assert.ok((await rig.reportStore.groups({ after: "", limit: 10 })).includes("old"));
+    const { fleet, groups } = await rig.get();
+    assert.deepEqual([groups.map(({ deviceGroup }) => deviceGroup), fleet?.deviceGroups, fleet?.states?.waiting], [["shops", "tills"], 2n, 1n]);
+    await assert.rejects(rig.get({ deviceGroups: ["old"] }), (error) => isNebulaError(error, "not_found"));
+  });
+
   it("the overview has the changes of the last hour with the devices that each reached, and none of what was superseded", async () => {
     await using rig = await startFleet();
     await rig.audit("app", "pos", 0n, 1n, NOW_MS - 3_700_000);

@@ -34,7 +34,7 @@ import { REVISION_ACTIONS } from "../../entities/revisions.ts";
 import type { ServiceHandlers, ServiceStreams, StreamContext } from "../../rpc/call-context.ts";
 import { changeOf, kindOfEntry } from "../history-service.ts";
 import { atOf, CHANGES_MS } from "./changes-log.ts";
-import { type EntityState, entitiesOf, type FleetView, type FleetViews, type GroupInFleet } from "./fleet-view.ts";
+import { type EntityState, entitiesOf, existsOrHasDevices, type FleetView, type FleetViews, type GroupInFleet } from "./fleet-view.ts";
 import { addCounts, countsMessage, noDevices } from "./group-standing.ts";
 
 const LEAST_MS = 250;
@@ -187,10 +187,11 @@ function mayRead(principal: Principal, entity: EntityKey): boolean {
   return isPermitted(principal, { kind: "read", entity }, false);
 }
 
-/** The groups that were counted, or have no room, by name (O2). */
+/** The groups that exist or have devices, and were counted or have no room, by name (O2). */
 function shownGroups(view: FleetView, asked: Asked, principal: Principal): GroupInFleet[] {
+  const wasCounted = ({ standing, isUncounted }: GroupInFleet) => standing !== undefined || isUncounted;
   const shown = [...view.groups.values()].filter(
-    ({ deviceGroup, standing, isUncounted }) => (standing !== undefined || isUncounted) && isAsked(deviceGroup, asked, principal),
+    (group) => wasCounted(group) && existsOrHasDevices(group) && isAsked(group.deviceGroup, asked, principal),
   );
   return shown.sort((a, b) => (a.deviceGroup < b.deviceGroup ? -1 : 1));
 }
@@ -310,7 +311,11 @@ function assertMayRead(principal: Principal, { deviceGroups }: Pick<Asked, "devi
 
 /** Throws `not_found` where a group that the request names does not exist and has no devices. */
 function assertExist(view: FleetView, { deviceGroups }: Pick<Asked, "deviceGroups">): void {
-  const missing = deviceGroups.find((name) => !view.groups.has(name));
+  const exists = (name: string) => {
+    const group = view.groups.get(name);
+    return group !== undefined && existsOrHasDevices(group);
+  };
+  const missing = deviceGroups.find((name) => !exists(name));
   if (missing !== undefined) throw noSuch("device_group", missing);
 }
 

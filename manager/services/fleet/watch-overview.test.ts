@@ -59,6 +59,18 @@ describe("a stream of the overview", () => {
     stream.end();
   });
 
+  it("the stream says that a group left which does not exist, when its last device moves to another", async () => {
+    await using rig = await startFleet();
+    await rig.put("x", "old");
+    const stream = rig.watch();
+    await stream.until(() => stream.came.some(({ message }) => message.complete));
+    assert.equal(stream.newest().fleet?.deviceGroups, 3n);
+    await rig.put("x", "shops");
+    await stream.until(() => stream.came.some(({ message }) => message.left.includes("old")));
+    assert.equal(stream.newest().fleet?.deviceGroups, 2n);
+    stream.end();
+  });
+
   it("the stream follows apps that a group names before they exist, with announcements and without", async () => {
     await using rig = await startFleet();
     const apps = ["map", "ads"];
