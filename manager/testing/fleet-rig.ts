@@ -28,7 +28,7 @@ import { ADMIN_RIGHTS, NO_RIGHTS, rightsOf } from "../access/rights/rights.ts";
 import { createGroupViews } from "../insight/views/group-views.ts";
 import { FleetReader } from "../services/devices/fleet-reader.ts";
 import { createFleetViews } from "../services/fleet/fleet-views.ts";
-import { createFleetServiceHandlers, watchOverview } from "../services/fleet/overview.ts";
+import { createFleetServiceHandlers, type OverviewParts, watchOverview } from "../services/fleet/overview.ts";
 import { callOf, startEntityRig } from "./entity-rig.ts";
 import { putTestDevice } from "./test-access.ts";
 
@@ -119,21 +119,26 @@ export async function startFleetRig({ liveBytes, mostBytes }: { liveBytes?: numb
     },
     get: async (init: MessageInitShape<typeof GetOverviewRequestSchema> = {}, principal = ADMIN) =>
       create(GetOverviewResponseSchema, await service.getOverview(create(GetOverviewRequestSchema, init), { ...callOf("x"), principal })),
-    watch(init: MessageInitShape<typeof WatchOverviewRequestSchema> = {}, principal = ADMIN) {
-      const ended = new AbortController();
-      let check: (now: Principal) => void = () => {};
-      const context = {
-        principal,
-        signal: ended.signal,
-        keepAllowed(of: typeof check) {
-          check = of;
-        },
-      };
-      const messages = watchOverview({ fleetViews, clock }, create(WatchOverviewRequestSchema, init), context);
-      return { ...followed(messages, clock), allow: (now: Principal) => check(now), end: () => ended.abort(new Error("over")) };
-    },
+    watch: (init: OverviewRequest = {}, principal = ADMIN) => watchTestOverview({ fleetViews, clock }, init, principal),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
+}
+
+type OverviewRequest = MessageInitShape<typeof WatchOverviewRequestSchema>;
+
+/** A stream of an overview; `allow`: access changed, and its caller is this one now. */
+export function watchTestOverview({ fleetViews, clock }: OverviewParts & { clock: ManualClock }, init: OverviewRequest = {}, principal = ADMIN) {
+  const ended = new AbortController();
+  let check: (now: Principal) => void = () => {};
+  const context = {
+    principal,
+    signal: ended.signal,
+    keepAllowed(of: typeof check) {
+      check = of;
+    },
+  };
+  const messages = watchOverview({ fleetViews, clock }, create(WatchOverviewRequestSchema, init), context);
+  return { ...followed(messages, clock), allow: (now: Principal) => check(now), end: () => ended.abort(new Error("over")) };
 }
 
 /** The messages of a stream as they came, with the time of each on the clock. */

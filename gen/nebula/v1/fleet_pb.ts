@@ -481,7 +481,7 @@ export type WatchOverviewResponse = Message<"nebula.v1.WatchOverviewResponse"> &
   groups: GroupOverview[];
 
   /**
-   * Device_groups that were sent before, and do not exist any more, or are not for the caller to read.
+   * Device_groups that were sent before, and do not exist any more, or are not for the caller to read; at most 200.
    *
    * @generated from field: repeated string left = 3;
    */

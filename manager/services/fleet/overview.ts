@@ -1,10 +1,15 @@
 /**
  * FleetService: a fleet in numbers, as far as the caller may read it.
  *
- * O1 Messages are LEAST_MS apart once all groups were sent, and hold the numbers as of when they are asked for; what did not change is not sent.
+ * O1 Messages are LEAST_MS apart, but for those whose groups have no room in one, and hold the numbers as of when they are asked for; what did not change is not
+ *    sent.
  * O2 Only groups, members and changes that the caller may read now are shown, and counted.
+ * O3 A stream keeps of each group that it sent a hash alone: the messages of all streams are in no limit of memory.
  */
-import { create, equals, type MessageInitShape } from "@bufbuild/protobuf";
+import { hash } from "node:crypto";
+import { setImmediate as turn } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
+import { create, equals, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Alarm } from "../../../common/clock/alarm.ts";
 import type { Clock } from "../../../common/clock/clock.ts";
@@ -40,7 +45,7 @@ import { addCounts, countsMessage, noDevices } from "./group-standing.ts";
 const LEAST_MS = 250;
 /** How often time alone is looked at: changes leave the last hour. Milliseconds. */
 const LOOK_MS = 10_000;
-/** Groups that a request names, and that a message holds. */
+/** Groups that a request names; those that a message holds, and names of groups that left. */
 const MOST_NAMED = 100;
 const MOST_GROUPS = 200;
 /** Groups and members that a message, or a page, holds, but for one group at least. */
@@ -94,6 +99,7 @@ export async function* watchOverview(
   let { principal } = context;
   context.keepAllowed((now) => {
     assertMayRead(now, request);
+    if (isDeepStrictEqual(now, principal)) return; // access changed for others
     principal = now; // O2
     alarm.ring();
   });
@@ -112,14 +118,19 @@ export async function* watchOverview(
   );
   const readState = (): typeof state => state; // it changes meanwhile
   const writer = new OverviewWriter(view, request);
+  let isReady = false;
   for (;;) {
     signal.throwIfAborted();
     const now = readState();
     if (typeof now === "object") throw now.error;
-    if (now === "ready" && !writer.wasComplete) assertExist(view, request);
-    const message = writer.next(principal, clock.now(), now === "ready");
+    if (now === "ready" && !isReady) assertExist(view, request); // one that is removed later leaves
+    isReady = now === "ready";
+    const message = writer.next(principal, clock.now(), isReady);
     if (message !== undefined) yield message;
-    if (writer.hasMore) continue;
+    if (writer.hasMore) {
+      await turn(); // nothing else does where no group differs from what was sent
+      continue;
+    }
     await clock.sleep(LEAST_MS, signal); // O1
     await alarm.wait(LOOK_MS, signal);
   }
@@ -129,14 +140,15 @@ export async function* watchOverview(
 class OverviewWriter {
   readonly #view: FleetView;
   readonly #asked: Asked;
-  readonly #sent = new Map<string, { stamp: number; readonly group: GroupInFleet; readonly overview: GroupOverview }>();
+  /** By name. O3: `digest` is of the overview. */
+  readonly #sent = new Map<string, { stamp: number; readonly group: GroupInFleet; readonly digest: string }>();
   #fleet: FleetOverview | undefined;
   #changes: RecentChanges | undefined;
   /** Those for whom the groups that were sent were read. */
   #principal: Principal | undefined;
-  /** Whether groups wait for the next message. */
+  /** Whether groups, or names of those that left, wait for the next message. */
   hasMore = false;
-  wasComplete = false;
+  #wasComplete = false;
 
   constructor(view: FleetView, asked: Asked) {
     this.#view = view;
@@ -149,7 +161,8 @@ class OverviewWriter {
     if (principal !== this.#principal) for (const sent of this.#sent.values()) sent.stamp = -1; // their members are to be read again
     this.#principal = principal;
     const names = new Set(shown.map(({ deviceGroup }) => deviceGroup));
-    const left = [...this.#sent.keys()].filter((name) => !names.has(name)).slice(0, MOST_GROUPS);
+    const gone = [...this.#sent.keys()].filter((name) => !names.has(name));
+    const left = gone.slice(0, MOST_GROUPS);
     for (const name of left) this.#sent.delete(name);
     const groups: GroupOverview[] = [];
     const changed = shown.filter((group) => {
@@ -157,12 +170,13 @@ class OverviewWriter {
       return before?.group !== group || before.stamp !== group.stamp;
     });
     const taken = changed.slice(0, Math.min(MOST_GROUPS, groupsThatFit(changed, this.#asked)));
-    this.hasMore = taken.length < changed.length;
+    this.hasMore = taken.length < changed.length || left.length < gone.length;
     for (const group of taken) {
       const before = this.#sent.get(group.deviceGroup);
       const overview = create(GroupOverviewSchema, groupOverview(group, this.#asked.members, principal));
-      if (before === undefined || !equals(GroupOverviewSchema, before.overview, overview)) groups.push(overview);
-      this.#sent.set(group.deviceGroup, { stamp: group.stamp, group, overview });
+      const digest = hash("sha256", toBinary(GroupOverviewSchema, overview), "base64");
+      if (digest !== before?.digest) groups.push(overview);
+      this.#sent.set(group.deviceGroup, { stamp: group.stamp, group, digest });
     }
     const complete = isReady && !this.hasMore;
     const fleet = create(FleetOverviewSchema, fleetOf(shown));
@@ -171,8 +185,8 @@ class OverviewWriter {
     const areNewChanges = this.#changes === undefined || !equals(RecentChangesSchema, this.#changes, changes);
     this.#fleet = fleet;
     this.#changes = changes;
-    if (groups.length + left.length === 0 && !isNewFleet && !areNewChanges && complete === this.wasComplete) return undefined;
-    this.wasComplete = complete;
+    if (groups.length + left.length === 0 && !isNewFleet && !areNewChanges && complete === this.#wasComplete) return undefined;
+    this.#wasComplete = complete;
     return { groups, left, complete, ...(isNewFleet ? { fleet } : {}), ...(areNewChanges ? { recentChanges: changes } : {}) };
   }
 }

@@ -1,10 +1,63 @@
 import { strict as assert } from "node:assert";
+import { setImmediate as turn } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { create, toBinary } from "@bufbuild/protobuf";
+import { ManualClock } from "../../../common/clock/manual-clock.ts";
 import { isNebulaError } from "../../../common/errors/nebula-error.ts";
+import { eventually } from "../../../common/testing/eventually.ts";
 import { DeleteDeviceGroupRequestSchema, DeviceGroupSchema } from "../../../gen/nebula/v1/device_group_pb.ts";
 import { TargetState } from "../../../gen/nebula/v1/report_pb.ts";
+import type { Principal } from "../../access/principal.ts";
 import { callOf } from "../../testing/entity-rig.ts";
-import { app, numbers, STRANGER, startFleet, startFleetRig, user } from "../../testing/fleet-rig.ts";
+import { ADMIN, app, numbers, STRANGER, startFleet, startFleetRig, user, watchTestOverview } from "../../testing/fleet-rig.ts";
+import type { FleetViews, GroupInFleet } from "./fleet-view.ts";
+
+/** Streams of a fleet of groups without room. `looks` answers how often the streams went through the groups, `change` changes one of them. */
+function uncountedFleet(size: number) {
+  const clock = new ManualClock();
+  const groups = new Map<string, GroupInFleet>();
+  const put = (deviceGroup: string, stamp: number) =>
+    groups.set(deviceGroup, { deviceGroup, config: undefined, standing: undefined, isUncounted: true, neverCame: stamp, stamp });
+  const names = Array.from({ length: size }, (_, index) => `g-${String(index).padStart(3, "0")}`);
+  for (const name of names) put(name, 0);
+  let looks = 0;
+  let changed = () => {};
+  const fleetViews: FleetViews = {
+    open: () => ({
+      get groups() {
+        looks++;
+        return groups;
+      },
+      groupsOf: () => [],
+      newestOf: () => undefined,
+      changes: [],
+      hasMoreChanges: false,
+      ready: async () => {},
+      onChange(listener) {
+        changed = listener;
+        return { [Symbol.dispose]() {} };
+      },
+      [Symbol.dispose]() {},
+    }),
+  };
+  return {
+    clock,
+    names,
+    looks: () => looks,
+    change(name: string) {
+      put(name, 1);
+      changed();
+    },
+    /** A stream that sent all, and waits. */
+    async watch(principal: Principal = ADMIN) {
+      const stream = watchTestOverview({ fleetViews, clock }, {}, principal);
+      await stream.until(() => stream.came.some(({ message }) => message.complete));
+      await clock.advance(1000);
+      return stream;
+    },
+  };
+}
 
 describe("a stream of the overview", () => {
   it("the stream sends all groups first, then only what changed, at most four messages a second", async () => {
@@ -104,6 +157,71 @@ describe("a stream of the overview", () => {
     const begun = rig.clock.monotonic();
     await stream.until(() => applied() === 0n);
     assert.ok(rig.clock.monotonic() - begun <= 17_000, "it took longer than 15 s");
+    stream.end();
+  });
+
+  it("the stream sends the names of all groups that left without a pause, and says that it is complete with the last of them", async () => {
+    const fleet = uncountedFleet(450);
+    const stream = await fleet.watch();
+    const before = stream.came.length;
+    const left = () => stream.came.slice(before).flatMap(({ message }) => message.left);
+    stream.allow(STRANGER);
+    await stream.until(() => left().length === 450);
+    assert.deepEqual(left(), fleet.names);
+    assert.deepEqual(
+      stream.came.slice(before).map(({ atMs, message }) => [message.left.length, message.complete, atMs - (stream.came[before]?.atMs ?? 0)]),
+      [
+        [200, false, 0],
+        [200, false, 0],
+        [50, true, 0],
+      ],
+    );
+    stream.end();
+  });
+
+  it("the stream goes through its groups again in turns of the event loop when rights change, and not at all when they stay the same", async () => {
+    const fleet = uncountedFleet(450);
+    const may = (level: string) => user({ deviceGroups: { "*": level } });
+    const stream = await fleet.watch(may("ro"));
+    const sent = stream.came.length;
+    const before = fleet.looks();
+    const looksWith = async (now: Principal) => {
+      stream.allow(now);
+      const looks = [fleet.looks() - before];
+      while (looks.length < 10) {
+        await turn();
+        looks.push(fleet.looks() - before);
+      }
+      return looks;
+    };
+    assert.deepEqual(await looksWith(may("ro")), Array(10).fill(0));
+    const looks = await looksWith(may("rw"));
+    assert.equal(looks.at(-1), 3, "200 groups at a time");
+    for (const [index, count] of looks.entries()) assert.ok(count - (looks[index - 1] ?? 0) <= 1, `in one turn: ${looks}`);
+    const again = stream.came.slice(sent).flatMap(({ message }) => message.groups);
+    assert.deepEqual(again, [], "no group differs from what was sent");
+    stream.end();
+  });
+
+  it("the stream keeps no overview of a group that it sent", async () => {
+    setFlagsFromString("--expose-gc");
+    const collectGarbage: unknown = runInNewContext("gc");
+    assert.ok(typeof collectGarbage === "function");
+    const fleet = uncountedFleet(3);
+    const stream = await fleet.watch();
+    const sent = stream.came.flatMap(({ message }) => message.groups.map((group) => new WeakRef(group)));
+    assert.equal(sent.length, 3);
+    stream.came.length = 0;
+    fleet.change("g-000");
+    await stream.until(() => stream.came.length > 0);
+    assert.deepEqual(
+      stream.came.flatMap(({ message }) => message.groups.map(({ deviceGroup }) => deviceGroup)),
+      ["g-000"],
+    );
+    await eventually(() => {
+      collectGarbage();
+      return sent.every((overview) => overview.deref() === undefined);
+    });
     stream.end();
   });
 
