@@ -1,5 +1,7 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import {
+  ConfigStanding,
+  ConfigStandingSchema,
   ConnectionState,
   ConnectionStateSchema,
   type DeviceConnection,
@@ -9,6 +11,7 @@ import {
 import { FailureCode, FailureCodeSchema, TargetState, TargetStateSchema } from "../../gen/nebula/v1/report_pb.ts";
 import type { Violation } from "../errors/nebula-error.ts";
 import { quote } from "../text/wording.ts";
+import type { DeviceState, StateOfDevice } from "./device-state.ts";
 import { isAtNewest, type NewestConfig } from "./newest-config.ts";
 
 /** A device as filters and counts see it. */
@@ -19,16 +22,27 @@ export type FilterContext = Readonly<{
   nowMs: number;
   /** Of the device's group; undefined: it does not exist. Read for `not_newest` alone. */
   newest: NewestConfig | undefined;
+  /** Where a device stands with the newest config of its group. Read for `standing` alone. */
+  standingOf: (device: SeenDevice) => StateOfDevice;
 }>;
+
+const CONFIG_STANDINGS: Readonly<Record<DeviceState, ConfigStanding>> = {
+  applied: ConfigStanding.APPLIED,
+  failed: ConfigStanding.FAILED,
+  offline: ConfigStanding.OFFLINE,
+  working: ConfigStanding.WORKING,
+  waiting: ConfigStanding.WAITING,
+};
 
 /** Hexadecimal digits of an image's id in a summary. */
 const IMAGE_DIGITS = 16;
 const LONGEST_VERSION = 64;
+const LONGEST_PROBLEM = 256;
 /** A time longer than this is a mistake: a hundred years, milliseconds. */
 const LONGEST_OFFLINE_MS = 100n * 366n * 86_400_000n;
 
 /** Whether a device matches every field that is set. */
-export function matchesFilter(device: SeenDevice, filter: DeviceFilter, { nowMs, newest }: FilterContext): boolean {
+export function matchesFilter(device: SeenDevice, filter: DeviceFilter, { nowMs, newest, standingOf }: FilterContext): boolean {
   const { summary, connection } = device;
   if (filter.state !== TargetState.UNSPECIFIED && summary?.state !== filter.state) return false;
   if (filter.connection !== ConnectionState.UNSPECIFIED && connection.state !== filter.connection) return false;
@@ -38,7 +52,15 @@ export function matchesFilter(device: SeenDevice, filter: DeviceFilter, { nowMs,
     return false;
   if (filter.notNewest && isAtNewest(summary, newest)) return false;
   if (filter.workerVersion !== "" && summary?.workerVersion !== filter.workerVersion) return false;
-  return filter.imageId === "" || hasImage(summary, digitsOf(filter.imageId));
+  if (filter.problem !== "" && !(summary?.problems ?? []).includes(filter.problem)) return false;
+  if (filter.imageId !== "" && !hasImage(summary, digitsOf(filter.imageId))) return false;
+  return filter.standing === ConfigStanding.UNSPECIFIED || standsSo(standingOf(device), filter);
+}
+
+/** A device that failed counts under one code, though others of its apps and cron_jobs may have other codes. */
+function standsSo({ state, code }: StateOfDevice, { standing, failureCode }: DeviceFilter): boolean {
+  if (CONFIG_STANDINGS[state] !== standing) return false;
+  return state !== "failed" || failureCode === FailureCode.UNSPECIFIED || failureCode === code;
 }
 
 /** For how long a device has been offline, milliseconds; -1 for one that is not, or of which nothing is known. */
@@ -57,9 +79,9 @@ export function isFailing(summary: DeviceSummary | undefined): boolean {
 /** Whether any field of a filter is set. */
 export function hasFilter(filter: DeviceFilter | undefined): filter is DeviceFilter {
   if (filter === undefined) return false;
-  const { state, connection, offlineLongerMs, failing, failureCode, notNewest, workerVersion, imageId } = filter;
-  const numbers = [state, connection, failureCode].some((number) => number !== 0);
-  return numbers || offlineLongerMs > 0n || failing || notNewest || workerVersion !== "" || imageId !== "";
+  const { state, connection, offlineLongerMs, failing, failureCode, notNewest, workerVersion, imageId, standing, problem } = filter;
+  const hasNumber = [state, connection, failureCode, standing].some((number) => number !== 0);
+  return hasNumber || offlineLongerMs > 0n || failing || notNewest || [workerVersion, imageId, problem].some((text) => text !== "");
 }
 
 /** Checks a filter: one that can never match is a typing error, which an empty list would hide. @param path of the filter in its request */
@@ -71,6 +93,7 @@ export function validateDeviceFilter(filter: DeviceFilter | undefined, path = "f
     ["state", filter.state, TargetStateSchema.values],
     ["connection", filter.connection, ConnectionStateSchema.values],
     ["failure_code", filter.failureCode, FailureCodeSchema.values],
+    ["standing", filter.standing, ConfigStandingSchema.values],
   ] as const;
   for (const [field, number, values] of enums) {
     const names = values.filter((value) => value.number !== 0).map(({ name }) => name);
@@ -86,6 +109,12 @@ export function validateDeviceFilter(filter: DeviceFilter | undefined, path = "f
     refuse(
       "worker_version",
       `invalid worker_version ${quote(filter.workerVersion)}: it is longer than ${LONGEST_VERSION} characters; use one such as 0.1.0`,
+    );
+  }
+  if (filter.problem.length > LONGEST_PROBLEM) {
+    refuse(
+      "problem",
+      `invalid problem ${quote(filter.problem)}: it is longer than ${LONGEST_PROBLEM} characters; use a code such as engine_unreachable`,
     );
   }
   if (filter.imageId !== "" && !/^(?:sha256:)?[0-9a-f]{4,64}$/.test(filter.imageId)) {

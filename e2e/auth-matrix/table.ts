@@ -12,7 +12,7 @@ import { AuditService } from "../../gen/nebula/v1/audit_pb.ts";
 import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
 import { CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
-import { DeviceService, TargetKind } from "../../gen/nebula/v1/device_pb.ts";
+import { ConfigStanding, DeviceService, TargetKind } from "../../gen/nebula/v1/device_pb.ts";
 import { DriftService } from "../../gen/nebula/v1/drift_pb.ts";
 import { ExplainService } from "../../gen/nebula/v1/explain_pb.ts";
 import { FleetService } from "../../gen/nebula/v1/fleet_pb.ts";
@@ -191,7 +191,9 @@ export const TABLE: readonly Row[] = [
   row(devices.listDevices, { deviceGroup: GROUP }, READERS, { about: "of a group" }),
   row(devices.listDevices, { deviceGroup: GROUP, summariesOnly: true }, READERS, { about: "of a group, by summaries" }),
   row(devices.listDevices, { filter: { failing: true } }, USERS, { about: "that are failing" }),
+  row(devices.listDevices, { filter: { standing: ConfigStanding.FAILED } }, USERS, { about: "that failed the newest config" }),
   row(devices.countDevices, {}, USERS),
+  row(devices.countDevices, { filter: { standing: ConfigStanding.FAILED } }, USERS, { about: "that failed the newest config" }),
   row(devices.countDevices, { deviceGroup: GROUP }, READERS, { about: "of a group" }),
   row(devices.watchDevices, { deviceGroups: [GROUP] }, READERS),
   row(devices.watchDevices, { deviceGroups: [GROUP, ELSEWHERE] }, ADMINS, { ...MISSING, about: "of a group that others have no rights on" }),

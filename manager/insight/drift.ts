@@ -5,7 +5,7 @@
  */
 import { fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
-import { type Member, type StateOfDevice, stateOfDevice, type Target } from "../../common/insight/device-state.ts";
+import { type Member, type Standing, type StateOfDevice, stateOfDevice, type Target } from "../../common/insight/device-state.ts";
 import type { ConfigStore, StoredEntity } from "../../common/storage/config-store.ts";
 import { AppSchema } from "../../gen/nebula/v1/app_pb.ts";
 import { CronJobSchema } from "../../gen/nebula/v1/cron_job_pb.ts";
@@ -114,7 +114,7 @@ export function driftOf(newest: Newest, devices: Iterable<DeviceInGroup>): Messa
  * Returns where a device stands with the members of its group, and then with the group itself: a device that has the group and not yet a change of a member waits
  * for that. What it has containers of, and its group does not name any more, is to be removed.
  */
-export function standingsWith({ deviceGroup: name, groupRevision: revision, targets }: Newest): (device: DeviceInGroup) => StateOfDevice {
+export function standingsWith({ deviceGroup: name, groupRevision: revision, targets }: Newest): (device: Standing) => StateOfDevice {
   const known = new Set(targets.map((target) => keyOf(target.kind, target.name)));
   return (device) => {
     const ofMembers = stateOfDevice(device, targets);
@@ -125,6 +125,13 @@ export function standingsWith({ deviceGroup: name, groupRevision: revision, targ
     });
     return stateOfDevice(device, [{ kind: TargetKind.DEVICE_GROUP, verb: "update", name, revision, added: [], removed }]);
   };
+}
+
+/** Returns where a device stands with the newest config of its group. @param newest undefined: the group does not exist, and its devices keep what they run */
+export function standingsIn(deviceGroup: string, newest: Newest | undefined): (device: Standing) => StateOfDevice {
+  if (newest !== undefined) return standingsWith(newest);
+  const kept: Target = { kind: TargetKind.DEVICE_GROUP, verb: "delete", name: deviceGroup, revision: 0n };
+  return (device) => stateOfDevice(device, [kept]);
 }
 
 function driftedDevice(device: DeviceInGroup, { state, about, code, step }: StateOfDevice, { changedAt }: Newest): Drifted {

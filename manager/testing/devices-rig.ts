@@ -88,14 +88,10 @@ export async function startDevicesRig({ mostBytes }: { mostBytes?: number } = {}
   let version = 0n;
   await reportStore.markShard({ boot: "boot-a", name: "m-1", address: "m-1:50051", seenMs: NOW_MS });
   const entity = { deleted: false, action: "create", changedAt: NOW_MS, changedBy: "ann" } as const;
-  await configStore.write({
-    ...entity,
-    kind: "app",
-    name: "web",
-    expected: 0n,
-    revision: 3n,
-    body: toBinary(AppSchema, create(AppSchema, { name: "web" })),
-  });
+  const webBody = toBinary(AppSchema, create(AppSchema, { name: "web" }));
+  const writeWeb = (expected: bigint, revision: bigint) =>
+    configStore.write({ ...entity, kind: "app", name: "web", expected, revision, body: webBody });
+  await writeWeb(0n, 3n);
   async function createGroup(name: string, apps: string[] = []): Promise<void> {
     const body = toBinary(DeviceGroupSchema, create(DeviceGroupSchema, { name, apps }));
     await configStore.write({ ...entity, kind: "device_group", name, expected: 0n, revision: 1n, body, members: { apps, cronJobs: [] } });
@@ -132,6 +128,8 @@ export async function startDevicesRig({ mostBytes }: { mostBytes?: number } = {}
     clock,
     changes,
     createGroup,
+    /** Makes revision 4 of the app. */
+    updateWeb: () => writeWeb(3n, 4n),
     put,
     presence,
     count: async (init: MessageInitShape<typeof CountDevicesRequestSchema> = {}, by = admin) =>

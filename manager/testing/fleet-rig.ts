@@ -26,6 +26,7 @@ import { UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
 import type { Principal } from "../access/principal.ts";
 import { ADMIN_RIGHTS, NO_RIGHTS, rightsOf } from "../access/rights/rights.ts";
 import { createGroupViews } from "../insight/views/group-views.ts";
+import { createFleetHandlers } from "../services/devices/fleet-handlers.ts";
 import { FleetReader } from "../services/devices/fleet-reader.ts";
 import { createFleetViews } from "../services/fleet/fleet-views.ts";
 import { createFleetServiceHandlers, type OverviewParts, watchOverview } from "../services/fleet/overview.ts";
@@ -68,6 +69,8 @@ export async function startFleetRig({ liveBytes, mostBytes }: { liveBytes?: numb
     ...(liveBytes === undefined ? {} : { liveBytes }),
   });
   const service = createFleetServiceHandlers({ fleetViews, clock });
+  const presentGroups = { forget() {} };
+  const devices = createFleetHandlers({ groupViews, configStore, accessStore, reportStore, presentGroups, changeFeed, clock, log: silentLog });
   await reportStore.markShard({ boot: "boot-a", name: "m-1", address: "m-1:50051", seenMs: NOW_MS });
   const createApp = (name: string, by = "ann") =>
     rig.apps.createApp(create(CreateAppRequestSchema, { app: { name, dockerImage: "shop:1" } }), callOf(by));
@@ -114,6 +117,7 @@ export async function startFleetRig({ liveBytes, mostBytes }: { liveBytes?: numb
           detail: "update",
         }),
       ]),
+    devices,
     failWith(error: NebulaError | undefined) {
       unavailable = error;
     },

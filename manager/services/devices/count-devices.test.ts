@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { isNebulaError } from "../../../common/errors/nebula-error.ts";
 import { eventually } from "../../../common/testing/eventually.ts";
+import { ConfigStanding } from "../../../gen/nebula/v1/device_pb.ts";
 import { FailureCode } from "../../../gen/nebula/v1/report_pb.ts";
 import type { Principal } from "../../access/principal.ts";
 import { admin, groupUser, NOW_MS, startDevicesRig, startFleet } from "../../testing/devices-rig.ts";
@@ -34,6 +35,15 @@ describe("counts of devices", () => {
     assert.equal((await rig.count({ deviceGroup: "shops" }))[0]?.neverCame, undefined);
     await rig.put("d1");
     await eventually(async () => assert.equal((await rig.count({ deviceGroup: "shops", enrolled: true }))[0]?.neverCame, 2n));
+  });
+
+  it("devices that match a filter are counted alone, and none that never came", async () => {
+    await using rig = await startFleet();
+    await putTestDevices(rig.accessStore, 3, "shops");
+    const [counts] = await rig.count({ deviceGroup: "shops", enrolled: true, filter: { standing: ConfigStanding.WAITING } });
+    const { devices, applied, unknown, neverCame } = counts ?? assert.fail();
+    assert.deepEqual([devices, applied, unknown, neverCame], [2n, 1n, 1n, 0n]);
+    assert.equal((await rig.count({ deviceGroup: "shops", filter: { standing: ConfigStanding.OFFLINE } }))[0]?.devices, 0n);
   });
 
   it("counts have a page for each 100 groups, of those that exist or have devices and that the caller may read", async () => {

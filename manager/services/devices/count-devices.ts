@@ -1,4 +1,5 @@
 import { assertNoViolations } from "../../../common/errors/nebula-error.ts";
+import { hasFilter, validateDeviceFilter } from "../../../common/insight/device-filter.ts";
 import { DeviceTally } from "../../../common/insight/device-tally.ts";
 import type { AccessStore } from "../../../common/storage/access-store.ts";
 import type { ReportStore } from "../../../common/storage/report-store.ts";
@@ -11,6 +12,7 @@ import { groupKey } from "../../access/rights/rights.ts";
 import type { GroupView } from "../../insight/views/group-view.ts";
 import { reportedGroups } from "../../insight/views/reported-groups.ts";
 import type { FleetReader } from "./fleet-reader.ts";
+import { matchingDevices } from "./list-devices.ts";
 
 /** Groups of a page. */
 const MOST_GROUPS = 100;
@@ -31,21 +33,22 @@ export async function countDevices(
   signal: AbortSignal,
 ): Promise<{ deviceGroups: DeviceCounts[]; nextPageToken: string }> {
   assertNoViolations(violationsOf(request));
-  const { deviceGroup, pageSize, pageToken, enrolled } = request;
+  const { deviceGroup, pageSize, pageToken, enrolled, filter } = request;
 
   /** Counts the devices of a group; nothing where it does not exist and has none. */
   async function counted(view: GroupView): Promise<DeviceCounts[]> {
-    const newest = await fleet.newestConfig(view.deviceGroup, signal);
+    const { newest } = await fleet.compared(view.deviceGroup, signal);
     if (newest === undefined && view.devices.size === 0) return [];
     const tally = new DeviceTally(newest);
-    const silent = [...view.devices.values()].flatMap(({ deviceId, summary }) => (summary === undefined ? [deviceId] : []));
+    const devices = await matchingDevices(fleet, view.deviceGroup, [...view.devices.values()], filter, signal);
+    const silent = devices.flatMap(({ deviceId, summary }) => (summary === undefined ? [deviceId] : []));
     const lastIn = await reportedGroups(reportStore, silent, signal);
-    for (const device of view.devices.values()) {
+    for (const device of devices) {
       const isMoving = device.summary === undefined && (lastIn.get(device.deviceId) ?? view.deviceGroup) !== view.deviceGroup;
       if (!isMoving) tally.add(device);
     }
     const counts = tally.counts(view.deviceGroup);
-    if (enrolled) counts.neverCame = BigInt((await neverCame(accessStore, view, signal)).size);
+    if (enrolled) counts.neverCame = hasFilter(filter) ? 0n : BigInt((await neverCame(accessStore, view, signal)).size);
     return [counts];
   }
 
@@ -80,11 +83,12 @@ export async function neverCame(
   }
 }
 
-function violationsOf({ deviceGroup, pageSize, pageToken }: CountDevicesRequest) {
+function violationsOf({ deviceGroup, pageSize, pageToken, filter }: CountDevicesRequest) {
   const size = { field: "page_size", description: `${pageSize} is too many; use 1 to ${MOST_GROUPS}, or 0 for ${MOST_GROUPS}` };
   return [
     ...(deviceGroup === "" ? [] : validateName(deviceGroup, "device_group")),
     ...(pageSize > MOST_GROUPS ? [size] : validatePage({ pageSize, pageToken })),
     ...(pageToken === "" || isName(pageToken) ? [] : [pageTokenViolation(pageToken)]),
+    ...validateDeviceFilter(filter),
   ];
 }

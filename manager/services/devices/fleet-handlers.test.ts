@@ -21,6 +21,7 @@ describe("refusals of calls about many devices", () => {
     await assert.rejects(rig.count({ pageSize: 101 }), refuses("page_size"));
     await assert.rejects(rig.count({ deviceGroup: "a/b" }), refuses("device_group"));
     await assert.rejects(rig.count({ pageToken: "?" }), refuses("page_token"));
+    await assert.rejects(rig.count({ filter: { imageId: "xyz" } }), refuses("filter.image_id"));
     await assert.rejects(rig.delete({}), refuses("offline_longer_ms"));
     await assert.rejects(rig.watch({}).next(), refuses("device_groups"));
     await assert.rejects(rig.watch({ deviceGroups: Array.from({ length: 21 }, (_, index) => `g${index}`) }).next(), refuses("device_groups"));
@@ -29,6 +30,7 @@ describe("refusals of calls about many devices", () => {
       [{ imageId: "012" }, "filter.image_id"],
       [{ workerVersion: "1".repeat(65) }, "filter.worker_version"],
       [{ offlineLongerMs: 2n ** 63n }, "filter.offline_longer_ms"],
+      [{ problem: "p".repeat(257) }, "filter.problem"],
     ] as const) {
       await assert.rejects(rig.watch({ deviceGroups: ["shops"], filter }).next(), refuses(field));
     }

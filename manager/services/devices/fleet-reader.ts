@@ -1,14 +1,16 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { fromBinary } from "@bufbuild/protobuf";
 import type { Clock } from "../../../common/clock/clock.ts";
+import type { FilterContext } from "../../../common/insight/device-filter.ts";
 import type { NewestConfig, NewestMember } from "../../../common/insight/newest-config.ts";
-import type { ConfigStore } from "../../../common/storage/config-store.ts";
+import { type ConfigStore, keyText } from "../../../common/storage/config-store.ts";
 import type { ReportStore } from "../../../common/storage/report-store.ts";
 import { noSuch } from "../../../common/text/no-such.ts";
 import { DeviceGroupSchema } from "../../../gen/nebula/v1/device_group_pb.ts";
 import { TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
 import type { Principal } from "../../access/principal.ts";
 import { ADMIN_RIGHTS, groupKey, type NameRange, readableRanges } from "../../access/rights/rights.ts";
+import { newestOf, readGroup, type StoredGroup, standingsIn } from "../../insight/drift.ts";
 import type { GroupView, GroupViews, OpenOptions } from "../../insight/views/group-view.ts";
 
 /** Names of groups that are read at a time. */
@@ -20,6 +22,9 @@ export type FleetReaderParts = Readonly<{
   reportStore: Pick<ReportStore, "groups">;
   clock: Clock;
 }>;
+
+/** The newest config of a group, as filters and counts compare devices with it. */
+export type Compared = Pick<FilterContext, "newest" | "standingOf">;
 
 /** The device_groups of a fleet for calls about many devices. */
 export class FleetReader {
@@ -82,19 +87,31 @@ export class FleetReader {
     }
   }
 
-  /** The newest config of a group; undefined if it does not exist. */
-  async newestConfig(deviceGroup: string, signal: AbortSignal): Promise<NewestConfig | undefined> {
-    const { configStore } = this.#parts;
-    const stored = await configStore.get(groupKey(deviceGroup), { signal });
-    if (stored === undefined || stored.deleted) return undefined;
-    const { apps, cronJobs } = fromBinary(DeviceGroupSchema, stored.body);
-    const membersOf = async (kind: NewestMember["kind"], entity: "app" | "cron_job", of: readonly string[]): Promise<NewestMember[]> => {
-      const found = of.length === 0 ? new Map() : await configStore.getMany(entity, of, { signal });
-      return of.map((name) => ({ kind, name, revision: found.get(name)?.revision ?? 0n, deleted: found.get(name)?.deleted ?? false }));
+  /** The newest config of a group, all of it as of one read. */
+  async compared(deviceGroup: string, signal: AbortSignal): Promise<Compared> {
+    const stored = await readGroup(this.#parts.configStore, deviceGroup, signal);
+    let standingOf: Compared["standingOf"] | undefined;
+    return {
+      newest: stored === undefined ? undefined : newestConfigOf(stored),
+      standingOf(device) {
+        standingOf ??= standingsIn(deviceGroup, stored === undefined ? undefined : newestOf(stored));
+        return standingOf(device);
+      },
     };
-    const members = await Promise.all([membersOf(TargetKind.APP, "app", apps), membersOf(TargetKind.CRON_JOB, "cron_job", cronJobs)]);
-    return { groupRevision: stored.revision, members: members.flat() };
   }
+}
+
+function newestConfigOf({ group, members: stored }: StoredGroup): NewestConfig {
+  const { apps, cronJobs } = fromBinary(DeviceGroupSchema, group.body);
+  const found = new Map(stored.map((member) => [keyText(member), member]));
+  const memberOf =
+    (kind: NewestMember["kind"], entity: "app" | "cron_job") =>
+    (name: string): NewestMember => {
+      const { revision = 0n, deleted = false } = found.get(keyText({ kind: entity, name })) ?? {};
+      return { kind, name, revision, deleted };
+    };
+  const members = [...apps.map(memberOf(TargetKind.APP, "app")), ...cronJobs.map(memberOf(TargetKind.CRON_JOB, "cron_job"))];
+  return { groupRevision: group.revision, members };
 }
 
 /** Sorted names, of which pages are read where they are asked for. */

@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { encodeDevicePosition } from "../../../common/storage/page.ts";
 import { eventually } from "../../../common/testing/eventually.ts";
-import { ConnectionState, type DeviceFilterSchema } from "../../../gen/nebula/v1/device_pb.ts";
+import { ConfigStanding, ConnectionState, type DeviceFilterSchema } from "../../../gen/nebula/v1/device_pb.ts";
 import { FailureCode, TargetState } from "../../../gen/nebula/v1/report_pb.ts";
 import { DAY_MS, groupUser, IMAGE, NOW_MS, startDevicesRig, startFleet } from "../../testing/devices-rig.ts";
 
@@ -25,6 +25,13 @@ describe("lists of devices", () => {
     assert.deepEqual(await ids({ imageId: IMAGE }), ["fine"]);
     assert.deepEqual(await ids({ imageId: "0124" }), []);
     assert.deepEqual(await ids({ failing: true, workerVersion: "0.1.0" }), ["broken"]);
+    assert.deepEqual(await ids({ standing: ConfigStanding.APPLIED }), ["fine", "gone"]);
+    assert.deepEqual(await ids({ standing: ConfigStanding.WAITING }), ["new", "old"]);
+    assert.deepEqual(await ids({ standing: ConfigStanding.FAILED, failureCode: FailureCode.NO_SPACE }), ["broken"]);
+    assert.deepEqual(await ids({ standing: ConfigStanding.FAILED, failureCode: FailureCode.EXITS }), []);
+    assert.deepEqual(await ids({ standing: ConfigStanding.OFFLINE }), []);
+    assert.deepEqual(await ids({ problem: "engine_unreachable" }), ["old"]);
+    assert.deepEqual(await ids({ problem: "engine" }), []);
   });
 
   it("a filtered list has pages, by group and id, of the groups that the caller may read", async () => {

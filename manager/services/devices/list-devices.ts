@@ -1,17 +1,21 @@
+import { setImmediate as turn } from "node:timers/promises";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { matchesFilter } from "../../../common/insight/device-filter.ts";
+import { hasFilter, matchesFilter } from "../../../common/insight/device-filter.ts";
+import { stateOfDevice } from "../../../common/insight/device-state.ts";
 import { decodeDevicePosition, encodeDevicePosition, PAGE_BYTES, type PageRequest } from "../../../common/storage/page.ts";
 import type { ReportStore } from "../../../common/storage/report-store.ts";
-import { type Device, type DeviceFilter, DeviceSchema } from "../../../gen/nebula/v1/device_pb.ts";
+import { ConfigStanding, type Device, type DeviceFilter, DeviceSchema } from "../../../gen/nebula/v1/device_pb.ts";
 import type { Principal } from "../../access/principal.ts";
 import type { DeviceInGroup, GroupView } from "../../insight/views/group-view.ts";
 import { reportedGroups } from "../../insight/views/reported-groups.ts";
-import type { FleetReader } from "./fleet-reader.ts";
+import type { Compared, FleetReader } from "./fleet-reader.ts";
 
 /** Groups that one call looks at. */
 const MOST_GROUPS = 100;
 /** Rows that are read at a time for a page with reports. */
 const BODIES = 50;
+/** Devices that a filter looks at in one turn of the event loop. */
+const AT_ONCE = 500;
 
 export type ListDevicesParts = Readonly<{ fleet: FleetReader; reportStore: Pick<ReportStore, "statuses"> }>;
 
@@ -43,10 +47,9 @@ export async function listDevices(
 
   /** Answers whether the page is full. */
   async function take(view: GroupView): Promise<boolean> {
-    const newest = filter.notNewest ? await fleet.newestConfig(view.deviceGroup, signal) : undefined;
-    const context = { nowMs: fleet.nowMs(), newest };
     const after = view.deviceGroup === from.deviceGroup ? from.deviceId : "";
-    const matching = [...view.devices.values()].filter((device) => device.deviceId > after && matchesFilter(device, filter, context));
+    const rest = [...view.devices.values()].filter(({ deviceId }) => deviceId > after);
+    const matching = [...(await matchingDevices(fleet, view.deviceGroup, rest, filter, signal))];
     matching.sort((a, b) => (a.deviceId < b.deviceId ? -1 : 1));
     const room = page.limit - found.length;
     found.push(...matching.slice(0, room).map((device) => ({ deviceGroup: view.deviceGroup, device })));
@@ -74,6 +77,32 @@ export async function listDevices(
   if (summariesOnly) return { devices: here.map((each) => answered(each)), nextPageToken: next };
   return withBodies(reportStore, here, next, signal);
 }
+
+/** The devices of a group that match a filter. Each group's newest config is read where the filter compares with it. */
+export async function matchingDevices(
+  fleet: FleetReader,
+  deviceGroup: string,
+  devices: readonly DeviceInGroup[],
+  filter: DeviceFilter | undefined,
+  signal: AbortSignal,
+): Promise<readonly DeviceInGroup[]> {
+  if (!hasFilter(filter)) return devices;
+  const isCompared = filter.notNewest || filter.standing !== ConfigStanding.UNSPECIFIED;
+  const compared = isCompared ? await fleet.compared(deviceGroup, signal) : NOT_COMPARED;
+  const context = { nowMs: fleet.nowMs(), ...compared };
+  const matching: DeviceInGroup[] = [];
+  for (const [index, device] of devices.entries()) {
+    if (index > 0 && index % AT_ONCE === 0) {
+      await turn();
+      signal.throwIfAborted();
+    }
+    if (matchesFilter(device, filter, context)) matching.push(device);
+  }
+  return matching;
+}
+
+/** Of a filter that compares with no config. */
+const NOT_COMPARED: Compared = { newest: undefined, standingOf: (device) => stateOfDevice(device, []) };
 
 /** Leaves out those that move here: the group that they reported from last lists them. */
 async function withoutMoving(store: ListDevicesParts["reportStore"], found: readonly Found[], signal: AbortSignal): Promise<readonly Found[]> {

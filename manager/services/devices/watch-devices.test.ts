@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { isNebulaError } from "../../../common/errors/nebula-error.ts";
 import { eventually } from "../../../common/testing/eventually.ts";
+import { ConfigStanding } from "../../../gen/nebula/v1/device_pb.ts";
 import { TargetState } from "../../../gen/nebula/v1/report_pb.ts";
 import { DAY_MS, startDevicesRig, startFleet } from "../../testing/devices-rig.ts";
 
@@ -73,6 +74,28 @@ describe("watches of devices", () => {
     const after = await following();
     // its report may be announced before its watch is read
     assert.deepEqual(after[0]?.length === 0 ? after : await following(), [[], ["gone"]]);
+    stop.abort(new Error("enough"));
+    await assert.rejects(stream.next(), /enough/);
+  });
+
+  it("a watch of the devices that run the newest config sends that they left when there is a newer one", async () => {
+    await using rig = await startFleet();
+    const stop = new AbortController();
+    const stream = rig.watch({ deviceGroups: ["shops"], filter: { standing: ConfigStanding.APPLIED } }, { signal: stop.signal });
+    const idsOf = (devices: readonly { deviceId?: string }[] | undefined) => devices?.map(({ deviceId }) => deviceId).sort();
+    assert.deepEqual(idsOf((await stream.next()).value?.devices), ["fine", "gone"]);
+    await rig.updateWeb();
+    const next = stream.next();
+    let seen = false;
+    void next.then(() => {
+      seen = true;
+    });
+    await eventually(async () => {
+      await rig.clock.advance(5000);
+      return seen;
+    });
+    const { value } = await next;
+    assert.deepEqual([idsOf(value?.devices), idsOf(value?.left)], [[], ["fine", "gone"]]);
     stop.abort(new Error("enough"));
     await assert.rejects(stream.next(), /enough/);
   });

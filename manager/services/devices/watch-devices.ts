@@ -4,7 +4,7 @@ import type { Clock } from "../../../common/clock/clock.ts";
 import { assertNoViolations, type Violation } from "../../../common/errors/nebula-error.ts";
 import { matchesFilter, validateDeviceFilter } from "../../../common/insight/device-filter.ts";
 import { DeviceTally } from "../../../common/insight/device-tally.ts";
-import { isSameConfig, type NewestConfig } from "../../../common/insight/newest-config.ts";
+import { isSameConfig } from "../../../common/insight/newest-config.ts";
 import { validateName } from "../../../common/validation/names.ts";
 import type { Device, DeviceFilter, WatchDevicesRequest, WatchDevicesResponseSchema } from "../../../gen/nebula/v1/device_pb.ts";
 import type { Principal } from "../../access/principal.ts";
@@ -12,7 +12,7 @@ import { assertPermitted } from "../../access/rights/permit.ts";
 import { groupKey } from "../../access/rights/rights.ts";
 import type { GroupView } from "../../insight/views/group-view.ts";
 import type { StreamContext } from "../../rpc/call-context.ts";
-import type { FleetReader } from "./fleet-reader.ts";
+import type { Compared, FleetReader } from "./fleet-reader.ts";
 import { answered } from "./list-devices.ts";
 
 // A watch of devices. It holds the ids of devices that changed since they were sent, each once, so a slow reader costs no queue: a device is sent as it is when its
@@ -48,7 +48,7 @@ export async function* watchDevices(
   const groups: WatchedGroup[] = [];
   for (const name of deviceGroups) {
     const view = stack.use(await fleet.openNamed(name, signal));
-    const group = new WatchedGroup(view, await fleet.newestConfig(name, signal), request);
+    const group = new WatchedGroup(view, await fleet.compared(name, signal), request);
     stack.use(
       view.onChange((changes) => {
         group.changed(changes);
@@ -72,7 +72,7 @@ export async function* watchDevices(
     await clock.sleep(PACE_MS, until);
     while (clock.monotonic() < lookAt && !(await alarm.wait(lookAt - clock.monotonic(), until)));
     if (clock.monotonic() < lookAt) continue;
-    for (const group of groups) group.look(await fleet.newestConfig(group.view.deviceGroup, until), fleet.nowMs());
+    for (const group of groups) group.look(await fleet.compared(group.view.deviceGroup, until), fleet.nowMs());
     lookAt = clock.monotonic() + LOOK_MS;
   }
 }
@@ -105,16 +105,16 @@ class WatchedGroup {
   readonly #open: Set<string>;
   /** Ids of devices that the reader has. */
   readonly #sent = new Set<string>();
-  #newest: NewestConfig | undefined;
+  #compared: Compared;
   #tally: DeviceTally;
   #counted = false;
 
-  constructor(view: GroupView, newest: NewestConfig | undefined, { filter, countsOnly }: Pick<WatchDevicesRequest, "filter" | "countsOnly">) {
+  constructor(view: GroupView, compared: Compared, { filter, countsOnly }: Pick<WatchDevicesRequest, "filter" | "countsOnly">) {
     this.view = view;
     this.#filter = filter;
     this.#countsOnly = countsOnly;
     this.#open = new Set(countsOnly ? [] : view.devices.keys());
-    this.#newest = newest;
+    this.#compared = compared;
     this.#tally = this.#count();
   }
 
@@ -133,9 +133,9 @@ class WatchedGroup {
   }
 
   /** Takes what time, or a newer config, changed without a change of a device. */
-  look(newest: NewestConfig | undefined, nowMs: number): void {
-    if (!isSameConfig(newest, this.#newest)) {
-      this.#newest = newest;
+  look(compared: Compared, nowMs: number): void {
+    if (!isSameConfig(compared.newest, this.#compared.newest)) {
+      this.#compared = compared;
       this.#tally = this.#count();
       this.#counted = false;
     }
@@ -167,11 +167,11 @@ class WatchedGroup {
   }
 
   #matches(device: Parameters<typeof matchesFilter>[0], nowMs: number): boolean {
-    return this.#filter === undefined || matchesFilter(device, this.#filter, { nowMs, newest: this.#newest });
+    return this.#filter === undefined || matchesFilter(device, this.#filter, { nowMs, ...this.#compared });
   }
 
   #count(): DeviceTally {
-    const tally = new DeviceTally(this.#newest);
+    const tally = new DeviceTally(this.#compared.newest);
     for (const device of this.view.devices.values()) tally.add(device);
     return tally;
   }

@@ -8,10 +8,9 @@ import { DEVICE_STATES, type DeviceState, isOnline, type StateOfDevice, stateOfD
 import { move } from "../../../common/insight/device-tally.ts";
 import { entityKindOf } from "../../../common/resources/target-kind.ts";
 import { keyText } from "../../../common/storage/config-store.ts";
-import { TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
 import type { StandingCountsSchema } from "../../../gen/nebula/v1/fleet_pb.ts";
 import type { FailureCode } from "../../../gen/nebula/v1/report_pb.ts";
-import { type Newest, standingsWith } from "../../insight/drift.ts";
+import { type Newest, standingsIn } from "../../insight/drift.ts";
 import { memoryOf } from "../../insight/views/group-mirror.ts";
 import type { DeviceChange, DeviceInGroup } from "../../insight/views/group-view.ts";
 
@@ -41,8 +40,7 @@ export class GroupStanding {
 
   /** @param newest undefined: the group does not exist, and its devices keep what they run */
   constructor(deviceGroup: string, newest: Newest | undefined) {
-    const kept: Target = { kind: TargetKind.DEVICE_GROUP, verb: "delete", name: deviceGroup, revision: 0n };
-    this.#standingOf = newest === undefined ? (device) => stateOfDevice(device, [kept]) : standingsWith(newest);
+    this.#standingOf = standingsIn(deviceGroup, newest);
     this.#members = new Map((newest?.targets ?? []).map((target) => [keyOf(target), { target, counts: noDevices() }]));
   }
 

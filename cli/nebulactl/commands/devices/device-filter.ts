@@ -2,13 +2,21 @@ import { create } from "@bufbuild/protobuf";
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
 import { parseDuration } from "../../../../common/settings/parsers.ts";
 import { enumWords } from "../../../../common/text/enum-words.ts";
-import { ConnectionState, type DeviceFilter, DeviceFilterSchema } from "../../../../gen/nebula/v1/device_pb.ts";
+import { ConfigStanding, ConfigStandingSchema, ConnectionState, type DeviceFilter, DeviceFilterSchema } from "../../../../gen/nebula/v1/device_pb.ts";
 import { FailureCode, FailureCodeSchema } from "../../../../gen/nebula/v1/report_pb.ts";
 import type { Flag, FlagValues, SwitchFlag, TextFlag } from "../../command/flags.ts";
 import { parseTargetState, STATE } from "../../views/target-state.ts";
 
 const CODES = enumWords(FailureCodeSchema);
+const STANDINGS = enumWords(ConfigStandingSchema);
 
+const STANDING: TextFlag = {
+  kind: "text",
+  name: "standing",
+  placeholder: [...STANDINGS.keys()].join("|"),
+  choices: [...STANDINGS.keys()],
+  help: "Only devices that stand so with the newest config of their device_group, as nebulactl overview counts them.",
+};
 const ONLINE: SwitchFlag = { kind: "switch", name: "online", help: "Only devices that are connected." };
 const OFFLINE: SwitchFlag = { kind: "switch", name: "offline", help: "Only devices that are not connected." };
 export const OFFLINE_LONGER: TextFlag = {
@@ -23,7 +31,13 @@ const CODE: TextFlag = {
   name: "code",
   placeholder: "CODE",
   choices: [...CODES.keys()],
-  help: "Only devices with an app or cron_job that has this code: no_space, port_taken, exits and the like.",
+  help: "Only devices with an app or cron_job that has this code, such as no_space; with --standing failed, those that count under it.",
+};
+const PROBLEM: TextFlag = {
+  kind: "text",
+  name: "problem",
+  placeholder: "CODE",
+  help: "Only devices with this problem of the device as a whole: engine_unreachable, second_worker and the like.",
 };
 const NOT_NEWEST: SwitchFlag = { kind: "switch", name: "not-newest", help: "Only devices that do not run the newest config of their device_group." };
 const WORKER_VERSION: TextFlag = {
@@ -40,7 +54,10 @@ const IMAGE_ID: TextFlag = {
 };
 
 /** The flags that choose devices, besides the device_group. */
-export const FILTER_FLAGS: readonly Flag[] = [STATE, ONLINE, OFFLINE, OFFLINE_LONGER, FAILING, CODE, NOT_NEWEST, WORKER_VERSION, IMAGE_ID];
+export const FILTER_FLAGS: readonly Flag[] = [
+  ...[STATE, STANDING, ONLINE, OFFLINE, OFFLINE_LONGER, FAILING, CODE, PROBLEM],
+  ...[NOT_NEWEST, WORKER_VERSION, IMAGE_ID],
+];
 
 /** The devices that the flags choose. Throws NebulaError (invalid_argument) if they exclude each other or a value is not valid. */
 export function filterOf(values: FlagValues): DeviceFilter {
@@ -56,6 +73,8 @@ export function filterOf(values: FlagValues): DeviceFilter {
     offlineLongerMs: longer,
     failing: values.on(FAILING),
     failureCode: Object.values(FailureCode).find((code) => code === CODES.get(values.text(CODE) ?? "")) ?? FailureCode.UNSPECIFIED,
+    standing: Object.values(ConfigStanding).find((standing) => standing === STANDINGS.get(values.text(STANDING) ?? "")) ?? ConfigStanding.UNSPECIFIED,
+    problem: values.text(PROBLEM) ?? "",
     notNewest: values.on(NOT_NEWEST),
     workerVersion: values.text(WORKER_VERSION) ?? "",
     imageId: values.text(IMAGE_ID) ?? "",

@@ -69,6 +69,11 @@ describe("nebulactl on devices and reports", () => {
     assert.deepEqual(await listed("--online"), []);
     assert.deepEqual(await listed("--offline"), ["pos-1", "till-1"]);
     assert.deepEqual(await listed("--offline-longer 90d"), []);
+    // neither device_group exists, so their devices keep what they run
+    assert.deepEqual(await listed("--standing applied"), ["pos-1", "till-1"]);
+    assert.deepEqual(await listed("--standing failed"), []);
+    assert.deepEqual(await listed("--problem engine_unreachable"), []);
+    await refused("devices list --standing fine", /applied/);
     assert.match(await printed("devices list -d pos"), /^pos-1 +pos +offline \d+ (s|min) +applied /m);
     assert.match(await printed("devices count"), /^DEVICE_GROUP .*\npos +1 +0 +1 +1 +0 +0 +0 .*\ntill +1 +0 +1 +0 +0 +1 +0 .*\n$/);
     assert.equal(JSON.parse(await printed("devices count -d till -o json"))[0].failed, 1);

@@ -39,6 +39,7 @@ export const devices: Noun = {
         "nebulactl devices list --device-group pos --failing",
         "nebulactl devices list --offline-longer 1h",
         "nebulactl devices list --code no_space -o wide",
+        "nebulactl devices list --standing failed",
       ],
       async run(context) {
         const { values, signal, io } = context;
