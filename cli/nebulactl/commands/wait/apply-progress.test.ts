@@ -71,6 +71,16 @@ describe("the progress of a change", () => {
     assert.deepEqual(made.lines(0, undefined).slice(1), ["  failed  b  no code"]);
   });
 
+  it("the list says that some of it may have recovered once more devices changed than a message names", () => {
+    const made = progress({ changed: [failed("a"), failed("b")] });
+    made.take(message({ moreChanged: [{ standing: DeviceStanding.APPLIED, devices: 1n }] }));
+    assert.deepEqual(made.lines(0, undefined).slice(1), [
+      "  failed  a  no code",
+      "  failed  b  no code",
+      "  more devices changed at once than are named: some of these may have recovered",
+    ]);
+  });
+
   it("a superseding revision is shown with its author, and groups that may not be seen are counted", () => {
     const superseded = [{ kind: TargetKind.APP, name: "web", revision: 43n, by: "bob" }];
     const made = progress({ superseded, unseenGroups: 2n, verdict: ApplyVerdict.FAILED });

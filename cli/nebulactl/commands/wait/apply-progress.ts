@@ -1,5 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { FailedDevices, OLDER_FAILURES } from "../../../../common/insight/failed-devices.ts";
 import {
   type ApplyNumbers,
   applyNumbers,
@@ -28,8 +29,6 @@ import { cutToWidth, displayWidth } from "../../output/display-width.ts";
 
 /** Devices that failed, which are shown by name. */
 const SHOWN = 10;
-/** At most this number is kept, so that others take the place of those that recover. */
-const KEPT = 200;
 const BAR = 20;
 /** Of the words of a device, characters. */
 const LONGEST_REASON = 200;
@@ -38,7 +37,7 @@ const LONGEST_REASON = 200;
 export class ApplyProgress {
   readonly #followed: readonly Followed[];
   readonly #timeoutMs: number;
-  readonly #failed = new Map<string, ApplyDevice>();
+  readonly #failed = new FailedDevices();
   #message: WatchApplyResponse | undefined;
 
   constructor(followed: readonly Followed[], timeoutMs: number) {
@@ -48,16 +47,12 @@ export class ApplyProgress {
 
   /** The next message begins a stream. */
   forget(): void {
-    this.#failed.clear();
+    this.#failed.restart();
   }
 
   take(message: WatchApplyResponse): void {
     this.#message = message;
-    for (const device of message.changed) {
-      const key = `${device.deviceGroup}/${device.deviceId}`;
-      if (device.standing !== DeviceStanding.FAILED) this.#failed.delete(key);
-      else if (this.#failed.has(key) || this.#failed.size < KEPT) this.#failed.set(key, device);
-    }
+    this.#failed.take(message);
   }
 
   /** The line with the numbers; where it is too wide, zeros are left out first, then the bar. @param columns undefined: of any width */
@@ -83,12 +78,13 @@ export class ApplyProgress {
   /** The line, what supersedes the change, the first devices that failed, and of more of them numbers by code. */
   lines(elapsedMs: number, columns: number | undefined): string[] {
     const { failed } = this.#numbers;
-    const devices = [...this.#failed.values()].slice(0, SHOWN);
+    const devices = this.#failed.devices.slice(0, SHOWN);
     const width = Math.max(0, ...devices.map(({ deviceId }) => displayWidth(deviceId)));
     const more = failed > devices.length ? [`  ${failed} failed: ${this.#byCode}`] : [];
     const lines = [
       ...(this.#message?.superseded ?? []).map((target) => `  ${supersededText(target)}`),
       ...devices.map((device) => `  failed  ${device.deviceId.padEnd(width)}  ${cutToWidth(deviceReason(device), LONGEST_REASON)}`),
+      ...(this.#failed.isOlder ? [`  ${OLDER_FAILURES}`] : []),
       ...more,
     ].map((text) => printableLine(text));
     return [this.line(elapsedMs, columns), ...(columns === undefined ? lines : lines.map((text) => cutToWidth(text, columns)))];

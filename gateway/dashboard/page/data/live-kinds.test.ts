@@ -85,6 +85,22 @@ describe("the live way of a change", () => {
     );
   });
 
+  it("a state says that some devices may have recovered once more changed than a message names", async () => {
+    const moreChanged = [{ standing: DeviceStanding.APPLIED, devices: 7n }];
+    const states = await Array.fromAsync(
+      foldApply(said({ changed: [failed("a")], moreChanged }, { changed: [failed("b")] }, { moreChanged }, { changed: [failed("c")] })),
+    );
+    assert.deepEqual(
+      states.map(({ changed, moreChanged }) => [changed.length, moreChanged.length]),
+      [
+        [1, 0],
+        [2, 0],
+        [2, 1],
+        [3, 1],
+      ],
+    );
+  });
+
   it("a change that is polled is read by a stream that ends at once, and passes between the worker and tabs", async () => {
     const asked: string[] = [];
     const transport = createRouterTransport(({ service }) =>

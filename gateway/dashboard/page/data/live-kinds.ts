@@ -7,12 +7,12 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { create, fromJson, isMessage, type JsonValue } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import { FailedDevices } from "../../../../common/insight/failed-devices.ts";
 import {
-  type ApplyDevice,
+  type ApplyCodeCount,
   ApplyService,
   type ApplyTarget,
   ApplyTargetSchema,
-  DeviceStanding,
   type WatchApplyResponse,
   WatchApplyResponseSchema,
 } from "../../../../gen/nebula/v1/apply_pb.ts";
@@ -133,8 +133,6 @@ function mutable(request: OverviewRequest): { deviceGroups: string[]; members: b
 
 /** A stream stays open when all devices are done: the page shows what they do then, too. */
 const FOLLOWED_MS = 3_600_000;
-/** Devices that failed, which are kept. */
-const MOST_FAILED = 200;
 
 /** As it is now, by a stream that ends at once. */
 async function readApply(transport: Transport, request: ApplyRequest, signal: AbortSignal): Promise<WatchApplyResponse> {
@@ -145,16 +143,17 @@ async function readApply(transport: Transport, request: ApplyRequest, signal: Ab
   return newest;
 }
 
-/** Makes each message name all devices that failed, in place of those that changed. */
+/**
+ * Makes each message name all devices that failed, in place of those that changed. Where some of them may have recovered, `moreChanged` has those of the last
+ * message that named not all; else it is empty.
+ */
 export async function* foldApply(messages: AsyncIterable<WatchApplyResponse>): AsyncGenerator<WatchApplyResponse, void> {
-  const failed = new Map<string, ApplyDevice>();
+  const failed = new FailedDevices();
+  let moreChanged: ApplyCodeCount[] = [];
   for await (const message of messages) {
-    for (const device of message.changed) {
-      const key = JSON.stringify([device.deviceGroup, device.deviceId]);
-      if (device.standing !== DeviceStanding.FAILED) failed.delete(key);
-      else if (failed.has(key) || failed.size < MOST_FAILED) failed.set(key, device);
-    }
-    yield { ...message, changed: [...failed.values()] };
+    failed.take(message);
+    if (message.moreChanged.length > 0) moreChanged = message.moreChanged;
+    yield { ...message, changed: [...failed.devices], moreChanged: failed.isOlder ? moreChanged : [] };
   }
 }
 

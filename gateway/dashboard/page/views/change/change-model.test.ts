@@ -60,7 +60,7 @@ describe("how far a change is", () => {
     assert.equal(verdictOf({}), "no-devices");
   });
 
-  it("each failure code links to the devices with it, and to each device that is named", () => {
+  it("each failure code has its number, and the way to each device that is named", () => {
     const { failures } = progress({
       counts: { devices: 3n, failed: 3n },
       failures: [
@@ -73,12 +73,18 @@ describe("how far a change is", () => {
       ],
     });
     assert.deepEqual(
-      failures.map(({ code, count, to, devices }) => [code, count, to, devices.map(({ to, reason }) => `${to} ${reason}`)]),
+      failures.map(({ code, count, devices }) => [code, count, devices.map(({ to, reason }) => `${to} ${reason}`)]),
       [
-        ["no_space", 2n, "/ui/devices?code=no_space", ["/ui/devices/till%207 disk \\u202efull"]],
-        ["no code", 1n, "/ui/devices?failing=yes", ["/ui/devices/b no code"]],
+        ["no_space", 2n, ["/ui/devices/till%207 disk \\u202efull"]],
+        ["no code", 1n, ["/ui/devices/b no code"]],
       ],
     );
+  });
+
+  it("the devices that failed are said to be older where more changed than were named", () => {
+    const olderOf = (moreChanged: { devices: bigint }[]) => progress({ moreChanged }).olderFailures;
+    assert.equal(olderOf([]), undefined);
+    assert.equal(olderOf([{ devices: 3n }]), "more devices changed at once than are named: some of these may have recovered");
   });
 
   it("a change that a newer one superseded says so, and links to that", () => {

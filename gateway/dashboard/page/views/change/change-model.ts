@@ -1,6 +1,7 @@
 /** What the page of a change says of it. Pure. */
 import { create, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { OLDER_FAILURES } from "../../../../../common/insight/failed-devices.ts";
 import {
   applyNumbers,
   applySummary,
@@ -17,8 +18,6 @@ import { type ApplyMember, type ApplyTarget, ApplyTargetSchema, ApplyVerb, type 
 import type { DeviceGroup } from "../../../../../gen/nebula/v1/device_group_pb.ts";
 import { TargetKind } from "../../../../../gen/nebula/v1/device_pb.ts";
 import { type Revision, RevisionAction, RevisionActionSchema } from "../../../../../gen/nebula/v1/history_pb.ts";
-import { FailureCode, FailureCodeSchema } from "../../../../../gen/nebula/v1/report_pb.ts";
-import { devicesAddress } from "../../addresses/devices-filter.ts";
 import { changeAddress, deviceAddress } from "../../addresses/entity-addresses.ts";
 
 // --- the revision
@@ -87,6 +86,8 @@ export type ChangeProgress = Readonly<{
   /** In the order of a bar. */
   parts: readonly Readonly<{ state: string; word: string; count: bigint }>[];
   failures: readonly FailureGroup[];
+  /** That devices may be named which failed no more; undefined: none is. */
+  olderFailures: string | undefined;
   superseded: readonly Readonly<{ text: string; to: string | undefined }>[];
 }>;
 
@@ -94,8 +95,6 @@ export type ChangeProgress = Readonly<{
 export type FailureGroup = Readonly<{
   code: string;
   count: bigint;
-  /** The list of devices with the code. */
-  to: string;
   devices: readonly Readonly<{ key: string; id: string; group: string; reason: string; to: string }>[];
 }>;
 
@@ -116,7 +115,6 @@ export function changeProgress(message: WatchApplyResponse, target: ApplyTarget)
     failures: message.failures.map(({ failureCode, devices }) => ({
       code: failureWord(failureCode),
       count: devices,
-      to: devicesAddress(failureCode === FailureCode.UNSPECIFIED ? { failing: true } : { code: enumWord(FailureCodeSchema, failureCode) }),
       devices: message.changed
         .filter((device) => device.failureCode === failureCode)
         .map((device) => ({
@@ -127,6 +125,7 @@ export function changeProgress(message: WatchApplyResponse, target: ApplyTarget)
           to: deviceAddress(device.deviceId),
         })),
     })),
+    olderFailures: message.moreChanged.length > 0 ? OLDER_FAILURES : undefined,
     superseded: message.superseded.map((newer) => {
       const kind = entityKindOf(newer.kind);
       const to = kind === undefined ? undefined : changeAddress({ kind, name: newer.name, revision: newer.revision });

@@ -1,5 +1,6 @@
 import { createClient } from "@connectrpc/connect";
 import { useEffect, useState } from "preact/hooks";
+import { printableLine } from "../../../../../common/printable.ts";
 import { targetKindOf } from "../../../../../common/resources/target-kind.ts";
 import type { ApplyTarget } from "../../../../../gen/nebula/v1/apply_pb.ts";
 import { TargetKind } from "../../../../../gen/nebula/v1/device_pb.ts";
@@ -21,7 +22,7 @@ import "./change.css";
 /** One change, at an address that stays, on its way to the devices. */
 export const changeView: View = {
   path: CHANGE_PATH,
-  title: ({ kind = "", name = "", revision = "" }) => `${kind} ${name} @${revision}`,
+  title: ({ kind = "", name = "", revision = "" }) => printableLine(`${kind} ${name} @${revision}`),
   body: ({ params }) => {
     const change = changeNameOf(params);
     return change === undefined ? <NoChange /> : <Change key={JSON.stringify(params)} change={change} />;
@@ -45,6 +46,7 @@ function Change({ change }: Readonly<{ change: ChangeName }>) {
   const { transport } = usePage();
   const { kind, name, revision } = change;
   const to = entityAddress(kind, name);
+  const shown = printableLine(name);
   const state = useReading<Read | undefined>(`${kind}/${name}/${revision}`, async (signal) => {
     const history = createClient(HistoryService, transport);
     const read = async (revision: bigint) => (await history.getRevision({ kind: targetKindOf(kind), name, revision }, { signal })).revision;
@@ -56,7 +58,7 @@ function Change({ change }: Readonly<{ change: ChangeName }>) {
   return (
     <>
       <h1 tabIndex={-1} class="change-title">
-        {kind} <bdi>{to === undefined ? name : <a href={to}>{name}</a>}</bdi> <span class="number">@{String(revision)}</span>
+        {kind} <bdi>{to === undefined ? shown : <a href={to}>{shown}</a>}</bdi> <span class="number">@{String(revision)}</span>
       </h1>
       <ViewState of={state}>
         {(read) =>
@@ -118,7 +120,7 @@ function Progress({ target }: Readonly<{ target: ApplyTarget }>) {
               </p>
             ))}
             <Numbers progress={progress} samples={samples} />
-            {progress.failures.length > 0 && <Failures failures={progress.failures} />}
+            {progress.failures.length > 0 && <Failures failures={progress.failures} older={progress.olderFailures} />}
           </>
         );
       }}
@@ -189,14 +191,15 @@ function Curve({ samples }: Readonly<{ samples: readonly Sample[] }>) {
   );
 }
 
-function Failures({ failures }: Readonly<{ failures: readonly FailureGroup[] }>) {
+function Failures({ failures, older }: Readonly<{ failures: readonly FailureGroup[]; older: string | undefined }>) {
   return (
     <section class="card" aria-labelledby="failures">
       <h2 id="failures">Failures by code</h2>
-      {failures.map(({ code, count, to, devices }) => (
+      {older !== undefined && <p class="faint">{`${older.slice(0, 1).toUpperCase()}${older.slice(1)}.`}</p>}
+      {failures.map(({ code, count, devices }) => (
         <details key={code} class="failure" open={failures.length === 1}>
           <summary>
-            <span class="state-failed">{code}</span> <Count value={count} to={to} of={`devices: ${code}`} />
+            <span class="state-failed">{code}</span> <Count value={count} />
           </summary>
           <ul class="failed-devices">
             {devices.map(({ key, id, reason, to, group }) => (
@@ -212,7 +215,7 @@ function Failures({ failures }: Readonly<{ failures: readonly FailureGroup[] }>)
                 </span>
               </li>
             ))}
-            {count > BigInt(devices.length) && <li class="faint">and {formatCount(count - BigInt(devices.length))} more, in the list of devices</li>}
+            {count > BigInt(devices.length) && <li class="faint">and {formatCount(count - BigInt(devices.length))} more</li>}
           </ul>
         </details>
       ))}

@@ -2,6 +2,7 @@
  * The reports of a device as a timeline. Reports that say the same one after another are one entry of it.
  *
  * T1 A report is read once: each read asks for those after the newest one that is known.
+ * T2 A report leaves when it is older than the time that is shown.
  */
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { problemsOf } from "../../../../../common/insight/text/report-text.ts";
@@ -46,17 +47,22 @@ export type FetchReports = (
   signal: AbortSignal,
 ) => Promise<Readonly<{ reports: readonly StoredReport[]; nextPageToken: string }>>;
 
+/** An entry, and when each of its reports was received, oldest first. */
+type Entry = Readonly<{ entry: TimelineEntry; times: number[] }>;
+
 export class ReportTimeline {
   readonly #fetch: FetchReports;
-  #entries: readonly TimelineEntry[] = [];
-  #reports = 0;
+  #entries: readonly Entry[] = [];
+  /** When the reports were received whose entries are not kept. */
+  #unkept: readonly number[] = [];
   #newestId = "";
 
   constructor(fetch: FetchReports) {
     this.#fetch = fetch;
   }
 
-  async read(signal: AbortSignal): Promise<TimelineState> {
+  /** @param fromMs reports that were received before it are left out, milliseconds since 1970 */
+  async read(fromMs: number, signal: AbortSignal): Promise<TimelineState> {
     const afterId = this.#newestId; // T1
     let token = "";
     for (let page = 0; page < MOST_PAGES; page++) {
@@ -65,7 +71,10 @@ export class ReportTimeline {
       token = nextPageToken;
       if (token === "") break;
     }
-    return { entries: this.#entries, reports: this.#reports, hasMore: token !== "" };
+    this.#entries = this.#entries.flatMap((each) => entrySince(fromMs, each)); // T2
+    this.#unkept = this.#unkept.filter((at) => at >= fromMs);
+    const entries = this.#entries.map(({ entry }) => entry);
+    return { entries, reports: entries.reduce((sum, { reports }) => sum + reports, this.#unkept.length), hasMore: token !== "" };
   }
 
   #add(reports: readonly StoredReport[]): void {
@@ -73,14 +82,25 @@ export class ReportTimeline {
     for (const stored of reports) {
       if (stored.id <= this.#newestId) continue; // of a page that a read before had, and that failed after it
       this.#newestId = stored.id;
-      this.#reports++;
-      const next = entryOf(stored, entries[0]);
       const [newest] = entries;
-      if (newest !== undefined && isSame(newest, next)) entries[0] = { ...newest, lastAt: next.lastAt, reports: newest.reports + 1 };
-      else entries.unshift(next);
+      const next = entryOf(stored, newest?.entry);
+      if (newest !== undefined && isSame(newest.entry, next)) {
+        newest.times.push(next.lastAt);
+        entries[0] = { ...newest, entry: { ...newest.entry, lastAt: next.lastAt, reports: newest.times.length } };
+      } else entries.unshift({ entry: next, times: [next.lastAt] });
     }
+    this.#unkept = [...this.#unkept, ...entries.slice(MOST_ENTRIES).flatMap(({ times }) => times)];
     this.#entries = entries.slice(0, MOST_ENTRIES);
   }
+}
+
+/** What is left of an entry, without its reports of before; empty: nothing. */
+function entrySince(fromMs: number, { entry, times: all }: Entry): Entry[] {
+  const times = all.filter((at) => at >= fromMs);
+  const [firstAt] = times;
+  if (firstAt === undefined) return [];
+  if (times.length === all.length) return [{ entry, times: all }];
+  return [{ entry: { ...entry, firstAt, reports: times.length, isStart: false }, times }];
 }
 
 function entryOf({ id, report }: StoredReport, before: TimelineEntry | undefined): TimelineEntry {

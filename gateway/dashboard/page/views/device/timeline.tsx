@@ -66,8 +66,9 @@ function Entries({ deviceId, span }: Readonly<{ deviceId: string; span: string }
   const { transport, clock } = usePage();
   const timeline = useRef<ReportTimeline | undefined>(undefined);
   const state = useReading(`reports ${deviceId} ${span}`, (signal) => {
-    timeline.current ??= timelineOf(clock.now() - (SPANS.get(span) ?? 0));
-    return timeline.current.read(signal);
+    const fromMs = clock.now() - (SPANS.get(span) ?? 0);
+    timeline.current ??= timelineOf(fromMs);
+    return timeline.current.read(fromMs, signal);
   });
   const timelineOf = (fromMs: number) =>
     new ReportTimeline((afterId, pageToken, signal) => {
