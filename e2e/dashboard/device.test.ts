@@ -253,4 +253,15 @@ describe("the page of a device in a browser", function () {
     await tab.page.getByRole("link", { name: "Show all devices" }).click();
     await tab.page.getByRole("link", { name: "pos-1" }).waitFor();
   });
+
+  it("an address with marks of direction names a device and a change by text, in title and heading", async () => {
+    const tab = await rig.open(`/ui/devices/${encodeURIComponent(REVERSED)}`);
+    await tab.login();
+    await tab.page.getByRole("heading", { name: "\\u202egnp.exe", exact: true }).waitFor();
+    assert.equal(await tab.page.title(), "\\u202egnp.exe · Nebula");
+    await tab.page.goto(`${rig.server.url}/ui/changes/app/${encodeURIComponent(REVERSED)}/1`);
+    await tab.page.getByRole("heading", { name: "app \\u202egnp.exe @1", exact: true }).waitFor();
+    assert.equal(await tab.page.title(), "app \\u202egnp.exe @1 · Nebula");
+    assert.ok(!(await tab.page.locator("main").innerText()).includes("\u202e"));
+  });
 });

@@ -66,11 +66,11 @@ describe("a device_group in a browser", function () {
     const tab = await rig.open("/ui/groups/pos");
     await tab.login();
     await tab.page.getByRole("link", { name: `${DEVICES} failed`, exact: true }).click();
-    assert.match(tab.page.url(), /\/ui\/groups\/pos\?failing=yes$/);
-    await tab.page.getByText("nebulactl devices list --device-group pos --failing").waitFor();
+    assert.match(tab.page.url(), /\/ui\/groups\/pos\?standing=failed$/);
+    await tab.page.getByText("nebulactl devices list --device-group pos --standing failed").waitFor();
     await tab.page.getByLabel("Connection").selectOption("offline");
     await tab.page.getByText("No device matches this filter").waitFor();
-    assert.match(tab.page.url(), /\/ui\/groups\/pos\?connection=offline&failing=yes$/);
+    assert.match(tab.page.url(), /\/ui\/groups\/pos\?standing=failed&connection=offline$/);
     await tab.page.getByRole("link", { name: "Show all devices" }).click();
     await tab.page.getByText("3 devices", { exact: true }).waitFor();
     assert.match(tab.page.url(), /\/ui\/groups\/pos$/);

@@ -1,6 +1,8 @@
 import { strict as assert } from "node:assert";
 import { eventually } from "../../common/testing/eventually.ts";
+import { sampleReport } from "../../common/testing/sample-report.ts";
 import { FleetService } from "../../gen/nebula/v1/fleet_pb.ts";
+import { FailureCode, ReportService, TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import { DashboardRig } from "./dashboard-rig.ts";
 
 const DEVICES = 12;
@@ -43,6 +45,47 @@ describe("the overview of the dashboard in a browser", function () {
     });
     await rig.api.updateApp("web", { dockerImage: "busybox:2" });
     await tab.page.getByText("revision 2").waitFor();
+    tab.assertNoFaults();
+  });
+
+  it("each number that is a link is the number of the devices that its list has", async () => {
+    const report = async (fields: Parameters<typeof sampleReport>[0]) => {
+      const { channel, headers } = rig.api;
+      const reports = [sampleReport({ receivedMs: Date.now(), apps: [], ...fields })];
+      await channel.unary(ReportService.method.submitReports, { reports }, { headers, timeoutMs: 10_000 });
+    };
+    const failed = (name: string, failureCode: FailureCode) => ({ name, revision: 1n, state: TargetState.FAILED, failureCode });
+    await report({ deviceId: "off", deviceGroup: "pos", groupRevision: 0n });
+    await report({
+      deviceId: "fails-twice",
+      deviceGroup: "kiosks",
+      state: TargetState.FAILED,
+      apps: [failed("till", FailureCode.EXITS), failed("kiosk", FailureCode.CLAIM_LOST)],
+    });
+    const left = { deviceGroup: "left", state: TargetState.FAILED, problems: [{ code: "engine_unreachable" }] };
+    await report({ ...left, deviceId: "of-no-group", apps: [failed("web", FailureCode.NO_SPACE)], workerVersion: "9 \u202e" });
+    await eventually(
+      async () => {
+        const { states, problems } = (await overview()).fleet ?? {};
+        const numbers = [states?.applied, states?.failed, states?.offline, states?.working, states?.waiting];
+        assert.deepEqual([...numbers, problems?.length], [BigInt(DEVICES) + 1n, 4n, 1n, 0n, 0n, 1]);
+      },
+      { timeoutMs: 40_000, everyMs: 100 },
+    );
+    const tab = await rig.open();
+    await tab.login();
+    await eventually(async () => assert.equal(await tab.number(/^[\d,]+ devices$/), DEVICES + 6));
+    const links = await tab.page.locator('main a[href^="/ui/devices"]').all();
+    const counted = new Map<string, string>();
+    for (const link of links) counted.set((await link.getAttribute("href")) ?? "", await link.innerText());
+    for (const query of ["standing=failed", "standing=failed&code=claim_lost", "group=left&standing=applied", "problem=engine_unreachable"])
+      assert.ok(counted.has(`/ui/devices?${query}`), `${query} is not among ${[...counted.keys()].join()}`);
+    for (const [address, number] of counted) {
+      await tab.page.goto(`${rig.server.url}${address}`);
+      const text = tab.page.getByText(/^\d+ devices?( so far)?$/);
+      await text.waitFor();
+      assert.equal(await text.innerText(), `${number} ${number === "1" ? "device" : "devices"}`, address);
+    }
     tab.assertNoFaults();
   });
 });

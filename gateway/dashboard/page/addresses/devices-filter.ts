@@ -1,7 +1,7 @@
-/** Which devices a list shows: in its address, as a request, as flags of nebulactl. Every number of a view links to one of these. Pure. */
+/** Which devices a list shows: in its address, as a request, as flags of nebulactl. A number of a view links to the one of these that lists exactly the devices it counts, if there is one. Pure. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { enumWords } from "../../../../common/text/enum-words.ts";
-import { ConnectionState, type ListDevicesRequestSchema } from "../../../../gen/nebula/v1/device_pb.ts";
+import { ConfigStanding, ConfigStandingSchema, ConnectionState, type ListDevicesRequestSchema } from "../../../../gen/nebula/v1/device_pb.ts";
 import { FailureCode, FailureCodeSchema, TargetState, TargetStateSchema } from "../../../../gen/nebula/v1/report_pb.ts";
 import { commandLine } from "../parts/format.ts";
 
@@ -9,17 +9,22 @@ export type DevicesFilter = Readonly<{
   group?: string | undefined;
   /** applied, working or failed: of the newest report. */
   state?: string | undefined;
+  /** applied, working, waiting, failed or offline: with the newest config of its device_group, as the overview counts it. */
+  standing?: string | undefined;
   connection?: "online" | "offline" | undefined;
   /** Offline for longer than one of OFFLINE_TIMES. */
   longer?: string | undefined;
-  /** no_space, exits, ... */
+  /** no_space, exits, ... With the standing failed: as the overview counts it. */
   code?: string | undefined;
+  /** engine_unreachable, second_worker, ... */
+  problem?: string | undefined;
   failing?: boolean | undefined;
   outdated?: boolean | undefined;
   version?: string | undefined;
 }>;
 
 export const STATE_WORDS = enumWords(TargetStateSchema);
+export const STANDING_WORDS = enumWords(ConfigStandingSchema);
 export const CODE_WORDS = enumWords(FailureCodeSchema);
 
 /** Milliseconds by their words, which nebulactl takes too. */
@@ -38,9 +43,11 @@ export function devicesFilterOf(query: URLSearchParams): DevicesFilter {
   return {
     group: text("group"),
     state: oneOf("state", STATE_WORDS),
+    standing: oneOf("standing", STANDING_WORDS),
     connection: connection === "online" || connection === "offline" ? connection : undefined,
     longer: oneOf("longer", OFFLINE_TIMES),
     code: oneOf("code", CODE_WORDS),
+    problem: text("problem"),
     failing: query.get("failing") === "yes" || undefined,
     outdated: query.get("outdated") === "yes" || undefined,
     version: text("version"),
@@ -72,9 +79,11 @@ export function devicesRequest(filter: DevicesFilter): Exclude<MessageInitShape<
     summariesOnly: true,
     filter: {
       state: enumValue(TargetState, STATE_WORDS.get(filter.state ?? "")) ?? TargetState.UNSPECIFIED,
+      standing: enumValue(ConfigStanding, STANDING_WORDS.get(filter.standing ?? "")) ?? ConfigStanding.UNSPECIFIED,
       connection: isOffline ? ConnectionState.OFFLINE : filter.connection === "online" ? ConnectionState.ONLINE : ConnectionState.UNSPECIFIED,
       offlineLongerMs: BigInt(longer ?? 0),
       failureCode: enumValue(FailureCode, CODE_WORDS.get(filter.code ?? "")) ?? FailureCode.UNSPECIFIED,
+      problem: filter.problem ?? "",
       failing: filter.failing ?? false,
       notNewest: filter.outdated ?? false,
       workerVersion: filter.version ?? "",
@@ -83,15 +92,17 @@ export function devicesRequest(filter: DevicesFilter): Exclude<MessageInitShape<
 }
 
 /** The line of nebulactl that lists these devices. */
-export function devicesCommand({ group, state, connection, longer, code, failing, outdated, version }: DevicesFilter): string {
+export function devicesCommand({ group, state, standing, connection, longer, code, problem, failing, outdated, version }: DevicesFilter): string {
   const flag = (name: string, value: string | undefined) => (value === undefined ? [] : [`--${name}`, value]);
   return commandLine([
     ...["nebulactl", "devices", "list"],
     ...flag("device-group", group),
     ...flag("state", state),
+    ...flag("standing", standing),
     ...(connection === undefined || longer !== undefined ? [] : [`--${connection}`]),
     ...flag("offline-longer", longer),
     ...flag("code", code),
+    ...flag("problem", problem),
     ...(failing === true ? ["--failing"] : []),
     ...(outdated === true ? ["--not-newest"] : []),
     ...flag("worker-version", version),

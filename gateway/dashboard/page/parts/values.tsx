@@ -19,6 +19,11 @@ export function Count({
   );
 }
 
+/** In place of a number of devices that the server had no room to count. */
+export function NotCounted() {
+  return <span class="faint">not counted</span>;
+}
+
 /** How long ago something was. The exact time is its title. */
 export function Age({ of, suffix = " ago" }: Readonly<{ of: Timestamp | number | undefined; suffix?: string }>) {
   const { now } = usePage();

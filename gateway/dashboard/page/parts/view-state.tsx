@@ -1,4 +1,5 @@
 import type { ComponentChildren } from "preact";
+import { printableLine } from "../../../../common/printable.ts";
 import { formatAge } from "../../../../common/text/age.ts";
 import type { Loaded, Trouble } from "../data/loaded.ts";
 import { usePage } from "./page-context.ts";
@@ -52,7 +53,7 @@ export function TroubleBox({ trouble }: Readonly<{ trouble: Trouble }>) {
   return (
     <div class="notice notice-failed" role="alert">
       <strong>{title}</strong>
-      <p>{text}</p>
+      <p>{printableLine(text)}</p>
     </div>
   );
 }

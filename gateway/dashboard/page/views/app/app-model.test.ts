@@ -4,7 +4,7 @@ import { TargetKind } from "../../../../../gen/nebula/v1/device_pb.ts";
 import { GetOverviewResponseSchema } from "../../../../../gen/nebula/v1/fleet_pb.ts";
 import { RollbackResponseSchema } from "../../../../../gen/nebula/v1/history_pb.ts";
 import { PlanResponseSchema } from "../../../../../gen/nebula/v1/plan_pb.ts";
-import { placesOf, plannedRevision, rollbackLine, rollbackPlanText, totalOf, verbLine } from "./app-model.ts";
+import { placesOf, plannedRevision, rollbackLine, rollbackPlanText, totalOf, uncountedText, verbLine } from "./app-model.ts";
 
 describe("what the view of an app shows", () => {
   it("an app runs in the groups that have it as an app, and their devices add up", () => {
@@ -14,6 +14,7 @@ describe("what the view of an app shows", () => {
         { deviceGroup: "kiosks", members: [member(TargetKind.APP, "web", 2n, 1n)] },
         { deviceGroup: "none", members: [member(TargetKind.CRON_JOB, "web", 9n), member(TargetKind.APP, "webs", 9n)] },
         { deviceGroup: "pos", members: [member(TargetKind.APP, "web", 4n)] },
+        { deviceGroup: "vast", members: [member(TargetKind.APP, "web", 0n)], uncounted: true },
       ],
     });
     const places = placesOf("web", overview);
@@ -22,10 +23,13 @@ describe("what the view of an app shows", () => {
       [
         ["kiosks", "/ui/groups/kiosks", 3n],
         ["pos", "/ui/groups/pos", 4n],
+        ["vast", "/ui/groups/vast", undefined],
       ],
     );
     const total = Object.fromEntries(totalOf(places).map(({ state, count }) => [state, count]));
     assert.deepEqual([total.applied, total.failed, total.offline], [6n, 1n, 0n]);
+    assert.equal(uncountedText(places), "1 of the groups was not counted, for lack of room: their devices are in no number.");
+    assert.equal(uncountedText(places.slice(0, 2)), undefined);
   });
 
   it("lines of nebulactl do what was planned, at the revision that was planned", () => {

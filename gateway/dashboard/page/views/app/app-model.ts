@@ -6,29 +6,44 @@ import type { GetOverviewResponse } from "../../../../../gen/nebula/v1/fleet_pb.
 import type { RollbackResponse } from "../../../../../gen/nebula/v1/history_pb.ts";
 import { PlannedVerb, type PlanResponse } from "../../../../../gen/nebula/v1/plan_pb.ts";
 import { groupAddress } from "../../addresses/entity-addresses.ts";
-import { commandLine } from "../../parts/format.ts";
+import { commandLine, formatCount } from "../../parts/format.ts";
 import { devicesOf, type StateCount, stateCounts } from "../overview/overview-model.ts";
 
 /** A device_group that runs an app. */
-export type PlaceLine = Readonly<{ group: string; to: string; devices: bigint; states: readonly StateCount[]; isUncounted: boolean }>;
+export type PlaceLine = Readonly<{
+  group: string;
+  to: string;
+  /** Undefined: they were not counted, for lack of room. */
+  devices: bigint | undefined;
+  /** Empty: not counted. */
+  states: readonly StateCount[];
+}>;
 
 /** The device_groups that have an app, with the devices by how far its newest revision is there. */
 export function placesOf(app: string, { groups }: GetOverviewResponse): readonly PlaceLine[] {
   return groups.flatMap(({ deviceGroup, members, uncounted }) => {
     const member = members.find(({ newest }) => newest?.name === app && entityKindOf(newest.kind) === "app");
     if (member === undefined) return [];
-    const states = stateCounts(member.states).map((state) => ({ ...state, to: undefined }));
-    return [{ group: deviceGroup, to: groupAddress(deviceGroup), devices: devicesOf(member.states), states, isUncounted: uncounted }];
+    const counted = uncounted
+      ? { devices: undefined, states: [] }
+      : { devices: devicesOf(member.states), states: stateCounts(member.states, undefined) };
+    return [{ group: deviceGroup, to: groupAddress(deviceGroup), ...counted }];
   });
 }
 
-/** Devices of all of these places by state. */
+/** Devices of all of these places by state, those that were not counted left out. */
 export function totalOf(places: readonly PlaceLine[]): readonly StateCount[] {
-  return stateCounts(undefined).map((empty) => ({
+  return stateCounts(undefined, undefined).map((empty) => ({
     ...empty,
-    to: undefined,
     count: places.reduce((sum, { states }) => sum + (states.find(({ state }) => state === empty.state)?.count ?? 0n), 0n),
   }));
+}
+
+/** That some places are not in the total; undefined: all are. */
+export function uncountedText(places: readonly PlaceLine[]): string | undefined {
+  const uncounted = places.filter(({ devices }) => devices === undefined).length;
+  if (uncounted === 0) return undefined;
+  return `${formatCount(uncounted)} of the groups ${uncounted === 1 ? "was" : "were"} not counted, for lack of room: their devices are in no number.`;
 }
 
 export type Verb = "start" | "stop" | "restart";

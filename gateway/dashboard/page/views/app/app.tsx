@@ -20,7 +20,7 @@ import { StateLegend } from "../../parts/state-legend.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
 import { useLive } from "../../parts/use-live.ts";
 import { useReading } from "../../parts/use-reading.ts";
-import { Age, StateWord } from "../../parts/values.tsx";
+import { Age, NotCounted, StateWord } from "../../parts/values.tsx";
 import { Empty, ViewState } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
 import {
@@ -31,6 +31,7 @@ import {
   rollbackLine,
   rollbackPlanText,
   totalOf,
+  uncountedText,
   type Verb,
   verbLine,
 } from "./app-model.ts";
@@ -161,6 +162,11 @@ function Places({ name }: Readonly<{ name: string }>) {
           return (
             <>
               <StateLegend states={totalOf(places).filter(({ state }) => state !== "never-came")} />
+              {uncountedText(places) !== undefined && (
+                <p class="notice notice-away" role="status">
+                  {uncountedText(places)}
+                </p>
+              )}
               <Table label="Groups" columns={PLACE_COLUMNS} rows={places} keyOf={({ group }) => group} />
             </>
           );
@@ -180,11 +186,16 @@ const PLACE_COLUMNS: readonly Column<PlaceLine>[] = [
       </a>
     ),
   },
-  { key: "devices", head: "Devices", isNumber: true, cell: ({ devices }) => <span class="number">{formatCount(devices)}</span> },
+  {
+    key: "devices",
+    head: "Devices",
+    isNumber: true,
+    cell: ({ devices }) => (devices === undefined ? <NotCounted /> : <span class="number">{formatCount(devices)}</span>),
+  },
   {
     key: "bar",
     head: "By state",
-    cell: ({ states, isUncounted }) => (isUncounted ? <span class="faint">not counted: no room</span> : <StateBar parts={states} />),
+    cell: ({ states, devices }) => (devices === undefined ? <span class="faint">no room</span> : <StateBar parts={states} />),
   },
   ...(["applied", "failed"] as const).map(
     (state): Column<PlaceLine> => ({
@@ -192,7 +203,8 @@ const PLACE_COLUMNS: readonly Column<PlaceLine>[] = [
       head: state === "applied" ? "Applied" : "Failed",
       isNumber: true,
       from: "medium",
-      cell: ({ states }) => {
+      cell: ({ states, devices }) => {
+        if (devices === undefined) return <NotCounted />;
         const count = states.find((one) => one.state === state)?.count ?? 0n;
         return <span class={count === 0n ? "number faint" : "number"}>{formatCount(count)}</span>;
       },

@@ -20,7 +20,11 @@ import { Timeline } from "./timeline.tsx";
 import "./device.css";
 
 /** One device: why it runs what it runs, what it runs, what it reported, and its token. */
-export const deviceView: View = { path: DEVICE_PATH, title: ({ id = "" }) => id, body: ({ params: { id = "" } }) => <OneDevice key={id} id={id} /> };
+export const deviceView: View = {
+  path: DEVICE_PATH,
+  title: ({ id = "" }) => printableLine(id),
+  body: ({ params: { id = "" } }) => <OneDevice key={id} id={id} />,
+};
 
 function OneDevice({ id }: Readonly<{ id: string }>) {
   const { transport } = usePage();

@@ -8,6 +8,7 @@ import {
   devicesFilterOf,
   devicesRequest,
   OFFLINE_TIMES,
+  STANDING_WORDS,
   STATE_WORDS,
 } from "../../addresses/devices-filter.ts";
 import { deviceAddress, groupAddress } from "../../addresses/entity-addresses.ts";
@@ -139,7 +140,7 @@ function NoDevices({ group }: Readonly<{ group: string | undefined }>) {
 type FiltersProps = Readonly<{ filter: DevicesFilter; change: (filter: DevicesFilter) => void; isOfOneGroup: boolean }>;
 
 function Filters({ filter, change, isOfOneGroup }: FiltersProps) {
-  const choice = (label: string, name: "state" | "code" | "longer", words: Iterable<string>) => (
+  const choice = (label: string, name: "state" | "standing" | "code" | "longer", words: Iterable<string>) => (
     <label>
       <span>{label}</span>
       <select value={filter[name] ?? ""} onChange={({ currentTarget }) => change({ ...filter, [name]: currentTarget.value || undefined })}>
@@ -152,7 +153,7 @@ function Filters({ filter, change, isOfOneGroup }: FiltersProps) {
       </select>
     </label>
   );
-  const text = (label: string, name: "group" | "version") => (
+  const text = (label: string, name: "group" | "version" | "problem") => (
     <CommittedField
       label={label}
       type="search"
@@ -176,6 +177,7 @@ function Filters({ filter, change, isOfOneGroup }: FiltersProps) {
       <form class="filters" aria-label="Filter of devices" onSubmit={(event) => event.preventDefault()}>
         {!isOfOneGroup && text("Group", "group")}
         {choice("State", "state", STATE_WORDS.keys())}
+        {choice("With the newest config", "standing", STANDING_WORDS.keys())}
         <label>
           <span>Connection</span>
           <select
@@ -189,6 +191,7 @@ function Filters({ filter, change, isOfOneGroup }: FiltersProps) {
         </label>
         {choice("Offline longer than", "longer", OFFLINE_TIMES.keys())}
         {choice("Code", "code", CODE_WORDS.keys())}
+        {text("Problem", "problem")}
         {text("Worker", "version")}
         {toggle("Failing", "failing")}
         {toggle("Not at the newest config", "outdated")}

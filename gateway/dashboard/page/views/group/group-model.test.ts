@@ -32,11 +32,19 @@ describe("what the view of a device_group shows", () => {
     );
     assert.deepEqual([lines[1]?.by, lines[1]?.at, lines[1]?.action], ["ann", 5000, "update"]);
     assert.deepEqual(
-      lines[1]?.states.filter(({ count }) => count > 0n).map(({ state, count }) => [state, count]),
+      lines[1]?.states?.filter(({ count }) => count > 0n).map(({ state, count }) => [state, count]),
       [
         ["applied", 3n],
         ["failed", 1n],
       ],
+    );
+  });
+
+  it("the members of a group that was not counted have no numbers", () => {
+    const overview = create(GroupOverviewSchema, { deviceGroup: "pos", members: [{ newest, states: {} }], uncounted: true });
+    assert.deepEqual(
+      memberLines({ apps: ["web"], cronJobs: [] }, overview).map(({ revision, states }) => [revision, states]),
+      [[7n, undefined]],
     );
   });
 

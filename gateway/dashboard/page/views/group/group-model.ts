@@ -21,8 +21,8 @@ export type MemberLine = Readonly<{
   isDeleted: boolean;
   by: string;
   at: number | undefined;
-  /** The devices of the group by how far the newest revision is there. Links: a count of one member has no list of its own. */
-  states: readonly StateCount[];
+  /** The devices of the group by how far the newest revision is there, without links: a count of one member has no list of its own. Undefined: they were not counted, for lack of room. */
+  states: readonly StateCount[] | undefined;
 }>;
 
 /** The apps in their order, then the cron_jobs in theirs. */
@@ -41,7 +41,7 @@ export function memberLines({ apps, cronJobs }: Pick<DeviceGroup, "apps" | "cron
       isDeleted: known?.newest?.action === RevisionAction.DELETE,
       by: known?.newest?.change?.by ?? "",
       at: at === undefined ? undefined : timestampMs(at),
-      states: stateCounts(known?.states).map((state) => ({ ...state, to: undefined })),
+      states: overview?.uncounted === true ? undefined : stateCounts(known?.states, undefined),
     };
   });
 }

@@ -15,7 +15,7 @@ import { StateLegend } from "../../parts/state-legend.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
 import { useLive } from "../../parts/use-live.ts";
 import { useReading } from "../../parts/use-reading.ts";
-import { Age } from "../../parts/values.tsx";
+import { Age, NotCounted } from "../../parts/values.tsx";
 import { Empty, ViewState } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
 import { DeviceList } from "../devices/devices.tsx";
@@ -122,28 +122,28 @@ function Numbers({ name, answer }: Readonly<{ name: string; answer: GetDeviceGro
         return (
           <>
             <section class="card" aria-label="Devices by state">
-              <p class="faint">
-                <span class="number">{formatCount(devices)}</span> {devices === 1n ? "device" : "devices"},{" "}
-                <span class="number">{formatCount(group?.states?.online ?? 0n)}</span> online
-              </p>
               {group?.uncounted === true ? (
                 <p class="notice notice-away" role="status">
-                  The server has no room to count the devices of this group.
+                  Not counted: the server has no room to count the devices of this group.
                 </p>
               ) : (
-                <StateLegend
-                  states={stateCounts(group?.states).map((one) => ({ ...one, to: one.to === undefined ? undefined : inGroup(name, one.to) }))}
-                />
+                <>
+                  <p class="faint">
+                    <span class="number">{formatCount(devices)}</span> {devices === 1n ? "device" : "devices"},{" "}
+                    <span class="number">{formatCount(group?.states?.online ?? 0n)}</span> online
+                  </p>
+                  <StateLegend
+                    states={stateCounts(group?.states, {}).map((one) => ({ ...one, to: one.to === undefined ? undefined : inGroup(name, one.to) }))}
+                  />
+                </>
               )}
               {failures.length > 0 && (
                 <p>
                   What is wrong:{" "}
-                  {failures.map(({ word, count, to }, index) => (
-                    <span key={word}>
+                  {failures.map(({ key, word, count, to }, index) => (
+                    <span key={key}>
                       {index > 0 && ", "}
-                      <a href={inGroup(name, to ?? "")}>
-                        {formatCount(count)} {printableLine(word)}
-                      </a>
+                      <Failure text={`${formatCount(count)} ${word}`} to={to === undefined ? undefined : inGroup(name, to)} />
                     </span>
                   ))}
                 </p>
@@ -165,6 +165,10 @@ function Numbers({ name, answer }: Readonly<{ name: string; answer: GetDeviceGro
       }}
     </ViewState>
   );
+}
+
+function Failure({ text, to }: Readonly<{ text: string; to: string | undefined }>) {
+  return <bdi>{to === undefined ? text : <a href={to}>{text}</a>}</bdi>;
 }
 
 /** The same filter, of the list in this view. */
@@ -210,7 +214,11 @@ const MEMBER_COLUMNS: readonly Column<MemberLine>[] = [
         </>
       ),
   },
-  { key: "bar", head: "By state", cell: ({ revision, states }) => (revision === 0n ? "" : <StateBar parts={states} />) },
+  {
+    key: "bar",
+    head: "By state",
+    cell: ({ revision, states }) => (revision === 0n ? "" : states === undefined ? <NotCounted /> : <StateBar parts={states} />),
+  },
   ...(["applied", "working", "failed", "offline"] as const).map(
     (state): Column<MemberLine> => ({
       key: state,
@@ -218,6 +226,7 @@ const MEMBER_COLUMNS: readonly Column<MemberLine>[] = [
       isNumber: true,
       from: state === "failed" || state === "applied" ? "medium" : "wide",
       cell: ({ states, revision }) => {
+        if (states === undefined) return revision === 0n ? "" : <NotCounted />;
         const count = states.find((one) => one.state === state)?.count ?? 0n;
         return revision === 0n ? "" : <span class={count === 0n ? "number faint" : "number"}>{formatCount(count)}</span>;
       },

@@ -4,7 +4,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { TargetKind } from "../../../../../gen/nebula/v1/device_pb.ts";
 import { FleetOverviewSchema, GetOverviewResponseSchema } from "../../../../../gen/nebula/v1/fleet_pb.ts";
 import { FailureCode } from "../../../../../gen/nebula/v1/report_pb.ts";
-import { changeLines, devicesOf, failureTallies, groupLines, stateCounts, versionTallies } from "./overview-model.ts";
+import { changeLines, devicesOf, failureTallies, groupLines, listedOf, moreChangesText, stateCounts, versionTallies } from "./overview-model.ts";
 
 const AT = Date.UTC(2026, 0, 2);
 const change = { at: timestampFromMs(AT), by: "ann" };
@@ -46,19 +46,27 @@ const overview = create(GetOverviewResponseSchema, {
 });
 
 describe("the numbers of the overview", () => {
-  it("each state of devices has its number, and the list of its devices", () => {
-    const counts = stateCounts(overview.fleet?.states, "pos");
+  it("each state of devices has its number, and the list of its devices, unless no list has exactly these", () => {
+    const counts = stateCounts(overview.fleet?.states, { group: "pos" });
     assert.deepEqual(
       counts.map(({ state, count, to }) => [state, count, to]),
       [
-        ["applied", 90n, "/ui/devices?group=pos&state=applied"],
-        ["working", 2n, "/ui/devices?group=pos&state=working"],
-        ["waiting", 1n, "/ui/devices?group=pos&connection=online&outdated=yes"],
-        ["failed", 4n, "/ui/devices?group=pos&failing=yes"],
-        ["offline", 3n, "/ui/devices?group=pos&connection=offline"],
+        ["applied", 90n, "/ui/devices?group=pos&standing=applied"],
+        ["working", 2n, "/ui/devices?group=pos&standing=working"],
+        ["waiting", 1n, "/ui/devices?group=pos&standing=waiting"],
+        ["failed", 4n, "/ui/devices?group=pos&standing=failed"],
+        ["offline", 3n, "/ui/devices?group=pos&standing=offline"],
         ["never-came", 7n, undefined],
       ],
     );
+    assert.ok(stateCounts(overview.fleet?.states, undefined).every(({ count, to }) => count > 0n && to === undefined));
+  });
+
+  it("no number of a fleet of which a device_group was not counted has a list: that has its devices, too", () => {
+    const fleet = create(FleetOverviewSchema, { ...(overview.fleet ?? assert.fail()), uncountedGroups: 1n });
+    assert.deepEqual([listedOf(fleet), listedOf(overview.fleet ?? assert.fail())], [undefined, {}]);
+    const links = [...failureTallies(fleet), ...versionTallies(fleet)].map(({ to }) => to);
+    assert.deepEqual([links.length > 0, links.filter((to) => to !== undefined)], [true, []]);
   });
 
   it("devices that were enrolled and never came are not among the devices", () => {
@@ -70,7 +78,7 @@ describe("the numbers of the overview", () => {
     const [pos, gone, huge] = groupLines(overview);
     assert.deepEqual([pos?.devices, pos?.changed, pos?.changedAt, pos?.exists], [94n, "app web", AT, true]);
     assert.deepEqual([gone?.devices, gone?.changedAt, gone?.exists], [6n, undefined, false]);
-    assert.deepEqual([huge?.isUncounted, huge?.exists], [true, true]);
+    assert.deepEqual([huge?.devices, huge?.states, huge?.exists], [undefined, [], true]);
   });
 
   it("a change says how many devices follow it, unless none do or a newer one took its place", () => {
@@ -85,11 +93,48 @@ describe("the numbers of the overview", () => {
     assert.deepEqual(
       failureTallies(overview.fleet ?? create(FleetOverviewSchema)).map(({ word, count, to }) => [word, count, to]),
       [
-        ["no_space", 3n, "/ui/devices?code=no_space"],
-        ["without a code", 1n, "/ui/devices?failing=yes"],
-        ["second_worker", 2n, "/ui/devices?failing=yes"],
+        ["no_space", 3n, "/ui/devices?standing=failed&code=no_space"],
+        ["without a code", 1n, undefined],
+        ["second_worker", 2n, "/ui/devices?problem=second_worker"],
       ],
     );
+  });
+
+  it("what devices and users write is shown as text, and its list is that of the text itself", () => {
+    const reversed = "\u202egnp";
+    const fleet = create(FleetOverviewSchema, {
+      problems: [{ code: reversed, devices: 1n }],
+      workerVersions: [{ workerVersion: reversed, devices: 2n }],
+    });
+    const tallies = [...failureTallies(fleet), ...versionTallies(fleet)];
+    assert.deepEqual(
+      tallies.map(({ word }) => word),
+      ["\\u202egnp", "\\u202egnp"],
+    );
+    const queries = tallies.map(({ to = "" }) => [...new URL(to, "http://nebula").searchParams.values()]);
+    assert.deepEqual(queries, [[reversed], [reversed]]);
+    const changes = [{ change: { kind: TargetKind.APP, name: "web", revisionAfter: 1n, detail: reversed, change: { by: reversed } } }];
+    const [line] = changeLines(create(GetOverviewResponseSchema, { recentChanges: { changes } }));
+    assert.deepEqual([line?.detail, line?.by], ["\\u202egnp", "\\u202egnp"]);
+  });
+
+  it("a text that is longer than a filter takes has no list", () => {
+    const fleet = create(FleetOverviewSchema, {
+      problems: [{ code: "p".repeat(257), devices: 1n }],
+      workerVersions: [{ workerVersion: "1".repeat(65), devices: 1n }],
+    });
+    assert.deepEqual(
+      [...failureTallies(fleet), ...versionTallies(fleet)].map(({ to }) => to),
+      [undefined, undefined],
+    );
+  });
+
+  it("changes beyond those that are shown are counted", () => {
+    const recent = (changes: number, more: boolean) =>
+      create(GetOverviewResponseSchema, { recentChanges: { changes: Array.from({ length: changes }, () => ({})), more } });
+    assert.equal(moreChangesText(recent(8, false), 8), undefined);
+    assert.equal(moreChangesText(recent(10, false), 8), "and 2 more, which this line lists:");
+    assert.equal(moreChangesText(recent(50, true), 8), "and more than 42 more, which this line lists:");
   });
 
   it("workers of the original have a line of their own", () => {

@@ -1,52 +1,59 @@
 /** What the overview shows of the API's numbers. Pure. */
 import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { printableLine } from "../../../../../common/printable.ts";
 import { entityKindOf } from "../../../../../common/resources/target-kind.ts";
 import { enumWord } from "../../../../../common/text/enum-words.ts";
 import type { ChangeOverview, FleetOverview, GetOverviewResponse, GroupOverview, StandingCounts } from "../../../../../gen/nebula/v1/fleet_pb.ts";
 import { FailureCodeSchema } from "../../../../../gen/nebula/v1/report_pb.ts";
 import { type DevicesFilter, devicesAddress } from "../../addresses/devices-filter.ts";
 import { changeAddress, groupAddress } from "../../addresses/entity-addresses.ts";
+import { formatCount } from "../../parts/format.ts";
 
-/** Devices in one state: the number, and where they are listed. */
+/** Devices in one state: the number, and where exactly these are listed; undefined: nowhere. */
 export type StateCount = Readonly<{ state: Standing; word: string; count: bigint; to: string | undefined }>;
 
 export type Standing = "applied" | "working" | "waiting" | "failed" | "offline" | "never-came";
 
-/** The states in the order of a bar, and the list of each. */
-const STANDINGS: readonly Readonly<{ state: Standing; word: string; of: (counts: StandingCounts) => bigint; filter: DevicesFilter | undefined }>[] = [
-  { state: "applied", word: "applied", of: ({ applied }) => applied, filter: { state: "applied" } },
-  { state: "working", word: "working", of: ({ working }) => working, filter: { state: "working" } },
-  { state: "waiting", word: "waiting", of: ({ waiting }) => waiting, filter: { connection: "online", outdated: true } },
-  { state: "failed", word: "failed", of: ({ failed }) => failed, filter: { failing: true } },
-  { state: "offline", word: "offline", of: ({ offline }) => offline, filter: { connection: "offline" } },
-  { state: "never-came", word: "never came", of: ({ neverCame }) => neverCame, filter: undefined },
+/** The states in the order of a bar. */
+const STANDINGS: readonly Readonly<{ state: Standing; word: string; of: (counts: StandingCounts) => bigint }>[] = [
+  { state: "applied", word: "applied", of: ({ applied }) => applied },
+  { state: "working", word: "working", of: ({ working }) => working },
+  { state: "waiting", word: "waiting", of: ({ waiting }) => waiting },
+  { state: "failed", word: "failed", of: ({ failed }) => failed },
+  { state: "offline", word: "offline", of: ({ offline }) => offline },
+  { state: "never-came", word: "never came", of: ({ neverCame }) => neverCame },
 ];
 
-/** The devices by state, all of them or those of a device_group. */
-export function stateCounts(counts: StandingCounts | undefined, group?: string): readonly StateCount[] {
-  return STANDINGS.map(({ state, word, of, filter }) => ({
+/** The devices by state with the newest config of their device_groups. @param listed where they are listed; undefined: no list has exactly these */
+export function stateCounts(counts: StandingCounts | undefined, listed: DevicesFilter | undefined): readonly StateCount[] {
+  return STANDINGS.map(({ state, word, of }) => ({
     state,
     word,
     count: counts === undefined ? 0n : of(counts),
-    to: filter === undefined ? undefined : devicesAddress({ group, ...filter }),
+    to: listed === undefined || state === "never-came" ? undefined : devicesAddress({ ...listed, standing: state }),
   }));
+}
+
+/** Where the devices of a fleet are listed; undefined: the list has those of device_groups that were not counted, too. */
+export function listedOf({ uncountedGroups }: Pick<FleetOverview, "uncountedGroups">): DevicesFilter | undefined {
+  return uncountedGroups > 0n ? undefined : {};
 }
 
 /** All devices that reported, or connected. */
 export function devicesOf(counts: StandingCounts | undefined): bigint {
-  return stateCounts(counts).reduce((sum, { state, count }) => (state === "never-came" ? sum : sum + count), 0n);
+  return stateCounts(counts, undefined).reduce((sum, { state, count }) => (state === "never-came" ? sum : sum + count), 0n);
 }
 
 export type GroupLine = Readonly<{
   name: string;
   to: string;
-  devices: bigint;
+  /** Undefined: they were not counted, for lack of room. */
+  devices: bigint | undefined;
+  /** Empty: not counted. */
   states: readonly StateCount[];
-  failed: bigint;
   /** Of its newest change, milliseconds since 1970. */
   changedAt: number | undefined;
   changed: string;
-  isUncounted: boolean;
   exists: boolean;
 }>;
 
@@ -59,12 +66,10 @@ function groupLine({ deviceGroup, revision, states, newestChange, uncounted }: G
   return {
     name: deviceGroup,
     to: groupAddress(deviceGroup),
-    devices: devicesOf(states),
-    states: stateCounts(states, deviceGroup),
-    failed: states?.failed ?? 0n,
+    devices: uncounted ? undefined : devicesOf(states),
+    states: uncounted ? [] : stateCounts(states, { group: deviceGroup }),
     changedAt: at === undefined ? undefined : timestampMs(at),
-    changed: newestChange === undefined ? "" : `${entityKindOf(newestChange.kind)} ${newestChange.name}`,
-    isUncounted: uncounted,
+    changed: newestChange === undefined ? "" : printableLine(`${entityKindOf(newestChange.kind)} ${newestChange.name}`),
     exists: revision > 0n,
   };
 }
@@ -90,40 +95,76 @@ export function changeLines({ recentChanges }: GetOverviewResponse): readonly Ch
   return (recentChanges?.changes ?? []).map(changeLine);
 }
 
+/** That there are more changes than are shown, and which line lists them; undefined: there are not. */
+export function moreChangesText({ recentChanges }: GetOverviewResponse, shown: number): string | undefined {
+  const { changes = [], more = false } = recentChanges ?? {};
+  const hidden = Math.max(0, changes.length - shown);
+  if (hidden === 0 && !more) return undefined;
+  return `and ${more ? "more than " : ""}${formatCount(hidden)} more, which this line lists:`;
+}
+
 function changeLine({ change, states, superseded }: ChangeOverview): ChangeLine {
   const kind = entityKindOf(change?.kind ?? 0);
   const [name, revision] = [change?.name ?? "", change?.revisionAfter ?? 0n];
   const at = change?.change?.at;
   return {
     key: `${kind}/${name}/${revision}`,
-    what: `${kind ?? "change of"} ${name}`,
+    what: printableLine(`${kind ?? "change of"} ${name}`),
     to: kind === undefined ? undefined : changeAddress({ kind, name, revision }),
     revision,
-    detail: change?.detail ?? "",
-    by: change?.change?.by ?? "",
+    detail: printableLine(change?.detail ?? ""),
+    by: printableLine(change?.change?.by ?? ""),
     at: at === undefined ? undefined : timestampMs(at),
     isSuperseded: superseded,
-    states: devicesOf(states) === 0n ? [] : stateCounts(states),
+    states: devicesOf(states) === 0n ? [] : stateCounts(states, undefined),
     devices: devicesOf(states),
     applied: states?.applied ?? 0n,
   };
 }
 
-export type Tally = Readonly<{ word: string; count: bigint; to: string | undefined }>;
+/** Devices by a word, and where exactly these are listed; undefined: nowhere. */
+export type Tally = Readonly<{ key: string; word: string; count: bigint; to: string | undefined }>;
+
+/** Longer texts are refused by the API in a filter, characters. */
+const LONGEST_PROBLEM = 256;
+const LONGEST_VERSION = 64;
 
 /** The failures of a fleet by code, then what is wrong with devices as a whole; the most frequent of each first. */
-export function failureTallies({ failureCodes, problems }: FleetOverview): readonly Tally[] {
-  const codes = failureCodes.map(({ failureCode, devices }) => {
+export function failureTallies(fleet: FleetOverview): readonly Tally[] {
+  const to = linkIn(fleet);
+  const codes = fleet.failureCodes.map(({ failureCode, devices }) => {
     const code = enumWord(FailureCodeSchema, failureCode);
-    return { word: code || "without a code", count: devices, to: devicesAddress(code === "" ? { failing: true } : { code }) };
+    return {
+      key: `code ${failureCode}`,
+      word: code || "without a code",
+      count: devices,
+      to: code === "" ? undefined : to({ standing: "failed", code }),
+    };
   });
-  return [...codes, ...problems.map(({ code, devices }) => ({ word: code, count: devices, to: devicesAddress({ failing: true }) }))];
+  const problems = fleet.problems.map(({ code, devices }) => ({
+    key: `problem ${code}`,
+    word: printableLine(code),
+    count: devices,
+    to: code === "" || code.length > LONGEST_PROBLEM ? undefined : to({ problem: code }),
+  }));
+  return [...codes, ...problems];
 }
 
-export function versionTallies({ workerVersions, original }: FleetOverview): readonly Tally[] {
-  const versions = workerVersions.filter(({ workerVersion }) => workerVersion !== "");
+export function versionTallies(fleet: FleetOverview): readonly Tally[] {
+  const to = linkIn(fleet);
+  const versions = fleet.workerVersions.filter(({ workerVersion }) => workerVersion !== "");
   return [
-    ...versions.map(({ workerVersion, devices }) => ({ word: workerVersion, count: devices, to: devicesAddress({ version: workerVersion }) })),
-    ...(original > 0n ? [{ word: "the original", count: original, to: undefined }] : []),
+    ...versions.map(({ workerVersion: version, devices }) => ({
+      key: `version ${version}`,
+      word: printableLine(version),
+      count: devices,
+      to: version.length > LONGEST_VERSION ? undefined : to({ version }),
+    })),
+    ...(fleet.original > 0n ? [{ key: "original", word: "the original", count: fleet.original, to: undefined }] : []),
   ];
+}
+
+function linkIn(fleet: FleetOverview): (filter: DevicesFilter) => string | undefined {
+  const listed = listedOf(fleet);
+  return (filter) => (listed === undefined ? undefined : devicesAddress({ ...listed, ...filter }));
 }

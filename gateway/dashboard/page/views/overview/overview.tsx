@@ -6,7 +6,7 @@ import { StateBar } from "../../parts/state-bar.tsx";
 import { StateLegend } from "../../parts/state-legend.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
 import { useLive } from "../../parts/use-live.ts";
-import { Age, Count } from "../../parts/values.tsx";
+import { Age, Count, NotCounted } from "../../parts/values.tsx";
 import { Empty, ViewState } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
 import {
@@ -16,6 +16,8 @@ import {
   failureTallies,
   type GroupLine,
   groupLines,
+  listedOf,
+  moreChangesText,
   type StateCount,
   stateCounts,
   type Tally,
@@ -56,6 +58,7 @@ function Numbers({ overview }: Readonly<{ overview: GetOverviewResponse }>) {
   const { fleet } = overview;
   if (fleet === undefined) return null;
   const changes = changeLines(overview);
+  const more = moreChangesText(overview, CHANGES);
   return (
     <div class="overview">
       <Fleet fleet={fleet} groups={overview.groups.length} />
@@ -63,6 +66,7 @@ function Numbers({ overview }: Readonly<{ overview: GetOverviewResponse }>) {
         <section class="card" aria-labelledby="changes">
           <h2 id="changes">Changes of the last hour</h2>
           {changes.length === 0 ? <p class="faint">Nothing was changed.</p> : <Changes changes={changes.slice(0, CHANGES)} />}
+          {more !== undefined && <p class="faint">{more}</p>}
           <CommandLine line="nebulactl changes" />
         </section>
         <div class="column">
@@ -86,13 +90,14 @@ function Numbers({ overview }: Readonly<{ overview: GetOverviewResponse }>) {
 }
 
 function Fleet({ fleet, groups }: Readonly<{ fleet: FleetOverview; groups: number }>) {
-  const states = stateCounts(fleet.states);
+  const listed = listedOf(fleet);
+  const states = stateCounts(fleet.states, listed);
   const devices = devicesOf(fleet.states);
   return (
     <section class="card fleet" aria-label="Devices by state">
       <p class="fleet-line">
         <span class="fleet-devices">
-          <Count value={devices} to={devicesAddress()} of="devices" />
+          <Count value={devices} to={listed === undefined ? undefined : devicesAddress(listed)} of="devices" />
         </span>{" "}
         {devices === 1n ? "device" : "devices"} in {formatCount(groups)} {groups === 1 ? "group" : "groups"},{" "}
         <span class="number">{formatCount(fleet.states?.online ?? 0n)}</span> online
@@ -151,9 +156,11 @@ function Tallies({ tallies, none, state }: Readonly<{ tallies: readonly Tally[];
   const most = tallies.reduce((most, { count }) => (count > most ? count : most), 1n);
   return (
     <ul class="tallies">
-      {tallies.slice(0, TALLIES).map(({ word, count, to }) => (
-        <li key={word}>
-          <span class="tally-word">{word}</span>
+      {tallies.slice(0, TALLIES).map(({ key, word, count, to }) => (
+        <li key={key}>
+          <span class="tally-word">
+            <bdi>{word}</bdi>
+          </span>
           <svg class="tally-bar" aria-hidden="true">
             <rect class={`fill-${state}`} width={`${Math.max(1, (Number(count) / Number(most)) * 100)}%`} height="100%" rx="2" />
           </svg>
@@ -184,14 +191,15 @@ const GROUP_COLUMNS: readonly Column<GroupLine>[] = [
     key: "devices",
     head: "Devices",
     isNumber: true,
-    cell: ({ name, devices }) => <Count value={devices} to={devicesAddress({ group: name })} of={`devices of ${name}`} />,
+    cell: ({ name, devices }) =>
+      devices === undefined ? <NotCounted /> : <Count value={devices} to={devicesAddress({ group: name })} of={`devices of ${name}`} />,
   },
   {
     key: "bar",
     head: "By state",
-    cell: ({ states, devices, isUncounted }) =>
-      isUncounted ? (
-        <span class="faint">not counted: no room</span>
+    cell: ({ states, devices }) =>
+      devices === undefined ? (
+        <span class="faint">no room</span>
       ) : devices === 0n ? (
         <span class="faint">no devices</span>
       ) : (
@@ -204,7 +212,8 @@ const GROUP_COLUMNS: readonly Column<GroupLine>[] = [
       head: HEADS[state],
       isNumber: true,
       from: state === "failed" ? "medium" : "wide",
-      cell: ({ states, name }) => <StateNumber of={states.find((one) => one.state === state)} group={name} />,
+      cell: ({ states, name, devices }) =>
+        devices === undefined ? <NotCounted /> : <StateNumber of={states.find((one) => one.state === state)} group={name} />,
     }),
   ),
   {
