@@ -141,6 +141,17 @@ describe("an app in a browser", function () {
     await dialog.waitFor({ state: "detached" });
   });
 
+  it("a plan that gets no answer says that nothing was done, and is made again", async () => {
+    const tab = await rig.open("/ui/apps/web");
+    await tab.login();
+    await tab.page.route(/\/Plan$/, (route) => route.abort(), { times: 1 });
+    await tab.page.getByRole("button", { name: "Restart", exact: true }).click();
+    const dialog = tab.page.getByRole("dialog", { name: "Restart web" });
+    await dialog.getByRole("alert").getByText("Nothing was done").waitFor();
+    await dialog.getByRole("button", { name: "Plan again" }).click();
+    await dialog.getByText(/^nebulactl apps restart web --if-revision \d+$/).waitFor();
+  });
+
   it("a view that is opened reads each of its answers once", async () => {
     const tab = await rig.open();
     await tab.login();

@@ -30,7 +30,8 @@ type State = Readonly<
   | { kind: "planned"; plan: ActionPlan }
   | { kind: "applying"; plan: ActionPlan }
   | { kind: "done"; text: string }
-  | { kind: "failed"; trouble: Trouble }
+  /** `isSent`: whether it was asked for, not only its plan. */
+  | { kind: "failed"; trouble: Trouble; isSent: boolean }
 >;
 
 /** Shows what an action would lead to, and does it when it is confirmed. */
@@ -38,10 +39,10 @@ export function ActionDialog({ title, verb, isDangerous = false, plan, close }: 
   const { session } = usePage();
   const [state, setState] = useState<State>({ kind: "planning" });
   const [round, setRound] = useState(0);
-  const fail = (error: unknown) => {
+  const fail = (error: unknown, isSent: boolean) => {
     const trouble = troubleOfAction(error);
     if (trouble.kind === "login") session.ended();
-    setState({ kind: "failed", trouble });
+    setState({ kind: "failed", trouble, isSent });
   };
   useEffect(() => {
     const ended = new AbortController();
@@ -51,7 +52,7 @@ export function ActionDialog({ title, verb, isDangerous = false, plan, close }: 
         if (!ended.signal.aborted) setState({ kind: "planned", plan: planned });
       },
       (error: unknown) => {
-        if (!ended.signal.aborted) fail(error);
+        if (!ended.signal.aborted) fail(error, false);
       },
     );
     return () => ended.abort();
@@ -61,7 +62,7 @@ export function ActionDialog({ title, verb, isDangerous = false, plan, close }: 
     try {
       setState({ kind: "done", text: (await planned.apply?.()) ?? "" });
     } catch (error) {
-      fail(error);
+      fail(error, true);
     }
   };
   return (
@@ -74,7 +75,7 @@ export function ActionDialog({ title, verb, isDangerous = false, plan, close }: 
         </>
       )}
       {state.kind === "done" && <p role="status">{state.text}</p>}
-      {state.kind === "failed" && <ActionTrouble trouble={state.trouble} />}
+      {state.kind === "failed" && <ActionTrouble trouble={state.trouble} isSent={state.isSent} />}
       <div class="actions">
         {(state.kind === "planned" || state.kind === "applying") && state.plan.apply !== undefined && (
           <button type="button" class={isDangerous ? "danger" : ""} disabled={state.kind === "applying"} onClick={() => void apply(state.plan)}>
@@ -100,12 +101,16 @@ function troubleOfAction(error: unknown): Trouble {
   return troubleOf(error, reportError);
 }
 
-function ActionTrouble({ trouble }: Readonly<{ trouble: Trouble }>) {
+function ActionTrouble({ trouble, isSent }: Readonly<{ trouble: Trouble; isSent: boolean }>) {
   if (trouble.kind !== "unreachable") return <TroubleBox trouble={trouble} />;
   return (
     <div class="notice notice-failed" role="alert">
       <strong>The server did not answer</strong>
-      <p>Whether it was done is not certain: the plan, or what is shown behind this, says how it stands now.</p>
+      <p>
+        {isSent
+          ? "Whether it was done is not certain: the plan, or what is shown behind this, says how it stands now."
+          : "Nothing was done: only its plan was asked for. Plan again in a moment."}
+      </p>
     </div>
   );
 }
