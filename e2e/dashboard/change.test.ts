@@ -129,7 +129,7 @@ describe("the page of a change in a browser", function () {
     }
   }
 
-  it("while the server is away the page of a change keeps its numbers, says their age, and recovers by itself", async () => {
+  it("while the server is unreachable the page of a change keeps its numbers, says their age, and recovers by itself", async () => {
     const tab = await rig.open("/ui/changes/app/web/1");
     await tab.login();
     await tab.page.getByText("Every online device has it").waitFor();

@@ -224,7 +224,7 @@ describe("the page of a device in a browser", function () {
     tab.assertNoFaults();
   });
 
-  it("while the server is away the page of a device keeps what it shows, and recovers by itself", async () => {
+  it("while the server is unreachable the page of a device keeps what it shows, and recovers by itself", async () => {
     const tab = await rig.open("/ui/devices/pos-1");
     await tab.login();
     await tab.page.locator(".link-done").first().waitFor();
@@ -235,7 +235,7 @@ describe("the page of a device in a browser", function () {
       .first()
       .waitFor();
     assert.ok(await tab.page.locator(".link-done").first().isVisible());
-    const spoken = await tab.page.locator(".notice-away [role=status]").first().innerText();
+    const spoken = await tab.page.locator(".notice-warning [role=status]").first().innerText();
     assert.equal(spoken, "The server does not answer.", "a screen reader would speak an age each second");
     await rig.server.startAgain();
     await tab.page.getByRole("alert").waitFor({ state: "detached" });

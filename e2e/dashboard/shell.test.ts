@@ -168,7 +168,7 @@ describe("the frame of the dashboard in a browser", function () {
     await rig.api.deleteGroup("seen-without-a-worker");
   });
 
-  it("while the server is away the page keeps what it shows, says so with its age, and recovers by itself", async () => {
+  it("while the server is unreachable the page keeps what it shows, says so with its age, and recovers by itself", async () => {
     const tab = await rig.open();
     await tab.login();
     await tab.page.getByText("a-group-with-quite").first().waitFor();

@@ -23,7 +23,7 @@ export function ViewState<T>({ of, empty, children }: Props<T>) {
       return (
         <>
           {of.trouble !== undefined && (
-            <p class="notice notice-away">
+            <p class="notice notice-warning">
               {/* the age is outside: a screen reader would speak it each second */}
               <span role="status">{of.trouble.kind === "refused" ? of.trouble.message : "The server does not answer."}</span> As of{" "}
               <span class="number">{formatAge(now.value - of.asOfMs)}</span> ago; it is tried again by itself.

@@ -163,7 +163,7 @@ function Places({ name }: Readonly<{ name: string }>) {
             <>
               <StateLegend states={totalOf(places).filter(({ state }) => state !== "never-came")} />
               {uncountedText(places) !== undefined && (
-                <p class="notice notice-away" role="status">
+                <p class="notice notice-warning" role="status">
                   {uncountedText(places)}
                 </p>
               )}

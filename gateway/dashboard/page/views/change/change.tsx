@@ -115,7 +115,7 @@ function Progress({ target }: Readonly<{ target: ApplyTarget }>) {
         return (
           <>
             {progress.superseded.map(({ text, to }) => (
-              <p key={text} class="notice notice-away" role="status">
+              <p key={text} class="notice notice-warning" role="status">
                 Superseded: {to === undefined ? text : <a href={to}>{text}</a>}. Devices that have the newer revision count as applied.
               </p>
             ))}

@@ -259,5 +259,8 @@ function Forget({ deviceId, deviceGroup, close }: Readonly<{ deviceId: string; d
   );
 }
 
-const FORGET_TEXT = `The server removes the newest status of this device, and its reports expire. Nothing on the device changes:
-if it still runs, its next report lists it again. Its token stays valid until it is revoked.`;
+const FORGET_TEXT = [
+  "The server removes the newest status of this device, and its reports expire.",
+  "Nothing on the device changes: if it still runs, its next report lists it again.",
+  "Its token stays valid until it is revoked.",
+].join("\n");

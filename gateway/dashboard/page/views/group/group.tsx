@@ -123,7 +123,7 @@ function Numbers({ name, answer }: Readonly<{ name: string; answer: GetDeviceGro
           <>
             <section class="card" aria-label="Devices by state">
               {group?.uncounted === true ? (
-                <p class="notice notice-away" role="status">
+                <p class="notice notice-warning" role="status">
                   Not counted: the server has no room to count the devices of this group.
                 </p>
               ) : (
@@ -237,7 +237,7 @@ const MEMBER_COLUMNS: readonly Column<MemberLine>[] = [
 function Warnings({ answer: { warnings } }: Readonly<{ answer: GetDeviceGroupResponse }>) {
   if (warnings.length === 0) return null;
   return (
-    <section class="notice notice-away stack" aria-labelledby="warnings">
+    <section class="notice notice-warning stack" aria-labelledby="warnings">
       <h2 id="warnings">What looks unintended</h2>
       <ul>
         {warnings.map((message) => (

@@ -104,7 +104,7 @@ function Fleet({ fleet, groups }: Readonly<{ fleet: FleetOverview; groups: numbe
       </p>
       <StateLegend states={states} />
       {fleet.uncountedGroups > 0n && (
-        <p class="notice notice-away" role="status">
+        <p class="notice notice-warning" role="status">
           The server has no room to count {formatCount(fleet.uncountedGroups)} of the groups; their devices are in no number.
         </p>
       )}
