@@ -56,7 +56,7 @@ export type AuditEntry = Message<"nebula.v1.AuditEntry"> & {
   method: string;
 
   /**
-   * What it was about: app, cron_job, device_group, user, user_group, device, enrolment_token. Empty: nothing in particular.
+   * What it was about: app, cron_job, device_group, user, user_group, device, enrolment_token, session. Empty: nothing in particular.
    *
    * @generated from field: string kind = 6;
    */
