@@ -79,7 +79,7 @@ describe("docs/limits.md", () => {
     assert.ok(PAGE.includes(`exchanges its token ${ROTATIONS.inARow} times in a row at most, then once in ${ROTATIONS.oneMoreMs / 1000} s`));
     assert.ok(
       PAGE.includes(
-        `A user makes ${NEW_SESSIONS.inARow} sessions (logins of a browser) in a row at most, then one in ${NEW_SESSIONS.oneMoreMs / 1000} s`,
+        `A user makes ${NEW_SESSIONS.inARow} sessions (logins of a browser) in a row at most on each manager, then one in ${NEW_SESSIONS.oneMoreMs / 1000} s there`,
       ),
     );
     assert.ok(PAGE.includes(`A device reports ${REPORTS.inARow} times in a row at most, then once in ${REPORTS.oneMoreMs / 1000} s`));
