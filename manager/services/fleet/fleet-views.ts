@@ -155,6 +155,7 @@ class Fleet {
 
   #end(): void {
     this.#over.abort(new NebulaError("unavailable", "the fleet is not followed any more: open the stream again"));
+    this.#idle?.abort();
     this.#parts.signal.removeEventListener("abort", this.#onStop);
     this.#subscription[Symbol.dispose]();
     for (const group of this.#groups.values()) group.close();

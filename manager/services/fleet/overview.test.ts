@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { create } from "@bufbuild/protobuf";
 import { isNebulaError, NebulaError } from "../../../common/errors/nebula-error.ts";
+import { eventually } from "../../../common/testing/eventually.ts";
 import { DeleteDeviceGroupRequestSchema } from "../../../gen/nebula/v1/device_group_pb.ts";
 import { TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
 import { RevisionAction } from "../../../gen/nebula/v1/history_pb.ts";
@@ -32,6 +33,13 @@ describe("the overview of a fleet", () => {
       [["engine_unreachable", 1n]],
     );
     assert.deepEqual([fleet?.deviceGroups, fleet?.uncountedGroups, nextPageToken], [2n, 0n, ""]);
+  });
+
+  it("a manager that stops after somebody read the overview waits for nothing any more, so that its process ends", async () => {
+    const rig = await startFleet();
+    await rig.get();
+    await rig[Symbol.asyncDispose]();
+    await eventually(() => assert.equal(rig.clock.sleeping, 0));
   });
 
   it("the overview of a group has its newest change, and its members with their own numbers, as far as the caller may read them", async () => {
