@@ -31,7 +31,8 @@ describe("nebulactl --wait with devices", function () {
   async function device(deviceId: string) {
     const leave = new AbortController();
     const signal = AbortSignal.any([leave.signal, leaving.signal]);
-    const watch = channel.serverStream(ConfigService.method.watchConfig, { deviceGroup: "pos", deviceId, boot: "b" }, { headers: HEADERS, signal });
+    const watching = { deviceGroup: "pos", deviceId, boot: "b", serveHere: true }; // of several shards, this one
+    const watch = channel.serverStream(ConfigService.method.watchConfig, watching, { headers: HEADERS, signal });
     await watch.next();
     (async () => {
       for await (const _ of watch);
