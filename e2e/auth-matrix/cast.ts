@@ -105,7 +105,8 @@ export async function assembleCast({ drivers: { accessStore, reportStore }, chan
   return {
     headersOf: (caller) => headers[caller],
     async putStatus() {
-      await put(DEVICE, ++written);
+      written += 2n; // a delete is newer by one
+      await put(DEVICE, written);
     },
     async freshDevice() {
       const deviceId = `device-${randomBytes(6).toString("hex")}`;
