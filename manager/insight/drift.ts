@@ -35,7 +35,7 @@ export type Newest = Readonly<{
 /** A group that is not deleted, and those of its members that ever existed, as they are stored. */
 export type StoredGroup = Readonly<{ group: StoredEntity; members: readonly StoredEntity[] }>;
 
-/** Reads a group and its members; undefined if there is none. */
+/** Reads a group and its members; undefined if the group does not exist. */
 export async function readGroup(
   store: Pick<ConfigStore, "get" | "getMany">,
   deviceGroup: string,
@@ -48,7 +48,7 @@ export async function readGroup(
   return { group, members: [...apps.values(), ...cronJobs.values()] };
 }
 
-/** Reads the newest config of a group; undefined if there is none. */
+/** Reads the newest config of a group; undefined if the group does not exist. */
 export async function readNewest(store: Pick<ConfigStore, "get" | "getMany">, deviceGroup: string, signal: AbortSignal): Promise<Newest | undefined> {
   const stored = await readGroup(store, deviceGroup, signal);
   return stored === undefined ? undefined : newestOf(stored);

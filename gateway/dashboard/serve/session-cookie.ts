@@ -40,7 +40,7 @@ export function cookieTokensOf(request: Headed, page: PageScheme): readonly stri
   return [...new Set(cookieValues(request, page).filter(isToken))];
 }
 
-/** The session token in the cookie of a request of an own page; undefined if there is none, or more than one cookie. */
+/** The session token in the cookie of a request of an own page; undefined unless there is exactly one cookie. */
 function cookieTokenOf(request: Headed, page: PageScheme): string | undefined {
   const [token, ...more] = cookieValues(request, page);
   return more.length === 0 && token !== undefined && isToken(token) ? token : undefined;

@@ -193,7 +193,7 @@ export type GroupOverview = Message<"nebula.v1.GroupOverview"> & {
   failureCodes: FailureCodeCount[];
 
   /**
-   * The newest change of the device_group, or of one of its apps and cron_jobs that the caller may read. Absent: there is none.
+   * The newest change of the device_group, or of one of its apps and cron_jobs that the caller may read. Absent if no change of these is kept.
    *
    * @generated from field: nebula.v1.NewestRevision newest_change = 5;
    */

@@ -331,7 +331,7 @@ function isSilent(device: DeviceInGroup | undefined): boolean {
   return device !== undefined && device.summary === undefined;
 }
 
-/** The copy of a device that is counted (L5); undefined if there is none. */
+/** The copy of a device that is counted (L5); undefined for an empty list. */
 function deciding(copies: readonly Copy[]): Copy | undefined {
   return copies.toSorted((a, b) => rank(a.device) - rank(b.device) || (a.group.name < b.group.name ? -1 : 1))[0];
 }

@@ -125,7 +125,7 @@ class NamePages {
     this.#read = read;
   }
 
-  /** The first name after a text, which may not fall from call to call; undefined if there is none. */
+  /** The first name after a text, which may not fall from call to call; undefined after the last name. */
   async first(after: string): Promise<string | undefined> {
     for (let name = this.#page[this.#at]; name !== undefined; name = this.#page[++this.#at]) if (name > after) return name;
     if (this.#isLast) return undefined;
