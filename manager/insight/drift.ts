@@ -6,7 +6,7 @@
 import { fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Member, type Standing, type StateOfDevice, stateOfDevice, type Target } from "../../common/insight/device-state.ts";
-import type { ConfigStore, StoredEntity } from "../../common/storage/config-store.ts";
+import type { ConfigStore, EntityKey, StoredEntity } from "../../common/storage/config-store.ts";
 import { AppSchema } from "../../gen/nebula/v1/app_pb.ts";
 import { CronJobSchema } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
@@ -32,8 +32,8 @@ export type Newest = Readonly<{
   changedAt: number;
 }>;
 
-/** A group that is not deleted, and those of its members that ever existed, as they are stored. */
-export type StoredGroup = Readonly<{ group: StoredEntity; members: readonly StoredEntity[] }>;
+/** A group that is not deleted, the apps and cron_jobs that it names, and those of them that ever existed, as they are stored. */
+export type StoredGroup = Readonly<{ group: StoredEntity; named: readonly EntityKey[]; members: readonly StoredEntity[] }>;
 
 /** Reads a group and its members; undefined if the group does not exist. */
 export async function readGroup(
@@ -45,7 +45,8 @@ export async function readGroup(
   if (group === undefined || group.deleted) return undefined;
   const { apps: appNames, cronJobs: jobNames } = fromBinary(DeviceGroupSchema, group.body);
   const [apps, cronJobs] = await Promise.all([store.getMany("app", appNames, { signal }), store.getMany("cron_job", jobNames, { signal })]);
-  return { group, members: [...apps.values(), ...cronJobs.values()] };
+  const named = [...appNames.map((name) => ({ kind: "app", name }) as const), ...jobNames.map((name) => ({ kind: "cron_job", name }) as const)];
+  return { group, named, members: [...apps.values(), ...cronJobs.values()] };
 }
 
 /** Reads the newest config of a group; undefined if the group does not exist. */

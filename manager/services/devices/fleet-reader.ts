@@ -1,12 +1,10 @@
 import { setImmediate as turn } from "node:timers/promises";
-import { fromBinary } from "@bufbuild/protobuf";
 import type { Clock } from "../../../common/clock/clock.ts";
 import type { FilterContext } from "../../../common/insight/device-filter.ts";
-import type { NewestConfig, NewestMember } from "../../../common/insight/newest-config.ts";
+import type { NewestConfig } from "../../../common/insight/newest-config.ts";
 import { type ConfigStore, keyText } from "../../../common/storage/config-store.ts";
 import type { ReportStore } from "../../../common/storage/report-store.ts";
 import { noSuch } from "../../../common/text/no-such.ts";
-import { DeviceGroupSchema } from "../../../gen/nebula/v1/device_group_pb.ts";
 import { TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
 import type { Principal } from "../../access/principal.ts";
 import { ADMIN_RIGHTS, groupKey, type NameRange, readableRanges } from "../../access/rights/rights.ts";
@@ -101,16 +99,12 @@ export class FleetReader {
   }
 }
 
-function newestConfigOf({ group, members: stored }: StoredGroup): NewestConfig {
-  const { apps, cronJobs } = fromBinary(DeviceGroupSchema, group.body);
+function newestConfigOf({ group, named, members: stored }: StoredGroup): NewestConfig {
   const found = new Map(stored.map((member) => [keyText(member), member]));
-  const memberOf =
-    (kind: NewestMember["kind"], entity: "app" | "cron_job") =>
-    (name: string): NewestMember => {
-      const { revision = 0n, deleted = false } = found.get(keyText({ kind: entity, name })) ?? {};
-      return { kind, name, revision, deleted };
-    };
-  const members = [...apps.map(memberOf(TargetKind.APP, "app")), ...cronJobs.map(memberOf(TargetKind.CRON_JOB, "cron_job"))];
+  const members = named.map((key) => {
+    const { revision = 0n, deleted = false } = found.get(keyText(key)) ?? {};
+    return { kind: key.kind === "app" ? TargetKind.APP : TargetKind.CRON_JOB, name: key.name, revision, deleted };
+  });
   return { groupRevision: group.revision, members };
 }
 

@@ -1,7 +1,6 @@
-import { fromBinary } from "@bufbuild/protobuf";
 import { type EntityKey, keyText, type StoredEntity } from "../../../common/storage/config-store.ts";
 import type { AuditEntry } from "../../../gen/nebula/v1/audit_pb.ts";
-import { DeviceGroupSchema } from "../../../gen/nebula/v1/device_group_pb.ts";
+import { groupKey } from "../../access/rights/rights.ts";
 import { type Newest, newestOf, type StoredGroup } from "../../insight/drift.ts";
 import type { GroupStanding } from "./group-standing.ts";
 
@@ -12,16 +11,8 @@ export type EntityState = Omit<StoredEntity, "body">;
 export type GroupConfig = Readonly<{ newest: Newest; keys: readonly EntityKey[]; group: EntityState; members: readonly EntityState[] }>;
 
 export function configOf(stored: StoredGroup): GroupConfig {
-  return { newest: newestOf(stored), keys: keysOf(stored), group: withoutBody(stored.group), members: stored.members.map(withoutBody) };
-}
-
-function keysOf({ group: { kind, name: deviceGroup, body } }: StoredGroup): readonly EntityKey[] {
-  const { apps, cronJobs } = fromBinary(DeviceGroupSchema, body);
-  return [
-    { kind, name: deviceGroup },
-    ...apps.map((name): EntityKey => ({ kind: "app", name })),
-    ...cronJobs.map((name): EntityKey => ({ kind: "cron_job", name })),
-  ];
+  const { group, named, members } = stored;
+  return { newest: newestOf(stored), keys: [groupKey(group.name), ...named], group: withoutBody(group), members: members.map(withoutBody) };
 }
 
 function withoutBody({ body: _, ...entity }: StoredEntity): EntityState {
