@@ -12,7 +12,7 @@ import type { ReportStore } from "../../common/storage/report-store.ts";
 import { enumWords } from "../../common/text/enum-words.ts";
 import { ConnectionState, type DeviceConnection, type DeviceSummary } from "../../gen/nebula/v1/device_pb.ts";
 import { FailureCode, FailureCodeSchema, TargetState } from "../../gen/nebula/v1/report_pb.ts";
-import { reportedGroups } from "./views/reported-groups.ts";
+import { withoutMoving } from "./views/without-moving.ts";
 
 // Metrics of devices by device_group, counted from the store's summaries.
 //
@@ -186,16 +186,9 @@ export async function countGroup(
   const silent = [...presence].flatMap(([deviceId, rows]) => {
     const connection = connectionOf(rows, undefined, boots, now);
     // one whose watch ended here and that never reported may be in another group by now
-    return connection.state === ConnectionState.ONLINE ? [{ deviceId, connection }] : [];
+    return connection.state === ConnectionState.ONLINE ? [{ deviceGroup, device: { deviceId, summary: undefined }, connection }] : [];
   });
-  const lastIn = await reportedGroups(
-    store,
-    silent.map(({ deviceId }) => deviceId),
-    signal,
-  );
-  for (const { deviceId, connection } of silent) {
-    if ((lastIn.get(deviceId) ?? deviceGroup) === deviceGroup) addDevice(numbers, undefined, connection); // else it moves, and is counted there
-  }
+  for (const { connection } of await withoutMoving(store, silent, signal)) addDevice(numbers, undefined, connection);
   return numbers;
 }
 

@@ -10,7 +10,7 @@ import type { Principal } from "../../access/principal.ts";
 import { assertPermitted } from "../../access/rights/permit.ts";
 import { groupKey } from "../../access/rights/rights.ts";
 import type { GroupView } from "../../insight/views/group-view.ts";
-import { reportedGroups } from "../../insight/views/reported-groups.ts";
+import { withoutMoving } from "../../insight/views/without-moving.ts";
 import type { FleetReader } from "./fleet-reader.ts";
 import { matchingDevices } from "./list-devices.ts";
 
@@ -41,12 +41,8 @@ export async function countDevices(
     if (newest === undefined && view.devices.size === 0) return [];
     const tally = new DeviceTally(newest);
     const devices = await matchingDevices(fleet, view.deviceGroup, [...view.devices.values()], filter, signal);
-    const silent = devices.flatMap(({ deviceId, summary }) => (summary === undefined ? [deviceId] : []));
-    const lastIn = await reportedGroups(reportStore, silent, signal);
-    for (const device of devices) {
-      const isMoving = device.summary === undefined && (lastIn.get(device.deviceId) ?? view.deviceGroup) !== view.deviceGroup;
-      if (!isMoving) tally.add(device);
-    }
+    const found = devices.map((device) => ({ deviceGroup: view.deviceGroup, device }));
+    for (const { device } of await withoutMoving(reportStore, found, signal)) tally.add(device);
     const counts = tally.counts(view.deviceGroup);
     if (enrolled) counts.neverCame = hasFilter(filter) ? 0n : BigInt((await neverCame(accessStore, view, signal)).size);
     return [counts];

@@ -7,7 +7,7 @@ import type { ReportStore } from "../../../common/storage/report-store.ts";
 import { ConfigStanding, type Device, type DeviceFilter, DeviceSchema } from "../../../gen/nebula/v1/device_pb.ts";
 import type { Principal } from "../../access/principal.ts";
 import type { DeviceInGroup, GroupView } from "../../insight/views/group-view.ts";
-import { reportedGroups } from "../../insight/views/reported-groups.ts";
+import { withoutMoving } from "../../insight/views/without-moving.ts";
 import type { Compared, FleetReader } from "./fleet-reader.ts";
 
 /** Groups that one call looks at. */
@@ -103,13 +103,6 @@ export async function matchingDevices(
 
 /** Of a filter that compares with no config. */
 const NOT_COMPARED: Compared = { newest: undefined, standingOf: (device) => stateOfDevice(device, []) };
-
-/** Leaves out those that move here: the group that they reported from last lists them. */
-async function withoutMoving(store: ListDevicesParts["reportStore"], found: readonly Found[], signal: AbortSignal): Promise<readonly Found[]> {
-  const silent = found.flatMap(({ device }) => (device.summary === undefined ? [device.deviceId] : []));
-  const lastIn = await reportedGroups(store, silent, signal);
-  return found.filter(({ deviceGroup, device }) => device.summary !== undefined || (lastIn.get(device.deviceId) ?? deviceGroup) === deviceGroup);
-}
 
 /** Reads the rows of a page, which ends early when they are large. */
 async function withBodies(store: Pick<ReportStore, "statuses">, found: readonly Found[], next: string, signal: AbortSignal): Promise<DevicePage> {

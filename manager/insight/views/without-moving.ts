@@ -1,0 +1,24 @@
+import { setImmediate as turn } from "node:timers/promises";
+import type { ReportStore } from "../../../common/storage/report-store.ts";
+import type { DeviceInGroup } from "./group-view.ts";
+
+/** Rows that are read at a time. */
+const ROWS = 50;
+
+type Placed = Readonly<{ deviceGroup: string; device: Pick<DeviceInGroup, "deviceId" | "summary"> }>;
+
+/**
+ * Leaves out the devices that move to the device_group in which they were found. A device that is connected in one device_group and reported from another one
+ * last moves: that one lists and counts it until it reports from the new one, so each device is listed and counted once.
+ */
+export async function withoutMoving<T extends Placed>(store: Pick<ReportStore, "statuses">, found: readonly T[], signal: AbortSignal): Promise<T[]> {
+  const silent = found.flatMap(({ device }) => (device.summary === undefined ? [device.deviceId] : []));
+  const lastIn = new Map<string, string>();
+  for (let start = 0; start < silent.length; start += ROWS) {
+    if (start > 0) await turn(); // a store in this process answers without one
+    for (const [deviceId, { device, deleted }] of await store.statuses(silent.slice(start, start + ROWS), signal)) {
+      if (deleted !== true) lastIn.set(deviceId, device.deviceGroup);
+    }
+  }
+  return found.filter(({ deviceGroup, device }) => device.summary !== undefined || (lastIn.get(device.deviceId) ?? deviceGroup) === deviceGroup);
+}
