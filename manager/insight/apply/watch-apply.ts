@@ -220,11 +220,12 @@ class Following implements Disposable {
     const isNew = before === undefined && !isQuiet; // it may report from here before its connection is here
     const wasMoving = this.#moving.has(deviceId);
     const others = isNew || isSilent(before) || isSilent(after) || wasMoving ? this.#copies(deviceId, group) : [];
-    const copies = (device: DeviceInGroup | undefined) => (device === undefined ? others : [{ group, device }, ...others]);
-    if (copies(after).length > 1 || copies(after).some(({ device }) => isSilent(device))) this.#moving.add(deviceId);
+    const had = before === undefined ? others : [{ group, device: before }, ...others];
+    const has = after === undefined ? others : [{ group, device: after }, ...others];
+    if (has.length > 1 || has.some(({ device }) => isSilent(device))) this.#moving.add(deviceId);
     else this.#moving.delete(deviceId);
-    const [was, is] = [deciding(copies(before)), deciding(copies(after))];
-    const doubled = wasMoving ? [] : copies(before).filter((copy) => copy.group.name !== was?.group.name);
+    const [was, is] = [deciding(had), deciding(has)];
+    const doubled = wasMoving ? [] : had.filter((copy) => copy.group.name !== was?.group.name);
     for (const copy of doubled) this.#tally.remove(copy.device, copy.group.targets);
     if (was?.device === is?.device) return false;
     const of = (is ?? was)?.group ?? group;
