@@ -20,9 +20,7 @@ import {
   type WatchDriftRequest,
   type WatchDriftResponseSchema,
 } from "../../gen/nebula/v1/drift_pb.ts";
-import type { Principal } from "../access/principal.ts";
-import { assertPermitted } from "../access/rights/permit.ts";
-import { groupKey } from "../access/rights/rights.ts";
+import { assertMayReadGroups } from "../access/rights/permit.ts";
 import { readableBy, type VisiblePages } from "../access/rights/visible-pages.ts";
 import type { ServiceHandlers, ServiceStreams, StreamContext } from "../rpc/call-context.ts";
 import { driftOf, readNewest } from "./drift.ts";
@@ -54,7 +52,7 @@ export function createDriftServiceHandlers(parts: DriftParts): ServiceHandlers<t
     async getDrift({ deviceGroup, pageSize, pageToken }, { principal, signal }) {
       assertNoViolations([...(deviceGroup === "" ? [] : validateName(deviceGroup, "device_group")), ...pageViolations(pageSize)]);
       if (deviceGroup !== "") {
-        assertPermitted(principal, { kind: "read", entity: groupKey(deviceGroup) }, false);
+        assertMayReadGroups(principal, [deviceGroup]);
         const drift = await read(deviceGroup, signal);
         if (drift === undefined) throw noSuch("device_group", deviceGroup);
         return { groups: [drift], nextPageToken: "" };
@@ -81,8 +79,8 @@ export async function* watchDrift(
   { principal, signal, keepAllowed }: Pick<StreamContext, "principal" | "signal" | "keepAllowed">,
 ): AsyncGenerator<Message, void> {
   assertNoViolations(groupsViolations(deviceGroups));
-  assertMayWatch(principal, deviceGroups);
-  keepAllowed((now) => assertMayWatch(now, deviceGroups));
+  assertMayReadGroups(principal, deviceGroups);
+  keepAllowed((now) => assertMayReadGroups(now, deviceGroups));
   const { groupViews, changeFeed, clock } = parts;
   using held = new DisposableStack();
   const changed = new Set(deviceGroups);
@@ -131,10 +129,6 @@ export async function* watchDrift(
 async function groupDrift({ configStore }: DriftParts, view: GroupView, signal: AbortSignal) {
   const newest = await readNewest(configStore, view.deviceGroup, signal);
   return newest === undefined ? undefined : driftOf(newest, view.devices.values());
-}
-
-function assertMayWatch(principal: Principal, deviceGroups: readonly string[]): void {
-  for (const name of deviceGroups) assertPermitted(principal, { kind: "read", entity: groupKey(name) }, false);
 }
 
 function pageViolations(pageSize: number): Violation[] {

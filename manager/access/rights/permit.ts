@@ -3,7 +3,7 @@ import { NebulaError } from "../../../common/errors/nebula-error.ts";
 import { shown } from "../../../common/text/wording.ts";
 import type { Principal } from "../principal.ts";
 import type { Need } from "./method-table.ts";
-import { mayPrune, mayRead, mayWrite, type Rights } from "./rights.ts";
+import { groupKey, mayPrune, mayRead, mayWrite, type Rights } from "./rights.ts";
 
 /**
  * Throws `permission_denied`, saying what was missing, unless the principal has what the call needs.
@@ -11,6 +11,11 @@ import { mayPrune, mayRead, mayWrite, type Rights } from "./rights.ts";
  */
 export function assertPermitted(principal: Principal, need: Need, partMay: boolean): void {
   if (!isPermitted(principal, need, partMay)) throw denied(refusalOf(principal, need));
+}
+
+/** Throws `permission_denied`, saying what was missing, unless the principal may read each of these device_groups. */
+export function assertMayReadGroups(principal: Principal, deviceGroups: Iterable<string>): void {
+  for (const name of deviceGroups) assertPermitted(principal, { kind: "read", entity: groupKey(name) }, false);
 }
 
 /** Whether the principal has what the call needs. */

@@ -7,9 +7,7 @@ import { DeviceTally } from "../../../common/insight/device-tally.ts";
 import { isSameConfig } from "../../../common/insight/newest-config.ts";
 import { validateName } from "../../../common/validation/names.ts";
 import type { Device, DeviceFilter, WatchDevicesRequest, WatchDevicesResponseSchema } from "../../../gen/nebula/v1/device_pb.ts";
-import type { Principal } from "../../access/principal.ts";
-import { assertPermitted } from "../../access/rights/permit.ts";
-import { groupKey } from "../../access/rights/rights.ts";
+import { assertMayReadGroups } from "../../access/rights/permit.ts";
 import type { GroupView } from "../../insight/views/group-view.ts";
 import type { StreamContext } from "../../rpc/call-context.ts";
 import type { Compared, FleetReader } from "./fleet-reader.ts";
@@ -37,11 +35,8 @@ export async function* watchDevices(
   assertNoViolations(violationsOf(request));
   const { signal } = context;
   const deviceGroups = [...new Set(request.deviceGroups)].sort();
-  const check = (principal: Principal) => {
-    for (const name of deviceGroups) assertPermitted(principal, { kind: "read", entity: groupKey(name) }, false);
-  };
-  check(context.principal);
-  context.keepAllowed(check);
+  assertMayReadGroups(context.principal, deviceGroups);
+  context.keepAllowed((now) => assertMayReadGroups(now, deviceGroups));
 
   using stack = new DisposableStack();
   const alarm = new Alarm(clock);

@@ -33,7 +33,7 @@ import {
 } from "../../../gen/nebula/v1/fleet_pb.ts";
 import type { FailureCode } from "../../../gen/nebula/v1/report_pb.ts";
 import type { Principal } from "../../access/principal.ts";
-import { assertPermitted, isPermitted } from "../../access/rights/permit.ts";
+import { assertMayReadGroups, isPermitted } from "../../access/rights/permit.ts";
 import { groupKey } from "../../access/rights/rights.ts";
 import { REVISION_ACTIONS } from "../../entities/revisions.ts";
 import type { ServiceHandlers, ServiceStreams, StreamContext } from "../../rpc/call-context.ts";
@@ -64,7 +64,7 @@ export function createFleetServiceHandlers({ fleetViews, clock }: OverviewParts)
   return {
     async getOverview(request, { principal, signal }) {
       assertNoViolations([...groupsViolations(request.deviceGroups), ...pageViolations(request)]);
-      assertMayRead(principal, request);
+      assertMayReadGroups(principal, request.deviceGroups);
       using view = fleetViews.open((name) => isAsked(name, request, principal));
       await view.ready(signal);
       assertExist(view, request);
@@ -93,12 +93,12 @@ export async function* watchOverview(
   context: Pick<StreamContext, "principal" | "signal" | "keepAllowed">,
 ): AsyncGenerator<Message, void> {
   assertNoViolations(groupsViolations(request.deviceGroups));
-  assertMayRead(context.principal, request);
+  assertMayReadGroups(context.principal, request.deviceGroups);
   const { signal } = context;
   const alarm = new Alarm(clock);
   let { principal } = context;
   context.keepAllowed((now) => {
-    assertMayRead(now, request);
+    assertMayReadGroups(now, request.deviceGroups);
     if (isDeepStrictEqual(now, principal)) return; // access changed for others
     principal = now; // O2
     alarm.ring();
@@ -318,10 +318,6 @@ function statesOf(view: FleetView, key: EntityKey, shown: ReadonlyMap<string, Gr
 }
 
 // --- requests
-
-function assertMayRead(principal: Principal, { deviceGroups }: Pick<Asked, "deviceGroups">): void {
-  for (const name of deviceGroups) assertPermitted(principal, { kind: "read", entity: groupKey(name) }, false);
-}
 
 /** Throws `not_found` where a group that the request names does not exist and has no devices. */
 function assertExist(view: FleetView, { deviceGroups }: Pick<Asked, "deviceGroups">): void {
