@@ -1,4 +1,5 @@
 import { strict as assert } from "node:assert";
+import type { ManualClock } from "../../../common/clock/manual-clock.ts";
 import { isNebulaError } from "../../../common/errors/nebula-error.ts";
 import { eventually } from "../../../common/testing/eventually.ts";
 import { ConfigStanding } from "../../../gen/nebula/v1/device_pb.ts";
@@ -53,16 +54,7 @@ describe("watches of devices", () => {
     /** The next message with devices, or with some that left, while time passes. */
     async function following() {
       for (;;) {
-        const next = stream.next();
-        let seen = false;
-        void next.then(() => {
-          seen = true;
-        });
-        await eventually(async () => {
-          await rig.clock.advance(5000);
-          return seen;
-        });
-        const { value } = await next;
+        const { value } = await whileTimePasses(rig, stream.next());
         const [devices, left] = [value?.devices ?? [], value?.left ?? []].map((list) => list.map(({ deviceId }: { deviceId?: string }) => deviceId));
         if (devices?.length !== 0 || left?.length !== 0) return [devices, left];
       }
@@ -85,16 +77,7 @@ describe("watches of devices", () => {
     const idsOf = (devices: readonly { deviceId?: string }[] | undefined) => devices?.map(({ deviceId }) => deviceId).sort();
     assert.deepEqual(idsOf((await stream.next()).value?.devices), ["fine", "gone"]);
     await rig.updateWeb();
-    const next = stream.next();
-    let seen = false;
-    void next.then(() => {
-      seen = true;
-    });
-    await eventually(async () => {
-      await rig.clock.advance(5000);
-      return seen;
-    });
-    const { value } = await next;
+    const { value } = await whileTimePasses(rig, stream.next());
     assert.deepEqual([idsOf(value?.devices), idsOf(value?.left)], [[], ["fine", "gone"]]);
     stop.abort(new Error("enough"));
     await assert.rejects(stream.next(), /enough/);
@@ -122,3 +105,16 @@ describe("watches of devices", () => {
     assert.equal(rig.groupViews.bytes, 0);
   });
 });
+
+/** What a promise resolves to, while time passes on the clock of the rig. */
+async function whileTimePasses<T>({ clock }: Readonly<{ clock: ManualClock }>, promise: Promise<T>): Promise<T> {
+  let isOver = false;
+  const over = promise.finally(() => {
+    isOver = true;
+  });
+  await eventually(async () => {
+    await clock.advance(5000);
+    return isOver;
+  });
+  return over;
+}
