@@ -10,7 +10,7 @@ import {
   type StepCount,
 } from "../../../gen/nebula/v1/plan_pb.ts";
 import { printableLine } from "../../printable.ts";
-import { describeChange, fieldChangeOf } from "../../resources/field-changes.ts";
+import { fieldLines } from "../../resources/field-changes.ts";
 import { formatAge } from "../../text/age.ts";
 
 /** The words of the kinds of planned entities. */
@@ -66,9 +66,9 @@ function changeRows({ existsBefore, existsAfter, differences }: PlannedEntity, f
   if (!existsAfter) return ["deleted"];
   if (!existsBefore) return ["created"];
   return differences.flatMap((difference) =>
-    describeChange(fieldChangeOf(difference)).map((line, index) => {
-      const text = printableLine(line);
-      return `${(index === 0 ? difference.field : "").padEnd(fieldWidth)}  ${text.length > LONGEST_CHANGE ? `${text.slice(0, LONGEST_CHANGE)}…` : text}`;
+    fieldLines(difference).map(([field, change]) => {
+      const text = printableLine(change);
+      return `${field.padEnd(fieldWidth)}  ${text.length > LONGEST_CHANGE ? `${text.slice(0, LONGEST_CHANGE)}…` : text}`;
     }),
   );
 }
