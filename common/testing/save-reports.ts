@@ -1,6 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { DeviceSchema } from "../../gen/nebula/v1/device_pb.ts";
 import { type Report, type StoredReport, StoredReportSchema } from "../../gen/nebula/v1/report_pb.ts";
+import type { ChangeFeed } from "../feed/change-feed.ts";
+import { statusAnnouncements } from "../insight/status-announcements.ts";
 import { receivedMs, reportId } from "../storage/report-id.ts";
 import type { DeviceChange, ReportStore, StatusRow } from "../storage/report-store.ts";
 
@@ -33,6 +35,18 @@ export async function saveReports(store: Pick<ReportStore, "statuses" | "save">,
     return row === undefined ? [] : [{ before: before.get(deviceId), row, reports: ofDevice }];
   });
   return store.save(changes);
+}
+
+/** Saves the newest status of a device, and announces it. */
+export async function saveAndAnnounce(
+  store: Pick<ReportStore, "statuses" | "save">,
+  feed: Pick<ChangeFeed, "publish">,
+  row: StatusRow,
+): Promise<void> {
+  const { deviceId } = row.device;
+  const before = (await store.statuses([deviceId])).get(deviceId);
+  await store.save([{ before, row, reports: [] }]);
+  for (const event of statusAnnouncements([{ before, row }])) feed.publish(event);
 }
 
 function nextVersion(before: StatusRow | undefined, { receivedAt }: Report): bigint {

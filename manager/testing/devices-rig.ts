@@ -1,14 +1,13 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { ManualClock } from "../../common/clock/manual-clock.ts";
 import { createMemoryFeed } from "../../common/feed/memory-feed.ts";
-import { statusAnnouncements } from "../../common/insight/status-announcements.ts";
 import { silentLog } from "../../common/log/log.ts";
 import type { ConfigStore } from "../../common/storage/config-store.ts";
 import { openSqliteAccessStore } from "../../common/storage/sqlite/access/access-store.ts";
 import { openSqliteConfigStore } from "../../common/storage/sqlite/config-store.ts";
 import { openSqliteReportStore } from "../../common/storage/sqlite/reports/report-store.ts";
 import { SAMPLE_TIME_MS, sampleReport } from "../../common/testing/sample-report.ts";
-import { statusRow } from "../../common/testing/save-reports.ts";
+import { saveAndAnnounce, statusRow } from "../../common/testing/save-reports.ts";
 import { AppSchema } from "../../gen/nebula/v1/app_pb.ts";
 import { DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
 import {
@@ -99,10 +98,7 @@ export async function startDevicesRig({ mostBytes }: { mostBytes?: number } = {}
   await createGroup("shops", ["web"]);
 
   async function put(deviceId: string, fields: Fields = {}, receivedMs = NOW_MS): Promise<void> {
-    const before = (await reportStore.statuses([deviceId])).get(deviceId);
-    const row = statusRow(sampleReport({ deviceId, seq: ++version, receivedMs, ...fields }), version);
-    await reportStore.save([{ before, row, reports: [] }]);
-    for (const event of statusAnnouncements([{ before, row }])) feed.publish(event);
+    await saveAndAnnounce(reportStore, feed, statusRow(sampleReport({ deviceId, seq: ++version, receivedMs, ...fields }), version));
   }
 
   /** Notes that a watch opened, or ended at a time. */

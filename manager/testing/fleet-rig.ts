@@ -3,12 +3,11 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { ManualClock } from "../../common/clock/manual-clock.ts";
 import type { NebulaError } from "../../common/errors/nebula-error.ts";
-import { statusAnnouncements } from "../../common/insight/status-announcements.ts";
 import { silentLog } from "../../common/log/log.ts";
 import { openSqliteAccessStore } from "../../common/storage/sqlite/access/access-store.ts";
 import { openSqliteReportStore } from "../../common/storage/sqlite/reports/report-store.ts";
 import { SAMPLE_TIME_MS, sampleReport } from "../../common/testing/sample-report.ts";
-import { statusRow } from "../../common/testing/save-reports.ts";
+import { saveAndAnnounce, statusRow } from "../../common/testing/save-reports.ts";
 import { CreateAppRequestSchema, UpdateAppRequestSchema } from "../../gen/nebula/v1/app_pb.ts";
 import { AuditEntrySchema } from "../../gen/nebula/v1/audit_pb.ts";
 import { CreateDeviceGroupRequestSchema } from "../../gen/nebula/v1/device_group_pb.ts";
@@ -82,10 +81,8 @@ export async function startFleetRig({ liveBytes, mostBytes }: { liveBytes?: numb
 
   let version = 0n;
   const put = async (deviceId: string, deviceGroup: string, fields: Fields = {}) => {
-    const before = (await reportStore.statuses([deviceId])).get(deviceId);
-    const row = statusRow(sampleReport({ deviceId, deviceGroup, seq: ++version, receivedMs: NOW_MS, ...fields }), version);
-    await reportStore.save([{ before, row, reports: [] }]);
-    for (const event of statusAnnouncements([{ before, row }])) changeFeed.publish(event);
+    const report = sampleReport({ deviceId, deviceGroup, seq: ++version, receivedMs: NOW_MS, ...fields });
+    await saveAndAnnounce(reportStore, changeFeed, statusRow(report, version));
   };
   const online = (deviceId: string, deviceGroup: string) =>
     reportStore.savePresence([{ deviceGroup, deviceId, shardBoot: "boot-a", stream: Number(++version), ended: false, atMs: NOW_MS - 60_000 }]);

@@ -1,10 +1,9 @@
 import type { Clock } from "../../common/clock/clock.ts";
 import { createMemoryFeed } from "../../common/feed/memory-feed.ts";
-import { statusAnnouncements } from "../../common/insight/status-announcements.ts";
 import { silentLog } from "../../common/log/log.ts";
 import { openSqliteReportStore } from "../../common/storage/sqlite/reports/report-store.ts";
 import { sampleReport } from "../../common/testing/sample-report.ts";
-import { statusRow } from "../../common/testing/save-reports.ts";
+import { saveAndAnnounce, statusRow } from "../../common/testing/save-reports.ts";
 import { createGroupViews } from "../insight/views/group-views.ts";
 
 /** Views over a real store, with room for a few devices, and the devices that report. */
@@ -16,11 +15,7 @@ export async function startSmallViews(clock: Clock, mostBytes = 20_000) {
   return {
     groupViews,
     /** Stores the first report of a device, and announces it. */
-    async report(deviceId: string, deviceGroup: string): Promise<void> {
-      const row = statusRow(sampleReport({ deviceId, deviceGroup }));
-      await store.save([{ before: undefined, row, reports: [] }]);
-      for (const event of statusAnnouncements([{ before: undefined, row }])) feed.publish(event);
-    },
+    report: (deviceId: string, deviceGroup: string) => saveAndAnnounce(store, feed, statusRow(sampleReport({ deviceId, deviceGroup }))),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }
