@@ -1,15 +1,15 @@
 import { strict as assert } from "node:assert";
 import { create } from "@bufbuild/protobuf";
-import { systemClock } from "../../common/clock/system-clock.ts";
-import { bootsAt, connectionOf } from "../../common/insight/connection.ts";
-import type { ReportStore } from "../../common/storage/report-store.ts";
-import { eventually } from "../../common/testing/eventually.ts";
-import type { ApplyCounts } from "../../gen/nebula/v1/apply_pb.ts";
-import { ConnectionState } from "../../gen/nebula/v1/device_pb.ts";
-import { type FailureCode, ReportSchema, ReportService, TargetState } from "../../gen/nebula/v1/report_pb.ts";
-import type { Cluster } from "../harness/cluster.ts";
-import type { Member } from "../harness/cluster-member.ts";
-import { LightDevice, SharedChannels } from "./light-device.ts";
+import { systemClock } from "../../../common/clock/system-clock.ts";
+import { bootsAt, connectionOf } from "../../../common/insight/connection.ts";
+import type { ReportStore } from "../../../common/storage/report-store.ts";
+import { eventually } from "../../../common/testing/eventually.ts";
+import type { ApplyCounts } from "../../../gen/nebula/v1/apply_pb.ts";
+import { ConnectionState } from "../../../gen/nebula/v1/device_pb.ts";
+import { type FailureCode, ReportSchema, ReportService, TargetState } from "../../../gen/nebula/v1/report_pb.ts";
+import type { Cluster } from "../../harness/cluster.ts";
+import type { Member } from "../../harness/cluster-member.ts";
+import { LightDevice, SharedChannels } from "../light-device.ts";
 
 const WITHIN = { timeoutMs: 60_000, everyMs: 100 };
 const BOOT = "b";
