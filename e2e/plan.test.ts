@@ -5,10 +5,9 @@ import { join } from "node:path";
 import { nebulactl } from "../cli/nebulactl/testing/test-cli.ts";
 import { ADMIN, startTestServer, type TestServer } from "../cli/nebulactl/testing/test-server.ts";
 import { systemClock } from "../common/clock/system-clock.ts";
-import { silentLog } from "../common/log/log.ts";
 import { eventually } from "../common/testing/eventually.ts";
-import { type RunningWorker, startWorker } from "../worker/main.ts";
 import { SimulatedRuntime } from "../worker/runtime/simulated/simulated.ts";
+import { startSimulated } from "./harness/in-process-worker.ts";
 
 const SHOP = `kind: app
 name: web
@@ -22,46 +21,10 @@ apps: [web]
 `;
 const DEVICES = 3;
 
-/** One device in this process, on an engine that only pretends. */
-async function device(server: TestServer, deviceId: string): Promise<AsyncDisposable & { runtime: SimulatedRuntime }> {
-  const workerDataDir = await mkdtemp(join(tmpdir(), "nebula-e2e-plan-"));
-  const runtime = new SimulatedRuntime({ clock: systemClock });
-  const worker: RunningWorker = await startWorker({
-    settings: {
-      server: { protocol: "grpc", host: "127.0.0.1", port: Number(server.grpc.split(":").at(-1)) },
-      credentials: { kind: "password", user: ADMIN.user, password: ADMIN.password },
-      deviceGroup: "pos",
-      deviceId,
-      instance: "main",
-      keepaliveMs: 300_000,
-      reportIntervalMs: 12 * 3_600_000,
-      runtime: "simulated:",
-      adopt: false,
-      keepImages: 1,
-      enrollToken: undefined,
-      tokenRotationMs: 0,
-      maxRestartWaitMs: 0,
-      workerDataDir,
-    },
-    clock: systemClock,
-    log: silentLog,
-    runtime,
-  });
-  return {
-    runtime,
-    async [Symbol.asyncDispose]() {
-      await worker.stop();
-      await runtime[Symbol.asyncDispose]();
-      await rm(workerDataDir, { recursive: true, force: true });
-    },
-  };
-}
-
 describe("plans of nebulactl, with a server and devices", function () {
   this.timeout(90_000);
   const parts = new AsyncDisposableStack();
   let server: TestServer;
-  let devices: readonly { runtime: SimulatedRuntime }[] = [];
   let folder = "";
   const run = (args: string, stdin = "") => nebulactl(args, { stdin, env: { NEBULA_SERVER: server.http, NEBULA_TOKEN: ADMIN.token } });
   const file = () => join(folder, "shop.yaml");
@@ -105,7 +68,9 @@ describe("plans of nebulactl, with a server and devices", function () {
 
   it("a plan names what each device does, and its apply has the devices do it", async () => {
     await printed(`apply -f ${file()}`);
-    devices = await Promise.all(Array.from({ length: DEVICES }, async (_, index) => parts.use(await device(server, `pos-${index + 1}`))));
+    const engines = Array.from({ length: DEVICES }, () => new SimulatedRuntime({ clock: systemClock }));
+    const devices = { server: { grpcPort: Number(server.grpc.split(":").at(-1)), password: ADMIN.password }, deviceGroup: "pos" };
+    await Promise.all(engines.map(async (engine, index) => parts.use(await startSimulated({ ...devices, deviceId: `pos-${index + 1}` }, engine))));
     await applied(1);
     await writeFile(file(), SHOP.replace("shop:1.4", "shop:1.5").replace("server: 2", "server: 3").replace("the-first-secret", "the-second-secret"));
     const out = await printed(`plan -f ${file()}`);
@@ -118,9 +83,9 @@ describe("plans of nebulactl, with a server and devices", function () {
     assert.ok(!out.includes("secret\n") && !/the-(first|second)-secret/.test(out), out);
     const [, id] = /\nplan ([0-9a-f]{8}-[0-9a-z]+): nebulactl apply -f \S+ --plan \1\n$/.exec(out) ?? assert.fail(out);
 
-    const made: string[][] = devices.map(() => []);
-    for (const [index, { runtime }] of devices.entries()) {
-      runtime.before = ({ method, target }) => {
+    const made: string[][] = engines.map(() => []);
+    for (const [index, engine] of engines.entries()) {
+      engine.before = ({ method, target }) => {
         if (["create", "remove", "pull"].includes(method)) made[index]?.push(method === "pull" ? `pull ${target}` : method);
       };
     }

@@ -1,13 +1,8 @@
 import { strict as assert } from "node:assert";
 import { existsSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
-import { systemClock } from "../../common/clock/system-clock.ts";
-import { silentLog } from "../../common/log/log.ts";
-import { startWorker } from "../../worker/main.ts";
 import type { Api } from "../harness/api.ts";
+import { startSimulated } from "../harness/in-process-worker.ts";
 import { Server, START_LIMIT_MS } from "../harness/server.ts";
 
 const CHROMIUM = process.env.NEBULA_TEST_CHROMIUM ?? "/usr/bin/chromium";
@@ -24,7 +19,6 @@ function requireChromium(context: Mocha.Context): void {
 export class DashboardRig {
   #server: Server | undefined;
   #browser: Browser | undefined;
-  #folder = "";
   #suite = new AsyncDisposableStack();
   #test = new AsyncDisposableStack();
 
@@ -34,8 +28,6 @@ export class DashboardRig {
     before(async function () {
       this.timeout(START_LIMIT_MS);
       requireChromium(this);
-      rig.#folder = await mkdtemp(join(tmpdir(), "nebula-e2e-dashboard-"));
-      rig.#suite.defer(() => rm(rig.#folder, { recursive: true, force: true }));
       rig.#server = rig.#suite.use(await Server.start());
       const browser = await chromium.launch({
         executablePath: CHROMIUM,
@@ -67,30 +59,9 @@ export class DashboardRig {
 
   /** Starts devices on simulated engines, GROUP-1 and so on, until the end of the suite. */
   async devices(deviceGroup: string, count: number): Promise<void> {
-    const { grpcPort, password } = this.server;
-    const starts = Array.from({ length: count }, (_, index) => {
-      const deviceId = `${deviceGroup}-${index + 1}`;
-      return startWorker({
-        settings: {
-          server: { protocol: "grpc", host: "127.0.0.1", port: grpcPort },
-          credentials: { kind: "password", user: "admin", password },
-          deviceGroup,
-          deviceId,
-          instance: deviceId,
-          keepaliveMs: 300_000,
-          reportIntervalMs: 12 * 3_600_000,
-          runtime: "simulated:",
-          adopt: false,
-          keepImages: 1,
-          enrollToken: undefined,
-          tokenRotationMs: 0,
-          maxRestartWaitMs: 0,
-          workerDataDir: join(this.#folder, deviceId),
-        },
-        clock: systemClock,
-        log: silentLog,
-      });
-    });
+    const starts = Array.from({ length: count }, (_, index) =>
+      startSimulated({ server: this.server, deviceGroup, deviceId: `${deviceGroup}-${index + 1}` }),
+    );
     for (const start of await Promise.allSettled(starts)) {
       if (start.status === "rejected") throw start.reason;
       this.#suite.use(start.value);

@@ -2,10 +2,14 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../../common/clock/clock.ts";
+import { systemClock } from "../../common/clock/system-clock.ts";
 import { silentLog } from "../../common/log/log.ts";
 import { DOCKER_SOCKET } from "../../common/testing/require-docker.ts";
 import { type RunningWorker, startWorker, type WorkerOptions } from "../../worker/main.ts";
+import type { ContainerRuntime } from "../../worker/runtime/container-runtime.ts";
 import { openDockerRuntime } from "../../worker/runtime/docker/docker.ts";
+import { openRuntime } from "../../worker/runtime/open-runtime.ts";
+import type { SimulatedRuntime } from "../../worker/runtime/simulated/simulated.ts";
 import type { Server } from "./server.ts";
 
 export type InProcessOptions = Readonly<{
@@ -24,20 +28,28 @@ export type InProcessOptions = Readonly<{
 }>;
 
 /** A worker on the machine's engine within the test's process, so that it runs by the test's clock. */
-export async function startInProcess({
-  server,
-  clock,
-  deviceGroup,
-  deviceId,
-  instance,
-  takeOver,
-  socket = DOCKER_SOCKET,
-  callLimitMs,
-  connection,
-}: InProcessOptions): Promise<RunningWorker> {
-  const workerDataDir = await mkdtemp(join(tmpdir(), "nebula-e2e-worker-"));
+export async function startInProcess({ socket = DOCKER_SOCKET, callLimitMs, ...options }: InProcessOptions): Promise<RunningWorker> {
   const url = `docker://${socket}`;
-  const runtime = await openDockerRuntime({ url, clock, log: silentLog, callLimitMs });
+  return startOn(await openDockerRuntime({ url, clock: options.clock, log: silentLog, callLimitMs }), url, options);
+}
+
+/** A worker within the test's process on an engine that only pretends: the given one, else one whose pulls take a moment. */
+export async function startSimulated(
+  device: Pick<InProcessOptions, "server" | "deviceGroup" | "deviceId">,
+  runtime?: SimulatedRuntime,
+): Promise<RunningWorker> {
+  const url = "simulated:";
+  const clock = systemClock;
+  return startOn(runtime ?? (await openRuntime(url, { clock, log: silentLog })), url, { ...device, clock, instance: device.deviceId });
+}
+
+/** The engine closes with the worker. */
+async function startOn(
+  runtime: ContainerRuntime,
+  url: string,
+  { server, clock, deviceGroup, deviceId, instance, takeOver, connection }: Omit<InProcessOptions, "socket" | "callLimitMs">,
+): Promise<RunningWorker> {
+  const workerDataDir = await mkdtemp(join(tmpdir(), "nebula-e2e-worker-"));
   const worker = await startWorker({
     settings: {
       server: { protocol: "grpc", host: "127.0.0.1", port: server.grpcPort },
