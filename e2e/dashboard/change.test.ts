@@ -4,7 +4,7 @@ import { sampleReport } from "../../common/testing/sample-report.ts";
 import { type ApplyCounts, ApplyService, ApplyVerb, ApplyVerdict } from "../../gen/nebula/v1/apply_pb.ts";
 import { TargetKind } from "../../gen/nebula/v1/device_pb.ts";
 import { FailureCode, ReportService, TargetState } from "../../gen/nebula/v1/report_pb.ts";
-import { DashboardRig } from "./dashboard-rig.ts";
+import { createTillAndKiosk, DashboardRig } from "./dashboard-rig.ts";
 
 const DEVICES = 6;
 
@@ -12,10 +12,9 @@ describe("the page of a change in a browser", function () {
   this.timeout(60_000);
   const rig = DashboardRig.describe(async ({ api }) => {
     await api.createApp({ name: "web", dockerImage: "busybox:1" });
-    for (const name of ["till", "kiosk"])
-      await api.createApp({ name, dockerImage: "busybox:1", startingPorts: [{ hostPort: 80, containerPort: 80 }] });
+    await createTillAndKiosk(api);
     await api.createGroup("pos", ["web"]);
-    await api.createGroup("kiosks", ["till", "kiosk"]); // two apps of one host port: the second is refused it
+    await api.createGroup("kiosks", ["till", "kiosk"]);
   });
   before(async function () {
     this.timeout(60_000);

@@ -79,6 +79,11 @@ export class DashboardRig {
   }
 }
 
+/** Creates two apps of one host port: a device that has both is refused it for the second, kiosk, and fails. */
+export async function createTillAndKiosk(api: Api): Promise<void> {
+  for (const name of ["till", "kiosk"]) await api.createApp({ name, dockerImage: "busybox:1", startingPorts: [{ hostPort: 80, containerPort: 80 }] });
+}
+
 /** A tab of the dashboard, and all that went wrong in it. */
 export class DashboardPage {
   readonly page: Page;

@@ -9,7 +9,7 @@ import { ExplainService } from "../../gen/nebula/v1/explain_pb.ts";
 import { ContainerState, FailureCode, ReportService, StepKind, TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
 import { UserService } from "../../gen/nebula/v1/user_pb.ts";
-import { DashboardRig } from "./dashboard-rig.ts";
+import { createTillAndKiosk, DashboardRig } from "./dashboard-rig.ts";
 
 const MARKUP = '<img src=x onerror="document.title=1"><script>document.title=2</script>';
 const REVERSED = "\u202egnp.exe";
@@ -18,10 +18,9 @@ describe("the page of a device in a browser", function () {
   this.timeout(60_000);
   const rig = DashboardRig.describe(async ({ api }) => {
     await api.createApp({ name: "web", dockerImage: "busybox:1", startingPorts: [] });
-    for (const name of ["till", "kiosk"])
-      await api.createApp({ name, dockerImage: "busybox:1", startingPorts: [{ hostPort: 80, containerPort: 80 }] });
+    await createTillAndKiosk(api);
     await api.createGroup("pos", ["web"]);
-    await api.createGroup("kiosks", ["till", "kiosk"]); // two apps of one host port: the second is refused it
+    await api.createGroup("kiosks", ["till", "kiosk"]);
   });
   before(async function () {
     this.timeout(60_000);

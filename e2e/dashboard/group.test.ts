@@ -4,7 +4,7 @@ import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
 import { FleetService } from "../../gen/nebula/v1/fleet_pb.ts";
 import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
 import { UserService } from "../../gen/nebula/v1/user_pb.ts";
-import { DashboardRig } from "./dashboard-rig.ts";
+import { createTillAndKiosk, DashboardRig } from "./dashboard-rig.ts";
 
 const DEVICES = 3;
 const PASSWORD = "a password of bob";
@@ -14,9 +14,7 @@ describe("a device_group in a browser", function () {
   const call = () => ({ headers: rig.api.headers, timeoutMs: 10_000 });
   const rig = DashboardRig.describe(async ({ api }) => {
     await api.createApp({ name: "web", dockerImage: "busybox:1" });
-    // two apps of one host port: the second is refused it, so its devices fail
-    for (const name of ["till", "kiosk"])
-      await api.createApp({ name, dockerImage: "busybox:1", startingPorts: [{ hostPort: 80, containerPort: 80 }] });
+    await createTillAndKiosk(api);
     await api.createGroup("pos", ["web", "till", "kiosk"]);
     await api.createGroup("bare", []);
     for (const name of ["nightly", "weekly"]) await api.createCronJob({ name, schedule: "0 3 * * *", dockerImage: "busybox:1" });

@@ -3,7 +3,7 @@ import { eventually } from "../../common/testing/eventually.ts";
 import { sampleReport } from "../../common/testing/sample-report.ts";
 import { FleetService } from "../../gen/nebula/v1/fleet_pb.ts";
 import { FailureCode, ReportService, TargetState } from "../../gen/nebula/v1/report_pb.ts";
-import { DashboardRig } from "./dashboard-rig.ts";
+import { createTillAndKiosk, DashboardRig } from "./dashboard-rig.ts";
 
 const DEVICES = 12;
 
@@ -11,9 +11,7 @@ describe("the overview of the dashboard in a browser", function () {
   this.timeout(60_000);
   const rig = DashboardRig.describe(async ({ api }) => {
     await api.createApp({ name: "web", dockerImage: "busybox:1" });
-    // two apps of one host port: the second is refused it, so its devices fail
-    for (const name of ["till", "kiosk"])
-      await api.createApp({ name, dockerImage: "busybox:1", startingPorts: [{ hostPort: 80, containerPort: 80 }] });
+    await createTillAndKiosk(api);
     await api.createGroup("pos", ["web"]);
     await api.createGroup("kiosks", ["till", "kiosk"]);
   });
