@@ -36,6 +36,11 @@ export function fieldChangeOf({ field, beforeJson, afterJson }: FieldDifference)
   return { field, before: parse(beforeJson), after: parse(afterJson) };
 }
 
+/** Differences for a program: null is the default. */
+export function differencesJson(differences: readonly FieldDifference[]): JsonObject[] {
+  return differences.map(fieldChangeOf).map(({ field, before, after }) => ({ field, before: before ?? null, after: after ?? null }));
+}
+
 /** A difference for a person, a line each: the name of the field, on its first line, and the change. */
 export function fieldLines(difference: FieldDifference, isCreated = false): [field: string, change: string][] {
   return describeChange(fieldChangeOf(difference), isCreated).map((line, at) => [at === 0 ? difference.field : "", line]);

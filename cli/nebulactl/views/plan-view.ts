@@ -2,7 +2,7 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
 import { planName } from "../../../common/insight/plan-id.ts";
 import { KIND_WORDS } from "../../../common/insight/text/plan-text.ts";
-import { fieldChangeOf } from "../../../common/resources/field-changes.ts";
+import { differencesJson } from "../../../common/resources/field-changes.ts";
 import { jsonNumber } from "../../../common/resources/resource-fields.ts";
 import { enumWord } from "../../../common/text/enum-words.ts";
 import { ConnectionState, TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
@@ -76,7 +76,7 @@ function entityJson({ kind, name, revisionBefore, revisionAfter, existsBefore, e
     result: revisionBefore === revisionAfter ? "unchanged" : written,
     revision_before: jsonNumber(revisionBefore),
     revision: jsonNumber(revisionAfter),
-    changes: differences.map(fieldChangeOf).map(({ field, before, after }) => ({ field, before: before ?? null, after: after ?? null })),
+    changes: differencesJson(differences),
   };
 }
 

@@ -1,6 +1,6 @@
-import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import type { JsonObject } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import { fieldChangeOf, fieldLines } from "../../../common/resources/field-changes.ts";
+import { differencesJson, fieldLines } from "../../../common/resources/field-changes.ts";
 import type { Resource } from "../../../common/resources/resource.ts";
 import { jsonNumber } from "../../../common/resources/resource-fields.ts";
 import { entityKindOf } from "../../../common/resources/target-kind.ts";
@@ -9,7 +9,6 @@ import type { Cell } from "../../../common/text/cell.ts";
 import { enumWord } from "../../../common/text/enum-words.ts";
 import type { Change } from "../../../gen/nebula/v1/change_pb.ts";
 import { type EntityChange, type Revision, RevisionAction, RevisionActionSchema, type RollbackResponse } from "../../../gen/nebula/v1/history_pb.ts";
-import type { FieldDifference } from "../../../gen/nebula/v1/plan_pb.ts";
 import type { ListView } from "../output/print-list.ts";
 import { entityJson } from "./entity-view.ts";
 
@@ -81,10 +80,6 @@ export function resourceOfBody(body: Revision["body"] | RollbackResponse["body"]
     default:
       return undefined;
   }
-}
-
-export function differencesJson(differences: readonly FieldDifference[]): JsonValue[] {
-  return differences.map(fieldChangeOf).map(({ field, before, after }) => ({ field, before: before ?? null, after: after ?? null }));
 }
 
 function changeJson(change: Change | undefined): JsonObject {
