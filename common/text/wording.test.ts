@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import { execFileSync } from "node:child_process";
 import fc from "fast-check";
-import { LONGEST_REPEATED, nearestName, quote, shellWord, shown } from "./wording.ts";
+import { counted, LONGEST_REPEATED, nearestName, quote, shellWord, shown } from "./wording.ts";
 
 /** Characters of one unit of UTF-16, and of two. */
 const anyText = fc
@@ -19,6 +19,15 @@ describe("a caller's text in an answer", () => {
       }),
     );
     for (const character of ["a", "😀"]) assert.equal(shown(character.repeat(10_000)), `${character.repeat(LONGEST_REPEATED)}...`);
+  });
+});
+
+describe("a number of things", () => {
+  it("a number of things has the singular for one alone", () => {
+    assert.deepEqual(
+      [0, 1, 2, 0n, 1n, 2n ** 60n].map((number) => counted(number, "device")),
+      ["0 devices", "1 device", "2 devices", "0 devices", "1 device", "1152921504606846976 devices"],
+    );
   });
 });
 

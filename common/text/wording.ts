@@ -32,6 +32,11 @@ export function listed(names: readonly string[]): string {
   return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
 }
 
+/** `1 device`, `3 devices`. @param what a noun whose plural ends in s */
+export function counted(number: number | bigint, what: string): string {
+  return `${number} ${what}${Number(number) === 1 ? "" : "s"}`;
+}
+
 /** The known name that somebody most likely meant; undefined when none is close. Case, '-' and '_' count for nothing. */
 export function nearestName(given: string, known: Iterable<string>): string | undefined {
   const wanted = plain(given);

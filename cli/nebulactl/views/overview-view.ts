@@ -6,6 +6,7 @@ import { entityKindOf } from "../../../common/resources/target-kind.ts";
 import { ageOf } from "../../../common/text/age.ts";
 import { type Cell, red } from "../../../common/text/cell.ts";
 import { enumWord } from "../../../common/text/enum-words.ts";
+import { counted } from "../../../common/text/wording.ts";
 import {
   type ChangeOverview,
   type FleetOverview,
@@ -29,10 +30,10 @@ export function fleetLines({ states, failureCodes, workerVersions, problems, dev
   const never = states?.neverCame ?? 0n;
   const versions = workerVersions.map(({ workerVersion, devices }) => `${workerVersion || "of the original"} on ${devices}`);
   return [
-    `${count(devicesOf(states), "device")} in ${count(deviceGroups, "device_group")}: ${parts.join(", ")}${never === 0n ? "" : `; ${never} enrolled that never came`}`,
+    `${counted(devicesOf(states), "device")} in ${counted(deviceGroups, "device_group")}: ${parts.join(", ")}${never === 0n ? "" : `; ${never} enrolled that never came`}`,
     ...(uncountedGroups === 0n
       ? []
-      : [`${count(uncountedGroups, "device_group")} not counted: the server has no room for the summaries of its devices`]),
+      : [`${counted(uncountedGroups, "device_group")} not counted: the server has no room for the summaries of its devices`]),
     ...(failureCodes.length === 0
       ? []
       : [
@@ -49,10 +50,6 @@ export function fleetLines({ states, failureCodes, workerVersions, problems, dev
 function listLine(title: string, items: readonly string[]): string[] {
   const more = items.length > SHOWN ? `, and ${items.length - SHOWN} more` : "";
   return items.length === 0 ? [] : [`${title}: ${items.slice(0, SHOWN).join(", ")}${more}`];
-}
-
-function count(number: bigint, what: string): string {
-  return `${number} ${what}${number === 1n ? "" : "s"}`;
 }
 
 /** All devices that reported or connected. */

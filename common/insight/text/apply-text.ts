@@ -12,6 +12,7 @@ import { TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
 import { FailureCode, FailureCodeSchema, StepKind, StepKindSchema } from "../../../gen/nebula/v1/report_pb.ts";
 import { entityKindOf } from "../../resources/target-kind.ts";
 import { formatAge } from "../../text/age.ts";
+import { counted } from "../../text/wording.ts";
 
 /** A change that is followed; `before`: the revision that its target had. */
 export type Followed = MessageInitShape<typeof ApplyTargetSchema> & Readonly<{ name: string; before?: bigint }>;
@@ -57,7 +58,7 @@ export function applyTitle(message: WatchApplyResponse | undefined, followed: re
 export function applySummary(message: WatchApplyResponse | undefined, followed: readonly Followed[], timeoutMs: number): string {
   const { online, onlineApplied, devices, failed, offline, working, waiting } = applyNumbers(message);
   const unseen = Number(message?.unseenGroups ?? 0n);
-  const hidden = unseen === 0 ? "" : `; and ${unseen} device_group${unseen === 1 ? "" : "s"} that you may not see`;
+  const hidden = unseen === 0 ? "" : `; and ${counted(unseen, "device_group")} that you may not see`;
   if (devices === 0) return `no device is reached${hidden === "" ? "" : hidden.replace("; and", " but those of")}`;
   if (askNothing(followed)) return `${devices === 1 ? "1 device keeps what it runs" : `${devices} devices keep what they run`}${hidden}`;
   const parts = [

@@ -12,6 +12,7 @@ import {
 import { printableLine } from "../../printable.ts";
 import { fieldLines } from "../../resources/field-changes.ts";
 import { formatAge } from "../../text/age.ts";
+import { counted } from "../../text/wording.ts";
 
 /** The words of the kinds of planned entities. */
 export const KIND_WORDS: Readonly<Record<number, string>> = {
@@ -75,9 +76,9 @@ function changeRows({ existsBefore, existsAfter, differences }: PlannedEntity, f
 
 function reachLines({ reach, groupCount, hiddenGroups, changesAnything }: PlanResponse): string[] {
   if (!changesAnything) return ["nothing to do"];
-  const hidden = hiddenGroups === 0 ? "" : `, and ${count(hiddenGroups, "device_group")} you may not see`;
-  if (groupCount === 0) return [hiddenGroups === 0 ? "reaches no device_group" : `reaches ${count(hiddenGroups, "device_group")} you may not see`];
-  return [`reaches ${count(reach?.devices ?? 0, "device")} in ${count(groupCount, "device_group")}${connections(reach)}${hidden}`];
+  const hidden = hiddenGroups === 0 ? "" : `, and ${counted(hiddenGroups, "device_group")} you may not see`;
+  if (groupCount === 0) return [hiddenGroups === 0 ? "reaches no device_group" : `reaches ${counted(hiddenGroups, "device_group")} you may not see`];
+  return [`reaches ${counted(reach?.devices ?? 0, "device")} in ${counted(groupCount, "device_group")}${connections(reach)}${hidden}`];
 }
 
 function connections(reach: DeviceReach | undefined): string {
@@ -97,12 +98,12 @@ function stepLines({ steps, reach, warnings, changesAnything }: PlanResponse): s
     ...(counts === "" ? [] : [`${counts}${full}`]),
     ...(changesAnything && idle > 0
       ? [
-          `${idle === devices ? "no device" : count(idle, "device")} ${idle === devices ? "has anything" : idle === 1 ? "has nothing" : "have nothing"} to do`,
+          `${idle === devices ? "no device" : counted(idle, "device")} ${idle === devices ? "has anything" : idle === 1 ? "has nothing" : "have nothing"} to do`,
         ]
       : []),
     ...(unforeseen === 0
       ? []
-      : [`${count(unforeseen, "device")} whose steps can't be foreseen: no report yet, a worker of the original, or one that stands still`]),
+      : [`${counted(unforeseen, "device")} whose steps can't be foreseen: no report yet, a worker of the original, or one that stands still`]),
     ...other,
   ];
 }
@@ -111,7 +112,7 @@ function stepText({ step, containers, image, devices }: StepCount): string {
   if (step === DeviceStepKind.PULL) return `${devices} pull ${shortImage(image)}`;
   if (step === DeviceStepKind.PULL_IF_MISSING) return `${devices} pull ${shortImage(image)} unless they have it`;
   if (step === DeviceStepKind.SCHEDULE) return `${devices} follow a new schedule`;
-  return `${devices} ${STEP_WORDS[step] ?? "do a step with"} ${count(containers, "container")}`;
+  return `${devices} ${STEP_WORDS[step] ?? "do a step with"} ${counted(containers, "container")}`;
 }
 
 /** As an operator writes it: without Docker Hub's own parts. */
@@ -126,14 +127,10 @@ function behindLines({ behind, behindCount }: PlanResponse, now: number): string
   const which = revisions.size === 1 && first !== undefined ? `revision ${first.revision}` : "the newest revision";
   const named = behind.map((device) => `${printableLine(device.deviceId)} (${standing(device, now)})`).join(", ");
   const more = behindCount > behind.length ? ` and ${behindCount - behind.length} more` : "";
-  return [`${count(behindCount, "device")} ${behindCount === 1 ? "does" : "do"} not run ${which} yet: ${named}${more}`];
+  return [`${counted(behindCount, "device")} ${behindCount === 1 ? "does" : "do"} not run ${which} yet: ${named}${more}`];
 }
 
 function standing({ state, reason, offlineSince }: DeviceBehind, now: number): string {
   if (state === "failed" && reason !== "") return printableLine(`failed: ${reason.length > 60 ? `${reason.slice(0, 60)}…` : reason}`);
   return state === "offline" && offlineSince !== undefined ? `offline ${formatAge(now - timestampMs(offlineSince))}` : printableLine(state);
-}
-
-function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? "" : "s"}`;
 }

@@ -1,5 +1,6 @@
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
 import { jsonNumber } from "../../../../common/resources/resource-fields.ts";
+import { counted } from "../../../../common/text/wording.ts";
 import { type DeletedDevices, DeviceService } from "../../../../gen/nebula/v1/device_pb.ts";
 import type { Command } from "../../command/command.ts";
 import type { CommandContext } from "../../command/context.ts";
@@ -72,7 +73,7 @@ async function deleteOffline(context: CommandContext): Promise<number> {
       left = answer.remaining;
     }
   }
-  const text = () => (found.remaining === 0n ? `no device has been ${since}\n` : `${deleted} ${deleted === 1n ? "device" : "devices"} deleted\n`);
+  const text = () => (found.remaining === 0n ? `no device has been ${since}\n` : `${counted(deleted, "device")} deleted\n`);
   io.out(await renderValue({ text, json: () => ({ deleted: jsonNumber(deleted) }) }, output, paint));
   return 0;
 }

@@ -2,6 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
 import { lastStateCell, problemsOfDevice, wellCell } from "../../../../common/insight/text/device-text.ts";
 import { jsonText, printableLine } from "../../../../common/printable.ts";
+import { counted } from "../../../../common/text/wording.ts";
 import { ConnectionState, type Device, DeviceService } from "../../../../gen/nebula/v1/device_pb.ts";
 import type { Command } from "../../command/command.ts";
 import type { CommandContext } from "../../command/context.ts";
@@ -119,10 +120,7 @@ class ChangePrinter {
     for (const deviceId of this.#unseen) this.leave(deviceId);
     if (this.#listed) return;
     this.#listed = true;
-    const count = this.#known.size;
-    this.#context.io.err(
-      `watching ${count} ${count === 1 ? "device" : "devices"} in ${groups} ${groups === 1 ? "device_group" : "device_groups"}; Ctrl-C ends it\n`,
-    );
+    this.#context.io.err(`watching ${counted(this.#known.size, "device")} in ${counted(groups, "device_group")}; Ctrl-C ends it\n`);
   }
 
   #print(device: Device, changes: readonly string[]): void {

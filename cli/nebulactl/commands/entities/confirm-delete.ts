@@ -1,4 +1,5 @@
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
+import { counted } from "../../../../common/text/wording.ts";
 import type { CommandContext } from "../../command/context.ts";
 import type { SwitchFlag } from "../../command/flags.ts";
 import type { Call } from "./kind.ts";
@@ -50,7 +51,7 @@ export async function confirmDelete(what: string, name: string, context: Command
 /** `app web is in use by 2 device_groups (pos, till; 1204 devices); their devices remove the containers of web`. */
 function useText(what: string, { kind, names, more, devices, consequence }: Use): string {
   const count = `${names.length}${more ? " or more" : ""}`;
-  const counted = devices === undefined ? "" : `; ${devices} ${devices === 1n ? "device" : "devices"}`;
-  const shown = `${names.slice(0, SHOWN).join(", ")}${names.length > SHOWN || more ? ", ..." : ""}${counted}`;
+  const affected = devices === undefined ? "" : `; ${counted(devices, "device")}`;
+  const shown = `${names.slice(0, SHOWN).join(", ")}${names.length > SHOWN || more ? ", ..." : ""}${affected}`;
   return `${what} is in use by ${count} ${kind}${names.length === 1 && !more ? "" : "s"} (${shown}); ${consequence}`;
 }
