@@ -76,13 +76,11 @@ export function groupList(now: number): ListView<GroupOverview> {
 /** Applied, working, waiting, failed, offline. */
 function stateCells(states: StandingCounts | undefined): Cell[] {
   const { applied = 0n, working = 0n, waiting = 0n, failed = 0n, offline = 0n } = states ?? {};
-  return [
-    String(applied),
-    String(working),
-    String(waiting),
-    failed === 0n ? "0" : red(String(failed)),
-    offline === 0n ? "0" : { text: String(offline), color: "yellow" },
-  ];
+  return [String(applied), String(working), String(waiting), failedCell(failed), offline === 0n ? "0" : { text: String(offline), color: "yellow" }];
+}
+
+function failedCell(failed: bigint): Cell {
+  return failed === 0n ? "0" : red(String(failed));
 }
 
 /** `web 42, 12 min ago by ci`; of a device_group `revision 7, ...`. */
@@ -104,7 +102,7 @@ export function reachedList(now: number): ListView<ChangeOverview> {
     row: ({ change, states, superseded }) => {
       const shown = change === undefined ? changes.header.map(() => "") : changes.row(change);
       if (superseded) return [...shown, "superseded"];
-      return states === undefined ? shown : [...shown, String(states.applied), String(pendingOf(states)), stateCells(states)[3] ?? ""];
+      return states === undefined ? shown : [...shown, String(states.applied), String(pendingOf(states)), failedCell(states.failed)];
     },
     json: async ({ change, states, superseded }) => {
       const { applied = 0n, failed = 0n, offline = 0n, working = 0n, waiting = 0n } = states ?? {};
