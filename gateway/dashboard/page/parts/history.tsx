@@ -2,11 +2,11 @@ import { createClient } from "@connectrpc/connect";
 import type { ComponentChildren } from "preact";
 import type { TargetKind } from "../../../../gen/nebula/v1/device_pb.ts";
 import { HistoryService } from "../../../../gen/nebula/v1/history_pb.ts";
+import { usePages } from "./ask-server.ts";
 import { formatCount } from "./format.ts";
 import { type HistoryLine, historyLine } from "./history-line.ts";
 import { usePage } from "./page-context.ts";
 import { type Column, Table } from "./table.tsx";
-import { usePages } from "./use-pages.ts";
 import { Age } from "./values.tsx";
 import { Empty, ViewState } from "./view-state.tsx";
 

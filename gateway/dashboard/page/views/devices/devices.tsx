@@ -12,12 +12,12 @@ import {
   STATE_WORDS,
 } from "../../addresses/devices-filter.ts";
 import { deviceAddress, groupAddress } from "../../addresses/entity-addresses.ts";
+import { usePages } from "../../parts/ask-server.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
 import { CommittedField } from "../../parts/committed-field.tsx";
 import { commandLine, formatCount } from "../../parts/format.ts";
 import { usePage } from "../../parts/page-context.ts";
 import { type Column, Table } from "../../parts/table.tsx";
-import { usePages } from "../../parts/use-pages.ts";
 import { Age, StateWord } from "../../parts/values.tsx";
 import { Empty, ViewState } from "../../parts/view-state.tsx";
 import type { View, ViewProps } from "../../view.ts";

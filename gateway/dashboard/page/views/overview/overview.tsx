@@ -1,11 +1,11 @@
 import type { FleetOverview, GetOverviewResponse } from "../../../../../gen/nebula/v1/fleet_pb.ts";
 import { devicesAddress } from "../../addresses/devices-filter.ts";
+import { useLive } from "../../parts/ask-server.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
 import { formatCount } from "../../parts/format.ts";
 import { StateBar } from "../../parts/state-bar.tsx";
 import { StateLegend } from "../../parts/state-legend.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
-import { useLive } from "../../parts/use-live.ts";
 import { Age, Count, NotCounted } from "../../parts/values.tsx";
 import { Empty, ViewState } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
