@@ -14,8 +14,18 @@ import { StateBar } from "../../parts/state-bar.tsx";
 import { Age, Count } from "../../parts/values.tsx";
 import { Empty, ViewState } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
-import { addSample, curvePoints, type Sample } from "./applied-curve.ts";
-import { type ChangeProgress, changeHead, changeProgress, type FailureGroup, followedJson, followedOf, type Verdict } from "./change-model.ts";
+import {
+  addSample,
+  type ChangeProgress,
+  changeHead,
+  changeProgress,
+  curvePoints,
+  type FailureGroup,
+  followedJson,
+  followedOf,
+  type Sample,
+  type Verdict,
+} from "./change-model.ts";
 import "./change.css";
 
 /** One change, at an address that stays, on its way to the devices. */
