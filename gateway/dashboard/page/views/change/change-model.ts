@@ -11,7 +11,7 @@ import {
   supersededText,
 } from "../../../../../common/insight/text/apply-text.ts";
 import { printableLine } from "../../../../../common/printable.ts";
-import { describeChange, fieldChangeOf } from "../../../../../common/resources/field-changes.ts";
+import { fieldLines } from "../../../../../common/resources/field-changes.ts";
 import { entityKindOf } from "../../../../../common/resources/target-kind.ts";
 import { enumWord } from "../../../../../common/text/enum-words.ts";
 import { type ApplyMember, type ApplyTarget, ApplyTargetSchema, ApplyVerb, type WatchApplyResponse } from "../../../../../gen/nebula/v1/apply_pb.ts";
@@ -29,21 +29,23 @@ export type ChangeHead = Readonly<{
   at: number | undefined;
   /** The address of the revision before. */
   before: string | undefined;
-  differences: readonly Readonly<{ field: string; lines: readonly string[] }>[];
 }>;
 
-export function changeHead({ kind, name, action, change, previousRevision, differences }: Revision): ChangeHead {
+export function changeHead({ kind, name, action, change, previousRevision }: Revision): ChangeHead {
   const word = entityKindOf(kind);
   return {
     action: enumWord(RevisionActionSchema, action) || "change",
     by: printableLine(change?.by ?? ""),
     at: change?.at === undefined ? undefined : timestampMs(change.at),
     before: word === undefined || previousRevision === 0n ? undefined : changeAddress({ kind: word, name, revision: previousRevision }),
-    differences: differences.map((difference) => ({
-      field: difference.field,
-      lines: describeChange(fieldChangeOf(difference)).map((line) => printableLine(line)),
-    })),
   };
+}
+
+/** A field that differs from the revision before, and its change, a line each. */
+export type Difference = Readonly<{ field: string; lines: readonly string[] }>;
+
+export function differencesOf({ differences }: Revision): readonly Difference[] {
+  return differences.map((difference) => ({ field: difference.field, lines: fieldLines(difference).map(([, line]) => printableLine(line)) }));
 }
 
 /** What WatchApply follows of a revision. @param before the revision before, of a device_group */

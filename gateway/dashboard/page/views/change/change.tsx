@@ -20,6 +20,7 @@ import {
   changeHead,
   changeProgress,
   curvePoints,
+  differencesOf,
   type FailureGroup,
   followedJson,
   followedOf,
@@ -233,7 +234,7 @@ function Failures({ failures, older }: Readonly<{ failures: readonly FailureGrou
 }
 
 function Differences({ revision }: Readonly<{ revision: Revision }>) {
-  const { differences } = changeHead(revision);
+  const differences = differencesOf(revision);
   return (
     <section class="card" aria-labelledby="differences">
       <h2 id="differences">What changed</h2>
