@@ -19,12 +19,13 @@
  */
 import { effect, signal } from "@preact/signals";
 import { render } from "preact";
-import { watchAttention } from "./browser/attention.ts";
 import { browserClock } from "./browser/browser-clock.ts";
 import { openLiveClient } from "./browser/live-client.ts";
 import { createRouter } from "./browser/router.ts";
 import { openSession } from "./browser/session.ts";
 import { createTransport } from "./browser/transport.ts";
+import { HIDDEN_MS } from "./data/live-plan.ts";
+import type { Attention } from "./data/reading.ts";
 import { Page } from "./parts/page-context.ts";
 import { Shell } from "./shell.tsx";
 import "./style.css";
@@ -58,4 +59,27 @@ if (root !== null) {
     </Page.Provider>,
     root,
   );
+}
+
+/** Whether somebody looks at this tab. */
+function watchAttention(): Attention {
+  let hiddenAt = document.hidden ? Number.NEGATIVE_INFINITY : 0;
+  document.addEventListener("visibilitychange", () => {
+    hiddenAt = performance.now();
+  });
+  return {
+    isAwake: () => !document.hidden || performance.now() - hiddenAt < HIDDEN_MS,
+    whenAwake(signal) {
+      return new Promise((resolve, reject) => {
+        if (!document.hidden) return resolve();
+        const onAbort = () => reject(signal.reason);
+        const onChange = () => {
+          signal.removeEventListener("abort", onAbort);
+          resolve();
+        };
+        signal.addEventListener("abort", onAbort, { once: true });
+        document.addEventListener("visibilitychange", onChange, { once: true, signal }); // the next change of a hidden tab is to visible
+      });
+    },
+  };
 }
