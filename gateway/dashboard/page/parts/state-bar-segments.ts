@@ -1,14 +1,14 @@
 /** A part of a bar. */
-export type Segment<State extends string> = Readonly<{ state: State; count: bigint }>;
+export type Segment = Readonly<{ state: string; count: bigint }>;
 
 /** The place of a segment, percent of the length of the bar. */
-export type Placed<State extends string> = Segment<State> & Readonly<{ from: number; length: number }>;
+export type Placed = Segment & Readonly<{ from: number; length: number }>;
 
 /** The shortest segment that is seen, percent. */
 const SHORTEST = 1.2;
 
 /** Places the segments that count something: in proportion, but none so short that it is not seen. Together they fill the bar. */
-export function placeSegments<State extends string>(segments: readonly Segment<State>[]): readonly Placed<State>[] {
+export function placeSegments(segments: readonly Segment[]): readonly Placed[] {
   const counted = segments.filter(({ count }) => count > 0n);
   const whole = counted.reduce((sum, { count }) => sum + count, 0n);
   const shares = counted.map(({ count }) => (Number(count) / Number(whole)) * 100);

@@ -1,7 +1,8 @@
 import { formatCount } from "./format.ts";
-import { placeSegments } from "./state-bar-segments.ts";
+import { placeSegments, type Segment } from "./state-bar-segments.ts";
 
-export type BarPart = Readonly<{ state: string; count: bigint /** `failed` */; word: string }>;
+/** `word`: `failed`. */
+export type BarPart = Segment & Readonly<{ word: string }>;
 
 /** A bar of devices by state. Its numbers are read aloud; the bar itself is for the eye. Colours are of the class `state-STATE`. */
 export function StateBar({ parts, size = "line" }: Readonly<{ parts: readonly BarPart[]; size?: "line" | "large" }>) {
