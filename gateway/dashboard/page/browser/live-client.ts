@@ -1,6 +1,6 @@
 import type { Transport } from "@connectrpc/connect";
 import { type ReadonlySignal, signal } from "@preact/signals";
-import { createLiveHub, type FromHub, type Pulse, SIGN_MS, type ToHub } from "../data/live-hub.ts";
+import { createLiveHub, type FromHub, type LiveHub, type Pulse, SIGN_MS, type ToHub } from "../data/live-hub.ts";
 import { pulseOf, sourceOf } from "../data/live-kinds.ts";
 import type { Loaded } from "../data/loaded.ts";
 import { browserClock } from "./browser-clock.ts";
@@ -39,7 +39,7 @@ export function openLiveClient(transport: Transport): LiveClient {
     send({ kind: "visible", isVisible: !document.hidden });
     for (const key of followed.keys()) send({ kind: "show", key });
   };
-  const joinOwnHub = () => joinHubOfTab(transport, receive);
+  const joinOwnHub = () => openHub(transport, OWN_STREAMS).join(receive);
   const onNoWorker = () => {
     hub = joinOwnHub();
     showAll();
@@ -80,9 +80,9 @@ export function openLiveClient(transport: Transport): LiveClient {
   };
 }
 
-function joinHubOfTab(transport: Transport, receive: (message: FromHub) => void): Send {
-  const options = { sourceOf: sourceOf(transport), pulse: pulseOf(transport), streams: OWN_STREAMS, clock: browserClock, report: reportError };
-  return createLiveHub(options).join(receive);
+/** The hub of this program. */
+export function openHub(transport: Transport, streams: number): LiveHub {
+  return createLiveHub({ sourceOf: sourceOf(transport), pulse: pulseOf(transport), streams, clock: browserClock, report: reportError });
 }
 
 /** Undefined where the browser has no worker that tabs share. @param onNoWorker its program could not be loaded */

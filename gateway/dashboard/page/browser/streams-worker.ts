@@ -1,13 +1,9 @@
 /** The program of the worker that all tabs of the dashboard share: it has their streams. */
-import { createLiveHub, type ToHub } from "../data/live-hub.ts";
-import { pulseOf, sourceOf } from "../data/live-kinds.ts";
-import { browserClock } from "./browser-clock.ts";
-import { SHARED_STREAMS } from "./live-client.ts";
+import type { ToHub } from "../data/live-hub.ts";
+import { openHub, SHARED_STREAMS } from "./live-client.ts";
 import { createTransport } from "./transport.ts";
 
-const transport = createTransport();
-const options = { sourceOf: sourceOf(transport), pulse: pulseOf(transport), streams: SHARED_STREAMS, clock: browserClock, report: reportError };
-const hub = createLiveHub(options);
+const hub = openHub(createTransport(), SHARED_STREAMS);
 
 addEventListener("connect", (event) => {
   if (!(event instanceof MessageEvent)) return;

@@ -220,8 +220,9 @@ export function createLiveHub({ sourceOf, pulse, streams, clock, report }: LiveH
 
   /** The newest message of a stream stays true while the server answers. */
   function age(key: string, entry: Entry): void {
-    if (entry.way === "stream" && entry.state.kind === "ready") entry.state = { ...entry.state, asOfMs: clock.now() };
-    if (entry.way === "stream" && entry.state.kind === "ready" && entry.state.trouble !== undefined) publish(key, entry, entry.state);
+    if (entry.way !== "stream" || entry.state.kind !== "ready") return;
+    entry.state = { ...entry.state, asOfMs: clock.now() };
+    if (entry.state.trouble !== undefined) publish(key, entry, entry.state);
   }
 
   function again(): void {
