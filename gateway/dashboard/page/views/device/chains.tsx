@@ -2,20 +2,17 @@ import type { Explanation } from "../../../../../gen/nebula/v1/explain_pb.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
 import { type Chain, chainsOf, type Link, type LinkState, restOf } from "./explanation-chain.ts";
 
-/** Chains that are open where nothing is stuck. */
-const OPEN = 1;
-
 const WORDS: Readonly<Record<LinkState, string>> = { done: "done", working: "under way", stuck: "stuck here", ahead: "not yet", offline: "offline" };
 const FILLS: Readonly<Record<LinkState, string>> = { done: "applied", working: "working", stuck: "failed", ahead: "never-came", offline: "offline" };
 
-/** The way of each app and cron_job to the device, link by link; those that are stuck are open. */
+/** The way of each app and cron_job to the device, link by link; those that are stuck are open, and one that is alone. */
 export function Chains({ explanation }: Readonly<{ explanation: Explanation }>) {
   const chains = chainsOf(explanation);
   const rest = restOf(explanation);
   return (
     <>
-      {chains.map((chain, index) => (
-        <details key={chain.key} class="chain" open={chain.isStuck || (index < OPEN && chains.length === 1)}>
+      {chains.map((chain) => (
+        <details key={chain.key} class="chain" open={chain.isStuck || chains.length === 1}>
           <summary>
             <span class="name">
               <bdi>{chain.title}</bdi>
