@@ -140,7 +140,7 @@ function NoDevices({ group }: Readonly<{ group: string | undefined }>) {
 type FiltersProps = Readonly<{ filter: DevicesFilter; change: (filter: DevicesFilter) => void; isOfOneGroup: boolean }>;
 
 function Filters({ filter, change, isOfOneGroup }: FiltersProps) {
-  const choice = (label: string, name: "state" | "standing" | "code" | "longer", words: Iterable<string>) => (
+  const choice = (label: string, name: "state" | "standing" | "connection" | "code" | "longer", words: Iterable<string>) => (
     <label>
       <span>{label}</span>
       <select value={filter[name] ?? ""} onChange={({ currentTarget }) => change({ ...filter, [name]: currentTarget.value || undefined })}>
@@ -171,24 +171,13 @@ function Filters({ filter, change, isOfOneGroup }: FiltersProps) {
       <span>{label}</span>
     </label>
   );
-  const connection = (value: string) => (value === "online" || value === "offline" ? value : undefined);
   return (
     <search>
       <form class="filters" aria-label="Filter of devices" onSubmit={(event) => event.preventDefault()}>
         {!isOfOneGroup && text("Group", "group")}
         {choice("State", "state", STATE_WORDS.keys())}
         {choice("With the newest config", "standing", STANDING_WORDS.keys())}
-        <label>
-          <span>Connection</span>
-          <select
-            value={filter.connection ?? ""}
-            onChange={({ currentTarget }) => change({ ...filter, connection: connection(currentTarget.value) })}
-          >
-            <option value="">any</option>
-            <option value="online">online</option>
-            <option value="offline">offline</option>
-          </select>
-        </label>
+        {choice("Connection", "connection", ["online", "offline"])}
         {choice("Offline longer than", "longer", OFFLINE_TIMES.keys())}
         {choice("Code", "code", CODE_WORDS.keys())}
         {text("Problem", "problem")}
