@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import { printableLine } from "../../../../../common/printable.ts";
 import { DeviceGroupService, type GetDeviceGroupResponse } from "../../../../../gen/nebula/v1/device_group_pb.ts";
 import { TargetKind } from "../../../../../gen/nebula/v1/device_pb.ts";
-import { devicesFilterOf } from "../../addresses/devices-filter.ts";
+import { type DevicesFilter, devicesFilterOf } from "../../addresses/devices-filter.ts";
 import { changeAddress, groupAddress } from "../../addresses/entity-addresses.ts";
 import { ActionDialog } from "../../parts/action-dialog.tsx";
 import { useLive, useReading } from "../../parts/ask-server.ts";
@@ -116,7 +116,8 @@ function Numbers({ name, answer }: Readonly<{ name: string; answer: GetDeviceGro
       {(overview) => {
         const group = overviewOf(name, overview);
         const members = memberLines(answer.deviceGroup ?? { apps: [], cronJobs: [] }, group);
-        const failures = overview.fleet === undefined ? [] : failureTallies(overview.fleet);
+        const addressOf = (filter: DevicesFilter) => groupAddress(name, filter);
+        const failures = overview.fleet === undefined ? [] : failureTallies(overview.fleet, addressOf);
         const devices = devicesOf(group?.states);
         return (
           <>
@@ -131,9 +132,7 @@ function Numbers({ name, answer }: Readonly<{ name: string; answer: GetDeviceGro
                     <span class="number">{formatCount(devices)}</span> {devices === 1n ? "device" : "devices"},{" "}
                     <span class="number">{formatCount(group?.states?.online ?? 0n)}</span> online
                   </p>
-                  <StateLegend
-                    states={stateCounts(group?.states, {}).map((one) => ({ ...one, to: one.to === undefined ? undefined : inGroup(name, one.to) }))}
-                  />
+                  <StateLegend states={stateCounts(group?.states, {}, addressOf)} />
                 </>
               )}
               {failures.length > 0 && (
@@ -142,7 +141,7 @@ function Numbers({ name, answer }: Readonly<{ name: string; answer: GetDeviceGro
                   {failures.map(({ key, word, count, to }, index) => (
                     <span key={key}>
                       {index > 0 && ", "}
-                      <Failure text={`${formatCount(count)} ${word}`} to={to === undefined ? undefined : inGroup(name, to)} />
+                      <Failure text={`${formatCount(count)} ${word}`} to={to} />
                     </span>
                   ))}
                 </p>
@@ -168,11 +167,6 @@ function Numbers({ name, answer }: Readonly<{ name: string; answer: GetDeviceGro
 
 function Failure({ text, to }: Readonly<{ text: string; to: string | undefined }>) {
   return <bdi>{to === undefined ? text : <a href={to}>{text}</a>}</bdi>;
-}
-
-/** The same filter, of the list in this view. */
-function inGroup(name: string, devices: string): string {
-  return groupAddress(name, devicesFilterOf(new URL(devices, location.href).searchParams));
 }
 
 const MEMBER_COLUMNS: readonly Column<MemberLine>[] = [

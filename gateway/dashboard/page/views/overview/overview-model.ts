@@ -14,6 +14,9 @@ export type StateCount = Readonly<{ state: Standing; word: string; count: bigint
 
 export type Standing = "applied" | "working" | "waiting" | "failed" | "offline" | "never-came";
 
+/** Where the list of a filter is shown. */
+type AddressOf = (filter: DevicesFilter) => string;
+
 /** The states in the order of a bar. */
 const STANDINGS: readonly Readonly<{ state: Standing; word: string; of: (counts: StandingCounts) => bigint }>[] = [
   { state: "applied", word: "applied", of: ({ applied }) => applied },
@@ -24,13 +27,20 @@ const STANDINGS: readonly Readonly<{ state: Standing; word: string; of: (counts:
   { state: "never-came", word: "never came", of: ({ neverCame }) => neverCame },
 ];
 
-/** The devices by state with the newest config of their device_groups. @param listed where they are listed; undefined: no list has exactly these */
-export function stateCounts(counts: StandingCounts | undefined, listed: DevicesFilter | undefined): readonly StateCount[] {
+/**
+ * The devices by state with the newest config of their device_groups.
+ * @param listed where they are listed; undefined: no list has exactly these
+ */
+export function stateCounts(
+  counts: StandingCounts | undefined,
+  listed: DevicesFilter | undefined,
+  addressOf: AddressOf = devicesAddress,
+): readonly StateCount[] {
   return STANDINGS.map(({ state, word, of }) => ({
     state,
     word,
     count: counts === undefined ? 0n : of(counts),
-    to: listed === undefined || state === "never-came" ? undefined : devicesAddress({ ...listed, standing: state }),
+    to: listed === undefined || state === "never-came" ? undefined : addressOf({ ...listed, standing: state }),
   }));
 }
 
@@ -130,8 +140,8 @@ const LONGEST_PROBLEM = 256;
 const LONGEST_VERSION = 64;
 
 /** The failures of a fleet by code, then what is wrong with devices as a whole; the most frequent of each first. */
-export function failureTallies(fleet: FleetOverview): readonly Tally[] {
-  const to = linkIn(fleet);
+export function failureTallies(fleet: FleetOverview, addressOf: AddressOf = devicesAddress): readonly Tally[] {
+  const to = linkIn(fleet, addressOf);
   const codes = fleet.failureCodes.map(({ failureCode, devices }) => {
     const code = enumWord(FailureCodeSchema, failureCode);
     return {
@@ -151,7 +161,7 @@ export function failureTallies(fleet: FleetOverview): readonly Tally[] {
 }
 
 export function versionTallies(fleet: FleetOverview): readonly Tally[] {
-  const to = linkIn(fleet);
+  const to = linkIn(fleet, devicesAddress);
   const versions = fleet.workerVersions.filter(({ workerVersion }) => workerVersion !== "");
   return [
     ...versions.map(({ workerVersion: version, devices }) => ({
@@ -164,7 +174,7 @@ export function versionTallies(fleet: FleetOverview): readonly Tally[] {
   ];
 }
 
-function linkIn(fleet: FleetOverview): (filter: DevicesFilter) => string | undefined {
+function linkIn(fleet: FleetOverview, addressOf: AddressOf): (filter: DevicesFilter) => string | undefined {
   const listed = listedOf(fleet);
-  return (filter) => (listed === undefined ? undefined : devicesAddress({ ...listed, ...filter }));
+  return (filter) => (listed === undefined ? undefined : addressOf({ ...listed, ...filter }));
 }
