@@ -17,6 +17,8 @@
  * both), so sizes are classes or attributes of SVG; imports are gen, pure files of common, and the packages that
  * common/imports.test.ts lists; script and style weigh at most 150 KB compressed (gateway/dashboard/serve/build-page.ts).
  */
+import "./style.css"; // before the styles of views, whose rules override it
+
 import { effect, signal } from "@preact/signals";
 import { render } from "preact";
 import { browserClock } from "./browser/browser-clock.ts";
@@ -28,7 +30,6 @@ import { HIDDEN_MS } from "./data/live-plan.ts";
 import type { Attention } from "./data/reading.ts";
 import { Page } from "./parts/page-context.ts";
 import { Shell } from "./shell.tsx";
-import "./style.css";
 
 const transport = createTransport();
 const clock = browserClock;

@@ -135,6 +135,14 @@ describe("the page of the dashboard as it is made", function () {
     assert.equal(MOST_BYTES, 150 * 1024);
   });
 
+  it("the styles of views come after the theme, so that their rules override it", () => {
+    const [, style] = [...built.page.assets].find(([name]) => name.endsWith(".css")) ?? assert.fail("no style");
+    const text = gunzipSync(style.gzip).toString();
+    const [card = -1, bar = -1, fleet = -1, usage = -1] = [".card{", ".bar{", ".fleet{", ".usage{"].map((rule) => text.indexOf(rule));
+    assert.ok(card > 0 && fleet > card, `.card of the theme and .fleet of a view are at ${card} and ${fleet}`);
+    assert.ok(bar > 0 && usage > bar, `.bar of the theme and .usage of a view are at ${bar} and ${usage}`);
+  });
+
   it("the page contains no address of another origin that it may load from", () => {
     const texts = [...built.page.assets].filter(([name]) => !name.endsWith(".svg")).map(([, { gzip }]) => gunzipSync(gzip).toString());
     const origins = new Set(texts.flatMap((text) => [...text.matchAll(/https?:\/\/[\w.-]+/g)].map(([url]) => url)));
