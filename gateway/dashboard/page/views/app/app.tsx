@@ -126,7 +126,7 @@ function Specification({ answer: { app } }: Readonly<{ answer: GetAppResponse }>
   return (
     <section class="card" aria-labelledby="specification">
       <h2 id="specification">Specification</h2>
-      <dl class="spec">
+      <dl class="pairs spec">
         {appSpec(app).map(({ field, label, values }) => (
           <div key={field}>
             <dt title={field}>{label}</dt>

@@ -241,7 +241,7 @@ function Differences({ revision }: Readonly<{ revision: Revision }>) {
       {differences.length === 0 ? (
         <p class="faint">No field differs from the revision before, or that one is not kept.</p>
       ) : (
-        <dl class="differences">
+        <dl class="pairs differences">
           {differences.map(({ field, lines }) => (
             <div key={field}>
               <dt>{field}</dt>

@@ -101,7 +101,7 @@ function Known({ answer: { device, mayForget } }: Readonly<{ answer: GetDeviceRe
   return (
     <>
       <Why id={device.deviceId} />
-      <div class="device-columns">
+      <div class="columns">
         <section class="card" aria-labelledby="containers">
           <h2 id="containers">Containers</h2>
           {targets.length === 0 ? (
@@ -111,7 +111,7 @@ function Known({ answer: { device, mayForget } }: Readonly<{ answer: GetDeviceRe
           )}
           <CommandLine line={commandLine(["nebulactl", "devices", "info", device.deviceId])} />
         </section>
-        <div class="device-column">
+        <div class="column">
           <Facts device={device} now={now.value} />
           {mayForget && <TokenAndForget deviceId={device.deviceId} deviceGroup={device.deviceGroup} />}
         </div>
@@ -183,7 +183,7 @@ function Facts({ device, now }: Readonly<{ device: Device; now: number }>) {
   return (
     <section class="card" aria-labelledby="host">
       <h2 id="host">Host and worker</h2>
-      <dl class="facts">
+      <dl class="pairs facts">
         {usagesOf(device, now).map(({ name, used, text }) => (
           <div key={name}>
             <dt>{name}</dt>

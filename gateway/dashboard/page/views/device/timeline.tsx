@@ -42,7 +42,7 @@ const COLUMNS: readonly Column<TimelineEntry>[] = [
 export function Timeline({ deviceId }: Readonly<{ deviceId: string }>) {
   const [span, setSpan] = useState("1h");
   return (
-    <section class="timeline" aria-labelledby="reports">
+    <section class="stack" aria-labelledby="reports">
       <div class="timeline-head">
         <h2 id="reports">Reports</h2>
         <label>
