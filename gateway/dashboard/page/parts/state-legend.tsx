@@ -2,8 +2,11 @@ import { formatShare } from "./format.ts";
 import { type BarPart, StateBar } from "./state-bar.tsx";
 import { Count } from "./values.tsx";
 
+/** Devices in one state, and where these are listed; undefined: nowhere. */
+type LinkedPart = BarPart & Readonly<{ to: string | undefined }>;
+
 /** Devices by state as a large bar, and each state with its number and share. Those that never came are no part of the whole. */
-export function StateLegend({ states }: Readonly<{ states: readonly (BarPart & Readonly<{ to: string | undefined }>)[] }>) {
+export function StateLegend({ states }: Readonly<{ states: readonly LinkedPart[] }>) {
   const devices = states.reduce((sum, { state, count }) => (state === "never-came" ? sum : sum + count), 0n);
   return (
     <>
@@ -24,4 +27,11 @@ export function StateLegend({ states }: Readonly<{ states: readonly (BarPart & R
       </ul>
     </>
   );
+}
+
+/** The number of devices in one of these states; none is faint. `within`: the group or app whose devices they are. */
+export function StateNumber({ states, state, within }: Readonly<{ states: readonly LinkedPart[]; state: string; within: string }>) {
+  const of = states.find((one) => one.state === state);
+  if (of === undefined || of.count === 0n) return <span class="faint number">0</span>;
+  return <Count value={of.count} to={of.to} of={`${of.word} in ${within}`} />;
 }

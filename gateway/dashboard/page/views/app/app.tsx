@@ -17,7 +17,7 @@ import { History } from "../../parts/history.tsx";
 import { changedFields, type HistoryLine } from "../../parts/history-line.ts";
 import { usePage } from "../../parts/page-context.ts";
 import { StateBar } from "../../parts/state-bar.tsx";
-import { StateLegend } from "../../parts/state-legend.tsx";
+import { StateLegend, StateNumber } from "../../parts/state-legend.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
 import { Age, NotCounted, StateWord } from "../../parts/values.tsx";
 import { Empty, ViewState } from "../../parts/view-state.tsx";
@@ -202,11 +202,7 @@ const PLACE_COLUMNS: readonly Column<PlaceLine>[] = [
       head: state === "applied" ? "Applied" : "Failed",
       isNumber: true,
       from: "medium",
-      cell: ({ states, devices }) => {
-        if (devices === undefined) return <NotCounted />;
-        const count = states.find((one) => one.state === state)?.count ?? 0n;
-        return <span class={count === 0n ? "number faint" : "number"}>{formatCount(count)}</span>;
-      },
+      cell: ({ states, devices, group }) => (devices === undefined ? <NotCounted /> : <StateNumber states={states} state={state} within={group} />),
     }),
   ),
 ];

@@ -12,7 +12,7 @@ import { commandLine, formatCount } from "../../parts/format.ts";
 import { History } from "../../parts/history.tsx";
 import { usePage } from "../../parts/page-context.ts";
 import { StateBar } from "../../parts/state-bar.tsx";
-import { StateLegend } from "../../parts/state-legend.tsx";
+import { StateLegend, StateNumber } from "../../parts/state-legend.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
 import { Age, NotCounted } from "../../parts/values.tsx";
 import { Empty, ViewState } from "../../parts/view-state.tsx";
@@ -218,11 +218,8 @@ const MEMBER_COLUMNS: readonly Column<MemberLine>[] = [
       head: `${state.slice(0, 1).toUpperCase()}${state.slice(1)}`,
       isNumber: true,
       from: state === "failed" || state === "applied" ? "medium" : "wide",
-      cell: ({ states, revision }) => {
-        if (states === undefined) return revision === 0n ? "" : <NotCounted />;
-        const count = states.find((one) => one.state === state)?.count ?? 0n;
-        return revision === 0n ? "" : <span class={count === 0n ? "number faint" : "number"}>{formatCount(count)}</span>;
-      },
+      cell: ({ name, states, revision }) =>
+        revision === 0n ? "" : states === undefined ? <NotCounted /> : <StateNumber states={states} state={state} within={name} />,
     }),
   ),
 ];

@@ -4,7 +4,7 @@ import { useLive } from "../../parts/ask-server.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
 import { formatCount } from "../../parts/format.ts";
 import { StateBar } from "../../parts/state-bar.tsx";
-import { StateLegend } from "../../parts/state-legend.tsx";
+import { StateLegend, StateNumber } from "../../parts/state-legend.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
 import { Age, Count, NotCounted } from "../../parts/values.tsx";
 import { Empty, ViewState } from "../../parts/view-state.tsx";
@@ -18,7 +18,6 @@ import {
   groupLines,
   listedOf,
   moreChangesText,
-  type StateCount,
   stateCounts,
   type Tally,
   versionTallies,
@@ -212,8 +211,7 @@ const GROUP_COLUMNS: readonly Column<GroupLine>[] = [
       head: HEADS[state],
       isNumber: true,
       from: state === "failed" ? "medium" : "wide",
-      cell: ({ states, name, devices }) =>
-        devices === undefined ? <NotCounted /> : <StateNumber of={states.find((one) => one.state === state)} group={name} />,
+      cell: ({ states, name, devices }) => (devices === undefined ? <NotCounted /> : <StateNumber states={states} state={state} within={name} />),
     }),
   ),
   {
@@ -233,8 +231,3 @@ const GROUP_COLUMNS: readonly Column<GroupLine>[] = [
       ),
   },
 ];
-
-function StateNumber({ of, group }: Readonly<{ of: StateCount | undefined; group: string }>) {
-  if (of === undefined || of.count === 0n) return <span class="faint number">0</span>;
-  return <Count value={of.count} to={of.to} of={`${of.word} in ${group}`} />;
-}
