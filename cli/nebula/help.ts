@@ -1,4 +1,5 @@
 import { settingsHelp } from "../../common/settings/settings-docs.ts";
+import { capitalized } from "../../common/text/wording.ts";
 import { wrapWords } from "../nebulactl/output/display-width.ts";
 import type { NebulaCommand } from "./command/command.ts";
 
@@ -30,7 +31,7 @@ export function commandHelp(command: NebulaCommand): string {
   return [
     `Usage: nebula ${name} [FLAGS]`,
     "",
-    `${summary[0]?.toUpperCase()}${summary.slice(1)}.`,
+    `${capitalized(summary)}.`,
     ...(own.length === 0 ? [] : ["", "Flags:", ...own]),
     ...(command.kind === "settings"
       ? ["", "Settings, as a flag, a variable, or a key of the settings file (docs/settings.md):", settingsHelp(command.name)]

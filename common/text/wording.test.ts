@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import { execFileSync } from "node:child_process";
 import fc from "fast-check";
-import { counted, LONGEST_REPEATED, nearestName, quote, shellWord, shown } from "./wording.ts";
+import { capitalized, counted, LONGEST_REPEATED, nearestName, quote, shellWord, shown } from "./wording.ts";
 
 /** Characters of one unit of UTF-16, and of two. */
 const anyText = fc
@@ -37,6 +37,12 @@ describe("a word of a command line", () => {
       assert.equal(execFileSync("/bin/sh", ["-c", `printf %s ${shellWord(word)}`], { encoding: "utf8" }), word, JSON.stringify(word));
     }
     assert.equal(shellWord("http://nebula:8080/a,b=1%+@x_y-z"), "http://nebula:8080/a,b=1%+@x_y-z");
+  });
+});
+
+describe("a text at the start of a sentence", () => {
+  it("a text at the start of a sentence has a capital, and the rest as it was", () => {
+    assert.deepEqual(["restart", "an App", "Nebula", ""].map(capitalized), ["Restart", "An App", "Nebula", ""]);
   });
 });
 

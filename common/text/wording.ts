@@ -23,6 +23,11 @@ export function entryPath(field: string, key: string): string {
   return `${field}.${shown(key)}`;
 }
 
+/** `Restart` of `restart`. */
+export function capitalized(text: string): string {
+  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
+}
+
 /** The names that one sentence shows. */
 const SHOWN = 10;
 

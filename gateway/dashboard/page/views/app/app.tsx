@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 import { planText } from "../../../../../common/insight/text/plan-text.ts";
 import { plannedRollback } from "../../../../../common/insight/text/rollback-text.ts";
 import { printableLine } from "../../../../../common/printable.ts";
+import { capitalized } from "../../../../../common/text/wording.ts";
 import { AppService, type GetAppResponse } from "../../../../../gen/nebula/v1/app_pb.ts";
 import { TargetKind } from "../../../../../gen/nebula/v1/device_pb.ts";
 import { HistoryService } from "../../../../../gen/nebula/v1/history_pb.ts";
@@ -199,7 +200,7 @@ const PLACE_COLUMNS: readonly Column<PlaceLine>[] = [
   ...(["applied", "failed"] as const).map(
     (state): Column<PlaceLine> => ({
       key: state,
-      head: state === "applied" ? "Applied" : "Failed",
+      head: capitalized(state),
       isNumber: true,
       from: "medium",
       cell: ({ states, devices, group }) => (devices === undefined ? <NotCounted /> : <StateNumber states={states} state={state} within={group} />),
@@ -291,7 +292,7 @@ function Confirmation({ name, asked, close, changed }: ConfirmationProps) {
     return <ActionDialog title={`Roll ${name} back to revision ${asked.to}`} verb="Roll back" plan={plan} close={close} />;
   }
   const { verb } = asked;
-  const word = `${verb.slice(0, 1).toUpperCase()}${verb.slice(1)}`;
+  const word = capitalized(verb);
   const plan = () => planOfVerb(transport, { name, verb, now: clock.now(), changed });
   return <ActionDialog title={`${word} ${name}`} verb={word} plan={plan} close={close} />;
 }

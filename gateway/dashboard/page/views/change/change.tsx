@@ -2,6 +2,7 @@ import { createClient } from "@connectrpc/connect";
 import { useEffect, useState } from "preact/hooks";
 import { printableLine } from "../../../../../common/printable.ts";
 import { targetKindOf } from "../../../../../common/resources/target-kind.ts";
+import { capitalized } from "../../../../../common/text/wording.ts";
 import type { ApplyTarget } from "../../../../../gen/nebula/v1/apply_pb.ts";
 import { TargetKind } from "../../../../../gen/nebula/v1/device_pb.ts";
 import { HistoryService, type Revision } from "../../../../../gen/nebula/v1/history_pb.ts";
@@ -205,7 +206,7 @@ function Failures({ failures, older }: Readonly<{ failures: readonly FailureGrou
   return (
     <section class="card" aria-labelledby="failures">
       <h2 id="failures">Failures by code</h2>
-      {older !== undefined && <p class="faint">{`${older.slice(0, 1).toUpperCase()}${older.slice(1)}.`}</p>}
+      {older !== undefined && <p class="faint">{capitalized(older)}.</p>}
       {failures.map(({ code, count, devices }) => (
         <details key={code} class="failure" open={failures.length === 1}>
           <summary>

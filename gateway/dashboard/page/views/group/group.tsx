@@ -1,6 +1,7 @@
 import { createClient } from "@connectrpc/connect";
 import { useState } from "preact/hooks";
 import { printableLine } from "../../../../../common/printable.ts";
+import { capitalized } from "../../../../../common/text/wording.ts";
 import { DeviceGroupService, type GetDeviceGroupResponse } from "../../../../../gen/nebula/v1/device_group_pb.ts";
 import { TargetKind } from "../../../../../gen/nebula/v1/device_pb.ts";
 import { type DevicesFilter, devicesFilterOf } from "../../addresses/devices-filter.ts";
@@ -215,7 +216,7 @@ const MEMBER_COLUMNS: readonly Column<MemberLine>[] = [
   ...(["applied", "working", "failed", "offline"] as const).map(
     (state): Column<MemberLine> => ({
       key: state,
-      head: `${state.slice(0, 1).toUpperCase()}${state.slice(1)}`,
+      head: capitalized(state),
       isNumber: true,
       from: state === "failed" || state === "applied" ? "medium" : "wide",
       cell: ({ name, states, revision }) =>

@@ -1,3 +1,4 @@
+import { capitalized } from "../../../../../common/text/wording.ts";
 import type { FleetOverview, GetOverviewResponse } from "../../../../../gen/nebula/v1/fleet_pb.ts";
 import { devicesAddress } from "../../addresses/devices-filter.ts";
 import { useLive } from "../../parts/ask-server.ts";
@@ -171,8 +172,6 @@ function Tallies({ tallies, none, state }: Readonly<{ tallies: readonly Tally[];
   );
 }
 
-const HEADS = { applied: "Applied", working: "Working", failed: "Failed", offline: "Offline" } as const;
-
 const GROUP_COLUMNS: readonly Column<GroupLine>[] = [
   {
     key: "name",
@@ -208,7 +207,7 @@ const GROUP_COLUMNS: readonly Column<GroupLine>[] = [
   ...(["applied", "working", "failed", "offline"] as const).map(
     (state): Column<GroupLine> => ({
       key: state,
-      head: HEADS[state],
+      head: capitalized(state),
       isNumber: true,
       from: state === "failed" ? "medium" : "wide",
       cell: ({ states, name, devices }) => (devices === undefined ? <NotCounted /> : <StateNumber states={states} state={state} within={name} />),
