@@ -1,14 +1,11 @@
 import { create } from "@bufbuild/protobuf";
-import { type FleetOverview, FleetOverviewSchema, FleetService, type GroupOverview } from "../../../../gen/nebula/v1/fleet_pb.ts";
+import { type FleetOverview, FleetOverviewSchema, FleetService } from "../../../../gen/nebula/v1/fleet_pb.ts";
 import type { Command } from "../../command/command.ts";
 import { LIST_OUTPUTS, OUTPUTS } from "../../command/global-flags.ts";
 import { printList } from "../../output/print-list.ts";
 import { renderValue } from "../../output/render-value.ts";
 import { fleetLines, groupList, overviewJson, reachedList } from "../../views/overview-view.ts";
-import { OF_GROUP } from "../lists/pages.ts";
-
-/** The largest page of the API: device_groups. */
-const PAGE = 1000;
+import { allPages, OF_GROUP } from "../lists/pages.ts";
 
 /** A whole fleet in numbers. */
 export const overview: Command = {
@@ -27,15 +24,13 @@ export const overview: Command = {
     const client = await context.client(FleetService);
     const group = values.text(OF_GROUP);
     const deviceGroups = group === undefined ? [] : [group];
-    const groups: GroupOverview[] = [];
     let fleet: FleetOverview = create(FleetOverviewSchema);
-    for (let pageToken = ""; ; ) {
-      const page = await client.getOverview({ deviceGroups, pageSize: PAGE, pageToken }, { signal });
-      fleet = page.fleet ?? fleet; // the newest page has the newest numbers
-      groups.push(...page.groups);
-      pageToken = page.nextPageToken;
-      if (pageToken === "") break;
-    }
+    const fetch = async (pageSize: number, pageToken: string) => {
+      const { fleet: newest, groups: items, nextPageToken } = await client.getOverview({ deviceGroups, pageSize, pageToken }, { signal });
+      fleet = newest ?? fleet; // the newest page has the newest numbers
+      return { items, nextPageToken };
+    };
+    const groups = await Array.fromAsync(allPages(fetch));
     if (output === "json" || output === "yaml") {
       io.out(await renderValue({ text: () => "", json: () => overviewJson(fleet, groups) }, output, paint));
       return 0;
