@@ -44,6 +44,20 @@ describe("the demo", function () {
     assert.deepEqual(await readdir(folder), []);
   });
 
+  it("the demo that is kept prints the dashboard's address and a login that it takes, and removes everything when it is interrupted", async () => {
+    await using demo = new Program(["demo", "--devices", "3", "--keep"], { env: { TMPDIR: folder } });
+    await demo.printed(/npm run nebulactl/, 50_000);
+    const address = /dashboard +(http:\S+\/ui\/)$/m.exec(demo.output)?.[1] ?? assert.fail(demo.output);
+    const [, user, password] = /login +user (\S+), password (\S+)$/m.exec(demo.output) ?? assert.fail(demo.output);
+    const page = await fetch(address);
+    assert.match(page.headers.get("content-type") ?? "", /^text\/html/);
+    const { origin } = new URL(address);
+    const login = { method: "POST", headers: { origin, "content-type": "application/json" }, body: JSON.stringify({ user, password }) };
+    assert.equal((await fetch(`${origin}/ui/login`, login)).status, 200);
+    assert.equal(await demo.stop(), 0, demo.output);
+    assert.deepEqual(await readdir(folder), []);
+  });
+
   it("the demo without Docker says so, and shows the simulated fleet alone", async function () {
     // in a mount namespace of its own, where an empty folder hides the engine's socket
     const hidden = `mount -t tmpfs none ${dirname(DOCKER_SOCKET)} && exec "$@"`;

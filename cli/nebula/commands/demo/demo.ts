@@ -144,16 +144,24 @@ async function runDemo({ devices, keep, print, terminal, env, readFile }: DemoOp
     for (const line of await engine.engine.list(instance)) say(`  ${line}`);
   }
   if (keep && !stop.aborted) {
-    say(
-      `\nThe server stays up until it is interrupted (Ctrl-C). Its admin:\n  export NEBULA_SERVER=${url} NEBULA_USER=admin NEBULA_PASSWORD=${login.password}`,
-    );
-    say("  npm run nebulactl -- devices list");
+    for (const line of keptLines(login)) say(line);
     await new Promise<void>((resolve) => {
       stop.addEventListener("abort", () => resolve());
     });
   } else say("\nNow on your own: npm start, then npm run worker (README.md). All that the demo made is removed.");
   const reached = rollouts.map(({ applied }) => applied.length);
   return stop.aborted || reached.join() === [expected, expected - 1, expected].join() ? 0 : 1;
+}
+
+/** How to look at the demo that stays up: by browser and by nebulactl. */
+function keptLines({ url, password }: DemoLogin): readonly string[] {
+  return [
+    "\nThe demo stays up until it is interrupted (Ctrl-C):",
+    `  dashboard  ${url}/ui/`,
+    `  login      user admin, password ${password}`,
+    `  nebulactl  export NEBULA_SERVER=${url} NEBULA_USER=admin NEBULA_PASSWORD=${password}`,
+    "             npm run nebulactl -- devices list",
+  ];
 }
 
 /** A simulated engine on a disk that has no room for the image that the demo changes to. */
