@@ -1,8 +1,8 @@
 /**
  * FleetService: a fleet in numbers, as far as the caller may read it.
  *
- * O1 Messages are LEAST_MS apart, but for those whose groups have no room in one, and hold the numbers as of when they are asked for; what did not change is not
- *    sent.
+ * O1 Looks at all groups are LEAST_MS apart. A look says what changed since the look before; messages with as many groups as have room in one send that, one after
+ *    another, with the numbers of each group as of its message. What did not change is not sent.
  * O2 Only groups, members and changes that the caller may read now are shown, and counted.
  * O3 A stream keeps of each group that it sent a hash alone: the messages of all streams are in no limit of memory.
  */
@@ -141,13 +141,16 @@ class OverviewWriter {
   readonly #view: FleetView;
   readonly #asked: Asked;
   /** By name. O3: `digest` is of the overview. */
-  readonly #sent = new Map<string, { stamp: number; readonly group: GroupInFleet; readonly digest: string }>();
+  readonly #sent = new Map<string, { readonly stamp: number; readonly group: GroupInFleet; readonly digest: string }>();
   #fleet: FleetOverview | undefined;
   #changes: RecentChanges | undefined;
-  /** Those for whom the groups that were sent were read. */
+  /** Those for whom the newest look was made. */
   #principal: Principal | undefined;
-  /** Whether groups, or names of those that left, wait for the next message. */
-  hasMore = false;
+  /** Groups that changed, and names of those that left, as of the newest look, which were not sent yet. */
+  #changed: readonly GroupInFleet[] = [];
+  #left: readonly string[] = [];
+  /** Whether all groups were counted when the newest look was made. */
+  #isReady = false;
   #wasComplete = false;
 
   constructor(view: FleetView, asked: Asked) {
@@ -155,39 +158,60 @@ class OverviewWriter {
     this.#asked = asked;
   }
 
+  /** Whether groups, or names of those that left, wait for the next message. */
+  get hasMore(): boolean {
+    return this.#changed.length + this.#left.length > 0;
+  }
+
   /** The next message; undefined if nothing changed. */
   next(principal: Principal, nowMs: number, isReady: boolean): Message | undefined {
-    const shown = shownGroups(this.#view, this.#asked, principal);
-    if (principal !== this.#principal) for (const sent of this.#sent.values()) sent.stamp = -1; // their members are to be read again
-    this.#principal = principal;
-    const names = new Set(shown.map(({ deviceGroup }) => deviceGroup));
-    const gone = [...this.#sent.keys()].filter((name) => !names.has(name));
-    const left = gone.slice(0, MOST_GROUPS);
+    const numbers = this.hasMore ? {} : this.#look(principal, nowMs, isReady);
+    const left = this.#left.slice(0, MOST_GROUPS);
+    this.#left = this.#left.slice(MOST_GROUPS);
     for (const name of left) this.#sent.delete(name);
-    const groups: GroupOverview[] = [];
-    const changed = shown.filter((group) => {
+    const groups = this.#takeGroups(principal);
+    const complete = this.#isReady && !this.hasMore;
+    if (groups.length + left.length === 0 && Object.keys(numbers).length === 0 && complete === this.#wasComplete) return undefined;
+    this.#wasComplete = complete;
+    return { groups, left, complete, ...numbers };
+  }
+
+  /** Goes through all groups once, and answers the numbers of all together, as far as they changed (O1). */
+  #look(principal: Principal, nowMs: number, isReady: boolean): Message {
+    const shown = shownGroups(this.#view, this.#asked, principal);
+    const isOther = principal !== this.#principal; // members of each group are to be read again
+    this.#principal = principal;
+    this.#isReady = isReady;
+    const names = new Set(shown.map(({ deviceGroup }) => deviceGroup));
+    this.#left = [...this.#sent.keys()].filter((name) => !names.has(name));
+    this.#changed = shown.filter((group) => {
       const before = this.#sent.get(group.deviceGroup);
-      return before?.group !== group || before.stamp !== group.stamp;
+      return isOther || before?.group !== group || before.stamp !== group.stamp;
     });
-    const taken = changed.slice(0, Math.min(MOST_GROUPS, groupsThatFit(changed, this.#asked)));
-    this.hasMore = taken.length < changed.length || left.length < gone.length;
-    for (const group of taken) {
-      const before = this.#sent.get(group.deviceGroup);
-      const overview = create(GroupOverviewSchema, groupOverview(group, this.#asked.members, principal));
-      const digest = hash("sha256", toBinary(GroupOverviewSchema, overview), "base64");
-      if (digest !== before?.digest) groups.push(overview);
-      this.#sent.set(group.deviceGroup, { stamp: group.stamp, group, digest });
-    }
-    const complete = isReady && !this.hasMore;
     const fleet = create(FleetOverviewSchema, fleetOf(shown));
     const changes = create(RecentChangesSchema, recentChanges(this.#view, shown, principal, nowMs));
     const isNewFleet = this.#fleet === undefined || !equals(FleetOverviewSchema, this.#fleet, fleet);
     const areNewChanges = this.#changes === undefined || !equals(RecentChangesSchema, this.#changes, changes);
     this.#fleet = fleet;
     this.#changes = changes;
-    if (groups.length + left.length === 0 && !isNewFleet && !areNewChanges && complete === this.#wasComplete) return undefined;
-    this.#wasComplete = complete;
-    return { groups, left, complete, ...(isNewFleet ? { fleet } : {}), ...(areNewChanges ? { recentChanges: changes } : {}) };
+    return { ...(isNewFleet ? { fleet } : {}), ...(areNewChanges ? { recentChanges: changes } : {}) };
+  }
+
+  /** As many of the groups that changed as a message has room for, without those that are as they were sent. */
+  #takeGroups(principal: Principal): GroupOverview[] {
+    const count = Math.min(MOST_GROUPS, groupsThatFit(this.#changed, this.#asked));
+    const taken = this.#changed.slice(0, count);
+    this.#changed = this.#changed.slice(count);
+    const groups: GroupOverview[] = [];
+    for (const group of taken) {
+      const { deviceGroup, stamp } = group;
+      if (this.#view.groups.get(deviceGroup) !== group || !isShown(group, this.#asked, principal)) continue; // O2; the next look has it
+      const overview = create(GroupOverviewSchema, groupOverview(group, this.#asked.members, principal));
+      const digest = hash("sha256", toBinary(GroupOverviewSchema, overview), "base64");
+      if (digest !== this.#sent.get(deviceGroup)?.digest) groups.push(overview);
+      this.#sent.set(deviceGroup, { stamp, group, digest });
+    }
+    return groups;
   }
 }
 
@@ -201,12 +225,15 @@ function mayRead(principal: Principal, entity: EntityKey): boolean {
   return isPermitted(principal, { kind: "read", entity }, false);
 }
 
-/** The groups that exist or have devices, and were counted or have no room, by name (O2). */
+/** Whether a group exists or has devices, and was counted or has no room (O2). */
+function isShown(group: GroupInFleet, asked: Asked, principal: Principal): boolean {
+  const wasCounted = group.standing !== undefined || group.isUncounted;
+  return wasCounted && existsOrHasDevices(group) && isAsked(group.deviceGroup, asked, principal);
+}
+
+/** By name. */
 function shownGroups(view: FleetView, asked: Asked, principal: Principal): GroupInFleet[] {
-  const wasCounted = ({ standing, isUncounted }: GroupInFleet) => standing !== undefined || isUncounted;
-  const shown = [...view.groups.values()].filter(
-    (group) => wasCounted(group) && existsOrHasDevices(group) && isAsked(group.deviceGroup, asked, principal),
-  );
+  const shown = [...view.groups.values()].filter((group) => isShown(group, asked, principal));
   return shown.sort((a, b) => (a.deviceGroup < b.deviceGroup ? -1 : 1));
 }
 

@@ -13,22 +13,33 @@ import { callOf } from "../../testing/entity-rig.ts";
 import { ADMIN, app, numbers, STRANGER, startFleet, startFleetRig, user, watchTestOverview } from "../../testing/fleet-rig.ts";
 import type { FleetViews, GroupInFleet } from "./fleet-view.ts";
 
-/** Streams of a fleet of groups without room. `looks` answers how often the streams went through the groups, `change` changes one of them. */
+/**
+ * Streams of a fleet of groups without room. `looks` answers how often the streams went through all groups, `reads` how often they read the numbers of one, `change`
+ * changes one of them.
+ */
 function uncountedFleet(size: number) {
   const clock = new ManualClock();
-  const groups = new Map<string, GroupInFleet>();
+  let [looks, reads] = [0, 0];
+  const groups = new (class extends Map<string, GroupInFleet> {
+    override values() {
+      looks++;
+      return super.values();
+    }
+  })();
   const put = (deviceGroup: string, stamp: number) =>
-    groups.set(deviceGroup, { deviceGroup, config: undefined, standing: undefined, isUncounted: true, neverCame: stamp, stamp });
+    groups.set(deviceGroup, {
+      ...{ deviceGroup, config: undefined, standing: undefined, isUncounted: true, stamp },
+      get neverCame() {
+        reads++;
+        return stamp;
+      },
+    });
   const names = Array.from({ length: size }, (_, index) => `g-${String(index).padStart(3, "0")}`);
   for (const name of names) put(name, 0);
-  let looks = 0;
   let changed = () => {};
   const fleetViews: FleetViews = {
     open: () => ({
-      get groups() {
-        looks++;
-        return groups;
-      },
+      groups,
       groupsOf: () => [],
       newestOf: () => undefined,
       changes: [],
@@ -45,10 +56,12 @@ function uncountedFleet(size: number) {
     clock,
     names,
     looks: () => looks,
+    reads: () => reads,
     change(name: string) {
       put(name, 1);
       changed();
     },
+    open: (principal: Principal) => watchTestOverview({ fleetViews, clock }, {}, principal),
     /** A stream that sent all, and waits. */
     async watch(principal: Principal = ADMIN) {
       const stream = watchTestOverview({ fleetViews, clock }, {}, principal);
@@ -179,27 +192,51 @@ describe("a stream of the overview", () => {
     stream.end();
   });
 
-  it("the stream goes through its groups again in turns of the event loop when rights change, and not at all when they stay the same", async () => {
-    const fleet = uncountedFleet(450);
+  it("the stream goes through all groups once when rights change, reads them in turns of the event loop, and does nothing when rights stay the same", async () => {
+    const size = 1050;
+    const fleet = uncountedFleet(size);
     const may = (level: string) => user({ deviceGroups: { "*": level } });
     const stream = await fleet.watch(may("ro"));
     const sent = stream.came.length;
-    const before = fleet.looks();
-    const looksWith = async (now: Principal) => {
+    /** How often all groups were gone through, and the numbers of one read, in each turn. */
+    const turnsWith = async (now: Principal) => {
+      const turns: [looks: number, reads: number][] = [];
       stream.allow(now);
-      const looks = [fleet.looks() - before];
-      while (looks.length < 10) {
+      for (let count = 0; count < 20; count++) {
+        const before = [fleet.looks(), fleet.reads()] as const;
         await turn();
-        looks.push(fleet.looks() - before);
+        turns.push([fleet.looks() - before[0], fleet.reads() - before[1]]);
       }
-      return looks;
+      return turns;
     };
-    assert.deepEqual(await looksWith(may("ro")), Array(10).fill(0));
-    const looks = await looksWith(may("rw"));
-    assert.equal(looks.at(-1), 3, "200 groups at a time");
-    for (const [index, count] of looks.entries()) assert.ok(count - (looks[index - 1] ?? 0) <= 1, `in one turn: ${looks}`);
+    assert.deepEqual(await turnsWith(may("ro")), Array(20).fill([0, 0]));
+    const turns = (await turnsWith(may("rw"))).filter(([looks, reads]) => looks + reads > 0);
+    const others = [200, 200, 200, 200, 50].map((reads) => [0, 2 * reads]);
+    assert.deepEqual(turns, [[1, 2 * (size + 200)], ...others], "all are counted once, and 200 sent in a turn, each by two reads");
     const again = stream.came.slice(sent).flatMap(({ message }) => message.groups);
     assert.deepEqual(again, [], "no group differs from what was sent");
+    stream.end();
+  });
+
+  it("rights that change while groups are sent have no group sent that may not be read any more, and those that were sent leave", async () => {
+    const fleet = uncountedFleet(450);
+    const stream = fleet.open(user({ deviceGroups: { "*": "ro" } }));
+    await turn();
+    const [before, sent] = [stream.came.length, stream.came.flatMap(({ message }) => message.groups).length];
+    assert.ok(sent > 0 && sent < 450, `${sent} of 450 groups were sent`);
+    const [first = "", ...others] = fleet.names;
+    stream.allow(user({ deviceGroups: { [first]: "ro" } }));
+    await stream.until(() => stream.came.some(({ message }) => message.complete));
+    const after = stream.came.slice(before);
+    assert.deepEqual(
+      after.flatMap(({ message }) => message.groups),
+      [],
+    );
+    assert.deepEqual(
+      after.flatMap(({ message }) => message.left),
+      others.slice(0, sent - 1),
+    );
+    assert.equal(stream.newest().fleet?.deviceGroups, 1n);
     stream.end();
   });
 
