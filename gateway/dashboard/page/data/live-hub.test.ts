@@ -198,6 +198,30 @@ describe("the hub of live data", () => {
     assert.equal(server.streams.length, 2);
   });
 
+  it("data of before the server was unreachable keep their age while the stream that was opened again has no message yet", async () => {
+    const tab = new Tab(hub);
+    tab.show("a");
+    await clock.advance(0);
+    server.open.get("a")?.("before");
+    await clock.advance(2 * POLL_MS);
+    const seenAt = clock.now();
+    server.isUnreachable = true;
+    await clock.advance(POLL_MS);
+    server.isUnreachable = false;
+    await clock.advance(3 * POLL_MS);
+    assert.deepEqual(server.streams, ["a"]);
+    const ageOf = (other: Tab) => {
+      const state = other.states.get("a");
+      return state?.kind === "ready" ? [state.value, state.asOfMs] : [];
+    };
+    const later = new Tab(hub);
+    later.show("a");
+    assert.deepEqual([ageOf(tab), ageOf(later)], Array(2).fill(["before", seenAt]));
+    server.open.get("a")?.("after");
+    await clock.advance(0);
+    assert.deepEqual(ageOf(tab), ["after", clock.now()]);
+  });
+
   it("a login has everything tried at once", async () => {
     const tab = new Tab(hub);
     tab.show("a");

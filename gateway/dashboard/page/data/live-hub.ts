@@ -66,7 +66,16 @@ export type LiveHub = Disposable & {
 
 type Tab = { send: (message: FromHub) => void; isVisible: boolean; hiddenAt: number; signAt: number; shows: Map<string, number> };
 
-type Entry = { source: Source; state: Loaded<unknown>; way: Way; run: AbortController; failures: number; refusedUntil: number };
+type Entry = {
+  source: Source;
+  state: Loaded<unknown>;
+  /** Whether the state is the newest message of the stream that is open. */
+  isOfStream: boolean;
+  way: Way;
+  run: AbortController;
+  failures: number;
+  refusedUntil: number;
+};
 
 export function createLiveHub({ sourceOf, pulse, streams, clock, report }: LiveHubOptions): LiveHub {
   const ended = new AbortController();
@@ -136,6 +145,7 @@ export function createLiveHub({ sourceOf, pulse, streams, clock, report }: LiveH
     const entry = entries.get(key) ?? {
       source: sourceOf(key),
       state: LOADING,
+      isOfStream: false,
       way: "rest",
       run: new AbortController(),
       failures: 0,
@@ -146,6 +156,7 @@ export function createLiveHub({ sourceOf, pulse, streams, clock, report }: LiveH
     entry.run.abort();
     entry.run = new AbortController();
     entry.way = way;
+    entry.isOfStream = false;
     if (way === "stream") void stream(key, entry, entry.run.signal);
     if (way === "poll") void poll(key, entry, entry.run.signal);
   }
@@ -160,6 +171,7 @@ export function createLiveHub({ sourceOf, pulse, streams, clock, report }: LiveH
       for await (const value of entry.source.open?.(signal) ?? []) {
         if (signal.aborted) return;
         entry.failures = 0;
+        entry.isOfStream = true;
         publish(key, entry, ready(value, clock.now()));
       }
       if (signal.aborted) return;
@@ -210,7 +222,7 @@ export function createLiveHub({ sourceOf, pulse, streams, clock, report }: LiveH
     for (const tab of tabs) tab.send({ kind: "pulse", pulse: lastPulse });
     if (user !== undefined) onUser(user);
     if (before?.trouble?.kind === trouble?.kind) {
-      if (trouble === undefined) for (const [key, entry] of entries) age(key, entry);
+      if (trouble === undefined) for (const entry of entries.values()) confirm(entry);
       return;
     }
     if (trouble === undefined) return void again();
@@ -218,11 +230,10 @@ export function createLiveHub({ sourceOf, pulse, streams, clock, report }: LiveH
     plan(); // which gives streams up
   }
 
-  /** The newest message of a stream stays true while the server answers. */
-  function age(key: string, entry: Entry): void {
-    if (entry.way !== "stream" || entry.state.kind !== "ready") return;
+  /** The newest message of a stream stays true while the server answers; what was read before the stream opened does not. */
+  function confirm(entry: Entry): void {
+    if (entry.way !== "stream" || !entry.isOfStream || entry.state.kind !== "ready") return;
     entry.state = { ...entry.state, asOfMs: clock.now() };
-    if (entry.state.trouble !== undefined) publish(key, entry, entry.state);
   }
 
   function again(): void {
