@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file nebula/v1/fleet.proto.
  */
 export const file_nebula_v1_fleet: GenFile = /*@__PURE__*/
-  fileDesc("ChVuZWJ1bGEvdjEvZmxlZXQucHJvdG8SCW5lYnVsYS52MSKIAQoOU3RhbmRpbmdDb3VudHMSDwoHYXBwbGllZBgBIAEoBBIOCgZmYWlsZWQYAiABKAQSDwoHb2ZmbGluZRgDIAEoBBIPCgd3b3JraW5nGAQgASgEEg8KB3dhaXRpbmcYBSABKAQSEgoKbmV2ZXJfY2FtZRgGIAEoBBIOCgZvbmxpbmUYByABKAQiowEKDk5ld2VzdFJldmlzaW9uEiMKBGtpbmQYASABKA4yFS5uZWJ1bGEudjEuVGFyZ2V0S2luZBIMCgRuYW1lGAIgASgJEhAKCHJldmlzaW9uGAMgASgEEikKBmFjdGlvbhgEIAEoDjIZLm5lYnVsYS52MS5SZXZpc2lvbkFjdGlvbhIhCgZjaGFuZ2UYBSABKAsyES5uZWJ1bGEudjEuQ2hhbmdlImYKDk1lbWJlck92ZXJ2aWV3EikKBm5ld2VzdBgBIAEoCzIZLm5lYnVsYS52MS5OZXdlc3RSZXZpc2lvbhIpCgZzdGF0ZXMYAiABKAsyGS5uZWJ1bGEudjEuU3RhbmRpbmdDb3VudHMihwIKDUdyb3VwT3ZlcnZpZXcSFAoMZGV2aWNlX2dyb3VwGAEgASgJEhAKCHJldmlzaW9uGAIgASgEEikKBnN0YXRlcxgDIAEoCzIZLm5lYnVsYS52MS5TdGFuZGluZ0NvdW50cxIyCg1mYWlsdXJlX2NvZGVzGAQgAygLMhsubmVidWxhLnYxLkZhaWx1cmVDb2RlQ291bnQSMAoNbmV3ZXN0X2NoYW5nZRgFIAEoCzIZLm5lYnVsYS52MS5OZXdlc3RSZXZpc2lvbhIqCgdtZW1iZXJzGAYgAygLMhkubmVidWxhLnYxLk1lbWJlck92ZXJ2aWV3EhEKCXVuY291bnRlZBgHIAEoCCKUAgoNRmxlZXRPdmVydmlldxIpCgZzdGF0ZXMYASABKAsyGS5uZWJ1bGEudjEuU3RhbmRpbmdDb3VudHMSMgoNZmFpbHVyZV9jb2RlcxgCIAMoCzIbLm5lYnVsYS52MS5GYWlsdXJlQ29kZUNvdW50EjYKD3dvcmtlcl92ZXJzaW9ucxgDIAMoCzIdLm5lYnVsYS52MS5Xb3JrZXJWZXJzaW9uQ291bnQSKQoIcHJvYmxlbXMYBCADKAsyFy5uZWJ1bGEudjEuUHJvYmxlbUNvdW50EhUKDWRldmljZV9ncm91cHMYBSABKAQSGAoQdW5jb3VudGVkX2dyb3VwcxgGIAEoBBIQCghvcmlnaW5hbBgHIAEoBCJ4Cg5DaGFuZ2VPdmVydmlldxInCgZjaGFuZ2UYASABKAsyFy5uZWJ1bGEudjEuRW50aXR5Q2hhbmdlEikKBnN0YXRlcxgCIAEoCzIZLm5lYnVsYS52MS5TdGFuZGluZ0NvdW50cxISCgpzdXBlcnNlZGVkGAMgASgIIkkKDVJlY2VudENoYW5nZXMSKgoHY2hhbmdlcxgBIAMoCzIZLm5lYnVsYS52MS5DaGFuZ2VPdmVydmlldxIMCgRtb3JlGAIgASgIImMKEkdldE92ZXJ2aWV3UmVxdWVzdBIVCg1kZXZpY2VfZ3JvdXBzGAEgAygJEg8KB21lbWJlcnMYAiABKAgSEQoJcGFnZV9zaXplGAMgASgNEhIKCnBhZ2VfdG9rZW4YBCABKAkiswEKE0dldE92ZXJ2aWV3UmVzcG9uc2USJwoFZmxlZXQYASABKAsyGC5uZWJ1bGEudjEuRmxlZXRPdmVydmlldxIoCgZncm91cHMYAiADKAsyGC5uZWJ1bGEudjEuR3JvdXBPdmVydmlldxIwCg5yZWNlbnRfY2hhbmdlcxgDIAEoCzIYLm5lYnVsYS52MS5SZWNlbnRDaGFuZ2VzEhcKD25leHRfcGFnZV90b2tlbhgEIAEoCSI+ChRXYXRjaE92ZXJ2aWV3UmVxdWVzdBIVCg1kZXZpY2VfZ3JvdXBzGAEgAygJEg8KB21lbWJlcnMYAiABKAgivAEKFVdhdGNoT3ZlcnZpZXdSZXNwb25zZRInCgVmbGVldBgBIAEoCzIYLm5lYnVsYS52MS5GbGVldE92ZXJ2aWV3EigKBmdyb3VwcxgCIAMoCzIYLm5lYnVsYS52MS5Hcm91cE92ZXJ2aWV3EgwKBGxlZnQYAyADKAkSMAoOcmVjZW50X2NoYW5nZXMYBCABKAsyGC5uZWJ1bGEudjEuUmVjZW50Q2hhbmdlcxIQCghjb21wbGV0ZRgFIAEoCDK8AQoMRmxlZXRTZXJ2aWNlElEKC0dldE92ZXJ2aWV3Eh0ubmVidWxhLnYxLkdldE92ZXJ2aWV3UmVxdWVzdBoeLm5lYnVsYS52MS5HZXRPdmVydmlld1Jlc3BvbnNlIgOQAgESWQoNV2F0Y2hPdmVydmlldxIfLm5lYnVsYS52MS5XYXRjaE92ZXJ2aWV3UmVxdWVzdBogLm5lYnVsYS52MS5XYXRjaE92ZXJ2aWV3UmVzcG9uc2UiA5ACATABYgZwcm90bzM", [file_nebula_v1_change, file_nebula_v1_device, file_nebula_v1_history]);
+  fileDesc("ChVuZWJ1bGEvdjEvZmxlZXQucHJvdG8SCW5lYnVsYS52MSKIAQoOU3RhbmRpbmdDb3VudHMSDwoHYXBwbGllZBgBIAEoBBIOCgZmYWlsZWQYAiABKAQSDwoHb2ZmbGluZRgDIAEoBBIPCgd3b3JraW5nGAQgASgEEg8KB3dhaXRpbmcYBSABKAQSEgoKbmV2ZXJfY2FtZRgGIAEoBBIOCgZvbmxpbmUYByABKAQiowEKDk5ld2VzdFJldmlzaW9uEiMKBGtpbmQYASABKA4yFS5uZWJ1bGEudjEuVGFyZ2V0S2luZBIMCgRuYW1lGAIgASgJEhAKCHJldmlzaW9uGAMgASgEEikKBmFjdGlvbhgEIAEoDjIZLm5lYnVsYS52MS5SZXZpc2lvbkFjdGlvbhIhCgZjaGFuZ2UYBSABKAsyES5uZWJ1bGEudjEuQ2hhbmdlImYKDk1lbWJlck92ZXJ2aWV3EikKBm5ld2VzdBgBIAEoCzIZLm5lYnVsYS52MS5OZXdlc3RSZXZpc2lvbhIpCgZzdGF0ZXMYAiABKAsyGS5uZWJ1bGEudjEuU3RhbmRpbmdDb3VudHMihwIKDUdyb3VwT3ZlcnZpZXcSFAoMZGV2aWNlX2dyb3VwGAEgASgJEhAKCHJldmlzaW9uGAIgASgEEikKBnN0YXRlcxgDIAEoCzIZLm5lYnVsYS52MS5TdGFuZGluZ0NvdW50cxIyCg1mYWlsdXJlX2NvZGVzGAQgAygLMhsubmVidWxhLnYxLkZhaWx1cmVDb2RlQ291bnQSMAoNbmV3ZXN0X2NoYW5nZRgFIAEoCzIZLm5lYnVsYS52MS5OZXdlc3RSZXZpc2lvbhIqCgdtZW1iZXJzGAYgAygLMhkubmVidWxhLnYxLk1lbWJlck92ZXJ2aWV3EhEKCXVuY291bnRlZBgHIAEoCCKUAgoNRmxlZXRPdmVydmlldxIpCgZzdGF0ZXMYASABKAsyGS5uZWJ1bGEudjEuU3RhbmRpbmdDb3VudHMSMgoNZmFpbHVyZV9jb2RlcxgCIAMoCzIbLm5lYnVsYS52MS5GYWlsdXJlQ29kZUNvdW50EjYKD3dvcmtlcl92ZXJzaW9ucxgDIAMoCzIdLm5lYnVsYS52MS5Xb3JrZXJWZXJzaW9uQ291bnQSKQoIcHJvYmxlbXMYBCADKAsyFy5uZWJ1bGEudjEuUHJvYmxlbUNvdW50EhUKDWRldmljZV9ncm91cHMYBSABKAQSGAoQdW5jb3VudGVkX2dyb3VwcxgGIAEoBBIQCghvcmlnaW5hbBgHIAEoBCJ4Cg5DaGFuZ2VPdmVydmlldxInCgZjaGFuZ2UYASABKAsyFy5uZWJ1bGEudjEuRW50aXR5Q2hhbmdlEikKBnN0YXRlcxgCIAEoCzIZLm5lYnVsYS52MS5TdGFuZGluZ0NvdW50cxISCgpzdXBlcnNlZGVkGAMgASgIIkkKDVJlY2VudENoYW5nZXMSKgoHY2hhbmdlcxgBIAMoCzIZLm5lYnVsYS52MS5DaGFuZ2VPdmVydmlldxIMCgRtb3JlGAIgASgIIjAKCU1heUNyZWF0ZRIMCgRhcHBzGAEgASgIEhUKDWRldmljZV9ncm91cHMYAiABKAgiYwoSR2V0T3ZlcnZpZXdSZXF1ZXN0EhUKDWRldmljZV9ncm91cHMYASADKAkSDwoHbWVtYmVycxgCIAEoCBIRCglwYWdlX3NpemUYAyABKA0SEgoKcGFnZV90b2tlbhgEIAEoCSLdAQoTR2V0T3ZlcnZpZXdSZXNwb25zZRInCgVmbGVldBgBIAEoCzIYLm5lYnVsYS52MS5GbGVldE92ZXJ2aWV3EigKBmdyb3VwcxgCIAMoCzIYLm5lYnVsYS52MS5Hcm91cE92ZXJ2aWV3EjAKDnJlY2VudF9jaGFuZ2VzGAMgASgLMhgubmVidWxhLnYxLlJlY2VudENoYW5nZXMSFwoPbmV4dF9wYWdlX3Rva2VuGAQgASgJEigKCm1heV9jcmVhdGUYBSABKAsyFC5uZWJ1bGEudjEuTWF5Q3JlYXRlIj4KFFdhdGNoT3ZlcnZpZXdSZXF1ZXN0EhUKDWRldmljZV9ncm91cHMYASADKAkSDwoHbWVtYmVycxgCIAEoCCLmAQoVV2F0Y2hPdmVydmlld1Jlc3BvbnNlEicKBWZsZWV0GAEgASgLMhgubmVidWxhLnYxLkZsZWV0T3ZlcnZpZXcSKAoGZ3JvdXBzGAIgAygLMhgubmVidWxhLnYxLkdyb3VwT3ZlcnZpZXcSDAoEbGVmdBgDIAMoCRIwCg5yZWNlbnRfY2hhbmdlcxgEIAEoCzIYLm5lYnVsYS52MS5SZWNlbnRDaGFuZ2VzEhAKCGNvbXBsZXRlGAUgASgIEigKCm1heV9jcmVhdGUYBiABKAsyFC5uZWJ1bGEudjEuTWF5Q3JlYXRlMrwBCgxGbGVldFNlcnZpY2USUQoLR2V0T3ZlcnZpZXcSHS5uZWJ1bGEudjEuR2V0T3ZlcnZpZXdSZXF1ZXN0Gh4ubmVidWxhLnYxLkdldE92ZXJ2aWV3UmVzcG9uc2UiA5ACARJZCg1XYXRjaE92ZXJ2aWV3Eh8ubmVidWxhLnYxLldhdGNoT3ZlcnZpZXdSZXF1ZXN0GiAubmVidWxhLnYxLldhdGNoT3ZlcnZpZXdSZXNwb25zZSIDkAIBMAFiBnByb3RvMw", [file_nebula_v1_change, file_nebula_v1_device, file_nebula_v1_history]);
 
 /**
  * Devices in numbers, by where they stand with a config. Each device is in one of the first six.
@@ -349,6 +349,34 @@ export const RecentChangesSchema: GenMessage<RecentChanges> = /*@__PURE__*/
   messageDesc(file_nebula_v1_fleet, 6);
 
 /**
+ * What the caller may create: names that do not exist yet, on which there is rw.
+ *
+ * @generated from message nebula.v1.MayCreate
+ */
+export type MayCreate = Message<"nebula.v1.MayCreate"> & {
+  /**
+   * Apps, with names of any beginning, or of one that a user_group grants rw on. Single names that are granted are not looked at.
+   *
+   * @generated from field: bool apps = 1;
+   */
+  apps: boolean;
+
+  /**
+   * Device_groups, likewise; where the request names no device_groups, also those of single names that are granted and do not exist yet.
+   *
+   * @generated from field: bool device_groups = 2;
+   */
+  deviceGroups: boolean;
+};
+
+/**
+ * Describes the message nebula.v1.MayCreate.
+ * Use `create(MayCreateSchema)` to create a new message.
+ */
+export const MayCreateSchema: GenMessage<MayCreate> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_fleet, 7);
+
+/**
  * What GetOverview takes.
  *
  * @generated from message nebula.v1.GetOverviewRequest
@@ -388,7 +416,7 @@ export type GetOverviewRequest = Message<"nebula.v1.GetOverviewRequest"> & {
  * Use `create(GetOverviewRequestSchema)` to create a new message.
  */
 export const GetOverviewRequestSchema: GenMessage<GetOverviewRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_fleet, 7);
+  messageDesc(file_nebula_v1_fleet, 8);
 
 /**
  * What GetOverview answers.
@@ -423,6 +451,13 @@ export type GetOverviewResponse = Message<"nebula.v1.GetOverviewResponse"> & {
    * @generated from field: string next_page_token = 4;
    */
   nextPageToken: string;
+
+  /**
+   * What the caller may create.
+   *
+   * @generated from field: nebula.v1.MayCreate may_create = 5;
+   */
+  mayCreate?: MayCreate | undefined;
 };
 
 /**
@@ -430,7 +465,7 @@ export type GetOverviewResponse = Message<"nebula.v1.GetOverviewResponse"> & {
  * Use `create(GetOverviewResponseSchema)` to create a new message.
  */
 export const GetOverviewResponseSchema: GenMessage<GetOverviewResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_fleet, 8);
+  messageDesc(file_nebula_v1_fleet, 9);
 
 /**
  * What WatchOverview takes. It is complete in itself: any shard serves it, and a stream that broke is opened again with it.
@@ -458,7 +493,7 @@ export type WatchOverviewRequest = Message<"nebula.v1.WatchOverviewRequest"> & {
  * Use `create(WatchOverviewRequestSchema)` to create a new message.
  */
 export const WatchOverviewRequestSchema: GenMessage<WatchOverviewRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_fleet, 9);
+  messageDesc(file_nebula_v1_fleet, 10);
 
 /**
  * A message of WatchOverview.
@@ -500,6 +535,13 @@ export type WatchOverviewResponse = Message<"nebula.v1.WatchOverviewResponse"> &
    * @generated from field: bool complete = 5;
    */
   complete: boolean;
+
+  /**
+   * What the caller may create. Absent: as in the message before.
+   *
+   * @generated from field: nebula.v1.MayCreate may_create = 6;
+   */
+  mayCreate?: MayCreate | undefined;
 };
 
 /**
@@ -507,7 +549,7 @@ export type WatchOverviewResponse = Message<"nebula.v1.WatchOverviewResponse"> &
  * Use `create(WatchOverviewResponseSchema)` to create a new message.
  */
 export const WatchOverviewResponseSchema: GenMessage<WatchOverviewResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_fleet, 10);
+  messageDesc(file_nebula_v1_fleet, 11);
 
 /**
  * FleetService: a whole fleet in numbers, which follow the newest config of each device_group.

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import fc from "fast-check";
-import { ADMIN_RIGHTS, type GrantingGroup, mayPrune, mayRead, mayWrite, NO_RIGHTS, readableRanges, rightsOf } from "./rights.ts";
+import { ADMIN_RIGHTS, type GrantingGroup, mayCreate, mayPrune, mayRead, mayWrite, NO_RIGHTS, readableRanges, rightsOf } from "./rights.ts";
 
 const NONE: GrantingGroup = { admin: false, pruningAllowed: false, apps: {}, cronJobs: {}, deviceGroups: {} };
 const app = (name: string) => ({ kind: "app", name }) as const;
@@ -97,6 +97,16 @@ describe("rights", () => {
     assert.ok(!mayWrite(pruning, { kind: "device_group", name: "shop-1" }));
     assert.ok(mayPrune(rightsOf([{ ...NONE, deviceGroups: { office: "rw" } }]), "office"));
     assert.ok(!mayPrune(rightsOf([{ ...NONE, deviceGroups: { office: "ro" } }]), "office"));
+  });
+
+  it("names may be created where rw is granted on a prefix, or on a single name that does not exist yet", () => {
+    const may = (deviceGroups: Record<string, string>, ...existing: string[]) =>
+      mayCreate(rightsOf([{ ...NONE, deviceGroups }]), "device_group", (name) => existing.includes(name));
+    assert.ok(may({ "*": "rw" }) && may({ "shop-*": "rw", office: "ro" }, "shop-1"));
+    assert.ok(may({ office: "rw" }) && !may({ office: "rw" }, "office"));
+    assert.ok(!may({ "*": "ro", office: "ro" }) && !may({}));
+    assert.ok(mayCreate(ADMIN_RIGHTS, "app", () => true));
+    assert.ok(!mayCreate(rightsOf([{ ...NONE, deviceGroups: { "*": "rw" } }]), "app", () => false));
   });
 
   it("an admin has all rights, a caller without a login none; an unknown level grants nothing", () => {

@@ -102,6 +102,16 @@ export function mayWrite(rights: Rights, { kind, name }: EntityKey): boolean {
   return false;
 }
 
+/**
+ * Whether there are names of the kind that may be created: those of a prefix with `rw`, or a single name with `rw` that does not exist yet.
+ * @param exists whether there is an entity of a single name
+ */
+export function mayCreate(rights: Rights, kind: EntityKind, exists: (name: string) => boolean): boolean {
+  if (rights.admin) return true;
+  const { byName, byPrefix } = rights.grants[kind];
+  return [...byPrefix.values()].includes("rw") || [...byName].some(([name, level]) => level === "rw" && !exists(name));
+}
+
 /** Whether the device_group may be pruned: by rw on it, or by ro together with pruning_allowed. */
 export function mayPrune(rights: Rights, deviceGroup: string): boolean {
   const entity = { kind: "device_group", name: deviceGroup } as const;

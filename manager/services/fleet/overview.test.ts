@@ -71,6 +71,22 @@ describe("the overview of a fleet", () => {
       await assert.rejects(rig.get(init), (error) => isNebulaError(error, "invalid_argument"));
   });
 
+  it("the overview says what the caller may create: names with a prefix of theirs, and device_groups of single names that do not exist", async () => {
+    await using rig = await startFleet();
+    const may = async (deviceGroups: Record<string, string>, init = {}) => {
+      const { mayCreate } = await rig.get(init, user({ apps: { web: "rw", "api-*": "rw" }, deviceGroups }));
+      return [mayCreate?.apps, mayCreate?.deviceGroups];
+    };
+    assert.deepEqual(await may({ "*": "ro" }), [true, false]);
+    assert.deepEqual(await may({ "shop-*": "rw" }), [true, true]);
+    assert.deepEqual(await may({ tills: "rw" }), [true, false], "it exists");
+    assert.deepEqual(await may({ tills: "ro", kiosks: "rw" }), [true, true]);
+    assert.deepEqual(await may({ tills: "ro", kiosks: "rw" }, { deviceGroups: ["tills"] }), [true, false], "kiosks is not looked at");
+    assert.deepEqual((await rig.get({}, user({ apps: { web: "rw", new: "rw" } }))).mayCreate?.apps, false);
+    const { mayCreate } = await rig.get();
+    assert.deepEqual([mayCreate?.apps, mayCreate?.deviceGroups], [true, true]);
+  });
+
   it("the overview has pages of groups, each with the numbers of all", async () => {
     await using rig = await startFleet();
     for (const name of ["a", "z"]) await rig.createGroup(name, []);

@@ -26,6 +26,8 @@ import {
   type FleetService,
   type GroupOverview,
   GroupOverviewSchema,
+  type MayCreate,
+  MayCreateSchema,
   type NewestRevisionSchema,
   type RecentChanges,
   RecentChangesSchema,
@@ -34,7 +36,7 @@ import {
 import type { FailureCode } from "../../../gen/nebula/v1/report_pb.ts";
 import type { Principal } from "../../access/principal.ts";
 import { assertMayReadGroups, isPermitted } from "../../access/rights/permit.ts";
-import { groupKey } from "../../access/rights/rights.ts";
+import { groupKey, mayCreate } from "../../access/rights/rights.ts";
 import { REVISION_ACTIONS } from "../../entities/revisions.ts";
 import type { ServiceHandlers, ServiceStreams, StreamContext } from "../../rpc/call-context.ts";
 import { changeOf, kindOfEntry } from "../history-service.ts";
@@ -76,6 +78,7 @@ export function createFleetServiceHandlers({ fleetViews, clock }: OverviewParts)
         fleet: fleetOf(shown),
         groups: page.map((group) => groupOverview(group, request.members, principal)),
         recentChanges: recentChanges(view, shown, principal, clock.now()),
+        mayCreate: creatable(view, request, principal),
         nextPageToken: rest.length > page.length ? (page.at(-1)?.deviceGroup ?? "") : "",
       };
     },
@@ -144,6 +147,7 @@ class OverviewWriter {
   readonly #sent = new Map<string, { readonly stamp: number; readonly group: GroupInFleet; readonly digest: string }>();
   #fleet: FleetOverview | undefined;
   #changes: RecentChanges | undefined;
+  #mayCreate: MayCreate | undefined;
   /** Those for whom the newest look was made. */
   #principal: Principal | undefined;
   /** Groups that changed, and names of those that left, as of the newest look, which were not sent yet. */
@@ -192,9 +196,12 @@ class OverviewWriter {
     const changes = create(RecentChangesSchema, recentChanges(this.#view, shown, principal, nowMs));
     const isNewFleet = this.#fleet === undefined || !equals(FleetOverviewSchema, this.#fleet, fleet);
     const areNewChanges = this.#changes === undefined || !equals(RecentChangesSchema, this.#changes, changes);
+    const mayCreate = create(MayCreateSchema, creatable(this.#view, this.#asked, principal));
+    const isNewRight = this.#mayCreate === undefined || !equals(MayCreateSchema, this.#mayCreate, mayCreate);
     this.#fleet = fleet;
     this.#changes = changes;
-    return { ...(isNewFleet ? { fleet } : {}), ...(areNewChanges ? { recentChanges: changes } : {}) };
+    this.#mayCreate = mayCreate;
+    return { ...(isNewFleet ? { fleet } : {}), ...(areNewChanges ? { recentChanges: changes } : {}), ...(isNewRight ? { mayCreate } : {}) };
   }
 
   /** As many of the groups that changed as a message has room for, without those that are as they were sent. */
@@ -235,6 +242,14 @@ function isShown(group: GroupInFleet, asked: Asked, principal: Principal): boole
 function shownGroups(view: FleetView, asked: Asked, principal: Principal): GroupInFleet[] {
   const shown = [...view.groups.values()].filter((group) => isShown(group, asked, principal));
   return shown.sort((a, b) => (a.deviceGroup < b.deviceGroup ? -1 : 1));
+}
+
+function creatable(view: FleetView, { deviceGroups }: Pick<Asked, "deviceGroups">, principal: Principal): MessageInitShape<typeof MayCreateSchema> {
+  if (principal.kind !== "user") return {};
+  const { rights } = principal;
+  const areAllSeen = deviceGroups.length === 0;
+  const groupExists = (name: string) => !areAllSeen || view.groups.get(name)?.config !== undefined;
+  return { apps: mayCreate(rights, "app", () => true), deviceGroups: mayCreate(rights, "device_group", groupExists) };
 }
 
 function fleetOf(groups: readonly GroupInFleet[]): MessageInitShape<typeof FleetOverviewSchema> {

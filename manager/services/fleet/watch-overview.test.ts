@@ -272,6 +272,11 @@ describe("a stream of the overview", () => {
     await stream.until(() => stream.came.some(({ message }) => message.left.includes("shops")));
     const { fleet, recentChanges } = stream.newest();
     assert.deepEqual([fleet?.deviceGroups, recentChanges?.changes], [1n, []]);
+    const mayCreate = () => stream.came.flatMap(({ message }) => (message.mayCreate === undefined ? [] : [message.mayCreate.deviceGroups]));
+    assert.deepEqual(mayCreate(), [false], "what stays the same is not sent");
+    stream.allow(user({ deviceGroups: { "*": "rw" } }));
+    await stream.until(() => mayCreate().length > 1);
+    assert.deepEqual(mayCreate(), [false, true]);
     stream.end();
 
     const named = rig.watch({ deviceGroups: ["tills"] }, may);

@@ -18,19 +18,20 @@ describe("the live overview", () => {
     const states = await folded(
       { groups: [{ deviceGroup: "pos", states: { applied: 1n } }], fleet: { deviceGroups: 1n } },
       { groups: [{ deviceGroup: "kiosks", states: { applied: 2n } }], fleet: { deviceGroups: 2n }, recentChanges: { more: true }, complete: true },
-      { groups: [{ deviceGroup: "pos", states: { failed: 1n } }], complete: true },
+      { groups: [{ deviceGroup: "pos", states: { failed: 1n } }], mayCreate: { deviceGroups: true }, complete: true },
       { left: ["kiosks"], fleet: { deviceGroups: 1n }, complete: true },
     );
     assert.deepEqual(
-      states.map(({ fleet, groups, recentChanges }) => [
+      states.map(({ fleet, groups, recentChanges, mayCreate }) => [
         fleet?.deviceGroups,
         groups.map(({ deviceGroup, states }) => `${deviceGroup} ${states?.applied}/${states?.failed}`),
         recentChanges?.more,
+        mayCreate?.deviceGroups,
       ]),
       [
-        [2n, ["kiosks 2/0", "pos 1/0"], true],
-        [2n, ["kiosks 2/0", "pos 0/1"], true],
-        [1n, ["pos 0/1"], true],
+        [2n, ["kiosks 2/0", "pos 1/0"], true, undefined],
+        [2n, ["kiosks 2/0", "pos 0/1"], true, true],
+        [1n, ["pos 0/1"], true, true],
       ],
     );
   });

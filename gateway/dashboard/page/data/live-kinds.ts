@@ -115,11 +115,12 @@ async function readOverview(transport: Transport, request: OverviewRequest, sign
 export async function* foldOverview(messages: AsyncIterable<WatchOverviewResponse>): AsyncGenerator<GetOverviewResponse, void> {
   const groups = new Map<string, GroupOverview>();
   const state = create(GetOverviewResponseSchema);
-  for await (const { fleet, groups: changed, left, recentChanges, complete } of messages) {
+  for await (const { fleet, groups: changed, left, recentChanges, mayCreate, complete } of messages) {
     for (const group of changed) groups.set(group.deviceGroup, group);
     for (const name of left) groups.delete(name);
     if (fleet !== undefined) state.fleet = fleet;
     if (recentChanges !== undefined) state.recentChanges = recentChanges;
+    if (mayCreate !== undefined) state.mayCreate = mayCreate;
     if (!complete) continue;
     yield { ...state, groups: [...groups.values()].sort((a, b) => (a.deviceGroup < b.deviceGroup ? -1 : 1)) };
   }
