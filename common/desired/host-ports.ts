@@ -1,4 +1,4 @@
-import { addressesOverlap, publishedPort } from "../net/address.ts";
+import { addressesOverlap, publishedPort } from "../net/published-address.ts";
 import type { HostPort } from "./container-spec.ts";
 
 /** `80/tcp`: ports of one number and protocol, on any address. */

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { PortProtocol, type StartingPort, StartingPortSchema } from "../../gen/nebula/v1/app_pb.ts";
 import type { Violation } from "../errors/nebula-error.ts";
-import { canonicalAddress, publishedPort } from "../net/address.ts";
+import { canonicalAddress, publishedPort } from "../net/published-address.ts";
 import { quote } from "../text/wording.ts";
 
 /**

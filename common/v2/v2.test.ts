@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { create } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { ContainersPerSchema, PortProtocol, StartingPortSchema } from "../../gen/nebula/v1/app_pb.ts";
-import { canonicalAddress, publishedPort } from "../net/address.ts";
+import { canonicalAddress, publishedPort } from "../net/published-address.ts";
 import { containersPerFromV2, containersPerToV2 } from "./containers-per.ts";
 import { envVarsFromV2 } from "./env-vars.ts";
 import { startingPortsFromV2, startingPortsToV2 } from "./starting-ports.ts";

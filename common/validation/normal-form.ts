@@ -3,7 +3,7 @@ import { type App, AppSchema, ContainersPerSchema, PortProtocol } from "../../ge
 import { type CronJob, CronJobSchema, CronOverlap } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { type DeviceGroup, DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
 import { type UserGroup, UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
-import { canonicalAddress } from "../net/address.ts";
+import { canonicalAddress } from "../net/published-address.ts";
 
 /*
  * The normal form, in which entities are stored, answered and compared: every field whose default is Nebula's own and not zero is there. So a default that changes

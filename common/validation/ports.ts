@@ -1,6 +1,6 @@
 import { type App, PortProtocol, type StartingPort } from "../../gen/nebula/v1/app_pb.ts";
 import type { Violation } from "../errors/nebula-error.ts";
-import { addressesOverlap, canonicalAddress, isEveryAddress, publishedPort } from "../net/address.ts";
+import { addressesOverlap, canonicalAddress, isEveryAddress, publishedPort } from "../net/published-address.ts";
 import { quote } from "../text/wording.ts";
 import { standsAlone } from "./container/network.ts";
 import { fewestContainers, MOST_CONTAINERS } from "./containers-per.ts";

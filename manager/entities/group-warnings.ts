@@ -1,5 +1,5 @@
 import { toBinary } from "@bufbuild/protobuf";
-import { publishedPort } from "../../common/net/address.ts";
+import { publishedPort } from "../../common/net/published-address.ts";
 import type { EntityKey } from "../../common/storage/config-store.ts";
 import { listed } from "../../common/text/wording.ts";
 import { portsOfOriginal } from "../../common/v2/starting-ports.ts";

@@ -1,5 +1,5 @@
 import type { ContainerSpec, HealthcheckSpec, PortBinding } from "../../common/desired/container-spec.ts";
-import { isEveryAddress, publishedPort } from "../../common/net/address.ts";
+import { isEveryAddress, publishedPort } from "../../common/net/published-address.ts";
 import { splitNameValue } from "../../common/text/name-value.ts";
 import { normaliseImageReference } from "../../common/validation/container/image-reference.ts";
 import { standsAlone } from "../../common/validation/container/network.ts";

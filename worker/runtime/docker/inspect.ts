@@ -1,5 +1,5 @@
 import type { ContainerSpec, HealthcheckSpec, PortBinding } from "../../../common/desired/container-spec.ts";
-import { canonicalAddress } from "../../../common/net/address.ts";
+import { canonicalAddress } from "../../../common/net/published-address.ts";
 import { splitNameValue } from "../../../common/text/name-value.ts";
 import { normaliseImageReference } from "../../../common/validation/container/image-reference.ts";
 import { type AnonymousVolume, isAnonymousName } from "../anonymous-volumes.ts";

@@ -1,5 +1,5 @@
 import { portText } from "../../../common/desired/host-ports.ts";
-import { canonicalAddress, isEveryAddress } from "../../../common/net/address.ts";
+import { canonicalAddress, isEveryAddress } from "../../../common/net/published-address.ts";
 import { normaliseImageReference } from "../../../common/validation/container/image-reference.ts";
 import type { ContainerHealth, ContainerPhase, ObservedContainer, ObservedImage, ObservedNetwork } from "../container-runtime.ts";
 import { type Json, listOf, numberOf, recordOf, textMapOf, textOf, textsOf, timeOf } from "../json.ts";
