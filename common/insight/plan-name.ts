@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 
 /** An entity at the revision that a plan was made from. */
@@ -8,21 +7,12 @@ export type ReadRevision = Readonly<{ kind: number; name: string; revision: bigi
 export type ReadEntity = ReadRevision & Readonly<{ changedAt?: Timestamp | undefined }>;
 
 /** Hexadecimal digits of the changes, and of the revisions, in the id of a plan. */
-const CHANGES_DIGITS = 4;
-const REVISIONS_DIGITS = 12;
+export const CHANGES_DIGITS = 4;
+export const REVISIONS_DIGITS = 12;
 const DIGITS = CHANGES_DIGITS + REVISIONS_DIGITS;
 
-/** The id of a plan: 4 hexadecimal digits of its changes, 12 of the revisions that it was made from. */
-export function planId(changes: readonly Uint8Array[], read: readonly ReadRevision[]): string {
-  const hash = createHash("sha256");
-  for (const change of changes) hash.update(`${change.length}:`).update(change);
-  return hash.digest("hex").slice(0, CHANGES_DIGITS) + revisionsPart(read);
-}
-
-function revisionsPart(read: readonly ReadRevision[]): string {
-  const text = JSON.stringify(read.map(({ kind, name, revision }) => [kind, name, String(revision)]));
-  return createHash("sha256").update(text).digest("hex").slice(0, REVISIONS_DIGITS);
-}
+/** Digits of a plan's id that its name has where people read it. */
+export const SHOWN_DIGITS = 8;
 
 /**
  * The name of a plan, by which it is applied: the first digits of its id, and the time of the newest revision that it was made from, milliseconds since 1970 in

@@ -1,6 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
-import { planName } from "../../../common/insight/plan-id.ts";
+import { planName } from "../../../common/insight/plan-name.ts";
 import { KIND_WORDS } from "../../../common/insight/text/plan-text.ts";
 import { differencesJson } from "../../../common/resources/field-changes.ts";
 import { jsonNumber } from "../../../common/resources/resource-fields.ts";

@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { comparePlans, type NamedPlan, parsePlanName, planId, planName } from "./plan-id.ts";
+import { comparePlans, type NamedPlan, parsePlanName, planName } from "../../../common/insight/plan-name.ts";
+import { planId } from "./planner.ts";
 
 const MADE_MS = Date.UTC(2026, 0, 31);
 const at = (ms: number) => ({ changedAt: timestampFromMs(MADE_MS + ms) });

@@ -3,11 +3,12 @@
  *
  * Devices are read group by group in pages, each counted and forgotten; between slices of them other work has its turn.
  */
+import { createHash } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import type { Clock } from "../../../common/clock/clock.ts";
 import { decidingRow } from "../../../common/insight/connection.ts";
-import { planId } from "../../../common/insight/plan-id.ts";
+import { CHANGES_DIGITS, REVISIONS_DIGITS, type ReadRevision } from "../../../common/insight/plan-name.ts";
 import type { SecretKeys } from "../../../common/secrets/secret-keys.ts";
 import type { AccessStore } from "../../../common/storage/access-store.ts";
 import { type ConfigStore, type EntityKey, keyText, type StoredEntity } from "../../../common/storage/config-store.ts";
@@ -84,11 +85,23 @@ export async function consequencesOf(deps: PlannerDeps, writes: readonly Planned
 }
 
 /** The id of a plan. */
-export function idOf(writes: readonly Readonly<{ fingerprint: Uint8Array }>[], read: Parameters<typeof planId>[1]): string {
+export function idOf(writes: readonly Readonly<{ fingerprint: Uint8Array }>[], read: readonly ReadRevision[]): string {
   return planId(
     writes.map(({ fingerprint }) => fingerprint),
     read,
   );
+}
+
+/** The id of a plan: 4 hexadecimal digits of its changes, 12 of the revisions that it was made from. */
+export function planId(changes: readonly Uint8Array[], read: readonly ReadRevision[]): string {
+  const hash = createHash("sha256");
+  for (const change of changes) hash.update(`${change.length}:`).update(change);
+  return hash.digest("hex").slice(0, CHANGES_DIGITS) + revisionsPart(read);
+}
+
+function revisionsPart(read: readonly ReadRevision[]): string {
+  const text = JSON.stringify(read.map(({ kind, name, revision }) => [kind, name, String(revision)]));
+  return createHash("sha256").update(text).digest("hex").slice(0, REVISIONS_DIGITS);
 }
 
 /** The revision that devices should have followed before the change. */

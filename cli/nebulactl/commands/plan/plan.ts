@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { assertNever } from "../../../../common/errors/assert-never.ts";
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
-import { comparePlans, parsePlanName, planName } from "../../../../common/insight/plan-id.ts";
+import { comparePlans, parsePlanName, planName, SHOWN_DIGITS } from "../../../../common/insight/plan-name.ts";
 import { KIND_WORDS, planText } from "../../../../common/insight/text/plan-text.ts";
 import { jsonText } from "../../../../common/printable.ts";
 import type { Resource } from "../../../../common/resources/resource.ts";
@@ -22,8 +22,6 @@ const EXIT_CODE: SwitchFlag = {
   help: "Exit with 0 if there is nothing to do, 2 if there is something, 1 for anything else.",
 };
 
-/** Digits of a plan's id that are shown. */
-const SHOWN_DIGITS = 8;
 /** Changes that an error names. */
 const MOST_NAMED = 3;
 
