@@ -1,18 +1,12 @@
-import type { DescMessage } from "@bufbuild/protobuf";
-import { AppSchema } from "../../gen/nebula/v1/app_pb.ts";
-import { CronJobSchema } from "../../gen/nebula/v1/cron_job_pb.ts";
-import { DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
-import { UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
 import { assertNever } from "../errors/assert-never.ts";
 import type { Violation } from "../errors/nebula-error.ts";
-import { nearestName, quote } from "../text/wording.ts";
 import { validateApp } from "../validation/app.ts";
 import { validateCronJob } from "../validation/cron-job.ts";
 import { validateDeviceGroup } from "../validation/device-group.ts";
-import { OUTPUT_ONLY } from "../validation/normal-form.ts";
 import { validateUserGroup } from "../validation/user-group.ts";
-import { type LineFault, type ReadMessage, readMessage } from "./read-message.ts";
-import { entityOf, type Resource, type ResourceKind } from "./resource.ts";
+import type { LineFault } from "./read-message.ts";
+import { lineOf, readResource } from "./read-resource.ts";
+import { entityOf, type Resource } from "./resource.ts";
 import { readYaml, type YamlNode } from "./yaml-tree.ts";
 
 /** One thing that is wrong with a resource file. */
@@ -30,10 +24,6 @@ export type ParsedResources = Readonly<
 >;
 
 export type ResourceFile = Readonly<{ name: string; text: string }>;
-
-const KINDS: readonly ResourceKind[] = ["app", "cron_job", "device_group", "user_group"];
-/** Words that a document may start with by mistake. */
-const USERS: readonly string[] = ["user", "users"];
 
 /** Reads one resource file: YAML (or JSON), one document for each resource. Everything that is wrong is answered at once, each with its line. */
 export function parseResources(text: string, fileName: string): ParsedResources {
@@ -73,74 +63,29 @@ function readFile({ name: file, text }: ResourceFile): { documents: readonly Rea
 }
 
 function readDocument(node: YamlNode): Omit<ReadDocument, "file"> {
-  const wrong = (line: number, field: string, description: string) => ({
-    line,
-    title: "",
-    resource: undefined,
-    faults: [{ line, field, description }],
-  });
-  if (node.kind !== "map") return wrong(node.line, "", "is not a map of fields; start a resource with kind: app");
-  const foreign = foreignFormat(node);
-  if (foreign !== undefined) return wrong(node.line, "", `invalid resource file: it is ${foreign}; use kind: app, as in examples/shop.yaml`);
-  const kindEntry = node.entries.find(({ key }) => key === "kind");
-  const name = node.entries.find(({ key }) => key === "name")?.value;
-  if (kindEntry === undefined) return wrong(node.line, "kind", `is missing; use ${KINDS.join(", ")}`);
-  const word = kindEntry.value.kind === "scalar" ? kindEntry.value.text : "";
-  const kind = KINDS.find((known) => known === word.toLowerCase().replaceAll("-", "_"));
-  if (kind === undefined) return wrong(kindEntry.line, "kind", noKind(word));
-  const title = name?.kind === "scalar" ? `${kind} ${name.text}` : kind;
-  const fields = node.entries.filter((entry) => entry !== kindEntry);
-  const refused = new Map(OUTPUT_ONLY[kind].map((field) => [field, "is set by the server; leave it out"]));
-  const { line } = kindEntry;
-  switch (kind) {
-    case "app": {
-      const read = readMessage(AppSchema, fields, refused);
-      return { line, title, resource: { kind, app: read.message }, faults: faultsOf(read, () => validateApp(read.message), line) };
-    }
-    case "cron_job": {
-      const read = readMessage(CronJobSchema, fields, refused);
-      return { line, title, resource: { kind, cronJob: read.message }, faults: faultsOf(read, () => validateCronJob(read.message), line) };
-    }
-    case "device_group": {
-      const read = readMessage(DeviceGroupSchema, fields, refused);
-      return { line, title, resource: { kind, deviceGroup: read.message }, faults: faultsOf(read, () => validateDeviceGroup(read.message), line) };
-    }
-    case "user_group": {
-      const read = readMessage(UserGroupSchema, fields, refused);
-      return { line, title, resource: { kind, userGroup: read.message }, faults: faultsOf(read, () => validateUserGroup(read.message), line) };
-    }
+  const { line, title, resource, faults, lines } = readResource(node);
+  // a field that could not be read would be called missing, too
+  if (resource === undefined || faults.length > 0) return { line, title, resource, faults };
+  const violations = violationsOf(resource);
+  return {
+    ...{ line, title, resource },
+    faults: violations.map(({ field, description }) => ({ line: lineOf(field, lines) ?? line, field, description })),
+  };
+}
+
+function violationsOf(resource: Resource): readonly Violation[] {
+  switch (resource.kind) {
+    case "app":
+      return validateApp(resource.app);
+    case "cron_job":
+      return validateCronJob(resource.cronJob);
+    case "device_group":
+      return validateDeviceGroup(resource.deviceGroup);
+    case "user_group":
+      return validateUserGroup(resource.userGroup);
     default:
-      return assertNever(kind);
+      return assertNever(resource);
   }
-}
-
-/** What a document is that another tool reads; undefined: it may be a resource. */
-function foreignFormat({ entries }: YamlNode & { kind: "map" }): string | undefined {
-  const has = (key: string) => entries.some((entry) => entry.key === key);
-  if (has("apiVersion") && has("kind")) return "a Kubernetes manifest";
-  return has("services") && !has("kind") ? "a compose file" : undefined;
-}
-
-function noKind(word: string): string {
-  if (USERS.includes(word.toLowerCase())) {
-    return `invalid kind ${quote(word)}: a file must not hold passwords and tokens; use nebulactl users create, or user_group`;
-  }
-  return `invalid kind ${quote(word)}; use ${nearestName(word, KINDS) ?? KINDS.join(", ")}`;
-}
-
-/** What is wrong with the shape, else what is wrong with the values: a field that could not be read would be called missing, too. */
-function faultsOf({ faults, lines }: ReadMessage<DescMessage>, validate: () => Violation[], documentLine: number): readonly LineFault[] {
-  if (faults.length > 0) return faults;
-  return validate().map(({ field, description }) => ({ line: lineOf(field, lines) ?? documentLine, field, description }));
-}
-
-/** The line of the field, else of what it is in: of starting_ports[1].host_port, starting_ports[1], starting_ports. */
-function lineOf(path: string, lines: ReadonlyMap<string, number>): number | undefined {
-  for (let at = path; at !== ""; at = at.slice(0, Math.max(at.lastIndexOf("."), at.lastIndexOf("["), 0))) {
-    const line = lines.get(at);
-    if (line !== undefined) return line;
-  }
-  return undefined;
 }
 
 function duplicates(documents: readonly ReadDocument[]): ResourceViolation[] {
