@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
-import { build, type OutputFile } from "esbuild";
+import { build, type OutputFile, type Plugin } from "esbuild";
 
 const SOURCES = fileURLToPath(new URL("../page/", import.meta.url));
 
@@ -44,6 +44,7 @@ export async function buildPage(): Promise<BuiltPage> {
     legalComments: "none",
     jsx: "automatic",
     jsxImportSource: "preact",
+    plugins: [descriptorsAsText],
     write: false,
     metafile: true,
     logLevel: "silent",
@@ -64,6 +65,18 @@ export async function buildPage(): Promise<BuiltPage> {
     inputs: Object.keys(metafile.inputs).map((input) => join(SOURCES, input)),
   };
 }
+
+/** Descriptors of the API in plain bytes, which compress to two thirds of what their base64 does. */
+const descriptorsAsText: Plugin = {
+  name: "descriptors as text",
+  setup({ onLoad }) {
+    onLoad({ filter: /_pb\.ts$/ }, async ({ path }) => {
+      const source = await readFile(path, "utf8");
+      const bytes = (base64: string) => JSON.stringify(Buffer.from(base64, "base64").toString("latin1"));
+      return { contents: source.replace(/fileDesc\("([^"]+)"/, (_, base64: string) => `fileDesc(btoa(${bytes(base64)})`), loader: "ts" };
+    });
+  },
+};
 
 function nameOf(file: OutputFile | undefined): string {
   if (file === undefined) throw new Error("esbuild made no file of that name");
