@@ -294,6 +294,16 @@ describe("PlanService", () => {
     await assert.rejects(rig.plan([app("web", { dockerImage: "shop:1", secretEnvVars: { TOKEN: "hush" } })], caller), denied);
   });
 
+  it("a plan says of each entity whether the caller may write it", async () => {
+    await using rig = await start();
+    const changes = [app("web", { dockerImage: "shop:1" }), app("api", { dockerImage: "shop:1" }), group("pos", [])];
+    const readBy = async (context: CallContext) => (await rig.plan(changes, context)).entities?.map(({ mayWrite }) => mayWrite);
+    assert.deepEqual(await readBy(reader({ web: "rw", api: "ro" }, { "*": "rw" })), [true, false, true]);
+    assert.deepEqual(await readBy(admin), [true, true, true]);
+    const userGroup = await rig.plan([{ change: { case: "userGroup", value: { name: "ops" } } }]);
+    assert.equal(userGroup.entities?.[0]?.mayWrite, true);
+  });
+
   it("a plan refuses what its write refuses, and an entity that is named twice", async () => {
     await using rig = await start();
     const refused = (field: RegExp) => (error: unknown) => isNebulaError(error, "invalid_argument") && field.test(error.violations[0]?.field ?? "");

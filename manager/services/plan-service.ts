@@ -14,6 +14,8 @@ import {
   type PlanService,
   type RevisionReadSchema,
 } from "../../gen/nebula/v1/plan_pb.ts";
+import type { Need } from "../access/rights/method-table.ts";
+import { isPermitted } from "../access/rights/permit.ts";
 import { type Behind, MOST_NAMED, offlineSince } from "../insight/plan/group-tally.ts";
 import { missingNameWarning } from "../insight/plan/plan-warnings.ts";
 import { type ChangeDeps, type PlannedWrite, planDocument, planVerb } from "../insight/plan/planned-changes.ts";
@@ -68,6 +70,7 @@ export async function planResponse(
       existsBefore: write.before !== undefined,
       existsAfter: write.after !== undefined,
       differences: write.differences.map(differenceOf),
+      mayWrite: isPermitted(call.principal, needOf(write), false),
     })),
     groups: groups.slice(0, MOST_GROUPS).map(({ name, revision, reach }) => ({ name, revision, reach })),
     groupCount: groups.length,
@@ -135,6 +138,11 @@ function revisionsRead(writes: readonly AnyWrite[], { groups }: Consequences): M
 }
 
 type ReadEntities = readonly Readonly<{ kind: PlannedKind; name: string; revision: bigint }>[];
+
+/** What the write itself needs. */
+function needOf({ kind, name }: AnyWrite): Need {
+  return kind === "user_group" ? { kind: "admin" } : { kind: "write", entity: { kind, name } };
+}
 
 function differenceOf({ field, before, after }: FieldChange) {
   const json = (value: JsonValue | undefined) => (value === undefined ? undefined : JSON.stringify(value));
