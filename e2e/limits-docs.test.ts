@@ -19,6 +19,7 @@ import { CONNECTION_BYTES, REQUEST_MS } from "../manager/listen/unfinished-calls
 import { WAIT_MS } from "../manager/rpc/call-room.ts";
 import { GRPC_LIMITS } from "../manager/rpc/grpc-server.ts";
 import { LONGEST_MS, MOST_PER_USER, MOST_STREAMS, UNREAD_MS } from "../manager/rpc/serve-stream.ts";
+import { MOST_GROUPS_IN_ORDER, MOST_IN_ORDER } from "../manager/services/devices/list-devices.ts";
 import { API_ROOM, FLEET_ROOM } from "../manager/services/served-services.ts";
 import { NEW_SESSIONS } from "../manager/services/session-handlers.ts";
 
@@ -41,6 +42,7 @@ describe("docs/limits.md", () => {
         "map entries in a body": String(MOST_MAP_ENTRIES),
         "headers over HTTP": `${HTTP_LIMITS.headerBytes / 1024} KiB`,
         "headers over gRPC": `${GRPC_LIMITS.headerBytes / 1024} KiB`,
+        "devices that one list puts in order": `${MOST_IN_ORDER}, in ${MOST_GROUPS_IN_ORDER} device_groups`,
         "time to send the headers": `${HTTP_LIMITS.headersMs / 1000} s`,
         "time to send the whole request": `${HTTP_LIMITS.requestMs / 1000} s`,
         "time to read an answer": `${HTTP_LIMITS.unreadMs / 1000} s`,

@@ -19,6 +19,7 @@ import { groupKey } from "../access/rights/rights.ts";
 import { readableBy } from "../access/rights/visible-pages.ts";
 import type { DeviceConnections } from "../insight/presence/device-connections.ts";
 import type { ServiceHandlers } from "../rpc/call-context.ts";
+import { validateDeviceOrder } from "./devices/device-order.ts";
 import type { FleetHandlers } from "./devices/fleet-handlers.ts";
 
 export type DeviceServiceParts = Readonly<{
@@ -54,14 +55,14 @@ export function createDeviceServiceHandlers(
     },
 
     async listDevices(request, { principal, signal }) {
-      const violations = [...validatePage(request), ...validateStatusFilter(request), ...validateDeviceFilter(request.filter)];
-      assertNoViolations(violations);
-      const { deviceGroup, state, summariesOnly } = request;
+      const filterViolations = [...validateStatusFilter(request), ...validateDeviceFilter(request.filter)];
+      assertNoViolations([...validatePage(request), ...filterViolations, ...validateDeviceOrder(request)]);
+      const { deviceGroup, state, summariesOnly, order, descending } = request;
       if (deviceGroup !== "") assertPermitted(principal, { kind: "read", entity: groupKey(deviceGroup) }, false);
       const filter = create(DeviceFilterSchema, request.filter);
       if (filter.state !== TargetState.UNSPECIFIED && state !== TargetState.UNSPECIFIED && filter.state !== state) return {};
       if (filter.state === TargetState.UNSPECIFIED) filter.state = state;
-      return listDevices({ deviceGroup, filter, summariesOnly, page: pageOf(request) }, principal, signal);
+      return listDevices({ deviceGroup, filter, summariesOnly, order, descending, page: pageOf(request) }, principal, signal);
     },
 
     async deleteDevice({ deviceId }, { principal, requestId, changed, signal }) {

@@ -15,6 +15,7 @@ import {
   DeleteDevicesRequestSchema,
   DeviceCountsSchema,
   DeviceFilterSchema,
+  DeviceOrder,
   WatchDevicesRequestSchema,
 } from "../../gen/nebula/v1/device_pb.ts";
 import { ContainerState, FailureCode, type ReportSchema, TargetState } from "../../gen/nebula/v1/report_pb.ts";
@@ -24,6 +25,7 @@ import { ADMIN_RIGHTS, type Rights, rightsOf } from "../access/rights/rights.ts"
 import type { Changed } from "../audit/call-record.ts";
 import { createGroupViews } from "../insight/views/group-views.ts";
 import { createFleetHandlers } from "../services/devices/fleet-handlers.ts";
+import type { DevicesAsked } from "../services/devices/list-devices.ts";
 import { plainStore } from "./plain-store.ts";
 
 type Fields = Exclude<MessageInitShape<typeof ReportSchema>, { $typeName: string }>;
@@ -140,11 +142,19 @@ export async function startDevicesRig({ mostBytes }: { mostBytes?: number } = {}
       fleet.streams.watchDevices(create(WatchDevicesRequestSchema, init), context(by, signal))[Symbol.asyncIterator](),
     async list(
       filter: MessageInitShape<typeof DeviceFilterSchema>,
-      { deviceGroup = "shops", summariesOnly = true, limit = 100, after = "", by = admin } = {},
+      {
+        deviceGroup = "shops",
+        summariesOnly = true,
+        limit = 100,
+        after = "",
+        by = admin,
+        order = DeviceOrder.UNSPECIFIED,
+        descending = false,
+      }: Partial<Omit<DevicesAsked, "filter" | "page"> & { limit: number; after: string; by: Principal }> = {},
     ) {
       const page = { limit, ...(after === "" ? {} : { after }) };
       const { devices, nextPageToken } = await fleet.listDevices(
-        { deviceGroup, filter: create(DeviceFilterSchema, filter), summariesOnly, page },
+        { deviceGroup, filter: create(DeviceFilterSchema, filter), summariesOnly, page, order, descending },
         by,
         never,
       );

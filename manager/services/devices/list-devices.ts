@@ -1,13 +1,15 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { create, toBinary } from "@bufbuild/protobuf";
+import { NebulaError } from "../../../common/errors/nebula-error.ts";
 import { hasFilter, matchesFilter } from "../../../common/insight/device-filter.ts";
 import { stateOfDevice } from "../../../common/insight/device-state.ts";
 import { decodeDevicePosition, encodeDevicePosition, PAGE_BYTES, type PageRequest } from "../../../common/storage/page.ts";
 import type { ReportStore } from "../../../common/storage/report-store.ts";
-import { ConfigStanding, type Device, type DeviceFilter, DeviceSchema } from "../../../gen/nebula/v1/device_pb.ts";
+import { ConfigStanding, type Device, type DeviceFilter, DeviceOrder, DeviceSchema } from "../../../gen/nebula/v1/device_pb.ts";
 import type { Principal } from "../../access/principal.ts";
 import type { DeviceInGroup, GroupView } from "../../insight/views/group-view.ts";
 import { withoutMoving } from "../../insight/views/without-moving.ts";
+import { decodePlace, encodePlace, FirstInOrder, type Found, type OrderFields, type Place } from "./device-order.ts";
 import type { Compared, FleetReader } from "./fleet-reader.ts";
 
 /** Groups that one call looks at. */
@@ -16,6 +18,9 @@ const MOST_GROUPS = 100;
 const BODIES = 50;
 /** Devices that a filter looks at in one turn of the event loop. */
 const AT_ONCE = 500;
+/** Groups, and devices, that one call puts in an order: it looks at all of them for each page. docs/limits.md names them. */
+export const MOST_GROUPS_IN_ORDER = 1000;
+export const MOST_IN_ORDER = 100_000;
 
 export type ListDevicesParts = Readonly<{ fleet: FleetReader; reportStore: Pick<ReportStore, "statuses"> }>;
 
@@ -25,25 +30,38 @@ export type DevicesAsked = Readonly<{
   filter: DeviceFilter;
   summariesOnly: boolean;
   page: PageRequest;
-}>;
+}> &
+  OrderFields;
 
-type Found = Readonly<{ deviceGroup: string; device: DeviceInGroup }>;
+/** Devices of a page, those that move among them. `next`: the token of the next page. */
+type FoundPage = Readonly<{ found: readonly Found[]; next: string; positionOf: (found: Found) => string }>;
 export type DevicePage = Readonly<{ devices: Device[]; nextPageToken: string }>;
 
-/**
- * Lists devices by group and id from the views of their groups: online, offline and never reported ones. No body is read but those of the devices that are
- * answered.
- */
-export async function listDevices(
-  { fleet, reportStore }: ListDevicesParts,
-  { deviceGroup, filter, summariesOnly, page }: DevicesAsked,
+/** Lists devices from the views of their groups: online, offline and never reported ones. No body is read but those of the devices that are answered. */
+export async function listDevices(parts: ListDevicesParts, asked: DevicesAsked, principal: Principal, signal: AbortSignal): Promise<DevicePage> {
+  const find = asked.order === DeviceOrder.UNSPECIFIED ? findByGroup : findInOrder;
+  const { found, next, positionOf } = await find(parts, asked, principal, signal);
+  const here = await withoutMoving(parts.reportStore, found, signal);
+  if (asked.summariesOnly) return { devices: here.map((each) => answered(each)), nextPageToken: next };
+  return withBodies(parts.reportStore, { found: here, next, positionOf }, signal);
+}
+
+/** Finds a page by group and id: no more groups are looked at than it takes to fill the page. */
+async function findByGroup(
+  { fleet }: ListDevicesParts,
+  { deviceGroup, filter, page }: DevicesAsked,
   principal: Principal,
   signal: AbortSignal,
-): Promise<DevicePage> {
+): Promise<FoundPage> {
   const from = page.after === undefined ? { deviceGroup: "", deviceId: "" } : decodeDevicePosition(page.after);
   const found: Found[] = [];
   let next = "";
   let looked = 0;
+
+  const lastPosition = () => {
+    const last = found.at(-1);
+    return last === undefined ? "" : positionOf(last);
+  };
 
   /** Answers whether the page is full. */
   async function take(view: GroupView): Promise<boolean> {
@@ -58,24 +76,68 @@ export async function listDevices(
 
   if (deviceGroup !== "") {
     using view = await fleet.openNamed(deviceGroup, signal, { isNextPage: page.after !== undefined });
-    if (await take(view)) next = positionOf(found.at(-1));
+    if (await take(view)) next = lastPosition();
   } else {
     const start = from.deviceGroup === "" ? { after: "" } : { after: from.deviceGroup, first: from.deviceGroup };
     for await (const name of fleet.readableGroups(principal, start, signal)) {
       if (looked++ === MOST_GROUPS || found.length === page.limit) {
-        next = found.length === page.limit ? positionOf(found.at(-1)) : encodeDevicePosition({ deviceGroup: name, deviceId: "" });
+        next = found.length === page.limit ? lastPosition() : encodeDevicePosition({ deviceGroup: name, deviceId: "" });
         break;
       }
       using view = await fleet.open(name, signal, { isNextPage: name === from.deviceGroup });
       if (await take(view)) {
-        next = positionOf(found.at(-1));
+        next = lastPosition();
         break;
       }
     }
   }
-  const here = await withoutMoving(reportStore, found, signal);
-  if (summariesOnly) return { devices: here.map((each) => answered(each)), nextPageToken: next };
-  return withBodies(reportStore, here, next, signal);
+  return { found, next, positionOf };
+}
+
+/** Finds a page in an order: all devices are looked at, and no more than two pages of them are held. */
+async function findInOrder(
+  { fleet }: ListDevicesParts,
+  { deviceGroup, filter, page, order, descending }: DevicesAsked,
+  principal: Principal,
+  signal: AbortSignal,
+): Promise<FoundPage> {
+  const after = page.after === undefined ? undefined : decodePlace({ order, descending }, page.after);
+  const first = new FirstInOrder({ order, descending }, after, page.limit);
+  let [groups, devices] = [0, 0];
+
+  async function add(view: GroupView): Promise<void> {
+    groups++;
+    devices += view.devices.size;
+    if (groups > MOST_GROUPS_IN_ORDER || devices > MOST_IN_ORDER) throw tooManyInOrder();
+    const { standingOf } = order === DeviceOrder.STANDING ? await fleet.compared(view.deviceGroup, signal) : NOT_COMPARED;
+    const matching = await matchingDevices(fleet, view.deviceGroup, [...view.devices.values()], filter, signal);
+    await first.add(view.deviceGroup, matching, standingOf, signal);
+  }
+
+  if (deviceGroup !== "") {
+    using view = await fleet.openNamed(deviceGroup, signal, { isNextPage: page.after !== undefined });
+    await add(view);
+  } else {
+    for await (const name of fleet.readableGroups(principal, { after: "" }, signal)) {
+      using view = await fleet.open(name, signal, { isNextPage: true }); // of each page all of them are opened
+      await add(view);
+    }
+  }
+  const { found, hasMore } = first.take();
+  const places = new Map<Found, Place>(found.map((each) => [each, each.place]));
+  const positionOf = (each: Found) => {
+    const place = places.get(each);
+    return place === undefined ? "" : encodePlace({ order, descending }, place);
+  };
+  const last = found.at(-1);
+  return { found, next: hasMore && last !== undefined ? positionOf(last) : "", positionOf };
+}
+
+function tooManyInOrder(): NebulaError {
+  return new NebulaError(
+    "failed_precondition",
+    `there are more than ${MOST_IN_ORDER} devices, or ${MOST_GROUPS_IN_ORDER} device_groups, to put in order; name a device_group, or no order`,
+  );
 }
 
 /** The devices of a group that match a filter. Each group's newest config is read where the filter compares with it. */
@@ -105,7 +167,7 @@ export async function matchingDevices(
 const NOT_COMPARED: Compared = { newest: undefined, standingOf: (device) => stateOfDevice(device, []) };
 
 /** Reads the rows of a page, which ends early when they are large. */
-async function withBodies(store: Pick<ReportStore, "statuses">, found: readonly Found[], next: string, signal: AbortSignal): Promise<DevicePage> {
+async function withBodies(store: Pick<ReportStore, "statuses">, { found, next, positionOf }: FoundPage, signal: AbortSignal): Promise<DevicePage> {
   const devices: Device[] = [];
   let size = 0;
   for (let start = 0; start < found.length; start += BODIES) {
@@ -118,7 +180,8 @@ async function withBodies(store: Pick<ReportStore, "statuses">, found: readonly 
       const row = rows.get(each.device.deviceId);
       const device = answered(each, row?.deleted === true ? undefined : row?.device);
       size += toBinary(DeviceSchema, device).length;
-      if (size > PAGE_BYTES && devices.length > 0) return { devices, nextPageToken: positionOf(found[start + index - 1]) };
+      const last = found[start + index - 1];
+      if (size > PAGE_BYTES && last !== undefined) return { devices, nextPageToken: positionOf(last) };
       devices.push(device);
     }
   }
@@ -130,6 +193,6 @@ export function answered({ deviceGroup, device: { deviceId, summary, connection 
   return { ...(row ?? create(DeviceSchema, { deviceId })), deviceGroup, connection, ...(summary && { summary }) };
 }
 
-function positionOf(found: Found | undefined): string {
-  return found === undefined ? "" : encodeDevicePosition({ deviceGroup: found.deviceGroup, deviceId: found.device.deviceId });
+function positionOf({ deviceGroup, device: { deviceId } }: Found): string {
+  return encodeDevicePosition({ deviceGroup, deviceId });
 }

@@ -6,6 +6,7 @@ import {
   ConfigStanding,
   CountDevicesRequestSchema,
   DeviceFilterSchema,
+  DeviceOrder,
   type FailureCodeCount,
   WatchDevicesRequestSchema,
 } from "../../../gen/nebula/v1/device_pb.ts";
@@ -59,7 +60,14 @@ async function matching({ devices }: Rig, deviceGroups: readonly string[], filte
   const context = { ...callOf("ann"), principal: ADMIN, keepAllowed() {} };
   const numbers: [number, number, number] = [0, 0, 0];
   for (const deviceGroup of deviceGroups) {
-    const asked = { deviceGroup, filter: create(DeviceFilterSchema, filter), summariesOnly: true, page: { limit: 1000 } };
+    const asked = {
+      deviceGroup,
+      filter: create(DeviceFilterSchema, filter),
+      summariesOnly: true,
+      page: { limit: 1000 },
+      order: DeviceOrder.UNSPECIFIED,
+      descending: false,
+    };
     numbers[0] += (await devices.listDevices(asked, ADMIN, context.signal)).devices.length;
     const counted = await devices.unary.countDevices(create(CountDevicesRequestSchema, { deviceGroup, filter }), context);
     for (const { devices } of counted.deviceGroups ?? []) numbers[1] += Number(devices);

@@ -2,13 +2,23 @@ import { create } from "@bufbuild/protobuf";
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
 import { parseDuration } from "../../../../common/settings/parsers.ts";
 import { enumWords } from "../../../../common/text/enum-words.ts";
-import { ConfigStanding, ConfigStandingSchema, ConnectionState, type DeviceFilter, DeviceFilterSchema } from "../../../../gen/nebula/v1/device_pb.ts";
+import {
+  ConfigStanding,
+  ConfigStandingSchema,
+  ConnectionState,
+  type DeviceFilter,
+  DeviceFilterSchema,
+  DeviceOrder,
+  DeviceOrderSchema,
+} from "../../../../gen/nebula/v1/device_pb.ts";
 import { FailureCode, FailureCodeSchema } from "../../../../gen/nebula/v1/report_pb.ts";
 import type { Flag, FlagValues, SwitchFlag, TextFlag } from "../../command/flags.ts";
 import { parseTargetState, STATE } from "../../views/target-state.ts";
 
 const CODES = enumWords(FailureCodeSchema);
 const STANDINGS = enumWords(ConfigStandingSchema);
+const ORDERS = enumWords(DeviceOrderSchema);
+const DESCENDING = ":desc";
 
 const STANDING: TextFlag = {
   kind: "text",
@@ -53,6 +63,15 @@ const IMAGE_ID: TextFlag = {
   help: "Only devices with a container of the image with this id, or an id that begins so.",
 };
 
+/** The order of a list. */
+export const SORT: TextFlag = {
+  kind: "text",
+  name: "sort",
+  placeholder: `FIELD[${DESCENDING}]`,
+  choices: [...ORDERS.keys()].flatMap((word) => [word, `${word}${DESCENDING}`]),
+  help: `In this order: ${[...ORDERS.keys()].join(", ")}; with ${DESCENDING} the other way round.`,
+};
+
 /** The flags that choose devices, besides the device_group. */
 export const FILTER_FLAGS: readonly Flag[] = [
   ...[STATE, STANDING, ONLINE, OFFLINE, OFFLINE_LONGER, FAILING, CODE, PROBLEM],
@@ -79,6 +98,16 @@ export function filterOf(values: FlagValues): DeviceFilter {
     workerVersion: values.text(WORKER_VERSION) ?? "",
     imageId: values.text(IMAGE_ID) ?? "",
   });
+}
+
+/** The fields of the order that --sort asks for; none if it was not given. */
+export function orderOf(values: FlagValues): Readonly<{ order: DeviceOrder; descending: boolean }> | undefined {
+  const text = values.text(SORT);
+  if (text === undefined) return undefined;
+  const descending = text.endsWith(DESCENDING);
+  const number = ORDERS.get(descending ? text.slice(0, -DESCENDING.length) : text);
+  const order = Object.values(DeviceOrder).find((value) => value === number);
+  return order === undefined ? undefined : { order, descending };
 }
 
 /** Milliseconds of --offline-longer; 0 if it was not given. Throws NebulaError (invalid_argument) if it is not a duration from 1s on. */

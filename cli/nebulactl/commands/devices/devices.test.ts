@@ -37,6 +37,8 @@ describe("nebulactl on devices and reports", () => {
   after(() => server[Symbol.asyncDispose]());
 
   const { run, printed, refused } = asAdmin(() => server);
+  const listed = async (flags: string): Promise<string[]> =>
+    JSON.parse(await printed(`devices list ${flags} -o json`)).map((device: { device_id: string }) => device.device_id);
 
   it("devices are listed with their newest status, by group and state", async () => {
     await eventually(async () => assert.equal((await printed("devices list")).split("\n").length, 4));
@@ -62,8 +64,6 @@ describe("nebulactl on devices and reports", () => {
   });
 
   it("devices are chosen by filters, and counted by group", async () => {
-    const listed = async (flags: string) =>
-      JSON.parse(await printed(`devices list ${flags} -o json`)).map((device: { device_id: string }) => device.device_id);
     assert.deepEqual(await listed("--failing"), ["till-1"]);
     assert.deepEqual(await listed("--worker-version 0.1.0 --state applied"), ["pos-1"]);
     assert.deepEqual(await listed("--online"), []);
@@ -79,6 +79,21 @@ describe("nebulactl on devices and reports", () => {
     assert.equal(JSON.parse(await printed("devices count -d till -o json"))[0].failed, 1);
     await refused("devices count -d nope", /device_group "?nope/);
     assert.equal(await printed("devices delete --offline-longer 90d"), "no device has been offline for longer than 90d\n");
+  });
+
+  it("devices are listed in an order, either way round, page by page", async () => {
+    assert.deepEqual(await listed("--sort state"), ["till-1", "pos-1"]);
+    assert.deepEqual(await listed("--sort state:desc"), ["pos-1", "till-1"]);
+    assert.deepEqual(await listed("--sort device-id:desc"), ["till-1", "pos-1"]);
+    for (const sort of ["device_id", "device_group", "standing", "connection", "reported", "worker_version"]) {
+      assert.deepEqual((await listed(`--sort ${sort}`)).sort(), ["pos-1", "till-1"], sort);
+    }
+    const first = await run("devices list --sort state --limit 1");
+    assert.match(first.out, /^DEVICE .*\ntill-1 .*\n$/);
+    const [, token = ""] = /^showing 1; more with --last-id (\S+)\n$/.exec(first.err) ?? [];
+    assert.match(await printed(`devices list --sort state --last-id ${token}`), /^DEVICE .*\npos-1 .*\n$/);
+    await refused(`devices list --sort reported --last-id ${token}`, /is of a list by state; give order and descending/);
+    await refused("devices list --sort age", /invalid --sort "age": use device_id, device_id:desc, /);
   });
 
   it("a device is shown, and deleted", async () => {

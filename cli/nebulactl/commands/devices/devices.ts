@@ -11,7 +11,7 @@ import { answered } from "../entities/kind.ts";
 import { LIMIT_FLAGS, NO_LIMIT, OF_GROUP, printSomePages } from "../lists/pages.ts";
 import { countDevices } from "./count-devices.ts";
 import { deleteDevices } from "./delete-devices.ts";
-import { FILTER_FLAGS, filterOf } from "./device-filter.ts";
+import { FILTER_FLAGS, filterOf, orderOf, SORT } from "./device-filter.ts";
 import { deviceTokenVerbs } from "./device-tokens.ts";
 import { watchDevices } from "./watch-devices.ts";
 
@@ -31,15 +31,19 @@ export const devices: Noun = {
       summary: "Lists devices: whether they are connected, their newest status, and what is wrong with them.",
       details: [
         "CONNECTED is for how long a device has been connected, or offline. STATE is the last known state of the whole device. CONTAINERS are those of apps",
-        "that are up to date and well, of those that are wanted. Filters add up: a device is listed if it matches all of them.",
+        "that are up to date and well, of those that are wanted. Filters add up: a device is listed if it matches all of them. Devices are listed by device_group and",
+        "id. With --sort the worst are first: those that failed, that are offline, that have been offline the longest, that reported the longest ago; :desc turns",
+        "the order round.",
       ],
-      flags: [OF_GROUP, ...FILTER_FLAGS, ...LIMIT_FLAGS],
+      flags: [OF_GROUP, ...FILTER_FLAGS, SORT, ...LIMIT_FLAGS],
       outputs: LIST_OUTPUTS,
       examples: [
         "nebulactl devices list --device-group pos --failing",
         "nebulactl devices list --offline-longer 1h",
         "nebulactl devices list --code no_space -o wide",
         "nebulactl devices list --standing failed",
+        "nebulactl devices list --offline --sort connection",
+        "nebulactl devices list --sort reported:desc --limit 20",
       ],
       async run(context) {
         const { values, signal, io } = context;
@@ -47,7 +51,7 @@ export const devices: Noun = {
         const client = await context.client(DeviceService);
         // a server of the release before knows no filter but the state
         const isFiltered = hasFilter({ ...filter, state: TargetState.UNSPECIFIED });
-        const request = { deviceGroup: values.text(OF_GROUP) ?? "", state: filter.state, ...(isFiltered && { filter }) };
+        const request = { deviceGroup: values.text(OF_GROUP) ?? "", state: filter.state, ...(isFiltered && { filter }), ...orderOf(values) };
         const fetch = async (pageSize: number, pageToken: string) => {
           const { devices, nextPageToken } = await client.listDevices({ ...request, pageSize, pageToken }, { signal });
           return { items: devices, nextPageToken };
