@@ -4,6 +4,7 @@ import { type Browser, type BrowserContextOptions, chromium, type Page } from "p
 import type { Api } from "../harness/api.ts";
 import { startSimulated } from "../harness/in-process-worker.ts";
 import { Server, START_LIMIT_MS } from "../harness/server.ts";
+import type { ServerOptions } from "../harness/server-processes.ts";
 
 const CHROMIUM = process.env.NEBULA_TEST_CHROMIUM ?? "/usr/bin/chromium";
 
@@ -23,12 +24,12 @@ export class DashboardRig {
   #test = new AsyncDisposableStack();
 
   /** Hooks a rig into the suite that is being described. @param prepare what is done once the server is up */
-  static describe(prepare: (rig: DashboardRig) => Promise<void> = async () => {}): DashboardRig {
+  static describe(prepare: (rig: DashboardRig) => Promise<void> = async () => {}, options: ServerOptions = {}): DashboardRig {
     const rig = new DashboardRig();
     before(async function () {
       this.timeout(START_LIMIT_MS);
       requireChromium(this);
-      rig.#server = rig.#suite.use(await Server.start());
+      rig.#server = rig.#suite.use(await Server.start(options));
       const browser = await chromium.launch({
         executablePath: CHROMIUM,
         args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
@@ -68,13 +69,21 @@ export class DashboardRig {
     }
   }
 
-  /** Opens a window of its own browser session, at an address of the dashboard. It closes with the test. */
-  async open(path = "/ui/", options: BrowserContextOptions = {}): Promise<DashboardPage> {
+  /** Has something disposed after the suite. */
+  use<T extends AsyncDisposable>(resource: T): T {
+    return this.#suite.use(resource);
+  }
+
+  /**
+   * Opens a window of its own browser session, at an address of the dashboard. It closes with the test.
+   * @param url of another gateway than that of the server
+   */
+  async open(path = "/ui/", options: BrowserContextOptions = {}, url = this.server.url): Promise<DashboardPage> {
     const browser = this.#browser ?? assert.fail("the browser is not up");
     const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
     this.#test.defer(() => context.close());
-    const page = new DashboardPage(await context.newPage(), this.server);
-    await page.page.goto(`${this.server.url}${path}`);
+    const page = new DashboardPage(await context.newPage(), { url, password: this.server.password });
+    await page.page.goto(`${url}${path}`);
     return page;
   }
 }
@@ -89,9 +98,9 @@ export class DashboardPage {
   readonly page: Page;
   /** Errors of the console and of scripts, requests to other origins, and addresses that were not found. */
   readonly faults: string[] = [];
-  readonly #server: Server;
+  readonly #server: Pick<Server, "url" | "password">;
 
-  constructor(page: Page, server: Server) {
+  constructor(page: Page, server: Pick<Server, "url" | "password">) {
     this.page = page;
     this.#server = server;
     page.on("console", (message) => {
