@@ -7,7 +7,6 @@ const READY_MS = 120_000;
 
 export type Part = "manager" | "gateway" | "reporter";
 
-/** One process of a cluster. It can be killed, stopped and started again under the same name and on the same ports. */
 export type MemberOptions = Readonly<{
   part: Part;
   name: string;
@@ -18,11 +17,13 @@ export type MemberOptions = Readonly<{
   /** In front of the backends, where the cluster is proxied. */
   proxies?: Readonly<{ cassandra: FaultProxy; redis: FaultProxy }> | undefined;
   wrapper?: readonly string[];
+  /** The `nebula` of another tree. */
+  file?: string | undefined;
 }>;
 
 /** One process of a cluster. It can be killed, stopped and started again under the same name and on the same ports. */
 export class Member implements AsyncDisposable {
-  readonly #options: MemberOptions;
+  #options: MemberOptions;
   #program: Program;
 
   constructor(options: MemberOptions) {
@@ -89,6 +90,18 @@ export class Member implements AsyncDisposable {
     this.#program = this.#launch(env);
   }
 
+  /**
+   * Stops it as an operator would, and starts another program in its place; resolves when that is ready.
+   * @param file the `nebula` of another tree; absent: this tree's
+   */
+  async replace(file?: string): Promise<void> {
+    const code = await this.#program.stop();
+    if (code !== 0) throw new Error(`${this.name} ended with ${code}:\n${this.#program.output.slice(-4000)}`);
+    this.#options = { ...this.#options, file };
+    this.launch();
+    await this.ready();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#program.kill();
     await this.#options.proxies?.cassandra[Symbol.asyncDispose]();
@@ -96,7 +109,7 @@ export class Member implements AsyncDisposable {
   }
 
   #launch(more: Readonly<Record<string, string>> = {}): Program {
-    const { part, env, wrapper = [] } = this.#options;
-    return new Program([part], { env: { ...env, ...more }, wrapper });
+    const { part, env, wrapper = [], file } = this.#options;
+    return new Program([part], { env: { ...env, ...more }, wrapper, ...(file === undefined ? {} : { file }) });
   }
 }

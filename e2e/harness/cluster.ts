@@ -16,6 +16,8 @@ export type ClusterOptions = Readonly<{
   env?: Readonly<Record<string, string>>;
   /** Each process reaches Cassandra and Redis through proxies of its own, and Kafka through one that all share. */
   proxied?: boolean;
+  /** The `nebula` of another tree: it makes the schema, and is the program of all processes that start with the cluster. */
+  file?: string;
 }>;
 
 export type ShardOptions = Readonly<{ name: string; env?: Readonly<Record<string, string>>; wrapper?: readonly string[] }>;
@@ -130,10 +132,15 @@ export class Cluster implements AsyncDisposable {
     }
   }
 
-  /** Runs `nebula migrate` with these arguments on the cluster's backends. */
+  /** Runs this tree's `nebula migrate` with these arguments on the cluster's backends. */
   async migrate(...args: string[]): Promise<void> {
+    await this.#migrate(args, undefined);
+  }
+
+  async #migrate(args: readonly string[], file: string | undefined): Promise<void> {
     const { store, redis, bus } = this.backends;
-    await using program = new Program(["migrate", ...args], { env: { ...this.#env, NEBULA_STORE: store, NEBULA_REDIS: redis, NEBULA_BUS: bus } });
+    const env = { ...this.#env, NEBULA_STORE: store, NEBULA_REDIS: redis, NEBULA_BUS: bus };
+    await using program = new Program(["migrate", ...args], { env, ...(file === undefined ? {} : { file }) });
     if ((await program.exit()) !== 0) throw new Error(`nebula migrate failed:\n${program.output}`);
   }
 
@@ -143,7 +150,7 @@ export class Cluster implements AsyncDisposable {
 
   async #start(): Promise<void> {
     const { shards = 2, reporters = 1 } = this.#options;
-    await this.migrate();
+    await this.#migrate([], this.#options.file);
     this.#opened.defer(() => dropKeyspace(this.backends.store).catch(() => {})); // a test may have left the store down
     for (let i = 0; i < shards; i++) await this.#addShard({ name: `shard-${i}` });
     for (let i = 0; i < reporters; i++) this.#reporters.push(await this.#add("reporter", `reporter-${i}`, await freePort(), {}));
@@ -161,7 +168,8 @@ export class Cluster implements AsyncDisposable {
   }
 
   async #add(part: Part, name: string, port: number, env: Readonly<Record<string, string>>, wrapper: readonly string[] = []): Promise<Member> {
-    const { cassandra, redis } = this.#options.servers;
+    const { file, servers } = this.#options;
+    const { cassandra, redis } = servers;
     const proxies =
       this.#kafka === undefined
         ? undefined
@@ -176,7 +184,7 @@ export class Cluster implements AsyncDisposable {
       NEBULA_BUS: kafkaUrl(this.#kafka ?? this.#options.servers.kafka, this.#topic),
       NEBULA_METRICS_LISTEN: `127.0.0.1:${metricsPort}`,
     };
-    return this.#opened.use(new Member({ part, name, port, metricsPort, env: { ...this.#env, ...reached, ...env }, proxies, wrapper }));
+    return this.#opened.use(new Member({ part, name, port, metricsPort, env: { ...this.#env, ...reached, ...env }, proxies, wrapper, file }));
   }
 }
 
