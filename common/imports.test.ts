@@ -24,7 +24,7 @@ const ONLY_IN: Readonly<Record<string, RegExp>> = {
   "cassandra-driver": /^common\/storage\/cassandra\/|^loadtest\/store-bench|^e2e\/cluster\//,
   ioredis: /^common\/redis\/|^e2e\/cluster\//,
   testcontainers: /^common\/testing\//,
-  esbuild: /^cli\/build\/|^gateway\/dashboard\/serve\//,
+  esbuild: /^cli\/build\/|^gateway\/dashboard\/serve\/|^e2e\/dashboard\//,
   "playwright-core": /^e2e\/dashboard\//,
   preact: /^gateway\/dashboard\/page\//,
   "node:sqlite": /^common\/storage\/sqlite\//,

@@ -70,7 +70,10 @@ export function ActionDialog({ title, verb, isDangerous = false, plan, close }: 
       {state.kind === "planning" && <p role="status">Asking the server what this leads to.</p>}
       {(state.kind === "planned" || state.kind === "applying") && (
         <>
-          <pre class="plan">{state.plan.text}</pre>
+          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is reached by the keyboard, too */}
+          <pre class="plan" tabIndex={0}>
+            {state.plan.text}
+          </pre>
           <CommandLine line={state.plan.line} />
         </>
       )}

@@ -60,7 +60,11 @@ export function History({ kind, name, changes, addressOf, more }: Props) {
       {({ items, hasMore }) => (
         <Table
           label="History"
-          columns={more === undefined ? [number, ...COLUMNS] : [number, ...COLUMNS.map(roomy), { key: "more", head: "", cell: more }]}
+          columns={
+            more === undefined
+              ? [number, ...COLUMNS]
+              : [number, ...COLUMNS.map(roomy), { key: "more", head: "Actions", isHeadHidden: true, cell: more }]
+          }
           rows={items}
           keyOf={({ revision }) => String(revision)}
           hasMore={hasMore}

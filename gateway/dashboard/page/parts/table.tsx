@@ -9,6 +9,8 @@ const ROW_HEIGHT = 40;
 export type Column<Row> = Readonly<{
   key: string;
   head: string;
+  /** Whether the head is for screen readers alone: the cells say it to the eye. */
+  isHeadHidden?: boolean;
   cell: (row: Row) => ComponentChildren;
   /** Numbers end in line. */
   isNumber?: boolean;
@@ -102,7 +104,7 @@ export function Table<Row>({ label, columns, rows, keyOf, hasMore = false, onVie
           <tr aria-rowindex={1}>
             {columns.map((column) => (
               <th key={column.key} scope="col" class={classOf(column)}>
-                {column.head}
+                {column.isHeadHidden === true ? <span class="visually-hidden">{column.head}</span> : column.head}
               </th>
             ))}
           </tr>

@@ -171,7 +171,7 @@ function Failure({ text, to }: Readonly<{ text: string; to: string | undefined }
 }
 
 const MEMBER_COLUMNS: readonly Column<MemberLine>[] = [
-  { key: "place", head: "", isNumber: true, from: "medium", cell: ({ place }) => <span class="faint">{place}</span> },
+  { key: "place", head: "Place", isHeadHidden: true, isNumber: true, from: "medium", cell: ({ place }) => <span class="faint">{place}</span> },
   {
     key: "name",
     head: "Name",

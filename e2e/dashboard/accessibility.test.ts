@@ -1,0 +1,156 @@
+import { strict as assert } from "node:assert";
+import { fileURLToPath } from "node:url";
+import axe, { type AxeResults } from "axe-core";
+import { build } from "esbuild";
+import type { Page } from "playwright-core";
+import { eventually } from "../../common/testing/eventually.ts";
+import { DashboardRig } from "./dashboard-rig.ts";
+import { startLivelyFleet } from "./lively-fleet.ts";
+
+const DEVICES = 100;
+
+/** An address of a view, and what is done there before it is looked at. */
+type Case = Readonly<{ what: string; address: string; open?: (page: Page) => Promise<unknown> }>;
+
+const press = (name: string) => (page: Page) => page.getByRole("button", { name, exact: true }).click();
+
+/** Opens a dialog, and waits until its plan, or its answer, is shown. */
+function dialog(button: string): (page: Page) => Promise<unknown> {
+  return async (page) => {
+    await press(button)(page);
+    await page.getByRole("dialog").locator("pre, dl").first().waitFor();
+  };
+}
+
+/** Of each view, by its path: addresses that show all of its parts. */
+const CASES: Readonly<Record<string, readonly Case[]>> = {
+  "/ui/": [
+    { what: "overview", address: "/ui/" },
+    { what: "keys of the keyboard", address: "/ui/", open: dialog("Keyboard") },
+  ],
+  "/ui/devices": [
+    { what: "devices", address: "/ui/devices" },
+    { what: "devices, none of which matches", address: "/ui/devices?group=nowhere" },
+  ],
+  "/ui/groups/:name": [
+    { what: "group", address: "/ui/groups/stores-berlin" },
+    { what: "group with a cron_job", address: "/ui/groups/warehouse" },
+    { what: "group that is not there", address: "/ui/groups/nowhere" },
+    { what: "prune of a group", address: "/ui/groups/kiosks", open: dialog("Prune") },
+  ],
+  "/ui/apps/:name": [
+    { what: "app with what differs between two revisions", address: "/ui/apps/checkout?from=1&to=2" },
+    { what: "app that is not there", address: "/ui/apps/nothing" },
+    { what: "restart of an app", address: "/ui/apps/checkout", open: dialog("Restart") },
+    { what: "rollback of an app", address: "/ui/apps/checkout", open: dialog("Roll back to revision 1") },
+  ],
+  "/ui/devices/:id": [
+    { what: "device that failed", address: "/ui/devices/berlin-016" },
+    { what: "device that is as wanted", address: "/ui/devices/berlin-001" },
+    { what: "device that is offline", address: "/ui/devices/berlin-019" },
+    { what: "device that never came", address: "/ui/devices/dock-spare-1" },
+    { what: "device that is not known", address: "/ui/devices/nobody" },
+    { what: "forgetting a device", address: "/ui/devices/berlin-001", open: dialog("Forget this device") },
+  ],
+  "/ui/changes/:kind/:name/:revision": [
+    { what: "change on its way", address: "/ui/changes/app/checkout/2" },
+    { what: "change that a newer one superseded", address: "/ui/changes/app/log-shipper/2" },
+    { what: "change of a group", address: "/ui/changes/device_group/kiosks/1" },
+    { what: "address that names no change", address: "/ui/changes/user/ann/1" },
+  ],
+};
+
+const LOOKS = [
+  { colorScheme: "light", width: 1440 },
+  { colorScheme: "dark", width: 1440 },
+  { colorScheme: "dark", width: 360 },
+  { colorScheme: "light", width: 360 },
+] as const;
+
+/** Asserts that axe finds no barrier, of any impact. Its source runs as an expression of the debugger, so the page keeps its Content-Security-Policy. */
+async function assertNoBarriers(page: Page, what: string): Promise<void> {
+  await page.evaluate(axe.source);
+  const barriers: string[] = [];
+  for (const { colorScheme, width } of LOOKS) {
+    await page.emulateMedia({ colorScheme });
+    await page.setViewportSize({ width, height: 900 });
+    await page.evaluate("new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))"); // rows that came into view are drawn
+    const { violations, passes } = await page.evaluate<AxeResults>("axe.run(document, { resultTypes: ['violations'] })");
+    assert.ok(passes.length >= 10, `axe looked at ${passes.length} things of: ${what}`);
+    for (const { impact, id, help, nodes } of violations)
+      for (const { target, failureSummary } of nodes)
+        barriers.push(`${impact} ${id} in ${what}, ${colorScheme}, ${width} px: ${help}\n    ${target.join(" ")}\n    ${failureSummary}`);
+  }
+  assert.ok(barriers.length === 0, barriers.join("\n"));
+}
+
+/** Waits until a view shows its data. */
+async function settled(page: Page): Promise<void> {
+  await page.locator("h1").first().waitFor();
+  await eventually(async () => assert.equal(await page.locator(".loading").count(), 0));
+}
+
+describe("the dashboard for a keyboard and a screen reader", function () {
+  this.timeout(90_000);
+  const empty = DashboardRig.describe();
+
+  it("the form of a login, and what an empty server shows, have no barrier", async () => {
+    const tab = await empty.open();
+    await tab.page.getByLabel("User").waitFor();
+    await assertNoBarriers(tab.page, "login");
+    await tab.page.getByLabel("User").fill("admin");
+    await tab.page.getByLabel("Password").fill("not the password");
+    await tab.page.getByRole("button", { name: "Log in" }).click();
+    await tab.page.getByRole("alert").waitFor();
+    await assertNoBarriers(tab.page, "login that was refused");
+    await tab.login();
+    for (const address of ["/ui/", "/ui/devices", "/ui/nothing"]) {
+      await tab.page.goto(`${empty.server.url}${address}`);
+      await settled(tab.page);
+      await assertNoBarriers(tab.page, `${address} of an empty server`);
+    }
+    tab.assertNoFaults();
+  });
+});
+
+describe("the dashboard of a fleet for a keyboard and a screen reader", function () {
+  this.timeout(90_000);
+  const rig = DashboardRig.describe(async (rig) => {
+    rig.use(await startLivelyFleet(rig.server, DEVICES));
+  });
+
+  it("each view is looked at", async () => {
+    assert.deepEqual((await pathsOfViews()).toSorted(), Object.keys(CASES).toSorted());
+  });
+
+  for (const [path, cases] of Object.entries(CASES)) {
+    it(`the view ${path} has no barrier, in light and dark colours, at 360 px and at 1440 px`, async () => {
+      const tab = await rig.open();
+      await tab.login();
+      for (const { what, address, open } of cases) {
+        await tab.page.goto(`${rig.server.url}${address}`);
+        await settled(tab.page);
+        await open?.(tab.page);
+        await assertNoBarriers(tab.page, what);
+        await tab.page.setViewportSize({ width: 1440, height: 900 });
+      }
+    });
+  }
+});
+
+/** The paths of the views that the page has. Node can't load TSX, so it is bundled first, as for a browser. */
+async function pathsOfViews(): Promise<readonly string[]> {
+  const { outputFiles } = await build({
+    entryPoints: [fileURLToPath(new URL("../../gateway/dashboard/page/views.tsx", import.meta.url))],
+    outdir: "views",
+    bundle: true,
+    format: "esm",
+    jsx: "automatic",
+    jsxImportSource: "preact",
+    write: false,
+    logLevel: "silent",
+  });
+  const script = outputFiles.find(({ path }) => path.endsWith(".js")) ?? assert.fail("esbuild made no script");
+  const { VIEWS } = await import(`data:text/javascript;base64,${Buffer.from(script.contents).toString("base64")}`);
+  return VIEWS.map(({ path }: { path: string }) => path);
+}
