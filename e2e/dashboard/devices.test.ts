@@ -46,11 +46,37 @@ describe("the list of devices in a browser", function () {
     assert.equal(listed.status, 0, listed.stderr);
     const devices: { device_id: string }[] = JSON.parse(listed.stdout);
     assert.deepEqual(devices.map(({ device_id }) => device_id).sort(), ["kiosks-1", "kiosks-2"]);
-    await tab.page.getByLabel("Connection").selectOption("offline");
+    await tab.page.getByRole("combobox", { name: "Connection" }).selectOption("offline");
     await tab.page.getByText("No device matches this filter").waitFor();
     assert.match(tab.page.url(), /\?group=kiosks&connection=offline$/);
     await tab.page.getByRole("link", { name: "Show all devices" }).click();
     await tab.page.getByRole("link", { name: "kiosks" }).first().waitFor();
+    tab.assertNoFaults();
+  });
+
+  it("a head of the list puts it in its order, turns that round, and takes it back, with the keyboard; the address and the line of nebulactl have it", async () => {
+    const tab = await rig.open("/ui/groups/pos");
+    await tab.login();
+    const table = tab.page.getByRole("table", { name: "Devices" });
+    const head = table.getByRole("columnheader", { name: "Device" });
+    const isFirst = (id: string) =>
+      eventually(async () => assert.equal(await table.locator("tbody tr[aria-rowindex]").first().getByRole("link").first().innerText(), id));
+    await isFirst("pos-1");
+    assert.equal(await head.getAttribute("aria-sort"), null);
+    await head.getByRole("button").focus();
+    await tab.page.keyboard.press("Enter");
+    await tab.page.waitForURL(/\/ui\/groups\/pos\?sort=device_id$/);
+    await eventually(async () => assert.equal(await head.getAttribute("aria-sort"), "ascending"));
+    await tab.page.keyboard.press("Enter");
+    await isFirst("pos-99");
+    assert.equal(await head.getAttribute("aria-sort"), "descending");
+    assert.match(tab.page.url(), /\?sort=device_id%3Adesc$/);
+    await tab.page.getByText("nebulactl devices list --device-group pos --sort device_id:desc", { exact: true }).waitFor();
+    await tab.page.keyboard.press("Enter");
+    await isFirst("pos-1");
+    assert.match(tab.page.url(), /\/ui\/groups\/pos$/);
+    await tab.page.getByRole("combobox", { name: "Order", exact: true }).selectOption("reported:desc");
+    await eventually(async () => assert.equal(await table.getByRole("columnheader", { name: "Reported" }).getAttribute("aria-sort"), "descending"));
     tab.assertNoFaults();
   });
 

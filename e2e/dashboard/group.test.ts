@@ -66,7 +66,7 @@ describe("a device_group in a browser", function () {
     await tab.page.getByRole("link", { name: `${DEVICES} failed`, exact: true }).click();
     assert.match(tab.page.url(), /\/ui\/groups\/pos\?standing=failed$/);
     await tab.page.getByText("nebulactl devices list --device-group pos --standing failed").waitFor();
-    await tab.page.getByLabel("Connection").selectOption("offline");
+    await tab.page.getByRole("combobox", { name: "Connection" }).selectOption("offline");
     await tab.page.getByText("No device matches this filter").waitFor();
     assert.match(tab.page.url(), /\/ui\/groups\/pos\?standing=failed&connection=offline$/);
     await tab.page.getByRole("link", { name: "Show all devices" }).click();

@@ -1,5 +1,6 @@
 /**
- * The orders of a list of devices. A device has a place in each, which a page token names: the next page begins after that place, also where the device itself has another one now, or none.
+ * The orders of a list of devices. A device has a place in each, which a page token names: the next page begins after that place, also where the device itself
+ * has another one now, or none.
  */
 import { setImmediate as turn } from "node:timers/promises";
 import { timestampMs } from "@bufbuild/protobuf/wkt";

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import fc from "fast-check";
-import { ConfigStanding, ConnectionState } from "../../../../gen/nebula/v1/device_pb.ts";
+import { ConfigStanding, ConnectionState, DeviceOrder } from "../../../../gen/nebula/v1/device_pb.ts";
 import { FailureCode, TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
 import {
   CODE_WORDS,
@@ -9,7 +9,9 @@ import {
   devicesCommand,
   devicesFilterOf,
   devicesRequest,
+  nextSort,
   OFFLINE_TIMES,
+  SORT_WORDS,
   STANDING_WORDS,
   STATE_WORDS,
 } from "./devices-filter.ts";
@@ -27,6 +29,7 @@ const filters: fc.Arbitrary<DevicesFilter> = fc.record(
     failing: optional(fc.constant(true)),
     outdated: optional(fc.constant(true)),
     version: optional(fc.string({ minLength: 1 })),
+    sort: optional(fc.constantFrom(...SORT_WORDS)),
   },
   { noNullPrototype: true },
 );
@@ -43,7 +46,7 @@ describe("the filter of devices in an address", () => {
   });
 
   it("what is not valid in an address is left out", () => {
-    const query = new URLSearchParams("state=gone&standing=lost&code=x&longer=5y&connection=maybe&other=1");
+    const query = new URLSearchParams("state=gone&standing=lost&code=x&longer=5y&connection=maybe&sort=age&other=1");
     assert.deepEqual(
       Object.values(devicesFilterOf(query)).filter((value) => value !== undefined),
       [],
@@ -53,15 +56,15 @@ describe("the filter of devices in an address", () => {
   it("a filter is the same in a request and as flags of nebulactl", () => {
     const filter: DevicesFilter = {
       ...{ group: "pos", state: "failed", standing: "working", longer: "1d", code: "no_space", problem: "prune_failed" },
-      ...{ outdated: true, version: "0.1.0" },
+      ...{ outdated: true, version: "0.1.0", sort: "reported:desc" },
     };
     assert.equal(
       devicesCommand(filter),
       "nebulactl devices list --device-group pos --state failed --standing working --offline-longer 1d --code no_space --problem prune_failed " +
-        "--not-newest --worker-version 0.1.0",
+        "--not-newest --worker-version 0.1.0 --sort reported:desc",
     );
     const request = devicesRequest(filter);
-    assert.equal(request.deviceGroup, "pos");
+    assert.deepEqual([request.deviceGroup, request.order, request.descending], ["pos", DeviceOrder.REPORTED, true]);
     assert.deepEqual(request.filter, {
       state: TargetState.FAILED,
       standing: ConfigStanding.WORKING,
@@ -73,6 +76,15 @@ describe("the filter of devices in an address", () => {
       notNewest: true,
       workerVersion: "0.1.0",
     });
+  });
+
+  it("the order of a column is chosen, then turned round, then taken back, and no order asks for none", () => {
+    const chosen = [undefined, "state", "state:desc", "reported"].map((sort) => nextSort(sort, "state"));
+    assert.deepEqual(chosen, ["state", "state:desc", undefined, "state"]);
+    const { order, descending } = devicesRequest({});
+    assert.deepEqual([order, descending], [DeviceOrder.UNSPECIFIED, false]);
+    const asked = SORT_WORDS.map((sort) => devicesRequest({ sort }));
+    assert.equal(new Set(asked.map(({ order, descending }) => `${order} ${descending}`)).size, SORT_WORDS.length);
   });
 
   it("a word that a shell takes apart is in quotes", () => {

@@ -1,7 +1,14 @@
-/** Which devices a list shows: in its address, as a request, as flags of nebulactl. A number of a view links to the one of these that lists exactly the devices it counts, if there is one. Pure. */
+/** Which devices a list shows, and in which order: in its address, as a request, as flags of nebulactl. A number of a view links to the one of these that lists exactly the devices it counts, if there is one. Pure. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { enumWords } from "../../../../common/text/enum-words.ts";
-import { ConfigStanding, ConfigStandingSchema, ConnectionState, type ListDevicesRequestSchema } from "../../../../gen/nebula/v1/device_pb.ts";
+import {
+  ConfigStanding,
+  ConfigStandingSchema,
+  ConnectionState,
+  DeviceOrder,
+  DeviceOrderSchema,
+  type ListDevicesRequestSchema,
+} from "../../../../gen/nebula/v1/device_pb.ts";
 import { FailureCode, FailureCodeSchema, TargetState, TargetStateSchema } from "../../../../gen/nebula/v1/report_pb.ts";
 import { commandLine } from "../parts/format.ts";
 
@@ -21,11 +28,32 @@ export type DevicesFilter = Readonly<{
   failing?: boolean | undefined;
   outdated?: boolean | undefined;
   version?: string | undefined;
+  /** device_id, reported:desc, ...: one of SORT_WORDS. Absent: by group and id. */
+  sort?: string | undefined;
 }>;
 
 export const STATE_WORDS = enumWords(TargetStateSchema);
 export const STANDING_WORDS = enumWords(ConfigStandingSchema);
 export const CODE_WORDS = enumWords(FailureCodeSchema);
+
+const DESCENDING = ":desc";
+const ORDER_WORDS = enumWords(DeviceOrderSchema);
+/** Each order, and the other way round, as nebulactl takes them, too. */
+export const SORT_WORDS: readonly string[] = [...ORDER_WORDS.keys()].flatMap((word) => [word, `${word}${DESCENDING}`]);
+
+/** The order of a sort, by its word, and whether it is the other way round. */
+export function sortedBy(sort: string | undefined): Readonly<{ by: string; isDescending: boolean }> | undefined {
+  if (sort === undefined) return undefined;
+  const isDescending = sort.endsWith(DESCENDING);
+  return { by: isDescending ? sort.slice(0, -DESCENDING.length) : sort, isDescending };
+}
+
+/** The sort after a choice of an order: that order, then the other way round, then none. */
+export function nextSort(sort: string | undefined, by: string): string | undefined {
+  const now = sortedBy(sort);
+  if (now?.by !== by) return by;
+  return now.isDescending ? undefined : `${by}${DESCENDING}`;
+}
 
 /** Milliseconds by their words, which nebulactl takes too. */
 export const OFFLINE_TIMES: ReadonlyMap<string, number> = new Map([
@@ -51,6 +79,7 @@ export function devicesFilterOf(query: URLSearchParams): DevicesFilter {
     failing: query.get("failing") === "yes" || undefined,
     outdated: query.get("outdated") === "yes" || undefined,
     version: text("version"),
+    sort: SORT_WORDS.find((word) => word === text("sort")),
   };
 }
 
@@ -74,9 +103,12 @@ export function filterQuery(filter: DevicesFilter): string {
 export function devicesRequest(filter: DevicesFilter): Exclude<MessageInitShape<typeof ListDevicesRequestSchema>, { $typeName: string }> {
   const longer = OFFLINE_TIMES.get(filter.longer ?? "");
   const isOffline = filter.connection === "offline" || longer !== undefined;
+  const { by = "", isDescending = false } = sortedBy(filter.sort) ?? {};
   return {
     deviceGroup: filter.group ?? "",
     summariesOnly: true,
+    order: enumValue(DeviceOrder, ORDER_WORDS.get(by)) ?? DeviceOrder.UNSPECIFIED,
+    descending: isDescending,
     filter: {
       state: enumValue(TargetState, STATE_WORDS.get(filter.state ?? "")) ?? TargetState.UNSPECIFIED,
       standing: enumValue(ConfigStanding, STANDING_WORDS.get(filter.standing ?? "")) ?? ConfigStanding.UNSPECIFIED,
@@ -92,7 +124,8 @@ export function devicesRequest(filter: DevicesFilter): Exclude<MessageInitShape<
 }
 
 /** The line of nebulactl that lists these devices. */
-export function devicesCommand({ group, state, standing, connection, longer, code, problem, failing, outdated, version }: DevicesFilter): string {
+export function devicesCommand(filter: DevicesFilter): string {
+  const { group, state, standing, connection, longer, code, problem, failing, outdated, version, sort } = filter;
   const flag = (name: string, value: string | undefined) => (value === undefined ? [] : [`--${name}`, value]);
   return commandLine([
     ...["nebulactl", "devices", "list"],
@@ -106,6 +139,7 @@ export function devicesCommand({ group, state, standing, connection, longer, cod
     ...(failing === true ? ["--failing"] : []),
     ...(outdated === true ? ["--not-newest"] : []),
     ...flag("worker-version", version),
+    ...flag("sort", sort),
   ]);
 }
 

@@ -46,6 +46,23 @@ describe("a list that is read page by page", () => {
     assert.ok(items.length >= 40);
   });
 
+  it("pages that all begin elsewhere are read again a limited number at once, and those after them when they are looked at", async () => {
+    const numbers = Array.from({ length: 100 }, (_, index) => index);
+    let [first, pages] = [0, 0];
+    const moving = new PagedList(async (token: string) => {
+      pages++;
+      const from = token === "" ? first : Number(token);
+      const items = numbers.filter((number) => number >= from).slice(0, 2);
+      return { items, nextPageToken: from + 2 >= numbers.length ? "" : String(from + 2) };
+    });
+    for (let last = 0; last <= 100; last += 30) await moving.read({ first: 0, last }, signal);
+    assert.equal((await moving.read({ first: 0, last: 100 }, signal)).items.length, 100);
+    [first, pages] = [1, 0];
+    const { items, hasMore } = await moving.read({ first: 0, last: 4 }, signal);
+    assert.deepEqual([items, hasMore, pages], [numbers.slice(1, 43), true, 21]);
+    assert.deepEqual((await moving.read({ first: 40, last: 60 }, signal)).items, numbers.slice(1, 61));
+  });
+
   it("a list whose filter leaves pages empty asks for a limited number of them at once, and continues with the next read", async () => {
     let pages = 0;
     const sparse = new PagedList(async (token: string) => {

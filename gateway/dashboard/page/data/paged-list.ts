@@ -3,6 +3,7 @@
  *
  * P1 A page begins where the page before it ends. Where a page that is read again ends elsewhere, the pages after it that
  *    were read are read again from there, so no row is left out or shown twice.
+ * P2 One read asks for at most MOST_PAGES that are new, or begin elsewhere than before; what is after them is read when it is looked at.
  */
 
 export type PageOf<T> = Readonly<{ items: readonly T[]; nextPageToken: string }>;
@@ -18,8 +19,8 @@ export type ListState<T> = Readonly<{
   hasMore: boolean;
 }>;
 
-/** A filter may leave page after page empty: one read asks for at most this many that are new. */
-const MOST_NEW_PAGES = 20;
+/** A filter may leave page after page empty, and in an order by what changes every page may begin elsewhere (P2). */
+const MOST_PAGES = 20;
 
 type Kept<T> = Readonly<{ token: string; page: PageOf<T> }>;
 
@@ -36,15 +37,15 @@ export class PagedList<T> {
     const pages: Kept<T>[] = [];
     let token = "";
     let rows = 0;
-    let added = 0;
+    let asked = 0;
     for (let index = 0; ; index++) {
       const known = this.#pages[index];
       const isNeeded = rows < last || index === 0;
-      if (known === undefined && (!isNeeded || added >= MOST_NEW_PAGES)) break;
-      const isInView = isNeeded && (known === undefined || rows + known.page.items.length > first);
       const isMoved = known !== undefined && known.token !== token; // P1
+      if (known === undefined && !isNeeded) break;
+      if ((known === undefined || isMoved) && ++asked > MOST_PAGES) break; // P2
+      const isInView = isNeeded && (known === undefined || rows + known.page.items.length > first);
       const page = known !== undefined && !isInView && !isMoved ? known.page : await this.#fetch(token, signal);
-      if (known === undefined) added++;
       pages.push({ token, page });
       rows += page.items.length;
       token = page.nextPageToken;

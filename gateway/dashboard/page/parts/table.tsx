@@ -16,7 +16,12 @@ export type Column<Row> = Readonly<{
   isNumber?: boolean;
   /** Left out on windows that are narrower. */
   from?: "medium" | "wide";
+  /** The order that its head chooses; absent: its head chooses none. */
+  order?: string;
 }>;
+
+/** In which order the rows are, and what a choice of an order in a head does. */
+export type Sorting = Readonly<{ by: string | undefined; isDescending: boolean; choose: (order: string) => void }>;
 
 type Props<Row> = Readonly<{
   /** What the table is, for a screen reader. */
@@ -28,10 +33,11 @@ type Props<Row> = Readonly<{
   hasMore?: boolean;
   /** The rows that are in view now, where only those are read. */
   onView?: (range: Range) => void;
+  sorting?: Sorting;
 }>;
 
 /** A table of any length: only the rows in view are drawn. The arrow keys, Home and End move among its rows. */
-export function Table<Row>({ label, columns, rows, keyOf, hasMore = false, onView }: Props<Row>) {
+export function Table<Row>({ label, columns, rows, keyOf, hasMore = false, onView, sorting }: Props<Row>) {
   const body = useRef<HTMLTableSectionElement>(null);
   const [range, setRange] = useState<Range>({ first: 0, last: 30 });
   const [focused, setFocused] = useState<Readonly<{ row: number }> | undefined>(undefined);
@@ -103,9 +109,7 @@ export function Table<Row>({ label, columns, rows, keyOf, hasMore = false, onVie
         <thead>
           <tr aria-rowindex={1}>
             {columns.map((column) => (
-              <th key={column.key} scope="col" class={classOf(column)}>
-                {column.isHeadHidden === true ? <span class="visually-hidden">{column.head}</span> : column.head}
-              </th>
+              <Head key={column.key} column={column} of={classOf(column)} sorting={sorting} />
             ))}
           </tr>
         </thead>
@@ -129,6 +133,30 @@ export function Table<Row>({ label, columns, rows, keyOf, hasMore = false, onVie
         </p>
       )}
     </div>
+  );
+}
+
+function Head<Row>({ column, of, sorting }: Readonly<{ column: Column<Row>; of: string; sorting: Sorting | undefined }>) {
+  const { order } = column;
+  const head = column.isHeadHidden === true ? <span class="visually-hidden">{column.head}</span> : column.head;
+  if (sorting === undefined || order === undefined) {
+    return (
+      <th scope="col" class={of}>
+        {head}
+      </th>
+    );
+  }
+  const sorted = sorting.by !== order ? undefined : sorting.isDescending ? "descending" : "ascending";
+  return (
+    <th scope="col" class={of} {...(sorted !== undefined && { "aria-sort": sorted })}>
+      <button type="button" class="sort" onClick={() => sorting.choose(order)}>
+        {head}
+        <svg class={`sort-mark ${sorted ?? ""}`} width="8" height="12" viewBox="0 0 8 12" aria-hidden="true">
+          <path class="sort-up" d="M4 1 7 5H1z" />
+          <path class="sort-down" d="M4 11 1 7h6z" />
+        </svg>
+      </button>
+    </th>
   );
 }
 

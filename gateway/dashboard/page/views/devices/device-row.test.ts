@@ -3,7 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { ConnectionState, DeviceSchema } from "../../../../../gen/nebula/v1/device_pb.ts";
 import { FailureCode, TargetState } from "../../../../../gen/nebula/v1/report_pb.ts";
-import { deviceRow } from "./device-row.ts";
+import { deviceRow, eachOnce } from "./device-row.ts";
 
 describe("a line of the list of devices", () => {
   it("a device shows what is wrong with it first, and how much more", () => {
@@ -38,6 +38,17 @@ describe("a line of the list of devices", () => {
     const silent = deviceRow(create(DeviceSchema, { deviceId: "new", deviceGroup: "pos" }));
     assert.deepEqual([silent.state, silent.connection, silent.version, silent.reportedAt, silent.trouble], ["unknown", "unknown", "", undefined, ""]);
     assert.equal(deviceRow(create(DeviceSchema, { summary: { original: true } })).version, "the original");
+  });
+
+  it("a device that is on two pages is one line, with what was read last", () => {
+    const rows = ["a", "b", "a"].map((deviceId, index) => deviceRow(create(DeviceSchema, { deviceId, deviceGroup: `g${index}` })));
+    assert.deepEqual(
+      eachOnce(rows).map(({ id, group }) => [id, group]),
+      [
+        ["a", "g2"],
+        ["b", "g1"],
+      ],
+    );
   });
 
   it("names of a device cannot move or hide what stands beside them", () => {

@@ -45,6 +45,11 @@ export function deviceRow(device: Device): DeviceRow {
   };
 }
 
+/** The rows, each device once: one that changed its place between two pages is on both. */
+export function eachOnce(rows: readonly DeviceRow[]): readonly DeviceRow[] {
+  return [...new Map(rows.map((row) => [row.id, row])).values()];
+}
+
 function troubleText(targets: readonly TargetSummary[], problems: readonly string[]): string {
   const failures = targets.flatMap(({ name, failureCode }) => {
     return failureCode === FailureCode.UNSPECIFIED ? [] : [`${name}: ${enumWord(FailureCodeSchema, failureCode) || "other"}`];

@@ -1,4 +1,5 @@
 import { createClient } from "@connectrpc/connect";
+import { useRef } from "preact/hooks";
 import { DeviceService } from "../../../../../gen/nebula/v1/device_pb.ts";
 import {
   CODE_WORDS,
@@ -7,11 +8,15 @@ import {
   devicesCommand,
   devicesFilterOf,
   devicesRequest,
+  nextSort,
   OFFLINE_TIMES,
+  SORT_WORDS,
   STANDING_WORDS,
   STATE_WORDS,
+  sortedBy,
 } from "../../addresses/devices-filter.ts";
 import { deviceAddress, groupAddress } from "../../addresses/entity-addresses.ts";
+import type { Loaded } from "../../data/loaded.ts";
 import { usePages } from "../../parts/ask-server.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
 import { CommittedField } from "../../parts/committed-field.tsx";
@@ -21,7 +26,7 @@ import { type Column, Table } from "../../parts/table.tsx";
 import { Age, StateWord } from "../../parts/values.tsx";
 import { Empty, ViewState } from "../../parts/view-state.tsx";
 import type { View, ViewProps } from "../../view.ts";
-import { type DeviceRow, deviceRow } from "./device-row.ts";
+import { type DeviceRow, deviceRow, eachOnce } from "./device-row.ts";
 import "./devices.css";
 
 const PAGE_SIZE = 100;
@@ -33,18 +38,20 @@ const COLUMNS: readonly Column<DeviceRow>[] = [
   {
     key: "id",
     head: "Device",
+    order: "device_id",
     cell: ({ id, name }) => (
       <a class="name" href={deviceAddress(id)}>
         <bdi>{name}</bdi>
       </a>
     ),
   },
-  { key: "group", head: "Group", from: "medium", cell: ({ group }) => <a href={groupAddress(group)}>{group}</a> },
-  { key: "state", head: "State", cell: ({ state }) => <StateWord state={state} /> },
+  { key: "group", head: "Group", order: "device_group", from: "medium", cell: ({ group }) => <a href={groupAddress(group)}>{group}</a> },
+  { key: "state", head: "State", order: "state", cell: ({ state }) => <StateWord state={state} /> },
   { key: "trouble", head: "What is wrong", from: "medium", cell: ({ trouble }) => trouble },
   {
     key: "connection",
     head: "Connection",
+    order: "connection",
     cell: ({ connection, since }) => (
       <>
         <StateWord state={connection} />
@@ -57,8 +64,8 @@ const COLUMNS: readonly Column<DeviceRow>[] = [
       </>
     ),
   },
-  { key: "version", head: "Worker", from: "wide", cell: ({ version }) => version },
-  { key: "reported", head: "Reported", from: "medium", isNumber: true, cell: ({ reportedAt }) => <Age of={reportedAt} /> },
+  { key: "version", head: "Worker", order: "worker_version", from: "wide", cell: ({ version }) => version },
+  { key: "reported", head: "Reported", order: "reported", from: "medium", isNumber: true, cell: ({ reportedAt }) => <Age of={reportedAt} /> },
 ];
 
 function Devices({ query }: ViewProps) {
@@ -87,13 +94,17 @@ export function DeviceList({ filter, addressOf, isOfOneGroup = false }: DeviceLi
     return { items: devices.map(deviceRow), nextPageToken };
   });
   const all = isOfOneGroup ? { group: filter.group } : {};
-  const isFiltered = devicesAddress(filter) !== devicesAddress(all);
+  const { sort, ...unsorted } = filter;
+  const isFiltered = devicesAddress(unsorted) !== devicesAddress(all);
+  const shown = useKept(devicesAddress(unsorted), state);
+  const { by, isDescending = false } = sortedBy(sort) ?? {};
+  const change = (next: DevicesFilter) => router.go(addressOf(next), { replaces: true });
   return (
     <>
-      <Filters filter={filter} change={(next) => router.go(addressOf(next), { replaces: true })} isOfOneGroup={isOfOneGroup} />
+      <Filters filter={filter} change={change} isOfOneGroup={isOfOneGroup} />
       <CommandLine line={devicesCommand(filter)} />
       <ViewState
-        of={state}
+        of={shown}
         empty={({ items, hasMore }) =>
           items.length > 0 || hasMore ? undefined : isFiltered ? <NoneMatches all={addressOf(all)} /> : <NoDevices group={all.group} />
         }
@@ -101,21 +112,29 @@ export function DeviceList({ filter, addressOf, isOfOneGroup = false }: DeviceLi
         {({ items, hasMore }) => (
           <>
             <p class="faint" role="status">
-              {formatCount(items.length)} {hasMore ? "devices so far" : items.length === 1 ? "device" : "devices"}
+              {formatCount(eachOnce(items).length)} {hasMore ? "devices so far" : items.length === 1 ? "device" : "devices"}
             </p>
             <Table
               label="Devices"
               columns={isOfOneGroup ? COLUMNS.filter(({ key }) => key !== "group") : COLUMNS}
-              rows={items}
+              rows={eachOnce(items)}
               keyOf={({ id }) => id}
               hasMore={hasMore}
               onView={onView}
+              sorting={{ by, isDescending, choose: (order) => change({ ...filter, sort: nextSort(sort, order) }) }}
             />
           </>
         )}
       </ViewState>
     </>
   );
+}
+
+/** The state of a list, and while the same devices are read in another order, the one before: the heads of the table stay, and so does their focus. */
+function useKept<T>(devices: string, state: Loaded<T>): Loaded<T> {
+  const kept = useRef<Readonly<{ devices: string; state: Loaded<T> }> | undefined>(undefined);
+  if (state.kind !== "loading" || kept.current?.devices !== devices) kept.current = { devices, state };
+  return kept.current.state;
 }
 
 function NoneMatches({ all }: Readonly<{ all: string }>) {
@@ -182,6 +201,17 @@ function Filters({ filter, change, isOfOneGroup }: FiltersProps) {
         {choice("Code", "code", CODE_WORDS.keys())}
         {text("Problem", "problem")}
         {text("Worker", "version")}
+        <label>
+          <span>Order</span>
+          <select value={filter.sort ?? ""} onChange={({ currentTarget }) => change({ ...filter, sort: currentTarget.value || undefined })}>
+            <option value="">group and id</option>
+            {SORT_WORDS.map((word) => (
+              <option key={word} value={word}>
+                {word}
+              </option>
+            ))}
+          </select>
+        </label>
         {toggle("Failing", "failing")}
         {toggle("Not at the newest config", "outdated")}
       </form>
