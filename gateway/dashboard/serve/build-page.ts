@@ -44,7 +44,7 @@ export async function buildPage(): Promise<BuiltPage> {
     legalComments: "none",
     jsx: "automatic",
     jsxImportSource: "preact",
-    plugins: [descriptorsAsText],
+    plugins: [descriptorsAsText, withoutJson],
     write: false,
     metafile: true,
     logLevel: "silent",
@@ -74,6 +74,19 @@ const descriptorsAsText: Plugin = {
       const source = await readFile(path, "utf8");
       const bytes = (base64: string) => JSON.stringify(Buffer.from(base64, "base64").toString("latin1"));
       return { contents: source.replace(/fileDesc\("([^"]+)"/, (_, base64: string) => `fileDesc(btoa(${bytes(base64)})`), loader: "ts" };
+    });
+  },
+};
+
+/** The page speaks binary alone: what the packages bring to read and write messages as JSON is left out. */
+const withoutJson: Plugin = {
+  name: "without JSON of messages",
+  setup({ onLoad }) {
+    onLoad({ filter: /@bufbuild\/protobuf\/dist\/esm\/(?:from|to)-json\.js$/ }, async ({ path }) => {
+      const names = [...(await readFile(path, "utf8")).matchAll(/^export function (\w+)/gm)].map(([, name]) => name);
+      return {
+        contents: `function none() { throw new Error("there is no JSON of messages here"); }\nexport { ${names.map((name) => `none as ${name}`).join(", ")} };`,
+      };
     });
   },
 };

@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { request } from "node:http";
 import { connect } from "node:net";
 import { gunzipSync } from "node:zlib";
@@ -140,6 +141,15 @@ describe("the page of the dashboard as it is made", function () {
     assert.ok(scripts.some((script) => script.includes("nebula/v1/app.proto") && script.includes("docker_image")));
     const base64 = Buffer.from("\n\x13nebula/v1/").toString("base64"); // how each of ours begins
     assert.ok(!scripts.some((script) => script.includes(base64.slice(0, -2))));
+  });
+
+  it("no file of ours that the page loads uses JSON of messages, which is left out of its scripts", () => {
+    const ours = built.inputs.filter((input) => !input.includes("/node_modules/"));
+    assert.ok(ours.length > 50);
+    const users = ours.filter((input) => /\b(?:from|to)Json(?:String)?\b/.test(readFileSync(input, "utf8")));
+    assert.deepEqual(users, []);
+    const scripts = [...built.page.assets].filter(([name]) => name.endsWith(".js")).map(([, { gzip }]) => gunzipSync(gzip).toString());
+    assert.ok(scripts.some((script) => script.includes("there is no JSON of messages here")));
   });
 
   it("the styles of views come after the theme, so that their rules override it", () => {

@@ -1,9 +1,17 @@
 import { strict as assert } from "node:assert";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { createRouterTransport } from "@connectrpc/connect";
-import { ApplyService, ApplyVerdict, DeviceStanding, WatchApplyResponseSchema } from "../../../../gen/nebula/v1/apply_pb.ts";
+import {
+  ApplyService,
+  ApplyTargetSchema,
+  ApplyVerb,
+  ApplyVerdict,
+  DeviceStanding,
+  WatchApplyResponseSchema,
+} from "../../../../gen/nebula/v1/apply_pb.ts";
+import { TargetKind } from "../../../../gen/nebula/v1/device_pb.ts";
 import { FleetService, type GetOverviewResponse, WatchOverviewResponseSchema } from "../../../../gen/nebula/v1/fleet_pb.ts";
-import { foldApply, foldOverview, isLiveState, liveKey, sourceOf } from "./live-kinds.ts";
+import { applyRequest, foldApply, foldOverview, isLiveState, liveKey, sourceOf } from "./live-kinds.ts";
 
 async function* sent(...messages: MessageInitShape<typeof WatchOverviewResponseSchema>[]) {
   for (const message of messages) yield create(WatchOverviewResponseSchema, message);
@@ -106,16 +114,17 @@ describe("the live way of a change", () => {
     const asked: string[] = [];
     const transport = createRouterTransport(({ service }) =>
       service(ApplyService, {
-        async *watchApply({ targets, settleMs, timeoutMs }) {
-          asked.push(`${targets[0]?.name} ${targets[0]?.revision} ${settleMs} ${timeoutMs}`);
+        async *watchApply({ targets: [target], settleMs, timeoutMs }) {
+          asked.push(`${target?.name} ${target?.revision} ${target?.verb} ${target?.added[0]?.name} ${settleMs} ${timeoutMs}`);
           yield { counts: { devices: 3n, applied: 2n, failed: 1n }, changed: [failed("a")] };
           yield { counts: { devices: 3n, applied: 2n, failed: 1n }, verdict: ApplyVerdict.FAILED };
         },
       }),
     );
-    const key = liveKey("apply", { kind: "TARGET_KIND_APP", name: "web", revision: "42" });
+    const target = { kind: TargetKind.APP, name: "web", revision: 42n, verb: ApplyVerb.UPDATE, added: [{ kind: TargetKind.APP, name: "a" }] };
+    const key = liveKey("apply", applyRequest(create(ApplyTargetSchema, target)));
     const state = structuredClone(await sourceOf(transport)(key).read(new AbortController().signal));
     assert.ok(isLiveState("apply", state));
-    assert.deepEqual([state.counts?.applied, state.changed.length, asked], [2n, 1, ["web 42 0 0"]]);
+    assert.deepEqual([state.counts?.applied, state.changed.length, asked], [2n, 1, [`web 42 ${ApplyVerb.UPDATE} a 0 0`]]);
   });
 });

@@ -5,7 +5,8 @@
  * To add a kind: an entry in KINDS. A part follows it with useLive("NAME", request).
  */
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
-import { create, fromJson, isMessage, type JsonValue } from "@bufbuild/protobuf";
+import { create, fromBinary, isMessage, toBinary } from "@bufbuild/protobuf";
+import { base64Decode, base64Encode } from "@bufbuild/protobuf/wire";
 import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import { FailedDevices } from "../../../../common/insight/failed-devices.ts";
 import {
@@ -43,8 +44,12 @@ const overview: Kind<OverviewRequest, typeof GetOverviewResponseSchema> = {
   open: (transport, request, signal) => foldOverview(createClient(FleetService, transport).watchOverview(mutable(request), { signal })),
 };
 
-/** A change as JSON of the API. */
-export type ApplyRequest = JsonValue;
+/** What is followed of a change, encoded (the page has no JSON of the API), in base64. */
+export type ApplyRequest = string;
+
+export function applyRequest(target: ApplyTarget): ApplyRequest {
+  return base64Encode(toBinary(ApplyTargetSchema, target));
+}
 
 const apply: Kind<ApplyRequest, typeof WatchApplyResponseSchema> = {
   schema: WatchApplyResponseSchema,
@@ -159,5 +164,5 @@ export async function* foldApply(messages: AsyncIterable<WatchApplyResponse>): A
 }
 
 function applyTarget(request: ApplyRequest): ApplyTarget {
-  return fromJson(ApplyTargetSchema, request);
+  return fromBinary(ApplyTargetSchema, base64Decode(request));
 }

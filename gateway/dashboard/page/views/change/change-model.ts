@@ -1,5 +1,5 @@
 /** What the page of a change says of it. Pure. */
-import { create, type JsonValue, toJson } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { OLDER_FAILURES } from "../../../../../common/insight/failed-devices.ts";
 import {
@@ -58,11 +58,6 @@ export function followedOf({ kind, name, revision, action, body }: Revision, bef
   const is = membersOf(body.value);
   const was = before?.body.case === "deviceGroup" ? membersOf(before.body.value) : [];
   return { ...target, added: without(is, was), removed: without(was, is) };
-}
-
-/** As the key of live data has it. */
-export function followedJson(target: ApplyTarget): JsonValue {
-  return toJson(ApplyTargetSchema, target);
 }
 
 function membersOf({ apps, cronJobs }: DeviceGroup): ApplyMember[] {

@@ -7,6 +7,7 @@ import type { ApplyTarget } from "../../../../../gen/nebula/v1/apply_pb.ts";
 import { TargetKind } from "../../../../../gen/nebula/v1/device_pb.ts";
 import { HistoryService, type Revision } from "../../../../../gen/nebula/v1/history_pb.ts";
 import { CHANGE_PATH, type ChangeName, changeNameOf, entityAddress } from "../../addresses/entity-addresses.ts";
+import { applyRequest } from "../../data/live-kinds.ts";
 import { useLive, useReading } from "../../parts/ask-server.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
 import { commandLine, formatCount, formatShare } from "../../parts/format.ts";
@@ -23,7 +24,6 @@ import {
   curvePoints,
   differencesOf,
   type FailureGroup,
-  followedJson,
   followedOf,
   type Sample,
   type Verdict,
@@ -111,7 +111,7 @@ const VERDICTS: Readonly<Record<Verdict, Readonly<{ title: string; mark: string 
 };
 
 function Progress({ target }: Readonly<{ target: ApplyTarget }>) {
-  const state = useLive("apply", followedJson(target));
+  const state = useLive("apply", applyRequest(target));
   const [samples, setSamples] = useState<readonly Sample[]>([]);
   const numbers = state.kind === "ready" && state.trouble === undefined ? state.value.counts : undefined;
   const { now } = usePage();
