@@ -38,12 +38,12 @@ const FOR_BROWSERS = [
   "common/insight/advice.ts",
   "common/insight/device-state.ts",
   "common/resources/field-changes.ts",
-  "common/resources/target-kind.ts",
+  "common/resources/{print-resource,read-resource,target-kind,yaml-tree}.ts",
   "common/text/{age,cell,enum-words,wording}.ts",
   "common/printable.ts",
 ];
 /** The packages that a browser may load. */
-const PAGE_PACKAGES = /^(?:preact(?:\/hooks)?|@preact\/signals|@connectrpc\/connect(?:-web)?|@bufbuild\/protobuf(?:\/\w+)?)$/;
+const PAGE_PACKAGES = /^(?:preact(?:\/hooks)?|@preact\/signals|@connectrpc\/connect(?:-web)?|@bufbuild\/protobuf(?:\/\w+)?|yaml)$/;
 
 type Import = { file: string; specifier: string };
 

@@ -53,7 +53,7 @@ effect(() => {
 
 const root = document.getElementById("page");
 if (root !== null) {
-  const page = { transport, clock, attention, router: createRouter(), session, live, now };
+  const page = { transport, clock, attention, router: createRouter(), session, live, now, drafts: new Map() };
   render(
     <Page.Provider value={page}>
       <Shell />

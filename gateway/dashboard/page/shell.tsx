@@ -63,7 +63,7 @@ function Frame({ user, version }: Readonly<{ user: string; version: string }>) {
               {user}
             </span>
           )}
-          <button type="button" class="quiet" onClick={() => void session.logout()}>
+          <button type="button" class="quiet" onClick={() => router.mayLeave() && void session.logout()}>
             Log out
           </button>
         </div>

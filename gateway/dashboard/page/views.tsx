@@ -1,5 +1,6 @@
 import type { View } from "./view.ts";
 import { appView } from "./views/app/app.tsx";
+import { appCreateView, appEditView } from "./views/app-edit/app-edit.tsx";
 import { changeView } from "./views/change/change.tsx";
 import { deviceView } from "./views/device/device.tsx";
 import { devicesView } from "./views/devices/devices.tsx";
@@ -7,4 +8,4 @@ import { groupView } from "./views/group/group.tsx";
 import { overviewView } from "./views/overview/overview.tsx";
 
 /** All views, in the order of the navigation. */
-export const VIEWS: readonly View[] = [overviewView, devicesView, groupView, appView, deviceView, changeView];
+export const VIEWS: readonly View[] = [overviewView, devicesView, groupView, appView, appEditView, appCreateView, deviceView, changeView];

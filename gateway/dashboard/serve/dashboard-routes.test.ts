@@ -179,6 +179,7 @@ describe("the page of the dashboard as it is made", function () {
       "@preact/signals",
       "@preact/signals-core",
       "preact",
+      "yaml",
     ]);
   });
 });

@@ -40,6 +40,19 @@ export function appAddress(name: string, compared?: Compared): string {
   return `/ui/apps/${encodeURIComponent(name)}${compared === undefined ? "" : `?from=${compared.from}&to=${compared.to}`}`;
 }
 
+export const APP_EDIT_PATH = "/ui/apps/:name/edit";
+/** Not below /ui/apps/, where an app of any name may be. */
+export const APP_CREATE_PATH = "/ui/create/app";
+
+export function appEditAddress(name: string): string {
+  return APP_EDIT_PATH.replace(":name", () => encodeURIComponent(name));
+}
+
+/** Where an app is created. @param name that it begins with */
+export function appCreateAddress(name = ""): string {
+  return name === "" ? APP_CREATE_PATH : `${APP_CREATE_PATH}?name=${encodeURIComponent(name)}`;
+}
+
 /** The two revisions in the query of an address; undefined if it does not name two. */
 export function comparedOf(query: URLSearchParams): Compared | undefined {
   const [from, to] = [revisionOf(query.get("from") ?? ""), revisionOf(query.get("to") ?? "")];

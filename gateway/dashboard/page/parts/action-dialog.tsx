@@ -98,13 +98,14 @@ export function ActionDialog({ title, verb, isDangerous = false, plan, close }: 
   );
 }
 
-/** An action is refused where another one was first, which no read is. */
-function troubleOfAction(error: unknown): Trouble {
+/** Why an action was not done. It is refused where another one was first, which no read is. */
+export function troubleOfAction(error: unknown): Trouble {
   if (error instanceof ConnectError && error.code === Code.Aborted) return { kind: "refused", code: "aborted", message: error.rawMessage };
   return troubleOf(error, reportError);
 }
 
-function ActionTrouble({ trouble, isSent }: Readonly<{ trouble: Trouble; isSent: boolean }>) {
+/** The same for people. @param isSent whether it was asked for, not only its plan */
+export function ActionTrouble({ trouble, isSent }: Readonly<{ trouble: Trouble; isSent: boolean }>) {
   if (trouble.kind !== "unreachable") return <TroubleBox trouble={trouble} />;
   return (
     <div class="notice notice-failed" role="alert">

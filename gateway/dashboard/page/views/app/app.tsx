@@ -8,7 +8,15 @@ import { AppService, type GetAppResponse } from "../../../../../gen/nebula/v1/ap
 import { TargetKind } from "../../../../../gen/nebula/v1/device_pb.ts";
 import { HistoryService } from "../../../../../gen/nebula/v1/history_pb.ts";
 import { PlannedKind, PlanService } from "../../../../../gen/nebula/v1/plan_pb.ts";
-import { appAddress, type Compared, changeAddress, comparedOf, revisionOf } from "../../addresses/entity-addresses.ts";
+import {
+  appAddress,
+  appCreateAddress,
+  appEditAddress,
+  type Compared,
+  changeAddress,
+  comparedOf,
+  revisionOf,
+} from "../../addresses/entity-addresses.ts";
 import { ActionDialog, type ActionPlan } from "../../parts/action-dialog.tsx";
 import { useLive, useReading } from "../../parts/ask-server.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
@@ -67,6 +75,7 @@ function AppPage({ name, query }: Readonly<{ name: string; query: URLSearchParam
         <Empty title="There is no such app">
           <p>It was deleted, or never was. If it has a history below, its last revision comes back with:</p>
           <CommandLine line={commandLine(["nebulactl", "rollback", `app/${name}`])} />
+          <CreateInstead name={name} />
         </Empty>
       ) : (
         <ViewState of={read}>
@@ -98,6 +107,17 @@ function AppPage({ name, query }: Readonly<{ name: string; query: URLSearchParam
   );
 }
 
+/** The way to create an app of this name, for those who may create apps. */
+function CreateInstead({ name }: Readonly<{ name: string }>) {
+  const state = useLive("overview", { deviceGroups: [], members: false });
+  if (state.kind !== "ready" || state.value.mayCreate?.apps !== true) return null;
+  return (
+    <p>
+      <a href={appCreateAddress(name)}>Create an app {printableLine(name)}</a>
+    </p>
+  );
+}
+
 function Head({ answer, ask }: Readonly<{ answer: GetAppResponse; ask: (asked: Asked) => void }>) {
   const { app, lastChange, mayWrite } = answer;
   const isRunning = app?.running !== false;
@@ -114,6 +134,9 @@ function Head({ answer, ask }: Readonly<{ answer: GetAppResponse; ask: (asked: A
       </p>
       {mayWrite && (
         <div class="actions">
+          <a class="as-button" href={appEditAddress(app?.name ?? "")}>
+            Edit
+          </a>
           {isRunning && button("restart", "Restart")}
           {isRunning ? button("stop", "Stop") : button("start", "Start")}
         </div>

@@ -1,0 +1,79 @@
+/** The plan of a draft, and what it allows. Pure but for the calls that it is given. */
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { Violation } from "../../../../common/errors/nebula-error.ts";
+import { planName, SHOWN_DIGITS } from "../../../../common/insight/plan-name.ts";
+import { shellWord } from "../../../../common/text/wording.ts";
+import { BadRequestSchema } from "../../../../gen/google/rpc/error_details_pb.ts";
+import type { App } from "../../../../gen/nebula/v1/app_pb.ts";
+import type { PlannedEntity, PlanResponse } from "../../../../gen/nebula/v1/plan_pb.ts";
+import { takeOver } from "./take-over.ts";
+
+/** What a plan asks the server for. */
+export type PlanCalls = Readonly<{
+  plan: (app: App) => Promise<PlanResponse>;
+  /** The app as it is now. */
+  read: (name: string) => Promise<App>;
+}>;
+
+/** A plan of an app, and the app: what others changed meanwhile is in it. */
+export type PlannedDraft = Readonly<{
+  plan: PlanResponse;
+  app: App;
+  /** The stored app that its changes are compared with; undefined: there was none when the draft began. */
+  read: App | undefined;
+  /** The revision whose changes were taken over; undefined: nothing changed since the draft began. */
+  takenOver: bigint | undefined;
+  /** The fields that were changed meanwhile, and in the draft otherwise. */
+  kept: readonly string[];
+}>;
+
+/** Times that a plan is made again because the app changed between its calls. */
+const MOST_ROUNDS = 5;
+
+/**
+ * Plans a draft. Where the app has changed since it was read, what the draft did not touch is taken over, and planned.
+ * @param read the stored app that the draft began with; undefined: it is about to be created
+ */
+export async function planDraft(calls: PlanCalls, draft: App, read: App | undefined): Promise<PlannedDraft> {
+  let planned: PlannedDraft = { plan: await calls.plan(draft), app: draft, read, takenOver: undefined, kept: [] };
+  for (let round = 0; round < MOST_ROUNDS; round++) {
+    const { existsBefore, revisionBefore } = entityOf(planned.plan);
+    if (planned.read === undefined || !existsBefore || revisionBefore === planned.read.revision) return planned;
+    const newest = await calls.read(draft.name);
+    const { app, kept } = takeOver(planned.read, planned.app, newest);
+    planned = { plan: await calls.plan(app), app, read: newest, takenOver: newest.revision, kept: [...planned.kept, ...kept] };
+  }
+  throw new ConnectError("it is changed again and again; plan once more", Code.Aborted);
+}
+
+/** What would become of the app. */
+export function entityOf({ entities: [entity] }: PlanResponse): PlannedEntity {
+  if (entity === undefined) throw new Error("a plan without what it is about");
+  return entity;
+}
+
+/** What hinders the write of a plan; undefined: nothing. @param isNew whether an app is about to be created */
+export function hindrance(plan: PlanResponse, isNew: boolean): "exists" | "rights" | "nothing to do" | undefined {
+  const { existsBefore, mayWrite } = entityOf(plan);
+  if (isNew && existsBefore) return "exists";
+  if (!plan.changesAnything) return "nothing to do";
+  return mayWrite ? undefined : "rights";
+}
+
+/** The file that a line of nebulactl reads the draft from. */
+export function fileOf(name: string): string {
+  return `${name}.yaml`;
+}
+
+/** The line of nebulactl that writes exactly this plan; of none that has nothing to do. */
+export function applyLine({ plan, app }: PlannedDraft): string {
+  const exactly = plan.changesAnything ? ["--plan", planName(plan, SHOWN_DIGITS)] : [];
+  return ["nebulactl", "apply", "-f", fileOf(app.name), ...exactly].map(shellWord).join(" ");
+}
+
+/** The violations that the server named, by the fields of the app. */
+export function violationsOf(error: unknown): readonly Violation[] {
+  if (!(error instanceof ConnectError)) return [];
+  const found = error.findDetails(BadRequestSchema).flatMap(({ fieldViolations }) => fieldViolations);
+  return found.map(({ field, description }) => ({ field: field.replace(/^changes\[0\]\.?/, ""), description }));
+}
