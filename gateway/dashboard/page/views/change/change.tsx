@@ -68,6 +68,7 @@ function Change({ change }: Readonly<{ change: ChangeName }>) {
   });
   return (
     <>
+      <p class="kind-of-view">Change</p>
       <h1 tabIndex={-1} class="change-title">
         {kind} <bdi>{to === undefined ? shown : <a href={to}>{shown}</a>}</bdi> <span class="number">@{String(revision)}</span>
       </h1>
@@ -226,7 +227,11 @@ function Failures({ failures, older }: Readonly<{ failures: readonly FailureGrou
                 </span>
               </li>
             ))}
-            {count > BigInt(devices.length) && <li class="faint">and {formatCount(count - BigInt(devices.length))} more</li>}
+            {count > BigInt(devices.length) && (
+              <li>
+                <span class="faint">and {formatCount(count - BigInt(devices.length))} more</span>
+              </li>
+            )}
           </ul>
         </details>
       ))}

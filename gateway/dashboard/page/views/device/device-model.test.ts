@@ -51,14 +51,18 @@ describe("the page of a device", () => {
   });
 
   it("containers are those of each app and cron_job, and one that ended badly is marked", () => {
-    const [web, nightly, ...more] = runningTargets(device, NOW);
+    const {
+      head,
+      targets: [web, nightly, ...more],
+    } = runningTargets(device, NOW);
     assert.deepEqual([web?.title, web?.state, web?.revision, web?.reason], ["web", "failed", "revision 42, applied 41", "<b>exits</b>\\u200f"]);
     assert.deepEqual(web?.containers[0]?.slice(0, 2), [
       { text: "web-1", isWrong: false },
       { text: "exited (3)", isWrong: true },
     ]);
     assert.deepEqual([web?.to, nightly?.to], ["/ui/apps/web", undefined]);
-    assert.equal(web?.head.length, web?.containers[0]?.length);
+    assert.deepEqual(head, ["Container", "State", "Restarts", "Revision", "Image"], "no container has a health, a start or a usage");
+    assert.equal(web?.containers[0]?.length, head.length);
     assert.deepEqual([nightly?.title, nightly?.revision, nightly?.containers.length, more.length], ["cron_job nightly", "revision 1", 0, 0]);
   });
 
@@ -72,7 +76,7 @@ describe("the page of a device", () => {
 
   it("a device that never reported has no host, no containers, and says when it was seen first", () => {
     const silent = create(DeviceSchema, { deviceId: "new", firstSeenAt: timestampFromMs(NOW - 5000) });
-    assert.deepEqual([usagesOf(silent, NOW), runningTargets(silent, NOW)], [[], []]);
+    assert.deepEqual([usagesOf(silent, NOW), runningTargets(silent, NOW)], [[], { head: [], targets: [] }]);
     assert.deepEqual(factsOf(silent, NOW), [{ name: "first seen", value: { text: "5 s ago", isWrong: false } }]);
   });
 });

@@ -58,14 +58,17 @@ export type RunningTarget = Readonly<{
   /** `revision 42`, `revision 42, applied 41`. */
   revision: string;
   reason: string;
-  head: readonly string[];
   containers: readonly (readonly Text[])[];
 }>;
 
+/** `head`: of the columns in which some container has a value. */
+export type RunningTargets = Readonly<{ head: readonly string[]; targets: readonly RunningTarget[] }>;
+
 /** @param now milliseconds since 1970 */
-export function runningTargets(device: Device, now: number): readonly RunningTarget[] {
-  const { report } = device;
-  if (report === undefined) return [];
+export function runningTargets({ report }: Device, now: number): RunningTargets {
+  if (report === undefined) return { head: [], targets: [] };
+  const [, , all] = deviceTables(report, now);
+  const columns = [...(all?.header.keys() ?? [])].filter((column) => all?.rows.some((row) => cellText(row[column] ?? "") !== ""));
   const target = (kind: string, status: AppStatus | CronJobStatus, table: ReturnType<typeof deviceTables>[number] | undefined): RunningTarget => ({
     key: `${kind}/${status.name}`,
     title: `${kind === "app" ? "" : "cron_job "}${printableLine(status.name)}`,
@@ -73,13 +76,20 @@ export function runningTargets(device: Device, now: number): readonly RunningTar
     state: enumWord(TargetStateSchema, status.state) || "unknown",
     revision: `revision ${status.revision}${status.appliedRevision === status.revision ? "" : `, applied ${status.appliedRevision}`}`,
     reason: printableLine(status.reason),
-    head: (table?.header ?? []).map((word) => (word === "CPU" ? word : word.charAt(0) + word.slice(1).toLowerCase())),
-    containers: (table?.rows ?? []).map((row) => row.map(textOf)),
+    containers: (table?.rows ?? []).map((row) => columns.map((column) => textOf(row[column] ?? ""))),
   });
-  return [
-    ...report.apps.map((app) => target("app", app, deviceTables({ ...report, apps: [app], cronJobs: [] }, now)[2])),
-    ...report.cronJobs.map((cronJob) => target("cron_job", cronJob, deviceTables({ ...report, apps: [], cronJobs: [cronJob] }, now)[2])),
-  ];
+  return {
+    head: columns.map((column) => headOf(all?.header[column] ?? "")),
+    targets: [
+      ...report.apps.map((app) => target("app", app, deviceTables({ ...report, apps: [app], cronJobs: [] }, now)[2])),
+      ...report.cronJobs.map((cronJob) => target("cron_job", cronJob, deviceTables({ ...report, apps: [], cronJobs: [cronJob] }, now)[2])),
+    ],
+  };
+}
+
+/** `CONTAINER` as `Container`. */
+function headOf(word: string): string {
+  return word === "CPU" ? word : word.charAt(0) + word.slice(1).toLowerCase();
 }
 
 function textOf(cell: Cell): Text {

@@ -15,7 +15,7 @@ import { Age, StateWord } from "../../parts/values.tsx";
 import { ViewState } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
 import { Chains } from "./chains.tsx";
-import { deviceHead, factsOf, type RunningTarget, runningTargets, usagesOf } from "./device-model.ts";
+import { deviceHead, factsOf, type RunningTarget, type RunningTargets, runningTargets, usagesOf } from "./device-model.ts";
 import { Timeline } from "./timeline.tsx";
 import "./device.css";
 
@@ -32,6 +32,7 @@ function OneDevice({ id }: Readonly<{ id: string }>) {
   const device = state.kind === "ready" ? state.value.device : undefined;
   return (
     <>
+      <p class="kind-of-view">Device</p>
       <div class="device-head">
         <h1 tabIndex={-1} class="device-id">
           <bdi>{printableLine(id)}</bdi>
@@ -97,17 +98,17 @@ function useToken(deviceId: string) {
 function Known({ answer: { device, mayForget } }: Readonly<{ answer: GetDeviceResponse }>) {
   const { now } = usePage();
   if (device === undefined) return null;
-  const targets = runningTargets(device, now.value);
+  const running = runningTargets(device, now.value);
   return (
     <>
       <Why id={device.deviceId} />
       <div class="columns">
         <section class="card" aria-labelledby="containers">
           <h2 id="containers">Containers</h2>
-          {targets.length === 0 ? (
+          {running.targets.length === 0 ? (
             <p class="faint">{device.report === undefined ? "It never reported." : "It runs no app and no cron_job."}</p>
           ) : (
-            targets.map((target) => <Running key={target.key} target={target} />)
+            <Running running={running} />
           )}
           <CommandLine line={commandLine(["nebulactl", "devices", "info", device.deviceId])} />
         </section>
@@ -135,46 +136,57 @@ function Why({ id }: Readonly<{ id: string }>) {
   );
 }
 
-function Running({ target: { title, to, state, revision, reason, head, containers } }: Readonly<{ target: RunningTarget }>) {
+/** One table, so that the columns of all apps and cron_jobs are in line. */
+function Running({ running: { head, targets } }: Readonly<{ running: RunningTargets }>) {
+  const columns = head.length === 0 ? ["Container"] : head;
   return (
-    <div class="running">
-      <p class="running-head">
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is reached by the keyboard, too
+    <section class="table-frame" aria-label="Containers by app and cron_job" tabIndex={0}>
+      <table class="table running">
+        <thead>
+          <tr>
+            {columns.map((word) => (
+              <th key={word} scope="col">
+                {word}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        {targets.map((target) => (
+          <tbody key={target.key}>
+            <tr>
+              <th colSpan={columns.length} scope="rowgroup">
+                <RunningHead target={target} />
+              </th>
+            </tr>
+            {target.containers.map((row) => (
+              <tr key={row[0]?.text}>
+                {row.map(({ text, isWrong }, index) => (
+                  <td key={columns[index]} class={isWrong ? "state-failed" : ""} title={text}>
+                    <bdi>{text}</bdi>
+                  </td>
+                ))}
+              </tr>
+            ))}
+          </tbody>
+        ))}
+      </table>
+    </section>
+  );
+}
+
+function RunningHead({ target: { title, to, state, revision, reason, containers } }: Readonly<{ target: RunningTarget }>) {
+  return (
+    <div class="running-head">
+      <p>
         <span class="name">
           <bdi>{to === undefined ? title : <a href={to}>{title}</a>}</bdi>
         </span>
         <StateWord state={state} />
         <span class="faint number">{revision}</span>
+        {containers.length === 0 && <span class="faint">no containers</span>}
       </p>
       {reason !== "" && <p class="device-text">{reason}</p>}
-      {containers.length === 0 ? (
-        <p class="faint">No containers.</p>
-      ) : (
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is reached by the keyboard, too
-        <section class="table-frame" aria-label={`Containers of ${title}`} tabIndex={0}>
-          <table class="table">
-            <thead>
-              <tr>
-                {head.map((word) => (
-                  <th key={word} scope="col">
-                    {word}
-                  </th>
-                ))}
-              </tr>
-            </thead>
-            <tbody>
-              {containers.map((row) => (
-                <tr key={row[0]?.text}>
-                  {row.map(({ text, isWrong }, index) => (
-                    <td key={head[index]} class={isWrong ? "state-failed" : ""} title={text}>
-                      <bdi>{text}</bdi>
-                    </td>
-                  ))}
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </section>
-      )}
     </div>
   );
 }

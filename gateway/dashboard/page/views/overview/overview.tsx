@@ -125,25 +125,23 @@ function Changes({ changes }: Readonly<{ changes: readonly ChangeLine[] }>) {
                 {what}
               </a>
             )}
-            <span class="faint number">
+            <span class="faint number change-detail">
               revision {formatCount(revision)} · {detail} · {by}
             </span>
-            <span class="faint change-age">
-              <Age of={at} />
-            </span>
           </div>
-          {isSuperseded ? (
-            <p class="faint">A newer revision took its place.</p>
-          ) : states.length === 0 ? (
-            <p class="faint">No devices follow it.</p>
+          {isSuperseded || states.length === 0 ? (
+            <span class="faint change-none">{isSuperseded ? "A newer revision took its place." : "No devices follow it."}</span>
           ) : (
-            <div class="change-counts">
+            <>
               <StateBar parts={states} />
-              <span class="number">
+              <span class="number change-count">
                 {formatCount(applied)} of {formatCount(devices)}
               </span>
-            </div>
+            </>
           )}
+          <span class="faint change-age">
+            <Age of={at} />
+          </span>
         </li>
       ))}
     </ul>
