@@ -22,6 +22,19 @@ function dialog(button: string): (page: Page) => Promise<unknown> {
   };
 }
 
+async function breakYaml(page: Page): Promise<void> {
+  await press("YAML")(page);
+  await page.getByRole("textbox", { name: "YAML" }).fill("kind: app\nname: checkout\nstarting_ports: 5\n");
+  await press("Plan")(page);
+  await page.getByRole("alert").waitFor();
+}
+
+async function planImage(page: Page): Promise<void> {
+  await page.getByRole("textbox", { name: "Image" }).fill("shop/price-tags:2.9.0");
+  await press("Plan")(page);
+  await page.locator("pre").waitFor();
+}
+
 /** Of each view, by its path: addresses that show all of its parts. */
 const CASES: Readonly<Record<string, readonly Case[]>> = {
   "/ui/": [
@@ -43,6 +56,19 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
     { what: "app that is not there", address: "/ui/apps/nothing" },
     { what: "restart of an app", address: "/ui/apps/checkout", open: dialog("Restart") },
     { what: "rollback of an app", address: "/ui/apps/checkout", open: dialog("Roll back to revision 1") },
+  ],
+  "/ui/apps/:name/edit": [
+    {
+      what: "editor of an app as a form",
+      address: "/ui/apps/checkout/edit",
+      open: (page) => page.getByRole("button", { name: "Add a variable" }).click(),
+    },
+    { what: "editor of an app as YAML, with a fault", address: "/ui/apps/checkout/edit", open: breakYaml },
+    { what: "editor of an app with its plan", address: "/ui/apps/price-tags/edit", open: planImage },
+  ],
+  "/ui/create/app": [
+    { what: "editor of a new app", address: "/ui/create/app", open: (page) => page.getByRole("button", { name: "Plan" }).waitFor() },
+    { what: "editor of a new app that has faults", address: "/ui/create/app", open: press("Plan") },
   ],
   "/ui/devices/:id": [
     { what: "device that failed", address: "/ui/devices/berlin-016" },
@@ -127,6 +153,7 @@ describe("the dashboard of a fleet for a keyboard and a screen reader", function
     it(`the view ${path} has no barrier, in light and dark colours, at 360 px and at 1440 px`, async () => {
       const tab = await rig.open();
       await tab.login();
+      tab.page.on("dialog", (question) => question.accept()); // that a draft is left
       for (const { what, address, open } of cases) {
         await tab.page.goto(`${rig.server.url}${address}`);
         await settled(tab.page);
