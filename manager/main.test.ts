@@ -49,7 +49,7 @@ describe("manager", () => {
     assert.deepEqual(last.value.config, config);
     assert.equal(config?.apps[0]?.revision, app?.revision);
     const status = await channel.unary(StatusService.method.getStatus, {}, { headers });
-    assert.deepEqual([status.watches, status.user, status.cluster?.id], [1, "admin", rig.drivers.configStore.cluster.id]);
+    assert.deepEqual([status.watches, status.user, status.admin, status.cluster?.id], [1, "admin", true, rig.drivers.configStore.cluster.id]);
   });
 
   it("the manager announces the address as bound to workers", async () => {

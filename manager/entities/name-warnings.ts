@@ -67,13 +67,8 @@ export async function memberWarnings({ accessStore, localAdmin }: MembersRead, g
   return missingNames(`user_group ${group.name}`, "user", missing);
 }
 
-/** Returns a warning about a user that no user_group names. Rejects where the store does not answer. */
-export async function groupsWarnings(
-  { accessStore }: Readonly<{ accessStore: Pick<AccessStore, "groupsOf"> }>,
-  user: string,
-  signal: AbortSignal,
-): Promise<string[]> {
-  const groups = await accessStore.groupsOf(user, signal);
+/** Returns a warning about a user that no user_group names. @param groups the names of its user_groups */
+export function groupsWarnings(user: string, groups: readonly string[]): string[] {
   if (groups.length > 0) return [];
   return [`user ${user} is in no user_group, so it may read and change nothing: nebulactl user-groups create GROUP --group-members ${user}`];
 }

@@ -22,6 +22,7 @@ export function createStatusServiceHandlers({ version, cluster, startedAt, watch
       startedAt: timestampFromMs(startedAt),
       watches: watches(),
       user: principal.kind === "user" ? nameOf(principal) : "",
+      admin: principal.kind === "user" && principal.rights.admin,
     }),
   };
 }

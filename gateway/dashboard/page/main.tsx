@@ -47,8 +47,8 @@ effect(() => {
   else live.stop();
 });
 effect(() => {
-  const user = live.pulse.value?.user;
-  if (user !== undefined) void session.answered(user);
+  const caller = live.pulse.value?.caller;
+  if (caller !== undefined) void session.answered(caller);
 });
 
 const root = document.getElementById("page");

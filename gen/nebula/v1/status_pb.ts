@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file nebula/v1/status.proto.
  */
 export const file_nebula_v1_status: GenFile = /*@__PURE__*/
-  fileDesc("ChZuZWJ1bGEvdjEvc3RhdHVzLnByb3RvEgluZWJ1bGEudjEiEgoQR2V0U3RhdHVzUmVxdWVzdCKYAQoRR2V0U3RhdHVzUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRIjCgdjbHVzdGVyGAIgASgLMhIubmVidWxhLnYxLkNsdXN0ZXISLgoKc3RhcnRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHd2F0Y2hlcxgEIAEoDRIMCgR1c2VyGAUgASgJMlwKDVN0YXR1c1NlcnZpY2USSwoJR2V0U3RhdHVzEhsubmVidWxhLnYxLkdldFN0YXR1c1JlcXVlc3QaHC5uZWJ1bGEudjEuR2V0U3RhdHVzUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_google_protobuf_timestamp, file_nebula_v1_cluster]);
+  fileDesc("ChZuZWJ1bGEvdjEvc3RhdHVzLnByb3RvEgluZWJ1bGEudjEiEgoQR2V0U3RhdHVzUmVxdWVzdCKnAQoRR2V0U3RhdHVzUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRIjCgdjbHVzdGVyGAIgASgLMhIubmVidWxhLnYxLkNsdXN0ZXISLgoKc3RhcnRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHd2F0Y2hlcxgEIAEoDRIMCgR1c2VyGAUgASgJEg0KBWFkbWluGAYgASgIMlwKDVN0YXR1c1NlcnZpY2USSwoJR2V0U3RhdHVzEhsubmVidWxhLnYxLkdldFN0YXR1c1JlcXVlc3QaHC5uZWJ1bGEudjEuR2V0U3RhdHVzUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_google_protobuf_timestamp, file_nebula_v1_cluster]);
 
 /**
  * What GetStatus takes.
@@ -71,6 +71,13 @@ export type GetStatusResponse = Message<"nebula.v1.GetStatusResponse"> & {
    * @generated from field: string user = 5;
    */
   user: string;
+
+  /**
+   * Whether the caller may do everything. Users, user_groups and the audit log are for such callers alone.
+   *
+   * @generated from field: bool admin = 6;
+   */
+  admin: boolean;
 };
 
 /**

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file nebula/v1/user.proto.
  */
 export const file_nebula_v1_user: GenFile = /*@__PURE__*/
-  fileDesc("ChRuZWJ1bGEvdjEvdXNlci5wcm90bxIJbmVidWxhLnYxIlEKBFVzZXISDAoEbmFtZRgBIAEoCRIQCghyZXZpc2lvbhgCIAEoBBIVCg1wYXNzd29yZF9oYXNoGAMgASgJEhIKCnRva2VuX2hhc2gYBCABKAkikQEKEUNyZWF0ZVVzZXJSZXF1ZXN0EgwKBG5hbWUYASABKAkSFQoIcGFzc3dvcmQYAiABKAlIAIgBARISCgV0b2tlbhgDIAEoCUgBiAEBEhoKDXBhc3N3b3JkX2hhc2gYBCABKAlIAogBAUILCglfcGFzc3dvcmRCCAoGX3Rva2VuQhAKDl9wYXNzd29yZF9oYXNoInoKEkNyZWF0ZVVzZXJSZXNwb25zZRIdCgR1c2VyGAEgASgLMg8ubmVidWxhLnYxLlVzZXISGgoSZ2VuZXJhdGVkX3Bhc3N3b3JkGAIgASgJEhcKD2dlbmVyYXRlZF90b2tlbhgDIAEoCRIQCgh3YXJuaW5ncxgEIAMoCSIeCg5HZXRVc2VyUmVxdWVzdBIMCgRuYW1lGAEgASgJIlgKD0dldFVzZXJSZXNwb25zZRIdCgR1c2VyGAEgASgLMg8ubmVidWxhLnYxLlVzZXISJgoLbGFzdF9jaGFuZ2UYAiABKAsyES5uZWJ1bGEudjEuQ2hhbmdlIjkKEExpc3RVc2Vyc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgNEhIKCnBhZ2VfdG9rZW4YAiABKAkiTAoRTGlzdFVzZXJzUmVzcG9uc2USHgoFdXNlcnMYASADKAsyDy5uZWJ1bGEudjEuVXNlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiuwEKEVVwZGF0ZVVzZXJSZXF1ZXN0EgwKBG5hbWUYASABKAkSFQoIcGFzc3dvcmQYAiABKAlIAIgBARISCgV0b2tlbhgDIAEoCUgBiAEBEhoKDXBhc3N3b3JkX2hhc2gYBCABKAlIAogBARIYCgtpZl9yZXZpc2lvbhgFIAEoBEgDiAEBQgsKCV9wYXNzd29yZEIICgZfdG9rZW5CEAoOX3Bhc3N3b3JkX2hhc2hCDgoMX2lmX3JldmlzaW9uIjMKElVwZGF0ZVVzZXJSZXNwb25zZRIdCgR1c2VyGAEgASgLMg8ubmVidWxhLnYxLlVzZXIiSwoRRGVsZXRlVXNlclJlcXVlc3QSDAoEbmFtZRgBIAEoCRIYCgtpZl9yZXZpc2lvbhgCIAEoBEgAiAEBQg4KDF9pZl9yZXZpc2lvbiImChJEZWxldGVVc2VyUmVzcG9uc2USEAoIcmV2aXNpb24YASABKAQiJwoXUmVmcmVzaFVzZXJUb2tlblJlcXVlc3QSDAoEbmFtZRgBIAEoCSJIChhSZWZyZXNoVXNlclRva2VuUmVzcG9uc2USDQoFdG9rZW4YASABKAkSHQoEdXNlchgCIAEoCzIPLm5lYnVsYS52MS5Vc2VyMt8DCgtVc2VyU2VydmljZRJJCgpDcmVhdGVVc2VyEhwubmVidWxhLnYxLkNyZWF0ZVVzZXJSZXF1ZXN0Gh0ubmVidWxhLnYxLkNyZWF0ZVVzZXJSZXNwb25zZRJFCgdHZXRVc2VyEhkubmVidWxhLnYxLkdldFVzZXJSZXF1ZXN0GhoubmVidWxhLnYxLkdldFVzZXJSZXNwb25zZSIDkAIBEksKCUxpc3RVc2VycxIbLm5lYnVsYS52MS5MaXN0VXNlcnNSZXF1ZXN0GhwubmVidWxhLnYxLkxpc3RVc2Vyc1Jlc3BvbnNlIgOQAgESSQoKVXBkYXRlVXNlchIcLm5lYnVsYS52MS5VcGRhdGVVc2VyUmVxdWVzdBodLm5lYnVsYS52MS5VcGRhdGVVc2VyUmVzcG9uc2USSQoKRGVsZXRlVXNlchIcLm5lYnVsYS52MS5EZWxldGVVc2VyUmVxdWVzdBodLm5lYnVsYS52MS5EZWxldGVVc2VyUmVzcG9uc2USWwoQUmVmcmVzaFVzZXJUb2tlbhIiLm5lYnVsYS52MS5SZWZyZXNoVXNlclRva2VuUmVxdWVzdBojLm5lYnVsYS52MS5SZWZyZXNoVXNlclRva2VuUmVzcG9uc2ViBnByb3RvMw", [file_nebula_v1_change]);
+  fileDesc("ChRuZWJ1bGEvdjEvdXNlci5wcm90bxIJbmVidWxhLnYxIlEKBFVzZXISDAoEbmFtZRgBIAEoCRIQCghyZXZpc2lvbhgCIAEoBBIVCg1wYXNzd29yZF9oYXNoGAMgASgJEhIKCnRva2VuX2hhc2gYBCABKAkikQEKEUNyZWF0ZVVzZXJSZXF1ZXN0EgwKBG5hbWUYASABKAkSFQoIcGFzc3dvcmQYAiABKAlIAIgBARISCgV0b2tlbhgDIAEoCUgBiAEBEhoKDXBhc3N3b3JkX2hhc2gYBCABKAlIAogBAUILCglfcGFzc3dvcmRCCAoGX3Rva2VuQhAKDl9wYXNzd29yZF9oYXNoInoKEkNyZWF0ZVVzZXJSZXNwb25zZRIdCgR1c2VyGAEgASgLMg8ubmVidWxhLnYxLlVzZXISGgoSZ2VuZXJhdGVkX3Bhc3N3b3JkGAIgASgJEhcKD2dlbmVyYXRlZF90b2tlbhgDIAEoCRIQCgh3YXJuaW5ncxgEIAMoCSIzCg5HZXRVc2VyUmVxdWVzdBIMCgRuYW1lGAEgASgJEhMKC3VzZXJfZ3JvdXBzGAIgASgIIn8KD0dldFVzZXJSZXNwb25zZRIdCgR1c2VyGAEgASgLMg8ubmVidWxhLnYxLlVzZXISJgoLbGFzdF9jaGFuZ2UYAiABKAsyES5uZWJ1bGEudjEuQ2hhbmdlEhMKC3VzZXJfZ3JvdXBzGAMgAygJEhAKCHdhcm5pbmdzGAQgAygJIk4KEExpc3RVc2Vyc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgNEhIKCnBhZ2VfdG9rZW4YAiABKAkSEwoLbWVtYmVyc2hpcHMYAyABKAgiNQoPVXNlck1lbWJlcnNoaXBzEhMKC3VzZXJfZ3JvdXBzGAEgAygJEg0KBWNvdW50GAIgASgNIqYBChFMaXN0VXNlcnNSZXNwb25zZRIeCgV1c2VycxgBIAMoCzIPLm5lYnVsYS52MS5Vc2VyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRInCgxsYXN0X2NoYW5nZXMYAyADKAsyES5uZWJ1bGEudjEuQ2hhbmdlEi8KC21lbWJlcnNoaXBzGAQgAygLMhoubmVidWxhLnYxLlVzZXJNZW1iZXJzaGlwcyK7AQoRVXBkYXRlVXNlclJlcXVlc3QSDAoEbmFtZRgBIAEoCRIVCghwYXNzd29yZBgCIAEoCUgAiAEBEhIKBXRva2VuGAMgASgJSAGIAQESGgoNcGFzc3dvcmRfaGFzaBgEIAEoCUgCiAEBEhgKC2lmX3JldmlzaW9uGAUgASgESAOIAQFCCwoJX3Bhc3N3b3JkQggKBl90b2tlbkIQCg5fcGFzc3dvcmRfaGFzaEIOCgxfaWZfcmV2aXNpb24iMwoSVXBkYXRlVXNlclJlc3BvbnNlEh0KBHVzZXIYASABKAsyDy5uZWJ1bGEudjEuVXNlciJLChFEZWxldGVVc2VyUmVxdWVzdBIMCgRuYW1lGAEgASgJEhgKC2lmX3JldmlzaW9uGAIgASgESACIAQFCDgoMX2lmX3JldmlzaW9uIiYKEkRlbGV0ZVVzZXJSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBCInChdSZWZyZXNoVXNlclRva2VuUmVxdWVzdBIMCgRuYW1lGAEgASgJIkgKGFJlZnJlc2hVc2VyVG9rZW5SZXNwb25zZRINCgV0b2tlbhgBIAEoCRIdCgR1c2VyGAIgASgLMg8ubmVidWxhLnYxLlVzZXIy3wMKC1VzZXJTZXJ2aWNlEkkKCkNyZWF0ZVVzZXISHC5uZWJ1bGEudjEuQ3JlYXRlVXNlclJlcXVlc3QaHS5uZWJ1bGEudjEuQ3JlYXRlVXNlclJlc3BvbnNlEkUKB0dldFVzZXISGS5uZWJ1bGEudjEuR2V0VXNlclJlcXVlc3QaGi5uZWJ1bGEudjEuR2V0VXNlclJlc3BvbnNlIgOQAgESSwoJTGlzdFVzZXJzEhsubmVidWxhLnYxLkxpc3RVc2Vyc1JlcXVlc3QaHC5uZWJ1bGEudjEuTGlzdFVzZXJzUmVzcG9uc2UiA5ACARJJCgpVcGRhdGVVc2VyEhwubmVidWxhLnYxLlVwZGF0ZVVzZXJSZXF1ZXN0Gh0ubmVidWxhLnYxLlVwZGF0ZVVzZXJSZXNwb25zZRJJCgpEZWxldGVVc2VyEhwubmVidWxhLnYxLkRlbGV0ZVVzZXJSZXF1ZXN0Gh0ubmVidWxhLnYxLkRlbGV0ZVVzZXJSZXNwb25zZRJbChBSZWZyZXNoVXNlclRva2VuEiIubmVidWxhLnYxLlJlZnJlc2hVc2VyVG9rZW5SZXF1ZXN0GiMubmVidWxhLnYxLlJlZnJlc2hVc2VyVG9rZW5SZXNwb25zZWIGcHJvdG8z", [file_nebula_v1_change]);
 
 /**
  * Somebody, or something, that calls the API. What a user may do is said by the user_groups that name it.
@@ -152,6 +152,13 @@ export type GetUserRequest = Message<"nebula.v1.GetUserRequest"> & {
    * @generated from field: string name = 1;
    */
   name: string;
+
+  /**
+   * Whether the answer has the user_groups of the user, and warnings about it.
+   *
+   * @generated from field: bool user_groups = 2;
+   */
+  userGroups: boolean;
 };
 
 /**
@@ -180,6 +187,20 @@ export type GetUserResponse = Message<"nebula.v1.GetUserResponse"> & {
    * @generated from field: nebula.v1.Change last_change = 2;
    */
   lastChange?: Change | undefined;
+
+  /**
+   * Names of the user_groups that it is a member of, sorted. Empty: there are none, or they were not asked for.
+   *
+   * @generated from field: repeated string user_groups = 3;
+   */
+  userGroups: string[];
+
+  /**
+   * What looks unintended, one sentence each. Empty: nothing, or not asked for.
+   *
+   * @generated from field: repeated string warnings = 4;
+   */
+  warnings: string[];
 };
 
 /**
@@ -208,6 +229,13 @@ export type ListUsersRequest = Message<"nebula.v1.ListUsersRequest"> & {
    * @generated from field: string page_token = 2;
    */
   pageToken: string;
+
+  /**
+   * Whether the answer has the memberships of the users.
+   *
+   * @generated from field: bool memberships = 3;
+   */
+  memberships: boolean;
 };
 
 /**
@@ -216,6 +244,34 @@ export type ListUsersRequest = Message<"nebula.v1.ListUsersRequest"> & {
  */
 export const ListUsersRequestSchema: GenMessage<ListUsersRequest> = /*@__PURE__*/
   messageDesc(file_nebula_v1_user, 5);
+
+/**
+ * The user_groups that a user is a member of.
+ *
+ * @generated from message nebula.v1.UserMemberships
+ */
+export type UserMemberships = Message<"nebula.v1.UserMemberships"> & {
+  /**
+   * The names of the first 10 of them, sorted.
+   *
+   * @generated from field: repeated string user_groups = 1;
+   */
+  userGroups: string[];
+
+  /**
+   * How many there are.
+   *
+   * @generated from field: uint32 count = 2;
+   */
+  count: number;
+};
+
+/**
+ * Describes the message nebula.v1.UserMemberships.
+ * Use `create(UserMembershipsSchema)` to create a new message.
+ */
+export const UserMembershipsSchema: GenMessage<UserMemberships> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_user, 6);
 
 /**
  * What ListUsers answers.
@@ -236,6 +292,20 @@ export type ListUsersResponse = Message<"nebula.v1.ListUsersResponse"> & {
    * @generated from field: string next_page_token = 2;
    */
   nextPageToken: string;
+
+  /**
+   * Who changed each of the users last, and when, in the order of the users.
+   *
+   * @generated from field: repeated nebula.v1.Change last_changes = 3;
+   */
+  lastChanges: Change[];
+
+  /**
+   * The memberships of each of the users, in the order of the users. Empty: they were not asked for.
+   *
+   * @generated from field: repeated nebula.v1.UserMemberships memberships = 4;
+   */
+  memberships: UserMemberships[];
 };
 
 /**
@@ -243,7 +313,7 @@ export type ListUsersResponse = Message<"nebula.v1.ListUsersResponse"> & {
  * Use `create(ListUsersResponseSchema)` to create a new message.
  */
 export const ListUsersResponseSchema: GenMessage<ListUsersResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_user, 6);
+  messageDesc(file_nebula_v1_user, 7);
 
 /**
  * What UpdateUser takes.
@@ -292,7 +362,7 @@ export type UpdateUserRequest = Message<"nebula.v1.UpdateUserRequest"> & {
  * Use `create(UpdateUserRequestSchema)` to create a new message.
  */
 export const UpdateUserRequestSchema: GenMessage<UpdateUserRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_user, 7);
+  messageDesc(file_nebula_v1_user, 8);
 
 /**
  * What UpdateUser answers.
@@ -313,7 +383,7 @@ export type UpdateUserResponse = Message<"nebula.v1.UpdateUserResponse"> & {
  * Use `create(UpdateUserResponseSchema)` to create a new message.
  */
 export const UpdateUserResponseSchema: GenMessage<UpdateUserResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_user, 8);
+  messageDesc(file_nebula_v1_user, 9);
 
 /**
  * What DeleteUser takes.
@@ -341,7 +411,7 @@ export type DeleteUserRequest = Message<"nebula.v1.DeleteUserRequest"> & {
  * Use `create(DeleteUserRequestSchema)` to create a new message.
  */
 export const DeleteUserRequestSchema: GenMessage<DeleteUserRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_user, 9);
+  messageDesc(file_nebula_v1_user, 10);
 
 /**
  * What DeleteUser answers.
@@ -362,7 +432,7 @@ export type DeleteUserResponse = Message<"nebula.v1.DeleteUserResponse"> & {
  * Use `create(DeleteUserResponseSchema)` to create a new message.
  */
 export const DeleteUserResponseSchema: GenMessage<DeleteUserResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_user, 10);
+  messageDesc(file_nebula_v1_user, 11);
 
 /**
  * What RefreshUserToken takes.
@@ -383,7 +453,7 @@ export type RefreshUserTokenRequest = Message<"nebula.v1.RefreshUserTokenRequest
  * Use `create(RefreshUserTokenRequestSchema)` to create a new message.
  */
 export const RefreshUserTokenRequestSchema: GenMessage<RefreshUserTokenRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_user, 11);
+  messageDesc(file_nebula_v1_user, 12);
 
 /**
  * What RefreshUserToken answers.
@@ -411,7 +481,7 @@ export type RefreshUserTokenResponse = Message<"nebula.v1.RefreshUserTokenRespon
  * Use `create(RefreshUserTokenResponseSchema)` to create a new message.
  */
 export const RefreshUserTokenResponseSchema: GenMessage<RefreshUserTokenResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_user, 12);
+  messageDesc(file_nebula_v1_user, 13);
 
 /**
  * Users: who may call the API. The local admin of the configuration is not one of them.

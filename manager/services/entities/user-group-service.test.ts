@@ -61,6 +61,13 @@ describe("UserGroupService", () => {
     assert.deepEqual(await update([LOCAL_ADMIN]), []);
   });
 
+  it("a user_group is read with the warning about members without a user, if it is asked for", async () => {
+    await createGroup({ groupMembers: ["bob"] });
+    const read = async (warnings: boolean) =>
+      (await rig.groups.getUserGroup(create(GetUserGroupRequestSchema, { name: "ops", warnings }), rig.call())).warnings;
+    assert.deepEqual([await read(false), await read(true)], [[], ["user_group ops names the user bob, which does not exist"]]);
+  });
+
   it("an invalid user_group is refused, every violation with its field", async () => {
     await assert.rejects(
       createGroup({ name: "", groupMembers: ["a", "a"], apps: { web: "x" }, deviceGroups: { "a b": "ro" } }),
@@ -170,6 +177,10 @@ describe("UserGroupService", () => {
     for (let pageToken = ""; ; ) {
       const page = await rig.groups.listUserGroups(create(ListUserGroupsRequestSchema, { pageSize: 1000, pageToken }), rig.call());
       assert.ok((page.userGroups ?? []).length < 20);
+      assert.deepEqual(
+        page.lastChanges?.map(({ by }) => by),
+        page.userGroups?.map(() => "root"),
+      );
       listed.push(...(page.userGroups ?? []).map(({ name = "" }) => name));
       pageToken = page.nextPageToken ?? "";
       if (pageToken === "") break;

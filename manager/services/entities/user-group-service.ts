@@ -61,16 +61,17 @@ export function createUserGroupServiceHandlers(deps: UserGroupServiceDeps): Serv
       return { userGroup: written, warnings: [...(await warningsOf(written, context.signal)), ...inOtherCase] };
     },
 
-    async getUserGroup({ name }, { signal }) {
+    async getUserGroup({ name, warnings: hasWarnings }, { signal }) {
       assertNoViolations(validateName(name));
       const stored = await accessStore.getUserGroup(name, signal);
       if (stored === undefined || stored.deleted) throw noSuch("user_group", name);
-      return { userGroup: groupOf(stored), lastChange: { at: timestampFromMs(stored.changedAt), by: stored.changedBy } };
+      const userGroup = groupOf(stored);
+      return { userGroup, lastChange: changeOf(stored), warnings: hasWarnings ? await memberWarnings(deps, userGroup, signal) : [] };
     },
 
     async listUserGroups(request, { signal }) {
       const { items, next } = await smallEnough((page) => accessStore.listUserGroups(page, signal), pageOf(request));
-      return { userGroups: items.map(groupOf), nextPageToken: next ?? "" };
+      return { userGroups: items.map(groupOf), nextPageToken: next ?? "", lastChanges: items.map(changeOf) };
     },
 
     async updateUserGroup({ userGroup, updateFields: paths, ifRevision }, context) {
@@ -113,6 +114,10 @@ function groupOf({ name, revision, body }: StoredRecord<Body>): UserGroup {
   } catch (error) {
     throw new NebulaError("internal", `the body of user_group ${name} in the store can't be read: ${messageOf(error)}`, { cause: error });
   }
+}
+
+function changeOf({ changedAt, changedBy }: Pick<StoredUserGroup, "changedAt" | "changedBy">) {
+  return { at: timestampFromMs(changedAt), by: changedBy };
 }
 
 /** Reads a page that fits into a message: fewer groups than `limit` if they are large. */

@@ -29,6 +29,8 @@ describe("UserService", () => {
     rig.users.createUser(create(CreateUserRequestSchema, { name: "ann", ...fields }), rig.call());
   const updateUser = (fields: MessageInitShape<typeof UpdateUserRequestSchema>, { users } = { users: rig.users }) =>
     users.updateUser(create(UpdateUserRequestSchema, { name: "ann", ...fields }), rig.call());
+  const createGroup = (name: string, groupMembers: string[]) =>
+    rig.groups.createUserGroup(create(CreateUserGroupRequestSchema, { userGroup: { name, groupMembers } }), rig.call());
   const getUser = (name = "ann") => rig.users.getUser(create(GetUserRequestSchema, { name }), rig.call());
   const deleteUser = (ifRevision?: bigint) =>
     rig.users.deleteUser(create(DeleteUserRequestSchema, { name: "ann", ...(ifRevision === undefined ? {} : { ifRevision }) }), rig.call());
@@ -63,7 +65,7 @@ describe("UserService", () => {
     assert.deepEqual(warnings, [
       "user ann is in no user_group, so it may read and change nothing: nebulactl user-groups create GROUP --group-members ann",
     ]);
-    await rig.groups.createUserGroup(create(CreateUserGroupRequestSchema, { userGroup: { name: "ops", groupMembers: ["bob"] } }), rig.call());
+    await createGroup("ops", ["bob"]);
     assert.deepEqual((await createUser({ name: "bob" })).warnings, []);
   });
 
@@ -171,6 +173,39 @@ describe("UserService", () => {
     );
     const second = await rig.users.listUsers(create(ListUsersRequestSchema, { pageSize: 1, pageToken: first.nextPageToken ?? "" }), rig.call());
     assert.deepEqual([second.users?.map(({ name }) => name), second.nextPageToken], [["cyd"], ""]);
+  });
+
+  it("a user is read with its user_groups and a warning where there are none, if they are asked for", async () => {
+    await createUser();
+    const read = async () => {
+      const { userGroups, warnings } = await rig.users.getUser(create(GetUserRequestSchema, { name: "ann", userGroups: true }), rig.call());
+      return [userGroups, warnings];
+    };
+    assert.deepEqual(await read(), [
+      [],
+      ["user ann is in no user_group, so it may read and change nothing: nebulactl user-groups create GROUP --group-members ann"],
+    ]);
+    for (const name of ["pos", "ops"]) await createGroup(name, ["ann"]);
+    assert.deepEqual(await read(), [["ops", "pos"], []]);
+    const { userGroups, warnings } = await getUser();
+    assert.deepEqual([userGroups, warnings], [[], []]);
+  });
+
+  it("a list says of each user who changed it last, and if it is asked how many user_groups it is in and the first ten of them", async () => {
+    await createUser();
+    await createUser({ name: "bob" });
+    for (let number = 0; number < 12; number++) await createGroup(`group-${10 + number}`, ["bob"]);
+    const list = await rig.users.listUsers(create(ListUsersRequestSchema, { memberships: true }), rig.call());
+    const first = Array.from({ length: 10 }, (_, number) => `group-${10 + number}`);
+    assert.deepEqual(list.memberships, [
+      { userGroups: [], count: 0 },
+      { userGroups: first, count: 12 },
+    ]);
+    assert.deepEqual(
+      list.lastChanges?.map(({ by }) => by),
+      ["root", "root"],
+    );
+    assert.deepEqual((await rig.users.listUsers(create(ListUsersRequestSchema), rig.call())).memberships, []);
   });
 
   it("every change of a user is announced and audited, and no credential is in either, nor in the log", async () => {

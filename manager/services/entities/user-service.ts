@@ -2,6 +2,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { hashPassword } from "../../../common/access/password-hash.ts";
 import { newToken, tokenHash } from "../../../common/access/tokens.ts";
 import { assertNoViolations, invalidArgument, isNebulaError, NebulaError, type Violation } from "../../../common/errors/nebula-error.ts";
+import { mapLimited } from "../../../common/map-limited.ts";
 import { noSuch } from "../../../common/text/no-such.ts";
 import { pageOf } from "../../../common/validation/list-request.ts";
 import { validateName } from "../../../common/validation/names.ts";
@@ -22,6 +23,11 @@ export type UserServiceDeps = RecordDeps &
 type Credentials = Readonly<{ passwordHash: string; tokenHash: string }>;
 type StoredUser = StoredRecord<Credentials>;
 
+/** Users whose user_groups are read at the same time. */
+const READS = 8;
+/** The user_groups of a user that a list of users names: of 1000 users they fit into an answer. */
+const LISTED_GROUPS = 10;
+
 const NONE: Credentials = { passwordHash: "", tokenHash: "" };
 
 /** UserService: who may call the API. Credentials come in clear, and are stored as hashes; what is made here is answered in clear once. */
@@ -40,6 +46,16 @@ export function createUserServiceHandlers(deps: UserServiceDeps): ServiceHandler
     if (name !== localAdmin) return noSuch("user", name);
     const description = "it is the admin of the configuration (NEBULA_ADMIN_USER), whose password and token are changed there";
     return noSuch("user", name, description);
+  }
+
+  /** The names of the user_groups of a user, sorted. */
+  async function groupNames(user: string, signal: AbortSignal): Promise<string[]> {
+    return (await accessStore.groupsOf(user, signal)).map(({ name }) => name);
+  }
+
+  async function membershipsOf(user: string, signal: AbortSignal) {
+    const names = await groupNames(user, signal);
+    return { userGroups: names.slice(0, LISTED_GROUPS), count: names.length };
   }
 
   return {
@@ -65,20 +81,23 @@ export function createUserServiceHandlers(deps: UserServiceDeps): ServiceHandler
       });
       const { name } = request;
       const inOtherCase = await warningsOfOthers({ kind: "user", name }, () => accessStore.usersInOtherCase(name, context.signal), deps.log);
-      const withoutRights = await readWarnings(deps, () => groupsWarnings(deps, name, context.signal));
+      const withoutRights = await readWarnings(deps, async () => groupsWarnings(name, await groupNames(name, context.signal)));
       return { user: userOf(user), ...made, warnings: [...withoutRights, ...inOtherCase] };
     },
 
-    async getUser({ name }, { signal }) {
+    async getUser({ name, userGroups: hasUserGroups }, { signal }) {
       assertNoViolations(validateName(name));
       const stored = await accessStore.getUser(name, signal);
       if (stored === undefined || stored.deleted) throw noSuchUser(name);
-      return { user: userOf(stored), lastChange: { at: timestampFromMs(stored.changedAt), by: stored.changedBy } };
+      const userGroups = hasUserGroups ? await groupNames(name, signal) : [];
+      const warnings = hasUserGroups ? groupsWarnings(name, userGroups) : [];
+      return { user: userOf(stored), lastChange: changeOf(stored), userGroups, warnings };
     },
 
     async listUsers(request, { signal }) {
       const { items, next } = await accessStore.listUsers(pageOf(request), signal);
-      return { users: items.map(userOf), nextPageToken: next ?? "" };
+      const memberships = request.memberships ? await mapLimited(items, READS, ({ name }) => membershipsOf(name, signal)) : [];
+      return { users: items.map(userOf), nextPageToken: next ?? "", lastChanges: items.map(changeOf), memberships };
     },
 
     async updateUser(request, context) {
@@ -87,7 +106,7 @@ export function createUserServiceHandlers(deps: UserServiceDeps): ServiceHandler
       const change = await given({ password, passwordHash, token }, context.signal);
       const user = await users.write({ name, ifRevision }, context, (current) => {
         if (current === undefined) throw noSuchUser(name);
-        return changeOf(current, change);
+        return updateOf(current, change);
       });
       return { user: userOf(user) };
     },
@@ -124,13 +143,17 @@ async function given(
   };
 }
 
-function changeOf(current: StoredUser, change: Readonly<{ passwordHash: string | undefined; tokenHash: string | undefined }>) {
+function updateOf(current: StoredUser, change: Readonly<{ passwordHash: string | undefined; tokenHash: string | undefined }>) {
   const fields = { passwordHash: change.passwordHash ?? current.passwordHash, tokenHash: change.tokenHash ?? current.tokenHash };
   const changed = [
     ...(fields.passwordHash === current.passwordHash ? [] : ["password"]),
     ...(fields.tokenHash === current.tokenHash ? [] : ["token"]),
   ];
   return changed.length === 0 ? ({ kind: "keep" } as const) : ({ kind: "write", fields, detail: `another ${changed.join(" and ")}` } as const);
+}
+
+function changeOf({ changedAt, changedBy }: StoredUser) {
+  return { at: timestampFromMs(changedAt), by: changedBy };
 }
 
 function userOf({ name, revision, passwordHash, tokenHash }: StoredUser) {

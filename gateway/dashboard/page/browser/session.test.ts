@@ -48,19 +48,29 @@ describe("the session of a tab", () => {
     assert.equal(calls, 2);
     error = undefined;
     wake();
-    await eventually(() => assert.deepEqual(session.state.value, { kind: "in", user: "ann", version: "1" }));
+    await eventually(() => assert.deepEqual(session.state.value, { kind: "in", user: "ann", isAdmin: false, version: "1" }));
     assert.equal(calls, 3);
   });
 
   it("a tab loads again where the server takes it for another user than the one that it shows", async () => {
     const session = open();
     await eventually(() => assert.equal(session.state.value.kind, "in"));
-    await session.answered("ann");
+    await session.answered({ user: "ann", isAdmin: false });
     assert.deepEqual([calls, reloads], [1, 0]);
-    await session.answered("bob"); // an answer of before this login
+    await session.answered({ user: "bob", isAdmin: false }); // an answer of before this login
     assert.deepEqual([calls, reloads], [2, 0]);
     user = "bob";
-    await session.answered("bob");
+    await session.answered({ user: "bob", isAdmin: false });
     assert.equal(reloads, 1);
+  });
+
+  it("a tab learns that its user has become an admin, and is none any more, without loading again", async () => {
+    const session = open();
+    await eventually(() => assert.equal(session.state.value.kind, "in"));
+    for (const isAdmin of [true, false]) {
+      await session.answered({ user: "ann", isAdmin });
+      assert.deepEqual(session.state.value, { kind: "in", user: "ann", isAdmin, version: "1" });
+    }
+    assert.deepEqual([calls, reloads], [1, 0]);
   });
 });

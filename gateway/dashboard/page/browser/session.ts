@@ -2,6 +2,7 @@ import { createClient, type Transport } from "@connectrpc/connect";
 import { type ReadonlySignal, signal } from "@preact/signals";
 import type { Clock } from "../../../../common/clock/clock.ts";
 import { StatusService } from "../../../../gen/nebula/v1/status_pb.ts";
+import type { PageUser } from "../data/live-hub.ts";
 import { type Trouble, troubleOf } from "../data/loaded.ts";
 import type { Attention } from "../data/reading.ts";
 
@@ -10,7 +11,8 @@ export type SessionState = Readonly<
   | { kind: "unknown"; trouble: Trouble | undefined }
   /** `why` says what to know at the form; empty: nothing. */
   | { kind: "out"; why: string }
-  | { kind: "in"; user: string; version: string }
+  /** `isAdmin`: whether the user may do everything. */
+  | { kind: "in"; user: string; isAdmin: boolean; version: string }
 >;
 
 export type Session = Readonly<{
@@ -20,8 +22,8 @@ export type Session = Readonly<{
   logout: () => Promise<void>;
   /** A call was answered that there is no login. */
   ended: () => void;
-  /** A call was answered for this user, who may have logged in from another tab. */
-  answered: (user: string) => Promise<void>;
+  /** A call was answered for this user, who may have logged in from another tab, or has other rights now. */
+  answered: (caller: PageUser) => Promise<void>;
 }>;
 
 const RETRY_MS = 3000;
@@ -46,8 +48,8 @@ export function openSession({ transport, attention, clock, report, reload }: Ses
   async function find(): Promise<void> {
     for (;;) {
       try {
-        const { user, version } = await status.getStatus({});
-        state.value = { kind: "in", user, version };
+        const { user, admin, version } = await status.getStatus({});
+        state.value = { kind: "in", user, isAdmin: admin, version };
         return;
       } catch (error) {
         const trouble = troubleOf(error, report);
@@ -79,9 +81,13 @@ export function openSession({ transport, attention, clock, report, reload }: Ses
     ended() {
       if (state.value.kind === "in" && !isLeaving) state.value = { kind: "out", why: "Your login ended. Log in again to continue where you were." };
     },
-    async answered(user) {
+    async answered({ user, isAdmin }) {
       const shown = state.peek();
-      if (shown.kind !== "in" || shown.user === user) return;
+      if (shown.kind !== "in") return;
+      if (shown.user === user) {
+        if (shown.isAdmin !== isAdmin) state.value = { ...shown, isAdmin };
+        return;
+      }
       // an answer may be older than the login of this tab
       const now = await status.getStatus({}).catch(() => undefined);
       if (now !== undefined && now.user !== shown.user && state.peek() === shown) reload();

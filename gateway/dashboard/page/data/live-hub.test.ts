@@ -22,7 +22,7 @@ class StandIn {
     this.pulses++;
     if (this.isUnreachable) throw UNREACHABLE();
     if (this.refusal !== undefined) throw this.refusal;
-    return this.user;
+    return { user: this.user, isAdmin: false };
   };
 
   sourceOf = (key: string) => ({
@@ -77,7 +77,7 @@ class Tab {
   constructor(hub: LiveHub) {
     this.send = hub.join((message: FromHub) => {
       if (message.kind === "state") this.states.set(message.key, message.state);
-      else [this.pulse, this.user] = [message.pulse.trouble?.kind ?? "answers", message.pulse.user];
+      else [this.pulse, this.user] = [message.pulse.trouble?.kind ?? "answers", message.pulse.caller?.user];
     });
   }
 

@@ -43,8 +43,11 @@ export type ToHub = Readonly<
   | { kind: "gone" }
 >;
 
-/** The server, as the pulse finds it. `user`: the one that the server takes the caller for; undefined: it did not say. */
-export type Pulse = Readonly<{ trouble: Trouble | undefined; asOfMs: number; user: string | undefined }>;
+/** The caller, as the server knows it. `isAdmin`: whether it may do everything. */
+export type PageUser = Readonly<{ user: string; isAdmin: boolean }>;
+
+/** The server, as the pulse finds it. `caller`: undefined: the server did not say. */
+export type Pulse = Readonly<{ trouble: Trouble | undefined; asOfMs: number; caller: PageUser | undefined }>;
 
 /** A message of the hub to a tab. */
 export type FromHub = Readonly<{ kind: "state"; key: string; state: Loaded<unknown> } | { kind: "pulse"; pulse: Pulse }>;
@@ -52,7 +55,7 @@ export type FromHub = Readonly<{ kind: "state"; key: string; state: Loaded<unkno
 export type LiveHubOptions = Readonly<{
   sourceOf: (key: string) => Source;
   /** Resolves with the user that the server takes the caller for. */
-  pulse: (signal: AbortSignal) => Promise<string>;
+  pulse: (signal: AbortSignal) => Promise<PageUser>;
   streams: number;
   clock: Clock;
   /** Gets an error that is a fault of the page. */
@@ -204,23 +207,23 @@ export function createLiveHub({ sourceOf, pulse, streams, clock, report }: LiveH
     pulsing = new AbortController();
     const signal = AbortSignal.any([pulsing.signal, ended.signal]);
     while (!signal.aborted) {
-      const [trouble, user] = await pulse(signal).then(
-        (user) => [undefined, user] as const,
+      const [trouble, caller] = await pulse(signal).then(
+        (caller) => [undefined, caller] as const,
         (error: unknown) => [signal.aborted ? undefined : troubleOf(error, report), undefined] as const,
       );
       if (signal.aborted) break;
-      onPulse(trouble?.kind === "unreachable" || trouble?.kind === "login" ? trouble : undefined, user); // any other refusal is an answer
+      onPulse(trouble?.kind === "unreachable" || trouble?.kind === "login" ? trouble : undefined, caller); // any other refusal is an answer
       await clock.sleep(PULSE_MS, signal).catch(() => {});
     }
     pulsing = undefined;
     if ([...tabs].some(({ isVisible }) => isVisible)) plan();
   }
 
-  function onPulse(trouble: Trouble | undefined, user: string | undefined): void {
+  function onPulse(trouble: Trouble | undefined, caller: PageUser | undefined): void {
     const before = lastPulse;
-    lastPulse = { trouble, asOfMs: trouble === undefined ? clock.now() : (before?.asOfMs ?? clock.now()), user };
+    lastPulse = { trouble, asOfMs: trouble === undefined ? clock.now() : (before?.asOfMs ?? clock.now()), caller };
     for (const tab of tabs) tab.send({ kind: "pulse", pulse: lastPulse });
-    if (user !== undefined) onUser(user);
+    if (caller !== undefined) onUser(caller.user);
     if (before?.trouble?.kind === trouble?.kind) {
       if (trouble === undefined) for (const entry of entries.values()) confirm(entry);
       return;

@@ -25,7 +25,7 @@ import {
   type WatchOverviewResponse,
 } from "../../../../gen/nebula/v1/fleet_pb.ts";
 import { StatusService } from "../../../../gen/nebula/v1/status_pb.ts";
-import type { Source } from "./live-hub.ts";
+import type { PageUser, Source } from "./live-hub.ts";
 
 type Kind<Request, Schema extends DescMessage> = Readonly<{
   /** Of its state. */
@@ -94,8 +94,11 @@ function nameOf(key: string): LiveName {
 }
 
 /** Asks whether the server answers, and which user it takes the caller for. */
-export function pulseOf(transport: Transport): (signal: AbortSignal) => Promise<string> {
-  return async (signal) => (await createClient(StatusService, transport).getStatus({}, { signal, timeoutMs: 5000 })).user;
+export function pulseOf(transport: Transport): (signal: AbortSignal) => Promise<PageUser> {
+  return async (signal) => {
+    const { user, admin } = await createClient(StatusService, transport).getStatus({}, { signal, timeoutMs: 5000 });
+    return { user, isAdmin: admin };
+  };
 }
 
 // --- the overview
