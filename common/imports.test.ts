@@ -39,7 +39,7 @@ const FOR_BROWSERS = [
   "common/insight/device-state.ts",
   "common/resources/field-changes.ts",
   "common/resources/{print-resource,read-resource,target-kind,yaml-tree}.ts",
-  "common/text/{age,cell,enum-words,wording}.ts",
+  "common/text/{age,cell,enum-words,time-before,wording}.ts",
   "common/printable.ts",
 ];
 /** The packages that a browser may load. */

@@ -1,4 +1,5 @@
 import { isIPv6 } from "node:net";
+import { durationMs, UNIT_MS } from "../text/time-before.ts";
 import { deviceIdViolations, isName } from "../validation/names.ts";
 import type { ListenAddress } from "./settings.ts";
 
@@ -94,17 +95,11 @@ export function parseDeviceId(text: string): Parsed<string> {
   return right ? value(text) : wrong("is not a valid device id; use a letter or digit, then up to 127 of letters, digits, '_', '.', '-'");
 }
 
-const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
 /** Parses `10s`, `5m`, `12h`, `1h30m`: milliseconds. A bare 0 is 0. */
 export function parseDuration(text: string): Parsed<number> {
-  if (text === "0") return value(0);
-  if (!/^(\d+(\.\d+)?(ms|s|m|h|d))+$/.test(text)) return wrong("is not a duration; use a number with a unit, such as 10s, 5m or 12h");
-  const ms = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/gy)].reduce(
-    (sum, [, number, unit]) => sum + Number(number) * (UNIT_MS[unit ?? ""] ?? 0),
-    0,
-  );
-  return Number.isSafeInteger(Math.round(ms)) ? value(Math.round(ms)) : wrong("is too long for a duration");
+  const ms = durationMs(text);
+  if (ms === undefined) return wrong("is not a duration; use a number with a unit, such as 10s, 5m or 12h");
+  return Number.isSafeInteger(ms) ? value(ms) : wrong("is too long for a duration");
 }
 
 /** A duration within bounds, which are durations too: `10s`, `30m`. */

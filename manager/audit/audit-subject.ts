@@ -41,9 +41,6 @@ const KIND_OF_METHOD: ReadonlyMap<DescMethod, string> = new Map<DescMethod, stri
   [createSession, "session"],
   [deleteSession, "session"],
 ]);
-/** The kinds of subjects. */
-export const AUDIT_KINDS: readonly string[] = [...new Set([...KIND_OF_SERVICE.values(), ...KIND_OF_METHOD.values()])];
-
 /** The checks of the ids in whose place a caller may name a token: it is still valid, and must not reach a log. */
 const ID_CHECKS: ReadonlyMap<string, typeof sessionIdViolations> = new Map([
   ["enrolment_token", enrolmentIdViolations],

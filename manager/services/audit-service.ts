@@ -1,12 +1,12 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { CODE_NAMES } from "../../common/errors/codes.ts";
 import { assertNoViolations, type Violation } from "../../common/errors/nebula-error.ts";
+import { AUDIT_KINDS } from "../../common/insight/text/access-text.ts";
 import type { AccessStore, AuditFilter } from "../../common/storage/access-store.ts";
 import { quote } from "../../common/text/wording.ts";
 import { timestampViolations } from "../../common/validation/device-requests.ts";
 import { pageOf, validatePage } from "../../common/validation/list-request.ts";
 import type { AuditService, ListAuditEntriesRequest } from "../../gen/nebula/v1/audit_pb.ts";
-import { AUDIT_KINDS } from "../audit/audit-subject.ts";
 import type { ServiceHandlers } from "../rpc/call-context.ts";
 
 /** A name longer than this is nobody's and nothing's, characters. */

@@ -1,40 +1,55 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { membershipsText, passwordText, tokenText } from "../../../common/insight/text/access-text.ts";
 import { jsonNumber } from "../../../common/resources/resource-fields.ts";
 import { ageOf } from "../../../common/text/age.ts";
 import type { Change } from "../../../gen/nebula/v1/change_pb.ts";
-import type { User } from "../../../gen/nebula/v1/user_pb.ts";
+import type { GetUserResponse, ListUsersResponse, User, UserMemberships } from "../../../gen/nebula/v1/user_pb.ts";
 import type { ListView } from "../output/print-list.ts";
 import { fieldsText, type ValueView } from "../output/render-value.ts";
 
-/** A list of users: how each may log in, without the hashes. */
-export const userList: ListView<User> = {
-  plural: "users",
-  header: ["USER", "REVISION", "PASSWORD", "TOKEN"],
-  row: (user) => [user.name, String(user.revision), passwordText(user), user.tokenHash === "" ? "none" : "yes"],
-  json: userJson,
-};
+/** A user of a list. An older server says neither its user_groups nor its change: undefined. */
+export type ListedUser = Readonly<{ user: User; memberships: UserMemberships | undefined; lastChange: Change | undefined }>;
+
+/** The users of a page, each with its user_groups and its change. */
+export function listedUsers({ users, memberships, lastChanges }: ListUsersResponse): readonly ListedUser[] {
+  return users.map((user, index) => ({ user, memberships: memberships[index], lastChange: lastChanges[index] }));
+}
+
+/** A list of users: how each may log in, without the hashes. @param now wall clock, milliseconds since 1970 */
+export function userList(now: number): ListView<ListedUser> {
+  return {
+    plural: "users",
+    header: ["USER", "REVISION", "PASSWORD", "TOKEN", "USER_GROUPS", "CHANGED"],
+    row({ user, memberships, lastChange }) {
+      const inGroups = memberships === undefined ? "" : membershipsText(memberships);
+      const changed = lastChange === undefined ? "" : changeText(lastChange, now);
+      return [user.name, String(user.revision), passwordText(user), tokenText(user), inGroups, changed];
+    },
+    json: ({ user }) => userJson(user),
+  };
+}
 
 /** A user as in the API, hashes included. */
 export function userJson({ name, revision, passwordHash, tokenHash }: User): JsonObject {
   return { name, revision: jsonNumber(revision), password_hash: passwordHash, token_hash: tokenHash };
 }
 
-/** One user and the last change. @param now wall clock, milliseconds since 1970 */
-export function userInfo(user: User, change: Change | undefined, now: number): ValueView {
-  const last = change === undefined ? [] : [["last_change", `${ageOf(change.at, now)} ago by ${change.by}`] as const];
+/** One user, its user_groups and its last change. @param now wall clock, milliseconds since 1970 */
+export function userInfo(user: User, { userGroups, lastChange }: GetUserResponse, now: number): ValueView {
   const fields = [
     ["name", user.name],
     ["revision", String(user.revision)],
     ["password", passwordText(user)],
-    ["token", user.tokenHash === "" ? "none" : "yes"],
-    ...last,
+    ["token", tokenText(user)],
+    ["user_groups", membershipsText({ userGroups, count: userGroups.length })],
+    ...(lastChange === undefined ? [] : [["last_change", changeText(lastChange, now)] as const]),
   ] as const;
   const changeJson =
-    change === undefined
+    lastChange === undefined
       ? {}
-      : { last_change: { ...(change.at === undefined ? {} : { at: timestampDate(change.at).toISOString() }), by: change.by } };
-  return { text: fieldsText(fields), json: () => ({ ...userJson(user), ...changeJson }) };
+      : { last_change: { ...(lastChange.at === undefined ? {} : { at: timestampDate(lastChange.at).toISOString() }), by: lastChange.by } };
+  return { text: fieldsText(fields), json: () => ({ ...userJson(user), user_groups: userGroups, ...changeJson }) };
 }
 
 /** The generated secrets of a user, which can't be read again. */
@@ -45,8 +60,6 @@ export function madeLines(made: Readonly<{ password: string; token: string }>): 
     .join("");
 }
 
-/** The hash algorithm of the password: a bcrypt hash was imported, and the password was not used since. */
-function passwordText({ passwordHash }: User): string {
-  if (passwordHash === "") return "none";
-  return passwordHash.startsWith("$argon2id$") ? "argon2id" : "bcrypt";
+function changeText({ at, by }: Change, now: number): string {
+  return `${ageOf(at, now)} ago by ${by}`;
 }

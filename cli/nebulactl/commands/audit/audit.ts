@@ -1,4 +1,5 @@
 import { timestampDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { AUDIT_KINDS, auditedRevisionText, callText, outcomeText } from "../../../../common/insight/text/access-text.ts";
 import { type AuditEntry, AuditEntrySchema, AuditService } from "../../../../gen/nebula/v1/audit_pb.ts";
 import type { Noun } from "../../command/command.ts";
 import type { TextFlag } from "../../command/flags.ts";
@@ -7,8 +8,6 @@ import type { ListView } from "../../output/print-list.ts";
 import { protoJson } from "../../output/proto-json.ts";
 import { LAST_ID, pageLimit, printSomePages } from "../lists/pages.ts";
 import { SINCE, timeRange, UNTIL } from "../lists/time-range.ts";
-
-const KINDS = ["app", "cron_job", "device_group", "user", "user_group", "device", "enrolment_token"];
 
 const USER: TextFlag = {
   kind: "text",
@@ -19,7 +18,14 @@ const USER: TextFlag = {
   offers: { names: "user" },
   help: "Only calls of this caller: a user, device/ID, or nobody (no valid credential).",
 };
-const KIND: TextFlag = { kind: "text", name: "kind", short: "k", placeholder: KINDS.join("|"), choices: KINDS, help: "Only calls about this kind." };
+const KIND: TextFlag = {
+  kind: "text",
+  name: "kind",
+  short: "k",
+  placeholder: AUDIT_KINDS.join("|"),
+  choices: AUDIT_KINDS,
+  help: "Only calls about this kind.",
+};
 const NAME: TextFlag = {
   kind: "text",
   name: "name",
@@ -41,15 +47,15 @@ const auditList: ListView<AuditEntry> = {
   plural: "audit entries",
   header: ["TIME", "WHO", "FROM", "CALL", "ABOUT", "REVISION", "OUTCOME", "DETAIL"],
   row(entry) {
-    const { at, who, from, method, kind, name, outcome, repeats, detail } = entry;
+    const { at, who, from, kind, name, outcome, detail } = entry;
     return [
       at === undefined ? "" : timestampDate(at).toISOString(),
       who,
       from,
-      method.replace(/^\/nebula\.v1\./, ""),
+      callText(entry),
       [kind, name].filter((word) => word !== "").join(" "),
-      revisionText(entry),
-      outcome === "OK" ? outcome : { text: repeats > 1 ? `${outcome} x${repeats}` : outcome, color: "red" },
+      auditedRevisionText(entry),
+      outcome === "OK" ? outcome : { text: outcomeText(entry), color: "red" },
       detail,
     ];
   },
@@ -92,9 +98,3 @@ export const audit: Noun = {
     },
   ],
 };
-
-/** `41->42`, `42` if it stayed, `->1` if there was none before; empty if the call concerned no revision. */
-function revisionText({ revisionBefore: before, revisionAfter: after }: AuditEntry): string {
-  if (before === after) return before === 0n ? "" : String(before);
-  return `${before === 0n ? "" : before}->${after === 0n ? "" : after}`;
-}

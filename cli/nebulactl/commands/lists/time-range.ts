@@ -1,5 +1,5 @@
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
-import { parseDuration } from "../../../../common/settings/parsers.ts";
+import { TIME_FORMS, timeBefore } from "../../../../common/text/time-before.ts";
 import type { TextFlag } from "../../command/flags.ts";
 
 export const SINCE: TextFlag = {
@@ -57,9 +57,7 @@ export function timeRange({ since, until }: Pick<RangeFlags, "since" | "until">,
 
 /** A duration before now, or a time. Returns milliseconds since 1970. */
 function timeOf(text: string, label: string, now: number): number {
-  const back = parseDuration(text);
-  if (back.kind === "value") return now - back.value;
-  const time = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isFinite(time)) return time;
-  throw new NebulaError("invalid_argument", `invalid ${label} "${text}": use a duration such as 30m or 2h, or a time such as 2026-01-31T12:00:00Z`);
+  const time = timeBefore(text, now);
+  if (time !== undefined) return time;
+  throw new NebulaError("invalid_argument", `invalid ${label} "${text}": ${TIME_FORMS}`);
 }

@@ -1,3 +1,4 @@
+import { permissionsText } from "../../../../common/insight/text/access-text.ts";
 import type { UserGroup } from "../../../../gen/nebula/v1/user_group_pb.ts";
 import type { Noun } from "../../command/command.ts";
 import type { TextFlag } from "../../command/flags.ts";
@@ -55,11 +56,3 @@ export const userGroups: Noun = entityNoun<UserGroup>({
   },
   moreVerbs: [],
 });
-
-/** `db:ro,shop-*:rw`, the form of --apps. */
-function permissionsText(permissions: Readonly<Record<string, string>>): string {
-  return Object.entries(permissions)
-    .map(([name, level]) => `${name}:${level}`)
-    .sort()
-    .join(",");
-}

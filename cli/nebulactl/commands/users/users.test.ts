@@ -53,11 +53,12 @@ describe("nebulactl on users and user_groups", () => {
     await getsIn(asAnn(password));
     await getsIn({ NEBULA_TOKEN: token });
     await getsIn(asAnn("wrong-password"), false);
-    const shown = `${await printed("users info ann")}${await printed("users info ann -o json")}${await printed("users list")}`;
+    const shown = `${await warned("users info ann", withoutGroup("ann"))}${await warned("users info ann -o json", withoutGroup("ann"))}${await printed("users list")}`;
     assert.match(shown, /^name +ann$/m);
     assert.match(shown, /^password +argon2id$/m);
-    assert.match(shown, /^ann +1 +argon2id +yes$/m);
+    assert.match(shown, /^ann +1 +argon2id +yes +none +\d+ s ago by admin$/m);
     assert.match(shown, /^last_change +\d+ s ago by admin$/m);
+    assert.match(shown, /^user_groups +none$/m);
     assert.ok(!shown.includes(password) && !shown.includes(token));
     await refused("users create ann", /error: user ann exists already, at revision 1/);
     await refused("users create admin", /error: admin is the admin of the configuration/);

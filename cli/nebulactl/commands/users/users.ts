@@ -7,7 +7,7 @@ import type { TextFlag } from "../../command/flags.ts";
 import { LIST_OUTPUTS, OUTPUTS } from "../../command/global-flags.ts";
 import { renderValue } from "../../output/render-value.ts";
 import { printWarnings } from "../../output/warnings.ts";
-import { madeLines, userInfo, userJson, userList } from "../../views/user-views.ts";
+import { listedUsers, madeLines, userInfo, userJson, userList } from "../../views/user-views.ts";
 import { confirmDelete, YES } from "../entities/confirm-delete.ts";
 import { IF_REVISION, ifRevision } from "../entities/if-revision.ts";
 import { groupsOfUser } from "../entities/in-use.ts";
@@ -42,13 +42,13 @@ export const users: Noun = {
       flags: LIMIT_FLAGS,
       outputs: LIST_OUTPUTS,
       async run(context) {
-        const { client, signal } = context;
+        const { client, signal, io } = context;
         const calls = await client(UserService);
         const fetch = async (pageSize: number, pageToken: string) => {
-          const { users, nextPageToken } = await calls.listUsers({ pageSize, pageToken }, { signal });
-          return { items: users, nextPageToken };
+          const page = await calls.listUsers({ pageSize, pageToken, memberships: true }, { signal });
+          return { items: listedUsers(page), nextPageToken: page.nextPageToken };
         };
-        await printSomePages(fetch, NO_LIMIT, userList, context);
+        await printSomePages(fetch, NO_LIMIT, userList(io.clock.now()), context);
         return 0;
       },
     },
@@ -57,9 +57,11 @@ export const users: Noun = {
       name: "info",
       summary: "Shows one user.",
       examples: ["nebulactl users info ann"],
-      async run({ client, values, signal, io, output, paint }) {
-        const { user, lastChange } = await (await client(UserService)).getUser({ name: values.text(USER) ?? "" }, { signal });
-        io.out(await renderValue(userInfo(answered(user, "user"), lastChange, io.clock.now()), output, paint));
+      async run(context) {
+        const { client, values, signal, io, output, paint } = context;
+        const answer = await (await client(UserService)).getUser({ name: values.text(USER) ?? "", userGroups: true }, { signal });
+        io.out(await renderValue(userInfo(answered(answer.user, "user"), answer, io.clock.now()), output, paint));
+        printWarnings(answer.warnings, context);
         return 0;
       },
     },
