@@ -63,6 +63,14 @@ describe("a list that is read page by page", () => {
     assert.deepEqual((await moving.read({ first: 40, last: 60 }, signal)).items, numbers.slice(1, 61));
   });
 
+  it("a list that was empty is read again, and has what came meanwhile", async () => {
+    names = [];
+    const list = new PagedList(fetchPage);
+    assert.deepEqual(await list.read({ first: 0, last: 50 }, signal), { items: [], hasMore: false });
+    names = ["a1"];
+    assert.deepEqual(await list.read({ first: 0, last: 50 }, signal), { items: ["a1"], hasMore: false });
+  });
+
   it("a list whose filter leaves pages empty asks for a limited number of them at once, and continues with the next read", async () => {
     let pages = 0;
     const sparse = new PagedList(async (token: string) => {

@@ -44,7 +44,7 @@ export class PagedList<T> {
       const isMoved = known !== undefined && known.token !== token; // P1
       if (known === undefined && !isNeeded) break;
       if ((known === undefined || isMoved) && ++asked > MOST_PAGES) break; // P2
-      const isInView = isNeeded && (known === undefined || rows + known.page.items.length > first);
+      const isInView = isNeeded && (known === undefined || rows + Math.max(1, known.page.items.length) > first); // the place of an empty page is in view, too
       const page = known !== undefined && !isInView && !isMoved ? known.page : await this.#fetch(token, signal);
       pages.push({ token, page });
       rows += page.items.length;
