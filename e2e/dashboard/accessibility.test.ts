@@ -4,10 +4,13 @@ import axe, { type AxeResults } from "axe-core";
 import { build } from "esbuild";
 import type { Page } from "playwright-core";
 import { eventually } from "../../common/testing/eventually.ts";
+import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
+import { UserService } from "../../gen/nebula/v1/user_pb.ts";
 import { DashboardRig } from "./dashboard-rig.ts";
 import { startLivelyFleet } from "./lively-fleet.ts";
 
 const DEVICES = 100;
+const PASSWORD = "a password of eve";
 
 /** An address of a view, and what is done there before it is looked at. */
 type Case = Readonly<{ what: string; address: string; open?: (page: Page) => Promise<unknown> }>;
@@ -84,7 +87,39 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
     { what: "change of a group", address: "/ui/changes/device_group/kiosks/1" },
     { what: "address that names no change", address: "/ui/changes/user/ann/1" },
   ],
+  "/ui/users": [{ what: "users", address: "/ui/users" }],
+  "/ui/users/:name": [
+    { what: "user with a session", address: "/ui/users/eve" },
+    { what: "user in no user_group", address: "/ui/users/robot" },
+    { what: "user that is not there", address: "/ui/users/nobody-2" },
+    { what: "end of a session", address: "/ui/users/eve", open: (page) => endSession(page) },
+  ],
+  "/ui/user-groups": [{ what: "user_groups", address: "/ui/user-groups" }],
+  "/ui/user-groups/:name": [{ what: "user_group with a member that is not a user", address: "/ui/user-groups/shop" }],
+  "/ui/audit": [
+    { what: "audit log", address: "/ui/audit" },
+    { what: "audit log, of which no entry matches", address: "/ui/audit?user=nobody-2" },
+    { what: "audit log with a time that is not valid", address: "/ui/audit?since=yesterday" },
+    { what: "entry of the audit log", address: "/ui/audit?kind=user", open: (page) => page.getByRole("button", { name: /ago$/ }).first().click() },
+  ],
+  "/ui/account": [{ what: "sessions of the user", address: "/ui/account" }],
 };
+
+async function endSession(page: Page): Promise<void> {
+  await page.getByRole("button", { name: /^End session/ }).click();
+  await page.getByRole("dialog").locator("pre").waitFor();
+}
+
+/** Creates a user with a session, one in no user_group, and a user_group. */
+async function createUsers({ api, server }: DashboardRig): Promise<void> {
+  const call = { headers: api.headers, timeoutMs: 10_000 };
+  for (const name of ["eve", "robot"]) await api.channel.unary(UserService.method.createUser, { name, password: PASSWORD }, call);
+  const userGroup = { name: "shop", groupMembers: ["eve", "gone"], apps: { "shop-*": "rw", db: "ro" }, deviceGroups: { "*": "ro" } };
+  await api.channel.unary(UserGroupService.method.createUserGroup, { userGroup }, call);
+  const headers = { "content-type": "application/json", origin: server.url };
+  const login = await fetch(`${server.url}/ui/login`, { method: "POST", headers, body: JSON.stringify({ user: "eve", password: PASSWORD }) });
+  assert.equal(login.status, 200);
+}
 
 const LOOKS = [
   { colorScheme: "light", width: 1440 },
@@ -130,7 +165,7 @@ describe("the dashboard for a keyboard and a screen reader", function () {
     await tab.page.getByRole("alert").waitFor();
     await assertNoBarriers(tab.page, "login that was refused");
     await tab.login();
-    for (const address of ["/ui/", "/ui/devices", "/ui/nothing"]) {
+    for (const address of ["/ui/", "/ui/devices", "/ui/users", "/ui/user-groups", "/ui/nothing"]) {
       await tab.page.goto(`${empty.server.url}${address}`);
       await settled(tab.page);
       await assertNoBarriers(tab.page, `${address} of an empty server`);
@@ -143,6 +178,7 @@ describe("the dashboard of a fleet for a keyboard and a screen reader", function
   this.timeout(90_000);
   const rig = DashboardRig.describe(async (rig) => {
     rig.use(await startLivelyFleet(rig.server, DEVICES));
+    await createUsers(rig);
   });
 
   it("each view is looked at", async () => {

@@ -1,9 +1,11 @@
 import { useEffect, useRef, useState } from "preact/hooks";
+import { printableLine } from "../../../common/printable.ts";
 import { formatAge } from "../../../common/text/age.ts";
 import { matchPath } from "./match-path.ts";
 import { Dialog } from "./parts/dialog.tsx";
 import { usePage } from "./parts/page-context.ts";
 import { TroubleBox } from "./parts/view-state.tsx";
+import { ACCOUNT_PATH } from "./views/account/account.tsx";
 import { VIEWS } from "./views.tsx";
 
 /** The frame of all views: who uses the page, where to go, whether the server answers; before a login its form. */
@@ -16,11 +18,11 @@ export function Shell() {
     case "out":
       return <Login why={state.why} />;
     case "in":
-      return <Frame user={state.user} version={state.version} />;
+      return <Frame user={state.user} isAdmin={state.isAdmin} version={state.version} />;
   }
 }
 
-function Frame({ user, version }: Readonly<{ user: string; version: string }>) {
+function Frame({ user, isAdmin, version }: Readonly<{ user: string; isAdmin: boolean; version: string }>) {
   const { router, session } = usePage();
   const { path, query } = router.address.value;
   const [view, params] = VIEWS.flatMap((view) => {
@@ -51,7 +53,7 @@ function Frame({ user, version }: Readonly<{ user: string; version: string }>) {
           Nebula
         </a>
         <nav class="views" aria-label="Views">
-          {VIEWS.filter(({ navigation }) => navigation !== undefined).map((one) => (
+          {VIEWS.filter(({ navigation, isForAdmins = false }) => navigation !== undefined && (isAdmin || !isForAdmins)).map((one) => (
             <a key={one.path} href={one.path} aria-current={one === view ? "page" : undefined}>
               {one.navigation}
             </a>
@@ -59,9 +61,9 @@ function Frame({ user, version }: Readonly<{ user: string; version: string }>) {
         </nav>
         <div class="who">
           {user !== "" && (
-            <span class="who-name" title={user}>
-              {user}
-            </span>
+            <a class="who-name" href={ACCOUNT_PATH} title={`${printableLine(user)}: your sessions`}>
+              {printableLine(user)}
+            </a>
           )}
           <button type="button" class="quiet" onClick={() => router.mayLeave() && void session.logout()}>
             Log out

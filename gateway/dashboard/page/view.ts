@@ -12,5 +12,7 @@ export type View = Readonly<{
   title: (params: Params) => string;
   /** Its word in the navigation. Absent: it is reached by links. */
   navigation?: string;
+  /** Whether its data are for admins alone: its word is then in the navigation of no other user. */
+  isForAdmins?: boolean;
   body: (props: ViewProps) => ComponentChildren;
 }>;

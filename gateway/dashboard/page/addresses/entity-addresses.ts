@@ -1,4 +1,4 @@
-/** The addresses of one device, device_group, app and change, which stay. Names are those of the API. Pure. */
+/** The addresses of one device, device_group, app, change, user and user_group, which stay. Names are those of the API. Pure. */
 import type { EntityKind } from "../../../../common/storage/config-store.ts";
 import { type DevicesFilter, filterQuery } from "./devices-filter.ts";
 
@@ -19,10 +19,15 @@ export function changeAddress({ kind, name, revision }: ChangeName): string {
   return ["/ui/changes", kind, encodeURIComponent(name), revision].join("/");
 }
 
+/** The kind of entities that have changes, by its word; undefined: it is another one. */
+export function changedKindOf(word: string | undefined): EntityKind | undefined {
+  return KINDS.find((kind) => kind === word);
+}
+
 /** The change that an address names; undefined if it names none. */
 export function changeNameOf(params: Readonly<Record<string, string>>): ChangeName | undefined {
   const { kind: word, name = "", revision = "" } = params;
-  const kind = KINDS.find((kind) => kind === word);
+  const kind = changedKindOf(word);
   const number = revisionOf(revision);
   return kind === undefined || name === "" || number === undefined ? undefined : { kind, name, revision: number };
 }
@@ -66,7 +71,23 @@ export function revisionOf(text: string): bigint | undefined {
   return revision > LARGEST_REVISION ? undefined : revision;
 }
 
+export function userAddress(name: string): string {
+  return `/ui/users/${encodeURIComponent(name)}`;
+}
+
+export function userGroupAddress(name: string): string {
+  return `/ui/user-groups/${encodeURIComponent(name)}`;
+}
+
+const ADDRESSES: ReadonlyMap<string, (name: string) => string> = new Map([
+  ["app", (name: string) => appAddress(name)],
+  ["device_group", (name: string) => groupAddress(name)],
+  ["device", deviceAddress],
+  ["user", userAddress],
+  ["user_group", userGroupAddress],
+]);
+
 /** Where an entity is shown, by the word of its kind; undefined: nowhere. */
 export function entityAddress(kind: string, name: string): string | undefined {
-  return kind === "app" ? appAddress(name) : kind === "device_group" ? groupAddress(name) : undefined;
+  return ADDRESSES.get(kind)?.(name);
 }

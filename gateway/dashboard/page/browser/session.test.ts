@@ -64,7 +64,7 @@ describe("the session of a tab", () => {
     assert.equal(reloads, 1);
   });
 
-  it("a tab learns that its user has become an admin, and is none any more, without loading again", async () => {
+  it("a tab follows its user as it becomes an admin and loses that again, without loading the page again", async () => {
     const session = open();
     await eventually(() => assert.equal(session.state.value.kind, "in"));
     for (const isAdmin of [true, false]) {

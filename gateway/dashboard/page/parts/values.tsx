@@ -19,6 +19,15 @@ export function Count({
   );
 }
 
+/** How many rows a list has; of one that was not read to its end, how many were read so far. @param one the name of a row */
+export function ListedCount({ count, hasMore, one, many = `${one}s` }: Readonly<{ count: number; hasMore: boolean; one: string; many?: string }>) {
+  return (
+    <p class="faint" role="status">
+      {formatCount(count)} {hasMore ? `${many} so far` : count === 1 ? one : many}
+    </p>
+  );
+}
+
 /** In place of a number of devices that the server had no room to count. */
 export function NotCounted() {
   return <span class="faint">not counted</span>;

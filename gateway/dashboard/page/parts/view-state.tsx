@@ -82,6 +82,21 @@ const REFUSALS: Readonly<Record<string, string>> = {
   resource_exhausted: "The server has no room for this now",
 };
 
+/** What looks unintended, a sentence each; nothing where there is none. */
+export function Warnings({ messages }: Readonly<{ messages: readonly string[] }>) {
+  if (messages.length === 0) return null;
+  return (
+    <section class="notice notice-warning stack" aria-labelledby="warnings">
+      <h2 id="warnings">What looks unintended</h2>
+      <ul>
+        {messages.map((message) => (
+          <li key={message}>{printableLine(message)}</li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
 /** Where there is nothing yet: what it means, and the first thing to do. */
 export function Empty({ title, children }: Readonly<{ title: string; children?: ComponentChildren }>) {
   return (

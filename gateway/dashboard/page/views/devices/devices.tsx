@@ -20,10 +20,10 @@ import type { Loaded } from "../../data/loaded.ts";
 import { usePages } from "../../parts/ask-server.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
 import { CommittedField } from "../../parts/committed-field.tsx";
-import { commandLine, formatCount } from "../../parts/format.ts";
+import { commandLine } from "../../parts/format.ts";
 import { usePage } from "../../parts/page-context.ts";
 import { type Column, Table } from "../../parts/table.tsx";
-import { Age, StateWord } from "../../parts/values.tsx";
+import { Age, ListedCount, StateWord } from "../../parts/values.tsx";
 import { Empty, ViewState } from "../../parts/view-state.tsx";
 import type { View, ViewProps } from "../../view.ts";
 import { type DeviceRow, deviceRow, eachOnce } from "./device-row.ts";
@@ -111,9 +111,7 @@ export function DeviceList({ filter, addressOf, isOfOneGroup = false }: DeviceLi
       >
         {({ items, hasMore }) => (
           <>
-            <p class="faint" role="status">
-              {formatCount(eachOnce(items).length)} {hasMore ? "devices so far" : items.length === 1 ? "device" : "devices"}
-            </p>
+            <ListedCount count={eachOnce(items).length} hasMore={hasMore} one="device" />
             <Table
               label="Devices"
               columns={isOfOneGroup ? COLUMNS.filter(({ key }) => key !== "group") : COLUMNS}

@@ -16,7 +16,7 @@ import { StateBar } from "../../parts/state-bar.tsx";
 import { StateLegend, StateNumber } from "../../parts/state-legend.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
 import { Age, NotCounted } from "../../parts/values.tsx";
-import { Empty, ViewState } from "../../parts/view-state.tsx";
+import { Empty, ViewState, Warnings } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
 import { DeviceList } from "../devices/devices.tsx";
 import { devicesOf, failureTallies, stateCounts } from "../overview/overview-model.ts";
@@ -48,7 +48,7 @@ function Group({ name, query }: Readonly<{ name: string; query: URLSearchParams 
           <>
             <Head answer={answer} changed={() => setChanges(changes + 1)} />
             <Numbers name={name} answer={answer} />
-            <Warnings answer={answer} />
+            <Warnings messages={answer.warnings} />
             <section class="stack" aria-labelledby="devices">
               <h2 id="devices">Devices</h2>
               <DeviceList
@@ -224,17 +224,3 @@ const MEMBER_COLUMNS: readonly Column<MemberLine>[] = [
     }),
   ),
 ];
-
-function Warnings({ answer: { warnings } }: Readonly<{ answer: GetDeviceGroupResponse }>) {
-  if (warnings.length === 0) return null;
-  return (
-    <section class="notice notice-warning stack" aria-labelledby="warnings">
-      <h2 id="warnings">What looks unintended</h2>
-      <ul>
-        {warnings.map((message) => (
-          <li key={message}>{printableLine(message)}</li>
-        ))}
-      </ul>
-    </section>
-  );
-}

@@ -1,0 +1,29 @@
+import { printableLine } from "../../../../../common/printable.ts";
+import { usePage } from "../../parts/page-context.ts";
+import type { View } from "../../view.ts";
+import { SessionList } from "../users/session-list.tsx";
+
+export const ACCOUNT_PATH = "/ui/account";
+
+/** The user of this browser, and where else it is logged in. */
+export const accountView: View = { path: ACCOUNT_PATH, title: () => "Your sessions", body: () => <Account /> };
+
+function Account() {
+  const { session } = usePage();
+  const state = session.state.value;
+  if (state.kind !== "in") return null;
+  return (
+    <>
+      <p class="kind-of-view">You are logged in as</p>
+      <h1 tabIndex={-1} class="view-name">
+        {printableLine(state.user)}
+      </h1>
+      <p class="faint">
+        {state.isAdmin
+          ? "You may do everything: you are an admin."
+          : "You may do what your user groups grant; an admin can tell you which these are."}
+      </p>
+      <SessionList user={state.user} />
+    </>
+  );
+}
