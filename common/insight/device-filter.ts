@@ -7,10 +7,13 @@ import {
   type DeviceConnection,
   type DeviceFilter,
   type DeviceSummary,
+  TargetKindSchema,
 } from "../../gen/nebula/v1/device_pb.ts";
 import { FailureCode, FailureCodeSchema, TargetState, TargetStateSchema } from "../../gen/nebula/v1/report_pb.ts";
 import type { Violation } from "../errors/nebula-error.ts";
+import { entityKindOf } from "../resources/target-kind.ts";
 import { quote } from "../text/wording.ts";
+import { validateName } from "../validation/names.ts";
 import type { DeviceState, StateOfDevice } from "./device-state.ts";
 import { isAtNewest, type NewestConfig } from "./newest-config.ts";
 
@@ -22,7 +25,7 @@ export type FilterContext = Readonly<{
   nowMs: number;
   /** Of the device's group; undefined: it does not exist. Read for `not_newest` alone. */
   newest: NewestConfig | undefined;
-  /** Where a device stands with the newest config of its group. Read for `standing` alone. */
+  /** Where a device stands with the target of the filter; without one, with the newest config of its group. Read for `standing` alone. */
   standingOf: (device: SeenDevice) => StateOfDevice;
 }>;
 
@@ -48,13 +51,17 @@ export function matchesFilter(device: SeenDevice, filter: DeviceFilter, { nowMs,
   if (filter.connection !== ConnectionState.UNSPECIFIED && connection.state !== filter.connection) return false;
   if (filter.offlineLongerMs > 0n && !(offlineMs(device, nowMs) > Number(filter.offlineLongerMs))) return false;
   if (filter.failing && !isFailing(summary)) return false;
-  if (filter.failureCode !== FailureCode.UNSPECIFIED && !(summary?.targets ?? []).some(({ failureCode }) => failureCode === filter.failureCode))
+  if (filter.failureCode !== FailureCode.UNSPECIFIED && filter.standing !== ConfigStanding.FAILED && !hasCode(summary, filter.failureCode))
     return false;
   if (filter.notNewest && isAtNewest(summary, newest)) return false;
   if (filter.workerVersion !== "" && summary?.workerVersion !== filter.workerVersion) return false;
   if (filter.problem !== "" && !(summary?.problems ?? []).includes(filter.problem)) return false;
   if (filter.imageId !== "" && !hasImage(summary, digitsOf(filter.imageId))) return false;
   return filter.standing === ConfigStanding.UNSPECIFIED || standsSo(standingOf(device), filter);
+}
+
+function hasCode(summary: DeviceSummary | undefined, code: FailureCode): boolean {
+  return (summary?.targets ?? []).some(({ failureCode }) => failureCode === code);
 }
 
 /** A device that failed counts under one code, though others of its apps and cron_jobs may have other codes. */
@@ -79,9 +86,10 @@ export function isFailing(summary: DeviceSummary | undefined): boolean {
 /** Whether any field of a filter is set. */
 export function hasFilter(filter: DeviceFilter | undefined): filter is DeviceFilter {
   if (filter === undefined) return false;
-  const { state, connection, offlineLongerMs, failing, failureCode, notNewest, workerVersion, imageId, standing, problem } = filter;
+  const { state, connection, offlineLongerMs, failing, failureCode, notNewest, workerVersion, imageId, standing, problem, target } = filter;
   const hasNumber = [state, connection, failureCode, standing].some((number) => number !== 0);
-  return hasNumber || offlineLongerMs > 0n || failing || notNewest || [workerVersion, imageId, problem].some((text) => text !== "");
+  const hasText = [workerVersion, imageId, problem].some((text) => text !== "");
+  return hasNumber || hasText || offlineLongerMs > 0n || failing || notNewest || target !== undefined;
 }
 
 /** Checks a filter: one that can never match is a typing error, which an empty list would hide. @param path of the filter in its request */
@@ -116,6 +124,12 @@ export function validateDeviceFilter(filter: DeviceFilter | undefined, path = "f
       "problem",
       `invalid problem ${quote(filter.problem)}: it is longer than ${LONGEST_PROBLEM} characters; use a code such as engine_unreachable`,
     );
+  }
+  if (filter.target !== undefined) {
+    const { kind, name } = filter.target;
+    const names = TargetKindSchema.values.filter(({ number }) => number !== 0).map((value) => value.name);
+    if (entityKindOf(kind) === undefined) refuse("target.kind", `invalid kind "${kind}"; use ${names.join(", ")}`);
+    violations.push(...validateName(name, `${path}.target.name`));
   }
   if (filter.imageId !== "" && !/^(?:sha256:)?[0-9a-f]{4,64}$/.test(filter.imageId)) {
     refuse(

@@ -36,6 +36,11 @@ export class DeviceTally {
     this.#move(device, -1);
   }
 
+  change({ before, after }: Readonly<{ before: SeenDevice | undefined; after: SeenDevice | undefined }>): void {
+    if (before !== undefined) this.remove(before);
+    if (after !== undefined) this.add(after);
+  }
+
   counts(deviceGroup: string): DeviceCounts {
     const state = (of: TargetState) => BigInt(this.#states.get(of) ?? 0);
     return create(DeviceCountsSchema, {

@@ -23,6 +23,7 @@ import { UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
 import type { Principal } from "../access/principal.ts";
 import { ADMIN_RIGHTS, type Rights, rightsOf } from "../access/rights/rights.ts";
 import type { Changed } from "../audit/call-record.ts";
+import type { GroupViews } from "../insight/views/group-view.ts";
 import { createGroupViews } from "../insight/views/group-views.ts";
 import { createFleetHandlers } from "../services/devices/fleet-handlers.ts";
 import type { DevicesAsked } from "../services/devices/list-devices.ts";
@@ -42,8 +43,14 @@ export function groupUser(levels: Readonly<Record<string, "ro" | "rw">>): Princi
   return { kind: "user", name: "ann", rights };
 }
 
+export type DevicesRigOptions = Readonly<{
+  mostBytes?: number;
+  /** Puts something between the handlers and the views of device_groups. */
+  wrapViews?: (views: GroupViews) => GroupViews;
+}>;
+
 /** The handlers over real stores: a group `shops` with one app at revision 3, and devices that are put. */
-export async function startDevicesRig({ mostBytes }: { mostBytes?: number } = {}) {
+export async function startDevicesRig({ mostBytes, wrapViews = (views) => views }: DevicesRigOptions = {}) {
   const stack = new AsyncDisposableStack();
   const reportStore = stack.use(await openSqliteReportStore({ path: ":memory:" }));
   const stored = stack.use(await openSqliteConfigStore({ path: ":memory:" }));
@@ -77,7 +84,7 @@ export async function startDevicesRig({ mostBytes }: { mostBytes?: number } = {}
   const groupViews = stack.use(createGroupViews({ store: reportStore, feed, clock, log: silentLog, ownBoot: "boot-a", ...room }));
   const changes: Changed[] = [];
   const fleet = createFleetHandlers({
-    groupViews,
+    groupViews: wrapViews(groupViews),
     configStore,
     accessStore,
     reportStore,

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file nebula/v1/device.proto.
  */
 export const file_nebula_v1_device: GenFile = /*@__PURE__*/
-  fileDesc("ChZuZWJ1bGEvdjEvZGV2aWNlLnByb3RvEgluZWJ1bGEudjEiXgoOU3VwZXJzZWRlZEJvb3QSDAoEYm9vdBgBIAEoCRILCgNzZXEYAiABKAQSMQoNc3VwZXJzZWRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi5QIKBkRldmljZRIRCglkZXZpY2VfaWQYASABKAkSFAoMZGV2aWNlX2dyb3VwGAIgASgJEiEKBnJlcG9ydBgDIAEoCzIRLm5lYnVsYS52MS5SZXBvcnQSMQoNZmlyc3Rfc2Vlbl9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoQc3VwZXJzZWRlZF9ib290cxgFIAMoCzIZLm5lYnVsYS52MS5TdXBlcnNlZGVkQm9vdBIUCgxkdXBsaWNhdGVfaWQYBiABKAgSNQoRZHVwbGljYXRlX3NlZW5fYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KCmNvbm5lY3Rpb24YCCABKAsyGy5uZWJ1bGEudjEuRGV2aWNlQ29ubmVjdGlvbhIpCgdzdW1tYXJ5GAkgASgLMhgubmVidWxhLnYxLkRldmljZVN1bW1hcnkidwoQRGV2aWNlQ29ubmVjdGlvbhIpCgVzdGF0ZRgBIAEoDjIaLm5lYnVsYS52MS5Db25uZWN0aW9uU3RhdGUSKQoFc2luY2UYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBXNoYXJkGAMgASgJIr0CCg1UYXJnZXRTdW1tYXJ5EiMKBGtpbmQYASABKA4yFS5uZWJ1bGEudjEuVGFyZ2V0S2luZBIMCgRuYW1lGAIgASgJEhAKCHJldmlzaW9uGAMgASgEEhgKEGFwcGxpZWRfcmV2aXNpb24YBCABKAQSJQoFc3RhdGUYBSABKA4yFi5uZWJ1bGEudjEuVGFyZ2V0U3RhdGUSLAoMZmFpbHVyZV9jb2RlGAYgASgOMhYubmVidWxhLnYxLkZhaWx1cmVDb2RlEiYKCXN0ZXBfa2luZBgHIAEoDjITLm5lYnVsYS52MS5TdGVwS2luZBIQCghzaW5jZV9tcxgIIAEoBBISCgpjb250YWluZXJzGAkgASgNEhcKD2NvbnRhaW5lcnNfd2VsbBgKIAEoDRIRCglpbWFnZV9pZHMYCyADKAwi1gIKDURldmljZVN1bW1hcnkSEQoJZGV2aWNlX2lkGAEgASgJEhQKDGRldmljZV9ncm91cBgCIAEoCRIMCgRib290GAMgASgJEgsKA3NlcRgEIAEoBBISCgp3cml0dGVuX2F0GAUgASgEEhYKDnJlY2VpdmVkX2F0X21zGAYgASgEEgwKBGV0YWcYByABKAkSJQoFc3RhdGUYCCABKA4yFi5uZWJ1bGEudjEuVGFyZ2V0U3RhdGUSFgoOZ3JvdXBfcmV2aXNpb24YCSABKAQSEAoIcHJ1bmVfaWQYCiABKAQSFgoOd29ya2VyX3ZlcnNpb24YCyABKAkSEAoIcHJvYmxlbXMYDCADKAkSKQoHdGFyZ2V0cxgNIAMoCzIYLm5lYnVsYS52MS5UYXJnZXRTdW1tYXJ5EhAKCG9yaWdpbmFsGA4gASgIEg8KB3JlcGFpcnMYDyABKAQiYAoMU3RhdHVzQ2hhbmdlEhEKCWRldmljZV9pZBgBIAEoCRISCgp3cml0dGVuX2F0GAIgASgEEikKB3N1bW1hcnkYAyABKAsyGC5uZWJ1bGEudjEuRGV2aWNlU3VtbWFyeSJlCg5QcmVzZW5jZUNoYW5nZRIRCglkZXZpY2VfaWQYASABKAkSEgoKc2hhcmRfYm9vdBgCIAEoCRIOCgZzdHJlYW0YAyABKAQSDQoFZW5kZWQYBCABKAgSDQoFYXRfbXMYBSABKAQiZgoNU3RhdHVzQ2hhbmdlcxIoCgdjaGFuZ2VzGAEgAygLMhcubmVidWxhLnYxLlN0YXR1c0NoYW5nZRIrCghwcmVzZW5jZRgCIAMoCzIZLm5lYnVsYS52MS5QcmVzZW5jZUNoYW5nZSIlChBHZXREZXZpY2VSZXF1ZXN0EhEKCWRldmljZV9pZBgBIAEoCSJKChFHZXREZXZpY2VSZXNwb25zZRIhCgZkZXZpY2UYASABKAsyES5uZWJ1bGEudjEuRGV2aWNlEhIKCm1heV9mb3JnZXQYAiABKAgi9AEKEkxpc3REZXZpY2VzUmVxdWVzdBIUCgxkZXZpY2VfZ3JvdXAYASABKAkSJQoFc3RhdGUYAiABKA4yFi5uZWJ1bGEudjEuVGFyZ2V0U3RhdGUSEQoJcGFnZV9zaXplGAMgASgNEhIKCnBhZ2VfdG9rZW4YBCABKAkSJwoGZmlsdGVyGAUgASgLMhcubmVidWxhLnYxLkRldmljZUZpbHRlchIWCg5zdW1tYXJpZXNfb25seRgGIAEoCBIlCgVvcmRlchgHIAEoDjIWLm5lYnVsYS52MS5EZXZpY2VPcmRlchISCgpkZXNjZW5kaW5nGAggASgIIrsCCgxEZXZpY2VGaWx0ZXISJQoFc3RhdGUYASABKA4yFi5uZWJ1bGEudjEuVGFyZ2V0U3RhdGUSLgoKY29ubmVjdGlvbhgCIAEoDjIaLm5lYnVsYS52MS5Db25uZWN0aW9uU3RhdGUSGQoRb2ZmbGluZV9sb25nZXJfbXMYAyABKAQSDwoHZmFpbGluZxgEIAEoCBIsCgxmYWlsdXJlX2NvZGUYBSABKA4yFi5uZWJ1bGEudjEuRmFpbHVyZUNvZGUSEgoKbm90X25ld2VzdBgGIAEoCBIWCg53b3JrZXJfdmVyc2lvbhgHIAEoCRIQCghpbWFnZV9pZBgIIAEoCRIrCghzdGFuZGluZxgJIAEoDjIZLm5lYnVsYS52MS5Db25maWdTdGFuZGluZxIPCgdwcm9ibGVtGAogASgJIlIKE0xpc3REZXZpY2VzUmVzcG9uc2USIgoHZGV2aWNlcxgBIAMoCzIRLm5lYnVsYS52MS5EZXZpY2USFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIigKE0RlbGV0ZURldmljZVJlcXVlc3QSEQoJZGV2aWNlX2lkGAEgASgJIhYKFERlbGV0ZURldmljZVJlc3BvbnNlIo0BChNDb3VudERldmljZXNSZXF1ZXN0EhQKDGRldmljZV9ncm91cBgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCRIQCghlbnJvbGxlZBgEIAEoCBInCgZmaWx0ZXIYBSABKAsyFy5uZWJ1bGEudjEuRGV2aWNlRmlsdGVyIl8KFENvdW50RGV2aWNlc1Jlc3BvbnNlEi4KDWRldmljZV9ncm91cHMYASADKAsyFy5uZWJ1bGEudjEuRGV2aWNlQ291bnRzEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKdAwoMRGV2aWNlQ291bnRzEhQKDGRldmljZV9ncm91cBgBIAEoCRIPCgdkZXZpY2VzGAIgASgEEg8KB2FwcGxpZWQYAyABKAQSDwoHd29ya2luZxgEIAEoBBIOCgZmYWlsZWQYBSABKAQSDwoHdW5rbm93bhgGIAEoBBIOCgZvbmxpbmUYByABKAQSDwoHb2ZmbGluZRgIIAEoBBIXCgpuZXZlcl9jYW1lGAkgASgESACIAQESEgoKbm90X25ld2VzdBgKIAEoBBIQCghvcmlnaW5hbBgLIAEoBBIyCg1mYWlsdXJlX2NvZGVzGAwgAygLMhsubmVidWxhLnYxLkZhaWx1cmVDb2RlQ291bnQSKQoIcHJvYmxlbXMYDSADKAsyFy5uZWJ1bGEudjEuUHJvYmxlbUNvdW50EjYKD3dvcmtlcl92ZXJzaW9ucxgOIAMoCzIdLm5lYnVsYS52MS5Xb3JrZXJWZXJzaW9uQ291bnQSHQoVbmV3ZXN0X3JlY2VpdmVkX2F0X21zGA8gASgEQg0KC19uZXZlcl9jYW1lIlEKEEZhaWx1cmVDb2RlQ291bnQSLAoMZmFpbHVyZV9jb2RlGAEgASgOMhYubmVidWxhLnYxLkZhaWx1cmVDb2RlEg8KB2RldmljZXMYAiABKAQiLQoMUHJvYmxlbUNvdW50EgwKBGNvZGUYASABKAkSDwoHZGV2aWNlcxgCIAEoBCI9ChJXb3JrZXJWZXJzaW9uQ291bnQSFgoOd29ya2VyX3ZlcnNpb24YASABKAkSDwoHZGV2aWNlcxgCIAEoBCJqChNXYXRjaERldmljZXNSZXF1ZXN0EhUKDWRldmljZV9ncm91cHMYASADKAkSJwoGZmlsdGVyGAIgASgLMhcubmVidWxhLnYxLkRldmljZUZpbHRlchITCgtjb3VudHNfb25seRgDIAEoCCKaAQoUV2F0Y2hEZXZpY2VzUmVzcG9uc2USIgoHZGV2aWNlcxgBIAMoCzIRLm5lYnVsYS52MS5EZXZpY2USIwoEbGVmdBgCIAMoCzIVLm5lYnVsYS52MS5MZWZ0RGV2aWNlEicKBmNvdW50cxgDIAMoCzIXLm5lYnVsYS52MS5EZXZpY2VDb3VudHMSEAoIY29tcGxldGUYBCABKAgiNQoKTGVmdERldmljZRIRCglkZXZpY2VfaWQYASABKAkSFAoMZGV2aWNlX2dyb3VwGAIgASgJImcKFERlbGV0ZURldmljZXNSZXF1ZXN0EhQKDGRldmljZV9ncm91cBgBIAEoCRIZChFvZmZsaW5lX2xvbmdlcl9tcxgCIAEoBBINCgVmb3JjZRgDIAEoCBIPCgdkcnlfcnVuGAQgASgIIm0KFURlbGV0ZURldmljZXNSZXNwb25zZRIPCgdkZWxldGVkGAEgASgEEhEKCXJlbWFpbmluZxgCIAEoBBIwCg1kZXZpY2VfZ3JvdXBzGAMgAygLMhkubmVidWxhLnYxLkRlbGV0ZWREZXZpY2VzIjcKDkRlbGV0ZWREZXZpY2VzEhQKDGRldmljZV9ncm91cBgBIAEoCRIPCgdkZXZpY2VzGAIgASgEKm4KD0Nvbm5lY3Rpb25TdGF0ZRIgChxDT05ORUNUSU9OX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXQ09OTkVDVElPTl9TVEFURV9PTkxJTkUQARIcChhDT05ORUNUSU9OX1NUQVRFX09GRkxJTkUQAip2CgpUYXJnZXRLaW5kEhsKF1RBUkdFVF9LSU5EX1VOU1BFQ0lGSUVEEAASEwoPVEFSR0VUX0tJTkRfQVBQEAESGAoUVEFSR0VUX0tJTkRfQ1JPTl9KT0IQAhIcChhUQVJHRVRfS0lORF9ERVZJQ0VfR1JPVVAQAyryAQoLRGV2aWNlT3JkZXISHAoYREVWSUNFX09SREVSX1VOU1BFQ0lGSUVEEAASGgoWREVWSUNFX09SREVSX0RFVklDRV9JRBABEh0KGURFVklDRV9PUkRFUl9ERVZJQ0VfR1JPVVAQAhIWChJERVZJQ0VfT1JERVJfU1RBVEUQAxIZChVERVZJQ0VfT1JERVJfU1RBTkRJTkcQBBIbChdERVZJQ0VfT1JERVJfQ09OTkVDVElPThAFEhkKFURFVklDRV9PUkRFUl9SRVBPUlRFRBAGEh8KG0RFVklDRV9PUkRFUl9XT1JLRVJfVkVSU0lPThAHKsEBCg5Db25maWdTdGFuZGluZxIfChtDT05GSUdfU1RBTkRJTkdfVU5TUEVDSUZJRUQQABIbChdDT05GSUdfU1RBTkRJTkdfQVBQTElFRBABEhoKFkNPTkZJR19TVEFORElOR19GQUlMRUQQAhIbChdDT05GSUdfU1RBTkRJTkdfT0ZGTElORRADEhsKF0NPTkZJR19TVEFORElOR19XT1JLSU5HEAQSGwoXQ09ORklHX1NUQU5ESU5HX1dBSVRJTkcQBTKCBAoNRGV2aWNlU2VydmljZRJLCglHZXREZXZpY2USGy5uZWJ1bGEudjEuR2V0RGV2aWNlUmVxdWVzdBocLm5lYnVsYS52MS5HZXREZXZpY2VSZXNwb25zZSIDkAIBElEKC0xpc3REZXZpY2VzEh0ubmVidWxhLnYxLkxpc3REZXZpY2VzUmVxdWVzdBoeLm5lYnVsYS52MS5MaXN0RGV2aWNlc1Jlc3BvbnNlIgOQAgESTwoMRGVsZXRlRGV2aWNlEh4ubmVidWxhLnYxLkRlbGV0ZURldmljZVJlcXVlc3QaHy5uZWJ1bGEudjEuRGVsZXRlRGV2aWNlUmVzcG9uc2USVAoMQ291bnREZXZpY2VzEh4ubmVidWxhLnYxLkNvdW50RGV2aWNlc1JlcXVlc3QaHy5uZWJ1bGEudjEuQ291bnREZXZpY2VzUmVzcG9uc2UiA5ACARJWCgxXYXRjaERldmljZXMSHi5uZWJ1bGEudjEuV2F0Y2hEZXZpY2VzUmVxdWVzdBofLm5lYnVsYS52MS5XYXRjaERldmljZXNSZXNwb25zZSIDkAIBMAESUgoNRGVsZXRlRGV2aWNlcxIfLm5lYnVsYS52MS5EZWxldGVEZXZpY2VzUmVxdWVzdBogLm5lYnVsYS52MS5EZWxldGVEZXZpY2VzUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp, file_nebula_v1_report]);
+  fileDesc("ChZuZWJ1bGEvdjEvZGV2aWNlLnByb3RvEgluZWJ1bGEudjEiXgoOU3VwZXJzZWRlZEJvb3QSDAoEYm9vdBgBIAEoCRILCgNzZXEYAiABKAQSMQoNc3VwZXJzZWRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi5QIKBkRldmljZRIRCglkZXZpY2VfaWQYASABKAkSFAoMZGV2aWNlX2dyb3VwGAIgASgJEiEKBnJlcG9ydBgDIAEoCzIRLm5lYnVsYS52MS5SZXBvcnQSMQoNZmlyc3Rfc2Vlbl9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoQc3VwZXJzZWRlZF9ib290cxgFIAMoCzIZLm5lYnVsYS52MS5TdXBlcnNlZGVkQm9vdBIUCgxkdXBsaWNhdGVfaWQYBiABKAgSNQoRZHVwbGljYXRlX3NlZW5fYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KCmNvbm5lY3Rpb24YCCABKAsyGy5uZWJ1bGEudjEuRGV2aWNlQ29ubmVjdGlvbhIpCgdzdW1tYXJ5GAkgASgLMhgubmVidWxhLnYxLkRldmljZVN1bW1hcnkidwoQRGV2aWNlQ29ubmVjdGlvbhIpCgVzdGF0ZRgBIAEoDjIaLm5lYnVsYS52MS5Db25uZWN0aW9uU3RhdGUSKQoFc2luY2UYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBXNoYXJkGAMgASgJIr0CCg1UYXJnZXRTdW1tYXJ5EiMKBGtpbmQYASABKA4yFS5uZWJ1bGEudjEuVGFyZ2V0S2luZBIMCgRuYW1lGAIgASgJEhAKCHJldmlzaW9uGAMgASgEEhgKEGFwcGxpZWRfcmV2aXNpb24YBCABKAQSJQoFc3RhdGUYBSABKA4yFi5uZWJ1bGEudjEuVGFyZ2V0U3RhdGUSLAoMZmFpbHVyZV9jb2RlGAYgASgOMhYubmVidWxhLnYxLkZhaWx1cmVDb2RlEiYKCXN0ZXBfa2luZBgHIAEoDjITLm5lYnVsYS52MS5TdGVwS2luZBIQCghzaW5jZV9tcxgIIAEoBBISCgpjb250YWluZXJzGAkgASgNEhcKD2NvbnRhaW5lcnNfd2VsbBgKIAEoDRIRCglpbWFnZV9pZHMYCyADKAwi1gIKDURldmljZVN1bW1hcnkSEQoJZGV2aWNlX2lkGAEgASgJEhQKDGRldmljZV9ncm91cBgCIAEoCRIMCgRib290GAMgASgJEgsKA3NlcRgEIAEoBBISCgp3cml0dGVuX2F0GAUgASgEEhYKDnJlY2VpdmVkX2F0X21zGAYgASgEEgwKBGV0YWcYByABKAkSJQoFc3RhdGUYCCABKA4yFi5uZWJ1bGEudjEuVGFyZ2V0U3RhdGUSFgoOZ3JvdXBfcmV2aXNpb24YCSABKAQSEAoIcHJ1bmVfaWQYCiABKAQSFgoOd29ya2VyX3ZlcnNpb24YCyABKAkSEAoIcHJvYmxlbXMYDCADKAkSKQoHdGFyZ2V0cxgNIAMoCzIYLm5lYnVsYS52MS5UYXJnZXRTdW1tYXJ5EhAKCG9yaWdpbmFsGA4gASgIEg8KB3JlcGFpcnMYDyABKAQiYAoMU3RhdHVzQ2hhbmdlEhEKCWRldmljZV9pZBgBIAEoCRISCgp3cml0dGVuX2F0GAIgASgEEikKB3N1bW1hcnkYAyABKAsyGC5uZWJ1bGEudjEuRGV2aWNlU3VtbWFyeSJlCg5QcmVzZW5jZUNoYW5nZRIRCglkZXZpY2VfaWQYASABKAkSEgoKc2hhcmRfYm9vdBgCIAEoCRIOCgZzdHJlYW0YAyABKAQSDQoFZW5kZWQYBCABKAgSDQoFYXRfbXMYBSABKAQiZgoNU3RhdHVzQ2hhbmdlcxIoCgdjaGFuZ2VzGAEgAygLMhcubmVidWxhLnYxLlN0YXR1c0NoYW5nZRIrCghwcmVzZW5jZRgCIAMoCzIZLm5lYnVsYS52MS5QcmVzZW5jZUNoYW5nZSIlChBHZXREZXZpY2VSZXF1ZXN0EhEKCWRldmljZV9pZBgBIAEoCSJKChFHZXREZXZpY2VSZXNwb25zZRIhCgZkZXZpY2UYASABKAsyES5uZWJ1bGEudjEuRGV2aWNlEhIKCm1heV9mb3JnZXQYAiABKAgi9AEKEkxpc3REZXZpY2VzUmVxdWVzdBIUCgxkZXZpY2VfZ3JvdXAYASABKAkSJQoFc3RhdGUYAiABKA4yFi5uZWJ1bGEudjEuVGFyZ2V0U3RhdGUSEQoJcGFnZV9zaXplGAMgASgNEhIKCnBhZ2VfdG9rZW4YBCABKAkSJwoGZmlsdGVyGAUgASgLMhcubmVidWxhLnYxLkRldmljZUZpbHRlchIWCg5zdW1tYXJpZXNfb25seRgGIAEoCBIlCgVvcmRlchgHIAEoDjIWLm5lYnVsYS52MS5EZXZpY2VPcmRlchISCgpkZXNjZW5kaW5nGAggASgIIlMKDERldmljZVRhcmdldBIjCgRraW5kGAEgASgOMhUubmVidWxhLnYxLlRhcmdldEtpbmQSDAoEbmFtZRgCIAEoCRIQCghyZXZpc2lvbhgDIAEoBCLkAgoMRGV2aWNlRmlsdGVyEiUKBXN0YXRlGAEgASgOMhYubmVidWxhLnYxLlRhcmdldFN0YXRlEi4KCmNvbm5lY3Rpb24YAiABKA4yGi5uZWJ1bGEudjEuQ29ubmVjdGlvblN0YXRlEhkKEW9mZmxpbmVfbG9uZ2VyX21zGAMgASgEEg8KB2ZhaWxpbmcYBCABKAgSLAoMZmFpbHVyZV9jb2RlGAUgASgOMhYubmVidWxhLnYxLkZhaWx1cmVDb2RlEhIKCm5vdF9uZXdlc3QYBiABKAgSFgoOd29ya2VyX3ZlcnNpb24YByABKAkSEAoIaW1hZ2VfaWQYCCABKAkSKwoIc3RhbmRpbmcYCSABKA4yGS5uZWJ1bGEudjEuQ29uZmlnU3RhbmRpbmcSDwoHcHJvYmxlbRgKIAEoCRInCgZ0YXJnZXQYCyABKAsyFy5uZWJ1bGEudjEuRGV2aWNlVGFyZ2V0IlIKE0xpc3REZXZpY2VzUmVzcG9uc2USIgoHZGV2aWNlcxgBIAMoCzIRLm5lYnVsYS52MS5EZXZpY2USFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIigKE0RlbGV0ZURldmljZVJlcXVlc3QSEQoJZGV2aWNlX2lkGAEgASgJIhYKFERlbGV0ZURldmljZVJlc3BvbnNlIo0BChNDb3VudERldmljZXNSZXF1ZXN0EhQKDGRldmljZV9ncm91cBgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCRIQCghlbnJvbGxlZBgEIAEoCBInCgZmaWx0ZXIYBSABKAsyFy5uZWJ1bGEudjEuRGV2aWNlRmlsdGVyIl8KFENvdW50RGV2aWNlc1Jlc3BvbnNlEi4KDWRldmljZV9ncm91cHMYASADKAsyFy5uZWJ1bGEudjEuRGV2aWNlQ291bnRzEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKdAwoMRGV2aWNlQ291bnRzEhQKDGRldmljZV9ncm91cBgBIAEoCRIPCgdkZXZpY2VzGAIgASgEEg8KB2FwcGxpZWQYAyABKAQSDwoHd29ya2luZxgEIAEoBBIOCgZmYWlsZWQYBSABKAQSDwoHdW5rbm93bhgGIAEoBBIOCgZvbmxpbmUYByABKAQSDwoHb2ZmbGluZRgIIAEoBBIXCgpuZXZlcl9jYW1lGAkgASgESACIAQESEgoKbm90X25ld2VzdBgKIAEoBBIQCghvcmlnaW5hbBgLIAEoBBIyCg1mYWlsdXJlX2NvZGVzGAwgAygLMhsubmVidWxhLnYxLkZhaWx1cmVDb2RlQ291bnQSKQoIcHJvYmxlbXMYDSADKAsyFy5uZWJ1bGEudjEuUHJvYmxlbUNvdW50EjYKD3dvcmtlcl92ZXJzaW9ucxgOIAMoCzIdLm5lYnVsYS52MS5Xb3JrZXJWZXJzaW9uQ291bnQSHQoVbmV3ZXN0X3JlY2VpdmVkX2F0X21zGA8gASgEQg0KC19uZXZlcl9jYW1lIlEKEEZhaWx1cmVDb2RlQ291bnQSLAoMZmFpbHVyZV9jb2RlGAEgASgOMhYubmVidWxhLnYxLkZhaWx1cmVDb2RlEg8KB2RldmljZXMYAiABKAQiLQoMUHJvYmxlbUNvdW50EgwKBGNvZGUYASABKAkSDwoHZGV2aWNlcxgCIAEoBCI9ChJXb3JrZXJWZXJzaW9uQ291bnQSFgoOd29ya2VyX3ZlcnNpb24YASABKAkSDwoHZGV2aWNlcxgCIAEoBCJqChNXYXRjaERldmljZXNSZXF1ZXN0EhUKDWRldmljZV9ncm91cHMYASADKAkSJwoGZmlsdGVyGAIgASgLMhcubmVidWxhLnYxLkRldmljZUZpbHRlchITCgtjb3VudHNfb25seRgDIAEoCCKaAQoUV2F0Y2hEZXZpY2VzUmVzcG9uc2USIgoHZGV2aWNlcxgBIAMoCzIRLm5lYnVsYS52MS5EZXZpY2USIwoEbGVmdBgCIAMoCzIVLm5lYnVsYS52MS5MZWZ0RGV2aWNlEicKBmNvdW50cxgDIAMoCzIXLm5lYnVsYS52MS5EZXZpY2VDb3VudHMSEAoIY29tcGxldGUYBCABKAgiNQoKTGVmdERldmljZRIRCglkZXZpY2VfaWQYASABKAkSFAoMZGV2aWNlX2dyb3VwGAIgASgJImcKFERlbGV0ZURldmljZXNSZXF1ZXN0EhQKDGRldmljZV9ncm91cBgBIAEoCRIZChFvZmZsaW5lX2xvbmdlcl9tcxgCIAEoBBINCgVmb3JjZRgDIAEoCBIPCgdkcnlfcnVuGAQgASgIIm0KFURlbGV0ZURldmljZXNSZXNwb25zZRIPCgdkZWxldGVkGAEgASgEEhEKCXJlbWFpbmluZxgCIAEoBBIwCg1kZXZpY2VfZ3JvdXBzGAMgAygLMhkubmVidWxhLnYxLkRlbGV0ZWREZXZpY2VzIjcKDkRlbGV0ZWREZXZpY2VzEhQKDGRldmljZV9ncm91cBgBIAEoCRIPCgdkZXZpY2VzGAIgASgEKm4KD0Nvbm5lY3Rpb25TdGF0ZRIgChxDT05ORUNUSU9OX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXQ09OTkVDVElPTl9TVEFURV9PTkxJTkUQARIcChhDT05ORUNUSU9OX1NUQVRFX09GRkxJTkUQAip2CgpUYXJnZXRLaW5kEhsKF1RBUkdFVF9LSU5EX1VOU1BFQ0lGSUVEEAASEwoPVEFSR0VUX0tJTkRfQVBQEAESGAoUVEFSR0VUX0tJTkRfQ1JPTl9KT0IQAhIcChhUQVJHRVRfS0lORF9ERVZJQ0VfR1JPVVAQAyryAQoLRGV2aWNlT3JkZXISHAoYREVWSUNFX09SREVSX1VOU1BFQ0lGSUVEEAASGgoWREVWSUNFX09SREVSX0RFVklDRV9JRBABEh0KGURFVklDRV9PUkRFUl9ERVZJQ0VfR1JPVVAQAhIWChJERVZJQ0VfT1JERVJfU1RBVEUQAxIZChVERVZJQ0VfT1JERVJfU1RBTkRJTkcQBBIbChdERVZJQ0VfT1JERVJfQ09OTkVDVElPThAFEhkKFURFVklDRV9PUkRFUl9SRVBPUlRFRBAGEh8KG0RFVklDRV9PUkRFUl9XT1JLRVJfVkVSU0lPThAHKsEBCg5Db25maWdTdGFuZGluZxIfChtDT05GSUdfU1RBTkRJTkdfVU5TUEVDSUZJRUQQABIbChdDT05GSUdfU1RBTkRJTkdfQVBQTElFRBABEhoKFkNPTkZJR19TVEFORElOR19GQUlMRUQQAhIbChdDT05GSUdfU1RBTkRJTkdfT0ZGTElORRADEhsKF0NPTkZJR19TVEFORElOR19XT1JLSU5HEAQSGwoXQ09ORklHX1NUQU5ESU5HX1dBSVRJTkcQBTKCBAoNRGV2aWNlU2VydmljZRJLCglHZXREZXZpY2USGy5uZWJ1bGEudjEuR2V0RGV2aWNlUmVxdWVzdBocLm5lYnVsYS52MS5HZXREZXZpY2VSZXNwb25zZSIDkAIBElEKC0xpc3REZXZpY2VzEh0ubmVidWxhLnYxLkxpc3REZXZpY2VzUmVxdWVzdBoeLm5lYnVsYS52MS5MaXN0RGV2aWNlc1Jlc3BvbnNlIgOQAgESTwoMRGVsZXRlRGV2aWNlEh4ubmVidWxhLnYxLkRlbGV0ZURldmljZVJlcXVlc3QaHy5uZWJ1bGEudjEuRGVsZXRlRGV2aWNlUmVzcG9uc2USVAoMQ291bnREZXZpY2VzEh4ubmVidWxhLnYxLkNvdW50RGV2aWNlc1JlcXVlc3QaHy5uZWJ1bGEudjEuQ291bnREZXZpY2VzUmVzcG9uc2UiA5ACARJWCgxXYXRjaERldmljZXMSHi5uZWJ1bGEudjEuV2F0Y2hEZXZpY2VzUmVxdWVzdBofLm5lYnVsYS52MS5XYXRjaERldmljZXNSZXNwb25zZSIDkAIBMAESUgoNRGVsZXRlRGV2aWNlcxIfLm5lYnVsYS52MS5EZWxldGVEZXZpY2VzUmVxdWVzdBogLm5lYnVsYS52MS5EZWxldGVEZXZpY2VzUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp, file_nebula_v1_report]);
 
 /**
  * A start of a worker whose reports are over: a later start of the same device was seen.
@@ -606,6 +606,41 @@ export const ListDevicesRequestSchema: GenMessage<ListDevicesRequest> = /*@__PUR
   messageDesc(file_nebula_v1_device, 10);
 
 /**
+ * An app, cron_job or device_group at a revision, which devices are to follow: a change, or what it led to.
+ *
+ * @generated from message nebula.v1.DeviceTarget
+ */
+export type DeviceTarget = Message<"nebula.v1.DeviceTarget"> & {
+  /**
+   * What it is.
+   *
+   * @generated from field: nebula.v1.TargetKind kind = 1;
+   */
+  kind: TargetKind;
+
+  /**
+   * Its name.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * The revision, which has to be kept. 0: the newest.
+   *
+   * @generated from field: uint64 revision = 3;
+   */
+  revision: bigint;
+};
+
+/**
+ * Describes the message nebula.v1.DeviceTarget.
+ * Use `create(DeviceTargetSchema)` to create a new message.
+ */
+export const DeviceTargetSchema: GenMessage<DeviceTarget> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_device, 11);
+
+/**
  * Which devices a list, a count or a watch has: those that match every field that is set.
  *
  * @generated from message nebula.v1.DeviceFilter
@@ -640,7 +675,7 @@ export type DeviceFilter = Message<"nebula.v1.DeviceFilter"> & {
   failing: boolean;
 
   /**
-   * Only devices with an app or cron_job that has this code; with the standing failed, only devices that FleetService counts under this code. Unspecified: any.
+   * Only devices with an app or cron_job that has this code; with the standing failed, only devices that count under this code there. Unspecified: any.
    *
    * @generated from field: nebula.v1.FailureCode failure_code = 5;
    */
@@ -669,7 +704,8 @@ export type DeviceFilter = Message<"nebula.v1.DeviceFilter"> & {
   imageId: string;
 
   /**
-   * Only devices that stand so with the newest config of their device_group: those that FleetService counts there. Unspecified: any.
+   * Only devices that stand so with the newest config of their device_group, or with the target where there is one: those that FleetService, or WatchApply,
+   * counts there. Unspecified: any.
    *
    * @generated from field: nebula.v1.ConfigStanding standing = 9;
    */
@@ -681,6 +717,14 @@ export type DeviceFilter = Message<"nebula.v1.DeviceFilter"> & {
    * @generated from field: string problem = 10;
    */
   problem: string;
+
+  /**
+   * Only devices of the device_groups that have this app or cron_job, or of this device_group. It needs ro on the target, and is NOT_FOUND where the target never
+   * was, or its revision is not kept. Absent: of any.
+   *
+   * @generated from field: nebula.v1.DeviceTarget target = 11;
+   */
+  target?: DeviceTarget | undefined;
 };
 
 /**
@@ -688,7 +732,7 @@ export type DeviceFilter = Message<"nebula.v1.DeviceFilter"> & {
  * Use `create(DeviceFilterSchema)` to create a new message.
  */
 export const DeviceFilterSchema: GenMessage<DeviceFilter> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 11);
+  messageDesc(file_nebula_v1_device, 12);
 
 /**
  * What ListDevices answers.
@@ -716,7 +760,7 @@ export type ListDevicesResponse = Message<"nebula.v1.ListDevicesResponse"> & {
  * Use `create(ListDevicesResponseSchema)` to create a new message.
  */
 export const ListDevicesResponseSchema: GenMessage<ListDevicesResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 12);
+  messageDesc(file_nebula_v1_device, 13);
 
 /**
  * What DeleteDevice takes.
@@ -737,7 +781,7 @@ export type DeleteDeviceRequest = Message<"nebula.v1.DeleteDeviceRequest"> & {
  * Use `create(DeleteDeviceRequestSchema)` to create a new message.
  */
 export const DeleteDeviceRequestSchema: GenMessage<DeleteDeviceRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 13);
+  messageDesc(file_nebula_v1_device, 14);
 
 /**
  * What DeleteDevice answers.
@@ -752,7 +796,7 @@ export type DeleteDeviceResponse = Message<"nebula.v1.DeleteDeviceResponse"> & {
  * Use `create(DeleteDeviceResponseSchema)` to create a new message.
  */
 export const DeleteDeviceResponseSchema: GenMessage<DeleteDeviceResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 14);
+  messageDesc(file_nebula_v1_device, 15);
 
 /**
  * What CountDevices takes.
@@ -801,7 +845,7 @@ export type CountDevicesRequest = Message<"nebula.v1.CountDevicesRequest"> & {
  * Use `create(CountDevicesRequestSchema)` to create a new message.
  */
 export const CountDevicesRequestSchema: GenMessage<CountDevicesRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 15);
+  messageDesc(file_nebula_v1_device, 16);
 
 /**
  * What CountDevices answers.
@@ -829,7 +873,7 @@ export type CountDevicesResponse = Message<"nebula.v1.CountDevicesResponse"> & {
  * Use `create(CountDevicesResponseSchema)` to create a new message.
  */
 export const CountDevicesResponseSchema: GenMessage<CountDevicesResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 16);
+  messageDesc(file_nebula_v1_device, 17);
 
 /**
  * The devices of a device_group in numbers.
@@ -948,7 +992,7 @@ export type DeviceCounts = Message<"nebula.v1.DeviceCounts"> & {
  * Use `create(DeviceCountsSchema)` to create a new message.
  */
 export const DeviceCountsSchema: GenMessage<DeviceCounts> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 17);
+  messageDesc(file_nebula_v1_device, 18);
 
 /**
  * Devices with a failure code.
@@ -976,7 +1020,7 @@ export type FailureCodeCount = Message<"nebula.v1.FailureCodeCount"> & {
  * Use `create(FailureCodeCountSchema)` to create a new message.
  */
 export const FailureCodeCountSchema: GenMessage<FailureCodeCount> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 18);
+  messageDesc(file_nebula_v1_device, 19);
 
 /**
  * Devices with a problem.
@@ -1004,7 +1048,7 @@ export type ProblemCount = Message<"nebula.v1.ProblemCount"> & {
  * Use `create(ProblemCountSchema)` to create a new message.
  */
 export const ProblemCountSchema: GenMessage<ProblemCount> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 19);
+  messageDesc(file_nebula_v1_device, 20);
 
 /**
  * Devices with a version of the worker.
@@ -1032,7 +1076,7 @@ export type WorkerVersionCount = Message<"nebula.v1.WorkerVersionCount"> & {
  * Use `create(WorkerVersionCountSchema)` to create a new message.
  */
 export const WorkerVersionCountSchema: GenMessage<WorkerVersionCount> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 20);
+  messageDesc(file_nebula_v1_device, 21);
 
 /**
  * What WatchDevices takes.
@@ -1067,7 +1111,7 @@ export type WatchDevicesRequest = Message<"nebula.v1.WatchDevicesRequest"> & {
  * Use `create(WatchDevicesRequestSchema)` to create a new message.
  */
 export const WatchDevicesRequestSchema: GenMessage<WatchDevicesRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 21);
+  messageDesc(file_nebula_v1_device, 22);
 
 /**
  * A message of WatchDevices.
@@ -1110,7 +1154,7 @@ export type WatchDevicesResponse = Message<"nebula.v1.WatchDevicesResponse"> & {
  * Use `create(WatchDevicesResponseSchema)` to create a new message.
  */
 export const WatchDevicesResponseSchema: GenMessage<WatchDevicesResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 22);
+  messageDesc(file_nebula_v1_device, 23);
 
 /**
  * A device that left what a watch sends.
@@ -1138,7 +1182,7 @@ export type LeftDevice = Message<"nebula.v1.LeftDevice"> & {
  * Use `create(LeftDeviceSchema)` to create a new message.
  */
 export const LeftDeviceSchema: GenMessage<LeftDevice> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 23);
+  messageDesc(file_nebula_v1_device, 24);
 
 /**
  * What DeleteDevices takes.
@@ -1181,7 +1225,7 @@ export type DeleteDevicesRequest = Message<"nebula.v1.DeleteDevicesRequest"> & {
  * Use `create(DeleteDevicesRequestSchema)` to create a new message.
  */
 export const DeleteDevicesRequestSchema: GenMessage<DeleteDevicesRequest> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 24);
+  messageDesc(file_nebula_v1_device, 25);
 
 /**
  * What DeleteDevices answers.
@@ -1216,7 +1260,7 @@ export type DeleteDevicesResponse = Message<"nebula.v1.DeleteDevicesResponse"> &
  * Use `create(DeleteDevicesResponseSchema)` to create a new message.
  */
 export const DeleteDevicesResponseSchema: GenMessage<DeleteDevicesResponse> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 25);
+  messageDesc(file_nebula_v1_device, 26);
 
 /**
  * Devices of a device_group that DeleteDevices forgets.
@@ -1244,7 +1288,7 @@ export type DeletedDevices = Message<"nebula.v1.DeletedDevices"> & {
  * Use `create(DeletedDevicesSchema)` to create a new message.
  */
 export const DeletedDevicesSchema: GenMessage<DeletedDevices> = /*@__PURE__*/
-  messageDesc(file_nebula_v1_device, 26);
+  messageDesc(file_nebula_v1_device, 27);
 
 /**
  * Whether a device has a watch open.

@@ -34,13 +34,14 @@ export async function countDevices(
 ): Promise<{ deviceGroups: DeviceCounts[]; nextPageToken: string }> {
   assertNoViolations(violationsOf(request));
   const { deviceGroup, pageSize, pageToken, enrolled, filter } = request;
+  const followed = await fleet.followed(filter, principal, signal);
 
   /** Counts the devices of a group; nothing where it does not exist and has none. */
   async function counted(view: GroupView): Promise<DeviceCounts[]> {
     const { newest } = await fleet.compared(view.deviceGroup, signal);
     if (newest === undefined && view.devices.size === 0) return [];
     const tally = new DeviceTally(newest);
-    const devices = await matchingDevices(fleet, view.deviceGroup, [...view.devices.values()], filter, signal);
+    const devices = await matchingDevices(fleet, view.deviceGroup, [...view.devices.values()], { filter, followed }, signal);
     const found = devices.map((device) => ({ deviceGroup: view.deviceGroup, device }));
     for (const { device } of await withoutMoving(reportStore, found, signal)) tally.add(device);
     const counts = tally.counts(view.deviceGroup);

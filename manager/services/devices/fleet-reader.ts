@@ -5,18 +5,19 @@ import type { NewestConfig } from "../../../common/insight/newest-config.ts";
 import { type ConfigStore, keyText } from "../../../common/storage/config-store.ts";
 import type { ReportStore } from "../../../common/storage/report-store.ts";
 import { noSuch } from "../../../common/text/no-such.ts";
-import { TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
+import { type DeviceFilter, TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
 import type { Principal } from "../../access/principal.ts";
 import { ADMIN_RIGHTS, groupKey, type NameRange, readableRanges } from "../../access/rights/rights.ts";
 import { newestOf, readGroup, type StoredGroup, standingsIn } from "../../insight/drift.ts";
 import type { GroupView, GroupViews, OpenOptions } from "../../insight/views/group-view.ts";
+import { assertMayReadTarget, type Followed, followedOf, type TargetStore } from "./device-target.ts";
 
 /** Names of groups that are read at a time. */
 const NAMES = 500;
 
 export type FleetReaderParts = Readonly<{
   groupViews: GroupViews;
-  configStore: Pick<ConfigStore, "get" | "getMany" | "names">;
+  configStore: Pick<ConfigStore, "get" | "getMany" | "names"> & TargetStore;
   reportStore: Pick<ReportStore, "groups">;
   clock: Clock;
 }>;
@@ -83,6 +84,12 @@ export class FleetReader {
       view[Symbol.dispose]();
       throw error;
     }
+  }
+
+  /** The target of a valid filter; undefined if it has none. Rejects with `permission_denied`, or `not_found`. */
+  async followed(filter: DeviceFilter | undefined, principal: Principal, signal: AbortSignal): Promise<Followed | undefined> {
+    assertMayReadTarget(principal, filter);
+    return followedOf(this.#parts.configStore, filter, signal);
   }
 
   /** The newest config of a group, all of it as of one read. */

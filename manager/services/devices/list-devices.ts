@@ -1,7 +1,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
-import { hasFilter, matchesFilter } from "../../../common/insight/device-filter.ts";
+import { hasFilter } from "../../../common/insight/device-filter.ts";
 import { stateOfDevice } from "../../../common/insight/device-state.ts";
 import { decodeDevicePosition, encodeDevicePosition, PAGE_BYTES, type PageRequest } from "../../../common/storage/page.ts";
 import type { ReportStore } from "../../../common/storage/report-store.ts";
@@ -10,6 +10,7 @@ import type { Principal } from "../../access/principal.ts";
 import type { DeviceInGroup, GroupView } from "../../insight/views/group-view.ts";
 import { withoutMoving } from "../../insight/views/without-moving.ts";
 import { decodePlace, encodePlace, FirstInOrder, type Found, type OrderFields, type Place } from "./device-order.ts";
+import { type Followed, matcherOf } from "./device-target.ts";
 import type { Compared, FleetReader } from "./fleet-reader.ts";
 
 /** Groups that one call looks at. */
@@ -33,6 +34,9 @@ export type DevicesAsked = Readonly<{
 }> &
   OrderFields;
 
+/** With the target of the filter. */
+type FollowedAsked = DevicesAsked & Readonly<{ followed: Followed | undefined }>;
+
 /** Devices of a page, those that move among them. `next`: the token of the next page. */
 type FoundPage = Readonly<{ found: readonly Found[]; next: string; positionOf: (found: Found) => string }>;
 export type DevicePage = Readonly<{ devices: Device[]; nextPageToken: string }>;
@@ -40,7 +44,8 @@ export type DevicePage = Readonly<{ devices: Device[]; nextPageToken: string }>;
 /** Lists devices from the views of their groups: online, offline and never reported ones. No body is read but those of the devices that are answered. */
 export async function listDevices(parts: ListDevicesParts, asked: DevicesAsked, principal: Principal, signal: AbortSignal): Promise<DevicePage> {
   const find = asked.order === DeviceOrder.UNSPECIFIED ? findByGroup : findInOrder;
-  const { found, next, positionOf } = await find(parts, asked, principal, signal);
+  const followed = await parts.fleet.followed(asked.filter, principal, signal);
+  const { found, next, positionOf } = await find(parts, { ...asked, followed }, principal, signal);
   const here = await withoutMoving(parts.reportStore, found, signal);
   if (asked.summariesOnly) return { devices: here.map((each) => answered(each)), nextPageToken: next };
   return withBodies(parts.reportStore, { found: here, next, positionOf }, signal);
@@ -49,7 +54,7 @@ export async function listDevices(parts: ListDevicesParts, asked: DevicesAsked, 
 /** Finds a page by group and id: no more groups are looked at than it takes to fill the page. */
 async function findByGroup(
   { fleet }: ListDevicesParts,
-  { deviceGroup, filter, page }: DevicesAsked,
+  { deviceGroup, filter, followed, page }: FollowedAsked,
   principal: Principal,
   signal: AbortSignal,
 ): Promise<FoundPage> {
@@ -67,7 +72,7 @@ async function findByGroup(
   async function take(view: GroupView): Promise<boolean> {
     const after = view.deviceGroup === from.deviceGroup ? from.deviceId : "";
     const rest = [...view.devices.values()].filter(({ deviceId }) => deviceId > after);
-    const matching = [...(await matchingDevices(fleet, view.deviceGroup, rest, filter, signal))];
+    const matching = [...(await matchingDevices(fleet, view.deviceGroup, rest, { filter, followed }, signal))];
     matching.sort((a, b) => (a.deviceId < b.deviceId ? -1 : 1));
     const room = page.limit - found.length;
     found.push(...matching.slice(0, room).map((device) => ({ deviceGroup: view.deviceGroup, device })));
@@ -80,6 +85,7 @@ async function findByGroup(
   } else {
     const start = from.deviceGroup === "" ? { after: "" } : { after: from.deviceGroup, first: from.deviceGroup };
     for await (const name of fleet.readableGroups(principal, start, signal)) {
+      if (followed?.deviceGroups.has(name) === false) continue;
       if (looked++ === MOST_GROUPS || found.length === page.limit) {
         next = found.length === page.limit ? lastPosition() : encodeDevicePosition({ deviceGroup: name, deviceId: "" });
         break;
@@ -97,7 +103,7 @@ async function findByGroup(
 /** Finds a page in an order: all devices are looked at, and no more than two pages of them are held. */
 async function findInOrder(
   { fleet }: ListDevicesParts,
-  { deviceGroup, filter, page, order, descending }: DevicesAsked,
+  { deviceGroup, filter, followed, page, order, descending }: FollowedAsked,
   principal: Principal,
   signal: AbortSignal,
 ): Promise<FoundPage> {
@@ -110,7 +116,7 @@ async function findInOrder(
     devices += view.devices.size;
     if (groups > MOST_GROUPS_IN_ORDER || devices > MOST_IN_ORDER) throw tooManyInOrder();
     const { standingOf } = order === DeviceOrder.STANDING ? await fleet.compared(view.deviceGroup, signal) : NOT_COMPARED;
-    const matching = await matchingDevices(fleet, view.deviceGroup, [...view.devices.values()], filter, signal);
+    const matching = await matchingDevices(fleet, view.deviceGroup, [...view.devices.values()], { filter, followed }, signal);
     await first.add(view.deviceGroup, matching, standingOf, signal);
   }
 
@@ -119,6 +125,7 @@ async function findInOrder(
     await add(view);
   } else {
     for await (const name of fleet.readableGroups(principal, { after: "" }, signal)) {
+      if (followed?.deviceGroups.has(name) === false) continue;
       using view = await fleet.open(name, signal, { isNextPage: true }); // of each page all of them are opened
       await add(view);
     }
@@ -140,25 +147,26 @@ function tooManyInOrder(): NebulaError {
   );
 }
 
-/** The devices of a group that match a filter. Each group's newest config is read where the filter compares with it. */
+/** The devices of a group that match a filter, of which `followed` is the target. Each group's newest config is read where the filter compares with it. */
 export async function matchingDevices(
   fleet: FleetReader,
   deviceGroup: string,
   devices: readonly DeviceInGroup[],
-  filter: DeviceFilter | undefined,
+  { filter, followed }: Readonly<{ filter: DeviceFilter | undefined; followed: Followed | undefined }>,
   signal: AbortSignal,
 ): Promise<readonly DeviceInGroup[]> {
   if (!hasFilter(filter)) return devices;
-  const isCompared = filter.notNewest || filter.standing !== ConfigStanding.UNSPECIFIED;
+  const isCompared = filter.notNewest || (filter.standing !== ConfigStanding.UNSPECIFIED && followed === undefined);
   const compared = isCompared ? await fleet.compared(deviceGroup, signal) : NOT_COMPARED;
-  const context = { nowMs: fleet.nowMs(), ...compared };
+  const matches = matcherOf(filter, deviceGroup, compared, followed);
+  const nowMs = fleet.nowMs();
   const matching: DeviceInGroup[] = [];
   for (const [index, device] of devices.entries()) {
     if (index > 0 && index % AT_ONCE === 0) {
       await turn();
       signal.throwIfAborted();
     }
-    if (matchesFilter(device, filter, context)) matching.push(device);
+    if (matches(device, nowMs)) matching.push(device);
   }
   return matching;
 }

@@ -1,10 +1,14 @@
 import { strict as assert } from "node:assert";
+import { setImmediate as turn } from "node:timers/promises";
 import type { ManualClock } from "../../../common/clock/manual-clock.ts";
 import { isNebulaError } from "../../../common/errors/nebula-error.ts";
 import { eventually } from "../../../common/testing/eventually.ts";
 import { ConfigStanding } from "../../../gen/nebula/v1/device_pb.ts";
 import { TargetState } from "../../../gen/nebula/v1/report_pb.ts";
+import type { GroupView, GroupViews } from "../../insight/views/group-view.ts";
 import { DAY_MS, startDevicesRig, startFleet } from "../../testing/devices-rig.ts";
+
+const app = (revision: bigint) => ({ name: "web", revision, appliedRevision: revision, state: TargetState.APPLIED });
 
 describe("watches of devices", () => {
   it("a watch sends the devices that are there, at most 100 a message, then their counts, then each that changes", async () => {
@@ -83,6 +87,28 @@ describe("watches of devices", () => {
     await assert.rejects(stream.next(), /enough/);
   });
 
+  it("a watch looks at few devices in a turn of the event loop: when it counts, when none matches, and when all leave", async () => {
+    using looks = countLooks();
+    await using rig = await startDevicesRig({ wrapViews: looks.wrap });
+    const devices = 4000;
+    for (let index = 0; index < devices; index++) await rig.put(`device-${1000 + index}`, { apps: [app(3n)] });
+    const failed = rig.watch({ deviceGroups: ["shops"], filter: { standing: ConfigStanding.FAILED } });
+    assert.deepEqual((await failed.next()).value?.devices, []);
+    assert.equal(looks.take(), 2 * devices, "it counts all, and finds none");
+    const stop = new AbortController();
+    const applied = rig.watch({ deviceGroups: ["shops"], filter: { standing: ConfigStanding.APPLIED } }, { signal: stop.signal });
+    const take = async (what: "devices" | "left") => {
+      for (let taken = 0; taken < devices; ) taken += (await whileTimePasses(rig, applied.next())).value?.[what]?.length ?? 0;
+    };
+    await take("devices");
+    looks.take();
+    await rig.updateWeb();
+    await take("left");
+    assert.ok(looks.take() >= 3 * devices, "it counts all with the newer config, looks at all, and sends that they left");
+    assert.ok(looks.most <= 1000, `${looks.most} devices in one turn`);
+    stop.abort(new Error("enough"));
+  }).timeout(30_000);
+
   it("a watch of counts alone sends no devices", async () => {
     await using rig = await startFleet();
     const { value } = await rig.watch({ deviceGroups: ["shops"], countsOnly: true }).next();
@@ -105,6 +131,48 @@ describe("watches of devices", () => {
     assert.equal(rig.groupViews.bytes, 0);
   });
 });
+
+/** Counts the devices of views that are looked at, and how many of them in one turn of the event loop. */
+function countLooks() {
+  let [total, inTurn, most, isOver] = [0, 0, 0, false];
+  const look = <T>(device: T): T => {
+    total++;
+    most = Math.max(most, ++inTurn);
+    return device;
+  };
+  void (async () => {
+    for (; !isOver; inTurn = 0) await turn();
+  })();
+  const counted = (devices: GroupView["devices"]): GroupView["devices"] =>
+    new Proxy(devices, {
+      get(map, name) {
+        if (name === "get") return (id: string) => look(map.get(id));
+        if (name === "values") return () => map.values().map(look);
+        const value = Reflect.get(map, name, map);
+        return typeof value === "function" ? value.bind(map) : value;
+      },
+    });
+  return {
+    wrap: (views: GroupViews): GroupViews => ({
+      async open(...call) {
+        const view = await views.open(...call);
+        return { ...view, devices: counted(view.devices) };
+      },
+    }),
+    /** Those since it was asked last. */
+    take(): number {
+      const taken = total;
+      total = 0;
+      return taken;
+    },
+    get most() {
+      return most;
+    },
+    [Symbol.dispose]() {
+      isOver = true;
+    },
+  };
+}
 
 /** What a promise resolves to, while time passes on the clock of the rig. */
 async function whileTimePasses<T>({ clock }: Readonly<{ clock: ManualClock }>, promise: Promise<T>): Promise<T> {

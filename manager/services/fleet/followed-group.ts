@@ -1,6 +1,7 @@
+import { GroupCounting } from "../../insight/views/group-counting.ts";
 import type { DeviceChange, GroupView } from "../../insight/views/group-view.ts";
 import type { GroupConfig, GroupInFleet } from "./fleet-view.ts";
-import { GroupCounting, GroupStanding } from "./group-standing.ts";
+import { GroupStanding } from "./group-standing.ts";
 
 /** A group, its view while that is open, and its numbers. */
 export class FollowedGroup implements GroupInFleet {
@@ -8,7 +9,7 @@ export class FollowedGroup implements GroupInFleet {
   readonly #changed: () => void;
   #held: DisposableStack | undefined;
   #view: GroupView | undefined;
-  #counting: GroupCounting | undefined;
+  #counting: GroupCounting<GroupStanding> | undefined;
   #neverCame = new Set<string>();
   config: GroupConfig | undefined;
   standing: GroupStanding | undefined;

@@ -5,8 +5,9 @@ import { stateOfDevice } from "../../../common/insight/device-state.ts";
 import { ConnectionState, DeviceConnectionSchema, DeviceSummarySchema, TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
 import { FailureCode, TargetState } from "../../../gen/nebula/v1/report_pb.ts";
 import type { Newest } from "../../insight/drift.ts";
+import { GroupCounting } from "../../insight/views/group-counting.ts";
 import type { DeviceInGroup } from "../../insight/views/group-view.ts";
-import { GroupCounting, GroupStanding } from "./group-standing.ts";
+import { GroupStanding } from "./group-standing.ts";
 
 const { APP } = TargetKind;
 const NEWEST: Newest = {
@@ -75,7 +76,7 @@ describe("the numbers of a group", () => {
               );
           for (const each of first) devices.set(`d${each.id}`, deviceOf(each));
           const counting = new GroupCounting(new GroupStanding("pos", NEWEST));
-          const change = (each: (typeof first)[number], take: GroupCounting | GroupStanding) => {
+          const change = (each: (typeof first)[number], take: GroupCounting<GroupStanding> | GroupStanding) => {
             const known = devices.get(`d${each.id}`);
             const now = each.isRemoved ? undefined : deviceOf(each);
             if (known === undefined && now === undefined) return;

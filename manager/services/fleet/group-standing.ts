@@ -2,7 +2,6 @@
  * The devices of one device_group in numbers, by where they stand with its newest config, and with each of its members. The numbers move by the devices that
  * change: nothing is kept per device.
  */
-import { setImmediate as turn } from "node:timers/promises";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { DEVICE_STATES, type DeviceState, isOnline, type StateOfDevice, stateOfDevice, type Target } from "../../../common/insight/device-state.ts";
 import { move } from "../../../common/insight/device-tally.ts";
@@ -13,9 +12,6 @@ import type { FailureCode } from "../../../gen/nebula/v1/report_pb.ts";
 import { type Newest, standingsIn } from "../../insight/drift.ts";
 import { memoryOf } from "../../insight/views/group-mirror.ts";
 import type { DeviceChange, DeviceInGroup } from "../../insight/views/group-view.ts";
-
-/** Devices that are counted in one turn of the event loop. */
-const AT_ONCE = 500;
 
 /** Devices by state, and those that are online. */
 export type StateCounts = Record<DeviceState, number> & { online: number };
@@ -75,38 +71,6 @@ export class GroupStanding {
     move(this.versions, summary.workerVersion, by);
     if (summary.original) this.original += by;
     for (const problem of new Set(summary.problems)) move(this.problems, problem, by);
-  }
-}
-
-/** A count of all devices of a group, part by part, while they change. */
-export class GroupCounting {
-  readonly standing: GroupStanding;
-  /** Devices that are in the numbers, or were removed, since it began. */
-  readonly #done = new Set<string>();
-
-  constructor(standing: GroupStanding) {
-    this.standing = standing;
-  }
-
-  /** A device that was not reached yet counts as it is after its change, and is not reached any more. */
-  change(change: DeviceChange): void {
-    const deviceId = (change.after ?? change.before)?.deviceId ?? "";
-    this.standing.change(this.#done.has(deviceId) ? change : { before: undefined, after: change.after });
-    this.#done.add(deviceId);
-  }
-
-  /** @param devices the map of a view, of which `change` is called with each change meanwhile */
-  async run(devices: ReadonlyMap<string, DeviceInGroup>, signal: AbortSignal): Promise<void> {
-    const ids = [...devices.keys()];
-    for (const [index, deviceId] of ids.entries()) {
-      if (index > 0 && index % AT_ONCE === 0) {
-        await turn();
-        signal.throwIfAborted();
-      }
-      if (this.#done.has(deviceId)) continue;
-      this.#done.add(deviceId);
-      this.standing.change({ before: undefined, after: devices.get(deviceId) });
-    }
   }
 }
 

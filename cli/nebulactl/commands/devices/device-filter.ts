@@ -1,5 +1,6 @@
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
+import { targetKindOf } from "../../../../common/resources/target-kind.ts";
 import { parseDuration } from "../../../../common/settings/parsers.ts";
 import { enumWords } from "../../../../common/text/enum-words.ts";
 import {
@@ -10,10 +11,13 @@ import {
   DeviceFilterSchema,
   DeviceOrder,
   DeviceOrderSchema,
+  type DeviceTargetSchema,
 } from "../../../../gen/nebula/v1/device_pb.ts";
 import { FailureCode, FailureCodeSchema } from "../../../../gen/nebula/v1/report_pb.ts";
+import type { CommandContext } from "../../command/context.ts";
 import type { Flag, FlagValues, SwitchFlag, TextFlag } from "../../command/flags.ts";
 import { parseTargetState, STATE } from "../../views/target-state.ts";
+import { entityNamed } from "../history/entity-named.ts";
 
 const CODES = enumWords(FailureCodeSchema);
 const STANDINGS = enumWords(ConfigStandingSchema);
@@ -25,7 +29,14 @@ const STANDING: TextFlag = {
   name: "standing",
   placeholder: [...STANDINGS.keys()].join("|"),
   choices: [...STANDINGS.keys()],
-  help: "Only devices that stand so with the newest config of their device_group, as nebulactl overview counts them.",
+  help: "Only devices that stand so with the newest config of their device_group, as nebulactl overview counts them; with --target, with that.",
+};
+const TARGET: TextFlag = {
+  kind: "text",
+  name: "target",
+  placeholder: "NAME[@REVISION]",
+  offers: { names: "entity" },
+  help: "Only devices of the device_groups that have this app or cron_job, or of this device_group; cron_job/web where others have that name, too. @41: of that change.",
 };
 const ONLINE: SwitchFlag = { kind: "switch", name: "online", help: "Only devices that are connected." };
 const OFFLINE: SwitchFlag = { kind: "switch", name: "offline", help: "Only devices that are not connected." };
@@ -74,12 +85,13 @@ export const SORT: TextFlag = {
 
 /** The flags that choose devices, besides the device_group. */
 export const FILTER_FLAGS: readonly Flag[] = [
-  ...[STATE, STANDING, ONLINE, OFFLINE, OFFLINE_LONGER, FAILING, CODE, PROBLEM],
+  ...[STATE, STANDING, TARGET, ONLINE, OFFLINE, OFFLINE_LONGER, FAILING, CODE, PROBLEM],
   ...[NOT_NEWEST, WORKER_VERSION, IMAGE_ID],
 ];
 
-/** The devices that the flags choose. Throws NebulaError (invalid_argument) if they exclude each other or a value is not valid. */
-export function filterOf(values: FlagValues): DeviceFilter {
+/** The devices that the flags choose. Rejects with NebulaError (invalid_argument) if they exclude each other or a value is not valid. */
+export async function filterOf(context: CommandContext): Promise<DeviceFilter> {
+  const { values } = context;
   const longer = offlineLongerMs(values);
   const offline = values.on(OFFLINE) || longer > 0n;
   if (values.on(ONLINE) && offline) {
@@ -97,7 +109,22 @@ export function filterOf(values: FlagValues): DeviceFilter {
     notNewest: values.on(NOT_NEWEST),
     workerVersion: values.text(WORKER_VERSION) ?? "",
     imageId: values.text(IMAGE_ID) ?? "",
+    ...(values.has(TARGET) && { target: await targetOf(values.text(TARGET) ?? "", context) }),
   });
+}
+
+/** `web`, `cron_job/web`, `web@41`. Rejects as `entityNamed` does. */
+async function targetOf(text: string, context: CommandContext): Promise<MessageInitShape<typeof DeviceTargetSchema>> {
+  const [named = "", revision, ...more] = text.split("@");
+  if (more.length > 0 || (revision !== undefined && !isRevision(revision))) {
+    throw new NebulaError("invalid_argument", `invalid --${TARGET.name} "${text}": use a name such as web, cron_job/web, or web@41 for revision 41`);
+  }
+  const { kind, name } = await entityNamed(named, context);
+  return { kind: targetKindOf(kind), name, revision: BigInt(revision ?? 0) };
+}
+
+function isRevision(text: string): boolean {
+  return /^[1-9]\d{0,18}$/.test(text);
 }
 
 /** The fields of the order that --sort asks for; none if it was not given. */

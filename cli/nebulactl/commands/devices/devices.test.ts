@@ -81,6 +81,21 @@ describe("nebulactl on devices and reports", () => {
     assert.equal(await printed("devices delete --offline-longer 90d"), "no device has been offline for longer than 90d\n");
   });
 
+  it("devices are chosen by an app, and by where they stand with it or with a change of it", async () => {
+    await printed("apps create web --image busybox:1");
+    await printed("device-groups create till --apps web");
+    await printed("apps update web --image busybox:2");
+    assert.deepEqual(await listed("--target web"), ["till-1"]);
+    assert.deepEqual(await listed("--target app/web@2 -d till --standing failed"), ["till-1"]);
+    assert.deepEqual(await listed("--target web --standing failed --code exits"), []);
+    assert.deepEqual(await listed("--target device_group/till@1 --standing failed"), ["till-1"]);
+    await refused("devices list --target web@3", /revision 3 of app web never was/);
+    await refused("devices list --target nope", /"?nope/);
+    await refused("devices watch -d till --target web@0", /invalid --target "web@0": use a name such as web, cron_job\/web, or web@41/);
+    await printed("device-groups delete till --yes");
+    await printed("apps delete web --yes");
+  });
+
   it("devices are listed in an order, either way round, page by page", async () => {
     assert.deepEqual(await listed("--sort state"), ["till-1", "pos-1"]);
     assert.deepEqual(await listed("--sort state:desc"), ["pos-1", "till-1"]);

@@ -42,12 +42,13 @@ export const devices: Noun = {
         "nebulactl devices list --offline-longer 1h",
         "nebulactl devices list --code no_space -o wide",
         "nebulactl devices list --standing failed",
+        "nebulactl devices list --target web@41 --standing failed",
         "nebulactl devices list --offline --sort connection",
         "nebulactl devices list --sort reported:desc --limit 20",
       ],
       async run(context) {
         const { values, signal, io } = context;
-        const filter = filterOf(values);
+        const filter = await filterOf(context);
         const client = await context.client(DeviceService);
         // a server of the release before knows no filter but the state
         const isFiltered = hasFilter({ ...filter, state: TargetState.UNSPECIFIED });

@@ -44,7 +44,7 @@ export const watchDevices: Command = {
   examples: ["nebulactl devices watch --device-group pos", "nebulactl devices watch -d pos -d till --failing -o json"],
   async run(context) {
     const { values, signal, io } = context;
-    const filter = filterOf(values);
+    const filter = await filterOf(context);
     const deviceGroups = values.has(GROUPS) ? [...new Set(values.all(GROUPS))] : await allGroups(context);
     const client = await context.client(DeviceService);
     const printer = new ChangePrinter(context);
