@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { create } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
 import { tokenHash } from "../../../../common/access/tokens.ts";
+import { enrolmentText } from "../../../../common/insight/text/enrolment-text.ts";
 import { commandsBelow } from "../../../../common/testing/doc-commands.ts";
 import { TestAuthority } from "../../../../common/testing/test-authority.ts";
 import { VERSION } from "../../../../common/version.ts";
@@ -12,7 +13,6 @@ import { connectTo } from "../../connection/transport.ts";
 import { readServerUrl } from "../../session/server-url.ts";
 import { asAdmin } from "../../testing/as-admin.ts";
 import { startTestServer, type TestServer } from "../../testing/test-server.ts";
-import { enrolmentText } from "./device-tokens.ts";
 
 const INSTALL = readFileSync(new URL("../../../../docs/install.md", import.meta.url), "utf8");
 
@@ -71,7 +71,8 @@ describe("nebulactl on the tokens of devices", () => {
 
   it("the commands for the device pass an IPv6 address of the server through a shell unchanged", () => {
     const token = create(EnrolmentTokenSchema, { id: "5b1f8f0c6f2b9a44", deviceGroup: "pos", usesLeft: 1 });
-    const out = enrolmentText(token, "s3cret", { server: { protocol: "https", host: "2001:db8::1", port: 8080 }, ownCa: true });
+    const device = { server: "https://[2001:db8::1]:8080", loopback: undefined, ownCa: true, image: `nebula-worker:${VERSION}` };
+    const out = enrolmentText(token, "s3cret", device);
     // a shell in which an argument with a pattern that matches no file is an error
     const shell = (script: string) => spawnSync("bash", ["-euO", "failglob", "-c", script], { encoding: "utf8", cwd: "/usr" });
     const run = shell(`docker() { printf '%s\\n' "$@"; }; ${commandIn(out)}`);

@@ -2,11 +2,11 @@ import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Client } from "@connectrpc/connect";
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
+import { enrolmentText, type ForDevice, workerImage } from "../../../../common/insight/text/enrolment-text.ts";
 import { formatAddress, isLoopback } from "../../../../common/net/address.ts";
 import { parseDuration } from "../../../../common/settings/parsers.ts";
 import type { ServerUrl } from "../../../../common/settings/settings.ts";
 import { ageOf, formatAge } from "../../../../common/text/age.ts";
-import { shellWord } from "../../../../common/text/wording.ts";
 import { VERSION } from "../../../../common/version.ts";
 import {
   AccessService,
@@ -48,8 +48,7 @@ const USES: NumberFlag = {
 };
 const EXPIRES: TextFlag = { kind: "text", name: "expires", placeholder: "DURATION", help: "Its validity: 30m, 24h, 7d. Default: 24h." };
 
-/** The image of a device, as `docs/install.md` builds it. */
-const WORKER_IMAGE = `nebula-worker:${VERSION}`;
+const WORKER_IMAGE = workerImage(VERSION);
 const IMAGE: TextFlag = {
   kind: "text",
   name: "image",
@@ -91,13 +90,8 @@ export const deviceTokenVerbs: readonly Command[] = [
       const enrolment = answered(enrolmentToken, "enrolment token");
       const { server, tls } = await login();
       const json = (): JsonObject => ({ token, enrolment_token: enrolmentJson(enrolment) });
-      io.out(
-        await renderValue(
-          { text: () => enrolmentText(enrolment, token, { server: given ?? server, ownCa: tls?.ca !== undefined, image: values.text(IMAGE) }), json },
-          output,
-          paint,
-        ),
-      );
+      const device = forDevice(given ?? server, tls?.ca !== undefined, values.text(IMAGE));
+      io.out(await renderValue({ text: () => enrolmentText(enrolment, token, device), json }, output, paint));
       return 0;
     },
   },
@@ -189,32 +183,10 @@ function secondsOf(expires: string | undefined): number {
   throw new NebulaError("invalid_argument", `invalid --expires "${expires}": use a duration from 1s to 365d, such as 30m, 24h or 7d`);
 }
 
-/** What the commands for a device name. `ownCa`: the device needs the CA certificates of --tls-ca too. Without `image` it is the one of docs/install.md. */
-type ForDevice = Readonly<{ server: ServerUrl; ownCa: boolean; image?: string | undefined }>;
-
-/** The new token and how a device uses it: the lines of docs/install.md, ready to paste. */
-export function enrolmentText(
-  { id, deviceGroup, usesLeft, expiresAt }: EnrolmentToken,
-  token: string,
-  { server, ownCa, image = WORKER_IMAGE }: ForDevice,
-): string {
-  const until = expiresAt === undefined ? "" : `, until ${new Date(timestampMs(expiresAt)).toISOString().replace(/\.\d+Z$/, "Z")}`;
-  const devices = usesLeft === 1 ? "1 device" : `${usesLeft} devices`;
-  const variables = `NEBULA_SERVER=${shellWord(`${server.protocol}://${formatAddress(server)}`)}`;
-  const copied = ownCa ? ", with a copy of the CA file in the current folder as server.pem" : "";
-  const seen = isLoopback(server.host) ? `, and in place of ${server.host} the address of the server as seen from there` : "";
-  return [
-    `Enrolment token ${id} for ${devices} of device_group ${deviceGroup}${until}; shown only once:`,
-    `  ${token}`,
-    `On the device, with Docker and the image ${image}${copied}${seen}:`,
-    "  docker run -d --name nebula-worker --restart unless-stopped \\",
-    `    -v /var/run/docker.sock:/var/run/docker.sock -v nebula-worker:/data${ownCa ? ' -v "$PWD/server.pem:/server.pem:ro"' : ""} \\`,
-    `    ${ownCa ? "-e NEBULA_TLS_CA=/server.pem " : ""}-e ${variables} -e NEBULA_ENROLL_TOKEN=${token} \\`,
-    `    ${shellWord(image)}`,
-    "Or with the npm package:",
-    `  ${ownCa ? "NEBULA_TLS_CA=server.pem " : ""}${variables} NEBULA_ENROLL_TOKEN=${token} nebula worker`,
-    "",
-  ].join("\n");
+/** What the commands for a device name. Without `image` it is the one of docs/install.md. */
+function forDevice(server: ServerUrl, ownCa: boolean, image = WORKER_IMAGE): ForDevice {
+  const loopback = isLoopback(server.host) ? server.host : undefined;
+  return { server: `${server.protocol}://${formatAddress(server)}`, loopback, ownCa, image };
 }
 
 /** A list of enrolment tokens, a line each. @param now wall clock, milliseconds since 1970 */
