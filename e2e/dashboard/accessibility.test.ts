@@ -38,11 +38,25 @@ async function planImage(page: Page): Promise<void> {
   await page.locator("pre").waitFor();
 }
 
+/** Asks for the plan of a device_group without a name. */
+async function refusedName(page: Page): Promise<void> {
+  await press("Create a device group")(page);
+  await press("Show the plan")(page);
+  await page.getByRole("alert").waitFor();
+}
+
+async function madeToken(page: Page): Promise<void> {
+  await press("Enrol devices")(page);
+  await press("Make the token")(page);
+  await page.getByRole("button", { name: "Done" }).waitFor();
+}
+
 /** Of each view, by its path: addresses that show all of its parts. */
 const CASES: Readonly<Record<string, readonly Case[]>> = {
   "/ui/": [
     { what: "overview", address: "/ui/" },
     { what: "keys of the keyboard", address: "/ui/", open: dialog("Keyboard") },
+    { what: "form of a new group, with a name that is refused", address: "/ui/", open: refusedName },
   ],
   "/ui/devices": [
     { what: "devices", address: "/ui/devices" },
@@ -53,6 +67,10 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
     { what: "group with a cron_job", address: "/ui/groups/warehouse" },
     { what: "group that is not there", address: "/ui/groups/nowhere" },
     { what: "prune of a group", address: "/ui/groups/kiosks", open: dialog("Prune") },
+    { what: "delete of a group", address: "/ui/groups/kiosks", open: dialog("Delete") },
+    { what: "form of what a group runs", address: "/ui/groups/kiosks", open: press("Edit what it runs") },
+    { what: "form of an enrolment token", address: "/ui/groups/kiosks", open: press("Enrol devices") },
+    { what: "enrolment token that was made", address: "/ui/groups/kiosks", open: madeToken },
   ],
   "/ui/apps/:name": [
     { what: "app with what differs between two revisions", address: "/ui/apps/checkout?from=1&to=2" },

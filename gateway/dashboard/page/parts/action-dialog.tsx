@@ -21,7 +21,12 @@ type Props = Readonly<{
   verb: string;
   /** Whether it removes what does not come back. */
   isDangerous?: boolean;
-  plan: (signal: AbortSignal) => Promise<ActionPlan>;
+  /** What may be chosen beside the plan, where there is such a choice: another plan is made with it. */
+  choice?: string | undefined;
+  /** @param isChosen whether the choice was made */
+  plan: (signal: AbortSignal, isChosen: boolean) => Promise<ActionPlan>;
+  /** Returns to the form that the plan is made of, where there is one. */
+  back?: () => void;
   close: () => void;
 }>;
 
@@ -35,10 +40,11 @@ type State = Readonly<
 >;
 
 /** Shows what an action would lead to, and does it when it is confirmed. */
-export function ActionDialog({ title, verb, isDangerous = false, plan, close }: Props) {
+export function ActionDialog({ title, verb, isDangerous = false, choice, plan, back, close }: Props) {
   const { session } = usePage();
   const [state, setState] = useState<State>({ kind: "planning" });
   const [round, setRound] = useState(0);
+  const [isChosen, setChosen] = useState(false);
   const fail = (error: unknown, isSent: boolean) => {
     const trouble = troubleOfAction(error);
     if (trouble.kind === "login") session.ended();
@@ -47,7 +53,7 @@ export function ActionDialog({ title, verb, isDangerous = false, plan, close }: 
   useEffect(() => {
     const ended = new AbortController();
     setState({ kind: "planning" });
-    plan(ended.signal).then(
+    plan(ended.signal, isChosen).then(
       (planned) => {
         if (!ended.signal.aborted) setState({ kind: "planned", plan: planned });
       },
@@ -56,7 +62,7 @@ export function ActionDialog({ title, verb, isDangerous = false, plan, close }: 
       },
     );
     return () => ended.abort();
-  }, [round]);
+  }, [round, isChosen]);
   const apply = async (planned: ActionPlan) => {
     setState({ kind: "applying", plan: planned });
     try {
@@ -79,6 +85,17 @@ export function ActionDialog({ title, verb, isDangerous = false, plan, close }: 
       )}
       {state.kind === "done" && <p role="status">{state.text}</p>}
       {state.kind === "failed" && <ActionTrouble trouble={state.trouble} isSent={state.isSent} />}
+      {choice !== undefined && state.kind !== "done" && (
+        <label class="choice">
+          <input
+            type="checkbox"
+            checked={isChosen}
+            disabled={state.kind === "applying"}
+            onChange={({ currentTarget }) => setChosen(currentTarget.checked)}
+          />
+          <span>{choice}</span>
+        </label>
+      )}
       <div class="actions">
         {(state.kind === "planned" || state.kind === "applying") && state.plan.apply !== undefined && (
           <button type="button" class={isDangerous ? "danger" : ""} disabled={state.kind === "applying"} onClick={() => void apply(state.plan)}>
@@ -88,6 +105,11 @@ export function ActionDialog({ title, verb, isDangerous = false, plan, close }: 
         {state.kind === "failed" && (
           <button type="button" onClick={() => setRound(round + 1)}>
             Plan again
+          </button>
+        )}
+        {back !== undefined && (state.kind === "planned" || state.kind === "failed") && (
+          <button type="button" class="quiet" onClick={back}>
+            Back
           </button>
         )}
         <button type="button" class="quiet" disabled={state.kind === "applying"} onClick={close}>
@@ -101,7 +123,8 @@ export function ActionDialog({ title, verb, isDangerous = false, plan, close }: 
 /** Why an action was not done. It is refused where another one was first, which no read is. */
 export function troubleOfAction(error: unknown): Trouble {
   if (error instanceof ConnectError && error.code === Code.Aborted) return { kind: "refused", code: "aborted", message: error.rawMessage };
-  return troubleOf(error, reportError);
+  const trouble = troubleOf(error, reportError);
+  return trouble.kind === "refused" && trouble.code === "invalid_argument" ? { ...trouble, code: "invalid_change" } : trouble;
 }
 
 /** The same for people. @param isSent whether it was asked for, not only its plan */

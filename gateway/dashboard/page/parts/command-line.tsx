@@ -1,10 +1,10 @@
 import { useState } from "preact/hooks";
-import { printableLine } from "../../../../common/printable.ts";
+import { printable, printableLine } from "../../../../common/printable.ts";
 
-/** The line of nebulactl that shows, or does, the same. */
+/** The line of nebulactl that shows, or does, the same; or a command of several lines, each but the last with a backslash at its end. */
 export function CommandLine({ line, label = "From a terminal" }: Readonly<{ line: string; label?: string }>) {
   const [note, setNote] = useState("");
-  const shown = printableLine(line);
+  const shown = printable(line);
   const copy = async () => {
     try {
       await navigator.clipboard.writeText(line);
@@ -16,9 +16,9 @@ export function CommandLine({ line, label = "From a terminal" }: Readonly<{ line
   };
   return (
     <div class="command">
-      <span class="command-label">{label}</span>
+      {label !== "" && <span class="command-label">{label}</span>}
       <code class="command-text">{shown}</code>
-      <button type="button" class="quiet" onClick={copy} aria-label={`Copy: ${shown}`}>
+      <button type="button" class="quiet" onClick={copy} aria-label={`Copy: ${printableLine(shown)}`}>
         Copy
       </button>
       <span class="command-note" role="status">

@@ -78,6 +78,7 @@ const REFUSALS: Readonly<Record<string, string>> = {
   permission_denied: "Your rights do not cover this",
   not_found: "There is nothing here",
   invalid_argument: "This address is not valid",
+  invalid_change: "This is not valid: nothing was done",
   aborted: "It was changed meanwhile: nothing was done",
   resource_exhausted: "The server has no room for this now",
 };

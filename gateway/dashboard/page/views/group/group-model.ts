@@ -6,6 +6,7 @@ import type { DeviceGroup } from "../../../../../gen/nebula/v1/device_group_pb.t
 import type { GetOverviewResponse, GroupOverview } from "../../../../../gen/nebula/v1/fleet_pb.ts";
 import { RevisionAction, RevisionActionSchema } from "../../../../../gen/nebula/v1/history_pb.ts";
 import { entityAddress } from "../../addresses/entity-addresses.ts";
+import { commandLine } from "../../parts/format.ts";
 import { type StateCount, stateCounts } from "../overview/overview-model.ts";
 
 export type MemberLine = Readonly<{
@@ -49,4 +50,9 @@ export function memberLines({ apps, cronJobs }: Pick<DeviceGroup, "apps" | "cron
 /** The device_group of an overview that was asked for one alone. */
 export function overviewOf(name: string, { groups }: GetOverviewResponse): GroupOverview | undefined {
   return groups.find(({ deviceGroup }) => deviceGroup === name);
+}
+
+/** The line of nebulactl that deletes the device_group as it was planned. */
+export function deleteLine(name: string, revision: bigint): string {
+  return commandLine(["nebulactl", "device-groups", "delete", name, "--if-revision", String(revision)]);
 }

@@ -6,7 +6,6 @@ import { DeviceGroupService, type GetDeviceGroupResponse } from "../../../../../
 import { TargetKind } from "../../../../../gen/nebula/v1/device_pb.ts";
 import { type DevicesFilter, devicesFilterOf } from "../../addresses/devices-filter.ts";
 import { changeAddress, groupAddress } from "../../addresses/entity-addresses.ts";
-import { ActionDialog } from "../../parts/action-dialog.tsx";
 import { useLive, useReading } from "../../parts/ask-server.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
 import { commandLine, formatCount } from "../../parts/format.ts";
@@ -20,6 +19,8 @@ import { Empty, ViewState, Warnings } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
 import { DeviceList } from "../devices/devices.tsx";
 import { devicesOf, failureTallies, stateCounts } from "../overview/overview-model.ts";
+import { EnrolmentTokens } from "./enrolment-tokens.tsx";
+import { type GroupAction, GroupConfirmation, GroupHead } from "./group-actions.tsx";
 import { type MemberLine, memberLines, overviewOf } from "./group-model.ts";
 
 /** One device_group: what it runs, its devices, and its changes. */
@@ -32,34 +33,46 @@ export const groupView: View = {
 function Group({ name, query }: Readonly<{ name: string; query: URLSearchParams }>) {
   const { transport } = usePage();
   const [changes, setChanges] = useState(0);
+  const [asked, setAsked] = useState<GroupAction | undefined>(undefined);
   const read = useReading(
     `group ${name}`,
     (signal) => createClient(DeviceGroupService, transport).getDeviceGroup({ name, warnings: true }, { signal }),
     changes,
   );
+  const changed = () => setChanges(changes + 1);
+  const isAbsent = read.kind === "failed" && read.trouble.kind === "refused" && read.trouble.code === "not_found";
   return (
     <>
       <p class="kind-of-view">Device group</p>
       <h1 tabIndex={-1} class="view-name">
         {printableLine(name)}
       </h1>
-      <ViewState of={read}>
-        {(answer) => (
-          <>
-            <Head answer={answer} changed={() => setChanges(changes + 1)} />
-            <Numbers name={name} answer={answer} />
-            <Warnings messages={answer.warnings} />
-            <section class="stack" aria-labelledby="devices">
-              <h2 id="devices">Devices</h2>
-              <DeviceList
-                filter={{ ...devicesFilterOf(query), group: name }}
-                addressOf={(filter) => groupAddress(name, filter)}
-                isOfOneGroup={true}
-              />
-            </section>
-          </>
-        )}
-      </ViewState>
+      {isAbsent && (
+        <Empty title="There is no such device group">
+          <p>It was deleted, or never was. If it has a history below, its last revision comes back with:</p>
+          <CommandLine line={commandLine(["nebulactl", "rollback", `device_group/${name}`])} />
+        </Empty>
+      )}
+      {!isAbsent && (
+        <ViewState of={read}>
+          {(answer) => (
+            <>
+              <GroupHead answer={answer} ask={setAsked} />
+              <Numbers name={name} answer={answer} edit={answer.mayWrite ? () => setAsked("edit") : undefined} />
+              <Warnings messages={answer.warnings} />
+              <section class="stack" aria-labelledby="devices">
+                <h2 id="devices">Devices</h2>
+                <DeviceList
+                  filter={{ ...devicesFilterOf(query), group: name }}
+                  addressOf={(filter) => groupAddress(name, filter)}
+                  isOfOneGroup={true}
+                />
+              </section>
+              {answer.mayWrite && <EnrolmentTokens deviceGroup={name} changes={changes} changed={changed} />}
+            </>
+          )}
+        </ViewState>
+      )}
       <section class="stack" aria-labelledby="history">
         <h2 id="history">Changes of the group</h2>
         <History
@@ -70,47 +83,27 @@ function Group({ name, query }: Readonly<{ name: string; query: URLSearchParams 
         />
         <CommandLine line={commandLine(["nebulactl", "history", `device_group/${name}`])} />
       </section>
+      {asked !== undefined && (
+        <GroupConfirmation
+          name={name}
+          action={asked}
+          answer={read.kind === "ready" ? read.value : undefined}
+          changed={changed}
+          close={() => setAsked(undefined)}
+        />
+      )}
     </>
   );
 }
 
-function Head({ answer, changed }: Readonly<{ answer: GetDeviceGroupResponse; changed: () => void }>) {
-  const { transport } = usePage();
-  const [isPruning, setPruning] = useState(false);
-  const { deviceGroup, lastChange, mayPrune } = answer;
-  const { name = "", revision = 0n } = deviceGroup ?? {};
-  const prune = async () => {
-    const { deviceGroup: after } = await createClient(DeviceGroupService, transport).prune({ name });
-    changed();
-    return `Revision ${after?.revision}: each device removes its unused images when it gets this.`;
-  };
-  return (
-    <div class="view-head">
-      <p class="faint">
-        Revision {formatCount(revision)}, changed <Age of={lastChange?.at} /> by {printableLine(lastChange?.by ?? "")}
-      </p>
-      {mayPrune && (
-        <div class="actions">
-          <button type="button" class="quiet" onClick={() => setPruning(true)}>
-            Prune
-          </button>
-        </div>
-      )}
-      {isPruning && (
-        <ActionDialog
-          title={`Prune ${name}`}
-          verb="Prune"
-          close={() => setPruning(false)}
-          plan={async () => ({ text: PRUNE_TEXT, line: commandLine(["nebulactl", "device-groups", "prune", name]), apply: prune })}
-        />
-      )}
-    </div>
-  );
-}
+type NumbersProps = Readonly<{
+  name: string;
+  answer: GetDeviceGroupResponse;
+  /** Undefined: the caller may not. */
+  edit: (() => void) | undefined;
+}>;
 
-const PRUNE_TEXT = "Each device of the group removes, once, the images that none of its containers uses.";
-
-function Numbers({ name, answer }: Readonly<{ name: string; answer: GetDeviceGroupResponse }>) {
+function Numbers({ name, answer, edit }: NumbersProps) {
   const state = useLive("overview", { deviceGroups: [name], members: true });
   return (
     <ViewState of={state}>
@@ -152,6 +145,13 @@ function Numbers({ name, answer }: Readonly<{ name: string; answer: GetDeviceGro
               <h2 id="members">What it runs, in its order</h2>
               {members.length === 0 ? (
                 <Empty title="This group runs nothing yet">
+                  {edit !== undefined && (
+                    <div class="actions">
+                      <button type="button" onClick={edit}>
+                        Choose what it runs
+                      </button>
+                    </div>
+                  )}
                   <CommandLine line={commandLine(["nebulactl", "device-groups", "update", name, "--apps", "APP"])} label="Give it an app" />
                 </Empty>
               ) : (

@@ -8,8 +8,10 @@ import { StateBar } from "../../parts/state-bar.tsx";
 import { StateLegend, StateNumber } from "../../parts/state-legend.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
 import { Age, Count, NotCounted } from "../../parts/values.tsx";
-import { Empty, ViewState } from "../../parts/view-state.tsx";
+import { ViewState } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
+import { CreateGroup, FirstSteps } from "./first-steps.tsx";
+import { isBeforeFirstDevice } from "./first-steps-model.ts";
 import {
   type ChangeLine,
   changeLines,
@@ -37,20 +39,15 @@ function Overview() {
   return (
     <>
       <h1 tabIndex={-1}>Overview</h1>
-      <ViewState of={state} empty={(overview) => (overview.groups.length === 0 ? <NothingYet /> : undefined)}>
-        {(overview) => <Numbers overview={overview} />}
+      <ViewState of={state}>
+        {(overview) => (
+          <>
+            {isBeforeFirstDevice(overview) && <FirstSteps overview={overview} />}
+            {overview.groups.length > 0 && <Numbers overview={overview} />}
+          </>
+        )}
       </ViewState>
     </>
-  );
-}
-
-function NothingYet() {
-  return (
-    <Empty title="There is nothing here yet">
-      <p>Describe an app and the group of devices that runs it, then let devices in:</p>
-      <CommandLine line="nebulactl apply -f FILE" label="First" />
-      <CommandLine line="nebulactl devices enroll --device-group GROUP" label="Then" />
-    </Empty>
   );
 }
 
@@ -81,7 +78,10 @@ function Numbers({ overview }: Readonly<{ overview: GetOverviewResponse }>) {
         </div>
       </div>
       <section aria-labelledby="groups">
-        <h2 id="groups">Device groups</h2>
+        <div class="view-head">
+          <h2 id="groups">Device groups</h2>
+          {overview.mayCreate?.deviceGroups === true && <CreateGroup />}
+        </div>
         <Table label="Device groups" columns={GROUP_COLUMNS} rows={groupLines(overview)} keyOf={({ name }) => name} />
         <CommandLine line="nebulactl overview" />
       </section>

@@ -1,0 +1,89 @@
+import { createClient } from "@connectrpc/connect";
+import { useState } from "preact/hooks";
+import { AppService } from "../../../../../gen/nebula/v1/app_pb.ts";
+import type { GetOverviewResponse } from "../../../../../gen/nebula/v1/fleet_pb.ts";
+import { appCreateAddress, groupAddress } from "../../addresses/entity-addresses.ts";
+import { useReading } from "../../parts/ask-server.ts";
+import { CommandLine } from "../../parts/command-line.tsx";
+import { usePage } from "../../parts/page-context.ts";
+import { GroupDialog } from "../group-edit/group-dialog.tsx";
+import { enrolmentPlaces, firstSteps, type Step } from "./first-steps-model.ts";
+import "./first-steps.css";
+
+/** What leads from an empty server to the first device: an app, a device_group, an enrolment token. */
+export function FirstSteps({ overview }: Readonly<{ overview: GetOverviewResponse }>) {
+  const { transport } = usePage();
+  const apps = useReading("first app", (signal) => createClient(AppService, transport).listApps({ pageSize: 1 }, { signal }));
+  const app = apps.kind === "ready" ? apps.value.apps[0]?.name : undefined;
+  const steps = firstSteps(overview, app);
+  return (
+    <section class="card first-steps" aria-labelledby="first-steps">
+      <h2 id="first-steps">{overview.groups.length === 0 ? "There is nothing here yet" : "No device is here yet"}</h2>
+      <ol>
+        {steps.map((step) => (
+          <li key={step.key} class={step.isDone ? "first-step-done" : ""}>
+            <h3>
+              {step.title}
+              {step.isDone && <span class="faint"> · done</span>}
+            </h3>
+            <p class="faint">{step.text}</p>
+            {step.isOffered ? <StepAction step={step} overview={overview} /> : <p class="faint">{whyNotOffered(step)}</p>}
+            <CommandLine line={step.line} />
+          </li>
+        ))}
+      </ol>
+    </section>
+  );
+}
+
+function whyNotOffered({ key }: Step): string {
+  return key === "device" ? "Once there is a group, its page makes one." : "Your rights do not cover this: ask an admin.";
+}
+
+function StepAction({ step, overview }: Readonly<{ step: Step; overview: GetOverviewResponse }>) {
+  switch (step.key) {
+    case "app":
+      return (
+        <div class="actions">
+          <a class="as-button" href={appCreateAddress()}>
+            Create an app
+          </a>
+        </div>
+      );
+    case "group":
+      return <CreateGroup isQuiet={step.isDone} />;
+    case "device":
+      return (
+        <p>
+          On the page of its group:{" "}
+          {enrolmentPlaces(overview).map(({ name, to }, index) => (
+            <span key={name}>
+              {index > 0 && ", "}
+              <a class="name" href={to}>
+                {name}
+              </a>
+            </span>
+          ))}
+        </p>
+      );
+  }
+}
+
+/** A button that creates a device_group, and leads to its page. Only where the caller may. */
+export function CreateGroup({ isQuiet = true }: Readonly<{ isQuiet?: boolean }>) {
+  const { router } = usePage();
+  const [isOpen, setOpen] = useState(false);
+  const [created, setCreated] = useState<string | undefined>(undefined);
+  const close = () => {
+    setOpen(false);
+    if (created !== undefined) router.go(groupAddress(created));
+  };
+  return (
+    <div class="actions">
+      <button type="button" class={isQuiet ? "quiet" : ""} onClick={() => setOpen(true)}>
+        Create a device group
+      </button>
+      {isOpen && <GroupDialog group={undefined} written={setCreated} close={close} />}
+    </div>
+  );
+}
