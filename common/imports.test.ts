@@ -25,7 +25,7 @@ const ONLY_IN: Readonly<Record<string, RegExp>> = {
   ioredis: /^common\/redis\/|^e2e\/cluster\//,
   testcontainers: /^common\/testing\//,
   esbuild: /^cli\/build\/|^gateway\/dashboard\/serve\/|^e2e\/dashboard\//,
-  "playwright-core": /^e2e\/dashboard\//,
+  "playwright-core": /^common\/testing\/|^e2e\/dashboard\/|^loadtest\/dashboard\//,
   preact: /^gateway\/dashboard\/page\//,
   "node:sqlite": /^common\/storage\/sqlite\//,
 };

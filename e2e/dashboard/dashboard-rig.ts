@@ -1,20 +1,10 @@
 import { strict as assert } from "node:assert";
-import { existsSync } from "node:fs";
-import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+import { openChromium, requireChromium } from "../../common/testing/chromium.ts";
 import type { Api } from "../harness/api.ts";
 import { startSimulated } from "../harness/in-process-worker.ts";
 import { Server, START_LIMIT_MS } from "../harness/server.ts";
 import type { ServerOptions } from "../harness/server-processes.ts";
-
-const CHROMIUM = process.env.NEBULA_TEST_CHROMIUM ?? "/usr/bin/chromium";
-
-/** Skips the suite where there is no Chromium; under CI=true that is a failure. */
-function requireChromium(context: Mocha.Context): void {
-  if (existsSync(CHROMIUM)) return;
-  if (process.env.CI === "true") throw new Error(`there is no browser at ${CHROMIUM}: Debian: chromium; or set NEBULA_TEST_CHROMIUM`);
-  console.log(`    (skipped: no browser at ${CHROMIUM}; NEBULA_TEST_CHROMIUM names another)`);
-  context.skip();
-}
 
 /** A server with simulated devices, and a browser, for a suite; each test opens pages of its own. */
 export class DashboardRig {
@@ -30,10 +20,7 @@ export class DashboardRig {
       this.timeout(START_LIMIT_MS);
       requireChromium(this);
       rig.#server = rig.#suite.use(await Server.start(options));
-      const browser = await chromium.launch({
-        executablePath: CHROMIUM,
-        args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-      });
+      const browser = await openChromium();
       rig.#suite.defer(() => browser.close());
       rig.#browser = browser;
       await prepare(rig);

@@ -57,6 +57,7 @@ export class Requests {
       workerVersion: "bench",
       instance: "bench",
       state: TargetState.APPLIED,
+      groupRevision: 1n, // of a device_group that is not changed
       apps: apps.map((name, index) => {
         const at = index === 0 ? revision : 1n;
         const containers = [{ name: `${name}-1`, id: "0".repeat(64), revision: at, image: "bench:1" }];

@@ -37,6 +37,9 @@ export type NebulaProgram = AsyncDisposable &
     port: number;
     /** host:port, as workers dial it. */
     address: string;
+    /** Of the HTTP side of a server, and of its dashboard. */
+    url: string;
+    metricsUrl: string;
     /** Of the admin. */
     token: string;
     channel: GrpcChannel;
@@ -79,6 +82,8 @@ export async function startProgram(options: ProgramOptions): Promise<NebulaProgr
   return {
     port,
     address,
+    url: `http://127.0.0.1:${httpPort}`,
+    metricsUrl: `http://127.0.0.1:${metricsPort}/metrics`,
     token,
     channel,
     call: { headers: { authorization: `Bearer ${token}` }, signal, timeoutMs: CALL_LIMIT_MS },

@@ -1,0 +1,115 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { BrowserContext, CDPSession, Page } from "playwright-core";
+import { NebulaError } from "../../common/errors/nebula-error.ts";
+
+/** A view that the bench opens, and its path. */
+export type BenchView = Readonly<{ name: "overview" | "group" | "change" | "devices"; path: string }>;
+
+/** When a view was there, milliseconds since its address was asked for. */
+export type FirstPaint = Readonly<{
+  /** The first text of it (first-contentful-paint). */
+  paintMs: number;
+  /** Its numbers, and the rows of its list where it has one. */
+  shownMs: number;
+}>;
+
+const SHOWN_LIMIT_MS = 120_000;
+const LOOK_EVERY_MS = 25;
+
+/** What says that all of a view is shown: each of these is there. */
+const SHOWN: Readonly<Record<BenchView["name"], readonly string[]>> = {
+  overview: [".legend-count", 'table[aria-label="Device groups"] tbody tr[aria-rowindex]'],
+  group: [".legend-count", 'table[aria-label="Devices"] tbody tr[aria-rowindex]'],
+  change: ['[data-count="applied"]'],
+  devices: ['table[aria-label="Devices"] tbody tr[aria-rowindex]'],
+};
+
+/** Runs in the page before its own scripts: notes when the view was shown, and each task of 50 ms or more. */
+function noteScript(selectors: readonly string[]): string {
+  return `{
+    const noted = { shownAt: undefined, tasks: [] };
+    window.bench = noted;
+    new PerformanceObserver((list) => noted.tasks.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: "longtask", buffered: true });
+    const observer = new MutationObserver(() => {
+      if (!${JSON.stringify(selectors)}.every((selector) => document.querySelector(selector) !== null)) return;
+      noted.shownAt = performance.now();
+      observer.disconnect();
+    });
+    observer.observe(document, { childList: true, subtree: true });
+  }`;
+}
+
+/** A tab of the dashboard that is measured. */
+export class BenchTab implements AsyncDisposable {
+  readonly view: BenchView;
+  readonly #page: Page;
+  readonly #cdp: CDPSession;
+
+  private constructor(view: BenchView, page: Page, cdp: CDPSession) {
+    this.view = view;
+    this.#page = page;
+    this.#cdp = cdp;
+  }
+
+  /** Opens a tab of a browser that is logged in; resolves when all of its view is shown. */
+  static async open(context: BrowserContext, url: string, view: BenchView): Promise<BenchTab> {
+    const page = await context.newPage();
+    await page.addInitScript(noteScript(SHOWN[view.name]));
+    await page.goto(`${url}${view.path}`, { waitUntil: "commit", timeout: SHOWN_LIMIT_MS });
+    await becomesTrue(page, "window.bench?.shownAt !== undefined");
+    return new BenchTab(view, page, await context.newCDPSession(page));
+  }
+
+  async firstPaint(): Promise<FirstPaint> {
+    const paint = 'performance.getEntriesByName("first-contentful-paint")[0]';
+    await becomesTrue(this.#page, `${paint} !== undefined`);
+    const [paintMs, shownMs]: readonly [number, number] = await this.#page.evaluate(`[${paint}.startTime, window.bench.shownAt]`);
+    return { paintMs, shownMs };
+  }
+
+  /** The longest task since the last call, milliseconds; 0 where none took 50 ms. */
+  async longestTask(): Promise<number> {
+    return await this.#page.evaluate("Math.max(0, ...window.bench.tasks.splice(0))");
+  }
+
+  /** Bytes of the objects of its page after a collection of garbage. */
+  async heapBytes(): Promise<number> {
+    await this.#cdp.send("HeapProfiler.collectGarbage");
+    await this.#cdp.send("Performance.enable");
+    const { metrics } = await this.#cdp.send("Performance.getMetrics");
+    return metrics.find(({ name }) => name === "JSHeapUsedSize")?.value ?? Number.NaN;
+  }
+
+  /**
+   * Resolves when it shows that all devices applied this revision, or newer ones.
+   * @param revision of the app that is changed
+   */
+  async showsApplied(devices: number, revision: bigint): Promise<void> {
+    const count = devices.toLocaleString("en-US");
+    const shown: Readonly<Record<BenchView["name"], string>> = {
+      overview: `${legendOf("applied")} === "${count}" && document.querySelector(".changes li")?.textContent.includes("revision ${revision.toLocaleString("en-US")} ")`,
+      group: `${legendOf("applied")} === "${count}" && document.querySelector('table[aria-label="Members"] tbody')?.textContent.includes("${revision.toLocaleString("en-US")}")`,
+      change: `document.querySelector('[data-count="applied"]')?.textContent === "${count}"`,
+      devices: `[...document.querySelectorAll('table[aria-label="Devices"] tbody .state')].length > 0 && !document.querySelector('table[aria-label="Devices"] .state-working')`,
+    };
+    await becomesTrue(this.#page, shown[this.view.name]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#page.close();
+  }
+}
+
+/** Waits for an expression of the page; its Content-Security-Policy has no scripts made of text, so the page itself can't be asked to wait. */
+async function becomesTrue(page: Page, expression: string): Promise<void> {
+  const end = performance.now() + SHOWN_LIMIT_MS;
+  while ((await page.evaluate(expression)) !== true) {
+    if (performance.now() > end) throw new NebulaError("deadline_exceeded", `waited ${SHOWN_LIMIT_MS / 1000} s at ${page.url()} for ${expression}`);
+    await delay(LOOK_EVERY_MS);
+  }
+}
+
+/** The number of devices in a state, as a part of an expression in the page. */
+function legendOf(state: string): string {
+  return `[...document.querySelectorAll(".legend li")].find((item) => item.querySelector(".legend-word").textContent === "${state}")?.querySelector(".legend-count").textContent`;
+}

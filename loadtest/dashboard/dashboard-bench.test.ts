@@ -1,0 +1,56 @@
+import { strict as assert } from "node:assert";
+import { requireChromium } from "../../common/testing/chromium.ts";
+import { splitProcessors } from "../processes/processors.ts";
+import { dashboardTable, goalLines } from "./dashboard-bench.ts";
+import { type DashboardFigures, MEASURED, runDashboard } from "./dashboard-run.ts";
+
+const DEVICES = 120; // more than a page of the API
+
+describe("the bench of the dashboard", function () {
+  this.timeout(180_000);
+  before(function () {
+    if (process.platform !== "linux") this.skip();
+    requireChromium(this);
+  });
+
+  it("the bench of the dashboard measures when views are shown, their tasks and memory while changes run, and the connections of eight tabs", async () => {
+    const processors = splitProcessors();
+    const figures = await runDashboard({
+      devices: DEVICES,
+      paints: 1,
+      changes: 1,
+      steadyMs: 0,
+      everyMs: 100,
+      serverProcessors: processors.server,
+      fleetProcessors: processors.fleet,
+      signal: new AbortController().signal,
+      say: () => {},
+    });
+    for (const name of MEASURED) {
+      const { paints, longestTasks, heapBytes } = figures.views[name];
+      const all = JSON.stringify({ name, paints, longestTasks, heapBytes });
+      assert.deepEqual([paints.length, longestTasks.length, heapBytes.length], [1, 1, 2], all);
+      assert.ok(
+        paints.every(({ paintMs, shownMs }) => paintMs > 0 && shownMs > 0),
+        all,
+      );
+      assert.ok(longestTasks.every((ms) => ms === 0 || ms >= 50) && heapBytes.every((bytes) => bytes > 100_000), all);
+    }
+    const { connections, streams, allShownMs } = figures.tabs;
+    assert.ok(connections >= 2 && connections <= 6 && streams >= 1 && streams <= 2 && allShownMs >= 0, JSON.stringify(figures.tabs));
+    const table = dashboardTable(figures);
+    assert.ok(table.length > 5 && table.every((line) => !/NaN|undefined|Infinity/.test(line)), table.join("\n"));
+  });
+
+  it("a figure above its goal is said to miss it", () => {
+    const view = { paints: [{ paintMs: 100, shownMs: 200 }], longestTasks: [0, 60], heapBytes: [1000, 1050] };
+    const figures: DashboardFigures = {
+      views: { overview: view, group: view, change: view },
+      ...{ steadyChanges: 1, tabs: { connections: 6, streams: 2, allShownMs: 10 }, stolenShare: 0, load: [0, 0] },
+    };
+    const missed = (of: DashboardFigures) => goalLines(of).filter((line) => line.startsWith("missed: ")).length;
+    assert.deepEqual([goalLines(figures).length, missed(figures)], [5, 0]);
+    const slow = { paints: [{ paintMs: 100, shownMs: 1501 }], longestTasks: [101], heapBytes: [1000, 1101] };
+    assert.equal(missed({ ...figures, views: { ...figures.views, group: slow }, tabs: { connections: 7, streams: 3, allShownMs: 10 } }), 5);
+  });
+});
