@@ -15,21 +15,22 @@ function planOf(entity: MessageInitShape<typeof PlannedEntitySchema>, changesAny
   return create(PlanResponseSchema, { id: "7f31c2a0aaaaaaaa", changesAnything, read, entities: [{ name: "web", mayWrite: true, ...entity }] });
 }
 
-/** A server whose app has another revision at each plan, until there are no more of them. */
+/** A server whose app has the next of these revisions when it is planned, until there are no more of them. */
 class StandIn implements PlanCalls {
   readonly planned: App[] = [];
-  readonly #revisions: App[];
+  readonly #revisions: (App | undefined)[];
 
-  constructor(...revisions: App[]) {
+  constructor(...revisions: (App | undefined)[]) {
     this.#revisions = revisions;
   }
 
   readonly plan: PlanCalls["plan"] = async (app) => {
     this.planned.push(app);
-    if (this.planned.length > 1 && this.#revisions.length > 1) this.#revisions.shift();
-    return planOf({ existsBefore: true, revisionBefore: this.#revisions[0]?.revision ?? 0n });
+    if (this.#revisions.length > 1) this.#revisions.shift();
+    const [stored] = this.#revisions;
+    return planOf({ existsBefore: stored !== undefined, revisionBefore: stored?.revision ?? 9n });
   };
-  readonly read: PlanCalls["read"] = async () => this.#revisions[0] ?? assert.fail("there is no app");
+  readonly read: PlanCalls["read"] = async () => this.#revisions[0];
 }
 
 describe("the plan of a draft", () => {
@@ -40,23 +41,35 @@ describe("the plan of a draft", () => {
     assert.deepEqual([server.planned.length, planned.takenOver, planned.app.dockerImage], [1, undefined, "shop:2"]);
   });
 
-  it("what others changed meanwhile is taken over where the draft did not touch it, and planned again", async () => {
+  it("what others changed meanwhile is taken over where the draft did not touch it, before it is planned", async () => {
     const stored = web({ revision: 4n, envVars: { LEVEL: "info" }, secretEnvVars: { TOKEN: "secret:00000000" } });
     const newest = web({ revision: 5n, cpus: 2, envVars: { LEVEL: "info", MORE: "1" }, secretEnvVars: { TOKEN: "secret:11111111" } });
     const server = new StandIn(newest);
     const draft = web({ dockerImage: "shop:2", envVars: { LEVEL: "debug" }, secretEnvVars: { TOKEN: "secret:00000000" } });
     const { app, read, takenOver, kept } = await planDraft(server, draft, stored);
-    assert.deepEqual([server.planned.length, takenOver, read, kept], [2, 5n, newest, []]);
-    assert.equal(server.planned[1], app);
+    assert.deepEqual([server.planned, takenOver, read, kept], [[app], 5n, newest, []]);
     assert.deepEqual([app.dockerImage, app.cpus, app.envVars], ["shop:2", 2, { LEVEL: "debug", MORE: "1" }]);
-    assert.deepEqual(app.secretEnvVars, { TOKEN: "secret:11111111" }, "the old display would be refused");
+    assert.deepEqual(app.secretEnvVars, { TOKEN: "secret:11111111" }, "what stood for the value of before would be refused");
+  });
+
+  it("an app that changes between its read and its plan is taken over, and planned again", async () => {
+    const stored = web({ revision: 4n });
+    const server = new StandIn(stored, web({ revision: 5n, cpus: 2, dockerImage: "shop:3" }), web({ revision: 5n, cpus: 2, dockerImage: "shop:3" }));
+    const { app, takenOver, kept } = await planDraft(server, web({ dockerImage: "shop:2" }), stored);
+    assert.deepEqual([server.planned.length, app.cpus, app.dockerImage, takenOver, kept], [2, 2, "shop:2", 5n, ["docker_image"]]);
   });
 
   it("a plan of an app that changes again and again is given up", async () => {
     const revisions = Array.from({ length: 20 }, (_, index) => web({ revision: BigInt(index + 5) }));
     const server = new StandIn(...revisions);
     await assert.rejects(planDraft(server, web(), web({ revision: 4n })), (error) => error instanceof ConnectError && error.code === Code.Aborted);
-    assert.equal(server.planned.length, 6);
+    assert.equal(server.planned.length, 5);
+  });
+
+  it("an app that was deleted meanwhile is planned as one that is created", async () => {
+    const server = new StandIn(undefined);
+    const planned = await planDraft(server, web(), web({ revision: 4n }));
+    assert.deepEqual([server.planned.length, planned.takenOver, hindrance(planned.plan, false)], [1, undefined, undefined]);
   });
 
   it("an app that is about to be created is planned as it is, also where there is one of its name", async () => {

@@ -11,8 +11,8 @@ import { takeOver } from "./take-over.ts";
 /** What a plan asks the server for. */
 export type PlanCalls = Readonly<{
   plan: (app: App) => Promise<PlanResponse>;
-  /** The app as it is now. */
-  read: (name: string) => Promise<App>;
+  /** The app as it is now; undefined: there is none. */
+  read: (name: string) => Promise<App | undefined>;
 }>;
 
 /** A plan of an app, and the app: what others changed meanwhile is in it. */
@@ -31,17 +31,21 @@ export type PlannedDraft = Readonly<{
 const MOST_ROUNDS = 5;
 
 /**
- * Plans a draft. Where the app has changed since it was read, what the draft did not touch is taken over, and planned.
+ * Plans a draft. Where the app has changed since it was read, what the draft did not touch is taken over first: what stands for a
+ * secret that was changed would be refused.
  * @param read the stored app that the draft began with; undefined: it is about to be created
  */
 export async function planDraft(calls: PlanCalls, draft: App, read: App | undefined): Promise<PlannedDraft> {
-  let planned: PlannedDraft = { plan: await calls.plan(draft), app: draft, read, takenOver: undefined, kept: [] };
+  let taken: Omit<PlannedDraft, "plan"> = { app: draft, read, takenOver: undefined, kept: [] };
   for (let round = 0; round < MOST_ROUNDS; round++) {
-    const { existsBefore, revisionBefore } = entityOf(planned.plan);
-    if (planned.read === undefined || !existsBefore || revisionBefore === planned.read.revision) return planned;
-    const newest = await calls.read(draft.name);
-    const { app, kept } = takeOver(planned.read, planned.app, newest);
-    planned = { plan: await calls.plan(app), app, read: newest, takenOver: newest.revision, kept: [...planned.kept, ...kept] };
+    const newest = taken.read && (await calls.read(draft.name));
+    if (taken.read !== undefined && newest !== undefined && newest.revision !== taken.read.revision) {
+      const { app, kept } = takeOver(taken.read, taken.app, newest);
+      taken = { app, read: newest, takenOver: newest.revision, kept: [...new Set([...taken.kept, ...kept])] };
+    }
+    const plan = await calls.plan(taken.app);
+    const { existsBefore, revisionBefore } = entityOf(plan);
+    if (taken.read === undefined || !existsBefore || revisionBefore === taken.read.revision) return { ...taken, plan };
   }
   throw new ConnectError("it is changed again and again; plan once more", Code.Aborted);
 }

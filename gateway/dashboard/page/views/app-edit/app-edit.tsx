@@ -1,12 +1,13 @@
 import { createClient } from "@connectrpc/connect";
 import type { ComponentChildren } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { printableLine } from "../../../../../common/printable.ts";
-import { AppService } from "../../../../../gen/nebula/v1/app_pb.ts";
+import { type App, AppService, type GetAppResponse } from "../../../../../gen/nebula/v1/app_pb.ts";
 import { APP_CREATE_PATH, APP_EDIT_PATH, appAddress } from "../../addresses/entity-addresses.ts";
+import type { Loaded } from "../../data/loaded.ts";
 import { useReading } from "../../parts/ask-server.ts";
 import { usePage } from "../../parts/page-context.ts";
-import { Empty, ViewState } from "../../parts/view-state.tsx";
+import { Empty, TroubleBox, ViewState } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
 import type { EditorProps } from "./editor.tsx";
 import "./app-edit.css";
@@ -33,28 +34,50 @@ export const appCreateView: View = {
 function EditPage({ name }: Readonly<{ name: string }>) {
   const { transport } = usePage();
   const read = useReading(`app ${name}`, (signal) => createClient(AppService, transport).getApp({ name }, { signal }));
+  const now = read.kind === "ready" ? read.value : undefined;
+  const begun = useRef<App | undefined>(undefined);
+  if (now?.mayWrite === true) begun.current ??= now.app;
   return (
     <>
       <p class="kind-of-view">Edit app</p>
       <h1 tabIndex={-1} class="view-name">
         <a href={appAddress(name)}>{printableLine(name)}</a>
       </h1>
-      <ViewState of={read}>
-        {({ app, mayWrite }) => {
-          if (app === undefined) return null;
-          if (!mayWrite) return <Empty title="Your rights do not cover changes of this app" />;
-          return <Editor begin={{ kind: "edit", read: app }} newest={app.revision} />;
-        }}
-      </ViewState>
+      {begun.current === undefined ? (
+        <ViewState of={read}>{() => <Empty title="Your rights do not cover changes of this app" />}</ViewState>
+      ) : (
+        <>
+          <Meanwhile read={read} />
+          <Editor begin={{ kind: "edit", read: begun.current }} newest={now?.app?.revision} />
+        </>
+      )}
     </>
   );
 }
 
-type Loaded = Readonly<{ kind: "loading" | "failed" } | { kind: "ready"; body: (props: EditorProps) => ComponentChildren }>;
+/** What happened to the app since its draft began, beside newer revisions. The draft stays. */
+function Meanwhile({ read }: Readonly<{ read: Loaded<GetAppResponse> }>) {
+  if (read.kind === "failed" && read.trouble.kind === "refused" && read.trouble.code === "not_found") {
+    return (
+      <p class="notice notice-warning" role="status">
+        The app was deleted meanwhile. A plan of this draft creates it again.
+      </p>
+    );
+  }
+  if (read.kind === "failed") return <TroubleBox trouble={read.trouble} />;
+  if (read.kind === "loading" || read.value.mayWrite) return null;
+  return (
+    <p class="notice notice-warning" role="status">
+      Your rights do not cover changes of this app any more.
+    </p>
+  );
+}
+
+type EditorScript = Readonly<{ kind: "loading" | "failed" } | { kind: "ready"; body: (props: EditorProps) => ComponentChildren }>;
 
 /** The editor, whose script is loaded when it is first shown: it brings the reader of YAML. */
 function Editor(props: EditorProps) {
-  const [loaded, setLoaded] = useState<Loaded>({ kind: "loading" });
+  const [loaded, setLoaded] = useState<EditorScript>({ kind: "loading" });
   useEffect(() => {
     import("./editor.tsx").then(
       ({ AppEditor }) => setLoaded({ kind: "ready", body: AppEditor }),

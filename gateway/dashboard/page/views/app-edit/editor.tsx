@@ -1,4 +1,4 @@
-import { createClient, type Transport } from "@connectrpc/connect";
+import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { printableLine } from "../../../../../common/printable.ts";
 import { type App, AppService } from "../../../../../gen/nebula/v1/app_pb.ts";
@@ -18,7 +18,7 @@ export type Begin = Readonly<{ kind: "create"; name: string } | { kind: "edit"; 
 
 export type EditorProps = Readonly<{
   begin: Begin;
-  /** The revision that the app has now; undefined: it does not exist. */
+  /** The revision that the app has now; undefined: it does not exist, or the server does not say. */
   newest: bigint | undefined;
 }>;
 
@@ -38,8 +38,10 @@ export function AppEditor({ begin, newest }: EditorProps) {
   const isDirty = current.kind === "invalid" || !sameApp(current.app, read ?? emptyApp(nameOf(begin)));
   const latest = useRef(draft);
   latest.current = draft;
-  if (isDirty) drafts.set(key, { draft, read });
-  else drafts.delete(key);
+  useEffect(() => {
+    if (isDirty) drafts.set(key, { draft, read });
+    else drafts.delete(key);
+  }, [draft, read, isDirty]);
   useHeld(isDirty, () => drafts.delete(key));
 
   const change = (next: Draft) => {
@@ -152,9 +154,13 @@ function callsOf(transport: Transport): PlanCalls {
   return {
     plan: (app) => createClient(PlanService, transport).plan({ changes: [{ change: { case: "app", value: app } }] }),
     async read(name) {
-      const { app } = await createClient(AppService, transport).getApp({ name });
-      if (app === undefined) throw new Error("an answer without its app");
-      return app;
+      const answer = await createClient(AppService, transport)
+        .getApp({ name })
+        .catch((error: unknown) => {
+          if (error instanceof ConnectError && error.code === Code.NotFound) return undefined;
+          throw error;
+        });
+      return answer?.app;
     },
   };
 }

@@ -1,4 +1,4 @@
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useId, useLayoutEffect, useRef } from "preact/hooks";
 import { printableLine } from "../../../../../common/printable.ts";
 import { isDisplay } from "../../../../../common/secrets/sealed-text.ts";
 import { type Variable, variablePath, withSecrecy } from "../../draft/app-form.ts";
@@ -11,7 +11,7 @@ export function Variables({ variables, faults, change }: Props) {
   const id = useId();
   const rows = useRef<HTMLDivElement>(null);
   const added = useRef(false);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!added.current) return;
     added.current = false;
     const names = rows.current?.querySelectorAll("input[type=text]");
