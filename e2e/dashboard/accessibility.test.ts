@@ -1,13 +1,12 @@
 import { strict as assert } from "node:assert";
-import { fileURLToPath } from "node:url";
 import axe, { type AxeResults } from "axe-core";
-import { build } from "esbuild";
 import type { Page } from "playwright-core";
 import { eventually } from "../../common/testing/eventually.ts";
 import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
 import { UserService } from "../../gen/nebula/v1/user_pb.ts";
 import { DashboardRig } from "./dashboard-rig.ts";
 import { startLivelyFleet } from "./lively-fleet.ts";
+import { pathsOfViews } from "./paths-of-views.ts";
 
 const DEVICES = 100;
 const PASSWORD = "a password of eve";
@@ -218,20 +217,3 @@ describe("the dashboard of a fleet for a keyboard and a screen reader", function
     });
   }
 });
-
-/** The paths of the views that the page has. Node can't load TSX, so it is bundled first, as for a browser. */
-async function pathsOfViews(): Promise<readonly string[]> {
-  const { outputFiles } = await build({
-    entryPoints: [fileURLToPath(new URL("../../gateway/dashboard/page/views.tsx", import.meta.url))],
-    outdir: "views",
-    bundle: true,
-    format: "esm",
-    jsx: "automatic",
-    jsxImportSource: "preact",
-    write: false,
-    logLevel: "silent",
-  });
-  const script = outputFiles.find(({ path }) => path.endsWith(".js")) ?? assert.fail("esbuild made no script");
-  const { VIEWS } = await import(`data:text/javascript;base64,${Buffer.from(script.contents).toString("base64")}`);
-  return VIEWS.map(({ path }: { path: string }) => path);
-}
