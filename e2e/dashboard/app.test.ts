@@ -84,6 +84,33 @@ describe("an app in a browser", function () {
     await tab.page.getByRole("table", { name: "History" }).getByText("rollback", { exact: true }).waitFor();
   });
 
+  it("a rollback keeps secret values unless it is asked to bring them back, by another plan with its own line", async () => {
+    const appOf = async () =>
+      (await rig.api.channel.unary(AppService.method.getApp, { name: "safe" }, call())).app ?? assert.fail("there is no app safe");
+    await rig.api.createApp({ name: "safe", dockerImage: "busybox:1", secretEnvVars: { TOKEN: "the first value" } });
+    const first = (await appOf()).secretEnvVars.TOKEN;
+    await rig.api.updateApp("safe", { secretEnvVars: { TOKEN: "the second value" } });
+    const second = (await appOf()).secretEnvVars.TOKEN;
+    assert.notEqual(first, second);
+    const tab = await rig.open("/ui/apps/safe");
+    await tab.login();
+    await tab.page.getByRole("button", { name: "Roll back to revision 1" }).click();
+    const dialog = tab.page.getByRole("dialog", { name: "Roll safe back to revision 1" });
+    await dialog.getByText("as they are today: secret_env_vars TOKEN").waitFor();
+    await dialog.getByText("nebulactl rollback app/safe --to 1", { exact: true }).waitFor();
+    assert.equal(await dialog.getByRole("button", { name: "Roll back", exact: true }).count(), 0, "nothing else differs");
+    await dialog.getByLabel("Bring the older values of secret_env_vars back, too").focus();
+    await tab.page.keyboard.press("Space");
+    await dialog.getByText("nebulactl rollback app/safe --to 1 --secrets", { exact: true }).waitFor();
+    await dialog.getByText(`TOKEN: ${second} -> ${first}`).waitFor();
+    await eventually(async () => assert.equal(await tab.page.evaluate("document.activeElement.type"), "checkbox", "the focus stays"));
+    await dialog.getByRole("button", { name: "Roll back", exact: true }).click();
+    await dialog.getByText("safe is at revision 3, as revision 1 was.").waitFor();
+    assert.equal((await appOf()).secretEnvVars.TOKEN, first);
+    assert.equal(await tab.page.getByText("the first value").count(), 0);
+    tab.assertNoFaults();
+  });
+
   it("an app is stopped, started and restarted from a plan, each beside its line of nebulactl", async () => {
     const tab = await rig.open("/ui/apps/web");
     await tab.login();

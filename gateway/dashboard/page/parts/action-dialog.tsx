@@ -11,6 +11,8 @@ export type ActionPlan = Readonly<{
   text: string;
   /** The line of nebulactl that does the same. */
   line: string;
+  /** What may be chosen besides, in words: another plan is made with it. Absent: there is no choice. */
+  choice?: string | undefined;
   /** Does it, and resolves with the text that is shown then. Absent: there is nothing to do. */
   apply?: () => Promise<string>;
 }>;
@@ -21,9 +23,7 @@ type Props = Readonly<{
   verb: string;
   /** Whether it removes what does not come back. */
   isDangerous?: boolean;
-  /** What may be chosen beside the plan, where there is such a choice: another plan is made with it. */
-  choice?: string | undefined;
-  /** @param isChosen whether the choice was made */
+  /** @param isChosen whether the choice of the plan before was made */
   plan: (signal: AbortSignal, isChosen: boolean) => Promise<ActionPlan>;
   /** Returns to the form that the plan is made of, where there is one. */
   back?: () => void;
@@ -40,10 +40,11 @@ type State = Readonly<
 >;
 
 /** Shows what an action would lead to, and does it when it is confirmed. */
-export function ActionDialog({ title, verb, isDangerous = false, choice, plan, back, close }: Props) {
+export function ActionDialog({ title, verb, isDangerous = false, plan, back, close }: Props) {
   const { session } = usePage();
   const [state, setState] = useState<State>({ kind: "planning" });
   const [round, setRound] = useState(0);
+  const [choice, setChoice] = useState<string | undefined>(undefined); // it stays while the plan with it is made
   const [isChosen, setChosen] = useState(false);
   const fail = (error: unknown, isSent: boolean) => {
     const trouble = troubleOfAction(error);
@@ -55,7 +56,9 @@ export function ActionDialog({ title, verb, isDangerous = false, choice, plan, b
     setState({ kind: "planning" });
     plan(ended.signal, isChosen).then(
       (planned) => {
-        if (!ended.signal.aborted) setState({ kind: "planned", plan: planned });
+        if (ended.signal.aborted) return;
+        setState({ kind: "planned", plan: planned });
+        setChoice(planned.choice);
       },
       (error: unknown) => {
         if (!ended.signal.aborted) fail(error, false);
@@ -91,7 +94,10 @@ export function ActionDialog({ title, verb, isDangerous = false, choice, plan, b
             type="checkbox"
             checked={isChosen}
             disabled={state.kind === "applying"}
-            onChange={({ currentTarget }) => setChosen(currentTarget.checked)}
+            onChange={({ currentTarget }) => {
+              setState({ kind: "planning" }); // the plan without it must not be confirmed any more
+              setChosen(currentTarget.checked);
+            }}
           />
           <span>{choice}</span>
         </label>

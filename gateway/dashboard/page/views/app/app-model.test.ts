@@ -4,7 +4,7 @@ import { TargetKind } from "../../../../../gen/nebula/v1/device_pb.ts";
 import { GetOverviewResponseSchema } from "../../../../../gen/nebula/v1/fleet_pb.ts";
 import { RollbackResponseSchema } from "../../../../../gen/nebula/v1/history_pb.ts";
 import { PlanResponseSchema } from "../../../../../gen/nebula/v1/plan_pb.ts";
-import { placesOf, plannedRevision, rollbackLine, rollbackPlanText, totalOf, uncountedText, verbLine } from "./app-model.ts";
+import { placesOf, plannedRevision, rollbackLine, rollbackPlanText, secretsChoice, totalOf, uncountedText, verbLine } from "./app-model.ts";
 
 describe("what the view of an app shows", () => {
   it("an app runs in the groups that have it as an app, and their devices add up", () => {
@@ -35,8 +35,14 @@ describe("what the view of an app shows", () => {
   it("lines of nebulactl do what was planned, at the revision that was planned", () => {
     const plan = create(PlanResponseSchema, { entities: [{ name: "web", revisionBefore: 4n, revisionAfter: 5n }] });
     assert.equal(verbLine("restart", "web", plannedRevision(plan)), "nebulactl apps restart web --if-revision 4");
-    assert.equal(rollbackLine("web", 2n), "nebulactl rollback app/web --to 2");
+    assert.equal(rollbackLine("web", 2n, false), "nebulactl rollback app/web --to 2");
+    assert.equal(rollbackLine("web", 2n, true), "nebulactl rollback app/web --to 2 --secrets");
     assert.throws(() => plannedRevision(create(PlanResponseSchema, {})), /^Error: a plan without what it is about$/);
+  });
+
+  it("a rollback has the choice to bring secret values back where the older body has others, and keeps it once it was chosen", () => {
+    const choice = (keptSecrets: string[], secrets: boolean) => secretsChoice(create(RollbackResponseSchema, { keptSecrets }), secrets) !== undefined;
+    assert.deepEqual([choice([], false), choice(["TOKEN"], false), choice([], true)], [false, true, true]);
   });
 
   it("a rollback is shown field by field, and then by what devices do", () => {

@@ -38,6 +38,7 @@ import {
   plannedRevision,
   rollbackLine,
   rollbackPlanText,
+  secretsChoice,
   totalOf,
   uncountedText,
   type Verb,
@@ -311,7 +312,8 @@ type ConfirmationProps = Readonly<{ name: string; asked: Asked; close: () => voi
 function Confirmation({ name, asked, close, changed }: ConfirmationProps) {
   const { transport, clock } = usePage();
   if (asked.kind === "rollback") {
-    const plan = () => planRollback(transport, { name, to: asked.to, now: clock.now(), changed });
+    const plan = (signal: AbortSignal, secrets: boolean) =>
+      planRollback(transport, { name, to: asked.to, secrets, now: clock.now(), changed }, signal);
     return <ActionDialog title={`Roll ${name} back to revision ${asked.to}`} verb="Roll back" plan={plan} close={close} />;
   }
   const { verb } = asked;
@@ -339,19 +341,20 @@ async function planOfVerb(transport: Transport, { name, verb, now, changed }: Pl
   };
 }
 
-async function planRollback(transport: Transport, { name, to, now, changed }: Planned & Readonly<{ to: bigint }>): Promise<ActionPlan> {
+type PlannedRollback = Planned & Readonly<{ to: bigint; secrets: boolean }>;
+
+async function planRollback(transport: Transport, { name, to, secrets, now, changed }: PlannedRollback, signal: AbortSignal): Promise<ActionPlan> {
   const history = createClient(HistoryService, transport);
-  const request = { kind: TargetKind.APP, name, to };
-  const planned = await history.rollback({ ...request, dryRun: true });
+  const request = { kind: TargetKind.APP, name, to, secrets };
+  const planned = await history.rollback({ ...request, dryRun: true }, { signal });
   const change = plannedRollback(planned);
   const isUnchanged = planned.revision === planned.revisionBefore;
-  const plan = change === undefined || isUnchanged ? undefined : await createClient(PlanService, transport).plan({ changes: [change] });
+  const plan = change === undefined || isUnchanged ? undefined : await createClient(PlanService, transport).plan({ changes: [change] }, { signal });
   const text = rollbackPlanText(name, planned, plan, now);
-  const line = rollbackLine(name, to);
-  if (isUnchanged) return { text, line };
+  const shown = { text, line: rollbackLine(name, to, secrets), choice: secretsChoice(planned, secrets) };
+  if (isUnchanged) return shown;
   return {
-    text,
-    line,
+    ...shown,
     async apply() {
       const { revision } = await history.rollback({ ...request, ifRevision: planned.revisionBefore });
       changed();
