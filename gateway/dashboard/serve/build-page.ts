@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
-import { build, type OutputFile, type Plugin } from "esbuild";
+import { build, type OutputFile } from "esbuild";
+import { descriptorsAsText, enumsAsConstants, unusedLeftOut } from "./lighter-sources.ts";
 
 const SOURCES = fileURLToPath(new URL("../page/", import.meta.url));
 
@@ -44,7 +45,7 @@ export async function buildPage(): Promise<BuiltPage> {
     legalComments: "none",
     jsx: "automatic",
     jsxImportSource: "preact",
-    plugins: [descriptorsAsText, withoutJson],
+    plugins: [descriptorsAsText, enumsAsConstants, unusedLeftOut],
     write: false,
     metafile: true,
     logLevel: "silent",
@@ -65,31 +66,6 @@ export async function buildPage(): Promise<BuiltPage> {
     inputs: Object.keys(metafile.inputs).map((input) => join(SOURCES, input)),
   };
 }
-
-/** Descriptors of the API in plain bytes, which compress to two thirds of what their base64 does. */
-const descriptorsAsText: Plugin = {
-  name: "descriptors as text",
-  setup({ onLoad }) {
-    onLoad({ filter: /_pb\.ts$/ }, async ({ path }) => {
-      const source = await readFile(path, "utf8");
-      const bytes = (base64: string) => JSON.stringify(Buffer.from(base64, "base64").toString("latin1"));
-      return { contents: source.replace(/fileDesc\("([^"]+)"/, (_, base64: string) => `fileDesc(btoa(${bytes(base64)})`), loader: "ts" };
-    });
-  },
-};
-
-/** The page speaks binary alone: what the packages bring to read and write messages as JSON is left out. */
-const withoutJson: Plugin = {
-  name: "without JSON of messages",
-  setup({ onLoad }) {
-    onLoad({ filter: /@bufbuild\/protobuf\/dist\/esm\/(?:from|to)-json\.js$/ }, async ({ path }) => {
-      const names = [...(await readFile(path, "utf8")).matchAll(/^export function (\w+)/gm)].map(([, name]) => name);
-      return {
-        contents: `function none() { throw new Error("there is no JSON of messages here"); }\nexport { ${names.map((name) => `none as ${name}`).join(", ")} };`,
-      };
-    });
-  },
-};
 
 function nameOf(file: OutputFile | undefined): string {
   if (file === undefined) throw new Error("esbuild made no file of that name");

@@ -149,7 +149,7 @@ describe("the page of the dashboard as it is made", function () {
     const users = ours.filter((input) => /\b(?:from|to)Json(?:String)?\b/.test(readFileSync(input, "utf8")));
     assert.deepEqual(users, []);
     const scripts = [...built.page.assets].filter(([name]) => name.endsWith(".js")).map(([, { gzip }]) => gunzipSync(gzip).toString());
-    assert.ok(scripts.some((script) => script.includes("there is no JSON of messages here")));
+    assert.ok(scripts.some((script) => script.includes("this is left out of the page")));
   });
 
   it("the styles of views come after the theme, so that their rules override it", () => {
