@@ -80,6 +80,24 @@ describe("the list of devices in a browser", function () {
     tab.assertNoFaults();
   });
 
+  it("the numbers of a member, of an app and of a change each lead to a list of as many devices", async () => {
+    const tab = await rig.open("/ui/groups/kiosks");
+    await tab.login();
+    const follow = async (link: string, address: RegExp) => {
+      await tab.page.getByRole("link", { name: link, exact: true }).click();
+      await tab.page.waitForURL(address);
+      await tab.page.getByText("2 devices", { exact: true }).waitFor();
+      assert.equal(await tab.page.getByRole("table", { name: "Devices" }).locator("tbody tr[aria-rowindex]").count(), 2);
+    };
+    await follow("2 applied in web", /\/ui\/groups\/kiosks\?target=app%2Fweb&standing=applied$/);
+    await tab.page.getByText("nebulactl devices list --device-group kiosks --standing applied --target app/web", { exact: true }).waitFor();
+    await tab.page.goto(`${rig.server.url}/ui/apps/web`);
+    await follow("2 applied in kiosks", /\/ui\/devices\?group=kiosks&target=app%2Fweb&standing=applied$/);
+    await tab.page.goto(`${rig.server.url}/ui/changes/device_group/kiosks/1`);
+    await follow("2 applied", /\/ui\/devices\?target=device_group%2Fkiosks%401&standing=applied$/);
+    tab.assertNoFaults();
+  });
+
   it("text that is being typed into a filter stays while the list is read again, and counts at Enter", async () => {
     const tab = await rig.open("/ui/devices");
     await tab.login();

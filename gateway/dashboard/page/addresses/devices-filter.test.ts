@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import fc from "fast-check";
-import { ConfigStanding, ConnectionState, DeviceOrder } from "../../../../gen/nebula/v1/device_pb.ts";
+import { ConfigStanding, ConnectionState, DeviceOrder, TargetKind } from "../../../../gen/nebula/v1/device_pb.ts";
 import { FailureCode, TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
 import {
   CODE_WORDS,
@@ -14,6 +14,8 @@ import {
   SORT_WORDS,
   STANDING_WORDS,
   STATE_WORDS,
+  targetOf,
+  targetText,
 } from "./devices-filter.ts";
 
 const optional = <T>(values: fc.Arbitrary<T>) => fc.option(values, { nil: undefined });
@@ -29,6 +31,7 @@ const filters: fc.Arbitrary<DevicesFilter> = fc.record(
     failing: optional(fc.constant(true)),
     outdated: optional(fc.constant(true)),
     version: optional(fc.string({ minLength: 1 })),
+    target: optional(fc.constantFrom("app/web", "cron_job/web.1", "device_group/pos@4", "app/web@1844674407370955161")),
     sort: optional(fc.constantFrom(...SORT_WORDS)),
   },
   { noNullPrototype: true },
@@ -46,7 +49,7 @@ describe("the filter of devices in an address", () => {
   });
 
   it("what is not valid in an address is left out", () => {
-    const query = new URLSearchParams("state=gone&standing=lost&code=x&longer=5y&connection=maybe&sort=age&other=1");
+    const query = new URLSearchParams("state=gone&standing=lost&code=x&longer=5y&connection=maybe&sort=age&target=user/ann&other=1");
     assert.deepEqual(
       Object.values(devicesFilterOf(query)).filter((value) => value !== undefined),
       [],
@@ -56,11 +59,11 @@ describe("the filter of devices in an address", () => {
   it("a filter is the same in a request and as flags of nebulactl", () => {
     const filter: DevicesFilter = {
       ...{ group: "pos", state: "failed", standing: "working", longer: "1d", code: "no_space", problem: "prune_failed" },
-      ...{ outdated: true, version: "0.1.0", sort: "reported:desc" },
+      ...{ outdated: true, version: "0.1.0", sort: "reported:desc", target: "app/web@41" },
     };
     assert.equal(
       devicesCommand(filter),
-      "nebulactl devices list --device-group pos --state failed --standing working --offline-longer 1d --code no_space --problem prune_failed " +
+      "nebulactl devices list --device-group pos --state failed --standing working --target app/web@41 --offline-longer 1d --code no_space --problem prune_failed " +
         "--not-newest --worker-version 0.1.0 --sort reported:desc",
     );
     const request = devicesRequest(filter);
@@ -75,7 +78,24 @@ describe("the filter of devices in an address", () => {
       failing: false,
       notNewest: true,
       workerVersion: "0.1.0",
+      target: { kind: TargetKind.APP, name: "web", revision: 41n },
     });
+  });
+
+  it("a target is named with its kind or, an app, without, and with a revision or without", () => {
+    const named = (text: string) => {
+      const target = targetOf(text);
+      return target && targetText(target);
+    };
+    assert.deepEqual(["web", "web@3", "cron_job/web", "device_group/pos@7"].map(named), [
+      "app/web",
+      "app/web@3",
+      "cron_job/web",
+      "device_group/pos@7",
+    ]);
+    for (const text of ["", "user/ann", "app/", "a/b/c", "web@", "web@0", "web@x", "web@1@2", "web@99999999999999999999"]) {
+      assert.equal(named(text), undefined, text);
+    }
   });
 
   it("the order of a column is chosen, then turned round, then taken back, and no order asks for none", () => {

@@ -1,5 +1,7 @@
 /** Which devices a list shows, and in which order: in its address, as a request, as flags of nebulactl. A number of a view links to the one of these that lists exactly the devices it counts, if there is one. Pure. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { targetKindOf } from "../../../../common/resources/target-kind.ts";
+import type { EntityKind } from "../../../../common/storage/config-store.ts";
 import { enumWords } from "../../../../common/text/enum-words.ts";
 import {
   ConfigStanding,
@@ -28,6 +30,8 @@ export type DevicesFilter = Readonly<{
   failing?: boolean | undefined;
   outdated?: boolean | undefined;
   version?: string | undefined;
+  /** app/web, cron_job/backup, or app/web@41 for one change: of the device_groups that it reaches. `standing` and, with failed, `code` are with it. */
+  target?: string | undefined;
   /** device_id, reported:desc, ...: one of SORT_WORDS. Absent: by group and id. */
   sort?: string | undefined;
 }>;
@@ -36,6 +40,7 @@ export const STATE_WORDS = enumWords(TargetStateSchema);
 export const STANDING_WORDS = enumWords(ConfigStandingSchema);
 export const CODE_WORDS = enumWords(FailureCodeSchema);
 
+export const ENTITY_KINDS: readonly EntityKind[] = ["app", "cron_job", "device_group"];
 const DESCENDING = ":desc";
 const ORDER_WORDS = enumWords(DeviceOrderSchema);
 /** Each order, and the other way round, as nebulactl takes them, too. */
@@ -63,11 +68,28 @@ export const OFFLINE_TIMES: ReadonlyMap<string, number> = new Map([
   ["30d", 2_592_000_000],
 ]);
 
+/** An app, cron_job or device_group. `revision`: one change of it; absent: its newest revision. */
+export type DevicesTarget = Readonly<{ kind: EntityKind; name: string; revision?: bigint | undefined }>;
+
+/** A target in a filter. */
+export function targetText({ kind, name, revision }: DevicesTarget): string {
+  return `${kind}/${name}${revision === undefined ? "" : `@${revision}`}`;
+}
+
+/** The target that a text names; `web` is app/web. Undefined if it names none. */
+export function targetOf(text: string): DevicesTarget | undefined {
+  const [, word = "app", name = "", revision] = /^(?:(app|cron_job|device_group)\/)?([^/@]+)(?:@([1-9]\d{0,18}))?$/.exec(text) ?? [];
+  const kind = ENTITY_KINDS.find((kind) => kind === word);
+  if (kind === undefined || name === "") return undefined;
+  return { kind, name, ...(revision === undefined ? {} : { revision: BigInt(revision) }) };
+}
+
 /** The filter in the query of an address. What is not valid in it is left out. */
 export function devicesFilterOf(query: URLSearchParams): DevicesFilter {
   const text = (name: string) => query.get(name) || undefined;
   const oneOf = (name: string, words: ReadonlyMap<string, unknown>) => (words.has(text(name) ?? "") ? text(name) : undefined);
   const connection = text("connection");
+  const target = targetOf(text("target") ?? "");
   return {
     group: text("group"),
     state: oneOf("state", STATE_WORDS),
@@ -79,6 +101,7 @@ export function devicesFilterOf(query: URLSearchParams): DevicesFilter {
     failing: query.get("failing") === "yes" || undefined,
     outdated: query.get("outdated") === "yes" || undefined,
     version: text("version"),
+    target: target && targetText(target),
     sort: SORT_WORDS.find((word) => word === text("sort")),
   };
 }
@@ -104,6 +127,7 @@ export function devicesRequest(filter: DevicesFilter): Exclude<MessageInitShape<
   const longer = OFFLINE_TIMES.get(filter.longer ?? "");
   const isOffline = filter.connection === "offline" || longer !== undefined;
   const { by = "", isDescending = false } = sortedBy(filter.sort) ?? {};
+  const target = targetOf(filter.target ?? "");
   return {
     deviceGroup: filter.group ?? "",
     summariesOnly: true,
@@ -119,19 +143,21 @@ export function devicesRequest(filter: DevicesFilter): Exclude<MessageInitShape<
       failing: filter.failing ?? false,
       notNewest: filter.outdated ?? false,
       workerVersion: filter.version ?? "",
+      ...(target !== undefined && { target: { kind: targetKindOf(target.kind), name: target.name, revision: target.revision ?? 0n } }),
     },
   };
 }
 
 /** The line of nebulactl that lists these devices. */
 export function devicesCommand(filter: DevicesFilter): string {
-  const { group, state, standing, connection, longer, code, problem, failing, outdated, version, sort } = filter;
+  const { group, state, standing, connection, longer, code, problem, failing, outdated, version, target, sort } = filter;
   const flag = (name: string, value: string | undefined) => (value === undefined ? [] : [`--${name}`, value]);
   return commandLine([
     ...["nebulactl", "devices", "list"],
     ...flag("device-group", group),
     ...flag("state", state),
     ...flag("standing", standing),
+    ...flag("target", target),
     ...(connection === undefined || longer !== undefined ? [] : [`--${connection}`]),
     ...flag("offline-longer", longer),
     ...flag("code", code),

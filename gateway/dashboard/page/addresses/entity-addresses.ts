@@ -1,10 +1,9 @@
 /** The addresses of one device, device_group, app, change, user and user_group, which stay. Names are those of the API. Pure. */
 import type { EntityKind } from "../../../../common/storage/config-store.ts";
-import { type DevicesFilter, filterQuery } from "./devices-filter.ts";
+import { type DevicesFilter, ENTITY_KINDS, filterQuery } from "./devices-filter.ts";
 
 export type ChangeName = Readonly<{ kind: EntityKind; name: string; revision: bigint }>;
 
-const KINDS: readonly EntityKind[] = ["app", "cron_job", "device_group"];
 /** Of 64 bits. */
 const LARGEST_REVISION = 2n ** 64n - 1n;
 
@@ -21,7 +20,7 @@ export function changeAddress({ kind, name, revision }: ChangeName): string {
 
 /** The kind of entities that have changes, by its word; undefined: it is another one. */
 export function changedKindOf(word: string | undefined): EntityKind | undefined {
-  return KINDS.find((kind) => kind === word);
+  return ENTITY_KINDS.find((kind) => kind === word);
 }
 
 /** The change that an address names; undefined if it names none. */

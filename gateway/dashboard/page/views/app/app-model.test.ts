@@ -26,7 +26,17 @@ describe("what the view of an app shows", () => {
         ["vast", "/ui/groups/vast", undefined],
       ],
     );
-    const total = Object.fromEntries(totalOf(places).map(({ state, count }) => [state, count]));
+    assert.deepEqual(
+      places.map(({ states }) => states.find(({ state }) => state === "failed")?.to),
+      ["/ui/devices?group=kiosks&target=app%2Fweb&standing=failed", "/ui/devices?group=pos&target=app%2Fweb&standing=failed", undefined],
+    );
+    const linked = totalOf("web", places.slice(0, 2)).find(({ state }) => state === "failed");
+    assert.deepEqual([linked?.count, linked?.to], [1n, "/ui/devices?target=app%2Fweb&standing=failed"]);
+    assert.ok(
+      totalOf("web", places).every(({ to }) => to === undefined),
+      "one place is not counted",
+    );
+    const total = Object.fromEntries(totalOf("web", places).map(({ state, count }) => [state, count]));
     assert.deepEqual([total.applied, total.failed, total.offline], [6n, 1n, 0n]);
     assert.equal(uncountedText(places), "1 of the groups was not counted, for lack of room: their devices are in no number.");
     assert.equal(uncountedText(places.slice(0, 2)), undefined);

@@ -5,6 +5,7 @@ import { entityKindOf } from "../../../../../common/resources/target-kind.ts";
 import type { GetOverviewResponse } from "../../../../../gen/nebula/v1/fleet_pb.ts";
 import type { RollbackResponse } from "../../../../../gen/nebula/v1/history_pb.ts";
 import { PlannedVerb, type PlanResponse } from "../../../../../gen/nebula/v1/plan_pb.ts";
+import { devicesAddress, targetText } from "../../addresses/devices-filter.ts";
 import { groupAddress } from "../../addresses/entity-addresses.ts";
 import { commandLine, formatCount } from "../../parts/format.ts";
 import { devicesOf, type StateCount, stateCounts } from "../overview/overview-model.ts";
@@ -15,25 +16,29 @@ export type PlaceLine = Readonly<{
   to: string;
   /** Undefined: they were not counted, for lack of room. */
   devices: bigint | undefined;
+  /** Where these are listed. */
+  listed: string;
   /** Empty: not counted. */
   states: readonly StateCount[];
 }>;
 
 /** The device_groups that have an app, with the devices by how far its newest revision is there. */
 export function placesOf(app: string, { groups }: GetOverviewResponse): readonly PlaceLine[] {
+  const target = targetText({ kind: "app", name: app });
   return groups.flatMap(({ deviceGroup, members, uncounted }) => {
     const member = members.find(({ newest }) => newest?.name === app && entityKindOf(newest.kind) === "app");
     if (member === undefined) return [];
     const counted = uncounted
       ? { devices: undefined, states: [] }
-      : { devices: devicesOf(member.states), states: stateCounts(member.states, undefined) };
-    return [{ group: deviceGroup, to: groupAddress(deviceGroup), ...counted }];
+      : { devices: devicesOf(member.states), states: stateCounts(member.states, { group: deviceGroup, target }) };
+    return [{ group: deviceGroup, to: groupAddress(deviceGroup), listed: devicesAddress({ group: deviceGroup, target }), ...counted }];
   });
 }
 
-/** Devices of all of these places by state, those that were not counted left out. */
-export function totalOf(places: readonly PlaceLine[]): readonly StateCount[] {
-  return stateCounts(undefined, undefined).map((empty) => ({
+/** Devices of all places of an app by state, those that were not counted left out: of the others there is no list then. */
+export function totalOf(app: string, places: readonly PlaceLine[]): readonly StateCount[] {
+  const isWhole = places.every(({ devices }) => devices !== undefined);
+  return stateCounts(undefined, isWhole ? { target: targetText({ kind: "app", name: app }) } : undefined).map((empty) => ({
     ...empty,
     count: places.reduce((sum, { states }) => sum + (states.find(({ state }) => state === empty.state)?.count ?? 0n), 0n),
   }));

@@ -28,7 +28,7 @@ import { usePage } from "../../parts/page-context.ts";
 import { StateBar } from "../../parts/state-bar.tsx";
 import { StateLegend, StateNumber } from "../../parts/state-legend.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
-import { Age, NotCounted, StateWord } from "../../parts/values.tsx";
+import { Age, Count, NotCounted, StateWord } from "../../parts/values.tsx";
 import { Empty, ViewState } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
 import {
@@ -185,7 +185,7 @@ function Places({ name }: Readonly<{ name: string }>) {
           }
           return (
             <>
-              <StateLegend states={totalOf(places).filter(({ state }) => state !== "never-came")} />
+              <StateLegend states={totalOf(name, places).filter(({ state }) => state !== "never-came")} />
               {uncountedText(places) !== undefined && (
                 <p class="notice notice-warning" role="status">
                   {uncountedText(places)}
@@ -214,7 +214,7 @@ const PLACE_COLUMNS: readonly Column<PlaceLine>[] = [
     key: "devices",
     head: "Devices",
     isNumber: true,
-    cell: ({ devices }) => (devices === undefined ? <NotCounted /> : <span class="number">{formatCount(devices)}</span>),
+    cell: ({ devices, listed, group }) => (devices === undefined ? <NotCounted /> : <Count value={devices} to={listed} of={`devices in ${group}`} />),
   },
   {
     key: "bar",

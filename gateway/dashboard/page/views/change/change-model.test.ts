@@ -33,12 +33,13 @@ describe("what is followed of a change", () => {
 
 describe("how far a change is", () => {
   it("the counts are those of the server, in the order of the bar", () => {
-    const { parts, devices, applied } = progress({ counts: { devices: 15n, applied: 5n, working: 4n, waiting: 3n, failed: 2n, offline: 1n } });
+    const { parts, devices, applied, to } = progress({ counts: { devices: 15n, applied: 5n, working: 4n, waiting: 3n, failed: 2n, offline: 1n } });
     assert.deepEqual(
       parts.map(({ state, count }) => `${state} ${count}`),
       ["applied 5", "working 4", "waiting 3", "failed 2", "offline 1"],
     );
     assert.deepEqual([devices, applied], [15n, 5n]);
+    assert.deepEqual([to, parts[3]?.to], ["/ui/devices?target=app%2Fweb%4042", "/ui/devices?target=app%2Fweb%4042&standing=failed"]);
   });
 
   it("the verdict is that of apply --wait", () => {
@@ -69,6 +70,10 @@ describe("how far a change is", () => {
         ["no_space", 2n, ["/ui/devices/till%207 disk \\u202efull"]],
         ["no code", 1n, ["/ui/devices/b no code"]],
       ],
+    );
+    assert.deepEqual(
+      failures.map(({ to }) => to),
+      ["/ui/devices?target=app%2Fweb%4042&standing=failed&code=no_space", undefined],
     );
   });
 

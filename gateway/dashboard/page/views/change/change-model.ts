@@ -18,6 +18,8 @@ import { type ApplyMember, type ApplyTarget, ApplyTargetSchema, ApplyVerb, type 
 import type { DeviceGroup } from "../../../../../gen/nebula/v1/device_group_pb.ts";
 import { TargetKind } from "../../../../../gen/nebula/v1/device_pb.ts";
 import { type Revision, RevisionAction, RevisionActionSchema } from "../../../../../gen/nebula/v1/history_pb.ts";
+import { FailureCodeSchema } from "../../../../../gen/nebula/v1/report_pb.ts";
+import { type DevicesFilter, devicesAddress, targetText } from "../../addresses/devices-filter.ts";
 import { changeAddress, deviceAddress } from "../../addresses/entity-addresses.ts";
 
 // --- the revision
@@ -81,7 +83,9 @@ export type ChangeProgress = Readonly<{
   devices: bigint;
   applied: bigint;
   /** In the order of a bar. */
-  parts: readonly Readonly<{ state: string; word: string; count: bigint }>[];
+  parts: readonly Readonly<{ state: string; word: string; count: bigint; to: string | undefined }>[];
+  /** Where all are listed. */
+  to: string | undefined;
   failures: readonly FailureGroup[];
   /** That devices may be named which failed no more; undefined: none is. */
   olderFailures: string | undefined;
@@ -92,16 +96,23 @@ export type ChangeProgress = Readonly<{
 export type FailureGroup = Readonly<{
   code: string;
   count: bigint;
+  /** Where all are listed; undefined: nowhere. */
+  to: string | undefined;
   devices: readonly Readonly<{ key: string; id: string; group: string; reason: string; to: string }>[];
 }>;
 
 export function changeProgress(message: WatchApplyResponse, target: ApplyTarget): ChangeProgress {
   const { counts } = message;
   const followed: Followed = target;
+  const kind = entityKindOf(target.kind);
+  const listed = (filter: DevicesFilter): string | undefined =>
+    kind && devicesAddress({ target: targetText({ kind, name: target.name, revision: target.revision }), ...filter });
+  const listedUnder = (code: string) => (code === "" ? undefined : listed({ standing: "failed", code }));
   const parts = (["applied", "working", "waiting", "failed", "offline"] as const).map((state) => ({
     state,
     word: state,
     count: counts?.[state] ?? 0n,
+    to: listed({ standing: state }),
   }));
   return {
     verdict: verdictOf(message),
@@ -109,9 +120,11 @@ export function changeProgress(message: WatchApplyResponse, target: ApplyTarget)
     devices: counts?.devices ?? 0n,
     applied: counts?.applied ?? 0n,
     parts,
+    to: listed({}),
     failures: message.failures.map(({ failureCode, devices }) => ({
       code: failureWord(failureCode),
       count: devices,
+      to: listedUnder(enumWord(FailureCodeSchema, failureCode)),
       devices: message.changed
         .filter((device) => device.failureCode === failureCode)
         .map((device) => ({

@@ -141,7 +141,7 @@ function Progress({ target }: Readonly<{ target: ApplyTarget }>) {
 }
 
 function Numbers({ progress, samples }: Readonly<{ progress: ChangeProgress; samples: readonly Sample[] }>) {
-  const { verdict, summary, devices, applied, parts } = progress;
+  const { verdict, summary, devices, applied, parts, to } = progress;
   const { title, mark } = VERDICTS[verdict];
   return (
     <section class="card" aria-label="Devices by state">
@@ -153,18 +153,19 @@ function Numbers({ progress, samples }: Readonly<{ progress: ChangeProgress; sam
         <span class="faint">{summary}</span>
       </p>
       <p class="applied-line">
-        <span class="applied-count number">{formatCount(applied)}</span> of <span class="number">{formatCount(devices)}</span> applied
+        <span class="applied-count number">{formatCount(applied)}</span> of{" "}
+        <Count value={devices} to={devices === 0n ? undefined : to} of="devices" /> applied
         <span class="faint number"> · {formatShare(applied, devices)}</span>
       </p>
       <StateBar parts={parts} size="large" />
       <ul class="apply-counts">
-        {parts.map(({ state, word, count }) => (
+        {parts.map(({ state, word, count, to }) => (
           <li key={state} class={count === 0n ? "faint" : ""}>
             <svg class="dot" width="10" height="10" viewBox="0 0 10 10" aria-hidden="true">
               <rect class={`fill-${state}`} width="10" height="10" rx="2" />
             </svg>
             <span class="number" data-count={word}>
-              {formatCount(count)}
+              <Count value={count} to={count === 0n ? undefined : to} of={word} />
             </span>{" "}
             {word}
           </li>
@@ -208,7 +209,7 @@ function Failures({ failures, older }: Readonly<{ failures: readonly FailureGrou
     <section class="card" aria-labelledby="failures">
       <h2 id="failures">Failures by code</h2>
       {older !== undefined && <p class="faint">{capitalized(older)}.</p>}
-      {failures.map(({ code, count, devices }) => (
+      {failures.map(({ code, count, devices, to }) => (
         <details key={code} class="failure" open={failures.length === 1}>
           <summary>
             <span class="state-failed">{code}</span> <Count value={count} />
@@ -230,6 +231,11 @@ function Failures({ failures, older }: Readonly<{ failures: readonly FailureGrou
             {count > BigInt(devices.length) && (
               <li>
                 <span class="faint">and {formatCount(count - BigInt(devices.length))} more</span>
+              </li>
+            )}
+            {to !== undefined && (
+              <li>
+                <a href={to}>List of all that failed with {code}</a>
               </li>
             )}
           </ul>

@@ -170,7 +170,7 @@ function Filters({ filter, change, isOfOneGroup }: FiltersProps) {
       </select>
     </label>
   );
-  const text = (label: string, name: "group" | "version" | "problem") => (
+  const text = (label: string, name: "group" | "version" | "problem" | "target") => (
     <CommittedField
       label={label}
       type="search"
@@ -193,11 +193,12 @@ function Filters({ filter, change, isOfOneGroup }: FiltersProps) {
       <form class="filters" aria-label="Filter of devices" onSubmit={(event) => event.preventDefault()}>
         {!isOfOneGroup && text("Group", "group")}
         {choice("State", "state", STATE_WORDS.keys())}
-        {choice("With the newest config", "standing", STANDING_WORDS.keys())}
+        {choice(filter.target === undefined ? "With the newest config" : "With this app or change", "standing", STANDING_WORDS.keys())}
         {choice("Connection", "connection", ["online", "offline"])}
         {choice("Offline longer than", "longer", OFFLINE_TIMES.keys())}
         {choice("Code", "code", CODE_WORDS.keys())}
         {text("Problem", "problem")}
+        {text("App or change", "target")}
         {text("Worker", "version")}
         <label>
           <span>Order</span>

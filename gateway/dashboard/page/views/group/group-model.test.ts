@@ -17,7 +17,7 @@ describe("what the view of a device_group shows", () => {
         { newest, states: { applied: 3n, failed: 1n } },
       ],
     });
-    const lines = memberLines({ apps: ["till", "web"], cronJobs: ["web"] }, overview);
+    const lines = memberLines({ name: "pos", apps: ["till", "web"], cronJobs: ["web"] }, overview);
     assert.deepEqual(
       lines.map(({ place, kind, name, revision, isDeleted }) => [place, kind, name, revision, isDeleted]),
       [
@@ -32,10 +32,10 @@ describe("what the view of a device_group shows", () => {
     );
     assert.deepEqual([lines[1]?.by, lines[1]?.at, lines[1]?.action], ["ann", 5000, "update"]);
     assert.deepEqual(
-      lines[1]?.states?.filter(({ count }) => count > 0n).map(({ state, count }) => [state, count]),
+      lines[1]?.states?.filter(({ count }) => count > 0n).map(({ state, count, to }) => [state, count, to]),
       [
-        ["applied", 3n],
-        ["failed", 1n],
+        ["applied", 3n, "/ui/groups/pos?target=app%2Fweb&standing=applied"],
+        ["failed", 1n, "/ui/groups/pos?target=app%2Fweb&standing=failed"],
       ],
     );
   });
@@ -43,7 +43,7 @@ describe("what the view of a device_group shows", () => {
   it("the members of a group that was not counted have no numbers", () => {
     const overview = create(GroupOverviewSchema, { deviceGroup: "pos", members: [{ newest, states: {} }], uncounted: true });
     assert.deepEqual(
-      memberLines({ apps: ["web"], cronJobs: [] }, overview).map(({ revision, states }) => [revision, states]),
+      memberLines({ name: "pos", apps: ["web"], cronJobs: [] }, overview).map(({ revision, states }) => [revision, states]),
       [[7n, undefined]],
     );
   });

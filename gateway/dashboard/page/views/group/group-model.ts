@@ -5,7 +5,8 @@ import { enumWord } from "../../../../../common/text/enum-words.ts";
 import type { DeviceGroup } from "../../../../../gen/nebula/v1/device_group_pb.ts";
 import type { GetOverviewResponse, GroupOverview } from "../../../../../gen/nebula/v1/fleet_pb.ts";
 import { RevisionAction, RevisionActionSchema } from "../../../../../gen/nebula/v1/history_pb.ts";
-import { entityAddress } from "../../addresses/entity-addresses.ts";
+import { targetText } from "../../addresses/devices-filter.ts";
+import { entityAddress, groupAddress } from "../../addresses/entity-addresses.ts";
 import { commandLine } from "../../parts/format.ts";
 import { type StateCount, stateCounts } from "../overview/overview-model.ts";
 
@@ -22,12 +23,15 @@ export type MemberLine = Readonly<{
   isDeleted: boolean;
   by: string;
   at: number | undefined;
-  /** The devices of the group by how far the newest revision is there, without links: a count of one member has no list of its own. Undefined: they were not counted, for lack of room. */
+  /** The devices of the group by how far the newest revision is there. Undefined: they were not counted, for lack of room. */
   states: readonly StateCount[] | undefined;
 }>;
 
-/** The apps in their order, then the cron_jobs in theirs. */
-export function memberLines({ apps, cronJobs }: Pick<DeviceGroup, "apps" | "cronJobs">, overview: GroupOverview | undefined): readonly MemberLine[] {
+/** The apps of a device_group in their order, then the cron_jobs in theirs. */
+export function memberLines(
+  { name: group, apps, cronJobs }: Pick<DeviceGroup, "name" | "apps" | "cronJobs">,
+  overview: GroupOverview | undefined,
+): readonly MemberLine[] {
   const members = [...apps.map((name) => ({ kind: "app" as const, name })), ...cronJobs.map((name) => ({ kind: "cron_job" as const, name }))];
   return members.map(({ kind, name }, index) => {
     const known = overview?.members.find(({ newest }) => newest !== undefined && entityKindOf(newest.kind) === kind && newest.name === name);
@@ -42,7 +46,10 @@ export function memberLines({ apps, cronJobs }: Pick<DeviceGroup, "apps" | "cron
       isDeleted: known?.newest?.action === RevisionAction.DELETE,
       by: known?.newest?.change?.by ?? "",
       at: at === undefined ? undefined : timestampMs(at),
-      states: overview?.uncounted === true ? undefined : stateCounts(known?.states, undefined),
+      states:
+        overview?.uncounted === true
+          ? undefined
+          : stateCounts(known?.states, { target: targetText({ kind, name }) }, (filter) => groupAddress(group, filter)),
     };
   });
 }

@@ -109,7 +109,7 @@ function Numbers({ name, answer, edit }: NumbersProps) {
     <ViewState of={state}>
       {(overview) => {
         const group = overviewOf(name, overview);
-        const members = memberLines(answer.deviceGroup ?? { apps: [], cronJobs: [] }, group);
+        const members = memberLines(answer.deviceGroup ?? { name, apps: [], cronJobs: [] }, group);
         const addressOf = (filter: DevicesFilter) => groupAddress(name, filter);
         const failures = overview.fleet === undefined ? [] : failureTallies(overview.fleet, addressOf);
         const devices = devicesOf(group?.states);

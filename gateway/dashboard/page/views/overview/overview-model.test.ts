@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { TargetKind } from "../../../../../gen/nebula/v1/device_pb.ts";
-import { FleetOverviewSchema, GetOverviewResponseSchema } from "../../../../../gen/nebula/v1/fleet_pb.ts";
+import { type FleetOverview, FleetOverviewSchema, GetOverviewResponseSchema } from "../../../../../gen/nebula/v1/fleet_pb.ts";
 import { FailureCode } from "../../../../../gen/nebula/v1/report_pb.ts";
 import { changeLines, devicesOf, failureTallies, groupLines, listedOf, moreChangesText, stateCounts, versionTallies } from "./overview-model.ts";
 
@@ -83,9 +83,17 @@ describe("the numbers of the overview", () => {
 
   it("a change says how many devices follow it, unless none do or a newer one took its place", () => {
     const [web, nightly, old] = changeLines(overview);
-    assert.deepEqual([web?.what, web?.revision, web?.applied, web?.devices, web?.by, web?.at], ["app web", 42n, 90n, 100n, "ann", AT]);
+    assert.deepEqual([web?.what, web?.revision, web?.states[0]?.count, web?.devices, web?.by, web?.at], ["app web", 42n, 90n, 100n, "ann", AT]);
     assert.deepEqual([nightly?.what, nightly?.states, nightly?.isSuperseded], ["cron_job nightly", [], false]);
     assert.equal(old?.isSuperseded, true);
+    assert.equal(web?.states[0]?.to, "/ui/devices?target=app%2Fweb%4042&standing=applied");
+    const followed = (fleet: FleetOverview | undefined) => {
+      const change = { change: { kind: TargetKind.DEVICE_GROUP, name: "pos", revisionAfter: 3n }, states: { applied: 1n } };
+      const answer = create(GetOverviewResponseSchema, { recentChanges: { changes: [change] }, ...(fleet && { fleet }) });
+      return changeLines(answer)[0]?.states[0]?.to;
+    };
+    assert.equal(followed(overview.fleet), "/ui/devices?group=pos&standing=applied");
+    assert.equal(followed(create(FleetOverviewSchema, { uncountedGroups: 1n })), undefined);
     assert.equal(new Set(changeLines(overview).map(({ key }) => key)).size, 3);
   });
 

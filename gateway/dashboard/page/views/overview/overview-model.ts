@@ -5,8 +5,8 @@ import { entityKindOf } from "../../../../../common/resources/target-kind.ts";
 import { enumWord } from "../../../../../common/text/enum-words.ts";
 import type { ChangeOverview, FleetOverview, GetOverviewResponse, GroupOverview, StandingCounts } from "../../../../../gen/nebula/v1/fleet_pb.ts";
 import { FailureCodeSchema } from "../../../../../gen/nebula/v1/report_pb.ts";
-import { type DevicesFilter, devicesAddress } from "../../addresses/devices-filter.ts";
-import { changeAddress, groupAddress } from "../../addresses/entity-addresses.ts";
+import { type DevicesFilter, devicesAddress, targetText } from "../../addresses/devices-filter.ts";
+import { type ChangeName, changeAddress, groupAddress } from "../../addresses/entity-addresses.ts";
 import { formatCount } from "../../parts/format.ts";
 
 /** Devices in one state: the number, and where exactly these are listed; undefined: nowhere. */
@@ -98,11 +98,11 @@ export type ChangeLine = Readonly<{
   /** Empty: it reaches no devices, or they are not counted. */
   states: readonly StateCount[];
   devices: bigint;
-  applied: bigint;
 }>;
 
-export function changeLines({ recentChanges }: GetOverviewResponse): readonly ChangeLine[] {
-  return (recentChanges?.changes ?? []).map(changeLine);
+export function changeLines({ fleet, recentChanges }: GetOverviewResponse): readonly ChangeLine[] {
+  const listed = fleet === undefined ? undefined : listedOf(fleet);
+  return (recentChanges?.changes ?? []).map((change) => changeLine(change, listed));
 }
 
 /** That there are more changes than are shown, and which line lists them; undefined: there are not. */
@@ -113,10 +113,12 @@ export function moreChangesText({ recentChanges }: GetOverviewResponse, shown: n
   return `and ${more ? "more than " : ""}${formatCount(hidden)} more, which this line lists:`;
 }
 
-function changeLine({ change, states, superseded }: ChangeOverview): ChangeLine {
+/** @param listed where the devices of the fleet are listed */
+function changeLine({ change, states, superseded }: ChangeOverview, listed: DevicesFilter | undefined): ChangeLine {
   const kind = entityKindOf(change?.kind ?? 0);
   const [name, revision] = [change?.name ?? "", change?.revisionAfter ?? 0n];
   const at = change?.change?.at;
+  const counts = stateCounts(states, listed && kind && { ...listed, ...followersOf({ kind, name, revision }) });
   return {
     key: `${kind}/${name}/${revision}`,
     what: printableLine(`${kind ?? "change of"} ${name}`),
@@ -126,10 +128,14 @@ function changeLine({ change, states, superseded }: ChangeOverview): ChangeLine 
     by: printableLine(change?.change?.by ?? ""),
     at: at === undefined ? undefined : timestampMs(at),
     isSuperseded: superseded,
-    states: devicesOf(states) === 0n ? [] : stateCounts(states, undefined),
+    states: devicesOf(states) === 0n ? [] : counts,
     devices: devicesOf(states),
-    applied: states?.applied ?? 0n,
   };
+}
+
+/** The devices that the newest change of an entity reaches, as an overview counts them: those of a device_group by its whole config. */
+function followersOf({ kind, name, revision }: ChangeName): DevicesFilter {
+  return kind === "device_group" ? { group: name } : { target: targetText({ kind, name, revision }) };
 }
 
 /** Devices by a word, and where exactly these are listed; undefined: nowhere. */

@@ -115,7 +115,7 @@ function Fleet({ fleet, groups }: Readonly<{ fleet: FleetOverview; groups: numbe
 function Changes({ changes }: Readonly<{ changes: readonly ChangeLine[] }>) {
   return (
     <ul class="changes">
-      {changes.map(({ key, what, to, revision, detail, by, at, isSuperseded, states, devices, applied }) => (
+      {changes.map(({ key, what, to, revision, detail, by, at, isSuperseded, states, devices }) => (
         <li key={key}>
           <div class="change-head">
             {to === undefined ? (
@@ -135,7 +135,7 @@ function Changes({ changes }: Readonly<{ changes: readonly ChangeLine[] }>) {
             <>
               <StateBar parts={states} />
               <span class="number change-count">
-                {formatCount(applied)} of {formatCount(devices)}
+                <StateNumber states={states} state="applied" within={what} /> of {formatCount(devices)}
               </span>
             </>
           )}
