@@ -276,9 +276,9 @@ export interface AuditLog {
  * `unknown`. Without a signal the limit of the driver applies. All methods reject with NebulaError `unavailable` when
  * the backend is unreachable.
  *
- * A1 Every change of a user or user_group and every revocation renews the access stamp at least once, after the change;
- *    the end of a session before its time is one. An enrolment, an announced token, a new session and the end of a
- *    rotated token do not. A repeated revocation renews it again, even if the token is gone.
+ * A1 Every change of a user or user_group and every revocation renews the access stamp at least once, after the change.
+ *    An enrolment, an announced token, a session and its end, and the end of a rotated token do not: any user makes and
+ *    ends sessions. A repeated revocation renews it again, even if the token is gone.
  * A2 The revision of a user or user_group never falls and is never given twice.
  * A3 A token hash belongs to at most one user, device or enrolment token.
  * A4 An enrolment token admits at most its number of uses, however many calls arrive at once. The same (device, hash)

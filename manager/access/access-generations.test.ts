@@ -34,12 +34,18 @@ async function start() {
     },
   };
   const generations = new AccessGenerations({ accessStore, changeFeed, clock, log: silentLog, everyMs: EVERY_MS, signal: life.signal });
-  generations.listen({ named: (subject) => told.push(subject), began: () => told.push(`generation ${generations.current}`) });
+  let dues = 0;
+  generations.listen({
+    named: (subject) => told.push(subject),
+    began: () => told.push(`generation ${generations.current}`),
+    sessionsDue: () => void dues++,
+  });
   await eventually(() => assert.equal(clock.sleeping, 1), { timeoutMs: 1000 });
   return {
     generations,
     store,
     told,
+    dues: () => dues,
     gap: () => listener({ kind: "gap" }),
     async name(subject: string) {
       feed.publish({ kind: "access", subject });
@@ -124,6 +130,24 @@ describe("generations of access", () => {
     rig.store.isDown = false;
     await rig.pass(EVERY_MS + STEP_MS);
     assert.deepEqual([rig.told, rig.generations.current], [["generation 1"], 1]);
+  });
+
+  it("N6: sessions are due every interval and after a gap, and those that are named wake no read of the stamp", async () => {
+    await using rig = await start();
+    await rig.pass(EVERY_MS / 2);
+    assert.deepEqual([rig.dues(), rig.store.reads], [0, 1]);
+    for (let index = 0; index < 50; index++) await rig.name(`session/${index}`);
+    await rig.pass(STEP_MS);
+    assert.deepEqual([rig.told.length, rig.store.reads], [51, 1], "each is passed on");
+    await rig.pass(EVERY_MS / 2 + STEP_MS);
+    assert.deepEqual([rig.dues(), rig.store.reads], [1, 2]);
+    await rig.pass(10 * EVERY_MS);
+    assert.ok(rig.dues() >= 6 && rig.dues() <= 11, `${rig.dues()} times`);
+    const before = rig.dues();
+    rig.gap();
+    await rig.pass(2 * STEP_MS);
+    assert.equal(rig.dues(), before + 1);
+    assert.deepEqual(rig.generations.current, 1);
   });
 
   it("N5: generations know which subjects were named since a mark, and answer yes where they have forgotten", async () => {

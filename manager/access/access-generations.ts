@@ -8,6 +8,8 @@
  * N4 While the stamp can't be read the generation lasts.
  * N5 `isNamedSince` knows of the subjects named since a mark; of those that it forgot (it keeps MOST_SUBJECTS) it says
  *    yes.
+ * N6 The stamp says nothing of sessions, which any user makes and ends. So those that open streams have are due to be
+ *    read every `everyMs` to twice that, and after a gap; the name of one wakes no read of the stamp.
  */
 import { BoundedMap } from "../../common/bounded-map.ts";
 import type { Clock } from "../../common/clock/clock.ts";
@@ -18,6 +20,9 @@ import type { AccessStore } from "../../common/storage/access-store.ts";
 
 const MOST_SUBJECTS = 1000;
 const LEAST_BETWEEN_READS_MS = 100;
+
+/** With which the subjects of sessions begin. */
+const SESSION_SUBJECT = "session/";
 
 export type AccessGenerationsDeps = Readonly<{
   accessStore: Pick<AccessStore, "stamp">;
@@ -33,6 +38,8 @@ export type AccessListener = {
   named?(subject: string): void;
   /** A new generation began. */
   began?(): void;
+  /** What open streams have of sessions is read again (N6). */
+  sessionsDue?(): void;
 };
 
 /** A moment in the order of what was named. */
@@ -51,6 +58,8 @@ export class AccessGenerations {
   });
   /** N5: the highest number that was forgotten. */
   #forgotten = 0;
+  /** N6, on the monotonic clock. */
+  #sessionsDueAt: number;
   #down = false;
   #wake = new AbortController();
   /** Resolves when the signal was aborted and the store is not being read any more. */
@@ -59,6 +68,7 @@ export class AccessGenerations {
   /** Runs until the signal is aborted. */
   constructor(deps: AccessGenerationsDeps) {
     this.#deps = deps;
+    this.#sessionsDueAt = deps.clock.monotonic() + deps.everyMs;
     const subscription = deps.changeFeed.subscribe((event) => {
       if (event.kind === "access") this.#onNamed(event.subject);
       else if (event.kind === "gap") this.#onGap();
@@ -90,13 +100,14 @@ export class AccessGenerations {
     this.#named++;
     this.#namedAt.set(subject, this.#named);
     for (const listener of this.#listeners) listener.named?.(subject); // N3
-    this.#wake.abort();
+    if (!subject.startsWith(SESSION_SUBJECT)) this.#wake.abort(); // N6
   }
 
   /** Any subject may have been named. */
   #onGap(): void {
     this.#named++;
     this.#forgotten = this.#named;
+    this.#sessionsDueAt = this.#deps.clock.monotonic();
     this.#wake.abort();
   }
 
@@ -104,12 +115,20 @@ export class AccessGenerations {
     const { clock, everyMs, signal } = this.#deps;
     const pause = (ms: number, until: AbortSignal) => clock.sleep(ms, until).catch(() => {});
     while (!signal.aborted) {
-      const named = this.#named;
       this.#wake = new AbortController();
       await this.#read();
+      this.#announceSessions();
       await pause(LEAST_BETWEEN_READS_MS, signal); // N1
-      if (this.#named === named) await pause(everyMs, AbortSignal.any([signal, this.#wake.signal]));
+      await pause(everyMs, AbortSignal.any([signal, this.#wake.signal]));
     }
+  }
+
+  /** N6 */
+  #announceSessions(): void {
+    const { clock, everyMs } = this.#deps;
+    if (clock.monotonic() < this.#sessionsDueAt) return;
+    this.#sessionsDueAt = clock.monotonic() + everyMs;
+    for (const listener of this.#listeners) listener.sessionsDue?.();
   }
 
   async #read(): Promise<void> {

@@ -46,7 +46,7 @@ export function createAccess({ enabled, openToOthers = false, clusterKey, admin,
   const index = new LoginIndex();
   const rotated = new RotatedTokens(clock);
   const generations = new AccessGenerations({ ...drivers, clock, log, everyMs, signal });
-  const verified = new VerifiedCredentials({ limit: KEPT_CREDENTIALS, index, generation: () => generations.current, clock });
+  const verified = new VerifiedCredentials({ limit: KEPT_CREDENTIALS, index, generation: () => generations.current, sessionMs: everyMs, clock });
   generations.listen({
     named: (subject) => {
       for (const login of index.of(subject)) {

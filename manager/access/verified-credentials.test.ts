@@ -4,11 +4,13 @@ import { session } from "../../common/storage/contracts/access-store-samples.ts"
 import { NO_RIGHTS } from "./rights/rights.ts";
 import { LONGEST_UNREAD_MS, type Login, LoginIndex, subjectsOf, VerifiedCredentials } from "./verified-credentials.ts";
 
+const SESSION_MS = 10_000;
+
 function start(limit = 3) {
   const clock = new ManualClock();
   const index = new LoginIndex();
   const generation = { current: 1 };
-  const verified = new VerifiedCredentials({ limit, index, generation: () => generation.current, clock });
+  const verified = new VerifiedCredentials({ limit, index, generation: () => generation.current, sessionMs: SESSION_MS, clock });
   const loginOf = (id: string): Login => ({
     id,
     verified: { principal: { kind: "device", deviceId: id, deviceGroup: "g", tokenHash: id }, source: { kind: "token" }, userGroups: [] },
@@ -55,13 +57,29 @@ describe("verified credentials", () => {
     assert.deepEqual([...known("a"), verified.before("a")?.id], [false, "a"]);
   });
 
+  const principal = { kind: "user", name: "ann", rights: NO_RIGHTS } as const;
+
+  it("V4: a session is read again sooner than any other credential, and stays known as valid while the store is unreachable", async () => {
+    const { clock, verified, loginOf, known } = start();
+    const source = { kind: "session", session: session("s1", { expiresAt: clock.now() + LONGEST_UNREAD_MS }) } as const;
+    const login = { ...loginOf("a"), verified: { principal, source, userGroups: [] } };
+    verified.add(login);
+    verified.add(loginOf("b"));
+    await clock.advance(SESSION_MS - 1);
+    assert.deepEqual(known("a", "b"), [true, true]);
+    await clock.advance(1);
+    assert.deepEqual([...known("a", "b"), verified.isRecent(login)], [false, true, true]);
+    verified.add({ ...login, readAt: clock.monotonic() });
+    assert.deepEqual(known("a"), [true]);
+  });
+
   it("V4: a session counts until it expires, and not beyond: also not while the store is unreachable", async () => {
     const { clock, verified, loginOf, known } = start();
     const source = { kind: "session", session: session("s1", { expiresAt: clock.now() + 60_000 }) } as const;
-    const principal = { kind: "user", name: "ann", rights: NO_RIGHTS } as const;
     const login = { ...loginOf("a"), verified: { principal, source, userGroups: ["ops"] } };
-    verified.add(login);
     await clock.advance(59_999);
+    login.readAt = clock.monotonic();
+    verified.add(login);
     assert.deepEqual([...known("a"), verified.isRecent(login)], [true, true]);
     await clock.advance(1);
     assert.deepEqual([...known("a"), verified.isRecent(login)], [false, false]);

@@ -79,6 +79,8 @@ export type VerifiedCredentialsDeps = Readonly<{
   index: LoginIndex;
   /** The generation of access now. */
   generation: () => number;
+  /** How long a session counts without a read, milliseconds. */
+  sessionMs: number;
   clock: Pick<Clock, "monotonic" | "now">;
 }>;
 
@@ -95,7 +97,7 @@ export function sessionLeftMs({ source }: Verified, nowMs: number): number | und
  * V3 A credential of an earlier generation is still known to have been valid: failed logins of others never hold it up,
  *    and no password is hashed to find out what it stands for now.
  * V4 A credential counts without a read in the generation in which it was read, for LONGEST_UNREAD_MS, until it is
- *    named; a session no longer than it lasts.
+ *    named; a session for `sessionMs`, because its end begins no generation, and no longer than it lasts.
  */
 export class VerifiedCredentials {
   readonly #deps: VerifiedCredentialsDeps;
@@ -109,7 +111,7 @@ export class VerifiedCredentials {
   /** The credential, if it counts without a read. */
   get(id: string): Login | undefined {
     const login = this.#logins.get(id);
-    if (login === undefined || isBehind(login, this.#deps.generation()) || !this.isRecent(login)) return undefined; // V4
+    if (login === undefined || isBehind(login, this.#deps.generation()) || !this.isRecent(login) || this.#isOldSession(login)) return undefined; // V4
     return this.#logins.use(id);
   }
 
@@ -123,6 +125,12 @@ export class VerifiedCredentials {
     const { clock } = this.#deps;
     if ((sessionLeftMs(verified, clock.now()) ?? 1) <= 0) return false;
     return verified.source.kind === "configured" || clock.monotonic() - readAt < LONGEST_UNREAD_MS;
+  }
+
+  /** V4: while the store is unreachable it counts all the same. */
+  #isOldSession({ readAt, verified }: Login): boolean {
+    const { clock, sessionMs } = this.#deps;
+    return verified.source.kind === "session" && clock.monotonic() - readAt >= sessionMs;
   }
 
   add(login: Login): void {

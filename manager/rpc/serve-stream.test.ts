@@ -235,6 +235,20 @@ describe("server streams", () => {
     await assertEnds(end, "unauthenticated", /the session has expired/);
   });
 
+  it("a server stream that was opened with a session is looked at again when sessions are due, and no other stream is", async () => {
+    await using server = await serve(quiet);
+    await opened(server.open("other"));
+    server.gated.source = { kind: "session", session: session("s1", { expiresAt: server.clock.now() + LONGEST_MS }) };
+    const { end } = await opened(server.open("u"));
+    const due = () => server.listeners.forEach((listener) => void listener.sessionsDue?.());
+    due();
+    await eventually(() => server.gated.count === 3);
+    server.gated.refusal = new NebulaError("unauthenticated", "the session has ended");
+    due();
+    await assertEnds(end, "unauthenticated", /the session has ended/);
+    assert.deepEqual([server.streams.size, server.gated.count], [1, 4]);
+  });
+
   it("a stream ends after an hour, and at a stop, with unavailable; none opens after a stop", async () => {
     await using server = await serve(quiet);
     const { end } = await opened(server.open());

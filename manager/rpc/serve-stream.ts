@@ -82,6 +82,9 @@ export class ServerStreams {
       began: () => {
         for (const stream of this.#open) void this.#lookAgain(stream);
       },
+      sessionsDue: () => {
+        for (const stream of this.#open) if (stream.caller.login.verified.source.kind === "session") void this.#lookAgain(stream);
+      },
     });
     const open = () => this.#open;
     new Gauge({

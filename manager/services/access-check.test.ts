@@ -63,6 +63,19 @@ describe("AccessService.Check", () => {
     });
   });
 
+  it("a check names the caller, whose changes alone concern its answer, and none for a session, which its end concerns, too", async () => {
+    await using checks = await startChecks();
+    await putTestUser(checks.rig.drivers.accessStore, "ann", { password: "correct horse", deviceGroups: { mine: "ro" } });
+    const ann = basic("ann", "correct horse");
+    const { token } = await checks.rig.channel().unary(AccessService.method.createSession, {}, { headers: { authorization: ann } });
+    const subjectOf = async (authorization: string) => {
+      const { verdict, subject } = await checks.check({ authorization, request: configOf("mine"), method: GET_CONFIG });
+      return [verdict, subject];
+    };
+    assert.deepEqual(await subjectOf(ann), [Verdict.ALLOWED, "user/ann"]);
+    assert.deepEqual(await subjectOf(`Bearer ${token}`), [Verdict.ALLOWED, ""]);
+  });
+
   it("a check refuses a request that does not fit the method, naming the field", async () => {
     await using checks = await startChecks();
     const bad = checks.check({ authorization: ADMIN.authorization, request: Uint8Array.of(0xff, 0xff), method: GET_CONFIG });

@@ -28,7 +28,7 @@ export function createAccessCheck(authenticate: Authenticate, audit: Audit): Una
     try {
       const headers = { header: (name: string) => (name === "authorization" && authorization !== "" ? authorization : undefined) };
       const { principal, login } = await authenticate(headers, peer, undefined, () => signal);
-      subject = subjectsOf(login.verified)[0] ?? "";
+      subject = login.verified.source.kind === "session" ? "" : (subjectsOf(login.verified)[0] ?? ""); // its end, and a change of its user, concern it
       record.seen({ peer, viaPart: true, principal }); // a refusal from here on does not count as a failed login
       permitBy(rule, method, request, principal);
       return { verdict: Verdict.ALLOWED, subject };

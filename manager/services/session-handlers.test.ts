@@ -6,6 +6,7 @@ import { systemClock } from "../../common/clock/system-clock.ts";
 import type { Drivers } from "../../common/drivers.ts";
 import { type ErrorKind, isNebulaError } from "../../common/errors/nebula-error.ts";
 import type { GrpcChannel } from "../../common/rpc/grpc-channel.ts";
+import type { AccessStore } from "../../common/storage/access-store.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { AccessService, type ListSessionsRequestSchema, SessionCredential } from "../../gen/nebula/v1/access_pb.ts";
 import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
@@ -264,6 +265,56 @@ describe("sessions of users", () => {
       for (let made = 0; made < NEW_SESSIONS.inARow; made++) await calls.create(bearer(annsToken));
       await assert.rejects(calls.create(bearer(annsToken)), kind("resource_exhausted"));
       assert.equal((await callsOn(other.channel()).create(bearer(annsToken))).session?.user, "ann");
+    });
+
+    it("sessions that a user makes and ends without rest have no credential of others read again, on any manager", async () => {
+      const reads: string[] = [];
+      let stamps = 0;
+      const counted = (store: AccessStore): AccessStore =>
+        new Proxy(store, {
+          get(target, name) {
+            const value = Reflect.get(target, name);
+            if (typeof value !== "function") return value;
+            return (...args: unknown[]) => {
+              if (name === "stamp") stamps++;
+              if (name === "tokenOwner" || name === "getUser") reads.push(`${String(name)} ${args[0]}`);
+              return Reflect.apply(value, target, args);
+            };
+          },
+        });
+      const { accessStore, changeFeed } = rig.drivers;
+      await using other = await startOther(() => ({ changeFeed, accessStore: counted(accessStore) }), HOUR_MS);
+      const bobsToken = newToken();
+      await putTestUser(accessStore, "bob", { token: bobsToken });
+      for (let reading = 0; reading < 2; reading++) {
+        const before = stamps; // the first of them may have begun before bob was made
+        await changeFeed.publish({ kind: "access", subject: "user/bob" });
+        await eventually(() => assert.ok(stamps > before));
+      }
+      const there = callsOn(other.channel());
+      const { token: bobsSession } = await there.create(bearer(bobsToken));
+      const known = [bobsToken, bobsSession];
+      await eventually(async () => {
+        reads.length = 0;
+        for (const token of known) assert.equal(await there.who(token), "bob");
+        assert.deepEqual(reads, [], "both are known there");
+      });
+      const stamp = await accessStore.stamp();
+      let named = 0;
+      using _ = changeFeed.subscribe((event) => {
+        if (event.kind === "access" && event.subject.startsWith("session/")) named++;
+      });
+      let ends = 0;
+      for (let made = 0; made < NEW_SESSIONS.inARow; made++) {
+        const { session } = await calls.create(bearer(annsToken));
+        if (made % 5 !== 0) continue; // more than 20 stay, so later ones end the oldest
+        await calls.end(bearer(annsToken), session?.id);
+        ends++;
+      }
+      await eventually(() => assert.ok(named > ends, `${named} sessions ended, ${ends} of them one by one`));
+      for (const token of known) assert.equal(await there.who(token), "bob");
+      assert.deepEqual(reads, []);
+      assert.equal(await accessStore.stamp(), stamp);
     });
 
     it("a session of the local admin counts on another manager with the same secrets", async () => {

@@ -17,8 +17,8 @@ import { MOST_SESSIONS, madeWith, newSessionToken, type SessionBindings, session
 import type { ServiceHandlers, UnaryHandler } from "../rpc/call-context.ts";
 
 /**
- * A user may make 30 sessions in a row on each manager, then one a minute: each may end an older one, which has access
- * looked at again on every shard.
+ * A user may make 30 sessions in a row on each manager, then one a minute: each is a few writes of the store, an entry of
+ * the audit log and, where it ends an older one, a message of the feed.
  */
 export const NEW_SESSIONS = { inARow: 30, oneMoreMs: 60_000, most: 10_000 };
 

@@ -39,7 +39,7 @@ async function start(credentials: readonly Verified[]) {
     },
   };
   const index = new LoginIndex();
-  const verified = new VerifiedCredentials({ limit: 100_000, index, generation: () => generations.current, clock });
+  const verified = new VerifiedCredentials({ limit: 100_000, index, generation: () => generations.current, sessionMs: USERS_WITHIN_MS, clock });
   generations.listen({
     named: (subject) => {
       for (const login of index.of(subject)) login.isSuspect = true;

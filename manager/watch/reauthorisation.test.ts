@@ -3,6 +3,7 @@ import { newToken, tokenHash } from "../../common/access/tokens.ts";
 import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { AccessStore } from "../../common/storage/access-store.ts";
 import { eventually } from "../../common/testing/eventually.ts";
+import { newSessionToken, sessionKey } from "../access/sessions.ts";
 import { putTestDevice, putTestUser, putTestUserGroup } from "../testing/test-access.ts";
 import { type RigOptions, startWatchRig, type TestWatch } from "../testing/watch-rig.ts";
 
@@ -99,6 +100,34 @@ describe("open watches, when what credentials may do changes", () => {
     for (const index of [3, 20, 39]) await rig.accessStore.revokeDeviceToken(`d${index}`);
     for (const index of [3, 20, 39]) assert.ok(isNebulaError(await endOf(watches[index] ?? assert.fail(), DEVICES_MS), "unauthenticated"));
     assert.equal(rig.hub.streams, 37);
+  });
+
+  it("E3: a watch that was opened with a session ends with it without the feed, too, within twice cache_time", async () => {
+    let stamps = 0;
+    const wrapAccessStore = (store: AccessStore): AccessStore =>
+      new Proxy(store, {
+        get(target, name) {
+          if (name === "stamp") stamps++;
+          const value = Reflect.get(target, name);
+          return typeof value === "function" ? value.bind(target) : value;
+        },
+      });
+    await using rig = await startRig({ cacheTimeMs: 400, wrapAccessStore });
+    rig.feedLoses = true;
+    const token = newToken();
+    await putTestUser(rig.accessStore, "ann", { token, deviceGroups: { "*": "ro" } });
+    const made = { user: "ann", boundTo: `user_token ${tokenHash(token)}`, madeFrom: "", createdAt: Date.now(), expiresAt: Date.now() + 3_600_000 };
+    const [ends, stays] = [newSessionToken(), newSessionToken()];
+    for (const one of [ends, stays]) await rig.accessStore.createSession({ ...made, ...sessionKey(one) }, 20);
+    const channel = rig.channel();
+    const watch = rig.watch({ deviceId: "d1" }, channel, bearer(ends));
+    await served(watch, rig.watch({ deviceId: "d2" }, channel, bearer(stays)));
+    const stamp = await rig.accessStore.stamp();
+    const before = stamps;
+    await eventually(() => assert.ok(stamps > before + 2), { timeoutMs: 5000 }); // the generation of the new user has begun
+    assert.equal(await rig.accessStore.deleteSession(sessionKey(ends).id), "done");
+    assert.ok(isNebulaError(await endOf(watch, 5000), "unauthenticated"));
+    assert.deepEqual([rig.hub.streams, await rig.accessStore.stamp()], [1, stamp]);
   });
 
   it("E1: open watches cost one read of each credential in a round, for any number of watches, and no read for its calls after that (E4)", async () => {

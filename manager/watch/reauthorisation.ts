@@ -6,7 +6,7 @@
  * E2 In every generation of access each credential with an open watch is read once, paced, in the order in which it
  *    fell behind: those of users within `usersWithinMs`, those of devices within DEVICES_WITHIN_MS.
  * E3 Each credential with an open watch is read at least every LONGEST_UNREAD_MS, which bounds a revocation whose stamp
- *    was lost.
+ *    was lost. Sessions are read when they are due (access-generations.ts).
  * E4 A watch ends when its credential is valid no more (UNAUTHENTICATED), or may not watch its group any more
  *    (PERMISSION_DENIED); nothing else ends it here: while the store can't be read the watch goes on, and its
  *    credential is tried again.
@@ -64,6 +64,8 @@ export class Reauthorisation<Stream extends AuthorisedStream> {
   readonly #devices: Queue = { waiting: new Set(), withinMs: DEVICES_WITHIN_MS, perSlice: 1 };
   /** Every credential with an open watch, that was read longest ago first. */
   readonly #byAge = new Set<Login>();
+  /** Those of them that are sessions. */
+  readonly #sessions = new Set<Login>();
   #failing = false;
   #wake = new AbortController();
 
@@ -78,6 +80,11 @@ export class Reauthorisation<Stream extends AuthorisedStream> {
     deps.access.generations.listen({
       named: (subject) => {
         for (const login of deps.access.index.of(subject)) if (login.isSuspect && this.#streams.has(login)) this.#enqueueNamed(login); // E1
+      },
+      sessionsDue: () => {
+        for (const login of this.#sessions) this.#users.waiting.add(login); // E3
+        this.#setPace();
+        this.#wake.abort();
       },
       began: () => {
         for (const login of this.#streams.keys()) this.#enqueue(login); // E2
@@ -97,6 +104,7 @@ export class Reauthorisation<Stream extends AuthorisedStream> {
       this.#streams.set(login, stream);
       this.#deps.access.index.hold(login);
       this.#byAge.add(login);
+      if (login.verified.source.kind === "session") this.#sessions.add(login);
       if (this.#byAge.size === 1) this.#wake.abort(); // E3
     }
     if (login.isSuspect)
@@ -111,7 +119,7 @@ export class Reauthorisation<Stream extends AuthorisedStream> {
     const isLast = known instanceof Set ? known.delete(stream) && known.size === 0 : known === stream;
     if (!isLast) return;
     this.#streams.delete(login);
-    for (const waiting of [this.#named, this.#users.waiting, this.#devices.waiting, this.#byAge]) waiting.delete(login);
+    for (const waiting of [this.#named, this.#users.waiting, this.#devices.waiting, this.#byAge, this.#sessions]) waiting.delete(login);
     this.#deps.access.index.release(login);
   }
 

@@ -108,11 +108,14 @@ describe("verdicts on polls", () => {
     assert.deepEqual(await polled(DENIED), DENIED);
   });
 
-  it("V4: a change of one user or device evicts the verdicts on it alone, and those on callers without a name", async () => {
+  it("V4: a change of one user or device evicts the verdicts on it alone, one of a session none but those on callers without a name", async () => {
     const { verdicts, polled, known } = rig();
     const nameless = { kind: "unauthenticated", reason: "no", subject: "" } as const;
     await polled(ALLOWED);
     await polled(DENIED, { deviceGroup: "others" });
+    await polled(nameless, { deviceGroup: "third" });
+    verdicts.accessChanged("session/5b1f8f0c6f2b9a44");
+    assert.deepEqual([known(), known({ deviceGroup: "others" }), known({ deviceGroup: "third" })], [ALLOWED, DENIED, undefined]);
     await polled(nameless, { deviceGroup: "third" });
     verdicts.accessChanged("device/till-7");
     assert.deepEqual([known(), known({ deviceGroup: "others" }), known({ deviceGroup: "third" })], [ALLOWED, DENIED, undefined]);

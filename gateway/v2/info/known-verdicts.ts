@@ -7,10 +7,11 @@
  * V2 A verdict is found by SHA-256 of (header, device_group): no credential is kept here.
  * V3 One question per key at a time. A refusal that is meant for the address that asked (too many failed logins) is
  *    passed to no other: other addresses ask for themselves.
- * V4 "Access changed" of a user or a device evicts the verdicts on that caller alone, of a user_group or anything else
- *    all of them. A verdict that was asked for before the change is not kept, nor given to a poll that came after it. A
- *    verdict that was asked for shortly after it may come from a manager that has not received the change yet: it is
- *    kept for an instant only, so that new rights count within a second.
+ * V4 "Access changed" of a user or a device evicts the verdicts on that caller alone, of a session those on callers that
+ *    managers do not name, and of a user_group or anything else all of them. A verdict that was asked for before the
+ *    change is not kept, nor given to a poll that came after it. A verdict that was asked for shortly after it may come
+ *    from a manager that has not received the change yet: it is kept for an instant only, so that new rights count
+ *    within a second.
  * V5 A bounded number of verdicts is kept, the oldest is evicted. A bounded number of questions waits, fewer of one
  *    address: a flood takes no place of others.
  */
@@ -110,6 +111,7 @@ export class KnownVerdicts {
   accessChanged(subject: string | undefined): void {
     const change = { number: ++this.#changes, at: this.#clock.monotonic() };
     this.#newest = change;
+    if (subject?.startsWith("session/") === true) return; // any user ends sessions
     if (subject === undefined || !/^(user|device)\//.test(subject)) {
       this.#changeOfAll = change;
       this.#changeOf.clear();

@@ -37,21 +37,15 @@ export function createAccessSessions(partition: AccessPartition): SessionTokens 
 
   const listKeys = ({ id, user, createdAt }: Listed) => [ALL, user].map((owner) => [owner, BigInt(Math.trunc(createdAt)), id]);
 
-  /**
-   * Ends sessions; `refused`: all of them had ended. A call that was cut finds what is left by the rows of the lists.
-   * Where the outcome is unknown the stamp is renewed all the same: the session may have ended, and a repeat of its user
-   * does not find it then.
-   */
+  /** Ends sessions; `refused`: all of them had ended. A call that was cut finds what is left by the rows of the lists. */
   async function end(sessions: readonly Listed[], signal: Signal): Promise<Change> {
     let ended: Change = "refused";
     for (const { id } of sessions) {
       const isMine = async () => (await readSession(id, "serial_read", signal)) === undefined;
       const change = await partition.change("session", [{ cql: DELETE, params: [id] }], isMine, signal);
+      if (change === "unknown") return "unknown";
       if (change !== "refused") ended = change;
-      if (change === "unknown") break;
     }
-    const renewed = await partition.renewStamp(); // A1
-    if (ended === "unknown" || renewed === "unknown") return "unknown";
     await partition.client.executeMany(DROP_LISTED, sessions.flatMap(listKeys), { table: "session_list", kind: "write", signal }); // S2
     return ended;
   }

@@ -10,7 +10,7 @@ const EXPIRED_PER_CALL = 500;
 
 /** Sessions of users. */
 export function createAccessSessions(database: AccessDatabase): SessionTokens {
-  const { prepare, attempt, change, renewStamp } = database;
+  const { prepare, attempt, change } = database;
   const insert = prepare(`INSERT INTO session (${SESSION}) VALUES (?, ?, ?, ?, ?, ?, ?)`);
   const select = prepare(`SELECT ${SESSION} FROM session WHERE id = ?`);
   const selectOldest = prepare("SELECT id FROM session WHERE user = ? AND id <> ? ORDER BY created_at DESC, id DESC LIMIT -1 OFFSET ?");
@@ -32,7 +32,6 @@ export function createAccessSessions(database: AccessDatabase): SessionTokens {
         insert.run(id, tokenHash, user, boundTo, madeFrom, Math.trunc(createdAt), Math.trunc(expiresAt));
         const ended = selectOldest.all(user, id, most - 1).map((row) => text(row, "id"));
         for (const oldest of ended) drop.run(oldest);
-        if (ended.length > 0) renewStamp(); // A1
         return { kind: "done", ended };
       });
     },
@@ -52,10 +51,7 @@ export function createAccessSessions(database: AccessDatabase): SessionTokens {
     },
 
     async deleteSession(id) {
-      return change("end a session", (): ChangeOutcome => {
-        renewStamp(); // A1
-        return drop.run(id).changes > 0 ? "done" : "absent";
-      });
+      return change("end a session", (): ChangeOutcome => (drop.run(id).changes > 0 ? "done" : "absent"));
     },
 
     async expireSessions(beforeMs) {
