@@ -70,14 +70,19 @@ describe("the page of a change in a browser", function () {
     tab.assertNoFaults();
   });
 
-  it("failures are listed by code, with the devices behind each and the way to them, and no number links to a list of other devices", async () => {
+  it("failures are listed by code, with the devices behind each and the way to them, and each number leads to a list of as many devices", async () => {
     const counts = await countsOf("kiosk", 1n);
     assert.equal(counts.failed, 2n);
     const tab = await rig.open("/ui/changes/app/kiosk/1");
     await tab.login();
     await tab.page.getByText("Some devices failed").waitFor();
     assert.match(await tab.page.locator("summary").filter({ hasText: "claim_lost" }).innerText(), /^claim_lost\s+2$/);
-    assert.equal(await tab.page.locator('main a[href^="/ui/devices?"]').count(), 0);
+    const addresses = await tab.page.evaluate("[...document.querySelectorAll('main a[href^=\"/ui/devices?\"]')].map(({ search }) => search)");
+    const of = "?target=app%2Fkiosk%401";
+    assert.deepEqual(addresses, [of, `${of}&standing=failed`, `${of}&standing=failed&code=claim_lost`]);
+    await tab.page.getByRole("link", { name: "List of all that failed with claim_lost" }).click();
+    await tab.page.getByText("2 devices", { exact: true }).waitFor();
+    await tab.page.goBack();
     await tab.page.getByRole("link", { name: "kiosks-2", exact: true }).waitFor();
     await tab.page.getByRole("link", { name: "kiosks-1", exact: true }).click();
     await tab.page.getByRole("heading", { name: "kiosks-1" }).waitFor();
