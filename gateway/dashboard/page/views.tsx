@@ -2,6 +2,7 @@ import type { View } from "./view.ts";
 import { accountView } from "./views/account/account.tsx";
 import { appView } from "./views/app/app.tsx";
 import { appCreateView, appEditView } from "./views/app-edit/app-edit.tsx";
+import { appsView } from "./views/apps/apps.tsx";
 import { auditView } from "./views/audit/audit.tsx";
 import { changeView } from "./views/change/change.tsx";
 import { deviceView } from "./views/device/device.tsx";
@@ -18,6 +19,7 @@ export const VIEWS: readonly View[] = [
   overviewView,
   devicesView,
   groupView,
+  appsView,
   appView,
   appEditView,
   appCreateView,

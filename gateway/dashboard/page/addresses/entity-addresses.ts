@@ -44,6 +44,7 @@ export function appAddress(name: string, compared?: Compared): string {
   return `/ui/apps/${encodeURIComponent(name)}${compared === undefined ? "" : `?from=${compared.from}&to=${compared.to}`}`;
 }
 
+export const APPS_PATH = "/ui/apps";
 export const APP_EDIT_PATH = "/ui/apps/:name/edit";
 /** Not below /ui/apps/, where an app of any name may be. */
 export const APP_CREATE_PATH = "/ui/create/app";
