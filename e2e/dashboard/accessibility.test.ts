@@ -71,6 +71,7 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
     { what: "form of an enrolment token", address: "/ui/groups/kiosks", open: press("Enrol devices") },
     { what: "enrolment token that was made", address: "/ui/groups/kiosks", open: madeToken },
   ],
+  "/ui/apps": [{ what: "apps", address: "/ui/apps" }],
   "/ui/apps/:name": [
     { what: "app with what differs between two revisions", address: "/ui/apps/checkout?from=1&to=2" },
     { what: "app that is not there", address: "/ui/apps/nothing" },
@@ -182,7 +183,7 @@ describe("the dashboard for a keyboard and a screen reader", function () {
     await tab.page.getByRole("alert").waitFor();
     await assertNoBarriers(tab.page, "login that was refused");
     await tab.login();
-    for (const address of ["/ui/", "/ui/devices", "/ui/users", "/ui/user-groups", "/ui/nothing"]) {
+    for (const address of ["/ui/", "/ui/devices", "/ui/apps", "/ui/users", "/ui/user-groups", "/ui/nothing"]) {
       await tab.page.goto(`${empty.server.url}${address}`);
       await settled(tab.page);
       await assertNoBarriers(tab.page, `${address} of an empty server`);

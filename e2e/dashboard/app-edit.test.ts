@@ -12,6 +12,72 @@ import { type DashboardPage, DashboardRig } from "./dashboard-rig.ts";
 const PASSWORD = "a password of bob";
 const SECRET = "a secret of ours";
 
+/** Presses Tab until the part of this name has the focus. */
+async function tabTo({ page }: DashboardPage, name: string): Promise<void> {
+  const focused = `(({ activeElement: at }) => at.getAttribute("aria-label") ?? at.labels?.[0]?.innerText ?? at.innerText)(document)`;
+  for (let steps = 0; steps < 60; steps++) {
+    await page.keyboard.press("Tab");
+    if ((await page.evaluate(focused)) === name) return;
+  }
+  assert.fail(`no way by Tab to ${name}`);
+}
+
+describe("an empty server in a browser", function () {
+  this.timeout(60_000);
+  const rig = DashboardRig.describe();
+
+  it("the first app is created by the keyboard alone, and is in the list of apps", async () => {
+    const tab = await rig.open("/ui/apps");
+    await tab.login();
+    await tab.page.getByText("There are no apps that you may see").waitFor();
+    await tab.page.goto(`${rig.server.url}/ui/`);
+    await tab.page.getByRole("link", { name: "Create an app" }).waitFor();
+    const { keyboard } = tab.page;
+    await tabTo(tab, "Create an app");
+    await keyboard.press("Enter");
+    await tab.page.getByRole("textbox", { name: "Name", exact: true }).waitFor();
+    await tabTo(tab, "Name");
+    await keyboard.type("web");
+    await tabTo(tab, "Image");
+    await keyboard.type("busybox:1");
+    await tabTo(tab, "Containers per");
+    await keyboard.press("ArrowDown");
+    await tabTo(tab, "Ports");
+    await keyboard.type("80\n8443:443");
+    await keyboard.press("Control+Enter");
+    await tab.page.getByText(/app web +created +revision 1/).waitFor();
+    await tabTo(tab, "Apply");
+    await keyboard.press("Enter");
+    await tab.page.getByText("web is created, at revision 1").waitFor();
+    await tab.page.getByRole("link", { name: "Apps", exact: true }).click();
+    const row = tab.page.getByRole("table", { name: "Apps" }).locator("tbody tr[aria-rowindex]");
+    await eventually(async () => assert.deepEqual(await row.locator("td").allInnerTexts(), ["web", "busybox:1", "is to run", "1"]));
+    const { headers, channel } = rig.api;
+    const { app } = await channel.unary(AppService.method.getApp, { name: "web" }, { headers, timeoutMs: 10_000 });
+    assert.deepEqual([app?.containersPer?.per, app?.startingPorts.map(({ hostPort }) => hostPort)], [{ case: "cpu", value: 1 }, [80, 8443]]);
+    tab.assertNoFaults();
+  });
+
+  it("a user who may not create apps is offered none of the ways to", async () => {
+    const { headers, channel } = rig.api;
+    const call = { headers, timeoutMs: 10_000 };
+    await channel.unary(UserService.method.createUser, { name: "bob", password: PASSWORD }, call);
+    const userGroup = { name: "readers", groupMembers: ["bob"], apps: { "*": "ro" } };
+    await channel.unary(UserGroupService.method.createUserGroup, { userGroup }, call);
+    const tab = await rig.open("/ui/apps");
+    await tab.login("bob", PASSWORD);
+    await tab.page.getByRole("table", { name: "Apps" }).getByText("web").waitFor();
+    await tab.page.getByRole("link", { name: "Overview" }).click();
+    await tab.page.getByText("Your rights do not cover this: ask an admin.").first().waitFor();
+    for (const address of ["/ui/apps", "/ui/apps/nothing", "/ui/"]) {
+      await tab.page.goto(`${rig.server.url}${address}`);
+      await tab.page.getByRole("heading", { level: 1 }).waitFor();
+      await eventually(async () => assert.equal(await tab.page.locator(".loading").count(), 0));
+      assert.equal(await tab.page.getByRole("link", { name: /Create an app/ }).count(), 0, address);
+    }
+  });
+});
+
 describe("the editor of an app in a browser", function () {
   this.timeout(90_000);
   const rig = DashboardRig.describe(async ({ api }) => {

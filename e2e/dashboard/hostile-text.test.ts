@@ -74,6 +74,7 @@ describe("hostile texts in a browser", function () {
     { path: "/ui/devices?failing=yes", shows: "gnp.exe" },
     { path: `/ui/devices/${NAME}`, shows: "gnp.exe" },
     { path: `/ui/groups/${NAME}`, shows: NAME },
+    { path: "/ui/apps", shows: NAME },
     { path: `/ui/apps/${NAME}`, shows: "gnp.exe" },
     { path: `/ui/apps/${NAME}?from=1&to=2`, shows: "changed" },
     { path: `/ui/changes/app/${NAME}/2`, shows: "gnp.exe" },
