@@ -89,7 +89,7 @@ export class BenchTab implements AsyncDisposable {
     const shown: Readonly<Record<BenchView["name"], string>> = {
       overview: `${legendOf("applied")} === "${count}" && document.querySelector(".changes li")?.textContent.includes("revision ${revision.toLocaleString("en-US")} ")`,
       group: `${legendOf("applied")} === "${count}" && document.querySelector('table[aria-label="Members"] tbody')?.textContent.includes("${revision.toLocaleString("en-US")}")`,
-      change: `document.querySelector('[data-count="applied"]')?.textContent === "${count}"`,
+      change: `document.querySelector('[data-count="applied"]')?.textContent === "${count}" && (location.pathname.endsWith("/${revision}") || document.querySelector(".notice")?.textContent.includes("revision ${revision}"))`,
       devices: `[...document.querySelectorAll('table[aria-label="Devices"] tbody .state')].length > 0 && !document.querySelector('table[aria-label="Devices"] .state-working')`,
     };
     await becomesTrue(this.#page, shown[this.view.name]);
