@@ -1,14 +1,15 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { assertNoViolations, invalidArgument, NebulaError, type Violation } from "../../common/errors/nebula-error.ts";
 import { keepStored } from "../../common/secrets/secret-env-vars.ts";
-import type { ChangeAction, StoredEntity } from "../../common/storage/config-store.ts";
+import type { ChangeAction } from "../../common/storage/config-store.ts";
+import type { PageRequest } from "../../common/storage/page.ts";
 import { noSuch } from "../../common/text/no-such.ts";
 import { type PageFields, pageOf } from "../../common/validation/list-request.ts";
 import { validateName } from "../../common/validation/names.ts";
 import { nameOf, type Principal } from "../access/principal.ts";
-import { readableBy } from "../access/rights/visible-pages.ts";
 import type { CallContext } from "../rpc/call-context.ts";
 import { type Entity, type EntityType, entityOf } from "./entity-type.ts";
+import { listReadable } from "./readable-entities.ts";
 import { checkGiven, updatedViolations, updateFieldsViolations } from "./update-fields.ts";
 import type { EntityDeps, EntityWriter, Written } from "./write-entity.ts";
 
@@ -119,8 +120,8 @@ export async function listEntities<E extends Entity>(
   page: PageFields,
   { principal, signal }: CallContext,
 ): Promise<{ entities: E[]; nextPageToken: string }> {
-  const isVisible = readableBy<StoredEntity>(principal, type.kind, ({ name }) => name);
-  const { items, next } = await deps.visiblePages((part) => deps.configStore.list(type.kind, part, signal), pageOf(page), isVisible);
+  const list = (part: PageRequest) => listReadable(deps.configStore, type.kind, principal, part, signal);
+  const { items, next } = await deps.visiblePages(list, pageOf(page), undefined);
   return { entities: items.map((stored) => entityOf(type, stored)), nextPageToken: next ?? "" };
 }
 

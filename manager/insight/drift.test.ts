@@ -23,16 +23,17 @@ import {
   TargetKind,
   TargetSummarySchema,
 } from "../../gen/nebula/v1/device_pb.ts";
-import { type GroupDrift, GroupDriftSchema, WatchDriftRequestSchema } from "../../gen/nebula/v1/drift_pb.ts";
+import { GetDriftRequestSchema, type GroupDrift, GroupDriftSchema, WatchDriftRequestSchema } from "../../gen/nebula/v1/drift_pb.ts";
 import { FailureCode, TargetState } from "../../gen/nebula/v1/report_pb.ts";
+import { UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
 import type { Principal } from "../access/principal.ts";
-import { ADMIN_RIGHTS, NO_RIGHTS } from "../access/rights/rights.ts";
+import { ADMIN_RIGHTS, NO_RIGHTS, rightsOf } from "../access/rights/rights.ts";
 import { callOf, type EntityRig, startEntityRig } from "../testing/entity-rig.ts";
 import { startSmallViews } from "../testing/small-views.ts";
 import { TEST_PAGES } from "../testing/test-access.ts";
 import { driftOf, type Newest, readNewest } from "./drift.ts";
 import type { DeviceChange, DeviceInGroup } from "./views/group-view.ts";
-import { createDriftServiceHandlers, watchDrift } from "./watch-drift.ts";
+import { createDriftServiceHandlers, type DriftParts, watchDrift } from "./watch-drift.ts";
 
 const ADMIN: Principal = { kind: "user", name: "root", rights: ADMIN_RIGHTS };
 const signal = new AbortController().signal;
@@ -263,6 +264,28 @@ describe("DriftService", () => {
     await assert.rejects(read({ deviceGroup: "pos" }, stranger), (error) => isNebulaError(error, "permission_denied"));
     await assert.rejects(read({ deviceGroup: "nope" }), (error) => isNebulaError(error, "not_found"));
     await assert.rejects(read({ pageSize: 101 }), (error) => isNebulaError(error, "invalid_argument"));
+  });
+
+  it("GetDrift of a user reads the groups that it may read alone", async () => {
+    const world = await startWorld();
+    await using _ = world.rig;
+    const read: string[] = [];
+    const configStore: DriftParts["configStore"] = {
+      get(key, options) {
+        read.push(key.name);
+        return world.rig.store.get(key, options);
+      },
+      getMany: (...call) => world.rig.store.getMany(...call),
+      names: (...call) => world.rig.store.names(...call),
+    };
+    const service = createDriftServiceHandlers({ ...world.parts, configStore });
+    const principal: Principal = {
+      kind: "user",
+      name: "ann",
+      rights: rightsOf([create(UserGroupSchema, { name: "team", deviceGroups: { "ti*": "ro" } })]),
+    };
+    const { groups } = await service.getDrift(create(GetDriftRequestSchema), { ...callOf("ann"), principal });
+    assert.deepEqual([groups?.map(({ deviceGroup }) => deviceGroup), read], [["till"], ["till"]]);
   });
 
   it("a stopped app and a deleted one are compared by what is left of them", async () => {

@@ -9,7 +9,8 @@ import type { Clock } from "../../common/clock/clock.ts";
 import { assertNoViolations, type Violation } from "../../common/errors/nebula-error.ts";
 import type { ChangeFeed } from "../../common/feed/change-feed.ts";
 import { mapLimited } from "../../common/map-limited.ts";
-import type { ConfigStore, StoredEntity } from "../../common/storage/config-store.ts";
+import type { ConfigStore } from "../../common/storage/config-store.ts";
+import type { PageRequest } from "../../common/storage/page.ts";
 import { noSuch } from "../../common/text/no-such.ts";
 import { pageOf } from "../../common/validation/list-request.ts";
 import { validateName } from "../../common/validation/names.ts";
@@ -21,7 +22,8 @@ import {
   type WatchDriftResponseSchema,
 } from "../../gen/nebula/v1/drift_pb.ts";
 import { assertMayReadGroups } from "../access/rights/permit.ts";
-import { readableBy, type VisiblePages } from "../access/rights/visible-pages.ts";
+import type { VisiblePages } from "../access/rights/visible-pages.ts";
+import { listReadableNames } from "../entities/readable-entities.ts";
 import type { ServiceHandlers, ServiceStreams, StreamContext } from "../rpc/call-context.ts";
 import { driftOf, readNewest } from "./drift.ts";
 import type { GroupView, GroupViews } from "./views/group-view.ts";
@@ -35,7 +37,7 @@ const AT_ONCE = 4;
 
 export type DriftParts = Readonly<{
   groupViews: GroupViews;
-  configStore: Pick<ConfigStore, "get" | "getMany" | "list">;
+  configStore: Pick<ConfigStore, "get" | "getMany" | "names">;
   changeFeed: Pick<ChangeFeed, "subscribe">;
   visiblePages: VisiblePages;
   clock: Clock;
@@ -57,10 +59,10 @@ export function createDriftServiceHandlers(parts: DriftParts): ServiceHandlers<t
         if (drift === undefined) throw noSuch("device_group", deviceGroup);
         return { groups: [drift], nextPageToken: "" };
       }
-      const isVisible = readableBy<StoredEntity>(principal, "device_group", ({ name }) => name);
       const page = pageOf({ pageSize: pageSize === 0 ? DEFAULT_GROUPS : pageSize, pageToken });
-      const { items, next } = await visiblePages((part) => configStore.list("device_group", part, signal), page, isVisible);
-      const drifts = await mapLimited(items, AT_ONCE, ({ name }) => read(name, signal));
+      const list = (part: PageRequest) => listReadableNames(configStore, "device_group", principal, part, signal);
+      const { items, next } = await visiblePages(list, page, undefined);
+      const drifts = await mapLimited(items, AT_ONCE, (name) => read(name, signal));
       return { groups: drifts.filter((drift) => drift !== undefined), nextPageToken: next ?? "" };
     },
   };

@@ -1,4 +1,3 @@
-import { setImmediate as turn } from "node:timers/promises";
 import type { Clock } from "../../../common/clock/clock.ts";
 import type { FilterContext } from "../../../common/insight/device-filter.ts";
 import type { NewestConfig } from "../../../common/insight/newest-config.ts";
@@ -8,6 +7,7 @@ import { noSuch } from "../../../common/text/no-such.ts";
 import { type DeviceFilter, TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
 import type { Principal } from "../../access/principal.ts";
 import { ADMIN_RIGHTS, groupKey, type NameRange, readableRanges } from "../../access/rights/rights.ts";
+import { NamePages } from "../../entities/readable-entities.ts";
 import { newestOf, readGroup, type StoredGroup, standingsIn } from "../../insight/drift.ts";
 import type { GroupView, GroupViews, OpenOptions } from "../../insight/views/group-view.ts";
 import { assertMayReadTarget, type Followed, followedOf, type TargetStore } from "./device-target.ts";
@@ -113,29 +113,6 @@ function newestConfigOf({ group, named, members: stored }: StoredGroup): NewestC
     return { kind: key.kind === "app" ? TargetKind.APP : TargetKind.CRON_JOB, name: key.name, revision, deleted };
   });
   return { groupRevision: group.revision, members };
-}
-
-/** Sorted names, of which pages are read where they are asked for. */
-class NamePages {
-  readonly #read: (after: string) => Promise<readonly string[]>;
-  #page: readonly string[] = [];
-  #at = 0;
-  #isLast = false;
-
-  constructor(read: (after: string) => Promise<readonly string[]>) {
-    this.#read = read;
-  }
-
-  /** The first name after a text, which may not fall from call to call; undefined after the last name. */
-  async first(after: string): Promise<string | undefined> {
-    for (let name = this.#page[this.#at]; name !== undefined; name = this.#page[++this.#at]) if (name > after) return name;
-    if (this.#isLast) return undefined;
-    if (this.#page.length > 0) await turn(); // a store in this process answers without one
-    this.#page = await this.#read(after); // it may be short and have a next one
-    this.#at = 0;
-    this.#isLast = this.#page.length === 0;
-    return this.#page[0];
-  }
 }
 
 function later(one: string, other: string): string {
