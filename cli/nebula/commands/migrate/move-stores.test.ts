@@ -8,6 +8,7 @@ import {
   enrolment,
   hashOf,
   NOW_MS,
+  session,
   groupWrite as userGroupWrite,
   userWrite,
 } from "../../../../common/storage/contracts/access-store-samples.ts";
@@ -117,6 +118,20 @@ describe("moving a cluster from one store to another", () => {
     assert.equal((await target.reportStore.getDevice("d1"))?.report?.seq, 2n);
     assert.equal((await target.reportStore.statuses(["d2"])).get("d2")?.deleted, true);
     assert.equal((await target.reportStore.listReports({}, { limit: 9 })).items.length, 2);
+  });
+
+  it("a move leaves sessions behind, though what they were made with is copied, and those of the source stay", async () => {
+    const bob = userWrite("bob", 0n);
+    await source.accessStore.writeUser(bob);
+    const made = session("s1", { user: bob.name, boundTo: `user_token ${bob.tokenHash}`, createdAt: NOW_MS, expiresAt: NOW_MS + HOUR_MS });
+    await source.accessStore.createSession(made, 20);
+    const moved = await move(source, target);
+    assert.deepEqual([moved.map(({ kind }) => kind), counts(moved)[KINDS.indexOf("user")]], [KINDS, 2]);
+    assert.equal((await target.accessStore.userByTokenHash(bob.tokenHash))?.name, bob.name);
+    assert.equal(await target.accessStore.session(made.id), undefined);
+    assert.deepEqual((await target.accessStore.listSessions({ nowMs: NOW_MS }, { limit: 9 })).items, []);
+    assert.deepEqual(await source.accessStore.session(made.id), made);
+    assert.deepEqual(counts(await move(source, target)), counts(moved), "a session is not a difference of the two stores");
   });
 
   it("a second move copies nothing and leaves the identity alone", async () => {
