@@ -33,7 +33,20 @@ function anchorsOf(path: string): ReadonlySet<string> {
   );
 }
 
+/** What a picture in the README may weigh, bytes. */
+const LARGEST_PICTURE = 300_000;
+
 describe("the documents", () => {
+  it("the README has a picture, and each of its pictures is a PNG below 300 kB", () => {
+    const pictures = [...readFileSync(`${ROOT}README.md`, "utf8").matchAll(/!\[[^\]]+\]\((?![a-z]+:)([^)\s]+)\)/g)].map(([, path = ""]) => path);
+    assert.ok(pictures.includes("docs/dashboard.png"), pictures.join(", "));
+    for (const path of pictures) {
+      const picture = readFileSync(`${ROOT}${path}`);
+      assert.equal(picture.subarray(0, 8).toString("latin1"), "\x89PNG\r\n\x1a\n", path);
+      assert.ok(picture.byteLength < LARGEST_PICTURE, `${path}: ${picture.byteLength} bytes`);
+    }
+  });
+
   for (const document of DOCUMENTS) {
     it(`paths in ${document} exist`, () => {
       const text = readFileSync(`${ROOT}${document}`, "utf8");

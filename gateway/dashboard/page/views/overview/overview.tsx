@@ -31,7 +31,7 @@ import "./overview.css";
 export const overviewView: View = { path: "/ui/", title: () => "Overview", navigation: "Overview", body: () => <Overview /> };
 
 /** Changes that are shown, and codes and versions. */
-const CHANGES = 8;
+const CHANGES = 6;
 const TALLIES = 8;
 
 function Overview() {
