@@ -31,6 +31,11 @@ export type Target = Readonly<{ name: string; revision: bigint }> &
     | { kind: typeof TargetKind.DEVICE_GROUP; verb: "prune"; pruneId: bigint }
   >;
 
+/** Whether a target asks nothing of devices: each has applied it, also while it is offline. */
+export function isKept(target: Target): boolean {
+  return target.kind === TargetKind.DEVICE_GROUP && target.verb === "delete";
+}
+
 /** A device as far as this matters: of one that never reported there is no summary. */
 export type Standing = Readonly<{ summary: DeviceSummary | undefined; connection: DeviceConnection }>;
 
@@ -89,8 +94,7 @@ function plain(state: DeviceState): StateOfDevice {
 }
 
 function standingWith(summary: DeviceSummary | undefined, find: Find, target: Target): WithTarget {
-  const isKept = target.kind === TargetKind.DEVICE_GROUP && target.verb === "delete";
-  if (summary === undefined) return { applied: isKept, answered: false, failure: undefined, progress: {} };
+  if (summary === undefined) return { applied: isKept(target), answered: false, failure: undefined, progress: {} };
   if (target.kind !== TargetKind.DEVICE_GROUP) return withEntity(find(target), target);
   const answered = summary.groupRevision >= target.revision;
   if (target.verb === "delete") return { applied: true, answered, failure: undefined, progress: {} };

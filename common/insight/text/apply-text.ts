@@ -73,7 +73,7 @@ export function applySummary(message: WatchApplyResponse | undefined, followed: 
 }
 
 /** Whether devices have nothing to do, as after the delete of their device_group. */
-function askNothing(followed: readonly Followed[]): boolean {
+export function askNothing(followed: readonly Followed[]): boolean {
   return followed.length > 0 && followed.every(({ kind, verb }) => kind === TargetKind.DEVICE_GROUP && verb === ApplyVerb.DELETE);
 }
 

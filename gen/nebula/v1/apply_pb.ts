@@ -605,7 +605,7 @@ export const ApplyVerdict = {
   UNFINISHED: 3,
 
   /**
-   * No device is online.
+   * No device is online, and devices have something to do: the delete of a device_group asks nothing of them.
    *
    * @generated from enum value: APPLY_VERDICT_NONE_ONLINE = 4;
    */

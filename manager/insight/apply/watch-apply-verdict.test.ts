@@ -2,7 +2,8 @@ import { strict as assert } from "node:assert";
 import { create } from "@bufbuild/protobuf";
 import { isNebulaError } from "../../../common/errors/nebula-error.ts";
 import { eventually } from "../../../common/testing/eventually.ts";
-import { ApplyVerdict, DeviceStanding, WatchApplyRequestSchema } from "../../../gen/nebula/v1/apply_pb.ts";
+import { ApplyVerb, ApplyVerdict, DeviceStanding, WatchApplyRequestSchema } from "../../../gen/nebula/v1/apply_pb.ts";
+import { TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
 import { ADMIN, applied, device, failing, follow, startWorld, states, WEB, working } from "../../testing/apply-world.ts";
 import { startSmallViews } from "../../testing/small-views.ts";
 import { watchApply } from "./watch-apply.ts";
@@ -67,6 +68,20 @@ describe("the verdict of WatchApply", () => {
     await world.clock.advance(0);
     assert.equal(second.verdict, ApplyVerdict.NONE_ONLINE);
     assert.deepEqual(states(second.last), { applied: 1, offline: 1 });
+  });
+
+  it("the delete of a device_group has succeeded without an online device: it asks nothing of devices", async () => {
+    for (const devices of [[], [device("off", { online: false })]]) {
+      const world = startWorld();
+      world.setEntity({ kind: "device_group", name: "pos" }, 8n, { deleted: true });
+      for (const one of devices) world.write("pos", one.deviceId, one);
+      const POS = { kind: TargetKind.DEVICE_GROUP, name: "pos", revision: 8n };
+      const deleted = follow(world, { targets: [{ ...POS, verb: ApplyVerb.DELETE }], settleMs: 0 });
+      const both = follow(world, { targets: [{ ...POS, verb: ApplyVerb.DELETE }, WEB], settleMs: 0 });
+      await world.clock.advance(0);
+      assert.deepEqual([deleted.verdict, both.verdict], [ApplyVerdict.APPLIED, ApplyVerdict.NONE_ONLINE]);
+      assert.deepEqual(states(deleted.last), devices.length === 0 ? {} : { applied: 1 });
+    }
   });
 
   it("the timeout ends it as unfinished while a device works, though others failed; a timeout of 0 at once, with one message", async () => {

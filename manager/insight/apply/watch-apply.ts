@@ -13,7 +13,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Clock } from "../../../common/clock/clock.ts";
 import { assertNoViolations } from "../../../common/errors/nebula-error.ts";
 import type { ChangeFeed, FeedEvent } from "../../../common/feed/change-feed.ts";
-import { isOnline, type Target } from "../../../common/insight/device-state.ts";
+import { isKept, isOnline, type Target } from "../../../common/insight/device-state.ts";
 import { mapLimited } from "../../../common/map-limited.ts";
 import { keyText } from "../../../common/storage/config-store.ts";
 import type { ReportStore } from "../../../common/storage/report-store.ts";
@@ -273,7 +273,7 @@ class Following implements Disposable {
   verdict(): ApplyVerdict {
     const { working, waiting, online, failed } = this.#tally.counts;
     if (working + waiting > 0) return ApplyVerdict.UNFINISHED;
-    if (online === 0) return ApplyVerdict.NONE_ONLINE;
+    if (online === 0 && !this.#targets.every(isKept)) return ApplyVerdict.NONE_ONLINE;
     return failed > 0 ? ApplyVerdict.FAILED : ApplyVerdict.APPLIED;
   }
 

@@ -181,6 +181,14 @@ describe("nebulactl --wait and status on a real server", function () {
     await refused("status never", /there is no app, cron_job or device_group "never"/);
   });
 
+  it("the delete of a device_group ends with 0, though none of its devices is online: it asks nothing of them", async () => {
+    await printed("device-groups create leaving");
+    const { code, out } = await run("device-groups delete leaving --yes --wait --settle 1s");
+    assert.equal(code, 0, out);
+    assert.match(out, /device_group leaving deleted, revision 2\n(?:.*\n)*no device is reached\n$/);
+    assert.equal((await run("status device_group/leaving")).code, 0);
+  });
+
   it("on a terminal one line is redrawn, and a typed Ctrl-C ends it with 130", async () => {
     const nebulactlPath = fileURLToPath(new URL("../../../nebulactl.js", import.meta.url));
     const env = { ...process.env, NEBULA_SERVER: server.http, NEBULA_TOKEN: ADMIN.token, TERM: "xterm" };

@@ -50,6 +50,9 @@ describe("how far a change is", () => {
     assert.equal(verdictOf({ devices: 3n, applied: 2n, failed: 1n, online: 3n }), "failed");
     assert.equal(verdictOf({ devices: 3n, offline: 3n }), "none-online");
     assert.equal(verdictOf({}), "no-devices");
+    const deleted = create(ApplyTargetSchema, { kind: TargetKind.DEVICE_GROUP, name: "pos", revision: 8n, verb: ApplyVerb.DELETE });
+    const { verdict, summary } = changeProgress(create(WatchApplyResponseSchema, { counts: { devices: 3n, applied: 3n } }), deleted);
+    assert.deepEqual([verdict, summary], ["nothing-asked", "3 devices keep what they run"]);
   });
 
   it("each failure code has its number, and the way to each device that is named", () => {

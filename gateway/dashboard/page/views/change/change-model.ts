@@ -5,6 +5,7 @@ import { OLDER_FAILURES } from "../../../../../common/insight/failed-devices.ts"
 import {
   applyNumbers,
   applySummary,
+  askNothing,
   deviceReason,
   type Followed,
   failureWord,
@@ -73,8 +74,8 @@ function without(members: readonly ApplyMember[], others: readonly ApplyMember[]
 
 // --- its way to the devices
 
-/** `moving`: online devices work or wait; the others are the verdicts of `apply --wait`. */
-export type Verdict = "moving" | "applied" | "failed" | "none-online" | "no-devices";
+/** `moving`: online devices work or wait; `nothing-asked`: devices keep what they run; the others are the verdicts of `apply --wait`. */
+export type Verdict = "moving" | "applied" | "failed" | "none-online" | "no-devices" | "nothing-asked";
 
 export type ChangeProgress = Readonly<{
   verdict: Verdict;
@@ -115,7 +116,7 @@ export function changeProgress(message: WatchApplyResponse, target: ApplyTarget)
     to: listed({ standing: state }),
   }));
   return {
-    verdict: verdictOf(message),
+    verdict: verdictOf(message, followed),
     summary: printableLine(applySummary(message, [followed], 0)),
     devices: counts?.devices ?? 0n,
     applied: counts?.applied ?? 0n,
@@ -145,9 +146,10 @@ export function changeProgress(message: WatchApplyResponse, target: ApplyTarget)
 }
 
 /** As the server decides it: a stream that stays open has none of its own. */
-function verdictOf(message: WatchApplyResponse): Verdict {
+function verdictOf(message: WatchApplyResponse, followed: Followed): Verdict {
   const { devices, working, waiting, online, failed } = applyNumbers(message);
   if (devices === 0) return "no-devices";
+  if (askNothing([followed])) return "nothing-asked";
   if (working + waiting > 0) return "moving";
   if (online === 0) return "none-online";
   return failed > 0 ? "failed" : "applied";

@@ -108,6 +108,7 @@ const VERDICTS: Readonly<Record<Verdict, Readonly<{ title: string; mark: string 
   applied: { title: "Every online device has it", mark: "applied" },
   failed: { title: "Some devices failed", mark: "failed" },
   "none-online": { title: "No device is online", mark: "offline" },
+  "nothing-asked": { title: "It asks nothing of devices", mark: "applied" },
   "no-devices": { title: "It reaches no device", mark: "never-came" },
 };
 
