@@ -134,9 +134,9 @@ function Changes({ changes }: Readonly<{ changes: readonly ChangeLine[] }>) {
           ) : (
             <>
               <StateBar parts={states} />
-              <span class="number change-count">
+              <p class="number change-count">
                 <StateNumber states={states} state="applied" within={what} /> of {formatCount(devices)}
-              </span>
+              </p>
             </>
           )}
           <span class="faint change-age">
