@@ -1,5 +1,5 @@
 import { strict as assert } from "node:assert";
-import { create, equals, toBinary } from "@bufbuild/protobuf";
+import { equals } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { Registry } from "prom-client";
 import { ManualClock } from "../common/clock/manual-clock.ts";
@@ -11,7 +11,8 @@ import type { ReportStore } from "../common/storage/report-store.ts";
 import { openSqliteReportStore } from "../common/storage/sqlite/reports/report-store.ts";
 import { readAll } from "../common/testing/read-all.ts";
 import { encodedReport, SAMPLE_TIME_MS, sampleReport } from "../common/testing/sample-report.ts";
-import { DeviceConnectionSchema, DeviceSummarySchema, StatusChangesSchema } from "../gen/nebula/v1/device_pb.ts";
+import { savePresenceAndAnnounce } from "../common/testing/save-reports.ts";
+import { DeviceConnectionSchema, DeviceSummarySchema } from "../gen/nebula/v1/device_pb.ts";
 import { TargetState } from "../gen/nebula/v1/report_pb.ts";
 import type { DeviceInGroup, GroupView } from "../manager/insight/views/group-view.ts";
 import { createGroupViews } from "../manager/insight/views/group-views.ts";
@@ -137,10 +138,7 @@ async function start(fates: readonly Fate[]) {
       }
       case "watch": {
         const row = { deviceId: `device-${step.device}`, shardBoot: step.shard, stream: ++stream, ended: step.ended, atMs: clock.now() };
-        await store.savePresence([{ ...row, deviceGroup: group }]);
-        const presence = [{ ...row, stream: BigInt(row.stream), atMs: BigInt(row.atMs) }];
-        const payload = toBinary(StatusChangesSchema, create(StatusChangesSchema, { presence }));
-        return feed.publish({ kind: "status", deviceGroup: group, payload });
+        return savePresenceAndAnnounce(store, feed, { ...row, deviceGroup: group });
       }
       case "time":
         await clock.advance(step.tens * 10_000);
@@ -200,14 +198,18 @@ async function recount(store: ReportStore, deviceGroup: string, nowMs: number): 
     const report = summary && { receivedMs: Number(summary.receivedAtMs), original: summary.original };
     const connection = connectionOf(rows.get(deviceId) ?? [], report, boots, nowMs);
     const isHere = summary !== undefined || decidingRow(anywhere.get(deviceId) ?? [], boots)?.deviceGroup === deviceGroup;
-    if (isHere) devices.set(deviceId, { deviceId, summary, connection });
+    const row = summary === undefined ? (await store.statuses([deviceId])).get(deviceId) : undefined;
+    const moves = row !== undefined && row.deleted !== true && row.device.deviceGroup !== deviceGroup;
+    if (isHere) devices.set(deviceId, { deviceId, summary, connection, ...(moves && { moves }) });
   }
   return devices;
 }
 
 function assertSame(mirror: ReadonlyMap<string, DeviceInGroup>, expected: ReadonlyMap<string, DeviceInGroup>): void {
   const short = (devices: ReadonlyMap<string, DeviceInGroup>) =>
-    [...devices.values()].map((each) => `${each.deviceId} @${each.summary?.writtenAt} ${each.connection.state}`).sort();
+    [...devices.values()]
+      .map((each) => `${each.deviceId} @${each.summary?.writtenAt} ${each.connection.state}${each.moves === true ? " moves" : ""}`)
+      .sort();
   assert.deepEqual(short(mirror), short(expected));
   for (const [deviceId, { summary, connection }] of expected) {
     const found = mirror.get(deviceId) ?? assert.fail(`${deviceId} is missing`);

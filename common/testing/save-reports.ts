@@ -1,8 +1,9 @@
-import { create } from "@bufbuild/protobuf";
-import { DeviceSchema } from "../../gen/nebula/v1/device_pb.ts";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { DeviceSchema, StatusChangesSchema } from "../../gen/nebula/v1/device_pb.ts";
 import { type Report, type StoredReport, StoredReportSchema } from "../../gen/nebula/v1/report_pb.ts";
 import type { ChangeFeed } from "../feed/change-feed.ts";
 import { statusAnnouncements } from "../insight/status-announcements.ts";
+import type { PresenceRow, PresenceStore } from "../storage/presence-store.ts";
 import { receivedMs, reportId } from "../storage/report-id.ts";
 import type { DeviceChange, ReportStore, StatusRow } from "../storage/report-store.ts";
 
@@ -35,6 +36,18 @@ export async function saveReports(store: Pick<ReportStore, "statuses" | "save">,
     return row === undefined ? [] : [{ before: before.get(deviceId), row, reports: ofDevice }];
   });
   return store.save(changes);
+}
+
+/** Saves a word on the watch of a device, and announces it. */
+export async function savePresenceAndAnnounce(
+  store: Pick<PresenceStore, "savePresence">,
+  feed: Pick<ChangeFeed, "publish">,
+  row: PresenceRow,
+): Promise<void> {
+  await store.savePresence([row]);
+  const { deviceGroup, deviceId, shardBoot, stream, ended, atMs } = row;
+  const presence = [{ deviceId, shardBoot, stream: BigInt(stream), ended, atMs: BigInt(atMs) }];
+  feed.publish({ kind: "status", deviceGroup, payload: toBinary(StatusChangesSchema, create(StatusChangesSchema, { presence })) });
 }
 
 /** Saves the newest status of a device, and announces it. */

@@ -86,6 +86,7 @@ export function driftOf(newest: Newest, devices: Iterable<DeviceInGroup>): Messa
   const standingOf = standingsWith(newest);
   let [count, repairs] = [0, 0n];
   for (const device of devices) {
+    if (device.moves === true) continue; // its old device_group counts it
     count++;
     const { deviceId, summary } = device;
     const state = standingOf(device);

@@ -7,7 +7,7 @@ import { openSqliteAccessStore } from "../../common/storage/sqlite/access/access
 import { openSqliteConfigStore } from "../../common/storage/sqlite/config-store.ts";
 import { openSqliteReportStore } from "../../common/storage/sqlite/reports/report-store.ts";
 import { SAMPLE_TIME_MS, sampleReport } from "../../common/testing/sample-report.ts";
-import { saveAndAnnounce, statusRow } from "../../common/testing/save-reports.ts";
+import { saveAndAnnounce, savePresenceAndAnnounce, statusRow } from "../../common/testing/save-reports.ts";
 import { AppSchema } from "../../gen/nebula/v1/app_pb.ts";
 import { DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
 import {
@@ -116,6 +116,12 @@ export async function startDevicesRig({ mostBytes, wrapViews = (views) => views 
     await reportStore.savePresence([{ deviceGroup, deviceId, shardBoot: "boot-a", stream: Number(++version), ...end }]);
   }
 
+  /** A watch opens, and is announced. */
+  function connect(deviceId: string, deviceGroup: string): Promise<void> {
+    const row = { deviceGroup, deviceId, shardBoot: "boot-a", stream: Number(++version), ended: false, atMs: clock.now() };
+    return savePresenceAndAnnounce(reportStore, feed, row);
+  }
+
   const context = (principal: Principal, signal = never) => ({
     principal,
     signal,
@@ -137,6 +143,7 @@ export async function startDevicesRig({ mostBytes, wrapViews = (views) => views 
     updateWeb: () => writeWeb(3n, 4n),
     put,
     presence,
+    connect,
     count: async (init: MessageInitShape<typeof CountDevicesRequestSchema> = {}, by = admin) =>
       (await fleet.unary.countDevices(create(CountDevicesRequestSchema, init), context(by))).deviceGroups?.map((counts) =>
         create(DeviceCountsSchema, counts),

@@ -7,7 +7,7 @@ import { silentLog } from "../../common/log/log.ts";
 import { openSqliteAccessStore } from "../../common/storage/sqlite/access/access-store.ts";
 import { openSqliteReportStore } from "../../common/storage/sqlite/reports/report-store.ts";
 import { SAMPLE_TIME_MS, sampleReport } from "../../common/testing/sample-report.ts";
-import { saveAndAnnounce, statusRow } from "../../common/testing/save-reports.ts";
+import { saveAndAnnounce, savePresenceAndAnnounce, statusRow } from "../../common/testing/save-reports.ts";
 import { CreateAppRequestSchema, UpdateAppRequestSchema } from "../../gen/nebula/v1/app_pb.ts";
 import { AuditEntrySchema } from "../../gen/nebula/v1/audit_pb.ts";
 import { CreateDeviceGroupRequestSchema } from "../../gen/nebula/v1/device_group_pb.ts";
@@ -86,6 +86,11 @@ export async function startFleetRig({ liveBytes, mostBytes }: { liveBytes?: numb
   };
   const online = (deviceId: string, deviceGroup: string) =>
     reportStore.savePresence([{ deviceGroup, deviceId, shardBoot: "boot-a", stream: Number(++version), ended: false, atMs: NOW_MS - 60_000 }]);
+  /** A watch opens, and is announced. */
+  const connect = (deviceId: string, deviceGroup: string) => {
+    const row = { deviceGroup, deviceId, shardBoot: "boot-a", stream: Number(++version), ended: false, atMs: clock.now() };
+    return savePresenceAndAnnounce(reportStore, changeFeed, row);
+  };
   return {
     ...rig,
     clock,
@@ -96,6 +101,7 @@ export async function startFleetRig({ liveBytes, mostBytes }: { liveBytes?: numb
     createGroup,
     put,
     online,
+    connect,
     updateWeb: () =>
       rig.apps.updateApp(
         create(UpdateAppRequestSchema, { app: { name: "web", dockerImage: "shop:2" }, updateFields: ["docker_image"] }),

@@ -1,10 +1,10 @@
 import { setImmediate as turn } from "node:timers/promises";
-import type { DeviceChange, DeviceInGroup } from "./group-view.ts";
+import { type DeviceChange, type DeviceInGroup, withoutMove } from "./group-view.ts";
 
 /** Devices that are counted in one turn of the event loop. */
 const AT_ONCE = 500;
 
-/** A count of all devices of a group, part by part, while they change. */
+/** A count of all devices of a group but those that move there, part by part, while they change. */
 export class GroupCounting<Numbers extends Readonly<{ change(change: DeviceChange): void }>> {
   readonly standing: Numbers;
   /** Devices that are in the numbers, or were removed, since it began. */
@@ -17,7 +17,7 @@ export class GroupCounting<Numbers extends Readonly<{ change(change: DeviceChang
   /** A device that was not reached yet counts as it is after its change, and is not reached any more. */
   change(change: DeviceChange): void {
     const deviceId = (change.after ?? change.before)?.deviceId ?? "";
-    this.standing.change(this.#done.has(deviceId) ? change : { before: undefined, after: change.after });
+    this.standing.change(withoutMove(this.#done.has(deviceId) ? change : { before: undefined, after: change.after }));
     this.#done.add(deviceId);
   }
 
@@ -31,7 +31,7 @@ export class GroupCounting<Numbers extends Readonly<{ change(change: DeviceChang
       }
       if (this.#done.has(deviceId)) continue;
       this.#done.add(deviceId);
-      this.standing.change({ before: undefined, after: devices.get(deviceId) });
+      this.standing.change(withoutMove({ before: undefined, after: devices.get(deviceId) }));
     }
   }
 }

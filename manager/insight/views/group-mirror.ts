@@ -22,16 +22,20 @@ import type { DeviceChange, DeviceInGroup } from "./group-view.ts";
 //     before: of that the larger version counts.
 // M3: a device that was removed keeps its version until a re-read that began later is done, so that a late word does not bring it back.
 // M4: a device without a summary is in the group while a watch of it is open there; one whose watches ended stays until a read finds that another group has it.
+// M5: whether such a device moves here (DeviceInGroup) is looked up with each read of the group; of one that an announcement brought, by `place`.
 
 /** Devices of a page, each of which is one turn of the event loop. */
 const PAGE = 500;
+/** Rows with bodies that are read at a time. */
+const ROWS = 50;
 /** Removed devices whose versions are kept; a late word on one that is forgotten stands until the next re-read. */
 const MOST_REMOVED = 20_000;
 /** Memory of a device in a mirror, bytes: measured for summaries of protobuf-es in its maps, the texts of the summary apart. */
 const DEVICE_BYTES = 1100;
 const TARGET_BYTES = 640;
 
-export type MirrorStore = Pick<ReportStore, "listSummaries" | "listVersions" | "summaries"> & Pick<PresenceStore, "listPresence" | "presenceOf">;
+export type MirrorStore = Pick<ReportStore, "listSummaries" | "listVersions" | "summaries" | "statuses"> &
+  Pick<PresenceStore, "listPresence" | "presenceOf">;
 
 export type GroupMirrorParts = Readonly<{
   deviceGroup: string;
@@ -52,6 +56,10 @@ export class GroupMirror {
   readonly #presence: GroupPresence;
   /** Devices of workers of the original, which time alone takes offline. */
   readonly #original = new Set<string>();
+  /** M5 */
+  readonly #moving = new Set<string>();
+  /** M5: devices without a summary that were not looked up. */
+  readonly #unplaced = new Set<string>();
   #boots: Boots;
   /** M2: devices that a word was taken on since the read under way began. */
   #touched: Set<string> | undefined;
@@ -67,6 +75,21 @@ export class GroupMirror {
   /** Memory of its devices, about. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** Whether `place` has something to do. */
+  get hasUnplaced(): boolean {
+    return this.#unplaced.size > 0;
+  }
+
+  /** Looks up whether the devices move here that announcements brought without a summary (M5). Rejects as the store does. */
+  async place(signal: AbortSignal): Promise<void> {
+    const ids = [...this.#unplaced];
+    await this.#findMoving(ids, signal);
+    this.#batch((note) => {
+      for (const deviceId of ids) this.#reconnect(deviceId, note);
+    });
+    for (const deviceId of ids) if (!this.devices.has(deviceId)) this.#moving.delete(deviceId);
   }
 
   /** Takes an announcement; answers whether it names a boot that is not known yet. */
@@ -158,6 +181,7 @@ export class GroupMirror {
     const { store, deviceGroup } = this.#parts;
     const found: PresenceRow[] = [];
     const elsewhere = new Set<string>();
+    let here: readonly string[] = [];
     this.#presence.begin();
     try {
       await pages(
@@ -170,6 +194,8 @@ export class GroupMirror {
         const rows = await store.presenceOf(ids.slice(start, start + PAGE), signal);
         for (const [deviceId, of] of rows) if (decidingRow(of, this.#boots)?.deviceGroup !== deviceGroup) elsewhere.add(deviceId);
       }
+      here = ids.filter((deviceId) => !elsewhere.has(deviceId));
+      await this.#findMoving(here, signal);
     } catch (error) {
       this.#presence.cancel();
       throw error;
@@ -183,6 +209,23 @@ export class GroupMirror {
       }
       for (const deviceId of this.#presence.devices()) if (!this.devices.has(deviceId)) this.#set(deviceId, undefined, true, note);
     });
+    for (const deviceId of here) this.#unplaced.delete(deviceId);
+  }
+
+  /** Notes which of these devices move here (M5). */
+  async #findMoving(deviceIds: readonly string[], signal: AbortSignal): Promise<void> {
+    const { store, deviceGroup } = this.#parts;
+    for (let start = 0; start < deviceIds.length; start += ROWS) {
+      const part = deviceIds.slice(start, start + ROWS);
+      const rows = await store.statuses(part, signal);
+      for (const deviceId of part) {
+        const row = rows.get(deviceId);
+        this.#unplaced.delete(deviceId);
+        if (row === undefined || row.deleted === true || row.device.deviceGroup === deviceGroup) this.#moving.delete(deviceId);
+        else this.#moving.add(deviceId);
+      }
+      await turn(); // a store in this process answers without one
+    }
   }
 
   /** M2: the store counts, except against a larger version that was announced meanwhile. */
@@ -228,10 +271,13 @@ export class GroupMirror {
     const connection = kept ?? connectionOf(this.#presence.of(deviceId), report, this.#boots, this.#parts.now());
     const before = this.devices.get(deviceId);
     const isIn = summary !== undefined || stays || connection.state === ConnectionState.ONLINE;
-    const after: DeviceInGroup | undefined = isIn ? { deviceId, summary, connection } : undefined;
+    if (summary !== undefined || (before !== undefined && !isIn)) this.#moving.delete(deviceId);
+    const moves = this.#moving.has(deviceId);
+    const after: DeviceInGroup | undefined = isIn ? { deviceId, summary, connection, ...(moves && { moves }) } : undefined;
     if (before === undefined && after === undefined) return;
-    if (before !== undefined && after !== undefined && before.summary === summary && equals(DeviceConnectionSchema, before.connection, connection))
-      return;
+    if (before !== undefined && after !== undefined && isSame(before, after)) return;
+    if (!isIn || summary !== undefined) this.#unplaced.delete(deviceId);
+    else if (before === undefined || before.summary !== undefined) this.#unplaced.add(deviceId);
     this.#count((after === undefined ? 0 : memoryOf(after)) - (before === undefined ? 0 : memoryOf(before)));
     if (after === undefined) this.devices.delete(deviceId);
     else this.devices.set(deviceId, after);
@@ -254,6 +300,10 @@ export class GroupMirror {
     });
     if (changes.size > 0) this.#parts.changed([...changes.values()]);
   }
+}
+
+function isSame(one: DeviceInGroup, other: DeviceInGroup): boolean {
+  return one.summary === other.summary && one.moves === other.moves && equals(DeviceConnectionSchema, one.connection, other.connection);
 }
 
 type Note = (before: DeviceInGroup | undefined, after: DeviceInGroup | undefined) => void;

@@ -7,7 +7,14 @@ export type DeviceInGroup = Readonly<{
   summary: DeviceSummary | undefined;
   /** Absent fields: it never connected to a shard that writes presence. */
   connection: DeviceConnection;
+  /** It moves here: it has no summary here, and another device_group has its newest report. That one lists and counts it until it reports from here. */
+  moves?: true;
 }>;
+
+/** A change of a device as those see it who count each device once in all groups: without a summary it is not here while it moves. */
+export function withoutMove({ before, after }: DeviceChange): DeviceChange {
+  return { before: before?.moves === true ? undefined : before, after: after?.moves === true ? undefined : after };
+}
 
 /**
  * The devices of one device_group, kept up to date for one reader. Every reader of a group on a shard shares one mirror, so a view costs no memory per device.

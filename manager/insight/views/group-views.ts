@@ -19,6 +19,7 @@ import { createMirrorMetrics } from "./mirror-metrics.ts";
 // V4: the boots of shards are read as often as they are marked, and when a new one is announced: the devices of one that died are offline then.
 // V5: it is kept for `keptMs` after its last reader; one without readers makes room for others before that.
 // V6: where mirrors grow beyond their room after they were loaded, the newest views end, as many as give enough back.
+// V7: whether a device that an announcement brought without a report moves here is looked up PLACE_MS later: most have reported by then.
 
 /** How often a mirror with readers is read again, milliseconds. */
 const REREAD_MS = 30_000;
@@ -29,6 +30,8 @@ export const MOST_BYTES = 256 * 1024 * 1024;
 const RETRY_MS = 30_000;
 /** How soon a new boot is looked up: its shard has been marked by then. Milliseconds. */
 const SOON_MS = 500;
+/** V7. Milliseconds. */
+const PLACE_MS = 1000;
 
 export type GroupViewsParts = Readonly<{
   store: MirrorStore & Pick<PresenceStore, "listShards">;
@@ -61,6 +64,8 @@ type Shared = {
   reading: Promise<unknown>;
   /** The read that begins after that. */
   next: Promise<void> | undefined;
+  /** V7: whether a lookup waits for its time. */
+  willPlace: boolean;
   /** When the newest read that succeeded began, monotonic milliseconds; before all time if something may be lost since. */
   readMs: number;
 };
@@ -120,9 +125,23 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
     try {
       const isNewBoot = each.mirror.fold(fromBinary(StatusChangesSchema, event.payload));
       if (isNewBoot) void readBoots(SOON_MS);
+      if (each.mirror.hasUnplaced && !each.willPlace) void place(each);
     } catch (error) {
       log.warn({ deviceGroup: event.deviceGroup, error: messageOf(error) }, "an announcement of statuses could not be read");
       missed(each);
+    }
+  }
+
+  /** V7. A lookup that fails is made up for by the next read of the group. */
+  async function place(each: Shared): Promise<void> {
+    const { signal } = each.dropped;
+    each.willPlace = true;
+    try {
+      await clock.sleep(PLACE_MS, signal);
+      each.willPlace = false;
+      await each.mirror.place(signal);
+    } catch (error) {
+      if (!signal.aborted) log.warn({ error: messageOf(error) }, "devices that may move to a device_group could not be looked up");
     }
   }
 
@@ -187,6 +206,7 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
       idle: undefined,
       reading: Promise.resolve(),
       next: undefined,
+      willPlace: false,
       readMs: Number.NEGATIVE_INFINITY,
     };
     shared.set(deviceGroup, each);

@@ -109,6 +109,36 @@ describe("watches of devices", () => {
     stop.abort(new Error("enough"));
   }).timeout(30_000);
 
+  it("a device that moves is sent and counted by its old group until it reports from the new one, then by that", async () => {
+    await using rig = await startDevicesRig();
+    await rig.put("mover", { deviceGroup: "offices" });
+    const stop = new AbortController();
+    const stream = rig.watch({ deviceGroups: ["offices", "shops"] }, { signal: stop.signal });
+    const sent = new Set<string>();
+    const counts = new Map<string, bigint>();
+    const following = (async () => {
+      for (;;) {
+        const { value } = await stream.next();
+        for (const { deviceGroup, deviceId } of value?.left ?? []) sent.delete(`${deviceGroup} ${deviceId}`);
+        for (const { deviceGroup, deviceId } of value?.devices ?? []) sent.add(`${deviceGroup} ${deviceId}`);
+        for (const { deviceGroup = "", devices = 0n } of value?.counts ?? []) counts.set(deviceGroup, devices);
+      }
+    })();
+    const becomes = (devices: readonly string[], offices: bigint, shops: bigint) =>
+      eventually(async () => {
+        await rig.clock.advance(250);
+        assert.deepEqual([[...sent].sort(), counts.get("offices"), counts.get("shops")], [devices, offices, shops]);
+      });
+    await becomes(["offices mover"], 1n, 0n);
+    await rig.connect("mover", "shops");
+    await rig.connect("new", "shops"); // it is sent after the other one
+    await becomes(["offices mover", "shops new"], 1n, 1n);
+    await rig.put("mover");
+    await becomes(["shops mover", "shops new"], 0n, 2n);
+    stop.abort(new Error("enough"));
+    await assert.rejects(following, /enough/);
+  });
+
   it("a watch of counts alone sends no devices", async () => {
     await using rig = await startFleet();
     const { value } = await rig.watch({ deviceGroups: ["shops"], countsOnly: true }).next();

@@ -3,7 +3,7 @@ import { DeviceTally } from "../../../common/insight/device-tally.ts";
 import { isSameConfig } from "../../../common/insight/newest-config.ts";
 import type { Device, DeviceCounts, WatchDevicesRequest } from "../../../gen/nebula/v1/device_pb.ts";
 import { GroupCounting } from "../../insight/views/group-counting.ts";
-import type { DeviceChange, DeviceInGroup, GroupView } from "../../insight/views/group-view.ts";
+import { type DeviceChange, type DeviceInGroup, type GroupView, withoutMove } from "../../insight/views/group-view.ts";
 import { type Followed, matcherOf } from "./device-target.ts";
 import type { Compared } from "./fleet-reader.ts";
 import { answered } from "./list-devices.ts";
@@ -51,7 +51,8 @@ export class WatchedGroup {
 
   changed(changes: readonly DeviceChange[]): void {
     for (const change of changes) {
-      (this.#counting ?? this.#tally).change(change);
+      if (this.#counting !== undefined) this.#counting.change(change);
+      else this.#tally.change(withoutMove(change));
       const deviceId = (change.after ?? change.before)?.deviceId;
       if (deviceId !== undefined && !this.#request.countsOnly) this.#open.add(deviceId);
     }
@@ -81,7 +82,7 @@ export class WatchedGroup {
         await turn();
         signal.throwIfAborted();
       }
-      if (this.#matches(device, nowMs) !== this.#sent.has(device.deviceId)) this.#open.add(device.deviceId);
+      if (this.#isIn(device, nowMs) !== this.#sent.has(device.deviceId)) this.#open.add(device.deviceId);
     }
   }
 
@@ -94,7 +95,7 @@ export class WatchedGroup {
       looked++;
       this.#open.delete(deviceId);
       const device = this.view.devices.get(deviceId);
-      if (device !== undefined && this.#matches(device, nowMs)) {
+      if (device !== undefined && this.#isIn(device, nowMs)) {
         this.#sent.add(deviceId);
         devices.push(answered({ deviceGroup, device }));
       } else if (this.#sent.delete(deviceId)) left.push({ deviceId, deviceGroup });
@@ -107,6 +108,10 @@ export class WatchedGroup {
     if (this.#isCounted) return [];
     this.#isCounted = true;
     return [this.#tally.counts(this.view.deviceGroup)];
+  }
+
+  #isIn(device: DeviceInGroup, nowMs: number): boolean {
+    return device.moves !== true && this.#matches(device, nowMs);
   }
 
   #matcher(): (device: DeviceInGroup, nowMs: number) => boolean {

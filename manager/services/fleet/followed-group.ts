@@ -1,5 +1,5 @@
 import { GroupCounting } from "../../insight/views/group-counting.ts";
-import type { DeviceChange, GroupView } from "../../insight/views/group-view.ts";
+import { type DeviceChange, type GroupView, withoutMove } from "../../insight/views/group-view.ts";
 import type { GroupConfig, GroupInFleet } from "./fleet-view.ts";
 import { GroupStanding } from "./group-standing.ts";
 
@@ -104,7 +104,7 @@ export class FollowedGroup implements GroupInFleet {
   #take(changes: readonly DeviceChange[]): void {
     for (const change of changes) {
       if (this.#counting !== undefined) this.#counting.change(change);
-      else this.standing?.change(change);
+      else this.standing?.change(withoutMove(change));
       if (change.after !== undefined) this.#neverCame.delete(change.after.deviceId);
     }
     this.#note();

@@ -73,6 +73,25 @@ function uncountedFleet(size: number) {
 }
 
 describe("a stream of the overview", () => {
+  it("a device that moves counts in its old group until it reports from the new one, then in that", async () => {
+    await using rig = await startFleetRig();
+    await rig.put("mover", "shops", { apps: [app("web")] });
+    const stream = rig.watch();
+    const shown = (name: string) =>
+      numbers(stream.came.flatMap(({ message }) => message.groups).findLast(({ deviceGroup }) => deviceGroup === name)?.states);
+    const become = (shops: RegExp, tills: RegExp) => stream.until(() => shops.test(shown("shops")) && tills.test(shown("tills")));
+    const all = () => stream.newest().fleet?.states;
+    await become(/^applied 1 /, /waiting 0 /);
+    await rig.connect("mover", "tills");
+    await rig.connect("new", "tills"); // it is counted after the other one
+    await become(/^applied 1 /, /working 0 waiting 1 /);
+    assert.deepEqual([all()?.applied, all()?.waiting], [1n, 1n]);
+    await rig.put("mover", "tills", { apps: [app("web"), app("pos")] });
+    await become(/^applied 0 /, /^applied 1 .* waiting 1 /);
+    stream.end();
+    await assert.rejects(stream.ended);
+  });
+
   it("the stream sends all groups first, then only what changed, at most four messages a second", async () => {
     await using rig = await startFleet();
     const stream = rig.watch();
