@@ -12,10 +12,10 @@ import { type DashboardPage, DashboardRig } from "./dashboard-rig.ts";
 const PASSWORD = "a password of bob";
 const SECRET = "a secret of ours";
 
-/** Presses Tab until the part of this name has the focus. */
-async function tabTo({ page }: DashboardPage, name: string): Promise<void> {
+/** Presses Tab until the part of this name has the focus. @param most times that it is pressed */
+async function tabTo({ page }: DashboardPage, name: string, most = 60): Promise<void> {
   const focused = `(({ activeElement: at }) => at.getAttribute("aria-label") ?? at.labels?.[0]?.innerText ?? at.innerText)(document)`;
-  for (let steps = 0; steps < 60; steps++) {
+  for (let steps = 0; steps < most; steps++) {
     await page.keyboard.press("Tab");
     if ((await page.evaluate(focused)) === name) return;
   }
@@ -49,6 +49,7 @@ describe("an empty server in a browser", function () {
     await tabTo(tab, "Apply");
     await keyboard.press("Enter");
     await tab.page.getByText("web is created, at revision 1").waitFor();
+    await tabTo(tab, "See how far devices are", 1);
     await tab.page.getByRole("link", { name: "Apps", exact: true }).click();
     const row = tab.page.getByRole("table", { name: "Apps" }).locator("tbody tr[aria-rowindex]");
     await eventually(async () => assert.deepEqual(await row.locator("td").allInnerTexts(), ["web", "busybox:1", "is to run", "1"]));
@@ -255,7 +256,8 @@ describe("the editor of an app in a browser", function () {
     await apply(tab).click();
     await tab.page.getByText("It was changed meanwhile: nothing was done").waitFor();
     assert.equal((await app("web")).revision, changed.revision);
-    await press(tab, "Plan again");
+    await eventually(async () => assert.equal(await tab.page.evaluate("document.activeElement.innerText"), "Plan again"));
+    await tab.page.keyboard.press("Enter");
     await panel(tab).getByText(`Revision ${changed.revision} came in between: what you did not touch is as it is there.`).waitFor();
     assert.equal(await field(tab, "Cores per container, at most").inputValue(), "2");
     await panel(tab).getByText("-> busybox:3").waitFor();

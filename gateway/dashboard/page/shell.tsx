@@ -85,6 +85,7 @@ const KEYS: readonly Readonly<{ keys: string; does: string }>[] = [
   { keys: "Up, Down", does: "in a table: the row above, and below" },
   { keys: "Page Up, Page Down", does: "in a table: a screen up, and down" },
   { keys: "Home, End", does: "in a table: its first row, and the last one that was read" },
+  { keys: "Control+Enter", does: "in the editor of an app: plans the draft" },
   { keys: "Escape", does: "closes a dialog" },
 ];
 

@@ -42,17 +42,27 @@ const LARGEST_UINT32 = 2 ** 32 - 1;
 
 type Place = Pick<FormField, "name" | "section" | "label" | "hint" | "counts">;
 
-function textField(place: Place, textOf: (app: App) => string, set: (app: App, text: string) => void): FormField {
-  return { ...place, control: { kind: "text" }, textOf, write: always((app, text) => set(app, text.trim())) };
-}
-
-function switchField(place: Place, isOn: (app: App) => boolean, set: (app: App, isOn: boolean) => void): FormField {
-  return { ...place, control: { kind: "switch" }, textOf: (app) => (isOn(app) ? ON : ""), write: always((app, text) => set(app, text === ON)) };
+function switchField(key: "running" | "rollingRestart" | "privileged", place: Place): FormField {
+  return {
+    ...place,
+    control: { kind: "switch" },
+    textOf: (app) => (app[key] === true ? ON : ""),
+    write: always((app, text) => {
+      app[key] = text === ON;
+    }),
+  };
 }
 
 /** An item a line. Lines without one are left out. */
-function linesField(place: Place, itemsOf: (app: App) => readonly string[], set: (app: App, items: string[]) => void): FormField {
-  return { ...place, control: { kind: "lines" }, textOf: (app) => linesOf(itemsOf(app)), write: always((app, text) => set(app, itemsIn(text))) };
+function linesField(key: "networks" | "volumes" | "devices", label: string, hint: string): FormField {
+  return {
+    ...{ name: key, section: "Network and files", label, hint },
+    control: { kind: "lines" },
+    textOf: (app) => linesOf(app[key]),
+    write: always((app, text) => {
+      app[key] = itemsIn(text);
+    }),
+  };
 }
 
 /** A whole number; an empty text is its default. */
@@ -108,6 +118,7 @@ function unlessZero(number: number): number | undefined {
 
 type HealthKind = "image" | "shell" | "command" | "none";
 
+const HEALTH_SECTION = "Restarts and health";
 const HEALTH = "healthcheck";
 const HEALTH_TEST = `${HEALTH}.test`;
 const HEALTH_KINDS: readonly (readonly [HealthKind, string])[] = [
@@ -137,7 +148,7 @@ function hasTest(texts: Texts): boolean {
 
 const healthTest: FormField = {
   name: HEALTH_TEST,
-  section: "Restarts and health",
+  section: HEALTH_SECTION,
   label: "Health check runs",
   control: { kind: "lines" },
   counts: hasTest,
@@ -150,7 +161,7 @@ const healthTest: FormField = {
 
 const healthChoice: FormField = {
   name: HEALTH,
-  section: "Restarts and health",
+  section: HEALTH_SECTION,
   label: "Health check",
   control: { kind: "choice", choices: HEALTH_KINDS },
   textOf: ({ healthcheck }) => healthKind(healthcheck),
@@ -163,7 +174,7 @@ const healthChoice: FormField = {
 };
 
 function healthNumber(key: "intervalMs" | "timeoutMs" | "retries" | "startPeriodMs", field: string, label: string): FormField {
-  const place = { name: `${HEALTH}.${field}`, section: "Restarts and health", label, counts: hasTest } as const;
+  const place = { name: `${HEALTH}.${field}`, section: HEALTH_SECTION, label, counts: hasTest } as const;
   return numberField(
     place,
     ({ healthcheck }) => unlessZero(healthcheck?.[key] ?? 0),
@@ -268,56 +279,32 @@ const cpus: FormField = {
 };
 
 export const FORM_FIELDS: readonly FormField[] = [
-  textField(
-    { name: "docker_image", section: "What runs", label: "Image", hint: "shop:1.5 or registry.example.com:5000/shop:1.5" },
-    (app) => app.dockerImage,
-    (app, image) => {
-      app.dockerImage = image;
-    },
-  ),
-  switchField(
-    { name: "running", section: "What runs", label: "Runs", hint: "Off: its containers are stopped and removed." },
-    (app) => app.running !== false,
-    (app, running) => {
-      app.running = running;
-    },
-  ),
+  {
+    ...{ name: "docker_image", section: "What runs", label: "Image", hint: "shop:1.5 or registry.example.com:5000/shop:1.5" },
+    control: { kind: "text" },
+    textOf: ({ dockerImage }) => dockerImage,
+    write: always((app, text) => {
+      app.dockerImage = text.trim();
+    }),
+  },
+  switchField("running", { name: "running", section: "What runs", label: "Runs", hint: "Off: its containers are stopped and removed." }),
   containersChoice,
   containersNumber,
   pullPolicy,
   ports,
-  linesField(
-    { name: "networks", section: "Network and files", label: "Networks", hint: "One a line; empty: nebula and bridge. host or none stands alone." },
-    (app) => app.networks,
-    (app, networks) => {
-      app.networks = networks;
-    },
-  ),
-  linesField(
-    { name: "volumes", section: "Network and files", label: "Volumes", hint: "One a line: /data:/data, or cache:/var/cache:ro" },
-    (app) => app.volumes,
-    (app, volumes) => {
-      app.volumes = volumes;
-    },
-  ),
-  linesField(
-    { name: "devices", section: "Network and files", label: "Devices of the host", hint: "One a line: /dev/ttyUSB0, or /dev/ttyUSB0:/dev/tty1:rw" },
-    (app) => app.devices,
-    (app, devices) => {
-      app.devices = devices;
-    },
-  ),
-  switchField(
-    { name: "rolling_restart", section: "Restarts and health", label: "Rolling restart", hint: "A change replaces one container after the other." },
-    (app) => app.rollingRestart,
-    (app, isRolling) => {
-      app.rollingRestart = isRolling;
-    },
-  ),
+  linesField("networks", "Networks", "One a line; empty: nebula and bridge. host or none stands alone."),
+  linesField("volumes", "Volumes", "One a line: /data:/data, or cache:/var/cache:ro"),
+  linesField("devices", "Devices of the host", "One a line: /dev/ttyUSB0, or /dev/ttyUSB0:/dev/tty1:rw"),
+  switchField("rollingRestart", {
+    name: "rolling_restart",
+    section: HEALTH_SECTION,
+    label: "Rolling restart",
+    hint: "A change replaces one container after the other.",
+  }),
   numberField(
     {
       name: "min_healthy_ms",
-      section: "Restarts and health",
+      section: HEALTH_SECTION,
       label: "Healthy after, ms",
       hint: `Of a container without a health check, in a rolling restart. Empty: ${DEFAULTS.minHealthyMs}.`,
     },
@@ -329,7 +316,7 @@ export const FORM_FIELDS: readonly FormField[] = [
   numberField(
     {
       name: "stop_grace_seconds",
-      section: "Restarts and health",
+      section: HEALTH_SECTION,
       label: "Time to stop, s",
       hint: `Then it is killed. Empty: ${DEFAULTS.stopGraceSeconds}.`,
     },
@@ -352,11 +339,10 @@ export const FORM_FIELDS: readonly FormField[] = [
       app.memoryLimitMb = mb ?? 0;
     },
   ),
-  switchField(
-    { name: "privileged", section: "Limits and rights", label: "Privileged", hint: "The containers have all rights of the host." },
-    (app) => app.privileged,
-    (app, isPrivileged) => {
-      app.privileged = isPrivileged;
-    },
-  ),
+  switchField("privileged", {
+    name: "privileged",
+    section: "Limits and rights",
+    label: "Privileged",
+    hint: "The containers have all rights of the host.",
+  }),
 ];

@@ -1,3 +1,4 @@
+import { useEffect, useRef } from "preact/hooks";
 import type { Violation } from "../../../../../common/errors/nebula-error.ts";
 import { planText } from "../../../../../common/insight/text/plan-text.ts";
 import { printableLine } from "../../../../../common/printable.ts";
@@ -37,20 +38,26 @@ export function PlanPanel({ planning, current, isNew, isDirty, newer, plan, appl
   const isPlanned = planning.kind === "planned" || planning.kind === "applying";
   const hinders = isPlanned ? hindrance(planning.planned.plan, isNew) : undefined;
   const mayApply = isPlanned && !isStale && hinders === undefined;
+  const planButton = useRef<HTMLButtonElement>(null);
+  useEffect(() => {
+    if (planning.kind === "failed" && planning.isSent) planButton.current?.focus(); // the button that was pressed is not there any more
+  }, [planning]);
   return (
     <section class="card plan-panel" aria-labelledby="plan">
-      <h2 id="plan">Plan</h2>
-      {newer !== undefined && planning.kind !== "applying" && (
-        <p class="notice notice-warning" role="status">
-          It is at revision {String(newer)} now. A plan takes over what was changed there and you did not touch.
-        </p>
-      )}
-      <div role="status" class="stack">
-        {planning.kind === "none" && <p class="faint">{isDirty ? "A plan shows what the draft leads to." : "Nothing is changed yet."}</p>}
-        {planning.kind === "planning" && <p>Asking the server what this leads to.</p>}
-        {isPlanned && isStale && <p class="notice notice-warning">The draft has changed since this plan. Plan again.</p>}
-        {isPlanned && <TakenOver planned={planning.planned} />}
-        {planning.kind === "applied" && <Applied app={planning.app} warnings={planning.warnings} isNew={false} />}
+      <div>
+        <h2 id="plan">Plan</h2>
+        <div role="status" class="stack">
+          {newer !== undefined && planning.kind !== "applying" && (
+            <p class="notice notice-warning">
+              It is at revision {String(newer)} now. A plan takes over what was changed there and you did not touch.
+            </p>
+          )}
+          {planning.kind === "none" && <p class="faint">{isDirty ? "A plan shows what the draft leads to." : "Nothing is changed yet."}</p>}
+          {planning.kind === "planning" && <p>Asking the server what this leads to.</p>}
+          {isPlanned && isStale && <p class="notice notice-warning">The draft has changed since this plan. Plan again.</p>}
+          {isPlanned && <TakenOver planned={planning.planned} />}
+          {planning.kind === "applied" && <Applied app={planning.app} warnings={planning.warnings} isNew={false} />}
+        </div>
       </div>
       {isPlanned && (
         <>
@@ -60,11 +67,18 @@ export function PlanPanel({ planning, current, isNew, isDirty, newer, plan, appl
       )}
       {planning.kind === "failed" && <Refused planning={planning} isStale={isStale} />}
       <div class="actions">
-        <button type="button" class={mayApply ? "quiet" : ""} disabled={isBusy} onClick={plan} aria-keyshortcuts="Control+Enter">
+        <button
+          type="button"
+          ref={planButton}
+          class={mayApply ? "quiet" : ""}
+          aria-disabled={isBusy}
+          onClick={plan}
+          aria-keyshortcuts="Control+Enter"
+        >
           {planning.kind === "none" || planning.kind === "planning" || planning.kind === "applied" ? "Plan" : "Plan again"}
         </button>
         {isPlanned && (
-          <button type="button" disabled={!mayApply || isBusy} onClick={() => apply(planning.planned)}>
+          <button type="button" disabled={!mayApply} aria-disabled={isBusy} onClick={() => !isBusy && apply(planning.planned)}>
             Apply
           </button>
         )}
@@ -137,10 +151,12 @@ function Refused({ planning: { trouble, isSent, violations }, isStale }: Readonl
   );
 }
 
-/** What was written, and where it is followed. */
+/** What was written, and where it is followed. It takes the focus, as the button that was pressed is gone. */
 export function Applied({ app: { name, revision }, warnings, isNew }: Readonly<{ app: App; warnings: readonly string[]; isNew: boolean }>) {
+  const ref = useRef<HTMLDivElement>(null);
+  useEffect(() => ref.current?.focus(), []);
   return (
-    <div class="notice" role="status">
+    <div class="notice" ref={ref} tabIndex={-1}>
       <strong>
         {printableLine(name)} is {isNew ? "created, at" : "at"} revision {String(revision)}
       </strong>
