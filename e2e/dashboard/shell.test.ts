@@ -61,7 +61,7 @@ describe("the frame of the dashboard in a browser", function () {
       await route.continue();
     });
     const focused = () => tab.page.evaluate("`${document.activeElement.tagName} ${document.activeElement.textContent}`");
-    await tab.page.getByRole("link", { name: GROUP, exact: true }).click();
+    await tab.page.getByRole("table", { name: "Device groups" }).getByRole("link", { name: GROUP, exact: true }).click();
     await eventually(async () => assert.equal(await focused(), `H1 ${GROUP}`));
     held.resolve();
     const app = tab.page.getByRole("table", { name: "Members" }).getByRole("link", { name: "web" });
@@ -136,7 +136,8 @@ describe("the frame of the dashboard in a browser", function () {
       await page.getByText("a-group-with-quite").first().waitFor();
     }
     await rig.api.createGroup("new-while-shown", []);
-    for (const page of [tab.page, other]) await page.getByRole("link", { name: "new-while-shown", exact: true }).waitFor();
+    for (const page of [tab.page, other])
+      await page.getByRole("table", { name: "Device groups" }).getByRole("link", { name: "new-while-shown", exact: true }).waitFor();
     assert.deepEqual(streamsOfTabs, []);
     await rig.api.deleteGroup("new-while-shown");
   });
@@ -149,7 +150,7 @@ describe("the frame of the dashboard in a browser", function () {
     await tab.login();
     await stream;
     await rig.api.createGroup("seen-by-a-stream", []);
-    await tab.page.getByRole("link", { name: "seen-by-a-stream", exact: true }).waitFor();
+    await tab.page.getByRole("table", { name: "Device groups" }).getByRole("link", { name: "seen-by-a-stream", exact: true }).waitFor();
     await rig.api.deleteGroup("seen-by-a-stream");
     tab.assertNoFaults();
   });
@@ -164,7 +165,7 @@ describe("the frame of the dashboard in a browser", function () {
     await tab.login();
     await stream;
     await rig.api.createGroup("seen-without-a-worker", []);
-    await tab.page.getByRole("link", { name: "seen-without-a-worker", exact: true }).waitFor();
+    await tab.page.getByRole("table", { name: "Device groups" }).getByRole("link", { name: "seen-without-a-worker", exact: true }).waitFor();
     await rig.api.deleteGroup("seen-without-a-worker");
   });
 
@@ -180,7 +181,7 @@ describe("the frame of the dashboard in a browser", function () {
     await rig.server.startAgain();
     await tab.page.getByRole("alert").waitFor({ state: "detached" });
     await rig.api.createGroup("after-the-restart", []);
-    await tab.page.getByRole("link", { name: "after-the-restart", exact: true }).waitFor();
+    await tab.page.getByRole("table", { name: "Device groups" }).getByRole("link", { name: "after-the-restart", exact: true }).waitFor();
     await eventually(() =>
       assert.deepEqual(
         tab.faults.filter((fault) => /^(script|other origin)/.test(fault)),
