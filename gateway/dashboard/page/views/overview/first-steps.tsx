@@ -26,9 +26,13 @@ export function FirstSteps({ overview }: Readonly<{ overview: GetOverviewRespons
               {step.title}
               {step.isDone && <span class="faint"> · done</span>}
             </h3>
-            <p class="faint">{step.text}</p>
-            {step.isOffered ? <StepAction step={step} overview={overview} /> : <p class="faint">{whyNotOffered(step)}</p>}
-            <CommandLine line={step.line} />
+            {!step.isDone && (
+              <>
+                <p class="faint">{step.text}</p>
+                {step.isOffered ? <StepAction step={step} overview={overview} /> : <p class="faint">{whyNotOffered(step)}</p>}
+                <CommandLine line={step.line} />
+              </>
+            )}
           </li>
         ))}
       </ol>
@@ -45,13 +49,13 @@ function StepAction({ step, overview }: Readonly<{ step: Step; overview: GetOver
     case "app":
       return (
         <div class="actions">
-          <a class="as-button" href={appCreateAddress()}>
+          <a class="as-button first-action" href={appCreateAddress()}>
             Create an app
           </a>
         </div>
       );
     case "group":
-      return <CreateGroup isQuiet={step.isDone} />;
+      return <CreateGroup isQuiet={false} />;
     case "device":
       return (
         <p>
