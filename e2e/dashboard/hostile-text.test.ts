@@ -96,10 +96,11 @@ describe("hostile texts in a browser", function () {
       parts: [...document.querySelectorAll("main img, main script, main iframe, main style, main base, .injected, [onload], [onerror]")].map(({ outerHTML }) => outerHTML),
       links: [...document.querySelectorAll("a[href], form[action]")].map(({ href, action }) => href ?? action).filter((to) => !to.startsWith(location.origin + "/ui/")),
       width: document.documentElement.scrollWidth,
+      tall: [...document.querySelectorAll(".tallies li")].filter(({ offsetHeight }) => offsetHeight > 90).map(({ textContent }) => textContent),
       text: document.documentElement.textContent + [...document.querySelectorAll("*")].flatMap(({ attributes }) => [...attributes].map(({ value }) => value)).join(),
     })`);
     const { text, ...others }: { text: string } = Object.assign({ text: "" }, found);
-    assert.deepEqual(others, { hits: [], parts: [], links: [], width }, about);
+    assert.deepEqual(others, { hits: [], parts: [], links: [], width, tall: [] }, about);
     assert.ok(!DIRECTION.test(text), `${about}: ${JSON.stringify(text.slice(Math.max(0, text.search(DIRECTION) - 80)).slice(0, 200))}`);
   }
 

@@ -156,7 +156,7 @@ function Tallies({ tallies, none, state }: Readonly<{ tallies: readonly Tally[];
     <ul class="tallies">
       {tallies.slice(0, TALLIES).map(({ key, word, count, to }) => (
         <li key={key}>
-          <span class="tally-word">
+          <span class="tally-word" title={word}>
             <bdi>{word}</bdi>
           </span>
           <svg class="tally-bar" aria-hidden="true">
