@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { BrowserContext, CDPSession, Page } from "playwright-core";
+import type { Browser, BrowserContext, CDPSession, Page } from "playwright-core";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 
 /** A view that the bench opens, and its path. */
@@ -97,6 +97,30 @@ export class BenchTab implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#page.close();
+  }
+}
+
+/** Bytes of the objects of the worker that the tabs of a browser share, after a collection of garbage. There must be one. */
+export async function workerHeapBytes(browser: Browser): Promise<number> {
+  const cdp = await browser.newBrowserCDPSession();
+  try {
+    const { targetInfos } = await cdp.send("Target.getTargets", { filter: [{ type: "shared_worker" }] });
+    const [worker, ...others] = targetInfos;
+    if (worker === undefined || others.length > 0) throw new NebulaError("internal", `the tabs share ${targetInfos.length} workers`);
+    const { sessionId } = await cdp.send("Target.attachToTarget", { targetId: worker.targetId, flatten: false });
+    const ask = async (id: number, method: string): Promise<{ usedSize?: number }> => {
+      const { promise, resolve } = Promise.withResolvers<string>();
+      const onMessage = ({ message }: { message: string }) => {
+        if (JSON.parse(message).id === id) resolve(message);
+      };
+      cdp.on("Target.receivedMessageFromTarget", onMessage);
+      await cdp.send("Target.sendMessageToTarget", { sessionId, message: JSON.stringify({ id, method }) });
+      return JSON.parse(await promise).result;
+    };
+    await ask(1, "HeapProfiler.collectGarbage");
+    return (await ask(2, "Runtime.getHeapUsage")).usedSize ?? Number.NaN;
+  } finally {
+    await cdp.detach();
   }
 }
 

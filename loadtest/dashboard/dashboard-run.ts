@@ -9,7 +9,7 @@ import type { Processors } from "../processes/processors.ts";
 import { BENCH_ADMIN_PASSWORD } from "../servers/bench-secrets.ts";
 import { type NebulaProgram, startProgram } from "../servers/nebula-program.ts";
 import { createPushedApp, type PushedApp } from "../subjects/pushed-app.ts";
-import { BenchTab, type BenchView, type FirstPaint } from "./bench-tab.ts";
+import { BenchTab, type BenchView, type FirstPaint, workerHeapBytes } from "./bench-tab.ts";
 
 export type DashboardRunOptions = Readonly<{
   devices: number;
@@ -43,6 +43,8 @@ export type EightTabs = Readonly<{ connections: number; streams: number; allShow
 
 export type DashboardFigures = Readonly<{
   views: Readonly<Record<Measured, ViewFigures>>;
+  /** Of the worker that the tabs share, as those of the views. */
+  workerHeapBytes: readonly number[];
   /** Changes that were made while the memory was watched. */
   steadyChanges: number;
   tabs: EightTabs;
@@ -56,6 +58,8 @@ const DEVICES_PER_SLICE = 2500;
 const APP = "bench";
 const PAYLOAD_BYTES = 2048;
 const SAMPLE_MS = 50;
+/** A number of streams counts that lasts this long, milliseconds. */
+const LASTING_MS = 1000;
 /** An idle server may use this share of a processor, looked at for this long. */
 const IDLE_SHARE = 0.1;
 const IDLE_LOOK_MS = 500;
@@ -95,7 +99,14 @@ export async function runDashboard(options: DashboardRunOptions): Promise<Dashbo
       heapBytes: steady.heapBytes.get(name) ?? [],
     });
     const views = { overview: viewOf("overview"), group: viewOf("group"), change: viewOf("change") };
-    return { views, steadyChanges: steady.changes, tabs, stolenShare: stolen.share, load: [loadAtStart, loadavg()[0] ?? 0] as const };
+    return {
+      views,
+      workerHeapBytes: steady.workerHeapBytes,
+      steadyChanges: steady.changes,
+      tabs,
+      stolenShare: stolen.share,
+      load: [loadAtStart, loadavg()[0] ?? 0] as const,
+    };
   });
 }
 
@@ -161,7 +172,9 @@ class Bench {
     const tabs = await Promise.all(MEASURED.map((name) => session.open(this.#view(name))));
     await this.change();
     const heapBytes = new Map<Measured, number[]>(MEASURED.map((name) => [name, []]));
+    const workerBytes: number[] = [];
     const measure = async () => {
+      workerBytes.push(await workerHeapBytes(this.#parts.browser));
       for (const tab of tabs) if (tab.view.name !== "devices") heapBytes.get(tab.view.name)?.push(await tab.heapBytes());
     };
     await measure();
@@ -172,7 +185,7 @@ class Bench {
       await delay(everyMs, undefined, { signal });
       await measure();
     }
-    return { heapBytes, changes };
+    return { heapBytes, workerHeapBytes: workerBytes, changes };
   }
 
   /** Eight tabs of one browser, which follow a change: the connections and streams that they have at most, and how long after its last report all show it. */
@@ -203,13 +216,14 @@ class Bench {
   /** Connections to the server over HTTP, and open streams of the dashboard, until the signal: the most of each. */
   async #mostUsed(signal: AbortSignal): Promise<Omit<EightTabs, "allShownMs">> {
     const { server } = this.#parts;
-    const most = { connections: 0, streams: 0 };
+    let connections = 0;
+    const streams: Sample[] = [];
     while (!signal.aborted) {
-      most.connections = Math.max(most.connections, connectionsTo(Number(new URL(server.url).port)));
-      most.streams = Math.max(most.streams, await streamsOf(server));
+      connections = Math.max(connections, connectionsTo(Number(new URL(server.url).port)));
+      streams.push({ atMs: performance.now(), count: await streamsOf(server) });
       await delay(SAMPLE_MS, undefined, { signal }).catch(() => {});
     }
-    return most;
+    return { connections, streams: mostThatLasts(streams, LASTING_MS) };
   }
 
   /** Waits until the server has nothing to do, for a while at most: what is measured is the page. */
@@ -266,6 +280,17 @@ function connectionsTo(port: number): number {
   const remote = `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`;
   const lines = readFileSync("/proc/net/tcp", "utf8").split("\n");
   return lines.filter((line) => line.includes(` ${remote} 01 `)).length;
+}
+
+export type Sample = Readonly<{ atMs: number; count: number }>;
+
+/** The largest count that lasted this long; 0 where none did. A stream that a browser gave up for another one ends at the server a moment later. */
+export function mostThatLasts(samples: readonly Sample[], lastingMs: number): number {
+  const lasted = samples.map(({ atMs }, index) => {
+    const end = samples.findIndex((later) => later.atMs >= atMs + lastingMs);
+    return end < 0 ? 0 : Math.min(...samples.slice(index, end + 1).map(({ count }) => count));
+  });
+  return Math.max(0, ...lasted);
 }
 
 /** Open streams of overviews and changes. */
