@@ -205,6 +205,7 @@ class Bench {
       const reportedAt = performance.now();
       await Promise.all(tabs.map((tab) => tab.showsApplied(devices, revision)));
       const allShownMs = performance.now() - reportedAt;
+      await delay(2 * LASTING_MS); // a small fleet is done sooner than that
       over.abort();
       return { ...(await sampling), allShownMs };
     } finally {
