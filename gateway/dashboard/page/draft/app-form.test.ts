@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { arbitraryApp } from "../../../../common/testing/arbitrary-entities.ts";
 import { type App, AppSchema, PortProtocol } from "../../../../gen/nebula/v1/app_pb.ts";
 import { PullPolicy } from "../../../../gen/nebula/v1/container_pb.ts";
-import { emptyApp, formOf, hiddenFields, readForm, shownFields, type variablePath, withSecrecy } from "./app-form.ts";
+import { emptyApp, formOf, hiddenFields, readForm, setFields, shownFields, type variablePath, withSecrecy } from "./app-form.ts";
 import { sameApp } from "./draft.ts";
 import { FORM_FIELDS } from "./form-fields.ts";
 
@@ -88,7 +88,7 @@ describe("an app as a form", () => {
     const form = formOf(app);
     const names = shownFields(form.texts).map(({ name }) => name);
     assert.ok(!names.includes("volumes") && !names.some((name) => name.startsWith("healthcheck")));
-    assert.deepEqual(hiddenFields(app, form).toSorted(), ["command", "healthcheck", "labels", "volumes"]);
+    assert.deepEqual(hiddenFields(setFields(app), form.texts).toSorted(), ["command", "healthcheck", "labels", "volumes"]);
     const read = typed({ docker_image: "shop:2" }, app).app;
     assert.deepEqual(
       [read.volumes, read.healthcheck?.test, read.healthcheck?.retries, read.labels],

@@ -43,10 +43,15 @@ export function shownFields(texts: Texts): readonly FormField[] {
   return FORM_FIELDS.filter(({ name, counts }) => Object.hasOwn(texts, name) && counts?.(texts) !== false);
 }
 
-/** The names of the fields that are set, and that a form with these texts does not show. */
-export function hiddenFields(app: App, { texts }: AppForm): readonly string[] {
+/** The names of the fields of an app that are not at their default. */
+export function setFields(app: App): readonly string[] {
+  return [...resourceFields({ kind: "app", app }).keys()];
+}
+
+/** Those of them that a form with these texts does not show. */
+export function hiddenFields(set: readonly string[], texts: Texts): readonly string[] {
   const shown = new Set(["kind", "name", "env_vars", "secret_env_vars", ...shownFields(texts).map(({ name }) => name)]);
-  return [...resourceFields({ kind: "app", app }).keys()].filter((name) => !shown.has(name));
+  return set.filter((name) => !shown.has(name));
 }
 
 /** The variable with another kind. A secret whose value is not known has none as a plain one. */
@@ -63,15 +68,17 @@ export function variablePath({ name, isSecret }: Variable): string {
 /** Sets the variables; rows in which nothing is typed are left out. No value is in a violation. */
 function writeVariables(app: App, variables: readonly Variable[]): readonly Violation[] {
   const typed = variables.filter(({ name, value }) => name !== "" || value !== "");
-  const paths = typed.map(variablePath);
   const of = (isSecret: boolean) =>
     Object.fromEntries(typed.filter((variable) => variable.isSecret === isSecret).map(({ name, value }) => [name, value]));
   app.envVars = of(false);
   app.secretEnvVars = of(true);
-  return typed.flatMap(({ name }, index): readonly Violation[] => {
-    const field = paths[index] ?? "";
+  const seen = new Set<string>();
+  return typed.flatMap((variable): readonly Violation[] => {
+    const { name } = variable;
+    const field = variablePath(variable);
     if (name === "") return [{ field, description: "has a value without a name; give it one" }];
-    if (paths.indexOf(field) < index) return [{ field, description: "is there twice; once is enough" }];
+    if (seen.has(field)) return [{ field, description: "is there twice; once is enough" }];
+    seen.add(field);
     return validateKey(name, field);
   });
 }

@@ -1,7 +1,7 @@
 import type { ComponentChildren } from "preact";
-import { useId } from "preact/hooks";
+import { useId, useMemo } from "preact/hooks";
 import { printableLine } from "../../../../../common/printable.ts";
-import { type AppForm, hiddenFields, shownFields } from "../../draft/app-form.ts";
+import { type AppForm, hiddenFields, setFields, shownFields } from "../../draft/app-form.ts";
 import { type Draft, type DraftFault, faultsOf, faultText } from "../../draft/draft.ts";
 import { type FormField, ON, SECTIONS } from "../../draft/form-fields.ts";
 import { Variables } from "./variables.tsx";
@@ -15,7 +15,8 @@ export function AppFormFields({ draft, isNew, faults, change }: Props) {
   const changeForm = (changed: Partial<AppForm>) => change({ ...draft, form: { ...form, ...changed } });
   const type = (name: string, text: string) => changeForm({ texts: { ...form.texts, [name]: text } });
   const fields = shownFields(form.texts);
-  const hidden = hiddenFields(base, form);
+  const set = useMemo(() => setFields(base), [base]);
+  const hidden = hiddenFields(set, form.texts);
   const names = ["name", ...fields.map(({ name }) => name)];
   const [first, ...others] = SECTIONS;
   const field = (one: FieldProps["field"]) => (
