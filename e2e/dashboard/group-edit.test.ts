@@ -200,6 +200,9 @@ describe("device_groups that are created and changed in a browser", function () 
     await reader.login("bob", PASSWORD);
     await reader.page.getByRole("table", { name: "Device groups" }).waitFor();
     assert.equal(await reader.page.getByRole("button", { name: "Create a device group" }).count(), 0);
+    const steps = reader.page.locator(".first-steps");
+    await steps.getByText("Your rights do not cover this: ask an admin.").waitFor();
+    assert.equal(await steps.getByRole("link").count(), 0, "it may make no enrolment token of pos");
     await reader.page.getByRole("table", { name: "Device groups" }).getByRole("link", { name: "pos" }).first().click();
     await reader.page.getByRole("table", { name: "Members" }).waitFor();
     for (const action of ["Edit what it runs", "Delete", "Enrol devices"])

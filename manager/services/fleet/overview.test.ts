@@ -87,6 +87,22 @@ describe("the overview of a fleet", () => {
     assert.deepEqual([mayCreate?.apps, mayCreate?.deviceGroups], [true, true]);
   });
 
+  it("the overview names the first device_groups that exist and whose enrolment tokens the caller may make", async () => {
+    await using rig = await startFleet();
+    const places = async (deviceGroups: Record<string, string>, init = {}) =>
+      (await rig.get(init, user({ deviceGroups }))).mayCreate?.enrolmentGroups;
+    assert.deepEqual(await places({ shops: "ro", tills: "rw" }), ["tills"]);
+    assert.deepEqual(await places({ "*": "rw" }), ["shops", "tills"]);
+    assert.deepEqual(await places({ "*": "rw" }, { deviceGroups: ["shops"] }), ["shops"]);
+    await rig.groups.deleteDeviceGroup(create(DeleteDeviceGroupRequestSchema, { name: "tills" }), callOf("ann"));
+    assert.deepEqual(await places({ "*": "rw" }), ["shops"], "tills has devices, and does not exist");
+    for (let index = 0; index < 9; index++) await rig.createGroup(`g-${index}`, []);
+    assert.deepEqual(
+      await places({ "*": "rw" }),
+      Array.from({ length: 8 }, (_, index) => `g-${index}`),
+    );
+  });
+
   it("the overview has pages of groups, each with the numbers of all", async () => {
     await using rig = await startFleet();
     for (const name of ["a", "z"]) await rig.createGroup(name, []);

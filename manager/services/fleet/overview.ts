@@ -36,7 +36,7 @@ import {
 import type { FailureCode } from "../../../gen/nebula/v1/report_pb.ts";
 import type { Principal } from "../../access/principal.ts";
 import { assertMayReadGroups, isPermitted } from "../../access/rights/permit.ts";
-import { groupKey, mayCreate } from "../../access/rights/rights.ts";
+import { groupKey, mayCreate, mayWrite } from "../../access/rights/rights.ts";
 import { REVISION_ACTIONS } from "../../entities/revisions.ts";
 import type { ServiceHandlers, ServiceStreams, StreamContext } from "../../rpc/call-context.ts";
 import { changeOf, kindOfEntry } from "../history-service.ts";
@@ -54,6 +54,8 @@ const MOST_GROUPS = 200;
 const MOST_ROWS = 10_000;
 /** Changes of an answer. */
 const MOST_CHANGES = 50;
+/** Device_groups whose enrolment tokens the caller may make, of an answer. */
+const MOST_ENROLMENT_GROUPS = 8;
 /** Versions and problems of an answer. */
 const MOST_SHOWN = 20;
 
@@ -78,7 +80,7 @@ export function createFleetServiceHandlers({ fleetViews, clock }: OverviewParts)
         fleet: fleetOf(shown),
         groups: page.map((group) => groupOverview(group, request.members, principal)),
         recentChanges: recentChanges(view, shown, principal, clock.now()),
-        mayCreate: creatable(view, request, principal),
+        mayCreate: creatable(view, shown, request, principal),
         nextPageToken: rest.length > page.length ? (page.at(-1)?.deviceGroup ?? "") : "",
       };
     },
@@ -196,7 +198,7 @@ class OverviewWriter {
     const changes = create(RecentChangesSchema, recentChanges(this.#view, shown, principal, nowMs));
     const isNewFleet = this.#fleet === undefined || !equals(FleetOverviewSchema, this.#fleet, fleet);
     const areNewChanges = this.#changes === undefined || !equals(RecentChangesSchema, this.#changes, changes);
-    const mayCreate = create(MayCreateSchema, creatable(this.#view, this.#asked, principal));
+    const mayCreate = create(MayCreateSchema, creatable(this.#view, shown, this.#asked, principal));
     const isNewRight = this.#mayCreate === undefined || !equals(MayCreateSchema, this.#mayCreate, mayCreate);
     this.#fleet = fleet;
     this.#changes = changes;
@@ -244,12 +246,22 @@ function shownGroups(view: FleetView, asked: Asked, principal: Principal): Group
   return shown.sort((a, b) => (a.deviceGroup < b.deviceGroup ? -1 : 1));
 }
 
-function creatable(view: FleetView, { deviceGroups }: Pick<Asked, "deviceGroups">, principal: Principal): MessageInitShape<typeof MayCreateSchema> {
+function creatable(
+  view: FleetView,
+  shown: readonly GroupInFleet[],
+  { deviceGroups }: Pick<Asked, "deviceGroups">,
+  principal: Principal,
+): MessageInitShape<typeof MayCreateSchema> {
   if (principal.kind !== "user") return {};
   const { rights } = principal;
   const areAllSeen = deviceGroups.length === 0;
   const groupExists = (name: string) => !areAllSeen || view.groups.get(name)?.config !== undefined;
-  return { apps: mayCreate(rights, "app", () => true), deviceGroups: mayCreate(rights, "device_group", groupExists) };
+  const enrolmentGroups: string[] = [];
+  for (const { deviceGroup, config } of shown) {
+    if (enrolmentGroups.length === MOST_ENROLMENT_GROUPS) break;
+    if (config !== undefined && mayWrite(rights, groupKey(deviceGroup))) enrolmentGroups.push(deviceGroup);
+  }
+  return { apps: mayCreate(rights, "app", () => true), deviceGroups: mayCreate(rights, "device_group", groupExists), enrolmentGroups };
 }
 
 function fleetOf(groups: readonly GroupInFleet[]): MessageInitShape<typeof FleetOverviewSchema> {

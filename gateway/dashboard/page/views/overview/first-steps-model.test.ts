@@ -21,7 +21,9 @@ describe("the way to the first device", () => {
     const mayCreate = { apps: true, deviceGroups: true };
     assert.deepEqual(state(overview({ mayCreate })), ["app offered", "group offered", "device"]);
     assert.deepEqual(state(overview({ mayCreate: { deviceGroups: true } }), "web"), ["app done", "group offered", "device"]);
-    assert.deepEqual(state(overview({ mayCreate, groups: [{ deviceGroup: "pos", revision: 1n }] }), "web"), [
+    const groups = [{ deviceGroup: "pos", revision: 1n }];
+    assert.deepEqual(state(overview({ mayCreate, groups }), "web").at(-1), "device", "it may only be read");
+    assert.deepEqual(state(overview({ mayCreate: { ...mayCreate, enrolmentGroups: ["pos"] }, groups }), "web"), [
       "app done offered",
       "group done offered",
       "device offered",
@@ -41,9 +43,11 @@ describe("the way to the first device", () => {
     ]);
   });
 
-  it("enrolment tokens are made for groups that exist, of which the first ones are named", () => {
-    const groups = [...Array.from({ length: 9 }, (_, index) => ({ deviceGroup: `g-${index}`, revision: 1n })), { deviceGroup: "a", revision: 0n }];
-    const places = enrolmentPlaces(overview({ groups: groups.toReversed() }));
-    assert.deepEqual([places.length, places[0]], [8, { name: "g-8", to: "/ui/groups/g-8" }]);
+  it("enrolment tokens are made on the pages of the groups that the caller may change", () => {
+    assert.deepEqual(enrolmentPlaces(overview({ mayCreate: { enrolmentGroups: ["pos", "kiosks"] } })), [
+      { name: "pos", to: "/ui/groups/pos" },
+      { name: "kiosks", to: "/ui/groups/kiosks" },
+    ]);
+    assert.deepEqual(enrolmentPlaces(overview({})), []);
   });
 });

@@ -23,7 +23,7 @@ export function isBeforeFirstDevice({ fleet, groups }: GetOverviewResponse): boo
 
 /** @param app an app that exists; undefined: none does, as far as the caller may see */
 export function firstSteps({ groups, mayCreate }: GetOverviewResponse, app: string | undefined): readonly Step[] {
-  const group = groups.find(({ revision }) => revision > 0n)?.deviceGroup;
+  const group = mayCreate?.enrolmentGroups[0] ?? groups.find(({ revision }) => revision > 0n)?.deviceGroup;
   return [
     {
       key: "app",
@@ -46,19 +46,13 @@ export function firstSteps({ groups, mayCreate }: GetOverviewResponse, app: stri
       title: "Make an enrolment token",
       text: "With it a machine becomes a device of the group.",
       isDone: false,
-      isOffered: group !== undefined,
+      isOffered: (mayCreate?.enrolmentGroups.length ?? 0) > 0,
       line: commandLine(["nebulactl", "devices", "enroll", "--device-group", group ?? "GROUP"]),
     },
   ];
 }
 
-/** Groups that a step names. */
-const SHOWN = 8;
-
-/** Where an enrolment token is made: the groups that there are, the first ones by name. */
-export function enrolmentPlaces({ groups }: GetOverviewResponse): readonly Readonly<{ name: string; to: string }>[] {
-  return groups
-    .filter(({ revision }) => revision > 0n)
-    .slice(0, SHOWN)
-    .map(({ deviceGroup: name }) => ({ name, to: groupAddress(name) }));
+/** Where an enrolment token is made: the first groups that the caller may change, by name. */
+export function enrolmentPlaces({ mayCreate }: GetOverviewResponse): readonly Readonly<{ name: string; to: string }>[] {
+  return (mayCreate?.enrolmentGroups ?? []).map((name) => ({ name, to: groupAddress(name) }));
 }

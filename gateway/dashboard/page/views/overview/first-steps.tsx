@@ -29,7 +29,7 @@ export function FirstSteps({ overview }: Readonly<{ overview: GetOverviewRespons
             {!step.isDone && (
               <>
                 <p class="faint">{step.text}</p>
-                {step.isOffered ? <StepAction step={step} overview={overview} /> : <p class="faint">{whyNotOffered(step)}</p>}
+                {step.isOffered ? <StepAction step={step} overview={overview} /> : <p class="faint">{whyNotOffered(step, overview)}</p>}
                 <CommandLine line={step.line} />
               </>
             )}
@@ -40,8 +40,8 @@ export function FirstSteps({ overview }: Readonly<{ overview: GetOverviewRespons
   );
 }
 
-function whyNotOffered({ key }: Step): string {
-  return key === "device" ? "Once there is a group, its page makes one." : "Your rights do not cover this: ask an admin.";
+function whyNotOffered({ key }: Step, { groups }: GetOverviewResponse): string {
+  return key === "device" && groups.length === 0 ? "Once there is a group, its page makes one." : "Your rights do not cover this: ask an admin.";
 }
 
 function StepAction({ step, overview }: Readonly<{ step: Step; overview: GetOverviewResponse }>) {
