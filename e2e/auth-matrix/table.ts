@@ -12,7 +12,7 @@ import { AuditService } from "../../gen/nebula/v1/audit_pb.ts";
 import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
 import { CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
-import { ConfigStanding, DeviceService, TargetKind } from "../../gen/nebula/v1/device_pb.ts";
+import { ConfigStanding, DeviceOrder, DeviceService, TargetKind } from "../../gen/nebula/v1/device_pb.ts";
 import { DriftService } from "../../gen/nebula/v1/drift_pb.ts";
 import { ExplainService } from "../../gen/nebula/v1/explain_pb.ts";
 import { FleetService } from "../../gen/nebula/v1/fleet_pb.ts";
@@ -192,10 +192,16 @@ export const TABLE: readonly Row[] = [
   row(devices.listDevices, { deviceGroup: GROUP, summariesOnly: true }, READERS, { about: "of a group, by summaries" }),
   row(devices.listDevices, { filter: { failing: true } }, USERS, { about: "that are failing" }),
   row(devices.listDevices, { filter: { standing: ConfigStanding.FAILED } }, USERS, { about: "that failed the newest config" }),
+  row(devices.listDevices, { filter: { target: { kind: TargetKind.APP, name: APP } } }, READERS, { about: "that follow an app" }),
+  row(devices.listDevices, { order: DeviceOrder.REPORTED }, USERS, { about: "in an order" }),
   row(devices.countDevices, {}, USERS),
   row(devices.countDevices, { filter: { standing: ConfigStanding.FAILED } }, USERS, { about: "that failed the newest config" }),
+  row(devices.countDevices, { filter: { target: { kind: TargetKind.CRON_JOB, name: CRON_JOB } } }, READERS, { about: "that follow a cron_job" }),
   row(devices.countDevices, { deviceGroup: GROUP }, READERS, { about: "of a group" }),
   row(devices.watchDevices, { deviceGroups: [GROUP] }, READERS),
+  row(devices.watchDevices, { deviceGroups: [GROUP], filter: { target: { kind: TargetKind.APP, name: APP } } }, READERS, {
+    about: "that follow an app",
+  }),
   row(devices.watchDevices, { deviceGroups: [GROUP, ELSEWHERE] }, ADMINS, { ...MISSING, about: "of a group that others have no rights on" }),
   row(devices.deleteDevices, { deviceGroup: GROUP, offlineLongerMs: 1n, dryRun: true }, WRITERS, { about: "of a group" }),
   row(devices.deleteDevices, { offlineLongerMs: 10n ** 12n, dryRun: true }, USERS),
