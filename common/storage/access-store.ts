@@ -190,6 +190,8 @@ export interface UserGroupRecords {
   writeUserGroup(write: UserGroupWrite, signal?: AbortSignal): Promise<WriteOutcome>;
   /** The user_groups that name this user and are not deleted, by name. */
   groupsOf(user: string, signal?: AbortSignal): Promise<readonly StoredUserGroup[]>;
+  /** Their names alone, in order: bodies are large. */
+  groupNamesOf(user: string, signal?: AbortSignal): Promise<readonly string[]>;
 }
 
 /** Enrolment tokens, and the enrolment of devices. */

@@ -150,7 +150,11 @@ export function describeAccessStore(driver: string, open: OpenAccessStore, effor
       });
 
       it("the groups that name a user are found, as they are now", async () => {
-        const groups = async (user: string) => (await store.groupsOf(n(user))).map(({ name }) => name);
+        const groups = async (user: string) => {
+          const names = (await store.groupsOf(n(user))).map(({ name }) => name);
+          assert.deepEqual(await store.groupNamesOf(n(user)), names);
+          return names;
+        };
         await store.writeUserGroup(groupWrite("b", 0n, { members: ["ann", "bob"] }));
         await store.writeUserGroup(groupWrite("a", 0n, { members: ["ann"] }));
         assert.deepEqual([await groups("ann"), await groups("bob"), await groups("eve")], [[n("a"), n("b")], [n("b")], []]);

@@ -48,13 +48,8 @@ export function createUserServiceHandlers(deps: UserServiceDeps): ServiceHandler
     return noSuch("user", name, description);
   }
 
-  /** The names of the user_groups of a user, sorted. */
-  async function groupNames(user: string, signal: AbortSignal): Promise<string[]> {
-    return (await accessStore.groupsOf(user, signal)).map(({ name }) => name);
-  }
-
   async function membershipsOf(user: string, signal: AbortSignal) {
-    const names = await groupNames(user, signal);
+    const names = await accessStore.groupNamesOf(user, signal);
     return { userGroups: names.slice(0, LISTED_GROUPS), count: names.length };
   }
 
@@ -81,7 +76,7 @@ export function createUserServiceHandlers(deps: UserServiceDeps): ServiceHandler
       });
       const { name } = request;
       const inOtherCase = await warningsOfOthers({ kind: "user", name }, () => accessStore.usersInOtherCase(name, context.signal), deps.log);
-      const withoutRights = await readWarnings(deps, async () => groupsWarnings(name, await groupNames(name, context.signal)));
+      const withoutRights = await readWarnings(deps, async () => groupsWarnings(name, await accessStore.groupNamesOf(name, context.signal)));
       return { user: userOf(user), ...made, warnings: [...withoutRights, ...inOtherCase] };
     },
 
@@ -89,7 +84,7 @@ export function createUserServiceHandlers(deps: UserServiceDeps): ServiceHandler
       assertNoViolations(validateName(name));
       const stored = await accessStore.getUser(name, signal);
       if (stored === undefined || stored.deleted) throw noSuchUser(name);
-      const userGroups = hasUserGroups ? await groupNames(name, signal) : [];
+      const userGroups = hasUserGroups ? [...(await accessStore.groupNamesOf(name, signal))] : [];
       const warnings = hasUserGroups ? groupsWarnings(name, userGroups) : [];
       return { user: userOf(stored), lastChange: changeOf(stored), userGroups, warnings };
     },

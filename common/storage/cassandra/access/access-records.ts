@@ -89,6 +89,11 @@ export function createAccessRecords(partition: AccessPartition): UserRecords & U
     return { items, next: undefined };
   }
 
+  async function groupNamesOf(user: string, signal: Signal): Promise<readonly string[]> {
+    const rows = await read({ cql: SELECT_OTHERS, params: [ACCESS_PART, "member", user] }, "read", signal);
+    return rows.map((row) => text(row, "other"));
+  }
+
   /** The rows beside a record that a write of it changes, and the stamp. */
   function besides(kind: Kind, { name, deleted }: { name: string; deleted: boolean }, members: readonly Query[]): readonly Query[] {
     return [
@@ -197,9 +202,10 @@ export function createAccessRecords(partition: AccessPartition): UserRecords & U
 
     writeUserGroup,
 
+    groupNamesOf,
+
     async groupsOf(user, signal) {
-      const rows = await read({ cql: SELECT_OTHERS, params: [ACCESS_PART, "member", user] }, "read", signal);
-      const names = rows.map((row) => text(row, "other"));
+      const names = await groupNamesOf(user, signal);
       if (names.length === 0) return [];
       const groups = await read({ cql: SELECT_GROUPS, params: [ACCESS_PART, "user_group", names] }, "read", signal);
       // the rows were read one after the other: the group itself says who is in it

@@ -29,6 +29,7 @@ export function createAccessUsers(database: AccessDatabase): UserRecords & UserG
     `SELECT ${GROUP} FROM user_group_member of JOIN user_group g ON g.name = of.user_group WHERE of.user = ? ORDER BY of.user_group`,
   );
   const putGroup = prepare("INSERT OR REPLACE INTO user_group (name, revision, deleted, body, changed_at, changed_by) VALUES (?, ?, ?, ?, ?, ?)");
+  const selectGroupNamesOf = prepare("SELECT user_group FROM user_group_member WHERE user = ? ORDER BY user_group");
   const dropMembers = prepare("DELETE FROM user_group_member WHERE user_group = ?");
   const putMember = prepare("INSERT OR IGNORE INTO user_group_member (user, user_group) VALUES (?, ?)");
 
@@ -100,6 +101,10 @@ export function createAccessUsers(database: AccessDatabase): UserRecords & UserG
         renewStamp(); // A1
         return { kind: "written" };
       });
+    },
+
+    async groupNamesOf(user) {
+      return attempt("read the user_groups of a user", () => selectGroupNamesOf.all(user).map((row) => text(row, "user_group")));
     },
 
     async groupsOf(user) {

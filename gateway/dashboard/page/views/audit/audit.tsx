@@ -85,9 +85,9 @@ const COLUMNS: readonly Column<AuditLine>[] = [
   {
     key: "about",
     head: "About",
-    cell: ({ about, isRefused }) => (
+    cell: ({ about, isRefused, outcome }) => (
       <>
-        {isRefused && <RefusedMark />}
+        {isRefused && <RefusedMark outcome={about.text === "" ? outcome : ""} />}
         <Linked of={about} />
       </>
     ),
@@ -103,12 +103,13 @@ const COLUMNS: readonly Column<AuditLine>[] = [
   { key: "detail", head: "Detail", from: "medium", cell: ({ detail }) => <bdi title={detail}>{detail}</bdi> },
 ];
 
-/** On a narrow window, where the outcome has no column. */
-function RefusedMark() {
+/** On a narrow window, where the outcome has no column. @param outcome shown where there is nothing else; empty: there is */
+function RefusedMark({ outcome }: Readonly<{ outcome: string }>) {
   return (
     <span class="until-medium state-failed">
       <span aria-hidden="true">! </span>
       <span class="visually-hidden">refused: </span>
+      {outcome}
     </span>
   );
 }
