@@ -256,6 +256,7 @@ describe("the editor of an app in a browser", function () {
     await apply(tab).click();
     await tab.page.getByText("It was changed meanwhile: nothing was done").waitFor();
     assert.equal((await app("web")).revision, changed.revision);
+    await panel(tab).getByText(`It is at revision ${changed.revision} now.`).waitFor();
     await eventually(async () => assert.equal(await tab.page.evaluate("document.activeElement.innerText"), "Plan again"));
     await tab.page.keyboard.press("Enter");
     await panel(tab).getByText(`Revision ${changed.revision} came in between: what you did not touch is as it is there.`).waitFor();
@@ -324,6 +325,18 @@ describe("the editor of an app in a browser", function () {
     await tab.login();
     await field(tab, "Image").waitFor();
     assert.equal(await field(tab, "Image").inputValue(), "busybox:draft");
+  });
+
+  it("an editor whose script does not arrive says so, and is there when the page is loaded again", async () => {
+    const tab = await opened("/ui/apps/web");
+    const edit = tab.page.getByRole("link", { name: "Edit" });
+    await edit.waitFor();
+    await tab.page.route(/\/ui\/assets\/.*\.js$/, (route) => route.abort());
+    await edit.click();
+    await tab.page.getByRole("alert").getByText("The editor could not be loaded").waitFor();
+    await tab.page.unroute(/\/ui\/assets\/.*\.js$/);
+    await press(tab, "Load the page again");
+    await field(tab, "Image").waitFor();
   });
 
   it("a user without rw on an app is offered no editor, and one without the right to a name no write of it", async () => {
