@@ -3,6 +3,7 @@ import { requireChromium } from "../../common/testing/chromium.ts";
 import { splitProcessors } from "../processes/processors.ts";
 import { dashboardTable, goalLines } from "./dashboard-bench.ts";
 import { type DashboardFigures, MEASURED, mostThatLasts, runDashboard } from "./dashboard-run.ts";
+import { longestTaskIn } from "./task-trace.ts";
 
 const DEVICES = 120; // more than a page of the API
 
@@ -27,13 +28,14 @@ describe("the bench of the dashboard", function () {
       say: () => {},
     });
     for (const name of MEASURED) {
-      const { paints, longestTasks, heapBytes } = figures.views[name];
+      const { paints, longestTasks, longestCpuMs, heapBytes } = figures.views[name];
       const all = JSON.stringify({ name, paints, longestTasks, heapBytes });
       assert.deepEqual([paints.length, longestTasks.length, heapBytes.length], [1, 1, 2], all);
       assert.ok(
         paints.every(({ paintMs, shownMs }) => paintMs > 0 && shownMs > 0),
         all,
       );
+      assert.ok(longestCpuMs.length === 1 && longestCpuMs.every((ms) => ms > 0 && ms < 10_000), String(longestCpuMs));
       assert.ok(longestTasks.every((ms) => ms === 0 || ms >= 50) && heapBytes.every((bytes) => bytes > 100_000), all);
     }
     assert.ok(figures.workerHeapBytes.length === 2 && figures.workerHeapBytes.every((bytes) => bytes > 100_000), String(figures.workerHeapBytes));
@@ -50,15 +52,30 @@ describe("the bench of the dashboard", function () {
     assert.equal(mostThatLasts(samples(5, 5), 1000), 0);
   });
 
+  it("the longest task in a trace is one of a page, by its processor time", () => {
+    const thread = (tid: number, name: string) => ({ name: "thread_name", pid: 1, tid, args: { name } });
+    const task = (tid: number, tdur: number, name = "RunTask") => ({ name, pid: 1, tid, dur: tdur * 100, tdur });
+    const traceEvents = [
+      thread(1, "CrRendererMain"),
+      thread(2, "Compositor"),
+      task(1, 3000),
+      task(1, 7000),
+      task(2, 90_000),
+      task(1, 80_000, "Other"),
+    ];
+    assert.equal(longestTaskIn(JSON.stringify({ traceEvents })), 7);
+    assert.equal(longestTaskIn(JSON.stringify({ traceEvents: [] })), 0);
+  });
+
   it("a figure above its goal is said to miss it", () => {
-    const view = { paints: [{ paintMs: 100, shownMs: 200 }], longestTasks: [0, 60], heapBytes: [1000, 1050] };
+    const view = { paints: [{ paintMs: 100, shownMs: 200 }], longestTasks: [0, 60], longestCpuMs: [3, 40], heapBytes: [1000, 1050] };
     const figures: DashboardFigures = {
       views: { overview: view, group: view, change: view },
       ...{ workerHeapBytes: [1000, 1099], steadyChanges: 1, tabs: { connections: 6, streams: 2, allShownMs: 10 }, stolenShare: 0, load: [0, 0] },
     };
     const missed = (of: DashboardFigures) => goalLines(of).filter((line) => line.startsWith("missed: ")).length;
     assert.deepEqual([goalLines(figures).length, missed(figures)], [5, 0]);
-    const slow = { paints: [{ paintMs: 100, shownMs: 1501 }], longestTasks: [101], heapBytes: [1000, 1101] };
+    const slow = { paints: [{ paintMs: 100, shownMs: 1501 }], longestTasks: [101], longestCpuMs: [80], heapBytes: [1000, 1101] };
     assert.equal(missed({ ...figures, views: { ...figures.views, group: slow }, tabs: { connections: 7, streams: 3, allShownMs: 10 } }), 5);
   });
 });

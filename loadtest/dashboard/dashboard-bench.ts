@@ -24,6 +24,7 @@ export function dashboardTable({ views, workerHeapBytes }: DashboardFigures): st
     row("  the longest", ({ paints }) => Math.max(...paints.map(({ shownMs }) => shownMs))),
     row("ms of its longest task in a change (0: below 50), median", ({ longestTasks }) => median(longestTasks)),
     row("  of all changes", ({ longestTasks }) => Math.max(...longestTasks)),
+    row("  ms of processor time in the longest of all", ({ longestCpuMs }) => Math.max(...longestCpuMs)),
     heapRow("MB of its objects at the start", ([start]) => start),
     heapRow("  at the end", (bytes) => bytes.at(-1)),
     heapRow("  at most", (bytes) => Math.max(...bytes)),

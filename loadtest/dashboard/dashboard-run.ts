@@ -10,6 +10,7 @@ import { BENCH_ADMIN_PASSWORD } from "../servers/bench-secrets.ts";
 import { type NebulaProgram, startProgram } from "../servers/nebula-program.ts";
 import { createPushedApp, type PushedApp } from "../subjects/pushed-app.ts";
 import { BenchTab, type BenchView, type FirstPaint, workerHeapBytes } from "./bench-tab.ts";
+import { longestTaskCpuMs } from "./task-trace.ts";
 
 export type DashboardRunOptions = Readonly<{
   devices: number;
@@ -35,6 +36,8 @@ export type ViewFigures = Readonly<{
   paints: readonly FirstPaint[];
   /** The longest task of the page in each change that it followed, milliseconds; 0: none took 50 ms. */
   longestTasks: readonly number[];
+  /** The processor time of the longest task in each of these changes, milliseconds. */
+  longestCpuMs: readonly number[];
   /** After a collection of garbage, at the start and from then on. */
   heapBytes: readonly number[];
 }>;
@@ -89,13 +92,13 @@ export async function runDashboard(options: DashboardRunOptions): Promise<Dashbo
   return await stolen.during(async () => {
     await bench.change(); // the server counted the devices once, and the code of all parts is compiled
     const measured = new Map<Measured, Omit<ViewFigures, "heapBytes">>();
-    for (const name of MEASURED) measured.set(name, { paints: await bench.paint(name, paints), longestTasks: await bench.follow(name, changes) });
+    for (const name of MEASURED) measured.set(name, { paints: await bench.paint(name, paints), ...(await bench.follow(name, changes)) });
     say("the views were opened, and followed changes");
     const steady = await bench.steady(options);
     say("the memory was watched");
     const tabs = await bench.eightTabs();
     const viewOf = (name: Measured): ViewFigures => ({
-      ...(measured.get(name) ?? { paints: [], longestTasks: [] }),
+      ...(measured.get(name) ?? { paints: [], longestTasks: [], longestCpuMs: [] }),
       heapBytes: steady.heapBytes.get(name) ?? [],
     });
     const views = { overview: viewOf("overview"), group: viewOf("group"), change: viewOf("change") };
@@ -148,22 +151,22 @@ class Bench {
   }
 
   /** The longest task of a tab in each of several changes, until it shows that all devices applied it. That of a change is opened when the write was answered. */
-  async follow(name: Measured, changes: number): Promise<number[]> {
-    const { devices } = this.#parts;
+  async follow(name: Measured, changes: number): Promise<Pick<ViewFigures, "longestTasks" | "longestCpuMs">> {
+    const { browser, devices } = this.#parts;
     await using session = await this.#session();
     await using kept = name === "change" ? undefined : await session.open(this.#view(name));
-    await kept?.longestTask(); // those of its start
-    const longest: number[] = [];
+    const longestTasks: number[] = [];
+    const longestCpuMs: number[] = [];
     for (let change = 0; change < changes; change++) {
       await this.change(async (revision) => {
         const tab = kept ?? (await session.open(this.#view(name)));
-        if (kept === undefined) await tab.longestTask();
-        await tab.showsApplied(devices, revision);
-        longest.push(await tab.longestTask());
+        await tab.longestTask(); // those of before
+        longestCpuMs.push(await longestTaskCpuMs(browser, () => tab.showsApplied(devices, revision)));
+        longestTasks.push(await tab.longestTask());
         if (kept === undefined) await tab[Symbol.asyncDispose]();
       });
     }
-    return longest;
+    return { longestTasks, longestCpuMs };
   }
 
   /** The memory of a tab of each view, while changes follow one another. */
