@@ -6,11 +6,13 @@ type Props = Readonly<{
   close: () => void;
   /** False while it has to stay, as while its action is sent. */
   mayClose?: boolean;
+  /** Whether it has what was typed: a click beside it does not close it. */
+  hasForm?: boolean;
   children: ComponentChildren;
 }>;
 
-/** A dialog above the page. Escape, and a click beside it, close it; the focus returns to where it was. */
-export function Dialog({ title, close, mayClose = true, children }: Props) {
+/** A dialog above the page. Escape, and a click beside it unless it has a form, close it; the focus returns to where it was. */
+export function Dialog({ title, close, mayClose = true, hasForm = false, children }: Props) {
   const ref = useRef<HTMLDialogElement>(null);
   const id = useId();
   useEffect(() => {
@@ -25,7 +27,7 @@ export function Dialog({ title, close, mayClose = true, children }: Props) {
       ref={ref}
       class="dialog"
       aria-labelledby={id}
-      closedby={mayClose ? "any" : "none"}
+      closedby={!mayClose ? "none" : hasForm ? "closerequest" : "any"}
       onCancel={(event) => {
         event.preventDefault();
         if (mayClose) close();

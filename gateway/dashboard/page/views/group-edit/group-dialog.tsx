@@ -73,7 +73,7 @@ function GroupForm({ title, draft, isNew, known, change, plan, close }: FormProp
   };
   const membersChange = (key: "apps" | "cronJobs") => (list: MemberList) => change({ ...draft, [key]: list });
   return (
-    <Dialog title={title} close={close}>
+    <Dialog title={title} close={close} hasForm={true}>
       <form class="dialog-form" onSubmit={submit} noValidate>
         {isNew && (
           <div class="dialog-field">

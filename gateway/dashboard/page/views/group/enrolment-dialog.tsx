@@ -71,7 +71,7 @@ export function EnrolmentDialog({ deviceGroup, close, made }: Props) {
     );
   }
   return (
-    <Dialog title={`Enrol devices into ${deviceGroup}`} close={close} mayClose={state.kind !== "sending"}>
+    <Dialog title={`Enrol devices into ${deviceGroup}`} close={close} mayClose={state.kind !== "sending"} hasForm={true}>
       <form class="dialog-form" ref={frame} onSubmit={submit} noValidate>
         <p>A machine enrols with a token, and is then a device with a login of its own.</p>
         <Field label="How many devices may enrol with it" problem={problemOf("uses")}>
