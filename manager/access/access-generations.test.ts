@@ -150,6 +150,16 @@ describe("generations of access", () => {
     assert.deepEqual(rig.generations.current, 1);
   });
 
+  it("N6: subjects that are named meanwhile do not put off when sessions are due", async () => {
+    await using rig = await start();
+    for (let dues = 1; dues <= 4; dues++) {
+      await rig.pass(0.9 * EVERY_MS);
+      await rig.name("user/ann");
+      await rig.pass(0.1 * EVERY_MS + 4 * STEP_MS);
+      assert.equal(rig.dues(), dues);
+    }
+  });
+
   it("N5: generations know which subjects were named since a mark, and answer yes where they have forgotten", async () => {
     await using rig = await start();
     await rig.name("user/ann");

@@ -9,7 +9,7 @@
  * N5 `isNamedSince` knows of the subjects named since a mark; of those that it forgot (it keeps MOST_SUBJECTS) it says
  *    yes.
  * N6 The stamp says nothing of sessions, which any user makes and ends. So those that open streams have are due to be
- *    read every `everyMs` to twice that, and after a gap; the name of one wakes no read of the stamp.
+ *    read every `everyMs`, and after a gap; the name of one wakes no read of the stamp.
  */
 import { BoundedMap } from "../../common/bounded-map.ts";
 import type { Clock } from "../../common/clock/clock.ts";
@@ -119,7 +119,8 @@ export class AccessGenerations {
       await this.#read();
       this.#announceSessions();
       await pause(LEAST_BETWEEN_READS_MS, signal); // N1
-      await pause(everyMs, AbortSignal.any([signal, this.#wake.signal]));
+      const leftMs = Math.max(0, this.#sessionsDueAt - clock.monotonic()); // N6: what was named meanwhile must not put it off
+      await pause(Math.min(everyMs, leftMs), AbortSignal.any([signal, this.#wake.signal]));
     }
   }
 
