@@ -123,6 +123,13 @@ describe("environment variables in a form", () => {
     assert.equal(withSecrecy({ name: "LEVEL", value: "debug", isSecret: false }, true).value, "debug");
   });
 
+  it("a secret that was made plain and secret again keeps its value, unless one was typed between", () => {
+    const plain = withSecrecy({ name: "TOKEN", value: MASKED, isSecret: true }, false);
+    assert.equal(withSecrecy(plain, true).value, MASKED);
+    assert.equal(withSecrecy({ ...plain, value: "typed" }, true).value, "typed");
+    assert.equal(withSecrecy({ name: "NEW", value: "", isSecret: false }, true).value, "");
+  });
+
   it("rows without anything are left out; a value without a name, and a name given twice, are violations without the value", () => {
     const { app, violations } = withVariables([
       { name: "", value: "", isSecret: false },

@@ -10,7 +10,13 @@ import { type App, AppSchema } from "../../../../gen/nebula/v1/app_pb.ts";
 import { FORM_FIELDS, type FormField, type Texts } from "./form-fields.ts";
 
 /** An environment variable, as it is typed. The value of a secret is what reads show of it, until another one is typed. */
-export type Variable = Readonly<{ name: string; value: string; isSecret: boolean }>;
+export type Variable = Readonly<{
+  name: string;
+  value: string;
+  isSecret: boolean;
+  /** What reads showed of a secret that was made plain. */
+  display?: string;
+}>;
 
 /** What is typed into a form. Fields whose value has no text are not in `texts`. */
 export type AppForm = Readonly<{ texts: Texts; variables: readonly Variable[] }>;
@@ -54,9 +60,11 @@ export function hiddenFields(set: readonly string[], texts: Texts): readonly str
   return set.filter((name) => !shown.has(name));
 }
 
-/** The variable with another kind. A secret whose value is not known has none as a plain one. */
+/** The variable with another kind. A secret whose value is not known has none as a plain one, and has it again where it is made secret again before a value is typed. */
 export function withSecrecy(variable: Variable, isSecret: boolean): Variable {
-  return { ...variable, isSecret, value: !isSecret && isDisplay(variable.value) ? "" : variable.value };
+  const { value, display = "" } = variable;
+  if (isSecret) return { ...variable, isSecret, value: value === "" ? display : value };
+  return isDisplay(value) ? { ...variable, isSecret, value: "", display: value } : { ...variable, isSecret };
 }
 
 /** The path of a variable in a resource file. */
