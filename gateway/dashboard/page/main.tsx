@@ -28,6 +28,7 @@ import { openSession } from "./browser/session.ts";
 import { createTransport } from "./browser/transport.ts";
 import { HIDDEN_MS } from "./data/live-plan.ts";
 import type { Attention } from "./data/reading.ts";
+import { KeptDrafts } from "./draft/kept-drafts.ts";
 import { Page } from "./parts/page-context.ts";
 import { Shell } from "./shell.tsx";
 
@@ -41,10 +42,13 @@ setInterval(() => {
 const attention = watchAttention();
 const session = openSession({ transport, attention, clock, report: reportError, reload: () => location.reload() });
 const live = openLiveClient(transport);
+const drafts = new KeptDrafts();
 effect(() => {
   const state = session.state.value;
-  if (state.kind === "in") live.start(state.user);
-  else live.stop();
+  if (state.kind === "in") {
+    drafts.usedBy(state.user);
+    live.start(state.user);
+  } else live.stop();
 });
 effect(() => {
   const caller = live.pulse.value?.caller;
@@ -53,7 +57,7 @@ effect(() => {
 
 const root = document.getElementById("page");
 if (root !== null) {
-  const page = { transport, clock, attention, router: createRouter(), session, live, now, drafts: new Map() };
+  const page = { transport, clock, attention, router: createRouter(), session, live, now, drafts };
   render(
     <Page.Provider value={page}>
       <Shell />

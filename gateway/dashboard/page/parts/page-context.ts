@@ -7,7 +7,7 @@ import type { LiveClient } from "../browser/live-client.ts";
 import type { Router } from "../browser/router.ts";
 import type { Session } from "../browser/session.ts";
 import type { Attention } from "../data/reading.ts";
-import type { KeptDraft } from "../draft/draft.ts";
+import type { KeptDrafts } from "../draft/kept-drafts.ts";
 
 /** What views and their parts reach of the page. */
 export type PageContext = Readonly<{
@@ -20,8 +20,7 @@ export type PageContext = Readonly<{
   live: LiveClient;
   /** The time of now, milliseconds since 1970; it moves once a second while the tab is visible. */
   now: ReadonlySignal<number>;
-  /** What is typed and not applied yet, by user and address: it outlasts a login that ends. */
-  drafts: Map<string, KeptDraft>;
+  drafts: KeptDrafts;
 }>;
 
 export const Page = createContext<PageContext | undefined>(undefined);

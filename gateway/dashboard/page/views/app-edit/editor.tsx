@@ -25,10 +25,8 @@ export type EditorProps = Readonly<{
 /** A draft of an app, as a form or as YAML, with its plan beside it. Only what a plan showed is written. */
 export function AppEditor({ begin, newest }: EditorProps) {
   const { transport, session, drafts } = usePage();
-  const user = session.state.value.kind === "in" ? session.state.value.user : "";
   const address = begin.kind === "edit" ? appEditAddress(begin.read.name) : appCreateAddress(begin.name);
-  const key = `${user} ${address}`;
-  const kept = drafts.get(key);
+  const kept = drafts.get(address);
   const [read, setRead] = useState<App | undefined>(kept === undefined ? readOf(begin) : kept.read);
   const [draft, setDraft] = useState<Draft>(() => kept?.draft ?? draftOf(read ?? emptyApp(nameOf(begin)), "form"));
   const [planning, setPlanning] = useState<Planning>({ kind: "none" });
@@ -39,10 +37,10 @@ export function AppEditor({ begin, newest }: EditorProps) {
   const latest = useRef(draft);
   latest.current = draft;
   useEffect(() => {
-    if (isDirty) drafts.set(key, { draft, read });
-    else drafts.delete(key);
+    if (isDirty) drafts.set(address, { draft, read });
+    else drafts.delete(address);
   }, [draft, read, isDirty]);
-  useHeld(isDirty, () => drafts.delete(key));
+  useHeld(isDirty, () => drafts.delete(address));
 
   const change = (next: Draft) => {
     setDraft(next);

@@ -1,0 +1,28 @@
+import type { KeptDraft } from "./draft.ts";
+
+/**
+ * What is typed and not applied yet, by address. It outlasts a login that ends, and is forgotten when another user logs
+ * in: secret values may be in it.
+ */
+export class KeptDrafts {
+  readonly #drafts = new Map<string, KeptDraft>();
+  #user: string | undefined;
+
+  /** The page is used by this user from now on. */
+  usedBy(user: string): void {
+    if (user !== this.#user) this.#drafts.clear();
+    this.#user = user;
+  }
+
+  get(address: string): KeptDraft | undefined {
+    return this.#drafts.get(address);
+  }
+
+  set(address: string, draft: KeptDraft): void {
+    this.#drafts.set(address, draft);
+  }
+
+  delete(address: string): void {
+    this.#drafts.delete(address);
+  }
+}
