@@ -135,4 +135,15 @@ describe("hostile texts in a browser", function () {
       tab.assertNoFaults();
     });
   }
+
+  it("a line of nebulactl is copied as it is shown: a terminal would obey a control character that it pastes", async () => {
+    const tab = await rig.open(`/ui/devices?${new URLSearchParams({ version: "1\u0003reboot\u202e" })}`);
+    await tab.page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+    await tab.login();
+    await tab.page.getByRole("button", { name: /^Copy: nebulactl devices list/ }).click();
+    await tab.page.getByText("Copied").waitFor();
+    const copied = await tab.page.evaluate("navigator.clipboard.readText()");
+    assert.equal(copied, String.raw`nebulactl devices list --worker-version '1\x03reboot\u202e'`);
+    tab.assertNoFaults();
+  });
 });

@@ -7,7 +7,7 @@ export function CommandLine({ line, label = "From a terminal" }: Readonly<{ line
   const shown = printable(line);
   const copy = async () => {
     try {
-      await navigator.clipboard.writeText(line);
+      await navigator.clipboard.writeText(shown); // a terminal would obey what is not shown
       setNote("Copied");
     } catch {
       setNote("Select and copy it"); // browsers give the clipboard to pages over TLS alone
