@@ -5,6 +5,7 @@ import { DEVICE_STATES, type DeviceState } from "../../../common/insight/device-
 import { WatchApplyRequestSchema, WatchApplyResponseSchema } from "../../../gen/nebula/v1/apply_pb.ts";
 import {
   ConfigStanding,
+  ConnectionState,
   CountDevicesRequestSchema,
   DeviceFilterSchema,
   DeviceOrder,
@@ -127,6 +128,7 @@ describe("the devices behind the numbers of an overview", () => {
         const areSame = async (names: readonly string[], states: StandingCounts | undefined, codes: readonly FailureCodeCount[]) => {
           assert.ok(states !== undefined);
           for (const state of DEVICE_STATES) await isSame(names, { standing: STANDINGS[state] }, states[state]);
+          await isSame(names, { connection: ConnectionState.ONLINE }, states.online);
           for (const { failureCode, devices } of codes)
             if (failureCode !== FailureCode.UNSPECIFIED) await isSame(names, { standing: ConfigStanding.FAILED, failureCode }, devices);
         };

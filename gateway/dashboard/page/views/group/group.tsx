@@ -14,11 +14,11 @@ import { usePage } from "../../parts/page-context.ts";
 import { StateBar } from "../../parts/state-bar.tsx";
 import { StateLegend, StateNumber } from "../../parts/state-legend.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
-import { Age, NotCounted } from "../../parts/values.tsx";
+import { Age, Count, NotCounted } from "../../parts/values.tsx";
 import { Empty, ViewState, Warnings } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
 import { DeviceList } from "../devices/devices.tsx";
-import { devicesOf, failureTallies, stateCounts } from "../overview/overview-model.ts";
+import { devicesOf, failureTallies, onlineCount, stateCounts } from "../overview/overview-model.ts";
 import { EnrolmentTokens } from "./enrolment-tokens.tsx";
 import { type GroupAction, GroupConfirmation, GroupHead } from "./group-actions.tsx";
 import { type MemberLine, memberLines, overviewOf } from "./group-model.ts";
@@ -113,6 +113,7 @@ function Numbers({ name, answer, edit }: NumbersProps) {
         const addressOf = (filter: DevicesFilter) => groupAddress(name, filter);
         const failures = overview.fleet === undefined ? [] : failureTallies(overview.fleet, addressOf);
         const devices = devicesOf(group?.states);
+        const online = onlineCount(group?.states, {}, addressOf);
         return (
           <>
             <section class="card" aria-label="Devices by state">
@@ -124,7 +125,7 @@ function Numbers({ name, answer, edit }: NumbersProps) {
                 <>
                   <p class="faint">
                     <span class="number">{formatCount(devices)}</span> {devices === 1n ? "device" : "devices"},{" "}
-                    <span class="number">{formatCount(group?.states?.online ?? 0n)}</span> online
+                    <Count value={online.count} to={online.to} of="online" /> online
                   </p>
                   <StateLegend states={stateCounts(group?.states, {}, addressOf)} />
                 </>

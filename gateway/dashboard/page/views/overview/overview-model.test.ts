@@ -4,7 +4,17 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { TargetKind } from "../../../../../gen/nebula/v1/device_pb.ts";
 import { type FleetOverview, FleetOverviewSchema, GetOverviewResponseSchema } from "../../../../../gen/nebula/v1/fleet_pb.ts";
 import { FailureCode } from "../../../../../gen/nebula/v1/report_pb.ts";
-import { changeLines, devicesOf, failureTallies, groupLines, listedOf, moreChangesText, stateCounts, versionTallies } from "./overview-model.ts";
+import {
+  changeLines,
+  devicesOf,
+  failureTallies,
+  groupLines,
+  listedOf,
+  moreChangesText,
+  onlineCount,
+  stateCounts,
+  versionTallies,
+} from "./overview-model.ts";
 
 const AT = Date.UTC(2026, 0, 2);
 const change = { at: timestampFromMs(AT), by: "ann" };
@@ -79,6 +89,13 @@ describe("the numbers of the overview", () => {
     assert.deepEqual([pos?.devices, pos?.changed, pos?.changedAt, pos?.exists], [94n, "app web", AT, true]);
     assert.deepEqual([gone?.devices, gone?.changedAt, gone?.exists], [6n, undefined, false]);
     assert.deepEqual([huge?.devices, huge?.states, huge?.exists], [undefined, [], true]);
+  });
+
+  it("the number of devices that are online leads to their list, unless no list has exactly these or there are none", () => {
+    const { states } = overview.fleet ?? assert.fail();
+    assert.deepEqual(onlineCount(states, { group: "pos" }), { count: 97n, to: "/ui/devices?group=pos&connection=online" });
+    assert.deepEqual(onlineCount(states, undefined), { count: 97n, to: undefined });
+    assert.deepEqual(onlineCount(undefined, {}), { count: 0n, to: undefined });
   });
 
   it("a change says how many devices follow it, unless none do or a newer one took its place", () => {

@@ -54,6 +54,16 @@ export function devicesOf(counts: StandingCounts | undefined): bigint {
   return stateCounts(counts, undefined).reduce((sum, { state, count }) => (state === "never-came" ? sum : sum + count), 0n);
 }
 
+/** The devices that are connected, and where they are listed; undefined: nowhere, or there are none. */
+export function onlineCount(
+  counts: StandingCounts | undefined,
+  listed: DevicesFilter | undefined,
+  addressOf: AddressOf = devicesAddress,
+): Readonly<{ count: bigint; to: string | undefined }> {
+  const count = counts?.online ?? 0n;
+  return { count, to: listed === undefined || count === 0n ? undefined : addressOf({ ...listed, connection: "online" }) };
+}
+
 export type GroupLine = Readonly<{
   name: string;
   to: string;

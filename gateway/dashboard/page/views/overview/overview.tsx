@@ -21,6 +21,7 @@ import {
   groupLines,
   listedOf,
   moreChangesText,
+  onlineCount,
   stateCounts,
   type Tally,
   versionTallies,
@@ -92,6 +93,7 @@ function Numbers({ overview }: Readonly<{ overview: GetOverviewResponse }>) {
 function Fleet({ fleet, groups }: Readonly<{ fleet: FleetOverview; groups: number }>) {
   const listed = listedOf(fleet);
   const states = stateCounts(fleet.states, listed);
+  const online = onlineCount(fleet.states, listed);
   const devices = devicesOf(fleet.states);
   return (
     <section class="card fleet" aria-label="Devices by state">
@@ -100,7 +102,7 @@ function Fleet({ fleet, groups }: Readonly<{ fleet: FleetOverview; groups: numbe
           <Count value={devices} to={listed === undefined ? undefined : devicesAddress(listed)} of="devices" />
         </span>{" "}
         {devices === 1n ? "device" : "devices"} in {formatCount(groups)} {groups === 1 ? "group" : "groups"},{" "}
-        <span class="number">{formatCount(fleet.states?.online ?? 0n)}</span> online
+        <Count value={online.count} to={online.to} of="online" /> online
       </p>
       <StateLegend states={states} />
       {fleet.uncountedGroups > 0n && (
