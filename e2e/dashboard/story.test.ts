@@ -79,6 +79,23 @@ describe("the story of the dashboard, by the keyboard alone", function () {
     });
   }
 
+  /** Asserts the same of all numbers of the overview: those of the fleet, of its group and of its failures. */
+  async function assertOverview(page: Page): Promise<void> {
+    await assertLegend(page);
+    await eventually(async () => {
+      const { fleet, groups } = await rig.api.channel.unary(FleetService.method.getOverview, {}, call());
+      const { applied, working, waiting, failed, offline, online } = fleet?.states ?? assert.fail("the fleet was not counted");
+      const devices = applied + working + waiting + failed + offline;
+      const of = (numbers: readonly bigint[]) => numbers.map(String);
+      const shown = (selector: string) => page.locator(`${selector} .number`).allInnerTexts();
+      assert.deepEqual(await shown(".fleet-line"), of([devices, online]));
+      assert.deepEqual(await shown("[aria-labelledby=failures]"), of(fleet?.failureCodes.map(({ devices }) => devices) ?? []));
+      assert.equal(groups.length, 1);
+      const row = await shown("[aria-label='Device groups'] tbody tr");
+      assert.deepEqual(row.slice(0, 5), of([devices, applied, working, failed, offline]));
+    });
+  }
+
   it("an app and its group are created on the empty page, land on devices, a broken change says why, and is rolled back", async () => {
     const tab = await rig.open();
     const { page } = tab;
@@ -154,6 +171,10 @@ describe("the story of the dashboard, by the keyboard alone", function () {
     await keyboard.activate("link", "See how far devices are");
     const broken = await assertChange(page, 3n, "Some devices failed");
     assert.deepEqual([broken.applied, broken.failed], [1n, BigInt(DEVICES)]);
+    await keyboard.activate("link", "Overview");
+    await assertOverview(page);
+    await keyboard.activate("link", "app web");
+    await assertChange(page, 3n, "Some devices failed");
 
     // why, on the page of a device
     await keyboard.activate("link", "till-2");
@@ -180,7 +201,7 @@ describe("the story of the dashboard, by the keyboard alone", function () {
     const mended = await assertChange(page, 4n, "Every online device has it");
     assert.equal(mended.applied, BigInt(DEVICES + 1));
     await keyboard.activate("link", "Overview");
-    await assertLegend(page);
+    await assertOverview(page);
     tab.assertNoFaults();
   });
 });
