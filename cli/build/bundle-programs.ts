@@ -93,14 +93,14 @@ const withKafkaDecoder: Plugin = {
 
 /** Puts the page of the dashboard, as it is served, in the place of what makes it of its sources. */
 function withPage({ page }: BuiltPage): Plugin {
-  const text = ({ contentType, gzip }: PageFile) => ({ contentType, gzip: Buffer.from(gzip).toString("base64") });
+  const text = ({ contentType, brotli }: PageFile) => ({ contentType, brotli: Buffer.from(brotli).toString("base64") });
   const files = { document: text(page.document), assets: [...page.assets].map(([name, file]) => [name, text(file)]) };
   return {
     name: "with the page of the dashboard",
     setup({ onLoad }) {
       onLoad({ filter: /\/dashboard\/serve\/load-page\.ts$/ }, () => ({
         contents: `const { document, assets } = ${JSON.stringify(files)};
-          const file = ({ contentType, gzip }) => ({ contentType, gzip: Buffer.from(gzip, "base64") });
+          const file = ({ contentType, brotli }) => ({ contentType, brotli: Buffer.from(brotli, "base64") });
           export async function loadPage() {
             return { document: file(document), assets: new Map(assets.map(([name, asset]) => [name, file(asset)])) };
           }`,

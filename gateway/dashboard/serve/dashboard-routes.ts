@@ -1,6 +1,6 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ServerResponse } from "node:http";
 import { promisify } from "node:util";
-import { gunzip } from "node:zlib";
+import { brotliDecompress, gzip } from "node:zlib";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { shown } from "../../../common/text/wording.ts";
 import { sendError } from "../../http/errors.ts";
@@ -62,22 +62,29 @@ function redirect(response: ServerResponse, location: string): void {
   response.writeHead(302, { location, "cache-control": "no-store", "content-length": 0 }).end();
 }
 
-/** Files without their compression, for clients that cannot read it: made once, so requests that are not read to their end share one copy. */
-const plainFiles = new WeakMap<PageFile, Promise<Uint8Array>>();
+/** In the order in which they are preferred; "": without compression. Browsers take Brotli over TLS and from this machine, gzip elsewhere. */
+const CODINGS = ["br", "gzip", ""] as const;
+type Coding = (typeof CODINGS)[number];
 
-function plain(file: PageFile): Promise<Uint8Array> {
-  const content = plainFiles.get(file) ?? promisify(gunzip)(file.gzip);
-  plainFiles.set(file, content);
+/** Files for clients that cannot read Brotli: made once, so requests that are not read to their end share one copy. */
+const otherwiseCoded = { gzip: new WeakMap<PageFile, Promise<Uint8Array>>(), "": new WeakMap<PageFile, Promise<Uint8Array>>() };
+
+function coded(file: PageFile, coding: Coding): Promise<Uint8Array> {
+  if (coding === "br") return Promise.resolve(file.brotli);
+  const kept = otherwiseCoded[coding];
+  const content =
+    kept.get(file) ?? (coding === "" ? promisify(brotliDecompress)(file.brotli) : coded(file, "").then((text) => promisify(gzip)(text)));
+  kept.set(file, content);
   return content;
 }
 
 async function sendFile({ request, response }: Exchange, file: PageFile, headers: Readonly<Record<string, string>>): Promise<void> {
-  const zipped = takesGzip(request);
-  const body = zipped ? file.gzip : await plain(file);
+  const coding = codingFor(String(request.headers["accept-encoding"] ?? ""));
+  const body = await coded(file, coding);
   if (response.headersSent || response.destroyed) return;
   response.writeHead(200, {
     ...headers,
-    ...(zipped ? { "content-encoding": "gzip" } : {}),
+    ...(coding === "" ? {} : { "content-encoding": coding }),
     vary: "accept-encoding",
     "content-type": file.contentType,
     "content-length": body.byteLength,
@@ -85,7 +92,14 @@ async function sendFile({ request, response }: Exchange, file: PageFile, headers
   response.end(request.method === "HEAD" ? undefined : body);
 }
 
-function takesGzip({ headers }: IncomingMessage): boolean {
-  const codings = String(headers["accept-encoding"] ?? "").split(",");
-  return codings.some((coding) => /^\s*(?:gzip|x-gzip|\*)\s*(?:;|$)/.test(coding) && !/;\s*q=0(?:\.0{1,3})?\s*$/.test(coding));
+/** The preferred coding of those that an Accept-Encoding header names without q=0. */
+function codingFor(accepted: string): Coding {
+  const named = accepted.split(",").flatMap((each) => {
+    const [name = "", ...parameters] = each.split(";").map((part) => part.trim());
+    return parameters.some((parameter) => /^q=0(?:\.0{1,3})?$/.test(parameter)) ? [] : [name.toLowerCase()];
+  });
+  return (
+    CODINGS.find((coding) => coding === "" || named.includes(coding) || (coding === "gzip" && (named.includes("x-gzip") || named.includes("*")))) ??
+    ""
+  );
 }
