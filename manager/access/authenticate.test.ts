@@ -286,6 +286,31 @@ describe("authenticate by the store", () => {
     assert.deepEqual(access.reads, ["tokenOwner", "tokenOwner"]);
   });
 
+  it("authenticate refuses a call that came after its credential ended, also where a check from before goes on", async () => {
+    await using access = await startAccess();
+    await putUser(access.store, "ann", { token: "anns-own-token-of-text" });
+    const { promise: isOver, resolve: goOn } = Promise.withResolvers<void>();
+    const groupsOf = access.store.groupsOf.bind(access.store);
+    let held = 0;
+    Object.assign(access.store, {
+      async groupsOf(...asked: Parameters<typeof groupsOf>) {
+        held++;
+        await isOver;
+        return groupsOf(...asked);
+      },
+    });
+    const before = access.caller(bearer("anns-own-token-of-text"));
+    await eventually(() => assert.equal(held, 1));
+    await putUser(access.store, "ann", { token: "another-token-of-text" });
+    access.feed.publish({ kind: "access", subject: "user/ann" });
+    await eventually(() => assert.ok(access.generations.isNamedSince({ generation: 1, named: 0 }, ["user/ann"])));
+    const after = [1, 2, 3].map(() => access.caller(bearer("anns-own-token-of-text")));
+    goOn();
+    await before; // it came before
+    for (const call of after) await assert.rejects(call, { kind: "unauthenticated" });
+    assert.equal(held, 1);
+  });
+
   it("authenticate takes a bcrypt hash that was carried over, and replaces it at the first login", async () => {
     await using access = await startAccess();
     await putUser(access.store, "old", { passwordHash: await bcrypt.hash("correct horse", 4) });

@@ -61,6 +61,9 @@ export type AuthenticateOptions = Readonly<{
   clock: Pick<Clock, "monotonic">;
 }>;
 
+/** A credential that is to be checked. `id`: of a header; `signal`: of the call that brought it. */
+type Asked = Readonly<{ id: string; header: string; peer: string; signal: CallerSignal | undefined }>;
+
 /** Checks credentials: those of the local admin, which need no store, those of the store, and the part token. */
 export function createAuthenticate(options: AuthenticateOptions): Authenticate {
   const { enabled, openToOthers = false, clusterKey, admin, stored, verified, failedLogins, generations, clock } = options;
@@ -131,9 +134,22 @@ export function createAuthenticate(options: AuthenticateOptions): Authenticate {
     const id = hash("sha256", key + header, "base64");
     const known = verified.get(id);
     if (known !== undefined) return known;
+    return checked({ id, header, peer, signal }, undefined);
+  }
+
+  /**
+   * Checks a credential, once for all calls that bring it meanwhile. What a check from before the call read may be older than the end of the credential: where it was
+   * named since, it is checked again.
+   * @param before the check that is too old
+   */
+  function checked(asked: Asked, before: SharedWork<Login> | undefined): Promise<Login> {
+    const { id, header, peer, signal } = asked;
     const checkId = `${id} ${countedAddress(peer)}`;
     const running = checks.get(checkId);
-    if (running !== undefined && !running.abandoned) return running.join(signal?.());
+    if (running !== undefined && running !== before && !running.abandoned) {
+      const joined = running.join(signal?.());
+      return before === undefined ? joined.then((login) => (login.isSuspect ? checked(asked, running) : login)) : joined;
+    }
     const started = new SharedWork((whileWanted) => check(id, header, peer, whileWanted));
     checks.set(checkId, started);
     void started.ended.then(() => {
