@@ -9,6 +9,7 @@ import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { TimestampSchema } from "@bufbuild/protobuf/wkt";
 import { BusRecordSchema, type Report, ReportSchema, SubmitReportsRequestSchema } from "../../gen/nebula/v1/report_pb.ts";
+import { SideNotes } from "../side-notes.ts";
 import { rememberEncoded } from "../storage/encoded-report.ts";
 
 const REPORTS = SubmitReportsRequestSchema.field.reports.number;
@@ -19,7 +20,7 @@ const RECEIVED_AT = ReportSchema.field.receivedAt.number;
 export type RecordedReport = Readonly<{ report: Report; withoutToken: boolean }>;
 
 /** What the records of this process say, as long as they are in use: a reporter in the process that took a report does not decode it again. */
-const recorded = new WeakMap<Uint8Array, RecordedReport>();
+const recorded = new SideNotes<Uint8Array, RecordedReport>("recorded");
 
 /** Returns the report of a record that this process made; undefined of any other record, also of the same bytes. */
 export function recordedReport(record: Uint8Array): RecordedReport | undefined {

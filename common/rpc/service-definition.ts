@@ -10,6 +10,7 @@ import {
   toBinary,
 } from "@bufbuild/protobuf";
 import type { MethodDefinition, ServiceDefinition } from "@grpc/grpc-js";
+import { SideNotes } from "../side-notes.ts";
 import { hasTooManyValues, TOO_MANY_VALUES } from "./count-values.ts";
 
 /** What a message that can't be read becomes, so that the first interceptor answers INVALID_ARGUMENT: a deserialiser that throws would make grpc-js answer INTERNAL. */
@@ -34,7 +35,7 @@ function serializer(schema: DescMessage): (value: unknown) => Buffer {
 }
 
 /** What requests were decoded from, as long as they are in use. */
-const received = new WeakMap<object, Uint8Array>();
+const received = new SideNotes<object, Uint8Array>("received");
 
 /** Returns the bytes that a request was decoded from; undefined for a message that was not received. */
 export function receivedBytes(request: object): Uint8Array | undefined {

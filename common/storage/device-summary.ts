@@ -18,6 +18,7 @@ import {
   StepKind,
   TargetState,
 } from "../../gen/nebula/v1/report_pb.ts";
+import { SideNotes } from "../side-notes.ts";
 import { receivedMs } from "./report-id.ts";
 import type { StatusRow } from "./report-store.ts";
 
@@ -62,7 +63,7 @@ export function summaryOf({ device, writtenAt, deleted = false }: StatusRow): De
 }
 
 /** The encoded summaries of devices that are in use, with the versions of their rows. */
-const encoded = new WeakMap<Device, Readonly<{ writtenAt: bigint; bytes: Uint8Array }>>();
+const encoded = new SideNotes<Device, Readonly<{ writtenAt: bigint; bytes: Uint8Array }>>("encoded summary");
 
 /**
  * Returns `summaryOf` in protobuf's wire format. A summary is made once: of a row that was saved, the announcement has the bytes that the store has. The device is

@@ -2,9 +2,10 @@ import { type DescField, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { type Device, DeviceSchema } from "../../gen/nebula/v1/device_pb.ts";
 import { type Report, ReportSchema } from "../../gen/nebula/v1/report_pb.ts";
+import { SideNotes } from "../side-notes.ts";
 
 /** The bytes of reports that were received encoded, as long as the reports are in use. */
-const known = new WeakMap<Report, Uint8Array>();
+const known = new SideNotes<Report, Uint8Array>("encoded");
 
 /** Notes the bytes of a report, which is changed no more. */
 export function rememberEncoded(report: Report, bytes: Uint8Array): void {
