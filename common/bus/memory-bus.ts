@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Clock } from "../clock/clock.ts";
 import { NebulaError } from "../errors/nebula-error.ts";
+import { LinkedList } from "../linked-list.ts";
 import { handleBatch } from "./handle-batch.ts";
 import type { BatchHandler, BusMessage, BusRecord, ConsumeOptions, ReportBus } from "./report-bus.ts";
 
@@ -43,7 +44,7 @@ type Consumer = { wake: () => void; ended: Promise<void> };
 
 /** Opens a report bus within this process; nobody else sees its records. */
 export function createMemoryBus({ clock, capacity = DEFAULT_CAPACITY }: MemoryBusOptions): MemoryBus {
-  const waiting = new Set<Entry>(); // in order of insertion (B2); a Set, so that a publisher that gives up leaves at no cost
+  const waiting = new LinkedList<Entry>(); // B2; a publisher that gives up leaves at no cost
   const dead: DeadRecord[] = [];
   let deadCount = 0;
   let handling: readonly Entry[] = []; // the batch that the consumer has now (B3)
@@ -76,18 +77,22 @@ export function createMemoryBus({ clock, capacity = DEFAULT_CAPACITY }: MemoryBu
       };
       // A record that is being handled goes through all the same: its publisher only stops waiting.
       const onAbort = () => {
-        waiting.delete(entry);
+        waiting.remove(link);
         entry.reject(signal.reason);
       };
       signal.addEventListener("abort", onAbort);
-      waiting.add(entry);
+      const link = waiting.add(entry);
       consumer?.wake();
     });
   }
 
   function takeBatch(): readonly Entry[] {
-    const batch = [...waiting.values().take(BATCH_SIZE)];
-    for (const entry of batch) waiting.delete(entry);
+    const batch: Entry[] = [];
+    while (batch.length < BATCH_SIZE) {
+      const entry = waiting.shift();
+      if (entry === undefined) break;
+      batch.push(entry);
+    }
     return batch;
   }
 
