@@ -68,20 +68,24 @@ export class CallRecord {
     this.#sink = sink;
   }
 
-  /** Told who calls as soon as that is known. */
-  readonly seen: Seen = (caller) => {
-    this.#caller = caller;
-  };
+  /** Told who calls as soon as that is known. Made when it is asked for: a field with a function keeps each record until the next full collection of garbage. */
+  get seen(): Seen {
+    return (caller) => {
+      this.#caller = caller;
+    };
+  }
 
   /** Told what is asked for. */
   asked(request: Message): void {
     this.#request = request;
   }
 
-  /** One entry for each thing that was changed; the change stays, even if the rest of the call fails. */
-  readonly changed = (change: Changed): void => {
-    this.#stored = this.#sink.recorded(this.#entry({ outcome: "OK", ...change }));
-  };
+  /** One entry for each thing that was changed; the change stays, even if the rest of the call fails. As `seen`. */
+  get changed(): (change: Changed) => void {
+    return (change) => {
+      this.#stored = this.#sink.recorded(this.#entry({ outcome: "OK", ...change }));
+    };
+  }
 
   /** Records the refusal where it is one of a login; answers whether it is. Waits for nothing. */
   failedLogin(error: NebulaError): boolean {

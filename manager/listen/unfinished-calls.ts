@@ -16,9 +16,12 @@ import { channel } from "node:diagnostics_channel";
 import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Clock } from "../../common/clock/clock.ts";
 import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
+import { type Link, LinkedList } from "../../common/linked-list.ts";
 import { BODY_BEFORE_LOGIN, RequestBudget } from "../../common/listen/request-budget.ts";
+import { SideNotes } from "../../common/side-notes.ts";
 import { shown } from "../../common/text/wording.ts";
 import { errorStatus } from "../rpc/errors.ts";
+import { letGoOfListeners } from "../rpc/finished-call.ts";
 import { peerOf } from "./connections.ts";
 
 const STREAM_STARTS = "http2.server.stream.start";
@@ -61,6 +64,9 @@ type PayerKey = string | Connection;
 type Payer = { readonly key: PayerKey; readonly isPart: boolean; readonly calls: Set<Stream>; held: number };
 
 type Open = {
+  readonly stream: Stream;
+  /** undefined: it is not looked at any more. */
+  link: Link<Open> | undefined;
   readonly since: number;
   /** A stream of answers follows the request. */
   readonly streaming: boolean;
@@ -81,6 +87,8 @@ type Open = {
 type Stream = Pick<
   ServerHttp2Stream,
   | "on"
+  | "eventNames"
+  | "removeAllListeners"
   | "off"
   | "close"
   | "closed"
@@ -116,7 +124,9 @@ export type UnfinishedCallsOptions = Readonly<{
 export class UnfinishedCalls implements Disposable {
   readonly #options: UnfinishedCallsOptions;
   readonly #budget: RequestBudget;
-  readonly #open = new Map<Stream, Open>();
+  readonly #open = new LinkedList<Open>();
+  /** Those of #open by their streams. */
+  readonly #calls = new SideNotes<Stream, Open | undefined>("open call");
   /** Those with open calls. */
   readonly #connections = new Map<string, Connection>();
   readonly #payers = new Map<PayerKey, Payer>();
@@ -131,6 +141,7 @@ export class UnfinishedCalls implements Disposable {
     const forget = (stream: Stream) => this.#forget(stream);
     this.#onClose = function () {
       forget(this);
+      letGoOfListeners(this);
     };
     const hold = (stream: Stream, bytes: number) => this.#arrived(stream, bytes);
     this.#onData = function (chunk) {
@@ -166,7 +177,8 @@ export class UnfinishedCalls implements Disposable {
   /** Ends those whose time is up. */
   endLate(): void {
     const now = this.#options.clock.monotonic();
-    for (const [stream, call] of this.#open) {
+    for (const call of this.#open) {
+      const { stream } = call;
       if (!isRequestComplete(stream)) {
         if (now - call.since >= REQUEST_MS) stream.close(NGHTTP2_ENHANCE_YOUR_CALM);
       } else if (call.streaming) this.#forget(stream);
@@ -190,8 +202,22 @@ export class UnfinishedCalls implements Disposable {
     const since = this.#options.clock.monotonic();
     const payer = this.#payerOf(connection, headers, false);
     payer.calls.add(stream);
-    const call: Open = { since, streaming, connection, payer, headers, login: "unchecked", paused: false, body: 0, held: 0, answered: undefined };
-    this.#open.set(stream, call);
+    const call: Open = {
+      stream,
+      since,
+      streaming,
+      connection,
+      payer,
+      headers,
+      login: "unchecked",
+      paused: false,
+      body: 0,
+      held: 0,
+      answered: undefined,
+      link: undefined,
+    };
+    this.#calls.set(stream, call);
+    call.link = this.#open.add(call);
     connection.calls.add(stream);
     stream.on("close", this.#onClose);
     stream.on("data", this.#onData); // gRPC, which comes next, decides when it flows
@@ -232,7 +258,7 @@ export class UnfinishedCalls implements Disposable {
   }
 
   #arrived(stream: Stream, bytes: number): void {
-    const call = this.#open.get(stream);
+    const call = this.#calls.get(stream);
     if (call === undefined) return;
     call.body += bytes;
     this.#hold(stream, call, bytes);
@@ -270,7 +296,7 @@ export class UnfinishedCalls implements Disposable {
         call.login = "valid";
         if (connection.login === "none") this.#logIn(connection, "caller");
         connection.validAs ??= headers.authorization;
-        if (!this.#open.has(stream)) return;
+        if (call.link === undefined) return;
         this.#leavePayer(stream, call);
         call.payer = this.#payerOf(connection, headers, true);
         call.payer.calls.add(stream);
@@ -301,7 +327,7 @@ export class UnfinishedCalls implements Disposable {
     }
     let largest: { stream: Stream; held: number } | undefined;
     for (const stream of most?.calls ?? []) {
-      const held = this.#open.get(stream)?.held ?? 0;
+      const held = this.#calls.get(stream)?.held ?? 0;
       if (held > (largest?.held ?? -1)) largest = { stream, held };
     }
     return largest?.stream;
@@ -313,12 +339,14 @@ export class UnfinishedCalls implements Disposable {
   }
 
   #forget(stream: Stream): void {
-    const call = this.#open.get(stream);
+    const call = this.#calls.get(stream);
     stream.off("close", this.#onClose);
     stream.off("data", this.#onData);
     if (call === undefined) return;
     const { connection, held } = call;
-    this.#open.delete(stream);
+    if (call.link !== undefined) this.#open.remove(call.link);
+    call.link = undefined;
+    this.#calls.set(stream, undefined);
     this.#leavePayer(stream, call);
     this.#budget.release(held, connection.login !== "none");
     connection.held -= held;
@@ -328,6 +356,7 @@ export class UnfinishedCalls implements Disposable {
 
   [Symbol.dispose](): void {
     channel(STREAM_STARTS).unsubscribe(this.#onStart);
+    for (const call of this.#open) call.link = undefined;
     this.#open.clear();
     this.#connections.clear();
     this.#payers.clear();

@@ -12,6 +12,7 @@ import type { CallRecord } from "../audit/call-record.ts";
 import type { CallContext } from "./call-context.ts";
 import { callHeaders } from "./call-headers.ts";
 import { asNebulaError, errorStatus } from "./errors.ts";
+import { letGoOfCall } from "./finished-call.ts";
 import type { RpcMetrics } from "./rpc-metrics.ts";
 
 /** A handler of any unary method. Its request is of the method's input, which the decoder guarantees; hence the bivariant parameter. */
@@ -62,12 +63,14 @@ export function serveUnary(
         isAnswered = true;
         metrics.ended(path, 0, (clock.monotonic() - started) / 1000);
         callback(null, response);
+        letGoOfCall(call);
       },
       async (thrown) => {
         const error = asNebulaError(gone.signal.aborted ? gone.signal.reason : thrown, { method: path, requestId }, log);
         await record.ended(error);
         metrics.ended(path, codeOf(error.kind), (clock.monotonic() - started) / 1000);
         callback(errorStatus(error));
+        letGoOfCall(call);
       },
     );
   };

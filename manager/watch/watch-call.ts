@@ -114,10 +114,17 @@ function callerHasGone(): NebulaError {
   return new NebulaError("cancelled", "the caller has gone");
 }
 
-/** Takes the calls of one method over; grpc-js serves all others. */
+/** Takes the calls of one method over; grpc-js serves all others, without a wrapper and its dozen objects around each of them. */
 export function watchInterceptor(path: string, rawStreams: RawStreams, open: OpenCall): ServerInterceptor {
-  return (method, call) =>
-    new ServerInterceptingCall(call, method.path === path ? { start: () => call.start(new WatchCall(call, rawStreams, open)) } : undefined);
+  return (method, call) => {
+    if (method.path === path) return new ServerInterceptingCall(call, { start: () => call.start(new WatchCall(call, rawStreams, open)) });
+    return isUsable(call) ? call : new ServerInterceptingCall(call);
+  };
+}
+
+/** grpc-js declares a class as what an interceptor returns, and uses what this interface has. */
+function isUsable(call: ServerInterceptingCallInterface): call is ServerInterceptingCall {
+  return "startRead" in call;
 }
 
 // --- the HTTP/2 stream below a call

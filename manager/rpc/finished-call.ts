@@ -1,0 +1,19 @@
+/**
+ * Cuts what is over from what it held. The engine allocates a function that is written where it is assigned to a property in the old generation, and Node does that
+ * in each stream that is written to (`this.onwrite = ...` in its lib/internal/streams/writable.js). Such a function, and with it its stream, is garbage only at
+ * the next full collection; each collection of the young generation keeps all that the stream leads to: of a call its request, its headers, its handler.
+ */
+import type { ServerUnaryCall } from "@grpc/grpc-js";
+
+/** Cuts a call that was answered from all that it held. grpc-js asks it for nothing more. */
+export function letGoOfCall(call: ServerUnaryCall<unknown, unknown>): void {
+  call.removeAllListeners();
+  for (const held of ["request", "metadata", "call"]) Reflect.set(call, held, undefined);
+}
+
+type Listened = { eventNames(): (string | symbol)[]; removeAllListeners(event: string | symbol): unknown };
+
+/** Removes the listeners of a stream that is closed: all but those of its errors, without which an error would end the process. */
+export function letGoOfListeners(stream: Listened): void {
+  for (const event of stream.eventNames()) if (event !== "error") stream.removeAllListeners(event);
+}
