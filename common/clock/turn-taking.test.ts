@@ -1,7 +1,19 @@
 import { strict as assert } from "node:assert";
 import fc from "fast-check";
 import { isNebulaError } from "../errors/nebula-error.ts";
-import { AT_ONCE, CALM_MS, FLOOD_MS, FLOOD_REPORTS, MOST_BYTES, MOST_REPORTS, MOST_TURNS, SHARE, SLICE_MS, TurnTaking } from "./turn-taking.ts";
+import {
+  AT_ONCE,
+  BATCH,
+  CALM_MS,
+  FLOOD_MS,
+  FLOOD_REPORTS,
+  MOST_BYTES,
+  MOST_REPORTS,
+  MOST_TURNS,
+  SHARE,
+  SLICE_MS,
+  TurnTaking,
+} from "./turn-taking.ts";
 
 const never = new AbortController().signal;
 
@@ -172,6 +184,29 @@ describe("turn-taking", () => {
     );
     assert.ok(resumed() >= 10, `${resumed()} connections`);
     assert.ok(batches >= 4 && batches <= 12, `${batches} batches`);
+  });
+
+  it("T6: where reports are stored here, little more than a batch is released before they are", async () => {
+    const loop = new Loop();
+    const resumed = loop.hold(3000, 0.001);
+    const releasedPerBatch: number[] = [];
+    let before = 0;
+    let batches = 0;
+    const storeAgain = (): void =>
+      void loop.turns.batch(never)?.then(async () => {
+        batches++;
+        releasedPerBatch.push(resumed() - before);
+        before = resumed();
+        await new Promise(setImmediate); // asks again a turn later, as the memory bus does
+        storeAgain();
+      });
+    storeAgain();
+    while (resumed() < 3000) {
+      await loop.turn();
+      await new Promise(setImmediate);
+    }
+    assert.ok(batches >= 20, `${batches} batches`);
+    assert.ok(Math.max(...releasedPerBatch) <= BATCH + 2 * AT_ONCE.least, releasedPerBatch.join());
   });
 
   it("T7: when reports arrive in one turn for too long, all connections stop being read, once in that turn", async () => {

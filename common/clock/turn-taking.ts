@@ -10,6 +10,7 @@
  * T5 At most MOST_REPORTS reports, of MOST_BYTES in all, wait; one more is refused. What a held connection sends waits in the kernel.
  * T6 Work of one kind is released in the order in which it came. Reports, which hold memory, go before connections, but of each kind that waits some work is
  *    released. Reports are stored when BATCH pieces of other work were released, or no other work waits: each commit of the store costs a sync of the disk.
+ *    Where this process stores them, little more than BATCH pieces are released before that: what is released holds memory until it is stored.
  * T7 The event loop handles up to 48 times 1,024 sockets in one turn. When reports arrive in one turn for FLOOD_MS, all connections stop being read, and are read
  *    again as in T4 or T2: the turn ends, and others have theirs.
  */
@@ -65,6 +66,8 @@ export class TurnTaking {
   #wasBatch = false;
   /** Pieces of other work that were released since the last batch. */
   #sinceBatch = 0;
+  /** Whether a batch has waited here before. */
+  #stores = false;
   #onFlood: (() => void) | undefined;
   /** When the first report of this turn arrived; undefined: none has. */
   #arrivingSince: number | undefined;
@@ -125,6 +128,7 @@ export class TurnTaking {
 
   /** Has a batch of reports that is to be stored wait for its turn, as `report` does. Of a batch there is one at a time: it is never refused. */
   batch(signal: AbortSignal): Promise<void> | undefined {
+    this.#stores = true;
     const isCalm = this.#step === undefined && this.#reports.size + this.#connections.size === 0;
     return isCalm ? undefined : this.#wait(this.#batches, 0, signal);
   }
@@ -223,8 +227,9 @@ export class TurnTaking {
       this.#released = 1;
       this.#sinceBatch = 0;
     } else {
-      this.#releaseFrom(this.#reports.values(), this.#connections.size === 0 ? this.#atOnce : this.#atOnce - 1, (report) => report.release());
-      this.#releaseFrom(this.#connections, this.#atOnce - this.#released, ([connection, resume]) => {
+      const most = this.#stores ? Math.min(this.#atOnce, Math.max(AT_ONCE.least, BATCH - this.#sinceBatch)) : this.#atOnce;
+      this.#releaseFrom(this.#reports.values(), this.#connections.size === 0 ? most : most - 1, (report) => report.release());
+      this.#releaseFrom(this.#connections, most - this.#released, ([connection, resume]) => {
         this.#connections.delete(connection);
         resume();
       });
