@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { type Link, LinkedList } from "./linked-list.ts";
 
 describe("a linked list", () => {
-  it("a linked list has its values in the order in which they were added, whatever is taken out", () => {
+  it("a linked list has its values in the order in which they were added, also after some were taken out", () => {
     const act = fc.oneof(fc.constant("add" as const), fc.constant("shift" as const), fc.constant("clear" as const), fc.nat(9));
     fc.assert(
       fc.property(fc.array(act, { maxLength: 60 }), (acts) => {
