@@ -88,6 +88,7 @@ describe("device_groups that are created and changed in a browser", function () 
     await dialog.getByText("Device group pos is created, at revision 1.").waitFor();
     const created = await group("pos");
     assert.deepEqual([created.apps, created.cronJobs], [["web", "api"], ["nightly"]]);
+    await page.locator(".first-step-done").filter({ hasText: "Create a device group with it" }).waitFor(); // behind the dialog, which stays
     await tabTo(page, "Close");
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { name: "pos", level: 1 }).waitFor();

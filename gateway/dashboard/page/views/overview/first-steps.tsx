@@ -1,17 +1,21 @@
 import { createClient } from "@connectrpc/connect";
-import { useState } from "preact/hooks";
 import { AppService } from "../../../../../gen/nebula/v1/app_pb.ts";
 import type { GetOverviewResponse } from "../../../../../gen/nebula/v1/fleet_pb.ts";
-import { appCreateAddress, groupAddress } from "../../addresses/entity-addresses.ts";
+import { appCreateAddress } from "../../addresses/entity-addresses.ts";
 import { useReading } from "../../parts/ask-server.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
 import { usePage } from "../../parts/page-context.ts";
-import { GroupDialog } from "../group-edit/group-dialog.tsx";
 import { enrolmentPlaces, firstSteps, type Step } from "./first-steps-model.ts";
 import "./first-steps.css";
 
+type Props = Readonly<{
+  overview: GetOverviewResponse;
+  /** Opens the form of a new device_group. */
+  createGroup: () => void;
+}>;
+
 /** What leads from an empty server to the first device: an app, a device_group, an enrolment token. */
-export function FirstSteps({ overview }: Readonly<{ overview: GetOverviewResponse }>) {
+export function FirstSteps({ overview, createGroup }: Props) {
   const { transport } = usePage();
   const apps = useReading("first app", (signal) => createClient(AppService, transport).listApps({ pageSize: 1 }, { signal }));
   const app = apps.kind === "ready" ? apps.value.apps[0]?.name : undefined;
@@ -29,7 +33,11 @@ export function FirstSteps({ overview }: Readonly<{ overview: GetOverviewRespons
             {!step.isDone && (
               <>
                 <p class="faint">{step.text}</p>
-                {step.isOffered ? <StepAction step={step} overview={overview} /> : <p class="faint">{whyNotOffered(step, overview)}</p>}
+                {step.isOffered ? (
+                  <StepAction step={step} overview={overview} createGroup={createGroup} />
+                ) : (
+                  <p class="faint">{whyNotOffered(step, overview)}</p>
+                )}
                 <CommandLine line={step.line} />
               </>
             )}
@@ -44,7 +52,7 @@ function whyNotOffered({ key }: Step, { groups }: GetOverviewResponse): string {
   return key === "device" && groups.length === 0 ? "Once there is a group, its page makes one." : "Your rights do not cover this: ask an admin.";
 }
 
-function StepAction({ step, overview }: Readonly<{ step: Step; overview: GetOverviewResponse }>) {
+function StepAction({ step, overview, createGroup }: Props & Readonly<{ step: Step }>) {
   switch (step.key) {
     case "app":
       return (
@@ -55,7 +63,13 @@ function StepAction({ step, overview }: Readonly<{ step: Step; overview: GetOver
         </div>
       );
     case "group":
-      return <CreateGroup isQuiet={false} />;
+      return (
+        <div class="actions">
+          <button type="button" onClick={createGroup}>
+            Create a device group
+          </button>
+        </div>
+      );
     case "device":
       return (
         <p>
@@ -71,23 +85,4 @@ function StepAction({ step, overview }: Readonly<{ step: Step; overview: GetOver
         </p>
       );
   }
-}
-
-/** A button that creates a device_group, and leads to its page. Only where the caller may. */
-export function CreateGroup({ isQuiet = true }: Readonly<{ isQuiet?: boolean }>) {
-  const { router } = usePage();
-  const [isOpen, setOpen] = useState(false);
-  const [created, setCreated] = useState<string | undefined>(undefined);
-  const close = () => {
-    setOpen(false);
-    if (created !== undefined) router.go(groupAddress(created));
-  };
-  return (
-    <div class="actions">
-      <button type="button" class={isQuiet ? "quiet" : ""} onClick={() => setOpen(true)}>
-        Create a device group
-      </button>
-      {isOpen && <GroupDialog group={undefined} written={setCreated} close={close} />}
-    </div>
-  );
 }

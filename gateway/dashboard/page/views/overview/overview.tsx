@@ -1,16 +1,20 @@
+import { useState } from "preact/hooks";
 import { capitalized } from "../../../../../common/text/wording.ts";
 import type { FleetOverview, GetOverviewResponse } from "../../../../../gen/nebula/v1/fleet_pb.ts";
 import { devicesAddress } from "../../addresses/devices-filter.ts";
+import { groupAddress } from "../../addresses/entity-addresses.ts";
 import { useLive } from "../../parts/ask-server.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
 import { formatCount } from "../../parts/format.ts";
+import { usePage } from "../../parts/page-context.ts";
 import { StateBar } from "../../parts/state-bar.tsx";
 import { StateLegend, StateNumber } from "../../parts/state-legend.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
 import { Age, Count, NotCounted } from "../../parts/values.tsx";
 import { ViewState } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
-import { CreateGroup, FirstSteps } from "./first-steps.tsx";
+import { GroupDialog } from "../group-edit/group-dialog.tsx";
+import { FirstSteps } from "./first-steps.tsx";
 import { isBeforeFirstDevice } from "./first-steps-model.ts";
 import {
   type ChangeLine,
@@ -36,23 +40,33 @@ const CHANGES = 6;
 const TALLIES = 8;
 
 function Overview() {
+  const { router } = usePage();
   const state = useLive("overview", { deviceGroups: [], members: false });
+  const [isCreating, setCreating] = useState(false);
+  const [created, setCreated] = useState<string | undefined>(undefined);
+  const createGroup = () => setCreating(true);
+  const close = () => {
+    setCreating(false);
+    if (created !== undefined) router.go(groupAddress(created));
+  };
   return (
     <>
       <h1 tabIndex={-1}>Overview</h1>
       <ViewState of={state}>
         {(overview) => (
           <>
-            {isBeforeFirstDevice(overview) && <FirstSteps overview={overview} />}
-            {overview.groups.length > 0 && <Numbers overview={overview} />}
+            {isBeforeFirstDevice(overview) && <FirstSteps overview={overview} createGroup={createGroup} />}
+            {overview.groups.length > 0 && <Numbers overview={overview} createGroup={createGroup} />}
           </>
         )}
       </ViewState>
+      {/* not within the overview: what is offered there changes while the dialog is open */}
+      {isCreating && <GroupDialog group={undefined} written={setCreated} close={close} />}
     </>
   );
 }
 
-function Numbers({ overview }: Readonly<{ overview: GetOverviewResponse }>) {
+function Numbers({ overview, createGroup }: Readonly<{ overview: GetOverviewResponse; createGroup: () => void }>) {
   const { fleet } = overview;
   if (fleet === undefined) return null;
   const changes = changeLines(overview);
@@ -81,7 +95,13 @@ function Numbers({ overview }: Readonly<{ overview: GetOverviewResponse }>) {
       <section aria-labelledby="groups">
         <div class="view-head">
           <h2 id="groups">Device groups</h2>
-          {overview.mayCreate?.deviceGroups === true && <CreateGroup />}
+          {overview.mayCreate?.deviceGroups === true && (
+            <div class="actions">
+              <button type="button" class="quiet" onClick={createGroup}>
+                Create a device group
+              </button>
+            </div>
+          )}
         </div>
         <Table label="Device groups" columns={GROUP_COLUMNS} rows={groupLines(overview)} keyOf={({ name }) => name} />
         <CommandLine line="nebulactl overview" />
