@@ -18,6 +18,7 @@ type Props = Readonly<{
 export function FirstSteps({ overview, createGroup }: Props) {
   const { transport } = usePage();
   const apps = useReading("first app", (signal) => createClient(AppService, transport).listApps({ pageSize: 1 }, { signal }));
+  if (apps.kind === "loading") return null; // whether the first step is done is not known yet
   const app = apps.kind === "ready" ? apps.value.apps[0]?.name : undefined;
   const steps = firstSteps(overview, app);
   return (
