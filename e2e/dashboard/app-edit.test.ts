@@ -327,6 +327,34 @@ describe("the editor of an app in a browser", function () {
     assert.equal(await field(tab, "Image").inputValue(), "busybox:draft");
   });
 
+  it("a draft that is applied while its login ends is kept no longer", async () => {
+    const tab = await opened("/ui/apps/web/edit");
+    const { page } = tab;
+    await field(tab, "Image").fill("busybox:late");
+    await press(tab, "Plan");
+    await eventually(async () => assert.ok(await apply(tab).isEnabled()));
+    await page.route("**/nebula.v1.AppService/UpdateApp", async (route) => {
+      const response = await route.fetch();
+      await page.context().clearCookies();
+      await page.getByText("Your login ended").waitFor();
+      await route.fulfill({ response });
+    });
+    const answered = page.waitForEvent("requestfinished", (request) => request.url().endsWith("/UpdateApp"));
+    await press(tab, "Apply");
+    await answered;
+    await tab.login();
+    await field(tab, "Image").waitFor();
+    assert.equal(await field(tab, "Image").inputValue(), "busybox:late");
+    await panel(tab).getByText("Nothing is changed yet.").waitFor();
+    assert.equal(
+      await panel(tab)
+        .getByText(/^It is at revision/)
+        .count(),
+      0,
+      "the editor begins with what was applied",
+    );
+  });
+
   it("an editor whose script does not arrive says so, and is there when the page is loaded again", async () => {
     const tab = await opened("/ui/apps/web");
     const edit = tab.page.getByRole("link", { name: "Edit" });

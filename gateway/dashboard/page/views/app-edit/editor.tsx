@@ -71,6 +71,7 @@ export function AppEditor({ begin, newest }: EditorProps) {
     setPlanning({ kind: "applying", planned });
     try {
       const { app, warnings } = await write(transport, planned);
+      drafts.delete(address); // also where the editor is not shown any more, as after a login that ended
       setRead(app);
       setDraft(draftOf(app, draft.view));
       setPlanning({ kind: "applied", app, warnings });
