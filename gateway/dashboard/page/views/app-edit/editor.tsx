@@ -1,5 +1,5 @@
 import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { printableLine } from "../../../../../common/printable.ts";
 import { type App, AppService } from "../../../../../gen/nebula/v1/app_pb.ts";
 import { PlanService } from "../../../../../gen/nebula/v1/plan_pb.ts";
@@ -180,7 +180,7 @@ const QUESTION = "Leave this page? What you changed is not applied, and is lost.
 /** Has each way away from the page ask first. @param discard forgets what was typed */
 function useHeld(isHeld: boolean, discard: () => void): void {
   const { router } = usePage();
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!isHeld) return;
     const ends = new AbortController();
     addEventListener("beforeunload", (event) => event.preventDefault(), { signal: ends.signal });

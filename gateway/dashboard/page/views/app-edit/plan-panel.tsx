@@ -1,4 +1,4 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Violation } from "../../../../../common/errors/nebula-error.ts";
 import { planText } from "../../../../../common/insight/text/plan-text.ts";
 import { printableLine } from "../../../../../common/printable.ts";
@@ -39,7 +39,7 @@ export function PlanPanel({ planning, current, isNew, isDirty, newer, plan, appl
   const hinders = isPlanned ? hindrance(planning.planned.plan, isNew) : undefined;
   const mayApply = isPlanned && !isStale && hinders === undefined;
   const planButton = useRef<HTMLButtonElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (planning.kind === "failed" && planning.isSent) planButton.current?.focus(); // the button that was pressed is not there any more
   }, [planning]);
   return (
@@ -154,7 +154,7 @@ function Refused({ planning: { trouble, isSent, violations }, isStale }: Readonl
 /** What was written, and where it is followed. It takes the focus, as the button that was pressed is gone. */
 export function Applied({ app: { name, revision }, warnings, isNew }: Readonly<{ app: App; warnings: readonly string[]; isNew: boolean }>) {
   const ref = useRef<HTMLDivElement>(null);
-  useEffect(() => ref.current?.focus(), []);
+  useLayoutEffect(() => ref.current?.focus(), []);
   return (
     <div class="notice" ref={ref} tabIndex={-1}>
       <strong>
