@@ -6,6 +6,8 @@ import { DeviceGroupService, type GetDeviceGroupResponse } from "../../../../../
 import { TargetKind } from "../../../../../gen/nebula/v1/device_pb.ts";
 import { type DevicesFilter, devicesFilterOf } from "../../addresses/devices-filter.ts";
 import { changeAddress, groupAddress } from "../../addresses/entity-addresses.ts";
+import type { LiveState } from "../../data/live-kinds.ts";
+import type { Loaded } from "../../data/loaded.ts";
 import { useLive, useReading } from "../../parts/ask-server.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
 import { commandLine, formatCount } from "../../parts/format.ts";
@@ -53,26 +55,7 @@ function Group({ name, query }: Readonly<{ name: string; query: URLSearchParams 
           <CommandLine line={commandLine(["nebulactl", "rollback", `device_group/${name}`])} />
         </Empty>
       )}
-      {!isAbsent && (
-        <ViewState of={read}>
-          {(answer) => (
-            <>
-              <GroupHead answer={answer} ask={setAsked} />
-              <Numbers name={name} answer={answer} edit={answer.mayWrite ? () => setAsked("edit") : undefined} />
-              <Warnings messages={answer.warnings} />
-              <section class="stack" aria-labelledby="devices">
-                <h2 id="devices">Devices</h2>
-                <DeviceList
-                  filter={{ ...devicesFilterOf(query), group: name }}
-                  addressOf={(filter) => groupAddress(name, filter)}
-                  isOfOneGroup={true}
-                />
-              </section>
-              {answer.mayWrite && <EnrolmentTokens deviceGroup={name} changes={changes} changed={changed} />}
-            </>
-          )}
-        </ViewState>
-      )}
+      {!isAbsent && <Present name={name} query={query} read={read} changes={changes} changed={changed} ask={setAsked} />}
       <section class="stack" aria-labelledby="history">
         <h2 id="history">Changes of the group</h2>
         <History
@@ -96,15 +79,49 @@ function Group({ name, query }: Readonly<{ name: string; query: URLSearchParams 
   );
 }
 
+type PresentProps = Readonly<{
+  name: string;
+  query: URLSearchParams;
+  read: Loaded<GetDeviceGroupResponse>;
+  changes: number;
+  changed: () => void;
+  ask: (action: GroupAction) => void;
+}>;
+
+/** The parts of a device_group that exists. Its numbers and devices are asked for at once, and not only when it has been read. */
+function Present({ name, query, read, changes, changed, ask }: PresentProps) {
+  const overview = useLive("overview", { deviceGroups: [name], members: true });
+  return (
+    <>
+      <ViewState of={read}>
+        {(answer) => (
+          <>
+            <GroupHead answer={answer} ask={ask} />
+            <Numbers name={name} answer={answer} overview={overview} edit={answer.mayWrite ? () => ask("edit") : undefined} />
+            <Warnings messages={answer.warnings} />
+          </>
+        )}
+      </ViewState>
+      {read.kind !== "failed" && (
+        <section class="stack" aria-labelledby="devices">
+          <h2 id="devices">Devices</h2>
+          <DeviceList filter={{ ...devicesFilterOf(query), group: name }} addressOf={(filter) => groupAddress(name, filter)} isOfOneGroup={true} />
+        </section>
+      )}
+      {read.kind === "ready" && read.value.mayWrite && <EnrolmentTokens deviceGroup={name} changes={changes} changed={changed} />}
+    </>
+  );
+}
+
 type NumbersProps = Readonly<{
   name: string;
   answer: GetDeviceGroupResponse;
+  overview: Loaded<LiveState<"overview">>;
   /** Undefined: the caller may not. */
   edit: (() => void) | undefined;
 }>;
 
-function Numbers({ name, answer, edit }: NumbersProps) {
-  const state = useLive("overview", { deviceGroups: [name], members: true });
+function Numbers({ name, answer, overview: state, edit }: NumbersProps) {
   return (
     <ViewState of={state}>
       {(overview) => {
