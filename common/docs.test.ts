@@ -33,7 +33,21 @@ function anchorsOf(path: string): ReadonlySet<string> {
   );
 }
 
-/** What a picture in the README may weigh, bytes. */
+/** Written by programs, from texts that are lines of other things. */
+const GENERATED = new Set(["docs/nebulactl.md", "docs/settings.md"]);
+const LONGEST_LINE = 120;
+
+/** The lines of prose of a document: without those of code, tables and pictures. */
+function proseOf(text: string): readonly string[] {
+  let isCode = false;
+  return text.split("\n").filter((line) => {
+    const isFence = /^\s*```/.test(line);
+    if (isFence) isCode = !isCode;
+    return !isFence && !isCode && !/^\s*(?:\||!\[)/.test(line);
+  });
+}
+
+/** The most bytes of a picture in the README. */
 const LARGEST_PICTURE = 300_000;
 
 describe("the documents", () => {
@@ -46,6 +60,16 @@ describe("the documents", () => {
       assert.ok(picture.byteLength < LARGEST_PICTURE, `${path}: ${picture.byteLength} bytes`);
     }
   });
+
+  for (const document of DOCUMENTS.filter((each) => !GENERATED.has(each))) {
+    it(`lines of prose in ${document} have at most ${LONGEST_LINE} characters`, () => {
+      const prose = proseOf(readFileSync(`${ROOT}${document}`, "utf8"));
+      assert.deepEqual(
+        prose.filter((line) => line.length > LONGEST_LINE),
+        [],
+      );
+    });
+  }
 
   for (const document of DOCUMENTS) {
     it(`paths in ${document} exist`, () => {
