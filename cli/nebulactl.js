@@ -2,7 +2,7 @@
 import { requireNode } from "./require-node.js";
 
 requireNode("nebulactl");
-// What was compiled once is kept for the next command. Imported here, either would end an older Node before its
+// Compiled code is kept for the next command. Imported here, either would end an older Node before its
 // sentence.
 (await import("node:module")).enableCompileCache();
 (await import("./quick-imports.js")).findImportsByName();

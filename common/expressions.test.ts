@@ -9,7 +9,7 @@ const SMALL = 1024;
 const GROWTH = 8;
 /** Work on a text that is GROWTH times as long may grow so much more than the text: a quadratic expression's grows GROWTH times as much. */
 const TOLERANCE = 3;
-/** What takes less on the longer text, milliseconds, is not compared: it says nothing but how busy the machine is. */
+/** A search that takes less on the longer text, milliseconds, is not compared: its time shows only how busy the machine is. */
 const WORTH_COMPARING_MS = 20;
 /** How many times in a row it has to be found, in the shortest of how many tries: the machine may be busy. */
 const ROUNDS = 4;

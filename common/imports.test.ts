@@ -2,7 +2,7 @@ import { strict as assert } from "node:assert";
 import { globSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 
-/** What each top-level folder may import besides itself: gen <- common <- the parts <- cli <- loadtest, e2e <- deploy. */
+/** The folders that each top-level folder may import besides itself: gen <- common <- the parts <- cli <- loadtest, e2e <- deploy. */
 const PARTS = ["manager", "worker", "reporter", "gateway"];
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   gen: [],

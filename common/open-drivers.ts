@@ -51,7 +51,7 @@ export type OpenDriversOptions = Readonly<{
   unfinished?: boolean;
 }>;
 
-/** What a driver is opened with. */
+/** The arguments that a driver is opened with. */
 export type DriverContext = Required<OpenDriversOptions> &
   Readonly<{
     url: string;
@@ -66,7 +66,7 @@ export type DriverContext = Required<OpenDriversOptions> &
 /** The drivers of these names, and the one way to close them all. */
 export type OpenedDrivers<Name extends keyof Drivers = keyof Drivers> = Pick<Drivers, Name> & AsyncDisposable;
 
-/** What each component uses, and so opens: no component waits for a backend that it does not need. */
+/** The drivers that each component uses, and so opens: no component waits for a backend that it does not need. */
 export const MANAGER_DRIVERS = [
   "configStore",
   "accessStore",
@@ -87,7 +87,7 @@ type Source<Driver> = Readonly<{
   /** The setting that names the driver by URL. */
   setting: string;
   key: "store" | "reports" | "redis" | "bus";
-  /** How to open it, by the scheme of the URL; the first one is the embedded driver's. What another scheme needs is loaded only for it. */
+  /** Opens the driver, by the scheme of the URL; the first one is the embedded driver's. The modules of another scheme are loaded only for it. */
   open: Readonly<Record<string, (context: DriverContext) => Promise<Driver>>>;
 }>;
 
@@ -245,7 +245,7 @@ const NO_LOGIN: BackendLogin = { password: undefined, ca: undefined };
 
 type RedisContext = Required<OpenDriversOptions> & Readonly<{ url: string; setting: string; login: BackendLogin; hintMetrics: HintMetrics }>;
 
-/** It is closed after the drivers that use it. */
+/** Opens the connection, which is closed after the drivers that use it. */
 async function openRedisFor(context: RedisContext & { cluster: ClusterIdentity | undefined }, opening: AsyncDisposableStack): Promise<OpenedRedis> {
   const { login, hintMetrics, clusterKey } = context;
   const { openRedis } = await import("./redis/open-redis.ts");

@@ -7,7 +7,7 @@ const WRITABLE_BY_OTHERS = 0o022;
 /** Any permission for the group, and for everybody. */
 const OPEN_TO_OTHERS = 0o077;
 
-/** Logs a warning for a folder that others may write to, and one for each of its files that others may read or write. What does not exist is not looked at. */
+/** Logs a warning for a folder that others may write to, and one for each of its files that others may read or write. Skips absent ones. */
 export async function warnOfOpenModes(folder: string, files: readonly string[], log: Log): Promise<void> {
   const mode = await modeOf(folder);
   if ((mode & WRITABLE_BY_OTHERS) !== 0)

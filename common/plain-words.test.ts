@@ -91,6 +91,23 @@ describe("plain words", () => {
   });
 });
 
+/** The first word of a line of a comment that leaves open what the comment is about. */
+const OPEN_WORD = /^\s*(?:\/\*\*|\*|\/\/) (?:What|Who|Whose|Which|Whatever|It) /;
+
+describe("comments", () => {
+  it("a comment that begins with an open word is found, and one with a noun or a verb is not", () => {
+    for (const line of ["/** What it has. */", "  // Who asks", " * It is one", "  /** Which of them */"]) assert.match(line, OPEN_WORD);
+    for (const line of ["/** Returns what it has. */", "// Whole numbers", " * Items", 'const it = "What is";']) assert.doesNotMatch(line, OPEN_WORD);
+  });
+
+  it("comments of code and protos begin with a noun or a verb", () => {
+    const lines = texts()
+      .filter(([path]) => /\.(?:ts|tsx|js|proto)$/.test(path))
+      .flatMap(([path, text]) => text.split("\n").flatMap((line, index) => (OPEN_WORD.test(line) ? [`${path}:${index + 1}: ${line.trim()}`] : [])));
+    assert.deepEqual(lines, []);
+  });
+});
+
 describe("test names", () => {
   it("a name that continues its describe is found, and a complete sentence is not", () => {
     for (const name of ["is used once", "S1: never writes twice", "whose start fails is retried", "that hangs is ended"]) {

@@ -13,7 +13,7 @@ import { buildImage, prepareImages, run } from "../e2e/deploy/nebula-images.ts";
 const UP = { timeoutMs: 120_000, everyMs: 250 };
 const PASSWORD = "a password of a test";
 
-/** What one of the compose files starts, under a name, addresses and images of its own. */
+/** The project of one of the compose files, under a name, addresses and images of its own. */
 class Project implements AsyncDisposable {
   readonly name = `nebula-test-${randomBytes(4).toString("hex")}`;
   /** Of loopback: no other process has ports there. */

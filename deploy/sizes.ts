@@ -3,14 +3,14 @@ import { parseArgs } from "node:util";
 import { messageOf, NebulaError } from "../common/errors/nebula-error.ts";
 
 /**
- * What a cluster needs for a number of devices, worked out from the figures that docs/performance.md, docs/tls.md and docs/redis.md name. docs/sizing.md
- * explains each line. `npm run sizes -- --devices N` prints the table for N devices, `--write` puts those of SIZES on the page.
+ * The needs of a cluster for a number of devices, worked out from the figures that docs/performance.md, docs/tls.md and docs/redis.md name.
+ * docs/sizing.md explains each line. `npm run sizes -- --devices N` prints the table for N devices, `--write` puts those of SIZES on the page.
  */
 
 export const PAGE = new URL("../docs/sizing.md", import.meta.url);
 export const SIZES: readonly number[] = [10_000, 100_000, 1_000_000, 10_000_000];
 
-/** What is assumed of a fleet and of its operator; each can be given on the command line. */
+/** The assumptions about a fleet and its operator; each can be given on the command line. */
 export const ASSUMED = {
   /** Devices of a shard, on the average: half of what was measured on one, because device_groups fall unevenly. */
   perShard: 10_000,

@@ -17,7 +17,7 @@ const SHOP = "nebula-e2e-moved-shop:1";
 const GROUP = "shops";
 const NEBULA = fileURLToPath(new URL("../cli/nebula.js", import.meta.url));
 
-/** What the original's worker makes of an app, index by index. */
+/** An app as the original's worker runs it, index by index. */
 type AsOriginal = Readonly<{ app: string; index?: number; env?: readonly string[]; hostPort?: number; binds?: readonly string[] }>;
 
 /** A device whose worker was the original's: an engine with what that left behind, and a server that has taken the old manager's place. */
@@ -56,8 +56,8 @@ class MovedDevice {
   }
 
   /**
-   * Starts the new worker with the old one's variables and no other. It finds its engine where it looks by itself: in a mount namespace in which that socket is the
-   * test engine's, since on the machine's own engine instance main would take over every container there.
+   * Starts the new worker with the old one's variables and no other. The worker finds its engine where it looks by itself: in a mount namespace in
+   * which that socket is the test engine's, since on the machine's own engine instance main would take over every container there.
    */
   startWorker(env: Readonly<Record<string, string>>): Program {
     const script = `mount --make-rprivate / && mount --bind "$0" ${DOCKER_SOCKET} && cd "$1" && shift && exec "$@"`;

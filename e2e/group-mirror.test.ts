@@ -25,9 +25,9 @@ const OTHER = "boot-b";
 const RUNS = 150;
 const never = new AbortController().signal;
 
-/** What becomes of an announcement. */
+/** The fate of an announcement. */
 type Fate = "delivered" | "lost" | "doubled" | "late" | "gap";
-/** What happens in the fleet, or to a reader. */
+/** An event in the fleet, or for a reader. */
 type Step = Readonly<
   | { kind: "report"; device: number; group: number; boot: string; state: TargetState }
   | { kind: "forget"; device: number }

@@ -289,7 +289,7 @@ class RealClient {
     }
   }
 
-  /** What failed until now was meant to. */
+  /** Forgets the failures until now: they were meant to happen. */
   forgive(): void {
     this.#failures = [];
   }

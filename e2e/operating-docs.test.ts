@@ -16,7 +16,7 @@ const OPERATING = readFileSync(join(ROOT, "docs/operating.md"), "utf8");
 /** `run`: has to succeed; `run: acme alone`: each line prints what is of acme and nothing of the other; `run: refused`: each line is refused. */
 const MARKS = ["run", "run: acme alone", "run: refused"];
 
-/** What `users create` and `users refresh` print last, but for warnings. */
+/** The token that `users create` and `users refresh` print last, but for warnings. */
 const TOKEN_AT_END = /[\w-]{43}(?=\s*(?:warning: .*\s*)*$)/;
 
 describe("the commands of docs/tenants.md and docs/operating.md, as printed but for the port", function () {

@@ -235,7 +235,7 @@ function connectRaw(port: number) {
   return connectSocket({ host: "127.0.0.1", port }).on("error", () => {});
 }
 
-/** What a new connection is shown. */
+/** The certificate and the protocol of a new connection. */
 async function handshake(port: number, trust: { ca: Buffer }): Promise<{ commonName: string; protocol: string | null }> {
   const socket = connect({ host: "127.0.0.1", port, ...trust, ALPNProtocols: ["h2", "http/1.1"] });
   await once(socket, "secureConnect");

@@ -13,7 +13,7 @@ import type { Worker } from "./harness/worker.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const WITH_VOLUME = "nebula-e2e-uninstall:1";
-/** What makes a container of another cluster look like one of instance main. */
+/** The labels that make a container of another cluster look like one of instance main. */
 const OF_OTHER_CLUSTER = {
   orchestrator: "nebula",
   container_type: "app",

@@ -11,7 +11,7 @@ const EMPTY: RowCall = ["POST", "/device_groups/~shops", { apps: [] }];
 const FULL: readonly RowCall[] = [WEB, CLEAN, ["POST", "/device_groups/~shops", MEMBERS]];
 const SHOPS = { device_group: "~shops", device_group_id: 1, prune_id: 1, apps: [], cron_jobs: [] };
 
-/** What is refused of members, however they are given. */
+/** The refusals of members, however they are given. */
 const refusedMembers = (method: string, path: string, given: readonly RowCall[]): Row[] => [
   {
     it: `${method} ${path} refuses an app that does not exist`,

@@ -160,7 +160,7 @@ describe("nebulactl why on what fails on a real engine", function () {
     isTroubled = false;
   });
 
-  /** What takes a release, a restore or minutes to provoke: a sentence of the worker, and the test that has the worker say it. */
+  /** The codes that take a release, a restore or minutes to provoke: a sentence of the worker, and the test that has the worker say it. */
   const REPORTED: Readonly<Partial<Record<CodeName, Readonly<{ reason: string; test: string; words: string }>>>> = {
     WORKER_TOO_OLD: {
       reason: "worker_too_old: this worker does not know field 2003; upgrade it. What runs is left as it is",

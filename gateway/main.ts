@@ -56,7 +56,7 @@ export type RunningGateway = AsyncDisposable & {
   stop(): Promise<void>;
 };
 
-/** What `/readyz` names, here and on the port of the metrics. */
+/** The reason that `/readyz` names, here and on the port of the metrics. */
 export const NO_MANAGER = "gateway: no manager answers";
 
 const STOP_MS = 5000;

@@ -19,7 +19,7 @@ import { startReporter } from "../reporter/main.ts";
 import { processFigures } from "./measure/process-figures.ts";
 import { StolenTime } from "./measure/stolen-time.ts";
 
-/** What is measured: records per second published, and from the topic to the commit; by our driver and by kafkajs alone. */
+/** The things measured: records per second published, and from the topic to the commit; by our driver and by kafkajs alone. */
 export const MEASURED = ["publish", "publish bare", "fold", "fold bare"] as const;
 export type Measured = (typeof MEASURED)[number];
 

@@ -64,7 +64,7 @@ export type ManagerSettings = Pick<
   readonly admin: Pick<Settings["admin"], "user">;
 } & Partial<Pick<Settings, "shard" | "drainMs" | "tls" | "grpcConnections" | "insecureNoAuth" | "sessionTtlMs">>;
 
-/** What a bench or a test may want otherwise. */
+/** Values that a bench or a test may want otherwise. */
 export type ManagerTuning = Readonly<{
   /** Listeners that share the port; more than 1 on Linux alone. */
   listeners: number;

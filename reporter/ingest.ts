@@ -38,10 +38,10 @@ export type IngestParts = Readonly<{
   misses: (backend: string | undefined) => void;
 }>;
 
-/** Which setting names a backend that a batch needs. */
+/** The setting that names a backend that a batch needs. */
 type Backend = "NEBULA_STORE" | "NEBULA_REPORTS" | "NEBULA_BUS";
 
-/** Creates the handler of the bus's batches. It rejects when the store or the bus is unavailable: then the batch is handed over again. */
+/** Creates the handler of the bus's batches. The handler rejects when the store or the bus is unavailable: then the batch is handed over again. */
 export function createIngest(parts: IngestParts): BatchHandler {
   const { store, accessStore, bus, feed, limits, reportTtlMs, clock, log, metrics, misses } = parts;
   /** Attempts of the batches that failed for another reason than an unavailable store, by their first record. */

@@ -31,7 +31,7 @@ export type Reporter = AsyncDisposable & {
   readonly notReady: readonly string[];
 };
 
-/** Starts to take reports from the bus into the store, and to remove old ones. It is ready once the bus says that it has joined. */
+/** Starts to take reports from the bus into the store, and to remove old ones. The reporter is ready once the bus says that it has joined. */
 export async function startReporter({ settings, drivers, clock, log, registry, turns }: ReporterOptions): Promise<Reporter> {
   const { reportBus: bus, reportStore: store, changeFeed: feed, accessStore } = drivers;
   const stop = new AbortController();

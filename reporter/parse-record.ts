@@ -28,7 +28,7 @@ const OPENING_BRACE = 0x7b;
 /** How far a shard's time of receipt may be from the bus's, milliseconds: beyond it the shard's clock is wrong, and the bus's time counts. */
 const CLOCKS_DIFFER_MS = 5 * 60_000;
 
-/** Reads a record of the bus. It answers for any bytes; a report that it answers is valid and has `received_at`. */
+/** Reads a record of the bus. Answers for any bytes; a report that it answers is valid and has `received_at`. */
 export function parseRecord(message: BusMessage): ParsedRecord {
   const recorded = recordedReport(message.value);
   if (recorded !== undefined) return { kind: "report", ...recorded };

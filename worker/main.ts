@@ -39,7 +39,7 @@ const STOP_WAIT_MS = 5000;
 /** How often a failed save is tried again. */
 const SAVE_AGAIN_MS = 60_000;
 const STATS_AT_ONCE = 4;
-/** What can't be measured by then is left out of a report. */
+/** Stats that can't be measured by then are left out of a report. */
 const STATS_LIMIT_MS = 5000;
 
 export type WorkerSettings = Pick<
@@ -306,7 +306,7 @@ function noGroup(): NebulaError {
   );
 }
 
-/** What the containers use; one that can't be measured is left out. */
+/** The stats of the containers; one that can't be measured is left out. */
 async function statsOf(runtime: ContainerRuntime, ids: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, ContainerStats>> {
   const measured = await mapLimited(ids, STATS_AT_ONCE, async (id) => ({ id, stats: await runtime.stats(id, signal).catch(() => undefined) }));
   return new Map(measured.flatMap(({ id, stats }) => (stats === undefined ? [] : [[id, stats]])));

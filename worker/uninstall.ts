@@ -34,7 +34,7 @@ export type UninstallOptions = Readonly<{
   runtime?: ContainerRuntime;
 }>;
 
-/** What became of one part: `container web-1`, `network nebula`. `kept`: it stays on purpose. */
+/** The outcome of one part: `container web-1`, `network nebula`. `kept`: the part stays on purpose. */
 export type PartOutcome = Readonly<{ part: string } & ({ kind: "removed" } | { kind: "kept" | "failed"; reason: string })>;
 
 type Device = Readonly<{
@@ -47,7 +47,7 @@ type Device = Readonly<{
 
 type Look = Readonly<{ mine: readonly Owned[]; foreignCluster: readonly OfForeignCluster[] }>;
 
-/** What there is to remove, and what stays. */
+/** The parts to remove, and those that stay. */
 export type Inventory = Readonly<{
   /** Names. */
   containers: readonly string[];

@@ -7,7 +7,7 @@ export const NODE_PACKAGES = [
 
 /**
  * The command of a program in the npm package: a script that starts NAME.mjs beside it on the Node that the package
- * brings, else on the machine's, whose version the program checks itself. It is a shell script, because a program on an
+ * brings, else on the machine's, whose version the program checks itself. A shell script, because a program on an
  * older Node could only start a second process and stay beside it.
  * @param command variables, `node`, and the flags that the program runs with
  */

@@ -21,7 +21,7 @@ const EXIT_INTERRUPTED = 130;
 
 /**
  * Runs one command line and resolves to the exit code. Prints errors, never throws them.
- * @param args what follows the program's name
+ * @param args the words after the program's name
  */
 export async function runNebulactl(commands: CommandTable, args: readonly string[], given: Io, signal: AbortSignal): Promise<number> {
   const io = printableIo(given);

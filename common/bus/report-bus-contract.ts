@@ -57,7 +57,7 @@ function numbered(key: string, count: number): string[] {
   return Array.from({ length: count }, (_, index) => `${key} ${index + 1}`);
 }
 
-/** What every report bus promises. */
+/** The promises of every report bus. */
 export function describeReportBus(name: string, { open, sharedTopics, slowestMs = 10_000 }: BusUnderTest): void {
   const within = { timeoutMs: slowestMs };
   const freshTopic = () => `reports-${randomUUID()}`;
@@ -262,7 +262,7 @@ export function describeReportBus(name: string, { open, sharedTopics, slowestMs 
   });
 }
 
-/** What a bus promises whose records several processes share. */
+/** The promises of a bus whose records several processes share. */
 function describeTwoEnds(open: BusUnderTest["open"], freshTopic: () => string, within: { timeoutMs: number }): void {
   const devices = Array.from({ length: 40 }, (_, index) => `device-${index}`);
 

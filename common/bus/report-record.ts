@@ -19,7 +19,7 @@ const RECEIVED_AT = ReportSchema.field.receivedAt.number;
 /** A report as it was put on the bus. */
 export type RecordedReport = Readonly<{ report: Report; withoutToken: boolean }>;
 
-/** What the records of this process say, as long as they are in use: a reporter in the process that took a report does not decode it again. */
+/** The reports of this process's records, as long as these are in use: a reporter in the process that took a report does not decode it again. */
 const recorded = new SideNotes<Uint8Array, RecordedReport>("recorded");
 
 /** Returns the report of a record that this process made; undefined of any other record, also of the same bytes. */

@@ -7,7 +7,7 @@
  *    that this work took: the fan-out has at least half of the time, and what waits is never far behind.
  * T3 AT_ONCE.least pieces of work are released in MOST_TURNS turns, however dear they are: a turn costs something by itself, and so does a commit of the store.
  * T4 Without a fan-out work is not held up, and the connections that were held are read again for about CALM_MS of work per turn.
- * T5 At most MOST_REPORTS reports, of MOST_BYTES in all, wait; one more is refused. What a held connection sends waits in the kernel.
+ * T5 At most MOST_REPORTS reports, of MOST_BYTES in all, wait; one more is refused. Bytes of a held connection wait in the kernel.
  * T6 Work of one kind is released in the order in which it came. Reports, which hold memory, go before connections, but of each kind that waits some work is
  *    released. Reports are stored when BATCH pieces of other work were released, or no other work waits: each commit of the store costs a sync of the disk.
  *    Where this process stores them, little more than BATCH pieces are released before that: what is released holds memory until it is stored.
@@ -182,7 +182,7 @@ export class TurnTaking {
   }
 
   get #isIdle(): boolean {
-    // What was released last is measured a turn later, or the time until the next fan-out would count as its own.
+    // Work that was released last is measured a turn later, or the time until the next fan-out would count as its own.
     return this.#step === undefined && this.#released + this.#batches.size + this.#reports.size + this.#connections.size === 0;
   }
 

@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { type AppEntry, AppEntrySchema, type Config, ConfigSchema, type CronJobEntry, CronJobEntrySchema } from "../../gen/nebula/v1/config_pb.ts";
 import { type GroupState, LEFT_NAMES, type LeftNames, type MergedState, newest, OTHER_GROUPS } from "./merged-state.ts";
 
-/** What came of a config that arrived. */
+/** The outcome of a config that arrived. */
 export type MergeResult = Readonly<
   /**
    * Merged with what was known of the same cluster. `ignoredEntry`: something in it was older than what is known; without it `config` is what arrived.
@@ -68,7 +68,7 @@ function mergeWithin(state: MergedState, incoming: Config): MergeResult {
   return { kind: "merged", state: merged, config: configOf(merged), ignoredEntry, unknown: [...apps.unknown, ...cronJobs.unknown] };
 }
 
-/** What is known of a group, and of all others, when a config of it comes. */
+/** Returns the known state of a group, and of all others, when a config of it arrives. */
 function groupsAt(deviceGroup: string, state: MergedState): { otherGroups: ReadonlyMap<string, GroupState>; known: GroupState | undefined } {
   if (state.deviceGroup === deviceGroup) return { otherGroups: state.otherGroups, known: state };
   const { groupRevision, pruneId, memberApps, memberCronJobs } = state;
@@ -82,7 +82,7 @@ function groupOf({ groupRevision, pruneId, apps, cronJobs }: Config): GroupState
   return { groupRevision, pruneId, memberApps: apps.map(({ name }) => name), memberCronJobs: cronJobs.map(({ name }) => name) };
 }
 
-/** What is known of the entries of one kind, and what came of them. */
+/** The known and the incoming entries of one kind. */
 type Kind<E extends Entry> = Readonly<{ known: ReadonlyMap<string, E>; left: LeftNames; incoming: readonly E[]; members: readonly string[] }>;
 
 function highest<E extends Entry>({

@@ -47,7 +47,7 @@ function storeGroup(deviceGroup: string, { groupRevision, pruneId, memberApps, m
   return { deviceGroup, groupRevision: String(groupRevision), pruneId: String(pruneId), memberApps, memberCronJobs };
 }
 
-/** What `storeMergedState` made, read back from a file; undefined when it is not that (a damaged file must not end a worker). */
+/** Reads the result of `storeMergedState` back from a file; undefined when it is not that (a damaged file must not end a worker). */
 export function restoreMergedState(stored: unknown): MergedState | undefined {
   const fields = fieldsOf(stored);
   const clusterId = textOf(fields.get("clusterId"));

@@ -1,6 +1,6 @@
 /**
- * What a worker can do beyond the first release. It names its features when it opens a watch, and a shard sends an answer of a later kind only to a worker that
- * named the feature of it: another one would ignore the answer and wait without end.
+ * The features of a worker beyond the first release. A worker names them when it opens a watch, and a shard sends an answer of a later kind only to
+ * a worker that named the feature of it: another one would ignore the answer and wait without end.
  */
 import type { WatchConfigResponse } from "../../gen/nebula/v1/config_pb.ts";
 

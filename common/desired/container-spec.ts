@@ -5,7 +5,7 @@ import { normaliseImageReference } from "../validation/container/image-reference
 import { standsAlone } from "../validation/container/network.ts";
 import { protocolOf } from "../validation/ports.ts";
 
-/** What one container is made of: no protobuf, no Docker types. Lists and maps are in the order in which they were given. */
+/** The specification of one container: no protobuf, no Docker types. Lists and maps are in the order in which they were given. */
 export type ContainerSpec = Readonly<{
   /** Normalised reference: registry/repository:tag or @digest, `latest` and `docker.io/library` filled in as Docker understands them. */
   image: string;

@@ -4,7 +4,7 @@ import { MOST_CONTAINERS } from "../validation/containers-per.ts";
 
 const BYTES_PER_MB = 1024 * 1024;
 
-/** What containers are counted by: the cores and the memory of the engine. */
+/** The measures that containers are counted by: the cores and the memory of the engine. */
 export type Capacity = Readonly<{ cores: number; memoryBytes: number }>;
 
 export type ContainerCount = Readonly<{ kind: "count"; count: number } | { kind: "invalid"; reason: string }>;

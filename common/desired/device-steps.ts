@@ -57,8 +57,8 @@ export type TargetStep = Readonly<{ target: "app" | "cron_job"; name: string; st
 const UNKNOWN_APP: KnownApp = { containers: [], pulledChange: undefined, isStale: false };
 
 /**
- * What a device at rest does to come to a desired state, if every step succeeds: the decisions of the worker's plan (`places.ts`, `port-claims.ts`, `pull-need.ts`)
- * over what is known of the device. Pulls come last, each image once. Pure.
+ * Returns the steps of a device at rest to a desired state, if every step succeeds: the decisions of the worker's plan (`places.ts`,
+ * `port-claims.ts`, `pull-need.ts`) over what is known of the device. Pulls come last, each image once. Pure.
  */
 export function deviceSteps(desired: Desired, device: KnownDevice): readonly TargetStep[] {
   const claims = portClaims(desired);
@@ -118,7 +118,7 @@ type Fate = Readonly<{
   restarted: ReadonlySet<KnownContainer>;
 }>;
 
-/** Which slots wait for ports in vain: a slot that waits keeps its old container, whose ports another one may wait for. */
+/** Finds the slots that wait for ports in vain: a slot that waits keeps its old container, whose ports another one may wait for. */
 function fateOf(slots: readonly Slot[], desired: Desired, device: KnownDevice, claims: PortClaims): Fate {
   const isUnstarted = ({ progress, isBlocked }: Slot) => progress !== "settled" && !isBlocked;
   const winners = (port: HostPort) =>

@@ -3,7 +3,7 @@ import type { Desired } from "./desired.ts";
 import { PortMap, portText } from "./host-ports.ts";
 
 /**
- * Who may have each host port: the first that claims it, in the group's order, then by index. Claims collide as
+ * The container that may have each host port: the first that claims it, in the group's order, then by index. Claims collide as
  * portsCollide says.
  */
 export type PortClaims = Readonly<{

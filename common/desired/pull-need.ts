@@ -1,6 +1,6 @@
 import type { PullPolicy } from "./desired.ts";
 
-/** What decides whether an image has to be pulled before a container is made of it. */
+/** The facts that decide whether an image has to be pulled before a container is made of it. */
 export type PullFacts = Readonly<{
   policy: PullPolicy;
   /** A container is to be made now. */

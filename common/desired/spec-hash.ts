@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { ContainerSpec, PortBinding } from "./container-spec.ts";
 
-/** What a container is made of, and how often its app was restarted: a restart re-creates it. */
+/** The specification of a container, and the restart count of its app: a restart re-creates it. */
 export type HashedSpec = Readonly<{ spec: ContainerSpec; restartCount: bigint }>;
 
 /**

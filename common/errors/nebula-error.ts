@@ -6,7 +6,7 @@ export type Violation = Readonly<{
   description: string;
 }>;
 
-/** What went wrong, in Nebula's words. `codes.ts` maps each kind to a gRPC and Connect code. */
+/** The kind of an error, in Nebula's words. `codes.ts` maps each kind to a gRPC and Connect code. */
 export type ErrorKind =
   | "cancelled"
   | "invalid_argument"

@@ -1,6 +1,6 @@
 /**
- * What to do about each failure, each problem of a device, and each place where a change may be stuck. An advice names a command or a setting; docs/worker.md
- * has the same words, and tests compare them and parse each command of nebulactl.
+ * The advice for each failure, each problem of a device, and each place where a change may be stuck. An advice names a command or a setting;
+ * docs/worker.md has the same words, and tests compare them and parse each command of nebulactl.
  */
 
 import { StuckAt, type StuckAt as StuckAtNumber } from "../../gen/nebula/v1/explain_pb.ts";
@@ -202,22 +202,22 @@ const STOPPED: readonly Line[] = [
 
 // --- the advice
 
-/** What to do about a failure; about one without a code as about `OTHER`. */
+/** Returns the advice for a failure; for one without a code that for `OTHER`. */
 export function failureAdvice(code: FailureCodeNumber, subject: AdviceSubject): GivenAdvice[] {
   return given(Object.entries(FAILURES).find(([name]) => numberOf(FailureCode, name) === code)?.[1] ?? NO_CODE, subject);
 }
 
-/** What to do about a problem of a device as a whole. */
+/** Returns the advice for a problem of a device as a whole. */
 export function problemAdvice(code: KnownProblem | undefined, subject: AdviceSubject): GivenAdvice[] {
   return given(code === undefined ? UNKNOWN_PROBLEM : PROBLEMS[code], subject);
 }
 
-/** What to do about a change that is stuck there; nothing where it is stuck nowhere. */
+/** Returns the advice for a change that is stuck there; nothing where it is stuck nowhere. */
 export function placeAdvice(place: StuckAtNumber, subject: AdviceSubject): GivenAdvice[] {
   return given(Object.entries(PLACES).find(([name]) => numberOf(StuckAt, name) === place)?.[1] ?? [], subject);
 }
 
-/** What to do about an app or cron_job that is wanted not to run. */
+/** Returns the advice for an app or cron_job that is wanted not to run. */
 export function stoppedAdvice(subject: AdviceSubject): GivenAdvice[] {
   return given(STOPPED, subject);
 }

@@ -19,13 +19,13 @@ export const ORIGINAL_ONLINE_MS = 180_000;
 /** How long a boot must be dead before rows of it are removed, milliseconds: a shard that was only paused, or cut off from the store, is back by then. */
 const REMOVED_AFTER_MS = 3_600_000;
 
-/** What is known of a boot at one time. */
+/** The known state of a boot at one time. */
 type Boot = Readonly<{ name: string; seenMs: number; lives: boolean }>;
 
 /** The boots that are kept, by boot. One that is absent is dead. */
 export type Boots = ReadonlyMap<string, Boot>;
 
-/** What is known of a device beside its presence: its newest report, undefined if it never reported. */
+/** The known state of a device beside its presence: its newest report, undefined if it never reported. */
 export type NewestReport = Readonly<{ receivedMs: number /** Whether it is of a worker of the original. */; original: boolean }>;
 
 /** Reads the marks of the shards at a time (N2). @param own the boot of the shard that asks, which lives; undefined: it is not a shard */

@@ -20,7 +20,7 @@ import { isAtNewest, type NewestConfig } from "./newest-config.ts";
 /** A device as filters and counts see it. */
 export type SeenDevice = Readonly<{ summary: DeviceSummary | undefined; connection: DeviceConnection }>;
 
-/** What a filter looks at beside the device. */
+/** The facts that a filter looks at beside the device. */
 export type FilterContext = Readonly<{
   nowMs: number;
   /** Of the device's group; undefined: it does not exist. Read for `not_newest` alone. */

@@ -19,7 +19,7 @@ export const DEVICE_STATES: readonly DeviceState[] = ["applied", "failed", "offl
 /** An app or cron_job of a device_group. */
 export type Member = Readonly<{ kind: typeof TargetKind.APP | typeof TargetKind.CRON_JOB; name: string }>;
 
-/** What devices are to follow. */
+/** The change that devices are to follow. */
 export type Target = Readonly<{ name: string; revision: bigint }> &
   Readonly<
     /** Created, updated, started or restarted; or a tombstone. */

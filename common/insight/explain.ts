@@ -48,7 +48,7 @@ export type NewestConfig = Readonly<
       /** Of each member, by `kind/name`. */
       revisions: ReadonlyMap<string, bigint>;
     }
-  /** It cannot be made. */
+  /** A config that cannot be made. */
   | { kind: "fault"; reason: string }
   | { kind: "no_such_group" }
 >;
@@ -222,7 +222,7 @@ function stepWord(kind: StepKind | undefined): string {
   return StepKindSchema.value[kind]?.localName.toLowerCase() ?? "";
 }
 
-/** What is left of a wait that the report began, milliseconds from now (E2). */
+/** Returns the rest of a wait that the report began, milliseconds from now (E2). */
 function later(inMs: bigint, report: Report | undefined, now: number): bigint {
   return BigInt(Math.max(0, Math.round(Number(inMs) - sinceReport(report, now))));
 }

@@ -32,8 +32,8 @@ export function parsePlanName(text: string): NamedPlan | undefined {
 }
 
 /**
- * What differs between the plan that was named and the plan of now: nothing; the changes themselves; or the revisions. `changed` are the entities that changed since,
- * the newest change first; empty where nobody knows which: the name has no time, or one of them is not reached any more.
+ * The difference between the plan that was named and the plan of now: nothing; the changes themselves; or the revisions. `changed` are the entities
+ * that changed since, the newest change first; empty where nobody knows which: the name has no time, or one of them is not reached any more.
  */
 export type PlanDifference<E extends ReadEntity> = Readonly<{ kind: "same" } | { kind: "changes" } | { kind: "revisions"; changed: readonly E[] }>;
 

@@ -13,7 +13,7 @@ export const PROBLEM_CODES = [
 
 export type ProblemCode = (typeof PROBLEM_CODES)[number];
 
-/** What the server notices about a device, beside what the device reports of itself: two workers report under one id. */
+/** The problem that the server notices about a device, beside those that the device reports: two workers report under one id. */
 export const DUPLICATE_ID = "duplicate_id";
 
 /** Others only have to be known. */

@@ -8,7 +8,7 @@ import type { DeviceChange } from "../storage/report-store.ts";
 
 /** Bytes of changes in one announcement; a single change may be larger. */
 export const ANNOUNCEMENT_BYTES = 500_000;
-/** What a change takes in an announcement besides its own bytes: its field's number and its length. */
+/** Bytes that a change takes in an announcement besides its own: its field's number and its length. */
 const FRAME_BYTES = 5;
 
 /**

@@ -8,7 +8,7 @@ import { makeFolder } from "../make-folder.ts";
 import type { Settings } from "../settings/settings.ts";
 import { utf8Text } from "../text/utf8.ts";
 
-/** What a manager needs to know callers by. Never logged, never in an error. */
+/** The secrets that a manager knows callers by. Never logged, never in an error. */
 export type Secrets = Readonly<{
   clusterKey: string;
   adminPassword: string;
@@ -47,7 +47,7 @@ export async function openSecrets(settings: SecretSettings): Promise<Secrets> {
 export async function openClusterKey(settings: SecretSettings): Promise<string> {
   if (settings.clusterKey !== undefined) return settings.clusterKey;
   const next = join(settings.dataDir, NEXT_CLUSTER_KEY);
-  // Which of the two keys the store is under is not known.
+  // Either of the two keys may be the one that the store is under.
   if (await exists(next)) {
     throw new NebulaError(
       "failed_precondition",
@@ -93,8 +93,8 @@ export function randomSecret(): string {
 }
 
 /**
- * Makes a file of a secret, readable by its owner alone, unless it is there; answers whether it did. It appears whole or not at all, and two processes that start
- * at once agree.
+ * Makes a file of a secret, readable by its owner alone, unless it is there; answers whether it did. The file appears whole or not at all, and two
+ * processes that start at once agree.
  */
 export async function keepSecret(path: string, secret: string): Promise<boolean> {
   if (await exists(path)) return false;

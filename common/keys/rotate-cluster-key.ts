@@ -22,8 +22,8 @@ export type ClusterKeyRotation = Readonly<{
 type KeySettings = Pick<Settings, "clusterKey" | "newClusterKey" | "dataDir">;
 
 /**
- * What a change of the cluster key is from and to. Where the data folder holds the key, `begin` puts the new one beside it, and `finish` in its place: killed in
- * between, both are there, and the next call goes on with them.
+ * Returns the keys that a change of the cluster key is from and to. Where the data folder holds the key, `begin` puts the new one beside it, and
+ * `finish` in its place: killed in between, both are there, and the next call goes on with them.
  * @throws NebulaError failed_precondition, not_found where one of the two keys is not known
  */
 export async function clusterKeyRotation({ clusterKey, newClusterKey: given, dataDir }: KeySettings): Promise<ClusterKeyRotation> {

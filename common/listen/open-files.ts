@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { ConnectionLimits } from "../settings/settings.ts";
 
-/** What a process has open besides connections: its store, its log, its files. */
+/** Files that a process has open besides connections: its store, its log, its files. */
 const KEPT_FREE = 64;
 
 /** How many files, connections among them, this process may have open; undefined: the system does not say (it does on Linux). */

@@ -3,7 +3,7 @@
  * answered yet.
  */
 
-/** What the requests under way may hold, bytes. */
+/** The most bytes that the requests under way may hold. */
 export type RequestLimits = Readonly<{
   /** All of them together. */
   inAll: number;
@@ -18,7 +18,7 @@ export const BODY_BEFORE_LOGIN = 64 * 1024;
 export const SMALL_BYTES = 256 * 1024;
 const KEPT_FOR_SMALL = 1 / 8;
 
-/** What requests under way hold in this process, small ones included: bytes count when they have arrived. docs/limits.md names the limits. */
+/** The limits for requests under way in this process, small ones included: bytes count when they have arrived. docs/limits.md names the limits. */
 export const HELD_BYTES: RequestLimits = { inAll: 256 * 1024 * 1024, beforeLogin: 64 * 1024 * 1024 };
 
 /**
@@ -63,7 +63,7 @@ export class RequestBudget {
     this.add(-bytes, loggedIn);
   }
 
-  /** What held these bytes has logged in. */
+  /** Counts these bytes as held with a login from now on. */
   loggedIn(bytes: number): void {
     this.#beforeLogin -= bytes;
   }

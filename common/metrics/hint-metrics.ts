@@ -6,10 +6,10 @@ import { Counter, Registry } from "prom-client";
  */
 export type LostHint = "publish" | "event" | "put" | "get";
 
-/** What was refused, because it does not open under the cluster key, belongs elsewhere, or is a repeat. */
+/** The kind of a hint that was refused: it does not open under the cluster key, belongs elsewhere, or is a repeat. */
 export type RejectedHint = "config" | "event" | "lease" | "login" | "polled";
 
-/** What cache, feed and membership count: hints that were used, lost and refused. */
+/** The metrics of cache, feed and membership: hints that were used, lost and refused. */
 export type HintMetrics = Readonly<{
   /** @param result `failed`: the cache did not answer in time, or refused the read */
   cacheRead(result: "hit" | "miss" | "failed"): void;

@@ -14,7 +14,7 @@ export type MetricsServerOptions = Readonly<{
   /** undefined: nowhere. */
   listen: Settings["metricsListen"];
   registry: Registry;
-  /** What is not ready yet, one word or sentence each; none: ready. */
+  /** Returns the parts that are not ready yet, one word or sentence each; none: ready. */
   ready: () => readonly string[];
   log: Log;
 }>;

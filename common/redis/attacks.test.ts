@@ -29,7 +29,7 @@ describe("somebody who can write to Redis", function () {
   });
   after(() => attacker?.disconnect());
 
-  /** What an attacker can seal: everything, under a key that is not the cluster's. */
+  /** Seals as an attacker can: everything, under a key that is not the cluster's. */
   const forged = (purpose: string, payload: unknown) =>
     new HintSeal("not the cluster key", TEST_CLUSTER).seal(purpose, Buffer.from(JSON.stringify(payload)));
 

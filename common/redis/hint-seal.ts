@@ -17,7 +17,7 @@ const BOOT_BYTES = 16;
 const CLUSTER_BYTES = 16;
 const HEADER_BYTES = 1 + BOOT_BYTES + 8 + CLUSTER_BYTES + 8;
 const TAG_BYTES = 16;
-/** What sealing adds to a payload, bytes. */
+/** Bytes that sealing adds to a payload. */
 export const SEAL_BYTES = HEADER_BYTES + TAG_BYTES;
 /** Senders whose keys are kept. */
 const MOST_KEYS = 1000;

@@ -20,9 +20,9 @@ export type RedisFeedOptions = Readonly<{
 }>;
 
 /**
- * The change feed over Redis' channels: one for entities and access, one for each group's statuses. What this process
- * announces reaches its own subscribers directly, also while Redis is unreachable. Resolves when it is subscribed, or
- * after a second: then a gap follows. After a gap the subscriber reads from the store what it may have missed.
+ * The change feed over Redis' channels: one for entities and access, one for each group's statuses. Announcements
+ * of this process reach its own subscribers directly, also while Redis is unreachable. Resolves when it is subscribed,
+ * or after a second: then a gap follows. After a gap the subscriber reads from the store what it may have missed.
  */
 export async function openRedisFeed({ commands, connect, seal, clock, log, metrics }: RedisFeedOptions): Promise<ChangeFeed> {
   const feedChannel = `${seal.prefix}feed`;

@@ -11,8 +11,8 @@ import type { HintSeal } from "./hint-seal.ts";
 const MOST_LEASES = 2000;
 const MOST_BYTES = 4 * 1024 * 1024;
 /**
- * What does not open is removed when it was there unchanged for as long, milliseconds: another version of Nebula may
- * have written it.
+ * A value that does not open is removed when it was there unchanged for as long, milliseconds: another version of
+ * Nebula may have written it.
  */
 const GARBAGE_MS = 60_000;
 

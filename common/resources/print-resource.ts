@@ -3,7 +3,7 @@ import type { Resource } from "./resource.ts";
 import { resourceFields } from "./resource-fields.ts";
 import { documentText } from "./yaml-text.ts";
 
-/** One resource as a YAML document that parseResources takes. What only the server sets, and what equals its default, is left out. */
+/** Returns a resource as a YAML document that parseResources takes. Fields that only the server sets, or that equal their default, are left out. */
 export function printResource(resource: Resource): string {
   const document = new YamlDocument(resourceFields(resource));
   for (const field of ["starting_ports", "containers_per"]) {

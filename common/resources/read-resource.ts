@@ -16,9 +16,9 @@ export type ReadResource = Readonly<{
   line: number;
   /** `app web`; empty where the document does not say so much. */
   title: string;
-  /** Undefined: the document is not one. What has faults is incomplete. */
+  /** Undefined: the document is not one. A resource with faults is incomplete. */
   resource: Resource | undefined;
-  /** What is wrong with its shape. */
+  /** The faults of its shape. */
   faults: readonly LineFault[];
   /** The line of each field and entry by its path, from 1. */
   lines: ReadonlyMap<string, number>;
@@ -73,7 +73,7 @@ export function readResource(node: YamlNode): ReadResource {
   }
 }
 
-/** What a document is that another tool reads; undefined: it may be a resource. */
+/** Returns the kind of a document that another tool reads; undefined: it may be a resource. */
 function foreignFormat({ entries }: YamlNode & { kind: "map" }): string | undefined {
   const has = (key: string) => entries.some((entry) => entry.key === key);
   if (has("apiVersion") && has("kind")) return "a Kubernetes manifest";

@@ -13,7 +13,7 @@ import type { Resource, ResourceKind } from "./resource.ts";
 
 type Printed = ReadonlyMap<string, unknown>;
 
-/** The fields of a resource as its file has them, in order. What only the server sets, and what equals its default, is left out. */
+/** Returns the fields of a resource as its file has them, in order, without those that only the server sets, or that equal their default. */
 export function resourceFields(resource: Resource): Printed {
   switch (resource.kind) {
     case "app": {

@@ -26,7 +26,7 @@ export function enumFrom(desc: DescEnum, node: YamlNode): ReadValue<number> {
   return { kind: "fault", description: `is ${given}; use one of ${[...words.keys()].join(", ")}` };
 }
 
-/** What a node is, in words. */
+/** Returns the shape of a node in words. */
 export function shapeOf(node: YamlNode): string {
   if (node.kind !== "scalar") return `a ${node.kind}`;
   return node.value === null ? "empty" : "a single value";

@@ -48,7 +48,7 @@ export function hasTooManyJsonValues(json: Uint8Array, most = MOST_VALUES, mostE
   return false;
 }
 
-/** Whether an encoded message, which may be none, has more values than `most`, or more map entries than `mostEntries`. What can't be read any further is left to the decoder. */
+/** Whether an encoded message, if any, has more values than `most`, or more map entries than `mostEntries`. The decoder handles unreadable bytes. */
 export function hasTooManyValues(schema: DescMessage, bytes: Uint8Array, most = MOST_VALUES, mostEntries = MOST_MAP_ENTRIES): boolean {
   return bytes.length >= Math.min(most, mostEntries) && new Counter(bytes, most, mostEntries).isAbove(schema);
 }

@@ -13,7 +13,7 @@ import type { MethodDefinition, ServiceDefinition } from "@grpc/grpc-js";
 import { SideNotes } from "../side-notes.ts";
 import { hasTooManyValues, TOO_MANY_VALUES } from "./count-values.ts";
 
-/** What a message that can't be read becomes, so that the first interceptor answers INVALID_ARGUMENT: a deserialiser that throws would make grpc-js answer INTERNAL. */
+/** A message that can't be read: the first interceptor answers INVALID_ARGUMENT. If the deserialiser threw, grpc-js would answer INTERNAL. */
 export class Undecodable {
   readonly reason: string;
   constructor(reason: string) {
@@ -34,7 +34,7 @@ function serializer(schema: DescMessage): (value: unknown) => Buffer {
   };
 }
 
-/** What requests were decoded from, as long as they are in use. */
+/** The bytes that requests were decoded from, as long as they are in use. */
 const received = new SideNotes<object, Uint8Array>("received");
 
 /** Returns the bytes that a request was decoded from; undefined for a message that was not received. */

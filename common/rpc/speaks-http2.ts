@@ -1,6 +1,6 @@
 import { connect } from "node:net";
 
-/** What a client of HTTP/2 says first: the preface, and an empty SETTINGS frame. */
+/** The first bytes of a client of HTTP/2: the preface, and an empty SETTINGS frame. */
 const HELLO = Buffer.concat([Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0])]);
 /** A frame's head, bytes; its fourth is the type, and a server's first frame is SETTINGS. */
 const HEAD_BYTES = 9;

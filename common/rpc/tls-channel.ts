@@ -7,7 +7,8 @@ import type { ClientTls } from "../tls/client-tls.ts";
 const NO_NAME = "ip-address.invalid";
 
 /**
- * What a GrpcChannel needs for TLS to `address` (host:port), an IP address included: then the certificate has to name that address.
+ * Returns the credentials and options of a GrpcChannel for TLS to `address` (host:port), an IP address included: then the certificate has to name
+ * that address.
  * @param name the name that led to the address: then the certificate has to have that name
  */
 export function tlsChannel(

@@ -2,7 +2,7 @@ import { createCipheriv, createDecipheriv, createHmac, randomBytes } from "node:
 import { formatSealed, NONCE_BYTES, parseSealed, type SealedText, TAG_BYTES } from "./sealed-text.ts";
 import type { SecretKeys } from "./secret-keys.ts";
 
-/** Whose variable a value is. A value can't be moved to another: it does not open there. */
+/** The variable that a value belongs to. A value can't be moved to another: it does not open there. */
 export type SecretPlace = Readonly<{ kind: "app" | "cron_job"; name: string; variable: string }>;
 
 /** A value, or why there is none; the reason never holds the text. */
@@ -34,8 +34,8 @@ export function openValue(keys: SecretKeys, place: SecretPlace, text: string): O
 }
 
 /**
- * What reads show of a value: 8 hexadecimal digits of an HMAC over the value and its place, so that equal values of two apps or two variables don't look equal,
- * and nobody without the cluster key can try out values.
+ * Returns the fingerprint of a value for reads: 8 hexadecimal digits of an HMAC over the value and its place, so that equal values of two apps or two
+ * variables don't look equal, and nobody without the cluster key can try out values.
  */
 export function fingerprintOf({ fingerprints }: SecretKeys, { kind, name, variable }: SecretPlace, value: string): string {
   return createHmac("sha256", fingerprints)

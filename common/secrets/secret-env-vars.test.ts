@@ -14,7 +14,7 @@ function sealed(values: Readonly<SecretEnvVars>, owner = web, under = keys): Sec
   return map;
 }
 
-/** What becomes of the variables, and which are refused. */
+/** Returns the variables as they are kept, and the names of those that are refused. */
 function kept(given: SecretEnvVars, stored: SecretEnvVars): { kept: SecretEnvVars; refused: string[] } {
   const violations = keepStored(keys, web, given, stored);
   return { kept: given, refused: violations.map(({ field }) => field) };

@@ -4,7 +4,7 @@ import { openValue, type SecretPlace, sealValue } from "./seal-value.ts";
 import { displayOf, isDisplay, looksSealed } from "./sealed-text.ts";
 import type { SecretKeys } from "./secret-keys.ts";
 
-/** Whose variables they are. */
+/** The owner of variables. */
 export type SecretOwner = Omit<SecretPlace, "variable">;
 
 /** The secret_env_vars of an app or cron_job, by variable. Functions here change a map in place. */
@@ -13,8 +13,8 @@ export type SecretEnvVars = Record<string, string>;
 const FIELD = "secret_env_vars";
 
 /**
- * Puts what is stored in place of what stands for it: its display, or the value itself. What stays is new.
- * Answers what is wrong with the others: a display of something else, a text that passes for an encrypted one.
+ * Puts the stored text in place of each value that stands for it: its display, or the value itself. Other values are new.
+ * Returns the faults of those: a display of something else, a text that passes for an encrypted one.
  * @param given variables as the caller gave them; those that it left alone as they are stored
  * @param stored encrypted, as they are now
  */

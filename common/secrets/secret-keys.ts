@@ -1,6 +1,6 @@
 import { createSecretKey, hkdfSync, type KeyObject } from "node:crypto";
 
-/** What is derived from one cluster key for secret values. The cluster key itself can't be found from any of them. */
+/** The keys that are derived from one cluster key for secret values. The cluster key itself can't be found from any of them. */
 export type SecretKeys = Readonly<{
   /** Tells the cluster keys of one store apart: 8 hexadecimal digits. */
   id: string;

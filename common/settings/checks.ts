@@ -47,7 +47,7 @@ export function checkSettings(settings: Settings, command: Command, given: { use
   return violations;
 }
 
-/** What is wrong with the files of TLS as they are named; what is in them is looked at when they are read. */
+/** Returns the faults of the files of TLS as they are named; their contents are checked when they are read. */
 function tlsViolations({ tls, managers }: Settings, command: Command): Violation[] {
   const violations: Violation[] = [];
   const pair = (cert: string | undefined, key: string | undefined, name: string) => {

@@ -10,7 +10,7 @@ import { type FlagName, readFlags, readSettingsFile, SettingReader } from "./sou
 
 export type SettingsInput = Readonly<{
   command: Command;
-  /** What follows the command. */
+  /** The arguments that follow the command. */
   args: readonly string[];
   env: Environment;
   /** Reads a text file; throws where it can't be read. */
@@ -25,7 +25,7 @@ export type ResolvedSettings = Readonly<{
   own: ReadonlyMap<string, string>;
   /** An error's text with the names by which settings were given: `--data` for NEBULA_DATA, by which the parts know it. */
   asGiven: (text: string) => string;
-  /** What is allowed but looks unintended, one sentence each. */
+  /** Warnings of settings that are allowed but look unintended, one sentence each. */
   warnings: readonly string[];
 }>;
 
@@ -41,7 +41,7 @@ export function resolveSettings({ command, args, env, readFile, ownFlags = [] }:
   const reader = new SettingReader({ command, flags, env, file, readFile });
   const { settings, given } = readAll(reader, command);
   const violations = [...wrongFlags, ...file.violations, ...reader.violations];
-  // What was given wrongly stands at its default: a check of one against the other would complain of what nobody wrote.
+  // A setting that was given wrongly stands at its default: a check of one against the other would complain of what nobody wrote.
   const asGiven = (text: string) => text.replace(/\bNEBULA_[A-Z_]+\b/g, (variable) => reader.labels.get(variable) ?? variable);
   if (violations.length === 0) {
     const found = checkSettings(settings, command, given);

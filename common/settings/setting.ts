@@ -12,9 +12,9 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 /** Older names of a setting, or several variables that make it up together. */
 export type Alias = Readonly<{
   variables: readonly string[];
-  /** What the value says, in the setting's own notation; undefined: nothing. The variables that are absent or empty are undefined in `env`. */
+  /** Returns the value in the setting's own notation; undefined: nothing. The variables that are absent or empty are undefined in `env`. */
   read: (env: Environment) => string | undefined;
-  /** What differs from the setting's own notation; empty: nothing. */
+  /** The differences from the setting's own notation; empty: nothing. */
   note: string;
 }>;
 
@@ -24,7 +24,7 @@ export type Setting<T> = Readonly<{
   aliases: readonly Alias[];
   /** Without the dashes; undefined: it has none, since `ps` shows what is on a command line. */
   flag: string | undefined;
-  /** Neither shown in messages nor in logs. It can be read from a file that `<variable>_FILE`, or the flag, names. */
+  /** Neither shown in messages nor in logs. Can be read from a file that `<variable>_FILE`, or the flag, names. */
   secret: boolean;
   /** Whether the flag alone means true. */
   switch: boolean;

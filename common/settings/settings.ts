@@ -80,7 +80,7 @@ export type TlsSettings = Readonly<{
   key: string | undefined;
   clientCa: string | undefined;
   clientAuth: "off" | "optional" | "required";
-  /** What a client trusts, and what it shows. */
+  /** The CA certificates that a client trusts, and the certificate that it shows. */
   ca: string | undefined;
   clientCert: string | undefined;
   clientKey: string | undefined;

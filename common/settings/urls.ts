@@ -35,7 +35,7 @@ export function parseManagers(text: string): Parsed<readonly ServerUrl[]> {
 }
 
 /**
- * A URL of a driver. What follows a scheme is the driver's own to read.
+ * Returns a parser for URLs of a driver. The part after a scheme is the driver's own to read.
  * @param whole what is a URL as it is: `memory:`
  * @param schemes beginnings of URLs: `redis://`
  */

@@ -30,7 +30,7 @@ export const DUPLICATE_ID = "duplicate_id";
 /** The digits of an image's id in a summary: 8 bytes. */
 const IMAGE_PREFIX = /^(?:sha256:)?([0-9a-f]{16})/;
 const MOST_IMAGE_IDS = 4;
-/** What follows the name of a container while it takes another one's place: `web-1.next`, `web-1.old`, `web-1.moved-0f31c2aa`. */
+/** The suffix of the name of a container while it takes another one's place: `web-1.next`, `web-1.old`, `web-1.moved-0f31c2aa`. */
 const BESIDE_NAME = /(-\d+)\.(?:next|old|moved-[0-9a-f]+)$/;
 
 /** Returns what lists, filters and counts need of a device's row; undefined for the marker of a deleted device. */

@@ -14,7 +14,7 @@ import { assertSame, type Movable } from "./movable.ts";
 /** Entries of the audit log that are read at a time. */
 const ENTRIES = 500;
 
-/** What a driver reads and writes of its records, each by its key. */
+/** The operations of a driver on its records, each by its key. */
 export type AccessRecordParts = Pick<UserRecords, "getUser"> &
   Pick<UserGroupRecords, "getUserGroup"> &
   Pick<EnrolmentTokens, "enrolment"> &

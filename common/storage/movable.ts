@@ -3,8 +3,8 @@ import { NebulaError } from "../errors/nebula-error.ts";
 /** Offline operations by which `nebula migrate --from --to` copies a store, record by record, while no other process has it. */
 export interface Movable<R extends Readonly<{ kind: string }>> {
   /**
-   * Every record of this kind as it is, tombstones and the kept history included; in no promised order, and one record in memory at a time. What has expired
-   * may be among them.
+   * Every record of this kind as it is, tombstones and the kept history included; in no promised order, and one record in memory at a time. Expired
+   * records may be among them.
    */
   everything(kind: R["kind"], signal?: AbortSignal): AsyncIterable<R>;
   /** The record here that has the key of this one; undefined if absent. */

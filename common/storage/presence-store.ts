@@ -36,8 +36,8 @@ export const PRESENCE_KEPT_MS = 400 * 86_400_000;
 export const SHARD_KEPT_MS = 35 * 86_400_000;
 
 /**
- * Which devices have a watch open, and where. Each method rejects with `unavailable` when the store does not answer, and with the signal's reason once that is
- * aborted.
+ * The devices that have a watch open, and where. Each method rejects with `unavailable` when the store does not answer, and with the signal's reason
+ * once that is aborted.
  */
 export interface PresenceStore {
   /** Writes rows, at most 1000; reads nothing first. A call that was cut anywhere may be repeated as it is. */

@@ -3,7 +3,7 @@ import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Report } from "../../gen/nebula/v1/report_pb.ts";
 
 // The id of a report, 24 hexadecimal digits (v2's `_id`): 4 bytes of the seconds and 2 bytes of the milliseconds at which it was received, then 6 bytes
-// of SHA-256 over device, boot and seq. It is made of the record alone, so a record that is read twice has one id. Ids order the history.
+// of SHA-256 over device, boot and seq. The id is made of the record alone, so a record that is read twice has one id. Ids order the history.
 
 const SECONDS_DIGITS = 8;
 const MS_DIGITS = 4;

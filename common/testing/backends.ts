@@ -10,7 +10,7 @@ export type TestServers = Readonly<Record<ServerKind, TestServer>>;
 
 type Urls = Pick<Settings, "store" | "reports" | "redis" | "bus">;
 
-/** What the processes of a suite's server share: a data folder, or a keyspace and a topic of their own. Disposing removes it. */
+/** The backends that the processes of a suite's server share: a data folder, or a keyspace and a topic of their own. Disposing removes it. */
 export type TestBackends = AsyncDisposable &
   Readonly<{
     /** How many managers the suite's server has. */

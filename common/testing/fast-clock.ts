@@ -3,7 +3,7 @@ import type { Clock } from "../clock/clock.ts";
 
 /** Sleepers look at the clock that often, milliseconds of the machine. */
 const TICK_MS = 10;
-/** What a process that stands still for longer loses, milliseconds of the machine. */
+/** The longest standstill of the process that counts in full, milliseconds of the machine. */
 const MOST_TICK_MS = 5 * TICK_MS;
 
 /**

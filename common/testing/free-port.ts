@@ -41,7 +41,7 @@ export async function onFreePorts<T>(start: () => Promise<T>): Promise<T> {
   }
 }
 
-/** What the kernel says, and Docker with it: of its proxy, and of a port that another container has. */
+/** The messages of the kernel, and of Docker: of its proxy, and of a port that another container has. */
 const TAKEN = /EADDRINUSE|address already in use|port is already allocated/;
 
 function isPortTaken(error: unknown): boolean {
@@ -68,7 +68,7 @@ async function isFree(port: number): Promise<boolean> {
   return true;
 }
 
-/** What keeps a socket from its address, as a code of the system; undefined: it has it. */
+/** Resolves with the code of the system that keeps a socket from its address; undefined: it has it. */
 async function failureOf(socket: Socket | Server, bind: () => unknown): Promise<string | undefined> {
   const listening = once(socket, "listening");
   bind();

@@ -57,7 +57,7 @@ export async function startSecureKafka(version: string, authority: TestAuthority
   });
 }
 
-/** What a listener asks clients for. The passwords of SCRAM were given when the storage was formatted. */
+/** Returns the settings of the logins that a listener takes. The passwords of SCRAM were given when the storage was formatted. */
 function mechanisms(listener: string, names: readonly string[], password: string): Record<string, string> {
   const modules = "org.apache.kafka.common.security";
   const jaas = (name: string) =>

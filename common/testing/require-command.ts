@@ -5,7 +5,7 @@ export function requireCommand(context: Mocha.Context, command: string, hint: st
   if (spawnSync(command, ["--version"]).error !== undefined) skipWithout(context, command, hint);
 }
 
-/** What runs compose files: `docker compose`, or docker-compose where the plugin is absent. Skips the suite where both are; under CI=true that is a failure. */
+/** Returns the command for compose files: `docker compose`, or docker-compose without the plugin. Without both, skips the suite; fails under CI. */
 export function requireCompose(context: Mocha.Context): readonly [program: string, ...args: string[]] {
   const commands: readonly (readonly [string, ...string[]])[] = [["docker", "compose"], ["docker-compose"]];
   const found = commands.find(([program, ...args]) => spawnSync(program, [...args, "version"]).status === 0);

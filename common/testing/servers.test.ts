@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { eventually } from "./eventually.ts";
 import { requireServer, requireStoppableServer, type ServerKind } from "./servers.ts";
 
-/** What each server prints of its version at its start, in the images of this project and in the official ones. */
+/** The line with its version that each server prints at its start, in the images of this project and in the official ones. */
 const VERSIONS: Readonly<Record<ServerKind, RegExp>> = {
   cassandra: /Cassandra version: 5\.0\.\d+/,
   redis: /Redis version=7\.\d+\.\d+/,

@@ -23,13 +23,13 @@ export const ADDRESS_VARIABLES: Readonly<Record<ServerKind, string>> = {
   kafka: "NEBULA_TEST_KAFKA",
 };
 
-/** What a hook is allowed at least that may have to start servers. */
+/** The least timeout of a hook that may have to start servers. */
 const START_LIMIT_MS = 150_000;
 
 /** Has a Java server compile its code once, quickly: it ends with the tests, before code that was optimised at length has paid. */
 export const QUICK_COMPILER = "-XX:TieredStopAtLevel=1";
 
-/** Which of the ports in a row a proxy of Kafka gets, and which the listener behind it. */
+/** The places in a row of ports that a proxy of Kafka and the listener behind it get. */
 const PROXY = 1;
 const BEHIND_PROXY = 2;
 

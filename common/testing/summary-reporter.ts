@@ -2,7 +2,7 @@ import Mocha, { type MochaOptions, type Runner } from "mocha";
 
 const { EVENT_RUN_END, EVENT_TEST_PENDING } = Mocha.Runner.constants;
 
-/** What a test left open is given this long, milliseconds: then the run ends, and says what it was. */
+/** The time for things that a test left open to end, milliseconds: then the run ends, and names them. */
 const LEFT_OPEN_MS = Number(process.env.NEBULA_TEST_LEFT_OPEN_MS ?? 120_000);
 
 /** Mocha's spec reporter, then what was skipped, and one last line with the counts. */

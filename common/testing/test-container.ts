@@ -13,7 +13,7 @@ export type TestContainerSpec = Readonly<{
   insidePort?: number;
   /** More ports, each the same inside and outside. */
   morePorts?: readonly number[];
-  /** It has no network of its own: its server listens on this address of the machine. */
+  /** For a container without a network of its own: its server listens on this address of the machine. */
   hostAddress?: string;
   env?: Readonly<Record<string, string>>;
   /** In place of the image's own. */

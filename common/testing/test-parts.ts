@@ -150,7 +150,7 @@ class PartRun {
     return passed === undefined ? undefined : { passed: Number(passed), failed: Number(failed), skipped: Number(skipped ?? 0) };
   }
 
-  /** What mocha printed after the last test; the last lines where it did not get there. */
+  /** The lines that mocha printed after the last test; the last lines where it did not get there. */
   get summary(): string {
     const lines = this.#output.split("\n");
     const begin = lines.findLastIndex((line) => SUMMARY.test(stripVTControlCharacters(line)));

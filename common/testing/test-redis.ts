@@ -45,7 +45,7 @@ export class TestRedis implements AsyncDisposable {
     return process;
   }
 
-  /** What was counted under a metric's label value, over all processes. */
+  /** Returns the count under a metric's label value, over all processes. */
   async counted(metric: string, label?: string): Promise<number> {
     const found = await this.registry.getSingleMetric(metric)?.get();
     return (found?.values ?? [])

@@ -1,7 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import { NebulaError } from "../errors/nebula-error.ts";
 
-/** What stands in a text for bytes that were not UTF-8: in a variable or an argument, which come decoded. */
+/** Stands in a text for bytes that were not UTF-8: in a variable or an argument, which come decoded. */
 const REPLACEMENT = "\uFFFD";
 const ADVICE = "save it as UTF-8: other bytes would change without a word";
 
@@ -26,7 +26,7 @@ export function hasLostBytes(text: string): boolean {
   return text.includes(REPLACEMENT);
 }
 
-/** What is said of such bytes, without them. */
+/** The message about such bytes, without them. */
 export const NOT_UTF8 = `holds bytes that are not UTF-8; ${ADVICE}`;
 
 function notUtf8(what: string): NebulaError {

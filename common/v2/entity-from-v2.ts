@@ -12,7 +12,7 @@ import { fieldFromJson } from "./fields-from-json.ts";
 import { listAsSent, permissionsAsSent } from "./original-cli-values.ts";
 import { startingPortsFromV2 } from "./starting-ports.ts";
 
-/** What can be wrong with the shape of a v2 object; v2 answers some of it in words of its own. */
+/** A fault in the shape of a v2 object; v2 answers some of it in words of its own. */
 export type V2Fault = Readonly<
   /** starting_ports is not a list of ports. */
   | { kind: "ports_shape" }
@@ -66,7 +66,7 @@ export function userGroupFromV2(name: string, body: JsonObject): FromV2<UserGrou
 
 type ReadField = (message: ReflectMessage, field: DescField, value: JsonValue) => V2Fault[];
 
-/** What an explicit empty list of networks means; without a list it is the default networks. */
+/** The meaning of an explicit empty list of networks; without a list it is the default networks. */
 const NO_NETWORKS: readonly string[] = ["nebula"];
 
 /** Lists of a container that the original's CLI may send as text. */

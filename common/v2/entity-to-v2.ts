@@ -10,7 +10,7 @@ import { ownFields } from "./json-from-fields.ts";
 import { objectIdOf } from "./object-id.ts";
 import { startingPortsToV2 } from "./starting-ports.ts";
 
-/** What a container without networks of its own is in, as v2 says it. */
+/** The networks of a container without networks of its own, as v2 names them. */
 export const DEFAULT_NETWORKS: readonly string[] = ["nebula", "bridge"];
 
 const CONTAINER_FIELDS = ["name", "docker_image", "running", "env_vars", "networks", "volumes", "devices", "privileged"];

@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 
-/** What v2's answers carry as `_id`: 24 hexadecimal digits. */
+/** The `_id` in v2's answers: 24 hexadecimal digits. */
 export type V2ObjectId = { $oid: string };
 
 /** The `_id` of an entity: always the same for its kind and name. */

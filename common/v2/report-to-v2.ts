@@ -15,8 +15,8 @@ import {
 const MB = 1024n * 1024n;
 
 /**
- * A stored report as v2 shows it. What a worker of the original sent is shown as it sent it; a report of ours is put into that shape, its hostname being the
- * device_id, since two devices may have one host name.
+ * Returns a stored report as v2 shows it. A report of a worker of the original is shown as it was sent; a report of ours is put into that shape, its
+ * hostname being the device_id, since two devices may have one host name.
  */
 export function reportToV2({ id, report, originalJson, updated }: StoredReport): JsonObject {
   const inserted = { report_insert_date: { $date: msOf(report?.receivedAt) } };

@@ -53,7 +53,7 @@ export function sessionIdViolations(id: string, field: string): Violation[] {
   return [{ field, description: "is not the id of a session; use 16 hexadecimal digits from the list of sessions, not the token itself" }];
 }
 
-/** What a keepalive of 0 stands for, milliseconds. */
+/** The meaning of a keepalive of 0, milliseconds. */
 export const DEFAULT_KEEPALIVE_MS = 300_000;
 const SHORTEST_KEEPALIVE_MS = 10_000;
 const LONGEST_KEEPALIVE_MS = 1_800_000;

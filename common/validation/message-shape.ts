@@ -16,7 +16,7 @@ export function unknownFieldPaths<Desc extends DescMessage>(schema: Desc, messag
   return messageViolations(reflect(schema, message), "").flatMap(({ field, description }) => (description === UNKNOWN ? [field] : []));
 }
 
-/** Checks the keys of the maps of a message that is about to be written. What is stored is not checked. */
+/** Checks the keys of the maps of a message that is about to be written. Stored messages are not checked. */
 export function validateKeys<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): Violation[] {
   return keyViolations(reflect(schema, message), "");
 }

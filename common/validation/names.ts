@@ -18,7 +18,7 @@ export function validateName(name: string, field = "name"): Violation[] {
 /** The one key of maps that clients in JavaScript lose, or take for an object's prototype. */
 const PROTOTYPE = "__proto__";
 
-/** The key of a map, in the field of that path. What is stored under such a key stays readable. */
+/** Checks the key of a map, in the field of that path. Values stored under an invalid key stay readable. */
 export function validateKey(key: string, field: string): Violation[] {
   if (key !== PROTOTYPE) return [];
   return [{ field, description: `invalid name ${quote(key)}: clients in JavaScript lose it; use another name` }];

@@ -11,7 +11,7 @@ import { canonicalAddress } from "../net/published-address.ts";
  * engine's or an image's default stay zeros: that default is the device's.
  */
 
-/** What a field is when nobody gave it. */
+/** The value of a field that is not given. */
 export const DEFAULTS = {
   running: true,
   containers: 1,

@@ -161,7 +161,7 @@ export function sharedClaimWarning(group: string, claim: SharedClaim): string {
   return `device_group ${group}: apps ${holder} and ${other} both claim host port ${rangeOf(claim)}/${protocol}; ${holder} comes first and gets it`;
 }
 
-/** What is allowed but looks unintended in one app, a sentence each. */
+/** Returns warnings of fields of one app that are allowed but look unintended, a sentence each. */
 export function appWarnings(app: App): string[] {
   const warnings: string[] = [];
   const [network] = app.networks;

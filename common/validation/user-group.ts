@@ -10,7 +10,7 @@ const MOST = MOST_MEMBERS;
 /** Stands for every name that starts with what is before it. */
 const WILDCARD = "*";
 
-/** Everything that is wrong with a user_group by itself. What it names need not exist. */
+/** Returns every fault of a user_group by itself. The entities that it names need not exist. */
 export function validateUserGroup(group: UserGroup): Violation[] {
   return [
     ...validateName(group.name),

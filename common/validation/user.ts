@@ -7,7 +7,7 @@ import { validateName } from "./names.ts";
 const LONGEST_PASSWORD = 256;
 const SHORTEST_TOKEN = 8;
 const LONGEST_TOKEN = 512;
-/** What a header's value may have in it, without spaces. */
+/** The characters that a header's value may have, without spaces. */
 const TOKEN = /^[!-~]*$/;
 
 /** The credentials that a request gives a user. None of them is ever repeated in a message. */

@@ -92,7 +92,7 @@ class Rendered {
     return this.ofKind(kind).find(({ metadata }) => metadata.name === name) ?? assert.fail(`there is no ${kind} ${name}`);
   }
 
-  /** What starts containers of Nebula: of each the only container, and the command that it runs. */
+  /** The manifests that start containers of Nebula: of each the only container, and the command that it runs. */
   workloads() {
     return this.manifests
       .filter(({ kind }) => ["StatefulSet", "Deployment", "Job"].includes(kind))

@@ -11,8 +11,9 @@ import { ADMIN, type ManagerRig, TEST_SECRETS } from "../../manager/testing/mana
 import { putTestDevice, putTestEnrolment, putTestUser } from "../../manager/testing/test-access.ts";
 
 /**
- * Who calls. `device` is DEVICE of GROUP, `other_device` one of another group; `ro`, `rw` and `pruning` are users with these rights on APP, CRON_JOB and GROUP,
- * `pruning` reads and may prune; `elsewhere` has rw on ELSEWHERE alone; `stranger` is a user whom no user_group names; `admin` is one of the store, `local_admin` the configuration's.
+ * The callers. `device` is DEVICE of GROUP, `other_device` one of another group; `ro`, `rw` and `pruning` are users with these rights on APP,
+ * CRON_JOB and GROUP, `pruning` reads and may prune; `elsewhere` has rw on ELSEWHERE alone; `stranger` is a user whom no user_group names; `admin` is
+ * one of the store, `local_admin` the configuration's.
  */
 export const CALLERS = [
   "anonymous",
@@ -48,7 +49,7 @@ export const TOKENLESS = "device-tokenless";
 /** The headers of a caller. */
 export type Headers = Readonly<Record<string, string>>;
 
-/** What a request of the table may need made for it alone. */
+/** The things that a request of the table may need made for it alone. */
 export type Cast = Readonly<{
   headersOf(caller: CallerName): Headers;
   /** Makes DEVICE one that has reported. */

@@ -26,8 +26,8 @@ import { UserService } from "../../gen/nebula/v1/user_pb.ts";
 import { APP, type CallerName, type Cast, CRON_JOB, DEVICE, ELSEWHERE, GROUP, TOKENLESS, UNKNOWN } from "./cast.ts";
 
 /**
- * A call, who may make it, and what they are answered. Everybody else who is known is answered PERMISSION_DENIED, or, of what is `hiddenFrom` it, NOT_FOUND; who is not known
- * UNAUTHENTICATED. What is answered is chosen so that no call changes what another row is about.
+ * A call, who may make it, and what they are answered. Everybody else who is known is answered PERMISSION_DENIED, or, of what
+ * is `hiddenFrom` it, NOT_FOUND; callers who are not known, UNAUTHENTICATED. Answers are chosen so that no call changes what another row is about.
  */
 export type Row = Readonly<{
   method: DescMethod;
@@ -40,7 +40,7 @@ export type Row = Readonly<{
   hiddenFrom: readonly CallerName[];
 }>;
 
-/** What a caller is answered by a row. */
+/** The answer of a row to a caller. */
 export function expected({ who, answer, hiddenFrom }: Pick<Row, "who" | "answer" | "hiddenFrom">, caller: CallerName): string {
   if (who === "everybody") return answer;
   if (UNKNOWN.has(caller)) return "UNAUTHENTICATED";
@@ -69,9 +69,9 @@ const PRUNERS = ["pruning", ...WRITERS] as const;
 const ALL_PRUNERS = ["pruning", ...ADMINS] as const;
 const READERS = ["ro", ...PRUNERS] as const;
 const USERS = ["stranger", "elsewhere", ...READERS] as const;
-/** Who may change nothing. */
+/** Callers who may change nothing. */
 const LOOKERS = ["stranger", "elsewhere", "ro", "pruning"] as const;
-/** Who knows nothing of GROUP. */
+/** Callers who know nothing of GROUP. */
 const OUTSIDERS = ["stranger", "elsewhere"] as const;
 const DEVICES = ["device", "other_device"] as const;
 const CREDENTIALS = [...USERS, ...DEVICES, "enrolment"] as const;

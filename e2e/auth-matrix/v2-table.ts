@@ -16,7 +16,7 @@ export type V2Row = Readonly<{
   before: readonly V2Call[];
 }>;
 
-/** What a caller is answered by a row. */
+/** The answer of a row to a caller. */
 export function expectedOfV2({ who, answer }: Pick<V2Row, "who" | "answer">, caller: CallerName): string {
   if (UNKNOWN.has(caller) || caller === "part") return "401"; // a part token from outside is not a login
   return who.includes(caller) ? answer : "403 access_allowed";

@@ -221,7 +221,7 @@ class Foreign {
     return new Set(this.#before.keys());
   }
 
-  /** What was changed about them since, one sentence each. */
+  /** The changes to them since, one sentence each. */
   async changes(): Promise<string[]> {
     const changes: string[] = [];
     for (const [id, before] of this.#before) {

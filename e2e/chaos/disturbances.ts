@@ -11,7 +11,7 @@ export type Disturbance = Readonly<{ name: string; run: () => Promise<void> }>;
 /** Longest time that a process is stopped for, or a container paused. */
 const LONGEST_PAUSE_MS = 4_000;
 
-/** What happens to the programs and to the engine. */
+/** The disturbances of the programs and of the engine. */
 export function disturbancesOfPrograms({ server, worker, own, dice }: Readonly<{ server: Server; worker: Worker; own: OwnEngine; dice: Dice }>) {
   const pause = async (child: { kill: (signal: NodeJS.Signals) => boolean }) => {
     child.kill("SIGSTOP");
@@ -60,7 +60,7 @@ export function disturbancesOfPrograms({ server, worker, own, dice }: Readonly<{
   ] as const satisfies readonly Disturbance[];
 }
 
-/** What a person may do to a container that Nebula manages. Each rejects if the engine refuses it. */
+/** The things that a person may do to a container that Nebula manages. Each rejects if the engine refuses it. */
 export const ON_CONTAINERS = [
   { name: "container killed", run: (container: Docker.Container) => container.kill() },
   { name: "container removed", run: (container: Docker.Container) => container.remove({ force: true }) },

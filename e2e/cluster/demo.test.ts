@@ -32,7 +32,7 @@ describe("the demo on the backends of the environment", function () {
     });
   }
 
-  /** What the store has of the demo's app, and of the row of one of its devices. */
+  /** The demo's app in the store, and the row of one of its devices. */
   async function stored() {
     const settings = { ...backends.settings, cacheTimeMs: 10_000, reportTtlMs: 26 * 3_600_000 };
     await using drivers = await openDrivers(["configStore", "reportStore"], { settings, clock: systemClock, log: silentLog });

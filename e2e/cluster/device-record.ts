@@ -21,8 +21,8 @@ export type DeviceNow = Readonly<{
 }>;
 
 /**
- * What one device got and said, held against what must be true of it during every fault of the servers: neither the group nor an app goes back to a lower
- * revision, neither what the device knows of nor what it has applied.
+ * The configs and reports of one device, held against what must be true of it during every fault of the servers: neither the group nor an app goes
+ * back to a lower revision, neither what the device knows of nor what it has applied.
  */
 export class DeviceRecord {
   readonly deviceId: string;

@@ -7,7 +7,7 @@ import type { RunningWorker } from "../../worker/main.ts";
 import { DeviceRecord, deviceNow } from "./device-record.ts";
 import type { FleetAnswer, FleetCommand, FleetDevice } from "./fleet-protocol.ts";
 
-/** One process of a fleet: workers on simulated engines, each watched from within. It ends with the tests. */
+/** One process of a fleet: workers on simulated engines, each watched from within. The process ends with the tests. */
 
 const devices: { worker: RunningWorker; record: DeviceRecord }[] = [];
 const servedBy = new Map<string, string>();

@@ -2,7 +2,7 @@ import type { Acknowledged, DeviceNow } from "./device-record.ts";
 
 export type FleetDevice = Readonly<{ deviceId: string; enrollToken: string }>;
 
-/** What the tests ask one process of a fleet; each is answered before the next. */
+/** The commands of the tests to one process of a fleet; each is answered before the next. */
 export type FleetCommand = Readonly<
   | {
       kind: "start";

@@ -73,7 +73,7 @@ async function metric({ registry }: Shard, name: string, bound?: number): Promis
   return value?.value ?? assert.fail(`${name} has no value`);
 }
 
-/** What a change of the membership cost a shard: groups ranked, changes acted on, and whether every turn looked at 256 streams or fewer. */
+/** The cost of a change of the membership for a shard: groups ranked, changes acted on, and whether every turn looked at 256 streams or fewer. */
 async function costs(shard: Shard): Promise<Readonly<{ rankings: number; changes: number }>> {
   const most = await metric(shard, "nebula_hand_over_looks", 256);
   const all = await metric(shard, "nebula_hand_over_looks", Number.POSITIVE_INFINITY).catch(() => most);

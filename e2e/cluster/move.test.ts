@@ -117,7 +117,7 @@ describe(`a cluster of ${DEVICES} devices that moves from sqlite to Cassandra an
     return config?.apps.map(({ name, revision }) => `${name} ${revision}`);
   };
 
-  /** What a store holds of each entity of this test, tombstones and history included. */
+  /** All that a store holds of each entity of this test, tombstones and history included. */
   async function everythingOf(store: ConfigStore): Promise<readonly unknown[]> {
     const plain = (entity: StoredEntity) => ({ ...entity, body: Buffer.from(entity.body).toString("hex") });
     const keys: readonly EntityKey[] = [

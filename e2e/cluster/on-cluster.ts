@@ -21,7 +21,7 @@ const TEST_LIMIT_MS = 60_000;
 /** How long a run's process may take to end after its tests, and after a signal. */
 const END_LIMIT_MS = 20_000;
 
-/** What came of a file of tests: the titles of those that passed, were skipped, and failed, these with their errors. */
+/** The outcome of a file of tests: the titles of those that passed, were skipped, and failed, these with their errors. */
 export type RunOnCluster = Readonly<{ passed: readonly string[]; skipped: readonly string[]; failed: readonly string[] }>;
 
 export type RunOnClusterOptions = Readonly<{

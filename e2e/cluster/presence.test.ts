@@ -42,7 +42,7 @@ describe("presence on Cassandra and Redis", function () {
     })().catch(() => {});
   }
 
-  /** What a shard says of the devices, by their number. */
+  /** The connections of the devices as a shard shows them, by their number. */
   async function connections(api: Api) {
     const call = { headers: api.headers, timeoutMs: 20_000 };
     return Promise.all(

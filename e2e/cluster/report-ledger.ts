@@ -8,7 +8,7 @@ import type { Acknowledged } from "./device-record.ts";
 const LATE_MS = 60_000;
 const PAGE = 1000;
 
-/** What the server has of the reports of a fleet: the history, and the devices' rows. */
+/** The reports of a fleet on the server: the history, and the devices' rows. */
 export class ReportLedger {
   readonly #api: Api;
   /** Ids in the history, by device, boot and seq. */

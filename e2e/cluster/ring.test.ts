@@ -14,7 +14,7 @@ import { ClusterStage } from "./cluster-stage.ts";
 const OUTAGES_MS = [30_000, 45_000, 60_000];
 /** The mean of the time between two changes of an app: three nodes write each of them. Milliseconds. */
 const PAUSE_MS = 8000;
-/** What all writers together must get acknowledged while a node is away. */
+/** The fewest writes that all writers together must get acknowledged while a node is away. */
 const FEWEST_WRITES = 10;
 
 // Three nodes of Cassandra: for the long run alone.

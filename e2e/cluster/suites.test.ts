@@ -8,7 +8,7 @@ const isLong = process.env.NEBULA_TEST_LONG === "1";
 /** How long one file may take. */
 const LIMIT_MS = isLong ? 840_000 : 240_000;
 
-/** What `npm test` runs of a file: all of it, or the tests whose title has `only`; and how many tests that is, at least. */
+/** The part of a file that `npm test` runs: all of it, or the tests whose title has `only`; and how many tests that is, at least. */
 type Slice = Readonly<{ only?: RegExp; atLeast: number }>;
 
 const SLICE: Readonly<Record<string, Slice>> = {

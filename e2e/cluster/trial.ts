@@ -33,7 +33,7 @@ const WHOLE_MS = 60_000;
 const UNTIL_WHOLE = { stillMs: WHOLE_MS, everyMs: 1000 };
 /** At the start, devices whose enrolment failed on a slow machine wait longer and longer before the next try. */
 const UNTIL_STARTED = { ...UNTIL_WHOLE, stillMs: 180_000 };
-/** What has to be acknowledged between two checks. */
+/** The fewest writes to be acknowledged between two checks. */
 const FEWEST_WRITES = 10;
 
 /** Devices that follow apps which writers change, while faults come and go: what has to hold after each is `assertWhole`. */

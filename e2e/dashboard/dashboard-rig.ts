@@ -62,7 +62,7 @@ export class DashboardRig {
   }
 
   /**
-   * Opens a window of its own browser session, at an address of the dashboard. It closes with the test.
+   * Opens a window of its own browser session, at an address of the dashboard. The window closes with the test.
    * @param url of another gateway than that of the server
    */
   async open(path = "/ui/", options: BrowserContextOptions = {}, url = this.server.url): Promise<DashboardPage> {

@@ -67,7 +67,7 @@ describe("hostile texts in a browser", function () {
       await fetch(`${rig.server.url}/ui/login`, { ...login, body: JSON.stringify({ user, password: "a password" }) });
   });
 
-  /** What each view is to show of them. */
+  /** The text that each view is to show of them. */
   const VIEWS: readonly Readonly<{ path: string; shows: string }>[] = [
     { path: "/ui/", shows: "gnp.exe" },
     { path: "/ui/devices", shows: "gnp.exe" },

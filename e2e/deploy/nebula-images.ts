@@ -12,7 +12,7 @@ const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 /** Where the package is made: its commands are here. */
 export const DIST = join(ROOT, "dist");
 
-/** What the images stand on in tests: busybox, and the Node of this run with its libraries. */
+/** The base of the images in tests: busybox, and the Node of this run with its libraries. */
 export const BASE = "nebula-test/node:26";
 
 export type Target = "server" | "worker" | "nebulactl";

@@ -93,7 +93,7 @@ export class BrowserLoginRig {
     return cookieIn(response);
   }
 
-  /** Who the gateway takes a call for; the code of the refusal, where it does not. */
+  /** The user for whom the gateway takes a call; the code of the refusal, where it does not. */
   async who(cookie: string, headers: Headers = {}): Promise<unknown> {
     const answer: { user?: unknown; code?: unknown } = await (await this.post(STATUS, "{}", { cookie, ...headers })).json();
     return answer.user ?? answer.code;

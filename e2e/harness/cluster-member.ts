@@ -21,7 +21,7 @@ export type MemberOptions = Readonly<{
   file?: string | undefined;
 }>;
 
-/** One process of a cluster. It can be killed, stopped and started again under the same name and on the same ports. */
+/** One process of a cluster. A member can be killed, stopped and started again under the same name and on the same ports. */
 export class Member implements AsyncDisposable {
   #options: MemberOptions;
   #program: Program;
@@ -67,7 +67,7 @@ export class Member implements AsyncDisposable {
     if (program.ended) throw new Error(`${this.name} ended:\n${program.output.slice(-4000)}`);
   }
 
-  /** What /readyz names. Rejects where nothing answers. */
+  /** The parts that /readyz names as not ready. Rejects where nothing answers. */
   async missing(): Promise<readonly string[]> {
     const response = await fetch(`http://127.0.0.1:${this.#options.metricsPort}/readyz`, { signal: AbortSignal.timeout(5000) });
     const text = await response.text();

@@ -93,7 +93,7 @@ export class Cluster implements AsyncDisposable {
     return [...this.#shards, ...this.#reporters, this.gateway];
   }
 
-  /** What each member logged last, for a test that failed. */
+  /** The end of the log of each member, for a test that failed. */
   get lastLogged(): string {
     return this.members.map(({ name, program }) => `${name} logged last:\n${program.output.slice(-LAST_LOGGED)}`).join("\n");
   }

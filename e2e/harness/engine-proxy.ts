@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DOCKER_SOCKET } from "../../common/testing/require-docker.ts";
 
-/** What becomes of a request in place of the engine's answer: no answer at all, or a refusal with this status and body. */
+/** The outcome of a request in place of the engine's answer: no answer at all, or a refusal with this status and body. */
 export type EngineTrouble = "hangs" | Readonly<{ status: number; body: string }>;
 
 /** A Docker Engine, the machine's unless another one is given, behind a proxy that refuses, or never answers, some requests. */

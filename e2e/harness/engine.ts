@@ -16,7 +16,7 @@ export function newInstance(): string {
   return `e2e${randomBytes(4).toString("hex")}`;
 }
 
-/** What a test sees of one instance's containers on a Docker Engine. */
+/** A test's view of one instance's containers on a Docker Engine. */
 export class Engine {
   readonly docker: Docker;
   readonly instance: string;

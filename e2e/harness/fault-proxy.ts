@@ -21,7 +21,7 @@ export type FaultProxyOptions = Readonly<{
 }>;
 
 const DELAY_MS = 500;
-/** What one direction holds back before it stops reading, as the buffers of a kernel do. */
+/** The bytes that one direction holds back before it stops reading, as the buffers of a kernel do. */
 const HELD_BYTES = 1 << 20;
 
 /** A TCP proxy whose connections can be disturbed while they are in use. */

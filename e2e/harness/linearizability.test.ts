@@ -4,7 +4,7 @@ import { type Operation, type Row, violationsOf } from "./linearizability.ts";
 
 type Seen = Readonly<{ history: readonly Row[]; operations: readonly Operation[] }>;
 
-/** What a correct register would answer to some clients; every call takes effect at one moment between its begin and its end. */
+/** The answers of a correct register to some clients; every call takes effect at one moment between its begin and its end. */
 const correct: fc.Arbitrary<Seen> = fc
   .array(
     fc.record({

@@ -6,7 +6,7 @@
  * 1. The history has each revision once, and each writer at most once; revisions are given in a row.
  * 2. An acknowledged write is in the history, at its revision, directly above the revision that it expected. A refused one is not.
  * 3. A write without an answer counts as one that began and never ended where the history has its writer, and as none where it has not.
- * 4. A call is at the revision that it wrote or read. It is not below a call that ended before it began; a write is above all of those.
+ * 4. A call is at the revision that it wrote or read. No call is below one that ended before it began; a write is above all of those.
  * 5. A read's write began before the read ended.
  * 6. A refusal is at some revision above the expected one: at the lowest that 4 allows, which leaves the most room for all others.
  */

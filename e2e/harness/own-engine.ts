@@ -13,7 +13,7 @@ import { IMAGE } from "./engine.ts";
 const DOCKERD = "/usr/sbin/dockerd";
 
 /**
- * A Docker Engine of the test's own, for what nobody may do to the machine's: prune its images, stop it. It has the test
+ * A Docker Engine of the test's own, for what nobody may do to the machine's: prune its images, stop it. The engine has the test
  * image, and a bridge of its own. Its containers find its socket where those of any engine do, at /var/run/docker.sock:
  * it has a /run of its own.
  */

@@ -31,7 +31,7 @@ export class Program implements AsyncDisposable {
     }
   }
 
-  /** What it printed, standard output and error together, the newest 200,000 characters. */
+  /** The output of the program, standard output and error together, the newest 200,000 characters. */
   get output(): string {
     return this.#output;
   }

@@ -6,7 +6,7 @@ import { type ServerOptions, type ServerProcesses, startProcesses } from "./serv
 /** How long a suite's server may take to start: a cluster makes its tables and topics before its processes. */
 export const START_LIMIT_MS = 150_000;
 
-/** A server with data and ports of its own. It can be stopped, killed and started again on the same ports and data. */
+/** A server with data and ports of its own. The server can be stopped, killed and started again on the same ports and data. */
 export class Server implements AsyncDisposable {
   readonly #processes: ServerProcesses;
   #api: Api | undefined;

@@ -18,7 +18,7 @@ export class SimulatedWorker implements AsyncDisposable {
   readonly dataDir = mkdtempSync(join(tmpdir(), "nebula-e2e-simulated-"));
   #options: SimulatedWorkerOptions;
   #program: Program;
-  /** What its earlier programs printed. */
+  /** The output of its earlier programs. */
   #before = "";
 
   constructor(options: SimulatedWorkerOptions) {

@@ -58,7 +58,7 @@ export type MachineOptions = Readonly<{
   env: Readonly<Record<string, string>>;
 }>;
 
-/** A machine of the test's own with systemd, and with the network and the kernel of this one. It can be switched off and on. */
+/** A machine of the test's own with systemd, and with the network and the kernel of this one. The machine can be switched off and on. */
 export class SystemdMachine implements AsyncDisposable {
   readonly #folder = mkdtempSync(join(tmpdir(), "nebula-e2e-machine-"));
   readonly #options: MachineOptions;

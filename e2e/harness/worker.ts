@@ -16,7 +16,7 @@ export type WorkerOptions = Readonly<{
   env?: Readonly<Record<string, string>>;
 }>;
 
-/** `nebula worker` on the local engine under an instance of its own. It can be stopped, killed and started again with the same data. */
+/** `nebula worker` on the local engine under an instance of its own. The worker can be stopped, killed and started again with the same data. */
 export class Worker implements AsyncDisposable {
   readonly engine: Engine;
   readonly deviceId: string;

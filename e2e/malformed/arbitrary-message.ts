@@ -3,7 +3,7 @@ import fc from "fast-check";
 
 /** Names that hit each other now and then, and invalid names. */
 const name = fc.oneof(fc.constantFrom("a", "b", "web", "pos"), fc.string({ maxLength: 70 }));
-/** What no field of any type takes everywhere. */
+/** JSON of any shape: no field of any type takes all of it. */
 const anything: fc.Arbitrary<JsonValue> = fc.jsonValue({ maxDepth: 2 }).map((value): JsonValue => JSON.parse(JSON.stringify(value)));
 const extreme = fc.constantFrom<JsonValue>(0, -1, 1e300, 2 ** 53, "NaN", "18446744073709551616", "", "\u0000", null, [], {});
 

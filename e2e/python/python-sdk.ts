@@ -6,7 +6,7 @@ import { type Python, requirePython } from "./python.ts";
 const PACKAGES = ["NebulaPythonSDK==2.8.0"];
 const SCRIPT = join(import.meta.dirname, "call-sdk.py");
 
-/** What the SDK answers: the status, and the body. */
+/** The answer of the SDK: the status, and the body. */
 export type SdkAnswer = Readonly<{ status_code: number; reply: unknown }>;
 
 /** The original SDK from PyPI; see requirePython. */

@@ -16,7 +16,10 @@ export class OpenApiAnswers {
     this.#ajv.addSchema(closed(document), "document");
   }
 
-  /** Fails where the document does not say that this may be answered, to the letter: no property that it lacks. What is at no path of it is not looked at. */
+  /**
+   * Fails where the document does not say that this may be answered, to the letter: no property that it lacks. Of an operation that the document
+   * lacks only the status is looked at.
+   */
   check(method: string, path: string, { status, body, headers }: Readonly<{ status: number; body: unknown; headers: Headers }>): void {
     const template = this.#templateOf(path.split("?")[0] ?? "");
     const verb = method === "HEAD" ? "get" : method.toLowerCase();
@@ -48,7 +51,7 @@ export class OpenApiAnswers {
     for (const match of matching) this.#seen.add(`${verb} ${template} ${status} ${JSON.stringify(at(this.#document, match))}`);
   }
 
-  /** Which of an operation's answers were never seen, in words. */
+  /** The answers of an operation that were never seen, in words. */
   unseen(method: string, path: string, answers: readonly Readonly<{ status: number; description: string; schema: unknown }>[]): string[] {
     return answers.flatMap(({ status, description, schema }) => {
       const key = `${method.toLowerCase()} ${this.#prefix}${path} ${status}${schema === undefined ? "" : ` ${JSON.stringify(schema)}`}`;

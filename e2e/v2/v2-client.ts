@@ -4,7 +4,7 @@ import { OpenApiAnswers } from "./openapi-answers.ts";
 
 export const ADMIN_LOGIN = `Basic ${Buffer.from(`${ADMIN.user}:${ADMIN.password}`).toString("base64")}`;
 
-/** What came back, its body parsed where it is JSON. */
+/** The response, its body parsed where it is JSON. */
 export type V2Response = Readonly<{ status: number; body: unknown; text: string; headers: Headers }>;
 
 export type V2Request = Readonly<{

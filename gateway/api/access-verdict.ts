@@ -50,7 +50,7 @@ const GUARDED: ReadonlySet<string> = new Set(API_SERVICES.filter((service) => se
 /** A call that needs a login and nothing else. */
 const ANY_LOGIN = pathOf(StatusService.method.getStatus);
 
-/** Asks whether an Authorization is valid before a large body is read. What it may do is asked later, with the request. */
+/** Asks whether an Authorization is valid before a large body is read. Rights are asked for later, with the request. */
 export function checkLogin(deps: AskVerdictDeps): CheckLogin {
   return async ({ request, caller, path }, signal) => {
     const authorization = request.headers.authorization ?? "";

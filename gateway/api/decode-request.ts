@@ -75,7 +75,7 @@ function isJson(contentType: string): boolean {
   return /^application\/(json|connect\+json|grpc-web\+json)\s*(;|$)/i.test(contentType);
 }
 
-/** What is in the one envelope that a request consists of. */
+/** Returns the message in the one envelope that a request consists of. */
 function messageInEnvelope(bytes: Uint8Array): Uint8Array {
   if (bytes.length < ENVELOPE_BYTES) throw invalid("the request ends before its message");
   if (bytes[0] !== 0) throw invalid("the request's message is compressed, or marked as something else: send it as it is");
@@ -129,7 +129,7 @@ function unknownKey(message: string): string | undefined {
   return at >= 0 && message.endsWith(UNKNOWN) ? message.slice(at + begin.length, -UNKNOWN.length) : undefined;
 }
 
-/** What stands behind `cannot decode message T from JSON: `; of a field its name is kept. */
+/** Returns the words after `cannot decode message T from JSON: `; of a field its name is kept. */
 function afterHead(words: string): string {
   const at = words.startsWith("cannot decode message ") ? words.indexOf(FROM_JSON) : -1;
   return at < 0 ? words : words.slice(at + FROM_JSON.length);

@@ -80,7 +80,7 @@ export function createForwarder({ pool, partToken, stopping, log }: ForwarderOpt
     }
   }
 
-  /** What a call that failed is answered with. A deadline that passed ends the call at the manager as the caller's going away does; the signal tells which. */
+  /** Returns the error of a failed call. A passed deadline ends the call at the manager as the caller's disconnect does; the signal tells which. */
   function failure(error: unknown, { signal, caller }: IncomingCall): ConnectError {
     return asConnectError(signal.reason instanceof ConnectError ? signal.reason : error, caller.requestId, log);
   }

@@ -28,7 +28,7 @@ export type Exchange = {
   /** The path without the query. */
   readonly path: string;
   readonly body: RequestBody;
-  /** What the request is counted under; a handler that knows its path sets it, so that what callers invent makes no figures. */
+  /** The path that the request is counted under; a handler that knows its path sets it, so that what callers invent makes no metrics. */
   route: string;
 };
 
@@ -54,7 +54,7 @@ export function findRoute(routes: readonly Route[], path: string): Route | undef
   return covering.toSorted((a, b) => b.prefix.length - a.prefix.length)[0];
 }
 
-/** Who sent an HTTP request, as far as the connection shows it. */
+/** The sender of an HTTP request, as far as the connection shows it. */
 export type Caller = Readonly<{
   /** IP address; empty: the connection is gone. */
   address: string;

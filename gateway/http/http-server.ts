@@ -124,7 +124,7 @@ function isAnswering(socket: Socket): boolean {
   return typeof answer === "object" && answer !== null && Reflect.get(answer, "headersSent") !== false;
 }
 
-/** What one HTTP request may be, and take; docs/limits.md names each. Sizes in bytes, times in milliseconds. */
+/** The limits of one HTTP request; docs/limits.md names each. Sizes in bytes, times in milliseconds. */
 export const HTTP_LIMITS = {
   bodyBytes: 4 * 1024 * 1024,
   /** Of all headers and the request line; above it 431. */

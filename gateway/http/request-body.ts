@@ -20,10 +20,10 @@ import { HTTP_LIMITS } from "./http-server.ts";
 /** The largest request body, bytes. */
 const BODY_LIMIT = HTTP_LIMITS.bodyBytes;
 
-/** What is read, and dropped, of a larger body, bytes. */
+/** The most that is read, and dropped, of a larger body, bytes. */
 const DROPPED_LIMIT = 4 * BODY_LIMIT;
 
-/** What the bodies of one checked Authorization may hold together, bytes. */
+/** The most that the bodies of one checked Authorization may hold together, bytes. */
 export const LOGIN_BYTES = 64 * 1024 * 1024;
 
 /** Flags (1 byte) and length (4) before each message of a stream, and of gRPC. */
@@ -31,7 +31,7 @@ export const ENVELOPE_BYTES = 5;
 
 const RETRY_MS = 1000;
 
-/** Whose body is to be read. */
+/** The request whose body is read. */
 export type BodyOf = Readonly<{ request: IncomingMessage; response: ServerResponse; caller: Caller; path: string }>;
 
 /** Resolves where the Authorization of a request is valid. Rejects with a NebulaError as the call itself. */
@@ -42,7 +42,7 @@ export class RequestBodies {
   readonly #checkLogin: CheckLogin;
   readonly #budget: RequestBudget;
   readonly #loginBytes: number;
-  /** What the bodies of each checked Authorization hold. */
+  /** The bytes that the bodies of each checked Authorization hold. */
   readonly #byLogin = new Map<string, number>();
   /** Those that are still on their way. */
   readonly #arriving = new Set<Account>();
@@ -113,7 +113,7 @@ export class RequestBodies {
   }
 }
 
-/** What one body holds until its request is answered. */
+/** The bytes that one body holds until its request is answered. */
 class Account implements Disposable {
   readonly #budget: RequestBudget;
   readonly #byLogin: Map<string, number>;
@@ -126,7 +126,7 @@ class Account implements Disposable {
   };
   readonly #chunks: Uint8Array[] = [];
   held = 0;
-  /** It is dropped, for others to have room. */
+  /** Whether the body is dropped, for others to have room. */
   isOut = false;
   #loggedIn = false;
   length = 0;
@@ -167,12 +167,12 @@ class Account implements Disposable {
     else this.#byLogin.delete(this.#authorization);
   }
 
-  /** What all bodies of the Authorization hold, once it is checked. */
+  /** The bytes that all bodies of the Authorization hold, once it is checked. */
   get heldByLogin(): number {
     return this.#loggedIn ? (this.#byLogin.get(this.#authorization) ?? 0) : 0;
   }
 
-  /** What the caller holds, as far as it is known who that is. */
+  /** The bytes that the caller holds, as far as the caller is known. */
   get heldByCaller(): number {
     return this.#loggedIn ? this.heldByLogin : this.held;
   }

@@ -23,7 +23,7 @@ export type ServeHttpOptions = Readonly<{
   metrics: HttpMetrics;
 }>;
 
-/** What load balancers and container engines ask every few seconds. */
+/** The paths that load balancers and container engines ask for every few seconds. */
 const PROBES = new Set(["/healthz", "/readyz"]);
 
 /** The longest part of a path that a log line repeats. */
@@ -67,7 +67,7 @@ export function serveHttp({ routes, bodies, atOnce, quietRoutes, policy, clock, 
         status,
         ms: Math.round(ms),
       };
-      // What devices and load balancers ask all day is worth a line only where it is refused.
+      // Requests that devices and load balancers make all day are worth a line only where they are refused.
       const isRoutine = PROBES.has(exchange.route) || (quietRoutes.has(exchange.route) && status < 400);
       if (isRoutine) log.debug(line, "request");
       else log.info(line, "request");

@@ -22,7 +22,7 @@ export type Lookup = (name: string) => Promise<readonly string[]>;
 
 export type KnownManagersOptions = Readonly<{
   urls: readonly ServerUrl[];
-  /** What `grpcs://` managers are dialled with. */
+  /** The TLS for `grpcs://` managers. */
   tls: () => ClientTls;
   /** Of a call of the gateway's own. */
   headers: Readonly<Record<string, string>>;

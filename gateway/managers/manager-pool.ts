@@ -5,7 +5,7 @@
  *    another.
  * P2 Calls of one key (call-key.ts) keep to one manager while it is up; all others take turns.
  * P3 A read without an answer for READ_MS goes to another manager too, and so does one whose connection broke; the first answer counts.
- * P4 A write is sent once. It goes to another manager only where it cannot have been sent: the first one could not be connected.
+ * P4 A write is sent once. A write goes to another manager only where it cannot have been sent: the first one could not be connected.
  * P5 Where a connection broke under a write, the answer says that the outcome is not known.
  */
 import type { DescMessage, DescMethodServerStreaming, DescMethodUnary, Message, MessageShape } from "@bufbuild/protobuf";

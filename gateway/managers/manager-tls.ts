@@ -3,7 +3,7 @@ import { leafOf } from "../../common/tls/read-pem.ts";
 import type { ServerTls } from "../../common/tls/server-tls.ts";
 
 /**
- * What a gateway dials its managers with.
+ * Returns the TLS with which a gateway dials its managers.
  *
  * A manager that no setting names is the one on this machine: it has the gateway's own certificate, whose names are those that others call it by. So that very
  * certificate is what is expected there, and nothing else; or the one before it, for when the files change the manager may read them a moment later.

@@ -65,7 +65,7 @@ export class Manager implements Disposable {
     return this.#reachesStore ? "up" : "without_store";
   }
 
-  /** It answered a call, with an error or without. */
+  /** The manager answered a call, with an error or without. */
   answered(): void {
     this.#answers++;
     this.#isSilent = false;

@@ -13,7 +13,7 @@ import { GetStatusResponseSchema, StatusService } from "../../gen/nebula/v1/stat
 
 export type Seen = Readonly<{ method: string; metadata: Metadata; timeoutMs: number }>;
 
-/** What a stand-in answers. A method that throws a NebulaError answers with it. */
+/** The answers of a stand-in. A method that throws a NebulaError answers with it. */
 export type Answers = {
   /** The status of its store; without it the stand-in has no health service, as a manager of an older version. */
   health?: () => Promise<MessageInitShape<typeof HealthCheckResponseSchema>>;

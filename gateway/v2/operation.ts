@@ -25,7 +25,7 @@ export type QueryParameter = Readonly<{ name: string; description: string; schem
 /** An answer as the OpenAPI document describes it; several of one status are alternatives. schema undefined: it has no body. */
 export type DescribedAnswer = Readonly<{ status: number; description: string; schema: JsonSchema | undefined }>;
 
-/** One operation of REST v2: its path, its answers and its handler. It is routed and described from this alone. */
+/** One operation of REST v2: its path, its answers and its handler. Routing and description use this alone. */
 export type Operation = Readonly<{
   method: HttpMethod;
   /** Below /api/v2, a parameter as `{name}`: `/apps/{app_name}/update`. */

@@ -98,7 +98,7 @@ function isOfSchedule({ field }: Violation): boolean {
   return field === "schedule";
 }
 
-/** A request that the gateway refuses by itself, before a manager has seen it. It is answered once the caller is known to have a login. */
+/** A request that the gateway refuses by itself, before a manager has seen it. The answer is sent once the caller is known to have a login. */
 export class V2Refusal extends Error {
   readonly answer: V2Answer;
 

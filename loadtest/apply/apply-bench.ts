@@ -4,7 +4,7 @@ import { type ApplyFigures, type ApplyRunOptions, CHANGE_KINDS, type ChangeFigur
 
 export type ApplyBenchOptions = ApplyRunOptions & Readonly<{ runs: number }>;
 
-/** What this machine is to reach: times of the same change without reports; milliseconds of the event loop; shares of the reports' processor time. */
+/** The goals for this machine: times of the same change without reports; milliseconds of the event loop; shares of the reports' processor time. */
 export const GOALS = { cpu: 7, lastDevice: 1.5, heldMs: 50, stream: 0.1, secondStream: 0.01 } as const;
 
 type Row = Readonly<{ title: string; figure: keyof ChangeFigures; goal?: number }>;

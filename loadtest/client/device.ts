@@ -20,7 +20,7 @@ export type DeviceTarget = Readonly<{
 export interface DeviceListener {
   /** A piece of a message, for a listener that wants the bytes; they are good until the call returns. */
   onBody?(piece: Uint8Array): void;
-  /** What is pushed arrived, or the first word after subscribing. */
+  /** A push arrived, or the first word after subscribing. */
   onMessage(device: Device): void;
   /** A call beside the watch was answered; `ok` is false where it was refused. */
   onAnswer(device: Device, ok: boolean): void;

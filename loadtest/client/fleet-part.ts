@@ -112,7 +112,7 @@ export class FleetPart implements Disposable {
     await ponged.done;
   }
 
-  /** What one ping, one report and one connection cost on the wire, by the first device. */
+  /** Measures the traffic of one ping, one report and one connection, by the first device. */
   async measureTraffic(pings: number, everyMs: number): Promise<{ ping: Traffic; report: Traffic; reconnect: Traffic }> {
     const [index] = this.#reading();
     const device = index === undefined ? undefined : this.#devices.get(index);

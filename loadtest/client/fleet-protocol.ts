@@ -1,4 +1,4 @@
-/** What the bench asks one process of its fleet. Devices are numbers, their own within the whole fleet. */
+/** The commands of the bench to one process of its fleet. Devices are numbers, their own within the whole fleet. */
 export type FleetCommand =
   /** Connect devices, besides those that are connected already; at most `concurrency` of them wait for their first message at a time. */
   | { kind: "connect"; target: FleetTarget; firstDevice: number; count: number; concurrency: number }
@@ -32,7 +32,7 @@ export type FleetTarget = Readonly<{
   etag: string;
 }>;
 
-/** What the process answers. Times are `sharedNow`, or lengths of time, milliseconds. */
+/** The answers of the process. Times are `sharedNow`, or lengths of time, milliseconds. */
 export type FleetAnswer =
   | { kind: "connected"; tookMs: number }
   | { kind: "armed" }
@@ -44,7 +44,7 @@ export type FleetAnswer =
   | { kind: "traffic"; ping: Traffic; report: Traffic; reconnect: Traffic }
   | { kind: "failed"; reason: string };
 
-/** What went over the wire in both directions: bytes of TCP's payload, and packets. */
+/** The traffic on the wire in both directions: bytes of TCP's payload, and packets. */
 export type Traffic = Readonly<{ bytes: number; packets: number }>;
 
 const clockOffset = Number(process.hrtime.bigint()) / 1e6 - performance.now();

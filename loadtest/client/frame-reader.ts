@@ -1,6 +1,6 @@
 import { FRAME, FRAME_HEADER_BYTES, GRPC_PREFIX_BYTES, isAck, isEndOfStream, PING_BYTES } from "./h2-frames.ts";
 
-/** What a reader tells its connection. */
+/** The events that a reader reports to its connection. */
 export interface FrameListener {
   /** A piece of a message on the watch's stream; its bytes are good until the call returns. */
   onBody?(piece: Uint8Array): void;

@@ -24,7 +24,7 @@ export function frame(type: number, flags: number, streamId: number, payload: Ui
   return bytes;
 }
 
-/** What a client says first: the preface, its settings, and a connection window that never runs out. */
+/** The first bytes of a client: the preface, its settings, and a connection window that never runs out. */
 export const CLIENT_HELLO = clientHello();
 
 function clientHello(): Buffer {

@@ -11,7 +11,7 @@ export class NatsDevice implements Device {
   readonly #socket: Socket;
   readonly #listener: DeviceListener;
   #subscribed = false;
-  /** What there is of a control line cut in two. */
+  /** The first part of a control line cut in two. */
   #line = "";
   #payloadLeft = 0;
 

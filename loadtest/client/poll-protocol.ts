@@ -1,4 +1,4 @@
-/** What the bench asks the process that polls: `open` once, then slices, then `finish`. Between slices it is silent. */
+/** The commands of the bench to the process that polls: `open` once, then slices, then `finish`. Between slices the process is silent. */
 export type PollCommand = OpenCommand | Readonly<{ kind: "slice"; ms: number }> | Readonly<{ kind: "finish" }>;
 
 export type OpenCommand = Readonly<{
@@ -13,7 +13,7 @@ export type OpenCommand = Readonly<{
   warmUpMs: number;
 }>;
 
-/** What was measured in all slices together. */
+/** The measurements of all slices together. */
 export type Polled = Readonly<{
   requests: number;
   /** Milliseconds that the slices took. */
@@ -21,7 +21,7 @@ export type Polled = Readonly<{
   /** Milliseconds from a request (or, where each has one, its connection's beginning) to the end of its answer. */
   p50Ms: number;
   p99Ms: number;
-  /** What the slowest connection got, as a share of what each got on the average. */
+  /** The answers of the slowest connection, as a share of what each got on the average. */
   slowestShare: number;
 }>;
 

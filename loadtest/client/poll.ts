@@ -1,12 +1,12 @@
 /**
  * Clients that poll as fast as they are answered, each with one request under way, in slices between which they are silent.
  *
- * L1 It looks at no more of an answer than its status and where its headers end, all bodies being of one length: else a client that parses is measured.
+ * L1 A client looks at no more of an answer than its status and where its headers end, all bodies being of one length: else its parsing is measured.
  * L2 Any other answer (another status, another length, a connection that ends) ends the poll with an error: a refusal is fast, and does not count as an answer.
  * L3 Nothing is measured before each connection was answered once. Node accepts one connection per turn of its event loop, and a turn of a busy server is
  *    long: the last of 500 connections that begin to poll at once waits for some seconds, which the answers do not cause.
- * L4 A slice ends when all clients are silent: then another server can be measured on the same processors. What is
- *    still under way when its time is over counts, and so does the time that it takes, as it does for the server's processor.
+ * L4 A slice ends when all clients are silent: then another server can be measured on the same processors. A request
+ *    still under way when the slice's time is over counts, and so does the time that it takes, as it does for the server's processor.
  */
 import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
@@ -21,7 +21,7 @@ const END_OF_HEADERS = Buffer.from("\r\n\r\n");
 /** How long all connections may take until each was answered once, and until all are silent after a slice. Milliseconds. */
 const LIMIT_MS = 60_000;
 
-/** What all pollers share. */
+/** The state that all pollers share. */
 type Shared = {
   readonly command: Omit<OpenCommand, "kind">;
   readonly bodyBytes: number;

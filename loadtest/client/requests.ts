@@ -9,7 +9,7 @@ import { grpcHeaderBlock } from "./h2-frames.ts";
 /** A request's header block and message, as they go into frames. */
 export type CannedRequest = Readonly<{ headerBlock: Uint8Array; message: Uint8Array }>;
 
-/** What the devices of one process ask a server: header blocks are the same for all of them, and made once. */
+/** The requests of the devices of one process: header blocks are the same for all of them, and made once. */
 export class Requests {
   readonly #target: FleetTarget;
   readonly #watchHeaders: (device: number) => Uint8Array;

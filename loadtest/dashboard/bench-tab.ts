@@ -16,7 +16,7 @@ export type FirstPaint = Readonly<{
 const SHOWN_LIMIT_MS = 120_000;
 const LOOK_EVERY_MS = 25;
 
-/** What says that all of a view is shown: each of these is there. */
+/** The selectors that say that all of a view is shown: each of these is there. */
 const SHOWN: Readonly<Record<BenchView["name"], readonly string[]>> = {
   overview: [".legend-count", 'table[aria-label="Device groups"] tbody tr[aria-rowindex]'],
   group: [".legend-count", 'table[aria-label="Devices"] tbody tr[aria-rowindex]'],

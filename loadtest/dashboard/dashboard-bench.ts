@@ -2,7 +2,7 @@ import { median } from "../measure/quantiles.ts";
 import { alignedRows } from "../measure/table.ts";
 import { type DashboardFigures, MEASURED, type Measured } from "./dashboard-run.ts";
 
-/** What the dashboard is to reach. */
+/** The goals for the dashboard. */
 export const GOALS = { shownMs: 1500, taskMs: 100, heapGrowth: 0.1, connections: 6, streams: 2 } as const;
 
 const MB = 1024 * 1024;

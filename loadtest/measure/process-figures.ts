@@ -10,7 +10,7 @@ export type ProcessFigures = Readonly<{
   cpuMs: number;
 }>;
 
-/** What the kernel says of a process (Linux). */
+/** Returns the kernel's figures of a process (Linux). */
 export function processFigures(pid: number): ProcessFigures {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");

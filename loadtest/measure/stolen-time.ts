@@ -3,14 +3,14 @@ import { readFileSync } from "node:fs";
 /** The machine's processor time since its start, in the kernel's ticks. */
 export type ProcessorTime = Readonly<{
   whole: number;
-  /** What the host gave to others while this machine had something to run. */
+  /** The time that the host gave to others while this machine had something to run. */
   stolen: number;
 }>;
 
 /** A share of stolen time above this makes a run's figures doubtful. */
 export const DOUBTFUL_SHARE = 0.02;
 
-/** What the kernel says of all processors (Linux). */
+/** Returns the kernel's times of all processors together (Linux). */
 export function processorTime(): ProcessorTime {
   return parseProcessorTime(readFileSync("/proc/stat", "utf8"));
 }

@@ -1,7 +1,8 @@
 /**
  * A process that the bench starts: a server under measurement, or a part of the fleet.
  *
- * P1 It never outlives the bench: it is killed when disposed of and when the bench is interrupted, and by the kernel when the bench's own process is gone.
+ * P1 The process never outlives the bench: it is killed when disposed of and when the bench is interrupted, and by the kernel when the bench's own
+ *    process is gone.
  * P2 Its end, however it comes, rejects each wait for a message of it, at once and later, with its last words.
  */
 import { type ChildProcess, spawn } from "node:child_process";
@@ -14,7 +15,7 @@ import type { Processors } from "./processors.ts";
 export const NODE_FLAGS: readonly string[] = ["--max-semi-space-size=16"];
 
 export type BenchProcessOptions = Readonly<{
-  /** What it is called in errors. */
+  /** The name of the process in errors. */
   name: string;
   command: readonly string[];
   processors: Processors;
@@ -68,7 +69,7 @@ export class BenchProcess implements AsyncDisposable {
     this.#waiting.clear();
   }
 
-  /** What the kernel says of it. */
+  /** Returns the kernel's figures of the process. */
   figures(): ProcessFigures {
     if (this.#end !== undefined) throw this.#end;
     if (this.#child.pid === undefined) throw new NebulaError("unavailable", `${this.#name} has not been started`);

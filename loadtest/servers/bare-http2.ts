@@ -7,8 +7,8 @@ import { LISTENERS_HERE, openListeners } from "../../manager/listen/listeners.ts
  * The floor of the runtime: node:http2 without gRPC or a store. Every request is a watch with a token, whose SHA-256 is looked up among those of 20,000
  * devices: no server that lets only its own devices in could do less. Run by the bench, with the token as its argument; it sends {kind: "push", bytes}.
  *
- * It does what the manager does: batches that yield to the event loop, one pass over the streams at a time (a push during it goes to the streams that
- * come after at once, to the others in another pass), and for each stream one write in flight and the newest bytes after it.
+ * The server does what the manager does: batches that yield to the event loop, one pass over the streams at a time (a push during it goes to the
+ * streams that come after at once, to the others in another pass), and for each stream one write in flight and the newest bytes after it.
  */
 
 const BATCH = 32;

@@ -1,4 +1,4 @@
-/** What the parts of a bench trust each other by. */
+/** The secret by which the parts of a bench trust each other. */
 export const BENCH_CLUSTER_KEY = "cluster key of the bench";
 
 /** Of the configuration's admin, whose name is admin. */

@@ -21,7 +21,7 @@ export type ObserveCommand =
   | { kind: "start-profile" }
   | { kind: "write-profile"; file: string };
 
-/** What a server under measurement says of itself. Creates what answers the commands of the bench; undefined for any other message. */
+/** Creates the function of a server under measurement that answers the commands of the bench, and any other message with undefined. */
 export function observeProcess(): (command: ObserveCommand) => Promise<object | undefined> {
   const histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   histogram.enable();

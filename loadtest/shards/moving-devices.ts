@@ -32,7 +32,7 @@ export type MovingOptions = Readonly<{
   groups: readonly Readonly<{ name: string; devices: number }>[];
 }>;
 
-/** What the devices went through until all were served by the shards that they were waited for at. Times are `sharedNow`, milliseconds. */
+/** The moves of the devices until all were served by the shards that they were waited for at. Times are `sharedNow`, milliseconds. */
 export type Moves = Readonly<{
   /** The first watch ended; NaN where none did. */
   firstLostAt: number;
@@ -112,7 +112,7 @@ export class MovingDevices implements Disposable {
     }
   }
 
-  /** Resolves when each device is served by one of these. What happened before the call does not count. */
+  /** Resolves when each device is served by one of these. Events before the call do not count. */
   async moved(to: readonly string[]): Promise<Moves> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const wanted = new Set(to);

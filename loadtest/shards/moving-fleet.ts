@@ -5,7 +5,7 @@ import { BenchProcess } from "../processes/bench-process.ts";
 import type { Processors } from "../processes/processors.ts";
 import type { Moves, MovingOptions } from "./moving-devices.ts";
 
-/** What the bench asks the process of its moving devices. */
+/** The commands of the bench to the process of its moving devices. */
 export type MovingCommand =
   | { kind: "start"; options: MovingOptions }
   /** Wait until each device has had its watch for `forMs`. */
@@ -16,7 +16,7 @@ export type MovingCommand =
 export type MovingAnswer = { kind: "started" } | { kind: "steady" } | { kind: "moved"; moves: Moves } | { kind: "failed"; reason: string };
 
 const PROCESS_FILE = fileURLToPath(new URL("./moving-process.ts", import.meta.url));
-/** What takes longer will not come. */
+/** The longest wait for an answer: a later one will not come. */
 const LIMIT_MS = 180_000;
 
 /** Devices that follow their shard, in a process of their own. */

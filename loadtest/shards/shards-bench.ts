@@ -42,7 +42,7 @@ export async function benchShards(options: ShardsBenchOptions): Promise<ShardsBe
   return { runs, medians: medianOfRuns(runs, TABLE_FIGURES), handOvers };
 }
 
-/** What a figure should be at most. */
+/** The most that a figure should be. */
 export type Goal = Readonly<{ what: string; value: number; limit: number; unit: string }>;
 
 /** The goals of the bench, each with what was measured; without those of a part that was left out or took too little time to measure. */

@@ -17,7 +17,7 @@ export type PushedApp = Readonly<{
   apps: readonly string[];
   /** The revision of the app that the next change makes. */
   nextRevision(): bigint;
-  /** What a device connects to that watches the group on this port. */
+  /** The target of a device that watches the group on this port. */
   target(port: number): Promise<FleetTarget>;
   /** Changes the app by one API call; resolves with the moment of its answer (`sharedNow`). */
   push(): Promise<number>;

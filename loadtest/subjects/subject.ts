@@ -6,7 +6,7 @@ import type { Processors } from "../processes/processors.ts";
 /** A server under measurement: something that many devices subscribe to and that sends the same bytes to all of them. */
 export interface Subject extends AsyncDisposable {
   readonly name: SubjectName;
-  /** What a device connects to. */
+  /** The target that a device connects to. */
   target(): Promise<FleetTarget>;
   figures(): ProcessFigures;
   /** Has the server send something new to every device; resolves with the moment of its answer (`sharedNow`), when the sending has begun at most. */

@@ -43,7 +43,7 @@ export type V2BenchOptions = Readonly<{
   runs: number;
   connections: number;
   warmUpMs: number;
-  /** What is measured of each in all, and in one slice of it. */
+  /** How long each server is measured in all, and in one slice of it. */
   measureMs: number;
   sliceMs: number;
   processors: Readonly<{ server: Processors; fleet: Processors }>;

@@ -56,7 +56,7 @@ export function monthBytes({ pingBytes, reportBytes, reconnectBytes }: IdleTraff
   return (MONTH_MS / keepaliveMs) * pingBytes + (MONTH_MS / REPORT_EVERY_MS) * reportBytes + (MONTH_MS / RECONNECT_EVERY_MS) * reconnectBytes;
 }
 
-/** What was counted, and what a month is made of, as lines of text. */
+/** The counted traffic, and what a month is made of, as lines of text. */
 export function idleTrafficLines(traffic: IdleTraffic): string[] {
   const times = (everyMs: number) => String(Math.round(MONTH_MS / everyMs));
   const month = (keepaliveMinutes: number) => {

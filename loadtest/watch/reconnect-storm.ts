@@ -33,8 +33,8 @@ const STORMS = 3;
 const WAITING_AT_MOST_MS = 120_000;
 
 /**
- * The same storms on two managers that differ in one thing: one writes presence. What it writes later counts too: the figures are read when nothing waits for the
- * store any more. The two take turns in short slices, so that both meet the same machine.
+ * The same storms on two managers that differ in one thing: one writes presence. Later writes count too: the figures are read when nothing waits for
+ * the store any more. The two take turns in short slices, so that both meet the same machine.
  */
 export async function benchStorm(options: StormOptions): Promise<StormResult> {
   const rounds: StormResult[] = [];

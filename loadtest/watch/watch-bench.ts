@@ -25,7 +25,7 @@ export type WatchBenchOptions = RunOptions &
     subject: SubjectOptions;
   }>;
 
-/** What can be measured on this machine: nats-server is not everywhere. */
+/** Returns the subjects that can be measured on this machine: nats-server is not everywhere. */
 export function subjectsHere(): readonly WatchSubjectName[] {
   return SUBJECT_NAMES.filter((name) => name !== "nats" || natsInstalled());
 }

@@ -38,7 +38,7 @@ export type AccessListener = {
   named?(subject: string): void;
   /** A new generation began. */
   began?(): void;
-  /** What open streams have of sessions is read again (N6). */
+  /** The sessions that open streams have are due to be read again (N6). */
   sessionsDue?(): void;
 };
 

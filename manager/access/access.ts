@@ -29,7 +29,7 @@ export type AccessOptions = Readonly<{
   signal: AbortSignal;
 }>;
 
-/** Who calls, whether they still may, and what they see. */
+/** The parts that tell who calls, whether they still may, and what they see. */
 export type Access = Readonly<{
   authenticate: Authenticate;
   generations: AccessGenerations;

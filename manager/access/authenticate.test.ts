@@ -75,7 +75,7 @@ async function startAccess(options: Options = {}) {
     reads,
     signals,
     state,
-    /** Who calls with these headers. */
+    /** Resolves with the caller of these headers. */
     caller: async (values: Record<string, string>, peer = "192.0.2.1:1000"): Promise<Caller> => access.authenticate(headers(values), peer),
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };

@@ -24,10 +24,10 @@ import { configuredLogin, isBehind, type Login, subjectsOf, type Verified } from
 /** The answer to a credential that is not valid; the log of a device shows it. */
 export const INVALID_LOGIN = "the authorization header holds no valid user and password, and no valid token";
 
-/** Who calls, and from where. */
+/** The caller of a method, and from where. */
 export type Caller = Readonly<{
   principal: Principal;
-  /** What the principal was found by: one for all calls and watches of a credential. */
+  /** The login that the principal was found by: one for all calls and watches of a credential. */
   login: Login;
   /** Whether another part of this cluster made the call, for itself or for its own caller. */
   viaPart: boolean;
@@ -120,7 +120,7 @@ export function createAuthenticate(options: AuthenticateOptions): Authenticate {
   }
 
   function keep(login: Login): Login {
-    // What was read before the present generation is not known to be valid in it. An enrolment token's uses and time are the store's to count.
+    // A login from before the present generation is not known to be valid in it. An enrolment token's uses and time are the store's to count.
     if (!isBehind(login, generations.current) && login.verified.principal.kind !== "enrolment") verified.add(login);
     return login;
   }
@@ -138,8 +138,8 @@ export function createAuthenticate(options: AuthenticateOptions): Authenticate {
   }
 
   /**
-   * Checks a credential, once for all calls that bring it meanwhile. What a check from before the call read may be older than the end of the credential: where it was
-   * named since, it is checked again.
+   * Checks a credential, once for all calls that bring it meanwhile. The result of a check from before the call may be older than the end of the
+   * credential: where that was named since, it is checked again.
    * @param before the check that is too old
    */
   function checked(asked: Asked, before: SharedWork<Login> | undefined): Promise<Login> {

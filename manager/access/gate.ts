@@ -43,7 +43,7 @@ function letIn(caller: Caller, rule: MethodRule<Message>, method: DescMethod, re
   return caller;
 }
 
-/** What the table says of a call of this principal; throws `permission_denied`. `request` is undefined for a stream of requests. */
+/** Applies the rule of the table to a call of this principal; throws `permission_denied`. `request` is undefined for a stream of requests. */
 export function permitBy(rule: MethodRule<Message>, method: DescMethod, request: Message | undefined, principal: Principal): void {
   switch (rule.kind) {
     case "public":

@@ -4,7 +4,7 @@
  * P1 A device's group is read at most once per cacheTimeMs; what was read counts until then, unless this shard changed
  *    it.
  * P2 A device without a group is read every time: nobody holds its id, and the one who takes it is seen at once.
- * P3 What is kept is bounded: MOST_KEPT devices; the one that was kept first is evicted.
+ * P3 Memory is bounded: MOST_KEPT devices; the one that was kept first is evicted.
  */
 
 import { BoundedMap } from "../../common/bounded-map.ts";
@@ -89,7 +89,7 @@ export class PresentGroups {
 }
 
 /**
- * The refusal of a caller who has no rights where the device is. It reveals nothing else: neither the group, nor
+ * The refusal of a caller who has no rights where the device is. Reveals nothing else: neither the group, nor
  * whether the device has a token.
  */
 export function inUseElsewhere(deviceId: string): NebulaError {

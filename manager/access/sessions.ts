@@ -4,7 +4,7 @@
  * N1 A session token is known by its form, and is looked up among sessions alone: one read, by an id that is a part of
  *    its hash.
  * N2 A session is bound to the credential that it was made with, and counts only while that is what it was: the password
- *    of a user, its token, or the password or token of the local admin. It has the rights of the user as they are now.
+ *    of a user, its token, or the password or token of the local admin. The session has the rights of the user as they are now.
  * N3 A session makes no other session, so it ends at the latest when it was made to.
  */
 import { createHmac, hash, timingSafeEqual } from "node:crypto";
@@ -43,9 +43,9 @@ export function sessionKey(token: string): Readonly<{ id: string; tokenHash: str
 /** The credential that a session was made with. */
 export type MadeWith = "password" | "token";
 
-/** What sessions are bound to (N2), as StoredSession.boundTo has it. */
+/** The bindings of sessions (N2), as StoredSession.boundTo has it. */
 export type SessionBindings = {
-  /** What a session is bound to that is made with this credential; undefined: it makes none (N3). */
+  /** The binding of a session that is made with this credential; undefined: the credential makes none (N3). */
   of(source: LoginSource): string | undefined;
   /** Whether the session is the local admin's, and its credential is what it was. */
   isOfLocalAdmin(session: StoredSession): boolean;

@@ -35,17 +35,17 @@ export type StoredCredentialsDeps = Readonly<{
  */
 export type StoredCredentials = {
   /**
-   * Who a credential stands for; undefined: nobody. An unknown user takes as long as a wrong password.
+   * Finds the principal that a credential stands for; undefined: nobody. An unknown user takes as long as a wrong password.
    * @param workFor the caller that a password is hashed for
    * @param signal ends reads of the store; a password that is being hashed is hashed
    */
   verify(credential: Credential, workFor: WorkFor, signal?: AbortSignal): Promise<Verified | undefined>;
   /**
-   * What a credential that was found valid stands for now; undefined: it is valid no more. No password is hashed for
-   * it.
+   * Resolves with what a credential that was found valid stands for now; undefined: it is valid no more. No password is
+   * hashed for it.
    */
   again(verified: Verified, signal?: AbortSignal): Promise<Verified | undefined>;
-  /** What the user of a name may do now; nothing, where there is no such user. */
+  /** The rights of the user of a name now; none where there is no such user. */
   rightsOfUser(name: string, signal?: AbortSignal): Promise<Rights>;
 };
 
@@ -54,7 +54,7 @@ export function createStoredCredentials(deps: StoredCredentialsDeps): StoredCred
   const reads = createCredentialReads(clock);
   let hashOfNobody: Promise<string> | undefined;
 
-  /** What a password is checked against where there is no user: made once, of a password that nobody knows. */
+  /** The hash that a password is checked against where there is no user: made once, of a password that nobody knows. */
   async function hashForNobody(): Promise<string> {
     hashOfNobody ??= hashPassword(randomBytes(16).toString("hex"));
     try {
@@ -106,7 +106,7 @@ export function createStoredCredentials(deps: StoredCredentialsDeps): StoredCred
     return undefined;
   }
 
-  /** Who a session stands for now; undefined: it has ended, or its credential has. */
+  /** The user that a session stands for now; undefined: it has ended, or its credential has. */
   async function bySession(
     { id, tokenHash }: Pick<StoredSession, "id" | "tokenHash">,
     signal: AbortSignal | undefined,

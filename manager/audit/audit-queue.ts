@@ -1,8 +1,8 @@
 /**
  * The way of entries into the audit log.
  * Q1 Entries are appended in the order in which they came, in batches, one at a time.
- * Q2 What waits is bounded. An entry that finds the queue full, or that the store does not take, goes whole into the process's log and is counted: it is
- *    never silently gone, and no call fails for it, as its change was made.
+ * Q2 The queue is bounded. An entry that finds the queue full, or that the store does not take, goes whole into the process's log and is counted: it
+ *    is never silently gone, and no call fails for it, as its change was made.
  */
 import { toJson } from "@bufbuild/protobuf";
 import { Counter, type Registry } from "prom-client";

@@ -19,7 +19,7 @@ import { ADMIN, type ManagerRig, startManagerRig, TEST_SECRETS } from "../testin
 const { createApp, updateApp, deleteApp, stopApp, getApp } = AppService.method;
 const WRONG = { authorization: "Bearer not-the-token" };
 
-/** What the log holds, newest first. */
+/** The entries of the log, newest first. */
 async function entriesOf(rig: ManagerRig, filter: AuditFilter = {}): Promise<readonly AuditEntry[]> {
   return (await rig.drivers.accessStore.listAudit(filter, { limit: 1000 })).items;
 }

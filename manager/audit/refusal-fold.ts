@@ -1,7 +1,7 @@
 /**
  * Refused calls of one minute, equal ones counted together, so that a flood of them cannot fill the audit log or the memory.
  * D1 Every refusal is stood for by exactly one entry: its own, given out at once when it is the first of its kind, or else one that `drain` yields.
- * D2 What is kept apart is bounded: up to KINDS_PER_ADDRESS kinds (who, from, method, outcome) of one address and KINDS in all; what is beyond that is
+ * D2 The kinds kept apart are bounded: KINDS_PER_ADDRESS (who, from, method, outcome) of one address and KINDS in all; what is beyond that is
  *    counted per (from, outcome), for up to ADDRESSES addresses; what is beyond that per outcome. So nothing is left out of the count, no party's
  *    flood hides another's refusals until KINDS are there, and one minute leaves at most 2 * KINDS + ADDRESSES entries and one per outcome.
  */

@@ -87,7 +87,7 @@ function claimWarnings({ deviceGroup, apps }: Config, concerns: (claim: SharedCl
     .map((claim) => sharedClaimWarning(deviceGroup, claim));
 }
 
-/** Which ports of these apps are left out of what workers of the original get of a group that they poll. */
+/** Returns warnings of the ports that workers of the original do not get of these apps, where they poll the group. */
 async function portWarnings({ isPolled }: Deps, { deviceGroup }: Config, apps: Config["apps"]): Promise<string[]> {
   const warnings = apps.flatMap(({ name, app }) => {
     const known = new Set(portsOfOriginal(app?.startingPorts ?? []));

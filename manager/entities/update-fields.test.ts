@@ -21,7 +21,7 @@ function refused(fields: readonly string[]): string[] {
   return update.kind === "invalid" ? update.violations.map(({ field, description }) => `${field}: ${description}`) : [];
 }
 
-/** What a field holds, for comparing. */
+/** The value of a field, for comparing. */
 function fieldOf(app: App, name: string): unknown {
   const field = AppSchema.fields.find((known) => known.name === name);
   assert.ok(field);

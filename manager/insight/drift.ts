@@ -114,7 +114,7 @@ export function driftOf(newest: Newest, devices: Iterable<DeviceInGroup>): Messa
 
 /**
  * Returns where a device stands with the members of its group, and then with the group itself: a device that has the group and not yet a change of a member waits
- * for that. What it has containers of, and its group does not name any more, is to be removed.
+ * for that. Members that it has containers of, and that its group does not name any more, are to be removed.
  */
 export function standingsWith({ deviceGroup: name, groupRevision: revision, targets }: Newest): (device: Standing) => StateOfDevice {
   const known = new Set(targets.map((target) => keyOf(target.kind, target.name)));
@@ -158,7 +158,7 @@ function since({ summary }: DeviceInGroup, about: StateOfDevice["about"]): numbe
   return target === undefined || target.sinceMs === 0n ? undefined : Number(target.sinceMs);
 }
 
-/** What has no time is last. */
+/** Compares two devices by time; one without a time is last. */
 function longestFirst(a: Drifted, b: Drifted): number {
   const [at, other] = [a.sinceMs ?? Number.MAX_SAFE_INTEGER, b.sinceMs ?? Number.MAX_SAFE_INTEGER];
   return at - other || ((a.deviceId ?? "") < (b.deviceId ?? "") ? -1 : 1);
@@ -185,7 +185,7 @@ function countsOf(drifted: readonly Drifted[]): MessageInitShape<typeof DriftCou
     }));
 }
 
-/** Which images one reference stands for, on the devices that have the newest revision of what names it. */
+/** The images that one reference stands for, on the devices that have the newest revision of what names it. */
 class ImageIds {
   readonly #newest: Newest;
   readonly #revisions: ReadonlyMap<string, bigint>;

@@ -1,4 +1,4 @@
-/** What an explanation of a device is made of, as the stores have it. */
+/** The parts of an explanation of a device, as the stores have them. */
 import { clone } from "@bufbuild/protobuf";
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";

@@ -38,7 +38,7 @@ export function shardOf(settings: ShardSettings, { bound, hostname, boot }: Shar
   };
 }
 
-/** Makes this shard a member. It serves every watch until then. Rejects with `failed_precondition` where another live shard has its name. */
+/** Makes this shard a member; until then the shard serves every watch. Rejects with `failed_precondition` where another live shard has its name. */
 export async function joinShards(membership: Membership, self: Member, log: Log): Promise<void> {
   await membership.join(self);
   if (membership.self === undefined)

@@ -60,7 +60,7 @@ type Connection = {
 /** A login, or a connection without one: as itself, since a text of its peer would be made at every report. */
 type PayerKey = string | Connection;
 
-/** Whose calls are counted together where all hold too much. */
+/** The party whose calls are counted together where all hold too much. */
 type Payer = { readonly key: PayerKey; readonly isPart: boolean; readonly calls: Set<Stream>; held: number };
 
 type Open = {
@@ -103,7 +103,7 @@ type Stream = Pick<
   | "session"
 >;
 
-/** Who opens a connection: whether its calls are of another part of the cluster; and whether one has a valid login. */
+/** The checks of a connection's calls: whether they are of another part of the cluster; and whether one has a valid login. */
 export type CallLogins = Readonly<{
   isPart: (headers: Headers) => boolean;
   /** Rejects with, or throws, the NebulaError that the call itself would have been refused with. */
@@ -397,8 +397,8 @@ function sizeOf(headers: Headers): number {
 }
 
 /**
- * Whether nothing more of the request is to come. What was read to its end is known to be complete without asking
- * HTTP/2, which is dear.
+ * Whether nothing more of the request is to come. A stream that was read to its end is known to be complete without
+ * asking HTTP/2, which is dear.
  */
 function isRequestComplete(stream: Stream): boolean {
   if (stream.readableEnded) return true;

@@ -40,7 +40,7 @@ async function serve(handler: (context: StreamContext) => AsyncIterable<Answer>)
   const registry = new Registry();
   const clock = new ManualClock();
   const listeners: AccessListener[] = [];
-  /** What the gate throws now, how often it was asked, and what happens while it answers. */
+  /** The refusal that the gate throws now, how often it was asked, and what happens while it answers. */
   const gated: { refusal: NebulaError | undefined; count: number; during: () => void; source: LoginSource } = {
     refusal: undefined,
     count: 0,

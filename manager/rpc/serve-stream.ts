@@ -2,11 +2,11 @@
  * Server streams of insight: the one way from grpc-js into every handler that answers a stream. Watches of configs have the hub, which is made for tens of
  * thousands of them.
  *
- * S1 A stream waits for its reader: the handler is asked for a message when the one before was taken. It answers the newest counts then, so nothing queues. A
- *    message that is not taken within UNREAD_MS ends the stream.
+ * S1 A stream waits for its reader: the handler is asked for a message when the one before was taken, and answers the newest counts. So nothing
+ *    queues. A message that is not taken within UNREAD_MS ends the stream.
  * S2 At most MOST_STREAMS are open, and MOST_PER_USER of one caller; one more is refused with `resource_exhausted`.
- * S3 A stream lasts at most LONGEST_MS. It ends then, and at a stop, with `unavailable`, which has its client open it again; none opens after a stop. One that
- *    was opened with a session ends with it, with `unauthenticated`.
+ * S3 A stream lasts at most LONGEST_MS. The end then, and at a stop, is `unavailable`, which has its client open it again; none opens after a stop.
+ *    One that was opened with a session ends with it, with `unauthenticated`.
  * S4 In each generation of access, and when its credential is named, a stream goes through the gate again, and through the check of its handler. A refusal ends
  *    it; while the store can't be read it goes on, and is tried again.
  */
@@ -122,7 +122,7 @@ export class ServerStreams {
     for (const stream of this.#open) end(stream, "stopping", stopping());
   }
 
-  /** What grpc-js calls for each call of the method. */
+  /** Returns the function that grpc-js calls for each call of the method. */
   serve(method: DescMethod, handler: AnyStreamHandler): handleServerStreamingCall<unknown, unknown> {
     const { audit, metrics, log } = this.#deps;
     const path = pathOf(method);

@@ -20,7 +20,10 @@ export type AnyUnaryHandler = { handle(request: Message, context: CallContext): 
 
 export type RpcDeps = Readonly<{ gate: Gate; audit: Audit; metrics: RpcMetrics; clock: Clock; log: Log }>;
 
-/** The one way from grpc-js into every unary handler: decode, let in, handle, and turn what was thrown into a status. What the audit log is to have of it is stored before the answer. */
+/**
+ * The one way from grpc-js into every unary handler: decode, let in, handle, and turn what was thrown into a status. The entry of the
+ * audit log is stored before the answer.
+ */
 export function serveUnary(
   method: DescMethod,
   handler: AnyUnaryHandler,

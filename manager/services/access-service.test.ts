@@ -89,7 +89,7 @@ async function start() {
     published,
     changes,
     statuses,
-    /** What users may do now, by name. */
+    /** The rights of users now, by name. */
     rights,
     make: async (request: Init<typeof CreateEnrolmentTokenRequestSchema>, by = ADMIN) => {
       const answer = await service.createEnrolmentToken(create(CreateEnrolmentTokenRequestSchema, request), as(by));

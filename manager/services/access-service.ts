@@ -29,7 +29,7 @@ export type AccessServiceParts = Readonly<{
   configStore: Pick<ConfigStore, "get">;
   changeFeed: Pick<ChangeFeed, "publish">;
   presentGroups: PresentGroups;
-  /** What the user of a name may do now; nothing, where there is no such user. */
+  /** The rights of the user of a name now; none where there is no such user. */
   rightsOf: (user: string, signal: AbortSignal) => Promise<Rights>;
   visiblePages: VisiblePages;
   clock: Clock;
@@ -187,7 +187,7 @@ function groupOf(deviceGroup: string, principal: Principal): { deviceGroup?: str
   return { deviceGroup };
 }
 
-/** Who may change a device_group sees and ends the tokens that lead into it. */
+/** A caller who may change a device_group sees and ends the tokens that lead into it. */
 function changeable(principal: Principal): ((token: Readonly<{ deviceGroup: string }>) => boolean) | undefined {
   return changeableBy(principal, ({ deviceGroup }) => deviceGroup);
 }

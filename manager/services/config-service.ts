@@ -11,8 +11,8 @@ import type { ServiceHandlers } from "../rpc/call-context.ts";
 type ConfigServiceDeps = Readonly<{ configStore: ConfigStore; secretKeys: SecretKeys }>;
 
 /**
- * GetConfig reads the store, so a caller sees every earlier change. It shows no secret value, and answers the etag of the config that devices get,
- * which holds them.
+ * GetConfig reads the store, so a caller sees every earlier change. The answer shows no secret value, and has the etag of the config that devices
+ * get, which holds them.
  */
 export function createConfigServiceHandlers({ configStore, secretKeys }: ConfigServiceDeps): ServiceHandlers<typeof ConfigService> {
   return {

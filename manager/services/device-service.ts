@@ -82,7 +82,7 @@ export function createDeviceServiceHandlers(
   };
 }
 
-/** What a caller needs to forget a device. */
+/** The right that a caller needs to forget a device. */
 function forgetting({ deviceGroup }: Device): Need {
   return { kind: "write", entity: groupKey(deviceGroup) };
 }

@@ -139,7 +139,7 @@ function revisionsRead(writes: readonly AnyWrite[], { groups }: Consequences): M
 
 type ReadEntities = readonly Readonly<{ kind: PlannedKind; name: string; revision: bigint }>[];
 
-/** What the write itself needs. */
+/** The right that the write itself needs. */
 function needOf({ kind, name }: AnyWrite): Need {
   return kind === "user_group" ? { kind: "admin" } : { kind: "write", entity: { kind, name } };
 }

@@ -243,7 +243,7 @@ export function createServedServices({
 
 type Rooms = Readonly<{ fleet: CallRoom; api: CallRoom }>;
 
-/** What devices call by themselves, all at once where they all come back: it has room of its own, so that it keeps no operator out. */
+/** Methods that devices call by themselves, all at once where they all come back: they have room of their own, so that they keep no operator out. */
 const FLEET_METHODS: ReadonlySet<DescMethod> = new Set([
   ShardService.method.getShardMap,
   ReportService.method.submitReports,

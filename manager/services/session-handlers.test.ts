@@ -32,7 +32,7 @@ function callsOn(channel: GrpcChannel) {
     list: async (headers: Headers, request: MessageInitShape<typeof ListSessionsRequestSchema> = {}) =>
       (await channel.unary(AccessService.method.listSessions, request, { headers })).sessions,
     end: (headers: Headers, id = "") => channel.unary(AccessService.method.deleteSession, { id }, { headers }),
-    /** Who a credential stands for; the kind of the refusal, where it stands for nobody. */
+    /** The user that a credential stands for; the kind of the refusal, where it stands for nobody. */
     async who(token: string): Promise<string> {
       try {
         return (await channel.unary(StatusService.method.getStatus, {}, { headers: bearer(token) })).user;

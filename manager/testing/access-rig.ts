@@ -23,7 +23,7 @@ export type AccessRig = AsyncDisposable &
     other: Readonly<{ users: ReturnType<typeof createUserServiceHandlers>; groups: ReturnType<typeof createUserGroupServiceHandlers> }>;
     announced: readonly FeedEvent[];
     changes: readonly Changed[];
-    /** What the log got, one JSON object a line. */
+    /** The lines of the log, one JSON object each. */
     logged: readonly string[];
     /** A call of an admin. */
     call(name?: string): CallContext;

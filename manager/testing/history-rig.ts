@@ -88,7 +88,7 @@ export type HistoryRig = Readonly<{
   imageOf(name: string): Promise<string>;
 }>;
 
-/** Defines tests of HistoryService on SQLite and on Cassandra. What they are given is there when a test runs. */
+/** Defines tests of HistoryService on SQLite and on Cassandra. The contents of the rig exist when a test runs. */
 export function describeHistory(title: string, define: (on: HistoryRig) => void): void {
   let keyspace: TestKeyspace | undefined;
   const drivers: Readonly<Record<string, (context: Mocha.Context) => Promise<ConfigStore>>> = {

@@ -23,7 +23,7 @@ export type ManagerRig = AsyncDisposable &
     drivers: Drivers;
     registry: Registry;
     port: number;
-    /** What the log got, one JSON object a line. */
+    /** The lines of the log, one JSON object each. */
     logged: readonly string[];
     channel(): GrpcChannel;
   }>;

@@ -74,7 +74,7 @@ export class WatchRig implements AsyncDisposable {
   readonly registry: Registry;
   /** The newest status of devices, by device_id. */
   readonly devices: Map<string, Device>;
-  /** What the audit log got. */
+  /** The entries that the audit log got. */
   readonly audited: readonly AuditEntry[];
   /** Whether announcements get lost. */
   feedLoses = false;
@@ -256,7 +256,7 @@ export class TestWatch {
     }
   }
 
-  /** What was answered, in short: image@app-revision of the first app, or the kind of answer. */
+  /** The answers, in short: image@app-revision of the first app, or the kind of answer. */
   get heard(): string[] {
     return this.answers.map((answer) => {
       if (answer.case !== "config") return answer.case ?? "nothing";

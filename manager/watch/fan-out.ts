@@ -5,7 +5,7 @@
  * B2 Groups alternate: a large one does not delay a small one.
  * B3 An answer that changes during a pass is offered to the rest of the streams at once, and to those before them in another pass. So under endless changes
  *    the last stream is reached as often as the first.
- * B4 What holds for all streams of a batch is checked once, before its first.
+ * B4 Checks that hold for all streams of a batch are made once, before its first.
  *
  * When a batch has its turn, and what reports have between two of them, is decided in common/clock/turn-taking.ts.
  */

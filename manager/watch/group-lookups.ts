@@ -3,7 +3,7 @@
  *
  * W3 One load per group, and one read per member, at a time. A change that is announced during a load, and that the load did not cover, is read after it.
  * W4 The recheck never reads a cache (recheck.ts).
- * R3 What the devices of a group are sent never goes backwards, whichever cache or replica answered (manager/config/load-config.ts).
+ * R3 The config that the devices of a group are sent never goes backwards, whichever cache or replica answered (manager/config/load-config.ts).
  * H2 After a standstill of the process longer than a lease, nothing is sent before its group was loaded whole again.
  * H4 A member is read once per announced revision, for any number of groups that name it.
  */

@@ -42,7 +42,7 @@ export type Watcher = Readonly<{
   serveHere: boolean;
   /** Opened with the token of another component: it shows no device's presence, and `spread` does not apply to it. */
   viaPart: boolean;
-  /** What the worker named that it knows beyond the first release. */
+  /** The features beyond the first release that the worker named. */
   features: Features;
   /** The version of the worker, one text for all of one version; empty: it named none. */
   workerVersion: string;

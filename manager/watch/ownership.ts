@@ -1,5 +1,5 @@
 /**
- * Which shard serves which watch.
+ * The shard that serves each watch.
  *
  * O1 The live shards are ranked for each group, and the first one owns it. O2 With `spread: n` the first n own it, and
  *    each device belongs to one of them.

@@ -38,7 +38,7 @@ const METHOD = ConfigService.method.watchConfig;
 /** gRPC path of WatchConfig. */
 export const WATCH_PATH = pathOf(METHOD);
 
-/** Authenticates a watch, and hands it to the hub. It keeps nothing of the watch afterwards: a watch lasts for months. */
+/** Authenticates a watch, and hands it to the hub. Keeps nothing of the watch afterwards: a watch lasts for months. */
 export function serveWatch({ hub, gate, audit, connections, presentGroups, metrics, log }: ServeWatchDeps): OpenCall {
   const readFeatures = createReadFeatures();
   /** Versions that workers named: a watch keeps the text that others of its version keep. */

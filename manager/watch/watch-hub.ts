@@ -130,7 +130,7 @@ export class WatchHub {
     return this.#groups.size;
   }
 
-  /** What is being read for watches, or waits for it. */
+  /** The reads for watches that are under way or wait. */
   get queued(): GroupLookups["queued"] {
     return this.#lookups.queued;
   }
@@ -224,7 +224,7 @@ export class WatchHub {
     if (group.streams.size > this.#deps.tuning.batch && (group.answer?.frame.length ?? 0) <= MOST_HELD_BYTES) this.#hold(stream);
   }
 
-  /** H2: a gateway's connection is read on, others wait for it. What is held already costs a flood nothing. */
+  /** H2: a gateway's connection is read on, others wait for it. A connection that is held already costs a flood nothing. */
   #hold(stream: StreamSlot): void {
     const { turns } = this.#deps;
     const { connection } = stream;

@@ -26,7 +26,7 @@ export type WatchNow = Readonly<{
   groups(): number;
   /** Watches that wait for their end, since another shard should serve them. */
   leaving(): number;
-  /** What is being read for watches, or waits for it. */
+  /** The reads for watches that are under way or wait. */
   queued(): Readonly<{ groups: number; members: number }>;
   ownership: Pick<Ownership, "members" | "rankings" | "version">;
 }>;

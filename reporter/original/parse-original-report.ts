@@ -29,7 +29,7 @@ const MOST_AHEAD_MS = 5 * 60_000;
 
 /**
  * Reads the JSON that a worker of the original puts on the bus: its device is its hostname, all its reports are of one boot, `v2`, and a report's number is the
- * second at which it was made, or the bus took it where the device's clock is ahead. It answers for any bytes; a report that it answers is valid.
+ * second at which it was made, or the bus took it where the device's clock is ahead. Answers for any bytes; a report that it answers is valid.
  * @param receivedMs when the bus took it, milliseconds since 1970
  */
 export function parseOriginalReport(value: Uint8Array, receivedMs: number): ParsedOriginal {

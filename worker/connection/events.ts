@@ -1,13 +1,13 @@
 import type { ErrorKind } from "../../common/errors/nebula-error.ts";
 import type { Config } from "../../gen/nebula/v1/config_pb.ts";
 
-/** What a watch tells. Only the newest of each sort is kept for a reader that is busy. */
+/** The events of a watch. Only the newest of each sort is kept for a reader that is busy. */
 export type WatchEvent = Readonly<
   /** A shard serves the watch: reports can be sent. */
   | { kind: "connected"; address: string }
   /** `refused`: of what kind the refusal was; undefined: the connection ended, or none came about. Tried again after `retryInMs` milliseconds. */
   | { kind: "disconnected"; reason: string; refused: ErrorKind | undefined; retryInMs: number }
-  /** What the device should run from now on. */
+  /** The config that the device should run from now on. */
   | { kind: "config"; config: Config; etag: string }
   /** The device holds the newest config already. */
   | { kind: "unchanged" }

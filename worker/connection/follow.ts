@@ -84,7 +84,7 @@ async function accept(config: Config, etag: string, { clock, keeper, lastGood, r
   sender.configCame();
 }
 
-/** What a promise comes to; undefined if it takes longer. Rejects as the promise does. */
+/** Resolves with the result of a promise; undefined if it takes longer. Rejects as the promise does. */
 export async function withinTime<T>(promise: Promise<T>, ms: number, clock: Clock): Promise<T | undefined> {
   const end = new AbortController();
   try {
@@ -94,7 +94,7 @@ export async function withinTime<T>(promise: Promise<T>, ms: number, clock: Cloc
   }
 }
 
-/** What came of a config. `clusterChanged`: it is of another cluster, or a higher epoch, than the one before. */
+/** The outcome of a config. `clusterChanged`: the config is of another cluster, or a higher epoch, than the one before. */
 export type Accepted = Readonly<
   { kind: "accepted"; state: MergedState; config: Config; etag: string; clusterChanged: boolean } | { kind: "ignored"; reason: string }
 >;

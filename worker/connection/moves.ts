@@ -25,7 +25,7 @@ export type LocateOutcome = Readonly<
   | { kind: "refused"; problem: ErrorKind; reason: string }
 >;
 
-/** What to do next, after a wait. */
+/** The next move, after a wait. */
 export type Move = Readonly<{ waitMs: number } & ({ kind: "locate" } | { kind: "dial"; address: string; serveHere: boolean })>;
 
 /**
@@ -41,7 +41,7 @@ export type WatchState = Readonly<{
   tried: ReadonlySet<string>;
   /** Redirects in a row. */
   redirects: number;
-  /** Who sent the last one. */
+  /** The address of the shard that sent the last one. */
   redirectedBy: string | undefined;
   /** Tries in a row that did not come to a watch that lasted. */
   failures: number;
@@ -69,7 +69,7 @@ export type MoveContext = Readonly<{
   random: () => number;
 }>;
 
-/** What to do after a question for the shard map. A map that was read before is better than none. */
+/** The next move after a question for the shard map. A map that was read before is better than none. */
 export function afterLocate(state: WatchState, outcome: LocateOutcome, context: MoveContext): Next {
   switch (outcome.kind) {
     case "located":
@@ -87,7 +87,7 @@ export function afterLocate(state: WatchState, outcome: LocateOutcome, context: 
   }
 }
 
-/** What to do after a try at `dialled`. */
+/** The next move after a try at `dialled`. */
 export function afterWatch(
   state: WatchState,
   dialled: Readonly<{ address: string; serveHere: boolean }>,

@@ -16,7 +16,7 @@ export type LastGoodConfig = Readonly<{
   followed: readonly string[];
 }>;
 
-/** What a worker finds at its start. */
+/** The data that a worker finds at its start. */
 export type Loaded = Readonly<{
   config: LastGoodConfig | undefined;
   memory: KeptMemory | undefined;
@@ -24,7 +24,7 @@ export type Loaded = Readonly<{
   deviceToken: DeviceToken | undefined;
 }>;
 
-/** What a worker keeps in its data folder, each in a file of its own: a config changes seldom, what is remembered of pulls often. */
+/** The data that a worker keeps in its folder, each kind in a file of its own: a config changes seldom, what is remembered of pulls often. */
 export interface LastGood {
   readonly loaded: Loaded;
   /** Whether a config is being written: that on the disk is an older one. */

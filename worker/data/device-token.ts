@@ -9,7 +9,7 @@ export type ConfirmedToken = Readonly<{
 }>;
 
 /**
- * What a device keeps of its tokens: every secret that the server may know this device by, at any time, also
+ * The tokens that a device keeps: every secret that the server may know this device by, at any time, also
  * when answers were lost on the way. `enrolling`: a secret that the device comes in with. `rotating`: the one that follows the confirmed
  * one; there is one then.
  */
@@ -29,7 +29,7 @@ export function storeDeviceToken({ deviceId, confirmed, previous, pending }: Dev
   return { deviceId, confirmed, previous, pending };
 }
 
-/** What `storeDeviceToken` made, read back; undefined: it is not of that form. */
+/** Reads back what `storeDeviceToken` made; undefined if it is not of that form. */
 export function restoreDeviceToken(stored: unknown): DeviceToken | undefined {
   const { deviceId, confirmed, previous, pending } = fieldsOf(stored);
   if (typeof deviceId !== "string") return undefined;

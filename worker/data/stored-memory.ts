@@ -25,7 +25,7 @@ export function storeMemory({ pulled, adopted, volumes, pruned, applied, imageHi
   };
 }
 
-/** What `storeMemory` made, read back. What is not of that form is left out: losing it costs a pull or a comparison, never a container. */
+/** Reads back what `storeMemory` made. Parts not of that form are left out: losing one costs a pull or a comparison, never a container. */
 export function restoreMemory(stored: unknown): KeptMemory {
   const { pulled, adopted, volumes, pruned, applied, imageHistory, goneHours } = fieldsOf(stored);
   return {

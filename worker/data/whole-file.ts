@@ -21,10 +21,10 @@ function damaged(path: string): string {
 
 /**
  * One small file that is complete at any time, also after a power cut.
- * 1. It is written beside its place, exclusively and through no symlink, readable by its owner alone, forced to the
+ * 1. The file is written beside its place, exclusively and through no symlink, readable by its owner alone, forced to the
  *    disk, and renamed into its place; then the folder is forced to the disk.
  * 2. One write at a time. Of contents that come during it only the newest is written, and each caller gets the outcome of that write.
- * 3. What is on the disk already is not written again: flash wears out.
+ * 3. Contents that are on the disk already are not written again: flash wears out.
  */
 export class LastGoodFile {
   readonly #path: string;

@@ -19,7 +19,7 @@ export const TOKEN_UNKNOWN =
 
 export type DeviceLoginOptions = Readonly<{
   deviceId: string;
-  /** What the disk holds for this device. */
+  /** The tokens that the disk holds for this device. */
   kept: DeviceToken | undefined;
   save: (token: DeviceToken) => Promise<SaveOutcome>;
   server: TokenServer;
@@ -39,7 +39,7 @@ export type DeviceLoginOptions = Readonly<{
 }>;
 
 /**
- * Who the device says it is: its own token where it has one, which this enrols and rotates, else the credentials that
+ * The login of the device: its own token where it has one, which this enrols and rotates, else the credentials that
  * were given.
  *
  * L1 A secret is on the disk before the server hears of it, and stays there until another one is known to be in its
@@ -264,7 +264,7 @@ export class DeviceLogin {
     throw new NebulaError("unavailable", "the server took the next token, and does not know it");
   }
 
-  /** From now on the device has this token. What is not saved is asked again after the next start. */
+  /** From now on the device has this token. A question whose answer is not saved is asked again after the next start. */
   async #settle(confirmed: ConfirmedToken, previous: ConfirmedToken | undefined): Promise<void> {
     this.#kept = { ...this.#kept, confirmed, previous, pending: undefined };
     this.#isRevoked = false;

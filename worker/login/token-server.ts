@@ -10,7 +10,7 @@ import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { ShardService } from "../../gen/nebula/v1/shard_pb.ts";
 import { callServer, isSecure, type ServerCallOptions } from "../connection/server-call.ts";
 
-/** What a device asks the server about its own tokens. All reject with NebulaErrors. */
+/** The calls of a device to the server about its own tokens. All reject with NebulaErrors. */
 export interface TokenServer {
   /** Comes in: from then on the server knows the device by `secret`. Answers the device_group. Again with the same secret it changes nothing. */
   enroll(enrolToken: string, deviceId: string, secret: string, signal: AbortSignal): Promise<string>;

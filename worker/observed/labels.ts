@@ -25,7 +25,7 @@ type Labels = Readonly<Record<string, string>>;
 
 type Common = Readonly<{ instance: string; boot: string; cluster: ClusterIdentity; revision: bigint; hash: string; isStale: boolean }>;
 
-/** What Nebula writes on a container of an app. */
+/** The labels that Nebula writes on a container of an app. */
 export function appLabels(app: string, index: number, restartCount: bigint, common: Common): Labels {
   return {
     [LABEL.containerType]: "app",
@@ -36,7 +36,7 @@ export function appLabels(app: string, index: number, restartCount: bigint, comm
   };
 }
 
-/** What Nebula writes on the container of one run. `dueMs`: when the run was due, milliseconds since 1970. */
+/** The labels that Nebula writes on the container of one run. `dueMs`: when the run was due, milliseconds since 1970. */
 export function cronJobLabels(cronJob: string, dueMs: number, common: Common): Labels {
   return {
     [LABEL.containerType]: "cron_job",

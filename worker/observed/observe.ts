@@ -14,7 +14,7 @@ const COMPARED_AT_ONCE = 8;
 export type ObserverOptions = Readonly<{ runtime: ContainerRuntime }>;
 
 /**
- * What to look with: who looks, the engine as it presented itself, the jobs as they were before the look, what was
+ * The context of a look: who looks, the engine as it presented itself, the jobs as they were before the look, what was
  * adopted, and ids of containers that could not be inspected (a job tries again).
  */
 export type LookContext = Readonly<{

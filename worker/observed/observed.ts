@@ -10,7 +10,7 @@ export type PullJob = Readonly<{
   /** Milliseconds of the monotonic clock. */
   startedAt: number;
   bytes: PullBytes;
-  /** It was aborted, and has not ended yet. */
+  /** The pull was aborted, and has not ended yet. */
   isEnding: boolean;
 }>;
 
@@ -53,7 +53,7 @@ export type ComparedContainer = Readonly<{ details: ContainerDetails; image: Ima
 export type Observed = Readonly<{
   engine: EngineInfo;
   containers: readonly ObservedContainer[];
-  /** Whose they are. */
+  /** The containers by owner. */
   classified: Classified;
   images: readonly ObservedImage[];
   networks: readonly ObservedNetwork[];

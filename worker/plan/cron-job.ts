@@ -21,7 +21,7 @@ const KEPT_RUNS = 3;
 
 type RunWork = Work & Readonly<{ wish?: PullWish | undefined; step: StepName }>;
 
-/** What is to be done for a cron_job in force: the pending run, and what is left of earlier ones. */
+/** The work for a cron_job in force: the pending run, and what is left of earlier ones. */
 export function cronJobWork(job: ScheduledCronJob, containers: readonly OwnedCronContainer[], view: View): CronJobWork {
   const runs = newestFirst(containers);
   const memory = view.memory.cron.get(job.name);

@@ -8,7 +8,7 @@ import type { View } from "./view.ts";
 /** Names that a message lists; the others are counted. */
 const MOST_NAMED = 5;
 
-/** What a cluster is to another: revisions say something about each other only where they are the same. */
+/** Returns the relation of a cluster to another: revisions say something about each other only where the clusters are the same. */
 export function compareClusters(a: ClusterIdentity, b: ClusterIdentity): "same" | "newer_epoch" | "older_epoch" | "other" {
   if (a.id !== b.id) return "other";
   if (a.epoch === b.epoch) return "same";

@@ -17,7 +17,7 @@ import { type PlanContext, type View, viewOf } from "./view.ts";
 import { together, unlessFailing, volumesWork, type Work } from "./work.ts";
 
 export type Plan = Readonly<{
-  /** What to do now: steps of one unit in this order, different units side by side. Empty: nothing, until something happens or `wakeAt` comes. */
+  /** The steps to do now: of one unit in this order, different units side by side. Empty: nothing, until something happens or `wakeAt` comes. */
   steps: readonly Step[];
   /** Milliseconds of the monotonic clock. */
   wakeAt: number | undefined;

@@ -5,7 +5,7 @@ import { requireDocker } from "../../common/testing/require-docker.ts";
 import { openDockerFixture } from "../runtime/docker/fixture.ts";
 import { fits, fitsItsLabel } from "./spec-match.ts";
 
-/** What a spec may say, each field by itself. */
+/** The fields that a spec may have, each by itself. */
 const FIELDS: Partial<ContainerSpec> = {
   env: { GREETING: "hello=world", EMPTY: "" },
   ports: [

@@ -8,8 +8,8 @@ import type { ComparedContainer } from "../observed/observed.ts";
 import type { ContainerDetails, ImageDetails } from "../runtime/container-runtime.ts";
 
 /**
- * Whether a container whose spec no label tells is what the spec asks for, by what inspect shows. What v2 knows is compared exactly; of the rest, with
- * `everyField`, what the spec leaves out has to be as the image has it, otherwise only what the spec says is compared.
+ * Whether a container whose spec no label tells is what the spec asks for, by what inspect shows. The fields of v2 are compared exactly; of the rest,
+ * with `everyField`, what the spec leaves out has to be as the image has it, otherwise only what the spec says is compared.
  */
 export function fits({ details, image }: ComparedContainer, spec: ContainerSpec, everyField: boolean): boolean {
   if (image === undefined) return false;

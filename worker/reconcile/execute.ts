@@ -10,7 +10,7 @@ export type ExecuteContext = Readonly<{
 }>;
 
 /**
- * Begins the steps of one round, and waits for none: their outcomes come from the jobs. What is of the memory alone is
+ * Begins the steps of one round, and waits for none: their outcomes come from the jobs. Steps of the memory alone are
  * done at once.
  */
 export function beginRound(steps: readonly Step[], { jobs, isOver, onOutcome }: ExecuteContext): void {

@@ -6,7 +6,7 @@ import { Rig } from "../testing/rig.ts";
 
 const signal = new AbortController().signal;
 
-// Faults of the original that have to stay away. What needs a server (1, 2: no config comes) is that nothing arrives here.
+// Faults of the original that have to stay away. Those that need a server (1, 2: no config comes) mean here that nothing arrives.
 describe("what went wrong in the original, and must not here", () => {
   it("1. while no manager can be reached, containers run, drift is repaired, and a start continues", async () => {
     await using rig = new Rig();

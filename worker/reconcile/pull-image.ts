@@ -29,7 +29,7 @@ export async function pullImage(
   let progressAt = startedAt;
   let isDownloaded = false;
   const onLine = (sign: PullSign) => {
-    // What unpacks may be silent; a layer that turns up after that starts the time again.
+    // Unpacking may be silent; a layer that turns up after that starts the time again.
     if (sign.isProgress || (isDownloaded && !sign.isDownloaded)) progressAt = clock.monotonic();
     isDownloaded = sign.isDownloaded;
     onBytes(sign.bytes);

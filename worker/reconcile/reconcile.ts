@@ -103,7 +103,7 @@ export class Reconciler {
     });
   }
 
-  /** What is wanted from now on: a merged config, and the etag under which it came. */
+  /** Sets the desired state from now on: a merged config, and the etag under which it came. */
   setConfig(config: Config, etag: string): void {
     this.#rounds.setConfig(config, etag);
     if (this.#unreachable !== undefined) this.#reportUnreachable(this.#unreachable);

@@ -3,7 +3,7 @@ import { withoutEnd } from "../../common/text/without-end.ts";
 import type { RegistryLogin } from "../runtime/container-runtime.ts";
 import { registryKey, serverAddress } from "./environment.ts";
 
-/** What Docker's config.json says of logins; keys are registries as `registryKey` writes them. */
+/** The part of Docker's config.json about logins; keys are registries as `registryKey` writes them. */
 export type DockerConfig = Readonly<{
   auths: ReadonlyMap<string, unknown>;
   /** The helper of one registry. */

@@ -55,7 +55,7 @@ export type ReportParts = Readonly<{
   /** Containers that were put right since the start. */
   repairs: number;
   pruned: PruneMark | undefined;
-  /** What is wrong with the worker itself, beside what the plan found. */
+  /** The problems of the worker itself, beside those that the plan found. */
   problems: readonly DeviceProblem[];
   stats: ReadonlyMap<string, ContainerStats>;
   /** By id: the sizes of the images on the device. */

@@ -18,9 +18,9 @@ const TRANSIENT_PROBLEM = "cluster_changed";
 /** More distinct states than this count as new ones. */
 const MOST_SEEN = 200;
 
-/** What was reported, as far as the next report depends on it. Times are milliseconds of the monotonic clock. */
+/** The reports so far, as far as the next one depends on them. Times are milliseconds of the monotonic clock. */
 export type Reported = Readonly<{
-  /** What the newest report said of revisions; undefined: there was none. */
+  /** The revisions in the newest report; undefined: there was none. */
   revisions: string | undefined;
   state: string;
   /** Targets that it called failed. */
@@ -103,7 +103,7 @@ export function holdMs({ flips }: Reported): number {
   return Math.min(LONGEST_HOLD_MS, flipWaitMs(flips));
 }
 
-/** What is known of the reports after this one was sent. */
+/** Returns what is known of the reports after this one was sent. */
 export function reportedAfter(report: Report, before: Reported, now: number): Reported {
   const revisions = revisionsOf(report);
   const state = stateOf(report);
@@ -152,7 +152,7 @@ function appliedOf(report: Report): string {
   return applied.map(({ name, appliedRevision }) => `${name}=${appliedRevision}`).join(" ");
 }
 
-/** What makes two reports differ: numbers that only grow, times and ids are left out. */
+/** Returns the part of a report in which two can differ: numbers that only grow, times and ids are left out. */
 function stateOf(report: Report): string {
   return JSON.stringify([
     report.apps.map(targetState),

@@ -6,7 +6,7 @@ import { DeviceState } from "./device-state.ts";
 
 const FACTS = { deviceId: "device-1", deviceGroup: "shop", boot: "b", instance: "main", startedAt: 0 };
 
-/** What a device would report of each look at its engine. */
+/** The reports that a device would make of each look at its engine. */
 class Reports {
   readonly rig: Rig;
   readonly #state = new DeviceState(FACTS);

@@ -21,7 +21,7 @@ export type DeviceFacts = Readonly<{
 type Standing = ReadonlyMap<string, Readonly<{ at: string; since: number }>>;
 
 /**
- * What this worker knows of its device, as a report is made of it.
+ * The knowledge of this worker about its device, as a report is made of it.
  * 1. States are always those of the newest look; while the engine is away those of the last look before that stay.
  * 2. An etag is only called applied once a look was about its config.
  */

@@ -10,7 +10,7 @@ import { composeReport } from "./compose.ts";
 
 const signal = new AbortController().signal;
 
-/** What the device would report of a look, as JSON. */
+/** The report that the device would make of a look, as JSON. */
 function reportOf(look: Look | undefined): string {
   assert.ok(look?.kind === "seen");
   const identity = { deviceId: "device-1", deviceGroup: "shop", boot: "b", instance: "main", startedAt: 0, etag: look.etag };

@@ -26,7 +26,7 @@ class Desk implements AsyncDisposable {
   /** Called while a report is measured, after it was composed. */
   onMeasure: () => void = () => {};
 
-  /** What the log got at level info or above. */
+  /** The lines that the log got at level info or above. */
   readonly logged: string[] = [];
 
   constructor() {

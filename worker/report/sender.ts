@@ -38,7 +38,7 @@ export class ReportSender {
   readonly #options: ReportSenderOptions;
   readonly #alarm: Alarm;
   #reported: Reported = NOTHING_REPORTED;
-  /** What failed, also where no report was made of it. */
+  /** The failures seen, also those of which no report was made. */
   #seenFailures: SeenFailures = new Map();
   #seq = 0n;
   /** When the newest config came that no report has answered. */

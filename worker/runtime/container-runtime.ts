@@ -49,7 +49,7 @@ export type ObservedContainer = Readonly<{
   finishedAt: number | undefined;
   exitCode: number | undefined;
   /**
-   * It ended because it reached its memory limit, bytes (0: the machine's memory); absent: it did not, or runs again.
+   * The container ended because it reached its memory limit, bytes (0: the machine's memory); absent: it did not, or runs again.
    */
   outOfMemory?: Readonly<{ limitBytes: number }> | undefined;
   /**
@@ -67,7 +67,7 @@ export type ObservedContainer = Readonly<{
   listedOnly?: Readonly<{ failure: string | undefined }>;
 }>;
 
-/** What inspect tells besides: for the adoption of containers that somebody else made. */
+/** The further details that inspect shows: for the adoption of containers that somebody else made. */
 export type ContainerDetails = Readonly<{
   container: ObservedContainer;
   env: readonly string[];
@@ -93,7 +93,7 @@ export type ObservedImage = Readonly<{
   labels: Readonly<Record<string, string>>;
 }>;
 
-/** What a container gets from its image where its spec says nothing. */
+/** The settings that a container gets from its image where its spec says nothing. */
 export type ImageDetails = ObservedImage &
   Readonly<{
     env: readonly string[];
@@ -209,7 +209,7 @@ export interface ContainerRuntime extends AsyncDisposable {
   removeImage(id: string, signal: AbortSignal): Promise<void>;
   stats(containerId: string, signal: AbortSignal): Promise<ContainerStats>;
   /**
-   * What happens from this call on, checks of health and the like left out. Ends, or throws `unavailable`, when the connection to the engine ends; the
+   * The events from this call on, checks of health and the like left out. Ends, or throws `unavailable`, when the connection to the engine ends; the
    * caller opens it again and lists again. Ends when the signal is aborted.
    */
   events(signal: AbortSignal): AsyncIterable<RuntimeEvent>;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { ContainerSpec } from "../../common/desired/container-spec.ts";
 import { type ContractRig, portsOf, randomName, rejectsWith } from "./contract-rig.ts";
 
-/** What every ContainerRuntime promises of what containers share with their host: ports, volumes and networks. */
+/** The promises of every ContainerRuntime about what containers share with their host: ports, volumes and networks. */
 export function describeHostParts({ signal, fixture, labels, create, started, listed }: ContractRig): void {
   describe("ports", () => {
     it("ports of running and of stopped containers are shown, and none belongs to two", async () => {

@@ -7,7 +7,7 @@ import type { RuntimeFixture } from "./contract-fixture.ts";
 import { describeHostParts } from "./contract-host.ts";
 import { ContractRig, randomName, rejectsWith } from "./contract-rig.ts";
 
-/** What every ContainerRuntime promises. */
+/** The promises of every ContainerRuntime. */
 export function describeContainerRuntime(name: string, open: () => Promise<RuntimeFixture>): void {
   describe(`container runtime: ${name}`, function () {
     this.timeout(60_000);

@@ -3,7 +3,7 @@ import { PullProgress } from "./pull-progress.ts";
 
 const line = (status: string, id?: string, current?: number) => ({ status, id, progressDetail: current === undefined ? {} : { current, total: 9 } });
 
-/** What the lines are, one letter each: P for progress, D once everything has arrived, a dot for neither. */
+/** The signs of the lines, one letter each: P for progress, D once everything has arrived, a dot for neither. */
 function signs(lines: readonly unknown[]): string {
   const progress = new PullProgress();
   return lines

@@ -1,7 +1,7 @@
 import { recordOf, textOf } from "./json.ts";
 
 /**
- * What a line of a pull changed. `isDownloaded`: every layer that is known has arrived; what is left is unpacking,
+ * The change by one line of a pull. `isDownloaded`: every layer that is known has arrived; the rest is unpacking,
  * which some engines do in silence.
  */
 export type PullSign = Readonly<{ isProgress: boolean; isDownloaded: boolean; bytes: PullBytes }>;

@@ -69,8 +69,8 @@ export const TROUBLED = [
 ] satisfies readonly RuntimeCall["method"][];
 
 /**
- * What is wrong with a call: a refusal, at once or late, or a call that takes effect, perhaps after its caller has
- * given up; undefined: nothing.
+ * The trouble with a call: a refusal, at once or late, or a call that takes effect, perhaps after its caller has
+ * given up; undefined: none.
  */
 export const arbitraryTrouble: fc.Arbitrary<Trouble | undefined> = fc.oneof(
   { weight: 3, arbitrary: fc.constant(undefined) },

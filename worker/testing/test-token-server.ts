@@ -1,7 +1,7 @@
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { TokenServer } from "../login/token-server.ts";
 
-/** What a server knows of one device's tokens, as the real one does; for tests only. `interfere` runs before and after every call takes effect. */
+/** A server that knows one device's tokens, as the real one does; for tests only. `interfere` runs before and after every call takes effect. */
 export class TestTokenServer implements TokenServer {
   usesLeft = 1;
   deviceGroup = "shop";

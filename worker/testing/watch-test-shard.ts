@@ -53,7 +53,7 @@ export class TestShard implements AsyncDisposable {
   address = "";
   /** Every watch that arrived, oldest first. */
   readonly watches: TestWatch[] = [];
-  /** What a watch gets as it arrives. */
+  /** Called with each watch as it arrives. */
   onWatch: (watch: TestWatch) => void = () => {};
   map: readonly string[] = [];
   mapRequests = 0;

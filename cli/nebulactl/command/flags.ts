@@ -41,7 +41,7 @@ export interface FlagValues {
   number(flag: NumberFlag): number | undefined;
   /** Whether a switch was given. */
   on(flag: SwitchFlag): boolean;
-  /** Which name of a toggle was given last; undefined if neither was. */
+  /** Whether a toggle is on, by the name given last; undefined if neither was. */
   toggle(flag: ToggleFlag): boolean | undefined;
   /** Whether anything was given for a flag. */
   has(flag: Flag): boolean;

@@ -8,7 +8,7 @@ import { ADMIN, startTestServer, type TestServer } from "../testing/test-server.
 
 type Line = Readonly<{
   typed: readonly string[];
-  /** What is read afterwards, with `-o json`, and what it holds. */
+  /** The command that reads afterwards, with `-o json`, and what its output holds. */
   read: string;
   holds: unknown;
 }>;

@@ -19,7 +19,7 @@ export type ReopenedStream<T> = Readonly<{
   /**
    * Opens the stream; what it sends describes the present, so that a second opening continues the first.
    * @param until aborted when nothing more is read of it
-   * @param leftMs what is left of `limitMs`, a whole number; infinity without a limit
+   * @param leftMs the rest of `limitMs`, a whole number; infinity without a limit
    */
   open(until: AbortSignal, leftMs: number): AsyncIterable<T>;
   /** Called before each opening but the first, with the error that ended the one before; undefined if the server ended it in good order. */

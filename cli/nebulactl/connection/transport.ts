@@ -24,7 +24,7 @@ const JSON_OVER_HTTP = {
   writeMaxBytes: 0xffffffff,
 };
 
-/** Opens the transport to a gateway (Connect JSON) or to a manager (gRPC). It connects at the first call; an idle connection does not keep
+/** Opens the transport to a gateway (Connect JSON) or to a manager (gRPC). Connects at the first call; an idle connection does not keep
  * the process running. */
 export async function connectTo({ server, credentials, credentialsFrom, tls = {} }: Login): Promise<Transport> {
   // Checked here, because Node shows an invalid header value in its error.

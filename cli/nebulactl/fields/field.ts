@@ -4,7 +4,7 @@ import { listOf } from "./text-values.ts";
 /** The value that a command line gives to a field, and its paths for update_fields. */
 export type GivenField<M> = Readonly<{ paths: readonly string[]; value: Partial<M> }>;
 
-/** What a field may use besides its flags. */
+/** The functions that a field may use besides its flags. */
 export type FieldInput = Readonly<{
   /** Reads a file that a flag names. */
   readFile(path: string): string;

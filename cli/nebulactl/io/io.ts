@@ -3,7 +3,7 @@ import type { Clock } from "../../../common/clock/clock.ts";
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
 import type { Login } from "../session/resolve-login.ts";
 
-/** Ctrl-C, or a signal that ends the program. It has an exit code of its own. */
+/** Ctrl-C, or a signal that ends the program. Has an exit code of its own. */
 export class Interrupted extends NebulaError {
   constructor() {
     super("cancelled", "interrupted");

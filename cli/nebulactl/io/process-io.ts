@@ -7,7 +7,7 @@ import type { Io } from "./io.ts";
 import { openTerminal } from "./terminal.ts";
 
 /**
- * The streams, environment and network of this process. It can ask if both standard input and standard error are a
+ * The streams, environment and network of this process. Asks only if both standard input and standard error are a
  * terminal.
  */
 export function processIo(): Io {

@@ -10,7 +10,7 @@ export function asAdmin(server: () => Pick<TestServer, "http">) {
     nebulactl(args, { ...options, env: { NEBULA_SERVER: server().http, NEBULA_TOKEN: ADMIN.token, ...options.env } });
   return {
     run,
-    /** What is printed by a command that goes well and has nothing to say besides. */
+    /** Returns the output of a command that goes well and has nothing to say besides. */
     async printed(args: Args, options: RunOptions = {}): Promise<string> {
       const { code, out, err } = await run(args, options);
       assert.deepEqual({ code, err }, { code: 0, err: "" }, `${args}`);

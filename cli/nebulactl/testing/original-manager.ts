@@ -7,7 +7,7 @@ export type OriginalContents = Readonly<
   Record<"apps" | "cron_jobs" | "device_groups" | "users" | "user_groups", Readonly<Record<string, JsonObject | string>>>
 >;
 
-/** What the stand-in's admin logs in with. */
+/** The login of the stand-in's admin. */
 export const ORIGINAL_ADMIN = { user: "nebula", password: "nebula" } as const;
 
 const MISSING: Readonly<Record<string, string>> = {

@@ -10,7 +10,7 @@ export type Ran = Readonly<{ code: number; out: string; err: string }>;
 export type RunOptions = Readonly<{
   env?: Readonly<Record<string, string>>;
   stdin?: string;
-  /** What is typed at each question, in order. Absent: nobody can be asked. */
+  /** The text typed at each question, in order. Absent: nobody can be asked. */
   answers?: readonly string[];
   /** Called at each question, before it is answered. */
   onAsk?: (question: string) => Promise<void>;

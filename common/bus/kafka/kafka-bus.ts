@@ -42,7 +42,7 @@ const FIRST_LOOK_MS = 5_000;
 const NEVER = new AbortController().signal;
 
 /**
- * Opens the report bus on Kafka. It opens while the cluster is unreachable, too: reports are refused, and the reader waits, until the cluster answers.
+ * Opens the report bus on Kafka, also while the cluster is unreachable: reports are refused, and the reader waits, until the cluster answers.
  * @throws NebulaError invalid_argument for a URL that is not valid; failed_precondition where the login is refused or a topic is missing
  */
 export async function openKafkaBus({ url, login, clock, log, registry, signal }: KafkaBusOptions): Promise<ReportBus> {

@@ -11,10 +11,10 @@ const CONNECT_LIMIT_MS = 3_000;
 /** How long a close waits for a broker that does not answer, milliseconds. */
 const CLOSE_LIMIT_MS = 5_000;
 
-/** What kafkajs repeats by itself before it gives up: short, because each user of it has a loop of its own. */
+/** The retries of kafkajs itself before it gives up: short, because each user of it has a loop of its own. */
 export const SHORT_RETRY = { initialRetryTime: 100, maxRetryTime: 1_000, retries: 3, restartOnFailure: async () => false };
 
-/** A client of a Kafka cluster. It connects with its first request. */
+/** Returns a client of a Kafka cluster, which connects with its first request. */
 export function createKafka(address: KafkaAddress, login: KafkaLogin, log: Log): Kafka {
   const { ca, certificate } = login;
   const sasl = saslOptions(address, login);
@@ -33,7 +33,7 @@ export function createKafka(address: KafkaAddress, login: KafkaLogin, log: Log):
   });
 }
 
-/** What an error of Kafka means for its caller. */
+/** The meaning of an error of Kafka for its caller. */
 export type KafkaFailure = Readonly<{ kind: "unreachable" | "refused" | "missing" | "too_large" | "other"; text: string }>;
 
 const REFUSALS = ["TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED", "SASL_AUTHENTICATION_FAILED"];

@@ -44,7 +44,7 @@ export type KafkaConsumerOptions = Readonly<{
   clock: Clock;
   log: Log;
   metrics: KafkaMetrics;
-  /** What a consumer that failed leaves to the one that takes its place. */
+  /** The memory that a consumer that failed leaves to its successor. */
   memory: MemberMemory;
   limit: BatchLimit;
   /** Keeps a record that cannot be decoded (C4). */
@@ -135,7 +135,7 @@ async function start(consumer: Consumer, topic: string, eachBatch: (payload: Pay
   await consumer.run({ autoCommit: false, eachBatchAutoResolve: false, partitionsConsumedConcurrently: CONCURRENT_PARTITIONS, eachBatch });
 }
 
-/** What an operator reads of a member that failed; another error than Kafka's passes unchanged. */
+/** Returns the error that an operator reads of a member that failed; another error than Kafka's passes unchanged. */
 function failureOf(error: unknown): unknown {
   const failure = kafkaFailure(error);
   return failure === undefined ? error : new NebulaError("unavailable", `reading reports from Kafka failed: ${failure.text}`, { cause: error });

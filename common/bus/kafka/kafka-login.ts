@@ -6,7 +6,7 @@ import type { BackendLogin } from "../../settings/settings.ts";
 import type { KafkaAddress } from "./kafka-url.ts";
 import type { SASLOptions } from "./kafkajs-guards.ts";
 
-/** What a broker asks for besides the address. */
+/** The credentials that a broker asks for besides the address. */
 export type KafkaLogin = Readonly<{
   password: string | undefined;
   /** Certificates in PEM that the brokers' are checked with; undefined: those that come with Node. */
@@ -41,7 +41,7 @@ async function readPem(setting: string, path: string): Promise<string> {
   }
 }
 
-/** What SASL needs of kafkajs; undefined where the URL names no user. */
+/** Returns the SASL options for kafkajs; undefined where the URL names no user. */
 export function saslOptions({ user: username, mechanism }: KafkaAddress, { password }: KafkaLogin): SASLOptions | undefined {
   if (username === undefined) return undefined;
   if (password === undefined)

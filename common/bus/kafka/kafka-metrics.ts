@@ -2,7 +2,7 @@ import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 
 export type KafkaMetrics = ReturnType<typeof createKafkaMetrics>;
 
-/** What the Kafka driver counts, in the registry of its process. */
+/** Registers the metrics of the Kafka driver in the registry of its process. */
 export function createKafkaMetrics(registry: Registry) {
   const registers = [registry];
   let queued = () => 0;

@@ -43,7 +43,7 @@ export function groupIdOf(topic: string): string {
   return topic === TOPIC ? GROUP_ID : `${GROUP_ID}-${topic}`;
 }
 
-/** What the cluster has of both topics. */
+/** Reads the cluster's state of both topics. */
 export async function readCluster(kafka: Kafka, topic: string): Promise<ClusterState> {
   return withAdmin(kafka, async (admin) => {
     const { brokers } = await admin.describeCluster();
@@ -51,7 +51,7 @@ export async function readCluster(kafka: Kafka, topic: string): Promise<ClusterS
   });
 }
 
-/** What the start log says besides; undefined where the brokers, or the rights of this user, do not tell. */
+/** Further details for the start log; undefined where the brokers, or the rights of this user, do not tell. */
 export type ClusterDetails = Readonly<{
   /** Each broker, host:port as it is advertised, with the version that the brokers speak with each other. */
   nodes: readonly Readonly<{ address: string; version: string | undefined }>[];
@@ -232,7 +232,7 @@ function assertCommitted(topic: string, ends: PartitionEnds, committed: Readonly
 /** Answers of a Kafka that has had no consumer group yet, or whose brokers are just choosing the coordinator of this one. */
 const COORDINATOR_ON_ITS_WAY = ["NOT_COORDINATOR_FOR_GROUP", "GROUP_COORDINATOR_NOT_AVAILABLE", "GROUP_LOAD_IN_PROGRESS"];
 
-/** What the reporters have committed, by partition; -1: nothing yet. */
+/** Resolves with the offsets that the reporters have committed, by partition; -1: nothing yet. */
 async function committedOffsets(admin: Admin, topic: string, clock: Clock, within: AbortSignal): Promise<ReadonlyMap<number, bigint>> {
   for (;;) {
     try {

@@ -3,7 +3,7 @@ import { NebulaError } from "../../errors/nebula-error.ts";
 export const MECHANISMS = ["plain", "scram-sha-256", "scram-sha-512"] as const;
 export type Mechanism = (typeof MECHANISMS)[number];
 
-/** What NEBULA_BUS says of a Kafka cluster. */
+/** The address of a Kafka cluster, as NEBULA_BUS gives it. */
 export type KafkaAddress = Readonly<{
   /** host:port of the brokers to begin with. */
   brokers: readonly string[];

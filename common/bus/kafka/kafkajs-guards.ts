@@ -5,7 +5,7 @@ import ConnectionClass from "kafkajs/src/network/connection.js";
 import RequestQueueClass from "kafkajs/src/network/requestQueue/index.js";
 import { replaceDecoder } from "./replace-decoder.ts";
 
-// What kafkajs 2.2.4 does otherwise than this driver needs, replaced in one place. Only the files of this folder use kafkajs, and by way of this one.
+// Parts of kafkajs 2.2.4 that do not suit this driver, replaced in one place. Only the files of this folder use kafkajs, and by way of this one.
 //
 // G1: no timer runs while no request is pending. kafkajs checks for pending requests every millisecond, without end, and for timeouts ten times a second.
 // G2: a connection on which a request had no answer in time is closed, so that the next attempt gets another one; a login has a time limit too.

@@ -1,4 +1,4 @@
-// What kafkajs has no types for, and kafkajs-guards.ts replaces parts of.
+// Modules that kafkajs has no types for, and kafkajs-guards.ts replaces parts of.
 
 declare module "kafkajs/src/network/connection.js" {
   const Connection: { readonly prototype: import("./kafkajs-guards.ts").Connection };

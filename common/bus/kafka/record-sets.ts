@@ -3,7 +3,7 @@ import { gunzip, zstdDecompress } from "node:zlib";
 
 // Decodes what a Fetch answer holds of one partition: record batches one after the other (Kafka's message format 2; KIP-98, KIP-110 for zstd).
 //
-// D1: no bytes make it throw. What cannot be read becomes one record with `unreadable`, at an offset that lets the consumer move on.
+// D1: no bytes make it throw. Unreadable bytes become one record with `unreadable`, at an offset that lets the consumer move on.
 // D2: an answer is cut anywhere: a batch that is not whole at the end is left out, and fetched again.
 // D3: what a batch unfolds to is bounded, in bytes and in records.
 

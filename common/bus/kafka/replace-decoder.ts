@@ -7,7 +7,7 @@ interface FetchDecoder {
   readBytes(length: number): Buffer;
 }
 
-/** What an answer's records are read with, in place of kafkajs' own function. */
+/** Reads an answer's records, in place of kafkajs' own function. */
 export async function decodeMessages(decoder: FetchDecoder) {
   const length = decoder.readInt32();
   return length <= 0 || !decoder.canReadBytes(length) ? [] : decodeRecordSet(decoder.readBytes(length));

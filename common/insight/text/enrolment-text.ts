@@ -3,7 +3,7 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { EnrolmentToken } from "../../../gen/nebula/v1/access_pb.ts";
 import { shellWord } from "../../text/wording.ts";
 
-/** What the commands for a device name. */
+/** The values that the commands for a device name. */
 export type ForDevice = Readonly<{
   /** URL of the server. */
   server: string;

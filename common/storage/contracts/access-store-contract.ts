@@ -13,7 +13,7 @@ export type OpenAccessStore = () => Promise<{ store: AccessStore; reopen?: () =>
 const ALL: ContractEffort = { runs: 40 };
 
 /**
- * What every AccessStore promises. `open` yields a store, which all tests share: each uses names of its own. `reopen`
+ * The promises of every AccessStore. `open` yields a store, which all tests share: each uses names of its own. `reopen`
  * closes the store and opens what it left (absent where a store keeps nothing).
  */
 export function describeAccessStore(driver: string, open: OpenAccessStore, effort = ALL): void {

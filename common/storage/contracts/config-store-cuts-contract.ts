@@ -17,7 +17,7 @@ export type Cut = (statements: number, answered: boolean) => Promise<CutStore>;
 /** More statements than one write takes. */
 const MOST_STATEMENTS = 40;
 
-/** What holds of a write that a crash cut after any of its statements, and that is repeated: for drivers whose writes are several statements. */
+/** The promises for a write that a crash cut after any of its statements, and that is repeated: for drivers whose writes are several statements. */
 export function describeConfigStoreCuts(driver: string, open: (context: Mocha.Context) => Promise<{ store: ConfigStore; cut: Cut }>): void {
   describe(`ConfigStore: ${driver}: a write that is cut anywhere`, function () {
     this.timeout(60_000);
@@ -108,7 +108,7 @@ async function attempt(store: ConfigStore, write: EntityWrite): Promise<WriteOut
   }
 }
 
-/** Repeats a write as its caller does. What was answered as written is there; what failed before it was sent is not. */
+/** Repeats a write as its caller does. A write that was answered as written is there; one that failed before it was sent is not. */
 async function repeat(store: ConfigStore, write: EntityWrite, first: WriteOutcome["kind"] | "failed"): Promise<void> {
   const again = await store.write(write);
   if (first === "written") assert.deepEqual(again, { kind: "conflict", revision: write.revision });

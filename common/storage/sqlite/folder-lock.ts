@@ -16,8 +16,8 @@ type Lock = Readonly<{ file: string; setting: string }>;
 const SERVER_LOCK: Lock = { file: "lock.db", setting: "NEBULA_DATA" };
 
 /**
- * Makes this process the only one that writes to a data folder, until disposed. It is a lock of the operating system (SQLite's on a file of its own): it goes
- * with the process, however that ends, so nothing stale is left behind.
+ * Makes this process the only one that writes to a data folder, until disposed. The lock is one of the operating system (SQLite's on a file of its
+ * own): it ends with the process, however that ends, so nothing stale is left behind.
  * @throws NebulaError failed_precondition when another process has the folder
  */
 export function lockFolder(folder: string, { file, setting }: Lock = SERVER_LOCK): Disposable {

@@ -8,7 +8,7 @@ import { validateDevices, validateTmpfs, validateVolumes } from "./mounts.ts";
 import { validateNetworks } from "./network.ts";
 import { validateCapabilities, validateEnvVars, validateProcessFields } from "./process.ts";
 
-/** What an app and a cron_job share: what their containers are made of. */
+/** The fields that an app and a cron_job share: those that their containers are made of. */
 export type ContainerFields = Pick<
   App,
   | "dockerImage"

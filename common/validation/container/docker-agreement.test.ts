@@ -8,7 +8,7 @@ import { validateApp } from "../app.ts";
 
 type Fields = MessageInitShape<typeof AppSchema>;
 
-/** What a real engine creates and starts, and what it refuses: the rules have to say the same. What only a device can know (its cores, its files) is not here. */
+/** Fields that a real engine takes, then those that it refuses: the rules have to agree. None depend on the device (its cores, its files). */
 const taken: readonly Fields[] = [
   { volumes: ["/tmp:/x"] },
   { volumes: ["/tmp:/x:ro,z"] },

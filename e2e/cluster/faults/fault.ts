@@ -2,7 +2,7 @@ import type { ClusterStage } from "../cluster-stage.ts";
 
 /** A fault that is tried on a cluster while writers write. */
 export type Fault = Readonly<{
-  /** What happens, as the end of a test's name: "... after a shard was killed". */
+  /** The fault, as the end of a test's name: "... after a shard was killed". */
   title: string;
   /**
    * Resolves when the fault is over. Asserts that it really happened, by a number that moved.

@@ -143,7 +143,7 @@ export class InsightStage implements AsyncDisposable {
     return createClient(service, createConnectTransport({ baseUrl: `http://${this.cluster.gateway.address}`, httpVersion: "1.1" }));
   }
 
-  /** What a device of a group says that has an app's revision, and had applied it. */
+  /** The report of a device of a group that has an app's revision, and had applied it. */
   told(group: string, revision: bigint): Omit<Told, "state"> {
     return { app: appOf(group), revision, appliedRevision: revision, groupRevision: this.#groupRevisions.get(group) ?? 0n };
   }

@@ -14,7 +14,7 @@ import { LightDevice, SharedChannels } from "../light-device.ts";
 const WITHIN = { timeoutMs: 60_000, everyMs: 100 };
 const BOOT = "b";
 
-/** What a device reports of its only app. */
+/** The report of a device about its only app. */
 export type Told = Readonly<{
   app: string;
   revision: bigint;

@@ -1,9 +1,9 @@
 /**
- * The dashboard in a browser. It speaks the API of the gateway as every other client does, with the cookie of a session.
+ * The dashboard in a browser. Speaks the API of the gateway as every other client does, with the cookie of a session.
  *
  * How a view is added:
  * 1. A folder `views/NAME/`: `NAME.tsx` exports its `View` (view.ts: path, title, word in the navigation, body) and
- *    imports `./NAME.css` if it has a style of its own. What it makes of the API's messages is pure and in `.ts` files
+ *    imports `./NAME.css` if it has a style of its own. The model of the API's messages is pure and in `.ts` files
  *    beside it, which mocha tests.
  * 2. A line in `views.tsx`, and an address in `addresses/`, which other views link to by name, never by text.
  * 3. Data: `useReading(key, read)` reads again every few seconds, `usePages(key, fetchPage)` a list page by page, and

@@ -1,7 +1,7 @@
 import type { ComponentChildren } from "preact";
 import type { Params } from "./match-path.ts";
 
-/** What an address gives a view: the parts that its path names, and its filters. */
+/** The input that an address gives a view: the parts that its path names, and its filters. */
 export type ViewProps = Readonly<{ params: Params; query: URLSearchParams }>;
 
 /** A view: what is shown at the addresses of one form. */

@@ -11,7 +11,7 @@ const SOURCES = fileURLToPath(new URL("../page/", import.meta.url));
 /** Where the files that the document loads are served. */
 export const ASSETS = "/ui/assets/";
 
-/** What the page's script and style may weigh together, compressed, bytes. */
+/** The most that the page's script and style may weigh together, compressed, bytes. */
 export const MOST_BYTES = 150 * 1024;
 
 /** A file of the page, compressed by Brotli. */

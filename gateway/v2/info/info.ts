@@ -40,7 +40,7 @@ const PRINTABLE = /^[ -~]*$/;
 export type Info = Readonly<{
   /**
    * Answers a poll if the gateway holds all that it needs, at the least cost: without a request id and a line in the
-   * log. Otherwise returns false, and nothing has happened. It does not check Host, so it must not be used while
+   * log. Otherwise returns false, and nothing has happened. Does not check Host, so it must not be used while
    * authentication is off.
    */
   answerAtOnce(request: IncomingMessage, response: ServerResponse): boolean;

@@ -56,7 +56,7 @@ export type EnrolmentToken = Message<"nebula.v1.EnrolmentToken"> & {
   createdAt?: Timestamp | undefined;
 
   /**
-   * Who made it.
+   * Its author.
    *
    * @generated from field: string created_by = 6;
    */
@@ -147,7 +147,7 @@ export type Session = Message<"nebula.v1.Session"> & {
   user: string;
 
   /**
-   * What it was made with: it ends when that is changed.
+   * The credential that it was made with: the session ends when that is changed.
    *
    * @generated from field: nebula.v1.SessionCredential made_with = 3;
    */
@@ -190,7 +190,7 @@ export const SessionSchema: GenMessage<Session> = /*@__PURE__*/
   messageDesc(file_nebula_v1_access, 2);
 
 /**
- * What Check takes.
+ * Request of Check.
  *
  * @generated from message nebula.v1.CheckRequest
  */
@@ -225,7 +225,7 @@ export const CheckRequestSchema: GenMessage<CheckRequest> = /*@__PURE__*/
   messageDesc(file_nebula_v1_access, 3);
 
 /**
- * What Check answers.
+ * Answer of Check.
  *
  * @generated from message nebula.v1.CheckResponse
  */
@@ -261,7 +261,7 @@ export const CheckResponseSchema: GenMessage<CheckResponse> = /*@__PURE__*/
   messageDesc(file_nebula_v1_access, 4);
 
 /**
- * What CreateEnrolmentToken takes.
+ * Request of CreateEnrolmentToken.
  *
  * @generated from message nebula.v1.CreateEnrolmentTokenRequest
  */
@@ -296,13 +296,13 @@ export const CreateEnrolmentTokenRequestSchema: GenMessage<CreateEnrolmentTokenR
   messageDesc(file_nebula_v1_access, 5);
 
 /**
- * What CreateEnrolmentToken answers.
+ * Answer of CreateEnrolmentToken.
  *
  * @generated from message nebula.v1.CreateEnrolmentTokenResponse
  */
 export type CreateEnrolmentTokenResponse = Message<"nebula.v1.CreateEnrolmentTokenResponse"> & {
   /**
-   * What it is.
+   * The token as it is listed.
    *
    * @generated from field: nebula.v1.EnrolmentToken enrolment_token = 1;
    */
@@ -324,7 +324,7 @@ export const CreateEnrolmentTokenResponseSchema: GenMessage<CreateEnrolmentToken
   messageDesc(file_nebula_v1_access, 6);
 
 /**
- * What ListEnrolmentTokens takes.
+ * Request of ListEnrolmentTokens.
  *
  * @generated from message nebula.v1.ListEnrolmentTokensRequest
  */
@@ -359,7 +359,7 @@ export const ListEnrolmentTokensRequestSchema: GenMessage<ListEnrolmentTokensReq
   messageDesc(file_nebula_v1_access, 7);
 
 /**
- * What ListEnrolmentTokens answers.
+ * Answer of ListEnrolmentTokens.
  *
  * @generated from message nebula.v1.ListEnrolmentTokensResponse
  */
@@ -387,7 +387,7 @@ export const ListEnrolmentTokensResponseSchema: GenMessage<ListEnrolmentTokensRe
   messageDesc(file_nebula_v1_access, 8);
 
 /**
- * What RevokeEnrolmentToken takes.
+ * Request of RevokeEnrolmentToken.
  *
  * @generated from message nebula.v1.RevokeEnrolmentTokenRequest
  */
@@ -408,7 +408,7 @@ export const RevokeEnrolmentTokenRequestSchema: GenMessage<RevokeEnrolmentTokenR
   messageDesc(file_nebula_v1_access, 9);
 
 /**
- * What RevokeEnrolmentToken answers.
+ * Answer of RevokeEnrolmentToken.
  *
  * @generated from message nebula.v1.RevokeEnrolmentTokenResponse
  */
@@ -423,7 +423,7 @@ export const RevokeEnrolmentTokenResponseSchema: GenMessage<RevokeEnrolmentToken
   messageDesc(file_nebula_v1_access, 10);
 
 /**
- * What EnrollDevice takes.
+ * Request of EnrollDevice.
  *
  * @generated from message nebula.v1.EnrollDeviceRequest
  */
@@ -451,7 +451,7 @@ export const EnrollDeviceRequestSchema: GenMessage<EnrollDeviceRequest> = /*@__P
   messageDesc(file_nebula_v1_access, 11);
 
 /**
- * What EnrollDevice answers.
+ * Answer of EnrollDevice.
  *
  * @generated from message nebula.v1.EnrollDeviceResponse
  */
@@ -472,7 +472,7 @@ export const EnrollDeviceResponseSchema: GenMessage<EnrollDeviceResponse> = /*@_
   messageDesc(file_nebula_v1_access, 12);
 
 /**
- * What RotateDeviceToken takes.
+ * Request of RotateDeviceToken.
  *
  * @generated from message nebula.v1.RotateDeviceTokenRequest
  */
@@ -493,7 +493,7 @@ export const RotateDeviceTokenRequestSchema: GenMessage<RotateDeviceTokenRequest
   messageDesc(file_nebula_v1_access, 13);
 
 /**
- * What RotateDeviceToken answers.
+ * Answer of RotateDeviceToken.
  *
  * @generated from message nebula.v1.RotateDeviceTokenResponse
  */
@@ -508,7 +508,7 @@ export const RotateDeviceTokenResponseSchema: GenMessage<RotateDeviceTokenRespon
   messageDesc(file_nebula_v1_access, 14);
 
 /**
- * What ListDeviceTokens takes.
+ * Request of ListDeviceTokens.
  *
  * @generated from message nebula.v1.ListDeviceTokensRequest
  */
@@ -550,7 +550,7 @@ export const ListDeviceTokensRequestSchema: GenMessage<ListDeviceTokensRequest> 
   messageDesc(file_nebula_v1_access, 15);
 
 /**
- * What ListDeviceTokens answers.
+ * Answer of ListDeviceTokens.
  *
  * @generated from message nebula.v1.ListDeviceTokensResponse
  */
@@ -578,7 +578,7 @@ export const ListDeviceTokensResponseSchema: GenMessage<ListDeviceTokensResponse
   messageDesc(file_nebula_v1_access, 16);
 
 /**
- * What RevokeDeviceToken takes.
+ * Request of RevokeDeviceToken.
  *
  * @generated from message nebula.v1.RevokeDeviceTokenRequest
  */
@@ -599,7 +599,7 @@ export const RevokeDeviceTokenRequestSchema: GenMessage<RevokeDeviceTokenRequest
   messageDesc(file_nebula_v1_access, 17);
 
 /**
- * What RevokeDeviceToken answers.
+ * Answer of RevokeDeviceToken.
  *
  * @generated from message nebula.v1.RevokeDeviceTokenResponse
  */
@@ -614,7 +614,7 @@ export const RevokeDeviceTokenResponseSchema: GenMessage<RevokeDeviceTokenRespon
   messageDesc(file_nebula_v1_access, 18);
 
 /**
- * What CreateSession takes: the Authorization of the call says the rest.
+ * Request of CreateSession: the Authorization of the call says the rest.
  *
  * @generated from message nebula.v1.CreateSessionRequest
  */
@@ -629,13 +629,13 @@ export const CreateSessionRequestSchema: GenMessage<CreateSessionRequest> = /*@_
   messageDesc(file_nebula_v1_access, 19);
 
 /**
- * What CreateSession answers.
+ * Answer of CreateSession.
  *
  * @generated from message nebula.v1.CreateSessionResponse
  */
 export type CreateSessionResponse = Message<"nebula.v1.CreateSessionResponse"> & {
   /**
-   * What it is.
+   * The session as it is listed.
    *
    * @generated from field: nebula.v1.Session session = 1;
    */
@@ -657,7 +657,7 @@ export const CreateSessionResponseSchema: GenMessage<CreateSessionResponse> = /*
   messageDesc(file_nebula_v1_access, 20);
 
 /**
- * What ListSessions takes.
+ * Request of ListSessions.
  *
  * @generated from message nebula.v1.ListSessionsRequest
  */
@@ -692,7 +692,7 @@ export const ListSessionsRequestSchema: GenMessage<ListSessionsRequest> = /*@__P
   messageDesc(file_nebula_v1_access, 21);
 
 /**
- * What ListSessions answers.
+ * Answer of ListSessions.
  *
  * @generated from message nebula.v1.ListSessionsResponse
  */
@@ -720,7 +720,7 @@ export const ListSessionsResponseSchema: GenMessage<ListSessionsResponse> = /*@_
   messageDesc(file_nebula_v1_access, 22);
 
 /**
- * What DeleteSession takes.
+ * Request of DeleteSession.
  *
  * @generated from message nebula.v1.DeleteSessionRequest
  */
@@ -741,7 +741,7 @@ export const DeleteSessionRequestSchema: GenMessage<DeleteSessionRequest> = /*@_
   messageDesc(file_nebula_v1_access, 23);
 
 /**
- * What DeleteSession answers.
+ * Answer of DeleteSession.
  *
  * @generated from message nebula.v1.DeleteSessionResponse
  */
@@ -756,7 +756,7 @@ export const DeleteSessionResponseSchema: GenMessage<DeleteSessionResponse> = /*
   messageDesc(file_nebula_v1_access, 24);
 
 /**
- * What the managers say of a call that another part is about to answer itself.
+ * Verdicts of the managers on calls that another part answers itself.
  *
  * @generated from enum nebula.v1.Verdict
  */
@@ -791,7 +791,7 @@ export const Verdict = {
 } as const;
 
 /**
- * What the managers say of a call that another part is about to answer itself.
+ * Verdicts of the managers on calls that another part answers itself.
  *
  * @generated from enum nebula.v1.Verdict
  */

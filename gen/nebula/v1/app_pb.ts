@@ -65,7 +65,7 @@ export const StartingPortSchema: GenMessage<StartingPort> = /*@__PURE__*/
  */
 export type ContainersPer = Message<"nebula.v1.ContainersPer"> & {
   /**
-   * What the number counts.
+   * The subject of the number.
    *
    * @generated from oneof nebula.v1.ContainersPer.per
    */
@@ -370,7 +370,7 @@ export const AppSchema: GenMessage<App> = /*@__PURE__*/
   messageDesc(file_nebula_v1_app, 2);
 
 /**
- * What CreateApp takes.
+ * Request of CreateApp.
  *
  * @generated from message nebula.v1.CreateAppRequest
  */
@@ -398,7 +398,7 @@ export const CreateAppRequestSchema: GenMessage<CreateAppRequest> = /*@__PURE__*
   messageDesc(file_nebula_v1_app, 3);
 
 /**
- * What CreateApp answers.
+ * Answer of CreateApp.
  *
  * @generated from message nebula.v1.CreateAppResponse
  */
@@ -411,7 +411,7 @@ export type CreateAppResponse = Message<"nebula.v1.CreateAppResponse"> & {
   app?: App | undefined;
 
   /**
-   * What is allowed but looks unintended, one sentence each.
+   * Warnings of what is allowed but looks unintended, one sentence each.
    *
    * @generated from field: repeated string warnings = 2;
    */
@@ -426,7 +426,7 @@ export const CreateAppResponseSchema: GenMessage<CreateAppResponse> = /*@__PURE_
   messageDesc(file_nebula_v1_app, 4);
 
 /**
- * What GetApp takes.
+ * Request of GetApp.
  *
  * @generated from message nebula.v1.GetAppRequest
  */
@@ -447,7 +447,7 @@ export const GetAppRequestSchema: GenMessage<GetAppRequest> = /*@__PURE__*/
   messageDesc(file_nebula_v1_app, 5);
 
 /**
- * What GetApp answers.
+ * Answer of GetApp.
  *
  * @generated from message nebula.v1.GetAppResponse
  */
@@ -460,7 +460,7 @@ export type GetAppResponse = Message<"nebula.v1.GetAppResponse"> & {
   app?: App | undefined;
 
   /**
-   * Who changed it last, and when.
+   * Author and time of its last change.
    *
    * @generated from field: nebula.v1.Change last_change = 2;
    */
@@ -482,7 +482,7 @@ export const GetAppResponseSchema: GenMessage<GetAppResponse> = /*@__PURE__*/
   messageDesc(file_nebula_v1_app, 6);
 
 /**
- * What ListApps takes.
+ * Request of ListApps.
  *
  * @generated from message nebula.v1.ListAppsRequest
  */
@@ -510,7 +510,7 @@ export const ListAppsRequestSchema: GenMessage<ListAppsRequest> = /*@__PURE__*/
   messageDesc(file_nebula_v1_app, 7);
 
 /**
- * What ListApps answers.
+ * Answer of ListApps.
  *
  * @generated from message nebula.v1.ListAppsResponse
  */
@@ -538,7 +538,7 @@ export const ListAppsResponseSchema: GenMessage<ListAppsResponse> = /*@__PURE__*
   messageDesc(file_nebula_v1_app, 8);
 
 /**
- * What UpdateApp takes.
+ * Request of UpdateApp.
  *
  * @generated from message nebula.v1.UpdateAppRequest
  */
@@ -587,7 +587,7 @@ export const UpdateAppRequestSchema: GenMessage<UpdateAppRequest> = /*@__PURE__*
   messageDesc(file_nebula_v1_app, 9);
 
 /**
- * What UpdateApp answers.
+ * Answer of UpdateApp.
  *
  * @generated from message nebula.v1.UpdateAppResponse
  */
@@ -600,7 +600,7 @@ export type UpdateAppResponse = Message<"nebula.v1.UpdateAppResponse"> & {
   app?: App | undefined;
 
   /**
-   * What is allowed but looks unintended, one sentence each.
+   * Warnings of what is allowed but looks unintended, one sentence each.
    *
    * @generated from field: repeated string warnings = 2;
    */
@@ -615,7 +615,7 @@ export const UpdateAppResponseSchema: GenMessage<UpdateAppResponse> = /*@__PURE_
   messageDesc(file_nebula_v1_app, 10);
 
 /**
- * What DeleteApp takes.
+ * Request of DeleteApp.
  *
  * @generated from message nebula.v1.DeleteAppRequest
  */
@@ -643,7 +643,7 @@ export const DeleteAppRequestSchema: GenMessage<DeleteAppRequest> = /*@__PURE__*
   messageDesc(file_nebula_v1_app, 11);
 
 /**
- * What DeleteApp answers.
+ * Answer of DeleteApp.
  *
  * @generated from message nebula.v1.DeleteAppResponse
  */
@@ -656,7 +656,7 @@ export type DeleteAppResponse = Message<"nebula.v1.DeleteAppResponse"> & {
   revision: bigint;
 
   /**
-   * What is allowed but looks unintended (device_groups that still name it), one sentence each.
+   * Warnings of what is allowed but looks unintended (device_groups that still name it), one sentence each.
    *
    * @generated from field: repeated string warnings = 2;
    */
@@ -671,7 +671,7 @@ export const DeleteAppResponseSchema: GenMessage<DeleteAppResponse> = /*@__PURE_
   messageDesc(file_nebula_v1_app, 12);
 
 /**
- * What StartApp takes.
+ * Request of StartApp.
  *
  * @generated from message nebula.v1.StartAppRequest
  */
@@ -699,7 +699,7 @@ export const StartAppRequestSchema: GenMessage<StartAppRequest> = /*@__PURE__*/
   messageDesc(file_nebula_v1_app, 13);
 
 /**
- * What StartApp answers.
+ * Answer of StartApp.
  *
  * @generated from message nebula.v1.StartAppResponse
  */
@@ -720,7 +720,7 @@ export const StartAppResponseSchema: GenMessage<StartAppResponse> = /*@__PURE__*
   messageDesc(file_nebula_v1_app, 14);
 
 /**
- * What StopApp takes.
+ * Request of StopApp.
  *
  * @generated from message nebula.v1.StopAppRequest
  */
@@ -748,7 +748,7 @@ export const StopAppRequestSchema: GenMessage<StopAppRequest> = /*@__PURE__*/
   messageDesc(file_nebula_v1_app, 15);
 
 /**
- * What StopApp answers.
+ * Answer of StopApp.
  *
  * @generated from message nebula.v1.StopAppResponse
  */
@@ -769,7 +769,7 @@ export const StopAppResponseSchema: GenMessage<StopAppResponse> = /*@__PURE__*/
   messageDesc(file_nebula_v1_app, 16);
 
 /**
- * What RestartApp takes.
+ * Request of RestartApp.
  *
  * @generated from message nebula.v1.RestartAppRequest
  */
@@ -797,7 +797,7 @@ export const RestartAppRequestSchema: GenMessage<RestartAppRequest> = /*@__PURE_
   messageDesc(file_nebula_v1_app, 17);
 
 /**
- * What RestartApp answers.
+ * Answer of RestartApp.
  *
  * @generated from message nebula.v1.RestartAppResponse
  */

@@ -75,7 +75,7 @@ export type ApplyTarget = Message<"nebula.v1.ApplyTarget"> & {
   revision: bigint;
 
   /**
-   * What was done.
+   * The change.
    *
    * @generated from field: nebula.v1.ApplyVerb verb = 4;
    */
@@ -342,7 +342,7 @@ export const SupersededTargetSchema: GenMessage<SupersededTarget> = /*@__PURE__*
   messageDesc(file_nebula_v1_apply, 5);
 
 /**
- * What WatchApply takes. It is complete in itself: any shard serves it, and a stream that broke is opened again with it.
+ * Request of WatchApply. Complete in itself: any shard serves it, and a stream that broke is opened again with it.
  *
  * @generated from message nebula.v1.WatchApplyRequest
  */
@@ -454,7 +454,7 @@ export const WatchApplyResponseSchema: GenMessage<WatchApplyResponse> = /*@__PUR
   messageDesc(file_nebula_v1_apply, 7);
 
 /**
- * What was done to a target.
+ * A change of a target.
  *
  * @generated from enum nebula.v1.ApplyVerb
  */
@@ -467,7 +467,7 @@ export const ApplyVerb = {
   UNSPECIFIED: 0,
 
   /**
-   * It was created, updated, started or restarted: devices should run it at that revision.
+   * The target was created, updated, started or restarted: devices should run it at that revision.
    *
    * @generated from enum value: APPLY_VERB_UPDATE = 1;
    */
@@ -496,7 +496,7 @@ export const ApplyVerb = {
 } as const;
 
 /**
- * What was done to a target.
+ * A change of a target.
  *
  * @generated from enum nebula.v1.ApplyVerb
  */
@@ -522,7 +522,7 @@ export const DeviceStanding = {
   UNSPECIFIED: 0,
 
   /**
-   * It is at every target or a newer revision, and as that wants it.
+   * The device is at every target or a newer revision, and as that wants it.
    *
    * @generated from enum value: DEVICE_STANDING_APPLIED = 1;
    */
@@ -536,7 +536,7 @@ export const DeviceStanding = {
   FAILED: 2,
 
   /**
-   * It has no watch open.
+   * The device has no watch open.
    *
    * @generated from enum value: DEVICE_STANDING_OFFLINE = 3;
    */
@@ -550,7 +550,7 @@ export const DeviceStanding = {
   WORKING: 4,
 
   /**
-   * It is online, and no report of it answers a target.
+   * The device is online, and no report of it answers a target.
    *
    * @generated from enum value: DEVICE_STANDING_WAITING = 5;
    */
@@ -577,7 +577,7 @@ export const DeviceStandingSchema: GenEnum<DeviceStanding> = /*@__PURE__*/
  */
 export const ApplyVerdict = {
   /**
-   * It has not ended.
+   * The change has not ended.
    *
    * @generated from enum value: APPLY_VERDICT_UNSPECIFIED = 0;
    */

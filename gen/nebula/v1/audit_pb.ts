@@ -35,7 +35,7 @@ export type AuditEntry = Message<"nebula.v1.AuditEntry"> & {
   at?: Timestamp | undefined;
 
   /**
-   * Who called: a user's name, device/ and a device_id, or nobody where the credential was not valid.
+   * The caller: a user's name, device/ and a device_id, or nobody where the credential was not valid.
    *
    * @generated from field: string who = 3;
    */
@@ -56,7 +56,7 @@ export type AuditEntry = Message<"nebula.v1.AuditEntry"> & {
   method: string;
 
   /**
-   * What it was about: app, cron_job, device_group, user, user_group, device, enrolment_token, session. Empty: nothing in particular.
+   * Its subject: app, cron_job, device_group, user, user_group, device, enrolment_token, session. Empty: nothing in particular.
    *
    * @generated from field: string kind = 6;
    */
@@ -91,7 +91,7 @@ export type AuditEntry = Message<"nebula.v1.AuditEntry"> & {
   outcome: string;
 
   /**
-   * What was changed or why it was refused, one sentence, without values. Empty: nothing more to say.
+   * The fields that were changed, or the reason of the refusal, one sentence, without values. Empty: nothing more to say.
    *
    * @generated from field: string detail = 11;
    */
@@ -120,7 +120,7 @@ export const AuditEntrySchema: GenMessage<AuditEntry> = /*@__PURE__*/
   messageDesc(file_nebula_v1_audit, 0);
 
 /**
- * What ListAuditEntries takes.
+ * Request of ListAuditEntries.
  *
  * @generated from message nebula.v1.ListAuditEntriesRequest
  */
@@ -190,7 +190,7 @@ export const ListAuditEntriesRequestSchema: GenMessage<ListAuditEntriesRequest> 
   messageDesc(file_nebula_v1_audit, 1);
 
 /**
- * What ListAuditEntries answers.
+ * Answer of ListAuditEntries.
  *
  * @generated from message nebula.v1.ListAuditEntriesResponse
  */

@@ -15,7 +15,7 @@ export const file_nebula_v1_change: GenFile = /*@__PURE__*/
   fileDesc("ChZuZWJ1bGEvdjEvY2hhbmdlLnByb3RvEgluZWJ1bGEudjEiPAoGQ2hhbmdlEiYKAmF0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIKCgJieRgCIAEoCWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
- * Who changed an entity, and when.
+ * Author and time of a change of an entity.
  *
  * @generated from message nebula.v1.Change
  */

@@ -39,7 +39,7 @@ export type AppEntry = Message<"nebula.v1.AppEntry"> & {
   revision: bigint;
 
   /**
-   * What to run. Absent when the app is deleted or never existed.
+   * The app to run. Absent when the app is deleted or never existed.
    *
    * @generated from field: nebula.v1.App app = 3;
    */
@@ -74,7 +74,7 @@ export type CronJobEntry = Message<"nebula.v1.CronJobEntry"> & {
   revision: bigint;
 
   /**
-   * What to run. Absent when the cron_job is deleted or never existed.
+   * The cron_job to run. Absent when the cron_job is deleted or never existed.
    *
    * @generated from field: nebula.v1.CronJob cron_job = 3;
    */
@@ -89,7 +89,7 @@ export const CronJobEntrySchema: GenMessage<CronJobEntry> = /*@__PURE__*/
   messageDesc(file_nebula_v1_config, 1);
 
 /**
- * What the devices of one device_group should run.
+ * The config of one device_group: the apps and cron_jobs that its devices should run.
  *
  * @generated from message nebula.v1.Config
  */
@@ -145,7 +145,7 @@ export const ConfigSchema: GenMessage<Config> = /*@__PURE__*/
   messageDesc(file_nebula_v1_config, 2);
 
 /**
- * What GetConfig takes.
+ * Request of GetConfig.
  *
  * @generated from message nebula.v1.GetConfigRequest
  */
@@ -166,7 +166,7 @@ export const GetConfigRequestSchema: GenMessage<GetConfigRequest> = /*@__PURE__*
   messageDesc(file_nebula_v1_config, 3);
 
 /**
- * What GetConfig answers.
+ * Answer of GetConfig.
  *
  * @generated from message nebula.v1.GetConfigResponse
  */
@@ -186,7 +186,7 @@ export type GetConfigResponse = Message<"nebula.v1.GetConfigResponse"> & {
   etag: string;
 
   /**
-   * What looks unintended (a config above 1 MiB), one sentence each.
+   * Warnings of what looks unintended (a config above 1 MiB), one sentence each.
    *
    * @generated from field: repeated string warnings = 3;
    */
@@ -201,7 +201,7 @@ export const GetConfigResponseSchema: GenMessage<GetConfigResponse> = /*@__PURE_
   messageDesc(file_nebula_v1_config, 4);
 
 /**
- * What WatchConfig takes.
+ * Request of WatchConfig.
  *
  * @generated from message nebula.v1.WatchConfigRequest
  */
@@ -256,7 +256,7 @@ export type WatchConfigRequest = Message<"nebula.v1.WatchConfigRequest"> & {
   workerVersion: string;
 
   /**
-   * What the worker can do beyond the first release. An answer of a later kind is sent only to a worker that names its feature here.
+   * Abilities of the worker beyond the first release. An answer of a later kind is sent only to a worker that names its feature here.
    *
    * @generated from field: repeated string features = 8;
    */
@@ -277,7 +277,7 @@ export const WatchConfigRequestSchema: GenMessage<WatchConfigRequest> = /*@__PUR
  */
 export type WatchConfigResponse = Message<"nebula.v1.WatchConfigResponse"> & {
   /**
-   * What is answered.
+   * The answer.
    *
    * @generated from oneof nebula.v1.WatchConfigResponse.answer
    */
@@ -427,7 +427,7 @@ export const ConfigService: GenService<{
   },
   /**
    * Streams the config of a device_group, with its secret values, to one device: now, and after every change. Nothing is sent while nothing changes; liveness is HTTP/2 keepalive.
-   * It ends an open watch of the same device and boot; PERMISSION_DENIED when that watch has another credential and a group on which the caller has no rights.
+   * Ends an open watch of the same device and boot; PERMISSION_DENIED when that watch has another credential and a group on which the caller has no rights.
    *
    * @generated from rpc nebula.v1.ConfigService.WatchConfig
    */

@@ -19,7 +19,7 @@ export const file_nebula_v1_container: GenFile = /*@__PURE__*/
  */
 export type Healthcheck = Message<"nebula.v1.Healthcheck"> & {
   /**
-   * What to run. ["CMD", arg, ...] runs it as it is, ["CMD-SHELL", line] runs it in the shell of the image, ["NONE"] switches the image's check off.
+   * The command. ["CMD", arg, ...] runs it as it is, ["CMD-SHELL", line] runs it in the shell of the image, ["NONE"] switches the image's check off.
    *
    * @generated from field: repeated string test = 1;
    */

@@ -107,7 +107,7 @@ export type CronJob = Message<"nebula.v1.CronJob"> & {
   privileged: boolean;
 
   /**
-   * What happens when a run is due while the one before still goes on. Default: it is skipped.
+   * The rule for a run that is due while the one before still goes on. Default: it is skipped.
    *
    * @generated from field: nebula.v1.CronOverlap overlap = 12;
    */
@@ -255,7 +255,7 @@ export const CronJobSchema: GenMessage<CronJob> = /*@__PURE__*/
   messageDesc(file_nebula_v1_cron_job, 0);
 
 /**
- * What CreateCronJob takes.
+ * Request of CreateCronJob.
  *
  * @generated from message nebula.v1.CreateCronJobRequest
  */
@@ -283,7 +283,7 @@ export const CreateCronJobRequestSchema: GenMessage<CreateCronJobRequest> = /*@_
   messageDesc(file_nebula_v1_cron_job, 1);
 
 /**
- * What CreateCronJob answers.
+ * Answer of CreateCronJob.
  *
  * @generated from message nebula.v1.CreateCronJobResponse
  */
@@ -296,7 +296,7 @@ export type CreateCronJobResponse = Message<"nebula.v1.CreateCronJobResponse"> &
   cronJob?: CronJob | undefined;
 
   /**
-   * What is allowed but looks unintended, one sentence each.
+   * Warnings of what is allowed but looks unintended, one sentence each.
    *
    * @generated from field: repeated string warnings = 2;
    */
@@ -311,7 +311,7 @@ export const CreateCronJobResponseSchema: GenMessage<CreateCronJobResponse> = /*
   messageDesc(file_nebula_v1_cron_job, 2);
 
 /**
- * What GetCronJob takes.
+ * Request of GetCronJob.
  *
  * @generated from message nebula.v1.GetCronJobRequest
  */
@@ -332,7 +332,7 @@ export const GetCronJobRequestSchema: GenMessage<GetCronJobRequest> = /*@__PURE_
   messageDesc(file_nebula_v1_cron_job, 3);
 
 /**
- * What GetCronJob answers.
+ * Answer of GetCronJob.
  *
  * @generated from message nebula.v1.GetCronJobResponse
  */
@@ -345,7 +345,7 @@ export type GetCronJobResponse = Message<"nebula.v1.GetCronJobResponse"> & {
   cronJob?: CronJob | undefined;
 
   /**
-   * Who changed it last, and when.
+   * Author and time of its last change.
    *
    * @generated from field: nebula.v1.Change last_change = 2;
    */
@@ -360,7 +360,7 @@ export const GetCronJobResponseSchema: GenMessage<GetCronJobResponse> = /*@__PUR
   messageDesc(file_nebula_v1_cron_job, 4);
 
 /**
- * What ListCronJobs takes.
+ * Request of ListCronJobs.
  *
  * @generated from message nebula.v1.ListCronJobsRequest
  */
@@ -388,7 +388,7 @@ export const ListCronJobsRequestSchema: GenMessage<ListCronJobsRequest> = /*@__P
   messageDesc(file_nebula_v1_cron_job, 5);
 
 /**
- * What ListCronJobs answers.
+ * Answer of ListCronJobs.
  *
  * @generated from message nebula.v1.ListCronJobsResponse
  */
@@ -416,7 +416,7 @@ export const ListCronJobsResponseSchema: GenMessage<ListCronJobsResponse> = /*@_
   messageDesc(file_nebula_v1_cron_job, 6);
 
 /**
- * What UpdateCronJob takes.
+ * Request of UpdateCronJob.
  *
  * @generated from message nebula.v1.UpdateCronJobRequest
  */
@@ -465,7 +465,7 @@ export const UpdateCronJobRequestSchema: GenMessage<UpdateCronJobRequest> = /*@_
   messageDesc(file_nebula_v1_cron_job, 7);
 
 /**
- * What UpdateCronJob answers.
+ * Answer of UpdateCronJob.
  *
  * @generated from message nebula.v1.UpdateCronJobResponse
  */
@@ -478,7 +478,7 @@ export type UpdateCronJobResponse = Message<"nebula.v1.UpdateCronJobResponse"> &
   cronJob?: CronJob | undefined;
 
   /**
-   * What is allowed but looks unintended, one sentence each.
+   * Warnings of what is allowed but looks unintended, one sentence each.
    *
    * @generated from field: repeated string warnings = 2;
    */
@@ -493,7 +493,7 @@ export const UpdateCronJobResponseSchema: GenMessage<UpdateCronJobResponse> = /*
   messageDesc(file_nebula_v1_cron_job, 8);
 
 /**
- * What DeleteCronJob takes.
+ * Request of DeleteCronJob.
  *
  * @generated from message nebula.v1.DeleteCronJobRequest
  */
@@ -521,7 +521,7 @@ export const DeleteCronJobRequestSchema: GenMessage<DeleteCronJobRequest> = /*@_
   messageDesc(file_nebula_v1_cron_job, 9);
 
 /**
- * What DeleteCronJob answers.
+ * Answer of DeleteCronJob.
  *
  * @generated from message nebula.v1.DeleteCronJobResponse
  */
@@ -534,7 +534,7 @@ export type DeleteCronJobResponse = Message<"nebula.v1.DeleteCronJobResponse"> &
   revision: bigint;
 
   /**
-   * What is allowed but looks unintended (device_groups that still name it), one sentence each.
+   * Warnings of what is allowed but looks unintended (device_groups that still name it), one sentence each.
    *
    * @generated from field: repeated string warnings = 2;
    */
@@ -549,7 +549,7 @@ export const DeleteCronJobResponseSchema: GenMessage<DeleteCronJobResponse> = /*
   messageDesc(file_nebula_v1_cron_job, 10);
 
 /**
- * What happens when a run is due while the one before still goes on.
+ * The rule for a run that is due while the one before still goes on.
  *
  * @generated from enum nebula.v1.CronOverlap
  */
@@ -584,7 +584,7 @@ export const CronOverlap = {
 } as const;
 
 /**
- * What happens when a run is due while the one before still goes on.
+ * The rule for a run that is due while the one before still goes on.
  *
  * @generated from enum nebula.v1.CronOverlap
  */

@@ -15,7 +15,7 @@ export const file_nebula_v1_device_group: GenFile = /*@__PURE__*/
   fileDesc("ChxuZWJ1bGEvdjEvZGV2aWNlX2dyb3VwLnByb3RvEgluZWJ1bGEudjEicAoLRGV2aWNlR3JvdXASDAoEbmFtZRgBIAEoCRIQCghyZXZpc2lvbhgCIAEoBBIQCghwcnVuZV9pZBgDIAEoBBIMCgRhcHBzGAQgAygJEhEKCWNyb25fam9icxgFIAMoCRIOCgZzcHJlYWQYBiABKA0ioAEKGENyZWF0ZURldmljZUdyb3VwUmVxdWVzdBIsCgxkZXZpY2VfZ3JvdXAYASABKAsyFi5uZWJ1bGEudjEuRGV2aWNlR3JvdXASGQoMbWluX3JldmlzaW9uGAIgASgESACIAQESGQoMbWluX3BydW5lX2lkGAMgASgESAGIAQFCDwoNX21pbl9yZXZpc2lvbkIPCg1fbWluX3BydW5lX2lkIlsKGUNyZWF0ZURldmljZUdyb3VwUmVzcG9uc2USLAoMZGV2aWNlX2dyb3VwGAEgASgLMhYubmVidWxhLnYxLkRldmljZUdyb3VwEhAKCHdhcm5pbmdzGAIgAygJIjcKFUdldERldmljZUdyb3VwUmVxdWVzdBIMCgRuYW1lGAEgASgJEhAKCHdhcm5pbmdzGAIgASgIIqYBChZHZXREZXZpY2VHcm91cFJlc3BvbnNlEiwKDGRldmljZV9ncm91cBgBIAEoCzIWLm5lYnVsYS52MS5EZXZpY2VHcm91cBImCgtsYXN0X2NoYW5nZRgCIAEoCzIRLm5lYnVsYS52MS5DaGFuZ2USEQoJbWF5X3dyaXRlGAMgASgIEhEKCW1heV9wcnVuZRgEIAEoCBIQCgh3YXJuaW5ncxgFIAMoCSJAChdMaXN0RGV2aWNlR3JvdXBzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKA0SEgoKcGFnZV90b2tlbhgCIAEoCSJiChhMaXN0RGV2aWNlR3JvdXBzUmVzcG9uc2USLQoNZGV2aWNlX2dyb3VwcxgBIAMoCzIWLm5lYnVsYS52MS5EZXZpY2VHcm91cBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAki8wEKGFVwZGF0ZURldmljZUdyb3VwUmVxdWVzdBIsCgxkZXZpY2VfZ3JvdXAYASABKAsyFi5uZWJ1bGEudjEuRGV2aWNlR3JvdXASFQoNdXBkYXRlX2ZpZWxkcxgCIAMoCRIYCgtpZl9yZXZpc2lvbhgDIAEoBEgAiAEBEhAKCHJlZGVwbG95GAQgASgIEhkKDG1pbl9yZXZpc2lvbhgFIAEoBEgBiAEBEhkKDG1pbl9wcnVuZV9pZBgGIAEoBEgCiAEBQg4KDF9pZl9yZXZpc2lvbkIPCg1fbWluX3JldmlzaW9uQg8KDV9taW5fcHJ1bmVfaWQiWwoZVXBkYXRlRGV2aWNlR3JvdXBSZXNwb25zZRIsCgxkZXZpY2VfZ3JvdXAYASABKAsyFi5uZWJ1bGEudjEuRGV2aWNlR3JvdXASEAoId2FybmluZ3MYAiADKAkiUgoYRGVsZXRlRGV2aWNlR3JvdXBSZXF1ZXN0EgwKBG5hbWUYASABKAkSGAoLaWZfcmV2aXNpb24YAiABKARIAIgBAUIOCgxfaWZfcmV2aXNpb24iLQoZRGVsZXRlRGV2aWNlR3JvdXBSZXNwb25zZRIQCghyZXZpc2lvbhgBIAEoBCIcCgxQcnVuZVJlcXVlc3QSDAoEbmFtZRgBIAEoCSI9Cg1QcnVuZVJlc3BvbnNlEiwKDGRldmljZV9ncm91cBgBIAEoCzIWLm5lYnVsYS52MS5EZXZpY2VHcm91cCIlCg9QcnVuZUFsbFJlcXVlc3QSEgoKcGFnZV90b2tlbhgBIAEoCSKaAQoQUHJ1bmVBbGxSZXNwb25zZRI8CglwcnVuZV9pZHMYASADKAsyKS5uZWJ1bGEudjEuUHJ1bmVBbGxSZXNwb25zZS5QcnVuZUlkc0VudHJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRovCg1QcnVuZUlkc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEy8wQKEkRldmljZUdyb3VwU2VydmljZRJeChFDcmVhdGVEZXZpY2VHcm91cBIjLm5lYnVsYS52MS5DcmVhdGVEZXZpY2VHcm91cFJlcXVlc3QaJC5uZWJ1bGEudjEuQ3JlYXRlRGV2aWNlR3JvdXBSZXNwb25zZRJaCg5HZXREZXZpY2VHcm91cBIgLm5lYnVsYS52MS5HZXREZXZpY2VHcm91cFJlcXVlc3QaIS5uZWJ1bGEudjEuR2V0RGV2aWNlR3JvdXBSZXNwb25zZSIDkAIBEmAKEExpc3REZXZpY2VHcm91cHMSIi5uZWJ1bGEudjEuTGlzdERldmljZUdyb3Vwc1JlcXVlc3QaIy5uZWJ1bGEudjEuTGlzdERldmljZUdyb3Vwc1Jlc3BvbnNlIgOQAgESXgoRVXBkYXRlRGV2aWNlR3JvdXASIy5uZWJ1bGEudjEuVXBkYXRlRGV2aWNlR3JvdXBSZXF1ZXN0GiQubmVidWxhLnYxLlVwZGF0ZURldmljZUdyb3VwUmVzcG9uc2USXgoRRGVsZXRlRGV2aWNlR3JvdXASIy5uZWJ1bGEudjEuRGVsZXRlRGV2aWNlR3JvdXBSZXF1ZXN0GiQubmVidWxhLnYxLkRlbGV0ZURldmljZUdyb3VwUmVzcG9uc2USOgoFUHJ1bmUSFy5uZWJ1bGEudjEuUHJ1bmVSZXF1ZXN0GhgubmVidWxhLnYxLlBydW5lUmVzcG9uc2USQwoIUHJ1bmVBbGwSGi5uZWJ1bGEudjEuUHJ1bmVBbGxSZXF1ZXN0GhsubmVidWxhLnYxLlBydW5lQWxsUmVzcG9uc2ViBnByb3RvMw", [file_nebula_v1_change]);
 
 /**
- * What a set of devices runs: an ordered list of apps and of cron_jobs, and a prune counter.
+ * A set of devices with the apps and cron_jobs that they run, in order, and a prune counter.
  *
  * @generated from message nebula.v1.DeviceGroup
  */
@@ -71,7 +71,7 @@ export const DeviceGroupSchema: GenMessage<DeviceGroup> = /*@__PURE__*/
   messageDesc(file_nebula_v1_device_group, 0);
 
 /**
- * What CreateDeviceGroup takes.
+ * Request of CreateDeviceGroup.
  *
  * @generated from message nebula.v1.CreateDeviceGroupRequest
  */
@@ -106,7 +106,7 @@ export const CreateDeviceGroupRequestSchema: GenMessage<CreateDeviceGroupRequest
   messageDesc(file_nebula_v1_device_group, 1);
 
 /**
- * What CreateDeviceGroup answers.
+ * Answer of CreateDeviceGroup.
  *
  * @generated from message nebula.v1.CreateDeviceGroupResponse
  */
@@ -119,7 +119,7 @@ export type CreateDeviceGroupResponse = Message<"nebula.v1.CreateDeviceGroupResp
   deviceGroup?: DeviceGroup | undefined;
 
   /**
-   * What is allowed but looks unintended (two apps that claim one host port), one sentence each.
+   * Warnings of what is allowed but looks unintended (two apps that claim one host port), one sentence each.
    *
    * @generated from field: repeated string warnings = 2;
    */
@@ -134,7 +134,7 @@ export const CreateDeviceGroupResponseSchema: GenMessage<CreateDeviceGroupRespon
   messageDesc(file_nebula_v1_device_group, 2);
 
 /**
- * What GetDeviceGroup takes.
+ * Request of GetDeviceGroup.
  *
  * @generated from message nebula.v1.GetDeviceGroupRequest
  */
@@ -162,7 +162,7 @@ export const GetDeviceGroupRequestSchema: GenMessage<GetDeviceGroupRequest> = /*
   messageDesc(file_nebula_v1_device_group, 3);
 
 /**
- * What GetDeviceGroup answers.
+ * Answer of GetDeviceGroup.
  *
  * @generated from message nebula.v1.GetDeviceGroupResponse
  */
@@ -175,7 +175,7 @@ export type GetDeviceGroupResponse = Message<"nebula.v1.GetDeviceGroupResponse">
   deviceGroup?: DeviceGroup | undefined;
 
   /**
-   * Who changed it last, and when.
+   * Author and time of its last change.
    *
    * @generated from field: nebula.v1.Change last_change = 2;
    */
@@ -196,7 +196,7 @@ export type GetDeviceGroupResponse = Message<"nebula.v1.GetDeviceGroupResponse">
   mayPrune: boolean;
 
   /**
-   * What is allowed but looks unintended, one sentence each, if the request asks for it.
+   * Warnings of what is allowed but looks unintended, one sentence each, if the request asks for it.
    *
    * @generated from field: repeated string warnings = 5;
    */
@@ -211,7 +211,7 @@ export const GetDeviceGroupResponseSchema: GenMessage<GetDeviceGroupResponse> = 
   messageDesc(file_nebula_v1_device_group, 4);
 
 /**
- * What ListDeviceGroups takes.
+ * Request of ListDeviceGroups.
  *
  * @generated from message nebula.v1.ListDeviceGroupsRequest
  */
@@ -239,7 +239,7 @@ export const ListDeviceGroupsRequestSchema: GenMessage<ListDeviceGroupsRequest> 
   messageDesc(file_nebula_v1_device_group, 5);
 
 /**
- * What ListDeviceGroups answers.
+ * Answer of ListDeviceGroups.
  *
  * @generated from message nebula.v1.ListDeviceGroupsResponse
  */
@@ -267,7 +267,7 @@ export const ListDeviceGroupsResponseSchema: GenMessage<ListDeviceGroupsResponse
   messageDesc(file_nebula_v1_device_group, 6);
 
 /**
- * What UpdateDeviceGroup takes.
+ * Request of UpdateDeviceGroup.
  *
  * @generated from message nebula.v1.UpdateDeviceGroupRequest
  */
@@ -323,7 +323,7 @@ export const UpdateDeviceGroupRequestSchema: GenMessage<UpdateDeviceGroupRequest
   messageDesc(file_nebula_v1_device_group, 7);
 
 /**
- * What UpdateDeviceGroup answers.
+ * Answer of UpdateDeviceGroup.
  *
  * @generated from message nebula.v1.UpdateDeviceGroupResponse
  */
@@ -336,7 +336,7 @@ export type UpdateDeviceGroupResponse = Message<"nebula.v1.UpdateDeviceGroupResp
   deviceGroup?: DeviceGroup | undefined;
 
   /**
-   * What is allowed but looks unintended, one sentence each.
+   * Warnings of what is allowed but looks unintended, one sentence each.
    *
    * @generated from field: repeated string warnings = 2;
    */
@@ -351,7 +351,7 @@ export const UpdateDeviceGroupResponseSchema: GenMessage<UpdateDeviceGroupRespon
   messageDesc(file_nebula_v1_device_group, 8);
 
 /**
- * What DeleteDeviceGroup takes.
+ * Request of DeleteDeviceGroup.
  *
  * @generated from message nebula.v1.DeleteDeviceGroupRequest
  */
@@ -379,7 +379,7 @@ export const DeleteDeviceGroupRequestSchema: GenMessage<DeleteDeviceGroupRequest
   messageDesc(file_nebula_v1_device_group, 9);
 
 /**
- * What DeleteDeviceGroup answers.
+ * Answer of DeleteDeviceGroup.
  *
  * @generated from message nebula.v1.DeleteDeviceGroupResponse
  */
@@ -400,7 +400,7 @@ export const DeleteDeviceGroupResponseSchema: GenMessage<DeleteDeviceGroupRespon
   messageDesc(file_nebula_v1_device_group, 10);
 
 /**
- * What Prune takes.
+ * Request of Prune.
  *
  * @generated from message nebula.v1.PruneRequest
  */
@@ -421,7 +421,7 @@ export const PruneRequestSchema: GenMessage<PruneRequest> = /*@__PURE__*/
   messageDesc(file_nebula_v1_device_group, 11);
 
 /**
- * What Prune answers.
+ * Answer of Prune.
  *
  * @generated from message nebula.v1.PruneResponse
  */
@@ -442,7 +442,7 @@ export const PruneResponseSchema: GenMessage<PruneResponse> = /*@__PURE__*/
   messageDesc(file_nebula_v1_device_group, 12);
 
 /**
- * What PruneAll takes.
+ * Request of PruneAll.
  *
  * @generated from message nebula.v1.PruneAllRequest
  */
@@ -463,7 +463,7 @@ export const PruneAllRequestSchema: GenMessage<PruneAllRequest> = /*@__PURE__*/
   messageDesc(file_nebula_v1_device_group, 13);
 
 /**
- * What PruneAll answers.
+ * Answer of PruneAll.
  *
  * @generated from message nebula.v1.PruneAllResponse
  */

@@ -394,7 +394,7 @@ export type StatusChange = Message<"nebula.v1.StatusChange"> & {
   writtenAt: bigint;
 
   /**
-   * What the row says now. Absent: the device was deleted, or is in another group now.
+   * The row now. Absent: the device was deleted, or is in another group now.
    *
    * @generated from field: nebula.v1.DeviceSummary summary = 3;
    */
@@ -458,7 +458,7 @@ export const PresenceChangeSchema: GenMessage<PresenceChange> = /*@__PURE__*/
   messageDesc(file_nebula_v1_device, 6);
 
 /**
- * What the change feed announces to those who follow a device_group: rows of its devices that a batch of reports, or a delete, changed, those that left it
+ * Announcement of the change feed to those who follow a device_group: rows of its devices that a batch of reports, or a delete, changed, those that left it
  * included; or watches of its devices that opened or ended.
  *
  * @generated from message nebula.v1.StatusChanges
@@ -487,7 +487,7 @@ export const StatusChangesSchema: GenMessage<StatusChanges> = /*@__PURE__*/
   messageDesc(file_nebula_v1_device, 7);
 
 /**
- * What GetDevice takes.
+ * Request of GetDevice.
  *
  * @generated from message nebula.v1.GetDeviceRequest
  */
@@ -508,7 +508,7 @@ export const GetDeviceRequestSchema: GenMessage<GetDeviceRequest> = /*@__PURE__*
   messageDesc(file_nebula_v1_device, 8);
 
 /**
- * What GetDevice answers.
+ * Answer of GetDevice.
  *
  * @generated from message nebula.v1.GetDeviceResponse
  */
@@ -536,7 +536,7 @@ export const GetDeviceResponseSchema: GenMessage<GetDeviceResponse> = /*@__PURE_
   messageDesc(file_nebula_v1_device, 9);
 
 /**
- * What ListDevices takes.
+ * Request of ListDevices.
  *
  * @generated from message nebula.v1.ListDevicesRequest
  */
@@ -612,7 +612,7 @@ export const ListDevicesRequestSchema: GenMessage<ListDevicesRequest> = /*@__PUR
  */
 export type DeviceTarget = Message<"nebula.v1.DeviceTarget"> & {
   /**
-   * What it is.
+   * Its kind.
    *
    * @generated from field: nebula.v1.TargetKind kind = 1;
    */
@@ -641,7 +641,7 @@ export const DeviceTargetSchema: GenMessage<DeviceTarget> = /*@__PURE__*/
   messageDesc(file_nebula_v1_device, 11);
 
 /**
- * Which devices a list, a count or a watch has: those that match every field that is set.
+ * The devices of a list, a count or a watch: those that match every field that is set.
  *
  * @generated from message nebula.v1.DeviceFilter
  */
@@ -735,7 +735,7 @@ export const DeviceFilterSchema: GenMessage<DeviceFilter> = /*@__PURE__*/
   messageDesc(file_nebula_v1_device, 12);
 
 /**
- * What ListDevices answers.
+ * Answer of ListDevices.
  *
  * @generated from message nebula.v1.ListDevicesResponse
  */
@@ -763,7 +763,7 @@ export const ListDevicesResponseSchema: GenMessage<ListDevicesResponse> = /*@__P
   messageDesc(file_nebula_v1_device, 13);
 
 /**
- * What DeleteDevice takes.
+ * Request of DeleteDevice.
  *
  * @generated from message nebula.v1.DeleteDeviceRequest
  */
@@ -784,7 +784,7 @@ export const DeleteDeviceRequestSchema: GenMessage<DeleteDeviceRequest> = /*@__P
   messageDesc(file_nebula_v1_device, 14);
 
 /**
- * What DeleteDevice answers.
+ * Answer of DeleteDevice.
  *
  * @generated from message nebula.v1.DeleteDeviceResponse
  */
@@ -799,7 +799,7 @@ export const DeleteDeviceResponseSchema: GenMessage<DeleteDeviceResponse> = /*@_
   messageDesc(file_nebula_v1_device, 15);
 
 /**
- * What CountDevices takes.
+ * Request of CountDevices.
  *
  * @generated from message nebula.v1.CountDevicesRequest
  */
@@ -848,7 +848,7 @@ export const CountDevicesRequestSchema: GenMessage<CountDevicesRequest> = /*@__P
   messageDesc(file_nebula_v1_device, 16);
 
 /**
- * What CountDevices answers.
+ * Answer of CountDevices.
  *
  * @generated from message nebula.v1.CountDevicesResponse
  */
@@ -1079,7 +1079,7 @@ export const WorkerVersionCountSchema: GenMessage<WorkerVersionCount> = /*@__PUR
   messageDesc(file_nebula_v1_device, 21);
 
 /**
- * What WatchDevices takes.
+ * Request of WatchDevices.
  *
  * @generated from message nebula.v1.WatchDevicesRequest
  */
@@ -1185,7 +1185,7 @@ export const LeftDeviceSchema: GenMessage<LeftDevice> = /*@__PURE__*/
   messageDesc(file_nebula_v1_device, 24);
 
 /**
- * What DeleteDevices takes.
+ * Request of DeleteDevices.
  *
  * @generated from message nebula.v1.DeleteDevicesRequest
  */
@@ -1228,7 +1228,7 @@ export const DeleteDevicesRequestSchema: GenMessage<DeleteDevicesRequest> = /*@_
   messageDesc(file_nebula_v1_device, 25);
 
 /**
- * What DeleteDevices answers.
+ * Answer of DeleteDevices.
  *
  * @generated from message nebula.v1.DeleteDevicesResponse
  */
@@ -1332,7 +1332,7 @@ export const ConnectionStateSchema: GenEnum<ConnectionState> = /*@__PURE__*/
   enumDesc(file_nebula_v1_device, 0);
 
 /**
- * What a target of a device is.
+ * Kinds of a target of a device.
  *
  * @generated from enum nebula.v1.TargetKind
  */
@@ -1367,7 +1367,7 @@ export const TargetKind = {
 } as const;
 
 /**
- * What a target of a device is.
+ * Kinds of a target of a device.
  *
  * @generated from enum nebula.v1.TargetKind
  */
@@ -1469,7 +1469,7 @@ export const ConfigStanding = {
   UNSPECIFIED: 0,
 
   /**
-   * It runs the newest config.
+   * The device runs the newest config.
    *
    * @generated from enum value: CONFIG_STANDING_APPLIED = 1;
    */
@@ -1483,21 +1483,21 @@ export const ConfigStanding = {
   FAILED: 2,
 
   /**
-   * It has no watch open, and neither applied the newest config nor failed.
+   * The device has no watch open, and neither applied the newest config nor failed.
    *
    * @generated from enum value: CONFIG_STANDING_OFFLINE = 3;
    */
   OFFLINE: 3,
 
   /**
-   * It is on its way to the newest config.
+   * The device is on its way to the newest config.
    *
    * @generated from enum value: CONFIG_STANDING_WORKING = 4;
    */
   WORKING: 4,
 
   /**
-   * It is online, and did not answer the newest config yet.
+   * The device is online, and did not answer the newest config yet.
    *
    * @generated from enum value: CONFIG_STANDING_WAITING = 5;
    */

@@ -289,7 +289,7 @@ export const GroupDriftSchema: GenMessage<GroupDrift> = /*@__PURE__*/
   messageDesc(file_nebula_v1_drift, 5);
 
 /**
- * What GetDrift takes.
+ * Request of GetDrift.
  *
  * @generated from message nebula.v1.GetDriftRequest
  */
@@ -324,7 +324,7 @@ export const GetDriftRequestSchema: GenMessage<GetDriftRequest> = /*@__PURE__*/
   messageDesc(file_nebula_v1_drift, 6);
 
 /**
- * What GetDrift answers.
+ * Answer of GetDrift.
  *
  * @generated from message nebula.v1.GetDriftResponse
  */
@@ -352,7 +352,7 @@ export const GetDriftResponseSchema: GenMessage<GetDriftResponse> = /*@__PURE__*
   messageDesc(file_nebula_v1_drift, 7);
 
 /**
- * What WatchDrift takes.
+ * Request of WatchDrift.
  *
  * @generated from message nebula.v1.WatchDriftRequest
  */
@@ -373,7 +373,7 @@ export const WatchDriftRequestSchema: GenMessage<WatchDriftRequest> = /*@__PURE_
   messageDesc(file_nebula_v1_drift, 8);
 
 /**
- * What WatchDrift answers.
+ * Answer of WatchDrift.
  *
  * @generated from message nebula.v1.WatchDriftResponse
  */

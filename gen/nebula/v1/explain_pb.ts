@@ -21,7 +21,7 @@ export const file_nebula_v1_explain: GenFile = /*@__PURE__*/
   fileDesc("ChduZWJ1bGEvdjEvZXhwbGFpbi5wcm90bxIJbmVidWxhLnYxIicKBkFkdmljZRIMCgR0ZXh0GAEgASgJEg8KB2NvbW1hbmQYAiABKAkiLAoMQ2hhbmdlZEZpZWxkEg0KBWZpZWxkGAEgASgJEg0KBWxpbmVzGAIgAygJItQBCg9EZXNpcmVkUmV2aXNpb24SEAoIcmV2aXNpb24YASABKAQSDwoHZGVsZXRlZBgCIAEoCBIPCgdydW5uaW5nGAMgASgIEiYKC2xhc3RfY2hhbmdlGAQgASgLMhEubmVidWxhLnYxLkNoYW5nZRIOCgZhY3Rpb24YBSABKAkSFQoNZnJvbV9yZXZpc2lvbhgGIAEoBBIoCgdjaGFuZ2VzGAcgAygLMhcubmVidWxhLnYxLkNoYW5nZWRGaWVsZBIUCgxtb3JlX2NoYW5nZXMYCCABKA0ibAoQRXhwbGFpbmVkUHJvYmxlbRIjCgdwcm9ibGVtGAEgASgLMhIubmVidWxhLnYxLlByb2JsZW0SEAoIYmxvY2tpbmcYAiABKAgSIQoGYWR2aWNlGAMgAygLMhEubmVidWxhLnYxLkFkdmljZSLmBAoRVGFyZ2V0RXhwbGFuYXRpb24SIwoEa2luZBgBIAEoDjIVLm5lYnVsYS52MS5UYXJnZXRLaW5kEgwKBG5hbWUYAiABKAkSKwoHZGVzaXJlZBgDIAEoCzIaLm5lYnVsYS52MS5EZXNpcmVkUmV2aXNpb24SEAoIaW5fZ3JvdXAYBCABKAgSFgoOa25vd25fcmV2aXNpb24YBSABKAQSGAoQYXBwbGllZF9yZXZpc2lvbhgGIAEoBBIlCgVzdGF0ZRgHIAEoDjIWLm5lYnVsYS52MS5UYXJnZXRTdGF0ZRIkCghzdHVja19hdBgIIAEoDjISLm5lYnVsYS52MS5TdHVja0F0EhkKDHN0dWNrX2Zvcl9tcxgJIAEoBEgAiAEBEiwKDGZhaWx1cmVfY29kZRgKIAEoDjIWLm5lYnVsYS52MS5GYWlsdXJlQ29kZRImCglzdGVwX2tpbmQYCyABKA4yEy5uZWJ1bGEudjEuU3RlcEtpbmQSDAoEc3RlcBgMIAEoCRIOCgZyZWFzb24YDSABKAkSDQoFdHJpZXMYDiABKA0SGAoLcmV0cnlfaW5fbXMYDyABKARIAYgBARIlCgRwdWxsGBAgASgLMhcubmVidWxhLnYxLlB1bGxQcm9ncmVzcxIuCgpjb250YWluZXJzGBEgAygLMhoubmVidWxhLnYxLkNvbnRhaW5lclN0YXR1cxINCgVub3RlcxgSIAMoCRIhCgZhZHZpY2UYEyADKAsyES5uZWJ1bGEudjEuQWR2aWNlQg8KDV9zdHVja19mb3JfbXNCDgoMX3JldHJ5X2luX21zIpAFCgtFeHBsYW5hdGlvbhIRCglkZXZpY2VfaWQYASABKAkSFAoMZGV2aWNlX2dyb3VwGAIgASgJEikKBWdyb3VwGAMgASgLMhoubmVidWxhLnYxLkRlc2lyZWRSZXZpc2lvbhIvCgpjb25uZWN0aW9uGAQgASgLMhsubmVidWxhLnYxLkRldmljZUNvbm5lY3Rpb24SEAoIb3JpZ2luYWwYBSABKAgSMgoObGFzdF9yZXBvcnRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC25ld2VzdF9ldGFnGAcgASgJEhMKC2RldmljZV9ldGFnGAggASgJEhEKCWRlbGl2ZXJlZBgJIAEoCBIwCgxkZWxpdmVyZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDGNvbmZpZ19mYXVsdBgLIAEoCRItCghwcm9ibGVtcxgMIAMoCzIbLm5lYnVsYS52MS5FeHBsYWluZWRQcm9ibGVtEiQKCHN0dWNrX2F0GA0gASgOMhIubmVidWxhLnYxLlN0dWNrQXQSGQoMc3R1Y2tfZm9yX21zGA4gASgESACIAQESIQoGYWR2aWNlGA8gAygLMhEubmVidWxhLnYxLkFkdmljZRItCgd0YXJnZXRzGBAgAygLMhwubmVidWxhLnYxLlRhcmdldEV4cGxhbmF0aW9uEhQKDG1vcmVfdGFyZ2V0cxgRIAEoDRIWCg5oaWRkZW5fdGFyZ2V0cxgSIAEoDRIwCgxleHBsYWluZWRfYXQYEyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQg8KDV9zdHVja19mb3JfbXMiVgoORXhwbGFpblJlcXVlc3QSEQoJZGV2aWNlX2lkGAEgASgJEiMKBGtpbmQYAiABKA4yFS5uZWJ1bGEudjEuVGFyZ2V0S2luZBIMCgRuYW1lGAMgASgJIj4KD0V4cGxhaW5SZXNwb25zZRIrCgtleHBsYW5hdGlvbhgBIAEoCzIWLm5lYnVsYS52MS5FeHBsYW5hdGlvbirXAgoHU3R1Y2tBdBIYChRTVFVDS19BVF9VTlNQRUNJRklFRBAAEhQKEFNUVUNLX0FUX05PV0hFUkUQARIVChFTVFVDS19BVF9OT19HUk9VUBACEhkKFVNUVUNLX0FUX05PVF9JTl9HUk9VUBADEhYKElNUVUNLX0FUX05PX1RBUkdFVBAEEhMKD1NUVUNLX0FUX0NPTkZJRxAFEhwKGFNUVUNLX0FUX05FVkVSX0NPTk5FQ1RFRBAGEhQKEFNUVUNLX0FUX09GRkxJTkUQBxIbChdTVFVDS19BVF9ORVZFUl9SRVBPUlRFRBAIEhUKEVNUVUNLX0FUX0RFTElWRVJZEAkSEwoPU1RVQ0tfQVRfREVWSUNFEAoSFAoQU1RVQ0tfQVRfV09SS0lORxALEhEKDVNUVUNLX0FUX1NURVAQDBIXChNTVFVDS19BVF9DT05UQUlORVJTEA0yVwoORXhwbGFpblNlcnZpY2USRQoHRXhwbGFpbhIZLm5lYnVsYS52MS5FeHBsYWluUmVxdWVzdBoaLm5lYnVsYS52MS5FeHBsYWluUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_google_protobuf_timestamp, file_nebula_v1_change, file_nebula_v1_device, file_nebula_v1_report]);
 
 /**
- * What to do.
+ * Advice to an operator.
  *
  * @generated from message nebula.v1.Advice
  */
@@ -62,7 +62,7 @@ export type ChangedField = Message<"nebula.v1.ChangedField"> & {
   field: string;
 
   /**
-   * What changed, a line each, cut to 200 characters: `shop:1.4 -> shop:1.5`, `+ REGION=eu`. At most 10.
+   * The changes, a line each, cut to 200 characters: `shop:1.4 -> shop:1.5`, `+ REGION=eu`. At most 10.
    *
    * @generated from field: repeated string lines = 2;
    */
@@ -104,7 +104,7 @@ export type DesiredRevision = Message<"nebula.v1.DesiredRevision"> & {
   running: boolean;
 
   /**
-   * Who made the revision, and when.
+   * Author and time of the revision.
    *
    * @generated from field: nebula.v1.Change last_change = 4;
    */
@@ -167,7 +167,7 @@ export type ExplainedProblem = Message<"nebula.v1.ExplainedProblem"> & {
   blocking: boolean;
 
   /**
-   * What to do.
+   * Advice.
    *
    * @generated from field: repeated nebula.v1.Advice advice = 3;
    */
@@ -307,14 +307,14 @@ export type TargetExplanation = Message<"nebula.v1.TargetExplanation"> & {
   containers: ContainerStatus[];
 
   /**
-   * What the device notes though nothing failed.
+   * Notes of the device on what did not fail.
    *
    * @generated from field: repeated string notes = 18;
    */
   notes: string[];
 
   /**
-   * What to do. Empty: nothing.
+   * Advice. Empty: nothing.
    *
    * @generated from field: repeated nebula.v1.Advice advice = 19;
    */
@@ -412,7 +412,7 @@ export type Explanation = Message<"nebula.v1.Explanation"> & {
   configFault: string;
 
   /**
-   * What is wrong with the device as a whole.
+   * Problems of the device as a whole.
    *
    * @generated from field: repeated nebula.v1.ExplainedProblem problems = 12;
    */
@@ -433,7 +433,7 @@ export type Explanation = Message<"nebula.v1.Explanation"> & {
   stuckForMs?: bigint | undefined;
 
   /**
-   * What to do about it. Empty: nothing.
+   * Advice on it. Empty: nothing.
    *
    * @generated from field: repeated nebula.v1.Advice advice = 15;
    */
@@ -476,7 +476,7 @@ export const ExplanationSchema: GenMessage<Explanation> = /*@__PURE__*/
   messageDesc(file_nebula_v1_explain, 5);
 
 /**
- * What Explain takes.
+ * Request of Explain.
  *
  * @generated from message nebula.v1.ExplainRequest
  */
@@ -511,7 +511,7 @@ export const ExplainRequestSchema: GenMessage<ExplainRequest> = /*@__PURE__*/
   messageDesc(file_nebula_v1_explain, 6);
 
 /**
- * What Explain answers.
+ * Answer of Explain.
  *
  * @generated from message nebula.v1.ExplainResponse
  */

@@ -88,7 +88,7 @@ export const StandingCountsSchema: GenMessage<StandingCounts> = /*@__PURE__*/
  */
 export type NewestRevision = Message<"nebula.v1.NewestRevision"> & {
   /**
-   * What kind of entity.
+   * Its kind of entity.
    *
    * @generated from field: nebula.v1.TargetKind kind = 1;
    */
@@ -116,7 +116,7 @@ export type NewestRevision = Message<"nebula.v1.NewestRevision"> & {
   action: RevisionAction;
 
   /**
-   * Who made it, and when.
+   * Its author, and its time.
    *
    * @generated from field: nebula.v1.Change change = 5;
    */
@@ -349,7 +349,7 @@ export const RecentChangesSchema: GenMessage<RecentChanges> = /*@__PURE__*/
   messageDesc(file_nebula_v1_fleet, 6);
 
 /**
- * What the caller may create: names that do not exist yet, on which there is rw.
+ * Rights of the caller to create: names that do not exist yet, on which there is rw.
  *
  * @generated from message nebula.v1.MayCreate
  */
@@ -384,7 +384,7 @@ export const MayCreateSchema: GenMessage<MayCreate> = /*@__PURE__*/
   messageDesc(file_nebula_v1_fleet, 7);
 
 /**
- * What GetOverview takes.
+ * Request of GetOverview.
  *
  * @generated from message nebula.v1.GetOverviewRequest
  */
@@ -426,7 +426,7 @@ export const GetOverviewRequestSchema: GenMessage<GetOverviewRequest> = /*@__PUR
   messageDesc(file_nebula_v1_fleet, 8);
 
 /**
- * What GetOverview answers.
+ * Answer of GetOverview.
  *
  * @generated from message nebula.v1.GetOverviewResponse
  */
@@ -446,7 +446,7 @@ export type GetOverviewResponse = Message<"nebula.v1.GetOverviewResponse"> & {
   groups: GroupOverview[];
 
   /**
-   * What was changed lately.
+   * The latest changes.
    *
    * @generated from field: nebula.v1.RecentChanges recent_changes = 3;
    */
@@ -460,7 +460,7 @@ export type GetOverviewResponse = Message<"nebula.v1.GetOverviewResponse"> & {
   nextPageToken: string;
 
   /**
-   * What the caller may create.
+   * Rights of the caller to create.
    *
    * @generated from field: nebula.v1.MayCreate may_create = 5;
    */
@@ -475,7 +475,7 @@ export const GetOverviewResponseSchema: GenMessage<GetOverviewResponse> = /*@__P
   messageDesc(file_nebula_v1_fleet, 9);
 
 /**
- * What WatchOverview takes. It is complete in itself: any shard serves it, and a stream that broke is opened again with it.
+ * Request of WatchOverview. Complete in itself: any shard serves it, and a stream that broke is opened again with it.
  *
  * @generated from message nebula.v1.WatchOverviewRequest
  */
@@ -530,7 +530,7 @@ export type WatchOverviewResponse = Message<"nebula.v1.WatchOverviewResponse"> &
   left: string[];
 
   /**
-   * What was changed lately. Absent: as in the message before.
+   * The latest changes. Absent: as in the message before.
    *
    * @generated from field: nebula.v1.RecentChanges recent_changes = 4;
    */
@@ -544,7 +544,7 @@ export type WatchOverviewResponse = Message<"nebula.v1.WatchOverviewResponse"> &
   complete: boolean;
 
   /**
-   * What the caller may create. Absent: as in the message before.
+   * Rights of the caller to create. Absent: as in the message before.
    *
    * @generated from field: nebula.v1.MayCreate may_create = 6;
    */

@@ -33,7 +33,7 @@ export const file_nebula_v1_history: GenFile = /*@__PURE__*/
  */
 export type Revision = Message<"nebula.v1.Revision"> & {
   /**
-   * What kind of entity.
+   * Its kind of entity.
    *
    * @generated from field: nebula.v1.TargetKind kind = 1;
    */
@@ -61,7 +61,7 @@ export type Revision = Message<"nebula.v1.Revision"> & {
   action: RevisionAction;
 
   /**
-   * Who made it, and when.
+   * Its author, and its time.
    *
    * @generated from field: nebula.v1.Change change = 5;
    */
@@ -129,13 +129,13 @@ export const RevisionSchema: GenMessage<Revision> = /*@__PURE__*/
   messageDesc(file_nebula_v1_history, 0);
 
 /**
- * What somebody changed, as the audit log has it.
+ * A change of somebody, as the audit log has it.
  *
  * @generated from message nebula.v1.EntityChange
  */
 export type EntityChange = Message<"nebula.v1.EntityChange"> & {
   /**
-   * What kind of entity.
+   * Its kind of entity.
    *
    * @generated from field: nebula.v1.TargetKind kind = 1;
    */
@@ -149,7 +149,7 @@ export type EntityChange = Message<"nebula.v1.EntityChange"> & {
   name: string;
 
   /**
-   * Who changed it, and when.
+   * Author and time of the change.
    *
    * @generated from field: nebula.v1.Change change = 3;
    */
@@ -170,7 +170,7 @@ export type EntityChange = Message<"nebula.v1.EntityChange"> & {
   revisionAfter: bigint;
 
   /**
-   * What was done, in a few words: create, update, delete, rollback to revision 41, ...
+   * The change in a few words: create, update, delete, rollback to revision 41, ...
    *
    * @generated from field: string detail = 6;
    */
@@ -185,13 +185,13 @@ export const EntityChangeSchema: GenMessage<EntityChange> = /*@__PURE__*/
   messageDesc(file_nebula_v1_history, 1);
 
 /**
- * What ListRevisions takes.
+ * Request of ListRevisions.
  *
  * @generated from message nebula.v1.ListRevisionsRequest
  */
 export type ListRevisionsRequest = Message<"nebula.v1.ListRevisionsRequest"> & {
   /**
-   * What kind of entity. Required.
+   * Its kind of entity. Required.
    *
    * @generated from field: nebula.v1.TargetKind kind = 1;
    */
@@ -227,7 +227,7 @@ export const ListRevisionsRequestSchema: GenMessage<ListRevisionsRequest> = /*@_
   messageDesc(file_nebula_v1_history, 2);
 
 /**
- * What ListRevisions answers.
+ * Answer of ListRevisions.
  *
  * @generated from message nebula.v1.ListRevisionsResponse
  */
@@ -255,13 +255,13 @@ export const ListRevisionsResponseSchema: GenMessage<ListRevisionsResponse> = /*
   messageDesc(file_nebula_v1_history, 3);
 
 /**
- * What GetRevision takes.
+ * Request of GetRevision.
  *
  * @generated from message nebula.v1.GetRevisionRequest
  */
 export type GetRevisionRequest = Message<"nebula.v1.GetRevisionRequest"> & {
   /**
-   * What kind of entity. Required.
+   * Its kind of entity. Required.
    *
    * @generated from field: nebula.v1.TargetKind kind = 1;
    */
@@ -297,7 +297,7 @@ export const GetRevisionRequestSchema: GenMessage<GetRevisionRequest> = /*@__PUR
   messageDesc(file_nebula_v1_history, 4);
 
 /**
- * What GetRevision answers.
+ * Answer of GetRevision.
  *
  * @generated from message nebula.v1.GetRevisionResponse
  */
@@ -318,13 +318,13 @@ export const GetRevisionResponseSchema: GenMessage<GetRevisionResponse> = /*@__P
   messageDesc(file_nebula_v1_history, 5);
 
 /**
- * What Rollback takes.
+ * Request of Rollback.
  *
  * @generated from message nebula.v1.RollbackRequest
  */
 export type RollbackRequest = Message<"nebula.v1.RollbackRequest"> & {
   /**
-   * What kind of entity. Required.
+   * Its kind of entity. Required.
    *
    * @generated from field: nebula.v1.TargetKind kind = 1;
    */
@@ -374,7 +374,7 @@ export const RollbackRequestSchema: GenMessage<RollbackRequest> = /*@__PURE__*/
   messageDesc(file_nebula_v1_history, 6);
 
 /**
- * What Rollback answers.
+ * Answer of Rollback.
  *
  * @generated from message nebula.v1.RollbackResponse
  */
@@ -453,7 +453,7 @@ export type RollbackResponse = Message<"nebula.v1.RollbackResponse"> & {
   restored: boolean;
 
   /**
-   * What is allowed but likely not meant. Of a dry run only what the entity itself shows.
+   * Warnings of what is allowed but likely not meant. Of a dry run only what the entity itself shows.
    *
    * @generated from field: repeated string warnings = 10;
    */
@@ -468,7 +468,7 @@ export const RollbackResponseSchema: GenMessage<RollbackResponse> = /*@__PURE__*
   messageDesc(file_nebula_v1_history, 7);
 
 /**
- * What ListChanges takes.
+ * Request of ListChanges.
  *
  * @generated from message nebula.v1.ListChangesRequest
  */
@@ -524,7 +524,7 @@ export const ListChangesRequestSchema: GenMessage<ListChangesRequest> = /*@__PUR
   messageDesc(file_nebula_v1_history, 8);
 
 /**
- * What ListChanges answers.
+ * Answer of ListChanges.
  *
  * @generated from message nebula.v1.ListChangesResponse
  */
@@ -565,7 +565,7 @@ export const RevisionAction = {
   UNSPECIFIED: 0,
 
   /**
-   * It was created, for the first time or again after a delete.
+   * The entity was created, for the first time or again after a delete.
    *
    * @generated from enum value: REVISION_ACTION_CREATE = 1;
    */
@@ -579,7 +579,7 @@ export const RevisionAction = {
   UPDATE: 2,
 
   /**
-   * It was deleted.
+   * The target was deleted.
    *
    * @generated from enum value: REVISION_ACTION_DELETE = 3;
    */

@@ -31,7 +31,7 @@ export const file_nebula_v1_plan: GenFile = /*@__PURE__*/
  */
 export type PlannedAction = Message<"nebula.v1.PlannedAction"> & {
   /**
-   * What it is about.
+   * Its subject.
    *
    * @generated from field: nebula.v1.PlannedKind kind = 1;
    */
@@ -66,7 +66,7 @@ export const PlannedActionSchema: GenMessage<PlannedAction> = /*@__PURE__*/
  */
 export type PlannedChange = Message<"nebula.v1.PlannedChange"> & {
   /**
-   * What would be written: a whole app, cron_job, device_group or user_group, created or with every writable field replaced, as `apply` does; or a verb.
+   * The write to plan: a whole app, cron_job, device_group or user_group, created or with every writable field replaced, as `apply` does; or a verb.
    *
    * @generated from oneof nebula.v1.PlannedChange.change
    */
@@ -156,7 +156,7 @@ export const FieldDifferenceSchema: GenMessage<FieldDifference> = /*@__PURE__*/
   messageDesc(file_nebula_v1_plan, 2);
 
 /**
- * What becomes of one entity.
+ * The outcome for one entity.
  *
  * @generated from message nebula.v1.PlannedEntity
  */
@@ -520,7 +520,7 @@ export const PlannedGroupSchema: GenMessage<PlannedGroup> = /*@__PURE__*/
   messageDesc(file_nebula_v1_plan, 9);
 
 /**
- * What is allowed, and looks unintended.
+ * Warnings of what is allowed and looks unintended.
  *
  * @generated from message nebula.v1.PlanWarning
  */
@@ -582,7 +582,7 @@ export type RevisionRead = Message<"nebula.v1.RevisionRead"> & {
   revision: bigint;
 
   /**
-   * Who made that revision. Empty: nobody did.
+   * Author of that revision. Empty: there is none.
    *
    * @generated from field: string changed_by = 4;
    */
@@ -604,7 +604,7 @@ export const RevisionReadSchema: GenMessage<RevisionRead> = /*@__PURE__*/
   messageDesc(file_nebula_v1_plan, 11);
 
 /**
- * What Plan takes.
+ * Request of Plan.
  *
  * @generated from message nebula.v1.PlanRequest
  */
@@ -625,7 +625,7 @@ export const PlanRequestSchema: GenMessage<PlanRequest> = /*@__PURE__*/
   messageDesc(file_nebula_v1_plan, 12);
 
 /**
- * What Plan answers.
+ * Answer of Plan.
  *
  * @generated from message nebula.v1.PlanResponse
  */
@@ -645,7 +645,7 @@ export type PlanResponse = Message<"nebula.v1.PlanResponse"> & {
   changesAnything: boolean;
 
   /**
-   * What becomes of each entity, in the order of the request.
+   * The outcome for each entity, in the order of the request.
    *
    * @generated from field: repeated nebula.v1.PlannedEntity entities = 3;
    */
@@ -680,7 +680,7 @@ export type PlanResponse = Message<"nebula.v1.PlanResponse"> & {
   reach?: DeviceReach | undefined;
 
   /**
-   * What these devices do, the step that most devices do first, at most 100.
+   * Steps of these devices, the most frequent first, at most 100.
    *
    * @generated from field: repeated nebula.v1.StepCount steps = 8;
    */
@@ -708,7 +708,7 @@ export type PlanResponse = Message<"nebula.v1.PlanResponse"> & {
   behindCount: number;
 
   /**
-   * What is allowed, and looks unintended; at most 100.
+   * Warnings of what is allowed and looks unintended; at most 100.
    *
    * @generated from field: repeated nebula.v1.PlanWarning warnings = 12;
    */

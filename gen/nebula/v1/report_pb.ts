@@ -44,7 +44,7 @@ export type ContainerStatus = Message<"nebula.v1.ContainerStatus"> & {
   revision: bigint;
 
   /**
-   * What it does.
+   * Its state.
    *
    * @generated from field: nebula.v1.ContainerState state = 4;
    */
@@ -219,7 +219,7 @@ export type AppStatus = Message<"nebula.v1.AppStatus"> & {
   containers: ContainerStatus[];
 
   /**
-   * What the operator may want to know though nothing failed (ports are ignored with host networking), one sentence each.
+   * Notes for the operator on what did not fail (ports are ignored with host networking), one sentence each.
    *
    * @generated from field: repeated string notes = 10;
    */
@@ -331,7 +331,7 @@ export type CronJobStatus = Message<"nebula.v1.CronJobStatus"> & {
   containers: ContainerStatus[];
 
   /**
-   * What the operator may want to know though nothing failed, one sentence each.
+   * Notes for the operator on what did not fail, one sentence each.
    *
    * @generated from field: repeated string notes = 9;
    */
@@ -464,14 +464,14 @@ export const HostStatusSchema: GenMessage<HostStatus> = /*@__PURE__*/
  */
 export type Problem = Message<"nebula.v1.Problem"> & {
   /**
-   * Which of those that docs/worker.md lists, such as second_worker or foreign_cluster.
+   * One of those that docs/worker.md lists, such as second_worker or foreign_cluster.
    *
    * @generated from field: string code = 1;
    */
   code: string;
 
   /**
-   * What is wrong and what would mend it, one sentence.
+   * The fault and its repair, one sentence.
    *
    * @generated from field: string message = 2;
    */
@@ -486,7 +486,7 @@ export const ProblemSchema: GenMessage<Problem> = /*@__PURE__*/
   messageDesc(file_nebula_v1_report, 5);
 
 /**
- * What a device says about itself. Env values are never part of it.
+ * The report of a device on itself. Env values are never part of it.
  *
  * @generated from message nebula.v1.Report
  */
@@ -604,7 +604,7 @@ export type Report = Message<"nebula.v1.Report"> & {
   host?: HostStatus | undefined;
 
   /**
-   * What is wrong with the device as a whole.
+   * Problems of the device as a whole.
    *
    * @generated from field: repeated nebula.v1.Problem problems = 17;
    */
@@ -639,7 +639,7 @@ export const ReportSchema: GenMessage<Report> = /*@__PURE__*/
  */
 export type BusRecord = Message<"nebula.v1.BusRecord"> & {
   /**
-   * What is recorded.
+   * The content of the record.
    *
    * @generated from oneof nebula.v1.BusRecord.record
    */
@@ -689,7 +689,7 @@ export type StoredReport = Message<"nebula.v1.StoredReport"> & {
   report?: Report | undefined;
 
   /**
-   * What a worker of the original sent, whole, as it sent it: JSON, its env values blanked. Empty: it was sent by a worker of ours.
+   * The report of a worker of the original, whole, as it was sent: JSON, its env values blanked. Empty: it was sent by a worker of ours.
    *
    * @generated from field: string original_json = 3;
    */
@@ -711,7 +711,7 @@ export const StoredReportSchema: GenMessage<StoredReport> = /*@__PURE__*/
   messageDesc(file_nebula_v1_report, 8);
 
 /**
- * What SubmitReports takes.
+ * Request of SubmitReports.
  *
  * @generated from message nebula.v1.SubmitReportsRequest
  */
@@ -732,7 +732,7 @@ export const SubmitReportsRequestSchema: GenMessage<SubmitReportsRequest> = /*@_
   messageDesc(file_nebula_v1_report, 9);
 
 /**
- * What SubmitReports answers.
+ * Answer of SubmitReports.
  *
  * @generated from message nebula.v1.SubmitReportsResponse
  */
@@ -747,7 +747,7 @@ export const SubmitReportsResponseSchema: GenMessage<SubmitReportsResponse> = /*
   messageDesc(file_nebula_v1_report, 10);
 
 /**
- * What ListReports takes.
+ * Request of ListReports.
  *
  * @generated from message nebula.v1.ListReportsRequest
  */
@@ -817,7 +817,7 @@ export const ListReportsRequestSchema: GenMessage<ListReportsRequest> = /*@__PUR
   messageDesc(file_nebula_v1_report, 11);
 
 /**
- * What ListReports answers.
+ * Answer of ListReports.
  *
  * @generated from message nebula.v1.ListReportsResponse
  */
@@ -1338,7 +1338,7 @@ export const ContainerHealthSchema: GenEnum<ContainerHealth> = /*@__PURE__*/
   enumDesc(file_nebula_v1_report, 3);
 
 /**
- * What a container does.
+ * States of a container.
  *
  * @generated from enum nebula.v1.ContainerState
  */
@@ -1394,7 +1394,7 @@ export const ContainerState = {
 } as const;
 
 /**
- * What a container does.
+ * States of a container.
  *
  * @generated from enum nebula.v1.ContainerState
  */

@@ -36,7 +36,7 @@ export const ShardSchema: GenMessage<Shard> = /*@__PURE__*/
   messageDesc(file_nebula_v1_shard, 0);
 
 /**
- * What GetShardMap takes.
+ * Request of GetShardMap.
  *
  * @generated from message nebula.v1.GetShardMapRequest
  */
@@ -64,7 +64,7 @@ export const GetShardMapRequestSchema: GenMessage<GetShardMapRequest> = /*@__PUR
   messageDesc(file_nebula_v1_shard, 1);
 
 /**
- * What GetShardMap answers.
+ * Answer of GetShardMap.
  *
  * @generated from message nebula.v1.GetShardMapResponse
  */

@@ -17,7 +17,7 @@ export const file_nebula_v1_status: GenFile = /*@__PURE__*/
   fileDesc("ChZuZWJ1bGEvdjEvc3RhdHVzLnByb3RvEgluZWJ1bGEudjEiEgoQR2V0U3RhdHVzUmVxdWVzdCKnAQoRR2V0U3RhdHVzUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRIjCgdjbHVzdGVyGAIgASgLMhIubmVidWxhLnYxLkNsdXN0ZXISLgoKc3RhcnRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHd2F0Y2hlcxgEIAEoDRIMCgR1c2VyGAUgASgJEg0KBWFkbWluGAYgASgIMlwKDVN0YXR1c1NlcnZpY2USSwoJR2V0U3RhdHVzEhsubmVidWxhLnYxLkdldFN0YXR1c1JlcXVlc3QaHC5uZWJ1bGEudjEuR2V0U3RhdHVzUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_google_protobuf_timestamp, file_nebula_v1_cluster]);
 
 /**
- * What GetStatus takes.
+ * Request of GetStatus.
  *
  * @generated from message nebula.v1.GetStatusRequest
  */
@@ -32,7 +32,7 @@ export const GetStatusRequestSchema: GenMessage<GetStatusRequest> = /*@__PURE__*
   messageDesc(file_nebula_v1_status, 0);
 
 /**
- * What GetStatus answers.
+ * Answer of GetStatus.
  *
  * @generated from message nebula.v1.GetStatusResponse
  */
@@ -94,7 +94,7 @@ export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE_
  */
 export const StatusService: GenService<{
   /**
-   * What this manager is and how it does.
+   * The identity and the health of this manager.
    *
    * @generated from rpc nebula.v1.StatusService.GetStatus
    */

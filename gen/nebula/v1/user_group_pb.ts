@@ -15,7 +15,7 @@ export const file_nebula_v1_user_group: GenFile = /*@__PURE__*/
   fileDesc("ChpuZWJ1bGEvdjEvdXNlcl9ncm91cC5wcm90bxIJbmVidWxhLnYxIqEDCglVc2VyR3JvdXASDAoEbmFtZRgBIAEoCRIQCghyZXZpc2lvbhgCIAEoBBIVCg1ncm91cF9tZW1iZXJzGAMgAygJEiwKBGFwcHMYBCADKAsyHi5uZWJ1bGEudjEuVXNlckdyb3VwLkFwcHNFbnRyeRI1Cgljcm9uX2pvYnMYBSADKAsyIi5uZWJ1bGEudjEuVXNlckdyb3VwLkNyb25Kb2JzRW50cnkSPQoNZGV2aWNlX2dyb3VwcxgGIAMoCzImLm5lYnVsYS52MS5Vc2VyR3JvdXAuRGV2aWNlR3JvdXBzRW50cnkSFwoPcHJ1bmluZ19hbGxvd2VkGAcgASgIEg0KBWFkbWluGAggASgIGisKCUFwcHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBGi8KDUNyb25Kb2JzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARozChFEZXZpY2VHcm91cHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkIKFkNyZWF0ZVVzZXJHcm91cFJlcXVlc3QSKAoKdXNlcl9ncm91cBgBIAEoCzIULm5lYnVsYS52MS5Vc2VyR3JvdXAiVQoXQ3JlYXRlVXNlckdyb3VwUmVzcG9uc2USKAoKdXNlcl9ncm91cBgBIAEoCzIULm5lYnVsYS52MS5Vc2VyR3JvdXASEAoId2FybmluZ3MYAiADKAkiNQoTR2V0VXNlckdyb3VwUmVxdWVzdBIMCgRuYW1lGAEgASgJEhAKCHdhcm5pbmdzGAIgASgIInoKFEdldFVzZXJHcm91cFJlc3BvbnNlEigKCnVzZXJfZ3JvdXAYASABKAsyFC5uZWJ1bGEudjEuVXNlckdyb3VwEiYKC2xhc3RfY2hhbmdlGAIgASgLMhEubmVidWxhLnYxLkNoYW5nZRIQCgh3YXJuaW5ncxgDIAMoCSI+ChVMaXN0VXNlckdyb3Vwc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgNEhIKCnBhZ2VfdG9rZW4YAiABKAkihQEKFkxpc3RVc2VyR3JvdXBzUmVzcG9uc2USKQoLdXNlcl9ncm91cHMYASADKAsyFC5uZWJ1bGEudjEuVXNlckdyb3VwEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRInCgxsYXN0X2NoYW5nZXMYAyADKAsyES5uZWJ1bGEudjEuQ2hhbmdlIoMBChZVcGRhdGVVc2VyR3JvdXBSZXF1ZXN0EigKCnVzZXJfZ3JvdXAYASABKAsyFC5uZWJ1bGEudjEuVXNlckdyb3VwEhUKDXVwZGF0ZV9maWVsZHMYAiADKAkSGAoLaWZfcmV2aXNpb24YAyABKARIAIgBAUIOCgxfaWZfcmV2aXNpb24iVQoXVXBkYXRlVXNlckdyb3VwUmVzcG9uc2USKAoKdXNlcl9ncm91cBgBIAEoCzIULm5lYnVsYS52MS5Vc2VyR3JvdXASEAoId2FybmluZ3MYAiADKAkiUAoWRGVsZXRlVXNlckdyb3VwUmVxdWVzdBIMCgRuYW1lGAEgASgJEhgKC2lmX3JldmlzaW9uGAIgASgESACIAQFCDgoMX2lmX3JldmlzaW9uIisKF0RlbGV0ZVVzZXJHcm91cFJlc3BvbnNlEhAKCHJldmlzaW9uGAEgASgEMtIDChBVc2VyR3JvdXBTZXJ2aWNlElgKD0NyZWF0ZVVzZXJHcm91cBIhLm5lYnVsYS52MS5DcmVhdGVVc2VyR3JvdXBSZXF1ZXN0GiIubmVidWxhLnYxLkNyZWF0ZVVzZXJHcm91cFJlc3BvbnNlElQKDEdldFVzZXJHcm91cBIeLm5lYnVsYS52MS5HZXRVc2VyR3JvdXBSZXF1ZXN0Gh8ubmVidWxhLnYxLkdldFVzZXJHcm91cFJlc3BvbnNlIgOQAgESWgoOTGlzdFVzZXJHcm91cHMSIC5uZWJ1bGEudjEuTGlzdFVzZXJHcm91cHNSZXF1ZXN0GiEubmVidWxhLnYxLkxpc3RVc2VyR3JvdXBzUmVzcG9uc2UiA5ACARJYCg9VcGRhdGVVc2VyR3JvdXASIS5uZWJ1bGEudjEuVXBkYXRlVXNlckdyb3VwUmVxdWVzdBoiLm5lYnVsYS52MS5VcGRhdGVVc2VyR3JvdXBSZXNwb25zZRJYCg9EZWxldGVVc2VyR3JvdXASIS5uZWJ1bGEudjEuRGVsZXRlVXNlckdyb3VwUmVxdWVzdBoiLm5lYnVsYS52MS5EZWxldGVVc2VyR3JvdXBSZXNwb25zZWIGcHJvdG8z", [file_nebula_v1_change]);
 
 /**
- * What its members may do. A user in several groups may do what any of them grants.
+ * Rights of its members. A user in several groups may do what any of them grants.
  *
  * @generated from message nebula.v1.UserGroup
  */
@@ -85,7 +85,7 @@ export const UserGroupSchema: GenMessage<UserGroup> = /*@__PURE__*/
   messageDesc(file_nebula_v1_user_group, 0);
 
 /**
- * What CreateUserGroup takes.
+ * Request of CreateUserGroup.
  *
  * @generated from message nebula.v1.CreateUserGroupRequest
  */
@@ -106,7 +106,7 @@ export const CreateUserGroupRequestSchema: GenMessage<CreateUserGroupRequest> = 
   messageDesc(file_nebula_v1_user_group, 1);
 
 /**
- * What CreateUserGroup answers.
+ * Answer of CreateUserGroup.
  *
  * @generated from message nebula.v1.CreateUserGroupResponse
  */
@@ -119,7 +119,7 @@ export type CreateUserGroupResponse = Message<"nebula.v1.CreateUserGroupResponse
   userGroup?: UserGroup | undefined;
 
   /**
-   * What looks unintended, one sentence each.
+   * Warnings of what looks unintended, one sentence each.
    *
    * @generated from field: repeated string warnings = 2;
    */
@@ -134,7 +134,7 @@ export const CreateUserGroupResponseSchema: GenMessage<CreateUserGroupResponse> 
   messageDesc(file_nebula_v1_user_group, 2);
 
 /**
- * What GetUserGroup takes.
+ * Request of GetUserGroup.
  *
  * @generated from message nebula.v1.GetUserGroupRequest
  */
@@ -162,7 +162,7 @@ export const GetUserGroupRequestSchema: GenMessage<GetUserGroupRequest> = /*@__P
   messageDesc(file_nebula_v1_user_group, 3);
 
 /**
- * What GetUserGroup answers.
+ * Answer of GetUserGroup.
  *
  * @generated from message nebula.v1.GetUserGroupResponse
  */
@@ -175,14 +175,14 @@ export type GetUserGroupResponse = Message<"nebula.v1.GetUserGroupResponse"> & {
   userGroup?: UserGroup | undefined;
 
   /**
-   * Who changed it last, and when.
+   * Author and time of its last change.
    *
    * @generated from field: nebula.v1.Change last_change = 2;
    */
   lastChange?: Change | undefined;
 
   /**
-   * What looks unintended, one sentence each. Empty: nothing, or not asked for.
+   * Warnings of what looks unintended, one sentence each. Empty: nothing, or not asked for.
    *
    * @generated from field: repeated string warnings = 3;
    */
@@ -197,7 +197,7 @@ export const GetUserGroupResponseSchema: GenMessage<GetUserGroupResponse> = /*@_
   messageDesc(file_nebula_v1_user_group, 4);
 
 /**
- * What ListUserGroups takes.
+ * Request of ListUserGroups.
  *
  * @generated from message nebula.v1.ListUserGroupsRequest
  */
@@ -225,7 +225,7 @@ export const ListUserGroupsRequestSchema: GenMessage<ListUserGroupsRequest> = /*
   messageDesc(file_nebula_v1_user_group, 5);
 
 /**
- * What ListUserGroups answers.
+ * Answer of ListUserGroups.
  *
  * @generated from message nebula.v1.ListUserGroupsResponse
  */
@@ -245,7 +245,7 @@ export type ListUserGroupsResponse = Message<"nebula.v1.ListUserGroupsResponse">
   nextPageToken: string;
 
   /**
-   * Who changed each of the user_groups last, and when, in their order.
+   * Author and time of the last change of each user_group, in their order.
    *
    * @generated from field: repeated nebula.v1.Change last_changes = 3;
    */
@@ -260,7 +260,7 @@ export const ListUserGroupsResponseSchema: GenMessage<ListUserGroupsResponse> = 
   messageDesc(file_nebula_v1_user_group, 6);
 
 /**
- * What UpdateUserGroup takes.
+ * Request of UpdateUserGroup.
  *
  * @generated from message nebula.v1.UpdateUserGroupRequest
  */
@@ -295,7 +295,7 @@ export const UpdateUserGroupRequestSchema: GenMessage<UpdateUserGroupRequest> = 
   messageDesc(file_nebula_v1_user_group, 7);
 
 /**
- * What UpdateUserGroup answers.
+ * Answer of UpdateUserGroup.
  *
  * @generated from message nebula.v1.UpdateUserGroupResponse
  */
@@ -308,7 +308,7 @@ export type UpdateUserGroupResponse = Message<"nebula.v1.UpdateUserGroupResponse
   userGroup?: UserGroup | undefined;
 
   /**
-   * What looks unintended, one sentence each.
+   * Warnings of what looks unintended, one sentence each.
    *
    * @generated from field: repeated string warnings = 2;
    */
@@ -323,7 +323,7 @@ export const UpdateUserGroupResponseSchema: GenMessage<UpdateUserGroupResponse> 
   messageDesc(file_nebula_v1_user_group, 8);
 
 /**
- * What DeleteUserGroup takes.
+ * Request of DeleteUserGroup.
  *
  * @generated from message nebula.v1.DeleteUserGroupRequest
  */
@@ -351,7 +351,7 @@ export const DeleteUserGroupRequestSchema: GenMessage<DeleteUserGroupRequest> = 
   messageDesc(file_nebula_v1_user_group, 9);
 
 /**
- * What DeleteUserGroup answers.
+ * Answer of DeleteUserGroup.
  *
  * @generated from message nebula.v1.DeleteUserGroupResponse
  */

@@ -57,7 +57,7 @@ export const UserSchema: GenMessage<User> = /*@__PURE__*/
   messageDesc(file_nebula_v1_user, 0);
 
 /**
- * What CreateUser takes.
+ * Request of CreateUser.
  *
  * @generated from message nebula.v1.CreateUserRequest
  */
@@ -99,7 +99,7 @@ export const CreateUserRequestSchema: GenMessage<CreateUserRequest> = /*@__PURE_
   messageDesc(file_nebula_v1_user, 1);
 
 /**
- * What CreateUser answers.
+ * Answer of CreateUser.
  *
  * @generated from message nebula.v1.CreateUserResponse
  */
@@ -126,7 +126,7 @@ export type CreateUserResponse = Message<"nebula.v1.CreateUserResponse"> & {
   generatedToken: string;
 
   /**
-   * What looks unintended, one sentence each.
+   * Warnings of what looks unintended, one sentence each.
    *
    * @generated from field: repeated string warnings = 4;
    */
@@ -141,7 +141,7 @@ export const CreateUserResponseSchema: GenMessage<CreateUserResponse> = /*@__PUR
   messageDesc(file_nebula_v1_user, 2);
 
 /**
- * What GetUser takes.
+ * Request of GetUser.
  *
  * @generated from message nebula.v1.GetUserRequest
  */
@@ -169,7 +169,7 @@ export const GetUserRequestSchema: GenMessage<GetUserRequest> = /*@__PURE__*/
   messageDesc(file_nebula_v1_user, 3);
 
 /**
- * What GetUser answers.
+ * Answer of GetUser.
  *
  * @generated from message nebula.v1.GetUserResponse
  */
@@ -182,7 +182,7 @@ export type GetUserResponse = Message<"nebula.v1.GetUserResponse"> & {
   user?: User | undefined;
 
   /**
-   * Who changed it last, and when.
+   * Author and time of its last change.
    *
    * @generated from field: nebula.v1.Change last_change = 2;
    */
@@ -196,7 +196,7 @@ export type GetUserResponse = Message<"nebula.v1.GetUserResponse"> & {
   userGroups: string[];
 
   /**
-   * What looks unintended, one sentence each. Empty: nothing, or not asked for.
+   * Warnings of what looks unintended, one sentence each. Empty: nothing, or not asked for.
    *
    * @generated from field: repeated string warnings = 4;
    */
@@ -211,7 +211,7 @@ export const GetUserResponseSchema: GenMessage<GetUserResponse> = /*@__PURE__*/
   messageDesc(file_nebula_v1_user, 4);
 
 /**
- * What ListUsers takes.
+ * Request of ListUsers.
  *
  * @generated from message nebula.v1.ListUsersRequest
  */
@@ -274,7 +274,7 @@ export const UserMembershipsSchema: GenMessage<UserMemberships> = /*@__PURE__*/
   messageDesc(file_nebula_v1_user, 6);
 
 /**
- * What ListUsers answers.
+ * Answer of ListUsers.
  *
  * @generated from message nebula.v1.ListUsersResponse
  */
@@ -294,7 +294,7 @@ export type ListUsersResponse = Message<"nebula.v1.ListUsersResponse"> & {
   nextPageToken: string;
 
   /**
-   * Who changed each of the users last, and when, in the order of the users.
+   * Author and time of the last change of each user, in the order of the users.
    *
    * @generated from field: repeated nebula.v1.Change last_changes = 3;
    */
@@ -316,7 +316,7 @@ export const ListUsersResponseSchema: GenMessage<ListUsersResponse> = /*@__PURE_
   messageDesc(file_nebula_v1_user, 7);
 
 /**
- * What UpdateUser takes.
+ * Request of UpdateUser.
  *
  * @generated from message nebula.v1.UpdateUserRequest
  */
@@ -365,7 +365,7 @@ export const UpdateUserRequestSchema: GenMessage<UpdateUserRequest> = /*@__PURE_
   messageDesc(file_nebula_v1_user, 8);
 
 /**
- * What UpdateUser answers.
+ * Answer of UpdateUser.
  *
  * @generated from message nebula.v1.UpdateUserResponse
  */
@@ -386,7 +386,7 @@ export const UpdateUserResponseSchema: GenMessage<UpdateUserResponse> = /*@__PUR
   messageDesc(file_nebula_v1_user, 9);
 
 /**
- * What DeleteUser takes.
+ * Request of DeleteUser.
  *
  * @generated from message nebula.v1.DeleteUserRequest
  */
@@ -414,7 +414,7 @@ export const DeleteUserRequestSchema: GenMessage<DeleteUserRequest> = /*@__PURE_
   messageDesc(file_nebula_v1_user, 10);
 
 /**
- * What DeleteUser answers.
+ * Answer of DeleteUser.
  *
  * @generated from message nebula.v1.DeleteUserResponse
  */
@@ -435,7 +435,7 @@ export const DeleteUserResponseSchema: GenMessage<DeleteUserResponse> = /*@__PUR
   messageDesc(file_nebula_v1_user, 11);
 
 /**
- * What RefreshUserToken takes.
+ * Request of RefreshUserToken.
  *
  * @generated from message nebula.v1.RefreshUserTokenRequest
  */
@@ -456,7 +456,7 @@ export const RefreshUserTokenRequestSchema: GenMessage<RefreshUserTokenRequest> 
   messageDesc(file_nebula_v1_user, 12);
 
 /**
- * What RefreshUserToken answers.
+ * Answer of RefreshUserToken.
  *
  * @generated from message nebula.v1.RefreshUserTokenResponse
  */

@@ -141,7 +141,7 @@ describe("failed logins", () => {
     await logins.failed(token);
   });
 
-  /** What shards count together; `isSilent`: as a Redis that does not answer. */
+  /** The counts that shards share; `isSilent`: as a Redis that does not answer. */
   function startShared(clock: ManualClock) {
     const failures = new Map<string, { count: number; at: number }>();
     const state = { isSilent: false, failures };

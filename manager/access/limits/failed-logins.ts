@@ -5,7 +5,7 @@
  * L1 Few failures cost nothing, more of them a growing delay before the next try is looked at, many a refusal with the
  *    time after which one more may do.
  * L2 Tries in flight count as failures: parallel guessing is not faster than sequential guessing.
- * L3 What is kept is bounded: MOST_KEPT counts of each sort (the one that was used longest ago goes first), a few tries
+ * L3 Memory is bounded: MOST_KEPT counts of each sort (the one that was used longest ago goes first), a few tries
  *    that wait for each, MOST_WAITING in all, none of them longer than LONGEST_WAIT_MS before its turn.
  * L4 Failures are forgotten: half of them with every FORGET_MS without a new one.
  * L5 The failures that other shards counted count here, too (LoginCounts, shared by common/redis/redis-login-counts.ts); without an answer of theirs this shard
@@ -80,8 +80,8 @@ export type FailedLogins = {
   /** Whether an attempt from this address failed, in the time that failures are remembered, or is under way. */
   hasFailed(attempt: Attempt): boolean;
   /**
-   * Lets a try in, maybe after a delay; rejects with `resource_exhausted` and a retry time. What it answers has to be
-   * called with the end of the try.
+   * Lets a try in, maybe after a delay; rejects with `resource_exhausted` and a retry time. The function that it answers
+   * has to be called with the end of the try.
    */
   begin(attempt: Attempt): Promise<(end: AttemptEnd) => void>;
   /**

@@ -6,7 +6,7 @@
  * L2 A group has at most `mostDevices` devices without a token of their own, and so have all groups together that do
  *    not exist. They are counted in the store at most once per COUNTED_MS; between two counts the devices that this
  *    shard admitted are added.
- * L3 What is kept is bounded: MOST_BUCKETS devices and MOST_COUNTS groups.
+ * L3 Memory is bounded: MOST_BUCKETS devices and MOST_COUNTS groups.
  */
 
 import { setImmediate as turn } from "node:timers/promises";

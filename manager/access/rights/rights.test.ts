@@ -21,7 +21,7 @@ const group: fc.Arbitrary<GrantingGroup> = fc.record({
   deviceGroups: permissions,
 });
 
-/** What a map says of a name, read slowly and plainly. */
+/** Whether a map grants a name one of the levels, read slowly and plainly. */
 function says(given: Readonly<Record<string, string>>, wanted: string, levels: readonly string[]): boolean {
   return Object.entries(given).some(
     ([key, level]) => levels.includes(level) && (key === wanted || (key.endsWith("*") && wanted.startsWith(key.slice(0, -1)))),

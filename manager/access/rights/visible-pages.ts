@@ -11,8 +11,8 @@ const MOST_READ = 20_000;
 const READ_AT_LEAST = 100;
 
 /**
- * One page of the items that the caller may see. It is full unless it is the last one, MOST_READ items were read for it, or the store's own page was not. No
- * token reveals what the caller may not see: it names the last item of the page, or is sealed.
+ * One page of the items that the caller may see. The page is full unless it is the last one, MOST_READ items were read for it, or the store's own
+ * page was not. No token reveals what the caller may not see: it names the last item of the page, or is sealed.
  * @param isVisible undefined: all are
  */
 export type VisiblePages = <T>(
@@ -54,14 +54,14 @@ function positionOf<T>(items: readonly T[], isVisible: (item: T) => boolean, wan
   return undefined;
 }
 
-/** Which items a caller may read by the name that decides; undefined: all. */
+/** Returns the test whether a caller may read an item, by the name that decides; undefined: all. */
 export function readableBy<T>(principal: Principal, kind: EntityKind, nameOf: (item: T) => string): ((item: T) => boolean) | undefined {
   if (principal.kind !== "user") return () => false;
   const { rights } = principal;
   return rights.admin ? undefined : (item) => mayRead(rights, { kind, name: nameOf(item) });
 }
 
-/** Which items a caller may change by the device_group that they belong to; undefined: all. */
+/** Returns the test whether a caller may change an item, by the device_group that it belongs to; undefined: all. */
 export function changeableBy<T>(principal: Principal, groupOf: (item: T) => string): ((item: T) => boolean) | undefined {
   if (principal.kind !== "user") return () => false;
   const { rights } = principal;

@@ -65,7 +65,7 @@ export class ApplyTally {
       .map(([failureCode, devices]) => ({ standing: DeviceStanding.FAILED, failureCode, devices: BigInt(devices) }));
   }
 
-  /** What changed since it was asked last. */
+  /** Returns the changes since the last call. */
   takeChanged(): { changed: ChangedDevice[]; more: MessageInitShape<typeof ApplyCodeCountSchema>[] } {
     const changed = [...this.#named.values()];
     const more = [...this.#more.values()].map(({ devices, ...code }) => ({ ...code, devices: BigInt(devices) }));

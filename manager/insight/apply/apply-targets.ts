@@ -31,7 +31,7 @@ export function validateWatchApply({ targets, settleMs = 0, timeoutMs = 0 }: Wat
   return violations;
 }
 
-/** What may be done to each kind. */
+/** The verbs of each kind. */
 const VERBS: ReadonlyMap<TargetKind, readonly ApplyVerb[]> = new Map([
   [TargetKind.APP, [ApplyVerb.UNSPECIFIED, ApplyVerb.UPDATE, ApplyVerb.DELETE, ApplyVerb.STOP]],
   [TargetKind.CRON_JOB, [ApplyVerb.UNSPECIFIED, ApplyVerb.UPDATE, ApplyVerb.DELETE]],

@@ -2,12 +2,12 @@
  * A change on its way to the devices: counts, what changed, and a verdict.
  *
  * L1 A message comes at most every LEAST_MS, and at least every HEARTBEAT_MS; it holds the numbers as of when it is asked for.
- * L2 Which device_groups the targets reach is read when the feed names a device_group or a target, or had a gap, but at most every LOOK_MS, however many it
- *    names; and every HEARTBEAT_MS, so that a lost announcement delays it.
+ * L2 The device_groups that the targets reach are looked up when the feed names a device_group or a target, or had a gap, but at most every LOOK_MS,
+ *    however many it names; and every HEARTBEAT_MS, so that a lost announcement delays it.
  * L3 Only device_groups that the caller may read now are counted: a change of the caller's rights counts at once.
  * L4 The verdict comes when no online device works or waits and no state changed for settle_ms, or at the timeout. Before it, what the targets reach is read
  *    again, and all devices that did not apply are: its numbers equal a recount from the store. If that brings a change, the wait goes on.
- * L5 A device that moves is in the view of its group of before until it reports from the other one. It is counted once: where it is connected.
+ * L5 A device that moves is in the view of its group of before until it reports from the other one, and is counted once: where it is connected.
  */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Clock } from "../../../common/clock/clock.ts";

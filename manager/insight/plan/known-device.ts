@@ -20,7 +20,7 @@ export type Unforeseen = "no_report" | "original" | "no_host" | "other_cluster" 
 /** Problems with which a worker follows no config. */
 const STANDING_STILL: ReadonlySet<string> = new Set(["second_worker", "engine_unreachable", "older_epoch"]);
 
-/** What a device is planned for: the cluster, the apps of its config after the change, and whether their counts depend on cores or memory. */
+/** The config that a device is planned for: its cluster, its apps after the change, and whether their counts depend on cores or memory. */
 export type PlannedFor = Readonly<{ cluster: Readonly<{ id: string; epoch: bigint }>; apps: readonly string[]; needsCapacity: boolean }>;
 
 /** The device as the plan's functions take it, or why not. Pure. */

@@ -12,7 +12,7 @@ export type Warning = Readonly<{ code: PlanWarningCode; message: string; devices
 const CLAIMS_NAMED = 20;
 
 /**
- * What is allowed in a config, and looks unintended.
+ * Returns warnings of what is allowed in a config, and looks unintended.
  * @param changed names of the apps that the plan changes; a group that it changes itself is looked at whole
  */
 export function configWarnings(config: Config, changed: ReadonlySet<string>, isWhole: boolean): Warning[] {
@@ -38,7 +38,7 @@ export function missingNameWarning(message: string): Warning {
   return warning(PlanWarningCode.DANGLING_NAME, message);
 }
 
-/** What is wrong with the devices that a plan reaches. */
+/** Returns warnings of the devices that a plan reaches. */
 export function fleetWarnings({ lowDisk, tooOld: { devices: tooOld }, refused }: FleetTally): Warning[] {
   const counts = [...refused].map(([name, devices]) =>
     warning(

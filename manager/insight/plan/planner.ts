@@ -34,7 +34,7 @@ export type PlannerDeps = Readonly<{
   clock: Clock;
 }>;
 
-/** What a plan is made for: the caller, and what else belongs to its id. */
+/** The call that a plan is made for: the caller, and what else belongs to the plan's id. */
 export type PlanCall = Readonly<{ principal: Principal; signal: AbortSignal }>;
 
 export type ReachedGroup = Readonly<{ name: string; revision: bigint; stored: StoredEntity | undefined; reach: Reach }>;

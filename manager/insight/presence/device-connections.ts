@@ -88,7 +88,7 @@ export class DeviceConnections {
   }
 }
 
-/** What the newest report of a device says of its connection. */
+/** The part of a device's newest report that tells of its connection. */
 export function newestReport({ report }: Device): NewestReport | undefined {
   return report && { receivedMs: receivedMs(report.receivedAt), original: report.boot === ORIGINAL_BOOT };
 }

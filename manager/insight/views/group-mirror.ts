@@ -18,8 +18,8 @@ import type { DeviceChange, DeviceInGroup } from "./group-view.ts";
 // M1: of two words on a device the one with the larger version (written_at) counts, across boots too; a deletion, and a move to another group, is a word with a
 //     version. So announcements may come late, twice and in any order.
 // M2: a re-read makes the mirror equal to what the store held meanwhile, with any announcements lost: it goes through the versions of the whole group, reads
-//     the summaries of those that differ, and removes devices that the store does not have. What was announced since it began is newer than a page that it read
-//     before: of that the larger version counts.
+//     the summaries of those that differ, and removes devices that the store does not have. Announcements since it began are newer than a page that
+//     it read before: of those the larger version counts.
 // M3: a device that was removed keeps its version until a re-read that began later is done, so that a late word does not bring it back.
 // M4: a device without a summary is in the group while a watch of it is open there; one whose watches ended stays until a read finds that another group has it.
 // M5: whether such a device moves here (DeviceInGroup) is looked up with each read of the group; of one that an announcement brought, by `place`.

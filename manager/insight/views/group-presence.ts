@@ -11,7 +11,7 @@ type Rows = Map<string, ReadonlyMap<string, PresenceRow>>;
 export class GroupPresence {
   readonly #deviceGroup: string;
   #rows: Rows = new Map();
-  /** What was announced since the read under way began. */
+  /** The announcements since the read under way began. */
   #announced: PresenceRow[] | undefined;
 
   constructor(deviceGroup: string) {

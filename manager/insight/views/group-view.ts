@@ -7,7 +7,7 @@ export type DeviceInGroup = Readonly<{
   summary: DeviceSummary | undefined;
   /** Absent fields: it never connected to a shard that writes presence. */
   connection: DeviceConnection;
-  /** It moves here: it has no summary here, and another device_group has its newest report. That one lists and counts it until it reports from here. */
+  /** The device moves here: it has no summary here. Another device_group has its newest report, lists and counts it until it reports from here. */
   moves?: true;
 }>;
 

@@ -73,7 +73,7 @@ export function placeOf(found: Found, order: DeviceOrder, standingOf: StandingOf
   return { rank: 0, ms: 0, text: "", deviceId: device.deviceId, deviceGroup, ...KEYS.get(order)?.(found, standingOf) };
 }
 
-/** Which of two places is first, as a sort takes it; 0 for the same device at the same place alone. */
+/** Compares two places for a sort; 0 for the same device at the same place alone. */
 export function comparePlaces({ order, descending }: OrderFields, one: Place, other: Place): number {
   const byVersion = order === DeviceOrder.WORKER_VERSION ? byNumbers.compare(one.text, other.text) : 0;
   const ascending =

@@ -23,7 +23,7 @@ type Filter = MessageInitShape<typeof DeviceFilterSchema>;
 
 const of = (kind: TargetKind, name: string, revision = 0n): Filter => ({ target: { kind, name, revision } });
 
-/** What devices follow, and the groups that it reaches. */
+/** The target that devices follow, and the groups that it reaches. */
 async function follow({ deps }: Rig, filter: Filter) {
   const { target, deviceGroups } = (await followedOf(deps.configStore, create(DeviceFilterSchema, filter), never)) ?? assert.fail("no target");
   return [target, [...deviceGroups].sort()];

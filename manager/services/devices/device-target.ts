@@ -54,7 +54,7 @@ function keyOf({ kind, name }: DeviceTarget): EntityKey {
   return { kind: entityKindOf(kind) ?? "app", name };
 }
 
-/** What a revision leads devices to. @param before the kept revision before it */
+/** The target that a revision leads devices to. @param before the kept revision before it */
 function targetOf(stored: StoredEntity, before: StoredEntity | undefined): Target {
   const { kind, name, revision, deleted, body } = stored;
   switch (kind) {

@@ -204,7 +204,7 @@ function countLooks() {
   };
 }
 
-/** What a promise resolves to, while time passes on the clock of the rig. */
+/** Resolves with the value of a promise, while time passes on the clock of the rig. */
 async function whileTimePasses<T>({ clock }: Readonly<{ clock: ManualClock }>, promise: Promise<T>): Promise<T> {
   let isOver = false;
   const over = promise.finally(() => {

@@ -16,10 +16,10 @@ export const AT_ONCE = 500;
 /** Devices as they are now, and those that left. */
 export type Changed = Readonly<{ devices: Device[]; left: { deviceId: string; deviceGroup: string }[] }>;
 
-/** What the devices of a group are compared with. */
+/** The facts that the devices of a group are compared with. */
 type Beside = Compared & Readonly<{ followed: Followed | undefined }>;
 
-/** A group of a watch: what of it has to be sent, and what the reader has of it. It holds ids of devices, each once, and no device. */
+/** A group of a watch: what of it has to be sent, and what the reader has of it. Holds ids of devices, each once, and no device. */
 export class WatchedGroup {
   readonly view: GroupView;
   readonly #request: Pick<WatchDevicesRequest, "filter" | "countsOnly">;

@@ -2,7 +2,7 @@
  * The changes of entities in the last hour, from the audit log, which has many more entries: of refused calls, too.
  *
  * L1 The hour is read once. Later reads ask for what came since the read before, and LATE_MS more: an entry of a call that took long, or of a manager whose
- *    clock is behind, is in the log by then. What is older is kept as it was read.
+ *    clock is behind, is in the log by then. Older entries are kept as they were read.
  * L2 A read asks for MOST_PAGES pages at most, be they full or empty: a store may go through thousands of entries for an empty one. Where that was too few, or there
  *    are more than MOST_CHANGES changes, older ones are unknown, which `hasMore` says until they are older than an hour.
  */

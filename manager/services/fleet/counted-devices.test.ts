@@ -41,7 +41,7 @@ const anyDevice = fc.record({
   deviceGroup: fc.constantFrom("shops", "tills", "gone"),
   isOnline: fc.boolean(),
   hasReported: fc.boolean(),
-  /** It is connected in another group than that of its report. */
+  /** The device is connected in another group than that of its report. */
   moves: fc.boolean(),
   groupRevision: fc.bigInt({ min: 0n, max: 1n }),
   problems: fc.subarray(["engine_unreachable", "second_worker"]),

@@ -48,7 +48,7 @@ export function existsOrHasDevices({ config, standing, isUncounted, neverCame }:
   return config !== undefined || isUncounted || (standing?.devices ?? 0) > 0 || neverCame > 0;
 }
 
-/** What a reader sees, all of it in place: an object is replaced, or its stamp rises, when it changes. Dispose it when the reader ends. */
+/** The view of a reader, all of it in place: an object is replaced, or its stamp rises, when it changes. Dispose it when the reader ends. */
 export interface FleetView extends Disposable {
   /** By name; those that other readers want are among them. */
   readonly groups: ReadonlyMap<string, GroupInFleet>;
@@ -62,7 +62,7 @@ export interface FleetView extends Disposable {
   readonly hasMoreChanges: boolean;
   /** Resolves when all groups that the reader wants were counted, with what was announced before the call. Rejects as a pass does. */
   ready(signal: AbortSignal): Promise<void>;
-  /** Called after anything changed. It must not throw. */
+  /** Called after anything changed. The listener must not throw. */
   onChange(listener: () => void): Disposable;
 }
 

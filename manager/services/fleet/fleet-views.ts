@@ -1,8 +1,8 @@
 /**
  * All device_groups of a fleet in numbers, shared by all readers of them on a shard.
  *
- * N1 A group is followed while a reader wants it, and KEPT_MS longer. Which groups exist, or have devices, is read when the feed names a group, after a gap of
- *    the feed, and every CHECK_MS.
+ * N1 A group is followed while a reader wants it, and KEPT_MS longer. The groups that exist, or have devices, are read when the feed names a
+ *    group, after a gap of the feed, and every CHECK_MS.
  * N2 The config of a group is read when the feed names the group or one of its members, after a gap, and where its revisions changed, which are looked at every
  *    CHECK_MS. Its devices are counted again then.
  * N3 The views of the groups that were counted first stay open, and their numbers follow each change, as long as these views take at most LIVE_BYTES: more room is

@@ -2,7 +2,7 @@
  * FleetService: a fleet in numbers, as far as the caller may read it.
  *
  * O1 Looks at all groups are LEAST_MS apart. A look says what changed since the look before; messages with as many groups as have room in one send that, one after
- *    another, with the numbers of each group as of its message. What did not change is not sent.
+ *    another, with the numbers of each group as of its message. Unchanged parts are not sent.
  * O2 Only groups, members and changes that the caller may read now are shown, and counted.
  * O3 A stream keeps of each group that it sent a hash alone: the messages of all streams are in no limit of memory.
  */
@@ -141,7 +141,7 @@ export async function* watchOverview(
   }
 }
 
-/** What a reader has of an overview, and what of it has to be sent. */
+/** The parts of an overview that a reader has, and those that have to be sent. */
 class OverviewWriter {
   readonly #view: FleetView;
   readonly #asked: Asked;

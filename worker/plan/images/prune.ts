@@ -6,7 +6,7 @@ import type { View } from "../view.ts";
 import { NO_WORK, type Work } from "../work.ts";
 
 /**
- * Runs when the group's prune_id is higher than the last one done, and no other work is left. It removes, one by one,
+ * Runs when the group's prune_id is higher than the last one done, and no other work is left. The prune removes, one by one,
  * the images that no container uses and the config does not name. The first config of a group removes nothing: its
  * prune_id only counts as done.
  */

@@ -104,7 +104,7 @@ function missedRuns(schedule: Schedule | undefined, since: number | undefined, u
   return count === 0 ? undefined : { count, newest };
 }
 
-/** What the operator may want to know of a schedule that did not run as it says. @param wall milliseconds since 1970 */
+/** Notes for the operator on a schedule that did not run as it says. @param wall milliseconds since 1970 */
 export function scheduleNotes({ missed, considered }: CronMemory, wall: number): readonly string[] {
   const notes: string[] = [];
   if (missed?.newest === undefined && missed !== undefined) notes.push(`more than ${MOST_MISSED} runs were missed; they are not made up`);

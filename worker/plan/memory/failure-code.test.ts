@@ -5,7 +5,7 @@ import { errorFromDocker, pullError } from "../../runtime/docker/errors.ts";
 import type { Step } from "../step.ts";
 import { failureCodeOf } from "./failure-code.ts";
 
-/** What engines from 20.10 to 29, containerd, runc and registries answered; names and numbers are made up. */
+/** Answers of engines from 20.10 to 29, of containerd, runc and registries; names and numbers are made up. */
 const ANSWERS: readonly (readonly [step: Step["kind"], words: string, code: FailureCode])[] = [
   [
     "create",

@@ -44,8 +44,8 @@ const START: Words = [
 ];
 
 /**
- * The code of a step that failed, by the words of the engine or of a registry: their errors have no codes of their own. What no words are known
- * for gets the code of its step.
+ * The code of a step that failed, by the words of the engine or of a registry: their errors have no codes of their own. A failure without
+ * known words gets the code of its step.
  */
 export function failureCodeOf(step: Step["kind"], { reason, errorKind }: Refusal): FailureCode {
   const told = (words: Words) => [NO_SPACE, ...words].find(([, pattern]) => pattern.test(reason))?.[0];
@@ -87,7 +87,7 @@ export function failureCodeOf(step: Step["kind"], { reason, errorKind }: Refusal
   }
 }
 
-/** What the runtime tells apart by itself (worker/runtime/docker/errors.ts, worker/reconcile/pull-image.ts). */
+/** The code of an error kind that the runtime tells apart by itself (worker/runtime/docker/errors.ts, worker/reconcile/pull-image.ts). */
 function pullCodeOf(errorKind: ErrorKind | undefined): FailureCode | undefined {
   switch (errorKind) {
     case "unauthenticated":

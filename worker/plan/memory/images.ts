@@ -24,7 +24,7 @@ export function rememberPull(
     pulled.set(unit, { image, change, restartCount, brought: { kind: "unknown", present, isFirst }, used: false });
     return { ...memory, failures, pulled };
   }
-  // What an earlier pull for this spec brought counts no more: the next container is made of what is on the device.
+  // The image of an earlier pull for this spec counts no more: the next container is made of what is on the device.
   if (pulled.get(unit)?.change === change) pulled.delete(unit);
   return { ...memory, pulled, failures: failures.set(failureKey, pullFailure(failures.get(failureKey), unit, image, outcome, now)) };
 }

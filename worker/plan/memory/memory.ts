@@ -41,7 +41,7 @@ export type Memory = Readonly<{
   volumes: ReadonlyMap<string, string>;
   /** The prune that was done last, or set when the group was first seen. Kept. */
   pruned: PruneMark | undefined;
-  /** What was applied last, and of which cluster; undefined: nothing yet. Kept. */
+  /** The revisions that were applied last, and their cluster; undefined: none yet. Kept. */
   applied: Applied | undefined;
   /** By cron_job. */
   cron: ReadonlyMap<string, CronMemory>;
@@ -89,7 +89,7 @@ export type Pulled = Readonly<{
   image: string;
   change: string;
   restartCount: bigint;
-  /** Which image it brought; not known before the first look after it. */
+  /** The image that the pull brought; not known before the first look after it. */
   brought: Readonly<{ kind: "known"; id: string }> | UnknownImage;
   /** A container was made from it: pull policy `always` wants another one. */
   used: boolean;

@@ -36,7 +36,7 @@ export function rememberDesired(memory: Memory, desired: Desired, now: Now): Mem
 }
 
 /**
- * What the worker remembers of what it sees: since when containers run, who else makes some, which runs of cron_jobs
+ * Remembers what the worker sees: since when containers run, who else makes some, which runs of cron_jobs
  * are due.
  * @param lookMs how long the look took that ended now
  */

@@ -23,7 +23,7 @@ const PULL: Backoff = { firstMs: 15_000, longestMs: 15 * MINUTE_MS };
 const HEALTH_RESTART: Backoff = { firstMs: MINUTE_MS, longestMs: HOUR_MS };
 const OTHER: Backoff = { firstMs: 5000, longestMs: 10 * MINUTE_MS };
 
-/** What a registry does not have, or refuses, seldom changes within minutes. */
+/** An image that a registry does not have, or refuses, seldom becomes available within minutes. */
 const HOPELESS_PULL: Backoff = { firstMs: 15_000, longestMs: HOUR_MS };
 const HOPELESS: ReadonlySet<FailureCode> = new Set([FailureCode.PULL_LOGIN, FailureCode.PULL_NOT_FOUND, FailureCode.PULL_PLATFORM]);
 

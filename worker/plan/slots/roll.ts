@@ -45,7 +45,7 @@ export function turnOf(app: RunningApp, slots: readonly Slot[], blocks: Readonly
   };
   if (!app.rolling || slots.every(({ wrong }) => wrong.length === 0)) return all;
   const highest = Math.max(...slots.filter(({ right, wrong }) => right.length + wrong.length > 0).map(({ instance }) => instance.index));
-  // What lies beyond the highest container was asked for by the change: it comes after the roll.
+  // Slots beyond the highest container were asked for by the change: they come after the roll.
   const places = slots.filter(({ instance }) => instance.index <= highest).map((slot) => placeOf(slot, blocks, view));
   const wakeAt = places.map(({ gate }) => (gate.kind === "undecided" ? gate.decidedAt : undefined)).reduce(earlier, undefined);
   const isHeld = places.some(({ isNew, isBlocked, gate }) => (isBlocked && gate.kind !== "down") || (isNew && gate.kind !== "passing"));
@@ -92,7 +92,7 @@ function choose(places: readonly Place[], view: View): Place | undefined {
   return ready.find((place) => holdersElsewhere(place, view).length === 0) ?? ready[0];
 }
 
-/** Whose containers hold the ports that a place's new one needs, its own old one left aside. */
+/** Ids of the containers that hold the ports that a place's new one needs, its own old one left aside. */
 function holdersElsewhere({ slot }: Place, view: View): readonly string[] {
   const own = new Set([...slot.right, ...slot.wrong].map(({ container }) => container.id));
   return holdersOf(view, slot.instance.spec.ports, own).map(({ holder }) => holder.id);

@@ -23,8 +23,8 @@ export type DockerRequest = Readonly<{
   /** The HTTP status which says that there was nothing to do, or nothing there: it is answered with undefined. */
   fineStatus?: number;
   /**
-   * It is about the engine as a whole: a 503 says that the engine is not ready. Of one container it is a refusal like
-   * others.
+   * The request is about the engine as a whole: a 503 says that the engine is not ready. Of one container a 503 is a
+   * refusal like others.
    */
   isOfEngine?: boolean;
 }>;
@@ -78,7 +78,7 @@ export class DockerConnection implements Disposable {
     });
   }
 
-  /** A stream of the engine's, without a time limit. It fails when the signal is aborted, or when this connection is closed. */
+  /** A stream of the engine's, without a time limit. The stream fails when the signal is aborted, or when this connection is closed. */
   async stream(request: DockerRequest, signal: AbortSignal): Promise<Readable> {
     const either = AbortSignal.any([signal, this.#closed.signal]);
     either.throwIfAborted();

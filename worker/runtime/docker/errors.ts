@@ -1,7 +1,7 @@
 import { isNebulaError, messageOf, NebulaError } from "../../../common/errors/nebula-error.ts";
 import { recordOf, textOf } from "../json.ts";
 
-/** What is thrown when the engine cannot be reached, by Node's error code. */
+/** Node's error codes for an engine that cannot be reached. */
 const CONNECTION_CODES = new Set([
   "ECONNREFUSED",
   "ECONNRESET",
@@ -52,7 +52,7 @@ export function says(words: string, first: string, second: string): boolean {
   return at >= 0 && lower.indexOf(second, at + first.length) >= 0;
 }
 
-/** What the engine said, without what the client put around it. */
+/** Returns the words of the engine, without those that the client put around them. */
 function wordsOf(error: unknown): string {
   const json = error instanceof Error && "json" in error ? recordOf(error.json) : {};
   return (

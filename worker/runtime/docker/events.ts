@@ -1,7 +1,7 @@
 import type { RuntimeEvent } from "../container-runtime.ts";
 import { type Json, numberOf, recordOf, textMapOf, textOf } from "../json.ts";
 
-/** What the engine is asked to send: without the three events of every health check and exec, which would wake an idle worker for nothing. */
+/** The events to ask of the engine: without the three of every health check and exec, which would wake an idle worker for nothing. */
 export const EVENT_FILTERS = {
   type: ["container", "image", "network"],
   event: [
@@ -11,7 +11,7 @@ export const EVENT_FILTERS = {
   ],
 };
 
-/** What the engine puts beside the labels of a container. */
+/** Keys that the engine puts beside the labels of a container. */
 const NO_LABELS: ReadonlySet<string> = new Set(["image", "name", "oldName", "exitCode", "signal", "execID", "execDuration"]);
 
 /** One line of `GET /events`; undefined for an event of another type. */

@@ -3,7 +3,7 @@ import { hostname } from "node:os";
 
 const CONTAINER_ID = /[0-9a-f]{64}/;
 
-/** What may tell a process the container that it runs in. */
+/** Texts that may name the container that a process runs in. */
 export type OwnIdHints = Readonly<{ cgroup: string; mountinfo: string; hostname: string }>;
 
 /**

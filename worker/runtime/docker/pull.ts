@@ -11,7 +11,7 @@ export function pullQuery(reference: string): { fromImage: string; tag: string }
   return { fromImage: `${registry}/${repository}`, tag: digest ?? tag ?? "latest" };
 }
 
-/** What the engine takes as X-Registry-Auth. */
+/** Returns a login as the engine takes it in X-Registry-Auth; undefined without one. */
 export function authConfig(login: RegistryLogin | undefined): Record<string, string> | undefined {
   if (login === undefined) return undefined;
   if ("identityToken" in login) return { identitytoken: login.identityToken, serveraddress: login.registry };

@@ -17,7 +17,7 @@ export type ImageBehaviour = Readonly<{
   volumes: readonly string[];
   /** The image's own health check; undefined: none. */
   healthcheck: HealthcheckSpec | undefined;
-  /** What the health check of its containers comes to, and how long after each start. */
+  /** The result of the health check of its containers, and how long after each start. */
   health: Readonly<{ becomes: "healthy" | "unhealthy" | "starting"; afterMs: number; output?: string }>;
   /** Its containers end by themselves this long after each start; undefined: they run until they are stopped. */
   exit: Readonly<{ code: number; afterMs: number; outOfMemory?: boolean }> | undefined;

@@ -240,7 +240,7 @@ export class SimulatedContainer {
     this.#live();
   }
 
-  /** What its process and its health check come to, from now on. */
+  /** Schedules the end of its process and the result of its health check. */
   #live(): void {
     const { exit, health } = this.behaviour;
     if (exit !== undefined) this.#after(exit.afterMs, () => this.exit(exit.code));
@@ -265,7 +265,7 @@ export class SimulatedContainer {
   }
 }
 
-/** What the engine shows as a container's environment: the image's, then the spec's over it. */
+/** Returns the spec with the environment that the engine shows: the image's, then the spec's over it. */
 function withImageEnv(spec: ContainerSpec, imageEnv: readonly string[]): ContainerSpec {
   const fromImage = imageEnv.map(splitNameValue);
   return { ...spec, env: { ...Object.fromEntries(fromImage), ...spec.env } };

@@ -38,7 +38,7 @@ export class SimulatedImages {
     this.find(idOrReference)?.references.add(reference);
   }
 
-  /** It loses its name under a container, and no list shows it any more, though it can be inspected. For tests. */
+  /** An image loses its name under a container, and no list shows it any more, though it can be inspected. For tests. */
   unlist(reference: string): void {
     const image = this.find(reference);
     if (image !== undefined) this.#unlisted.add(image.id);

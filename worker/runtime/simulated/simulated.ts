@@ -40,7 +40,7 @@ export type SimulatedOptions = Readonly<{
   behaviour?: (reference: string) => Partial<ImageBehaviour>;
 }>;
 
-/** What a simulated image sets beside its env and health check. */
+/** The settings of a simulated image beside its env and health check. */
 const PLAIN_CONFIG = { command: ["serve"], entrypoint: [], user: "", workingDir: "" };
 
 /**
@@ -51,7 +51,7 @@ export class SimulatedRuntime implements ContainerRuntime {
   /** Called before every call takes effect; what it throws is what the call fails with, and it may wait. For tests. */
   before: ((call: RuntimeCall) => void | Promise<void>) | undefined;
   /**
-   * What is wrong with a call; undefined: nothing. The inspects that a list makes are asked for as `inspectContainer`.
+   * The trouble with a call; undefined: none. The inspects that a list makes are asked for as `inspectContainer`.
    * For tests.
    */
   trouble: ((call: RuntimeCall) => Trouble | undefined) | undefined;
@@ -331,7 +331,7 @@ export class SimulatedRuntime implements ContainerRuntime {
     for (const container of this.#containers.all()) container.engineUp();
   }
 
-  /** What the engine says of itself from now on. */
+  /** Sets what the engine says of itself from now on. */
   presentAs(info: Partial<EngineInfo>): void {
     this.#info = { ...this.#info, ...info };
   }
@@ -369,7 +369,7 @@ export class SimulatedRuntime implements ContainerRuntime {
     if (signal.aborted) throw cancelled(method);
   }
 
-  /** What a call does, later or never where there is trouble. */
+  /** Does a call, later or never where there is trouble. */
   #act<T>(method: RuntimeCall["method"], target: string, signal: AbortSignal, act: () => T, limitMs = CALL_LIMIT_MS): Promise<T> {
     const trouble = this.trouble?.({ method, target });
     return this.#troubles.call({ what: method, id: target, trouble, limitMs, signal }, act);

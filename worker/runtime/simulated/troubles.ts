@@ -3,7 +3,7 @@ import { messageOf, NebulaError } from "../../../common/errors/nebula-error.ts";
 import { INSPECT_LIMIT_MS } from "../container-runtime.ts";
 
 /**
- * What is wrong with one call: the engine takes `afterMs` milliseconds for it, and then refuses it with these words, or
+ * The trouble with one call: the engine takes `afterMs` milliseconds for it, and then refuses it with these words, or
  * does it (undefined).
  */
 export type Trouble = Readonly<{ afterMs: number; refusal: string | undefined }>;

@@ -67,7 +67,7 @@ export async function assertFree(login: DemoLogin, { app, group }: DemoNames): P
   throw new NebulaError("failed_precondition", `${why}; use a NEBULA_STORE of its own, or none`);
 }
 
-/** Removes the device_group, the app and the devices that have reported in the group (B2). What is not there is no hindrance. */
+/** Removes the device_group, the app and the devices that have reported in the group (B2). Ignores those that do not exist. */
 export async function removeMade(login: DemoLogin, { app, group }: DemoNames): Promise<void> {
   using api = connect(login);
   const { channel, call } = api;

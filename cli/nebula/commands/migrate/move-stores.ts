@@ -30,12 +30,12 @@ export type MoveOptions = Readonly<{
   signal: AbortSignal;
 }>;
 
-/** What was moved of one kind: all of it was compared. `copied`: by this run. */
+/** The moved records of one kind: all were compared. `copied`: by this run. */
 export type Moved = Readonly<{ kind: string; records: number; copied: number }>;
 
 /** Records that are worked on at a time. */
 const AT_ONCE = 32;
-/** What expires within that time may be gone on one side already, milliseconds. */
+/** Records that expire within that time may be gone on one side already, milliseconds. */
 const ABOUT_TO_EXPIRE_MS = 60_000;
 
 /**
@@ -221,7 +221,7 @@ async function compareAll(kinds: readonly Kind[], signal: AbortSignal): Promise<
   return compared;
 }
 
-/** @param sinceMs what is older has expired */
+/** @param sinceMs older records have expired */
 function currentAccess(record: AccessRecord, sinceMs: number): AccessRecord | undefined {
   return record.kind === "audit" && Number(auditKey(record.entry.id).at) < sinceMs ? undefined : record;
 }

@@ -5,14 +5,15 @@ import { type AccessStore, ENDED_AS_OLDEST } from "../../../../common/storage/ac
 import { AccessService } from "../../../../gen/nebula/v1/access_pb.ts";
 import type { AuditEntry } from "../../../../gen/nebula/v1/audit_pb.ts";
 
-// What a restore brought back: credentials that the audit log says ended, and that the store takes again. The parts of a store may be restored as of
-// different moments: the snapshots of Cassandra's nodes and tables, or the databases of an SQLite store. What ended after the newest entry nobody can list.
+// Credentials that a restore brought back: the audit log says that they ended, and the store takes them again. The parts of a store may be restored
+// as of different moments: the snapshots of Cassandra's nodes and tables, or the databases of an SQLite store. Nobody can list the credentials that
+// ended after the newest entry.
 
 /** A credential that the store takes although the audit log says that it ended. */
 export type RestoredCredential = Readonly<{
   kind: Kind;
   name: string;
-  /** What the audit log says of it, and when, milliseconds since 1970. */
+  /** The words of the audit log on it, and their time, milliseconds since 1970. */
   detail: string;
   at: number;
   who: string;
@@ -44,7 +45,7 @@ export async function findRestoredCredentials(store: Store, nowMs: number, signa
   return { found: found.sort((one, other) => (one.kind === other.kind ? compare(one.name, other.name) : compare(one.kind, other.kind))), newestMs };
 }
 
-/** What the operator of a restored store reads. */
+/** Returns the lines that the operator of a restored store reads. */
 export function describeRestored({ found, newestMs }: RestoredCredentials): readonly string[] {
   const list = found.map((credential) => `  ${againOf(credential)}   # ${credential.detail}, ${time(credential.at)}, by ${credential.who}`);
   const head = "valid again after the restore, although the audit log says that they ended: when managers run, end them once more";

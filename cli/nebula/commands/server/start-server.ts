@@ -34,7 +34,7 @@ export type RunningParts = AsyncDisposable &
     reporter: Reporter | undefined;
     /** Of a manager: what its callers are known by. */
     secrets: Secrets | undefined;
-    /** What is not ready yet, one word or sentence each. */
+    /** The things that are not ready yet, one word or sentence each. */
     notReady: () => readonly string[];
   }>;
 

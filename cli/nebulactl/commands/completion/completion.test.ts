@@ -29,7 +29,7 @@ else
 fi
 `;
 
-/** What is typed, keys and all, and the words that nebulactl is run with. */
+/** The typed text, keys and all, and the words that nebulactl is run with. */
 const TYPED: readonly (readonly [keys: string, words: readonly string[]])[] = [
   ["nebulactl cron-j\tupd\tx --ima\tshop:1 --ru\t", ["cron-jobs", "update", "x", "--image", "shop:1", "--running"]],
   ["nebulactl device_g\tli\t", ["device_groups", "list"]],

@@ -183,7 +183,7 @@ function secondsOf(expires: string | undefined): number {
   throw new NebulaError("invalid_argument", `invalid --expires "${expires}": use a duration from 1s to 365d, such as 30m, 24h or 7d`);
 }
 
-/** What the commands for a device name. Without `image` it is the one of docs/install.md. */
+/** Returns the parameters of the commands for a device. The default image is the one of docs/install.md. */
 function forDevice(server: ServerUrl, ownCa: boolean, image = WORKER_IMAGE): ForDevice {
   const loopback = isLoopback(server.host) ? server.host : undefined;
   return { server: `${server.protocol}://${formatAddress(server)}`, loopback, ownCa, image };

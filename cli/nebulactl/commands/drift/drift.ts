@@ -17,7 +17,7 @@ const WATCH: SwitchFlag = { kind: "switch", name: "watch", help: "Prints each de
 const PAGE = 20;
 const MOST_WATCHED = 100;
 
-/** What devices run beside what they should. */
+/** Shows what devices run beside what they should. */
 export const drift: Command = {
   kind: "command",
   name: "drift",

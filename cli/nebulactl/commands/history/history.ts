@@ -12,7 +12,7 @@ import { entityNamed, NAME } from "./entity-named.ts";
 
 const LIMIT = pageLimit(50);
 
-/** What was changed, of one entity field by field, or of all by time. */
+/** Shows the changes, of one entity field by field, or of all by time. */
 export const history: Command = {
   kind: "command",
   name: "history",

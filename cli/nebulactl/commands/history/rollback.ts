@@ -81,7 +81,7 @@ export const rollback: Command = {
   },
 };
 
-/** What devices are to follow after a rollback. The members that a device_group gained and lost are among its differences. */
+/** The changes that devices follow after a rollback. The members that a device_group gained and lost are among its differences. */
 function followedRollback({ body, differences, revisionBefore, restored }: RollbackResponse): Followed[] {
   const after = resourceOfBody(body);
   if (after === undefined) return [];
@@ -120,7 +120,7 @@ async function planOfRollback(planned: RollbackResponse, { client, signal }: Com
   return unlessRefused(answer, Code.PermissionDenied, Code.Unimplemented);
 }
 
-/** What the rollback leads to on devices; nothing if that is not known. */
+/** The effects of the rollback on devices; nothing if they are not known. */
 function reachLines(plan: PlanResponse | undefined, { io }: CommandContext): string[] {
   return plan === undefined ? [] : [planText({ ...plan, entities: [] }, io.clock.now())];
 }

@@ -94,7 +94,7 @@ function show(steps: readonly Step[], users: readonly UserStep[], context: Comma
 }
 
 /**
- * Writes step by step and stops at the first error. What was written stays, and the same command resumes there. Returns
+ * Writes step by step and stops at the first error. Written objects stay, and the same command resumes there. Returns
  * the users, corrected by those that existed after all: the admin of the configuration is in no list.
  */
 async function write(steps: readonly Step[], users: readonly UserStep[], context: CommandContext): Promise<readonly UserStep[]> {

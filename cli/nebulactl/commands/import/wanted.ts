@@ -35,7 +35,7 @@ export type WantedContents = Readonly<{
   resources: readonly Wanted[];
   users: readonly WantedUser[];
   refused: readonly Refused[];
-  /** What is imported in another form than it had, a sentence each. */
+  /** The things that are imported in another form than they had, a sentence each. */
   notes: readonly string[];
 }>;
 

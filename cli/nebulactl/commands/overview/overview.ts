@@ -44,7 +44,7 @@ export const overview: Command = {
   },
 };
 
-/** What was changed in the last hour, and how far it is. */
+/** Shows the changes of the last hour, and how far each is. */
 export const changes: Command = {
   kind: "command",
   name: "changes",

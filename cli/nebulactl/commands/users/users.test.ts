@@ -31,7 +31,7 @@ describe("nebulactl on users and user_groups", () => {
   const withoutGroup = (user: string) =>
     `user ${user} is in no user_group, so it may read and change nothing: nebulactl user-groups create GROUP --group-members ${user}`;
 
-  /** What is printed by a command that goes well, with this warning. */
+  /** Returns the output of a command that goes well, with this warning. */
   async function warned(args: string | readonly string[], warning: string, options: RunOptions = {}): Promise<string> {
     const { code, out, err } = await run(args, options);
     assert.deepEqual({ code, err }, { code: 0, err: `warning: ${warning}\n` }, `${args}`);

@@ -7,7 +7,7 @@ import { reopened } from "../../connection/reopened-stream.ts";
 import { ApplyProgress, messageJson } from "./apply-progress.ts";
 import type { WaitOptions } from "./followed.ts";
 
-/** What the server follows at once. */
+/** The most targets that the server follows at once. */
 const MOST_TARGETS = 1000;
 /** Without a terminal: at least this long between two lines, milliseconds. */
 const LINE_EVERY_MS = 5000;

@@ -14,7 +14,7 @@ import { asAdmin } from "../../testing/as-admin.ts";
 import { assertGolden } from "../../testing/golden.ts";
 import { ADMIN, startTestServer, type TestServer } from "../../testing/test-server.ts";
 
-/** What differs from run to run: ages, etags, times, names of shards. */
+/** Replaces the parts that differ from run to run: ages, etags, times, names of shards. */
 function steady(text: string): string {
   return text
     .replaceAll(/\b\d+ (?:s|min)\b/g, "AGE")

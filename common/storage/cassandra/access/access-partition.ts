@@ -1,5 +1,5 @@
 /**
- * What the parts of the access store share: conditional changes whose outcome is settled, rows of tokens, the access
+ * The base that the parts of the access store share: conditional changes whose outcome is settled, rows of tokens, the access
  * stamp.
  *
  * P1 Every change of a partition is one conditional batch that carries an id of its writer. A refused batch that was

@@ -69,7 +69,7 @@ type Operation = Readonly<{
   statements: number;
   prepare(store: AccessStore, samples: Samples): Promise<unknown>;
   call(store: AccessStore, samples: Samples): Promise<unknown>;
-  /** What the call promises, with or without a fault on the way. */
+  /** Asserts the promises of the call, with or without a fault on the way. */
   assert(store: AccessStore, samples: Samples): Promise<void>;
   /** A1: the stamp is another after the call, and after the repeated one again. */
   renews: boolean;

@@ -1,7 +1,7 @@
 /**
  * The row of a device's token, and what it says of the rows in `token_owner`.
  *
- * D1 A row is pending (the device enrols), in, ending (it is being revoked) or ended. It is never removed; each
+ * D1 A row is pending (the device enrols), in, ending (it is being revoked) or ended. A row is never removed; each
  *    enrolment raises its generation.
  * D2 A token answers alone once it was used: until then its row in `token_owner` is `new` or `next`, and counts where
  *    the device's row names its hash.
@@ -96,7 +96,7 @@ export function deviceTokenOf(row: DeviceRow | undefined): StoredDeviceToken | u
   return { deviceId, deviceGroup, tokenHash, nextHash, enrolmentId, enrolledAt, rotatedAt };
 }
 
-/** What a token stands for by its device's row (D2). */
+/** Returns the standing of a token by its device's row (D2). */
 export function standingOf(hash: string, token: TokenRow, row: DeviceRow | undefined): "in_use" | "next" | undefined {
   if (row === undefined || row.generation !== token.generation || (row.state !== "in" && row.state !== "pending")) return undefined;
   if (row.tokenHash === hash) return token.state === "next" ? "next" : "in_use"; // a rotation that was cut is completed as a first use

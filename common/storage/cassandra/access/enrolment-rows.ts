@@ -4,7 +4,7 @@ import { type AccessPartition, type Change, newWriter, oneOf, type ReadKind } fr
 
 type Signal = AbortSignal | undefined;
 
-/** An enrolment token's static row. It is never removed: `ending` while it is being revoked, `ended` after that. */
+/** An enrolment token's static row, which is never removed: `ending` while it is being revoked, `ended` after that. */
 export type EnrolmentRow = StoredEnrolment & Readonly<{ state: "in" | "ending" | "ended"; writer: string }>;
 
 const COLUMNS = "id, state, token_hash, device_group, uses_left, expires_at, created_at, created_by, writer";

@@ -4,7 +4,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { Client } from "cassandra-driver";
 import { type ControlConnection, controlConnectionOf, refreshOneAtATime } from "./control-connection.ts";
 
-/** What a refresh does, in the driver's own names. */
+/** The parts of a refresh, in the driver's own names. */
 type Parts = { _refreshControlConnection: () => Promise<void>; _refreshHosts: () => Promise<void>; _registerToConnectionEvents: () => Promise<void> };
 
 describe("the control connection of Cassandra's driver", () => {

@@ -4,7 +4,8 @@
  * In cassandra-driver 4.10 several refreshes of it run at a time where all nodes were away: it listens to a new connection twice, and each of the two starts a refresh
  * when that is lost. One sets to null what the other works with: that one rejects, where nothing handles it, and the process ends (NODEJS-681 in its tracker).
  *
- * 1. One refresh runs at a time. What asks for another one meanwhile gets one more afterwards: a connection may be lost before the running one listens to it.
+ * 1. One refresh runs at a time. Requests for another one meanwhile get one more afterwards: a connection may be lost before the running one listens
+ *    to it.
  * 2. A refresh that rejects is begun again after AGAIN_MS.
  */
 import { setTimeout as delay } from "node:timers/promises";

@@ -15,7 +15,7 @@ type Seen = Readonly<{ inFlight: number /** When there was an answer last, or no
  * 1. A node with requests in flight that has answered none for SILENT_MS is silent. An answer that nobody waits for any more counts: there are fewer requests in
  *    flight then.
  * 2. Silent nodes are asked after all others. They get no new request then, and the heartbeat decides.
- * 3. What the driver asks several nodes for on its own account, it does not ask silent ones, unless no other is up.
+ * 3. Requests that the driver makes of several nodes on its own account do not go to silent ones, unless no other is up.
  */
 export class SilentNodes {
   readonly #clock: Pick<Clock, "monotonic">;

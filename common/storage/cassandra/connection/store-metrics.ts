@@ -2,7 +2,7 @@ import { Counter, Histogram, type Registry } from "prom-client";
 
 export type StoreLabels = Readonly<{ table: string; kind: string; consistency: string }>;
 
-/** What becomes of a conditional write without an answer once it is repeated; `unknown`: the time for it was over first. */
+/** The outcome of a conditional write without an answer once it is repeated; `unknown`: the time for it was over first. */
 export type Settled = "written" | "conflict" | "unknown";
 
 /** The metrics of the client of a store. */

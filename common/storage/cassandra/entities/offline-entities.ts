@@ -23,7 +23,7 @@ const NEWER_THAN_ALL = 2n ** 63n - 1n;
 
 type Rewrite = (stored: StoredEntity) => Uint8Array | undefined;
 
-/** Puts in place of every body what `rewrite` answers; see ConfigStore.rewriteBodies. It is asked about all before the first one is replaced. */
+/** Replaces every body by the answer of `rewrite`, which is asked about all before the first one is replaced; see ConfigStore.rewriteBodies. */
 export async function rewriteAllBodies(client: StoreClient, rewrite: Rewrite): Promise<number> {
   await forEachKey(client, async (key) => {
     for await (const _ of replacements(client, key, rewrite));

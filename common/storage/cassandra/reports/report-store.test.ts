@@ -76,7 +76,7 @@ describe("report store cassandra:", () => {
     };
   }
 
-  /** What a reader sees of the devices of a test. */
+  /** Reads all that a reader sees of the devices of a test. */
   async function seen(store: ReportStore, names: ReturnType<typeof freshNames>, devices: readonly string[]) {
     const rows = await store.statuses(devices);
     const ofOneHour = { receivedFromMs: SAMPLE_TIME_MS, receivedUntilMs: SAMPLE_TIME_MS + 3_600_000 };

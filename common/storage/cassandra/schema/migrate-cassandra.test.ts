@@ -30,7 +30,7 @@ describe("the schema on Cassandra", function () {
     if (url !== undefined) await dropKeyspace(url);
   });
 
-  /** What a migration says: lines, and warnings. */
+  /** Migrates; resolves with the lines and warnings of the migration. */
   async function migrated(): Promise<{ lines: string[]; warnings: string[] }> {
     const [lines, warnings]: [string[], string[]] = [[], []];
     await migrateCassandra(openOptions(url), { print: (line) => lines.push(line), warn: (line) => warnings.push(line) });

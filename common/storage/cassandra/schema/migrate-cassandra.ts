@@ -15,8 +15,8 @@ const ENOUGH_COPIES = 3;
 type Say = Readonly<{ print: (line: string) => void; warn: (line: string) => void }>;
 
 /**
- * Brings a keyspace to this program's schema, the keyspace itself included; one migration at a time, in all processes (migration-lock.ts). It can be repeated
- * after a cut at any point. Components of this version and the one before run meanwhile.
+ * Brings a keyspace to this program's schema, the keyspace itself included; one migration at a time, in all processes (migration-lock.ts). Can be
+ * repeated after a cut at any point. Components of this version and the one before run meanwhile.
  * @throws NebulaError failed_precondition for a Cassandra that is too old, or a schema that is newer than this program
  */
 export async function migrateCassandra(options: OpenCassandraOptions, say: Say): Promise<void> {

@@ -94,5 +94,5 @@ export const PRESENCE_TABLES: readonly Table[] = [
   },
 ];
 
-/** What the tables of the first version lack. */
+/** Adds the column that the tables of the first version lack. */
 export const ADD_SUMMARY = "ALTER TABLE device_summary ADD IF NOT EXISTS summary blob";

@@ -20,8 +20,8 @@ const FIRST_TABLES: readonly Table[] = [...SHARED_TABLES, ...CONFIG_TABLES, ...A
 export const TABLES: readonly Table[] = [...FIRST_TABLES, RUNNING_TABLE, ...PRESENCE_TABLES, ...SESSION_TABLES];
 
 /**
- * A migration of the schema from one version to the next. It expands only: components of the version before still run on it. A release adds one version
- * at most: the release before knows its own and the next (schema-version.ts).
+ * A migration of the schema from one version to the next. Each migration expands only: components of the version before still run on it. A release
+ * adds one version at most: the release before knows its own and the next (schema-version.ts).
  */
 export type Migration = Readonly<{ version: number; statements: readonly string[] }>;
 

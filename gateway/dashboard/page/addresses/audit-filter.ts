@@ -1,4 +1,4 @@
-/** Which entries of the audit log a list shows: in its address, as a request, as flags of nebulactl. Pure. */
+/** The entries of the audit log that a list shows: in its address, as a request, as flags of nebulactl. Pure. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { TIME_FORMS, timeBefore } from "../../../../common/text/time-before.ts";
@@ -31,7 +31,7 @@ export function auditAddress(filter: AuditFilter = {}): string {
   return given.length === 0 ? "/ui/audit" : `/ui/audit?${new URLSearchParams(given)}`;
 }
 
-/** What is wrong with the times of a filter, as nebulactl says it; undefined: nothing. */
+/** The fault in the times of a filter, as nebulactl says it; undefined if there is none. */
 export function timeFault(filter: AuditFilter, now: number): string | undefined {
   const wrong = (["since", "until"] as const).find((name) => filter[name] !== undefined && timeBefore(filter[name], now) === undefined);
   return wrong === undefined ? undefined : `invalid ${wrong} "${filter[wrong]}": ${TIME_FORMS}`;

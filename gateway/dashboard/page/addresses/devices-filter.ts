@@ -1,4 +1,7 @@
-/** Which devices a list shows, and in which order: in its address, as a request, as flags of nebulactl. A number of a view links to the one of these that lists exactly the devices it counts, if there is one. Pure. */
+/**
+ * The devices that a list shows, and their order: in its address, as a request, as flags of nebulactl. A number of a view links to the one
+ * of these that lists exactly the devices it counts, if there is one. Pure.
+ */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { targetKindOf } from "../../../../common/resources/target-kind.ts";
 import type { EntityKind } from "../../../../common/storage/config-store.ts";
@@ -84,7 +87,7 @@ export function targetOf(text: string): DevicesTarget | undefined {
   return { kind, name, ...(revision === undefined ? {} : { revision: BigInt(revision) }) };
 }
 
-/** The filter in the query of an address. What is not valid in it is left out. */
+/** The filter in the query of an address. Invalid parts are left out. */
 export function devicesFilterOf(query: URLSearchParams): DevicesFilter {
   const text = (name: string) => query.get(name) || undefined;
   const oneOf = (name: string, words: ReadonlyMap<string, unknown>) => (words.has(text(name) ?? "") ? text(name) : undefined);

@@ -6,7 +6,7 @@ import type { PageUser } from "../data/live-hub.ts";
 import { type Trouble, troubleOf } from "../data/loaded.ts";
 import type { Attention } from "../data/reading.ts";
 
-/** Who uses the page. */
+/** The user of the page. */
 export type SessionState = Readonly<
   | { kind: "unknown"; trouble: Trouble | undefined }
   /** `why` says what to know at the form; empty: nothing. */

@@ -13,7 +13,7 @@ class StandIn {
   readonly open = new Map<string, (value: unknown) => void>();
   pulses = 0;
   user = "ann";
-  /** What a pulse is refused with. */
+  /** The error that refuses a pulse. */
   refusal: ConnectError | undefined;
   isUnreachable = false;
   refusesStreams = false;

@@ -44,7 +44,7 @@ const overview: Kind<OverviewRequest, typeof GetOverviewResponseSchema> = {
   open: (transport, request, signal) => foldOverview(createClient(FleetService, transport).watchOverview(mutable(request), { signal })),
 };
 
-/** What is followed of a change, encoded (the page has no JSON of the API), in base64. */
+/** The followed target of a change, encoded (the page has no JSON of the API), in base64. */
 export type ApplyRequest = string;
 
 export function applyRequest(target: ApplyTarget): ApplyRequest {

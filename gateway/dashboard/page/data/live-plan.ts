@@ -1,11 +1,11 @@
 /**
- * Which of the live data that tabs show comes by a stream, and which is read again and again. Browsers open six
+ * Decides which of the live data that tabs show comes by a stream, and which is polled. Browsers open six
  * connections to a server that speaks HTTP/1.1, all tabs together, and each stream takes one.
  *
  * L1 A tab that was hidden for HIDDEN_MS counts as if it showed nothing.
  * L2 Streams are for what was looked at last: first what a visible tab shows, then what a tab shows that was hidden a
  *    moment ago, each by the time of its last look.
- * L3 What a visible tab shows, and has no stream, is polled. What only hidden tabs show is not.
+ * L3 Data that a visible tab shows, and that have no stream, are polled. Data that only hidden tabs show are not.
  */
 
 /** How long a hidden tab still counts, milliseconds. */

@@ -2,7 +2,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 
 /** Why there is nothing new to show. */
 export type Trouble = Readonly<
-  /** No answer: the gateway, the way to it, or its managers. It is tried again. */
+  /** No answer: the gateway, the way to it, or its managers. The page tries again. */
   | { kind: "unreachable" }
   /** The login ended, or there was none. */
   | { kind: "login" }
@@ -44,7 +44,7 @@ export function afterSource<T>(shown: Loaded<T>, next: Loaded<T>): Loaded<T> {
 }
 
 /**
- * What a call that failed means for those who look at its data.
+ * Returns what a call that failed means for those who look at its data.
  * @param report gets an error that is not an answer of a call, which is a fault of the page
  */
 export function troubleOf(error: unknown, report: (error: unknown) => void): Trouble {

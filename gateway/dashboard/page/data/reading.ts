@@ -26,7 +26,7 @@ export type Reading = Disposable & {
   again(): void;
 };
 
-/** Reads something at once, and again and again while somebody looks. What failed is tried again as everything else. */
+/** Reads something at once, and again and again while somebody looks. A read that failed is tried again as any other. */
 export function startReading<T>({ read, publish, attention, clock, report, everyMs = POLL_MS }: ReadingOptions<T>): Reading {
   const ended = new AbortController();
   let wait = new AbortController();

@@ -1,4 +1,4 @@
-/** An app as the texts of a form, and the way back. What the form does not show stays as it is. Pure. */
+/** An app as the texts of a form, and the way back. Fields that the form does not show stay as they are. Pure. */
 import { create } from "@bufbuild/protobuf";
 import type { Violation } from "../../../../common/errors/nebula-error.ts";
 import { resourceFields } from "../../../../common/resources/resource-fields.ts";
@@ -14,11 +14,11 @@ export type Variable = Readonly<{
   name: string;
   value: string;
   isSecret: boolean;
-  /** What reads showed of a secret that was made plain. */
+  /** The text that reads showed of a secret that was made plain. */
   display?: string;
 }>;
 
-/** What is typed into a form. Fields whose value has no text are not in `texts`. */
+/** The texts in a form. Fields whose value has no text are not in `texts`. */
 export type AppForm = Readonly<{ texts: Texts; variables: readonly Variable[] }>;
 
 export type ReadForm = Readonly<{ app: App; violations: readonly Violation[] }>;

@@ -23,7 +23,7 @@ export type KeptDraft = Readonly<{ draft: Draft; read: App | undefined }>;
 /** Something that is wrong with a draft; `line` of its YAML. */
 export type DraftFault = Violation & Readonly<{ line: number | undefined }>;
 
-/** What a draft describes. Output-only fields are not in it. */
+/** The app that a draft describes, without output-only fields; or its faults. */
 export type ReadDraft = Readonly<{ kind: "app"; app: App; lines: ReadonlyMap<string, number> } | { kind: "invalid"; faults: readonly DraftFault[] }>;
 
 export function draftOf(app: App, view: DraftView): Draft {

@@ -1,8 +1,8 @@
 import type { KeptDraft } from "./draft.ts";
 
 /**
- * What is typed and not applied yet, by address. It outlasts a login that ends, and is forgotten when another user logs
- * in: secret values may be in it.
+ * The drafts that are not applied yet, by address. A draft outlasts a login that ends, and is forgotten when another
+ * user logs in: secret values may be in it.
  */
 export class KeptDrafts {
   readonly #drafts = new Map<string, KeptDraft>();

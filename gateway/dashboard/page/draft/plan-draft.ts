@@ -8,7 +8,7 @@ import type { App } from "../../../../gen/nebula/v1/app_pb.ts";
 import type { PlannedEntity, PlanResponse } from "../../../../gen/nebula/v1/plan_pb.ts";
 import { takeOver } from "./take-over.ts";
 
-/** What a plan asks the server for. */
+/** The calls of a plan to the server. */
 export type PlanCalls = Readonly<{
   plan: (app: App) => Promise<PlanResponse>;
   /** The app as it is now; undefined: there is none. */
@@ -50,13 +50,13 @@ export async function planDraft(calls: PlanCalls, draft: App, read: App | undefi
   throw new ConnectError("it is changed again and again; plan once more", Code.Aborted);
 }
 
-/** What would become of the app. */
+/** Returns the planned outcome for the app. */
 export function entityOf({ entities: [entity] }: PlanResponse): PlannedEntity {
   if (entity === undefined) throw new Error("a plan without what it is about");
   return entity;
 }
 
-/** What hinders the write of a plan; undefined: nothing. @param isNew whether an app is about to be created */
+/** The hindrance to the write of a plan; undefined if there is none. @param isNew whether an app is about to be created */
 export function hindrance(plan: PlanResponse, isNew: boolean): "exists" | "rights" | "nothing to do" | undefined {
   const { existsBefore, mayWrite } = entityOf(plan);
   if (isNew && existsBefore) return "exists";

@@ -1,4 +1,4 @@
-/** What others changed while a draft was written. Pure. */
+/** Takes over what others changed while a draft was written. Pure. */
 import { create, type DescField, equals } from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { entryPath } from "../../../../common/text/wording.ts";

@@ -6,12 +6,12 @@ import { Dialog } from "./dialog.tsx";
 import { usePage } from "./page-context.ts";
 import { TroubleBox } from "./view-state.tsx";
 
-/** What an action would lead to. Only what was shown is done: a change in between is refused by the server. */
+/** The effects of an action. Only what was shown is done: a change in between is refused by the server. */
 export type ActionPlan = Readonly<{
   text: string;
   /** The line of nebulactl that does the same. */
   line: string;
-  /** What may be chosen besides, in words: another plan is made with it. Absent: there is no choice. */
+  /** A further choice, in words: another plan is made with it. Absent: there is no choice. */
   choice?: string | undefined;
   /** Does it, and resolves with the text that is shown then. Absent: there is nothing to do. */
   apply?: () => Promise<string>;
@@ -126,7 +126,7 @@ export function ActionDialog({ title, verb, isDangerous = false, plan, back, clo
   );
 }
 
-/** Why an action was not done. It is refused where another one was first, which no read is. */
+/** Returns why an action was not done. An action is refused where another one was first, which no read is. */
 export function troubleOfAction(error: unknown): Trouble {
   if (error instanceof ConnectError && error.code === Code.Aborted) return { kind: "refused", code: "aborted", message: error.rawMessage };
   const trouble = troubleOf(error, reportError);

@@ -86,7 +86,7 @@ function useReadingOf<T>(
   return { state, again: () => running.current?.again() };
 }
 
-/** What is shown of a key, and the function that shows its next state. A login that ended ends the session. */
+/** Returns the shown state of a key, and the function that shows its next state. A login that ended ends the session. */
 function useShown<T>(key: string): readonly [state: Loaded<T>, show: (next: Loaded<T>) => void] {
   const { session } = usePage();
   const [shown, setShown] = useState<Readonly<{ key: string; state: Loaded<T> }>>({ key, state: LOADING });

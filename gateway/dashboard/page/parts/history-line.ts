@@ -1,4 +1,4 @@
-/** What a line of a history says. Pure. */
+/** The content of a line of a history. Pure. */
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { printableLine } from "../../../../common/printable.ts";
 import { fieldLines } from "../../../../common/resources/field-changes.ts";
@@ -35,7 +35,7 @@ export function historyLine({ revision, previousRevision, action, change, differ
 
 export type ChangedField = Readonly<{ field: string; change: string }>;
 
-/** What differs, a line each: the name of the field on its first line alone. */
+/** The differences, a line each: the name of the field on its first line alone. */
 export function changedFields(differences: readonly FieldDifference[], isCreated = false): readonly ChangedField[] {
   return differences.flatMap((difference) =>
     fieldLines(difference, isCreated).map(([field, change]) => ({ field: printableLine(field), change: printableLine(change) })),

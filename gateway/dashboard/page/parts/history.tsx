@@ -31,7 +31,7 @@ type Props = Readonly<{
   changes: number;
   /** Where the change that made a revision is shown. */
   addressOf: (revision: bigint) => string;
-  /** What else is to be done with a revision. */
+  /** Further actions on a revision. */
   more?: (line: HistoryLine) => ComponentChildren;
 }>;
 

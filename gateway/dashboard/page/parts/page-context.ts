@@ -9,7 +9,7 @@ import type { Session } from "../browser/session.ts";
 import type { Attention } from "../data/reading.ts";
 import type { KeptDrafts } from "../draft/kept-drafts.ts";
 
-/** What views and their parts reach of the page. */
+/** The part of the page that views and their parts reach. */
 export type PageContext = Readonly<{
   transport: Transport;
   clock: Clock;

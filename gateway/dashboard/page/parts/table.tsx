@@ -24,7 +24,7 @@ export type Column<Row> = Readonly<{
 export type Sorting = Readonly<{ by: string | undefined; isDescending: boolean; choose: (order: string) => void }>;
 
 type Props<Row> = Readonly<{
-  /** What the table is, for a screen reader. */
+  /** The name of the table, for a screen reader. */
   label: string;
   columns: readonly Column<Row>[];
   rows: readonly Row[];

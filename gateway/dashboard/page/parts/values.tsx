@@ -9,7 +9,7 @@ export function Count({
   value,
   to,
   of,
-}: Readonly<{ value: bigint; to?: string | undefined /** What is counted, for a screen reader. */; of?: string }>) {
+}: Readonly<{ value: bigint; to?: string | undefined /** The counted things, for a screen reader. */; of?: string }>) {
   const text = formatCount(value);
   if (to === undefined) return <span class="number">{text}</span>;
   return (

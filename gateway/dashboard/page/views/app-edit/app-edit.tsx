@@ -55,7 +55,7 @@ function EditPage({ name }: Readonly<{ name: string }>) {
   );
 }
 
-/** What happened to the app since its draft began, beside newer revisions. The draft stays. */
+/** Shows what happened to the app since its draft began, beside newer revisions. The draft stays. */
 function Meanwhile({ read }: Readonly<{ read: Loaded<GetAppResponse> }>) {
   if (read.kind === "failed" && read.trouble.kind === "refused" && read.trouble.code === "not_found") {
     return (

@@ -13,7 +13,7 @@ import { AppFormFields } from "./form.tsx";
 import { Applied, type Planning, PlanPanel } from "./plan-panel.tsx";
 import { YamlField } from "./yaml-field.tsx";
 
-/** What the draft begins with. */
+/** The beginning of the draft. */
 export type Begin = Readonly<{ kind: "create"; name: string } | { kind: "edit"; read: App }>;
 
 export type EditorProps = Readonly<{

@@ -31,7 +31,7 @@ type Props = Readonly<{
   apply: (planned: PlannedDraft) => void;
 }>;
 
-/** What the draft would lead to. It is made when it is asked for, and is void once the draft changes. */
+/** Shows the plan of the draft. A plan is made when it is asked for, and is void once the draft changes. */
 export function PlanPanel({ planning, current, isNew, isDirty, newer, plan, apply }: Props) {
   const isStale = isStaleFor(planning, current);
   const isBusy = planning.kind === "planning" || planning.kind === "applying";
@@ -151,7 +151,7 @@ function Refused({ planning: { trouble, isSent, violations }, isStale }: Readonl
   );
 }
 
-/** What was written, and where it is followed. It takes the focus, as the button that was pressed is gone. */
+/** Shows what was written, and where it is followed. Takes the focus, as the button that was pressed is gone. */
 export function Applied({ app: { name, revision }, warnings, isNew }: Readonly<{ app: App; warnings: readonly string[]; isNew: boolean }>) {
   const ref = useRef<HTMLDivElement>(null);
   useLayoutEffect(() => ref.current?.focus(), []);

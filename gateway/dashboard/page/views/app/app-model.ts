@@ -1,4 +1,4 @@
-/** What the view of an app shows of the API's answers, and what its actions ask for. Pure. */
+/** The part of the API's answers that the view of an app shows, and what its actions ask for. Pure. */
 import { planText } from "../../../../../common/insight/text/plan-text.ts";
 import { rollbackText } from "../../../../../common/insight/text/rollback-text.ts";
 import { entityKindOf } from "../../../../../common/resources/target-kind.ts";

@@ -4,7 +4,7 @@ import { AppSchema, PortProtocol } from "../../../../../gen/nebula/v1/app_pb.ts"
 import { PullPolicy } from "../../../../../gen/nebula/v1/container_pb.ts";
 import { appSpec } from "./app-spec.ts";
 
-/** What the specification leaves out: the name and counters of the app, which are beside it. */
+/** The fields that the specification leaves out: the name and counters of the app, which are beside it. */
 const ELSEWHERE = ["name", "revision", "restart_count"];
 
 function spec(app: MessageInitShape<typeof AppSchema>): Record<string, readonly string[]> {

@@ -53,7 +53,7 @@ export const appView: View = {
   body: ({ params: { name = "" }, query }) => <AppPage key={name} name={name} query={query} />,
 };
 
-/** What is being confirmed. */
+/** The action that is being confirmed. */
 type Asked = Readonly<{ kind: "verb"; verb: Verb } | { kind: "rollback"; to: bigint }>;
 
 function AppPage({ name, query }: Readonly<{ name: string; query: URLSearchParams }>) {
@@ -259,7 +259,7 @@ function RevisionActions({ name, line: { revision, previous, hasBody }, newest, 
   );
 }
 
-/** What differs between two revisions, which fields choose. */
+/** The differences between two revisions, which fields choose. */
 function Comparison({ name, compared: { from, to } }: Readonly<{ name: string; compared: Compared }>) {
   const { transport, router } = usePage();
   const state = useReading(`compare ${name} ${from} ${to}`, (signal) => {

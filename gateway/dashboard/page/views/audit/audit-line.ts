@@ -1,4 +1,4 @@
-/** What a line of the audit log says. Pure. */
+/** The content of a line of the audit log. Pure. */
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { auditedRevisionText, callText, outcomeText } from "../../../../../common/insight/text/access-text.ts";
 import { printableLine } from "../../../../../common/printable.ts";

@@ -1,4 +1,4 @@
-/** What the page of a change says of it. Pure. */
+/** The content of the page of a change. Pure. */
 import { create } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { OLDER_FAILURES } from "../../../../../common/insight/failed-devices.ts";
@@ -51,7 +51,7 @@ export function differencesOf({ differences }: Revision): readonly Difference[] 
   return differences.map((difference) => ({ field: difference.field, lines: fieldLines(difference).map(([, line]) => printableLine(line)) }));
 }
 
-/** What WatchApply follows of a revision. @param before the revision before, of a device_group */
+/** Returns the target that WatchApply follows for a revision. @param before the revision before, of a device_group */
 export function followedOf({ kind, name, revision, action, body }: Revision, before: Revision | undefined): ApplyTarget {
   const target = create(ApplyTargetSchema, { kind, name, revision, verb: ApplyVerb.UPDATE });
   if (body.case === undefined) return { ...target, verb: ApplyVerb.DELETE };

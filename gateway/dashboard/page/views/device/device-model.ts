@@ -1,4 +1,4 @@
-/** What the page of a device says beside its chain. Pure. */
+/** The content of the page of a device beside its chain. Pure. */
 import { deviceFields, deviceTables } from "../../../../../common/insight/text/device-report.ts";
 import { printableLine } from "../../../../../common/printable.ts";
 import { type Cell, cellColor, cellText } from "../../../../../common/text/cell.ts";
@@ -29,7 +29,7 @@ export function factsOf(device: Device, now: number): readonly Readonly<{ name: 
   return deviceFields(device, now).flatMap(([name, value]) => (SHOWN_ELSEWHERE.has(name) ? [] : [{ name, value: textOf(value) }]));
 }
 
-/** What of the host is used: 0 to 1, and in words. */
+/** A used share of the host: 0 to 1, and in words. */
 export type Usage = Readonly<{ name: string; used: number; text: string }>;
 
 export function usagesOf(device: Device, now: number): readonly Usage[] {

@@ -78,7 +78,7 @@ function chainOf(target: TargetExplanation, explanation: Explanation): Chain {
   };
 }
 
-/** What is said of the device where it has nothing to run, and what is said besides the chains. */
+/** Returns what is said of the device where it has nothing to run, and what is said besides the chains. */
 export function restOf(explanation: Explanation): Readonly<{ lines: readonly string[]; advice: Chain["advice"] }> {
   const { blocks, rest } = explanationText(explanation);
   const device = explanation.targets.length > 0 ? [] : (blocks[0] ?? []).filter(([field]) => field !== "do" && field !== "");

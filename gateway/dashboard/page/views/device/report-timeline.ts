@@ -19,7 +19,7 @@ export type TimelineEntry = Readonly<{
   /** The id of its first report. */
   key: string;
   state: string;
-  /** What is wrong; empty: nothing. */
+  /** The problems; empty if there are none. */
   text: string;
   /** Empty: a worker of the original. */
   version: string;
@@ -94,7 +94,7 @@ export class ReportTimeline {
   }
 }
 
-/** What is left of an entry, without its reports of before; empty: nothing. */
+/** Returns the rest of an entry, without its reports of before; empty if nothing is left. */
 function entrySince(fromMs: number, { entry, times: all }: Entry): Entry[] {
   const times = all.filter((at) => at >= fromMs);
   const [firstAt] = times;

@@ -38,7 +38,7 @@ const COLUMNS: readonly Column<TimelineEntry>[] = [
   { key: "version", head: "Worker", from: "wide", cell: ({ version }) => (version === "" ? "the original" : version) },
 ];
 
-/** What a device reported, the newest first; reports that say the same are one line. */
+/** The reports of a device, the newest first; reports that say the same are one line. */
 export function Timeline({ deviceId }: Readonly<{ deviceId: string }>) {
   const [span, setSpan] = useState("1h");
   return (

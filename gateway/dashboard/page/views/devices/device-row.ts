@@ -1,4 +1,4 @@
-/** What a line of the list of devices says. Pure. */
+/** The content of a line of the list of devices. Pure. */
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { printableLine } from "../../../../../common/printable.ts";
 import { enumWord } from "../../../../../common/text/enum-words.ts";

@@ -57,7 +57,7 @@ export function without(list: MemberList, name: string): MemberList {
   return { ...list, names: list.names.filter((other) => other !== name) };
 }
 
-/** What keeps a draft from its plan: why its name is not valid. Empty: nothing does. */
+/** The problem that keeps a draft from its plan: why its name is not valid. Empty if there is none. */
 export function nameProblem(name: string): string {
   return validateName(name).map(({ description }) => printableLine(description))[0] ?? "";
 }

@@ -5,7 +5,7 @@ import { quote } from "../../../../../common/text/wording.ts";
 import type { EnrolmentToken } from "../../../../../gen/nebula/v1/access_pb.ts";
 import { commandLine, formatCount } from "../../parts/format.ts";
 
-/** What was typed. */
+/** The input of the form. */
 export type EnrolmentForm = Readonly<{
   uses: string;
   /** A number of `unit`. */
@@ -30,7 +30,7 @@ export function enrolmentForm(origin: string): EnrolmentForm {
   return { uses: "1", lifetime: "1", unit: "d", server: origin, ownCa: false };
 }
 
-/** What the form asks for, or what is wrong with it. */
+/** The enrolment that the form asks for, or the problem with it. */
 export type Enrolment = Readonly<
   | { kind: "valid"; uses: number; expiresInSeconds: number; device: Omit<ForDevice, "image"> }
   | { kind: "wrong"; field: "uses" | "lifetime" | "server"; problem: string }

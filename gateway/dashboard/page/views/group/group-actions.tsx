@@ -12,7 +12,7 @@ import { GroupDialog } from "../group-edit/group-dialog.tsx";
 import { EnrolmentDialog } from "./enrolment-dialog.tsx";
 import { deleteLine } from "./group-model.ts";
 
-/** What is being done with a device_group. */
+/** The current action on a device_group. */
 export type GroupAction = "enrol" | "edit" | "prune" | "delete";
 
 type HeadProps = Readonly<{ answer: GetDeviceGroupResponse; ask: (action: GroupAction) => void }>;

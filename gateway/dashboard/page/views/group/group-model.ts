@@ -1,4 +1,4 @@
-/** What the view of a device_group shows of the API's answers. Pure. */
+/** The part of the API's answers that the view of a device_group shows. Pure. */
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { entityKindOf } from "../../../../../common/resources/target-kind.ts";
 import { enumWord } from "../../../../../common/text/enum-words.ts";

@@ -14,7 +14,7 @@ type Props = Readonly<{
   createGroup: () => void;
 }>;
 
-/** What leads from an empty server to the first device: an app, a device_group, an enrolment token. */
+/** The steps from an empty server to the first device: an app, a device_group, an enrolment token. */
 export function FirstSteps({ overview, createGroup }: Props) {
   const { transport } = usePage();
   const apps = useReading("first app", (signal) => createClient(AppService, transport).listApps({ pageSize: 1 }, { signal }));

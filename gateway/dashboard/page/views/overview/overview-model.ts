@@ -1,4 +1,4 @@
-/** What the overview shows of the API's numbers. Pure. */
+/** The part of the API's numbers that the overview shows. Pure. */
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { printableLine } from "../../../../../common/printable.ts";
 import { entityKindOf } from "../../../../../common/resources/target-kind.ts";

@@ -1,4 +1,4 @@
-/** What the views of user_groups show of the API's answers. Pure. */
+/** The part of the API's answers that the views of user_groups show. Pure. */
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { printableLine } from "../../../../../common/printable.ts";
 import type { ListUserGroupsResponse, UserGroup } from "../../../../../gen/nebula/v1/user_group_pb.ts";
@@ -23,7 +23,7 @@ const LEVELS = [
   ["ro", "Read"],
 ] as const;
 
-/** What a user_group grants, the most first; empty: nothing. */
+/** The rights that a user_group grants, the most first; empty if there are none. */
 export function rightsOf(group: UserGroup): readonly Right[] {
   if (group.admin) return [{ verb: "Everything, as an admin", kind: "", names: [] }];
   const granted = LEVELS.flatMap(([level, verb]) =>

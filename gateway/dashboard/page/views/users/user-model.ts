@@ -1,4 +1,4 @@
-/** What the views of users and of sessions show of the API's answers. Pure. */
+/** The part of the API's answers that the views of users and of sessions show. Pure. */
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { passwordText, tokenText } from "../../../../../common/insight/text/access-text.ts";
 import { printableLine } from "../../../../../common/printable.ts";
