@@ -22,9 +22,9 @@ const KIND: TextFlag = {
   kind: "text",
   name: "kind",
   short: "k",
-  placeholder: AUDIT_KINDS.join("|"),
+  placeholder: "KIND",
   choices: AUDIT_KINDS,
-  help: "Only calls about this kind.",
+  help: `Only calls about this kind: ${AUDIT_KINDS.join(", ")}.`,
 };
 const NAME: TextFlag = {
   kind: "text",
