@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import { requireChromium } from "../../common/testing/chromium.ts";
 import { splitProcessors } from "../processes/processors.ts";
-import { dashboardTable, goalLines } from "./dashboard-bench.ts";
+import { dashboardTable, goalLines, WARM_UP } from "./dashboard-bench.ts";
 import { type DashboardFigures, MEASURED, mostThatLasts, runDashboard } from "./dashboard-run.ts";
 import { longestTaskIn } from "./task-trace.ts";
 
@@ -65,6 +65,19 @@ describe("the bench of the dashboard", function () {
     ];
     assert.equal(longestTaskIn(JSON.stringify({ traceEvents })), 7);
     assert.equal(longestTaskIn(JSON.stringify({ traceEvents: [] })), 0);
+  });
+
+  it("memory that a page takes in its first changes does not count as growth, and later memory does", () => {
+    const bytes = (later: (index: number) => number) =>
+      Array.from({ length: 30 }, (_, index) => (index < WARM_UP ? 1000 + 20 * index : later(index)));
+    const growth = (heapBytes: readonly number[]) => {
+      const view = { paints: [{ paintMs: 1, shownMs: 1 }], longestTasks: [0], longestCpuMs: [0], heapBytes };
+      const tabs = { connections: 6, streams: 2, allShownMs: 10 };
+      const views = { overview: view, group: view, change: view };
+      return goalLines({ views, workerHeapBytes: [1, 1], steadyChanges: 29, tabs, stolenShare: 0, load: [0, 0] })[2] ?? "";
+    };
+    assert.match(growth(bytes(() => 1200)), /^met: growth .*: 0\.0 %/);
+    assert.match(growth(bytes((index) => 1200 + 10 * index)), /^missed: growth /);
   });
 
   it("a figure above its goal is said to miss it", () => {
