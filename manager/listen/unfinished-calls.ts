@@ -2,7 +2,7 @@
  * Ends calls that hold memory: whose request is not complete in time, whose answer nobody reads, or that hold more than
  * their connection, or all, may.
  *
- * The diagnostics channel `http2.server.stream.start` shows every stream of HTTP/2 (watch-call.ts describes it). Where it fails nothing is ended.
+ * Each stream of HTTP/2 is seen when it starts (`watchStarts`). Where that fails nothing is ended.
  *
  * U1: only streams of this server's own connections are looked at.
  * U2: a stream of answers whose request is complete is not looked at any more: it may be quiet for months, and the watch has limits of its own.
@@ -12,20 +12,18 @@
  *     connections; calls without a known login count by connection.
  * U4: there is no timer per call: one loop looks at those that are open, which are few, or new.
  */
-import { channel } from "node:diagnostics_channel";
-import { constants, type ServerHttp2Stream } from "node:http2";
+import { constants } from "node:http2";
 import type { Clock } from "../../common/clock/clock.ts";
 import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
 import { type Link, LinkedList } from "../../common/linked-list.ts";
 import { BODY_BEFORE_LOGIN, RequestBudget } from "../../common/listen/request-budget.ts";
 import { SideNotes } from "../../common/side-notes.ts";
 import { shown } from "../../common/text/wording.ts";
-import { errorStatus } from "../rpc/errors.ts";
+import { type Headers, isRequestComplete, refuseStream, type CallStream as Stream, watchStarts } from "../rpc/call-stream.ts";
 import { letGoOfListeners } from "../rpc/finished-call.ts";
 import { peerOf } from "./connections.ts";
 
-const STREAM_STARTS = "http2.server.stream.start";
-const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR, NGHTTP2_STREAM_STATE_OPEN, NGHTTP2_STREAM_STATE_HALF_CLOSED_LOCAL } = constants;
+const { NGHTTP2_ENHANCE_YOUR_CALM } = constants;
 
 /** How long a request may take to be complete, and an answer to be read. Milliseconds. */
 export const REQUEST_MS = 60_000;
@@ -44,12 +42,11 @@ const LOOK_EVERY_MS = 2500;
 /** Headers whose values grpc-js repeats in its refusals. */
 const REPEATED = [":path", "grpc-timeout", "grpc-encoding"] as const;
 
-type Headers = Readonly<Record<string, unknown>>;
-
 /** The bytes held by the open calls of one connection. */
 type Connection = {
   readonly peer: string;
-  readonly calls: Set<Stream>;
+  /** Open calls. */
+  calls: number;
   held: number;
   /** `part`: a gateway's, or another part's. */
   login: "none" | "caller" | "part";
@@ -61,7 +58,7 @@ type Connection = {
 type PayerKey = string | Connection;
 
 /** The party whose calls are counted together where all hold too much. */
-type Payer = { readonly key: PayerKey; readonly isPart: boolean; readonly calls: Set<Stream>; held: number };
+type Payer = { readonly key: PayerKey; readonly isPart: boolean; readonly calls: Set<Open>; held: number };
 
 type Open = {
   readonly stream: Stream;
@@ -83,25 +80,6 @@ type Open = {
   /** Since when the answer is complete, and waits for its reader. */
   answered: number | undefined;
 };
-
-type Stream = Pick<
-  ServerHttp2Stream,
-  | "on"
-  | "eventNames"
-  | "removeAllListeners"
-  | "off"
-  | "close"
-  | "closed"
-  | "destroyed"
-  | "headersSent"
-  | "pause"
-  | "resume"
-  | "respond"
-  | "state"
-  | "readableEnded"
-  | "writableEnded"
-  | "session"
->;
 
 /** The checks of a connection's calls: whether they are of another part of the cluster; and whether one has a valid login. */
 export type CallLogins = Readonly<{
@@ -130,7 +108,7 @@ export class UnfinishedCalls implements Disposable {
   /** Those with open calls. */
   readonly #connections = new Map<string, Connection>();
   readonly #payers = new Map<PayerKey, Payer>();
-  readonly #onStart = (message: unknown) => this.#add(message);
+  readonly #starts: Disposable;
   /** One listener for all streams, of each sort. */
   readonly #onClose: (this: Stream) => void;
   readonly #onData: (this: Stream, chunk: Uint8Array) => void;
@@ -138,16 +116,19 @@ export class UnfinishedCalls implements Disposable {
   constructor(options: UnfinishedCallsOptions) {
     this.#options = options;
     this.#budget = options.budget ?? new RequestBudget();
-    const forget = (stream: Stream) => this.#forget(stream);
+    const calls = this.#calls;
+    const forget = (call: Open) => this.#forget(call);
     this.#onClose = function () {
-      forget(this);
+      const call = calls.get(this);
+      if (call !== undefined) forget(call);
       letGoOfListeners(this);
     };
-    const hold = (stream: Stream, bytes: number) => this.#arrived(stream, bytes);
+    const arrived = (call: Open, bytes: number) => this.#arrived(call, bytes);
     this.#onData = function (chunk) {
-      hold(this, chunk.length);
+      const call = calls.get(this);
+      if (call !== undefined) arrived(call, chunk.length);
     };
-    channel(STREAM_STARTS).subscribe(this.#onStart);
+    this.#starts = watchStarts((stream, headers) => this.#add(stream, headers));
   }
 
   /** Calls that are looked at. */
@@ -181,7 +162,7 @@ export class UnfinishedCalls implements Disposable {
       const { stream } = call;
       if (!isRequestComplete(stream)) {
         if (now - call.since >= REQUEST_MS) stream.close(NGHTTP2_ENHANCE_YOUR_CALM);
-      } else if (call.streaming) this.#forget(stream);
+      } else if (call.streaming) this.#forget(call);
       else if (stream.writableEnded) {
         call.answered ??= now;
         if (now - call.answered >= REQUEST_MS) stream.close(NGHTTP2_ENHANCE_YOUR_CALM);
@@ -189,9 +170,7 @@ export class UnfinishedCalls implements Disposable {
     }
   }
 
-  #add(message: unknown): void {
-    if (!isStart(message)) return;
-    const { stream, headers } = message;
+  #add(stream: Stream, headers: Record<string, unknown>): void {
     const socket = stream.session?.socket;
     if (socket === undefined) return;
     const peer = peerOf(socket);
@@ -201,7 +180,6 @@ export class UnfinishedCalls implements Disposable {
     const connection = this.#connectionOf(peer, headers);
     const since = this.#options.clock.monotonic();
     const payer = this.#payerOf(connection, headers, false);
-    payer.calls.add(stream);
     const call: Open = {
       stream,
       since,
@@ -218,15 +196,16 @@ export class UnfinishedCalls implements Disposable {
     };
     this.#calls.set(stream, call);
     call.link = this.#open.add(call);
-    connection.calls.add(stream);
+    connection.calls++;
+    payer.calls.add(call);
     stream.on("close", this.#onClose);
     stream.on("data", this.#onData); // gRPC, which comes next, decides when it flows
-    this.#hold(stream, call, CALL_BYTES + sizeOf(headers));
+    this.#hold(call, CALL_BYTES + sizeOf(headers));
   }
 
   #connectionOf(peer: string, headers: Headers): Connection {
     const known = this.#connections.get(peer);
-    const connection: Connection = known ?? { peer, calls: new Set(), held: 0, login: "none", validAs: undefined };
+    const connection: Connection = known ?? { peer, calls: 0, held: 0, login: "none", validAs: undefined };
     if (known === undefined) this.#connections.set(peer, connection);
     if (connection.login !== "part" && this.#options.logins.isPart(headers)) this.#logIn(connection, "part");
     return connection;
@@ -246,9 +225,10 @@ export class UnfinishedCalls implements Disposable {
     return payer;
   }
 
-  #leavePayer(stream: Stream, { payer, held }: Open): void {
-    payer.calls.delete(stream);
-    payer.held -= held;
+  #leavePayer(call: Open): void {
+    const { payer } = call;
+    payer.calls.delete(call);
+    payer.held -= call.held;
     if (payer.calls.size === 0) this.#payers.delete(payer.key);
   }
 
@@ -257,24 +237,22 @@ export class UnfinishedCalls implements Disposable {
     connection.login = login;
   }
 
-  #arrived(stream: Stream, bytes: number): void {
-    const call = this.#calls.get(stream);
-    if (call === undefined) return;
+  #arrived(call: Open, bytes: number): void {
     call.body += bytes;
-    this.#hold(stream, call, bytes);
+    this.#hold(call, bytes);
     if (call.login !== "checking") return;
     call.paused = true;
-    stream.pause();
+    call.stream.pause();
   }
 
-  #hold(stream: Stream, call: Open, bytes: number): void {
+  #hold(call: Open, bytes: number): void {
     const { connection } = call;
     call.held += bytes;
     connection.held += bytes;
     call.payer.held += bytes;
     this.#budget.add(bytes, connection.login !== "none");
-    if (call.login === "unchecked" && this.#needsLogin(call)) this.#check(stream, call);
-    else this.#keepWithin(stream, connection);
+    if (call.login === "unchecked" && this.#needsLogin(call)) this.#check(call);
+    else this.#keepWithin(call);
   }
 
   #needsLogin({ body, connection }: Open): boolean {
@@ -287,9 +265,9 @@ export class UnfinishedCalls implements Disposable {
   }
 
   /** Has a call wait until its login is checked: nothing more of it is read meanwhile. */
-  #check(stream: Stream, call: Open): void {
+  #check(call: Open): void {
     call.login = "checking";
-    const { connection, headers } = call;
+    const { stream, connection, headers } = call;
     const checked = async () => this.#options.logins.check(headers, connection.peer);
     checked().then(
       () => {
@@ -297,21 +275,22 @@ export class UnfinishedCalls implements Disposable {
         if (connection.login === "none") this.#logIn(connection, "caller");
         connection.validAs ??= headers.authorization;
         if (call.link === undefined) return;
-        this.#leavePayer(stream, call);
+        this.#leavePayer(call);
         call.payer = this.#payerOf(connection, headers, true);
-        call.payer.calls.add(stream);
+        call.payer.calls.add(call);
         call.payer.held += call.held;
-        this.#keepWithin(stream, connection);
+        this.#keepWithin(call);
         if (call.paused && !stream.destroyed) stream.resume();
       },
       (error: unknown) =>
-        this.#refuse(stream, isNebulaError(error) ? error : new NebulaError("unavailable", "the login cannot be checked: call again")),
+        this.#refuse(call, isNebulaError(error) ? error : new NebulaError("unavailable", "the login cannot be checked: call again")),
     );
   }
 
   /** Ends calls where more is held than may be. */
-  #keepWithin(stream: Stream, connection: Connection): void {
-    if (connection.login === "caller" && connection.held > this.#limits.loggedIn) this.#refuse(stream, TOO_MUCH);
+  #keepWithin(call: Open): void {
+    const { connection } = call;
+    if (connection.login === "caller" && connection.held > this.#limits.loggedIn) this.#refuse(call, TOO_MUCH);
     while (this.#budget.isFull) {
       const largest = this.#largest();
       if (largest === undefined) return;
@@ -320,42 +299,36 @@ export class UnfinishedCalls implements Disposable {
   }
 
   /** The largest call of the payer who holds most; a gateway's, which has a bound of its own, only where there is no other. */
-  #largest(): Stream | undefined {
+  #largest(): Open | undefined {
     let most: Payer | undefined;
     for (const payer of this.#payers.values()) {
       if (most === undefined || (payer.isPart === most.isPart ? payer.held > most.held : most.isPart)) most = payer;
     }
-    let largest: { stream: Stream; held: number } | undefined;
-    for (const stream of most?.calls ?? []) {
-      const held = this.#calls.get(stream)?.held ?? 0;
-      if (held > (largest?.held ?? -1)) largest = { stream, held };
-    }
-    return largest?.stream;
+    let largest: Open | undefined;
+    for (const call of most?.calls ?? []) if (largest === undefined || call.held > largest.held) largest = call;
+    return largest;
   }
 
-  #refuse(stream: Stream, error: NebulaError): void {
-    this.#forget(stream);
-    refuse(stream, error);
+  #refuse(call: Open, error: NebulaError): void {
+    if (call.link !== undefined) this.#forget(call);
+    refuseStream(call.stream, error);
   }
 
-  #forget(stream: Stream): void {
-    const call = this.#calls.get(stream);
+  #forget(call: Open): void {
+    const { stream, link, connection, held } = call;
     stream.off("close", this.#onClose);
     stream.off("data", this.#onData);
-    if (call === undefined) return;
-    const { connection, held } = call;
-    if (call.link !== undefined) this.#open.remove(call.link);
-    call.link = undefined;
     this.#calls.set(stream, undefined);
-    this.#leavePayer(stream, call);
+    if (link !== undefined) this.#open.remove(link);
+    call.link = undefined;
+    this.#leavePayer(call);
     this.#budget.release(held, connection.login !== "none");
     connection.held -= held;
-    connection.calls.delete(stream);
-    if (connection.calls.size === 0) this.#connections.delete(connection.peer);
+    if (--connection.calls === 0) this.#connections.delete(connection.peer);
   }
 
   [Symbol.dispose](): void {
-    channel(STREAM_STARTS).unsubscribe(this.#onStart);
+    this.#starts[Symbol.dispose]();
     for (const call of this.#open) call.link = undefined;
     this.#open.clear();
     this.#connections.clear();
@@ -367,47 +340,9 @@ const TOO_MUCH = new NebulaError("resource_exhausted", "the requests under way h
   retryAfterMs: 1000,
 });
 
-/**
- * Answers a call, whose handler has not, with an error, and ends it. The end follows a turn later, because an answer is
- * lost where it is ended at once; until then gRPC, which answers no call that is closed, takes it for closed.
- */
-function refuse(stream: Stream, error: NebulaError): void {
-  if (stream.destroyed || stream.closed) return;
-  if (stream.headersSent) {
-    stream.close(NGHTTP2_ENHANCE_YOUR_CALM);
-    return;
-  }
-  const { code, details, metadata } = errorStatus(error);
-  const status = { ...metadata.toHttp2Headers(), "grpc-status": String(code), "grpc-message": encodeURI(details) };
-  stream.respond({ ":status": 200, "content-type": "application/grpc", ...status }, { endStream: true });
-  Reflect.defineProperty(stream, "closed", { value: true, configurable: true });
-  setImmediate(() => {
-    Reflect.deleteProperty(stream, "closed");
-    if (stream.destroyed) return;
-    stream.close(NGHTTP2_NO_ERROR);
-    stream.resume(); // what has come of it takes up the connection's window
-  });
-}
-
 /** About what headers hold, bytes. */
 function sizeOf(headers: Headers): number {
   let bytes = 0;
   for (const name in headers) bytes += name.length + String(headers[name]).length;
   return bytes;
-}
-
-/**
- * Whether nothing more of the request is to come. A stream that was read to its end is known to be complete without
- * asking HTTP/2, which is dear.
- */
-function isRequestComplete(stream: Stream): boolean {
-  if (stream.readableEnded) return true;
-  const { state } = stream;
-  return state.state !== NGHTTP2_STREAM_STATE_OPEN && state.state !== NGHTTP2_STREAM_STATE_HALF_CLOSED_LOCAL;
-}
-
-function isStart(message: unknown): message is { stream: Stream; headers: Record<string, unknown> } {
-  if (typeof message !== "object" || message === null || !("stream" in message) || !("headers" in message)) return false;
-  const { stream, headers } = message;
-  return typeof stream === "object" && stream !== null && "session" in stream && typeof headers === "object" && headers !== null;
 }

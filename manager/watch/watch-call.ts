@@ -8,12 +8,12 @@
  *    through grpc-js.
  */
 import { randomBytes } from "node:crypto";
-import { channel } from "node:diagnostics_channel";
 import type { ServerHttp2Stream } from "node:http2";
 import { Metadata, ServerInterceptingCall, type ServerInterceptingCallInterface, type ServerInterceptor } from "@grpc/grpc-js";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { WatchAnswer } from "../config/config-answer.ts";
 import { peerOf } from "../listen/connections.ts";
+import { type CallStream, watchStarts } from "../rpc/call-stream.ts";
 import { errorStatus } from "../rpc/errors.ts";
 
 const OK = 0;
@@ -129,7 +129,6 @@ function isUsable(call: ServerInterceptingCallInterface): call is ServerIntercep
 
 // --- the HTTP/2 stream below a call
 
-const STREAM_STARTS = "http2.server.stream.start";
 const KEPT = 256;
 
 /** The HTTP/2 stream that a watch writes its configs to. */
@@ -138,9 +137,8 @@ export type RawStream = Pick<ServerHttp2Stream, "write" | "destroyed" | "closed"
 /**
  * Finds the HTTP/2 stream below a gRPC call: a config that is framed once and written there is not copied for every device, as grpc-js copies it.
  *
- * The diagnostics channel `http2.server.stream.start` shows every stream and its headers before grpc-js sees them. A header with an unguessable name is added,
- * and under it the metadata of the call names the stream. If that fails (the channel is of stability 1, experimental) there is no such header, `take` returns
- * undefined, and configs are written through grpc-js.
+ * Each stream and its headers are seen before grpc-js sees them (`watchStarts`). A header with an unguessable name is added, and under it the metadata of the call
+ * names the stream. If that fails there is no such header, `take` returns undefined, and configs are written through grpc-js.
  */
 export class RawStreams implements Disposable {
   readonly #path: string;
@@ -148,19 +146,19 @@ export class RawStreams implements Disposable {
   /** By their numbers modulo KEPT. */
   readonly #waiting: ({ id: number; stream: RawStream } | undefined)[] = new Array(KEPT);
   #count = 0;
-  readonly #onStart = (message: unknown) => this.#add(message);
+  readonly #starts: Disposable;
 
   /** @param path gRPC path of the calls that take their streams */
   constructor(path: string) {
     this.#path = path;
-    channel(STREAM_STARTS).subscribe(this.#onStart);
+    this.#starts = watchStarts((stream, headers) => this.#add(stream, headers));
   }
 
-  #add(message: unknown): void {
-    if (!isStart(message) || message.headers[":path"] !== this.#path) return;
+  #add(stream: CallStream, headers: Record<string, unknown>): void {
+    if (headers[":path"] !== this.#path) return;
     const id = ++this.#count;
-    message.headers[this.#header] = String(id);
-    this.#waiting[id % KEPT] = { id, stream: message.stream }; // X1
+    headers[this.#header] = String(id);
+    this.#waiting[id % KEPT] = { id, stream }; // X1
   }
 
   /** Returns the stream of a call, once; undefined if the call must write through grpc-js. */
@@ -174,15 +172,7 @@ export class RawStreams implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    channel(STREAM_STARTS).unsubscribe(this.#onStart);
+    this.#starts[Symbol.dispose]();
     this.#waiting.fill(undefined);
   }
-}
-
-type Start = { stream: RawStream; headers: Record<string, unknown> };
-
-function isStart(message: unknown): message is Start {
-  if (typeof message !== "object" || message === null || !("stream" in message) || !("headers" in message)) return false;
-  const { stream, headers } = message;
-  return typeof stream === "object" && stream !== null && "write" in stream && typeof headers === "object" && headers !== null;
 }
