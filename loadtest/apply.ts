@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 import { applyTable, benchApply, goalLines } from "./apply/apply-bench.ts";
-import { runBench, wholeNumber } from "./command-line.ts";
+import { numberOption, runBench, wholeNumber } from "./command-line.ts";
 import { doubtfulRuns } from "./measure/stolen-time.ts";
 import { splitProcessors, stayOn } from "./processes/processors.ts";
 
@@ -22,15 +22,14 @@ All of it on the loopback address. Linux only.
 `;
 
 await runBench(async (signal) => {
-  const number = (value: string) => ({ type: "string", default: value }) as const;
   const { values } = parseArgs({
     options: {
-      devices: number("19900"),
-      apps: number("1"),
-      changes: number("5"),
-      "warm-up": number("2"),
-      runs: number("3"),
-      payload: number("2048"),
+      devices: numberOption("19900"),
+      apps: numberOption("1"),
+      changes: numberOption("5"),
+      "warm-up": numberOption("2"),
+      runs: numberOption("3"),
+      payload: numberOption("2048"),
       profile: { type: "string" },
       json: { type: "boolean", default: false },
       help: { type: "boolean", default: false },

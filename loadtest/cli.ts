@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { bundlePrograms } from "../cli/build/bundle-programs.ts";
 import { ADMIN, startTestServer } from "../cli/nebulactl/testing/test-server.ts";
-import { runBench, wholeNumber } from "./command-line.ts";
+import { numberOption, runBench, wholeNumber } from "./command-line.ts";
 
 const HELP = `npm run bench:cli -- [options]
 
@@ -22,7 +22,7 @@ each, so that what else happens on the machine meets all alike. Goals: at most 6
 type Run = Readonly<{ wallMs: number; cpuMs: number }>;
 
 await runBench(async () => {
-  const { values } = parseArgs({ options: { runs: { type: "string", default: "21" }, help: { type: "boolean", default: false } } });
+  const { values } = parseArgs({ options: { runs: numberOption("21"), help: { type: "boolean", default: false } } });
   if (values.help) return console.log(HELP);
   const count = wholeNumber("runs", values.runs);
   const folder = await mkdtemp(join(tmpdir(), "nebula-bench-cli-"));

@@ -21,6 +21,11 @@ function isExpected(error: unknown): error is Error {
   return isNebulaError(error) || (error instanceof TypeError && "code" in error);
 }
 
+/** An option of parseArgs that takes a number, or several, as text for wholeNumber. @param value where it is not given */
+export function numberOption(value: string) {
+  return { type: "string", default: value } as const;
+}
+
 /** @throws NebulaError invalid_argument for any text but a whole number above 0 */
 export function wholeNumber(option: string, text: string): number {
   const value = Number(text);

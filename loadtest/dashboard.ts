@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { runBench, wholeNumber } from "./command-line.ts";
+import { numberOption, runBench, wholeNumber } from "./command-line.ts";
 import { dashboardTable, goalLines } from "./dashboard/dashboard-bench.ts";
 import { runDashboard } from "./dashboard/dashboard-run.ts";
 import { doubtfulRuns } from "./measure/stolen-time.ts";
@@ -20,14 +20,13 @@ processor; the browser, the fleet of light devices and the bench share the other
 `;
 
 await runBench(async (signal) => {
-  const number = (value: string) => ({ type: "string", default: value }) as const;
   const { values } = parseArgs({
     options: {
-      devices: number("19000"),
-      paints: number("5"),
-      changes: number("5"),
-      minutes: number("5"),
-      every: number("5"),
+      devices: numberOption("19000"),
+      paints: numberOption("5"),
+      changes: numberOption("5"),
+      minutes: numberOption("5"),
+      every: numberOption("5"),
       json: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },

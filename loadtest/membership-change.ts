@@ -6,7 +6,7 @@ import type { Member } from "../common/membership/membership.ts";
 import { TestMembership } from "../manager/testing/test-membership.ts";
 import { HandOver } from "../manager/watch/hand-over.ts";
 import { createOwnership } from "../manager/watch/ownership.ts";
-import { runBench, wholeNumber } from "./command-line.ts";
+import { numberOption, runBench, wholeNumber } from "./command-line.ts";
 
 const HELP = `npm run bench:membership -- [options]
 
@@ -23,13 +23,12 @@ type Stream = Readonly<{ group: Group; deviceId: string }>;
 type Group = { readonly name: string; readonly spread: number; readonly streams: Set<Stream> };
 
 await runBench(async () => {
-  const number = (value: string) => ({ type: "string", default: value }) as const;
   const { values } = parseArgs({
     options: {
-      streams: number("19900"),
-      groups: number("100"),
-      runs: number("5"),
-      shards: number("3,10,50"),
+      streams: numberOption("19900"),
+      groups: numberOption("100"),
+      runs: numberOption("5"),
+      shards: numberOption("3,10,50"),
       help: { type: "boolean", default: false },
     },
   });

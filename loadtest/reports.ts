@@ -6,7 +6,7 @@ import { silentLog } from "../common/log/log.ts";
 import { openDrivers } from "../common/open-drivers.ts";
 import type { ReportStore } from "../common/storage/report-store.ts";
 import { openSqliteReportStore } from "../common/storage/sqlite/reports/report-store.ts";
-import { runBench, wholeNumber } from "./command-line.ts";
+import { numberOption, runBench, wholeNumber } from "./command-line.ts";
 import { median } from "./measure/quantiles.ts";
 import { doubtfulRuns } from "./measure/stolen-time.ts";
 import { alignedRows } from "./measure/table.ts";
@@ -28,15 +28,14 @@ topic to the commit, by a reporter; beside a consumer of kafkajs that reads and 
 `;
 
 await runBench(async () => {
-  const number = (value: string) => ({ type: "string", default: value }) as const;
   const { values } = parseArgs({
     options: {
       kafka: { type: "string" },
       reports: { type: "string", default: "sqlite:" },
-      records: number("20000"),
-      devices: number("2000"),
-      partitions: number("8"),
-      runs: number("5"),
+      records: numberOption("20000"),
+      devices: numberOption("2000"),
+      partitions: numberOption("8"),
+      runs: numberOption("5"),
       server: { type: "string", multiple: true, default: [] },
       json: { type: "boolean", default: false },
       help: { type: "boolean", default: false },

@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 import { NebulaError } from "../common/errors/nebula-error.ts";
-import { runBench, wholeNumber } from "./command-line.ts";
+import { numberOption, runBench, wholeNumber } from "./command-line.ts";
 import { doubtfulRuns } from "./measure/stolen-time.ts";
 import { alignedRows, figuresTable } from "./measure/table.ts";
 import { splitProcessors, stayOn } from "./processes/processors.ts";
@@ -29,18 +29,17 @@ it drains. A keyspace is made for it, and dropped. Linux only.
 const WARM_UP_PUSHES = 30;
 
 await runBench(async (signal) => {
-  const number = (value: string) => ({ type: "string", default: value }) as const;
   const { values } = parseArgs({
     options: {
       store: { type: "string", default: "" },
       redis: { type: "string", default: "" },
-      devices: number("5000"),
-      moving: number("5000"),
+      devices: numberOption("5000"),
+      moving: numberOption("5000"),
       only: { type: "string" },
-      runs: number("5"),
-      pushes: number("11"),
-      payload: number("2048"),
-      reconnecting: number("1000"),
+      runs: numberOption("5"),
+      pushes: numberOption("11"),
+      payload: numberOption("2048"),
+      reconnecting: numberOption("1000"),
       json: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },

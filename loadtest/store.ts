@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 import { NebulaError } from "../common/errors/nebula-error.ts";
-import { runBench, wholeNumber } from "./command-line.ts";
+import { numberOption, runBench, wholeNumber } from "./command-line.ts";
 import { median } from "./measure/quantiles.ts";
 import { alignedRows } from "./measure/table.ts";
 import { cassandraAddress } from "./servers/bench-keyspace.ts";
@@ -21,8 +21,8 @@ await runBench(async (signal) => {
   const { values } = parseArgs({
     options: {
       store: { type: "string", default: "" },
-      slices: { type: "string", default: "5" },
-      seconds: { type: "string", default: "2" },
+      slices: numberOption("5"),
+      seconds: numberOption("2"),
       json: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },

@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { runBench, wholeNumber } from "./command-line.ts";
+import { numberOption, runBench, wholeNumber } from "./command-line.ts";
 import { splitProcessors, stayOn } from "./processes/processors.ts";
 import { benchV2 } from "./v2/v2-bench.ts";
 import { v2Tables } from "./v2/v2-table.ts";
@@ -19,9 +19,9 @@ the store. They take turns in slices of a second, once each connection was answe
 await runBench(async (signal) => {
   const { values } = parseArgs({
     options: {
-      connections: { type: "string", default: "500" },
-      runs: { type: "string", default: "3" },
-      seconds: { type: "string", default: "5" },
+      connections: numberOption("500"),
+      runs: numberOption("3"),
+      seconds: numberOption("5"),
       json: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },

@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 import { NebulaError } from "../common/errors/nebula-error.ts";
-import { runBench, wholeNumber } from "./command-line.ts";
+import { numberOption, runBench, wholeNumber } from "./command-line.ts";
 import { SUBJECT_NAMES, type WatchSubjectName } from "./measure/run-figures.ts";
 import { doubtfulRuns } from "./measure/stolen-time.ts";
 import { figuresTable } from "./measure/table.ts";
@@ -29,13 +29,13 @@ nats-server is installed. They take turns in short slices, in which the others a
 await runBench(async (signal) => {
   const { values } = parseArgs({
     options: {
-      devices: { type: "string", default: "19900" },
-      runs: { type: "string", default: "3" },
-      pushes: { type: "string", default: "11" },
-      payload: { type: "string", default: "2048" },
-      reconnecting: { type: "string", default: "2000" },
+      devices: numberOption("19900"),
+      runs: numberOption("3"),
+      pushes: numberOption("11"),
+      payload: numberOption("2048"),
+      reconnecting: numberOption("2000"),
       only: { type: "string" },
-      pings: { type: "string", default: "100" },
+      pings: numberOption("100"),
       storm: { type: "boolean", default: false },
       traffic: { type: "boolean", default: true },
       json: { type: "boolean", default: false },

@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { runBench, wholeNumber } from "./command-line.ts";
+import { numberOption, runBench, wholeNumber } from "./command-line.ts";
 import { quantile } from "./measure/quantiles.ts";
 import { doubtfulRuns } from "./measure/stolen-time.ts";
 import { alignedRows } from "./measure/table.ts";
@@ -24,9 +24,9 @@ const MEBIBYTE = 1024 * 1024;
 await runBench(async (signal) => {
   const { values } = parseArgs({
     options: {
-      seconds: { type: "string", default: "300" },
-      pushes: { type: "string", default: "20" },
-      containers: { type: "string", default: "10" },
+      seconds: numberOption("300"),
+      pushes: numberOption("20"),
+      containers: numberOption("10"),
       image: { type: "string", default: "busybox:1" },
       engine: { type: "string", default: "docker:///var/run/docker.sock" },
       source: { type: "boolean", default: false },
