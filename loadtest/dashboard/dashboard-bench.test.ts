@@ -1,9 +1,9 @@
 import { strict as assert } from "node:assert";
 import { requireChromium } from "../../common/testing/chromium.ts";
 import { splitProcessors } from "../processes/processors.ts";
+import { longestTaskIn } from "./bench-tab.ts";
 import { dashboardTable, goalLines, WARM_UP } from "./dashboard-bench.ts";
 import { type DashboardFigures, MEASURED, mostThatLasts, runDashboard } from "./dashboard-run.ts";
-import { longestTaskIn } from "./task-trace.ts";
 
 const DEVICES = 120; // more than a page of the API
 

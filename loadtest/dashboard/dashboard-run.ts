@@ -9,8 +9,7 @@ import type { Processors } from "../processes/processors.ts";
 import { BENCH_ADMIN_PASSWORD } from "../servers/bench-secrets.ts";
 import { type NebulaProgram, startProgram } from "../servers/nebula-program.ts";
 import { createPushedApp, type PushedApp } from "../subjects/pushed-app.ts";
-import { BenchTab, type BenchView, type FirstPaint, workerHeapBytes } from "./bench-tab.ts";
-import { longestTaskCpuMs } from "./task-trace.ts";
+import { BenchTab, type BenchView, type FirstPaint, longestTaskCpuMs, workerHeapBytes } from "./bench-tab.ts";
 
 export type DashboardRunOptions = Readonly<{
   devices: number;
