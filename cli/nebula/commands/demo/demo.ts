@@ -148,7 +148,10 @@ async function runDemo({ devices, keep, print, terminal, env, readFile }: DemoOp
     await new Promise<void>((resolve) => {
       stop.addEventListener("abort", () => resolve());
     });
-  } else say("\nNow on your own: npm start, then npm run worker (README.md). All that the demo made is removed.");
+  } else {
+    say("\nAll that the demo made is removed. To look at it in the dashboard: npm run demo -- --keep");
+    say("Now on your own: npm start, then npm run worker (README.md).");
+  }
   const reached = rollouts.map(({ applied }) => applied.length);
   return stop.aborted || reached.join() === [expected, expected - 1, expected].join() ? 0 : 1;
 }
