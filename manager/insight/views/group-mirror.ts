@@ -12,6 +12,7 @@ import {
 } from "../../../gen/nebula/v1/device_pb.ts";
 import { GroupPresence } from "./group-presence.ts";
 import type { DeviceChange, DeviceInGroup } from "./group-view.ts";
+import { lastGroups } from "./without-moving.ts";
 
 // The devices of one device_group, as the store has them.
 //
@@ -26,8 +27,6 @@ import type { DeviceChange, DeviceInGroup } from "./group-view.ts";
 
 /** Devices of a page, each of which is one turn of the event loop. */
 const PAGE = 500;
-/** Rows with bodies that are read at a time. */
-const ROWS = 50;
 /** Removed devices whose versions are kept; a late word on one that is forgotten stands until the next re-read. */
 const MOST_REMOVED = 20_000;
 /** Memory of a device in a mirror, bytes: measured for summaries of protobuf-es in its maps, the texts of the summary apart. */
@@ -215,16 +214,11 @@ export class GroupMirror {
   /** Notes which of these devices move here (M5). */
   async #findMoving(deviceIds: readonly string[], signal: AbortSignal): Promise<void> {
     const { store, deviceGroup } = this.#parts;
-    for (let start = 0; start < deviceIds.length; start += ROWS) {
-      const part = deviceIds.slice(start, start + ROWS);
-      const rows = await store.statuses(part, signal);
-      for (const deviceId of part) {
-        const row = rows.get(deviceId);
-        this.#unplaced.delete(deviceId);
-        if (row === undefined || row.deleted === true || row.device.deviceGroup === deviceGroup) this.#moving.delete(deviceId);
-        else this.#moving.add(deviceId);
-      }
-      await turn(); // a store in this process answers without one
+    const lastIn = await lastGroups(store, deviceIds, signal);
+    for (const deviceId of deviceIds) {
+      this.#unplaced.delete(deviceId);
+      if ((lastIn.get(deviceId) ?? deviceGroup) === deviceGroup) this.#moving.delete(deviceId);
+      else this.#moving.add(deviceId);
     }
   }
 

@@ -13,12 +13,22 @@ type Placed = Readonly<{ deviceGroup: string; device: Pick<DeviceInGroup, "devic
  */
 export async function withoutMoving<T extends Placed>(store: Pick<ReportStore, "statuses">, found: readonly T[], signal: AbortSignal): Promise<T[]> {
   const silent = found.flatMap(({ device }) => (device.summary === undefined ? [device.deviceId] : []));
+  const lastIn = await lastGroups(store, silent, signal);
+  return found.filter(({ deviceGroup, device }) => device.summary !== undefined || (lastIn.get(device.deviceId) ?? deviceGroup) === deviceGroup);
+}
+
+/** Reads the device_group from which each of these devices reported last; those that never did are left out. */
+export async function lastGroups(
+  store: Pick<ReportStore, "statuses">,
+  deviceIds: readonly string[],
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, string>> {
   const lastIn = new Map<string, string>();
-  for (let start = 0; start < silent.length; start += ROWS) {
+  for (let start = 0; start < deviceIds.length; start += ROWS) {
     if (start > 0) await turn(); // a store in this process answers without one
-    for (const [deviceId, { device, deleted }] of await store.statuses(silent.slice(start, start + ROWS), signal)) {
+    for (const [deviceId, { device, deleted }] of await store.statuses(deviceIds.slice(start, start + ROWS), signal)) {
       if (deleted !== true) lastIn.set(deviceId, device.deviceGroup);
     }
   }
-  return found.filter(({ deviceGroup, device }) => device.summary !== undefined || (lastIn.get(device.deviceId) ?? deviceGroup) === deviceGroup);
+  return lastIn;
 }
