@@ -1,8 +1,5 @@
-import { setImmediate as turn } from "node:timers/promises";
 import { type DeviceChange, type DeviceInGroup, withoutMove } from "./group-view.ts";
-
-/** Devices that are counted in one turn of the event loop. */
-const AT_ONCE = 500;
+import { lookInTurns } from "./look-in-turns.ts";
 
 /** A count of all devices of a group but those that move there, part by part, while they change. */
 export class GroupCounting<Numbers extends Readonly<{ change(change: DeviceChange): void }>> {
@@ -23,15 +20,11 @@ export class GroupCounting<Numbers extends Readonly<{ change(change: DeviceChang
 
   /** @param devices the map of a view, of which `change` is called with each change meanwhile */
   async run(devices: ReadonlyMap<string, DeviceInGroup>, signal: AbortSignal): Promise<void> {
-    const ids = [...devices.keys()];
-    for (const [index, deviceId] of ids.entries()) {
-      if (index > 0 && index % AT_ONCE === 0) {
-        await turn();
-        signal.throwIfAborted();
-      }
-      if (this.#done.has(deviceId)) continue;
+    const count = (deviceId: string) => {
+      if (this.#done.has(deviceId)) return;
       this.#done.add(deviceId);
       this.standing.change(withoutMove({ before: undefined, after: devices.get(deviceId) }));
-    }
+    };
+    await lookInTurns([...devices.keys()], count, signal);
   }
 }

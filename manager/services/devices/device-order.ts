@@ -2,7 +2,6 @@
  * The orders of a list of devices. A device has a place in each, which a page token names: the next page begins after that place, also where the device itself
  * has another one now, or none.
  */
-import { setImmediate as turn } from "node:timers/promises";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { invalidArgument, type Violation } from "../../../common/errors/nebula-error.ts";
 import type { FilterContext } from "../../../common/insight/device-filter.ts";
@@ -12,6 +11,7 @@ import { enumWord } from "../../../common/text/enum-words.ts";
 import { ConnectionState, DeviceOrder, DeviceOrderSchema } from "../../../gen/nebula/v1/device_pb.ts";
 import { TargetState } from "../../../gen/nebula/v1/report_pb.ts";
 import type { DeviceInGroup } from "../../insight/views/group-view.ts";
+import { lookInTurns } from "../../insight/views/look-in-turns.ts";
 
 /** A device and the device_group in which it was found. */
 export type Found = Readonly<{ deviceGroup: string; device: DeviceInGroup }>;
@@ -51,8 +51,6 @@ const KEYS: ReadonlyMap<DeviceOrder, (found: Found, standingOf: StandingOf) => K
   [DeviceOrder.WORKER_VERSION, ({ device: { summary } }) => ({ text: (summary?.workerVersion ?? "").slice(0, LONGEST_VERSION) })],
 ]);
 
-/** Devices that are looked at in one turn of the event loop. */
-const AT_ONCE = 500;
 const byNumbers = new Intl.Collator("en", { numeric: true });
 
 /** The name of the list in its tokens. */
@@ -107,17 +105,13 @@ export class FirstInOrder {
   }
 
   async add(deviceGroup: string, devices: Iterable<DeviceInGroup>, standingOf: StandingOf, signal: AbortSignal): Promise<void> {
-    let looked = 0;
-    for (const device of devices) {
-      if (++looked % AT_ONCE === 0) {
-        await turn();
-        signal.throwIfAborted();
-      }
+    const keep = (device: DeviceInGroup) => {
       const place = placeOf({ deviceGroup, device }, this.#order.order, standingOf);
-      if (this.#after !== undefined && comparePlaces(this.#order, place, this.#after) <= 0) continue;
+      if (this.#after !== undefined && comparePlaces(this.#order, place, this.#after) <= 0) return;
       this.#kept.push({ deviceGroup, device, place });
       if (this.#kept.length > 2 * this.#most) this.#cut();
-    }
+    };
+    await lookInTurns(devices, keep, signal);
   }
 
   /** Those that are wanted, in their order, and whether there are more. */

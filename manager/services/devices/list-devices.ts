@@ -1,4 +1,3 @@
-import { setImmediate as turn } from "node:timers/promises";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { NebulaError } from "../../../common/errors/nebula-error.ts";
 import { hasFilter } from "../../../common/insight/device-filter.ts";
@@ -8,6 +7,7 @@ import type { ReportStore } from "../../../common/storage/report-store.ts";
 import { ConfigStanding, type Device, type DeviceFilter, DeviceOrder, DeviceSchema } from "../../../gen/nebula/v1/device_pb.ts";
 import type { Principal } from "../../access/principal.ts";
 import type { DeviceInGroup, GroupView } from "../../insight/views/group-view.ts";
+import { lookInTurns } from "../../insight/views/look-in-turns.ts";
 import { withoutMoving } from "../../insight/views/without-moving.ts";
 import { decodePlace, encodePlace, FirstInOrder, type Found, type OrderFields, type Place } from "./device-order.ts";
 import { type Followed, matcherOf } from "./device-target.ts";
@@ -17,8 +17,6 @@ import type { Compared, FleetReader } from "./fleet-reader.ts";
 const MOST_GROUPS = 100;
 /** Rows that are read at a time for a page with reports. */
 const BODIES = 50;
-/** Devices that a filter looks at in one turn of the event loop. */
-const AT_ONCE = 500;
 /** Groups, and devices, that one call puts in an order: it looks at all of them for each page. docs/limits.md names them. */
 export const MOST_GROUPS_IN_ORDER = 1000;
 export const MOST_IN_ORDER = 100_000;
@@ -161,13 +159,10 @@ export async function matchingDevices(
   const matches = matcherOf(filter, deviceGroup, compared, followed);
   const nowMs = fleet.nowMs();
   const matching: DeviceInGroup[] = [];
-  for (const [index, device] of devices.entries()) {
-    if (index > 0 && index % AT_ONCE === 0) {
-      await turn();
-      signal.throwIfAborted();
-    }
+  const keep = (device: DeviceInGroup) => {
     if (matches(device, nowMs)) matching.push(device);
-  }
+  };
+  await lookInTurns(devices, keep, signal);
   return matching;
 }
 

@@ -7,10 +7,11 @@ import { validateDeviceFilter } from "../../../common/insight/device-filter.ts";
 import { validateName } from "../../../common/validation/names.ts";
 import type { DeviceCounts, WatchDevicesRequest, WatchDevicesResponseSchema } from "../../../gen/nebula/v1/device_pb.ts";
 import { assertMayReadGroups } from "../../access/rights/permit.ts";
+import { AT_ONCE } from "../../insight/views/look-in-turns.ts";
 import type { StreamContext } from "../../rpc/call-context.ts";
 import { assertMayReadTarget } from "./device-target.ts";
 import type { FleetReader } from "./fleet-reader.ts";
-import { AT_ONCE, type Changed, WatchedGroup } from "./watched-group.ts";
+import { type Changed, WatchedGroup } from "./watched-group.ts";
 
 // A watch of devices: a device is sent as it is when its message is made, so a slow reader costs no queue.
 

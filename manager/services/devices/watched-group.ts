@@ -1,17 +1,15 @@
-import { setImmediate as turn } from "node:timers/promises";
 import { DeviceTally } from "../../../common/insight/device-tally.ts";
 import { isSameConfig } from "../../../common/insight/newest-config.ts";
 import type { Device, DeviceCounts, WatchDevicesRequest } from "../../../gen/nebula/v1/device_pb.ts";
 import { GroupCounting } from "../../insight/views/group-counting.ts";
 import { type DeviceChange, type DeviceInGroup, type GroupView, withoutMove } from "../../insight/views/group-view.ts";
+import { lookInTurns } from "../../insight/views/look-in-turns.ts";
 import { type Followed, matcherOf } from "./device-target.ts";
 import type { Compared } from "./fleet-reader.ts";
 import { answered } from "./list-devices.ts";
 
 /** Devices of a message. */
 const MOST_DEVICES = 100;
-/** Devices that are looked at in one turn of the event loop. */
-export const AT_ONCE = 500;
 
 /** Devices as they are now, and those that left. */
 export type Changed = Readonly<{ devices: Device[]; left: { deviceId: string; deviceGroup: string }[] }>;
@@ -76,14 +74,10 @@ export class WatchedGroup {
     this.#matches = this.#matcher();
     if (!isSame) await this.count(signal);
     if (this.#request.countsOnly || this.#request.filter === undefined) return;
-    let looked = 0;
-    for (const device of this.view.devices.values()) {
-      if (++looked % AT_ONCE === 0) {
-        await turn();
-        signal.throwIfAborted();
-      }
+    const openIfOther = (device: DeviceInGroup) => {
       if (this.#isIn(device, nowMs) !== this.#sent.has(device.deviceId)) this.#open.add(device.deviceId);
-    }
+    };
+    await lookInTurns(this.view.devices.values(), openIfOther, signal);
   }
 
   /** Moves devices into a message until that is full, or as many were looked at; answers how many were. */
