@@ -80,7 +80,7 @@ async function take<T>(items: AsyncIterator<T>, most: number): Promise<T[]> {
 }
 
 /** The names of the ranges, sorted, after a name. */
-async function* namesIn(
+function namesIn(
   store: Pick<ConfigStore, "names">,
   kind: EntityKind,
   ranges: readonly NameRange[],
@@ -88,9 +88,18 @@ async function* namesIn(
   signal: AbortSignal,
 ): AsyncGenerator<string, void> {
   const pages = new NamePages((from) => store.names(kind, { after: from, limit: NAMES }, signal));
+  return walkRanges(ranges, after, (last) => pages.first(last));
+}
+
+/** The names of the ranges, sorted, after a name. @param first reads the first name after a text */
+export async function* walkRanges(
+  ranges: readonly NameRange[],
+  after: string,
+  first: (after: string) => Promise<string | undefined>,
+): AsyncGenerator<string, void> {
   for (const range of ranges) {
     for (let last = after > range.after ? after : range.after; ; ) {
-      const name = await pages.first(last);
+      const name = await first(last);
       if (name === undefined || !range.has(name)) break;
       yield name;
       last = name;

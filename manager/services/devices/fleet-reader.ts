@@ -7,7 +7,7 @@ import { noSuch } from "../../../common/text/no-such.ts";
 import { type DeviceFilter, TargetKind } from "../../../gen/nebula/v1/device_pb.ts";
 import type { Principal } from "../../access/principal.ts";
 import { ADMIN_RIGHTS, groupKey, type NameRange, readableRanges } from "../../access/rights/rights.ts";
-import { NamePages } from "../../entities/readable-entities.ts";
+import { NamePages, walkRanges } from "../../entities/readable-entities.ts";
 import { newestOf, readGroup, type StoredGroup, standingsIn } from "../../insight/drift.ts";
 import type { GroupView, GroupViews, OpenOptions } from "../../insight/views/group-view.ts";
 import { assertMayReadTarget, type Followed, followedOf, type TargetStore } from "./device-target.ts";
@@ -53,18 +53,11 @@ export class FleetReader {
     return this.#groupsIn(readableRanges(ADMIN_RIGHTS, "device_group"), after, signal);
   }
 
-  async *#groupsIn(ranges: readonly NameRange[], after: string, signal: AbortSignal): AsyncGenerator<string> {
+  #groupsIn(ranges: readonly NameRange[], after: string, signal: AbortSignal): AsyncGenerator<string> {
     const { configStore, reportStore } = this.#parts;
     const existing = new NamePages((from) => configStore.names("device_group", { after: from, limit: NAMES }, signal));
     const reporting = new NamePages((from) => reportStore.groups({ after: from, limit: NAMES }, signal));
-    for (const range of ranges) {
-      for (let last = later(after, range.after); ; ) {
-        const name = earliest(...(await Promise.all([existing.first(last), reporting.first(last)])));
-        if (name === undefined || !range.has(name)) break;
-        yield name;
-        last = name;
-      }
-    }
+    return walkRanges(ranges, after, async (last) => earliest(...(await Promise.all([existing.first(last), reporting.first(last)]))));
   }
 
   /** Opens the view of a group. */
@@ -113,10 +106,6 @@ function newestConfigOf({ group, named, members: stored }: StoredGroup): NewestC
     return { kind: key.kind === "app" ? TargetKind.APP : TargetKind.CRON_JOB, name: key.name, revision, deleted };
   });
   return { groupRevision: group.revision, members };
-}
-
-function later(one: string, other: string): string {
-  return one > other ? one : other;
 }
 
 function earliest(one: string | undefined, other: string | undefined): string | undefined {
