@@ -11,6 +11,16 @@ export function enumWord(desc: DescEnum, value: number): string {
   return value === 0 || known === undefined ? "" : wordOf(known);
 }
 
+/** The value of a word; undefined if it is not one of `words`. @param values the enum */
+export function enumValue<Value extends number>(
+  values: Readonly<Record<string, Value | string>>,
+  words: ReadonlyMap<string, number>,
+  word: string | undefined,
+): Value | undefined {
+  const number = word === undefined ? undefined : words.get(word);
+  return Object.values(values).find((value): value is Value => value === number);
+}
+
 function wordOf({ name, parent }: DescEnumValue): string {
   return name.toLowerCase().slice((parent.sharedPrefix ?? "").length);
 }

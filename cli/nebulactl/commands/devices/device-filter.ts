@@ -1,16 +1,15 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
+import { DESCENDING, ORDER_WORDS, SORT_WORDS } from "../../../../common/insight/text/device-sort.ts";
 import { targetKindOf } from "../../../../common/resources/target-kind.ts";
 import { parseDuration } from "../../../../common/settings/parsers.ts";
-import { enumWords } from "../../../../common/text/enum-words.ts";
+import { enumValue, enumWords } from "../../../../common/text/enum-words.ts";
 import {
   ConfigStanding,
   ConfigStandingSchema,
   ConnectionState,
   type DeviceFilter,
   DeviceFilterSchema,
-  DeviceOrder,
-  DeviceOrderSchema,
   type DeviceTargetSchema,
 } from "../../../../gen/nebula/v1/device_pb.ts";
 import { FailureCode, FailureCodeSchema } from "../../../../gen/nebula/v1/report_pb.ts";
@@ -21,8 +20,6 @@ import { entityNamed } from "../history/entity-named.ts";
 
 const CODES = enumWords(FailureCodeSchema);
 const STANDINGS = enumWords(ConfigStandingSchema);
-const ORDERS = enumWords(DeviceOrderSchema);
-const DESCENDING = ":desc";
 
 const STANDING: TextFlag = {
   kind: "text",
@@ -79,8 +76,8 @@ export const SORT: TextFlag = {
   kind: "text",
   name: "sort",
   placeholder: `FIELD[${DESCENDING}]`,
-  choices: [...ORDERS.keys()].flatMap((word) => [word, `${word}${DESCENDING}`]),
-  help: `In this order: ${[...ORDERS.keys()].join(", ")}; with ${DESCENDING} the other way round.`,
+  choices: SORT_WORDS,
+  help: `In this order: ${ORDER_WORDS.join(", ")}; with ${DESCENDING} the other way round.`,
 };
 
 /** The flags that choose devices, besides the device_group. */
@@ -103,8 +100,8 @@ export async function filterOf(context: CommandContext): Promise<DeviceFilter> {
     connection: values.on(ONLINE) ? ConnectionState.ONLINE : offline ? ConnectionState.OFFLINE : ConnectionState.UNSPECIFIED,
     offlineLongerMs: longer,
     failing: values.on(FAILING),
-    failureCode: Object.values(FailureCode).find((code) => code === CODES.get(values.text(CODE) ?? "")) ?? FailureCode.UNSPECIFIED,
-    standing: Object.values(ConfigStanding).find((standing) => standing === STANDINGS.get(values.text(STANDING) ?? "")) ?? ConfigStanding.UNSPECIFIED,
+    failureCode: enumValue(FailureCode, CODES, values.text(CODE)) ?? FailureCode.UNSPECIFIED,
+    standing: enumValue(ConfigStanding, STANDINGS, values.text(STANDING)) ?? ConfigStanding.UNSPECIFIED,
     problem: values.text(PROBLEM) ?? "",
     notNewest: values.on(NOT_NEWEST),
     workerVersion: values.text(WORKER_VERSION) ?? "",
@@ -125,16 +122,6 @@ async function targetOf(text: string, context: CommandContext): Promise<MessageI
 
 function isRevision(text: string): boolean {
   return /^[1-9]\d{0,18}$/.test(text);
-}
-
-/** The fields of the order that --sort asks for; none if it was not given. */
-export function orderOf(values: FlagValues): Readonly<{ order: DeviceOrder; descending: boolean }> | undefined {
-  const text = values.text(SORT);
-  if (text === undefined) return undefined;
-  const descending = text.endsWith(DESCENDING);
-  const number = ORDERS.get(descending ? text.slice(0, -DESCENDING.length) : text);
-  const order = Object.values(DeviceOrder).find((value) => value === number);
-  return order === undefined ? undefined : { order, descending };
 }
 
 /** Milliseconds of --offline-longer; 0 if it was not given. Throws NebulaError (invalid_argument) if it is not a duration from 1s on. */

@@ -1,4 +1,5 @@
 import { hasFilter } from "../../../../common/insight/device-filter.ts";
+import { deviceOrderOf } from "../../../../common/insight/text/device-sort.ts";
 import { DeviceService } from "../../../../gen/nebula/v1/device_pb.ts";
 import { TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
 import type { Noun } from "../../command/command.ts";
@@ -11,7 +12,7 @@ import { answered } from "../entities/kind.ts";
 import { LIMIT_FLAGS, NO_LIMIT, OF_GROUP, printSomePages } from "../lists/pages.ts";
 import { countDevices } from "./count-devices.ts";
 import { deleteDevices } from "./delete-devices.ts";
-import { FILTER_FLAGS, filterOf, orderOf, SORT } from "./device-filter.ts";
+import { FILTER_FLAGS, filterOf, SORT } from "./device-filter.ts";
 import { deviceTokenVerbs } from "./device-tokens.ts";
 import { watchDevices } from "./watch-devices.ts";
 
@@ -52,7 +53,12 @@ export const devices: Noun = {
         const client = await context.client(DeviceService);
         // a server of the release before knows no filter but the state
         const isFiltered = hasFilter({ ...filter, state: TargetState.UNSPECIFIED });
-        const request = { deviceGroup: values.text(OF_GROUP) ?? "", state: filter.state, ...(isFiltered && { filter }), ...orderOf(values) };
+        const request = {
+          deviceGroup: values.text(OF_GROUP) ?? "",
+          state: filter.state,
+          ...(isFiltered && { filter }),
+          ...deviceOrderOf(values.text(SORT)),
+        };
         const fetch = async (pageSize: number, pageToken: string) => {
           const { devices, nextPageToken } = await client.listDevices({ ...request, pageSize, pageToken }, { signal });
           return { items: devices, nextPageToken };

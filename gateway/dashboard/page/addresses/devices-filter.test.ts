@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
 import fc from "fast-check";
+import { SORT_WORDS } from "../../../../common/insight/text/device-sort.ts";
 import { ConfigStanding, ConnectionState, DeviceOrder, TargetKind } from "../../../../gen/nebula/v1/device_pb.ts";
 import { FailureCode, TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
 import {
@@ -11,7 +12,6 @@ import {
   devicesRequest,
   nextSort,
   OFFLINE_TIMES,
-  SORT_WORDS,
   STANDING_WORDS,
   STATE_WORDS,
   targetOf,

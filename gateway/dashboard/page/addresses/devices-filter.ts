@@ -3,17 +3,11 @@
  * of these that lists exactly the devices it counts, if there is one. Pure.
  */
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { DESCENDING, deviceOrderOf, SORT_WORDS, sortedBy } from "../../../../common/insight/text/device-sort.ts";
 import { targetKindOf } from "../../../../common/resources/target-kind.ts";
 import type { EntityKind } from "../../../../common/storage/config-store.ts";
-import { enumWords } from "../../../../common/text/enum-words.ts";
-import {
-  ConfigStanding,
-  ConfigStandingSchema,
-  ConnectionState,
-  DeviceOrder,
-  DeviceOrderSchema,
-  type ListDevicesRequestSchema,
-} from "../../../../gen/nebula/v1/device_pb.ts";
+import { enumValue, enumWords } from "../../../../common/text/enum-words.ts";
+import { ConfigStanding, ConfigStandingSchema, ConnectionState, type ListDevicesRequestSchema } from "../../../../gen/nebula/v1/device_pb.ts";
 import { FailureCode, FailureCodeSchema, TargetState, TargetStateSchema } from "../../../../gen/nebula/v1/report_pb.ts";
 import { commandLine } from "../parts/format.ts";
 
@@ -44,17 +38,6 @@ export const STANDING_WORDS = enumWords(ConfigStandingSchema);
 export const CODE_WORDS = enumWords(FailureCodeSchema);
 
 export const ENTITY_KINDS: readonly EntityKind[] = ["app", "cron_job", "device_group"];
-const DESCENDING = ":desc";
-const ORDER_WORDS = enumWords(DeviceOrderSchema);
-/** Each order, and the other way round, as nebulactl takes them, too. */
-export const SORT_WORDS: readonly string[] = [...ORDER_WORDS.keys()].flatMap((word) => [word, `${word}${DESCENDING}`]);
-
-/** The order of a sort, by its word, and whether it is the other way round. */
-export function sortedBy(sort: string | undefined): Readonly<{ by: string; isDescending: boolean }> | undefined {
-  if (sort === undefined) return undefined;
-  const isDescending = sort.endsWith(DESCENDING);
-  return { by: isDescending ? sort.slice(0, -DESCENDING.length) : sort, isDescending };
-}
 
 /** The sort after a choice of an order: that order, then the other way round, then none. */
 export function nextSort(sort: string | undefined, by: string): string | undefined {
@@ -129,19 +112,17 @@ export function filterQuery(filter: DevicesFilter): string {
 export function devicesRequest(filter: DevicesFilter): Exclude<MessageInitShape<typeof ListDevicesRequestSchema>, { $typeName: string }> {
   const longer = OFFLINE_TIMES.get(filter.longer ?? "");
   const isOffline = filter.connection === "offline" || longer !== undefined;
-  const { by = "", isDescending = false } = sortedBy(filter.sort) ?? {};
   const target = targetOf(filter.target ?? "");
   return {
     deviceGroup: filter.group ?? "",
     summariesOnly: true,
-    order: enumValue(DeviceOrder, ORDER_WORDS.get(by)) ?? DeviceOrder.UNSPECIFIED,
-    descending: isDescending,
+    ...deviceOrderOf(filter.sort),
     filter: {
-      state: enumValue(TargetState, STATE_WORDS.get(filter.state ?? "")) ?? TargetState.UNSPECIFIED,
-      standing: enumValue(ConfigStanding, STANDING_WORDS.get(filter.standing ?? "")) ?? ConfigStanding.UNSPECIFIED,
+      state: enumValue(TargetState, STATE_WORDS, filter.state) ?? TargetState.UNSPECIFIED,
+      standing: enumValue(ConfigStanding, STANDING_WORDS, filter.standing) ?? ConfigStanding.UNSPECIFIED,
       connection: isOffline ? ConnectionState.OFFLINE : filter.connection === "online" ? ConnectionState.ONLINE : ConnectionState.UNSPECIFIED,
       offlineLongerMs: BigInt(longer ?? 0),
-      failureCode: enumValue(FailureCode, CODE_WORDS.get(filter.code ?? "")) ?? FailureCode.UNSPECIFIED,
+      failureCode: enumValue(FailureCode, CODE_WORDS, filter.code) ?? FailureCode.UNSPECIFIED,
       problem: filter.problem ?? "",
       failing: filter.failing ?? false,
       notNewest: filter.outdated ?? false,
@@ -170,8 +151,4 @@ export function devicesCommand(filter: DevicesFilter): string {
     ...flag("worker-version", version),
     ...flag("sort", sort),
   ]);
-}
-
-function enumValue<Value extends number>(values: Readonly<Record<string, Value | string>>, number: number | undefined): Value | undefined {
-  return Object.values(values).find((value): value is Value => value === number);
 }

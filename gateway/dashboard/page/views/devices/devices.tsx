@@ -1,5 +1,6 @@
 import { createClient } from "@connectrpc/connect";
 import { useRef } from "preact/hooks";
+import { SORT_WORDS, sortedBy } from "../../../../../common/insight/text/device-sort.ts";
 import { DeviceService } from "../../../../../gen/nebula/v1/device_pb.ts";
 import {
   CODE_WORDS,
@@ -10,10 +11,8 @@ import {
   devicesRequest,
   nextSort,
   OFFLINE_TIMES,
-  SORT_WORDS,
   STANDING_WORDS,
   STATE_WORDS,
-  sortedBy,
 } from "../../addresses/devices-filter.ts";
 import { deviceAddress, groupAddress } from "../../addresses/entity-addresses.ts";
 import type { Loaded } from "../../data/loaded.ts";
