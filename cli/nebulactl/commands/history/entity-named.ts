@@ -27,7 +27,9 @@ const KINDS: readonly EntityKind[] = ["app", "cron_job", "device_group"];
 export async function entityNamed(text: string, call: Call): Promise<EntityKey> {
   const slash = text.indexOf("/");
   if (slash >= 0) {
-    const entity = { kind: kindNamed(text.slice(0, slash), text), name: text.slice(slash + 1) };
+    const kind = kindNamed(text.slice(0, slash));
+    if (kind === undefined) throw new NebulaError("invalid_argument", `invalid NAME "${text}": use web, app/web, cron_job/web or device_group/web`);
+    const entity = { kind, name: text.slice(slash + 1) };
     if ((await newestRevision(call, entity)) === undefined) throw noSuch(entity.kind, entity.name);
     return entity;
   }
@@ -45,12 +47,10 @@ export async function entityNamed(text: string, call: Call): Promise<EntityKey> 
   throw new NebulaError("invalid_argument", `"${text}" is the name of several: ${which}; use ${use}`);
 }
 
-/** Apps, `cron-job`, `device_groups`: the kind before the slash. */
-function kindNamed(word: string, text: string): EntityKind {
+/** Apps, `cron-job`, `device_groups`: the kind before a slash; undefined if the word names none. */
+export function kindNamed(word: string): EntityKind | undefined {
   const wanted = normaliseName(word).replace(/s$/, "");
-  const kind = KINDS.find((known) => normaliseName(known) === wanted);
-  if (kind !== undefined) return kind;
-  throw new NebulaError("invalid_argument", `invalid NAME "${text}": use web, app/web, cron_job/web or device_group/web`);
+  return KINDS.find((known) => normaliseName(known) === wanted);
 }
 
 async function newestRevision(

@@ -1,14 +1,16 @@
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
 import { explanationText } from "../../../../common/insight/text/explanation-text.ts";
+import { targetKindOf } from "../../../../common/resources/target-kind.ts";
 import { TargetKind } from "../../../../gen/nebula/v1/device_pb.ts";
 import { ExplainService, ExplanationSchema } from "../../../../gen/nebula/v1/explain_pb.ts";
 import type { Command } from "../../command/command.ts";
-import { normaliseName, type TextFlag } from "../../command/flags.ts";
+import type { TextFlag } from "../../command/flags.ts";
 import { OUTPUTS } from "../../command/global-flags.ts";
 import { protoJson } from "../../output/proto-json.ts";
 import { renderValue } from "../../output/render-value.ts";
 import { renderFields } from "../../output/table.ts";
 import { answered } from "../entities/kind.ts";
+import { kindNamed } from "../history/entity-named.ts";
 
 const DEVICE: TextFlag = { kind: "text", name: "device", placeholder: "DEVICE", offers: { names: "device" }, help: "The id of the device." };
 const APP: TextFlag = {
@@ -46,19 +48,14 @@ export const why: Command = {
   },
 };
 
-const KINDS: ReadonlyMap<string, TargetKind> = new Map([
-  ["app", TargetKind.APP],
-  ["apps", TargetKind.APP],
-  ["cron-job", TargetKind.CRON_JOB],
-  ["cron-jobs", TargetKind.CRON_JOB],
-]);
-
 /** `web`, `app/web` or `cron_job/web`. */
 function parseTarget(text: string): { kind: TargetKind; name: string } {
   const slash = text.indexOf("/");
   if (slash === -1) return { kind: TargetKind.UNSPECIFIED, name: text };
-  const kind = KINDS.get(normaliseName(text.slice(0, slash)));
+  const kind = kindNamed(text.slice(0, slash));
   const name = text.slice(slash + 1);
-  if (kind === undefined || name === "") throw new NebulaError("invalid_argument", `invalid APP "${text}": use web, app/web or cron_job/web`);
-  return { kind, name };
+  if (kind === undefined || kind === "device_group" || name === "") {
+    throw new NebulaError("invalid_argument", `invalid APP "${text}": use web, app/web or cron_job/web`);
+  }
+  return { kind: targetKindOf(kind), name };
 }
