@@ -1,4 +1,3 @@
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { assertNoViolations, invalidArgument, NebulaError, type Violation } from "../../common/errors/nebula-error.ts";
 import { keepStored } from "../../common/secrets/secret-env-vars.ts";
 import type { ChangeAction } from "../../common/storage/config-store.ts";
@@ -10,6 +9,7 @@ import { nameOf, type Principal } from "../access/principal.ts";
 import type { CallContext } from "../rpc/call-context.ts";
 import { type Entity, type EntityType, entityOf } from "./entity-type.ts";
 import { listReadable } from "./readable-entities.ts";
+import { lastChangeOf } from "./revisions.ts";
 import { checkGiven, updatedViolations, updateFieldsViolations } from "./update-fields.ts";
 import type { EntityDeps, EntityWriter, Written } from "./write-entity.ts";
 
@@ -111,7 +111,7 @@ export async function getEntity<E extends Entity>({ type, deps }: EntityWriter<E
   assertNoViolations(validateName(name));
   const stored = await deps.configStore.get({ kind: type.kind, name }, { signal });
   if (stored === undefined || stored.deleted) throw noSuch(type.kind, name);
-  return { entity: entityOf(type, stored), lastChange: { at: timestampFromMs(stored.changedAt), by: stored.changedBy } };
+  return { entity: entityOf(type, stored), lastChange: lastChangeOf(stored) };
 }
 
 /** One page by name, of what the caller may read. */

@@ -6,8 +6,10 @@ import { fieldChanges } from "../../common/resources/field-changes.ts";
 import type { Resource } from "../../common/resources/resource.ts";
 import { resourceJson } from "../../common/resources/resource-fields.ts";
 import { targetKindOf } from "../../common/resources/target-kind.ts";
+import type { ChangedBy } from "../../common/storage/access-store.ts";
 import { type ChangeAction, type ConfigStore, type EntityKey, MAX_REVISION, type StoredEntity } from "../../common/storage/config-store.ts";
 import { PAGE_BYTES } from "../../common/storage/page.ts";
+import type { ChangeSchema } from "../../gen/nebula/v1/change_pb.ts";
 import { type Revision, RevisionAction, RevisionSchema } from "../../gen/nebula/v1/history_pb.ts";
 import type { FieldDifferenceSchema } from "../../gen/nebula/v1/plan_pb.ts";
 import { APP, CRON_JOB, DEVICE_GROUP, entityOf } from "./entity-type.ts";
@@ -28,6 +30,11 @@ export const REVISION_ACTIONS: Readonly<Record<ChangeAction, RevisionAction>> = 
   prune: RevisionAction.PRUNE,
   rollback: RevisionAction.ROLLBACK,
 };
+
+/** The last change of a stored entity, user or user_group as the API answers it. */
+export function lastChangeOf({ changedAt, changedBy }: ChangedBy): MessageInitShape<typeof ChangeSchema> {
+  return { at: timestampFromMs(changedAt), by: changedBy };
+}
 
 /** The kept revisions before `before`, newest first: at most `limit`, and no more than PAGE_BYTES unless it is one. `next`: `before` of the next page. */
 export async function readRevisions(
@@ -113,7 +120,7 @@ function revisionOf(stored: StoredEntity, before: StoredEntity | undefined, comp
     name: stored.name,
     revision: stored.revision,
     action: REVISION_ACTIONS[stored.action],
-    change: { at: timestampFromMs(stored.changedAt), by: stored.changedBy },
+    change: lastChangeOf(stored),
     body: stored.deleted ? { case: undefined } : bodyOf(resourceOf(stored)),
     previousRevision: compared?.revision ?? 0n,
     differences: differencesOf(stored, compared),

@@ -1,5 +1,4 @@
 import { fromBinary } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { encodeCanonical } from "../../../common/config/canonical-encoding.ts";
 import { assertNoViolations, invalidArgument, messageOf, NebulaError } from "../../../common/errors/nebula-error.ts";
 import type { AccessStore, StoredUserGroup } from "../../../common/storage/access-store.ts";
@@ -12,6 +11,7 @@ import { normaliseUserGroup, OUTPUT_ONLY } from "../../../common/validation/norm
 import { validateUserGroup } from "../../../common/validation/user-group.ts";
 import { type UserGroup, UserGroupSchema, type UserGroupService } from "../../../gen/nebula/v1/user_group_pb.ts";
 import { memberWarnings, readWarnings, warningsOfOthers } from "../../entities/name-warnings.ts";
+import { lastChangeOf } from "../../entities/revisions.ts";
 import { checkGiven, updatedViolations, updateFields, updateFieldsViolations } from "../../entities/update-fields.ts";
 import { type RecordDeps, RecordWriter, recordExists, type StoredRecord } from "../../entities/write-record.ts";
 import type { ServiceHandlers } from "../../rpc/call-context.ts";
@@ -66,12 +66,12 @@ export function createUserGroupServiceHandlers(deps: UserGroupServiceDeps): Serv
       const stored = await accessStore.getUserGroup(name, signal);
       if (stored === undefined || stored.deleted) throw noSuch("user_group", name);
       const userGroup = groupOf(stored);
-      return { userGroup, lastChange: changeOf(stored), warnings: hasWarnings ? await memberWarnings(deps, userGroup, signal) : [] };
+      return { userGroup, lastChange: lastChangeOf(stored), warnings: hasWarnings ? await memberWarnings(deps, userGroup, signal) : [] };
     },
 
     async listUserGroups(request, { signal }) {
       const { items, next } = await smallEnough((page) => accessStore.listUserGroups(page, signal), pageOf(request));
-      return { userGroups: items.map(groupOf), nextPageToken: next ?? "", lastChanges: items.map(changeOf) };
+      return { userGroups: items.map(groupOf), nextPageToken: next ?? "", lastChanges: items.map(lastChangeOf) };
     },
 
     async updateUserGroup({ userGroup, updateFields: paths, ifRevision }, context) {
@@ -114,10 +114,6 @@ function groupOf({ name, revision, body }: StoredRecord<Body>): UserGroup {
   } catch (error) {
     throw new NebulaError("internal", `the body of user_group ${name} in the store can't be read: ${messageOf(error)}`, { cause: error });
   }
-}
-
-function changeOf({ changedAt, changedBy }: Pick<StoredUserGroup, "changedAt" | "changedBy">) {
-  return { at: timestampFromMs(changedAt), by: changedBy };
 }
 
 /** Reads a page that fits into a message: fewer groups than `limit` if they are large. */

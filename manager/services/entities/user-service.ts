@@ -1,4 +1,3 @@
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { hashPassword } from "../../../common/access/password-hash.ts";
 import { newToken, tokenHash } from "../../../common/access/tokens.ts";
 import { assertNoViolations, invalidArgument, isNebulaError, NebulaError, type Violation } from "../../../common/errors/nebula-error.ts";
@@ -10,6 +9,7 @@ import { type UserCredentials, validateUser } from "../../../common/validation/u
 import type { UserService } from "../../../gen/nebula/v1/user_pb.ts";
 import { RESERVED_USER_NAMES } from "../../audit/call-record.ts";
 import { groupsWarnings, readWarnings, warningsOfOthers } from "../../entities/name-warnings.ts";
+import { lastChangeOf } from "../../entities/revisions.ts";
 import { type RecordDeps, RecordWriter, recordExists, type StoredRecord } from "../../entities/write-record.ts";
 import type { CallContext, ServiceHandlers } from "../../rpc/call-context.ts";
 
@@ -86,13 +86,13 @@ export function createUserServiceHandlers(deps: UserServiceDeps): ServiceHandler
       if (stored === undefined || stored.deleted) throw noSuchUser(name);
       const userGroups = hasUserGroups ? [...(await accessStore.groupNamesOf(name, signal))] : [];
       const warnings = hasUserGroups ? groupsWarnings(name, userGroups) : [];
-      return { user: userOf(stored), lastChange: changeOf(stored), userGroups, warnings };
+      return { user: userOf(stored), lastChange: lastChangeOf(stored), userGroups, warnings };
     },
 
     async listUsers(request, { signal }) {
       const { items, next } = await accessStore.listUsers(pageOf(request), signal);
       const memberships = request.memberships ? await mapLimited(items, READS, ({ name }) => membershipsOf(name, signal)) : [];
-      return { users: items.map(userOf), nextPageToken: next ?? "", lastChanges: items.map(changeOf), memberships };
+      return { users: items.map(userOf), nextPageToken: next ?? "", lastChanges: items.map(lastChangeOf), memberships };
     },
 
     async updateUser(request, context) {
@@ -145,10 +145,6 @@ function updateOf(current: StoredUser, change: Readonly<{ passwordHash: string |
     ...(fields.tokenHash === current.tokenHash ? [] : ["token"]),
   ];
   return changed.length === 0 ? ({ kind: "keep" } as const) : ({ kind: "write", fields, detail: `another ${changed.join(" and ")}` } as const);
-}
-
-function changeOf({ changedAt, changedBy }: StoredUser) {
-  return { at: timestampFromMs(changedAt), by: changedBy };
 }
 
 function userOf({ name, revision, passwordHash, tokenHash }: StoredUser) {

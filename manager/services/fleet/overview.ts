@@ -10,7 +10,6 @@ import { hash } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { create, equals, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Alarm } from "../../../common/clock/alarm.ts";
 import type { Clock } from "../../../common/clock/clock.ts";
 import { assertNoViolations, type Violation } from "../../../common/errors/nebula-error.ts";
@@ -37,7 +36,7 @@ import type { FailureCode } from "../../../gen/nebula/v1/report_pb.ts";
 import type { Principal } from "../../access/principal.ts";
 import { assertMayReadGroups, isPermitted } from "../../access/rights/permit.ts";
 import { groupKey, mayCreate, mayWrite } from "../../access/rights/rights.ts";
-import { REVISION_ACTIONS } from "../../entities/revisions.ts";
+import { lastChangeOf, REVISION_ACTIONS } from "../../entities/revisions.ts";
 import type { ServiceHandlers, ServiceStreams, StreamContext } from "../../rpc/call-context.ts";
 import { changeOf, kindOfEntry } from "../history-service.ts";
 import { atOf, CHANGES_MS } from "./changes-log.ts";
@@ -326,9 +325,9 @@ function groupOverview(group: GroupInFleet, withMembers: boolean, principal: Pri
   };
 }
 
-function revisionMessage({ kind, name, revision, action, changedAt, changedBy }: EntityState): MessageInitShape<typeof NewestRevisionSchema> {
-  const change = { at: timestampFromMs(changedAt), by: changedBy };
-  return { kind: targetKindOf(kind), name, revision, action: REVISION_ACTIONS[action], change };
+function revisionMessage(entity: EntityState): MessageInitShape<typeof NewestRevisionSchema> {
+  const { kind, name, revision, action } = entity;
+  return { kind: targetKindOf(kind), name, revision, action: REVISION_ACTIONS[action], change: lastChangeOf(entity) };
 }
 
 function recentChanges(
