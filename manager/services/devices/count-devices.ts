@@ -38,10 +38,11 @@ export async function countDevices(
 
   /** Counts the devices of a group; nothing where it does not exist and has none. */
   async function counted(view: GroupView): Promise<DeviceCounts[]> {
-    const { newest } = await fleet.compared(view.deviceGroup, signal);
+    const compared = await fleet.compared(view.deviceGroup, signal);
+    const { newest } = compared;
     if (newest === undefined && view.devices.size === 0) return [];
     const tally = new DeviceTally(newest);
-    const devices = await matchingDevices(fleet, view.deviceGroup, [...view.devices.values()], { filter, followed }, signal);
+    const devices = await matchingDevices(fleet, view.deviceGroup, [...view.devices.values()], { filter, followed, compared }, signal);
     const found = devices.map((device) => ({ deviceGroup: view.deviceGroup, device }));
     for (const { device } of await withoutMoving(reportStore, found, signal)) tally.add(device);
     const counts = tally.counts(view.deviceGroup);

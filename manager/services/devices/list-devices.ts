@@ -113,9 +113,9 @@ async function findInOrder(
     groups++;
     devices += view.devices.size;
     if (groups > MOST_GROUPS_IN_ORDER || devices > MOST_IN_ORDER) throw tooManyInOrder();
-    const { standingOf } = order === DeviceOrder.STANDING ? await fleet.compared(view.deviceGroup, signal) : NOT_COMPARED;
-    const matching = await matchingDevices(fleet, view.deviceGroup, [...view.devices.values()], { filter, followed }, signal);
-    await first.add(view.deviceGroup, matching, standingOf, signal);
+    const compared = order === DeviceOrder.STANDING ? await fleet.compared(view.deviceGroup, signal) : undefined;
+    const matching = await matchingDevices(fleet, view.deviceGroup, [...view.devices.values()], { filter, followed, compared }, signal);
+    await first.add(view.deviceGroup, matching, (compared ?? NOT_COMPARED).standingOf, signal);
   }
 
   if (deviceGroup !== "") {
@@ -145,18 +145,21 @@ function tooManyInOrder(): NebulaError {
   );
 }
 
-/** The devices of a group that match a filter, of which `followed` is the target. Each group's newest config is read where the filter compares with it. */
+/**
+ * The devices of a group that match a filter, of which `followed` is the target. The newest config of the group is read where the filter compares with it, and
+ * the caller has not read it: `compared`.
+ */
 export async function matchingDevices(
   fleet: FleetReader,
   deviceGroup: string,
   devices: readonly DeviceInGroup[],
-  { filter, followed }: Readonly<{ filter: DeviceFilter | undefined; followed: Followed | undefined }>,
+  { filter, followed, compared }: Readonly<{ filter: DeviceFilter | undefined; followed: Followed | undefined; compared?: Compared | undefined }>,
   signal: AbortSignal,
 ): Promise<readonly DeviceInGroup[]> {
   if (!hasFilter(filter)) return devices;
   const isCompared = filter.notNewest || (filter.standing !== ConfigStanding.UNSPECIFIED && followed === undefined);
-  const compared = isCompared ? await fleet.compared(deviceGroup, signal) : NOT_COMPARED;
-  const matches = matcherOf(filter, deviceGroup, compared, followed);
+  const beside = isCompared ? (compared ?? (await fleet.compared(deviceGroup, signal))) : NOT_COMPARED;
+  const matches = matcherOf(filter, deviceGroup, beside, followed);
   const nowMs = fleet.nowMs();
   const matching: DeviceInGroup[] = [];
   const keep = (device: DeviceInGroup) => {
