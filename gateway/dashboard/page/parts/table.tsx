@@ -1,7 +1,10 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import type { Range } from "../data/paged-list.ts";
+import type { Loaded } from "../data/loaded.ts";
+import type { ListState, Range } from "../data/paged-list.ts";
 import { rowsInView } from "./rows-in-view.ts";
+import { ListedCount } from "./values.tsx";
+import { ViewState } from "./view-state.tsx";
 
 /** Of each row, pixels; style.css has the same. */
 const ROW_HEIGHT = 40;
@@ -169,5 +172,30 @@ function Gap({ rows, columns }: Readonly<{ rows: number; columns: number }>) {
         <svg width="1" height={rows * ROW_HEIGHT} aria-hidden="true" />
       </td>
     </tr>
+  );
+}
+
+type ListTableProps<Row> = Pick<Props<Row>, "label" | "columns" | "keyOf"> &
+  Readonly<{
+    /** The list as usePages reads it. */
+    list: Readonly<{ state: Loaded<ListState<Row>>; onView: (range: Range) => void }>;
+    /** The name of a row, and of several. */
+    one: string;
+    many?: string;
+    /** The content if there are no rows. */
+    none: ComponentChildren;
+  }>;
+
+/** A list that is read page by page: how many rows it has, and their table. */
+export function ListTable<Row>({ list: { state, onView }, one, many = `${one}s`, none, ...table }: ListTableProps<Row>) {
+  return (
+    <ViewState of={state} empty={({ items, hasMore }) => (items.length === 0 && !hasMore ? none : undefined)}>
+      {({ items, hasMore }) => (
+        <>
+          <ListedCount count={items.length} hasMore={hasMore} one={one} many={many} />
+          <Table {...table} rows={items} hasMore={hasMore} onView={onView} />
+        </>
+      )}
+    </ViewState>
   );
 }

@@ -6,9 +6,9 @@ import { useLive, usePages } from "../../parts/ask-server.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
 import { commandLine, formatCount } from "../../parts/format.ts";
 import { usePage } from "../../parts/page-context.ts";
-import { type Column, Table } from "../../parts/table.tsx";
-import { ListedCount, StateWord } from "../../parts/values.tsx";
-import { Empty, ViewState } from "../../parts/view-state.tsx";
+import { type Column, ListTable } from "../../parts/table.tsx";
+import { StateWord } from "../../parts/values.tsx";
+import { Empty } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
 
 const PAGE_SIZE = 100;
@@ -20,7 +20,7 @@ function Apps() {
   const { transport } = usePage();
   const overview = useLive("overview", { deviceGroups: [], members: false });
   const mayCreate = overview.kind === "ready" && overview.value.mayCreate?.apps === true;
-  const { state, onView } = usePages<App>("apps", async (pageToken, signal) => {
+  const list = usePages<App>("apps", async (pageToken, signal) => {
     const { apps, nextPageToken } = await createClient(AppService, transport).listApps({ pageSize: PAGE_SIZE, pageToken }, { signal });
     return { items: apps, nextPageToken };
   });
@@ -35,14 +35,7 @@ function Apps() {
         )}
       </div>
       <CommandLine line={commandLine(["nebulactl", "apps", "list"])} />
-      <ViewState of={state} empty={({ items, hasMore }) => (items.length === 0 && !hasMore ? <NoApps mayCreate={mayCreate} /> : undefined)}>
-        {({ items, hasMore }) => (
-          <>
-            <ListedCount count={items.length} hasMore={hasMore} one="app" />
-            <Table label="Apps" columns={COLUMNS} rows={items} keyOf={({ name }) => name} hasMore={hasMore} onView={onView} />
-          </>
-        )}
-      </ViewState>
+      <ListTable list={list} label="Apps" columns={COLUMNS} keyOf={({ name }) => name} one="app" none={<NoApps mayCreate={mayCreate} />} />
     </>
   );
 }

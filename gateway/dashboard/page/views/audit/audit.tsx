@@ -6,9 +6,9 @@ import { type AuditFilter, auditAddress, auditCommand, auditFilterOf, auditReque
 import { usePages } from "../../parts/ask-server.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
 import { usePage } from "../../parts/page-context.ts";
-import { type Column, Table } from "../../parts/table.tsx";
-import { Age, ListedCount } from "../../parts/values.tsx";
-import { Empty, TroubleBox, ViewState } from "../../parts/view-state.tsx";
+import { type Column, ListTable } from "../../parts/table.tsx";
+import { Age } from "../../parts/values.tsx";
+import { Empty, TroubleBox } from "../../parts/view-state.tsx";
 import type { View, ViewProps } from "../../view.ts";
 import { AuditFilters } from "./audit-filters.tsx";
 import { type AuditLine, auditLine } from "./audit-line.ts";
@@ -42,7 +42,7 @@ function Entries({ filter }: Readonly<{ filter: AuditFilter }>) {
   const { transport, clock } = usePage();
   const [opened, setOpened] = useState<AuditLine | undefined>(undefined);
   const request = auditRequest(filter, clock.now()); // the list keeps the times that it began with
-  const { state, onView } = usePages<AuditLine>(auditAddress(filter), async (pageToken, signal) => {
+  const list = usePages<AuditLine>(auditAddress(filter), async (pageToken, signal) => {
     const page = { ...request, pageSize: PAGE_SIZE, pageToken };
     const { auditEntries, nextPageToken } = await createClient(AuditService, transport).listAuditEntries(page, { signal });
     return { items: auditEntries.map(auditLine), nextPageToken };
@@ -68,14 +68,15 @@ function Entries({ filter }: Readonly<{ filter: AuditFilter }>) {
   return (
     <>
       <CommandLine line={auditCommand(filter)} />
-      <ViewState of={state} empty={({ items, hasMore }) => (items.length === 0 && !hasMore ? <NoEntries filter={filter} /> : undefined)}>
-        {({ items, hasMore }) => (
-          <>
-            <ListedCount count={items.length} hasMore={hasMore} one="entry" many="entries" />
-            <Table label="Audit log" columns={[when, who, ...COLUMNS]} rows={items} keyOf={({ id }) => id} hasMore={hasMore} onView={onView} />
-          </>
-        )}
-      </ViewState>
+      <ListTable
+        list={list}
+        label="Audit log"
+        columns={[when, who, ...COLUMNS]}
+        keyOf={({ id }) => id}
+        one="entry"
+        many="entries"
+        none={<NoEntries filter={filter} />}
+      />
       {opened !== undefined && <EntryDialog line={opened} close={() => setOpened(undefined)} />}
     </>
   );

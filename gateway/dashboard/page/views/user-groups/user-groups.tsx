@@ -5,9 +5,9 @@ import { usePages } from "../../parts/ask-server.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
 import { commandLine, formatCount } from "../../parts/format.ts";
 import { usePage } from "../../parts/page-context.ts";
-import { type Column, Table } from "../../parts/table.tsx";
-import { Age, ListedCount } from "../../parts/values.tsx";
-import { Empty, ViewState } from "../../parts/view-state.tsx";
+import { type Column, ListTable } from "../../parts/table.tsx";
+import { Age } from "../../parts/values.tsx";
+import { Empty } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
 import { type UserGroupLine, userGroupLines } from "./user-group-model.ts";
 
@@ -24,7 +24,7 @@ export const userGroupsView: View = {
 
 function UserGroups() {
   const { transport } = usePage();
-  const { state, onView } = usePages<UserGroupLine>("user_groups", async (pageToken, signal) => {
+  const list = usePages<UserGroupLine>("user_groups", async (pageToken, signal) => {
     const page = await createClient(UserGroupService, transport).listUserGroups({ pageSize: PAGE_SIZE, pageToken }, { signal });
     return { items: userGroupLines(page), nextPageToken: page.nextPageToken };
   });
@@ -32,14 +32,7 @@ function UserGroups() {
     <>
       <h1 tabIndex={-1}>User groups</h1>
       <CommandLine line={commandLine(["nebulactl", "user-groups", "list"])} />
-      <ViewState of={state} empty={({ items, hasMore }) => (items.length === 0 && !hasMore ? <NoUserGroups /> : undefined)}>
-        {({ items, hasMore }) => (
-          <>
-            <ListedCount count={items.length} hasMore={hasMore} one="user group" />
-            <Table label="User groups" columns={COLUMNS} rows={items} keyOf={({ name }) => name} hasMore={hasMore} onView={onView} />
-          </>
-        )}
-      </ViewState>
+      <ListTable list={list} label="User groups" columns={COLUMNS} keyOf={({ name }) => name} one="user group" none={<NoUserGroups />} />
     </>
   );
 }

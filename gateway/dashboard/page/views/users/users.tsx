@@ -5,9 +5,9 @@ import { usePages } from "../../parts/ask-server.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
 import { commandLine, formatCount } from "../../parts/format.ts";
 import { usePage } from "../../parts/page-context.ts";
-import { type Column, Table } from "../../parts/table.tsx";
-import { Age, ListedCount } from "../../parts/values.tsx";
-import { Empty, ViewState } from "../../parts/view-state.tsx";
+import { type Column, ListTable } from "../../parts/table.tsx";
+import { Age } from "../../parts/values.tsx";
+import { Empty } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
 import { type UserLine, userLines } from "./user-model.ts";
 
@@ -18,7 +18,7 @@ export const usersView: View = { path: "/ui/users", title: () => "Users", naviga
 
 function Users() {
   const { transport } = usePage();
-  const { state, onView } = usePages<UserLine>("users", async (pageToken, signal) => {
+  const list = usePages<UserLine>("users", async (pageToken, signal) => {
     const page = await createClient(UserService, transport).listUsers({ pageSize: PAGE_SIZE, pageToken, memberships: true }, { signal });
     return { items: userLines(page), nextPageToken: page.nextPageToken };
   });
@@ -26,14 +26,7 @@ function Users() {
     <>
       <h1 tabIndex={-1}>Users</h1>
       <CommandLine line={commandLine(["nebulactl", "users", "list"])} />
-      <ViewState of={state} empty={({ items, hasMore }) => (items.length === 0 && !hasMore ? <NoUsers /> : undefined)}>
-        {({ items, hasMore }) => (
-          <>
-            <ListedCount count={items.length} hasMore={hasMore} one="user" />
-            <Table label="Users" columns={COLUMNS} rows={items} keyOf={({ name }) => name} hasMore={hasMore} onView={onView} />
-          </>
-        )}
-      </ViewState>
+      <ListTable list={list} label="Users" columns={COLUMNS} keyOf={({ name }) => name} one="user" none={<NoUsers />} />
     </>
   );
 }
