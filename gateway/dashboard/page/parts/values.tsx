@@ -46,6 +46,17 @@ export function Age({ of, suffix = " ago" }: Readonly<{ of: Timestamp | number |
   );
 }
 
+/** The time that is left until then, milliseconds since 1970. The exact time is its title. */
+export function Left({ until }: Readonly<{ until: number | undefined }>) {
+  const { now } = usePage();
+  if (until === undefined) return null;
+  return (
+    <time dateTime={new Date(until).toISOString()} title={exactTime(until)} class="number">
+      {formatAge(until - now.value)}
+    </time>
+  );
+}
+
 const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
 
 /** The local time, to the second, with its zone. */

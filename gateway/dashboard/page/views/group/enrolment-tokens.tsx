@@ -1,7 +1,6 @@
 import { createClient } from "@connectrpc/connect";
 import { useState } from "preact/hooks";
 import { printableLine } from "../../../../../common/printable.ts";
-import { formatAge } from "../../../../../common/text/age.ts";
 import { AccessService } from "../../../../../gen/nebula/v1/access_pb.ts";
 import { ActionDialog, type ActionPlan } from "../../parts/action-dialog.tsx";
 import { usePages } from "../../parts/ask-server.ts";
@@ -9,7 +8,7 @@ import { CommandLine } from "../../parts/command-line.tsx";
 import { commandLine, formatCount } from "../../parts/format.ts";
 import { usePage } from "../../parts/page-context.ts";
 import { type Column, Table } from "../../parts/table.tsx";
-import { Age, exactTime } from "../../parts/values.tsx";
+import { Age, Left } from "../../parts/values.tsx";
 import { ViewState } from "../../parts/view-state.tsx";
 import { type EnrolmentRow, enrolmentRow } from "./enrolment-model.ts";
 
@@ -93,14 +92,3 @@ const COLUMNS: readonly Column<EnrolmentRow>[] = [
   { key: "made", head: "Made", from: "wide", cell: ({ madeAt }) => <Age of={madeAt} /> },
   { key: "by", head: "By", from: "medium", cell: ({ by }) => printableLine(by) },
 ];
-
-/** How long something is still valid. The exact time is its title. */
-function Left({ until }: Readonly<{ until: number | undefined }>) {
-  const { now } = usePage();
-  if (until === undefined) return null;
-  return (
-    <time dateTime={new Date(until).toISOString()} title={exactTime(until)} class="number">
-      {formatAge(Math.max(0, until - now.value))}
-    </time>
-  );
-}

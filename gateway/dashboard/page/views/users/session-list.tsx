@@ -1,6 +1,5 @@
 import { createClient } from "@connectrpc/connect";
 import { useState } from "preact/hooks";
-import { formatAge } from "../../../../../common/text/age.ts";
 import { AccessService } from "../../../../../gen/nebula/v1/access_pb.ts";
 import { ActionDialog } from "../../parts/action-dialog.tsx";
 import { usePages } from "../../parts/ask-server.ts";
@@ -8,7 +7,7 @@ import { CommandLine } from "../../parts/command-line.tsx";
 import { commandLine } from "../../parts/format.ts";
 import { usePage } from "../../parts/page-context.ts";
 import { type Column, Table } from "../../parts/table.tsx";
-import { Age, exactTime } from "../../parts/values.tsx";
+import { Age, Left } from "../../parts/values.tsx";
 import { Empty, ViewState } from "../../parts/view-state.tsx";
 import { type SessionLine, sessionLine } from "./user-model.ts";
 
@@ -68,17 +67,6 @@ const COLUMNS: readonly Column<SessionLine>[] = [
   { key: "ends", head: "Ends in", from: "medium", cell: ({ endsAt }) => <Left until={endsAt} /> },
   { key: "id", head: "Id", from: "medium", cell: ({ id }) => <code>{id}</code> },
 ];
-
-/** The time that is left. The exact time of the end is its title. */
-function Left({ until }: Readonly<{ until: number | undefined }>) {
-  const { now } = usePage();
-  if (until === undefined) return null;
-  return (
-    <time dateTime={new Date(until).toISOString()} title={exactTime(until)} class="number">
-      {formatAge(until - now.value)}
-    </time>
-  );
-}
 
 function EndSession({ session: { id, user, from }, close, ended }: Readonly<{ session: SessionLine; close: () => void; ended: () => void }>) {
   const { transport } = usePage();
