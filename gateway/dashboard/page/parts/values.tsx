@@ -28,6 +28,15 @@ export function ListedCount({ count, hasMore, one, many = `${one}s` }: Readonly<
   );
 }
 
+/** The name of an entity, as the link to its page. */
+export function NameLink({ name, to }: Readonly<{ name: string; to: string }>) {
+  return (
+    <a class="name" href={to}>
+      <bdi>{name}</bdi>
+    </a>
+  );
+}
+
 /** In place of a number of devices that the server had no room to count. */
 export function NotCounted() {
   return <span class="faint">not counted</span>;

@@ -7,7 +7,7 @@ import { CommandLine } from "../../parts/command-line.tsx";
 import { commandLine, formatCount } from "../../parts/format.ts";
 import { usePage } from "../../parts/page-context.ts";
 import { type Column, ListTable } from "../../parts/table.tsx";
-import { StateWord } from "../../parts/values.tsx";
+import { NameLink, StateWord } from "../../parts/values.tsx";
 import { Empty } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
 
@@ -53,11 +53,7 @@ const COLUMNS: readonly Column<App>[] = [
   {
     key: "name",
     head: "App",
-    cell: ({ name }) => (
-      <a class="name" href={appAddress(name)}>
-        <bdi>{name}</bdi>
-      </a>
-    ),
+    cell: ({ name }) => <NameLink name={name} to={appAddress(name)} />,
   },
   { key: "image", head: "Image", cell: ({ dockerImage }) => <span title={printableLine(dockerImage)}>{printableLine(dockerImage)}</span> },
   {

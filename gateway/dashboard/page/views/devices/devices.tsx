@@ -22,7 +22,7 @@ import { CommittedField } from "../../parts/committed-field.tsx";
 import { commandLine } from "../../parts/format.ts";
 import { usePage } from "../../parts/page-context.ts";
 import { type Column, Table } from "../../parts/table.tsx";
-import { Age, ListedCount, StateWord } from "../../parts/values.tsx";
+import { Age, ListedCount, NameLink, StateWord } from "../../parts/values.tsx";
 import { Empty, ViewState } from "../../parts/view-state.tsx";
 import type { View, ViewProps } from "../../view.ts";
 import { type DeviceRow, deviceRow, eachOnce } from "./device-row.ts";
@@ -38,11 +38,7 @@ const COLUMNS: readonly Column<DeviceRow>[] = [
     key: "id",
     head: "Device",
     order: "device_id",
-    cell: ({ id, name }) => (
-      <a class="name" href={deviceAddress(id)}>
-        <bdi>{name}</bdi>
-      </a>
-    ),
+    cell: ({ id, name }) => <NameLink name={name} to={deviceAddress(id)} />,
   },
   { key: "group", head: "Group", order: "device_group", from: "medium", cell: ({ group }) => <a href={groupAddress(group)}>{group}</a> },
   { key: "state", head: "State", order: "state", cell: ({ state }) => <StateWord state={state} /> },

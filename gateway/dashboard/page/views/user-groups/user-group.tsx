@@ -8,7 +8,7 @@ import { CommandLine } from "../../parts/command-line.tsx";
 import { commandLine, formatCount } from "../../parts/format.ts";
 import { usePage } from "../../parts/page-context.ts";
 import { type Column, Table } from "../../parts/table.tsx";
-import { Age, ListedCount } from "../../parts/values.tsx";
+import { Age, ListedCount, NameLink } from "../../parts/values.tsx";
 import { Empty, ViewState, Warnings } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
 import { rightsOf } from "./user-group-model.ts";
@@ -86,11 +86,7 @@ const MEMBERS: readonly Column<string>[] = [
   {
     key: "name",
     head: "User",
-    cell: (name) => (
-      <a class="name" href={userAddress(name)}>
-        <bdi>{name}</bdi>
-      </a>
-    ),
+    cell: (name) => <NameLink name={name} to={userAddress(name)} />,
   },
 ];
 

@@ -6,7 +6,7 @@ import { CommandLine } from "../../parts/command-line.tsx";
 import { commandLine, formatCount } from "../../parts/format.ts";
 import { usePage } from "../../parts/page-context.ts";
 import { type Column, ListTable } from "../../parts/table.tsx";
-import { Age } from "../../parts/values.tsx";
+import { Age, NameLink } from "../../parts/values.tsx";
 import { Empty } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
 import { type UserGroupLine, userGroupLines } from "./user-group-model.ts";
@@ -53,11 +53,7 @@ const COLUMNS: readonly Column<UserGroupLine>[] = [
   {
     key: "name",
     head: "User group",
-    cell: ({ name }) => (
-      <a class="name" href={userGroupAddress(name)}>
-        <bdi>{name}</bdi>
-      </a>
-    ),
+    cell: ({ name }) => <NameLink name={name} to={userGroupAddress(name)} />,
   },
   { key: "members", head: "Members", isNumber: true, cell: ({ members }) => <span class="number">{formatCount(members)}</span> },
   { key: "rights", head: "May", from: "medium", cell: ({ rights }) => <span title={rights}>{rights}</span> },

@@ -6,7 +6,7 @@ import { CommandLine } from "../../parts/command-line.tsx";
 import { commandLine, formatCount } from "../../parts/format.ts";
 import { usePage } from "../../parts/page-context.ts";
 import { type Column, ListTable } from "../../parts/table.tsx";
-import { Age } from "../../parts/values.tsx";
+import { Age, NameLink } from "../../parts/values.tsx";
 import { Empty } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
 import { type UserLine, userLines } from "./user-model.ts";
@@ -44,11 +44,7 @@ const COLUMNS: readonly Column<UserLine>[] = [
   {
     key: "name",
     head: "User",
-    cell: ({ name }) => (
-      <a class="name" href={userAddress(name)}>
-        <bdi>{name}</bdi>
-      </a>
-    ),
+    cell: ({ name }) => <NameLink name={name} to={userAddress(name)} />,
   },
   { key: "groups", head: "User groups", cell: (line) => <Memberships line={line} /> },
   { key: "password", head: "Password", from: "medium", cell: ({ password }) => password },
