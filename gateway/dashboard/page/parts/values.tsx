@@ -1,6 +1,8 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { printableLine } from "../../../../common/printable.ts";
 import { formatAge } from "../../../../common/text/age.ts";
+import type { Change } from "../../../../gen/nebula/v1/change_pb.ts";
 import { formatCount } from "./format.ts";
 import { usePage } from "./page-context.ts";
 
@@ -63,6 +65,15 @@ export function Left({ until }: Readonly<{ until: number | undefined }>) {
     <time dateTime={new Date(until).toISOString()} title={exactTime(until)} class="number">
       {formatAge(until - now.value)}
     </time>
+  );
+}
+
+/** The revision of an entity, and when and by whom it was changed last. */
+export function LastChange({ revision = 0n, change }: Readonly<{ revision: bigint | undefined; change: Change | undefined }>) {
+  return (
+    <>
+      {formatCount(revision)}, changed <Age of={change?.at} /> by {printableLine(change?.by ?? "")}
+    </>
   );
 }
 

@@ -28,7 +28,7 @@ import { usePage } from "../../parts/page-context.ts";
 import { StateBar } from "../../parts/state-bar.tsx";
 import { StateLegend, StateNumber } from "../../parts/state-legend.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
-import { Age, Count, NotCounted, StateWord } from "../../parts/values.tsx";
+import { Count, LastChange, NotCounted, StateWord } from "../../parts/values.tsx";
 import { Empty, ViewState } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
 import {
@@ -131,7 +131,7 @@ function Head({ answer, ask }: Readonly<{ answer: GetAppResponse; ask: (asked: A
     <div class="view-head">
       <p class="faint">
         <StateWord state={isRunning ? "applied" : "offline"} word={isRunning ? "is to run" : "is stopped"} /> · revision{" "}
-        {formatCount(app?.revision ?? 0n)}, changed <Age of={lastChange?.at} /> by {printableLine(lastChange?.by ?? "")}
+        <LastChange revision={app?.revision} change={lastChange} />
       </p>
       {mayWrite && (
         <div class="actions">

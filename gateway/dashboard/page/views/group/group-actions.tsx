@@ -1,13 +1,12 @@
 import { createClient, type Transport } from "@connectrpc/connect";
 import { useState } from "preact/hooks";
 import { planText } from "../../../../../common/insight/text/plan-text.ts";
-import { printableLine } from "../../../../../common/printable.ts";
 import { DeviceGroupService, type GetDeviceGroupResponse } from "../../../../../gen/nebula/v1/device_group_pb.ts";
 import { PlannedKind, PlannedVerb, PlanService } from "../../../../../gen/nebula/v1/plan_pb.ts";
 import { ActionDialog, type ActionPlan } from "../../parts/action-dialog.tsx";
-import { commandLine, formatCount } from "../../parts/format.ts";
+import { commandLine } from "../../parts/format.ts";
 import { usePage } from "../../parts/page-context.ts";
-import { Age } from "../../parts/values.tsx";
+import { LastChange } from "../../parts/values.tsx";
 import { GroupDialog } from "../group-edit/group-dialog.tsx";
 import { EnrolmentDialog } from "./enrolment-dialog.tsx";
 import { deleteLine } from "./group-model.ts";
@@ -27,7 +26,7 @@ export function GroupHead({ answer: { deviceGroup, lastChange, mayPrune, mayWrit
   return (
     <div class="view-head">
       <p class="faint">
-        Revision {formatCount(deviceGroup?.revision ?? 0n)}, changed <Age of={lastChange?.at} /> by {printableLine(lastChange?.by ?? "")}
+        Revision <LastChange revision={deviceGroup?.revision} change={lastChange} />
       </p>
       {(mayPrune || mayWrite) && (
         <div class="actions">

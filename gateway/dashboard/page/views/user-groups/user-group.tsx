@@ -5,10 +5,10 @@ import { auditAddress } from "../../addresses/audit-filter.ts";
 import { userAddress } from "../../addresses/entity-addresses.ts";
 import { useReading } from "../../parts/ask-server.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
-import { commandLine, formatCount } from "../../parts/format.ts";
+import { commandLine } from "../../parts/format.ts";
 import { usePage } from "../../parts/page-context.ts";
 import { type Column, Table } from "../../parts/table.tsx";
-import { Age, ListedCount, NameLink } from "../../parts/values.tsx";
+import { LastChange, ListedCount, NameLink } from "../../parts/values.tsx";
 import { Empty, ViewState, Warnings } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
 import { rightsOf } from "./user-group-model.ts";
@@ -35,7 +35,7 @@ function UserGroup({ name }: Readonly<{ name: string }>) {
         {({ userGroup, lastChange, warnings }) => (
           <>
             <p class="faint">
-              Revision {formatCount(userGroup?.revision ?? 0n)}, changed <Age of={lastChange?.at} /> by {printableLine(lastChange?.by ?? "")} ·{" "}
+              Revision <LastChange revision={userGroup?.revision} change={lastChange} /> ·{" "}
               <a href={auditAddress({ kind: "user_group", name })}>its changes in the audit log</a>
             </p>
             <Warnings messages={warnings} />

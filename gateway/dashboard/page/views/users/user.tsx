@@ -6,9 +6,9 @@ import { auditAddress } from "../../addresses/audit-filter.ts";
 import { userGroupAddress } from "../../addresses/entity-addresses.ts";
 import { useReading } from "../../parts/ask-server.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
-import { commandLine, formatCount } from "../../parts/format.ts";
+import { commandLine } from "../../parts/format.ts";
 import { usePage } from "../../parts/page-context.ts";
-import { Age } from "../../parts/values.tsx";
+import { LastChange } from "../../parts/values.tsx";
 import { ViewState, Warnings } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
 import { SessionList } from "./session-list.tsx";
@@ -33,8 +33,7 @@ function User({ name }: Readonly<{ name: string }>) {
         {(answer) => (
           <>
             <p class="faint">
-              Revision {formatCount(answer.user?.revision ?? 0n)}, changed <Age of={answer.lastChange?.at} /> by{" "}
-              {printableLine(answer.lastChange?.by ?? "")}
+              Revision <LastChange revision={answer.user?.revision} change={answer.lastChange} />
             </p>
             <Warnings messages={answer.warnings} />
             <Login name={name} answer={answer} />
