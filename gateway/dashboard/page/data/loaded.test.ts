@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { afterSource, afterTrouble, LOADING, type Loaded, ready, troubleOf } from "./loaded.ts";
+import { afterSource, afterTrouble, isNotFound, LOADING, type Loaded, ready, troubleOf } from "./loaded.ts";
 
 describe("data of the server as the page has them", () => {
   const old: Loaded<string> = ready("old", 1000);
@@ -30,5 +30,12 @@ describe("data of the server as the page has them", () => {
     for (const code of stay) assert.equal(kept(new ConnectError("no", code)), true, Code[code]);
     for (const code of go) assert.equal(kept(new ConnectError("no", code)), false, Code[code]);
     assert.equal(kept(new TypeError("x is undefined")), false);
+  });
+
+  it("data are not found only where the server says that they do not exist", () => {
+    const refused = (code: string): Loaded<string> => ({ kind: "failed", trouble: { kind: "refused", code, message: "no" } });
+    assert.equal(isNotFound(refused("not_found")), true);
+    const others: readonly Loaded<string>[] = [refused("permission_denied"), { kind: "failed", trouble: { kind: "unreachable" } }, LOADING, old];
+    for (const state of others) assert.equal(isNotFound(state), false, JSON.stringify(state));
   });
 });

@@ -27,6 +27,11 @@ export function ready<T>(value: T, asOfMs: number): Loaded<T> {
   return { kind: "ready", value, asOfMs, trouble: undefined };
 }
 
+/** Whether the server says that the data do not exist, or not any more. */
+export function isNotFound(state: Loaded<unknown>): boolean {
+  return state.kind === "failed" && state.trouble.kind === "refused" && state.trouble.code === "not_found";
+}
+
 /**
  * Data that were shown stay, with their age, where the server gave no answer or has no room to answer. Any other refusal
  * is about the data: they were deleted, or are not for this caller any more.

@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { printableLine } from "../../../../../common/printable.ts";
 import { type App, AppService, type GetAppResponse } from "../../../../../gen/nebula/v1/app_pb.ts";
 import { APP_CREATE_PATH, APP_EDIT_PATH, appAddress } from "../../addresses/entity-addresses.ts";
-import type { Loaded } from "../../data/loaded.ts";
+import { isNotFound, type Loaded } from "../../data/loaded.ts";
 import { useReading } from "../../parts/ask-server.ts";
 import { usePage } from "../../parts/page-context.ts";
 import { Empty, TroubleBox, ViewState } from "../../parts/view-state.tsx";
@@ -57,7 +57,7 @@ function EditPage({ name }: Readonly<{ name: string }>) {
 
 /** Shows what happened to the app since its draft began, beside newer revisions. The draft stays. */
 function Meanwhile({ read }: Readonly<{ read: Loaded<GetAppResponse> }>) {
-  if (read.kind === "failed" && read.trouble.kind === "refused" && read.trouble.code === "not_found") {
+  if (isNotFound(read)) {
     return (
       <p class="notice notice-warning" role="status">
         The app was deleted meanwhile. A plan of this draft creates it again.

@@ -17,6 +17,7 @@ import {
   comparedOf,
   revisionOf,
 } from "../../addresses/entity-addresses.ts";
+import { isNotFound } from "../../data/loaded.ts";
 import { ActionDialog, type ActionPlan } from "../../parts/action-dialog.tsx";
 import { useLive, useReading } from "../../parts/ask-server.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
@@ -63,7 +64,7 @@ function AppPage({ name, query }: Readonly<{ name: string; query: URLSearchParam
   const read = useReading(`app ${name}`, (signal) => createClient(AppService, transport).getApp({ name }, { signal }), changes);
   const newest = read.kind === "ready" ? (read.value.app?.revision ?? 0n) : 0n;
   const mayWrite = read.kind === "ready" && read.value.mayWrite;
-  const isAbsent = read.kind === "failed" && read.trouble.kind === "refused" && read.trouble.code === "not_found";
+  const isAbsent = isNotFound(read);
   const compared = comparedOf(query);
   const more = (line: HistoryLine) => <RevisionActions name={name} line={line} newest={newest} mayWrite={mayWrite} ask={setAsked} />;
   return (

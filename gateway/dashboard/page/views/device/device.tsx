@@ -6,6 +6,7 @@ import { type Device, DeviceService, type GetDeviceResponse } from "../../../../
 import { ExplainService } from "../../../../../gen/nebula/v1/explain_pb.ts";
 import { devicesAddress } from "../../addresses/devices-filter.ts";
 import { DEVICE_PATH, groupAddress } from "../../addresses/entity-addresses.ts";
+import { isNotFound } from "../../data/loaded.ts";
 import { ActionDialog } from "../../parts/action-dialog.tsx";
 import { useReading } from "../../parts/ask-server.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
@@ -39,11 +40,7 @@ function OneDevice({ id }: Readonly<{ id: string }>) {
         </h1>
         {device !== undefined && <Head device={device} />}
       </div>
-      {state.kind === "failed" && state.trouble.kind === "refused" && state.trouble.code === "not_found" ? (
-        <NeverCame id={id} />
-      ) : (
-        <ViewState of={state}>{(answer) => <Known answer={answer} />}</ViewState>
-      )}
+      {isNotFound(state) ? <NeverCame id={id} /> : <ViewState of={state}>{(answer) => <Known answer={answer} />}</ViewState>}
     </>
   );
 }

@@ -7,7 +7,7 @@ import { TargetKind } from "../../../../../gen/nebula/v1/device_pb.ts";
 import { type DevicesFilter, devicesFilterOf } from "../../addresses/devices-filter.ts";
 import { changeAddress, groupAddress } from "../../addresses/entity-addresses.ts";
 import type { LiveState } from "../../data/live-kinds.ts";
-import type { Loaded } from "../../data/loaded.ts";
+import { isNotFound, type Loaded } from "../../data/loaded.ts";
 import { useLive, useReading } from "../../parts/ask-server.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
 import { commandLine, formatCount } from "../../parts/format.ts";
@@ -42,7 +42,7 @@ function Group({ name, query }: Readonly<{ name: string; query: URLSearchParams 
     changes,
   );
   const changed = () => setChanges(changes + 1);
-  const isAbsent = read.kind === "failed" && read.trouble.kind === "refused" && read.trouble.code === "not_found";
+  const isAbsent = isNotFound(read);
   return (
     <>
       <p class="kind-of-view">Device group</p>
