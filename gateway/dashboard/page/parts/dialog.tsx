@@ -45,3 +45,30 @@ export function Dialog({ title, close, mayClose = true, hasForm = false, childre
     </dialog>
   );
 }
+
+type FieldAttributes = Readonly<{ id: string; "aria-invalid": boolean; "aria-describedby": string | undefined }>;
+
+type FieldProps = Readonly<{
+  label: string;
+  /** Shown below it; empty if there is none. */
+  problem?: string;
+  /** @param field attributes of its input */
+  children: (field: FieldAttributes) => ComponentChildren;
+}>;
+
+/** A field of the form in a dialog, with its label and what is wrong with its value. */
+export function DialogField({ label, problem = "", children }: FieldProps) {
+  const id = useId();
+  const isWrong = problem !== "";
+  return (
+    <div class="dialog-field">
+      <label htmlFor={id}>{label}</label>
+      {children({ id, "aria-invalid": isWrong, "aria-describedby": isWrong ? `${id}-problem` : undefined })}
+      {isWrong && (
+        <p id={`${id}-problem`} class="dialog-field-problem" role="alert">
+          {problem}
+        </p>
+      )}
+    </div>
+  );
+}

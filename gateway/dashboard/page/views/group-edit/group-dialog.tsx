@@ -1,12 +1,12 @@
 import { createClient, type Transport } from "@connectrpc/connect";
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { planText } from "../../../../../common/insight/text/plan-text.ts";
 import { AppService } from "../../../../../gen/nebula/v1/app_pb.ts";
 import { CronJobService } from "../../../../../gen/nebula/v1/cron_job_pb.ts";
 import { type DeviceGroup, DeviceGroupService } from "../../../../../gen/nebula/v1/device_group_pb.ts";
 import { PlanService } from "../../../../../gen/nebula/v1/plan_pb.ts";
 import { ActionDialog, type ActionPlan } from "../../parts/action-dialog.tsx";
-import { Dialog } from "../../parts/dialog.tsx";
+import { Dialog, DialogField } from "../../parts/dialog.tsx";
 import { usePage } from "../../parts/page-context.ts";
 import {
   changedMembers,
@@ -58,7 +58,6 @@ type FormProps = Readonly<{
 }>;
 
 function GroupForm({ title, draft, isNew, known, change, plan, close }: FormProps) {
-  const id = useId();
   const nameField = useRef<HTMLInputElement>(null);
   const [problem, setProblem] = useState("");
   const submit = (event: SubmitEvent) => {
@@ -76,30 +75,24 @@ function GroupForm({ title, draft, isNew, known, change, plan, close }: FormProp
     <Dialog title={title} close={close} hasForm={true}>
       <form class="dialog-form" onSubmit={submit} noValidate>
         {isNew && (
-          <div class="dialog-field">
-            <label htmlFor={`${id}-name`}>Name</label>
-            <input
-              id={`${id}-name`}
-              ref={nameField}
-              type="text"
-              value={draft.name}
-              autocomplete="off"
-              autocapitalize="none"
-              spellcheck={false}
-              required
-              aria-invalid={problem !== ""}
-              aria-describedby={problem === "" ? undefined : `${id}-problem`}
-              onInput={({ currentTarget }) => {
-                change({ ...draft, name: currentTarget.value });
-                setProblem("");
-              }}
-            />
-            {problem !== "" && (
-              <p id={`${id}-problem`} class="dialog-field-problem" role="alert">
-                {problem}
-              </p>
+          <DialogField label="Name" problem={problem}>
+            {(field) => (
+              <input
+                {...field}
+                ref={nameField}
+                type="text"
+                value={draft.name}
+                autocomplete="off"
+                autocapitalize="none"
+                spellcheck={false}
+                required
+                onInput={({ currentTarget }) => {
+                  change({ ...draft, name: currentTarget.value });
+                  setProblem("");
+                }}
+              />
             )}
-          </div>
+          </DialogField>
         )}
         <MembersField kind="app" list={draft.apps} known={known.apps} change={membersChange("apps")} />
         <MembersField kind="cron_job" list={draft.cronJobs} known={known.cronJobs} change={membersChange("cronJobs")} />

@@ -1,4 +1,5 @@
 import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { DialogField } from "../../parts/dialog.tsx";
 import { type KnownNames, type MemberKind, type MemberList, withMoved, without, withTyped } from "./group-draft.ts";
 import "./members-field.css";
 
@@ -50,7 +51,6 @@ export function MembersField({ kind, list, known, change }: Props) {
     setFocus({ of: "field" });
     setSaid(next.names.length > list.names.length ? `${next.names.at(-1)} is added` : "");
   };
-  const isWrong = list.problem !== "";
   return (
     <fieldset ref={frame}>
       <legend>{kind === "app" ? "Apps, in their order: the first one gets a host port that several claim" : "Cron_jobs"}</legend>
@@ -90,44 +90,40 @@ export function MembersField({ kind, list, known, change }: Props) {
           ))}
         </ol>
       )}
-      <div class="dialog-field">
-        <label htmlFor={`${id}-add`}>Add {kind === "app" ? "an app" : "a cron_job"}</label>
-        <div class="dialog-field-row">
-          <input
-            id={`${id}-add`}
-            type="text"
-            list={`${id}-known`}
-            value={list.typed}
-            autocomplete="off"
-            autocapitalize="none"
-            spellcheck={false}
-            aria-invalid={isWrong}
-            aria-describedby={isWrong ? `${id}-problem` : undefined}
-            onInput={({ currentTarget }) => change({ ...list, typed: currentTarget.value, problem: "" })}
-            onKeyDown={(event) => {
-              if (event.key !== "Enter" || list.typed.trim() === "") return;
-              event.preventDefault(); // Enter adds what is typed; in an empty field it asks for the plan
-              add();
-            }}
-          />
-          <button type="button" class="quiet" aria-label={`Add the ${word}`} onClick={add}>
-            Add
-          </button>
-        </div>
-        <datalist id={`${id}-known`}>
-          {known?.names
-            .filter((name) => !list.names.includes(name))
-            .slice(0, PROPOSED)
-            .map((name) => (
-              <option key={name} value={name} />
-            ))}
-        </datalist>
-        {isWrong && (
-          <p id={`${id}-problem`} class="dialog-field-problem" role="alert">
-            {list.problem}
-          </p>
+      <DialogField label={`Add ${kind === "app" ? "an app" : "a cron_job"}`} problem={list.problem}>
+        {(field) => (
+          <>
+            <div class="dialog-field-row">
+              <input
+                {...field}
+                type="text"
+                list={`${id}-known`}
+                value={list.typed}
+                autocomplete="off"
+                autocapitalize="none"
+                spellcheck={false}
+                onInput={({ currentTarget }) => change({ ...list, typed: currentTarget.value, problem: "" })}
+                onKeyDown={(event) => {
+                  if (event.key !== "Enter" || list.typed.trim() === "") return;
+                  event.preventDefault(); // Enter adds what is typed; in an empty field it asks for the plan
+                  add();
+                }}
+              />
+              <button type="button" class="quiet" aria-label={`Add the ${word}`} onClick={add}>
+                Add
+              </button>
+            </div>
+            <datalist id={`${id}-known`}>
+              {known?.names
+                .filter((name) => !list.names.includes(name))
+                .slice(0, PROPOSED)
+                .map((name) => (
+                  <option key={name} value={name} />
+                ))}
+            </datalist>
+          </>
         )}
-      </div>
+      </DialogField>
       <span class="visually-hidden" role="status">
         {said}
       </span>

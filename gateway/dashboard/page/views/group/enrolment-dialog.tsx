@@ -1,13 +1,12 @@
 import { createClient } from "@connectrpc/connect";
-import type { ComponentChildren } from "preact";
-import { useId, useRef, useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { deviceNeeds, dockerCommand, enrolmentTitle, type ForDevice, workerCommand } from "../../../../../common/insight/text/enrolment-text.ts";
 import { printableLine } from "../../../../../common/printable.ts";
 import { AccessService, type EnrolmentToken } from "../../../../../gen/nebula/v1/access_pb.ts";
 import type { Trouble } from "../../data/loaded.ts";
 import { ActionTrouble, troubleOfAction } from "../../parts/action-dialog.tsx";
 import { CommandLine } from "../../parts/command-line.tsx";
-import { Dialog } from "../../parts/dialog.tsx";
+import { Dialog, DialogField } from "../../parts/dialog.tsx";
 import { usePage } from "../../parts/page-context.ts";
 import { type EnrolmentForm, enrolLine, enrolmentForm, enrolmentOf, forDevice, isOverTls, UNIT_WORDS, type Unit } from "./enrolment-model.ts";
 
@@ -57,7 +56,7 @@ export function EnrolmentDialog({ deviceGroup, close, made }: Props) {
     setForm({ ...form, ...changes });
     setProblem(undefined);
   };
-  const problemOf = (field: string) => (problem?.field === field ? problem.text : undefined);
+  const problemOf = (field: string) => (problem?.field === field ? problem.text : "");
   if (state.kind === "made") {
     return (
       <Dialog title={`Enrol devices into ${deviceGroup}`} close={close} mayClose={false}>
@@ -74,7 +73,7 @@ export function EnrolmentDialog({ deviceGroup, close, made }: Props) {
     <Dialog title={`Enrol devices into ${deviceGroup}`} close={close} mayClose={state.kind !== "sending"} hasForm={true}>
       <form class="dialog-form" ref={frame} onSubmit={submit} noValidate>
         <p>A machine enrols with a token, and is then a device with a login of its own.</p>
-        <Field label="How many devices may enrol with it" problem={problemOf("uses")}>
+        <DialogField label="How many devices may enrol with it" problem={problemOf("uses")}>
           {(field) => (
             <input
               {...field}
@@ -85,9 +84,9 @@ export function EnrolmentDialog({ deviceGroup, close, made }: Props) {
               onInput={(event) => change({ uses: event.currentTarget.value })}
             />
           )}
-        </Field>
+        </DialogField>
         <div class="dialog-field-row">
-          <Field label="Valid for" problem={problemOf("lifetime")}>
+          <DialogField label="Valid for" problem={problemOf("lifetime")}>
             {(field) => (
               <input
                 {...field}
@@ -98,8 +97,8 @@ export function EnrolmentDialog({ deviceGroup, close, made }: Props) {
                 onInput={(event) => change({ lifetime: event.currentTarget.value })}
               />
             )}
-          </Field>
-          <Field label="Unit">
+          </DialogField>
+          <DialogField label="Unit">
             {(field) => (
               <select {...field} value={form.unit} onChange={(event) => change({ unit: unitOf(event.currentTarget.value) })}>
                 {Object.entries(UNIT_WORDS).map(([unit, word]) => (
@@ -109,9 +108,9 @@ export function EnrolmentDialog({ deviceGroup, close, made }: Props) {
                 ))}
               </select>
             )}
-          </Field>
+          </DialogField>
         </div>
-        <Field label="Address of the server, as devices reach it" problem={problemOf("server")}>
+        <DialogField label="Address of the server, as devices reach it" problem={problemOf("server")}>
           {(field) => (
             <input
               {...field}
@@ -125,7 +124,7 @@ export function EnrolmentDialog({ deviceGroup, close, made }: Props) {
               onInput={(event) => change({ server: event.currentTarget.value })}
             />
           )}
-        </Field>
+        </DialogField>
         {isOverTls(form) && (
           <label class="choice">
             <input type="checkbox" checked={form.ownCa} onChange={(event) => change({ ownCa: event.currentTarget.checked })} />
@@ -149,27 +148,6 @@ export function EnrolmentDialog({ deviceGroup, close, made }: Props) {
 
 function unitOf(value: string): Unit {
   return value === "m" || value === "h" ? value : "d";
-}
-
-type FieldAttributes = Readonly<{ id: string; "aria-invalid": boolean; "aria-describedby": string | undefined }>;
-
-function Field({
-  label,
-  problem,
-  children,
-}: Readonly<{ label: string; problem?: string | undefined; children: (field: FieldAttributes) => ComponentChildren }>) {
-  const id = useId();
-  return (
-    <div class="dialog-field">
-      <label htmlFor={id}>{label}</label>
-      {children({ id, "aria-invalid": problem !== undefined, "aria-describedby": problem === undefined ? undefined : `${id}-problem` })}
-      {problem !== undefined && (
-        <p id={`${id}-problem`} class="dialog-field-problem" role="alert">
-          {problem}
-        </p>
-      )}
-    </div>
-  );
 }
 
 /** The token in the lines that a device takes. Nobody can read it again. */
