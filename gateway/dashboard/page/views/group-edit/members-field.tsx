@@ -1,4 +1,5 @@
 import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { capitalized } from "../../../../../common/text/wording.ts";
 import { DialogField } from "../../parts/dialog.tsx";
 import { type KnownNames, type MemberKind, type MemberList, withMoved, without, withTyped } from "./group-draft.ts";
 import "./members-field.css";
@@ -14,8 +15,14 @@ type Props = Readonly<{
 /** Names that a field proposes. */
 const PROPOSED = 200;
 
+/** An act on a member, by its button. */
+type Act = "up" | "down" | "remove";
+
 /** The element that gets the focus once the list is drawn again: a button of a member, or the field. */
-type Focus = Readonly<{ of: "up" | "down" | "remove"; name: string } | { of: "field" }>;
+type Focus = Readonly<{ of: Act; name: string } | { of: "field" }>;
+
+/** The button that an act gives the focus, or the one after it where that one is disabled. */
+const FOCUSED: Readonly<Record<Act, readonly Act[]>> = { up: ["up", "down"], down: ["down", "up"], remove: ["remove"] };
 
 /** Members of one kind in their order, which the keyboard alone can change. */
 export function MembersField({ kind, list, known, change }: Props) {
@@ -26,9 +33,9 @@ export function MembersField({ kind, list, known, change }: Props) {
   const word = kind === "app" ? "app" : "cron_job";
   useLayoutEffect(() => {
     if (focus === undefined) return;
-    for (const of of focus.of === "up" ? ["up", "down"] : ["down", "up"]) {
-      const wanted = focus.of === "field" ? "input" : `[data-of="${focus.of === "remove" ? "remove" : of}"][data-name="${CSS.escape(focus.name)}"]`;
-      const element = frame.current?.querySelector(wanted);
+    const wanted = focus.of === "field" ? ["input"] : FOCUSED[focus.of].map((of) => `[data-of="${of}"][data-name="${CSS.escape(focus.name)}"]`);
+    for (const selector of wanted) {
+      const element = frame.current?.querySelector(selector);
       if (element instanceof HTMLElement && !element.matches(":disabled")) return element.focus();
     }
   }, [focus]);
@@ -60,31 +67,15 @@ export function MembersField({ kind, list, known, change }: Props) {
             <li key={name}>
               <span class="name">{name}</span>
               <span class="row-actions">
-                <button
-                  type="button"
-                  class="quiet"
-                  data-of="up"
-                  data-name={name}
-                  aria-label={`Move ${name} up`}
-                  disabled={index === 0}
-                  onClick={() => move(name, -1)}
-                >
-                  Up
-                </button>
-                <button
-                  type="button"
-                  class="quiet"
-                  data-of="down"
-                  data-name={name}
-                  aria-label={`Move ${name} down`}
-                  disabled={index === list.names.length - 1}
-                  onClick={() => move(name, 1)}
-                >
-                  Down
-                </button>
-                <button type="button" class="quiet" data-of="remove" data-name={name} aria-label={`Remove ${name}`} onClick={() => remove(name)}>
-                  Remove
-                </button>
+                <MemberButton of="up" name={name} label={`Move ${name} up`} isDisabled={index === 0} act={() => move(name, -1)} />
+                <MemberButton
+                  of="down"
+                  name={name}
+                  label={`Move ${name} down`}
+                  isDisabled={index === list.names.length - 1}
+                  act={() => move(name, 1)}
+                />
+                <MemberButton of="remove" name={name} label={`Remove ${name}`} act={() => remove(name)} />
               </span>
             </li>
           ))}
@@ -128,5 +119,15 @@ export function MembersField({ kind, list, known, change }: Props) {
         {said}
       </span>
     </fieldset>
+  );
+}
+
+type MemberButtonProps = Readonly<{ of: Act; name: string; label: string; isDisabled?: boolean; act: () => void }>;
+
+function MemberButton({ of, name, label, isDisabled = false, act }: MemberButtonProps) {
+  return (
+    <button type="button" class="quiet" data-of={of} data-name={name} aria-label={label} disabled={isDisabled} onClick={act}>
+      {capitalized(of)}
+    </button>
   );
 }
