@@ -57,6 +57,20 @@ export function EnrolmentDialog({ deviceGroup, close, made }: Props) {
     setProblem(undefined);
   };
   const problemOf = (field: string) => (problem?.field === field ? problem.text : "");
+  const numberField = (name: "uses" | "lifetime", label: string) => (
+    <DialogField label={label} problem={problemOf(name)}>
+      {(field) => (
+        <input
+          {...field}
+          name={name}
+          type="text"
+          inputMode="numeric"
+          value={form[name]}
+          onInput={(event) => change({ [name]: event.currentTarget.value })}
+        />
+      )}
+    </DialogField>
+  );
   if (state.kind === "made") {
     return (
       <Dialog title={`Enrol devices into ${deviceGroup}`} close={close} mayClose={false}>
@@ -73,31 +87,9 @@ export function EnrolmentDialog({ deviceGroup, close, made }: Props) {
     <Dialog title={`Enrol devices into ${deviceGroup}`} close={close} mayClose={state.kind !== "sending"} hasForm={true}>
       <form class="dialog-form" ref={frame} onSubmit={submit} noValidate>
         <p>A machine enrols with a token, and is then a device with a login of its own.</p>
-        <DialogField label="How many devices may enrol with it" problem={problemOf("uses")}>
-          {(field) => (
-            <input
-              {...field}
-              name="uses"
-              type="text"
-              inputMode="numeric"
-              value={form.uses}
-              onInput={(event) => change({ uses: event.currentTarget.value })}
-            />
-          )}
-        </DialogField>
+        {numberField("uses", "How many devices may enrol with it")}
         <div class="dialog-field-row">
-          <DialogField label="Valid for" problem={problemOf("lifetime")}>
-            {(field) => (
-              <input
-                {...field}
-                name="lifetime"
-                type="text"
-                inputMode="numeric"
-                value={form.lifetime}
-                onInput={(event) => change({ lifetime: event.currentTarget.value })}
-              />
-            )}
-          </DialogField>
+          {numberField("lifetime", "Valid for")}
           <DialogField label="Unit">
             {(field) => (
               <select {...field} value={form.unit} onChange={(event) => change({ unit: unitOf(event.currentTarget.value) })}>
