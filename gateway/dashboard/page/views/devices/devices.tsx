@@ -104,20 +104,23 @@ export function DeviceList({ filter, addressOf, isOfOneGroup = false }: DeviceLi
           items.length > 0 || hasMore ? undefined : isFiltered ? <NoneMatches all={addressOf(all)} /> : <NoDevices group={all.group} />
         }
       >
-        {({ items, hasMore }) => (
-          <>
-            <ListedCount count={eachOnce(items).length} hasMore={hasMore} one="device" />
-            <Table
-              label="Devices"
-              columns={isOfOneGroup ? COLUMNS.filter(({ key }) => key !== "group") : COLUMNS}
-              rows={eachOnce(items)}
-              keyOf={({ id }) => id}
-              hasMore={hasMore}
-              onView={onView}
-              sorting={{ by, isDescending, choose: (order) => change({ ...filter, sort: nextSort(sort, order) }) }}
-            />
-          </>
-        )}
+        {({ items, hasMore }) => {
+          const rows = eachOnce(items);
+          return (
+            <>
+              <ListedCount count={rows.length} hasMore={hasMore} one="device" />
+              <Table
+                label="Devices"
+                columns={isOfOneGroup ? COLUMNS.filter(({ key }) => key !== "group") : COLUMNS}
+                rows={rows}
+                keyOf={({ id }) => id}
+                hasMore={hasMore}
+                onView={onView}
+                sorting={{ by, isDescending, choose: (order) => change({ ...filter, sort: nextSort(sort, order) }) }}
+              />
+            </>
+          );
+        }}
       </ViewState>
     </>
   );
