@@ -17,9 +17,6 @@ export type Draft = Readonly<
 
 export type DraftView = Draft["view"];
 
-/** A draft with the stored app that it began with; undefined: there was none. */
-export type KeptDraft = Readonly<{ draft: Draft; read: App | undefined }>;
-
 /** Something that is wrong with a draft; `line` of its YAML. */
 export type DraftFault = Violation & Readonly<{ line: number | undefined }>;
 

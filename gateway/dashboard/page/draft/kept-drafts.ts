@@ -1,4 +1,8 @@
-import type { KeptDraft } from "./draft.ts";
+import type { App } from "../../../../gen/nebula/v1/app_pb.ts";
+import type { Draft } from "./draft.ts";
+
+/** A draft with the stored app that it began with, undefined if there was none. */
+export type KeptDraft = Readonly<{ draft: Draft; read: App | undefined }>;
 
 /**
  * The drafts that are not applied yet, by address. A draft outlasts a login that ends, and is forgotten when another
