@@ -18,7 +18,7 @@ export function changeAddress({ kind, name, revision }: ChangeName): string {
   return ["/ui/changes", kind, encodeURIComponent(name), revision].join("/");
 }
 
-/** The kind of entities that have changes, by its word; undefined: it is another one. */
+/** The kind of entities that have changes, by its word; undefined if it is another one. */
 export function changedKindOf(word: string | undefined): EntityKind | undefined {
   return ENTITY_KINDS.find((kind) => kind === word);
 }
@@ -87,7 +87,7 @@ const ADDRESSES: ReadonlyMap<string, (name: string) => string> = new Map([
   ["user_group", userGroupAddress],
 ]);
 
-/** Where an entity is shown, by the word of its kind; undefined: nowhere. */
+/** Where an entity is shown, by the word of its kind; undefined if nowhere. */
 export function entityAddress(kind: string, name: string): string | undefined {
   return ADDRESSES.get(kind)?.(name);
 }

@@ -95,7 +95,7 @@ export function openSession({ transport, attention, clock, report, reload }: Ses
   };
 }
 
-/** Resolves with the reason of a refusal; empty: there was none. */
+/** Resolves with the reason of a refusal, empty if there was none. */
 async function post(path: string, body: object): Promise<string> {
   try {
     const response = await fetch(path, {

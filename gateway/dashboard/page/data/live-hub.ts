@@ -26,7 +26,7 @@ const BACKOFF = { firstMs: 2000, longestMs: 60_000 };
 /** Where one thing that is shown comes from. States are plain data, each of them whole. */
 export type Source = Readonly<{
   read: (signal: AbortSignal) => Promise<unknown>;
-  /** Absent: there is no stream of it. */
+  /** Absent if there is no stream of it. */
   open?: (signal: AbortSignal) => AsyncIterable<unknown>;
 }>;
 
@@ -46,7 +46,7 @@ export type ToHub = Readonly<
 /** The caller, as the server knows it. `isAdmin`: whether it may do everything. */
 export type PageUser = Readonly<{ user: string; isAdmin: boolean }>;
 
-/** The server, as the pulse finds it. `caller`: undefined: the server did not say. */
+/** The server, as the pulse finds it. `caller` is undefined if the server did not say. */
 export type Pulse = Readonly<{ trouble: Trouble | undefined; asOfMs: number; caller: PageUser | undefined }>;
 
 /** A message of the hub to a tab. */

@@ -31,7 +31,7 @@ type Kind<Request, Schema extends DescMessage> = Readonly<{
   /** Of its state. */
   schema: Schema;
   read: (transport: Transport, request: Request, signal: AbortSignal) => Promise<MessageShape<Schema>>;
-  /** Absent: there is no stream of it. */
+  /** Absent if there is no stream of it. */
   open?: (transport: Transport, request: Request, signal: AbortSignal) => AsyncIterable<MessageShape<Schema>>;
 }>;
 

@@ -71,7 +71,7 @@ function readText(text: string): ReadDraft {
   return { kind: "app", app: normaliseApp(resource.app), lines };
 }
 
-/** The same draft in the other view; undefined: it cannot be read, so it stays where it is. */
+/** The same draft in the other view, undefined if it cannot be read and so stays where it is. */
 export function inView(draft: Draft, view: DraftView): Draft | undefined {
   if (draft.view === view) return draft;
   const read = readAny(draft);

@@ -11,7 +11,7 @@ import { takeOver } from "./take-over.ts";
 /** The calls of a plan to the server. */
 export type PlanCalls = Readonly<{
   plan: (app: App) => Promise<PlanResponse>;
-  /** The app as it is now; undefined: there is none. */
+  /** The app as it is now, undefined if it does not exist. */
   read: (name: string) => Promise<App | undefined>;
 }>;
 
@@ -19,9 +19,9 @@ export type PlanCalls = Readonly<{
 export type PlannedDraft = Readonly<{
   plan: PlanResponse;
   app: App;
-  /** The stored app that its changes are compared with; undefined: there was none when the draft began. */
+  /** The stored app that its changes are compared with, undefined if there was none when the draft began. */
   read: App | undefined;
-  /** The revision whose changes were taken over; undefined: nothing changed since the draft began. */
+  /** The revision whose changes were taken over, undefined if nothing changed since the draft began. */
   takenOver: bigint | undefined;
   /** The fields that were changed meanwhile, and in the draft otherwise. */
   kept: readonly string[];
@@ -33,7 +33,7 @@ const MOST_ROUNDS = 5;
 /**
  * Plans a draft. Where the app has changed since it was read, what the draft did not touch is taken over first: what stands for a
  * secret that was changed would be refused.
- * @param read the stored app that the draft began with; undefined: it is about to be created
+ * @param read the stored app that the draft began with, undefined if it is about to be created
  */
 export async function planDraft(calls: PlanCalls, draft: App, read: App | undefined): Promise<PlannedDraft> {
   let taken: Omit<PlannedDraft, "plan"> = { app: draft, read, takenOver: undefined, kept: [] };

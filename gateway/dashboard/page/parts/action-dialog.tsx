@@ -11,9 +11,9 @@ export type ActionPlan = Readonly<{
   text: string;
   /** The line of nebulactl that does the same. */
   line: string;
-  /** A further choice, in words: another plan is made with it. Absent: there is no choice. */
+  /** A further choice, in words: another plan is made with it. Absent if there is no choice. */
   choice?: string | undefined;
-  /** Does it, and resolves with the text that is shown then. Absent: there is nothing to do. */
+  /** Does it, and resolves with the text that is shown then. Absent if there is nothing to do. */
   apply?: () => Promise<string>;
 }>;
 

@@ -42,7 +42,7 @@ export function usePages<T>(
   return { state, onView };
 }
 
-/** All, where there are no more. */
+/** The number of rows that were read, infinite if there are no more. */
 function rowsKnown(state: Loaded<ListState<unknown>>): number {
   if (state.kind !== "ready") return 0;
   return state.value.hasMore ? state.value.items.length : Number.POSITIVE_INFINITY;

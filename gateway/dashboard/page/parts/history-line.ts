@@ -8,7 +8,7 @@ import type { FieldDifference } from "../../../../gen/nebula/v1/plan_pb.ts";
 
 export type HistoryLine = Readonly<{
   revision: bigint;
-  /** 0: there was none, or it is not kept. */
+  /** 0 if there was none, or if it is not kept. */
   previous: bigint;
   action: string;
   by: string;

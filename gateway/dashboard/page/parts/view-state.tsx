@@ -6,7 +6,7 @@ import { usePage } from "./page-context.ts";
 
 type Props<T> = Readonly<{
   of: Loaded<T>;
-  /** The content where there is nothing yet; undefined: there is something. */
+  /** The content if there is nothing yet, undefined if there is something. */
   empty?: (value: T) => ComponentChildren | undefined;
   children: (value: T) => ComponentChildren;
 }>;
@@ -83,7 +83,7 @@ const REFUSALS: Readonly<Record<string, string>> = {
   resource_exhausted: "The server has no room for this now",
 };
 
-/** Shows what looks unintended, a sentence each; nothing where there is none. */
+/** Shows what looks unintended, a sentence each; nothing if there is none. */
 export function Warnings({ messages }: Readonly<{ messages: readonly string[] }>) {
   if (messages.length === 0) return null;
   return (

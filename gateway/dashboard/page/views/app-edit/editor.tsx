@@ -18,7 +18,7 @@ export type Begin = Readonly<{ kind: "create"; name: string } | { kind: "edit"; 
 
 export type EditorProps = Readonly<{
   begin: Begin;
-  /** The revision that the app has now; undefined: it does not exist, or the server does not say. */
+  /** The revision that the app has now, undefined if it does not exist or the server does not say. */
   newest: bigint | undefined;
 }>;
 

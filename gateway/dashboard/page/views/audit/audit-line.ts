@@ -5,7 +5,7 @@ import { printableLine } from "../../../../../common/printable.ts";
 import type { AuditEntry } from "../../../../../gen/nebula/v1/audit_pb.ts";
 import { changeAddress, changedKindOf, entityAddress } from "../../addresses/entity-addresses.ts";
 
-/** A text, and where what it names is shown; `to` undefined: nowhere. */
+/** A text, and where what it names is shown; `to` is undefined if that is nowhere. */
 export type LinkedText = Readonly<{ text: string; to: string | undefined }>;
 
 export type AuditLine = Readonly<{

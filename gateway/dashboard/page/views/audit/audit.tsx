@@ -104,7 +104,7 @@ const COLUMNS: readonly Column<AuditLine>[] = [
   { key: "detail", head: "Detail", from: "medium", cell: ({ detail }) => <bdi title={detail}>{detail}</bdi> },
 ];
 
-/** On a narrow window, where the outcome has no column. @param outcome shown where there is nothing else; empty: there is */
+/** On a narrow window, where the outcome has no column. @param outcome shown if there is nothing else, empty if there is */
 function RefusedMark({ outcome }: Readonly<{ outcome: string }>) {
   return (
     <span class="until-medium state-failed">

@@ -174,7 +174,7 @@ function isEqual(one: Sample, other: Sample): boolean {
   return one.applied === other.applied && one.devices === other.devices;
 }
 
-/** The points of the curve in a box, as SVG writes them: a step at each sample. Empty: there is no time between the samples yet. */
+/** The points of the curve in a box, as SVG writes them: a step at each sample. Empty if there is no time between the samples yet. */
 export function curvePoints(samples: readonly Sample[], width: number, height: number): string {
   const [first, last] = [samples[0], samples.at(-1)];
   if (first === undefined || last === undefined || last.atMs <= first.atMs) return "";

@@ -52,7 +52,7 @@ function sharesOf(host: HostStatus): Readonly<Record<string, number>> {
 export type RunningTarget = Readonly<{
   key: string;
   title: string;
-  /** Its page; undefined: it has none. */
+  /** Its page, undefined if it has none. */
   to: string | undefined;
   state: string;
   /** `revision 42`, `revision 42, applied 41`. */

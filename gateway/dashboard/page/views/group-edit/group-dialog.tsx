@@ -23,7 +23,7 @@ import {
 import { MembersField } from "./members-field.tsx";
 
 type Props = Readonly<{
-  /** The device_group as it is when the dialog opens; undefined: one is created. */
+  /** The device_group as it is when the dialog opens, undefined if one is created. */
   group: DeviceGroup | undefined;
   /** Called when it was written, with its name, while the dialog still shows so. */
   written: (name: string) => void;

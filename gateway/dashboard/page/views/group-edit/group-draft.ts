@@ -19,12 +19,12 @@ export type MemberList = Readonly<{
 
 export type GroupDraft = Readonly<{ name: string; apps: MemberList; cronJobs: MemberList }>;
 
-/** Names that exist, as far as the caller may see them. `isComplete`: there are no others. */
+/** Names that exist, as far as the caller may see them. `isComplete`: whether there are no others. */
 export type KnownNames = Readonly<{ names: readonly string[]; isComplete: boolean }>;
 
 const NONE_KNOWN: KnownNames = { names: [], isComplete: false };
 
-/** Where an edit begins. @param base the device_group as it is; undefined: it is to be created */
+/** Where an edit begins. @param base the device_group as it is, undefined if it is to be created */
 export function draftOf(base: DeviceGroup | undefined): GroupDraft {
   const listOf = (names: readonly string[]): MemberList => ({ names, typed: "", problem: "" });
   return { name: base?.name ?? "", apps: listOf(base?.apps ?? []), cronJobs: listOf(base?.cronJobs ?? []) };
@@ -88,7 +88,7 @@ export function groupLine(draft: GroupDraft, base: DeviceGroup | undefined): str
   ]);
 }
 
-/** Why a plan is not of what the form began with; undefined: it is. */
+/** Why a plan is not of what the form began with; undefined if it is. */
 export function staleText({ entities: [entity] }: PlanResponse, name: string, base: DeviceGroup | undefined): string | undefined {
   if (entity === undefined) throw new Error("a plan without what it is about");
   const { existsBefore, revisionBefore } = entity;

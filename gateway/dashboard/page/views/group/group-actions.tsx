@@ -50,7 +50,7 @@ type ConfirmationProps = Readonly<{
   close: () => void;
 }>;
 
-/** The dialog of an action. @param answer absent: the device_group cannot be read any more, as after its delete */
+/** The dialog of an action. @param answer undefined if the device_group cannot be read any more, as after its delete */
 export function GroupConfirmation({ name, action, answer, changed, close }: ConfirmationProps) {
   const { transport, clock } = usePage();
   const [opened] = useState(answer);

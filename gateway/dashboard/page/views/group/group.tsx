@@ -117,7 +117,7 @@ type NumbersProps = Readonly<{
   name: string;
   answer: GetDeviceGroupResponse;
   overview: Loaded<LiveState<"overview">>;
-  /** Undefined: the caller may not. */
+  /** Undefined if the caller may not. */
   edit: (() => void) | undefined;
 }>;
 

@@ -21,7 +21,7 @@ export function isBeforeFirstDevice({ fleet, groups }: GetOverviewResponse): boo
   return devicesOf(states) + (states?.neverCame ?? 0n) === 0n && groups.every(({ uncounted }) => !uncounted);
 }
 
-/** @param app an app that exists; undefined: none does, as far as the caller may see */
+/** @param app an app that exists, undefined if the caller may see none */
 export function firstSteps({ groups, mayCreate }: GetOverviewResponse, app: string | undefined): readonly Step[] {
   const group = mayCreate?.enrolmentGroups[0] ?? groups.find(({ revision }) => revision > 0n)?.deviceGroup;
   return [

@@ -115,7 +115,7 @@ export function changeLines({ fleet, recentChanges }: GetOverviewResponse): read
   return (recentChanges?.changes ?? []).map((change) => changeLine(change, listed));
 }
 
-/** That there are more changes than are shown, and which line lists them; undefined: there are not. */
+/** That there are more changes than are shown, and which line lists them; undefined if there are not. */
 export function moreChangesText({ recentChanges }: GetOverviewResponse, shown: number): string | undefined {
   const { changes = [], more = false } = recentChanges ?? {};
   const hidden = Math.max(0, changes.length - shown);
