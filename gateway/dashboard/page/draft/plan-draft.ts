@@ -5,7 +5,8 @@ import { planName, SHOWN_DIGITS } from "../../../../common/insight/plan-name.ts"
 import { shellWord } from "../../../../common/text/wording.ts";
 import { BadRequestSchema } from "../../../../gen/google/rpc/error_details_pb.ts";
 import type { App } from "../../../../gen/nebula/v1/app_pb.ts";
-import type { PlannedEntity, PlanResponse } from "../../../../gen/nebula/v1/plan_pb.ts";
+import type { PlanResponse } from "../../../../gen/nebula/v1/plan_pb.ts";
+import { plannedEntity } from "../data/planned-entity.ts";
 import { takeOver } from "./take-over.ts";
 
 /** The calls of a plan to the server. */
@@ -44,21 +45,15 @@ export async function planDraft(calls: PlanCalls, draft: App, read: App | undefi
       taken = { app, read: newest, takenOver: newest.revision, kept: [...new Set([...taken.kept, ...kept])] };
     }
     const plan = await calls.plan(taken.app);
-    const { existsBefore, revisionBefore } = entityOf(plan);
+    const { existsBefore, revisionBefore } = plannedEntity(plan);
     if (taken.read === undefined || !existsBefore || revisionBefore === taken.read.revision) return { ...taken, plan };
   }
   throw new ConnectError("it is changed again and again; plan once more", Code.Aborted);
 }
 
-/** Returns the planned outcome for the app. */
-export function entityOf({ entities: [entity] }: PlanResponse): PlannedEntity {
-  if (entity === undefined) throw new Error("a plan without what it is about");
-  return entity;
-}
-
 /** The hindrance to the write of a plan; undefined if there is none. @param isNew whether an app is about to be created */
 export function hindrance(plan: PlanResponse, isNew: boolean): "exists" | "rights" | "nothing to do" | undefined {
-  const { existsBefore, mayWrite } = entityOf(plan);
+  const { existsBefore, mayWrite } = plannedEntity(plan);
   if (isNew && existsBefore) return "exists";
   if (!plan.changesAnything) return "nothing to do";
   return mayWrite ? undefined : "rights";

@@ -4,9 +4,10 @@ import { printableLine } from "../../../../../common/printable.ts";
 import { type App, AppService } from "../../../../../gen/nebula/v1/app_pb.ts";
 import { PlanService } from "../../../../../gen/nebula/v1/plan_pb.ts";
 import { appCreateAddress, appEditAddress } from "../../addresses/entity-addresses.ts";
+import { plannedEntity } from "../../data/planned-entity.ts";
 import { emptyApp } from "../../draft/app-form.ts";
 import { type Draft, draftOf, faultText, inView, readDraft, sameApp, withLines } from "../../draft/draft.ts";
-import { entityOf, type PlanCalls, type PlannedDraft, planDraft, violationsOf } from "../../draft/plan-draft.ts";
+import { type PlanCalls, type PlannedDraft, planDraft, violationsOf } from "../../draft/plan-draft.ts";
 import { troubleOfAction } from "../../parts/action-dialog.tsx";
 import { usePage } from "../../parts/page-context.ts";
 import { AppFormFields } from "./form.tsx";
@@ -167,7 +168,7 @@ function callsOf(transport: Transport): PlanCalls {
 /** Writes exactly what was planned, or is refused. */
 async function write(transport: Transport, { plan, app: planned }: PlannedDraft): Promise<Readonly<{ app: App; warnings: readonly string[] }>> {
   const apps = createClient(AppService, transport);
-  const { existsBefore, revisionBefore } = entityOf(plan);
+  const { existsBefore, revisionBefore } = plannedEntity(plan);
   const { app, warnings } = existsBefore
     ? await apps.updateApp({ app: planned, updateFields: ["*"], ifRevision: revisionBefore })
     : await apps.createApp({ app: planned });

@@ -4,7 +4,8 @@ import { TargetKind } from "../../../../../gen/nebula/v1/device_pb.ts";
 import { GetOverviewResponseSchema } from "../../../../../gen/nebula/v1/fleet_pb.ts";
 import { RollbackResponseSchema } from "../../../../../gen/nebula/v1/history_pb.ts";
 import { PlanResponseSchema } from "../../../../../gen/nebula/v1/plan_pb.ts";
-import { placesOf, plannedRevision, rollbackLine, rollbackPlanText, secretsChoice, totalOf, uncountedText, verbLine } from "./app-model.ts";
+import { plannedEntity } from "../../data/planned-entity.ts";
+import { placesOf, rollbackLine, rollbackPlanText, secretsChoice, totalOf, uncountedText, verbLine } from "./app-model.ts";
 
 describe("what the view of an app shows", () => {
   it("an app runs in the groups that have it as an app, and their devices add up", () => {
@@ -44,10 +45,10 @@ describe("what the view of an app shows", () => {
 
   it("lines of nebulactl do what was planned, at the revision that was planned", () => {
     const plan = create(PlanResponseSchema, { entities: [{ name: "web", revisionBefore: 4n, revisionAfter: 5n }] });
-    assert.equal(verbLine("restart", "web", plannedRevision(plan)), "nebulactl apps restart web --if-revision 4");
+    assert.equal(verbLine("restart", "web", plannedEntity(plan).revisionBefore), "nebulactl apps restart web --if-revision 4");
     assert.equal(rollbackLine("web", 2n, false), "nebulactl rollback app/web --to 2");
     assert.equal(rollbackLine("web", 2n, true), "nebulactl rollback app/web --to 2 --secrets");
-    assert.throws(() => plannedRevision(create(PlanResponseSchema, {})), /^Error: a plan without what it is about$/);
+    assert.throws(() => plannedEntity(create(PlanResponseSchema, {})), /^Error: a plan without what it is about$/);
   });
 
   it("a rollback has the choice to bring secret values back where the older body has others, and keeps it once it was chosen", () => {

@@ -69,12 +69,6 @@ export function rollbackLine(app: string, to: bigint, secrets: boolean): string 
   return commandLine(["nebulactl", "rollback", `app/${app}`, "--to", String(to), ...(secrets ? ["--secrets"] : [])]);
 }
 
-/** The revision that a plan of one change was made from. */
-export function plannedRevision({ entities: [entity] }: PlanResponse): bigint {
-  if (entity === undefined) throw new Error("a plan without what it is about");
-  return entity.revisionBefore;
-}
-
 /** The choice that a rollback has besides, in words; undefined: its older body has no other secret values. @param secrets whether that was chosen */
 export function secretsChoice({ keptSecrets }: RollbackResponse, secrets: boolean): string | undefined {
   return secrets || keptSecrets.length > 0 ? "Bring the older values of secret_env_vars back, too" : undefined;

@@ -18,6 +18,7 @@ import {
   revisionOf,
 } from "../../addresses/entity-addresses.ts";
 import { isNotFound } from "../../data/loaded.ts";
+import { plannedEntity } from "../../data/planned-entity.ts";
 import { ActionDialog, type ActionPlan } from "../../parts/action-dialog.tsx";
 import { useLive, useReading } from "../../parts/ask-server.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
@@ -36,7 +37,6 @@ import {
   PLANNED_VERBS,
   type PlaceLine,
   placesOf,
-  plannedRevision,
   rollbackLine,
   rollbackPlanText,
   secretsChoice,
@@ -329,7 +329,7 @@ async function planOfVerb(transport: Transport, { name, verb, now, changed }: Pl
   const value = { kind: PlannedKind.APP, name, verb: PLANNED_VERBS[verb] };
   const plan = await createClient(PlanService, transport).plan({ changes: [{ change: { case: "action", value } }] });
   const apps = createClient(AppService, transport);
-  const ifRevision = plannedRevision(plan);
+  const ifRevision = plannedEntity(plan).revisionBefore;
   const write = { start: apps.startApp, stop: apps.stopApp, restart: apps.restartApp }[verb];
   return {
     text: planText(plan, now),

@@ -5,6 +5,7 @@ import { AppService } from "../../../../../gen/nebula/v1/app_pb.ts";
 import { CronJobService } from "../../../../../gen/nebula/v1/cron_job_pb.ts";
 import { type DeviceGroup, DeviceGroupService } from "../../../../../gen/nebula/v1/device_group_pb.ts";
 import { PlanService } from "../../../../../gen/nebula/v1/plan_pb.ts";
+import { plannedEntity } from "../../data/planned-entity.ts";
 import { ActionDialog, type ActionPlan } from "../../parts/action-dialog.tsx";
 import { Dialog, DialogField } from "../../parts/dialog.tsx";
 import { usePage } from "../../parts/page-context.ts";
@@ -141,8 +142,7 @@ async function planGroup(transport: Transport, { draft, base, now, written }: Pl
   if (stale !== undefined) return { text: stale, line };
   const text = planText(plan, now);
   if (!plan.changesAnything) return { text, line };
-  if (plan.entities[0]?.mayWrite === false)
-    return { text: `${text}Your rights do not cover this: it needs rw on the device_group ${draft.name}.\n`, line };
+  if (!plannedEntity(plan).mayWrite) return { text: `${text}Your rights do not cover this: it needs rw on the device_group ${draft.name}.\n`, line };
   const groups = createClient(DeviceGroupService, transport);
   const write = () =>
     base === undefined

@@ -3,6 +3,7 @@ import { printableLine } from "../../../../../common/printable.ts";
 import { MOST_MEMBERS, validateName } from "../../../../../common/validation/names.ts";
 import type { DeviceGroup } from "../../../../../gen/nebula/v1/device_group_pb.ts";
 import type { PlanResponse } from "../../../../../gen/nebula/v1/plan_pb.ts";
+import { plannedEntity } from "../../data/planned-entity.ts";
 import { commandLine } from "../../parts/format.ts";
 
 export type MemberKind = "app" | "cron_job";
@@ -89,9 +90,8 @@ export function groupLine(draft: GroupDraft, base: DeviceGroup | undefined): str
 }
 
 /** Why a plan is not of what the form began with; undefined if it is. */
-export function staleText({ entities: [entity] }: PlanResponse, name: string, base: DeviceGroup | undefined): string | undefined {
-  if (entity === undefined) throw new Error("a plan without what it is about");
-  const { existsBefore, revisionBefore } = entity;
+export function staleText(plan: PlanResponse, name: string, base: DeviceGroup | undefined): string | undefined {
+  const { existsBefore, revisionBefore } = plannedEntity(plan);
   if (base === undefined)
     return existsBefore ? `device_group ${name} exists already, at revision ${revisionBefore}: choose another name.` : undefined;
   if (!existsBefore) return `device_group ${name} was deleted meanwhile.`;

@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 import { planText } from "../../../../../common/insight/text/plan-text.ts";
 import { DeviceGroupService, type GetDeviceGroupResponse } from "../../../../../gen/nebula/v1/device_group_pb.ts";
 import { PlannedKind, PlannedVerb, PlanService } from "../../../../../gen/nebula/v1/plan_pb.ts";
+import { plannedEntity } from "../../data/planned-entity.ts";
 import { ActionDialog, type ActionPlan } from "../../parts/action-dialog.tsx";
 import { commandLine } from "../../parts/format.ts";
 import { usePage } from "../../parts/page-context.ts";
@@ -85,7 +86,7 @@ type Planned = Readonly<{ name: string; now: number; changed: () => void }>;
 async function planDelete(transport: Transport, { name, now, changed }: Planned, signal: AbortSignal): Promise<ActionPlan> {
   const value = { kind: PlannedKind.DEVICE_GROUP, name, verb: PlannedVerb.DELETE };
   const plan = await createClient(PlanService, transport).plan({ changes: [{ change: { case: "action", value } }] }, { signal });
-  const ifRevision = plan.entities[0]?.revisionBefore ?? 0n;
+  const ifRevision = plannedEntity(plan).revisionBefore;
   return {
     text: `${planText(plan, now)}Its devices keep what they run until they are moved to another group.\n`,
     line: deleteLine(name, ifRevision),
