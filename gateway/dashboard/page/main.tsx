@@ -9,8 +9,9 @@
  * 3. Data: `useReading(key, read)` reads again every few seconds, `usePages(key, fetchPage)` a list page by page, and
  *    `useLive(name, request)` follows by a stream; a new stream is an entry in `data/live-kinds.ts`. `<ViewState of={...}>`
  *    shows each of their states. `usePage()` has the transport for calls, the router and the session.
- * 4. Parts: `StateBar`, `Count`, `Age`, `StateWord`, `Table`, `CommandLine`, `Dialog`, `CommittedField`, `Empty`, all in
- *    `parts/`. Each action, and each list, shows its line of nebulactl.
+ * 4. Parts: `ViewTitle`, `LastChange`, `StateBar`, `Count`, `Age`, `Left`, `NameLink`, `StateWord`, `Table`, `ListTable`,
+ *    `CommandLine`, `Dialog`, `DialogField`, `CommittedField`, `Empty`, all in `parts/`. Each action, and each list, shows its
+ *    line of nebulactl.
  * 5. A test in `e2e/dashboard/`, against a real server in a real browser.
  *
  * Rules: nothing of another origin; no style attribute, no script in the document (its Content-Security-Policy refuses

@@ -6,6 +6,18 @@ import type { Change } from "../../../../gen/nebula/v1/change_pb.ts";
 import { formatCount } from "./format.ts";
 import { usePage } from "./page-context.ts";
 
+/** The title of a view of one entity: its name, below its kind. */
+export function ViewTitle({ kind, name }: Readonly<{ kind: string; name: string }>) {
+  return (
+    <>
+      <p class="kind-of-view">{kind}</p>
+      <h1 tabIndex={-1} class="view-name">
+        {printableLine(name)}
+      </h1>
+    </>
+  );
+}
+
 /** A number of the server; with `to`, a link to what it counts. */
 export function Count({
   value,

@@ -1,5 +1,5 @@
-import { printableLine } from "../../../../../common/printable.ts";
 import { usePage } from "../../parts/page-context.ts";
+import { ViewTitle } from "../../parts/values.tsx";
 import type { View } from "../../view.ts";
 import { SessionList } from "../users/session-list.tsx";
 
@@ -14,10 +14,7 @@ function Account() {
   if (state.kind !== "in") return null;
   return (
     <>
-      <p class="kind-of-view">You are logged in as</p>
-      <h1 tabIndex={-1} class="view-name">
-        {printableLine(state.user)}
-      </h1>
+      <ViewTitle kind="You are logged in as" name={state.user} />
       <p class="faint">
         {state.isAdmin
           ? "You may do everything: you are an admin."

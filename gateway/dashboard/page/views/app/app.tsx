@@ -30,7 +30,7 @@ import { usePage } from "../../parts/page-context.ts";
 import { StateBar } from "../../parts/state-bar.tsx";
 import { StateLegend, StateNumber } from "../../parts/state-legend.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
-import { Count, LastChange, NotCounted, StateWord } from "../../parts/values.tsx";
+import { Count, LastChange, NotCounted, StateWord, ViewTitle } from "../../parts/values.tsx";
 import { Empty, ViewState } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
 import {
@@ -69,10 +69,7 @@ function AppPage({ name, query }: Readonly<{ name: string; query: URLSearchParam
   const more = (line: HistoryLine) => <RevisionActions name={name} line={line} newest={newest} mayWrite={mayWrite} ask={setAsked} />;
   return (
     <>
-      <p class="kind-of-view">App</p>
-      <h1 tabIndex={-1} class="view-name">
-        {printableLine(name)}
-      </h1>
+      <ViewTitle kind="App" name={name} />
       {isAbsent ? (
         <Empty title="There is no such app">
           <p>It was deleted, or never was. If it has a history below, its last revision comes back with:</p>

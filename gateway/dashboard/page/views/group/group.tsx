@@ -16,7 +16,7 @@ import { usePage } from "../../parts/page-context.ts";
 import { StateBar } from "../../parts/state-bar.tsx";
 import { StateLegend, StateNumber } from "../../parts/state-legend.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
-import { Age, Count, NotCounted } from "../../parts/values.tsx";
+import { Age, Count, NotCounted, ViewTitle } from "../../parts/values.tsx";
 import { Empty, ViewState, Warnings } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
 import { DeviceList } from "../devices/devices.tsx";
@@ -45,10 +45,7 @@ function Group({ name, query }: Readonly<{ name: string; query: URLSearchParams 
   const isAbsent = isNotFound(read);
   return (
     <>
-      <p class="kind-of-view">Device group</p>
-      <h1 tabIndex={-1} class="view-name">
-        {printableLine(name)}
-      </h1>
+      <ViewTitle kind="Device group" name={name} />
       {isAbsent && (
         <Empty title="There is no such device group">
           <p>It was deleted, or never was. If it has a history below, its last revision comes back with:</p>

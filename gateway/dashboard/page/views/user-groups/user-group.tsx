@@ -8,7 +8,7 @@ import { CommandLine } from "../../parts/command-line.tsx";
 import { commandLine } from "../../parts/format.ts";
 import { usePage } from "../../parts/page-context.ts";
 import { type Column, Table } from "../../parts/table.tsx";
-import { LastChange, ListedCount, NameLink } from "../../parts/values.tsx";
+import { LastChange, ListedCount, NameLink, ViewTitle } from "../../parts/values.tsx";
 import { Empty, ViewState, Warnings } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
 import { rightsOf } from "./user-group-model.ts";
@@ -27,10 +27,7 @@ function UserGroup({ name }: Readonly<{ name: string }>) {
   );
   return (
     <>
-      <p class="kind-of-view">User group</p>
-      <h1 tabIndex={-1} class="view-name">
-        {printableLine(name)}
-      </h1>
+      <ViewTitle kind="User group" name={name} />
       <ViewState of={state}>
         {({ userGroup, lastChange, warnings }) => (
           <>

@@ -8,7 +8,7 @@ import { useReading } from "../../parts/ask-server.ts";
 import { CommandLine } from "../../parts/command-line.tsx";
 import { commandLine } from "../../parts/format.ts";
 import { usePage } from "../../parts/page-context.ts";
-import { LastChange } from "../../parts/values.tsx";
+import { LastChange, ViewTitle } from "../../parts/values.tsx";
 import { ViewState, Warnings } from "../../parts/view-state.tsx";
 import type { View } from "../../view.ts";
 import { SessionList } from "./session-list.tsx";
@@ -25,10 +25,7 @@ function User({ name }: Readonly<{ name: string }>) {
   const state = useReading(`user ${name}`, (signal) => createClient(UserService, transport).getUser({ name, userGroups: true }, { signal }));
   return (
     <>
-      <p class="kind-of-view">User</p>
-      <h1 tabIndex={-1} class="view-name">
-        {printableLine(name)}
-      </h1>
+      <ViewTitle kind="User" name={name} />
       <ViewState of={state}>
         {(answer) => (
           <>
