@@ -13,15 +13,13 @@ import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
 import { UserService } from "../../gen/nebula/v1/user_pb.ts";
 import { MOST_SESSIONS, newSessionToken, sessionKey } from "../access/sessions.ts";
 import { ADMIN, type ManagerRig, startManagerRig, TEST_SECRETS } from "../testing/manager-rig.ts";
-import { putTestUser } from "../testing/test-access.ts";
+import { basic, bearer, putTestUser } from "../testing/test-access.ts";
 import { NEW_SESSIONS } from "./session-handlers.ts";
 
 type Headers = Readonly<{ authorization: string }>;
 
 const HOUR_MS = 3_600_000;
 const PASSWORD = "correct horse";
-const basic = (user: string, password: string): Headers => ({ authorization: `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}` });
-const bearer = (token: string): Headers => ({ authorization: `Bearer ${token}` });
 const ANN = basic("ann", PASSWORD);
 const kind = (expected: ErrorKind) => (error: unknown) => isNebulaError(error, expected);
 

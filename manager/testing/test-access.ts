@@ -12,21 +12,32 @@ type Permissions = Omit<Exclude<MessageInitShape<typeof UserGroupSchema>, { $typ
 
 const BY_TEST = { deleted: false, changedAt: 0, changedBy: "test" };
 
+/** The header of a call with a user's password. */
+export function basic(user: string, password: string): { authorization: string } {
+  return { authorization: `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}` };
+}
+
+/** The header of a call with a token. */
+export function bearer(token: string): { authorization: string } {
+  return { authorization: `Bearer ${token}` };
+}
+
 /** Puts a user into the store, with a token or a password, and a user_group of the same name that grants what is given. */
 export async function putTestUser(
   store: AccessStore,
   name: string,
-  { password, token, ...permissions }: Permissions & { password?: string; token?: string },
+  { password, passwordHash, token, ...permissions }: Permissions & { password?: string; passwordHash?: string; token?: string },
 ): Promise<void> {
   const expected = (await store.getUser(name))?.revision ?? 0n;
-  await store.writeUser({
+  const outcome = await store.writeUser({
     ...BY_TEST,
     name,
     expected,
     revision: expected + 1n,
-    passwordHash: password === undefined ? "" : await hashPassword(password),
+    passwordHash: passwordHash ?? (password === undefined ? "" : await hashPassword(password)),
     tokenHash: token === undefined ? "" : tokenHash(token),
   });
+  if (outcome.kind !== "written") throw new Error(`user ${name}: ${outcome.kind}`);
   await putTestUserGroup(store, name, [name], permissions);
 }
 
@@ -34,7 +45,8 @@ export async function putTestUser(
 export async function putTestUserGroup(store: AccessStore, name: string, members: readonly string[], permissions: Permissions): Promise<void> {
   const expected = (await store.getUserGroup(name))?.revision ?? 0n;
   const body = toBinary(UserGroupSchema, create(UserGroupSchema, { ...permissions, name, groupMembers: [...members] }));
-  await store.writeUserGroup({ ...BY_TEST, name, body, members, expected, revision: expected + 1n });
+  const outcome = await store.writeUserGroup({ ...BY_TEST, name, body, members, expected, revision: expected + 1n });
+  if (outcome.kind !== "written") throw new Error(`user_group ${name}: ${outcome.kind}`);
 }
 
 /** Makes an enrolment token, as the local admin, and answers it. */

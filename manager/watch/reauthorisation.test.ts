@@ -4,10 +4,8 @@ import { isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts"
 import type { AccessStore } from "../../common/storage/access-store.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { newSessionToken, sessionKey } from "../access/sessions.ts";
-import { putTestDevice, putTestUser, putTestUserGroup } from "../testing/test-access.ts";
+import { bearer, putTestDevice, putTestUser, putTestUserGroup } from "../testing/test-access.ts";
 import { type RigOptions, startWatchRig, type TestWatch } from "../testing/watch-rig.ts";
-
-const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
 async function startRig(options: RigOptions = {}) {
   const rig = await startWatchRig({ auth: true, ...options });
