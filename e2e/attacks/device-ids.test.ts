@@ -8,8 +8,6 @@ import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { AuditService } from "../../gen/nebula/v1/audit_pb.ts";
 import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
 import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
-import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
-import { UserService } from "../../gen/nebula/v1/user_pb.ts";
 import { Server } from "../harness/server.ts";
 
 type Headers = Readonly<Record<string, string>>;
@@ -20,20 +18,12 @@ describe("attacks on a device by its id", function () {
   let mallory: Headers;
   let ann: Headers;
 
-  async function userWith(name: string, deviceGroups: Record<string, string>): Promise<Headers> {
-    const { channel, headers } = server.api;
-    const password = "a long password";
-    await channel.unary(UserService.method.createUser, { name, password }, { headers });
-    await channel.unary(UserGroupService.method.createUserGroup, { userGroup: { name, groupMembers: [name], deviceGroups } }, { headers });
-    return { authorization: `Basic ${Buffer.from(`${name}:${password}`).toString("base64")}` };
-  }
-
   Server.forSuite({}, async (started) => {
     server = started;
     await server.api.createGroup("a", []);
     await server.api.createGroup("b", []);
-    mallory = await userWith("mallory", { a: "rw" });
-    ann = await userWith("ann", { b: "rw" });
+    mallory = await server.api.createUser("mallory", "a long password", { deviceGroups: { a: "rw" } });
+    ann = await server.api.createUser("ann", "a long password", { deviceGroups: { b: "rw" } });
   });
 
   let boots = 0;

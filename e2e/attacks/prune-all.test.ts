@@ -1,7 +1,5 @@
 import { strict as assert } from "node:assert";
 import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
-import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
-import { UserService } from "../../gen/nebula/v1/user_pb.ts";
 import { Program } from "../harness/program.ts";
 import { Server } from "../harness/server.ts";
 
@@ -15,17 +13,13 @@ describe("attacks by a prune of all device_groups", function () {
 
   Server.forSuite({}, async (started) => {
     server = started;
-    const { channel, headers } = server.api;
     for (let number = 0; number < GROUPS; number++) await server.api.createGroup(`g${number}`, []);
     const users = {
       reader: { deviceGroups: { "*": "ro" } },
       writer: { deviceGroups: { "*": "rw" } },
       pruner: { deviceGroups: { g1: "ro", g2: "rw" }, pruningAllowed: true },
     };
-    for (const [name, permissions] of Object.entries(users)) {
-      await channel.unary(UserService.method.createUser, { name, password: PASSWORD }, { headers });
-      await channel.unary(UserGroupService.method.createUserGroup, { userGroup: { ...permissions, name, groupMembers: [name] } }, { headers });
-    }
+    for (const [name, permissions] of Object.entries(users)) await server.api.createUser(name, PASSWORD, permissions);
   });
 
   function prune(user: string, password = PASSWORD): Promise<Response> {

@@ -1,8 +1,6 @@
 import { strict as assert } from "node:assert";
 import { eventually } from "../../common/testing/eventually.ts";
 import { AppService } from "../../gen/nebula/v1/app_pb.ts";
-import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
-import { UserService } from "../../gen/nebula/v1/user_pb.ts";
 import { DashboardRig } from "./dashboard-rig.ts";
 
 const DEVICES = 2;
@@ -221,9 +219,7 @@ describe("an app in a browser", function () {
   });
 
   it("a user who may only read an app is offered none of its actions", async () => {
-    await rig.api.channel.unary(UserService.method.createUser, { name: "bob", password: PASSWORD }, call());
-    const userGroup = { name: "readers", groupMembers: ["bob"], apps: { web: "ro" } };
-    await rig.api.channel.unary(UserGroupService.method.createUserGroup, { userGroup }, call());
+    await rig.api.createUser("bob", PASSWORD, { apps: { web: "ro" } });
     const tab = await rig.open("/ui/apps/web");
     await tab.login("bob", PASSWORD);
     await tab.page.getByRole("link", { name: "Changes" }).first().waitFor();

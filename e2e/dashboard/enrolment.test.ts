@@ -1,8 +1,6 @@
 import { strict as assert } from "node:assert";
 import { eventually } from "../../common/testing/eventually.ts";
 import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
-import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
-import { UserService } from "../../gen/nebula/v1/user_pb.ts";
 import { SimulatedWorker } from "../harness/simulated-worker.ts";
 import { DashboardRig } from "./dashboard-rig.ts";
 
@@ -121,9 +119,7 @@ describe("enrolment tokens in a browser", function () {
       ["bob", "ro"],
       ["ann", "rw"],
     ] as const) {
-      await rig.api.channel.unary(UserService.method.createUser, { name, password: PASSWORD }, call());
-      const userGroup = { name: `of-${name}`, groupMembers: [name], deviceGroups: { pos: level } };
-      await rig.api.channel.unary(UserGroupService.method.createUserGroup, { userGroup }, call());
+      await rig.api.createUser(name, PASSWORD, { deviceGroups: { pos: level } });
       const { tab, dialog } = await opened(name);
       await tab.page.getByRole("table", { name: "Members" }).waitFor();
       const isOffered = level === "rw";

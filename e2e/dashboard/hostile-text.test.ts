@@ -5,8 +5,6 @@ import { sampleReport } from "../../common/testing/sample-report.ts";
 import { matchPath } from "../../gateway/dashboard/page/match-path.ts";
 import { AppService } from "../../gen/nebula/v1/app_pb.ts";
 import { ContainerState, FailureCode, ReportService, StepKind, TargetState } from "../../gen/nebula/v1/report_pb.ts";
-import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
-import { UserService } from "../../gen/nebula/v1/user_pb.ts";
 import { type DashboardPage, DashboardRig } from "./dashboard-rig.ts";
 import { pathsOfViews } from "./paths-of-views.ts";
 
@@ -58,9 +56,7 @@ describe("hostile texts in a browser", function () {
     await channel.unary(ReportService.method.submitReports, { reports: [report] }, { headers, timeoutMs: 10_000 });
     await rig.api.reported(NAME);
     const call = { headers, timeoutMs: 10_000 };
-    await channel.unary(UserService.method.createUser, { name: NAME, password: "a password" }, call);
-    const rights = { apps: { [NAME]: "rw" }, deviceGroups: { [NAME]: "rw" } };
-    await channel.unary(UserGroupService.method.createUserGroup, { userGroup: { name: NAME, groupMembers: [NAME], ...rights } }, call);
+    await rig.api.createUser(NAME, "a password", { apps: { [NAME]: "rw" }, deviceGroups: { [NAME]: "rw" } });
     await assert.rejects(channel.unary(AppService.method.deleteApp, { name: HOSTILE }, call));
     const login = { method: "POST", headers: { "content-type": "application/json", origin: rig.server.url, "user-agent": MARKUP } };
     for (const user of [MARKUP.replaceAll(":", ""), NAME])

@@ -7,7 +7,6 @@ import { ApplyService, ApplyVerb, type WatchApplyResponse } from "../../gen/nebu
 import { TargetKind } from "../../gen/nebula/v1/device_pb.ts";
 import { FleetService } from "../../gen/nebula/v1/fleet_pb.ts";
 import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
-import { UserService } from "../../gen/nebula/v1/user_pb.ts";
 import { Member } from "../harness/cluster-member.ts";
 import { type DashboardPage, DashboardRig } from "./dashboard-rig.ts";
 import { HeldFleet } from "./held-fleet.ts";
@@ -157,13 +156,11 @@ describe("a change that is followed in a browser", function () {
 
   it("rights that are taken away in the middle of a change take its numbers off the page, and off the overview; given back, it is followed again", async () => {
     const { channel } = rig.api;
-    await channel.unary(UserService.method.createUser, VIEWER, call());
     const rights = { deviceGroups: { pos: "ro" }, apps: { web: "ro" } };
-    const userGroup = { name: "viewers", groupMembers: [VIEWER.name], ...rights };
-    await channel.unary(UserGroupService.method.createUserGroup, { userGroup }, call());
+    await rig.api.createUser(VIEWER.name, VIEWER.password, rights);
     const setRights = async (now: Partial<typeof rights>) => {
       const updateFields = ["device_groups", "apps"];
-      await channel.unary(UserGroupService.method.updateUserGroup, { userGroup: { name: "viewers", ...now }, updateFields }, call());
+      await channel.unary(UserGroupService.method.updateUserGroup, { userGroup: { name: VIEWER.name, ...now }, updateFields }, call());
     };
     const revision = await changeHalf("held-6");
     const tab = await rig.open(`/ui/changes/app/web/${revision}`);

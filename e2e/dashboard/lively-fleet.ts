@@ -6,8 +6,6 @@ import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { AppService } from "../../gen/nebula/v1/app_pb.ts";
 import { PullPolicy } from "../../gen/nebula/v1/container_pb.ts";
 import { FleetService } from "../../gen/nebula/v1/fleet_pb.ts";
-import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
-import { UserService } from "../../gen/nebula/v1/user_pb.ts";
 import type { RunningWorker } from "../../worker/main.ts";
 import type { ImageBehaviour } from "../../worker/runtime/simulated/behaviour.ts";
 import { SimulatedRuntime } from "../../worker/runtime/simulated/simulated.ts";
@@ -62,8 +60,9 @@ export async function startLivelyFleet(server: Server, devices: number): Promise
   }
   await api.createCronJob({ name: "nightly-cleanup", schedule: "0 3 * * *", dockerImage: "ops/cleanup:1.2.0" });
   for (const { name, apps } of GROUPS) await api.createGroup(name, [...apps], name === "warehouse" ? ["nightly-cleanup"] : []);
-  const ann = await createUser(api, "ann");
-  const ben = await createUser(api, "ben");
+  const all = { apps: { "*": "rw" }, deviceGroups: { "*": "rw" }, cronJobs: { "*": "ro" } };
+  const ann = await api.createUser("ann", PASSWORD, all);
+  const ben = await api.createUser("ben", PASSWORD, all);
 
   const starts = GROUPS.flatMap(({ name, site, percent }) =>
     Array.from({ length: Math.round((devices * percent) / 100) }, async (_, index) => {
@@ -83,7 +82,7 @@ export async function startLivelyFleet(server: Server, devices: number): Promise
   }
   await counted(api, ({ applied }) => applied >= BigInt(workers.length));
 
-  const update = (headers: Call["headers"], name: string, dockerImage: string) =>
+  const update = (headers: Readonly<Record<string, string>>, name: string, dockerImage: string) =>
     api.channel.unary(AppService.method.updateApp, { app: { name, dockerImage }, updateFields: ["docker_image"] }, { headers, timeoutMs: 10_000 });
   await update(ann, "log-shipper", "ops/log-shipper:3.1.1");
   await update(ann, "log-shipper", "ops/log-shipper:3.1.2");
@@ -97,22 +96,11 @@ export async function startLivelyFleet(server: Server, devices: number): Promise
   return { [Symbol.asyncDispose]: () => started.disposeAsync() };
 }
 
-type Call = Readonly<{ headers: Readonly<Record<string, string>> }>;
-
 function behaviourOn(number: number): (reference: string) => Partial<ImageBehaviour> {
   return (reference) => {
     const [, troubles = []] = Object.entries(TROUBLES).find(([image]) => normaliseImageReference(image) === reference) ?? [];
     return troubles.find(({ every }) => number % every === 0)?.behaviour ?? {};
   };
-}
-
-/** Creates a user who may do everything but change users. Resolves with the headers of the calls of this user. */
-async function createUser(api: Api, name: string): Promise<Call["headers"]> {
-  const call = { headers: api.headers, timeoutMs: 10_000 };
-  await api.channel.unary(UserService.method.createUser, { name, password: PASSWORD }, call);
-  const userGroup = { name: `team-${name}`, groupMembers: [name], apps: { "*": "rw" }, deviceGroups: { "*": "rw" }, cronJobs: { "*": "ro" } };
-  await api.channel.unary(UserGroupService.method.createUserGroup, { userGroup }, call);
-  return { authorization: `Basic ${Buffer.from(`${name}:${PASSWORD}`).toString("base64")}` };
 }
 
 async function enrolWithoutComing(api: Api, count: number): Promise<void> {

@@ -11,6 +11,8 @@ import { type CronJob, type CronJobSchema, CronJobService } from "../../gen/nebu
 import { type DeviceGroup, DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
 import { type Device, DeviceService } from "../../gen/nebula/v1/device_pb.ts";
 import { type AppStatus, type CronJobStatus, ReportService } from "../../gen/nebula/v1/report_pb.ts";
+import { type UserGroup, type UserGroupSchema, UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
+import { UserService } from "../../gen/nebula/v1/user_pb.ts";
 
 /** The image that is on every engine; no registry may be reachable, so it is pulled only by tests that ask for it. */
 const LOCAL_IMAGE = "busybox:1";
@@ -21,6 +23,7 @@ function policyOf(dockerImage: string | undefined): { pullPolicy?: PullPolicy } 
 
 type AppInit = Exclude<MessageInitShape<typeof AppSchema>, App>;
 type CronJobInit = Exclude<MessageInitShape<typeof CronJobSchema>, CronJob>;
+type Permissions = Omit<Exclude<MessageInitShape<typeof UserGroupSchema>, UserGroup>, "name" | "groupMembers">;
 
 /** A server's gRPC API, as the local admin calls it. */
 export class Api implements Disposable {
@@ -33,7 +36,7 @@ export class Api implements Disposable {
     this.password = password;
     const { credentials: way, options } = tls === undefined ? { credentials: credentials.createInsecure(), options: {} } : tlsChannel(address, tls);
     this.channel = new GrpcChannel(address, way, options);
-    this.headers = { authorization: `Basic ${Buffer.from(`admin:${password}`).toString("base64")}` };
+    this.headers = basicLogin("admin", password);
   }
 
   get #call() {
@@ -42,6 +45,10 @@ export class Api implements Disposable {
 
   async createApp(app: AppInit): Promise<App> {
     return present((await this.channel.unary(AppService.method.createApp, { app: { ...policyOf(app.dockerImage), ...app } }, this.#call)).app);
+  }
+
+  async app(name: string): Promise<App> {
+    return present((await this.channel.unary(AppService.method.getApp, { name }, this.#call)).app);
   }
 
   /** Changes the fields that are given; answers the app as stored. */
@@ -97,6 +104,14 @@ export class Api implements Disposable {
 
   async prune(name: string): Promise<DeviceGroup> {
     return present((await this.channel.unary(DeviceGroupService.method.prune, { name }, this.#call)).deviceGroup);
+  }
+
+  /** Creates a user, and a user_group of the same name that grants it these permissions. Resolves with the headers of its calls. */
+  async createUser(name: string, password: string, permissions: Permissions): Promise<Readonly<Record<string, string>>> {
+    await this.channel.unary(UserService.method.createUser, { name, password }, this.#call);
+    const userGroup = { ...permissions, name, groupMembers: [name] };
+    await this.channel.unary(UserGroupService.method.createUserGroup, { userGroup }, this.#call);
+    return basicLogin(name, password);
   }
 
   /** The device's newest status; undefined before its first report. */
@@ -165,6 +180,10 @@ export class Api implements Disposable {
   [Symbol.dispose](): void {
     this.channel[Symbol.dispose]();
   }
+}
+
+function basicLogin(user: string, password: string): Readonly<Record<string, string>> {
+  return { authorization: `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}` };
 }
 
 function protoName(localName: string): string {
