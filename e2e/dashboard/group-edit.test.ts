@@ -1,12 +1,12 @@
 import { strict as assert } from "node:assert";
-import type { Page } from "playwright-core";
 import { eventually } from "../../common/testing/eventually.ts";
 import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
-import { UserGroupService } from "../../gen/nebula/v1/user_group_pb.ts";
-import { UserService } from "../../gen/nebula/v1/user_pb.ts";
 import { DashboardRig } from "./dashboard-rig.ts";
+import { Keyboard } from "./keyboard.ts";
 
 const PASSWORD = "a password of bob";
+/** Presses of Tab that lead to any part of the page. */
+const MOST_STOPS = 40;
 
 describe("device_groups that are created and changed in a browser", function () {
   this.timeout(90_000);
@@ -16,27 +16,12 @@ describe("device_groups that are created and changed in a browser", function () 
     const { deviceGroup } = await rig.api.channel.unary(DeviceGroupService.method.getDeviceGroup, { name }, call());
     return deviceGroup ?? assert.fail(`there is no device_group ${name}`);
   };
-  /** A user of this name with rights of its own. */
-  const createUser = async (name: string, rights: Readonly<{ apps?: Record<string, string>; deviceGroups?: Record<string, string> }>) => {
-    await rig.api.channel.unary(UserService.method.createUser, { name, password: PASSWORD }, call());
-    const userGroup = { name: `of-${name}`, groupMembers: [name], ...rights };
-    await rig.api.channel.unary(UserGroupService.method.createUserGroup, { userGroup }, call());
-  };
-  /** Presses a key until the focus is on the element of this name. */
-  const tabTo = async (page: Page, name: string) => {
-    const nameOfFocus =
-      "document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.labels?.[0]?.innerText ?? document.activeElement?.innerText ?? ''";
-    for (let presses = 0; presses < 40; presses++) {
-      if ((await page.evaluate(nameOfFocus)) === name) return;
-      await page.keyboard.press("Tab");
-    }
-    assert.fail(`Tab does not lead to ${name}`);
-  };
 
   it("the empty page names three steps, and creates a device_group by its plan, by the keyboard alone", async () => {
     const tab = await rig.open();
     await tab.login();
     const { page } = tab;
+    const keyboard = new Keyboard(page, MOST_STOPS);
     await page.getByRole("heading", { name: "There is nothing here yet" }).waitFor();
     assert.deepEqual(await page.locator(".first-steps h3").allInnerTexts(), [
       "Create an app",
@@ -45,7 +30,7 @@ describe("device_groups that are created and changed in a browser", function () 
     ]);
     await page.getByText("nebulactl devices enroll --device-group GROUP").waitFor();
     assert.equal(await page.getByRole("link", { name: "Create an app" }).getAttribute("href"), "/ui/create/app");
-    await createUser("eve", {});
+    await rig.api.createUser("eve", PASSWORD, {});
     const stranger = await rig.open();
     await stranger.login("eve", PASSWORD);
     await stranger.page.getByRole("heading", { name: "There is nothing here yet" }).waitFor();
@@ -54,43 +39,37 @@ describe("device_groups that are created and changed in a browser", function () 
     for (const name of ["web", "api", "till"]) await rig.api.createApp({ name, dockerImage: "busybox:1" });
     await rig.api.createCronJob({ name: "nightly", schedule: "0 3 * * *", dockerImage: "busybox:1" });
 
-    await tabTo(page, "Create a device group");
-    await page.keyboard.press("Enter");
+    await keyboard.activate("button", "Create a device group");
     const dialog = page.getByRole("dialog", { name: "Create a device group" });
     await dialog.waitFor();
-    await tabTo(page, "Name");
-    await page.keyboard.type("no name");
-    await tabTo(page, "Show the plan");
-    await page.keyboard.press("Enter");
+    await keyboard.fill("Name", "no name");
+    await keyboard.activate("button", "Show the plan");
     await dialog.getByRole("alert").getByText('invalid name "no name"; use a letter or digit').waitFor();
-    await page.keyboard.press("Control+A");
-    await page.keyboard.type("pos");
-    await tabTo(page, "Add an app");
+    await keyboard.press("Control+A");
+    await keyboard.type("pos");
+    await keyboard.reach(dialog.getByLabel("Add an app", { exact: true }));
     for (const name of ["web", "api"]) {
-      await page.keyboard.type(name);
-      await page.keyboard.press("Enter");
+      await keyboard.type(name);
+      await keyboard.press("Enter");
       await dialog.getByRole("button", { name: `Remove ${name}` }).waitFor();
     }
-    await page.keyboard.type("nope");
-    await page.keyboard.press("Enter");
+    await keyboard.type("nope");
+    await keyboard.press("Enter");
     await dialog.getByRole("alert").getByText("there is no app nope that you may see").waitFor();
-    await page.keyboard.press("Control+A");
-    await page.keyboard.press("Delete");
-    await tabTo(page, "Add a cron_job");
-    await page.keyboard.type("nightly"); // asking for the plan adds what is typed
-    await tabTo(page, "Show the plan");
-    await page.keyboard.press("Enter");
+    await keyboard.press("Control+A");
+    await keyboard.press("Delete");
+    await keyboard.reach(dialog.getByLabel("Add a cron_job", { exact: true }));
+    await keyboard.type("nightly"); // asking for the plan adds what is typed
+    await keyboard.activate("button", "Show the plan");
     await dialog.getByText(/device_group pos +created +revision 1/).waitFor();
     await dialog.getByText("nebulactl device-groups create pos --apps web,api --cron-jobs nightly").waitFor();
     await assert.rejects(group("pos"), "nothing is done before it is confirmed");
-    await tabTo(page, "Create");
-    await page.keyboard.press("Enter");
+    await keyboard.activate("button", "Create");
     await dialog.getByText("Device group pos is created, at revision 1.").waitFor();
     const created = await group("pos");
     assert.deepEqual([created.apps, created.cronJobs], [["web", "api"], ["nightly"]]);
     await page.locator(".first-step-done").filter({ hasText: "Create a device group with it" }).waitFor(); // behind the dialog, which stays
-    await tabTo(page, "Close");
-    await page.keyboard.press("Enter");
+    await keyboard.activate("button", "Close");
     await page.getByRole("heading", { name: "pos", level: 1 }).waitFor();
     assert.match(page.url(), /\/ui\/groups\/pos$/);
     tab.assertNoFaults();
@@ -201,7 +180,7 @@ describe("device_groups that are created and changed in a browser", function () 
   });
 
   it("what the rights refuse is not offered, and names that they do not cover are refused with their plan", async () => {
-    await createUser("bob", { apps: { "*": "ro" }, deviceGroups: { pos: "ro" } });
+    await rig.api.createUser("bob", PASSWORD, { apps: { "*": "ro" }, deviceGroups: { pos: "ro" } });
     const reader = await rig.open();
     await reader.login("bob", PASSWORD);
     await reader.page.getByRole("table", { name: "Device groups" }).waitFor();
@@ -215,7 +194,7 @@ describe("device_groups that are created and changed in a browser", function () 
       assert.equal(await reader.page.getByRole("button", { name: action, exact: true }).count(), 0, action);
     reader.assertNoFaults();
 
-    await createUser("ann", { apps: { "*": "ro" }, deviceGroups: { "*": "ro", "shop-*": "rw" } });
+    await rig.api.createUser("ann", PASSWORD, { apps: { "*": "ro" }, deviceGroups: { "*": "ro", "shop-*": "rw" } });
     const writer = await rig.open();
     await writer.login("ann", PASSWORD);
     const dialog = writer.page.getByRole("dialog", { name: "Create a device group" });

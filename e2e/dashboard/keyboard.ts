@@ -23,16 +23,19 @@ const FOCUS = `(() => {
 /** Somebody who uses a page without a mouse. */
 export class Keyboard {
   readonly #page: Page;
+  readonly #mostStops: number;
 
-  constructor(page: Page) {
+  /** @param mostStops presses of Tab that lead to each target */
+  constructor(page: Page, mostStops = MOST_STOPS) {
     this.#page = page;
+    this.#mostStops = mostStops;
   }
 
   /** Presses Tab until this has the focus, and asserts that each stop on the way is seen. Fails where Tab does not lead there. */
   async reach(target: Locator): Promise<void> {
     await target.first().waitFor();
     const stops: string[] = [];
-    for (let stop = 0; stop < MOST_STOPS; stop++) {
+    for (let stop = 0; stop < this.#mostStops; stop++) {
       if (await this.isAt(target)) return;
       await this.#page.keyboard.press("Tab");
       const { what, isOutlined, isInView, isUncovered } = await this.#focus();
