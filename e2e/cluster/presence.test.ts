@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { eventually } from "../../common/testing/eventually.ts";
-import { requireServer, type ServerKind, type TestServer } from "../../common/testing/servers.ts";
+import { requireServers } from "../../common/testing/servers.ts";
 import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
 import { ConnectionState, DeviceService } from "../../gen/nebula/v1/device_pb.ts";
 import { Api } from "../harness/api.ts";
@@ -17,11 +17,7 @@ describe("presence on Cassandra and Redis", function () {
   let cluster: Cluster;
   let shards: readonly Api[] = [];
   before(async function () {
-    const servers: Record<ServerKind, TestServer> = {
-      cassandra: await requireServer(this, "cassandra"),
-      redis: await requireServer(this, "redis"),
-      kafka: await requireServer(this, "kafka"),
-    };
+    const servers = await requireServers(this);
     cluster = await Cluster.start({ servers, shards: 2, reporters: 1 });
     shards = cluster.shards.map(({ address }) => new Api(address, cluster.password));
     await shards[0]?.createGroup(GROUP, []);

@@ -9,7 +9,7 @@ import { silentLog } from "../../common/log/log.ts";
 import { openCassandra } from "../../common/storage/cassandra/open-cassandra.ts";
 import { createCassandraReportStore } from "../../common/storage/cassandra/reports/report-store.ts";
 import { eventually } from "../../common/testing/eventually.ts";
-import { requireServer, type ServerKind, type TestServer } from "../../common/testing/servers.ts";
+import { requireServers } from "../../common/testing/servers.ts";
 import { openOptions } from "../../common/testing/test-keyspace.ts";
 import { ReportSchema, ReportService, TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import { Api } from "../harness/api.ts";
@@ -28,11 +28,7 @@ describe("reporters of a cluster on Kafka and Cassandra", function () {
   let cluster: Cluster;
   let api: Api;
   before(async function () {
-    const servers: Record<ServerKind, TestServer> = {
-      cassandra: await requireServer(this, "cassandra"),
-      redis: await requireServer(this, "redis"),
-      kafka: await requireServer(this, "kafka"),
-    };
+    const servers = await requireServers(this);
     cluster = await Cluster.start({ servers, shards: 1, reporters: 1, proxied: true });
     const [shard] = cluster.shards;
     api = new Api(shard?.address ?? assert.fail(), cluster.password);
