@@ -43,6 +43,10 @@ describe("the overview of the dashboard in a browser", function () {
     });
     await rig.api.updateApp("web", { dockerImage: "busybox:2" });
     await tab.page.getByText("revision 2").waitFor();
+    const row = tab.page.getByRole("table", { name: "Device groups" }).locator("tbody tr").filter({ hasText: /^pos/ });
+    await eventually(async () => assert.match(await row.innerText(), /app web by admin \d+ s ago/));
+    await row.getByRole("link", { name: "app web" }).click();
+    await tab.page.waitForURL("**/ui/changes/app/web/2");
     tab.assertNoFaults();
   });
 

@@ -86,8 +86,9 @@ describe("the numbers of the overview", () => {
 
   it("a line of a device_group says its devices, its newest change, and where it is not counted or does not exist", () => {
     const [pos, gone, huge] = groupLines(overview);
-    assert.deepEqual([pos?.devices, pos?.changed, pos?.changedAt, pos?.exists], [94n, "app web", AT, true]);
-    assert.deepEqual([gone?.devices, gone?.changedAt, gone?.exists], [6n, undefined, false]);
+    assert.deepEqual([pos?.devices, pos?.change?.what, pos?.change?.at, pos?.exists], [94n, "app web", AT, true]);
+    assert.deepEqual([pos?.change?.by, pos?.change?.to], ["ann", "/ui/changes/app/web/42"]);
+    assert.deepEqual([gone?.devices, gone?.change, gone?.exists], [6n, undefined, false]);
     assert.deepEqual([huge?.devices, huge?.states, huge?.exists], [undefined, [], true]);
   });
 

@@ -3,7 +3,14 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { printableLine } from "../../../../../common/printable.ts";
 import { entityKindOf } from "../../../../../common/resources/target-kind.ts";
 import { enumWord } from "../../../../../common/text/enum-words.ts";
-import type { ChangeOverview, FleetOverview, GetOverviewResponse, GroupOverview, StandingCounts } from "../../../../../gen/nebula/v1/fleet_pb.ts";
+import type {
+  ChangeOverview,
+  FleetOverview,
+  GetOverviewResponse,
+  GroupOverview,
+  NewestRevision,
+  StandingCounts,
+} from "../../../../../gen/nebula/v1/fleet_pb.ts";
 import { FailureCodeSchema } from "../../../../../gen/nebula/v1/report_pb.ts";
 import { type DevicesFilter, devicesAddress, targetText } from "../../addresses/devices-filter.ts";
 import { type ChangeName, changeAddress, groupAddress } from "../../addresses/entity-addresses.ts";
@@ -64,6 +71,16 @@ export function onlineCount(
   return { count, to: listed === undefined || count === 0n ? undefined : addressOf({ ...listed, connection: "online" }) };
 }
 
+export type NamedChange = Readonly<{
+  /** `app web` */
+  what: string;
+  /** Its page. */
+  to: string | undefined;
+  by: string;
+  /** Milliseconds since 1970. */
+  at: number | undefined;
+}>;
+
 export type GroupLine = Readonly<{
   name: string;
   to: string;
@@ -71,9 +88,8 @@ export type GroupLine = Readonly<{
   devices: bigint | undefined;
   /** Empty: not counted. */
   states: readonly StateCount[];
-  /** Of its newest change, milliseconds since 1970. */
-  changedAt: number | undefined;
-  changed: string;
+  /** The newest change; undefined if none is kept. */
+  change: NamedChange | undefined;
   exists: boolean;
 }>;
 
@@ -82,33 +98,37 @@ export function groupLines({ groups }: GetOverviewResponse): readonly GroupLine[
 }
 
 function groupLine({ deviceGroup, revision, states, newestChange, uncounted }: GroupOverview): GroupLine {
-  const at = newestChange?.change?.at;
   return {
     name: deviceGroup,
     to: groupAddress(deviceGroup),
     devices: uncounted ? undefined : devicesOf(states),
     states: uncounted ? [] : stateCounts(states, { group: deviceGroup }),
-    changedAt: at === undefined ? undefined : timestampMs(at),
-    changed: newestChange === undefined ? "" : printableLine(`${entityKindOf(newestChange.kind)} ${newestChange.name}`),
+    change: newestChange && namedChange(newestChange),
     exists: revision > 0n,
   };
 }
 
-export type ChangeLine = Readonly<{
-  key: string;
-  /** `app web` */
-  what: string;
-  /** Its page. */
-  to: string | undefined;
-  revision: bigint;
-  detail: string;
-  by: string;
-  at: number | undefined;
-  isSuperseded: boolean;
-  /** Empty: it reaches no devices, or they are not counted. */
-  states: readonly StateCount[];
-  devices: bigint;
-}>;
+/** Names a change of an entity by the revision that it made. */
+function namedChange({ kind: number, name, revision, change }: Pick<NewestRevision, "kind" | "name" | "revision" | "change">): NamedChange {
+  const kind = entityKindOf(number);
+  return {
+    what: printableLine(`${kind ?? "change of"} ${name}`),
+    to: kind === undefined ? undefined : changeAddress({ kind, name, revision }),
+    by: printableLine(change?.by ?? ""),
+    at: change?.at === undefined ? undefined : timestampMs(change.at),
+  };
+}
+
+export type ChangeLine = NamedChange &
+  Readonly<{
+    key: string;
+    revision: bigint;
+    detail: string;
+    isSuperseded: boolean;
+    /** Empty: it reaches no devices, or they are not counted. */
+    states: readonly StateCount[];
+    devices: bigint;
+  }>;
 
 export function changeLines({ fleet, recentChanges }: GetOverviewResponse): readonly ChangeLine[] {
   const listed = fleet === undefined ? undefined : listedOf(fleet);
@@ -127,16 +147,12 @@ export function moreChangesText({ recentChanges }: GetOverviewResponse, shown: n
 function changeLine({ change, states, superseded }: ChangeOverview, listed: DevicesFilter | undefined): ChangeLine {
   const kind = entityKindOf(change?.kind ?? 0);
   const [name, revision] = [change?.name ?? "", change?.revisionAfter ?? 0n];
-  const at = change?.change?.at;
   const counts = stateCounts(states, listed && kind && { ...listed, ...followersOf({ kind, name, revision }) });
   return {
+    ...namedChange({ kind: change?.kind ?? 0, name, revision, change: change?.change }),
     key: `${kind}/${name}/${revision}`,
-    what: printableLine(`${kind ?? "change of"} ${name}`),
-    to: kind === undefined ? undefined : changeAddress({ kind, name, revision }),
     revision,
     detail: printableLine(change?.detail ?? ""),
-    by: printableLine(change?.change?.by ?? ""),
-    at: at === undefined ? undefined : timestampMs(at),
     isSuperseded: superseded,
     states: devicesOf(states) === 0n ? [] : counts,
     devices: devicesOf(states),

@@ -25,6 +25,7 @@ import {
   groupLines,
   listedOf,
   moreChangesText,
+  type NamedChange,
   onlineCount,
   stateCounts,
   type Tally,
@@ -140,13 +141,7 @@ function Changes({ changes }: Readonly<{ changes: readonly ChangeLine[] }>) {
       {changes.map(({ key, what, to, revision, detail, by, at, isSuperseded, states, devices }) => (
         <li key={key}>
           <div class="change-head">
-            {to === undefined ? (
-              <span class="name">{what}</span>
-            ) : (
-              <a class="name" href={to}>
-                {what}
-              </a>
-            )}
+            <ChangeName what={what} to={to} />
             <span class="faint number change-detail">
               revision {formatCount(revision)} · {detail} · {by}
             </span>
@@ -167,6 +162,17 @@ function Changes({ changes }: Readonly<{ changes: readonly ChangeLine[] }>) {
         </li>
       ))}
     </ul>
+  );
+}
+
+/** The name of a change, which leads to its page. */
+function ChangeName({ what, to }: Pick<NamedChange, "what" | "to">) {
+  return to === undefined ? (
+    <span class="name">{what}</span>
+  ) : (
+    <a class="name" href={to}>
+      {what}
+    </a>
   );
 }
 
@@ -237,14 +243,14 @@ const GROUP_COLUMNS: readonly Column<GroupLine>[] = [
     key: "changed",
     head: "Newest change",
     from: "wide",
-    cell: ({ changed, changedAt }) =>
-      changedAt === undefined ? (
+    cell: ({ change }) =>
+      change === undefined ? (
         ""
       ) : (
         <>
-          {changed}{" "}
+          <ChangeName what={change.what} to={change.to} />{" "}
           <span class="faint">
-            <Age of={changedAt} />
+            by {change.by} <Age of={change.at} />
           </span>
         </>
       ),
