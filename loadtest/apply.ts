@@ -16,6 +16,7 @@ All of it on the loopback address. Linux only.
   --changes N      changes of each kind that count (5)
   --warm-up N      changes of each kind before those (2)
   --runs N         runs, of which the table shows medians (3)
+  --by-call        devices report by calls of their own, as workers of earlier releases do, not on the streams of their watches
   --payload BYTES  size of the config (2048)
   --profile FILE   write a CPU profile of the server during one more change of each kind
   --json           every figure of every run, as JSON
@@ -30,6 +31,7 @@ await runBench(async (signal) => {
       "warm-up": numberOption("2"),
       runs: numberOption("3"),
       payload: numberOption("2048"),
+      "by-call": { type: "boolean", default: false },
       profile: { type: "string" },
       json: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
@@ -46,6 +48,7 @@ await runBench(async (signal) => {
     warmUpChanges: wholeNumber("warm-up", values["warm-up"]),
     runs: wholeNumber("runs", values.runs),
     payloadBytes: wholeNumber("payload", values.payload),
+    reportsOnWatch: !values["by-call"],
   };
   const runs = await benchApply({
     ...options,

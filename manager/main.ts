@@ -52,7 +52,8 @@ import { ServerStreams } from "./rpc/serve-stream.ts";
 import { createServedServices } from "./services/served-services.ts";
 import { StoreHealth } from "./store-health.ts";
 import { createOwnership } from "./watch/ownership.ts";
-import { serveWatch, WATCH_PATH } from "./watch/serve-watch.ts";
+import { ReportsOnWatch } from "./watch/reports-on-watch.ts";
+import { serveWatch, WATCH_PATHS } from "./watch/serve-watch.ts";
 import { RawStreams, watchInterceptor } from "./watch/watch-call.ts";
 import { WatchHub } from "./watch/watch-hub.ts";
 import { createWatchMetrics } from "./watch/watch-metrics.ts";
@@ -158,7 +159,7 @@ export async function startManager({
   const streams = new ServerStreams({ ...rpc, generations: access.generations, registry });
   const presentGroups = new PresentGroups({ ...drivers, clock, cacheTimeMs: settings.cacheTimeMs });
   const connections = new Connections();
-  const rawStreams = starting.use(new RawStreams(WATCH_PATH));
+  const rawStreams = starting.use(new RawStreams(WATCH_PATHS));
   let advertised = "";
   const ownership = createOwnership({
     membership: drivers.membership,
@@ -206,7 +207,7 @@ export async function startManager({
     tuning,
   });
   starting.defer(() => hub.stop());
-  const { services, health } = createServedServices({
+  const { services, health, submitReports } = createServedServices({
     drivers,
     ownership,
     rpc,
@@ -230,10 +231,18 @@ export async function startManager({
     isPolled: (deviceGroup) => hub.isPolled(deviceGroup),
     turns,
   });
-  const watches = watchInterceptor(WATCH_PATH, rawStreams, serveWatch({ hub, connections, presentGroups, ...rpc }));
+  const reports = new ReportsOnWatch({ submit: submitReports, renew: (login) => hub.renew(login), metrics: rpc.metrics, clock, log });
+  const [watchPath, reportingPath] = WATCH_PATHS;
+  const methods = [
+    { path: watchPath, reports: undefined },
+    { path: reportingPath, reports },
+  ];
+  const watches = watchInterceptor(methods, rawStreams, serveWatch({ hub, connections, presentGroups, ...rpc }));
   const { server, injector } = createGrpcServer(services, [watches]);
   const streaming = new Set(
-    services.flatMap(({ service }) => service.methods.filter(({ methodKind }) => methodKind === "server_streaming").map(pathOf)),
+    services
+      .flatMap(({ service }) => service.methods.filter(({ methodKind }) => methodKind === "server_streaming").map(pathOf))
+      .concat(reportingPath),
   );
   const logins = createCallLogins({ authenticate: access.authenticate, audit, clusterKey: secrets.clusterKey });
   const unfinished = starting.use(new UnfinishedCalls({ isOwn: (peer) => connections.of(peer) !== undefined, streaming, logins, clock }));

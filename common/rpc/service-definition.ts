@@ -1,14 +1,4 @@
-import {
-  create,
-  type DescMessage,
-  type DescMethod,
-  type DescService,
-  fromBinary,
-  isMessage,
-  type Message,
-  type MessageShape,
-  toBinary,
-} from "@bufbuild/protobuf";
+import { create, type DescMessage, type DescMethod, type DescService, fromBinary, isMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import type { MethodDefinition, ServiceDefinition } from "@grpc/grpc-js";
 import { SideNotes } from "../side-notes.ts";
 import { hasTooManyValues, TOO_MANY_VALUES } from "./count-values.ts";
@@ -42,24 +32,20 @@ export function receivedBytes(request: object): Uint8Array | undefined {
   return received.get(request);
 }
 
-function requestDeserializer(schema: DescMessage): (bytes: Buffer) => Message | Undecodable {
-  const read = deserializer(schema);
-  return (bytes) => {
-    if (hasTooManyValues(schema, bytes)) return new Undecodable(TOO_MANY_VALUES);
-    const request = read(bytes);
-    received.set(request, bytes);
-    return request;
-  };
+/** Decodes a request, whose bytes it has from then on (`receivedBytes`). */
+export function readRequest<Desc extends DescMessage>(schema: Desc, bytes: Uint8Array): MessageShape<Desc> | Undecodable {
+  if (hasTooManyValues(schema, bytes)) return new Undecodable(TOO_MANY_VALUES);
+  const request = read(schema, bytes);
+  received.set(request, bytes);
+  return request;
 }
 
-function deserializer(schema: DescMessage): (bytes: Buffer) => Message | Undecodable {
-  return (bytes) => {
-    try {
-      return fromBinary(schema, bytes);
-    } catch (error) {
-      return new Undecodable(error instanceof Error ? error.message : String(error));
-    }
-  };
+function read<Desc extends DescMessage>(schema: Desc, bytes: Uint8Array): MessageShape<Desc> | Undecodable {
+  try {
+    return fromBinary(schema, bytes);
+  } catch (error) {
+    return new Undecodable(error instanceof Error ? error.message : String(error));
+  }
 }
 
 /** A method as grpc-js wants it. */
@@ -69,9 +55,9 @@ export function methodDefinition(method: DescMethod): MethodDefinition<unknown, 
     requestStream: method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming",
     responseStream: method.methodKind === "server_streaming" || method.methodKind === "bidi_streaming",
     requestSerialize: serializer(method.input),
-    requestDeserialize: requestDeserializer(method.input),
+    requestDeserialize: (bytes) => readRequest(method.input, bytes),
     responseSerialize: serializer(method.output),
-    responseDeserialize: deserializer(method.output),
+    responseDeserialize: (bytes) => read(method.output, bytes),
     originalName: method.localName,
   };
 }

@@ -22,6 +22,7 @@ describe("the bench of changes", function () {
       changes: 2,
       warmUpChanges: 1,
       payloadBytes: 2048,
+      reportsOnWatch: true,
       settleMs: 100,
       serverProcessors: processors.server,
       fleetProcessors: processors.fleet,

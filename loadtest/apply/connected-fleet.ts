@@ -9,6 +9,8 @@ export type FleetOptions = Readonly<{
   /** Apps of the device_group; each report names all of them. */
   apps: number;
   payloadBytes: number;
+  /** Devices report on the streams of their watches, in place of calls of their own. */
+  reportsOnWatch: boolean;
   /** How long the server has to be idle before its processor time is read, milliseconds. */
   settleMs: number;
   serverProcessors: Processors;
@@ -41,7 +43,7 @@ export async function connectFleet(options: FleetOptions, presence: boolean): Pr
   await manager.enrol(app.deviceGroup, devices);
   const fleet = opening.use(new Fleet({ devices, processors: fleetProcessors, signal }));
   const before = await idleCpuUs(manager, options);
-  const target = { ...(await app.target(manager.port)), enrolled: true };
+  const target = { ...(await app.target(manager.port)), enrolled: true, reportsOnWatch: options.reportsOnWatch };
   const slices = Math.ceil(devices / DEVICES_PER_SLICE);
   for (let slice = 0; slice < slices; slice++) {
     await fleet.connectSome(target, slice, slices);

@@ -5,7 +5,7 @@ import type { Device, DeviceListener } from "./device.ts";
 import { type FleetTarget, type ReportOptions, sharedNow, type Traffic } from "./fleet-protocol.ts";
 import { GrpcDevice } from "./grpc-device.ts";
 import { NatsDevice } from "./nats-device.ts";
-import { type CannedRequest, Requests } from "./requests.ts";
+import { type CannedReport, Requests } from "./requests.ts";
 import { Wait } from "./wait.ts";
 
 /** Source addresses 127.0.0.2 to 127.0.0.101: each has some 28,000 ports. */
@@ -164,9 +164,10 @@ export class FleetPart implements Disposable {
     return device;
   }
 
-  #call(device: Device, { headerBlock, message }: CannedRequest): void {
+  #call(device: Device, report: CannedReport): void {
     if (!(device instanceof GrpcDevice)) throw new NebulaError("internal", "only a grpc device reports");
-    device.call(headerBlock, message);
+    if (report.kind === "on_watch") device.say(report.message);
+    else device.call(report.request.headerBlock, report.request.message);
   }
 
   #reading(): number[] {

@@ -27,6 +27,8 @@ export type FleetTarget = Readonly<{
   headers: Readonly<Record<string, string>>;
   /** Each device logs in with the token that it was enrolled with, in place of the authorization of `headers`. */
   enrolled?: boolean;
+  /** Devices report on the streams of their watches (WatchAndReport), in place of calls of their own. */
+  reportsOnWatch?: boolean;
   deviceGroup: string;
   /** Etag of the config of now. Only the reconnect whose bytes are counted names it; the others hold nothing, and get the config. */
   etag: string;

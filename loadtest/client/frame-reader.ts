@@ -4,8 +4,8 @@ import { FRAME, FRAME_HEADER_BYTES, GRPC_PREFIX_BYTES, isAck, isEndOfStream, PIN
 export interface FrameListener {
   /** A piece of a message on the watch's stream; its bytes are good until the call returns. */
   onBody?(piece: Uint8Array): void;
-  /** A whole gRPC message of this many bytes (without its prefix) arrived on the watch's stream. */
-  onMessage(bytes: number): void;
+  /** A whole gRPC message of this many bytes (without its prefix) arrived on the watch's stream; `first`: its first byte, 0 where it is empty. */
+  onMessage(bytes: number, first: number): void;
   onSettings(): void;
   /** The server pings; the eight bytes are good until the call returns. */
   onPing(payload: Uint8Array): void;
@@ -37,6 +37,7 @@ export class FrameReader {
   #prefixBytes = 0;
   #bodyLength = 0;
   #bodyLeft = 0;
+  #bodyFirst = 0;
   #ping: Buffer | undefined;
 
   constructor(listener: FrameListener, messageStream: number) {
@@ -111,6 +112,7 @@ export class FrameReader {
         this.#bodyLeft = this.#bodyLength;
       } else {
         const take = Math.min(this.#bodyLeft, to - at);
+        if (this.#bodyLeft === this.#bodyLength) this.#bodyFirst = chunk[at] ?? 0;
         this.#listener.onBody?.(chunk.subarray(at, at + take));
         at += take;
         this.#bodyLeft -= take;
@@ -120,9 +122,10 @@ export class FrameReader {
   }
 
   #endMessage(): void {
-    const bytes = this.#bodyLength;
+    const [bytes, first] = [this.#bodyLength, this.#bodyFirst];
     this.#prefixBytes = 0;
     this.#bodyLength = 0;
-    this.#listener.onMessage(bytes);
+    this.#bodyFirst = 0;
+    this.#listener.onMessage(bytes, first);
   }
 }

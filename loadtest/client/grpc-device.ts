@@ -1,10 +1,15 @@
 import type { Socket } from "node:net";
+import { WireType } from "@bufbuild/protobuf/wire";
+import { WatchAndReportResponseSchema } from "../../gen/nebula/v1/config_pb.ts";
 import type { Device, DeviceListener, DeviceTarget } from "./device.ts";
 import { FrameReader } from "./frame-reader.ts";
-import { CLIENT_HELLO, grpcRequest, PING, pingAck, SETTINGS_ACK } from "./h2-frames.ts";
+import { CLIENT_HELLO, grpcNext, grpcOpening, grpcRequest, PING, pingAck, SETTINGS_ACK } from "./h2-frames.ts";
 import { openLightSocket } from "./light-socket.ts";
 
 const WATCH_STREAM = 1;
+/** The first byte of an answer to a report, and the length of one that says that it is safe. */
+const REPORT_ANSWER = (WatchAndReportResponseSchema.field.report.number << 3) | WireType.LengthDelimited;
+const TAKEN_BYTES = 2;
 
 /** A device that speaks gRPC with canned HTTP/2 frames. */
 export class GrpcDevice implements Device {
@@ -12,13 +17,21 @@ export class GrpcDevice implements Device {
   readonly #socket: Socket;
   #nextStream = WATCH_STREAM + 2;
 
-  /** @param watch header block and message of its watch */
-  constructor(index: number, target: DeviceTarget, watch: { headerBlock: Uint8Array; message: Uint8Array }, listener: DeviceListener) {
+  /** @param watch header block and message of its watch; `isOpen`: reports follow on its stream */
+  constructor(
+    index: number,
+    target: DeviceTarget,
+    watch: { headerBlock: Uint8Array; message: Uint8Array; isOpen?: boolean },
+    listener: DeviceListener,
+  ) {
     this.index = index;
     const reader = new FrameReader(
       {
         ...(listener.onBody === undefined ? {} : { onBody: (piece) => listener.onBody?.(piece) }),
-        onMessage: () => listener.onMessage(this),
+        onMessage: (bytes, first) => {
+          if (first === REPORT_ANSWER) listener.onAnswer(this, bytes === TAKEN_BYTES);
+          else listener.onMessage(this);
+        },
         onSettings: () => this.#socket.write(SETTINGS_ACK),
         onPing: (payload) => this.#socket.write(pingAck(payload)),
         onPong: () => listener.onPong(this),
@@ -34,7 +47,8 @@ export class GrpcDevice implements Device {
       onData: (chunk, length) => reader.read(chunk, length),
       onLost: (reason) => listener.onLost(this, reason),
     });
-    this.#socket.write(Buffer.concat([CLIENT_HELLO, grpcRequest(WATCH_STREAM, watch.headerBlock, watch.message)]));
+    const request = watch.isOpen ? grpcOpening : grpcRequest;
+    this.#socket.write(Buffer.concat([CLIENT_HELLO, request(WATCH_STREAM, watch.headerBlock, watch.message)]));
   }
 
   get localPort(): number | undefined {
@@ -53,6 +67,11 @@ export class GrpcDevice implements Device {
   call(headerBlock: Uint8Array, message: Uint8Array): void {
     this.#socket.write(grpcRequest(this.#nextStream, headerBlock, message));
     this.#nextStream += 2;
+  }
+
+  /** One more message of a watch that is open. */
+  say(message: Uint8Array): void {
+    this.#socket.write(grpcNext(WATCH_STREAM, message));
   }
 
   ping(): void {

@@ -80,6 +80,16 @@ export function grpcRequest(streamId: number, headerBlock: Uint8Array, message: 
   ]);
 }
 
+/** The beginning of a gRPC request to which more messages follow. */
+export function grpcOpening(streamId: number, headerBlock: Uint8Array, message: Uint8Array): Buffer {
+  return Buffer.concat([frame(FRAME.headers, FLAG.endHeaders, streamId, headerBlock), grpcNext(streamId, message)]);
+}
+
+/** One more message of a gRPC request. */
+export function grpcNext(streamId: number, message: Uint8Array): Buffer {
+  return frame(FRAME.data, 0, streamId, grpcMessage(message));
+}
+
 /** A gRPC message, not compressed, with its prefix. */
 export function grpcMessage(message: Uint8Array): Buffer {
   const bytes = Buffer.allocUnsafe(GRPC_PREFIX_BYTES + message.length);

@@ -1,13 +1,21 @@
 import { createHash } from "node:crypto";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { pathOf } from "../../common/rpc/service-definition.ts";
-import { ConfigService, WatchConfigRequestSchema } from "../../gen/nebula/v1/config_pb.ts";
+import { ConfigService, type WatchAndReportRequest, WatchAndReportRequestSchema, WatchConfigRequestSchema } from "../../gen/nebula/v1/config_pb.ts";
 import { ReportSchema, ReportService, SubmitReportsRequestSchema, TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import type { FleetTarget, ReportOptions } from "./fleet-protocol.ts";
 import { grpcHeaderBlock } from "./h2-frames.ts";
 
 /** A request's header block and message, as they go into frames. */
-export type CannedRequest = Readonly<{ headerBlock: Uint8Array; message: Uint8Array }>;
+export type CannedRequest = Readonly<{
+  headerBlock: Uint8Array;
+  message: Uint8Array;
+  /** More messages follow on its stream. */
+  isOpen?: boolean;
+}>;
+
+/** A report that a device sends: a call of its own, or one more message on the stream of its watch. */
+export type CannedReport = Readonly<{ kind: "call"; request: CannedRequest } | { kind: "on_watch"; message: Uint8Array }>;
 
 /** The requests of the devices of one process: header blocks are the same for all of them, and made once. */
 export class Requests {
@@ -17,7 +25,8 @@ export class Requests {
 
   constructor(target: FleetTarget) {
     this.#target = target;
-    this.#watchHeaders = this.#headerBlocks(pathOf(ConfigService.method.watchConfig));
+    const { watchConfig, watchAndReport } = ConfigService.method;
+    this.#watchHeaders = this.#headerBlocks(pathOf(target.reportsOnWatch ? watchAndReport : watchConfig));
     this.#reportHeaders = this.#headerBlocks(pathOf(ReportService.method.submitReports));
   }
 
@@ -44,11 +53,13 @@ export class Requests {
   watch(device: number, etag: string, serveHere = false): CannedRequest {
     const { deviceGroup } = this.#target;
     const request = create(WatchConfigRequestSchema, { deviceGroup, etag, deviceId: deviceId(device), boot: boot(device), serveHere });
-    return { headerBlock: this.#watchHeaders(device), message: toBinary(WatchConfigRequestSchema, request) };
+    const headerBlock = this.#watchHeaders(device);
+    if (!this.#target.reportsOnWatch) return { headerBlock, message: toBinary(WatchConfigRequestSchema, request) };
+    return { headerBlock, message: requestOnWatch({ case: "watch", value: request }), isOpen: true };
   }
 
   /** A report as a worker sends it that has these apps, of one container each. */
-  report(device: number, seq: bigint, { apps, revision = seq }: ReportOptions): CannedRequest {
+  report(device: number, seq: bigint, { apps, revision = seq }: ReportOptions): CannedReport {
     const report = create(ReportSchema, {
       deviceId: deviceId(device),
       deviceGroup: this.#target.deviceGroup,
@@ -73,11 +84,14 @@ export class Requests {
         arch: "aarch64",
       },
     });
-    return {
-      headerBlock: this.#reportHeaders(device),
-      message: toBinary(SubmitReportsRequestSchema, create(SubmitReportsRequestSchema, { reports: [report] })),
-    };
+    const request = create(SubmitReportsRequestSchema, { reports: [report] });
+    if (this.#target.reportsOnWatch) return { kind: "on_watch", message: requestOnWatch({ case: "reports", value: request }) };
+    return { kind: "call", request: { headerBlock: this.#reportHeaders(device), message: toBinary(SubmitReportsRequestSchema, request) } };
   }
+}
+
+function requestOnWatch(request: WatchAndReportRequest["request"]): Uint8Array {
+  return toBinary(WatchAndReportRequestSchema, create(WatchAndReportRequestSchema, { request }));
 }
 
 /** By which a device of the bench is known. */

@@ -18,11 +18,17 @@ export type WatchAnswer = Readonly<{
   feature: string | undefined;
 }>;
 
-function answerOf(kind: AnswerCase, etag: string, message: Uint8Array): WatchAnswer {
+/** Returns a message with the prefix of five bytes that gRPC puts before it. */
+export function framed(message: Uint8Array): Buffer {
   const frame = Buffer.allocUnsafeSlow(PREFIX + message.length);
   frame.writeUInt8(0, 0); // not compressed
   frame.writeUInt32BE(message.length, 1);
   frame.set(message, PREFIX);
+  return frame;
+}
+
+function answerOf(kind: AnswerCase, etag: string, message: Uint8Array): WatchAnswer {
+  const frame = framed(message);
   return { etag, frame, bytes: frame.subarray(PREFIX), feature: ANSWER_FEATURES[kind] };
 }
 

@@ -17,6 +17,7 @@ export type CallStream = Pick<
   ServerHttp2Stream,
   | "on"
   | "eventNames"
+  | "listeners"
   | "removeAllListeners"
   | "off"
   | "close"

@@ -40,6 +40,7 @@ import { createApplyServiceStreams } from "../insight/apply/watch-apply.ts";
 import type { DeviceConnections } from "../insight/presence/device-connections.ts";
 import type { GroupViews } from "../insight/views/group-view.ts";
 import { createDriftServiceHandlers, createDriftServiceStreams } from "../insight/watch-drift.ts";
+import type { ServiceHandlers } from "../rpc/call-context.ts";
 import { CallRoom, showCallRooms } from "../rpc/call-room.ts";
 import type { ServedService } from "../rpc/grpc-server.ts";
 import type { AnyStreamHandler, ServerStreams } from "../rpc/serve-stream.ts";
@@ -69,6 +70,9 @@ import { createReportServiceHandlers } from "./report-service.ts";
 import { createSessionHandlers } from "./session-handlers.ts";
 import { createShardServiceHandlers } from "./shard-service.ts";
 import { createStatusServiceHandlers } from "./status-service.ts";
+
+/** The handler of SubmitReports. */
+type SubmitReports = ServiceHandlers<typeof ReportService>["submitReports"];
 
 export type ServedServicesDeps = Readonly<{
   drivers: Drivers;
@@ -137,6 +141,8 @@ export function createServedServices({
 }: ServedServicesDeps): {
   services: readonly ServedService[];
   health: HealthService;
+  /** SubmitReports, in its turn. */
+  submitReports: SubmitReports;
 } {
   const { configStore, configCache, changeFeed, accessStore, reportBus, reportStore } = drivers;
   const entities = { configStore, configCache, changeFeed, secretKeys, visiblePages, isPolled, clock, log };
@@ -149,8 +155,12 @@ export function createServedServices({
     streaming: Readonly<Record<string, AnyStreamHandler>> = {},
   ): ServedService => ({
     service,
-    methods: { ...unaryMethods(service, handlers, rpc, rooms, turns), ...streamMethods(service, streaming, streams) },
+    methods: { ...unaryMethods(service, handlers, rpc, bounded), ...streamMethods(service, streaming, streams) },
   });
+  const bounded = (method: DescMethod, handler: AnyUnaryHandler): AnyUnaryHandler => {
+    const room = roomOf(method, rooms);
+    return room === undefined ? handler : (request, context) => room.run(() => handler(request, context), context.signal);
+  };
   const rooms = {
     fleet: new CallRoom({ clock, ...FLEET_ROOM, signal: stopped }),
     api: new CallRoom({ clock, ...API_ROOM, signal: stopped }),
@@ -170,13 +180,15 @@ export function createServedServices({
   const fleet = createFleetHandlers({ groupViews, configStore, accessStore, reportStore, presentGroups, changeFeed, clock, log });
   const fleetReader = new FleetReader({ groupViews, configStore, reportStore, clock });
   const fleetViews = createFleetViews({ fleet: fleetReader, configStore, accessStore, changeFeed, clock, log, signal: stopped });
+  const reports = createReportServiceHandlers({ visiblePages, presentGroups, reportLimits, reportBus, reportStore, clock, log });
+  const submitReports = takingTurns(reports.submitReports, rooms.fleet, turns);
   const nebula = [
     unary(AppService, createAppServiceHandlers(entities)),
     unary(CronJobService, createCronJobServiceHandlers(entities)),
     unary(DeviceGroupService, createDeviceGroupServiceHandlers(entities)),
     unary(HistoryService, createHistoryServiceHandlers({ ...entities, accessStore })),
     unary(ConfigService, createConfigServiceHandlers({ configStore, secretKeys })), // its WatchConfig is taken over before it comes to a handler
-    unary(ReportService, createReportServiceHandlers({ visiblePages, presentGroups, reportLimits, reportBus, reportStore, clock, log })),
+    unary(ReportService, { ...reports, submitReports }),
     unary(ApplyService, {}, createApplyServiceStreams({ groupViews, configStore, reportStore, changeFeed, clock })),
     unary(DriftService, createDriftServiceHandlers(drift), createDriftServiceStreams(drift)),
     unary(
@@ -238,7 +250,7 @@ export function createServedServices({
     service,
     methods: { serverReflectionInfo: serveReflection(service.method.serverReflectionInfo, index, rpc) },
   }));
-  return { services: [...nebula, { ...checked, methods: { ...checked.methods, watch: health.watch } }, ...reflections], health };
+  return { services: [...nebula, { ...checked, methods: { ...checked.methods, watch: health.watch } }, ...reflections], health, submitReports };
 }
 
 type Rooms = Readonly<{ fleet: CallRoom; api: CallRoom }>;
@@ -246,7 +258,6 @@ type Rooms = Readonly<{ fleet: CallRoom; api: CallRoom }>;
 /** Methods that devices call by themselves, all at once where they all come back: they have room of their own, so that they keep no operator out. */
 const FLEET_METHODS: ReadonlySet<DescMethod> = new Set([
   ShardService.method.getShardMap,
-  ReportService.method.submitReports,
   AccessService.method.enrollDevice,
   AccessService.method.rotateDeviceToken,
 ]);
@@ -256,6 +267,7 @@ export const API_ROOM = { atOnce: 512, waiting: 2000 };
 /** undefined: it is always handled. Whether this manager is up is asked by it; or it waits for password checks, which have bounds of their own. */
 function roomOf(method: DescMethod, { fleet, api }: Rooms): CallRoom | undefined {
   if (method.parent === Health || method.parent === StatusService || method === AccessService.method.check) return undefined;
+  if (method === ReportService.method.submitReports) return undefined; // it takes room once it has its turn
   return FLEET_METHODS.has(method) ? fleet : api;
 }
 
@@ -264,17 +276,13 @@ function unaryMethods(
   service: DescService,
   handlers: Readonly<Record<string, AnyUnaryHandler>>,
   rpc: RpcDeps,
-  rooms: Rooms,
-  turns: Pick<TurnTaking, "report">,
+  bounded: (method: DescMethod, handler: AnyUnaryHandler) => AnyUnaryHandler,
 ): Record<string, UntypedHandleCall> {
   return Object.fromEntries(
     service.methods.flatMap((method) => {
       const handler = handlers[method.localName];
       if (method.methodKind !== "unary" || handler === undefined) return [];
-      const room = roomOf(method, rooms);
-      const bounded: AnyUnaryHandler = room === undefined ? handler : (request, context) => room.run(() => handler(request, context), context.signal);
-      const inTurn = method === ReportService.method.submitReports ? takingTurns(bounded, turns) : bounded;
-      return [[method.localName, serveUnary(method, inTurn, rpc)]];
+      return [[method.localName, serveUnary(method, bounded(method, handler), rpc)]];
     }),
   );
 }
@@ -293,10 +301,11 @@ function streamMethods(
   );
 }
 
-/** Reports wait for their turn while a fan-out is in progress, before they take room. */
-function takingTurns(handler: AnyUnaryHandler, turns: Pick<TurnTaking, "report">): AnyUnaryHandler {
+/** SubmitReports in its room. Reports wait for their turn while a fan-out is in progress, before they take room. */
+function takingTurns(handler: SubmitReports, room: CallRoom, turns: Pick<TurnTaking, "report">): SubmitReports {
+  const inRoom: SubmitReports = (request, context) => room.run(() => handler(request, context), context.signal);
   return (request, context) => {
     const turn = turns.report(receivedBytes(request)?.length ?? 0, context.signal);
-    return turn === undefined ? handler(request, context) : turn.then(() => handler(request, context));
+    return turn === undefined ? inRoom(request, context) : turn.then(() => inRoom(request, context));
   };
 }

@@ -33,7 +33,7 @@ import { openListeners } from "../listen/listeners.ts";
 import { createGrpcServer } from "../rpc/grpc-server.ts";
 import { createRpcMetrics } from "../rpc/rpc-metrics.ts";
 import { createOwnership } from "../watch/ownership.ts";
-import { serveWatch, WATCH_PATH } from "../watch/serve-watch.ts";
+import { serveWatch, WATCH_PATHS } from "../watch/serve-watch.ts";
 import { RawStreams, watchInterceptor } from "../watch/watch-call.ts";
 import { WatchHub } from "../watch/watch-hub.ts";
 import { createWatchMetrics } from "../watch/watch-metrics.ts";
@@ -215,11 +215,14 @@ export async function startWatchRig(options: RigOptions = {}): Promise<WatchRig>
   });
   const gate = createGate(access.authenticate);
   const connections = new Connections();
-  const rawStreams = stack.use(options.rawStreams ?? new RawStreams(WATCH_PATH));
+  const rawStreams = stack.use(options.rawStreams ?? new RawStreams(WATCH_PATHS));
   const audit = keepAudit();
   const presentGroups = new PresentGroups({ accessStore, reportStore: { getDevice: async (deviceId) => devices.get(deviceId) }, clock, cacheTimeMs });
   const open = serveWatch({ hub, gate, audit: stack.use(audit.audit), connections, presentGroups, metrics: createRpcMetrics(registry), log });
-  const { server, injector } = createGrpcServer([{ service: ConfigService, methods: {} }], [watchInterceptor(WATCH_PATH, rawStreams, open)]);
+  const { server, injector } = createGrpcServer(
+    [{ service: ConfigService, methods: {} }],
+    [watchInterceptor([{ path: WATCH_PATHS[0], reports: undefined }], rawStreams, open)],
+  );
   const listeners = await openListeners({ host: "127.0.0.1", port: 0 }, { listeners: 1, backlog: 100, log }, (socket) => {
     connections.add(socket);
     injector.injectConnection(socket);

@@ -12,6 +12,7 @@
  *    credential is tried again.
  * E5 A watch that opens with a credential that is behind is looked at, too.
  * E6 A credential that is found valid is known again: its next call needs no read.
+ * E7 A call on an open watch is let in by the credential as it was read in this generation: what was named since is read first, once for all calls that wait.
  */
 import { setImmediate as turn } from "node:timers/promises";
 import type { Clock } from "../../common/clock/clock.ts";
@@ -66,6 +67,8 @@ export class Reauthorisation<Stream extends AuthorisedStream> {
   readonly #byAge = new Set<Login>();
   /** Those of them that are sessions. */
   readonly #sessions = new Set<Login>();
+  /** E7: reads under way that calls wait for. */
+  readonly #renewing = new Map<Login, Promise<void>>();
   #failing = false;
   #wake = new AbortController();
 
@@ -121,6 +124,25 @@ export class Reauthorisation<Stream extends AuthorisedStream> {
     this.#streams.delete(login);
     for (const waiting of [this.#named, this.#users.waiting, this.#devices.waiting, this.#byAge, this.#sessions]) waiting.delete(login);
     this.#deps.access.index.release(login);
+  }
+
+  /**
+   * Has a credential with an open watch read before a call of that watch counts (E7); undefined: it was read in this generation. Rejects with
+   * `unauthenticated` where it is valid no more, and with `unavailable` where it was named and can't be read.
+   */
+  renew(login: Login): Promise<void> | undefined {
+    if (login.ended) return Promise.reject(noMore());
+    if (!isBehind(login, this.#deps.access.generations.current)) return undefined;
+    const known = this.#renewing.get(login);
+    if (known !== undefined) return known;
+    const renewing = this.#lookUp(new Set([login])).then(() => {
+      this.#renewing.delete(login);
+      if (login.ended) throw noMore();
+      if (login.isSuspect)
+        throw new NebulaError("unavailable", "the credential of this watch cannot be read now: call again", { retryAfterMs: RETRY_MS });
+    });
+    this.#renewing.set(login, renewing);
+    return renewing;
   }
 
   #enqueueNamed(login: Login): void {
@@ -270,8 +292,7 @@ function isSameDevice(before: Login["verified"]["principal"], after: Login["veri
 
 /** E4: why a watch may not go on; undefined: it may. */
 function refusalOf({ watcher: { login, deviceId }, group }: AuthorisedStream): NebulaError | undefined {
-  if (login.ended)
-    return new NebulaError("unauthenticated", "the credential of this watch is valid no more: it was revoked or replaced, or its user was deleted");
+  if (login.ended) return noMore();
   try {
     assertPermitted(login.verified.principal, watchNeed(group.name, deviceId), true);
     return undefined;
@@ -279,4 +300,8 @@ function refusalOf({ watcher: { login, deviceId }, group }: AuthorisedStream): N
     if (isNebulaError(error)) return error;
     throw error;
   }
+}
+
+function noMore(): NebulaError {
+  return new NebulaError("unauthenticated", "the credential of this watch is valid no more: it was revoked or replaced, or its user was deleted");
 }

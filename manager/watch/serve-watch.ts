@@ -35,8 +35,9 @@ export type ServeWatchDeps = Readonly<{
 /** Versions of workers that are shared among their watches. */
 const MOST_VERSIONS = 64;
 const METHOD = ConfigService.method.watchConfig;
-/** gRPC path of WatchConfig. */
-export const WATCH_PATH = pathOf(METHOD);
+const WATCH_PATH = pathOf(METHOD);
+/** gRPC paths of the methods that open watches. */
+export const WATCH_PATHS = [WATCH_PATH, pathOf(ConfigService.method.watchAndReport)] as const;
 
 /** Authenticates a watch, and hands it to the hub. Keeps nothing of the watch afterwards: a watch lasts for months. */
 export function serveWatch({ hub, gate, audit, connections, presentGroups, metrics, log }: ServeWatchDeps): OpenCall {
@@ -71,6 +72,7 @@ export function serveWatch({ hub, gate, audit, connections, presentGroups, metri
     versions.set(workerVersion, workerVersion);
     metrics.ended(WATCH_PATH, 0);
     forgetHeaders(metadata);
+    call.reportsBy(login);
     const watcher = { deviceId, boot, keepaliveMs, serveHere, viaPart, features: readFeatures(request.features), workerVersion, login };
     hub.open({ call, deviceGroup, watcher, etag, connection: connections.of(call.peer) });
   }

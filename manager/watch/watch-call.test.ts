@@ -3,7 +3,7 @@ import { channel } from "node:diagnostics_channel";
 import { Metadata } from "@grpc/grpc-js";
 import { eventually } from "../../common/testing/eventually.ts";
 import { startWatchRig, type WatchRig } from "../testing/watch-rig.ts";
-import { WATCH_PATH } from "./serve-watch.ts";
+import { WATCH_PATHS } from "./serve-watch.ts";
 import { type RawStream, RawStreams } from "./watch-call.ts";
 
 class CountingStreams extends RawStreams {
@@ -30,14 +30,14 @@ async function changesArrive(rig: WatchRig): Promise<void> {
 
 describe("raw streams", () => {
   it("raw streams are found below real calls", async () => {
-    const rawStreams = new CountingStreams(WATCH_PATH);
+    const rawStreams = new CountingStreams(WATCH_PATHS);
     await using rig = await startWatchRig({ rawStreams });
     await changesArrive(rig);
     assert.equal(rawStreams.found, 2);
   });
 
   it("configs are sent in the plain way where there are no raw streams", async () => {
-    const rawStreams = new CountingStreams(WATCH_PATH);
+    const rawStreams = new CountingStreams(WATCH_PATHS);
     rawStreams[Symbol.dispose]();
     await using rig = await startWatchRig({ rawStreams });
     await changesArrive(rig);
@@ -45,7 +45,7 @@ describe("raw streams", () => {
   });
 
   it("X1: only the newest raw streams wait for their calls, each for one", () => {
-    using rawStreams = new CountingStreams("/a/Path");
+    using rawStreams = new CountingStreams(["/a/Path"]);
     const starts = channel("http2.server.stream.start");
     const calls = Array.from({ length: 1000 }, (_, index): { stream: RawStream; headers: Record<string, unknown> } => {
       const stream = { write: () => true, destroyed: false, closed: index % 2 === 0 };

@@ -1,20 +1,27 @@
 /**
- * One WatchConfig call, taken over from grpc-js right above its HTTP/2 stream: the stream object that a handler would get costs 2 KB and 20 us per device, and
- * its writes copy every config for every device.
+ * One call of WatchConfig or WatchAndReport, taken over from grpc-js right above its HTTP/2 stream: the stream object that a handler would get costs 2 KB and 20 us
+ * per device, and its writes copy every config for every device.
  *
- * C1 Nothing is written before the request was received, nor after the end.
+ * C1 Nothing is written before the request that opens the watch was received, nor after the end.
  * C2 `gone` is called once, when the peer or grpc-js has ended the call after `opened`.
  * X1 At most KEPT streams wait for their calls. A call comes in the same turn as its stream; if more than KEPT start in one turn, the first are written to
  *    through grpc-js.
+ * X2 Of WatchAndReport every request is read from the HTTP/2 stream. Where that is not known grpc-js reads on, and each report is answered `by_call`: its device
+ *    sends it by SubmitReports.
  */
 import { randomBytes } from "node:crypto";
-import type { ServerHttp2Stream } from "node:http2";
+import { isMessage } from "@bufbuild/protobuf";
 import { Metadata, ServerInterceptingCall, type ServerInterceptingCallInterface, type ServerInterceptor } from "@grpc/grpc-js";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
+import { readRequest } from "../../common/rpc/service-definition.ts";
+import { WatchAndReportRequestSchema } from "../../gen/nebula/v1/config_pb.ts";
+import type { Login } from "../access/verified-credentials.ts";
 import type { WatchAnswer } from "../config/config-answer.ts";
 import { peerOf } from "../listen/connections.ts";
 import { type CallStream, watchStarts } from "../rpc/call-stream.ts";
 import { errorStatus } from "../rpc/errors.ts";
+import { MessageReader } from "./message-reader.ts";
+import { BY_CALL, type ReportsOnWatch } from "./reports-on-watch.ts";
 
 const OK = 0;
 const NO_HEADERS = new Metadata();
@@ -26,17 +33,24 @@ export class WatchCall {
   readonly #call: ServerInterceptingCallInterface;
   readonly #open: OpenCall;
   readonly #rawStreams: RawStreams;
+  readonly #reports: ReportsOnWatch | undefined;
+  /** Of the requests of WatchAndReport (X2). */
+  #reader: MessageReader | undefined;
   #raw: RawStream | undefined;
   #metadata: Metadata | undefined;
   #request: unknown;
+  /** By which its reports count; undefined: the watch is not open, or has ended. */
+  #login: Login | undefined;
+  #reporting: AbortController | undefined;
   #cancelled = false;
   #gone: (() => void) | undefined;
   #opening: AbortController | undefined;
 
-  constructor(call: ServerInterceptingCallInterface, rawStreams: RawStreams, open: OpenCall) {
+  constructor(call: ServerInterceptingCallInterface, rawStreams: RawStreams, open: OpenCall, reports: ReportsOnWatch | undefined) {
     this.#call = call;
     this.#rawStreams = rawStreams;
     this.#open = open;
+    this.#reports = reports;
   }
 
   // --- what grpc-js calls
@@ -44,24 +58,57 @@ export class WatchCall {
   onReceiveMetadata(metadata: Metadata): void {
     this.#raw = this.#rawStreams.take(metadata);
     this.#metadata = metadata;
-    this.#call.startRead();
+    const read = this.#reports === undefined ? undefined : takeReading(this.#raw);
+    if (this.#reports !== undefined && read !== undefined) this.#readRaw(this.#reports, read);
+    else this.#call.startRead();
   }
 
   onReceiveMessage(request: unknown): void {
-    this.#request ??= request;
-    this.#call.startRead();
+    if (this.#reports === undefined) {
+      this.#request ??= request;
+      this.#call.startRead();
+    } else if (this.#metadata !== undefined) this.#begin(firstRequest(request));
+    else this.#call.sendMessage(BY_CALL.bytes, () => this.#call.startRead()); // X2
   }
 
   onReceiveHalfClose(): void {
-    const [request, metadata] = [this.#request, this.#metadata ?? NO_HEADERS];
+    if (this.#metadata !== undefined) this.#begin(this.#request);
+  }
+
+  #begin(request: unknown): void {
+    const metadata = this.#metadata ?? NO_HEADERS;
     this.#request = undefined; // a watch lasts for months: what only its beginning needs is dropped
     this.#metadata = undefined;
     this.#open(this, request, metadata);
   }
 
+  #readRaw(reports: ReportsOnWatch, stream: CallStream): void {
+    const reader = new MessageReader(stream, reports.partials, (message) => {
+      if (this.#metadata !== undefined)
+        this.#begin(firstRequest(message === undefined ? undefined : readRequest(WatchAndReportRequestSchema, message)));
+      else void this.#report(reports, message);
+    });
+    this.#reader = reader;
+    stream.on("data", (chunk: Uint8Array) => reader.read(chunk));
+    stream.on("end", () => this.onReceiveHalfClose());
+    stream.resume();
+  }
+
+  async #report(reports: ReportsOnWatch, message: Uint8Array | undefined): Promise<void> {
+    const login = this.#login;
+    if (login === undefined) return; // C1: it has ended
+    this.#reporting = new AbortController();
+    const { frame } = await reports.answer(message, { login, peer: this.peer, signal: this.#reporting.signal });
+    this.#reporting = undefined;
+    if (this.#login === undefined || this.#cancelled || this.#raw === undefined || this.#raw.destroyed || this.#raw.closed) return;
+    this.#raw.write(frame, () => this.#reader?.next());
+  }
+
   onCancel(): void {
     this.#cancelled = true;
     this.#opening?.abort(callerHasGone());
+    this.#reporting?.abort(callerHasGone());
+    this.#reader?.end();
     this.#gone?.();
     this.#gone = undefined; // C2
   }
@@ -87,11 +134,18 @@ export class WatchCall {
     return this.#opening.signal;
   }
 
+  /** @param login by which its reports count, if it takes any */
+  reportsBy(login: Login): void {
+    this.#login = login;
+  }
+
   /** @param gone called when the call is over */
   opened(gone: () => void): void {
     this.#opening = undefined;
     this.#gone = gone;
     this.#call.sendMetadata(NO_HEADERS);
+    if (this.#reader !== undefined) this.#reader.next();
+    else if (this.#reports !== undefined) this.#call.startRead();
   }
 
   /** @param written called when the answer is with the kernel; never called if the call ends before */
@@ -102,10 +156,12 @@ export class WatchCall {
 
   /** Ends the call after its last write. */
   end(): void {
+    this.#login = undefined;
     this.#call.sendStatus({ code: OK, details: "" });
   }
 
   fail(error: NebulaError): void {
+    this.#login = undefined;
     this.#call.sendStatus(errorStatus(error));
   }
 }
@@ -114,10 +170,20 @@ function callerHasGone(): NebulaError {
   return new NebulaError("cancelled", "the caller has gone");
 }
 
-/** Takes the calls of one method over; grpc-js serves all others, without a wrapper and its dozen objects around each of them. */
-export function watchInterceptor(path: string, rawStreams: RawStreams, open: OpenCall): ServerInterceptor {
-  return (method, call) => {
-    if (method.path === path) return new ServerInterceptingCall(call, { start: () => call.start(new WatchCall(call, rawStreams, open)) });
+/** Returns the request that opens a watch, of the first request of WatchAndReport. Anything else is passed on: `open` refuses it. */
+function firstRequest(first: unknown): unknown {
+  return isMessage(first, WatchAndReportRequestSchema) ? first.request.value : first;
+}
+
+/** A method that opens a watch. `reports`: takes those that come on its stream; undefined: the method has none. */
+export type WatchMethod = Readonly<{ path: string; reports: ReportsOnWatch | undefined }>;
+
+/** Takes the calls of these methods over; grpc-js serves all others, without a wrapper and its dozen objects around each of them. */
+export function watchInterceptor(methods: readonly WatchMethod[], rawStreams: RawStreams, open: OpenCall): ServerInterceptor {
+  return (called, call) => {
+    const method = methods.find(({ path }) => path === called.path);
+    if (method !== undefined)
+      return new ServerInterceptingCall(call, { start: () => call.start(new WatchCall(call, rawStreams, open, method.reports)) });
     return isUsable(call) ? call : new ServerInterceptingCall(call);
   };
 }
@@ -131,8 +197,21 @@ function isUsable(call: ServerInterceptingCallInterface): call is ServerIntercep
 
 const KEPT = 256;
 
-/** The HTTP/2 stream that a watch writes its configs to. */
-export type RawStream = Pick<ServerHttp2Stream, "write" | "destroyed" | "closed"> & Partial<Pick<ServerHttp2Stream, "session">>;
+/** The HTTP/2 stream that a watch writes its configs to, and reads reports from. */
+export type RawStream = Pick<CallStream, "write" | "destroyed" | "closed"> & Partial<CallStream>;
+
+/** Takes the reading of a stream from grpc-js, which is the last that has begun to listen, and returns what can be read then; undefined: it can't be taken. */
+function takeReading(raw: RawStream | undefined): CallStream | undefined {
+  if (raw === undefined || !isReadable(raw)) return undefined;
+  const listener = raw.listeners("data").at(-1);
+  if (listener === undefined) return undefined;
+  raw.off("data", listener);
+  return raw;
+}
+
+function isReadable(raw: RawStream): raw is CallStream {
+  return "listeners" in raw && "off" in raw && "on" in raw && "pause" in raw && "resume" in raw;
+}
 
 /**
  * Finds the HTTP/2 stream below a gRPC call: a config that is framed once and written there is not copied for every device, as grpc-js copies it.
@@ -141,21 +220,21 @@ export type RawStream = Pick<ServerHttp2Stream, "write" | "destroyed" | "closed"
  * names the stream. If that fails there is no such header, `take` returns undefined, and configs are written through grpc-js.
  */
 export class RawStreams implements Disposable {
-  readonly #path: string;
+  readonly #paths: readonly string[];
   readonly #header = `raw-${randomBytes(8).toString("hex")}`;
   /** By their numbers modulo KEPT. */
   readonly #waiting: ({ id: number; stream: RawStream } | undefined)[] = new Array(KEPT);
   #count = 0;
   readonly #starts: Disposable;
 
-  /** @param path gRPC path of the calls that take their streams */
-  constructor(path: string) {
-    this.#path = path;
+  /** @param paths gRPC paths of the calls that take their streams */
+  constructor(paths: readonly string[]) {
+    this.#paths = paths;
     this.#starts = watchStarts((stream, headers) => this.#add(stream, headers));
   }
 
   #add(stream: CallStream, headers: Record<string, unknown>): void {
-    if (headers[":path"] !== this.#path) return;
+    if (!this.#paths.includes(String(headers[":path"]))) return;
     const id = ++this.#count;
     headers[this.#header] = String(id);
     this.#waiting[id % KEPT] = { id, stream }; // X1

@@ -7,7 +7,9 @@ import { eventually } from "../../common/testing/eventually.ts";
 import { WatchConfigRequestSchema } from "../../gen/nebula/v1/config_pb.ts";
 import { RawClient } from "../testing/raw-client.ts";
 import { startWatchRig } from "../testing/watch-rig.ts";
-import { WATCH_PATH } from "./serve-watch.ts";
+import { WATCH_PATHS } from "./serve-watch.ts";
+
+const [WATCH_PATH] = WATCH_PATHS;
 
 function request(init: { deviceGroup?: string; deviceId?: string; keepaliveMs?: number }): Uint8Array {
   return toBinary(WatchConfigRequestSchema, create(WatchConfigRequestSchema, { deviceGroup: "g", boot: "b", ...init }));

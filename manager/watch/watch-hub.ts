@@ -16,6 +16,7 @@ import type { TurnTaking } from "../../common/clock/turn-taking.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Member } from "../../common/membership/membership.ts";
 import { type PolledMarks, renewPolledMarks } from "../../common/v2/polled-marks.ts";
+import type { Login } from "../access/verified-credentials.ts";
 import { redirectAnswer, type WatchAnswer } from "../config/config-answer.ts";
 import type { PresenceWriter } from "../insight/presence/presence-writer.ts";
 import { resumeReading, stopReading } from "../listen/connections.ts";
@@ -153,6 +154,11 @@ export class WatchHub {
   /** Whether a gateway follows a device_group for workers of the original that poll it: here, or on another shard as far as that is known. */
   async isPolled(deviceGroup: string): Promise<boolean> {
     return (this.#groups.get(deviceGroup)?.gateways ?? 0) > 0 || (await this.#deps.polledMarks.isMarked(deviceGroup));
+  }
+
+  /** Reads the credential of an open watch again where access has changed since it was read; undefined: it counts as it is. */
+  renew(login: Login): Promise<void> | undefined {
+    return this.#reauthorisation.renew(login);
   }
 
   // --- the life of a watch

@@ -10,13 +10,15 @@ import type { Cluster } from "./cluster_pb.ts";
 import { file_nebula_v1_cluster } from "./cluster_pb.ts";
 import type { CronJob } from "./cron_job_pb.ts";
 import { file_nebula_v1_cron_job } from "./cron_job_pb.ts";
+import type { SubmitReportsRequest } from "./report_pb.ts";
+import { file_nebula_v1_report } from "./report_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file nebula/v1/config.proto.
  */
 export const file_nebula_v1_config: GenFile = /*@__PURE__*/
-  fileDesc("ChZuZWJ1bGEvdjEvY29uZmlnLnByb3RvEgluZWJ1bGEudjEiRwoIQXBwRW50cnkSDAoEbmFtZRgBIAEoCRIQCghyZXZpc2lvbhgCIAEoBBIbCgNhcHAYAyABKAsyDi5uZWJ1bGEudjEuQXBwIlQKDENyb25Kb2JFbnRyeRIMCgRuYW1lGAEgASgJEhAKCHJldmlzaW9uGAIgASgEEiQKCGNyb25fam9iGAMgASgLMhIubmVidWxhLnYxLkNyb25Kb2IivAEKBkNvbmZpZxIjCgdjbHVzdGVyGAEgASgLMhIubmVidWxhLnYxLkNsdXN0ZXISFAoMZGV2aWNlX2dyb3VwGAIgASgJEhYKDmdyb3VwX3JldmlzaW9uGAMgASgEEhAKCHBydW5lX2lkGAQgASgEEiEKBGFwcHMYBSADKAsyEy5uZWJ1bGEudjEuQXBwRW50cnkSKgoJY3Jvbl9qb2JzGAYgAygLMhcubmVidWxhLnYxLkNyb25Kb2JFbnRyeSIoChBHZXRDb25maWdSZXF1ZXN0EhQKDGRldmljZV9ncm91cBgBIAEoCSJWChFHZXRDb25maWdSZXNwb25zZRIhCgZjb25maWcYASABKAsyES5uZWJ1bGEudjEuQ29uZmlnEgwKBGV0YWcYAiABKAkSEAoId2FybmluZ3MYAyADKAkirQEKEldhdGNoQ29uZmlnUmVxdWVzdBIUCgxkZXZpY2VfZ3JvdXAYASABKAkSEQoJZGV2aWNlX2lkGAIgASgJEgwKBGJvb3QYAyABKAkSFAoMa2VlcGFsaXZlX21zGAQgASgNEhIKCnNlcnZlX2hlcmUYBSABKAgSDAoEZXRhZxgGIAEoCRIWCg53b3JrZXJfdmVyc2lvbhgHIAEoCRIQCghmZWF0dXJlcxgIIAMoCSLTAQoTV2F0Y2hDb25maWdSZXNwb25zZRInCgZjb25maWcYASABKAsyFS5uZWJ1bGEudjEuQ29uZmlnUHVzaEgAEikKCXVuY2hhbmdlZBgCIAEoCzIULm5lYnVsYS52MS5VbmNoYW5nZWRIABIvCg1ub19zdWNoX2dyb3VwGAMgASgLMhYubmVidWxhLnYxLk5vU3VjaEdyb3VwSAASJwoIcmVkaXJlY3QYBCABKAsyEy5uZWJ1bGEudjEuUmVkaXJlY3RIAEIICgZhbnN3ZXJKBAgFEAYiPQoKQ29uZmlnUHVzaBIhCgZjb25maWcYASABKAsyES5uZWJ1bGEudjEuQ29uZmlnEgwKBGV0YWcYAiABKAkiCwoJVW5jaGFuZ2VkIg0KC05vU3VjaEdyb3VwIjMKCFJlZGlyZWN0Eg8KB2FkZHJlc3MYASABKAkSFgoOcmV0cnlfYWZ0ZXJfbXMYAiABKA0yrAEKDUNvbmZpZ1NlcnZpY2USSwoJR2V0Q29uZmlnEhsubmVidWxhLnYxLkdldENvbmZpZ1JlcXVlc3QaHC5uZWJ1bGEudjEuR2V0Q29uZmlnUmVzcG9uc2UiA5ACARJOCgtXYXRjaENvbmZpZxIdLm5lYnVsYS52MS5XYXRjaENvbmZpZ1JlcXVlc3QaHi5uZWJ1bGEudjEuV2F0Y2hDb25maWdSZXNwb25zZTABYgZwcm90bzM", [file_nebula_v1_app, file_nebula_v1_cluster, file_nebula_v1_cron_job]);
+  fileDesc("ChZuZWJ1bGEvdjEvY29uZmlnLnByb3RvEgluZWJ1bGEudjEiRwoIQXBwRW50cnkSDAoEbmFtZRgBIAEoCRIQCghyZXZpc2lvbhgCIAEoBBIbCgNhcHAYAyABKAsyDi5uZWJ1bGEudjEuQXBwIlQKDENyb25Kb2JFbnRyeRIMCgRuYW1lGAEgASgJEhAKCHJldmlzaW9uGAIgASgEEiQKCGNyb25fam9iGAMgASgLMhIubmVidWxhLnYxLkNyb25Kb2IivAEKBkNvbmZpZxIjCgdjbHVzdGVyGAEgASgLMhIubmVidWxhLnYxLkNsdXN0ZXISFAoMZGV2aWNlX2dyb3VwGAIgASgJEhYKDmdyb3VwX3JldmlzaW9uGAMgASgEEhAKCHBydW5lX2lkGAQgASgEEiEKBGFwcHMYBSADKAsyEy5uZWJ1bGEudjEuQXBwRW50cnkSKgoJY3Jvbl9qb2JzGAYgAygLMhcubmVidWxhLnYxLkNyb25Kb2JFbnRyeSIoChBHZXRDb25maWdSZXF1ZXN0EhQKDGRldmljZV9ncm91cBgBIAEoCSJWChFHZXRDb25maWdSZXNwb25zZRIhCgZjb25maWcYASABKAsyES5uZWJ1bGEudjEuQ29uZmlnEgwKBGV0YWcYAiABKAkSEAoId2FybmluZ3MYAyADKAkirQEKEldhdGNoQ29uZmlnUmVxdWVzdBIUCgxkZXZpY2VfZ3JvdXAYASABKAkSEQoJZGV2aWNlX2lkGAIgASgJEgwKBGJvb3QYAyABKAkSFAoMa2VlcGFsaXZlX21zGAQgASgNEhIKCnNlcnZlX2hlcmUYBSABKAgSDAoEZXRhZxgGIAEoCRIWCg53b3JrZXJfdmVyc2lvbhgHIAEoCRIQCghmZWF0dXJlcxgIIAMoCSLTAQoTV2F0Y2hDb25maWdSZXNwb25zZRInCgZjb25maWcYASABKAsyFS5uZWJ1bGEudjEuQ29uZmlnUHVzaEgAEikKCXVuY2hhbmdlZBgCIAEoCzIULm5lYnVsYS52MS5VbmNoYW5nZWRIABIvCg1ub19zdWNoX2dyb3VwGAMgASgLMhYubmVidWxhLnYxLk5vU3VjaEdyb3VwSAASJwoIcmVkaXJlY3QYBCABKAsyEy5uZWJ1bGEudjEuUmVkaXJlY3RIAEIICgZhbnN3ZXJKBAgFEAYiPQoKQ29uZmlnUHVzaBIhCgZjb25maWcYASABKAsyES5uZWJ1bGEudjEuQ29uZmlnEgwKBGV0YWcYAiABKAkiCwoJVW5jaGFuZ2VkIg0KC05vU3VjaEdyb3VwIjMKCFJlZGlyZWN0Eg8KB2FkZHJlc3MYASABKAkSFgoOcmV0cnlfYWZ0ZXJfbXMYAiABKA0ihgEKFVdhdGNoQW5kUmVwb3J0UmVxdWVzdBIuCgV3YXRjaBgBIAEoCzIdLm5lYnVsYS52MS5XYXRjaENvbmZpZ1JlcXVlc3RIABIyCgdyZXBvcnRzGAIgASgLMh8ubmVidWxhLnYxLlN1Ym1pdFJlcG9ydHNSZXF1ZXN0SABCCQoHcmVxdWVzdCKBAgoWV2F0Y2hBbmRSZXBvcnRSZXNwb25zZRInCgZjb25maWcYASABKAsyFS5uZWJ1bGEudjEuQ29uZmlnUHVzaEgAEikKCXVuY2hhbmdlZBgCIAEoCzIULm5lYnVsYS52MS5VbmNoYW5nZWRIABIvCg1ub19zdWNoX2dyb3VwGAMgASgLMhYubmVidWxhLnYxLk5vU3VjaEdyb3VwSAASJwoIcmVkaXJlY3QYBCABKAsyEy5uZWJ1bGEudjEuUmVkaXJlY3RIABIpCgZyZXBvcnQYBiABKAsyFy5uZWJ1bGEudjEuUmVwb3J0QW5zd2VySABCCAoGYW5zd2VySgQIBRAGIlYKDFJlcG9ydEFuc3dlchIMCgRjb2RlGAEgASgFEg8KB21lc3NhZ2UYAiABKAkSFgoOcmV0cnlfYWZ0ZXJfbXMYAyABKA0SDwoHYnlfY2FsbBgEIAEoCDKHAgoNQ29uZmlnU2VydmljZRJLCglHZXRDb25maWcSGy5uZWJ1bGEudjEuR2V0Q29uZmlnUmVxdWVzdBocLm5lYnVsYS52MS5HZXRDb25maWdSZXNwb25zZSIDkAIBEk4KC1dhdGNoQ29uZmlnEh0ubmVidWxhLnYxLldhdGNoQ29uZmlnUmVxdWVzdBoeLm5lYnVsYS52MS5XYXRjaENvbmZpZ1Jlc3BvbnNlMAESWQoOV2F0Y2hBbmRSZXBvcnQSIC5uZWJ1bGEudjEuV2F0Y2hBbmRSZXBvcnRSZXF1ZXN0GiEubmVidWxhLnYxLldhdGNoQW5kUmVwb3J0UmVzcG9uc2UoATABYgZwcm90bzM", [file_nebula_v1_app, file_nebula_v1_cluster, file_nebula_v1_cron_job, file_nebula_v1_report]);
 
 /**
  * An app in a config.
@@ -410,6 +412,146 @@ export const RedirectSchema: GenMessage<Redirect> = /*@__PURE__*/
   messageDesc(file_nebula_v1_config, 10);
 
 /**
+ * One request of WatchAndReport.
+ *
+ * @generated from message nebula.v1.WatchAndReportRequest
+ */
+export type WatchAndReportRequest = Message<"nebula.v1.WatchAndReportRequest"> & {
+  /**
+   * The request.
+   *
+   * @generated from oneof nebula.v1.WatchAndReportRequest.request
+   */
+  request: {
+    /**
+     * Opens the watch; the first request, and no other.
+     *
+     * @generated from field: nebula.v1.WatchConfigRequest watch = 1;
+     */
+    value: WatchConfigRequest;
+    case: "watch";
+  } | {
+    /**
+     * Reports of the watching device, at most 65536 bytes; every request but the first.
+     *
+     * @generated from field: nebula.v1.SubmitReportsRequest reports = 2;
+     */
+    value: SubmitReportsRequest;
+    case: "reports";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message nebula.v1.WatchAndReportRequest.
+ * Use `create(WatchAndReportRequestSchema)` to create a new message.
+ */
+export const WatchAndReportRequestSchema: GenMessage<WatchAndReportRequest> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_config, 11);
+
+/**
+ * One answer of WatchAndReport: of the watch, with the same fields and numbers as in WatchConfigResponse, or to a report.
+ *
+ * @generated from message nebula.v1.WatchAndReportResponse
+ */
+export type WatchAndReportResponse = Message<"nebula.v1.WatchAndReportResponse"> & {
+  /**
+   * The answer.
+   *
+   * @generated from oneof nebula.v1.WatchAndReportResponse.answer
+   */
+  answer: {
+    /**
+     * A config that the device should run from now on.
+     *
+     * @generated from field: nebula.v1.ConfigPush config = 1;
+     */
+    value: ConfigPush;
+    case: "config";
+  } | {
+    /**
+     * The device holds the newest config already.
+     *
+     * @generated from field: nebula.v1.Unchanged unchanged = 2;
+     */
+    value: Unchanged;
+    case: "unchanged";
+  } | {
+    /**
+     * There is no such device_group now. The watch stays open; the device keeps what it runs.
+     *
+     * @generated from field: nebula.v1.NoSuchGroup no_such_group = 3;
+     */
+    value: NoSuchGroup;
+    case: "noSuchGroup";
+  } | {
+    /**
+     * This shard does not serve the watch any more, or never did.
+     *
+     * @generated from field: nebula.v1.Redirect redirect = 4;
+     */
+    value: Redirect;
+    case: "redirect";
+  } | {
+    /**
+     * The answer to the oldest request with reports that has none.
+     *
+     * @generated from field: nebula.v1.ReportAnswer report = 6;
+     */
+    value: ReportAnswer;
+    case: "report";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message nebula.v1.WatchAndReportResponse.
+ * Use `create(WatchAndReportResponseSchema)` to create a new message.
+ */
+export const WatchAndReportResponseSchema: GenMessage<WatchAndReportResponse> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_config, 12);
+
+/**
+ * The answer to reports on a watch. Without a code they are safe.
+ *
+ * @generated from message nebula.v1.ReportAnswer
+ */
+export type ReportAnswer = Message<"nebula.v1.ReportAnswer"> & {
+  /**
+   * The status code of gRPC with which SubmitReports would have failed. 0: the reports are safe.
+   *
+   * @generated from field: int32 code = 1;
+   */
+  code: number;
+
+  /**
+   * Why they were refused, one sentence.
+   *
+   * @generated from field: string message = 2;
+   */
+  message: string;
+
+  /**
+   * Milliseconds to wait before they are sent again. 0: not said.
+   *
+   * @generated from field: uint32 retry_after_ms = 3;
+   */
+  retryAfterMs: number;
+
+  /**
+   * They were not looked at, because this stream does not take them: send them by SubmitReports.
+   *
+   * @generated from field: bool by_call = 4;
+   */
+  byCall: boolean;
+};
+
+/**
+ * Describes the message nebula.v1.ReportAnswer.
+ * Use `create(ReportAnswerSchema)` to create a new message.
+ */
+export const ReportAnswerSchema: GenMessage<ReportAnswer> = /*@__PURE__*/
+  messageDesc(file_nebula_v1_config, 13);
+
+/**
  * Configs: what the devices of a group should run, once or as a watch.
  *
  * @generated from service nebula.v1.ConfigService
@@ -435,6 +577,17 @@ export const ConfigService: GenService<{
     methodKind: "server_streaming";
     input: typeof WatchConfigRequestSchema;
     output: typeof WatchConfigResponseSchema;
+  },
+  /**
+   * Watches as WatchConfig does, and takes the device's reports on the same stream. The first request opens the watch; each later one is a report, answered by a ReportAnswer, in their order.
+   * A report that waits for its answer is the only one: of several that were sent at once the later ones wait unread. What is answered `by_call` is sent by SubmitReports in its place.
+   *
+   * @generated from rpc nebula.v1.ConfigService.WatchAndReport
+   */
+  watchAndReport: {
+    methodKind: "bidi_streaming";
+    input: typeof WatchAndReportRequestSchema;
+    output: typeof WatchAndReportResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_nebula_v1_config, 0);

@@ -141,6 +141,7 @@ const history: RulesOf<typeof HistoryService> = {
 const config: RulesOf<typeof ConfigService> = {
   getConfig: needs(({ deviceGroup }) => ({ kind: "config", deviceGroup })),
   watchConfig: needsOrPart(({ deviceGroup, deviceId }) => watchNeed(deviceGroup, deviceId)),
+  watchAndReport: stream, // its first request is let in as one of WatchConfig, the others as of SubmitReports
 };
 
 const report: RulesOf<typeof ReportService> = {

@@ -1,0 +1,121 @@
+/**
+ * Reports on the stream of a watch (WatchAndReport). A call of its own takes a stream of HTTP/2, two blocks of headers, gRPC's call above them and a login for
+ * each report. On a stream that is open already a report is a frame of data, and so is its answer.
+ *
+ * R1 A report takes the way of SubmitReports (its rights, limits, turn and metrics), and has its outcome.
+ * R2 Its credential is that of the watch, and is read again first where access has changed since.
+ * R3 A report that was skipped (message-reader.ts) is answered `by_call`: its device sends it by SubmitReports.
+ * R4 The next report is read when the answer of this one is with the kernel: a device that does not read costs one.
+ */
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import type { Clock } from "../../common/clock/clock.ts";
+import { codeOf } from "../../common/errors/codes.ts";
+import { isNebulaError, messageOf, NebulaError } from "../../common/errors/nebula-error.ts";
+import type { Log } from "../../common/log/log.ts";
+import { requestIdFrom } from "../../common/rpc/request-id.ts";
+import { pathOf, readRequest, Undecodable } from "../../common/rpc/service-definition.ts";
+import { type ReportAnswerSchema, WatchAndReportRequestSchema, WatchAndReportResponseSchema } from "../../gen/nebula/v1/config_pb.ts";
+import { ReportService, type SubmitReportsRequest, SubmitReportsRequestSchema } from "../../gen/nebula/v1/report_pb.ts";
+import { permitBy } from "../access/gate.ts";
+import { ruleOf } from "../access/rights/method-table.ts";
+import type { Login } from "../access/verified-credentials.ts";
+import { framed } from "../config/config-answer.ts";
+import type { UnaryHandler } from "../rpc/call-context.ts";
+import { asNebulaError } from "../rpc/errors.ts";
+import type { RpcMetrics } from "../rpc/rpc-metrics.ts";
+import { PartialMessages } from "./message-reader.ts";
+
+const METHOD = ReportService.method.submitReports;
+const PATH = pathOf(METHOD);
+const RULE = ruleOf(METHOD);
+
+export type ReportsOnWatchDeps = Readonly<{
+  /** SubmitReports, in its turn. */
+  submit: UnaryHandler<typeof METHOD>;
+  /** Reads a credential again where access has changed since it was read; undefined: it counts as it is. */
+  renew: (login: Login) => Promise<void> | undefined;
+  metrics: RpcMetrics;
+  clock: Pick<Clock, "monotonic">;
+  log: Log;
+}>;
+
+/** The device that reports: its credential, and the address and port of its connection. */
+export type Reporting = Readonly<{ login: Login; peer: string; signal: AbortSignal }>;
+
+/** The encoded answer to a report, and the same as a message of gRPC with its prefix, of which it is part. */
+export type EncodedAnswer = Readonly<{ bytes: Uint8Array; frame: Uint8Array }>;
+
+const TAKEN = encodedAnswer({});
+export const BY_CALL = encodedAnswer({ byCall: true });
+
+export class ReportsOnWatch {
+  /** Of all streams. */
+  readonly partials: PartialMessages;
+  readonly #deps: ReportsOnWatchDeps;
+
+  constructor(deps: ReportsOnWatchDeps) {
+    this.#deps = deps;
+    this.partials = new PartialMessages(deps.clock);
+  }
+
+  /** Resolves with the answer to a message; never rejects. @param message a WatchAndReportRequest; undefined: it was skipped */
+  async answer(message: Uint8Array | undefined, from: Reporting): Promise<EncodedAnswer> {
+    if (message === undefined) return BY_CALL; // R3
+    const { metrics, clock, log } = this.#deps;
+    const started = clock.monotonic();
+    try {
+      await this.#take(message, from);
+      metrics.ended(PATH, 0, (clock.monotonic() - started) / 1000);
+      return TAKEN;
+    } catch (thrown) {
+      const error = asNebulaError(from.signal.aborted ? from.signal.reason : thrown, { method: PATH, requestId: requestIdFrom(undefined) }, log);
+      metrics.ended(PATH, codeOf(error.kind), (clock.monotonic() - started) / 1000);
+      return encodedAnswer({ code: codeOf(error.kind), message: error.message, retryAfterMs: Math.ceil(error.retryAfterMs ?? 0) });
+    }
+  }
+
+  async #take(message: Uint8Array, { login, peer, signal }: Reporting): Promise<void> {
+    const request = reportsOf(message);
+    const renewing = this.#deps.renew(login); // R2
+    if (renewing !== undefined) await renewing;
+    const { principal, source } = login.verified;
+    if (RULE !== undefined) permitBy(RULE, METHOD, request, principal);
+    await this.#deps.submit(request, { principal, source, signal, peer, requestId: "", changed: () => {} });
+  }
+}
+
+const { reports: REPORTS, watch: WATCH } = WatchAndReportRequestSchema.field;
+
+/** The reports in an encoded WatchAndReportRequest, which is not decoded besides: they keep their own bytes. */
+function reportsOf(message: Uint8Array): SubmitReportsRequest {
+  const request = readRequest(SubmitReportsRequestSchema, bytesOfReports(message));
+  if (request instanceof Undecodable) throw unreadable(request.reason);
+  return request;
+}
+
+/** Of a message that comes twice the fields are merged, as those of its bytes one after the other are. */
+function bytesOfReports(message: Uint8Array): Uint8Array {
+  const found: Uint8Array[] = [];
+  try {
+    for (const reader = new BinaryReader(message); reader.pos < reader.len; ) {
+      const [field, wireType] = reader.tag();
+      if (field === WATCH.number) throw new NebulaError("invalid_argument", "this stream has its watch: open another one for another watch");
+      if (field === REPORTS.number && wireType === WireType.LengthDelimited) found.push(reader.bytes());
+      else reader.skip(wireType, field);
+    }
+  } catch (error) {
+    throw isNebulaError(error) ? error : unreadable(messageOf(error));
+  }
+  const [first = new Uint8Array(), ...more] = found;
+  return more.length === 0 ? first : Buffer.concat(found);
+}
+
+function unreadable(reason: string): NebulaError {
+  return new NebulaError("invalid_argument", `the request is not a valid ${WatchAndReportRequestSchema.typeName}: ${reason}`);
+}
+
+function encodedAnswer(report: MessageInitShape<typeof ReportAnswerSchema>): EncodedAnswer {
+  const bytes = toBinary(WatchAndReportResponseSchema, create(WatchAndReportResponseSchema, { answer: { case: "report", value: report } }));
+  return { bytes, frame: framed(bytes) };
+}
