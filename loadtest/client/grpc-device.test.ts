@@ -1,20 +1,26 @@
 import { strict as assert } from "node:assert";
 import { once } from "node:events";
 import { createServer, type Http2Server, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { eventually } from "../../common/testing/eventually.ts";
+import { WatchAndReportResponseSchema } from "../../gen/nebula/v1/config_pb.ts";
 import type { DeviceListener } from "./device.ts";
 import { GrpcDevice } from "./grpc-device.ts";
 import { grpcHeaderBlock, grpcMessage } from "./h2-frames.ts";
 
+/** A call whose request has not ended. */
+type OpenCall = { stream: ServerHttp2Stream; headers: IncomingHttpHeaders; chunks: readonly Buffer[] };
 type Call = { stream: ServerHttp2Stream; headers: IncomingHttpHeaders; body: Buffer };
 
 /** node:http2 itself as the judge of what the canned frames say. */
-async function openServer(): Promise<{ server: Http2Server; port: number; calls: Call[] }> {
+async function openServer(): Promise<{ server: Http2Server; port: number; calls: Call[]; open: OpenCall[] }> {
   const calls: Call[] = [];
+  const open: OpenCall[] = [];
   const server = createServer();
   server.on("stream", (stream: ServerHttp2Stream, headers) => {
     const chunks: Buffer[] = [];
     stream.on("data", (chunk: Buffer) => chunks.push(chunk));
+    if (headers[":path"] === "/open") open.push({ stream, headers, chunks });
     stream.on("error", () => {});
     stream.on("end", () => calls.push({ stream, headers, body: Buffer.concat(chunks) }));
   });
@@ -22,7 +28,7 @@ async function openServer(): Promise<{ server: Http2Server; port: number; calls:
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();
-  return { server, port: typeof address === "object" && address !== null ? address.port : 0, calls };
+  return { server, port: typeof address === "object" && address !== null ? address.port : 0, calls, open };
 }
 
 class Heard implements DeviceListener {
@@ -68,6 +74,38 @@ describe("GrpcDevice, against node:http2", () => {
     assert.equal(headers.authorization, `Bearer ${long}`);
     assert.equal(headers.edge, "y".repeat(127));
     assert.deepEqual(body, grpcMessage(Buffer.from("who I am")));
+  });
+
+  it("a device whose stream stays open says more on it, and takes answers to that among the messages", async () => {
+    const headerBlock = grpcHeaderBlock("127.0.0.1:1", "/open", {});
+    const words = new Heard();
+    const reporting = new GrpcDevice(
+      8,
+      { port: opened.port, localAddress: "127.0.0.9" },
+      { headerBlock, message: Buffer.from("who I am"), isOpen: true },
+      words,
+    );
+    try {
+      await eventually(() => opened.open.length === 1);
+      const [first] = opened.open;
+      assert.ok(first !== undefined);
+      const { stream, chunks } = first;
+      reporting.say(Buffer.from("how I am"));
+      const said = Buffer.concat([grpcMessage(Buffer.from("who I am")), grpcMessage(Buffer.from("how I am"))]);
+      await eventually(() => Buffer.concat(chunks).equals(said));
+      stream.respond({ ":status": 200 });
+      const answer = (init: NonNullable<MessageInitShape<typeof WatchAndReportResponseSchema>["answer"]>) =>
+        stream.write(grpcMessage(toBinary(WatchAndReportResponseSchema, create(WatchAndReportResponseSchema, { answer: init }))));
+      answer({ case: "unchanged", value: {} });
+      answer({ case: "report", value: {} });
+      answer({ case: "config", value: {} });
+      answer({ case: "report", value: { code: 8, message: "later" } });
+      answer({ case: "report", value: { byCall: true } });
+      await eventually(() => words.words.length === 5);
+      assert.deepEqual(words.words, ["message", "answer true", "message", "answer false", "answer false"]);
+    } finally {
+      reporting.close();
+    }
   });
 
   it("a device takes messages larger than frames and windows, one after another", async () => {

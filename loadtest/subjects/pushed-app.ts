@@ -17,7 +17,7 @@ export type PushedApp = Readonly<{
   apps: readonly string[];
   /** The revision of the app that the next change makes. */
   nextRevision(): bigint;
-  /** The target of a device that watches the group on this port. */
+  /** The target of a device that watches the group on this port, and reports on the stream of its watch, as workers do. */
   target(port: number): Promise<FleetTarget>;
   /** Changes the app by one API call; resolves with the moment of its answer (`sharedNow`). */
   push(): Promise<number>;
@@ -40,7 +40,7 @@ export async function createPushedApp({ token, channel, call }: AdminCaller, pay
     nextRevision: () => revision + 1n,
     async target(port) {
       const { etag } = await channel.unary(ConfigService.method.getConfig, { deviceGroup: name }, call);
-      return { protocol: "grpc", port, headers: { authorization: `Bearer ${token}` }, deviceGroup: name, etag };
+      return { protocol: "grpc", port, headers: { authorization: `Bearer ${token}` }, reportsOnWatch: true, deviceGroup: name, etag };
     },
     async push() {
       pushes++;
