@@ -99,8 +99,11 @@ describe("this release beside the release before", function () {
     const containerOf = async () => (await server.api.device("till-1"))?.report?.apps[0]?.containers.map(({ id }) => id);
     const container = await containerOf();
     assert.equal(container?.length, 1);
+    const connectionsByCalls = () => worker.output.split("the manager takes reports by calls alone").length - 1;
+    assert.equal(connectionsByCalls(), 1, worker.output);
 
     await server.stop();
+    const byCallsBefore = connectionsByCalls();
     await using migration = new Program(["migrate"], { env: { ...ENV, NEBULA_DATA: server.dataDir } });
     assert.equal(await migration.exit(), 0, migration.output);
     await server.startAgain();
@@ -109,6 +112,7 @@ describe("this release beside the release before", function () {
     await server.api.appStatus("till-1", "second", ({ appliedRevision }) => appliedRevision === 1n, APPLIED_MS);
     assert.deepEqual(await containerOf(), container, "the upgrade of the server restarted a container");
     await assertFollows(server.api, "till-1", "shop:3");
+    assert.equal(connectionsByCalls(), byCallsBefore, "the upgraded server takes reports on the stream of the watch");
     assert.doesNotMatch(worker.output, /enrols again/);
   });
 

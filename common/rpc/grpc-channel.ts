@@ -4,6 +4,7 @@ import {
   type ChannelCredentials,
   type ChannelOptions,
   Client,
+  type ClientDuplexStream,
   type ClientReadableStream,
   connectivityState,
   Metadata,
@@ -25,6 +26,15 @@ export type CallOptions = Readonly<{
 
 type UnaryMethod<I extends DescMessage, O extends DescMessage> = DescMethod & { methodKind: "unary"; input: I; output: O };
 type StreamMethod<I extends DescMessage, O extends DescMessage> = DescMethod & { methodKind: "server_streaming"; input: I; output: O };
+type BidiMethod<I extends DescMessage, O extends DescMessage> = DescMethod & { methodKind: "bidi_streaming"; input: I; output: O };
+
+/** A stream on which both sides send. */
+export type BidiStream<O extends DescMessage> = Readonly<{
+  /** Its answers, one at a time, for one reader; leaving the loop, or the signal, cancels the call. */
+  answers: AsyncGenerator<MessageShape<O>, void>;
+  /** Sends one more request, encoded. Without effect once the call has ended. */
+  send: (request: Uint8Array) => void;
+}>;
 
 /** A gRPC channel to one address, with calls by generated method. Errors are NebulaErrors of the kind that the status code stands for. */
 export class GrpcChannel implements Disposable {
@@ -65,28 +75,30 @@ export class GrpcChannel implements Disposable {
   }
 
   /** The answers of a server stream, one at a time; leaving the loop, or the signal, cancels the call. */
-  async *serverStream<I extends DescMessage, O extends DescMessage>(
+  serverStream<I extends DescMessage, O extends DescMessage>(
     method: StreamMethod<I, O>,
     request: MessageInitShape<I>,
     options: CallOptions = {},
   ): AsyncGenerator<MessageShape<O>, void> {
-    const call = this.openStream(method, request, options);
-    const onAbort = () => call.cancel();
-    options.signal?.addEventListener("abort", onAbort);
-    try {
-      if (options.signal?.aborted) throw cancelled();
-      for await (const value of call) {
-        const message = decoded(method.output, value);
-        if (message instanceof Undecodable) throw new NebulaError("internal", `unreadable answer: ${message.reason}`);
-        yield message;
-      }
-    } catch (error) {
-      throw isNebulaError(error) ? error : fromServiceError(error);
-    } finally {
-      options.signal?.removeEventListener("abort", onAbort);
-      call.on("error", () => {}); // a cancelled call still reports its end
-      call.cancel();
-    }
+    return answersOf(() => this.openStream(method, request, options), method.output, options.signal);
+  }
+
+  /** Opens a stream of requests, with its first one, and of answers, which have to be read. */
+  bidiStream<I extends DescMessage, O extends DescMessage>(
+    method: BidiMethod<I, O>,
+    first: MessageInitShape<I>,
+    options: CallOptions = {},
+  ): BidiStream<O> {
+    const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
+    const call: ClientDuplexStream<unknown, unknown> = this.#client.makeBidiStreamRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      metadataOf(options.headers),
+      deadlineOf(options.timeoutMs),
+    );
+    call.write(create(method.input, first));
+    return { answers: answersOf(() => call, method.output, options.signal), send: (request) => void call.write(request) };
   }
 
   /** The bare call of grpc-js, for who needs its headers or its trailers. */
@@ -136,6 +148,31 @@ export class GrpcChannel implements Disposable {
     this.#closed = true;
     // A turn later: addresses that grpc-js has just looked up reach a channel that is closed meanwhile, which then connects to them for good.
     setImmediate(() => this.#client.close());
+  }
+}
+
+/** The answers of a call, which is opened with the first look at them. */
+async function* answersOf<O extends DescMessage>(
+  open: () => Pick<ClientReadableStream<unknown>, "cancel" | "on" | typeof Symbol.asyncIterator>,
+  output: O,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<MessageShape<O>, void> {
+  const call = open();
+  const onAbort = () => call.cancel();
+  signal?.addEventListener("abort", onAbort);
+  try {
+    if (signal?.aborted) throw cancelled();
+    for await (const value of call) {
+      const message = decoded(output, value);
+      if (message instanceof Undecodable) throw new NebulaError("internal", `unreadable answer: ${message.reason}`);
+      yield message;
+    }
+  } catch (error) {
+    throw isNebulaError(error) ? error : fromServiceError(error);
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
+    call.on("error", () => {}); // a cancelled call still reports its end
+    call.cancel();
   }
 }
 

@@ -114,7 +114,8 @@ export class LightDevice {
       if (answer.case === "config") channel.unary(StatusService.method.getStatus, {}, { headers, signal }).catch(() => {});
     };
     const dead = new AbortController().signal;
-    const outcome = await attemptWatch({ channel, request, headers, reachMs: 10_000, clock, onAnswer, dead, signal });
+    const attempt = { channel, request, headers, mayTakeReports: true, onNoReports: () => {}, reachMs: 10_000, clock, onAnswer, dead, signal };
+    const outcome = await attemptWatch(attempt);
     this.servedBy = undefined;
     if (outcome.kind === "redirect" || outcome.kind === "relocate") this.redirects++;
     else this.failures.push(`${outcome.kind}: ${outcome.reason}`);

@@ -1,9 +1,16 @@
 import type { Clock } from "../../common/clock/clock.ts";
 import { type ErrorKind, isNebulaError, messageOf } from "../../common/errors/nebula-error.ts";
 import type { GrpcChannel } from "../../common/rpc/grpc-channel.ts";
-import { ConfigService, type Redirect, type WatchConfigRequest, type WatchConfigResponse } from "../../gen/nebula/v1/config_pb.ts";
+import {
+  ConfigService,
+  type Redirect,
+  type WatchAndReportResponse,
+  type WatchConfigRequest,
+  type WatchConfigResponse,
+} from "../../gen/nebula/v1/config_pb.ts";
 import { ShardService } from "../../gen/nebula/v1/shard_pb.ts";
 import type { WatchOutcome } from "./moves.ts";
+import { ReportStream } from "./report-stream.ts";
 
 /** An answer that tells something about the config. */
 export type WatchAnswer = Exclude<WatchConfigResponse["answer"], { case: "redirect" | undefined }>;
@@ -12,11 +19,18 @@ export type WatchAttempt = Readonly<{
   channel: GrpcChannel;
   request: Omit<WatchConfigRequest, "$typeName" | "$unknown">;
   headers: Readonly<Record<string, string>>;
+  /** Whether the server may have WatchAndReport; false: the watch is one of WatchConfig. */
+  mayTakeReports: boolean;
+  /** Called when the server answers that it has no WatchAndReport. WatchConfig is next. */
+  onNoReports: () => void;
   /** How long the connection may take, milliseconds. */
   reachMs: number;
   clock: Clock;
-  /** Called for every answer but a redirect; the first one says that the shard serves. */
-  onAnswer: (answer: WatchAnswer) => void;
+  /**
+   * Called for every answer about the config; the first one says that the shard serves.
+   * @param reports takes reports from then on; undefined: they are sent by SubmitReports
+   */
+  onAnswer: (answer: WatchAnswer, reports: ReportStream | undefined) => void;
   /** Aborted, with an error, once the connection is known to be dead. */
   dead: AbortSignal;
   signal: AbortSignal;
@@ -32,28 +46,54 @@ const REFUSALS: ReadonlySet<ErrorKind> = new Set([
 ]);
 
 /** Watches at one shard until that ends. Rejects only when the signal is aborted. */
-export async function attemptWatch({ channel, request, headers, reachMs, clock, onAnswer, dead, signal }: WatchAttempt): Promise<WatchOutcome> {
+export async function attemptWatch(attempt: WatchAttempt): Promise<WatchOutcome> {
+  const { channel, request, headers, mayTakeReports, onNoReports, reachMs, onAnswer, dead, signal } = attempt;
   const reached = await reach(channel, reachMs, signal);
   if (reached !== undefined) return reached;
+  const options = { headers, signal: AbortSignal.any([signal, dead]) };
+  if (mayTakeReports) {
+    const { answers, send } = channel.bidiStream(ConfigService.method.watchAndReport, { request: { case: "watch", value: request } }, options);
+    let isServed = false;
+    const outcome = await follow(answers, attempt, new ReportStream(send), (answer, reports) => {
+      isServed = true;
+      onAnswer(answer, reports);
+    });
+    if (isServed || outcome.kind !== "refused" || outcome.problem !== "unimplemented") return outcome;
+    onNoReports();
+  }
+  return follow(channel.serverStream(ConfigService.method.watchConfig, request, options), attempt, undefined, onAnswer);
+}
+
+type Answers = AsyncIterable<Pick<WatchConfigResponse | WatchAndReportResponse, "answer">>;
+
+async function follow(
+  answers: Answers,
+  { clock, dead, signal }: Pick<WatchAttempt, "clock" | "dead" | "signal">,
+  reports: ReportStream | undefined,
+  onAnswer: WatchAttempt["onAnswer"],
+): Promise<WatchOutcome> {
   let servedSince: number | undefined;
   const uptime = () => (servedSince === undefined ? 0 : clock.monotonic() - servedSince);
   const ended = (reason: string): WatchOutcome =>
     servedSince === undefined ? { kind: "failed", reason } : { kind: "ended", uptimeMs: uptime(), reason };
   try {
-    for await (const { answer } of channel.serverStream(ConfigService.method.watchConfig, request, {
-      headers,
-      signal: AbortSignal.any([signal, dead]),
-    })) {
+    for await (const { answer } of answers) {
       if (answer.case === "redirect") return redirected(answer.value, uptime());
       if (answer.case === undefined) continue; // an answer of a server that is newer than this worker
+      if (answer.case === "report") {
+        reports?.answered(answer.value);
+        continue;
+      }
       servedSince ??= clock.monotonic();
-      onAnswer(answer);
+      onAnswer(answer, reports);
     }
     signal.throwIfAborted();
     return ended("the manager ended the watch");
   } catch (error) {
     signal.throwIfAborted();
     return refusal(error) ?? ended(messageOf(dead.aborted ? dead.reason : error));
+  } finally {
+    reports?.end();
   }
 }
 

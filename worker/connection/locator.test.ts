@@ -116,7 +116,10 @@ describe("a connection that has to be encrypted", function () {
   it("an encrypted connection is refused for a host, named by an IP address, that the certificate does not name", async () => {
     const [key, cert] = await Promise.all([readFile(join(folder, "key.pem")), readFile(join(folder, "cert.pem"))]);
     for (const host of ["127.0.0.1", "127.0.0.2"]) {
-      await using shard = await TestShard.open(`${host}:0`, ServerCredentials.createSsl(null, [{ private_key: key, cert_chain: cert }]));
+      await using shard = await TestShard.open({
+        address: `${host}:0`,
+        credentials: ServerCredentials.createSsl(null, [{ private_key: key, cert_chain: cert }]),
+      });
       const { credentials, options } = tlsChannel(shard.address, { ca: cert });
       using channel = new GrpcChannel(shard.address, credentials, options);
       const call = channel.unary(ShardService.method.getShardMap, {});
@@ -133,7 +136,7 @@ describe("a connection that has to be encrypted", function () {
     const [key, cert] = await Promise.all([readFile(join(folder, "key.pem")), readFile(join(folder, "cert.pem"))]);
     const credentials = ServerCredentials.createSsl(null, [{ private_key: key, cert_chain: cert }]);
     const trust = { ca: cert };
-    await using secure = await TestShard.open("127.0.0.1:0", credentials);
+    await using secure = await TestShard.open({ credentials });
     await using clear = await TestShard.open();
     secure.onWatch = (watch) => (watch.request.serveHere ? watch.config(1n, "a") : watch.redirect(clear.address));
     clear.onWatch = (watch) => watch.config(2n, "in clear text");

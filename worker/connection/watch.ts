@@ -15,6 +15,7 @@ import { attemptWatch, type WatchAnswer } from "./attempt.ts";
 import { LatestEvents, type WatchEvent } from "./events.ts";
 import { locateShards } from "./locator.ts";
 import { afterLocate, afterWatch, FIRST_STATE, type LocateOutcome, type Move, WATCH_TIMING, type WatchOutcome, type WatchTiming } from "./moves.ts";
+import type { ReportStream } from "./report-stream.ts";
 import { isSecure } from "./server-call.ts";
 
 /** The largest config that is received, bytes. */
@@ -65,8 +66,14 @@ export interface Watch extends AsyncIterable<WatchEvent> {
   loginChanged(): void;
 }
 
-/** A channel on which a watch is served. `end`: the connection is dead, and another one is made. */
-type Served = Readonly<{ channel: GrpcChannel; end: (error: NebulaError) => void }>;
+/** A channel to an address. `mayTakeReports`: its server has not answered that it has no WatchAndReport. */
+type Opened = Readonly<{ address: string; tls: ClientTls; channel: GrpcChannel }> & { mayTakeReports: boolean };
+
+/**
+ * A channel on which a watch is served. `reports`: takes reports on the stream of the watch; undefined: a server of an earlier release. `end`: the
+ * connection is dead, and another one is made.
+ */
+type Served = Readonly<{ channel: GrpcChannel; reports: ReportStream | undefined; end: (error: NebulaError) => void }>;
 
 /** Opens the connection and keeps it, until the signal is aborted: then the events end. */
 export function openWatch(options: WatchOptions): Watch {
@@ -86,7 +93,7 @@ class Connection implements Watch {
   readonly #alarm: Alarm;
   readonly #timing: WatchTiming;
   readonly #reachMs: number;
-  #channel: Readonly<{ address: string; tls: ClientTls; channel: GrpcChannel }> | undefined;
+  #opened: Opened | undefined;
   /** Where the watch is served now. */
   #served: Served | undefined;
   #loggedReason: string | undefined;
@@ -108,8 +115,9 @@ class Connection implements Watch {
     const served = this.#served;
     if (served === undefined) throw new NebulaError("unavailable", "there is no connection to a manager now");
     const timeoutMs = this.#options.submitLimitMs ?? SUBMIT_LIMIT_MS;
-    const options = { headers: headersOf(this.#options.authorization()), timeoutMs, signal };
     try {
+      if (await served.reports?.submit(report, timeoutMs, signal)) return;
+      const options = { headers: headersOf(this.#options.authorization()), timeoutMs, signal };
       await served.channel.unary(ReportService.method.submitReports, { reports: [report] }, options);
     } catch (error) {
       if (isNebulaError(error, "deadline_exceeded")) served.end(new NebulaError("unavailable", `a report had no answer within ${timeoutMs} ms`));
@@ -159,7 +167,7 @@ class Connection implements Watch {
       deviceGroup,
       deviceId,
       authorization,
-      channelTo: (address) => this.#channelTo(address),
+      channelTo: (address) => this.#openedTo(address).channel,
       tls: this.#tls(),
       limitMs: this.#reachMs,
       signal,
@@ -175,27 +183,43 @@ class Connection implements Watch {
 
   async #watch(address: string, serveHere: boolean): Promise<WatchOutcome> {
     const { deviceGroup, deviceId, boot, keepaliveMs, heldEtag, clock, signal } = this.#options;
-    const channel = this.#channelTo(address);
+    const opened = this.#openedTo(address);
+    const { channel, mayTakeReports } = opened;
     const request = { deviceGroup, deviceId, boot, keepaliveMs, serveHere, etag: heldEtag(), workerVersion: VERSION, features: [...FEATURES] };
     const dead = new AbortController();
-    const served: Served = { channel, end: (error) => dead.abort(error) };
-    const onAnswer = (answer: WatchAnswer) => this.#answered(address, served, answer);
     const authorization = this.#options.authorization();
-    const headers = headersOf(authorization);
-    const outcome = await attemptWatch({ channel, request, headers, reachMs: this.#reachMs, clock, onAnswer, dead: dead.signal, signal });
+    const outcome = await attemptWatch({
+      channel,
+      request,
+      headers: headersOf(authorization),
+      mayTakeReports,
+      onNoReports: () => {
+        opened.mayTakeReports = false;
+        this.#options.log.info({ address }, "the manager takes reports by calls alone");
+      },
+      reachMs: this.#reachMs,
+      clock,
+      onAnswer: (answer, reports) => {
+        if (this.#served === undefined) this.#servedAt(address, { channel, reports, end: (error) => dead.abort(error) });
+        this.#answered(answer);
+      },
+      dead: dead.signal,
+      signal,
+    });
     this.#served = undefined;
     this.#tellRefused(outcome, authorization);
     if (outcome.kind !== "redirect") this.#drop(); // a channel whose watch ended may hang on a link that is dead
     return outcome;
   }
 
-  #answered(address: string, served: Served, answer: WatchAnswer): void {
-    if (this.#served === undefined) {
-      this.#served = served;
-      this.#loggedReason = undefined;
-      this.#options.log.info({ address }, "connected to a manager");
-      this.#events.put({ kind: "connected", address });
-    }
+  #servedAt(address: string, served: Served): void {
+    this.#served = served;
+    this.#loggedReason = undefined;
+    this.#options.log.info({ address }, "connected to a manager");
+    this.#events.put({ kind: "connected", address });
+  }
+
+  #answered(answer: WatchAnswer): void {
     switch (answer.case) {
       case "config": {
         const { config, etag } = answer.value;
@@ -244,9 +268,9 @@ class Connection implements Watch {
     this.#events.put({ kind: "disconnected", reason, refused: lost.problem, retryInMs });
   }
 
-  #channelTo(address: string): GrpcChannel {
+  #openedTo(address: string): Opened {
     const tls = this.#tls();
-    if (this.#channel?.address === address && this.#channel.tls === tls) return this.#channel.channel;
+    if (this.#opened?.address === address && this.#opened.tls === tls) return this.#opened;
     this.#drop(); // 1
     const { server, keepaliveMs } = this.#options;
     const { credentials, options } = isSecure(server)
@@ -262,8 +286,8 @@ class Connection implements Watch {
       "grpc.service_config_disable_resolution": 1,
       ...options,
     });
-    this.#channel = { address, tls, channel };
-    return channel;
+    this.#opened = { address, tls, channel, mayTakeReports: true };
+    return this.#opened;
   }
 
   #tls(): ClientTls {
@@ -271,8 +295,8 @@ class Connection implements Watch {
   }
 
   #drop(): void {
-    this.#channel?.channel[Symbol.dispose]();
-    this.#channel = undefined;
+    this.#opened?.channel[Symbol.dispose]();
+    this.#opened = undefined;
   }
 }
 

@@ -2,24 +2,40 @@ import { once } from "node:events";
 import { connect, createServer, type Server as NetServer, type Socket } from "node:net";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
-import { Metadata, Server, ServerCredentials, type ServerUnaryCall, type ServerWritableStream, status } from "@grpc/grpc-js";
+import { Metadata, Server, ServerCredentials, type ServerDuplexStream, type ServerUnaryCall, type ServerWritableStream, status } from "@grpc/grpc-js";
+import { kindOf } from "../../common/errors/codes.ts";
+import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { decoded, serviceDefinition, Undecodable } from "../../common/rpc/service-definition.ts";
-import { ConfigService, type WatchConfigRequest, WatchConfigRequestSchema, WatchConfigResponseSchema } from "../../gen/nebula/v1/config_pb.ts";
+import { encodeStatusDetails, STATUS_DETAILS_KEY } from "../../common/rpc/status-details.ts";
+import {
+  ConfigService,
+  type ReportAnswerSchema,
+  WatchAndReportRequestSchema,
+  WatchAndReportResponseSchema,
+  type WatchConfigRequest,
+  WatchConfigRequestSchema,
+  WatchConfigResponseSchema,
+} from "../../gen/nebula/v1/config_pb.ts";
 import { type Report, ReportService, SubmitReportsRequestSchema, SubmitReportsResponseSchema } from "../../gen/nebula/v1/report_pb.ts";
 import { GetShardMapResponseSchema, ShardService } from "../../gen/nebula/v1/shard_pb.ts";
 
 type Answer = NonNullable<MessageInitShape<typeof WatchConfigResponseSchema>["answer"]>;
+type ReportAnswerInit = MessageInitShape<typeof ReportAnswerSchema>;
+type WatchStream = ServerWritableStream<unknown, unknown> | ServerDuplexStream<unknown, unknown>;
 
 /** A watch that arrived at a shard of a test. */
 export class TestWatch {
   readonly request: WatchConfigRequest;
   readonly authorization: string;
   ended = false;
-  readonly #call: ServerWritableStream<unknown, unknown>;
+  /** Requests with reports that came on the stream and have no answer, oldest first; undefined: a watch of WatchConfig. */
+  readonly unanswered: Report[][] | undefined;
+  readonly #call: WatchStream;
 
-  constructor(call: ServerWritableStream<unknown, unknown>, request: WatchConfigRequest) {
+  constructor(call: WatchStream, request: WatchConfigRequest, { takesReports = false } = {}) {
     this.#call = call;
     this.request = request;
+    this.unanswered = takesReports ? [] : undefined;
     this.authorization = String(call.metadata.get("authorization")[0] ?? "");
     call.on("cancelled", () => {
       this.ended = true;
@@ -27,7 +43,13 @@ export class TestWatch {
   }
 
   send(answer: Answer): void {
-    this.#call.write(create(WatchConfigResponseSchema, { answer }));
+    this.#call.write(create(this.unanswered === undefined ? WatchConfigResponseSchema : WatchAndReportResponseSchema, { answer }));
+  }
+
+  /** Answers the oldest request with reports that has no answer. */
+  answerReports(value: ReportAnswerInit): void {
+    this.unanswered?.shift();
+    this.#call.write(create(WatchAndReportResponseSchema, { answer: { case: "report", value } }));
   }
 
   config(groupRevision: bigint, etag: string): void {
@@ -44,9 +66,21 @@ export class TestWatch {
   }
 
   fail(code: status, details: string): void {
-    this.#call.emit("error", Object.assign(new Error(details), { code, details, metadata: new Metadata() }));
+    failCall(this.#call, code, details);
   }
 }
+
+function failCall(call: WatchStream, code: status, details: string): void {
+  call.emit("error", Object.assign(new Error(details), { code, details, metadata: new Metadata() }));
+}
+
+export type TestShardOptions = Readonly<{
+  /** Host and port to listen at. */
+  address?: string;
+  credentials?: ServerCredentials;
+  /** Where it is of a release without WatchAndReport: how it answers that. `refuses`: as a server that has the method, and headers sent already. */
+  earlier?: "has no such method" | "refuses" | undefined;
+}>;
 
 /** A manager of a test, on a loopback port: what it answers is up to the test. For tests only. */
 export class TestShard implements AsyncDisposable {
@@ -57,21 +91,33 @@ export class TestShard implements AsyncDisposable {
   onWatch: (watch: TestWatch) => void = () => {};
   map: readonly string[] = [];
   mapRequests = 0;
+  /** Reports that it took, oldest first. */
   readonly reports: Report[] = [];
+  /** Calls of SubmitReports. */
+  reportCalls = 0;
   refuseReports = false;
-  /** Reports get no answer. */
+  /** The answer to reports that it refuses. */
+  refusal: Readonly<{ code: status; message: string; retryAfterMs: number }> = { code: status.UNAVAILABLE, message: "no consumer", retryAfterMs: 0 };
+  /** Reports get no answer. On the stream of a watch they, and those after them, stay in its `unanswered`. */
   ignoreReports = false;
+  /** Reports on the stream of a watch are answered `by_call`. */
+  byCall = false;
   readonly #server = new Server({ "grpc.max_receive_message_length": -1 });
 
-  private constructor() {
-    this.#server.addService(serviceDefinition(ConfigService), {
+  private constructor(earlier: TestShardOptions["earlier"]) {
+    const { watchAndReport, ...before } = serviceDefinition(ConfigService);
+    if (watchAndReport === undefined) throw new Error("ConfigService has no WatchAndReport");
+    this.#server.addService(earlier === "has no such method" ? before : { ...before, watchAndReport }, {
       getConfig: () => {},
       watchConfig: (call: ServerWritableStream<unknown, unknown>) => {
         const request = decoded(WatchConfigRequestSchema, call.request);
         if (request instanceof Undecodable) throw new Error(request.reason);
-        const watch = new TestWatch(call, request);
-        this.watches.push(watch);
-        this.onWatch(watch);
+        this.#opened(new TestWatch(call, request));
+      },
+      watchAndReport: (call: ServerDuplexStream<unknown, unknown>) => {
+        if (earlier === undefined) return this.#watchAndReport(call);
+        call.sendMetadata(new Metadata());
+        failCall(call, status.UNIMPLEMENTED, "WatchAndReport is not served here");
       },
     });
     this.#server.addService(serviceDefinition(ShardService), {
@@ -83,17 +129,23 @@ export class TestShard implements AsyncDisposable {
     this.#server.addService(serviceDefinition(ReportService), {
       listReports: () => {},
       submitReports: (call: ServerUnaryCall<unknown, unknown>, answer: (error: object | null, value?: unknown) => void) => {
+        this.reportCalls++;
         if (this.ignoreReports) return;
         const request = decoded(SubmitReportsRequestSchema, call.request);
-        if (this.refuseReports || request instanceof Undecodable) return answer({ code: status.UNAVAILABLE, details: "no consumer" });
+        if (request instanceof Undecodable) throw new Error(request.reason);
+        if (this.refuseReports) return answer(statusOf(this.refusal));
         this.reports.push(...request.reports);
         answer(null, create(SubmitReportsResponseSchema));
       },
     });
   }
 
-  static async open(address = "127.0.0.1:0", credentials = ServerCredentials.createInsecure()): Promise<TestShard> {
-    const shard = new TestShard();
+  static async open({
+    address = "127.0.0.1:0",
+    credentials = ServerCredentials.createInsecure(),
+    earlier,
+  }: TestShardOptions = {}): Promise<TestShard> {
+    const shard = new TestShard(earlier);
     const port = await new Promise<number>((resolve, reject) =>
       shard.#server.bindAsync(address, credentials, (error, bound) => (error ? reject(error) : resolve(bound))),
     );
@@ -108,9 +160,53 @@ export class TestShard implements AsyncDisposable {
     return watch;
   }
 
+  #opened(watch: TestWatch): void {
+    this.watches.push(watch);
+    this.onWatch(watch);
+  }
+
+  #watchAndReport(call: ServerDuplexStream<unknown, unknown>): void {
+    let watch: TestWatch | undefined;
+    call.on("data", (value: unknown) => {
+      const message = decoded(WatchAndReportRequestSchema, value);
+      if (message instanceof Undecodable) throw new Error(message.reason);
+      const { request } = message;
+      if (request.case === undefined || (request.case === "watch") !== (watch === undefined)) throw new Error(`unexpected request ${request.case}`);
+      if (request.case === "watch") {
+        watch = new TestWatch(call, request.value, { takesReports: true });
+        this.#opened(watch);
+      } else if (watch !== undefined) {
+        watch.unanswered?.push(request.value.reports);
+        this.answerReports(watch);
+      }
+    });
+  }
+
+  /** Answers the reports on the stream of a watch that have no answer. */
+  answerReports(watch: TestWatch): void {
+    for (;;) {
+      const [reports] = watch.unanswered ?? [];
+      if (reports === undefined || this.ignoreReports) return;
+      if (this.byCall) watch.answerReports({ byCall: true });
+      else if (this.refuseReports) watch.answerReports(this.refusal);
+      else {
+        this.reports.push(...reports);
+        watch.answerReports({});
+      }
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#server.forceShutdown();
   }
+}
+
+/** A refusal as the status of a call. */
+function statusOf({ code, message, retryAfterMs }: TestShard["refusal"]): object {
+  const metadata = new Metadata();
+  const details = encodeStatusDetails(new NebulaError(kindOf(code), message, retryAfterMs === 0 ? {} : { retryAfterMs }));
+  if (details !== undefined) metadata.set(STATUS_DETAILS_KEY, Buffer.from(details));
+  return { code, details: message, metadata };
 }
 
 /** A wire between a worker and a shard that can be cut, or go dead without a word. For tests only. */
