@@ -2,11 +2,13 @@ import { Registry } from "prom-client";
 import { systemClock } from "../../common/clock/system-clock.ts";
 import { createMemoryFeed } from "../../common/feed/memory-feed.ts";
 import { createLog } from "../../common/log/log.ts";
+import { keepGarbageYoung } from "../../common/young-garbage.ts";
 import { startGateway } from "../../gateway/main.ts";
 import { BENCH_CLUSTER_KEY } from "./bench-secrets.ts";
 
 /** The gateway under measurement, alone in its process, with authentication on and the log as an operator has it. Run by the bench, with the manager's port as its argument. */
 
+keepGarbageYoung(); // as cli/nebula.ts does
 const [, , managerPort = ""] = process.argv;
 
 process.on("disconnect", () => process.exit());

@@ -4,6 +4,7 @@ import { systemClock } from "../../common/clock/system-clock.ts";
 import { TurnTaking } from "../../common/clock/turn-taking.ts";
 import { createLog } from "../../common/log/log.ts";
 import { MANAGER_DRIVERS, openDrivers } from "../../common/open-drivers.ts";
+import { keepGarbageYoung } from "../../common/young-garbage.ts";
 import { startManager } from "../../manager/main.ts";
 import { startReporter } from "../../reporter/main.ts";
 import { deviceId, deviceToken } from "../client/requests.ts";
@@ -13,6 +14,7 @@ import { type ObserveCommand, observeProcess } from "./observe-process.ts";
 
 /** The manager under measurement, alone in its process, with a store of its own and authentication on; a reporter beside it takes what devices report. Run by the bench. */
 
+keepGarbageYoung(); // as cli/nebula.ts does
 const { NEBULA_BENCH_TOKEN: adminToken, NEBULA_BENCH_DATA: dataDir, NEBULA_BENCH_PRESENCE: presence } = process.env;
 if (adminToken === undefined || dataDir === undefined)
   throw new Error("NEBULA_BENCH_TOKEN and NEBULA_BENCH_DATA are what the bench starts this with");
