@@ -115,6 +115,8 @@ export const REPORT_MIGRATIONS: readonly string[] = [
   END;
   `,
   "ALTER TABLE presence ADD COLUMN worker_version TEXT NOT NULL DEFAULT '';",
+  // The store counts the bytes of a report itself when it inserts one: the trigger took as long as two of the indexes.
+  "DROP TRIGGER history_grows;",
 ];
 
 /** Whether there are rows of earlier versions, and what they become by the tokens in the database `access`. */

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { equals, toBinary } from "@bufbuild/protobuf";
 import { DeviceSchema, DeviceSummarySchema } from "../../../../gen/nebula/v1/device_pb.ts";
 import { ReportSchema, TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
@@ -137,6 +138,41 @@ describe("sqlite report store", () => {
       await saveReports(store, { reports: [storedReport(sampleReport({ seq: 9n, receivedMs: SAMPLE_TIME_MS + 500 }))] });
       assert.equal((await readAll((page) => store.listReports({}, page), 3))[4]?.report?.seq, 9n);
       assert.equal(await store.expire(SAMPLE_TIME_MS + 460), 4);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it("the bytes that are counted of each device are those of its reports in the history, also of reports that are saved again, adopted or expired", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "nebula-reports-"));
+    try {
+      const path = join(folder, "reports.db");
+      await using store = await openSqliteReportStore({ path });
+      const at = (number: number, seq: number) =>
+        storedReport(sampleReport({ deviceId: `device-${number}`, seq: BigInt(seq), receivedMs: SAMPLE_TIME_MS + seq }), {
+          originalJson: "ü".repeat(seq),
+        });
+      await saveReports(store, { reports: [at(1, 1), at(1, 1), at(1, 2), at(2, 1)] });
+      await saveReports(store, { reports: [at(1, 2), at(1, 3)] });
+      const adopted = { kind: "device", deviceId: "device-2", row: undefined, reports: [at(2, 1), at(2, 4)] } as const;
+      for (let time = 0; time < 2; time++) await store.records.adopt(adopted);
+      using reader = new DatabaseSync(path);
+      const counted = () => reader.prepare("SELECT device_id, bytes FROM history ORDER BY device_id").all();
+      const held = () =>
+        reader
+          .prepare("SELECT device_id, sum(octet_length(body) + octet_length(original)) AS bytes FROM reports GROUP BY device_id ORDER BY device_id")
+          .all();
+      assert.deepEqual(
+        counted().map(({ device_id }) => device_id),
+        ["device-1", "device-2"],
+      );
+      assert.deepEqual(counted(), held());
+      assert.equal(await store.expire(SAMPLE_TIME_MS + 4), 4);
+      assert.deepEqual(
+        counted().map(({ device_id }) => device_id),
+        ["device-2"],
+      );
+      assert.deepEqual(counted(), held());
     } finally {
       await rm(folder, { recursive: true });
     }

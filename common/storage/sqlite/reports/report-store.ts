@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import { type Device, DeviceSchema, type DeviceSummary, DeviceSummarySchema } from "../../../../gen/nebula/v1/device_pb.ts";
 import { ReportSchema, type StoredReport, StoredReportSchema, TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
 import { encodedSummary } from "../../device-summary.ts";
@@ -25,6 +25,8 @@ import { OF_UNKNOWN_TOKEN, REPORT_MIGRATIONS, RESOLVE_UNKNOWN_TOKENS, WITHOUT_SU
 const IDS = 500;
 /** How many rows one call of `expire`, or of `expireDevices`, removes at most: SQLite has the event loop to itself meanwhile. */
 const EXPIRED_PER_CALL = 200;
+/** Pages that the store keeps in memory, KiB: SQLite's 2 MB hold the pages of some 4,000 devices, and reports of others are each read from the file, and spill. */
+const CACHE_KIB = 8192;
 
 /**
  * Opens the report store in an SQLite file of its own.
@@ -34,6 +36,7 @@ const EXPIRED_PER_CALL = 200;
  */
 export async function openSqliteReportStore({ path, accessPath }: { path: string; accessPath?: string }): Promise<ReportStore> {
   const database = openDatabase(path, REPORT_MIGRATIONS);
+  database.exec(`PRAGMA cache_size = -${CACHE_KIB}`);
   if (accessPath !== undefined && existsSync(accessPath)) resolveUnknownTokens(database, accessPath);
   return createReportStore(database);
 }
@@ -63,6 +66,10 @@ function createReportStore(database: DatabaseSync): ReportStore {
     SET device_group = excluded.device_group, state = excluded.state, written_at = excluded.written_at, without_token = excluded.without_token,
       body = excluded.body
     WHERE excluded.written_at >= written_at`);
+  // Of a device that stays where it was: no column of an index changes, so that none is written.
+  const updateDevice = database.prepare(`
+    UPDATE devices SET written_at = ?, body = ?
+    WHERE device_id = ? AND device_group = ? AND state = ? AND without_token = ? AND written_at <= ?`);
   const writeSummary = database.prepare("INSERT OR REPLACE INTO summaries (device_group, device_id, written_at, body) VALUES (?, ?, ?, ?)");
   const selectSummary = database.prepare("SELECT body FROM summaries WHERE device_group = ? AND device_id = ?");
   const withoutSummary = database.prepare(WITHOUT_SUMMARY);
@@ -77,7 +84,9 @@ function createReportStore(database: DatabaseSync): ReportStore {
     ON CONFLICT (id) DO NOTHING`);
   const deleteReports = database.prepare(`
     DELETE FROM reports WHERE number IN (SELECT number FROM reports WHERE id < ? ORDER BY id LIMIT ${EXPIRED_PER_CALL})`);
-  const selectHistory = database.prepare("SELECT bytes FROM history WHERE device_id = ?");
+  const growHistory = database.prepare(`
+    INSERT INTO history (device_id, bytes) VALUES (?, ?) ON CONFLICT (device_id) DO UPDATE SET bytes = bytes + excluded.bytes WHERE bytes < ?`);
+  const shrinkHistory = database.prepare("UPDATE history SET bytes = bytes - ? WHERE device_id = ?");
   const countDevices = database.prepare(
     "SELECT count(*) AS devices FROM (SELECT 1 FROM devices INDEXED BY devices_without_token_by_group WHERE without_token = 1 AND device_group = ? LIMIT ?)",
   );
@@ -100,18 +109,16 @@ function createReportStore(database: DatabaseSync): ReportStore {
     UNION SELECT device_id FROM history WHERE device_id > ?1 ORDER BY device_id LIMIT ${IDS}`);
   const reportsOf = database.prepare("SELECT id, body, original, updated FROM reports WHERE device_id = ? ORDER BY id");
 
-  /** Answers whether there was room for it. */
-  function insert(stored: StoredReport): boolean {
-    const history = selectHistory.get(stored.report?.deviceId ?? "");
-    if (history !== undefined && integer(history, "bytes") >= HISTORY_BYTES_PER_DEVICE) return false;
-    put(stored);
-    return true;
-  }
-
-  function put({ id, report, originalJson, updated }: StoredReport): void {
+  /** Answers whether there was room for it. @param most bytes of the device in the history, from which on there is none */
+  function insert({ id, report, originalJson, updated }: StoredReport, most: number): boolean {
     if (report === undefined) throw new TypeError(`report ${id} is empty`);
+    const { deviceId, deviceGroup, state } = report;
     const body = encodedReport(report);
-    insertReport.run(id, report.deviceId, report.deviceGroup, report.state, body, originalJson, updated ? 1 : 0);
+    const size = body.length + Buffer.byteLength(originalJson);
+    if (growHistory.run(deviceId, size, most).changes === 0) return false;
+    const { changes } = insertReport.run(id, deviceId, deviceGroup, state, body, originalJson, updated ? 1 : 0);
+    if (changes === 0) shrinkHistory.run(size, deviceId); // the history has it already
+    return true;
   }
 
   function readRecord(deviceId: string): DeviceRecord | undefined {
@@ -133,14 +140,20 @@ function createReportStore(database: DatabaseSync): ReportStore {
   /** A device has a row or a marker, the one with the larger version. */
   function writeRow({ device, writtenAt, withoutToken = false, deleted = false }: StatusRow): void {
     const { deviceId, deviceGroup } = device;
+    const state = device.report?.state ?? TargetState.UNSPECIFIED;
+    const token = withoutToken ? 1 : 0;
+    const body = encodedDevice(device);
+    if (!deleted && updateDevice.run(writtenAt, body, deviceId, deviceGroup, state, token, writtenAt).changes === 1) {
+      putSummary(deviceGroup, deviceId, { device, writtenAt });
+      return;
+    }
     const stored = selectVersion.get(deviceId, deviceId);
     if (stored !== undefined && BigInt(integer(stored, "written_at")) > writtenAt) return;
     if (deleted) {
       deleteDevice.run(deviceId);
-      writeMarker.run(deviceId, writtenAt, toBinary(DeviceSchema, device));
+      writeMarker.run(deviceId, writtenAt, body);
     } else {
-      const state = device.report?.state ?? TargetState.UNSPECIFIED;
-      writeDevice.run(deviceId, deviceGroup, state, writtenAt, withoutToken ? 1 : 0, encodedDevice(device));
+      writeDevice.run(deviceId, deviceGroup, state, writtenAt, token, body);
       if (stored !== undefined && integer(stored, "deleted") === 1) deleteMarker.run(deviceId);
       putSummary(deviceGroup, deviceId, { device, writtenAt });
     }
@@ -191,7 +204,7 @@ function createReportStore(database: DatabaseSync): ReportStore {
       signal?.throwIfAborted();
       return attempt("save reports", () =>
         inTransaction(database, () => {
-          const leftOut = changes.flatMap(({ reports }) => reports).filter((report) => !insert(report)).length;
+          const leftOut = changes.flatMap(({ reports }) => reports).filter((report) => !insert(report, HISTORY_BYTES_PER_DEVICE)).length;
           for (const { row } of changes) writeRow(row);
           return { leftOut };
         }),
@@ -308,7 +321,7 @@ function createReportStore(database: DatabaseSync): ReportStore {
         signal?.throwIfAborted();
         attempt("save reports", () =>
           inTransaction(database, () => {
-            for (const report of reports) put(report);
+            for (const report of reports) insert(report, Number.POSITIVE_INFINITY);
             if (row !== undefined) writeRow(row);
           }),
         );
