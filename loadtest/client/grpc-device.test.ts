@@ -108,6 +108,14 @@ describe("GrpcDevice, against node:http2", () => {
     }
   });
 
+  it("a device whose stream does not stay open takes every message for a push, also one that begins as an answer", async () => {
+    const { stream } = await callNumber(1);
+    stream.respond({ ":status": 200 });
+    for (let first = 0; first < 256; first++) stream.write(grpcMessage(Buffer.alloc(2, first)));
+    await eventually(() => heard.words.length === 256);
+    assert.ok(heard.words.every((word) => word === "message"));
+  });
+
   it("a device takes messages larger than frames and windows, one after another", async () => {
     const { stream } = await callNumber(1);
     stream.respond({ ":status": 200 });

@@ -29,7 +29,7 @@ export class GrpcDevice implements Device {
       {
         ...(listener.onBody === undefined ? {} : { onBody: (piece) => listener.onBody?.(piece) }),
         onMessage: (bytes, first) => {
-          if (first === REPORT_ANSWER) listener.onAnswer(this, bytes === TAKEN_BYTES);
+          if (watch.isOpen && first === REPORT_ANSWER) listener.onAnswer(this, bytes === TAKEN_BYTES);
           else listener.onMessage(this);
         },
         onSettings: () => this.#socket.write(SETTINGS_ACK),
