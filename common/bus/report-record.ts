@@ -5,16 +5,18 @@
  * fields of a message that comes twice are merged: so received_at is appended, with both of its fields, and counts for any that the device sent.
  */
 import { create, toBinary } from "@bufbuild/protobuf";
-import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { TimestampSchema } from "@bufbuild/protobuf/wkt";
 import { BusRecordSchema, type Report, ReportSchema, SubmitReportsRequestSchema } from "../../gen/nebula/v1/report_pb.ts";
+import { headLength, numberLength, putHead, putNumber } from "../encoded-field.ts";
 import { SideNotes } from "../side-notes.ts";
 import { rememberEncoded } from "../storage/encoded-report.ts";
 
 const REPORTS = SubmitReportsRequestSchema.field.reports.number;
 const [RECORD, WITHOUT_TOKEN] = [BusRecordSchema.field.report.number, BusRecordSchema.field.withoutToken.number];
 const RECEIVED_AT = ReportSchema.field.receivedAt.number;
+const [SECONDS, NANOS] = [TimestampSchema.field.seconds.number, TimestampSchema.field.nanos.number];
 
 /** A report as it was put on the bus. */
 export type RecordedReport = Readonly<{ report: Report; withoutToken: boolean }>;
@@ -44,20 +46,19 @@ export function reportsIn(request: Uint8Array): readonly Uint8Array[] {
  * @param report what the bytes say, its received_at set; the record keeps it, so it is changed no more
  */
 export function recordOf(bytes: Uint8Array, report: Report & { receivedAt: Timestamp }, withoutToken: boolean): Uint8Array {
-  const received = new BinaryWriter().tag(RECEIVED_AT, WireType.LengthDelimited).fork();
-  received.tag(TimestampSchema.field.seconds.number, WireType.Varint).int64(report.receivedAt.seconds);
-  received.tag(TimestampSchema.field.nanos.number, WireType.Varint).int32(report.receivedAt.nanos);
-  const appended = received.join().finish();
-  const length = bytes.length + appended.length;
-  const head = new BinaryWriter().tag(RECORD, WireType.LengthDelimited).uint32(length).finish();
-  const tail = withoutToken ? new BinaryWriter().tag(WITHOUT_TOKEN, WireType.Varint).bool(true).finish() : new Uint8Array();
-  const record = new Uint8Array(head.length + length + tail.length);
-  record.set(head);
-  record.set(bytes, head.length);
-  record.set(appended, head.length + bytes.length);
-  record.set(tail, head.length + length);
+  const { seconds, nanos } = report.receivedAt;
+  const received = [Math.max(0, Number(seconds)), nanos] as const; // a shard's clock before 1970 is wrong
+  const timeLength = numberLength(SECONDS, received[0]) + numberLength(NANOS, received[1]);
+  const length = bytes.length + headLength(RECEIVED_AT, timeLength) + timeLength;
+  const record = Buffer.allocUnsafe(headLength(RECORD, length) + length + (withoutToken ? numberLength(WITHOUT_TOKEN, 1) : 0));
+  const begin = putHead(record, 0, RECORD, length);
+  record.set(bytes, begin);
+  let at = putHead(record, begin + bytes.length, RECEIVED_AT, timeLength);
+  at = putNumber(record, at, SECONDS, received[0]);
+  at = putNumber(record, at, NANOS, received[1]);
+  if (withoutToken) putNumber(record, at, WITHOUT_TOKEN, 1);
   recorded.set(record, { report, withoutToken });
-  rememberEncoded(report, record.subarray(head.length, head.length + length));
+  rememberEncoded(report, record.subarray(begin, begin + length));
   return record;
 }
 

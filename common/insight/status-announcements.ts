@@ -1,15 +1,14 @@
-import { create, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { StatusChangeSchema, StatusChangesSchema } from "../../gen/nebula/v1/device_pb.ts";
 import type { Announcement } from "../feed/change-feed.ts";
 import { encodedSummary } from "../storage/device-summary.ts";
-import { withMessageField } from "../storage/encoded-report.ts";
 import type { DeviceChange } from "../storage/report-store.ts";
 
 /** Bytes of changes in one announcement; a single change may be larger. */
 export const ANNOUNCEMENT_BYTES = 500_000;
 /** Bytes that a change takes in an announcement besides its own: its field's number and its length. */
 const FRAME_BYTES = 5;
+const { deviceId: DEVICE_ID, writtenAt: WRITTEN_AT, summary: SUMMARY } = StatusChangeSchema.field;
 
 /**
  * Returns the announcements of changed rows, encoded StatusChanges of at most ANNOUNCEMENT_BYTES: for each device_group its devices whose rows changed, with their
@@ -31,9 +30,10 @@ export function statusAnnouncements(changes: readonly Pick<DeviceChange, "before
 
 /** A StatusChange of an encoded summary. */
 function encodedChange(deviceId: string, writtenAt: bigint, summary: Uint8Array | undefined): Uint8Array {
-  const change = toBinary(StatusChangeSchema, create(StatusChangeSchema, { deviceId, writtenAt }));
-  if (summary === undefined) return change;
-  return withMessageField(change, StatusChangeSchema.field.summary, summary);
+  const writer = new BinaryWriter().tag(DEVICE_ID.number, WireType.LengthDelimited).string(deviceId);
+  writer.tag(WRITTEN_AT.number, WireType.Varint).uint64(writtenAt);
+  if (summary !== undefined) writer.tag(SUMMARY.number, WireType.LengthDelimited).bytes(summary);
+  return writer.finish();
 }
 
 /** A StatusChanges is its changes, one after the other. */

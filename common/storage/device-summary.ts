@@ -40,7 +40,8 @@ export function summaryOf({ device, writtenAt, deleted = false }: StatusRow): De
   if (report === undefined) return create(DeviceSummarySchema, { deviceId, deviceGroup, writtenAt });
   const original = report.boot === ORIGINAL_BOOT;
   const anchor = hasDurations(report, original) ? receivedMs(report.receivedAt) : undefined;
-  return create(DeviceSummarySchema, {
+  return {
+    $typeName: DeviceSummarySchema.typeName,
     deviceId,
     deviceGroup,
     boot: report.boot,
@@ -59,7 +60,7 @@ export function summaryOf({ device, writtenAt, deleted = false }: StatusRow): De
     ],
     original,
     repairs: report.repairs,
-  });
+  };
 }
 
 /** The encoded summaries of devices that are in use, with the versions of their rows. */
@@ -94,7 +95,8 @@ type Counted = Pick<TargetSummary, "containers" | "containersWell">;
 
 function targetOf(kind: TargetKind, target: AppStatus | CronJobStatus, anchorMs: number | undefined, counted: Counted): TargetSummary {
   const { name, revision, appliedRevision, state, failureCode, stepKind, stateForMs, containers } = target;
-  return create(TargetSummarySchema, {
+  return {
+    $typeName: TargetSummarySchema.typeName,
     kind,
     name,
     revision,
@@ -106,7 +108,7 @@ function targetOf(kind: TargetKind, target: AppStatus | CronJobStatus, anchorMs:
     sinceMs: anchorMs === undefined || stateForMs > BigInt(anchorMs) ? 0n : BigInt(anchorMs) - stateForMs,
     ...counted,
     imageIds: imageIdsOf(containers),
-  });
+  };
 }
 
 /**

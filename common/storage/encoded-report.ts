@@ -1,7 +1,7 @@
 import { type DescField, toBinary } from "@bufbuild/protobuf";
-import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { type Device, DeviceSchema } from "../../gen/nebula/v1/device_pb.ts";
 import { type Report, ReportSchema } from "../../gen/nebula/v1/report_pb.ts";
+import { headLength, putHead } from "../encoded-field.ts";
 import { SideNotes } from "../side-notes.ts";
 
 /** The bytes of reports that were received encoded, as long as the reports are in use. */
@@ -22,12 +22,14 @@ export function encodedDevice(device: Device): Uint8Array {
   const { report } = device;
   const body = report === undefined ? undefined : known.get(report);
   if (body === undefined) return toBinary(DeviceSchema, device);
-  const rest: Device = Object.assign(Object.create(Object.getPrototypeOf(device)), device, { report: undefined });
+  const rest: Device = { ...device, report: undefined };
   return withMessageField(toBinary(DeviceSchema, rest), DeviceSchema.field.report, body);
 }
 
 /** Returns an encoded message with one more field, a message that is encoded, too. */
-export function withMessageField(message: Uint8Array, { number }: Pick<DescField, "number">, body: Uint8Array): Uint8Array {
-  const head = new BinaryWriter().tag(number, WireType.LengthDelimited).uint32(body.length).finish();
-  return Buffer.concat([message, head, body]); // a writer would grow, and copy, several times
+function withMessageField(message: Uint8Array, { number }: Pick<DescField, "number">, body: Uint8Array): Uint8Array {
+  const encoded = Buffer.allocUnsafe(message.length + headLength(number, body.length) + body.length);
+  encoded.set(message);
+  encoded.set(body, putHead(encoded, message.length, number, body.length));
+  return encoded;
 }
