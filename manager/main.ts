@@ -29,6 +29,7 @@ import type { Settings } from "../common/settings/settings.ts";
 import type { ClusterIdentity } from "../common/storage/config-store.ts";
 import { ServerTls } from "../common/tls/server-tls.ts";
 import { VERSION } from "../common/version.ts";
+import { ConfigService } from "../gen/nebula/v1/config_pb.ts";
 import { createAccess } from "./access/access.ts";
 import { createGate } from "./access/gate.ts";
 import { PresentGroups } from "./access/present-groups.ts";
@@ -231,18 +232,18 @@ export async function startManager({
     isPolled: (deviceGroup) => hub.isPolled(deviceGroup),
     turns,
   });
-  const reports = new ReportsOnWatch({ submit: submitReports, renew: (login) => hub.renew(login), metrics: rpc.metrics, clock, log });
-  const [watchPath, reportingPath] = WATCH_PATHS;
+  const reports = new ReportsOnWatch({ ...rpc, submit: submitReports, renew: (login) => hub.renew(login) });
+  const { watchConfig, watchAndReport } = ConfigService.method;
   const methods = [
-    { path: watchPath, reports: undefined },
-    { path: reportingPath, reports },
+    { method: watchConfig, reports: undefined },
+    { method: watchAndReport, reports },
   ];
   const watches = watchInterceptor(methods, rawStreams, serveWatch({ hub, connections, presentGroups, ...rpc }));
   const { server, injector } = createGrpcServer(services, [watches]);
   const streaming = new Set(
     services
       .flatMap(({ service }) => service.methods.filter(({ methodKind }) => methodKind === "server_streaming").map(pathOf))
-      .concat(reportingPath),
+      .concat(pathOf(watchAndReport)),
   );
   const logins = createCallLogins({ authenticate: access.authenticate, audit, clusterKey: secrets.clusterKey });
   const unfinished = starting.use(new UnfinishedCalls({ isOwn: (peer) => connections.of(peer) !== undefined, streaming, logins, clock }));

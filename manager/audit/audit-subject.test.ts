@@ -23,7 +23,9 @@ describe("what a call is about", () => {
     const { createUserGroup } = UserGroupService.method;
     const { rollback } = HistoryService.method;
     const { submitReports } = ReportService.method;
-    const { watchConfig } = ConfigService.method;
+    const { watchConfig, watchAndReport } = ConfigService.method;
+    const watch = { case: "watch", value: { deviceGroup: "pos", deviceId: "d1" } } as const;
+    const reports = { case: "reports" as const, value: { reports: [{ deviceId: "d2" }] } };
     const cases = [
       [createApp, create(createApp.input, { app: { name: "web" } }), "app", "web"],
       [createApp, create(createApp.input), "app", ""],
@@ -47,6 +49,9 @@ describe("what a call is about", () => {
       [submitReports, create(submitReports.input, { reports: [{ deviceId: "d1" }] }), "device", "d1"],
       [submitReports, create(submitReports.input), "device", ""],
       [watchConfig, create(watchConfig.input, { deviceGroup: "pos", deviceId: "d1" }), "device", "d1"],
+      [watchAndReport, create(watchAndReport.input, { request: watch }), "device", "d1"],
+      [watchAndReport, create(watchAndReport.input, { request: reports }), "device", "d2"],
+      [watchAndReport, create(watchAndReport.input), "device", ""],
       [StatusService.method.getStatus, create(StatusService.method.getStatus.input), "", ""],
     ] as const;
     for (const [method, request, kind, name] of cases) {

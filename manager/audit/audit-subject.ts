@@ -1,5 +1,5 @@
 import type { DescMethod, Message } from "@bufbuild/protobuf";
-import { isReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
+import { isReflectMessage, type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { entityKindOf } from "../../common/resources/target-kind.ts";
 import { enrolmentIdViolations, sessionIdViolations } from "../../common/validation/device-requests.ts";
 import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
@@ -50,7 +50,7 @@ const ID_CHECKS: ReadonlyMap<string, typeof sessionIdViolations> = new Map([
 /** Returns the subject of a call: the entity that its request names. The request is not validated yet. */
 export function subjectOf(method: DescMethod, request: Message | undefined): AuditSubject {
   const kind = KIND_OF_METHOD.get(method) ?? KIND_OF_SERVICE.get(method.parent) ?? kindIn(method, request);
-  const name = kind === "" || request === undefined ? "" : nameIn(method, request, kind);
+  const name = kind === "" || request === undefined ? "" : nameIn(reflect(method.input, request), kind);
   if ((ID_CHECKS.get(kind)?.(name, "id").length ?? 0) > 0) return { kind, name: "" };
   return { kind, name: cut(name, LONGEST_NAME) };
 }
@@ -69,12 +69,11 @@ export function cut(text: string, longest: number): string {
 }
 
 /**
- * `name`, `device_id` or `id` of the request, or of the entity in it: app.name, user_group.name, reports[0].device_id,
- * ...
+ * `name`, `device_id` or `id` of the request, or of the entity in it: app.name, user_group.name, reports[0].device_id, ... The request may be one of several:
+ * watch.device_id
  */
-function nameIn(method: DescMethod, request: Message, kind: string): string {
-  const message = reflect(method.input, request);
-  for (const field of method.input.fields) {
+function nameIn(message: ReflectMessage, kind: string): string {
+  for (const field of message.fields) {
     if (field.fieldKind === "message" && field.name === kind) {
       const name = field.message.fields.find((inner) => inner.name === "name");
       if (name === undefined || !message.isSet(field)) return "";
@@ -85,6 +84,7 @@ function nameIn(method: DescMethod, request: Message, kind: string): string {
       const first = message.get(field).get(0);
       if (deviceId !== undefined && isReflectMessage(first)) return text(first.get(deviceId));
     }
+    if (field.fieldKind === "message" && field.oneof !== undefined && message.isSet(field)) return nameIn(message.get(field), kind);
     if (field.fieldKind === "scalar" && (field.name === "name" || field.name === "device_id" || field.name === "id")) return text(message.get(field));
   }
   return "";

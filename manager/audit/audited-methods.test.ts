@@ -69,7 +69,13 @@ describe("the methods whose calls leave an audit entry", () => {
 
   it("the audited methods are no reads, no reports of devices, no watches, and nothing of health and reflection", () => {
     const logins = named("logins");
-    for (const name of ["AppService/GetApp", "ReportService/SubmitReports", "ConfigService/WatchConfig", "AuditService/ListAuditEntries"])
+    for (const name of [
+      "AppService/GetApp",
+      "ReportService/SubmitReports",
+      "ConfigService/WatchConfig",
+      "ConfigService/WatchAndReport",
+      "AuditService/ListAuditEntries",
+    ])
       assert.ok(logins.includes(name), name);
     assert.deepEqual(
       logins.filter((name) => /^\w+Service\/(Create|Update|Delete|Start|Stop|Restart|Prune|Revoke|Rotate|Refresh)/.test(name)),

@@ -75,8 +75,18 @@ export function refuseStream(stream: CallStream, error: NebulaError): void {
   Reflect.defineProperty(stream, "closed", { value: true, configurable: true });
   setImmediate(() => {
     Reflect.deleteProperty(stream, "closed");
-    if (stream.destroyed) return;
-    stream.close(NGHTTP2_NO_ERROR);
-    stream.resume(); // what has come of it takes up the connection's window
+    if (!stream.destroyed) drop(stream);
   });
+}
+
+/** Closes a stream whose answer is complete, in a turn of its own as well, though its client has not ended the request: it need not. */
+export function closeAnswered(stream: CallStream): void {
+  setImmediate(() => {
+    if (!stream.destroyed && !stream.closed) drop(stream);
+  });
+}
+
+function drop(stream: CallStream): void {
+  stream.close(NGHTTP2_NO_ERROR);
+  stream.resume(); // what has come of it takes up the connection's window
 }

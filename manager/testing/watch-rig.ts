@@ -1,5 +1,5 @@
 import { strict as assert } from "node:assert";
-import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { credentials } from "@grpc/grpc-js";
 import { Registry } from "prom-client";
 import { createMemoryLoginCounts } from "../../common/access/login-counts.ts";
@@ -18,26 +18,33 @@ import type { ClusterIdentity, ConfigStore, EntityKey, EntityWrite } from "../..
 import { createMemoryConfigCache } from "../../common/storage/memory/config-cache.ts";
 import { openSqliteAccessStore } from "../../common/storage/sqlite/access/access-store.ts";
 import { openSqliteConfigStore } from "../../common/storage/sqlite/config-store.ts";
+import { openSqliteReportStore } from "../../common/storage/sqlite/reports/report-store.ts";
 import { createMemoryPolledMarks, type PolledMarks } from "../../common/v2/polled-marks.ts";
 import { AppSchema } from "../../gen/nebula/v1/app_pb.ts";
 import type { AuditEntry } from "../../gen/nebula/v1/audit_pb.ts";
 import { ConfigService, type WatchConfigRequestSchema, type WatchConfigResponse } from "../../gen/nebula/v1/config_pb.ts";
 import { DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
 import type { Device } from "../../gen/nebula/v1/device_pb.ts";
+import { BusRecordSchema, type Report, ReportService } from "../../gen/nebula/v1/report_pb.ts";
 import { createAccess } from "../access/access.ts";
 import { createGate } from "../access/gate.ts";
+import { createReportLimits } from "../access/limits/report-limits.ts";
 import { PresentGroups } from "../access/present-groups.ts";
 import type { PresenceWriter } from "../insight/presence/presence-writer.ts";
 import { Connections } from "../listen/connections.ts";
 import { openListeners } from "../listen/listeners.ts";
 import { createGrpcServer } from "../rpc/grpc-server.ts";
 import { createRpcMetrics } from "../rpc/rpc-metrics.ts";
+import { serveUnary } from "../rpc/serve-unary.ts";
+import { createReportServiceHandlers } from "../services/report-service.ts";
 import { createOwnership } from "../watch/ownership.ts";
+import { ReportsOnWatch } from "../watch/reports-on-watch.ts";
 import { serveWatch, WATCH_PATHS } from "../watch/serve-watch.ts";
 import { RawStreams, watchInterceptor } from "../watch/watch-call.ts";
 import { WatchHub } from "../watch/watch-hub.ts";
 import { createWatchMetrics } from "../watch/watch-metrics.ts";
 import { keepAudit } from "./kept-audit.ts";
+import { TEST_PAGES } from "./test-access.ts";
 
 /** Announcements that wait at most in the feed. */
 const MOST_WAITING = 1000;
@@ -63,7 +70,12 @@ export type RigOptions = Readonly<{
   presence?: Pick<PresenceWriter, "opened" | "closed">;
   onClusterChanged?: (found: ClusterIdentity) => void;
   turns?: TurnTaking;
+  /** Takes a report in place of a bus that keeps it. */
+  publish?: (report: Report) => Promise<void>;
 }>;
+
+/** Reports that the rig's bus got: how many were being published at once at most, too. */
+type Published = { readonly reports: Report[]; atOnce: number; mostAtOnce: number };
 
 /** The watch as the manager has it, on a real listener, with real streams, and nothing else around it. */
 export class WatchRig implements AsyncDisposable {
@@ -76,6 +88,9 @@ export class WatchRig implements AsyncDisposable {
   readonly devices: Map<string, Device>;
   /** The entries that the audit log got. */
   readonly audited: readonly AuditEntry[];
+  readonly published: Published;
+  /** Reports on watches. */
+  readonly reports: ReportsOnWatch;
   /** Whether announcements get lost. */
   feedLoses = false;
   readonly #feed: ChangeFeed;
@@ -91,6 +106,8 @@ export class WatchRig implements AsyncDisposable {
     feed: ChangeFeed;
     devices: Map<string, Device>;
     audited: readonly AuditEntry[];
+    published: Published;
+    reports: ReportsOnWatch;
     stack: AsyncDisposableStack;
   }) {
     this.store = parts.store;
@@ -100,6 +117,8 @@ export class WatchRig implements AsyncDisposable {
     this.registry = parts.registry;
     this.devices = parts.devices;
     this.audited = parts.audited;
+    this.published = parts.published;
+    this.reports = parts.reports;
     this.#feed = parts.feed;
     this.#stack = parts.stack;
   }
@@ -218,10 +237,45 @@ export async function startWatchRig(options: RigOptions = {}): Promise<WatchRig>
   const rawStreams = stack.use(options.rawStreams ?? new RawStreams(WATCH_PATHS));
   const audit = keepAudit();
   const presentGroups = new PresentGroups({ accessStore, reportStore: { getDevice: async (deviceId) => devices.get(deviceId) }, clock, cacheTimeMs });
-  const open = serveWatch({ hub, gate, audit: stack.use(audit.audit), connections, presentGroups, metrics: createRpcMetrics(registry), log });
+  const rpc = { gate, audit: stack.use(audit.audit), metrics: createRpcMetrics(registry), clock, log };
+  const open = serveWatch({ hub, connections, presentGroups, ...rpc });
+  const published: Published = { reports: [], atOnce: 0, mostAtOnce: 0 };
+  const reportBus = {
+    async publish({ value }: { value: Uint8Array }) {
+      const { record } = fromBinary(BusRecordSchema, value);
+      if (record.case !== "report") throw new Error(`the bus got a ${record.case}`);
+      published.mostAtOnce = Math.max(published.mostAtOnce, ++published.atOnce);
+      try {
+        await options.publish?.(record.value);
+        published.reports.push(record.value);
+      } finally {
+        published.atOnce--;
+      }
+    },
+  };
+  const reportStore = stack.use(await openSqliteReportStore({ path: ":memory:" }));
+  const reportLimits = createReportLimits({ reportStore, configStore, mostDevices: 1000, clock });
+  const { submitReports } = createReportServiceHandlers({
+    visiblePages: TEST_PAGES,
+    reportBus,
+    reportStore,
+    presentGroups,
+    reportLimits,
+    clock,
+    log,
+  });
+  const reports = new ReportsOnWatch({ ...rpc, submit: submitReports, renew: (login) => hub.renew(login) });
+  const { watchConfig, watchAndReport } = ConfigService.method;
+  const taken = [
+    { method: watchConfig, reports: undefined },
+    { method: watchAndReport, reports },
+  ];
   const { server, injector } = createGrpcServer(
-    [{ service: ConfigService, methods: {} }],
-    [watchInterceptor([{ path: WATCH_PATHS[0], reports: undefined }], rawStreams, open)],
+    [
+      { service: ConfigService, methods: {} },
+      { service: ReportService, methods: { submitReports: serveUnary(ReportService.method.submitReports, submitReports, rpc) } },
+    ],
+    [watchInterceptor(taken, rawStreams, open)],
   );
   const listeners = await openListeners({ host: "127.0.0.1", port: 0 }, { listeners: 1, backlog: 100, log }, (socket) => {
     connections.add(socket);
@@ -233,7 +287,19 @@ export async function startWatchRig(options: RigOptions = {}): Promise<WatchRig>
     connections.destroyAll();
     await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
   });
-  return new WatchRig({ store, accessStore, hub, port: listeners.port, registry, feed, devices, audited: audit.entries, stack: stack.move() });
+  return new WatchRig({
+    store,
+    accessStore,
+    hub,
+    port: listeners.port,
+    registry,
+    feed,
+    devices,
+    audited: audit.entries,
+    published,
+    reports,
+    stack: stack.move(),
+  });
 }
 
 type Answer = WatchConfigResponse["answer"];

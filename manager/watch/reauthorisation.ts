@@ -12,7 +12,8 @@
  *    credential is tried again.
  * E5 A watch that opens with a credential that is behind is looked at, too.
  * E6 A credential that is found valid is known again: its next call needs no read.
- * E7 A call on an open watch is let in by the credential as it was read in this generation: what was named since is read first, once for all calls that wait.
+ * E7 A call on an open watch counts by the credential as any other call does: one that is behind, too old, or a session that has expired, is read first, once
+ *    for all calls that wait. While the store can't be read it counts as it was, unless it was named, or is too old.
  */
 import { setImmediate as turn } from "node:timers/promises";
 import type { Clock } from "../../common/clock/clock.ts";
@@ -127,22 +128,25 @@ export class Reauthorisation<Stream extends AuthorisedStream> {
   }
 
   /**
-   * Has a credential with an open watch read before a call of that watch counts (E7); undefined: it was read in this generation. Rejects with
-   * `unauthenticated` where it is valid no more, and with `unavailable` where it was named and can't be read.
+   * Has a credential with an open watch read before a call of that watch counts (E7); undefined: it counts as it is. Rejects with `unauthenticated` where it is
+   * valid no more, and with `unavailable` where it does not count and can't be read.
    */
   renew(login: Login): Promise<void> | undefined {
     if (login.ended) return Promise.reject(noMore());
-    if (!isBehind(login, this.#deps.access.generations.current)) return undefined;
+    const { generations, verified } = this.#deps.access;
+    if (!isBehind(login, generations.current) && verified.isRecent(login)) return undefined;
     const known = this.#renewing.get(login);
     if (known !== undefined) return known;
-    const renewing = this.#lookUp(new Set([login])).then(() => {
-      this.#renewing.delete(login);
-      if (login.ended) throw noMore();
-      if (login.isSuspect)
-        throw new NebulaError("unavailable", "the credential of this watch cannot be read now: call again", { retryAfterMs: RETRY_MS });
-    });
+    const renewing = this.#renewed(login).finally(() => this.#renewing.delete(login));
     this.#renewing.set(login, renewing);
     return renewing;
+  }
+
+  async #renewed(login: Login): Promise<void> {
+    await this.#lookUp(new Set([login]));
+    if (login.ended) throw noMore();
+    if (login.isSuspect || !this.#deps.access.verified.isRecent(login))
+      throw new NebulaError("unavailable", "the credential of this watch cannot be read now: send the reports again", { retryAfterMs: RETRY_MS });
   }
 
   #enqueueNamed(login: Login): void {

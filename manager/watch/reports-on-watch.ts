@@ -2,7 +2,7 @@
  * Reports on the stream of a watch (WatchAndReport). A call of its own takes a stream of HTTP/2, two blocks of headers, gRPC's call above them and a login for
  * each report. On a stream that is open already a report is a frame of data, and so is its answer.
  *
- * R1 A report takes the way of SubmitReports (its rights, limits, turn and metrics), and has its outcome.
+ * R1 A report takes the way of SubmitReports (its rights, limits, turn, metrics and audit entries), and has its outcome.
  * R2 Its credential is that of the watch, and is read again first where access has changed since.
  * R3 A report that was skipped (message-reader.ts) is answered `by_call`: its device sends it by SubmitReports.
  * R4 The next report is read when the answer of this one is with the kernel: a device that does not read costs one.
@@ -10,7 +10,6 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import type { Clock } from "../../common/clock/clock.ts";
-import { codeOf } from "../../common/errors/codes.ts";
 import { isNebulaError, messageOf, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Log } from "../../common/log/log.ts";
 import { requestIdFrom } from "../../common/rpc/request-id.ts";
@@ -20,11 +19,12 @@ import { ReportService, type SubmitReportsRequest, SubmitReportsRequestSchema } 
 import { permitBy } from "../access/gate.ts";
 import { ruleOf } from "../access/rights/method-table.ts";
 import type { Login } from "../access/verified-credentials.ts";
+import type { Audit } from "../audit/audit.ts";
 import { framed } from "../config/config-answer.ts";
 import type { UnaryHandler } from "../rpc/call-context.ts";
-import { asNebulaError } from "../rpc/errors.ts";
+import { asNebulaError, errorStatus } from "../rpc/errors.ts";
 import type { RpcMetrics } from "../rpc/rpc-metrics.ts";
-import { PartialMessages } from "./message-reader.ts";
+import { PartialMessages, type Skipped } from "./message-reader.ts";
 
 const METHOD = ReportService.method.submitReports;
 const PATH = pathOf(METHOD);
@@ -35,13 +35,14 @@ export type ReportsOnWatchDeps = Readonly<{
   submit: UnaryHandler<typeof METHOD>;
   /** Reads a credential again where access has changed since it was read; undefined: it counts as it is. */
   renew: (login: Login) => Promise<void> | undefined;
+  audit: Audit;
   metrics: RpcMetrics;
   clock: Pick<Clock, "monotonic">;
   log: Log;
 }>;
 
-/** The device that reports: its credential, and the address and port of its connection. */
-export type Reporting = Readonly<{ login: Login; peer: string; signal: AbortSignal }>;
+/** The device that reports: the credential of its watch; whether a gateway brought it, and its address. */
+export type Reporter = Readonly<{ login: Login; viaPart: boolean; peer: string }>;
 
 /** The encoded answer to a report, and the same as a message of gRPC with its prefix, of which it is part. */
 export type EncodedAnswer = Readonly<{ bytes: Uint8Array; frame: Uint8Array }>;
@@ -59,29 +60,42 @@ export class ReportsOnWatch {
     this.partials = new PartialMessages(deps.clock);
   }
 
-  /** Resolves with the answer to a message; never rejects. @param message a WatchAndReportRequest; undefined: it was skipped */
-  async answer(message: Uint8Array | undefined, from: Reporting): Promise<EncodedAnswer> {
-    if (message === undefined) return BY_CALL; // R3
-    const { metrics, clock, log } = this.#deps;
+  /** Resolves with the answer to a message, a WatchAndReportRequest unless it was skipped; never rejects. */
+  async answer(message: Uint8Array | Skipped, from: Reporter, signal: AbortSignal): Promise<EncodedAnswer> {
+    if (typeof message === "string") return BY_CALL; // R3
+    const { metrics, clock } = this.#deps;
     const started = clock.monotonic();
+    const ended = (code: number) => metrics.ended(PATH, code, (clock.monotonic() - started) / 1000);
+    let request: SubmitReportsRequest | undefined;
     try {
-      await this.#take(message, from);
-      metrics.ended(PATH, 0, (clock.monotonic() - started) / 1000);
+      request = reportsOf(message);
+      await this.#take(request, from, signal);
+      ended(0);
       return TAKEN;
     } catch (thrown) {
-      const error = asNebulaError(from.signal.aborted ? from.signal.reason : thrown, { method: PATH, requestId: requestIdFrom(undefined) }, log);
-      metrics.ended(PATH, codeOf(error.kind), (clock.monotonic() - started) / 1000);
-      return encodedAnswer({ code: codeOf(error.kind), message: error.message, retryAfterMs: Math.ceil(error.retryAfterMs ?? 0) });
+      const requestId = requestIdFrom(undefined);
+      const error = asNebulaError(signal.aborted ? signal.reason : thrown, { method: PATH, requestId }, this.#deps.log);
+      await this.#record(error, request, from, requestId);
+      const { code, details } = errorStatus(error);
+      ended(code);
+      return encodedAnswer({ code, message: details, retryAfterMs: Math.ceil(error.retryAfterMs ?? 0) });
     }
   }
 
-  async #take(message: Uint8Array, { login, peer, signal }: Reporting): Promise<void> {
-    const request = reportsOf(message);
+  async #take(request: SubmitReportsRequest, { login, peer }: Reporter, signal: AbortSignal): Promise<void> {
     const renewing = this.#deps.renew(login); // R2
     if (renewing !== undefined) await renewing;
     const { principal, source } = login.verified;
     if (RULE !== undefined) permitBy(RULE, METHOD, request, principal);
     await this.#deps.submit(request, { principal, source, signal, peer, requestId: "", changed: () => {} });
+  }
+
+  /** The entry that the call would have left: of a refused login, and of a refusal that says so itself. */
+  async #record(error: NebulaError, request: SubmitReportsRequest | undefined, { login, viaPart, peer }: Reporter, requestId: string): Promise<void> {
+    const record = this.#deps.audit.begin(METHOD, { peer, requestId });
+    record.seen({ viaPart, peer, ...(error.kind === "unauthenticated" ? {} : { principal: login.verified.principal }) });
+    if (request !== undefined) record.asked(request);
+    await record.ended(error);
   }
 }
 

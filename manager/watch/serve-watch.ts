@@ -1,13 +1,14 @@
+import { create, type DescMethod, type Message } from "@bufbuild/protobuf";
 import type { Metadata } from "@grpc/grpc-js";
 import { BoundedMap } from "../../common/bounded-map.ts";
 import { createReadFeatures } from "../../common/config/watch-features.ts";
 import { codeOf } from "../../common/errors/codes.ts";
-import { assertNoViolations, NebulaError } from "../../common/errors/nebula-error.ts";
+import { assertNoViolations, isNebulaError, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Log } from "../../common/log/log.ts";
 import { REQUEST_ID_HEADER, requestIdFrom } from "../../common/rpc/request-id.ts";
 import { decoded, pathOf, Undecodable } from "../../common/rpc/service-definition.ts";
 import { DEFAULT_KEEPALIVE_MS, validateWatchRequest } from "../../common/validation/device-requests.ts";
-import { ConfigService, type WatchConfigRequest, WatchConfigRequestSchema } from "../../gen/nebula/v1/config_pb.ts";
+import { ConfigService, WatchAndReportRequestSchema, type WatchConfigRequest, WatchConfigRequestSchema } from "../../gen/nebula/v1/config_pb.ts";
 import type { Caller, Seen } from "../access/authenticate.ts";
 import type { Gate } from "../access/gate.ts";
 import { inUseElsewhere, type PresentGroups } from "../access/present-groups.ts";
@@ -34,18 +35,21 @@ export type ServeWatchDeps = Readonly<{
 
 /** Versions of workers that are shared among their watches. */
 const MOST_VERSIONS = 64;
-const METHOD = ConfigService.method.watchConfig;
-const WATCH_PATH = pathOf(METHOD);
+const { watchConfig, watchAndReport } = ConfigService.method;
 /** gRPC paths of the methods that open watches. */
-export const WATCH_PATHS = [WATCH_PATH, pathOf(ConfigService.method.watchAndReport)] as const;
+export const WATCH_PATHS = [pathOf(watchConfig), pathOf(watchAndReport)] as const;
 
-/** Authenticates a watch, and hands it to the hub. Keeps nothing of the watch afterwards: a watch lasts for months. */
+/**
+ * Authenticates a watch, and hands it to the hub. Keeps nothing of the watch afterwards: a watch lasts for months. The request that opens a watch of
+ * WatchAndReport is that of WatchConfig, and needs its rights; metrics and the audit log name the method that was called.
+ */
 export function serveWatch({ hub, gate, audit, connections, presentGroups, metrics, log }: ServeWatchDeps): OpenCall {
   const readFeatures = createReadFeatures();
   /** Versions that workers named: a watch keeps the text that others of its version keep. */
   const versions = new BoundedMap<string, string>(MOST_VERSIONS);
 
   function read(message: unknown): WatchConfigRequest {
+    if (isNebulaError(message)) throw message;
     const request = decoded(WatchConfigRequestSchema, message);
     if (request instanceof Undecodable) {
       throw new NebulaError("invalid_argument", `the request is not a valid ${WatchConfigRequestSchema.typeName}: ${request.reason}`);
@@ -65,25 +69,26 @@ export function serveWatch({ hub, gate, audit, connections, presentGroups, metri
     else return assertAtHome(second, deviceId, presentGroups, call.opening).then(() => handOver(call, request, metadata, caller));
   }
 
-  function handOver(call: WatchCall, request: WatchConfigRequest, metadata: Metadata, { viaPart, login }: Caller): void {
+  function handOver(call: WatchCall, request: WatchConfigRequest, metadata: Metadata, { viaPart, peer, login }: Caller): void {
     const { deviceGroup, deviceId, boot, serveHere, etag } = request;
     const keepaliveMs = request.keepaliveMs === 0 ? DEFAULT_KEEPALIVE_MS : request.keepaliveMs;
     const workerVersion = versions.use(request.workerVersion) ?? request.workerVersion;
     versions.set(workerVersion, workerVersion);
-    metrics.ended(WATCH_PATH, 0);
+    metrics.ended(pathOf(call.method), 0);
     forgetHeaders(metadata);
-    call.reportsBy(login);
+    call.reportsBy({ login, viaPart, peer });
     const watcher = { deviceId, boot, keepaliveMs, serveHere, viaPart, features: readFeatures(request.features), workerVersion, login };
     hub.open({ call, deviceGroup, watcher, etag, connection: connections.of(call.peer) });
   }
 
   function refuse(call: WatchCall, message: unknown, metadata: Metadata, from: Parameters<Seen>[0] | undefined, thrown: unknown): void {
     const requestId = requestIdFrom(callHeaders(metadata).header(REQUEST_ID_HEADER));
-    const error = asNebulaError(thrown, { method: WATCH_PATH, requestId }, log);
-    metrics.ended(WATCH_PATH, codeOf(error.kind));
-    const record = audit.begin(METHOD, { peer: call.peer, requestId });
+    const path = pathOf(call.method);
+    const error = asNebulaError(thrown, { method: path, requestId }, log);
+    metrics.ended(path, codeOf(error.kind));
+    const record = audit.begin(call.method, { peer: call.peer, requestId });
     if (from !== undefined) record.seen(from);
-    if (error.audited) record.asked(read(message));
+    if (error.audited) record.asked(requestOf(call.method, read(message)));
     void record.ended(error); // a failed login leaves an entry, and so does a refusal to end another's watch
     call.fail(error);
   }
@@ -95,7 +100,7 @@ export function serveWatch({ hub, gate, audit, connections, presentGroups, metri
     };
     try {
       const request = read(message);
-      const caller = gate(METHOD, request, callHeaders(metadata), call.peer, seen, () => call.opening);
+      const caller = gate(watchConfig, request, callHeaders(metadata), call.peer, seen, () => call.opening);
       const opening =
         caller instanceof Promise ? caller.then((known) => open(call, request, metadata, known)) : open(call, request, metadata, caller);
       opening?.catch((thrown) => refuse(call, message, metadata, from, thrown));
@@ -103,6 +108,11 @@ export function serveWatch({ hub, gate, audit, connections, presentGroups, metri
       refuse(call, message, metadata, from, thrown);
     }
   };
+}
+
+/** Returns the request of a method that opens this watch. */
+function requestOf(method: DescMethod, watch: WatchConfigRequest): Message {
+  return method === watchAndReport ? create(WatchAndReportRequestSchema, { request: { case: "watch", value: watch } }) : watch;
 }
 
 /** A watch, as far as it matters to another one of the same device and boot. */

@@ -2,34 +2,38 @@
  * One call of WatchConfig or WatchAndReport, taken over from grpc-js right above its HTTP/2 stream: the stream object that a handler would get costs 2 KB and 20 us
  * per device, and its writes copy every config for every device.
  *
- * C1 Nothing is written before the request that opens the watch was received, nor after the end.
+ * C1 Nothing is written before the request that opens the watch was received, nor after the end; no report is taken then.
  * C2 `gone` is called once, when the peer or grpc-js has ended the call after `opened`.
  * X1 At most KEPT streams wait for their calls. A call comes in the same turn as its stream; if more than KEPT start in one turn, the first are written to
  *    through grpc-js.
  * X2 Of WatchAndReport every request is read from the HTTP/2 stream. Where that is not known grpc-js reads on, and each report is answered `by_call`: its device
  *    sends it by SubmitReports.
+ * X3 Of a call of WatchAndReport that has ended nothing more is read, and its stream is closed though its device may send on.
  */
 import { randomBytes } from "node:crypto";
-import { isMessage } from "@bufbuild/protobuf";
+import { type DescMethod, isMessage } from "@bufbuild/protobuf";
 import { Metadata, ServerInterceptingCall, type ServerInterceptingCallInterface, type ServerInterceptor } from "@grpc/grpc-js";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
-import { readRequest } from "../../common/rpc/service-definition.ts";
+import { pathOf, readRequest, Undecodable } from "../../common/rpc/service-definition.ts";
 import { WatchAndReportRequestSchema } from "../../gen/nebula/v1/config_pb.ts";
-import type { Login } from "../access/verified-credentials.ts";
 import type { WatchAnswer } from "../config/config-answer.ts";
 import { peerOf } from "../listen/connections.ts";
-import { type CallStream, watchStarts } from "../rpc/call-stream.ts";
+import { type CallStream, closeAnswered, watchStarts } from "../rpc/call-stream.ts";
 import { errorStatus } from "../rpc/errors.ts";
-import { MessageReader } from "./message-reader.ts";
-import { BY_CALL, type ReportsOnWatch } from "./reports-on-watch.ts";
+import { LARGEST_MESSAGE, MessageReader, type Skipped } from "./message-reader.ts";
+import { BY_CALL, type Reporter, type ReportsOnWatch } from "./reports-on-watch.ts";
 
 const OK = 0;
 const NO_HEADERS = new Metadata();
+/** When a device opens its watch again for which there was no room, milliseconds. */
+const NO_ROOM_RETRY_MS = 1000;
 
 /** Takes a call over when its request was received. The request is as the decoder of the method returned it. */
 export type OpenCall = (call: WatchCall, request: unknown, metadata: Metadata) => void;
 
 export class WatchCall {
+  /** WatchConfig or WatchAndReport. */
+  readonly method: DescMethod;
   readonly #call: ServerInterceptingCallInterface;
   readonly #open: OpenCall;
   readonly #rawStreams: RawStreams;
@@ -39,14 +43,15 @@ export class WatchCall {
   #raw: RawStream | undefined;
   #metadata: Metadata | undefined;
   #request: unknown;
-  /** By which its reports count; undefined: the watch is not open, or has ended. */
-  #login: Login | undefined;
+  /** By whom its reports are; undefined: the watch is not open, has ended, or takes none. */
+  #reporter: Reporter | undefined;
   #reporting: AbortController | undefined;
   #cancelled = false;
   #gone: (() => void) | undefined;
   #opening: AbortController | undefined;
 
-  constructor(call: ServerInterceptingCallInterface, rawStreams: RawStreams, open: OpenCall, reports: ReportsOnWatch | undefined) {
+  constructor(call: ServerInterceptingCallInterface, rawStreams: RawStreams, open: OpenCall, { method, reports }: WatchMethod) {
+    this.method = method;
     this.#call = call;
     this.#rawStreams = rawStreams;
     this.#open = open;
@@ -68,11 +73,12 @@ export class WatchCall {
       this.#request ??= request;
       this.#call.startRead();
     } else if (this.#metadata !== undefined) this.#begin(firstRequest(request));
-    else this.#call.sendMessage(BY_CALL.bytes, () => this.#call.startRead()); // X2
+    else if (this.#reporter !== undefined) this.#call.sendMessage(BY_CALL.bytes, () => this.#call.startRead()); // X2, C1
   }
 
   onReceiveHalfClose(): void {
-    if (this.#metadata !== undefined) this.#begin(this.#request);
+    this.#reader?.end();
+    if (this.#metadata !== undefined) this.#begin(this.#reports === undefined ? this.#request : firstRequest(undefined));
   }
 
   #begin(request: unknown): void {
@@ -84,9 +90,8 @@ export class WatchCall {
 
   #readRaw(reports: ReportsOnWatch, stream: CallStream): void {
     const reader = new MessageReader(stream, reports.partials, (message) => {
-      if (this.#metadata !== undefined)
-        this.#begin(firstRequest(message === undefined ? undefined : readRequest(WatchAndReportRequestSchema, message)));
-      else void this.#report(reports, message);
+      if (this.#metadata === undefined) void this.#report(reports, message);
+      else this.#begin(firstRequest(typeof message === "string" ? message : readRequest(WatchAndReportRequestSchema, message)));
     });
     this.#reader = reader;
     stream.on("data", (chunk: Uint8Array) => reader.read(chunk));
@@ -94,21 +99,22 @@ export class WatchCall {
     stream.resume();
   }
 
-  async #report(reports: ReportsOnWatch, message: Uint8Array | undefined): Promise<void> {
-    const login = this.#login;
-    if (login === undefined) return; // C1: it has ended
+  async #report(reports: ReportsOnWatch, message: Uint8Array | Skipped): Promise<void> {
+    const reporter = this.#reporter;
+    if (reporter === undefined) return; // C1
     this.#reporting = new AbortController();
-    const { frame } = await reports.answer(message, { login, peer: this.peer, signal: this.#reporting.signal });
+    const { frame } = await reports.answer(message, reporter, this.#reporting.signal);
     this.#reporting = undefined;
-    if (this.#login === undefined || this.#cancelled || this.#raw === undefined || this.#raw.destroyed || this.#raw.closed) return;
-    this.#raw.write(frame, () => this.#reader?.next());
+    this.#writeRaw(frame, () => this.#reader?.next());
   }
 
   onCancel(): void {
     this.#cancelled = true;
+    this.#reporter = undefined;
     this.#opening?.abort(callerHasGone());
     this.#reporting?.abort(callerHasGone());
-    this.#reader?.end();
+    this.#reader?.close();
+    if (this.#reports !== undefined && this.#raw !== undefined && isReadable(this.#raw)) closeAnswered(this.#raw); // X3
     this.#gone?.();
     this.#gone = undefined; // C2
   }
@@ -134,9 +140,9 @@ export class WatchCall {
     return this.#opening.signal;
   }
 
-  /** @param login by which its reports count, if it takes any */
-  reportsBy(login: Login): void {
-    this.#login = login;
+  /** @param reporter by whom its reports are, if it takes any */
+  reportsBy(reporter: Reporter): void {
+    if (this.#reports !== undefined) this.#reporter = reporter;
   }
 
   /** @param gone called when the call is over */
@@ -151,17 +157,24 @@ export class WatchCall {
   /** @param written called when the answer is with the kernel; never called if the call ends before */
   write(answer: WatchAnswer, written: () => void): void {
     if (this.#raw === undefined) this.#call.sendMessage(answer.bytes, written);
-    else if (!this.#raw.destroyed && !this.#raw.closed) this.#raw.write(answer.frame, written);
+    else this.#writeRaw(answer.frame, written);
+  }
+
+  /** Writes unless the stream has ended, which grpc-js does by itself when the deadline of a call passes (C1). */
+  #writeRaw(frame: Uint8Array, written: () => void): void {
+    const raw = this.#raw;
+    if (raw === undefined || this.#cancelled || raw.destroyed || raw.closed || raw.writableEnded === true) return;
+    raw.write(frame, written);
   }
 
   /** Ends the call after its last write. */
   end(): void {
-    this.#login = undefined;
+    this.#reporter = undefined;
     this.#call.sendStatus({ code: OK, details: "" });
   }
 
   fail(error: NebulaError): void {
-    this.#login = undefined;
+    this.#reporter = undefined;
     this.#call.sendStatus(errorStatus(error));
   }
 }
@@ -170,20 +183,36 @@ function callerHasGone(): NebulaError {
   return new NebulaError("cancelled", "the caller has gone");
 }
 
-/** Returns the request that opens a watch, of the first request of WatchAndReport. Anything else is passed on: `open` refuses it. */
+/**
+ * Returns the request that opens a watch, of the first request of WatchAndReport; or the error that refuses it.
+ * @param first undefined: the stream ended before it
+ */
 function firstRequest(first: unknown): unknown {
-  return isMessage(first, WatchAndReportRequestSchema) ? first.request.value : first;
+  if (first === undefined) return invalidFirst("there is none");
+  if (first === "no room")
+    return new NebulaError("unavailable", "this manager has no room now for a request that comes in pieces: open the watch again", {
+      retryAfterMs: NO_ROOM_RETRY_MS,
+    });
+  if (first === "too large") return invalidFirst(`it is larger than ${LARGEST_MESSAGE} bytes`);
+  if (first === "compressed") return invalidFirst("it is compressed");
+  if (first instanceof Undecodable) return invalidFirst(`it is not a valid ${WatchAndReportRequestSchema.typeName}: ${first.reason}`);
+  if (!isMessage(first, WatchAndReportRequestSchema) || first.request.case !== "watch") return invalidFirst('it must be "watch"');
+  return first.request.value;
+}
+
+function invalidFirst(why: string): NebulaError {
+  return new NebulaError("invalid_argument", `invalid first request of WatchAndReport: ${why}`);
 }
 
 /** A method that opens a watch. `reports`: takes those that come on its stream; undefined: the method has none. */
-export type WatchMethod = Readonly<{ path: string; reports: ReportsOnWatch | undefined }>;
+export type WatchMethod = Readonly<{ method: DescMethod; reports: ReportsOnWatch | undefined }>;
 
 /** Takes the calls of these methods over; grpc-js serves all others, without a wrapper and its dozen objects around each of them. */
 export function watchInterceptor(methods: readonly WatchMethod[], rawStreams: RawStreams, open: OpenCall): ServerInterceptor {
+  const byPath = new Map(methods.map((taken) => [pathOf(taken.method), taken]));
   return (called, call) => {
-    const method = methods.find(({ path }) => path === called.path);
-    if (method !== undefined)
-      return new ServerInterceptingCall(call, { start: () => call.start(new WatchCall(call, rawStreams, open, method.reports)) });
+    const taken = byPath.get(called.path);
+    if (taken !== undefined) return new ServerInterceptingCall(call, { start: () => call.start(new WatchCall(call, rawStreams, open, taken)) });
     return isUsable(call) ? call : new ServerInterceptingCall(call);
   };
 }

@@ -5,7 +5,7 @@ import { create, type DescMethod, type DescService, type Message } from "@bufbui
 import { isNebulaError } from "../../../common/errors/nebula-error.ts";
 import { pathOf } from "../../../common/rpc/service-definition.ts";
 import { AppService, CreateAppRequestSchema } from "../../../gen/nebula/v1/app_pb.ts";
-import { ConfigService, WatchConfigRequestSchema } from "../../../gen/nebula/v1/config_pb.ts";
+import { ConfigService, WatchAndReportRequestSchema, WatchConfigRequestSchema } from "../../../gen/nebula/v1/config_pb.ts";
 import { CreateDeviceGroupRequestSchema, DeviceGroupService } from "../../../gen/nebula/v1/device_group_pb.ts";
 import { StatusService } from "../../../gen/nebula/v1/status_pb.ts";
 import type { Caller } from "../authenticate.ts";
@@ -55,6 +55,14 @@ describe("method table", () => {
     assert.deepEqual(need(DeviceGroupService.method.createDeviceGroup, create(CreateDeviceGroupRequestSchema, { minPruneId: 5n })), {
       kind: "admin",
     });
+    const watch = { deviceGroup: "g", deviceId: "d" };
+    const { watchAndReport } = ConfigService.method;
+    assert.deepEqual(need(watchAndReport, create(WatchAndReportRequestSchema, { request: { case: "watch", value: watch } })), {
+      kind: "device",
+      devices: [watch],
+    });
+    for (const request of [{ case: "reports", value: {} } as const, { case: undefined }])
+      assert.deepEqual(need(watchAndReport, create(WatchAndReportRequestSchema, { request })), { kind: "admin" });
     assert.deepEqual(need(ConfigService.method.watchConfig, create(WatchConfigRequestSchema, { deviceGroup: "g", deviceId: "d" })), {
       kind: "device",
       devices: [{ deviceGroup: "g", deviceId: "d" }],
@@ -93,7 +101,7 @@ for (const [how, answer] of [
           (error) => assert.ok(refused(error)),
         );
       }
-      assert.deepEqual(allowed.sort(), ["Check", "GetShardMap", "GetStatus", "WatchConfig"]);
+      assert.deepEqual(allowed.sort(), ["Check", "GetShardMap", "GetStatus", "WatchAndReport", "WatchConfig"]);
     });
 
     it("the gate refuses a user without admin and permissions everything but what any credential may do", async () => {

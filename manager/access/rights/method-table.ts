@@ -141,7 +141,10 @@ const history: RulesOf<typeof HistoryService> = {
 const config: RulesOf<typeof ConfigService> = {
   getConfig: needs(({ deviceGroup }) => ({ kind: "config", deviceGroup })),
   watchConfig: needsOrPart(({ deviceGroup, deviceId }) => watchNeed(deviceGroup, deviceId)),
-  watchAndReport: stream, // its first request is let in as one of WatchConfig, the others as of SubmitReports
+  /** Of its first request, which serve-watch.ts lets in as one of WatchConfig. Each later one is let in as one of SubmitReports. */
+  watchAndReport: needsOrPart(({ request }) =>
+    request.case === "watch" ? watchNeed(request.value.deviceGroup, request.value.deviceId) : { kind: "admin" },
+  ),
 };
 
 const report: RulesOf<typeof ReportService> = {
