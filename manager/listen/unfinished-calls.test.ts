@@ -74,6 +74,42 @@ describe("unfinished calls", () => {
     assert.equal(watch.closed, false);
   });
 
+  it("U2: a stream of requests and answers whose first request does not come in time is ended", async () => {
+    using calls = watched();
+    const watch = await begin("/watch", false);
+    watch.write(Buffer.alloc(100));
+    await clock.advance(REQUEST_MS - 1);
+    calls.endLate();
+    assert.deepEqual([watch.closed, calls.size], [false, 1]);
+    await clock.advance(1);
+    calls.endLate();
+    await eventually(() => watch.closed);
+    assert.equal(watch.rstCode, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    await eventually(() => calls.held === 0);
+  });
+
+  it("U2: a stream of requests and answers is left alone once its answers have begun, and holds nothing here", async () => {
+    using calls = watched();
+    const watch = await begin("/watch", false);
+    served[0]?.respond({ ":status": 200 });
+    calls.endLate();
+    assert.deepEqual([calls.size, calls.held], [0, 0]);
+    await clock.advance(10 * REQUEST_MS);
+    calls.endLate();
+    assert.equal(watch.closed, false);
+  });
+
+  it("U2: a stream of answers that was refused before its request was complete is ended in time", async () => {
+    using calls = watched();
+    const refused = await begin("/watch", false);
+    served[0]?.respond({ ":status": 200, "grpc-status": "4" }, { endStream: true });
+    calls.endLate();
+    assert.equal(calls.size, 1);
+    await clock.advance(REQUEST_MS);
+    calls.endLate();
+    await eventually(() => refused.closed && calls.size === 0);
+  });
+
   it("calls whose answer is not read are ended", async () => {
     using calls = watched();
     const unread = await begin("/unary", true);

@@ -5,7 +5,8 @@
  * Each stream of HTTP/2 is seen when it starts (`watchStarts`). Where that fails nothing is ended.
  *
  * U1: only streams of this server's own connections are looked at.
- * U2: a stream of answers whose request is complete, or whose answers have begun, is not looked at any more: it may be quiet for months, and the watch has limits of its own.
+ * U2: a stream of answers whose request is complete, or whose answers have begun, is not looked at any more: it may be quiet for months, and the watch has
+ *     limits of its own. Of one that was refused the request is still to end in time.
  * U3: all bytes that open calls hold count, headers and small requests included, for the connection and in all. Without a
  *     login a connection may hold 256 KiB; above that its calls are paused until their Authorization is checked. When all
  *     calls together hold too much, the largest call of the login that holds most is ended, counted over all its
@@ -160,7 +161,7 @@ export class UnfinishedCalls implements Disposable {
     const now = this.#options.clock.monotonic();
     for (const call of this.#open) {
       const { stream } = call;
-      if (call.streaming && stream.headersSent) this.#forget(call);
+      if (call.streaming && stream.headersSent && !stream.writableEnded) this.#forget(call);
       else if (!isRequestComplete(stream)) {
         if (now - call.since >= REQUEST_MS) stream.close(NGHTTP2_ENHANCE_YOUR_CALM);
       } else if (call.streaming) this.#forget(call);
