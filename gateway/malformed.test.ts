@@ -4,7 +4,12 @@ import type { RunningGateway } from "./main.ts";
 import { app, gatewayFor, post } from "./testing/gateway-fixture.ts";
 import { type Answers, StandInManager } from "./testing/stand-in-manager.ts";
 
-const PATHS = ["/nebula.v1.AppService/CreateApp", "/nebula.v1.AppService/GetApp", "/nebula.v1.ConfigService/WatchConfig"];
+const PATHS = [
+  "/nebula.v1.AppService/CreateApp",
+  "/nebula.v1.AppService/GetApp",
+  "/nebula.v1.ConfigService/WatchConfig",
+  "/nebula.v1.ConfigService/WatchAndReport",
+];
 const TYPES = [
   "application/json",
   "application/proto",

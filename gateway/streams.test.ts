@@ -58,6 +58,22 @@ describe("gateway", () => {
       await eventually(() => rig.manager.cancelled === 1);
     });
 
+    it("a stream of requests is refused with where it is served, in each way of calling", async () => {
+      for (const type of [
+        "application/json",
+        "application/proto",
+        "application/connect+json",
+        "application/connect+proto",
+        "application/grpc-web+proto",
+      ]) {
+        const response = await post(rig.gateway, "/nebula.v1.ConfigService/WatchAndReport", "{}", { "content-type": type });
+        const { status, code, message } = await errorOf(response);
+        assert.deepEqual([status, code], [501, "unimplemented"], type);
+        assert.match(String(message), /stream of requests: call it by gRPC at a manager/);
+      }
+      assert.deepEqual(rig.manager.seen, []);
+    });
+
     it("a stream fails as any call before its first message, and with a last line after it", async () => {
       answers.watchConfig = async function* () {
         yield* [];

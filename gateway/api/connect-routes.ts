@@ -4,11 +4,12 @@ import { Code, ConnectError, createContextValues } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest } from "@connectrpc/connect-node";
 import type { Log } from "../../common/log/log.ts";
+import { pathOf } from "../../common/rpc/service-definition.ts";
 import { LONGEST_REPEATED, nearestName, quote, shown } from "../../common/text/wording.ts";
 import { sendError } from "../http/errors.ts";
 import { callerKey, type Exchange, type Route } from "../http/exchange.ts";
 import { decodedBody } from "./decode-request.ts";
-import { type Forwarder, isServerStream } from "./forwarder.ts";
+import { API_SERVICES, type Forwarder, isServerStream } from "./forwarder.ts";
 import { answerJsonLines } from "./json-lines.ts";
 
 /** Serves the API at `/<service>/<method>`, one route per service. */
@@ -19,6 +20,7 @@ export function connectRoutes(forwarder: Forwarder, log: Log): readonly Route[] 
     const { request, response, path } = exchange;
     const handler = byPath.get(path);
     if (handler === undefined) {
+      if (MANAGERS_OWN.has(path)) return sendError(response, notServed(path));
       const nearest = nearestName(path, byPath.keys());
       const hint = nearest === undefined ? "" : `: did you mean ${nearest}?`;
       return sendError(response, new ConnectError(`there is no method ${shown(path)}${hint}`, Code.Unimplemented), 404);
@@ -37,6 +39,17 @@ export function connectRoutes(forwarder: Forwarder, log: Log): readonly Route[] 
 
   const services = new Set(forwarder.handlers.map(({ service }) => service.typeName));
   return [...services].map((name) => ({ prefix: `/${name}/`, handle }));
+}
+
+/** The methods that take streams of requests: HTTP/1.1 answers a request once it is complete. */
+const MANAGERS_OWN: ReadonlySet<string> = new Set(
+  API_SERVICES.flatMap((service) => service.methods)
+    .filter(({ methodKind }) => methodKind === "bidi_streaming" || methodKind === "client_streaming")
+    .map(pathOf),
+);
+
+function notServed(path: string): ConnectError {
+  return new ConnectError(`${path} takes a stream of requests: call it by gRPC at a manager, a gateway does not serve it`, Code.Unimplemented);
 }
 
 /** Headers whose values Connect repeats in its refusals. */

@@ -92,7 +92,7 @@ export function createForwarder({ pool, partToken, stopping, log }: ForwarderOpt
     acceptCompression: [], // a compressed stream costs memory per device, and a compressed request may hide any size
   });
   for (const method of API_SERVICES.flatMap((service) => service.methods)) {
-    // The API has no streams of requests; reflection, which has, is the managers' own.
+    // Streams of requests (WatchAndReport, reflection) are the managers' own: connect-routes.ts says so.
     if (isUnary(method)) router.rpc(method, (request, context) => unary(method, messageOf(request, context), incomingCall(context)));
     if (isServerStream(method)) router.rpc(method, (request, context) => stream(method, messageOf(request, context), incomingCall(context)));
   }
