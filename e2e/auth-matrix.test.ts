@@ -56,7 +56,7 @@ describe("who may call what", () => {
           const wanted: Record<string, string> = {};
           for (const caller of CALLERS) {
             const request = await row.request(stage.cast);
-            answers[caller] = await transport.call(row.method, request, stage.cast.headersOf(caller));
+            answers[caller] = await transport.call(row.method, request, stage.cast.headersOf(caller), row.then);
             wanted[caller] = expected(row, transport.callerHere(caller));
             if (UNKNOWN.has(caller)) stage.clock.forget();
           }

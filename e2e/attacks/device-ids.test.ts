@@ -8,7 +8,12 @@ import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { AuditService } from "../../gen/nebula/v1/audit_pb.ts";
 import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
 import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
+import { RawClient } from "../../manager/testing/raw-client.ts";
+import { ReportingWatch, reportsRequest, watchRequest } from "../../manager/testing/reporting-watch.ts";
 import { Server } from "../harness/server.ts";
+
+const INVALID_ARGUMENT = 3;
+const PERMISSION_DENIED = 7;
 
 type Headers = Readonly<Record<string, string>>;
 
@@ -82,6 +87,44 @@ describe("attacks on a device by its id", function () {
     await isInGroup("till-9", "a");
   });
 
+  it("a report on the stream of a watch moves no device of another group either, and reveals nothing of it", async () => {
+    await report("till-7", "b", ann);
+    const tokened = await enrolled("till-8");
+    await report("till-8", "b", tokened);
+    await using client = new RawClient(server.grpcPort);
+    const oscar = await server.api.createUser("oscar", "a long password", { deviceGroups: { a: "rw" } }); // equal refusals are counted together
+    const watch = new ReportingWatch(client, oscar).send(watchRequest({ deviceGroup: "a", deviceId: "mine", serveHere: true }));
+    const victims = ["till-7", "till-8"];
+    for (const deviceId of victims) watch.report(sampleReport({ deviceId, deviceGroup: "a" }), sampleReport({ deviceId, deviceGroup: "a", seq: 2n }));
+    for (const deviceId of victims) watch.report(sampleReport({ deviceId, deviceGroup: "b" }));
+    watch.report(sampleReport({ deviceId: "mine", deviceGroup: "a" }));
+    await eventually(() => watch.reported.length === 5);
+    assert.deepEqual(
+      watch.reported.map(({ code }) => code),
+      [PERMISSION_DENIED, PERMISSION_DENIED, PERMISSION_DENIED, PERMISSION_DENIED, 0],
+    );
+    const [first = "", second = ""] = watch.reported.map(({ message }) => message);
+    assert.equal(first.replace("till-7", "ID"), second.replace("till-8", "ID"));
+    assert.doesNotMatch(first, /\bb\b|token/);
+    for (const deviceId of victims) await isInGroup(deviceId, "b");
+    await audited("till-7", "SubmitReports");
+    await isInGroup("mine", "a");
+  });
+
+  it("the watch of a device on the stream of its reports takes no second watch, of another group or device", async () => {
+    const headers = await enrolled("till-10");
+    await using client = new RawClient(server.grpcPort);
+    const own = { deviceGroup: "b", deviceId: "till-10", serveHere: true };
+    const watch = new ReportingWatch(client, headers).send(watchRequest(own), watchRequest({ ...own, deviceGroup: "a" }));
+    watch.send(reportsRequest([sampleReport({ deviceId: "till-10", deviceGroup: "b" })]));
+    await eventually(() => watch.reported.length === 2);
+    assert.deepEqual(
+      watch.reported.map(({ code }) => code),
+      [INVALID_ARGUMENT, 0],
+    );
+    assert.deepEqual(watch.heard, ["config"]);
+  });
+
   it("an enrolment from another group takes no device's id, with a token of its own or without", async () => {
     await report("till-3", "b", ann);
     const tokened = await enrolled("till-4");
@@ -123,6 +166,13 @@ describe("attacks on a device by its id", function () {
     const message = await refused(attack());
     assert.doesNotMatch(message, /\bb\b|token/);
     await audited("till-6", "WatchConfig");
+    await using client = new RawClient(server.grpcPort);
+    const request = { deviceGroup: "a", deviceId: "till-6", boot: "boot-6", serveHere: true };
+    const reporting = new ReportingWatch(client, mallory).send(watchRequest(request));
+    await reporting.closed;
+    assert.deepEqual([reporting.status, reporting.answers], [PERMISSION_DENIED, []]);
+    assert.doesNotMatch(reporting.message, /\bb\b|token/);
+    await audited("till-6", "WatchAndReport");
     assert.equal(isOver, false);
     await server.api.createApp({ name: "web", dockerImage: "nginx:1" });
     await server.api.updateGroup("b", ["web"]);

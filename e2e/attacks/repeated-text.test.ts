@@ -2,9 +2,14 @@ import { strict as assert } from "node:assert";
 import { type DescField, type DescMessage, type DescMethod, fromJson, type JsonObject, type JsonValue, toBinary } from "@bufbuild/protobuf";
 import { mapLimited } from "../../common/map-limited.ts";
 import { pathOf } from "../../common/rpc/service-definition.ts";
+import { eventually } from "../../common/testing/eventually.ts";
 import { LONGEST_REPEATED } from "../../common/text/wording.ts";
 import { API_SERVICES } from "../../gateway/api/forwarder.ts";
+import { WatchAndReportRequestSchema, WatchConfigRequestSchema } from "../../gen/nebula/v1/config_pb.ts";
+import { SubmitReportsRequestSchema } from "../../gen/nebula/v1/report_pb.ts";
 import { UserService } from "../../gen/nebula/v1/user_pb.ts";
+import { RawClient } from "../../manager/testing/raw-client.ts";
+import { ReportingWatch, watchRequest } from "../../manager/testing/reporting-watch.ts";
 import { Server } from "../harness/server.ts";
 import { GrpcDoor } from "../malformed/doors.ts";
 
@@ -98,6 +103,37 @@ describe("a caller's long text", function () {
     assert.ok(statuses.filter((status) => status !== 0).length > 100, String(statuses.length));
   });
 
+  it("a long text is repeated by no answer on the stream of a watch beyond its beginning, in any field of either request", async () => {
+    const encoded = (kind: "watch" | "reports", desc: DescMessage) =>
+      Array.from(requests(desc)).flatMap((request) => {
+        try {
+          return [toBinary(WatchAndReportRequestSchema, fromJson(WatchAndReportRequestSchema, { [kind]: request }))];
+        } catch {
+          return []; // only JSON can say it
+        }
+      });
+    await using client = new RawClient(server.grpcPort);
+    const login = { authorization: server.api.headers.authorization ?? "" };
+    const texts: string[] = [];
+    const watches = encoded("watch", WatchConfigRequestSchema);
+    for (const request of watches) {
+      const watch = new ReportingWatch(client, login).send(request);
+      await eventually(() => watch.status !== undefined || watch.heard.length > 0, { everyMs: 1 });
+      texts.push(watch.message);
+      watch.stream.close();
+    }
+    const reports = encoded("reports", SubmitReportsRequestSchema);
+    const watch = new ReportingWatch(client, login).send(watchRequest({ deviceGroup: "pos" }));
+    watch.send(...reports);
+    await eventually(() => watch.reported.length === reports.length, { timeoutMs: 60_000 });
+    texts.push(...watch.reported.map(({ message }) => message));
+    assert.deepEqual(
+      texts.filter((text) => text.includes(TOO_MUCH)).map((text) => text.slice(0, 200)),
+      [],
+    );
+    assert.ok(watches.length > 3 && watch.reported.filter(({ code }) => code !== 0).length > 20, `${watches.length} and ${reports.length}`);
+  });
+
   it("a long text is repeated by no answer beyond its beginning from headers and paths", async () => {
     const [long, list] = ["q".repeat(10_000), "/nebula.v1.AppService/ListApps"];
     const answers = [
@@ -114,6 +150,7 @@ describe("a caller's long text", function () {
       await post(list, "{}", { "x-request-id": long }),
       await post(list, "{}", { authorization: `Bearer ${long}` }),
       await post("/nebula.v1.ConfigService/WatchConfig", "{}", { "connect-timeout-ms": long }),
+      await post("/nebula.v1.ConfigService/WatchAndReport", "{}", { "connect-timeout-ms": long }),
       await post("/nebula.v1.ConfigService/WatchConfig", JSON.stringify({ device_group: TEXT })),
       await post("/nebula.v1.ConfigService/WatchConfig", JSON.stringify({ [TEXT]: TEXT })),
     ];

@@ -4,12 +4,17 @@ import { join } from "node:path";
 import { newToken, tokenHash } from "../../common/access/tokens.ts";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
 import { HISTORY_BYTES_PER_DEVICE } from "../../common/storage/report-store.ts";
+import { eventually } from "../../common/testing/eventually.ts";
 import { readAll } from "../../common/testing/read-all.ts";
 import { sampleReport } from "../../common/testing/sample-report.ts";
 import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { ReportService } from "../../gen/nebula/v1/report_pb.ts";
 import { REPORTS } from "../../manager/access/limits/report-limits.ts";
+import { RawClient } from "../../manager/testing/raw-client.ts";
+import { ReportingWatch, reportsRequest, watchRequest } from "../../manager/testing/reporting-watch.ts";
 import { Server } from "../harness/server.ts";
+
+const RESOURCE_EXHAUSTED = 8;
 
 type Headers = Readonly<Record<string, string>>;
 
@@ -59,6 +64,24 @@ describe("attacks with reports", function () {
       String(waits),
     );
     assert.equal(await send("calm", 1, calm), "taken");
+  });
+
+  it("a device that floods on the stream of its watch has no more taken, and no other device waits", async () => {
+    const mad = await enrolled("mad-watch");
+    const calm = await enrolled("calm-watch");
+    await using client = new RawClient(server.grpcPort);
+    const begun = performance.now();
+    const watch = new ReportingWatch(client, mad).send(watchRequest({ deviceGroup: "a", deviceId: "mad-watch", serveHere: true }));
+    const reports = Array.from({ length: 300 }, (_, index) => sampleReport({ deviceId: "mad-watch", deviceGroup: "a", seq: BigInt(index + 1) }));
+    watch.send(...reports.map((report) => reportsRequest([report])));
+    assert.equal(await send("calm-watch", 1, calm), "taken");
+    await eventually(() => watch.reported.length === reports.length, { timeoutMs: 30_000 });
+    const taken = watch.reported.filter(({ code }) => code === 0).length;
+    const most = REPORTS.inARow + Math.ceil((performance.now() - begun) / REPORTS.oneMoreMs);
+    assert.ok(taken >= REPORTS.inARow && taken <= most, `${taken} of ${reports.length} were taken, at most ${most}`);
+    const refused = watch.reported.filter(({ code }) => code !== 0);
+    assert.ok(refused.every(({ code, retryAfterMs }) => code === RESOURCE_EXHAUSTED && retryAfterMs > 0 && retryAfterMs <= REPORTS.oneMoreMs));
+    assert.equal(watch.status, undefined);
   });
 
   it("a device that fills the history is kept to its bytes there, and its newest status is updated", async () => {

@@ -9,7 +9,7 @@ import { AccessService } from "../../gen/nebula/v1/access_pb.ts";
 import { AppService } from "../../gen/nebula/v1/app_pb.ts";
 import { ApplyService } from "../../gen/nebula/v1/apply_pb.ts";
 import { AuditService } from "../../gen/nebula/v1/audit_pb.ts";
-import { ConfigService } from "../../gen/nebula/v1/config_pb.ts";
+import { ConfigService, WatchAndReportRequestSchema } from "../../gen/nebula/v1/config_pb.ts";
 import { CronJobService } from "../../gen/nebula/v1/cron_job_pb.ts";
 import { DeviceGroupService } from "../../gen/nebula/v1/device_group_pb.ts";
 import { ConfigStanding, DeviceOrder, DeviceService, TargetKind } from "../../gen/nebula/v1/device_pb.ts";
@@ -34,6 +34,8 @@ export type Row = Readonly<{
   /** Beside the method's name, where it has several rows. */
   about: string;
   request: (cast: Cast) => Promise<Message>;
+  /** A request that follows on the stream of the first: its answer is the row's. */
+  then: Message | undefined;
   /** "everybody": without a login. */
   who: readonly CallerName[] | "everybody";
   answer: string;
@@ -51,16 +53,32 @@ export function expected({ who, answer, hiddenFrom }: Pick<Row, "who" | "answer"
 /** No reporter reads the bus here: that of one process refuses reports then, and Kafka keeps them. */
 const REPORT_TAKEN = isOnCluster() ? "OK" : "UNAVAILABLE";
 
-type RowOptions = { answer?: string; hiddenFrom?: readonly CallerName[]; about?: string };
+type RowOptions = { answer?: string; hiddenFrom?: readonly CallerName[]; about?: string; then?: Message };
 
 function row<M extends DescMethod>(
   method: M,
   init: MessageInitShape<M["input"]> | ((cast: Cast) => Promise<MessageInitShape<M["input"]>>),
   who: Row["who"],
-  { answer = "OK", hiddenFrom = [], about = "" }: RowOptions = {},
+  { answer = "OK", hiddenFrom = [], about = "", then }: RowOptions = {},
 ): Row {
   const request = async (cast: Cast) => create(method.input, typeof init === "function" ? await init(cast) : init);
-  return { method, about, request, who, answer, hiddenFrom };
+  return { method, about, request, then, who, answer, hiddenFrom };
+}
+
+/** Rows of reports: by SubmitReports, and on the stream of a watch that each of these callers may open, of the device and its group. */
+function reportRows(
+  { deviceId, deviceGroup, watch }: { deviceId: string; deviceGroup: string; watch: { deviceGroup: string; deviceId: string } },
+  who: Row["who"],
+  about: string,
+): readonly Row[] {
+  const value = { reports: [sampleReport({ deviceId, deviceGroup })] };
+  const then = create(WatchAndReportRequestSchema, { request: { case: "reports", value } });
+  const first = { case: "watch", value: { ...watch, boot: "b" } } as const;
+  const onWatch = about === "" ? "a report" : `a report ${about}`;
+  return [
+    row(reports.submitReports, value, who, { answer: REPORT_TAKEN, about }),
+    row(config.watchAndReport, { request: first }, who, { answer: REPORT_TAKEN, about: onWatch, then }),
+  ];
 }
 
 const ADMINS = ["admin", "local_admin"] as const;
@@ -105,6 +123,8 @@ function planned<Case extends string, Value>(kind: Case, value: Value): { change
   return { change: { case: kind, value } };
 }
 
+const HERE = { deviceGroup: GROUP, deviceId: DEVICE, boot: "b" };
+
 /** Every method of every service. */
 export const TABLE: readonly Row[] = [
   row(apps.createApp, { app: { name: APP, dockerImage: "nginx:1" } }, WRITERS, THERE),
@@ -148,26 +168,20 @@ export const TABLE: readonly Row[] = [
   row(config.getConfig, { deviceGroup: GROUP }, ["device", ...READERS]),
   row(config.watchConfig, { deviceGroup: GROUP, deviceId: DEVICE, boot: "b" }, ["device", "part", ...READERS]),
   row(config.watchConfig, { deviceGroup: GROUP, deviceId: "device-2", boot: "b" }, ["part", ...READERS], { about: "as another device" }),
-
-  row(reports.submitReports, { reports: [sampleReport({ deviceId: DEVICE, deviceGroup: GROUP })] }, ["device", ...READERS], {
-    answer: REPORT_TAKEN,
-  }),
-  row(reports.submitReports, { reports: [sampleReport({ deviceId: "device-3", deviceGroup: GROUP })] }, READERS, {
-    answer: REPORT_TAKEN,
+  row(config.watchAndReport, { request: { case: "watch", value: HERE } }, ["device", "part", ...READERS]),
+  row(config.watchAndReport, { request: { case: "watch", value: { ...HERE, deviceId: "device-2" } } }, ["part", ...READERS], {
     about: "as another device",
   }),
-  row(reports.submitReports, { reports: [sampleReport({ deviceId: "device-2", deviceGroup: GROUP })] }, ADMINS, {
-    answer: REPORT_TAKEN,
-    about: "as a device with a token into another group",
-  }),
-  row(reports.submitReports, { reports: [sampleReport({ deviceId: TOKENLESS, deviceGroup: ELSEWHERE })] }, ADMINS, {
-    answer: REPORT_TAKEN,
-    about: "as a device of another group",
-  }),
-  row(reports.submitReports, { reports: [sampleReport({ deviceId: "device-4", deviceGroup: ELSEWHERE })] }, ["elsewhere", ...ADMINS], {
-    answer: REPORT_TAKEN,
-    about: "as a device of no group, into that other group",
-  }),
+
+  ...reportRows({ deviceId: DEVICE, deviceGroup: GROUP, watch: HERE }, ["device", ...READERS], ""),
+  ...reportRows({ deviceId: "device-3", deviceGroup: GROUP, watch: HERE }, READERS, "as another device"),
+  ...reportRows({ deviceId: "device-2", deviceGroup: GROUP, watch: HERE }, ADMINS, "as a device with a token into another group"),
+  ...reportRows({ deviceId: TOKENLESS, deviceGroup: ELSEWHERE, watch: HERE }, ADMINS, "as a device of another group"),
+  ...reportRows(
+    { deviceId: "device-4", deviceGroup: ELSEWHERE, watch: { deviceGroup: ELSEWHERE, deviceId: "" } }, // no presence there
+    ["elsewhere", ...ADMINS],
+    "as a device of no group, into that other group",
+  ),
   row(reports.listReports, {}, USERS),
   row(reports.listReports, { deviceGroup: GROUP }, READERS, { about: "of a group" }),
 

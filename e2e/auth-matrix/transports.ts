@@ -1,15 +1,18 @@
 import { type DescMethod, type DescMethodServerStreaming, type Message, toBinary, toJsonString } from "@bufbuild/protobuf";
 import { status as codes } from "@grpc/grpc-js";
 import { pathOf } from "../../common/rpc/service-definition.ts";
+import { eventually } from "../../common/testing/eventually.ts";
 import { API_SERVICES } from "../../gateway/api/forwarder.ts";
 import { RawClient } from "../../manager/testing/raw-client.ts";
+import { ReportingWatch } from "../../manager/testing/reporting-watch.ts";
 import type { CallerName, Headers } from "./cast.ts";
 
 /** A way to the managers: makes a call, and answers the name of the code that it ended with; of a stream that opens, OK. */
 export type Transport = Readonly<{
   name: string;
   serves(method: DescMethod): boolean;
-  call(method: DescMethod, request: Message, headers: Headers): Promise<string>;
+  /** @param then follows on the stream of the request: the name is that of the code with which it is answered there */
+  call(method: DescMethod, request: Message, headers: Headers, then?: Message): Promise<string>;
   /** The caller that a login over this transport makes: a part token from outside is not a login. */
   callerHere(caller: CallerName): CallerName;
 }>;
@@ -21,7 +24,8 @@ export function grpcTransport(port: number): Transport & AsyncDisposable {
     name: "gRPC",
     serves: () => true,
     callerHere: (caller) => caller,
-    call(method, request, headers) {
+    call(method, request, headers, then) {
+      if (then !== undefined) return onStream(client, method, [request, then], headers);
       const stream = client.call(pathOf(method), toBinary(method.input, request), headers);
       return new Promise((resolve) => {
         const note = (received: Readonly<Record<string, unknown>>) => {
@@ -41,12 +45,21 @@ export function grpcTransport(port: number): Transport & AsyncDisposable {
   };
 }
 
+/** Sends requests of WatchAndReport on one stream; answers the code of the answer to the second, or of the stream where that is refused. */
+async function onStream(client: RawClient, method: DescMethod, requests: readonly Message[], headers: Headers): Promise<string> {
+  const watch = new ReportingWatch(client, headers, pathOf(method)).send(...requests.map((request) => toBinary(method.input, request)));
+  const code = await eventually(() => watch.reported[0]?.code ?? watch.status ?? false, { everyMs: 1 });
+  watch.stream.close();
+  await watch.closed;
+  return codes[code] ?? `code ${code}`;
+}
+
 /** Connect, through a gateway: unary calls in protobuf, streams as lines of JSON. */
 export function connectTransport(url: string): Transport {
   const served = new Set(API_SERVICES.map(({ typeName }) => typeName));
   return {
     name: "Connect",
-    serves: ({ parent }) => served.has(parent.typeName),
+    serves: ({ parent, methodKind }) => served.has(parent.typeName) && methodKind !== "bidi_streaming",
     callerHere: (caller) => (caller === "part" ? "anonymous" : caller),
     async call(method, request, headers) {
       const gone = new AbortController();
