@@ -246,7 +246,7 @@ describe("message reader", () => {
     );
   });
 
-  it("a message that drips in single bytes is copied a few times in all, whatever its size", () => {
+  it("a message that drips in single bytes is copied a few times in all, of any size", () => {
     const { read, stream, partials } = start();
     const bytes = framed(Buffer.alloc(LARGEST_MESSAGE, 1));
     let copied = 0;
