@@ -107,5 +107,7 @@ function timeOf({ ended, atMs, shardBoot }: PresenceRow, boots: Boots): number {
 }
 
 function connection(state: ConnectionState, sinceMs: number | undefined, shard: string): DeviceConnection {
-  return create(DeviceConnectionSchema, { state, shard, ...(sinceMs !== undefined && { since: timestampFromMs(sinceMs) }) });
+  const message: DeviceConnection = { $typeName: "nebula.v1.DeviceConnection", state, shard }; // several times faster than by its schema
+  if (sinceMs !== undefined) message.since = timestampFromMs(sinceMs);
+  return message;
 }

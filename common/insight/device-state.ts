@@ -57,6 +57,8 @@ export function isOnline({ connection }: Standing): boolean {
 
 /** Returns where the device stands with the targets of its group. Without a target it has applied all. */
 export function stateOfDevice(device: Standing, targets: readonly Target[]): StateOfDevice {
+  const [target] = targets;
+  if (targets.length === 1 && target !== undefined && target.kind !== TargetKind.DEVICE_GROUP) return stateWithOne(device, target);
   const find = finderOf(device.summary, targets);
   const standings = targets.map((target) => standingWith(device.summary, find, target));
   const open = standings.filter(({ applied }) => !applied);
@@ -66,6 +68,19 @@ export function stateOfDevice(device: Standing, targets: readonly Target[]): Sta
   if (!isOnline(device)) return plain("offline"); // D3
   if (standings.some(({ answered }) => answered)) return { state: "working", ...NOTHING, ...open.find(({ answered }) => answered)?.progress }; // D4
   return plain("waiting"); // D5
+}
+
+type Entity = Target & { kind: typeof TargetKind.APP | typeof TargetKind.CRON_JOB };
+
+/** As `stateOfDevice` of a change of one entity, which nearly all are: streams look at each device that reports, so no lists are made. */
+function stateWithOne(device: Standing, target: Entity): StateOfDevice {
+  const known = device.summary?.targets.find(({ kind, name }) => kind === target.kind && name === target.name);
+  if (device.summary !== undefined && isApplied(known, target)) return plain("applied"); // D1
+  const answered = known !== undefined && known.revision >= target.revision;
+  const failure = answered ? failureOf(known) : undefined;
+  if (failure !== undefined) return { state: "failed", ...NOTHING, ...failure }; // D2
+  if (!isOnline(device)) return plain("offline"); // D3
+  return answered ? { state: "working", ...NOTHING, ...aboutOf(known) } : plain("waiting"); // D4, D5
 }
 
 type Named = Readonly<{ kind: TargetKind; name: string }>;
@@ -89,9 +104,15 @@ type WithTarget = Readonly<{ applied: boolean; answered: boolean; failure: About
 
 const NOTHING = { about: undefined, code: FailureCode.UNSPECIFIED, step: StepKind.UNSPECIFIED };
 
-function plain(state: DeviceState): StateOfDevice {
-  return { state, ...NOTHING };
+function plain(state: "applied" | "offline" | "waiting"): StateOfDevice {
+  return PLAIN[state];
 }
+
+const PLAIN = {
+  applied: { state: "applied", ...NOTHING },
+  offline: { state: "offline", ...NOTHING },
+  waiting: { state: "waiting", ...NOTHING },
+} as const;
 
 function standingWith(summary: DeviceSummary | undefined, find: Find, target: Target): WithTarget {
   if (summary === undefined) return { applied: isKept(target), answered: false, failure: undefined, progress: {} };
@@ -114,7 +135,7 @@ function standingWith(summary: DeviceSummary | undefined, find: Find, target: Ta
   };
 }
 
-function withEntity(known: TargetSummary | undefined, target: Target & { kind: typeof TargetKind.APP | typeof TargetKind.CRON_JOB }): WithTarget {
+function withEntity(known: TargetSummary | undefined, target: Entity): WithTarget {
   const answered = known !== undefined && known.revision >= target.revision;
   return {
     applied: isApplied(known, target),
@@ -124,7 +145,7 @@ function withEntity(known: TargetSummary | undefined, target: Target & { kind: t
   };
 }
 
-function isApplied(known: TargetSummary | undefined, target: Target & { kind: typeof TargetKind.APP | typeof TargetKind.CRON_JOB }): boolean {
+function isApplied(known: TargetSummary | undefined, target: Entity): boolean {
   if (known === undefined) return target.verb === "delete"; // none is left, and none is to come
   if (target.verb === "update" || known.revision > target.revision) return known.appliedRevision >= target.revision && isAsWanted(known);
   return known.revision === target.revision && known.containers === 0;

@@ -27,32 +27,32 @@ function isSqliteError(error: unknown): boolean {
 
 // --- rows
 
-/** A row, by column. The readers below throw a TypeError if a column holds another type than it was written with. */
+/** A row, by column; by the number of the column where its statement returns arrays, which takes half as long. The readers below throw a TypeError if a column holds another type than it was written with. */
 export type Row = Record<string, SQLOutputValue>;
 
 export function optional<T>(row: Row | undefined, read: (row: Row) => T): T | undefined {
   return row === undefined ? undefined : read(row);
 }
 
-export function text(row: Row, column: string): string {
+export function text(row: Row, column: string | number): string {
   const value = row[column];
   if (typeof value !== "string") throw new TypeError(`column ${column} holds no text`);
   return value;
 }
 
-export function bigint(row: Row, column: string): bigint {
+export function bigint(row: Row, column: string | number): bigint {
   const value = row[column];
   if (typeof value !== "bigint") throw new TypeError(`column ${column} holds no integer`);
   return value;
 }
 
 /** Of a statement that reads integers as numbers, or as bigints. */
-export function integer(row: Row, column: string): number {
+export function integer(row: Row, column: string | number): number {
   const value = row[column];
   return typeof value === "number" ? value : Number(bigint(row, column));
 }
 
-export function bytes(row: Row, column: string): Uint8Array {
+export function bytes(row: Row, column: string | number): Uint8Array {
   const value = row[column];
   if (!(value instanceof Uint8Array)) throw new TypeError(`column ${column} holds no bytes`);
   return value;
@@ -76,13 +76,14 @@ export function pageOfRows<T, Next>(
 ): RowPage<T, Next> {
   const items: T[] = [];
   let size = 0;
-  let next: Next | undefined;
+  let last: Row = {};
   for (const row of rows) {
-    if (items.length === limit || size >= PAGE_BYTES) return { items, next };
+    const newest = items.at(-1);
+    if (newest !== undefined && (items.length === limit || size >= PAGE_BYTES)) return { items, next: position(newest, last) };
     const read = item(row);
     items.push(read);
     size += bytesOf(read, row);
-    next = position(read, row);
+    last = row;
   }
   return { items, next: undefined };
 }

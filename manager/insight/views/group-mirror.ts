@@ -1,15 +1,8 @@
 import { setImmediate as turn } from "node:timers/promises";
-import { equals } from "@bufbuild/protobuf";
 import { type Boots, connectionOf, decidingRow } from "../../../common/insight/connection.ts";
 import type { PresenceRow, PresenceStore } from "../../../common/storage/presence-store.ts";
 import type { ReportStore } from "../../../common/storage/report-store.ts";
-import {
-  ConnectionState,
-  type DeviceConnection,
-  DeviceConnectionSchema,
-  type DeviceSummary,
-  type StatusChanges,
-} from "../../../gen/nebula/v1/device_pb.ts";
+import { ConnectionState, type DeviceConnection, type DeviceSummary, type StatusChanges } from "../../../gen/nebula/v1/device_pb.ts";
 import { GroupPresence } from "./group-presence.ts";
 import type { DeviceChange, DeviceInGroup } from "./group-view.ts";
 import { lastGroups } from "./without-moving.ts";
@@ -25,13 +18,14 @@ import { lastGroups } from "./without-moving.ts";
 // M4: a device without a summary is in the group while a watch of it is open there; one whose watches ended stays until a read finds that another group has it.
 // M5: whether such a device moves here (DeviceInGroup) is looked up with each read of the group; of one that an announcement brought, by `place`.
 
-/** Devices of a page, each of which is one turn of the event loop. */
+/** Devices of a page, each of which is one turn of the event loop: of versions and watches, and of summaries, which take several times as long. */
 const PAGE = 500;
+const PAGE_OF_SUMMARIES = 250;
 /** Removed devices whose versions are kept; a late word on one that is forgotten stands until the next re-read. */
 const MOST_REMOVED = 20_000;
-/** Memory of a device in a mirror, bytes: measured for summaries of protobuf-es in its maps, the texts of the summary apart. */
-const DEVICE_BYTES = 1100;
-const TARGET_BYTES = 640;
+/** Memory of a device in a mirror, bytes: measured for what `readSummary` makes, in the maps of a mirror, with texts of usual lengths. */
+const DEVICE_BYTES = 1000;
+const TARGET_BYTES = 400;
 
 export type MirrorStore = Pick<ReportStore, "listSummaries" | "listVersions" | "summaries" | "statuses"> &
   Pick<PresenceStore, "listPresence" | "presenceOf">;
@@ -110,63 +104,70 @@ export class GroupMirror {
     const changed = livesText(boots) !== livesText(this.#boots);
     this.#boots = boots;
     const open = changed ? [...this.devices.keys(), ...this.#presence.devices()] : [...this.#original];
-    for (let start = 0; start < open.length; start += PAGE) {
+    await inSlices(open, (deviceIds) =>
       this.#batch((note) => {
-        for (const deviceId of open.slice(start, start + PAGE)) this.#reconnect(deviceId, note);
-      });
-      await turn();
-    }
+        for (const deviceId of deviceIds) this.#reconnect(deviceId, note);
+      }),
+    );
   }
 
   /** Reads the whole group. One read at a time. Rejects as the store does. */
   async load(signal: AbortSignal): Promise<void> {
+    const watches = await this.#readPresence(signal);
     await this.#reading(async (present) => {
       await pages(
+        PAGE_OF_SUMMARIES,
         (page) => this.#parts.store.listSummaries(this.#parts.deviceGroup, page, signal),
         (items) => {
-          for (const { deviceId } of items) present.add(deviceId);
+          for (const { deviceId } of items) present.push(deviceId);
           this.#batch((note) => {
             for (const summary of items) this.#foldRead(summary, note);
           });
         },
       );
     });
-    await this.#readPresence(signal);
+    await this.#placeUnreported(watches, signal);
   }
 
   /** M2. One read at a time. Rejects as the store does. */
   async reread(signal: AbortSignal): Promise<void> {
     const { store, deviceGroup } = this.#parts;
+    const watches = await this.#readPresence(signal);
     await this.#reading(async (present) => {
       await pages(
+        PAGE,
         (page) => store.listVersions(deviceGroup, page, signal),
         async (items) => {
-          for (const { deviceId } of items) present.add(deviceId);
-          const differ = items.filter(({ deviceId, writtenAt }) => this.devices.get(deviceId)?.summary?.writtenAt !== writtenAt);
-          if (differ.length === 0) return;
-          const ids = differ.map(({ deviceId }) => deviceId);
-          const found = await store.summaries(deviceGroup, ids, signal);
-          for (const id of ids) if (!found.has(id)) present.delete(id);
-          this.#batch((note) => {
-            for (const summary of found.values()) this.#foldRead(summary, note);
-          });
+          const differ: string[] = [];
+          for (const { deviceId, writtenAt } of items) {
+            if (this.devices.get(deviceId)?.summary?.writtenAt === writtenAt) present.push(deviceId);
+            else differ.push(deviceId);
+          }
+          for (let start = 0; start < differ.length; start += PAGE_OF_SUMMARIES) {
+            const found = await store.summaries(deviceGroup, differ.slice(start, start + PAGE_OF_SUMMARIES), signal);
+            present.push(...found.keys());
+            this.#batch((note) => {
+              for (const summary of found.values()) this.#foldRead(summary, note);
+            });
+          }
         },
       );
     });
-    await this.#readPresence(signal);
+    await this.#placeUnreported(watches, signal);
   }
 
   /** Runs a read that notes the devices which the store has, then removes the others. */
-  async #reading(read: (present: Set<string>) => Promise<void>): Promise<void> {
-    const present = new Set<string>();
+  async #reading(read: (present: string[]) => Promise<void>): Promise<void> {
+    const found: string[] = [];
     const touched = new Set<string>();
     const removedBefore = [...this.#removed.keys()];
     this.#touched = touched;
     try {
-      await read(present);
+      await read(found);
     } finally {
       this.#touched = undefined;
     }
+    const present = new Set(found);
     this.#batch((note) => {
       for (const [deviceId, { summary }] of this.devices) {
         if (summary !== undefined && !present.has(deviceId) && !touched.has(deviceId)) this.#remove(deviceId, summary.writtenAt, note);
@@ -175,33 +176,45 @@ export class GroupMirror {
     for (const deviceId of removedBefore) if (!touched.has(deviceId)) this.#removed.delete(deviceId); // M3
   }
 
-  /** Reads the watches of the group, then whether another group has a device that has no summary here (M4). */
-  async #readPresence(signal: AbortSignal): Promise<void> {
+  /** Reads the watches of the group, before its summaries: a device that is loaded has its connection at once. Answers them. */
+  async #readPresence(signal: AbortSignal): Promise<readonly PresenceRow[]> {
     const { store, deviceGroup } = this.#parts;
     const found: PresenceRow[] = [];
-    const elsewhere = new Set<string>();
-    let here: readonly string[] = [];
     this.#presence.begin();
     try {
       await pages(
+        PAGE,
         (page) => store.listPresence(deviceGroup, page, signal),
         (items) => void found.push(...items),
       );
-      const unreported = found.filter(({ deviceId }) => this.devices.get(deviceId)?.summary === undefined);
-      const ids = [...new Set(unreported.map(({ deviceId }) => deviceId))];
-      for (let start = 0; start < ids.length; start += PAGE) {
-        const rows = await store.presenceOf(ids.slice(start, start + PAGE), signal);
-        for (const [deviceId, of] of rows) if (decidingRow(of, this.#boots)?.deviceGroup !== deviceGroup) elsewhere.add(deviceId);
-      }
-      here = ids.filter((deviceId) => !elsewhere.has(deviceId));
-      await this.#findMoving(here, signal);
     } catch (error) {
       this.#presence.cancel();
       throw error;
     }
-    const changed = this.#presence.replace(found.filter(({ deviceId }) => !elsewhere.has(deviceId)));
+    const changed = this.#presence.replace(found);
+    await inSlices(changed, (deviceIds) =>
+      this.#batch((note) => {
+        for (const deviceId of deviceIds) if (this.devices.has(deviceId)) this.#reconnect(deviceId, note);
+      }),
+    );
+    return found;
+  }
+
+  /** Takes the devices that are watched and have no summary here, unless another group has them (M4). @param watches those that the store had */
+  async #placeUnreported(watches: readonly PresenceRow[], signal: AbortSignal): Promise<void> {
+    const { store, deviceGroup } = this.#parts;
+    const unreported = watches.filter(({ deviceId }) => this.devices.get(deviceId)?.summary === undefined);
+    const ids = [...new Set(unreported.map(({ deviceId }) => deviceId))];
+    const elsewhere = new Set<string>();
+    for (let start = 0; start < ids.length; start += PAGE) {
+      const rows = await store.presenceOf(ids.slice(start, start + PAGE), signal);
+      for (const [deviceId, of] of rows) if (decidingRow(of, this.#boots)?.deviceGroup !== deviceGroup) elsewhere.add(deviceId);
+    }
+    const here = ids.filter((deviceId) => !elsewhere.has(deviceId));
+    await this.#findMoving(here, signal);
+    this.#presence.remove(unreported.filter(({ deviceId }) => elsewhere.has(deviceId)));
     this.#batch((note) => {
-      for (const deviceId of changed) this.#reconnect(deviceId, note);
+      for (const deviceId of elsewhere) this.#reconnect(deviceId, note);
       // one whose watches ended is here as long as the store has them, and one that is read for the first time is found so
       for (const [deviceId, { summary }] of this.devices) {
         if (summary === undefined) this.#set(deviceId, undefined, this.#presence.of(deviceId).length > 0, note);
@@ -297,22 +310,37 @@ export class GroupMirror {
 }
 
 function isSame(one: DeviceInGroup, other: DeviceInGroup): boolean {
-  return one.summary === other.summary && one.moves === other.moves && equals(DeviceConnectionSchema, one.connection, other.connection);
+  return one.summary === other.summary && one.moves === other.moves && isSameConnection(one.connection, other.connection);
+}
+
+function isSameConnection(one: DeviceConnection, other: DeviceConnection): boolean {
+  if (one === other) return true;
+  if (one.state !== other.state || one.shard !== other.shard) return false;
+  return one.since?.seconds === other.since?.seconds && one.since?.nanos === other.since?.nanos;
 }
 
 type Note = (before: DeviceInGroup | undefined, after: DeviceInGroup | undefined) => void;
 
 /** Reads all pages, and lets others work between them: a store in this process answers without a turn of the event loop. */
 async function pages<T>(
+  limit: number,
   read: (page: { limit: number; after?: string }) => Promise<{ items: readonly T[]; next: string | undefined }>,
   take: (items: readonly T[]) => void | Promise<void>,
 ): Promise<void> {
   for (let after: string | undefined; ; ) {
-    const { items, next } = await read({ limit: PAGE, ...(after === undefined ? {} : { after }) });
+    const { items, next } = await read({ limit, ...(after === undefined ? {} : { after }) });
     await take(items);
     if (next === undefined) return;
     after = next;
     await turn();
+  }
+}
+
+/** Works through devices with a turn of the event loop after each PAGE. */
+async function inSlices(deviceIds: readonly string[], work: (slice: readonly string[]) => void): Promise<void> {
+  for (let start = 0; start < deviceIds.length; start += PAGE) {
+    if (start > 0) await turn();
+    work(deviceIds.slice(start, start + PAGE));
   }
 }
 

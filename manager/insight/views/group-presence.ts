@@ -1,8 +1,10 @@
 import { type PresenceRow, presenceVersion } from "../../../common/storage/presence-store.ts";
 import type { PresenceChange } from "../../../gen/nebula/v1/device_pb.ts";
 
-/** By device and boot. */
-type Rows = Map<string, ReadonlyMap<string, PresenceRow>>;
+/** By device: nearly every device has one row. */
+type Rows = Map<string, PresenceRow | readonly PresenceRow[]>;
+
+const NONE: readonly PresenceRow[] = [];
 
 /**
  * The watches of the devices of one device_group, by device and boot of a shard. Of two words on one the larger (stream, ended) counts, so they may come late,
@@ -18,9 +20,9 @@ export class GroupPresence {
     this.#deviceGroup = deviceGroup;
   }
 
-  /** The rows of a device. */
+  /** The rows of a device, of each boot one. */
   of(deviceId: string): readonly PresenceRow[] {
-    return [...(this.#rows.get(deviceId)?.values() ?? [])];
+    return listOf(this.#rows.get(deviceId));
   }
 
   devices(): IterableIterator<string> {
@@ -43,19 +45,44 @@ export class GroupPresence {
   /** Takes what a read found since `begin`; answers the devices whose rows changed. */
   replace(found: readonly PresenceRow[]): string[] {
     const before = this.#rows;
-    const after: Rows = new Map();
-    for (const row of [...found, ...(this.#announced ?? [])]) {
-      const known = before.get(row.deviceId);
-      // the one row of most devices is as it was
-      if (known?.size === 1 && !after.has(row.deviceId) && isSameVersion(row, known.get(row.shardBoot))) after.set(row.deviceId, known);
-      else put(after, row);
-    }
-    this.#rows = after;
+    const announced = this.#announced ?? [];
     this.#announced = undefined;
+    if (announced.length === 0 && this.#isAsFound(found)) return [];
+    const after: Rows = new Map();
+    const boots = new Map<string, string>();
+    for (const row of found) put(after, this.#kept(row, boots));
+    for (const row of announced) put(after, row);
+    this.#rows = after;
     const changed: string[] = [];
-    for (const [deviceId, rows] of after) if (!isSame(before.get(deviceId), rows)) changed.push(deviceId);
+    for (const [deviceId, rows] of after) if (!isSame(listOf(before.get(deviceId)), listOf(rows))) changed.push(deviceId);
     for (const deviceId of before.keys()) if (!after.has(deviceId)) changed.push(deviceId);
     return changed;
+  }
+
+  /** A row of the store as it is kept: texts that devices have in common are held once. */
+  #kept({ deviceId, shardBoot, stream, ended, atMs }: PresenceRow, boots: Map<string, string>): PresenceRow {
+    const boot = boots.get(shardBoot) ?? shardBoot;
+    if (!boots.has(boot)) boots.set(boot, boot);
+    return { deviceGroup: this.#deviceGroup, deviceId, shardBoot: boot, stream, ended, atMs };
+  }
+
+  /** Whether each device has one row, and these are all of them. */
+  #isAsFound(found: readonly PresenceRow[]): boolean {
+    if (found.length !== this.#rows.size) return false;
+    return found.every((row) => {
+      const known = this.#rows.get(row.deviceId);
+      return known !== undefined && "deviceId" in known && isSameRow(row, known);
+    });
+  }
+
+  /** Forgets rows, unless newer ones are known by now. */
+  remove(rows: Iterable<PresenceRow>): void {
+    for (const row of rows) {
+      const left = this.of(row.deviceId).filter((known) => !isSameRow(known, row));
+      const [only] = left;
+      if (only === undefined) this.#rows.delete(row.deviceId);
+      else this.#rows.set(row.deviceId, left.length === 1 ? only : left);
+    }
   }
 
   /** The read failed. */
@@ -67,17 +94,26 @@ export class GroupPresence {
 /** Takes a row unless a newer one of its device and boot is known; answers whether it took it. */
 function put(rows: Rows, row: PresenceRow): boolean {
   const known = rows.get(row.deviceId);
-  const other = known?.get(row.shardBoot);
+  if (known === undefined) {
+    rows.set(row.deviceId, row);
+    return true;
+  }
+  const others = listOf(known);
+  const other = others.find(({ shardBoot }) => shardBoot === row.shardBoot);
   if (other !== undefined && presenceVersion(row) <= presenceVersion(other)) return false;
-  rows.set(row.deviceId, new Map(known).set(row.shardBoot, row));
+  rows.set(row.deviceId, others.length === 1 && other !== undefined ? row : [...others.filter((each) => each !== other), row]);
   return true;
 }
 
-function isSame(one: ReadonlyMap<string, PresenceRow> | undefined, other: ReadonlyMap<string, PresenceRow>): boolean {
-  if (one === other) return true;
-  return one?.size === other.size && [...one].every(([boot, row]) => isSameVersion(row, other.get(boot)));
+function listOf(rows: PresenceRow | readonly PresenceRow[] | undefined): readonly PresenceRow[] {
+  if (rows === undefined) return NONE;
+  return "deviceId" in rows ? [rows] : rows;
 }
 
-function isSameVersion(one: PresenceRow, other: PresenceRow | undefined): boolean {
-  return other !== undefined && presenceVersion(one) === presenceVersion(other);
+function isSame(one: readonly PresenceRow[], other: readonly PresenceRow[]): boolean {
+  return one.length === other.length && one.every((row) => other.some((each) => isSameRow(row, each)));
+}
+
+function isSameRow(one: PresenceRow, other: PresenceRow): boolean {
+  return one.shardBoot === other.shardBoot && presenceVersion(one) === presenceVersion(other);
 }

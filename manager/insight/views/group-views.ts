@@ -1,4 +1,3 @@
-import { fromBinary } from "@bufbuild/protobuf";
 import { Registry } from "prom-client";
 import type { Clock } from "../../../common/clock/clock.ts";
 import { isNebulaError, messageOf, NebulaError } from "../../../common/errors/nebula-error.ts";
@@ -6,7 +5,7 @@ import type { ChangeFeed, FeedEvent } from "../../../common/feed/change-feed.ts"
 import { bootsAt, MARK_MS } from "../../../common/insight/connection.ts";
 import type { Log } from "../../../common/log/log.ts";
 import type { PresenceStore, ShardRow } from "../../../common/storage/presence-store.ts";
-import { StatusChangesSchema } from "../../../gen/nebula/v1/device_pb.ts";
+import { readStatusChanges } from "../../../common/storage/summary-reader.ts";
 import { GroupMirror, type MirrorStore } from "./group-mirror.ts";
 import type { DeviceChange, GroupView, GroupViews } from "./group-view.ts";
 import { createMirrorMetrics } from "./mirror-metrics.ts";
@@ -123,7 +122,7 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
     const each = shared.get(event.deviceGroup);
     if (each === undefined) return;
     try {
-      const isNewBoot = each.mirror.fold(fromBinary(StatusChangesSchema, event.payload));
+      const isNewBoot = each.mirror.fold(readStatusChanges(event.payload));
       if (isNewBoot) void readBoots(SOON_MS);
       if (each.mirror.hasUnplaced && !each.willPlace) void place(each);
     } catch (error) {

@@ -1,8 +1,8 @@
-import { fromBinary } from "@bufbuild/protobuf";
-import { type DeviceSummary, DeviceSummarySchema } from "../../../../gen/nebula/v1/device_pb.ts";
+import type { DeviceSummary } from "../../../../gen/nebula/v1/device_pb.ts";
 import { summaryOf } from "../../device-summary.ts";
 import { decodeSummaryPosition, encodeSummaryPosition, PAGE_BYTES, type Page, type PageRequest } from "../../page.ts";
 import type { SummaryVersion } from "../../report-store.ts";
+import { readSummary } from "../../summary-reader.ts";
 import { bigint, bytes, isNull, type Row, text } from "../connection/rows.ts";
 import { BUCKETS } from "../schema/report-tables.ts";
 import { mergeBuckets, partOf } from "./merge-buckets.ts";
@@ -84,6 +84,6 @@ async function completed(client: ReportClient, deviceGroup: string, rows: readon
 function indexedOf(row: Row): Indexed {
   const [deviceId, writtenAt] = [text(row, "device_id"), bigint(row, "version")];
   const body = isNull(row, "summary") ? undefined : bytes(row, "summary");
-  const summary = body && fromBinary(DeviceSummarySchema, body);
+  const summary = body && readSummary(body);
   return { deviceId, writtenAt, summary: summary?.writtenAt === writtenAt ? summary : undefined, bytes: body?.length ?? 0 };
 }

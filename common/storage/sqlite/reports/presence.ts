@@ -21,6 +21,7 @@ export function createPresenceStore(database: DatabaseSync): PresenceStore {
     SELECT ${columns} FROM presence WHERE device_group = ? AND (device_id, shard_boot) > (?, ?) ORDER BY device_id, shard_boot LIMIT ?`);
   const ofDevice = database.prepare(`
     SELECT ${columns} FROM presence INDEXED BY presence_by_device WHERE device_id = ? ORDER BY device_group, shard_boot`);
+  for (const statement of [ofGroup, ofDevice]) statement.setReturnArrays(true);
   const remove = database.prepare("DELETE FROM presence WHERE device_group = ? AND device_id = ? AND shard_boot = ? AND version <= ?");
   const mark = database.prepare(`
     INSERT INTO shards (boot, name, address, seen_ms) VALUES (?, ?, ?, ?)
@@ -47,7 +48,8 @@ export function createPresenceStore(database: DatabaseSync): PresenceStore {
       signal?.throwIfAborted();
       const { deviceId, shardBoot } = after === undefined ? { deviceId: "", shardBoot: "" } : decodePresencePosition(after);
       return attempt("list presence", () =>
-        pageOfRows(ofGroup.iterate(deviceGroup, deviceId, shardBoot, limit + 1), limit, rowOf, encodePresencePosition),
+        // small rows: an iterator takes half as long again
+        pageOfRows(ofGroup.all(deviceGroup, deviceId, shardBoot, limit + 1), limit, rowOf, encodePresencePosition),
       );
     },
 
@@ -95,9 +97,17 @@ export function createPresenceStore(database: DatabaseSync): PresenceStore {
   };
 }
 
+/** @param row its columns as a list */
 function rowOf(row: Row): PresenceRow {
-  const [deviceGroup, deviceId, shardBoot] = [text(row, "device_group"), text(row, "device_id"), text(row, "shard_boot")];
-  const workerVersion = text(row, "worker_version");
-  const named = workerVersion === "" ? {} : { workerVersion };
-  return { deviceGroup, deviceId, shardBoot, ...readPresenceVersion(integer(row, "version")), atMs: integer(row, "at_ms"), ...named };
+  const { stream, ended } = readPresenceVersion(integer(row, 3));
+  const workerVersion = text(row, 5);
+  const read = {
+    deviceGroup: text(row, 0),
+    deviceId: text(row, 1),
+    shardBoot: text(row, 2),
+    stream,
+    ended,
+    atMs: integer(row, 4),
+  };
+  return workerVersion === "" ? read : { ...read, workerVersion };
 }

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 import { create, fromBinary } from "@bufbuild/protobuf";
-import { type Device, DeviceSchema, type DeviceSummary, DeviceSummarySchema } from "../../../../gen/nebula/v1/device_pb.ts";
+import { type Device, DeviceSchema, type DeviceSummary } from "../../../../gen/nebula/v1/device_pb.ts";
 import { ReportSchema, type StoredReport, StoredReportSchema, TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
 import { encodedSummary } from "../../device-summary.ts";
 import { encodedDevice, encodedReport } from "../../encoded-report.ts";
@@ -15,6 +15,7 @@ import {
 } from "../../page.ts";
 import { firstReportIdAt } from "../../report-id.ts";
 import { type DeviceRecord, HISTORY_BYTES_PER_DEVICE, markerOf, type ReportStore, type StatusRow, type SummaryVersion } from "../../report-store.ts";
+import { readSummary } from "../../summary-reader.ts";
 import { inTransaction, openDatabase } from "../open-database.ts";
 import { attemptOf, bytes, integer, keysInPages, pageOfRows, type Row, text } from "../statements.ts";
 import { createPresenceStore } from "./presence.ts";
@@ -23,6 +24,8 @@ import { OF_UNKNOWN_TOKEN, REPORT_MIGRATIONS, RESOLVE_UNKNOWN_TOKENS, WITHOUT_SU
 
 /** Ids of devices that are read at a time. */
 const IDS = 500;
+/** Summaries that are read at a time; a large one has some 100 KB. */
+const SUMMARIES = 100;
 /** How many rows one call of `expire`, or of `expireDevices`, removes at most: SQLite has the event loop to itself meanwhile. */
 const EXPIRED_PER_CALL = 200;
 /** Pages that the store keeps in memory, KiB: SQLite's 2 MB hold the pages of some 4,000 devices, and reports of others are each read from the file, and spill. */
@@ -71,7 +74,10 @@ function createReportStore(database: DatabaseSync): ReportStore {
     UPDATE devices SET written_at = ?, body = ?
     WHERE device_id = ? AND device_group = ? AND state = ? AND without_token = ? AND written_at <= ?`);
   const writeSummary = database.prepare("INSERT OR REPLACE INTO summaries (device_group, device_id, written_at, body) VALUES (?, ?, ?, ?)");
-  const selectSummary = database.prepare("SELECT body FROM summaries WHERE device_group = ? AND device_id = ?");
+  const selectSummary = database.prepare("SELECT device_id, body FROM summaries WHERE device_group = ? AND device_id = ?");
+  const listSummaries = database.prepare(summaryListQuery("device_id, body", "", undefined, 0).sql);
+  const listVersions = database.prepare(summaryListQuery("device_id, written_at", "", undefined, 0).sql);
+  for (const statement of [selectSummary, listSummaries, listVersions]) statement.setReturnArrays(true);
   const withoutSummary = database.prepare(WITHOUT_SUMMARY);
   const selectMarker = database.prepare("SELECT written_at, body FROM deleted_devices WHERE device_id = ?");
   const deleteMarker = database.prepare("DELETE FROM deleted_devices WHERE device_id = ?");
@@ -178,6 +184,17 @@ function createReportStore(database: DatabaseSync): ReportStore {
     }
   }
 
+  /** Yields rows of summaries by device id, at most `limit`: some at a time, which takes half as long as one at a time, and all may be large. */
+  function* summaryRows(deviceGroup: string, after: string, limit: number): Generator<Row, void, void> {
+    for (let [position, left] = [after, limit]; left > 0; left -= SUMMARIES) {
+      const rows = listSummaries.all(deviceGroup, position, Math.min(left, SUMMARIES));
+      yield* rows;
+      const last = rows.at(-1);
+      if (last === undefined || rows.length < SUMMARIES) return;
+      position = text(last, 0);
+    }
+  }
+
   function readPage<T>({ sql, parameters }: Query, limit: number, item: (row: Row) => T, position: (item: T) => string): Page<T> {
     const bytesOf = (_: T, row: Row) => bytes(row, "body").length + (typeof row.original === "string" ? row.original.length : 0);
     return pageOfRows(database.prepare(sql).iterate(...parameters), limit, item, position, bytesOf);
@@ -233,31 +250,32 @@ function createReportStore(database: DatabaseSync): ReportStore {
 
     async listSummaries(deviceGroup, { after, limit }, signal) {
       signal?.throwIfAborted();
-      const position = after === undefined ? undefined : decodeSummaryPosition(after);
-      const query = summaryListQuery("body", deviceGroup, position, limit + 1);
-      return attempt("list summaries", () => readPage(query, limit, readSummary, ({ deviceId }) => encodeSummaryPosition(deviceId)));
+      const position = after === undefined ? "" : decodeSummaryPosition(after);
+      return attempt("list summaries", () =>
+        pageOfRows(
+          summaryRows(deviceGroup, position, limit + 1),
+          limit,
+          summaryIn,
+          ({ deviceId }) => encodeSummaryPosition(deviceId),
+          (_, row) => bytes(row, 1).length,
+        ),
+      );
     },
 
     async listVersions(deviceGroup, { after, limit }, signal) {
       signal?.throwIfAborted();
-      const position = after === undefined ? undefined : decodeSummaryPosition(after);
-      const { sql, parameters } = summaryListQuery("device_id, written_at", deviceGroup, position, limit + 1);
-      return attempt("list summaries", () =>
-        pageOfRows(
-          database.prepare(sql).iterate(...parameters),
-          limit,
-          readVersion,
-          ({ deviceId }) => encodeSummaryPosition(deviceId),
-          ({ deviceId }) => deviceId.length,
-        ),
-      );
+      const position = after === undefined ? "" : decodeSummaryPosition(after);
+      return attempt("list summaries", () => {
+        const rows = listVersions.all(deviceGroup, position, limit + 1); // of a few bytes each
+        return pageOfRows(rows, limit, readVersion, ({ deviceId }) => encodeSummaryPosition(deviceId));
+      });
     },
 
     async summaries(deviceGroup, deviceIds, signal) {
       signal?.throwIfAborted();
       return attempt("read summaries", () => {
         const rows = deviceIds.map((deviceId) => selectSummary.get(deviceGroup, deviceId)).filter((row) => row !== undefined);
-        return new Map(rows.map(readSummary).map((summary) => [summary.deviceId, summary]));
+        return new Map(rows.map(summaryIn).map((summary) => [summary.deviceId, summary]));
       });
     },
 
@@ -338,12 +356,14 @@ function readDevice(row: Row): Device {
   return fromBinary(DeviceSchema, bytes(row, "body"));
 }
 
-function readSummary(row: Row): DeviceSummary {
-  return fromBinary(DeviceSummarySchema, bytes(row, "body"));
+/** @param row its columns as a list: id and body */
+function summaryIn(row: Row): DeviceSummary {
+  return readSummary(bytes(row, 1));
 }
 
+/** @param row its columns as a list: id and version */
 function readVersion(row: Row): SummaryVersion {
-  return { deviceId: text(row, "device_id"), writtenAt: BigInt(integer(row, "written_at")) };
+  return { deviceId: text(row, 0), writtenAt: BigInt(integer(row, 1)) };
 }
 
 function readReport(row: Row): StoredReport {
