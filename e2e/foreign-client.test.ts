@@ -78,4 +78,27 @@ describe("a gRPC client that is not ours", function () {
     assert.equal(config.config.apps[0].app.dockerImage, "shop:1.5");
     assert.match(config.etag, /^[\w-]{22}$/);
   });
+
+  it("a foreign gRPC client finds WatchAndReport by reflection, watches, and reports on the same stream", () => {
+    const described = grpcurl(address(), "describe", "nebula.v1.ConfigService").stdout;
+    assert.match(
+      described,
+      /rpc WatchAndReport \( stream \.nebula\.v1\.WatchAndReportRequest \) returns \( stream \.nebula\.v1\.WatchAndReportResponse \)/,
+    );
+    const watch = { device_group: "pos", device_id: "foreign-1", boot: "b1", serve_here: true };
+    const report = { device_id: "foreign-1", device_group: "pos", boot: "b1", seq: 1, created_at: "2026-01-01T00:00:00Z", instance: "main" };
+    const requests = [{ watch }, { reports: { reports: [report] } }, { reports: {} }].map((request) => JSON.stringify(request)).join("\n");
+    const { stdout, stderr } = grpcurl("-max-time", "2", "-emit-defaults", "-d", requests, address(), "nebula.v1.ConfigService/WatchAndReport");
+    const answers: readonly Record<string, Record<string, unknown>>[] = JSON.parse(`[${stdout.trim().replaceAll(/^\}\n\{/gm, "},\n{")}]`);
+    const reported = answers.flatMap((answer) => (answer.report === undefined ? [] : [[answer.report.code, answer.report.byCall]]));
+    assert.deepEqual(
+      reported,
+      [
+        [0, false],
+        [3, false],
+      ],
+      stderr,
+    );
+    assert.equal(answers.filter((answer) => answer.config !== undefined).length, 1);
+  });
 });
