@@ -129,11 +129,12 @@ function submissionViolations(reports: readonly Report[]): readonly Violation[] 
     return [{ field: "reports", description: `${reports.length} are too many: at most ${MOST_REPORTS} in one call` }];
   return reports.flatMap((report, index) => {
     const path = `reports[${index}]`;
-    const foreign = report.deviceId !== first.deviceId;
-    const description = `${quote(report.deviceId)} is another device than the first report's: one call takes reports of one device`;
     // The shard sets received_at; the value of the device does not count.
     const own = report.receivedAt === undefined ? report : create(ReportSchema, { ...report, receivedAt: undefined });
-    return [...validateReport(own, path), ...(foreign ? [{ field: `${path}.device_id`, description }] : [])];
+    const violations = validateReport(own, path);
+    if (report.deviceId === first.deviceId) return violations;
+    const description = `${quote(report.deviceId)} is another device than the first report's: one call takes reports of one device`;
+    return [...violations, { field: `${path}.device_id`, description }];
   });
 }
 

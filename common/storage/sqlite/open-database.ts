@@ -67,6 +67,16 @@ export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
   }
 }
 
+/** Runs reads in one transaction, which see the same: a read by itself takes, and returns, the locks of the file. */
+export function inReadTransaction<T>(database: DatabaseSync, read: () => T): T {
+  database.exec("BEGIN");
+  try {
+    return read();
+  } finally {
+    if (database.isTransaction) database.exec("COMMIT");
+  }
+}
+
 /** Returns the primary result code of an error of SQLite; undefined for any other error. */
 export function resultCode(error: unknown): number | undefined {
   return error instanceof Error && "errcode" in error && typeof error.errcode === "number" ? error.errcode & 0xff : undefined;

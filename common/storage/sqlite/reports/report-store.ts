@@ -16,7 +16,7 @@ import {
 import { firstReportIdAt } from "../../report-id.ts";
 import { type DeviceRecord, HISTORY_BYTES_PER_DEVICE, markerOf, type ReportStore, type StatusRow, type SummaryVersion } from "../../report-store.ts";
 import { readSummary } from "../../summary-reader.ts";
-import { inTransaction, openDatabase } from "../open-database.ts";
+import { inReadTransaction, inTransaction, openDatabase } from "../open-database.ts";
 import { attemptOf, bytes, integer, keysInPages, pageOfRows, type Row, text } from "../statements.ts";
 import { createPresenceStore } from "./presence.ts";
 import { deviceListQuery, type Query, reportListQuery, summaryListQuery } from "./report-queries.ts";
@@ -207,14 +207,16 @@ function createReportStore(database: DatabaseSync): ReportStore {
 
     async statuses(deviceIds, signal) {
       signal?.throwIfAborted();
-      return attempt("read statuses", () => {
-        const rows = new Map<string, StatusRow>();
-        for (const deviceId of deviceIds) {
-          const row = readRow(deviceId);
-          if (row !== undefined) rows.set(deviceId, row);
-        }
-        return rows;
-      });
+      return attempt("read statuses", () =>
+        inReadTransaction(database, () => {
+          const rows = new Map<string, StatusRow>();
+          for (const deviceId of deviceIds) {
+            const row = readRow(deviceId);
+            if (row !== undefined) rows.set(deviceId, row);
+          }
+          return rows;
+        }),
+      );
     },
 
     async save(changes, signal) {
