@@ -196,7 +196,9 @@ class Following implements Disposable {
     const group: Group = { name, view, targets };
     for (const device of view.devices.values()) this.#move(group, undefined, device, true);
     const listening = view.onChange((changes) => {
-      for (const { before, after } of changes) if (this.#move(group, before, after)) this.#changedAt = this.#parts.clock.monotonic();
+      let hasMoved = false;
+      for (const { before, after } of changes) if (this.#move(group, before, after)) hasMoved = true;
+      if (hasMoved) this.#changedAt = this.#parts.clock.monotonic();
       this.hasNews = true;
       this.#wake.abort();
     });

@@ -89,10 +89,11 @@ export class GroupMirror {
   fold({ changes, presence }: StatusChanges): boolean {
     this.#batch((note) => {
       for (const { deviceId, writtenAt, summary } of changes) {
-        if (writtenAt <= this.#versionOf(deviceId)) continue; // M1
+        const known = this.devices.get(deviceId);
+        if (writtenAt <= this.#versionOf(deviceId, known)) continue; // M1
         this.#touched?.add(deviceId);
         if (summary === undefined) this.#remove(deviceId, writtenAt, note);
-        else this.#put(summary, note);
+        else this.#put(summary, known, note);
       }
       for (const deviceId of this.#presence.fold(presence)) this.#reconnect(deviceId, note);
     });
@@ -238,21 +239,29 @@ export class GroupMirror {
   /** M2: the store counts, except against a larger version that was announced meanwhile. */
   #foldRead(summary: DeviceSummary, note: Note): void {
     const { deviceId, writtenAt } = summary;
-    if (this.#touched?.has(deviceId) === true && writtenAt <= this.#versionOf(deviceId)) return;
-    if (this.devices.get(deviceId)?.summary?.writtenAt === writtenAt) return;
-    this.#put(summary, note);
+    const known = this.devices.get(deviceId);
+    if (known?.summary?.writtenAt === writtenAt) return;
+    if (this.#touched?.has(deviceId) === true && writtenAt <= this.#versionOf(deviceId, known)) return;
+    this.#put(summary, known, note);
   }
 
-  #versionOf(deviceId: string): bigint {
-    return this.devices.get(deviceId)?.summary?.writtenAt ?? this.#removed.get(deviceId) ?? -1n;
+  #versionOf(deviceId: string, known: DeviceInGroup | undefined): bigint {
+    return known?.summary?.writtenAt ?? this.#removed.get(deviceId) ?? -1n;
   }
 
-  #put(summary: DeviceSummary, note: Note): void {
-    this.#removed.delete(summary.deviceId);
-    const known = this.devices.get(summary.deviceId);
+  /** @param known the entry of the device */
+  #put(summary: DeviceSummary, known: DeviceInGroup | undefined, note: Note): void {
+    const { deviceId } = summary;
+    if (known?.summary === undefined) this.#removed.delete(deviceId);
     // a watch that is open is not closed by a report; only a worker of the original is online by its report
     const isWatched = known?.connection.state === ConnectionState.ONLINE && known.summary?.original !== true && !summary.original;
-    this.#set(summary.deviceId, summary, true, note, isWatched ? known.connection : undefined);
+    // of nearly all devices that report: nothing but the summary changes
+    if (isWatched && known.summary !== undefined && known.moves !== true) {
+      const after: DeviceInGroup = { deviceId, summary, connection: known.connection };
+      this.#count(memoryOf(after) - memoryOf(known));
+      this.devices.set(deviceId, after);
+      note(known, after);
+    } else this.#set(deviceId, summary, true, note, isWatched ? known.connection : undefined);
   }
 
   /** The summary of a device is gone; the device stays while a watch of it is open (M4). */
@@ -303,7 +312,8 @@ export class GroupMirror {
     const changes = new Map<string, DeviceChange>();
     work((before, after) => {
       const deviceId = (before ?? after)?.deviceId ?? "";
-      changes.set(deviceId, { before: changes.has(deviceId) ? changes.get(deviceId)?.before : before, after });
+      const earlier = changes.get(deviceId);
+      changes.set(deviceId, { before: earlier === undefined ? before : earlier.before, after });
     });
     if (changes.size > 0) this.#parts.changed([...changes.values()]);
   }
