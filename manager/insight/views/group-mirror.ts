@@ -21,6 +21,8 @@ import { lastGroups } from "./without-moving.ts";
 /** Devices of a page, each of which is one turn of the event loop: of versions and watches, and of summaries, which take several times as long. */
 const PAGE = 500;
 const PAGE_OF_SUMMARIES = 250;
+/** Devices of which one thing is looked up in one turn. */
+const LOOKED_AT = 10_000;
 /** Removed devices whose versions are kept; a late word on one that is forgotten stands until the next re-read. */
 const MOST_REMOVED = 20_000;
 /** Memory of a device in a mirror, bytes: measured for what `readSummary` makes, in the maps of a mirror, with texts of usual lengths. */
@@ -56,6 +58,8 @@ export class GroupMirror {
   #boots: Boots;
   /** M2: devices that a word was taken on since the read under way began. */
   #touched: Set<string> | undefined;
+  /** Devices with a summary. */
+  #reported = 0;
   #bytes = 0;
 
   /** @param boots the boots of shards as of now */
@@ -168,13 +172,17 @@ export class GroupMirror {
     } finally {
       this.#touched = undefined;
     }
-    const present = new Set(found);
+    if (touched.size > 0 || found.length !== this.#reported) this.#removeOthers(new Set(found), touched);
+    for (const deviceId of removedBefore) if (!touched.has(deviceId)) this.#removed.delete(deviceId); // M3
+  }
+
+  /** Removes devices that a read did not find, unless a word was taken on them meanwhile. */
+  #removeOthers(present: ReadonlySet<string>, touched: ReadonlySet<string>): void {
     this.#batch((note) => {
       for (const [deviceId, { summary }] of this.devices) {
         if (summary !== undefined && !present.has(deviceId) && !touched.has(deviceId)) this.#remove(deviceId, summary.writtenAt, note);
       }
     });
-    for (const deviceId of removedBefore) if (!touched.has(deviceId)) this.#removed.delete(deviceId); // M3
   }
 
   /** Reads the watches of the group, before its summaries: a device that is loaded has its connection at once. Answers them. */
@@ -204,7 +212,13 @@ export class GroupMirror {
   /** Takes the devices that are watched and have no summary here, unless another group has them (M4). @param watches those that the store had */
   async #placeUnreported(watches: readonly PresenceRow[], signal: AbortSignal): Promise<void> {
     const { store, deviceGroup } = this.#parts;
-    const unreported = watches.filter(({ deviceId }) => this.devices.get(deviceId)?.summary === undefined);
+    const silent = new Set<string>();
+    const look = (deviceIds: readonly string[]) => {
+      for (const deviceId of deviceIds) if (this.devices.get(deviceId)?.summary === undefined) silent.add(deviceId);
+    };
+    await inSlices([...this.devices.keys(), ...this.#presence.devices()], look, LOOKED_AT);
+    if (silent.size === 0) return;
+    const unreported = watches.filter(({ deviceId }) => silent.has(deviceId));
     const ids = [...new Set(unreported.map(({ deviceId }) => deviceId))];
     const elsewhere = new Set<string>();
     for (let start = 0; start < ids.length; start += PAGE) {
@@ -215,12 +229,11 @@ export class GroupMirror {
     await this.#findMoving(here, signal);
     this.#presence.remove(unreported.filter(({ deviceId }) => elsewhere.has(deviceId)));
     this.#batch((note) => {
-      for (const deviceId of elsewhere) this.#reconnect(deviceId, note);
-      // one whose watches ended is here as long as the store has them, and one that is read for the first time is found so
-      for (const [deviceId, { summary }] of this.devices) {
-        if (summary === undefined) this.#set(deviceId, undefined, this.#presence.of(deviceId).length > 0, note);
+      for (const deviceId of silent) {
+        if (this.devices.get(deviceId)?.summary !== undefined) this.#reconnect(deviceId, note);
+        // one whose watches ended is here as long as the store has them, and one that is read for the first time is found so
+        else this.#set(deviceId, undefined, this.#presence.of(deviceId).length > 0, note);
       }
-      for (const deviceId of this.#presence.devices()) if (!this.devices.has(deviceId)) this.#set(deviceId, undefined, true, note);
     });
     for (const deviceId of here) this.#unplaced.delete(deviceId);
   }
@@ -295,6 +308,7 @@ export class GroupMirror {
     if (!isIn || summary !== undefined) this.#unplaced.delete(deviceId);
     else if (before === undefined || before.summary !== undefined) this.#unplaced.add(deviceId);
     this.#count((after === undefined ? 0 : memoryOf(after)) - (before === undefined ? 0 : memoryOf(before)));
+    this.#reported += (after?.summary === undefined ? 0 : 1) - (before?.summary === undefined ? 0 : 1);
     if (after === undefined) this.devices.delete(deviceId);
     else this.devices.set(deviceId, after);
     if (summary?.original === true) this.#original.add(deviceId);
@@ -346,11 +360,11 @@ async function pages<T>(
   }
 }
 
-/** Works through devices with a turn of the event loop after each PAGE. */
-async function inSlices(deviceIds: readonly string[], work: (slice: readonly string[]) => void): Promise<void> {
-  for (let start = 0; start < deviceIds.length; start += PAGE) {
+/** Works through devices, `size` of them in a turn of the event loop. */
+async function inSlices(deviceIds: readonly string[], work: (slice: readonly string[]) => void, size = PAGE): Promise<void> {
+  for (let start = 0; start < deviceIds.length; start += size) {
     if (start > 0) await turn();
-    work(deviceIds.slice(start, start + PAGE));
+    work(deviceIds.slice(start, start + size));
   }
 }
 
