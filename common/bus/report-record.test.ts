@@ -31,7 +31,7 @@ describe("records of reports", () => {
         assert.equal(bytes.length, reports.length);
         for (const [index, report] of reports.entries()) {
           const received = create(ReportSchema, { ...report, receivedAt: RECEIVED_AT });
-          const record = recordOf(bytes[index] ?? new Uint8Array(), Object.assign(received, { receivedAt: RECEIVED_AT }), withoutToken);
+          const record = recordOf(bytes[index] ?? new Uint8Array(), received, RECEIVED_AT, withoutToken);
           const [found, wanted] = [record, encodeRecord(received, withoutToken)].map((each) => fromBinary(BusRecordSchema, each));
           assert.ok(found !== undefined && wanted !== undefined && equals(BusRecordSchema, found, wanted));
         }
@@ -43,14 +43,14 @@ describe("records of reports", () => {
     const report = sampleReport();
     const unknown = Buffer.from([0xc2, 0x3e, 2, 0x68, 0x69]); // field 1000, a string
     const bytes = Buffer.concat([toBinary(ReportSchema, report), unknown]);
-    const record = recordOf(bytes, Object.assign(report, { receivedAt: RECEIVED_AT }), false);
+    const record = recordOf(bytes, report, RECEIVED_AT, false);
     const { record: found } = fromBinary(BusRecordSchema, record);
     assert.equal(found.value?.$unknown?.[0]?.no, 1000);
   });
 
   it("a record of this process is known with its report, another one of the same bytes is not", () => {
     const report = sampleReport();
-    const record = recordOf(toBinary(ReportSchema, report), Object.assign(report, { receivedAt: RECEIVED_AT }), true);
+    const record = recordOf(toBinary(ReportSchema, report), report, RECEIVED_AT, true);
     assert.deepEqual(recordedReport(record), { report, withoutToken: true });
     assert.equal(recordedReport(record.slice()), undefined);
   });
@@ -58,7 +58,7 @@ describe("records of reports", () => {
   it("a report that was received, and a device with it, are stored as the bytes that arrived, and read as they were", () => {
     const report = sampleReport();
     const sentBytes = toBinary(ReportSchema, report);
-    recordOf(sentBytes, Object.assign(report, { receivedAt: RECEIVED_AT }), false);
+    recordOf(sentBytes, report, RECEIVED_AT, false);
     assert.deepEqual(Buffer.from(encodedReport(report).subarray(0, sentBytes.length)), Buffer.from(sentBytes));
     assert.ok(equals(ReportSchema, fromBinary(ReportSchema, encodedReport(report)), report));
     const device = create(DeviceSchema, { deviceId: report.deviceId, deviceGroup: "shops", report, duplicateId: true, firstSeenAt: RECEIVED_AT });

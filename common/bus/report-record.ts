@@ -43,10 +43,11 @@ export function reportsIn(request: Uint8Array): readonly Uint8Array[] {
 
 /**
  * Makes the record of a report from its bytes.
- * @param report what the bytes say, its received_at set; the record keeps it, so it is changed no more
+ * @param report what the bytes say; it gets `receivedAt`, and the record keeps it, so it is changed no more
  */
-export function recordOf(bytes: Uint8Array, report: Report & { receivedAt: Timestamp }, withoutToken: boolean): Uint8Array {
-  const { seconds, nanos } = report.receivedAt;
+export function recordOf(bytes: Uint8Array, report: Report, receivedAt: Timestamp, withoutToken: boolean): Uint8Array {
+  report.receivedAt = receivedAt;
+  const { seconds, nanos } = receivedAt;
   const received = [Math.max(0, Number(seconds)), nanos] as const; // a shard's clock before 1970 is wrong
   const timeLength = numberLength(SECONDS, received[0]) + numberLength(NANOS, received[1]);
   const length = bytes.length + headLength(RECEIVED_AT, timeLength) + timeLength;

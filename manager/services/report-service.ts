@@ -146,7 +146,7 @@ function recordsOf(request: SubmitReportsRequest, receivedAt: Timestamp, without
   return reports.map((report, index) => {
     const bytes = sent[index];
     if (bytes === undefined || sent.length !== reports.length) return encodeRecord(create(ReportSchema, { ...report, receivedAt }), withoutToken);
-    return recordOf(bytes, Object.assign(report, { receivedAt }), withoutToken); // decoded for this call: nobody else has it
+    return recordOf(bytes, report, receivedAt, withoutToken); // decoded for this call: nobody else has it
   });
 }
 
