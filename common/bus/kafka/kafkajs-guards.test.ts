@@ -1,6 +1,8 @@
 import { strict as assert } from "node:assert";
 import { createHook } from "node:async_hooks";
+import { once } from "node:events";
 import { createRequire } from "node:module";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { Registry } from "prom-client";
 import { systemClock } from "../../clock/system-clock.ts";
 import { silentLog } from "../../log/log.ts";
@@ -10,6 +12,7 @@ import { migrateKafka, openKafkaBus } from "./kafka-bus.ts";
 import { createKafka } from "./kafka-client.ts";
 import { NO_LOGIN } from "./kafka-login.ts";
 import { parseKafkaUrl } from "./kafka-url.ts";
+import type { Connection } from "./kafkajs-guards.ts";
 import "./kafkajs-guards.ts";
 
 const never = new AbortController().signal;
@@ -83,6 +86,57 @@ describe("the guards of kafkajs", () => {
       assert.ok(timers.made - made <= 10 * (fetches - before), `${timers.made - made} timers in ${fetches - before} fetches`);
     } finally {
       await consumer.disconnect();
+    }
+  });
+});
+
+type Answer = Readonly<{ correlationId: number; payload: Buffer }>;
+type ConnectionClass = new (
+  options: object,
+) => Connection & {
+  connectionStatus: string;
+  disconnect(): Promise<boolean>;
+  readonly requestQueue: { fulfillRequest(answer: Answer): void };
+};
+const load = createRequire(import.meta.url);
+const KafkaConnection: ConnectionClass = load("kafkajs/src/network/connection");
+const socketFactory: () => unknown = load("kafkajs/src/network/socketFactory");
+
+describe("a connection of kafkajs that is opened again", () => {
+  const logger = { namespace: () => logger, debug() {}, error() {}, info() {}, warn() {} };
+  const answer = (correlationId: number) => Buffer.concat([Buffer.from([0, 0, 0, 8, 0, 0, 0, correlationId]), Buffer.from("body")]);
+
+  it("a connection of kafkajs that is opened again reads answers from their beginning, and nothing of its socket before", async () => {
+    const sockets: Socket[] = [];
+    const broker = createServer({ allowHalfOpen: true }, (socket) => void sockets.push(socket.on("error", () => {})));
+    broker.listen(0, "127.0.0.1");
+    await once(broker, "listening");
+    const { port } = broker.address() as AddressInfo;
+    const options = { host: "127.0.0.1", port, logger, socketFactory: socketFactory(), connectionTimeout: 5000, requestTimeout: 5000 };
+    const connection = new KafkaConnection(options);
+    const answered: number[] = [];
+    connection.requestQueue.fulfillRequest = ({ correlationId }) => void answered.push(correlationId);
+    try {
+      await connection.connect();
+      await eventually(() => sockets.length === 1);
+      sockets[0]?.write(answer(1));
+      sockets[0]?.write(answer(2).subarray(0, 3)); // of the second answer only a part came
+      await eventually(() => answered.length === 1 && connection.bytesBuffered === 3);
+      await connection.disconnect();
+      await connection.connect();
+      await eventually(() => sockets.length === 2);
+      sockets[0]?.write(answer(3)); // the socket of before is still open on the broker's side
+      sockets[1]?.write(answer(4));
+      await eventually(() => answered.length >= 2);
+      sockets[0]?.end();
+      sockets[1]?.write(answer(5));
+      await eventually(() => answered.length >= 3);
+      assert.deepEqual(answered, [1, 4, 5]);
+      assert.ok(connection.isConnected());
+    } finally {
+      await connection.disconnect();
+      for (const socket of sockets) socket.destroy();
+      broker.close();
     }
   });
 });

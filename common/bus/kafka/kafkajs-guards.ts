@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import kafkajs from "kafkajs";
 import manifest from "kafkajs/package.json" with { type: "json" };
 import ConsumerGroupClass from "kafkajs/src/consumer/consumerGroup.js";
@@ -11,6 +12,8 @@ import { replaceDecoder } from "./replace-decoder.ts";
 // G2: a connection on which a request had no answer in time is closed, so that the next attempt gets another one; a login has a time limit too.
 // G3: no record stops the decoding of a Fetch answer, however it is compressed or damaged (record-sets.ts).
 // G4: a member that takes the place of one that failed joins under the id of that one. As a new member it joins only when the session of the old one has passed.
+// G5: a connection reads the answers of its present socket alone, from their beginning. kafkajs connects again with what came of an answer before, and still
+//     listens to the socket of before: it took the bytes of both for one answer, which ended the process.
 
 const WANTED = "2.2.4";
 /** How often requests in flight are compared with their time limits, milliseconds. */
@@ -41,7 +44,12 @@ export interface Connection {
   readonly broker: string;
   readonly connectionTimeout: number;
   readonly requestQueue: RequestQueue;
-  readonly socket?: { destroy(error: Error): void };
+  readonly socket?: Pick<Socket, "connecting" | "destroy" | "on" | "removeAllListeners">;
+  /** Bytes of answers that are not complete, and how many an answer needs. */
+  chunks: Buffer[];
+  bytesBuffered: number;
+  bytesNeeded: number;
+  isConnected(): boolean;
   connect(): Promise<boolean>;
   sendAuthRequest(request: unknown): Promise<unknown>;
 }
@@ -110,6 +118,7 @@ function guardConnection(): void {
 
   prototype.connect = function (): Promise<boolean> {
     this.requestQueue.dropConnection = () => drop(this, "a request had no answer in time");
+    if (!this.isConnected() && this.socket?.connecting !== true) forgetSocket(this); // G5
     return connect.call(this);
   };
 
@@ -121,6 +130,20 @@ function guardConnection(): void {
       clearTimeout(late);
     }
   };
+}
+
+/** Bytes of the length that each answer of Kafka begins with. */
+const LENGTH_BYTES = 4;
+
+/** G5 */
+function forgetSocket(connection: Connection): void {
+  const { socket } = connection;
+  socket?.removeAllListeners();
+  socket?.on("error", () => {}); // without a listener it would end the process
+  socket?.destroy();
+  connection.chunks = [];
+  connection.bytesBuffered = 0;
+  connection.bytesNeeded = LENGTH_BYTES;
 }
 
 function drop(connection: Connection, why: string): void {
