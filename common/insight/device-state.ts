@@ -57,30 +57,24 @@ export function isOnline({ connection }: Standing): boolean {
 
 /** Returns where the device stands with the targets of its group. Without a target it has applied all. */
 export function stateOfDevice(device: Standing, targets: readonly Target[]): StateOfDevice {
-  const [target] = targets;
-  if (targets.length === 1 && target !== undefined && target.kind !== TargetKind.DEVICE_GROUP) return stateWithOne(device, target);
   const find = finderOf(device.summary, targets);
-  const standings = targets.map((target) => standingWith(device.summary, find, target));
-  const open = standings.filter(({ applied }) => !applied);
-  const failed = open.find(({ failure }) => failure !== undefined);
-  if (open.length === 0) return plain("applied"); // D1
-  if (failed !== undefined) return { state: "failed", ...NOTHING, ...failed.failure }; // D2
-  if (!isOnline(device)) return plain("offline"); // D3
-  if (standings.some(({ answered }) => answered)) return { state: "working", ...NOTHING, ...open.find(({ answered }) => answered)?.progress }; // D4
-  return plain("waiting"); // D5
-}
-
-type Entity = Target & { kind: typeof TargetKind.APP | typeof TargetKind.CRON_JOB };
-
-/** As `stateOfDevice` of a change of one entity, which nearly all are: streams look at each device that reports, so no lists are made. */
-function stateWithOne(device: Standing, target: Entity): StateOfDevice {
-  const known = device.summary?.targets.find(({ kind, name }) => kind === target.kind && name === target.name);
-  if (device.summary !== undefined && isApplied(known, target)) return plain("applied"); // D1
-  const answered = known !== undefined && known.revision >= target.revision;
-  const failure = answered ? failureOf(known) : undefined;
+  let areApplied = true;
+  let isAnswered = false;
+  let failure: About | undefined;
+  let progress: About | undefined;
+  // no lists are made: streams look so at each device that reports
+  for (const target of targets) {
+    const one = standingWith(device.summary, find, target);
+    if (one.answered) isAnswered = true;
+    if (one.applied) continue;
+    areApplied = false;
+    failure ??= one.failure;
+    if (one.answered) progress ??= one.progress;
+  }
+  if (areApplied) return plain("applied"); // D1
   if (failure !== undefined) return { state: "failed", ...NOTHING, ...failure }; // D2
   if (!isOnline(device)) return plain("offline"); // D3
-  return answered ? { state: "working", ...NOTHING, ...aboutOf(known) } : plain("waiting"); // D4, D5
+  return isAnswered ? { state: "working", ...NOTHING, ...progress } : plain("waiting"); // D4, D5
 }
 
 type Named = Readonly<{ kind: TargetKind; name: string }>;
@@ -134,6 +128,8 @@ function standingWith(summary: DeviceSummary | undefined, find: Find, target: Ta
     progress: first === undefined ? { about: target } : aboutOf(first),
   };
 }
+
+type Entity = Target & { kind: typeof TargetKind.APP | typeof TargetKind.CRON_JOB };
 
 function withEntity(known: TargetSummary | undefined, target: Entity): WithTarget {
   const answered = known !== undefined && known.revision >= target.revision;

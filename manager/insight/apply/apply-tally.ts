@@ -28,10 +28,8 @@ type Counts = Record<DeviceState, number> & { online: number; onlineApplied: num
 export class ApplyTally {
   readonly counts: Counts = { applied: 0, failed: 0, offline: 0, working: 0, waiting: 0, online: 0, onlineApplied: 0 };
   readonly #failures = new Map<FailureCode, number>();
-  /** By device_group and device: no key is made for each device that changes. */
-  #named = new Map<string, Map<string, ChangedDevice>>();
-  #names = 0;
-  #more: { standing: DeviceStanding; failureCode: FailureCode; devices: number }[] = [];
+  #named = new Map<string, ChangedDevice>();
+  #more = new Map<string, { standing: DeviceStanding; failureCode: FailureCode; devices: number }>();
 
   /** Counts a device that is there at first: only one that failed is noted as changed. */
   add(device: DeviceInGroup, deviceGroup: string, targets: readonly Target[]): void {
@@ -69,11 +67,10 @@ export class ApplyTally {
 
   /** Returns the changes since the last call. */
   takeChanged(): { changed: ChangedDevice[]; more: MessageInitShape<typeof ApplyCodeCountSchema>[] } {
-    const changed = [...this.#named.values()].flatMap((ofGroup) => [...ofGroup.values()]);
-    const more = this.#more.map(({ devices, ...code }) => ({ ...code, devices: BigInt(devices) }));
+    const changed = [...this.#named.values()];
+    const more = [...this.#more.values()].map(({ devices, ...code }) => ({ ...code, devices: BigInt(devices) }));
     this.#named = new Map();
-    this.#names = 0;
-    this.#more = [];
+    this.#more = new Map();
     return { changed, more };
   }
 
@@ -91,21 +88,17 @@ export class ApplyTally {
 
   /** T2 */
   #note(deviceId: string, deviceGroup: string, state: StateOfDevice | undefined): void {
+    const key = `${deviceGroup}/${deviceId}`;
     const standing = state === undefined ? DeviceStanding.UNSPECIFIED : STANDINGS[state.state];
     const failureCode = state?.code ?? FailureCode.UNSPECIFIED;
-    const ofGroup = this.#named.get(deviceGroup);
-    const isNamed = ofGroup?.has(deviceId) === true;
-    if (isNamed || this.#names < MOST_NAMED) {
+    if (this.#named.has(key) || this.#named.size < MOST_NAMED) {
       const about = state?.about === undefined ? {} : { kind: state.about.kind, name: state.about.name };
-      const changed = { deviceId, deviceGroup, standing, ...about, failureCode, ...(state === undefined ? {} : { stepKind: state.step }) };
-      if (ofGroup === undefined) this.#named.set(deviceGroup, new Map([[deviceId, changed]]));
-      else ofGroup.set(deviceId, changed);
-      if (!isNamed) this.#names++;
+      this.#named.set(key, { deviceId, deviceGroup, standing, ...about, failureCode, ...(state === undefined ? {} : { stepKind: state.step }) });
       return;
     }
-    const counted = this.#more.find((each) => each.standing === standing && each.failureCode === failureCode);
-    if (counted === undefined) this.#more.push({ standing, failureCode, devices: 1 });
-    else counted.devices++;
+    const counted = this.#more.get(`${standing}/${failureCode}`) ?? { standing, failureCode, devices: 0 };
+    counted.devices++;
+    this.#more.set(`${standing}/${failureCode}`, counted);
   }
 }
 

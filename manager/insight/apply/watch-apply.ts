@@ -219,13 +219,6 @@ class Following implements Disposable {
    */
   #move(group: Group, before: DeviceInGroup | undefined, after: DeviceInGroup | undefined, isQuiet = false): boolean {
     const deviceId = (after ?? before)?.deviceId ?? "";
-    if (isAlone(before) && isAlone(after) && !this.#moving.has(deviceId)) {
-      const { name, targets } = group;
-      if (before !== undefined && after !== undefined) return this.#tally.change(before, after, name, targets);
-      if (isQuiet && after !== undefined) this.#tally.add(after, name, targets);
-      if (isQuiet && before !== undefined) this.#tally.remove(before, targets);
-      if (isQuiet) return true;
-    }
     const isNew = before === undefined && !isQuiet; // it may report from here before its connection is here
     const wasMoving = this.#moving.has(deviceId);
     const others = isNew || isSilent(before) || isSilent(after) || wasMoving ? this.#copies(deviceId, group) : [];
@@ -336,11 +329,6 @@ class Following implements Disposable {
     }
     this.#groups.clear();
   }
-}
-
-/** Whether the device, where it is in the group, has a report from there: unless it was found in several groups it counts there alone. */
-function isAlone(device: DeviceInGroup | undefined): boolean {
-  return device === undefined || device.summary !== undefined;
 }
 
 function isSilent(device: DeviceInGroup | undefined): boolean {
