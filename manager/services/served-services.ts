@@ -40,7 +40,7 @@ import { createApplyServiceStreams } from "../insight/apply/watch-apply.ts";
 import type { DeviceConnections } from "../insight/presence/device-connections.ts";
 import type { GroupViews } from "../insight/views/group-view.ts";
 import { createDriftServiceHandlers, createDriftServiceStreams } from "../insight/watch-drift.ts";
-import type { ServiceHandlers } from "../rpc/call-context.ts";
+import type { CallContext, ServiceHandlers } from "../rpc/call-context.ts";
 import { CallRoom, showCallRooms } from "../rpc/call-room.ts";
 import type { ServedService } from "../rpc/grpc-server.ts";
 import type { AnyStreamHandler, ServerStreams } from "../rpc/serve-stream.ts";
@@ -159,7 +159,7 @@ export function createServedServices({
   });
   const bounded = (method: DescMethod, handler: AnyUnaryHandler): AnyUnaryHandler => {
     const room = roomOf(method, rooms);
-    return room === undefined ? handler : (request, context) => room.run(() => handler(request, context), context.signal);
+    return room === undefined ? handler : inRoom(handler, room);
   };
   const rooms = {
     fleet: new CallRoom({ clock, ...FLEET_ROOM, signal: stopped }),
@@ -181,7 +181,7 @@ export function createServedServices({
   const fleetReader = new FleetReader({ groupViews, configStore, reportStore, clock });
   const fleetViews = createFleetViews({ fleet: fleetReader, configStore, accessStore, changeFeed, clock, log, signal: stopped });
   const reports = createReportServiceHandlers({ visiblePages, presentGroups, reportLimits, reportBus, reportStore, clock, log });
-  const submitReports = takingTurns(reports.submitReports, rooms.fleet, turns);
+  const submitReports = takingTurns(inRoom(reports.submitReports, rooms.fleet), turns);
   const nebula = [
     unary(AppService, createAppServiceHandlers(entities)),
     unary(CronJobService, createCronJobServiceHandlers(entities)),
@@ -301,11 +301,17 @@ function streamMethods(
   );
 }
 
-/** SubmitReports in its room. Reports wait for their turn while a fan-out is in progress, before they take room. */
-function takingTurns(handler: SubmitReports, room: CallRoom, turns: Pick<TurnTaking, "report">): SubmitReports {
-  const inRoom: SubmitReports = (request, context) => room.run(() => handler(request, context), context.signal);
+type Handler<Request, Response> = (request: Request, context: CallContext) => Promise<Response>;
+
+/** A handler that works when there is room. */
+function inRoom<Request, Response>(handler: Handler<Request, Response>, room: CallRoom): Handler<Request, Response> {
+  return (request, context) => room.run(() => handler(request, context), context.signal);
+}
+
+/** Reports wait for their turn while a fan-out is in progress, before they take room. */
+function takingTurns(handler: SubmitReports, turns: Pick<TurnTaking, "report">): SubmitReports {
   return (request, context) => {
     const turn = turns.report(receivedBytes(request)?.length ?? 0, context.signal);
-    return turn === undefined ? inRoom(request, context) : turn.then(() => inRoom(request, context));
+    return turn === undefined ? handler(request, context) : turn.then(() => handler(request, context));
   };
 }
