@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { readFileSync } from "node:fs";
 import { MOST_BYTES, MOST_REPORTS } from "../common/clock/turn-taking.ts";
+import { LARGEST_WATCH_REQUEST } from "../common/config/watch-features.ts";
 import { BODY_BEFORE_LOGIN, HELD_BYTES } from "../common/listen/request-budget.ts";
 import { MOST_MAP_ENTRIES, MOST_VALUES } from "../common/rpc/count-values.ts";
 import { ALL_SETTINGS, SETTINGS } from "../common/settings/settings-table.ts";
@@ -22,7 +23,7 @@ import { LONGEST_MS, MOST_PER_USER, MOST_STREAMS, UNREAD_MS } from "../manager/r
 import { MOST_GROUPS_IN_ORDER, MOST_IN_ORDER } from "../manager/services/devices/list-devices.ts";
 import { API_ROOM, FLEET_ROOM } from "../manager/services/served-services.ts";
 import { NEW_SESSIONS } from "../manager/services/session-handlers.ts";
-import { LARGEST_MESSAGE, PARTIAL_BYTES, PARTIAL_MS } from "../manager/watch/message-reader.ts";
+import { PARTIAL_BYTES, PARTIAL_MS } from "../manager/watch/message-reader.ts";
 
 const PAGE = readFileSync(new URL("../docs/limits.md", import.meta.url), "utf8");
 
@@ -50,7 +51,7 @@ describe("docs/limits.md", () => {
         "calls of devices that are handled at once": String(FLEET_ROOM.atOnce),
         "such calls that wait": String(FLEET_ROOM.waiting),
         "reports that wait while a config is sent": `${MOST_REPORTS}, or ${MOST_BYTES / 2 ** 20} MiB`,
-        "a request on the stream of a watch": `${LARGEST_MESSAGE / 1024} KiB, not compressed`,
+        "a request on the stream of a watch": `${LARGEST_WATCH_REQUEST / 1024} KiB, not compressed`,
         "time to send reports on the stream of a watch": `${PARTIAL_MS / 1000} s`,
         "requests on the streams of watches": `${PARTIAL_BYTES / 2 ** 20} MiB`,
         "all other calls that are handled at once": String(API_ROOM.atOnce),

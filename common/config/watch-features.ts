@@ -4,6 +4,9 @@
  */
 import type { WatchConfigResponse } from "../../gen/nebula/v1/config_pb.ts";
 
+/** The largest request on the stream of a watch, bytes. A report above it is sent by SubmitReports. */
+export const LARGEST_WATCH_REQUEST = 64 * 1024;
+
 /** A kind of answer of a watch. */
 export type AnswerCase = NonNullable<WatchConfigResponse["answer"]["case"]>;
 

@@ -1,8 +1,9 @@
 import { strict as assert } from "node:assert";
 import fc from "fast-check";
 import { ManualClock } from "../../common/clock/manual-clock.ts";
+import { LARGEST_WATCH_REQUEST } from "../../common/config/watch-features.ts";
 import { framed } from "../testing/raw-client.ts";
-import { LARGEST_MESSAGE, MessageReader, PARTIAL_BYTES, PARTIAL_MS, PartialMessages, type Skipped } from "./message-reader.ts";
+import { MessageReader, PARTIAL_BYTES, PARTIAL_MS, PartialMessages, type Skipped } from "./message-reader.ts";
 
 /** A stream that keeps what is sent while it is paused, as HTTP/2 does. */
 class PausableStream {
@@ -61,7 +62,7 @@ const sent = fc.oneof(
   { weight: 6, arbitrary: fc.uint8Array({ maxLength: 600 }).map((bytes) => ({ bytes: framed(bytes), read: Uint8Array.from(bytes) })) },
   fc.uint8Array({ maxLength: 40 }).map((bytes) => ({ bytes: compressed(bytes), read: "compressed" as const })),
   fc
-    .integer({ min: LARGEST_MESSAGE + 1, max: LARGEST_MESSAGE + 50 })
+    .integer({ min: LARGEST_WATCH_REQUEST + 1, max: LARGEST_WATCH_REQUEST + 50 })
     .map((size) => ({ bytes: framed(Buffer.alloc(size)), read: "too large" as const })),
 );
 
@@ -121,8 +122,13 @@ describe("message reader", () => {
 
   it("M2: a message that is compressed or too large is skipped, empty ones too, and one of the largest size is read", () => {
     const { read, stream, reader } = start();
-    const largest = Buffer.alloc(LARGEST_MESSAGE, 7);
-    for (const bytes of [compressed(Buffer.from("x")), compressed(Buffer.alloc(0)), framed(largest), framed(Buffer.alloc(LARGEST_MESSAGE + 1))]) {
+    const largest = Buffer.alloc(LARGEST_WATCH_REQUEST, 7);
+    for (const bytes of [
+      compressed(Buffer.from("x")),
+      compressed(Buffer.alloc(0)),
+      framed(largest),
+      framed(Buffer.alloc(LARGEST_WATCH_REQUEST + 1)),
+    ]) {
       stream.send(bytes);
       reader.next();
     }
@@ -131,7 +137,7 @@ describe("message reader", () => {
 
   it("M2: a message is skipped only when its last byte has come, and holds nothing until then", () => {
     const { read, stream, partials } = start();
-    const bytes = framed(Buffer.alloc(LARGEST_MESSAGE + 1));
+    const bytes = framed(Buffer.alloc(LARGEST_WATCH_REQUEST + 1));
     stream.send(bytes.subarray(0, -1));
     assert.deepEqual([read, partials.held], [[], 0]);
     stream.send(bytes.subarray(-1));
@@ -190,19 +196,19 @@ describe("message reader", () => {
 
   it("M3: a length that is only announced takes no room, however many streams announce one", () => {
     const partials = new PartialMessages(new ManualClock());
-    const bytes = framed(Buffer.alloc(LARGEST_MESSAGE, 1));
-    const streams = Array.from({ length: (2 * PARTIAL_BYTES) / LARGEST_MESSAGE }, () => start({ partials }).stream);
+    const bytes = framed(Buffer.alloc(LARGEST_WATCH_REQUEST, 1));
+    const streams = Array.from({ length: (2 * PARTIAL_BYTES) / LARGEST_WATCH_REQUEST }, () => start({ partials }).stream);
     for (const stream of streams) stream.send(bytes.subarray(0, 6));
     assert.ok(partials.held <= 256 * streams.length, `${partials.held} bytes are held for ${streams.length} that came`);
     const { read, stream } = start({ partials });
     stream.send(bytes.subarray(0, 100));
     stream.send(bytes.subarray(100));
-    assert.equal(read[0]?.length, LARGEST_MESSAGE);
+    assert.equal(read[0]?.length, LARGEST_WATCH_REQUEST);
   });
 
   it("all messages that came in part hold no more than their room", () => {
     const partials = new PartialMessages(new ManualClock(), 200_000);
-    const bytes = framed(Buffer.alloc(LARGEST_MESSAGE, 1));
+    const bytes = framed(Buffer.alloc(LARGEST_WATCH_REQUEST, 1));
     for (let index = 0; index < 20; index++) {
       const { stream } = start({ partials });
       for (let at = 0; at < 60_000; at += 5000) {
@@ -248,7 +254,7 @@ describe("message reader", () => {
 
   it("a message that drips in single bytes is copied a few times in all, of any size", () => {
     const { read, stream, partials } = start();
-    const bytes = framed(Buffer.alloc(LARGEST_MESSAGE, 1));
+    const bytes = framed(Buffer.alloc(LARGEST_WATCH_REQUEST, 1));
     let copied = 0;
     let before = 0;
     for (let at = 0; at < bytes.length; at++) {
@@ -256,8 +262,8 @@ describe("message reader", () => {
       if (partials.held > before) copied += before;
       before = partials.held;
     }
-    assert.equal(read[0]?.length, LARGEST_MESSAGE);
-    assert.ok(copied > 0 && copied < 2 * LARGEST_MESSAGE, `${copied} bytes were copied`);
+    assert.equal(read[0]?.length, LARGEST_WATCH_REQUEST);
+    assert.ok(copied > 0 && copied < 2 * LARGEST_WATCH_REQUEST, `${copied} bytes were copied`);
   });
 
   it("many messages that came in one piece are copied once", () => {

@@ -3,14 +3,14 @@
  * promises for each (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md says how messages are framed).
  *
  * M1 A message is passed on when it is whole, the next one not before `next` is called: bytes that come meanwhile wait in HTTP/2, whose window is full soon.
- * M2 A message above LARGEST_MESSAGE, one that is compressed, and one that came in pieces for which there is no room, or for too long, is skipped, which is
+ * M2 A message above LARGEST_WATCH_REQUEST, one that is compressed, and one that came in pieces for which there is no room, or for too long, is skipped, which is
  *    passed on when its last byte has come.
  * M3 A message that came in part holds at most twice the bytes of it that came, and SMALLEST_PARTIAL: the length that it announces costs nothing.
  */
-import type { Clock } from "../../common/clock/clock.ts";
 
-/** The largest message that is read, bytes. */
-export const LARGEST_MESSAGE = 64 * 1024;
+import type { Clock } from "../../common/clock/clock.ts";
+import { LARGEST_WATCH_REQUEST } from "../../common/config/watch-features.ts";
+
 /** Bytes that messages of all streams may hold which have come in part. */
 export const PARTIAL_BYTES = 16 * 1024 * 1024;
 /** How long a message may take from its first byte to its last, milliseconds. */
@@ -180,7 +180,7 @@ export class MessageReader {
     this.#prefixAt = 0;
     const length = this.#length;
     const end = from + length;
-    if (this.#isCompressed || length > LARGEST_MESSAGE) {
+    if (this.#isCompressed || length > LARGEST_WATCH_REQUEST) {
       this.#toSkip = length;
       this.#why = this.#isCompressed ? "compressed" : "too large";
       if (length === 0) this.#tell(this.#why);

@@ -10,9 +10,11 @@
  *    sends it by SubmitReports.
  * X3 Of a call of WatchAndReport that has ended nothing more is read, and its stream is closed though its device may send on.
  */
+
 import { randomBytes } from "node:crypto";
 import { type DescMethod, isMessage } from "@bufbuild/protobuf";
 import { Metadata, ServerInterceptingCall, type ServerInterceptingCallInterface, type ServerInterceptor } from "@grpc/grpc-js";
+import { LARGEST_WATCH_REQUEST } from "../../common/config/watch-features.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { pathOf, readRequest, Undecodable } from "../../common/rpc/service-definition.ts";
 import { WatchAndReportRequestSchema } from "../../gen/nebula/v1/config_pb.ts";
@@ -20,7 +22,7 @@ import type { WatchAnswer } from "../config/config-answer.ts";
 import { peerOf } from "../listen/connections.ts";
 import { type CallStream, closeAnswered, watchStarts } from "../rpc/call-stream.ts";
 import { errorStatus } from "../rpc/errors.ts";
-import { LARGEST_MESSAGE, MessageReader, type Skipped } from "./message-reader.ts";
+import { MessageReader, type Skipped } from "./message-reader.ts";
 import { BY_CALL, type Reporter, type ReportsOnWatch } from "./reports-on-watch.ts";
 
 const OK = 0;
@@ -188,12 +190,12 @@ function callerHasGone(): NebulaError {
  * @param first undefined: the stream ended before it
  */
 function firstRequest(first: unknown): unknown {
-  if (first === undefined) return invalidFirst("there is none");
+  if (first === undefined) return invalidFirst("the stream ended before it");
   if (first === "no room")
     return new NebulaError("unavailable", "this manager has no room now for a request that comes in pieces: open the watch again", {
       retryAfterMs: NO_ROOM_RETRY_MS,
     });
-  if (first === "too large") return invalidFirst(`it is larger than ${LARGEST_MESSAGE} bytes`);
+  if (first === "too large") return invalidFirst(`it is larger than ${LARGEST_WATCH_REQUEST} bytes`);
   if (first === "compressed") return invalidFirst("it is compressed");
   if (first instanceof Undecodable) return invalidFirst(`it is not a valid ${WatchAndReportRequestSchema.typeName}: ${first.reason}`);
   if (!isMessage(first, WatchAndReportRequestSchema) || first.request.case !== "watch") return invalidFirst('it must be "watch"');

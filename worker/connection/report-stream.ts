@@ -1,11 +1,10 @@
 import { create, toBinary } from "@bufbuild/protobuf";
+import { LARGEST_WATCH_REQUEST } from "../../common/config/watch-features.ts";
 import { kindOf } from "../../common/errors/codes.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
 import { type ReportAnswer, WatchAndReportRequestSchema } from "../../gen/nebula/v1/config_pb.ts";
 import type { Report } from "../../gen/nebula/v1/report_pb.ts";
 
-/** The largest request that a server reads after the first one, bytes. */
-const LARGEST_REQUEST = 64 * 1024;
 const MOST_UNANSWERED = 8;
 
 type Place = Pick<PromiseWithResolvers<ReportAnswer>, "resolve" | "reject">;
@@ -36,7 +35,7 @@ export class ReportStream {
     if (this.#hasEnded) throw ended();
     if (this.#unanswered.length >= MOST_UNANSWERED) return false; // 2
     const request = encoded(report);
-    if (request.length > LARGEST_REQUEST) return false;
+    if (request.length > LARGEST_WATCH_REQUEST) return false;
     this.#send(request);
     return isTaken(await this.#answer(limitMs, signal));
   }
