@@ -1,6 +1,8 @@
 import type { ClientHttp2Stream, IncomingHttpHeaders } from "node:http2";
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { pathOf } from "../../common/rpc/service-definition.ts";
+import { eventually } from "../../common/testing/eventually.ts";
+import { sampleReport } from "../../common/testing/sample-report.ts";
 import {
   ConfigService,
   type ReportAnswer,
@@ -8,9 +10,9 @@ import {
   type WatchAndReportResponse,
   WatchAndReportResponseSchema,
 } from "../../gen/nebula/v1/config_pb.ts";
-import type { SubmitReportsRequestSchema } from "../../gen/nebula/v1/report_pb.ts";
-import { framed, type RawClient } from "./raw-client.ts";
-import type { WatchRequest } from "./watch-rig.ts";
+import type { Report, SubmitReportsRequestSchema } from "../../gen/nebula/v1/report_pb.ts";
+import { framed, RawClient } from "./raw-client.ts";
+import { type RigOptions, startWatchRig, type WatchRequest } from "./watch-rig.ts";
 
 const PATH = pathOf(ConfigService.method.watchAndReport);
 const PREFIX = 5;
@@ -88,4 +90,29 @@ export class ReportingWatch {
   get reported(): readonly ReportAnswer[] {
     return this.answers.flatMap((answer) => (answer.case === "report" ? [answer.value] : []));
   }
+}
+
+/** Starts a rig whose group `g` is empty, and a client of it. */
+export async function startReporting(options: RigOptions = {}) {
+  await using stack = new AsyncDisposableStack();
+  const rig = stack.use(await startWatchRig(options));
+  await rig.putGroup("g", []);
+  const client = stack.use(new RawClient(rig.port));
+  const opened = stack.move();
+  return {
+    rig,
+    client,
+    /** A watch that was answered. */
+    async watch(request: WatchRequest = {}, headers: Readonly<Record<string, string>> = {}): Promise<ReportingWatch> {
+      const watch = new ReportingWatch(client, headers).send(watchRequest(request));
+      await eventually(() => watch.heard.length === 1, { everyMs: 1 });
+      return watch;
+    },
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
+}
+
+/** The report of a number, of a device of the group `g`. */
+export function report(seq: number, fields: Parameters<typeof sampleReport>[0] = {}): Report {
+  return sampleReport({ deviceGroup: "g", seq: BigInt(seq), ...fields });
 }

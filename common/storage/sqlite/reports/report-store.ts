@@ -115,7 +115,7 @@ function createReportStore(database: DatabaseSync): ReportStore {
     UNION SELECT device_id FROM history WHERE device_id > ?1 ORDER BY device_id LIMIT ${IDS}`);
   const reportsOf = database.prepare("SELECT id, body, original, updated FROM reports WHERE device_id = ? ORDER BY id");
 
-  /** Answers whether there was room for it. @param most bytes of the device in the history, from which on there is none */
+  /** Answers whether there was room for it. @param most bytes: a device that has as many in the history gets no more */
   function insert({ id, report, originalJson, updated }: StoredReport, most: number): boolean {
     if (report === undefined) throw new TypeError(`report ${id} is empty`);
     const { deviceId, deviceGroup, state } = report;
