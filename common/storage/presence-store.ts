@@ -54,7 +54,7 @@ export interface PresenceStore {
   listShards(signal?: AbortSignal): Promise<readonly ShardRow[]>;
   /**
    * Removes rows that are older than PRESENCE_KEPT_MS, those that are open on a living boot left out, and boots older than SHARD_KEPT_MS, a bounded number of
-   * each per call; answers how many. A store with a TTL of its own answers 0.
+   * each per call; answers how many. A call looks at a bounded number of rows, those after the rows of the call before. A store with a TTL of its own answers 0.
    */
   expirePresence(nowMs: number, signal?: AbortSignal): Promise<number>;
 }

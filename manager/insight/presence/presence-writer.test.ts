@@ -9,7 +9,7 @@ import type { PresenceRow } from "../../../common/storage/presence-store.ts";
 import { openSqliteReportStore } from "../../../common/storage/sqlite/reports/report-store.ts";
 import { eventually } from "../../../common/testing/eventually.ts";
 import { ConnectionState, StatusChangesSchema } from "../../../gen/nebula/v1/device_pb.ts";
-import { BATCH, GRACE_MS, MOVE_MS, PresenceWriter } from "./presence-writer.ts";
+import { BATCH, GRACE_MS, MOVE_MS, PresenceWriter, ROUND } from "./presence-writer.ts";
 
 const SHARD = { name: "m-1", address: "m-1:50051" };
 
@@ -193,6 +193,44 @@ describe("the writer of presence", () => {
       sizes.push(rig.batches.reduce((sum, rows) => sum + rows.length, 0));
     }
     assert.deepEqual([sizes, BATCH], [[500, 1000, 1500, 1700, 1700], 500]);
+  });
+
+  it("devices that wait together are written in the order of their keys, in any order of their watches", async () => {
+    await using rig = await start();
+    const keys = Array.from({ length: 1200 }, (_, number) => [number % 2 === 0 ? "shops" : "offices", `d-${1000 + ((number * 7) % 1200)}`] as const);
+    for (const [group, deviceId] of keys) rig.writer.opened(group, deviceId);
+    await rig.clock.advance(1000);
+    const written = rig.batches.flat().map(({ deviceGroup, deviceId }) => `${deviceGroup} ${deviceId}`);
+    assert.deepEqual(written, keys.map(([group, deviceId]) => `${group} ${deviceId}`).sort());
+  });
+
+  it("devices of a later round are written after all that waited before them, and none waits longer for devices that keep coming", async () => {
+    await using rig = await start();
+    const devices = ROUND + 100;
+    for (let number = 0; number < devices; number++) rig.writer.opened("shops", `z-${number}`);
+    for (let tick = 0, added = 0; tick < (2 * devices) / BATCH; tick++) {
+      for (let each = 0; each < BATCH; each++) rig.writer.opened("shops", `a-${added++}`); // before all others by their keys
+      await rig.clock.advance(250);
+    }
+    const written = rig.batches.flat().map(({ deviceId }) => deviceId);
+    assert.ok(written.slice(0, ROUND).every((deviceId) => Number(deviceId.slice("z-".length)) < ROUND));
+    const last = written.findLastIndex((deviceId) => deviceId.startsWith("z-"));
+    assert.deepEqual([written.filter((deviceId) => deviceId.startsWith("z-")).length, new Set(written).size], [devices, written.length]);
+    assert.ok(last < 2 * ROUND && written.length > last, `${last} of ${written.length}`);
+  });
+
+  it("a device that changes while its round is written is written as it is by then, and devices of a batch that failed are written again", async () => {
+    await using rig = await start();
+    for (let number = 0; number < 3 * BATCH; number++) rig.writer.opened("shops", `d-${1000 + number}`);
+    await rig.clock.advance(250);
+    rig.writer.closed("d-2400");
+    rig.state.away = true;
+    await rig.clock.advance(GRACE_MS + 500);
+    assert.deepEqual([rig.batches.length, rig.writer.waiting], [1, 2 * BATCH]);
+    rig.state.away = false;
+    await rig.clock.advance(10_000);
+    assert.deepEqual([rig.batches.length, rig.writer.waiting, rig.batches.flat().length], [3, 0, 3 * BATCH]);
+    assert.deepEqual([(await rig.rows("d-2400"))[0]?.ended, (await rig.rows("d-2399"))[0]?.ended], [true, false]);
   });
 
   it("the newest state of each device waits while the store is away, and is written once it answers", async () => {

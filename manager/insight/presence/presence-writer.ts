@@ -4,8 +4,8 @@
  * Z1 A device is open here from its first watch to its last, under the device_group of its newest one. One that returns within GRACE_MS never left: nothing is
  *    written, unless its worker has another version.
  * Z2 Each change of a device takes a larger (stream, ended) than all before, so the store keeps the newest, in any order of writes.
- * Z3 At most BATCH devices are written every EVERY_MS. While the store is away the newest state of each device waits, MOST_WAITING at most; beyond that a
- *    change is dropped, and counted.
+ * Z3 At most BATCH devices are written every EVERY_MS. The ROUND devices that wait longest are written before any other, in the order of their keys. While the
+ *    store is away the newest state of each device waits, MOST_WAITING at most; beyond that a change is dropped, and counted.
  * Z4 A device that was redirected to another shard is left open here for MOVE_MS, and stays open if this shard stops meanwhile: it is online without a break if it
  *    arrives there, and else offline once this boot counts as dead.
  * Z5 Nothing is written before the boot is marked: to a reader, an open row of a boot that is not marked is one of a dead boot.
@@ -24,6 +24,8 @@ import type { PresenceMetrics } from "./presence-metrics.ts";
 
 /** Devices that one write has at most. */
 export const BATCH = 500;
+/** Devices that are put in order together: a batch of them changes a few pages of the store's tables, and a batch of any devices about one page for each of them. */
+export const ROUND = 4000;
 const EVERY_MS = 250;
 /** How long a device may be without a watch before its end is written, milliseconds. */
 export const GRACE_MS = 2000;
@@ -70,6 +72,8 @@ export class PresenceWriter {
   /** The same of those that were redirected to another shard (Z4). */
   readonly #moving = new Set<Entry>();
   readonly #waiting = new Set<Entry>();
+  /** Those of the waiting that are written next, by device_group and device_id (Z3). */
+  #round: Entry[] = [];
   readonly #stopped = new AbortController();
   #writing: Promise<unknown> = Promise.resolve();
   #streams = 0;
@@ -166,14 +170,10 @@ export class PresenceWriter {
     }
   }
 
-  /** Writes the devices that wait longest, and announces them. Returns the error of a write that failed: they wait again. */
+  /** Writes the next devices, and announces them. Returns the error of a write that failed: they wait again. */
   async #writeBatch(signal: AbortSignal | undefined): Promise<unknown> {
     const { store, metrics } = this.#deps;
-    const batch: Entry[] = [];
-    for (const entry of this.#waiting) {
-      this.#waiting.delete(entry);
-      if (batch.push(entry) === BATCH) break;
-    }
+    const batch = this.#nextBatch();
     const written = batch.map((entry) => ({ entry, row: this.#rowOf(entry), left: this.#leftRow(entry) }));
     const rows = written.flatMap(({ row, left }) => (left === undefined ? [row] : [row, left]));
     try {
@@ -187,6 +187,13 @@ export class PresenceWriter {
     for (const { entry, row } of written) this.#wrote(entry, row);
     this.#announce(rows);
     return undefined;
+  }
+
+  #nextBatch(): readonly Entry[] {
+    if (this.#round.length === 0) this.#round = this.#waiting.values().take(ROUND).toArray().sort(byKey); // Z3
+    const batch = this.#round.splice(0, BATCH);
+    for (const entry of batch) this.#waiting.delete(entry);
+    return batch;
   }
 
   #rowOf({ deviceGroup, deviceId, stream, ended, atMs, workerVersion }: Entry): PresenceRow {
@@ -268,6 +275,11 @@ export class PresenceWriter {
       await clock.sleep(waitMs, signal).catch(() => {});
     }
   }
+}
+
+function byKey(a: Entry, b: Entry): number {
+  if (a.deviceGroup !== b.deviceGroup) return a.deviceGroup < b.deviceGroup ? -1 : 1;
+  return a.deviceId < b.deviceId ? -1 : 1;
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

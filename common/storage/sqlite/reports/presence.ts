@@ -2,10 +2,13 @@ import type { DatabaseSync } from "node:sqlite";
 import { decodePresencePosition, encodePresencePosition } from "../../page.ts";
 import { PRESENCE_KEPT_MS, type PresenceRow, type PresenceStore, presenceVersion, readPresenceVersion, SHARD_KEPT_MS } from "../../presence-store.ts";
 import { inTransaction } from "../open-database.ts";
-import { attemptOf, integer, pageOfRows, type Row, text } from "../statements.ts";
+import { attemptOf, integer, optional, pageOfRows, type Row, text } from "../statements.ts";
 
-/** How many rows one call of `expirePresence` removes at most: SQLite has the event loop to itself meanwhile. */
+/** How many rows one call of `expirePresence` looks at, and removes, at most: SQLite has the event loop to itself meanwhile. */
+const LOOKED_AT_PER_CALL = 2000;
 const EXPIRED_PER_CALL = 200;
+/** Before the first key. */
+const START = ["", "", ""] as const;
 
 const attempt = attemptOf("report");
 
@@ -27,11 +30,18 @@ export function createPresenceStore(database: DatabaseSync): PresenceStore {
     INSERT INTO shards (boot, name, address, seen_ms) VALUES (?, ?, ?, ?)
     ON CONFLICT (boot) DO UPDATE SET name = excluded.name, address = excluded.address, seen_ms = excluded.seen_ms WHERE excluded.seen_ms > seen_ms`);
   const shards = database.prepare("SELECT boot, name, address, seen_ms FROM shards ORDER BY boot");
+  // An index by time would have to be written with every row.
+  const key = "device_group, device_id, shard_boot";
+  const from = `FROM presence WHERE (${key}) > (?, ?, ?) ORDER BY ${key} LIMIT`;
   const expireRows = database.prepare(`
-    DELETE FROM presence WHERE (device_group, device_id, shard_boot) IN (
-      SELECT device_group, device_id, shard_boot FROM presence INDEXED BY presence_by_time
+    DELETE FROM presence WHERE (${key}) IN (
+      SELECT ${key} FROM (SELECT ${key}, at_ms, version ${from} ${LOOKED_AT_PER_CALL})
       WHERE at_ms < ? AND (version % 2 = 1 OR shard_boot NOT IN (SELECT boot FROM shards WHERE seen_ms >= ?))
       LIMIT ${EXPIRED_PER_CALL})`);
+  const lastLookedAt = database.prepare(`SELECT ${key} ${from} 1 OFFSET ${LOOKED_AT_PER_CALL - 1}`);
+  lastLookedAt.setReturnArrays(true);
+  /** The key after which the next call of \`expirePresence\` looks. */
+  let looked: readonly [string, string, string] = START;
   const expireShards = database.prepare(`DELETE FROM shards WHERE boot IN (SELECT boot FROM shards WHERE seen_ms < ? LIMIT ${EXPIRED_PER_CALL})`);
 
   return {
@@ -90,8 +100,10 @@ export function createPresenceStore(database: DatabaseSync): PresenceStore {
     async expirePresence(nowMs, signal) {
       signal?.throwIfAborted();
       return attempt("remove old presence", () => {
-        const removed = expireRows.run(nowMs - PRESENCE_KEPT_MS, nowMs - SHARD_KEPT_MS).changes;
-        return Number(removed) + Number(expireShards.run(nowMs - SHARD_KEPT_MS).changes);
+        const last = optional(lastLookedAt.get(...looked), (row) => [text(row, 0), text(row, 1), text(row, 2)] as const);
+        const removed = Number(expireRows.run(...looked, nowMs - PRESENCE_KEPT_MS, nowMs - SHARD_KEPT_MS).changes);
+        if (removed < EXPIRED_PER_CALL) looked = last ?? START;
+        return removed + Number(expireShards.run(nowMs - SHARD_KEPT_MS).changes);
       });
     },
   };

@@ -15,6 +15,7 @@ import { describePresenceExpiry, describePresenceStore } from "../../contracts/p
 import { describeReportExpiry, describeReportHistory } from "../../contracts/report-history-contract.ts";
 import { describeReportStore } from "../../contracts/report-store-contract.ts";
 import { summaryOf } from "../../device-summary.ts";
+import { PRESENCE_KEPT_MS } from "../../presence-store.ts";
 import { firstReportIdAt, receivedMs, reportIdMs } from "../../report-id.ts";
 import type { DeviceFilter, ReportFilter } from "../../report-store.ts";
 import { openSqliteAccessStore } from "../access/access-store.ts";
@@ -107,6 +108,24 @@ describe("sqlite report store", () => {
       (await store.listSummaries("shops", { limit: 10 })).items.map(({ deviceId }) => deviceId),
       ["device-2"],
     );
+  });
+
+  it("old presence is removed wherever it is among many rows, a part of the rows per call, and again from the start", async () => {
+    await using store = await openInMemory();
+    const nowMs = SAMPLE_TIME_MS + PRESENCE_KEPT_MS + 1000;
+    const isOld = (number: number) => number % 1000 === 999;
+    const row = (number: number) => ({ deviceGroup: "shops", deviceId: `d-${10_000 + number}`, shardBoot: "b", stream: 1, ended: true });
+    for (let from = 0; from < 5000; from += 1000) {
+      const numbers = Array.from({ length: 1000 }, (_, index) => from + index);
+      await store.savePresence(numbers.map((number) => ({ ...row(number), atMs: isOld(number) ? SAMPLE_TIME_MS : nowMs })));
+    }
+    const removed: number[] = [];
+    while (removed.length < 3) removed.push(await store.expirePresence(nowMs));
+    assert.deepEqual(removed, [2, 2, 1]);
+    await store.savePresence([{ ...row(0), stream: 2, atMs: SAMPLE_TIME_MS }]);
+    assert.equal(await store.expirePresence(nowMs), 1);
+    const left = await readAll((page) => store.listPresence("shops", page), 1000);
+    assert.deepEqual([left.length, left.some(({ atMs }) => atMs < nowMs)], [4994, false]);
   });
 
   it("reports of a store of an earlier version are kept, in their order, under ids that begin with their time", async () => {
