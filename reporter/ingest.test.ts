@@ -1,5 +1,4 @@
 import { strict as assert } from "node:assert";
-import { fromBinary } from "@bufbuild/protobuf";
 import { Registry } from "prom-client";
 import type { BusMessage, ReportBus } from "../common/bus/report-bus.ts";
 import { ManualClock } from "../common/clock/manual-clock.ts";
@@ -9,7 +8,6 @@ import { silentLog } from "../common/log/log.ts";
 import type { ReportStore } from "../common/storage/report-store.ts";
 import { openSqliteReportStore } from "../common/storage/sqlite/reports/report-store.ts";
 import { encodedReport, SAMPLE_TIME_MS, sampleReport } from "../common/testing/sample-report.ts";
-import { StatusChangesSchema } from "../gen/nebula/v1/device_pb.ts";
 import { type Report, TargetState } from "../gen/nebula/v1/report_pb.ts";
 import { createIngest } from "./ingest.ts";
 import { createReporterMetrics } from "./metrics.ts";
@@ -61,9 +59,7 @@ async function historyOf(store: ReportStore): Promise<Report[]> {
 }
 
 function announced(events: readonly Announcement[]): readonly string[] {
-  return events
-    .flatMap((event) => (event.kind === "status" ? fromBinary(StatusChangesSchema, event.payload).changes : []))
-    .map(({ deviceId }) => deviceId);
+  return events.flatMap((event) => (event.kind === "status" ? (event.news?.changes ?? []) : [])).map(({ deviceId }) => deviceId);
 }
 
 function label({ boot, seq }: Report): string {

@@ -1,6 +1,8 @@
 import { strict as assert } from "node:assert";
+import { create } from "@bufbuild/protobuf";
+import { StatusChangesSchema } from "../../gen/nebula/v1/device_pb.ts";
 import { eventually } from "../testing/eventually.ts";
-import type { Announcement, ChangeFeed, FeedEvent } from "./change-feed.ts";
+import type { Announcement, ChangeFeed, FeedEvent, StatusNews } from "./change-feed.ts";
 
 /** Two ends of one feed (of an in-process feed the same one twice). */
 export type OpenedChangeFeed = Readonly<{
@@ -9,6 +11,12 @@ export type OpenedChangeFeed = Readonly<{
   /** Has the subscriber lose announcements. */
   breakSubscription: () => Promise<void>;
 }>;
+
+function newsOf(deviceId: string): StatusNews {
+  const summary = { deviceId, deviceGroup: "pos", writtenAt: 7n, targets: [{ name: "web", revision: 3n }] };
+  const presence = [{ deviceId, shardBoot: "boot", stream: 2n, ended: true, atMs: 9n }];
+  return create(StatusChangesSchema, { changes: [{ deviceId, writtenAt: 7n, summary }], presence });
+}
 
 /** The promises of every ChangeFeed. `open` yields a feed without announcements so far. */
 export function describeChangeFeed(driver: string, open: () => Promise<OpenedChangeFeed>): void {
@@ -62,7 +70,7 @@ export function describeChangeFeed(driver: string, open: () => Promise<OpenedCha
     });
 
     it("the feed delivers status events of followed groups alone", async () => {
-      const status = (deviceGroup: string): Announcement => ({ kind: "status", deviceGroup, payload: Uint8Array.from([1, 2, 3]) });
+      const status = (deviceGroup: string): Announcement => ({ kind: "status", deviceGroup, news: newsOf("device-1") });
       const following = await subscriber.followStatus("pos");
       const twice = await subscriber.followStatus("pos");
       twice[Symbol.dispose]();
@@ -85,7 +93,7 @@ export function describeChangeFeed(driver: string, open: () => Promise<OpenedCha
       await breakSubscription();
       const gap = () => events.findIndex(({ kind }) => kind === "gap");
       await eventually(() => gap() >= 0);
-      const sent: Announcement[] = [changed(1n), { kind: "status", deviceGroup: "pos", payload: Uint8Array.from([4]) }, changed(2n)];
+      const sent: Announcement[] = [changed(1n), { kind: "status", deviceGroup: "pos", news: newsOf("device-2") }, changed(2n)];
       for (const event of sent) publisher.publish(event);
       await eventually(() => events.length >= gap() + 1 + sent.length);
       assert.deepEqual(events.slice(gap() + 1), sent);

@@ -1,4 +1,8 @@
+import type { StatusChanges } from "../../gen/nebula/v1/device_pb.ts";
 import type { EntityKey } from "../storage/config-store.ts";
+
+/** Summaries and watches of devices of a group that changed. Neither it nor what it holds may be changed. */
+export type StatusNews = Pick<StatusChanges, "changes" | "presence">;
 
 /**
  * An announcement. Best effort: it may be lost, doubled or late; it is a reason to read the store, never proof.
@@ -7,11 +11,8 @@ export type Announcement = Readonly<
   | { kind: "entity"; entity: EntityKey; revision: bigint }
   /** The rights of a credential, or of all members of a user_group, changed. */
   | { kind: "access"; subject: string }
-  /**
-   * The status rows of the devices of a group that one batch of reports changed, an encoded StatusChanges, for the
-   * followers of the group.
-   */
-  | { kind: "status"; deviceGroup: string; payload: Uint8Array }
+  /** The devices of a group that one batch of reports changed, for the followers of the group; undefined: what was announced could not be read. */
+  | { kind: "status"; deviceGroup: string; news: StatusNews | undefined }
 >;
 
 /** `gap`: announcements of any kind may have been lost since the last event; later ones are delivered. */

@@ -1,19 +1,19 @@
 import { strict as assert } from "node:assert";
-import { equals, fromBinary } from "@bufbuild/protobuf";
-import { DeviceSummarySchema, type StatusChange, StatusChangesSchema } from "../../gen/nebula/v1/device_pb.ts";
+import { equals } from "@bufbuild/protobuf";
+import { DeviceSummarySchema, type StatusChange } from "../../gen/nebula/v1/device_pb.ts";
 import type { Announcement } from "../feed/change-feed.ts";
 import { summaryOf } from "../storage/device-summary.ts";
 import { markerOf, type StatusRow } from "../storage/report-store.ts";
 import { sampleReport } from "../testing/sample-report.ts";
 import { statusRow } from "../testing/save-reports.ts";
-import { ANNOUNCEMENT_BYTES, statusAnnouncements } from "./status-announcements.ts";
+import { statusAnnouncements } from "./status-announcements.ts";
 
 const row = (deviceId: string, deviceGroup: string, writtenAt: bigint) => statusRow(sampleReport({ deviceId, deviceGroup }), writtenAt);
 const change = (after: StatusRow, before?: StatusRow) => ({ before, row: after });
 
-function decode(event: Announcement): readonly StatusChange[] {
+function changesOf(event: Announcement): readonly StatusChange[] {
   assert.ok(event.kind === "status");
-  return fromBinary(StatusChangesSchema, event.payload).changes;
+  return event.news?.changes ?? assert.fail();
 }
 
 /** The announcements to each group: `device@version`, with a `-` where there is no summary. */
@@ -21,7 +21,7 @@ function announced(events: readonly Announcement[]): Record<string, readonly str
   return Object.fromEntries(
     events.map((event) => {
       assert.ok(event.kind === "status");
-      return [event.deviceGroup, decode(event).map(({ deviceId, writtenAt, summary }) => `${deviceId}@${writtenAt}${summary ? "" : "-"}`)];
+      return [event.deviceGroup, changesOf(event).map(({ deviceId, writtenAt, summary }) => `${deviceId}@${writtenAt}${summary ? "" : "-"}`)];
     }),
   );
 }
@@ -32,7 +32,7 @@ describe("announcements of statuses", () => {
     const events = statusAnnouncements(rows.map((each) => change(each, each.device.deviceId === "b" ? row("b", "shops", 3n) : undefined)));
     assert.equal(events.length, 2);
     assert.deepEqual(announced(events), { shops: ["a@7", "b@8"], offices: ["c@9"] });
-    const summaries = events.flatMap(decode).map(({ summary }) => summary ?? assert.fail());
+    const summaries = events.flatMap(changesOf).map(({ summary }) => summary ?? assert.fail());
     for (const [index, each] of rows.entries()) {
       assert.ok(equals(DeviceSummarySchema, summaries[index] ?? assert.fail(), summaryOf(each) ?? assert.fail()));
     }
@@ -42,18 +42,6 @@ describe("announcements of statuses", () => {
     const moved = change(row("a", "offices", 7n), row("a", "shops", 6n));
     assert.deepEqual(announced(statusAnnouncements([moved])), { offices: ["a@7"], shops: ["a@7-"] });
     assert.deepEqual(announced(statusAnnouncements([change(markerOf(row("b", "shops", 3n)), row("b", "shops", 3n))])), { shops: ["b@4-"] });
-  });
-
-  it("announcements of a large batch are split, and nothing of it is lost", () => {
-    const apps = Array.from({ length: 50 }, (_, index) => ({ name: `app-${index}-${"x".repeat(40)}`, revision: 3n }));
-    const rows = Array.from({ length: 1000 }, (_, index) => statusRow(sampleReport({ deviceId: `device-${index}`, apps }), 7n));
-    const events = statusAnnouncements(rows.map((each) => change(each)));
-    const sizes = events.map((event) => (event.kind === "status" ? event.payload.length : 0));
-    assert.ok(events.length > 1 && Math.max(...sizes) <= ANNOUNCEMENT_BYTES, sizes.join());
-    assert.deepEqual(
-      events.flatMap(decode).map(({ deviceId }) => deviceId),
-      rows.map(({ device }) => device.deviceId),
-    );
   });
 
   it("an announcement is not made of a batch that changed no row", () => {

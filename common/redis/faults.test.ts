@@ -1,5 +1,7 @@
 import { strict as assert } from "node:assert";
+import { create } from "@bufbuild/protobuf";
 import { Redis } from "ioredis";
+import { StatusChangeSchema } from "../../gen/nebula/v1/device_pb.ts";
 import type { ChangeFeed, FeedEvent } from "../feed/change-feed.ts";
 import { silentLog } from "../log/log.ts";
 import type { CachedConfig, ConfigCache } from "../storage/config-cache.ts";
@@ -107,7 +109,11 @@ describe("Redis that fails while it is used", function () {
     publish();
     await eventually(() => own.some(({ kind }) => kind === "entity"));
     const following = await publisher.followStatus("shops");
-    publisher.publish({ kind: "status", deviceGroup: "shops", payload: Uint8Array.from([1]) });
+    publisher.publish({
+      kind: "status",
+      deviceGroup: "shops",
+      news: { changes: [create(StatusChangeSchema, { deviceId: "device-1" })], presence: [] },
+    });
     await eventually(() => own.some(({ kind }) => kind === "status"));
     following[Symbol.dispose]();
     await container.startAgain();

@@ -4,8 +4,10 @@ import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
 import { Redis } from "ioredis";
 import { Registry } from "prom-client";
+import { StatusChangeSchema } from "../../gen/nebula/v1/device_pb.ts";
 import { systemClock } from "../clock/system-clock.ts";
 import { isNebulaError } from "../errors/nebula-error.ts";
 import type { FeedEvent } from "../feed/change-feed.ts";
@@ -49,7 +51,11 @@ describe("drivers on Redis", () => {
     manager.changeFeed.subscribe((event) => atManager?.push(event));
     using _following = await manager.changeFeed.followStatus("shops");
     manager.changeFeed.publish({ kind: "access", subject: "user/alice" });
-    reporter.changeFeed.publish({ kind: "status", deviceGroup: "shops", payload: Uint8Array.from([7]) });
+    reporter.changeFeed.publish({
+      kind: "status",
+      deviceGroup: "shops",
+      news: { changes: [create(StatusChangeSchema, { deviceId: "device-1", writtenAt: 7n })], presence: [] },
+    });
     await eventually(() => atGateway?.length === 1 && atManager?.length === 2);
     assert.deepEqual(atGateway, [{ kind: "access", subject: "user/alice" }]);
     assert.deepEqual(atManager?.map(({ kind }) => kind).sort(), ["access", "status"]);

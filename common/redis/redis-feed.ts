@@ -1,12 +1,14 @@
 import type { Redis } from "ioredis";
 import type { Clock } from "../clock/clock.ts";
-import type { Announcement, ChangeFeed } from "../feed/change-feed.ts";
+import type { Announcement, ChangeFeed, StatusNews } from "../feed/change-feed.ts";
 import { createMemoryFeed } from "../feed/memory-feed.ts";
 import type { Log } from "../log/log.ts";
 import type { HintMetrics } from "../metrics/hint-metrics.ts";
 import type { EntityKind } from "../storage/config-store.ts";
+import { readStatusChanges } from "../storage/summary-reader.ts";
 import type { Commands } from "./commands.ts";
 import { type HintSeal, SeenSequences } from "./hint-seal.ts";
+import { statusPayloads } from "./status-payloads.ts";
 import { Subscription } from "./subscription.ts";
 
 export type RedisFeedOptions = Readonly<{
@@ -52,7 +54,7 @@ export async function openRedisFeed({ commands, connect, seal, clock, log, metri
       local.publish(announcement);
       const [channel, purpose] =
         announcement.kind === "status" ? [`${statusPrefix}${announcement.deviceGroup}`, `status/${announcement.deviceGroup}`] : [feedChannel, "feed"];
-      publish(channel, seal.seal(purpose, encode(announcement))).catch(() => metrics.lost("publish"));
+      for (const payload of encode(announcement)) publish(channel, seal.seal(purpose, payload)).catch(() => metrics.lost("publish"));
     },
     subscribe: (listener) => local.subscribe(listener),
     async followStatus(deviceGroup) {
@@ -73,27 +75,35 @@ export async function openRedisFeed({ commands, connect, seal, clock, log, metri
 
 const KINDS: readonly EntityKind[] = ["app", "cron_job", "device_group"];
 
-/** A status is its payload, all else a JSON array. */
-function encode(announcement: Announcement): Uint8Array {
+/** Statuses are encoded StatusChanges, all else a JSON array. */
+function encode(announcement: Announcement): readonly Uint8Array[] {
   switch (announcement.kind) {
     case "entity":
-      return Buffer.from(JSON.stringify(["entity", announcement.entity.kind, announcement.entity.name, String(announcement.revision)]));
+      return [Buffer.from(JSON.stringify(["entity", announcement.entity.kind, announcement.entity.name, String(announcement.revision)]))];
     case "access":
-      return Buffer.from(JSON.stringify(["access", announcement.subject]));
+      return [Buffer.from(JSON.stringify(["access", announcement.subject]))];
     case "status":
-      return announcement.payload;
+      return announcement.news === undefined ? [] : statusPayloads(announcement.news);
   }
 }
 
 /** undefined: another version announces what this one does not know. */
 function decode(deviceGroup: string | undefined, payload: Buffer): Announcement | undefined {
-  if (deviceGroup !== undefined) return { kind: "status", deviceGroup, payload: Uint8Array.from(payload) };
+  if (deviceGroup !== undefined) return { kind: "status", deviceGroup, news: readNews(payload) };
   const parts = stringsIn(payload.toString());
   const [what, subject = "", name = "", revision = ""] = parts;
   if (what === "access") return { kind: "access", subject };
   const kind = KINDS.find((each) => each === subject);
   if (what !== "entity" || kind === undefined || !/^\d{1,19}$/.test(revision)) return undefined;
   return { kind: "entity", entity: { kind, name }, revision: BigInt(revision) };
+}
+
+function readNews(payload: Buffer): StatusNews | undefined {
+  try {
+    return readStatusChanges(payload);
+  } catch {
+    return undefined;
+  }
 }
 
 function stringsIn(text: string): readonly string[] {

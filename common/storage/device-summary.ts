@@ -63,22 +63,30 @@ export function summaryOf({ device, writtenAt, deleted = false }: StatusRow): De
   };
 }
 
-/** The encoded summaries of devices that are in use, with the versions of their rows. */
-const encoded = new SideNotes<Device, Readonly<{ writtenAt: bigint; bytes: Uint8Array }>>("encoded summary");
+type Saved = Readonly<{ writtenAt: bigint; summary: DeviceSummary; bytes: Uint8Array }>;
 
-/**
- * Returns `summaryOf` in protobuf's wire format. A summary is made once: of a row that was saved, the announcement has the bytes that the store has. The device is
- * changed no more.
- */
+/** The summaries of devices that are in use, with the versions of their rows. */
+const saved = new SideNotes<Device, Saved>("summary");
+
+/** Returns `summaryOf` in protobuf's wire format, as a store has it. The device is changed no more. */
 export function encodedSummary(row: StatusRow): Uint8Array | undefined {
+  return savedOf(row)?.bytes;
+}
+
+/** Returns `summaryOf`, made once: of a row that was saved, it is the summary that the store has. Neither it nor the device is changed any more. */
+export function savedSummary(row: StatusRow): DeviceSummary | undefined {
+  return savedOf(row)?.summary;
+}
+
+function savedOf(row: StatusRow): Saved | undefined {
   const { device, writtenAt, deleted = false } = row;
-  const known = encoded.get(device);
-  if (!deleted && known?.writtenAt === writtenAt) return known.bytes;
+  const known = saved.get(device);
+  if (!deleted && known?.writtenAt === writtenAt) return known;
   const summary = summaryOf(row);
   if (summary === undefined) return undefined;
-  const bytes = toBinary(DeviceSummarySchema, summary);
-  encoded.set(device, { writtenAt, bytes });
-  return bytes;
+  const made = { writtenAt, summary, bytes: toBinary(DeviceSummarySchema, summary) };
+  saved.set(device, made);
+  return made;
 }
 
 /** Whether the worker reports durations: one that does not leaves all of these fields empty. */

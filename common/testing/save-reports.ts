@@ -1,5 +1,5 @@
-import { create, toBinary } from "@bufbuild/protobuf";
-import { DeviceSchema, StatusChangesSchema } from "../../gen/nebula/v1/device_pb.ts";
+import { create } from "@bufbuild/protobuf";
+import { DeviceSchema, PresenceChangeSchema } from "../../gen/nebula/v1/device_pb.ts";
 import { type Report, type StoredReport, StoredReportSchema } from "../../gen/nebula/v1/report_pb.ts";
 import type { ChangeFeed } from "../feed/change-feed.ts";
 import { statusAnnouncements } from "../insight/status-announcements.ts";
@@ -46,8 +46,8 @@ export async function savePresenceAndAnnounce(
 ): Promise<void> {
   await store.savePresence([row]);
   const { deviceGroup, deviceId, shardBoot, stream, ended, atMs } = row;
-  const presence = [{ deviceId, shardBoot, stream: BigInt(stream), ended, atMs: BigInt(atMs) }];
-  feed.publish({ kind: "status", deviceGroup, payload: toBinary(StatusChangesSchema, create(StatusChangesSchema, { presence })) });
+  const change = create(PresenceChangeSchema, { deviceId, shardBoot, stream: BigInt(stream), ended, atMs: BigInt(atMs) });
+  feed.publish({ kind: "status", deviceGroup, news: { changes: [], presence: [change] } });
 }
 
 /** Saves the newest status of a device, and announces it. */

@@ -1,5 +1,5 @@
 import { strict as assert } from "node:assert";
-import { create, equals, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, equals, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { ManualClock } from "../../common/clock/manual-clock.ts";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
@@ -19,7 +19,6 @@ import {
   DeviceSchema,
   GetDeviceRequestSchema,
   ListDevicesRequestSchema,
-  StatusChangesSchema,
 } from "../../gen/nebula/v1/device_pb.ts";
 import { TargetState } from "../../gen/nebula/v1/report_pb.ts";
 import type { Principal } from "../access/principal.ts";
@@ -254,7 +253,7 @@ describe("DeviceService", () => {
     await service.forget("device-007");
     const [event] = service.announced;
     assert.ok(event?.kind === "status" && event.deviceGroup === "shops" && service.announced.length === 1);
-    const { changes } = fromBinary(StatusChangesSchema, event.payload);
+    const changes = event.news?.changes ?? assert.fail();
     assert.deepEqual(
       changes.map(({ deviceId, writtenAt, summary }) => [deviceId, writtenAt, summary]),
       [["device-007", 2n, undefined]],

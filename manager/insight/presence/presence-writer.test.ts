@@ -1,5 +1,4 @@
 import { strict as assert } from "node:assert";
-import { fromBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { ManualClock } from "../../../common/clock/manual-clock.ts";
 import type { Announcement } from "../../../common/feed/change-feed.ts";
@@ -8,7 +7,7 @@ import { silentLog } from "../../../common/log/log.ts";
 import type { PresenceRow } from "../../../common/storage/presence-store.ts";
 import { openSqliteReportStore } from "../../../common/storage/sqlite/reports/report-store.ts";
 import { eventually } from "../../../common/testing/eventually.ts";
-import { ConnectionState, StatusChangesSchema } from "../../../gen/nebula/v1/device_pb.ts";
+import { ConnectionState } from "../../../gen/nebula/v1/device_pb.ts";
 import { BATCH, GRACE_MS, MOVE_MS, PresenceWriter, ROUND } from "./presence-writer.ts";
 
 const SHARD = { name: "m-1", address: "m-1:50051" };
@@ -91,7 +90,7 @@ describe("the writer of presence", () => {
     assert.deepEqual(await rig.rows("d-1"), [row]);
     const [announcement, ...more] = rig.announced;
     assert.ok(announcement?.kind === "status" && announcement.deviceGroup === "shops" && more.length === 0);
-    const { presence } = fromBinary(StatusChangesSchema, announcement.payload);
+    const presence = announcement.news?.presence ?? assert.fail();
     assert.deepEqual(
       presence.map(({ deviceId, shardBoot, stream, ended, atMs }) => [deviceId, shardBoot, stream, ended, Number(atMs)]),
       [["d-1", "boot-1", 1n, false, openedMs]],

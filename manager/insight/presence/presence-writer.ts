@@ -11,7 +11,6 @@
  * Z5 Nothing is written before the boot is marked: to a reader, an open row of a boot that is not marked is one of a dead boot.
  */
 import { setImmediate as turn } from "node:timers/promises";
-import { create, toBinary } from "@bufbuild/protobuf";
 import { type Backoff, backoffMs } from "../../../common/clock/backoff.ts";
 import type { Clock } from "../../../common/clock/clock.ts";
 import { messageOf } from "../../../common/errors/nebula-error.ts";
@@ -19,7 +18,7 @@ import type { ChangeFeed } from "../../../common/feed/change-feed.ts";
 import { MARK_MS } from "../../../common/insight/connection.ts";
 import type { Log } from "../../../common/log/log.ts";
 import type { PresenceRow, PresenceStore, ShardRow } from "../../../common/storage/presence-store.ts";
-import { StatusChangesSchema } from "../../../gen/nebula/v1/device_pb.ts";
+import type { PresenceChange } from "../../../gen/nebula/v1/device_pb.ts";
 import type { PresenceMetrics } from "./presence-metrics.ts";
 
 /** Devices that one write has at most. */
@@ -214,18 +213,7 @@ export class PresenceWriter {
 
   #announce(rows: readonly PresenceRow[]): void {
     for (const [deviceGroup, ofGroup] of Map.groupBy(rows, (row) => row.deviceGroup)) {
-      const presence = ofGroup.map(({ deviceId, shardBoot, stream, ended, atMs }) => ({
-        deviceId,
-        shardBoot,
-        stream: BigInt(stream),
-        ended,
-        atMs: BigInt(atMs),
-      }));
-      this.#deps.changeFeed.publish({
-        kind: "status",
-        deviceGroup,
-        payload: toBinary(StatusChangesSchema, create(StatusChangesSchema, { presence })),
-      });
+      this.#deps.changeFeed.publish({ kind: "status", deviceGroup, news: { changes: [], presence: ofGroup.map(changeOf) } });
     }
   }
 
@@ -280,6 +268,10 @@ export class PresenceWriter {
 function byKey(a: Entry, b: Entry): number {
   if (a.deviceGroup !== b.deviceGroup) return a.deviceGroup < b.deviceGroup ? -1 : 1;
   return a.deviceId < b.deviceId ? -1 : 1;
+}
+
+function changeOf({ deviceId, shardBoot, stream, ended, atMs }: PresenceRow): PresenceChange {
+  return { $typeName: "nebula.v1.PresenceChange", deviceId, shardBoot, stream: BigInt(stream), ended, atMs: BigInt(atMs) };
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -1,8 +1,9 @@
 import { setImmediate as turn } from "node:timers/promises";
+import type { StatusNews } from "../../../common/feed/change-feed.ts";
 import { type Boots, connectionOf, decidingRow } from "../../../common/insight/connection.ts";
 import type { PresenceRow, PresenceStore } from "../../../common/storage/presence-store.ts";
 import type { ReportStore } from "../../../common/storage/report-store.ts";
-import { ConnectionState, type DeviceConnection, type DeviceSummary, type StatusChanges } from "../../../gen/nebula/v1/device_pb.ts";
+import { ConnectionState, type DeviceConnection, type DeviceSummary } from "../../../gen/nebula/v1/device_pb.ts";
 import { GroupPresence } from "./group-presence.ts";
 import type { DeviceChange, DeviceInGroup } from "./group-view.ts";
 import { lastGroups } from "./without-moving.ts";
@@ -90,7 +91,7 @@ export class GroupMirror {
   }
 
   /** Takes an announcement; answers whether it names a boot that is not known yet. */
-  fold({ changes, presence }: StatusChanges): boolean {
+  fold({ changes, presence }: StatusNews): boolean {
     this.#batch((note) => {
       for (const { deviceId, writtenAt, summary } of changes) {
         const known = this.devices.get(deviceId);

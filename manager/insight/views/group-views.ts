@@ -5,7 +5,6 @@ import type { ChangeFeed, FeedEvent } from "../../../common/feed/change-feed.ts"
 import { bootsAt, MARK_MS } from "../../../common/insight/connection.ts";
 import type { Log } from "../../../common/log/log.ts";
 import type { PresenceStore, ShardRow } from "../../../common/storage/presence-store.ts";
-import { readStatusChanges } from "../../../common/storage/summary-reader.ts";
 import { GroupMirror, type MirrorStore } from "./group-mirror.ts";
 import type { DeviceChange, GroupView, GroupViews } from "./group-view.ts";
 import { createMirrorMetrics } from "./mirror-metrics.ts";
@@ -121,14 +120,10 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
     if (event.kind !== "status") return;
     const each = shared.get(event.deviceGroup);
     if (each === undefined) return;
-    try {
-      const isNewBoot = each.mirror.fold(readStatusChanges(event.payload));
-      if (isNewBoot) void readBoots(SOON_MS);
-      if (each.mirror.hasUnplaced && !each.willPlace) void place(each);
-    } catch (error) {
-      log.warn({ deviceGroup: event.deviceGroup, error: messageOf(error) }, "an announcement of statuses could not be read");
-      missed(each);
-    }
+    if (event.news === undefined) return missed(each);
+    const isNewBoot = each.mirror.fold(event.news);
+    if (isNewBoot) void readBoots(SOON_MS);
+    if (each.mirror.hasUnplaced && !each.willPlace) void place(each);
   }
 
   /** V7. A lookup that fails is made up for by the next read of the group. */
