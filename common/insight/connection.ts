@@ -6,7 +6,7 @@
  * N3 A device is online while a row is open on a boot that lives; otherwise it is offline since the latest of its ends and of the last marks of its dead boots.
  */
 import { create } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { ConnectionState, type DeviceConnection, DeviceConnectionSchema } from "../../gen/nebula/v1/device_pb.ts";
 import { type PresenceRow, presenceVersion, type ShardRow } from "../storage/presence-store.ts";
 
@@ -63,6 +63,7 @@ export function connectionOf(rows: readonly PresenceRow[], report: NewestReport 
 
 /** Returns the row that says whether a device is connected, and in which device_group it is (N3); undefined if it never connected. */
 export function decidingRow(rows: readonly PresenceRow[], boots: Boots): PresenceRow | undefined {
+  if (rows.length < 2) return rows[0]; // of nearly all devices
   let deciding: PresenceRow | undefined;
   for (const row of newestByBoot(rows).values()) if (deciding === undefined || decides(row, deciding, boots)) deciding = row;
   return deciding;
@@ -107,7 +108,9 @@ function timeOf({ ended, atMs, shardBoot }: PresenceRow, boots: Boots): number {
 }
 
 function connection(state: ConnectionState, sinceMs: number | undefined, shard: string): DeviceConnection {
-  const message: DeviceConnection = { $typeName: "nebula.v1.DeviceConnection", state, shard }; // several times faster than by its schema
-  if (sinceMs !== undefined) message.since = timestampFromMs(sinceMs);
-  return message;
+  // several times faster than by their schemas
+  if (sinceMs === undefined) return { $typeName: "nebula.v1.DeviceConnection", state, shard };
+  const seconds = Math.floor(sinceMs / 1000);
+  const since: Timestamp = { $typeName: "google.protobuf.Timestamp", seconds: BigInt(seconds), nanos: (sinceMs - seconds * 1000) * 1_000_000 };
+  return { $typeName: "nebula.v1.DeviceConnection", state, since, shard };
 }

@@ -28,8 +28,10 @@ type Counts = Record<DeviceState, number> & { online: number; onlineApplied: num
 export class ApplyTally {
   readonly counts: Counts = { applied: 0, failed: 0, offline: 0, working: 0, waiting: 0, online: 0, onlineApplied: 0 };
   readonly #failures = new Map<FailureCode, number>();
-  #named = new Map<string, ChangedDevice>();
-  #more = new Map<string, { standing: DeviceStanding; failureCode: FailureCode; devices: number }>();
+  /** By group and device: no text is made for each device that changes. */
+  readonly #named = new Map<string, Map<string, ChangedDevice>>();
+  #names = 0;
+  readonly #more = new Map<DeviceStanding, Map<FailureCode, number>>();
 
   /** Counts a device that is there at first: only one that failed is noted as changed. */
   add(device: DeviceInGroup, deviceGroup: string, targets: readonly Target[]): void {
@@ -67,10 +69,13 @@ export class ApplyTally {
 
   /** Returns the changes since the last call. */
   takeChanged(): { changed: ChangedDevice[]; more: MessageInitShape<typeof ApplyCodeCountSchema>[] } {
-    const changed = [...this.#named.values()];
-    const more = [...this.#more.values()].map(({ devices, ...code }) => ({ ...code, devices: BigInt(devices) }));
-    this.#named = new Map();
-    this.#more = new Map();
+    const changed = [...this.#named.values()].flatMap((ofGroup) => [...ofGroup.values()]);
+    const more = [...this.#more].flatMap(([standing, byCode]) =>
+      [...byCode].map(([failureCode, devices]) => ({ standing, failureCode, devices: BigInt(devices) })),
+    );
+    this.#named.clear();
+    this.#names = 0;
+    this.#more.clear();
     return { changed, more };
   }
 
@@ -88,17 +93,19 @@ export class ApplyTally {
 
   /** T2 */
   #note(deviceId: string, deviceGroup: string, state: StateOfDevice | undefined): void {
-    const key = `${deviceGroup}/${deviceId}`;
     const standing = state === undefined ? DeviceStanding.UNSPECIFIED : STANDINGS[state.state];
     const failureCode = state?.code ?? FailureCode.UNSPECIFIED;
-    if (this.#named.has(key) || this.#named.size < MOST_NAMED) {
+    const ofGroup = this.#named.get(deviceGroup) ?? new Map<string, ChangedDevice>();
+    if (this.#names < MOST_NAMED || ofGroup.has(deviceId)) {
       const about = state?.about === undefined ? {} : { kind: state.about.kind, name: state.about.name };
-      this.#named.set(key, { deviceId, deviceGroup, standing, ...about, failureCode, ...(state === undefined ? {} : { stepKind: state.step }) });
+      if (!ofGroup.has(deviceId)) this.#names++;
+      this.#named.set(deviceGroup, ofGroup);
+      ofGroup.set(deviceId, { deviceId, deviceGroup, standing, ...about, failureCode, ...(state === undefined ? {} : { stepKind: state.step }) });
       return;
     }
-    const counted = this.#more.get(`${standing}/${failureCode}`) ?? { standing, failureCode, devices: 0 };
-    counted.devices++;
-    this.#more.set(`${standing}/${failureCode}`, counted);
+    const byCode = this.#more.get(standing) ?? new Map<FailureCode, number>();
+    this.#more.set(standing, byCode);
+    byCode.set(failureCode, (byCode.get(failureCode) ?? 0) + 1);
   }
 }
 

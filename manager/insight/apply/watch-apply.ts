@@ -40,6 +40,8 @@ const SETTLE_MS = 10_000;
 const TIMEOUT_MS = 5 * 60_000;
 /** Views that are opened, or read again, at once. */
 const AT_ONCE = 4;
+/** Ends a wait: the reason of a signal that is aborted without one is an error with a stack. */
+const CHANGED = "changed";
 /** Devices of one stream whose own words are read: counts need none. */
 const MOST_REASONS = 50;
 
@@ -157,7 +159,7 @@ class Following implements Disposable {
   #lookAt(ms: number): void {
     if (ms >= this.#looksAt) return;
     this.#looksAt = ms;
-    this.#wake.abort();
+    this.#wake.abort(CHANGED);
   }
 
   get looksAt(): number {
@@ -199,8 +201,9 @@ class Following implements Disposable {
       let hasMoved = false;
       for (const { before, after } of changes) if (this.#move(group, before, after)) hasMoved = true;
       if (hasMoved) this.#changedAt = this.#parts.clock.monotonic();
+      const isAwake = this.hasNews && !this.#isQuiet; // the next message is due soon, and no verdict
       this.hasNews = true;
-      this.#wake.abort();
+      if (!isAwake) this.#wake.abort(CHANGED);
     });
     this.#groups.set(name, { ...group, listening });
     if (view.devices.size > 0) this.#changedAt = this.#parts.clock.monotonic();
@@ -221,7 +224,9 @@ class Following implements Disposable {
     const deviceId = (after ?? before)?.deviceId ?? "";
     const isNew = before === undefined && !isQuiet; // it may report from here before its connection is here
     const wasMoving = this.#moving.has(deviceId);
-    const others = isNew || isSilent(before) || isSilent(after) || wasMoving ? this.#copies(deviceId, group) : [];
+    const mayBeElsewhere = isNew || isSilent(before) || isSilent(after) || wasMoving;
+    if (!mayBeElsewhere) return this.#recount(copyIn(group, before), copyIn(group, after), group, isQuiet);
+    const others = this.#copies(deviceId, group);
     const had = before === undefined ? others : [{ group, device: before }, ...others];
     const has = after === undefined ? others : [{ group, device: after }, ...others];
     if (has.length > 1 || has.some(({ device }) => isSilent(device))) this.#moving.add(deviceId);
@@ -229,6 +234,11 @@ class Following implements Disposable {
     const [was, is] = [deciding(had), deciding(has)];
     const doubled = wasMoving ? [] : had.filter((copy) => copy.group.name !== was?.group.name);
     for (const copy of doubled) this.#tally.remove(copy.device, copy.group.targets);
+    return this.#recount(was, is, group, isQuiet);
+  }
+
+  /** Counts a device as it is in place of as it was; answers whether its state changed. */
+  #recount(was: Copy | undefined, is: Copy | undefined, group: Group, isQuiet: boolean): boolean {
     if (was?.device === is?.device) return false;
     const of = (is ?? was)?.group ?? group;
     if (!isQuiet && (was === undefined || was.group.name === of.name)) return this.#tally.change(was?.device, is?.device, of.name, of.targets);
@@ -268,13 +278,18 @@ class Following implements Disposable {
 
   /** When the verdict is due if nothing changes, milliseconds of the monotonic clock; infinity: some online device works or waits. */
   settlesAt(settleMs: number): number {
+    return this.#isQuiet ? this.#changedAt + settleMs : Number.POSITIVE_INFINITY;
+  }
+
+  /** Whether no online device works or waits. */
+  get #isQuiet(): boolean {
     const { working, waiting } = this.#tally.counts;
-    return working + waiting > 0 ? Number.POSITIVE_INFINITY : this.#changedAt + settleMs;
+    return working + waiting === 0;
   }
 
   verdict(): ApplyVerdict {
-    const { working, waiting, online, failed } = this.#tally.counts;
-    if (working + waiting > 0) return ApplyVerdict.UNFINISHED;
+    const { online, failed } = this.#tally.counts;
+    if (!this.#isQuiet) return ApplyVerdict.UNFINISHED;
     if (online === 0 && !this.#targets.every(isKept)) return ApplyVerdict.NONE_ONLINE;
     return failed > 0 ? ApplyVerdict.FAILED : ApplyVerdict.APPLIED;
   }
@@ -329,6 +344,10 @@ class Following implements Disposable {
     }
     this.#groups.clear();
   }
+}
+
+function copyIn(group: Group, device: DeviceInGroup | undefined): Copy | undefined {
+  return device && { group, device };
 }
 
 function isSilent(device: DeviceInGroup | undefined): boolean {

@@ -40,8 +40,9 @@ export type GroupMirrorParts = Readonly<{
   now: () => number;
   /** Called with the bytes that a change takes more, or gives back. Throws when a page that is loaded has no room. */
   takes: (bytes: number) => void;
-  /** Called after entries changed. */
+  /** Called after entries changed, if somebody follows. */
   changed: (changes: readonly DeviceChange[]) => void;
+  isFollowed: () => boolean;
 }>;
 
 export class GroupMirror {
@@ -324,6 +325,7 @@ export class GroupMirror {
 
   /** Announces what changed once, each device as it was before and as it is after all of it. */
   #batch(work: (note: Note) => void): void {
+    if (!this.#parts.isFollowed()) return work(() => {});
     const changes = new Map<string, DeviceChange>();
     work((before, after) => {
       const deviceId = (before ?? after)?.deviceId ?? "";

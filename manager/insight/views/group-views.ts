@@ -187,6 +187,7 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
         changed: (changes) => {
           for (const listener of listeners) listener(changes);
         },
+        isFollowed: () => listeners.size > 0,
       },
       bootsAt(shards, clock.now(), ownBoot),
     );
