@@ -190,19 +190,18 @@ export class GroupMirror {
   /** Reads the watches of the group, before its summaries: a device that is loaded has its connection at once. Answers them. */
   async #readPresence(signal: AbortSignal): Promise<readonly PresenceRow[]> {
     const { store, deviceGroup } = this.#parts;
-    const found: PresenceRow[] = [];
     this.#presence.begin();
     try {
       await pages(
         PAGE,
         (page) => store.listPresence(deviceGroup, page, signal),
-        (items) => void found.push(...items),
+        (items) => this.#presence.take(items),
       );
     } catch (error) {
       this.#presence.cancel();
       throw error;
     }
-    const changed = this.#presence.replace(found);
+    const { found, changed } = this.#presence.end();
     await inSlices(changed, (deviceIds) =>
       this.#batch((note) => {
         for (const deviceId of deviceIds) if (this.devices.has(deviceId)) this.#reconnect(deviceId, note);

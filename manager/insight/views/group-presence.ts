@@ -15,6 +15,10 @@ export class GroupPresence {
   #rows: Rows = new Map();
   /** The announcements since the read under way began. */
   #announced: PresenceRow[] | undefined;
+  /** The rows that the read under way found so far, and whether each of them is the only one that is known of its device. */
+  #found: PresenceRow[] = [];
+  #isAsFound = true;
+  readonly #boots = new Map<string, string>();
 
   constructor(deviceGroup: string) {
     this.#deviceGroup = deviceGroup;
@@ -40,39 +44,48 @@ export class GroupPresence {
 
   begin(): void {
     this.#announced = [];
+    this.#found = [];
+    this.#isAsFound = true;
   }
 
-  /** Takes what a read found since `begin`; answers the devices whose rows changed. */
-  replace(found: readonly PresenceRow[]): string[] {
-    const before = this.#rows;
-    const announced = this.#announced ?? [];
-    this.#announced = undefined;
-    if (announced.length === 0 && this.#isAsFound(found)) return [];
+  /** Takes rows that a read found. One that is known as it is found is kept, so that a read leaves no second copy of the group. */
+  take(rows: readonly PresenceRow[]): void {
+    for (const row of rows) {
+      const known = this.#rows.get(row.deviceId);
+      const isKnown = known !== undefined && "deviceId" in known && isSameRow(row, known);
+      if (!isKnown) this.#isAsFound = false;
+      this.#found.push(isKnown ? known : this.#kept(row));
+    }
+  }
+
+  /** Ends a read: what it found, and what was announced since it began, counts. Answers the rows that it found, and the devices whose rows changed. */
+  end(): Readonly<{ found: readonly PresenceRow[]; changed: readonly string[] }> {
+    const [before, found, announced] = [this.#rows, this.#found, this.#announced ?? []];
+    const isAsFound = this.#isAsFound && announced.length === 0 && found.length === before.size; // each device has one row, and these are all
+    this.cancel();
+    if (isAsFound) return { found, changed: [] };
     const after: Rows = new Map();
-    const boots = new Map<string, string>();
-    for (const row of found) put(after, this.#kept(row, boots));
+    for (const row of found) put(after, row);
     for (const row of announced) put(after, row);
     this.#rows = after;
     const changed: string[] = [];
     for (const [deviceId, rows] of after) if (!isSame(listOf(before.get(deviceId)), listOf(rows))) changed.push(deviceId);
     for (const deviceId of before.keys()) if (!after.has(deviceId)) changed.push(deviceId);
-    return changed;
+    return { found, changed };
+  }
+
+  /** Forgets a read that failed. */
+  cancel(): void {
+    this.#announced = undefined;
+    this.#found = [];
+    this.#boots.clear();
   }
 
   /** A row of the store as it is kept: texts that devices have in common are held once. */
-  #kept({ deviceId, shardBoot, stream, ended, atMs }: PresenceRow, boots: Map<string, string>): PresenceRow {
-    const boot = boots.get(shardBoot) ?? shardBoot;
-    if (!boots.has(boot)) boots.set(boot, boot);
+  #kept({ deviceId, shardBoot, stream, ended, atMs }: PresenceRow): PresenceRow {
+    const boot = this.#boots.get(shardBoot) ?? shardBoot;
+    if (!this.#boots.has(boot)) this.#boots.set(boot, boot);
     return { deviceGroup: this.#deviceGroup, deviceId, shardBoot: boot, stream, ended, atMs };
-  }
-
-  /** Whether each device has one row, and these are all of them. */
-  #isAsFound(found: readonly PresenceRow[]): boolean {
-    if (found.length !== this.#rows.size) return false;
-    return found.every((row) => {
-      const known = this.#rows.get(row.deviceId);
-      return known !== undefined && "deviceId" in known && isSameRow(row, known);
-    });
   }
 
   /** Forgets rows, unless newer ones are known by now. */
@@ -83,11 +96,6 @@ export class GroupPresence {
       if (only === undefined) this.#rows.delete(row.deviceId);
       else this.#rows.set(row.deviceId, left.length === 1 ? only : left);
     }
-  }
-
-  /** The read failed. */
-  cancel(): void {
-    this.#announced = undefined;
   }
 }
 
