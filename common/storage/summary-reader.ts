@@ -231,16 +231,23 @@ class Reader {
 
   /** A number of at most 2^53 - 1. */
   uint(): number {
+    const byte = this.#bytes[this.at] ?? 0;
+    if (byte >= MORE) return this.#longUint();
+    this.at++; // most numbers have one byte
+    return byte;
+  }
+
+  #longUint(): number {
     const bytes = this.#bytes;
+    let at = this.at;
     let value = 0;
     for (let factor = 1; factor <= Number.MAX_SAFE_INTEGER; factor *= MORE) {
-      const byte = bytes[this.at++] ?? 0;
-      if (byte < MORE) {
-        value += byte * factor;
-        if (value > Number.MAX_SAFE_INTEGER) break;
-        return value;
-      }
-      value += (byte - MORE) * factor;
+      const byte = bytes[at++] ?? 0;
+      value += (byte & (MORE - 1)) * factor;
+      if (byte >= MORE) continue;
+      if (value > Number.MAX_SAFE_INTEGER) break;
+      this.at = at;
+      return value;
     }
     this.#leave();
     return 0;
@@ -299,7 +306,7 @@ class Reader {
     const slot = this.#slotOf(start, end);
     const known = byteLists[slot];
     this.at = end;
-    if (known !== undefined && this.#bytes.compare(known, 0, known.length, start, end) === 0) return known;
+    if (known !== undefined && areBytes(known, this.#bytes, start, end)) return known;
     const bytes = new Uint8Array(this.#bytes.subarray(start, end));
     if (bytes.length <= LONGEST_SHARED) byteLists[slot] = bytes;
     return bytes;
@@ -320,6 +327,12 @@ const numbers: bigint[] = new Array(SLOTS).fill(0n);
 function isText(text: string, bytes: Uint8Array, start: number, end: number): boolean {
   if (text.length !== end - start) return false;
   for (let at = start; at < end; at++) if (text.charCodeAt(at - start) !== bytes[at]) return false;
+  return true;
+}
+
+function areBytes(known: Uint8Array, bytes: Buffer, start: number, end: number): boolean {
+  if (known.length !== end - start) return false;
+  for (let at = start; at < end; at++) if (known[at - start] !== bytes[at]) return false;
   return true;
 }
 
