@@ -201,6 +201,16 @@ describe("views of device groups", () => {
     assert.equal(rig.reads.versions, reads);
   });
 
+  it("a mirror is read again when an announcement of its group could not be read", async () => {
+    await using rig = await start({ devices: 3 });
+    using view = await rig.views.open("shops", never);
+    await rig.put("device-1000", { lost: true });
+    rig.feed.publish({ kind: "status", deviceGroup: "tills", news: undefined });
+    rig.feed.publish({ kind: "status", deviceGroup: "shops", news: undefined });
+    await eventually(async () => assert.deepEqual(contents(view), await recount(rig.store)));
+    assert.equal(rig.reads.versions, 1);
+  });
+
   it("a mirror is kept for 60 s after its last reader, and is up to date for one that comes meanwhile", async () => {
     await using rig = await start({ devices: 3 });
     (await rig.views.open("shops", never))[Symbol.dispose]();

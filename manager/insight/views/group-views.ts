@@ -121,9 +121,14 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
     const each = shared.get(event.deviceGroup);
     if (each === undefined) return;
     if (event.news === undefined) return missed(each);
-    const isNewBoot = each.mirror.fold(event.news);
-    if (isNewBoot) void readBoots(SOON_MS);
-    if (each.mirror.hasUnplaced && !each.willPlace) void place(each);
+    try {
+      const isNewBoot = each.mirror.fold(event.news);
+      if (isNewBoot) void readBoots(SOON_MS);
+      if (each.mirror.hasUnplaced && !each.willPlace) void place(each);
+    } catch (error) {
+      log.warn({ deviceGroup: event.deviceGroup, error: messageOf(error) }, "an announcement of statuses could not be taken");
+      missed(each);
+    }
   }
 
   /** V7. A lookup that fails is made up for by the next read of the group. */
