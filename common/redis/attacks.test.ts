@@ -66,6 +66,19 @@ describe("somebody who can write to Redis", function () {
     for (const feed of [publisher, subscriber, restored]) await feed[Symbol.asyncDispose]();
   });
 
+  it("statuses of the cluster that cannot be read are announced without what changed, so that the group is read again", async () => {
+    await using redis = new TestRedis(url);
+    const feed = await (await redis.open()).changeFeed();
+    const events: FeedEvent[] = [];
+    feed.subscribe((event) => events.push(event));
+    using _following = await feed.followStatus("shops");
+    const seal = new HintSeal(redis.clusterKey, TEST_CLUSTER);
+    await attacker.publish(`${seal.prefix}status:shops`, seal.seal("status/shops", Buffer.from([255])));
+    await eventually(() => events.length === 1);
+    assert.deepEqual(events, [{ kind: "status", deviceGroup: "shops", news: undefined }]);
+    await feed[Symbol.asyncDispose]();
+  });
+
   it("an attacker with access to Redis cannot have a config answered that was not cached for that group, in this cluster and epoch", async () => {
     await using redis = new TestRedis(url);
     const metered = (await redis.open()).configCache(60_000);
