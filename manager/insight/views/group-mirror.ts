@@ -324,7 +324,10 @@ export class GroupMirror {
 
   /** Announces what changed once, each device as it was before and as it is after all of it. */
   #batch(work: (note: Note) => void): void {
-    if (!this.#parts.isFollowed()) return work(() => {});
+    if (!this.#parts.isFollowed()) {
+      work(() => {});
+      return;
+    }
     const changes = new Map<string, DeviceChange>();
     work((before, after) => {
       const deviceId = (before ?? after)?.deviceId ?? "";

@@ -120,7 +120,10 @@ export function createGroupViews(parts: GroupViewsParts): GroupViews & Disposabl
     if (event.kind !== "status") return;
     const each = shared.get(event.deviceGroup);
     if (each === undefined) return;
-    if (event.news === undefined) return missed(each);
+    if (event.news === undefined) {
+      missed(each);
+      return;
+    }
     try {
       const isNewBoot = each.mirror.fold(event.news);
       if (isNewBoot) void readBoots(SOON_MS);
