@@ -119,7 +119,19 @@ export const REPORT_MIGRATIONS: readonly string[] = [
   "DROP TRIGGER history_grows;",
   // Expiry looks at some rows a minute instead: a change of a row's time changed a page here and there in this index.
   "DROP INDEX presence_by_time;",
+  // The bytes of a device's history are summed up in the index of its reports, and remembered by the store: a row of each device was one more page for each report.
+  `
+  DROP TRIGGER history_shrinks;
+  DROP TABLE history;
+  DROP INDEX reports_by_device;
+  CREATE INDEX reports_by_device ON reports (device_id, id, octet_length(body) + octet_length(original));
+  `,
 ];
+
+/** The bytes that a report has in the history, as `reports_by_device` holds them. */
+export const REPORT_BYTES = "octet_length(body) + octet_length(original)";
+/** The bytes of the history of a device. */
+export const HISTORY_BYTES = `SELECT sum(${REPORT_BYTES}) FROM reports INDEXED BY reports_by_device WHERE device_id = ?`;
 
 /** Whether there are rows of earlier versions, and what they become by the tokens in the database `access`. */
 export const OF_UNKNOWN_TOKEN = "SELECT 1 FROM devices INDEXED BY devices_of_unknown_token WHERE without_token = 2 LIMIT 1";

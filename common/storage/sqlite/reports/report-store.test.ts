@@ -3,7 +3,6 @@ import { createHash } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { equals, toBinary } from "@bufbuild/protobuf";
 import { DeviceSchema, DeviceSummarySchema } from "../../../../gen/nebula/v1/device_pb.ts";
 import { ReportSchema, TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
@@ -17,11 +16,11 @@ import { describeReportStore } from "../../contracts/report-store-contract.ts";
 import { summaryOf } from "../../device-summary.ts";
 import { PRESENCE_KEPT_MS } from "../../presence-store.ts";
 import { firstReportIdAt, receivedMs, reportIdMs } from "../../report-id.ts";
-import type { DeviceFilter, ReportFilter } from "../../report-store.ts";
+import { type DeviceFilter, HISTORY_BYTES_PER_DEVICE, type ReportFilter, type ReportStore } from "../../report-store.ts";
 import { openSqliteAccessStore } from "../access/access-store.ts";
 import { openDatabase } from "../open-database.ts";
 import { deviceListQuery, type Query, reportListQuery } from "./report-queries.ts";
-import { REPORT_MIGRATIONS } from "./report-schema.ts";
+import { HISTORY_BYTES, REPORT_MIGRATIONS } from "./report-schema.ts";
 import { openSqliteReportStore } from "./report-store.ts";
 
 const openInMemory = () => openSqliteReportStore({ path: ":memory:" });
@@ -162,36 +161,32 @@ describe("sqlite report store", () => {
     }
   });
 
-  it("the bytes that are counted of each device are those of its reports in the history, also of reports that are saved again, adopted or expired", async () => {
+  it("the bytes of a history count each report once: one that is saved again or adopted, and none that expired or whose save failed", async () => {
     const folder = await mkdtemp(join(tmpdir(), "nebula-reports-"));
     try {
       const path = join(folder, "reports.db");
-      await using store = await openSqliteReportStore({ path });
-      const at = (number: number, seq: number) =>
-        storedReport(sampleReport({ deviceId: `device-${number}`, seq: BigInt(seq), receivedMs: SAMPLE_TIME_MS + seq }), {
-          originalJson: "ü".repeat(seq),
-        });
-      await saveReports(store, { reports: [at(1, 1), at(1, 1), at(1, 2), at(2, 1)] });
-      await saveReports(store, { reports: [at(1, 2), at(1, 3)] });
-      const adopted = { kind: "device", deviceId: "device-2", row: undefined, reports: [at(2, 1), at(2, 4)] } as const;
-      for (let time = 0; time < 2; time++) await store.records.adopt(adopted);
-      using reader = new DatabaseSync(path);
-      const counted = () => reader.prepare("SELECT device_id, bytes FROM history ORDER BY device_id").all();
-      const held = () =>
-        reader
-          .prepare("SELECT device_id, sum(octet_length(body) + octet_length(original)) AS bytes FROM reports GROUP BY device_id ORDER BY device_id")
-          .all();
+      const originalJson = "ü".repeat(HISTORY_BYTES_PER_DEVICE / 8); // four of them are the most
+      const at = (seq: number) => storedReport(sampleReport({ seq: BigInt(seq), receivedMs: SAMPLE_TIME_MS + seq }), { originalJson });
+      const leftOut = async (store: ReportStore, ...seqs: number[]) => (await saveReports(store, { reports: seqs.map(at) })).leftOut;
+      {
+        await using store = await openSqliteReportStore({ path });
+        assert.equal(await leftOut(store, 1, 1, 2), 0);
+        const adopted = { kind: "device", deviceId: "device-1", row: undefined, reports: [at(2), at(3)] } as const;
+        for (let time = 0; time < 2; time++) await store.records.adopt(adopted);
+        const empty = { ...at(5), report: undefined };
+        const change = { before: undefined, row: statusRow(sampleReport()), reports: [at(4), empty] };
+        await assert.rejects(store.save([change]), TypeError);
+        assert.deepEqual([await leftOut(store, 3, 4), await leftOut(store, 5)], [0, 1]);
+      }
+      await using again = await openSqliteReportStore({ path });
+      assert.equal(await leftOut(again, 5), 1);
+      assert.equal(await again.expire(SAMPLE_TIME_MS + 2), 1);
+      assert.deepEqual([await leftOut(again, 5), await leftOut(again, 6)], [0, 1]);
+      const left = await readAll((page) => again.listReports({ deviceId: "device-1" }, page), 10);
       assert.deepEqual(
-        counted().map(({ device_id }) => device_id),
-        ["device-1", "device-2"],
+        left.map(({ report }) => Number(report?.seq)),
+        [2, 3, 4, 5],
       );
-      assert.deepEqual(counted(), held());
-      assert.equal(await store.expire(SAMPLE_TIME_MS + 4), 4);
-      assert.deepEqual(
-        counted().map(({ device_id }) => device_id),
-        ["device-2"],
-      );
-      assert.deepEqual(counted(), held());
     } finally {
       await rm(folder, { recursive: true });
     }
@@ -231,6 +226,11 @@ describe("sqlite report store", () => {
         assert.deepEqual(planOf(reportListQuery(filter, firstReportIdAt(SAMPLE_TIME_MS), 10)), plan);
       });
     }
+
+    it("the bytes of a device's history are read from one index, and from no report", () => {
+      const plan = planOf({ sql: HISTORY_BYTES, parameters: ["d"] });
+      assert.deepEqual(plan, ["SEARCH reports USING COVERING INDEX reports_by_device (device_id=?)"]);
+    });
 
     const deviceFilters: readonly (readonly [filter: DeviceFilter, first: string, next: string])[] = [
       [{}, "SCAN devices USING INDEX devices_by_group", "SEARCH devices USING INDEX devices_by_group ((device_group,device_id)>(?,?))"],

@@ -3,6 +3,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { type Device, DeviceSchema, type DeviceSummary } from "../../../../gen/nebula/v1/device_pb.ts";
 import { ReportSchema, type StoredReport, StoredReportSchema, TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
+import { BoundedMap } from "../../../bounded-map.ts";
 import { encodedSummary } from "../../device-summary.ts";
 import { encodedDevice, encodedReport } from "../../encoded-report.ts";
 import {
@@ -20,7 +21,7 @@ import { inReadTransaction, inTransaction, openDatabase } from "../open-database
 import { attemptOf, bytes, integer, keysInPages, pageOfRows, type Row, text } from "../statements.ts";
 import { createPresenceStore } from "./presence.ts";
 import { deviceListQuery, type Query, reportListQuery, summaryListQuery } from "./report-queries.ts";
-import { OF_UNKNOWN_TOKEN, REPORT_MIGRATIONS, RESOLVE_UNKNOWN_TOKENS, WITHOUT_SUMMARY } from "./report-schema.ts";
+import { HISTORY_BYTES, OF_UNKNOWN_TOKEN, REPORT_BYTES, REPORT_MIGRATIONS, RESOLVE_UNKNOWN_TOKENS, WITHOUT_SUMMARY } from "./report-schema.ts";
 
 /** Ids of devices that are read at a time. */
 const IDS = 500;
@@ -30,6 +31,8 @@ const SUMMARIES = 100;
 const EXPIRED_PER_CALL = 200;
 /** Pages that the store keeps in memory, KiB: SQLite's 2 MB hold the pages of some 4,000 devices, and reports of others are each read from the file, and spill. */
 const CACHE_KIB = 8192;
+/** Devices whose bytes in the history are remembered. */
+const MOST_COUNTED = 50_000;
 
 /**
  * Opens the report store in an SQLite file of its own.
@@ -73,6 +76,7 @@ function createReportStore(database: DatabaseSync): ReportStore {
   const updateDevice = database.prepare(`
     UPDATE devices SET written_at = ?, body = ?
     WHERE device_id = ? AND device_group = ? AND state = ? AND without_token = ? AND written_at <= ?`);
+  const updateSummary = database.prepare("UPDATE summaries SET written_at = ?, body = ? WHERE device_group = ? AND device_id = ?");
   const writeSummary = database.prepare("INSERT OR REPLACE INTO summaries (device_group, device_id, written_at, body) VALUES (?, ?, ?, ?)");
   const selectSummary = database.prepare("SELECT device_id, body FROM summaries WHERE device_group = ? AND device_id = ?");
   const listSummaries = database.prepare(summaryListQuery("device_id, body", "", undefined, 0).sql);
@@ -89,10 +93,10 @@ function createReportStore(database: DatabaseSync): ReportStore {
     INSERT INTO reports (id, device_id, device_group, state, body, original, updated) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO NOTHING`);
   const deleteReports = database.prepare(`
-    DELETE FROM reports WHERE number IN (SELECT number FROM reports WHERE id < ? ORDER BY id LIMIT ${EXPIRED_PER_CALL})`);
-  const growHistory = database.prepare(`
-    INSERT INTO history (device_id, bytes) VALUES (?, ?) ON CONFLICT (device_id) DO UPDATE SET bytes = bytes + excluded.bytes WHERE bytes < ?`);
-  const shrinkHistory = database.prepare("UPDATE history SET bytes = bytes - ? WHERE device_id = ?");
+    DELETE FROM reports WHERE number IN (SELECT number FROM reports WHERE id < ? ORDER BY id LIMIT ${EXPIRED_PER_CALL})
+    RETURNING device_id, ${REPORT_BYTES}`);
+  const countHistory = database.prepare(HISTORY_BYTES);
+  for (const statement of [deleteReports, countHistory]) statement.setReturnArrays(true);
   const countDevices = database.prepare(
     "SELECT count(*) AS devices FROM (SELECT 1 FROM devices INDEXED BY devices_without_token_by_group WHERE without_token = 1 AND device_group = ? LIMIT ?)",
   );
@@ -110,21 +114,46 @@ function createReportStore(database: DatabaseSync): ReportStore {
     DELETE FROM devices WHERE device_id IN
     (SELECT device_id FROM devices WHERE without_token = 1 AND written_at < ? ORDER BY written_at LIMIT ${EXPIRED_PER_CALL})`);
 
+  const nextDevice = (after: string) => `SELECT min(device_id) FROM (
+    SELECT min(device_id) AS device_id FROM devices WHERE device_id > ${after}
+    UNION ALL SELECT min(device_id) FROM deleted_devices WHERE device_id > ${after}
+    UNION ALL SELECT min(device_id) FROM reports WHERE device_id > ${after})`;
   const deviceIds = database.prepare(`
-    SELECT device_id FROM devices WHERE device_id > ?1 UNION SELECT device_id FROM deleted_devices WHERE device_id > ?1
-    UNION SELECT device_id FROM history WHERE device_id > ?1 ORDER BY device_id LIMIT ${IDS}`);
+    WITH RECURSIVE named (device_id) AS (${nextDevice("?1")} UNION ALL SELECT (${nextDevice("named.device_id")}) FROM named WHERE named.device_id IS NOT NULL)
+    SELECT device_id FROM named WHERE device_id IS NOT NULL LIMIT ${IDS}`);
   const reportsOf = database.prepare("SELECT id, body, original, updated FROM reports WHERE device_id = ? ORDER BY id");
+
+  /** The bytes of the history of some devices, as in the index. */
+  const counted = new BoundedMap<string, number>(MOST_COUNTED);
 
   /** Answers whether there was room for it. @param most bytes: a device that has as many in the history gets no more */
   function insert({ id, report, originalJson, updated }: StoredReport, most: number): boolean {
     if (report === undefined) throw new TypeError(`report ${id} is empty`);
     const { deviceId, deviceGroup, state } = report;
     const body = encodedReport(report);
-    const size = body.length + Buffer.byteLength(originalJson);
-    if (growHistory.run(deviceId, size, most).changes === 0) return false;
+    const held = heldBy(deviceId);
+    if (held >= most) return false;
     const { changes } = insertReport.run(id, deviceId, deviceGroup, state, body, originalJson, updated ? 1 : 0);
-    if (changes === 0) shrinkHistory.run(size, deviceId); // the history has it already
+    if (changes === 1) counted.set(deviceId, held + body.length + Buffer.byteLength(originalJson));
     return true;
+  }
+
+  /** The bytes of a device's reports in the history. */
+  function heldBy(deviceId: string): number {
+    const known = counted.get(deviceId);
+    if (known !== undefined) return known;
+    const row = countHistory.get(deviceId);
+    return row === undefined || row[0] === null ? 0 : integer(row, 0);
+  }
+
+  /** Runs a transaction that changes the history. */
+  function changeHistory<T>(work: () => T): T {
+    try {
+      return inTransaction(database, work);
+    } catch (error) {
+      counted.clear(); // of what is not stored, or perhaps not
+      throw error;
+    }
   }
 
   function readRecord(deviceId: string): DeviceRecord | undefined {
@@ -167,7 +196,8 @@ function createReportStore(database: DatabaseSync): ReportStore {
 
   function putSummary(deviceGroup: string, deviceId: string, row: StatusRow): void {
     const summary = encodedSummary(row);
-    if (summary !== undefined) writeSummary.run(deviceGroup, deviceId, row.writtenAt, summary);
+    if (summary === undefined || updateSummary.run(row.writtenAt, summary, deviceGroup, deviceId).changes === 1) return;
+    writeSummary.run(deviceGroup, deviceId, row.writtenAt, summary);
   }
 
   /** Gives rows of earlier versions their summaries. */
@@ -222,7 +252,7 @@ function createReportStore(database: DatabaseSync): ReportStore {
     async save(changes, signal) {
       signal?.throwIfAborted();
       return attempt("save reports", () =>
-        inTransaction(database, () => {
+        changeHistory(() => {
           const leftOut = changes.flatMap(({ reports }) => reports).filter((report) => !insert(report, HISTORY_BYTES_PER_DEVICE)).length;
           for (const { row } of changes) writeRow(row);
           return { leftOut };
@@ -318,7 +348,12 @@ function createReportStore(database: DatabaseSync): ReportStore {
       signal?.throwIfAborted();
       return attempt("remove old reports", () => {
         const markers = deleteMarkers.run(Math.floor(receivedBeforeMs) * 1000).changes;
-        return Number(markers) + Number(deleteReports.run(firstReportIdAt(receivedBeforeMs)).changes);
+        const deleted = deleteReports.all(firstReportIdAt(receivedBeforeMs));
+        for (const row of deleted) {
+          const held = counted.get(text(row, 0));
+          if (held !== undefined) counted.set(text(row, 0), held - integer(row, 1));
+        }
+        return Number(markers) + deleted.length;
       });
     },
 
@@ -340,7 +375,7 @@ function createReportStore(database: DatabaseSync): ReportStore {
       async adopt({ row, reports }, signal) {
         signal?.throwIfAborted();
         attempt("save reports", () =>
-          inTransaction(database, () => {
+          changeHistory(() => {
             for (const report of reports) insert(report, Number.POSITIVE_INFINITY);
             if (row !== undefined) writeRow(row);
           }),
