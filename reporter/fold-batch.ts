@@ -1,9 +1,8 @@
-import { create } from "@bufbuild/protobuf";
 import type { BusMessage } from "../common/bus/report-bus.ts";
 import { messageOf } from "../common/errors/nebula-error.ts";
 import { receivedMs, reportId } from "../common/storage/report-id.ts";
 import type { DeviceChange, StatusRow } from "../common/storage/report-store.ts";
-import { type StoredReport, StoredReportSchema } from "../gen/nebula/v1/report_pb.ts";
+import type { Report, StoredReport } from "../gen/nebula/v1/report_pb.ts";
 import { type Folded, type FoldLimits, fold, hasUpdated } from "./fold.ts";
 import { type ParsedRecord, parseRecord } from "./parse-record.ts";
 
@@ -61,7 +60,7 @@ export function foldBatch(
     const present = row?.deleted === true ? undefined : row?.device.report;
     const updated = original?.updated ?? (folded.kind === "newest" && hasUpdated(present, report));
     const isKept = receivedMs(report.receivedAt) >= historyFromMs;
-    const inserts = isKept ? [create(StoredReportSchema, { id: reportId(report), report, originalJson: original?.json ?? "", updated })] : [];
+    const inserts = isKept ? [storedReport(report, original?.json ?? "", updated)] : [];
     if (!isKept) tooOld++;
     changes.set(deviceId, { before: stored, row: { ...folded.row, withoutToken }, reports: [...change.reports, ...inserts] });
   }
@@ -74,4 +73,8 @@ export function foldBatch(
     }
   }
   return { changes: [...changes.values()], outcomes, tooOld, dead };
+}
+
+function storedReport(report: Report, originalJson: string, updated: boolean): StoredReport {
+  return { $typeName: "nebula.v1.StoredReport", id: reportId(report), report, originalJson, updated }; // several times faster than by its schema
 }

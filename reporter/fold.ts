@@ -54,19 +54,32 @@ export function fold(row: StatusRow | undefined, report: Report, limits: FoldLim
   return {
     kind: "newest", // F1, F2
     row: {
-      device: create(DeviceSchema, {
-        ...device,
-        deviceId: report.deviceId,
-        deviceGroup: report.deviceGroup,
+      device: deviceAfter(
+        device,
         report,
-        firstSeenAt: device?.firstSeenAt ?? report.receivedAt,
-        supersededBoots:
-          newest === undefined || known !== undefined ? superseded : [...superseded, supersede(newest, report)].slice(-SUPERSEDED_KEPT),
-        duplicateId: stillDuplicate(device, report, limits),
-      }),
+        newest === undefined || known !== undefined ? superseded : [...superseded, supersede(newest, report)].slice(-SUPERSEDED_KEPT),
+        limits,
+      ),
       writtenAt,
     },
   };
+}
+
+/** The device with its newest report. An object literal is made several times faster than a message by its schema. */
+function deviceAfter(device: Device | undefined, report: Report, supersededBoots: SupersededBoot[], limits: FoldLimits): Device {
+  const { deviceId, deviceGroup } = report;
+  const after: Device = {
+    $typeName: "nebula.v1.Device",
+    deviceId,
+    deviceGroup,
+    report,
+    supersededBoots,
+    duplicateId: stillDuplicate(device, report, limits),
+  };
+  const firstSeenAt = device?.firstSeenAt ?? report.receivedAt;
+  if (firstSeenAt !== undefined) after.firstSeenAt = firstSeenAt;
+  if (device?.duplicateSeenAt !== undefined) after.duplicateSeenAt = device.duplicateSeenAt;
+  return after;
 }
 
 function supersede({ boot, seq }: Report, { receivedAt }: Report): SupersededBoot {

@@ -1,8 +1,9 @@
-import { create, fromBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { BusMessage } from "../common/bus/report-bus.ts";
 import { recordedReport } from "../common/bus/report-record.ts";
 import { messageOf } from "../common/errors/nebula-error.ts";
+import { readMessage } from "../common/protobuf/binary-message.ts";
 import { receivedMs } from "../common/storage/report-id.ts";
 import { validateReport } from "../common/validation/device-requests.ts";
 import { BusRecordSchema, type Report, ReportSchema } from "../gen/nebula/v1/report_pb.ts";
@@ -41,7 +42,7 @@ export function parseRecord(message: BusMessage): ParsedRecord {
 }
 
 function parseBinary({ value, timestampMs }: BusMessage): ParsedRecord {
-  const { record, withoutToken } = fromBinary(BusRecordSchema, value);
+  const { record, withoutToken } = readMessage(BusRecordSchema, value);
   if (record.case === undefined) return { kind: "unreadable", reason: "a record of a kind that this version does not know" };
   const report = record.value;
   const [violation] = validateReport(report, "report");

@@ -4,12 +4,13 @@
  * A record is a BusRecord in protobuf's wire format (https://protobuf.dev/programming-guides/encoding/). Of a field that comes twice the last one counts, and
  * fields of a message that comes twice are merged: so received_at is appended, with both of its fields, and counts for any that the device sent.
  */
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { TimestampSchema } from "@bufbuild/protobuf/wkt";
 import { BusRecordSchema, type Report, ReportSchema, SubmitReportsRequestSchema } from "../../gen/nebula/v1/report_pb.ts";
 import { headLength, numberLength, putHead, putNumber } from "../encoded-field.ts";
+import { writeMessage } from "../protobuf/binary-message.ts";
 import { SideNotes } from "../side-notes.ts";
 import { rememberEncoded } from "../storage/encoded-report.ts";
 
@@ -65,5 +66,5 @@ export function recordOf(bytes: Uint8Array, report: Report, receivedAt: Timestam
 
 /** Encodes the record of a report that was not received as bytes. */
 export function encodeRecord(report: Report, withoutToken: boolean): Uint8Array {
-  return toBinary(BusRecordSchema, create(BusRecordSchema, { record: { case: "report", value: report }, withoutToken }));
+  return writeMessage(BusRecordSchema, create(BusRecordSchema, { record: { case: "report", value: report }, withoutToken }));
 }

@@ -32,39 +32,42 @@ export function receivedBytes(request: object): Uint8Array | undefined {
   return received.get(request);
 }
 
+/** Decodes a message, or throws. A server has a faster one than protobuf-es (common/protobuf/), whose code a device does without. */
+export type Decode = <Desc extends DescMessage>(schema: Desc, bytes: Uint8Array) => MessageShape<Desc>;
+
 /** Decodes a request, whose bytes it has from then on (`receivedBytes`). */
-export function readRequest<Desc extends DescMessage>(schema: Desc, bytes: Uint8Array): MessageShape<Desc> | Undecodable {
+export function readRequest<Desc extends DescMessage>(schema: Desc, bytes: Uint8Array, decode: Decode): MessageShape<Desc> | Undecodable {
   if (hasTooManyValues(schema, bytes)) return new Undecodable(TOO_MANY_VALUES);
-  const request = read(schema, bytes);
+  const request = read(schema, bytes, decode);
   received.set(request, bytes);
   return request;
 }
 
-function read<Desc extends DescMessage>(schema: Desc, bytes: Uint8Array): MessageShape<Desc> | Undecodable {
+function read<Desc extends DescMessage>(schema: Desc, bytes: Uint8Array, decode: Decode): MessageShape<Desc> | Undecodable {
   try {
-    return fromBinary(schema, bytes);
+    return decode(schema, bytes);
   } catch (error) {
     return new Undecodable(error instanceof Error ? error.message : String(error));
   }
 }
 
-/** A method as grpc-js wants it. */
-export function methodDefinition(method: DescMethod): MethodDefinition<unknown, unknown> {
+/** A method as grpc-js wants it. @param decode of its requests */
+export function methodDefinition(method: DescMethod, decode: Decode = fromBinary): MethodDefinition<unknown, unknown> {
   return {
     path: pathOf(method),
     requestStream: method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming",
     responseStream: method.methodKind === "server_streaming" || method.methodKind === "bidi_streaming",
     requestSerialize: serializer(method.input),
-    requestDeserialize: (bytes) => readRequest(method.input, bytes),
+    requestDeserialize: (bytes) => readRequest(method.input, bytes, decode),
     responseSerialize: serializer(method.output),
-    responseDeserialize: (bytes) => read(method.output, bytes),
+    responseDeserialize: (bytes) => read(method.output, bytes, fromBinary),
     originalName: method.localName,
   };
 }
 
-/** A generated service as grpc-js wants it. */
-export function serviceDefinition(service: DescService): ServiceDefinition {
-  return Object.fromEntries(service.methods.map((method) => [method.localName, methodDefinition(method)]));
+/** A generated service as grpc-js wants it. @param decode of its requests */
+export function serviceDefinition(service: DescService, decode: Decode = fromBinary): ServiceDefinition {
+  return Object.fromEntries(service.methods.map((method) => [method.localName, methodDefinition(method, decode)]));
 }
 
 /** Narrows what a deserialiser yielded. */

@@ -1,4 +1,4 @@
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import {
   type Device,
   type DeviceSummary,
@@ -18,6 +18,7 @@ import {
   StepKind,
   TargetState,
 } from "../../gen/nebula/v1/report_pb.ts";
+import { writeMessage } from "../protobuf/binary-message.ts";
 import { SideNotes } from "../side-notes.ts";
 import { receivedMs } from "./report-id.ts";
 import type { StatusRow } from "./report-store.ts";
@@ -53,14 +54,26 @@ export function summaryOf({ device, writtenAt, deleted = false }: StatusRow): De
     groupRevision: report.groupRevision,
     pruneId: report.pruneId,
     workerVersion: original ? "" : report.workerVersion,
-    problems: [...new Set([...report.problems.map(({ code }) => code), ...(duplicateId ? [DUPLICATE_ID] : [])])],
-    targets: [
-      ...report.apps.map((app) => targetOf(TargetKind.APP, app, anchor, countApp(app))).sort(byName),
-      ...report.cronJobs.map((job) => targetOf(TargetKind.CRON_JOB, job, anchor, countRuns(job))).sort(byName),
-    ],
+    problems: problemsOf(report, duplicateId),
+    targets: targetsOf(report, anchor),
     original,
     repairs: report.repairs,
   };
+}
+
+/** The codes of the problems of a device, each once. */
+function problemsOf({ problems }: Report, duplicateId: boolean): string[] {
+  if (problems.length === 0) return duplicateId ? [DUPLICATE_ID] : [];
+  return [...new Set([...problems.map(({ code }) => code), ...(duplicateId ? [DUPLICATE_ID] : [])])];
+}
+
+/** The apps by name, then the cron_jobs by name. */
+function targetsOf({ apps, cronJobs }: Report, anchorMs: number | undefined): TargetSummary[] {
+  const ofApps = apps.map((app) => targetOf(TargetKind.APP, app, anchorMs, countApp(app)));
+  if (ofApps.length > 1) ofApps.sort(byName);
+  if (cronJobs.length === 0) return ofApps;
+  const ofJobs = cronJobs.map((job) => targetOf(TargetKind.CRON_JOB, job, anchorMs, countRuns(job))).sort(byName);
+  return [...ofApps, ...ofJobs];
 }
 
 type Saved = Readonly<{ writtenAt: bigint; summary: DeviceSummary; bytes: Uint8Array }>;
@@ -84,7 +97,7 @@ function savedOf(row: StatusRow): Saved | undefined {
   if (!deleted && known?.writtenAt === writtenAt) return known;
   const summary = summaryOf(row);
   if (summary === undefined) return undefined;
-  const made = { writtenAt, summary, bytes: toBinary(DeviceSummarySchema, summary) };
+  const made = { writtenAt, summary, bytes: writeMessage(DeviceSummarySchema, summary) };
   saved.set(device, made);
   return made;
 }
@@ -114,7 +127,8 @@ function targetOf(kind: TargetKind, target: AppStatus | CronJobStatus, anchorMs:
     stepKind,
     // a device may send any duration; one that began before 1970 is not a duration
     sinceMs: anchorMs === undefined || stateForMs > BigInt(anchorMs) ? 0n : BigInt(anchorMs) - stateForMs,
-    ...counted,
+    containers: counted.containers,
+    containersWell: counted.containersWell,
     imageIds: imageIdsOf(containers),
   };
 }
@@ -130,11 +144,12 @@ function countApp({ revision, appliedRevision, failureCode, stepKind, state, con
   const wellBySlot = new Map<string, boolean>();
   for (const container of containers) {
     if (isRemoved && !isUpToDate(container)) continue;
-    const slot = container.name.replace(BESIDE_NAME, "$1");
+    const slot = container.name.includes(".") ? container.name.replace(BESIDE_NAME, "$1") : container.name;
     const well = isUpToDate(container) && isWell(container) && !(crashes && container.restarts > 0);
     wellBySlot.set(slot, well || (wellBySlot.get(slot) ?? false));
   }
-  const well = [...wellBySlot.values()].filter(Boolean).length;
+  let well = 0;
+  for (const slot of wellBySlot.values()) if (slot) well++;
   return { containers: wellBySlot.size, containersWell: crashes && well > 0 && well === wellBySlot.size ? well - 1 : well };
 }
 
@@ -150,8 +165,13 @@ function isWell({ state, health }: ContainerStatus): boolean {
 
 /** The first bytes of each image id, `sha256:` before its digits or not. */
 function imageIdsOf(containers: readonly ContainerStatus[]): Uint8Array[] {
-  const prefixes = new Set(containers.flatMap(({ imageId }) => imagePrefix(imageId) ?? []));
-  return [...prefixes].slice(0, MOST_IMAGE_IDS).map((digits) => new Uint8Array(Buffer.from(digits, "hex")));
+  const prefixes: string[] = [];
+  for (const { imageId } of containers) {
+    const digits = imagePrefix(imageId);
+    if (digits !== undefined && !prefixes.includes(digits)) prefixes.push(digits);
+    if (prefixes.length === MOST_IMAGE_IDS) break;
+  }
+  return prefixes.map((digits) => Uint8Array.fromHex(digits));
 }
 
 /** The digits of an image id that a summary keeps; undefined: it has too few. */

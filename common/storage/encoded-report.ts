@@ -1,7 +1,8 @@
-import { type DescField, toBinary } from "@bufbuild/protobuf";
+import type { DescField } from "@bufbuild/protobuf";
 import { type Device, DeviceSchema } from "../../gen/nebula/v1/device_pb.ts";
 import { type Report, ReportSchema } from "../../gen/nebula/v1/report_pb.ts";
 import { headLength, putHead } from "../encoded-field.ts";
+import { writeMessage } from "../protobuf/binary-message.ts";
 import { SideNotes } from "../side-notes.ts";
 
 /** The bytes of reports that were received encoded, as long as the reports are in use. */
@@ -14,16 +15,16 @@ export function rememberEncoded(report: Report, bytes: Uint8Array): void {
 
 /** Returns a report in protobuf's wire format: the bytes that it was received as, where they are known. */
 export function encodedReport(report: Report): Uint8Array {
-  return known.get(report) ?? toBinary(ReportSchema, report);
+  return known.get(report) ?? writeMessage(ReportSchema, report);
 }
 
 /** Returns a device in protobuf's wire format; its report is not encoded again where its bytes are known. */
 export function encodedDevice(device: Device): Uint8Array {
   const { report } = device;
   const body = report === undefined ? undefined : known.get(report);
-  if (body === undefined) return toBinary(DeviceSchema, device);
+  if (body === undefined) return writeMessage(DeviceSchema, device);
   const rest: Device = { ...device, report: undefined };
-  return withMessageField(toBinary(DeviceSchema, rest), DeviceSchema.field.report, body);
+  return withMessageField(writeMessage(DeviceSchema, rest), DeviceSchema.field.report, body);
 }
 
 /** Returns an encoded message with one more field, a message that is encoded, too. */

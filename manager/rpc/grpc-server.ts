@@ -1,5 +1,6 @@
 import type { DescService } from "@bufbuild/protobuf";
 import { type ConnectionInjector, Server, ServerCredentials, type ServerInterceptor, type UntypedHandleCall } from "@grpc/grpc-js";
+import { readMessage } from "../../common/protobuf/binary-message.ts";
 import { serviceDefinition } from "../../common/rpc/service-definition.ts";
 
 /** A service with what serves its methods, by local name. */
@@ -22,7 +23,7 @@ export function createGrpcServer(
     "grpc-node.max_session_memory": GRPC_LIMITS.connectionMemoryMb,
   });
   limitHttp2(server);
-  for (const { service, methods } of services) server.addService(serviceDefinition(service), methods);
+  for (const { service, methods } of services) server.addService(serviceDefinition(service, readMessage), methods);
   return { server, injector: server.createConnectionInjector(ServerCredentials.createInsecure()) };
 }
 

@@ -12,6 +12,7 @@ import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import type { Clock } from "../../common/clock/clock.ts";
 import { isNebulaError, messageOf, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Log } from "../../common/log/log.ts";
+import { readMessage } from "../../common/protobuf/binary-message.ts";
 import { requestIdFrom } from "../../common/rpc/request-id.ts";
 import { pathOf, readRequest, Undecodable } from "../../common/rpc/service-definition.ts";
 import { type ReportAnswerSchema, WatchAndReportRequestSchema, WatchAndReportResponseSchema } from "../../gen/nebula/v1/config_pb.ts";
@@ -103,7 +104,7 @@ const { reports: REPORTS, watch: WATCH } = WatchAndReportRequestSchema.field;
 
 /** The reports in an encoded WatchAndReportRequest, which is not decoded besides: they keep their own bytes. */
 function reportsOf(message: Uint8Array): SubmitReportsRequest {
-  const request = readRequest(SubmitReportsRequestSchema, bytesOfReports(message));
+  const request = readRequest(SubmitReportsRequestSchema, bytesOfReports(message), readMessage);
   if (request instanceof Undecodable) throw unreadable(request.reason);
   return request;
 }

@@ -16,6 +16,7 @@ import { type DescMethod, isMessage } from "@bufbuild/protobuf";
 import { Metadata, ServerInterceptingCall, type ServerInterceptingCallInterface, type ServerInterceptor } from "@grpc/grpc-js";
 import { LARGEST_WATCH_REQUEST } from "../../common/config/watch-features.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
+import { readMessage } from "../../common/protobuf/binary-message.ts";
 import { pathOf, readRequest, Undecodable } from "../../common/rpc/service-definition.ts";
 import { WatchAndReportRequestSchema } from "../../gen/nebula/v1/config_pb.ts";
 import type { WatchAnswer } from "../config/config-answer.ts";
@@ -93,7 +94,7 @@ export class WatchCall {
   #readRaw(reports: ReportsOnWatch, stream: CallStream): void {
     const reader = new MessageReader(stream, reports.partials, (message) => {
       if (this.#metadata === undefined) void this.#report(reports, message);
-      else this.#begin(firstRequest(typeof message === "string" ? message : readRequest(WatchAndReportRequestSchema, message)));
+      else this.#begin(firstRequest(typeof message === "string" ? message : readRequest(WatchAndReportRequestSchema, message, readMessage)));
     });
     this.#reader = reader;
     stream.on("data", (chunk: Uint8Array) => reader.read(chunk));

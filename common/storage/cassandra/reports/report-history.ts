@@ -1,5 +1,6 @@
-import { create, fromBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { ReportSchema, type StoredReport, StoredReportSchema } from "../../../../gen/nebula/v1/report_pb.ts";
+import { readMessage } from "../../../protobuf/binary-message.ts";
 import type { PageRequest } from "../../page.ts";
 import { decodeReportPosition, PAGE_BYTES, type Page } from "../../page.ts";
 import { firstReportIdAt, lastReportIdBefore, reportIdMs } from "../../report-id.ts";
@@ -133,6 +134,6 @@ async function bodies({ client }: HistoryDeps, page: readonly Slim[], signal: Ab
 
 /** Of the columns id, body, original and updated. */
 export function reportOf(row: Row): StoredReport {
-  const report = fromBinary(ReportSchema, bytes(row, "body"));
+  const report = readMessage(ReportSchema, bytes(row, "body"));
   return create(StoredReportSchema, { id: text(row, "id"), report, originalJson: text(row, "original"), updated: bool(row, "updated") });
 }

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
-import { fromBinary } from "@bufbuild/protobuf";
 import { types } from "cassandra-driver";
 import { type Device, DeviceSchema } from "../../../../gen/nebula/v1/device_pb.ts";
 import { NebulaError } from "../../../errors/nebula-error.ts";
+import { readMessage } from "../../../protobuf/binary-message.ts";
 import { encodedDevice } from "../../encoded-report.ts";
 import { receivedMs } from "../../report-id.ts";
 import { STATUS_KEPT_MS, type StatusRow } from "../../report-store.ts";
@@ -69,7 +69,7 @@ export function decodeState({ state }: Row): StatusRow | undefined {
   if (typeof writtenAt !== "bigint" || typeof bytesByHour !== "object" || !(body instanceof Uint8Array)) throw damaged();
   const historyBytes = new Map(Object.entries(bytesByHour ?? {}).map(([hour, bytes]) => [Number(hour), Number(bytes)]));
   return {
-    device: fromBinary(DeviceSchema, body),
+    device: readMessage(DeviceSchema, body),
     writtenAt,
     historyBytes,
     ...(withoutToken === true && { withoutToken }),

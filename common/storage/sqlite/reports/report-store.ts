@@ -1,9 +1,10 @@
 import { existsSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
-import { create, fromBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { type Device, DeviceSchema, type DeviceSummary } from "../../../../gen/nebula/v1/device_pb.ts";
 import { ReportSchema, type StoredReport, StoredReportSchema, TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
 import { BoundedMap } from "../../../bounded-map.ts";
+import { readMessage } from "../../../protobuf/binary-message.ts";
 import { encodedSummary } from "../../device-summary.ts";
 import { encodedDevice, encodedReport } from "../../encoded-report.ts";
 import {
@@ -390,7 +391,7 @@ function createReportStore(database: DatabaseSync): ReportStore {
 }
 
 function readDevice(row: Row): Device {
-  return fromBinary(DeviceSchema, bytes(row, "body"));
+  return readMessage(DeviceSchema, bytes(row, "body"));
 }
 
 /** @param row its columns as a list: id and body */
@@ -406,6 +407,6 @@ function readVersion(row: Row): SummaryVersion {
 function readReport(row: Row): StoredReport {
   const { id, original } = row;
   if (typeof id !== "string" || typeof original !== "string") throw new TypeError("the id of a report, or its original, is not a text");
-  const report = fromBinary(ReportSchema, bytes(row, "body"));
+  const report = readMessage(ReportSchema, bytes(row, "body"));
   return create(StoredReportSchema, { id, report, originalJson: original, updated: integer(row, "updated") === 1 });
 }
