@@ -1,11 +1,13 @@
 import type { Redis } from "ioredis";
+import { StatusChangesSchema } from "../../gen/nebula/v1/device_pb.ts";
 import type { Clock } from "../clock/clock.ts";
 import type { Announcement, ChangeFeed, StatusNews } from "../feed/change-feed.ts";
 import { createMemoryFeed } from "../feed/memory-feed.ts";
 import type { Log } from "../log/log.ts";
 import type { HintMetrics } from "../metrics/hint-metrics.ts";
+import { readMessage } from "../protobuf/binary-message.ts";
 import type { EntityKind } from "../storage/config-store.ts";
-import { readStatusChanges } from "../storage/summary-reader.ts";
+import { withSharedValues } from "../storage/shared-values.ts";
 import type { Commands } from "./commands.ts";
 import { type HintSeal, SeenSequences } from "./hint-seal.ts";
 import { statusPayloads } from "./status-payloads.ts";
@@ -100,7 +102,9 @@ function decode(deviceGroup: string | undefined, payload: Buffer): Announcement 
 
 function readNews(payload: Buffer): StatusNews | undefined {
   try {
-    return readStatusChanges(payload);
+    const news = readMessage(StatusChangesSchema, payload);
+    for (const { summary } of news.changes) if (summary !== undefined) withSharedValues(summary);
+    return news;
   } catch {
     return undefined;
   }

@@ -1,7 +1,7 @@
-import { toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { PresenceChangeSchema, StatusChangeSchema, StatusChangesSchema } from "../../gen/nebula/v1/device_pb.ts";
 import type { StatusNews } from "../feed/change-feed.ts";
+import { writeMessage } from "../protobuf/binary-message.ts";
 
 /** Bytes of one announcement; a single change may be larger. */
 export const ANNOUNCEMENT_BYTES = 500_000;
@@ -23,8 +23,8 @@ export function statusPayloads({ changes, presence }: StatusNews): Uint8Array[] 
     writer.tag(field, WireType.LengthDelimited).bytes(change);
     size += change.length + FRAME_BYTES;
   };
-  for (const change of changes) add(CHANGES.number, toBinary(StatusChangeSchema, change));
-  for (const change of presence) add(PRESENCE.number, toBinary(PresenceChangeSchema, change));
+  for (const change of changes) add(CHANGES.number, writeMessage(StatusChangeSchema, change));
+  for (const change of presence) add(PRESENCE.number, writeMessage(PresenceChangeSchema, change));
   finish();
   return payloads;
 }

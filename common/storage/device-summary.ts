@@ -18,10 +18,11 @@ import {
   StepKind,
   TargetState,
 } from "../../gen/nebula/v1/report_pb.ts";
-import { writeMessage } from "../protobuf/binary-message.ts";
+import { readMessage, writeMessage } from "../protobuf/binary-message.ts";
 import { SideNotes } from "../side-notes.ts";
 import { receivedMs } from "./report-id.ts";
 import type { StatusRow } from "./report-store.ts";
+import { withSharedValues } from "./shared-values.ts";
 
 /** The boot of all reports of a worker of the original. */
 export const ORIGINAL_BOOT = "v2";
@@ -41,7 +42,7 @@ export function summaryOf({ device, writtenAt, deleted = false }: StatusRow): De
   if (report === undefined) return create(DeviceSummarySchema, { deviceId, deviceGroup, writtenAt });
   const original = report.boot === ORIGINAL_BOOT;
   const anchor = hasDurations(report, original) ? receivedMs(report.receivedAt) : undefined;
-  return {
+  return withSharedValues({
     $typeName: DeviceSummarySchema.typeName,
     deviceId,
     deviceGroup,
@@ -58,7 +59,12 @@ export function summaryOf({ device, writtenAt, deleted = false }: StatusRow): De
     targets: targetsOf(report, anchor),
     original,
     repairs: report.repairs,
-  };
+  });
+}
+
+/** Reads a summary from protobuf's wire format. Neither it nor its lists may be changed. Throws where the bytes are not a summary. */
+export function readSummary(bytes: Uint8Array): DeviceSummary {
+  return withSharedValues(readMessage(DeviceSummarySchema, bytes));
 }
 
 /** The codes of the problems of a device, each once. */

@@ -1,8 +1,7 @@
 import type { DeviceSummary } from "../../../../gen/nebula/v1/device_pb.ts";
-import { summaryOf } from "../../device-summary.ts";
+import { readSummary, summaryOf } from "../../device-summary.ts";
 import { decodeSummaryPosition, encodeSummaryPosition, PAGE_BYTES, type Page, type PageRequest } from "../../page.ts";
 import type { SummaryVersion } from "../../report-store.ts";
-import { readSummary } from "../../summary-reader.ts";
 import { bigint, bytes, isNull, type Row, text } from "../connection/rows.ts";
 import { BUCKETS } from "../schema/report-tables.ts";
 import { mergeBuckets, partOf } from "./merge-buckets.ts";

@@ -5,7 +5,7 @@ import { type Device, DeviceSchema, type DeviceSummary } from "../../../../gen/n
 import { ReportSchema, type StoredReport, StoredReportSchema, TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
 import { BoundedMap } from "../../../bounded-map.ts";
 import { readMessage } from "../../../protobuf/binary-message.ts";
-import { encodedSummary } from "../../device-summary.ts";
+import { encodedSummary, readSummary } from "../../device-summary.ts";
 import { encodedDevice, encodedReport } from "../../encoded-report.ts";
 import {
   decodeDevicePosition,
@@ -17,7 +17,6 @@ import {
 } from "../../page.ts";
 import { firstReportIdAt } from "../../report-id.ts";
 import { type DeviceRecord, HISTORY_BYTES_PER_DEVICE, markerOf, type ReportStore, type StatusRow, type SummaryVersion } from "../../report-store.ts";
-import { readSummary } from "../../summary-reader.ts";
 import { inReadTransaction, inTransaction, openDatabase } from "../open-database.ts";
 import { attemptOf, bytes, integer, keysInPages, pageOfRows, type Row, text } from "../statements.ts";
 import { createPresenceStore } from "./presence.ts";

@@ -1,0 +1,44 @@
+import { strict as assert } from "node:assert";
+import { clone, create, toBinary } from "@bufbuild/protobuf";
+import fc from "fast-check";
+import { DeviceSummarySchema } from "../../gen/nebula/v1/device_pb.ts";
+import { readSummary } from "./device-summary.ts";
+import { withSharedValues } from "./shared-values.ts";
+
+const number = fc.oneof(fc.bigInt(0n, 3000n), fc.bigInt(0n, 2n ** 64n - 1n));
+const target = fc.record({
+  name: fc.string({ maxLength: 5 }),
+  revision: number,
+  appliedRevision: number,
+  imageIds: fc.array(fc.oneof(fc.uint8Array({ maxLength: 2 }), fc.uint8Array({ maxLength: 200 })), { maxLength: 3 }),
+});
+const summary = fc
+  .record({
+    seq: number,
+    groupRevision: number,
+    pruneId: number,
+    repairs: number,
+    problems: fc.array(fc.string(), { maxLength: 2 }),
+    targets: fc.array(target, { maxLength: 3 }),
+  })
+  .map((given) => create(DeviceSummarySchema, given));
+
+describe("values that summaries share", () => {
+  it("a summary with shared values equals the one without, after any other summaries", () => {
+    fc.assert(
+      fc.property(fc.array(summary, { minLength: 1, maxLength: 5 }), (summaries) => {
+        for (const each of summaries) assert.deepEqual(withSharedValues(clone(DeviceSummarySchema, each)), each);
+      }),
+    );
+  });
+
+  it("ids of images that devices share are held once, and are no views of the bytes that were read", () => {
+    const given = { deviceGroup: "shared-group", repairs: 987_654n, targets: [{ name: "shared-app", imageIds: [new Uint8Array(8).fill(7)] }] };
+    const bytes = () => toBinary(DeviceSummarySchema, create(DeviceSummarySchema, given));
+    const [one, other] = [readSummary(bytes()), readSummary(bytes())];
+    const [image] = one.targets[0]?.imageIds ?? [];
+    assert.equal(image?.buffer.byteLength, 8);
+    assert.equal(other.targets[0]?.imageIds[0], image);
+    assert.throws(() => readSummary(new Uint8Array()).targets.push(...one.targets), TypeError);
+  });
+});

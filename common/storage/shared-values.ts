@@ -1,0 +1,55 @@
+/** Values that the summaries of many devices have in common, held once: a mirror of a large device_group takes very many summaries. */
+import type { DeviceSummary, TargetSummary } from "../../gen/nebula/v1/device_pb.ts";
+
+/** Values of a kind that are held, each in the slot that follows from it: the newest one of a slot is kept. */
+const SLOTS = 1024;
+/** Bytes of a value that is held, at most. */
+const LONGEST = 64;
+
+const numbers: bigint[] = new Array(SLOTS).fill(0n);
+const byteLists: (Uint8Array | undefined)[] = new Array(SLOTS).fill(undefined);
+
+const NO_TEXTS: string[] = [];
+const NO_BYTES: Uint8Array[] = [];
+const NO_TARGETS: TargetSummary[] = [];
+for (const list of [NO_TEXTS, NO_BYTES, NO_TARGETS]) Object.freeze(list);
+
+/** Replaces values of a summary that was just made by those of other summaries, and returns it. Neither it nor its lists may be changed after that. */
+export function withSharedValues(summary: DeviceSummary): DeviceSummary {
+  summary.seq = sharedNumber(summary.seq);
+  summary.groupRevision = sharedNumber(summary.groupRevision);
+  summary.pruneId = sharedNumber(summary.pruneId);
+  summary.repairs = sharedNumber(summary.repairs);
+  if (summary.problems.length === 0) summary.problems = NO_TEXTS;
+  if (summary.targets.length === 0) summary.targets = NO_TARGETS;
+  for (const target of summary.targets) {
+    target.revision = sharedNumber(target.revision);
+    target.appliedRevision = sharedNumber(target.appliedRevision);
+    target.imageIds = target.imageIds.length === 0 ? NO_BYTES : target.imageIds.map(sharedBytes);
+  }
+  return summary;
+}
+
+function sharedNumber(value: bigint): bigint {
+  const slot = Number(value) % SLOTS;
+  const known = numbers[slot];
+  if (known === value) return known;
+  numbers[slot] = value;
+  return value;
+}
+
+/** Returns these bytes, not as a view of others. */
+function sharedBytes(bytes: Uint8Array): Uint8Array {
+  let hash = 0;
+  for (const byte of bytes) hash = (Math.imul(hash, 31) + byte) | 0;
+  const slot = hash & (SLOTS - 1);
+  const known = byteLists[slot];
+  if (known !== undefined && areSame(known, bytes)) return known;
+  const copy = new Uint8Array(bytes);
+  if (copy.length <= LONGEST) byteLists[slot] = copy;
+  return copy;
+}
+
+function areSame(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && one.every((byte, index) => byte === other[index]);
+}
