@@ -2,6 +2,8 @@ import type { FieldReader } from "../../gen/nebula/v1/codecs.ts";
 
 /** A byte of a varint that is not its last one has this bit; each byte has seven bits of the number. */
 const MORE = 128;
+/** Numbers below it take four bytes of a varint at most. */
+const FOUR_BYTES = 2 ** 28;
 const LARGEST_INT32 = 2 ** 31 - 1;
 const TWO_POWER_32 = 2 ** 32;
 const LARGEST_UINT32 = TWO_POWER_32 - 1;
@@ -126,15 +128,20 @@ export class WireReader implements FieldReader {
   }
 
   #longVarint(first: number): number {
-    let value = first;
-    for (let factor = MORE; factor <= Number.MAX_SAFE_INTEGER; factor *= MORE) {
-      const byte = this.#bytes[this.at++] ?? 0;
-      if (byte < MORE) {
-        value += byte * factor;
-        if (value > Number.MAX_SAFE_INTEGER) break;
-        return value;
-      }
-      value += (byte - MORE) * factor;
+    const bytes = this.#bytes;
+    let [low, high] = [first, 0];
+    for (let shift = 7; shift < 28; shift += 7) {
+      const byte = bytes[this.at++] ?? 0;
+      if (byte < MORE) return low | (byte << shift);
+      low |= (byte - MORE) << shift;
+    }
+    for (let shift = 0; shift < 28; shift += 7) {
+      const byte = bytes[this.at++] ?? 0;
+      high |= (byte & (MORE - 1)) << shift;
+      if (byte >= MORE) continue;
+      const value = high * FOUR_BYTES + low;
+      if (value <= Number.MAX_SAFE_INTEGER) return value;
+      break;
     }
     this.leave();
     return 0;

@@ -9,9 +9,12 @@ const KEPT_BYTES = 64 * 1024;
 const HEAD_BYTES = 16;
 /** Bytes of a character of a text, at most. */
 const CHARACTER_BYTES = 3;
-
+/** Characters of a text that are written one by one, at most. */
+const LONGEST_SHORT = 12;
 /** Numbers up to it can be shifted. */
 const LARGEST_SHIFTED = 2 ** 31 - 1;
+/** Numbers below it take four bytes of a varint at most. */
+const FOUR_BYTES = 2 ** 28;
 
 /**
  * Writes fields in protobuf's wire format (https://protobuf.dev/programming-guides/encoding/), for the generated code. It leaves negative numbers, those of more than
@@ -37,8 +40,10 @@ export class WireWriter implements FieldWriter {
   text(tag: number, value: string): void {
     if (typeof value !== "string") this.leave();
     else {
-      this.#head(tag, value.length * CHARACTER_BYTES);
-      if (!this.#putShortAscii(value)) this.#putText(value);
+      const bytes = this.#head(tag, value.length * CHARACTER_BYTES);
+      const begin = ++this.#at; // most texts are short, too
+      if (!this.#putShortAscii(value)) this.#at += bytes.write(value, begin); // as TextEncoder does: what is not Unicode becomes U+FFFD
+      this.end(begin);
     }
   }
 
@@ -138,24 +143,21 @@ export class WireWriter implements FieldWriter {
   #putVarint(value: number): void {
     const bytes = this.#bytes;
     let rest = value;
-    for (; rest > LARGEST_SHIFTED; rest = Math.floor(rest / MORE)) bytes[this.#at++] = (rest % MORE) + MORE;
+    if (rest > LARGEST_SHIFTED) {
+      rest = Math.floor(value / FOUR_BYTES);
+      const low = value - rest * FOUR_BYTES;
+      for (let shift = 0; shift < 28; shift += 7) bytes[this.#at++] = (low >>> shift) | MORE;
+    }
     for (; rest >= MORE; rest >>>= 7) bytes[this.#at++] = (rest & (MORE - 1)) | MORE;
     bytes[this.#at++] = rest;
   }
 
-  /** Writes a text, as TextEncoder encodes it: what is not Unicode becomes U+FFFD. */
-  #putText(value: string): void {
-    this.#putVarint(Buffer.byteLength(value));
-    this.#at += this.#bytes.write(value, this.#at);
-  }
-
-  /** Writes a text if it is short and ASCII, and returns whether it is. */
+  /** Writes a text if it is short and ASCII, and returns whether it is: that takes less than a call of Node. */
   #putShortAscii(value: string): boolean {
     const { length } = value;
-    if (length >= MORE) return false;
+    if (length > LONGEST_SHORT) return false;
     const bytes = this.#bytes;
     let at = this.#at;
-    bytes[at++] = length;
     for (let index = 0; index < length; index++) {
       const code = value.charCodeAt(index);
       if (code >= MORE) return false;
