@@ -177,7 +177,7 @@ function imageIdsOf(containers: readonly ContainerStatus[]): Uint8Array[] {
     if (digits !== undefined && !prefixes.includes(digits)) prefixes.push(digits);
     if (prefixes.length === MOST_IMAGE_IDS) break;
   }
-  return prefixes.map((digits) => Uint8Array.fromHex(digits));
+  return prefixes.map((digits) => Buffer.from(digits, "hex")); // half the time of fromHex; `withSharedValues` replaces them
 }
 
 /** The digits of an image id that a summary keeps; undefined: it has too few. */
