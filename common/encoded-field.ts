@@ -1,6 +1,6 @@
 /**
- * Fields of encoded messages (https://protobuf.dev/programming-guides/encoding/) that are written beside bytes that are encoded already. A writer of the library
- * allocates several buffers of its own, which is dear for the few bytes of a field's head.
+ * Fields of encoded messages (https://protobuf.dev/programming-guides/encoding/) that are written beside bytes that are encoded already, or found in them. A writer
+ * of the library allocates several buffers of its own, and a reader functions of its own, which is dear for the few bytes of a field's head.
  */
 
 /** The wire types of a field of a number, and of one of bytes. */
@@ -39,4 +39,16 @@ export function headLength(field: number, length: number): number {
 /** Writes the head of a field of this many bytes, which come after it; returns where it ends. */
 export function putHead(into: Uint8Array, at: number, field: number, length: number): number {
   return putVarint(into, putVarint(into, at, field * 8 + LENGTH_DELIMITED), length);
+}
+
+/** Returns the content of a field of bytes if a message consists of this field alone, which has a number below 16; undefined otherwise. It is part of the message. */
+export function onlyContent(message: Uint8Array, field: number): Uint8Array | undefined {
+  if (message[0] !== field * 8 + LENGTH_DELIMITED) return undefined;
+  let length = 0;
+  for (let [at, shift] = [1, 0]; shift < 28; at++, shift += 7) {
+    const byte = message[at] ?? 0;
+    length |= (byte & 127) << shift;
+    if (byte < 128) return at + 1 + length === message.length ? message.subarray(at + 1) : undefined;
+  }
+  return undefined;
 }

@@ -9,7 +9,7 @@ import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { TimestampSchema } from "@bufbuild/protobuf/wkt";
 import { BusRecordSchema, type Report, ReportSchema, SubmitReportsRequestSchema } from "../../gen/nebula/v1/report_pb.ts";
-import { headLength, numberLength, putHead, putNumber } from "../encoded-field.ts";
+import { headLength, numberLength, onlyContent, putHead, putNumber } from "../encoded-field.ts";
 import { writeMessage } from "../protobuf/binary-message.ts";
 import { SideNotes } from "../side-notes.ts";
 import { rememberEncoded } from "../storage/encoded-report.ts";
@@ -32,6 +32,8 @@ export function recordedReport(record: Uint8Array): RecordedReport | undefined {
 
 /** Returns the bytes of each report in an encoded SubmitReportsRequest that can be decoded, in their order. */
 export function reportsIn(request: Uint8Array): readonly Uint8Array[] {
+  const only = onlyContent(request, REPORTS);
+  if (only !== undefined) return [only];
   const reader = new BinaryReader(request);
   const reports: Uint8Array[] = [];
   while (reader.pos < reader.len) {

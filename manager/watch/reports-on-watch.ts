@@ -10,6 +10,7 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import type { Clock } from "../../common/clock/clock.ts";
+import { onlyContent } from "../../common/encoded-field.ts";
 import { isNebulaError, messageOf, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Log } from "../../common/log/log.ts";
 import { readMessage } from "../../common/protobuf/binary-message.ts";
@@ -111,6 +112,8 @@ function reportsOf(message: Uint8Array): SubmitReportsRequest {
 
 /** Of a message that comes twice the fields are merged, as those of its bytes one after the other are. */
 function bytesOfReports(message: Uint8Array): Uint8Array {
+  const only = onlyContent(message, REPORTS.number);
+  if (only !== undefined) return only;
   const found: Uint8Array[] = [];
   try {
     for (const reader = new BinaryReader(message); reader.pos < reader.len; ) {
