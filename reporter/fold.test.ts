@@ -1,4 +1,5 @@
 import { strict as assert } from "node:assert";
+import { WireType } from "@bufbuild/protobuf/wire";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { markerOf, type StatusRow } from "../common/storage/report-store.ts";
@@ -91,6 +92,13 @@ describe("fold", () => {
     }
     const first = BigInt(SAMPLE_TIME_MS + 10_000) * 1000n;
     assert.deepEqual(versions, [first, first + 1n, first + 2n, first + 3n, BigInt(SAMPLE_TIME_MS + 60_000) * 1000n]);
+  });
+
+  it("the fold keeps fields of a row that a newer release wrote", () => {
+    const { row = assert.fail() } = foldAll([report("a", 1)]);
+    const unknown = [{ no: 99, wireType: WireType.Varint, data: Uint8Array.of(7) }];
+    const ofNewer = { ...row, device: { ...row.device, $unknown: unknown } };
+    for (const next of [report("a", 2), report("b", 1)]) assert.deepEqual(foldAll([next], ofNewer).row?.device.$unknown, unknown);
   });
 
   it("the fold does not change the row that it is given", () => {

@@ -79,6 +79,7 @@ function deviceAfter(device: Device | undefined, report: Report, supersededBoots
   const firstSeenAt = device?.firstSeenAt ?? report.receivedAt;
   if (firstSeenAt !== undefined) after.firstSeenAt = firstSeenAt;
   if (device?.duplicateSeenAt !== undefined) after.duplicateSeenAt = device.duplicateSeenAt;
+  if (device?.$unknown !== undefined) after.$unknown = device.$unknown; // of a newer release, beside which this one runs
   return after;
 }
 
