@@ -1,10 +1,14 @@
 import { strict as assert } from "node:assert";
 import { clone, create, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
-import { DeviceSummarySchema } from "../../gen/nebula/v1/device_pb.ts";
+import { DeviceSummarySchema, TargetSummarySchema } from "../../gen/nebula/v1/device_pb.ts";
 import { readSummary } from "./device-summary.ts";
 import { withSharedValues } from "./shared-values.ts";
 
+/** A field that this release does not know, number 99: 7. */
+const UNKNOWN = Uint8Array.of(0x98, 0x06, 0x07);
+/** The first byte of a target in a summary. */
+const TARGET_TAG = DeviceSummarySchema.field.targets.number * 8 + 2;
 const number = fc.oneof(fc.bigInt(0n, 3000n), fc.bigInt(0n, 2n ** 64n - 1n));
 const target = fc.record({
   name: fc.string({ maxLength: 5 }),
@@ -40,5 +44,14 @@ describe("values that summaries share", () => {
     assert.equal(image?.buffer.byteLength, 8);
     assert.equal(other.targets[0]?.imageIds[0], image);
     assert.throws(() => readSummary(new Uint8Array()).targets.push(...one.targets), TypeError);
+  });
+
+  it("fields of a newer release are left out of a summary, and its bytes are not held", () => {
+    const bytes = Buffer.concat([toBinary(DeviceSummarySchema, create(DeviceSummarySchema, { deviceId: "d", targets: [{ name: "web" }] })), UNKNOWN]);
+    const summary = readSummary(bytes);
+    assert.deepEqual([summary.deviceId, summary.targets[0]?.name, "$unknown" in summary], ["d", "web", false]);
+    const inTarget = Buffer.concat([toBinary(TargetSummarySchema, create(TargetSummarySchema, { name: "web" })), UNKNOWN]);
+    const [target = assert.fail()] = readSummary(Buffer.concat([Uint8Array.of(TARGET_TAG, inTarget.length), inTarget])).targets;
+    assert.deepEqual([target.name, "$unknown" in target], ["web", false]);
   });
 });

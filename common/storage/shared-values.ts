@@ -14,7 +14,10 @@ const NO_BYTES: Uint8Array[] = [];
 const NO_TARGETS: TargetSummary[] = [];
 for (const list of [NO_TEXTS, NO_BYTES, NO_TARGETS]) Object.freeze(list);
 
-/** Replaces values of a summary that was just made by those of other summaries, and returns it. Neither it nor its lists may be changed after that. */
+/**
+ * Replaces values of a summary that was just made by those of other summaries, and returns it, without the fields of a newer release: these are views of the bytes
+ * that were read, a page of rows or an announcement, which would be held with it. Neither it nor its lists may be changed after that.
+ */
 export function withSharedValues(summary: DeviceSummary): DeviceSummary {
   summary.seq = sharedNumber(summary.seq);
   summary.groupRevision = sharedNumber(summary.groupRevision);
@@ -22,7 +25,9 @@ export function withSharedValues(summary: DeviceSummary): DeviceSummary {
   summary.repairs = sharedNumber(summary.repairs);
   if (summary.problems.length === 0) summary.problems = NO_TEXTS;
   if (summary.targets.length === 0) summary.targets = NO_TARGETS;
+  if (summary.$unknown !== undefined) delete summary.$unknown;
   for (const target of summary.targets) {
+    if (target.$unknown !== undefined) delete target.$unknown;
     target.revision = sharedNumber(target.revision);
     target.appliedRevision = sharedNumber(target.appliedRevision);
     target.imageIds = target.imageIds.length === 0 ? NO_BYTES : target.imageIds.map(sharedBytes);
