@@ -9,8 +9,8 @@ import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { TimestampSchema } from "@bufbuild/protobuf/wkt";
 import { BusRecordSchema, type Report, ReportSchema, SubmitReportsRequestSchema } from "../../gen/nebula/v1/report_pb.ts";
-import { headLength, numberLength, onlyContent, putHead, putNumber } from "../encoded-field.ts";
 import { writeMessage } from "../protobuf/binary-message.ts";
+import { headLength, numberLength, onlyContent, putHead, putNumber } from "../protobuf/encoded-field.ts";
 import { SideNotes } from "../side-notes.ts";
 import { rememberEncoded } from "../storage/encoded-report.ts";
 

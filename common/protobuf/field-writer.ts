@@ -1,4 +1,5 @@
 import type { FieldWriter } from "../../gen/nebula/v1/codecs.ts";
+import { varintLength } from "./encoded-field.ts";
 
 /** A byte of a varint that is not its last one has this bit; each byte has seven bits of the number. */
 const MORE = 128;
@@ -173,10 +174,4 @@ function copyOf(bytes: Buffer, length: number): Uint8Array {
   const copy = Buffer.allocUnsafe(length);
   bytes.copy(copy, 0, 0, length);
   return new Uint8Array(copy.buffer, copy.byteOffset, length);
-}
-
-function varintLength(value: number): number {
-  let length = 1;
-  for (let rest = value; rest >= MORE; rest = Math.floor(rest / MORE)) length++;
-  return length;
 }

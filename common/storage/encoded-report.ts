@@ -1,8 +1,8 @@
 import type { DescField } from "@bufbuild/protobuf";
 import { type Device, DeviceSchema } from "../../gen/nebula/v1/device_pb.ts";
 import { type Report, ReportSchema } from "../../gen/nebula/v1/report_pb.ts";
-import { headLength, putHead } from "../encoded-field.ts";
 import { writeMessage } from "../protobuf/binary-message.ts";
+import { headLength, putHead } from "../protobuf/encoded-field.ts";
 import { SideNotes } from "../side-notes.ts";
 
 /** The bytes of reports that were received encoded, as long as the reports are in use. */

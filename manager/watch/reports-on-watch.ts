@@ -10,10 +10,10 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import type { Clock } from "../../common/clock/clock.ts";
-import { onlyContent } from "../../common/encoded-field.ts";
 import { isNebulaError, messageOf, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { Log } from "../../common/log/log.ts";
 import { readMessage } from "../../common/protobuf/binary-message.ts";
+import { onlyContent } from "../../common/protobuf/encoded-field.ts";
 import { requestIdFrom } from "../../common/rpc/request-id.ts";
 import { pathOf, readRequest, Undecodable } from "../../common/rpc/service-definition.ts";
 import { type ReportAnswerSchema, WatchAndReportRequestSchema, WatchAndReportResponseSchema } from "../../gen/nebula/v1/config_pb.ts";

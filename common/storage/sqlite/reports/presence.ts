@@ -40,7 +40,7 @@ export function createPresenceStore(database: DatabaseSync): PresenceStore {
       LIMIT ${EXPIRED_PER_CALL})`);
   const lastLookedAt = database.prepare(`SELECT ${key} ${from} 1 OFFSET ${LOOKED_AT_PER_CALL - 1}`);
   lastLookedAt.setReturnArrays(true);
-  /** The key after which the next call of \`expirePresence\` looks. */
+  /** The key after which the next call of `expirePresence` looks. */
   let looked: readonly [string, string, string] = START;
   const expireShards = database.prepare(`DELETE FROM shards WHERE boot IN (SELECT boot FROM shards WHERE seen_ms < ? LIMIT ${EXPIRED_PER_CALL})`);
 

@@ -7,7 +7,7 @@
 const [VARINT, LENGTH_DELIMITED] = [0, 2];
 
 /** Returns how many bytes a whole number takes, 0 to Number.MAX_SAFE_INTEGER. */
-function varintLength(value: number): number {
+export function varintLength(value: number): number {
   let length = 1;
   for (let rest = value; rest >= 128; rest = Math.floor(rest / 128)) length++;
   return length;
