@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { equals, toBinary } from "@bufbuild/protobuf";
 import { DeviceSchema, DeviceSummarySchema } from "../../../../gen/nebula/v1/device_pb.ts";
 import { ReportSchema, TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
@@ -187,6 +188,26 @@ describe("sqlite report store", () => {
         left.map(({ report }) => Number(report?.seq)),
         [2, 3, 4, 5],
       );
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it("the bytes of a history that is full when the store is opened are summed up once, not for each report that is left out", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "nebula-reports-"));
+    try {
+      const path = join(folder, "reports.db");
+      const originalJson = "x".repeat(HISTORY_BYTES_PER_DEVICE);
+      const at = (seq: number) => storedReport(sampleReport({ seq: BigInt(seq), receivedMs: SAMPLE_TIME_MS + seq }), { originalJson });
+      {
+        await using store = await openSqliteReportStore({ path });
+        await saveReports(store, { reports: [at(1)] });
+      }
+      await using store = await openSqliteReportStore({ path });
+      assert.equal((await saveReports(store, { reports: [at(2)] })).leftOut, 1);
+      using other = new DatabaseSync(path);
+      other.exec("DELETE FROM reports"); // would show in a second sum; no other process writes there otherwise
+      assert.equal((await saveReports(store, { reports: [at(3)] })).leftOut, 1);
     } finally {
       await rm(folder, { recursive: true });
     }

@@ -138,12 +138,14 @@ function createReportStore(database: DatabaseSync): ReportStore {
     return true;
   }
 
-  /** The bytes of a device's reports in the history. */
+  /** The bytes of a device's reports in the history. They are remembered also where no report is added: a history that is full has the most reports to sum up. */
   function heldBy(deviceId: string): number {
     const known = counted.get(deviceId);
     if (known !== undefined) return known;
     const row = countHistory.get(deviceId);
-    return row === undefined || row[0] === null ? 0 : integer(row, 0);
+    const held = row === undefined || row[0] === null ? 0 : integer(row, 0);
+    counted.set(deviceId, held);
+    return held;
   }
 
   /** Runs a transaction that changes the history. */
