@@ -14,7 +14,7 @@ type Tools = Readonly<{ codecs: ReadonlyMap<DescMessage, Codec>; reader: WireRea
 
 let made: Tools | undefined;
 
-/** Makes them for the first message: a program without any takes no memory for them, and its bundle leaves their code out. */
+/** Makes the reader and the writer for the first message: a program without any takes no memory for them, and its bundle leaves their code out. */
 function tools(): Tools {
   made ??= { codecs: new Map(CODECS.map((codec) => [codec.schema, codec])), reader: new WireReader(), writer: new WireWriter() };
   return made;

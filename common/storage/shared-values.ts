@@ -15,8 +15,8 @@ const NO_TARGETS: TargetSummary[] = [];
 for (const list of [NO_TEXTS, NO_BYTES, NO_TARGETS]) Object.freeze(list);
 
 /**
- * Replaces values of a summary that was just made by those of other summaries, and returns it, without the fields of a newer release: these are views of the bytes
- * that were read, a page of rows or an announcement, which would be held with it. Neither it nor its lists may be changed after that.
+ * Replaces values of a summary that was just made by those of other summaries, and returns it, without the fields of a newer release: these are views of the
+ * bytes that were read, a page of rows or an announcement, which would be held with it. Neither it nor its lists may be changed after that.
  */
 export function withSharedValues(summary: DeviceSummary): DeviceSummary {
   summary.seq = sharedNumber(summary.seq);

@@ -131,8 +131,8 @@ export class PresenceWriter {
   }
 
   /**
-   * Writes the end of every device that no other shard is to serve, once the hub has ended their watches, within `withinMs`; what is not written by then is dropped: readers take the boot for dead
-   * soon. Never rejects.
+   * Writes the end of every device that no other shard is to serve, once the hub has ended their watches, within `withinMs`; what is not written by then is dropped:
+   * readers take the boot for dead soon. Never rejects.
    */
   async stop(withinMs: number): Promise<void> {
     const { clock, log, metrics } = this.#deps;

@@ -138,7 +138,7 @@ function createReportStore(database: DatabaseSync): ReportStore {
     return true;
   }
 
-  /** The bytes of a device's reports in the history. They are remembered also where no report is added: a history that is full has the most reports to sum up. */
+  /** Returns the bytes of a device's reports in the history, and remembers them also where no report is added: a history that is full has the most to sum up. */
   function heldBy(deviceId: string): number {
     const known = counted.get(deviceId);
     if (known !== undefined) return known;
