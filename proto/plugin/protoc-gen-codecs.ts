@@ -105,7 +105,9 @@ function contentOf(desc: DescField): Value | DescMessage {
 }
 
 function unsupported(desc: DescField): Error {
-  return new Error(`${desc.toString()}: protoc-gen-codecs writes no code for fields of this kind`);
+  return new Error(
+    `${desc.toString()}: protoc-gen-codecs writes no code for fields of this kind; add it to proto/plugin/protoc-gen-codecs.ts, and values to binary-message.test.ts`,
+  );
 }
 
 /** The first bytes of a field, as one number. */
