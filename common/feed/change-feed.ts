@@ -1,8 +1,8 @@
-import type { StatusChanges } from "../../gen/nebula/v1/device_pb.ts";
+import type { PresenceChange, StatusChange } from "../../gen/nebula/v1/device_pb.ts";
 import type { EntityKey } from "../storage/config-store.ts";
 
 /** Summaries and watches of devices of a group that changed. Neither it nor what it holds may be changed. */
-export type StatusNews = Pick<StatusChanges, "changes" | "presence">;
+export type StatusNews = Readonly<{ changes: readonly StatusChange[]; presence: readonly PresenceChange[] }>;
 
 /**
  * An announcement. Best effort: it may be lost, doubled or late; it is a reason to read the store, never proof.
