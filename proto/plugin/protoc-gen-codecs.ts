@@ -5,16 +5,11 @@
  *
  * Options: `root=` and the full name of a message, once for each; `file=` and the path of the file to write.
  */
-import { ScalarType } from "@bufbuild/protobuf";
+import { type DescField, type DescMessage, type DescOneof, ScalarType } from "@bufbuild/protobuf";
 import { createEcmaScriptPlugin, type GeneratedFile, type Printable, runNodeJs, type Schema } from "@bufbuild/protoplugin";
 
 /** How a value stands in the wire format (https://protobuf.dev/programming-guides/encoding/). */
 const [VARINT, BIT64, DELIMITED] = [0, 1, 2];
-
-/** Descriptors, of the copy of protobuf-es that the library for plugins uses: protoc-gen-es may bring another version of both. */
-type DescMessage = Schema["allFiles"][number]["messages"][number];
-type DescField = DescMessage["fields"][number];
-type DescOneof = DescMessage["oneofs"][number];
 
 type Options = { roots: readonly string[]; file: string };
 
