@@ -1,17 +1,23 @@
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import type { Redis } from "ioredis";
-import { StatusChangesSchema } from "../../gen/nebula/v1/device_pb.ts";
+import { PresenceChangeSchema, StatusChangeSchema, StatusChangesSchema } from "../../gen/nebula/v1/device_pb.ts";
 import type { Clock } from "../clock/clock.ts";
 import type { Announcement, ChangeFeed, StatusNews } from "../feed/change-feed.ts";
 import { createMemoryFeed } from "../feed/memory-feed.ts";
 import type { Log } from "../log/log.ts";
 import type { HintMetrics } from "../metrics/hint-metrics.ts";
-import { readMessage } from "../protobuf/binary-message.ts";
+import { readMessage, writeMessage } from "../protobuf/binary-message.ts";
 import type { EntityKind } from "../storage/config-store.ts";
 import { withSharedValues } from "../storage/shared-values.ts";
 import type { Commands } from "./commands.ts";
 import { type HintSeal, SeenSequences } from "./hint-seal.ts";
-import { statusPayloads } from "./status-payloads.ts";
 import { Subscription } from "./subscription.ts";
+
+/** Bytes of one announcement; a single change may be larger. */
+export const ANNOUNCEMENT_BYTES = 500_000;
+/** Bytes that a change takes in an announcement besides its own: its field's number and its length. */
+const FRAME_BYTES = 5;
+const { changes: CHANGES, presence: PRESENCE } = StatusChangesSchema.field;
 
 export type RedisFeedOptions = Readonly<{
   commands: Pick<Commands, "publish">;
@@ -87,6 +93,26 @@ function encode(announcement: Announcement): readonly Uint8Array[] {
     case "status":
       return announcement.news === undefined ? [] : statusPayloads(announcement.news);
   }
+}
+
+/** Returns what changed in a device_group as encoded StatusChanges of at most ANNOUNCEMENT_BYTES, each of which is one announcement. */
+export function statusPayloads({ changes, presence }: StatusNews): Uint8Array[] {
+  const payloads: Uint8Array[] = [];
+  let [writer, size] = [new BinaryWriter(), 0];
+  const finish = () => {
+    if (size > 0) payloads.push(writer.finish());
+    [writer, size] = [new BinaryWriter(), 0];
+  };
+  // a StatusChanges is its changes, one after the other
+  const add = (field: number, change: Uint8Array) => {
+    if (size + change.length + FRAME_BYTES > ANNOUNCEMENT_BYTES) finish();
+    writer.tag(field, WireType.LengthDelimited).bytes(change);
+    size += change.length + FRAME_BYTES;
+  };
+  for (const change of changes) add(CHANGES.number, writeMessage(StatusChangeSchema, change));
+  for (const change of presence) add(PRESENCE.number, writeMessage(PresenceChangeSchema, change));
+  finish();
+  return payloads;
 }
 
 /** undefined: another version announces what this one does not know. */

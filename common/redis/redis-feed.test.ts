@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { PresenceChangeSchema, StatusChangeSchema, StatusChangesSchema } from "../../gen/nebula/v1/device_pb.ts";
-import { ANNOUNCEMENT_BYTES, statusPayloads } from "./status-payloads.ts";
+import { ANNOUNCEMENT_BYTES, statusPayloads } from "./redis-feed.ts";
 
 describe("statuses as announcements of Redis", () => {
   it("what changed in a group is one announcement, which is read as it was", () => {
