@@ -1,12 +1,10 @@
 import { existsSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
-import { create } from "@bufbuild/protobuf";
 import { type Device, DeviceSchema, type DeviceSummary } from "../../../../gen/nebula/v1/device_pb.ts";
-import { ReportSchema, type StoredReport, StoredReportSchema, TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
-import { BoundedMap } from "../../../bounded-map.ts";
+import { TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
 import { readMessage } from "../../../protobuf/binary-message.ts";
 import { encodedSummary, readSummary } from "../../device-summary.ts";
-import { encodedDevice, encodedReport } from "../../encoded-report.ts";
+import { encodedDevice } from "../../encoded-report.ts";
 import {
   decodeDevicePosition,
   decodeReportPosition,
@@ -15,25 +13,22 @@ import {
   encodeSummaryPosition,
   type Page,
 } from "../../page.ts";
-import { firstReportIdAt } from "../../report-id.ts";
 import { type DeviceRecord, HISTORY_BYTES_PER_DEVICE, markerOf, type ReportStore, type StatusRow, type SummaryVersion } from "../../report-store.ts";
 import { inReadTransaction, inTransaction, openDatabase } from "../open-database.ts";
 import { attemptOf, bytes, integer, keysInPages, pageOfRows, type Row, text } from "../statements.ts";
 import { createPresenceStore } from "./presence.ts";
+import { ReportHistory, readReport } from "./report-history.ts";
 import { deviceListQuery, type Query, reportListQuery, summaryListQuery } from "./report-queries.ts";
-import { HISTORY_BYTES, OF_UNKNOWN_TOKEN, REPORT_BYTES, REPORT_MIGRATIONS, RESOLVE_UNKNOWN_TOKENS, WITHOUT_SUMMARY } from "./report-schema.ts";
+import { OF_UNKNOWN_TOKEN, REPORT_MIGRATIONS, RESOLVE_UNKNOWN_TOKENS, WITHOUT_SUMMARY } from "./report-schema.ts";
 
 /** Ids of devices that are read at a time. */
 const IDS = 500;
 /** Summaries that are read at a time; a large one has some 100 KB. */
 const SUMMARIES = 100;
-/** How many rows one call of `expire`, or of `expireDevices`, removes at most: SQLite has the event loop to itself meanwhile. */
+/** How many markers one call of `expire`, and how many rows one of `expireDevices`, removes at most: SQLite has the event loop to itself meanwhile. */
 const EXPIRED_PER_CALL = 200;
 /** Pages that the store keeps in memory, KiB: SQLite's 2 MB hold the pages of some 4,000 devices, and reports of others are each read from the file, and spill. */
 const CACHE_KIB = 8192;
-/** Devices whose bytes in the history are remembered. */
-const MOST_COUNTED = 50_000;
-
 /**
  * Opens the report store in an SQLite file of its own.
  * @param path the file, made where it is missing, or ":memory:"
@@ -61,6 +56,7 @@ function resolveUnknownTokens(database: DatabaseSync, accessPath: string): void 
 const attempt = attemptOf("report");
 
 function createReportStore(database: DatabaseSync): ReportStore {
+  const history = new ReportHistory(database);
   const selectDevice = database.prepare("SELECT written_at, without_token, body FROM devices WHERE device_id = ?");
   const selectVersion = database.prepare(
     "SELECT written_at, 0 AS deleted FROM devices WHERE device_id = ? UNION ALL SELECT written_at, 1 FROM deleted_devices WHERE device_id = ? LIMIT 1",
@@ -89,14 +85,6 @@ function createReportStore(database: DatabaseSync): ReportStore {
   const deleteMarkers = database.prepare(`
     DELETE FROM deleted_devices WHERE device_id IN
     (SELECT device_id FROM deleted_devices WHERE written_at < ? ORDER BY written_at LIMIT ${EXPIRED_PER_CALL})`);
-  const insertReport = database.prepare(`
-    INSERT INTO reports (id, device_id, device_group, state, body, original, updated) VALUES (?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (id) DO NOTHING`);
-  const deleteReports = database.prepare(`
-    DELETE FROM reports WHERE number IN (SELECT number FROM reports WHERE id < ? ORDER BY id LIMIT ${EXPIRED_PER_CALL})
-    RETURNING device_id, ${REPORT_BYTES}`);
-  const countHistory = database.prepare(HISTORY_BYTES);
-  for (const statement of [deleteReports, countHistory]) statement.setReturnArrays(true);
   const countDevices = database.prepare(
     "SELECT count(*) AS devices FROM (SELECT 1 FROM devices INDEXED BY devices_without_token_by_group WHERE without_token = 1 AND device_group = ? LIMIT ?)",
   );
@@ -121,46 +109,9 @@ function createReportStore(database: DatabaseSync): ReportStore {
   const deviceIds = database.prepare(`
     WITH RECURSIVE named (device_id) AS (${nextDevice("?1")} UNION ALL SELECT (${nextDevice("named.device_id")}) FROM named WHERE named.device_id IS NOT NULL)
     SELECT device_id FROM named WHERE device_id IS NOT NULL LIMIT ${IDS}`);
-  const reportsOf = database.prepare("SELECT id, body, original, updated FROM reports WHERE device_id = ? ORDER BY id");
-
-  /** The bytes of the history of some devices, as in the index. */
-  const counted = new BoundedMap<string, number>(MOST_COUNTED);
-
-  /** Answers whether there was room for it. @param most bytes: a device that has as many in the history gets no more */
-  function insert({ id, report, originalJson, updated }: StoredReport, most: number): boolean {
-    if (report === undefined) throw new TypeError(`report ${id} is empty`);
-    const { deviceId, deviceGroup, state } = report;
-    const body = encodedReport(report);
-    const held = heldBy(deviceId);
-    if (held >= most) return false;
-    const { changes } = insertReport.run(id, deviceId, deviceGroup, state, body, originalJson, updated ? 1 : 0);
-    if (changes === 1) counted.set(deviceId, held + body.length + Buffer.byteLength(originalJson));
-    return true;
-  }
-
-  /** Returns the bytes of a device's reports in the history, and remembers them also where no report is added: a history that is full has the most to sum up. */
-  function heldBy(deviceId: string): number {
-    const known = counted.get(deviceId);
-    if (known !== undefined) return known;
-    const row = countHistory.get(deviceId);
-    const held = row === undefined || row[0] === null ? 0 : integer(row, 0);
-    counted.set(deviceId, held);
-    return held;
-  }
-
-  /** Runs a transaction that changes the history. */
-  function changeHistory<T>(work: () => T): T {
-    try {
-      return inTransaction(database, work);
-    } catch (error) {
-      counted.clear(); // of what is not stored, or perhaps not
-      throw error;
-    }
-  }
-
   function readRecord(deviceId: string): DeviceRecord | undefined {
     const row = readRow(deviceId);
-    const reports = reportsOf.all(deviceId).map(readReport);
+    const reports = history.of(deviceId);
     return row === undefined && reports.length === 0 ? undefined : { kind: "device", deviceId, row, reports };
   }
 
@@ -254,8 +205,8 @@ function createReportStore(database: DatabaseSync): ReportStore {
     async save(changes, signal) {
       signal?.throwIfAborted();
       return attempt("save reports", () =>
-        changeHistory(() => {
-          const leftOut = changes.flatMap(({ reports }) => reports).filter((report) => !insert(report, HISTORY_BYTES_PER_DEVICE)).length;
+        history.change(() => {
+          const leftOut = changes.flatMap(({ reports }) => reports).filter((report) => !history.insert(report, HISTORY_BYTES_PER_DEVICE)).length;
           for (const { row } of changes) writeRow(row);
           return { leftOut };
         }),
@@ -350,12 +301,7 @@ function createReportStore(database: DatabaseSync): ReportStore {
       signal?.throwIfAborted();
       return attempt("remove old reports", () => {
         const markers = deleteMarkers.run(Math.floor(receivedBeforeMs) * 1000).changes;
-        const deleted = deleteReports.all(firstReportIdAt(receivedBeforeMs));
-        for (const row of deleted) {
-          const held = counted.get(text(row, 0));
-          if (held !== undefined) counted.set(text(row, 0), held - integer(row, 1));
-        }
-        return Number(markers) + deleted.length;
+        return Number(markers) + history.expire(receivedBeforeMs);
       });
     },
 
@@ -377,8 +323,8 @@ function createReportStore(database: DatabaseSync): ReportStore {
       async adopt({ row, reports }, signal) {
         signal?.throwIfAborted();
         attempt("save reports", () =>
-          changeHistory(() => {
-            for (const report of reports) insert(report, Number.POSITIVE_INFINITY);
+          history.change(() => {
+            for (const report of reports) history.insert(report, Number.POSITIVE_INFINITY);
             if (row !== undefined) writeRow(row);
           }),
         );
@@ -403,11 +349,4 @@ function summaryIn(row: Row): DeviceSummary {
 /** @param row its columns as a list: id and version */
 function readVersion(row: Row): SummaryVersion {
   return { deviceId: text(row, 0), writtenAt: BigInt(integer(row, 1)) };
-}
-
-function readReport(row: Row): StoredReport {
-  const { id, original } = row;
-  if (typeof id !== "string" || typeof original !== "string") throw new TypeError("the id of a report, or its original, is not a text");
-  const report = readMessage(ReportSchema, bytes(row, "body"));
-  return create(StoredReportSchema, { id, report, originalJson: original, updated: integer(row, "updated") === 1 });
 }
