@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { createHash } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtempDisposable } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -33,69 +33,57 @@ describePresenceExpiry("sqlite:", openInMemory);
 
 describe("sqlite report store", () => {
   it("the sqlite report store holds the saved rows after it is opened again", async () => {
-    const folder = await mkdtemp(join(tmpdir(), "nebula-reports-"));
-    try {
-      const path = join(folder, "reports.db");
-      {
-        await using store = await openSqliteReportStore({ path });
-        await saveReports(store, { reports: [storedReport(sampleReport())] });
-      }
-      await using again = await openSqliteReportStore({ path });
-      assert.equal((await again.listReports({}, { limit: 1 })).items.length, 1);
-    } finally {
-      await rm(folder, { recursive: true });
+    await using folder = await mkdtempDisposable(join(tmpdir(), "nebula-reports-"));
+    const path = join(folder.path, "reports.db");
+    {
+      await using store = await openSqliteReportStore({ path });
+      await saveReports(store, { reports: [storedReport(sampleReport())] });
     }
+    await using again = await openSqliteReportStore({ path });
+    assert.equal((await again.listReports({}, { limit: 1 })).items.length, 1);
   });
 
   it("rows of a store of an earlier version expire where their devices have no token, and no others", async () => {
-    const folder = await mkdtemp(join(tmpdir(), "nebula-reports-"));
-    try {
-      const [path, accessPath] = [join(folder, "reports.db"), join(folder, "access.db")];
-      const earlier = openDatabase(path, REPORT_MIGRATIONS.slice(0, 2));
-      const insert = earlier.prepare("INSERT INTO devices (device_id, device_group, state, written_at, body) VALUES (?, 'shops', 1, ?, x'')");
-      for (const deviceId of ["old", "enrolled", "recent"]) insert.run(deviceId, (SAMPLE_TIME_MS + (deviceId === "recent" ? 5000 : 0)) * 1000);
-      earlier.close();
-      {
-        await using unknown = await openSqliteReportStore({ path });
-        assert.equal(await unknown.expireDevices(SAMPLE_TIME_MS + 1000), 0, "who has a token is not known");
-      }
-      {
-        await using access = await openSqliteAccessStore({ path: accessPath });
-        const times = { createdAt: SAMPLE_TIME_MS, expiresAt: SAMPLE_TIME_MS + 60_000 };
-        await access.createEnrolment({ id: "e", tokenHash: "1".repeat(64), deviceGroup: "shops", usesLeft: 1, createdBy: "ann", ...times });
-        const device = { deviceId: "enrolled", tokenHash: "2".repeat(64), enrolmentHash: "1".repeat(64), nowMs: SAMPLE_TIME_MS };
-        assert.equal((await access.enrol(device)).kind, "enrolled");
-        await using store = await openSqliteReportStore({ path, accessPath });
-        assert.equal(await store.expireDevices(SAMPLE_TIME_MS + 1000), 1);
-        const left = await Promise.all(["old", "enrolled", "recent"].map((deviceId) => store.getDevice(deviceId)));
-        assert.deepEqual(
-          left.map((device) => device !== undefined),
-          [false, true, true],
-        );
-        assert.equal(await store.expireDevices(SAMPLE_TIME_MS + 6000), 1);
-      }
-    } finally {
-      await rm(folder, { recursive: true });
+    await using folder = await mkdtempDisposable(join(tmpdir(), "nebula-reports-"));
+    const [path, accessPath] = [join(folder.path, "reports.db"), join(folder.path, "access.db")];
+    const earlier = openDatabase(path, REPORT_MIGRATIONS.slice(0, 2));
+    const insert = earlier.prepare("INSERT INTO devices (device_id, device_group, state, written_at, body) VALUES (?, 'shops', 1, ?, x'')");
+    for (const deviceId of ["old", "enrolled", "recent"]) insert.run(deviceId, (SAMPLE_TIME_MS + (deviceId === "recent" ? 5000 : 0)) * 1000);
+    earlier.close();
+    {
+      await using unknown = await openSqliteReportStore({ path });
+      assert.equal(await unknown.expireDevices(SAMPLE_TIME_MS + 1000), 0, "who has a token is not known");
+    }
+    {
+      await using access = await openSqliteAccessStore({ path: accessPath });
+      const times = { createdAt: SAMPLE_TIME_MS, expiresAt: SAMPLE_TIME_MS + 60_000 };
+      await access.createEnrolment({ id: "e", tokenHash: "1".repeat(64), deviceGroup: "shops", usesLeft: 1, createdBy: "ann", ...times });
+      const device = { deviceId: "enrolled", tokenHash: "2".repeat(64), enrolmentHash: "1".repeat(64), nowMs: SAMPLE_TIME_MS };
+      assert.equal((await access.enrol(device)).kind, "enrolled");
+      await using store = await openSqliteReportStore({ path, accessPath });
+      assert.equal(await store.expireDevices(SAMPLE_TIME_MS + 1000), 1);
+      const left = await Promise.all(["old", "enrolled", "recent"].map((deviceId) => store.getDevice(deviceId)));
+      assert.deepEqual(
+        left.map((device) => device !== undefined),
+        [false, true, true],
+      );
+      assert.equal(await store.expireDevices(SAMPLE_TIME_MS + 6000), 1);
     }
   });
 
   it("devices of a store of an earlier version have their summaries once it is opened", async () => {
-    const folder = await mkdtemp(join(tmpdir(), "nebula-reports-"));
-    try {
-      const path = join(folder, "reports.db");
-      const earlier = openDatabase(path, REPORT_MIGRATIONS.slice(0, 5));
-      const insert = earlier.prepare("INSERT INTO devices (device_id, device_group, state, written_at, body) VALUES (?, 'shops', 1, ?, ?)");
-      const rows = Array.from({ length: 1200 }, (_, index) => statusRow(sampleReport({ deviceId: `device-${1000 + index}` }), BigInt(index + 1)));
-      for (const { device, writtenAt } of rows) insert.run(device.deviceId, writtenAt, toBinary(DeviceSchema, device));
-      earlier.close();
-      await using store = await openSqliteReportStore({ path });
-      const listed = await readAll((page) => store.listSummaries("shops", page), 500);
-      assert.equal(listed.length, rows.length);
-      for (const [index, row] of rows.entries()) {
-        assert.ok(equals(DeviceSummarySchema, listed[index] ?? assert.fail(), summaryOf(row) ?? assert.fail()));
-      }
-    } finally {
-      await rm(folder, { recursive: true });
+    await using folder = await mkdtempDisposable(join(tmpdir(), "nebula-reports-"));
+    const path = join(folder.path, "reports.db");
+    const earlier = openDatabase(path, REPORT_MIGRATIONS.slice(0, 5));
+    const insert = earlier.prepare("INSERT INTO devices (device_id, device_group, state, written_at, body) VALUES (?, 'shops', 1, ?, ?)");
+    const rows = Array.from({ length: 1200 }, (_, index) => statusRow(sampleReport({ deviceId: `device-${1000 + index}` }), BigInt(index + 1)));
+    for (const { device, writtenAt } of rows) insert.run(device.deviceId, writtenAt, toBinary(DeviceSchema, device));
+    earlier.close();
+    await using store = await openSqliteReportStore({ path });
+    const listed = await readAll((page) => store.listSummaries("shops", page), 500);
+    assert.equal(listed.length, rows.length);
+    for (const [index, row] of rows.entries()) {
+      assert.ok(equals(DeviceSummarySchema, listed[index] ?? assert.fail(), summaryOf(row) ?? assert.fail()));
     }
   });
 
@@ -129,88 +117,76 @@ describe("sqlite report store", () => {
   });
 
   it("reports of a store of an earlier version are kept, in their order, under ids that begin with their time", async () => {
-    const folder = await mkdtemp(join(tmpdir(), "nebula-reports-"));
-    try {
-      const path = join(folder, "reports.db");
-      const earlier = openDatabase(path, REPORT_MIGRATIONS.slice(0, 3));
-      const insert = earlier.prepare(
-        "INSERT INTO reports (id, received_at, device_id, device_group, state, body, original, updated) VALUES (?, ?, ?, ?, ?, ?, '', 0)",
-      );
-      // ids of the earlier version: seconds and 8 bytes of a hash, which say nothing of the order within a second
-      const reports = [7, 900, 30, 450, 450, 61_000].map((offsetMs, index) =>
-        sampleReport({ seq: BigInt(index + 1), receivedMs: SAMPLE_TIME_MS + offsetMs }),
-      );
-      for (const report of reports) {
-        const hash = createHash("sha256").update(String(report.seq)).digest("hex").slice(0, 16);
-        const id = Math.floor(receivedMs(report.receivedAt) / 1000).toString(16) + hash;
-        insert.run(id, receivedMs(report.receivedAt), report.deviceId, report.deviceGroup, report.state, toBinary(ReportSchema, report));
-      }
-      earlier.close();
-      await using store = await openSqliteReportStore({ path });
-      const read = await readAll((page) => store.listReports({ deviceGroup: "shops" }, page), 2);
-      const times = read.map(({ id, report }) => [reportIdMs(id), receivedMs(report?.receivedAt)]);
-      assert.deepEqual(
-        times,
-        [7, 30, 450, 450, 900, 61_000].map((offsetMs) => [SAMPLE_TIME_MS + offsetMs, SAMPLE_TIME_MS + offsetMs]),
-      );
-      assert.equal(new Set(read.map(({ report }) => report?.seq)).size, reports.length);
-      await saveReports(store, { reports: [storedReport(sampleReport({ seq: 9n, receivedMs: SAMPLE_TIME_MS + 500 }))] });
-      assert.equal((await readAll((page) => store.listReports({}, page), 3))[4]?.report?.seq, 9n);
-      assert.equal(await store.expire(SAMPLE_TIME_MS + 460), 4);
-    } finally {
-      await rm(folder, { recursive: true });
+    await using folder = await mkdtempDisposable(join(tmpdir(), "nebula-reports-"));
+    const path = join(folder.path, "reports.db");
+    const earlier = openDatabase(path, REPORT_MIGRATIONS.slice(0, 3));
+    const insert = earlier.prepare(
+      "INSERT INTO reports (id, received_at, device_id, device_group, state, body, original, updated) VALUES (?, ?, ?, ?, ?, ?, '', 0)",
+    );
+    // ids of the earlier version: seconds and 8 bytes of a hash, which say nothing of the order within a second
+    const reports = [7, 900, 30, 450, 450, 61_000].map((offsetMs, index) =>
+      sampleReport({ seq: BigInt(index + 1), receivedMs: SAMPLE_TIME_MS + offsetMs }),
+    );
+    for (const report of reports) {
+      const hash = createHash("sha256").update(String(report.seq)).digest("hex").slice(0, 16);
+      const id = Math.floor(receivedMs(report.receivedAt) / 1000).toString(16) + hash;
+      insert.run(id, receivedMs(report.receivedAt), report.deviceId, report.deviceGroup, report.state, toBinary(ReportSchema, report));
     }
+    earlier.close();
+    await using store = await openSqliteReportStore({ path });
+    const read = await readAll((page) => store.listReports({ deviceGroup: "shops" }, page), 2);
+    const times = read.map(({ id, report }) => [reportIdMs(id), receivedMs(report?.receivedAt)]);
+    assert.deepEqual(
+      times,
+      [7, 30, 450, 450, 900, 61_000].map((offsetMs) => [SAMPLE_TIME_MS + offsetMs, SAMPLE_TIME_MS + offsetMs]),
+    );
+    assert.equal(new Set(read.map(({ report }) => report?.seq)).size, reports.length);
+    await saveReports(store, { reports: [storedReport(sampleReport({ seq: 9n, receivedMs: SAMPLE_TIME_MS + 500 }))] });
+    assert.equal((await readAll((page) => store.listReports({}, page), 3))[4]?.report?.seq, 9n);
+    assert.equal(await store.expire(SAMPLE_TIME_MS + 460), 4);
   });
 
   it("the bytes of a history count each report once: one that is saved again or adopted, and none that expired or whose save failed", async () => {
-    const folder = await mkdtemp(join(tmpdir(), "nebula-reports-"));
-    try {
-      const path = join(folder, "reports.db");
-      const originalJson = "ü".repeat(HISTORY_BYTES_PER_DEVICE / 8); // four of them are the most
-      const at = (seq: number) => storedReport(sampleReport({ seq: BigInt(seq), receivedMs: SAMPLE_TIME_MS + seq }), { originalJson });
-      const leftOut = async (store: ReportStore, ...seqs: number[]) => (await saveReports(store, { reports: seqs.map(at) })).leftOut;
-      {
-        await using store = await openSqliteReportStore({ path });
-        assert.equal(await leftOut(store, 1, 1, 2), 0);
-        const adopted = { kind: "device", deviceId: "device-1", row: undefined, reports: [at(2), at(3)] } as const;
-        for (let time = 0; time < 2; time++) await store.records.adopt(adopted);
-        const empty = { ...at(5), report: undefined };
-        const change = { before: undefined, row: statusRow(sampleReport()), reports: [at(4), empty] };
-        await assert.rejects(store.save([change]), TypeError);
-        assert.deepEqual([await leftOut(store, 3, 4), await leftOut(store, 5)], [0, 1]);
-      }
-      await using again = await openSqliteReportStore({ path });
-      assert.equal(await leftOut(again, 5), 1);
-      assert.equal(await again.expire(SAMPLE_TIME_MS + 2), 1);
-      assert.deepEqual([await leftOut(again, 5), await leftOut(again, 6)], [0, 1]);
-      const left = await readAll((page) => again.listReports({ deviceId: "device-1" }, page), 10);
-      assert.deepEqual(
-        left.map(({ report }) => Number(report?.seq)),
-        [2, 3, 4, 5],
-      );
-    } finally {
-      await rm(folder, { recursive: true });
+    await using folder = await mkdtempDisposable(join(tmpdir(), "nebula-reports-"));
+    const path = join(folder.path, "reports.db");
+    const originalJson = "ü".repeat(HISTORY_BYTES_PER_DEVICE / 8); // four of them are the most
+    const at = (seq: number) => storedReport(sampleReport({ seq: BigInt(seq), receivedMs: SAMPLE_TIME_MS + seq }), { originalJson });
+    const leftOut = async (store: ReportStore, ...seqs: number[]) => (await saveReports(store, { reports: seqs.map(at) })).leftOut;
+    {
+      await using store = await openSqliteReportStore({ path });
+      assert.equal(await leftOut(store, 1, 1, 2), 0);
+      const adopted = { kind: "device", deviceId: "device-1", row: undefined, reports: [at(2), at(3)] } as const;
+      for (let time = 0; time < 2; time++) await store.records.adopt(adopted);
+      const empty = { ...at(5), report: undefined };
+      const change = { before: undefined, row: statusRow(sampleReport()), reports: [at(4), empty] };
+      await assert.rejects(store.save([change]), TypeError);
+      assert.deepEqual([await leftOut(store, 3, 4), await leftOut(store, 5)], [0, 1]);
     }
+    await using again = await openSqliteReportStore({ path });
+    assert.equal(await leftOut(again, 5), 1);
+    assert.equal(await again.expire(SAMPLE_TIME_MS + 2), 1);
+    assert.deepEqual([await leftOut(again, 5), await leftOut(again, 6)], [0, 1]);
+    const left = await readAll((page) => again.listReports({ deviceId: "device-1" }, page), 10);
+    assert.deepEqual(
+      left.map(({ report }) => Number(report?.seq)),
+      [2, 3, 4, 5],
+    );
   });
 
   it("the bytes of a history that is full when the store is opened are summed up once, not for each report that is left out", async () => {
-    const folder = await mkdtemp(join(tmpdir(), "nebula-reports-"));
-    try {
-      const path = join(folder, "reports.db");
-      const originalJson = "x".repeat(HISTORY_BYTES_PER_DEVICE);
-      const at = (seq: number) => storedReport(sampleReport({ seq: BigInt(seq), receivedMs: SAMPLE_TIME_MS + seq }), { originalJson });
-      {
-        await using store = await openSqliteReportStore({ path });
-        await saveReports(store, { reports: [at(1)] });
-      }
+    await using folder = await mkdtempDisposable(join(tmpdir(), "nebula-reports-"));
+    const path = join(folder.path, "reports.db");
+    const originalJson = "x".repeat(HISTORY_BYTES_PER_DEVICE);
+    const at = (seq: number) => storedReport(sampleReport({ seq: BigInt(seq), receivedMs: SAMPLE_TIME_MS + seq }), { originalJson });
+    {
       await using store = await openSqliteReportStore({ path });
-      assert.equal((await saveReports(store, { reports: [at(2)] })).leftOut, 1);
-      using other = new DatabaseSync(path);
-      other.exec("DELETE FROM reports"); // would show in a second sum; no other process writes there otherwise
-      assert.equal((await saveReports(store, { reports: [at(3)] })).leftOut, 1);
-    } finally {
-      await rm(folder, { recursive: true });
+      await saveReports(store, { reports: [at(1)] });
     }
+    await using store = await openSqliteReportStore({ path });
+    assert.equal((await saveReports(store, { reports: [at(2)] })).leftOut, 1);
+    using other = new DatabaseSync(path);
+    other.exec("DELETE FROM reports"); // would show in a second sum; no other process writes there otherwise
+    assert.equal((await saveReports(store, { reports: [at(3)] })).leftOut, 1);
   });
 
   it("the sqlite report store is unavailable once it is closed", async () => {
