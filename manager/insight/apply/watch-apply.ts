@@ -201,7 +201,7 @@ class Following implements Disposable {
       let hasMoved = false;
       for (const { before, after } of changes) if (this.#move(group, before, after)) hasMoved = true;
       if (hasMoved) this.#changedAt = this.#parts.clock.monotonic();
-      const isAwake = this.hasNews && !this.#isQuiet; // the next message is due soon, and no verdict
+      const isAwake = this.hasNews && !this.#isAtRest; // the next message is due soon, and no verdict
       this.hasNews = true;
       if (!isAwake) this.#wake.abort(CHANGED);
     });
@@ -225,7 +225,7 @@ class Following implements Disposable {
     const isNew = before === undefined && !isQuiet; // it may report from here before its connection is here
     const wasMoving = this.#moving.has(deviceId);
     const mayBeElsewhere = isNew || isSilent(before) || isSilent(after) || wasMoving;
-    if (!mayBeElsewhere) return this.#recount(copyIn(group, before), copyIn(group, after), group, isQuiet);
+    if (!mayBeElsewhere) return this.#recount(copyIn(group, before), copyIn(group, after), isQuiet);
     const others = this.#copies(deviceId, group);
     const had = before === undefined ? others : [{ group, device: before }, ...others];
     const has = after === undefined ? others : [{ group, device: after }, ...others];
@@ -234,18 +234,19 @@ class Following implements Disposable {
     const [was, is] = [deciding(had), deciding(has)];
     const doubled = wasMoving ? [] : had.filter((copy) => copy.group.name !== was?.group.name);
     for (const copy of doubled) this.#tally.remove(copy.device, copy.group.targets);
-    return this.#recount(was, is, group, isQuiet);
+    return this.#recount(was, is, isQuiet);
   }
 
   /** Counts a device as it is in place of as it was; answers whether its state changed. */
-  #recount(was: Copy | undefined, is: Copy | undefined, group: Group, isQuiet: boolean): boolean {
-    if (was?.device === is?.device) return false;
-    const of = (is ?? was)?.group ?? group;
-    if (!isQuiet && (was === undefined || was.group.name === of.name)) return this.#tally.change(was?.device, is?.device, of.name, of.targets);
+  #recount(was: Copy | undefined, is: Copy | undefined, isQuiet: boolean): boolean {
+    const group = (is ?? was)?.group;
+    if (group === undefined || was?.device === is?.device) return false;
+    const { name, targets } = group;
+    if (!isQuiet && (was === undefined || was.group.name === name)) return this.#tally.change(was?.device, is?.device, name, targets);
     if (was !== undefined) this.#tally.remove(was.device, was.group.targets);
     if (is === undefined) return true;
-    if (isQuiet) this.#tally.add(is.device, of.name, of.targets);
-    else this.#tally.change(undefined, is.device, of.name, of.targets);
+    if (isQuiet) this.#tally.add(is.device, name, targets);
+    else this.#tally.change(undefined, is.device, name, targets);
     return true;
   }
 
@@ -278,18 +279,18 @@ class Following implements Disposable {
 
   /** When the verdict is due if nothing changes, milliseconds of the monotonic clock; infinity: some online device works or waits. */
   settlesAt(settleMs: number): number {
-    return this.#isQuiet ? this.#changedAt + settleMs : Number.POSITIVE_INFINITY;
+    return this.#isAtRest ? this.#changedAt + settleMs : Number.POSITIVE_INFINITY;
   }
 
   /** Whether no online device works or waits. */
-  get #isQuiet(): boolean {
+  get #isAtRest(): boolean {
     const { working, waiting } = this.#tally.counts;
     return working + waiting === 0;
   }
 
   verdict(): ApplyVerdict {
     const { online, failed } = this.#tally.counts;
-    if (!this.#isQuiet) return ApplyVerdict.UNFINISHED;
+    if (!this.#isAtRest) return ApplyVerdict.UNFINISHED;
     if (online === 0 && !this.#targets.every(isKept)) return ApplyVerdict.NONE_ONLINE;
     return failed > 0 ? ApplyVerdict.FAILED : ApplyVerdict.APPLIED;
   }
