@@ -3,7 +3,7 @@ import { clone, create, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { DeviceSummarySchema, TargetSummarySchema } from "../../gen/nebula/v1/device_pb.ts";
 import { readSummary } from "./device-summary.ts";
-import { withSharedValues } from "./shared-values.ts";
+import { sharedText, withSharedValues } from "./shared-values.ts";
 
 /** A field that this release does not know, number 99: 7. */
 const UNKNOWN = Uint8Array.of(0x98, 0x06, 0x07);
@@ -44,6 +44,10 @@ describe("values that summaries share", () => {
     assert.equal(image?.buffer.byteLength, 8);
     assert.equal(other.targets[0]?.imageIds[0], image);
     assert.throws(() => readSummary(new Uint8Array()).targets.push(...one.targets), TypeError);
+  });
+
+  it("a shared text is the one that was given, after any other texts", () => {
+    fc.assert(fc.property(fc.array(fc.string({ maxLength: 100 })), (texts) => assert.deepEqual(texts.map(sharedText), texts)));
   });
 
   it("fields of a newer release are left out of a summary, and its bytes are not held", () => {

@@ -6,6 +6,7 @@ const SLOTS = 1024;
 /** Bytes of a value that is held, at most. */
 const LONGEST = 64;
 
+const texts: string[] = new Array(SLOTS).fill("");
 const numbers: bigint[] = new Array(SLOTS).fill(0n);
 const byteLists: (Uint8Array | undefined)[] = new Array(SLOTS).fill(undefined);
 
@@ -33,6 +34,16 @@ export function withSharedValues(summary: DeviceSummary): DeviceSummary {
     target.imageIds = target.imageIds.length === 0 ? NO_BYTES : target.imageIds.map(sharedBytes);
   }
   return summary;
+}
+
+/** Returns a text that many rows have in common, held once: the boot of a shard, a version of a worker. */
+export function sharedText(text: string): string {
+  if (text.length > LONGEST) return text;
+  const slot = (text.length * 31 + (text.codePointAt(0) ?? 0) * 7 + (text.codePointAt(text.length - 1) ?? 0)) % SLOTS;
+  const known = texts[slot];
+  if (known === text) return known;
+  texts[slot] = text;
+  return text;
 }
 
 function sharedNumber(value: bigint): bigint {

@@ -140,6 +140,7 @@ export class GroupMirror {
   async reread(signal: AbortSignal): Promise<void> {
     const { store, deviceGroup } = this.#parts;
     const watches = await this.#readPresence(signal);
+    const find = this.#finder();
     await this.#reading(async (present) => {
       await pages(
         PAGE,
@@ -147,7 +148,7 @@ export class GroupMirror {
         async (items) => {
           const differ: string[] = [];
           for (const { deviceId, writtenAt } of items) {
-            if (this.devices.get(deviceId)?.summary?.writtenAt === writtenAt) present.push(deviceId);
+            if (find(deviceId)?.summary?.writtenAt === writtenAt) present.push(deviceId);
             else differ.push(deviceId);
           }
           for (let start = 0; start < differ.length; start += PAGE_OF_SUMMARIES) {
@@ -161,6 +162,19 @@ export class GroupMirror {
       );
     });
     await this.#placeUnreported(watches, signal);
+  }
+
+  /** Finds devices that are asked for in about the order in which the mirror has them: a step of an iterator takes half as long as a look into a large map. */
+  #finder(): (deviceId: string) => DeviceInGroup | undefined {
+    const inOrder = this.devices.values();
+    let next = inOrder.next().value;
+    return (deviceId) => {
+      while (next !== undefined && next.deviceId < deviceId) next = inOrder.next().value;
+      if (next?.deviceId !== deviceId) return this.devices.get(deviceId);
+      const found = next;
+      next = inOrder.next().value;
+      return found;
+    };
   }
 
   /** Runs a read that notes the devices which the store has, then removes the others. */
@@ -214,10 +228,15 @@ export class GroupMirror {
   async #placeUnreported(watches: readonly PresenceRow[], signal: AbortSignal): Promise<void> {
     const { store, deviceGroup } = this.#parts;
     const silent = new Set<string>();
-    const look = (deviceIds: readonly string[]) => {
-      for (const deviceId of deviceIds) if (this.devices.get(deviceId)?.summary === undefined) silent.add(deviceId);
+    let looks = 0;
+    const look = async (deviceIds: Iterable<string>) => {
+      for (const deviceId of deviceIds) {
+        if (this.devices.get(deviceId)?.summary === undefined) silent.add(deviceId);
+        if (++looks % LOOKED_AT === 0) await turn();
+      }
     };
-    await inSlices([...this.devices.keys(), ...this.#presence.devices()], look, LOOKED_AT);
+    if (this.#reported < this.devices.size) await look(this.devices.keys());
+    await look(this.#presence.devices());
     if (silent.size === 0) return;
     const unreported = watches.filter(({ deviceId }) => silent.has(deviceId));
     const ids = [...new Set(unreported.map(({ deviceId }) => deviceId))];

@@ -18,7 +18,8 @@ export class GroupPresence {
   /** The rows that the read under way found so far, and whether each of them is the only one that is known of its device. */
   #found: PresenceRow[] = [];
   #isAsFound = true;
-  readonly #boots = new Map<string, string>();
+  /** The rows that the last read found, in its order, while these are all that are known: nearly always the next one finds the same. */
+  #lastFound: readonly PresenceRow[] = [];
 
   constructor(deviceGroup: string) {
     this.#deviceGroup = deviceGroup;
@@ -38,7 +39,9 @@ export class GroupPresence {
     return changes.flatMap(({ deviceId, shardBoot, stream, ended, atMs }) => {
       const row = { deviceGroup: this.#deviceGroup, deviceId, shardBoot, stream: Number(stream), ended, atMs: Number(atMs) };
       this.#announced?.push(row);
-      return put(this.#rows, row) ? [deviceId] : [];
+      if (!put(this.#rows, row)) return [];
+      this.#lastFound = [];
+      return [deviceId];
     });
   }
 
@@ -51,10 +54,15 @@ export class GroupPresence {
   /** Takes rows that a read found. One that is known as it is found is kept, so that a read leaves no second copy of the group. */
   take(rows: readonly PresenceRow[]): void {
     for (const row of rows) {
+      const expected = this.#lastFound[this.#found.length];
+      if (expected?.deviceId === row.deviceId && isSameRow(row, expected)) {
+        this.#found.push(expected);
+        continue;
+      }
       const known = this.#rows.get(row.deviceId);
       const isKnown = known !== undefined && "deviceId" in known && isSameRow(row, known);
       if (!isKnown) this.#isAsFound = false;
-      this.#found.push(isKnown ? known : this.#kept(row));
+      this.#found.push(isKnown ? known : row);
     }
   }
 
@@ -63,11 +71,13 @@ export class GroupPresence {
     const [before, found, announced] = [this.#rows, this.#found, this.#announced ?? []];
     const isAsFound = this.#isAsFound && announced.length === 0 && found.length === before.size; // each device has one row, and these are all
     this.cancel();
+    this.#lastFound = announced.length === 0 ? found : [];
     if (isAsFound) return { found, changed: [] };
     const after: Rows = new Map();
     for (const row of found) put(after, row);
     for (const row of announced) put(after, row);
     this.#rows = after;
+    if (before.size === 0) return { found, changed: [...after.keys()] };
     const changed: string[] = [];
     for (const [deviceId, rows] of after) if (!isSame(listOf(before.get(deviceId)), listOf(rows))) changed.push(deviceId);
     for (const deviceId of before.keys()) if (!after.has(deviceId)) changed.push(deviceId);
@@ -78,19 +88,12 @@ export class GroupPresence {
   cancel(): void {
     this.#announced = undefined;
     this.#found = [];
-    this.#boots.clear();
-  }
-
-  /** A row of the store as it is kept: texts that devices have in common are held once. */
-  #kept({ deviceId, shardBoot, stream, ended, atMs }: PresenceRow): PresenceRow {
-    const boot = this.#boots.get(shardBoot) ?? shardBoot;
-    if (!this.#boots.has(boot)) this.#boots.set(boot, boot);
-    return { deviceGroup: this.#deviceGroup, deviceId, shardBoot: boot, stream, ended, atMs };
   }
 
   /** Forgets rows, unless newer ones are known by now. */
   remove(rows: Iterable<PresenceRow>): void {
     for (const row of rows) {
+      this.#lastFound = [];
       const left = this.of(row.deviceId).filter((known) => !isSameRow(known, row));
       const [only] = left;
       if (only === undefined) this.#rows.delete(row.deviceId);

@@ -9,6 +9,7 @@ import {
   SHARD_KEPT_MS,
   type ShardRow,
 } from "../../presence-store.ts";
+import { sharedText } from "../../shared-values.ts";
 import { pagesOf } from "../connection/client.ts";
 import { integer, type Row, text } from "../connection/rows.ts";
 import { BUCKETS } from "../schema/report-tables.ts";
@@ -134,9 +135,9 @@ export function createCassandraPresence(client: ReportClient): PresenceStore {
 }
 
 function rowOf(row: Row): PresenceRow {
-  const [deviceGroup, deviceId, shardBoot] = [text(row, "device_group"), text(row, "device_id"), text(row, "shard_boot")];
+  const [deviceGroup, deviceId, shardBoot] = [sharedText(text(row, "device_group")), text(row, "device_id"), sharedText(text(row, "shard_boot"))];
   const workerVersion = text(row, "worker_version");
-  const named = workerVersion === "" ? {} : { workerVersion };
+  const named = workerVersion === "" ? {} : { workerVersion: sharedText(workerVersion) };
   return { deviceGroup, deviceId, shardBoot, ...readPresenceVersion(integer(row, "version")), atMs: integer(row, "at_ms"), ...named };
 }
 

@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { decodePresencePosition, encodePresencePosition } from "../../page.ts";
 import { PRESENCE_KEPT_MS, type PresenceRow, type PresenceStore, presenceVersion, readPresenceVersion, SHARD_KEPT_MS } from "../../presence-store.ts";
+import { sharedText } from "../../shared-values.ts";
 import { inTransaction } from "../open-database.ts";
 import { attemptOf, integer, optional, pageOfRows, type Row, text } from "../statements.ts";
 
@@ -14,16 +15,17 @@ const attempt = attemptOf("report");
 
 /** The part of the report store that holds presence. */
 export function createPresenceStore(database: DatabaseSync): PresenceStore {
-  const columns = "device_group, device_id, shard_boot, version, at_ms, worker_version";
+  const inGroup = "device_id, shard_boot, version, at_ms, worker_version";
+  const columns = `device_group, ${inGroup}`;
   const write = database.prepare(`
     INSERT INTO presence (${columns}) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (device_group, device_id, shard_boot)
     DO UPDATE SET version = excluded.version, at_ms = excluded.at_ms, worker_version = excluded.worker_version
     WHERE excluded.version > version`);
   const ofGroup = database.prepare(`
-    SELECT ${columns} FROM presence WHERE device_group = ? AND (device_id, shard_boot) > (?, ?) ORDER BY device_id, shard_boot LIMIT ?`);
+    SELECT ${inGroup} FROM presence WHERE device_group = ? AND (device_id, shard_boot) > (?, ?) ORDER BY device_id, shard_boot LIMIT ?`);
   const ofDevice = database.prepare(`
-    SELECT ${columns} FROM presence INDEXED BY presence_by_device WHERE device_id = ? ORDER BY device_group, shard_boot`);
+    SELECT ${inGroup}, device_group FROM presence INDEXED BY presence_by_device WHERE device_id = ? ORDER BY device_group, shard_boot`);
   for (const statement of [ofGroup, ofDevice]) statement.setReturnArrays(true);
   const remove = database.prepare("DELETE FROM presence WHERE device_group = ? AND device_id = ? AND shard_boot = ? AND version <= ?");
   const mark = database.prepare(`
@@ -59,15 +61,19 @@ export function createPresenceStore(database: DatabaseSync): PresenceStore {
       const { deviceId, shardBoot } = after === undefined ? { deviceId: "", shardBoot: "" } : decodePresencePosition(after);
       return attempt("list presence", () =>
         // small rows: an iterator takes half as long again
-        pageOfRows(ofGroup.all(deviceGroup, deviceId, shardBoot, limit + 1), limit, rowOf, encodePresencePosition),
+        pageOfRows(ofGroup.all(deviceGroup, deviceId, shardBoot, limit + 1), limit, (row) => rowOf(row, deviceGroup), encodePresencePosition),
       );
     },
 
     async presenceOf(deviceIds, signal) {
       signal?.throwIfAborted();
       return attempt("read presence", () => {
-        const found = [...new Set(deviceIds)].sort().map((deviceId) => [deviceId, ofDevice.all(deviceId).map(rowOf)] as const);
-        return new Map(found.filter(([, rows]) => rows.length > 0));
+        const found = new Map<string, readonly PresenceRow[]>();
+        for (const deviceId of [...new Set(deviceIds)].sort()) {
+          const rows = ofDevice.all(deviceId).map((row) => rowOf(row, text(row, 5)));
+          if (rows.length > 0) found.set(deviceId, rows);
+        }
+        return found;
       });
     },
 
@@ -109,17 +115,11 @@ export function createPresenceStore(database: DatabaseSync): PresenceStore {
   };
 }
 
-/** @param row its columns as a list */
-function rowOf(row: Row): PresenceRow {
-  const { stream, ended } = readPresenceVersion(integer(row, 3));
-  const workerVersion = text(row, 5);
-  const read = {
-    deviceGroup: text(row, 0),
-    deviceId: text(row, 1),
-    shardBoot: text(row, 2),
-    stream,
-    ended,
-    atMs: integer(row, 4),
-  };
-  return workerVersion === "" ? read : { ...read, workerVersion };
+/** @param row its columns as a list, as `inGroup` names them */
+function rowOf(row: Row, deviceGroup: string): PresenceRow {
+  const { stream, ended } = readPresenceVersion(integer(row, 2));
+  const workerVersion = text(row, 4);
+  const [deviceId, shardBoot, atMs] = [text(row, 0), sharedText(text(row, 1)), integer(row, 3)];
+  if (workerVersion === "") return { deviceGroup, deviceId, shardBoot, stream, ended, atMs };
+  return { deviceGroup, deviceId, shardBoot, stream, ended, atMs, workerVersion: sharedText(workerVersion) };
 }

@@ -11,6 +11,7 @@ import {
   decodeSummaryPosition,
   encodeDevicePosition,
   encodeSummaryPosition,
+  PAGE_BYTES,
   type Page,
 } from "../../page.ts";
 import { type DeviceRecord, HISTORY_BYTES_PER_DEVICE, markerOf, type ReportStore, type StatusRow, type SummaryVersion } from "../../report-store.ts";
@@ -74,8 +75,8 @@ function createReportStore(database: DatabaseSync): ReportStore {
     WHERE device_id = ? AND device_group = ? AND state = ? AND without_token = ? AND written_at <= ?`);
   const updateSummary = database.prepare("UPDATE summaries SET written_at = ?, body = ? WHERE device_group = ? AND device_id = ?");
   const writeSummary = database.prepare("INSERT OR REPLACE INTO summaries (device_group, device_id, written_at, body) VALUES (?, ?, ?, ?)");
-  const selectSummary = database.prepare("SELECT device_id, body FROM summaries WHERE device_group = ? AND device_id = ?");
-  const listSummaries = database.prepare(summaryListQuery("device_id, body", "", undefined, 0).sql);
+  const selectSummary = database.prepare("SELECT body FROM summaries WHERE device_group = ? AND device_id = ?");
+  const listSummaries = database.prepare(summaryListQuery("body", "", undefined, 0).sql);
   const listVersions = database.prepare(summaryListQuery("device_id, written_at", "", undefined, 0).sql);
   for (const statement of [selectSummary, listSummaries, listVersions]) statement.setReturnArrays(true);
   const withoutSummary = database.prepare(WITHOUT_SUMMARY);
@@ -167,14 +168,20 @@ function createReportStore(database: DatabaseSync): ReportStore {
     }
   }
 
-  /** Yields rows of summaries by device id, at most `limit`: some at a time, which takes half as long as one at a time, and all may be large. */
-  function* summaryRows(deviceGroup: string, after: string, limit: number): Generator<Row, void, void> {
-    for (let [position, left] = [after, limit]; left > 0; left -= SUMMARIES) {
-      const rows = listSummaries.all(deviceGroup, position, Math.min(left, SUMMARIES));
-      yield* rows;
-      const last = rows.at(-1);
-      if (last === undefined || rows.length < SUMMARIES) return;
-      position = text(last, 0);
+  /** Reads a page of summaries: some at a time, which takes half as long as one at a time, and all may be large. */
+  function summaryPage(deviceGroup: string, after: string, limit: number): Page<DeviceSummary> {
+    const items: DeviceSummary[] = [];
+    for (let [position, size] = [after, 0]; ; ) {
+      const count = Math.min(limit - items.length, SUMMARIES);
+      const rows = listSummaries.all(deviceGroup, position, count + 1);
+      for (const row of rows.slice(0, count)) {
+        const body = bytes(row, 0);
+        size += body.length;
+        items.push(readSummary(body));
+      }
+      if (rows.length <= count) return { items, next: undefined };
+      position = items.at(-1)?.deviceId ?? "";
+      if (items.length === limit || size >= PAGE_BYTES) return { items, next: encodeSummaryPosition(position) };
     }
   }
 
@@ -236,15 +243,7 @@ function createReportStore(database: DatabaseSync): ReportStore {
     async listSummaries(deviceGroup, { after, limit }, signal) {
       signal?.throwIfAborted();
       const position = after === undefined ? "" : decodeSummaryPosition(after);
-      return attempt("list summaries", () =>
-        pageOfRows(
-          summaryRows(deviceGroup, position, limit + 1),
-          limit,
-          summaryIn,
-          ({ deviceId }) => encodeSummaryPosition(deviceId),
-          (_, row) => bytes(row, 1).length,
-        ),
-      );
+      return attempt("list summaries", () => summaryPage(deviceGroup, position, limit));
     },
 
     async listVersions(deviceGroup, { after, limit }, signal) {
@@ -260,7 +259,7 @@ function createReportStore(database: DatabaseSync): ReportStore {
       signal?.throwIfAborted();
       return attempt("read summaries", () => {
         const rows = deviceIds.map((deviceId) => selectSummary.get(deviceGroup, deviceId)).filter((row) => row !== undefined);
-        return new Map(rows.map(summaryIn).map((summary) => [summary.deviceId, summary]));
+        return new Map(rows.map((row) => readSummary(bytes(row, 0))).map((summary) => [summary.deviceId, summary]));
       });
     },
 
@@ -339,11 +338,6 @@ function createReportStore(database: DatabaseSync): ReportStore {
 
 function readDevice(row: Row): Device {
   return readMessage(DeviceSchema, bytes(row, "body"));
-}
-
-/** @param row its columns as a list: id and body */
-function summaryIn(row: Row): DeviceSummary {
-  return readSummary(bytes(row, 1));
 }
 
 /** @param row its columns as a list: id and version */
