@@ -33,6 +33,8 @@ export class WireReader implements FieldReader {
   readonly #texts: string[] = new Array(SLOTS).fill("");
   /** Their bytes, which are compared several times faster than characters of a string. */
   readonly #bytesOfTexts = new Uint8Array(SLOTS * LONGEST_SHARED);
+  /** Hashes of the texts that were last new to each slot: a text is held from its second time on, so that those of one device alone drive none of the others out. */
+  readonly #newTexts = new Int32Array(SLOTS);
   /** A number of 64 bits, and its bytes. */
   readonly #scratch = new DataView(new ArrayBuffer(8));
   readonly #utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -65,11 +67,13 @@ export class WireReader implements FieldReader {
     const start = this.at;
     this.at = end;
     if (end - start > LONGEST_SHARED) return this.#newText(start, end);
-    const slot = this.#slotOf(start, end);
+    const hash = this.#hash(start, end);
+    const slot = hash & (SLOTS - 1);
     const known = this.#texts[slot];
     if (known?.length === end - start && this.#isInSlot(slot, start, end)) return known;
     const text = this.#newText(start, end);
-    if (text.length === end - start) this.#share(slot, text, start, end); // it is ASCII
+    if (this.#newTexts[slot] !== hash) this.#newTexts[slot] = hash;
+    else if (text.length === end - start) this.#share(slot, text, start, end); // it is ASCII
     return text;
   }
 
@@ -148,11 +152,11 @@ export class WireReader implements FieldReader {
   }
 
   /** Most texts that differ do so in their length, or in one of some bytes. */
-  #slotOf(start: number, end: number): number {
+  #hash(start: number, end: number): number {
     const bytes = this.#bytes;
     let hash = end - start;
     for (let at = Math.max(start, end - 4); at < end; at++) hash = Math.imul(hash, 31) + (bytes[at] ?? 0);
-    return (Math.imul(hash, 31) + (bytes[start] ?? 0) + Math.imul(bytes[(start + end) >> 1] ?? 0, 7)) & (SLOTS - 1);
+    return (Math.imul(hash, 31) + (bytes[start] ?? 0) + Math.imul(bytes[(start + end) >> 1] ?? 0, 7)) | 0;
   }
 
   #isInSlot(slot: number, start: number, end: number): boolean {
