@@ -83,11 +83,14 @@ export class GrpcChannel implements Disposable {
     return answersOf(() => this.openStream(method, request, options), method.output, options.signal);
   }
 
-  /** Opens a stream of requests, with its first one, and of answers, which have to be read. */
+  /**
+   * Opens a stream of requests, with its first one, and of answers, which have to be read.
+   * @param onHeaders called when the headers of the answers arrive: a server may send them long before the first answer
+   */
   bidiStream<I extends DescMessage, O extends DescMessage>(
     method: BidiMethod<I, O>,
     first: MessageInitShape<I>,
-    options: CallOptions = {},
+    { onHeaders = () => {}, ...options }: CallOptions & { onHeaders?: () => void } = {},
   ): BidiStream<O> {
     const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
     const call: ClientDuplexStream<unknown, unknown> = this.#client.makeBidiStreamRequest(
@@ -97,6 +100,7 @@ export class GrpcChannel implements Disposable {
       metadataOf(options.headers),
       deadlineOf(options.timeoutMs),
     );
+    call.once("metadata", onHeaders);
     call.write(create(method.input, first));
     return { answers: answersOf(() => call, method.output, options.signal), send: (request) => void call.write(request) };
   }

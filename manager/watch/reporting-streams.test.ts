@@ -1,9 +1,10 @@
 import { strict as assert } from "node:assert";
-import { EventEmitter } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { newToken } from "../../common/access/tokens.ts";
 import { codeOf } from "../../common/errors/codes.ts";
 import { createMemoryMembership } from "../../common/membership/memory-membership.ts";
 import { eventually } from "../../common/testing/eventually.ts";
+import { plainStore } from "../testing/plain-store.ts";
 import { framed } from "../testing/raw-client.ts";
 import { ReportingWatch, report, reportsRequest, startReporting, watchRequest } from "../testing/reporting-watch.ts";
 import { bearer, putTestDevice } from "../testing/test-access.ts";
@@ -67,6 +68,25 @@ describe("streams of watches that take reports", () => {
       const [{ method, who, kind, outcome } = assert.fail()] = rig.rig.audited;
       assert.deepEqual([method, who, kind, outcome], ["/nebula.v1.ConfigService/WatchAndReport", "nobody", "device", "UNAUTHENTICATED"]);
     });
+  });
+
+  it("a device gets the headers of its answer before the config can be loaded: by them it knows that its watch arrived", async () => {
+    const loadable = Promise.withResolvers<void>();
+    await using rig = await startReporting({
+      wrapStore: (store) => ({
+        ...plainStore(store),
+        async getMany(kind, names, options) {
+          await loadable.promise;
+          return store.getMany(kind, names, options);
+        },
+      }),
+    });
+    const watch = new ReportingWatch(rig.client).send(watchRequest());
+    const [headers] = await once(watch.stream, "response");
+    assert.deepEqual([headers[":status"], watch.answers.length], [200, 0]);
+    loadable.resolve();
+    await eventually(() => watch.heard.length === 1);
+    assert.equal(watch.heard[0], "config");
   });
 
   describe("the end of a watch", () => {

@@ -19,12 +19,14 @@ export type WatchAttempt = Readonly<{
   channel: GrpcChannel;
   request: Omit<WatchConfigRequest, "$typeName" | "$unknown">;
   headers: Readonly<Record<string, string>>;
-  /** Whether the server may have WatchAndReport; false: the watch is one of WatchConfig. */
+  /** Whether the server may have WatchAndReport, and be reached by it; false: the watch is one of WatchConfig. */
   mayTakeReports: boolean;
-  /** Called when the server answers that it has no WatchAndReport. WatchConfig is next. */
-  onNoReports: () => void;
+  /** Called when no server serves WatchAndReport here. WatchConfig is next. */
+  onNoReports: (why: NoReports) => void;
   /** How long the connection may take, milliseconds. */
   reachMs: number;
+  /** How long WatchAndReport may stay without any answer, milliseconds. */
+  answerMs?: number | undefined;
   clock: Clock;
   /**
    * Called for every answer about the config; the first one says that the shard serves.
@@ -35,6 +37,15 @@ export type WatchAttempt = Readonly<{
   dead: AbortSignal;
   signal: AbortSignal;
 }>;
+
+/**
+ * Why a watch is one of WatchConfig. `unimplemented`: the server, or a proxy, answers that it has no WatchAndReport. A proxy that passes on no request before
+ * its end answers one that streams by an error of its own (`internal`), or holds it back without an answer (`silent`).
+ */
+export type NoReports = Readonly<{ kind: "no_reports"; cause: "unimplemented" | "internal" | "silent"; reason: string }>;
+
+/** How long WatchAndReport may stay without any answer, milliseconds: a manager to which a whole fleet comes back at once may take half of that. */
+const LONGEST_SILENCE_MS = 120_000;
 
 /** Kinds of errors that another try would meet again. */
 const REFUSALS: ReadonlySet<ErrorKind> = new Set([
@@ -50,18 +61,44 @@ export async function attemptWatch(attempt: WatchAttempt): Promise<WatchOutcome>
   const { channel, request, headers, mayTakeReports, onNoReports, reachMs, onAnswer, dead, signal } = attempt;
   const reached = await reach(channel, reachMs, signal);
   if (reached !== undefined) return reached;
-  const options = { headers, signal: AbortSignal.any([signal, dead]) };
   if (mayTakeReports) {
-    const { answers, send } = channel.bidiStream(ConfigService.method.watchAndReport, { request: { case: "watch", value: request } }, options);
-    let isServed = false;
-    const outcome = await follow(answers, attempt, new ReportStream(send), (answer, reports) => {
-      isServed = true;
-      onAnswer(answer, reports);
-    });
-    if (isServed || outcome.kind !== "refused" || outcome.problem !== "unimplemented") return outcome;
-    onNoReports();
+    const outcome = await watchAndReport(attempt);
+    if (outcome.kind !== "no_reports") return outcome;
+    onNoReports(outcome);
   }
+  const options = { headers, signal: AbortSignal.any([signal, dead]) };
   return follow(channel.serverStream(ConfigService.method.watchConfig, request, options), attempt, undefined, onAnswer);
+}
+
+/**
+ * Watches by WatchAndReport. A manager sends the headers of its answer as soon as it has the watch, also while it cannot load the config: only a watch that
+ * did not arrive is silent. A connection that is lost says nothing about WatchAndReport.
+ */
+async function watchAndReport(attempt: WatchAttempt): Promise<WatchOutcome | NoReports> {
+  const { channel, request, headers, answerMs = LONGEST_SILENCE_MS, clock, onAnswer, dead, signal } = attempt;
+  const silent = new AbortController();
+  const answered = new AbortController();
+  const { answers, send } = channel.bidiStream(
+    ConfigService.method.watchAndReport,
+    { request: { case: "watch", value: request } },
+    { headers, signal: AbortSignal.any([signal, dead, silent.signal]), onHeaders: () => answered.abort() },
+  );
+  clock.sleep(answerMs, answered.signal).then(
+    () => silent.abort(),
+    () => {},
+  );
+  let isServed = false;
+  const followed = follow(answers, attempt, new ReportStream(send), (answer, reports) => {
+    isServed = true;
+    onAnswer(answer, reports);
+  });
+  const outcome = await followed.finally(() => answered.abort());
+  const noReports = (cause: NoReports["cause"], reason: string): NoReports => ({ kind: "no_reports", cause, reason });
+  if (isServed) return outcome;
+  if (silent.signal.aborted) return noReports("silent", `no answer within ${answerMs} ms`);
+  if (outcome.kind === "refused" && outcome.problem === "unimplemented") return noReports("unimplemented", outcome.reason);
+  if (outcome.kind === "failed" && outcome.error === "internal" && channel.connected) return noReports("internal", outcome.reason);
+  return outcome;
 }
 
 type Answers = AsyncIterable<Pick<WatchConfigResponse | WatchAndReportResponse, "answer">>;
@@ -74,8 +111,8 @@ async function follow(
 ): Promise<WatchOutcome> {
   let servedSince: number | undefined;
   const uptime = () => (servedSince === undefined ? 0 : clock.monotonic() - servedSince);
-  const ended = (reason: string): WatchOutcome =>
-    servedSince === undefined ? { kind: "failed", reason } : { kind: "ended", uptimeMs: uptime(), reason };
+  const ended = (reason: string, error?: ErrorKind): WatchOutcome =>
+    servedSince === undefined ? { kind: "failed", reason, error } : { kind: "ended", uptimeMs: uptime(), reason };
   try {
     for await (const { answer } of answers) {
       if (answer.case === "redirect") return redirected(answer.value, uptime());
@@ -91,7 +128,7 @@ async function follow(
     return ended("the manager ended the watch");
   } catch (error) {
     signal.throwIfAborted();
-    return refusal(error) ?? ended(messageOf(dead.aborted ? dead.reason : error));
+    return refusal(error) ?? ended(messageOf(dead.aborted ? dead.reason : error), isNebulaError(error) ? error.kind : undefined);
   } finally {
     reports?.end();
   }

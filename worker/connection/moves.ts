@@ -6,8 +6,8 @@ import type { ErrorKind } from "../../common/errors/nebula-error.ts";
 export type WatchOutcome = Readonly<
   /** The time for which it was served before the connection or the stream ended. */
   | { kind: "ended"; uptimeMs: number; reason: string }
-  /** The shard was reached, but did not serve. */
-  | { kind: "failed"; reason: string }
+  /** The shard was reached, but did not serve. `error`: the kind of the error that ended the call, if one did. */
+  | { kind: "failed"; reason: string; error?: ErrorKind | undefined }
   /** No connection within the limit. */
   | { kind: "unreachable"; reason: string }
   /** Another shard serves this watch. */

@@ -2,28 +2,14 @@ import assert from "node:assert/strict";
 import { create } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
-import { createLog } from "../../common/log/log.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { ReportSchema } from "../../gen/nebula/v1/report_pb.ts";
 import { ConnectedWorker, FAST, reportOf } from "../testing/connected-worker.ts";
+import { LogLines } from "../testing/log-lines.ts";
 import { TestShard, TestWire } from "../testing/watch-test-shard.ts";
 import type { WatchOptions } from "./watch.ts";
 
 const BY_CALLS = "the manager takes reports by calls alone";
-
-/** Lines that a worker logged. */
-class LogLines {
-  readonly #lines: { level: string; msg: string }[] = [];
-  readonly log = createLog({ level: "debug", part: "worker", destination: { write: (line: string) => void this.#lines.push(JSON.parse(line)) } });
-
-  count(message: string): number {
-    return this.#lines.filter(({ msg }) => msg === message).length;
-  }
-
-  above(level: "info"): readonly string[] {
-    return this.#lines.filter((line) => !["debug", level].includes(line.level)).map(({ msg }) => msg);
-  }
-}
 
 describe("reports on the stream of a watch", function () {
   this.timeout(20_000);

@@ -1,4 +1,5 @@
 import { ChannelCredentials } from "@grpc/grpc-js";
+import { BoundedMap } from "../../common/bounded-map.ts";
 import { Alarm } from "../../common/clock/alarm.ts";
 import type { Clock } from "../../common/clock/clock.ts";
 import { FEATURES } from "../../common/config/watch-features.ts";
@@ -11,7 +12,7 @@ import type { ServerUrl } from "../../common/settings/settings.ts";
 import type { ClientTls } from "../../common/tls/client-tls.ts";
 import { VERSION } from "../../common/version.ts";
 import { type Report, ReportService } from "../../gen/nebula/v1/report_pb.ts";
-import { attemptWatch, type WatchAnswer } from "./attempt.ts";
+import { attemptWatch, type NoReports, type WatchAnswer } from "./attempt.ts";
 import { LatestEvents, type WatchEvent } from "./events.ts";
 import { locateShards } from "./locator.ts";
 import { afterLocate, afterWatch, FIRST_STATE, type LocateOutcome, type Move, WATCH_TIMING, type WatchOutcome, type WatchTiming } from "./moves.ts";
@@ -24,6 +25,13 @@ const LARGEST_MESSAGE = 128 * 1024 * 1024;
 const LONGEST_PING_MS = 20_000;
 /** How long a report may stay without an answer, milliseconds: a connection on which one does is dead. */
 const SUBMIT_LIMIT_MS = 30_000;
+/** How long a worker does without WatchAndReport at an address at which that was silent, milliseconds. */
+const SILENT_FOR_MS = 24 * 3_600_000;
+/** Addresses that are remembered as silent. */
+const MOST_SILENT = 64;
+const HELD_BACK =
+  "WatchAndReport is not served here, so the watch is opened by WatchConfig: a proxy on the way may hold back or refuse requests that stream; " +
+  "let it forward the port of the manager as TCP (layer 4)";
 const NO_TLS_SETTINGS: ClientTls = {};
 
 export type WatchOptions = Readonly<{
@@ -54,6 +62,8 @@ export type WatchOptions = Readonly<{
   submitLimitMs?: number;
   /** How long a connection, or the answer to the question for the shard map, may take, milliseconds. */
   reachMs?: number;
+  /** How long WatchAndReport may stay without any answer, milliseconds. */
+  answerMs?: number;
   /** From 0 up to 1. */
   random?: () => number;
 }>;
@@ -66,8 +76,8 @@ export interface Watch extends AsyncIterable<WatchEvent> {
   loginChanged(): void;
 }
 
-/** A channel to an address. `mayTakeReports`: its server has not answered that it has no WatchAndReport. */
-type Opened = Readonly<{ address: string; tls: ClientTls; channel: GrpcChannel }> & { mayTakeReports: boolean };
+/** A channel to an address. `mayTakeReports`: as far as is known a server serves WatchAndReport there. `silentSince`: when that was found silent, if it was. */
+type Opened = Readonly<{ address: string; tls: ClientTls; channel: GrpcChannel }> & { mayTakeReports: boolean; silentSince: number | undefined };
 
 /**
  * A channel on which a watch is served. `reports`: takes reports on the stream of the watch; undefined: a server of an earlier release. `end`: the
@@ -94,6 +104,9 @@ class Connection implements Watch {
   readonly #timing: WatchTiming;
   readonly #reachMs: number;
   #opened: Opened | undefined;
+  /** When WatchAndReport was silent, and WatchConfig was not, by address. */
+  readonly #silent = new BoundedMap<string, number>(MOST_SILENT);
+  #loggedNoReports: string | undefined;
   /** Where the watch is served now. */
   #served: Served | undefined;
   #loggedReason: string | undefined;
@@ -193,11 +206,13 @@ class Connection implements Watch {
       request,
       headers: headersOf(authorization),
       mayTakeReports,
-      onNoReports: () => {
+      onNoReports: (why) => {
         opened.mayTakeReports = false;
-        this.#options.log.info({ address }, "the manager takes reports by calls alone");
+        if (why.cause === "silent") opened.silentSince = clock.monotonic();
+        this.#tellNoReports(address, why);
       },
       reachMs: this.#reachMs,
+      answerMs: this.#options.answerMs,
       clock,
       onAnswer: (answer, reports) => {
         if (this.#served === undefined) this.#servedAt(address, { channel, reports, end: (error) => dead.abort(error) });
@@ -208,8 +223,20 @@ class Connection implements Watch {
     });
     this.#served = undefined;
     this.#tellRefused(outcome, authorization);
+    const isAnswered = outcome.kind === "ended" || outcome.kind === "redirect" || outcome.kind === "relocate";
+    if (isAnswered && opened.silentSince !== undefined) this.#silent.set(address, opened.silentSince);
     if (outcome.kind !== "redirect") this.#drop(); // a channel whose watch ended may hang on a link that is dead
     return outcome;
+  }
+
+  /** Logs each reason once, however often it is met. */
+  #tellNoReports(address: string, { cause, reason }: NoReports): void {
+    const { log } = this.#options;
+    const told = `${address}: ${reason}`;
+    if (cause === "unimplemented") log.info({ address }, "the manager takes reports by calls alone");
+    else if (told === this.#loggedNoReports) log.debug({ address, reason }, HELD_BACK);
+    else log.warn({ address, reason }, HELD_BACK);
+    this.#loggedNoReports = told;
   }
 
   #servedAt(address: string, served: Served): void {
@@ -286,8 +313,13 @@ class Connection implements Watch {
       "grpc.service_config_disable_resolution": 1,
       ...options,
     });
-    this.#opened = { address, tls, channel, mayTakeReports: true };
+    this.#opened = { address, tls, channel, mayTakeReports: !this.#isSilent(address), silentSince: undefined };
     return this.#opened;
+  }
+
+  #isSilent(address: string): boolean {
+    const since = this.#silent.get(address);
+    return since !== undefined && this.#options.clock.monotonic() - since < SILENT_FOR_MS;
   }
 
   #tls(): ClientTls {

@@ -42,6 +42,11 @@ export class TestWatch {
     });
   }
 
+  /** Sends the headers of its answers alone, as a manager that has the watch and cannot load its config. */
+  begin(): void {
+    this.#call.sendMetadata(new Metadata());
+  }
+
   send(answer: Answer): void {
     this.#call.write(create(this.unanswered === undefined ? WatchConfigResponseSchema : WatchAndReportResponseSchema, { answer }));
   }
