@@ -81,6 +81,8 @@ describe("streams of watches that take reports", () => {
         },
       }),
     });
+    await rig.rig.putApp("web", "nginx:1");
+    await rig.rig.putGroup("g", ["web"]);
     const watch = new ReportingWatch(rig.client).send(watchRequest());
     const [headers] = await once(watch.stream, "response");
     assert.deepEqual([headers[":status"], watch.answers.length], [200, 0]);
