@@ -3,12 +3,17 @@
  * in each stream that is written to (`this.onwrite = ...` in its lib/internal/streams/writable.js). Such a function, and with it its stream, is garbage only at
  * the next full collection; each collection of the young generation keeps all that the stream leads to: of a call its request, its headers, its handler.
  */
-import type { ServerUnaryCall } from "@grpc/grpc-js";
+import type { ServerInterceptingCallInterface, ServerUnaryCall } from "@grpc/grpc-js";
 
 /** Cuts a call that was answered from all that it held. grpc-js asks it for nothing more. */
 export function letGoOfCall(call: ServerUnaryCall<unknown, unknown>): void {
   call.removeAllListeners();
   for (const held of ["request", "metadata", "call"]) Reflect.set(call, held, undefined);
+}
+
+/** Cuts a call, as grpc-js holds it, from what its request was read with, once that is over: of a watch, which lasts for months, a tenth of all its objects. */
+export function letGoOfReading(call: ServerInterceptingCallInterface): void {
+  for (const held of ["decoder", "metadata"]) Reflect.set(call, held, undefined);
 }
 
 type Listened = { eventNames(): (string | symbol)[]; removeAllListeners(event: string | symbol): unknown };

@@ -1,10 +1,22 @@
 import { strict as assert } from "node:assert";
 import { channel } from "node:diagnostics_channel";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { Metadata } from "@grpc/grpc-js";
 import { eventually } from "../../common/testing/eventually.ts";
+import { startReporting } from "../testing/reporting-watch.ts";
 import { startWatchRig, type WatchRig } from "../testing/watch-rig.ts";
 import { WATCH_PATHS } from "./serve-watch.ts";
 import { type RawStream, RawStreams } from "./watch-call.ts";
+
+class NotingStreams extends RawStreams {
+  readonly metadata: WeakRef<Metadata>[] = [];
+
+  override take(metadata: Metadata): RawStream | undefined {
+    this.metadata.push(new WeakRef(metadata));
+    return super.take(metadata);
+  }
+}
 
 class CountingStreams extends RawStreams {
   found = 0;
@@ -42,6 +54,27 @@ describe("raw streams", () => {
     await using rig = await startWatchRig({ rawStreams });
     await changesArrive(rig);
     assert.equal(rawStreams.found, 0);
+  });
+
+  it("a watch that is open keeps nothing of how its request was read, and is served on", async () => {
+    setFlagsFromString("--expose-gc");
+    const collectGarbage: unknown = runInNewContext("gc");
+    assert.ok(typeof collectGarbage === "function");
+    const rawStreams = new NotingStreams(WATCH_PATHS);
+    await using started = await startReporting({ rawStreams });
+    const { rig } = started;
+    const byStream = rig.watch({ deviceId: "a" });
+    const withReports = await started.watch({ deviceId: "b" });
+    await eventually(() => {
+      collectGarbage();
+      return rawStreams.metadata.length === 2 && rawStreams.metadata.every((metadata) => metadata.deref() === undefined);
+    });
+    await rig.putApp("web", "v1");
+    await rig.putGroup("g", ["web"]);
+    await eventually(() => byStream.last === "v1@1" && withReports.heard.length === 2);
+    await rig.hub.stop();
+    assert.equal(await byStream.ended, undefined);
+    await eventually(() => withReports.status === 0);
   });
 
   it("X1: only the newest raw streams wait for their calls, each for one", () => {
