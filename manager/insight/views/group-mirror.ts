@@ -250,9 +250,10 @@ export class GroupMirror {
     this.#presence.remove(unreported.filter(({ deviceId }) => elsewhere.has(deviceId)));
     this.#batch((note) => {
       for (const deviceId of silent) {
-        if (this.devices.get(deviceId)?.summary !== undefined) this.#reconnect(deviceId, note);
+        const known = this.devices.get(deviceId);
+        if (known?.summary !== undefined) this.#reconnect(deviceId, note);
         // one whose watches ended is here as long as the store has them, and one that is read for the first time is found so
-        else this.#set(deviceId, undefined, this.#presence.of(deviceId).length > 0, note);
+        else this.#set(deviceId, known, undefined, this.#presence.of(deviceId).length > 0, note);
       }
     });
     for (const deviceId of here) this.#unplaced.delete(deviceId);
@@ -294,7 +295,7 @@ export class GroupMirror {
       this.#count(memoryOf(after) - memoryOf(known));
       this.devices.set(deviceId, after);
       note(known, after);
-    } else this.#set(deviceId, summary, true, note, isWatched ? known.connection : undefined);
+    } else this.#set(deviceId, known, summary, true, note, isWatched ? known.connection : undefined);
   }
 
   /** The summary of a device is gone; the device stays while a watch of it is open (M4). */
@@ -302,27 +303,34 @@ export class GroupMirror {
     this.#removed.delete(deviceId);
     this.#removed.set(deviceId, writtenAt);
     if (this.#removed.size > MOST_REMOVED) this.#removed.delete(this.#removed.keys().next().value ?? "");
-    this.#set(deviceId, undefined, false, note);
+    this.#set(deviceId, this.devices.get(deviceId), undefined, false, note);
   }
 
   /** The watches of a device, or the life of their shards, changed. */
   #reconnect(deviceId: string, note: Note): void {
     const known = this.devices.get(deviceId);
-    this.#set(deviceId, known?.summary, known !== undefined, note);
+    this.#set(deviceId, known, known?.summary, known !== undefined, note);
   }
 
   /**
    * @param stays whether a device without a summary stays though no watch of it is open
    * @param kept its connection, where that cannot have changed
    */
-  #set(deviceId: string, summary: DeviceSummary | undefined, stays: boolean, note: Note, kept?: DeviceConnection): void {
+  #set(
+    deviceId: string,
+    before: DeviceInGroup | undefined,
+    summary: DeviceSummary | undefined,
+    stays: boolean,
+    note: Note,
+    kept?: DeviceConnection,
+  ): void {
     const report = summary && { receivedMs: Number(summary.receivedAtMs), original: summary.original };
     const connection = kept ?? connectionOf(this.#presence.of(deviceId), report, this.#boots, this.#parts.now());
-    const before = this.devices.get(deviceId);
     const isIn = summary !== undefined || stays || connection.state === ConnectionState.ONLINE;
     if (summary !== undefined || (before !== undefined && !isIn)) this.#moving.delete(deviceId);
     const moves = this.#moving.has(deviceId);
-    const after: DeviceInGroup | undefined = isIn ? { deviceId, summary, connection, ...(moves && { moves }) } : undefined;
+    const inGroup: DeviceInGroup = moves ? { deviceId, summary, connection, moves: true } : { deviceId, summary, connection };
+    const after = isIn ? inGroup : undefined;
     if (before === undefined && after === undefined) return;
     if (before !== undefined && after !== undefined && isSame(before, after)) return;
     if (!isIn || summary !== undefined) this.#unplaced.delete(deviceId);
