@@ -7,7 +7,7 @@ import { createMemoryFeed } from "../feed/memory-feed.ts";
 import type { Log } from "../log/log.ts";
 import type { HintMetrics } from "../metrics/hint-metrics.ts";
 import { readMessage, writeMessage } from "../protobuf/binary-message.ts";
-import type { EntityKind } from "../storage/config-store.ts";
+import { ENTITY_KINDS } from "../storage/config-store.ts";
 import { withSharedValues } from "../storage/shared-values.ts";
 import type { Commands } from "./commands.ts";
 import { type HintSeal, SeenSequences } from "./hint-seal.ts";
@@ -81,8 +81,6 @@ export async function openRedisFeed({ commands, connect, seal, clock, log, metri
   };
 }
 
-const KINDS: readonly EntityKind[] = ["app", "cron_job", "device_group"];
-
 /** Statuses are encoded StatusChanges, all else a JSON array. */
 function encode(announcement: Announcement): readonly Uint8Array[] {
   switch (announcement.kind) {
@@ -121,7 +119,7 @@ function decode(deviceGroup: string | undefined, payload: Buffer): Announcement 
   const parts = stringsIn(payload.toString());
   const [what, subject = "", name = "", revision = ""] = parts;
   if (what === "access") return { kind: "access", subject };
-  const kind = KINDS.find((each) => each === subject);
+  const kind = ENTITY_KINDS.find((each) => each === subject);
   if (what !== "entity" || kind === undefined || !/^\d{1,19}$/.test(revision)) return undefined;
   return { kind: "entity", entity: { kind, name }, revision: BigInt(revision) };
 }

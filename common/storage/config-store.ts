@@ -3,7 +3,9 @@ import type { Movable } from "./movable.ts";
 import type { Page, PageRequest } from "./page.ts";
 
 /** The kinds of entities. The names are those of the API and of v2. */
-export type EntityKind = "app" | "cron_job" | "device_group";
+export const ENTITY_KINDS = ["app", "cron_job", "device_group"] as const;
+
+export type EntityKind = (typeof ENTITY_KINDS)[number];
 
 export type EntityKey = Readonly<{ kind: EntityKind; name: string }>;
 
@@ -12,8 +14,10 @@ export function keyText({ kind, name }: EntityKey): string {
   return `${kind}/${name}`;
 }
 
-/** The action that made a revision. */
-export type ChangeAction = "create" | "update" | "delete" | "start" | "stop" | "restart" | "prune" | "rollback";
+/** The actions that make a revision. */
+export const CHANGE_ACTIONS = ["create", "update", "delete", "start", "stop", "restart", "prune", "rollback"] as const;
+
+export type ChangeAction = (typeof CHANGE_ACTIONS)[number];
 
 /** An entity at one revision; a deleted one is a tombstone, never an absent row (R1). */
 export type StoredEntity = EntityKey &

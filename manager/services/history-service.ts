@@ -3,7 +3,7 @@ import { assertNoViolations, invalidArgument } from "../../common/errors/nebula-
 import type { Resource } from "../../common/resources/resource.ts";
 import { entityKindOf, targetKindOf } from "../../common/resources/target-kind.ts";
 import type { AccessStore, AuditFilter } from "../../common/storage/access-store.ts";
-import { type EntityKey, type EntityKind, MAX_REVISION } from "../../common/storage/config-store.ts";
+import { ENTITY_KINDS, type EntityKey, type EntityKind, MAX_REVISION } from "../../common/storage/config-store.ts";
 import { decodeTextPosition, encodePosition, refusedPosition } from "../../common/storage/page.ts";
 import { timestampViolations } from "../../common/validation/device-requests.ts";
 import { pageOf, validatePage } from "../../common/validation/list-request.ts";
@@ -166,7 +166,7 @@ function changesFilter({ name, fromTime, untilTime }: ListChangesRequest, kind: 
 
 /** The kind of entity that an entry of the audit log is about; undefined if it is about none. */
 export function kindOfEntry({ kind }: Pick<AuditEntry, "kind">): EntityKind | undefined {
-  return kind === "app" || kind === "cron_job" || kind === "device_group" ? kind : undefined;
+  return ENTITY_KINDS.find((each) => each === kind);
 }
 
 /** Whether an entry of the audit log is about a new revision of an entity. */

@@ -1,6 +1,14 @@
 import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
 import { NebulaError } from "../../errors/nebula-error.ts";
-import { type ChangeAction, type EntityKind, type EntityRecord, type StoredEntity, sortedMembers } from "../config-store.ts";
+import {
+  CHANGE_ACTIONS,
+  type ChangeAction,
+  ENTITY_KINDS,
+  type EntityKind,
+  type EntityRecord,
+  type StoredEntity,
+  sortedMembers,
+} from "../config-store.ts";
 import { assertSame, type Movable } from "../movable.ts";
 import { inTransaction } from "./open-database.ts";
 import { attemptOf, bigint, bytes, integer, keysInPages, type Row, text } from "./statements.ts";
@@ -92,15 +100,12 @@ export function entityOf(row: Row): StoredEntity {
   };
 }
 
-const KINDS: readonly EntityKind[] = ["app", "cron_job", "device_group"];
-const ACTIONS: readonly ChangeAction[] = ["create", "update", "delete", "start", "stop", "restart", "prune", "rollback"];
-
 function kindOf(value: SQLOutputValue | undefined): EntityKind {
-  return oneOf(KINDS, value, "kind");
+  return oneOf(ENTITY_KINDS, value, "kind");
 }
 
 function actionOf(value: SQLOutputValue | undefined): ChangeAction {
-  return oneOf(ACTIONS, value, "action");
+  return oneOf(CHANGE_ACTIONS, value, "action");
 }
 
 function oneOf<T extends string>(known: readonly T[], value: SQLOutputValue | undefined, column: string): T {

@@ -1,3 +1,4 @@
+import { ENTITY_KINDS } from "../../../../common/storage/config-store.ts";
 import { DeviceService } from "../../../../gen/nebula/v1/device_pb.ts";
 import { UserService } from "../../../../gen/nebula/v1/user_pb.ts";
 import { findLogin } from "../../command/find-login.ts";
@@ -48,7 +49,7 @@ const LISTED = Object.keys(SOURCES).filter((kind): kind is Listed => Object.hasO
 /** The kinds of a NAME that may be of several. */
 const SEVERAL: Readonly<Record<"target" | "entity", readonly Listed[]>> = {
   target: ["app", "cron_job"],
-  entity: ["app", "cron_job", "device_group"],
+  entity: ENTITY_KINDS,
 };
 
 /**

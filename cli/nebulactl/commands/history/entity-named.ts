@@ -1,7 +1,7 @@
 import { Code } from "@connectrpc/connect";
 import { NebulaError } from "../../../../common/errors/nebula-error.ts";
 import { targetKindOf } from "../../../../common/resources/target-kind.ts";
-import type { EntityKey, EntityKind } from "../../../../common/storage/config-store.ts";
+import { ENTITY_KINDS, type EntityKey, type EntityKind } from "../../../../common/storage/config-store.ts";
 import { noSuch } from "../../../../common/text/no-such.ts";
 import { listed } from "../../../../common/text/wording.ts";
 import { HistoryService, type Revision, RevisionAction } from "../../../../gen/nebula/v1/history_pb.ts";
@@ -18,8 +18,6 @@ export const NAME: TextFlag = {
   help: "The app, cron_job or device_group; cron_job/web where others have that name, too.",
 };
 
-const KINDS: readonly EntityKind[] = ["app", "cron_job", "device_group"];
-
 /**
  * The entity that NAME means: `web`, or `cron_job/web`. A deleted one counts, since it has a history. Rejects with `invalid_argument` if several kinds have the
  * name, with `not_found` if none has that this login may read, and with the server's refusal of a kind that is named.
@@ -33,8 +31,8 @@ export async function entityNamed(text: string, call: Call): Promise<EntityKey> 
     if ((await newestRevision(call, entity)) === undefined) throw noSuch(entity.kind, entity.name);
     return entity;
   }
-  const newest = await Promise.all(KINDS.map((kind) => unlessRefused(newestRevision(call, { kind, name: text }), Code.PermissionDenied)));
-  const found = KINDS.flatMap((kind, at) => {
+  const newest = await Promise.all(ENTITY_KINDS.map((kind) => unlessRefused(newestRevision(call, { kind, name: text }), Code.PermissionDenied)));
+  const found = ENTITY_KINDS.flatMap((kind, at) => {
     const revision = newest[at];
     return revision === undefined ? [] : [{ kind, isDeleted: revision.action === RevisionAction.DELETE }];
   });
@@ -50,7 +48,7 @@ export async function entityNamed(text: string, call: Call): Promise<EntityKey> 
 /** Apps, `cron-job`, `device_groups`: the kind before a slash; undefined if the word names none. */
 export function kindNamed(word: string): EntityKind | undefined {
   const wanted = normaliseName(word).replace(/s$/, "");
-  return KINDS.find((known) => normaliseName(known) === wanted);
+  return ENTITY_KINDS.find((known) => normaliseName(known) === wanted);
 }
 
 async function newestRevision(

@@ -1,5 +1,13 @@
 import { NebulaError } from "../../../errors/nebula-error.ts";
-import type { ChangeAction, EntityKey, EntityKind, GroupMembers, StoredEntity } from "../../config-store.ts";
+import {
+  CHANGE_ACTIONS,
+  type ChangeAction,
+  ENTITY_KINDS,
+  type EntityKey,
+  type EntityKind,
+  type GroupMembers,
+  type StoredEntity,
+} from "../../config-store.ts";
 
 /** An entity as one cell holds it: with its revision, and with the members of a device_group. */
 export type EntityState = Readonly<{ entity: StoredEntity; members: GroupMembers }>;
@@ -44,15 +52,12 @@ export function decodeMembers(key: EntityKey, cell: Uint8Array): GroupMembers {
   return { apps, cronJobs };
 }
 
-const KINDS: readonly EntityKind[] = ["app", "cron_job", "device_group"];
-const ACTIONS: readonly ChangeAction[] = ["create", "update", "delete", "start", "stop", "restart", "prune", "rollback"];
-
 export function kindOf(value: unknown): EntityKind {
-  return oneOf(KINDS, value, "kind");
+  return oneOf(ENTITY_KINDS, value, "kind");
 }
 
 export function actionOf(value: unknown): ChangeAction {
-  return oneOf(ACTIONS, value, "action");
+  return oneOf(CHANGE_ACTIONS, value, "action");
 }
 
 function oneOf<T extends string>(known: readonly T[], value: unknown, column: string): T {

@@ -5,7 +5,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { DESCENDING, deviceOrderOf, SORT_WORDS, sortedBy } from "../../../../common/insight/text/device-sort.ts";
 import { targetKindOf } from "../../../../common/resources/target-kind.ts";
-import type { EntityKind } from "../../../../common/storage/config-store.ts";
+import { ENTITY_KINDS, type EntityKind } from "../../../../common/storage/config-store.ts";
 import { enumValue, enumWords } from "../../../../common/text/enum-words.ts";
 import { ConfigStanding, ConfigStandingSchema, ConnectionState, type ListDevicesRequestSchema } from "../../../../gen/nebula/v1/device_pb.ts";
 import { FailureCode, FailureCodeSchema, TargetState, TargetStateSchema } from "../../../../gen/nebula/v1/report_pb.ts";
@@ -36,8 +36,6 @@ export type DevicesFilter = Readonly<{
 export const STATE_WORDS = enumWords(TargetStateSchema);
 export const STANDING_WORDS = enumWords(ConfigStandingSchema);
 export const CODE_WORDS = enumWords(FailureCodeSchema);
-
-export const ENTITY_KINDS: readonly EntityKind[] = ["app", "cron_job", "device_group"];
 
 /** The sort after a choice of an order: that order, then the other way round, then none. */
 export function nextSort(sort: string | undefined, by: string): string | undefined {

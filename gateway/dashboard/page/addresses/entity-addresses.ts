@@ -1,6 +1,6 @@
 /** The addresses of one device, device_group, app, change, user and user_group, which stay. Names are those of the API. Pure. */
-import type { EntityKind } from "../../../../common/storage/config-store.ts";
-import { type DevicesFilter, ENTITY_KINDS, filterQuery } from "./devices-filter.ts";
+import { ENTITY_KINDS, type EntityKind } from "../../../../common/storage/config-store.ts";
+import { type DevicesFilter, filterQuery } from "./devices-filter.ts";
 
 export type ChangeName = Readonly<{ kind: EntityKind; name: string; revision: bigint }>;
 
