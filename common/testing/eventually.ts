@@ -1,4 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 
 /** Waits until the check neither throws nor answers false, looking every `everyMs`, and answers its value; rejects with its last failure after `timeoutMs`. */
 export async function eventually<T>(check: () => T | Promise<T>, { timeoutMs = 10_000, everyMs = 25 } = {}): Promise<Exclude<T, false>> {
@@ -46,4 +48,15 @@ export async function untilNone(
     if (performance.now() - lessAt >= stillMs) throw new Error(`${least} are left, and no fewer for ${stillMs} ms`, { cause });
     await delay(everyMs);
   }
+}
+
+/** Collects garbage until none of these is left. */
+export async function eventuallyCollected(held: readonly WeakRef<object>[]): Promise<void> {
+  setFlagsFromString("--expose-gc");
+  const collectGarbage: unknown = runInNewContext("gc");
+  if (typeof collectGarbage !== "function") throw new Error("this engine has no gc()");
+  await eventually(() => {
+    collectGarbage();
+    return held.every((each) => each.deref() === undefined);
+  });
 }

@@ -1,4 +1,3 @@
-import { setImmediate as turn } from "node:timers/promises";
 import { Counter, Gauge, type Registry } from "prom-client";
 import type { Clock } from "../../common/clock/clock.ts";
 import { messageOf } from "../../common/errors/nebula-error.ts";
@@ -6,12 +5,12 @@ import { bootsAt, connectionOf } from "../../common/insight/connection.ts";
 import type { Log } from "../../common/log/log.ts";
 import type { Membership } from "../../common/membership/membership.ts";
 import { ranked } from "../../common/membership/rendezvous.ts";
-import type { Page } from "../../common/storage/page.ts";
 import type { PresenceRow, PresenceStore } from "../../common/storage/presence-store.ts";
 import type { ReportStore } from "../../common/storage/report-store.ts";
 import { enumWords } from "../../common/text/enum-words.ts";
 import { ConnectionState, type DeviceConnection, type DeviceSummary } from "../../gen/nebula/v1/device_pb.ts";
 import { FailureCode, FailureCodeSchema, TargetState } from "../../gen/nebula/v1/report_pb.ts";
+import { pagesInTurns } from "./views/in-turns.ts";
 import { withoutMoving } from "./views/without-moving.ts";
 
 // Metrics of devices by device_group, counted from the store's summaries.
@@ -171,17 +170,21 @@ export async function countGroup(
   signal: AbortSignal,
 ): Promise<GroupNumbers> {
   const presence = new Map<string, PresenceRow[]>();
-  for await (const row of pages((after) => store.listPresence(deviceGroup, { limit: PAGE, ...after }, signal))) {
-    const rows = presence.get(row.deviceId);
-    if (rows === undefined) presence.set(row.deviceId, [row]);
-    else rows.push(row);
+  for await (const page of pagesInTurns((after) => store.listPresence(deviceGroup, { limit: PAGE, ...after }, signal))) {
+    for (const row of page) {
+      const rows = presence.get(row.deviceId);
+      if (rows === undefined) presence.set(row.deviceId, [row]);
+      else rows.push(row);
+    }
   }
   const numbers = none();
-  for await (const summary of pages((after) => store.listSummaries(deviceGroup, { limit: PAGE, ...after }, signal))) {
-    const rows = presence.get(summary.deviceId) ?? [];
-    presence.delete(summary.deviceId);
-    const report = { receivedMs: Number(summary.receivedAtMs), original: summary.original };
-    addDevice(numbers, summary, connectionOf(rows, report, boots, now));
+  for await (const page of pagesInTurns((after) => store.listSummaries(deviceGroup, { limit: PAGE, ...after }, signal))) {
+    for (const summary of page) {
+      const rows = presence.get(summary.deviceId) ?? [];
+      presence.delete(summary.deviceId);
+      const report = { receivedMs: Number(summary.receivedAtMs), original: summary.original };
+      addDevice(numbers, summary, connectionOf(rows, report, boots, now));
+    }
   }
   const silent = [...presence].flatMap(([deviceId, rows]) => {
     const connection = connectionOf(rows, undefined, boots, now);
@@ -190,17 +193,6 @@ export async function countGroup(
   });
   for (const { connection } of await withoutMoving(store, silent, signal)) addDevice(numbers, undefined, connection);
   return numbers;
-}
-
-/** The items of all pages, a turn of the event loop for each (D3). */
-async function* pages<T>(fetch: (after: { after?: string }) => Promise<Page<T>>): AsyncGenerator<T> {
-  for (let after: { after?: string } = {}; ; ) {
-    const { items, next } = await fetch(after);
-    yield* items;
-    if (next === undefined) return;
-    after = { after: next };
-    await turn();
-  }
 }
 
 function addDevice(numbers: GroupNumbers, summary: DeviceSummary | undefined, connection: DeviceConnection): void {

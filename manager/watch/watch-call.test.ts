@@ -1,9 +1,7 @@
 import { strict as assert } from "node:assert";
 import { channel } from "node:diagnostics_channel";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { Metadata } from "@grpc/grpc-js";
-import { eventually } from "../../common/testing/eventually.ts";
+import { eventually, eventuallyCollected } from "../../common/testing/eventually.ts";
 import { startReporting } from "../testing/reporting-watch.ts";
 import { startWatchRig, type WatchRig } from "../testing/watch-rig.ts";
 import { WATCH_PATHS } from "./serve-watch.ts";
@@ -57,18 +55,14 @@ describe("raw streams", () => {
   });
 
   it("a watch that is open keeps nothing of how its request was read, and is served on", async () => {
-    setFlagsFromString("--expose-gc");
-    const collectGarbage: unknown = runInNewContext("gc");
-    assert.ok(typeof collectGarbage === "function");
     const rawStreams = new NotingStreams(WATCH_PATHS);
     await using started = await startReporting({ rawStreams });
     const { rig } = started;
     const byStream = rig.watch({ deviceId: "a" });
     const withReports = await started.watch({ deviceId: "b" });
-    await eventually(() => {
-      collectGarbage();
-      return rawStreams.metadata.length === 2 && rawStreams.metadata.every((metadata) => metadata.deref() === undefined);
-    });
+    await eventually(() => byStream.answers.length === 1);
+    assert.equal(rawStreams.metadata.length, 2);
+    await eventuallyCollected(rawStreams.metadata);
     await rig.putApp("web", "v1");
     await rig.putGroup("g", ["web"]);
     await eventually(() => byStream.last === "v1@1" && withReports.heard.length === 2);

@@ -2,9 +2,8 @@ import assert from "node:assert/strict";
 import { status } from "@grpc/grpc-js";
 import { ManualClock } from "../../common/clock/manual-clock.ts";
 import { eventually } from "../../common/testing/eventually.ts";
-import { ConnectedWorker, FAST, reportOf } from "../testing/connected-worker.ts";
+import { ConnectedWorker, FAST, LogLines, reportOf } from "../testing/connected-worker.ts";
 import { HttpProxy } from "../testing/http-proxy.ts";
-import { LogLines } from "../testing/log-lines.ts";
 import { TestShard, TestWire } from "../testing/watch-test-shard.ts";
 
 const SILENCE_MS = 120_000;

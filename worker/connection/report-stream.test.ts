@@ -4,8 +4,7 @@ import { status } from "@grpc/grpc-js";
 import { isNebulaError } from "../../common/errors/nebula-error.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { ReportSchema } from "../../gen/nebula/v1/report_pb.ts";
-import { ConnectedWorker, FAST, reportOf } from "../testing/connected-worker.ts";
-import { LogLines } from "../testing/log-lines.ts";
+import { ConnectedWorker, FAST, LogLines, reportOf } from "../testing/connected-worker.ts";
 import { TestShard, TestWire } from "../testing/watch-test-shard.ts";
 import type { WatchOptions } from "./watch.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { create } from "@bufbuild/protobuf";
 import { systemClock } from "../../common/clock/system-clock.ts";
-import { silentLog } from "../../common/log/log.ts";
+import { createLog, silentLog } from "../../common/log/log.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { type Report, ReportSchema } from "../../gen/nebula/v1/report_pb.ts";
 import type { WatchEvent } from "../connection/events.ts";
@@ -63,4 +63,18 @@ export class ConnectedWorker implements AsyncDisposable {
 /** A report of that device. */
 export function reportOf(seq: bigint): Report {
   return create(ReportSchema, { deviceId: "device-7", seq });
+}
+
+/** Lines that a worker logged. For tests only. */
+export class LogLines {
+  readonly #lines: { level: string; msg: string }[] = [];
+  readonly log = createLog({ level: "debug", part: "worker", destination: { write: (line: string) => void this.#lines.push(JSON.parse(line)) } });
+
+  count(message: string): number {
+    return this.#lines.filter(({ msg }) => msg === message).length;
+  }
+
+  above(level: "info"): readonly string[] {
+    return this.#lines.filter((line) => !["debug", level].includes(line.level)).map(({ msg }) => msg);
+  }
 }

@@ -1,5 +1,5 @@
 import { type DeviceChange, type DeviceInGroup, withoutMove } from "./group-view.ts";
-import { lookInTurns } from "./look-in-turns.ts";
+import { lookInTurns } from "./in-turns.ts";
 
 /** A count of all devices of a group but those that move there, part by part, while they change. */
 export class GroupCounting<Numbers extends Readonly<{ change(change: DeviceChange): void }>> {

@@ -1,4 +1,3 @@
-import { setImmediate as turn } from "node:timers/promises";
 import type { StatusNews } from "../../../common/feed/change-feed.ts";
 import { type Boots, connectionOf, decidingRow } from "../../../common/insight/connection.ts";
 import type { PresenceRow, PresenceStore } from "../../../common/storage/presence-store.ts";
@@ -6,6 +5,7 @@ import type { ReportStore } from "../../../common/storage/report-store.ts";
 import { ConnectionState, type DeviceConnection, type DeviceSummary } from "../../../gen/nebula/v1/device_pb.ts";
 import { GroupPresence } from "./group-presence.ts";
 import type { DeviceChange, DeviceInGroup } from "./group-view.ts";
+import { lookInTurns, pagesInTurns, slicesInTurns } from "./in-turns.ts";
 import { lastGroups } from "./without-moving.ts";
 
 // The devices of one device_group, as the store has them.
@@ -98,7 +98,7 @@ export class GroupMirror {
         const known = this.devices.get(deviceId);
         if (writtenAt <= this.#versionOf(deviceId, known)) continue; // M1
         this.#touched?.add(deviceId);
-        if (summary === undefined) this.#remove(deviceId, writtenAt, note);
+        if (summary === undefined) this.#remove(deviceId, known, writtenAt, note);
         else this.#put(summary, known, note);
       }
       for (const deviceId of this.#presence.fold(presence)) this.#reconnect(deviceId, note);
@@ -111,27 +111,24 @@ export class GroupMirror {
     const changed = livesText(boots) !== livesText(this.#boots);
     this.#boots = boots;
     const open = changed ? [...this.devices.keys(), ...this.#presence.devices()] : [...this.#original];
-    await inSlices(open, (deviceIds) =>
+    for await (const deviceIds of slicesInTurns(open)) {
       this.#batch((note) => {
         for (const deviceId of deviceIds) this.#reconnect(deviceId, note);
-      }),
-    );
+      });
+    }
   }
 
   /** Reads the whole group. One read at a time. Rejects as the store does. */
   async load(signal: AbortSignal): Promise<void> {
+    const { store, deviceGroup } = this.#parts;
     const watches = await this.#readPresence(signal);
     await this.#reading(async (present) => {
-      await pages(
-        PAGE_OF_SUMMARIES,
-        (page) => this.#parts.store.listSummaries(this.#parts.deviceGroup, page, signal),
-        (items) => {
-          for (const { deviceId } of items) present.push(deviceId);
-          this.#batch((note) => {
-            for (const summary of items) this.#foldRead(summary, note);
-          });
-        },
-      );
+      for await (const items of pagesInTurns((after) => store.listSummaries(deviceGroup, { limit: PAGE_OF_SUMMARIES, ...after }, signal))) {
+        for (const { deviceId } of items) present.push(deviceId);
+        this.#batch((note) => {
+          for (const summary of items) this.#foldRead(summary, note);
+        });
+      }
     });
     await this.#placeUnreported(watches, signal);
   }
@@ -142,24 +139,20 @@ export class GroupMirror {
     const watches = await this.#readPresence(signal);
     const find = this.#finder();
     await this.#reading(async (present) => {
-      await pages(
-        PAGE,
-        (page) => store.listVersions(deviceGroup, page, signal),
-        async (items) => {
-          const differ: string[] = [];
-          for (const { deviceId, writtenAt } of items) {
-            if (find(deviceId)?.summary?.writtenAt === writtenAt) present.push(deviceId);
-            else differ.push(deviceId);
-          }
-          for (let start = 0; start < differ.length; start += PAGE_OF_SUMMARIES) {
-            const found = await store.summaries(deviceGroup, differ.slice(start, start + PAGE_OF_SUMMARIES), signal);
-            present.push(...found.keys());
-            this.#batch((note) => {
-              for (const summary of found.values()) this.#foldRead(summary, note);
-            });
-          }
-        },
-      );
+      for await (const items of pagesInTurns((after) => store.listVersions(deviceGroup, { limit: PAGE, ...after }, signal))) {
+        const differ: string[] = [];
+        for (const { deviceId, writtenAt } of items) {
+          if (find(deviceId)?.summary?.writtenAt === writtenAt) present.push(deviceId);
+          else differ.push(deviceId);
+        }
+        for (let start = 0; start < differ.length; start += PAGE_OF_SUMMARIES) {
+          const found = await store.summaries(deviceGroup, differ.slice(start, start + PAGE_OF_SUMMARIES), signal);
+          present.push(...found.keys());
+          this.#batch((note) => {
+            for (const summary of found.values()) this.#foldRead(summary, note);
+          });
+        }
+      }
     });
     await this.#placeUnreported(watches, signal);
   }
@@ -195,8 +188,9 @@ export class GroupMirror {
   /** Removes devices that a read did not find, unless a word was taken on them meanwhile. */
   #removeOthers(present: ReadonlySet<string>, touched: ReadonlySet<string>): void {
     this.#batch((note) => {
-      for (const [deviceId, { summary }] of this.devices) {
-        if (summary !== undefined && !present.has(deviceId) && !touched.has(deviceId)) this.#remove(deviceId, summary.writtenAt, note);
+      for (const [deviceId, known] of this.devices) {
+        if (known.summary === undefined || present.has(deviceId) || touched.has(deviceId)) continue;
+        this.#remove(deviceId, known, known.summary.writtenAt, note);
       }
     });
   }
@@ -206,21 +200,18 @@ export class GroupMirror {
     const { store, deviceGroup } = this.#parts;
     this.#presence.begin();
     try {
-      await pages(
-        PAGE,
-        (page) => store.listPresence(deviceGroup, page, signal),
-        (items) => this.#presence.take(items),
-      );
+      const pages = pagesInTurns((after) => store.listPresence(deviceGroup, { limit: PAGE, ...after }, signal));
+      for await (const items of pages) this.#presence.take(items);
     } catch (error) {
       this.#presence.cancel();
       throw error;
     }
     const { found, changed } = this.#presence.end();
-    await inSlices(changed, (deviceIds) =>
+    for await (const deviceIds of slicesInTurns(changed)) {
       this.#batch((note) => {
         for (const deviceId of deviceIds) if (this.devices.has(deviceId)) this.#reconnect(deviceId, note);
-      }),
-    );
+      });
+    }
     return found;
   }
 
@@ -228,15 +219,11 @@ export class GroupMirror {
   async #placeUnreported(watches: readonly PresenceRow[], signal: AbortSignal): Promise<void> {
     const { store, deviceGroup } = this.#parts;
     const silent = new Set<string>();
-    let looks = 0;
-    const look = async (deviceIds: Iterable<string>) => {
-      for (const deviceId of deviceIds) {
-        if (this.devices.get(deviceId)?.summary === undefined) silent.add(deviceId);
-        if (++looks % LOOKED_AT === 0) await turn();
-      }
+    const look = (deviceId: string) => {
+      if (this.devices.get(deviceId)?.summary === undefined) silent.add(deviceId);
     };
-    if (this.#reported < this.devices.size) await look(this.devices.keys());
-    await look(this.#presence.devices());
+    if (this.#reported < this.devices.size) await lookInTurns(this.devices.keys(), look, signal, LOOKED_AT);
+    await lookInTurns(this.#presence.devices(), look, signal, LOOKED_AT);
     if (silent.size === 0) return;
     const unreported = watches.filter(({ deviceId }) => silent.has(deviceId));
     const ids = [...new Set(unreported.map(({ deviceId }) => deviceId))];
@@ -299,11 +286,11 @@ export class GroupMirror {
   }
 
   /** The summary of a device is gone; the device stays while a watch of it is open (M4). */
-  #remove(deviceId: string, writtenAt: bigint, note: Note): void {
+  #remove(deviceId: string, known: DeviceInGroup | undefined, writtenAt: bigint, note: Note): void {
     this.#removed.delete(deviceId);
     this.#removed.set(deviceId, writtenAt);
     if (this.#removed.size > MOST_REMOVED) this.#removed.delete(this.#removed.keys().next().value ?? "");
-    this.#set(deviceId, this.devices.get(deviceId), undefined, false, note);
+    this.#set(deviceId, known, undefined, false, note);
   }
 
   /** The watches of a device, or the life of their shards, changed. */
@@ -376,29 +363,6 @@ function isSameConnection(one: DeviceConnection, other: DeviceConnection): boole
 }
 
 type Note = (before: DeviceInGroup | undefined, after: DeviceInGroup | undefined) => void;
-
-/** Reads all pages, and lets others work between them: a store in this process answers without a turn of the event loop. */
-async function pages<T>(
-  limit: number,
-  read: (page: { limit: number; after?: string }) => Promise<{ items: readonly T[]; next: string | undefined }>,
-  take: (items: readonly T[]) => void | Promise<void>,
-): Promise<void> {
-  for (let after: string | undefined; ; ) {
-    const { items, next } = await read({ limit, ...(after === undefined ? {} : { after }) });
-    await take(items);
-    if (next === undefined) return;
-    after = next;
-    await turn();
-  }
-}
-
-/** Works through devices, `size` of them in a turn of the event loop. */
-async function inSlices(deviceIds: readonly string[], work: (slice: readonly string[]) => void, size = PAGE): Promise<void> {
-  for (let start = 0; start < deviceIds.length; start += size) {
-    if (start > 0) await turn();
-    work(deviceIds.slice(start, start + size));
-  }
-}
 
 function livesText(boots: Boots): string {
   return [...boots].map(([boot, { lives }]) => `${boot} ${lives}`).join();

@@ -11,7 +11,7 @@ import { enumWord } from "../../../common/text/enum-words.ts";
 import { ConnectionState, DeviceOrder, DeviceOrderSchema } from "../../../gen/nebula/v1/device_pb.ts";
 import { TargetState } from "../../../gen/nebula/v1/report_pb.ts";
 import type { DeviceInGroup } from "../../insight/views/group-view.ts";
-import { lookInTurns } from "../../insight/views/look-in-turns.ts";
+import { lookInTurns } from "../../insight/views/in-turns.ts";
 
 /** A device and the device_group in which it was found. */
 export type Found = Readonly<{ deviceGroup: string; device: DeviceInGroup }>;

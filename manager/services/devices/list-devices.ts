@@ -7,7 +7,7 @@ import type { ReportStore } from "../../../common/storage/report-store.ts";
 import { ConfigStanding, type Device, type DeviceFilter, DeviceOrder, DeviceSchema } from "../../../gen/nebula/v1/device_pb.ts";
 import type { Principal } from "../../access/principal.ts";
 import type { DeviceInGroup, GroupView } from "../../insight/views/group-view.ts";
-import { lookInTurns } from "../../insight/views/look-in-turns.ts";
+import { lookInTurns } from "../../insight/views/in-turns.ts";
 import { withoutMoving } from "../../insight/views/without-moving.ts";
 import { decodePlace, encodePlace, FirstInOrder, type Found, type OrderFields, type Place } from "./device-order.ts";
 import { type Followed, matcherOf } from "./device-target.ts";

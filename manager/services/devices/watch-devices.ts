@@ -7,7 +7,7 @@ import { validateDeviceFilter } from "../../../common/insight/device-filter.ts";
 import { validateName } from "../../../common/validation/names.ts";
 import type { DeviceCounts, WatchDevicesRequest, WatchDevicesResponseSchema } from "../../../gen/nebula/v1/device_pb.ts";
 import { assertMayReadGroups } from "../../access/rights/permit.ts";
-import { AT_ONCE } from "../../insight/views/look-in-turns.ts";
+import { AT_ONCE } from "../../insight/views/in-turns.ts";
 import type { StreamContext } from "../../rpc/call-context.ts";
 import { assertMayReadTarget } from "./device-target.ts";
 import type { FleetReader } from "./fleet-reader.ts";

@@ -3,7 +3,7 @@ import { isSameConfig } from "../../../common/insight/newest-config.ts";
 import type { Device, DeviceCounts, WatchDevicesRequest } from "../../../gen/nebula/v1/device_pb.ts";
 import { GroupCounting } from "../../insight/views/group-counting.ts";
 import { type DeviceChange, type DeviceInGroup, type GroupView, withoutMove } from "../../insight/views/group-view.ts";
-import { lookInTurns } from "../../insight/views/look-in-turns.ts";
+import { lookInTurns } from "../../insight/views/in-turns.ts";
 import { type Followed, matcherOf } from "./device-target.ts";
 import type { Compared } from "./fleet-reader.ts";
 import { answered } from "./list-devices.ts";
