@@ -6,7 +6,7 @@ import { WatchAndReportRequestSchema } from "../../gen/nebula/v1/config_pb.ts";
 import { DeviceGroupSchema } from "../../gen/nebula/v1/device_group_pb.ts";
 import { DeviceSchema, DeviceSummarySchema, StatusChangesSchema } from "../../gen/nebula/v1/device_pb.ts";
 import { BusRecordSchema, ContainerStatusSchema, HostStatusSchema, ReportSchema, SubmitReportsRequestSchema } from "../../gen/nebula/v1/report_pb.ts";
-import { readMessage, writeMessage } from "./binary-message.ts";
+import { readMessage, readMessages, writeMessage } from "./binary-message.ts";
 import { WireReader } from "./field-reader.ts";
 import { WireWriter } from "./field-writer.ts";
 
@@ -140,6 +140,22 @@ describe("the code for messages that are decoded and encoded most", () => {
     });
   }
 
+  it("messages that are one after the other are each read as if it were alone, or refused", () => {
+    const schema: DescMessage = DeviceSummarySchema;
+    const encoded = fc.oneof(messages(schema, "usual"), messages(schema, "any")).map((summary) => toBinary(schema, summary));
+    const cut = fc.tuple(encoded, fc.nat()).map(([bytes, at]) => bytes.slice(0, at % (bytes.length + 1)));
+    fc.assert(
+      fc.property(fc.array(fc.oneof({ weight: 4, arbitrary: encoded }, cut), { maxLength: 6 }), (list) => {
+        const lengths = list.map(({ length }) => length);
+        assert.deepEqual(
+          outcomeOf(() => readMessages(schema, Buffer.concat(list), lengths)),
+          outcomeOf(() => list.map((each) => fromBinary(schema, Buffer.from(each)))),
+        );
+      }),
+      { numRuns: 500 },
+    );
+  });
+
   it("there is code for what each report of a device is decoded from and encoded to", () => {
     const schemas = CODECS.map(({ schema }) => schema);
     for (const schema of [SubmitReportsRequestSchema, WatchAndReportRequestSchema, BusRecordSchema, ReportSchema])
@@ -150,7 +166,9 @@ describe("the code for messages that are decoded and encoded most", () => {
   it("a message without code of its own is decoded and encoded all the same", () => {
     const group = create(DeviceGroupSchema, { name: "shops", apps: ["web"] });
     assert.ok(!CODECS.some(({ schema }) => schema === DeviceGroupSchema));
-    assert.deepEqual(readMessage(DeviceGroupSchema, writeMessage(DeviceGroupSchema, group)), group);
+    const bytes = writeMessage(DeviceGroupSchema, group);
+    assert.deepEqual(readMessage(DeviceGroupSchema, bytes), group);
+    assert.deepEqual(readMessages(DeviceGroupSchema, bytes, [bytes.length, 0]), [group, create(DeviceGroupSchema)]);
   });
 
   it("values that a field cannot have are refused as protobuf-es refuses them", () => {

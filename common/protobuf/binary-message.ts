@@ -30,6 +30,23 @@ export function readMessage<Desc extends DescMessage>(schema: Desc, bytes: Uint8
   return reader.at === bytes.length && isMessage(message, schema) ? message : fromBinary(schema, bytes);
 }
 
+/** Decodes messages whose bytes are one after the other, of these lengths. Otherwise as `readMessage`. */
+export function readMessages<Desc extends DescMessage>(schema: Desc, bytes: Uint8Array, lengths: readonly number[]): MessageShape<Desc>[] {
+  const { codecs, reader } = tools();
+  const codec = codecs.get(schema);
+  reader.start(bytes);
+  let start = 0;
+  return lengths.map((length) => {
+    const end = start + length;
+    reader.at = start;
+    const message = codec?.read(reader, end);
+    const isRead = reader.at === end && isMessage(message, schema);
+    const read = isRead ? message : fromBinary(schema, bytes.subarray(start, end));
+    start = end;
+    return read;
+  });
+}
+
 /** Encodes a message. Throws as `toBinary` does. */
 export function writeMessage<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): Uint8Array {
   const { codecs, writer } = tools();

@@ -18,7 +18,7 @@ import {
   StepKind,
   TargetState,
 } from "../../gen/nebula/v1/report_pb.ts";
-import { readMessage, writeMessage } from "../protobuf/binary-message.ts";
+import { readMessage, readMessages, writeMessage } from "../protobuf/binary-message.ts";
 import { SideNotes } from "../side-notes.ts";
 import { receivedMs } from "./report-id.ts";
 import type { StatusRow } from "./report-store.ts";
@@ -65,6 +65,11 @@ export function summaryOf({ device, writtenAt, deleted = false }: StatusRow): De
 /** Reads a summary from protobuf's wire format. Neither it nor its lists may be changed. Throws where the bytes are not a summary. */
 export function readSummary(bytes: Uint8Array): DeviceSummary {
   return withSharedValues(readMessage(DeviceSummarySchema, bytes));
+}
+
+/** Reads summaries that are one after the other, of these lengths. Otherwise as `readSummary`. */
+export function readSummaries(bytes: Uint8Array, lengths: readonly number[]): DeviceSummary[] {
+  return readMessages(DeviceSummarySchema, bytes, lengths).map(withSharedValues);
 }
 
 /** The codes of the problems of a device, each once. */

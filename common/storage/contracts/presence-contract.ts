@@ -66,6 +66,7 @@ export function describePresenceStore(name: string, open: () => Promise<Presence
                 stream,
                 ended,
                 atMs: SAMPLE_TIME_MS + stream * 2 + (ended ? 1 : 0),
+                ...(stream % 3 > 0 && { workerVersion: `0.9.${stream % 3}` }),
               }),
             );
             for (let from = 0; from < rows.length; from += batch) await store.savePresence(rows.slice(from, from + batch));

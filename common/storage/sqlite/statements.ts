@@ -58,6 +58,30 @@ export function bytes(row: Row, column: string | number): Uint8Array {
   return value;
 }
 
+// --- bodies
+
+/** The bodies of rows, one after the other, and their lengths. */
+export type Bodies = Readonly<{ bytes: Uint8Array; lengths: readonly number[] }>;
+
+/**
+ * Returns the columns of a statement whose one row holds the bodies of all rows of a subquery, in its order, for `bodiesOf`: a blob of each of many rows takes
+ * node:sqlite longer than SQLite takes to read it, and is one more buffer to collect.
+ *
+ * `group_concat` takes the bytes of a blob for text without looking at them, and a text that is cast to a blob has all of its bytes, those after a NUL too
+ * (https://sqlite.org/nulinstr.html).
+ */
+export function bodiesColumns(body: string): string {
+  return `coalesce(CAST(group_concat(${body}, '') AS BLOB), x''), json_group_array(octet_length(${body}))`;
+}
+
+/** @param row the columns that `bodiesColumns` names, as a list. Throws a TypeError if SQLite changed a body on its way. */
+export function bodiesOf(row: Row): Bodies {
+  const bodies = bytes(row, 0);
+  const lengths: number[] = JSON.parse(text(row, 1));
+  if (lengths.reduce((sum, length) => sum + length, 0) !== bodies.length) throw new TypeError("the bodies of rows have not their lengths");
+  return { bytes: bodies, lengths };
+}
+
 // --- pages
 
 type RowPage<T, Next> = Readonly<{ items: readonly T[]; next: Next | undefined }>;

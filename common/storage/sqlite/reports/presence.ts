@@ -1,5 +1,5 @@
 import type { DatabaseSync } from "node:sqlite";
-import { decodePresencePosition, encodePresencePosition } from "../../page.ts";
+import { decodePresencePosition, encodePresencePosition, type Page, type PresencePosition } from "../../page.ts";
 import { PRESENCE_KEPT_MS, type PresenceRow, type PresenceStore, presenceVersion, readPresenceVersion, SHARD_KEPT_MS } from "../../presence-store.ts";
 import { sharedText } from "../../shared-values.ts";
 import { inTransaction } from "../open-database.ts";
@@ -22,8 +22,10 @@ export function createPresenceStore(database: DatabaseSync): PresenceStore {
     ON CONFLICT (device_group, device_id, shard_boot)
     DO UPDATE SET version = excluded.version, at_ms = excluded.at_ms, worker_version = excluded.worker_version
     WHERE excluded.version > version`);
+  // NULL for the texts of the row that was read last: nearly all rows have them in common, and node:sqlite makes each text again
   const ofGroup = database.prepare(`
-    SELECT ${inGroup} FROM presence WHERE device_group = ? AND (device_id, shard_boot) > (?, ?) ORDER BY device_id, shard_boot LIMIT ?`);
+    SELECT device_id, nullif(shard_boot, ?), version, at_ms, nullif(worker_version, ?) FROM presence
+    WHERE device_group = ? AND (device_id, shard_boot) > (?, ?) ORDER BY device_id, shard_boot LIMIT ?`);
   const ofDevice = database.prepare(`
     SELECT ${inGroup}, device_group FROM presence INDEXED BY presence_by_device WHERE device_id = ? ORDER BY device_group, shard_boot`);
   for (const statement of [ofGroup, ofDevice]) statement.setReturnArrays(true);
@@ -46,6 +48,19 @@ export function createPresenceStore(database: DatabaseSync): PresenceStore {
   let looked: readonly [string, string, string] = START;
   const expireShards = database.prepare(`DELETE FROM shards WHERE boot IN (SELECT boot FROM shards WHERE seen_ms < ? LIMIT ${EXPIRED_PER_CALL})`);
 
+  /** The boot and the worker_version of the row that was read last. */
+  let [usualBoot, usualVersion] = ["", ""];
+
+  /** @param after the key of the last row of the page before */
+  function presencePage(deviceGroup: string, after: PresencePosition, limit: number): Page<PresenceRow> {
+    const [boot, version] = [usualBoot, usualVersion];
+    const rows = ofGroup.all(boot, version, deviceGroup, after.deviceId, after.shardBoot, limit + 1); // small rows: an iterator takes half as long again
+    const page = pageOfRows(rows, limit, (row) => rowOf(row, deviceGroup, boot, version), encodePresencePosition);
+    const last = page.items.at(-1);
+    if (last !== undefined) [usualBoot, usualVersion] = [last.shardBoot, last.workerVersion ?? ""];
+    return page;
+  }
+
   return {
     async savePresence(rows, signal) {
       signal?.throwIfAborted();
@@ -58,11 +73,8 @@ export function createPresenceStore(database: DatabaseSync): PresenceStore {
 
     async listPresence(deviceGroup, { after, limit }, signal) {
       signal?.throwIfAborted();
-      const { deviceId, shardBoot } = after === undefined ? { deviceId: "", shardBoot: "" } : decodePresencePosition(after);
-      return attempt("list presence", () =>
-        // small rows: an iterator takes half as long again
-        pageOfRows(ofGroup.all(deviceGroup, deviceId, shardBoot, limit + 1), limit, (row) => rowOf(row, deviceGroup), encodePresencePosition),
-      );
+      const position = after === undefined ? { deviceId: "", shardBoot: "" } : decodePresencePosition(after);
+      return attempt("list presence", () => presencePage(deviceGroup, position, limit));
     },
 
     async presenceOf(deviceIds, signal) {
@@ -115,11 +127,16 @@ export function createPresenceStore(database: DatabaseSync): PresenceStore {
   };
 }
 
-/** @param row its columns as a list, as `inGroup` names them */
-function rowOf(row: Row, deviceGroup: string): PresenceRow {
+/**
+ * @param row its columns as a list, as `inGroup` names them
+ * @param usualBoot its boot where that column is NULL
+ * @param usualVersion its worker_version where that column is NULL
+ */
+function rowOf(row: Row, deviceGroup: string, usualBoot = "", usualVersion = ""): PresenceRow {
   const { stream, ended } = readPresenceVersion(integer(row, 2));
-  const workerVersion = text(row, 4);
-  const [deviceId, shardBoot, atMs] = [text(row, 0), sharedText(text(row, 1)), integer(row, 3)];
+  const [deviceId, atMs] = [text(row, 0), integer(row, 3)];
+  const shardBoot = row[1] === null ? usualBoot : sharedText(text(row, 1));
+  const workerVersion = row[4] === null ? usualVersion : sharedText(text(row, 4));
   if (workerVersion === "") return { deviceGroup, deviceId, shardBoot, stream, ended, atMs };
-  return { deviceGroup, deviceId, shardBoot, stream, ended, atMs, workerVersion: sharedText(workerVersion) };
+  return { deviceGroup, deviceId, shardBoot, stream, ended, atMs, workerVersion };
 }

@@ -3,7 +3,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { type Device, DeviceSchema, type DeviceSummary } from "../../../../gen/nebula/v1/device_pb.ts";
 import { TargetState } from "../../../../gen/nebula/v1/report_pb.ts";
 import { readMessage } from "../../../protobuf/binary-message.ts";
-import { encodedSummary, readSummary } from "../../device-summary.ts";
+import { encodedSummary, readSummaries, readSummary } from "../../device-summary.ts";
 import { encodedDevice } from "../../encoded-report.ts";
 import {
   decodeDevicePosition,
@@ -16,7 +16,7 @@ import {
 } from "../../page.ts";
 import { type DeviceRecord, HISTORY_BYTES_PER_DEVICE, markerOf, type ReportStore, type StatusRow, type SummaryVersion } from "../../report-store.ts";
 import { inReadTransaction, inTransaction, openDatabase } from "../open-database.ts";
-import { attemptOf, bytes, integer, keysInPages, pageOfRows, type Row, text } from "../statements.ts";
+import { attemptOf, bodiesColumns, bodiesOf, bytes, integer, keysInPages, pageOfRows, type Row, text } from "../statements.ts";
 import { createPresenceStore } from "./presence.ts";
 import { ReportHistory, readReport } from "./report-history.ts";
 import { deviceListQuery, type Query, reportListQuery, summaryListQuery } from "./report-queries.ts";
@@ -76,7 +76,7 @@ function createReportStore(database: DatabaseSync): ReportStore {
   const updateSummary = database.prepare("UPDATE summaries SET written_at = ?, body = ? WHERE device_group = ? AND device_id = ?");
   const writeSummary = database.prepare("INSERT OR REPLACE INTO summaries (device_group, device_id, written_at, body) VALUES (?, ?, ?, ?)");
   const selectSummary = database.prepare("SELECT body FROM summaries WHERE device_group = ? AND device_id = ?");
-  const listSummaries = database.prepare(summaryListQuery("body", "", undefined, 0).sql);
+  const listSummaries = database.prepare(`SELECT ${bodiesColumns("body")} FROM (${summaryListQuery("body", "", undefined, 0).sql})`);
   const listVersions = database.prepare(summaryListQuery("device_id, written_at", "", undefined, 0).sql);
   for (const statement of [selectSummary, listSummaries, listVersions]) statement.setReturnArrays(true);
   const withoutSummary = database.prepare(WITHOUT_SUMMARY);
@@ -173,13 +173,10 @@ function createReportStore(database: DatabaseSync): ReportStore {
     const items: DeviceSummary[] = [];
     for (let [position, size] = [after, 0]; ; ) {
       const count = Math.min(limit - items.length, SUMMARIES);
-      const rows = listSummaries.all(deviceGroup, position, count + 1);
-      for (const row of rows.slice(0, count)) {
-        const body = bytes(row, 0);
-        size += body.length;
-        items.push(readSummary(body));
-      }
-      if (rows.length <= count) return { items, next: undefined };
+      const bodies = bodiesOf(listSummaries.get(deviceGroup, position, count + 1) ?? {});
+      items.push(...readSummaries(bodies.bytes, bodies.lengths.slice(0, count)));
+      if (bodies.lengths.length <= count) return { items, next: undefined };
+      size += bodies.bytes.length;
       position = items.at(-1)?.deviceId ?? "";
       if (items.length === limit || size >= PAGE_BYTES) return { items, next: encodeSummaryPosition(position) };
     }
