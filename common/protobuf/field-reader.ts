@@ -8,6 +8,9 @@ const LARGEST_INT32 = 2 ** 31 - 1;
 const TWO_POWER_32 = 2 ** 32;
 const LARGEST_UINT32 = TWO_POWER_32 - 1;
 
+/** The numbers of 64 bits that are made once: most revisions and counts are among them. */
+const SMALL_NUMBERS: readonly bigint[] = Array.from({ length: 1024 }, (_, number) => BigInt(number));
+
 /** Bytes of a text that is held once, at most: an id of an image has 71. */
 const LONGEST_SHARED = 80;
 /** Texts that are held to be shared. A power of two. */
@@ -116,6 +119,7 @@ export class WireReader implements FieldReader {
 
   uint64(): bigint {
     const number = this.#varint();
+    if (number < SMALL_NUMBERS.length) return SMALL_NUMBERS[number] ?? 0n; // a look beyond the end takes several times as long as all of this
     if (number <= LARGEST_UINT32) this.#scratch.setUint32(4, 0, true);
     else this.#scratch.setUint32(4, number / TWO_POWER_32, true);
     this.#scratch.setUint32(0, number, true);
