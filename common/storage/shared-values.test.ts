@@ -43,6 +43,8 @@ describe("values that summaries share", () => {
     const [image] = one.targets[0]?.imageIds ?? [];
     assert.equal(image?.buffer.byteLength, 8);
     assert.equal(other.targets[0]?.imageIds[0], image);
+    assert.equal(other.targets[0]?.imageIds, one.targets[0]?.imageIds);
+    assert.throws(() => one.targets[0]?.imageIds.push(new Uint8Array()), TypeError);
     assert.throws(() => readSummary(new Uint8Array()).targets.push(...one.targets), TypeError);
   });
 

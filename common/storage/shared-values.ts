@@ -8,7 +8,8 @@ const LONGEST = 64;
 
 const texts: string[] = new Array(SLOTS).fill("");
 const numbers: bigint[] = new Array(SLOTS).fill(0n);
-const byteLists: (Uint8Array | undefined)[] = new Array(SLOTS).fill(undefined);
+/** Each in a list of its own, which is the one of the targets with this image alone. */
+const byteLists: ([Uint8Array] | undefined)[] = new Array(SLOTS).fill(undefined);
 
 const NO_TEXTS: string[] = [];
 const NO_BYTES: Uint8Array[] = [];
@@ -25,15 +26,21 @@ export function withSharedValues(summary: DeviceSummary): DeviceSummary {
   summary.pruneId = sharedNumber(summary.pruneId);
   summary.repairs = sharedNumber(summary.repairs);
   if (summary.problems.length === 0) summary.problems = NO_TEXTS;
-  if (summary.targets.length === 0) summary.targets = NO_TARGETS;
+  summary.targets = summary.targets.length === 0 ? NO_TARGETS : summary.targets.slice(); // a list that grew has room for 17 items
   if (summary.$unknown !== undefined) delete summary.$unknown;
   for (const target of summary.targets) {
     if (target.$unknown !== undefined) delete target.$unknown;
     target.revision = sharedNumber(target.revision);
     target.appliedRevision = sharedNumber(target.appliedRevision);
-    target.imageIds = target.imageIds.length === 0 ? NO_BYTES : target.imageIds.map(sharedBytes);
+    target.imageIds = sharedImages(target.imageIds);
   }
   return summary;
+}
+
+function sharedImages(ids: readonly Uint8Array[]): Uint8Array[] {
+  const [only] = ids;
+  if (only === undefined) return NO_BYTES;
+  return ids.length === 1 ? sharedBytes(only) : ids.map((id) => sharedBytes(id)[0]);
 }
 
 /** Returns a text that many rows have in common, held once: the boot of a shard, a version of a worker. */
@@ -54,18 +61,21 @@ function sharedNumber(value: bigint): bigint {
   return value;
 }
 
-/** Returns these bytes, not as a view of others. */
-function sharedBytes(bytes: Uint8Array): Uint8Array {
+/** Returns these bytes, not as a view of others, in a list. */
+function sharedBytes(bytes: Uint8Array): [Uint8Array] {
   let hash = 0;
   for (const byte of bytes) hash = (Math.imul(hash, 31) + byte) | 0;
   const slot = hash & (SLOTS - 1);
   const known = byteLists[slot];
-  if (known !== undefined && areSame(known, bytes)) return known;
-  const copy = new Uint8Array(bytes);
-  if (copy.length <= LONGEST) byteLists[slot] = copy;
+  if (known !== undefined && areSame(known[0], bytes)) return known;
+  const copy: [Uint8Array] = [new Uint8Array(bytes)];
+  Object.freeze(copy);
+  if (bytes.length <= LONGEST) byteLists[slot] = copy;
   return copy;
 }
 
 function areSame(one: Uint8Array, other: Uint8Array): boolean {
-  return one.length === other.length && one.every((byte, index) => byte === other[index]);
+  if (one.length !== other.length) return false;
+  for (let at = 0; at < one.length; at++) if (one[at] !== other[at]) return false;
+  return true;
 }
