@@ -71,12 +71,12 @@ export type Bodies = Readonly<{ bytes: Uint8Array; lengths: readonly number[] }>
  * (https://sqlite.org/nulinstr.html).
  */
 export function bodiesColumns(body: string): string {
-  return `coalesce(CAST(group_concat(${body}, '') AS BLOB), x''), json_group_array(octet_length(${body}))`;
+  return `CAST(group_concat(${body}, '') AS BLOB), json_group_array(octet_length(${body}))`;
 }
 
 /** @param row the columns that `bodiesColumns` names, as a list. Throws a TypeError if SQLite changed a body on its way. */
 export function bodiesOf(row: Row): Bodies {
-  const bodies = bytes(row, 0);
+  const bodies = row[0] === null ? new Uint8Array() : bytes(row, 0); // NULL: of no rows
   const lengths: number[] = JSON.parse(text(row, 1));
   if (lengths.reduce((sum, length) => sum + length, 0) !== bodies.length) throw new TypeError("the bodies of rows have not their lengths");
   return { bytes: bodies, lengths };

@@ -87,6 +87,20 @@ describe("sqlite report store", () => {
     }
   });
 
+  it("a page of large summaries ends early, and the pages have each of them once", async () => {
+    await using store = await openInMemory();
+    const apps = Array.from({ length: 200 }, (_, index) => ({ name: `${"a".repeat(100)}-${index}`, revision: 3n }));
+    const ids = Array.from({ length: 300 }, (_, index) => `device-${1000 + index}`);
+    await saveReports(store, { statuses: ids.map((deviceId) => statusRow(sampleReport({ deviceId, apps }))) });
+    const first = await store.listSummaries("shops", { limit: 1000 });
+    assert.ok(first.items.length > 0 && first.items.length < ids.length && first.next !== undefined, `${first.items.length}`);
+    const listed = await readAll((page) => store.listSummaries("shops", page), 1000);
+    assert.deepEqual(
+      listed.map(({ deviceId, targets }) => [deviceId, targets.length]),
+      ids.map((deviceId) => [deviceId, apps.length]),
+    );
+  });
+
   it("summaries of devices that expire are removed with them", async () => {
     await using store = await openInMemory();
     const rows = [1, 2].map((number) => ({ ...statusRow(sampleReport({ deviceId: `device-${number}` }), 5000n), withoutToken: number === 1 }));

@@ -24,8 +24,8 @@ import { OF_UNKNOWN_TOKEN, REPORT_MIGRATIONS, RESOLVE_UNKNOWN_TOKENS, WITHOUT_SU
 
 /** Ids of devices that are read at a time. */
 const IDS = 500;
-/** Summaries that are read at a time; a large one has some 100 KB. */
-const SUMMARIES = 100;
+/** Summaries that are read at a time, half a page of a mirror; a large one has some 100 KB. */
+const SUMMARIES = 125;
 /** How many markers one call of `expire`, and how many rows one of `expireDevices`, removes at most: SQLite has the event loop to itself meanwhile. */
 const EXPIRED_PER_CALL = 200;
 /** Pages that the store keeps in memory, KiB: SQLite's 2 MB hold the pages of some 4,000 devices, and reports of others are each read from the file, and spill. */
