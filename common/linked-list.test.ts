@@ -24,21 +24,27 @@ describe("a linked list", () => {
             expected = expected.filter((left) => left !== link?.value);
           }
           assert.deepEqual([[...list], list.size, list.first], [expected, expected.length, expected[0]]);
+          assert.deepEqual([...list.fromLast()], expected.toReversed());
         }
       }),
     );
   });
 
   it("the value that was yielded last may be taken out of a linked list", () => {
-    const list = new LinkedList<number>();
-    const links = new Map([1, 2, 3].map((value) => [value, list.add(value)]));
-    const seen: number[] = [];
-    for (const value of list) {
-      seen.push(value);
-      const link = links.get(value);
-      if (link !== undefined) list.remove(link);
+    for (const [way, expected] of [
+      ["forth", [1, 2, 3]],
+      ["back", [3, 2, 1]],
+    ] as const) {
+      const list = new LinkedList<number>();
+      const links = new Map([1, 2, 3].map((value) => [value, list.add(value)]));
+      const seen: number[] = [];
+      for (const value of way === "forth" ? list : list.fromLast()) {
+        seen.push(value);
+        const link = links.get(value);
+        if (link !== undefined) list.remove(link);
+      }
+      assert.deepEqual([seen, list.size], [expected, 0], way);
     }
-    assert.deepEqual([seen, list.size], [[1, 2, 3], 0]);
   });
 
   it("a link that was taken out of a linked list leads nowhere: what died keeps nothing alive that came later", () => {

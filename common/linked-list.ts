@@ -61,6 +61,15 @@ export class LinkedList<Value> {
       link = link.after ?? after;
     }
   }
+
+  /** Yields the values, the last one first. The one that was yielded last may be taken out meanwhile, others must not. */
+  *fromLast(): Generator<Value, void, void> {
+    for (let link = this.#last; link !== undefined; ) {
+      const { before } = link;
+      yield link.value;
+      link = link.before ?? before;
+    }
+  }
 }
 
 /** The place of a value in a list. */

@@ -11,8 +11,9 @@
  * T6 Work of one kind is released in the order in which it came. Reports, which hold memory, go before connections, but of each kind that waits some work is
  *    released. Reports are stored when BATCH pieces of other work were released, or no other work waits: each commit of the store costs a sync of the disk.
  *    Where this process stores them, little more than BATCH pieces are released before that: what is released holds memory until it is stored.
- * T7 The event loop handles up to 48 times 1,024 sockets in one turn. When reports arrive in one turn for FLOOD_MS, all connections stop being read, and are read
- *    again as in T4 or T2: the turn ends, and others have theirs.
+ * T7 The event loop handles up to 48 times 1,024 sockets in one turn. When reports arrive in one turn for FLOOD_MS, FLOOD_HOLDS.first connections stop being read,
+ *    and are read again as in T4 or T2; with each further report of the turn twice as many do, until the turn ends, and others have theirs. Not all do at once: that
+ *    holds the event loop for longer than the flood where very many are read and have nothing to say.
  */
 import { NebulaError } from "../errors/nebula-error.ts";
 import type { Clock } from "./clock.ts";
@@ -23,10 +24,12 @@ export const SLICE_MS = 5;
 export const SHARE = 3;
 export const MOST_TURNS = 64;
 /** The event loop is held for about this long by what is released in one turn without a fan-out, milliseconds. */
-export const CALM_MS = 10;
+export const CALM_MS = 5;
 /** How long reports may arrive in one turn of the event loop, milliseconds; fewer than FLOOD_REPORTS are no flood on any machine. */
-export const FLOOD_MS = 10;
-export const FLOOD_REPORTS = 32;
+export const FLOOD_MS = 5;
+export const FLOOD_REPORTS = 16;
+/** Connections that stop being read at a report of a flood: `most` take some 2 ms. */
+export const FLOOD_HOLDS = { first: 128, most: 1024 };
 export const MOST_REPORTS = 10_000;
 export const MOST_BYTES = 64 * 1024 * 1024;
 /** The waiting time of a refused report is drawn between this and twice that, milliseconds. */
@@ -68,11 +71,12 @@ export class TurnTaking {
   #sinceBatch = 0;
   /** Whether a batch has waited here before. */
   #stores = false;
-  #onFlood: (() => void) | undefined;
+  #onFlood: ((most: number) => void) | undefined;
   /** When the first report of this turn arrived; undefined: none has. */
   #arrivingSince: number | undefined;
   #arrived = 0;
-  #isFlooded = false;
+  /** Connections that the next report of a flood has stop being read. */
+  #holds = FLOOD_HOLDS.first;
 
   constructor({ clock, nextTurn = setImmediate }: TurnTakingOptions) {
     this.#clock = clock;
@@ -94,8 +98,8 @@ export class TurnTaking {
     return this.#refused;
   }
 
-  /** @param hold has all connections stop being read, and wait for their turn (T7) */
-  onFlood(hold: () => void): void {
+  /** @param hold has some connections stop being read, and wait for their turn, those first that are likely to say something now (T7) */
+  onFlood(hold: (most: number) => void): void {
     this.#onFlood = hold;
   }
 
@@ -139,13 +143,13 @@ export class TurnTaking {
     if (this.#arrivingSince === undefined) {
       this.#arrivingSince = now;
       this.#arrived = 1;
-      this.#isFlooded = false;
+      this.#holds = FLOOD_HOLDS.first;
       this.#nextTurn(() => {
         this.#arrivingSince = undefined;
       });
-    } else if (++this.#arrived >= FLOOD_REPORTS && !this.#isFlooded && now - this.#arrivingSince >= FLOOD_MS) {
-      this.#isFlooded = true;
-      this.#onFlood?.();
+    } else if (++this.#arrived >= FLOOD_REPORTS && now - this.#arrivingSince >= FLOOD_MS) {
+      this.#onFlood?.(this.#holds);
+      this.#holds = Math.min(FLOOD_HOLDS.most, 2 * this.#holds);
     }
   }
 

@@ -13,6 +13,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import type { Clock } from "../../common/clock/clock.ts";
 import type { Features } from "../../common/config/watch-features.ts";
 import type { NebulaError } from "../../common/errors/nebula-error.ts";
+import type { Link } from "../../common/linked-list.ts";
 import type { Log } from "../../common/log/log.ts";
 import { type EntityKey, keyText } from "../../common/storage/config-store.ts";
 import type { Login } from "../access/verified-credentials.ts";
@@ -73,6 +74,8 @@ export class StreamSlot {
   readonly connection: Connection | undefined;
   /** The version of the ownership when the stream was opened. */
   readonly openedAt: number;
+  /** Its place among those whose connections are read, as far as they may be held; undefined: it has none. */
+  read: Link<StreamSlot> | undefined;
   readonly #call: SlotCall;
   /** Etag of the last answer sent, or of the config that the device said it holds; empty: no config. */
   #sent: string;

@@ -70,6 +70,41 @@ describe("watch connections", () => {
     assert.equal(await flood(), 2);
   });
 
+  it("a flood holds the connections that came last first, and those that are held no more than once", async () => {
+    const holds: ((most: number) => void)[] = [];
+    class SlowTurns extends TurnTaking {
+      override onFlood(hold: (most: number) => void): void {
+        holds.push(hold);
+      }
+    }
+    const due: (() => void)[] = [];
+    await using rig = await startWatchRig({ turns: new SlowTurns({ clock: new ManualClock(), nextTurn: (turn) => due.push(turn) }) });
+    await rig.putGroup("g", []);
+    await using first = new RawClient(rig.port);
+    await using second = new RawClient(rig.port);
+    await using third = new RawClient(rig.port);
+    const clients = { first, second, third };
+    for (const [index, [deviceId, client]] of Object.entries(clients).entries()) {
+      client.call(WATCH_PATH, request({ deviceId })).resume();
+      await eventually(() => rig.hub.streams === index + 1);
+    }
+    const answered = new Set<string>();
+    const pinged = Object.entries(clients).map(([name, { session }]) => {
+      return new Promise<void>((resolve) => {
+        session.ping(() => {
+          answered.add(name);
+          resolve();
+        });
+      });
+    });
+    for (const hold of holds) hold(1);
+    for (const hold of holds) hold(1);
+    await eventually(() => answered.size > 0);
+    assert.deepEqual([...answered], ["first"]);
+    while (due.length > 0) for (const turn of due.splice(0)) turn();
+    await Promise.all(pinged);
+  });
+
   it("a connection without a byte for 2.5 keepalives is ended, one that pings is not", async () => {
     const clock = new ManualClock();
     await using rig = await startWatchRig({ clock });

@@ -14,6 +14,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import type { TurnTaking } from "../../common/clock/turn-taking.ts";
 import { NebulaError } from "../../common/errors/nebula-error.ts";
+import { LinkedList } from "../../common/linked-list.ts";
 import type { Member } from "../../common/membership/membership.ts";
 import { type PolledMarks, renewPolledMarks } from "../../common/v2/polled-marks.ts";
 import type { Login } from "../access/verified-credentials.ts";
@@ -69,8 +70,8 @@ export class WatchHub {
   readonly #groups = new Map<string, GroupWatch>();
   /** By device and boot. */
   readonly #devices = new Map<string, StreamSlot>();
-  /** Streams whose connections are read, as far as they may be held (H2): those that came, or were read again, since reports flooded this shard last. */
-  readonly #read = new Set<StreamSlot>();
+  /** Streams whose connections are read, as far as they may be held (H2), in the order in which they came, or were read again. */
+  readonly #read = new LinkedList<StreamSlot>();
   readonly #lookups: GroupLookups;
   readonly #fanOut: FanOut<StreamSlot, GroupWatch>;
   readonly #handOver: HandOver<GroupWatch, StreamSlot>;
@@ -85,9 +86,7 @@ export class WatchHub {
     const { clock, metrics, tuning, ownership } = deps;
     const { signal } = this.#life;
     this.#deps = deps;
-    deps.turns.onFlood(() => {
-      for (const stream of this.#read) this.#hold(stream);
-    });
+    deps.turns.onFlood((most) => this.#holdNewest(most));
     this.#crowd = new CrowdWarning(ownership, deps.log);
     this.#lookups = new GroupLookups(deps, this.#groups, (group, what) => this.#onLoaded(group, what), signal);
     this.#fanOut = new FanOut({
@@ -192,7 +191,7 @@ export class WatchHub {
     stream.group.streams.add(stream); // H1
     if (stream.watcher.viaPart && stream.group.gateways++ === 0) void this.#deps.polledMarks.mark([stream.group.name]);
     this.#streams++;
-    if (mayBeHeld(stream)) this.#read.add(stream);
+    if (mayBeHeld(stream)) stream.read = this.#read.add(stream);
     this.#crowd.entered(stream.group);
     const { deviceId, workerVersion } = stream.watcher;
     if (isPresence(stream.watcher)) this.#deps.presence.opened(stream.group.name, deviceId, workerVersion);
@@ -230,23 +229,37 @@ export class WatchHub {
     if (group.streams.size > this.#deps.tuning.batch && (group.answer?.frame.length ?? 0) <= MOST_HELD_BYTES) this.#hold(stream);
   }
 
-  /** H2: a gateway's connection is read on, others wait for it. A connection that is held already costs a flood nothing. */
+  /** H2: a gateway's connection is read on, others wait for it. */
   #hold(stream: StreamSlot): void {
     const { turns } = this.#deps;
     const { connection } = stream;
     if (connection === undefined || !mayBeHeld(stream) || turns.isHeld(connection) || !stopReading(connection)) return;
-    this.#read.delete(stream);
+    this.#leaveRead(stream);
     turns.hold(connection, () => {
       resumeReading(connection);
-      if (!stream.ended) this.#read.add(stream);
+      if (!stream.ended) stream.read = this.#read.add(stream);
     });
+  }
+
+  /** Holds some of the connections that are read: those that came last, or were read again last, have the most to say. */
+  #holdNewest(most: number): void {
+    let left = most;
+    for (const stream of this.#read.fromLast()) {
+      if (left-- === 0) return;
+      this.#hold(stream);
+    }
+  }
+
+  #leaveRead(stream: StreamSlot): void {
+    if (stream.read !== undefined) this.#read.remove(stream.read);
+    stream.read = undefined;
   }
 
   #remove(stream: StreamSlot, reason: EndReason): void {
     const { group } = stream;
     if (!group.streams.delete(stream)) return; // H1: removed already
     stream.markEnded();
-    this.#read.delete(stream);
+    this.#leaveRead(stream);
     this.#reauthorisation.closed(stream);
     if (stream.watcher.viaPart) group.gateways--;
     this.#streams--;
