@@ -1,5 +1,6 @@
 import type { BatchHandler, BusMessage, ReportBus } from "../common/bus/report-bus.ts";
 import type { Clock } from "../common/clock/clock.ts";
+import { TurnTime } from "../common/clock/turn-time.ts";
 import { isNebulaError, messageOf, NebulaError } from "../common/errors/nebula-error.ts";
 import type { ChangeFeed } from "../common/feed/change-feed.ts";
 import { statusAnnouncements } from "../common/insight/status-announcements.ts";
@@ -87,11 +88,13 @@ export function createIngest(parts: IngestParts): BatchHandler {
   }
 
   async function ingest(batch: readonly BusMessage[], signal: AbortSignal): Promise<void> {
+    const time = new TurnTime(clock);
     const { received, dead } = parseBatch(batch);
     const deviceIds = new Set(received.map(({ report }) => report.deviceId));
     const before = deviceIds.size === 0 ? new Map<string, StatusRow>() : await from("NEBULA_REPORTS", store.statuses([...deviceIds], signal));
     const home = await atHome(received, before, signal);
     const folded = foldBatch(before, home, limits, clock.now() - reportTtlMs);
+    if (time.isOver) await time.next(signal);
     signal.throwIfAborted(); // N3
     const { leftOut } = folded.changes.length > 0 ? await from("NEBULA_REPORTS", store.save(folded.changes, signal)) : { leftOut: 0 };
     await putAside([...dead, ...folded.dead], signal);

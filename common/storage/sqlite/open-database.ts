@@ -1,5 +1,7 @@
 import { closeSync, existsSync, openSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
+import { systemClock } from "../../clock/system-clock.ts";
+import { TurnTime } from "../../clock/turn-time.ts";
 import { messageOf, NebulaError } from "../../errors/nebula-error.ts";
 import type { WriteOutcome } from "../config-store.ts";
 
@@ -64,6 +66,32 @@ export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
   } catch (error) {
     if (database.isTransaction) database.exec("ROLLBACK"); // a full disk has rolled it back already
     throw error;
+  }
+}
+
+/**
+ * Does something with each item, in as many transactions as it takes to hold the event loop for HELD_MS at a time: mostly one. `transaction` runs a part of it.
+ * Rejects with the reason of the signal where that is aborted between two.
+ */
+export async function inTurns<T>(
+  items: readonly T[],
+  transaction: (part: () => void) => void,
+  each: (item: T) => void,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const left = items.values();
+  let item = left.next();
+  for (const time = new TurnTime(systemClock); ; await time.next(signal)) {
+    transaction(() => {
+      for (; item.done !== true; item = left.next()) {
+        each(item.value);
+        if (time.isOver) {
+          item = left.next();
+          return;
+        }
+      }
+    });
+    if (item.done === true) return;
   }
 }
 

@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import type { Clock } from "../../../common/clock/clock.ts";
+import { TurnTime } from "../../../common/clock/turn-time.ts";
 import { decidingRow } from "../../../common/insight/connection.ts";
 import { CHANGES_DIGITS, REVISIONS_DIGITS, type ReadRevision } from "../../../common/insight/plan-name.ts";
 import type { SecretKeys } from "../../../common/secrets/secret-keys.ts";
@@ -50,8 +51,6 @@ export type Consequences = Readonly<{
 
 const DEVICES_A_PAGE = 200;
 const TOKENS_A_PAGE = 1000;
-/** Devices are planned for this long before other work has its turn. */
-const SLICE_MS = 5;
 
 /** Works out what planned writes lead to. Throws what a write of a device_group throws where a member does not exist, or must not be named by the caller. */
 export async function consequencesOf(deps: PlannerDeps, writes: readonly PlannedWrite[], call: PlanCall): Promise<Consequences> {
@@ -157,13 +156,11 @@ async function countGroup(deps: PlannerDeps, deviceGroup: string, tally: GroupTa
       page.items.flatMap(({ report }) => (report === undefined ? [] : [report])),
       signal,
     );
-    let began = clock.monotonic();
+    const time = new TurnTime(clock);
     for (const device of await deviceConnections.withConnections(page.items, signal)) {
       came.add(device.deviceId);
       tally.add(device);
-      if (clock.monotonic() - began < SLICE_MS) continue;
-      await turn();
-      began = clock.monotonic();
+      if (time.isOver) await time.next(signal);
     }
     signal.throwIfAborted();
     if (page.next === undefined) break;

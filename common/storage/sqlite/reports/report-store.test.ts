@@ -17,7 +17,7 @@ import { describeReportStore } from "../../contracts/report-store-contract.ts";
 import { summaryOf } from "../../device-summary.ts";
 import { PRESENCE_KEPT_MS } from "../../presence-store.ts";
 import { firstReportIdAt, receivedMs, reportIdMs } from "../../report-id.ts";
-import { type DeviceFilter, HISTORY_BYTES_PER_DEVICE, type ReportFilter, type ReportStore } from "../../report-store.ts";
+import { type DeviceChange, type DeviceFilter, HISTORY_BYTES_PER_DEVICE, type ReportFilter, type ReportStore } from "../../report-store.ts";
 import { openSqliteAccessStore } from "../access/access-store.ts";
 import { openDatabase } from "../open-database.ts";
 import { deviceListQuery, type Query, reportListQuery } from "./report-queries.ts";
@@ -201,6 +201,37 @@ describe("sqlite report store", () => {
     using other = new DatabaseSync(path);
     other.exec("DELETE FROM reports"); // would show in a second sum; no other process writes there otherwise
     assert.equal((await saveReports(store, { reports: [at(3)] })).leftOut, 1);
+  });
+
+  it("very many devices are saved and read in many turns of the event loop, each device as a whole", async () => {
+    await using store = await openInMemory();
+    const deviceIds = Array.from({ length: 3000 }, (_, index) => `device-${index}`);
+    const reports = deviceIds.map((deviceId) => storedReport({ ...sampleReport(), deviceId }));
+    const changes = reports.map((report): DeviceChange => ({ before: undefined, row: statusRow(report.report ?? assert.fail()), reports: [report] }));
+    let turns = 0;
+    const count = () => {
+      turns++;
+      counting = setImmediate(count);
+    };
+    let counting = setImmediate(count);
+    await store.save(changes);
+    assert.ok(turns > 5, `saved in ${turns} turns`);
+    turns = 0;
+    assert.equal((await store.statuses(deviceIds)).size, deviceIds.length);
+    assert.ok(turns > 2, `read in ${turns} turns`);
+    clearImmediate(counting);
+
+    const gone = new AbortController();
+    const cut = store.save(
+      changes.map((change) => ({ ...change, row: { ...change.row, writtenAt: 2n } })),
+      gone.signal,
+    );
+    gone.abort(new Error("gone"));
+    await assert.rejects(cut, /gone/);
+    const versions = [...(await store.statuses(deviceIds)).values()].map(({ writtenAt }) => writtenAt);
+    const saved = versions.lastIndexOf(2n) + 1;
+    assert.ok(saved > 0 && saved < deviceIds.length, `${saved} were saved before it was cut`);
+    assert.deepEqual([...new Set(versions.slice(0, saved))], [2n]);
   });
 
   it("the sqlite report store is unavailable once it is closed", async () => {

@@ -14,8 +14,16 @@ import {
   PAGE_BYTES,
   type Page,
 } from "../../page.ts";
-import { type DeviceRecord, HISTORY_BYTES_PER_DEVICE, markerOf, type ReportStore, type StatusRow, type SummaryVersion } from "../../report-store.ts";
-import { inReadTransaction, inTransaction, openDatabase } from "../open-database.ts";
+import {
+  type DeviceChange,
+  type DeviceRecord,
+  HISTORY_BYTES_PER_DEVICE,
+  markerOf,
+  type ReportStore,
+  type StatusRow,
+  type SummaryVersion,
+} from "../../report-store.ts";
+import { inReadTransaction, inTransaction, inTurns, openDatabase } from "../open-database.ts";
 import { attemptOf, bodiesColumns, bodiesOf, bytes, integer, keysInPages, pageOfRows, type Row, text } from "../statements.ts";
 import { createPresenceStore } from "./presence.ts";
 import { ReportHistory, readReport } from "./report-history.ts";
@@ -194,27 +202,24 @@ function createReportStore(database: DatabaseSync): ReportStore {
 
     async statuses(deviceIds, signal) {
       signal?.throwIfAborted();
-      return attempt("read statuses", () =>
-        inReadTransaction(database, () => {
-          const rows = new Map<string, StatusRow>();
-          for (const deviceId of deviceIds) {
-            const row = readRow(deviceId);
-            if (row !== undefined) rows.set(deviceId, row);
-          }
-          return rows;
-        }),
-      );
+      const rows = new Map<string, StatusRow>();
+      const readOne = (deviceId: string) => {
+        const row = readRow(deviceId);
+        if (row !== undefined) rows.set(deviceId, row);
+      };
+      await inTurns(deviceIds, (part) => attempt("read statuses", () => inReadTransaction(database, part)), readOne, signal);
+      return rows;
     },
 
     async save(changes, signal) {
       signal?.throwIfAborted();
-      return attempt("save reports", () =>
-        history.change(() => {
-          const leftOut = changes.flatMap(({ reports }) => reports).filter((report) => !history.insert(report, HISTORY_BYTES_PER_DEVICE)).length;
-          for (const { row } of changes) writeRow(row);
-          return { leftOut };
-        }),
-      );
+      let leftOut = 0;
+      const saveOne = ({ row, reports }: DeviceChange) => {
+        for (const report of reports) if (!history.insert(report, HISTORY_BYTES_PER_DEVICE)) leftOut++;
+        writeRow(row);
+      };
+      await inTurns(changes, (part) => attempt("save reports", () => history.change(part)), saveOne, signal);
+      return { leftOut };
     },
 
     async listReports(filter, { after, limit }, signal) {
