@@ -9,6 +9,7 @@ import { messageOf, NebulaError } from "../../common/errors/nebula-error.ts";
 import type { ChangeFeed } from "../../common/feed/change-feed.ts";
 import type { Log } from "../../common/log/log.ts";
 import type { AccessStore, StoredSession, StoredUser } from "../../common/storage/access-store.ts";
+import { sharedText } from "../../common/storage/shared-values.ts";
 import { UserGroupSchema } from "../../gen/nebula/v1/user_group_pb.ts";
 import type { Credential } from "./credentials.ts";
 import { tokensOf } from "./credentials.ts";
@@ -16,7 +17,11 @@ import { createCredentialReads } from "./limits/credential-reads.ts";
 import type { RotatedTokens } from "./limits/rotations.ts";
 import { ADMIN_RIGHTS, NO_RIGHTS, type Rights, rightsOf } from "./rights/rights.ts";
 import { isSessionToken, type SessionBindings, sessionKey } from "./sessions.ts";
-import type { Verified } from "./verified-credentials.ts";
+import type { LoginSource, Verified } from "./verified-credentials.ts";
+
+/** Parts that the logins of all devices have in common, held once. */
+const TOKEN: LoginSource = { kind: "token" };
+const NO_GROUPS: readonly string[] = [];
 
 export type StoredCredentialsDeps = Readonly<{
   accessStore: Pick<AccessStore, "tokenOwner" | "getUser" | "groupsOf" | "rehashPassword" | "deviceByTokenHash" | "promoteNext" | "session">;
@@ -128,11 +133,15 @@ export function createStoredCredentials(deps: StoredCredentialsDeps): StoredCred
       case "device": {
         const { deviceId, deviceGroup, isNext } = owner;
         if (isNext && !(await firstUse(hash, deviceId, signal))) return undefined;
-        return { principal: { kind: "device", deviceId, deviceGroup, tokenHash: hash }, source: { kind: "token" }, userGroups: [] };
+        return {
+          principal: { kind: "device", deviceId, deviceGroup: sharedText(deviceGroup), tokenHash: hash },
+          source: TOKEN,
+          userGroups: NO_GROUPS,
+        };
       }
       case "enrolment": {
         const { deviceGroup } = owner;
-        return { principal: { kind: "enrolment", tokenHash: hash, deviceGroup }, source: { kind: "token" }, userGroups: [] };
+        return { principal: { kind: "enrolment", tokenHash: hash, deviceGroup }, source: TOKEN, userGroups: NO_GROUPS };
       }
       default:
         return assertNever(owner);

@@ -1,11 +1,12 @@
 import { strict as assert } from "node:assert";
-import { EventEmitter } from "node:events";
+import { EventEmitter, once } from "node:events";
+import { connect, createServer, type ServerHttp2Stream } from "node:http2";
 import { credentials, Server, ServerCredentials, type ServerUnaryCall } from "@grpc/grpc-js";
 import { GrpcChannel } from "../../common/rpc/grpc-channel.ts";
 import { serviceDefinition } from "../../common/rpc/service-definition.ts";
 import { eventually } from "../../common/testing/eventually.ts";
 import { StatusService } from "../../gen/nebula/v1/status_pb.ts";
-import { letGoOfCall, letGoOfListeners } from "./finished-call.ts";
+import { letGoOfBeginning, letGoOfCall, letGoOfListeners } from "./finished-call.ts";
 
 describe("a finished call", () => {
   it("a call that was answered leads to nothing that it held, and its answer arrives", async () => {
@@ -28,6 +29,38 @@ describe("a finished call", () => {
     for (const call of calls)
       assert.deepEqual([call.request, call.metadata, Reflect.get(call, "call"), call.eventNames()], [undefined, undefined, undefined, []]);
     await new Promise<void>((resolve, reject) => server.tryShutdown((error) => (error ? reject(error) : resolve())));
+  });
+
+  it("a stream whose call goes on keeps none of its sent headers, and its listeners without what once makes of them", async () => {
+    const server = createServer();
+    const started = once(server, "stream");
+    await once(server.listen(0, "127.0.0.1"), "listening");
+    const address = server.address();
+    const client = connect(`http://127.0.0.1:${typeof address === "object" ? address?.port : address}`);
+    client
+      .request({ ":path": "/" })
+      .on("error", () => {})
+      .resume();
+    const stream: ServerHttp2Stream = (await started)[0];
+    const closed: string[] = [];
+    const second = () => void closed.push("second");
+    stream.once("close", () => closed.push("first"));
+    stream.once("close", second);
+    stream.once("error", () => {});
+    stream.respond({ ":status": 200, "x-of-the-beginning": "1" });
+    assert.equal(stream.sentHeaders?.["x-of-the-beginning"], "1");
+    letGoOfBeginning(stream);
+    assert.equal(stream.sentHeaders, undefined);
+    assert.deepEqual(stream.rawListeners("close"), stream.listeners("close"));
+    assert.equal(stream.rawListeners("close")[1], second);
+    assert.deepEqual(stream.rawListeners("error"), stream.listeners("error"));
+    const gone = new Promise<void>((resolve) => stream.on("close", resolve));
+    stream.destroy(new Error("broken"));
+    await gone;
+    stream.emit("error", new Error("late")); // no error of it ends the process
+    assert.deepEqual(closed, ["first", "second"]);
+    client.destroy();
+    server.close();
   });
 
   it("a closed stream keeps the listeners of its errors alone", () => {

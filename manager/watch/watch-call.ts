@@ -23,7 +23,7 @@ import type { WatchAnswer } from "../config/config-answer.ts";
 import { peerOf } from "../listen/connections.ts";
 import { type CallStream, closeAnswered, watchStarts } from "../rpc/call-stream.ts";
 import { errorStatus } from "../rpc/errors.ts";
-import { letGoOfReading } from "../rpc/finished-call.ts";
+import { letGoOfBeginning, letGoOfReading } from "../rpc/finished-call.ts";
 import { MessageReader, type Skipped } from "./message-reader.ts";
 import { BY_CALL, type Reporter, type ReportsOnWatch } from "./reports-on-watch.ts";
 
@@ -155,6 +155,7 @@ export class WatchCall {
     this.#gone = gone;
     this.#call.sendMetadata(NO_HEADERS);
     if (this.#reader !== undefined || this.#reports === undefined) letGoOfReading(this.#call);
+    if (this.#raw !== undefined && isReadable(this.#raw)) letGoOfBeginning(this.#raw);
     if (this.#reader !== undefined) this.#reader.next();
     else if (this.#reports !== undefined) this.#call.startRead();
   }
