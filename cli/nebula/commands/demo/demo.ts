@@ -37,7 +37,7 @@ const FULL = 1;
 /** The exit code of nebulactl where a change failed on some devices. */
 const FAILED_ON_SOME = 2;
 /** The longest wait for the workers to connect, milliseconds. */
-const CONNECT_MS = 10_000;
+const CONNECT_MS = 30_000;
 /** How long the end may take that an interrupt asks for, milliseconds. */
 const CLEAN_UP_MS = 20_000;
 
