@@ -208,18 +208,20 @@ describe("sqlite report store", () => {
     const deviceIds = Array.from({ length: 3000 }, (_, index) => `device-${index}`);
     const reports = deviceIds.map((deviceId) => storedReport({ ...sampleReport(), deviceId }));
     const changes = reports.map((report): DeviceChange => ({ before: undefined, row: statusRow(report.report ?? assert.fail()), reports: [report] }));
-    let turns = 0;
-    const count = () => {
-      turns++;
-      counting = setImmediate(count);
+    /** Whether the event loop turned before the work was done. */
+    const turnsDuring = async (work: Promise<unknown>): Promise<boolean> => {
+      let hasTurned = false;
+      const turn = setImmediate(() => {
+        hasTurned = true;
+      });
+      await work;
+      clearImmediate(turn);
+      return hasTurned;
     };
-    let counting = setImmediate(count);
-    await store.save(changes);
-    assert.ok(turns > 0, "saved in one turn");
-    turns = 0;
-    assert.equal((await store.statuses(Array.from({ length: 10 }, () => deviceIds).flat())).size, deviceIds.length);
-    assert.ok(turns > 0, "read in one turn");
-    clearImmediate(counting);
+    assert.ok(await turnsDuring(store.save(changes)), "saved in one turn");
+    const read = store.statuses(Array.from({ length: 10 }, () => deviceIds).flat());
+    assert.ok(await turnsDuring(read), "read in one turn");
+    assert.equal((await read).size, deviceIds.length);
 
     const gone = new AbortController();
     const cut = store.save(
