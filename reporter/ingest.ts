@@ -94,7 +94,7 @@ export function createIngest(parts: IngestParts): BatchHandler {
     const before = deviceIds.size === 0 ? new Map<string, StatusRow>() : await from("NEBULA_REPORTS", store.statuses([...deviceIds], signal));
     const home = await atHome(received, before, signal);
     const folded = foldBatch(before, home, limits, clock.now() - reportTtlMs);
-    if (time.isOver) await time.next(signal);
+    if (time.isOver) await time.next();
     signal.throwIfAborted(); // N3
     const { leftOut } = folded.changes.length > 0 ? await from("NEBULA_REPORTS", store.save(folded.changes, signal)) : { leftOut: 0 };
     await putAside([...dead, ...folded.dead], signal);

@@ -79,19 +79,17 @@ export async function inTurns<T>(
   each: (item: T) => void,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const left = items.values();
-  let item = left.next();
+  const left = items.values(); // goes on where a part has left off
+  let done = 0;
   for (const time = new TurnTime(systemClock); ; await time.next(signal)) {
     transaction(() => {
-      for (; item.done !== true; item = left.next()) {
-        each(item.value);
-        if (time.isOver) {
-          item = left.next();
-          return;
-        }
+      for (const item of left) {
+        each(item);
+        done++;
+        if (time.isOver) return;
       }
     });
-    if (item.done === true) return;
+    if (done === items.length) return;
   }
 }
 
