@@ -51,6 +51,8 @@ export type Consequences = Readonly<{
 
 const DEVICES_A_PAGE = 200;
 const TOKENS_A_PAGE = 1000;
+/** Devices are planned for this long before other work has its turn. */
+const SLICE_MS = 5;
 
 /** Works out what planned writes lead to. Throws what a write of a device_group throws where a member does not exist, or must not be named by the caller. */
 export async function consequencesOf(deps: PlannerDeps, writes: readonly PlannedWrite[], call: PlanCall): Promise<Consequences> {
@@ -156,7 +158,7 @@ async function countGroup(deps: PlannerDeps, deviceGroup: string, tally: GroupTa
       page.items.flatMap(({ report }) => (report === undefined ? [] : [report])),
       signal,
     );
-    const time = new TurnTime(clock);
+    const time = new TurnTime(clock, SLICE_MS);
     for (const device of await deviceConnections.withConnections(page.items, signal)) {
       came.add(device.deviceId);
       tally.add(device);
