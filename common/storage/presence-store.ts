@@ -44,6 +44,11 @@ export interface PresenceStore {
   savePresence(rows: readonly PresenceRow[], signal?: AbortSignal): Promise<void>;
   /** The rows of a device_group by device_id and boot. Those of one device may be on two pages. */
   listPresence(deviceGroup: string, page: PageRequest, signal?: AbortSignal): Promise<Page<PresenceRow>>;
+  /**
+   * Of a store that is in this process: a text that stays the same only while nobody writes or removes a row of the device_group, so that a reader that has them
+   * all need not read them again.
+   */
+  presenceMark?(deviceGroup: string): string;
   /** The rows of these devices, in all device_groups, by device_id. A device without any is absent. */
   presenceOf(deviceIds: readonly string[], signal?: AbortSignal): Promise<ReadonlyMap<string, readonly PresenceRow[]>>;
   /** Removes rows, at most 1000, unless what is stored has a larger (stream, ended). Whether a later write of what was removed brings it back is not promised. */

@@ -17,6 +17,7 @@ import { lastGroups } from "./without-moving.ts";
 //     it read before: of those the larger version counts.
 // M3: a device that was removed keeps its version until a re-read that began later is done, so that a late word does not bring it back.
 // M4: a device without a summary is in the group while a watch of it is open there; one whose watches ended stays until a read finds that another group has it.
+//     The store may say that no watch was written since the read before: these are not read again.
 // M5: whether such a device moves here (DeviceInGroup) is looked up with each read of the group; of one that an announcement brought, by `place`.
 
 /** Devices of a page, each of which is one turn of the event loop: of versions and watches, and of summaries, which take several times as long. */
@@ -31,7 +32,7 @@ const DEVICE_BYTES = 1000;
 const TARGET_BYTES = 400;
 
 export type MirrorStore = Pick<ReportStore, "listSummaries" | "listVersions" | "summaries" | "statuses"> &
-  Pick<PresenceStore, "listPresence" | "presenceOf">;
+  Pick<PresenceStore, "listPresence" | "presenceOf" | "presenceMark">;
 
 export type GroupMirrorParts = Readonly<{
   deviceGroup: string;
@@ -175,13 +176,16 @@ export class GroupMirror {
     const found: string[] = [];
     const touched = new Set<string>();
     const removedBefore = [...this.#removed.keys()];
+    const reportedBefore = this.#reported;
     this.#touched = touched;
     try {
       await read(found);
     } finally {
       this.#touched = undefined;
     }
-    if (touched.size > 0 || found.length !== this.#reported) this.#removeOthers(new Set(found), touched);
+    // all that a mirror has that had nothing before was found, or announced meanwhile
+    const mayHaveOthers = reportedBefore > 0 && (touched.size > 0 || found.length !== this.#reported);
+    if (mayHaveOthers) this.#removeOthers(new Set(found), touched);
     for (const deviceId of removedBefore) if (!touched.has(deviceId)) this.#removed.delete(deviceId); // M3
   }
 
@@ -198,7 +202,10 @@ export class GroupMirror {
   /** Reads the watches of the group, before its summaries: a device that is loaded has its connection at once. Answers them. */
   async #readPresence(signal: AbortSignal): Promise<readonly PresenceRow[]> {
     const { store, deviceGroup } = this.#parts;
-    this.#presence.begin();
+    const mark = store.presenceMark?.(deviceGroup);
+    const known = this.#presence.foundAt(mark);
+    if (known !== undefined) return known;
+    this.#presence.begin(mark);
     try {
       const pages = pagesInTurns((after) => store.listPresence(deviceGroup, { limit: PAGE, ...after }, signal));
       for await (const items of pages) this.#presence.take(items);

@@ -18,8 +18,12 @@ export class GroupPresence {
   /** The rows that the read under way found so far, and whether each of them is the only one that is known of its device. */
   #found: PresenceRow[] = [];
   #isAsFound = true;
+  /** The mark of the store when that read began. */
+  #mark: string | undefined;
   /** The rows that the last read found, in its order, while these are all that are known: nearly always the next one finds the same. */
   #lastFound: readonly PresenceRow[] = [];
+  /** The mark of the store at which it has these rows, and no others. */
+  #lastMark: string | undefined;
 
   constructor(deviceGroup: string) {
     this.#deviceGroup = deviceGroup;
@@ -40,12 +44,19 @@ export class GroupPresence {
       const row = { deviceGroup: this.#deviceGroup, deviceId, shardBoot, stream: Number(stream), ended, atMs: Number(atMs) };
       this.#announced?.push(row);
       if (!put(this.#rows, row)) return [];
-      this.#lastFound = [];
+      this.#knowFound([], undefined);
       return [deviceId];
     });
   }
 
-  begin(): void {
+  /** The rows that the store has, where it has the same mark as when they were read, and nothing else is known. */
+  foundAt(mark: string | undefined): readonly PresenceRow[] | undefined {
+    return mark !== undefined && mark === this.#lastMark ? this.#lastFound : undefined;
+  }
+
+  /** @param mark of the store, taken before its first page is read */
+  begin(mark: string | undefined): void {
+    this.#mark = mark;
     this.#announced = [];
     this.#found = [];
     this.#isAsFound = true;
@@ -71,7 +82,8 @@ export class GroupPresence {
     const [before, found, announced] = [this.#rows, this.#found, this.#announced ?? []];
     const isAsFound = this.#isAsFound && announced.length === 0 && found.length === before.size; // each device has one row, and these are all
     this.cancel();
-    this.#lastFound = announced.length === 0 ? found : [];
+    if (announced.length === 0) this.#knowFound(found, this.#mark);
+    else this.#knowFound([], undefined);
     if (isAsFound) return { found, changed: [] };
     const after: Rows = new Map();
     for (const row of found) put(after, row);
@@ -90,10 +102,15 @@ export class GroupPresence {
     this.#found = [];
   }
 
+  #knowFound(rows: readonly PresenceRow[], mark: string | undefined): void {
+    this.#lastFound = rows;
+    this.#lastMark = mark;
+  }
+
   /** Forgets rows, unless newer ones are known by now. */
   remove(rows: Iterable<PresenceRow>): void {
     for (const row of rows) {
-      this.#lastFound = [];
+      this.#knowFound([], undefined);
       const left = this.of(row.deviceId).filter((known) => !isSameRow(known, row));
       const [only] = left;
       if (only === undefined) this.#rows.delete(row.deviceId);

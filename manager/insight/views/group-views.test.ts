@@ -10,7 +10,8 @@ import { openSqliteReportStore } from "../../../common/storage/sqlite/reports/re
 import { eventually } from "../../../common/testing/eventually.ts";
 import { readAll } from "../../../common/testing/read-all.ts";
 import { sampleReport } from "../../../common/testing/sample-report.ts";
-import { saveReports, statusRow } from "../../../common/testing/save-reports.ts";
+import { savePresenceAndAnnounce, saveReports, statusRow } from "../../../common/testing/save-reports.ts";
+import { ConnectionState } from "../../../gen/nebula/v1/device_pb.ts";
 import { TargetState } from "../../../gen/nebula/v1/report_pb.ts";
 import type { DeviceChange, GroupView } from "./group-view.ts";
 import { createGroupViews } from "./group-views.ts";
@@ -22,7 +23,7 @@ async function start({ devices = 0, mostBytes, registry = new Registry(), wrap =
   const store = await openSqliteReportStore({ path: ":memory:" });
   const clock = new ManualClock();
   const feed = createMemoryFeed({ log: silentLog });
-  const reads = { lists: 0, versions: 0 };
+  const reads = { lists: 0, versions: 0, watches: 0 };
   const counted = {
     ...store,
     listSummaries(...call: Parameters<ReportStore["listSummaries"]>) {
@@ -32,6 +33,10 @@ async function start({ devices = 0, mostBytes, registry = new Registry(), wrap =
     listVersions(...call: Parameters<ReportStore["listVersions"]>) {
       reads.versions++;
       return store.listVersions(...call);
+    },
+    listPresence(...call: Parameters<ReportStore["listPresence"]>) {
+      reads.watches++;
+      return store.listPresence(...call);
     },
   };
   const views = createGroupViews({ store: wrap(counted), feed, clock, log: silentLog, registry, ...(mostBytes === undefined ? {} : { mostBytes }) });
@@ -296,6 +301,61 @@ describe("views of device groups", () => {
     newest[Symbol.dispose]();
     oldest[Symbol.dispose]();
     assert.deepEqual(contents(await rig.views.open("tills", never)), await recount(rig.store, "tills"), "there is room again");
+  });
+
+  it("a re-read leaves out the watches of a group where none was written since, and finds each one whose announcement was lost", async () => {
+    await using rig = await start({ devices: 3 });
+    const watch = (stream: number, ended = false) =>
+      ({ deviceGroup: "shops", deviceId: "device-1001", shardBoot: "b", stream, ended, atMs: rig.clock.now() }) as const;
+    await rig.store.markShard({ boot: "b", name: "m-1", address: "m-1:1", seenMs: rig.clock.now() });
+    await rig.store.savePresence([watch(1)]);
+    using view = await rig.views.open("shops", never);
+    const stateOf = () => view.devices.get("device-1001")?.connection.state;
+    const readsOf = async (act: () => Promise<unknown>) => {
+      const before = rig.reads.watches;
+      await act();
+      return rig.reads.watches - before;
+    };
+    assert.equal(stateOf(), ConnectionState.ONLINE);
+    await rig.put("device-1002", { lost: true });
+    assert.equal(await readsOf(() => view.reread(never)), 0);
+    await rig.store.savePresence([{ ...watch(9), deviceGroup: "offices" }]);
+    assert.equal(await readsOf(() => view.reread(never)), 0, "of another group");
+    await rig.store.savePresence([watch(1, true)]);
+    assert.equal(await readsOf(() => view.reread(never)), 1);
+    assert.equal(stateOf(), ConnectionState.OFFLINE);
+    await savePresenceAndAnnounce(rig.store, rig.feed, watch(2));
+    await eventually(async () => assert.equal(stateOf(), ConnectionState.ONLINE));
+    assert.equal(await readsOf(() => view.reread(never)), 1, "the store may have more than was announced");
+    assert.equal(await readsOf(() => view.reread(never)), 0);
+    await rig.store.deletePresence([watch(2)]);
+    await view.reread(never);
+    assert.equal(stateOf(), ConnectionState.OFFLINE);
+    assert.deepEqual(contents(view), await recount(rig.store));
+  });
+
+  it("a watch that is written between two pages of a read is found by the next one", async () => {
+    const watch = (number: number) => ({ deviceGroup: "shops", deviceId: `d-${1000 + number}`, shardBoot: "b", stream: 1, ended: false, atMs: 0 });
+    let isLate = false;
+    await using rig = await start({
+      devices: 1,
+      wrap: (store) => ({
+        ...store,
+        async listPresence(...call) {
+          const page = await store.listPresence(...call);
+          if (!isLate) await rig.store.savePresence([{ ...watch(0), stream: 2, ended: true }]);
+          isLate = true;
+          return page;
+        },
+      }),
+    });
+    await rig.store.markShard({ boot: "b", name: "m-1", address: "m-1:1", seenMs: rig.clock.now() });
+    await rig.store.savePresence(Array.from({ length: 600 }, (_, number) => watch(number)));
+    using view = await rig.views.open("shops", never);
+    const stateOf = () => view.devices.get("d-1000")?.connection.state;
+    assert.equal(stateOf(), ConnectionState.ONLINE, "it was read before");
+    await view.reread(never);
+    assert.equal(stateOf(), ConnectionState.OFFLINE);
   });
 
   it("a store that does not answer ends the opening, and the next one reads again; a reread that fails leaves the mirror as it is", async () => {

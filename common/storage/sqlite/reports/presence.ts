@@ -8,6 +8,8 @@ import { attemptOf, integer, optional, pageOfRows, type Row, text } from "../sta
 /** How many rows one call of `expirePresence` looks at, and removes, at most: SQLite has the event loop to itself meanwhile. */
 const LOOKED_AT_PER_CALL = 2000;
 const EXPIRED_PER_CALL = 200;
+/** Device_groups whose last write of presence is known apart from that of others. */
+const MARKED_GROUPS = 10_000;
 /** Before the first key. */
 const START = ["", "", ""] as const;
 
@@ -48,6 +50,23 @@ export function createPresenceStore(database: DatabaseSync): PresenceStore {
   let looked: readonly [string, string, string] = START;
   const expireShards = database.prepare(`DELETE FROM shards WHERE boot IN (SELECT boot FROM shards WHERE seen_ms < ? LIMIT ${EXPIRED_PER_CALL})`);
 
+  const otherConnections = database.prepare("PRAGMA data_version"); // another one when another connection has written to the file
+  /** Writes of this connection so far, the last one of each device_group, and the last one of all others. */
+  let writes = 0;
+  const lastWrites = new Map<string, number>();
+  let lastOfOthers = 0;
+
+  function noteWrite(rows: readonly PresenceRow[]): void {
+    writes++;
+    if (lastWrites.size > MARKED_GROUPS) noteWriteOfAll();
+    for (const { deviceGroup } of rows) lastWrites.set(deviceGroup, writes);
+  }
+
+  function noteWriteOfAll(): void {
+    lastOfOthers = ++writes;
+    lastWrites.clear();
+  }
+
   /** The boot and the worker_version of the row that was read last. */
   let [usualBoot, usualVersion] = ["", ""];
 
@@ -64,6 +83,7 @@ export function createPresenceStore(database: DatabaseSync): PresenceStore {
   return {
     async savePresence(rows, signal) {
       signal?.throwIfAborted();
+      noteWrite(rows);
       attempt("save presence", () =>
         inTransaction(database, () => {
           for (const row of rows) write.run(row.deviceGroup, row.deviceId, row.shardBoot, presenceVersion(row), row.atMs, row.workerVersion ?? "");
@@ -75,6 +95,11 @@ export function createPresenceStore(database: DatabaseSync): PresenceStore {
       signal?.throwIfAborted();
       const position = after === undefined ? { deviceId: "", shardBoot: "" } : decodePresencePosition(after);
       return attempt("list presence", () => presencePage(deviceGroup, position, limit));
+    },
+
+    presenceMark(deviceGroup) {
+      const row = attempt("read its version", () => otherConnections.get()) ?? {};
+      return `${integer(row, "data_version")}.${lastWrites.get(deviceGroup) ?? lastOfOthers}`;
     },
 
     async presenceOf(deviceIds, signal) {
@@ -91,6 +116,7 @@ export function createPresenceStore(database: DatabaseSync): PresenceStore {
 
     async deletePresence(rows, signal) {
       signal?.throwIfAborted();
+      noteWrite(rows);
       attempt("remove presence", () =>
         inTransaction(database, () => {
           for (const row of rows) remove.run(row.deviceGroup, row.deviceId, row.shardBoot, presenceVersion(row));
@@ -120,6 +146,7 @@ export function createPresenceStore(database: DatabaseSync): PresenceStore {
       return attempt("remove old presence", () => {
         const last = optional(lastLookedAt.get(...looked), (row) => [text(row, 0), text(row, 1), text(row, 2)] as const);
         const removed = Number(expireRows.run(...looked, nowMs - PRESENCE_KEPT_MS, nowMs - SHARD_KEPT_MS).changes);
+        if (removed > 0) noteWriteOfAll();
         if (removed < EXPIRED_PER_CALL) looked = last ?? START;
         return removed + Number(expireShards.run(nowMs - SHARD_KEPT_MS).changes);
       });

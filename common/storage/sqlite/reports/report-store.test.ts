@@ -130,6 +130,46 @@ describe("sqlite report store", () => {
     assert.deepEqual([left.length, left.some(({ atMs }) => atMs < nowMs)], [4994, false]);
   });
 
+  it("the mark of a group's presence stays while none of its rows is written, and is another one after each write, removal and expiry, also by others", async () => {
+    await using folder = await mkdtempDisposable(join(tmpdir(), "nebula-reports-"));
+    const path = join(folder.path, "reports.db");
+    await using store = await openSqliteReportStore({ path });
+    await using other = await openSqliteReportStore({ path });
+    const marks = new Set<string>();
+    const markOf = (deviceGroup: string) => store.presenceMark?.(deviceGroup) ?? assert.fail("no mark");
+    const row = { deviceGroup: "shops", deviceId: "d", shardBoot: "b", stream: 1, ended: true, atMs: SAMPLE_TIME_MS };
+    const changes: Record<string, () => Promise<unknown>> = {
+      "as it was opened": async () => {},
+      "a row": () => store.savePresence([row]),
+      "a newer row": () => store.savePresence([{ ...row, stream: 2 }]),
+      "a row that is removed": () => store.deletePresence([{ ...row, stream: 2 }]),
+      "a row of another connection": () => other.savePresence([row]),
+      "rows that expire": () => store.expirePresence(SAMPLE_TIME_MS + PRESENCE_KEPT_MS + 1000),
+    };
+    for (const [name, change] of Object.entries(changes)) {
+      await change();
+      assert.ok(!marks.has(markOf("shops")), name);
+      marks.add(markOf("shops"));
+      await store.savePresence([{ ...row, deviceGroup: "offices", stream: marks.size }]);
+      await saveReports(store, { statuses: [statusRow(sampleReport(), BigInt(marks.size))] });
+      await store.expirePresence(SAMPLE_TIME_MS);
+      assert.ok(marks.has(markOf("shops")), `${name}: what another group wrote changed it`);
+    }
+  });
+
+  it("the mark of a group's presence changes with its writes also where very many groups are written", async () => {
+    await using store = await openInMemory();
+    const row = { deviceGroup: "shops", deviceId: "d", shardBoot: "b", stream: 1, ended: false, atMs: SAMPLE_TIME_MS };
+    await store.savePresence([row]);
+    const marks = new Set([store.presenceMark?.("shops")]);
+    for (let from = 0; from < 12_000; from += 1000)
+      await store.savePresence(Array.from({ length: 1000 }, (_, index) => ({ ...row, deviceGroup: `g-${from + index}` })));
+    await store.savePresence([{ ...row, stream: 2 }]);
+    marks.add(store.presenceMark?.("shops"));
+    assert.equal(marks.size, 2);
+    assert.ok(!marks.has(undefined));
+  });
+
   it("reports of a store of an earlier version are kept, in their order, under ids that begin with their time", async () => {
     await using folder = await mkdtempDisposable(join(tmpdir(), "nebula-reports-"));
     const path = join(folder.path, "reports.db");
