@@ -57,14 +57,14 @@ export function isOnline({ connection }: Standing): boolean {
 
 /** Returns where the device stands with the targets of its group. Without a target it has applied all. */
 export function stateOfDevice(device: Standing, targets: readonly Target[]): StateOfDevice {
-  const find = finderOf(device.summary, targets);
+  const known = knownTargets(device.summary, targets);
   let areApplied = true;
   let isAnswered = false;
   let failure: About | undefined;
   let progress: About | undefined;
-  // no lists are made: streams look so at each device that reports
+  // no lists and no functions are made: streams look so at each device that reports, as it was and as it is
   for (const target of targets) {
-    const one = standingWith(device.summary, find, target);
+    const one = standingWith(device.summary, known, target);
     if (one.answered) isAnswered = true;
     if (one.applied) continue;
     areApplied = false;
@@ -78,23 +78,38 @@ export function stateOfDevice(device: Standing, targets: readonly Target[]): Sta
 }
 
 type Named = Readonly<{ kind: TargetKind; name: string }>;
-type Find = (named: Named) => TargetSummary | undefined;
+/** The targets that a device reports, by kind and name where very many are looked up. */
+type Known = readonly TargetSummary[] | ReadonlyMap<string, TargetSummary>;
 
 /** From this number of lookups on an index is made of what a device reports. */
 const INDEXED_FROM = 8;
+const NO_TARGETS: readonly TargetSummary[] = [];
 
-function finderOf(summary: DeviceSummary | undefined, targets: readonly Target[]): Find {
-  const known = summary?.targets ?? [];
-  const lookups = targets.reduce((sum, target) => sum + ("added" in target ? target.added.length + target.removed.length : 1), 0);
-  if (lookups < INDEXED_FROM) return ({ kind, name }) => known.find((target) => target.kind === kind && target.name === name);
-  const byName = new Map(known.map((target) => [`${target.kind}/${target.name}`, target]));
-  return ({ kind, name }) => byName.get(`${kind}/${name}`);
+function knownTargets(summary: DeviceSummary | undefined, targets: readonly Target[]): Known {
+  const known = summary?.targets ?? NO_TARGETS;
+  let lookups = 0;
+  for (const target of targets) lookups += "added" in target ? target.added.length + target.removed.length : 1;
+  return lookups < INDEXED_FROM ? known : new Map(known.map((target) => [indexKey(target), target]));
+}
+
+function find(known: Known, named: Named): TargetSummary | undefined {
+  if ("get" in known) return known.get(indexKey(named));
+  for (const target of known) if (target.kind === named.kind && target.name === named.name) return target;
+  return undefined;
+}
+
+function indexKey({ kind, name }: Named): string {
+  return `${kind}/${name}`;
 }
 
 type About = Readonly<Partial<Pick<StateOfDevice, "about" | "code" | "step">>>;
 
-/** With one target. */
-type WithTarget = Readonly<{ applied: boolean; answered: boolean; failure: About | undefined; progress: About }>;
+/** With one target. Why it failed, or how far it is, is known of one that is answered and not applied. */
+type WithTarget = Readonly<{ applied: boolean; answered: boolean; failure?: About | undefined; progress?: About }>;
+
+const APPLIED: WithTarget = { applied: true, answered: true };
+const UNANSWERED: WithTarget = { applied: false, answered: false };
+const APPLIED_UNANSWERED: WithTarget = { applied: true, answered: false };
 
 const NOTHING = { about: undefined, code: FailureCode.UNSPECIFIED, step: StepKind.UNSPECIFIED };
 
@@ -108,37 +123,31 @@ const PLAIN = {
   waiting: { state: "waiting", ...NOTHING },
 } as const;
 
-function standingWith(summary: DeviceSummary | undefined, find: Find, target: Target): WithTarget {
-  if (summary === undefined) return { applied: isKept(target), answered: false, failure: undefined, progress: {} };
-  if (target.kind !== TargetKind.DEVICE_GROUP) return withEntity(find(target), target);
+function standingWith(summary: DeviceSummary | undefined, known: Known, target: Target): WithTarget {
+  if (summary === undefined) return isKept(target) ? APPLIED_UNANSWERED : UNANSWERED;
+  if (target.kind !== TargetKind.DEVICE_GROUP) return withEntity(find(known, target), target);
   const answered = summary.groupRevision >= target.revision;
-  if (target.verb === "delete") return { applied: true, answered, failure: undefined, progress: {} };
+  if (target.verb === "delete") return answered ? APPLIED : APPLIED_UNANSWERED;
   if (target.verb === "prune") {
     const failure = answered && summary.problems.includes(PRUNE_FAILED) ? { about: target, code: FailureCode.OTHER } : undefined;
     return { applied: summary.pruneId >= target.pruneId, answered, failure, progress: { about: target } };
   }
-  const missing = target.added.filter((member) => !isRunAsWanted(find(member)));
-  const left = target.removed.filter((member) => !isGone(find(member)));
-  const open = [...missing, ...left].flatMap((member) => find(member) ?? []);
+  if (!answered) return UNANSWERED;
+  const missing = target.added.filter((member) => !isRunAsWanted(find(known, member)));
+  const left = target.removed.filter((member) => !isGone(find(known, member)));
+  if (missing.length + left.length === 0) return APPLIED;
+  const open = [...missing, ...left].flatMap((member) => find(known, member) ?? []);
   const [first] = open;
-  return {
-    applied: answered && missing.length === 0 && left.length === 0,
-    answered,
-    failure: answered ? open.map(failureOf).find((failure) => failure !== undefined) : undefined,
-    progress: first === undefined ? { about: target } : aboutOf(first),
-  };
+  const failure = open.map(failureOf).find((about) => about !== undefined);
+  return { applied: false, answered, failure, progress: first === undefined ? { about: target } : aboutOf(first) };
 }
 
 type Entity = Target & { kind: typeof TargetKind.APP | typeof TargetKind.CRON_JOB };
 
 function withEntity(known: TargetSummary | undefined, target: Entity): WithTarget {
   const answered = known !== undefined && known.revision >= target.revision;
-  return {
-    applied: isApplied(known, target),
-    answered,
-    failure: answered ? failureOf(known) : undefined,
-    progress: known === undefined ? {} : aboutOf(known),
-  };
+  if (isApplied(known, target)) return answered ? APPLIED : APPLIED_UNANSWERED;
+  return answered ? { applied: false, answered, failure: failureOf(known), progress: aboutOf(known) } : UNANSWERED;
 }
 
 function isApplied(known: TargetSummary | undefined, target: Entity): boolean {

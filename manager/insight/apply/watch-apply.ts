@@ -225,7 +225,7 @@ class Following implements Disposable {
     const isNew = before === undefined && !isQuiet; // it may report from here before its connection is here
     const wasMoving = this.#moving.has(deviceId);
     const mayBeElsewhere = isNew || isSilent(before) || isSilent(after) || wasMoving;
-    if (!mayBeElsewhere) return this.#recount(copyIn(group, before), copyIn(group, after), isQuiet);
+    if (!mayBeElsewhere) return this.#recountIn(group, before, after, isQuiet);
     const others = this.#copies(deviceId, group);
     const had = before === undefined ? others : [{ group, device: before }, ...others];
     const has = after === undefined ? others : [{ group, device: after }, ...others];
@@ -241,12 +241,18 @@ class Following implements Disposable {
   #recount(was: Copy | undefined, is: Copy | undefined, isQuiet: boolean): boolean {
     const group = (is ?? was)?.group;
     if (group === undefined || was?.device === is?.device) return false;
-    const { name, targets } = group;
-    if (!isQuiet && (was === undefined || was.group.name === name)) return this.#tally.change(was?.device, is?.device, name, targets);
-    if (was !== undefined) this.#tally.remove(was.device, was.group.targets);
-    if (is === undefined) return true;
-    if (isQuiet) this.#tally.add(is.device, name, targets);
-    else this.#tally.change(undefined, is.device, name, targets);
+    if (was === undefined || was.group.name === group.name) return this.#recountIn(group, was?.device, is?.device, isQuiet);
+    this.#tally.remove(was.device, was.group.targets);
+    this.#recountIn(group, undefined, is?.device, isQuiet);
+    return true;
+  }
+
+  /** Counts a device of one group; no object is made of nearly all that change. */
+  #recountIn({ name, targets }: Group, before: DeviceInGroup | undefined, after: DeviceInGroup | undefined, isQuiet: boolean): boolean {
+    if (before === after) return false;
+    if (!isQuiet) return this.#tally.change(before, after, name, targets);
+    if (before !== undefined) this.#tally.remove(before, targets);
+    if (after !== undefined) this.#tally.add(after, name, targets);
     return true;
   }
 
@@ -345,10 +351,6 @@ class Following implements Disposable {
     }
     this.#groups.clear();
   }
-}
-
-function copyIn(group: Group, device: DeviceInGroup | undefined): Copy | undefined {
-  return device && { group, device };
 }
 
 function isSilent(device: DeviceInGroup | undefined): boolean {
