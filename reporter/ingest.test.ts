@@ -116,6 +116,34 @@ describe("ingest", () => {
     assert.deepEqual(events, []);
   });
 
+  it("ingest gives others their turn after it read the rows, and after it wrote them, where that took long", async () => {
+    await using store = await openSqliteReportStore({ path: ":memory:" });
+    let hadTurn = false;
+    const takeLong = async () => {
+      await rig.clock.advance(20);
+      hadTurn = false;
+      setImmediate(() => {
+        hadTurn = true;
+      });
+    };
+    const seen: boolean[] = [];
+    const rig = start({
+      async statuses(deviceIds) {
+        await takeLong();
+        return store.statuses(deviceIds);
+      },
+      async save(changes) {
+        seen.push(hadTurn);
+        await takeLong();
+        return store.save(changes);
+      },
+    });
+    await rig.ingest([message(sampleReport())]);
+    seen.push(hadTurn);
+    assert.deepEqual(seen, [true, true]);
+    assert.equal((await historyOf(store)).length, 1);
+  });
+
   it("ingest takes reports of workers of the original: the history as they sent it, newest status by the second at which it was made", async () => {
     await using store = await openSqliteReportStore({ path: ":memory:" });
     const { ingest, dead } = start(store);

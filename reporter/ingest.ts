@@ -21,6 +21,8 @@ import type { ReporterMetrics } from "./metrics.ts";
 // N4: no record stops its partition. One that cannot be read or folded is put aside; so is one that the store refuses again and again, by itself, for
 //     another reason than being unavailable.
 
+/** How long a batch holds the event loop before others have their turn, milliseconds. What the store does for it is divided there. */
+const TURN_MS = 5;
 /** The attempt from which on the records of a batch are handled one by one: until then a fault may pass by itself. */
 const ONE_BY_ONE_FROM = 4;
 
@@ -88,16 +90,19 @@ export function createIngest(parts: IngestParts): BatchHandler {
   }
 
   async function ingest(batch: readonly BusMessage[], signal: AbortSignal): Promise<void> {
-    const time = new TurnTime(clock);
+    const time = new TurnTime(clock, TURN_MS);
     const { received, dead } = parseBatch(batch);
+    if (time.isOver) await time.next();
     const deviceIds = new Set(received.map(({ report }) => report.deviceId));
     const before = deviceIds.size === 0 ? new Map<string, StatusRow>() : await from("NEBULA_REPORTS", store.statuses([...deviceIds], signal));
     const home = await atHome(received, before, signal);
+    if (time.isOver) await time.next();
     const folded = foldBatch(before, home, limits, clock.now() - reportTtlMs);
     if (time.isOver) await time.next();
     signal.throwIfAborted(); // N3
     const { leftOut } = folded.changes.length > 0 ? await from("NEBULA_REPORTS", store.save(folded.changes, signal)) : { leftOut: 0 };
     await putAside([...dead, ...folded.dead], signal);
+    if (time.isOver) await time.next();
     for (const event of statusAnnouncements(folded.changes)) feed.publish(event); // N1: a hint, never waited for
     for (const outcome of folded.outcomes) metrics.reports.inc({ outcome });
     metrics.reports.inc({ outcome: "foreign" }, received.length - home.length);
