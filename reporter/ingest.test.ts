@@ -120,7 +120,7 @@ describe("ingest", () => {
     await using store = await openSqliteReportStore({ path: ":memory:" });
     let hadTurn = false;
     const takeLong = async () => {
-      await rig.clock.advance(20);
+      await rig.clock.advance(7);
       hadTurn = false;
       setImmediate(() => {
         hadTurn = true;

@@ -21,7 +21,7 @@ import type { ReporterMetrics } from "./metrics.ts";
 // N4: no record stops its partition. One that cannot be read or folded is put aside; so is one that the store refuses again and again, by itself, for
 //     another reason than being unavailable.
 
-/** How long a batch holds the event loop before others have their turn, milliseconds. What the store does for it is divided there. */
+/** Time after which a batch gives others their turn before its next part, milliseconds. Stores in this process divide their own part. */
 const TURN_MS = 5;
 /** The attempt from which on the records of a batch are handled one by one: until then a fault may pass by itself. */
 const ONE_BY_ONE_FROM = 4;

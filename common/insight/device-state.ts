@@ -62,7 +62,7 @@ export function stateOfDevice(device: Standing, targets: readonly Target[]): Sta
   let isAnswered = false;
   let failure: About | undefined;
   let progress: About | undefined;
-  // no lists and no functions are made: streams look so at each device that reports, as it was and as it is
+  // of an app or cron_job that is applied or not answered nothing is made: streams look so at each device that reports, as it was and as it is
   for (const target of targets) {
     const one = standingWith(device.summary, known, target);
     if (one.answered) isAnswered = true;
@@ -104,7 +104,7 @@ function indexKey({ kind, name }: Named): string {
 
 type About = Readonly<Partial<Pick<StateOfDevice, "about" | "code" | "step">>>;
 
-/** With one target. Why it failed, or how far it is, is known of one that is answered and not applied. */
+/** Where a device stands with one target. `failure` and `progress` count where that is answered and not applied. */
 type WithTarget = Readonly<{ applied: boolean; answered: boolean; failure?: About | undefined; progress?: About }>;
 
 const APPLIED: WithTarget = { applied: true, answered: true };

@@ -45,8 +45,8 @@ export interface PresenceStore {
   /** The rows of a device_group by device_id and boot. Those of one device may be on two pages. */
   listPresence(deviceGroup: string, page: PageRequest, signal?: AbortSignal): Promise<Page<PresenceRow>>;
   /**
-   * Of a store that is in this process: a text that stays the same only while nobody writes or removes a row of the device_group, so that a reader that has them
-   * all need not read them again.
+   * A text that stays the same only while nobody writes or removes a row of the device_group, so that a reader that has all of its rows need not read them
+   * again. It may change without a write. Only a store in this process has it. Throws `unavailable` when the store does not answer.
    */
   presenceMark?(deviceGroup: string): string;
   /** The rows of these devices, in all device_groups, by device_id. A device without any is absent. */

@@ -247,7 +247,7 @@ class Following implements Disposable {
     return true;
   }
 
-  /** Counts a device of one group; no object is made of nearly all that change. */
+  /** Counts a device of one group as it is in place of as it was; answers whether its state changed. For nearly all devices that change no object is made. */
   #recountIn({ name, targets }: Group, before: DeviceInGroup | undefined, after: DeviceInGroup | undefined, isQuiet: boolean): boolean {
     if (before === after) return false;
     if (!isQuiet) return this.#tally.change(before, after, name, targets);

@@ -14,10 +14,10 @@ import { lastGroups } from "./without-moving.ts";
 //     version. So announcements may come late, twice and in any order.
 // M2: a re-read makes the mirror equal to what the store held meanwhile, with any announcements lost: it goes through the versions of the whole group, reads
 //     the summaries of those that differ, and removes devices that the store does not have. Announcements since it began are newer than a page that
-//     it read before: of those the larger version counts.
+//     it read before: of those the larger version counts. Watches are not read again where the store says that none was written in the group since, and
+//     none was announced.
 // M3: a device that was removed keeps its version until a re-read that began later is done, so that a late word does not bring it back.
 // M4: a device without a summary is in the group while a watch of it is open there; one whose watches ended stays until a read finds that another group has it.
-//     The store may say that no watch was written since the read before: these are not read again.
 // M5: whether such a device moves here (DeviceInGroup) is looked up with each read of the group; of one that an announcement brought, by `place`.
 
 /** Devices of a page, each of which is one turn of the event loop: of versions and watches, and of summaries, which take several times as long. */
@@ -183,7 +183,7 @@ export class GroupMirror {
     } finally {
       this.#touched = undefined;
     }
-    // all that a mirror has that had nothing before was found, or announced meanwhile
+    // a mirror that had no summary before has those that were found, or announced meanwhile
     const mayHaveOthers = reportedBefore > 0 && (touched.size > 0 || found.length !== this.#reported);
     if (mayHaveOthers) this.#removeOthers(new Set(found), touched);
     for (const deviceId of removedBefore) if (!touched.has(deviceId)) this.#removed.delete(deviceId); // M3
@@ -199,7 +199,7 @@ export class GroupMirror {
     });
   }
 
-  /** Reads the watches of the group, before its summaries: a device that is loaded has its connection at once. Answers them. */
+  /** Reads the watches of the group, unless none was written since (M2), before its summaries: a device that is loaded has its connection at once. Answers them. */
   async #readPresence(signal: AbortSignal): Promise<readonly PresenceRow[]> {
     const { store, deviceGroup } = this.#parts;
     const mark = store.presenceMark?.(deviceGroup);
