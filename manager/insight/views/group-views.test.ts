@@ -256,7 +256,7 @@ describe("views of device groups", () => {
 
   it("a group that has no room is refused, mirrors without readers make room, and nothing stays counted", async () => {
     const registry = new Registry();
-    await using rig = await start({ devices: 100, mostBytes: 128_000, registry });
+    await using rig = await start({ devices: 100, mostBytes: 171_000, registry });
     for (let index = 0; index < 60; index++) await rig.put(`till-${index}`, { group: "tills", lost: true });
     const shops = await rig.views.open("shops", never);
     const held = rig.views.bytes;
@@ -271,7 +271,7 @@ describe("views of device groups", () => {
 
   it("mirrors that grow beyond their room after they were loaded end the newest views, after those without readers, and metrics tell", async () => {
     const registry = new Registry();
-    await using rig = await start({ devices: 60, mostBytes: 128_000, registry });
+    await using rig = await start({ devices: 60, mostBytes: 171_000, registry });
     for (let index = 0; index < 40; index++) await rig.put(`till-${index}`, { group: "tills", lost: true });
     for (let index = 0; index < 20; index++) await rig.put(`idle-${index}`, { group: "idle", lost: true });
     const oldest = await rig.views.open("shops", never);
