@@ -6,6 +6,11 @@ type Rows = Map<string, PresenceRow | readonly PresenceRow[]>;
 
 const NONE: readonly PresenceRow[] = [];
 
+/** The rows that a read found, in its order, and the mark of the store at which it has these rows, and no others. */
+type Read = Readonly<{ rows: readonly PresenceRow[]; mark: string | undefined }>;
+
+const NO_READ: Read = { rows: NONE, mark: undefined };
+
 /**
  * The watches of the devices of one device_group, by device and boot of a shard. Of two words on one the larger (stream, ended) counts, so they may come late,
  * twice and in any order. A read takes the place of all that was announced before it began.
@@ -20,10 +25,8 @@ export class GroupPresence {
   #isAsFound = true;
   /** The mark of the store when that read began. */
   #mark: string | undefined;
-  /** The rows that the last read found, in its order, while these are all that are known: nearly always the next one finds the same. */
-  #lastFound: readonly PresenceRow[] = [];
-  /** The mark of the store at which it has these rows, and no others. */
-  #lastMark: string | undefined;
+  /** The last read, while its rows are all that are known: nearly always the next one finds the same. */
+  #last = NO_READ;
 
   constructor(deviceGroup: string) {
     this.#deviceGroup = deviceGroup;
@@ -44,14 +47,14 @@ export class GroupPresence {
       const row = { deviceGroup: this.#deviceGroup, deviceId, shardBoot, stream: Number(stream), ended, atMs: Number(atMs) };
       this.#announced?.push(row);
       if (!put(this.#rows, row)) return [];
-      this.#knowFound([], undefined);
+      this.#last = NO_READ;
       return [deviceId];
     });
   }
 
   /** The rows that the store has, where it has the same mark as when they were read, and nothing else is known. */
   foundAt(mark: string | undefined): readonly PresenceRow[] | undefined {
-    return mark !== undefined && mark === this.#lastMark ? this.#lastFound : undefined;
+    return mark !== undefined && mark === this.#last.mark ? this.#last.rows : undefined;
   }
 
   /** @param mark of the store, taken before its first page is read */
@@ -65,7 +68,7 @@ export class GroupPresence {
   /** Takes rows that a read found. One that is known as it is found is kept, so that a read leaves no second copy of the group. */
   take(rows: readonly PresenceRow[]): void {
     for (const row of rows) {
-      const expected = this.#lastFound[this.#found.length];
+      const expected = this.#last.rows[this.#found.length];
       if (expected?.deviceId === row.deviceId && isSameRow(row, expected)) {
         this.#found.push(expected);
         continue;
@@ -82,8 +85,7 @@ export class GroupPresence {
     const [before, found, announced] = [this.#rows, this.#found, this.#announced ?? []];
     const isAsFound = this.#isAsFound && announced.length === 0 && found.length === before.size; // each device has one row, and these are all
     this.cancel();
-    if (announced.length === 0) this.#knowFound(found, this.#mark);
-    else this.#knowFound([], undefined);
+    this.#last = announced.length === 0 ? { rows: found, mark: this.#mark } : NO_READ;
     if (isAsFound) return { found, changed: [] };
     const after: Rows = new Map();
     for (const row of found) put(after, row);
@@ -102,15 +104,10 @@ export class GroupPresence {
     this.#found = [];
   }
 
-  #knowFound(rows: readonly PresenceRow[], mark: string | undefined): void {
-    this.#lastFound = rows;
-    this.#lastMark = mark;
-  }
-
   /** Forgets rows, unless newer ones are known by now. */
   remove(rows: Iterable<PresenceRow>): void {
     for (const row of rows) {
-      this.#knowFound([], undefined);
+      this.#last = NO_READ;
       const left = this.of(row.deviceId).filter((known) => !isSameRow(known, row));
       const [only] = left;
       if (only === undefined) this.#rows.delete(row.deviceId);
